@@ -1,1 +1,32 @@
-//! placeholder
+//! What is said: JSON-RPC messages as MCP frames them, parsed only as far as routing needs.
+//!
+//! A [`Frame`] is one message. Its envelope (id, method, and the few parameters that a pooler must
+//! look at) is read once; its payload stays the bytes that arrived. [`Frame::rewrite`] changes
+//! named spans and copies or shares everything else, so that `1e400`, key order, blanks, escapes
+//! and fields that nobody knows yet survive.
+//!
+//! **Invariant:** nothing in this crate prints a payload that it has parsed.
+#![no_std]
+
+extern crate alloc;
+
+mod codec;
+mod fault;
+mod frame;
+mod id;
+mod method;
+mod outgoing;
+mod params;
+
+pub use codec::{Line, LineSplitter, scan_id};
+pub use fault::Fault;
+pub use frame::{Frame, Kind, Message};
+pub use id::{ProgressToken, RequestId};
+pub use method::Method;
+pub use outgoing::{Outgoing, quoted};
+pub use params::{Params, Span};
+
+/// First byte of a control line on the link between shim and daemon.
+///
+/// JSON text never contains it: RFC 8259 section 7 demands that control characters be escaped.
+pub const CONTROL: u8 = 0x1E;

@@ -1,0 +1,282 @@
+//! Bytes to lines: MCP's stdio framing, one message a line, under a size limit.
+//!
+//! **Invariant:** however the bytes are split, the same lines come out; memory stays within the limit
+//! and one read.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::id::RequestId;
+
+/// How much of a line that is too long is kept, to look for its id.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// What stood between two line ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// A line, without its end. It may be empty.
+    Whole(Bytes),
+    /// The beginning of a line that was longer than the limit; the rest is gone.
+    TooLong(Bytes),
+}
+
+/// Cuts a stream of bytes into lines.
+#[derive(Debug)]
+pub struct LineSplitter {
+    /// The beginning of a line whose end has not come yet.
+    partial: BytesMut,
+    limit: usize,
+    /// Set while the rest of a line that is too long goes by.
+    skipping: Option<Bytes>,
+}
+
+impl LineSplitter {
+    /// A splitter that allows lines of `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        LineSplitter {
+            partial: BytesMut::new(),
+            limit,
+            skipping: None,
+        }
+    }
+
+    /// Takes what was read and hands out every line that it ends.
+    pub fn feed(&mut self, mut read: &[u8], mut on_line: impl FnMut(Line)) {
+        while let Some(end) = memchr::memchr(b'\n', read) {
+            let (head, rest) = read.split_at(end);
+            read = rest.get(1..).unwrap_or_default();
+            on_line(self.finish(head));
+        }
+        self.keep(read);
+    }
+
+    /// Where the next bytes of a long line may be read to directly, without a copy of ours; `None`
+    /// while no line is unfinished, or while the rest of one is being skipped.
+    ///
+    /// The buffer is at least `wish` bytes long. Call [`LineSplitter::grown`] with what was read.
+    pub fn tail(&mut self, wish: usize) -> Option<&mut BytesMut> {
+        if self.partial.is_empty() || self.skipping.is_some() {
+            return None;
+        }
+        if self.partial.capacity() - self.partial.len() < wish {
+            let double = self.partial.len().max(wish);
+            self.partial.reserve(double);
+        }
+        Some(&mut self.partial)
+    }
+
+    /// Takes note that the last `read` bytes of the buffer that [`LineSplitter::tail`] gave are new.
+    pub fn grown(&mut self, read: usize, mut on_line: impl FnMut(Line)) {
+        let old = self.partial.len() - read;
+        let Some(end) = memchr::memchr(b'\n', self.partial.get(old..).unwrap_or_default()) else {
+            self.check_limit();
+            return;
+        };
+        let rest = self.partial.split_off(old + end + 1);
+        let mut line = mem::take(&mut self.partial);
+        line.truncate(old + end);
+        on_line(self.within_limit(line.freeze()));
+        self.feed(&rest, on_line);
+    }
+
+    /// The bytes of an unfinished line, when the stream has ended: no message, whatever they are.
+    pub fn leftover(&self) -> usize {
+        self.skipping
+            .as_ref()
+            .map_or(self.partial.len(), Bytes::len)
+    }
+
+    fn finish(&mut self, head: &[u8]) -> Line {
+        if let Some(kept) = self.skipping.take() {
+            return Line::TooLong(kept);
+        }
+        if self.partial.is_empty() {
+            return self.within_limit(Bytes::copy_from_slice(head));
+        }
+        self.partial.extend_from_slice(head);
+        let line = mem::take(&mut self.partial).freeze();
+        self.within_limit(line)
+    }
+
+    fn within_limit(&self, line: Bytes) -> Line {
+        if line.len() > self.limit {
+            Line::TooLong(Bytes::copy_from_slice(
+                line.get(..HEAD_BYTES).unwrap_or(&line),
+            ))
+        } else {
+            Line::Whole(line)
+        }
+    }
+
+    fn keep(&mut self, read: &[u8]) {
+        if self.skipping.is_none() && !read.is_empty() {
+            self.partial.extend_from_slice(read);
+            self.check_limit();
+        }
+    }
+
+    fn check_limit(&mut self) {
+        if self.partial.len() > self.limit {
+            let head = self.partial.get(..HEAD_BYTES).unwrap_or(&self.partial);
+            self.skipping = Some(Bytes::copy_from_slice(head));
+            self.partial = BytesMut::new();
+        }
+    }
+}
+
+/// Looks for the id, and for signs of a response, in the beginning of a message that is not whole.
+///
+/// Reads only the top level. What stands in the part that is gone cannot be found.
+pub fn scan_id(head: &[u8]) -> (Option<RequestId>, bool) {
+    let mut id = None;
+    let mut response = false;
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(&byte) = head.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let Some(end) = string_end(head, at) else {
+                    break;
+                };
+                let name = head.get(at..end).unwrap_or_default();
+                at = end;
+                if depth == 1 && next_is_colon(head, end) {
+                    match name {
+                        b"\"id\"" => id = scalar_after(head, end).or(id),
+                        b"\"result\"" | b"\"error\"" => response = true,
+                        _other => {}
+                    }
+                }
+                continue;
+            }
+            _other => {}
+        }
+        at += 1;
+    }
+    (id, response)
+}
+
+fn string_end(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text.get(at) == Some(&b'"') {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+fn skip_blanks(text: &[u8], mut at: usize) -> usize {
+    while text.get(at).is_some_and(u8::is_ascii_whitespace) {
+        at += 1;
+    }
+    at
+}
+
+fn next_is_colon(text: &[u8], at: usize) -> bool {
+    text.get(skip_blanks(text, at)) == Some(&b':')
+}
+
+fn scalar_after(text: &[u8], name_end: usize) -> Option<RequestId> {
+    let start = skip_blanks(text, skip_blanks(text, name_end) + 1);
+    let end = if text.get(start) == Some(&b'"') {
+        string_end(text, start)?
+    } else {
+        let ends = |byte: &u8| matches!(byte, b',' | b'}') || byte.is_ascii_whitespace();
+        start + text.get(start..)?.iter().position(ends)?
+    };
+    RequestId::from_json(core::str::from_utf8(text.get(start..end)?).ok()?)
+}
+
+/// Collects lines; for callers that want a list.
+impl LineSplitter {
+    /// As [`LineSplitter::feed`], into a list.
+    pub fn lines(&mut self, read: &[u8]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        self.feed(read, |line| lines.push(line));
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_line_at_the_limit_passes_and_one_over_does_not() {
+        let mut splitter = LineSplitter::new(4);
+        assert_eq!(
+            splitter.lines(b"1234\n12345\n1\n"),
+            [
+                Line::Whole(Bytes::from_static(b"1234")),
+                Line::TooLong(Bytes::from_static(b"12345")),
+                Line::Whole(Bytes::from_static(b"1")),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_endless_line_keeps_no_more_than_its_head() {
+        let mut splitter = LineSplitter::new(1000);
+        for _ in 0..10_000 {
+            assert_eq!(splitter.lines(&[b'x'; 1000]), []);
+        }
+        assert!(splitter.leftover() <= HEAD_BYTES);
+        assert_eq!(splitter.partial.capacity(), 0);
+        assert!(
+            matches!(splitter.lines(b"\nok\n").as_slice(), [Line::TooLong(_), Line::Whole(ok)] if ok == "ok")
+        );
+    }
+
+    #[test]
+    fn the_id_of_a_cut_message_is_found_at_the_top_level_only() {
+        let head = br#"{"params":{"id":7,"s":"\"id\":8"},"id" : "abc","result":{"big":"xxxx"#;
+        assert_eq!(scan_id(head), (RequestId::from_json("\"abc\""), true));
+        assert_eq!(
+            scan_id(br#"{"jsonrpc":"2.0","method":"x","params":{"a":"#),
+            (None, false)
+        );
+        assert_eq!(scan_id(br#"{"id":12"#), (None, false));
+    }
+
+    /// How much of a line that is too long was kept depends on the reads; that it began so does not.
+    fn comparable(line: &Line) -> (bool, &[u8]) {
+        match line {
+            Line::Whole(line) => (true, line),
+            Line::TooLong(head) => (false, &head[..7]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_bytes_are_split_the_same_lines_come_out(
+            text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'a'), any::<u8>()], 0..200),
+            cuts in proptest::collection::vec(1_usize..9, 1..50),
+            direct in any::<bool>(),
+        ) {
+            let whole = LineSplitter::new(7).lines(&text);
+            let mut splitter = LineSplitter::new(7);
+            let mut lines = Vec::new();
+            let mut rest = text.as_slice();
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (head, tail) = rest.split_at((*cut).min(rest.len()));
+                rest = tail;
+                let read_to_tail = direct && splitter.tail(head.len()).map(|tail| tail.extend_from_slice(head)).is_some();
+                if read_to_tail {
+                    splitter.grown(head.len(), |line| lines.push(line));
+                } else {
+                    splitter.feed(head, |line| lines.push(line));
+                }
+            }
+            prop_assert_eq!(lines.iter().map(comparable).collect::<Vec<_>>(), whole.iter().map(comparable).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A message on its way out: pieces of what came in, with the few bytes that we changed between them.
+
+use alloc::{string::String, vec::Vec};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
+
+use crate::params::Span;
+
+/// Below this size, in bytes, a message is copied into one piece: cheaper than keeping several.
+const COPY_BELOW: usize = 4096;
+
+/// The bytes of one message, without a line end, in one or several pieces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outgoing {
+    pieces: SmallVec<[Bytes; 1]>,
+}
+
+impl Outgoing {
+    pub(crate) fn spliced(source: &Bytes, edits: &mut [(Span, &[u8])]) -> Self {
+        edits.sort_unstable_by_key(|(span, _)| span.start);
+        if source.len() < COPY_BELOW {
+            return Outgoing::copied(source, edits);
+        }
+        let mut pieces = SmallVec::new();
+        let mut done = 0;
+        for (span, with) in edits.iter() {
+            pieces.push(source.slice(done..span.start));
+            pieces.push(Bytes::copy_from_slice(with));
+            done = span.end;
+        }
+        pieces.push(source.slice(done..));
+        Outgoing { pieces }
+    }
+
+    fn copied(source: &Bytes, edits: &[(Span, &[u8])]) -> Self {
+        let grown: usize = edits.iter().map(|(_, with)| with.len()).sum();
+        let mut copy = BytesMut::with_capacity(source.len() + grown);
+        let mut done = 0;
+        for (span, with) in edits {
+            copy.put_slice(source.get(done..span.start).unwrap_or_default());
+            copy.put_slice(with);
+            done = span.end;
+        }
+        copy.put_slice(source.get(done..).unwrap_or_default());
+        Outgoing::from(copy.freeze())
+    }
+
+    /// The pieces, in order.
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// The pieces, in order, given away.
+    pub fn into_pieces(self) -> SmallVec<[Bytes; 1]> {
+        self.pieces
+    }
+
+    /// The number of bytes.
+    pub fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.iter().all(Bytes::is_empty)
+    }
+
+    /// The bytes in one piece. For tests, batches and messages that are small.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.pieces.concat()
+    }
+}
+
+impl From<Bytes> for Outgoing {
+    fn from(bytes: Bytes) -> Self {
+        let mut pieces = SmallVec::new();
+        pieces.push(bytes);
+        Outgoing { pieces }
+    }
+}
+
+impl From<String> for Outgoing {
+    fn from(text: String) -> Self {
+        Outgoing::from(Bytes::from(text))
+    }
+}
+
+/// A text as a JSON string, quotes and escapes included.
+pub fn quoted(text: &str) -> String {
+    // Writing a string to memory cannot fail.
+    serde_json::to_string(text).unwrap_or_default()
+}
