@@ -1,1 +1,14 @@
-//! placeholder
+//! What the standard library and rustix cannot say safely, and nothing else.
+//!
+//! Children are set up between fork and exec, signals become a descriptor or a
+//! flag, and a child's end can be looked at without reaping it.
+//!
+//! **Invariant:** this is the only crate of the workspace in which `unsafe`
+//! stands, and every function that it exports is safe to call.
+
+pub mod child;
+mod mask;
+pub mod quit;
+pub mod signals;
+pub mod stdin;
+pub mod wait;

@@ -1,0 +1,79 @@
+//! A child between fork and exec.
+//!
+//! **Invariant:** what the new program sees of its surroundings is what we
+//! chose: descriptors 0, 1 and 2, no signal blocked or ignored, the umask that
+//! was asked for, and a TERM when its parent dies.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal};
+
+use crate::mask::{self, Change};
+
+/// Signal numbers on Linux end here.
+const SIGNAL_MAX: i32 = 64;
+
+/// The surroundings of a child that std's `Command` has no words for.
+#[derive(Clone, Copy, Debug)]
+pub struct ChildSetup {
+    /// File mode creation mask of the new program, at most `0o777`.
+    pub umask: u32,
+}
+
+impl ChildSetup {
+    /// Makes `command` start its child with these surroundings.
+    ///
+    /// The child gets SIGTERM when the *thread* that spawns it ends, so spawn it
+    /// from a thread that lives as long as the child should. If that thread is gone
+    /// before the child could ask for this, the child ends without running anything.
+    pub fn apply_to(self, command: &mut Command) {
+        let parent = rustix::process::getpid();
+        // SAFETY: `prepare` makes system calls only; it does not allocate, lock,
+        // or touch memory that another thread may have left half-written.
+        unsafe { command.pre_exec(move || self.prepare(parent)) };
+    }
+
+    /// Runs in the forked child.
+    fn prepare(self, parent: Pid) -> io::Result<()> {
+        rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+        // A parent that died before the line above sends no signal any more.
+        if rustix::process::getppid() != Some(parent) {
+            // SAFETY: _exit only ends this process; it runs no handlers.
+            unsafe { libc::_exit(1) };
+        }
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.umask & 0o777));
+        forget_signals()?;
+        close_all_but_stdio_on_exec();
+        Ok(())
+    }
+}
+
+/// Nothing ignored, nothing blocked: both would survive the exec.
+fn forget_signals() -> io::Result<()> {
+    for number in 1..=SIGNAL_MAX {
+        // SAFETY: resetting to the default installs no code. Numbers that cannot
+        // be changed (KILL, STOP, those that libc keeps) fail, and need no reset.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    mask::change(Change::Replace, &mask::set_of(&[]))?;
+    Ok(())
+}
+
+/// Our own descriptors are all close-on-exec; this catches what whoever started us
+/// left open.
+///
+/// Kernels before 5.11 cannot do it; there the inherited ones stay.
+fn close_all_but_stdio_on_exec() {
+    // SAFETY: it sets a flag on descriptors of this forked child, whose only
+    // remaining work is exec.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+}
