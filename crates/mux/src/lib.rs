@@ -1,1 +1,39 @@
-//! placeholder
+//! What to do: every decision of the pooler, as a state machine without effects.
+//!
+//! [`Mux::handle`] takes what happened and appends what must be done to an [`Outbox`];
+//! [`Mux::next_deadline`] says when to call again though nothing happens. There are no sockets here,
+//! no clock, threads, randomness or locks: the same events give the same actions, byte for byte.
+//!
+//! **Invariant:** nothing that one session sent or is owed reaches another. Whatever cannot be
+//! attributed is refused, dropped or counted; never guessed, never broadcast.
+#![no_std]
+
+extern crate alloc;
+
+mod action;
+mod backoff;
+mod class;
+mod event;
+mod fact;
+mod ids;
+mod limits;
+mod moment;
+mod refusal;
+mod snapshot;
+mod timers;
+
+pub use action::{Action, Answered, Notice, Outbox};
+pub use class::{Capability, Class};
+pub use event::{
+    AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, Opening, Route,
+    Scope,
+};
+pub use fact::{DropReason, Fact};
+pub use ids::{LineNumber, SessionId, Ticket, UpstreamId};
+pub use limits::Limits;
+pub use moment::Moment;
+pub use refusal::Refusal;
+pub use snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot};
+pub use timers::Timer;
+mod mux;
+pub use mux::Mux;

@@ -1,0 +1,128 @@
+//! All that the core can ask the edge to do.
+
+use alloc::vec::{Drain, Vec};
+
+use wire::{Outgoing, RequestId};
+
+use crate::{
+    event::AdminAnswer,
+    fact::Fact,
+    ids::{LineNumber, SessionId, Ticket, UpstreamId},
+};
+
+/// One thing to do. The edge does it at once and never waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Give a session a message.
+    SendToSession {
+        /// Whom.
+        session: SessionId,
+        /// What.
+        frame: Outgoing,
+        /// The request that this answers, if it answers one.
+        answered: Option<Answered>,
+    },
+    /// Tell a shim about its lines, in the same write as whatever else is on its way to it.
+    Notify {
+        /// Whose shim.
+        session: SessionId,
+        /// What.
+        notice: Notice,
+    },
+    /// Tell a shim that this line is about to be sent to the server, and report
+    /// [`crate::Event::Announced`] when that has been written.
+    Announce {
+        /// Whose line.
+        session: SessionId,
+        /// Which line.
+        line: LineNumber,
+    },
+    /// Read no more from a session until it is resumed.
+    PauseSession {
+        /// Whom.
+        session: SessionId,
+    },
+    /// Read from a session again.
+    ResumeSession {
+        /// Whom.
+        session: SessionId,
+    },
+    /// Close a session's link once what waits for it is written.
+    CloseSession {
+        /// Whom.
+        session: SessionId,
+    },
+    /// Start a server's process with what this session came with.
+    StartUpstream {
+        /// What it is called from now on; a restart has the same.
+        upstream: UpstreamId,
+        /// Whose command line, environment and workspace.
+        on_behalf_of: SessionId,
+    },
+    /// Give a server a message.
+    SendToUpstream {
+        /// Which.
+        upstream: UpstreamId,
+        /// What.
+        frame: Outgoing,
+    },
+    /// Close a server's input and see to it that nothing of it is left.
+    StopUpstream {
+        /// Which.
+        upstream: UpstreamId,
+    },
+    /// Answer an administrator.
+    AnswerAdmin {
+        /// Which question.
+        ticket: Ticket,
+        /// What.
+        answer: AdminAnswer,
+    },
+}
+
+/// The request that a message answers: what the edge needs to answer it otherwise, should it have to drop the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The client's id.
+    pub id: RequestId,
+    /// The line of the request.
+    pub line: LineNumber,
+    /// Whether the line is done with this: a batch is done with its last answer. Its shim is told so.
+    pub done: bool,
+}
+
+/// What a shim hears about the lines that it keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The line waits in the daemon: it has not been sent to the server.
+    Held(LineNumber),
+    /// Nothing more will come of these lines; the shim may forget them.
+    Done(Vec<LineNumber>),
+}
+
+/// Where the core puts what it wants done and told.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    actions: Vec<Action>,
+    facts: Vec<Fact>,
+}
+
+impl Outbox {
+    pub(crate) fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    pub(crate) fn tell(&mut self, fact: Fact) {
+        self.facts.push(fact);
+    }
+
+    /// Takes the actions out, in the order in which they must be done.
+    pub fn actions(&mut self) -> Drain<'_, Action> {
+        self.actions.drain(..)
+    }
+
+    /// Takes the facts out, in the order in which they happened.
+    pub fn facts(&mut self) -> Drain<'_, Fact> {
+        self.facts.drain(..)
+    }
+}

@@ -1,0 +1,306 @@
+//! All that can happen to the pooler.
+
+use alloc::{string::String, sync::Arc, vec::Vec};
+use core::{fmt, time::Duration};
+
+use wire::{Fault, Frame};
+
+use crate::{
+    class::Class,
+    ids::{LineNumber, SessionId, Ticket, UpstreamId},
+    refusal::Refusal,
+};
+
+/// What happened, as the edge saw it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client came. Its server is routed when it says `initialize`.
+    SessionOpened {
+        /// Chosen by the edge, never used before.
+        session: SessionId,
+        /// All that the edge knows of it.
+        opening: Opening,
+    },
+    /// A client said something.
+    SessionFrame {
+        /// Who.
+        session: SessionId,
+        /// The line that the message stood on.
+        line: LineNumber,
+        /// What.
+        frame: Frame,
+    },
+    /// A client sent several messages as one, which 2025-03-26 alone allows.
+    SessionBatch {
+        /// Who.
+        session: SessionId,
+        /// The line that the batch stood on.
+        line: LineNumber,
+        /// Its messages, each of which may be at fault.
+        frames: Vec<Result<Frame, Fault>>,
+    },
+    /// A client sent what is no message.
+    SessionFault {
+        /// Who.
+        session: SessionId,
+        /// The line at fault.
+        line: LineNumber,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A client will say nothing more, but still listens.
+    SessionEnding {
+        /// Who.
+        session: SessionId,
+    },
+    /// A client is gone.
+    SessionClosed {
+        /// Who.
+        session: SessionId,
+    },
+    /// A session has not read for so long that what waited for it was dropped. The edge has answered
+    /// the dropped answers with [`Refusal::TooSlow`]; what is still open is for the core to end.
+    SessionCut {
+        /// Who.
+        session: SessionId,
+    },
+    /// The announcement of [`crate::Action::Announce`] has left for the shim.
+    Announced {
+        /// Whose line.
+        session: SessionId,
+        /// Which line.
+        line: LineNumber,
+    },
+    /// A server's process runs. It has not spoken yet.
+    UpstreamStarted {
+        /// Which.
+        upstream: UpstreamId,
+    },
+    /// A server's process could not be started.
+    UpstreamStartFailed {
+        /// Which.
+        upstream: UpstreamId,
+        /// Why, for a person: the program, the folder, the system's word.
+        why: String,
+    },
+    /// A server said something.
+    UpstreamFrame {
+        /// Which.
+        upstream: UpstreamId,
+        /// What.
+        frame: Frame,
+    },
+    /// A server wrote what is no message to its standard output.
+    UpstreamFault {
+        /// Which.
+        upstream: UpstreamId,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A server wrote to its standard error. Told only for the first lines after a start.
+    UpstreamComplained {
+        /// Which.
+        upstream: UpstreamId,
+        /// The line, cleaned of control characters and cut to a sane length.
+        line: String,
+    },
+    /// As many bytes wait for a server to read as may.
+    UpstreamBlocked {
+        /// Which.
+        upstream: UpstreamId,
+    },
+    /// A server that was blocked has read what waited for it.
+    UpstreamWritable {
+        /// Which.
+        upstream: UpstreamId,
+    },
+    /// A server's process and all that it started are gone.
+    UpstreamExited {
+        /// Which.
+        upstream: UpstreamId,
+        /// How its process ended.
+        exit: Exit,
+    },
+    /// An administrator wants something.
+    AdminAsked {
+        /// To answer by.
+        ticket: Ticket,
+        /// What.
+        ask: AdminAsk,
+    },
+    /// The moment of [`crate::Mux::next_deadline`] has come.
+    DeadlineReached,
+    /// The daemon is to end: sessions are told, upstreams are stopped.
+    Shutdown,
+}
+
+/// What the edge knows of a session when it opens.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The server's configured name, or the label of an ad-hoc command.
+    pub server: Arc<str>,
+    /// Where it came in.
+    pub front: Front,
+    /// What kind of link it has.
+    pub link: Link,
+    /// Why nothing can be done for it; every request is then answered so.
+    pub refused: Option<Refusal>,
+    /// Which upstreams it may share.
+    pub route: Route,
+    /// How widely upstreams of this server are shared.
+    pub scope: Scope,
+    /// Why the scope is what it is, for `status`.
+    pub scope_reason: Arc<str>,
+    /// Its workspace, absolute and canonical; `None` if it is bound to none.
+    pub workspace: Option<Arc<str>>,
+    /// Whether its server's asks need a process of the session's own.
+    pub asks: Asks,
+    /// A class that the configuration fixes for all sessions of this server.
+    pub fixed_class: Option<Class>,
+    /// When its upstream stops after its last session.
+    pub idle_timeout: IdleTimeout,
+    /// Whether it joins whatever upstream of its server runs.
+    pub joins: Joins,
+    /// Names of variables that look like credentials, that the client has and that its server will not get.
+    pub withheld: Vec<Arc<str>>,
+}
+
+/// What must be equal for two sessions to share an upstream, but for what the core adds itself:
+/// the capability class, the era and, for scope `session`, the session.
+///
+/// Opaque to the core. The edge puts in the program, the arguments, the declared environment, the
+/// directory, the configured name and, for scope `workspace`, the workspace.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route(pub Arc<[u8]>);
+
+impl fmt::Debug for Route {
+    /// Routes hold environment values, which are never printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Route({} bytes)", self.0.len())
+    }
+}
+
+/// How widely an upstream is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// By all sessions.
+    Global,
+    /// By the sessions of one workspace.
+    Workspace,
+    /// By nobody: each session has its own.
+    Session,
+}
+
+impl Scope {
+    /// The name in the configuration and in `status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Global => "global",
+            Scope::Workspace => "workspace",
+            Scope::Session => "session",
+        }
+    }
+}
+
+/// Where sessions come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    /// Over the unix socket, from a shim.
+    Stdio,
+    /// Over the unix socket, from a verb of the command line.
+    Cli,
+}
+
+impl Front {
+    /// The name in `status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Front::Stdio => "stdio",
+            Front::Cli => "cli",
+        }
+    }
+}
+
+/// Whether the other end of a session's link keeps its lines until they are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// It does, and wants to hear what is held, sent and done.
+    Keeping,
+    /// It does not.
+    Plain,
+}
+
+/// What becomes of a server's asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// They go to the session they belong to; upstreams are shared.
+    Shared,
+    /// The server asks outside of calls: each session gets a process of its own.
+    Session,
+}
+
+/// When an upstream stops after its last session has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdleTimeout {
+    /// After this time.
+    After(Duration),
+    /// Only when it is told to.
+    Never,
+}
+
+/// Which upstream a session may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joins {
+    /// One of its own route and class.
+    OwnRoute,
+    /// Any that runs for a server of this name; if none does, one of its own.
+    AnyRunning,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// Nobody knows.
+    Unknown,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exited with code {code}"),
+            Exit::Signal(signal) => write!(f, "was killed by signal {signal}"),
+            Exit::Unknown => f.write_str("is gone"),
+        }
+    }
+}
+
+/// What an administrator wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAsk {
+    /// Stop every upstream of this server and start those that have sessions.
+    Restart {
+        /// The configured name or label.
+        server: Arc<str>,
+    },
+}
+
+/// What an administrator is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAnswer {
+    /// So many upstreams were stopped and, where they have sessions, run again.
+    Restarted {
+        /// How many.
+        upstreams: usize,
+    },
+    /// No upstream of that server runs.
+    NothingRuns,
+    /// The new process did not come up.
+    Failed {
+        /// Why, for a person.
+        why: String,
+    },
+}

@@ -1,0 +1,186 @@
+//! All that is worth telling a human. No payloads: names, ids, counts and reasons.
+
+use alloc::{string::String, sync::Arc};
+
+use wire::{Fault, Method};
+
+use crate::{
+    event::Exit,
+    ids::{SessionId, UpstreamId},
+    refusal::Refusal,
+};
+
+/// Something that happened, for logs, counters and whoever watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A session opened.
+    SessionOpened {
+        /// Who.
+        session: SessionId,
+        /// For which server.
+        server: Arc<str>,
+    },
+    /// A session said hello and has its upstream.
+    SessionRouted {
+        /// Who.
+        session: SessionId,
+        /// Where to.
+        upstream: UpstreamId,
+    },
+    /// A session is gone.
+    SessionClosed {
+        /// Who.
+        session: SessionId,
+    },
+    /// A session does not read; what waited for it was dropped and its open requests were ended.
+    SessionCut {
+        /// Who.
+        session: SessionId,
+        /// Requests that were still open.
+        open: usize,
+    },
+    /// A request was answered with "no".
+    Refused {
+        /// Whose request.
+        session: SessionId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A client sent what is no message.
+    SessionFault {
+        /// Who.
+        session: SessionId,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A server is being started.
+    UpstreamStarting {
+        /// Which.
+        upstream: UpstreamId,
+        /// Of which server.
+        server: Arc<str>,
+        /// How many times it was started before.
+        restarts: u64,
+    },
+    /// A server could not be started.
+    UpstreamStartFailed {
+        /// Which.
+        upstream: UpstreamId,
+        /// Why.
+        why: String,
+    },
+    /// A server has answered the handshake.
+    UpstreamReady {
+        /// Which.
+        upstream: UpstreamId,
+        /// The version that it speaks.
+        version: String,
+    },
+    /// A server answered the handshake with an error, or too late.
+    UpstreamGreetingFailed {
+        /// Which.
+        upstream: UpstreamId,
+        /// What it said, or that it said nothing.
+        why: String,
+    },
+    /// A server is not shared for this reason.
+    UpstreamPrivate {
+        /// Which.
+        upstream: UpstreamId,
+        /// Why.
+        why: &'static str,
+    },
+    /// A server is asked to stop.
+    UpstreamStopping {
+        /// Which.
+        upstream: UpstreamId,
+    },
+    /// A server's process is gone.
+    UpstreamExited {
+        /// Which.
+        upstream: UpstreamId,
+        /// How.
+        exit: Exit,
+        /// Whether we had asked it to.
+        expected: bool,
+        /// Requests that it still owed an answer.
+        open: usize,
+    },
+    /// A server keeps dying and rests.
+    UpstreamFailed {
+        /// Which.
+        upstream: UpstreamId,
+    },
+    /// A server wrote what is no message.
+    UpstreamFault {
+        /// Which.
+        upstream: UpstreamId,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A message of a server went to nobody.
+    Dropped {
+        /// Whose message.
+        upstream: UpstreamId,
+        /// Why.
+        reason: DropReason,
+    },
+    /// A server asked something and nobody could be found whose business it is.
+    AskRefused {
+        /// Which server.
+        upstream: UpstreamId,
+        /// What it asked.
+        method: Method,
+        /// Why it was refused.
+        refusal: Refusal,
+    },
+    /// A tool was seen to ask, or to log, and has its calls run apart from now on.
+    ToolSeparated {
+        /// Of which server.
+        upstream: UpstreamId,
+        /// The tool.
+        tool: Arc<str>,
+    },
+    /// The core caught itself in a contradiction. Never expected; the message names the place.
+    Contradiction {
+        /// What does not fit.
+        what: &'static str,
+    },
+}
+
+/// Why a message of a server went to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DropReason {
+    /// A response that nobody waits for: late, doubled or made up.
+    UnknownResponse,
+    /// Progress of a request that is over or never was.
+    UnknownProgress,
+    /// A cancellation of an ask that is over or never was.
+    UnknownCancellation,
+    /// A log message that several sessions may have caused.
+    UnclearLogMessage,
+    /// A notification that nobody subscribed to.
+    NoSubscriber,
+    /// A notification of a kind that we do not know, with several sessions attached.
+    UnknownNotification,
+    /// The settlement of a question that nobody was asked.
+    UnknownElicitation,
+    /// A message before the handshake was over.
+    BeforeHandshake,
+}
+
+impl DropReason {
+    /// A stable word for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            DropReason::UnknownResponse => "unknown-response",
+            DropReason::UnknownProgress => "unknown-progress",
+            DropReason::UnknownCancellation => "unknown-cancellation",
+            DropReason::UnclearLogMessage => "unclear-log-message",
+            DropReason::NoSubscriber => "no-subscriber",
+            DropReason::UnknownNotification => "unknown-notification",
+            DropReason::UnknownElicitation => "unknown-elicitation",
+            DropReason::BeforeHandshake => "before-handshake",
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Names for what lives: numbers from counters, never used twice.
+
+use core::fmt;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident as $letter:literal,)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+            pub struct $name(pub u64);
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    write!(f, concat!($letter, "{}"), self.0)
+                }
+            }
+        )*
+    };
+}
+
+ids! {
+    /// One downstream conversation with one client. Chosen by the edge.
+    SessionId as "s",
+    /// One running server. Chosen by the core; a restarted process keeps it.
+    UpstreamId as "u",
+    /// One question of an administrator. Chosen by the edge.
+    Ticket as "t",
+    /// A line that a client wrote, counted from 1 for its session.
+    LineNumber as "line ",
+}

@@ -1,0 +1,94 @@
+//! Every bound of the pooler, in one place.
+
+use core::time::Duration;
+
+/// How much of everything there may be. The edge honours those that concern bytes and links.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of one message, either way, on every front.
+    pub message_bytes: usize,
+    /// Sessions at once.
+    pub sessions: usize,
+    /// Requests of one session that are at its server at the same time; more wait.
+    pub session_in_flight: usize,
+    /// Requests of one session that wait; then its link is not read until some have gone.
+    pub session_queue: usize,
+    /// Bytes of one session's requests that wait. One larger message always fits.
+    pub session_queue_bytes: usize,
+    /// Requests of all sessions together that wait; more are refused.
+    pub waiting: usize,
+    /// Bytes of all sessions' requests that wait; more are refused.
+    pub waiting_bytes: usize,
+    /// Bytes that may wait for a session to read; then it is cut. One larger message always fits.
+    pub slow_reader_bytes: usize,
+    /// Bytes that may wait for a server to read before requests wait in their sessions' queues.
+    pub slow_server_bytes: usize,
+    /// Longest wait of a session for a server's handshake before it is told so.
+    ///
+    /// Shorter than the clients' own patience (Claude Code and Codex give up at 30 s).
+    pub start_patience: Duration,
+    /// Longest wait for a server's answer to `initialize` after it was spawned.
+    ///
+    /// `npx` may download a package first, so this is minutes, not seconds.
+    pub greeting_timeout: Duration,
+    /// Longest life of one request. The specification says that there should be a maximum.
+    pub request_timeout: Duration,
+    /// Longest wait for open answers after a client has closed its input.
+    pub drain_patience: Duration,
+    /// How long the first call of a tool runs without other sessions' calls beside it.
+    pub probation: Duration,
+    /// Longest wait for an ask whose owner is unclear to become clear.
+    pub owner_patience: Duration,
+    /// Wait between an asked-for stop and the next measure; the guardian has its own for each step.
+    pub stop_patience: Duration,
+    /// First wait after a server died unexpectedly; doubled each time.
+    pub backoff_first: Duration,
+    /// Longest such wait.
+    pub backoff_longest: Duration,
+    /// Deaths in a row, without a good minute between them, after which a server counts as failed.
+    pub backoff_attempts: u32,
+    /// How long a failed server rests before one new attempt.
+    pub failed_rest: Duration,
+    /// Tools whose conduct is remembered, per route.
+    pub tools_remembered: usize,
+    /// Subscriptions of one session.
+    pub subscriptions: usize,
+    /// Asks that wait for an answer of one session.
+    pub session_asks: usize,
+    /// Last lines of a server's standard error that a failed start quotes.
+    pub last_words: usize,
+    /// Done lines that may be untold before a session's shim hears of them without a reply.
+    pub untold_lines: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            message_bytes: 64 << 20,
+            sessions: 16_384,
+            session_in_flight: 64,
+            session_queue: 10_000,
+            session_queue_bytes: 8 << 20,
+            waiting: 16_384,
+            waiting_bytes: 512 << 20,
+            slow_reader_bytes: 8 << 20,
+            slow_server_bytes: 1 << 20,
+            start_patience: Duration::from_secs(25),
+            greeting_timeout: Duration::from_secs(300),
+            request_timeout: Duration::from_secs(24 * 3600),
+            drain_patience: Duration::from_secs(60),
+            probation: Duration::from_secs(1),
+            owner_patience: Duration::from_secs(10),
+            stop_patience: Duration::from_secs(10),
+            backoff_first: Duration::from_millis(100),
+            backoff_longest: Duration::from_secs(30),
+            backoff_attempts: 5,
+            failed_rest: Duration::from_secs(60),
+            tools_remembered: 4096,
+            subscriptions: 10_000,
+            session_asks: 256,
+            last_words: 10,
+            untold_lines: 64,
+        }
+    }
+}

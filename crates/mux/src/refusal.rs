@@ -1,0 +1,355 @@
+//! Every error that the pooler answers on its own account. Words live here and nowhere else.
+
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+use core::{fmt, time::Duration};
+
+use wire::{Fault, Method, Outgoing, RequestId, quoted};
+
+use crate::event::Exit;
+
+/// A request that we answer ourselves, with "no".
+///
+/// Clients may branch on [`Refusal::reason`]; people read the text. `docs/errors.md` lists them all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The configuration has no server of this name.
+    NoSuchServer {
+        /// The name asked for.
+        server: Arc<str>,
+        /// Names that there are and that look like it.
+        similar: Vec<Arc<str>>,
+    },
+    /// The configuration, or what the client brought for it, does not do.
+    BadConfiguration {
+        /// What is wrong and how to mend it, with file, line and key.
+        what: Arc<str>,
+    },
+    /// The server could not be started, or ended before it could be greeted.
+    StartFailed {
+        /// Which server.
+        server: Arc<str>,
+        /// What happened.
+        why: String,
+        /// The last lines of its standard error.
+        last_words: Vec<String>,
+        /// Variables that look like credentials and that it was not given.
+        withheld: Vec<Arc<str>>,
+    },
+    /// The server has not answered the handshake yet; its start goes on.
+    StillStarting {
+        /// Which server.
+        server: Arc<str>,
+        /// How long the session has waited.
+        after: Duration,
+        /// The last lines of its standard error.
+        last_words: Vec<String>,
+        /// Variables that look like credentials and that it was not given.
+        withheld: Vec<Arc<str>>,
+    },
+    /// The server keeps dying; it rests before the next attempt.
+    StillFailing {
+        /// Which server.
+        server: Arc<str>,
+        /// How long it still rests.
+        retry_in: Duration,
+    },
+    /// The server's process ended before it answered.
+    UpstreamExited {
+        /// Which server.
+        server: Arc<str>,
+        /// How.
+        exit: Exit,
+        /// Whether the request had been sent to it.
+        maybe_executed: bool,
+    },
+    /// The server's process was stopped by its user before it answered.
+    UpstreamStopped {
+        /// Which server.
+        server: Arc<str>,
+        /// Whether the request had been sent to it.
+        maybe_executed: bool,
+    },
+    /// The server did not answer within the longest life of a request.
+    TookTooLong {
+        /// How long that was.
+        after: Duration,
+    },
+    /// The session did not read its answers; this one was dropped.
+    TooSlow,
+    /// Too much waits already.
+    Overloaded,
+    /// The answer was longer than a message may be.
+    AnswerTooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The daemon is ending.
+    ShuttingDown,
+    /// Nobody can tell which of several sessions this is for.
+    OwnerUnclear {
+        /// What the server asked.
+        method: Method,
+    },
+    /// The session that this is for has gone.
+    OwnerGone,
+    /// The session that this is for cannot do it.
+    NotCapable {
+        /// What the server asked.
+        method: Method,
+    },
+    /// The method does not exist here.
+    NoSuchMethod {
+        /// Which.
+        method: Method,
+    },
+    /// A request before `initialize`.
+    NotInitialized,
+    /// A second `initialize` that declares other capabilities than the first.
+    AlreadyInitialized,
+    /// A request with the id of another that is still open.
+    IdInUse,
+    /// What came is no message.
+    Malformed {
+        /// What is wrong with it.
+        fault: Fault,
+    },
+}
+
+impl Refusal {
+    /// A stable word for programs. Never change one; add another.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::NoSuchServer { .. } => "no-such-server",
+            Refusal::BadConfiguration { .. } => "bad-configuration",
+            Refusal::StartFailed { .. } => "start-failed",
+            Refusal::StillStarting { .. } => "still-starting",
+            Refusal::StillFailing { .. } => "still-failing",
+            Refusal::UpstreamExited { .. } => "upstream-exited",
+            Refusal::UpstreamStopped { .. } => "upstream-stopped",
+            Refusal::TookTooLong { .. } => "took-too-long",
+            Refusal::TooSlow => "too-slow",
+            Refusal::Overloaded => "overloaded",
+            Refusal::AnswerTooLong { .. } => "answer-too-long",
+            Refusal::ShuttingDown => "shutting-down",
+            Refusal::OwnerUnclear { .. } => "owner-unclear",
+            Refusal::OwnerGone => "owner-gone",
+            Refusal::NotCapable { .. } => "not-capable",
+            Refusal::NoSuchMethod { .. } => "no-such-method",
+            Refusal::NotInitialized => "not-initialized",
+            Refusal::AlreadyInitialized => "already-initialized",
+            Refusal::IdInUse => "id-in-use",
+            Refusal::Malformed { .. } => "malformed",
+        }
+    }
+
+    /// The JSON-RPC error code: the specification's where it has one, else -32603.
+    pub fn code(&self) -> i32 {
+        match self {
+            Refusal::NotCapable { .. } | Refusal::NoSuchMethod { .. } => -32601,
+            Refusal::NotInitialized | Refusal::AlreadyInitialized | Refusal::IdInUse => -32600,
+            Refusal::Malformed { fault } => fault.code(),
+            Refusal::NoSuchServer { .. }
+            | Refusal::BadConfiguration { .. }
+            | Refusal::StartFailed { .. }
+            | Refusal::StillStarting { .. }
+            | Refusal::StillFailing { .. }
+            | Refusal::UpstreamExited { .. }
+            | Refusal::UpstreamStopped { .. }
+            | Refusal::TookTooLong { .. }
+            | Refusal::TooSlow
+            | Refusal::Overloaded
+            | Refusal::AnswerTooLong { .. }
+            | Refusal::ShuttingDown
+            | Refusal::OwnerUnclear { .. }
+            | Refusal::OwnerGone => -32603,
+        }
+    }
+
+    /// Whether the same request may do better a little later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Refusal::StillStarting { .. }
+            | Refusal::StillFailing { .. }
+            | Refusal::UpstreamExited { .. }
+            | Refusal::UpstreamStopped { .. }
+            | Refusal::TooSlow
+            | Refusal::Overloaded
+            | Refusal::ShuttingDown => true,
+            Refusal::NoSuchServer { .. }
+            | Refusal::BadConfiguration { .. }
+            | Refusal::StartFailed { .. }
+            | Refusal::TookTooLong { .. }
+            | Refusal::AnswerTooLong { .. }
+            | Refusal::OwnerUnclear { .. }
+            | Refusal::OwnerGone
+            | Refusal::NotCapable { .. }
+            | Refusal::NoSuchMethod { .. }
+            | Refusal::NotInitialized
+            | Refusal::AlreadyInitialized
+            | Refusal::IdInUse
+            | Refusal::Malformed { .. } => false,
+        }
+    }
+
+    /// Whether the request may have had its effect, where that is in doubt.
+    pub fn maybe_executed(&self) -> Option<bool> {
+        match self {
+            Refusal::UpstreamExited { maybe_executed, .. }
+            | Refusal::UpstreamStopped { maybe_executed, .. } => Some(*maybe_executed),
+            Refusal::TookTooLong { .. } | Refusal::TooSlow | Refusal::AnswerTooLong { .. } => {
+                Some(true)
+            }
+            _certain => None,
+        }
+    }
+
+    /// The error response to the request with this id, or to a message whose id could not be read.
+    pub fn to_response(&self, id: Option<&RequestId>) -> Outgoing {
+        let id = id.map_or_else(|| String::from("null"), |id| format!("{id}"));
+        let message = quoted(&format!("{self}"));
+        let mut data = format!(
+            r#""source":"mcpool","reason":"{}","retryable":{}"#,
+            self.reason(),
+            self.is_retryable()
+        );
+        if let Some(maybe) = self.maybe_executed() {
+            data.push_str(&format!(r#","maybeExecuted":{maybe}"#));
+        }
+        if let Refusal::StillFailing { retry_in, .. } = self {
+            data.push_str(&format!(r#","retryAfterMs":{}"#, retry_in.as_millis()));
+        }
+        if let Some(server) = self.server() {
+            data.push_str(&format!(r#","server":{}"#, quoted(server)));
+        }
+        let code = self.code();
+        Outgoing::from(format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message},"data":{{{data}}}}}}}"#
+        ))
+    }
+
+    fn server(&self) -> Option<&str> {
+        match self {
+            Refusal::NoSuchServer { server, .. }
+            | Refusal::StartFailed { server, .. }
+            | Refusal::StillStarting { server, .. }
+            | Refusal::StillFailing { server, .. }
+            | Refusal::UpstreamExited { server, .. }
+            | Refusal::UpstreamStopped { server, .. } => Some(server),
+            _unnamed => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NoSuchServer { server, similar } => {
+                write!(f, "no server named `{server}` is configured")?;
+                if let [first, ..] = similar.as_slice() {
+                    write!(f, " (did you mean `{first}`?)")?;
+                }
+                f.write_str("; `mcpool list` shows those that are, `mcpool add` adds one")
+            }
+            Refusal::BadConfiguration { what } => f.write_str(what),
+            Refusal::StartFailed {
+                server,
+                why,
+                last_words,
+                withheld,
+            } => {
+                write!(f, "`{server}` did not start: {why}")?;
+                fmt_last_words(f, server, last_words)?;
+                fmt_withheld(f, withheld)
+            }
+            Refusal::StillStarting {
+                server,
+                after,
+                last_words,
+                withheld,
+            } => {
+                write!(
+                    f,
+                    "`{server}` has not answered within {} s; its start goes on, so try again",
+                    after.as_secs()
+                )?;
+                fmt_last_words(f, server, last_words)?;
+                fmt_withheld(f, withheld)
+            }
+            Refusal::StillFailing { server, retry_in } => {
+                let seconds = retry_in.as_millis().div_ceil(1000);
+                write!(
+                    f,
+                    "`{server}` keeps failing; next attempt in {seconds} s; see `mcpool logs {server}`"
+                )
+            }
+            Refusal::UpstreamExited {
+                server,
+                exit,
+                maybe_executed,
+            } => {
+                write!(f, "`{server}` {exit} before it answered")?;
+                fmt_maybe_executed(f, *maybe_executed)?;
+                write!(f, "; see `mcpool logs {server}`")
+            }
+            Refusal::UpstreamStopped {
+                server,
+                maybe_executed,
+            } => {
+                write!(f, "`{server}` was stopped before it answered")?;
+                fmt_maybe_executed(f, *maybe_executed)
+            }
+            Refusal::TookTooLong { after } => write!(f, "no answer within {} s", after.as_secs()),
+            Refusal::TooSlow => {
+                f.write_str("the client did not read its answers in time and this one was dropped")
+            }
+            Refusal::Overloaded => f.write_str("too many requests wait already"),
+            Refusal::AnswerTooLong { limit } => {
+                write!(f, "the answer was longer than {limit} bytes")
+            }
+            Refusal::ShuttingDown => f.write_str("mcpool is stopping"),
+            Refusal::OwnerUnclear { method } => {
+                write!(f, "cannot tell which of several sessions `{method}` is for")
+            }
+            Refusal::OwnerGone => f.write_str("the session that this is for has ended"),
+            Refusal::NotCapable { method } => write!(f, "the client does not support `{method}`"),
+            Refusal::NoSuchMethod { method } => write!(f, "method not found: {method}"),
+            Refusal::NotInitialized => {
+                f.write_str("the first request of a session must be `initialize`")
+            }
+            Refusal::AlreadyInitialized => {
+                f.write_str("this session is initialized already, with other capabilities")
+            }
+            Refusal::IdInUse => f.write_str("another request with this id is still open"),
+            Refusal::Malformed { fault } => write!(f, "{fault}"),
+        }
+    }
+}
+
+fn fmt_last_words(f: &mut fmt::Formatter<'_>, server: &str, last_words: &[String]) -> fmt::Result {
+    if last_words.is_empty() {
+        return write!(f, "; see `mcpool logs {server}`");
+    }
+    f.write_str("; its last words:")?;
+    last_words
+        .iter()
+        .try_for_each(|line| write!(f, "\n  {line}"))
+}
+
+fn fmt_withheld(f: &mut fmt::Formatter<'_>, withheld: &[Arc<str>]) -> fmt::Result {
+    if let [first, ..] = withheld {
+        write!(
+            f,
+            "\nnot passed to it, though the client has it: {}; if it needs that, say `--env {first}` or put it into `env_pass`",
+            withheld.join(", ")
+        )?;
+    }
+    Ok(())
+}
+
+fn fmt_maybe_executed(f: &mut fmt::Formatter<'_>, maybe_executed: bool) -> fmt::Result {
+    f.write_str(if maybe_executed {
+        "; the request may have been carried out"
+    } else {
+        "; the request was not sent"
+    })
+}

@@ -1,0 +1,70 @@
+//! What wakes the core, and why.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    ids::{SessionId, UpstreamId},
+    moment::Moment,
+};
+
+/// Why the core wants to be called though nothing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A session has waited for its server's handshake as long as its client will.
+    StartPatience(SessionId),
+    /// A session that closed its input has waited for its answers long enough.
+    DrainPatience(SessionId),
+    /// A server has not answered the handshake.
+    Greeting(UpstreamId),
+    /// A server has had no session for its idle time.
+    Idle(UpstreamId),
+    /// A server that died may be started again.
+    Rested(UpstreamId),
+    /// The first call of a tool has run alone for long enough.
+    Probation(UpstreamId),
+    /// An ask has waited for its owner to become clear.
+    OwnerPatience(UpstreamId),
+    /// The oldest request of a server is as old as requests may become.
+    RequestTimeout(UpstreamId),
+}
+
+/// Deadlines by time and by reason.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    by_moment: BTreeSet<(Moment, Timer)>,
+    by_timer: BTreeMap<Timer, Moment>,
+}
+
+impl Timers {
+    /// Sets a timer, or moves it.
+    pub(crate) fn set(&mut self, timer: Timer, at: Moment) {
+        if let Some(old) = self.by_timer.insert(timer, at) {
+            self.by_moment.remove(&(old, timer));
+        }
+        self.by_moment.insert((at, timer));
+    }
+
+    pub(crate) fn clear(&mut self, timer: Timer) {
+        if let Some(at) = self.by_timer.remove(&timer) {
+            self.by_moment.remove(&(at, timer));
+        }
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.by_timer.contains_key(&timer)
+    }
+
+    pub(crate) fn next(&self) -> Option<(Moment, Timer)> {
+        self.by_moment.first().copied()
+    }
+
+    /// Takes out the first timer whose moment has come.
+    pub(crate) fn take_due(&mut self, now: Moment) -> Option<Timer> {
+        let (at, timer) = self.next()?;
+        if at > now {
+            return None;
+        }
+        self.clear(timer);
+        Some(timer)
+    }
+}
