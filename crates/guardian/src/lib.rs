@@ -1,1 +1,17 @@
-//! placeholder
+//! Who owns the processes: the parent and sub-reaper of every server.
+//!
+//! One thread, no runtime, little memory. It starts what the daemon tells it to
+//! start, reaps what ends, and stops whole trees: a server's process group, its
+//! descendants, and what forked twice to get away.
+//!
+//! **Invariants:** a process is never signalled by a number that may have passed to
+//! another one; and when the guardian has ended in order, nothing that it started is left.
+
+mod census;
+mod outbox;
+pub mod protocol;
+mod run;
+mod spawn;
+mod stop;
+
+pub use run::run;

@@ -7,6 +7,7 @@
 //! stands, and every function that it exports is safe to call.
 
 pub mod child;
+pub mod detach;
 mod mask;
 pub mod quit;
 pub mod signals;

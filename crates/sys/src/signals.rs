@@ -38,9 +38,8 @@ impl Signals {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: signalfd has just returned this descriptor; nobody else has it.
-        Ok(Signals {
-            fd: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Signals { fd })
     }
 
     /// Takes all that arrived; empty if nothing did. Never waits.

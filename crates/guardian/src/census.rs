@@ -1,0 +1,248 @@
+//! Who is below us: the processes that descend from the guardian.
+//!
+//! **Invariant:** a process is known by its number and its start time together, and is
+//! signalled only through a descriptor of it that was opened before both were compared again.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+/// One process, now and for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) pid: Pid,
+    /// Clock ticks since boot.
+    pub(crate) start_time: u64,
+}
+
+/// What `/proc` says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) identity: Identity,
+    pub(crate) parent: Option<Pid>,
+    pub(crate) group: Option<Pid>,
+    /// Ended and not reaped. One whose first thread alone has ended looks the same.
+    pub(crate) zombie: bool,
+}
+
+/// All that descend from this process, as they were found one after the other.
+///
+/// It is no snapshot: who forks and ends at the right moment is in none. Two in a row
+/// that find nobody are needed to believe it.
+#[derive(Debug)]
+pub(crate) struct Census {
+    below: Vec<Entry>,
+}
+
+impl Census {
+    pub(crate) fn take() -> Census {
+        let everybody: Vec<Entry> = match fs::read_dir("/proc") {
+            Ok(entries) => entries
+                .flatten()
+                .filter_map(|entry| look_up(&entry.file_name()))
+                .collect(),
+            // Without /proc only process groups can be stopped.
+            Err(_) => Vec::new(),
+        };
+        let me = Some(rustix::process::getpid());
+        Census {
+            below: with_descendants(&everybody, |entry| entry.parent == me),
+        }
+    }
+
+    /// Those that `root` is true for, and all that descend from them.
+    pub(crate) fn trees(&self, root: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        with_descendants(&self.below, root)
+    }
+
+    /// Everybody.
+    pub(crate) fn below(&self) -> &[Entry] {
+        &self.below
+    }
+
+    /// Reaps our children that have ended, but for those that `keep` is true for.
+    pub(crate) fn reap(&mut self, keep: impl Fn(Pid) -> bool) {
+        let me = Some(rustix::process::getpid());
+        self.below.retain(|entry| {
+            let ours = entry.zombie && entry.parent == me && !keep(entry.identity.pid);
+            !(ours && reap(entry.identity.pid))
+        });
+    }
+}
+
+impl Identity {
+    /// The process that has this number now.
+    pub(crate) fn of(pid: Pid) -> Option<Identity> {
+        Some(read(pid)?.identity)
+    }
+
+    /// Whether the environment that it was started with has this `NAME=VALUE`.
+    ///
+    /// Programs may overwrite it or forbid to read it; then the answer is no.
+    pub(crate) fn carries(self, variable: &[u8]) -> bool {
+        let Ok(environment) = fs::read(format!("/proc/{}/environ", self.pid)) else {
+            return false;
+        };
+        environment
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == variable)
+    }
+
+    /// Signals exactly this process; nothing happens if it is gone.
+    pub(crate) fn signal(self, signal: Signal) {
+        let Ok(pidfd) = rustix::process::pidfd_open(self.pid, PidfdFlags::empty()) else {
+            return;
+        };
+        // The descriptor is of whoever has the number now. If that is still the one we
+        // mean, it stays the one that the signal reaches.
+        if Identity::of(self.pid) == Some(self) {
+            // It may have ended since, or be another user's: neither is ours to change.
+            let _ = rustix::process::pidfd_send_signal(&pidfd, signal);
+        }
+    }
+}
+
+/// Reaps this child of ours, if it has ended; whether it had.
+pub(crate) fn reap(child: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    matches!(
+        rustix::process::waitid(WaitId::Pid(child), options),
+        Ok(Some(_))
+    )
+}
+
+fn with_descendants(entries: &[Entry], root: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    let roots = entries.iter().filter(|entry| root(entry));
+    let mut found: BTreeSet<i32> = roots.map(|entry| number(entry.identity.pid)).collect();
+    loop {
+        // Numbers wrap, so a child may stand before its parent: repeat until nothing is new.
+        let before = found.len();
+        for entry in entries {
+            if entry
+                .parent
+                .is_some_and(|parent| found.contains(&number(parent)))
+            {
+                found.insert(number(entry.identity.pid));
+            }
+        }
+        if found.len() == before {
+            break;
+        }
+    }
+    let is_found = |entry: &&Entry| found.contains(&number(entry.identity.pid));
+    entries.iter().filter(is_found).copied().collect()
+}
+
+/// A `Pid` has no order.
+fn number(pid: Pid) -> i32 {
+    pid.as_raw_nonzero().get()
+}
+
+fn look_up(name: &OsStr) -> Option<Entry> {
+    read(Pid::from_raw(name.to_str()?.parse().ok()?)?)
+}
+
+fn read(pid: Pid) -> Option<Entry> {
+    parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Reads `/proc/PID/stat`: `PID (NAME) STATE PARENT GROUP … START_TIME …`.
+fn parse(pid: Pid, stat: &[u8]) -> Option<Entry> {
+    // The name is the program's choice and may contain blanks, brackets and worse; behind
+    // its last bracket there are only numbers.
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = str::from_utf8(&stat[name_end + 1..])
+        .ok()?
+        .split_ascii_whitespace();
+    let zombie = fields.next()? == "Z";
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    // The state is field 3, so this is field 22.
+    let start_time = fields.nth(16)?.parse().ok()?;
+    Some(Entry {
+        identity: Identity { pid, start_time },
+        parent: process(parent),
+        group: process(group),
+        zombie,
+    })
+}
+
+/// `None` for 0, which stands for a process outside of our namespace.
+fn process(number: i32) -> Option<Pid> {
+    if number > 0 {
+        Pid::from_raw(number)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pid(number: i32) -> Pid {
+        Pid::from_raw(number).unwrap()
+    }
+
+    fn entry(number: i32, parent: i32) -> Entry {
+        Entry {
+            identity: Identity {
+                pid: pid(number),
+                start_time: 1,
+            },
+            parent: process(parent),
+            group: None,
+            zombie: false,
+        }
+    }
+
+    fn numbers(entries: &[Entry]) -> Vec<i32> {
+        entries
+            .iter()
+            .map(|entry| number(entry.identity.pid))
+            .collect()
+    }
+
+    #[test]
+    fn a_name_with_brackets_and_blanks_does_not_shift_the_fields() {
+        let stat =
+            b"77 (a) R 1 2 (b) Z 5 70 70 0 -1 4194304 97 0 0 0 0 0 0 0 20 0 1 0 123456 0 0 184\n";
+        let entry = parse(pid(77), stat).unwrap();
+        assert_eq!(entry.parent, Some(pid(5)));
+        assert_eq!(entry.group, Some(pid(70)));
+        assert_eq!(entry.identity.start_time, 123_456);
+        assert!(entry.zombie);
+    }
+
+    #[test]
+    fn a_line_that_is_cut_off_is_nobody() {
+        assert_eq!(parse(pid(77), b"77 (a) R 1 2 3"), None);
+        assert_eq!(parse(pid(77), b"77 (a"), None);
+        assert_eq!(parse(pid(77), b""), None);
+    }
+
+    #[test]
+    fn descendants_are_found_in_any_order() {
+        let entries = [
+            entry(3, 9),
+            entry(4, 3),
+            entry(5, 1),
+            entry(9, 8),
+            entry(8, 1),
+        ];
+        let found = with_descendants(&entries, |entry| entry.identity.pid == pid(8));
+        assert_eq!(numbers(&found), [3, 4, 9, 8]);
+    }
+
+    #[test]
+    fn a_process_knows_itself_and_what_it_carries() {
+        let me = Identity::of(rustix::process::getpid()).unwrap();
+        assert!(me.start_time > 0);
+        let (name, value) = std::env::vars_os().next().unwrap();
+        let variable = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
+        assert!(me.carries(&variable));
+        assert!(!me.carries(b"MCPOOL_NOBODY=has this"));
+    }
+}
