@@ -81,14 +81,16 @@ pub enum Action {
 }
 
 /// The request that a message answers: what the edge needs to answer it otherwise, should it have to drop the message.
+///
+/// With the message, the line is done, and the shim that keeps it is told so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// The client's id.
-    pub id: RequestId,
     /// The line of the request.
     pub line: LineNumber,
-    /// Whether the line is done with this: a batch is done with its last answer. Its shim is told so.
-    pub done: bool,
+    /// The client's id.
+    pub id: RequestId,
+    /// The ids of the other requests of the same batch, all of which one message answers.
+    pub others: Vec<RequestId>,
 }
 
 /// What a shim hears about the lines that it keeps.

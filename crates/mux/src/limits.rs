@@ -39,14 +39,18 @@ pub struct Limits {
     pub probation: Duration,
     /// Longest wait for an ask whose owner is unclear to become clear.
     pub owner_patience: Duration,
-    /// Wait between an asked-for stop and the next measure; the guardian has its own for each step.
-    pub stop_patience: Duration,
+    /// How long a cancelled call may still be the cause of an ask or a log message.
+    ///
+    /// A server that ignores the cancellation works on; what it asks then must not go to another session.
+    pub ghost_life: Duration,
     /// First wait after a server died unexpectedly; doubled each time.
     pub backoff_first: Duration,
     /// Longest such wait.
     pub backoff_longest: Duration,
-    /// Deaths in a row, without a good minute between them, after which a server counts as failed.
+    /// Deaths in a row after which a server counts as failed.
     pub backoff_attempts: u32,
+    /// How long a server must have served for its deaths to be counted from the beginning.
+    pub good_service: Duration,
     /// How long a failed server rests before one new attempt.
     pub failed_rest: Duration,
     /// Tools whose conduct is remembered, per route.
@@ -79,10 +83,11 @@ impl Default for Limits {
             drain_patience: Duration::from_secs(60),
             probation: Duration::from_secs(1),
             owner_patience: Duration::from_secs(10),
-            stop_patience: Duration::from_secs(10),
+            ghost_life: Duration::from_secs(30),
             backoff_first: Duration::from_millis(100),
             backoff_longest: Duration::from_secs(30),
             backoff_attempts: 5,
+            good_service: Duration::from_secs(60),
             failed_rest: Duration::from_secs(60),
             tools_remembered: 4096,
             subscriptions: 10_000,

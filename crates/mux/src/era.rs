@@ -1,0 +1,41 @@
+//! The versions of the protocol, and which of them a session is answered in.
+
+use alloc::string::String;
+
+/// The versions of the legacy era, oldest first. Being dates, they sort as text.
+pub(crate) const LEGACY_VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+/// The version that we greet servers with: the newest that has a handshake.
+pub(crate) const GREETING_VERSION: &str = "2025-11-25";
+
+/// The one version that allows several messages on one line.
+pub(crate) const BATCH_VERSION: &str = "2025-03-26";
+
+/// What to answer a client that asked for `asked` when the server speaks `spoken`.
+///
+/// The client's own version, unless the server's is older or nobody knows the client's: the result
+/// of `initialize` only ever gained members, so it needs no other change.
+pub(crate) fn answered_version(asked: &str, spoken: &str) -> String {
+    let known = LEGACY_VERSIONS.contains(&asked) || asked == "2024-10-07";
+    String::from(if known && asked <= spoken { asked } else { spoken })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_answered_in_its_own_version_or_the_servers_older_one() {
+        let table = [
+            ("2025-06-18", "2025-11-25", "2025-06-18"),
+            ("2025-11-25", "2025-06-18", "2025-06-18"),
+            ("2024-11-05", "2025-06-18", "2024-11-05"),
+            ("1999-01-01", "2025-11-25", "2025-11-25"),
+            ("2026-07-28", "2025-11-25", "2025-11-25"),
+            ("2025-11-25", "2025-11-25", "2025-11-25"),
+        ];
+        for (asked, spoken, answered) in table {
+            assert_eq!(answered_version(asked, spoken), answered, "{asked} of {spoken}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Requests in flight to one upstream.
+//!
+//! An [`Exchange`] begins when a request is forwarded and ends with its only response. We choose the
+//! id that the upstream sees and use the same number as the progress token, so one table answers
+//! three questions: whose response, whose progress, whose cancellation.
+//!
+//! **Invariant:** an id is never used twice while the upstream lives, across restarts of its process
+//! too. A late response is therefore unknown, never misdelivered.
+
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+
+use wire::{Frame, Method, ProgressToken, RequestId};
+
+use crate::{
+    ids::{LineNumber, SessionId},
+    lanes::Tool,
+    moment::Moment,
+    verbosity::Level,
+};
+
+/// The id of a request as the upstream sees it.
+pub(crate) type MintedId = u64;
+
+/// Everything that one upstream still owes an answer to.
+#[derive(Debug, Default)]
+pub(crate) struct Exchanges {
+    open: BTreeMap<MintedId, Exchange>,
+    issued: MintedId,
+}
+
+/// One request on its way to one response.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) owner: Owner,
+    pub(crate) opened: Moment,
+    /// The request, while its announcement has not left: the upstream has not seen it yet.
+    pub(crate) unsent: Option<Frame>,
+}
+
+/// Who waits for the response.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// A session.
+    Session(Box<Claim>),
+    /// We do, and only care whether it failed.
+    Ourselves(Errand),
+}
+
+/// What a session is owed.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) session: SessionId,
+    /// The id that the session chose; its response carries exactly this.
+    pub(crate) id: RequestId,
+    /// The token that the session chose, if it asked for progress.
+    pub(crate) token: Option<ProgressToken>,
+    pub(crate) line: LineNumber,
+    pub(crate) method: Method,
+    /// The tool, prompt or resource, if the upstream may ask something because of it.
+    pub(crate) tool: Option<Tool>,
+    pub(crate) effect: Effect,
+}
+
+/// What a successful response changes beside reaching its owner.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Nothing,
+    /// The session is subscribed to this resource from now on.
+    Subscribed(Box<str>),
+    /// The upstream is as verbose as this from now on.
+    Verbosity(Level),
+}
+
+/// Why we asked on our own account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    Greet,
+    Subscribe,
+    Unsubscribe,
+    SetLevel,
+}
+
+impl Exchanges {
+    pub(crate) fn open(&mut self, exchange: Exchange) -> MintedId {
+        self.issued += 1;
+        let previous = self.open.insert(self.issued, exchange);
+        debug_assert!(previous.is_none(), "{} was issued twice", self.issued);
+        self.issued
+    }
+
+    /// Ends the exchange that a response, or a cancellation, refers to.
+    ///
+    /// `None` means that nobody is waiting: a duplicate, an answer after the deadline, or a server
+    /// that makes up ids. All three are dropped.
+    pub(crate) fn close(&mut self, id: MintedId) -> Option<Exchange> {
+        self.open.remove(&id)
+    }
+
+    pub(crate) fn get(&self, id: MintedId) -> Option<&Exchange> {
+        self.open.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: MintedId) -> Option<&mut Exchange> {
+        self.open.get_mut(&id)
+    }
+
+    /// Ends everything: the upstream has gone.
+    pub(crate) fn close_all(&mut self) -> Vec<(MintedId, Exchange)> {
+        core::mem::take(&mut self.open).into_iter().collect()
+    }
+
+    /// The one that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<(MintedId, Moment)> {
+        self.open.first_key_value().map(|(id, exchange)| (*id, exchange.opened))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many of them sessions wait for.
+    pub(crate) fn claimed(&self) -> usize {
+        self.open.values().filter(|exchange| matches!(exchange.owner, Owner::Session(_))).count()
+    }
+}

@@ -1,0 +1,308 @@
+//! Which calls may run side by side, so that it stays clear whom a server means when it asks.
+//!
+//! A server over stdio does not say which call made it ask. Calls are therefore readers and writers:
+//! a tool that has been seen to ask runs apart from other sessions' calls, and so does, for a short
+//! time, the first call of a tool that nobody has seen before. All others run together.
+//!
+//! **Invariant:** while a call runs apart, every open askable call is of its session.
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+};
+
+use crate::{exchange::MintedId, ids::SessionId, moment::Moment};
+
+/// A tool, a prompt, or the reading of resources: what conduct is remembered of.
+pub(crate) type Tool = Box<str>;
+
+/// What has been seen of a server's tools. Outlives the server's process.
+#[derive(Debug, Default)]
+pub(crate) struct Conduct {
+    seen: BTreeMap<Tool, Seen>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    asks: bool,
+    logs: bool,
+}
+
+/// How a call has to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Beside any others.
+    Together,
+    /// Apart from other sessions' calls for a short time: nobody knows yet whether it asks.
+    Probation,
+    /// Apart from other sessions' calls: it has been seen to ask.
+    Apart,
+}
+
+/// What makes the manner of a call matter at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Circumstances {
+    /// Whether the server may ask its sessions anything.
+    pub(crate) can_be_asked: bool,
+    /// Whether a session has set a log level.
+    pub(crate) is_logging: bool,
+}
+
+impl Conduct {
+    pub(crate) fn manner(&self, tool: &str, circumstances: Circumstances) -> Manner {
+        match self.seen.get(tool) {
+            Some(seen) if seen.asks && circumstances.can_be_asked => Manner::Apart,
+            Some(seen) if seen.logs && circumstances.is_logging => Manner::Apart,
+            Some(_) => Manner::Together,
+            None if circumstances.can_be_asked => Manner::Probation,
+            None => Manner::Together,
+        }
+    }
+
+    /// A call has shown what it does, or has had the time to.
+    pub(crate) fn saw(&mut self, tool: &str, remembered_max: usize) {
+        self.note(tool, remembered_max, |_| {});
+    }
+
+    /// Whether this is news.
+    pub(crate) fn saw_ask(&mut self, tool: &str, remembered_max: usize) -> bool {
+        self.note(tool, remembered_max, |seen| seen.asks = true)
+    }
+
+    /// Whether this is news.
+    pub(crate) fn saw_log(&mut self, tool: &str, remembered_max: usize) -> bool {
+        self.note(tool, remembered_max, |seen| seen.logs = true)
+    }
+
+    fn note(&mut self, tool: &str, remembered_max: usize, change: impl FnOnce(&mut Seen)) -> bool {
+        if !self.seen.contains_key(tool) && self.seen.len() >= remembered_max {
+            return false;
+        }
+        let seen = self.seen.entry(tool.into()).or_default();
+        let before = (seen.asks, seen.logs);
+        change(seen);
+        before != (seen.asks, seen.logs)
+    }
+}
+
+/// The askable calls that are open at one upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    open: BTreeMap<MintedId, Call>,
+    /// Calls of each session, so that the common questions need no walk.
+    callers: BTreeMap<SessionId, usize>,
+    /// Those of `open` that run apart.
+    apart: BTreeSet<MintedId>,
+    /// Cancelled calls that the server may still be working on.
+    ghosts: BTreeMap<MintedId, (SessionId, Moment)>,
+    /// The session whose call is next to run apart: until it has begun, other sessions' wait.
+    next_apart: Option<SessionId>,
+    /// Set while an ask waits for its owner to become clear: nothing new may begin.
+    pub(crate) is_undecided: bool,
+}
+
+#[derive(Debug)]
+struct Call {
+    session: SessionId,
+    tool: Tool,
+    /// When probation ends, for a call that runs apart only so long.
+    probation_until: Option<Moment>,
+}
+
+/// Who may have made a server speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Nobody has a call open.
+    Nobody,
+    /// Only this session has.
+    Session(SessionId),
+    /// Only a call that was cancelled, or whose session has left.
+    Ghost,
+    /// Several.
+    Unclear,
+}
+
+impl Lanes {
+    /// Whether a call may begin now; if not, whether it is to be the next.
+    pub(crate) fn admits(&mut self, session: SessionId, manner: Manner) -> bool {
+        if self.is_undecided {
+            return false;
+        }
+        let others_apart = self.apart.iter().any(|id| self.open.get(id).is_some_and(|call| call.session != session));
+        if others_apart || self.next_apart.is_some_and(|next| next != session) {
+            return false;
+        }
+        let others = self.callers.keys().any(|caller| *caller != session);
+        if others && manner != Manner::Together {
+            self.next_apart = Some(session);
+            return false;
+        }
+        true
+    }
+
+    /// Takes note that a call has begun. Returns when its probation ends, if it is on probation.
+    pub(crate) fn begin(
+        &mut self,
+        id: MintedId,
+        session: SessionId,
+        tool: Tool,
+        manner: Manner,
+        probation_until: Moment,
+    ) -> Option<Moment> {
+        if self.next_apart == Some(session) {
+            self.next_apart = None;
+        }
+        let probation_until = (manner == Manner::Probation).then_some(probation_until);
+        if manner != Manner::Together {
+            self.apart.insert(id);
+        }
+        *self.callers.entry(session).or_default() += 1;
+        self.open.insert(id, Call { session, tool, probation_until });
+        probation_until
+    }
+
+    /// Takes note that a call is over, and how: a ghost may still make the server ask.
+    pub(crate) fn end(&mut self, id: MintedId, ghost_until: Option<Moment>) -> Option<Tool> {
+        self.ghosts.remove(&id);
+        let call = self.open.remove(&id)?;
+        self.apart.remove(&id);
+        if let Some(count) = self.callers.get_mut(&call.session) {
+            *count -= 1;
+            if *count == 0 {
+                self.callers.remove(&call.session);
+            }
+        }
+        if let Some(until) = ghost_until {
+            self.ghosts.insert(id, (call.session, until));
+        }
+        Some(call.tool)
+    }
+
+    /// A late answer to a cancelled call: the server no longer works on it.
+    pub(crate) fn lay_ghost(&mut self, id: MintedId) {
+        self.ghosts.remove(&id);
+    }
+
+    /// The session will not begin what it wanted to run apart.
+    pub(crate) fn give_up_next(&mut self, session: SessionId) {
+        if self.next_apart == Some(session) {
+            self.next_apart = None;
+        }
+    }
+
+    /// Lets calls whose probation is over run together with others; names their tools.
+    pub(crate) fn end_probation(&mut self, now: Moment) -> BTreeSet<Tool> {
+        let mut tools = BTreeSet::new();
+        for (id, call) in &mut self.open {
+            if call.probation_until.is_some_and(|until| until <= now) {
+                call.probation_until = None;
+                self.apart.remove(id);
+                tools.insert(call.tool.clone());
+            }
+        }
+        tools
+    }
+
+    /// When the next probation ends.
+    pub(crate) fn next_probation(&self) -> Option<Moment> {
+        self.apart.iter().filter_map(|id| self.open.get(id)?.probation_until).min()
+    }
+
+    /// Whose call made the server speak, as far as the open calls tell.
+    pub(crate) fn cause(&mut self, now: Moment) -> Cause {
+        self.ghosts.retain(|_, (_, until)| *until > now);
+        let mut callers = self.callers.keys();
+        match (callers.next(), callers.next()) {
+            (None, _) if self.ghosts.is_empty() => Cause::Nobody,
+            (None, _) => Cause::Ghost,
+            (Some(only), None) if self.ghosts.values().all(|(ghost, _)| ghost == only) => Cause::Session(*only),
+            _several => Cause::Unclear,
+        }
+    }
+
+    /// The tools of the calls that are open, of one session or of all.
+    pub(crate) fn tools_open(&self, of: Option<SessionId>) -> BTreeSet<Tool> {
+        let calls = self.open.values().filter(|call| of.is_none_or(|session| call.session == session));
+        calls.map(|call| call.tool.clone()).collect()
+    }
+
+    /// The process is gone and with it every call.
+    pub(crate) fn clear(&mut self) {
+        *self = Lanes::default();
+    }
+}
+
+/// What conduct is remembered under: prompts and tools may have the same name.
+pub(crate) fn tool_key(method: &wire::Method, name: &str) -> Tool {
+    match method {
+        wire::Method::ToolsCall => name.into(),
+        other => {
+            let mut key = String::from(other.name());
+            key.push(' ');
+            key.push_str(name);
+            key.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: SessionId = SessionId(1);
+    const BOB: SessionId = SessionId(2);
+    const LATER: Moment = Moment(1_000);
+
+    fn begin(lanes: &mut Lanes, id: MintedId, session: SessionId, manner: Manner) -> bool {
+        let admitted = lanes.admits(session, manner);
+        if admitted {
+            lanes.begin(id, session, "tool".into(), manner, LATER);
+        }
+        admitted
+    }
+
+    #[test]
+    fn quiet_tools_of_several_sessions_run_together() {
+        let mut lanes = Lanes::default();
+        assert!(begin(&mut lanes, 1, ALICE, Manner::Together));
+        assert!(begin(&mut lanes, 2, BOB, Manner::Together));
+        assert_eq!(lanes.cause(Moment(0)), Cause::Unclear);
+        lanes.end(1, None);
+        assert_eq!(lanes.cause(Moment(0)), Cause::Session(BOB));
+    }
+
+    #[test]
+    fn who_waits_to_run_apart_is_not_passed_by() {
+        let mut lanes = Lanes::default();
+        assert!(begin(&mut lanes, 1, ALICE, Manner::Together));
+        assert!(!begin(&mut lanes, 2, BOB, Manner::Apart));
+        assert!(!begin(&mut lanes, 3, ALICE, Manner::Together));
+        lanes.end(1, None);
+        assert!(!begin(&mut lanes, 3, ALICE, Manner::Together));
+        assert!(begin(&mut lanes, 2, BOB, Manner::Apart));
+        assert!(begin(&mut lanes, 4, BOB, Manner::Together), "its own calls run beside it");
+        assert!(!begin(&mut lanes, 5, ALICE, Manner::Together));
+    }
+
+    #[test]
+    fn probation_ends_with_its_time() {
+        let mut lanes = Lanes::default();
+        assert!(begin(&mut lanes, 1, ALICE, Manner::Probation));
+        assert!(!begin(&mut lanes, 2, BOB, Manner::Together));
+        assert_eq!(lanes.next_probation(), Some(LATER));
+        assert_eq!(lanes.end_probation(LATER).len(), 1);
+        assert!(begin(&mut lanes, 2, BOB, Manner::Together));
+    }
+
+    #[test]
+    fn a_cancelled_call_may_still_be_the_cause() {
+        let mut lanes = Lanes::default();
+        begin(&mut lanes, 1, ALICE, Manner::Together);
+        lanes.end(1, Some(LATER));
+        assert_eq!(lanes.cause(Moment(0)), Cause::Ghost);
+        begin(&mut lanes, 2, BOB, Manner::Together);
+        assert_eq!(lanes.cause(Moment(0)), Cause::Unclear);
+        assert_eq!(lanes.cause(LATER), Cause::Session(BOB));
+    }
+}
