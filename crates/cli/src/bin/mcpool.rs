@@ -1,2 +1,47 @@
-//! placeholder
-fn main() {}
+//! `mcpool`: the small one of the two programs.
+//!
+//! It is what clients run, once per session, so it holds only what must be small: the
+//! shim (`mcpool connect`) and the guardian. Everything else is in `mcpoold` beside
+//! it, which takes this process over.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    process::{Command, ExitCode},
+};
+
+use shim::sibling;
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    match arguments.next() {
+        Some(verb) if verb == "connect" => shim::connect::run(arguments),
+        Some(verb) if verb == "guardian" => guard(),
+        verb => become_the_other(verb.into_iter().chain(arguments)),
+    }
+}
+
+/// The daemon starts us like this; it is no verb for people.
+fn guard() -> ExitCode {
+    match sys::stdin::take_socket() {
+        Ok(socket) => guardian::run(socket),
+        Err(error) => fail(&format!("the daemon starts the guardian, nobody else ({error})")),
+    }
+}
+
+fn become_the_other(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let program = match sibling::path(sibling::DAEMON) {
+        Ok(program) => program,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let error = Command::new(&program).args(arguments).exec();
+    fail(&format!("cannot run {}: {error}", program.display()))
+}
+
+fn fail(what: &str) -> ExitCode {
+    // There is nobody to tell that stderr is closed.
+    let _ = writeln!(io::stderr(), "mcpool: {what}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,247 @@
+//! The fields of a preface's body.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+};
+
+use super::{AdminAsk, Ask, Join, Preface, PrefaceError, SessionAsk, number, path_bytes};
+use crate::workspace::{Evidence, Workspace};
+
+/// Appends all fields.
+pub(super) fn write(preface: &Preface, body: &mut Vec<u8>) -> Result<(), PrefaceError> {
+    field(body, "version", preface.version.as_bytes())?;
+    field(body, "cwd", path_bytes(&preface.cwd))?;
+    field(body, "umask", format!("{:03o}", preface.umask).as_bytes())?;
+    field(body, "pid", preface.pid.to_string().as_bytes())?;
+    match &preface.ask {
+        Ask::Session(session) => {
+            field(body, "ask", b"session")?;
+            write_session(session, body)
+        }
+        Ask::Admin(admin) => {
+            field(body, "ask", b"admin")?;
+            write_admin(admin, body)
+        }
+    }
+}
+
+fn write_session(session: &SessionAsk, body: &mut Vec<u8>) -> Result<(), PrefaceError> {
+    field(body, "server", session.server.as_bytes())?;
+    for argument in &session.command {
+        field(body, "arg", argument.as_bytes())?;
+    }
+    if let Some(scope) = session.scope {
+        field(body, "scope", scope.word().as_bytes())?;
+    }
+    if let Some(workspace) = &session.workspace {
+        field(body, "workspace", path_bytes(&workspace.path))?;
+        field(body, "evidence", workspace.evidence.word().as_bytes())?;
+    }
+    for pass in &session.pass {
+        field(body, "pass", pass.as_bytes())?;
+    }
+    match session.join {
+        Join::ShareKey => {}
+        Join::Any => field(body, "join", b"any")?,
+    }
+    for (name, value) in &session.env {
+        open_field(body, "env", name.as_bytes())?;
+        body.push(b'=');
+        close_field(body, "env", value.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_admin(admin: &AdminAsk, body: &mut Vec<u8>) -> Result<(), PrefaceError> {
+    match admin {
+        AdminAsk::Status => field(body, "verb", b"status"),
+        AdminAsk::Stop => field(body, "verb", b"stop"),
+        AdminAsk::Restart { server } => {
+            field(body, "verb", b"restart")?;
+            field(body, "server", server.as_bytes())
+        }
+    }
+}
+
+fn field(body: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), PrefaceError> {
+    open_field(body, key, &[])?;
+    close_field(body, key, value)
+}
+
+fn open_field(body: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), PrefaceError> {
+    body.extend_from_slice(key.as_bytes());
+    body.push(b'=');
+    extend(body, key, value)
+}
+
+fn close_field(body: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), PrefaceError> {
+    extend(body, key, value)?;
+    body.push(0);
+    Ok(())
+}
+
+fn extend(body: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), PrefaceError> {
+    if value.contains(&0) {
+        return Err(PrefaceError::BadValue { key });
+    }
+    body.extend_from_slice(value);
+    Ok(())
+}
+
+/// Everything that fields may say, before it is known which ask they belong to.
+#[derive(Default)]
+struct Fields<'body> {
+    version: Option<&'body [u8]>,
+    cwd: Option<&'body [u8]>,
+    umask: Option<&'body [u8]>,
+    pid: Option<&'body [u8]>,
+    ask: Option<&'body [u8]>,
+    server: Option<&'body [u8]>,
+    scope: Option<&'body [u8]>,
+    workspace: Option<&'body [u8]>,
+    evidence: Option<&'body [u8]>,
+    join: Option<&'body [u8]>,
+    verb: Option<&'body [u8]>,
+    command: Vec<OsString>,
+    pass: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+}
+
+/// Reads all fields.
+pub(super) fn read(body: &[u8]) -> Result<Preface, PrefaceError> {
+    let fields = collect(body)?;
+    Ok(Preface {
+        version: text(fields.version, "version")?,
+        cwd: absolute(require(fields.cwd, "cwd")?, "cwd")?,
+        umask: octal(require(fields.umask, "umask")?)?,
+        pid: number(require(fields.pid, "pid")?).ok_or(PrefaceError::BadValue { key: "pid" })?,
+        ask: match require(fields.ask, "ask")? {
+            b"session" => Ask::Session(session(fields)?),
+            b"admin" => Ask::Admin(admin(&fields)?),
+            _ => return Err(PrefaceError::BadValue { key: "ask" }),
+        },
+    })
+}
+
+fn collect(body: &[u8]) -> Result<Fields<'_>, PrefaceError> {
+    let mut fields = Fields::default();
+    let Some(body) = body.strip_suffix(&[0]) else {
+        return if body.is_empty() {
+            Ok(fields)
+        } else {
+            Err(PrefaceError::BrokenField)
+        };
+    };
+    for field in body.split(|byte| *byte == 0) {
+        let equals = memchr::memchr(b'=', field).ok_or(PrefaceError::BrokenField)?;
+        let (key, value) = (&field[..equals], &field[equals + 1..]);
+        match key {
+            b"version" => fields.version = Some(value),
+            b"cwd" => fields.cwd = Some(value),
+            b"umask" => fields.umask = Some(value),
+            b"pid" => fields.pid = Some(value),
+            b"ask" => fields.ask = Some(value),
+            b"server" => fields.server = Some(value),
+            b"scope" => fields.scope = Some(value),
+            b"workspace" => fields.workspace = Some(value),
+            b"evidence" => fields.evidence = Some(value),
+            b"join" => fields.join = Some(value),
+            b"verb" => fields.verb = Some(value),
+            b"arg" => fields.command.push(os_string(value)),
+            b"pass" => fields.pass.push(os_string(value)),
+            b"env" => fields.env.push(variable(value)?),
+            // Of a newer sender.
+            _ => {}
+        }
+    }
+    Ok(fields)
+}
+
+fn session(fields: Fields<'_>) -> Result<SessionAsk, PrefaceError> {
+    let scope = match fields.scope {
+        None => None,
+        Some(word) => Some(
+            str::from_utf8(word)
+                .ok()
+                .and_then(|word| word.parse().ok())
+                .ok_or(PrefaceError::BadValue { key: "scope" })?,
+        ),
+    };
+    let workspace = match fields.workspace {
+        None => None,
+        Some(path) => Some(Workspace {
+            path: absolute(path, "workspace")?,
+            evidence: Evidence::from_word(require(fields.evidence, "evidence")?)
+                .ok_or(PrefaceError::BadValue { key: "evidence" })?,
+        }),
+    };
+    let join = match fields.join {
+        None => Join::ShareKey,
+        Some(b"any") => Join::Any,
+        Some(_) => return Err(PrefaceError::BadValue { key: "join" }),
+    };
+    Ok(SessionAsk {
+        server: text(fields.server, "server")?,
+        command: fields.command,
+        scope,
+        workspace,
+        pass: fields.pass,
+        join,
+        env: fields.env,
+    })
+}
+
+fn admin(fields: &Fields<'_>) -> Result<AdminAsk, PrefaceError> {
+    match require(fields.verb, "verb")? {
+        b"status" => Ok(AdminAsk::Status),
+        b"stop" => Ok(AdminAsk::Stop),
+        b"restart" => Ok(AdminAsk::Restart {
+            server: text(fields.server, "server")?,
+        }),
+        _ => Err(PrefaceError::BadValue { key: "verb" }),
+    }
+}
+
+fn require<'body>(
+    value: Option<&'body [u8]>,
+    key: &'static str,
+) -> Result<&'body [u8], PrefaceError> {
+    value.ok_or(PrefaceError::Missing { key })
+}
+
+fn text(value: Option<&[u8]>, key: &'static str) -> Result<String, PrefaceError> {
+    str::from_utf8(require(value, key)?)
+        .map(str::to_owned)
+        .map_err(|_| PrefaceError::BadValue { key })
+}
+
+fn absolute(value: &[u8], key: &'static str) -> Result<PathBuf, PrefaceError> {
+    let path = PathBuf::from(os_string(value));
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(PrefaceError::BadValue { key })
+    }
+}
+
+fn octal(value: &[u8]) -> Result<u32, PrefaceError> {
+    str::from_utf8(value)
+        .ok()
+        .and_then(|digits| u32::from_str_radix(digits, 8).ok())
+        .filter(|umask| *umask <= 0o777)
+        .ok_or(PrefaceError::BadValue { key: "umask" })
+}
+
+/// Splits `NAME=VALUE`; a name may begin with `=`, as the system allows.
+fn variable(value: &[u8]) -> Result<(OsString, OsString), PrefaceError> {
+    let bad = PrefaceError::BadValue { key: "env" };
+    let rest = value.get(1..).ok_or_else(|| bad.clone())?;
+    let equals = memchr::memchr(b'=', rest).ok_or(bad)? + 1;
+    Ok((os_string(&value[..equals]), os_string(&value[equals + 1..])))
+}
+
+fn os_string(bytes: &[u8]) -> OsString {
+    OsStr::from_bytes(bytes).to_os_string()
+}
