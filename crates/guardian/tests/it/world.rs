@@ -1,0 +1,256 @@
+//! A guardian, and the daemon's end of its socket.
+
+use std::fs;
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+use std::{env, io};
+
+use guardian::protocol::{self, Patience, Report, Spawn};
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::runner::{PATIENCE, until};
+
+/// The argument that makes this program a guardian.
+pub(crate) const GUARDIAN: &str = "guardian";
+
+/// What nobody should have to wait for.
+pub(crate) const LONG: Duration = Duration::from_hours(1);
+
+/// A guardian that is killed, if it still runs, when the test is over.
+pub(crate) struct World {
+    child: Child,
+    /// The daemon's end; `None` once the daemon has died.
+    socket: Option<UnixStream>,
+    received: Vec<u8>,
+}
+
+/// The daemon's ends of a server's pipes.
+pub(crate) struct Pipes {
+    pub(crate) stdin: Option<PipeWriter>,
+    pub(crate) stdout: PipeReader,
+    /// Held open, not read.
+    _stderr: PipeReader,
+}
+
+impl World {
+    pub(crate) fn start() -> World {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        let child = Command::new(env::current_exe().unwrap())
+            .arg(GUARDIAN)
+            .env("AMBIENT_SECRET", "not for servers")
+            .stdin(OwnedFd::from(theirs))
+            .spawn()
+            .unwrap();
+        World {
+            child,
+            socket: Some(ours),
+            received: Vec::new(),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn socket(&self) -> &UnixStream {
+        self.socket.as_ref().unwrap()
+    }
+
+    pub(crate) fn send(&self, command: &protocol::Command) {
+        protocol::send(self.socket(), command, &[]).unwrap();
+    }
+
+    /// Orders a server with new pipes; what becomes of it is in the next reports.
+    pub(crate) fn order(&self, spawn: &Spawn) -> Pipes {
+        let (stdin, our_stdin) = io::pipe().unwrap();
+        let (our_stdout, stdout) = io::pipe().unwrap();
+        let (our_stderr, stderr) = io::pipe().unwrap();
+        let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        protocol::send(
+            self.socket(),
+            &protocol::Command::Spawn(spawn.clone()),
+            &fds,
+        )
+        .unwrap();
+        Pipes {
+            stdin: Some(our_stdin),
+            stdout: our_stdout,
+            _stderr: our_stderr,
+        }
+    }
+
+    /// Starts a shell script as a server, and returns its process as well.
+    pub(crate) fn run(&mut self, upstream: u64, script: &str) -> (u32, Pipes) {
+        let pipes = self.order(&shell(upstream, script));
+        let report = self.report();
+        let Report::Spawned { pid, .. } = report else {
+            panic!("not started: {report:?}")
+        };
+        (pid, pipes)
+    }
+
+    /// The guardian's next report.
+    pub(crate) fn report(&mut self) -> Report {
+        self.next_report()
+            .expect("the guardian ended before it reported")
+    }
+
+    /// The guardian's next report; `None` when it has closed its end.
+    pub(crate) fn next_report(&mut self) -> Option<Report> {
+        loop {
+            if let Some((report, len)) = Report::decode(&self.received).unwrap() {
+                self.received.drain(..len);
+                return Some(report);
+            }
+            let mut chunk = [0; 4096];
+            match self.socket.as_ref().unwrap().read(&mut chunk) {
+                Ok(0) => return None,
+                Ok(len) => self.received.extend_from_slice(&chunk[..len]),
+                // It left with something unread.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("no report: {error}"),
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self, upstream: u64, patience: Patience) {
+        self.send(&protocol::Command::Stop { upstream, patience });
+    }
+
+    /// Expects the end of an upstream: first how its own process ended, then all of it.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self, upstream: u64, code: Option<i32>, signal: Option<i32>) {
+        assert_eq!(
+            self.report(),
+            Report::Exited {
+                upstream,
+                code,
+                signal
+            }
+        );
+        assert_eq!(
+            self.report(),
+            Report::Gone {
+                upstream,
+                survivors: 0
+            }
+        );
+    }
+
+    /// The daemon dies.
+    pub(crate) fn hang_up(&mut self) {
+        self.socket = None;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        until("the guardian's end", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // It has ended in most tests; in one that failed nothing may stay behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Pipes {
+    /// Reads one line of numbers: the processes that a script tells.
+    pub(crate) fn pids(&mut self) -> Vec<u32> {
+        self.line()
+            .split_ascii_whitespace()
+            .map(|pid| pid.parse().unwrap())
+            .collect()
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while self.stdout.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+            line.extend_from_slice(&byte);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    pub(crate) fn read_all(&mut self) -> String {
+        let mut text = String::new();
+        self.stdout.read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+/// A shell script as a server, with nothing in its environment but a PATH.
+pub(crate) fn shell(upstream: u64, script: &str) -> Spawn {
+    Spawn {
+        upstream,
+        program: "/bin/sh".into(),
+        arguments: vec!["sh".into(), "-c".into(), script.into()],
+        environment: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+        directory: "/".into(),
+        umask: 0o022,
+    }
+}
+
+pub(crate) fn patience(eof: Duration, term: Duration) -> Patience {
+    Patience { eof, term }
+}
+
+/// Whether there is such a process, a zombie included.
+pub(crate) fn exists(pid: u32) -> bool {
+    fs::exists(format!("/proc/{pid}")).unwrap()
+}
+
+/// The fields of `/proc/PID/stat` from the state on.
+pub(crate) fn stat(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields = stat.rsplit(')').next()?.split_ascii_whitespace();
+    Some(fields.map(str::to_owned).collect())
+}
+
+/// One line of `/proc/PID/status`.
+pub(crate) fn status(pid: u32, key: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    line.unwrap().trim().to_owned()
+}
+
+/// Waits until a process that is nobody's child here has ended.
+pub(crate) fn wait_until_gone(pid: u32) {
+    let pid = Pid::from_raw(pid.cast_signed()).unwrap();
+    let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
+        return;
+    };
+    let mut fds = [rustix::event::PollFd::new(
+        &pidfd,
+        rustix::event::PollFlags::IN,
+    )];
+    let timeout = rustix::event::Timespec {
+        tv_sec: PATIENCE.as_secs().cast_signed(),
+        tv_nsec: 0,
+    };
+    assert_eq!(
+        rustix::event::poll(&mut fds, Some(&timeout)).unwrap(),
+        1,
+        "still there: {pid}"
+    );
+}
+
+/// The children of a process that have ended and were not reaped.
+pub(crate) fn zombies_of(parent: u32) -> usize {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_zombie =
+        |pid: &u32| stat(*pid).is_some_and(|stat| stat[0] == "Z" && stat[1] == parent.to_string());
+    pids.filter(is_zombie).count()
+}
