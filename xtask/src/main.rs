@@ -1,2 +1,44 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: what a developer of mcpool does besides writing it.
+//!
+//! One verb, one file. Nothing in here is installed, and nothing that users run
+//! depends on it.
+
+mod bless;
+mod build;
+mod check;
+mod errors_page;
+mod hermetic;
+mod install;
+mod licences;
+mod matrix;
+mod provision;
+mod shell;
+mod test;
+#[cfg(test)]
+mod tidy;
+mod ui;
+
+use clap::Parser;
+
+/// Development tasks of mcpool
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_version_flag = true)]
+enum Verb {
+    /// What a change must pass before it is sent: format, lints, documentation, licences
+    Check(check::Args),
+    /// Every test: hermetic ones, then real clients against real servers
+    Test(test::Args),
+    /// Accept new snapshots and write the generated documents
+    Bless(bless::Args),
+    /// Build mcpool and put it into a folder
+    Install(install::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Verb::parse() {
+        Verb::Check(args) => check::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Bless(args) => bless::run(&args),
+        Verb::Install(args) => install::run(&args),
+    }
+}

@@ -1,0 +1,78 @@
+// What the two TypeScript drivers share: the plan, the steps, the transcript.
+//
+// A driver is told by a plan (a JSON file, its only argument) which command to
+// start and what to ask. It opens a session as its SDK does by default, writes
+// one line of JSON, the transcript, to standard output, keeps the session open
+// until its standard input ends, then closes it and exits.
+
+import { readFileSync } from "node:fs";
+
+// The lists of a server, and the capability that announces each.
+const LISTS = [
+  ["tools/list", "tools", "listTools"],
+  ["prompts/list", "prompts", "listPrompts"],
+  ["resources/list", "resources", "listResources"],
+  ["resources/templates/list", "resources", "listResourceTemplates"],
+];
+
+/**
+ * Opens a session with the SDK's own client and transport, and plays the plan.
+ * `callTool(client, params, options)` is how this SDK's client spells a call.
+ */
+export async function drive(Client, StdioClientTransport, callTool) {
+  const plan = JSON.parse(readFileSync(process.argv[2], "utf8"));
+  const [command, ...args] = plan.command;
+  const transport = new StdioClientTransport({ command, args, env: plan.env });
+  let protocolVersion;
+  // The client tells its transport which version was agreed.
+  transport.setProtocolVersion = (version) => (protocolVersion = version);
+  const client = new Client({ name: "matrix", version: "1" }, { capabilities: {} });
+  await client.connect(transport);
+  const transcript = await play(client, plan, protocolVersion, callTool);
+  process.stdout.write(`${JSON.stringify(transcript)}\n`);
+  for await (const _ of process.stdin);
+  await client.close();
+}
+
+async function play(client, plan, protocolVersion, callTool) {
+  const capabilities = client.getServerCapabilities();
+  const transcript = {
+    initialize: {
+      protocolVersion,
+      capabilities,
+      serverInfo: client.getServerVersion(),
+      instructions: client.getInstructions(),
+    },
+  };
+  for (const [method, capability, list] of LISTS) {
+    if (capabilities[capability]) transcript[method] = await outcome(client[list]());
+  }
+  transcript.steps = [];
+  for (const step of plan.steps) {
+    const seen = [];
+    const done = await outcome(ask(client, step, seen, callTool));
+    if (step.progress) done.progress = seen;
+    transcript.steps.push(done);
+  }
+  return transcript;
+}
+
+async function outcome(promise) {
+  try {
+    return { result: await promise };
+  } catch (error) {
+    if (error.code === undefined) throw error;
+    return { error: { code: error.code, message: error.message, data: error.data } };
+  }
+}
+
+// Asynchronous, so that what the client refuses at once is an outcome, too.
+async function ask(client, step, seen, callTool) {
+  const { method, name, uri } = step;
+  const params = { name, arguments: step.arguments };
+  if (method === "prompts/get") return client.getPrompt(params);
+  if (method === "resources/read") return client.readResource({ uri });
+  if (method !== "tools/call") throw new Error(`the plan asks for ${method}, which this driver does not know`);
+  const options = step.progress ? { onprogress: (progress) => seen.push(progress) } : undefined;
+  return callTool(client, params, options);
+}

@@ -1,0 +1,9 @@
+// A session of the TypeScript SDK 1.x, as its examples open one.
+
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { drive } from "./plan.mjs";
+
+await drive(Client, StdioClientTransport, (client, params, options) =>
+  client.callTool(params, undefined, options),
+);

@@ -1,0 +1,68 @@
+//! Building our own programs, and finding what was built.
+//!
+//! Cargo itself says where an executable lies, so any target folder works.
+
+use std::{collections::BTreeMap, path::PathBuf, process::Stdio};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::shell;
+
+/// How much the compiler shall try.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    /// With debug assertions: what tests run.
+    Debug,
+    /// As users get it.
+    Release,
+}
+
+/// Where each executable of a package lies, by its name.
+#[derive(Debug)]
+pub(crate) struct Programs(BTreeMap<String, PathBuf>);
+
+impl Programs {
+    /// The executable of that name.
+    pub(crate) fn get(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.0.get(name);
+        path.cloned()
+            .with_context(|| format!("cargo did not say where `{name}` is"))
+    }
+}
+
+/// Builds all executables of the packages.
+pub(crate) fn programs(packages: &[&str], profile: Profile) -> anyhow::Result<Programs> {
+    let mut command = shell::cargo();
+    command.args([
+        "build",
+        "--bins",
+        "--message-format=json-render-diagnostics",
+    ]);
+    match profile {
+        Profile::Debug => {}
+        Profile::Release => {
+            command.arg("--release");
+        }
+    }
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output();
+    let output = output.with_context(|| format!("starting {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}", output.status);
+    }
+    let mut programs = BTreeMap::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let message: Value = serde_json::from_str(line).context("reading what cargo built")?;
+        let name = message["target"]["name"].as_str();
+        if let (Some(name), Some(path)) = (name, message["executable"].as_str()) {
+            programs.insert(name.to_owned(), PathBuf::from(path));
+        }
+    }
+    Ok(Programs(programs))
+}

@@ -1,0 +1,76 @@
+//! Licences and sources of all dependencies, for machines without `cargo-deny`.
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use crate::shell;
+
+/// What may be linked into our programs; the same list as in `deny.toml`.
+const ALLOWED: &[&str] = &[
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Fails with the list of packages that have another licence or come from elsewhere than the registry.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let text = shell::output(shell::cargo().args(["metadata", "--format-version=1", "--locked"]))?;
+    let metadata: Value = serde_json::from_str(&text).context("reading `cargo metadata`")?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let wrong: Vec<String> = packages.filter_map(complaint).collect();
+    ensure!(
+        wrong.is_empty(),
+        "these dependencies are not acceptable:\n  {}",
+        wrong.join("\n  ")
+    );
+    Ok(())
+}
+
+fn complaint(package: &Value) -> Option<String> {
+    let name = format!("{} {}", package["name"], package["version"]).replace('"', "");
+    let licence = package["license"].as_str().unwrap_or_default();
+    if !is_allowed(licence) {
+        return Some(format!("{name}: licence {licence:?}"));
+    }
+    // Our own packages have no source.
+    let source = package["source"].as_str()?;
+    (!source.starts_with("registry+")).then(|| format!("{name}: comes from {source}"))
+}
+
+/// Whether some choice that the expression offers is allowed.
+///
+/// Understands alternatives, demands and one level of brackets, which is all that occurs.
+fn is_allowed(expression: &str) -> bool {
+    let expression = expression.replace('/', " OR ");
+    if let Some((before, rest)) = expression.split_once('(') {
+        let Some((inside, after)) = rest.split_once(')') else {
+            return false;
+        };
+        let outcome = if is_allowed(inside) { ALLOWED[0] } else { "no" };
+        return is_allowed(&format!("{before}{outcome}{after}"));
+    }
+    let is_listed = |licence: &str| ALLOWED.contains(&licence.trim());
+    expression
+        .split(" OR ")
+        .any(|choice| choice.split(" AND ").all(is_listed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_allowed;
+
+    #[test]
+    fn one_allowed_alternative_is_enough_and_every_demand_counts() {
+        assert!(is_allowed("MIT OR GPL-3.0-only"));
+        assert!(is_allowed("(MIT OR Apache-2.0) AND Unicode-3.0"));
+        assert!(is_allowed("Unlicense/MIT"));
+        assert!(!is_allowed("MIT AND GPL-3.0-only"));
+        assert!(!is_allowed(""));
+    }
+}

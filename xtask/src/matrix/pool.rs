@@ -1,0 +1,162 @@
+//! An mcpool of its own for one cell: a home folder, a daemon, and proof that both go away.
+
+use std::{
+    ffi::OsStr,
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use super::servers::Server;
+use crate::shell;
+
+/// How long a process may take to be gone after `mcpool stop` has returned.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The mcpool of one cell.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    mcpool: PathBuf,
+    home: PathBuf,
+}
+
+/// What `mcpool status --json` said.
+pub(crate) struct Status(Value);
+
+impl Pool {
+    /// A home folder in `folder`; the daemon comes with the first session.
+    pub(crate) fn new(mcpool: &Path, folder: &Path) -> anyhow::Result<Pool> {
+        let home = folder.join("home");
+        fs::create_dir(&home).with_context(|| format!("creating {}", home.display()))?;
+        Ok(Pool {
+            mcpool: mcpool.to_owned(),
+            home,
+        })
+    }
+
+    /// What a user writes in place of the command line: the same one, with mcpool before it.
+    pub(crate) fn connect(
+        &self,
+        server: Server,
+        env: &[(&str, String)],
+        command: &[String],
+    ) -> Vec<String> {
+        let mut line: Vec<String> = vec![self.mcpool.display().to_string(), "connect".into()];
+        line.extend(["--home".into(), self.home.display().to_string()]);
+        line.extend(["--name".into(), server.name().into()]);
+        for (name, _) in env {
+            line.extend(["--env".into(), (*name).into()]);
+        }
+        line.push("--".into());
+        line.extend_from_slice(command);
+        line
+    }
+
+    pub(crate) fn status(&self) -> anyhow::Result<Status> {
+        let text = shell::output(&mut self.verb(["status", "--json"]))?;
+        let status =
+            serde_json::from_str(&text).with_context(|| format!("reading the status {text:?}"))?;
+        Ok(Status(status))
+    }
+
+    /// Stops the daemon; everything that it ran must be gone, and its socket, too.
+    pub(crate) fn stop(&self) -> anyhow::Result<()> {
+        let status = self.status()?;
+        shell::output(&mut self.verb(["stop"]))?;
+        for (what, pid) in status.processes() {
+            ensure!(
+                shell::wait_for_end(pid, GONE_WITHIN),
+                "{what} (process {pid}) outlived `mcpool stop`"
+            );
+        }
+        ensure!(
+            !self.home.join("mcpool.sock").exists(),
+            "the socket outlived `mcpool stop`"
+        );
+        Ok(())
+    }
+
+    /// The ends of all logs, for a person who wonders why a cell failed.
+    pub(crate) fn logs(&self) -> String {
+        let mut text = String::new();
+        for folder in [self.home.join("logs"), self.home.join("state")] {
+            for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let content = fs::read(file.path()).unwrap_or_default();
+                let content = String::from_utf8_lossy(&content).into_owned();
+                let lines: Vec<&str> = content.lines().collect();
+                let end = lines[lines.len().saturating_sub(20)..].join("\n    ");
+                text.extend([format!("{}:\n    {end}\n", file.path().display())]);
+            }
+        }
+        text
+    }
+
+    fn verb<const N: usize>(&self, arguments: [&str; N]) -> Command {
+        let mut command = Command::new(&self.mcpool);
+        command.args(arguments).env("MCPOOL_HOME", &self.home);
+        command
+    }
+}
+
+impl Drop for Pool {
+    /// A cell that failed half-way leaves no daemon behind either.
+    fn drop(&mut self) {
+        let is_held = fs::read_to_string(self.home.join("state/daemon.lock"))
+            .is_ok_and(|lock| !lock.is_empty());
+        if is_held {
+            let _ = self
+                .verb(["stop"])
+                .stdin(std::process::Stdio::null())
+                .output();
+        }
+    }
+}
+
+impl Status {
+    pub(crate) fn upstreams(&self, server: Server) -> Vec<&Value> {
+        of_server(&self.0["upstreams"], server)
+    }
+
+    pub(crate) fn sessions(&self, server: Server) -> usize {
+        of_server(&self.0["sessions"], server).len()
+    }
+
+    /// The daemon, and each server process.
+    fn processes(&self) -> Vec<(String, u32)> {
+        let pid = |value: &Value| {
+            value["pid"]
+                .as_u64()
+                .and_then(|pid| u32::try_from(pid).ok())
+        };
+        let daemon = pid(&self.0["daemon"]).map(|pid| ("the daemon".to_owned(), pid));
+        let upstreams = self.0["upstreams"].as_array().into_iter().flatten();
+        let upstreams = upstreams.filter_map(|upstream| {
+            Some((format!("server {}", upstream["server"]), pid(upstream)?))
+        });
+        daemon.into_iter().chain(upstreams).collect()
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+fn of_server(list: &Value, server: Server) -> Vec<&Value> {
+    let of_server = |entry: &&Value| entry["server"].as_str() == Some(server.name());
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter(of_server)
+        .collect()
+}
+
+/// The folder beside which `mcpoold` must lie.
+pub(crate) fn has_sibling(mcpool: &Path, name: impl AsRef<OsStr>) -> bool {
+    mcpool.with_file_name(name.as_ref()).exists()
+}

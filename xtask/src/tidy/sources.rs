@@ -1,0 +1,105 @@
+//! What our source files may look like.
+
+use super::{File, assert_none, files};
+
+/// The longest file; most have 100 to 300 lines.
+const LINES_MAX: usize = 600;
+
+fn rust() -> impl Iterator<Item = File> {
+    files().into_iter().filter(|file| file.has_extension("rs"))
+}
+
+/// The lines that are code, numbered from 1.
+fn code(file: &File) -> impl Iterator<Item = (usize, &str)> {
+    let lines = file
+        .text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line));
+    lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn the_pure_crates_have_no_standard_library() {
+    let root = |name: &str| {
+        rust()
+            .find(|file| file.path == format!("crates/{name}/src/lib.rs"))
+            .unwrap()
+    };
+    for name in ["wire", "mux"] {
+        assert!(
+            root(name).text.contains("\n#![no_std]\n")
+                || root(name).text.starts_with("#![no_std]\n"),
+            "{name} has no `#![no_std]`"
+        );
+    }
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    let long = rust().filter(|file| file.text.lines().count() > LINES_MAX);
+    assert_none(
+        &long
+            .map(|file| format!("{} has more than {LINES_MAX} lines", file.path))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn only_sys_says_unsafe() {
+    let openings = ["{", "fn", "impl", "extern", "trait"].map(|next| format!("unsafe {next}"));
+    let mut complaints = Vec::new();
+    for file in rust().filter(|file| !file.path.starts_with("crates/sys/")) {
+        for (number, line) in code(&file) {
+            if openings.iter().any(|opening| line.contains(opening)) && !line.contains('"') {
+                complaints.push(format!(
+                    "{}:{number}: unsafe code belongs to crates/sys",
+                    file.path
+                ));
+            }
+        }
+    }
+    assert_none(&complaints);
+}
+
+#[test]
+fn every_task_has_a_name() {
+    let mut complaints = Vec::new();
+    for file in
+        rust().filter(|file| !file.path.ends_with("/tasks.rs") && !file.path.starts_with("xtask/"))
+    {
+        for (number, line) in code(&file) {
+            if ["tokio::spawn", "task::spawn", "spawn_local("]
+                .iter()
+                .any(|spawn| line.contains(spawn))
+            {
+                complaints.push(format!(
+                    "{}:{number}: use tasks::spawn(name, ..)",
+                    file.path
+                ));
+            }
+        }
+    }
+    assert_none(&complaints);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // In pieces, or this list would find itself.
+    let words = [
+        concat!("TO", "DO"),
+        concat!("todo", "!("),
+        concat!("unimple", "mented!("),
+        concat!("#[ign", "ore"),
+        concat!("#[should_", "panic"),
+    ];
+    let mut complaints = Vec::new();
+    for file in rust() {
+        for (index, line) in file.text.lines().enumerate() {
+            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+                complaints.push(format!("{}:{}: `{word}`", file.path, index + 1));
+            }
+        }
+    }
+    assert_none(&complaints);
+}
