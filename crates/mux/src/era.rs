@@ -3,7 +3,8 @@
 use alloc::string::String;
 
 /// The versions of the legacy era, oldest first. Being dates, they sort as text.
-pub(crate) const LEGACY_VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+pub(crate) const LEGACY_VERSIONS: [&str; 4] =
+    ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
 /// The version that we greet servers with: the newest that has a handshake.
 pub(crate) const GREETING_VERSION: &str = "2025-11-25";
@@ -17,7 +18,11 @@ pub(crate) const BATCH_VERSION: &str = "2025-03-26";
 /// of `initialize` only ever gained members, so it needs no other change.
 pub(crate) fn answered_version(asked: &str, spoken: &str) -> String {
     let known = LEGACY_VERSIONS.contains(&asked) || asked == "2024-10-07";
-    String::from(if known && asked <= spoken { asked } else { spoken })
+    String::from(if known && asked <= spoken {
+        asked
+    } else {
+        spoken
+    })
 }
 
 #[cfg(test)]
@@ -35,7 +40,11 @@ mod tests {
             ("2025-11-25", "2025-11-25", "2025-11-25"),
         ];
         for (asked, spoken, answered) in table {
-            assert_eq!(answered_version(asked, spoken), answered, "{asked} of {spoken}");
+            assert_eq!(
+                answered_version(asked, spoken),
+                answered,
+                "{asked} of {spoken}"
+            );
         }
     }
 }

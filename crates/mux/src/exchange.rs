@@ -111,15 +111,29 @@ impl Exchanges {
 
     /// The one that has waited longest.
     pub(crate) fn oldest(&self) -> Option<(MintedId, Moment)> {
-        self.open.first_key_value().map(|(id, exchange)| (*id, exchange.opened))
+        self.open
+            .first_key_value()
+            .map(|(id, exchange)| (*id, exchange.opened))
     }
 
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
 
+    /// Those that the upstream has seen.
+    pub(crate) fn sent(&self) -> Vec<MintedId> {
+        self.open
+            .iter()
+            .filter(|(_, exchange)| exchange.unsent.is_none())
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
     /// How many of them sessions wait for.
     pub(crate) fn claimed(&self) -> usize {
-        self.open.values().filter(|exchange| matches!(exchange.owner, Owner::Session(_))).count()
+        self.open
+            .values()
+            .filter(|exchange| matches!(exchange.owner, Owner::Session(_)))
+            .count()
     }
 }

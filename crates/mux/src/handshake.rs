@@ -53,12 +53,18 @@ impl Handshake {
         let read: Result<'_> = serde_json::from_str(text).ok()?;
         let version: String = serde_json::from_str(read.version.get()).ok()?;
         let start = read.version.get().as_ptr() as usize - text.as_ptr() as usize;
-        let capabilities = read.capabilities.and_then(|json| serde_json::from_str::<Capabilities>(json.get()).ok());
+        let capabilities = read
+            .capabilities
+            .and_then(|json| serde_json::from_str::<Capabilities>(json.get()).ok());
         Some(Handshake {
             version_span: start..start + read.version.get().len(),
             version,
-            has_tasks: capabilities.as_ref().is_some_and(|capabilities| capabilities.tasks.is_some()),
-            has_logging: capabilities.as_ref().is_some_and(|capabilities| capabilities.logging.is_some()),
+            has_tasks: capabilities
+                .as_ref()
+                .is_some_and(|capabilities| capabilities.tasks.is_some()),
+            has_logging: capabilities
+                .as_ref()
+                .is_some_and(|capabilities| capabilities.logging.is_some()),
             // The reply may be a part of a larger buffer; this one is kept for long.
             result: Bytes::copy_from_slice(result),
         })
@@ -75,7 +81,9 @@ impl Handshake {
         let before = text.get(..self.version_span.start).unwrap_or_default();
         let after = text.get(self.version_span.end..).unwrap_or_default();
         let version = quoted(version);
-        Outgoing::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{before}{version}{after}}}"#))
+        Outgoing::from(format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{before}{version}{after}}}"#
+        ))
     }
 }
 
@@ -90,7 +98,9 @@ pub(crate) fn greeting(id: u64, class: Class) -> Outgoing {
 
 /// Our own `initialized`.
 pub(crate) fn greeted() -> Outgoing {
-    Outgoing::from(String::from(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#))
+    Outgoing::from(String::from(
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+    ))
 }
 
 #[cfg(test)]
@@ -103,7 +113,10 @@ mod tests {
             br#"{ "capabilities":{"tools":{"x":1e400}}, "protocolVersion" : "2025-11-25","serverInfo":{"name":"s","version":"1"},"future":[1.0]}"#,
         );
         let handshake = Handshake::read(&said).unwrap();
-        let answer = handshake.answer(&RequestId::from_json("\"a\"").unwrap(), &handshake.version_for("2025-06-18"));
+        let answer = handshake.answer(
+            &RequestId::from_json("\"a\"").unwrap(),
+            &handshake.version_for("2025-06-18"),
+        );
         let want = r#"{"jsonrpc":"2.0","id":"a","result":{ "capabilities":{"tools":{"x":1e400}}, "protocolVersion" : "2025-06-18","serverInfo":{"name":"s","version":"1"},"future":[1.0]}}"#;
         assert_eq!(String::from_utf8(answer.to_vec()).unwrap(), want);
         assert!(!handshake.has_tasks && !handshake.has_logging);
@@ -112,7 +125,10 @@ mod tests {
     #[test]
     fn what_is_no_handshake_is_none() {
         for said in ["{}", "[]", r#"{"protocolVersion":1}"#] {
-            assert!(Handshake::read(&Bytes::copy_from_slice(said.as_bytes())).is_none(), "{said}");
+            assert!(
+                Handshake::read(&Bytes::copy_from_slice(said.as_bytes())).is_none(),
+                "{said}"
+            );
         }
     }
 }

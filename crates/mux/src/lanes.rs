@@ -129,7 +129,11 @@ impl Lanes {
         if self.is_undecided {
             return false;
         }
-        let others_apart = self.apart.iter().any(|id| self.open.get(id).is_some_and(|call| call.session != session));
+        let others_apart = self.apart.iter().any(|id| {
+            self.open
+                .get(id)
+                .is_some_and(|call| call.session != session)
+        });
         if others_apart || self.next_apart.is_some_and(|next| next != session) {
             return false;
         }
@@ -158,7 +162,14 @@ impl Lanes {
             self.apart.insert(id);
         }
         *self.callers.entry(session).or_default() += 1;
-        self.open.insert(id, Call { session, tool, probation_until });
+        self.open.insert(
+            id,
+            Call {
+                session,
+                tool,
+                probation_until,
+            },
+        );
         probation_until
     }
 
@@ -206,7 +217,10 @@ impl Lanes {
 
     /// When the next probation ends.
     pub(crate) fn next_probation(&self) -> Option<Moment> {
-        self.apart.iter().filter_map(|id| self.open.get(id)?.probation_until).min()
+        self.apart
+            .iter()
+            .filter_map(|id| self.open.get(id)?.probation_until)
+            .min()
     }
 
     /// Whose call made the server speak, as far as the open calls tell.
@@ -216,14 +230,19 @@ impl Lanes {
         match (callers.next(), callers.next()) {
             (None, _) if self.ghosts.is_empty() => Cause::Nobody,
             (None, _) => Cause::Ghost,
-            (Some(only), None) if self.ghosts.values().all(|(ghost, _)| ghost == only) => Cause::Session(*only),
+            (Some(only), None) if self.ghosts.values().all(|(ghost, _)| ghost == only) => {
+                Cause::Session(*only)
+            }
             _several => Cause::Unclear,
         }
     }
 
     /// The tools of the calls that are open, of one session or of all.
     pub(crate) fn tools_open(&self, of: Option<SessionId>) -> BTreeSet<Tool> {
-        let calls = self.open.values().filter(|call| of.is_none_or(|session| call.session == session));
+        let calls = self
+            .open
+            .values()
+            .filter(|call| of.is_none_or(|session| call.session == session));
         calls.map(|call| call.tool.clone()).collect()
     }
 
@@ -281,7 +300,10 @@ mod tests {
         lanes.end(1, None);
         assert!(!begin(&mut lanes, 3, ALICE, Manner::Together));
         assert!(begin(&mut lanes, 2, BOB, Manner::Apart));
-        assert!(begin(&mut lanes, 4, BOB, Manner::Together), "its own calls run beside it");
+        assert!(
+            begin(&mut lanes, 4, BOB, Manner::Together),
+            "its own calls run beside it"
+        );
         assert!(!begin(&mut lanes, 5, ALICE, Manner::Together));
     }
 

@@ -1,34 +1,227 @@
 //! The whole of the state, and the door to it.
 
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+
 use crate::{
-    action::Outbox, event::Event, limits::Limits, moment::Moment, snapshot::Snapshot, timers::Timer,
+    action::Outbox,
+    event::{AdminAsk, Event, Route},
+    fact::Fact,
+    ids::{SessionId, Ticket, UpstreamId},
+    lanes::Conduct,
+    limits::Limits,
+    moment::Moment,
+    routing::RouteKey,
+    session::Session,
+    snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot},
+    timers::{Timer, Timers},
+    upstream::Upstream,
 };
 
 /// The pooler's mind.
 #[derive(Debug)]
-pub struct Mux {}
+pub struct Mux {
+    pub(crate) limits: Limits,
+    /// The moment of the event that is being handled.
+    pub(crate) now: Moment,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) upstreams: BTreeMap<UpstreamId, Upstream>,
+    pub(crate) routes: BTreeMap<RouteKey, UpstreamId>,
+    /// Routes whose servers cannot be shared, and why.
+    pub(crate) unshareable: BTreeMap<Route, &'static str>,
+    /// What has been seen of the tools of each route.
+    pub(crate) conduct: BTreeMap<Route, Conduct>,
+    pub(crate) timers: Timers,
+    pub(crate) upstreams_issued: u64,
+    /// Messages, and their bytes, that wait in all sessions' queues together.
+    pub(crate) waiting: usize,
+    pub(crate) waiting_bytes: usize,
+    /// Restarts that an administrator waits for, and how many upstreams each still lacks.
+    pub(crate) restarts: BTreeMap<Ticket, Restart>,
+    pub(crate) is_shutting_down: bool,
+}
+
+/// A restart that is under way.
+#[derive(Debug)]
+pub(crate) struct Restart {
+    pub(crate) upstreams: usize,
+    pub(crate) left: usize,
+}
 
 impl Mux {
     /// A mind with nothing on it.
-    pub fn new(_limits: Limits) -> Self {
-        Mux {}
+    pub fn new(limits: Limits) -> Self {
+        Mux {
+            limits,
+            now: Moment::default(),
+            sessions: BTreeMap::new(),
+            upstreams: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            unshareable: BTreeMap::new(),
+            conduct: BTreeMap::new(),
+            timers: Timers::default(),
+            upstreams_issued: 0,
+            waiting: 0,
+            waiting_bytes: 0,
+            restarts: BTreeMap::new(),
+            is_shutting_down: false,
+        }
     }
 
     /// Takes in what happened at `now` and puts what must be done into `out`.
-    pub fn handle(&mut self, _now: Moment, _event: Event, _out: &mut Outbox) {}
+    ///
+    /// Infallible: faults of a peer become frames to that peer, and a contradiction of our own a fact.
+    pub fn handle(&mut self, now: Moment, event: Event, out: &mut Outbox) {
+        debug_assert!(now >= self.now, "time runs forward");
+        self.now = now;
+        match event {
+            Event::SessionOpened { session, opening } => {
+                self.on_session_opened(session, opening, out)
+            }
+            Event::SessionFrame {
+                session,
+                line,
+                frame,
+            } => self.on_session_frame(session, line, frame, out),
+            Event::SessionBatch {
+                session,
+                line,
+                frames,
+            } => self.on_session_batch(session, line, frames, out),
+            Event::SessionFault {
+                session,
+                line,
+                fault,
+            } => self.on_session_fault(session, line, fault, out),
+            Event::SessionEnding { session } => self.on_session_ending(session, out),
+            Event::SessionClosed { session } => self.on_session_closed(session, out),
+            Event::SessionCut { session } => self.on_session_cut(session, out),
+            Event::Announced { session, line } => self.on_announced(session, line, out),
+            Event::UpstreamStarted { upstream } => self.on_started(upstream, out),
+            Event::UpstreamStartFailed { upstream, why } => {
+                self.on_start_failed(upstream, why, out)
+            }
+            Event::UpstreamFrame { upstream, frame } => {
+                self.on_upstream_frame(upstream, frame, out)
+            }
+            Event::UpstreamFault { upstream, fault } => {
+                self.on_upstream_fault(upstream, fault, out)
+            }
+            Event::UpstreamComplained { upstream, line } => self.on_complained(upstream, line),
+            Event::UpstreamBlocked { upstream } => self.on_blocked(upstream),
+            Event::UpstreamWritable { upstream } => self.on_writable(upstream, out),
+            Event::UpstreamExited { upstream, exit } => self.on_exited(upstream, exit, out),
+            Event::AdminAsked {
+                ticket,
+                ask: AdminAsk::Restart { server },
+            } => self.on_restart_asked(ticket, &server, out),
+            Event::DeadlineReached => self.on_deadline(out),
+            Event::Shutdown => self.on_shutdown(out),
+        }
+    }
 
     /// When to be called with [`Event::DeadlineReached`], and why; `None` while there is nothing to wait for.
     pub fn next_deadline(&self) -> Option<(Moment, Timer)> {
-        None
+        self.timers.next()
     }
 
     /// Whether everything has ended after [`Event::Shutdown`].
     pub fn is_finished(&self) -> bool {
-        false
+        self.is_shutting_down
+            && self
+                .upstreams
+                .values()
+                .all(|upstream| !upstream.has_process())
     }
 
     /// What there is, for `status`.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::default()
+        Snapshot {
+            upstreams: self.upstreams.values().map(snapshot_of_upstream).collect(),
+            sessions: self.sessions.values().map(snapshot_of_session).collect(),
+        }
+    }
+
+    fn on_deadline(&mut self, out: &mut Outbox) {
+        while let Some(timer) = self.timers.take_due(self.now) {
+            match timer {
+                Timer::StartPatience(session) => self.on_start_patience(session, out),
+                Timer::DrainPatience(session) => self.on_drain_patience(session, out),
+                Timer::Greeting(upstream) => self.on_greeting_timeout(upstream, out),
+                Timer::Idle(upstream) => self.on_idle(upstream, out),
+                Timer::Rested(upstream) => self.on_rested(upstream, out),
+                Timer::Probation(upstream) => self.on_probation(upstream, out),
+                Timer::OwnerPatience(upstream) => self.on_owner_patience(upstream, out),
+                Timer::RequestTimeout(upstream) => self.on_request_timeout(upstream, out),
+            }
+        }
+    }
+
+    pub(crate) fn clear_timers_of(&mut self, upstream: UpstreamId) {
+        let timers = [
+            Timer::Greeting(upstream),
+            Timer::Idle(upstream),
+            Timer::Rested(upstream),
+            Timer::Probation(upstream),
+            Timer::OwnerPatience(upstream),
+            Timer::RequestTimeout(upstream),
+        ];
+        for timer in timers {
+            self.timers.clear(timer);
+        }
+    }
+
+    /// The upstream that serves a session.
+    pub(crate) fn attached_upstream_mut(&mut self, session: SessionId) -> Option<&mut Upstream> {
+        let session = self.sessions.get(&session)?;
+        if !session.is_attached() {
+            return None;
+        }
+        self.upstreams.get_mut(&session.upstream()?)
+    }
+
+    /// Says that two parts of the state do not fit together, which tests take for a failure.
+    pub(crate) fn contradiction(what: &'static str, out: &mut Outbox) {
+        debug_assert!(false, "{what}");
+        out.tell(Fact::Contradiction { what });
+    }
+}
+
+fn snapshot_of_upstream(upstream: &Upstream) -> UpstreamSnapshot {
+    UpstreamSnapshot {
+        id: upstream.id,
+        server: upstream.server.clone(),
+        state: upstream.state_name(),
+        scope: upstream.scope,
+        scope_reason: upstream.scope_reason.clone(),
+        workspace: upstream.workspace.clone(),
+        class: upstream.class(),
+        sessions: upstream.attached.len() + upstream.waiting.len(),
+        in_flight: upstream.exchanges.claimed(),
+        restarts: upstream.starts.saturating_sub(1),
+        version: upstream
+            .handshake
+            .as_ref()
+            .map(|handshake| handshake.version.clone()),
+        withheld: upstream.withheld.clone(),
+        dropped: upstream
+            .dropped
+            .iter()
+            .map(|(reason, count)| (reason.name(), *count))
+            .collect::<Vec<_>>(),
+        faults: upstream.faults,
+        private: upstream.private,
+    }
+}
+
+fn snapshot_of_session(session: &Session) -> SessionSnapshot {
+    SessionSnapshot {
+        id: session.id,
+        server: session.opening.server.clone(),
+        front: session.opening.front,
+        client: session.client.as_ref().map(String::clone),
+        workspace: session.opening.workspace.clone(),
+        since: session.since,
+        in_flight: session.open.len(),
+        upstream: session.upstream(),
     }
 }

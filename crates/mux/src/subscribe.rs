@@ -50,13 +50,19 @@ impl Subscriptions {
 
     /// A session's subscription was refused or given up before the upstream answered.
     pub(crate) fn forget_if_unused(&mut self, uri: &str) {
-        if self.by_uri.get(uri).is_some_and(|subscription| subscription.sessions.is_empty()) {
+        if self
+            .by_uri
+            .get(uri)
+            .is_some_and(|subscription| subscription.sessions.is_empty())
+        {
             self.by_uri.remove(uri);
         }
     }
 
     pub(crate) fn unsubscribe(&mut self, uri: &str, session: SessionId) -> Forward {
-        let Some(subscription) = self.by_uri.get_mut(uri) else { return Forward::Yes };
+        let Some(subscription) = self.by_uri.get_mut(uri) else {
+            return Forward::Yes;
+        };
         let was_there = subscription.sessions.remove(&session);
         if subscription.sessions.is_empty() {
             self.by_uri.remove(uri);
@@ -69,7 +75,8 @@ impl Subscriptions {
     pub(crate) fn release(&mut self, session: SessionId) -> Vec<Box<str>> {
         let mut orphaned = Vec::new();
         self.by_uri.retain(|uri, subscription| {
-            let was_last = subscription.sessions.remove(&session) && subscription.sessions.is_empty();
+            let was_last =
+                subscription.sessions.remove(&session) && subscription.sessions.is_empty();
             if was_last {
                 orphaned.push(uri.clone());
             }
@@ -88,16 +95,25 @@ impl Subscriptions {
             rest.is_some_and(|rest| whole.ends_with('/') || rest.starts_with(['/', '#', '?']))
         };
         let parts = self.by_uri.iter().filter(|(whole, _)| contains(whole));
-        parts.flat_map(|(_, subscription)| subscription.sessions.iter().copied()).collect()
+        parts
+            .flat_map(|(_, subscription)| subscription.sessions.iter().copied())
+            .collect()
     }
 
     pub(crate) fn count_of(&self, session: SessionId) -> usize {
-        self.by_uri.values().filter(|subscription| subscription.sessions.contains(&session)).count()
+        self.by_uri
+            .values()
+            .filter(|subscription| subscription.sessions.contains(&session))
+            .count()
     }
 
     /// All that a new process of the upstream must hear of.
     pub(crate) fn uris(&self) -> Vec<Box<str>> {
-        self.by_uri.iter().filter(|(_, subscription)| subscription.agreed).map(|(uri, _)| uri.clone()).collect()
+        self.by_uri
+            .iter()
+            .filter(|(_, subscription)| subscription.agreed)
+            .map(|(uri, _)| uri.clone())
+            .collect()
     }
 }
 
@@ -134,7 +150,10 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         subscriptions.agreed("file:///a", ALICE);
         subscriptions.agreed("file:///ab", BOB);
-        assert_eq!(subscriptions.subscribers("file:///a/x"), BTreeSet::from([ALICE]));
+        assert_eq!(
+            subscriptions.subscribers("file:///a/x"),
+            BTreeSet::from([ALICE])
+        );
         assert_eq!(subscriptions.subscribers("file:///abc"), BTreeSet::new());
     }
 }

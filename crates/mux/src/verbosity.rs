@@ -1,5 +1,15 @@
 //! How much sessions want to hear of a server's log, and how chatty that makes the server.
 
+use wire::Method;
+
+use crate::{
+    action::Outbox,
+    exchange::Errand,
+    ids::{SessionId, UpstreamId},
+    mux::Mux,
+    session::Session,
+};
+
 /// The severities of RFC 5424, most verbose first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
@@ -31,10 +41,68 @@ impl Level {
     ];
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Level::NAMES.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
+        Level::NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, level)| *level)
     }
 
     pub(crate) fn name(self) -> &'static str {
-        Level::NAMES.iter().find(|(_, level)| *level == self).map_or("info", |(name, _)| name)
+        Level::NAMES
+            .iter()
+            .find(|(_, level)| *level == self)
+            .map_or("info", |(name, _)| name)
+    }
+}
+
+impl Mux {
+    /// Whether any session of an upstream has set a log level.
+    pub(crate) fn is_logging(&self, upstream_id: UpstreamId) -> bool {
+        self.upstreams
+            .get(&upstream_id)
+            .is_some_and(|upstream| upstream.level.is_some())
+    }
+
+    /// The most verbose level that any session of this one's upstream wants.
+    pub(crate) fn wanted_level(&self, session_id: SessionId) -> Option<Level> {
+        let upstream = self
+            .upstreams
+            .get(&self.sessions.get(&session_id)?.upstream()?)?;
+        self.wanted_level_of(upstream.id)
+    }
+
+    pub(crate) fn wanted_level_of(&self, upstream_id: UpstreamId) -> Option<Level> {
+        let upstream = self.upstreams.get(&upstream_id)?;
+        upstream
+            .attached
+            .iter()
+            .filter_map(|session| self.sessions.get(session)?.level)
+            .min()
+    }
+
+    /// Tells the server how verbose to be, if that has changed.
+    pub(crate) fn tell_level(&mut self, session_id: SessionId, out: &mut Outbox) {
+        if let Some(upstream) = self.sessions.get(&session_id).and_then(Session::upstream) {
+            self.tell_level_of(upstream, out);
+        }
+    }
+
+    pub(crate) fn tell_level_of(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(wanted) = self.wanted_level_of(upstream_id) else {
+            return;
+        };
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if upstream.level != Some(wanted) {
+            upstream.level = Some(wanted);
+            self.run_errand(
+                upstream_id,
+                Errand::SetLevel,
+                &Method::SetLevel,
+                ("level", wanted.name()),
+                out,
+            );
+        }
     }
 }

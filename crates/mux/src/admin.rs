@@ -1,0 +1,112 @@
+//! What an administrator can ask for, and the end of everything.
+
+use alloc::{sync::Arc, vec::Vec};
+
+use crate::{
+    action::{Action, Outbox},
+    event::AdminAnswer,
+    ids::{SessionId, Ticket, UpstreamId},
+    mux::{Mux, Restart},
+    refusal::Refusal,
+    session::Whereabouts,
+};
+
+impl Mux {
+    pub(crate) fn on_restart_asked(&mut self, ticket: Ticket, server: &Arc<str>, out: &mut Outbox) {
+        let of_server = self
+            .upstreams
+            .values()
+            .filter(|upstream| upstream.server == *server);
+        let ids: Vec<UpstreamId> = of_server.map(|upstream| upstream.id).collect();
+        if ids.is_empty() {
+            out.act(Action::AnswerAdmin {
+                ticket,
+                answer: AdminAnswer::NothingRuns,
+            });
+            return;
+        }
+        self.restarts.insert(
+            ticket,
+            Restart {
+                upstreams: ids.len(),
+                left: ids.len(),
+            },
+        );
+        for id in ids {
+            if let Some(upstream) = self.upstreams.get_mut(&id) {
+                upstream.restarting.push(ticket);
+            }
+            self.stop(id, out);
+        }
+    }
+
+    /// An upstream that was to be restarted has come up, or will not.
+    pub(crate) fn after_restart(
+        &mut self,
+        upstream_id: UpstreamId,
+        failure: Option<&str>,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        for ticket in core::mem::take(&mut upstream.restarting) {
+            let Some(restart) = self.restarts.get_mut(&ticket) else {
+                continue;
+            };
+            restart.left -= 1;
+            let answer = match failure {
+                Some(why) => AdminAnswer::Failed { why: why.into() },
+                None if restart.left == 0 => AdminAnswer::Restarted {
+                    upstreams: restart.upstreams,
+                },
+                None => continue,
+            };
+            self.restarts.remove(&ticket);
+            out.act(Action::AnswerAdmin { ticket, answer });
+        }
+    }
+
+    pub(crate) fn on_shutdown(&mut self, out: &mut Outbox) {
+        self.is_shutting_down = true;
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session_id in sessions {
+            self.refuse_everything(session_id, &Refusal::ShuttingDown, out);
+            out.act(Action::CloseSession {
+                session: session_id,
+            });
+            self.on_session_closed(session_id, out);
+        }
+        let upstreams: Vec<UpstreamId> = self.upstreams.keys().copied().collect();
+        for upstream in upstreams {
+            self.stop(upstream, out);
+        }
+    }
+
+    /// Ends every request of a session with the same refusal, wherever it is.
+    pub(crate) fn refuse_everything(
+        &mut self,
+        session_id: SessionId,
+        refusal: &Refusal,
+        out: &mut Outbox,
+    ) {
+        self.refuse_session_waits(session_id, refusal, out);
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let Some(upstream_id) = session.upstream() else {
+            return;
+        };
+        let at_upstream: Vec<u64> = session
+            .open
+            .values()
+            .filter_map(|whereabouts| match whereabouts {
+                Whereabouts::Upstream(minted) => Some(*minted),
+                Whereabouts::Initialize | Whereabouts::Held(_) => None,
+            })
+            .collect();
+        for minted in at_upstream {
+            self.cancel_and_refuse(session_id, upstream_id, minted, refusal, out);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What goes to sessions: every answer leaves through here, so each request gets exactly one.
+
+use alloc::{format, string::String, vec::Vec};
+
+use wire::{Outgoing, RequestId};
+
+use crate::{
+    action::{Action, Answered, Notice, Outbox},
+    fact::Fact,
+    ids::{LineNumber, SessionId},
+    mux::Mux,
+    refusal::Refusal,
+    session::Whereabouts,
+};
+
+impl Mux {
+    /// Gives a session the answer to one of its requests, and forgets the request.
+    ///
+    /// Called once for each request: whoever calls has found it open.
+    pub(crate) fn answer(
+        &mut self,
+        session_id: SessionId,
+        id: &RequestId,
+        line: LineNumber,
+        frame: Outgoing,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        session.open.remove(id);
+        if session.batches.contains_key(&line) {
+            self.answer_in_batch(session_id, Some(id), line, frame, out);
+        } else {
+            self.send_answer(
+                session_id,
+                frame,
+                Answered {
+                    line,
+                    id: id.clone(),
+                    others: Vec::new(),
+                },
+                out,
+            );
+        }
+        self.close_if_drained(session_id, out);
+    }
+
+    /// Answers a request with "no".
+    pub(crate) fn refuse(
+        &mut self,
+        session: SessionId,
+        id: &RequestId,
+        line: LineNumber,
+        refusal: Refusal,
+        out: &mut Outbox,
+    ) {
+        let frame = refusal.to_response(Some(id));
+        out.tell(Fact::Refused { session, refusal });
+        self.answer(session, id, line, frame, out);
+    }
+
+    /// Answers with an empty result what needs nobody else.
+    pub(crate) fn answer_empty(
+        &mut self,
+        session: SessionId,
+        id: &RequestId,
+        line: LineNumber,
+        out: &mut Outbox,
+    ) {
+        let frame = Outgoing::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+        self.answer(session, id, line, frame, out);
+    }
+
+    /// Takes note that nothing will come of a line: a notification, a response, a cancelled request.
+    ///
+    /// The shim hears of it with the next answer, or when many have gathered.
+    pub(crate) fn line_is_done(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        out: &mut Outbox,
+    ) {
+        let untold_max = self.limits.untold_lines;
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        if !session.keeps_lines() || session.batches.contains_key(&line) {
+            return;
+        }
+        session.untold.push(line);
+        if session.untold.len() >= untold_max {
+            let lines = core::mem::take(&mut session.untold);
+            out.act(Action::Notify {
+                session: session_id,
+                notice: Notice::Done(lines),
+            });
+        }
+    }
+
+    /// A request of a batch will get no answer: it was cancelled.
+    pub(crate) fn unanswered_in_batch(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        out: &mut Outbox,
+    ) {
+        self.answer_in_batch(session_id, None, line, Outgoing::default(), out);
+    }
+
+    fn answer_in_batch(
+        &mut self,
+        session_id: SessionId,
+        id: Option<&RequestId>,
+        line: LineNumber,
+        frame: Outgoing,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let Some(batch) = session.batches.get_mut(&line) else {
+            return;
+        };
+        batch.left = batch.left.saturating_sub(1);
+        if !frame.is_empty() {
+            batch.answers.push(frame);
+        }
+        batch.ids.extend(id.cloned());
+        if batch.left > 0 {
+            return;
+        }
+        let Some(mut batch) = session.batches.remove(&line) else {
+            return;
+        };
+        if batch.answers.is_empty() {
+            self.line_is_done(session_id, line, out);
+            return;
+        }
+        let answers: Vec<String> = batch
+            .answers
+            .iter()
+            .map(|answer| String::from_utf8(answer.to_vec()).unwrap_or_default())
+            .collect();
+        let frame = Outgoing::from(format!("[{}]", answers.join(",")));
+        match batch.ids.pop() {
+            Some(last) => {
+                self.send_answer(
+                    session_id,
+                    frame,
+                    Answered {
+                        line,
+                        id: last,
+                        others: batch.ids,
+                    },
+                    out,
+                );
+            }
+            None => {
+                out.act(Action::SendToSession {
+                    session: session_id,
+                    frame,
+                    answered: None,
+                });
+                self.line_is_done(session_id, line, out);
+            }
+        }
+    }
+
+    fn send_answer(
+        &mut self,
+        session_id: SessionId,
+        frame: Outgoing,
+        answered: Answered,
+        out: &mut Outbox,
+    ) {
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && !session.untold.is_empty()
+        {
+            let lines = core::mem::take(&mut session.untold);
+            out.act(Action::Notify {
+                session: session_id,
+                notice: Notice::Done(lines),
+            });
+        }
+        out.act(Action::SendToSession {
+            session: session_id,
+            frame,
+            answered: Some(answered),
+        });
+    }
+
+    /// Gives a session a message that answers nothing.
+    pub(crate) fn tell_session(session: SessionId, frame: Outgoing, out: &mut Outbox) {
+        out.act(Action::SendToSession {
+            session,
+            frame,
+            answered: None,
+        });
+    }
+
+    /// Closes a session that said that it would say no more, once it is owed nothing.
+    pub(crate) fn close_if_drained(&mut self, session_id: SessionId, out: &mut Outbox) {
+        let is_drained = self.sessions.get(&session_id).is_some_and(|session| {
+            session.is_ending && session.open.is_empty() && session.queue.is_empty()
+        });
+        if is_drained {
+            out.act(Action::CloseSession {
+                session: session_id,
+            });
+            self.on_session_closed(session_id, out);
+        }
+    }
+
+    /// The line of an open request, wherever it is.
+    pub(crate) fn line_of(&self, session_id: SessionId, id: &RequestId) -> Option<LineNumber> {
+        use crate::{exchange::Owner, session::State};
+
+        let session = self.sessions.get(&session_id)?;
+        match session.open.get(id)? {
+            Whereabouts::Held(line) => Some(*line),
+            Whereabouts::Initialize => match &session.state {
+                State::Waiting(_, initialize) => Some(initialize.line),
+                State::New | State::Attached(_) => None,
+            },
+            Whereabouts::Upstream(minted) => {
+                let upstream = self.upstreams.get(&session.upstream()?)?;
+                match &upstream.exchanges.get(*minted)?.owner {
+                    Owner::Session(claim) => Some(claim.line),
+                    Owner::Ourselves(_) => None,
+                }
+            }
+        }
+    }
+}

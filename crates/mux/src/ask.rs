@@ -1,0 +1,505 @@
+//! Requests from a server to a client, and whose they are.
+//!
+//! In this order: `ping` we answer; `roots/list` we answer from the binding; the rest goes to the only
+//! session attached, or to the only one with an askable call open. What is ambiguous waits a little
+//! for the calls to thin out, and is refused if they do not.
+//!
+//! **Invariant:** an ask reaches the session whose call caused it, or none.
+
+use alloc::{boxed::Box, format, string::String, sync::Arc};
+
+use wire::{Frame, Message, Method, Outgoing, Params, RequestId, quoted};
+
+use crate::{
+    action::{Action, Outbox},
+    class::Capability,
+    fact::{DropReason, Fact},
+    ids::{SessionId, UpstreamId},
+    lanes::Cause,
+    mux::Mux,
+    refusal::Refusal,
+    timers::Timer,
+    upstream::{Ask, Undecided},
+};
+
+impl Mux {
+    pub(crate) fn on_ask(&mut self, upstream_id: UpstreamId, frame: Frame, out: &mut Outbox) {
+        let Message::Request { id, method, .. } = &frame.message else {
+            return;
+        };
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        match method {
+            Method::Ping => Mux::tell_upstream(upstream_id, result(id, "{}"), out),
+            Method::RootsList => self.answer_roots(upstream_id, id, out),
+            _one_in_use if upstream.asks.contains_key(id) => {
+                self.refuse_ask(upstream_id, &frame, Refusal::IdInUse, out);
+            }
+            Method::SamplingCreate | Method::ElicitationCreate => {
+                if !upstream.class().can_be_asked() {
+                    let refusal = Refusal::NotCapable {
+                        method: method.clone(),
+                    };
+                    self.refuse_ask(upstream_id, &frame, refusal, out);
+                    return;
+                }
+                upstream.undecided.push_back(Undecided { frame });
+                self.decide_asks(upstream_id, out);
+            }
+            unknown => match upstream.only_session() {
+                Some(only) => self.put_ask(upstream_id, only, &frame, out),
+                None => {
+                    let refusal = Refusal::NoSuchMethod {
+                        method: unknown.clone(),
+                    };
+                    self.refuse_ask(upstream_id, &frame, refusal, out);
+                }
+            },
+        }
+    }
+
+    /// Gives every ask that waits to its owner, now that it may have become clear who that is.
+    pub(crate) fn decide_asks(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        loop {
+            let cause = self.cause(upstream_id);
+            let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+                return;
+            };
+            let Some(undecided) = upstream.undecided.pop_front() else {
+                upstream.lanes.is_undecided = false;
+                self.timers.clear(Timer::OwnerPatience(upstream_id));
+                return;
+            };
+            match cause {
+                Cause::Session(owner) => {
+                    self.note_asking(upstream_id, Some(owner), out);
+                    self.put_ask(upstream_id, owner, &undecided.frame, out);
+                }
+                Cause::Ghost => {
+                    self.refuse_ask(upstream_id, &undecided.frame, Refusal::OwnerGone, out)
+                }
+                Cause::Nobody => self.refuse_unclear(upstream_id, &undecided.frame, out),
+                Cause::Unclear => {
+                    upstream.undecided.push_front(undecided);
+                    upstream.lanes.is_undecided = true;
+                    if !self.timers.is_set(Timer::OwnerPatience(upstream_id)) {
+                        self.timers.set(
+                            Timer::OwnerPatience(upstream_id),
+                            self.now + self.limits.owner_patience,
+                        );
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The calls have not thinned out: the asks are refused, and the tools run apart from now on.
+    pub(crate) fn on_owner_patience(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        self.note_asking(upstream_id, None, out);
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        upstream.lanes.is_undecided = false;
+        for undecided in core::mem::take(&mut upstream.undecided) {
+            self.refuse_unclear(upstream_id, &undecided.frame, out);
+        }
+        self.release(upstream_id, out);
+    }
+
+    /// Whose call made the server speak. The only session attached is meant whatever it does, unless
+    /// a call of another that has just left may still be at work.
+    fn cause(&mut self, upstream_id: UpstreamId) -> Cause {
+        let now = self.now;
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return Cause::Nobody;
+        };
+        match (upstream.lanes.cause(now), upstream.only_session()) {
+            (Cause::Nobody, Some(only)) => Cause::Session(only),
+            (cause, _) => cause,
+        }
+    }
+
+    /// Who is meant by a message without a reference, if that is clear.
+    pub(crate) fn owner_of_message(&mut self, upstream_id: UpstreamId) -> Option<SessionId> {
+        match self.cause(upstream_id) {
+            Cause::Session(owner) => Some(owner),
+            Cause::Nobody | Cause::Ghost | Cause::Unclear => None,
+        }
+    }
+
+    fn put_ask(
+        &mut self,
+        upstream_id: UpstreamId,
+        owner: SessionId,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let Message::Request {
+            id,
+            id_span,
+            method,
+            params,
+        } = &frame.message
+        else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(&owner) else {
+            self.refuse_ask(upstream_id, frame, Refusal::OwnerGone, out);
+            return;
+        };
+        let refusal = if session.is_ending {
+            Some(Refusal::OwnerGone)
+        } else if needed(method, params, frame)
+            .is_some_and(|capability| !session.class.has(capability))
+        {
+            Some(Refusal::NotCapable {
+                method: method.clone(),
+            })
+        } else if session.asks.open.len() >= self.limits.session_asks {
+            Some(Refusal::Overloaded)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.refuse_ask(upstream_id, frame, refusal, out);
+            return;
+        }
+        let shown_id = session.asks.open(id.clone());
+        let number = RequestId::from(shown_id);
+        let token = params.meta_token.as_ref();
+        let mut edits = alloc::vec![(id_span.clone(), number.as_bytes())];
+        edits.extend(token.map(|(_, span)| (span.clone(), number.as_bytes())));
+        let shown = frame.rewrite(&mut edits);
+        let token = token.map(|(token, _)| token.clone());
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.asks.insert(
+                id.clone(),
+                Ask {
+                    session: owner,
+                    shown_id,
+                    token,
+                },
+            );
+        }
+        if let Some(elicitation) = params
+            .elicitation_id
+            .as_ref()
+            .and_then(|span| frame.text(span))
+        {
+            self.note_elicitation(upstream_id, owner, Box::from(elicitation.as_ref()));
+        }
+        Mux::tell_session(owner, shown, out);
+    }
+
+    fn refuse_unclear(&mut self, upstream_id: UpstreamId, frame: &Frame, out: &mut Outbox) {
+        if let Some(method) = frame.method().cloned() {
+            self.refuse_ask(upstream_id, frame, Refusal::OwnerUnclear { method }, out);
+        }
+    }
+
+    fn refuse_ask(
+        &mut self,
+        upstream_id: UpstreamId,
+        frame: &Frame,
+        refusal: Refusal,
+        out: &mut Outbox,
+    ) {
+        if let Message::Request { id, method, .. } = &frame.message {
+            Mux::tell_upstream(upstream_id, refusal.to_response(Some(id)), out);
+            out.tell(Fact::AskRefused {
+                upstream: upstream_id,
+                method: method.clone(),
+                refusal,
+            });
+        }
+    }
+
+    fn answer_roots(&mut self, upstream_id: UpstreamId, id: &RequestId, out: &mut Outbox) {
+        let bound = self
+            .upstreams
+            .get(&upstream_id)
+            .and_then(|upstream| upstream.workspace.clone());
+        let has_roots = self
+            .upstreams
+            .get(&upstream_id)
+            .is_some_and(|u| u.class().has(Capability::Roots));
+        if !has_roots {
+            let refusal = Refusal::NotCapable {
+                method: Method::RootsList,
+            };
+            Mux::tell_upstream(upstream_id, refusal.to_response(Some(id)), out);
+            out.tell(Fact::AskRefused {
+                upstream: upstream_id,
+                method: Method::RootsList,
+                refusal,
+            });
+            return;
+        }
+        // A server for all workspaces has none of its own: the one whose call is open counts.
+        let workspace = bound.or_else(|| {
+            let owner = self.owner_of_message(upstream_id)?;
+            self.sessions.get(&owner)?.opening.workspace.clone()
+        });
+        let roots = workspace
+            .map(|workspace| root(&workspace))
+            .unwrap_or_default();
+        Mux::tell_upstream(
+            upstream_id,
+            result(id, &format!(r#"{{"roots":[{roots}]}}"#)),
+            out,
+        );
+    }
+
+    /// A client has answered an ask.
+    pub(crate) fn on_ask_answered(
+        &mut self,
+        session_id: SessionId,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let Message::Response { id, id_span, .. } = &frame.message else {
+            return;
+        };
+        let Some((upstream_id, upstream_request)) =
+            id.as_ref().and_then(|id| self.take_ask(session_id, id))
+        else {
+            if let Some(upstream) = self
+                .sessions
+                .get(&session_id)
+                .and_then(crate::session::Session::upstream)
+            {
+                self.drop_message(upstream, DropReason::UnknownResponse, out);
+            }
+            return;
+        };
+        let answer = frame.rewrite(&mut [(id_span.clone(), upstream_request.as_bytes())]);
+        Mux::tell_upstream(upstream_id, answer, out);
+    }
+
+    /// Answers an ask for a client that cannot.
+    pub(crate) fn end_ask(
+        &mut self,
+        session_id: SessionId,
+        shown: &RequestId,
+        refusal: &Refusal,
+        out: &mut Outbox,
+    ) {
+        if let Some((upstream_id, upstream_request)) = self.take_ask(session_id, shown) {
+            Mux::tell_upstream(
+                upstream_id,
+                refusal.to_response(Some(&upstream_request)),
+                out,
+            );
+        }
+    }
+
+    pub(crate) fn end_asks_of(
+        &mut self,
+        session_id: SessionId,
+        refusal: &Refusal,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let open: alloc::vec::Vec<u64> = session.asks.open.keys().copied().collect();
+        for shown in open {
+            self.end_ask(session_id, &RequestId::from(shown), refusal, out);
+        }
+    }
+
+    fn take_ask(
+        &mut self,
+        session_id: SessionId,
+        shown: &RequestId,
+    ) -> Option<(UpstreamId, RequestId)> {
+        let session = self.sessions.get_mut(&session_id)?;
+        let upstream_request = session.asks.open.remove(&shown.as_number()?)?;
+        let upstream_id = session.upstream()?;
+        self.upstreams
+            .get_mut(&upstream_id)?
+            .asks
+            .remove(&upstream_request)?;
+        Some((upstream_id, upstream_request))
+    }
+
+    /// A client tells how far it is with an ask.
+    pub(crate) fn on_ask_progress(
+        &mut self,
+        session_id: SessionId,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let Message::Notification { params, .. } = &frame.message else {
+            return;
+        };
+        let found = params.token.as_ref().and_then(|(token, span)| {
+            let session = self.sessions.get(&session_id)?;
+            let upstream_request = session.asks.open.get(&token.as_number()?)?;
+            let upstream = self.upstreams.get(&session.upstream()?)?;
+            let token = upstream.asks.get(upstream_request)?.token.as_ref()?;
+            Some((
+                upstream.id,
+                frame.rewrite(&mut [(span.clone(), token.as_bytes())]),
+            ))
+        });
+        if let Some((upstream, frame)) = found {
+            Mux::tell_upstream(upstream, frame, out);
+        }
+    }
+
+    /// A server no longer wants to know.
+    pub(crate) fn on_ask_cancelled(
+        &mut self,
+        upstream_id: UpstreamId,
+        params: &Params,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let Some((id, span)) = &params.request_id else {
+            return;
+        };
+        let before = upstream.undecided.len();
+        upstream
+            .undecided
+            .retain(|undecided| undecided.frame.id() != Some(id));
+        if upstream.undecided.len() < before {
+            self.decide_asks(upstream_id, out);
+            self.release(upstream_id, out);
+            return;
+        }
+        match upstream.asks.remove(id) {
+            Some(ask) => {
+                if let Some(session) = self.sessions.get_mut(&ask.session) {
+                    session.asks.open.remove(&ask.shown_id);
+                }
+                let number = RequestId::from(ask.shown_id);
+                Mux::tell_session(
+                    ask.session,
+                    frame.rewrite(&mut [(span.clone(), number.as_bytes())]),
+                    out,
+                );
+            }
+            None => self.drop_message(upstream_id, DropReason::UnknownCancellation, out),
+        }
+    }
+
+    /// The process is gone: clients need not answer what it asked.
+    pub(crate) fn withdraw_asks(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        upstream.undecided.clear();
+        for (_, ask) in core::mem::take(&mut upstream.asks) {
+            if let Some(session) = self.sessions.get_mut(&ask.session) {
+                session.asks.open.remove(&ask.shown_id);
+                Mux::tell_session(
+                    ask.session,
+                    crate::from_session::cancellation(ask.shown_id),
+                    out,
+                );
+            }
+        }
+    }
+
+    /// Remembers that the tools whose calls are open, of one session or of all, ask.
+    fn note_asking(&mut self, upstream_id: UpstreamId, of: Option<SessionId>, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let conduct = self.conduct.entry(upstream.key.route.clone()).or_default();
+        for tool in upstream.lanes.tools_open(of) {
+            if conduct.saw_ask(&tool, self.limits.tools_remembered) {
+                out.act_tell_separated(upstream_id, &tool);
+            }
+        }
+    }
+
+    /// Remembers that the tools whose calls are open log.
+    pub(crate) fn note_logging(
+        &mut self,
+        upstream_id: UpstreamId,
+        of: SessionId,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let conduct = self.conduct.entry(upstream.key.route.clone()).or_default();
+        for tool in upstream.lanes.tools_open(Some(of)) {
+            if conduct.saw_log(&tool, self.limits.tools_remembered) {
+                out.act_tell_separated(upstream_id, &tool);
+            }
+        }
+    }
+}
+
+impl Outbox {
+    fn act_tell_separated(&mut self, upstream: UpstreamId, tool: &str) {
+        self.tell(Fact::ToolSeparated {
+            upstream,
+            tool: Arc::from(tool),
+        });
+    }
+
+    /// Cancels, at a server, a request whose session no longer waits for it.
+    pub(crate) fn cancel(&mut self, upstream: UpstreamId, frame: Outgoing) {
+        self.act(Action::SendToUpstream { upstream, frame });
+    }
+}
+
+/// What a client must have declared to be asked this.
+fn needed(method: &Method, params: &Params, frame: &Frame) -> Option<Capability> {
+    match method {
+        Method::SamplingCreate if params.has_tools => Some(Capability::SamplingTools),
+        Method::SamplingCreate => Some(Capability::Sampling),
+        Method::ElicitationCreate => {
+            let mode = params.mode.as_ref().and_then(|span| frame.text(span));
+            Some(if mode.as_deref() == Some("url") {
+                Capability::ElicitationUrl
+            } else {
+                Capability::ElicitationForm
+            })
+        }
+        _unknown => None,
+    }
+}
+
+fn result(id: &RequestId, result: &str) -> Outgoing {
+    Outgoing::from(format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#
+    ))
+}
+
+/// A folder as one of the roots of `roots/list`.
+fn root(folder: &str) -> String {
+    let mut uri = String::from("file://");
+    for byte in folder.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
+                uri.push(char::from(byte))
+            }
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    let name = folder.rsplit('/').next().unwrap_or(folder);
+    format!(r#"{{"uri":{},"name":{}}}"#, quoted(&uri), quoted(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_becomes_a_uri_that_every_parser_reads() {
+        assert_eq!(
+            root("/home/u/a b%ü"),
+            r#"{"uri":"file:///home/u/a%20b%25%C3%BC","name":"a b%ü"}"#
+        );
+    }
+}

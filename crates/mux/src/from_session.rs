@@ -1,0 +1,561 @@
+//! What clients say, and what comes of it.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use wire::{Fault, Frame, Kind, Message, Method, Outgoing, Params, RequestId};
+
+use crate::{
+    action::{Action, Outbox},
+    class::Class,
+    era::BATCH_VERSION,
+    event::Opening,
+    fact::Fact,
+    ids::{LineNumber, SessionId},
+    mux::Mux,
+    refusal::Refusal,
+    session::{Batch, Held, Initialize, Session, State, Whereabouts},
+    subscribe::Forward,
+    timers::Timer,
+    verbosity::Level,
+};
+
+/// Longest name of a client that `status` shows, in characters.
+const CLIENT_NAME_MAX: usize = 80;
+
+impl Mux {
+    pub(crate) fn on_session_opened(&mut self, id: SessionId, opening: Opening, out: &mut Outbox) {
+        out.tell(Fact::SessionOpened {
+            session: id,
+            server: opening.server.clone(),
+        });
+        self.sessions
+            .insert(id, Session::new(id, opening, self.now));
+        if self.is_shutting_down {
+            out.act(Action::CloseSession { session: id });
+            self.sessions.remove(&id);
+        }
+    }
+
+    pub(crate) fn on_session_frame(
+        &mut self,
+        session: SessionId,
+        line: LineNumber,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        if !self.sessions.contains_key(&session) {
+            return;
+        }
+        match frame.kind() {
+            Kind::Request => self.on_request(session, line, frame, out),
+            Kind::Notification => self.on_notification(session, line, frame, out),
+            Kind::Response => {
+                self.on_ask_answered(session, &frame, out);
+                self.line_is_done(session, line, out);
+            }
+        }
+    }
+
+    pub(crate) fn on_session_batch(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        frames: Vec<Result<Frame, Fault>>,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        if session.version != BATCH_VERSION {
+            self.on_session_fault(session_id, line, Fault::NotAnObject, out);
+            return;
+        }
+        let owed = |frame: &&Result<Frame, Fault>| {
+            frame
+                .as_ref()
+                .map_or(true, |frame| frame.kind() == Kind::Request)
+        };
+        let left = frames.iter().filter(owed).count();
+        if left > 0 {
+            session.batches.insert(
+                line,
+                Batch {
+                    left,
+                    ..Batch::default()
+                },
+            );
+        }
+        for frame in frames {
+            match frame {
+                Ok(frame) => self.on_session_frame(session_id, line, frame, out),
+                Err(fault) => self.on_session_fault(session_id, line, fault, out),
+            }
+        }
+        if left == 0 {
+            self.line_is_done(session_id, line, out);
+        }
+    }
+
+    /// A line that is no message. A session is never closed for it.
+    pub(crate) fn on_session_fault(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        fault: Fault,
+        out: &mut Outbox,
+    ) {
+        if !self.sessions.contains_key(&session_id) {
+            return;
+        }
+        out.tell(Fact::SessionFault {
+            session: session_id,
+            fault: fault.clone(),
+        });
+        if let Fault::TooLong {
+            limit,
+            id: Some(id),
+            response: true,
+        } = &fault
+        {
+            self.end_ask(
+                session_id,
+                id,
+                &Refusal::AnswerTooLong { limit: *limit },
+                out,
+            );
+            self.line_is_done(session_id, line, out);
+            return;
+        }
+        let id = fault.id().cloned();
+        // An error under the id of a request that is still open would be taken for its answer.
+        let id = id.filter(|id| {
+            self.sessions
+                .get(&session_id)
+                .is_some_and(|session| !session.open.contains_key(id))
+        });
+        let refusal = Refusal::Malformed { fault };
+        match id {
+            Some(id) => self.refuse(session_id, &id, line, refusal, out),
+            None if self
+                .sessions
+                .get(&session_id)
+                .is_some_and(|session| session.batches.contains_key(&line)) =>
+            {
+                self.refuse_in_batch(session_id, line, &refusal, out);
+            }
+            None => {
+                Mux::tell_session(session_id, refusal.to_response(None), out);
+                self.line_is_done(session_id, line, out);
+            }
+        }
+    }
+
+    fn refuse_in_batch(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        refusal: &Refusal,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        if let Some(batch) = session.batches.get_mut(&line) {
+            batch.answers.push(refusal.to_response(None));
+        }
+        self.unanswered_in_batch(session_id, line, out);
+    }
+
+    fn on_request(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        let Message::Request {
+            id, method, params, ..
+        } = &frame.message
+        else {
+            return;
+        };
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        if session.open.contains_key(id) {
+            // The first goes on; this answer cannot be told from its own, but silence would be worse.
+            let refusal = Refusal::IdInUse;
+            out.tell(Fact::Refused {
+                session: session_id,
+                refusal: refusal.clone(),
+            });
+            Mux::tell_session(session_id, refusal.to_response(Some(id)), out);
+            self.line_is_done(session_id, line, out);
+            return;
+        }
+        let id = id.clone();
+        match method {
+            Method::Ping => self.answer_empty(session_id, &id, line, out),
+            Method::Discover => {
+                let refusal = Refusal::NoSuchMethod {
+                    method: Method::Discover,
+                };
+                self.refuse(session_id, &id, line, refusal, out);
+            }
+            _any if session.opening.refused.is_some() => {
+                let refusal = session
+                    .opening
+                    .refused
+                    .clone()
+                    .unwrap_or(Refusal::ShuttingDown);
+                self.refuse(session_id, &id, line, refusal, out);
+            }
+            Method::Initialize => {
+                let initialize = self.read_initialize(session_id, &frame, params, &id, line);
+                self.on_initialize(session_id, initialize, out);
+            }
+            _any if session.state == State::New => {
+                self.refuse(session_id, &id, line, Refusal::NotInitialized, out);
+            }
+            Method::ResourcesSubscribe => self.on_subscribe(session_id, line, frame, out),
+            Method::ResourcesUnsubscribe => self.on_unsubscribe(session_id, line, frame, out),
+            Method::SetLevel => self.on_set_level(session_id, line, frame, out),
+            _any => self.submit(session_id, line, frame, out),
+        }
+    }
+
+    fn read_initialize(
+        &mut self,
+        session_id: SessionId,
+        frame: &Frame,
+        params: &Params,
+        id: &RequestId,
+        line: LineNumber,
+    ) -> (Initialize, Class) {
+        let text = |span: &Option<wire::Span>| {
+            span.as_ref()
+                .and_then(|span| frame.text(span))
+                .map(String::from)
+        };
+        let declared = params
+            .capabilities
+            .as_ref()
+            .map(|span| Class::declared(frame.json(span)));
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.client = params
+                .client_info
+                .as_ref()
+                .and_then(|span| client_name(frame.json(span)));
+        }
+        let version = text(&params.protocol_version).unwrap_or_default();
+        (
+            Initialize {
+                id: id.clone(),
+                line,
+                version,
+                since: self.now,
+            },
+            declared.unwrap_or_default(),
+        )
+    }
+
+    fn on_initialize(
+        &mut self,
+        session_id: SessionId,
+        (initialize, class): (Initialize, Class),
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        if session.batches.contains_key(&initialize.line)
+            || (session.state != State::New && session.class != class)
+        {
+            self.refuse(
+                session_id,
+                &initialize.id,
+                initialize.line,
+                Refusal::AlreadyInitialized,
+                out,
+            );
+            return;
+        }
+        match &session.state {
+            State::New => {}
+            State::Waiting(..) => {
+                self.refuse(
+                    session_id,
+                    &initialize.id,
+                    initialize.line,
+                    Refusal::AlreadyInitialized,
+                    out,
+                );
+                return;
+            }
+            // The same client says hello again: it hears the same answer.
+            State::Attached(_) => {
+                self.answer_initialize(session_id, &initialize, out);
+                return;
+            }
+        }
+        session.class = class;
+        session
+            .open
+            .insert(initialize.id.clone(), Whereabouts::Initialize);
+        let patience = self.now + self.limits.start_patience;
+        let Some(upstream) = self.route(session_id, initialize, out) else {
+            Mux::contradiction("a session could not be routed", out);
+            return;
+        };
+        if self
+            .upstreams
+            .get(&upstream)
+            .is_some_and(crate::upstream::Upstream::is_ready)
+        {
+            self.attach_waiting(upstream, out);
+        } else {
+            self.timers.set(Timer::StartPatience(session_id), patience);
+            self.want(upstream, out);
+        }
+    }
+
+    fn on_notification(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        let Message::Notification { method, params } = &frame.message else {
+            return;
+        };
+        match method {
+            Method::Cancelled => {
+                if let Some((id, _)) = params.request_id.clone() {
+                    self.on_client_cancelled(session_id, &id, &frame, out);
+                }
+                self.line_is_done(session_id, line, out);
+            }
+            Method::Progress => {
+                self.on_ask_progress(session_id, &frame, out);
+                self.line_is_done(session_id, line, out);
+            }
+            // The upstream heard it from us, and roots are answered from the binding.
+            Method::Initialized | Method::RootsListChanged => {
+                self.line_is_done(session_id, line, out)
+            }
+            _unknown => self.forward_notification(session_id, line, frame, out),
+        }
+    }
+
+    /// A notification that we do not know goes where requests go, behind those that wait.
+    fn forward_notification(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
+            self.line_is_done(session_id, line, out);
+            return;
+        };
+        self.enqueue(
+            session_id,
+            Held {
+                line,
+                frame,
+                since: self.now,
+            },
+            out,
+        );
+        self.release(upstream_id, out);
+    }
+
+    fn on_client_cancelled(
+        &mut self,
+        session_id: SessionId,
+        id: &RequestId,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        match session.open.get(id).copied() {
+            // The specification forbids to cancel `initialize`; what is over cannot be cancelled.
+            None | Some(Whereabouts::Initialize) => {}
+            Some(Whereabouts::Held(line)) => {
+                session.open.remove(id);
+                let held = session.queue.take_line(line, id);
+                self.uncount_waiting(held.as_ref());
+                self.give_up_turn(session_id);
+                self.end_unanswered(session_id, line, out);
+            }
+            Some(Whereabouts::Upstream(minted)) => {
+                session.open.remove(id);
+                self.cancel_exchange(session_id, minted, Some(frame), out);
+            }
+        }
+        self.close_if_drained(session_id, out);
+    }
+
+    /// A request is over without an answer.
+    pub(crate) fn end_unanswered(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        out: &mut Outbox,
+    ) {
+        if self
+            .sessions
+            .get(&session_id)
+            .is_some_and(|session| session.batches.contains_key(&line))
+        {
+            self.unanswered_in_batch(session_id, line, out);
+        } else {
+            self.line_is_done(session_id, line, out);
+        }
+    }
+
+    fn on_subscribe(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        let Some((uri, id)) = uri_of(&frame) else {
+            self.submit(session_id, line, frame, out);
+            return;
+        };
+        let subscriptions_max = self.limits.subscriptions;
+        let Some(upstream) = self.attached_upstream_mut(session_id) else {
+            self.submit(session_id, line, frame, out);
+            return;
+        };
+        if upstream.subscriptions.count_of(session_id) >= subscriptions_max {
+            self.refuse(session_id, &id, line, Refusal::Overloaded, out);
+            return;
+        }
+        match upstream.subscriptions.subscribe(&uri, session_id) {
+            Forward::Yes => self.submit(session_id, line, frame, out),
+            Forward::No => self.answer_empty(session_id, &id, line, out),
+        }
+    }
+
+    fn on_unsubscribe(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        let Some((uri, id)) = uri_of(&frame) else {
+            self.submit(session_id, line, frame, out);
+            return;
+        };
+        let forward = match self.attached_upstream_mut(session_id) {
+            Some(upstream) => upstream.subscriptions.unsubscribe(&uri, session_id),
+            None => Forward::Yes,
+        };
+        match forward {
+            Forward::Yes => self.submit(session_id, line, frame, out),
+            Forward::No => self.answer_empty(session_id, &id, line, out),
+        }
+    }
+
+    fn on_set_level(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        let Message::Request { id, params, .. } = &frame.message else {
+            return;
+        };
+        let name = params.level.as_ref().and_then(|span| frame.text(span));
+        let level = name.and_then(|name| Level::from_name(&name));
+        let has_logging = self
+            .attached_upstream_mut(session_id)
+            .is_some_and(|upstream| {
+                upstream
+                    .handshake
+                    .as_ref()
+                    .is_some_and(|handshake| handshake.has_logging)
+            });
+        let (Some(level), true) = (level, has_logging) else {
+            self.submit(session_id, line, frame, out);
+            return;
+        };
+        let id = id.clone();
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.level = Some(level);
+        }
+        let wanted = self.wanted_level(session_id);
+        let known = self
+            .attached_upstream_mut(session_id)
+            .and_then(|upstream| upstream.level);
+        if wanted == Some(level) && known != wanted {
+            self.submit(session_id, line, frame, out);
+        } else {
+            self.tell_level(session_id, out);
+            self.answer_empty(session_id, &id, line, out);
+        }
+    }
+
+    pub(crate) fn on_session_ending(&mut self, session_id: SessionId, out: &mut Outbox) {
+        let patience = self.now + self.limits.drain_patience;
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        session.is_ending = true;
+        self.timers.set(Timer::DrainPatience(session_id), patience);
+        // It can answer nothing more.
+        self.end_asks_of(session_id, &Refusal::OwnerGone, out);
+        self.close_if_drained(session_id, out);
+    }
+
+    pub(crate) fn on_drain_patience(&mut self, session_id: SessionId, out: &mut Outbox) {
+        if self.sessions.contains_key(&session_id) {
+            out.act(Action::CloseSession {
+                session: session_id,
+            });
+            self.on_session_closed(session_id, out);
+        }
+    }
+}
+
+/// The resource that a request is about, and the request's id.
+fn uri_of(frame: &Frame) -> Option<(Box<str>, RequestId)> {
+    let Message::Request { id, params, .. } = &frame.message else {
+        return None;
+    };
+    let uri = frame.text(params.uri.as_ref()?)?;
+    Some((uri.into(), id.clone()))
+}
+
+/// Name and version of a client, cleaned for display.
+fn client_name(info: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct ClientInfo {
+        name: String,
+        #[serde(default)]
+        version: String,
+    }
+    let info: ClientInfo = serde_json::from_str(info).ok()?;
+    let name = alloc::format!("{} {}", info.name, info.version);
+    let clean = name
+        .trim()
+        .chars()
+        .filter(|character| !character.is_control());
+    Some(clean.take(CLIENT_NAME_MAX).collect())
+}
+
+/// Our own cancellation of a request, for a server.
+pub(crate) fn cancellation(minted: u64) -> Outgoing {
+    Outgoing::from(alloc::format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{minted},"reason":"the client has gone"}}}}"#
+    ))
+}

@@ -1,0 +1,470 @@
+//! What servers say, and whom it reaches.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use wire::{Fault, Frame, Message, Method, Params, RequestId, Span};
+
+use crate::{
+    action::{Action, Outbox},
+    exchange::{Claim, Effect, Errand, Exchange, MintedId, Owner},
+    fact::{DropReason, Fact},
+    ids::{SessionId, UpstreamId},
+    mux::Mux,
+    refusal::Refusal,
+    verbosity::{Level, UNASKED},
+};
+
+/// The error by which a server of 2025-11-25 sends a user to an address (`URLElicitationRequired`).
+const URL_ELICITATION_REQUIRED: i64 = -32042;
+
+impl Mux {
+    pub(crate) fn on_upstream_frame(
+        &mut self,
+        upstream: UpstreamId,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        if !self.upstreams.contains_key(&upstream) {
+            return;
+        }
+        match &frame.message {
+            Message::Response { id, .. } => self.on_response(upstream, id.as_ref(), &frame, out),
+            Message::Request { .. } => self.on_ask(upstream, frame, out),
+            Message::Notification { method, params } => {
+                self.on_upstream_notification(upstream, method, params, &frame, out);
+            }
+        }
+    }
+
+    fn on_response(
+        &mut self,
+        upstream_id: UpstreamId,
+        id: Option<&RequestId>,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let minted = id.and_then(RequestId::as_number);
+        let closed = minted.and_then(|minted| {
+            let upstream = self.upstreams.get_mut(&upstream_id)?;
+            upstream.lanes.lay_ghost(minted);
+            // Nothing has been sent under this id yet, so no answer to it can be genuine.
+            if upstream.exchanges.get(minted)?.unsent.is_some() {
+                return None;
+            }
+            Some((minted, upstream.exchanges.close(minted)?))
+        });
+        let Some((minted, exchange)) = closed else {
+            self.drop_message(upstream_id, DropReason::UnknownResponse, out);
+            return;
+        };
+        match exchange.owner {
+            Owner::Ourselves(errand) => self.on_errand_done(upstream_id, errand, frame, out),
+            Owner::Session(claim) => {
+                self.on_claim_answered(upstream_id, minted, &claim, frame, out)
+            }
+        }
+    }
+
+    fn on_claim_answered(
+        &mut self,
+        upstream_id: UpstreamId,
+        minted: MintedId,
+        claim: &Claim,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let Message::Response {
+            id_span,
+            result,
+            error,
+            ..
+        } = &frame.message
+        else {
+            return;
+        };
+        self.end_call(upstream_id, minted);
+        self.take_effect(upstream_id, claim, result.is_some(), out);
+        if let Some(error) = error {
+            self.note_url_elicitations(upstream_id, claim.session, frame.json(error));
+        }
+        let answer = frame.rewrite(&mut [(id_span.clone(), claim.id.as_bytes())]);
+        self.answer(claim.session, &claim.id, claim.line, answer, out);
+        self.after_exchange(upstream_id, out);
+    }
+
+    /// What follows the end of any exchange: others may go, and asks may have become clear.
+    pub(crate) fn after_exchange(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        self.watch_request_timeout(upstream_id);
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        if !upstream.undecided.is_empty() {
+            self.decide_asks(upstream_id, out);
+        }
+        let waits = self
+            .upstreams
+            .get(&upstream_id)
+            .is_some_and(|upstream| !upstream.turns.is_empty());
+        if waits {
+            self.release(upstream_id, out);
+        }
+    }
+
+    /// A call has been answered: its tool has shown what it does.
+    pub(crate) fn end_call(&mut self, upstream_id: UpstreamId, minted: MintedId) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let Some(tool) = upstream.lanes.end(minted, None) else {
+            return;
+        };
+        if upstream.class().can_be_asked() {
+            self.conduct
+                .entry(upstream.key.route.clone())
+                .or_default()
+                .saw(&tool, self.limits.tools_remembered);
+        }
+    }
+
+    fn take_effect(
+        &mut self,
+        upstream_id: UpstreamId,
+        claim: &Claim,
+        is_success: bool,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        match &claim.effect {
+            Effect::Nothing => {}
+            Effect::Subscribed(uri) if is_success => {
+                upstream.subscriptions.agreed(uri, claim.session)
+            }
+            Effect::Subscribed(uri) => upstream.subscriptions.forget_if_unused(uri),
+            Effect::Verbosity(level) if is_success => {
+                upstream.level = Some(*level);
+                self.tell_level(claim.session, out);
+            }
+            Effect::Verbosity(_) => {
+                if let Some(session) = self.sessions.get_mut(&claim.session) {
+                    session.level = None;
+                }
+            }
+        }
+    }
+
+    fn on_errand_done(
+        &mut self,
+        upstream_id: UpstreamId,
+        errand: Errand,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        match errand {
+            Errand::Greet => self.on_greeted(upstream_id, frame, out),
+            // A server that refuses these goes on as it was; nobody waits for it.
+            Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel => {}
+        }
+        self.watch_request_timeout(upstream_id);
+    }
+
+    fn on_upstream_notification(
+        &mut self,
+        upstream_id: UpstreamId,
+        method: &Method,
+        params: &Params,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        match method {
+            Method::Progress => self.on_progress(upstream_id, params, frame, out),
+            Method::Cancelled => self.on_ask_cancelled(upstream_id, params, frame, out),
+            Method::LogMessage => self.on_log_message(upstream_id, params, frame, out),
+            Method::ToolsListChanged
+            | Method::PromptsListChanged
+            | Method::ResourcesListChanged => {
+                let attached = self
+                    .upstreams
+                    .get(&upstream_id)
+                    .map(|upstream| upstream.attached.clone());
+                for session in attached.unwrap_or_default() {
+                    Mux::tell_session(session, frame.unchanged(), out);
+                }
+            }
+            Method::ResourceUpdated => self.on_resource_updated(upstream_id, params, frame, out),
+            Method::ElicitationComplete => {
+                self.on_elicitation_complete(upstream_id, params, frame, out)
+            }
+            _unknown => match self
+                .upstreams
+                .get(&upstream_id)
+                .and_then(crate::upstream::Upstream::only_session)
+            {
+                Some(only) => Mux::tell_session(only, frame.unchanged(), out),
+                None => self.drop_message(upstream_id, DropReason::UnknownNotification, out),
+            },
+        }
+    }
+
+    fn on_progress(
+        &mut self,
+        upstream_id: UpstreamId,
+        params: &Params,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let found = params.token.as_ref().and_then(|(token, span)| {
+            let exchange = self
+                .upstreams
+                .get(&upstream_id)?
+                .exchanges
+                .get(token.as_number()?)?;
+            owner_of_progress(exchange, frame, span)
+        });
+        match found {
+            Some((session, frame)) => Mux::tell_session(session, frame, out),
+            None => self.drop_message(upstream_id, DropReason::UnknownProgress, out),
+        }
+    }
+
+    fn on_log_message(
+        &mut self,
+        upstream_id: UpstreamId,
+        params: &Params,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let level = params
+            .level
+            .as_ref()
+            .and_then(|span| frame.text(span))
+            .and_then(|name| Level::from_name(&name));
+        let Some(owner) = self.owner_of_message(upstream_id) else {
+            self.drop_message(upstream_id, DropReason::UnclearLogMessage, out);
+            return;
+        };
+        let anybody_asked = self.is_logging(upstream_id);
+        self.note_logging(upstream_id, owner, out);
+        let Some(session) = self.sessions.get(&owner) else {
+            return;
+        };
+        let least = session.level.or(anybody_asked.then_some(UNASKED));
+        let is_wanted = match (level, least) {
+            (Some(level), Some(least)) => level >= least,
+            _unfiltered => true,
+        };
+        if is_wanted {
+            Mux::tell_session(owner, frame.unchanged(), out);
+        }
+    }
+
+    fn on_resource_updated(
+        &mut self,
+        upstream_id: UpstreamId,
+        params: &Params,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let uri = params.uri.as_ref().and_then(|span| frame.text(span));
+        let subscribers = uri.and_then(|uri| {
+            Some(
+                self.upstreams
+                    .get(&upstream_id)?
+                    .subscriptions
+                    .subscribers(&uri),
+            )
+        });
+        let subscribers = subscribers.unwrap_or_default();
+        if subscribers.is_empty() {
+            self.drop_message(upstream_id, DropReason::NoSubscriber, out);
+        }
+        for session in subscribers {
+            Mux::tell_session(session, frame.unchanged(), out);
+        }
+    }
+
+    fn on_elicitation_complete(
+        &mut self,
+        upstream_id: UpstreamId,
+        params: &Params,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let id = params
+            .elicitation_id
+            .as_ref()
+            .and_then(|span| frame.text(span));
+        let owner = id.and_then(|id| {
+            self.upstreams
+                .get_mut(&upstream_id)?
+                .elicitations
+                .remove(id.as_ref())
+        });
+        match owner {
+            Some(owner) => Mux::tell_session(owner, frame.unchanged(), out),
+            None => self.drop_message(upstream_id, DropReason::UnknownElicitation, out),
+        }
+    }
+
+    /// Remembers whom a question by address was put to, so that its settlement finds them.
+    pub(crate) fn note_elicitation(
+        &mut self,
+        upstream_id: UpstreamId,
+        session: SessionId,
+        id: Box<str>,
+    ) {
+        let remembered_max = self.limits.session_asks;
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            let held = upstream
+                .elicitations
+                .values()
+                .filter(|owner| **owner == session)
+                .count();
+            if held < remembered_max {
+                upstream.elicitations.insert(id, session);
+            }
+        }
+    }
+
+    fn note_url_elicitations(&mut self, upstream_id: UpstreamId, session: SessionId, error: &str) {
+        #[derive(serde::Deserialize)]
+        struct Failure {
+            code: i64,
+            #[serde(default)]
+            data: Option<Data>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Data {
+            #[serde(default)]
+            elicitations: Vec<Elicitation>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Elicitation {
+            #[serde(rename = "elicitationId")]
+            id: Box<str>,
+        }
+        let Ok(Failure {
+            code: URL_ELICITATION_REQUIRED,
+            data: Some(data),
+        }) = serde_json::from_str(error)
+        else {
+            return;
+        };
+        for elicitation in data.elicitations {
+            self.note_elicitation(upstream_id, session, elicitation.id);
+        }
+    }
+
+    /// A line of a server's that is no message. If it may have been an answer, nobody waits for it in vain.
+    pub(crate) fn on_upstream_fault(
+        &mut self,
+        upstream_id: UpstreamId,
+        fault: Fault,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        upstream.faults += 1;
+        out.tell(Fact::UpstreamFault {
+            upstream: upstream_id,
+            fault: fault.clone(),
+        });
+        let Fault::TooLong {
+            limit,
+            id,
+            response,
+        } = fault
+        else {
+            return;
+        };
+        let refusal = Refusal::AnswerTooLong { limit };
+        match (id.and_then(|id| id.as_number()), response) {
+            (Some(minted), _) => self.fail_exchange(upstream_id, minted, &refusal, out),
+            (None, true) => {
+                // One of them was the one; none can wait for an answer that will not come again.
+                let Some(upstream) = self.upstreams.get(&upstream_id) else {
+                    return;
+                };
+                for minted in upstream.exchanges.sent() {
+                    self.fail_exchange(upstream_id, minted, &refusal, out);
+                }
+            }
+            (None, false) => {}
+        }
+    }
+
+    /// Ends a session's exchange with a refusal, without a word to the server.
+    pub(crate) fn fail_exchange(
+        &mut self,
+        upstream_id: UpstreamId,
+        minted: MintedId,
+        refusal: &Refusal,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if !matches!(
+            upstream.exchanges.get(minted),
+            Some(Exchange {
+                owner: Owner::Session(_),
+                ..
+            })
+        ) {
+            return;
+        }
+        let Some(Exchange {
+            owner: Owner::Session(claim),
+            ..
+        }) = upstream.exchanges.close(minted)
+        else {
+            return;
+        };
+        if let Effect::Subscribed(uri) = &claim.effect {
+            upstream.subscriptions.forget_if_unused(uri);
+        }
+        self.end_call(upstream_id, minted);
+        if let Some(session) = self.sessions.get_mut(&claim.session) {
+            session.announcing.remove(&claim.line);
+        }
+        self.refuse(claim.session, &claim.id, claim.line, refusal.clone(), out);
+        self.after_exchange(upstream_id, out);
+    }
+
+    pub(crate) fn drop_message(
+        &mut self,
+        upstream_id: UpstreamId,
+        reason: DropReason,
+        out: &mut Outbox,
+    ) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            *upstream.dropped.entry(reason).or_default() += 1;
+        }
+        out.tell(Fact::Dropped {
+            upstream: upstream_id,
+            reason,
+        });
+    }
+
+    /// Gives a server a message of our own.
+    pub(crate) fn tell_upstream(upstream: UpstreamId, frame: wire::Outgoing, out: &mut Outbox) {
+        out.act(Action::SendToUpstream { upstream, frame });
+    }
+}
+
+fn owner_of_progress(
+    exchange: &Exchange,
+    frame: &Frame,
+    span: &Span,
+) -> Option<(SessionId, wire::Outgoing)> {
+    let Owner::Session(claim) = &exchange.owner else {
+        return None;
+    };
+    let token = claim.token.as_ref()?;
+    Some((
+        claim.session,
+        frame.rewrite(&mut [(span.clone(), token.as_bytes())]),
+    ))
+}

@@ -1,0 +1,108 @@
+//! Which upstream serves a session: server × share key.
+
+use crate::{
+    action::Outbox,
+    class::Class,
+    event::{Asks, Joins, Route, Scope},
+    fact::Fact,
+    ids::{SessionId, UpstreamId},
+    mux::Mux,
+    session::{Initialize, State},
+    upstream::Upstream,
+};
+
+/// What must be equal for two sessions to share an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RouteKey {
+    pub(crate) route: Route,
+    pub(crate) class: Class,
+    /// Set when the upstream is of one session alone.
+    pub(crate) session: Option<SessionId>,
+}
+
+impl Mux {
+    /// Finds or makes the upstream of a session that has said `initialize`, and has it wait there.
+    pub(crate) fn route(
+        &mut self,
+        session_id: SessionId,
+        initialize: Initialize,
+        out: &mut Outbox,
+    ) -> Option<UpstreamId> {
+        let upstream = match self.running_to_join(session_id) {
+            Some(upstream) => upstream,
+            None => self.upstream_of_key(session_id)?,
+        };
+        let session = self.sessions.get_mut(&session_id)?;
+        session.state = State::Waiting(upstream, initialize);
+        self.upstreams
+            .get_mut(&upstream)?
+            .waiting
+            .push_back(session_id);
+        out.tell(Fact::SessionRouted {
+            session: session_id,
+            upstream,
+        });
+        Some(upstream)
+    }
+
+    fn upstream_of_key(&mut self, session_id: SessionId) -> Option<UpstreamId> {
+        let session = self.sessions.get(&session_id)?;
+        let opening = &session.opening;
+        let alone = opening.scope == Scope::Session
+            || opening.asks == Asks::Session
+            || self.unshareable.contains_key(&opening.route);
+        let key = RouteKey {
+            route: opening.route.clone(),
+            class: opening.fixed_class.unwrap_or(session.class),
+            session: alone.then_some(session_id),
+        };
+        if let Some(upstream) = self.routes.get(&key) {
+            return Some(*upstream);
+        }
+        self.upstreams_issued += 1;
+        let id = UpstreamId(self.upstreams_issued);
+        let mut upstream = Upstream::new(id, key.clone(), opening);
+        if opening.scope != Scope::Session {
+            upstream.private = match (opening.asks, self.unshareable.get(&opening.route)) {
+                (_, Some(why)) => Some(*why),
+                (Asks::Session, None) => Some("its asks are not bound to calls"),
+                (Asks::Shared, None) => None,
+            };
+        }
+        self.routes.insert(key, id);
+        self.upstreams.insert(id, upstream);
+        Some(id)
+    }
+
+    /// The upstream that a session may join which takes any of its server's.
+    fn running_to_join(&self, session_id: SessionId) -> Option<UpstreamId> {
+        let opening = &self.sessions.get(&session_id)?.opening;
+        if opening.joins != Joins::AnyRunning {
+            return None;
+        }
+        let suits = |upstream: &&Upstream| {
+            upstream.server == opening.server
+                && upstream.is_ready()
+                && upstream.key.session.is_none()
+        };
+        let same_workspace = |upstream: &&Upstream| upstream.workspace == opening.workspace;
+        let suitable = || self.upstreams.values().filter(suits);
+        suitable()
+            .find(same_workspace)
+            .or_else(|| suitable().next())
+            .map(|upstream| upstream.id)
+    }
+
+    /// Forgets an upstream that has no process and that nobody wants.
+    pub(crate) fn forget_if_over(&mut self, id: UpstreamId) {
+        let is_over = self.upstreams.get(&id).is_some_and(|upstream| {
+            upstream.state == crate::upstream::State::Stopped
+                && !upstream.is_wanted()
+                && upstream.restarting.is_empty()
+        });
+        if is_over && let Some(upstream) = self.upstreams.remove(&id) {
+            self.routes.remove(&upstream.key);
+            self.clear_timers_of(id);
+        }
+    }
+}

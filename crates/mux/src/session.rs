@@ -1,0 +1,237 @@
+//! One downstream conversation: what a client has asked, and what it is still owed.
+
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    string::String,
+    vec::Vec,
+};
+
+use wire::{Frame, Outgoing, RequestId};
+
+use crate::{
+    class::Class,
+    event::{Link, Opening},
+    exchange::MintedId,
+    ids::{LineNumber, SessionId, UpstreamId},
+    limits::Limits,
+    moment::Moment,
+    verbosity::Level,
+};
+
+/// A client and all that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) opening: Opening,
+    pub(crate) since: Moment,
+    pub(crate) state: State,
+    /// Name and version, as the client said.
+    pub(crate) client: Option<String>,
+    pub(crate) class: Class,
+    /// The version that the client was answered in.
+    pub(crate) version: String,
+    /// Every request of the client that has no answer yet.
+    pub(crate) open: BTreeMap<RequestId, Whereabouts>,
+    pub(crate) queue: Queue,
+    /// Lines whose announcement has not left yet.
+    pub(crate) announcing: BTreeMap<LineNumber, MintedId>,
+    pub(crate) level: Option<Level>,
+    pub(crate) asks: SessionAsks,
+    /// Lines that are done and that the shim has not been told of.
+    pub(crate) untold: Vec<LineNumber>,
+    pub(crate) batches: BTreeMap<LineNumber, Batch>,
+    /// Its client has closed its input.
+    pub(crate) is_ending: bool,
+    pub(crate) is_paused: bool,
+}
+
+/// How far a session has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It has not said `initialize`, or that failed.
+    New,
+    /// It waits for its upstream's handshake.
+    Waiting(UpstreamId, Initialize),
+    /// It is served.
+    Attached(UpstreamId),
+}
+
+/// An `initialize` that has no answer yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Initialize {
+    pub(crate) id: RequestId,
+    pub(crate) line: LineNumber,
+    /// The version that the client asked for.
+    pub(crate) version: String,
+    pub(crate) since: Moment,
+}
+
+/// Where an open request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// It is the `initialize`.
+    Initialize,
+    /// In the session's queue.
+    Held(LineNumber),
+    /// At the upstream, or announced for it.
+    Upstream(MintedId),
+}
+
+/// Messages that wait for their turn: askable calls apart from the rest, which passes them.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) calls: VecDeque<Held>,
+    pub(crate) others: VecDeque<Held>,
+    pub(crate) bytes: usize,
+    /// How many of them want an answer.
+    requests: usize,
+}
+
+/// One message that waits.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) line: LineNumber,
+    pub(crate) frame: Frame,
+    pub(crate) since: Moment,
+}
+
+/// Asks that wait for this client's answer, by the id that the client sees.
+#[derive(Debug, Default)]
+pub(crate) struct SessionAsks {
+    /// The id that the upstream chose.
+    pub(crate) open: BTreeMap<u64, RequestId>,
+    issued: u64,
+}
+
+/// The answers of a batch, until all are there.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) left: usize,
+    pub(crate) answers: Vec<Outgoing>,
+    pub(crate) ids: Vec<RequestId>,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, opening: Opening, now: Moment) -> Self {
+        Session {
+            id,
+            opening,
+            since: now,
+            state: State::New,
+            client: None,
+            class: Class::default(),
+            version: String::new(),
+            open: BTreeMap::new(),
+            queue: Queue::default(),
+            announcing: BTreeMap::new(),
+            level: None,
+            asks: SessionAsks::default(),
+            untold: Vec::new(),
+            batches: BTreeMap::new(),
+            is_ending: false,
+            is_paused: false,
+        }
+    }
+
+    /// The upstream that it waits for or is served by.
+    pub(crate) fn upstream(&self) -> Option<UpstreamId> {
+        match &self.state {
+            State::New => None,
+            State::Waiting(upstream, _) | State::Attached(upstream) => Some(*upstream),
+        }
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        matches!(self.state, State::Attached(_))
+    }
+
+    /// Requests that are at the upstream.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.open.len().saturating_sub(self.queue.requests)
+    }
+
+    pub(crate) fn keeps_lines(&self) -> bool {
+        self.opening.link == Link::Keeping
+    }
+
+    pub(crate) fn wants_pause(&self, limits: &Limits) -> bool {
+        let held = self.queue.len();
+        held >= limits.session_queue || (self.queue.bytes > limits.session_queue_bytes && held > 1)
+    }
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, held: Held) {
+        self.bytes += held.frame.len();
+        self.requests += usize::from(held.frame.id().is_some());
+        if held.is_askable() {
+            self.calls.push_back(held)
+        } else {
+            self.others.push_back(held)
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len() + self.others.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.others.is_empty()
+    }
+
+    pub(crate) fn take_other(&mut self) -> Option<Held> {
+        let held = self.others.pop_front();
+        self.subtract(held)
+    }
+
+    pub(crate) fn take_call(&mut self) -> Option<Held> {
+        let held = self.calls.pop_front();
+        self.subtract(held)
+    }
+
+    /// Takes out the message on this line: its client has thought better of it.
+    pub(crate) fn take_line(&mut self, line: LineNumber, id: &RequestId) -> Option<Held> {
+        let on_line = |held: &Held| held.line == line && held.frame.id() == Some(id);
+        let held = match self.calls.iter().position(on_line) {
+            Some(at) => self.calls.remove(at),
+            None => self
+                .others
+                .iter()
+                .position(on_line)
+                .and_then(|at| self.others.remove(at)),
+        };
+        self.subtract(held)
+    }
+
+    /// Takes out everything.
+    pub(crate) fn take_all(&mut self) -> Vec<Held> {
+        self.bytes = 0;
+        self.requests = 0;
+        let mut all: Vec<Held> = self.others.drain(..).chain(self.calls.drain(..)).collect();
+        all.sort_by_key(|held| held.line);
+        all
+    }
+
+    fn subtract(&mut self, held: Option<Held>) -> Option<Held> {
+        if let Some(held) = &held {
+            self.bytes -= held.frame.len();
+            self.requests -= usize::from(held.frame.id().is_some());
+        }
+        held
+    }
+}
+
+impl Held {
+    pub(crate) fn is_askable(&self) -> bool {
+        self.frame.id().is_some() && self.frame.method().is_some_and(wire::Method::is_askable)
+    }
+}
+
+impl SessionAsks {
+    /// Mints the id under which the client sees an ask.
+    pub(crate) fn open(&mut self, upstream_id: RequestId) -> u64 {
+        self.issued += 1;
+        self.open.insert(self.issued, upstream_id);
+        self.issued
+    }
+}

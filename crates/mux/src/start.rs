@@ -1,0 +1,416 @@
+//! How an upstream comes up: started on demand, greeted once, and its sessions answered from that.
+//!
+//! **Invariant:** whoever waits for a start hears of its end, or that it takes too long.
+
+use alloc::{format, string::String, vec::Vec};
+
+use wire::{Frame, Message, Method, Outgoing};
+
+use crate::{
+    action::{Action, Outbox},
+    backoff::Attempt,
+    exchange::{Errand, Exchange, Owner},
+    fact::Fact,
+    handshake::{Handshake, greeted, greeting},
+    ids::{SessionId, UpstreamId},
+    mux::Mux,
+    refusal::Refusal,
+    session::{Initialize, State as SessionState},
+    timers::Timer,
+    upstream::State,
+};
+
+/// Why a server that runs tasks is not shared.
+const DECLARES_TASKS: &str = "it declares tasks, which are not separated yet";
+
+impl Mux {
+    /// Somebody needs this upstream: starts it, unless it runs, rests or is on its way.
+    pub(crate) fn want(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        self.timers.clear(Timer::Idle(upstream_id));
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        match &upstream.state {
+            State::Stopped => self.start(upstream_id, Attempt::default(), out),
+            State::Failed { until } if *until <= self.now => {
+                self.start(upstream_id, Attempt(1), out)
+            }
+            State::Failed { .. } => self.refuse_all_waiting(upstream_id, out),
+            State::Starting { .. }
+            | State::Initializing { .. }
+            | State::Ready { .. }
+            | State::Draining { .. }
+            | State::Backoff { .. } => {}
+        }
+    }
+
+    pub(crate) fn start(&mut self, upstream_id: UpstreamId, attempt: Attempt, out: &mut Outbox) {
+        let Some(on_behalf_of) = self.launcher_of(upstream_id) else {
+            self.settle(upstream_id, State::Stopped, out);
+            return;
+        };
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        upstream.state = State::Starting { attempt };
+        upstream.starts += 1;
+        upstream.was_used = false;
+        upstream.is_blocked = false;
+        upstream.last_words.clear();
+        out.tell(Fact::UpstreamStarting {
+            upstream: upstream_id,
+            server: upstream.server.clone(),
+            restarts: upstream.starts - 1,
+        });
+        out.act(Action::StartUpstream {
+            upstream: upstream_id,
+            on_behalf_of,
+        });
+    }
+
+    /// A session with whose command line the upstream may be started: not one that only joined.
+    pub(crate) fn launcher_of(&self, upstream_id: UpstreamId) -> Option<SessionId> {
+        let upstream = self.upstreams.get(&upstream_id)?;
+        let wanting = upstream.waiting.iter().chain(&upstream.attached).copied();
+        let mut own = wanting.filter(|id| {
+            self.sessions
+                .get(id)
+                .is_some_and(|session| session.opening.route == upstream.key.route)
+        });
+        own.next()
+    }
+
+    pub(crate) fn on_started(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let State::Starting { attempt } = upstream.state else {
+            return;
+        };
+        upstream.state = State::Initializing { attempt };
+        let errand = Exchange {
+            owner: Owner::Ourselves(Errand::Greet),
+            opened: self.now,
+            unsent: None,
+        };
+        let id = upstream.exchanges.open(errand);
+        Mux::tell_upstream(upstream_id, greeting(id, upstream.class()), out);
+        self.timers.set(
+            Timer::Greeting(upstream_id),
+            self.now + self.limits.greeting_timeout,
+        );
+    }
+
+    pub(crate) fn on_start_failed(
+        &mut self,
+        upstream_id: UpstreamId,
+        why: String,
+        out: &mut Outbox,
+    ) {
+        out.tell(Fact::UpstreamStartFailed {
+            upstream: upstream_id,
+            why: why.clone(),
+        });
+        self.give_up_start(upstream_id, &why, out);
+        self.rest(upstream_id, out);
+    }
+
+    /// A line on standard error while no session's request was sent: it may be quoted.
+    pub(crate) fn on_complained(&mut self, upstream_id: UpstreamId, line: String) {
+        let last_words = self.limits.last_words;
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if upstream.was_used {
+            return;
+        }
+        if upstream.last_words.len() >= last_words {
+            upstream.last_words.pop_front();
+        }
+        upstream.last_words.push_back(line);
+    }
+
+    /// The server has answered our `initialize`.
+    pub(crate) fn on_greeted(&mut self, upstream_id: UpstreamId, frame: &Frame, out: &mut Outbox) {
+        let Message::Response { result, error, .. } = &frame.message else {
+            return;
+        };
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let State::Initializing { attempt } = upstream.state else {
+            return;
+        };
+        self.timers.clear(Timer::Greeting(upstream_id));
+        let Some(handshake) = result
+            .as_ref()
+            .and_then(|span| Handshake::read(&frame.share(span)))
+        else {
+            let said = error
+                .as_ref()
+                .map_or("something that is no result", |span| frame.json(span));
+            self.fail_greeting(
+                upstream_id,
+                &format!("it answered `initialize` with {}", short(said)),
+                out,
+            );
+            return;
+        };
+        out.tell(Fact::UpstreamReady {
+            upstream: upstream_id,
+            version: handshake.version.clone(),
+        });
+        let has_tasks = handshake.has_tasks;
+        upstream.handshake = Some(handshake);
+        upstream.state = State::Ready {
+            since: self.now,
+            attempt,
+        };
+        Mux::tell_upstream(upstream_id, greeted(), out);
+        self.restore(upstream_id, out);
+        if has_tasks {
+            self.make_private(upstream_id, out);
+        }
+        self.attach_waiting(upstream_id, out);
+        self.after_restart(upstream_id, None, out);
+        self.release(upstream_id, out);
+        self.idle_if_unwanted(upstream_id, out);
+    }
+
+    /// A server that has no answer to our `initialize` is stopped.
+    pub(crate) fn fail_greeting(&mut self, upstream_id: UpstreamId, why: &str, out: &mut Outbox) {
+        out.tell(Fact::UpstreamGreetingFailed {
+            upstream: upstream_id,
+            why: why.into(),
+        });
+        self.give_up_start(upstream_id, why, out);
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        upstream.state = State::Draining {
+            attempt: upstream.attempt().next(),
+        };
+        out.act(Action::StopUpstream {
+            upstream: upstream_id,
+        });
+    }
+
+    pub(crate) fn on_greeting_timeout(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let seconds = self.limits.greeting_timeout.as_secs();
+        self.fail_greeting(
+            upstream_id,
+            &format!("it did not answer `initialize` within {seconds} s"),
+            out,
+        );
+    }
+
+    /// A new process knows nothing of what its predecessor was told.
+    pub(crate) fn restore(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let uris = upstream.subscriptions.uris();
+        let level = upstream.level;
+        for uri in uris {
+            self.run_errand(
+                upstream_id,
+                Errand::Subscribe,
+                &Method::ResourcesSubscribe,
+                ("uri", &uri),
+                out,
+            );
+        }
+        if let Some(level) = level {
+            self.run_errand(
+                upstream_id,
+                Errand::SetLevel,
+                &Method::SetLevel,
+                ("level", level.name()),
+                out,
+            );
+        }
+    }
+
+    /// Asks a server something on our own account.
+    pub(crate) fn run_errand(
+        &mut self,
+        upstream_id: UpstreamId,
+        errand: Errand,
+        method: &Method,
+        (name, value): (&str, &str),
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if !upstream.is_ready() {
+            return;
+        }
+        let exchange = Exchange {
+            owner: Owner::Ourselves(errand),
+            opened: self.now,
+            unsent: None,
+        };
+        let id = upstream.exchanges.open(exchange);
+        let value = wire::quoted(value);
+        let request = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"{name}":{value}}}}}"#
+        );
+        Mux::tell_upstream(upstream_id, Outgoing::from(request), out);
+    }
+
+    /// The server cannot be shared: whoever came first keeps it, the others get their own.
+    pub(crate) fn make_private(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if upstream.key.session.is_some() {
+            return;
+        }
+        let Some(keeper) = upstream
+            .attached
+            .first()
+            .or_else(|| upstream.waiting.front())
+            .copied()
+        else {
+            return;
+        };
+        self.unshareable
+            .insert(upstream.key.route.clone(), DECLARES_TASKS);
+        out.tell(Fact::UpstreamPrivate {
+            upstream: upstream_id,
+            why: DECLARES_TASKS,
+        });
+        upstream.private = Some(DECLARES_TASKS);
+        self.routes.remove(&upstream.key);
+        upstream.key.session = Some(keeper);
+        self.routes.insert(upstream.key.clone(), upstream_id);
+        let others: Vec<SessionId> = upstream
+            .waiting
+            .iter()
+            .copied()
+            .filter(|id| *id != keeper)
+            .collect();
+        upstream.waiting.retain(|id| *id == keeper);
+        for other in others {
+            let Some(session) = self.sessions.get_mut(&other) else {
+                continue;
+            };
+            let SessionState::Waiting(_, initialize) =
+                core::mem::replace(&mut session.state, SessionState::New)
+            else {
+                continue;
+            };
+            if let Some(own) = self.route(other, initialize, out) {
+                self.want(own, out);
+                if let Some(own) = self.upstreams.get_mut(&own) {
+                    own.queue_up(other);
+                }
+            }
+        }
+    }
+
+    /// Answers every session that waited for the handshake.
+    pub(crate) fn attach_waiting(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        loop {
+            let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+                return;
+            };
+            let Some(session_id) = upstream.waiting.pop_front() else {
+                return;
+            };
+            upstream.attached.insert(session_id);
+            self.timers.clear(Timer::Idle(upstream_id));
+            self.timers.clear(Timer::StartPatience(session_id));
+            let Some(session) = self.sessions.get_mut(&session_id) else {
+                continue;
+            };
+            let attached = SessionState::Attached(upstream_id);
+            if let SessionState::Waiting(_, initialize) =
+                core::mem::replace(&mut session.state, attached)
+            {
+                self.answer_initialize(session_id, &initialize, out);
+            }
+        }
+    }
+
+    pub(crate) fn answer_initialize(
+        &mut self,
+        session_id: SessionId,
+        initialize: &Initialize,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let Some(handshake) = session
+            .upstream()
+            .and_then(|id| self.upstreams.get(&id))
+            .and_then(|upstream| upstream.handshake.as_ref())
+        else {
+            Mux::contradiction(
+                "a session is attached to an upstream without a handshake",
+                out,
+            );
+            return;
+        };
+        session.version = handshake.version_for(&initialize.version);
+        let answer = handshake.answer(&initialize.id, &session.version);
+        self.answer(session_id, &initialize.id, initialize.line, answer, out);
+    }
+
+    /// Tells everybody who waits for this start that it has failed.
+    pub(crate) fn give_up_start(&mut self, upstream_id: UpstreamId, why: &str, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let refusal = Refusal::StartFailed {
+            server: upstream.server.clone(),
+            why: why.into(),
+            last_words: upstream.quotable_words(),
+            withheld: upstream.withheld.clone(),
+        };
+        self.refuse_waiting(upstream_id, &refusal, out);
+        self.after_restart(upstream_id, Some(why), out);
+    }
+
+    /// A session has waited as long as its client will. The start goes on.
+    pub(crate) fn on_start_patience(&mut self, session_id: SessionId, out: &mut Outbox) {
+        let Some(upstream) = self
+            .sessions
+            .get(&session_id)
+            .and_then(crate::session::Session::upstream)
+            .and_then(|id| self.upstreams.get_mut(&id))
+        else {
+            return;
+        };
+        if upstream.is_ready() {
+            return;
+        }
+        let upstream_id = upstream.id;
+        upstream.waiting.retain(|waiting| *waiting != session_id);
+        let refusal = Refusal::StillStarting {
+            server: upstream.server.clone(),
+            after: self.limits.start_patience,
+            last_words: upstream.quotable_words(),
+            withheld: upstream.withheld.clone(),
+        };
+        self.refuse_session_waits(session_id, &refusal, out);
+        self.idle_if_unwanted(upstream_id, out);
+    }
+}
+
+/// A server's words, short enough for an error.
+fn short(text: &str) -> String {
+    const SHORT: usize = 300;
+    let clean: String = text
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(SHORT)
+        .collect();
+    if clean.len() < text.len() {
+        format!("{clean}…")
+    } else {
+        clean
+    }
+}

@@ -1,0 +1,228 @@
+//! A running server and its lifecycle.
+//!
+//! **Invariant:** there is at most one process for an upstream, and a new one is asked for only
+//! after the edge has reported the end of the last.
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    string::String,
+    sync::Arc,
+    vec::Vec,
+};
+
+use wire::{Frame, ProgressToken, RequestId};
+
+use crate::{
+    backoff::Attempt,
+    class::Class,
+    event::{IdleTimeout, Opening, Scope},
+    exchange::Exchanges,
+    fact::DropReason,
+    handshake::Handshake,
+    ids::{SessionId, Ticket, UpstreamId},
+    lanes::Lanes,
+    moment::Moment,
+    routing::RouteKey,
+    subscribe::Subscriptions,
+    verbosity::Level,
+};
+
+/// A server and all that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) id: UpstreamId,
+    pub(crate) key: RouteKey,
+    pub(crate) server: Arc<str>,
+    pub(crate) scope: Scope,
+    pub(crate) scope_reason: Arc<str>,
+    pub(crate) workspace: Option<Arc<str>>,
+    pub(crate) idle_timeout: IdleTimeout,
+    pub(crate) withheld: Vec<Arc<str>>,
+    pub(crate) state: State,
+    /// Sessions that it serves.
+    pub(crate) attached: BTreeSet<SessionId>,
+    /// Sessions that wait for its handshake, in the order in which they came.
+    pub(crate) waiting: VecDeque<SessionId>,
+    pub(crate) handshake: Option<Handshake>,
+    pub(crate) exchanges: Exchanges,
+    pub(crate) lanes: Lanes,
+    /// Sessions with messages that wait, in the order of their turns.
+    pub(crate) turns: VecDeque<SessionId>,
+    pub(crate) subscriptions: Subscriptions,
+    /// The most verbose level that any session wants, as the server knows it.
+    pub(crate) level: Option<Level>,
+    /// Its asks that wait for an answer, by the id that it chose.
+    pub(crate) asks: BTreeMap<RequestId, Ask>,
+    /// Asks whose owner is unclear.
+    pub(crate) undecided: VecDeque<Undecided>,
+    /// Questions by address, and whom they were put to.
+    pub(crate) elicitations: BTreeMap<Box<str>, SessionId>,
+    /// Set while the server does not read.
+    pub(crate) is_blocked: bool,
+    /// Whether a session's request was sent to this process: its standard error may then quote it.
+    pub(crate) was_used: bool,
+    /// What this process wrote to standard error until then.
+    pub(crate) last_words: VecDeque<String>,
+    pub(crate) starts: u64,
+    /// Why it serves one session only, though its scope is wider.
+    pub(crate) private: Option<&'static str>,
+    pub(crate) dropped: BTreeMap<DropReason, u64>,
+    pub(crate) faults: u64,
+    /// Whom to tell when it has been restarted.
+    pub(crate) restarting: Vec<Ticket>,
+}
+
+/// Where an upstream is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No process, and nobody who needs one.
+    Stopped,
+    /// A process is being started.
+    Starting { attempt: Attempt },
+    /// It runs and has been greeted.
+    Initializing { attempt: Attempt },
+    /// It serves.
+    Ready { since: Moment, attempt: Attempt },
+    /// It is being stopped. What happens then depends on who needs it.
+    Draining { attempt: Attempt },
+    /// It died; it may be started again after a rest.
+    Backoff { attempt: Attempt },
+    /// It died too often; it may be tried once more after a long rest.
+    Failed { until: Moment },
+}
+
+/// An ask that is with a session.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) session: SessionId,
+    /// The id under which the session sees it.
+    pub(crate) shown_id: u64,
+    /// The token that the server chose, if it wants progress.
+    pub(crate) token: Option<ProgressToken>,
+}
+
+/// An ask that waits for its owner to become clear.
+#[derive(Debug)]
+pub(crate) struct Undecided {
+    pub(crate) frame: Frame,
+}
+
+impl Upstream {
+    pub(crate) fn new(id: UpstreamId, key: RouteKey, opening: &Opening) -> Self {
+        Upstream {
+            id,
+            server: opening.server.clone(),
+            scope: if key.session.is_some() {
+                Scope::Session
+            } else {
+                opening.scope
+            },
+            scope_reason: opening.scope_reason.clone(),
+            workspace: opening.workspace.clone(),
+            idle_timeout: opening.idle_timeout,
+            withheld: opening.withheld.clone(),
+            key,
+            state: State::Stopped,
+            attached: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            handshake: None,
+            exchanges: Exchanges::default(),
+            lanes: Lanes::default(),
+            turns: VecDeque::new(),
+            subscriptions: Subscriptions::default(),
+            level: None,
+            asks: BTreeMap::new(),
+            undecided: VecDeque::new(),
+            elicitations: BTreeMap::new(),
+            is_blocked: false,
+            was_used: false,
+            last_words: VecDeque::new(),
+            starts: 0,
+            private: None,
+            dropped: BTreeMap::new(),
+            faults: 0,
+            restarting: Vec::new(),
+        }
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        self.key.class
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready { .. })
+    }
+
+    /// Whether a process exists, or is on its way.
+    pub(crate) fn has_process(&self) -> bool {
+        match &self.state {
+            State::Starting { .. }
+            | State::Initializing { .. }
+            | State::Ready { .. }
+            | State::Draining { .. } => true,
+            State::Stopped | State::Backoff { .. } | State::Failed { .. } => false,
+        }
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.attached.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// A session whose launch may be used for a start: the values are equal for all that the key names.
+    pub(crate) fn any_session(&self) -> Option<SessionId> {
+        self.waiting
+            .front()
+            .or_else(|| self.attached.first())
+            .copied()
+    }
+
+    /// The only session attached, if there is exactly one.
+    pub(crate) fn only_session(&self) -> Option<SessionId> {
+        let mut attached = self.attached.iter();
+        match (attached.next(), attached.next()) {
+            (Some(only), None) => Some(*only),
+            _none_or_several => None,
+        }
+    }
+
+    /// How many deaths in a row it has behind it.
+    pub(crate) fn attempt(&self) -> Attempt {
+        match &self.state {
+            State::Stopped | State::Failed { .. } => Attempt::default(),
+            State::Starting { attempt }
+            | State::Initializing { attempt }
+            | State::Ready { attempt, .. }
+            | State::Draining { attempt }
+            | State::Backoff { attempt } => *attempt,
+        }
+    }
+
+    pub(crate) fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Stopped => "stopped",
+            State::Starting { .. } => "starting",
+            State::Initializing { .. } => "initializing",
+            State::Ready { .. } => "ready",
+            State::Draining { .. } => "draining",
+            State::Backoff { .. } => "backoff",
+            State::Failed { .. } => "failed",
+        }
+    }
+
+    /// What it wrote to standard error, unless that may quote some session's request.
+    pub(crate) fn quotable_words(&self) -> Vec<String> {
+        if self.was_used {
+            Vec::new()
+        } else {
+            self.last_words.iter().cloned().collect()
+        }
+    }
+
+    /// Puts a session at the end of the turns, unless it has one.
+    pub(crate) fn queue_up(&mut self, session: SessionId) {
+        if !self.turns.contains(&session) {
+            self.turns.push_back(session);
+        }
+    }
+}
