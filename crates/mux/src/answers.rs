@@ -10,7 +10,6 @@ use crate::{
     ids::{LineNumber, SessionId},
     mux::Mux,
     refusal::Refusal,
-    session::Whereabouts,
 };
 
 impl Mux {
@@ -143,27 +142,24 @@ impl Mux {
             .map(|answer| String::from_utf8(answer.to_vec()).unwrap_or_default())
             .collect();
         let frame = Outgoing::from(format!("[{}]", answers.join(",")));
-        match batch.ids.pop() {
-            Some(last) => {
-                self.send_answer(
-                    session_id,
-                    frame,
-                    Answered {
-                        line,
-                        id: last,
-                        others: batch.ids,
-                    },
-                    out,
-                );
-            }
-            None => {
-                out.act(Action::SendToSession {
-                    session: session_id,
-                    frame,
-                    answered: None,
-                });
-                self.line_is_done(session_id, line, out);
-            }
+        if let Some(last) = batch.ids.pop() {
+            self.send_answer(
+                session_id,
+                frame,
+                Answered {
+                    line,
+                    id: last,
+                    others: batch.ids,
+                },
+                out,
+            );
+        } else {
+            out.act(Action::SendToSession {
+                session: session_id,
+                frame,
+                answered: None,
+            });
+            self.line_is_done(session_id, line, out);
         }
     }
 
@@ -209,27 +205,6 @@ impl Mux {
                 session: session_id,
             });
             self.on_session_closed(session_id, out);
-        }
-    }
-
-    /// The line of an open request, wherever it is.
-    pub(crate) fn line_of(&self, session_id: SessionId, id: &RequestId) -> Option<LineNumber> {
-        use crate::{exchange::Owner, session::State};
-
-        let session = self.sessions.get(&session_id)?;
-        match session.open.get(id)? {
-            Whereabouts::Held(line) => Some(*line),
-            Whereabouts::Initialize => match &session.state {
-                State::Waiting(_, initialize) => Some(initialize.line),
-                State::New | State::Attached(_) => None,
-            },
-            Whereabouts::Upstream(minted) => {
-                let upstream = self.upstreams.get(&session.upstream()?)?;
-                match &upstream.exchanges.get(*minted)?.owner {
-                    Owner::Session(claim) => Some(claim.line),
-                    Owner::Ourselves(_) => None,
-                }
-            }
         }
     }
 }

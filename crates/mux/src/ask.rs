@@ -23,6 +23,10 @@ use crate::{
 };
 
 impl Mux {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "methods that need no treatment of their own pass through"
+    )]
     pub(crate) fn on_ask(&mut self, upstream_id: UpstreamId, frame: Frame, out: &mut Outbox) {
         let Message::Request { id, method, .. } = &frame.message else {
             return;
@@ -34,28 +38,29 @@ impl Mux {
             Method::Ping => Mux::tell_upstream(upstream_id, result(id, "{}"), out),
             Method::RootsList => self.answer_roots(upstream_id, id, out),
             _one_in_use if upstream.asks.contains_key(id) => {
-                self.refuse_ask(upstream_id, &frame, Refusal::IdInUse, out);
+                Mux::refuse_ask(upstream_id, &frame, Refusal::IdInUse, out);
             }
             Method::SamplingCreate | Method::ElicitationCreate => {
                 if !upstream.class().can_be_asked() {
                     let refusal = Refusal::NotCapable {
                         method: method.clone(),
                     };
-                    self.refuse_ask(upstream_id, &frame, refusal, out);
+                    Mux::refuse_ask(upstream_id, &frame, refusal, out);
                     return;
                 }
                 upstream.undecided.push_back(Undecided { frame });
                 self.decide_asks(upstream_id, out);
             }
-            unknown => match upstream.only_session() {
-                Some(only) => self.put_ask(upstream_id, only, &frame, out),
-                None => {
+            unknown => {
+                if let Some(only) = upstream.only_session() {
+                    self.put_ask(upstream_id, only, &frame, out);
+                } else {
                     let refusal = Refusal::NoSuchMethod {
                         method: unknown.clone(),
                     };
-                    self.refuse_ask(upstream_id, &frame, refusal, out);
+                    Mux::refuse_ask(upstream_id, &frame, refusal, out);
                 }
-            },
+            }
         }
     }
 
@@ -77,9 +82,9 @@ impl Mux {
                     self.put_ask(upstream_id, owner, &undecided.frame, out);
                 }
                 Cause::Ghost => {
-                    self.refuse_ask(upstream_id, &undecided.frame, Refusal::OwnerGone, out)
+                    Mux::refuse_ask(upstream_id, &undecided.frame, Refusal::OwnerGone, out);
                 }
-                Cause::Nobody => self.refuse_unclear(upstream_id, &undecided.frame, out),
+                Cause::Nobody => Mux::refuse_unclear(upstream_id, &undecided.frame, out),
                 Cause::Unclear => {
                     upstream.undecided.push_front(undecided);
                     upstream.lanes.is_undecided = true;
@@ -103,7 +108,7 @@ impl Mux {
         };
         upstream.lanes.is_undecided = false;
         for undecided in core::mem::take(&mut upstream.undecided) {
-            self.refuse_unclear(upstream_id, &undecided.frame, out);
+            Mux::refuse_unclear(upstream_id, &undecided.frame, out);
         }
         self.release(upstream_id, out);
     }
@@ -146,7 +151,7 @@ impl Mux {
             return;
         };
         let Some(session) = self.sessions.get_mut(&owner) else {
-            self.refuse_ask(upstream_id, frame, Refusal::OwnerGone, out);
+            Mux::refuse_ask(upstream_id, frame, Refusal::OwnerGone, out);
             return;
         };
         let refusal = if session.is_ending {
@@ -163,7 +168,7 @@ impl Mux {
             None
         };
         if let Some(refusal) = refusal {
-            self.refuse_ask(upstream_id, frame, refusal, out);
+            Mux::refuse_ask(upstream_id, frame, refusal, out);
             return;
         }
         let shown_id = session.asks.open(id.clone());
@@ -193,19 +198,13 @@ impl Mux {
         Mux::tell_session(owner, shown, out);
     }
 
-    fn refuse_unclear(&mut self, upstream_id: UpstreamId, frame: &Frame, out: &mut Outbox) {
+    fn refuse_unclear(upstream_id: UpstreamId, frame: &Frame, out: &mut Outbox) {
         if let Some(method) = frame.method().cloned() {
-            self.refuse_ask(upstream_id, frame, Refusal::OwnerUnclear { method }, out);
+            Mux::refuse_ask(upstream_id, frame, Refusal::OwnerUnclear { method }, out);
         }
     }
 
-    fn refuse_ask(
-        &mut self,
-        upstream_id: UpstreamId,
-        frame: &Frame,
-        refusal: Refusal,
-        out: &mut Outbox,
-    ) {
+    fn refuse_ask(upstream_id: UpstreamId, frame: &Frame, refusal: Refusal, out: &mut Outbox) {
         if let Message::Request { id, method, .. } = &frame.message {
             Mux::tell_upstream(upstream_id, refusal.to_response(Some(id)), out);
             out.tell(Fact::AskRefused {
@@ -454,6 +453,10 @@ impl Outbox {
 }
 
 /// What a client must have declared to be asked this.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "methods that need no treatment of their own pass through"
+)]
 fn needed(method: &Method, params: &Params, frame: &Frame) -> Option<Capability> {
     match method {
         Method::SamplingCreate if params.has_tools => Some(Capability::SamplingTools),
@@ -482,9 +485,14 @@ fn root(folder: &str) -> String {
     for byte in folder.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
-                uri.push(char::from(byte))
+                uri.push(char::from(byte));
             }
-            other => uri.push_str(&format!("%{other:02X}")),
+            other => {
+                const HEX: &[u8; 16] = b"0123456789ABCDEF";
+                uri.push('%');
+                uri.push(char::from(HEX[usize::from(other >> 4)]));
+                uri.push(char::from(HEX[usize::from(other & 15)]));
+            }
         }
     }
     let name = folder.rsplit('/').next().unwrap_or(folder);

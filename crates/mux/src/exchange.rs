@@ -13,7 +13,6 @@ use wire::{Frame, Method, ProgressToken, RequestId};
 
 use crate::{
     ids::{LineNumber, SessionId},
-    lanes::Tool,
     moment::Moment,
     verbosity::Level,
 };
@@ -56,8 +55,6 @@ pub(crate) struct Claim {
     pub(crate) token: Option<ProgressToken>,
     pub(crate) line: LineNumber,
     pub(crate) method: Method,
-    /// The tool, prompt or resource, if the upstream may ask something because of it.
-    pub(crate) tool: Option<Tool>,
     pub(crate) effect: Effect,
 }
 

@@ -166,6 +166,10 @@ impl Mux {
         self.unanswered_in_batch(session_id, line, out);
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "methods that need no treatment of their own pass through"
+    )]
     fn on_request(
         &mut self,
         session_id: SessionId,
@@ -319,6 +323,10 @@ impl Mux {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "methods that need no treatment of their own pass through"
+    )]
     fn on_notification(
         &mut self,
         session_id: SessionId,
@@ -342,7 +350,7 @@ impl Mux {
             }
             // The upstream heard it from us, and roots are answered from the binding.
             Method::Initialized | Method::RootsListChanged => {
-                self.line_is_done(session_id, line, out)
+                self.line_is_done(session_id, line, out);
             }
             _unknown => self.forward_notification(session_id, line, frame, out),
         }

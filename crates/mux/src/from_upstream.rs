@@ -60,7 +60,7 @@ impl Mux {
         match exchange.owner {
             Owner::Ourselves(errand) => self.on_errand_done(upstream_id, errand, frame, out),
             Owner::Session(claim) => {
-                self.on_claim_answered(upstream_id, minted, &claim, frame, out)
+                self.on_claim_answered(upstream_id, minted, &claim, frame, out);
             }
         }
     }
@@ -139,7 +139,7 @@ impl Mux {
         match &claim.effect {
             Effect::Nothing => {}
             Effect::Subscribed(uri) if is_success => {
-                upstream.subscriptions.agreed(uri, claim.session)
+                upstream.subscriptions.agreed(uri, claim.session);
             }
             Effect::Subscribed(uri) => upstream.subscriptions.forget_if_unused(uri),
             Effect::Verbosity(level) if is_success => {
@@ -169,6 +169,10 @@ impl Mux {
         self.watch_request_timeout(upstream_id);
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "methods that need no treatment of their own pass through"
+    )]
     fn on_upstream_notification(
         &mut self,
         upstream_id: UpstreamId,
@@ -194,7 +198,7 @@ impl Mux {
             }
             Method::ResourceUpdated => self.on_resource_updated(upstream_id, params, frame, out),
             Method::ElicitationComplete => {
-                self.on_elicitation_complete(upstream_id, params, frame, out)
+                self.on_elicitation_complete(upstream_id, params, frame, out);
             }
             _unknown => match self
                 .upstreams

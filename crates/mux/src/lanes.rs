@@ -245,24 +245,17 @@ impl Lanes {
             .filter(|call| of.is_none_or(|session| call.session == session));
         calls.map(|call| call.tool.clone()).collect()
     }
-
-    /// The process is gone and with it every call.
-    pub(crate) fn clear(&mut self) {
-        *self = Lanes::default();
-    }
 }
 
 /// What conduct is remembered under: prompts and tools may have the same name.
 pub(crate) fn tool_key(method: &wire::Method, name: &str) -> Tool {
-    match method {
-        wire::Method::ToolsCall => name.into(),
-        other => {
-            let mut key = String::from(other.name());
-            key.push(' ');
-            key.push_str(name);
-            key.into()
-        }
+    if *method == wire::Method::ToolsCall {
+        return name.into();
     }
+    let mut key = String::from(method.name());
+    key.push(' ');
+    key.push_str(name);
+    key.into()
 }
 
 #[cfg(test)]

@@ -27,13 +27,14 @@ impl Mux {
     /// Why a request cannot even wait, if the upstream is given up for now.
     pub(crate) fn refusal_while_down(&self, upstream_id: UpstreamId) -> Option<Refusal> {
         let upstream = self.upstreams.get(&upstream_id)?;
-        match &upstream.state {
-            State::Failed { until } if *until > self.now => Some(Refusal::StillFailing {
-                server: upstream.server.clone(),
-                retry_in: *until - self.now,
-            }),
-            _hopeful => None,
-        }
+        let State::Failed { until } = upstream.state else {
+            return None;
+        };
+        let server = upstream.server.clone();
+        (until > self.now).then(|| Refusal::StillFailing {
+            server,
+            retry_in: until - self.now,
+        })
     }
 
     pub(crate) fn refuse_waiting(
@@ -180,20 +181,17 @@ impl Mux {
             State::Stopped | State::Backoff { .. } | State::Failed { .. } => return,
         };
         let seed = upstream_id.0 ^ (upstream.starts << 20);
-        let next = match attempt.delay(&self.limits, seed) {
-            Some(delay) => {
-                self.timers
-                    .set(Timer::Rested(upstream_id), self.now + delay);
-                State::Backoff { attempt }
-            }
-            None => {
-                out.tell(Fact::UpstreamFailed {
-                    upstream: upstream_id,
-                });
-                let until = self.now + self.limits.failed_rest;
-                self.timers.set(Timer::Rested(upstream_id), until);
-                State::Failed { until }
-            }
+        let next = if let Some(delay) = attempt.delay(&self.limits, seed) {
+            self.timers
+                .set(Timer::Rested(upstream_id), self.now + delay);
+            State::Backoff { attempt }
+        } else {
+            out.tell(Fact::UpstreamFailed {
+                upstream: upstream_id,
+            });
+            let until = self.now + self.limits.failed_rest;
+            self.timers.set(Timer::Rested(upstream_id), until);
+            State::Failed { until }
         };
         debug_assert!(
             is_wanted || !matches!(next, State::Stopped),
@@ -234,7 +232,11 @@ impl Mux {
             State::Backoff { attempt } => attempt,
             // Half open: one more death and it counts as failed again.
             State::Failed { .. } => Attempt(self.limits.backoff_attempts),
-            _alive => return,
+            State::Stopped
+            | State::Starting { .. }
+            | State::Initializing { .. }
+            | State::Ready { .. }
+            | State::Draining { .. } => return,
         };
         if self.is_shutting_down || !upstream.is_wanted() {
             self.settle(upstream_id, State::Stopped, out);

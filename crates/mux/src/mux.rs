@@ -1,6 +1,6 @@
 //! The whole of the state, and the door to it.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::{
     action::Outbox,
@@ -75,7 +75,7 @@ impl Mux {
         self.now = now;
         match event {
             Event::SessionOpened { session, opening } => {
-                self.on_session_opened(session, opening, out)
+                self.on_session_opened(session, opening, out);
             }
             Event::SessionFrame {
                 session,
@@ -98,13 +98,13 @@ impl Mux {
             Event::Announced { session, line } => self.on_announced(session, line, out),
             Event::UpstreamStarted { upstream } => self.on_started(upstream, out),
             Event::UpstreamStartFailed { upstream, why } => {
-                self.on_start_failed(upstream, why, out)
+                self.on_start_failed(upstream, &why, out);
             }
             Event::UpstreamFrame { upstream, frame } => {
-                self.on_upstream_frame(upstream, frame, out)
+                self.on_upstream_frame(upstream, frame, out);
             }
             Event::UpstreamFault { upstream, fault } => {
-                self.on_upstream_fault(upstream, fault, out)
+                self.on_upstream_fault(upstream, fault, out);
             }
             Event::UpstreamComplained { upstream, line } => self.on_complained(upstream, line),
             Event::UpstreamBlocked { upstream } => self.on_blocked(upstream),
@@ -218,7 +218,7 @@ fn snapshot_of_session(session: &Session) -> SessionSnapshot {
         id: session.id,
         server: session.opening.server.clone(),
         front: session.opening.front,
-        client: session.client.as_ref().map(String::clone),
+        client: session.client.clone(),
         workspace: session.opening.workspace.clone(),
         since: session.since,
         in_flight: session.open.len(),

@@ -192,6 +192,7 @@ impl Refusal {
     }
 
     /// Whether the request may have had its effect, where that is in doubt.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are certain")]
     pub fn maybe_executed(&self) -> Option<bool> {
         match self {
             Refusal::UpstreamExited { maybe_executed, .. }
@@ -207,26 +208,28 @@ impl Refusal {
     pub fn to_response(&self, id: Option<&RequestId>) -> Outgoing {
         let id = id.map_or_else(|| String::from("null"), |id| format!("{id}"));
         let message = quoted(&format!("{self}"));
-        let mut data = format!(
-            r#""source":"mcpool","reason":"{}","retryable":{}"#,
-            self.reason(),
-            self.is_retryable()
-        );
+        let mut data = Vec::from([
+            String::from(r#""source":"mcpool""#),
+            format!(r#""reason":"{}""#, self.reason()),
+            format!(r#""retryable":{}"#, self.is_retryable()),
+        ]);
         if let Some(maybe) = self.maybe_executed() {
-            data.push_str(&format!(r#","maybeExecuted":{maybe}"#));
+            data.push(format!(r#""maybeExecuted":{maybe}"#));
         }
         if let Refusal::StillFailing { retry_in, .. } = self {
-            data.push_str(&format!(r#","retryAfterMs":{}"#, retry_in.as_millis()));
+            data.push(format!(r#""retryAfterMs":{}"#, retry_in.as_millis()));
         }
         if let Some(server) = self.server() {
-            data.push_str(&format!(r#","server":{}"#, quoted(server)));
+            data.push(format!(r#""server":{}"#, quoted(server)));
         }
         let code = self.code();
+        let data = data.join(",");
         Outgoing::from(format!(
             r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message},"data":{{{data}}}}}}}"#
         ))
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others name no server")]
     fn server(&self) -> Option<&str> {
         match self {
             Refusal::NoSuchServer { server, .. }
@@ -241,6 +244,7 @@ impl Refusal {
 }
 
 impl fmt::Display for Refusal {
+    #[expect(clippy::too_many_lines, reason = "one arm per refusal reads better")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::NoSuchServer { server, similar } => {

@@ -102,13 +102,14 @@ impl Mux {
         };
         session.open.insert(id, Whereabouts::Held(held.line));
         self.enqueue(session_id, held, out);
-        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-            if !upstream.is_ready() && !self.timers.is_set(Timer::StartPatience(session_id)) {
-                self.timers.set(
-                    Timer::StartPatience(session_id),
-                    self.now + self.limits.start_patience,
-                );
-            }
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
+            && !upstream.is_ready()
+            && !self.timers.is_set(Timer::StartPatience(session_id))
+        {
+            self.timers.set(
+                Timer::StartPatience(session_id),
+                self.now + self.limits.start_patience,
+            );
         }
         self.want(upstream_id, out);
         self.release(upstream_id, out);
@@ -329,7 +330,6 @@ impl Mux {
             token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
             line: held.line,
             method: method.clone(),
-            tool: askable.as_ref().map(|askable| askable.tool.clone()),
             effect: effect_of(&held.frame),
         };
         let minted = upstream.exchanges.open(Exchange {
@@ -492,14 +492,19 @@ fn tool_of(frame: &Frame) -> Option<Tool> {
     if !method.is_askable() {
         return None;
     }
-    let name = match method {
-        // Resources are many and alike; one conduct serves all.
-        Method::ResourcesRead => None,
-        _named => params.name.as_ref().and_then(|span| frame.text(span)),
-    };
+    // Resources are many and alike; one conduct serves all.
+    let named = params
+        .name
+        .as_ref()
+        .filter(|_| *method != Method::ResourcesRead);
+    let name = named.and_then(|span| frame.text(span));
     Some(tool_key(method, name.as_deref().unwrap_or_default()))
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "all others only reach their owner"
+)]
 fn effect_of(frame: &Frame) -> Effect {
     let Message::Request { method, params, .. } = &frame.message else {
         return Effect::Nothing;

@@ -165,9 +165,9 @@ impl Queue {
         self.bytes += held.frame.len();
         self.requests += usize::from(held.frame.id().is_some());
         if held.is_askable() {
-            self.calls.push_back(held)
+            self.calls.push_back(held);
         } else {
-            self.others.push_back(held)
+            self.others.push_back(held);
         }
     }
 

@@ -33,7 +33,7 @@ impl Mux {
         match &upstream.state {
             State::Stopped => self.start(upstream_id, Attempt::default(), out),
             State::Failed { until } if *until <= self.now => {
-                self.start(upstream_id, Attempt(1), out)
+                self.start(upstream_id, Attempt(1), out);
             }
             State::Failed { .. } => self.refuse_all_waiting(upstream_id, out),
             State::Starting { .. }
@@ -101,17 +101,12 @@ impl Mux {
         );
     }
 
-    pub(crate) fn on_start_failed(
-        &mut self,
-        upstream_id: UpstreamId,
-        why: String,
-        out: &mut Outbox,
-    ) {
+    pub(crate) fn on_start_failed(&mut self, upstream_id: UpstreamId, why: &str, out: &mut Outbox) {
         out.tell(Fact::UpstreamStartFailed {
             upstream: upstream_id,
-            why: why.clone(),
+            why: why.into(),
         });
-        self.give_up_start(upstream_id, &why, out);
+        self.give_up_start(upstream_id, why, out);
         self.rest(upstream_id, out);
     }
 

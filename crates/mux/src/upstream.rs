@@ -169,14 +169,6 @@ impl Upstream {
         !self.attached.is_empty() || !self.waiting.is_empty()
     }
 
-    /// A session whose launch may be used for a start: the values are equal for all that the key names.
-    pub(crate) fn any_session(&self) -> Option<SessionId> {
-        self.waiting
-            .front()
-            .or_else(|| self.attached.first())
-            .copied()
-    }
-
     /// The only session attached, if there is exactly one.
     pub(crate) fn only_session(&self) -> Option<SessionId> {
         let mut attached = self.attached.iter();
