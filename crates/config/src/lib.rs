@@ -1,1 +1,33 @@
-//! placeholder
+//! What the user wants: text in, values out.
+//!
+//! Everything a user can write about servers is understood here: the
+//! configuration file ([`load`]), values that each session completes from its own
+//! environment ([`Template`]), names of variables to pass ([`EnvPattern`]), and
+//! what a command line or a variable's name gives away ([`session_reason`],
+//! [`looks_like_credential`]).
+//!
+//! **Invariant:** nothing in this crate reads a file, a variable or a clock.
+//! The same text gives the same value or the same error, and no `Debug` output
+//! shows text that a user wrote into a value, because it may be a secret.
+
+mod auto_scope;
+mod config;
+mod credential;
+mod edit;
+mod env_pattern;
+mod limits;
+mod load;
+mod server_name;
+mod template;
+
+pub use auto_scope::session_reason;
+pub use config::{Asks, Capability, Config, IdleTimeout, Scope, Server, UnknownWord};
+pub use credential::looks_like_credential;
+pub use edit::{EditError, ServerEntry, add_server, remove_server};
+pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
+pub use limits::LimitsOverrides;
+pub use load::{LoadError, load};
+pub use server_name::{ServerName, ServerNameError};
+pub use template::{
+    Builtin, Builtins, Origin, Template, TemplateError, TemplateSyntaxError, TemplateSyntaxProblem,
+};

@@ -1,0 +1,565 @@
+//! What a command line starts, behind the programs that only start others.
+//!
+//! `env`, `npx`, `uvx`, `bash -c`, `python -m`, `docker run` and their like are
+//! not the server: the name of the server is one of their arguments. A launcher
+//! that is not known here is taken for the server itself.
+
+/// Launchers within launchers that are followed before we stop looking.
+const DEPTH_MAX: usize = 8;
+
+/// How a family of launchers names what it starts.
+struct Launcher {
+    /// The programs, by base name without version.
+    programs: &'static [&'static str],
+    /// Subcommands before the name, of which one is needed unless there are none.
+    verbs: &'static [&'static str],
+    /// Options whose value is skipped.
+    skipped: &'static [&'static str],
+    /// Options whose value is a package or module: it counts as a name.
+    named: &'static [&'static str],
+    /// Options whose value is a folder that holds the server's project.
+    project: &'static [&'static str],
+    /// Options whose value is a whole command line.
+    command: &'static [&'static str],
+    /// Options whose value is source code, after which nothing has a name.
+    code: &'static [&'static str],
+    /// What the first argument that is no option is.
+    first: First,
+}
+
+/// What the first argument of a launcher is.
+#[derive(Clone, Copy)]
+enum First {
+    /// A program or script, which may be a launcher again.
+    Command,
+    /// A package to install and run.
+    Package,
+    /// A container image, with a command line behind it.
+    Image,
+    /// Something that the launcher needs itself; the command line follows.
+    Own,
+}
+
+const NOTHING: Launcher = Launcher {
+    programs: &[],
+    verbs: &[],
+    skipped: &[],
+    named: &[],
+    project: &[],
+    command: &[],
+    code: &[],
+    first: First::Command,
+};
+
+const NPM_OPTIONS: &[&str] = &[
+    "--cache",
+    "--loglevel",
+    "--node-options",
+    "--prefix",
+    "--registry",
+    "--userconfig",
+    "-w",
+    "--workspace",
+];
+
+const CONTAINER_OPTIONS: &[&str] = &[
+    "--add-host",
+    "--cap-add",
+    "--cap-drop",
+    "--cpus",
+    "--device",
+    "--dns",
+    "--entrypoint",
+    "--env-file",
+    "--gpus",
+    "--hostname",
+    "--label",
+    "--log-driver",
+    "--memory",
+    "--mount",
+    "--name",
+    "--net",
+    "--network",
+    "--platform",
+    "--publish",
+    "--pull",
+    "--restart",
+    "--runtime",
+    "--security-opt",
+    "--shm-size",
+    "--tmpfs",
+    "--ulimit",
+    "--user",
+    "--userns",
+    "--volume",
+    "--workdir",
+    "--env",
+    "-e",
+    "-h",
+    "-l",
+    "-m",
+    "-p",
+    "-u",
+    "-v",
+    "-w",
+];
+
+const LAUNCHERS: &[Launcher] = &[
+    Launcher {
+        programs: &["env"],
+        skipped: &["-u", "--unset", "-C", "--chdir"],
+        command: &["-S", "--split-string"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["sh", "bash", "dash", "zsh", "fish", "ksh", "busybox"],
+        command: &["-c", "-lc", "-ic", "-ec", "-lic"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["npx", "bunx", "pnpx"],
+        skipped: NPM_OPTIONS,
+        named: &["-p", "--package"],
+        command: &["-c", "--call"],
+        first: First::Package,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["npm", "pnpm", "yarn"],
+        verbs: &["exec", "x", "dlx"],
+        skipped: NPM_OPTIONS,
+        named: &["-p", "--package"],
+        command: &["-c", "--call"],
+        first: First::Package,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["node", "nodejs", "tsx", "ts-node"],
+        skipped: &[
+            "-r",
+            "--require",
+            "--import",
+            "--loader",
+            "--env-file",
+            "--conditions",
+            "-C",
+        ],
+        code: &["-e", "--eval", "-p", "--print"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["bun"],
+        verbs: &["run", "x"],
+        skipped: &["--cwd"],
+        first: First::Package,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["deno"],
+        verbs: &["run"],
+        skipped: &["-c", "--config"],
+        first: First::Package,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["python", "pypy"],
+        skipped: &["-X", "-W"],
+        named: &["-m"],
+        code: &["-c"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["uvx"],
+        skipped: &[
+            "--python",
+            "-p",
+            "--index-url",
+            "-i",
+            "--extra-index-url",
+            "--index",
+            "--default-index",
+            "--with-requirements",
+            "--cache-dir",
+            "--env-file",
+            "--refresh-package",
+            "--constraints",
+            "-c",
+            "--overrides",
+            "--prerelease",
+            "--exclude-newer",
+        ],
+        named: &["--from", "--with", "-w", "--with-editable"],
+        first: First::Package,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["uv"],
+        verbs: &["run", "tool", "x"],
+        skipped: &[
+            "--python",
+            "-p",
+            "--index-url",
+            "-i",
+            "--extra-index-url",
+            "--index",
+            "--default-index",
+            "--with-requirements",
+            "--cache-dir",
+            "--env-file",
+            "--refresh-package",
+            "--extra",
+            "--group",
+            "--package",
+            "--config-file",
+        ],
+        named: &[
+            "--from",
+            "--with",
+            "-w",
+            "--with-editable",
+            "-m",
+            "--module",
+        ],
+        project: &["--directory", "--project"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["pipx"],
+        verbs: &["run"],
+        skipped: &["--python", "--pip-args", "--index-url"],
+        named: &["--spec", "--with"],
+        first: First::Package,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["poetry", "pdm", "hatch", "rye", "pipenv", "pixi"],
+        verbs: &["run"],
+        project: &["-C", "--directory", "-P", "--project"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["conda", "mamba", "micromamba"],
+        verbs: &["run"],
+        skipped: &["-n", "--name", "-p", "--prefix", "--cwd"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["docker", "podman", "nerdctl"],
+        verbs: &["run"],
+        skipped: CONTAINER_OPTIONS,
+        first: First::Image,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["docker", "podman", "nerdctl"],
+        verbs: &["exec"],
+        skipped: CONTAINER_OPTIONS,
+        first: First::Own,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["java"],
+        skipped: &["-cp", "-classpath", "--class-path", "-p", "--module-path"],
+        named: &["-jar", "-m", "--module"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["ruby", "perl", "php", "dotnet"],
+        code: &["-e", "-r"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["go"],
+        verbs: &["run"],
+        first: First::Package,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["cargo"],
+        verbs: &["run"],
+        named: &["--bin", "-p", "--package"],
+        project: &["--manifest-path"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["nix"],
+        verbs: &["run"],
+        first: First::Package,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["sudo", "doas"],
+        skipped: &["-u", "--user", "-g", "--group"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["nice", "ionice"],
+        skipped: &["-n", "-c"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &[
+            "nohup", "setsid", "stdbuf", "exec", "command", "time", "xvfb-run",
+        ],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["timeout", "direnv", "chronic"],
+        verbs: &["exec"],
+        first: First::Own,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["timeout"],
+        skipped: &["-k", "-s"],
+        first: First::Own,
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["@smithery/cli"],
+        verbs: &["run"],
+        first: First::Package,
+        ..NOTHING
+    },
+];
+
+/// Images that say only in which language the command behind them is written.
+const BARE_IMAGES: &[&str] = &[
+    "alpine", "bun", "debian", "deno", "fedora", "golang", "node", "python", "rust", "ubuntu", "uv",
+];
+
+/// Names of files and folders that every project has; the name is further up.
+const GENERIC: &[&str] = &[
+    "__main__",
+    "app",
+    "bin",
+    "build",
+    "cli",
+    "debug",
+    "dist",
+    "index",
+    "lib",
+    "main",
+    "mcp",
+    "mcp_server",
+    "out",
+    "release",
+    "run",
+    "scripts",
+    "server",
+    "src",
+    "start",
+    "target",
+];
+
+/// Names of programs, packages, modules and images that a command line starts.
+pub(super) fn names(argv: &[String]) -> Vec<String> {
+    let mut names = Vec::new();
+    follow(argv, 0, &mut names);
+    names
+}
+
+fn follow(argv: &[String], depth: usize, names: &mut Vec<String>) {
+    let assignments = argv.iter().take_while(|word| is_assignment(word)).count();
+    let argv = &argv[assignments..];
+    let (Some((program, arguments)), true) = (argv.split_first(), depth < DEPTH_MAX) else {
+        return;
+    };
+    match launcher_of(program, arguments) {
+        Some(launcher) => launcher.follow(arguments, depth, names),
+        None => names.extend(name_of_program(program)),
+    }
+    // `mcp-proxy --port 1 -- npx server`: a wrapper of any kind names its server.
+    if let Some(dashes) = arguments.iter().position(|argument| argument == "--") {
+        follow(&arguments[dashes + 1..], depth + 1, names);
+    }
+}
+
+/// The family of a program, if these arguments make it a launcher.
+fn launcher_of(program: &str, arguments: &[String]) -> Option<&'static Launcher> {
+    let base = if program.starts_with('@') {
+        without_version(program)
+    } else {
+        let base = program.rsplit('/').next().unwrap_or(program);
+        base.trim_end_matches(|character: char| character.is_ascii_digit() || character == '.')
+    };
+    LAUNCHERS.iter().find(|launcher| {
+        let has_verb = || {
+            arguments
+                .iter()
+                .any(|argument| launcher.verbs.contains(&argument.as_str()))
+        };
+        launcher.programs.contains(&base) && (launcher.verbs.is_empty() || has_verb())
+    })
+}
+
+impl Launcher {
+    fn follow(&self, arguments: &[String], depth: usize, names: &mut Vec<String>) {
+        let mut rest = arguments;
+        while let Some((argument, after)) = rest.split_first() {
+            rest = after;
+            let (option, joined) = match argument.split_once('=') {
+                Some((option, value)) if option.starts_with("--") => (option, Some(value)),
+                Some(_) | None => (argument.as_str(), None),
+            };
+            let value = joined.or(after.first().map(String::as_str));
+            let is_one_of = |options: &[&str]| options.contains(&option);
+            if is_one_of(self.code) {
+                return;
+            }
+            if is_one_of(self.command) {
+                let words: Vec<String> = value
+                    .unwrap_or_default()
+                    .split_whitespace()
+                    .map(unquoted)
+                    .collect();
+                return follow(&words, depth + 1, names);
+            }
+            if is_one_of(self.named) {
+                names.extend(value.map(name_of_package));
+            }
+            if is_one_of(self.project) {
+                names.extend(value.and_then(name_of_project));
+            }
+            let has_value =
+                is_one_of(self.skipped) || is_one_of(self.named) || is_one_of(self.project);
+            if has_value && joined.is_none() {
+                rest = after.get(1..).unwrap_or_default();
+            } else if !(option.starts_with('-')
+                || self.verbs.contains(&option)
+                || is_assignment(option))
+            {
+                return self.follow_first(argument, after, depth, names);
+            }
+            // `python -m MODULE` and `java -jar FILE` end there: the rest is the server's.
+            if has_value && is_one_of(&["-m", "--module", "-jar"]) {
+                return;
+            }
+        }
+    }
+
+    fn follow_first(&self, first: &str, after: &[String], depth: usize, names: &mut Vec<String>) {
+        match self.first {
+            First::Command => {
+                let command: Vec<String> = std::iter::once(first.to_owned())
+                    .chain(after.iter().cloned())
+                    .collect();
+                follow(&command, depth + 1, names);
+            }
+            First::Package if launcher_of(first, after).is_some() => {
+                let command: Vec<String> = std::iter::once(first.to_owned())
+                    .chain(after.iter().cloned())
+                    .collect();
+                follow(&command, depth + 1, names);
+            }
+            First::Package => names.push(name_of_package(first)),
+            First::Image => {
+                let image = name_of_image(first);
+                let is_bare = image
+                    .split('/')
+                    .next_back()
+                    .is_some_and(|name| BARE_IMAGES.contains(&name));
+                names.push(image);
+                if is_bare {
+                    follow(after, depth + 1, names);
+                }
+            }
+            First::Own => follow(after, depth + 1, names),
+        }
+    }
+}
+
+/// `NAME=VALUE` before a command, as `env` and shells take it.
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    })
+}
+
+fn unquoted(word: &str) -> String {
+    word.trim_matches(|character| "\"'();&|".contains(character))
+        .to_owned()
+}
+
+/// A program or script: its base name, or its project's where that says nothing.
+fn name_of_program(program: &str) -> Option<String> {
+    if !program.contains('/') {
+        return Some(without_extension(program).to_owned());
+    }
+    if let Some((_, inside)) = program.rsplit_once("node_modules/") {
+        let package_parts = if inside.starts_with('@') { 2 } else { 1 };
+        let parts: Vec<&str> = inside.split('/').take(package_parts).collect();
+        if parts != [".bin"] {
+            return Some(parts.join("/"));
+        }
+    }
+    let base = without_extension(program.rsplit('/').next().unwrap_or(program));
+    if GENERIC.contains(&base) {
+        name_of_project(program)
+    } else {
+        Some(base.to_owned())
+    }
+}
+
+/// The nearest folder with a name of its own, if that name is one of an MCP server.
+///
+/// A folder may be called anything, so `~/shell-scripts/index.js` says nothing.
+fn name_of_project(path: &str) -> Option<String> {
+    let own = path.rsplit('/').find(|part| {
+        !part.is_empty() && !GENERIC.contains(&without_extension(part)) && !part.starts_with('.')
+    })?;
+    let is_server = own
+        .to_lowercase()
+        .split(|character: char| !character.is_alphanumeric())
+        .any(|word| word == "mcp");
+    is_server.then(|| own.to_owned())
+}
+
+/// A package, module or URL of one, without version, extras and folders.
+fn name_of_package(package: &str) -> String {
+    let package = package
+        .split(['#', '?'])
+        .next_back()
+        .filter(|_| package.starts_with("nixpkgs#"))
+        .unwrap_or(package);
+    let package = without_version(package);
+    if package.contains("://") || package.starts_with(['/', '.', '~']) {
+        let path = package
+            .split(['#', '?'])
+            .next()
+            .unwrap_or(package)
+            .trim_end_matches('/');
+        return name_of_program(path).unwrap_or_default();
+    }
+    package.to_owned()
+}
+
+/// An image without its registry and tag; its publisher is part of its name.
+fn name_of_image(image: &str) -> String {
+    let image = image.split('@').next().unwrap_or(image);
+    let (registry, name) = image.split_once('/').unwrap_or(("", image));
+    let has_registry = registry.contains(['.', ':']) || registry == "localhost";
+    let name = if has_registry { name } else { image };
+    name.split(':').next().unwrap_or(name).to_owned()
+}
+
+fn without_version(package: &str) -> &str {
+    match package.rfind('@') {
+        Some(at) if at > 0 && !package[at..].contains('/') => &package[..at],
+        Some(_) | None => package,
+    }
+}
+
+fn without_extension(file: &str) -> &str {
+    match file.rsplit_once('.') {
+        Some((
+            stem,
+            "js" | "mjs" | "cjs" | "ts" | "py" | "sh" | "bash" | "rb" | "pl" | "php" | "jar"
+            | "exe" | "dll" | "git" | "toml",
+        )) => stem,
+        Some(_) | None => file,
+    }
+}

@@ -1,0 +1,277 @@
+//! Adding a server to a configuration file, or taking one out.
+//!
+//! The edit is a splice of whole lines; where they stand is read off a parsed
+//! document. So comments, order, blank lines and line ends of all else stay as
+//! they are, byte for byte.
+//!
+//! **Invariant:** what is returned has been parsed again and says what the old
+//! text said, but for the one server. Anything else is an error and no text.
+
+mod lines;
+
+use std::{collections::BTreeMap, path::Path};
+
+use thiserror::Error;
+use toml_edit::{Array, Document, InlineTable, Item, Key, Table, Value};
+
+use crate::{
+    EnvPattern, LoadError, Scope, ServerName,
+    load::{self, load},
+};
+
+/// What `mcpool add` writes down of a server.
+///
+/// The texts are templates: `${NAME}` in them is filled for each session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerEntry {
+    /// The program.
+    pub command: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables to set.
+    pub env: BTreeMap<String, String>,
+    /// Variables to pass from the session's environment.
+    pub env_pass: Vec<EnvPattern>,
+    /// Where the server starts.
+    pub cwd: Option<String>,
+    /// How widely it is shared; `None` leaves it to the default.
+    pub scope: Option<Scope>,
+}
+
+/// Why a configuration file was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EditError {
+    /// The file has an error that must be mended first.
+    #[error("{0}")]
+    Unreadable(#[from] LoadError),
+    /// A server of this name exists.
+    #[error(
+        "a server named `{name}` is configured already; remove it first: `mcpool remove {name}`"
+    )]
+    Exists {
+        /// The name.
+        name: ServerName,
+    },
+    /// No server has this name.
+    #[error("no server named `{name}` is configured{}", Known(.known))]
+    Missing {
+        /// The name as asked for.
+        name: String,
+        /// The names of those that are.
+        known: Vec<String>,
+    },
+    /// The new server is not one that could be loaded.
+    #[error("{key}: {message}")]
+    Entry {
+        /// The key that is wrong, for example `servers.github.args[1]`.
+        key: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The file's form leaves no line of its own to the server.
+    #[error(
+        "`servers` is written in braces here, which only a person can edit; write `[servers.{name}]` tables instead"
+    )]
+    Inline {
+        /// The server that was to be added or removed.
+        name: String,
+    },
+    /// The result would have said something else than meant.
+    #[error("the file cannot be changed automatically; edit `[servers.{name}]` by hand")]
+    ByHand {
+        /// The server that was to be added or removed.
+        name: String,
+    },
+}
+
+/// The text with one more server at its end.
+pub fn add_server(
+    text: &str,
+    file: &Path,
+    name: &ServerName,
+    entry: &ServerEntry,
+) -> Result<String, EditError> {
+    let before = load(text, file)?;
+    if before.servers.contains_key(name) {
+        return Err(EditError::Exists { name: name.clone() });
+    }
+    let document = load::parse(text, file)?;
+    refuse_braces(&document, name.as_str())?;
+
+    let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let mut edited = text.to_owned();
+    if !text.is_empty() {
+        if !text.ends_with('\n') {
+            edited.push_str(newline);
+        }
+        edited.push_str(newline);
+    }
+    edited.push_str(&block(name, entry).replace('\n', newline));
+
+    let mut after = load(&edited, file).map_err(|error| refusal(name, error))?;
+    let added = after.servers.remove(name);
+    if added.is_none() || after != before {
+        return Err(EditError::ByHand {
+            name: name.to_string(),
+        });
+    }
+    Ok(edited)
+}
+
+/// The text without the lines of one server.
+///
+/// The comment directly above a server goes with it, unless it opens the file.
+/// A file with errors in other servers can still be edited, so that a server
+/// which cannot be loaded can be removed.
+pub fn remove_server(text: &str, file: &Path, name: &str) -> Result<String, EditError> {
+    let document = load::parse(text, file)?;
+    let Some(servers) = document.get("servers").and_then(Item::as_table_like) else {
+        return Err(EditError::Missing {
+            name: name.to_owned(),
+            known: Vec::new(),
+        });
+    };
+    let Some(server) = servers.get(name) else {
+        let known = servers.iter().map(|(name, _)| name.to_owned()).collect();
+        return Err(EditError::Missing {
+            name: name.to_owned(),
+            known,
+        });
+    };
+    refuse_braces(&document, name)?;
+
+    let key = servers.get_key_value(name).and_then(|(key, _)| key.span());
+    let edited = lines::without(text, &lines::statements(key, server));
+
+    let by_hand = || EditError::ByHand {
+        name: name.to_owned(),
+    };
+    let after = Document::parse(edited.as_str()).map_err(|_| by_hand())?;
+    if meaning(after.as_table(), None) != meaning(document.as_table(), Some(name)) {
+        return Err(by_hand());
+    }
+    Ok(edited)
+}
+
+fn refuse_braces(document: &Document<&str>, name: &str) -> Result<(), EditError> {
+    match document.get("servers") {
+        Some(item) if item.is_value() => Err(EditError::Inline {
+            name: name.to_owned(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Why a text that loaded before does not load with the new server in it.
+fn refusal(name: &ServerName, error: LoadError) -> EditError {
+    if error.key.is_empty() {
+        EditError::ByHand {
+            name: name.to_string(),
+        }
+    } else {
+        EditError::Entry {
+            key: error.key,
+            message: error.message,
+        }
+    }
+}
+
+/// The new server as it is written into the file.
+fn block(name: &ServerName, entry: &ServerEntry) -> String {
+    let strings = |texts: Vec<&str>| Value::from(texts.into_iter().collect::<Array>());
+    let mut table = Table::new();
+    let mut set = |key: &str, value: Value| table.insert(key, Item::Value(value));
+    set("command", Value::from(entry.command.as_str()));
+    if !entry.args.is_empty() {
+        set(
+            "args",
+            strings(entry.args.iter().map(String::as_str).collect()),
+        );
+    }
+    if !entry.env.is_empty() {
+        let pairs = entry
+            .env
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        set("env", Value::from(pairs.collect::<InlineTable>()));
+    }
+    if !entry.env_pass.is_empty() {
+        set(
+            "env_pass",
+            strings(entry.env_pass.iter().map(EnvPattern::as_str).collect()),
+        );
+    }
+    if let Some(cwd) = &entry.cwd {
+        set("cwd", Value::from(cwd.as_str()));
+    }
+    if let Some(scope) = entry.scope {
+        set("scope", Value::from(scope.as_str()));
+    }
+    format!(
+        "[servers.{}]\n{table}",
+        Key::new(name.as_str()).display_repr()
+    )
+}
+
+/// What a table says, apart from how it is written; without the server `left_out`.
+fn meaning(table: &Table, left_out: Option<&str>) -> BTreeMap<String, String> {
+    let mut said = BTreeMap::new();
+    for (key, item) in table {
+        if let Some(servers) = item.as_table().filter(|_| key == "servers") {
+            for (name, server) in servers.iter().filter(|(name, _)| Some(*name) != left_out) {
+                said.insert(format!("servers {name:?}"), plain(server));
+            }
+        } else {
+            said.insert(key.to_owned(), plain(item));
+        }
+    }
+    said
+}
+
+fn plain(item: &Item) -> String {
+    let joined = |parts: Vec<String>| parts.join(",");
+    if let Some(table) = item.as_table_like() {
+        let fields: BTreeMap<&str, String> =
+            table.iter().map(|(key, item)| (key, plain(item))).collect();
+        return format!("{fields:?}");
+    }
+    if let Some(array) = item.as_array() {
+        return format!("[{}]", joined(array.iter().map(plain_value).collect()));
+    }
+    match item {
+        Item::Value(value) => plain_value(value),
+        Item::ArrayOfTables(tables) => joined(
+            tables
+                .iter()
+                .map(|table| plain(&Item::Table(table.clone())))
+                .collect(),
+        ),
+        Item::None | Item::Table(_) => String::new(),
+    }
+}
+
+fn plain_value(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{:?}", text.value()),
+        Value::Integer(number) => number.value().to_string(),
+        Value::Float(number) => format!("{:?}", number.value()),
+        Value::Boolean(truth) => truth.value().to_string(),
+        Value::Datetime(moment) => moment.value().to_string(),
+        Value::Array(_) | Value::InlineTable(_) => plain(&Item::Value(value.clone())),
+    }
+}
+
+/// Ends a message with the names that would have been right.
+struct Known<'a>(&'a [String]);
+
+impl std::fmt::Display for Known<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; configured are {}", self.0.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests;

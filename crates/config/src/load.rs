@@ -1,0 +1,63 @@
+//! From the text of a configuration file to a [`Config`], or to the first error.
+//!
+//! **Invariant:** every key is either understood or an error; nothing that a
+//! user wrote is passed over in silence. Of several errors the one nearest the
+//! top of the file is reported, so mending a file goes from top to bottom.
+
+mod error;
+mod limits;
+mod reader;
+mod server;
+mod words;
+
+use std::path::Path;
+
+use toml_edit::Document;
+
+pub use error::LoadError;
+
+use crate::{Config, ServerName};
+use reader::{Entry, Reader};
+
+const TOP_KEYS: &[&str] = &["servers", "limits"];
+
+/// Reads a whole configuration file.
+///
+/// `file` is only a name, for messages; the caller has read `text` from it.
+pub fn load(text: &str, file: &Path) -> Result<Config, LoadError> {
+    let document = parse(text, file)?;
+    let mut reader = Reader::new(text, file);
+    let mut config = Config::default();
+    for entry in reader.entries(document.as_table(), "") {
+        match entry.name {
+            "servers" => read_servers(&mut reader, &entry, &mut config),
+            "limits" => limits::read(&mut reader, &entry, &mut config.limits),
+            _ => reader.unknown_key(&entry, TOP_KEYS),
+        }
+    }
+    reader.finish(config)
+}
+
+/// Reads a file only as TOML, whatever its keys mean.
+pub(crate) fn parse<'t>(text: &'t str, file: &Path) -> Result<Document<&'t str>, LoadError> {
+    Document::parse(text).map_err(|error| Reader::new(text, file).syntax_error(&error))
+}
+
+fn read_servers(reader: &mut Reader<'_>, entry: &Entry<'_>, config: &mut Config) {
+    let Some(table) = reader.table(entry) else {
+        return;
+    };
+    for entry in reader.entries(table, &entry.path) {
+        match entry.name.parse::<ServerName>() {
+            Ok(name) => {
+                if let Some(server) = server::read(reader, &entry) {
+                    config.servers.insert(name, server);
+                }
+            }
+            Err(error) => reader.fault(entry.key_offset, &entry.path, error.to_string(), None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

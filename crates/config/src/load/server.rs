@@ -1,0 +1,222 @@
+//! One table `[servers.NAME]`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+    time::Duration,
+};
+
+use super::{
+    reader::{Cell, Entry, Reader},
+    words,
+};
+use crate::{Asks, Capability, EnvPattern, EnvPatternError, IdleTimeout, Scope, Server, Template};
+
+pub(super) const KEYS: &[&str] = &[
+    "command",
+    "args",
+    "env",
+    "env_pass",
+    "cwd",
+    "scope",
+    "idle_timeout",
+    "client_capabilities",
+    "asks",
+];
+
+/// Beyond a year, "never" is what is meant.
+const IDLE_TIMEOUT_MAX: Duration = Duration::from_hours(365 * 24);
+
+pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server> {
+    let table = reader.table(entry)?;
+    let mut command = None;
+    let mut rest = Server::new(Template::literal("".into()), Vec::new());
+    for field in reader.entries(table, &entry.path) {
+        match field.name {
+            "command" => command = program(reader, &field),
+            "args" => rest.args = arguments(reader, &field),
+            "env" => rest.env = variables(reader, &field),
+            "env_pass" => rest.env_pass = patterns(reader, &field),
+            "cwd" => rest.cwd = program(reader, &field),
+            "scope" => rest.scope = word::<Scope>(reader, &field, Scope::WORDS).unwrap_or_default(),
+            "idle_timeout" => rest.idle_timeout = idle_timeout(reader, &field).unwrap_or_default(),
+            "client_capabilities" => rest.client_capabilities = capabilities(reader, &field),
+            "asks" => rest.asks = word::<Asks>(reader, &field, Asks::WORDS).unwrap_or_default(),
+            _ => unknown_key(reader, &field),
+        }
+    }
+    if !table.contains_key("command") {
+        let message = "`command` is missing".to_owned();
+        let hint = "the program to start, for example `command = \"npx\"`".to_owned();
+        reader.fault(entry.key_offset, &entry.path, message, Some(hint));
+    }
+    Some(Server {
+        command: command?,
+        ..rest
+    })
+}
+
+fn unknown_key(reader: &mut Reader<'_>, field: &Entry<'_>) {
+    match field.name {
+        "url" | "type" | "transport" | "headers" => {
+            let hint = "only servers that mcpool starts itself, with `command`, can be configured";
+            let message = "unknown key".to_owned();
+            reader.fault(
+                field.key_offset,
+                &field.path,
+                message,
+                Some(hint.to_owned()),
+            );
+        }
+        _ => reader.unknown_key(field, KEYS),
+    }
+}
+
+/// A template that must not be empty: a program or a folder.
+fn program(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<Template> {
+    let cell = reader.cell(field, "a string")?;
+    let template = reader.template(&cell)?;
+    if cell.value.as_str() == Some("") {
+        reader.fault(
+            cell.offset,
+            &cell.path,
+            "must not be empty".to_owned(),
+            None,
+        );
+        return None;
+    }
+    Some(template)
+}
+
+fn arguments(reader: &mut Reader<'_>, field: &Entry<'_>) -> Vec<Template> {
+    let cells = reader.array(field, "strings").unwrap_or_default();
+    cells
+        .iter()
+        .filter_map(|cell| reader.template(cell))
+        .collect()
+}
+
+fn variables(reader: &mut Reader<'_>, field: &Entry<'_>) -> BTreeMap<String, Template> {
+    let mut variables = BTreeMap::new();
+    let Some(table) = reader.table(field) else {
+        return variables;
+    };
+    for variable in reader.entries(table, &field.path) {
+        if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
+            let message = format!("{:?} cannot be the name of a variable", variable.name);
+            reader.fault(variable.key_offset, &variable.path, message, None);
+            continue;
+        }
+        let Some(cell) = reader.cell(&variable, "a string") else {
+            continue;
+        };
+        if let Some(template) = reader.template(&cell) {
+            variables.insert(variable.name.to_owned(), template);
+        }
+    }
+    variables
+}
+
+fn patterns(reader: &mut Reader<'_>, field: &Entry<'_>) -> Vec<EnvPattern> {
+    let cells = reader
+        .array(field, "names of variables")
+        .unwrap_or_default();
+    cells
+        .iter()
+        .filter_map(|cell| pattern(reader, cell))
+        .collect()
+}
+
+fn pattern(reader: &mut Reader<'_>, cell: &Cell<'_>) -> Option<EnvPattern> {
+    match reader.string(cell)?.parse::<EnvPattern>() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let hint = match &error {
+                EnvPatternError::Value { name } => Some(format!("set `{name}` under `env`")),
+                EnvPatternError::Empty
+                | EnvPatternError::Everything { .. }
+                | EnvPatternError::Character { .. }
+                | EnvPatternError::PatternWithValue { .. }
+                | EnvPatternError::NotUtf8 => None,
+            };
+            reader.fault(cell.offset, &cell.path, error.to_string(), hint);
+            None
+        }
+    }
+}
+
+fn word<T: FromStr<Err = crate::UnknownWord>>(
+    reader: &mut Reader<'_>,
+    field: &Entry<'_>,
+    known: &[&str],
+) -> Option<T> {
+    let cell = reader.cell(field, "a string")?;
+    element(reader, &cell, known)
+}
+
+fn element<T: FromStr<Err = crate::UnknownWord>>(
+    reader: &mut Reader<'_>,
+    cell: &Cell<'_>,
+    known: &[&str],
+) -> Option<T> {
+    let text = reader.string(cell)?;
+    match text.parse() {
+        Ok(word) => Some(word),
+        Err(error) => {
+            let hint = words::nearest(text, known).map(|word| format!("did you mean `{word}`?"));
+            reader.fault(cell.offset, &cell.path, error.to_string(), hint);
+            None
+        }
+    }
+}
+
+fn idle_timeout(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<IdleTimeout> {
+    let examples = "a duration such as \"10m\" or \"0s\", or \"never\"";
+    let cell = reader.cell(field, examples)?;
+    let Some(text) = cell.value.as_str() else {
+        reader.wrong_type(
+            &cell.path,
+            cell.offset,
+            examples,
+            cell.value.type_name(),
+            None,
+        );
+        return None;
+    };
+    if text == "never" {
+        return Some(IdleTimeout::Never);
+    }
+    let Some(duration) = words::duration(text) else {
+        reader.fault(
+            cell.offset,
+            &cell.path,
+            format!("{text:?} is not {examples}"),
+            None,
+        );
+        return None;
+    };
+    if duration > IDLE_TIMEOUT_MAX {
+        let hint = Some("write \"never\"".to_owned());
+        reader.fault(
+            cell.offset,
+            &cell.path,
+            "longer than a year".to_owned(),
+            hint,
+        );
+        return None;
+    }
+    Some(IdleTimeout::After(duration))
+}
+
+fn capabilities(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<BTreeSet<Capability>> {
+    let cells = reader.array(field, "names of capabilities")?;
+    let mut capabilities = BTreeSet::new();
+    for cell in &cells {
+        capabilities.extend(element::<Capability>(reader, cell, Capability::WORDS));
+    }
+    // One class has one spelling, however much of it the user wrote out.
+    if capabilities.contains(&Capability::SamplingTools) {
+        capabilities.insert(Capability::Sampling);
+    }
+    Some(capabilities)
+}
