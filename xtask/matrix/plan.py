@@ -59,7 +59,7 @@ def ask(session, step, seen, as_uri):
     if step["method"] == "tools/call":
 
         async def note(progress, total, message):
-            seen.append([progress, total, message])
+            seen.append({"progress": progress, "total": total, "message": message})
 
         callback = note if step.get("progress") else None
         return session.call_tool(step["name"], step.get("arguments"), progress_callback=callback)

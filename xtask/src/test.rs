@@ -1,5 +1,7 @@
 //! `cargo xtask test`: the whole truth, closed by one line of counts.
 
+use std::path::{self, PathBuf};
+
 use anyhow::ensure;
 
 use crate::{
@@ -18,6 +20,9 @@ pub(crate) struct Args {
     /// Of each cell, run only the half without mcpool: do newly pinned packages work at all?
     #[arg(long)]
     direct_only: bool,
+    /// Run the matrix through this mcpool, not through the one of this checkout
+    #[arg(long, value_name = "FILE", conflicts_with = "direct_only")]
+    mcpool: Option<PathBuf>,
 }
 
 /// What `test` consists of.
@@ -66,10 +71,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if let Some(provisioned) = provisioned {
         ui::part("real clients against real servers");
-        let mcpool = if args.direct_only {
-            None
-        } else {
-            Some(build::programs(&["mcpool"], Profile::Debug)?.get("mcpool")?)
+        let mcpool = match &args.mcpool {
+            _ if args.direct_only => None,
+            Some(mcpool) => Some(path::absolute(mcpool)?),
+            None => Some(build::programs(&["mcpool"], Profile::Debug)?.get("mcpool")?),
         };
         counts.add_all(matrix::run(&provisioned, mcpool.as_deref(), &args.cells)?);
     }

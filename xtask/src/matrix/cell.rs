@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     clients::{Client, Script, Target},
-    normalise::{differences, normalised},
+    normalise::{comparable, differences},
     pool::Pool,
     running::Running,
     servers::{MARK, Server, Sharing},
@@ -177,7 +177,7 @@ impl Cell {
                 json!({"exit": status.code(), "answer": answer})
             }
         };
-        Ok(normalised(
+        Ok(comparable(
             transcript,
             self.server.normalisations(),
             (&session.mark, MARK),

@@ -13,10 +13,32 @@ pub(crate) enum Normalisation {
     /// `thoughtHistoryLength`: the server counts the thoughts of its whole life,
     /// and to share that life is what its sessions were started for.
     ThoughtCount,
+    /// The last progress of a call: the server writes it together with the
+    /// answer, and a client that has the answer may not look at it any more.
+    LastProgress,
 }
 
-/// The transcript with what varies replaced, and the session's own mark by `mark`.
-pub(crate) fn normalised(value: Value, list: &[Normalisation], (own, mark): (&str, &str)) -> Value {
+/// The transcript with the session's own mark replaced everywhere, and what varies replaced in
+/// what the server's tools, prompts and resources gave: a version in its greeting may look like a date.
+pub(crate) fn comparable(
+    mut transcript: Value,
+    list: &[Normalisation],
+    marks: (&str, &str),
+) -> Value {
+    if let Some(fields) = transcript.as_object_mut() {
+        for (name, value) in fields {
+            let list = if name == "steps" || name == "answer" {
+                list
+            } else {
+                &[]
+            };
+            *value = normalised(value.take(), list, marks);
+        }
+    }
+    transcript
+}
+
+fn normalised(value: Value, list: &[Normalisation], (own, mark): (&str, &str)) -> Value {
     match value {
         Value::String(text) => {
             let text = text.replace(own, mark);
@@ -33,12 +55,17 @@ pub(crate) fn normalised(value: Value, list: &[Normalisation], (own, mark): (&st
         }
         Value::Object(fields) => {
             let fields = fields.into_iter().map(|(name, value)| {
-                let value = if name == "thoughtHistoryLength"
-                    && list.contains(&Normalisation::ThoughtCount)
-                {
-                    Value::from("COUNT")
-                } else {
-                    normalised(value, list, (own, mark))
+                let value = match (name.as_str(), value) {
+                    ("thoughtHistoryLength", _) if list.contains(&Normalisation::ThoughtCount) => {
+                        Value::from("COUNT")
+                    }
+                    ("progress", Value::Array(mut items))
+                        if list.contains(&Normalisation::LastProgress) =>
+                    {
+                        items.retain(|item| item["progress"] != item["total"]);
+                        Value::Array(items)
+                    }
+                    (_, value) => normalised(value, list, (own, mark)),
                 };
                 (name, value)
             });
@@ -52,6 +79,7 @@ impl Normalisation {
     fn of_text(self, text: &str) -> String {
         match self {
             Normalisation::Clock => without_clock(text),
+            Normalisation::LastProgress => text.to_owned(),
             Normalisation::ThoughtCount => without_digits_after(text, "\"thoughtHistoryLength\": "),
         }
     }
@@ -151,6 +179,17 @@ mod tests {
         let text = "at 2026-11-21T05:38:44.1+00:00 (Saturday), 5:38:44 AM: 12 of 1.5 in 12:00";
         let expected = "at CLOCKTCLOCK+00:00 (DAY), CLOCK: 12 of 1.5 in 12:00";
         assert_eq!(without_clock(text), expected);
+    }
+
+    #[test]
+    fn a_version_in_the_greeting_is_no_clock() {
+        let transcript =
+            json!({"initialize": {"protocolVersion": "2025-11-25"}, "steps": ["2025-11-25"]});
+        let expected = json!({"initialize": {"protocolVersion": "2025-11-25"}, "steps": ["CLOCK"]});
+        assert_eq!(
+            comparable(transcript, &[Normalisation::Clock], ("x1", "X")),
+            expected
+        );
     }
 
     #[test]
