@@ -9,7 +9,7 @@
 
 mod lines;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use thiserror::Error;
 use toml_edit::{Array, Document, InlineTable, Item, Key, Table, Value};
@@ -22,7 +22,7 @@ use crate::{
 /// What `mcpool add` writes down of a server.
 ///
 /// The texts are templates: `${NAME}` in them is filled for each session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ServerEntry {
     /// The program.
     pub command: String,
@@ -106,11 +106,13 @@ pub fn add_server(
         }
         edited.push_str(newline);
     }
-    edited.push_str(&block(name, entry).replace('\n', newline));
+    let block = block(name, entry, newline);
+    edited.push_str(&block);
 
     let mut after = load(&edited, file).map_err(|error| refusal(name, error))?;
+    let alone = load(&block, file).map_err(|error| refusal(name, error))?;
     let added = after.servers.remove(name);
-    if added.is_none() || after != before {
+    if added.is_none() || added.as_ref() != alone.servers.get(name) || after != before {
         return Err(EditError::ByHand {
             name: name.to_string(),
         });
@@ -177,10 +179,14 @@ fn refusal(name: &ServerName, error: LoadError) -> EditError {
 }
 
 /// The new server as it is written into the file.
-fn block(name: &ServerName, entry: &ServerEntry) -> String {
+fn block(name: &ServerName, entry: &ServerEntry, newline: &str) -> String {
     let strings = |texts: Vec<&str>| Value::from(texts.into_iter().collect::<Array>());
-    let mut table = Table::new();
-    let mut set = |key: &str, value: Value| table.insert(key, Item::Value(value));
+    let mut block = format!(
+        "[servers.{}]{newline}",
+        Key::new(name.as_str()).display_repr()
+    );
+    // Line by line, because a line end within a string is part of what it says.
+    let mut set = |key: &str, value: Value| block.extend([key, " = ", &value.to_string(), newline]);
     set("command", Value::from(entry.command.as_str()));
     if !entry.args.is_empty() {
         set(
@@ -189,10 +195,8 @@ fn block(name: &ServerName, entry: &ServerEntry) -> String {
         );
     }
     if !entry.env.is_empty() {
-        let pairs = entry
-            .env
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = entry.env.iter();
+        let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
         set("env", Value::from(pairs.collect::<InlineTable>()));
     }
     if !entry.env_pass.is_empty() {
@@ -207,10 +211,7 @@ fn block(name: &ServerName, entry: &ServerEntry) -> String {
     if let Some(scope) = entry.scope {
         set("scope", Value::from(scope.as_str()));
     }
-    format!(
-        "[servers.{}]\n{table}",
-        Key::new(name.as_str()).display_repr()
-    )
+    block
 }
 
 /// What a table says, apart from how it is written; without the server `left_out`.
@@ -261,11 +262,22 @@ fn plain_value(value: &Value) -> String {
     }
 }
 
+impl fmt::Debug for ServerEntry {
+    /// Names what is set and hides the texts, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerEntry")
+            .field("env", &self.env.keys())
+            .field("env_pass", &self.env_pass)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Ends a message with the names that would have been right.
 struct Known<'a>(&'a [String]);
 
-impl std::fmt::Display for Known<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return Ok(());
         }

@@ -17,7 +17,7 @@ use toml_edit::Document;
 pub use error::LoadError;
 
 use crate::{Config, ServerName};
-use reader::{Entry, Reader};
+use reader::{Entry, Reader, entries};
 
 const TOP_KEYS: &[&str] = &["servers", "limits"];
 
@@ -28,7 +28,7 @@ pub fn load(text: &str, file: &Path) -> Result<Config, LoadError> {
     let document = parse(text, file)?;
     let mut reader = Reader::new(text, file);
     let mut config = Config::default();
-    for entry in reader.entries(document.as_table(), "") {
+    for entry in entries(document.as_table(), "") {
         match entry.name {
             "servers" => read_servers(&mut reader, &entry, &mut config),
             "limits" => limits::read(&mut reader, &entry, &mut config.limits),
@@ -47,7 +47,7 @@ fn read_servers(reader: &mut Reader<'_>, entry: &Entry<'_>, config: &mut Config)
     let Some(table) = reader.table(entry) else {
         return;
     };
-    for entry in reader.entries(table, &entry.path) {
+    for entry in entries(table, &entry.path) {
         match entry.name.parse::<ServerName>() {
             Ok(name) => {
                 if let Some(server) = server::read(reader, &entry) {

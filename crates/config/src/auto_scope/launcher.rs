@@ -4,324 +4,12 @@
 //! not the server: the name of the server is one of their arguments. A launcher
 //! that is not known here is taken for the server itself.
 
+mod families;
+
+use families::{First, LAUNCHERS, Launcher};
+
 /// Launchers within launchers that are followed before we stop looking.
 const DEPTH_MAX: usize = 8;
-
-/// How a family of launchers names what it starts.
-struct Launcher {
-    /// The programs, by base name without version.
-    programs: &'static [&'static str],
-    /// Subcommands before the name, of which one is needed unless there are none.
-    verbs: &'static [&'static str],
-    /// Options whose value is skipped.
-    skipped: &'static [&'static str],
-    /// Options whose value is a package or module: it counts as a name.
-    named: &'static [&'static str],
-    /// Options whose value is a folder that holds the server's project.
-    project: &'static [&'static str],
-    /// Options whose value is a whole command line.
-    command: &'static [&'static str],
-    /// Options whose value is source code, after which nothing has a name.
-    code: &'static [&'static str],
-    /// What the first argument that is no option is.
-    first: First,
-}
-
-/// What the first argument of a launcher is.
-#[derive(Clone, Copy)]
-enum First {
-    /// A program or script, which may be a launcher again.
-    Command,
-    /// A package to install and run.
-    Package,
-    /// A container image, with a command line behind it.
-    Image,
-    /// Something that the launcher needs itself; the command line follows.
-    Own,
-}
-
-const NOTHING: Launcher = Launcher {
-    programs: &[],
-    verbs: &[],
-    skipped: &[],
-    named: &[],
-    project: &[],
-    command: &[],
-    code: &[],
-    first: First::Command,
-};
-
-const NPM_OPTIONS: &[&str] = &[
-    "--cache",
-    "--loglevel",
-    "--node-options",
-    "--prefix",
-    "--registry",
-    "--userconfig",
-    "-w",
-    "--workspace",
-];
-
-const CONTAINER_OPTIONS: &[&str] = &[
-    "--add-host",
-    "--cap-add",
-    "--cap-drop",
-    "--cpus",
-    "--device",
-    "--dns",
-    "--entrypoint",
-    "--env-file",
-    "--gpus",
-    "--hostname",
-    "--label",
-    "--log-driver",
-    "--memory",
-    "--mount",
-    "--name",
-    "--net",
-    "--network",
-    "--platform",
-    "--publish",
-    "--pull",
-    "--restart",
-    "--runtime",
-    "--security-opt",
-    "--shm-size",
-    "--tmpfs",
-    "--ulimit",
-    "--user",
-    "--userns",
-    "--volume",
-    "--workdir",
-    "--env",
-    "-e",
-    "-h",
-    "-l",
-    "-m",
-    "-p",
-    "-u",
-    "-v",
-    "-w",
-];
-
-const LAUNCHERS: &[Launcher] = &[
-    Launcher {
-        programs: &["env"],
-        skipped: &["-u", "--unset", "-C", "--chdir"],
-        command: &["-S", "--split-string"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["sh", "bash", "dash", "zsh", "fish", "ksh", "busybox"],
-        command: &["-c", "-lc", "-ic", "-ec", "-lic"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["npx", "bunx", "pnpx"],
-        skipped: NPM_OPTIONS,
-        named: &["-p", "--package"],
-        command: &["-c", "--call"],
-        first: First::Package,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["npm", "pnpm", "yarn"],
-        verbs: &["exec", "x", "dlx"],
-        skipped: NPM_OPTIONS,
-        named: &["-p", "--package"],
-        command: &["-c", "--call"],
-        first: First::Package,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["node", "nodejs", "tsx", "ts-node"],
-        skipped: &[
-            "-r",
-            "--require",
-            "--import",
-            "--loader",
-            "--env-file",
-            "--conditions",
-            "-C",
-        ],
-        code: &["-e", "--eval", "-p", "--print"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["bun"],
-        verbs: &["run", "x"],
-        skipped: &["--cwd"],
-        first: First::Package,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["deno"],
-        verbs: &["run"],
-        skipped: &["-c", "--config"],
-        first: First::Package,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["python", "pypy"],
-        skipped: &["-X", "-W"],
-        named: &["-m"],
-        code: &["-c"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["uvx"],
-        skipped: &[
-            "--python",
-            "-p",
-            "--index-url",
-            "-i",
-            "--extra-index-url",
-            "--index",
-            "--default-index",
-            "--with-requirements",
-            "--cache-dir",
-            "--env-file",
-            "--refresh-package",
-            "--constraints",
-            "-c",
-            "--overrides",
-            "--prerelease",
-            "--exclude-newer",
-        ],
-        named: &["--from", "--with", "-w", "--with-editable"],
-        first: First::Package,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["uv"],
-        verbs: &["run", "tool", "x"],
-        skipped: &[
-            "--python",
-            "-p",
-            "--index-url",
-            "-i",
-            "--extra-index-url",
-            "--index",
-            "--default-index",
-            "--with-requirements",
-            "--cache-dir",
-            "--env-file",
-            "--refresh-package",
-            "--extra",
-            "--group",
-            "--package",
-            "--config-file",
-        ],
-        named: &[
-            "--from",
-            "--with",
-            "-w",
-            "--with-editable",
-            "-m",
-            "--module",
-        ],
-        project: &["--directory", "--project"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["pipx"],
-        verbs: &["run"],
-        skipped: &["--python", "--pip-args", "--index-url"],
-        named: &["--spec", "--with"],
-        first: First::Package,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["poetry", "pdm", "hatch", "rye", "pipenv", "pixi"],
-        verbs: &["run"],
-        project: &["-C", "--directory", "-P", "--project"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["conda", "mamba", "micromamba"],
-        verbs: &["run"],
-        skipped: &["-n", "--name", "-p", "--prefix", "--cwd"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["docker", "podman", "nerdctl"],
-        verbs: &["run"],
-        skipped: CONTAINER_OPTIONS,
-        first: First::Image,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["docker", "podman", "nerdctl"],
-        verbs: &["exec"],
-        skipped: CONTAINER_OPTIONS,
-        first: First::Own,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["java"],
-        skipped: &["-cp", "-classpath", "--class-path", "-p", "--module-path"],
-        named: &["-jar", "-m", "--module"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["ruby", "perl", "php", "dotnet"],
-        code: &["-e", "-r"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["go"],
-        verbs: &["run"],
-        first: First::Package,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["cargo"],
-        verbs: &["run"],
-        named: &["--bin", "-p", "--package"],
-        project: &["--manifest-path"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["nix"],
-        verbs: &["run"],
-        first: First::Package,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["sudo", "doas"],
-        skipped: &["-u", "--user", "-g", "--group"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["nice", "ionice"],
-        skipped: &["-n", "-c"],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &[
-            "nohup", "setsid", "stdbuf", "exec", "command", "time", "xvfb-run",
-        ],
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["timeout", "direnv", "chronic"],
-        verbs: &["exec"],
-        first: First::Own,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["timeout"],
-        skipped: &["-k", "-s"],
-        first: First::Own,
-        ..NOTHING
-    },
-    Launcher {
-        programs: &["@smithery/cli"],
-        verbs: &["run"],
-        first: First::Package,
-        ..NOTHING
-    },
-];
 
 /// Images that say only in which language the command behind them is written.
 const BARE_IMAGES: &[&str] = &[
@@ -370,8 +58,17 @@ fn follow(argv: &[String], depth: usize, names: &mut Vec<String>) {
         None => names.extend(name_of_program(program)),
     }
     // `mcp-proxy --port 1 -- npx server`: a wrapper of any kind names its server.
+    // `server-filesystem -- ~/shell` does not: what may be a path counts only
+    // if it is a launcher's.
     if let Some(dashes) = arguments.iter().position(|argument| argument == "--") {
-        follow(&arguments[dashes + 1..], depth + 1, names);
+        let inner = &arguments[dashes + 1..];
+        let is_command = inner.split_first().is_some_and(|(program, arguments)| {
+            !program.starts_with('-')
+                && (!program.contains('/') || launcher_of(program, arguments).is_some())
+        });
+        if is_command {
+            follow(inner, depth + 1, names);
+        }
     }
 }
 
@@ -408,12 +105,11 @@ impl Launcher {
                 return;
             }
             if is_one_of(self.command) {
-                let words: Vec<String> = value
-                    .unwrap_or_default()
-                    .split_whitespace()
-                    .map(unquoted)
-                    .collect();
-                return follow(&words, depth + 1, names);
+                for command in value.unwrap_or_default().split([';', '&', '|', '\n']) {
+                    let words: Vec<String> = command.split_whitespace().map(unquoted).collect();
+                    follow(&words, depth + 1, names);
+                }
+                return;
             }
             if is_one_of(self.named) {
                 names.extend(value.map(name_of_package));
@@ -480,8 +176,7 @@ fn is_assignment(word: &str) -> bool {
 }
 
 fn unquoted(word: &str) -> String {
-    word.trim_matches(|character| "\"'();&|".contains(character))
-        .to_owned()
+    word.trim_matches(['"', '\'', '(', ')']).to_owned()
 }
 
 /// A program or script: its base name, or its project's where that says nothing.
@@ -520,11 +215,7 @@ fn name_of_project(path: &str) -> Option<String> {
 
 /// A package, module or URL of one, without version, extras and folders.
 fn name_of_package(package: &str) -> String {
-    let package = package
-        .split(['#', '?'])
-        .next_back()
-        .filter(|_| package.starts_with("nixpkgs#"))
-        .unwrap_or(package);
+    let package = package.strip_prefix("nixpkgs#").unwrap_or(package);
     let package = without_version(package);
     if package.contains("://") || package.starts_with(['/', '.', '~']) {
         let path = package

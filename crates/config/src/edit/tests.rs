@@ -1,3 +1,8 @@
+#![expect(
+    clippy::needless_raw_string_hashes,
+    reason = "`expect_test` writes them"
+)]
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
@@ -87,7 +92,8 @@ fn an_added_server_stands_at_the_end_and_changes_nothing_else() {
         env_pass = ["AWS_*"]
         cwd = "${workspace}"
         scope = "global"
-    "#]].assert_eq(block);
+    "#]]
+    .assert_eq(block);
 }
 
 #[test]
@@ -107,6 +113,15 @@ fn what_was_added_is_what_was_meant() {
 }
 
 #[test]
+fn debug_output_of_an_entry_hides_its_texts() {
+    assert_eq!(
+        format!("{:?}", entry()),
+        "ServerEntry { env: [\"TOKEN\", \"a.b\"], env_pass: [EnvPattern(\"AWS_*\")], \
+         scope: Some(Global), .. }"
+    );
+}
+
+#[test]
 fn a_file_of_windows_keeps_its_line_ends() {
     let text = "[servers.a]\r\ncommand = \"x\"\r\n";
     let edited = add(text, "b", &bare()).expect("added");
@@ -115,6 +130,18 @@ fn a_file_of_windows_keeps_its_line_ends() {
         "[servers.a]\r\ncommand = \"x\"\r\n\r\n[servers.b]\r\ncommand = \"true\"\r\n"
     );
     assert_eq!(remove(&edited, "b").as_deref(), Ok(text));
+}
+
+#[test]
+fn a_value_of_several_lines_is_the_same_in_a_file_of_windows() {
+    let mut entry = bare();
+    entry.args = vec!["one\ntwo\r\nthree".to_owned()];
+    let edited = add("# heading\r\n", "a", &entry).expect("added");
+    let config = load(&edited, Path::new(FILE)).expect("loads");
+    assert_eq!(
+        config.servers["a"].args[0].as_written(),
+        "one\ntwo\r\nthree"
+    );
 }
 
 #[test]
@@ -128,56 +155,82 @@ fn a_missing_newline_at_the_end_is_added_first() {
 
 #[test]
 fn an_existing_server_is_not_overwritten() {
-    check(add(SHARED, "time", &bare()), &expect![[r#"
+    check(
+        add(SHARED, "time", &bare()),
+        &expect![[r#"
         a server named `time` is configured already; remove it first: `mcpool remove time`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn text_with_an_error_is_refused() {
-    check(add("[servers.a\n", "b", &bare()), &expect![[r#"
+    check(
+        add("[servers.a\n", "b", &bare()),
+        &expect![[r#"
         config.toml:1:11: not valid TOML: unclosed table, expected `]`
-    "#]]);
-    check(add("[servers.a]\ncommnd = 1\n", "b", &bare()), &expect![[r#"
-        config.toml:1:10: servers.a: `command` is missing (the program to start, for example `command = "npx"`)
-    "#]]);
-    check(remove("x = \n", "b"), &expect![[r#"
+    "#]],
+    );
+    check(
+        add("[servers.a]\ncommnd = 1\n", "b", &bare()),
+        &expect![[r#"
+            config.toml:2:1: servers.a.commnd: unknown key (did you mean `command`?)
+        "#]],
+    );
+    check(
+        remove("x = \n", "b"),
+        &expect![[r#"
         config.toml:1:5: not valid TOML: string values must be quoted, expected literal string
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_entry_that_is_no_template_is_refused() {
     let mut entry = bare();
     entry.args = vec!["ok".to_owned(), "${".to_owned()];
-    check(add("", "a", &entry), &expect![[r#"
+    check(
+        add("", "a", &entry),
+        &expect![[r#"
         servers.a.args[1]: `${` is never closed by `}`; write `$${` for a literal `${`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_program_or_folder_that_is_empty_is_refused() {
     let mut entry = bare();
     entry.command = String::new();
-    check(add("", "a", &entry), &expect![[r#"
+    check(
+        add("", "a", &entry),
+        &expect![[r#"
         servers.a.command: must not be empty
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn servers_in_braces_are_left_to_a_person() {
     let text = "servers = { a = { command = \"x\" } }\n";
-    check(add(text, "b", &bare()), &expect![[r#"
+    check(
+        add(text, "b", &bare()),
+        &expect![[r#"
         `servers` is written in braces here, which only a person can edit; write `[servers.b]` tables instead
-    "#]]);
-    check(remove(text, "a"), &expect![[r#"
+    "#]],
+    );
+    check(
+        remove(text, "a"),
+        &expect![[r#"
         `servers` is written in braces here, which only a person can edit; write `[servers.a]` tables instead
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn removing_a_server_takes_its_tables_and_the_comments_that_touch_them() {
-    check(remove(SHARED, "github"), &expect![[r##"
+    check(
+        remove(SHARED, "github"),
+        &expect![[r##"
         # My servers.
         # Kept in git.
         [limits]
@@ -188,8 +241,11 @@ fn removing_a_server_takes_its_tables_and_the_comments_that_touch_them() {
         # args = ["old"]
 
         # The rest is about the file.
-    "##]]);
-    check(remove(SHARED, "time"), &expect![[r##"
+    "##]],
+    );
+    check(
+        remove(SHARED, "time"),
+        &expect![[r##"
         # My servers.
         # Kept in git.
         [limits]
@@ -209,17 +265,24 @@ fn removing_a_server_takes_its_tables_and_the_comments_that_touch_them() {
         TOKEN = "${GITHUB_TOKEN}"
 
         # The rest is about the file.
-    "##]]);
+    "##]],
+    );
 }
 
 #[test]
 fn a_server_that_does_not_exist_is_answered_with_those_that_do() {
-    check(remove(SHARED, "gitub"), &expect![[r#"
+    check(
+        remove(SHARED, "gitub"),
+        &expect![[r#"
         no server named `gitub` is configured; configured are github, time
-    "#]]);
-    check(remove("", "gitub"), &expect![[r#"
+    "#]],
+    );
+    check(
+        remove("", "gitub"),
+        &expect![[r#"
         no server named `gitub` is configured
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -273,11 +336,14 @@ fn tables_of_one_server_that_stand_apart_are_all_removed() {
 }
 
 #[test]
-fn a_string_of_another_server_is_never_mistaken_for_a_comment() {
+fn a_line_that_looks_like_a_comment_in_a_string_of_another_server_is_not_cut_off() {
     let text = "[servers.b]\ncommand = \"\"\"\n# y\"\"\"\n[servers.a]\ncommand = \"x\"\n";
-    check(remove(text, "a"), &expect![[r#"
+    check(
+        remove(text, "a"),
+        &expect![[r#"
         the file cannot be changed automatically; edit `[servers.a]` by hand
-    "#]]);
+    "#]],
+    );
 }
 
 /// Files as people write them, from blocks in any order.

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    reader::{Entry, Reader},
+    reader::{Entry, Reader, entries},
     words,
 };
 use crate::LimitsOverrides;
@@ -34,7 +34,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>, limits: &mut Limi
     let Some(table) = reader.table(entry) else {
         return;
     };
-    for field in reader.entries(table, &entry.path) {
+    for field in entries(table, &entry.path) {
         match field.name {
             "message_bytes" => limits.message_bytes = bytes(reader, &field),
             "start_patience" => limits.start_patience = wait(reader, &field, &WAIT),

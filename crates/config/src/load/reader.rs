@@ -35,6 +35,29 @@ pub(super) struct Cell<'t> {
     pub(super) value: &'t Value,
 }
 
+/// The keys of a table, in the order in which they were written.
+pub(super) fn entries<'t>(table: &'t dyn TableLike, path: &str) -> Vec<Entry<'t>> {
+    table
+        .iter()
+        .map(|(name, item)| {
+            let key_span = table
+                .get_key_value(name)
+                .and_then(|(key, _)| Key::span(key));
+            let key_offset = key_span
+                .or_else(|| item.span())
+                .map_or(0, |span| span.start);
+            let separator = if path.is_empty() { "" } else { "." };
+            let path = format!("{path}{separator}{}", shown_key(name));
+            Entry {
+                name,
+                path,
+                key_offset,
+                item,
+            }
+        })
+        .collect()
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str, file: &Path) -> Self {
         Reader {
@@ -54,12 +77,21 @@ impl<'a> Reader<'a> {
 
     pub(super) fn syntax_error(&self, error: &TomlError) -> LoadError {
         let offset = error.span().map_or(self.text.len(), |span| span.start);
-        self.error(
-            offset,
-            "",
-            format!("not valid TOML: {}", error.message()),
-            None,
-        )
+        let message = format!("not valid TOML: {}", error.message());
+        self.error(offset, "", message, self.syntax_hint(offset))
+    }
+
+    /// What the commonest mistakes are, which the parser cannot know.
+    fn syntax_hint(&self, offset: usize) -> Option<String> {
+        let (before, at) = self.text.split_at(self.text.floor_char_boundary(offset));
+        let is_value = before.trim_end().ends_with(['=', '[', ',']);
+        if self.text.trim_start().starts_with('{') {
+            Some("this looks like JSON; servers are tables `[servers.NAME]` here".to_owned())
+        } else if is_value && at.starts_with(|first: char| !"\"'\r\n".contains(first)) {
+            Some("text must be in quotes".to_owned())
+        } else {
+            None
+        }
     }
 
     /// Records what is wrong at `offset` unless something above it is wrong too.
@@ -86,29 +118,6 @@ impl<'a> Reader<'a> {
             "unknown key".to_owned(),
             Some(hint),
         );
-    }
-
-    /// The keys of a table, in the order in which they were written.
-    pub(super) fn entries<'t>(&self, table: &'t dyn TableLike, path: &str) -> Vec<Entry<'t>> {
-        table
-            .iter()
-            .map(|(name, item)| {
-                let key_span = table
-                    .get_key_value(name)
-                    .and_then(|(key, _)| Key::span(key));
-                let key_offset = key_span
-                    .or_else(|| item.span())
-                    .map_or(0, |span| span.start);
-                let separator = if path.is_empty() { "" } else { "." };
-                let path = format!("{path}{separator}{}", shown_key(name));
-                Entry {
-                    name,
-                    path,
-                    key_offset,
-                    item,
-                }
-            })
-            .collect()
     }
 
     pub(super) fn table<'t>(&mut self, entry: &Entry<'t>) -> Option<&'t dyn TableLike> {

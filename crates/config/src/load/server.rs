@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    reader::{Cell, Entry, Reader},
+    reader::{Cell, Entry, Reader, entries},
     words,
 };
 use crate::{Asks, Capability, EnvPattern, EnvPatternError, IdleTimeout, Scope, Server, Template};
@@ -31,7 +31,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
     let table = reader.table(entry)?;
     let mut command = None;
     let mut rest = Server::new(Template::literal("".into()), Vec::new());
-    for field in reader.entries(table, &entry.path) {
+    for field in entries(table, &entry.path) {
         match field.name {
             "command" => command = program(reader, &field),
             "args" => rest.args = arguments(reader, &field),
@@ -45,7 +45,11 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
             _ => unknown_key(reader, &field),
         }
     }
-    if !table.contains_key("command") {
+    // A misspelt `command` is reported as such and not as missing.
+    let is_misspelt = table
+        .iter()
+        .any(|(key, _)| words::nearest(key, KEYS) == Some("command"));
+    if !table.contains_key("command") && !is_misspelt {
         let message = "`command` is missing".to_owned();
         let hint = "the program to start, for example `command = \"npx\"`".to_owned();
         reader.fault(entry.key_offset, &entry.path, message, Some(hint));
@@ -101,7 +105,7 @@ fn variables(reader: &mut Reader<'_>, field: &Entry<'_>) -> BTreeMap<String, Tem
     let Some(table) = reader.table(field) else {
         return variables;
     };
-    for variable in reader.entries(table, &field.path) {
+    for variable in entries(table, &field.path) {
         if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
             let message = format!("{:?} cannot be the name of a variable", variable.name);
             reader.fault(variable.key_offset, &variable.path, message, None);

@@ -25,7 +25,7 @@ fn check_errors(inputs: &[&str], expected: &Expect) {
             Ok(config) => format!("loads: {config:?}"),
             Err(error) => error.to_string(),
         };
-        shown.push_str(&format!("{}\n    {outcome}\n", input.trim_end()));
+        shown.extend([input.trim_end(), "\n    ", &outcome, "\n"]);
     }
     expected.assert_eq(&shown);
 }
@@ -45,7 +45,7 @@ fn a_server_needs_only_a_command() {
     assert_eq!(server.scope, Scope::Auto);
     assert_eq!(
         server.idle_timeout,
-        IdleTimeout::After(Duration::from_secs(600))
+        IdleTimeout::After(Duration::from_mins(10))
     );
     assert_eq!(server.asks, Asks::Shared);
     assert_eq!(server.client_capabilities, None);
@@ -170,6 +170,8 @@ fn unknown_keys_are_errors_with_a_suggestion() {
     check_errors(
         &[
             "[servers.github]\ncommand = \"x\"\n  comand = \"y\"\n",
+            "[servers.github]\ncomand = \"y\"\n",
+            "[servers.github]\ncmd = \"y\"\n",
             "mcpServers = {}\n",
             "[server.a]\ncommand = \"x\"\n",
             "[limits]\nsession_inflight = 3\n",
@@ -181,6 +183,12 @@ fn unknown_keys_are_errors_with_a_suggestion() {
             command = "x"
               comand = "y"
                 config.toml:3:3: servers.github.comand: unknown key (did you mean `command`?)
+            [servers.github]
+            comand = "y"
+                config.toml:2:1: servers.github.comand: unknown key (did you mean `command`?)
+            [servers.github]
+            cmd = "y"
+                config.toml:2:1: servers.github.cmd: unknown key (did you mean `command`?)
             mcpServers = {}
                 config.toml:1:1: mcpServers: unknown key (did you mean `servers`?)
             [server.a]
@@ -274,7 +282,7 @@ fn wrong_types_name_what_was_expected_and_what_was_found() {
 }
 
 #[test]
-fn wrong_values_say_what_would_be_right() {
+fn wrong_values_of_a_server_say_what_would_be_right() {
     check_errors(
         &[
             "[servers.a]\n",
@@ -284,20 +292,6 @@ fn wrong_values_say_what_would_be_right() {
             "[servers.a]\ncommand = \"x\"\nidle_timeout = \"10\"\n",
             "[servers.a]\ncommand = \"x\"\nidle_timeout = \"1000 years\"\n",
             "[servers.a]\ncommand = \"x\"\nclient_capabilities = [\"roots\", \"elicitation\"]\n",
-            "[servers.a]\ncommand = \"x\"\nenv_pass = [\"TOKEN=hunter2\"]\n",
-            "[servers.a]\ncommand = \"x\"\nenv_pass = [\"*\"]\n",
-            "[servers.a]\ncommand = \"x\"\nenv = { \"A=B\" = \"hunter2\" }\n",
-            "[servers.\"a/b\"]\ncommand = \"x\"\n",
-            "[servers.a]\ncommand = \"x\"\nargs = [\"é ${HOME\"]\n",
-            "[servers.a]\ncommand = \"x\"\nargs = [\"\\t${A-b}\"]\n",
-            "[servers.a]\ncommand = \"x\\u0000\"\n",
-            "[limits]\nsessions = 0\n",
-            "[limits]\nsession_queue = -1\n",
-            "[limits]\nmessage_bytes = 0\n",
-            "[limits]\nslow_reader_bytes = \"64 MegaBytes\"\n",
-            "[limits]\nstart_patience = \"0s\"\n",
-            "[limits]\ndrain_patience = \"2 days\"\n",
-            "[limits]\nrequest_timeout = \"soon\"\n",
         ],
         &expect![[r#"
             [servers.a]
@@ -325,6 +319,23 @@ fn wrong_values_say_what_would_be_right() {
             command = "x"
             client_capabilities = ["roots", "elicitation"]
                 config.toml:3:33: servers.a.client_capabilities[1]: "elicitation" is not one of `roots`, `sampling`, `sampling.tools`, `elicitation.form`, `elicitation.url`
+        "#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_passed_to_a_program_is_refused() {
+    check_errors(
+        &[
+            "[servers.a]\ncommand = \"x\"\nenv_pass = [\"TOKEN=hunter2\"]\n",
+            "[servers.a]\ncommand = \"x\"\nenv_pass = [\"*\"]\n",
+            "[servers.a]\ncommand = \"x\"\nenv = { \"A=B\" = \"hunter2\" }\n",
+            "[servers.\"a/b\"]\ncommand = \"x\"\n",
+            "[servers.a]\ncommand = \"x\"\nargs = [\"é ${HOME\"]\n",
+            "[servers.a]\ncommand = \"x\"\nargs = [\"\\t${A-b}\"]\n",
+            "[servers.a]\ncommand = \"x\\u0000\"\n",
+        ],
+        &expect![[r#"
             [servers.a]
             command = "x"
             env_pass = ["TOKEN=hunter2"]
@@ -351,6 +362,23 @@ fn wrong_values_say_what_would_be_right() {
             [servers.a]
             command = "x\u0000"
                 config.toml:2:11: servers.a.command: a NUL character cannot be passed to a program
+        "#]],
+    );
+}
+
+#[test]
+fn limits_out_of_range_say_the_range() {
+    check_errors(
+        &[
+            "[limits]\nsessions = 0\n",
+            "[limits]\nsession_queue = -1\n",
+            "[limits]\nmessage_bytes = 0\n",
+            "[limits]\nslow_reader_bytes = \"64 MegaBytes\"\n",
+            "[limits]\nstart_patience = \"0s\"\n",
+            "[limits]\ndrain_patience = \"2 days\"\n",
+            "[limits]\nrequest_timeout = \"soon\"\n",
+        ],
+        &expect![[r#"
             [limits]
             sessions = 0
                 config.toml:2:12: limits.sessions: must be from 1 to 1000000
@@ -392,7 +420,7 @@ fn text_that_is_no_toml_is_reported_with_its_place() {
                 config.toml:1:11: not valid TOML: unclosed table, expected `]`
             [servers.a]
             command = npx
-                config.toml:2:11: not valid TOML: invalid float, expected `nan`
+                config.toml:2:11: not valid TOML: invalid float, expected `nan` (text must be in quotes)
             [servers.a]
             command = "x"
             command = "y"
@@ -401,7 +429,7 @@ fn text_that_is_no_toml_is_reported_with_its_place() {
             command = "x
                 config.toml:2:13: not valid TOML: invalid basic string, expected `"`
             {"mcpServers": {}}
-                config.toml:1:1: not valid TOML: invalid key-value pair, expected key
+                config.toml:1:1: not valid TOML: invalid key-value pair, expected key (this looks like JSON; servers are tables `[servers.NAME]` here)
         "#]],
     );
 }
