@@ -41,6 +41,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// if the process cannot be set up or the daemon talks nonsense.
 pub fn run(socket: OwnedFd) -> ExitCode {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    sys::memory::economise();
     let served = set_up(socket).and_then(Guardian::serve);
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,6 +102,8 @@ impl Guardian {
             if self.outbox.is_broken() {
                 self.lose_daemon();
             }
+            // Environments are large, and the next event may be days away.
+            sys::memory::give_back();
         }
         self.sweep()?;
         self.say_farewell()?;

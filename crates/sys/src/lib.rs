@@ -9,6 +9,8 @@
 pub mod child;
 pub mod detach;
 mod mask;
+pub mod memory;
+pub mod peer;
 pub mod quit;
 pub mod signals;
 pub mod stdin;
