@@ -3,6 +3,7 @@
 //! One verb, one file. Nothing in here is installed, and nothing that users run
 //! depends on it.
 
+mod bench;
 mod bless;
 mod build;
 mod check;
@@ -30,6 +31,8 @@ enum Verb {
     Test(test::Args),
     /// Accept new snapshots and write the generated documents
     Bless(bless::Args),
+    /// Measure mcpool beside a direct server and a bare relay
+    Bench(bench::Args),
     /// Build mcpool and put it into a folder
     Install(install::Args),
 }
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Check(args) => check::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Bless(args) => bless::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Install(args) => install::run(&args),
     }
 }

@@ -1,0 +1,104 @@
+//! `cargo xtask bench`: what mcpool costs, beside what no mcpool costs and what any proxy must cost.
+//!
+//! Every row is a ratio of figures that were measured in turns, round by round,
+//! so that a busy machine slows all of them alike; the row shows the median of
+//! the rounds. The same tiny server stands behind everything.
+
+mod memory;
+mod report;
+mod session;
+mod setup;
+mod speed;
+
+use std::path::{self, PathBuf};
+
+use clap::ValueEnum as _;
+
+use self::{report::Row, setup::Setup};
+use crate::{
+    build::{self, Profile},
+    ui,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Measure only these rows
+    #[arg(long, value_enum, value_delimiter = ',')]
+    rows: Vec<Measure>,
+    /// How often each variant has its turn
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Measure this mcpool, not the one of this checkout
+    #[arg(long, value_name = "FILE")]
+    mcpool: Option<PathBuf>,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Measure {
+    /// One call after the other, everything on one core
+    Sequential,
+    /// 64 calls in flight on one session
+    Pipelined,
+    /// Ten sessions, one call in flight on each
+    Sessions,
+    /// Ten sessions, 64 calls in flight on each
+    SessionsPipelined,
+    /// From the spawn to the answer of `initialize`, daemon and server running
+    WarmStart,
+    /// A reply of 10 MB
+    LargeReply,
+    /// What one more session costs
+    MemoryPerSession,
+    /// The daemon and its guardian with one session
+    MemoryOfDaemon,
+    /// Ten sessions on a server of 200 MB
+    MemoryOfFleet,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let mcpool = match &args.mcpool {
+        Some(mcpool) => path::absolute(mcpool)?,
+        None => build::programs(&["mcpool"], Profile::Release)?.get("mcpool")?,
+    };
+    let programs = build::programs(&["xtask"], Profile::Release)?;
+    let setup = Setup::new(
+        mcpool,
+        programs.get("echo-server")?,
+        programs.get("bare-relay")?,
+    )?;
+    let wanted = |measure: &&Measure| args.rows.is_empty() || args.rows.contains(measure);
+    let mut rows = Vec::new();
+    for measure in Measure::value_variants().iter().filter(wanted) {
+        let row = measure.take(&setup, args.rounds)?;
+        if !args.json {
+            ui::line(row.as_line());
+        }
+        rows.push(row);
+    }
+    if args.json {
+        ui::line(serde_json::to_string_pretty(&rows)?);
+    } else {
+        ui::line(report::table(&rows));
+    }
+    Ok(())
+}
+
+impl Measure {
+    fn take(self, setup: &Setup, rounds: u32) -> anyhow::Result<Row> {
+        match self {
+            Measure::Sequential => speed::sequential(setup, rounds),
+            Measure::Pipelined => speed::pipelined(setup, rounds),
+            Measure::Sessions => speed::sessions(setup, rounds, 1),
+            Measure::SessionsPipelined => speed::sessions(setup, rounds, speed::WINDOW),
+            Measure::WarmStart => speed::warm_start(setup, rounds),
+            Measure::LargeReply => speed::large_reply(setup, rounds),
+            Measure::MemoryPerSession => memory::per_session(setup),
+            Measure::MemoryOfDaemon => memory::of_daemon(setup),
+            Measure::MemoryOfFleet => memory::of_fleet(setup),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The three ways from a client to a server, ready to be used.
+
+use std::{
+    cell::Cell,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::session::Session;
+use crate::shell;
+
+/// How a session reaches its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// A server of its own, over its pipes.
+    Direct,
+    /// A server of its own, behind the bare relay.
+    Floor,
+    /// One server for all, behind mcpool.
+    Mcpool,
+}
+
+impl Way {
+    pub(crate) const ALL: [Way; 3] = [Way::Direct, Way::Floor, Way::Mcpool];
+}
+
+/// The programs, and a folder for sockets.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    mcpool: PathBuf,
+    echo_server: PathBuf,
+    bare_relay: PathBuf,
+    folder: TempDir,
+    used: Cell<u32>,
+}
+
+impl Setup {
+    pub(crate) fn new(
+        mcpool: PathBuf,
+        echo_server: PathBuf,
+        bare_relay: PathBuf,
+    ) -> anyhow::Result<Setup> {
+        let folder = tempfile::Builder::new()
+            .prefix("mcpool-bench-")
+            .tempdir()
+            .context("creating a folder")?;
+        Ok(Setup {
+            mcpool,
+            echo_server,
+            bare_relay,
+            folder,
+            used: Cell::new(0),
+        })
+    }
+
+    /// A path in our folder that nobody has used.
+    fn path(&self, name: &str) -> PathBuf {
+        self.used.set(self.used.get() + 1);
+        self.folder
+            .path()
+            .join(format!("{name}-{}", self.used.get()))
+    }
+
+    /// A daemon to come, with a home of its own; it stops when this is dropped.
+    pub(crate) fn pool(&self) -> Pool<'_> {
+        Pool {
+            setup: self,
+            home: self.path("home"),
+        }
+    }
+
+    /// The far half of the floor, with its server running.
+    pub(crate) fn back(&self) -> anyhow::Result<Back<'_>> {
+        let socket = self.path("socket");
+        let mut command = Command::new(&self.bare_relay);
+        command
+            .arg("back")
+            .arg(&socket)
+            .arg("--")
+            .arg(&self.echo_server);
+        let child = command
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {command:?}"))?;
+        let back = Back {
+            setup: self,
+            child,
+            socket,
+        };
+        // A connection that ends at once is one that it serves and forgets.
+        while UnixStream::connect(&back.socket).is_err() {
+            ensure!(
+                !shell::wait_for_end(back.child.id(), Duration::from_millis(1)),
+                "{command:?} ended"
+            );
+        }
+        Ok(back)
+    }
+
+    pub(crate) fn direct(&self) -> Command {
+        Command::new(&self.echo_server)
+    }
+}
+
+/// The far half of the floor; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Back<'a> {
+    setup: &'a Setup,
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Back<'_> {
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.setup.bare_relay);
+        command.arg("front").arg(&self.socket);
+        command
+    }
+}
+
+impl Drop for Back<'_> {
+    /// Its server ends with its standard input.
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // It may have ended already.
+        let _ = self.child.wait();
+    }
+}
+
+/// An mcpool of its own: its daemon comes with the first session.
+#[derive(Debug)]
+pub(crate) struct Pool<'a> {
+    setup: &'a Setup,
+    home: PathBuf,
+}
+
+impl Pool<'_> {
+    pub(crate) fn command(&self, ballast: u32) -> Command {
+        let mut command = Command::new(&self.setup.mcpool);
+        command.arg("connect").arg("--home").arg(&self.home);
+        // One upstream, wherever this is started.
+        command
+            .args(["--name", "echo", "--scope", "global", "--"])
+            .arg(&self.setup.echo_server);
+        if ballast > 0 {
+            command.arg("--ballast").arg(ballast.to_string());
+        }
+        command
+    }
+
+    /// The daemon, its guardian and the only server.
+    pub(crate) fn processes(&self) -> anyhow::Result<Processes> {
+        let mut command = Command::new(&self.setup.mcpool);
+        let text = shell::output(
+            command
+                .args(["status", "--json"])
+                .env("MCPOOL_HOME", &self.home),
+        )?;
+        let status: Value =
+            serde_json::from_str(&text).with_context(|| format!("reading the status {text:?}"))?;
+        let upstreams = status["upstreams"].as_array().map_or(0, Vec::len);
+        ensure!(
+            upstreams == 1,
+            "there are {upstreams} servers, not one: {status:#}"
+        );
+        let pid = |value: &Value| {
+            value["pid"]
+                .as_u64()
+                .and_then(|pid| u32::try_from(pid).ok())
+                .context("no pid in the status")
+        };
+        let server = pid(&status["upstreams"][0])?;
+        Ok(Processes {
+            daemon: pid(&status["daemon"])?,
+            guardian: parent(server)?,
+            server,
+        })
+    }
+}
+
+impl Drop for Pool<'_> {
+    fn drop(&mut self) {
+        let mut command = Command::new(&self.setup.mcpool);
+        // If there is no daemon, there is nothing to stop.
+        let _ = shell::output(command.arg("stop").env("MCPOOL_HOME", &self.home));
+    }
+}
+
+/// The process ids of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Processes {
+    pub(crate) daemon: u32,
+    pub(crate) guardian: u32,
+    pub(crate) server: u32,
+}
+
+/// Sessions of one way, and all that must live as long as they do.
+#[derive(Debug)]
+pub(crate) struct Fleet<'a> {
+    // Sessions end first.
+    pub(crate) sessions: Vec<Session>,
+    backs: Vec<Back<'a>>,
+    pool: Option<Pool<'a>>,
+}
+
+impl<'a> Fleet<'a> {
+    /// That many sessions, each greeted and each having called once.
+    pub(crate) fn open(setup: &'a Setup, way: Way, count: usize) -> anyhow::Result<Fleet<'a>> {
+        let mut fleet = Fleet {
+            sessions: Vec::new(),
+            backs: Vec::new(),
+            pool: None,
+        };
+        for _ in 0..count {
+            if way == Way::Floor {
+                fleet.backs.push(setup.back()?);
+            } else if way == Way::Mcpool && fleet.pool.is_none() {
+                fleet.pool = Some(setup.pool());
+            }
+            let command = match (fleet.backs.last(), &fleet.pool) {
+                (Some(back), _) => back.command(),
+                (None, Some(pool)) => pool.command(0),
+                (None, None) => setup.direct(),
+            };
+            let (mut session, _) = Session::open(command)?;
+            session.call()?;
+            fleet.sessions.push(session);
+        }
+        Ok(fleet)
+    }
+}
+
+/// Everything that is started while this lives runs on one core, and so do we.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    before: CpuSet,
+}
+
+impl Pinned {
+    pub(crate) fn to_one_core() -> anyhow::Result<Pinned> {
+        let before = sched_getaffinity(None).context("reading on which cores we may run")?;
+        let core = (0..CpuSet::MAX_CPU)
+            .find(|core| before.is_set(*core))
+            .context("we may run on no core")?;
+        let mut one = CpuSet::new();
+        one.set(core);
+        sched_setaffinity(None, &one).context("choosing a core")?;
+        Ok(Pinned { before })
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let _ = sched_setaffinity(None, &self.before); // It was allowed before.
+    }
+}
+
+fn parent(pid: u32) -> anyhow::Result<u32> {
+    let path = PathBuf::from(format!("/proc/{pid}/status"));
+    let status = read(&path)?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent
+        .and_then(|pid| pid.trim().parse().ok())
+        .with_context(|| format!("{}: no parent", path.display()))
+}
+
+/// A file of `/proc`.
+pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
