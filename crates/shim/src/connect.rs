@@ -17,7 +17,7 @@ use rustix::{
     net::{RecvFlags, recv},
     stdio,
 };
-use sys::quit;
+use sys::{memory, quit};
 
 use crate::{
     answer::{ANSWER_MAX, Answer},
@@ -35,6 +35,9 @@ const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 /// There is no daemon to be had.
 const NO_DAEMON: u8 = 3;
+
+/// How many daemons may hang up on us without a word.
+const ATTEMPTS: usize = 3;
 
 /// Why a session did not come about, or broke.
 #[derive(Debug)]
@@ -133,6 +136,7 @@ fn report(what: &dyn fmt::Display) {
 }
 
 fn session(connect: Connect) -> Result<(), Failure> {
+    memory::economise();
     quit::install(0).map_err(Failure::System)?;
     let places = Places::find(connect.home.as_deref()).map_err(Failure::Places)?;
     let workspace = workspace::find(connect.workspace.as_deref()).map_err(Failure::Workspace)?;
@@ -146,13 +150,15 @@ fn session(connect: Connect) -> Result<(), Failure> {
         env: env::vars_os().collect(),
     };
     let preface = preface(Ask::Session(ask));
-    let socket = rendezvous::connect(&places, Start::IfNeeded).map_err(Failure::Rendezvous)?;
-    match exchange(&socket, &preface)? {
+    let (socket, answer) = meet(&places, &preface)?;
+    match answer {
         Answer::Accepted => {}
         Answer::RunItYourself => return Err(run_it_here(preface.ask)),
         Answer::Refused(text) => return Err(Failure::Refused(text)),
     }
+    // All of this was for the meeting; the session may last for days.
     drop((preface, places));
+    memory::give_back();
     match pump::run(socket.into(), stdio::stdin(), stdio::stdout()).map_err(Failure::System)? {
         End::Finished | End::ClientGone | End::Asked => Ok(()),
         End::DaemonGone(source) => Err(Failure::DaemonGone(source)),
@@ -176,18 +182,36 @@ pub fn preface(ask: Ask) -> Preface {
     }
 }
 
-/// Says who we are and what we want, and hears whether we get it.
-fn exchange(mut socket: &UnixStream, preface: &Preface) -> Result<Answer, Failure> {
+/// Finds a daemon that says yes or no.
+///
+/// One that is about to end may let us in and hang up without a word; then it is the
+/// next one's turn.
+fn meet(places: &Places, preface: &Preface) -> Result<(UnixStream, Answer), Failure> {
     let bytes = preface.encode().map_err(Failure::Preface)?;
-    // One that hangs up early may have said why before.
-    let sent = socket.write_all(&bytes);
-    let line = read_line(socket).map_err(|source| Failure::NoAnswer(Some(source)))?;
-    match (Answer::parse(&line), sent) {
-        (Some(Answer::Refused(text)), _) => Ok(Answer::Refused(text)),
-        (Some(answer), Ok(())) => Ok(answer),
-        (_, Err(source)) => Err(Failure::NoAnswer(Some(source))),
-        (None, Ok(())) => Err(Failure::NoAnswer(None)),
+    let mut hung_up = None;
+    for _ in 0..ATTEMPTS {
+        let socket = rendezvous::connect(places, Start::IfNeeded).map_err(Failure::Rendezvous)?;
+        match exchange(&socket, &bytes) {
+            Ok(line) if !line.is_empty() => {
+                let answer = Answer::parse(&line).ok_or(Failure::NoAnswer(None))?;
+                return Ok((socket, answer));
+            }
+            Ok(_) => {}
+            Err(source) => hung_up = Some(source),
+        }
     }
+    Err(Failure::NoAnswer(hung_up))
+}
+
+/// Says who we are and what we want, and hears one line: empty if the daemon hung up.
+fn exchange(mut socket: &UnixStream, preface: &[u8]) -> io::Result<Vec<u8>> {
+    // One that hangs up before it has read everything may have said why.
+    let sent = socket.write_all(preface);
+    let line = read_line(socket)?;
+    if line.is_empty() {
+        sent?;
+    }
+    Ok(line)
 }
 
 /// Takes exactly one line from the socket; what follows it is for the pump.

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use crate::control::Control;
 
 /// A ring that is not larger than this is never made smaller.
-const SMALL: usize = 64 * 1024;
+const SMALL: usize = 16 * 1024;
 
 /// Bytes that the ring has room for from the start.
 const FIRST_BYTES: usize = 2 * 1024;

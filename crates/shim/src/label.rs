@@ -17,8 +17,11 @@ const LAUNCHERS: [&str; 14] = [
     "python", "python3",
 ];
 
-/// Arguments of launchers that come before what is run.
-const SUBCOMMANDS: [&str; 6] = ["exec", "x", "dlx", "run", "tool", "-"];
+/// Launchers that do other things as well, so that a word has to say what.
+const WITH_SUBCOMMANDS: [&str; 7] = ["pipx", "npm", "pnpm", "yarn", "bun", "deno", "uv"];
+
+/// The words that say it.
+const SUBCOMMANDS: [&str; 5] = ["exec", "x", "dlx", "run", "tool"];
 
 /// Options of launchers that take the next argument with them.
 const OPTIONS_WITH_VALUE: [&str; 11] = [
@@ -49,7 +52,7 @@ pub(crate) fn of_command(command: &[OsString]) -> String {
         .first()
         .map_or(OsStr::new(""), |program| base_name(program));
     let run = if is_launcher(program) {
-        command.get(1..).and_then(launched)
+        launched(program, &command[1..])
     } else {
         None
     };
@@ -64,7 +67,11 @@ fn is_launcher(program: &OsStr) -> bool {
     })
 }
 
-fn launched(arguments: &[OsString]) -> Option<&OsStr> {
+fn launched<'command>(
+    launcher: &OsStr,
+    arguments: &'command [OsString],
+) -> Option<&'command OsStr> {
+    let has_subcommands = WITH_SUBCOMMANDS.iter().any(|known| launcher == *known);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let Some(text) = argument.to_str() else {
@@ -75,7 +82,7 @@ fn launched(arguments: &[OsString]) -> Option<&OsStr> {
         }
         if OPTIONS_WITH_VALUE.contains(&text) {
             arguments.next();
-        } else if !text.starts_with('-') && !SUBCOMMANDS.contains(&text) {
+        } else if !(text.starts_with('-') || has_subcommands && SUBCOMMANDS.contains(&text)) {
             return Some(package(argument));
         }
     }
@@ -154,6 +161,7 @@ mod tests {
         for (command, expected) in [
             ("npx -y @scope/server-echo@1.2.3 --flag", "server-echo"),
             ("/opt/node/bin/npx -p other @scope/cli", "cli"),
+            ("npx -y exec", "exec"),
             ("npm exec -- @scope/server-echo", "server-echo"),
             ("uvx mcp-server-time==1.0 --tz UTC", "mcp-server-time"),
             ("uvx --from git+https://host/a/repo@v1 tool", "repo"),

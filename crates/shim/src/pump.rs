@@ -32,8 +32,12 @@ use crate::{control::Control, kept::Kept, strip::Stripper};
 /// More bytes than these of lines that are not done, and we read no more of them.
 pub const KEPT_MAX: usize = 64 * 1024 * 1024;
 
-/// Room for one read. Pages of it that no read has reached cost nothing.
-const READ_SIZE: usize = 64 * 1024;
+/// Room for one read: about what a unix socket holds. Pages of it that no read has
+/// reached cost nothing.
+const READ_SIZE: usize = 256 * 1024;
+
+/// A read of more than this leaves pages behind that the next message may not need.
+const LARGE_READ: usize = 32 * 1024;
 
 /// Enough for the few frames of the second thread.
 const STACK_SIZE: usize = 64 * 1024;
@@ -95,7 +99,6 @@ impl Pump {
         let mut buffer = Vec::with_capacity(READ_SIZE);
         let mut stripper = Stripper::default();
         loop {
-            buffer.clear();
             let is_asked = quit::asked();
             let flags = if is_asked {
                 RecvFlags::DONTWAIT
@@ -114,13 +117,13 @@ impl Pump {
             if write_all(output, &buffer[..len]).is_err() {
                 return End::ClientGone;
             }
+            reuse(&mut buffer, self.socket.as_fd());
         }
     }
 
     /// The client's messages, until there are no more.
     fn carry_up(&self, input: BorrowedFd<'_>, output: BorrowedFd<'_>, mut buffer: Vec<u8>) {
         loop {
-            buffer.clear();
             match rustix::io::read(input, spare_capacity(&mut buffer)) {
                 Ok(0) => break,
                 Ok(_) => {}
@@ -140,6 +143,7 @@ impl Pump {
             if is_full {
                 self.wait_for_room();
             }
+            reuse(&mut buffer, input);
         }
         self.has_input_ended.store(true, Ordering::Release);
         // If the socket is broken, the other thread hears of it.
@@ -180,6 +184,15 @@ impl Pump {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Empties the buffer for the next read, and gives the pages of a large one back as
+/// soon as `source` has nothing more.
+fn reuse(buffer: &mut Vec<u8>, source: BorrowedFd<'_>) {
+    if buffer.len() > LARGE_READ && rustix::io::ioctl_fionread(source) == Ok(0) {
+        *buffer = Vec::with_capacity(READ_SIZE);
+    }
+    buffer.clear();
 }
 
 /// Writes everything, whether or not somebody made the descriptor non-blocking.

@@ -1,0 +1,11 @@
+//! The shim as a process, with the test as its client and as its daemon.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests, which clippy knows by #[test] only"
+)]
+
+mod ending;
+mod rendezvous;
+mod session;
+mod stage;

@@ -1,0 +1,205 @@
+//! What every test needs: a home, a shim in it, and the daemon's side of the link.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, kill_process},
+};
+use shim::preface::{Ask, Head, Preface, SessionAsk, head};
+use tempfile::TempDir;
+
+/// Longer than anything takes, on any machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A program that is a shim, or a fake daemon, as its first argument says.
+pub(crate) const ACTOR: &str = env!("CARGO_BIN_EXE_shim-actor");
+
+/// A home with a socket in it on which the test listens.
+pub(crate) struct Stage {
+    pub(crate) home: TempDir,
+    listener: UnixListener,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(home.path().join("mcpool.sock")).unwrap();
+        Stage { home, listener }
+    }
+
+    /// A shim that was given these arguments, and the daemon's end of its link.
+    pub(crate) fn open(&self, arguments: &[&str]) -> (Client, Daemon) {
+        let client = Client::start(self.home.path(), arguments);
+        (client, self.accept())
+    }
+
+    /// The daemon's end of the next link.
+    pub(crate) fn accept(&self) -> Daemon {
+        Daemon::accept(&self.listener)
+    }
+
+    /// A session that the daemon has accepted.
+    pub(crate) fn accepted(&self) -> (Client, Daemon) {
+        let (client, mut daemon) = self.open(&["echo"]);
+        daemon.say("\x1eaccepted\n");
+        (client, daemon)
+    }
+}
+
+/// The side that a client sees.
+pub(crate) struct Client {
+    pub(crate) child: Child,
+    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Client {
+    fn start(home: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(ACTOR)
+            .args(["connect", "--home"])
+            .arg(home)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap())
+            .env("TOKEN", "a=b")
+            .current_dir(home)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Client {
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take().map(BufReader::new),
+            child,
+        }
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn hear_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
+        line
+    }
+
+    pub(crate) fn hear_rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout
+            .as_mut()
+            .unwrap()
+            .read_to_string(&mut rest)
+            .unwrap();
+        rest
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end; returns it with all that stderr said.
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+        let status = wait(&mut self.child);
+        let mut words = String::new();
+        let stderr = self.child.stderr.as_mut().unwrap();
+        stderr.read_to_string(&mut words).unwrap();
+        (status, words)
+    }
+
+    /// Waits for an end that is nothing to talk about.
+    #[track_caller]
+    pub(crate) fn end_well(self) {
+        let (status, words) = self.end();
+        assert_eq!((status.code(), words.as_str()), (Some(0), ""));
+    }
+
+    /// Memory that is this process's alone and no part of a file, in bytes.
+    pub(crate) fn own_memory(&self) -> usize {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let rollup = std::fs::read_to_string(path).unwrap();
+        let line = rollup.lines().find(|line| line.starts_with("Anonymous:"));
+        let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
+        kilobytes.parse::<usize>().unwrap() * 1024
+    }
+}
+
+/// Waits for a process without hanging for ever.
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if begin.elapsed() > DEADLINE {
+            child.kill().unwrap();
+            panic!("the shim does not end");
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits for a fact.
+pub(crate) fn wait_until(fact: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !fact() {
+        assert!(begin.elapsed() < DEADLINE, "it never came true");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The side that a daemon sees.
+pub(crate) struct Daemon {
+    pub(crate) link: BufReader<UnixStream>,
+    pub(crate) preface: Preface,
+}
+
+impl Daemon {
+    fn accept(listener: &UnixListener) -> Self {
+        let timeout = Timespec::try_from(DEADLINE).unwrap();
+        let mut ready = [PollFd::new(listener, PollFlags::IN)];
+        assert_eq!(poll(&mut ready, Some(&timeout)), Ok(1), "nobody came");
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        let mut link = BufReader::new(stream);
+        let mut first = Vec::new();
+        link.read_until(b'\n', &mut first).unwrap();
+        let Head::Complete { body_len, .. } = head(&first).unwrap() else {
+            panic!("cut off: {first:?}");
+        };
+        let mut body = vec![0; body_len];
+        link.read_exact(&mut body).unwrap();
+        let preface = Preface::decode(&body).unwrap();
+        Daemon { link, preface }
+    }
+
+    pub(crate) fn session(&self) -> &SessionAsk {
+        match &self.preface.ask {
+            Ask::Session(session) => session,
+            Ask::Admin(admin) => panic!("not a session: {admin:?}"),
+        }
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        self.link.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn hear_line(&mut self) -> String {
+        let mut line = String::new();
+        self.link.read_line(&mut line).unwrap();
+        line
+    }
+}
