@@ -27,7 +27,9 @@ fn main() -> ExitCode {
 fn guard() -> ExitCode {
     match sys::stdin::take_socket() {
         Ok(socket) => guardian::run(socket),
-        Err(error) => fail(&format!("the daemon starts the guardian, nobody else ({error})")),
+        Err(error) => fail(&format!(
+            "the daemon starts the guardian, nobody else ({error})"
+        )),
     }
 }
 
