@@ -81,6 +81,8 @@ pub enum RendezvousError {
         /// What the system said.
         source: io::Error,
     },
+    /// The daemon's program is not where it has to be.
+    NoProgram(io::Error),
     /// The daemon's program cannot be executed.
     CannotStart {
         /// The program.
@@ -127,6 +129,7 @@ impl fmt::Display for RendezvousError {
             RendezvousError::Lock { path, source } => {
                 write!(f, "cannot use the lock file {}: {source}", path.display())
             }
+            RendezvousError::NoProgram(source) => write!(f, "cannot start the daemon: {source}"),
             RendezvousError::CannotStart { program, source } => write!(
                 f,
                 "cannot start the daemon {}: {source}; try `mcpool serve`",
@@ -155,6 +158,7 @@ impl error::Error for RendezvousError {
             RendezvousError::Places(error) => error.source(),
             RendezvousError::Connect { source, .. }
             | RendezvousError::Lock { source, .. }
+            | RendezvousError::NoProgram(source)
             | RendezvousError::CannotStart { source, .. } => Some(source),
             RendezvousError::NotRunning
             | RendezvousError::NotAnswering { .. }
@@ -179,10 +183,7 @@ pub fn connect(places: &Places, start: Start) -> Result<UnixStream, RendezvousEr
     match start {
         Start::Never => connect_to_running(places),
         Start::IfNeeded => connect_or_start(places, || {
-            sibling::path(sibling::DAEMON).map_err(|source| RendezvousError::CannotStart {
-                program: sibling::DAEMON.into(),
-                source,
-            })
+            sibling::path(sibling::DAEMON).map_err(RendezvousError::NoProgram)
         }),
     }
 }
