@@ -1,2 +1,38 @@
-//! placeholder
-fn main() {}
+//! `mcpoold`: the daemon, and every verb of `mcpool` but `connect`.
+//!
+//! People and clients say `mcpool`; that small program executes this one for all
+//! that does not have to be small.
+//!
+//! **Invariants:** only [`ui`] prints; a command is one file with its grammar, one
+//! function and a value to show.
+
+mod args;
+mod client;
+mod commands;
+mod config_file;
+mod daemon_link;
+mod exit;
+mod follow;
+mod sample;
+mod trial;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{args::Cli, ui::Ui};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut ui = Ui::new();
+    match commands::run(cli, &mut ui) {
+        Ok(exit) => exit.into(),
+        // Whoever closed our stdout, `head` for example, has what it wanted.
+        Err(error) if exit::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.fail(&error);
+            exit::of(&error).into()
+        }
+    }
+}

@@ -34,10 +34,16 @@ const TOOLS: [(&str, &str); 21] = [
     ("progress", "reports progress `steps` times"),
     ("change", "says that the list of tools changed"),
     ("touch", "says that the resource `uri` was updated"),
-    ("surroundings", "environment, arguments, folder, descriptors"),
+    (
+        "surroundings",
+        "environment, arguments, folder, descriptors",
+    ),
     ("count", "counts its calls"),
     ("twice", "answers twice"),
-    ("madeup", "answers a request that nobody made, then this one"),
+    (
+        "madeup",
+        "answers a request that nobody made, then this one",
+    ),
     ("big", "answers `bytes` bytes"),
     ("unknown", "sends a notification that no specification has"),
 ];
@@ -213,7 +219,10 @@ fn descriptors() -> io::Result<Vec<u32>> {
         let entry = entry?;
         let is_listing = fs::read_link(entry.path())
             .is_ok_and(|target| target.starts_with("/proc") && target.ends_with("fd"));
-        if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+        if let Some(number) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
             && !is_listing
         {
             open.push(number);

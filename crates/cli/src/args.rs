@@ -1,0 +1,98 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    commands::{
+        add, call, completions, connect, list, logs, remove, restart, sample_server, serve, status,
+        stop, tools, r#try,
+    },
+    ui::Format,
+};
+
+const EXAMPLES: &str = "\
+Put it before any MCP server that a client starts:
+  npx -y @modelcontextprotocol/server-memory
+  mcpool connect -- npx -y @modelcontextprotocol/server-memory
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 daemon not reachable,
+4 the tool answered with an error, 124 timed out.";
+
+/// A connection pooler for MCP servers: any number of sessions, one process per server
+#[derive(Debug, Parser)]
+#[command(
+    name = "mcpool",
+    bin_name = "mcpool",
+    version,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// Keep configuration, socket, logs and state in this folder, as `MCPOOL_HOME` does
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Connect(connect::Args),
+    Add(add::Args),
+    Remove(remove::Args),
+    List(list::Args),
+    Status(status::Args),
+    Tools(tools::Args),
+    Call(call::Args),
+    Logs(logs::Args),
+    Restart(restart::Args),
+    Stop(stop::Args),
+    Serve(serve::Args),
+    Try(r#try::Args),
+    Completions(completions::Args),
+    #[command(hide = true)]
+    SampleServer(sample_server::Args),
+}
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Output {
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn format(self) -> Format {
+        if self.json {
+            Format::Json
+        } else {
+            Format::Plain
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_verb_says_what_it_does_in_one_line() {
+        for verb in Cli::command().get_subcommands() {
+            let about = verb.get_about().map(ToString::to_string);
+            let about = about.unwrap_or_default();
+            assert!(!about.is_empty(), "{} says nothing", verb.get_name());
+            assert!(!about.contains('\n'), "{}: {about}", verb.get_name());
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The verbs, one file each.
+
+pub(crate) mod add;
+pub(crate) mod call;
+pub(crate) mod completions;
+pub(crate) mod connect;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod remove;
+pub(crate) mod restart;
+pub(crate) mod sample_server;
+pub(crate) mod serve;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod tools;
+pub(crate) mod r#try;
+
+use std::path::Path;
+
+use shim::places::Places;
+
+use crate::{
+    args::{Cli, Command},
+    exit::Exit,
+    ui::Ui,
+};
+
+/// Executes one verb.
+pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
+    let home = cli.home.as_deref();
+    match cli.command {
+        Command::Connect(args) => connect::run(&args, home),
+        Command::Add(args) => add::run(&args, &places(home)?, ui),
+        Command::Remove(args) => remove::run(&args, &places(home)?, ui),
+        Command::List(args) => list::run(&args, &places(home)?, ui),
+        Command::Status(args) => status::run(&args, &places(home)?, ui),
+        Command::Tools(args) => tools::run(&args, &places(home)?, ui),
+        Command::Call(args) => call::run(&args, &places(home)?, ui),
+        Command::Logs(args) => logs::run(&args, &places(home)?, ui),
+        Command::Restart(args) => restart::run(&args, &places(home)?, ui),
+        Command::Stop(args) => stop::run(&args, &places(home)?, ui),
+        Command::Serve(args) => serve::run(&args, places(home)?),
+        Command::Try(args) => r#try::run(&args, ui),
+        Command::Completions(args) => completions::run(&args, ui),
+        Command::SampleServer(args) => sample_server::run(&args),
+    }
+}
+
+fn places(home: Option<&Path>) -> anyhow::Result<Places> {
+    Ok(Places::find(home)?)
+}

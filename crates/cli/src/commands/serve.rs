@@ -1,0 +1,26 @@
+//! `mcpool serve`: the daemon itself.
+
+use daemon::ServeOptions;
+use shim::{places::Places, sibling};
+
+use crate::exit::Exit;
+
+/// The program that holds the guardian, beside this one.
+const SMALL_PROGRAM: &str = "mcpool";
+
+/// Run the daemon here; sessions start it in the background by themselves
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Leave the terminal, log to a file, and say `ready` on stdout
+    #[arg(long)]
+    background: bool,
+}
+
+pub(crate) fn run(args: &Args, places: Places) -> anyhow::Result<Exit> {
+    daemon::serve(ServeOptions {
+        places,
+        background: args.background,
+        guardian_program: sibling::path(SMALL_PROGRAM)?,
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,301 @@
+//! A status for a person.
+
+use std::{env, time::Duration};
+
+use daemon::admin::{Daemon, Session, Status, Upstream};
+
+use super::Shown;
+use crate::ui::{Align, Page, Render, Table};
+
+/// Longest workspace that is shown whole, in characters.
+const WORKSPACE_MAX: usize = 40;
+
+impl Render for Shown {
+    fn render(&self, page: &mut Page) {
+        let status = &self.status;
+        match &status.daemon {
+            Some(daemon) => head(daemon, page),
+            None => page.line("The daemon does not run; the first session starts it."),
+        }
+        if let Some(error) = &status.config_error {
+            page.blank();
+            page.line(format_args!("The configuration cannot be used: {error}"));
+        }
+        if status.daemon.is_none() {
+            return;
+        }
+        page.blank();
+        if status.upstreams.is_empty() {
+            page.line("No server runs.");
+        } else {
+            upstreams(&status.upstreams, page);
+            remarks(&status.upstreams, page);
+        }
+        if !status.sessions.is_empty() {
+            page.blank();
+            sessions(&status.sessions, page);
+        }
+        saved(status, page);
+    }
+}
+
+fn head(daemon: &Daemon, page: &mut Page) {
+    let memory = memory(daemon.pss_kb);
+    let guardian = match daemon.guardian_pid {
+        Some(pid) => format!(
+            ", guardian {pid} with {}",
+            self::memory(daemon.guardian_pss_kb)
+        ),
+        None => String::new(),
+    };
+    page.line(format_args!(
+        "mcpool {}: process {} since {}, {memory}{guardian}",
+        daemon.version,
+        daemon.pid,
+        age(daemon.uptime_s)
+    ));
+    page.line(format_args!("socket {}", daemon.socket));
+}
+
+fn upstreams(upstreams: &[Upstream], page: &mut Page) {
+    let mut table = Table::new(&[
+        ("SERVER", Align::Left),
+        ("STATE", Align::Left),
+        ("PID", Align::Right),
+        ("SCOPE", Align::Left),
+        ("WORKSPACE", Align::Left),
+        ("SESSIONS", Align::Right),
+        ("MEMORY", Align::Right),
+        ("RESTARTS", Align::Right),
+    ]);
+    for upstream in upstreams {
+        table.row([
+            upstream.server.clone(),
+            upstream.state.clone(),
+            upstream.pid.map_or_else(none, |pid| pid.to_string()),
+            upstream.scope.clone(),
+            workspace(upstream.workspace.as_deref()),
+            upstream.sessions.to_string(),
+            memory(upstream.pss_kb),
+            upstream.restarts.to_string(),
+        ]);
+    }
+    page.table(&table);
+}
+
+/// What does not fit into a column and should not be missed.
+fn remarks(upstreams: &[Upstream], page: &mut Page) {
+    for upstream in upstreams {
+        let server = &upstream.server;
+        if let Some(reason) = &upstream.private {
+            page.line(format_args!("{server}: not shared: {reason}"));
+        }
+        if let [first, ..] = upstream.withheld.as_slice() {
+            page.line(format_args!(
+                "{server}: not passed to it, though a client has it: {}; if it needs that, \
+                 say `--env {first}` or put it into `env_pass`",
+                upstream.withheld.join(", ")
+            ));
+        }
+        if upstream.faults > 0 {
+            page.line(format_args!(
+                "{server}: {} lines on its stdout were no messages; see `mcpool logs {server}`",
+                upstream.faults
+            ));
+        }
+        for (reason, count) in &upstream.dropped {
+            page.line(format_args!("{server}: {count} messages dropped: {reason}"));
+        }
+    }
+}
+
+fn sessions(sessions: &[Session], page: &mut Page) {
+    let mut table = Table::new(&[
+        ("SESSION", Align::Left),
+        ("SERVER", Align::Left),
+        ("CLIENT", Align::Left),
+        ("WORKSPACE", Align::Left),
+        ("AGE", Align::Right),
+        ("IN FLIGHT", Align::Right),
+    ]);
+    for session in sessions {
+        table.row([
+            session.id.clone(),
+            session.server.clone(),
+            session.client.clone().unwrap_or_else(none),
+            workspace(session.workspace.as_deref()),
+            age(session.age_s),
+            session.in_flight.to_string(),
+        ]);
+    }
+    page.table(&table);
+}
+
+fn saved(status: &Status, page: &mut Page) {
+    if status.saved_kb > 0 {
+        page.blank();
+        page.line(format_args!(
+            "Sharing saves about {}.",
+            memory(Some(status.saved_kb))
+        ));
+    }
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+fn memory(kb: Option<u64>) -> String {
+    match kb {
+        None => none(),
+        Some(kb) if kb < 10 * 1024 => format!("{}.{} MB", kb / 1024, kb % 1024 * 10 / 1024),
+        Some(kb) => format!("{} MB", kb / 1024),
+    }
+}
+
+fn age(seconds: u64) -> String {
+    // Two units are enough: nobody asks for the seconds of yesterday.
+    let whole = match seconds {
+        0..3600 => seconds,
+        3600..86_400 => seconds / 60 * 60,
+        _ => seconds / 3600 * 3600,
+    };
+    humantime::format_duration(Duration::from_secs(whole)).to_string()
+}
+
+/// The end of the path, which is what tells workspaces apart.
+fn workspace(path: Option<&str>) -> String {
+    let Some(path) = path else {
+        return none();
+    };
+    let home = env::var("HOME").unwrap_or_default();
+    let short = match path.strip_prefix(&home) {
+        Some(rest) if !home.is_empty() && rest.starts_with('/') => format!("~{rest}"),
+        _ => path.to_owned(),
+    };
+    let len = short.chars().count();
+    if len <= WORKSPACE_MAX {
+        return short;
+    }
+    let end: String = short.chars().skip(len - WORKSPACE_MAX + 1).collect();
+    format!("…{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use daemon::admin::SCHEMA;
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn example() -> Status {
+        Status {
+            schema: SCHEMA,
+            daemon: Some(Daemon {
+                pid: 4711,
+                version: "0.1.0".into(),
+                socket: "/run/user/7/mcpool/mcpool.sock".into(),
+                uptime_s: 7384,
+                pss_kb: Some(3300),
+                guardian_pid: Some(4712),
+                guardian_pss_kb: Some(410),
+            }),
+            upstreams: vec![Upstream {
+                id: "u1".into(),
+                server: "github".into(),
+                pid: Some(4713),
+                state: "ready".into(),
+                scope: "workspace".into(),
+                scope_reason: "the default".into(),
+                workspace: Some(format!("/projects/{}/deep", "long/".repeat(10))),
+                class: vec!["roots".into()],
+                sessions: 3,
+                in_flight: 1,
+                pss_kb: Some(210_000),
+                restarts: 0,
+                protocol: Some("2025-11-25".into()),
+                withheld: vec!["GITHUB_TOKEN".into()],
+                dropped: BTreeMap::from([("late".into(), 2)]),
+                faults: 1,
+                private: None,
+            }],
+            sessions: vec![Session {
+                id: "s1".into(),
+                server: "github".into(),
+                front: "stdio".into(),
+                client: Some("claude-code 2.1".into()),
+                workspace: None,
+                age_s: 61,
+                in_flight: 1,
+                upstream: Some("u1".into()),
+            }],
+            saved_kb: 420_000,
+            config_error: None,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    fn check(status: Status, expected: &Expect) {
+        let mut page = Page::new(false);
+        Shown { status }.render(&mut page);
+        expected.assert_eq(&page.into_text());
+    }
+
+    #[test]
+    fn a_person_sees_servers_sessions_and_what_needs_care() {
+        check(
+            example(),
+            &expect![[r#"
+            mcpool 0.1.0: process 4711 since 2h 3m, 3.2 MB, guardian 4712 with 0.4 MB
+            socket /run/user/7/mcpool/mcpool.sock
+
+            SERVER  STATE   PID  SCOPE      WORKSPACE                                 SESSIONS  MEMORY  RESTARTS
+            github  ready  4713  workspace  …ong/long/long/long/long/long/long//deep         3  205 MB         0
+            github: not passed to it, though a client has it: GITHUB_TOKEN; if it needs that, say `--env GITHUB_TOKEN` or put it into `env_pass`
+            github: 1 lines on its stdout were no messages; see `mcpool logs github`
+            github: 2 messages dropped: late
+
+            SESSION  SERVER  CLIENT           WORKSPACE    AGE  IN FLIGHT
+            s1       github  claude-code 2.1  -          1m 1s          1
+
+            Sharing saves about 410 MB.
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_daemon_without_servers_says_so() {
+        let mut status = example();
+        status.upstreams.clear();
+        status.sessions.clear();
+        status.saved_kb = 0;
+        status.config_error = Some("config.toml:3:1: servers.x: unknown key".into());
+        check(
+            status,
+            &expect![[r#"
+            mcpool 0.1.0: process 4711 since 2h 3m, 3.2 MB, guardian 4712 with 0.4 MB
+            socket /run/user/7/mcpool/mcpool.sock
+
+            The configuration cannot be used: config.toml:3:1: servers.x: unknown key
+
+            No server runs.
+        "#]],
+        );
+    }
+
+    #[test]
+    fn without_a_daemon_there_is_nothing_else_to_tell() {
+        let status = Status {
+            daemon: None,
+            ..example()
+        };
+        check(
+            status,
+            &expect![[r#"
+            The daemon does not run; the first session starts it.
+        "#]],
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! Reading the configuration file, and replacing it without ever leaving half of it.
+//!
+//! **Invariant:** whatever happens in between, the file holds the old text or the
+//! whole new one; and of two edits at the same time none is lost.
+
+use std::{
+    fs::{self, DirBuilder, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, flock};
+
+/// The mode of a new file: it may hold values of `env`.
+const PRIVATE: u32 = 0o600;
+
+/// The text of the file; a missing one is an empty one.
+pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Replaces the text by what `change` makes of it; an error leaves it as it is.
+pub(crate) fn edit<E>(
+    path: &Path,
+    change: impl FnOnce(&str) -> Result<String, E>,
+) -> anyhow::Result<()>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let target = followed(path)?;
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let folder_handle =
+        File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+    // Held until the handle is closed: two edits come one after the other.
+    flock(&folder_handle, FlockOperation::LockExclusive)
+        .with_context(|| format!("cannot lock {}", folder.display()))?;
+    let edited = change(&read(&target)?)?;
+    replace(&target, folder, &edited)
+        .and_then(|()| folder_handle.sync_all())
+        .with_context(|| format!("cannot write {}", target.display()))
+}
+
+/// The file itself, where it is a symbolic link to it, as in a folder of dotfiles.
+fn followed(path: &Path) -> anyhow::Result<PathBuf> {
+    let Ok(target) = fs::read_link(path) else {
+        return Ok(path.to_path_buf());
+    };
+    let target = path.parent().unwrap_or(Path::new("/")).join(target);
+    if fs::read_link(&target).is_ok() {
+        bail!(
+            "{} is a link to a link; edit {} itself",
+            path.display(),
+            target.display()
+        );
+    }
+    Ok(target)
+}
+
+fn replace(target: &Path, folder: &Path, text: &str) -> io::Result<()> {
+    let mode = match fs::metadata(target) {
+        Ok(metadata) => metadata.permissions().mode() & 0o777,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => PRIVATE,
+        Err(error) => return Err(error),
+    };
+    // Made with mode 0600, and removed again if anything fails.
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".config-")
+        .tempfile_in(folder)?;
+    temporary.write_all(text.as_bytes())?;
+    temporary
+        .as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(target)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, os::unix::fs::symlink, thread};
+
+    use super::*;
+
+    fn append(path: &Path, text: &str) -> anyhow::Result<()> {
+        edit(path, |before| {
+            Ok::<_, Infallible>(format!("{before}{text}"))
+        })
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_file_is_private_and_an_old_one_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/config.toml");
+        append(&path, "a").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        append(&path, "b").unwrap();
+        assert_eq!((read(&path).unwrap().as_str(), mode(&path)), ("ab", 0o640));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_its_target_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("dotfile"), folder.path().join("link"));
+        fs::write(&real, "a").unwrap();
+        symlink("dotfile", &link).unwrap();
+        append(&link, "b").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&real).unwrap(), "ab");
+        let second = folder.path().join("second");
+        symlink("link", &second).unwrap();
+        assert!(append(&second, "c").is_err());
+    }
+
+    #[test]
+    fn a_refused_change_leaves_the_file_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        append(&path, "a").unwrap();
+        let refused = edit(&path, |_| Err::<String, _>(io::Error::other("no")));
+        assert!(refused.is_err());
+        assert_eq!(read(&path).unwrap(), "a");
+    }
+
+    #[test]
+    fn edits_at_the_same_time_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| append(&path, "x").unwrap());
+            }
+        });
+        assert_eq!(read(&path).unwrap().len(), 16);
+    }
+}
