@@ -4,6 +4,8 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -51,6 +53,31 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
             output.status,
             String::from_utf8_lossy(&output.stderr).trim()
         );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// As [`output`], but a program that takes longer is killed, and that is an error, too.
+pub(crate) fn output_within(command: &mut Command, patience: Duration) -> anyhow::Result<String> {
+    let shown = format!("{command:?}");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command
+        .spawn()
+        .with_context(|| format!("starting {shown}"))?;
+    let pid = child.id();
+    let (tell, ended) = mpsc::channel();
+    thread::spawn(move || tell.send(child.wait_with_output()));
+    let Ok(output) = ended.recv_timeout(patience) else {
+        kill(pid);
+        bail!("{shown} did not end within {} s", patience.as_secs());
+    };
+    let output = output?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{shown} ended with {}: {}", output.status, errors.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -16,6 +16,9 @@ use tempfile::TempDir;
 use super::session::Session;
 use crate::shell;
 
+/// How long mcpool may take to answer a person.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
 /// How a session reaches its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -157,10 +160,11 @@ impl Pool<'_> {
     /// The daemon, its guardian and the only server.
     pub(crate) fn processes(&self) -> anyhow::Result<Processes> {
         let mut command = Command::new(&self.setup.mcpool);
-        let text = shell::output(
+        let text = shell::output_within(
             command
                 .args(["status", "--json"])
                 .env("MCPOOL_HOME", &self.home),
+            ANSWERS_WITHIN,
         )?;
         let status: Value =
             serde_json::from_str(&text).with_context(|| format!("reading the status {text:?}"))?;
@@ -188,7 +192,10 @@ impl Drop for Pool<'_> {
     fn drop(&mut self) {
         let mut command = Command::new(&self.setup.mcpool);
         // If there is no daemon, there is nothing to stop.
-        let _ = shell::output(command.arg("stop").env("MCPOOL_HOME", &self.home));
+        let _ = shell::output_within(
+            command.arg("stop").env("MCPOOL_HOME", &self.home),
+            ANSWERS_WITHIN,
+        );
     }
 }
 

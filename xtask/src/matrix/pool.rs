@@ -17,6 +17,9 @@ use crate::shell;
 /// How long a process may take to be gone after `mcpool stop` has returned.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long any verb may take; `stop` waits for servers that need to be killed.
+const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
+
 /// The mcpool of one cell.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -57,7 +60,7 @@ impl Pool {
     }
 
     pub(crate) fn status(&self) -> anyhow::Result<Status> {
-        let text = shell::output(&mut self.verb(["status", "--json"]))?;
+        let text = shell::output_within(&mut self.verb(["status", "--json"]), ANSWERS_WITHIN)?;
         let status =
             serde_json::from_str(&text).with_context(|| format!("reading the status {text:?}"))?;
         Ok(Status(status))
@@ -66,7 +69,7 @@ impl Pool {
     /// Stops the daemon; everything that it ran must be gone, and its socket, too.
     pub(crate) fn stop(&self) -> anyhow::Result<()> {
         let status = self.status()?;
-        shell::output(&mut self.verb(["stop"]))?;
+        shell::output_within(&mut self.verb(["stop"]), ANSWERS_WITHIN)?;
         for (what, pid) in status.processes() {
             ensure!(
                 shell::wait_for_end(pid, GONE_WITHIN),
@@ -108,10 +111,8 @@ impl Drop for Pool {
         let is_held = fs::read_to_string(self.home.join("state/daemon.lock"))
             .is_ok_and(|lock| !lock.is_empty());
         if is_held {
-            let _ = self
-                .verb(["stop"])
-                .stdin(std::process::Stdio::null())
-                .output();
+            // The cell has failed already; a daemon that does not listen is ended with all orphans.
+            let _ = shell::output_within(&mut self.verb(["stop"]), ANSWERS_WITHIN);
         }
     }
 }
