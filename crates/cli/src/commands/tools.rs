@@ -137,10 +137,10 @@ mod tests {
         };
         let mut page = Page::new(false);
         listing.render(&mut page);
-        expect![[r#"
+        expect![[r"
             TOOL  ARGUMENTS    DESCRIPTION
             echo  [loud] text  Says it
             long               word word word word word word word word word word word word word word…
-        "#]].assert_eq(&page.into_text());
+        "]].assert_eq(&page.into_text());
     }
 }

@@ -153,7 +153,7 @@ mod tests {
         };
         let mut page = Page::new(false);
         report.render(&mut page);
-        expect![[r#"
+        expect![[r"
             10 sessions on a server that holds 200 MB
 
                                                  WITHOUT  WITH MCPOOL
@@ -162,7 +162,7 @@ mod tests {
             until a session can call (median)     1.41 s     180.3 ms  7.8 times shorter
             until every session can call          1.82 s     190.0 ms  9.6 times shorter
             a call (median)                        12 µs        48 µs  4.0 times longer
-        "#]]
+        "]]
         .assert_eq(&page.into_text());
     }
 

@@ -82,10 +82,10 @@ mod tests {
         table.row(["memory".into(), "12".into(), "a\nb".into()]);
         table.row(["é".into(), "3".into()]);
         let text = table.lines().collect::<Vec<_>>().join("\n");
-        expect![[r#"
+        expect![[r"
             NAME     N
             memory  12  a b
-            é        3"#]]
+            é        3"]]
         .assert_eq(&text);
     }
 }

@@ -49,7 +49,7 @@ fn head(daemon: &Daemon, page: &mut Page) {
         None => String::new(),
     };
     page.line(format_args!(
-        "mcpool {}: process {} since {}, {memory}{guardian}",
+        "mcpool {}: process {} for {}, {memory}{guardian}",
         daemon.version,
         daemon.pid,
         age(daemon.uptime_s)
@@ -99,12 +99,16 @@ fn remarks(upstreams: &[Upstream], page: &mut Page) {
         }
         if upstream.faults > 0 {
             page.line(format_args!(
-                "{server}: {} lines on its stdout were no messages; see `mcpool logs {server}`",
-                upstream.faults
+                "{server}: {} on its stdout {} no message; see `mcpool logs {server}`",
+                counted(upstream.faults, "line"),
+                if upstream.faults == 1 { "was" } else { "were" }
             ));
         }
         for (reason, count) in &upstream.dropped {
-            page.line(format_args!("{server}: {count} messages dropped: {reason}"));
+            page.line(format_args!(
+                "{server}: {} dropped: {reason}",
+                counted(*count, "message")
+            ));
         }
     }
 }
@@ -139,6 +143,10 @@ fn saved(status: &Status, page: &mut Page) {
             memory(Some(status.saved_kb))
         ));
     }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn none() -> String {
@@ -209,7 +217,10 @@ mod tests {
                 state: "ready".into(),
                 scope: "workspace".into(),
                 scope_reason: "the default".into(),
-                workspace: Some(format!("/projects/{}/deep", "long/".repeat(10))),
+                workspace: Some(format!(
+                    "/projects/{}/deep",
+                    "long/".repeat(10).trim_end_matches('/')
+                )),
                 class: vec!["roots".into()],
                 sessions: 3,
                 in_flight: 1,
@@ -247,21 +258,21 @@ mod tests {
     fn a_person_sees_servers_sessions_and_what_needs_care() {
         check(
             example(),
-            &expect![[r#"
-            mcpool 0.1.0: process 4711 since 2h 3m, 3.2 MB, guardian 4712 with 0.4 MB
-            socket /run/user/7/mcpool/mcpool.sock
+            &expect![[r"
+                mcpool 0.1.0: process 4711 for 2h 3m, 3.2 MB, guardian 4712 with 0.4 MB
+                socket /run/user/7/mcpool/mcpool.sock
 
-            SERVER  STATE   PID  SCOPE      WORKSPACE                                 SESSIONS  MEMORY  RESTARTS
-            github  ready  4713  workspace  …ong/long/long/long/long/long/long//deep         3  205 MB         0
-            github: not passed to it, though a client has it: GITHUB_TOKEN; if it needs that, say `--env GITHUB_TOKEN` or put it into `env_pass`
-            github: 1 lines on its stdout were no messages; see `mcpool logs github`
-            github: 2 messages dropped: late
+                SERVER  STATE   PID  SCOPE      WORKSPACE                                 SESSIONS  MEMORY  RESTARTS
+                github  ready  4713  workspace  …long/long/long/long/long/long/long/deep         3  205 MB         0
+                github: not passed to it, though a client has it: GITHUB_TOKEN; if it needs that, say `--env GITHUB_TOKEN` or put it into `env_pass`
+                github: 1 line on its stdout was no message; see `mcpool logs github`
+                github: 2 messages dropped: late
 
-            SESSION  SERVER  CLIENT           WORKSPACE    AGE  IN FLIGHT
-            s1       github  claude-code 2.1  -          1m 1s          1
+                SESSION  SERVER  CLIENT           WORKSPACE    AGE  IN FLIGHT
+                s1       github  claude-code 2.1  -          1m 1s          1
 
-            Sharing saves about 410 MB.
-        "#]],
+                Sharing saves about 410 MB.
+            "]],
         );
     }
 
@@ -274,14 +285,14 @@ mod tests {
         status.config_error = Some("config.toml:3:1: servers.x: unknown key".into());
         check(
             status,
-            &expect![[r#"
-            mcpool 0.1.0: process 4711 since 2h 3m, 3.2 MB, guardian 4712 with 0.4 MB
+            &expect![[r"
+            mcpool 0.1.0: process 4711 for 2h 3m, 3.2 MB, guardian 4712 with 0.4 MB
             socket /run/user/7/mcpool/mcpool.sock
 
             The configuration cannot be used: config.toml:3:1: servers.x: unknown key
 
             No server runs.
-        "#]],
+        "]],
         );
     }
 
@@ -293,9 +304,9 @@ mod tests {
         };
         check(
             status,
-            &expect![[r#"
+            &expect![[r"
             The daemon does not run; the first session starts it.
-        "#]],
+        "]],
         );
     }
 }
