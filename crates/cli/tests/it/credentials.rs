@@ -1,0 +1,108 @@
+//! What of a client's environment gets to a server.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, FAKE_SERVER, Home, processes};
+
+const SECRET: &str = "s3cr3t-value";
+
+fn with_token(home: &Home, options: &[&str], server: &[&str], token: &str) -> Client {
+    let mut arguments = vec!["connect"];
+    arguments.extend(options);
+    arguments.extend(["--", FAKE_SERVER]);
+    arguments.extend(server);
+    let mut command = home.mcpool(&arguments);
+    command
+        .env("GITHUB_TOKEN", token)
+        .env("EDITOR_SESSION", "12345")
+        .env("LANG", "C.UTF-8");
+    Client::spawn(&mut command)
+}
+
+#[test]
+fn a_secret_never_reaches_a_server_to_which_it_was_not_passed() {
+    let home = Home::new();
+    let mut client = with_token(&home, &[], &[], SECRET);
+    client.initialize();
+    let env = client.surroundings()["env"].clone();
+    assert_eq!(env.get("GITHUB_TOKEN"), None);
+    assert_eq!(
+        env.get("EDITOR_SESSION"),
+        None,
+        "only the allow-list is passed"
+    );
+    assert_eq!(env["LANG"], "C.UTF-8");
+    assert_eq!(env["HOME"], json!(home.user()));
+    for process in processes::with_descendants(home.daemon_pid().unwrap()) {
+        let environment = processes::environment(process.pid).join("\n");
+        assert!(!environment.contains(SECRET), "{}", process.pid);
+    }
+}
+
+#[test]
+fn a_secret_that_was_passed_arrives_and_two_secrets_are_two_processes() {
+    let home = Home::new();
+    let pass = ["--env", "GITHUB_*"];
+    let mut alice = with_token(&home, &pass, &[], "alice's");
+    let mut bob = with_token(&home, &pass, &[], "bob's");
+    let mut again = with_token(&home, &pass, &[], "alice's");
+    for client in [&mut alice, &mut bob, &mut again] {
+        client.initialize();
+    }
+    assert_eq!(alice.surroundings()["env"]["GITHUB_TOKEN"], "alice's");
+    assert_eq!(bob.surroundings()["env"]["GITHUB_TOKEN"], "bob's");
+    assert_ne!(alice.server_pid(), bob.server_pid());
+    assert_eq!(alice.server_pid(), again.server_pid());
+}
+
+#[test]
+fn a_value_on_the_command_line_is_set() {
+    let home = Home::new();
+    let mut client = with_token(&home, &["--env", "LEVEL=debug"], &[], SECRET);
+    client.initialize();
+    assert_eq!(client.surroundings()["env"]["LEVEL"], "debug");
+}
+
+#[test]
+fn what_merely_differs_in_the_environment_shares_a_process() {
+    let home = Home::new();
+    let mut clients: Vec<Client> = ["1", "2"]
+        .map(|id| {
+            let mut command = home.mcpool(&["connect", "--", FAKE_SERVER]);
+            Client::spawn(command.env("CLAUDE_CODE_SESSION_ID", id))
+        })
+        .into();
+    let pids: Vec<u32> = clients
+        .iter_mut()
+        .map(|client| {
+            client.initialize();
+            client.server_pid()
+        })
+        .collect();
+    assert_eq!(pids[0], pids[1]);
+}
+
+#[test]
+fn what_was_withheld_is_named_in_status_and_in_the_error_and_its_value_never() {
+    let home = Home::new();
+    let mut client = with_token(&home, &[], &[], SECRET);
+    client.initialize();
+    let status: Value = home.status();
+    assert_eq!(status["upstreams"][0]["withheld"], json!(["GITHUB_TOKEN"]));
+    let plain = home.done(&["status"]);
+    assert!(plain.contains("--env GITHUB_TOKEN"), "{plain}");
+
+    let options = ["--exit-at-start", "1", "--say", "token missing"];
+    let mut failing = with_token(&home, &[], &options, SECRET);
+    let answer = failing.greet(&json!({}));
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("GITHUB_TOKEN") && message.contains("token missing"),
+        "{message}"
+    );
+
+    let logs = home.run(&["logs", "daemon"]).stdout;
+    for text in [status.to_string(), plain, answer.to_string(), logs] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}

@@ -1,0 +1,22 @@
+//! The real programs, end to end: shim, daemon, guardian and a scripted server.
+//!
+//! Each test has a home of its own and ends with nothing left of it.
+
+#![expect(clippy::unwrap_used, reason = "that is how a test reports a surprise")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "tests read better with `json!(..)` than with `&json!(..)`"
+)]
+
+mod calls;
+mod configuration;
+mod credentials;
+mod daemon;
+mod failures;
+mod sessions;
+mod shims;
+mod status;
+mod stopping;
+mod support;
+mod trial;
+mod workspaces;

@@ -1,0 +1,151 @@
+//! The end: nothing is left.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{
+    Client, FAKE_SERVER, Home, eventually,
+    processes::{self, Process},
+    until,
+};
+
+#[track_caller]
+fn nothing_is_left(home: &Home, processes: &[Process]) {
+    let left: Vec<&Process> = processes
+        .iter()
+        .filter(|process| process.is_alive())
+        .collect();
+    assert!(left.is_empty(), "still running: {left:?}");
+    for file in ["mcpool.sock", "state/daemon.lock"] {
+        assert!(!home.pool().join(file).exists(), "{file} is left");
+    }
+}
+
+fn lingering(home: &Home) -> Vec<Process> {
+    let lines = home.lines("record");
+    lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("lingering "))
+        .filter_map(|pid| Process::of(pid.parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn stop_ends_every_process_socket_and_lock() {
+    let home = Home::new();
+    let mut client = home.session(&[]);
+    client.server_pid();
+    let tree = processes::with_descendants(home.daemon_pid().unwrap());
+    assert_eq!(tree.len(), 3);
+    home.done(&["stop"]);
+    until("the daemon to end", || !tree.iter().any(Process::is_alive));
+    nothing_is_left(&home, &tree);
+    client.ended();
+}
+
+#[test]
+fn stop_without_a_daemon_is_done_already() {
+    let home = Home::new();
+    assert!(home.done(&["stop"]).contains("does not run"));
+}
+
+#[test]
+fn children_and_runaways_of_a_server_end_with_it() {
+    let home = Home::new();
+    let record = home.file("record");
+    let options = [
+        "--record",
+        &record,
+        "--grandchild",
+        "--double-fork",
+        "--ignore-eof",
+        "--ignore-term",
+    ];
+    let mut client = home.session(&options);
+    let server = Process::of(client.server_pid()).unwrap();
+    let mut all = eventually("both descendants", || {
+        Some(lingering(&home)).filter(|found| found.len() == 2)
+    });
+    all.push(server);
+    all.extend(processes::with_descendants(home.daemon_pid().unwrap()));
+    home.done(&["stop"]);
+    until("the daemon to end", || !all.iter().any(Process::is_alive));
+    nothing_is_left(&home, &all);
+}
+
+#[test]
+fn a_tree_of_shells_as_of_npx_ends_with_its_server() {
+    let home = Home::new();
+    let script = format!("sh -c 'sleep 1000 & {FAKE_SERVER}; wait' & wait");
+    // A shell gives background commands no input unless told to.
+    let script =
+        script
+            .replacen("sh -c", "exec 3<&0; sh -c", 1)
+            .replacen("wait' &", "wait' <&3 &", 1);
+    let mut client = Client::spawn(&mut home.mcpool(&[
+        "connect", "--name", "tree", "--scope", "global", "--", "sh", "-c", &script,
+    ]));
+    client.initialize();
+    client.server_pid();
+    let tree = processes::with_descendants(home.daemon_pid().unwrap());
+    assert!(
+        tree.len() >= 6,
+        "daemon, guardian, two shells, sleep and server: {tree:?}"
+    );
+    home.done(&["stop"]);
+    until("the daemon to end", || !tree.iter().any(Process::is_alive));
+    nothing_is_left(&home, &tree);
+}
+
+#[test]
+fn an_interrupted_daemon_in_the_foreground_leaves_nothing_behind() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let home = Home::new();
+        let mut daemon = home
+            .mcpool(&["serve"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("the daemon to listen", || {
+            home.pool().join("mcpool.sock").exists()
+        });
+        let mut client = home.session(&[]);
+        client.server_pid();
+        let tree = processes::with_descendants(daemon.id());
+        assert_eq!(tree.len(), 3);
+        tree[0].signal(signal);
+        let status = daemon.wait().unwrap();
+        assert!(status.success(), "{signal:?}: {status}");
+        until("the servers to end", || !tree.iter().any(Process::is_alive));
+        nothing_is_left(&home, &tree);
+    }
+}
+
+#[test]
+fn what_waits_when_the_daemon_stops_is_answered() {
+    let home = Home::new();
+    let record = home.file("record");
+    let mut client = home.session(&["--record", &record]);
+    let id = client.begin("slow", json!({"until": home.file("never")}));
+    until("the call", || {
+        home.lines("record")
+            .iter()
+            .any(|line| line.starts_with("call slow"))
+    });
+    home.done(&["stop"]);
+    let error = client.response(id)["error"].clone();
+    assert_eq!(error["data"]["source"], "mcpool", "{error}");
+}
+
+#[test]
+fn a_session_after_a_stop_starts_it_all_again() {
+    let home = Home::new();
+    home.session(&[]).close();
+    home.done(&["stop"]);
+    let mut client = home.session(&[]);
+    assert_eq!(client.text("echo", json!({"text": "again"})), "again");
+}

@@ -1,0 +1,229 @@
+//! A client that says exactly what a test tells it to.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+};
+
+use serde_json::{Value, json};
+
+use super::{PATIENCE, eventually, processes::Process};
+
+/// A spawned `mcpool connect` and the pipes to it.
+pub(crate) struct Client {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    errors: Receiver<String>,
+    /// Messages that came while something else was waited for.
+    kept: VecDeque<Value>,
+    requests: u64,
+}
+
+impl Client {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (lines, errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Client {
+            stdin: child.stdin.take(),
+            lines: read(lines),
+            errors: read(errors),
+            child,
+            kept: VecDeque::new(),
+            requests: 0,
+        }
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        Process::of(self.child.id()).unwrap()
+    }
+
+    /// Writes a line as it is.
+    #[track_caller]
+    pub(crate) fn write(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("stdin was closed");
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, message: &Value) {
+        self.write(&message.to_string());
+    }
+
+    /// The next line, whatever it is; `None` at the end.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("no line came"),
+        }
+    }
+
+    /// The first message, kept or yet to come, of which this is so.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.kept.iter().position(&is_it) {
+            return self.kept.remove(at).unwrap();
+        }
+        loop {
+            let line = self.line().unwrap_or_else(|| self.explain_the_end());
+            let message: Value = serde_json::from_str(&line)
+                .unwrap_or_else(|error| panic!("{error} in the line {line:?}"));
+            if is_it(&message) {
+                return message;
+            }
+            self.kept.push_back(message);
+        }
+    }
+
+    /// Sends a request and returns its id.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, method: &str, params: Value) -> u64 {
+        self.requests += 1;
+        let id = self.requests;
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        id
+    }
+
+    /// The whole response to a request.
+    #[track_caller]
+    pub(crate) fn response(&mut self, id: u64) -> Value {
+        self.wait_for(|message| message["id"] == id && message.get("method").is_none())
+    }
+
+    #[track_caller]
+    pub(crate) fn request(&mut self, method: &str, params: Value) -> Value {
+        let id = self.ask(method, params);
+        self.response(id)
+    }
+
+    #[track_caller]
+    pub(crate) fn notify(&mut self, method: &str, params: &Value) {
+        self.send(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
+    }
+
+    /// Greets with no capabilities.
+    #[track_caller]
+    pub(crate) fn initialize(&mut self) -> Value {
+        self.initialize_with(&json!({}))
+    }
+
+    #[track_caller]
+    pub(crate) fn initialize_with(&mut self, capabilities: &Value) -> Value {
+        let answer = self.greet(capabilities);
+        assert!(answer.get("result").is_some(), "{answer}");
+        self.notify("notifications/initialized", &json!({}));
+        answer["result"].clone()
+    }
+
+    /// Sends `initialize` and returns whatever is answered.
+    #[track_caller]
+    pub(crate) fn greet(&mut self, capabilities: &Value) -> Value {
+        self.request(
+            "initialize",
+            json!({
+                "protocolVersion": "2025-11-25",
+                "capabilities": capabilities,
+                "clientInfo": {"name": "it", "version": "1"},
+            }),
+        )
+    }
+
+    /// Starts a call and returns its id.
+    #[track_caller]
+    pub(crate) fn begin(&mut self, tool: &str, arguments: Value) -> u64 {
+        self.ask("tools/call", json!({"name": tool, "arguments": arguments}))
+    }
+
+    /// Calls a tool; the whole response.
+    #[track_caller]
+    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        let id = self.begin(tool, arguments);
+        self.response(id)
+    }
+
+    /// Calls a tool that must answer; its text.
+    #[track_caller]
+    pub(crate) fn text(&mut self, tool: &str, arguments: Value) -> String {
+        let answer = self.call(tool, arguments);
+        let text = answer["result"]["content"][0]["text"].as_str();
+        text.unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// The process that answers a call.
+    #[track_caller]
+    pub(crate) fn server_pid(&mut self) -> u32 {
+        let answer = self.call("echo", json!({}));
+        let pid = answer["result"]["structuredContent"]["pid"].as_u64();
+        u32::try_from(pid.unwrap_or_else(|| panic!("{answer}"))).unwrap()
+    }
+
+    /// What the server was given.
+    #[track_caller]
+    pub(crate) fn surroundings(&mut self) -> Value {
+        serde_json::from_str(&self.text("surroundings", json!({}))).unwrap()
+    }
+
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Ends the input, and waits until the shim has ended.
+    #[track_caller]
+    pub(crate) fn close(mut self) -> ExitStatus {
+        self.close_stdin();
+        self.ended()
+    }
+
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        eventually("the end of a shim", || self.child.try_wait().unwrap())
+    }
+
+    /// Everything on stderr; waits for its end.
+    #[track_caller]
+    pub(crate) fn errors(&mut self) -> String {
+        let mut all = Vec::new();
+        while let Ok(line) = self.errors.recv_timeout(PATIENCE) {
+            all.push(line);
+        }
+        all.join("\n")
+    }
+
+    #[track_caller]
+    fn explain_the_end(&mut self) -> ! {
+        let errors = self.errors();
+        panic!("the session ended; stderr: {errors}; kept: {:?}", self.kept);
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Lines of a pipe, read by a thread that ends with it.
+fn read(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines() {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

@@ -1,0 +1,192 @@
+//! One user with one installation, for one test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Client, FAKE_SERVER, processes};
+
+/// A temporary folder with everything in it; dropped, nothing of it is left.
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+/// What a command that has ended said.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("mcpool-it-")
+            .tempdir()
+            .unwrap();
+        let home = Home { folder };
+        fs::create_dir(home.user()).unwrap();
+        home.project("project");
+        home
+    }
+
+    /// Where everything of this test is, without symbolic links.
+    pub(crate) fn root(&self) -> PathBuf {
+        fs::canonicalize(self.folder.path()).unwrap()
+    }
+
+    /// The user's home folder.
+    pub(crate) fn user(&self) -> PathBuf {
+        self.root().join("user")
+    }
+
+    /// `MCPOOL_HOME`.
+    pub(crate) fn pool(&self) -> PathBuf {
+        self.root().join("pool")
+    }
+
+    /// A folder under version control, made if needed.
+    pub(crate) fn project(&self, name: &str) -> PathBuf {
+        let project = self.root().join(name);
+        fs::create_dir_all(project.join(".git")).unwrap();
+        project
+    }
+
+    /// A file that the scripted server may append to.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.root().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The lines of such a file, so far.
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.root().join(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn configure(&self, text: &str) {
+        fs::create_dir_all(self.pool()).unwrap();
+        fs::write(self.pool().join("config.toml"), text).unwrap();
+    }
+
+    /// `mcpool` in the project, with no more of an environment than it must have.
+    pub(crate) fn mcpool(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpool"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.user())
+            .env("MCPOOL_HOME", self.pool())
+            .current_dir(self.root().join("project"));
+        command
+    }
+
+    /// Runs a verb to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        finish(&mut self.mcpool(arguments))
+    }
+
+    /// Runs a verb that must do what it is told.
+    #[track_caller]
+    pub(crate) fn done(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
+        ran.stdout
+    }
+
+    #[track_caller]
+    pub(crate) fn status(&self) -> Value {
+        serde_json::from_str(&self.done(&["status", "--json"])).unwrap()
+    }
+
+    /// The process ids of the upstreams that run.
+    #[track_caller]
+    pub(crate) fn upstream_pids(&self) -> Vec<u32> {
+        let status = self.status();
+        let upstreams = status["upstreams"].as_array().unwrap();
+        upstreams
+            .iter()
+            .filter_map(|upstream| upstream["pid"].as_u64())
+            .map(|pid| u32::try_from(pid).unwrap())
+            .collect()
+    }
+
+    /// The daemon's process id, as the lock file says it.
+    pub(crate) fn daemon_pid(&self) -> Option<u32> {
+        let lock = fs::read_to_string(self.pool().join("state/daemon.lock")).ok()?;
+        lock.lines().next()?.parse().ok()
+    }
+
+    /// A session on the scripted server with these options, greeted.
+    #[track_caller]
+    pub(crate) fn session(&self, options: &[&str]) -> Client {
+        let mut client = self.open(options);
+        client.initialize();
+        client
+    }
+
+    /// The same, not greeted yet.
+    pub(crate) fn open(&self, options: &[&str]) -> Client {
+        let mut arguments = vec!["connect", "--", FAKE_SERVER];
+        arguments.extend(options);
+        Client::spawn(&mut self.mcpool(&arguments))
+    }
+
+    /// A session on a configured server, greeted.
+    #[track_caller]
+    pub(crate) fn configured(&self, name: &str) -> Client {
+        let mut client = Client::spawn(&mut self.mcpool(&["connect", name]));
+        client.initialize();
+        client
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let pool = self.pool();
+        // The number in a lock that a dead daemon left behind may be another's by now.
+        let Some(daemon) = self.daemon_pid().filter(|pid| serves(*pid, &pool)) else {
+            return;
+        };
+        // Also in the middle of a panic, so nothing here may fail.
+        let tree = processes::with_descendants(daemon);
+        let _ = self
+            .mcpool(&["stop"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        for process in tree.into_iter().rev() {
+            process.kill();
+        }
+    }
+}
+
+/// Whether this is the daemon of that folder, and not another process of its number.
+fn serves(pid: u32, pool: &Path) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    let in_arguments = words.contains(&pool.as_os_str().as_encoded_bytes());
+    let variable = format!("MCPOOL_HOME={}", pool.display());
+    words.contains(&b"serve".as_slice())
+        && (in_arguments || processes::environment(pid).contains(&variable))
+}
+
+pub(crate) fn finish(command: &mut Command) -> Ran {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.stdin(Stdio::null()).output().unwrap();
+    Ran {
+        code: status.code(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}

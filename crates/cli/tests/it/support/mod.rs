@@ -1,0 +1,38 @@
+//! What every test needs: a home of its own, a client, and patience for facts.
+
+mod client;
+mod home;
+pub(crate) mod processes;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) use client::Client;
+pub(crate) use home::Home;
+
+/// Longest wait for anything: far more than it takes, on the slowest machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The scripted server.
+pub(crate) const FAKE_SERVER: &str = env!("CARGO_BIN_EXE_fake-server");
+
+/// Waits until there is something.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "in vain waited for: {what}");
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Waits until it is so.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    eventually(what, || is_so().then_some(()));
+}

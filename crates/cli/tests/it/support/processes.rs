@@ -1,0 +1,92 @@
+//! What the kernel says of processes.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A process, told from a later one of the same number by when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    begun: u64,
+}
+
+struct Stat {
+    state: char,
+    parent: u32,
+    begun: u64,
+}
+
+impl Process {
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let begun = stat(pid)?.begun;
+        Some(Process { pid, begun })
+    }
+
+    /// Whether it still runs; a zombie does not.
+    pub(crate) fn is_alive(&self) -> bool {
+        stat(self.pid).is_some_and(|stat| stat.begun == self.begun && stat.state != 'Z')
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        if self.is_alive()
+            && let Some(pid) = Pid::from_raw(self.pid.cast_signed())
+        {
+            // It may have ended just now.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+/// A process and all that descend from it, parents first; empty if it does not run.
+pub(crate) fn with_descendants(root: u32) -> Vec<Process> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        if let Some(pid) = pid
+            && let Some(stat) = stat(pid)
+        {
+            children.entry(stat.parent).or_default().push(pid);
+        }
+    }
+    let mut found = Vec::new();
+    let mut next = vec![root];
+    while let Some(pid) = next.pop() {
+        found.extend(Process::of(pid));
+        next.extend(children.get(&pid).into_iter().flatten());
+    }
+    found
+}
+
+/// `NAME=VALUE`, each, as it was when the process was started.
+pub(crate) fn environment(pid: u32) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    bytes
+        .split(|byte| *byte == 0)
+        .filter(|variable| !variable.is_empty())
+        .map(|variable| String::from_utf8_lossy(variable).into_owned())
+        .collect()
+}
+
+pub(crate) fn folder(pid: u32) -> PathBuf {
+    fs::read_link(format!("/proc/{pid}/cwd")).unwrap()
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let (_, rest) = text.rsplit_once(") ")?;
+    let mut words = rest.split(' ');
+    Some(Stat {
+        state: words.next()?.chars().next()?,
+        parent: words.next()?.parse().ok()?,
+        begun: words.nth(17)?.parse().ok()?,
+    })
+}

@@ -1,0 +1,128 @@
+//! Who shares with whom, by where they work.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, FAKE_SERVER, Home, processes};
+
+fn session_in(home: &Home, folder: &Path, options: &[&str]) -> Client {
+    let mut arguments = vec!["connect"];
+    arguments.extend(options);
+    arguments.extend(["--", FAKE_SERVER]);
+    let mut client = Client::spawn(home.mcpool(&arguments).current_dir(folder));
+    client.initialize();
+    client
+}
+
+#[test]
+fn two_projects_have_two_processes_each_in_its_own_folder() {
+    let home = Home::new();
+    let (one, two) = (home.project("one"), home.project("two"));
+    let deep = one.join("src/deep");
+    fs::create_dir_all(&deep).unwrap();
+    let mut in_one = session_in(&home, &one, &[]);
+    let mut in_deep = session_in(&home, &deep, &[]);
+    let mut in_two = session_in(&home, &two, &[]);
+    assert_eq!(in_one.server_pid(), in_deep.server_pid());
+    assert_ne!(in_one.server_pid(), in_two.server_pid());
+    assert_eq!(processes::folder(in_deep.server_pid()), one);
+    assert_eq!(processes::folder(in_two.server_pid()), two);
+}
+
+#[test]
+fn a_worktree_is_a_workspace_of_its_own() {
+    let home = Home::new();
+    let project = home.project("one");
+    let worktree = project.join("tree");
+    fs::create_dir(&worktree).unwrap();
+    fs::write(worktree.join(".git"), "gitdir: ../.git/worktrees/tree").unwrap();
+    let mut in_project = session_in(&home, &project, &[]);
+    let mut in_worktree = session_in(&home, &worktree, &[]);
+    assert_ne!(in_project.server_pid(), in_worktree.server_pid());
+    assert_eq!(processes::folder(in_worktree.server_pid()), worktree);
+}
+
+#[test]
+fn root_home_and_the_temporary_folder_bind_nobody_and_share_one_process() {
+    let home = Home::new();
+    let folders = ["/".into(), home.user(), "/tmp".into()];
+    let mut clients: Vec<Client> = folders
+        .iter()
+        .map(|folder| session_in(&home, folder, &[]))
+        .collect();
+    let pids: Vec<u32> = clients.iter_mut().map(Client::server_pid).collect();
+    assert!(pids.iter().all(|pid| *pid == pids[0]), "{pids:?}");
+    let status: Value = home.status();
+    assert_eq!(status["upstreams"][0]["workspace"], Value::Null);
+    assert!(
+        status["sessions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|s| s["workspace"].is_null())
+    );
+}
+
+#[test]
+fn an_explicit_workspace_scope_refuses_the_unbound_and_names_the_ways_to_bind() {
+    let home = Home::new();
+    let arguments = ["connect", "--scope", "workspace", "--", FAKE_SERVER];
+    let mut client = Client::spawn(home.mcpool(&arguments).current_dir("/"));
+    let answer = client.greet(&json!({}));
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("--workspace"), "{message}");
+}
+
+#[test]
+fn a_flag_binds_and_a_bad_flag_is_wrong_usage() {
+    let home = Home::new();
+    let project = home.project("one");
+    let flag = project.to_str().unwrap();
+    let mut client = session_in(&home, Path::new("/"), &["--workspace", flag]);
+    assert_eq!(processes::folder(client.server_pid()), project);
+    let ran = home.run(&[
+        "connect",
+        "--workspace",
+        "/does/not/exist",
+        "--",
+        FAKE_SERVER,
+    ]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("/does/not/exist"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_client_s_project_variable_binds_where_its_folder_does_not() {
+    let home = Home::new();
+    let project = home.project("one");
+    let mut command = home.mcpool(&["connect", "--", FAKE_SERVER]);
+    command.current_dir("/").env("CLAUDE_PROJECT_DIR", &project);
+    let mut client = Client::spawn(&mut command);
+    client.initialize();
+    assert_eq!(processes::folder(client.server_pid()), project);
+}
+
+#[test]
+fn a_global_scope_is_one_process_for_all_and_a_session_scope_one_for_each() {
+    let home = Home::new();
+    let (one, two) = (home.project("one"), home.project("two"));
+    let [mut a, mut b] =
+        [&one, &two].map(|folder| session_in(&home, folder, &["--scope", "global"]));
+    assert_eq!(a.server_pid(), b.server_pid());
+    let [mut c, mut d] =
+        [&one, &one].map(|folder| session_in(&home, folder, &["--scope", "session"]));
+    assert_ne!(c.server_pid(), d.server_pid());
+}
+
+#[test]
+fn roots_are_the_workspace_for_every_client() {
+    let home = Home::new();
+    let project = home.project("one");
+    let mut client = session_in(&home, &project, &[]);
+    let roots: Value = serde_json::from_str(&client.text("roots", json!({}))).unwrap();
+    let uri = roots["roots"][0]["uri"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{roots}"));
+    assert_eq!(uri, format!("file://{}", project.display()));
+}
