@@ -6,8 +6,18 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::str::{self, SplitAsciiWhitespace};
 
+use rustix::event::Timespec;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+/// How often to look at a process that is just changing its program.
+const EXEC_LOOKS_MAX: u32 = 200;
+
+const EXEC_LOOK_INTERVAL: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000,
+};
 
 /// One process, now and for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,14 +90,30 @@ impl Identity {
 
     /// Whether the environment that it was started with has this `NAME=VALUE`.
     ///
-    /// Programs may overwrite it or forbid to read it; then the answer is no.
+    /// Programs may overwrite it or forbid to read it; then the answer is no. In the middle of
+    /// an exec a process has none for a moment, and that moment is waited for.
     pub(crate) fn carries(self, variable: &[u8]) -> bool {
-        let Ok(environment) = fs::read(format!("/proc/{}/environ", self.pid)) else {
-            return false;
-        };
-        environment
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == variable)
+        let mut settled = 0;
+        for _ in 0..EXEC_LOOKS_MAX {
+            let Ok(environment) = fs::read(format!("/proc/{}/environ", self.pid)) else {
+                return false;
+            };
+            if !environment.is_empty() {
+                return environment
+                    .split(|byte| *byte == 0)
+                    .any(|entry| entry == variable);
+            }
+            match Program::of(self) {
+                Program::Ended => return false,
+                Program::Changing => {}
+                // The exec may have ended between the two looks: only the second time counts.
+                Program::Settled if settled == 1 => return false,
+                Program::Settled => settled += 1,
+            }
+            // Nothing arrives here: this only lets it go on.
+            let _ = rustix::event::poll(&mut [], Some(&EXEC_LOOK_INTERVAL));
+        }
+        false
     }
 
     /// Signals exactly this process; nothing happens if it is gone.
@@ -100,6 +126,34 @@ impl Identity {
         if Identity::of(self.pid) == Some(self) {
             // It may have ended since, or be another user's: neither is ours to change.
             let _ = rustix::process::pidfd_send_signal(&pidfd, signal);
+        }
+    }
+}
+
+/// What an empty environment means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    /// There is none any more.
+    Ended,
+    /// The old one is gone and the new one has no memory of its own yet.
+    Changing,
+    /// It was started with nothing.
+    Settled,
+}
+
+impl Program {
+    fn of(process: Identity) -> Program {
+        let Ok(stat) = fs::read(format!("/proc/{}/stat", process.pid)) else {
+            return Program::Ended;
+        };
+        match parse(process.pid, &stat) {
+            Some(entry) if entry.identity == process && !entry.zombie => {}
+            Some(_) | None => return Program::Ended,
+        }
+        // Field 51 is where the environment ends in its memory.
+        match fields(&stat).and_then(|mut fields| fields.nth(48)) {
+            Some("0") | None => Program::Changing,
+            Some(_) => Program::Settled,
         }
     }
 }
@@ -150,12 +204,7 @@ fn read(pid: Pid) -> Option<Entry> {
 
 /// Reads `/proc/PID/stat`: `PID (NAME) STATE PARENT GROUP … START_TIME …`.
 fn parse(pid: Pid, stat: &[u8]) -> Option<Entry> {
-    // The name is the program's choice and may contain blanks, brackets and worse; behind
-    // its last bracket there are only numbers.
-    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let mut fields = str::from_utf8(&stat[name_end + 1..])
-        .ok()?
-        .split_ascii_whitespace();
+    let mut fields = fields(stat)?;
     let zombie = fields.next()? == "Z";
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
@@ -167,6 +216,18 @@ fn parse(pid: Pid, stat: &[u8]) -> Option<Entry> {
         group: process(group),
         zombie,
     })
+}
+
+/// The fields from the third on, the state.
+fn fields(stat: &[u8]) -> Option<SplitAsciiWhitespace<'_>> {
+    // The name is the program's choice and may contain blanks, brackets and worse; behind
+    // its last bracket there are only numbers.
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    Some(
+        str::from_utf8(&stat[name_end + 1..])
+            .ok()?
+            .split_ascii_whitespace(),
+    )
 }
 
 /// `None` for 0, which stands for a process outside of our namespace.
@@ -234,6 +295,24 @@ mod tests {
         ];
         let found = with_descendants(&entries, |entry| entry.identity.pid == pid(8));
         assert_eq!(numbers(&found), [3, 4, 9, 8]);
+    }
+
+    #[test]
+    fn an_environment_is_found_in_the_middle_of_execs() {
+        // One exec after the other, for ever.
+        let script = r#"exec /bin/sh -c "$0" "$0""#;
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", script, script])
+            .env("MCPOOL_TEST_MARK", "1")
+            .spawn()
+            .unwrap();
+        let identity = Identity::of(Pid::from_child(&child)).unwrap();
+        let seen = (0..2_000)
+            .filter(|_| identity.carries(b"MCPOOL_TEST_MARK=1"))
+            .count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(seen, 2_000);
     }
 
     #[test]

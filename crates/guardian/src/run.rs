@@ -156,6 +156,8 @@ impl Guardian {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // It died with reports unread.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.lose_daemon(),
                 Err(error) => return Err(error),
             }
             while let Some((command, fds)) =

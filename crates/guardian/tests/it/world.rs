@@ -5,10 +5,11 @@ use std::io::{ErrorKind, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus};
-use std::time::Duration;
-use std::{env, io};
+use std::time::{Duration, Instant};
+use std::{env, io, iter, thread};
 
 use guardian::protocol::{self, Patience, Report, Spawn};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::runner::{PATIENCE, until};
@@ -157,7 +158,12 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // It has ended in most tests; in one that failed nothing may stay behind.
+        // In a test that failed it may be waiting for us. It is to take its servers with it.
+        self.socket = None;
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
+            thread::park_timeout(Duration::from_millis(2));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -174,17 +180,24 @@ impl Pipes {
 
     pub(crate) fn line(&mut self) -> String {
         let mut line = Vec::new();
-        let mut byte = [0];
-        while self.stdout.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
-            line.extend_from_slice(&byte);
+        while let Some(byte) = self.byte()
+            && byte != b'\n'
+        {
+            line.push(byte);
         }
         String::from_utf8(line).unwrap()
     }
 
     pub(crate) fn read_all(&mut self) -> String {
-        let mut text = String::new();
-        self.stdout.read_to_string(&mut text).unwrap();
-        text
+        let bytes = iter::from_fn(|| self.byte()).collect();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// The next byte of its output; `None` at the end.
+    fn byte(&mut self) -> Option<u8> {
+        assert!(is_ready(&self.stdout), "the server says nothing");
+        let mut byte = [0];
+        (self.stdout.read(&mut byte).unwrap() == 1).then_some(byte[0])
     }
 }
 
@@ -231,19 +244,16 @@ pub(crate) fn wait_until_gone(pid: u32) {
     let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
         return;
     };
-    let mut fds = [rustix::event::PollFd::new(
-        &pidfd,
-        rustix::event::PollFlags::IN,
-    )];
-    let timeout = rustix::event::Timespec {
+    assert!(is_ready(&pidfd), "still there: {pid}");
+}
+
+/// Waits until there is something to read.
+fn is_ready(fd: impl AsFd) -> bool {
+    let timeout = Timespec {
         tv_sec: PATIENCE.as_secs().cast_signed(),
         tv_nsec: 0,
     };
-    assert_eq!(
-        rustix::event::poll(&mut fds, Some(&timeout)).unwrap(),
-        1,
-        "still there: {pid}"
-    );
+    rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)).unwrap() == 1
 }
 
 /// The children of a process that have ended and were not reaped.
