@@ -1,1 +1,21 @@
-//! placeholder
+//! The daemon: every effect that the pooler has.
+//!
+//! One task, the hub, owns the core (`mux`). Around it are tasks that turn what the world does into
+//! inputs: a reader per session and per server, the door, the guardian's voice. What the core asks for is
+//! done at once by plain functions that never wait.
+//!
+//! **Invariant:** there is no lock and no shared state between tasks but the bounded inbox of the hub.
+
+pub mod admin;
+mod configuration;
+mod front;
+mod hub;
+mod launch;
+mod link;
+mod logs;
+mod observe;
+mod process;
+mod serve;
+mod tasks;
+
+pub use serve::{ServeOptions, serve};

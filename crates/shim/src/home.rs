@@ -16,7 +16,7 @@ use std::{
 };
 
 /// The home folder of the user with this id; `None` if nobody knows it.
-pub(crate) fn of_user(uid: u32) -> Option<PathBuf> {
+pub fn of_user(uid: u32) -> Option<PathBuf> {
     fs::read("/etc/passwd")
         .ok()
         .and_then(|passwd| in_passwd(&passwd, uid))

@@ -18,7 +18,7 @@ pub mod arguments;
 pub mod connect;
 pub mod control;
 mod folder;
-mod home;
+pub mod home;
 pub mod kept;
 mod label;
 pub mod lock;

@@ -10,11 +10,11 @@
 
 use std::{
     ffi::OsStr,
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     os::unix::{
         ffi::OsStrExt,
-        fs::{FileExt, OpenOptionsExt},
+        fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     thread,
@@ -50,8 +50,17 @@ impl DaemonLock {
     /// A shim that looks whether the lock is held holds it itself for an instant,
     /// so a daemon should have some `patience`: a few 100 ms.
     pub fn take(path: &Path, patience: Duration) -> io::Result<Option<Self>> {
-        let file = open_to_lock(path)?;
-        Ok(try_for(&file, patience)?.then_some(DaemonLock { file }))
+        loop {
+            let file = open_to_lock(path)?;
+            if !try_for(&file, patience)? {
+                return Ok(None);
+            }
+            // A daemon that ends removes the file. Who had it open already now holds a
+            // lock that nobody else will ever see.
+            if is_at(&file, path)? {
+                return Ok(Some(DaemonLock { file }));
+            }
+        }
     }
 
     /// Says for all to read who holds the lock and where it listens.
@@ -67,6 +76,15 @@ impl DaemonLock {
     /// Forgets the announcement, before the lock is dropped in an orderly end.
     pub fn withdraw(&mut self) -> io::Result<()> {
         self.file.set_len(0)
+    }
+
+    /// Removes the file, and then lets go of the lock: nothing is left behind.
+    ///
+    /// `path` is where it was taken. Those who find the lock held in between see that
+    /// nothing is announced any more.
+    pub fn remove(mut self, path: &Path) -> io::Result<()> {
+        self.withdraw()?;
+        fs::remove_file(path)
     }
 }
 
@@ -125,6 +143,16 @@ pub(crate) fn try_for(file: &File, patience: Duration) -> io::Result<bool> {
     }
 }
 
+/// Whether this open file is what the path names now.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((own.dev(), own.ino()) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -168,7 +196,7 @@ fn parse(content: &[u8]) -> Option<Holder> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -216,6 +244,23 @@ mod tests {
         assert_eq!(announced(&path), Some(example()));
         lock.withdraw().unwrap();
         assert_eq!(announced(&path), None);
+    }
+
+    #[test]
+    fn a_removed_lock_leaves_no_file_and_is_not_held_by_who_had_it_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.lock");
+        let mut first = DaemonLock::take(&path, Duration::ZERO).unwrap().unwrap();
+        first.announce(42, &example().socket).unwrap();
+        let early = open_to_lock(&path).unwrap();
+        first.remove(&path).unwrap();
+        assert!(!path.exists());
+        // It can be locked, and means nothing.
+        assert!(try_for(&early, Duration::ZERO).unwrap());
+        assert!(!is_at(&early, &path).unwrap());
+        let next = DaemonLock::take(&path, Duration::ZERO).unwrap();
+        assert!(next.is_some());
+        assert!(!is_at(&early, &path).unwrap());
     }
 
     #[test]

@@ -1,0 +1,199 @@
+//! What `status` shows and what orders are answered with: one line of JSON over the socket.
+//!
+//! **Invariant:** `schema` grows by one when a member is taken away or changes its meaning; members
+//! may be added at any time.
+
+mod draft;
+mod memory;
+
+use std::collections::BTreeMap;
+
+use mux::AdminAnswer;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use draft::Draft;
+
+/// The version of this interface.
+pub const SCHEMA: u32 = 1;
+
+/// What the daemon answers to an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// It was done.
+    Ok(Outcome),
+    /// It was not; the text is for a person.
+    Error(String),
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// What there is.
+    Status(Box<Status>),
+    /// Upstreams were stopped and, where they have sessions, run again.
+    Restarted {
+        /// How many.
+        upstreams: usize,
+    },
+    /// Everything has ended: servers, socket and lock are gone, and the daemon is about to be.
+    Stopped {
+        /// Always true.
+        stopped: bool,
+    },
+}
+
+/// Everything that there is at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The daemon itself; absent if none runs.
+    pub daemon: Option<Daemon>,
+    /// Running, starting and resting servers.
+    pub upstreams: Vec<Upstream>,
+    /// Clients.
+    pub sessions: Vec<Session>,
+    /// What the same sessions would take beyond this, had each its own processes: an estimate.
+    pub saved_kb: u64,
+    /// What is wrong with the configuration file, if it cannot be used as it is now.
+    pub config_error: Option<String>,
+    /// How often each kind of thing has happened since the daemon began.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// The daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Daemon {
+    /// Its process id.
+    pub pid: u32,
+    /// Its software version.
+    pub version: String,
+    /// Where it listens.
+    pub socket: String,
+    /// How long it has run, in whole seconds.
+    pub uptime_s: u64,
+    /// Its proportional memory, in KiB.
+    pub pss_kb: Option<u64>,
+    /// The parent of the servers; absent while none was needed.
+    pub guardian_pid: Option<u32>,
+    /// The guardian's proportional memory, in KiB.
+    pub guardian_pss_kb: Option<u64>,
+}
+
+/// One running server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// What it is called while it lives, for example `u3`.
+    pub id: String,
+    /// Its configured name or label.
+    pub server: String,
+    /// Its process id; absent while it has no process.
+    pub pid: Option<u32>,
+    /// `stopped`, `starting`, `initializing`, `ready`, `draining`, `backoff` or `failed`.
+    pub state: String,
+    /// `global`, `workspace` or `session`.
+    pub scope: String,
+    /// Why its scope is what it is.
+    pub scope_reason: String,
+    /// Its workspace, if it has one.
+    pub workspace: Option<String>,
+    /// What its sessions' clients can do, by name.
+    pub class: Vec<String>,
+    /// How many sessions use it or wait for it.
+    pub sessions: usize,
+    /// How many requests it owes an answer.
+    pub in_flight: usize,
+    /// The proportional memory of its processes, in KiB.
+    pub pss_kb: Option<u64>,
+    /// How many times it was started again.
+    pub restarts: u64,
+    /// The version of the protocol that it speaks, once it has said so.
+    pub protocol: Option<String>,
+    /// Variables that look like credentials, that its clients have and that it was not given.
+    pub withheld: Vec<String>,
+    /// Messages of it that went to nobody, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Lines on its standard output that were no message.
+    pub faults: u64,
+    /// Why it serves one session only, though its scope is wider.
+    pub private: Option<String>,
+}
+
+/// One client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// What it is called while it lives, for example `s12`.
+    pub id: String,
+    /// Its server.
+    pub server: String,
+    /// `stdio` or `cli`.
+    pub front: String,
+    /// Name and version of the client, once it has said them.
+    pub client: Option<String>,
+    /// Its workspace, if it is bound to one.
+    pub workspace: Option<String>,
+    /// How long it has been there, in whole seconds.
+    pub age_s: u64,
+    /// How many answers it waits for.
+    pub in_flight: usize,
+    /// The upstream that serves it.
+    pub upstream: Option<String>,
+}
+
+impl Answer {
+    /// The line that goes over the socket, with its end.
+    pub fn to_line(&self) -> String {
+        // Maps with text for keys are all that could fail, and do not.
+        let mut line = serde_json::to_string(self).unwrap_or_default();
+        line.push('\n');
+        line
+    }
+}
+
+impl From<AdminAnswer> for Answer {
+    fn from(answer: AdminAnswer) -> Self {
+        match answer {
+            AdminAnswer::Restarted { upstreams } => Answer::Ok(Outcome::Restarted { upstreams }),
+            AdminAnswer::NothingRuns => Answer::Error("no upstream of that server runs".to_owned()),
+            AdminAnswer::Failed { why } => Answer::Error(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_one_line_and_reads_back_as_itself() {
+        let status = Status {
+            schema: SCHEMA,
+            daemon: None,
+            upstreams: Vec::new(),
+            sessions: Vec::new(),
+            saved_kb: 0,
+            config_error: Some("two\nlines".to_owned()),
+            counts: BTreeMap::from([("session-opened".to_owned(), 2)]),
+        };
+        for answer in [
+            Answer::Ok(Outcome::Status(Box::new(status))),
+            Answer::Ok(Outcome::Restarted { upstreams: 2 }),
+            Answer::Ok(Outcome::Stopped { stopped: true }),
+            Answer::Error("no".to_owned()),
+        ] {
+            let line = answer.to_line();
+            assert_eq!(line.matches('\n').count(), 1);
+            assert_eq!(serde_json::from_str::<Answer>(&line).unwrap(), answer);
+        }
+    }
+
+    #[test]
+    fn the_words_around_an_answer_are_ok_and_error() {
+        let stopped = Answer::Ok(Outcome::Stopped { stopped: true });
+        assert_eq!(stopped.to_line(), "{\"ok\":{\"stopped\":true}}\n");
+        let failed = Answer::Error("no".to_owned());
+        assert_eq!(failed.to_line(), "{\"error\":\"no\"}\n");
+    }
+}

@@ -1,0 +1,123 @@
+//! A status as the hub knows it, before the memory of processes is counted.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use mux::{Moment, SessionSnapshot, Snapshot, UpstreamId, UpstreamSnapshot};
+
+use super::{
+    Daemon, SCHEMA, Session, Status, Upstream,
+    memory::{Tree, pss_kb},
+};
+
+/// Everything but the memory, which takes the kernel its time to count.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) now: Moment,
+    pub(crate) socket: PathBuf,
+    pub(crate) guardian: Option<u32>,
+    /// The processes of those upstreams that have one.
+    pub(crate) pids: BTreeMap<UpstreamId, u32>,
+    pub(crate) config_error: Option<String>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+}
+
+impl Draft {
+    /// Counts the memory. Slow: milliseconds per process.
+    pub(crate) fn finish(self) -> Status {
+        let tree = Tree::of_now();
+        let upstreams: Vec<Upstream> = self
+            .snapshot
+            .upstreams
+            .iter()
+            .map(|upstream| self.upstream(upstream, &tree))
+            .collect();
+        let saved_kb = upstreams.iter().map(saved_by).sum();
+        Status {
+            schema: SCHEMA,
+            daemon: Some(self.daemon()),
+            upstreams,
+            sessions: self
+                .snapshot
+                .sessions
+                .iter()
+                .map(|session| self.session(session))
+                .collect(),
+            saved_kb,
+            config_error: self.config_error,
+            counts: self
+                .counts
+                .into_iter()
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
+        }
+    }
+
+    fn daemon(&self) -> Daemon {
+        let pid = std::process::id();
+        Daemon {
+            pid,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            socket: self.socket.display().to_string(),
+            uptime_s: Duration::from_nanos(self.now.0).as_secs(),
+            pss_kb: pss_kb(pid),
+            guardian_pid: self.guardian,
+            guardian_pss_kb: self.guardian.and_then(pss_kb),
+        }
+    }
+
+    fn upstream(&self, upstream: &UpstreamSnapshot, tree: &Tree) -> Upstream {
+        let pid = self.pids.get(&upstream.id).copied();
+        Upstream {
+            id: upstream.id.to_string(),
+            server: upstream.server.to_string(),
+            pid,
+            state: upstream.state.to_owned(),
+            scope: upstream.scope.name().to_owned(),
+            scope_reason: upstream.scope_reason.to_string(),
+            workspace: upstream.workspace.as_deref().map(str::to_owned),
+            class: upstream
+                .class
+                .names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            sessions: upstream.sessions,
+            in_flight: upstream.in_flight,
+            pss_kb: pid.and_then(|pid| tree.pss_kb(pid)),
+            restarts: upstream.restarts,
+            protocol: upstream.version.clone(),
+            withheld: upstream
+                .withheld
+                .iter()
+                .map(|name| name.to_string())
+                .collect(),
+            dropped: upstream
+                .dropped
+                .iter()
+                .map(|(reason, count)| ((*reason).to_owned(), *count))
+                .collect(),
+            faults: upstream.faults,
+            private: upstream.private.map(str::to_owned),
+        }
+    }
+
+    fn session(&self, session: &SessionSnapshot) -> Session {
+        Session {
+            id: session.id.to_string(),
+            server: session.server.to_string(),
+            front: session.front.name().to_owned(),
+            client: session.client.clone(),
+            workspace: session.workspace.as_deref().map(str::to_owned),
+            age_s: (self.now - session.since).as_secs(),
+            in_flight: session.in_flight,
+            upstream: session.upstream.map(|upstream| upstream.to_string()),
+        }
+    }
+}
+
+/// What its sessions would take beyond one process, had each its own.
+fn saved_by(upstream: &Upstream) -> u64 {
+    let others = upstream.sessions.saturating_sub(1);
+    upstream.pss_kb.unwrap_or(0) * u64::try_from(others).unwrap_or(0)
+}

@@ -1,0 +1,175 @@
+//! The configuration file, read again whenever it has changed.
+//!
+//! **Invariant:** a file that cannot be used takes nothing away: what was read before stays in force,
+//! and whoever asks hears what is wrong.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use config::Config;
+
+use crate::observe;
+
+/// Longest file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 10 << 20;
+
+/// What the user wants, as of the last look.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    path: PathBuf,
+    /// The last that could be used.
+    good: Config,
+    /// What is wrong with the file as it is now.
+    error: Option<String>,
+    seen: Option<Seen>,
+}
+
+/// By what a changed file is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    inode: u64,
+    len: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+impl Configuration {
+    /// Reads the file at `path`. Without one there are no servers and all limits are as they are.
+    pub(crate) fn read(path: PathBuf) -> Self {
+        let mut configuration = Configuration {
+            path,
+            good: Config::default(),
+            error: None,
+            seen: None,
+        };
+        configuration.refresh();
+        configuration
+    }
+
+    /// What is in force.
+    pub(crate) fn current(&self) -> &Config {
+        &self.good
+    }
+
+    /// What is wrong with the file as it is now.
+    pub(crate) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// Looks at the file again, if it is not the one that was seen last.
+    pub(crate) fn refresh(&mut self) {
+        let seen = match look_at(&self.path) {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.fail(format!("{}: {error}", self.path.display()));
+                self.seen = None;
+                return;
+            }
+        };
+        if seen.is_some() && seen == self.seen {
+            return;
+        }
+        self.seen = seen;
+        match seen {
+            None => {
+                self.good = Config::default();
+                self.error = None;
+            }
+            Some(seen) => self.load(seen),
+        }
+    }
+
+    fn load(&mut self, seen: Seen) {
+        let loaded = if seen.len > FILE_BYTES_MAX {
+            Err(format!(
+                "{} has more than {FILE_BYTES_MAX} bytes",
+                self.path.display()
+            ))
+        } else {
+            fs::read_to_string(&self.path)
+                .map_err(|error| format!("{}: {error}", self.path.display()))
+                .and_then(|text| config::load(&text, &self.path).map_err(|error| error.to_string()))
+        };
+        match loaded {
+            Ok(config) => {
+                self.good = config;
+                self.error = None;
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail(&mut self, error: String) {
+        if self.error.as_ref() != Some(&error) {
+            observe::configuration_failed(&error);
+            self.error = Some(error);
+        }
+    }
+}
+
+/// `None` if there is no file.
+fn look_at(path: &Path) -> io::Result<Option<Seen>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(Seen {
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ECHO: &str = "[servers.echo]\ncommand = \"cat\"\n";
+
+    fn names(configuration: &Configuration) -> Vec<String> {
+        let servers = &configuration.current().servers;
+        servers.keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn no_file_is_no_servers_and_a_new_file_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let mut configuration = Configuration::read(path.clone());
+        assert!(names(&configuration).is_empty());
+        assert_eq!(configuration.error(), None);
+        fs::write(&path, ECHO).unwrap();
+        configuration.refresh();
+        assert_eq!(names(&configuration), ["echo"]);
+        fs::remove_file(&path).unwrap();
+        configuration.refresh();
+        assert!(names(&configuration).is_empty());
+    }
+
+    #[test]
+    fn a_broken_file_leaves_the_last_good_one_in_force_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, ECHO).unwrap();
+        let mut configuration = Configuration::read(path.clone());
+        fs::write(&path, format!("{ECHO}comand = \"oops\"\n")).unwrap();
+        configuration.refresh();
+        assert_eq!(names(&configuration), ["echo"]);
+        assert!(configuration.error().unwrap().contains("comand"));
+        fs::write(&path, ECHO.replace("echo", "other")).unwrap();
+        configuration.refresh();
+        assert_eq!(names(&configuration), ["other"]);
+        assert_eq!(configuration.error(), None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder in the place of the file.
+        let configuration = Configuration::read(folder.path().to_path_buf());
+        assert!(configuration.error().is_some());
+    }
+}

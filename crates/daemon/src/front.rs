@@ -1,0 +1,7 @@
+//! Where sessions come in.
+
+mod confinement;
+mod unix;
+
+pub(crate) use confinement::Freedom;
+pub(crate) use unix::Door;

@@ -1,0 +1,216 @@
+//! The unix socket: sessions from shims, and orders from the command line.
+//!
+//! **Invariant:** nothing is read from a peer of another user, and nobody who comes in can keep
+//! others out: there are limits on how many wait, how long they may take and how much they may say.
+
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use shim::{
+    answer::Answer,
+    preface::{self, Ask, Head, Preface, PrefaceError},
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender, oneshot},
+    time,
+};
+
+use super::Freedom;
+use crate::{
+    admin,
+    hub::{AdminCall, Arrival, Input},
+    tasks,
+};
+
+/// Longest time from connecting to the end of the preface.
+const GREETING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pause after the system had no descriptor for a new connection.
+const STARVED_PAUSE: Duration = Duration::from_millis(100);
+
+/// More than a usual environment.
+const READ_BYTES: usize = 16 << 10;
+
+/// Lets people in.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) listener: UnixListener,
+    pub(crate) inbox: Sender<Input>,
+    /// How many may be inside.
+    pub(crate) room: Arc<Semaphore>,
+}
+
+/// Why a peer was not let in.
+#[derive(Debug)]
+enum Unwelcome {
+    /// It has gone, or the system failed it.
+    Io(io::Error),
+    /// It does not say what we understand.
+    Preface(PrefaceError),
+}
+
+impl From<io::Error> for Unwelcome {
+    fn from(error: io::Error) -> Self {
+        Unwelcome::Io(error)
+    }
+}
+
+impl From<PrefaceError> for Unwelcome {
+    fn from(error: PrefaceError) -> Self {
+        Unwelcome::Preface(error)
+    }
+}
+
+impl Door {
+    /// Lets people in for as long as the daemon lives.
+    pub(crate) async fn run(self) {
+        let user = rustix::process::geteuid().as_raw();
+        loop {
+            let socket = match self.listener.accept().await {
+                Ok((socket, _nameless)) => socket,
+                Err(error) => {
+                    tracing::debug!(%error, "cannot accept");
+                    time::sleep(STARVED_PAUSE).await;
+                    continue;
+                }
+            };
+            // Anybody else gets no word and is not read.
+            if socket.peer_cred().is_ok_and(|peer| peer.uid() == user) {
+                self.let_in(socket);
+            }
+        }
+    }
+
+    fn let_in(&self, socket: UnixStream) {
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            let full = Answer::Refused("there are as many sessions as there may be".to_owned());
+            let _gone = socket.try_write(full.to_string().as_bytes());
+            return;
+        };
+        let inbox = self.inbox.clone();
+        tasks::spawn("greeting", async move {
+            let greeting = greet(socket, permit, inbox);
+            if time::timeout(GREETING_PATIENCE, greeting).await.is_err() {
+                tracing::debug!("a peer did not say what it wants");
+            }
+        });
+    }
+}
+
+async fn greet(socket: UnixStream, permit: OwnedSemaphorePermit, inbox: Sender<Input>) {
+    // Looked at first: a number is of use only while its process is surely there.
+    let freedom = Freedom::of_peer(&socket);
+    let (preface, early) = match read_preface(&socket).await {
+        Ok(read) => read,
+        Err(Unwelcome::Preface(error)) => {
+            let _gone = say(&socket, &Answer::Refused(error.to_string()).to_string()).await;
+            return;
+        }
+        Err(Unwelcome::Io(error)) => {
+            tracing::debug!(%error, "a peer went away before it had said what it wants");
+            return;
+        }
+    };
+    match preface.ask {
+        Ask::Session(ask) => {
+            if freedom == Freedom::Confined && !ask.command.is_empty() {
+                let _gone = say(&socket, &Answer::RunItYourself.to_string()).await;
+                return;
+            }
+            let arrival = Arrival {
+                socket,
+                early,
+                cwd: preface.cwd,
+                umask: preface.umask,
+                ask,
+                freedom,
+                permit,
+            };
+            let _hub_gone = inbox.send(Input::Came(Box::new(arrival))).await;
+        }
+        // Not awaited here: an order may take longer than a greeting.
+        Ask::Admin(ask) => {
+            tasks::spawn("order", async move {
+                let _gone = serve_order(socket, ask, inbox).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn read_preface(socket: &UnixStream) -> Result<(Preface, Bytes), Unwelcome> {
+    let mut read = BytesMut::with_capacity(READ_BYTES);
+    loop {
+        if let Head::Complete { body_at, body_len } = preface::head(&read)? {
+            let end = body_at + body_len;
+            if let Some(body) = read.get(body_at..end) {
+                let preface = Preface::decode(body)?;
+                let early = Bytes::copy_from_slice(read.get(end..).unwrap_or_default());
+                return Ok((preface, early));
+            }
+            read.reserve(end - read.len());
+        }
+        socket.readable().await?;
+        match socket.try_read_buf(&mut read) {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn serve_order(
+    socket: UnixStream,
+    ask: preface::AdminAsk,
+    inbox: Sender<Input>,
+) -> io::Result<()> {
+    say(&socket, &Answer::Accepted.to_string()).await?;
+    let no_hub = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+    let answer = match ask {
+        preface::AdminAsk::Status => {
+            let (reply, draft) = oneshot::channel();
+            let call = AdminCall::Status(reply);
+            inbox
+                .send(Input::Asked(call))
+                .await
+                .map_err(|_| no_hub(()))?;
+            let draft = draft.await.map_err(|_| no_hub(()))?;
+            // It reads /proc for as long as the kernel takes to count pages.
+            let status = tokio::task::spawn_blocking(move || draft.finish()).await?;
+            admin::Answer::Ok(admin::Outcome::Status(Box::new(status)))
+        }
+        preface::AdminAsk::Restart { server } => {
+            let (reply, answer) = oneshot::channel();
+            let call = AdminCall::Restart { server, reply };
+            inbox
+                .send(Input::Asked(call))
+                .await
+                .map_err(|_| no_hub(()))?;
+            admin::Answer::from(answer.await.map_err(|_| no_hub(()))?)
+        }
+        preface::AdminAsk::Stop => {
+            let call = AdminCall::Stop(socket);
+            return inbox.send(Input::Asked(call)).await.map_err(|_| no_hub(()));
+        }
+    };
+    say(&socket, &answer.to_line()).await
+}
+
+async fn say(socket: &UnixStream, text: &str) -> io::Result<()> {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        socket.writable().await?;
+        match socket.try_write_vectored(&[IoSlice::new(rest)]) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! The loop that owns the core and shows it the world, one event at a time.
+//!
+//! A turn takes in everything that has arrived, lets the core decide on all of it, does what it asks
+//! for into outlets, and then writes each outlet that was touched, once. What the writing leads to
+//! (announcements that have left, sessions that were cut) is decided in the same turn.
+//!
+//! **Invariant:** nothing in a turn waits: effects are handed over, and a peer that does not read has
+//! its own queue fill up.
+
+mod input;
+mod intake;
+mod perform;
+mod session;
+mod world;
+
+use std::{pin::pin, time::Duration};
+
+use mux::{Event, Moment, Mux, Outbox};
+use tokio::{
+    net::UnixStream,
+    sync::mpsc::Receiver,
+    time::{self, Instant},
+};
+
+pub(crate) use input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId};
+pub(crate) use world::{Surroundings, World};
+
+/// Inputs that are taken in by one turn.
+const TURN_INPUTS: usize = 256;
+
+/// Longest sleep; a deadline beyond it is looked at again.
+const SLEEP_MAX: Duration = Duration::from_secs(3600);
+
+/// The core, the world, and the clock between them.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    mux: Mux,
+    world: World,
+    out: Outbox,
+    /// Time zero of the core.
+    began: Instant,
+    stopping: Option<Stopping>,
+}
+
+/// The end of it all, once it is decided.
+#[derive(Clone, Copy, Debug)]
+struct Stopping {
+    /// When to leave, whatever is left.
+    at_latest: Moment,
+    /// When the servers had all ended, and until when clients may read their last messages.
+    linger_until: Option<Moment>,
+}
+
+/// From the order to stop to the end, whatever hangs.
+const STOP_AT_LATEST: Duration = Duration::from_secs(15);
+
+/// What clients get to read their last messages.
+const LINGER: Duration = Duration::from_millis(500);
+
+impl Hub {
+    pub(crate) fn new(mux: Mux, world: World) -> Self {
+        Hub {
+            mux,
+            world,
+            out: Outbox::default(),
+            began: Instant::now(),
+            stopping: None,
+        }
+    }
+
+    /// Runs until everything has been stopped. Hands out those who wait to hear of it.
+    pub(crate) async fn run(mut self, mut inbox: Receiver<Input>) -> Vec<UnixStream> {
+        let mut alarm = pin!(time::sleep(SLEEP_MAX));
+        let mut armed = Moment::NEVER;
+        let mut batch = Vec::with_capacity(TURN_INPUTS);
+        loop {
+            let now = self.now();
+            self.turn(now, &mut batch);
+            if self.is_over(now) {
+                return self.world.take_leave();
+            }
+            let wake = self.next_wake(now);
+            // One that is set too early costs a look at the clock; moving it costs the same each time.
+            if wake < armed || armed <= now {
+                armed = wake;
+                alarm
+                    .as_mut()
+                    .reset(self.began + Duration::from_nanos(wake.0));
+            }
+            tokio::select! {
+                biased;
+                count = inbox.recv_many(&mut batch, TURN_INPUTS) => {
+                    debug_assert!(count > 0, "the world holds a sender");
+                }
+                () = &mut alarm => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Moment {
+        let nanos = self.began.elapsed().as_nanos();
+        Moment(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    fn next_wake(&self, now: Moment) -> Moment {
+        let wanted = self.mux.next_deadline().map_or(Moment::NEVER, |(at, _)| at);
+        let ending = self.stopping.map_or(Moment::NEVER, |stopping| {
+            stopping.linger_until.unwrap_or(stopping.at_latest)
+        });
+        // A moment that has passed is one whose turn comes at once.
+        wanted
+            .min(ending)
+            .min(now + SLEEP_MAX)
+            .max(Moment(now.0 + 1))
+    }
+
+    fn turn(&mut self, now: Moment, batch: &mut Vec<Input>) {
+        for input in batch.drain(..) {
+            self.take_in(now, input);
+        }
+        if self.mux.next_deadline().is_some_and(|(at, _)| at <= now) {
+            self.mux.handle(now, Event::DeadlineReached, &mut self.out);
+        }
+        loop {
+            for action in self.out.actions() {
+                self.world.perform(action);
+            }
+            for fact in self.out.facts() {
+                self.world.observer.observe(&fact);
+            }
+            self.world.flush_touched();
+            if self.world.echoes.is_empty() {
+                break;
+            }
+            for event in std::mem::take(&mut self.world.echoes) {
+                self.mux.handle(now, event, &mut self.out);
+            }
+        }
+        self.world.see_off();
+    }
+
+    /// Begins the end, or, when asked again, presses for it.
+    fn stop(&mut self, now: Moment, why: &'static str) {
+        if self.stopping.is_some() {
+            self.world.hurry();
+            return;
+        }
+        crate::observe::ending(why);
+        self.stopping = Some(Stopping {
+            at_latest: now + STOP_AT_LATEST,
+            linger_until: None,
+        });
+        self.world.close_door();
+        self.mux.handle(now, Event::Shutdown, &mut self.out);
+    }
+
+    fn is_over(&mut self, now: Moment) -> bool {
+        let Some(stopping) = &mut self.stopping else {
+            return false;
+        };
+        if now >= stopping.at_latest {
+            crate::observe::ended_in_disorder("servers or clients that would not end");
+            return true;
+        }
+        if !self.mux.is_finished() || self.world.end_guardian() {
+            return false;
+        }
+        let until = *stopping.linger_until.get_or_insert(now + LINGER);
+        now >= until || !self.world.has_sessions()
+    }
+}

@@ -1,0 +1,106 @@
+//! All that reaches the hub from the tasks around it.
+
+use std::{fmt, path::PathBuf};
+
+use bytes::Bytes;
+use guardian::protocol::Report;
+use mux::{Event, LineNumber, SessionId};
+use shim::preface::SessionAsk;
+use tokio::{
+    net::UnixStream,
+    sync::{OwnedSemaphorePermit, oneshot},
+};
+use wire::{Fault, Frame};
+
+use crate::{admin, front::Freedom};
+
+/// One process of an upstream. A restarted upstream keeps its id and gets another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ProcessId(pub(crate) u64);
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{}", self.0)
+    }
+}
+
+/// Something that happened outside of the hub.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Somebody wants a session.
+    Came(Box<Arrival>),
+    /// A session's reader has something for the core as it is.
+    Said { session: SessionId, event: Event },
+    /// A session wrote a line of blanks, which is done with that.
+    Blank {
+        session: SessionId,
+        line: LineNumber,
+    },
+    /// Something came out of a process.
+    Heard { process: ProcessId, heard: Heard },
+    /// There is room again in a peer's way in, or nobody who would make some.
+    Room(Peer),
+    /// The session that was closed has had time enough to read its last messages.
+    LeftLongEnough(SessionId),
+    /// The guardian told something.
+    Reported { guardian: u64, report: Report },
+    /// The guardian has ended.
+    GuardianEnded { guardian: u64 },
+    /// A process is gone and somebody still holds its output open, for too long now.
+    OutputOverdue(ProcessId),
+    /// An administrator asks.
+    Asked(AdminCall),
+    /// The daemon was asked to end.
+    Quit,
+}
+
+/// What came out of a process.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A message.
+    Frame(Frame),
+    /// A line on its standard output that is no message.
+    Noise { fault: Fault, bytes: Bytes },
+    /// A line on its standard error, cleaned.
+    Complaint(String),
+    /// Nobody can write to its standard output any more.
+    OutputEnded,
+    /// Nobody can write to its standard error any more.
+    ErrorsEnded,
+}
+
+/// Who has something to read from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Session(SessionId),
+    Process(ProcessId),
+    Guardian(u64),
+}
+
+/// A session at the door.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) socket: UnixStream,
+    /// What was read behind the preface.
+    pub(crate) early: Bytes,
+    /// The folder that the shim runs in.
+    pub(crate) cwd: PathBuf,
+    /// The shim's file mode creation mask.
+    pub(crate) umask: u32,
+    pub(crate) ask: SessionAsk,
+    pub(crate) freedom: Freedom,
+    /// Its place among the sessions that there may be.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// An administrator's question with the way to answer it.
+#[derive(Debug)]
+pub(crate) enum AdminCall {
+    Status(oneshot::Sender<admin::Draft>),
+    Restart {
+        server: String,
+        reply: oneshot::Sender<mux::AdminAnswer>,
+    },
+    /// Answered when everything has ended, by whoever outlives the hub.
+    Stop(UnixStream),
+}

@@ -1,0 +1,285 @@
+//! What reaches the hub, taken in: most of it becomes an event for the core.
+
+use std::sync::Arc;
+
+use guardian::protocol::Report;
+use mux::{AdminAsk, Event, Exit, LineNumber, Moment, SessionId, Ticket};
+use shim::{answer::Answer, preface::Join};
+
+use super::{
+    Hub,
+    input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId},
+    session::Session,
+};
+use crate::{
+    admin::Draft,
+    launch::{Asker, Launch},
+    link::{Outlet, SessionReader, Sink, Valve},
+    observe, tasks,
+};
+
+impl Hub {
+    pub(super) fn take_in(&mut self, now: Moment, input: Input) {
+        match input {
+            Input::Came(arrival) => self.welcome(now, *arrival),
+            Input::Said { session, event } => self.on_said(now, session, event),
+            Input::Blank { session, line } => self.on_blank(session, line),
+            Input::Heard { process, heard } => self.on_heard(now, process, heard),
+            Input::Room(peer) => self.on_room(peer),
+            Input::LeftLongEnough(session) => {
+                let world = &mut self.world;
+                if world
+                    .sessions
+                    .get(&session)
+                    .is_some_and(|session| session.closing)
+                {
+                    world.depart(session);
+                }
+            }
+            Input::Reported { guardian, report } => {
+                if self.world.around.guardian.is_current(guardian) {
+                    self.on_report(now, report);
+                }
+            }
+            Input::GuardianEnded { guardian } => self.on_guardian_ended(guardian),
+            Input::OutputOverdue(process) => {
+                let ending = self
+                    .world
+                    .processes
+                    .get_mut(&process)
+                    .map(|p| p.on_overdue());
+                if let Some(ending) = ending {
+                    self.world.on_ending(process, ending);
+                }
+            }
+            Input::Asked(call) => self.on_asked(now, call),
+            Input::Quit => self.stop(now, "asked to by a signal"),
+        }
+    }
+
+    fn welcome(&mut self, now: Moment, arrival: Arrival) {
+        let world = &mut self.world;
+        let id = SessionId(world.next_id());
+        let Launch { opening, spec } = world.around.launcher.open(&Asker {
+            session: id,
+            ask: &arrival.ask,
+            cwd: &arrival.cwd,
+            umask: arrival.umask,
+            freedom: arrival.freedom,
+        });
+        let socket = Arc::new(arrival.socket);
+        let sink = Sink::Socket(Arc::clone(&socket));
+        let limit = world.around.limits.slow_reader_bytes;
+        let mut outlet = match arrival.ask.join {
+            Join::ShareKey => Outlet::keeping(sink, limit),
+            Join::Any => Outlet::plain(sink, limit),
+        };
+        outlet.push_answer(&Answer::Accepted);
+        let valve = Arc::<Valve>::default();
+        let reader = SessionReader {
+            session: id,
+            socket: Arc::clone(&socket),
+            valve: Arc::clone(&valve),
+            inbox: world.around.inbox.clone(),
+            message_bytes: world.around.limits.message_bytes,
+        };
+        let reader = tasks::spawn("session reader", reader.run(arrival.early));
+        let session = Session {
+            outlet,
+            socket,
+            valve,
+            reader: reader.abort_handle(),
+            server: Arc::clone(&opening.server),
+            spec: spec.map_err(String::into_boxed_str),
+            awaiting_room: false,
+            closing: false,
+            touched: false,
+            _permit: arrival.permit,
+        };
+        world.sessions.insert(id, session);
+        world.touch_session(id);
+        let event = Event::SessionOpened {
+            session: id,
+            opening,
+        };
+        self.mux.handle(now, event, &mut self.out);
+    }
+
+    fn on_said(&mut self, now: Moment, id: SessionId, event: Event) {
+        let Some(session) = self.world.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.closing {
+            return;
+        }
+        if matches!(event, Event::SessionClosed { .. }) {
+            // A process may be started on its behalf in this very turn.
+            session.closing = true;
+            self.world.depart(id);
+        }
+        self.mux.handle(now, event, &mut self.out);
+    }
+
+    fn on_blank(&mut self, id: SessionId, line: LineNumber) {
+        if let Some(session) = self.world.sessions.get_mut(&id) {
+            session.outlet.done(&[line]);
+            if session.outlet.has_much_to_tell() {
+                self.world.touch_session(id);
+            }
+        }
+    }
+
+    fn on_heard(&mut self, now: Moment, id: ProcessId, heard: Heard) {
+        let Some(process) = self.world.processes.get_mut(&id) else {
+            return;
+        };
+        let upstream = process.upstream;
+        let event = match heard {
+            Heard::Frame(frame) => Event::UpstreamFrame { upstream, frame },
+            Heard::Noise { fault, bytes } => {
+                process.log.noise(&bytes);
+                Event::UpstreamFault { upstream, fault }
+            }
+            Heard::Complaint(line) => Event::UpstreamComplained { upstream, line },
+            Heard::OutputEnded => {
+                let ending = process.on_output_ended();
+                return self.world.on_ending(id, ending);
+            }
+            Heard::ErrorsEnded => {
+                let ending = process.on_errors_ended();
+                return self.world.on_ending(id, ending);
+            }
+        };
+        self.mux.handle(now, event, &mut self.out);
+    }
+
+    fn on_room(&mut self, peer: Peer) {
+        let world = &mut self.world;
+        match peer {
+            Peer::Session(id) => {
+                if let Some(session) = world.sessions.get_mut(&id) {
+                    session.awaiting_room = false;
+                    world.touch_session(id);
+                }
+            }
+            Peer::Process(id) => {
+                if let Some(process) = world.processes.get_mut(&id) {
+                    process.awaiting_room = false;
+                    world.touch_process(id);
+                }
+            }
+            Peer::Guardian(guardian) => world.around.guardian.on_room(guardian),
+        }
+    }
+
+    fn on_report(&mut self, now: Moment, report: Report) {
+        let world = &mut self.world;
+        match report {
+            Report::Spawned { upstream, pid, .. } => {
+                let id = ProcessId(upstream);
+                let Some(process) = world.processes.get_mut(&id) else {
+                    return;
+                };
+                let limit = world.around.limits.message_bytes;
+                process.on_spawned(id, pid, &world.around.inbox, limit);
+                let upstream = process.upstream;
+                let event = Event::UpstreamStarted { upstream };
+                self.mux.handle(now, event, &mut self.out);
+            }
+            Report::SpawnFailed { upstream, text, .. } => {
+                if let Some(process) = world.processes.remove(&ProcessId(upstream)) {
+                    process.log.remark(&format!("not started: {text}"));
+                    let upstream = process.upstream;
+                    world.by_upstream.remove(&upstream);
+                    let why = text;
+                    let event = Event::UpstreamStartFailed { upstream, why };
+                    self.mux.handle(now, event, &mut self.out);
+                }
+            }
+            Report::Exited {
+                upstream,
+                code,
+                signal,
+            } => {
+                let exit = match (code, signal) {
+                    (Some(code), _) => Exit::Code(code),
+                    (None, Some(signal)) => Exit::Signal(signal),
+                    (None, None) => Exit::Unknown,
+                };
+                let id = ProcessId(upstream);
+                if let Some(process) = world.processes.get_mut(&id) {
+                    let ending = process.on_exited(exit);
+                    world.on_ending(id, ending);
+                }
+            }
+            Report::Gone {
+                upstream,
+                survivors,
+            } => {
+                let id = ProcessId(upstream);
+                if let Some(process) = world.processes.get_mut(&id) {
+                    if survivors > 0 {
+                        observe::survivors(&process.server, survivors);
+                    }
+                    let ending = process.on_gone();
+                    world.on_ending(id, ending);
+                }
+            }
+        }
+    }
+
+    /// Servers die with their parent.
+    fn on_guardian_ended(&mut self, guardian: u64) {
+        if !self.world.around.guardian.on_ended(guardian) {
+            return;
+        }
+        if self.stopping.is_none() {
+            observe::guardian_lost();
+        }
+        let all: Vec<ProcessId> = self.world.processes.keys().copied().collect();
+        for id in all {
+            self.world.end_process(id, Exit::Unknown);
+        }
+    }
+
+    fn on_asked(&mut self, now: Moment, call: AdminCall) {
+        match call {
+            AdminCall::Status(reply) => {
+                // Nobody may wait for it any more.
+                let _gone = reply.send(self.draft(now));
+            }
+            AdminCall::Restart { server, reply } => {
+                let ticket = Ticket(self.world.next_id());
+                self.world.tickets.insert(ticket, reply);
+                let ask = AdminAsk::Restart {
+                    server: server.into(),
+                };
+                let event = Event::AdminAsked { ticket, ask };
+                self.mux.handle(now, event, &mut self.out);
+            }
+            AdminCall::Stop(socket) => {
+                self.world.stops.push(socket);
+                if self.stopping.is_none() {
+                    self.stop(now, "asked to by `mcpool stop`");
+                }
+            }
+        }
+    }
+
+    fn draft(&mut self, now: Moment) -> Draft {
+        let world = &mut self.world;
+        let pids = world
+            .processes
+            .values()
+            .filter_map(|process| Some((process.upstream, process.pid?)));
+        Draft {
+            snapshot: self.mux.snapshot(),
+            now,
+            socket: world.around.socket.clone(),
+            guardian: world.around.guardian.pid(),
+            pids: pids.collect(),
+            config_error: world.around.launcher.config_error(),
+            counts: world.observer.counts().clone(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What the core asks for, done. Nothing here waits.
+
+use mux::{Action, Notice, SessionId};
+
+use super::world::World;
+use crate::process::STOP_PATIENCE;
+
+impl World {
+    /// Does one thing. What it cannot do, because the peer is gone, it leaves undone: the core hears of
+    /// the peer's end.
+    pub(super) fn perform(&mut self, action: Action) {
+        match action {
+            Action::SendToSession {
+                session,
+                frame,
+                answered,
+            } => {
+                self.cut_if_full(session);
+                if let Some(peer) = self.sessions.get_mut(&session) {
+                    peer.outlet.push(frame, answered);
+                }
+                self.touch_session(session);
+            }
+            Action::Notify { session, notice } => self.notify(session, &notice),
+            Action::Announce { session, line } => {
+                if let Some(peer) = self.sessions.get_mut(&session) {
+                    peer.outlet.announce(line);
+                }
+                self.touch_session(session);
+            }
+            Action::PauseSession { session } => {
+                if let Some(peer) = self.sessions.get(&session) {
+                    peer.valve.close();
+                }
+            }
+            Action::ResumeSession { session } => {
+                if let Some(peer) = self.sessions.get(&session) {
+                    peer.valve.open();
+                }
+            }
+            Action::CloseSession { session } => self.close_session(session),
+            Action::StartUpstream {
+                upstream,
+                on_behalf_of,
+            } => self.start_process(upstream, on_behalf_of),
+            Action::SendToUpstream { upstream, frame } => {
+                let Some(id) = self.process_of(upstream) else {
+                    return;
+                };
+                if let Some(outlet) = self
+                    .processes
+                    .get_mut(&id)
+                    .and_then(|process| process.outlet.as_mut())
+                {
+                    outlet.push(frame, None);
+                    self.touch_process(id);
+                }
+            }
+            Action::StopUpstream { upstream } => {
+                let Some(id) = self.process_of(upstream) else {
+                    return;
+                };
+                if let Some(process) = self.processes.get_mut(&id) {
+                    process.closing = true;
+                }
+                self.touch_process(id);
+                // A server that does not even read its last messages is not waited for any longer.
+                self.around.guardian.stop(id, STOP_PATIENCE);
+            }
+            Action::AnswerAdmin { ticket, answer } => {
+                if let Some(reply) = self.tickets.remove(&ticket) {
+                    // Nobody may wait for it any more.
+                    let _gone = reply.send(answer);
+                }
+            }
+        }
+    }
+
+    fn notify(&mut self, session: SessionId, notice: &Notice) {
+        if let Some(peer) = self.sessions.get_mut(&session) {
+            match notice {
+                Notice::Held(line) => peer.outlet.held(*line),
+                Notice::Done(lines) => peer.outlet.done(lines),
+            }
+        }
+        self.touch_session(session);
+    }
+}

@@ -1,0 +1,41 @@
+//! One session as the edge sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{net::UnixStream, sync::OwnedSemaphorePermit, task::AbortHandle};
+
+use crate::{
+    launch::LaunchSpec,
+    link::{Outlet, Valve},
+};
+
+/// How long a session that was closed may take to read its last messages.
+pub(super) const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The link to one client, and what a server is started with for it.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) outlet: Outlet,
+    pub(super) socket: Arc<UnixStream>,
+    pub(super) valve: Arc<Valve>,
+    pub(super) reader: AbortHandle,
+    pub(super) server: Arc<str>,
+    /// Or why nothing can be started.
+    pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
+    /// Whether somebody waits for room in its socket.
+    pub(super) awaiting_room: bool,
+    /// Whether it is over once what waits is written. The core has forgotten it.
+    pub(super) closing: bool,
+    /// Whether it is among those to be flushed.
+    pub(super) touched: bool,
+    /// Its place among the sessions that there may be.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.reader.abort();
+        // Its tasks hold the socket for a little longer; the client should not wait for that.
+        let _gone = rustix::net::shutdown(&*self.socket, rustix::net::Shutdown::Both);
+    }
+}

@@ -1,0 +1,340 @@
+//! Everything outside of the core: clients, processes, and the ways to them.
+//!
+//! **Invariant:** a peer that is not in here is gone: whatever is still heard of it, or meant for it, is
+//! dropped.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use mux::{AdminAnswer, Event, Exit, Limits, SessionId, Ticket, UpstreamId};
+use tokio::{
+    net::UnixStream,
+    sync::{mpsc::Sender, oneshot},
+    task::AbortHandle,
+    time,
+};
+
+use super::{
+    input::{Input, Peer, ProcessId},
+    session::{LEAVE_PATIENCE, Session},
+};
+use crate::{
+    launch::Launcher,
+    link::{Flushed, Overflow, Sink},
+    logs::Logs,
+    observe::Observer,
+    process::{Ending, Guardian, HURRY, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
+    tasks,
+};
+
+/// What the world is made of when the daemon begins.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) inbox: Sender<Input>,
+    pub(crate) limits: Limits,
+    pub(crate) launcher: Launcher,
+    pub(crate) logs: Logs,
+    pub(crate) guardian: Guardian,
+    /// Where the daemon listens.
+    pub(crate) socket: PathBuf,
+    /// Whoever lets new sessions in.
+    pub(crate) door: AbortHandle,
+}
+
+/// All peers.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(super) around: Surroundings,
+    pub(super) observer: Observer,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    pub(super) processes: BTreeMap<ProcessId, Process>,
+    pub(super) by_upstream: BTreeMap<UpstreamId, ProcessId>,
+    /// What doing things has led to, for the core.
+    pub(super) echoes: Vec<Event>,
+    pub(super) tickets: BTreeMap<Ticket, oneshot::Sender<AdminAnswer>>,
+    /// Administrators who wait for the end.
+    pub(super) stops: Vec<UnixStream>,
+    touched_sessions: Vec<SessionId>,
+    touched_processes: Vec<ProcessId>,
+    /// Sessions that are over when the turn is.
+    departed: Vec<SessionId>,
+    last_id: u64,
+    guardian_told_to_end: bool,
+}
+
+impl World {
+    pub(crate) fn new(around: Surroundings) -> Self {
+        World {
+            around,
+            observer: Observer::default(),
+            sessions: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            by_upstream: BTreeMap::new(),
+            echoes: Vec::new(),
+            tickets: BTreeMap::new(),
+            stops: Vec::new(),
+            touched_sessions: Vec::new(),
+            touched_processes: Vec::new(),
+            departed: Vec::new(),
+            last_id: 0,
+            guardian_told_to_end: false,
+        }
+    }
+
+    /// A number that was never given out before.
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    pub(super) fn has_sessions(&self) -> bool {
+        !self.sessions.is_empty()
+    }
+
+    /// Lets nobody in any more.
+    pub(super) fn close_door(&self) {
+        self.around.door.abort();
+    }
+
+    /// Ends servers without the usual patience.
+    pub(super) fn hurry(&mut self) {
+        self.around.guardian.shut_down(HURRY);
+    }
+
+    /// Has the guardian end, once no server is left; says whether it still lives.
+    pub(super) fn end_guardian(&mut self) -> bool {
+        if !self.guardian_told_to_end {
+            self.guardian_told_to_end = true;
+            self.around.guardian.shut_down(STOP_PATIENCE);
+        }
+        self.around.guardian.pid().is_some()
+    }
+
+    /// Gives out those who wait to hear that everything has ended.
+    pub(super) fn take_leave(self) -> Vec<UnixStream> {
+        self.stops
+    }
+
+    pub(super) fn touch_session(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && !session.touched
+        {
+            session.touched = true;
+            self.touched_sessions.push(id);
+        }
+    }
+
+    pub(super) fn touch_process(&mut self, id: ProcessId) {
+        if let Some(process) = self.processes.get_mut(&id)
+            && !process.touched
+        {
+            process.touched = true;
+            self.touched_processes.push(id);
+        }
+    }
+
+    /// The session is over when the turn is.
+    pub(super) fn depart(&mut self, session: SessionId) {
+        self.departed.push(session);
+    }
+
+    /// Forgets the sessions that have departed.
+    pub(super) fn see_off(&mut self) {
+        if self.departed.is_empty() {
+            return;
+        }
+        for session in self.departed.drain(..) {
+            self.sessions.remove(&session);
+        }
+        self.around.launcher.forget_unused();
+    }
+
+    /// Writes what was put into outlets: to sessions first, as an announcement must be out before the
+    /// request is.
+    pub(super) fn flush_touched(&mut self) {
+        for id in std::mem::take(&mut self.touched_sessions) {
+            self.flush_session(id);
+        }
+        for id in std::mem::take(&mut self.touched_processes) {
+            self.flush_process(id);
+        }
+    }
+
+    fn flush_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.touched = false;
+        if session.awaiting_room {
+            return;
+        }
+        let echoes = &mut self.echoes;
+        let flushed = session.outlet.flush(|line| {
+            echoes.push(Event::Announced { session: id, line });
+        });
+        match flushed {
+            Flushed::All if session.closing => self.departed.push(id),
+            Flushed::All => {}
+            Flushed::Blocked => {
+                session.awaiting_room = true;
+                let sink = session.outlet.sink().clone();
+                await_room(sink, Peer::Session(id), self.around.inbox.clone());
+            }
+            Flushed::Broken => {
+                if !session.closing {
+                    session.closing = true;
+                    self.echoes.push(Event::SessionClosed { session: id });
+                }
+                self.departed.push(id);
+            }
+        }
+    }
+
+    fn flush_process(&mut self, id: ProcessId) {
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        process.touched = false;
+        let Some(outlet) = process.outlet.as_mut().filter(|_| !process.awaiting_room) else {
+            return;
+        };
+        let upstream = process.upstream;
+        match outlet.flush(|_| {}) {
+            Flushed::All => {
+                if process.blocked {
+                    process.blocked = false;
+                    self.echoes.push(Event::UpstreamWritable { upstream });
+                }
+                if process.closing {
+                    process.outlet = None;
+                }
+            }
+            Flushed::Blocked => {
+                process.awaiting_room = true;
+                if !process.blocked && outlet.waiting() > self.around.limits.slow_server_bytes {
+                    process.blocked = true;
+                    self.echoes.push(Event::UpstreamBlocked { upstream });
+                }
+                await_room(
+                    outlet.sink().clone(),
+                    Peer::Process(id),
+                    self.around.inbox.clone(),
+                );
+            }
+            // It reads no more, so it is of no more use: its end answers what is open.
+            Flushed::Broken => {
+                process.outlet = None;
+                self.around.guardian.stop(id, STOP_PATIENCE);
+            }
+        }
+    }
+
+    /// Cuts a session whose queue is full though it was just offered all of it.
+    pub(super) fn cut_if_full(&mut self, id: SessionId) {
+        let full = |world: &World| {
+            world
+                .sessions
+                .get(&id)
+                .is_some_and(|session| session.outlet.overflow() == Overflow::Yes)
+        };
+        if full(self) {
+            self.flush_session(id);
+        }
+        if full(self)
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.outlet.cut();
+            self.echoes.push(Event::SessionCut { session: id });
+            self.touch_session(id);
+        }
+    }
+
+    /// The session is closed by the core: what waits is written first, for a while.
+    pub(super) fn close_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.closing = true;
+        session.reader.abort();
+        self.touch_session(id);
+        let inbox = self.around.inbox.clone();
+        if self
+            .sessions
+            .get(&id)
+            .is_some_and(|session| !session.outlet.is_empty())
+        {
+            tasks::spawn("leave", async move {
+                time::sleep(LEAVE_PATIENCE).await;
+                let _hub_gone = inbox.send(Input::LeftLongEnough(id)).await;
+            });
+        }
+    }
+
+    /// Something of a process has ended.
+    pub(super) fn on_ending(&mut self, id: ProcessId, ending: Ending) {
+        match ending {
+            Ending::NotYet => {}
+            Ending::AwaitOutputs => {
+                let inbox = self.around.inbox.clone();
+                tasks::spawn("last words", async move {
+                    time::sleep(OUTPUT_PATIENCE).await;
+                    let _hub_gone = inbox.send(Input::OutputOverdue(id)).await;
+                });
+            }
+            Ending::Over(exit) => self.end_process(id, exit),
+        }
+    }
+
+    /// Nothing of a process is left.
+    pub(super) fn end_process(&mut self, id: ProcessId, exit: Exit) {
+        if let Some(process) = self.processes.remove(&id) {
+            let upstream = process.upstream;
+            self.by_upstream.remove(&upstream);
+            self.echoes.push(if process.pid.is_some() {
+                Event::UpstreamExited { upstream, exit }
+            } else {
+                let why = "the guardian ended before the server was started".to_owned();
+                Event::UpstreamStartFailed { upstream, why }
+            });
+        }
+    }
+
+    /// The process of an upstream, if it has one.
+    pub(super) fn process_of(&self, upstream: UpstreamId) -> Option<ProcessId> {
+        self.by_upstream.get(&upstream).copied()
+    }
+
+    /// Has a process started for an upstream with what a session came with.
+    pub(super) fn start_process(&mut self, upstream: UpstreamId, on_behalf_of: SessionId) {
+        let id = ProcessId(self.next_id());
+        let started = match self.sessions.get(&on_behalf_of) {
+            None => Err("the session that it was for has gone".to_owned()),
+            Some(Session { spec: Err(why), .. }) => Err(why.to_string()),
+            Some(session @ Session { spec: Ok(spec), .. }) => Process::start(
+                &mut self.around.guardian,
+                id,
+                upstream,
+                &Arc::clone(&session.server),
+                &Arc::clone(spec),
+                &self.around.logs,
+                self.around.limits.slow_server_bytes,
+            ),
+        };
+        match started {
+            Ok(process) => {
+                self.processes.insert(id, process);
+                self.by_upstream.insert(upstream, id);
+            }
+            Err(why) => self
+                .echoes
+                .push(Event::UpstreamStartFailed { upstream, why }),
+        }
+    }
+}
+
+/// Reports when a peer has made room, or will never.
+fn await_room(sink: Sink, peer: Peer, inbox: Sender<Input>) {
+    tasks::spawn("room", async move {
+        let _gone = sink.writable().await;
+        let _hub_gone = inbox.send(Input::Room(peer)).await;
+    });
+}

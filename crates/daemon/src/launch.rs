@@ -1,0 +1,201 @@
+//! From what a shim says and what the configuration says to what the core must know, and to what a
+//! process is started with.
+//!
+//! **Invariant:** of a session's environment the daemon keeps what its server gets, and forgets the
+//! rest.
+
+mod environment;
+mod plan;
+mod route;
+mod workspace;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use config::LimitsOverrides;
+use mux::{
+    Asks, Front, IdleTimeout, Joins, Limits, Link, Opening, Refusal, Route, Scope, SessionId,
+};
+use shim::preface::{Join, SessionAsk};
+
+use crate::{configuration::Configuration, front::Freedom};
+
+/// All that a process is started with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LaunchSpec {
+    /// Absolute.
+    pub(crate) program: PathBuf,
+    /// The whole argument vector, the program's name for itself first.
+    pub(crate) arguments: Vec<OsString>,
+    /// The whole environment.
+    pub(crate) environment: BTreeMap<OsString, OsString>,
+    /// Absolute.
+    pub(crate) directory: PathBuf,
+    /// At most `0o777`.
+    pub(crate) umask: u32,
+}
+
+/// A session that wants a server.
+#[derive(Debug)]
+pub(crate) struct Asker<'a> {
+    pub(crate) session: SessionId,
+    pub(crate) ask: &'a SessionAsk,
+    /// The shim's folder.
+    pub(crate) cwd: &'a Path,
+    /// The shim's file mode creation mask.
+    pub(crate) umask: u32,
+    pub(crate) freedom: Freedom,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    /// What the core hears.
+    pub(crate) opening: Opening,
+    /// What a process on its behalf is started with, or why there can be none.
+    pub(crate) spec: Result<Arc<LaunchSpec>, String>,
+}
+
+/// Knows the configuration, and what the daemon itself was started with.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    configuration: Configuration,
+    home: PathBuf,
+    /// The ambient variables of the daemon, for peers whose own could lead out of a sandbox.
+    own_environment: Vec<(OsString, OsString)>,
+    /// Equal specifications are kept once, however many sessions have them.
+    specs: BTreeSet<Arc<LaunchSpec>>,
+}
+
+impl Launcher {
+    pub(crate) fn new(
+        configuration: Configuration,
+        home: PathBuf,
+        own_environment: Vec<(OsString, OsString)>,
+    ) -> Self {
+        Launcher {
+            configuration,
+            home,
+            own_environment,
+            specs: BTreeSet::new(),
+        }
+    }
+
+    /// What is wrong with the configuration file as it is now.
+    pub(crate) fn config_error(&mut self) -> Option<String> {
+        self.configuration.refresh();
+        self.configuration.error().map(str::to_owned)
+    }
+
+    /// Finds out what a session gets.
+    pub(crate) fn open(&mut self, asker: &Asker<'_>) -> Launch {
+        self.configuration.refresh();
+        match self.plan(asker) {
+            Ok(plan) => {
+                let spec = self.keep_once(plan.spec);
+                Launch {
+                    opening: plan.opening,
+                    spec: Ok(spec),
+                }
+            }
+            Err(refusal) => {
+                let why = refusal.to_string();
+                Launch {
+                    opening: opening_without_plan(asker, refusal),
+                    spec: Err(why),
+                }
+            }
+        }
+    }
+
+    /// Forgets what no session needs any more.
+    pub(crate) fn forget_unused(&mut self) {
+        self.specs.retain(|spec| Arc::strong_count(spec) > 1);
+    }
+
+    fn keep_once(&mut self, spec: LaunchSpec) -> Arc<LaunchSpec> {
+        if let Some(known) = self.specs.get(&spec) {
+            return Arc::clone(known);
+        }
+        let spec = Arc::new(spec);
+        self.specs.insert(Arc::clone(&spec));
+        spec
+    }
+}
+
+/// The bounds in force: the defaults, where the user has not moved them.
+pub(crate) fn limits(moved: &LimitsOverrides) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        message_bytes: moved.message_bytes.unwrap_or(defaults.message_bytes),
+        sessions: moved.sessions.unwrap_or(defaults.sessions),
+        session_in_flight: moved
+            .session_in_flight
+            .unwrap_or(defaults.session_in_flight),
+        session_queue: moved.session_queue.unwrap_or(defaults.session_queue),
+        session_queue_bytes: moved
+            .session_queue_bytes
+            .unwrap_or(defaults.session_queue_bytes),
+        slow_reader_bytes: moved
+            .slow_reader_bytes
+            .unwrap_or(defaults.slow_reader_bytes),
+        start_patience: moved.start_patience.unwrap_or(defaults.start_patience),
+        greeting_timeout: moved.greeting_timeout.unwrap_or(defaults.greeting_timeout),
+        request_timeout: moved.request_timeout.unwrap_or(defaults.request_timeout),
+        drain_patience: moved.drain_patience.unwrap_or(defaults.drain_patience),
+        ..defaults
+    }
+}
+
+/// For a session that no process can be started for. A verb that joins whatever runs may still find
+/// something; every other request is refused with the reason.
+fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
+    let joins = joins(asker.ask.join);
+    Opening {
+        server: Arc::from(asker.ask.server.as_str()),
+        front: front(asker.ask.join),
+        link: link(asker.ask.join),
+        refused: match joins {
+            Joins::OwnRoute => Some(refusal),
+            Joins::AnyRunning => None,
+        },
+        // No key that a plan makes is empty, and this one is nobody else's.
+        route: Route(asker.session.0.to_le_bytes().as_slice().into()),
+        scope: Scope::Session,
+        scope_reason: Arc::from("it cannot be started"),
+        workspace: None,
+        asks: Asks::Shared,
+        fixed_class: None,
+        idle_timeout: IdleTimeout::After(std::time::Duration::ZERO),
+        joins,
+        withheld: Vec::new(),
+    }
+}
+
+fn front(join: Join) -> Front {
+    match join {
+        Join::ShareKey => Front::Stdio,
+        Join::Any => Front::Cli,
+    }
+}
+
+fn link(join: Join) -> Link {
+    match join {
+        Join::ShareKey => Link::Keeping,
+        Join::Any => Link::Plain,
+    }
+}
+
+fn joins(join: Join) -> Joins {
+    match join {
+        Join::ShareKey => Joins::OwnRoute,
+        Join::Any => Joins::AnyRunning,
+    }
+}
+
+#[cfg(test)]
+mod tests;

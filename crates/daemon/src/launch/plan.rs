@@ -1,0 +1,332 @@
+//! One session's plan: which server, started how, shared with whom.
+//!
+//! **Invariant:** whatever is missing or wrong is a [`Refusal`] that says how to mend it; nothing is
+//! started on a guess.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use config::{Builtins, EnvArgument, Server, Template};
+use mux::{Asks, Capability, Class, IdleTimeout, Opening, Refusal, Scope};
+
+use super::{
+    Asker, LaunchSpec, Launcher, environment, front, joins, link,
+    route::ShareKey,
+    workspace::{Claim, TooWide},
+};
+use crate::front::Freedom;
+
+/// Names of servers that are close enough to be meant.
+const SIMILAR_MIN: f64 = 0.7;
+
+/// What a session gets, if all goes well.
+pub(super) struct Plan {
+    pub(super) opening: Opening,
+    pub(super) spec: LaunchSpec,
+}
+
+/// Where the words of a server come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Configured,
+    AdHoc,
+}
+
+/// The words of a server, holes filled.
+struct Words {
+    command: OsString,
+    arguments: Vec<OsString>,
+    declared: BTreeMap<OsString, OsString>,
+    cwd: Option<OsString>,
+}
+
+impl Launcher {
+    pub(super) fn plan(&self, asker: &Asker<'_>) -> Result<Plan, Refusal> {
+        let (server, origin) = self.server(asker)?;
+        let workspace = self.workspace(asker)?;
+        let words = fill(asker, &server, workspace.as_deref())?;
+        let (scope, scope_reason) = scope(asker, &server, &words, workspace.as_deref())?;
+        let ambient = match asker.freedom {
+            Freedom::AsFree => environment::ambient(&asker.ask.env),
+            Freedom::Confined => environment::ambient(&self.own_environment),
+        };
+        let withheld = withheld(asker, &server, &words);
+        let mut environment = ambient;
+        environment.extend(words.declared.clone());
+        let base = match (scope, &workspace) {
+            (Scope::Workspace | Scope::Session, Some(workspace)) => workspace,
+            (Scope::Global, _) | (_, None) => &self.home,
+        };
+        let directory = match &words.cwd {
+            Some(cwd) => base.join(cwd),
+            None => base.clone(),
+        };
+        let program = self.program(asker, &words.command, &environment, &withheld)?;
+        let key = ShareKey {
+            program: &program,
+            arguments: &words.arguments,
+            declared: &words.declared,
+            directory: &directory,
+            configured_name: match origin {
+                Origin::Configured => Some(&asker.ask.server),
+                Origin::AdHoc => None,
+            },
+            workspace: match scope {
+                Scope::Workspace => workspace.as_deref(),
+                Scope::Global | Scope::Session => None,
+            },
+        };
+        let opening = Opening {
+            server: Arc::from(asker.ask.server.as_str()),
+            front: front(asker.ask.join),
+            link: link(asker.ask.join),
+            refused: None,
+            route: key.encode(),
+            scope,
+            scope_reason,
+            workspace: workspace.map(|path| Arc::from(path.to_string_lossy())),
+            asks: match server.asks {
+                config::Asks::Shared => Asks::Shared,
+                config::Asks::Session => Asks::Session,
+            },
+            fixed_class: server.client_capabilities.as_ref().map(fixed_class),
+            idle_timeout: match server.idle_timeout {
+                config::IdleTimeout::After(time) => IdleTimeout::After(time),
+                config::IdleTimeout::Never => IdleTimeout::Never,
+            },
+            joins: joins(asker.ask.join),
+            withheld,
+        };
+        let mut arguments = vec![words.command];
+        arguments.extend(words.arguments);
+        let spec = LaunchSpec {
+            program,
+            arguments,
+            environment,
+            directory,
+            umask: asker.umask & 0o777,
+        };
+        Ok(Plan { opening, spec })
+    }
+
+    /// The server that is meant: the configured one of this name, or the command that came along.
+    fn server(&self, asker: &Asker<'_>) -> Result<(Cow<'_, Server>, Origin), Refusal> {
+        if let [command, arguments @ ..] = asker.ask.command.as_slice() {
+            let server = Server::ad_hoc(command.clone(), arguments.to_vec());
+            return Ok((Cow::Owned(server), Origin::AdHoc));
+        }
+        let name = asker.ask.server.as_str();
+        let servers = &self.configuration.current().servers;
+        if let Some(server) = servers.get(name) {
+            return Ok((Cow::Borrowed(server), Origin::Configured));
+        }
+        // It may stand in the part that cannot be read.
+        if let Some(error) = self.configuration.error() {
+            return Err(Refusal::BadConfiguration { what: error.into() });
+        }
+        let mut similar: Vec<(f64, &str)> = servers
+            .keys()
+            .map(|known| (strsim::jaro_winkler(known.as_str(), name), known.as_str()))
+            .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
+            .collect();
+        similar.sort_by(|one, other| other.0.total_cmp(&one.0));
+        Err(Refusal::NoSuchServer {
+            server: name.into(),
+            similar: similar.into_iter().map(|(_, known)| known.into()).collect(),
+        })
+    }
+
+    /// The workspace that the shim claims, checked.
+    fn workspace(&self, asker: &Asker<'_>) -> Result<Option<PathBuf>, Refusal> {
+        let Some(workspace) = &asker.ask.workspace else {
+            return Ok(None);
+        };
+        let of_session = ["HOME", "TMPDIR"].map(|name| asker.ask.variable(name).map(Path::new));
+        let too_wide = TooWide::new(&self.home, of_session.into_iter().flatten());
+        match too_wide.judge(&workspace.path) {
+            Claim::Bound => Ok(Some(workspace.path.clone())),
+            Claim::TooWide => Ok(None),
+            Claim::Bad(what) => Err(Refusal::BadConfiguration { what: what.into() }),
+        }
+    }
+
+    /// The program, absolute, as the session's own shell would find it.
+    fn program(
+        &self,
+        asker: &Asker<'_>,
+        command: &OsStr,
+        environment: &BTreeMap<OsString, OsString>,
+        withheld: &[Arc<str>],
+    ) -> Result<PathBuf, Refusal> {
+        // A folder of the peer's choice is a program of the peer's choice.
+        let cwd = match asker.freedom {
+            Freedom::AsFree => asker.cwd,
+            Freedom::Confined => &self.home,
+        };
+        let path = match asker.freedom {
+            Freedom::AsFree => environment.get(OsStr::new("PATH")),
+            Freedom::Confined => self.own_path(),
+        };
+        which::which_in(command, path, cwd)
+            .map(|found| cwd.join(found))
+            .map_err(|_| Refusal::StartFailed {
+                server: asker.ask.server.as_str().into(),
+                why: format!(
+                    "there is no program `{}` in the PATH of this session",
+                    command.display()
+                ),
+                last_words: Vec::new(),
+                withheld: withheld.to_vec(),
+            })
+    }
+
+    fn own_path(&self) -> Option<&OsString> {
+        let mut own = self.own_environment.iter();
+        own.find(|(name, _)| name == "PATH").map(|(_, value)| value)
+    }
+}
+
+/// A sandboxed session may use what the user has configured, not choose what runs outside of its
+/// sandbox.
+fn check_choice(asker: &Asker<'_>, server: &Server) -> Result<(), Refusal> {
+    if asker.freedom == Freedom::AsFree {
+        return Ok(());
+    }
+    let name = &asker.ask.server;
+    let what = if !asker.ask.pass.is_empty() {
+        format!("`{name}` is started outside of this session's sandbox, so `--env` is not for it")
+    } else if let Some(variable) = server.command.variables().next() {
+        format!(
+            "`{name}` is started outside of this session's sandbox, which may not choose its \
+             program by the variable `{variable}`"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::BadConfiguration { what: what.into() })
+}
+
+/// Fills the holes with what this session has.
+fn fill(asker: &Asker<'_>, server: &Server, workspace: Option<&Path>) -> Result<Words, Refusal> {
+    check_choice(asker, server)?;
+    let session = format!("{}-{}", std::process::id(), asker.session);
+    let builtins = Builtins {
+        workspace,
+        session: &session,
+        server: &asker.ask.server,
+    };
+    let variable = |name: &str| asker.ask.variable(name).map(OsStr::to_owned);
+    let resolve = |template: &Template| {
+        template
+            .resolve(&variable, &builtins)
+            .map_err(|error| Refusal::BadConfiguration {
+                what: error.to_string().into(),
+            })
+    };
+    let arguments = arguments_of_env(asker)?;
+    let mut declared = environment::passed(&asker.ask.env, server.env_pass.iter(), &[]);
+    for (name, value) in &server.env {
+        declared.insert(name.into(), resolve(value)?);
+    }
+    // The command line is the last word.
+    declared.extend(environment::passed(&asker.ask.env, [].iter(), &arguments));
+    Ok(Words {
+        command: resolve(&server.command)?,
+        arguments: server.args.iter().map(resolve).collect::<Result<_, _>>()?,
+        declared,
+        cwd: server.cwd.as_ref().map(resolve).transpose()?,
+    })
+}
+
+/// What `--env` said.
+fn arguments_of_env(asker: &Asker<'_>) -> Result<Vec<EnvArgument>, Refusal> {
+    let parse = |argument: &OsString| {
+        EnvArgument::parse(argument).map_err(|error| Refusal::BadConfiguration {
+            what: format!("--env: {error}").into(),
+        })
+    };
+    asker.ask.pass.iter().map(parse).collect()
+}
+
+/// How widely the server is shared for this session, and why.
+fn scope(
+    asker: &Asker<'_>,
+    server: &Server,
+    words: &Words,
+    workspace: Option<&Path>,
+) -> Result<(Scope, Arc<str>), Refusal> {
+    let (word, who) = match asker.ask.scope {
+        Some(asked) => (from_shim(asked), "--scope says so"),
+        None => (server.scope, "the configuration says so"),
+    };
+    match word {
+        config::Scope::Global => Ok((Scope::Global, who.into())),
+        config::Scope::Session => Ok((Scope::Session, who.into())),
+        config::Scope::Workspace if workspace.is_none() => Err(Refusal::BadConfiguration {
+            what: unbound(&asker.ask.server).into(),
+        }),
+        config::Scope::Workspace => Ok((Scope::Workspace, who.into())),
+        config::Scope::Auto => {
+            let mut line = vec![words.command.as_os_str()];
+            line.extend(words.arguments.iter().map(OsString::as_os_str));
+            Ok(match config::session_reason(&line) {
+                Some(kind) => (
+                    Scope::Session,
+                    format!("auto: its command names a {kind}").into(),
+                ),
+                None if workspace.is_none() => (
+                    Scope::Workspace,
+                    "auto: the session is bound to no workspace".into(),
+                ),
+                None => (Scope::Workspace, "auto".into()),
+            })
+        }
+    }
+}
+
+fn unbound(server: &str) -> String {
+    format!(
+        "`{server}` has scope `workspace` and this session is bound to none: start the client in the \
+         project's folder, set CLAUDE_PROJECT_DIR, or say `mcpool connect --workspace DIR`"
+    )
+}
+
+fn from_shim(scope: shim::scope::Scope) -> config::Scope {
+    match scope {
+        shim::scope::Scope::Auto => config::Scope::Auto,
+        shim::scope::Scope::Global => config::Scope::Global,
+        shim::scope::Scope::Workspace => config::Scope::Workspace,
+        shim::scope::Scope::Session => config::Scope::Session,
+    }
+}
+
+/// The credentials that the session has and its server does not get.
+fn withheld(asker: &Asker<'_>, server: &Server, words: &Words) -> Vec<Arc<str>> {
+    let named = server
+        .templates()
+        .flat_map(Template::variables)
+        .map(OsStr::new);
+    let known: BTreeSet<&OsStr> = words
+        .declared
+        .keys()
+        .map(OsString::as_os_str)
+        .chain(named)
+        .collect();
+    environment::withheld(&asker.ask.env, &known)
+}
+
+fn fixed_class(capabilities: &BTreeSet<config::Capability>) -> Class {
+    let lower = |capability: &config::Capability| match capability {
+        config::Capability::Roots => vec![Capability::Roots],
+        config::Capability::Sampling => vec![Capability::Sampling],
+        config::Capability::SamplingTools => vec![Capability::Sampling, Capability::SamplingTools],
+        config::Capability::ElicitationForm => vec![Capability::ElicitationForm],
+        config::Capability::ElicitationUrl => vec![Capability::ElicitationUrl],
+    };
+    Class::of(capabilities.iter().flat_map(lower))
+}

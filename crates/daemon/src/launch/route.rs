@@ -1,0 +1,147 @@
+//! The share key: what must be equal for two sessions to share an upstream.
+//!
+//! **Invariant:** the encoding is unambiguous. Keys are equal if and only if every part is: each part
+//! stands there with its kind and its length.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use mux::Route;
+
+/// The parts of a share key. Capability class and session are added by the core, where they belong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShareKey<'a> {
+    /// The program, absolute.
+    pub(crate) program: &'a Path,
+    /// Its arguments, resolved, without the program.
+    pub(crate) arguments: &'a [OsString],
+    /// The environment that the configuration or the command line declares, resolved.
+    pub(crate) declared: &'a BTreeMap<OsString, OsString>,
+    /// Where the process starts.
+    pub(crate) directory: &'a Path,
+    /// The name, if the server is configured; that of an ad-hoc one is a label only.
+    pub(crate) configured_name: Option<&'a str>,
+    /// The workspace, if that is the scope.
+    pub(crate) workspace: Option<&'a Path>,
+}
+
+impl ShareKey<'_> {
+    pub(crate) fn encode(&self) -> Route {
+        let mut key = Vec::new();
+        let mut put = |kind: u8, value: &OsStr| {
+            key.push(kind);
+            key.extend_from_slice(&(value.len() as u64).to_le_bytes());
+            key.extend_from_slice(value.as_bytes());
+        };
+        put(b'p', self.program.as_os_str());
+        for argument in self.arguments {
+            put(b'a', argument);
+        }
+        for (name, value) in self.declared {
+            put(b'n', name);
+            put(b'v', value);
+        }
+        put(b'd', self.directory.as_os_str());
+        if let Some(name) = self.configured_name {
+            put(b'c', OsStr::new(name));
+        }
+        if let Some(workspace) = self.workspace {
+            put(b'w', workspace.as_os_str());
+        }
+        Route(key.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::ffi::OsStringExt, path::PathBuf};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Parts {
+        program: PathBuf,
+        arguments: Vec<OsString>,
+        declared: BTreeMap<OsString, OsString>,
+        directory: PathBuf,
+        configured_name: Option<String>,
+        workspace: Option<PathBuf>,
+    }
+
+    impl Parts {
+        fn encode(&self) -> Route {
+            ShareKey {
+                program: &self.program,
+                arguments: &self.arguments,
+                declared: &self.declared,
+                directory: &self.directory,
+                configured_name: self.configured_name.as_deref(),
+                workspace: self.workspace.as_deref(),
+            }
+            .encode()
+        }
+    }
+
+    /// Short texts over few bytes, the kinds among them, so that collisions would be found.
+    fn text() -> impl Strategy<Value = OsString> {
+        proptest::collection::vec(
+            prop_oneof![Just(b'a'), Just(b'p'), Just(0xFF_u8), Just(1), any::<u8>()],
+            0..4,
+        )
+        .prop_map(OsString::from_vec)
+    }
+
+    fn parts() -> impl Strategy<Value = Parts> {
+        (
+            text(),
+            proptest::collection::vec(text(), 0..3),
+            proptest::collection::btree_map(text(), text(), 0..3),
+            text(),
+            proptest::option::of("[ac]{0,3}"),
+            proptest::option::of(text()),
+        )
+            .prop_map(
+                |(program, arguments, declared, directory, name, workspace)| Parts {
+                    program: program.into(),
+                    arguments,
+                    declared,
+                    directory: directory.into(),
+                    configured_name: name,
+                    workspace: workspace.map(PathBuf::from),
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_equal_exactly_when_all_parts_are(one in parts(), other in parts()) {
+            // Paths compare by components; keys by bytes.
+            let bytes_equal = one == other
+                && one.program.as_os_str() == other.program.as_os_str()
+                && one.directory.as_os_str() == other.directory.as_os_str()
+                && one.workspace.as_ref().map(|path| path.as_os_str()) == other.workspace.as_ref().map(|path| path.as_os_str());
+            prop_assert_eq!(one.encode() == other.encode(), bytes_equal);
+            prop_assert_eq!(one.encode(), one.clone().encode());
+        }
+
+        #[test]
+        fn one_byte_more_anywhere_is_another_key(one in parts(), which in 0_usize..6) {
+            let mut other = one.clone();
+            match which {
+                0 => other.program.as_mut_os_string().push("x"),
+                1 => other.arguments.push("".into()),
+                2 => { other.declared.insert("NEW".into(), "".into()); }
+                3 => other.directory.as_mut_os_string().push("x"),
+                4 => other.configured_name = Some(one.configured_name.clone().unwrap_or_default() + "x"),
+                _ => other.workspace = Some(PathBuf::from("/elsewhere")),
+            }
+            prop_assert_ne!(one.encode(), other.encode());
+        }
+    }
+}

@@ -1,0 +1,396 @@
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use shim::{
+    preface::{Join, SessionAsk},
+    workspace::{Evidence, Workspace},
+};
+
+use super::*;
+
+/// A home folder with a project in it, a program, and a configuration.
+struct Scene {
+    _temporary: tempfile::TempDir,
+    home: PathBuf,
+    launcher: Launcher,
+}
+
+impl Scene {
+    fn new(config: &str) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let home = fs::canonicalize(temporary.path()).unwrap();
+        for folder in ["project", "other", "bin", "evil"] {
+            fs::create_dir(home.join(folder)).unwrap();
+        }
+        for program in ["bin/echo-server", "bin/browser-server", "evil/echo-server"] {
+            let path = home.join(program);
+            fs::write(&path, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let path = home.join("config.toml");
+        fs::write(&path, config).unwrap();
+        let own = vec![("PATH".into(), home.join("bin").into())];
+        let launcher = Launcher::new(Configuration::read(path), home.clone(), own);
+        Scene {
+            _temporary: temporary,
+            home,
+            launcher,
+        }
+    }
+
+    fn ask(&self, server: &str) -> SessionAsk {
+        SessionAsk {
+            server: server.to_owned(),
+            command: Vec::new(),
+            scope: None,
+            workspace: Some(Workspace {
+                path: self.home.join("project"),
+                evidence: Evidence::Directory,
+            }),
+            pass: Vec::new(),
+            join: Join::ShareKey,
+            env: vec![
+                ("PATH".into(), self.home.join("bin").into()),
+                ("HOME".into(), self.home.clone().into()),
+                ("TERM".into(), "dumb".into()),
+                ("CLIENT_SESSION".into(), "7".into()),
+                ("GITHUB_TOKEN".into(), "token-a".into()),
+            ],
+        }
+    }
+
+    fn ad_hoc(&self) -> SessionAsk {
+        SessionAsk {
+            command: vec!["echo-server".into(), "--fast".into()],
+            ..self.ask("echo")
+        }
+    }
+
+    fn open(&mut self, ask: &SessionAsk) -> Launch {
+        self.open_as(ask, Freedom::AsFree)
+    }
+
+    fn open_as(&mut self, ask: &SessionAsk, freedom: Freedom) -> Launch {
+        self.launcher.open(&Asker {
+            session: SessionId(1),
+            ask,
+            cwd: Path::new("/"),
+            umask: 0o022,
+            freedom,
+        })
+    }
+
+    fn refusal(&mut self, ask: &SessionAsk) -> String {
+        self.open(ask)
+            .opening
+            .refused
+            .expect("a refusal")
+            .to_string()
+    }
+}
+
+fn with(mut ask: SessionAsk, name: &str, value: &str) -> SessionAsk {
+    ask.env.retain(|(known, _)| known != name);
+    ask.env.push((name.into(), value.into()));
+    ask
+}
+
+#[test]
+fn an_ad_hoc_command_is_found_in_the_session_s_path_and_starts_in_its_workspace() {
+    let mut scene = Scene::new("");
+    let ask = scene.ad_hoc();
+    let launch = scene.open(&ask);
+    let spec = launch.spec.unwrap();
+    assert_eq!(spec.program, scene.home.join("bin/echo-server"));
+    assert_eq!(spec.arguments, ["echo-server", "--fast"]);
+    assert_eq!(spec.directory, scene.home.join("project"));
+    assert_eq!(spec.umask, 0o022);
+    assert_eq!(launch.opening.scope, Scope::Workspace);
+    assert_eq!(launch.opening.refused, None);
+}
+
+#[test]
+fn a_server_gets_the_ambient_variables_and_nothing_that_was_not_named() {
+    let mut scene = Scene::new("");
+    let ask = scene.ad_hoc();
+    let launch = scene.open(&ask);
+    let spec = launch.spec.unwrap();
+    let names: Vec<&str> = spec
+        .environment
+        .keys()
+        .map(|name| name.to_str().unwrap())
+        .collect();
+    assert_eq!(names, ["HOME", "PATH", "TERM"]);
+    assert_eq!(launch.opening.withheld, [Arc::from("GITHUB_TOKEN")]);
+}
+
+#[test]
+fn ambient_variables_never_split_a_key_and_passed_ones_do() {
+    let mut scene = Scene::new("");
+    let ask = scene.ad_hoc();
+    let plain = scene.open(&ask).opening.route;
+    for (name, value) in [
+        ("TERM", "xterm"),
+        ("CLIENT_SESSION", "8"),
+        ("GITHUB_TOKEN", "b"),
+        ("LANG", "C"),
+    ] {
+        let other = with(ask.clone(), name, value);
+        assert_eq!(scene.open(&other).opening.route, plain, "{name}");
+    }
+    let passing = SessionAsk {
+        pass: vec!["GITHUB_TOKEN".into()],
+        ..ask
+    };
+    let launch = scene.open(&passing);
+    let one = launch.opening.route;
+    assert_ne!(one, plain);
+    assert!(launch.opening.withheld.is_empty());
+    assert_eq!(
+        launch.spec.unwrap().environment[OsStr::new("GITHUB_TOKEN")],
+        "token-a"
+    );
+    let other = scene
+        .open(&with(passing, "GITHUB_TOKEN", "token-b"))
+        .opening
+        .route;
+    assert_ne!(other, one);
+}
+
+#[test]
+fn two_workspaces_are_two_keys_unless_the_scope_is_global() {
+    let mut scene = Scene::new("");
+    let here = scene.ad_hoc();
+    let there = SessionAsk {
+        workspace: Some(Workspace {
+            path: scene.home.join("other"),
+            evidence: Evidence::Directory,
+        }),
+        ..here.clone()
+    };
+    assert_ne!(
+        scene.open(&here).opening.route,
+        scene.open(&there).opening.route
+    );
+    let global = |ask: &SessionAsk| SessionAsk {
+        scope: Some(shim::scope::Scope::Global),
+        ..ask.clone()
+    };
+    let one = scene.open(&global(&here));
+    let other = scene.open(&global(&there));
+    assert_eq!(one.opening.route, other.opening.route);
+    assert_eq!(one.spec.unwrap().directory, scene.home);
+}
+
+#[test]
+fn the_label_of_an_ad_hoc_server_is_no_part_of_its_key() {
+    let mut scene = Scene::new("");
+    let ask = scene.ad_hoc();
+    let renamed = SessionAsk {
+        server: "another".into(),
+        ..ask.clone()
+    };
+    assert_eq!(
+        scene.open(&ask).opening.route,
+        scene.open(&renamed).opening.route
+    );
+}
+
+#[test]
+fn equal_specifications_are_kept_once_and_forgotten_when_unused() {
+    let mut scene = Scene::new("");
+    let ask = scene.ad_hoc();
+    let one = scene.open(&ask).spec.unwrap();
+    let other = scene.open(&ask).spec.unwrap();
+    assert!(Arc::ptr_eq(&one, &other));
+    drop((one, other));
+    scene.launcher.forget_unused();
+    assert!(scene.launcher.specs.is_empty());
+}
+
+const CONFIG: &str = r#"
+[servers.github]
+command = "echo-server"
+args = ["--root", "${workspace}", "--user", "${LOGIN:-nobody}"]
+env = { TOKEN = "${GITHUB_TOKEN}" }
+env_pass = ["AWS_*"]
+
+[servers.shared]
+command = "echo-server"
+scope = "global"
+cwd = "data"
+
+[servers.bound]
+command = "echo-server"
+scope = "workspace"
+
+[servers.needy]
+command = "echo-server"
+args = ["${MISSING}"]
+
+[servers.chosen]
+command = "${TOOLS}/echo-server"
+
+[servers.browser]
+command = "browser-server"
+"#;
+
+#[test]
+fn a_configured_server_is_completed_from_the_session_s_environment() {
+    let mut scene = Scene::new(CONFIG);
+    let ask = with(scene.ask("github"), "AWS_REGION", "r");
+    let launch = scene.open(&ask);
+    let spec = launch.spec.unwrap();
+    let project = scene.home.join("project").into_os_string();
+    assert_eq!(
+        spec.arguments[1..],
+        ["--root".into(), project, "--user".into(), "nobody".into()]
+    );
+    assert_eq!(spec.environment[OsStr::new("TOKEN")], "token-a");
+    assert_eq!(spec.environment[OsStr::new("AWS_REGION")], "r");
+    assert!(!spec.environment.contains_key(OsStr::new("GITHUB_TOKEN")));
+    // Its value is passed, if under another name.
+    assert!(launch.opening.withheld.is_empty());
+}
+
+#[test]
+fn a_global_server_starts_in_its_folder_below_the_home_folder() {
+    let mut scene = Scene::new(CONFIG);
+    let ask = scene.ask("shared");
+    let launch = scene.open(&ask);
+    assert_eq!(launch.spec.unwrap().directory, scene.home.join("data"));
+    assert_eq!(&*launch.opening.scope_reason, "the configuration says so");
+}
+
+#[test]
+fn the_same_words_under_two_configured_names_are_two_keys() {
+    let mut scene = Scene::new(
+        "[servers.a]\ncommand = \"echo-server\"\n[servers.b]\ncommand = \"echo-server\"\n",
+    );
+    let (a, b) = (scene.ask("a"), scene.ask("b"));
+    assert_ne!(scene.open(&a).opening.route, scene.open(&b).opening.route);
+}
+
+#[test]
+fn a_session_without_a_workspace_shares_an_unbound_upstream_or_is_told_how_to_bind() {
+    let mut scene = Scene::new(CONFIG);
+    let unbound = |ask: SessionAsk| SessionAsk {
+        workspace: None,
+        ..ask
+    };
+    let ask = unbound(scene.ad_hoc());
+    let launch = scene.open(&ask);
+    assert_eq!(launch.spec.unwrap().directory, scene.home);
+    assert_eq!(launch.opening.workspace, None);
+    // The home folder itself counts as none.
+    let at_home = SessionAsk {
+        workspace: Some(Workspace {
+            path: scene.home.clone(),
+            evidence: Evidence::Directory,
+        }),
+        ..scene.ad_hoc()
+    };
+    assert_eq!(scene.open(&at_home).opening.route, launch.opening.route);
+    let bound = unbound(scene.ask("bound"));
+    let text = scene.refusal(&bound);
+    assert!(
+        text.contains("--workspace DIR") && text.contains("CLAUDE_PROJECT_DIR"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_browser_is_not_shared_unless_somebody_says_so() {
+    let mut scene = Scene::new(CONFIG);
+    let ask = scene.ask("browser");
+    let launch = scene.open(&ask);
+    assert_eq!(launch.opening.scope, Scope::Session);
+    assert!(launch.opening.scope_reason.contains("browser"));
+    let shared = SessionAsk {
+        scope: Some(shim::scope::Scope::Workspace),
+        ..ask
+    };
+    assert_eq!(scene.open(&shared).opening.scope, Scope::Workspace);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_the_way_to_mend_it() {
+    let mut scene = Scene::new(CONFIG);
+    let unknown = scene.ask("githib");
+    assert!(scene.refusal(&unknown).contains("did you mean `github`?"));
+    let needy = scene.ask("needy");
+    let text = scene.refusal(&needy);
+    assert!(
+        text.contains("config.toml:19") && text.contains("MISSING"),
+        "{text}"
+    );
+    let missing = SessionAsk {
+        command: vec!["no-such-program".into()],
+        ..scene.ask("x")
+    };
+    let text = scene.refusal(&missing);
+    assert!(
+        text.contains("no-such-program") && text.contains("GITHUB_TOKEN"),
+        "{text}"
+    );
+    assert!(!text.contains("token-a"));
+    let bad = SessionAsk {
+        pass: vec!["*".into()],
+        ..scene.ad_hoc()
+    };
+    assert!(scene.refusal(&bad).contains("--env"));
+}
+
+#[test]
+fn a_verb_that_joins_whatever_runs_is_not_refused_for_what_it_lacks_itself() {
+    let mut scene = Scene::new(CONFIG);
+    let ask = SessionAsk {
+        join: Join::Any,
+        ..scene.ask("needy")
+    };
+    let launch = scene.open(&ask);
+    assert_eq!(launch.opening.refused, None);
+    assert_eq!(launch.opening.joins, Joins::AnyRunning);
+    assert!(launch.spec.unwrap_err().contains("MISSING"));
+}
+
+#[test]
+fn a_sandboxed_session_chooses_neither_program_nor_environment() {
+    let mut scene = Scene::new(CONFIG);
+    let evil = scene.home.join("evil");
+    let ask = with(scene.ask("shared"), "PATH", evil.to_str().unwrap());
+    assert_eq!(
+        scene.open(&ask).spec.unwrap().program,
+        evil.join("echo-server")
+    );
+    let spec = scene.open_as(&ask, Freedom::Confined).spec.unwrap();
+    assert_eq!(spec.program, scene.home.join("bin/echo-server"));
+    assert_eq!(spec.environment.len(), 1, "only the daemon's own PATH");
+    let chosen = with(scene.ask("chosen"), "TOOLS", evil.to_str().unwrap());
+    assert!(scene.open(&chosen).spec.is_ok());
+    assert!(scene.open_as(&chosen, Freedom::Confined).spec.is_err());
+    let passing = SessionAsk {
+        pass: vec!["LD_PRELOAD=/evil.so".into()],
+        ..ask
+    };
+    assert!(scene.open_as(&passing, Freedom::Confined).spec.is_err());
+}
+
+#[test]
+fn a_configuration_that_broke_is_told_to_those_whose_server_is_not_in_the_last_good_one() {
+    let mut scene = Scene::new(CONFIG);
+    fs::write(
+        scene.home.join("config.toml"),
+        "[servers.new]\ncomand = 1\n",
+    )
+    .unwrap();
+    let known = scene.ask("shared");
+    assert!(scene.open(&known).spec.is_ok());
+    let new = scene.ask("new");
+    assert!(scene.refusal(&new).contains("comand"));
+    assert!(scene.launcher.config_error().unwrap().contains("comand"));
+}

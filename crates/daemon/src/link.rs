@@ -1,0 +1,19 @@
+//! Links: how a session or a server talks to us and we to it.
+//!
+//! Reading is a task per peer that turns lines into events. Writing has no task: the hub writes at
+//! once, and only what the peer does not take waits in an [`Outlet`].
+//!
+//! **Invariant:** nothing that a peer does or leaves undone makes the hub wait.
+
+mod outlet;
+mod reader;
+mod stream;
+mod valve;
+
+#[cfg(test)]
+mod memory;
+
+pub(crate) use outlet::{Flushed, Outlet, Overflow};
+pub(crate) use reader::{ProcessReader, SessionReader};
+pub(crate) use stream::{Found, Sink, Source};
+pub(crate) use valve::Valve;

@@ -1,0 +1,402 @@
+//! What waits for one peer to read.
+//!
+//! Entries are written in order, as many as go in one system call; the lines that replies are done
+//! with travel in the same call, merged into one control line behind them.
+//!
+//! **Invariant:** a message that was begun is finished. Dropping ([`Outlet::cut`]) never tears one,
+//! and never drops a line that a shim waits for.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, Write as _},
+};
+
+use bytes::Bytes;
+use mux::{Answered, LineNumber, Refusal};
+use shim::answer::Answer;
+use wire::{CONTROL, Outgoing};
+
+use super::Sink;
+
+/// Slices handed to the system at once.
+const SLICES_MAX: usize = 128;
+
+/// Lines named by one control line.
+const DONE_MAX: usize = 1024;
+
+/// Done lines that may wait for a reply to travel with.
+const DONE_UNTOLD: usize = 64;
+
+/// The way out to one peer.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    sink: Sink,
+    queue: VecDeque<Entry>,
+    /// Bytes of the first entry, line end included, that have been written.
+    head_written: usize,
+    /// Bytes in the queue that have not been written.
+    waiting: usize,
+    /// Lines that are done and not told yet.
+    done: Vec<LineNumber>,
+    /// The control line that is built for the next write.
+    done_text: Vec<u8>,
+    /// Bytes behind the entry being written from which on there is an overflow.
+    limit: usize,
+    tells_lines: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    message: Outgoing,
+    role: Role,
+}
+
+#[derive(Debug)]
+enum Role {
+    /// A message that answers nothing of the peer's.
+    Message,
+    Answer(Answered),
+    /// A control line; it may be the announcement that a line is sent.
+    Control {
+        announces: Option<LineNumber>,
+    },
+}
+
+/// What one system call did.
+#[derive(Debug)]
+struct Write {
+    /// Bytes that it took.
+    taken: usize,
+    /// Bytes that it was offered.
+    offered: usize,
+    /// Bytes that the entries and the control line behind them have.
+    all: usize,
+    /// Entries that it was offered.
+    entries: usize,
+}
+
+impl Write {
+    fn is_whole(&self) -> bool {
+        self.taken == self.all
+    }
+}
+
+/// How a flush ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Nothing waits.
+    All,
+    /// The peer must read before more goes.
+    Blocked,
+    /// Nobody will ever read it.
+    Broken,
+}
+
+/// Whether more waits for a peer than may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    No,
+    Yes,
+}
+
+impl Outlet {
+    /// To a peer that gets messages alone.
+    pub(crate) fn plain(sink: Sink, limit: usize) -> Self {
+        Outlet {
+            sink,
+            queue: VecDeque::new(),
+            head_written: 0,
+            waiting: 0,
+            done: Vec::new(),
+            done_text: Vec::new(),
+            limit,
+            tells_lines: false,
+        }
+    }
+
+    /// To a shim that keeps its lines and is told what becomes of them.
+    pub(crate) fn keeping(sink: Sink, limit: usize) -> Self {
+        Outlet {
+            tells_lines: true,
+            ..Outlet::plain(sink, limit)
+        }
+    }
+
+    pub(crate) fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    /// Bytes that have not been written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.done.is_empty()
+    }
+
+    /// Whether the next message is one too many. What is being written does not count, whatever its
+    /// size, and neither does the message that is to come: a large one always fits.
+    pub(crate) fn overflow(&self) -> Overflow {
+        let head = self
+            .queue
+            .front()
+            .map_or(0, |entry| entry.len() - self.head_written);
+        if self.waiting - head > self.limit {
+            Overflow::Yes
+        } else {
+            Overflow::No
+        }
+    }
+
+    /// Puts in a message, and what it answers, if it answers something.
+    pub(crate) fn push(&mut self, message: Outgoing, answered: Option<Answered>) {
+        let role = match answered {
+            Some(answered) => Role::Answer(answered),
+            None => Role::Message,
+        };
+        self.put(Entry { message, role });
+    }
+
+    /// Puts in the answer to a preface.
+    pub(crate) fn push_answer(&mut self, answer: &Answer) {
+        let line = answer.to_string();
+        self.put(Entry {
+            message: Outgoing::from(line.trim_end().to_owned()),
+            role: Role::Control { announces: None },
+        });
+    }
+
+    /// Says that a line has to wait.
+    pub(crate) fn held(&mut self, line: LineNumber) {
+        if self.tells_lines {
+            self.put_control(&format!("held {}", line.0), None);
+        }
+    }
+
+    /// Says that a line is about to be sent. The flush that writes it reports it.
+    pub(crate) fn announce(&mut self, line: LineNumber) {
+        self.put_control(&format!("sent {}", line.0), Some(line));
+    }
+
+    /// Says that lines are done, with the next write.
+    pub(crate) fn done(&mut self, lines: &[LineNumber]) {
+        if self.tells_lines {
+            self.done.extend_from_slice(lines);
+        }
+    }
+
+    /// Whether so many lines are done and untold that they are worth a write of their own.
+    pub(crate) fn has_much_to_tell(&self) -> bool {
+        self.done.len() >= DONE_UNTOLD
+    }
+
+    /// Drops what has not begun to be written. A dropped answer becomes an error that says so.
+    pub(crate) fn cut(&mut self) {
+        let begun = usize::from(self.head_written > 0);
+        let dropped = self.queue.split_off(begun.min(self.queue.len()));
+        self.waiting = self.queue.iter().map(Entry::len).sum::<usize>() - self.head_written;
+        for entry in dropped {
+            match entry.role {
+                Role::Message => {}
+                Role::Control { .. } => self.put(entry),
+                Role::Answer(answered) => {
+                    self.push(too_slow(&answered), Some(answered));
+                }
+            }
+        }
+    }
+
+    /// Writes what goes. `on_announced` hears of each announcement that has left.
+    pub(crate) fn flush(&mut self, mut on_announced: impl FnMut(LineNumber)) -> Flushed {
+        while !self.is_empty() {
+            let write = match self.write_some() {
+                Ok(write) => write,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => continue,
+                    io::ErrorKind::WouldBlock => return Flushed::Blocked,
+                    _ => return Flushed::Broken,
+                },
+            };
+            self.advance(&write, &mut on_announced);
+            if write.taken < write.offered {
+                self.sink.filled();
+                return Flushed::Blocked;
+            }
+        }
+        Flushed::All
+    }
+
+    fn put(&mut self, entry: Entry) {
+        self.waiting += entry.len();
+        self.queue.push_back(entry);
+    }
+
+    fn put_control(&mut self, words: &str, announces: Option<LineNumber>) {
+        let text = format!("{}{words}", char::from(CONTROL));
+        self.put(Entry {
+            message: Outgoing::from(text),
+            role: Role::Control { announces },
+        });
+    }
+
+    /// One system call.
+    fn write_some(&mut self) -> io::Result<Write> {
+        let entries = self.entries_of_one_write();
+        self.build_done_text(entries);
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut used = 0;
+        let mut skip = self.head_written;
+        let pieces = self.queue.iter().take(entries).flat_map(Entry::slices);
+        for piece in pieces.chain([self.done_text.as_slice()]) {
+            let passed = skip.min(piece.len());
+            skip -= passed;
+            let rest = piece.get(passed..).unwrap_or_default();
+            if let (false, Some(slot)) = (rest.is_empty(), slices.get_mut(used)) {
+                *slot = IoSlice::new(rest);
+                used += 1;
+            }
+        }
+        let slices = slices.get(..used).unwrap_or_default();
+        let all = self
+            .queue
+            .iter()
+            .take(entries)
+            .map(Entry::len)
+            .sum::<usize>();
+        Ok(Write {
+            taken: self.sink.try_write(slices)?,
+            offered: slices.iter().map(|slice| slice.len()).sum(),
+            all: all - self.head_written + self.done_text.len(),
+            entries,
+        })
+    }
+
+    /// How many entries fit into the slices of one write, with one for the control line. Of a message
+    /// in more pieces than that, the first pieces go and the rest follows.
+    fn entries_of_one_write(&self) -> usize {
+        let mut slices = 1;
+        let fits = |entry: &&Entry| {
+            slices += entry.message.pieces().len() + 1;
+            slices <= SLICES_MAX
+        };
+        let fitting = self.queue.iter().take_while(fits).count();
+        fitting.max(1).min(self.queue.len())
+    }
+
+    fn build_done_text(&mut self, entries: usize) {
+        self.done_text.clear();
+        let answers = self
+            .queue
+            .iter()
+            .take(entries)
+            .filter(|_| self.tells_lines)
+            .filter_map(Entry::done);
+        for line in self.done.iter().copied().take(DONE_MAX).chain(answers) {
+            if self.done_text.is_empty() {
+                self.done_text.push(CONTROL);
+                self.done_text.extend_from_slice(b"done");
+            }
+            // Writing to memory cannot fail.
+            let _infallible = write!(self.done_text, " {}", line.0);
+        }
+        if !self.done_text.is_empty() {
+            self.done_text.push(b'\n');
+        }
+    }
+
+    /// Takes out what a write has taken.
+    fn advance(&mut self, write: &Write, on_announced: &mut impl FnMut(LineNumber)) {
+        let told = self.done.len().min(DONE_MAX);
+        // Needed only where the control line behind the entries was not reached.
+        let mut untold = Vec::new();
+        let mut left = write.taken;
+        let mut reached = true;
+        for _ in 0..write.entries {
+            let Some(head) = self.queue.front() else {
+                break;
+            };
+            let rest = head.len() - self.head_written;
+            if left < rest {
+                self.head_written += left;
+                self.waiting -= left;
+                reached = false;
+                break;
+            }
+            left -= rest;
+            self.waiting -= rest;
+            self.head_written = 0;
+            match self.queue.pop_front().map(|entry| entry.role) {
+                Some(Role::Answer(answered)) if !write.is_whole() => untold.push(answered.line),
+                Some(Role::Control {
+                    announces: Some(line),
+                }) => on_announced(line),
+                Some(Role::Control { announces: None } | Role::Message | Role::Answer(_))
+                | None => {}
+            }
+        }
+        if !reached || left == 0 {
+            if self.tells_lines {
+                self.done.append(&mut untold);
+            }
+            return;
+        }
+        self.done.drain(..told);
+        if left < self.done_text.len() {
+            self.finish_later(left);
+        }
+    }
+
+    /// A control line of done lines was begun and must be finished before all else.
+    fn finish_later(&mut self, written: usize) {
+        let text = self.done_text.strip_suffix(b"\n").unwrap_or_default();
+        let entry = Entry {
+            message: Outgoing::from(Bytes::copy_from_slice(text)),
+            role: Role::Control { announces: None },
+        };
+        self.waiting += entry.len() - written;
+        self.head_written = written;
+        self.queue.push_front(entry);
+    }
+}
+
+impl Entry {
+    fn len(&self) -> usize {
+        self.message.len() + 1
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.message
+            .pieces()
+            .iter()
+            .map(|piece| &**piece)
+            .chain([&b"\n"[..]])
+    }
+
+    fn done(&self) -> Option<LineNumber> {
+        match &self.role {
+            Role::Answer(answered) => Some(answered.line),
+            Role::Message | Role::Control { .. } => None,
+        }
+    }
+}
+
+/// What a client gets in place of an answer that it did not read in time.
+fn too_slow(answered: &Answered) -> Outgoing {
+    let refusal = |id| Refusal::TooSlow.to_response(Some(id));
+    if answered.others.is_empty() {
+        return refusal(&answered.id);
+    }
+    let mut batch = vec![b'['];
+    for id in [&answered.id].into_iter().chain(&answered.others) {
+        if batch.len() > 1 {
+            batch.push(b',');
+        }
+        batch.extend(refusal(id).to_vec());
+    }
+    batch.push(b']');
+    Outgoing::from(Bytes::from(batch))
+}
+
+#[cfg(test)]
+mod tests;

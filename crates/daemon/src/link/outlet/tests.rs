@@ -1,0 +1,213 @@
+use mux::{Answered, LineNumber};
+use proptest::prelude::*;
+use wire::{Outgoing, RequestId};
+
+use super::{super::memory::Memory, *};
+
+fn message(text: &str) -> Outgoing {
+    Outgoing::from(text.to_owned())
+}
+
+fn answer(line: u64) -> Answered {
+    Answered {
+        line: LineNumber(line),
+        id: RequestId::from(line),
+        others: Vec::new(),
+    }
+}
+
+fn keeping(room: usize, limit: usize) -> (Outlet, Memory) {
+    let memory = Memory::with_room(room);
+    (Outlet::keeping(Sink::Memory(memory.clone()), limit), memory)
+}
+
+fn flush(outlet: &mut Outlet) -> Flushed {
+    outlet.flush(|_| {})
+}
+
+#[test]
+fn what_was_put_in_during_a_turn_leaves_in_one_write_with_its_done_lines() {
+    let (mut outlet, memory) = keeping(10_000, 1000);
+    outlet.push(message("one"), Some(answer(1)));
+    outlet.push(message("note"), None);
+    outlet.push(message("two"), Some(answer(2)));
+    outlet.done(&[LineNumber(3)]);
+    assert_eq!(flush(&mut outlet), Flushed::All);
+    assert_eq!(memory.take(), "one\nnote\ntwo\n\x1edone 3 1 2\n");
+    assert_eq!(memory.writes(), 1);
+    assert!(outlet.is_empty());
+    assert_eq!(outlet.waiting(), 0);
+}
+
+#[test]
+fn a_plain_peer_gets_messages_and_no_control_lines() {
+    let memory = Memory::with_room(10_000);
+    let mut outlet = Outlet::plain(Sink::Memory(memory.clone()), 1000);
+    outlet.held(LineNumber(1));
+    outlet.push(message("one"), Some(answer(1)));
+    outlet.done(&[LineNumber(2)]);
+    assert_eq!(flush(&mut outlet), Flushed::All);
+    assert_eq!(memory.take(), "one\n");
+}
+
+#[test]
+fn an_announcement_is_reported_when_it_has_left_and_not_before() {
+    let (mut outlet, memory) = keeping(0, 1000);
+    outlet.announce(LineNumber(7));
+    let mut left = Vec::new();
+    assert_eq!(outlet.flush(|line| left.push(line)), Flushed::Blocked);
+    memory.give_room(7);
+    assert_eq!(outlet.flush(|line| left.push(line)), Flushed::Blocked);
+    assert_eq!(
+        (memory.take().as_str(), left.as_slice()),
+        ("\x1esent 7", &[][..])
+    );
+    memory.give_room(1);
+    assert_eq!(outlet.flush(|line| left.push(line)), Flushed::All);
+    assert_eq!(
+        (memory.take().as_str(), left.as_slice()),
+        ("\n", &[LineNumber(7)][..])
+    );
+}
+
+#[test]
+fn a_reader_that_has_gone_is_told_from_one_that_is_slow() {
+    let (mut outlet, memory) = keeping(0, 1000);
+    outlet.push(message("one"), None);
+    assert_eq!(flush(&mut outlet), Flushed::Blocked);
+    memory.leave();
+    assert_eq!(flush(&mut outlet), Flushed::Broken);
+}
+
+#[test]
+fn one_message_of_any_size_fits_and_so_does_the_one_behind_it() {
+    let (mut outlet, _memory) = keeping(0, 10);
+    let large = "x".repeat(1000);
+    outlet.push(message(&large), None);
+    assert_eq!(outlet.overflow(), Overflow::No);
+    outlet.push(message(&large), None);
+    assert_eq!(outlet.overflow(), Overflow::Yes);
+}
+
+#[test]
+fn a_cut_finishes_what_was_begun_and_answers_what_it_drops() {
+    let (mut outlet, memory) = keeping(5, 10);
+    outlet.push(message("begun, long"), Some(answer(1)));
+    outlet.push(message("dropped"), None);
+    outlet.held(LineNumber(9));
+    outlet.push(message("a very long answer"), Some(answer(2)));
+    outlet.push(
+        message("[batch]"),
+        Some(Answered {
+            others: vec![RequestId::from(4)],
+            ..answer(3)
+        }),
+    );
+    assert_eq!(flush(&mut outlet), Flushed::Blocked);
+    outlet.cut();
+    memory.give_room(10_000);
+    assert_eq!(flush(&mut outlet), Flushed::All);
+    let written = memory.take();
+    let lines: Vec<&str> = written.lines().collect();
+    assert_eq!(lines[0], "begun, long");
+    assert_eq!(lines[1], "\x1eheld 9");
+    assert!(
+        lines[2].contains(r#""id":2,"#) && lines[2].contains("too-slow"),
+        "{}",
+        lines[2]
+    );
+    assert!(
+        lines[3].starts_with('[') && lines[3].contains(r#""id":4,"#),
+        "{}",
+        lines[3]
+    );
+    assert_eq!(lines[4], "\x1edone 1 2 3");
+    assert_eq!(lines.len(), 5);
+    assert_eq!(outlet.waiting(), 0);
+}
+
+#[test]
+fn many_messages_leave_in_few_writes() {
+    let (mut outlet, memory) = keeping(1 << 20, 1 << 20);
+    for line in 1..=1000 {
+        outlet.push(message("x"), Some(answer(line)));
+    }
+    assert_eq!(flush(&mut outlet), Flushed::All);
+    assert!(memory.writes() <= 1000 / 50, "{}", memory.writes());
+    let (messages, done) = read_back(&memory.take());
+    assert_eq!(messages.len(), 1000);
+    assert_eq!(done, (1..=1000).collect::<Vec<_>>());
+}
+
+/// The messages, and the lines that were told to be done, in order.
+fn read_back(written: &str) -> (Vec<String>, Vec<u64>) {
+    let (mut messages, mut done) = (Vec::new(), Vec::new());
+    for line in written.split_terminator('\n') {
+        match line.strip_prefix("\x1edone ") {
+            Some(lines) => done.extend(lines.split(' ').map(|line| line.parse::<u64>().unwrap())),
+            None => messages.push(line.to_owned()),
+        }
+    }
+    (messages, done)
+}
+
+proptest! {
+    #[test]
+    fn however_little_the_peer_takes_at_once_it_gets_everything_once_and_in_order(
+        sizes in proptest::collection::vec((0_usize..40, any::<bool>()), 1..60),
+        rooms in proptest::collection::vec(1_usize..50, 1..20),
+    ) {
+        let (mut outlet, memory) = keeping(0, 10);
+        let mut wanted = Vec::new();
+        let mut answered = Vec::new();
+        let mut written = String::new();
+        let mut rooms = rooms.iter().cycle();
+        for (number, (size, answers)) in (1..).zip(&sizes) {
+            let text = format!("{number}{}", "m".repeat(*size));
+            outlet.push(message(&text), answers.then(|| answer(number)));
+            wanted.push(text);
+            if *answers { answered.push(number); }
+            memory.give_room(*rooms.next().unwrap());
+            flush(&mut outlet);
+            let part = memory.take();
+            written.push_str(&part);
+        }
+        while flush(&mut outlet) != Flushed::All {
+            memory.give_room(*rooms.next().unwrap());
+            written.push_str(&memory.take());
+        }
+        written.push_str(&memory.take());
+        let (messages, mut done) = read_back(&written);
+        prop_assert_eq!(messages, wanted);
+        // A line is told to be done behind its answer; which of two comes first does not matter.
+        done.sort_unstable();
+        prop_assert_eq!(done, answered);
+        prop_assert_eq!(outlet.waiting(), 0);
+    }
+
+    #[test]
+    fn no_line_is_done_before_its_answer_was_written(
+        answers in 1_u64..40, rooms in proptest::collection::vec(1_usize..30, 1..20),
+    ) {
+        let (mut outlet, memory) = keeping(0, 10);
+        for line in 1..=answers { outlet.push(message(&format!("answer {line}")), Some(answer(line))); }
+        let mut written = String::new();
+        for room in rooms.iter().cycle() {
+            memory.give_room(*room);
+            let flushed = flush(&mut outlet);
+            written.push_str(&memory.take());
+            if flushed == Flushed::All { break; }
+        }
+        let mut answered = 0;
+        for line in written.lines() {
+            if let Some(done) = line.strip_prefix("\x1edone ") {
+                for line in done.split(' ') {
+                    prop_assert!(line.parse::<u64>().unwrap() <= answered);
+                }
+            } else {
+                answered += 1;
+            }
+        }
+        prop_assert_eq!(answered, answers);
+    }
+}

@@ -1,0 +1,164 @@
+//! The system's side of a link: non-blocking reads and writes, one system call each.
+//!
+//! **Invariant:** a wake-up costs one read: a read that did not fill its buffer has emptied the
+//! kernel's, so the stream counts as drained without a second read that says so.
+
+use std::{
+    cell::RefCell,
+    io::{self, IoSlice},
+    sync::Arc,
+};
+
+use bytes::BytesMut;
+use tokio::{
+    io::Interest,
+    net::{UnixStream, unix::pipe},
+};
+use wire::{Line, LineSplitter};
+
+/// Bytes taken by one read at most. As large as the pipes that servers write to.
+const READ_BYTES: usize = 256 << 10;
+
+/// From this length on an unfinished line is read to where it stays, without a copy of ours.
+const LONG_LINE_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// Where all links of the thread read to, so that an idle one costs no buffer.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// Where messages come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Socket(Arc<UnixStream>),
+    Pipe(Arc<pipe::Receiver>),
+}
+
+/// What a read found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Bytes,
+    /// Nothing: wait until it is readable.
+    Nothing,
+    /// The other side will write no more.
+    End,
+}
+
+impl Source {
+    /// Waits until there is something to read, or an end.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Source::Socket(socket) => socket.readable().await,
+            Source::Pipe(pipe) => pipe.readable().await,
+        }
+    }
+
+    /// Reads once and hands out every line that this ends.
+    pub(crate) fn read(
+        &self,
+        splitter: &mut LineSplitter,
+        on_line: impl FnMut(Line),
+    ) -> io::Result<Found> {
+        if splitter.leftover() >= LONG_LINE_BYTES
+            && let Some(tail) = splitter.tail(READ_BYTES)
+        {
+            let room = tail.capacity() - tail.len();
+            let read = self.try_read_to_end_of(tail);
+            let found = self.judge(&read, room)?;
+            if let (Found::Bytes, Ok(len)) = (found, read) {
+                splitter.grown(len, on_line);
+            }
+            return Ok(found);
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let read = self.try_read(scratch);
+            let found = self.judge(&read, scratch.len())?;
+            if let (Found::Bytes, Ok(len)) = (found, read) {
+                splitter.feed(scratch.get(..len).unwrap_or_default(), on_line);
+            }
+            Ok(found)
+        })
+    }
+
+    fn judge(&self, read: &io::Result<usize>, room: usize) -> io::Result<Found> {
+        match read {
+            Ok(0) => Ok(Found::End),
+            Ok(len) => {
+                if *len < room {
+                    self.drained();
+                }
+                Ok(Found::Bytes)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(Found::Nothing),
+                kind => Err(kind.into()),
+            },
+        }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Source::Socket(socket) => socket.try_read(buffer),
+            Source::Pipe(pipe) => pipe.try_read(buffer),
+        }
+    }
+
+    fn try_read_to_end_of(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Source::Socket(socket) => socket.try_read_buf(buffer),
+            Source::Pipe(pipe) => pipe.try_read_buf(buffer),
+        }
+    }
+
+    /// Tells the runtime that the next readiness is news.
+    fn drained(&self) {
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        // It gives our own error back.
+        let _ours = match self {
+            Source::Socket(socket) => socket.try_io(Interest::READABLE, nothing),
+            Source::Pipe(pipe) => pipe.try_io(nothing),
+        };
+    }
+}
+
+/// Where messages go to.
+#[derive(Clone, Debug)]
+pub(crate) enum Sink {
+    Socket(Arc<UnixStream>),
+    Pipe(Arc<pipe::Sender>),
+    #[cfg(test)]
+    Memory(super::memory::Memory),
+}
+
+impl Sink {
+    /// Waits until there is room, or nobody who could make some.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Sink::Socket(socket) => socket.writable().await,
+            Sink::Pipe(pipe) => pipe.writable().await,
+            #[cfg(test)]
+            Sink::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Writes as much as goes; `WouldBlock` if nothing does.
+    pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Sink::Socket(socket) => socket.try_write_vectored(slices),
+            Sink::Pipe(pipe) => pipe.try_write_vectored(slices),
+            #[cfg(test)]
+            Sink::Memory(memory) => memory.try_write(slices),
+        }
+    }
+
+    /// Tells the runtime that a write was cut short: the next room is news.
+    pub(crate) fn filled(&self) {
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ours = match self {
+            Sink::Socket(socket) => socket.try_io(Interest::WRITABLE, nothing),
+            Sink::Pipe(pipe) => pipe.try_io(nothing),
+            #[cfg(test)]
+            Sink::Memory(_) => Ok(()),
+        };
+    }
+}

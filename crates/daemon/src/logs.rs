@@ -1,0 +1,177 @@
+//! Log files, written by a thread of their own: a slow or full disk must not stop the hub.
+//!
+//! **Invariant:** whoever writes here never waits. What the thread cannot keep up with is dropped
+//! and counted, and the count stands in the log.
+
+mod clean;
+mod rotation;
+mod server;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::SystemTime,
+};
+
+use rotation::Rotated;
+
+pub(crate) use server::{ServerLog, drain_errors};
+
+/// Texts that may wait for the disk.
+const WAITING_MAX: usize = 256;
+
+/// Enough for file names and formatting.
+const STACK_BYTES: usize = 128 << 10;
+
+/// The name of the daemon's own log, which no server's log may take.
+const OWN: &str = "daemon";
+
+/// A way to the log files.
+#[derive(Clone, Debug)]
+pub(crate) struct Logs {
+    sender: SyncSender<Note>,
+    /// Texts that did not fit, by all users of this value and its clones.
+    lost: Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// The thread behind all [`Logs`].
+#[derive(Debug)]
+pub(crate) struct LogThread {
+    handle: JoinHandle<()>,
+}
+
+enum Note {
+    Text {
+        file: Arc<str>,
+        text: Vec<u8>,
+    },
+    /// The last process of a server is gone: its file need not stay open.
+    Close {
+        file: Arc<str>,
+    },
+    End,
+}
+
+impl Logs {
+    /// Starts the thread that writes to `folder`.
+    pub(crate) fn start(folder: PathBuf) -> io::Result<(Logs, LogThread)> {
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        let lost = Arc::default();
+        let writer = Writer {
+            folder,
+            files: BTreeMap::new(),
+            lost: Arc::clone(&lost),
+        };
+        let handle = thread::Builder::new()
+            .name("mcpool-logs".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || writer.run(&receiver))?;
+        Ok((Logs { sender, lost }, LogThread { handle }))
+    }
+
+    /// Appends whole lines to the log `file` (a name without folder and ending).
+    pub(crate) fn append(&self, file: &Arc<str>, text: Vec<u8>) {
+        let file = Arc::clone(file);
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(Note::Text { file, text }) {
+            self.lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Lets go of a file until it is needed again.
+    pub(crate) fn close(&self, file: &Arc<str>) {
+        let file = Arc::clone(file);
+        // An open file is no harm.
+        let _full = self.sender.try_send(Note::Close { file });
+    }
+
+    /// A writer that appends to the daemon's own log.
+    pub(crate) fn own(&self) -> OwnLog {
+        OwnLog {
+            logs: self.clone(),
+            file: Arc::from(OWN),
+        }
+    }
+
+    /// Ends the thread once everything that waits is written.
+    pub(crate) fn finish(&self, thread: LogThread) {
+        // A thread that has ended by a panic has been reported.
+        if self.sender.send(Note::End).is_ok() {
+            let _panicked = thread.handle.join();
+        }
+    }
+}
+
+/// The name of a server's log: its own, unless that is the daemon's.
+pub(crate) fn file_of(server: &str) -> Arc<str> {
+    if server == OWN {
+        Arc::from("daemon-server")
+    } else {
+        Arc::from(server)
+    }
+}
+
+/// The wall clock, for people to read.
+fn timestamp() -> impl std::fmt::Display {
+    humantime::format_rfc3339_millis(SystemTime::now())
+}
+
+/// Appends to the daemon's own log.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnLog {
+    logs: Logs,
+    file: Arc<str>,
+}
+
+impl Write for OwnLog {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.logs.append(&self.file, text.to_vec());
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Writer {
+    folder: PathBuf,
+    files: BTreeMap<Arc<str>, Rotated>,
+    lost: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Writer {
+    fn run(mut self, receiver: &Receiver<Note>) {
+        for note in receiver {
+            match note {
+                Note::Text { file, text } => self.write(&file, &text),
+                Note::Close { file } => {
+                    self.files.remove(&file);
+                }
+                Note::End => break,
+            }
+        }
+    }
+
+    fn write(&mut self, name: &Arc<str>, text: &[u8]) {
+        let folder = &self.folder;
+        let file = self
+            .files
+            .entry(Arc::clone(name))
+            .or_insert_with(|| Rotated::new(folder, name));
+        let lost = self.lost.swap(0, std::sync::atomic::Ordering::Relaxed);
+        if lost > 0 {
+            let words = format!(
+                "{} -- {lost} pieces of logs were lost: the disk is too slow\n",
+                timestamp()
+            );
+            file.write(words.as_bytes());
+        }
+        file.write(text);
+    }
+}

@@ -1,0 +1,199 @@
+//! What people hear of it: each fact becomes one log line and one count.
+//!
+//! **Invariant:** nothing else logs at INFO or above, and no payload, environment value or secret is
+//! ever in a log line.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use mux::{Fact, Refusal, UpstreamId};
+use tracing::{debug, error, info, warn};
+
+/// Turns facts into log lines and counts.
+#[derive(Debug, Default)]
+pub(crate) struct Observer {
+    counts: BTreeMap<&'static str, u64>,
+    /// What upstreams are called.
+    servers: BTreeMap<UpstreamId, Arc<str>>,
+}
+
+/// A task panicked.
+pub(crate) fn panicked(task: &str, words: &str) {
+    error!(task, words, "a task panicked; its peer is given up");
+}
+
+/// The daemon listens.
+pub(crate) fn listening(socket: &std::path::Path) {
+    let version = env!("CARGO_PKG_VERSION");
+    info!(version, pid = std::process::id(), socket = %socket.display(), "listening");
+}
+
+/// The daemon ends in good order, for this reason.
+pub(crate) fn ending(why: &str) {
+    info!(why, "ending");
+}
+
+/// The daemon ends though something would not.
+pub(crate) fn ended_in_disorder(what: &str) {
+    error!(what, "ended in disorder");
+}
+
+/// The configuration cannot be read as it is now.
+pub(crate) fn configuration_failed(error: &impl fmt::Display) {
+    warn!(%error, "the configuration is not usable as it is; what was read before stays in force");
+}
+
+/// The parent of the servers runs.
+pub(crate) fn guardian_started(pid: u32) {
+    info!(pid, "guardian started");
+}
+
+/// The parent of the servers has ended while it was needed.
+pub(crate) fn guardian_lost() {
+    error!("the guardian has ended, and all servers with it");
+}
+
+/// A server's processes would not end.
+pub(crate) fn survivors(server: &str, count: u32) {
+    error!(
+        server,
+        count, "processes of a server did not end, not even when killed"
+    );
+}
+
+impl Observer {
+    /// How often each kind of thing has happened.
+    pub(crate) fn counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counts
+    }
+
+    /// What an upstream is called, if it was ever started.
+    fn server(&self, upstream: UpstreamId) -> &str {
+        self.servers.get(&upstream).map_or("?", |name| name)
+    }
+
+    /// Logs and counts one fact.
+    pub(crate) fn observe(&mut self, fact: &Fact) {
+        *self.counts.entry(name(fact)).or_default() += 1;
+        match fact {
+            Fact::SessionOpened { session, server } => info!(%session, %server, "session opened"),
+            Fact::SessionRouted { session, upstream } => {
+                info!(%session, %upstream, "session routed")
+            }
+            Fact::SessionClosed { session } => info!(%session, "session closed"),
+            Fact::SessionCut { session, open } => {
+                warn!(%session, open, "session does not read; what waited for it was dropped");
+            }
+            // As many as a client cares to cause: counted, and told only to those who look closely.
+            Fact::SessionFault { session, fault } => debug!(%session, %fault, "no message"),
+            Fact::Refused { session, refusal } => {
+                let reason = refusal.reason();
+                if matches!(refusal, Refusal::Malformed { .. }) {
+                    debug!(%session, reason, "request refused");
+                } else {
+                    info!(%session, reason, "request refused");
+                }
+            }
+            Fact::UpstreamStarting {
+                upstream,
+                server,
+                restarts,
+            } => {
+                self.servers.insert(*upstream, Arc::clone(server));
+                info!(%upstream, %server, restarts, "server starting");
+            }
+            Fact::UpstreamStartFailed { upstream, .. }
+            | Fact::UpstreamReady { upstream, .. }
+            | Fact::UpstreamGreetingFailed { upstream, .. }
+            | Fact::UpstreamPrivate { upstream, .. }
+            | Fact::UpstreamStopping { upstream }
+            | Fact::UpstreamExited { upstream, .. }
+            | Fact::UpstreamFailed { upstream }
+            | Fact::UpstreamFault { upstream, .. }
+            | Fact::Dropped { upstream, .. }
+            | Fact::AskRefused { upstream, .. }
+            | Fact::ToolSeparated { upstream, .. } => {
+                log_upstream(*upstream, self.server(*upstream), fact);
+                // Its next start says its name again.
+                if matches!(
+                    fact,
+                    Fact::UpstreamExited { .. } | Fact::UpstreamStartFailed { .. }
+                ) {
+                    self.servers.remove(upstream);
+                }
+            }
+            Fact::Contradiction { what } => error!(what, "the core contradicts itself"),
+        }
+    }
+}
+
+fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
+    match fact {
+        Fact::UpstreamStartFailed { why, .. } => {
+            warn!(%upstream, server, why, "server could not be started");
+        }
+        Fact::UpstreamReady { version, .. } => info!(%upstream, server, version, "server ready"),
+        Fact::UpstreamGreetingFailed { why, .. } => {
+            warn!(%upstream, server, why, "server did not return the greeting");
+        }
+        Fact::UpstreamPrivate { why, .. } => info!(%upstream, server, why, "server is not shared"),
+        Fact::UpstreamStopping { .. } => info!(%upstream, server, "server stopping"),
+        Fact::UpstreamExited {
+            exit,
+            expected: true,
+            ..
+        } => info!(%upstream, server, %exit, "server stopped"),
+        Fact::UpstreamExited {
+            exit,
+            expected: false,
+            open,
+            ..
+        } => warn!(%upstream, server, %exit, open, "server ended unasked"),
+        Fact::UpstreamFailed { .. } => warn!(%upstream, server, "server keeps failing and rests"),
+        Fact::UpstreamFault { fault, .. } => debug!(%upstream, server, %fault, "no message"),
+        Fact::Dropped { reason, .. } => {
+            debug!(%upstream, server, reason = reason.name(), "message dropped");
+        }
+        Fact::AskRefused {
+            method, refusal, ..
+        } => {
+            let reason = refusal.reason();
+            info!(%upstream, server, %method, reason, "server's ask refused");
+        }
+        Fact::ToolSeparated { tool, .. } => {
+            info!(%upstream, server, %tool, "tool asks or logs; its calls run apart now");
+        }
+        Fact::SessionOpened { .. }
+        | Fact::SessionRouted { .. }
+        | Fact::SessionClosed { .. }
+        | Fact::SessionCut { .. }
+        | Fact::Refused { .. }
+        | Fact::SessionFault { .. }
+        | Fact::UpstreamStarting { .. }
+        | Fact::Contradiction { .. } => {}
+    }
+}
+
+/// A stable word for programs.
+fn name(fact: &Fact) -> &'static str {
+    match fact {
+        Fact::SessionOpened { .. } => "session-opened",
+        Fact::SessionRouted { .. } => "session-routed",
+        Fact::SessionClosed { .. } => "session-closed",
+        Fact::SessionCut { .. } => "session-cut",
+        Fact::Refused { .. } => "refused",
+        Fact::SessionFault { .. } => "session-fault",
+        Fact::UpstreamStarting { .. } => "upstream-starting",
+        Fact::UpstreamStartFailed { .. } => "upstream-start-failed",
+        Fact::UpstreamReady { .. } => "upstream-ready",
+        Fact::UpstreamGreetingFailed { .. } => "upstream-greeting-failed",
+        Fact::UpstreamPrivate { .. } => "upstream-private",
+        Fact::UpstreamStopping { .. } => "upstream-stopping",
+        Fact::UpstreamExited { .. } => "upstream-exited",
+        Fact::UpstreamFailed { .. } => "upstream-failed",
+        Fact::UpstreamFault { .. } => "upstream-fault",
+        Fact::Dropped { .. } => "dropped",
+        Fact::AskRefused { .. } => "ask-refused",
+        Fact::ToolSeparated { .. } => "tool-separated",
+        Fact::Contradiction { .. } => "contradiction",
+    }
+}

@@ -1,0 +1,201 @@
+//! Processes of servers, which the guardian starts and stops for us.
+//!
+//! **Invariant:** the core hears of each start exactly one outcome, and of each process that ran exactly
+//! one end: after it and all below it are gone and its last words have been read.
+
+mod guardian;
+mod pipes;
+
+use std::{sync::Arc, time::Duration};
+
+use ::guardian::protocol::Patience;
+use mux::{Exit, UpstreamId};
+use tokio::task::AbortHandle;
+
+use crate::hub::{Input, ProcessId};
+use crate::{
+    launch::LaunchSpec,
+    link::{Outlet, ProcessReader, Sink, Source},
+    logs::{Logs, ServerLog, drain_errors},
+    tasks,
+};
+
+pub(crate) use guardian::Guardian;
+use pipes::Pipes;
+
+/// How long a server may take to end, and then its tree.
+pub(crate) const STOP_PATIENCE: Patience = Patience {
+    eof: Duration::from_secs(2),
+    term: Duration::from_secs(3),
+};
+
+/// The same for a user who has asked twice.
+pub(crate) const HURRY: Patience = Patience {
+    eof: Duration::ZERO,
+    term: Duration::from_millis(500),
+};
+
+/// How long the output of a process that is gone may be held open by somebody else.
+pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);
+
+/// One process of an upstream, from the order to start it until nothing of it is left.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) upstream: UpstreamId,
+    pub(crate) server: Arc<str>,
+    /// What waits for it to read; `None` once its standard input is closed.
+    pub(crate) outlet: Option<Outlet>,
+    pub(crate) log: ServerLog,
+    /// Its process id, once it runs.
+    pub(crate) pid: Option<u32>,
+    /// Its outputs, until somebody reads them.
+    outputs: Option<(Source, Source)>,
+    readers: Vec<AbortHandle>,
+    /// What of it is still to come.
+    rest: Rest,
+    /// Whether the core knows that it does not read.
+    pub(crate) blocked: bool,
+    /// Whether somebody waits for room in its standard input.
+    pub(crate) awaiting_room: bool,
+    /// Whether its standard input is closed once what waits is written.
+    pub(crate) closing: bool,
+    /// Whether it is among those to be flushed.
+    pub(crate) touched: bool,
+}
+
+/// What is still to come of a process.
+#[derive(Debug, Default)]
+struct Rest {
+    exit: Option<Exit>,
+    gone: bool,
+    output_ended: bool,
+    errors_ended: bool,
+    /// Whether somebody looks at the clock for its outputs.
+    overdue_set: bool,
+}
+
+/// What to do after something of a process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// More is to come.
+    NotYet,
+    /// Only the outputs are open still: give them [`OUTPUT_PATIENCE`].
+    AwaitOutputs,
+    /// Nothing is left.
+    Over(Exit),
+}
+
+impl Process {
+    /// Makes its pipes and asks the guardian to start it.
+    pub(crate) fn start(
+        guardian: &mut Guardian,
+        process: ProcessId,
+        upstream: UpstreamId,
+        server: &Arc<str>,
+        spec: &LaunchSpec,
+        logs: &Logs,
+        slow_server_bytes: usize,
+    ) -> Result<Process, String> {
+        let pipes = Pipes::new().map_err(|error| format!("no pipes could be made: {error}"))?;
+        guardian.spawn(process, spec, pipes.theirs)?;
+        let log = ServerLog::new(logs.clone(), server, upstream.to_string());
+        Ok(Process {
+            upstream,
+            server: Arc::clone(server),
+            outlet: Some(Outlet::plain(Sink::Pipe(pipes.input), slow_server_bytes)),
+            log,
+            pid: None,
+            outputs: Some((Source::Pipe(pipes.output), Source::Pipe(pipes.errors))),
+            readers: Vec::new(),
+            rest: Rest::default(),
+            blocked: false,
+            awaiting_room: false,
+            closing: false,
+            touched: false,
+        })
+    }
+
+    /// It runs: its outputs are read from now on.
+    pub(crate) fn on_spawned(
+        &mut self,
+        process: ProcessId,
+        pid: u32,
+        inbox: &tokio::sync::mpsc::Sender<Input>,
+        message_bytes: usize,
+    ) {
+        self.pid = Some(pid);
+        self.log.remark(&format!("started, process {pid}"));
+        let Some((output, errors)) = self.outputs.take() else {
+            return;
+        };
+        let reader = ProcessReader {
+            process,
+            source: output,
+            inbox: inbox.clone(),
+            message_bytes,
+        };
+        let output = tasks::spawn("server reader", reader.run());
+        let (log, told) = (self.log.another(), inbox.clone());
+        let errors = tasks::spawn("server log", async move {
+            tasks::caught(
+                "server log",
+                drain_errors(errors, process, log, told.clone()),
+            )
+            .await;
+            let heard = crate::hub::Heard::ErrorsEnded;
+            let _hub_gone = told.send(Input::Heard { process, heard }).await;
+        });
+        self.readers = vec![output.abort_handle(), errors.abort_handle()];
+    }
+
+    pub(crate) fn on_exited(&mut self, exit: Exit) -> Ending {
+        self.log.remark(&exit.to_string());
+        self.rest.exit = Some(exit);
+        self.ending()
+    }
+
+    pub(crate) fn on_gone(&mut self) -> Ending {
+        self.rest.gone = true;
+        self.ending()
+    }
+
+    pub(crate) fn on_output_ended(&mut self) -> Ending {
+        self.rest.output_ended = true;
+        self.ending()
+    }
+
+    pub(crate) fn on_errors_ended(&mut self) -> Ending {
+        self.rest.errors_ended = true;
+        self.ending()
+    }
+
+    /// Its outputs have been given time enough.
+    pub(crate) fn on_overdue(&mut self) -> Ending {
+        self.rest.output_ended = true;
+        self.rest.errors_ended = true;
+        self.ending()
+    }
+
+    fn ending(&mut self) -> Ending {
+        if !self.rest.gone {
+            return Ending::NotYet;
+        }
+        if self.rest.output_ended && self.rest.errors_ended {
+            return Ending::Over(self.rest.exit.unwrap_or(Exit::Unknown));
+        }
+        if self.rest.overdue_set {
+            return Ending::NotYet;
+        }
+        self.rest.overdue_set = true;
+        Ending::AwaitOutputs
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        for reader in &self.readers {
+            reader.abort();
+        }
+        self.log.close();
+    }
+}

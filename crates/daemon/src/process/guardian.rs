@@ -1,0 +1,285 @@
+//! Our side of the talk with the guardian, the parent of all servers.
+//!
+//! **Invariant:** orders leave in the order in which they were given; when the guardian ends, every
+//! order and report of it is void.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{net::UnixStream as StdStream, process::CommandExt},
+    },
+    path::PathBuf,
+    process::{Child, Command as Program, Stdio},
+    sync::Arc,
+};
+
+use ::guardian::protocol::{Command, Patience, Report, Spawn, send_with_fds};
+use bytes::BytesMut;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use tokio::{
+    io::Interest,
+    net::UnixStream,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc::Sender,
+};
+
+use crate::{
+    hub::{Input, Peer, ProcessId},
+    launch::LaunchSpec,
+    observe, tasks,
+};
+
+/// Starts the guardian when it is needed, and talks to it.
+#[derive(Debug)]
+pub(crate) struct Guardian {
+    program: PathBuf,
+    /// How many files a server may open, as it was before the daemon raised its own limit.
+    files: Rlimit,
+    inbox: Sender<Input>,
+    /// How many there have been.
+    count: u64,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    pid: u32,
+    socket: Arc<UnixStream>,
+    orders: VecDeque<Order>,
+    awaiting_room: bool,
+}
+
+/// An encoded command on its way.
+#[derive(Debug)]
+struct Order {
+    bytes: Vec<u8>,
+    sent: usize,
+    fds: Vec<OwnedFd>,
+}
+
+impl Guardian {
+    /// One that is started by the first order. `program` is `mcpool`; `files` is what its children
+    /// may have open.
+    pub(crate) fn new(program: PathBuf, files: Rlimit, inbox: Sender<Input>) -> Self {
+        Guardian {
+            program,
+            files,
+            inbox,
+            count: 0,
+            running: None,
+        }
+    }
+
+    /// The process id, while one runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.pid)
+    }
+
+    /// Has a server started. The error is for a person.
+    pub(crate) fn spawn(
+        &mut self,
+        process: ProcessId,
+        spec: &LaunchSpec,
+        fds: [OwnedFd; 3],
+    ) -> Result<(), String> {
+        let command = Command::Spawn(Spawn {
+            upstream: process.0,
+            program: spec.program.clone(),
+            arguments: spec.arguments.clone(),
+            environment: spec
+                .environment
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            directory: spec.directory.clone(),
+            umask: spec.umask,
+        });
+        let bytes = command.encode().map_err(|error| {
+            format!("its command line or environment cannot be passed on: {error}")
+        })?;
+        self.ensure_running().map_err(|error| {
+            format!(
+                "the guardian {} did not start: {error}",
+                self.program.display()
+            )
+        })?;
+        self.order(bytes, fds.into());
+        Ok(())
+    }
+
+    /// Has a server stopped, with all below it.
+    pub(crate) fn stop(&mut self, process: ProcessId, patience: Patience) {
+        let upstream = process.0;
+        self.order_if_running(&Command::Stop { upstream, patience });
+    }
+
+    /// Has all servers stopped, and the guardian end. Says whether there is one that will.
+    pub(crate) fn shut_down(&mut self, patience: Patience) -> bool {
+        self.order_if_running(&Command::Shutdown { patience });
+        self.running.is_some()
+    }
+
+    /// There is room in its socket again.
+    pub(crate) fn on_room(&mut self, guardian: u64) {
+        if guardian == self.count
+            && let Some(running) = &mut self.running
+        {
+            running.awaiting_room = false;
+            self.flush();
+        }
+    }
+
+    /// Whether a report is from the one that runs.
+    pub(crate) fn is_current(&self, guardian: u64) -> bool {
+        guardian == self.count && self.running.is_some()
+    }
+
+    /// It has ended. Says whether it was the one that ran.
+    pub(crate) fn on_ended(&mut self, guardian: u64) -> bool {
+        let was_current = self.is_current(guardian);
+        if was_current {
+            self.running = None;
+        }
+        was_current
+    }
+
+    fn order_if_running(&mut self, command: &Command) {
+        if self.running.is_none() {
+            return;
+        }
+        match command.encode() {
+            Ok(bytes) => self.order(bytes, Vec::new()),
+            // Numbers alone always fit.
+            Err(error) => tracing::debug!(%error, "an order could not be encoded"),
+        }
+    }
+
+    fn order(&mut self, bytes: Vec<u8>, fds: Vec<OwnedFd>) {
+        if let Some(running) = &mut self.running {
+            running.orders.push_back(Order {
+                bytes,
+                sent: 0,
+                fds,
+            });
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        while !running.awaiting_room
+            && let Some(order) = running.orders.front_mut()
+        {
+            let fds: Vec<BorrowedFd<'_>> = order.fds.iter().map(AsFd::as_fd).collect();
+            let rest = order.bytes.get(order.sent..).unwrap_or_default();
+            match send_with_fds(&*running.socket, rest, &fds) {
+                Ok(sent) => {
+                    order.sent += sent;
+                    order.fds.clear();
+                    if order.sent == order.bytes.len() {
+                        running.orders.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    running.awaiting_room = true;
+                    await_room(self.count, &running.socket, self.inbox.clone());
+                }
+                // It has ended; whoever reads from it says so.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn ensure_running(&mut self) -> io::Result<()> {
+        if self.running.is_some() {
+            return Ok(());
+        }
+        let (ours, theirs) = StdStream::pair()?;
+        let child = Program::new(&self.program)
+            .arg0("mcpool")
+            .arg("guardian")
+            .env_clear()
+            .current_dir("/")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
+        let pid = child.id();
+        // Too many open files are our concern, not that of servers that loop over them.
+        let _as_it_is = Pid::from_raw(pid.cast_signed())
+            .map(|pid| prlimit(Some(pid), Resource::Nofile, self.files.clone()));
+        ours.set_nonblocking(true)?;
+        let socket = Arc::new(UnixStream::from_std(ours)?);
+        self.count += 1;
+        self.running = Some(Running {
+            pid,
+            socket: Arc::clone(&socket),
+            orders: VecDeque::new(),
+            awaiting_room: false,
+        });
+        observe::guardian_started(pid);
+        tasks::spawn(
+            "guardian",
+            listen(self.count, socket, child, self.inbox.clone()),
+        );
+        Ok(())
+    }
+}
+
+/// Reports when there is room in the socket again.
+fn await_room(guardian: u64, socket: &Arc<UnixStream>, inbox: Sender<Input>) {
+    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+    let _ours = socket.try_io(Interest::WRITABLE, nothing);
+    let socket = Arc::clone(socket);
+    tasks::spawn("guardian room", async move {
+        let _gone = socket.writable().await;
+        let _hub_gone = inbox.send(Input::Room(Peer::Guardian(guardian))).await;
+    });
+}
+
+/// Passes on what the guardian tells until it ends, and sees it off.
+async fn listen(guardian: u64, socket: Arc<UnixStream>, child: Child, inbox: Sender<Input>) {
+    let heard = tasks::caught("guardian", hear(guardian, &socket, &inbox)).await;
+    if let Some(Err(error)) = heard {
+        tracing::debug!(%error, "the guardian cannot be understood");
+    }
+    // If it still runs and only talks nonsense, this makes it end.
+    let _gone = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both);
+    if let Err(error) = reap(child).await {
+        tracing::debug!(%error, "the guardian was not reaped");
+    }
+    let _hub_gone = inbox.send(Input::GuardianEnded { guardian }).await;
+}
+
+async fn hear(guardian: u64, socket: &UnixStream, inbox: &Sender<Input>) -> io::Result<()> {
+    let mut read = BytesMut::new();
+    loop {
+        let decoded = Report::decode(&read).map_err(io::Error::other)?;
+        if let Some((report, len)) = decoded {
+            drop(read.split_to(len));
+            let _hub_gone = inbox.send(Input::Reported { guardian, report }).await;
+            continue;
+        }
+        socket.readable().await?;
+        read.reserve(1024);
+        match socket.try_read_buf(&mut read) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn reap(mut child: Child) -> io::Result<()> {
+    // Watched first, so that an end in between is not missed.
+    let mut ends = signal(SignalKind::child())?;
+    while child.try_wait()?.is_none() {
+        ends.recv().await;
+    }
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! The daemon's own life: how it begins and how it ends.
+//!
+//! **Invariant:** whoever holds the lock is the only one who touches the socket, and neither the
+//! socket nor the lock file is left behind by an end in good order.
+
+use std::{
+    env, fs,
+    io::{self, IsTerminal, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener as StdListener, UnixStream as StdStream},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use mux::Mux;
+use rustix::{
+    fs::Mode,
+    process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask},
+};
+use shim::{
+    lock::{self, DaemonLock},
+    places::Places,
+};
+use tokio::{
+    net::UnixListener,
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+    sync::{Semaphore, mpsc},
+};
+use tracing::Level;
+
+use crate::{
+    admin,
+    configuration::Configuration,
+    front::Door,
+    hub::{Hub, Input, Surroundings, World},
+    launch::{self, Launcher},
+    logs::Logs,
+    observe,
+    process::Guardian,
+    tasks,
+};
+
+/// How long whoever looks whether the lock is held may keep us from taking it.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Inputs that may wait for the hub; then readers wait.
+const INBOX: usize = 1024;
+
+/// How long somebody who asked for the end may take to read that it has come.
+const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How a daemon is to run.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Where everything of it lies.
+    pub places: Places,
+    /// Whether a shim has started it: it says `ready` on its standard output, then logs to its file.
+    /// Else it logs to its standard error.
+    pub background: bool,
+    /// The program `mcpool`, which is executed as the guardian.
+    pub guardian_program: PathBuf,
+}
+
+/// Runs a daemon until it is told to stop.
+///
+/// Fails if its places are not safe, if another daemon holds the lock, or if the system denies it the
+/// socket. Everything it has started has ended when it returns.
+pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    umask(Mode::from_raw_mode(0o077));
+    options.places.prepare()?;
+    let mut held = take_lock(&options.places)?;
+    chdir("/").context("changing to the folder /")?;
+    if options.background {
+        // Whoever started us may have done it already.
+        let _leader = setsid();
+    }
+    let files = raise_file_limit();
+    let (logs, log_thread) =
+        Logs::start(options.places.logs.clone()).context("starting the log")?;
+    start_tracing(options.background.then_some(&logs));
+    let listener = listen(&options.places.socket)?;
+    held.announce(std::process::id(), &options.places.socket)
+        .context("writing the lock file")?;
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        // Only `status` has anything to do that takes time.
+        .max_blocking_threads(1)
+        .thread_keep_alive(Duration::from_secs(1))
+        .build()
+        .context("starting the runtime")?;
+    let stops = run(&runtime, &options, listener, files, logs.clone());
+    // Readers and writers that are still there end here.
+    drop(runtime);
+    let ended = leave(&options.places, held);
+    let stops = stops?;
+    tell_end(stops, &ended);
+    logs.finish(log_thread);
+    ended
+}
+
+fn take_lock(places: &Places) -> anyhow::Result<DaemonLock> {
+    let taken = DaemonLock::take(&places.lock, LOCK_PATIENCE)
+        .with_context(|| format!("taking the lock {}", places.lock.display()))?;
+    if let Some(lock) = taken {
+        return Ok(lock);
+    }
+    match lock::announced(&places.lock) {
+        Some(holder) => bail!(
+            "a daemon runs already: process {}, listening at {}",
+            holder.pid,
+            holder.socket.display()
+        ),
+        None => bail!(
+            "another daemon holds the lock {} and is just starting or stopping",
+            places.lock.display()
+        ),
+    }
+}
+
+/// Lets us have as many sessions as the system allows; says what it was before.
+fn raise_file_limit() -> Rlimit {
+    let before = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: before.maximum,
+        maximum: before.maximum,
+    };
+    // With the limit as it was there is room for fewer.
+    let _refused = setrlimit(Resource::Nofile, raised);
+    before
+}
+
+/// `MCPOOL_LOG=debug` shows more, to those who run the daemon in a terminal.
+fn start_tracing(background: Option<&Logs>) {
+    let level = if env::var_os("MCPOOL_LOG").is_some_and(|level| level == "debug") {
+        Level::DEBUG
+    } else {
+        Level::INFO
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_target(false)
+        .with_ansi(false)
+        .with_max_level(level);
+    // A second daemon in one process, as in tests, logs where the first does.
+    let _second = match background {
+        Some(logs) => {
+            let logs = logs.clone();
+            subscriber.with_writer(move || logs.own()).try_init()
+        }
+        None => subscriber.with_writer(io::stderr).try_init(),
+    };
+}
+
+/// Binds the socket. One that stands there already is a leftover: we hold the lock.
+fn listen(path: &Path) -> anyhow::Result<StdListener> {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("removing the old {}", path.display()));
+        }
+    }
+    let listener =
+        StdListener::bind(path).with_context(|| format!("listening at {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("closing {} to others", path.display()))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn run(
+    runtime: &Runtime,
+    options: &ServeOptions,
+    listener: StdListener,
+    files: Rlimit,
+    logs: Logs,
+) -> anyhow::Result<Vec<StdStream>> {
+    let places = &options.places;
+    let configuration = Configuration::read(places.config.clone());
+    let limits = launch::limits(&configuration.current().limits);
+    let home = home_folder();
+    let launcher = Launcher::new(configuration, home, env::vars_os().collect());
+    let (inbox, arrivals) = mpsc::channel(INBOX);
+    let hub = runtime.block_on(async {
+        let door = Door {
+            listener: UnixListener::from_std(listener)?,
+            inbox: inbox.clone(),
+            room: Arc::new(Semaphore::new(limits.sessions)),
+        };
+        let door = tasks::spawn("door", door.run()).abort_handle();
+        watch_signals(&inbox)?;
+        let guardian = Guardian::new(options.guardian_program.clone(), files, inbox.clone());
+        let world = World::new(Surroundings {
+            inbox,
+            limits: limits.clone(),
+            launcher,
+            logs,
+            guardian,
+            socket: places.socket.clone(),
+            door,
+        });
+        anyhow::Ok(Hub::new(Mux::new(limits), world))
+    })?;
+    observe::listening(&places.socket);
+    if options.background {
+        say_ready().context("telling that the daemon is ready")?;
+    }
+    // A task of its own: waking the future that the runtime blocks on costs a system call.
+    runtime.block_on(async {
+        match tasks::spawn("hub", hub.run(arrivals)).await {
+            // Nobody drives them any more from now on.
+            Ok(Some(stops)) => Ok(stops
+                .into_iter()
+                .filter_map(|stop| stop.into_std().ok())
+                .collect()),
+            Ok(None) | Err(_) => bail!("the hub panicked"),
+        }
+    })
+}
+
+/// The home folder of the user, where servers start that belong to no workspace.
+fn home_folder() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    shim::home::of_user(user).unwrap_or_else(|| PathBuf::from("/"))
+}
+
+/// Has the hub stop at TERM, INT and HUP, and hurry at another one.
+fn watch_signals(inbox: &mpsc::Sender<Input>) -> anyhow::Result<()> {
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
+        let mut signals = signal(kind).context("watching for signals")?;
+        let inbox = inbox.clone();
+        tasks::spawn("signals", async move {
+            while signals.recv().await.is_some() {
+                let _hub_gone = inbox.send(Input::Quit).await;
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Tells whoever started us, and lets go of the pipe to them.
+fn say_ready() -> io::Result<()> {
+    let mut stdout = io::stdout();
+    if !stdout.is_terminal() {
+        stdout.write_all(b"ready\n")?;
+        stdout.flush()?;
+    }
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    Ok(())
+}
+
+/// Takes the socket and the lock away.
+fn leave(places: &Places, lock: DaemonLock) -> anyhow::Result<()> {
+    let socket = fs::remove_file(&places.socket)
+        .with_context(|| format!("removing {}", places.socket.display()));
+    lock.remove(&places.lock)
+        .with_context(|| format!("removing {}", places.lock.display()))?;
+    socket
+}
+
+/// Answers those who asked for the end, now that it has come.
+fn tell_end(stops: Vec<StdStream>, ended: &anyhow::Result<()>) {
+    let answer = match ended {
+        Ok(()) => admin::Answer::Ok(admin::Outcome::Stopped { stopped: true }),
+        Err(error) => admin::Answer::Error(format!("{error:#}")),
+    };
+    let line = answer.to_line();
+    for stop in stops {
+        // Whoever does not read it has lost nothing.
+        let _gone = tell(&stop, &line);
+    }
+}
+
+fn tell(mut stop: &StdStream, line: &str) -> io::Result<()> {
+    stop.set_nonblocking(false)?;
+    stop.set_write_timeout(Some(FAREWELL_PATIENCE))?;
+    stop.write_all(line.as_bytes())
+}

@@ -1,0 +1,82 @@
+//! Tasks with a name, whose panics are reported and stay theirs.
+//!
+//! **Invariant:** no task ends unseen: a panic in one is logged with the task's name and ends
+//! nothing but that task.
+
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::task::JoinHandle;
+
+/// Runs `future` beside everything else. `None` comes out if it panicked.
+pub(crate) fn spawn<F>(name: &'static str, future: F) -> JoinHandle<Option<F::Output>>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the function that everybody else calls instead"
+    )]
+    tokio::spawn(caught(name, future))
+}
+
+/// Runs `future` as a part of the calling task; `None` if it panicked, which has been logged then.
+///
+/// For tasks that must say goodbye for a peer, whatever happened to them.
+pub(crate) async fn caught<F: Future>(name: &'static str, future: F) -> Option<F::Output> {
+    match (Caught {
+        future: Box::pin(future),
+    })
+    .await
+    {
+        Ok(output) => Some(output),
+        Err(panic) => {
+            crate::observe::panicked(name, &words_of(&*panic));
+            None
+        }
+    }
+}
+
+struct Caught<F> {
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Box<dyn Any + Send>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // A future that panicked is not polled again, so nobody sees what it left half-done.
+        match catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|words| (*words).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_own_task_and_no_other() {
+        let calm = spawn("calm", async { 7 });
+        let doomed = spawn("doomed", async { panic!("on purpose") });
+        assert!(matches!(doomed.await, Ok(None::<()>)));
+        assert!(matches!(calm.await, Ok(Some(7))));
+    }
+}
