@@ -33,8 +33,8 @@ impl Progress {
         self.begun += 1;
         match &self.bar {
             Some(bar) => {
-                bar.set_message(what);
                 bar.set_position(self.begun);
+                bar.set_message(what);
             }
             None => ui.remark(format_args!("{}/{} {what}", self.begun, self.steps)),
         }

@@ -35,10 +35,31 @@ fn add_writes_the_file_and_says_what_a_client_needs() {
         "-c",
         "exec cat",
     ]);
-    expect![[""]].assert_eq(&anonymous(&home, &said));
-    expect![[""]].assert_eq(&config(&home));
+    expect![[r#"
+        Added `files` to POOL/config.toml.
+        A client's entry for it is, in most clients:
+
+          "files": {"command":"mcpool","args":["connect","--home","POOL","files"]}
+
+        `mcpool tools files` starts it and shows what it can do.
+    "#]]
+    .assert_eq(&anonymous(&home, &said));
+    expect![[r#"
+        [servers.files]
+        command = "sh"
+        args = ["-c", "exec cat"]
+        env = { LEVEL = "debug" }
+        env_pass = ["API_TOKEN", "AWS_*"]
+        scope = "workspace"
+    "#]]
+    .assert_eq(&config(&home));
     home.done(&["add", "second", "--", "/bin/cat"]);
-    expect![[""]].assert_eq(&home.done(&["list"]));
+    expect![[r"
+        NAME    SCOPE      ENVIRONMENT            COMMAND
+        files   workspace  LEVEL API_TOKEN AWS_*  sh -c 'exec cat'
+        second  auto       -                      /bin/cat
+    "]]
+    .assert_eq(&home.done(&["list"]));
 }
 
 #[test]

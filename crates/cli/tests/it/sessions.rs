@@ -212,6 +212,55 @@ fn a_cancellation_reaches_the_server_exactly_once() {
 }
 
 #[test]
+fn a_subscription_is_one_upstream_and_only_subscribers_hear_of_it() {
+    let home = Home::new();
+    let record = home.file("record");
+    let options = ["--record", &record];
+    let mut clients = [(); 3].map(|()| home.session(&options));
+    let [alice, bob, carol] = &mut clients;
+    let uri = json!({"uri": "fake://counter"});
+    for client in [&mut *alice, &mut *bob] {
+        let answer = client.request("resources/subscribe", uri.clone());
+        assert!(answer.get("result").is_some(), "{answer}");
+    }
+    carol.text("touch", uri.clone());
+    for client in [&mut *alice, &mut *bob] {
+        let update =
+            client.wait_for(|message| message["method"] == "notifications/resources/updated");
+        assert_eq!(update["params"], uri);
+    }
+    carol.ask("ping", json!({}));
+    assert!(carol.line().unwrap().contains("result"));
+    for client in [&mut *alice, &mut *bob] {
+        client.request("resources/unsubscribe", uri.clone());
+    }
+    let count = |what: &str| {
+        let lines = home.lines("record");
+        lines.iter().filter(|line| line.contains(what)).count()
+    };
+    until("the last to unsubscribe", || {
+        count("resources/unsubscribe") > 0
+    });
+    carol.text("echo", json!({}));
+    assert_eq!(count("resources/subscribe"), 1);
+    assert_eq!(count("resources/unsubscribe"), 1);
+}
+
+#[test]
+fn log_messages_go_to_the_session_that_calls() {
+    let home = Home::new();
+    let (mut alice, mut bob) = (home.session(&[]), home.session(&[]));
+    for client in [&mut alice, &mut bob] {
+        client.request("logging/setLevel", json!({"level": "debug"}));
+    }
+    alice.text("log", json!({"text": "of alice"}));
+    let message = alice.wait_for(|message| message["method"] == "notifications/message");
+    assert_eq!(message["params"]["data"], "of alice");
+    bob.ask("ping", json!({}));
+    assert!(bob.line().unwrap().contains("result"));
+}
+
+#[test]
 fn answers_to_nobody_go_nowhere() {
     let home = Home::new();
     let (mut alice, mut bob) = (home.session(&[]), home.session(&[]));

@@ -116,10 +116,12 @@ fn a_global_scope_is_one_process_for_all_and_a_session_scope_one_for_each() {
 }
 
 #[test]
-fn roots_are_the_workspace_for_every_client() {
+fn roots_are_the_workspace_and_the_client_is_not_asked() {
     let home = Home::new();
     let project = home.project("one");
-    let mut client = session_in(&home, &project, &[]);
+    let mut command = home.mcpool(&["connect", "--", FAKE_SERVER]);
+    let mut client = Client::spawn(command.current_dir(&project));
+    client.initialize_with(&json!({"roots": {}}));
     let roots: Value = serde_json::from_str(&client.text("roots", json!({}))).unwrap();
     let uri = roots["roots"][0]["uri"]
         .as_str()
