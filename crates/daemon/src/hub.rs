@@ -29,7 +29,7 @@ pub(crate) use world::{Surroundings, World};
 const TURN_INPUTS: usize = 256;
 
 /// Longest sleep; a deadline beyond it is looked at again.
-const SLEEP_MAX: Duration = Duration::from_secs(3600);
+const SLEEP_MAX: Duration = Duration::from_hours(1);
 
 /// The core, the world, and the clock between them.
 #[derive(Debug)]

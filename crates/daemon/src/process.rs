@@ -40,6 +40,7 @@ pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);
 
 /// One process of an upstream, from the order to start it until nothing of it is left.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Process {
     pub(crate) upstream: UpstreamId,
     pub(crate) server: Arc<str>,
@@ -65,6 +66,7 @@ pub(crate) struct Process {
 
 /// What is still to come of a process.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Rest {
     exit: Option<Exit>,
     gone: bool,

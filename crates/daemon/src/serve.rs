@@ -27,7 +27,7 @@ use shim::{
 };
 use tokio::{
     net::UnixListener,
-    runtime::{Builder, Runtime},
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, mpsc},
 };
@@ -72,19 +72,23 @@ pub struct ServeOptions {
 /// socket. Everything it has started has ended when it returns.
 pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     umask(Mode::from_raw_mode(0o077));
-    options.places.prepare()?;
-    let mut held = take_lock(&options.places)?;
+    let ServeOptions {
+        places,
+        background,
+        guardian_program,
+    } = options;
+    places.prepare()?;
+    let mut held = take_lock(&places)?;
     chdir("/").context("changing to the folder /")?;
-    if options.background {
+    if background {
         // Whoever started us may have done it already.
         let _leader = setsid();
     }
     let files = raise_file_limit();
-    let (logs, log_thread) =
-        Logs::start(options.places.logs.clone()).context("starting the log")?;
-    start_tracing(options.background.then_some(&logs));
-    let listener = listen(&options.places.socket)?;
-    held.announce(std::process::id(), &options.places.socket)
+    let (logs, log_thread) = Logs::start(places.logs.clone()).context("starting the log")?;
+    start_tracing(background.then_some(&logs));
+    let listener = listen(&places.socket)?;
+    held.announce(std::process::id(), &places.socket)
         .context("writing the lock file")?;
     let runtime = Builder::new_current_thread()
         .enable_io()
@@ -94,10 +98,19 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         .thread_keep_alive(Duration::from_secs(1))
         .build()
         .context("starting the runtime")?;
-    let stops = run(&runtime, &options, listener, files, logs.clone());
+    let stops = runtime.block_on(async {
+        let (hub, arrivals) = assemble(&places, listener, logs.clone(), |inbox| {
+            Guardian::new(guardian_program, files, inbox)
+        })?;
+        observe::listening(&places.socket);
+        if background {
+            say_ready().context("telling that the daemon is ready")?;
+        }
+        run(hub, arrivals).await
+    });
     // Readers and writers that are still there end here.
     drop(runtime);
-    let ended = leave(&options.places, held);
+    let ended = leave(&places, held);
     let stops = stops?;
     tell_end(stops, &ended);
     logs.finish(log_thread);
@@ -173,54 +186,47 @@ fn listen(path: &Path) -> anyhow::Result<StdListener> {
     Ok(listener)
 }
 
-fn run(
-    runtime: &Runtime,
-    options: &ServeOptions,
+/// Puts the hub together with all that is around it.
+fn assemble(
+    places: &Places,
     listener: StdListener,
-    files: Rlimit,
     logs: Logs,
-) -> anyhow::Result<Vec<StdStream>> {
-    let places = &options.places;
+    guardian: impl FnOnce(mpsc::Sender<Input>) -> Guardian,
+) -> anyhow::Result<(Hub, mpsc::Receiver<Input>)> {
     let configuration = Configuration::read(places.config.clone());
     let limits = launch::limits(&configuration.current().limits);
-    let home = home_folder();
-    let launcher = Launcher::new(configuration, home, env::vars_os().collect());
+    let launcher = Launcher::new(configuration, home_folder(), env::vars_os().collect());
     let (inbox, arrivals) = mpsc::channel(INBOX);
-    let hub = runtime.block_on(async {
-        let door = Door {
-            listener: UnixListener::from_std(listener)?,
-            inbox: inbox.clone(),
-            room: Arc::new(Semaphore::new(limits.sessions)),
-        };
-        let door = tasks::spawn("door", door.run()).abort_handle();
-        watch_signals(&inbox)?;
-        let guardian = Guardian::new(options.guardian_program.clone(), files, inbox.clone());
-        let world = World::new(Surroundings {
-            inbox,
-            limits: limits.clone(),
-            launcher,
-            logs,
-            guardian,
-            socket: places.socket.clone(),
-            door,
-        });
-        anyhow::Ok(Hub::new(Mux::new(limits), world))
-    })?;
-    observe::listening(&places.socket);
-    if options.background {
-        say_ready().context("telling that the daemon is ready")?;
-    }
+    let door = Door {
+        listener: UnixListener::from_std(listener)?,
+        inbox: inbox.clone(),
+        room: Arc::new(Semaphore::new(limits.sessions)),
+    };
+    let door = tasks::spawn("door", door.run()).abort_handle();
+    watch_signals(&inbox)?;
+    let world = World::new(Surroundings {
+        guardian: guardian(inbox.clone()),
+        inbox,
+        limits: limits.clone(),
+        launcher,
+        logs,
+        socket: places.socket.clone(),
+        door,
+    });
+    Ok((Hub::new(Mux::new(limits), world), arrivals))
+}
+
+/// Runs the hub to its end; hands out those who wait to hear of that.
+async fn run(hub: Hub, arrivals: mpsc::Receiver<Input>) -> anyhow::Result<Vec<StdStream>> {
     // A task of its own: waking the future that the runtime blocks on costs a system call.
-    runtime.block_on(async {
-        match tasks::spawn("hub", hub.run(arrivals)).await {
-            // Nobody drives them any more from now on.
-            Ok(Some(stops)) => Ok(stops
-                .into_iter()
-                .filter_map(|stop| stop.into_std().ok())
-                .collect()),
-            Ok(None) | Err(_) => bail!("the hub panicked"),
-        }
-    })
+    match tasks::spawn("hub", hub.run(arrivals)).await {
+        // Nobody drives them any more from now on.
+        Ok(Some(stops)) => Ok(stops
+            .into_iter()
+            .filter_map(|stop| stop.into_std().ok())
+            .collect()),
+        Ok(None) | Err(_) => bail!("the hub panicked"),
+    }
 }
 
 /// The home folder of the user, where servers start that belong to no workspace.

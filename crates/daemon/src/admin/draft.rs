@@ -87,11 +87,7 @@ impl Draft {
             pss_kb: pid.and_then(|pid| tree.pss_kb(pid)),
             restarts: upstream.restarts,
             protocol: upstream.version.clone(),
-            withheld: upstream
-                .withheld
-                .iter()
-                .map(|name| name.to_string())
-                .collect(),
+            withheld: upstream.withheld.iter().map(ToString::to_string).collect(),
             dropped: upstream
                 .dropped
                 .iter()

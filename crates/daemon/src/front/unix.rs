@@ -171,16 +171,13 @@ async fn serve_order(
     inbox: Sender<Input>,
 ) -> io::Result<()> {
     say(&socket, &Answer::Accepted.to_string()).await?;
-    let no_hub = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+    let no_hub = || io::Error::from(io::ErrorKind::BrokenPipe);
     let answer = match ask {
         preface::AdminAsk::Status => {
             let (reply, draft) = oneshot::channel();
             let call = AdminCall::Status(reply);
-            inbox
-                .send(Input::Asked(call))
-                .await
-                .map_err(|_| no_hub(()))?;
-            let draft = draft.await.map_err(|_| no_hub(()))?;
+            inbox.send(Input::Asked(call)).await.map_err(|_| no_hub())?;
+            let draft = draft.await.map_err(|_| no_hub())?;
             // It reads /proc for as long as the kernel takes to count pages.
             let status = tokio::task::spawn_blocking(move || draft.finish()).await?;
             admin::Answer::Ok(admin::Outcome::Status(Box::new(status)))
@@ -188,15 +185,12 @@ async fn serve_order(
         preface::AdminAsk::Restart { server } => {
             let (reply, answer) = oneshot::channel();
             let call = AdminCall::Restart { server, reply };
-            inbox
-                .send(Input::Asked(call))
-                .await
-                .map_err(|_| no_hub(()))?;
-            admin::Answer::from(answer.await.map_err(|_| no_hub(()))?)
+            inbox.send(Input::Asked(call)).await.map_err(|_| no_hub())?;
+            admin::Answer::from(answer.await.map_err(|_| no_hub())?)
         }
         preface::AdminAsk::Stop => {
             let call = AdminCall::Stop(socket);
-            return inbox.send(Input::Asked(call)).await.map_err(|_| no_hub(()));
+            return inbox.send(Input::Asked(call)).await.map_err(|_| no_hub());
         }
     };
     say(&socket, &answer.to_line()).await

@@ -56,6 +56,10 @@ pub(crate) enum Input {
 
 /// What came out of a process.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are frames, and a box would cost each an allocation"
+)]
 pub(crate) enum Heard {
     /// A message.
     Frame(Frame),

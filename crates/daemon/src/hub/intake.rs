@@ -15,7 +15,9 @@ use crate::{
     admin::Draft,
     launch::{Asker, Launch},
     link::{Outlet, SessionReader, Sink, Valve},
-    observe, tasks,
+    observe,
+    process::Process,
+    tasks,
 };
 
 impl Hub {
@@ -47,7 +49,7 @@ impl Hub {
                     .world
                     .processes
                     .get_mut(&process)
-                    .map(|p| p.on_overdue());
+                    .map(Process::on_overdue);
                 if let Some(ending) = ending {
                     self.world.on_ending(process, ending);
                 }

@@ -70,7 +70,7 @@ pub(crate) fn ambient(environment: &[(OsString, OsString)]) -> BTreeMap<OsString
 /// What is passed by name: patterns take from the session, `NAME=VALUE` sets.
 pub(crate) fn passed<'a>(
     environment: &[(OsString, OsString)],
-    patterns: impl Iterator<Item = &'a EnvPattern> + Clone,
+    patterns: &'a [EnvPattern],
     arguments: &'a [EnvArgument],
 ) -> BTreeMap<OsString, OsString> {
     let mut passed = BTreeMap::new();
@@ -79,7 +79,7 @@ pub(crate) fn passed<'a>(
         EnvArgument::Set { .. } => None,
     });
     for (name, value) in environment {
-        let mut patterns = patterns.clone().chain(from_arguments.clone());
+        let mut patterns = patterns.iter().chain(from_arguments.clone());
         if patterns.any(|pattern| pattern.matches(name)) {
             passed.entry(name.clone()).or_insert_with(|| value.clone());
         }
@@ -166,7 +166,7 @@ mod tests {
             EnvArgument::parse(OsStr::new("AWS_REGION=mine")).unwrap(),
             EnvArgument::parse(OsStr::new("OTHER")).unwrap(),
         ];
-        let passed = passed(&session, configured.iter(), &arguments);
+        let passed = passed(&session, &configured, &arguments);
         assert_eq!(names(&passed), ["AWS_KEY", "AWS_REGION", "OTHER"]);
         assert_eq!(passed[OsStr::new("AWS_REGION")], "mine");
     }

@@ -229,12 +229,12 @@ fn fill(asker: &Asker<'_>, server: &Server, workspace: Option<&Path>) -> Result<
             })
     };
     let arguments = arguments_of_env(asker)?;
-    let mut declared = environment::passed(&asker.ask.env, server.env_pass.iter(), &[]);
+    let mut declared = environment::passed(&asker.ask.env, &server.env_pass, &[]);
     for (name, value) in &server.env {
         declared.insert(name.into(), resolve(value)?);
     }
     // The command line is the last word.
-    declared.extend(environment::passed(&asker.ask.env, [].iter(), &arguments));
+    declared.extend(environment::passed(&asker.ask.env, &[], &arguments));
     Ok(Words {
         command: resolve(&server.command)?,
         arguments: server.args.iter().map(resolve).collect::<Result<_, _>>()?,
@@ -261,7 +261,7 @@ fn scope(
     workspace: Option<&Path>,
 ) -> Result<(Scope, Arc<str>), Refusal> {
     let (word, who) = match asker.ask.scope {
-        Some(asked) => (from_shim(asked), "--scope says so"),
+        Some(wanted) => (from_shim(wanted), "--scope says so"),
         None => (server.scope, "the configuration says so"),
     };
     match word {

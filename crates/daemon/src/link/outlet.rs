@@ -212,11 +212,9 @@ impl Outlet {
         while !self.is_empty() {
             let write = match self.write_some() {
                 Ok(write) => write,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => continue,
-                    io::ErrorKind::WouldBlock => return Flushed::Blocked,
-                    _ => return Flushed::Broken,
-                },
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
+                Err(_) => return Flushed::Broken,
             };
             self.advance(&write, &mut on_announced);
             if write.taken < write.offered {

@@ -89,10 +89,8 @@ impl Source {
                 }
                 Ok(Found::Bytes)
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(Found::Nothing),
-                kind => Err(kind.into()),
-            },
+            Err(error) if is_passing(error) => Ok(Found::Nothing),
+            Err(error) => Err(error.kind().into()),
         }
     }
 
@@ -119,6 +117,12 @@ impl Source {
             Source::Pipe(pipe) => pipe.try_io(nothing),
         };
     }
+}
+
+/// Whether the same read may do better later.
+fn is_passing(error: &io::Error) -> bool {
+    let kind = error.kind();
+    kind == io::ErrorKind::WouldBlock || kind == io::ErrorKind::Interrupted
 }
 
 /// Where messages go to.

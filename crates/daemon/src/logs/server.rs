@@ -232,7 +232,7 @@ mod tests {
         let (inbox, mut heard) = tokio::sync::mpsc::channel(1024);
         let log = ServerLog::new(logs.clone(), "echo", "u1".to_owned());
         let source = Source::Pipe(Arc::new(reader));
-        let draining = tokio::task::spawn(drain_errors(source, ProcessId(1), log, inbox));
+        let draining = crate::tasks::spawn("test", drain_errors(source, ProcessId(1), log, inbox));
         writer.writable().await.unwrap();
         writer
             .try_write(b"first\n\x1b[1mlast, without an end")

@@ -211,7 +211,7 @@ impl Guardian {
         let pid = child.id();
         // Too many open files are our concern, not that of servers that loop over them.
         let _as_it_is = Pid::from_raw(pid.cast_signed())
-            .map(|pid| prlimit(Some(pid), Resource::Nofile, self.files.clone()));
+            .map(|pid| prlimit(Some(pid), Resource::Nofile, self.files));
         ours.set_nonblocking(true)?;
         let socket = Arc::new(UnixStream::from_std(ours)?);
         self.count += 1;
