@@ -8,7 +8,8 @@ use crate::{
     ids::{SessionId, Ticket, UpstreamId},
     mux::{Mux, Restart},
     refusal::Refusal,
-    session::Whereabouts,
+    session::{Session, Whereabouts},
+    upstream::State,
 };
 
 impl Mux {
@@ -37,6 +38,15 @@ impl Mux {
                 upstream.restarting.push(ticket);
             }
             self.stop(id, out);
+            // What had no process to stop and nobody to start one for is restarted as it is.
+            let has_stopped = self
+                .upstreams
+                .get(&id)
+                .is_some_and(|upstream| upstream.state == State::Stopped);
+            if has_stopped {
+                self.after_restart(id, None, out);
+                self.forget_if_over(id);
+            }
         }
     }
 
@@ -72,10 +82,10 @@ impl Mux {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session_id in sessions {
             self.refuse_everything(session_id, &Refusal::ShuttingDown, out);
-            out.act(Action::CloseSession {
-                session: session_id,
-            });
-            self.on_session_closed(session_id, out);
+            // One that was only waiting for that is closed already.
+            if self.sessions.contains_key(&session_id) {
+                self.close(session_id, out);
+            }
         }
         let upstreams: Vec<UpstreamId> = self.upstreams.keys().copied().collect();
         for upstream in upstreams {
@@ -90,11 +100,12 @@ impl Mux {
         refusal: &Refusal,
         out: &mut Outbox,
     ) {
+        let upstream = self.sessions.get(&session_id).and_then(Session::upstream);
         self.refuse_session_waits(session_id, refusal, out);
-        let Some(session) = self.sessions.get(&session_id) else {
+        let Some(upstream_id) = upstream else {
             return;
         };
-        let Some(upstream_id) = session.upstream() else {
+        let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
         let at_upstream: Vec<u64> = session
@@ -106,7 +117,9 @@ impl Mux {
             })
             .collect();
         for minted in at_upstream {
-            self.cancel_and_refuse(session_id, upstream_id, minted, refusal, out);
+            self.cancel_and_refuse(upstream_id, minted, refusal, out);
         }
+        self.release(upstream_id, out);
+        self.idle_if_unwanted(upstream_id, out);
     }
 }

@@ -201,10 +201,7 @@ impl Mux {
             session.is_ending && session.open.is_empty() && session.queue.is_empty()
         });
         if is_drained {
-            out.act(Action::CloseSession {
-                session: session_id,
-            });
-            self.on_session_closed(session_id, out);
+            self.close(session_id, out);
         }
     }
 }

@@ -11,7 +11,7 @@ use alloc::{boxed::Box, format, string::String, sync::Arc};
 use wire::{Frame, Message, Method, Outgoing, Params, RequestId, quoted};
 
 use crate::{
-    action::{Action, Outbox},
+    action::Outbox,
     class::Capability,
     fact::{DropReason, Fact},
     ids::{SessionId, UpstreamId},
@@ -37,7 +37,7 @@ impl Mux {
         match method {
             Method::Ping => Mux::tell_upstream(upstream_id, result(id, "{}"), out),
             Method::RootsList => self.answer_roots(upstream_id, id, out),
-            _one_in_use if upstream.asks.contains_key(id) => {
+            _one_in_use if upstream.has_open_ask(id) => {
                 Mux::refuse_ask(upstream_id, &frame, Refusal::IdInUse, out);
             }
             Method::SamplingCreate | Method::ElicitationCreate => {
@@ -48,8 +48,13 @@ impl Mux {
                     Mux::refuse_ask(upstream_id, &frame, refusal, out);
                     return;
                 }
-                upstream.undecided.push_back(Undecided { frame });
-                self.decide_asks(upstream_id, out);
+                if upstream.undecided.len() >= self.limits.session_asks {
+                    Mux::refuse_ask(upstream_id, &frame, Refusal::Overloaded, out);
+                    return;
+                }
+                let since = self.now;
+                upstream.undecided.push_back(Undecided { frame, since });
+                self.settle_asks(upstream_id, out);
             }
             unknown => {
                 if let Some(only) = upstream.only_session() {
@@ -61,6 +66,35 @@ impl Mux {
                     Mux::refuse_ask(upstream_id, &frame, refusal, out);
                 }
             }
+        }
+    }
+
+    /// What a server may ask before it has answered our greeting: whether we are there.
+    pub(crate) fn answer_early(upstream_id: UpstreamId, frame: &Frame, out: &mut Outbox) {
+        let Message::Request { id, method, .. } = &frame.message else {
+            return;
+        };
+        if *method == Method::Ping {
+            Mux::tell_upstream(upstream_id, result(id, "{}"), out);
+        } else {
+            Mux::refuse_unclear(upstream_id, frame, out);
+        }
+    }
+
+    /// Decides what can be decided, and lets go what has waited for that.
+    pub(crate) fn settle_asks(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        if upstream.lanes.is_undecided || !upstream.undecided.is_empty() {
+            self.decide_asks(upstream_id, out);
+        }
+        let waits = self
+            .upstreams
+            .get(&upstream_id)
+            .is_some_and(|upstream| upstream.turns.len() > 0);
+        if waits {
+            self.release(upstream_id, out);
         }
     }
 
@@ -86,14 +120,10 @@ impl Mux {
                 }
                 Cause::Nobody => Mux::refuse_unclear(upstream_id, &undecided.frame, out),
                 Cause::Unclear => {
+                    let patience = undecided.since + self.limits.owner_patience;
                     upstream.undecided.push_front(undecided);
                     upstream.lanes.is_undecided = true;
-                    if !self.timers.is_set(Timer::OwnerPatience(upstream_id)) {
-                        self.timers.set(
-                            Timer::OwnerPatience(upstream_id),
-                            self.now + self.limits.owner_patience,
-                        );
-                    }
+                    self.timers.set(Timer::OwnerPatience(upstream_id), patience);
                     return;
                 }
             }
@@ -102,15 +132,23 @@ impl Mux {
 
     /// The calls have not thinned out: the asks are refused, and the tools run apart from now on.
     pub(crate) fn on_owner_patience(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        self.note_asking(upstream_id, None, out);
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        upstream.lanes.is_undecided = false;
-        for undecided in core::mem::take(&mut upstream.undecided) {
-            Mux::refuse_unclear(upstream_id, &undecided.frame, out);
+        // The ghosts among the causes may have faded meanwhile.
+        self.decide_asks(upstream_id, out);
+        let mut is_noted = false;
+        while let Some(upstream) = self.upstreams.get_mut(&upstream_id)
+            && let Some(oldest) = upstream.undecided.front()
+            && oldest.since + self.limits.owner_patience <= self.now
+        {
+            let undecided = upstream.undecided.pop_front();
+            if !is_noted {
+                self.note_asking(upstream_id, None, out);
+                is_noted = true;
+            }
+            if let Some(Undecided { frame, .. }) = undecided {
+                Mux::refuse_unclear(upstream_id, &frame, out);
+            }
         }
-        self.release(upstream_id, out);
+        self.settle_asks(upstream_id, out);
     }
 
     /// Whose call made the server speak. The only session attached is meant whatever it does, unless
@@ -131,6 +169,18 @@ impl Mux {
         match self.cause(upstream_id) {
             Cause::Session(owner) => Some(owner),
             Cause::Nobody | Cause::Ghost | Cause::Unclear => None,
+        }
+    }
+
+    /// Whose folders a server for all is told of: those of the session whose call is open. That only
+    /// one session is there now does not make its folders those of the sessions to come.
+    fn owner_of_roots(&mut self, upstream_id: UpstreamId) -> Option<SessionId> {
+        let now = self.now;
+        let upstream = self.upstreams.get_mut(&upstream_id)?;
+        match upstream.lanes.cause(now) {
+            Cause::Session(owner) => Some(owner),
+            Cause::Nobody => upstream.key.session,
+            Cause::Ghost | Cause::Unclear => None,
         }
     }
 
@@ -238,7 +288,7 @@ impl Mux {
         }
         // A server for all workspaces has none of its own: the one whose call is open counts.
         let workspace = bound.or_else(|| {
-            let owner = self.owner_of_message(upstream_id)?;
+            let owner = self.owner_of_roots(upstream_id)?;
             self.sessions.get(&owner)?.opening.workspace.clone()
         });
         let roots = workspace
@@ -368,8 +418,7 @@ impl Mux {
             .undecided
             .retain(|undecided| undecided.frame.id() != Some(id));
         if upstream.undecided.len() < before {
-            self.decide_asks(upstream_id, out);
-            self.release(upstream_id, out);
+            self.settle_asks(upstream_id, out);
             return;
         }
         match upstream.asks.remove(id) {
@@ -394,12 +443,14 @@ impl Mux {
             return;
         };
         upstream.undecided.clear();
+        upstream.elicitations.clear();
+        self.timers.clear(Timer::OwnerPatience(upstream_id));
         for (_, ask) in core::mem::take(&mut upstream.asks) {
             if let Some(session) = self.sessions.get_mut(&ask.session) {
                 session.asks.open.remove(&ask.shown_id);
                 Mux::tell_session(
                     ask.session,
-                    crate::from_session::cancellation(ask.shown_id),
+                    crate::from_session::cancellation(ask.shown_id, "the server has ended"),
                     out,
                 );
             }
@@ -444,11 +495,6 @@ impl Outbox {
             upstream,
             tool: Arc::from(tool),
         });
-    }
-
-    /// Cancels, at a server, a request whose session no longer waits for it.
-    pub(crate) fn cancel(&mut self, upstream: UpstreamId, frame: Outgoing) {
-        self.act(Action::SendToUpstream { upstream, frame });
     }
 }
 

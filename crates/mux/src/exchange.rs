@@ -64,8 +64,11 @@ pub(crate) enum Effect {
     Nothing,
     /// The session is subscribed to this resource from now on.
     Subscribed(Box<str>),
-    /// The upstream is as verbose as this from now on.
-    Verbosity(Level),
+    /// The upstream is as verbose as this from now on; before, the session wanted that.
+    Verbosity {
+        level: Level,
+        before: Option<Level>,
+    },
 }
 
 /// Why we asked on our own account.
@@ -113,6 +116,7 @@ impl Exchanges {
             .map(|(id, exchange)| (*id, exchange.opened))
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
@@ -124,6 +128,11 @@ impl Exchanges {
             .filter(|(_, exchange)| exchange.unsent.is_none())
             .map(|(id, _)| *id)
             .collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (MintedId, &Exchange)> {
+        self.open.iter().map(|(id, exchange)| (*id, exchange))
     }
 
     /// How many of them sessions wait for.

@@ -1,6 +1,6 @@
 //! What clients say, and what comes of it.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
 use wire::{Fault, Frame, Kind, Message, Method, Outgoing, Params, RequestId};
 
@@ -14,9 +14,7 @@ use crate::{
     mux::Mux,
     refusal::Refusal,
     session::{Batch, Held, Initialize, Session, State, Whereabouts},
-    subscribe::Forward,
     timers::Timer,
-    verbosity::Level,
 };
 
 /// Longest name of a client that `status` shows, in characters.
@@ -141,7 +139,7 @@ impl Mux {
                 .get(&session_id)
                 .is_some_and(|session| session.batches.contains_key(&line)) =>
             {
-                self.refuse_in_batch(session_id, line, &refusal, out);
+                self.refuse_in_batch(session_id, line, None, &refusal, out);
             }
             None => {
                 Mux::tell_session(session_id, refusal.to_response(None), out);
@@ -154,6 +152,7 @@ impl Mux {
         &mut self,
         session_id: SessionId,
         line: LineNumber,
+        id: Option<&RequestId>,
         refusal: &Refusal,
         out: &mut Outbox,
     ) {
@@ -161,7 +160,7 @@ impl Mux {
             return;
         };
         if let Some(batch) = session.batches.get_mut(&line) {
-            batch.answers.push(refusal.to_response(None));
+            batch.answers.push(refusal.to_response(id));
         }
         self.unanswered_in_batch(session_id, line, out);
     }
@@ -193,8 +192,12 @@ impl Mux {
                 session: session_id,
                 refusal: refusal.clone(),
             });
-            Mux::tell_session(session_id, refusal.to_response(Some(id)), out);
-            self.line_is_done(session_id, line, out);
+            if session.batches.contains_key(&line) {
+                self.refuse_in_batch(session_id, line, Some(id), &refusal, out);
+            } else {
+                Mux::tell_session(session_id, refusal.to_response(Some(id)), out);
+                self.line_is_done(session_id, line, out);
+            }
             return;
         }
         let id = id.clone();
@@ -221,9 +224,6 @@ impl Mux {
             _any if session.state == State::New => {
                 self.refuse(session_id, &id, line, Refusal::NotInitialized, out);
             }
-            Method::ResourcesSubscribe => self.on_subscribe(session_id, line, frame, out),
-            Method::ResourcesUnsubscribe => self.on_unsubscribe(session_id, line, frame, out),
-            Method::SetLevel => self.on_set_level(session_id, line, frame, out),
             _any => self.submit(session_id, line, frame, out),
         }
     }
@@ -364,20 +364,40 @@ impl Mux {
         frame: Frame,
         out: &mut Outbox,
     ) {
-        let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let Some(upstream_id) = session.upstream() else {
             self.line_is_done(session_id, line, out);
             return;
         };
-        self.enqueue(
-            session_id,
-            Held {
-                line,
-                frame,
-                since: self.now,
-            },
-            out,
-        );
-        self.release(upstream_id, out);
+        if self.refusal_while_down(upstream_id).is_some() {
+            self.line_is_done(session_id, line, out);
+            return;
+        }
+        let held = Held {
+            line,
+            frame,
+            since: self.now,
+        };
+        let goes_at_once = session.is_attached()
+            && session.queue.is_empty()
+            && self
+                .upstreams
+                .get(&upstream_id)
+                .is_some_and(|upstream| upstream.is_ready() && !upstream.is_blocked);
+        if goes_at_once {
+            self.send_notification(session_id, upstream_id, &held, out);
+        } else if self.is_full(&held) {
+            out.tell(Fact::Refused {
+                session: session_id,
+                refusal: Refusal::Overloaded,
+            });
+            self.line_is_done(session_id, line, out);
+        } else {
+            self.enqueue(session_id, held, out);
+            self.expect_start(session_id, upstream_id, out);
+        }
     }
 
     fn on_client_cancelled(
@@ -395,14 +415,19 @@ impl Mux {
             None | Some(Whereabouts::Initialize) => {}
             Some(Whereabouts::Held(line)) => {
                 session.open.remove(id);
+                let upstream = session.upstream();
                 let held = session.queue.take_line(line, id);
                 self.uncount_waiting(held.as_ref());
                 self.give_up_turn(session_id);
+                self.resume_if_room(session_id, out);
                 self.end_unanswered(session_id, line, out);
+                if let Some(upstream) = upstream {
+                    self.release(upstream, out);
+                }
             }
             Some(Whereabouts::Upstream(minted)) => {
                 session.open.remove(id);
-                self.cancel_exchange(session_id, minted, Some(frame), out);
+                self.cancel_exchange(session_id, minted, frame, out);
             }
         }
         self.close_if_drained(session_id, out);
@@ -426,93 +451,6 @@ impl Mux {
         }
     }
 
-    fn on_subscribe(
-        &mut self,
-        session_id: SessionId,
-        line: LineNumber,
-        frame: Frame,
-        out: &mut Outbox,
-    ) {
-        let Some((uri, id)) = uri_of(&frame) else {
-            self.submit(session_id, line, frame, out);
-            return;
-        };
-        let subscriptions_max = self.limits.subscriptions;
-        let Some(upstream) = self.attached_upstream_mut(session_id) else {
-            self.submit(session_id, line, frame, out);
-            return;
-        };
-        if upstream.subscriptions.count_of(session_id) >= subscriptions_max {
-            self.refuse(session_id, &id, line, Refusal::Overloaded, out);
-            return;
-        }
-        match upstream.subscriptions.subscribe(&uri, session_id) {
-            Forward::Yes => self.submit(session_id, line, frame, out),
-            Forward::No => self.answer_empty(session_id, &id, line, out),
-        }
-    }
-
-    fn on_unsubscribe(
-        &mut self,
-        session_id: SessionId,
-        line: LineNumber,
-        frame: Frame,
-        out: &mut Outbox,
-    ) {
-        let Some((uri, id)) = uri_of(&frame) else {
-            self.submit(session_id, line, frame, out);
-            return;
-        };
-        let forward = match self.attached_upstream_mut(session_id) {
-            Some(upstream) => upstream.subscriptions.unsubscribe(&uri, session_id),
-            None => Forward::Yes,
-        };
-        match forward {
-            Forward::Yes => self.submit(session_id, line, frame, out),
-            Forward::No => self.answer_empty(session_id, &id, line, out),
-        }
-    }
-
-    fn on_set_level(
-        &mut self,
-        session_id: SessionId,
-        line: LineNumber,
-        frame: Frame,
-        out: &mut Outbox,
-    ) {
-        let Message::Request { id, params, .. } = &frame.message else {
-            return;
-        };
-        let name = params.level.as_ref().and_then(|span| frame.text(span));
-        let level = name.and_then(|name| Level::from_name(&name));
-        let has_logging = self
-            .attached_upstream_mut(session_id)
-            .is_some_and(|upstream| {
-                upstream
-                    .handshake
-                    .as_ref()
-                    .is_some_and(|handshake| handshake.has_logging)
-            });
-        let (Some(level), true) = (level, has_logging) else {
-            self.submit(session_id, line, frame, out);
-            return;
-        };
-        let id = id.clone();
-        if let Some(session) = self.sessions.get_mut(&session_id) {
-            session.level = Some(level);
-        }
-        let wanted = self.wanted_level(session_id);
-        let known = self
-            .attached_upstream_mut(session_id)
-            .and_then(|upstream| upstream.level);
-        if wanted == Some(level) && known != wanted {
-            self.submit(session_id, line, frame, out);
-        } else {
-            self.tell_level(session_id, out);
-            self.answer_empty(session_id, &id, line, out);
-        }
-    }
-
     pub(crate) fn on_session_ending(&mut self, session_id: SessionId, out: &mut Outbox) {
         let patience = self.now + self.limits.drain_patience;
         let Some(session) = self.sessions.get_mut(&session_id) else {
@@ -525,23 +463,25 @@ impl Mux {
         self.close_if_drained(session_id, out);
     }
 
+    /// A session that closed its input has waited for its answers for long enough.
     pub(crate) fn on_drain_patience(&mut self, session_id: SessionId, out: &mut Outbox) {
+        let refusal = Refusal::TookTooLong {
+            after: self.limits.drain_patience,
+        };
+        self.refuse_everything(session_id, &refusal, out);
+        // The last answer closes the session; one that was only told things has none to wait for.
         if self.sessions.contains_key(&session_id) {
-            out.act(Action::CloseSession {
-                session: session_id,
-            });
-            self.on_session_closed(session_id, out);
+            self.close(session_id, out);
         }
     }
-}
 
-/// The resource that a request is about, and the request's id.
-fn uri_of(frame: &Frame) -> Option<(Box<str>, RequestId)> {
-    let Message::Request { id, params, .. } = &frame.message else {
-        return None;
-    };
-    let uri = frame.text(params.uri.as_ref()?)?;
-    Some((uri.into(), id.clone()))
+    /// Closes a session's link, behind whatever is on its way to it.
+    pub(crate) fn close(&mut self, session_id: SessionId, out: &mut Outbox) {
+        out.act(Action::CloseSession {
+            session: session_id,
+        });
+        self.on_session_closed(session_id, out);
+    }
 }
 
 /// Name and version of a client, cleaned for display.
@@ -561,9 +501,10 @@ fn client_name(info: &str) -> Option<String> {
     Some(clean.take(CLIENT_NAME_MAX).collect())
 }
 
-/// Our own cancellation of a request, for a server.
-pub(crate) fn cancellation(minted: u64) -> Outgoing {
+/// Our own cancellation of a request, for either side.
+pub(crate) fn cancellation(id: u64, reason: &str) -> Outgoing {
+    let reason = wire::quoted(reason);
     Outgoing::from(alloc::format!(
-        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{minted},"reason":"the client has gone"}}}}"#
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":{reason}}}}}"#
     ))
 }

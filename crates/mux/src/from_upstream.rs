@@ -6,11 +6,12 @@ use wire::{Fault, Frame, Message, Method, Params, RequestId, Span};
 
 use crate::{
     action::{Action, Outbox},
-    exchange::{Claim, Effect, Errand, Exchange, MintedId, Owner},
+    exchange::{Claim, Errand, Exchange, MintedId, Owner},
     fact::{DropReason, Fact},
     ids::{SessionId, UpstreamId},
     mux::Mux,
     refusal::Refusal,
+    upstream::State,
     verbosity::{Level, UNASKED},
 };
 
@@ -24,12 +25,17 @@ impl Mux {
         frame: Frame,
         out: &mut Outbox,
     ) {
-        if !self.upstreams.contains_key(&upstream) {
+        let Some(state) = self.upstreams.get(&upstream).map(|known| known.state) else {
             return;
-        }
+        };
+        let is_early = matches!(state, State::Starting { .. } | State::Initializing { .. });
         match &frame.message {
             Message::Response { id, .. } => self.on_response(upstream, id.as_ref(), &frame, out),
+            Message::Request { .. } if is_early => Mux::answer_early(upstream, &frame, out),
             Message::Request { .. } => self.on_ask(upstream, frame, out),
+            Message::Notification { .. } if is_early => {
+                self.drop_message(upstream, DropReason::BeforeHandshake, out);
+            }
             Message::Notification { method, params } => {
                 self.on_upstream_notification(upstream, method, params, &frame, out);
             }
@@ -44,9 +50,10 @@ impl Mux {
         out: &mut Outbox,
     ) {
         let minted = id.and_then(RequestId::as_number);
+        let mut is_laid = false;
         let closed = minted.and_then(|minted| {
             let upstream = self.upstreams.get_mut(&upstream_id)?;
-            upstream.lanes.lay_ghost(minted);
+            is_laid = upstream.lanes.lay_ghost(minted);
             // Nothing has been sent under this id yet, so no answer to it can be genuine.
             if upstream.exchanges.get(minted)?.unsent.is_some() {
                 return None;
@@ -55,6 +62,9 @@ impl Mux {
         });
         let Some((minted, exchange)) = closed else {
             self.drop_message(upstream_id, DropReason::UnknownResponse, out);
+            if is_laid {
+                self.after_exchange(upstream_id, out);
+            }
             return;
         };
         match exchange.owner {
@@ -83,7 +93,8 @@ impl Mux {
             return;
         };
         self.end_call(upstream_id, minted);
-        self.take_effect(upstream_id, claim, result.is_some(), out);
+        let place = (claim.session, upstream_id);
+        self.take_effect(place, minted, &claim.effect, result.is_some(), out);
         if let Some(error) = error {
             self.note_url_elicitations(upstream_id, claim.session, frame.json(error));
         }
@@ -95,19 +106,7 @@ impl Mux {
     /// What follows the end of any exchange: others may go, and asks may have become clear.
     pub(crate) fn after_exchange(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         self.watch_request_timeout(upstream_id);
-        let Some(upstream) = self.upstreams.get(&upstream_id) else {
-            return;
-        };
-        if !upstream.undecided.is_empty() {
-            self.decide_asks(upstream_id, out);
-        }
-        let waits = self
-            .upstreams
-            .get(&upstream_id)
-            .is_some_and(|upstream| !upstream.turns.is_empty());
-        if waits {
-            self.release(upstream_id, out);
-        }
+        self.settle_asks(upstream_id, out);
     }
 
     /// A call has been answered: its tool has shown what it does.
@@ -115,7 +114,7 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let Some(tool) = upstream.lanes.end(minted, None) else {
+        let Some(tool) = upstream.lanes.end(minted) else {
             return;
         };
         if upstream.class().can_be_asked() {
@@ -123,34 +122,6 @@ impl Mux {
                 .entry(upstream.key.route.clone())
                 .or_default()
                 .saw(&tool, self.limits.tools_remembered);
-        }
-    }
-
-    fn take_effect(
-        &mut self,
-        upstream_id: UpstreamId,
-        claim: &Claim,
-        is_success: bool,
-        out: &mut Outbox,
-    ) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        match &claim.effect {
-            Effect::Nothing => {}
-            Effect::Subscribed(uri) if is_success => {
-                upstream.subscriptions.agreed(uri, claim.session);
-            }
-            Effect::Subscribed(uri) => upstream.subscriptions.forget_if_unused(uri),
-            Effect::Verbosity(level) if is_success => {
-                upstream.level = Some(*level);
-                self.tell_level(claim.session, out);
-            }
-            Effect::Verbosity(_) => {
-                if let Some(session) = self.sessions.get_mut(&claim.session) {
-                    session.level = None;
-                }
-            }
         }
     }
 
@@ -248,7 +219,10 @@ impl Mux {
             self.drop_message(upstream_id, DropReason::UnclearLogMessage, out);
             return;
         };
-        let anybody_asked = self.is_logging(upstream_id);
+        let anybody_asked = self
+            .upstreams
+            .get(&upstream_id)
+            .is_some_and(|upstream| upstream.level.is_some());
         self.note_logging(upstream_id, owner, out);
         let Some(session) = self.sessions.get(&owner) else {
             return;
@@ -379,27 +353,33 @@ impl Mux {
             limit,
             id,
             response,
-        } = fault
+        } = fault.clone()
         else {
             return;
         };
         let refusal = Refusal::AnswerTooLong { limit };
-        match (id.and_then(|id| id.as_number()), response) {
-            (Some(minted), _) => self.fail_exchange(upstream_id, minted, &refusal, out),
+        match (&id, response) {
+            (Some(id), true) => match id.as_number() {
+                Some(minted) => self.fail_exchange(upstream_id, minted, &refusal, out),
+                None => self.drop_message(upstream_id, DropReason::UnknownResponse, out),
+            },
             (None, true) => {
                 // One of them was the one; none can wait for an answer that will not come again.
-                let Some(upstream) = self.upstreams.get(&upstream_id) else {
-                    return;
-                };
-                for minted in upstream.exchanges.sent() {
+                let sent = upstream.exchanges.sent();
+                for minted in sent {
                     self.fail_exchange(upstream_id, minted, &refusal, out);
                 }
+            }
+            // What it asks has ids of its own, which look like ours.
+            (Some(id), false) => {
+                let refusal = Refusal::Malformed { fault };
+                Mux::tell_upstream(upstream_id, refusal.to_response(Some(id)), out);
             }
             (None, false) => {}
         }
     }
 
-    /// Ends a session's exchange with a refusal, without a word to the server.
+    /// Ends a session's exchange with a refusal: its answer has come and is of no use.
     pub(crate) fn fail_exchange(
         &mut self,
         upstream_id: UpstreamId,
@@ -426,9 +406,7 @@ impl Mux {
         else {
             return;
         };
-        if let Effect::Subscribed(uri) = &claim.effect {
-            upstream.subscriptions.forget_if_unused(uri);
-        }
+        self.give_up_effect(upstream_id, minted, &claim.effect, out);
         self.end_call(upstream_id, minted);
         if let Some(session) = self.sessions.get_mut(&claim.session) {
             session.announcing.remove(&claim.line);
@@ -466,7 +444,7 @@ fn owner_of_progress(
     let Owner::Session(claim) = &exchange.owner else {
         return None;
     };
-    let token = claim.token.as_ref()?;
+    let token = claim.token.as_ref().filter(|_| exchange.unsent.is_none())?;
     Some((
         claim.session,
         frame.rewrite(&mut [(span.clone(), token.as_bytes())]),

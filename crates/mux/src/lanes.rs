@@ -12,10 +12,13 @@ use alloc::{
     string::String,
 };
 
-use crate::{exchange::MintedId, ids::SessionId, moment::Moment};
+use crate::{exchange::MintedId, ghosts::Ghosts, ids::SessionId, moment::Moment};
 
 /// A tool, a prompt, or the reading of resources: what conduct is remembered of.
 pub(crate) type Tool = Box<str>;
+
+/// Longest name of a tool whose conduct is remembered, in bytes.
+const NAME_BYTES_MAX: usize = 256;
 
 /// What has been seen of a server's tools. Outlives the server's process.
 #[derive(Debug, Default)]
@@ -92,12 +95,13 @@ pub(crate) struct Lanes {
     open: BTreeMap<MintedId, Call>,
     /// Calls of each session, so that the common questions need no walk.
     callers: BTreeMap<SessionId, usize>,
-    /// Those of `open` that run apart.
+    /// Those of `open` that run apart. All are of one session.
     apart: BTreeSet<MintedId>,
-    /// Cancelled calls that the server may still be working on.
-    ghosts: BTreeMap<MintedId, (SessionId, Moment)>,
+    ghosts: Ghosts,
     /// The session whose call is next to run apart: until it has begun, other sessions' wait.
     next_apart: Option<SessionId>,
+    /// Sessions that a call apart has turned away, and that have begun nothing since.
+    turned_away: BTreeSet<SessionId>,
     /// Set while an ask waits for its owner to become clear: nothing new may begin.
     pub(crate) is_undecided: bool,
 }
@@ -124,28 +128,40 @@ pub(crate) enum Cause {
 }
 
 impl Lanes {
+    /// Whether no call of a session may begin now, whatever it is.
+    pub(crate) fn is_closed_to(&self, session: SessionId) -> bool {
+        self.is_undecided
+            || self.runs_apart().is_some_and(|apart| apart != session)
+            || self.next_apart.is_some_and(|next| next != session)
+    }
+
     /// Whether a call may begin now; if not, whether it is to be the next.
     pub(crate) fn admits(&mut self, session: SessionId, manner: Manner) -> bool {
-        if self.is_undecided {
+        if self.is_closed_to(session) {
+            self.turned_away.insert(session);
             return false;
         }
-        let others_apart = self.apart.iter().any(|id| {
-            self.open
-                .get(id)
-                .is_some_and(|call| call.session != session)
-        });
-        if others_apart || self.next_apart.is_some_and(|next| next != session) {
-            return false;
+        if manner == Manner::Together {
+            return true;
         }
-        let others = self.callers.keys().any(|caller| *caller != session);
-        if others && manner != Manner::Together {
+        if self.runs_apart().is_some() {
+            // Its own calls may run beside it, but not so that nobody else's ever can.
+            return !self.turned_away.iter().any(|waits| *waits != session);
+        }
+        if self.callers.keys().any(|caller| *caller != session) {
             self.next_apart = Some(session);
             return false;
         }
         true
     }
 
-    /// Takes note that a call has begun. Returns when its probation ends, if it is on probation.
+    /// The session whose calls run apart, if any do.
+    fn runs_apart(&self) -> Option<SessionId> {
+        let first = self.apart.first()?;
+        self.open.get(first).map(|call| call.session)
+    }
+
+    /// Takes note that a call has begun.
     pub(crate) fn begin(
         &mut self,
         id: MintedId,
@@ -153,10 +169,8 @@ impl Lanes {
         tool: Tool,
         manner: Manner,
         probation_until: Moment,
-    ) -> Option<Moment> {
-        if self.next_apart == Some(session) {
-            self.next_apart = None;
-        }
+    ) {
+        self.give_up_next(session);
         let probation_until = (manner == Manner::Probation).then_some(probation_until);
         if manner != Manner::Together {
             self.apart.insert(id);
@@ -170,12 +184,21 @@ impl Lanes {
                 probation_until,
             },
         );
-        probation_until
     }
 
-    /// Takes note that a call is over, and how: a ghost may still make the server ask.
-    pub(crate) fn end(&mut self, id: MintedId, ghost_until: Option<Moment>) -> Option<Tool> {
-        self.ghosts.remove(&id);
+    /// Takes note that a call is over. Names its tool.
+    pub(crate) fn end(&mut self, id: MintedId) -> Option<Tool> {
+        self.close(id).map(|call| call.tool)
+    }
+
+    /// Takes note that a call was cancelled: until then the server may work on, and ask.
+    pub(crate) fn haunt(&mut self, id: MintedId, now: Moment, until: Moment) {
+        if let Some(call) = self.close(id) {
+            self.ghosts.appear(id, call.session, now, until);
+        }
+    }
+
+    fn close(&mut self, id: MintedId) -> Option<Call> {
         let call = self.open.remove(&id)?;
         self.apart.remove(&id);
         if let Some(count) = self.callers.get_mut(&call.session) {
@@ -184,19 +207,17 @@ impl Lanes {
                 self.callers.remove(&call.session);
             }
         }
-        if let Some(until) = ghost_until {
-            self.ghosts.insert(id, (call.session, until));
-        }
-        Some(call.tool)
+        Some(call)
     }
 
-    /// A late answer to a cancelled call: the server no longer works on it.
-    pub(crate) fn lay_ghost(&mut self, id: MintedId) {
-        self.ghosts.remove(&id);
+    /// A late answer to a cancelled call: the server no longer works on it. Says whether that is news.
+    pub(crate) fn lay_ghost(&mut self, id: MintedId) -> bool {
+        self.ghosts.lay(id)
     }
 
     /// The session will not begin what it wanted to run apart.
     pub(crate) fn give_up_next(&mut self, session: SessionId) {
+        self.turned_away.remove(&session);
         if self.next_apart == Some(session) {
             self.next_apart = None;
         }
@@ -225,16 +246,19 @@ impl Lanes {
 
     /// Whose call made the server speak, as far as the open calls tell.
     pub(crate) fn cause(&mut self, now: Moment) -> Cause {
-        self.ghosts.retain(|_, (_, until)| *until > now);
+        self.ghosts.fade(now);
         let mut callers = self.callers.keys();
         match (callers.next(), callers.next()) {
-            (None, _) if self.ghosts.is_empty() => Cause::Nobody,
+            (None, _) if self.ghosts.are_of_none() => Cause::Nobody,
             (None, _) => Cause::Ghost,
-            (Some(only), None) if self.ghosts.values().all(|(ghost, _)| ghost == only) => {
-                Cause::Session(*only)
-            }
+            (Some(only), None) if self.ghosts.are_all_of(*only) => Cause::Session(*only),
             _several => Cause::Unclear,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (MintedId, SessionId)> {
+        self.open.iter().map(|(id, call)| (*id, call.session))
     }
 
     /// The tools of the calls that are open, of one session or of all.
@@ -247,8 +271,14 @@ impl Lanes {
     }
 }
 
-/// What conduct is remembered under: prompts and tools may have the same name.
+/// What conduct is remembered under: prompts and tools may have the same name, and names that
+/// nobody would give a tool have one key together.
 pub(crate) fn tool_key(method: &wire::Method, name: &str) -> Tool {
+    let name = if name.len() > NAME_BYTES_MAX {
+        "…"
+    } else {
+        name
+    };
     if *method == wire::Method::ToolsCall {
         return name.into();
     }
@@ -274,13 +304,17 @@ mod tests {
         admitted
     }
 
+    fn end(lanes: &mut Lanes, id: MintedId) {
+        assert!(lanes.end(id).is_some(), "{id} was open");
+    }
+
     #[test]
     fn quiet_tools_of_several_sessions_run_together() {
         let mut lanes = Lanes::default();
         assert!(begin(&mut lanes, 1, ALICE, Manner::Together));
         assert!(begin(&mut lanes, 2, BOB, Manner::Together));
         assert_eq!(lanes.cause(Moment(0)), Cause::Unclear);
-        lanes.end(1, None);
+        end(&mut lanes, 1);
         assert_eq!(lanes.cause(Moment(0)), Cause::Session(BOB));
     }
 
@@ -290,7 +324,7 @@ mod tests {
         assert!(begin(&mut lanes, 1, ALICE, Manner::Together));
         assert!(!begin(&mut lanes, 2, BOB, Manner::Apart));
         assert!(!begin(&mut lanes, 3, ALICE, Manner::Together));
-        lanes.end(1, None);
+        end(&mut lanes, 1);
         assert!(!begin(&mut lanes, 3, ALICE, Manner::Together));
         assert!(begin(&mut lanes, 2, BOB, Manner::Apart));
         assert!(
@@ -298,6 +332,18 @@ mod tests {
             "its own calls run beside it"
         );
         assert!(!begin(&mut lanes, 5, ALICE, Manner::Together));
+    }
+
+    #[test]
+    fn who_runs_apart_again_and_again_lets_others_go_in_between() {
+        let mut lanes = Lanes::default();
+        assert!(begin(&mut lanes, 1, ALICE, Manner::Apart));
+        assert!(begin(&mut lanes, 2, ALICE, Manner::Apart));
+        assert!(!begin(&mut lanes, 3, BOB, Manner::Together));
+        assert!(!begin(&mut lanes, 4, ALICE, Manner::Apart));
+        end(&mut lanes, 1);
+        end(&mut lanes, 2);
+        assert!(begin(&mut lanes, 3, BOB, Manner::Together));
     }
 
     #[test]
@@ -314,7 +360,7 @@ mod tests {
     fn a_cancelled_call_may_still_be_the_cause() {
         let mut lanes = Lanes::default();
         begin(&mut lanes, 1, ALICE, Manner::Together);
-        lanes.end(1, Some(LATER));
+        lanes.haunt(1, Moment(0), LATER);
         assert_eq!(lanes.cause(Moment(0)), Cause::Ghost);
         begin(&mut lanes, 2, BOB, Manner::Together);
         assert_eq!(lanes.cause(Moment(0)), Cause::Unclear);

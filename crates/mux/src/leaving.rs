@@ -1,98 +1,83 @@
 //! How requests and sessions end before their time: cancelled, cut, or gone with their client.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
-use wire::{Frame, Message, Method, RequestId};
+use wire::{Frame, Message, Outgoing, RequestId};
 
 use crate::{
     action::Outbox,
-    exchange::{Effect, Errand, Exchange, MintedId, Owner},
+    exchange::{Claim, MintedId, Owner},
     fact::Fact,
     from_session::cancellation,
     ids::{SessionId, UpstreamId},
     mux::Mux,
     refusal::Refusal,
-    session::Whereabouts,
+    session::{Session, Whereabouts},
     timers::Timer,
 };
 
 impl Mux {
-    /// Ends an exchange that its session no longer waits for, and tells the server so, once.
+    /// Ends an exchange that its session no longer waits for.
     ///
     /// `said` is the client's own cancellation, which is forwarded as it is but for the id.
     pub(crate) fn cancel_exchange(
         &mut self,
         session_id: SessionId,
         minted: MintedId,
-        said: Option<&Frame>,
+        said: &Frame,
         out: &mut Outbox,
     ) {
-        let Some(upstream_id) = self
-            .sessions
-            .get(&session_id)
-            .and_then(crate::session::Session::upstream)
-        else {
+        let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
             return;
         };
-        let ghost_until = self.now + self.limits.ghost_life;
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        let Some(exchange) = upstream.exchanges.close(minted) else {
-            return;
-        };
-        let Exchange {
-            owner: Owner::Session(claim),
-            unsent,
-            ..
-        } = exchange
-        else {
-            return;
-        };
-        if let Effect::Subscribed(uri) = &claim.effect {
-            upstream.subscriptions.forget_if_unused(uri);
+        let words = renamed(said, minted);
+        if let Some(claim) = self.abandon(upstream_id, minted, words, out) {
+            self.end_unanswered(session_id, claim.line, out);
+            self.after_exchange(upstream_id, out);
         }
-        let may_speak_yet = unsent.is_none().then_some(ghost_until);
-        upstream.lanes.end(minted, may_speak_yet);
-        if let Some(session) = self.sessions.get_mut(&session_id) {
-            session.announcing.remove(&claim.line);
-        }
-        if unsent.is_none() {
-            let words = said
-                .and_then(|frame| renamed(frame, minted))
-                .unwrap_or_else(|| cancellation(minted));
-            out.cancel(upstream_id, words);
-        }
-        self.end_unanswered(session_id, claim.line, out);
-        self.after_exchange(upstream_id, out);
     }
 
     /// Cancels an exchange and answers its session with a refusal.
     pub(crate) fn cancel_and_refuse(
         &mut self,
-        session_id: SessionId,
         upstream_id: UpstreamId,
         minted: MintedId,
         refusal: &Refusal,
         out: &mut Outbox,
     ) {
-        let was_sent = self
-            .upstreams
-            .get(&upstream_id)
-            .and_then(|upstream| upstream.exchanges.get(minted))
-            .is_some_and(|exchange| exchange.unsent.is_none());
-        if was_sent {
-            out.cancel(upstream_id, cancellation(minted));
+        let words = cancellation(minted, refusal.reason());
+        if let Some(claim) = self.abandon(upstream_id, minted, words, out) {
+            self.refuse(claim.session, &claim.id, claim.line, refusal.clone(), out);
+            self.after_exchange(upstream_id, out);
         }
-        let ghost_until = self.now + self.limits.ghost_life;
-        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-            upstream.lanes.end(minted, was_sent.then_some(ghost_until));
+    }
+
+    /// Takes an exchange out of all books and tells the server, once, that nobody waits for it.
+    fn abandon(
+        &mut self,
+        upstream_id: UpstreamId,
+        minted: MintedId,
+        words: Outgoing,
+        out: &mut Outbox,
+    ) -> Option<Box<Claim>> {
+        let upstream = self.upstreams.get_mut(&upstream_id)?;
+        let exchange = upstream.exchanges.close(minted)?;
+        let Owner::Session(claim) = exchange.owner else {
+            Mux::contradiction("an errand of ours was cancelled", out);
+            return None;
+        };
+        if let Some(session) = self.sessions.get_mut(&claim.session) {
+            session.announcing.remove(&claim.line);
         }
-        debug_assert!(
-            self.sessions.contains_key(&session_id),
-            "a session that is gone has nothing open"
-        );
-        self.fail_exchange(upstream_id, minted, refusal, out);
+        if exchange.unsent.is_some() {
+            upstream.lanes.end(minted);
+        } else {
+            let ghost_until = self.now + self.limits.ghost_life;
+            upstream.lanes.haunt(minted, self.now, ghost_until);
+            Mux::tell_upstream(upstream_id, words, out);
+        }
+        self.give_up_effect(upstream_id, minted, &claim.effect, out);
+        Some(claim)
     }
 
     /// A session does not read. Its open requests end, and the server need not work on them.
@@ -119,20 +104,18 @@ impl Mux {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        session.batches.clear();
-        // Set first, so that nothing below takes the session for one that has just been drained.
-        session.is_ending = false;
+        let upstream = session.upstream();
         for held in session.queue.take_all() {
             self.uncount_waiting(Some(&held));
         }
         self.give_up_turn(session_id);
         for minted in self.minted_of(session_id) {
-            self.cancel_exchange(session_id, minted, None, out);
+            if let Some(upstream) = upstream {
+                let words = cancellation(minted, "the client has gone");
+                self.abandon(upstream, minted, words, out);
+            }
         }
-        let upstream = self
-            .sessions
-            .remove(&session_id)
-            .and_then(|session| session.upstream());
+        self.sessions.remove(&session_id);
         out.tell(Fact::SessionClosed {
             session: session_id,
         });
@@ -161,37 +144,32 @@ impl Mux {
         };
         upstream.attached.remove(&session_id);
         upstream.waiting.retain(|waiting| *waiting != session_id);
-        upstream.turns.retain(|turn| *turn != session_id);
+        upstream.turns.remove(session_id);
+        upstream.lanes.give_up_next(session_id);
         upstream
             .elicitations
             .retain(|_, owner| *owner != session_id);
+        let was_listening = upstream.listeners.remove(&session_id);
         for uri in upstream.subscriptions.release(session_id) {
-            self.run_errand(
-                upstream_id,
-                Errand::Unsubscribe,
-                &Method::ResourcesUnsubscribe,
-                ("uri", &uri),
-                out,
-            );
+            self.unsubscribe(upstream_id, &uri, out);
         }
-        self.tell_level_of(upstream_id, out);
-        let has_undecided = self
-            .upstreams
-            .get(&upstream_id)
-            .is_some_and(|upstream| !upstream.undecided.is_empty());
-        if has_undecided {
-            self.decide_asks(upstream_id, out);
+        if was_listening {
+            self.tell_level(upstream_id, out);
         }
-        self.release(upstream_id, out);
+        self.watch_request_timeout(upstream_id);
+        self.settle_asks(upstream_id, out);
         self.idle_if_unwanted(upstream_id, out);
     }
 }
 
 /// A client's cancellation with the id that the server knows.
-fn renamed(frame: &Frame, minted: MintedId) -> Option<wire::Outgoing> {
-    let Message::Notification { params, .. } = &frame.message else {
-        return None;
+fn renamed(said: &Frame, minted: MintedId) -> Outgoing {
+    let request_id = match &said.message {
+        Message::Notification { params, .. } => params.request_id.as_ref(),
+        Message::Request { .. } | Message::Response { .. } => None,
     };
-    let (_, span) = params.request_id.as_ref()?;
-    Some(frame.rewrite(&mut [(span.clone(), RequestId::from(minted).as_bytes())]))
+    match request_id {
+        Some((_, span)) => said.rewrite(&mut [(span.clone(), RequestId::from(minted).as_bytes())]),
+        None => cancellation(minted, "the client has cancelled it"),
+    }
 }

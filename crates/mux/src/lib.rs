@@ -9,6 +9,8 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod action;
 mod admin;
@@ -22,6 +24,7 @@ mod exchange;
 mod fact;
 mod from_session;
 mod from_upstream;
+mod ghosts;
 mod handshake;
 mod ids;
 mod lanes;
@@ -33,13 +36,18 @@ mod mux;
 mod refusal;
 mod release;
 mod routing;
+mod sending;
 mod session;
 mod snapshot;
 mod start;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod timers;
+mod turns;
 mod upstream;
 mod verbosity;
+mod wishes;
 
 pub use action::{Action, Answered, Notice, Outbox};
 pub use class::{Capability, Class};

@@ -1,12 +1,13 @@
 //! How an upstream goes down: by itself, on request, or because nobody needs it; and what follows.
 
 use alloc::{format, sync::Arc, vec::Vec};
+use core::time::Duration;
 
 use crate::{
     action::{Action, Outbox},
     backoff::Attempt,
     event::{Exit, IdleTimeout},
-    exchange::{Effect, Exchange, Owner},
+    exchange::{Exchange, MintedId, Owner},
     fact::Fact,
     ids::{SessionId, UpstreamId},
     lanes::Lanes,
@@ -65,86 +66,138 @@ impl Mux {
             return;
         };
         let held = session.queue.take_all();
-        if session.is_paused {
-            session.is_paused = false;
-            out.act(Action::ResumeSession {
-                session: session_id,
-            });
+        for held in &held {
+            self.uncount_waiting(Some(held));
         }
-        if let SessionState::Waiting(_, initialize) = &session.state {
-            let (id, line) = (initialize.id.clone(), initialize.line);
-            session.state = SessionState::New;
-            self.refuse(session_id, &id, line, refusal.clone(), out);
-        }
+        self.give_up_turn(session_id);
+        self.resume_if_room(session_id, out);
+        self.refuse_initialize(session_id, refusal, out);
         for held in held {
-            self.uncount_waiting(Some(&held));
             match held.frame.id() {
                 Some(id) => self.refuse(session_id, id, held.line, refusal.clone(), out),
                 None => self.line_is_done(session_id, held.line, out),
             }
         }
-        self.give_up_turn(session_id);
         self.close_if_drained(session_id, out);
+    }
+
+    /// Ends a session's wait for the handshake. It may say `initialize` again.
+    fn refuse_initialize(&mut self, session_id: SessionId, refusal: &Refusal, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let SessionState::Waiting(upstream_id, initialize) = &session.state else {
+            return;
+        };
+        let upstream_id = *upstream_id;
+        let (id, line) = (initialize.id.clone(), initialize.line);
+        session.state = SessionState::New;
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.waiting.retain(|waiting| *waiting != session_id);
+            upstream.turns.remove(session_id);
+        }
+        self.refuse(session_id, &id, line, refusal.clone(), out);
     }
 
     /// The process and all that it started are gone.
     pub(crate) fn on_exited(&mut self, upstream_id: UpstreamId, exit: Exit, out: &mut Outbox) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
+        if !upstream.has_process() {
+            return;
+        }
         let is_expected = matches!(upstream.state, State::Draining { .. });
-        let was_greeted = matches!(upstream.state, State::Ready { .. } | State::Draining { .. });
+        let was_greeted = is_expected || upstream.is_ready();
         out.tell(Fact::UpstreamExited {
             upstream: upstream_id,
             exit,
             expected: is_expected,
             open: upstream.exchanges.claimed(),
         });
-        self.withdraw_asks(upstream_id, out);
-        self.refuse_open(upstream_id, exit, is_expected, out);
+        let open = self.end_process(upstream_id, out);
+        self.refuse_open(upstream_id, open, exit, is_expected, out);
         if !was_greeted {
-            self.give_up_start(
-                upstream_id,
-                &format!("it {exit} before it answered `initialize`"),
-                out,
-            );
+            let why = format!("it {exit} before it answered `initialize`");
+            self.give_up_start(upstream_id, &why, out);
         }
-        self.timers.clear(Timer::Greeting(upstream_id));
-        self.rest(upstream_id, out);
+        self.follow_up(upstream_id, out);
+    }
+
+    /// There never was a process.
+    pub(crate) fn on_start_failed(&mut self, upstream_id: UpstreamId, why: &str, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        if !upstream.has_process() {
+            return;
+        }
+        let was_wanted = matches!(upstream.state, State::Starting { .. });
+        out.tell(Fact::UpstreamStartFailed {
+            upstream: upstream_id,
+            why: why.into(),
+        });
+        self.end_process(upstream_id, out);
+        if was_wanted {
+            self.give_up_start(upstream_id, why, out);
+        }
+        self.follow_up(upstream_id, out);
+    }
+
+    /// Takes the process out of all books, before anybody is told: who is told may leave, and
+    /// whoever comes must find the upstream without a process. Names what it still owed.
+    fn end_process(
+        &mut self,
+        upstream_id: UpstreamId,
+        out: &mut Outbox,
+    ) -> Vec<(MintedId, Exchange)> {
+        self.withdraw_asks(upstream_id, out);
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return Vec::new();
+        };
+        let open = upstream.exchanges.close_all();
+        upstream.lanes = Lanes::default();
+        upstream.subscriptions.forget_asking();
+        upstream.is_blocked = false;
+        for timer in [
+            Timer::Greeting(upstream_id),
+            Timer::Probation(upstream_id),
+            Timer::RequestTimeout(upstream_id),
+        ] {
+            self.timers.clear(timer);
+        }
+        self.enter_rest(upstream_id, out);
+        open
     }
 
     /// Every request that the process still owed an answer gets one from us.
-    pub(crate) fn refuse_open(
+    fn refuse_open(
         &mut self,
         upstream_id: UpstreamId,
+        open: Vec<(MintedId, Exchange)>,
         exit: Exit,
         is_expected: bool,
         out: &mut Outbox,
     ) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
         let server: Arc<str> = upstream.server.clone();
-        upstream.lanes = Lanes::default();
-        let open = upstream.exchanges.close_all();
-        for (_, exchange) in open {
+        for (minted, exchange) in open {
             let Owner::Session(claim) = exchange.owner else {
                 continue;
             };
-            if let (Effect::Subscribed(uri), Some(upstream)) =
-                (&claim.effect, self.upstreams.get_mut(&upstream_id))
-            {
-                upstream.subscriptions.forget_if_unused(uri);
-            }
+            self.give_up_effect(upstream_id, minted, &claim.effect, out);
+            let server = server.clone();
             let maybe_executed = exchange.unsent.is_none() && !claim.method.is_read_only();
             let refusal = if is_expected {
                 Refusal::UpstreamStopped {
-                    server: server.clone(),
+                    server,
                     maybe_executed,
                 }
             } else {
                 Refusal::UpstreamExited {
-                    server: server.clone(),
+                    server,
                     exit,
                     maybe_executed,
                 }
@@ -154,19 +207,17 @@ impl Mux {
             }
             self.refuse(claim.session, &claim.id, claim.line, refusal, out);
         }
-        self.timers.clear(Timer::RequestTimeout(upstream_id));
     }
 
-    /// Decides what follows the end of a process.
-    pub(crate) fn rest(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+    /// Decides what comes after a process.
+    fn enter_rest(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let is_wanted = upstream.is_wanted();
         let attempt = match upstream.state {
             // We asked for it.
             State::Draining { attempt } if attempt == Attempt::default() => {
-                self.settle(upstream_id, State::Stopped, out);
+                upstream.state = State::Stopped;
                 return;
             }
             // It could not be greeted: counted already.
@@ -177,27 +228,51 @@ impl Mux {
                 Attempt(1)
             }
             State::Ready { attempt, .. } => attempt.next(),
-            // A second report about a process already given up.
-            State::Stopped | State::Backoff { .. } | State::Failed { .. } => return,
+            // There was none.
+            State::Stopped
+            | State::Backoff { .. }
+            | State::Rested { .. }
+            | State::Failed { .. } => return,
         };
         let seed = upstream_id.0 ^ (upstream.starts << 20);
-        let next = if let Some(delay) = attempt.delay(&self.limits, seed) {
-            self.timers
-                .set(Timer::Rested(upstream_id), self.now + delay);
-            State::Backoff { attempt }
+        let until = if let Some(delay) = attempt.delay(&self.limits, seed) {
+            upstream.state = State::Backoff { attempt };
+            self.now + delay
         } else {
+            let until = self.now + self.limits.failed_rest;
+            upstream.state = State::Failed { until };
             out.tell(Fact::UpstreamFailed {
                 upstream: upstream_id,
             });
-            let until = self.now + self.limits.failed_rest;
-            self.timers.set(Timer::Rested(upstream_id), until);
-            State::Failed { until }
+            until
         };
-        debug_assert!(
-            is_wanted || !matches!(next, State::Stopped),
-            "nobody wants it and it rests"
-        );
-        self.settle(upstream_id, next, out);
+        self.timers.set(Timer::Rested(upstream_id), until);
+    }
+
+    /// Whoever still needs an upstream without a process waits, is refused, or has it started again.
+    fn follow_up(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let state = upstream.state;
+        let has_messages = |id: &SessionId| {
+            let session = self.sessions.get(id);
+            session.is_some_and(|session| !session.queue.is_empty())
+        };
+        let waits: Vec<SessionId> = upstream
+            .attached
+            .iter()
+            .copied()
+            .filter(has_messages)
+            .collect();
+        for session in waits {
+            let timer = Timer::StartPatience(session);
+            if !self.timers.is_set(timer) {
+                self.timers
+                    .set(timer, self.now + self.limits.start_patience);
+            }
+        }
+        self.settle(upstream_id, state, out);
     }
 
     /// Enters a state without a process.
@@ -208,17 +283,12 @@ impl Mux {
         let is_failed = matches!(state, State::Failed { .. });
         let is_stopped = state == State::Stopped;
         upstream.state = state;
+        let is_wanted = upstream.is_wanted() && !self.is_shutting_down;
         if is_failed {
             self.refuse_all_waiting(upstream_id, out);
-        } else if is_stopped
-            && upstream.is_wanted()
-            && !self.is_shutting_down
-            && self.launcher_of(upstream_id).is_some()
-        {
+        } else if is_stopped && is_wanted {
             self.start(upstream_id, Attempt::default(), out);
-            return;
-        }
-        if is_stopped {
+        } else if is_stopped {
             self.after_restart(upstream_id, None, out);
             self.forget_if_over(upstream_id);
         }
@@ -232,16 +302,23 @@ impl Mux {
             State::Backoff { attempt } => attempt,
             // Half open: one more death and it counts as failed again.
             State::Failed { .. } => Attempt(self.limits.backoff_attempts),
+            // Nobody has come for so long that its deaths are forgotten.
+            State::Rested { .. } => {
+                self.settle(upstream_id, State::Stopped, out);
+                return;
+            }
             State::Stopped
             | State::Starting { .. }
             | State::Initializing { .. }
             | State::Ready { .. }
             | State::Draining { .. } => return,
         };
-        if self.is_shutting_down || !upstream.is_wanted() {
-            self.settle(upstream_id, State::Stopped, out);
-        } else {
+        if upstream.is_wanted() {
             self.start(upstream_id, attempt, out);
+        } else {
+            upstream.state = State::Rested { attempt };
+            let until = self.now + self.limits.good_service;
+            self.timers.set(Timer::Rested(upstream_id), until);
         }
     }
 
@@ -253,17 +330,35 @@ impl Mux {
         if upstream.is_wanted() {
             return;
         }
-        if !upstream.has_process() {
+        match upstream.state {
             // A rest that nobody waits for is over when its time is.
-            self.forget_if_over(upstream_id);
-            return;
+            State::Stopped
+            | State::Backoff { .. }
+            | State::Rested { .. }
+            | State::Failed { .. } => {
+                self.forget_if_over(upstream_id);
+                return;
+            }
+            State::Draining { .. } => return,
+            // The next session is to find it running, however long that takes.
+            State::Starting { .. } | State::Initializing { .. } if upstream.is_awaited => return,
+            State::Starting { .. } | State::Initializing { .. } | State::Ready { .. } => {}
         }
-        match upstream.idle_timeout {
+        let grace = if upstream.is_awaited {
+            self.limits.start_patience
+        } else {
+            Duration::ZERO
+        };
+        let wait = match upstream.idle_timeout {
             // Nobody else will ever come to a process of one session.
-            _any if upstream.key.session.is_some() => self.stop(upstream_id, out),
-            IdleTimeout::Never => {}
-            IdleTimeout::After(wait) if wait.is_zero() => self.stop(upstream_id, out),
-            IdleTimeout::After(wait) => self.timers.set(Timer::Idle(upstream_id), self.now + wait),
+            _any if upstream.key.session.is_some() => Duration::ZERO,
+            IdleTimeout::Never => return,
+            IdleTimeout::After(wait) => wait.max(grace),
+        };
+        if wait.is_zero() {
+            self.stop(upstream_id, out);
+        } else {
+            self.timers.set(Timer::Idle(upstream_id), self.now + wait);
         }
     }
 
@@ -296,7 +391,7 @@ impl Mux {
                     upstream: upstream_id,
                 });
             }
-            State::Backoff { .. } | State::Failed { .. } => {
+            State::Backoff { .. } | State::Rested { .. } | State::Failed { .. } => {
                 self.timers.clear(Timer::Rested(upstream_id));
                 self.settle(upstream_id, State::Stopped, out);
             }
@@ -327,15 +422,10 @@ impl Mux {
             );
             if is_ours {
                 upstream.exchanges.close(minted);
-                continue;
+            } else {
+                let refusal = Refusal::TookTooLong { after: life };
+                self.cancel_and_refuse(upstream_id, minted, &refusal, out);
             }
-            out.cancel(upstream_id, crate::from_session::cancellation(minted));
-            self.fail_exchange(
-                upstream_id,
-                minted,
-                &Refusal::TookTooLong { after: life },
-                out,
-            );
         }
         self.watch_request_timeout(upstream_id);
     }

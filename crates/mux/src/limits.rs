@@ -55,6 +55,8 @@ pub struct Limits {
     pub failed_rest: Duration,
     /// Tools whose conduct is remembered, per route.
     pub tools_remembered: usize,
+    /// Routes whose conduct is remembered while no upstream of them exists.
+    pub routes_remembered: usize,
     /// Subscriptions of one session.
     pub subscriptions: usize,
     /// Asks that wait for an answer of one session.
@@ -90,6 +92,7 @@ impl Default for Limits {
             good_service: Duration::from_mins(1),
             failed_rest: Duration::from_mins(1),
             tools_remembered: 4096,
+            routes_remembered: 1024,
             subscriptions: 10_000,
             session_asks: 256,
             last_words: 10,

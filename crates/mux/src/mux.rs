@@ -170,15 +170,6 @@ impl Mux {
         }
     }
 
-    /// The upstream that serves a session.
-    pub(crate) fn attached_upstream_mut(&mut self, session: SessionId) -> Option<&mut Upstream> {
-        let session = self.sessions.get(&session)?;
-        if !session.is_attached() {
-            return None;
-        }
-        self.upstreams.get_mut(&session.upstream()?)
-    }
-
     /// Says that two parts of the state do not fit together, which tests take for a failure.
     pub(crate) fn contradiction(what: &'static str, out: &mut Outbox) {
         debug_assert!(false, "{what}");

@@ -59,14 +59,14 @@ pub enum Refusal {
         server: Arc<str>,
         /// How.
         exit: Exit,
-        /// Whether the request had been sent to it.
+        /// Whether the request may have had an effect: it had been sent, and is more than a question.
         maybe_executed: bool,
     },
     /// The server's process was stopped by its user before it answered.
     UpstreamStopped {
         /// Which server.
         server: Arc<str>,
-        /// Whether the request had been sent to it.
+        /// Whether the request may have had an effect: it had been sent, and is more than a question.
         maybe_executed: bool,
     },
     /// The server did not answer within the longest life of a request.
@@ -354,6 +354,6 @@ fn fmt_maybe_executed(f: &mut fmt::Formatter<'_>, maybe_executed: bool) -> fmt::
     f.write_str(if maybe_executed {
         "; the request may have been carried out"
     } else {
-        "; the request was not sent"
+        "; the request had no effect"
     })
 }

@@ -6,25 +6,44 @@ use wire::{Frame, Message, Method, RequestId};
 
 use crate::{
     action::{Action, Notice, Outbox},
-    exchange::{Claim, Effect, Exchange, MintedId, Owner},
     ids::{LineNumber, SessionId, UpstreamId},
-    lanes::{Circumstances, Manner, Tool, tool_key},
+    lanes::{Circumstances, Conduct, Manner, Tool, tool_key},
     mux::Mux,
     refusal::Refusal,
-    session::{Held, Whereabouts},
+    session::{Held, State as SessionState, Whereabouts},
     timers::Timer,
-    upstream::State,
-    verbosity::Level,
+    upstream::{Releasing, Upstream},
 };
 
 /// A call that its upstream may answer with an ask, and how it has to run.
-struct Askable {
-    tool: Tool,
-    manner: Manner,
+pub(crate) struct Askable {
+    pub(crate) tool: Tool,
+    pub(crate) manner: Manner,
+}
+
+/// Other sessions' calls are in the way.
+struct Barred;
+
+/// Whether a call has waited to be tried alone for as long as it would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Impatience {
+    Yes,
+    No,
+}
+
+/// What a request did before its turn came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// It came just now.
+    Nothing,
+    /// It waited, and its session may have been told so.
+    Held,
 }
 
 impl Mux {
     /// A request that is for the upstream: sends it, or holds it until its turn has come.
+    ///
+    /// It goes at once if nothing of its session waits, so that nobody overtakes those who do.
     pub(crate) fn submit(
         &mut self,
         session_id: SessionId,
@@ -43,6 +62,11 @@ impl Mux {
             self.refuse(session_id, &id, line, refusal, out);
             return;
         }
+        let held = Held {
+            line,
+            frame,
+            since: self.now,
+        };
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
@@ -50,36 +74,16 @@ impl Mux {
             && session.queue.is_empty()
             && self.may_send(session_id, upstream_id)
         {
-            match self.admit(session_id, upstream_id, &frame, false) {
+            let place = (session_id, upstream_id);
+            match self.admit(place, tool_of(&held.frame), Impatience::No) {
                 Ok(askable) => {
-                    self.send(
-                        session_id,
-                        upstream_id,
-                        Held {
-                            line,
-                            frame,
-                            since: self.now,
-                        },
-                        askable,
-                        false,
-                        out,
-                    );
+                    self.send(place, held, askable, Before::Nothing, out);
                     return;
                 }
-                Err(()) => self.watch_probation(upstream_id),
+                Err(Barred) => {}
             }
         }
-        self.hold(
-            session_id,
-            upstream_id,
-            id,
-            Held {
-                line,
-                frame,
-                since: self.now,
-            },
-            out,
-        );
+        self.hold(session_id, upstream_id, id, held, out);
     }
 
     fn hold(
@@ -90,26 +94,40 @@ impl Mux {
         held: Held,
         out: &mut Outbox,
     ) {
-        let bytes = held.frame.len();
-        let is_full = self.waiting >= self.limits.waiting
-            || self.waiting_bytes + bytes > self.limits.waiting_bytes;
-        if is_full && self.waiting > 0 {
+        if self.is_full(&held) {
+            self.give_up_turn(session_id);
             self.refuse(session_id, &id, held.line, Refusal::Overloaded, out);
             return;
         }
-        let Some(session) = self.sessions.get_mut(&session_id) else {
-            return;
-        };
-        session.open.insert(id, Whereabouts::Held(held.line));
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.open.insert(id, Whereabouts::Held(held.line));
+        }
         self.enqueue(session_id, held, out);
-        if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
-            && !upstream.is_ready()
-            && !self.timers.is_set(Timer::StartPatience(session_id))
-        {
-            self.timers.set(
-                Timer::StartPatience(session_id),
-                self.now + self.limits.start_patience,
-            );
+        self.expect_start(session_id, upstream_id, out);
+    }
+
+    /// Whether too much waits already. One message always may.
+    pub(crate) fn is_full(&self, held: &Held) -> bool {
+        self.waiting > 0
+            && (self.waiting >= self.limits.waiting
+                || self.waiting_bytes + held.frame.len() > self.limits.waiting_bytes)
+    }
+
+    /// A message waits: sees to it that its upstream comes up, or that its session hears that it does not.
+    pub(crate) fn expect_start(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        out: &mut Outbox,
+    ) {
+        let timer = Timer::StartPatience(session_id);
+        let is_ready = self
+            .upstreams
+            .get(&upstream_id)
+            .is_some_and(Upstream::is_ready);
+        if !is_ready && !self.timers.is_set(timer) {
+            self.timers
+                .set(timer, self.now + self.limits.start_patience);
         }
         self.want(upstream_id, out);
         self.release(upstream_id, out);
@@ -120,7 +138,8 @@ impl Mux {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        if session.keeps_lines() {
+        // A batch counts as sent as soon as it is here: some of it may be.
+        if session.keeps_lines() && !session.batches.contains_key(&held.line) {
             out.act(Action::Notify {
                 session: session_id,
                 notice: Notice::Held(held.line),
@@ -139,29 +158,37 @@ impl Mux {
             .upstream()
             .and_then(|id| self.upstreams.get_mut(&id))
         {
-            upstream.queue_up(session_id);
+            upstream.turns.queue_up(session_id);
         }
     }
 
     /// Sends what may go now, one message of each session in turn.
     pub(crate) fn release(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if upstream.releasing != Releasing::No {
+            // A session that was closed on the way out, deep inside of the loop below.
+            upstream.releasing = Releasing::Again;
+            return;
+        }
+        upstream.releasing = Releasing::Yes;
         let mut without_luck = 0;
         loop {
             let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
                 return;
             };
+            if upstream.releasing == Releasing::Again {
+                upstream.releasing = Releasing::Yes;
+                without_luck = 0;
+            }
             if !upstream.is_ready() || upstream.is_blocked || without_luck >= upstream.turns.len() {
+                upstream.releasing = Releasing::No;
                 break;
             }
-            let Some(session_id) = upstream.turns.pop_front() else {
-                break;
-            };
-            let Some(session) = self.sessions.get(&session_id) else {
+            let Some(session_id) = upstream.turns.next() else {
                 continue;
             };
-            if session.queue.is_empty() {
-                continue;
-            }
             if self.release_one(session_id, upstream_id, out) {
                 without_luck = 0;
             } else {
@@ -179,47 +206,64 @@ impl Mux {
         upstream_id: UpstreamId,
         out: &mut Outbox,
     ) -> bool {
-        if !self
-            .sessions
-            .get(&session_id)
-            .is_some_and(crate::session::Session::is_attached)
-        {
-            return false;
-        }
         let may_request = self.may_send(session_id, upstream_id);
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return false;
         };
-        let next_is_notification = session
-            .queue
-            .others
-            .front()
-            .is_some_and(|held| held.frame.id().is_none());
-        if next_is_notification || (may_request && !session.queue.others.is_empty()) {
-            let Some(held) = session.queue.take_other() else {
-                return false;
-            };
-            self.uncount_waiting(Some(&held));
-            if next_is_notification {
-                out.act(Action::SendToUpstream {
-                    upstream: upstream_id,
-                    frame: held.frame.unchanged(),
-                });
-                self.line_is_done(session_id, held.line, out);
-            } else {
-                self.send(session_id, upstream_id, held, None, true, out);
+        if session.state != SessionState::Attached(upstream_id) {
+            return false;
+        }
+        let other = session.queue.others.front();
+        let is_notification = other.is_some_and(|held| held.frame.id().is_none());
+        if is_notification || (may_request && other.is_some()) {
+            let held = session.queue.take_other();
+            self.uncount_waiting(held.as_ref());
+            match held {
+                Some(held) if is_notification => {
+                    self.send_notification(session_id, upstream_id, &held, out);
+                }
+                Some(held) => {
+                    self.send((session_id, upstream_id), held, None, Before::Held, out);
+                }
+                None => {}
             }
             return true;
         }
+        self.release_call(session_id, upstream_id, may_request, out)
+    }
+
+    fn release_call(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        may_request: bool,
+        out: &mut Outbox,
+    ) -> bool {
+        let (Some(session), Some(upstream)) = (
+            self.sessions.get(&session_id),
+            self.upstreams.get_mut(&upstream_id),
+        ) else {
+            return false;
+        };
         let Some(call) = session.queue.calls.front() else {
             return false;
         };
         if !may_request {
+            // Nobody waits for a session that has too much open already.
+            upstream.lanes.give_up_next(session_id);
             return false;
         }
-        let is_impatient = self.now >= call.since + self.limits.probation;
-        let frame = call.frame.clone();
-        let Ok(askable) = self.admit(session_id, upstream_id, &frame, is_impatient) else {
+        if upstream.lanes.is_closed_to(session_id) {
+            return false;
+        }
+        let impatience = if self.now >= call.since + self.limits.probation {
+            Impatience::Yes
+        } else {
+            Impatience::No
+        };
+        let place = (session_id, upstream_id);
+        let tool = tool_of(&call.frame);
+        let Ok(askable) = self.admit(place, tool, impatience) else {
             return false;
         };
         let held = self
@@ -228,26 +272,48 @@ impl Mux {
             .and_then(|session| session.queue.take_call());
         let Some(held) = held else { return false };
         self.uncount_waiting(Some(&held));
-        self.send(session_id, upstream_id, held, askable, true, out);
+        self.send(place, held, askable, Before::Held, out);
         true
     }
 
+    /// A notification that we do not know goes as it is.
+    pub(crate) fn send_notification(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        held: &Held,
+        out: &mut Outbox,
+    ) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.was_used = true;
+        }
+        Mux::tell_upstream(upstream_id, held.frame.unchanged(), out);
+        self.line_is_done(session_id, held.line, out);
+    }
+
     fn after_turn(&mut self, session_id: SessionId, upstream_id: UpstreamId, out: &mut Outbox) {
-        let Some(session) = self.sessions.get_mut(&session_id) else {
-            return;
-        };
-        if session.is_paused && !session.wants_pause(&self.limits) {
+        self.resume_if_room(session_id, out);
+        if let Some(session) = self.sessions.get(&session_id)
+            && !session.queue.is_empty()
+            && session.upstream() == Some(upstream_id)
+            && let Some(upstream) = self.upstreams.get_mut(&upstream_id)
+        {
+            upstream.turns.queue_up(session_id);
+        }
+        self.close_if_drained(session_id, out);
+    }
+
+    /// Reads from a session again whose queue has become short enough.
+    pub(crate) fn resume_if_room(&mut self, session_id: SessionId, out: &mut Outbox) {
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && session.is_paused
+            && !session.wants_pause(&self.limits)
+        {
             session.is_paused = false;
             out.act(Action::ResumeSession {
                 session: session_id,
             });
         }
-        if !session.queue.is_empty()
-            && let Some(upstream) = self.upstreams.get_mut(&upstream_id)
-        {
-            upstream.queue_up(session_id);
-        }
-        self.close_if_drained(session_id, out);
     }
 
     fn may_send(&self, session_id: SessionId, upstream_id: UpstreamId) -> bool {
@@ -265,143 +331,37 @@ impl Mux {
     /// Whether a request may go now, as far as other sessions' calls are concerned.
     fn admit(
         &mut self,
-        session_id: SessionId,
-        upstream_id: UpstreamId,
-        frame: &Frame,
-        is_impatient: bool,
-    ) -> Result<Option<Askable>, ()> {
-        let Some(tool) = tool_of(frame) else {
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        tool: Option<Tool>,
+        impatience: Impatience,
+    ) -> Result<Option<Askable>, Barred> {
+        let Some(tool) = tool else {
             return Ok(None);
         };
         let is_logging = self.is_logging(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return Err(());
+            return Err(Barred);
         };
         let circumstances = Circumstances {
             can_be_asked: upstream.class().can_be_asked(),
             is_logging,
         };
-        let conduct = self.conduct.get(&upstream.key.route);
-        let manner = conduct.map_or_else(
-            || crate::lanes::Conduct::default().manner(&tool, circumstances),
-            |conduct| conduct.manner(&tool, circumstances),
-        );
+        let manner = match self.conduct.get(&upstream.key.route) {
+            Some(conduct) => conduct.manner(&tool, circumstances),
+            None => Conduct::default().manner(&tool, circumstances),
+        };
         if upstream.lanes.admits(session_id, manner) {
             return Ok(Some(Askable { tool, manner }));
         }
         // Nobody waits longer for a tool to be tried alone than it would be tried.
-        if is_impatient && manner == Manner::Probation {
+        if impatience == Impatience::Yes && manner == Manner::Probation {
             upstream.lanes.give_up_next(session_id);
-            if upstream.lanes.admits(session_id, Manner::Together) {
-                return Ok(Some(Askable {
-                    tool,
-                    manner: Manner::Together,
-                }));
+            let manner = Manner::Together;
+            if upstream.lanes.admits(session_id, manner) {
+                return Ok(Some(Askable { tool, manner }));
             }
         }
-        Err(())
-    }
-
-    fn send(
-        &mut self,
-        session_id: SessionId,
-        upstream_id: UpstreamId,
-        held: Held,
-        askable: Option<Askable>,
-        was_held: bool,
-        out: &mut Outbox,
-    ) {
-        let Message::Request {
-            id, method, params, ..
-        } = &held.frame.message
-        else {
-            return;
-        };
-        let (Some(session), Some(upstream)) = (
-            self.sessions.get_mut(&session_id),
-            self.upstreams.get_mut(&upstream_id),
-        ) else {
-            return;
-        };
-        let must_announce = was_held && session.keeps_lines() && !method.is_read_only();
-        let claim = Claim {
-            session: session_id,
-            id: id.clone(),
-            token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
-            line: held.line,
-            method: method.clone(),
-            effect: effect_of(&held.frame),
-        };
-        let minted = upstream.exchanges.open(Exchange {
-            owner: Owner::Session(alloc::boxed::Box::new(claim)),
-            opened: self.now,
-            unsent: None,
-        });
-        session
-            .open
-            .insert(id.clone(), Whereabouts::Upstream(minted));
-        if let Some(Askable { tool, manner }) = askable {
-            upstream.lanes.begin(
-                minted,
-                session_id,
-                tool,
-                manner,
-                self.now + self.limits.probation,
-            );
-        }
-        if upstream.exchanges.len() == 1 {
-            self.timers.set(
-                Timer::RequestTimeout(upstream_id),
-                self.now + self.limits.request_timeout,
-            );
-        }
-        if must_announce {
-            session.announcing.insert(held.line, minted);
-            if let Some(exchange) = upstream.exchanges.get_mut(minted) {
-                exchange.unsent = Some(held.frame);
-            }
-            out.act(Action::Announce {
-                session: session_id,
-                line: held.line,
-            });
-        } else {
-            upstream.was_used = true;
-            out.act(Action::SendToUpstream {
-                upstream: upstream_id,
-                frame: minted_request(&held.frame, minted),
-            });
-        }
-    }
-
-    /// The shim knows: the request may go.
-    pub(crate) fn on_announced(
-        &mut self,
-        session_id: SessionId,
-        line: LineNumber,
-        out: &mut Outbox,
-    ) {
-        let Some(session) = self.sessions.get_mut(&session_id) else {
-            return;
-        };
-        let (Some(minted), Some(upstream_id)) =
-            (session.announcing.remove(&line), session.upstream())
-        else {
-            return;
-        };
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        let unsent = upstream
-            .exchanges
-            .get_mut(minted)
-            .and_then(|exchange| exchange.unsent.take());
-        if let Some(frame) = unsent {
-            upstream.was_used = true;
-            out.act(Action::SendToUpstream {
-                upstream: upstream_id,
-                frame: minted_request(&frame, minted),
-            });
-        }
+        Err(Barred)
     }
 
     pub(crate) fn on_blocked(&mut self, upstream: UpstreamId) {
@@ -437,9 +397,9 @@ impl Mux {
             return;
         };
         let probation = self.limits.probation;
-        let first_call = |id: &SessionId| {
+        let first_call = |id: SessionId| {
             self.sessions
-                .get(id)?
+                .get(&id)?
                 .queue
                 .calls
                 .front()
@@ -455,7 +415,7 @@ impl Mux {
             .flatten()
             .min();
         match next {
-            Some(moment) if upstream.state != State::Stopped => {
+            Some(moment) if upstream.is_ready() => {
                 self.timers.set(Timer::Probation(upstream_id), moment);
             }
             _nothing => self.timers.clear(Timer::Probation(upstream_id)),
@@ -499,42 +459,4 @@ fn tool_of(frame: &Frame) -> Option<Tool> {
         .filter(|_| *method != Method::ResourcesRead);
     let name = named.and_then(|span| frame.text(span));
     Some(tool_key(method, name.as_deref().unwrap_or_default()))
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "all others only reach their owner"
-)]
-fn effect_of(frame: &Frame) -> Effect {
-    let Message::Request { method, params, .. } = &frame.message else {
-        return Effect::Nothing;
-    };
-    let text = |span: &Option<wire::Span>| span.as_ref().and_then(|span| frame.text(span));
-    match method {
-        Method::ResourcesSubscribe => {
-            text(&params.uri).map_or(Effect::Nothing, |uri| Effect::Subscribed(uri.into()))
-        }
-        Method::SetLevel => text(&params.level)
-            .and_then(|name| Level::from_name(&name))
-            .map_or(Effect::Nothing, Effect::Verbosity),
-        _plain => Effect::Nothing,
-    }
-}
-
-/// The request as the upstream sees it: with our id, and with the same number for a token.
-fn minted_request(frame: &Frame, minted: MintedId) -> wire::Outgoing {
-    let Message::Request {
-        id_span, params, ..
-    } = &frame.message
-    else {
-        return frame.unchanged();
-    };
-    let number = RequestId::from(minted);
-    match &params.meta_token {
-        Some((_, token_span)) => frame.rewrite(&mut [
-            (id_span.clone(), number.as_bytes()),
-            (token_span.clone(), number.as_bytes()),
-        ]),
-        None => frame.rewrite(&mut [(id_span.clone(), number.as_bytes())]),
-    }
 }

@@ -3,7 +3,7 @@
 use crate::{
     action::Outbox,
     class::Class,
-    event::{Asks, Joins, Route, Scope},
+    event::{Asks, Joins, Opening, Route, Scope},
     fact::Fact,
     ids::{SessionId, UpstreamId},
     mux::Mux,
@@ -59,6 +59,10 @@ impl Mux {
         if let Some(upstream) = self.routes.get(&key) {
             return Some(*upstream);
         }
+        if let Some(upstream) = self.unclaimed(&key, opening) {
+            self.claim(upstream, session_id);
+            return Some(upstream);
+        }
         self.upstreams_issued += 1;
         let id = UpstreamId(self.upstreams_issued);
         let mut upstream = Upstream::new(id, key.clone(), opening);
@@ -74,6 +78,50 @@ impl Mux {
         Some(id)
     }
 
+    /// An upstream for one session alone whose session has given up waiting for it.
+    ///
+    /// It has served nobody, so it is as good as a new one.
+    fn unclaimed(&self, key: &RouteKey, opening: &Opening) -> Option<UpstreamId> {
+        key.session?;
+        let shared = RouteKey {
+            session: None,
+            ..key.clone()
+        };
+        let upstream = self.upstreams.get(self.routes.get(&shared)?)?;
+        let has_same_folders =
+            upstream.scope == Scope::Global || upstream.workspace == opening.workspace;
+        let is_free = has_same_folders && !upstream.is_wanted() && !upstream.was_used;
+        is_free.then_some(upstream.id)
+    }
+
+    /// Makes an upstream one of this session alone.
+    pub(crate) fn claim(&mut self, upstream_id: UpstreamId, session_id: SessionId) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            self.routes.remove(&upstream.key);
+            upstream.key.session = Some(session_id);
+            self.routes.insert(upstream.key.clone(), upstream_id);
+        }
+    }
+
+    /// Makes an upstream whose only session has given up waiting one for whoever comes next.
+    pub(crate) fn give_back(&mut self, upstream_id: UpstreamId) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if upstream.key.session.is_none() || upstream.is_wanted() {
+            return;
+        }
+        let shared = RouteKey {
+            session: None,
+            ..upstream.key.clone()
+        };
+        if !self.routes.contains_key(&shared) {
+            self.routes.remove(&upstream.key);
+            upstream.key = shared.clone();
+            self.routes.insert(shared, upstream_id);
+        }
+    }
+
     /// The upstream that a session may join which takes any of its server's.
     fn running_to_join(&self, session_id: SessionId) -> Option<UpstreamId> {
         let opening = &self.sessions.get(&session_id)?.opening;
@@ -84,6 +132,8 @@ impl Mux {
             upstream.server == opening.server
                 && upstream.is_ready()
                 && upstream.key.session.is_none()
+                && upstream.private.is_none()
+                && upstream.scope != Scope::Session
         };
         let same_workspace = |upstream: &&Upstream| upstream.workspace == opening.workspace;
         let suitable = || self.upstreams.values().filter(suits);
@@ -103,6 +153,17 @@ impl Mux {
         if is_over && let Some(upstream) = self.upstreams.remove(&id) {
             self.routes.remove(&upstream.key);
             self.clear_timers_of(id);
+            self.forget_conduct(&upstream.key.route);
+        }
+    }
+
+    /// What is known of a route outlives its upstreams, unless too many are known.
+    fn forget_conduct(&mut self, route: &Route) {
+        if self.conduct.len() > self.limits.routes_remembered {
+            self.conduct.remove(route);
+        }
+        if self.unshareable.len() > self.limits.routes_remembered {
+            self.unshareable.remove(route);
         }
     }
 }

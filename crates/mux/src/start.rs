@@ -32,8 +32,10 @@ impl Mux {
         };
         match &upstream.state {
             State::Stopped => self.start(upstream_id, Attempt::default(), out),
-            State::Failed { until } if *until <= self.now => {
-                self.start(upstream_id, Attempt(1), out);
+            State::Rested { attempt } => {
+                let attempt = *attempt;
+                self.timers.clear(Timer::Rested(upstream_id));
+                self.start(upstream_id, attempt, out);
             }
             State::Failed { .. } => self.refuse_all_waiting(upstream_id, out),
             State::Starting { .. }
@@ -45,14 +47,24 @@ impl Mux {
     }
 
     pub(crate) fn start(&mut self, upstream_id: UpstreamId, attempt: Attempt, out: &mut Outbox) {
-        let Some(on_behalf_of) = self.launcher_of(upstream_id) else {
-            self.settle(upstream_id, State::Stopped, out);
-            return;
-        };
+        let launcher = self.launcher_of(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
+        let Some(on_behalf_of) = launcher else {
+            // Only sessions are left that had joined it, and nobody knows its command line.
+            upstream.state = State::Stopped;
+            let refusal = Refusal::UpstreamStopped {
+                server: upstream.server.clone(),
+                maybe_executed: false,
+            };
+            self.refuse_waiting(upstream_id, &refusal, out);
+            self.after_restart(upstream_id, None, out);
+            self.forget_if_over(upstream_id);
+            return;
+        };
         upstream.state = State::Starting { attempt };
+        upstream.is_awaited = false;
         upstream.starts += 1;
         upstream.was_used = false;
         upstream.is_blocked = false;
@@ -99,15 +111,6 @@ impl Mux {
             Timer::Greeting(upstream_id),
             self.now + self.limits.greeting_timeout,
         );
-    }
-
-    pub(crate) fn on_start_failed(&mut self, upstream_id: UpstreamId, why: &str, out: &mut Outbox) {
-        out.tell(Fact::UpstreamStartFailed {
-            upstream: upstream_id,
-            why: why.into(),
-        });
-        self.give_up_start(upstream_id, why, out);
-        self.rest(upstream_id, out);
     }
 
     /// A line on standard error while no session's request was sent: it may be quoted.
@@ -166,6 +169,7 @@ impl Mux {
         if has_tasks {
             self.make_private(upstream_id, out);
         }
+        self.forget_patience(upstream_id);
         self.attach_waiting(upstream_id, out);
         self.after_restart(upstream_id, None, out);
         self.release(upstream_id, out);
@@ -178,7 +182,6 @@ impl Mux {
             upstream: upstream_id,
             why: why.into(),
         });
-        self.give_up_start(upstream_id, why, out);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
@@ -188,6 +191,7 @@ impl Mux {
         out.act(Action::StopUpstream {
             upstream: upstream_id,
         });
+        self.give_up_start(upstream_id, why, out);
     }
 
     pub(crate) fn on_greeting_timeout(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
@@ -201,11 +205,12 @@ impl Mux {
 
     /// A new process knows nothing of what its predecessor was told.
     pub(crate) fn restore(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+        let level = self.wanted_level(upstream_id);
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
+        upstream.level = level;
         let uris = upstream.subscriptions.uris();
-        let level = upstream.level;
         for uri in uris {
             self.run_errand(
                 upstream_id,
@@ -247,6 +252,7 @@ impl Mux {
             unsent: None,
         };
         let id = upstream.exchanges.open(exchange);
+        self.watch_request_timeout(upstream_id);
         let value = wire::quoted(value);
         let request = format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"{name}":{value}}}}}"#
@@ -254,7 +260,18 @@ impl Mux {
         Mux::tell_upstream(upstream_id, Outgoing::from(request), out);
     }
 
+    /// Sessions that it served before have nothing to wait for any longer.
+    fn forget_patience(&mut self, upstream_id: UpstreamId) {
+        if let Some(upstream) = self.upstreams.get(&upstream_id) {
+            for session in &upstream.attached {
+                self.timers.clear(Timer::StartPatience(*session));
+            }
+        }
+    }
+
     /// The server cannot be shared: whoever came first keeps it, the others get their own.
+    ///
+    /// If nobody is there any longer, whoever comes next will have it.
     pub(crate) fn make_private(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
@@ -262,24 +279,19 @@ impl Mux {
         if upstream.key.session.is_some() {
             return;
         }
-        let Some(keeper) = upstream
-            .attached
-            .first()
-            .or_else(|| upstream.waiting.front())
-            .copied()
-        else {
-            return;
-        };
         self.unshareable
             .insert(upstream.key.route.clone(), DECLARES_TASKS);
-        out.tell(Fact::UpstreamPrivate {
-            upstream: upstream_id,
-            why: DECLARES_TASKS,
-        });
-        upstream.private = Some(DECLARES_TASKS);
-        self.routes.remove(&upstream.key);
-        upstream.key.session = Some(keeper);
-        self.routes.insert(upstream.key.clone(), upstream_id);
+        if upstream.private.is_none() {
+            upstream.private = Some(DECLARES_TASKS);
+            out.tell(Fact::UpstreamPrivate {
+                upstream: upstream_id,
+                why: DECLARES_TASKS,
+            });
+        }
+        let attached = upstream.attached.first().copied();
+        let Some(keeper) = attached.or_else(|| upstream.waiting.front().copied()) else {
+            return;
+        };
         let others: Vec<SessionId> = upstream
             .waiting
             .iter()
@@ -287,22 +299,34 @@ impl Mux {
             .filter(|id| *id != keeper)
             .collect();
         upstream.waiting.retain(|id| *id == keeper);
-        for other in others {
-            let Some(session) = self.sessions.get_mut(&other) else {
-                continue;
-            };
-            let SessionState::Waiting(_, initialize) =
-                core::mem::replace(&mut session.state, SessionState::New)
-            else {
-                continue;
-            };
-            if let Some(own) = self.route(other, initialize, out) {
-                self.want(own, out);
-                if let Some(own) = self.upstreams.get_mut(&own) {
-                    own.queue_up(other);
-                }
-            }
+        for other in &others {
+            upstream.turns.remove(*other);
         }
+        self.claim(upstream_id, keeper);
+        for other in others {
+            self.route_again(other, out);
+        }
+    }
+
+    fn route_again(&mut self, session_id: SessionId, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let SessionState::Waiting(_, initialize) =
+            core::mem::replace(&mut session.state, SessionState::New)
+        else {
+            return;
+        };
+        let has_messages = !session.queue.is_empty();
+        let Some(upstream_id) = self.route(session_id, initialize, out) else {
+            return;
+        };
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
+            && has_messages
+        {
+            upstream.turns.queue_up(session_id);
+        }
+        self.want(upstream_id, out);
     }
 
     /// Answers every session that waited for the handshake.
@@ -315,6 +339,7 @@ impl Mux {
                 return;
             };
             upstream.attached.insert(session_id);
+            upstream.is_awaited = false;
             self.timers.clear(Timer::Idle(upstream_id));
             self.timers.clear(Timer::StartPatience(session_id));
             let Some(session) = self.sessions.get_mut(&session_id) else {
@@ -383,7 +408,7 @@ impl Mux {
             return;
         }
         let upstream_id = upstream.id;
-        upstream.waiting.retain(|waiting| *waiting != session_id);
+        upstream.is_awaited = true;
         let refusal = Refusal::StillStarting {
             server: upstream.server.clone(),
             after: self.limits.start_patience,
@@ -391,6 +416,7 @@ impl Mux {
             withheld: upstream.withheld.clone(),
         };
         self.refuse_session_waits(session_id, &refusal, out);
+        self.give_back(upstream_id);
         self.idle_if_unwanted(upstream_id, out);
     }
 }

@@ -1,4 +1,7 @@
 //! Subscriptions: the upstream sees the union, each session its own.
+//!
+//! **Invariant:** the upstream is asked to unsubscribe only when no session holds the subscription
+//! and none is about to.
 
 use alloc::{
     boxed::Box,
@@ -6,18 +9,21 @@ use alloc::{
     vec::Vec,
 };
 
-use crate::ids::SessionId;
+use crate::{exchange::MintedId, ids::SessionId};
 
 /// Who wants to hear of which resource of one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     by_uri: BTreeMap<Box<str>, Subscription>,
+    /// How many each session holds.
+    held: BTreeMap<SessionId, usize>,
 }
 
 #[derive(Debug, Default)]
 struct Subscription {
     sessions: BTreeSet<SessionId>,
-    /// Whether the upstream has agreed. Until then every subscriber asks it for itself.
+    /// Requests that the upstream has not answered. Until it has agreed to one, every subscriber asks for itself.
+    asking: BTreeMap<MintedId, SessionId>,
     agreed: bool,
 }
 
@@ -32,57 +38,90 @@ pub(crate) enum Forward {
 
 impl Subscriptions {
     pub(crate) fn subscribe(&mut self, uri: &str, session: SessionId) -> Forward {
-        let subscription = self.by_uri.entry(uri.into()).or_default();
-        if subscription.agreed {
-            subscription.sessions.insert(session);
-            Forward::No
-        } else {
-            Forward::Yes
+        match self.by_uri.get_mut(uri) {
+            Some(subscription) if subscription.agreed => {
+                if subscription.sessions.insert(session) {
+                    *self.held.entry(session).or_default() += 1;
+                }
+                Forward::No
+            }
+            Some(_) | None => Forward::Yes,
         }
     }
 
-    /// The upstream has agreed to a session's subscription.
-    pub(crate) fn agreed(&mut self, uri: &str, session: SessionId) {
+    /// A session's own request is on its way to the upstream.
+    pub(crate) fn asked(&mut self, uri: &str, session: SessionId, minted: MintedId) {
         let subscription = self.by_uri.entry(uri.into()).or_default();
-        subscription.agreed = true;
-        subscription.sessions.insert(session);
+        subscription.asking.insert(minted, session);
     }
 
-    /// A session's subscription was refused or given up before the upstream answered.
-    pub(crate) fn forget_if_unused(&mut self, uri: &str) {
-        if self
-            .by_uri
-            .get(uri)
-            .is_some_and(|subscription| subscription.sessions.is_empty())
+    /// The upstream has agreed to a request, whose session may have thought better of it.
+    pub(crate) fn agreed(&mut self, uri: &str, minted: MintedId) {
+        if let Some(subscription) = self.by_uri.get_mut(uri)
+            && let Some(session) = subscription.asking.remove(&minted)
         {
-            self.by_uri.remove(uri);
+            subscription.agreed = true;
+            if subscription.sessions.insert(session) {
+                *self.held.entry(session).or_default() += 1;
+            }
         }
+    }
+
+    /// The upstream has refused a request. Says whether it is now subscribed for nobody.
+    pub(crate) fn refused(&mut self, uri: &str, minted: MintedId) -> bool {
+        let had_agreed = self.by_uri.get(uri).is_some_and(|known| known.agreed);
+        self.given_up(uri, minted) && had_agreed
+    }
+
+    /// Nobody will learn of the answer. Says whether the upstream may now be subscribed for nobody.
+    pub(crate) fn given_up(&mut self, uri: &str, minted: MintedId) -> bool {
+        let Some(subscription) = self.by_uri.get_mut(uri) else {
+            return false;
+        };
+        subscription.asking.remove(&minted);
+        if subscription.is_wanted() {
+            return false;
+        }
+        self.by_uri.remove(uri);
+        true
     }
 
     pub(crate) fn unsubscribe(&mut self, uri: &str, session: SessionId) -> Forward {
         let Some(subscription) = self.by_uri.get_mut(uri) else {
             return Forward::Yes;
         };
-        let was_there = subscription.sessions.remove(&session);
-        if subscription.sessions.is_empty() {
-            self.by_uri.remove(uri);
-            return Forward::Yes;
+        let held = subscription.leave(session);
+        let is_wanted = subscription.is_wanted();
+        if held {
+            self.count_down(session);
         }
-        if was_there { Forward::No } else { Forward::Yes }
+        if is_wanted {
+            return Forward::No;
+        }
+        self.by_uri.remove(uri);
+        Forward::Yes
     }
 
-    /// Releases all that a session held, and names what nobody wants any longer.
+    /// Releases all that a session held or asked for, and names what nobody wants any longer.
     pub(crate) fn release(&mut self, session: SessionId) -> Vec<Box<str>> {
+        self.held.remove(&session);
         let mut orphaned = Vec::new();
         self.by_uri.retain(|uri, subscription| {
-            let was_last =
-                subscription.sessions.remove(&session) && subscription.sessions.is_empty();
-            if was_last {
+            subscription.leave(session);
+            if !subscription.is_wanted() {
                 orphaned.push(uri.clone());
             }
-            !was_last
+            subscription.is_wanted()
         });
         orphaned
+    }
+
+    /// The process is gone, and with it what it was asked and had not agreed to.
+    pub(crate) fn forget_asking(&mut self) {
+        self.by_uri.retain(|_, subscription| {
+            subscription.asking.clear();
+            subscription.is_wanted()
+        });
     }
 
     /// Who hears that a resource changed. A server may name a part of what was subscribed to.
@@ -101,10 +140,7 @@ impl Subscriptions {
     }
 
     pub(crate) fn count_of(&self, session: SessionId) -> usize {
-        self.by_uri
-            .values()
-            .filter(|subscription| subscription.sessions.contains(&session))
-            .count()
+        self.held.get(&session).copied().unwrap_or_default()
     }
 
     /// All that a new process of the upstream must hear of.
@@ -115,6 +151,27 @@ impl Subscriptions {
             .map(|(uri, _)| uri.clone())
             .collect()
     }
+
+    fn count_down(&mut self, session: SessionId) {
+        if let Some(count) = self.held.get_mut(&session) {
+            *count -= 1;
+            if *count == 0 {
+                self.held.remove(&session);
+            }
+        }
+    }
+}
+
+impl Subscription {
+    fn is_wanted(&self) -> bool {
+        !self.sessions.is_empty() || !self.asking.is_empty()
+    }
+
+    /// Says whether the session held it.
+    fn leave(&mut self, session: SessionId) -> bool {
+        self.asking.retain(|_, asking| *asking != session);
+        self.sessions.remove(&session)
+    }
 }
 
 #[cfg(test)]
@@ -124,32 +181,58 @@ mod tests {
     const ALICE: SessionId = SessionId(1);
     const BOB: SessionId = SessionId(2);
 
+    fn subscribed(uris: &[(&str, SessionId)]) -> Subscriptions {
+        let mut subscriptions = Subscriptions::default();
+        for (at, (uri, session)) in uris.iter().enumerate() {
+            let minted = at as MintedId;
+            subscriptions.asked(uri, *session, minted);
+            subscriptions.agreed(uri, minted);
+        }
+        subscriptions
+    }
+
     #[test]
     fn the_upstream_hears_of_the_first_and_of_the_last() {
         let mut subscriptions = Subscriptions::default();
         assert_eq!(subscriptions.subscribe("a:b", ALICE), Forward::Yes);
-        subscriptions.agreed("a:b", ALICE);
+        subscriptions.asked("a:b", ALICE, 1);
+        subscriptions.agreed("a:b", 1);
         assert_eq!(subscriptions.subscribe("a:b", BOB), Forward::No);
+        assert_eq!(subscriptions.count_of(BOB), 1);
         assert_eq!(subscriptions.unsubscribe("a:b", ALICE), Forward::No);
         assert_eq!(subscriptions.unsubscribe("a:b", BOB), Forward::Yes);
-        assert!(subscriptions.by_uri.is_empty());
+        assert!(subscriptions.by_uri.is_empty() && subscriptions.held.is_empty());
+    }
+
+    #[test]
+    fn who_holds_nothing_takes_nothing_from_others() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.asked("a:b", ALICE, 1);
+        assert_eq!(subscriptions.unsubscribe("a:b", BOB), Forward::No);
+        subscriptions.agreed("a:b", 1);
+        assert_eq!(subscriptions.unsubscribe("a:b", BOB), Forward::No);
+        assert_eq!(subscriptions.subscribers("a:b"), BTreeSet::from([ALICE]));
+    }
+
+    #[test]
+    fn who_unsubscribes_before_the_answer_is_not_subscribed_by_it() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.asked("a:b", ALICE, 1);
+        assert_eq!(subscriptions.unsubscribe("a:b", ALICE), Forward::Yes);
+        subscriptions.agreed("a:b", 1);
+        assert_eq!(subscriptions.subscribers("a:b"), BTreeSet::new());
     }
 
     #[test]
     fn who_leaves_leaves_nothing() {
-        let mut subscriptions = Subscriptions::default();
-        subscriptions.agreed("a:1", ALICE);
-        subscriptions.agreed("a:2", ALICE);
-        subscriptions.agreed("a:2", BOB);
+        let mut subscriptions = subscribed(&[("a:1", ALICE), ("a:2", ALICE), ("a:2", BOB)]);
         assert_eq!(subscriptions.release(ALICE), ["a:1".into()]);
         assert_eq!(subscriptions.subscribers("a:2"), BTreeSet::from([BOB]));
     }
 
     #[test]
     fn a_change_of_a_part_is_a_change_of_the_whole() {
-        let mut subscriptions = Subscriptions::default();
-        subscriptions.agreed("file:///a", ALICE);
-        subscriptions.agreed("file:///ab", BOB);
+        let subscriptions = subscribed(&[("file:///a", ALICE), ("file:///ab", BOB)]);
         assert_eq!(
             subscriptions.subscribers("file:///a/x"),
             BTreeSet::from([ALICE])

@@ -25,6 +25,7 @@ use crate::{
     moment::Moment,
     routing::RouteKey,
     subscribe::Subscriptions,
+    turns::Turns,
     verbosity::Level,
 };
 
@@ -36,6 +37,7 @@ pub(crate) struct Upstream {
     pub(crate) server: Arc<str>,
     pub(crate) scope: Scope,
     pub(crate) scope_reason: Arc<str>,
+    /// The workspace that it is bound to; a server for all has none, whoever started it.
     pub(crate) workspace: Option<Arc<str>>,
     pub(crate) idle_timeout: IdleTimeout,
     pub(crate) withheld: Vec<Arc<str>>,
@@ -47,10 +49,13 @@ pub(crate) struct Upstream {
     pub(crate) handshake: Option<Handshake>,
     pub(crate) exchanges: Exchanges,
     pub(crate) lanes: Lanes,
-    /// Sessions with messages that wait, in the order of their turns.
-    pub(crate) turns: VecDeque<SessionId>,
+    pub(crate) turns: Turns,
+    /// Set while messages are being released to it.
+    pub(crate) releasing: Releasing,
     pub(crate) subscriptions: Subscriptions,
-    /// The most verbose level that any session wants, as the server knows it.
+    /// Sessions that have set a log level.
+    pub(crate) listeners: BTreeSet<SessionId>,
+    /// The level that the server was last told and has agreed to.
     pub(crate) level: Option<Level>,
     /// Its asks that wait for an answer, by the id that it chose.
     pub(crate) asks: BTreeMap<RequestId, Ask>,
@@ -58,6 +63,8 @@ pub(crate) struct Upstream {
     pub(crate) undecided: VecDeque<Undecided>,
     /// Questions by address, and whom they were put to.
     pub(crate) elicitations: BTreeMap<Box<str>, SessionId>,
+    /// Set while it comes up though whoever wanted it has given up waiting.
+    pub(crate) is_awaited: bool,
     /// Set while the server does not read.
     pub(crate) is_blocked: bool,
     /// Whether a session's request was sent to this process: its standard error may then quote it.
@@ -88,8 +95,19 @@ pub(crate) enum State {
     Draining { attempt: Attempt },
     /// It died; it may be started again after a rest.
     Backoff { attempt: Attempt },
+    /// It died and has rested, and nobody has needed it since. Its deaths are not forgotten yet.
+    Rested { attempt: Attempt },
     /// It died too often; it may be tried once more after a long rest.
     Failed { until: Moment },
+}
+
+/// Whether messages are being released to an upstream: what happens meanwhile may let others go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Releasing {
+    No,
+    Yes,
+    /// And from the beginning once more.
+    Again,
 }
 
 /// An ask that is with a session.
@@ -106,6 +124,7 @@ pub(crate) struct Ask {
 #[derive(Debug)]
 pub(crate) struct Undecided {
     pub(crate) frame: Frame,
+    pub(crate) since: Moment,
 }
 
 impl Upstream {
@@ -119,7 +138,10 @@ impl Upstream {
                 opening.scope
             },
             scope_reason: opening.scope_reason.clone(),
-            workspace: opening.workspace.clone(),
+            workspace: opening
+                .workspace
+                .clone()
+                .filter(|_| opening.scope != Scope::Global),
             idle_timeout: opening.idle_timeout,
             withheld: opening.withheld.clone(),
             key,
@@ -129,12 +151,15 @@ impl Upstream {
             handshake: None,
             exchanges: Exchanges::default(),
             lanes: Lanes::default(),
-            turns: VecDeque::new(),
+            turns: Turns::default(),
+            releasing: Releasing::No,
             subscriptions: Subscriptions::default(),
+            listeners: BTreeSet::new(),
             level: None,
             asks: BTreeMap::new(),
             undecided: VecDeque::new(),
             elicitations: BTreeMap::new(),
+            is_awaited: false,
             is_blocked: false,
             was_used: false,
             last_words: VecDeque::new(),
@@ -161,12 +186,21 @@ impl Upstream {
             | State::Initializing { .. }
             | State::Ready { .. }
             | State::Draining { .. } => true,
-            State::Stopped | State::Backoff { .. } | State::Failed { .. } => false,
+            State::Stopped
+            | State::Backoff { .. }
+            | State::Rested { .. }
+            | State::Failed { .. } => false,
         }
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
         !self.attached.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Whether it has asked something under this id and waits for the answer.
+    pub(crate) fn has_open_ask(&self, id: &RequestId) -> bool {
+        let mut undecided = self.undecided.iter();
+        self.asks.contains_key(id) || undecided.any(|ask| ask.frame.id() == Some(id))
     }
 
     /// The only session attached, if there is exactly one.
@@ -186,7 +220,8 @@ impl Upstream {
             | State::Initializing { attempt }
             | State::Ready { attempt, .. }
             | State::Draining { attempt }
-            | State::Backoff { attempt } => *attempt,
+            | State::Backoff { attempt }
+            | State::Rested { attempt } => *attempt,
         }
     }
 
@@ -197,7 +232,7 @@ impl Upstream {
             State::Initializing { .. } => "initializing",
             State::Ready { .. } => "ready",
             State::Draining { .. } => "draining",
-            State::Backoff { .. } => "backoff",
+            State::Backoff { .. } | State::Rested { .. } => "backoff",
             State::Failed { .. } => "failed",
         }
     }
@@ -208,13 +243,6 @@ impl Upstream {
             Vec::new()
         } else {
             self.last_words.iter().cloned().collect()
-        }
-    }
-
-    /// Puts a session at the end of the turns, unless it has one.
-    pub(crate) fn queue_up(&mut self, session: SessionId) {
-        if !self.turns.contains(&session) {
-            self.turns.push_back(session);
         }
     }
 }

@@ -2,13 +2,7 @@
 
 use wire::Method;
 
-use crate::{
-    action::Outbox,
-    exchange::Errand,
-    ids::{SessionId, UpstreamId},
-    mux::Mux,
-    session::Session,
-};
+use crate::{action::Outbox, exchange::Errand, ids::UpstreamId, mux::Mux};
 
 /// The severities of RFC 5424, most verbose first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,38 +54,28 @@ impl Mux {
     pub(crate) fn is_logging(&self, upstream_id: UpstreamId) -> bool {
         self.upstreams
             .get(&upstream_id)
-            .is_some_and(|upstream| upstream.level.is_some())
+            .is_some_and(|upstream| !upstream.listeners.is_empty())
     }
 
-    /// The most verbose level that any session of this one's upstream wants.
-    pub(crate) fn wanted_level(&self, session_id: SessionId) -> Option<Level> {
-        let upstream = self
-            .upstreams
-            .get(&self.sessions.get(&session_id)?.upstream()?)?;
-        self.wanted_level_of(upstream.id)
-    }
-
-    pub(crate) fn wanted_level_of(&self, upstream_id: UpstreamId) -> Option<Level> {
+    /// The most verbose level that any session of an upstream wants.
+    pub(crate) fn wanted_level(&self, upstream_id: UpstreamId) -> Option<Level> {
         let upstream = self.upstreams.get(&upstream_id)?;
         upstream
-            .attached
+            .listeners
             .iter()
             .filter_map(|session| self.sessions.get(session)?.level)
             .min()
     }
 
     /// Tells the server how verbose to be, if that has changed.
-    pub(crate) fn tell_level(&mut self, session_id: SessionId, out: &mut Outbox) {
-        if let Some(upstream) = self.sessions.get(&session_id).and_then(Session::upstream) {
-            self.tell_level_of(upstream, out);
-        }
-    }
-
-    pub(crate) fn tell_level_of(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let Some(wanted) = self.wanted_level_of(upstream_id) else {
+    pub(crate) fn tell_level(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let wanted = self.wanted_level(upstream_id);
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+        // A server cannot be told to be as it was: who never asked hears that much of it anyway.
+        let is_told_in_vain = upstream.level.is_some() && !upstream.attached.is_empty();
+        let Some(wanted) = wanted.or(is_told_in_vain.then_some(UNASKED)) else {
             return;
         };
         if upstream.level != Some(wanted) {

@@ -1,0 +1,121 @@
+//! Calls that were cancelled and that the server may still be working on.
+//!
+//! What such a call makes the server ask must not reach another session. A ghost is laid by the late
+//! answer, or fades when its time is over.
+//!
+//! **Invariant:** what is kept is bounded for each session, and goes with its time.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::{exchange::MintedId, ids::SessionId, moment::Moment};
+
+/// Ghosts of one session that are told apart. When there are more, no answer lays any of them.
+const TOLD_APART_MAX: usize = 256;
+
+/// Cancelled calls, by the session that they were of.
+#[derive(Debug, Default)]
+pub(crate) struct Ghosts {
+    by_session: BTreeMap<SessionId, Haunt>,
+    owners: BTreeMap<MintedId, SessionId>,
+}
+
+#[derive(Debug)]
+struct Haunt {
+    /// `None` for a crowd.
+    ids: Option<BTreeSet<MintedId>>,
+    until: Moment,
+}
+
+impl Ghosts {
+    pub(crate) fn appear(&mut self, id: MintedId, session: SessionId, now: Moment, until: Moment) {
+        self.fade(now);
+        let haunt = self.by_session.entry(session).or_insert_with(|| Haunt {
+            ids: Some(BTreeSet::new()),
+            until,
+        });
+        haunt.until = haunt.until.max(until);
+        let Some(ids) = &mut haunt.ids else {
+            return;
+        };
+        ids.insert(id);
+        self.owners.insert(id, session);
+        if ids.len() > TOLD_APART_MAX {
+            for id in haunt.ids.take().into_iter().flatten() {
+                self.owners.remove(&id);
+            }
+        }
+    }
+
+    /// The server has answered it. Says whether it was there.
+    pub(crate) fn lay(&mut self, id: MintedId) -> bool {
+        let Some(session) = self.owners.remove(&id) else {
+            return false;
+        };
+        if let Some(haunt) = self.by_session.get_mut(&session)
+            && let Some(ids) = &mut haunt.ids
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_session.remove(&session);
+            }
+        }
+        true
+    }
+
+    /// Forgets those whose time is over.
+    pub(crate) fn fade(&mut self, now: Moment) {
+        let owners = &mut self.owners;
+        self.by_session.retain(|_, haunt| {
+            let stays = haunt.until > now;
+            if !stays {
+                for id in haunt.ids.iter().flatten() {
+                    owners.remove(id);
+                }
+            }
+            stays
+        });
+    }
+
+    pub(crate) fn are_of_none(&self) -> bool {
+        self.by_session.is_empty()
+    }
+
+    pub(crate) fn are_all_of(&self, session: SessionId) -> bool {
+        self.by_session.keys().all(|haunting| *haunting == session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: SessionId = SessionId(1);
+    const BOB: SessionId = SessionId(2);
+    const NOW: Moment = Moment(0);
+    const LATER: Moment = Moment(1_000);
+
+    #[test]
+    fn a_ghost_is_laid_by_its_answer_or_fades() {
+        let mut ghosts = Ghosts::default();
+        ghosts.appear(1, ALICE, NOW, LATER);
+        ghosts.appear(2, BOB, NOW, Moment(2_000));
+        assert!(!ghosts.are_all_of(ALICE));
+        assert!(ghosts.lay(2) && !ghosts.lay(2));
+        assert!(ghosts.are_all_of(ALICE) && !ghosts.are_of_none());
+        ghosts.fade(LATER);
+        assert!(ghosts.are_of_none() && ghosts.owners.is_empty());
+    }
+
+    #[test]
+    fn a_crowd_is_kept_as_one_and_only_fades() {
+        let mut ghosts = Ghosts::default();
+        for id in 0..10_000 {
+            ghosts.appear(id, ALICE, NOW, LATER);
+        }
+        assert!(ghosts.owners.is_empty());
+        assert!(!ghosts.lay(9_999));
+        assert!(!ghosts.are_of_none() && ghosts.are_all_of(ALICE));
+        ghosts.fade(LATER);
+        assert!(ghosts.are_of_none());
+    }
+}

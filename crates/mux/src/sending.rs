@@ -1,0 +1,174 @@
+//! How a request leaves: under an id of ours, and announced first if it must never run twice.
+//!
+//! **Invariant:** what a shim was told is held goes to the server only after the shim was told that
+//! it goes, unless it may be repeated.
+
+use wire::{Frame, Message, Method, RequestId};
+
+use crate::{
+    action::{Action, Outbox},
+    exchange::{Claim, Effect, Exchange, MintedId, Owner},
+    ids::{LineNumber, SessionId, UpstreamId},
+    lanes::Manner,
+    mux::Mux,
+    release::{Askable, Before},
+    session::{Held, Whereabouts},
+};
+
+impl Mux {
+    /// Gives the upstream a request whose turn has come, or the session its answer if we have it.
+    pub(crate) fn send(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        held: Held,
+        askable: Option<Askable>,
+        before: Before,
+        out: &mut Outbox,
+    ) {
+        let Some(effect) = self.weigh(session_id, upstream_id, held.line, &held.frame, out) else {
+            return;
+        };
+        let Message::Request {
+            id, method, params, ..
+        } = &held.frame.message
+        else {
+            return;
+        };
+        let (Some(session), Some(upstream)) = (
+            self.sessions.get_mut(&session_id),
+            self.upstreams.get_mut(&upstream_id),
+        ) else {
+            return;
+        };
+        let must_announce = before == Before::Held
+            && session.keeps_lines()
+            && !session.batches.contains_key(&held.line)
+            && !may_be_repeated(method);
+        let subscribed = match &effect {
+            Effect::Subscribed(uri) => Some(uri.clone()),
+            Effect::Nothing | Effect::Verbosity { .. } => None,
+        };
+        let minted = upstream.exchanges.open(Exchange {
+            owner: Owner::Session(alloc::boxed::Box::new(Claim {
+                session: session_id,
+                id: id.clone(),
+                token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
+                line: held.line,
+                method: method.clone(),
+                effect,
+            })),
+            opened: self.now,
+            unsent: None,
+        });
+        if let Some(uri) = subscribed {
+            upstream.subscriptions.asked(&uri, session_id, minted);
+        }
+        let whereabouts = Whereabouts::Upstream(minted);
+        session.open.insert(id.clone(), whereabouts);
+        if let Some(Askable { tool, manner }) = askable {
+            let probation_until = self.now + self.limits.probation;
+            upstream
+                .lanes
+                .begin(minted, session_id, tool, manner, probation_until);
+            if manner == Manner::Probation {
+                self.watch_probation(upstream_id);
+            }
+        }
+        self.watch_request_timeout(upstream_id);
+        if must_announce {
+            self.announce((session_id, upstream_id), minted, held, out);
+        } else {
+            self.send_minted(upstream_id, minted, &held.frame, out);
+        }
+    }
+
+    fn announce(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        minted: MintedId,
+        held: Held,
+        out: &mut Outbox,
+    ) {
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.announcing.insert(held.line, minted);
+        }
+        out.act(Action::Announce {
+            session: session_id,
+            line: held.line,
+        });
+        let exchange = self
+            .upstreams
+            .get_mut(&upstream_id)
+            .and_then(|upstream| upstream.exchanges.get_mut(minted));
+        if let Some(exchange) = exchange {
+            exchange.unsent = Some(held.frame);
+        }
+    }
+
+    fn send_minted(
+        &mut self,
+        upstream_id: UpstreamId,
+        minted: MintedId,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.was_used = true;
+        }
+        Mux::tell_upstream(upstream_id, minted_request(frame, minted), out);
+    }
+
+    /// The shim knows: the request may go.
+    pub(crate) fn on_announced(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let (Some(minted), Some(upstream_id)) =
+            (session.announcing.remove(&line), session.upstream())
+        else {
+            return;
+        };
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let unsent = upstream
+            .exchanges
+            .get_mut(minted)
+            .and_then(|exchange| exchange.unsent.take());
+        if let Some(frame) = unsent {
+            self.send_minted(upstream_id, minted, &frame, out);
+        }
+    }
+}
+
+/// Whether a request does no harm when the next daemon sends it again, not knowing that it was sent.
+fn may_be_repeated(method: &Method) -> bool {
+    method.is_read_only()
+        || matches!(
+            method,
+            Method::ResourcesSubscribe | Method::ResourcesUnsubscribe | Method::SetLevel
+        )
+}
+
+/// The request as the upstream sees it: with our id, and with the same number for a token.
+fn minted_request(frame: &Frame, minted: MintedId) -> wire::Outgoing {
+    let Message::Request {
+        id_span, params, ..
+    } = &frame.message
+    else {
+        return frame.unchanged();
+    };
+    let number = RequestId::from(minted);
+    match &params.meta_token {
+        Some((_, token_span)) => frame.rewrite(&mut [
+            (id_span.clone(), number.as_bytes()),
+            (token_span.clone(), number.as_bytes()),
+        ]),
+        None => frame.rewrite(&mut [(id_span.clone(), number.as_bytes())]),
+    }
+}

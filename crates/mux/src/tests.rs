@@ -1,0 +1,55 @@
+//! Conversations with the core, written so that they can be checked without knowing Rust.
+//!
+//! Flush-left lines are what happens; indented lines are what the core does about it. [`check`] plays
+//! the first and compares the second. After every happening the [`stage`] also checks what must hold
+//! at any time, and at the end that nothing is left of anything.
+
+use std::{string::String, vec::Vec};
+
+use expect_test::Expect;
+
+mod asks;
+mod batches;
+mod cancellation;
+mod clients;
+mod ending;
+mod handshake;
+mod ids;
+mod invariants;
+mod keeping;
+mod lanes;
+mod ledger;
+mod limits;
+mod logging;
+mod progress;
+mod render;
+mod roots;
+mod routing;
+mod script;
+mod stage;
+mod starting;
+mod subscriptions;
+mod versions;
+
+use script::Script;
+use stage::Stage;
+
+#[track_caller]
+fn check(transcript: Expect) {
+    let played = play(transcript.data());
+    transcript.assert_eq(&played);
+}
+
+/// Plays the flush-left lines of a transcript and says what came of them.
+fn play(text: &str) -> String {
+    let mut stage = Stage::default();
+    let played = stage.play(&Script::parse(text));
+    stage.clear();
+    played
+}
+
+/// The reactions of a transcript that was played, without the happenings.
+fn reactions(played: &str) -> Vec<&str> {
+    let indented = played.lines().filter(|line| line.starts_with(' '));
+    indented.map(str::trim).collect()
+}

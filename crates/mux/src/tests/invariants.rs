@@ -1,0 +1,135 @@
+//! What must hold after every event, as the core sees it from inside.
+
+use std::{collections::BTreeSet, vec::Vec};
+
+use crate::{
+    Mux, Outbox, SessionId,
+    exchange::Owner,
+    session::{Session, State, Whereabouts},
+    tests::ledger::Ledger,
+    upstream::Upstream,
+};
+
+pub(super) fn check(mux: &mut Mux, ledger: &Ledger) {
+    if let Some((at, timer)) = mux.next_deadline() {
+        assert!(at >= mux.now, "{timer:?} is overdue");
+    }
+    for session in mux.sessions.values() {
+        check_session(mux, session);
+    }
+    for (id, client) in &ledger.clients {
+        let known = mux.sessions.get(id);
+        assert_eq!(known.is_some(), client.is_open, "{id}");
+        let open: BTreeSet<_> = known.iter().flat_map(|s| s.open.keys().cloned()).collect();
+        assert_eq!(open, client.open, "what {id} waits for");
+    }
+    for upstream in mux.upstreams.values() {
+        check_upstream(mux, upstream);
+    }
+    let queues = || mux.sessions.values().map(|session| &session.queue);
+    let held = || queues().flat_map(|queue| queue.calls.iter().chain(&queue.others));
+    assert_eq!(mux.waiting, held().count(), "messages that wait");
+    let bytes: usize = held().map(|held| held.frame.len()).sum();
+    assert_eq!(mux.waiting_bytes, bytes, "bytes that wait");
+    assert!(queues().map(|queue| queue.bytes).sum::<usize>() == bytes);
+    check_pump(mux);
+}
+
+fn check_session(mux: &Mux, session: &Session) {
+    let id = session.id;
+    let upstream = session.upstream().map(|upstream| {
+        let known = mux.upstreams.get(&upstream);
+        known.unwrap_or_else(|| panic!("{id} is at {upstream}, which is no more"))
+    });
+    match &session.state {
+        State::New => assert!(session.queue.is_empty() && session.asks.open.is_empty()),
+        State::Waiting(_, initialize) => {
+            assert!(upstream.unwrap().waiting.contains(&id), "{id} waits");
+            assert_eq!(session.open[&initialize.id], Whereabouts::Initialize);
+        }
+        State::Attached(_) => assert!(upstream.unwrap().attached.contains(&id), "{id}"),
+    }
+    for (request, whereabouts) in &session.open {
+        match whereabouts {
+            Whereabouts::Initialize => assert!(matches!(session.state, State::Waiting(..))),
+            Whereabouts::Held(line) => {
+                let mut held = session.queue.calls.iter().chain(&session.queue.others);
+                let found = held.any(|held| held.line == *line && held.frame.id() == Some(request));
+                assert!(found, "{id} lost {request}");
+            }
+            Whereabouts::Upstream(minted) => {
+                let exchange = upstream.unwrap().exchanges.get(*minted);
+                let exchange = exchange.unwrap_or_else(|| panic!("{id} lost {request}"));
+                let Owner::Session(claim) = &exchange.owner else {
+                    panic!("{request} of {id} is ours")
+                };
+                assert_eq!((claim.session, &claim.id), (id, request));
+            }
+        }
+    }
+    if !session.queue.is_empty() {
+        assert!(upstream.unwrap().turns.contains(id), "{id} has no turn");
+    }
+    for (line, minted) in &session.announcing {
+        let exchange = upstream.unwrap().exchanges.get(*minted).unwrap();
+        assert!(exchange.unsent.is_some(), "{id} announces {line} late");
+    }
+    for asked in session.asks.open.values() {
+        assert_eq!(upstream.unwrap().asks[asked].session, id);
+    }
+}
+
+fn check_upstream(mux: &Mux, upstream: &Upstream) {
+    let id = upstream.id;
+    let at = |session: &SessionId| mux.sessions.get(session).and_then(Session::upstream);
+    for session in upstream.attached.iter().chain(&upstream.waiting) {
+        assert_eq!(at(session), Some(id), "{session} is not at {id}");
+    }
+    assert_eq!(mux.routes.get(&upstream.key), Some(&id), "{id} is lost");
+    for (minted, exchange) in upstream.exchanges.iter() {
+        if let Owner::Session(claim) = &exchange.owner {
+            let open = mux.sessions.get(&claim.session).map(|s| &s.open[&claim.id]);
+            assert_eq!(open, Some(&Whereabouts::Upstream(minted)), "{id} #{minted}");
+        }
+    }
+    let calls: Vec<_> = upstream.lanes.calls().collect();
+    for (minted, session) in &calls {
+        let exchange = upstream.exchanges.get(*minted).unwrap();
+        assert!(matches!(&exchange.owner, Owner::Session(claim) if claim.session == *session));
+    }
+    for ask in upstream.asks.values() {
+        let session = &mux.sessions[&ask.session];
+        assert!(session.asks.open.contains_key(&ask.shown_id), "{id}");
+    }
+    if !upstream.has_process() {
+        assert!(upstream.exchanges.len() == 0 && upstream.asks.is_empty());
+        assert!(upstream.undecided.is_empty() && calls.is_empty());
+    }
+}
+
+/// Nothing waits that could go: another turn of the crank moves nothing.
+fn check_pump(mux: &mut Mux) {
+    let ids: Vec<_> = mux.upstreams.keys().copied().collect();
+    for id in ids {
+        let mut out = Outbox::default();
+        mux.release(id, &mut out);
+        if mux
+            .upstreams
+            .get(&id)
+            .is_some_and(|u| !u.undecided.is_empty())
+        {
+            mux.decide_asks(id, &mut out);
+        }
+        let actions: Vec<_> = out.actions().collect();
+        assert!(actions.is_empty(), "{id} was not pumped: {actions:?}");
+    }
+}
+
+/// Nothing is left of anything.
+pub(super) fn check_empty(mux: &Mux) {
+    assert!(mux.sessions.is_empty(), "{:?}", mux.sessions);
+    assert!(mux.upstreams.is_empty(), "{:?}", mux.upstreams);
+    assert!(mux.routes.is_empty() && mux.restarts.is_empty());
+    assert_eq!((mux.waiting, mux.waiting_bytes), (0, 0));
+    assert_eq!(mux.next_deadline(), None);
+}

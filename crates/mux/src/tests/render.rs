@@ -1,0 +1,149 @@
+//! Messages and errors in the short form of the transcripts.
+
+use std::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use wire::{Frame, Message, Outgoing, Params};
+
+use crate::{Class, tests::script::NOTIFICATIONS};
+
+/// Longest result that is shown, in bytes.
+const SHOWN_MAX: usize = 100;
+
+/// How much of a message is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    Short,
+    /// With the text of errors.
+    Words,
+    /// As it is.
+    Raw,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject {
+    code: i64,
+    message: String,
+    data: Option<ErrorData>,
+}
+
+#[derive(Deserialize)]
+struct ErrorData {
+    reason: String,
+    #[serde(rename = "maybeExecuted")]
+    maybe_executed: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Greeted<'a> {
+    #[serde(rename = "protocolVersion")]
+    version: String,
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
+}
+
+/// The frames of a message, of which a batch has several.
+pub(super) fn frames_of(message: &Outgoing) -> Vec<Frame> {
+    let bytes = Bytes::from(message.to_vec());
+    match Frame::parse_batch(&bytes) {
+        Some(batch) => batch.into_iter().map(Result::unwrap).collect(),
+        None => std::vec![Frame::parse(bytes).unwrap()],
+    }
+}
+
+pub(super) fn message(message: &Outgoing, detail: Detail) -> String {
+    if detail == Detail::Raw {
+        return format!("raw {}", String::from_utf8(message.to_vec()).unwrap());
+    }
+    let frames: Vec<String> = frames_of(message)
+        .iter()
+        .map(|item| frame(item, detail))
+        .collect();
+    if message.to_vec().first() == Some(&b'[') {
+        format!("[{}]", frames.join(", "))
+    } else {
+        frames.join("")
+    }
+}
+
+fn frame(frame: &Frame, detail: Detail) -> String {
+    match &frame.message {
+        Message::Request {
+            id, method, params, ..
+        } => format!("{method} #{id}{}", params_of(frame, params)),
+        Message::Notification { method, params } => {
+            let short = method.name().strip_prefix("notifications/");
+            let short = short.filter(|name| NOTIFICATIONS.contains(name));
+            let name = short.unwrap_or(method.name());
+            format!("{name}{}", params_of(frame, params))
+        }
+        Message::Response {
+            id, result, error, ..
+        } => {
+            let id = id.as_ref().map_or("null".to_string(), ToString::to_string);
+            match (result, error) {
+                (Some(result), _) => format!("result #{id}{}", result_of(frame.json(result))),
+                (None, Some(error)) => {
+                    format!("error #{id} {}", error_of(frame.json(error), detail))
+                }
+                (None, None) => panic!("a response without result and error"),
+            }
+        }
+    }
+}
+
+fn params_of(frame: &Frame, params: &Params) -> String {
+    let mut shown = String::new();
+    if let Some((id, _)) = &params.request_id {
+        shown += &format!(" #{id}");
+    }
+    for (token, _) in params.meta_token.iter().chain(&params.token) {
+        shown += &format!(" token={token}");
+    }
+    for (name, span) in [("uri", &params.uri), ("level", &params.level)] {
+        if let Some(span) = span {
+            shown += &format!(" {name}={}", frame.text(span).unwrap());
+        }
+    }
+    if let Some(span) = &params.capabilities {
+        let class = Class::declared(frame.json(span));
+        if class != Class::default() {
+            shown += &format!(" caps={class}");
+        }
+    }
+    shown
+}
+
+fn result_of(json: &str) -> String {
+    if let Ok(greeted) = serde_json::from_str::<Greeted<'_>>(json) {
+        assert!(greeted.capabilities.is_some(), "{json}");
+        return format!(" version={}", greeted.version);
+    }
+    if json == "{}" || json.len() > SHOWN_MAX {
+        return String::new();
+    }
+    format!(" {json}")
+}
+
+fn error_of(json: &str, detail: Detail) -> String {
+    let error: ErrorObject = serde_json::from_str(json).unwrap();
+    let mut shown = error.code.to_string();
+    if let Some(data) = &error.data {
+        shown += &format!(" {}", data.reason);
+        shown += match data.maybe_executed {
+            None => "",
+            Some(true) => " maybe-executed",
+            Some(false) => " not-executed",
+        };
+    }
+    if detail == Detail::Words {
+        shown += &format!(" {:?}", error.message);
+    }
+    shown
+}

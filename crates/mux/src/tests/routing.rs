@@ -1,0 +1,211 @@
+//! Which sessions share a server.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn equal_routes_and_classes_share_and_others_do_not() {
+    check(expect![[r#"
+        u1 serves alice bob
+        carol comes route=other-token
+            -> start u2 for carol
+        dave comes caps=sampling
+            -> start u3 for dave
+        erin comes workspace=/elsewhere
+            -> start u4 for erin
+        frank comes
+            -> frank: result #0 version=2025-11-25
+    "#]]);
+}
+
+#[test]
+fn a_class_fixed_by_the_configuration_is_everybodys() {
+    check(expect![[r#"
+        alice comes fixed=roots caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=roots
+        u1: greets
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+        bob comes fixed=roots
+            -> bob: result #0 version=2025-11-25
+    "#]]);
+}
+
+#[test]
+fn scope_global_ignores_workspaces_and_scope_session_shares_nothing() {
+    check(expect![[r#"
+        u1 serves alice bob scope=global
+        carol comes scope=global workspace=/elsewhere
+            -> carol: result #0 version=2025-11-25
+        dave comes server=browser scope=session
+            -> start u2 for dave
+        erin comes server=browser scope=session
+            -> start u3 for erin
+        u2 starts
+            -> u2: initialize #1
+        u2: greets
+            -> u2: initialized
+            -> dave: result #0 version=2025-11-25
+        dave leaves
+            -> stop u2
+    "#]]);
+}
+
+#[test]
+fn a_server_whose_asks_are_the_sessions_gets_a_process_for_each() {
+    check(expect![[r#"
+        alice comes asks=session caps=elicitation
+            -> start u1 for alice
+        bob comes asks=session caps=elicitation
+            -> start u2 for bob
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+        u1: elicitation/create #1
+            -> alice: elicitation/create #1
+        alice leaves
+            -> u1: error #1 -32603 owner-gone
+            -> stop u1
+    "#]]);
+}
+
+#[test]
+fn a_server_that_declares_tasks_is_not_shared() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        bob comes
+        bob: tools/list #1
+        carol comes
+        bob: tools/list #2
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=tools+tasks
+            -> u1: initialized
+            -> start u2 for bob
+            -> start u3 for carol
+            -> alice: result #0 version=2025-11-25
+            ! u1 is private
+        dave comes
+            -> start u4 for dave
+        u2 starts
+            -> u2: initialize #1
+        u2: greets declares=tools+tasks
+            -> u2: initialized
+            -> bob: result #0 version=2025-11-25
+            -> u2: tools/list #2
+            -> u2: tools/list #3
+        bob: tools/list #3
+            -> u2: tools/list #4
+        alice: tools/list #1
+            -> u1: tools/list #2
+        u2: result #2
+            -> bob: result #1
+        carol leaves
+            -> stop u3
+        alice leaves
+            -> u1: cancelled #2
+            -> stop u1
+    "#]]);
+}
+
+#[test]
+fn messages_of_a_session_that_moved_do_not_go_to_the_server_it_left() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        bob comes caps=
+        bob: tools/call #1 tool=x
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=tools+tasks
+            -> u1: initialized
+            -> start u2 for bob
+            -> alice: result #0 version=2025-11-25
+            ! u1 is private
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: result #2
+            -> alice: result #1
+        u2 starts
+            -> u2: initialize #1
+        u2: greets declares=tools+tasks
+            -> u2: initialized
+            -> bob: result #0 version=2025-11-25
+            -> u2: tools/call #2
+        u2 blocks
+        bob: tools/call #2 tool=x
+        alice: tools/call #2 tool=x
+            -> u1: tools/call #3
+        u1: result #3
+            -> alice: result #2
+        u2 reads
+            -> u2: tools/call #3
+    "#]]);
+}
+
+#[test]
+fn a_server_with_tasks_that_nobody_waited_for_is_kept_for_the_next_session() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        25 s pass
+            after 25 s
+            -> alice: error #0 -32603 still-starting
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=tools+tasks
+            -> u1: initialized
+            ! u1 is private
+        bob comes
+            -> bob: result #0 version=2025-11-25
+        carol comes
+            -> start u2 for carol
+        bob leaves
+            -> stop u1
+    "#]]);
+}
+
+#[test]
+fn who_joins_takes_what_runs_and_starts_its_own_otherwise() {
+    check(expect![[r#"
+        u1 serves alice caps=sampling
+        bob comes joins route=whatever
+            -> bob: result #0 version=2025-11-25
+        bob: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: sampling/createMessage #1
+            -> u1: error #1 -32601 not-capable
+            ! u1 separates x
+        u1: result #2
+            -> bob: result #1
+        carol comes joins server=other
+            -> start u2 for carol
+        dave comes joins workspace=/elsewhere route=x
+            -> dave: result #0 version=2025-11-25
+    "#]]);
+}
+
+#[test]
+fn who_joined_does_not_restart_what_others_started() {
+    check(expect![[r#"
+        u1 serves alice
+        bob comes joins route=whatever
+            -> bob: result #0 version=2025-11-25
+        alice leaves
+        u1 exits code 1
+        bob: tools/list #1
+        1 s pass
+            after 110 ms
+            -> bob: error #1 -32603 upstream-stopped not-executed
+        bob: tools/list #2
+            -> bob: error #2 -32603 upstream-stopped not-executed
+        admin restarts echo
+            -> admin: restarted 1
+    "#]]);
+}

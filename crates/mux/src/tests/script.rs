@@ -1,0 +1,301 @@
+//! The language of the transcripts: one line, one thing that happens.
+
+use std::{
+    format,
+    string::{String, ToString},
+    time::Duration,
+    vec::Vec,
+};
+
+use crate::{Capability, Class, Exit};
+
+/// The notifications that transcripts call by their last words.
+pub(super) const NOTIFICATIONS: [&str; 10] = [
+    "initialized",
+    "cancelled",
+    "progress",
+    "message",
+    "roots/list_changed",
+    "tools/list_changed",
+    "prompts/list_changed",
+    "resources/list_changed",
+    "resources/updated",
+    "elicitation/complete",
+];
+
+/// The lines of a transcript that say what happens; `None` for a blank one.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) lines: Vec<Option<(String, Happening)>>,
+}
+
+/// One thing that happens.
+#[derive(Debug)]
+pub(super) enum Happening {
+    /// An upstream has come up and serves these sessions, without a word about how.
+    Serves {
+        names: Vec<String>,
+        words: Words,
+    },
+    Opens {
+        who: String,
+        words: Words,
+    },
+    /// Opens and says `initialize #0`.
+    Comes {
+        who: String,
+        words: Words,
+    },
+    Says {
+        who: String,
+        saying: Saying,
+    },
+    Leaves(String),
+    Ends(String),
+    IsCut(String),
+    /// The announcements for a slow session have left.
+    Hears(String),
+    Starts(String),
+    StartFails {
+        who: String,
+        why: String,
+    },
+    Exits {
+        who: String,
+        exit: Exit,
+    },
+    Complains {
+        who: String,
+        line: String,
+    },
+    Blocks(String),
+    Reads(String),
+    Passes(Duration),
+    AdminRestarts(String),
+    Shutdown,
+    /// From here on errors are shown with their text.
+    ShowWords,
+}
+
+/// What somebody says.
+#[derive(Debug)]
+pub(super) enum Saying {
+    /// A line as it is, shown as it is.
+    Raw(String),
+    /// A message in the short form of the transcripts, spelt out.
+    Message(String),
+    /// A server's answer to our `initialize`.
+    Greeting(Words),
+    /// A message longer than may be, of which this much is known.
+    TooLong { id: Option<String>, response: bool },
+}
+
+/// `name=value` and bare words.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Words(Vec<String>);
+
+impl Script {
+    pub(super) fn parse(text: &str) -> Self {
+        let indent = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| line.len() - line.trim_start().len())
+            .min()
+            .unwrap_or_default();
+        let lines = text.trim_start_matches('\n').lines();
+        let flush_left = lines
+            .map(|line| line.get(indent..).unwrap_or_default())
+            .filter(|line| !line.starts_with(' '));
+        let mut lines: Vec<_> = flush_left
+            .map(|line| (!line.is_empty()).then(|| (line.to_string(), Happening::parse(line))))
+            .collect();
+        while lines.last().is_some_and(Option::is_none) {
+            lines.pop();
+        }
+        Script { lines }
+    }
+}
+
+impl Happening {
+    fn parse(line: &str) -> Self {
+        if let Some((who, said)) = line.split_once(": ")
+            && !who.contains(' ')
+        {
+            let who = who.to_string();
+            let saying = Saying::parse(said);
+            return Happening::Says { who, saying };
+        }
+        let words: Vec<&str> = line.split(' ').collect();
+        let rest = |from: usize| Words(words[from..].iter().map(ToString::to_string).collect());
+        let who = words[0].to_string();
+        match words.as_slice() {
+            ["shutdown"] => Happening::Shutdown,
+            ["show", "words"] => Happening::ShowWords,
+            ["admin", "restarts", server] => Happening::AdminRestarts((*server).to_string()),
+            [amount, unit, "pass"] => Happening::Passes(duration(amount, unit)),
+            [_, "serves", ..] => {
+                let (words, names) = rest(2).split();
+                Happening::Serves { names, words }
+            }
+            [_, "opens", ..] => Happening::Opens {
+                who,
+                words: rest(2),
+            },
+            [_, "comes", ..] => Happening::Comes {
+                who,
+                words: rest(2),
+            },
+            [_, "leaves"] => Happening::Leaves(who),
+            [_, "ends"] => Happening::Ends(who),
+            [_, "is", "cut"] => Happening::IsCut(who),
+            [_, "hears"] => Happening::Hears(who),
+            [_, "starts"] => Happening::Starts(who),
+            [_, "start", "fails", why @ ..] => Happening::StartFails {
+                who,
+                why: why.join(" "),
+            },
+            [_, "exits", "code", code] => Happening::Exits {
+                who,
+                exit: Exit::Code(code.parse().unwrap()),
+            },
+            [_, "exits", "signal", signal] => Happening::Exits {
+                who,
+                exit: Exit::Signal(signal.parse().unwrap()),
+            },
+            [_, "complains", text @ ..] => Happening::Complains {
+                who,
+                line: text.join(" "),
+            },
+            [_, "blocks"] => Happening::Blocks(who),
+            [_, "reads"] => Happening::Reads(who),
+            other => panic!("nobody knows what this means: {other:?}"),
+        }
+    }
+}
+
+fn duration(amount: &str, unit: &str) -> Duration {
+    let amount = amount.parse().unwrap();
+    match unit {
+        "ms" => Duration::from_millis(amount),
+        "s" => Duration::from_secs(amount),
+        "min" => Duration::from_mins(amount),
+        "h" => Duration::from_hours(amount),
+        other => panic!("no unit of time: {other}"),
+    }
+}
+
+impl Saying {
+    fn parse(said: &str) -> Self {
+        if let Some(raw) = said.strip_prefix("raw ") {
+            return Saying::Raw(raw.to_string());
+        }
+        let words: Vec<&str> = said.split(' ').collect();
+        let id_of = |word: &str| word.strip_prefix('#').map(str::to_string);
+        match words.as_slice() {
+            ["greets", rest @ ..] => {
+                Saying::Greeting(Words(rest.iter().map(ToString::to_string).collect()))
+            }
+            ["too", "long", rest @ ..] => Saying::TooLong {
+                id: rest.iter().find_map(|word| id_of(word)),
+                response: rest.contains(&"response"),
+            },
+            ["result", id, rest @ ..] => {
+                let id = id_of(id).unwrap();
+                let result = rest.join(" ");
+                let result = if result.is_empty() { "{}" } else { &result };
+                Saying::Message(format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#
+                ))
+            }
+            ["error", id] => {
+                let id = id_of(id).unwrap();
+                Saying::Message(format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-1,"message":"no"}}}}"#
+                ))
+            }
+            [method, rest @ ..] => Saying::Message(message(method, rest)),
+            [] => panic!("nothing was said"),
+        }
+    }
+}
+
+/// A request or notification, spelt out.
+fn message(method: &str, rest: &[&str]) -> String {
+    let name = if NOTIFICATIONS.contains(&method) {
+        format!("notifications/{method}")
+    } else {
+        method.to_string()
+    };
+    let id = rest.iter().find_map(|word| word.strip_prefix('#'));
+    let words = Words(rest.iter().map(ToString::to_string).collect());
+    let mut params: Vec<String> = Vec::new();
+    for (name, member) in [
+        ("tool", "name"),
+        ("prompt", "name"),
+        ("uri", "uri"),
+        ("level", "level"),
+        ("version", "protocolVersion"),
+        ("mode", "mode"),
+        ("elicitation", "elicitationId"),
+    ] {
+        params.extend(
+            words
+                .get(name)
+                .map(|value| format!(r#""{member}":"{value}""#)),
+        );
+    }
+    if let Some(token) = words.get("token") {
+        params.push(if method == "progress" {
+            format!(r#""progressToken":{token},"progress":1"#)
+        } else {
+            format!(r#""_meta":{{"progressToken":{token}}}"#)
+        });
+    }
+    if method == "initialize" {
+        let class = class(words.get("caps").unwrap_or_default());
+        params.push(format!(r#""capabilities":{}"#, class.to_json()));
+    }
+    if words.has("tools") {
+        params.push(r#""tools":[]"#.to_string());
+    }
+    let id = match (method, id) {
+        ("cancelled", Some(id)) => {
+            params.push(format!(r#""requestId":{id}"#));
+            String::new()
+        }
+        (_, Some(id)) => format!(r#""id":{id},"#),
+        (_, None) => String::new(),
+    };
+    let params = params.join(",");
+    format!(r#"{{"jsonrpc":"2.0",{id}"method":"{name}","params":{{{params}}}}}"#)
+}
+
+/// The class of capabilities that are named with `+` between them.
+pub(super) fn class(names: &str) -> Class {
+    let all = Capability::ALL;
+    let named = |name: &str| match name {
+        "elicitation" => Capability::ElicitationForm,
+        name => *all.iter().find(|known| known.name() == name).unwrap(),
+    };
+    Class::of(names.split('+').filter(|name| !name.is_empty()).map(named))
+}
+
+impl Words {
+    /// The words that are options, and those that are names.
+    fn split(self) -> (Words, Vec<String>) {
+        const FLAGS: [&str; 3] = ["keeps", "slow", "joins"];
+        let is_option = |word: &String| word.contains('=') || FLAGS.contains(&word.as_str());
+        let (options, names) = self.0.into_iter().partition(is_option);
+        (Words(options), names)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    pub(super) fn has(&self, word: &str) -> bool {
+        self.0.iter().any(|known| known == word)
+    }
+}

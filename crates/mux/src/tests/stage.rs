@@ -1,0 +1,530 @@
+//! Where transcripts are played: a core, a clock, and peers that do what the script says.
+
+use std::{
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    time::Duration,
+    vec::Vec,
+};
+
+use bytes::Bytes;
+use wire::{Fault, Frame};
+
+use super::{
+    invariants,
+    ledger::{Ledger, Process},
+    render::{self, Detail},
+    script::{Happening, Saying, Script, Words, class},
+};
+use crate::{
+    Action, AdminAnswer, AdminAsk, Asks, Event, Exit, Fact, Front, IdleTimeout, Joins, Limits,
+    LineNumber, Link, Moment, Mux, Notice, Opening, Outbox, Refusal, Route, Scope, SessionId,
+    Ticket, UpstreamId, era::BATCH_VERSION,
+};
+
+/// A core with everything around it.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) mux: Mux,
+    pub(super) now: Moment,
+    sessions: BTreeMap<String, Part>,
+    ledger: Ledger,
+    /// Announcements that slow sessions have not been given yet.
+    announced: Vec<(SessionId, LineNumber)>,
+    detail: Detail,
+    shown: Vec<String>,
+    tickets: u64,
+}
+
+/// A session on the stage.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    id: SessionId,
+    lines: u64,
+    is_slow: bool,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Stage::with_limits(Limits::default())
+    }
+}
+
+impl Stage {
+    pub(super) fn with_limits(limits: Limits) -> Self {
+        Stage {
+            mux: Mux::new(limits),
+            now: Moment(0),
+            sessions: BTreeMap::new(),
+            ledger: Ledger::default(),
+            announced: Vec::new(),
+            detail: Detail::Short,
+            shown: Vec::new(),
+            tickets: 0,
+        }
+    }
+
+    pub(super) fn play(&mut self, script: &Script) -> String {
+        let mut played = String::new();
+        for line in &script.lines {
+            let Some((text, happening)) = line else {
+                played.push('\n');
+                continue;
+            };
+            self.perform(happening);
+            played += &format!("{text}\n");
+            for shown in self.shown.drain(..) {
+                played += &format!("    {shown}\n");
+            }
+        }
+        played
+    }
+
+    fn perform(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Serves { names, words } => self.serve(names, words),
+            Happening::Opens { who, words } => self.open(who, words),
+            Happening::Comes { who, words } => self.come(who, words),
+            Happening::Says { who, saying } => self.say(who, saying),
+            Happening::Leaves(who) => {
+                let session = self.session(who);
+                self.ledger.left(session);
+                self.handle(Event::SessionClosed { session });
+            }
+            Happening::Ends(who) => {
+                let session = self.session(who);
+                self.handle(Event::SessionEnding { session });
+            }
+            Happening::IsCut(who) => {
+                let session = self.session(who);
+                self.handle(Event::SessionCut { session });
+            }
+            Happening::Hears(who) => {
+                let heard = self.session(who);
+                let announced = core::mem::take(&mut self.announced);
+                for (session, line) in announced {
+                    assert_eq!(session, heard, "one slow session at a time");
+                    self.handle(Event::Announced { session, line });
+                }
+            }
+            Happening::Starts(who) => self.start(upstream(who)),
+            Happening::StartFails { who, why } => {
+                let upstream = upstream(who);
+                self.ledger.exited(upstream);
+                let why = why.clone();
+                self.handle(Event::UpstreamStartFailed { upstream, why });
+            }
+            Happening::Exits { who, exit } => self.exit(upstream(who), *exit),
+            Happening::Complains { who, line } => self.handle(Event::UpstreamComplained {
+                upstream: upstream(who),
+                line: line.clone(),
+            }),
+            Happening::Blocks(who) => self.handle(Event::UpstreamBlocked {
+                upstream: upstream(who),
+            }),
+            Happening::Reads(who) => self.handle(Event::UpstreamWritable {
+                upstream: upstream(who),
+            }),
+            Happening::Passes(time) => self.pass(*time),
+            Happening::AdminRestarts(server) => {
+                self.tickets += 1;
+                self.handle(Event::AdminAsked {
+                    ticket: Ticket(self.tickets),
+                    ask: AdminAsk::Restart {
+                        server: server.as_str().into(),
+                    },
+                });
+            }
+            Happening::Shutdown => self.handle(Event::Shutdown),
+            Happening::ShowWords => self.detail = Detail::Words,
+        }
+    }
+
+    fn session(&self, who: &str) -> SessionId {
+        let part = self.sessions.get(who);
+        part.unwrap_or_else(|| panic!("who is {who}?")).id
+    }
+
+    fn open(&mut self, who: &str, words: &Words) {
+        let id = SessionId(self.sessions.len() as u64 + 1);
+        let part = Part {
+            id,
+            lines: 0,
+            is_slow: words.has("slow"),
+        };
+        let before = self.sessions.insert(who.to_string(), part);
+        assert!(before.is_none(), "{who} is there already");
+        self.ledger.clients.entry(id).or_default().is_open = true;
+        self.handle(Event::SessionOpened {
+            session: id,
+            opening: opening(words),
+        });
+    }
+
+    fn come(&mut self, who: &str, words: &Words) {
+        self.open(who, words);
+        let version = words.get("version").unwrap_or("2025-11-25");
+        let capabilities = class(words.get("caps").unwrap_or_default()).to_json();
+        self.client_line(
+            who,
+            &format!(
+                r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{capabilities}}}}}"#
+            ),
+        );
+    }
+
+    fn serve(&mut self, names: &[String], words: &Words) {
+        for (at, name) in names.iter().enumerate() {
+            self.come(name, words);
+            if at == 0 {
+                let session = &self.mux.sessions[&self.session(name)];
+                let upstream = session.upstream().unwrap();
+                self.start(upstream);
+                self.greet(upstream, words);
+            }
+        }
+        self.shown.clear();
+    }
+
+    fn start(&mut self, upstream: UpstreamId) {
+        let server = self.ledger.servers.get_mut(&upstream).unwrap();
+        if server.process == Process::Starting {
+            server.process = Process::Running;
+        }
+        self.handle(Event::UpstreamStarted { upstream });
+    }
+
+    fn exit(&mut self, upstream: UpstreamId, exit: Exit) {
+        self.ledger.exited(upstream);
+        self.handle(Event::UpstreamExited { upstream, exit });
+    }
+
+    fn greet(&mut self, upstream: UpstreamId, words: &Words) {
+        let version = words.get("speaks").unwrap_or("2025-11-25");
+        let declared = words.get("declares").unwrap_or("tools+resources+logging");
+        let declared: Vec<String> = declared
+            .split('+')
+            .map(|name| format!(r#""{name}":{{}}"#))
+            .collect();
+        let greeting = self.mux.upstreams[&upstream].exchanges.oldest();
+        let (id, _) = greeting.expect("it was greeted");
+        let declared = declared.join(",");
+        self.server_line(
+            upstream,
+            &format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"protocolVersion":"{version}","capabilities":{{{declared}}},"serverInfo":{{"name":"echo","version":"1"}}}}}}"#
+            ),
+        );
+    }
+
+    fn say(&mut self, who: &str, saying: &Saying) {
+        let is_upstream = who.starts_with('u') && who[1..].parse::<u64>().is_ok();
+        match saying {
+            Saying::Raw(line) => {
+                let detail = core::mem::replace(&mut self.detail, Detail::Raw);
+                if is_upstream {
+                    self.server_line(upstream(who), line);
+                } else {
+                    self.client_line(who, line);
+                }
+                self.detail = detail;
+            }
+            Saying::Message(line) if is_upstream => self.server_line(upstream(who), line),
+            Saying::Message(line) => self.client_line(who, line),
+            Saying::Greeting(words) => self.greet(upstream(who), words),
+            Saying::TooLong { id, response } => {
+                let fault = Fault::TooLong {
+                    limit: 1000,
+                    id: id.as_deref().and_then(wire::RequestId::from_json),
+                    response: *response,
+                };
+                if is_upstream {
+                    self.server_fault(upstream(who), fault);
+                } else {
+                    self.client_fault(who, fault);
+                }
+            }
+        }
+    }
+
+    pub(super) fn client_line(&mut self, who: &str, text: &str) {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        if let Some(frames) = Frame::parse_batch(&bytes) {
+            let (session, line) = self.next_line(who);
+            let is_allowed = self.mux.sessions[&session].version == BATCH_VERSION;
+            for frame in frames.iter().flatten().filter(|_| is_allowed) {
+                self.ledger.client_said(session, frame);
+            }
+            self.handle(Event::SessionBatch {
+                session,
+                line,
+                frames,
+            });
+            return;
+        }
+        match Frame::parse(bytes) {
+            Ok(frame) => {
+                let (session, line) = self.next_line(who);
+                self.ledger.client_said(session, &frame);
+                self.handle(Event::SessionFrame {
+                    session,
+                    line,
+                    frame,
+                });
+            }
+            Err(fault) => self.client_fault(who, fault),
+        }
+    }
+
+    fn client_fault(&mut self, who: &str, fault: Fault) {
+        let (session, line) = self.next_line(who);
+        if !matches!(fault, Fault::TooLong { response: true, .. }) {
+            let client = self.ledger.clients.get_mut(&session).unwrap();
+            client.open.extend(fault.id().cloned());
+        }
+        self.handle(Event::SessionFault {
+            session,
+            line,
+            fault,
+        });
+    }
+
+    fn next_line(&mut self, who: &str) -> (SessionId, LineNumber) {
+        let part = self.sessions.get_mut(who);
+        let part = part.unwrap_or_else(|| panic!("who is {who}?"));
+        part.lines += 1;
+        (part.id, LineNumber(part.lines))
+    }
+
+    pub(super) fn server_line(&mut self, upstream: UpstreamId, text: &str) {
+        match Frame::parse(Bytes::copy_from_slice(text.as_bytes())) {
+            Ok(frame) => {
+                self.ledger.server_said(upstream, &frame);
+                self.handle(Event::UpstreamFrame { upstream, frame });
+            }
+            Err(fault) => self.server_fault(upstream, fault),
+        }
+    }
+
+    fn server_fault(&mut self, upstream: UpstreamId, fault: Fault) {
+        if let Fault::TooLong {
+            id: Some(id),
+            response: false,
+            ..
+        } = &fault
+        {
+            let server = self.ledger.servers.get_mut(&upstream).unwrap();
+            server.asked(id);
+        }
+        self.handle(Event::UpstreamFault { upstream, fault });
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let begin = self.now;
+        let end = begin + time;
+        while let Some((at, _)) = self.mux.next_deadline().filter(|(at, _)| *at <= end) {
+            self.now = self.now.max(at);
+            let shown = self.shown.len();
+            self.handle(Event::DeadlineReached);
+            if self.shown.len() > shown {
+                let after = self.now - begin;
+                self.shown
+                    .insert(shown, format!("after {}", time_of(after)));
+            }
+        }
+        self.now = end;
+    }
+
+    /// Hands the core an event, does what it wants done, and checks what must always hold.
+    fn handle(&mut self, event: Event) {
+        let mut out = Outbox::default();
+        self.mux.handle(self.now, event, &mut out);
+        let mut announced = Vec::new();
+        for action in out.actions() {
+            self.ledger.act(&action);
+            if let Action::Announce { session, line } = action {
+                let is_slow = self.sessions.values().any(|p| p.id == session && p.is_slow);
+                if is_slow {
+                    self.announced.push((session, line));
+                } else {
+                    announced.push((session, line));
+                }
+            }
+            let shown = self.show(&action);
+            self.shown.push(shown);
+        }
+        for fact in out.facts() {
+            assert!(!matches!(fact, Fact::Contradiction { .. }), "{fact:?}");
+            self.shown.extend(show_fact(&fact));
+        }
+        invariants::check(&mut self.mux, &self.ledger);
+        for (session, line) in announced {
+            self.handle(Event::Announced { session, line });
+        }
+    }
+
+    fn show(&self, action: &Action) -> String {
+        let name = |id: &SessionId| {
+            let part = self.sessions.iter().find(|(_, part)| part.id == *id);
+            part.unwrap().0.clone()
+        };
+        match action {
+            Action::SendToSession { session, frame, .. } => {
+                format!(
+                    "-> {}: {}",
+                    name(session),
+                    render::message(frame, self.detail)
+                )
+            }
+            Action::Notify { session, notice } => match notice {
+                Notice::Held(LineNumber(line)) => format!("-> {}: held {line}", name(session)),
+                Notice::Done(lines) => {
+                    let lines: Vec<String> = lines.iter().map(|line| line.0.to_string()).collect();
+                    format!("-> {}: done {}", name(session), lines.join(" "))
+                }
+            },
+            Action::Announce { session, line } => format!("-> {}: sent {}", name(session), line.0),
+            Action::PauseSession { session } => format!("-> pause {}", name(session)),
+            Action::ResumeSession { session } => format!("-> resume {}", name(session)),
+            Action::CloseSession { session } => format!("-> close {}", name(session)),
+            Action::StartUpstream {
+                upstream,
+                on_behalf_of,
+            } => format!("-> start {upstream} for {}", name(on_behalf_of)),
+            Action::SendToUpstream { upstream, frame } => {
+                format!("-> {upstream}: {}", render::message(frame, self.detail))
+            }
+            Action::StopUpstream { upstream } => format!("-> stop {upstream}"),
+            Action::AnswerAdmin { answer, .. } => match answer {
+                AdminAnswer::Restarted { upstreams } => format!("-> admin: restarted {upstreams}"),
+                AdminAnswer::NothingRuns => "-> admin: nothing runs".to_string(),
+                AdminAnswer::Failed { why } => format!("-> admin: failed, {why}"),
+            },
+        }
+    }
+
+    /// Everybody leaves and everything comes to rest: nothing may be left.
+    pub(super) fn clear(&mut self) {
+        let parts: Vec<Part> = self.sessions.values().copied().collect();
+        for part in parts {
+            if self.ledger.clients[&part.id].is_open {
+                self.ledger.left(part.id);
+                self.handle(Event::SessionClosed { session: part.id });
+            }
+        }
+        self.ledger.no_server_waits();
+        self.rest();
+        if self
+            .ledger
+            .servers
+            .values()
+            .any(|server| server.process != Process::None)
+        {
+            self.handle(Event::Shutdown);
+            self.rest();
+            assert!(self.mux.is_finished());
+        }
+        invariants::check_empty(&self.mux);
+    }
+
+    fn rest(&mut self) {
+        for _ in 0..10_000 {
+            let mut servers = self.ledger.servers.iter();
+            let stopping = servers.find(|(_, server)| server.process == Process::Stopping);
+            if let Some((upstream, _)) = stopping {
+                self.exit(*upstream, Exit::Code(0));
+            } else if let Some((at, _)) = self.mux.next_deadline() {
+                self.now = self.now.max(at);
+                self.handle(Event::DeadlineReached);
+            } else {
+                return;
+            }
+        }
+        panic!("no rest: {:?}", self.mux.next_deadline());
+    }
+}
+
+fn upstream(who: &str) -> UpstreamId {
+    let number = who.strip_prefix('u').and_then(|number| number.parse().ok());
+    UpstreamId(number.unwrap_or_else(|| panic!("{who} is no upstream")))
+}
+
+fn opening(words: &Words) -> Opening {
+    let server = words.get("server").unwrap_or("echo");
+    let scope = match words.get("scope").unwrap_or("workspace") {
+        "global" => Scope::Global,
+        "workspace" => Scope::Workspace,
+        "session" => Scope::Session,
+        other => panic!("no scope: {other}"),
+    };
+    let workspace = words.get("workspace").unwrap_or("/w");
+    let bound = (workspace != "none").then(|| workspace.into());
+    let route = words.get("route").unwrap_or_default();
+    let route = match scope {
+        Scope::Workspace => format!("{server} {route} {workspace}"),
+        Scope::Global | Scope::Session => format!("{server} {route}"),
+    };
+    let idle_timeout = match words.get("idle") {
+        None => IdleTimeout::After(Duration::from_mins(10)),
+        Some("never") => IdleTimeout::Never,
+        Some(seconds) => IdleTimeout::After(Duration::from_secs(seconds.parse().unwrap())),
+    };
+    let withheld = words.get("withheld").unwrap_or_default().split(',');
+    Opening {
+        server: server.into(),
+        front: Front::Stdio,
+        link: if words.has("keeps") || words.has("slow") {
+            Link::Keeping
+        } else {
+            Link::Plain
+        },
+        refused: words.get("refused").map(|server| Refusal::NoSuchServer {
+            server: server.into(),
+            similar: Vec::new(),
+        }),
+        route: Route(route.as_bytes().into()),
+        scope,
+        scope_reason: "the test says so".into(),
+        workspace: bound,
+        asks: match words.get("asks") {
+            Some("session") => Asks::Session,
+            _shared => Asks::Shared,
+        },
+        fixed_class: words.get("fixed").map(class),
+        idle_timeout,
+        joins: if words.has("joins") {
+            Joins::AnyRunning
+        } else {
+            Joins::OwnRoute
+        },
+        withheld: withheld
+            .filter(|name| !name.is_empty())
+            .map(Into::into)
+            .collect(),
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the others say again what the actions show"
+)]
+fn show_fact(fact: &Fact) -> Option<String> {
+    match fact {
+        Fact::Dropped { upstream, reason } => {
+            Some(format!("! {upstream} dropped: {}", reason.name()))
+        }
+        Fact::ToolSeparated { upstream, tool } => Some(format!("! {upstream} separates {tool}")),
+        Fact::UpstreamPrivate { upstream, .. } => Some(format!("! {upstream} is private")),
+        Fact::UpstreamFailed { upstream } => Some(format!("! {upstream} has failed")),
+        _told => None,
+    }
+}
+
+fn time_of(time: Duration) -> String {
+    if time.subsec_millis() == 0 {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{} ms", time.as_millis())
+    }
+}

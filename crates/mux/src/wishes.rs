@@ -1,0 +1,224 @@
+//! What sessions wish to hear, merged into what their upstream is asked for.
+//!
+//! A wish is weighed when its turn to be sent has come, not when it arrives: until then others may
+//! have wished the same, or the opposite.
+
+use alloc::boxed::Box;
+
+use wire::{Frame, Message, Method, RequestId};
+
+use crate::{
+    action::Outbox,
+    exchange::{Effect, Errand, MintedId},
+    ids::{LineNumber, SessionId, UpstreamId},
+    mux::Mux,
+    refusal::Refusal,
+    subscribe::Forward,
+    verbosity::Level,
+};
+
+impl Mux {
+    /// What a request that goes to the upstream now will change when it is answered; `None` if it
+    /// was answered here.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "methods that need no treatment of their own pass through"
+    )]
+    pub(crate) fn weigh(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        line: LineNumber,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Option<Effect> {
+        let Message::Request { id, method, .. } = &frame.message else {
+            return Some(Effect::Nothing);
+        };
+        let place = (session_id, upstream_id);
+        match method {
+            Method::ResourcesSubscribe => self.weigh_subscribe(place, id, line, frame, out),
+            Method::ResourcesUnsubscribe => self.weigh_unsubscribe(place, id, line, frame, out),
+            Method::SetLevel => self.weigh_level(place, id, line, frame, out),
+            _plain => Some(Effect::Nothing),
+        }
+    }
+
+    fn weigh_subscribe(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        id: &RequestId,
+        line: LineNumber,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Option<Effect> {
+        let Some(uri) = uri_of(frame) else {
+            return Some(Effect::Nothing);
+        };
+        let subscriptions_max = self.limits.subscriptions;
+        let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
+        if subscriptions.count_of(session_id) >= subscriptions_max {
+            self.refuse(session_id, id, line, Refusal::Overloaded, out);
+            return None;
+        }
+        match subscriptions.subscribe(&uri, session_id) {
+            Forward::Yes => Some(Effect::Subscribed(uri)),
+            Forward::No => {
+                self.answer_empty(session_id, id, line, out);
+                None
+            }
+        }
+    }
+
+    fn weigh_unsubscribe(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        id: &RequestId,
+        line: LineNumber,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Option<Effect> {
+        let Some(uri) = uri_of(frame) else {
+            return Some(Effect::Nothing);
+        };
+        let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
+        match subscriptions.unsubscribe(&uri, session_id) {
+            Forward::Yes => Some(Effect::Nothing),
+            Forward::No => {
+                self.answer_empty(session_id, id, line, out);
+                None
+            }
+        }
+    }
+
+    fn weigh_level(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        id: &RequestId,
+        line: LineNumber,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Option<Effect> {
+        let upstream = self.upstreams.get_mut(&upstream_id)?;
+        let has_logging = upstream
+            .handshake
+            .as_ref()
+            .is_some_and(|handshake| handshake.has_logging);
+        let (Some(level), true) = (level_of(frame), has_logging) else {
+            return Some(Effect::Nothing);
+        };
+        upstream.listeners.insert(session_id);
+        let known = upstream.level;
+        let before = self
+            .sessions
+            .get_mut(&session_id)
+            .and_then(|session| session.level.replace(level));
+        let wanted = self.wanted_level(upstream_id);
+        if wanted == Some(level) && known != wanted {
+            return Some(Effect::Verbosity { level, before });
+        }
+        self.tell_level(upstream_id, out);
+        self.answer_empty(session_id, id, line, out);
+        None
+    }
+
+    /// The upstream has agreed to what a request wished, or has not.
+    pub(crate) fn take_effect(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        minted: MintedId,
+        effect: &Effect,
+        is_success: bool,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        match effect {
+            Effect::Nothing => {}
+            Effect::Subscribed(uri) if is_success => upstream.subscriptions.agreed(uri, minted),
+            Effect::Subscribed(uri) => {
+                if upstream.subscriptions.refused(uri, minted) {
+                    self.unsubscribe(upstream_id, uri, out);
+                }
+            }
+            Effect::Verbosity { level, .. } if is_success => {
+                upstream.level = Some(*level);
+                self.tell_level(upstream_id, out);
+            }
+            Effect::Verbosity { level, before } => {
+                self.restore_level(session_id, upstream_id, *level, *before);
+                self.give_up_effect(upstream_id, minted, effect, out);
+            }
+        }
+    }
+
+    /// Nobody will learn what the upstream made of a wish: sees to it that it does not serve nobody.
+    pub(crate) fn give_up_effect(
+        &mut self,
+        upstream_id: UpstreamId,
+        minted: MintedId,
+        effect: &Effect,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        match effect {
+            Effect::Nothing => {}
+            Effect::Subscribed(uri) => {
+                if upstream.subscriptions.given_up(uri, minted) {
+                    self.unsubscribe(upstream_id, uri, out);
+                }
+            }
+            Effect::Verbosity { .. } => {
+                upstream.level = None;
+                self.tell_level(upstream_id, out);
+            }
+        }
+    }
+
+    pub(crate) fn unsubscribe(&mut self, upstream_id: UpstreamId, uri: &str, out: &mut Outbox) {
+        self.run_errand(
+            upstream_id,
+            Errand::Unsubscribe,
+            &Method::ResourcesUnsubscribe,
+            ("uri", uri),
+            out,
+        );
+    }
+
+    fn restore_level(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        refused: Level,
+        before: Option<Level>,
+    ) {
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && session.level == Some(refused)
+        {
+            session.level = before;
+            if before.is_none()
+                && let Some(upstream) = self.upstreams.get_mut(&upstream_id)
+            {
+                upstream.listeners.remove(&session_id);
+            }
+        }
+    }
+}
+
+/// The resource that a request is about.
+fn uri_of(frame: &Frame) -> Option<Box<str>> {
+    let Message::Request { params, .. } = &frame.message else {
+        return None;
+    };
+    Some(frame.text(params.uri.as_ref()?)?.into())
+}
+
+fn level_of(frame: &Frame) -> Option<Level> {
+    let Message::Request { params, .. } = &frame.message else {
+        return None;
+    };
+    Level::from_name(&frame.text(params.level.as_ref()?)?)
+}
