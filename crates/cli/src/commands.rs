@@ -29,7 +29,7 @@ use crate::{
 pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
     let home = cli.home.as_deref();
     match cli.command {
-        Command::Connect(args) => connect::run(&args, home),
+        Command::Connect(_) => connect::run(home),
         Command::Add(args) => add::run(&args, &places(home)?, ui),
         Command::Remove(args) => remove::run(&args, &places(home)?, ui),
         Command::List(args) => list::run(&args, &places(home)?, ui),

@@ -36,7 +36,10 @@ use self::{
     child::Child,
     session::{News, Session},
 };
-use crate::ui::{Progress, Ui};
+use crate::{
+    commands::connect::SMALL_PROGRAM,
+    ui::{Progress, Ui},
+};
 
 pub(crate) use memory::Room;
 pub(crate) use report::{Measured, Report};
@@ -129,7 +132,7 @@ impl Trial {
 
     /// The daemon's start is part of what every session waits for.
     fn pooled(&self, pool: &Pool) -> anyhow::Result<Vec<Session>> {
-        let program = sibling::path("mcpool")?;
+        let program = sibling::path(SMALL_PROGRAM)?;
         let server = self.server();
         self.open(|| {
             let mut command = Command::new(&program);

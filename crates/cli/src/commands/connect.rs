@@ -1,6 +1,6 @@
 //! `mcpool connect`: what clients run. The small program does it.
 
-use std::{ffi::OsString, os::unix::process::CommandExt, path::Path, process::Command};
+use std::{env, ffi::OsString, os::unix::process::CommandExt, path::Path, process::Command};
 
 use anyhow::Context;
 use shim::sibling;
@@ -20,17 +20,54 @@ pub(crate) struct Args {
     rest: Vec<OsString>,
 }
 
-/// The name of the program that clients run.
-const SMALL_PROGRAM: &str = "mcpool";
+/// The program that clients run; it holds the shim and the guardian.
+pub(crate) const SMALL_PROGRAM: &str = "mcpool";
+
+const VERB: &str = "connect";
 
 /// Becomes the shim; returns only if that fails.
-pub(crate) fn run(args: &Args, home: Option<&Path>) -> anyhow::Result<Exit> {
+pub(crate) fn run(home: Option<&Path>) -> anyhow::Result<Exit> {
     let program = sibling::path(SMALL_PROGRAM)?;
     let mut command = Command::new(&program);
-    command.arg("connect");
+    command.arg(VERB);
     if let Some(home) = home {
         command.arg("--home").arg(home);
     }
-    let error = command.args(&args.rest).exec();
+    // The grammar swallows a `--`, which the shim must see.
+    command.args(after_the_verb(env::args_os().skip(1)));
+    let error = command.exec();
     Err(error).with_context(|| format!("cannot run {}", program.display()))
+}
+
+/// The words behind the verb, of a command line that has been found to be right.
+fn after_the_verb(mut arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    while let Some(argument) = arguments.next() {
+        if argument == VERB {
+            break;
+        }
+        if argument == "--home" {
+            // Its value may be any word.
+            arguments.next();
+        }
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_behind_the_verb_is_kept() {
+        for (line, expected) in [
+            ("connect x", "x"),
+            ("--home h connect -- a -- b", "-- a -- b"),
+            ("--home=h connect connect", "connect"),
+            ("--home connect connect --help", "--help"),
+        ] {
+            let words = line.split(' ').map(OsString::from);
+            let rest: Vec<OsString> = after_the_verb(words).collect();
+            assert_eq!(rest.join(" ".as_ref()), expected);
+        }
+    }
 }

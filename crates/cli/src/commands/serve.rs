@@ -3,10 +3,8 @@
 use daemon::ServeOptions;
 use shim::{places::Places, sibling};
 
+use super::connect::SMALL_PROGRAM;
 use crate::exit::Exit;
-
-/// The program that holds the guardian, beside this one.
-const SMALL_PROGRAM: &str = "mcpool";
 
 /// Run the daemon here; sessions start it in the background by themselves
 #[derive(Debug, clap::Args)]

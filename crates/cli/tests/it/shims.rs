@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Home, until};
+use crate::support::{Client, FAKE_SERVER, Home, until};
 
 #[test]
 fn a_shim_that_is_told_to_end_ends_and_says_nothing() {
@@ -14,6 +14,22 @@ fn a_shim_that_is_told_to_end_ends_and_says_nothing() {
         assert!(client.ended().success(), "{signal:?}");
         assert_eq!(client.errors(), "");
     }
+}
+
+#[test]
+fn the_home_may_be_named_before_the_verb_and_after_it() {
+    let home = Home::new();
+    let pool = home.pool().to_str().unwrap().to_owned();
+    for arguments in [
+        ["--home", &pool, "connect", "--", FAKE_SERVER],
+        ["connect", "--home", &pool, "--", FAKE_SERVER],
+    ] {
+        let mut command = home.mcpool(&arguments);
+        let mut client = Client::spawn(command.env_remove("MCPOOL_HOME"));
+        client.initialize();
+        assert!(client.close().success());
+    }
+    assert_eq!(home.upstream_pids().len(), 1);
 }
 
 #[test]
