@@ -28,13 +28,28 @@ export async function drive(Client, StdioClientTransport, callTool) {
   transport.setProtocolVersion = (version) => (protocolVersion = version);
   const client = new Client({ name: "matrix", version: "1" }, { capabilities: {} });
   await client.connect(transport);
-  const transcript = await play(client, plan, protocolVersion, callTool);
+  const progress = watchProgress(transport);
+  const transcript = await play(client, plan, protocolVersion, callTool, progress);
   process.stdout.write(`${JSON.stringify(transcript)}\n`);
   for await (const _ of process.stdin);
   await client.close();
 }
 
-async function play(client, plan, protocolVersion, callTool) {
+/**
+ * All progress that arrived, as it was on the wire. The SDK's callback misses what
+ * arrives in one piece with the answer: it looks at the answer first.
+ */
+function watchProgress(transport) {
+  const seen = [];
+  const handle = transport.onmessage;
+  transport.onmessage = (message, ...rest) => {
+    if (message.method === "notifications/progress") seen.push(message.params);
+    handle(message, ...rest);
+  };
+  return seen;
+}
+
+async function play(client, plan, protocolVersion, callTool, progress) {
   const capabilities = client.getServerCapabilities();
   const transcript = {
     initialize: {
@@ -49,9 +64,9 @@ async function play(client, plan, protocolVersion, callTool) {
   }
   transcript.steps = [];
   for (const step of plan.steps) {
-    const seen = [];
-    const done = await outcome(ask(client, step, seen, callTool));
-    if (step.progress) done.progress = seen;
+    progress.length = 0;
+    const done = await outcome(ask(client, step, callTool));
+    if (step.progress) done.progress = [...progress];
     transcript.steps.push(done);
   }
   return transcript;
@@ -67,12 +82,12 @@ async function outcome(promise) {
 }
 
 // Asynchronous, so that what the client refuses at once is an outcome, too.
-async function ask(client, step, seen, callTool) {
+async function ask(client, step, callTool) {
   const { method, name, uri } = step;
   const params = { name, arguments: step.arguments };
   if (method === "prompts/get") return client.getPrompt(params);
   if (method === "resources/read") return client.readResource({ uri });
   if (method !== "tools/call") throw new Error(`the plan asks for ${method}, which this driver does not know`);
-  const options = step.progress ? { onprogress: (progress) => seen.push(progress) } : undefined;
+  const options = step.progress ? { onprogress: () => {} } : undefined;
   return callTool(client, params, options);
 }

@@ -61,7 +61,7 @@ impl Row {
             Goal::AtLeast(limit) => ("≥", limit),
         };
         let unit = self.unit;
-        let decimals = if unit == "×" { 2 } else { 1 };
+        let decimals = if unit == "×" { 3 } else { 1 };
         let figures = self
             .figures
             .iter()

@@ -13,9 +13,6 @@ pub(crate) enum Normalisation {
     /// `thoughtHistoryLength`: the server counts the thoughts of its whole life,
     /// and to share that life is what its sessions were started for.
     ThoughtCount,
-    /// The last progress of a call: the server writes it together with the
-    /// answer, and a client that has the answer may not look at it any more.
-    LastProgress,
 }
 
 /// The transcript with the session's own mark replaced everywhere, and what varies replaced in
@@ -59,12 +56,6 @@ fn normalised(value: Value, list: &[Normalisation], (own, mark): (&str, &str)) -
                     ("thoughtHistoryLength", _) if list.contains(&Normalisation::ThoughtCount) => {
                         Value::from("COUNT")
                     }
-                    ("progress", Value::Array(mut items))
-                        if list.contains(&Normalisation::LastProgress) =>
-                    {
-                        items.retain(|item| item["progress"] != item["total"]);
-                        Value::Array(items)
-                    }
                     (_, value) => normalised(value, list, (own, mark)),
                 };
                 (name, value)
@@ -79,7 +70,6 @@ impl Normalisation {
     fn of_text(self, text: &str) -> String {
         match self {
             Normalisation::Clock => without_clock(text),
-            Normalisation::LastProgress => text.to_owned(),
             Normalisation::ThoughtCount => without_digits_after(text, "\"thoughtHistoryLength\": "),
         }
     }

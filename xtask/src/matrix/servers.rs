@@ -93,8 +93,7 @@ impl Server {
     /// What varies from run to run although nothing is wrong.
     pub(crate) fn normalisations(self) -> &'static [Normalisation] {
         match self {
-            Server::Everything => &[Normalisation::Clock, Normalisation::LastProgress],
-            Server::Time => &[Normalisation::Clock],
+            Server::Everything | Server::Time => &[Normalisation::Clock],
             Server::SequentialThinking => &[Normalisation::ThoughtCount],
             Server::Memory | Server::Filesystem | Server::Git | Server::Sqlite => &[],
         }
