@@ -9,6 +9,7 @@
 
 mod input;
 mod intake;
+mod lines;
 mod perform;
 mod session;
 mod world;

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** nothing that a peer does or leaves undone makes the hub wait.
 
+mod lines;
 mod outlet;
 mod reader;
 mod stream;
@@ -13,6 +14,7 @@ mod valve;
 #[cfg(test)]
 mod memory;
 
+pub(crate) use lines::Lines;
 pub(crate) use outlet::{Flushed, Outlet, Overflow};
 pub(crate) use reader::{ProcessReader, SessionReader};
 pub(crate) use stream::{Found, Sink, Source};

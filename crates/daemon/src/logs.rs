@@ -21,7 +21,7 @@ use std::{
 
 use rotation::Rotated;
 
-pub(crate) use server::{ServerLog, drain_errors};
+pub(crate) use server::{NOISE_BYTES, ServerLog, drain_errors};
 
 /// Texts that may wait for the disk.
 const WAITING_MAX: usize = 256;

@@ -4,15 +4,14 @@ use std::{fmt, path::PathBuf};
 
 use bytes::Bytes;
 use guardian::protocol::Report;
-use mux::{Event, LineNumber, SessionId};
+use mux::SessionId;
 use shim::preface::SessionAsk;
 use tokio::{
     net::UnixStream,
     sync::{OwnedSemaphorePermit, oneshot},
 };
-use wire::{Fault, Frame};
 
-use crate::{admin, front::Freedom};
+use crate::{admin, front::Freedom, link::Lines};
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,14 +28,15 @@ impl fmt::Display for ProcessId {
 pub(crate) enum Input {
     /// Somebody wants a session.
     Came(Box<Arrival>),
-    /// A session's reader has something for the core as it is.
-    Said { session: SessionId, event: Event },
-    /// A session wrote a line of blanks, which is done with that.
-    Blank {
-        session: SessionId,
-        line: LineNumber,
-    },
-    /// Something came out of a process.
+    /// A session wrote lines.
+    Lines { session: SessionId, lines: Lines },
+    /// A client will say nothing more, but still listens.
+    Ending(SessionId),
+    /// A client is gone.
+    Closed(SessionId),
+    /// A process wrote lines to its standard output.
+    Output { process: ProcessId, lines: Lines },
+    /// Something else came out of a process.
     Heard { process: ProcessId, heard: Heard },
     /// There is room again in a peer's way in, or nobody who would make some.
     Room(Peer),
@@ -54,17 +54,9 @@ pub(crate) enum Input {
     Quit,
 }
 
-/// What came out of a process.
+/// What came out of a process beside the protocol.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are frames, and a box would cost each an allocation"
-)]
 pub(crate) enum Heard {
-    /// A message.
-    Frame(Frame),
-    /// A line on its standard output that is no message.
-    Noise { fault: Fault, bytes: Bytes },
     /// A line on its standard error, cleaned.
     Complaint(String),
     /// Nobody can write to its standard output any more.

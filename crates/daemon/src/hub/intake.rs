@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guardian::protocol::Report;
-use mux::{AdminAsk, Event, Exit, LineNumber, Moment, SessionId, Ticket};
+use mux::{AdminAsk, Event, Exit, Moment, SessionId, Ticket};
 use shim::{answer::Answer, preface::Join};
 
 use super::{
@@ -24,8 +24,10 @@ impl Hub {
     pub(super) fn take_in(&mut self, now: Moment, input: Input) {
         match input {
             Input::Came(arrival) => self.welcome(now, *arrival),
-            Input::Said { session, event } => self.on_said(now, session, event),
-            Input::Blank { session, line } => self.on_blank(session, line),
+            Input::Ending(session) => self.on_ending(now, session),
+            Input::Closed(session) => self.on_closed(now, session),
+            Input::Lines { session, lines } => self.on_lines(now, session, lines),
+            Input::Output { process, lines } => self.on_output(now, process, lines),
             Input::Heard { process, heard } => self.on_heard(now, process, heard),
             Input::Room(peer) => self.on_room(peer),
             Input::LeftLongEnough(session) => {
@@ -93,6 +95,7 @@ impl Hub {
             reader: reader.abort_handle(),
             server: Arc::clone(&opening.server),
             spec: spec.map_err(String::into_boxed_str),
+            lines: 0,
             awaiting_room: false,
             closing: false,
             touched: false,
@@ -107,27 +110,19 @@ impl Hub {
         self.mux.handle(now, event, &mut self.out);
     }
 
-    fn on_said(&mut self, now: Moment, id: SessionId, event: Event) {
-        let Some(session) = self.world.sessions.get_mut(&id) else {
-            return;
-        };
-        if session.closing {
-            return;
+    fn on_ending(&mut self, now: Moment, session: SessionId) {
+        if self.world.hears(session) {
+            let event = Event::SessionEnding { session };
+            self.mux.handle(now, event, &mut self.out);
         }
-        if matches!(event, Event::SessionClosed { .. }) {
-            // A process may be started on its behalf in this very turn.
-            session.closing = true;
-            self.world.depart(id);
-        }
-        self.mux.handle(now, event, &mut self.out);
     }
 
-    fn on_blank(&mut self, id: SessionId, line: LineNumber) {
-        if let Some(session) = self.world.sessions.get_mut(&id) {
-            session.outlet.done(&[line]);
-            if session.outlet.has_much_to_tell() {
-                self.world.touch_session(id);
-            }
+    fn on_closed(&mut self, now: Moment, session: SessionId) {
+        if self.world.hears(session) {
+            // It stays for the turn: a process may be started on its behalf in this very one.
+            self.world.give_up(session);
+            let event = Event::SessionClosed { session };
+            self.mux.handle(now, event, &mut self.out);
         }
     }
 
@@ -137,11 +132,6 @@ impl Hub {
         };
         let upstream = process.upstream;
         let event = match heard {
-            Heard::Frame(frame) => Event::UpstreamFrame { upstream, frame },
-            Heard::Noise { fault, bytes } => {
-                process.log.noise(&bytes);
-                Event::UpstreamFault { upstream, fault }
-            }
             Heard::Complaint(line) => Event::UpstreamComplained { upstream, line },
             Heard::OutputEnded => {
                 let ending = process.on_output_ended();

@@ -22,6 +22,8 @@ pub(super) struct Session {
     pub(super) server: Arc<str>,
     /// Or why nothing can be started.
     pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
+    /// How many lines it has written.
+    pub(super) lines: u64,
     /// Whether somebody waits for room in its socket.
     pub(super) awaiting_room: bool,
     /// Whether it is over once what waits is written. The core has forgotten it.

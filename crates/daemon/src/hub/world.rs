@@ -132,6 +132,21 @@ impl World {
         }
     }
 
+    /// Whether the core still hears of this session.
+    pub(super) fn hears(&self, session: SessionId) -> bool {
+        self.sessions
+            .get(&session)
+            .is_some_and(|session| !session.closing)
+    }
+
+    /// Nobody is at the other end: nothing more is heard of the session, and it departs.
+    pub(super) fn give_up(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.closing = true;
+            self.departed.push(id);
+        }
+    }
+
     /// The session is over when the turn is.
     pub(super) fn depart(&mut self, session: SessionId) {
         self.departed.push(session);

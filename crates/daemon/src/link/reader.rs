@@ -1,25 +1,23 @@
-//! From bytes to events: one task per session, and one per server's standard output.
+//! From bytes to lines: one task per session, and one per server's standard output.
 //!
-//! **Invariant:** every line of a session is counted and told, in order; whatever ends a reader, the
-//! hub hears of it.
+//! What one read brought goes to the hub in one piece: it is parsed there, where the core takes it over,
+//! and not moved around as a structure before.
+//!
+//! **Invariant:** every line reaches the hub, in order; whatever ends a reader, the hub hears of it.
 
 use std::{
-    io, mem,
+    io,
     os::{fd::AsFd, unix::net::UnixStream as StdStream},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use mux::{Event, LineNumber, SessionId};
+use mux::SessionId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::{
-    io::Interest,
-    net::UnixStream,
-    sync::mpsc::{Sender, error::TrySendError},
-};
-use wire::{CONTROL, Fault, Frame, Line, LineSplitter, scan_id};
+use tokio::{io::Interest, net::UnixStream, sync::mpsc::Sender};
+use wire::LineSplitter;
 
-use super::{Found, Source, Valve};
+use super::{Found, Lines, Source, Valve};
 use crate::{
     hub::{Heard, Input, ProcessId},
     tasks,
@@ -42,34 +40,32 @@ impl SessionReader {
         let inbox = self.inbox.clone();
         tasks::caught("session reader", self.read_all(early)).await;
         // A hub that is gone needs no goodbye.
-        let event = Event::SessionClosed { session };
-        let _gone = inbox.send(Input::Said { session, event }).await;
+        let _gone = inbox.send(Input::Closed(session)).await;
     }
 
     async fn read_all(self, early: Bytes) {
         let source = Source::Socket(Arc::clone(&self.socket));
         let mut splitter = LineSplitter::new(self.message_bytes);
-        let mut lines = Lines {
-            session: self.session,
-            limit: self.message_bytes,
-            last: 0,
-            inbox: &self.inbox,
-            backlog: Vec::new(),
-        };
+        let session = self.session;
         if !early.is_empty() {
-            splitter.feed(&early, |line| lines.take(line));
+            let mut lines = Lines::new();
+            splitter.feed(&early, |line| lines.push(line));
             drop(early);
+            let _hub_gone = self.inbox.send(Input::Lines { session, lines }).await;
         }
         loop {
-            lines.catch_up().await;
             self.valve.passed().await;
             if source.readable().await.is_err() {
                 return;
             }
-            match source.read(&mut splitter, |line| lines.take(line)) {
+            let mut lines = Lines::new();
+            match source.read(&mut splitter, |line| lines.push(line)) {
                 Ok(Found::Bytes | Found::Nothing) => {}
                 Ok(Found::End) => break,
                 Err(_) => return,
+            }
+            if !lines.is_empty() {
+                let _hub_gone = self.inbox.send(Input::Lines { session, lines }).await;
             }
         }
         if splitter.leftover() > 0 {
@@ -79,94 +75,10 @@ impl SessionReader {
         if has_hung_up(&self.socket) {
             return;
         }
-        let session = self.session;
-        let event = Event::SessionEnding { session };
-        if self
-            .inbox
-            .send(Input::Said { session, event })
-            .await
-            .is_ok()
-        {
+        if self.inbox.send(Input::Ending(session)).await.is_ok() {
             // Without this the end of the client would show only at the next write to it.
             let _failed = hang_up(&self.socket).await;
         }
-    }
-}
-
-/// The lines of one session on their way to the hub.
-struct Lines<'reader> {
-    session: SessionId,
-    limit: usize,
-    last: u64,
-    inbox: &'reader Sender<Input>,
-    /// What the inbox had no room for.
-    backlog: Vec<Input>,
-}
-
-impl Lines<'_> {
-    fn take(&mut self, line: Line) {
-        let input = self.input(line);
-        if !self.backlog.is_empty() {
-            self.backlog.push(input);
-        } else if let Err(TrySendError::Full(input)) = self.inbox.try_send(input) {
-            self.backlog.push(input);
-        }
-    }
-
-    async fn catch_up(&mut self) {
-        for input in mem::take(&mut self.backlog) {
-            let _hub_gone = self.inbox.send(input).await;
-        }
-    }
-
-    /// What a line means. Nobody has told us to understand control lines: they count as blank.
-    fn input(&mut self, line: Line) -> Input {
-        let session = self.session;
-        let bytes = match line {
-            Line::Whole(bytes) => bytes,
-            Line::TooLong(head) => {
-                let fault = too_long(self.limit, &head);
-                let line = self.next();
-                let event = Event::SessionFault {
-                    session,
-                    line,
-                    fault,
-                };
-                return Input::Said { session, event };
-            }
-        };
-        let line = self.next();
-        if is_blank(&bytes) || bytes.first() == Some(&CONTROL) {
-            return Input::Blank { session, line };
-        }
-        if is_batch(&bytes)
-            && let Some(frames) = Frame::parse_batch(&bytes)
-        {
-            let event = Event::SessionBatch {
-                session,
-                line,
-                frames,
-            };
-            return Input::Said { session, event };
-        }
-        let event = match Frame::parse(bytes) {
-            Ok(frame) => Event::SessionFrame {
-                session,
-                line,
-                frame,
-            },
-            Err(fault) => Event::SessionFault {
-                session,
-                line,
-                fault,
-            },
-        };
-        Input::Said { session, event }
-    }
-
-    fn next(&mut self) -> LineNumber {
-        self.last += 1;
-        LineNumber(self.last)
     }
 }
 
@@ -184,90 +96,27 @@ impl ProcessReader {
     pub(crate) async fn run(self) {
         let (process, inbox) = (self.process, self.inbox.clone());
         tasks::caught("server reader", self.read_all()).await;
-        let ended = Input::Heard {
-            process,
-            heard: Heard::OutputEnded,
-        };
-        let _hub_gone = inbox.send(ended).await;
+        let heard = Heard::OutputEnded;
+        let _hub_gone = inbox.send(Input::Heard { process, heard }).await;
     }
 
     async fn read_all(self) {
+        let process = self.process;
         let mut splitter = LineSplitter::new(self.message_bytes);
-        let mut backlog = Vec::new();
         loop {
             if self.source.readable().await.is_err() {
                 return;
             }
-            let found = self.source.read(&mut splitter, |line| {
-                self.hear(line, &mut backlog);
-            });
-            for input in mem::take(&mut backlog) {
-                let _hub_gone = self.inbox.send(input).await;
-            }
-            match found {
+            let mut lines = Lines::new();
+            match self.source.read(&mut splitter, |line| lines.push(line)) {
                 Ok(Found::Bytes | Found::Nothing) => {}
                 Ok(Found::End) | Err(_) => return,
             }
+            if !lines.is_empty() {
+                let _hub_gone = self.inbox.send(Input::Output { process, lines }).await;
+            }
         }
     }
-
-    fn hear(&self, line: Line, backlog: &mut Vec<Input>) {
-        let mut tell = |heard| {
-            let process = self.process;
-            let input = Input::Heard { process, heard };
-            if !backlog.is_empty() {
-                backlog.push(input);
-            } else if let Err(TrySendError::Full(input)) = self.inbox.try_send(input) {
-                backlog.push(input);
-            }
-        };
-        let bytes = match line {
-            Line::Whole(bytes) => bytes,
-            Line::TooLong(head) => {
-                let fault = too_long(self.message_bytes, &head);
-                return tell(Heard::Noise { fault, bytes: head });
-            }
-        };
-        if is_blank(&bytes) {
-            return;
-        }
-        // Servers of 2025-03-26 may answer several requests at once.
-        if is_batch(&bytes)
-            && let Some(frames) = Frame::parse_batch(&bytes)
-        {
-            for frame in frames {
-                tell(match frame {
-                    Ok(frame) => Heard::Frame(frame),
-                    Err(fault) => Heard::Noise {
-                        fault,
-                        bytes: bytes.clone(),
-                    },
-                });
-            }
-            return;
-        }
-        tell(match Frame::parse(bytes.clone()) {
-            Ok(frame) => Heard::Frame(frame),
-            Err(fault) => Heard::Noise { fault, bytes },
-        });
-    }
-}
-
-fn too_long(limit: usize, head: &[u8]) -> Fault {
-    let (id, response) = scan_id(head);
-    Fault::TooLong {
-        limit,
-        id,
-        response,
-    }
-}
-
-fn is_blank(line: &[u8]) -> bool {
-    line.iter().all(u8::is_ascii_whitespace)
-}
-
-fn is_batch(line: &[u8]) -> bool {
-    line.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
 }
 
 /// Whether nobody holds the other end any more: a client that only closed its output still reads.

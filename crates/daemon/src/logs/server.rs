@@ -30,7 +30,7 @@ const LINES_PER_SECOND: u32 = 1000;
 const FIRST_LINES: u32 = 200;
 
 /// Bytes of a line of noise that are logged.
-const NOISE_BYTES: usize = 200;
+pub(crate) const NOISE_BYTES: usize = 200;
 
 /// The log of one process, which shares its file with others of the same server.
 #[derive(Debug)]

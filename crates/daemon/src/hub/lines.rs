@@ -1,0 +1,179 @@
+//! Lines, parsed and shown to the core.
+//!
+//! **Invariant:** every line of a session has its number, blank ones and those at fault too: its shim
+//! counts them all.
+
+use bytes::Bytes;
+use mux::{Event, LineNumber, Moment, SessionId, UpstreamId};
+use wire::{CONTROL, Fault, Frame, Line, scan_id};
+
+use super::{Hub, input::ProcessId};
+use crate::{link::Lines, logs::NOISE_BYTES};
+
+impl Hub {
+    pub(super) fn on_lines(&mut self, now: Moment, id: SessionId, lines: Lines) {
+        let Some(session) = self
+            .world
+            .sessions
+            .get_mut(&id)
+            .filter(|session| !session.closing)
+        else {
+            return;
+        };
+        let mut last = session.lines;
+        for line in lines {
+            last += 1;
+            self.on_line(now, id, LineNumber(last), line);
+        }
+        if let Some(session) = self.world.sessions.get_mut(&id) {
+            session.lines = last;
+        }
+    }
+
+    fn on_line(&mut self, now: Moment, session: SessionId, line: LineNumber, text: Line) {
+        let bytes = match text {
+            Line::Whole(bytes) => bytes,
+            Line::TooLong(head) => {
+                let fault = self.too_long(&head);
+                let event = Event::SessionFault {
+                    session,
+                    line,
+                    fault,
+                };
+                return self.mux.handle(now, event, &mut self.out);
+            }
+        };
+        // Nobody has told us to understand control lines of a shim: they count as blank.
+        if is_blank(&bytes) || bytes.first() == Some(&CONTROL) {
+            return self.on_blank(session, line);
+        }
+        let event = match batch(&bytes) {
+            Some(frames) => Event::SessionBatch {
+                session,
+                line,
+                frames,
+            },
+            None => match Frame::parse(bytes) {
+                Ok(frame) => Event::SessionFrame {
+                    session,
+                    line,
+                    frame,
+                },
+                Err(fault) => Event::SessionFault {
+                    session,
+                    line,
+                    fault,
+                },
+            },
+        };
+        self.mux.handle(now, event, &mut self.out);
+    }
+
+    /// A line of blanks is done with that.
+    fn on_blank(&mut self, id: SessionId, line: LineNumber) {
+        if let Some(session) = self.world.sessions.get_mut(&id) {
+            session.outlet.done(&[line]);
+            if session.outlet.has_much_to_tell() {
+                self.world.touch_session(id);
+            }
+        }
+    }
+
+    pub(super) fn on_output(&mut self, now: Moment, id: ProcessId, lines: Lines) {
+        let Some(process) = self.world.processes.get(&id) else {
+            return;
+        };
+        let upstream = process.upstream;
+        for line in lines {
+            match line {
+                Line::Whole(bytes) if is_blank(&bytes) => {}
+                Line::Whole(bytes) => self.on_output_line(now, id, upstream, bytes),
+                Line::TooLong(head) => {
+                    let fault = self.too_long(&head);
+                    self.on_noise(now, id, upstream, fault, &head);
+                }
+            }
+        }
+    }
+
+    fn on_output_line(&mut self, now: Moment, id: ProcessId, upstream: UpstreamId, bytes: Bytes) {
+        // Servers of 2025-03-26 may answer several requests at once.
+        let Some(frames) = batch(&bytes) else {
+            let head = Head::of(&bytes);
+            return match Frame::parse(bytes) {
+                Ok(frame) => self.on_output_frame(now, upstream, frame),
+                Err(fault) => self.on_noise(now, id, upstream, fault, head.bytes()),
+            };
+        };
+        for frame in frames {
+            match frame {
+                Ok(frame) => self.on_output_frame(now, upstream, frame),
+                Err(fault) => self.on_noise(now, id, upstream, fault, &bytes),
+            }
+        }
+    }
+
+    fn on_output_frame(&mut self, now: Moment, upstream: UpstreamId, frame: Frame) {
+        let event = Event::UpstreamFrame { upstream, frame };
+        self.mux.handle(now, event, &mut self.out);
+    }
+
+    fn on_noise(
+        &mut self,
+        now: Moment,
+        id: ProcessId,
+        upstream: UpstreamId,
+        fault: Fault,
+        line: &[u8],
+    ) {
+        if let Some(process) = self.world.processes.get_mut(&id) {
+            process.log.noise(line);
+        }
+        let event = Event::UpstreamFault { upstream, fault };
+        self.mux.handle(now, event, &mut self.out);
+    }
+
+    fn too_long(&self, head: &[u8]) -> Fault {
+        let (id, response) = scan_id(head);
+        Fault::TooLong {
+            limit: self.world.around.limits.message_bytes,
+            id,
+            response,
+        }
+    }
+}
+
+/// The beginning of a line, should it be none of the messages that it is about to be parsed as.
+struct Head {
+    bytes: [u8; NOISE_BYTES],
+    len: usize,
+}
+
+impl Head {
+    fn of(line: &[u8]) -> Self {
+        let len = line.len().min(NOISE_BYTES);
+        let mut bytes = [0; NOISE_BYTES];
+        for (copy, byte) in bytes.iter_mut().zip(line) {
+            *copy = *byte;
+        }
+        Head { bytes, len }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The messages of a batch; `None` if the line is none.
+fn batch(bytes: &Bytes) -> Option<Vec<Result<Frame, Fault>>> {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'[') {
+        Frame::parse_batch(bytes)
+    } else {
+        None
+    }
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(u8::is_ascii_whitespace)
+}
