@@ -68,6 +68,11 @@ impl Mux {
             self.on_session_fault(session_id, line, Fault::NotAnObject, out);
             return;
         }
+        // A batch that is empty or no JSON has one answer, which is not in an array.
+        if let [Err(fault)] = frames.as_slice() {
+            self.on_session_fault(session_id, line, fault.clone(), out);
+            return;
+        }
         let owed = |frame: &&Result<Frame, Fault>| {
             frame
                 .as_ref()

@@ -46,8 +46,22 @@ impl Mux {
         out: &mut Outbox,
     ) {
         let words = cancellation(minted, refusal.reason());
+        let server = self.upstreams.get(&upstream_id).map(|u| u.server.clone());
+        let was_sent = self
+            .upstreams
+            .get(&upstream_id)
+            .and_then(|upstream| upstream.exchanges.get(minted))
+            .is_some_and(|exchange| exchange.unsent.is_none());
         if let Some(claim) = self.abandon(upstream_id, minted, words, out) {
-            self.refuse(claim.session, &claim.id, claim.line, refusal.clone(), out);
+            let refusal = match server {
+                // Whoever may ask again after a shutdown must know what has been done already.
+                Some(server) if *refusal == Refusal::ShuttingDown => Refusal::UpstreamStopped {
+                    server,
+                    maybe_executed: was_sent && !claim.method.is_read_only(),
+                },
+                Some(_) | None => refusal.clone(),
+            };
+            self.refuse(claim.session, &claim.id, claim.line, refusal, out);
             self.after_exchange(upstream_id, out);
         }
     }

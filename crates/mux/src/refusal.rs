@@ -104,7 +104,7 @@ pub enum Refusal {
     },
     /// A request before `initialize`.
     NotInitialized,
-    /// A second `initialize` that declares other capabilities than the first.
+    /// A second `initialize` before the first is answered, with other capabilities, or in a batch.
     AlreadyInitialized,
     /// A request with the id of another that is still open.
     IdInUse,
@@ -320,9 +320,7 @@ impl fmt::Display for Refusal {
             Refusal::NotInitialized => {
                 f.write_str("the first request of a session must be `initialize`")
             }
-            Refusal::AlreadyInitialized => {
-                f.write_str("this session is initialized already, with other capabilities")
-            }
+            Refusal::AlreadyInitialized => f.write_str("this session is initialized already"),
             Refusal::IdInUse => f.write_str("another request with this id is still open"),
             Refusal::Malformed { fault } => write!(f, "{fault}"),
         }

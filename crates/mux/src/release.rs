@@ -164,6 +164,9 @@ impl Mux {
 
     /// Sends what may go now, one message of each session in turn.
     pub(crate) fn release(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        if self.is_shutting_down {
+            return;
+        }
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
@@ -189,6 +192,14 @@ impl Mux {
             let Some(session_id) = upstream.turns.next() else {
                 continue;
             };
+            // What it waited with may have been cancelled.
+            let waits = self
+                .sessions
+                .get(&session_id)
+                .is_some_and(|session| !session.queue.is_empty());
+            if !waits {
+                continue;
+            }
             if self.release_one(session_id, upstream_id, out) {
                 without_luck = 0;
             } else {

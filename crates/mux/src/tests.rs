@@ -30,6 +30,7 @@ mod stage;
 mod starting;
 mod subscriptions;
 mod versions;
+mod walks;
 
 use script::Script;
 use stage::Stage;

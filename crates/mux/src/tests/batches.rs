@@ -1,1 +1,110 @@
-//! batches
+//! Batches: of 2025-03-26 alone, answered as one.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn a_batch_is_answered_when_all_of_it_is() {
+    check(expect![[r#"
+        u1 serves alice version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"tools/list"}, {"jsonrpc":"2.0","method":"notifications/initialized"},{"jsonrpc":"2.0","id":"2","method":"ping"},5,{"jsonrpc":"2.0","id":3,"method":"initialize","params":{}}]
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/list"}
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"tools":[ ]}}
+            -> alice: raw [{"jsonrpc":"2.0","id":"2","result":{}},{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a message must be one JSON object","data":{"source":"mcpool","reason":"malformed","retryable":false}}},{"jsonrpc":"2.0","id":3,"error":{"code":-32600,"message":"this session is initialized already","data":{"source":"mcpool","reason":"already-initialized","retryable":false}}},{"jsonrpc":"2.0","id":1,"result":{"tools":[ ]}}]
+        alice: tools/list #1
+            -> u1: tools/list #3
+    "#]]);
+}
+
+#[test]
+fn the_second_request_of_an_id_is_refused_in_the_batch() {
+    check(expect![[r#"
+        u1 serves alice version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"tools/list"},{"jsonrpc":"2.0","id":1,"method":"tools/list"}]
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/list"}
+        u1: result #2
+            -> alice: [error #1 -32600 id-in-use, result #1]
+    "#]]);
+}
+
+#[test]
+fn what_of_a_batch_is_cancelled_is_not_waited_for() {
+    check(expect![[r#"
+        u1 serves alice version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"tools/list"},{"jsonrpc":"2.0","id":2,"method":"tools/list"}]
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/list"}
+            -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/list"}
+        alice: cancelled #1
+            -> u1: cancelled #2
+        u1: result #3
+            -> alice: [result #2]
+        alice: raw [{"jsonrpc":"2.0","id":3,"method":"tools/list"}]
+            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"tools/list"}
+        alice: cancelled #3
+            -> u1: cancelled #4
+    "#]]);
+}
+
+#[test]
+fn a_batch_of_notifications_has_no_answer_and_an_empty_one_has_an_error() {
+    check(expect![[r#"
+        u1 serves alice keeps version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","method":"vendor/a"},{"jsonrpc":"2.0","method":"vendor/b"}]
+            -> u1: raw {"jsonrpc":"2.0","method":"vendor/a"}
+            -> u1: raw {"jsonrpc":"2.0","method":"vendor/b"}
+        alice: raw []
+            -> alice: raw {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a message must be one JSON object","data":{"source":"mcpool","reason":"malformed","retryable":false}}}
+        alice: raw [1
+            -> alice: raw {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"the line is not JSON","data":{"source":"mcpool","reason":"malformed","retryable":false}}}
+    "#]]);
+}
+
+#[test]
+fn other_versions_have_no_batches() {
+    check(expect![[r#"
+        u1 serves alice version=2025-06-18
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"ping"}]
+            -> alice: raw {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a message must be one JSON object","data":{"source":"mcpool","reason":"malformed","retryable":false}}}
+    "#]]);
+}
+
+#[test]
+fn a_batch_survives_the_end_of_its_server_and_of_its_sessions_input() {
+    check(expect![[r#"
+        u1 serves alice bob version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}},{"jsonrpc":"2.0","id":2,"method":"tools/list"}]
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}}
+            -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/list"}
+        alice ends
+        bob: raw [{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}]
+            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"x"}}
+        bob leaves
+            -> u1: cancelled #4
+        u1: result #3
+        u1 exits code 1
+            -> alice: [result #2, error #1 -32603 upstream-exited maybe-executed]
+            -> close alice
+    "#]]);
+}
+
+#[test]
+fn a_batch_counts_as_sent_as_a_whole() {
+    check(expect![[r#"
+        u1 serves alice keeps version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}},{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}}]
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}}
+            -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"x"}}
+        u1 blocks
+        alice: raw [{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"x"}},{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"x"}}]
+        u1 reads
+            -> u1: tools/call #4
+            -> u1: tools/call #5
+        u1: result #2
+        u1: result #3
+            -> alice: [result #1, result #2]
+        u1: result #5
+        u1: result #4
+            -> alice: [result #4, result #3]
+    "#]]);
+}

@@ -186,11 +186,9 @@ fn a_shutdown_answers_everything_and_ends_everybody() {
         dave opens
         shutdown
             -> u1: cancelled #2
-            -> alice: error #1 -32603 shutting-down
-            -> u1: tools/call #3
+            -> alice: error #1 -32603 upstream-stopped maybe-executed
             -> close alice
             -> u1: error #1 -32603 owner-gone
-            -> u1: cancelled #3
             -> bob: error #1 -32603 shutting-down
             -> close bob
             -> carol: error #0 -32603 shutting-down

@@ -60,7 +60,7 @@ fn we_greet_in_our_own_name_with_the_class_of_the_sessions() {
 }
 
 #[test]
-fn what_is_sent_before_the_handshake_goes_in_its_order_after_it() {
+fn what_is_sent_before_the_handshake_goes_after_it_and_calls_last() {
     check(expect![[r#"
         alice comes
             -> start u1 for alice

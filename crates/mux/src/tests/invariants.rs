@@ -20,7 +20,10 @@ pub(super) fn check(mux: &mut Mux, ledger: &Ledger) {
     for (id, client) in &ledger.clients {
         let known = mux.sessions.get(id);
         assert_eq!(known.is_some(), client.is_open, "{id}");
-        let open: BTreeSet<_> = known.iter().flat_map(|s| s.open.keys().cloned()).collect();
+        let mut open: BTreeSet<_> = known.iter().flat_map(|s| s.open.keys().cloned()).collect();
+        // Answered, but for the rest of their batch.
+        let batches = known.iter().flat_map(|session| session.batches.values());
+        open.extend(batches.flat_map(|batch| batch.ids.iter().cloned()));
         assert_eq!(open, client.open, "what {id} waits for");
     }
     for upstream in mux.upstreams.values() {

@@ -82,9 +82,9 @@ impl Ledger {
             }
             Message::Notification { .. } => {}
             Message::Response { id, .. } => {
-                server
-                    .answered
-                    .extend(id.as_ref().and_then(RequestId::as_number));
+                let id = id.as_ref().and_then(RequestId::as_number);
+                let seen = id.filter(|id| server.seen.contains(id));
+                server.answered.extend(seen);
             }
         }
     }
@@ -176,6 +176,7 @@ impl Client {
         assert!(ids.is_subset(&said), "{ids:?} {said:?}");
         for id in ids {
             assert!(self.open.remove(id), "nobody waits for {id}");
+            self.initialize = self.initialize.take().filter(|known| known != id);
         }
     }
 

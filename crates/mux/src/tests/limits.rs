@@ -1,1 +1,316 @@
-//! limits
+//! Limits: nobody gets more than a share, and nothing grows without end.
+
+use std::{
+    fmt::Write,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use expect_test::expect;
+
+use super::{check, play, reactions, script::Script, stage::Stage};
+use crate::Limits;
+
+fn play_with(limits: Limits, text: &str) -> String {
+    let mut stage = Stage::with_limits(limits);
+    let played = stage.play(&Script::parse(text));
+    stage.clear();
+    played
+}
+
+#[test]
+fn ten_sessions_with_one_call_do_not_wait_for_one_with_a_thousand() {
+    let mut script = String::from("hog comes\n");
+    for id in 1..=1000 {
+        writeln!(script, "hog: vendor/do #{id}").unwrap();
+    }
+    for n in 1..=10 {
+        writeln!(script, "s{n} comes\ns{n}: vendor/do #\"s{n}\"").unwrap();
+    }
+    script += "u1 starts\nu1: greets\n";
+    for id in 2..=1011 {
+        writeln!(script, "u1: result #{id}").unwrap();
+    }
+    let played = play(&script);
+    let answers: Vec<&str> = reactions(&played)
+        .into_iter()
+        .filter_map(|line| line.strip_prefix("-> ")?.split_once(": result #"))
+        .filter(|(_, id)| !id.starts_with('0'))
+        .map(|(who, _)| who)
+        .collect();
+    assert_eq!(answers.len(), 1010);
+    let last_small = answers.iter().rposition(|who| *who != "hog").unwrap();
+    assert!(
+        last_small <= 10,
+        "the last of the ten was number {last_small}"
+    );
+}
+
+#[test]
+fn a_session_has_so_many_requests_at_the_server_and_the_rest_waits() {
+    let mut script = String::from("u1 serves alice bob\n");
+    for id in 1..=66 {
+        writeln!(script, "alice: vendor/do #{id}").unwrap();
+    }
+    script += "alice: tools/call #67 tool=x\nbob: vendor/do #1\nu1: result #2\nu1: result #3\nu1: result #4\n";
+    let played = play(&script);
+    let sent = reactions(&played)
+        .iter()
+        .filter(|line| line.starts_with("-> u1"))
+        .count();
+    assert_eq!(sent, 64 + 1 + 3);
+    assert!(
+        played.ends_with("u1: result #4\n    -> alice: result #3\n    -> u1: tools/call #69\n")
+    );
+}
+
+#[test]
+fn a_session_whose_queue_is_full_is_not_read_until_it_is_shorter() {
+    let limits = Limits {
+        session_queue: 3,
+        ..Limits::default()
+    };
+    let played = play_with(
+        limits,
+        "alice comes\nalice: a #1\nalice: a #2\nalice: a #3\nalice: a #4\nalice: cancelled #2\nalice: cancelled #3\nalice: a #5\nu1 starts\nu1: greets\n",
+    );
+    expect![[r#"
+        alice comes
+            -> start u1 for alice
+        alice: a #1
+        alice: a #2
+        alice: a #3
+            -> pause alice
+        alice: a #4
+        alice: cancelled #2
+        alice: cancelled #3
+            -> resume alice
+        alice: a #5
+            -> pause alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+            -> u1: a #2
+            -> resume alice
+            -> u1: a #3
+            -> u1: a #4
+    "#]]
+    .assert_eq(&played);
+}
+
+#[test]
+fn a_paused_session_whose_start_fails_is_read_again() {
+    let limits = Limits {
+        session_queue: 1,
+        ..Limits::default()
+    };
+    let played = play_with(limits, "alice comes\nalice: a #1\nu1 start fails x\n");
+    expect![[r#"
+        alice comes
+            -> start u1 for alice
+        alice: a #1
+            -> pause alice
+        u1 start fails x
+            -> resume alice
+            -> alice: error #0 -32603 start-failed
+            -> alice: error #1 -32603 start-failed
+    "#]]
+    .assert_eq(&played);
+}
+
+#[test]
+fn what_is_too_much_for_all_together_is_refused() {
+    let limits = Limits {
+        waiting: 2,
+        ..Limits::default()
+    };
+    let played = play_with(
+        limits,
+        "alice comes\nbob comes\nalice: a #1\nbob: a #1\nalice: a #2\nalice: vendor/told\nbob: cancelled #1\nalice: a #3\n",
+    );
+    expect![[r#"
+        alice comes
+            -> start u1 for alice
+        bob comes
+        alice: a #1
+        bob: a #1
+        alice: a #2
+            -> alice: error #2 -32603 overloaded
+        alice: vendor/told
+        bob: cancelled #1
+        alice: a #3
+    "#]]
+    .assert_eq(&played);
+}
+
+#[test]
+fn one_large_message_always_may_wait() {
+    let limits = Limits {
+        waiting_bytes: 10,
+        session_queue_bytes: 10,
+        ..Limits::default()
+    };
+    let played = play_with(limits, "alice comes\nalice: a #1\nalice: a #2\n");
+    expect![[r#"
+        alice comes
+            -> start u1 for alice
+        alice: a #1
+        alice: a #2
+            -> alice: error #2 -32603 overloaded
+    "#]]
+    .assert_eq(&played);
+}
+
+#[test]
+fn a_server_that_does_not_read_holds_up_its_sessions_and_nobody_else() {
+    check(expect![[r#"
+        u1 serves alice bob
+        u1 blocks
+        alice: a #1
+        alice: a #2
+        alice: ping #3
+            -> alice: result #3
+        bob: a #1
+        bob: vendor/told
+        carol comes server=other
+            -> start u2 for carol
+        u1 reads
+            -> u1: a #2
+            -> u1: a #3
+            -> u1: a #4
+            -> u1: vendor/told
+    "#]]);
+}
+
+#[test]
+fn a_message_that_is_too_long_is_an_error_to_its_request() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: too long #1
+            -> alice: error #1 -32600 malformed
+        alice: too long
+            -> alice: error #null -32600 malformed
+        alice: a #2
+            -> u1: a #2
+        bob: a #1
+            -> u1: a #3
+        u1: too long #2 response
+            -> alice: error #2 -32603 answer-too-long maybe-executed
+        u1: too long #9 response
+        u1: too long #"x" response
+            ! u1 dropped: unknown-response
+        alice: a #3
+            -> u1: a #4
+        u1: too long
+        u1: too long response
+            -> bob: error #1 -32603 answer-too-long maybe-executed
+            -> alice: error #3 -32603 answer-too-long maybe-executed
+    "#]]);
+}
+
+#[test]
+fn a_session_may_hold_so_many_subscriptions() {
+    let limits = Limits {
+        subscriptions: 1,
+        ..Limits::default()
+    };
+    let played = play_with(
+        limits,
+        "u1 serves alice\nalice: resources/subscribe #1 uri=a:1\nu1: result #2\nalice: resources/subscribe #2 uri=a:2\nalice: resources/unsubscribe #3 uri=a:1\nalice: resources/subscribe #4 uri=a:2\n",
+    );
+    expect![[r#"
+        u1 serves alice
+        alice: resources/subscribe #1 uri=a:1
+            -> u1: resources/subscribe #2 uri=a:1
+        u1: result #2
+            -> alice: result #1
+        alice: resources/subscribe #2 uri=a:2
+            -> alice: error #2 -32603 overloaded
+        alice: resources/unsubscribe #3 uri=a:1
+            -> u1: resources/unsubscribe #3 uri=a:1
+        alice: resources/subscribe #4 uri=a:2
+            -> u1: resources/subscribe #4 uri=a:2
+    "#]]
+    .assert_eq(&played);
+}
+
+#[test]
+fn a_server_may_ask_so_much_at_once() {
+    let limits = Limits {
+        session_asks: 1,
+        ..Limits::default()
+    };
+    let played = play_with(
+        limits,
+        "u1 serves alice bob caps=sampling\nalice: tools/call #1 tool=x\n1 s pass\nbob: tools/call #1 tool=x\nu1: sampling/createMessage #1\nu1: sampling/createMessage #2\nu1: result #3\nu1: sampling/createMessage #3\n",
+    );
+    expect![[r#"
+        u1 serves alice bob caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        1 s pass
+        bob: tools/call #1 tool=x
+            -> u1: tools/call #3
+        u1: sampling/createMessage #1
+        u1: sampling/createMessage #2
+            -> u1: error #2 -32603 overloaded
+        u1: result #3
+            -> bob: result #1
+            -> alice: sampling/createMessage #1
+            ! u1 separates x
+        u1: sampling/createMessage #3
+            -> u1: error #3 -32603 overloaded
+    "#]]
+    .assert_eq(&played);
+}
+
+#[test]
+fn what_is_remembered_of_routes_and_tools_is_bounded() {
+    let limits = Limits {
+        routes_remembered: 2,
+        tools_remembered: 3,
+        ..Limits::default()
+    };
+    let mut stage = Stage::with_limits(limits);
+    for n in 1..=20 {
+        let name = "x".repeat(n * 100);
+        let mut script =
+            format!("s{n} comes route=r{n} idle=0 caps=sampling\nu{n} starts\nu{n}: greets\n");
+        for id in 2..=9 {
+            write!(
+                script,
+                "s{n}: tools/call #{id} tool={name}{id}\nu{n}: result #{id}\n"
+            )
+            .unwrap();
+        }
+        write!(script, "s{n} leaves\nu{n} exits code 0\n").unwrap();
+        stage.play(&Script::parse(&script));
+        assert!(stage.mux.conduct.len() <= 3, "{}", stage.mux.conduct.len());
+    }
+    let remembered = format!("{:?}", stage.mux.conduct).len();
+    assert!(remembered < 10_000, "{}", remembered.to_string());
+    stage.clear();
+}
+
+#[test]
+fn many_sessions_that_end_at_once_need_no_deep_stack() {
+    let mut script = String::from("u1 serves first\nu1 blocks\n");
+    for n in 0..400 {
+        writeln!(script, "s{n} comes\ns{n}: vendor/told\ns{n} ends").unwrap();
+    }
+    script += "u1 reads\n";
+    let played = std::thread::Builder::new()
+        .stack_size(128 << 10)
+        .spawn(move || play(&script))
+        .unwrap()
+        .join()
+        .unwrap();
+    let closed = reactions(&played)
+        .iter()
+        .filter(|line| line.starts_with("-> close"))
+        .count();
+    assert_eq!(closed, 400);
+}

@@ -29,7 +29,7 @@ pub(super) struct Stage {
     pub(super) mux: Mux,
     pub(super) now: Moment,
     sessions: BTreeMap<String, Part>,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     /// Announcements that slow sessions have not been given yet.
     announced: Vec<(SessionId, LineNumber)>,
     detail: Detail,
@@ -72,7 +72,11 @@ impl Stage {
                 played.push('\n');
                 continue;
             };
-            self.perform(happening);
+            let step = std::panic::AssertUnwindSafe(|| self.perform(happening));
+            if let Err(panic) = std::panic::catch_unwind(step) {
+                std::eprintln!("{played}{text}\n    {}", self.shown.join("\n    "));
+                std::panic::resume_unwind(panic);
+            }
             played += &format!("{text}\n");
             for shown in self.shown.drain(..) {
                 played += &format!("    {shown}\n");
@@ -102,9 +106,11 @@ impl Stage {
             }
             Happening::Hears(who) => {
                 let heard = self.session(who);
-                let announced = core::mem::take(&mut self.announced);
-                for (session, line) in announced {
-                    assert_eq!(session, heard, "one slow session at a time");
+                let (its, others) = core::mem::take(&mut self.announced)
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|(session, _)| *session == heard);
+                self.announced = others;
+                for (session, line) in its {
                     self.handle(Event::Announced { session, line });
                 }
             }
@@ -141,7 +147,7 @@ impl Stage {
         }
     }
 
-    fn session(&self, who: &str) -> SessionId {
+    pub(super) fn session(&self, who: &str) -> SessionId {
         let part = self.sessions.get(who);
         part.unwrap_or_else(|| panic!("who is {who}?")).id
     }
@@ -275,6 +281,29 @@ impl Stage {
             }
             Err(fault) => self.client_fault(who, fault),
         }
+    }
+
+    /// As [`Stage::client_line`], with servers that start, greet and answer everything at once; says
+    /// what was done.
+    pub(super) fn client_line_served(&mut self, who: &str, text: &str) -> Vec<String> {
+        self.client_line(who, text);
+        let mut seen = 0;
+        while let Some(shown) = self.shown.get(seen).cloned() {
+            seen += 1;
+            let words: Vec<&str> = shown.split([' ', ':', '#']).collect();
+            match words.as_slice() {
+                ["->", "start", who, ..] => self.start(upstream(who)),
+                ["->", who, "", "initialize", "", ..] => {
+                    self.greet(upstream(who), &Words::default());
+                }
+                ["->", who, "", _method, "", id, ..] if who.starts_with('u') => {
+                    let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
+                    self.server_line(upstream(who), &answer);
+                }
+                _other => {}
+            }
+        }
+        core::mem::take(&mut self.shown)
     }
 
     fn client_fault(&mut self, who: &str, fault: Fault) {
