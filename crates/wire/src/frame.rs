@@ -3,7 +3,7 @@
 //! **Invariant:** every span lies within the bytes and on the value that it names, so a rewrite
 //! changes that value and nothing else.
 
-use alloc::{borrow::Cow, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
@@ -36,15 +36,15 @@ pub enum Message {
         id_span: Span,
         /// What it asks.
         method: Method,
-        /// What routing needs of its parameters.
-        params: Params,
+        /// What routing needs of its parameters. Boxed, as frames are moved often.
+        params: Box<Params>,
     },
     /// Wants none.
     Notification {
         /// What it tells.
         method: Method,
-        /// What routing needs of its parameters.
-        params: Params,
+        /// What routing needs of its parameters. Boxed, as frames are moved often.
+        params: Box<Params>,
     },
     /// The answer to a request.
     Response {
@@ -231,10 +231,10 @@ fn parse_message(text: &str) -> Result<Message, Fault> {
             let method =
                 unquoted(method.get()).ok_or_else(|| fault("`method` must be a string"))?;
             let method = Method::from_name(&method);
-            let params = match envelope.params {
+            let params = Box::new(match envelope.params {
                 Some(params) => Params::read(text, params.get()).map_err(fault)?,
                 None => Params::default(),
-            };
+            });
             let Some(raw_id) = envelope.id else {
                 return Ok(Message::Notification { method, params });
             };

@@ -13,8 +13,15 @@ pub(crate) const ID_BYTES_MAX: usize = 1024 + 2;
 ///
 /// Two ids are equal when their bytes are. The sender of a request reads its own spelling back,
 /// which is what every client compares with.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(SmallVec<[u8; 24]>);
+
+impl Clone for RequestId {
+    fn clone(&self) -> Self {
+        // One copy of bytes; the derived one would go byte by byte.
+        RequestId(SmallVec::from_slice(&self.0))
+    }
+}
 
 /// The token by which a peer recognises progress of its request, exactly as the peer wrote it.
 pub type ProgressToken = RequestId;
