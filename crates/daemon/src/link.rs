@@ -8,6 +8,7 @@
 mod lines;
 mod outlet;
 mod reader;
+mod socket;
 mod stream;
 mod valve;
 
@@ -17,5 +18,6 @@ mod memory;
 pub(crate) use lines::Lines;
 pub(crate) use outlet::{Flushed, Outlet, Overflow};
 pub(crate) use reader::{ProcessReader, SessionReader};
+pub(crate) use socket::Socket;
 pub(crate) use stream::{Found, Sink, Source};
 pub(crate) use valve::Valve;

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::id::RequestId;
 
@@ -26,7 +26,7 @@ pub enum Line {
 #[derive(Debug)]
 pub struct LineSplitter {
     /// The beginning of a line whose end has not come yet.
-    partial: BytesMut,
+    partial: Vec<u8>,
     limit: usize,
     /// Set while the rest of a line that is too long goes by.
     skipping: Option<Bytes>,
@@ -36,7 +36,7 @@ impl LineSplitter {
     /// A splitter that allows lines of `limit` bytes.
     pub fn new(limit: usize) -> Self {
         LineSplitter {
-            partial: BytesMut::new(),
+            partial: Vec::new(),
             limit,
             skipping: None,
         }
@@ -56,7 +56,7 @@ impl LineSplitter {
     /// while no line is unfinished, or while the rest of one is being skipped.
     ///
     /// The buffer is at least `wish` bytes long. Call [`LineSplitter::grown`] with what was read.
-    pub fn tail(&mut self, wish: usize) -> Option<&mut BytesMut> {
+    pub fn tail(&mut self, wish: usize) -> Option<&mut Vec<u8>> {
         if self.partial.is_empty() || self.skipping.is_some() {
             return None;
         }
@@ -77,7 +77,7 @@ impl LineSplitter {
         let rest = self.partial.split_off(old + end + 1);
         let mut line = mem::take(&mut self.partial);
         line.truncate(old + end);
-        on_line(self.within_limit(line.freeze()));
+        on_line(self.within_limit(Bytes::from(line)));
         self.feed(&rest, on_line);
     }
 
@@ -96,7 +96,7 @@ impl LineSplitter {
             return self.within_limit(Bytes::copy_from_slice(head));
         }
         self.partial.extend_from_slice(head);
-        let line = mem::take(&mut self.partial).freeze();
+        let line = Bytes::from(mem::take(&mut self.partial));
         self.within_limit(line)
     }
 
@@ -121,7 +121,7 @@ impl LineSplitter {
         if self.partial.len() > self.limit {
             let head = self.partial.get(..HEAD_BYTES).unwrap_or(&self.partial);
             self.skipping = Some(Bytes::copy_from_slice(head));
-            self.partial = BytesMut::new();
+            self.partial = Vec::new();
         }
     }
 }

@@ -6,9 +6,11 @@
 //! **Invariant:** whatever cannot be seen counts as confined.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use rustix::{
@@ -57,11 +59,11 @@ impl Freedom {
             Err(error) => return Err(error),
         };
         let theirs = Confines::of(Path::new(&format!("/proc/{}", pid.as_raw_nonzero())))?;
-        let ours = Confines::of(Path::new("/proc/self"))?;
+        let ours = Confines::of_daemon()?;
         if has_ended(&held) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(if theirs.allow_as_much_as(&ours) {
+        Ok(if theirs.allow_as_much_as(ours) {
             Freedom::AsFree
         } else {
             Freedom::Confined
@@ -88,6 +90,14 @@ struct Confines {
     label: Option<String>,
 }
 
+/// Reads a file of `/proc`, whose size is not known before, in one piece.
+fn read_at_once(path: &Path) -> io::Result<String> {
+    const ROOM: usize = 4096;
+    let mut text = String::with_capacity(ROOM);
+    fs::File::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// The lines of `/proc/PID/status` that matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Status {
@@ -101,8 +111,18 @@ struct Status {
 }
 
 impl Confines {
+    /// Our own, which stay what they are: we never give up a right after the start.
+    fn of_daemon() -> io::Result<&'static Self> {
+        static OURS: OnceLock<Confines> = OnceLock::new();
+        if let Some(ours) = OURS.get() {
+            return Ok(ours);
+        }
+        let ours = Confines::of(Path::new("/proc/self"))?;
+        Ok(OURS.get_or_init(|| ours))
+    }
+
     fn of(process: &Path) -> io::Result<Self> {
-        let status = Status::parse(&fs::read_to_string(process.join("status"))?)
+        let status = Status::parse(&read_at_once(&process.join("status"))?)
             .ok_or(io::ErrorKind::InvalidData)?;
         let links = NAMESPACES.map(|name| process.join("ns").join(name));
         let places = links

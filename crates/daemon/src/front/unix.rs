@@ -24,6 +24,7 @@ use super::Freedom;
 use crate::{
     admin,
     hub::{AdminCall, Arrival, Input},
+    link::Socket,
     tasks,
 };
 
@@ -122,6 +123,13 @@ async fn greet(socket: UnixStream, permit: OwnedSemaphorePermit, inbox: Sender<I
                 let _gone = say(&socket, &Answer::RunItYourself.to_string()).await;
                 return;
             }
+            let socket = match Socket::new(socket) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    tracing::debug!(%error, "a session's socket cannot be watched");
+                    return;
+                }
+            };
             let arrival = Arrival {
                 socket,
                 early,

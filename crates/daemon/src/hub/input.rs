@@ -11,7 +11,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
 };
 
-use crate::{admin, front::Freedom, link::Lines};
+use crate::{admin, front::Freedom, link::Lines, link::Socket};
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +76,7 @@ pub(crate) enum Peer {
 /// A session at the door.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    pub(crate) socket: UnixStream,
+    pub(crate) socket: Socket,
     /// What was read behind the preface.
     pub(crate) early: Bytes,
     /// The folder that the shim runs in.

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{net::UnixStream, sync::OwnedSemaphorePermit, task::AbortHandle};
+use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
 
 use crate::{
     launch::LaunchSpec,
-    link::{Outlet, Valve},
+    link::{Outlet, Socket, Valve},
 };
 
 /// How long a session that was closed may take to read its last messages.
@@ -16,7 +16,7 @@ pub(super) const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) outlet: Outlet,
-    pub(super) socket: Arc<UnixStream>,
+    pub(super) socket: Arc<Socket>,
     pub(super) valve: Arc<Valve>,
     pub(super) reader: AbortHandle,
     pub(super) server: Arc<str>,

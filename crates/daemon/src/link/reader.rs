@@ -5,19 +5,15 @@
 //!
 //! **Invariant:** every line reaches the hub, in order; whatever ends a reader, the hub hears of it.
 
-use std::{
-    io,
-    os::{fd::AsFd, unix::net::UnixStream as StdStream},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use mux::SessionId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::{io::Interest, net::UnixStream, sync::mpsc::Sender};
+use tokio::{io::Interest, sync::mpsc::Sender};
 use wire::LineSplitter;
 
-use super::{Found, Lines, Source, Valve};
+use super::{Found, Lines, Socket, Source, Valve};
 use crate::{
     hub::{Heard, Input, ProcessId},
     tasks,
@@ -27,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct SessionReader {
     pub(crate) session: SessionId,
-    pub(crate) socket: Arc<UnixStream>,
+    pub(crate) socket: Arc<Socket>,
     pub(crate) valve: Arc<Valve>,
     pub(crate) inbox: Sender<Input>,
     pub(crate) message_bytes: usize,
@@ -120,7 +116,7 @@ impl ProcessReader {
 }
 
 /// Whether nobody holds the other end any more: a client that only closed its output still reads.
-fn has_hung_up(socket: &UnixStream) -> bool {
+fn has_hung_up(socket: &Socket) -> bool {
     let mut fds = [PollFd::new(socket, PollFlags::empty())];
     let now = Timespec {
         tv_sec: 0,
@@ -132,17 +128,13 @@ fn has_hung_up(socket: &UnixStream) -> bool {
 }
 
 /// Returns when nobody holds the other end any more.
-///
-/// It watches a copy of the descriptor: forgetting the readiness of the socket itself, which is nearly
-/// always writable, would stop its outlet.
-async fn hang_up(socket: &UnixStream) -> io::Result<()> {
-    let copy = StdStream::from(rustix::io::fcntl_dupfd_cloexec(socket.as_fd(), 0)?);
-    let copy = UnixStream::from_std(copy)?;
+async fn hang_up(socket: &Socket) -> io::Result<()> {
+    let outgoing = socket.outgoing()?;
     loop {
-        if copy.ready(Interest::WRITABLE).await?.is_write_closed() {
+        if outgoing.ready(Interest::WRITABLE).await?.is_write_closed() {
             return Ok(());
         }
         let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ours = copy.try_io(Interest::WRITABLE, nothing);
+        let _ours = outgoing.try_io(nothing);
     }
 }

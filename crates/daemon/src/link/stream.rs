@@ -9,12 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use bytes::BytesMut;
-use tokio::{
-    io::Interest,
-    net::{UnixStream, unix::pipe},
-};
+use tokio::net::unix::pipe;
 use wire::{Line, LineSplitter};
+
+use super::Socket;
 
 /// Bytes taken by one read at most. As large as the pipes that servers write to.
 const READ_BYTES: usize = 256 << 10;
@@ -30,7 +28,7 @@ thread_local! {
 /// Where messages come from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    Socket(Arc<UnixStream>),
+    Socket(Arc<Socket>),
     Pipe(Arc<pipe::Receiver>),
 }
 
@@ -47,10 +45,7 @@ pub(crate) enum Found {
 impl Source {
     /// Waits until there is something to read, or an end.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Source::Socket(socket) => socket.readable().await,
-            Source::Pipe(pipe) => pipe.readable().await,
-        }
+        self.incoming().readable().await
     }
 
     /// Reads once and hands out every line that this ends.
@@ -63,7 +58,7 @@ impl Source {
             && let Some(tail) = splitter.tail(READ_BYTES)
         {
             let room = tail.capacity() - tail.len();
-            let read = self.try_read_to_end_of(tail);
+            let read = self.incoming().try_read_buf(tail);
             let found = self.judge(&read, room)?;
             if let (Found::Bytes, Ok(len)) = (found, read) {
                 splitter.grown(len, on_line);
@@ -71,7 +66,7 @@ impl Source {
             return Ok(found);
         }
         SCRATCH.with_borrow_mut(|scratch| {
-            let read = self.try_read(scratch);
+            let read = self.incoming().try_read(scratch);
             let found = self.judge(&read, scratch.len())?;
             if let (Found::Bytes, Ok(len)) = (found, read) {
                 splitter.feed(scratch.get(..len).unwrap_or_default(), on_line);
@@ -94,17 +89,10 @@ impl Source {
         }
     }
 
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn incoming(&self) -> &pipe::Receiver {
         match self {
-            Source::Socket(socket) => socket.try_read(buffer),
-            Source::Pipe(pipe) => pipe.try_read(buffer),
-        }
-    }
-
-    fn try_read_to_end_of(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Source::Socket(socket) => socket.try_read_buf(buffer),
-            Source::Pipe(pipe) => pipe.try_read_buf(buffer),
+            Source::Socket(socket) => socket.incoming(),
+            Source::Pipe(pipe) => pipe,
         }
     }
 
@@ -112,10 +100,7 @@ impl Source {
     fn drained(&self) {
         let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         // It gives our own error back.
-        let _ours = match self {
-            Source::Socket(socket) => socket.try_io(Interest::READABLE, nothing),
-            Source::Pipe(pipe) => pipe.try_io(nothing),
-        };
+        let _ours = self.incoming().try_io(nothing);
     }
 }
 
@@ -128,7 +113,7 @@ fn is_passing(error: &io::Error) -> bool {
 /// Where messages go to.
 #[derive(Clone, Debug)]
 pub(crate) enum Sink {
-    Socket(Arc<UnixStream>),
+    Socket(Arc<Socket>),
     Pipe(Arc<pipe::Sender>),
     #[cfg(test)]
     Memory(super::memory::Memory),
@@ -148,7 +133,7 @@ impl Sink {
     /// Writes as much as goes; `WouldBlock` if nothing does.
     pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Sink::Socket(socket) => socket.try_write_vectored(slices),
+            Sink::Socket(socket) => socket.try_write(slices),
             Sink::Pipe(pipe) => pipe.try_write_vectored(slices),
             #[cfg(test)]
             Sink::Memory(memory) => memory.try_write(slices),
@@ -157,12 +142,10 @@ impl Sink {
 
     /// Tells the runtime that a write was cut short: the next room is news.
     pub(crate) fn filled(&self) {
-        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ours = match self {
-            Sink::Socket(socket) => socket.try_io(Interest::WRITABLE, nothing),
-            Sink::Pipe(pipe) => pipe.try_io(nothing),
-            #[cfg(test)]
-            Sink::Memory(_) => Ok(()),
-        };
+        // A socket is watched anew whenever somebody waits for room.
+        if let Sink::Pipe(pipe) = self {
+            let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            let _ours = pipe.try_io(nothing);
+        }
     }
 }

@@ -1,0 +1,55 @@
+//! A session's socket, watched for what comes and, only while it is full, for room.
+//!
+//! A socket that is watched for both tells of room whenever its peer has read something: a wake-up
+//! for each message that nobody waits for, on one core two changes of process. The runtime's own
+//! type for sockets watches for both; its types for the ends of pipes watch for one thing each, and
+//! take any descriptor that can be read, or written.
+
+use std::{
+    io::{self, IoSlice},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use tokio::net::{UnixStream, unix::pipe};
+
+/// One end of a connection over a unix socket, non-blocking.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    incoming: pipe::Receiver,
+}
+
+impl Socket {
+    /// Watches from now on only for what comes.
+    pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
+        let descriptor = OwnedFd::from(stream.into_std()?);
+        let incoming = pipe::Receiver::from_owned_fd_unchecked(descriptor)?;
+        Ok(Socket { incoming })
+    }
+
+    /// Where what the peer says comes from.
+    pub(crate) fn incoming(&self) -> &pipe::Receiver {
+        &self.incoming
+    }
+
+    /// Writes as much as goes; `WouldBlock` if nothing does.
+    pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(rustix::io::writev(self, slices)?)
+    }
+
+    /// Waits until there is room, or nobody who could make some.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.outgoing()?.writable().await
+    }
+
+    /// A watch for room. News of it is of no use to others, so it is one of its own.
+    pub(crate) fn outgoing(&self) -> io::Result<pipe::Sender> {
+        let copy = rustix::io::fcntl_dupfd_cloexec(self, 0)?;
+        pipe::Sender::from_owned_fd_unchecked(copy)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.incoming.as_fd()
+    }
+}
