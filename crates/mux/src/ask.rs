@@ -121,18 +121,21 @@ impl Mux {
                 Cause::Nobody => Mux::refuse_unclear(upstream_id, &undecided.frame, out),
                 Cause::Unclear => {
                     let patience = undecided.since + self.limits.owner_patience;
+                    // A ghost that fades may make it clear before that.
+                    let fades = upstream.lanes.next_fade();
+                    let wake = fades.map_or(patience, |fades| fades.min(patience));
                     upstream.undecided.push_front(undecided);
                     upstream.lanes.is_undecided = true;
-                    self.timers.set(Timer::OwnerPatience(upstream_id), patience);
+                    self.timers.set(Timer::OwnerPatience(upstream_id), wake);
                     return;
                 }
             }
         }
     }
 
-    /// The calls have not thinned out: the asks are refused, and the tools run apart from now on.
+    /// Asks that have waited too long for the calls to thin out are refused, and the tools of these
+    /// calls run apart from now on.
     pub(crate) fn on_owner_patience(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        // The ghosts among the causes may have faded meanwhile.
         self.decide_asks(upstream_id, out);
         let mut is_noted = false;
         while let Some(upstream) = self.upstreams.get_mut(&upstream_id)
@@ -481,10 +484,16 @@ impl Mux {
             return;
         };
         let conduct = self.conduct.entry(upstream.key.route.clone()).or_default();
+        let mut is_news = false;
         for tool in upstream.lanes.tools_open(Some(of)) {
             if conduct.saw_log(&tool, self.limits.tools_remembered) {
                 out.act_tell_separated(upstream_id, &tool);
+                is_news = true;
             }
+        }
+        // A tool that nobody knew is known now; while nobody listens it may run beside others.
+        if is_news {
+            self.settle_asks(upstream_id, out);
         }
     }
 }

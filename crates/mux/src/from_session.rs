@@ -190,7 +190,7 @@ impl Mux {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
-        if session.open.contains_key(id) {
+        if session.is_in_use(id) {
             // The first goes on; this answer cannot be told from its own, but silence would be worse.
             let refusal = Refusal::IdInUse;
             out.tell(Fact::Refused {

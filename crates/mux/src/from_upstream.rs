@@ -105,7 +105,6 @@ impl Mux {
 
     /// What follows the end of any exchange: others may go, and asks may have become clear.
     pub(crate) fn after_exchange(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        self.watch_request_timeout(upstream_id);
         self.settle_asks(upstream_id, out);
     }
 
@@ -137,7 +136,6 @@ impl Mux {
             // A server that refuses these goes on as it was; nobody waits for it.
             Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel => {}
         }
-        self.watch_request_timeout(upstream_id);
     }
 
     #[expect(
@@ -223,7 +221,6 @@ impl Mux {
             .upstreams
             .get(&upstream_id)
             .is_some_and(|upstream| upstream.level.is_some());
-        self.note_logging(upstream_id, owner, out);
         let Some(session) = self.sessions.get(&owner) else {
             return;
         };
@@ -235,6 +232,7 @@ impl Mux {
         if is_wanted {
             Mux::tell_session(owner, frame.unchanged(), out);
         }
+        self.note_logging(upstream_id, owner, out);
     }
 
     fn on_resource_updated(

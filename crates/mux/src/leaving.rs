@@ -170,7 +170,6 @@ impl Mux {
         if was_listening {
             self.tell_level(upstream_id, out);
         }
-        self.watch_request_timeout(upstream_id);
         self.settle_asks(upstream_id, out);
         self.idle_if_unwanted(upstream_id, out);
     }

@@ -129,10 +129,19 @@ impl Mux {
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
-        if !upstream.has_process() {
-            return;
-        }
-        let was_wanted = matches!(upstream.state, State::Starting { .. });
+        let was_wanted = match upstream.state {
+            State::Starting { .. } => true,
+            // It was stopped on its way.
+            State::Draining { .. } => false,
+            State::Initializing { .. } | State::Ready { .. } => {
+                self.on_exited(upstream_id, Exit::Unknown, out);
+                return;
+            }
+            State::Stopped
+            | State::Backoff { .. }
+            | State::Rested { .. }
+            | State::Failed { .. } => return,
+        };
         out.tell(Fact::UpstreamStartFailed {
             upstream: upstream_id,
             why: why.into(),
@@ -430,18 +439,21 @@ impl Mux {
         self.watch_request_timeout(upstream_id);
     }
 
+    /// Sees to it that the oldest request does not become too old.
+    ///
+    /// The timer stays set when everything has been answered: it fires in vain a day later, which
+    /// is cheaper than to set it again for every request.
     pub(crate) fn watch_request_timeout(&mut self, upstream_id: UpstreamId) {
         let timer = Timer::RequestTimeout(upstream_id);
-        match self
+        if self.timers.is_set(timer) {
+            return;
+        }
+        let oldest = self
             .upstreams
             .get(&upstream_id)
-            .and_then(|upstream| upstream.exchanges.oldest())
-        {
-            Some((_, opened)) if !self.timers.is_set(timer) => {
-                self.timers.set(timer, opened + self.limits.request_timeout);
-            }
-            Some(_) => {}
-            None => self.timers.clear(timer),
+            .and_then(|upstream| upstream.exchanges.oldest());
+        if let Some((_, opened)) = oldest {
+            self.timers.set(timer, opened + self.limits.request_timeout);
         }
     }
 }

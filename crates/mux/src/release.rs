@@ -75,12 +75,9 @@ impl Mux {
             && self.may_send(session_id, upstream_id)
         {
             let place = (session_id, upstream_id);
-            match self.admit(place, tool_of(&held.frame), Impatience::No) {
-                Ok(askable) => {
-                    self.send(place, held, askable, Before::Nothing, out);
-                    return;
-                }
-                Err(Barred) => {}
+            if let Ok(askable) = self.admit(place, tool_of(&held.frame), Impatience::No) {
+                self.send(place, held, askable, Before::Nothing, out);
+                return;
             }
         }
         self.hold(session_id, upstream_id, id, held, out);

@@ -150,6 +150,12 @@ impl Session {
         self.open.len().saturating_sub(self.queue.requests)
     }
 
+    /// Whether the client still waits for an answer under this id.
+    pub(crate) fn is_in_use(&self, id: &RequestId) -> bool {
+        let mut batches = self.batches.values();
+        self.open.contains_key(id) || batches.any(|batch| batch.ids.contains(id))
+    }
+
     pub(crate) fn keeps_lines(&self) -> bool {
         self.opening.link == Link::Keeping
     }

@@ -36,6 +36,10 @@ use script::Script;
 use stage::Stage;
 
 #[track_caller]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a transcript reads better without a borrow before it"
+)]
 fn check(transcript: Expect) {
     let played = play(transcript.data());
     transcript.assert_eq(&played);

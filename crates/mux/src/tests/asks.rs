@@ -246,7 +246,7 @@ fn an_unclear_ask_is_decided_when_the_ghost_beside_it_fades() {
         25 s pass
         u1: sampling/createMessage #1
         10 s pass
-            after 10 s
+            after 5 s
             -> bob: sampling/createMessage #1
             ! u1 separates x
     "#]]);

@@ -114,6 +114,13 @@ fn check_upstream(mux: &Mux, upstream: &Upstream) {
 fn check_pump(mux: &mut Mux) {
     let ids: Vec<_> = mux.upstreams.keys().copied().collect();
     for id in ids {
+        // What another upstream of the same route has learnt of a tool may let its call go. It is
+        // soon tried anyway.
+        let route = &mux.upstreams[&id].key.route;
+        let of_route = mux.routes.keys().filter(|key| key.route == *route);
+        if of_route.count() > 1 {
+            continue;
+        }
         let mut out = Outbox::default();
         mux.release(id, &mut out);
         if mux

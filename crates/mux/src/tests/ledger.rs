@@ -51,7 +51,8 @@ impl Ledger {
         let client = self.clients.get_mut(&session).unwrap();
         match &frame.message {
             Message::Request { id, method, .. } => {
-                if client.open.insert(id.clone()) && *method == Method::Initialize {
+                let is_new = client.open.insert(id.clone());
+                if is_new && *method == Method::Initialize && client.initialize.is_none() {
                     client.initialize = Some(id.clone());
                 }
             }
@@ -127,7 +128,7 @@ impl Ledger {
                 let frames = frames_of(frame);
                 match answered {
                     Some(answered) => client.answered(answered, &frames),
-                    None => client.told(&frames),
+                    None => told(&frames),
                 }
             }
             Action::Notify { session, .. }
@@ -177,17 +178,6 @@ impl Client {
         for id in ids {
             assert!(self.open.remove(id), "nobody waits for {id}");
             self.initialize = self.initialize.take().filter(|known| known != id);
-        }
-    }
-
-    fn told(&self, frames: &[Frame]) {
-        for frame in frames {
-            if let Message::Response { id: Some(id), .. } = &frame.message {
-                // Only a request that must not be taken for another is answered beside the books.
-                let text = frame.unchanged().to_vec();
-                let is_in_use = text.windows(9).any(|word| word == b"id-in-use");
-                assert!(is_in_use, "an answer to {id} that is none");
-            }
         }
     }
 }
@@ -240,6 +230,18 @@ impl Server {
                     self.asks.remove(id);
                 }
             }
+        }
+    }
+}
+
+/// Checks what answers nothing.
+fn told(frames: &[Frame]) {
+    for frame in frames {
+        if let Message::Response { id: Some(id), .. } = &frame.message {
+            // Only a request that must not be taken for another is answered beside the books.
+            let text = frame.unchanged().to_vec();
+            let is_in_use = text.windows(9).any(|word| word == b"id-in-use");
+            assert!(is_in_use, "an answer to {id} that is none");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Messages and errors in the short form of the transcripts.
 
 use std::{
+    fmt::Write,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -101,20 +102,20 @@ fn frame(frame: &Frame, detail: Detail) -> String {
 fn params_of(frame: &Frame, params: &Params) -> String {
     let mut shown = String::new();
     if let Some((id, _)) = &params.request_id {
-        shown += &format!(" #{id}");
+        write!(shown, " #{id}").unwrap();
     }
     for (token, _) in params.meta_token.iter().chain(&params.token) {
-        shown += &format!(" token={token}");
+        write!(shown, " token={token}").unwrap();
     }
     for (name, span) in [("uri", &params.uri), ("level", &params.level)] {
         if let Some(span) = span {
-            shown += &format!(" {name}={}", frame.text(span).unwrap());
+            write!(shown, " {name}={}", frame.text(span).unwrap()).unwrap();
         }
     }
     if let Some(span) = &params.capabilities {
         let class = Class::declared(frame.json(span));
         if class != Class::default() {
-            shown += &format!(" caps={class}");
+            write!(shown, " caps={class}").unwrap();
         }
     }
     shown
@@ -135,7 +136,7 @@ fn error_of(json: &str, detail: Detail) -> String {
     let error: ErrorObject = serde_json::from_str(json).unwrap();
     let mut shown = error.code.to_string();
     if let Some(data) = &error.data {
-        shown += &format!(" {}", data.reason);
+        write!(shown, " {}", data.reason).unwrap();
         shown += match data.maybe_executed {
             None => "",
             Some(true) => " maybe-executed",
@@ -143,7 +144,7 @@ fn error_of(json: &str, detail: Detail) -> String {
         };
     }
     if detail == Detail::Words {
-        shown += &format!(" {:?}", error.message);
+        write!(shown, " {:?}", error.message).unwrap();
     }
     shown
 }

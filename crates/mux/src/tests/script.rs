@@ -273,11 +273,16 @@ fn message(method: &str, rest: &[&str]) -> String {
 /// The class of capabilities that are named with `+` between them.
 pub(super) fn class(names: &str) -> Class {
     let all = Capability::ALL;
-    let named = |name: &str| match name {
+    let capability = |name: &str| match name {
         "elicitation" => Capability::ElicitationForm,
         name => *all.iter().find(|known| known.name() == name).unwrap(),
     };
-    Class::of(names.split('+').filter(|name| !name.is_empty()).map(named))
+    Class::of(
+        names
+            .split('+')
+            .filter(|name| !name.is_empty())
+            .map(capability),
+    )
 }
 
 impl Words {

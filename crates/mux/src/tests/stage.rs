@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     format,
     string::{String, ToString},
     time::Duration,
@@ -77,9 +78,9 @@ impl Stage {
                 std::eprintln!("{played}{text}\n    {}", self.shown.join("\n    "));
                 std::panic::resume_unwind(panic);
             }
-            played += &format!("{text}\n");
+            writeln!(played, "{text}").unwrap();
             for shown in self.shown.drain(..) {
-                played += &format!("    {shown}\n");
+                writeln!(played, "    {shown}").unwrap();
             }
         }
         played

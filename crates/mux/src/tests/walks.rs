@@ -14,7 +14,7 @@ use crate::{UpstreamId, upstream::State};
 /// Steps of one walk.
 const STEPS: usize = 120;
 /// Walks of one test.
-const WALKS: u64 = 250;
+const WALKS: u64 = 150;
 
 /// Where chance comes from: a xorshift generator.
 struct Chance(u64);
