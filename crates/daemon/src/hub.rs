@@ -126,9 +126,6 @@ impl Hub {
             for action in self.out.actions() {
                 self.world.perform(action);
             }
-            for fact in self.out.facts() {
-                self.world.observer.observe(&fact);
-            }
             self.world.flush_touched();
             if self.world.echoes.is_empty() {
                 break;
@@ -136,6 +133,10 @@ impl Hub {
             for event in std::mem::take(&mut self.world.echoes) {
                 self.mux.handle(now, event, &mut self.out);
             }
+        }
+        // Last: the thread that writes the log should not wake up before the peers do.
+        for fact in self.out.facts() {
+            self.world.observer.observe(&fact);
         }
         self.world.see_off();
     }

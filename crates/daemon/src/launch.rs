@@ -22,6 +22,7 @@ use mux::{
 };
 use shim::preface::{Join, SessionAsk};
 
+use self::workspace::TooWide;
 use crate::{configuration::Configuration, front::Freedom};
 
 /// All that a process is started with.
@@ -65,6 +66,7 @@ pub(crate) struct Launch {
 pub(crate) struct Launcher {
     configuration: Configuration,
     home: PathBuf,
+    too_wide: TooWide,
     /// The ambient variables of the daemon, for peers whose own could lead out of a sandbox.
     own_environment: Vec<(OsString, OsString)>,
     /// Equal specifications are kept once, however many sessions have them.
@@ -79,6 +81,7 @@ impl Launcher {
     ) -> Self {
         Launcher {
             configuration,
+            too_wide: TooWide::new(&home),
             home,
             own_environment,
             specs: BTreeSet::new(),

@@ -77,7 +77,7 @@ impl Observer {
         match fact {
             Fact::SessionOpened { session, server } => info!(%session, %server, "session opened"),
             Fact::SessionRouted { session, upstream } => {
-                info!(%session, %upstream, "session routed");
+                debug!(%session, %upstream, "session routed");
             }
             Fact::SessionClosed { session } => info!(%session, "session closed"),
             Fact::SessionCut { session, open } => {

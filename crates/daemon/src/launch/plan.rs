@@ -15,9 +15,7 @@ use config::{Builtins, EnvArgument, Server, Template};
 use mux::{Asks, Capability, Class, IdleTimeout, Opening, Refusal, Scope};
 
 use super::{
-    Asker, LaunchSpec, Launcher, environment, front, joins, link,
-    route::ShareKey,
-    workspace::{Claim, TooWide},
+    Asker, LaunchSpec, Launcher, environment, front, joins, link, route::ShareKey, workspace::Claim,
 };
 use crate::front::Freedom;
 
@@ -146,9 +144,11 @@ impl Launcher {
         let Some(workspace) = &asker.ask.workspace else {
             return Ok(None);
         };
-        let of_session = ["HOME", "TMPDIR"].map(|name| asker.ask.variable(name).map(Path::new));
-        let too_wide = TooWide::new(&self.home, of_session.into_iter().flatten());
-        match too_wide.judge(&workspace.path) {
+        let own = ["HOME", "TMPDIR"].map(|name| asker.ask.variable(name).map(Path::new));
+        match self
+            .too_wide
+            .judge(&workspace.path, own.into_iter().flatten())
+        {
             Claim::Bound => Ok(Some(workspace.path.clone())),
             Claim::TooWide => Ok(None),
             Claim::Bad(what) => Err(Refusal::BadConfiguration { what: what.into() }),

@@ -24,15 +24,21 @@ pub(crate) enum Claim {
 pub(crate) struct TooWide(Vec<PathBuf>);
 
 impl TooWide {
-    /// Those of the daemon's user, and `more` of the session.
-    pub(crate) fn new<'a>(home: &'a Path, more: impl IntoIterator<Item = &'a Path>) -> Self {
-        let folders = ["/", "/tmp", "/var/tmp"].map(Path::new);
-        let all = folders.into_iter().chain([home]).chain(more);
+    /// Those of the daemon's user.
+    pub(crate) fn new(home: &Path) -> Self {
+        let all = ["/", "/tmp", "/var/tmp"]
+            .map(Path::new)
+            .into_iter()
+            .chain([home]);
         TooWide(all.filter_map(|path| fs::canonicalize(path).ok()).collect())
     }
 
-    /// Judges what a shim has found out in its own words.
-    pub(crate) fn judge(&self, claimed: &Path) -> Claim {
+    /// Judges what a shim claims. `own` are folders of its session that hold everything, too.
+    pub(crate) fn judge<'a>(
+        &self,
+        claimed: &Path,
+        mut own: impl Iterator<Item = &'a Path>,
+    ) -> Claim {
         let canonical = match fs::canonicalize(claimed) {
             Ok(canonical) => canonical,
             Err(error) => return bad(claimed, &error),
@@ -46,7 +52,10 @@ impl TooWide {
         if !canonical.is_dir() {
             return bad(claimed, &io::ErrorKind::NotADirectory.into());
         }
-        if self.0.contains(&canonical) {
+        let is_own = |path: &Path| {
+            path == canonical || fs::canonicalize(path).is_ok_and(|path| path == canonical)
+        };
+        if self.0.contains(&canonical) || own.any(is_own) {
             Claim::TooWide
         } else {
             Claim::Bound
@@ -75,10 +84,15 @@ mod tests {
         fs::write(&file, "").unwrap();
         let link = home.join("link");
         std::os::unix::fs::symlink(&project, &link).unwrap();
-        let wide = TooWide::new(&home, []);
-        assert_eq!(wide.judge(&project), Claim::Bound);
+        let wide = TooWide::new(&home);
+        let judge = |path: &Path| wide.judge(path, [].into_iter());
+        assert_eq!(judge(&project), Claim::Bound);
+        assert_eq!(
+            wide.judge(&project, [link.as_path()].into_iter()),
+            Claim::TooWide
+        );
         for path in [&home, Path::new("/"), Path::new("/tmp")] {
-            assert_eq!(wide.judge(path), Claim::TooWide, "{}", path.display());
+            assert_eq!(judge(path), Claim::TooWide, "{}", path.display());
         }
         for path in [
             file.as_path(),
@@ -88,11 +102,7 @@ mod tests {
             &home.join("project/../project"),
             &home.join("project/"),
         ] {
-            assert!(
-                matches!(wide.judge(path), Claim::Bad(_)),
-                "{}",
-                path.display()
-            );
+            assert!(matches!(judge(path), Claim::Bad(_)), "{}", path.display());
         }
     }
 }
