@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use config::LimitsOverrides;
+use config::{LimitsOverrides, ServerName};
 use mux::{
     Asks, Front, IdleTimeout, Joins, Limits, Link, Opening, Refusal, Route, Scope, SessionId,
 };
@@ -159,7 +159,11 @@ pub(crate) fn limits(moved: &LimitsOverrides) -> Limits {
 fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
     let joins = joins(asker.ask.join);
     Opening {
-        server: Arc::from(asker.ask.server.as_str()),
+        server: match asker.ask.server.parse::<ServerName>() {
+            Ok(name) => Arc::from(name.as_str()),
+            // What cannot be a name is not repeated where names are shown.
+            Err(_) => Arc::from("?"),
+        },
         front: front(asker.ask.join),
         link: link(asker.ask.join),
         refused: match joins {

@@ -110,9 +110,14 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     });
     // Readers and writers that are still there end here.
     drop(runtime);
-    let ended = leave(&places, held);
-    let stops = stops?;
-    tell_end(stops, &ended);
+    let left = leave(&places, held);
+    let ended = match stops {
+        Ok(stops) => {
+            tell_end(stops, &left);
+            left
+        }
+        Err(error) => Err(error),
+    };
     logs.finish(log_thread);
     ended
 }
@@ -200,7 +205,9 @@ fn assemble(
     let door = Door {
         listener: UnixListener::from_std(listener)?,
         inbox: inbox.clone(),
-        room: Arc::new(Semaphore::new(limits.sessions)),
+        room: Arc::new(Semaphore::new(
+            limits.sessions.min(descriptors_for_sessions()),
+        )),
     };
     let door = tasks::spawn("door", door.run()).abort_handle();
     watch_signals(&inbox)?;
@@ -227,6 +234,12 @@ async fn run(hub: Hub, arrivals: mpsc::Receiver<Input>) -> anyhow::Result<Vec<St
             .collect()),
         Ok(None) | Err(_) => bail!("the hub panicked"),
     }
+}
+
+/// How many sessions leave descriptors enough for servers, logs and a moment of many things at once.
+fn descriptors_for_sessions() -> usize {
+    let all = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(all / 4 * 3).unwrap_or(usize::MAX)
 }
 
 /// The home folder of the user, where servers start that belong to no workspace.

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use config::{Builtins, EnvArgument, Server, Template};
+use config::{Builtins, EnvArgument, Server, ServerName, Template};
 use mux::{Asks, Capability, Class, IdleTimeout, Opening, Refusal, Scope};
 
 use super::{
@@ -114,6 +114,12 @@ impl Launcher {
 
     /// The server that is meant: the configured one of this name, or the command that came along.
     fn server(&self, asker: &Asker<'_>) -> Result<(Cow<'_, Server>, Origin), Refusal> {
+        // Names of log files and lines of logs are made of it.
+        if let Err(error) = asker.ask.server.parse::<ServerName>() {
+            return Err(Refusal::BadConfiguration {
+                what: error.to_string().into(),
+            });
+        }
         if let [command, arguments @ ..] = asker.ask.command.as_slice() {
             let server = Server::ad_hoc(command.clone(), arguments.to_vec());
             return Ok((Cow::Owned(server), Origin::AdHoc));

@@ -338,6 +338,9 @@ fn what_is_wrong_is_said_with_the_way_to_mend_it() {
         "{text}"
     );
     assert!(!text.contains("token-a"));
+    let traversing = scene.ask("../../evil\n");
+    let launch = scene.open(&traversing);
+    assert_eq!(&*launch.opening.server, "?");
     let bad = SessionAsk {
         pass: vec!["*".into()],
         ..scene.ad_hoc()

@@ -52,7 +52,8 @@ impl Pool {
         fs::create_dir(&home).unwrap();
         let this = env::current_exe().unwrap();
         let config = format!(
-            "[servers.echo]\ncommand = {this:?}\nargs = [{:?}]\n",
+            "[servers.echo]\ncommand = '{}'\nargs = ['{}']\n",
+            this.display(),
             server::ROLE
         );
         fs::write(&places.config, config).unwrap();
@@ -97,7 +98,9 @@ impl Pool {
         assert_eq!(peer.line(), "\x1eaccepted");
         match serde_json::from_str(&peer.line()).unwrap() {
             admin::Answer::Ok(admin::Outcome::Status(status)) => *status,
-            other => panic!("no status: {other:?}"),
+            other @ (admin::Answer::Ok(_) | admin::Answer::Error(_)) => {
+                panic!("no status: {other:?}")
+            }
         }
     }
 
