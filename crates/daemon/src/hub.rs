@@ -7,6 +7,7 @@
 //! **Invariant:** nothing in a turn waits: effects are handed over, and a peer that does not read has
 //! its own queue fill up.
 
+mod alarm;
 mod input;
 mod intake;
 mod lines;
@@ -14,14 +15,15 @@ mod perform;
 mod session;
 mod world;
 
-use std::{pin::pin, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use mux::{Event, Moment, Mux, Outbox};
-use tokio::{
-    net::UnixStream,
-    sync::mpsc::Receiver,
-    time::{self, Instant},
-};
+use tokio::{net::UnixStream, sync::mpsc::Receiver};
+
+use alarm::Alarm;
 
 pub(crate) use input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId};
 pub(crate) use world::{Surroundings, World};
@@ -40,6 +42,7 @@ pub(crate) struct Hub {
     out: Outbox,
     /// Time zero of the core.
     began: Instant,
+    alarm: Alarm,
     stopping: Option<Stopping>,
 }
 
@@ -59,19 +62,19 @@ const STOP_AT_LATEST: Duration = Duration::from_secs(15);
 const LINGER: Duration = Duration::from_millis(500);
 
 impl Hub {
-    pub(crate) fn new(mux: Mux, world: World) -> Self {
-        Hub {
+    pub(crate) fn new(mux: Mux, world: World) -> io::Result<Self> {
+        Ok(Hub {
             mux,
             world,
             out: Outbox::default(),
             began: Instant::now(),
+            alarm: Alarm::new()?,
             stopping: None,
-        }
+        })
     }
 
     /// Runs until everything has been stopped. Hands out those who wait to hear of it.
     pub(crate) async fn run(mut self, mut inbox: Receiver<Input>) -> Vec<UnixStream> {
-        let mut alarm = pin!(time::sleep(SLEEP_MAX));
         let mut armed = Moment::NEVER;
         let mut batch = Vec::with_capacity(TURN_INPUTS);
         loop {
@@ -84,16 +87,14 @@ impl Hub {
             // One that is set too early costs a look at the clock; moving it costs the same each time.
             if wake < armed || armed <= now {
                 armed = wake;
-                alarm
-                    .as_mut()
-                    .reset(self.began + Duration::from_nanos(wake.0));
+                self.alarm.set(wake - now);
             }
             tokio::select! {
                 biased;
                 count = inbox.recv_many(&mut batch, TURN_INPUTS) => {
                     debug_assert!(count > 0, "the world holds a sender");
                 }
-                () = &mut alarm => {}
+                _rung = self.alarm.rung() => {}
             }
         }
     }
