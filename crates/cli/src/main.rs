@@ -17,16 +17,22 @@ mod sample;
 mod trial;
 mod ui;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser;
+use shim::places::Places;
 
-use crate::{args::Cli, ui::Ui};
+use crate::{args::Cli, commands::serve, ui::Ui};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     let mut ui = Ui::new();
-    match commands::run(cli, &mut ui) {
+    let done = match serve::said_by_a_shim(env::args_os().skip(1)) {
+        Some((args, home)) => Places::find(home.as_deref())
+            .map_err(anyhow::Error::from)
+            .and_then(|places| serve::run(&args, places)),
+        None => commands::run(Cli::parse(), &mut ui),
+    };
+    match done {
         Ok(exit) => exit.into(),
         // Whoever closed our stdout, `head` for example, has what it wanted.
         Err(error) if exit::is_closed_pipe(&error) => ExitCode::SUCCESS,
