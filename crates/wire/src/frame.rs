@@ -6,7 +6,6 @@
 use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -15,6 +14,7 @@ use crate::{
     method::Method,
     outgoing::Outgoing,
     params::{Params, Span, span, unquoted},
+    skim::{NotJson, is_json, members},
 };
 
 /// One message with the bytes that it came in.
@@ -70,40 +70,49 @@ pub enum Kind {
     Response,
 }
 
-// `serde_json` refuses a doubled member of this struct, decodes escapes in names as every other
-// parser does, skips unknown members without recursion and leaves `RawValue`s as they stand.
-#[derive(Deserialize)]
+/// The members that make a message, as JSON text.
+#[derive(Default)]
 struct Envelope<'a> {
-    #[serde(borrow, default, deserialize_with = "even_null")]
-    jsonrpc: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "even_null")]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "even_null")]
-    method: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "even_null")]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "even_null")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "even_null")]
-    error: Option<&'a RawValue>,
+    jsonrpc: Option<&'a str>,
+    id: Option<&'a str>,
+    method: Option<&'a str>,
+    params: Option<&'a str>,
+    result: Option<&'a str>,
+    error: Option<&'a str>,
+    is_doubled: bool,
 }
 
-/// Keeps an explicit `null` apart from an absent member: `"result": null` is a result.
-fn even_null<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+impl<'a> Envelope<'a> {
+    fn read(text: &'a str) -> Result<Self, NotJson> {
+        let mut envelope = Envelope::default();
+        members(text, |name, value| {
+            // Escapes in names are resolved, as every other parser does.
+            let member = match unquoted(name).as_deref() {
+                Some("jsonrpc") => &mut envelope.jsonrpc,
+                Some("id") => &mut envelope.id,
+                Some("method") => &mut envelope.method,
+                Some("params") => &mut envelope.params,
+                Some("result") => &mut envelope.result,
+                Some("error") => &mut envelope.error,
+                _unknown => return,
+            };
+            envelope.is_doubled |= member.replace(value).is_some();
+        })?;
+        Ok(envelope)
+    }
 }
 
 impl Frame {
     /// Reads one message. Blanks around it are no part of it.
     pub fn parse(bytes: Bytes) -> Result<Self, Fault> {
-        let text = core::str::from_utf8(&bytes).map_err(|_| Fault::NotUtf8)?;
+        let text = simdutf8::basic::from_utf8(&bytes).map_err(|_| Fault::NotUtf8)?;
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
         if !trimmed.starts_with('{') {
-            return Err(match serde_json::from_str::<&RawValue>(trimmed) {
-                Ok(_json) => Fault::NotAnObject,
-                Err(_) => Fault::NotJson,
+            let is_json = is_json(trimmed);
+            return Err(if is_json {
+                Fault::NotAnObject
+            } else {
+                Fault::NotJson
             });
         }
         let trim = span(text, trimmed);
@@ -208,43 +217,40 @@ impl Frame {
 }
 
 fn parse_message(text: &str) -> Result<Message, Fault> {
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
-        if error.is_data() {
-            Fault::NotJsonRpc {
-                what: "a member of the envelope stands there twice",
-                id: None,
-            }
-        } else {
-            Fault::NotJson
-        }
-    })?;
-    let id = envelope.id.and_then(|id| RequestId::from_json(id.get()));
+    let envelope = Envelope::read(text).map_err(|NotJson| Fault::NotJson)?;
+    // Of a doubled id nobody knows which one is meant.
+    let id = envelope
+        .id
+        .filter(|_| !envelope.is_doubled)
+        .and_then(RequestId::from_json);
     let fault = |what| Fault::NotJsonRpc {
         what,
         id: id.clone(),
     };
-    if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+    if envelope.is_doubled {
+        return Err(fault("a member of the envelope stands there twice"));
+    }
+    if envelope.jsonrpc != Some("\"2.0\"") {
         return Err(fault("`jsonrpc` must be \"2.0\""));
     }
     match (envelope.method, envelope.result, envelope.error) {
         (Some(method), None, None) => {
-            let method =
-                unquoted(method.get()).ok_or_else(|| fault("`method` must be a string"))?;
+            let method = unquoted(method).ok_or_else(|| fault("`method` must be a string"))?;
             let method = Method::from_name(&method);
-            let params = Box::new(match envelope.params {
-                Some(params) => Params::read(text, params.get()).map_err(fault)?,
+            let params = match envelope.params {
+                Some(params) => Params::read(text, params).map_err(fault)?,
                 None => Params::default(),
-            });
+            };
+            let params = Box::new(params);
             let Some(raw_id) = envelope.id else {
                 return Ok(Message::Notification { method, params });
             };
-            let id_span = span(text, raw_id.get());
             let id = id
                 .clone()
                 .ok_or_else(|| fault("`id` must be a string or a number of at most 1 KiB"))?;
             Ok(Message::Request {
                 id,
-                id_span,
+                id_span: span(text, raw_id),
                 method,
                 params,
             })
@@ -253,14 +259,14 @@ fn parse_message(text: &str) -> Result<Message, Fault> {
             let raw_id = envelope
                 .id
                 .ok_or_else(|| fault("a response must have an `id`"))?;
-            if id.is_none() && raw_id.get() != "null" {
+            if id.is_none() && raw_id != "null" {
                 return Err(fault("`id` must be a string or a number of at most 1 KiB"));
             }
             Ok(Message::Response {
                 id,
-                id_span: span(text, raw_id.get()),
-                result: envelope.result.map(|result| span(text, result.get())),
-                error: envelope.error.map(|error| span(text, error.get())),
+                id_span: span(text, raw_id),
+                result: envelope.result.map(|result| span(text, result)),
+                error: envelope.error.map(|error| span(text, error)),
             })
         }
         (None, None, None) => Err(fault("neither `method` nor `result` nor `error` is there")),
@@ -363,6 +369,24 @@ mod tests {
         let (token, at) = params.meta_token.clone().unwrap();
         assert_eq!(token.as_bytes(), b"\"t\"");
         assert_eq!(frame.json(&at), "\"t\"");
+    }
+
+    #[test]
+    fn a_null_where_something_of_ours_may_stand_is_as_good_as_nothing() {
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":null},"progressToken":null,"tools":null}}"#;
+        let frame = parse(text).unwrap();
+        let Message::Request { params, .. } = &frame.message else {
+            panic!("a request")
+        };
+        assert!(params.meta_token.is_none() && params.token.is_none() && !params.has_tools);
+    }
+
+    #[test]
+    fn the_id_of_a_message_at_fault_is_kept_where_it_is_certain() {
+        let fault = parse(r#"{"jsonrpc":"1.0","id":7,"method":"x"}"#).unwrap_err();
+        assert_eq!(fault.id(), Some(&RequestId::from(7)));
+        let fault = parse(r#"{"jsonrpc":"2.0","id":7,"id":8,"method":"x"}"#).unwrap_err();
+        assert_eq!(fault.id(), None);
     }
 
     #[test]

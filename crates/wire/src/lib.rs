@@ -17,6 +17,7 @@ mod id;
 mod method;
 mod outgoing;
 mod params;
+mod skim;
 
 pub use codec::{Line, LineSplitter, scan_id};
 pub use fault::Fault;

@@ -3,10 +3,10 @@
 use alloc::borrow::Cow;
 use core::ops::Range;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use crate::id::{ProgressToken, RequestId};
+use crate::{
+    id::{ProgressToken, RequestId},
+    skim::members,
+};
 
 /// Where a value stands in its frame, in bytes.
 pub type Span = Range<usize>;
@@ -47,48 +47,35 @@ pub struct Params {
     pub has_tools: bool,
 }
 
-#[derive(Deserialize)]
-struct RawParams<'a> {
-    #[serde(borrow, default, rename = "_meta")]
-    meta: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "progressToken")]
-    token: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "requestId")]
-    request_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    uri: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    level: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "protocolVersion")]
-    protocol_version: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    capabilities: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "clientInfo")]
-    client_info: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "elicitationId")]
-    elicitation_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    mode: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tools: Option<&'a RawValue>,
+/// A value, unless its name has come before.
+type Member<'a> = Option<&'a str>;
+
+/// Puts the members of an object into their slots.
+fn sort<'a>(
+    object: &'a str,
+    slots: &mut [(&str, Member<'a>)],
+    doubled: &'static str,
+) -> Result<(), &'static str> {
+    let mut is_doubled = false;
+    let read = members(object, |name, value| {
+        let name = unquoted(name);
+        let slot = slots
+            .iter_mut()
+            .find(|(known, _)| Some(*known) == name.as_deref());
+        if let Some((_, member)) = slot {
+            is_doubled |= member.replace(value).is_some();
+        }
+    });
+    if is_doubled || read.is_err() {
+        Err(doubled)
+    } else {
+        Ok(())
+    }
 }
 
-#[derive(Deserialize)]
-struct RawMeta<'a> {
-    #[serde(borrow, default, rename = "progressToken")]
-    token: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "io.modelcontextprotocol/related-task")]
-    related_task: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
-    protocol_version: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct RawRelatedTask<'a> {
-    #[serde(borrow, default, rename = "taskId")]
-    task_id: Option<&'a RawValue>,
+/// What a slot holds; a `null` is as good as nothing.
+fn present<'a>((_, member): (&str, Member<'a>)) -> Member<'a> {
+    member.filter(|value| *value != "null")
 }
 
 impl Params {
@@ -97,48 +84,77 @@ impl Params {
         if !params.starts_with('{') {
             return Ok(Params::default());
         }
-        let raw: RawParams<'_> = serde_json::from_str(params)
-            .map_err(|_doubled| "a member of `params` stands there twice")?;
-        let at = |value: Option<&RawValue>| value.map(|value| span(frame, value.get()));
+        let mut slots = [
+            ("_meta", None),
+            ("progressToken", None),
+            ("requestId", None),
+            ("name", None),
+            ("uri", None),
+            ("level", None),
+            ("protocolVersion", None),
+            ("capabilities", None),
+            ("clientInfo", None),
+            ("elicitationId", None),
+            ("mode", None),
+            ("tools", None),
+        ];
+        sort(
+            params,
+            &mut slots,
+            "a member of `params` stands there twice",
+        )?;
+        let [meta, token, request_id, rest @ ..] = slots.map(present);
+        let at = |value: Member<'_>| value.map(|value| span(frame, value));
+        let [
+            name,
+            uri,
+            level,
+            protocol_version,
+            capabilities,
+            client_info,
+            elicitation_id,
+            mode,
+            tools,
+        ] = rest.map(at);
         let mut read = Params {
-            token: id_at(frame, raw.token)?,
-            request_id: id_at(frame, raw.request_id)?,
-            name: at(raw.name),
-            uri: at(raw.uri),
-            level: at(raw.level),
-            protocol_version: at(raw.protocol_version),
-            capabilities: at(raw.capabilities),
-            client_info: at(raw.client_info),
-            elicitation_id: at(raw.elicitation_id),
-            mode: at(raw.mode),
-            has_tools: raw.tools.is_some(),
+            token: id_at(frame, token)?,
+            request_id: id_at(frame, request_id)?,
+            name,
+            uri,
+            level,
+            protocol_version,
+            capabilities,
+            client_info,
+            elicitation_id,
+            mode,
+            has_tools: tools.is_some(),
             ..Params::default()
         };
-        if let Some(meta) = raw
-            .meta
-            .map(RawValue::get)
-            .filter(|meta| meta.starts_with('{'))
-        {
+        if let Some(meta) = meta.filter(|meta| meta.starts_with('{')) {
             read.read_meta(frame, meta)?;
         }
         Ok(read)
     }
 
     fn read_meta(&mut self, frame: &str, meta: &str) -> Result<(), &'static str> {
-        let raw: RawMeta<'_> = serde_json::from_str(meta)
-            .map_err(|_doubled| "a member of `_meta` stands there twice")?;
-        self.meta_token = id_at(frame, raw.token)?;
-        self.modern = raw.protocol_version.is_some();
-        let related = raw
-            .related_task
-            .map(RawValue::get)
-            .filter(|task| task.starts_with('{'));
-        if let Some(related) = related {
-            let related: RawRelatedTask<'_> = serde_json::from_str(related)
-                .map_err(|_doubled| "a member of `related-task` stands there twice")?;
-            self.related_task = related
-                .task_id
-                .and_then(|id| RequestId::from_json(id.get()));
+        let mut slots = [
+            ("progressToken", None),
+            ("io.modelcontextprotocol/related-task", None),
+            ("io.modelcontextprotocol/protocolVersion", None),
+        ];
+        sort(meta, &mut slots, "a member of `_meta` stands there twice")?;
+        let [token, related_task, protocol_version] = slots.map(present);
+        self.meta_token = id_at(frame, token)?;
+        self.modern = protocol_version.is_some();
+        if let Some(related_task) = related_task.filter(|task| task.starts_with('{')) {
+            let mut slots = [("taskId", None)];
+            sort(
+                related_task,
+                &mut slots,
+                "a member of `related-task` stands there twice",
+            )?;
+            let [task_id] = slots.map(present);
+            self.related_task = task_id.and_then(RequestId::from_json);
         }
         Ok(())
     }
@@ -159,9 +175,9 @@ pub(crate) fn span(whole: &str, part: &str) -> Span {
     start..start + part.len()
 }
 
-fn id_at(frame: &str, value: Option<&RawValue>) -> Result<Option<(RequestId, Span)>, &'static str> {
+fn id_at(frame: &str, value: Option<&str>) -> Result<Option<(RequestId, Span)>, &'static str> {
     let Some(value) = value else { return Ok(None) };
-    let id = RequestId::from_json(value.get())
+    let id = RequestId::from_json(value)
         .ok_or("an id or token must be a string or a number of at most 1 KiB")?;
-    Ok(Some((id, span(frame, value.get()))))
+    Ok(Some((id, span(frame, value))))
 }

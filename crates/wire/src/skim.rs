@@ -1,0 +1,402 @@
+//! Passes over JSON text, strictly, and makes nothing of it: where values begin and end is all we need.
+//!
+//! A payload may be tens of megabytes and nobody here reads it, so this is the pace of a pooler. Strings
+//! are crossed at the speed of memory; nesting costs a bit of memory and no stack.
+//!
+//! **Invariant:** accepted is what RFC 8259 allows, no more and no less; tests hold it against another
+//! parser.
+
+use alloc::vec::Vec;
+
+/// The text is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotJson;
+
+/// Hands out each member of the object that the text is, as the JSON of its name and of its value.
+///
+/// The whole text is checked, blanks around it included.
+pub(crate) fn members<'a>(
+    text: &'a str,
+    mut read: impl FnMut(&'a str, &'a str),
+) -> Result<(), NotJson> {
+    let mut skimmer = Skimmer::new(text);
+    skimmer.blanks();
+    skimmer.expect(b'{')?;
+    skimmer.blanks();
+    if !skimmer.takes(b'}') {
+        loop {
+            let name = skimmer.name()?;
+            skimmer.blanks();
+            let start = skimmer.at;
+            skimmer.value()?;
+            let value = text.get(start..skimmer.at).ok_or(NotJson)?;
+            read(name, value);
+            skimmer.blanks();
+            if skimmer.takes(b'}') {
+                break;
+            }
+            skimmer.expect(b',')?;
+            skimmer.blanks();
+        }
+    }
+    skimmer.end()
+}
+
+/// Whether the text is one JSON value.
+pub(crate) fn is_json(text: &str) -> bool {
+    let mut skimmer = Skimmer::new(text);
+    skimmer.blanks();
+    skimmer.value().and_then(|()| skimmer.end()).is_ok()
+}
+
+struct Skimmer<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// What a value stands in.
+#[derive(Clone, Copy)]
+enum Within {
+    Object,
+    Array,
+}
+
+impl<'a> Skimmer<'a> {
+    fn new(text: &'a str) -> Self {
+        Skimmer {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn takes(&mut self, byte: u8) -> bool {
+        let is_there = self.peek() == Some(byte);
+        self.at += usize::from(is_there);
+        is_there
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
+        if self.takes(byte) {
+            Ok(())
+        } else {
+            Err(NotJson)
+        }
+    }
+
+    fn blanks(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn end(&mut self) -> Result<(), NotJson> {
+        self.blanks();
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            Err(NotJson)
+        }
+    }
+
+    /// The name of a member, up to behind its colon.
+    fn name(&mut self) -> Result<&'a str, NotJson> {
+        let start = self.at;
+        self.string()?;
+        let name = self.text.get(start..self.at).ok_or(NotJson)?;
+        self.blanks();
+        self.expect(b':')?;
+        Ok(name)
+    }
+
+    /// One value, however deep.
+    fn value(&mut self) -> Result<(), NotJson> {
+        let mut nesting: Vec<Within> = Vec::new();
+        loop {
+            self.blanks();
+            match self.peek() {
+                Some(b'{') => {
+                    self.at += 1;
+                    self.blanks();
+                    if !self.takes(b'}') {
+                        nesting.push(Within::Object);
+                        self.name()?;
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    self.blanks();
+                    if !self.takes(b']') {
+                        nesting.push(Within::Array);
+                        continue;
+                    }
+                }
+                _scalar => self.scalar()?,
+            }
+            if !self.next_value(&mut nesting)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Passes over what closes after a value; says whether there is another to come.
+    fn next_value(&mut self, nesting: &mut Vec<Within>) -> Result<bool, NotJson> {
+        while let Some(within) = nesting.last() {
+            self.blanks();
+            let has_more = self.takes(b',');
+            match within {
+                Within::Object if has_more => {
+                    self.blanks();
+                    self.name()?;
+                    return Ok(true);
+                }
+                Within::Array if has_more => return Ok(true),
+                Within::Object => self.expect(b'}')?,
+                Within::Array => self.expect(b']')?,
+            }
+            nesting.pop();
+        }
+        Ok(false)
+    }
+
+    fn scalar(&mut self) -> Result<(), NotJson> {
+        match self.peek() {
+            Some(b'"') => self.string(),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'n') => self.word(b"null"),
+            _nothing => Err(NotJson),
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), NotJson> {
+        let rest = self.bytes.get(self.at..).ok_or(NotJson)?;
+        self.at += word.len();
+        if rest.starts_with(word) {
+            Ok(())
+        } else {
+            Err(NotJson)
+        }
+    }
+
+    fn string(&mut self) -> Result<(), NotJson> {
+        self.expect(b'"')?;
+        loop {
+            let rest = self.bytes.get(self.at..).ok_or(NotJson)?;
+            let len = memchr::memchr2(b'"', b'\\', rest).ok_or(NotJson)?;
+            let plain = rest.get(..len).ok_or(NotJson)?;
+            if has_control_characters(plain) {
+                return Err(NotJson);
+            }
+            self.at += len;
+            if self.takes(b'"') {
+                return Ok(());
+            }
+            self.escape()?;
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), NotJson> {
+        self.expect(b'\\')?;
+        let kind = self.peek();
+        self.at += 1;
+        match kind {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
+            Some(b'u') => {
+                let digits = self.bytes.get(self.at..self.at + 4).ok_or(NotJson)?;
+                self.at += 4;
+                if digits.iter().all(u8::is_ascii_hexdigit) {
+                    Ok(())
+                } else {
+                    Err(NotJson)
+                }
+            }
+            _other => Err(NotJson),
+        }
+    }
+
+    fn number(&mut self) -> Result<(), NotJson> {
+        self.takes(b'-');
+        // A zero that leads stands alone.
+        if !self.takes(b'0') {
+            self.digits()?;
+        }
+        if self.takes(b'.') {
+            self.digits()?;
+        }
+        if self.takes(b'e') || self.takes(b'E') {
+            let _sign = self.takes(b'+') || self.takes(b'-');
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), NotJson> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at > start {
+            Ok(())
+        } else {
+            Err(NotJson)
+        }
+    }
+}
+
+/// Counts rather than stopping at the first, which lets the compiler look at many at once.
+fn has_control_characters(bytes: &[u8]) -> bool {
+    bytes.iter().filter(|byte| **byte < 0x20).count() > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::{String, ToString};
+
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    fn other_parser(text: &str) -> bool {
+        serde_json::from_str::<&RawValue>(text).is_ok()
+    }
+
+    #[test]
+    fn what_is_json_and_what_is_not() {
+        let table = [
+            "0",
+            "-0",
+            "01",
+            "1.",
+            "1.0",
+            ".5",
+            "1e5",
+            "1e",
+            "1E+5",
+            "1e400",
+            "-",
+            "--1",
+            "+1",
+            "true",
+            "tru",
+            "nul",
+            "null",
+            "\"\"",
+            "\"a",
+            "\"\\u12\"",
+            "\"\\u123g\"",
+            "\"\\ud800\"",
+            "\"\\x\"",
+            "\"\u{1}\"",
+            "\"\u{7f}\"",
+            "[]",
+            "[,]",
+            "[1,]",
+            "[1 2]",
+            "{}",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{\"a\":1 \"b\":2}",
+            "{a:1}",
+            "{\"a\":[{}]}",
+            "[[]",
+            "]",
+            "{\"a\":1}}",
+            " [ 1 , { \"b\" : null } ] ",
+            "",
+            " ",
+            "\u{feff}1",
+            "1 2",
+            "[\"\\\\\"]",
+            "\"\\\"",
+            "nullx",
+            "[1}",
+            "{\"a\":1]",
+        ];
+        for text in table {
+            assert_eq!(is_json(text), other_parser(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn members_come_as_they_stand() {
+        let mut seen = String::new();
+        let text = " {\"a\" : [1, {\"a\":2}] ,\"\\u0062\":\"}\"} ";
+        let done = members(text, |name, value| {
+            seen += name;
+            seen += value;
+        });
+        assert_eq!(
+            (done, seen.as_str()),
+            (Ok(()), "\"a\"[1, {\"a\":2}]\"\\u0062\"\"}\"")
+        );
+        assert_eq!(members("[1]", |_, _| {}), Err(NotJson));
+        assert_eq!(members("{\"a\":1} x", |_, _| {}), Err(NotJson));
+    }
+
+    /// Texts that are often JSON and often nearly so.
+    fn nearly_json() -> impl Strategy<Value = String> {
+        let pieces = prop_oneof![
+            "[\\[\\]{},: \"\\\\0-9eE+.a-z\\-]{0,3}",
+            Just("\"a\":".to_string()),
+            Just("\"\\u00e9\\n\"".to_string()),
+            Just("{\"k\":[1,-2.5e3,null]}".to_string()),
+            Just("true".to_string()),
+            any::<char>().prop_map(|character| character.to_string()),
+        ];
+        proptest::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_string()),
+            any::<f64>().prop_map(|number| serde_json::to_string(&number).unwrap_or_default()),
+            any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap_or_default()),
+        ];
+        leaf.prop_recursive(5, 40, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6)
+                    .prop_map(|items| alloc::format!("[{}]", items.join(" , "))),
+                proptest::collection::vec(inner, 0..6).prop_map(|items| {
+                    let members: Vec<String> = items
+                        .iter()
+                        .map(|item| alloc::format!("\"k\": {item}"))
+                        .collect();
+                    alloc::format!("{{{}}}", members.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn another_parser_agrees_on_what_is_nearly_json(text in nearly_json()) {
+            prop_assert_eq!(is_json(&text), other_parser(&text));
+        }
+
+        #[test]
+        fn another_parser_agrees_on_json_with_one_byte_changed(
+            text in json(), at in any::<proptest::sample::Index>(), byte in 0_u8..128,
+        ) {
+            prop_assert!(is_json(&text));
+            let mut bytes = text.into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(changed) = String::from_utf8(bytes) {
+                prop_assert_eq!(is_json(&changed), other_parser(&changed));
+            }
+        }
+    }
+}
