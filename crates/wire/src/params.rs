@@ -27,7 +27,7 @@ pub struct Params {
     pub token: Option<(ProgressToken, Span)>,
     /// `requestId` of `notifications/cancelled`.
     pub request_id: Option<(RequestId, Span)>,
-    /// `name`, `uri`, `level`, `protocolVersion` and the like, where they stand.
+    /// `name` of a tool or prompt.
     pub name: Option<Span>,
     /// `uri` of a resource.
     pub uri: Option<Span>,

@@ -8,6 +8,9 @@
 
 use alloc::vec::Vec;
 
+/// Bytes of a string that are looked at twice in a row: few enough to be at hand the second time.
+const NEAR: usize = 8 << 10;
+
 /// The text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotJson;
@@ -190,12 +193,19 @@ impl<'a> Skimmer<'a> {
         self.expect(b'"')?;
         loop {
             let rest = self.bytes.get(self.at..).ok_or(NotJson)?;
-            let len = memchr::memchr2(b'"', b'\\', rest).ok_or(NotJson)?;
-            let plain = rest.get(..len).ok_or(NotJson)?;
-            if has_control_characters(plain) {
+            let near = rest.get(..NEAR).unwrap_or(rest);
+            let found = memchr::memchr2(b'"', b'\\', near);
+            let len = found.unwrap_or(near.len());
+            if len == 0 && found.is_none() {
+                return Err(NotJson);
+            }
+            if has_control_characters(near.get(..len).unwrap_or(near)) {
                 return Err(NotJson);
             }
             self.at += len;
+            if found.is_none() {
+                continue;
+            }
             if self.takes(b'"') {
                 return Ok(());
             }

@@ -36,6 +36,8 @@ pub(crate) struct Outlet {
     head_written: usize,
     /// Bytes in the queue that have not been written.
     waiting: usize,
+    /// Bytes that were ever written.
+    taken: u64,
     /// Lines that are done and not told yet.
     done: Vec<LineNumber>,
     /// The control line that is built for the next write.
@@ -107,6 +109,7 @@ impl Outlet {
             queue: VecDeque::new(),
             head_written: 0,
             waiting: 0,
+            taken: 0,
             done: Vec::new(),
             done_text: Vec::new(),
             limit,
@@ -129,6 +132,11 @@ impl Outlet {
     /// Bytes that have not been written.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Bytes that were ever written.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -216,6 +224,7 @@ impl Outlet {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
                 Err(_) => return Flushed::Broken,
             };
+            self.taken += write.taken as u64;
             self.advance(&write, &mut on_announced);
             if write.taken < write.offered {
                 self.sink.filled();

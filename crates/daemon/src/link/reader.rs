@@ -50,8 +50,7 @@ impl SessionReader {
             let _hub_gone = self.inbox.send(Input::Lines { session, lines }).await;
         }
         loop {
-            self.valve.passed().await;
-            if source.readable().await.is_err() {
+            if !self.is_let_through().await || source.readable().await.is_err() {
                 return;
             }
             let mut lines = Lines::new();
@@ -74,6 +73,19 @@ impl SessionReader {
         if self.inbox.send(Input::Ending(session)).await.is_ok() {
             // Without this the end of the client would show only at the next write to it.
             let _failed = hang_up(&self.socket).await;
+        }
+    }
+
+    /// Waits at the valve; `false` if the client has gone meanwhile. What it wrote last is not read
+    /// then: nobody is there to hear an answer.
+    async fn is_let_through(&self) -> bool {
+        if !self.valve.is_closed() {
+            return true;
+        }
+        tokio::select! {
+            () = self.valve.passed() => true,
+            // Should it be impossible to watch for that, the valve alone counts.
+            Ok(()) = hang_up(&self.socket) => false,
         }
     }
 }

@@ -10,7 +10,11 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use rustix::net::sockopt;
 use tokio::net::{UnixStream, unix::pipe};
+
+/// Bytes that the system may take before its reader has. It is memory only while it is used.
+const SEND_BYTES: usize = 1 << 20;
 
 /// One end of a connection over a unix socket, non-blocking.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ impl Socket {
     /// Watches from now on only for what comes.
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
         let descriptor = OwnedFd::from(stream.into_std()?);
+        // More at once for a large message; the system may allow less, which does no harm.
+        let _as_it_is = sockopt::set_socket_send_buffer_size(&descriptor, SEND_BYTES);
         let incoming = pipe::Receiver::from_owned_fd_unchecked(descriptor)?;
         Ok(Socket { incoming })
     }

@@ -21,9 +21,13 @@ impl Valve {
         self.opened.notify_one();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Returns at once while the valve is open.
     pub(crate) async fn passed(&self) {
-        while self.closed.load(Ordering::Relaxed) {
+        while self.is_closed() {
             self.opened.notified().await;
         }
     }
