@@ -21,7 +21,7 @@ use std::{
 
 use rustix::{
     buffer::spare_capacity,
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{RecvFlags, Shutdown, recv, shutdown},
 };
@@ -73,10 +73,26 @@ pub fn run(
     });
     let upward = Arc::clone(&pump);
     // Allocated here: an allocation on the second thread would cost it an arena.
-    let buffer = Vec::with_capacity(READ_SIZE);
+    let mut buffer = Vec::with_capacity(READ_SIZE);
+    // Most clients have said something already: it need not wait for a thread to start.
+    if is_readable(input) {
+        // An end, or a daemon that is gone, shows again to the thread that is there for it.
+        pump.carry_once(input, &mut buffer);
+    }
     let second = thread::Builder::new().stack_size(STACK_SIZE);
-    quit::blocked(|| second.spawn(move || upward.carry_up(input, output, buffer)))??;
+    let carry_up = move || upward.carry_up(input, output, buffer);
+    quit::blocked(|| second.spawn(carry_up))??;
     Ok(pump.carry_down(output))
+}
+
+/// What came of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carried {
+    Something,
+    /// There is no more.
+    Nothing,
+    /// The daemon reads no more.
+    ToNobody,
 }
 
 struct Pump {
@@ -124,26 +140,12 @@ impl Pump {
     /// The client's messages, until there are no more.
     fn carry_up(&self, input: BorrowedFd<'_>, output: BorrowedFd<'_>, mut buffer: Vec<u8>) {
         loop {
-            match rustix::io::read(input, spare_capacity(&mut buffer)) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => {
-                    wait_for(input, PollFlags::IN);
-                    continue;
-                }
-                // A terminal that was hung up, say: it will not get better.
-                Err(_) => break,
-            }
-            let is_full = self.keep(&buffer);
-            if write_all(self.socket.as_fd(), &buffer).is_err() {
+            match self.carry_once(input, &mut buffer) {
+                Carried::Something => {}
+                Carried::Nothing => break,
                 // The other thread hears it too, after what is still to be read.
-                return;
+                Carried::ToNobody => return,
             }
-            if is_full {
-                self.wait_for_room();
-            }
-            reuse(&mut buffer, input);
         }
         self.has_input_ended.store(true, Ordering::Release);
         // If the socket is broken, the other thread hears of it.
@@ -152,6 +154,29 @@ impl Pump {
         // reader the output reports an error, which needs no asking for.
         wait_for(output, PollFlags::empty());
         let _ = shutdown(&self.socket, Shutdown::Both);
+    }
+
+    /// What one read of the client's messages brings.
+    fn carry_once(&self, input: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> Carried {
+        loop {
+            match rustix::io::read(input, spare_capacity(buffer)) {
+                Ok(0) => return Carried::Nothing,
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait_for(input, PollFlags::IN),
+                // A terminal that was hung up, say: it will not get better.
+                Err(_) => return Carried::Nothing,
+            }
+        }
+        let is_full = self.keep(buffer);
+        if write_all(self.socket.as_fd(), buffer).is_err() {
+            return Carried::ToNobody;
+        }
+        if is_full {
+            self.wait_for_room();
+        }
+        reuse(buffer, input);
+        Carried::Something
     }
 
     /// Keeps what the client said; returns whether that is all that we can keep.
@@ -208,6 +233,16 @@ fn write_all(output: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()>
         }
     }
     Ok(())
+}
+
+/// Whether a read would not wait, for whatever reason.
+fn is_readable(input: BorrowedFd<'_>) -> bool {
+    let mut descriptors = [PollFd::from_borrowed_fd(input, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut descriptors, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Waits until the descriptor is ready for it, or broken.
