@@ -154,10 +154,8 @@ pub(crate) fn limits(moved: &LimitsOverrides) -> Limits {
     }
 }
 
-/// For a session that no process can be started for. A verb that joins whatever runs may still find
-/// something; every other request is refused with the reason.
+/// For a session that no process can be started for.
 fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
-    let joins = joins(asker.ask.join);
     Opening {
         server: match asker.ask.server.parse::<ServerName>() {
             Ok(name) => Arc::from(name.as_str()),
@@ -166,10 +164,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         },
         front: front(asker.ask.join),
         link: link(asker.ask.join),
-        refused: match joins {
-            Joins::OwnRoute => Some(refusal),
-            Joins::AnyRunning => None,
-        },
+        refused: Some(refusal),
         // No key that a plan makes is empty, and this one is nobody else's.
         route: Route(asker.session.0.to_le_bytes().as_slice().into()),
         scope: Scope::Session,
@@ -178,7 +173,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         asks: Asks::Shared,
         fixed_class: None,
         idle_timeout: IdleTimeout::After(std::time::Duration::ZERO),
-        joins,
+        joins: joins(asker.ask.join),
         withheld: Vec::new(),
     }
 }

@@ -143,7 +143,7 @@ pub struct Opening {
     pub front: Front,
     /// What kind of link it has.
     pub link: Link,
-    /// Why nothing can be done for it; every request is then answered so.
+    /// Why nothing can be started for it; unless it joins what runs, every request is answered so.
     pub refused: Option<Refusal>,
     /// Which upstreams it may share.
     pub route: Route,

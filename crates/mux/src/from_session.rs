@@ -170,10 +170,6 @@ impl Mux {
         self.unanswered_in_batch(session_id, line, out);
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "methods that need no treatment of their own pass through"
-    )]
     fn on_request(
         &mut self,
         session_id: SessionId,
@@ -205,31 +201,29 @@ impl Mux {
             }
             return;
         }
+        // A session that nothing can be started for may still join what runs.
+        let unserved =
+            session.opening.refused.clone().filter(|_| {
+                session.upstream().is_none() && self.running_to_join(session_id).is_none()
+            });
         let id = id.clone();
-        match method {
-            Method::Ping => self.answer_empty(session_id, &id, line, out),
-            Method::Discover => {
+        match (method, unserved) {
+            (Method::Ping, _) => self.answer_empty(session_id, &id, line, out),
+            (Method::Discover, _) => {
                 let refusal = Refusal::NoSuchMethod {
                     method: Method::Discover,
                 };
                 self.refuse(session_id, &id, line, refusal, out);
             }
-            _any if session.opening.refused.is_some() => {
-                let refusal = session
-                    .opening
-                    .refused
-                    .clone()
-                    .unwrap_or(Refusal::ShuttingDown);
-                self.refuse(session_id, &id, line, refusal, out);
-            }
-            Method::Initialize => {
+            (_any, Some(refusal)) => self.refuse(session_id, &id, line, refusal, out),
+            (Method::Initialize, None) => {
                 let initialize = self.read_initialize(session_id, &frame, params, &id, line);
                 self.on_initialize(session_id, initialize, out);
             }
-            _any if session.state == State::New => {
+            (_any, None) if session.state == State::New => {
                 self.refuse(session_id, &id, line, Refusal::NotInitialized, out);
             }
-            _any => self.submit(session_id, line, frame, out),
+            (_any, None) => self.submit(session_id, line, frame, out),
         }
     }
 

@@ -123,7 +123,7 @@ impl Mux {
     }
 
     /// The upstream that a session may join which takes any of its server's.
-    fn running_to_join(&self, session_id: SessionId) -> Option<UpstreamId> {
+    pub(crate) fn running_to_join(&self, session_id: SessionId) -> Option<UpstreamId> {
         let opening = &self.sessions.get(&session_id)?.opening;
         if opening.joins != Joins::AnyRunning {
             return None;

@@ -89,7 +89,11 @@ fn exit_codes_tell_what_went_wrong() {
             "no answer within 200ms",
         ),
         (&["call", "fake", "echo", "[1]"], 2, "JSON object"),
-        (&["call", "other", "echo"], 1, "no server named `other`"),
+        (
+            &["call", "other", "echo"],
+            1,
+            "mcpool: no server named `other`",
+        ),
         (&["tools", "fake", "--workspace", "/no/such"], 2, "/no/such"),
     ] {
         let ran = home.run(arguments);

@@ -349,14 +349,15 @@ fn what_is_wrong_is_said_with_the_way_to_mend_it() {
 }
 
 #[test]
-fn a_verb_that_joins_whatever_runs_is_not_refused_for_what_it_lacks_itself() {
+fn a_verb_that_lacks_what_a_start_needs_may_still_join_what_runs() {
     let mut scene = Scene::new(CONFIG);
     let ask = SessionAsk {
         join: Join::Any,
         ..scene.ask("needy")
     };
     let launch = scene.open(&ask);
-    assert_eq!(launch.opening.refused, None);
+    let refused = launch.opening.refused.expect("a refusal").to_string();
+    assert!(refused.contains("MISSING"), "{refused}");
     assert_eq!(launch.opening.joins, Joins::AnyRunning);
     assert!(launch.spec.unwrap_err().contains("MISSING"));
 }

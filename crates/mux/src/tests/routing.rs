@@ -192,6 +192,21 @@ fn who_joins_takes_what_runs_and_starts_its_own_otherwise() {
 }
 
 #[test]
+fn who_cannot_start_a_server_joins_one_that_runs_and_is_refused_otherwise() {
+    check(expect![[r#"
+        alice comes joins refused=echo
+            -> alice: error #0 -32603 no-such-server
+        u1 serves bob
+        carol comes joins refused=echo
+            -> carol: result #0 version=2025-11-25
+        carol: tools/list #1
+            -> u1: tools/list #2
+        dave comes joins refused=other server=other
+            -> dave: error #0 -32603 no-such-server
+    "#]]);
+}
+
+#[test]
 fn who_joined_does_not_restart_what_others_started() {
     check(expect![[r#"
         u1 serves alice
