@@ -43,7 +43,9 @@ const NAMING_OPTIONS: [&str; 4] = ["-m", "--module", "--from", "--spec"];
 
 /// Whether this can be the name of a server.
 pub(crate) fn is_server_name(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(is_name_byte)
+    (1..=NAME_MAX).contains(&name.len())
+        && name.bytes().all(is_name_byte)
+        && ![".", ".."].contains(&name)
 }
 
 /// A name for the server that this command line runs.
@@ -52,7 +54,8 @@ pub(crate) fn of_command(command: &[OsString]) -> String {
         .first()
         .map_or(OsStr::new(""), |program| base_name(program));
     let run = if is_launcher(program) {
-        launched(program, &command[1..])
+        // `npx .` runs the folder that it is in, whatever that is called.
+        launched(program, &command[1..]).filter(|run| *run != "." && *run != "..")
     } else {
         None
     };
@@ -130,10 +133,10 @@ fn sanitized(name: &OsStr) -> String {
         })
         .collect();
     let name = name.trim_matches('-');
-    if name.is_empty() {
-        "server".to_owned()
-    } else {
+    if is_server_name(name) {
         name.to_owned()
+    } else {
+        "server".to_owned()
     }
 }
 
@@ -178,13 +181,16 @@ mod tests {
     #[test]
     fn a_launcher_that_runs_nothing_gives_its_own_name() {
         assert_eq!(label("npx -y"), "npx");
+        assert_eq!(label("npx ."), "npx");
         assert_eq!(label("python3"), "python3");
     }
 
     #[test]
     fn every_label_is_a_server_name() {
         let long = "x".repeat(200);
-        for command in ["/", "ü ", "a b", " ", "node ---", &long, "npx /@/@"] {
+        for command in [
+            "/", "ü ", "a b", " ", ".", "./..", "npx ..", "node ---", &long, "npx /@/@",
+        ] {
             let label = label(command);
             assert!(is_server_name(&label), "{command:?} gave {label:?}");
         }
