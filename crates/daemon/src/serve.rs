@@ -130,7 +130,7 @@ fn take_lock(places: &Places) -> anyhow::Result<DaemonLock> {
     }
     match lock::announced(&places.lock) {
         Some(holder) => bail!(
-            "a daemon runs already: process {}, listening at {}",
+            "a daemon runs already: process {}, listening at {}; `mcpool stop` ends it",
             holder.pid,
             holder.socket.display()
         ),

@@ -44,7 +44,11 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         if name == DAEMON {
             bail!("the daemon has written no log in {}", places.logs.display());
         }
-        bail!("`{name}` has written no log in {}", places.logs.display());
+        bail!(
+            "`{name}` has written no log in {}; `mcpool list` and `mcpool status` show the names \
+             that there are",
+            places.logs.display()
+        );
     }
     ui.write(&text)?;
     if args.follow {
