@@ -73,11 +73,6 @@ impl EnvPattern {
         glob(self.0.as_bytes(), name.as_bytes())
     }
 
-    /// Whether this is a glob and not the name of one variable.
-    pub fn is_glob(&self) -> bool {
-        self.0.contains('*')
-    }
-
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -24,7 +24,7 @@ pub struct LimitsOverrides {
     pub slow_reader_bytes: Option<usize>,
     /// Most sessions at the same time.
     pub sessions: Option<usize>,
-    /// Longest wait for calls in flight before a server is stopped; zero is none.
+    /// Longest wait for open answers after a client has closed its input; zero is none.
     pub drain_patience: Option<Duration>,
     /// Longest life of a request that the server does not answer.
     pub request_timeout: Option<Duration>,

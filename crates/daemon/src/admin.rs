@@ -144,7 +144,7 @@ pub struct Session {
 
 impl Answer {
     /// The line that goes over the socket, with its end.
-    pub fn to_line(&self) -> String {
+    pub(crate) fn to_line(&self) -> String {
         // Maps with text for keys are all that could fail, and do not.
         let mut line = serde_json::to_string(self).unwrap_or_default();
         line.push('\n');
@@ -156,7 +156,9 @@ impl From<AdminAnswer> for Answer {
     fn from(answer: AdminAnswer) -> Self {
         match answer {
             AdminAnswer::Restarted { upstreams } => Answer::Ok(Outcome::Restarted { upstreams }),
-            AdminAnswer::NothingRuns => Answer::Error("no upstream of that server runs".to_owned()),
+            AdminAnswer::NothingRuns => Answer::Error(
+                "no server of that name runs; `mcpool status` shows those that do".to_owned(),
+            ),
             AdminAnswer::Failed { why } => Answer::Error(why),
         }
     }

@@ -95,7 +95,7 @@ impl Class {
     }
 
     /// Whether a server of this class may ask for more than the open folders, which we answer ourselves.
-    pub fn can_be_asked(self) -> bool {
+    pub(crate) fn can_be_asked(self) -> bool {
         self.has(Capability::Sampling)
             || self.has(Capability::ElicitationForm)
             || self.has(Capability::ElicitationUrl)

@@ -1,4 +1,4 @@
-//! Every bound of the pooler, in one place.
+//! Every bound that a decision depends on, in one place.
 
 use core::time::Duration;
 
@@ -11,13 +11,13 @@ pub struct Limits {
     pub sessions: usize,
     /// Requests of one session that are at its server at the same time; more wait.
     pub session_in_flight: usize,
-    /// Requests of one session that wait; then its link is not read until some have gone.
+    /// Messages of one session that wait; then its link is not read until some have gone.
     pub session_queue: usize,
-    /// Bytes of one session's requests that wait. One larger message always fits.
+    /// Bytes of one session's messages that wait. One larger message always fits.
     pub session_queue_bytes: usize,
-    /// Requests of all sessions together that wait; more are refused.
+    /// Messages of all sessions together that wait; more are refused.
     pub waiting: usize,
-    /// Bytes of all sessions' requests that wait; more are refused.
+    /// Bytes of all sessions' messages that wait; more are refused.
     pub waiting_bytes: usize,
     /// Bytes that may wait for a session to read; then it is cut. One larger message always fits.
     pub slow_reader_bytes: usize,

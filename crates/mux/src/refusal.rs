@@ -193,7 +193,7 @@ impl Refusal {
 
     /// Whether the request may have had its effect, where that is in doubt.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are certain")]
-    pub fn maybe_executed(&self) -> Option<bool> {
+    fn maybe_executed(&self) -> Option<bool> {
         match self {
             Refusal::UpstreamExited { maybe_executed, .. }
             | Refusal::UpstreamStopped { maybe_executed, .. } => Some(*maybe_executed),

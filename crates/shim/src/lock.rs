@@ -74,7 +74,7 @@ impl DaemonLock {
     }
 
     /// Forgets the announcement, before the lock is dropped in an orderly end.
-    pub fn withdraw(&mut self) -> io::Result<()> {
+    fn withdraw(&mut self) -> io::Result<()> {
         self.file.set_len(0)
     }
 

@@ -91,7 +91,7 @@ methods! {
 }
 
 impl Method {
-    /// Whether doing it twice changes nothing : such a request may be sent again.
+    /// Whether doing it twice changes nothing: such a request may be sent again.
     pub fn is_read_only(&self) -> bool {
         matches!(
             self,
