@@ -11,6 +11,7 @@ mod alarm;
 mod input;
 mod intake;
 mod lines;
+mod pace;
 mod perform;
 mod session;
 mod world;

@@ -13,6 +13,7 @@ mod configuration;
 mod credentials;
 mod daemon;
 mod failures;
+mod pressure;
 mod sessions;
 mod shims;
 mod status;

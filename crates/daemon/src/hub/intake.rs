@@ -9,6 +9,7 @@ use shim::{answer::Answer, preface::Join};
 use super::{
     Hub,
     input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId},
+    pace::Pace,
     session::Session,
 };
 use crate::{
@@ -96,6 +97,7 @@ impl Hub {
             server: Arc::clone(&opening.server),
             spec: spec.map_err(String::into_boxed_str),
             lines: 0,
+            pace: Pace::default(),
             awaiting_room: false,
             closing: false,
             touched: false,

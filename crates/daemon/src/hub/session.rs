@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
 
+use super::pace::Pace;
 use crate::{
     launch::LaunchSpec,
     link::{Outlet, Socket, Valve},
@@ -24,6 +25,8 @@ pub(super) struct Session {
     pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
     /// How many lines it has written.
     pub(super) lines: u64,
+    /// Whether it reads, should much wait for it.
+    pub(super) pace: Pace,
     /// Whether somebody waits for room in its socket.
     pub(super) awaiting_room: bool,
     /// Whether it is over once what waits is written. The core has forgotten it.

@@ -3,7 +3,7 @@
 //! **Invariant:** a peer that is not in here is gone: whatever is still heard of it, or meant for it, is
 //! dropped.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
 
 use mux::{AdminAnswer, Event, Exit, Limits, SessionId, Ticket, UpstreamId};
 use tokio::{
@@ -188,7 +188,7 @@ impl World {
         });
         match flushed {
             Flushed::All if session.closing => self.departed.push(id),
-            Flushed::All => {}
+            Flushed::All => session.pace.on_empty(session.outlet.taken()),
             Flushed::Blocked => {
                 session.awaiting_room = true;
                 let sink = session.outlet.sink().clone();
@@ -209,14 +209,39 @@ impl World {
             return;
         };
         process.touched = false;
-        let Some(outlet) = process.outlet.as_mut().filter(|_| !process.awaiting_room) else {
+        let Some(outlet) = process.outlet.as_mut() else {
             return;
         };
         let upstream = process.upstream;
-        match outlet.flush(|_| {}) {
+        let flushed = if process.awaiting_room {
+            None
+        } else {
+            Some(outlet.flush(|_| {}))
+        };
+        // Also while it is blocked already: what comes for it then must not wait here without end.
+        if flushed.is_none_or(|flushed| flushed == Flushed::Blocked)
+            && !process.blocked
+            && outlet.waiting() > self.around.limits.slow_server_bytes
+        {
+            process.blocked = true;
+            self.echoes.push(Event::UpstreamBlocked { upstream });
+        }
+        match flushed {
+            // More has come for it, that is all.
+            None => {}
+            Some(flushed) => self.on_flushed(id, flushed),
+        }
+    }
+
+    fn on_flushed(&mut self, id: ProcessId, flushed: Flushed) {
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        match flushed {
             Flushed::All => {
                 if process.blocked {
                     process.blocked = false;
+                    let upstream = process.upstream;
                     self.echoes.push(Event::UpstreamWritable { upstream });
                 }
                 if process.closing {
@@ -225,15 +250,10 @@ impl World {
             }
             Flushed::Blocked => {
                 process.awaiting_room = true;
-                if !process.blocked && outlet.waiting() > self.around.limits.slow_server_bytes {
-                    process.blocked = true;
-                    self.echoes.push(Event::UpstreamBlocked { upstream });
+                if let Some(outlet) = &process.outlet {
+                    let (sink, inbox) = (outlet.sink().clone(), self.around.inbox.clone());
+                    await_room(sink, Peer::Process(id), inbox);
                 }
-                await_room(
-                    outlet.sink().clone(),
-                    Peer::Process(id),
-                    self.around.inbox.clone(),
-                );
             }
             // It reads no more, so it is of no more use: its end answers what is open.
             Flushed::Broken => {
@@ -243,7 +263,7 @@ impl World {
         }
     }
 
-    /// Cuts a session whose queue is full though it was just offered all of it.
+    /// Cuts a session whose queue is full though it was offered all of it, unless it reads on.
     pub(super) fn cut_if_full(&mut self, id: SessionId) {
         let full = |world: &World| {
             world
@@ -254,10 +274,16 @@ impl World {
         if full(self) {
             self.flush_session(id);
         }
+        let limit = self.around.limits.slow_reader_bytes;
         if full(self)
             && let Some(session) = self.sessions.get_mut(&id)
+            && let outlet = &mut session.outlet
+            && !session
+                .pace
+                .may_go_on(Instant::now, outlet.taken(), outlet.waiting(), limit)
         {
-            session.outlet.cut();
+            outlet.cut();
+            session.pace.on_empty(outlet.taken());
             self.echoes.push(Event::SessionCut { session: id });
             self.touch_session(id);
         }

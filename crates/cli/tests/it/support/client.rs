@@ -53,6 +53,12 @@ impl Client {
         stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
+    /// Writes a line to a shim that may have gone.
+    pub(crate) fn try_write(&mut self, line: &str) -> std::io::Result<()> {
+        let stdin = self.stdin.as_mut().expect("stdin was closed");
+        stdin.write_all(format!("{line}\n").as_bytes())
+    }
+
     #[track_caller]
     pub(crate) fn send(&mut self, message: &Value) {
         self.write(&message.to_string());

@@ -1,0 +1,95 @@
+//! More than somebody can take at once: nothing is lost, and nothing grows without end.
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Home, processes::Process, until};
+
+/// A KiB figure of `/proc/PID/status`.
+fn memory_kb(pid: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let figure = line.unwrap().trim_matches([':', ' ', '\t', 'k', 'B']);
+    figure.parse().unwrap()
+}
+
+#[test]
+fn a_client_that_reads_as_fast_as_it_can_loses_no_answer_to_a_faster_server() {
+    let home = Home::new();
+    let mut client = home.session(&[]);
+    let calls: Vec<u64> = (0..60)
+        .map(|_| client.begin("big", json!({"bytes": 2 << 20})))
+        .collect();
+    for call in calls {
+        let answer = client.response(call);
+        assert!(answer["result"].is_object(), "{}", answer["error"]);
+    }
+    assert_eq!(home.status()["counts"]["session-cut"], json!(null));
+}
+
+#[test]
+fn what_waits_for_a_server_that_does_not_read_stays_in_bounds() {
+    let home = Home::new();
+    let mut clients: Vec<_> = (0..4).map(|_| home.session(&[])).collect();
+    for client in &mut clients {
+        client.call("echo", json!({"text": "known not to ask"}));
+    }
+    let server = Process::of(clients[0].server_pid()).unwrap();
+    let daemon = home.daemon_pid().unwrap();
+    server.signal(Signal::STOP);
+    let text = "x".repeat(1 << 20);
+    for client in &mut clients {
+        // As much as its queue takes: the client is not made to wait by it.
+        for _ in 0..7 {
+            client.begin("echo", json!({"text": text}));
+        }
+    }
+    until("all of it being in the daemon", || {
+        let sessions = home.status()["sessions"].clone();
+        let mut sessions = sessions.as_array().unwrap().iter();
+        sessions.all(|session| session["in_flight"] == 7)
+    });
+    let status = home.status();
+    let at_server = status["upstreams"][0]["in_flight"].as_u64().unwrap();
+    assert!(
+        at_server < 14,
+        "{at_server} requests of 1 MiB wait in the way of the server"
+    );
+    assert!(memory_kb(daemon, "VmHWM") < 100 << 10);
+    server.signal(Signal::CONT);
+    for client in &mut clients {
+        let answer = client.call("echo", json!({"text": "done"}));
+        assert_eq!(answer["result"]["content"][0]["text"], "done", "{answer}");
+    }
+}
+
+#[test]
+fn a_shim_that_is_killed_with_more_waiting_than_may_leaves_nothing_behind() {
+    let home = Home::new();
+    let mut client = home.session(&[]);
+    let shim = client.process();
+    let flood = std::thread::spawn(move || {
+        // It ends in a broken pipe.
+        for id in 0..100_000 {
+            let line = format!(
+                r#"{{"jsonrpc":"2.0","id":"f{id}","method":"tools/call","params":{{"name":"hang"}}}}"#
+            );
+            if client.try_write(&line).is_err() {
+                break;
+            }
+        }
+        client
+    });
+    until("a session that is not read any more", || {
+        let sessions = home.status()["sessions"].clone();
+        sessions[0]["in_flight"].as_u64() > Some(10_064)
+    });
+    shim.kill();
+    let _client = flood.join().unwrap();
+    until("no session and no request being left", || {
+        let status = home.status();
+        status["sessions"] == json!([]) && status["upstreams"][0]["in_flight"] == 0
+    });
+}

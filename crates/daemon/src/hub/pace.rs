@@ -1,0 +1,92 @@
+//! Whether a client that has much to read does read.
+//!
+//! A server may be faster than a client that reads as fast as it can, and such a client must not lose
+//! answers. One that stands still is told from it by what it has taken.
+//!
+//! **Invariant:** a client that takes nothing is found out the moment its queue is full, and no client
+//! has more waiting than [`BACKLOG_MAX`] times what may.
+
+use std::time::{Duration, Instant};
+
+/// How many times the usual bound may wait for a client that goes on reading.
+const BACKLOG_MAX: usize = 8;
+
+/// The part of the usual bound that a client must take, first while its queue fills up and then in each
+/// [`INTERVAL`]. More than a client that stands still has room for in its pipes.
+const SHARE: usize = 8;
+
+/// How often a client with a full queue must have taken its share.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a client has taken since when.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// All that it had taken when last nothing waited for it.
+    at_empty: u64,
+    /// When its queue was full, and all that it had taken then.
+    mark: Option<(Instant, u64)>,
+}
+
+impl Pace {
+    /// Nothing waits for the client, which has taken so many bytes in all.
+    pub(super) fn on_empty(&mut self, taken: u64) {
+        self.at_empty = taken;
+        self.mark = None;
+    }
+
+    /// Whether a client may have more, for which more waits than the `limit`: `waiting` bytes.
+    pub(super) fn may_go_on(
+        &mut self,
+        now: impl FnOnce() -> Instant,
+        taken: u64,
+        waiting: usize,
+        limit: usize,
+    ) -> bool {
+        let share = (limit / SHARE) as u64;
+        if waiting > limit.saturating_mul(BACKLOG_MAX) || taken - self.at_empty < share {
+            return false;
+        }
+        let now = now();
+        match self.mark {
+            Some((since, _)) if now.duration_since(since) < INTERVAL => true,
+            Some((_, before)) if taken - before < share => false,
+            Some(_) | None => {
+                self.mark = Some((now, taken));
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 800;
+
+    #[test]
+    fn a_client_that_took_nothing_may_have_no_more_than_the_limit() {
+        let mut pace = Pace::default();
+        pace.on_empty(5000);
+        assert!(!pace.may_go_on(Instant::now, 5099, LIMIT + 1, LIMIT));
+        assert!(pace.may_go_on(Instant::now, 5100, LIMIT + 1, LIMIT));
+    }
+
+    #[test]
+    fn a_client_that_stops_reading_is_found_out_and_one_that_goes_on_is_not() {
+        let began = Instant::now();
+        let mut pace = Pace::default();
+        assert!(pace.may_go_on(|| began, 100, LIMIT + 1, LIMIT));
+        assert!(pace.may_go_on(|| began + INTERVAL / 2, 100, LIMIT + 1, LIMIT));
+        assert!(pace.may_go_on(|| began + INTERVAL, 200, LIMIT + 1, LIMIT));
+        assert!(pace.may_go_on(|| began + 2 * INTERVAL, 300, LIMIT + 1, LIMIT));
+        assert!(!pace.may_go_on(|| began + 3 * INTERVAL, 399, LIMIT + 1, LIMIT));
+    }
+
+    #[test]
+    fn however_well_a_client_reads_there_is_an_end_to_what_waits_for_it() {
+        let mut pace = Pace::default();
+        assert!(pace.may_go_on(Instant::now, 10_000, 8 * LIMIT, LIMIT));
+        assert!(!pace.may_go_on(Instant::now, 20_000, 8 * LIMIT + 1, LIMIT));
+    }
+}
