@@ -11,7 +11,6 @@ use std::{
         net::{UnixListener as StdListener, UnixStream as StdStream},
     },
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -29,7 +28,7 @@ use tokio::{
     net::UnixListener,
     runtime::Builder,
     signal::unix::{SignalKind, signal},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
 };
 use tracing::Level;
 
@@ -202,13 +201,11 @@ fn assemble(
     let limits = launch::limits(&configuration.current().limits);
     let launcher = Launcher::new(configuration, home_folder(), env::vars_os().collect());
     let (inbox, arrivals) = mpsc::channel(INBOX);
-    let door = Door {
-        listener: UnixListener::from_std(listener)?,
-        inbox: inbox.clone(),
-        room: Arc::new(Semaphore::new(
-            limits.sessions.min(descriptors_for_sessions()),
-        )),
-    };
+    let door = Door::new(
+        UnixListener::from_std(listener)?,
+        inbox.clone(),
+        limits.sessions.min(descriptors_for_sessions()),
+    );
     let door = tasks::spawn("door", door.run()).abort_handle();
     watch_signals(&inbox)?;
     let world = World::new(Surroundings {

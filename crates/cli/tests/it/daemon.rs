@@ -119,3 +119,16 @@ fn the_folder_and_the_socket_are_for_their_owner_alone() {
     assert_eq!(mode("logs"), 0o700);
     assert_eq!(mode("logs/daemon.log"), 0o600);
 }
+
+#[test]
+fn a_daemon_with_no_room_for_sessions_still_takes_orders() {
+    let home = Home::new();
+    home.configure("[limits]\nsessions = 1\n");
+    let mut only = home.session(&[]);
+    let mut second = home.open(&[]);
+    assert!(!second.ended().success());
+    assert!(second.errors().contains("as many sessions as there may be"));
+    assert_eq!(home.status()["sessions"].as_array().unwrap().len(), 1);
+    home.done(&["stop"]);
+    assert_eq!(only.line(), None);
+}

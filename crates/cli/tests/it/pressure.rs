@@ -1,6 +1,6 @@
 //! More than somebody can take at once: nothing is lost, and nothing grows without end.
 
-use std::fs;
+use std::{fs, io::Write, os::unix::net::UnixStream};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -71,20 +71,21 @@ fn a_shim_that_is_killed_with_more_waiting_than_may_leaves_nothing_behind() {
     let mut client = home.session(&[]);
     let shim = client.process();
     let flood = std::thread::spawn(move || {
+        let lines: Vec<String> = (0..60_000)
+            .map(|id| {
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":"f{id}","method":"tools/call","params":{{"name":"hang"}}}}"#
+                )
+            })
+            .collect();
         // It ends in a broken pipe.
-        for id in 0..100_000 {
-            let line = format!(
-                r#"{{"jsonrpc":"2.0","id":"f{id}","method":"tools/call","params":{{"name":"hang"}}}}"#
-            );
-            if client.try_write(&line).is_err() {
-                break;
-            }
-        }
+        let _broken = client.try_write(&lines.join("\n"));
         client
     });
+    let mut before = None;
     until("a session that is not read any more", || {
-        let sessions = home.status()["sessions"].clone();
-        sessions[0]["in_flight"].as_u64() > Some(10_064)
+        let in_flight = home.status()["sessions"][0]["in_flight"].as_u64();
+        in_flight > Some(10_064) && std::mem::replace(&mut before, in_flight) == in_flight
     });
     shim.kill();
     let _client = flood.join().unwrap();
@@ -92,4 +93,33 @@ fn a_shim_that_is_killed_with_more_waiting_than_may_leaves_nothing_behind() {
         let status = home.status();
         status["sessions"] == json!([]) && status["upstreams"][0]["in_flight"] == 0
     });
+}
+
+#[test]
+fn prefaces_that_never_end_take_little_memory_and_keep_nobody_out() {
+    let home = Home::new();
+    let mut client = home.session(&[]);
+    let half = [b"\x1emcpool 1 4194304\n".as_slice(), &vec![b'a'; 4 << 20]].concat();
+    let idlers: Vec<_> = (0..100)
+        .map(|_| {
+            let socket = UnixStream::connect(home.pool().join("mcpool.sock")).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket
+        })
+        .collect();
+    let mut written = vec![0; idlers.len()];
+    let daemon = home.daemon_pid().unwrap();
+    // Each gets to write as much as the daemon takes, but never the end.
+    for _ in 0..60 {
+        for (mut socket, written) in idlers.iter().zip(&mut written) {
+            let rest = &half[*written..half.len() - 1];
+            *written += socket.write(rest).unwrap_or(0);
+        }
+        assert_eq!(client.text("echo", json!({"text": "here"})), "here");
+        assert!(memory_kb(daemon, "VmHWM") < 150 << 10);
+    }
+    assert_eq!(
+        home.session(&[]).text("echo", json!({"text": "new"})),
+        "new"
+    );
 }

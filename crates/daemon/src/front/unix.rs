@@ -31,19 +31,39 @@ use crate::{
 /// Longest time from connecting to the end of the preface.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long whoever gave an order may take to read the answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Pause after the system had no descriptor for a new connection.
 const STARVED_PAUSE: Duration = Duration::from_millis(100);
 
 /// More than a usual environment.
 const READ_BYTES: usize = 16 << 10;
 
+/// Connections that may be there without being sessions: not greeted yet, or with an order. More wait
+/// to be accepted.
+const CALLERS_MAX: usize = 1024;
+
+/// Longest preface of which every caller may have one.
+const LARGE_PREFACE_BYTES: usize = 64 << 10;
+
+/// Longer ones that are read at the same time; others wait.
+const LARGE_PREFACES_MAX: usize = 16;
+
 /// Lets people in.
 #[derive(Debug)]
 pub(crate) struct Door {
-    pub(crate) listener: UnixListener,
-    pub(crate) inbox: Sender<Input>,
-    /// How many may be inside.
-    pub(crate) room: Arc<Semaphore>,
+    listener: UnixListener,
+    inbox: Sender<Input>,
+    callers: Arc<Semaphore>,
+    rooms: Rooms,
+}
+
+/// What there is only so much of.
+#[derive(Clone, Debug)]
+struct Rooms {
+    sessions: Arc<Semaphore>,
+    large_prefaces: Arc<Semaphore>,
 }
 
 /// Why a peer was not let in.
@@ -68,10 +88,24 @@ impl From<PrefaceError> for Unwelcome {
 }
 
 impl Door {
+    /// A door through which so many `sessions` may come.
+    pub(crate) fn new(listener: UnixListener, inbox: Sender<Input>, sessions: usize) -> Self {
+        Door {
+            listener,
+            inbox,
+            callers: Arc::new(Semaphore::new(CALLERS_MAX)),
+            rooms: Rooms {
+                sessions: Arc::new(Semaphore::new(sessions)),
+                large_prefaces: Arc::new(Semaphore::new(LARGE_PREFACES_MAX)),
+            },
+        }
+    }
+
     /// Lets people in for as long as the daemon lives.
     pub(crate) async fn run(self) {
         let user = rustix::process::geteuid().as_raw();
-        loop {
+        // It is never closed.
+        while let Ok(caller) = Arc::clone(&self.callers).acquire_owned().await {
             let socket = match self.listener.accept().await {
                 Ok((socket, _nameless)) => socket,
                 Err(error) => {
@@ -82,20 +116,15 @@ impl Door {
             };
             // Anybody else gets no word and is not read.
             if socket.peer_cred().is_ok_and(|peer| peer.uid() == user) {
-                self.let_in(socket);
+                self.let_in(socket, caller);
             }
         }
     }
 
-    fn let_in(&self, socket: UnixStream) {
-        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
-            let full = Answer::Refused("there are as many sessions as there may be".to_owned());
-            let _gone = socket.try_write(full.to_string().as_bytes());
-            return;
-        };
-        let inbox = self.inbox.clone();
+    fn let_in(&self, socket: UnixStream, caller: OwnedSemaphorePermit) {
+        let (inbox, rooms) = (self.inbox.clone(), self.rooms.clone());
         tasks::spawn("greeting", async move {
-            let greeting = greet(socket, permit, inbox);
+            let greeting = greet(socket, caller, rooms, inbox);
             if time::timeout(GREETING_PATIENCE, greeting).await.is_err() {
                 tracing::debug!("a peer did not say what it wants");
             }
@@ -103,10 +132,15 @@ impl Door {
     }
 }
 
-async fn greet(socket: UnixStream, permit: OwnedSemaphorePermit, inbox: Sender<Input>) {
+async fn greet(
+    socket: UnixStream,
+    caller: OwnedSemaphorePermit,
+    rooms: Rooms,
+    inbox: Sender<Input>,
+) {
     // Looked at first: a number is of use only while its process is surely there.
     let freedom = Freedom::of_peer(&socket);
-    let (preface, early) = match read_preface(&socket).await {
+    let (preface, early) = match read_preface(&socket, &rooms.large_prefaces).await {
         Ok(read) => read,
         Err(Unwelcome::Preface(error)) => {
             let _gone = say(&socket, &Answer::Refused(error.to_string()).to_string()).await;
@@ -123,6 +157,11 @@ async fn greet(socket: UnixStream, permit: OwnedSemaphorePermit, inbox: Sender<I
                 let _gone = say(&socket, &Answer::RunItYourself.to_string()).await;
                 return;
             }
+            let Ok(permit) = rooms.sessions.try_acquire_owned() else {
+                let full = "there are as many sessions as there may be".to_owned();
+                let _gone = say(&socket, &Answer::Refused(full).to_string()).await;
+                return;
+            };
             let socket = match Socket::new(socket) {
                 Ok(socket) => socket,
                 Err(error) => {
@@ -145,14 +184,18 @@ async fn greet(socket: UnixStream, permit: OwnedSemaphorePermit, inbox: Sender<I
         Ask::Admin(ask) => {
             tasks::spawn("order", async move {
                 let _gone = serve_order(socket, ask, inbox).await;
-                drop(permit);
+                drop(caller);
             });
         }
     }
 }
 
-async fn read_preface(socket: &UnixStream) -> Result<(Preface, Bytes), Unwelcome> {
+async fn read_preface(
+    socket: &UnixStream,
+    large: &Semaphore,
+) -> Result<(Preface, Bytes), Unwelcome> {
     let mut read = BytesMut::with_capacity(READ_BYTES);
+    let mut large_permit = None;
     loop {
         if let Head::Complete { body_at, body_len } = preface::head(&read)? {
             let end = body_at + body_len;
@@ -160,6 +203,10 @@ async fn read_preface(socket: &UnixStream) -> Result<(Preface, Bytes), Unwelcome
                 let preface = Preface::decode(body)?;
                 let early = Bytes::copy_from_slice(read.get(end..).unwrap_or_default());
                 return Ok((preface, early));
+            }
+            if end > LARGE_PREFACE_BYTES && large_permit.is_none() {
+                // It is never closed.
+                large_permit = large.acquire().await.ok();
             }
             read.reserve(end - read.len());
         }
@@ -201,7 +248,8 @@ async fn serve_order(
             return inbox.send(Input::Asked(call)).await.map_err(|_| no_hub());
         }
     };
-    say(&socket, &answer.to_line()).await
+    let line = answer.to_line();
+    time::timeout(ANSWER_PATIENCE, say(&socket, &line)).await?
 }
 
 async fn say(socket: &UnixStream, text: &str) -> io::Result<()> {
