@@ -7,19 +7,18 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
     step("formatting", &["fmt", "--all", "--check"])?;
-    let lints = ["clippy", "--workspace", "--all-targets"];
-    step("lints", &[&lints[..], &["--", "-D", "warnings"]].concat())?;
-    let test_programs = [
-        "clippy",
-        "--package",
-        "mcpool",
-        "--all-targets",
-        "--features",
-        "test-programs",
-    ];
     step(
-        "lints of the test programs",
-        &[&test_programs[..], &["--", "-D", "warnings"]].concat(),
+        "lints",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            "mcpool/test-programs",
+            "--",
+            "-D",
+            "warnings",
+        ],
     )?;
     ui::part("documentation");
     let mut document = shell::cargo();

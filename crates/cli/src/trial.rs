@@ -64,16 +64,22 @@ pub(crate) struct Plan {
 pub(crate) fn run(plan: Plan, ui: &mut Ui) -> anyhow::Result<Report> {
     let trial = Trial::new(plan)?;
     let mut progress = Progress::new(ui, STEPS);
-    let n = plan.sessions;
+    let sessions = plan.sessions;
 
-    progress.begin(ui, format!("starting {n} servers, one for each session"));
+    progress.begin(
+        ui,
+        format!("starting {sessions} servers, one for each session"),
+    );
     let direct = trial.directly()?;
     progress.begin(ui, "measuring them".into());
     let without = trial.measure(&direct, &[])?;
     progress.begin(ui, "ending them".into());
     session::end(direct);
 
-    progress.begin(ui, format!("starting mcpool, and {n} sessions through it"));
+    progress.begin(
+        ui,
+        format!("starting mcpool, and {sessions} sessions through it"),
+    );
     let pool = Pool::start()?;
     let pooled = trial.pooled(&pool)?;
     progress.begin(ui, "measuring them".into());
@@ -84,7 +90,7 @@ pub(crate) fn run(plan: Plan, ui: &mut Ui) -> anyhow::Result<Report> {
 
     Ok(Report {
         schema: 1,
-        sessions: n,
+        sessions,
         ballast_mb: plan.ballast_mb,
         without,
         with,
@@ -166,7 +172,7 @@ impl Trial {
             .iter()
             .map(|session| session.child.id())
             .chain(others.iter().map(|child| child.id()));
-        let processes = memory::with_descendants(&roots.collect::<Vec<_>>())?;
+        let processes = memory::with_descendants(&roots.collect::<Vec<_>>());
         let pss_kb = memory::pss_kb(&processes)?;
         let mut waits: Vec<Duration> = sessions.iter().map(Session::ready_after).collect();
         let mut calls = Vec::new();

@@ -4,7 +4,7 @@
 //! may be added at any time.
 
 mod draft;
-mod memory;
+pub mod memory;
 
 use std::collections::BTreeMap;
 

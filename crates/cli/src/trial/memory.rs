@@ -1,12 +1,9 @@
-//! What the kernel says of memory and of who descends from whom.
+//! The memory of a trial: how much there is, and how much it takes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context;
+use daemon::admin::memory::{self, Tree};
 
 /// Memory that must stay free for all else, in MB.
 const RESERVE_MB: u64 = 512;
@@ -20,7 +17,7 @@ pub(crate) struct Room {
 impl Room {
     /// What is available now, to the machine and to the control group of this process.
     pub(crate) fn now() -> anyhow::Result<Self> {
-        let machine = field_kb("/proc/meminfo", "MemAvailable:").context("reading free memory")?;
+        let machine = available_kb().context("reading free memory")?;
         let available_kb = group_room_kb().map_or(machine, |group| group.min(machine));
         Ok(Room {
             available_mb: available_kb / 1024,
@@ -53,37 +50,20 @@ fn group_room_kb() -> Option<u64> {
         .min()
 }
 
-/// These processes and all that descend from them.
-pub(super) fn with_descendants(roots: &[u32]) -> io::Result<BTreeSet<u32>> {
-    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        // One that has just ended has no parent to speak of.
-        if let Some(parent) = parent(pid) {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    let mut found = BTreeSet::new();
-    let mut next: Vec<u32> = roots.to_vec();
-    while let Some(pid) = next.pop() {
-        if found.insert(pid) {
-            next.extend(children.get(&pid).into_iter().flatten());
-        }
-    }
-    Ok(found)
+/// What the machine could still give to programs.
+fn available_kb() -> anyhow::Result<u64> {
+    let table = fs::read_to_string("/proc/meminfo")?;
+    let mut lines = table.lines();
+    let available = lines.find_map(|line| line.strip_prefix("MemAvailable:"));
+    available
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .context("/proc/meminfo has no MemAvailable")
 }
 
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+/// These processes and all that descend from them.
+pub(super) fn with_descendants(roots: &[u32]) -> BTreeSet<u32> {
+    let tree = Tree::of_now();
+    roots.iter().flat_map(|root| tree.members(*root)).collect()
 }
 
 /// The proportional share of memory of all of them together.
@@ -91,21 +71,9 @@ pub(super) fn pss_kb(processes: &BTreeSet<u32>) -> anyhow::Result<u64> {
     processes
         .iter()
         .map(|pid| {
-            field_kb(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
-                .with_context(|| format!("reading the memory of process {pid}"))
+            memory::pss_kb(*pid).with_context(|| format!("reading the memory of process {pid}"))
         })
         .sum()
-}
-
-/// The number behind a word in one of the kernel's tables.
-fn field_kb(path: &str, word: &str) -> anyhow::Result<u64> {
-    let text = fs::read_to_string(path)?;
-    let line = text.lines().find_map(|line| line.strip_prefix(word));
-    let number = line.and_then(|rest| rest.split_whitespace().next());
-    number
-        .with_context(|| format!("{path} has no {word}"))?
-        .parse()
-        .with_context(|| format!("{word} in {path}"))
 }
 
 #[cfg(test)]
@@ -117,9 +85,9 @@ mod tests {
     #[test]
     fn a_process_descends_from_its_parent() {
         let own = process::id();
-        let parent = parent(own).unwrap();
-        assert!(with_descendants(&[parent]).unwrap().contains(&own));
-        assert!(!with_descendants(&[own]).unwrap().contains(&parent));
+        let parent = std::os::unix::process::parent_id();
+        assert!(with_descendants(&[parent]).contains(&own));
+        assert!(!with_descendants(&[own]).contains(&parent));
     }
 
     #[test]

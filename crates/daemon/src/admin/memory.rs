@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The proportional memory of one process, in KiB; `None` if it is gone or not ours to look at.
-pub(crate) fn pss_kb(pid: u32) -> Option<u64> {
+pub fn pss_kb(pid: u32) -> Option<u64> {
     rollup_pss(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
 }
 
@@ -17,14 +17,14 @@ fn rollup_pss(text: &str) -> Option<u64> {
 
 /// Who is whose child, and in whose process group, at one moment.
 #[derive(Debug, Default)]
-pub(crate) struct Tree {
+pub struct Tree {
     children: BTreeMap<u32, Vec<u32>>,
     groups: BTreeMap<u32, Vec<u32>>,
 }
 
 impl Tree {
     /// Looks at all processes.
-    pub(crate) fn of_now() -> Self {
+    pub fn of_now() -> Self {
         let mut tree = Tree::default();
         let pids = fs::read_dir("/proc")
             .into_iter()
@@ -47,7 +47,8 @@ impl Tree {
         (!sizes.is_empty()).then(|| sizes.iter().sum())
     }
 
-    fn members(&self, root: u32) -> BTreeSet<u32> {
+    /// A process, all below it, and its process group with all below that.
+    pub fn members(&self, root: u32) -> BTreeSet<u32> {
         let mut members = BTreeSet::new();
         let mut open = vec![root];
         open.extend(self.groups.get(&root).into_iter().flatten());
