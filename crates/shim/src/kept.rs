@@ -147,11 +147,6 @@ impl Kept {
         self.bytes.len() - self.open - self.done_bytes
     }
 
-    /// The number of the last complete line, 0 before the first.
-    pub fn last_line(&self) -> u64 {
-        self.last
-    }
-
     /// The lines that are not done, in order: number, fate, and the bytes with their
     /// newline.
     pub fn lines(&self) -> impl Iterator<Item = (u64, Fate, Vec<u8>)> {
@@ -239,7 +234,7 @@ mod tests {
                     (3, Fate::Handed, "third\n".into()),
                 ]
             );
-            assert_eq!((kept.last_line(), kept.waiting_bytes()), (3, 13));
+            assert_eq!((kept.last, kept.waiting_bytes()), (3, 13));
         }
     }
 
@@ -278,7 +273,7 @@ mod tests {
         }
         kept.take_in(b"open");
         assert_eq!(shown(&kept), [(1, Fate::Handed, "the long call\n".into())]);
-        assert_eq!(kept.last_line(), 100_000);
+        assert_eq!(kept.last, 100_000);
         assert!(kept.bytes.capacity() <= 4 * SMALL);
         assert!(kept.lines.len() <= 2 * FIRST_LINES);
     }

@@ -193,21 +193,19 @@ fn scalar_after(text: &[u8], name_end: usize) -> Option<RequestId> {
     RequestId::from_json(core::str::from_utf8(text.get(start..end)?).ok()?)
 }
 
-/// Collects lines; for callers that want a list.
-impl LineSplitter {
-    /// As [`LineSplitter::feed`], into a list.
-    pub fn lines(&mut self, read: &[u8]) -> Vec<Line> {
-        let mut lines = Vec::new();
-        self.feed(read, |line| lines.push(line));
-        lines
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl LineSplitter {
+        fn lines(&mut self, read: &[u8]) -> Vec<Line> {
+            let mut lines = Vec::new();
+            self.feed(read, |line| lines.push(line));
+            lines
+        }
+    }
 
     #[test]
     fn a_line_at_the_limit_passes_and_one_over_does_not() {

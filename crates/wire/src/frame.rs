@@ -397,10 +397,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_told_apart_from_what_is_no_message() {
-        assert_eq!(
-            parse("hello"),
-            Err(Fault::NotJson).map_err(|fault: Fault| fault)
-        );
+        assert_eq!(parse("hello").unwrap_err(), Fault::NotJson);
         assert!(matches!(parse("[1]"), Err(Fault::NotAnObject)));
         assert!(matches!(parse("{\"a\":1}"), Err(Fault::NotJsonRpc { .. })));
         assert!(matches!(

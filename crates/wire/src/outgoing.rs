@@ -51,11 +51,6 @@ impl Outgoing {
         &self.pieces
     }
 
-    /// The pieces, in order, given away.
-    pub fn into_pieces(self) -> SmallVec<[Bytes; 1]> {
-        self.pieces
-    }
-
     /// The number of bytes.
     pub fn len(&self) -> usize {
         self.pieces.iter().map(Bytes::len).sum()

@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("mux", &["wire"]),
     ("guardian", &["sys"]),
-    ("shim", &["sys", "wire"]),
+    ("shim", &["sys"]),
     (
         "daemon",
         &["mux", "wire", "config", "guardian", "shim", "sys"],
