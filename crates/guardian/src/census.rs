@@ -93,22 +93,23 @@ impl Identity {
     /// Programs may overwrite it or forbid to read it; then the answer is no. In the middle of
     /// an exec a process has none for a moment, and that moment is waited for.
     pub(crate) fn carries(self, variable: &[u8]) -> bool {
-        let mut settled = 0;
+        let mut was_bare = false;
         for _ in 0..EXEC_LOOKS_MAX {
             let Ok(environment) = fs::read(format!("/proc/{}/environ", self.pid)) else {
                 return false;
             };
-            if !environment.is_empty() {
-                return environment
-                    .split(|byte| *byte == 0)
-                    .any(|entry| entry == variable);
+            let mut entries = environment.split(|byte| *byte == 0);
+            if entries.any(|entry| entry == variable) {
+                return true;
             }
             match Program::of(self) {
                 Program::Ended => return false,
                 Program::Changing => {}
-                // The exec may have ended between the two looks: only the second time counts.
-                Program::Settled if settled == 1 => return false,
-                Program::Settled => settled += 1,
+                // An exec in between has cut short what was read.
+                Program::Settled { environment_len } if environment_len != environment.len() => {}
+                // For an instant of an exec it looks so, too: only the second time counts.
+                Program::Settled { environment_len: 0 } if !was_bare => was_bare = true,
+                Program::Settled { .. } => return false,
             }
             // Nothing arrives here: this only lets it go on.
             let _ = rustix::event::poll(&mut [], Some(&EXEC_LOOK_INTERVAL));
@@ -130,15 +131,15 @@ impl Identity {
     }
 }
 
-/// What an empty environment means.
+/// How far a process is with its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Program {
     /// There is none any more.
     Ended,
     /// The old one is gone and the new one has no memory of its own yet.
     Changing,
-    /// It was started with nothing.
-    Settled,
+    /// It was started with an environment of so many bytes.
+    Settled { environment_len: usize },
 }
 
 impl Program {
@@ -150,10 +151,14 @@ impl Program {
             Some(entry) if entry.identity == process && !entry.zombie => {}
             Some(_) | None => return Program::Ended,
         }
-        // Field 51 is where the environment ends in its memory.
-        match fields(&stat).and_then(|mut fields| fields.nth(48)) {
-            Some("0") | None => Program::Changing,
-            Some(_) => Program::Settled,
+        // Fields 50 and 51 are where the environment begins and ends in its memory.
+        let bounds = fields(&stat).into_iter().flatten().skip(47);
+        let mut bounds = bounds.map_while(|bound| bound.parse::<usize>().ok());
+        match (bounds.next(), bounds.next()) {
+            (Some(begin), Some(end)) if end > 0 => Program::Settled {
+                environment_len: end.saturating_sub(begin),
+            },
+            _ => Program::Changing,
         }
     }
 }
