@@ -156,11 +156,13 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         Fact::AskRefused {
             method, refusal, ..
         } => {
-            let reason = refusal.reason();
-            info!(%upstream, server, %method, reason, "server's ask refused");
+            // The server's own words: quoted, so that they cannot pass for a line of ours.
+            let (method, reason) = (method.to_string(), refusal.reason());
+            info!(%upstream, server, method, reason, "server's ask refused");
         }
         Fact::ToolSeparated { tool, .. } => {
-            info!(%upstream, server, %tool, "tool asks or logs; its calls run apart now");
+            let tool = &**tool;
+            info!(%upstream, server, tool, "tool asks or logs; its calls run apart now");
         }
         Fact::SessionOpened { .. }
         | Fact::SessionRouted { .. }
@@ -195,5 +197,62 @@ fn name(fact: &Fact) -> &'static str {
         Fact::AskRefused { .. } => "ask-refused",
         Fact::ToolSeparated { .. } => "tool-separated",
         Fact::Contradiction { .. } => "contradiction",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Mutex, PoisonError},
+    };
+
+    use mux::UpstreamId;
+    use wire::Method;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            written.extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_server_calls_things_cannot_pass_for_lines_of_the_log() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let forged = "x\n2026-01-01T00:00:00Z ERROR forged \u{1b}[31m";
+        let upstream = UpstreamId(1);
+        tracing::subscriber::with_default(subscriber, || {
+            let mut observer = Observer::default();
+            observer.observe(&Fact::AskRefused {
+                upstream,
+                method: Method::from_name(forged),
+                refusal: Refusal::NoSuchMethod {
+                    method: Method::from_name(forged),
+                },
+            });
+            observer.observe(&Fact::ToolSeparated {
+                upstream,
+                tool: forged.into(),
+            });
+        });
+        let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.lines().count(), 2, "{log}");
+        assert!(!log.contains('\u{1b}'), "{log}");
     }
 }

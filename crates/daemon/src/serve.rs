@@ -267,17 +267,22 @@ fn watch_signals(inbox: &mpsc::Sender<Input>) -> anyhow::Result<()> {
 fn say_ready() -> io::Result<()> {
     let mut stdout = io::stdout();
     if !stdout.is_terminal() {
-        stdout.write_all(b"ready\n")?;
-        stdout.flush()?;
+        // If it has gone meanwhile, others wait for us still.
+        let _gone = stdout.write_all(b"ready\n").and_then(|()| stdout.flush());
     }
     rustix::stdio::dup2_stdout(io::stderr())?;
     Ok(())
 }
 
-/// Takes the socket and the lock away.
+/// Takes the socket and the lock away, unless they are another daemon's by now.
 fn leave(places: &Places, lock: DaemonLock) -> anyhow::Result<()> {
-    let socket = fs::remove_file(&places.socket)
-        .with_context(|| format!("removing {}", places.socket.display()));
+    let is_ours = lock.is_in_place(&places.lock).unwrap_or(true);
+    let socket = if is_ours {
+        fs::remove_file(&places.socket)
+            .with_context(|| format!("removing {}", places.socket.display()))
+    } else {
+        Ok(())
+    };
     lock.remove(&places.lock)
         .with_context(|| format!("removing {}", places.lock.display()))?;
     socket

@@ -78,13 +78,24 @@ impl DaemonLock {
         self.file.set_len(0)
     }
 
+    /// Whether the file at `path`, where it was taken, is still the one that is locked.
+    ///
+    /// If somebody has removed it, another daemon may have made and locked the next one;
+    /// then nothing there is ours any more.
+    pub fn is_in_place(&self, path: &Path) -> io::Result<bool> {
+        is_at(&self.file, path)
+    }
+
     /// Removes the file, and then lets go of the lock: nothing is left behind.
     ///
     /// `path` is where it was taken. Those who find the lock held in between see that
-    /// nothing is announced any more.
+    /// nothing is announced any more. A file there that is another's stays.
     pub fn remove(mut self, path: &Path) -> io::Result<()> {
         self.withdraw()?;
-        fs::remove_file(path)
+        if self.is_in_place(path)? {
+            fs::remove_file(path)?;
+        }
+        Ok(())
     }
 }
 
@@ -261,6 +272,20 @@ mod tests {
         let next = DaemonLock::take(&path, Duration::ZERO).unwrap();
         assert!(next.is_some());
         assert!(!is_at(&early, &path).unwrap());
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_taken_away_does_not_remove_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.lock");
+        let first = DaemonLock::take(&path, Duration::ZERO).unwrap().unwrap();
+        assert!(first.is_in_place(&path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!first.is_in_place(&path).unwrap());
+        let second = DaemonLock::take(&path, Duration::ZERO).unwrap().unwrap();
+        first.remove(&path).unwrap();
+        assert!(second.is_in_place(&path).unwrap());
+        assert!(holder(&path).unwrap().is_some());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::json;
 
-use crate::support::{Client, FAKE_SERVER, Home, eventually, processes};
+use crate::support::{Client, FAKE_SERVER, Home, eventually, processes, until};
 
 #[test]
 fn a_daemon_keeps_nothing_of_the_client_that_started_it() {
@@ -131,4 +131,38 @@ fn a_daemon_with_no_room_for_sessions_still_takes_orders() {
     assert_eq!(home.status()["sessions"].as_array().unwrap().len(), 1);
     home.done(&["stop"]);
     assert_eq!(only.line(), None);
+}
+
+#[test]
+fn a_daemon_that_ends_leaves_the_files_of_its_successor_alone() {
+    let home = Home::new();
+    let _first_client = home.session(&[]);
+    let first = processes::Process::of(home.daemon_pid().unwrap()).unwrap();
+    // As somebody does who thinks that this resets everything.
+    fs::remove_dir_all(home.pool().join("state")).unwrap();
+    fs::remove_file(home.pool().join("mcpool.sock")).unwrap();
+    let mut client = home.session(&[]);
+    assert_ne!(home.daemon_pid(), Some(first.pid));
+    first.signal(rustix::process::Signal::TERM);
+    until("the end of the first daemon", || !first.is_alive());
+    client.call("echo", json!({"text": "still here"}));
+    assert_eq!(home.status()["sessions"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_daemon_outlives_a_starter_that_does_not_wait_for_it() {
+    let home = Home::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut daemon = home
+        .mcpool(&["serve", "--background"])
+        .stdout(writer)
+        .spawn()
+        .unwrap();
+    until("the daemon listening", || home.daemon_pid().is_some());
+    let mut client = home.session(&[]);
+    assert_eq!(client.text("echo", json!({"text": "here"})), "here");
+    assert_eq!(home.daemon_pid(), Some(daemon.id()));
+    home.done(&["stop"]);
+    assert!(daemon.wait().unwrap().success());
 }
