@@ -82,14 +82,19 @@ impl ServerLog {
     }
 
     fn put(&mut self, text: &mut String, mark: &str, line: &str) {
+        if self.admits(text) {
+            text.push_str(&self.line(mark, line));
+        }
+    }
+
+    /// Whether there is room in this second for one more line; says first what there was none for.
+    fn admits(&mut self, text: &mut String) -> bool {
         let verdict = self.rate.count(Instant::now());
         if verdict.suppressed > 0 {
             let words = format!("{} lines were suppressed", verdict.suppressed);
             text.push_str(&self.line("-- ", &words));
         }
-        if verdict.allowed {
-            text.push_str(&self.line(mark, line));
-        }
+        verdict.allowed
     }
 
     fn line(&self, mark: &str, line: &str) -> String {
@@ -123,9 +128,16 @@ pub(crate) async fn drain_errors(
         let mut first = Vec::new();
         let mut on_line = |line| {
             let (Line::Whole(line) | Line::TooLong(line)) = line;
+            let (is_logged, is_told) = (log.admits(&mut text), told < FIRST_LINES);
+            // A flood must not cost the time of making it fit to be shown.
+            if !is_logged && !is_told {
+                return;
+            }
             let line = cleaned(&line);
-            log.put(&mut text, "", &line);
-            if told < FIRST_LINES {
+            if is_logged {
+                text.push_str(&log.line("", &line));
+            }
+            if is_told {
                 told += 1;
                 first.push(line);
             }
