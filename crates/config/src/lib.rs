@@ -1,7 +1,7 @@
 //! What the user wants: text in, values out.
 //!
 //! Everything a user can write about servers is understood here: the
-//! configuration file ([`load`]), values that each session completes from its own
+//! configuration file ([`load()`]), values that each session completes from its own
 //! environment ([`Template`]), names of variables to pass ([`EnvPattern`]), and
 //! what a command line or a variable's name gives away ([`session_reason`],
 //! [`looks_like_credential`]).

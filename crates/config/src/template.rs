@@ -44,7 +44,7 @@ enum Name {
 /// Where a value stands in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The file, as the caller of [`crate::load`] named it.
+    /// The file, as the caller of [`crate::load()`] named it.
     pub file: Arc<Path>,
     /// The line, counted from 1.
     pub line: usize,
