@@ -47,6 +47,7 @@ impl Launcher {
     pub(super) fn plan(&self, asker: &Asker<'_>) -> Result<Plan, Refusal> {
         let (server, origin) = self.server(asker)?;
         let workspace = self.workspace(asker)?;
+        self.check_choice(asker, &server)?;
         let words = fill(asker, &server, workspace.as_deref())?;
         let (scope, scope_reason) = scope(asker, &server, &words, workspace.as_deref())?;
         let ambient = match asker.freedom {
@@ -176,7 +177,7 @@ impl Launcher {
         };
         let path = match asker.freedom {
             Freedom::AsFree => environment.get(OsStr::new("PATH")),
-            Freedom::Confined => self.own_path(),
+            Freedom::Confined => self.own_variable("PATH"),
         };
         which::which_in(command, path, cwd)
             .map(|found| cwd.join(found))
@@ -191,35 +192,45 @@ impl Launcher {
             })
     }
 
-    fn own_path(&self) -> Option<&OsString> {
+    fn own_variable(&self, name: &str) -> Option<&OsString> {
         let mut own = self.own_environment.iter();
-        own.find(|(name, _)| name == "PATH").map(|(_, value)| value)
+        own.find(|(own, _)| own == name).map(|(_, value)| value)
     }
-}
 
-/// A sandboxed session may use what the user has configured, not choose what runs outside of its
-/// sandbox.
-fn check_choice(asker: &Asker<'_>, server: &Server) -> Result<(), Refusal> {
-    if asker.freedom == Freedom::AsFree {
-        return Ok(());
+    /// A sandboxed session may use what the user has configured, not choose what runs outside of its
+    /// sandbox: neither the program, nor the script or the folder that it is told to take.
+    fn check_choice(&self, asker: &Asker<'_>, server: &Server) -> Result<(), Refusal> {
+        if asker.freedom == Freedom::AsFree {
+            return Ok(());
+        }
+        let name = &asker.ask.server;
+        let is_own = |variable: &str| {
+            let theirs = asker.ask.variable(variable);
+            self.own_variable(variable).map(OsString::as_os_str) == theirs
+        };
+        let command_line = [&server.command].into_iter().chain(&server.args);
+        let mut variables = command_line
+            .chain(&server.cwd)
+            .flat_map(Template::variables);
+        let what = if !asker.ask.pass.is_empty() {
+            format!(
+                "`{name}` is started outside of this session's sandbox, so `--env` is not for it"
+            )
+        } else if let Some(variable) = variables.find(|variable| !is_own(variable)) {
+            format!(
+                "`{name}` is started outside of this session's sandbox, which may not choose by the \
+                 variable `{variable}` what runs there; what is no program, script or folder can \
+                 stand in `env` instead"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::BadConfiguration { what: what.into() })
     }
-    let name = &asker.ask.server;
-    let what = if !asker.ask.pass.is_empty() {
-        format!("`{name}` is started outside of this session's sandbox, so `--env` is not for it")
-    } else if let Some(variable) = server.command.variables().next() {
-        format!(
-            "`{name}` is started outside of this session's sandbox, which may not choose its \
-             program by the variable `{variable}`"
-        )
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::BadConfiguration { what: what.into() })
 }
 
 /// Fills the holes with what this session has.
 fn fill(asker: &Asker<'_>, server: &Server, workspace: Option<&Path>) -> Result<Words, Refusal> {
-    check_choice(asker, server)?;
     let session = format!("{}-{}", std::process::id(), asker.session);
     let builtins = Builtins {
         workspace,

@@ -385,6 +385,26 @@ fn a_sandboxed_session_chooses_neither_program_nor_environment() {
 }
 
 #[test]
+fn a_sandboxed_session_chooses_no_script_and_no_folder_either() {
+    let mut scene = Scene::new(
+        "[servers.script]\ncommand = \"echo-server\"\nargs = [\"${TOOLS}/s.js\"]\n\
+         [servers.folder]\ncommand = \"echo-server\"\ncwd = \"${TOOLS}\"\n\
+         [servers.common]\ncommand = \"echo-server\"\nargs = [\"${PATH}\"]\n\
+         [servers.token]\ncommand = \"echo-server\"\nenv = { TOKEN = \"${TOOLS}\" }\n",
+    );
+    let evil = scene.home.join("evil");
+    let mut is_let = |server: &str| {
+        let ask = with(scene.ask(server), "TOOLS", evil.to_str().unwrap());
+        assert!(scene.open(&ask).spec.is_ok(), "{server}");
+        scene.open_as(&ask, Freedom::Confined).spec.is_ok()
+    };
+    assert!(!is_let("script"));
+    assert!(!is_let("folder"));
+    assert!(is_let("common"), "it means the same inside and outside");
+    assert!(is_let("token"));
+}
+
+#[test]
 fn a_configuration_that_broke_is_told_to_those_whose_server_is_not_in_the_last_good_one() {
     let mut scene = Scene::new(CONFIG);
     fs::write(
