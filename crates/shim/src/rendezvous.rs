@@ -9,7 +9,7 @@
 //! preface carries the environment, with everybody's tokens.
 
 use std::{
-    error, fmt, io,
+    error, fmt, fs, io,
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     thread,
@@ -209,6 +209,11 @@ pub fn connect_or_start(
         let is_mine = lock::try_for(&start_lock, Duration::ZERO).map_err(failed)?;
         // Also with the lock in hand: the one who had it before may have been quick.
         if let Some(stream) = try_connect(places)? {
+            if is_mine {
+                // Nothing is left behind. Whoever opened it before still gets its lock, and
+                // finds the daemon; whoever makes a new one does so at once.
+                let _gone_already = fs::remove_file(&path);
+            }
             return Ok(stream);
         }
         if is_mine && !is_held(places)? {

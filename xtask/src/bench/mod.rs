@@ -53,7 +53,7 @@ enum Measure {
     LargeReply,
     /// What one more session costs
     MemoryPerSession,
-    /// The daemon and its guardian with one session
+    /// The daemon with one session, and its guardian beside it
     MemoryOfDaemon,
     /// Ten sessions on a server of 200 MB
     MemoryOfFleet,

@@ -90,6 +90,12 @@ fn remarks(upstreams: &[Upstream], page: &mut Page) {
         if let Some(reason) = &upstream.private {
             page.line(format_args!("{server}: not shared: {reason}"));
         }
+        if upstream.scope == "session" && upstream.private.is_none() {
+            page.line(format_args!(
+                "{server}: one process for each session: {}",
+                upstream.scope_reason
+            ));
+        }
         if let [first, ..] = upstream.withheld.as_slice() {
             page.line(format_args!(
                 "{server}: not passed to it, though a client has it: {}; if it needs that, \
@@ -274,6 +280,17 @@ mod tests {
                 Sharing saves about 410 MB.
             "]],
         );
+    }
+
+    #[test]
+    fn a_server_that_is_not_shared_says_why() {
+        let mut status = example();
+        status.upstreams[0].scope = "session".into();
+        status.upstreams[0].scope_reason = "its command line names a browser".into();
+        let mut page = Page::new(false);
+        Shown { status }.render(&mut page);
+        let line = "github: one process for each session: its command line names a browser\n";
+        assert!(page.into_text().contains(line));
     }
 
     #[test]
