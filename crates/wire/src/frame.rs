@@ -80,12 +80,18 @@ struct Envelope<'a> {
     result: Option<&'a str>,
     error: Option<&'a str>,
     is_doubled: bool,
+    /// How deep the message is.
+    depth: usize,
 }
+
+/// Deepest request or notification that is passed on: the parsers of many servers give up, or die, at
+/// not much more, and a server is shared.
+const DEPTH_MAX: usize = 128;
 
 impl<'a> Envelope<'a> {
     fn read(text: &'a str) -> Result<Self, NotJson> {
         let mut envelope = Envelope::default();
-        members(text, |name, value| {
+        let depth = members(text, |name, value| {
             // Escapes in names are resolved, as every other parser does.
             let member = match unquoted(name).as_deref() {
                 Some("jsonrpc") => &mut envelope.jsonrpc,
@@ -98,6 +104,7 @@ impl<'a> Envelope<'a> {
             };
             envelope.is_doubled |= member.replace(value).is_some();
         })?;
+        envelope.depth = depth;
         Ok(envelope)
     }
 }
@@ -234,6 +241,9 @@ fn parse_message(text: &str) -> Result<Message, Fault> {
         return Err(fault("`jsonrpc` must be \"2.0\""));
     }
     match (envelope.method, envelope.result, envelope.error) {
+        (Some(_), None, None) if envelope.depth > DEPTH_MAX => Err(fault(
+            "more than 128 arrays and objects stand in each other",
+        )),
         (Some(method), None, None) => {
             let method = unquoted(method).ok_or_else(|| fault("`method` must be a string"))?;
             let method = Method::from_name(&method);
@@ -292,6 +302,24 @@ mod tests {
         };
         let out = frame.rewrite(&mut [(id_span.clone(), id.as_bytes())]);
         alloc::string::String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_request_may_be_so_deep_and_no_deeper_and_a_response_as_deep_as_it_likes() {
+        let nested = |depth: usize, member: &str| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            parse(&alloc::format!(
+                r#"{{"jsonrpc":"2.0","id":7,{member}:{{"a":{open}{close}}}}}"#
+            ))
+        };
+        let request = r#""method":"tools/call","params""#;
+        assert!(nested(DEPTH_MAX - 2, request).is_ok());
+        for depth in [DEPTH_MAX - 1, 1_000_000] {
+            let fault = nested(depth, request).unwrap_err();
+            assert_eq!(fault.code(), -32600);
+            assert_eq!(fault.id(), RequestId::from_json("7").as_ref(), "{fault}");
+        }
+        assert!(nested(100_000, r#""result""#).is_ok());
     }
 
     #[test]

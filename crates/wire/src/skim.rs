@@ -17,11 +17,12 @@ pub(crate) struct NotJson;
 
 /// Hands out each member of the object that the text is, as the JSON of its name and of its value.
 ///
-/// The whole text is checked, blanks around it included.
+/// The whole text is checked, blanks around it included. What comes back is how deep it is: 1 for an
+/// object that holds no other and no array.
 pub(crate) fn members<'a>(
     text: &'a str,
     mut read: impl FnMut(&'a str, &'a str),
-) -> Result<(), NotJson> {
+) -> Result<usize, NotJson> {
     let mut skimmer = Skimmer::new(text);
     skimmer.blanks();
     skimmer.expect(b'{')?;
@@ -42,7 +43,8 @@ pub(crate) fn members<'a>(
             skimmer.blanks();
         }
     }
-    skimmer.end()
+    skimmer.end()?;
+    Ok(1 + skimmer.deepest)
 }
 
 /// Whether the text is one JSON value.
@@ -56,6 +58,8 @@ struct Skimmer<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// The most arrays and objects that stood in each other within a value.
+    deepest: usize,
 }
 
 /// What a value stands in.
@@ -71,6 +75,7 @@ impl<'a> Skimmer<'a> {
             text,
             bytes: text.as_bytes(),
             at: 0,
+            deepest: 0,
         }
     }
 
@@ -125,6 +130,7 @@ impl<'a> Skimmer<'a> {
             match self.peek() {
                 Some(b'{') => {
                     self.at += 1;
+                    self.deepest = self.deepest.max(nesting.len() + 1);
                     self.blanks();
                     if !self.takes(b'}') {
                         nesting.push(Within::Object);
@@ -134,6 +140,7 @@ impl<'a> Skimmer<'a> {
                 }
                 Some(b'[') => {
                     self.at += 1;
+                    self.deepest = self.deepest.max(nesting.len() + 1);
                     self.blanks();
                     if !self.takes(b']') {
                         nesting.push(Within::Array);
@@ -348,7 +355,7 @@ mod tests {
         });
         assert_eq!(
             (done, seen.as_str()),
-            (Ok(()), "\"a\"[1, {\"a\":2}]\"\\u0062\"\"}\"")
+            (Ok(3), "\"a\"[1, {\"a\":2}]\"\\u0062\"\"}\"")
         );
         assert_eq!(members("[1]", |_, _| {}), Err(NotJson));
         assert_eq!(members("{\"a\":1} x", |_, _| {}), Err(NotJson));
