@@ -114,18 +114,8 @@ impl Mux {
             session: session_id,
             fault: fault.clone(),
         });
-        if let Fault::TooLong {
-            limit,
-            id: Some(id),
-            response: true,
-        } = &fault
-        {
-            self.end_ask(
-                session_id,
-                id,
-                &Refusal::AnswerTooLong { limit: *limit },
-                out,
-            );
+        if let (Some(id), Some(refusal)) = (fault.id(), Refusal::of_answer(&fault)) {
+            self.end_ask(session_id, id, &refusal, out);
             self.line_is_done(session_id, line, out);
             return;
         }

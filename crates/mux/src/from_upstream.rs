@@ -347,21 +347,13 @@ impl Mux {
             upstream: upstream_id,
             fault: fault.clone(),
         });
-        let Fault::TooLong {
-            limit,
-            id,
-            response,
-        } = fault.clone()
-        else {
-            return;
-        };
-        let refusal = Refusal::AnswerTooLong { limit };
-        match (&id, response) {
-            (Some(id), true) => match id.as_number() {
+        let refusal = Refusal::of_answer(&fault);
+        match (fault.id().cloned(), refusal) {
+            (Some(id), Some(refusal)) => match id.as_number() {
                 Some(minted) => self.fail_exchange(upstream_id, minted, &refusal, out),
                 None => self.drop_message(upstream_id, DropReason::UnknownResponse, out),
             },
-            (None, true) => {
+            (None, Some(refusal)) => {
                 // One of them was the one; none can wait for an answer that will not come again.
                 let sent = upstream.exchanges.sent();
                 for minted in sent {
@@ -369,11 +361,11 @@ impl Mux {
                 }
             }
             // What it asks has ids of its own, which look like ours.
-            (Some(id), false) => {
+            (Some(id), None) if matches!(fault, Fault::TooLong { .. }) => {
                 let refusal = Refusal::Malformed { fault };
-                Mux::tell_upstream(upstream_id, refusal.to_response(Some(id)), out);
+                Mux::tell_upstream(upstream_id, refusal.to_response(Some(&id)), out);
             }
-            (None, false) => {}
+            (_, None) => {}
         }
     }
 

@@ -83,6 +83,11 @@ pub enum Refusal {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// The answer was no message.
+    AnswerMalformed {
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// The daemon is ending.
     ShuttingDown,
     /// Nobody can tell which of several sessions this is for.
@@ -116,6 +121,27 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// What whoever waits for an answer is told, if what is at fault was meant for one.
+    pub(crate) fn of_answer(fault: &Fault) -> Option<Self> {
+        match fault {
+            Fault::TooLong {
+                limit,
+                response: true,
+                ..
+            } => Some(Refusal::AnswerTooLong { limit: *limit }),
+            // Without an id it may have been anybody's; the others may still be answered.
+            Fault::NotJsonRpc {
+                id: Some(_),
+                response: true,
+                ..
+            } => Some(Refusal::AnswerMalformed {
+                fault: fault.clone(),
+            }),
+            Fault::TooLong { .. } | Fault::NotJsonRpc { .. } => None,
+            Fault::NotUtf8 | Fault::NotJson | Fault::NotAnObject => None,
+        }
+    }
+
     /// A stable word for programs. Never change one; add another.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -130,6 +156,7 @@ impl Refusal {
             Refusal::TooSlow => "too-slow",
             Refusal::Overloaded => "overloaded",
             Refusal::AnswerTooLong { .. } => "answer-too-long",
+            Refusal::AnswerMalformed { .. } => "answer-malformed",
             Refusal::ShuttingDown => "shutting-down",
             Refusal::OwnerUnclear { .. } => "owner-unclear",
             Refusal::OwnerGone => "owner-gone",
@@ -159,6 +186,7 @@ impl Refusal {
             | Refusal::TooSlow
             | Refusal::Overloaded
             | Refusal::AnswerTooLong { .. }
+            | Refusal::AnswerMalformed { .. }
             | Refusal::ShuttingDown
             | Refusal::OwnerUnclear { .. }
             | Refusal::OwnerGone => -32603,
@@ -180,6 +208,7 @@ impl Refusal {
             | Refusal::StartFailed { .. }
             | Refusal::TookTooLong { .. }
             | Refusal::AnswerTooLong { .. }
+            | Refusal::AnswerMalformed { .. }
             | Refusal::OwnerUnclear { .. }
             | Refusal::OwnerGone
             | Refusal::NotCapable { .. }
@@ -197,9 +226,10 @@ impl Refusal {
         match self {
             Refusal::UpstreamExited { maybe_executed, .. }
             | Refusal::UpstreamStopped { maybe_executed, .. } => Some(*maybe_executed),
-            Refusal::TookTooLong { .. } | Refusal::TooSlow | Refusal::AnswerTooLong { .. } => {
-                Some(true)
-            }
+            Refusal::TookTooLong { .. }
+            | Refusal::TooSlow
+            | Refusal::AnswerTooLong { .. }
+            | Refusal::AnswerMalformed { .. } => Some(true),
             _certain => None,
         }
     }
@@ -307,6 +337,7 @@ impl fmt::Display for Refusal {
                 f.write_str("the client did not read its answers in time and this one was dropped")
             }
             Refusal::Overloaded => f.write_str("too many requests wait already"),
+            Refusal::AnswerMalformed { fault } => write!(f, "the answer cannot be used: {fault}"),
             Refusal::AnswerTooLong { limit } => {
                 write!(f, "the answer was longer than {limit} bytes")
             }

@@ -19,6 +19,8 @@ pub enum Fault {
         what: &'static str,
         /// The id, if it could be read.
         id: Option<RequestId>,
+        /// Whether it was meant for a response: it names no method.
+        response: bool,
     },
     /// Longer than a message may be.
     TooLong {

@@ -233,6 +233,8 @@ fn parse_message(text: &str) -> Result<Message, Fault> {
     let fault = |what| Fault::NotJsonRpc {
         what,
         id: id.clone(),
+        response: envelope.method.is_none()
+            && (envelope.result.is_some() || envelope.error.is_some()),
     };
     if envelope.is_doubled {
         return Err(fault("a member of the envelope stands there twice"));
@@ -240,7 +242,13 @@ fn parse_message(text: &str) -> Result<Message, Fault> {
     if envelope.jsonrpc != Some("\"2.0\"") {
         return Err(fault("`jsonrpc` must be \"2.0\""));
     }
-    match (envelope.method, envelope.result, envelope.error) {
+    // Some servers name both and leave one empty, in the manner of JSON-RPC 1.0.
+    let (result, error) = match (envelope.result, envelope.error) {
+        (Some(result), Some("null")) => (Some(result), None),
+        (Some("null"), Some(error)) => (None, Some(error)),
+        both => both,
+    };
+    match (envelope.method, result, error) {
         (Some(_), None, None) if envelope.depth > DEPTH_MAX => Err(fault(
             "more than 128 arrays and objects stand in each other",
         )),
@@ -275,8 +283,8 @@ fn parse_message(text: &str) -> Result<Message, Fault> {
             Ok(Message::Response {
                 id,
                 id_span: span(text, raw_id),
-                result: envelope.result.map(|result| span(text, result)),
-                error: envelope.error.map(|error| span(text, error)),
+                result: result.map(|result| span(text, result)),
+                error: error.map(|error| span(text, error)),
             })
         }
         (None, None, None) => Err(fault("neither `method` nor `result` nor `error` is there")),
@@ -421,6 +429,45 @@ mod tests {
     fn positional_parameters_pass_unread() {
         let frame = parse(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[1,2,3]}"#).unwrap();
         assert_eq!(frame.kind(), Kind::Request);
+    }
+
+    #[test]
+    fn a_response_in_the_manner_of_older_libraries_is_what_it_says() {
+        let frame = parse(r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#).unwrap();
+        assert!(matches!(
+            frame.message,
+            Message::Response {
+                result: Some(_),
+                error: None,
+                ..
+            }
+        ));
+        let frame = parse(r#"{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":1}}"#).unwrap();
+        assert!(matches!(
+            frame.message,
+            Message::Response {
+                result: None,
+                error: Some(_),
+                ..
+            }
+        ));
+        let fault = parse(r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#).unwrap_err();
+        assert!(matches!(
+            fault,
+            Fault::NotJsonRpc {
+                id: Some(_),
+                response: true,
+                ..
+            }
+        ));
+        let fault = parse(r#"{"id":1,"method":"x"}"#).unwrap_err();
+        assert!(matches!(
+            fault,
+            Fault::NotJsonRpc {
+                response: false,
+                ..
+            }
+        ));
     }
 
     #[test]

@@ -186,6 +186,24 @@ fn a_server_that_does_not_read_holds_up_its_sessions_and_nobody_else() {
 }
 
 #[test]
+fn an_answer_that_is_no_message_is_an_error_to_its_request() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: tools/call #"a" tool=x
+            -> u1: tools/call #2
+        bob: tools/call #1 tool=x
+            -> u1: tools/call #3
+        u1: raw {"id":2,"result":{}}
+            -> alice: raw {"jsonrpc":"2.0","id":"a","error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: `jsonrpc` must be \"2.0\"","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{}}
+            ! u1 dropped: unknown-response
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{},"error":{}}
+            -> bob: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: only one of `method`, `result` and `error` may be there","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+        u1: raw {"id":3,"method":"x"}
+    "#]]);
+}
+
+#[test]
 fn a_message_that_is_too_long_is_an_error_to_its_request() {
     check(expect![[r#"
         u1 serves alice bob
