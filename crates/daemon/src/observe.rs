@@ -47,6 +47,11 @@ pub(crate) fn guardian_started(pid: u32) {
     info!(pid, "guardian started");
 }
 
+/// Not even KILL ended everything that a guardian left behind.
+pub(crate) fn orphans_survived(count: usize) {
+    error!(count, "processes of servers survived their guardian");
+}
+
 /// The parent of the servers has ended while it was needed.
 pub(crate) fn guardian_lost() {
     error!("the guardian has ended, and all servers with it");

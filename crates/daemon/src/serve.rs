@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use guardian::orphans;
 use mux::Mux;
 use rustix::{
     fs::Mode,
@@ -79,6 +80,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     places.prepare()?;
     let mut held = take_lock(&places)?;
     chdir("/").context("changing to the folder /")?;
+    orphans::adopt().context("becoming the parent of what a guardian leaves behind")?;
     if background {
         // Whoever started us may have done it already.
         let _leader = setsid();

@@ -88,18 +88,18 @@ impl Identity {
         Some(read(pid)?.identity)
     }
 
-    /// Whether the environment that it was started with has this `NAME=VALUE`.
+    /// Whether the environment that it was started with has such a `NAME=VALUE`.
     ///
     /// Programs may overwrite it or forbid to read it; then the answer is no. In the middle of
     /// an exec a process has none for a moment, and that moment is waited for.
-    pub(crate) fn carries(self, variable: &[u8]) -> bool {
+    pub(crate) fn carries(self, is_meant: impl Fn(&[u8]) -> bool) -> bool {
         let mut was_bare = false;
         for _ in 0..EXEC_LOOKS_MAX {
             let Ok(environment) = fs::read(format!("/proc/{}/environ", self.pid)) else {
                 return false;
             };
             let mut entries = environment.split(|byte| *byte == 0);
-            if entries.any(|entry| entry == variable) {
+            if entries.any(&is_meant) {
                 return true;
             }
             match Program::of(self) {
@@ -313,7 +313,7 @@ mod tests {
             .unwrap();
         let identity = Identity::of(Pid::from_child(&child)).unwrap();
         let seen = (0..2_000)
-            .filter(|_| identity.carries(b"MCPOOL_TEST_MARK=1"))
+            .filter(|_| identity.carries(|variable| variable == b"MCPOOL_TEST_MARK=1"))
             .count();
         child.kill().unwrap();
         child.wait().unwrap();
@@ -326,7 +326,7 @@ mod tests {
         assert!(me.start_time > 0);
         let (name, value) = std::env::vars_os().next().unwrap();
         let variable = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
-        assert!(me.carries(&variable));
-        assert!(!me.carries(b"MCPOOL_NOBODY=has this"));
+        assert!(me.carries(|entry| entry == variable));
+        assert!(!me.carries(|entry| entry == b"MCPOOL_NOBODY=has this"));
     }
 }

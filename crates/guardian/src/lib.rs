@@ -8,6 +8,7 @@
 //! another one; and when the guardian has ended in order, nothing that it started is left.
 
 mod census;
+pub mod orphans;
 mod outbox;
 pub mod protocol;
 mod run;

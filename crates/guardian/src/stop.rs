@@ -190,7 +190,7 @@ impl Tree {
             entry.identity == self.leader
                 || !self.is_outside(entry)
                 || self.outsiders.contains(&entry.identity)
-                || entry.identity.carries(&self.marker)
+                || entry.identity.carries(|variable| variable == self.marker)
         });
         if self.exit.is_some() {
             members.retain(|member| member.identity != self.leader);

@@ -76,6 +76,37 @@ fn children_and_runaways_of_a_server_end_with_it() {
 }
 
 #[test]
+fn what_a_killed_guardian_leaves_behind_ends_before_its_server_starts_again() {
+    let home = Home::new();
+    let record = home.file("record");
+    let options = [
+        "--record",
+        &record,
+        "--grandchild",
+        "--double-fork",
+        "--ignore-eof",
+        "--ignore-term",
+    ];
+    let mut client = home.session(&options);
+    let server = Process::of(client.server_pid()).unwrap();
+    let mut old = eventually("both descendants", || {
+        Some(lingering(&home)).filter(|found| found.len() == 2)
+    });
+    old.push(server);
+    let guardian = home.status()["daemon"]["guardian_pid"].as_u64().unwrap();
+    Process::of(guardian.try_into().unwrap()).unwrap().kill();
+    until("a new server", || {
+        let upstream = &home.status()["upstreams"][0];
+        upstream["restarts"] == 1 && upstream["state"] == "ready"
+    });
+    assert!(!old.iter().any(Process::is_alive), "{old:?}");
+    assert_ne!(client.server_pid(), old[2].pid);
+    home.done(&["stop"]);
+    old.extend(lingering(&home));
+    nothing_is_left(&home, &old);
+}
+
+#[test]
 fn a_tree_of_shells_as_of_npx_ends_with_its_server() {
     let home = Home::new();
     let script = format!("sh -c 'sleep 1000 & {FAKE_SERVER}; wait' & wait");

@@ -15,7 +15,10 @@ use std::{
     sync::Arc,
 };
 
-use ::guardian::protocol::{Command, Patience, Report, Spawn, send_with_fds};
+use ::guardian::{
+    orphans,
+    protocol::{Command, Patience, Report, Spawn, send_with_fds},
+};
 use bytes::BytesMut;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::{
@@ -249,10 +252,22 @@ async fn listen(guardian: u64, socket: Arc<UnixStream>, child: Child, inbox: Sen
     }
     // If it still runs and only talks nonsense, this makes it end.
     let _gone = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both);
-    if let Err(error) = reap(child).await {
-        tracing::debug!(%error, "the guardian was not reaped");
+    let pid = child.id();
+    match reap(child).await {
+        // Before anybody hears of it: there must not be two of any server.
+        Ok(()) => end_orphans(pid).await,
+        Err(error) => tracing::debug!(%error, "the guardian was not reaped"),
     }
     let _hub_gone = inbox.send(Input::GuardianEnded { guardian }).await;
+}
+
+/// Ends what a guardian left behind that was killed. One that ended in order left nothing.
+async fn end_orphans(guardian: u32) {
+    match tokio::task::spawn_blocking(move || orphans::end(guardian)).await {
+        Ok(0) => {}
+        Ok(survivors) => observe::orphans_survived(survivors),
+        Err(error) => tracing::debug!(%error, "orphans were not looked for"),
+    }
 }
 
 async fn hear(guardian: u64, socket: &UnixStream, inbox: &Sender<Input>) -> io::Result<()> {
