@@ -62,6 +62,14 @@ pub(crate) struct Client {
     pub(crate) stdout: Option<BufReader<ChildStdout>>,
 }
 
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Client {
     fn start(home: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(ACTOR)
