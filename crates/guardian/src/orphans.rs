@@ -10,7 +10,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 use crate::census::Census;
 use crate::protocol::MARKER;
@@ -46,14 +46,10 @@ pub fn end(guardian: u32) -> usize {
     loop {
         let mut census = Census::take();
         census.reap(|_nobody| false);
-        let is_root = |pid: Pid, carries: &dyn Fn() -> bool| {
-            known.contains(&pid.as_raw_nonzero()) || carries()
-        };
         let left = census.trees(|entry| {
             let identity = entry.identity;
-            is_root(identity.pid, &|| {
-                identity.carries(|variable| variable.starts_with(&mark))
-            })
+            known.contains(&identity.pid.as_raw_nonzero())
+                || identity.carries(|variable| variable.starts_with(&mark))
         });
         quiet_looks = if left.is_empty() { quiet_looks + 1 } else { 0 };
         // A census is no snapshot: who forks at the right moment is in none.

@@ -32,6 +32,26 @@ fn lingering(home: &Home) -> Vec<Process> {
         .collect()
 }
 
+/// A session whose server and both of its descendants stay until they are killed; the server comes last.
+fn stubborn_session(home: &Home) -> (Client, Vec<Process>) {
+    let record = home.file("record");
+    let options = [
+        "--record",
+        &record,
+        "--grandchild",
+        "--double-fork",
+        "--ignore-eof",
+        "--ignore-term",
+    ];
+    let mut client = home.session(&options);
+    let server = Process::of(client.server_pid()).unwrap();
+    let mut processes = eventually("both descendants", || {
+        Some(lingering(home)).filter(|found| found.len() == 2)
+    });
+    processes.push(server);
+    (client, processes)
+}
+
 #[test]
 fn stop_ends_every_process_socket_and_lock() {
     let home = Home::new();
@@ -54,21 +74,7 @@ fn stop_without_a_daemon_is_done_already() {
 #[test]
 fn children_and_runaways_of_a_server_end_with_it() {
     let home = Home::new();
-    let record = home.file("record");
-    let options = [
-        "--record",
-        &record,
-        "--grandchild",
-        "--double-fork",
-        "--ignore-eof",
-        "--ignore-term",
-    ];
-    let mut client = home.session(&options);
-    let server = Process::of(client.server_pid()).unwrap();
-    let mut all = eventually("both descendants", || {
-        Some(lingering(&home)).filter(|found| found.len() == 2)
-    });
-    all.push(server);
+    let (_client, mut all) = stubborn_session(&home);
     all.extend(processes::with_descendants(home.daemon_pid().unwrap()));
     home.done(&["stop"]);
     until("the daemon to end", || !all.iter().any(Process::is_alive));
@@ -78,21 +84,7 @@ fn children_and_runaways_of_a_server_end_with_it() {
 #[test]
 fn what_a_killed_guardian_leaves_behind_ends_before_its_server_starts_again() {
     let home = Home::new();
-    let record = home.file("record");
-    let options = [
-        "--record",
-        &record,
-        "--grandchild",
-        "--double-fork",
-        "--ignore-eof",
-        "--ignore-term",
-    ];
-    let mut client = home.session(&options);
-    let server = Process::of(client.server_pid()).unwrap();
-    let mut old = eventually("both descendants", || {
-        Some(lingering(&home)).filter(|found| found.len() == 2)
-    });
-    old.push(server);
+    let (mut client, mut old) = stubborn_session(&home);
     let guardian = home.status()["daemon"]["guardian_pid"].as_u64().unwrap();
     Process::of(guardian.try_into().unwrap()).unwrap().kill();
     until("a new server", || {
