@@ -8,6 +8,8 @@
 use std::{fmt, str};
 
 /// The first byte of every control line.
+///
+/// JSON text never contains it: RFC 8259 section 7 demands that control characters be escaped.
 pub const MARK: u8 = 0x1E;
 
 /// Longest control line, in bytes; a daemon with more to tell uses several.

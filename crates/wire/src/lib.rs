@@ -26,8 +26,3 @@ pub use id::{ProgressToken, RequestId};
 pub use method::Method;
 pub use outgoing::{Outgoing, quoted};
 pub use params::{Params, Span};
-
-/// First byte of a control line on the link between shim and daemon.
-///
-/// JSON text never contains it: RFC 8259 section 7 demands that control characters be escaped.
-pub const CONTROL: u8 = 0x1E;

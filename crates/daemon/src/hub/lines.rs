@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use mux::{Event, LineNumber, Moment, SessionId, UpstreamId};
-use wire::{CONTROL, Fault, Frame, Line, scan_id};
+use shim::control;
+use wire::{Fault, Frame, Line, scan_id};
 
 use super::{Hub, input::ProcessId};
 use crate::{link::Lines, logs::NOISE_BYTES};
@@ -44,7 +45,7 @@ impl Hub {
             }
         };
         // Nobody has told us to understand control lines of a shim: they count as blank.
-        if is_blank(&bytes) || bytes.first() == Some(&CONTROL) {
+        if is_blank(&bytes) || bytes.first() == Some(&control::MARK) {
             return self.on_blank(session, line);
         }
         let event = match batch(&bytes) {
@@ -71,9 +72,10 @@ impl Hub {
 
     /// A line of blanks is done with that.
     fn on_blank(&mut self, id: SessionId, line: LineNumber) {
+        let untold_max = self.world.around.limits.untold_lines;
         if let Some(session) = self.world.sessions.get_mut(&id) {
             session.outlet.done(&[line]);
-            if session.outlet.has_much_to_tell() {
+            if session.outlet.untold() >= untold_max {
                 self.world.touch_session(id);
             }
         }

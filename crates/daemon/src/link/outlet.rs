@@ -14,7 +14,8 @@ use std::{
 use bytes::Bytes;
 use mux::{Answered, LineNumber, Refusal};
 use shim::answer::Answer;
-use wire::{CONTROL, Outgoing};
+use shim::control;
+use wire::Outgoing;
 
 use super::Sink;
 
@@ -23,9 +24,6 @@ const SLICES_MAX: usize = 128;
 
 /// Lines named by one control line.
 const DONE_MAX: usize = 1024;
-
-/// Done lines that may wait for a reply to travel with.
-const DONE_UNTOLD: usize = 64;
 
 /// The way out to one peer.
 #[derive(Debug)]
@@ -194,9 +192,9 @@ impl Outlet {
         }
     }
 
-    /// Whether so many lines are done and untold that they are worth a write of their own.
-    pub(crate) fn has_much_to_tell(&self) -> bool {
-        self.done.len() >= DONE_UNTOLD
+    /// How many lines are done and wait for a write to travel with.
+    pub(crate) fn untold(&self) -> usize {
+        self.done.len()
     }
 
     /// Drops what has not begun to be written. A dropped answer becomes an error that says so.
@@ -240,7 +238,7 @@ impl Outlet {
     }
 
     fn put_control(&mut self, words: &str, announces: Option<LineNumber>) {
-        let text = format!("{}{words}", char::from(CONTROL));
+        let text = format!("{}{words}", char::from(control::MARK));
         self.put(Entry {
             message: Outgoing::from(text),
             role: Role::Control { announces },
@@ -301,7 +299,7 @@ impl Outlet {
             .filter_map(Entry::done);
         for line in self.done.iter().copied().take(DONE_MAX).chain(answers) {
             if self.done_text.is_empty() {
-                self.done_text.push(CONTROL);
+                self.done_text.push(control::MARK);
                 self.done_text.extend_from_slice(b"done");
             }
             // Writing to memory cannot fail.
