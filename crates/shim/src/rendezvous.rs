@@ -302,11 +302,14 @@ fn try_socket(path: &Path) -> Result<Option<UnixStream>, RendezvousError> {
         }
         Err(errno) => return Err(failed(errno)),
     };
-    let user = sockopt::socket_peercred(&socket).map_err(failed)?.uid;
-    if user != rustix::process::geteuid() {
+    let user = sys::peer::user(&socket).map_err(|source| RendezvousError::Connect {
+        socket: path.to_path_buf(),
+        source,
+    })?;
+    if user != rustix::process::geteuid().as_raw() {
         return Err(RendezvousError::Stranger {
             socket: path.to_path_buf(),
-            user: user.as_raw(),
+            user,
         });
     }
     Ok(Some(UnixStream::from(socket)))

@@ -4,29 +4,49 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+/// The user who made the other end of this connection.
+///
+/// Only the user: the process may be in another pid namespace than ours, where its number
+/// is 0 for us, which is no process id.
+pub fn user(socket: impl AsFd) -> io::Result<libc::uid_t> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: libc::uid_t::MAX,
+        gid: libc::gid_t::MAX,
+    };
+    option(socket, libc::SO_PEERCRED, &mut peer)?;
+    Ok(peer.uid)
+}
+
 /// A hold on the process that made this connection.
 ///
 /// It stays with that process even when its number is given to another one. Fails with
 /// `ENOPROTOOPT` on kernels before 6.5.
 pub fn pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
     let mut fd: RawFd = -1;
+    option(socket, libc::SO_PEERPIDFD, &mut fd)?;
+    // SAFETY: the kernel has just made this descriptor for us (close-on-exec); nobody
+    // else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads an option of the socket that is as large as `value`.
+fn option<T: Copy>(socket: impl AsFd, name: libc::c_int, value: &mut T) -> io::Result<()> {
     let mut len =
-        libc::socklen_t::try_from(size_of::<RawFd>()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        libc::socklen_t::try_from(size_of::<T>()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the pointers are valid for the call, and `len` is the size of what the
-    // first one points to.
+    // first one points to. Both callers ask for a `T` of plain numbers, which any bytes are.
     let result = unsafe {
         libc::getsockopt(
             socket.as_fd().as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_PEERPIDFD,
-            ptr::from_mut(&mut fd).cast(),
+            name,
+            ptr::from_mut(value).cast(),
             ptr::from_mut(&mut len),
         )
     };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just made this descriptor for us (close-on-exec); nobody
-    // else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(())
 }
