@@ -76,13 +76,8 @@ fn serve(arguments: &[OsString]) -> Result<ExitCode, Box<dyn Error>> {
 fn record_start(home: &Path) -> io::Result<()> {
     let names: Vec<_> = env::vars_os().map(|(name, _)| name).collect();
     let session = rustix::process::getsid(None)?;
-    let whose = if session == rustix::process::getpid() {
-        "own"
-    } else {
-        "inherited"
-    };
     let line = format!(
-        "session {whose} parent {:?} cwd {} env {names:?}\n",
+        "session {session} parent {:?} cwd {} env {names:?}\n",
         rustix::process::getppid(),
         env::current_dir()?.display()
     );
