@@ -12,6 +12,7 @@ mod hermetic;
 mod install;
 mod licences;
 mod matrix;
+mod mutants;
 mod provision;
 mod shell;
 mod test;
@@ -31,6 +32,8 @@ enum Verb {
     Test(test::Args),
     /// Accept new snapshots and write the generated documents
     Bless(bless::Args),
+    /// Plant bugs, one after the other, and show that the tests catch each
+    Mutants(mutants::Args),
     /// Measure mcpool beside a direct server and a bare relay
     Bench(bench::Args),
     /// Build mcpool and put it into a folder
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Check(args) => check::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Bless(args) => bless::run(&args),
+        Verb::Mutants(args) => mutants::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Install(args) => install::run(&args),
     }

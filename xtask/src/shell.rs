@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -12,7 +12,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid},
+    process::{
+        Pid, PidfdFlags, Signal, WaitOptions, kill_process, kill_process_group, pidfd_open, waitpid,
+    },
 };
 
 /// The root of the checkout that this program was built from.
@@ -59,27 +61,40 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
 
 /// As [`output`], but a program that takes longer is killed, and that is an error, too.
 pub(crate) fn output_within(command: &mut Command, patience: Duration) -> anyhow::Result<String> {
-    let shown = format!("{command:?}");
-    command
+    let Some(output) = ended_within(command, patience)? else {
+        bail!("{command:?} did not end within {} s", patience.as_secs());
+    };
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "{command:?} ended with {}: {}",
+            output.status,
+            errors.trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs to the end, whatever that is, and returns what was written; a program that takes longer
+/// is killed, and `None`.
+pub(crate) fn ended_within(
+    command: &mut Command,
+    patience: Duration,
+) -> anyhow::Result<Option<Output>> {
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let child = command
+        .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("starting {shown}"))?;
+        .with_context(|| format!("starting {command:?}"))?;
     let pid = child.id();
     let (tell, ended) = mpsc::channel();
     thread::spawn(move || tell.send(child.wait_with_output()));
     let Ok(output) = ended.recv_timeout(patience) else {
-        kill(pid);
-        bail!("{shown} did not end within {} s", patience.as_secs());
+        kill_with_group(pid);
+        return Ok(None);
     };
-    let output = output?;
-    if !output.status.success() {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        bail!("{shown} ended with {}: {}", output.status, errors.trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(Some(output?))
 }
 
 /// Whether a program of that name can be started at all.
@@ -133,6 +148,14 @@ pub(crate) fn children() -> Vec<(u32, String)> {
 pub(crate) fn kill(child: u32) {
     if let Some(child) = raw(child) {
         let _ = kill_process(child, Signal::KILL);
+    }
+}
+
+/// Kills a child of ours, and what it started if it leads a process group.
+fn kill_with_group(child: u32) {
+    let killed = raw(child).map(|child| kill_process_group(child, Signal::KILL));
+    if !matches!(killed, Some(Ok(()))) {
+        kill(child);
     }
 }
 

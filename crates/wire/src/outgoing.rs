@@ -86,3 +86,21 @@ pub fn quoted(text: &str) -> String {
     // Writing a string to memory cannot fail.
     serde_json::to_string(text).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_change_their_spans_and_nothing_else_however_large_the_message_is() {
+        for len in [10, COPY_BELOW - 1, COPY_BELOW, 3 * COPY_BELOW] {
+            let source: Bytes = (b'a'..=b'z').cycle().take(len).collect();
+            // Given in the wrong order; the second one only adds.
+            let edits: &mut [(Span, &[u8])] = &mut [(6..8, b"XYZ"), (3..3, b"--"), (1..2, b"")];
+            let expected = [b"ac--defXYZ", &source[8..]].concat();
+            let edited = Outgoing::spliced(&source, edits);
+            assert_eq!(edited.to_vec(), expected, "{len}");
+            assert_eq!(edited.len(), expected.len(), "{len}");
+        }
+    }
+}
