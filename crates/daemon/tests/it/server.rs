@@ -3,8 +3,6 @@
 use std::{
     io::{self, BufRead, Write},
     process::ExitCode,
-    thread,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -14,11 +12,25 @@ pub(crate) const ROLE: &str = "server";
 
 /// Plays the server until its input ends.
 pub(crate) fn run() -> ExitCode {
+    let mut late: Vec<Value> = Vec::new();
     for line in io::stdin().lock().lines() {
         let Ok(message) = serde_json::from_str::<Value>(&line.unwrap()) else {
             return ExitCode::FAILURE;
         };
         let id = &message["id"];
+        match message["params"]["name"].as_str() {
+            // Answered when another call says so, or never.
+            Some("late") => {
+                late.push(id.clone());
+                continue;
+            }
+            Some("answer-the-late") => {
+                for id in late.drain(..) {
+                    answer(&id, &json!({ "late": true }));
+                }
+            }
+            _ => {}
+        }
         let result = match message["method"].as_str() {
             Some("initialize") => json!({
                 "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
@@ -27,9 +39,13 @@ pub(crate) fn run() -> ExitCode {
             Some("tools/call") => call(&message["params"]),
             _ => continue,
         };
-        say(&json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string());
+        answer(id, &result);
     }
     ExitCode::SUCCESS
+}
+
+fn answer(id: &Value, result: &Value) {
+    say(&json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string());
 }
 
 fn call(params: &Value) -> Value {
@@ -39,11 +55,7 @@ fn call(params: &Value) -> Value {
         "echo" => arguments.clone(),
         "pid" => json!({ "pid": std::process::id() }),
         "large" => json!({ "text": "x".repeat(bytes) }),
-        // Long enough for the end of the input to come before the answer.
-        "late" => {
-            thread::sleep(Duration::from_millis(100));
-            json!({ "late": true })
-        }
+        "answer-the-late" => json!({ "answered": true }),
         "die" => std::process::abort(),
         "progress" => {
             let filler = "p".repeat(1000);
