@@ -32,8 +32,18 @@ pub(crate) struct Exchanges {
 pub(crate) struct Exchange {
     pub(crate) owner: Owner,
     pub(crate) opened: Moment,
-    /// The request, while its announcement has not left: the upstream has not seen it yet.
-    pub(crate) unsent: Option<Frame>,
+    pub(crate) kept: Kept,
+}
+
+/// What we still have of a request.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// Nothing: no other process may see it.
+    Nothing,
+    /// All of it: its announcement has not left, so the upstream has not seen it yet.
+    Unsent(Frame),
+    /// All of it: the next process gets it once more if this one ends before it answers.
+    Repeatable(Frame),
 }
 
 /// Who waits for the response.
@@ -78,6 +88,25 @@ pub(crate) enum Errand {
     Subscribe,
     Unsubscribe,
     SetLevel,
+}
+
+impl Exchange {
+    /// One of our own, which the upstream is about to see.
+    pub(crate) fn of_errand(errand: Errand, opened: Moment) -> Self {
+        Exchange {
+            owner: Owner::Ourselves(errand),
+            opened,
+            kept: Kept::Nothing,
+        }
+    }
+
+    /// Whether the upstream has seen it.
+    pub(crate) fn is_sent(&self) -> bool {
+        match self.kept {
+            Kept::Unsent(_) => false,
+            Kept::Nothing | Kept::Repeatable(_) => true,
+        }
+    }
 }
 
 impl Exchanges {
@@ -125,7 +154,7 @@ impl Exchanges {
     pub(crate) fn sent(&self) -> Vec<MintedId> {
         self.open
             .iter()
-            .filter(|(_, exchange)| exchange.unsent.is_none())
+            .filter(|(_, exchange)| exchange.is_sent())
             .map(|(id, _)| *id)
             .collect()
     }

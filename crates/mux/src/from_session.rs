@@ -13,7 +13,7 @@ use crate::{
     ids::{LineNumber, SessionId},
     mux::Mux,
     refusal::Refusal,
-    session::{Batch, Held, Initialize, Session, State, Whereabouts},
+    session::{Batch, Held, Initialize, Session, Stage, State, Whereabouts},
     timers::Timer,
 };
 
@@ -368,6 +368,7 @@ impl Mux {
             line,
             frame,
             since: self.now,
+            stage: Stage::Fresh,
         };
         let goes_at_once = session.is_attached()
             && session.queue.is_empty()

@@ -55,7 +55,7 @@ impl Mux {
             let upstream = self.upstreams.get_mut(&upstream_id)?;
             is_laid = upstream.lanes.lay_ghost(minted);
             // Nothing has been sent under this id yet, so no answer to it can be genuine.
-            if upstream.exchanges.get(minted)?.unsent.is_some() {
+            if !upstream.exchanges.get(minted)?.is_sent() {
                 return None;
             }
             Some((minted, upstream.exchanges.close(minted)?))
@@ -434,7 +434,7 @@ fn owner_of_progress(
     let Owner::Session(claim) = &exchange.owner else {
         return None;
     };
-    let token = claim.token.as_ref().filter(|_| exchange.unsent.is_none())?;
+    let token = claim.token.as_ref().filter(|_| exchange.is_sent())?;
     Some((
         claim.session,
         frame.rewrite(&mut [(span.clone(), token.as_bytes())]),

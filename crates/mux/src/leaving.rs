@@ -6,7 +6,7 @@ use wire::{Frame, Message, Outgoing, RequestId};
 
 use crate::{
     action::Outbox,
-    exchange::{Claim, MintedId, Owner},
+    exchange::{Claim, Exchange, MintedId, Owner},
     fact::Fact,
     from_session::cancellation,
     ids::{SessionId, UpstreamId},
@@ -51,7 +51,7 @@ impl Mux {
             .upstreams
             .get(&upstream_id)
             .and_then(|upstream| upstream.exchanges.get(minted))
-            .is_some_and(|exchange| exchange.unsent.is_none());
+            .is_some_and(Exchange::is_sent);
         if let Some(claim) = self.abandon(upstream_id, minted, words, out) {
             let refusal = match server {
                 // Whoever may ask again after a shutdown must know what has been done already.
@@ -76,6 +76,7 @@ impl Mux {
     ) -> Option<Box<Claim>> {
         let upstream = self.upstreams.get_mut(&upstream_id)?;
         let exchange = upstream.exchanges.close(minted)?;
+        let was_sent = exchange.is_sent();
         let Owner::Session(claim) = exchange.owner else {
             Mux::contradiction("an errand of ours was cancelled", out);
             return None;
@@ -83,12 +84,12 @@ impl Mux {
         if let Some(session) = self.sessions.get_mut(&claim.session) {
             session.announcing.remove(&claim.line);
         }
-        if exchange.unsent.is_some() {
-            upstream.lanes.end(minted);
-        } else {
+        if was_sent {
             let ghost_until = self.now + self.limits.ghost_life;
             upstream.lanes.haunt(minted, self.now, ghost_until);
             Mux::tell_upstream(upstream_id, words, out);
+        } else {
+            upstream.lanes.end(minted);
         }
         self.give_up_effect(upstream_id, minted, &claim.effect, out);
         Some(claim)

@@ -35,6 +35,7 @@ mod moment;
 mod mux;
 mod refusal;
 mod release;
+mod resend;
 mod routing;
 mod sending;
 mod session;

@@ -1,6 +1,6 @@
 //! How an upstream goes down: by itself, on request, or because nobody needs it; and what follows.
 
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{format, vec::Vec};
 use core::time::Duration;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     lanes::Lanes,
     mux::Mux,
     refusal::Refusal,
+    resend::End,
     session::State as SessionState,
     timers::Timer,
     upstream::State,
@@ -116,7 +117,12 @@ impl Mux {
             open: upstream.exchanges.claimed(),
         });
         let open = self.end_process(upstream_id, out);
-        self.refuse_open(upstream_id, open, exit, is_expected, out);
+        let end = if is_expected {
+            End::Expected
+        } else {
+            End::Unexpected(exit)
+        };
+        self.settle_open(upstream_id, open, end, out);
         if !was_greeted {
             let why = format!("it {exit} before it answered `initialize`");
             self.give_up_start(upstream_id, &why, out);
@@ -177,45 +183,6 @@ impl Mux {
         }
         self.enter_rest(upstream_id, out);
         open
-    }
-
-    /// Every request that the process still owed an answer gets one from us.
-    fn refuse_open(
-        &mut self,
-        upstream_id: UpstreamId,
-        open: Vec<(MintedId, Exchange)>,
-        exit: Exit,
-        is_expected: bool,
-        out: &mut Outbox,
-    ) {
-        let Some(upstream) = self.upstreams.get(&upstream_id) else {
-            return;
-        };
-        let server: Arc<str> = upstream.server.clone();
-        for (minted, exchange) in open {
-            let Owner::Session(claim) = exchange.owner else {
-                continue;
-            };
-            self.give_up_effect(upstream_id, minted, &claim.effect, out);
-            let server = server.clone();
-            let maybe_executed = exchange.unsent.is_none() && !claim.method.is_read_only();
-            let refusal = if is_expected {
-                Refusal::UpstreamStopped {
-                    server,
-                    maybe_executed,
-                }
-            } else {
-                Refusal::UpstreamExited {
-                    server,
-                    exit,
-                    maybe_executed,
-                }
-            };
-            if let Some(session) = self.sessions.get_mut(&claim.session) {
-                session.announcing.remove(&claim.line);
-            }
-            self.refuse(claim.session, &claim.id, claim.line, refusal, out);
-        }
     }
 
     /// Decides what comes after a process.

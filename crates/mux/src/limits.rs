@@ -19,6 +19,9 @@ pub struct Limits {
     pub waiting: usize,
     /// Bytes of all sessions' messages that wait; more are refused.
     pub waiting_bytes: usize,
+    /// Longest request, in bytes, that is kept while a server works on it, to be sent again should the
+    /// server die.
+    pub repeated_bytes: usize,
     /// Bytes that may wait for a session to read; then it is cut. One larger message always fits.
     pub slow_reader_bytes: usize,
     /// Bytes that may wait for a server to read before requests wait in their sessions' queues.
@@ -77,6 +80,7 @@ impl Default for Limits {
             session_queue_bytes: 8 << 20,
             waiting: 16_384,
             waiting_bytes: 512 << 20,
+            repeated_bytes: 64 << 10,
             slow_reader_bytes: 8 << 20,
             slow_server_bytes: 1 << 20,
             start_patience: Duration::from_secs(25),

@@ -10,7 +10,7 @@ use crate::{
     lanes::{Circumstances, Conduct, Manner, Tool, tool_key},
     mux::Mux,
     refusal::Refusal,
-    session::{Held, State as SessionState, Whereabouts},
+    session::{Held, Session, Stage, State as SessionState, Whereabouts},
     timers::Timer,
     upstream::{Releasing, Upstream},
 };
@@ -66,6 +66,7 @@ impl Mux {
             line,
             frame,
             since: self.now,
+            stage: Stage::Fresh,
         };
         let Some(session) = self.sessions.get(&session_id) else {
             return;
@@ -142,20 +143,30 @@ impl Mux {
                 notice: Notice::Held(held.line),
             });
         }
-        self.waiting += 1;
-        self.waiting_bytes += held.frame.len();
+        let bytes = held.frame.len();
         session.queue.push(held);
-        if session.wants_pause(&self.limits) && !session.is_paused {
+        self.count_waiting(session_id, bytes, out);
+        let session = self.sessions.get(&session_id);
+        if let Some(upstream) = session
+            .and_then(Session::upstream)
+            .and_then(|id| self.upstreams.get_mut(&id))
+        {
+            upstream.turns.queue_up(session_id);
+        }
+    }
+
+    /// Counts a message that is in its session's queue now, which may be long enough with that.
+    pub(crate) fn count_waiting(&mut self, session_id: SessionId, bytes: usize, out: &mut Outbox) {
+        self.waiting += 1;
+        self.waiting_bytes += bytes;
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && session.wants_pause(&self.limits)
+            && !session.is_paused
+        {
             session.is_paused = true;
             out.act(Action::PauseSession {
                 session: session_id,
             });
-        }
-        if let Some(upstream) = session
-            .upstream()
-            .and_then(|id| self.upstreams.get_mut(&id))
-        {
-            upstream.turns.queue_up(session_id);
         }
     }
 

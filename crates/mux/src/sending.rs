@@ -1,18 +1,20 @@
 //! How a request leaves: under an id of ours, and announced first if it must never run twice.
 //!
 //! **Invariant:** what a shim was told is held goes to the server only after the shim was told that
-//! it goes, unless it may be repeated.
+//! it goes, unless it may be repeated. What is kept of a request that was sent is what may be repeated.
+
+use core::mem;
 
 use wire::{Frame, Message, Method, RequestId};
 
 use crate::{
     action::{Action, Outbox},
-    exchange::{Claim, Effect, Exchange, MintedId, Owner},
+    exchange::{Claim, Effect, Exchange, Kept, MintedId, Owner},
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::Manner,
     mux::Mux,
     release::{Askable, Before},
-    session::{Held, Whereabouts},
+    session::{Held, Stage, Whereabouts},
 };
 
 impl Mux {
@@ -58,7 +60,7 @@ impl Mux {
                 effect,
             })),
             opened: self.now,
-            unsent: None,
+            kept: Kept::Nothing,
         });
         if let Some(uri) = subscribed {
             upstream.subscriptions.asked(&uri, session_id, minted);
@@ -79,6 +81,38 @@ impl Mux {
             self.announce((session_id, upstream_id), minted, held, out);
         } else {
             self.send_minted(upstream_id, minted, &held.frame, out);
+            self.keep_if_repeatable((session_id, upstream_id), minted, held);
+        }
+    }
+
+    /// Keeps a request that the next process may be given, should this one end before it answers.
+    fn keep_if_repeatable(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        minted: MintedId,
+        held: Held,
+    ) {
+        let is_repeatable = held.stage == Stage::Fresh
+            && held.frame.method().is_some_and(Method::is_read_only)
+            && held.frame.len() <= self.limits.repeated_bytes;
+        if !is_repeatable {
+            return;
+        }
+        let is_in_batch = self
+            .sessions
+            .get(&session_id)
+            .is_some_and(|session| session.batches.contains_key(&held.line));
+        let exchange = self
+            .upstreams
+            .get_mut(&upstream_id)
+            .and_then(|upstream| upstream.exchanges.get_mut(minted));
+        if let Some(exchange) = exchange {
+            exchange.kept = Kept::Repeatable(if is_in_batch {
+                // It shares the bytes of the whole batch, which may be long.
+                held.frame.copied()
+            } else {
+                held.frame
+            });
         }
     }
 
@@ -90,7 +124,9 @@ impl Mux {
         out: &mut Outbox,
     ) {
         if let Some(session) = self.sessions.get_mut(&session_id) {
-            session.announcing.insert(held.line, minted);
+            let announcing = session.announcing.entry(held.line).or_default();
+            announcing.on_their_way += 1;
+            announcing.minted = Some(minted);
         }
         out.act(Action::Announce {
             session: session_id,
@@ -101,7 +137,7 @@ impl Mux {
             .get_mut(&upstream_id)
             .and_then(|upstream| upstream.exchanges.get_mut(minted));
         if let Some(exchange) = exchange {
-            exchange.unsent = Some(held.frame);
+            exchange.kept = Kept::Unsent(held.frame);
         }
     }
 
@@ -128,19 +164,26 @@ impl Mux {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        let (Some(minted), Some(upstream_id)) =
-            (session.announcing.remove(&line), session.upstream())
-        else {
+        let upstream_id = session.upstream();
+        let Some(announcing) = session.announcing.get_mut(&line) else {
             return;
         };
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+        announcing.on_their_way -= 1;
+        if announcing.on_their_way > 0 {
+            return;
+        }
+        let minted = announcing.minted;
+        session.announcing.remove(&line);
+        let (Some(minted), Some(upstream_id)) = (minted, upstream_id) else {
             return;
         };
-        let unsent = upstream
-            .exchanges
-            .get_mut(minted)
-            .and_then(|exchange| exchange.unsent.take());
-        if let Some(frame) = unsent {
+        let exchange = self
+            .upstreams
+            .get_mut(&upstream_id)
+            .and_then(|upstream| upstream.exchanges.get_mut(minted));
+        if let Some(exchange) = exchange
+            && let Kept::Unsent(frame) = mem::replace(&mut exchange.kept, Kept::Nothing)
+        {
             self.send_minted(upstream_id, minted, &frame, out);
         }
     }

@@ -34,7 +34,7 @@ pub(crate) struct Session {
     pub(crate) open: BTreeMap<RequestId, Whereabouts>,
     pub(crate) queue: Queue,
     /// Lines whose announcement has not left yet.
-    pub(crate) announcing: BTreeMap<LineNumber, MintedId>,
+    pub(crate) announcing: BTreeMap<LineNumber, Announcing>,
     pub(crate) level: Option<Level>,
     pub(crate) asks: SessionAsks,
     /// Lines that are done and that the shim has not been told of.
@@ -93,6 +93,25 @@ pub(crate) struct Held {
     pub(crate) line: LineNumber,
     pub(crate) frame: Frame,
     pub(crate) since: Moment,
+    pub(crate) stage: Stage,
+}
+
+/// How far a message that waits has been before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// No process has seen it.
+    Fresh,
+    /// A process had it and ended before it answered. It goes once more and then never again.
+    Repeated,
+}
+
+/// Announcements of one line that are on their way to the shim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Announcing {
+    /// How many: a process may end before the first has left, and the line be announced for the next.
+    pub(crate) on_their_way: usize,
+    /// What goes when the last of them has left; `None` while the line waits again.
+    pub(crate) minted: Option<MintedId>,
 }
 
 /// Asks that wait for this client's answer, by the id that the client sees.
@@ -168,13 +187,27 @@ impl Session {
 
 impl Queue {
     pub(crate) fn push(&mut self, held: Held) {
-        self.bytes += held.frame.len();
-        self.requests += usize::from(held.frame.id().is_some());
+        self.add(&held);
         if held.is_askable() {
             self.calls.push_back(held);
         } else {
             self.others.push_back(held);
         }
+    }
+
+    /// Puts a message before all others: it was at the server already, or nearly.
+    pub(crate) fn push_front(&mut self, held: Held) {
+        self.add(&held);
+        if held.is_askable() {
+            self.calls.push_front(held);
+        } else {
+            self.others.push_front(held);
+        }
+    }
+
+    fn add(&mut self, held: &Held) {
+        self.bytes += held.frame.len();
+        self.requests += usize::from(held.frame.id().is_some());
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -9,7 +9,7 @@ use wire::{Frame, Message, Method, Outgoing};
 use crate::{
     action::{Action, Outbox},
     backoff::Attempt,
-    exchange::{Errand, Exchange, Owner},
+    exchange::{Errand, Exchange},
     fact::Fact,
     handshake::{Handshake, greeted, greeting},
     ids::{SessionId, UpstreamId},
@@ -100,11 +100,7 @@ impl Mux {
             return;
         };
         upstream.state = State::Initializing { attempt };
-        let errand = Exchange {
-            owner: Owner::Ourselves(Errand::Greet),
-            opened: self.now,
-            unsent: None,
-        };
+        let errand = Exchange::of_errand(Errand::Greet, self.now);
         let id = upstream.exchanges.open(errand);
         Mux::tell_upstream(upstream_id, greeting(id, upstream.class()), out);
         self.timers.set(
@@ -246,11 +242,7 @@ impl Mux {
         if !upstream.is_ready() {
             return;
         }
-        let exchange = Exchange {
-            owner: Owner::Ourselves(errand),
-            opened: self.now,
-            unsent: None,
-        };
+        let exchange = Exchange::of_errand(errand, self.now);
         let id = upstream.exchanges.open(exchange);
         self.watch_request_timeout(upstream_id);
         let value = wire::quoted(value);

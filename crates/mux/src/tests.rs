@@ -23,6 +23,7 @@ mod limits;
 mod logging;
 mod progress;
 mod render;
+mod resend;
 mod roots;
 mod routing;
 mod script;

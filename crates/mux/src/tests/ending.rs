@@ -19,7 +19,6 @@ fn a_crash_is_an_error_to_every_open_call_that_says_what_may_have_happened() {
             -> u1: vendor/do #5
         u1 exits signal 9
             -> alice: error #1 -32603 upstream-exited maybe-executed "`echo` was killed by signal 9 before it answered; the request may have been carried out; see `mcpool logs echo`"
-            -> alice: error #2 -32603 upstream-exited not-executed "`echo` was killed by signal 9 before it answered; the request had no effect; see `mcpool logs echo`"
             -> bob: error #1 -32603 upstream-exited maybe-executed "`echo` was killed by signal 9 before it answered; the request may have been carried out; see `mcpool logs echo`"
             -> bob: error #2 -32603 upstream-exited maybe-executed "`echo` was killed by signal 9 before it answered; the request may have been carried out; see `mcpool logs echo`"
         alice: tools/call #3 tool=x
@@ -30,22 +29,8 @@ fn a_crash_is_an_error_to_every_open_call_that_says_what_may_have_happened() {
             -> u1: initialize #6
         u1: greets
             -> u1: initialized
-            -> u1: tools/call #7
-    "#]]);
-}
-
-#[test]
-fn what_was_announced_and_not_sent_had_no_effect() {
-    check(expect![[r#"
-        u1 serves alice slow
-        u1 blocks
-        alice: tools/call #1 tool=x
-            -> alice: held 2
-        u1 reads
-            -> alice: sent 2
-        u1 exits code 0
-            -> alice: error #1 -32603 upstream-exited not-executed
-        alice hears
+            -> u1: tools/list #7
+            -> u1: tools/call #8
     "#]]);
 }
 

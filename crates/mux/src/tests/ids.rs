@@ -148,7 +148,6 @@ fn no_id_is_used_again_by_the_next_process() {
         alice: tools/list #1
             -> u1: tools/list #2
         u1 exits signal 9
-            -> alice: error #1 -32603 upstream-exited not-executed
         10 s pass
             after 110 ms
             -> start u1 for alice
@@ -158,12 +157,13 @@ fn no_id_is_used_again_by_the_next_process() {
             ! u1 dropped: unknown-response
         u1: greets
             -> u1: initialized
+            -> u1: tools/list #4
         u1: result #2
             ! u1 dropped: unknown-response
         alice: tools/list #2
-            -> u1: tools/list #4
+            -> u1: tools/list #5
         u1: result #4
-            -> alice: result #2
+            -> alice: result #1
     "#]]);
 }
 

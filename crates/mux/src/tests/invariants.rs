@@ -73,9 +73,12 @@ fn check_session(mux: &Mux, session: &Session) {
     if !session.queue.is_empty() {
         assert!(upstream.unwrap().turns.contains(id), "{id} has no turn");
     }
-    for (line, minted) in &session.announcing {
-        let exchange = upstream.unwrap().exchanges.get(*minted).unwrap();
-        assert!(exchange.unsent.is_some(), "{id} announces {line} late");
+    for (line, announcing) in &session.announcing {
+        assert!(announcing.on_their_way > 0, "{id} announces {line} in vain");
+        if let Some(minted) = announcing.minted {
+            let exchange = upstream.unwrap().exchanges.get(minted).unwrap();
+            assert!(!exchange.is_sent(), "{id} announces {line} late");
+        }
     }
     for asked in session.asks.open.values() {
         assert_eq!(upstream.unwrap().asks[asked].session, id);
