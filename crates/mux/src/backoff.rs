@@ -1,59 +1,164 @@
-//! How long to wait before a server that died is started again.
+//! How long to wait before a server that died is started again, and when to stop trying.
+//!
+//! There is a budget of deaths. Each spends one of it, which comes back when the death is long enough
+//! ago; whoever has none left is given up for a while and then tried once. What is tried so is given
+//! up again at its next death, unless it has served well in between.
+//!
+//! **Invariant:** what is remembered is never more than the budget.
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::limits::Limits;
+use crate::{limits::Limits, moment::Moment};
 
-/// Deaths in a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Attempt(pub(crate) u32);
+/// The unexpected ends of a server's processes.
+#[derive(Debug, Default)]
+pub(crate) struct Deaths {
+    /// Since it last served well.
+    in_a_row: u32,
+    /// When those were that the budget still lacks.
+    spent: VecDeque<Moment>,
+    /// Set from when it is given up until it has served well.
+    is_on_trial: bool,
+}
 
-impl Attempt {
-    pub(crate) fn next(self) -> Self {
-        Attempt(self.0.saturating_add(1))
-    }
+/// What follows a death.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It may be started again after this time.
+    For(Duration),
+    /// There have been too many.
+    TooMany,
+}
 
-    /// The wait before this attempt; `None` when there have been so many that the server counts as failed.
+impl Deaths {
+    /// Takes note of one, after `served`; says what follows.
     ///
     /// `seed` spreads the restarts of several servers (a fifth of the wait), without randomness in the core.
-    pub(crate) fn delay(self, limits: &Limits, seed: u64) -> Option<Duration> {
-        if self.0 > limits.backoff_attempts {
-            return None;
+    pub(crate) fn add(
+        &mut self,
+        now: Moment,
+        served: Option<Duration>,
+        limits: &Limits,
+        seed: u64,
+    ) -> Rest {
+        if served.is_some_and(|served| served >= limits.good_service) {
+            self.in_a_row = 0;
+            self.is_on_trial = false;
         }
-        let doubled = limits.backoff_first.saturating_mul(
-            1_u32
-                .checked_shl(self.0.saturating_sub(1))
-                .unwrap_or(u32::MAX),
-        );
-        let longest = doubled.min(limits.backoff_longest);
-        let spread = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        let jitter = longest / 5 * u32::try_from(spread % 1000).unwrap_or(0) / 1000;
-        Some(longest + jitter)
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.spent
+            .retain(|death| *death + limits.deaths_window > now);
+        if self.is_on_trial || self.spent.len() >= limits.deaths_max {
+            self.is_on_trial = true;
+            return Rest::TooMany;
+        }
+        self.spent.push_back(now);
+        Rest::For(wait(self.in_a_row, limits, seed))
     }
+}
+
+/// The wait after so many deaths in a row.
+fn wait(in_a_row: u32, limits: &Limits, seed: u64) -> Duration {
+    let doublings = in_a_row.saturating_sub(1);
+    let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    let longest = limits
+        .backoff_first
+        .saturating_mul(factor)
+        .min(limits.backoff_longest);
+    let spread = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    longest + longest / 5 * u32::try_from(spread % 1000).unwrap_or(0) / 1000
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
-    #[test]
-    fn each_wait_is_twice_the_last_until_it_gives_up() {
+    /// Starts of a server in its first minutes that dies whenever it has served so long.
+    fn starts_within(minutes: u64, served: Duration) -> usize {
         let limits = Limits::default();
-        let waits: alloc::vec::Vec<Option<u128>> = (1..=6)
-            .map(|n| Attempt(n).delay(&limits, 0).map(|wait| wait.as_millis()))
-            .collect();
-        assert_eq!(
-            waits,
-            [Some(100), Some(200), Some(400), Some(800), Some(1600), None]
-        );
+        let end = Moment(0) + Duration::from_mins(minutes);
+        let mut deaths = Deaths::default();
+        let mut now = Moment(0);
+        let mut starts = 0;
+        while now <= end {
+            starts += 1;
+            now = now + served;
+            now = now
+                + match deaths.add(now, Some(served), &limits, starts as u64) {
+                    Rest::For(wait) => wait,
+                    Rest::TooMany => limits.failed_rest,
+                };
+        }
+        starts
+    }
+
+    #[test]
+    fn each_wait_is_twice_the_last_up_to_the_longest() {
+        let limits = Limits::default();
+        let waits: Vec<u128> = (1..=11).map(|n| wait(n, &limits, 0).as_millis()).collect();
+        let doubled = [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600];
+        assert_eq!(waits[..9], doubled);
+        assert_eq!(waits[9..], [30_000, 30_000]);
+        assert_eq!(wait(u32::MAX, &limits, 0), limits.backoff_longest);
     }
 
     #[test]
     fn the_spread_is_at_most_a_fifth() {
         let limits = Limits::default();
         for seed in 0..1000 {
-            let wait = Attempt(1).delay(&limits, seed).unwrap().as_millis();
+            let wait = wait(1, &limits, seed).as_millis();
             assert!((100..=120).contains(&wait), "{wait}");
+        }
+    }
+
+    #[test]
+    fn the_sixth_death_within_the_window_is_too_many_and_no_other() {
+        let limits = Limits::default();
+        for (step, too_many) in [(11, true), (12, false)] {
+            let mut deaths = Deaths::default();
+            let rests = (0..6).map(|n| {
+                let now = Moment(0) + Duration::from_secs(n * step);
+                deaths.add(now, None, &limits, 0)
+            });
+            let sixth = rests.last();
+            assert_eq!(sixth == Some(Rest::TooMany), too_many, "{sixth:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_on_trial_has_no_budget_until_it_has_served_well() {
+        let limits = Limits::default();
+        let mut deaths = Deaths::default();
+        let mut now = Moment(0);
+        for _ in 0..6 {
+            deaths.add(now, None, &limits, 0);
+        }
+        for _ in 0..3 {
+            now = now + Duration::from_hours(1);
+            let served = Some(Duration::from_secs(59));
+            assert_eq!(deaths.add(now, served, &limits, 0), Rest::TooMany);
+        }
+        let served = Some(limits.good_service);
+        let first = Rest::For(limits.backoff_first);
+        assert_eq!(deaths.add(now, served, &limits, 0), first);
+    }
+
+    #[test]
+    fn a_server_that_keeps_dying_is_started_a_dozen_times_in_five_minutes_at_most() {
+        for millis in [0, 10, 1_000, 3_000, 5_000, 8_000, 10_000] {
+            let starts = starts_within(5, Duration::from_millis(millis));
+            assert!(
+                (4..=12).contains(&starts),
+                "{starts} when it lives {millis} ms"
+            );
+        }
+        // Nor ever much more often, however long it lives.
+        for seconds in 0..300 {
+            let starts = starts_within(5, Duration::from_secs(seconds));
+            assert!(starts <= 13, "{starts} when it lives {seconds} s");
         }
     }
 }

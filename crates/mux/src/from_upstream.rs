@@ -28,7 +28,7 @@ impl Mux {
         let Some(state) = self.upstreams.get(&upstream).map(|known| known.state) else {
             return;
         };
-        let is_early = matches!(state, State::Starting { .. } | State::Initializing { .. });
+        let is_early = matches!(state, State::Starting | State::Initializing);
         match &frame.message {
             Message::Response { id, .. } => self.on_response(upstream, id.as_ref(), &frame, out),
             Message::Request { .. } if is_early => Mux::answer_early(upstream, &frame, out),

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::{
     action::{Action, Outbox},
-    backoff::Attempt,
+    backoff::{Deaths, Rest},
     event::{Exit, IdleTimeout},
     exchange::{Exchange, MintedId, Owner},
     fact::Fact,
@@ -16,7 +16,7 @@ use crate::{
     resend::End,
     session::State as SessionState,
     timers::Timer,
-    upstream::State,
+    upstream::{State, StopCause},
 };
 
 impl Mux {
@@ -136,17 +136,14 @@ impl Mux {
             return;
         };
         let was_wanted = match upstream.state {
-            State::Starting { .. } => true,
+            State::Starting => true,
             // It was stopped on its way.
             State::Draining { .. } => false,
-            State::Initializing { .. } | State::Ready { .. } => {
+            State::Initializing | State::Ready { .. } => {
                 self.on_exited(upstream_id, Exit::Unknown, out);
                 return;
             }
-            State::Stopped
-            | State::Backoff { .. }
-            | State::Rested { .. }
-            | State::Failed { .. } => return,
+            State::Stopped | State::Backoff | State::Rested | State::Failed { .. } => return,
         };
         out.tell(Fact::UpstreamStartFailed {
             upstream: upstream_id,
@@ -190,37 +187,38 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let attempt = match upstream.state {
+        let served = match upstream.state {
             // We asked for it.
-            State::Draining { attempt } if attempt == Attempt::default() => {
+            State::Draining {
+                cause: StopCause::Asked,
+            } => {
                 upstream.state = State::Stopped;
+                upstream.deaths = Deaths::default();
                 return;
             }
-            // It could not be greeted: counted already.
-            State::Draining { attempt } => attempt,
-            State::Starting { attempt } | State::Initializing { attempt } => attempt.next(),
-            // It served well and then died: count from the beginning.
-            State::Ready { since, .. } if self.now >= since + self.limits.good_service => {
-                Attempt(1)
+            State::Draining {
+                cause: StopCause::NotGreeted,
             }
-            State::Ready { attempt, .. } => attempt.next(),
+            | State::Starting
+            | State::Initializing => None,
+            State::Ready { since } => Some(self.now - since),
             // There was none.
-            State::Stopped
-            | State::Backoff { .. }
-            | State::Rested { .. }
-            | State::Failed { .. } => return,
+            State::Stopped | State::Backoff | State::Rested | State::Failed { .. } => return,
         };
         let seed = upstream_id.0 ^ (upstream.starts << 20);
-        let until = if let Some(delay) = attempt.delay(&self.limits, seed) {
-            upstream.state = State::Backoff { attempt };
-            self.now + delay
-        } else {
-            let until = self.now + self.limits.failed_rest;
-            upstream.state = State::Failed { until };
-            out.tell(Fact::UpstreamFailed {
-                upstream: upstream_id,
-            });
-            until
+        let until = match upstream.deaths.add(self.now, served, &self.limits, seed) {
+            Rest::For(wait) => {
+                upstream.state = State::Backoff;
+                self.now + wait
+            }
+            Rest::TooMany => {
+                let until = self.now + self.limits.failed_rest;
+                upstream.state = State::Failed { until };
+                out.tell(Fact::UpstreamFailed {
+                    upstream: upstream_id,
+                });
+                until
+            }
         };
         self.timers.set(Timer::Rested(upstream_id), until);
     }
@@ -259,11 +257,14 @@ impl Mux {
         let is_failed = matches!(state, State::Failed { .. });
         let is_stopped = state == State::Stopped;
         upstream.state = state;
+        if is_stopped {
+            upstream.deaths = Deaths::default();
+        }
         let is_wanted = upstream.is_wanted() && !self.is_shutting_down;
         if is_failed {
             self.refuse_all_waiting(upstream_id, out);
         } else if is_stopped && is_wanted {
-            self.start(upstream_id, Attempt::default(), out);
+            self.start(upstream_id, out);
         } else if is_stopped {
             self.after_restart(upstream_id, None, out);
             self.forget_if_over(upstream_id);
@@ -274,25 +275,23 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let attempt = match upstream.state {
-            State::Backoff { attempt } => attempt,
-            // Half open: one more death and it counts as failed again.
-            State::Failed { .. } => Attempt(self.limits.backoff_attempts),
+        match upstream.state {
+            State::Backoff | State::Failed { .. } => {}
             // Nobody has come for so long that its deaths are forgotten.
-            State::Rested { .. } => {
+            State::Rested => {
                 self.settle(upstream_id, State::Stopped, out);
                 return;
             }
             State::Stopped
-            | State::Starting { .. }
-            | State::Initializing { .. }
+            | State::Starting
+            | State::Initializing
             | State::Ready { .. }
             | State::Draining { .. } => return,
-        };
+        }
         if upstream.is_wanted() {
-            self.start(upstream_id, attempt, out);
+            self.start(upstream_id, out);
         } else {
-            upstream.state = State::Rested { attempt };
+            upstream.state = State::Rested;
             let until = self.now + self.limits.good_service;
             self.timers.set(Timer::Rested(upstream_id), until);
         }
@@ -308,17 +307,14 @@ impl Mux {
         }
         match upstream.state {
             // A rest that nobody waits for is over when its time is.
-            State::Stopped
-            | State::Backoff { .. }
-            | State::Rested { .. }
-            | State::Failed { .. } => {
+            State::Stopped | State::Backoff | State::Rested | State::Failed { .. } => {
                 self.forget_if_over(upstream_id);
                 return;
             }
             State::Draining { .. } => return,
             // The next session is to find it running, however long that takes.
-            State::Starting { .. } | State::Initializing { .. } if upstream.is_awaited => return,
-            State::Starting { .. } | State::Initializing { .. } | State::Ready { .. } => {}
+            State::Starting | State::Initializing if upstream.is_awaited => return,
+            State::Starting | State::Initializing | State::Ready { .. } => {}
         }
         let grace = if upstream.is_awaited {
             self.limits.start_patience
@@ -354,9 +350,9 @@ impl Mux {
             return;
         };
         match upstream.state {
-            State::Starting { .. } | State::Initializing { .. } | State::Ready { .. } => {
+            State::Starting | State::Initializing | State::Ready { .. } => {
                 upstream.state = State::Draining {
-                    attempt: Attempt::default(),
+                    cause: StopCause::Asked,
                 };
                 self.timers.clear(Timer::Greeting(upstream_id));
                 self.timers.clear(Timer::Idle(upstream_id));
@@ -367,7 +363,7 @@ impl Mux {
                     upstream: upstream_id,
                 });
             }
-            State::Backoff { .. } | State::Rested { .. } | State::Failed { .. } => {
+            State::Backoff | State::Rested | State::Failed { .. } => {
                 self.timers.clear(Timer::Rested(upstream_id));
                 self.settle(upstream_id, State::Stopped, out);
             }

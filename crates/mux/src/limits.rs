@@ -50,8 +50,10 @@ pub struct Limits {
     pub backoff_first: Duration,
     /// Longest such wait.
     pub backoff_longest: Duration,
-    /// Deaths in a row after which a server counts as failed.
-    pub backoff_attempts: u32,
+    /// Deaths within the window that a server may have; at one more it counts as failed.
+    pub deaths_max: usize,
+    /// How long a death counts towards them.
+    pub deaths_window: Duration,
     /// How long a server must have served for its deaths to be counted from the beginning.
     pub good_service: Duration,
     /// How long a failed server rests before one new attempt.
@@ -92,7 +94,8 @@ impl Default for Limits {
             ghost_life: Duration::from_secs(30),
             backoff_first: Duration::from_millis(100),
             backoff_longest: Duration::from_secs(30),
-            backoff_attempts: 5,
+            deaths_max: 5,
+            deaths_window: Duration::from_mins(1),
             good_service: Duration::from_mins(1),
             failed_rest: Duration::from_mins(1),
             tools_remembered: 4096,

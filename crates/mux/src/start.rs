@@ -8,7 +8,6 @@ use wire::{Frame, Message, Method, Outgoing};
 
 use crate::{
     action::{Action, Outbox},
-    backoff::Attempt,
     exchange::{Errand, Exchange},
     fact::Fact,
     handshake::{Handshake, greeted, greeting},
@@ -17,7 +16,7 @@ use crate::{
     refusal::Refusal,
     session::{Initialize, State as SessionState},
     timers::Timer,
-    upstream::State,
+    upstream::{State, StopCause},
 };
 
 /// Why a server that runs tasks is not shared.
@@ -31,22 +30,21 @@ impl Mux {
             return;
         };
         match &upstream.state {
-            State::Stopped => self.start(upstream_id, Attempt::default(), out),
-            State::Rested { attempt } => {
-                let attempt = *attempt;
+            State::Stopped => self.start(upstream_id, out),
+            State::Rested => {
                 self.timers.clear(Timer::Rested(upstream_id));
-                self.start(upstream_id, attempt, out);
+                self.start(upstream_id, out);
             }
             State::Failed { .. } => self.refuse_all_waiting(upstream_id, out),
-            State::Starting { .. }
-            | State::Initializing { .. }
+            State::Starting
+            | State::Initializing
             | State::Ready { .. }
             | State::Draining { .. }
-            | State::Backoff { .. } => {}
+            | State::Backoff => {}
         }
     }
 
-    pub(crate) fn start(&mut self, upstream_id: UpstreamId, attempt: Attempt, out: &mut Outbox) {
+    pub(crate) fn start(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         let launcher = self.launcher_of(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
@@ -63,7 +61,7 @@ impl Mux {
             self.forget_if_over(upstream_id);
             return;
         };
-        upstream.state = State::Starting { attempt };
+        upstream.state = State::Starting;
         upstream.is_awaited = false;
         upstream.starts += 1;
         upstream.was_used = false;
@@ -96,10 +94,10 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let State::Starting { attempt } = upstream.state else {
+        if upstream.state != State::Starting {
             return;
-        };
-        upstream.state = State::Initializing { attempt };
+        }
+        upstream.state = State::Initializing;
         let errand = Exchange::of_errand(Errand::Greet, self.now);
         let id = upstream.exchanges.open(errand);
         Mux::tell_upstream(upstream_id, greeting(id, upstream.class()), out);
@@ -132,9 +130,9 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let State::Initializing { attempt } = upstream.state else {
+        if upstream.state != State::Initializing {
             return;
-        };
+        }
         self.timers.clear(Timer::Greeting(upstream_id));
         let Some(handshake) = result
             .as_ref()
@@ -156,10 +154,7 @@ impl Mux {
         });
         let has_tasks = handshake.has_tasks;
         upstream.handshake = Some(handshake);
-        upstream.state = State::Ready {
-            since: self.now,
-            attempt,
-        };
+        upstream.state = State::Ready { since: self.now };
         Mux::tell_upstream(upstream_id, greeted(), out);
         self.restore(upstream_id, out);
         if has_tasks {
@@ -182,7 +177,7 @@ impl Mux {
             return;
         };
         upstream.state = State::Draining {
-            attempt: upstream.attempt().next(),
+            cause: StopCause::NotGreeted,
         };
         out.act(Action::StopUpstream {
             upstream: upstream_id,

@@ -14,7 +14,7 @@ use alloc::{
 use wire::{Frame, ProgressToken, RequestId};
 
 use crate::{
-    backoff::Attempt,
+    backoff::Deaths,
     class::Class,
     event::{IdleTimeout, Opening, Scope},
     exchange::Exchanges,
@@ -42,6 +42,8 @@ pub(crate) struct Upstream {
     pub(crate) idle_timeout: IdleTimeout,
     pub(crate) withheld: Vec<Arc<str>>,
     pub(crate) state: State,
+    /// Its unexpected ends, as far as they count.
+    pub(crate) deaths: Deaths,
     /// Sessions that it serves.
     pub(crate) attached: BTreeSet<SessionId>,
     /// Sessions that wait for its handshake, in the order in which they came.
@@ -86,19 +88,28 @@ pub(crate) enum State {
     /// No process, and nobody who needs one.
     Stopped,
     /// A process is being started.
-    Starting { attempt: Attempt },
+    Starting,
     /// It runs and has been greeted.
-    Initializing { attempt: Attempt },
+    Initializing,
     /// It serves.
-    Ready { since: Moment, attempt: Attempt },
+    Ready { since: Moment },
     /// It is being stopped. What happens then depends on who needs it.
-    Draining { attempt: Attempt },
+    Draining { cause: StopCause },
     /// It died; it may be started again after a rest.
-    Backoff { attempt: Attempt },
+    Backoff,
     /// It died and has rested, and nobody has needed it since. Its deaths are not forgotten yet.
-    Rested { attempt: Attempt },
+    Rested,
     /// It died too often; it may be tried once more after a long rest.
     Failed { until: Moment },
+}
+
+/// Why a process is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopCause {
+    /// Somebody wants that, or nobody wants it any longer.
+    Asked,
+    /// It could not be greeted, which counts as a death.
+    NotGreeted,
 }
 
 /// Whether messages are being released to an upstream: what happens meanwhile may let others go.
@@ -146,6 +157,7 @@ impl Upstream {
             withheld: opening.withheld.clone(),
             key,
             state: State::Stopped,
+            deaths: Deaths::default(),
             attached: BTreeSet::new(),
             waiting: VecDeque::new(),
             handshake: None,
@@ -182,14 +194,11 @@ impl Upstream {
     /// Whether a process exists, or is on its way.
     pub(crate) fn has_process(&self) -> bool {
         match &self.state {
-            State::Starting { .. }
-            | State::Initializing { .. }
+            State::Starting
+            | State::Initializing
             | State::Ready { .. }
             | State::Draining { .. } => true,
-            State::Stopped
-            | State::Backoff { .. }
-            | State::Rested { .. }
-            | State::Failed { .. } => false,
+            State::Stopped | State::Backoff | State::Rested | State::Failed { .. } => false,
         }
     }
 
@@ -212,27 +221,14 @@ impl Upstream {
         }
     }
 
-    /// How many deaths in a row it has behind it.
-    pub(crate) fn attempt(&self) -> Attempt {
-        match &self.state {
-            State::Stopped | State::Failed { .. } => Attempt::default(),
-            State::Starting { attempt }
-            | State::Initializing { attempt }
-            | State::Ready { attempt, .. }
-            | State::Draining { attempt }
-            | State::Backoff { attempt }
-            | State::Rested { attempt } => *attempt,
-        }
-    }
-
     pub(crate) fn state_name(&self) -> &'static str {
         match &self.state {
             State::Stopped => "stopped",
-            State::Starting { .. } => "starting",
-            State::Initializing { .. } => "initializing",
+            State::Starting => "starting",
+            State::Initializing => "initializing",
             State::Ready { .. } => "ready",
             State::Draining { .. } => "draining",
-            State::Backoff { .. } | State::Rested { .. } => "backoff",
+            State::Backoff | State::Rested => "backoff",
             State::Failed { .. } => "failed",
         }
     }

@@ -348,3 +348,131 @@ fn a_start_whose_last_session_leaves_is_stopped_when_its_idle_time_is_over() {
         u2 exits signal 15
     "#]]);
 }
+
+#[test]
+fn a_budget_of_deaths_refills_and_is_whole_again_after_good_service() {
+    check(expect![[r#"
+        u1 serves alice
+        11 s pass
+        u1 exits code 1
+        12 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #2
+        u1: greets
+            -> u1: initialized
+        u1 exits code 1
+        12 s pass
+            after 222 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #3
+        u1: greets
+            -> u1: initialized
+        u1 exits code 1
+        12 s pass
+            after 425 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4
+        u1: greets
+            -> u1: initialized
+        u1 exits code 1
+        12 s pass
+            after 811 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #5
+        u1: greets
+            -> u1: initialized
+        u1 exits code 1
+        12 s pass
+            after 1638 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #6
+        u1: greets
+            -> u1: initialized
+        u1 exits code 1
+        12 s pass
+            after 3758 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #7
+        u1: greets
+            -> u1: initialized
+        60 s pass
+        u1 exits code 1
+        1 s pass
+            after 118 ms
+            -> start u1 for alice
+    "#]]);
+}
+
+#[test]
+fn what_failed_has_one_try_until_it_has_served_well_or_was_restarted() {
+    check(expect![[r#"
+        show words
+        u1 serves alice
+        u1 exits code 1
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 start fails x
+        1 s pass
+            after 222 ms
+            -> start u1 for alice
+        u1 start fails x
+        1 s pass
+            after 425 ms
+            -> start u1 for alice
+        u1 start fails x
+        1 s pass
+            after 811 ms
+            -> start u1 for alice
+        u1 start fails x
+        2 s pass
+            after 1638 ms
+            -> start u1 for alice
+        u1 start fails x
+            ! u1 has failed
+        alice: tools/call #1 tool=x
+            -> alice: error #1 -32603 still-failing "`echo` keeps failing; next attempt in 60 s; see `mcpool logs echo`"
+        1 min pass
+            after 60 s
+            -> start u1 for alice
+        alice: tools/call #2 tool=x
+        u1 starts
+            -> u1: initialize #2
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #3
+        alice: tools/list #3
+            -> u1: tools/list #4
+        59 s pass
+        u1 exits code 1
+            -> alice: error #2 -32603 upstream-exited maybe-executed "`echo` exited with code 1 before it answered; the request may have been carried out; see `mcpool logs echo`"
+            -> alice: error #3 -32603 still-failing "`echo` keeps failing; next attempt in 60 s; see `mcpool logs echo`"
+            ! u1 has failed
+        alice: tools/call #4 tool=x
+            -> alice: error #4 -32603 still-failing "`echo` keeps failing; next attempt in 60 s; see `mcpool logs echo`"
+        admin restarts echo
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #5
+        u1: greets
+            -> u1: initialized
+            -> admin: restarted 1
+        u1 exits code 1
+        1 s pass
+            after 113 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #6
+        u1: greets
+            -> u1: initialized
+        alice: tools/call #5 tool=x
+            -> u1: tools/call #7
+    "#]]);
+}

@@ -131,7 +131,7 @@ impl Walk {
             Process::Stopping => format!("{id} exits code 0"),
             Process::Running | Process::None => {
                 let state = self.stage.mux.upstreams[&id].state;
-                if matches!(state, State::Initializing { .. }) && self.chance.below(3) > 0 {
+                if matches!(state, State::Initializing) && self.chance.below(3) > 0 {
                     let declares = self.chance.pick(&["logging", "logging", "logging+tasks"]);
                     format!("{id}: greets declares={declares}")
                 } else {
