@@ -307,6 +307,6 @@ fn a_long_answer_and_a_flood_on_stderr_arrive_whole_and_stop_nobody() {
     let mut client = home.session(&[]);
     let bytes = 5_000_000;
     assert_eq!(client.text("big", json!({"bytes": bytes})).len(), bytes);
-    client.text("flood", json!({"bytes": bytes}));
+    client.text("stderr-flood", json!({"bytes": bytes}));
     assert_eq!(client.text("echo", json!({"text": "after"})), "after");
 }

@@ -1,112 +1,115 @@
 //! How the server starts, answers and ends.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{fmt::Write, path::PathBuf};
 
-use anyhow::{Context, bail};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
-/// The newest version of the protocol that the server speaks, unless told otherwise.
-const PROTOCOL: &str = "2025-11-25";
+use crate::tools;
 
-/// The command line.
-#[derive(Debug)]
+/// A scripted MCP server of the legacy era, for tests: options say how it starts and ends, tools what happens in a call
+#[derive(Debug, Parser)]
+#[command(name = "fake-server", max_term_width = 100)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line, and they combine freely"
 )]
 pub(crate) struct Options {
-    /// `--record FILE`: append there what happens.
+    /// Append there, one line each, what happens: starts, messages, calls, executed marks
+    #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-    /// `--say TEXT`: a line on standard error at the start.
+    /// A line on standard error at the start
+    #[arg(long = "say", value_name = "TEXT")]
     pub(crate) says: Vec<String>,
-    /// `--flood-stderr BYTES`, at the start.
+    /// As many bytes on standard error at the start
+    #[arg(long = "flood-stderr", value_name = "BYTES", default_value_t = 0)]
     pub(crate) flood_bytes: usize,
-    /// `--exit-at-start CODE`, before anything is read.
+    /// Exit before anything is read
+    #[arg(long, value_name = "CODE")]
     pub(crate) exit_at_start: Option<u8>,
-    /// `--hang-at start`: never answer `initialize`.
-    pub(crate) hangs_at_start: bool,
-    /// `--hang-at call`: never answer `tools/call`.
-    pub(crate) hangs_at_call: bool,
-    /// `--banner TEXT`: a line on standard output before all messages.
+    /// Exit when the first call comes
+    #[arg(long, value_name = "CODE")]
+    pub(crate) exit_at_first_call: Option<u8>,
+    /// Exit with code 1 so long after the start
+    #[arg(long = "exit-after", value_name = "MS")]
+    pub(crate) exit_after_ms: Option<u64>,
+    /// Answer `initialize` only when this file exists
+    #[arg(long, value_name = "FILE")]
+    pub(crate) start_until: Option<PathBuf>,
+    /// Never answer `initialize` (start) or any `tools/call` (call)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) hang_at: Vec<HangAt>,
+    /// Never answer `ping`
+    #[arg(long)]
+    pub(crate) ignore_ping: bool,
+    /// A line on standard output before all messages
+    #[arg(long, value_name = "TEXT")]
     pub(crate) banner: Option<String>,
-    /// `--noise TEXT`: a line on standard output before each answer.
+    /// As many bytes on standard output before all messages, in lines
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub(crate) banner_bytes: usize,
+    /// A line on standard output before each answer
+    #[arg(long, value_name = "TEXT")]
     pub(crate) noise: Option<String>,
-    /// `--tasks`: declare the capability.
-    pub(crate) has_tasks: bool,
-    /// `--fatal-second-initialize`: exit 3, as servers built on go-sdk do.
-    pub(crate) dies_of_second_initialize: bool,
-    /// `--ignore-eof`: stay when standard input ends.
-    pub(crate) ignores_eof: bool,
-    /// `--ignore-term`: stay when asked to end.
-    pub(crate) ignores_term: bool,
-    /// `--ignore-cancel`: answer what was cancelled.
-    pub(crate) ignores_cancel: bool,
-    /// `--grandchild`: a child that outlives the server, in its group.
-    pub(crate) has_grandchild: bool,
-    /// `--double-fork`: a descendant that outlives it, in a session of its own.
-    pub(crate) double_forks: bool,
-    /// `--protocol VERSION`: the newest version that it speaks.
+    /// Declare the capability `tasks`
+    #[arg(long)]
+    pub(crate) tasks: bool,
+    /// Exit with code 3 at a second `initialize`, as servers built on go-sdk do
+    #[arg(long)]
+    pub(crate) fatal_second_initialize: bool,
+    /// Stay when standard input ends
+    #[arg(long)]
+    pub(crate) ignore_eof: bool,
+    /// Stay when asked to end
+    #[arg(long)]
+    pub(crate) ignore_term: bool,
+    /// Answer what was cancelled
+    #[arg(long)]
+    pub(crate) ignore_cancel: bool,
+    /// Start a child that outlives the server, in its group
+    #[arg(long)]
+    pub(crate) grandchild: bool,
+    /// Start a descendant that outlives the server, in a session of its own
+    #[arg(long)]
+    pub(crate) double_fork: bool,
+    /// The newest version of the protocol that it speaks
+    #[arg(long, value_name = "VERSION", default_value = "2025-11-25")]
     pub(crate) protocol: String,
+    /// Anything else is only there to be seen
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) others: Vec<String>,
+}
+
+/// When the server stops answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum HangAt {
+    /// At `initialize`.
+    Start,
+    /// At `tools/call`.
+    Call,
 }
 
 impl Options {
-    pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<Self> {
-        let mut options = Options {
-            record: None,
-            says: Vec::new(),
-            flood_bytes: 0,
-            exit_at_start: None,
-            hangs_at_start: false,
-            hangs_at_call: false,
-            banner: None,
-            noise: None,
-            has_tasks: false,
-            dies_of_second_initialize: false,
-            ignores_eof: false,
-            ignores_term: false,
-            ignores_cancel: false,
-            has_grandchild: false,
-            double_forks: false,
-            protocol: PROTOCOL.to_owned(),
-        };
-        let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-        while let Some(option) = arguments.next() {
-            options.take(&option, &mut arguments)?;
-        }
-        Ok(options)
+    /// Reads the command line of this process; prints help or the mistake and exits, if it must.
+    pub(crate) fn parse_or_exit() -> Self {
+        let matches = Options::command().after_help(verbs()).get_matches();
+        Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
-    fn take(
-        &mut self,
-        option: &str,
-        rest: &mut impl Iterator<Item = String>,
-    ) -> anyhow::Result<()> {
-        let mut value = || {
-            rest.next()
-                .with_context(|| format!("{option} needs a value"))
-        };
-        match option {
-            "--record" => self.record = Some(value()?.into()),
-            "--say" => self.says.push(value()?),
-            "--flood-stderr" => self.flood_bytes = value()?.parse()?,
-            "--exit-at-start" => self.exit_at_start = Some(value()?.parse()?),
-            "--hang-at" => match value()?.as_str() {
-                "start" => self.hangs_at_start = true,
-                "call" => self.hangs_at_call = true,
-                other => bail!("--hang-at {other}: neither start nor call"),
-            },
-            "--banner" => self.banner = Some(value()?),
-            "--noise" => self.noise = Some(value()?),
-            "--tasks" => self.has_tasks = true,
-            "--fatal-second-initialize" => self.dies_of_second_initialize = true,
-            "--ignore-eof" => self.ignores_eof = true,
-            "--ignore-term" => self.ignores_term = true,
-            "--ignore-cancel" => self.ignores_cancel = true,
-            "--grandchild" => self.has_grandchild = true,
-            "--double-fork" => self.double_forks = true,
-            "--protocol" => self.protocol = value()?,
-            // Anything else is only there to be seen: tool `args` shows it.
-            _ => {}
-        }
-        Ok(())
+    pub(crate) fn hangs_at(&self, moment: HangAt) -> bool {
+        self.hang_at.contains(&moment)
     }
+}
+
+/// The page that lists what a call can make happen.
+fn verbs() -> String {
+    let mut page = String::from("Tools (each a verb: what happens during the call):\n");
+    for tool in tools::ALL {
+        // Writing to a text cannot fail.
+        let _infallible = writeln!(page, "  {:<20} {}", tool.name, tool.description);
+    }
+    page.push_str(
+        "\nEvery tool takes `mark`: the record gets a line `executed MARK ID` before anything else happens.\n\
+         Resource `fake://crash/AT/FILE` exits after AT bytes of its answer, unless FILE exists, which it makes.",
+    );
+    page
 }

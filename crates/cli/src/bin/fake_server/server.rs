@@ -2,19 +2,27 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, BufRead, Write},
+    io::{self, BufRead},
+    path::Path,
     process,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use crate::{options::Options, record::Record, tools};
+use crate::{
+    features,
+    options::{HangAt, Options},
+    output::Output,
+    record::Record,
+    tools,
+};
 
 /// What `--fatal-second-initialize` exits with.
 const SECOND_INITIALIZE: i32 = 3;
@@ -23,11 +31,17 @@ const SECOND_INITIALIZE: i32 = 3;
 pub(crate) type Outcome = Result<Value, (i64, String)>;
 
 /// One server and its only client.
+#[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) options: Options,
     pub(crate) record: Record,
+    pub(crate) output: Output,
+    /// Calls of tool `count`.
     pub(crate) counter: AtomicU64,
-    out: Mutex<io::Stdout>,
+    /// Set by tool `rugpull`: from then on the list of tools says something else.
+    pub(crate) is_rug_pulled: AtomicBool,
+    /// Set by tool `shadow`: from then on two tools have one name.
+    pub(crate) is_shadowed: AtomicBool,
     /// Requests of ours that the client has not answered.
     asks: Mutex<BTreeMap<u64, mpsc::Sender<Value>>>,
     asked: AtomicU64,
@@ -39,8 +53,10 @@ impl Server {
     pub(crate) fn new(options: Options, record: Record) -> io::Result<Self> {
         let server = Server {
             record,
+            output: Output::new(),
             counter: AtomicU64::new(0),
-            out: Mutex::new(io::stdout()),
+            is_rug_pulled: AtomicBool::new(false),
+            is_shadowed: AtomicBool::new(false),
             asks: Mutex::default(),
             asked: AtomicU64::new(0),
             cancelled: Mutex::default(),
@@ -48,19 +64,17 @@ impl Server {
             options,
         };
         if let Some(banner) = &server.options.banner {
-            server.write_line(banner)?;
+            server.output.line(banner)?;
+        }
+        let line = "*".repeat(63);
+        for _ in 0..server.options.banner_bytes.div_ceil(64) {
+            server.output.line(&line)?;
         }
         Ok(server)
     }
 
-    pub(crate) fn write_line(&self, line: &str) -> io::Result<()> {
-        let mut out = lock(&self.out);
-        out.write_all(format!("{line}\n").as_bytes())?;
-        out.flush()
-    }
-
     pub(crate) fn send(&self, message: &Value) -> io::Result<()> {
-        self.write_line(&message.to_string())
+        self.output.line(&message.to_string())
     }
 
     pub(crate) fn notify(&self, method: &str, params: &Value) -> io::Result<()> {
@@ -77,28 +91,26 @@ impl Server {
     }
 
     pub(crate) fn is_cancelled(&self, id: &Value) -> bool {
-        !self.options.ignores_cancel && lock(&self.cancelled).contains(&id.to_string())
+        !self.options.ignore_cancel && lock(&self.cancelled).contains(&id.to_string())
     }
 
     pub(crate) fn answer(&self, id: &Value, outcome: &Outcome) -> io::Result<()> {
         if let Some(noise) = &self.options.noise {
-            self.write_line(noise)?;
+            self.output.line(noise)?;
         }
-        self.send(&match outcome {
-            Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
-            Err((code, message)) => {
-                json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
-            }
-        })
+        self.send(&response(id, outcome))
     }
 
     fn greet(&self, params: &Value) -> Option<Outcome> {
         let earlier = self.greetings.fetch_add(1, Ordering::Relaxed);
-        if earlier > 0 && self.options.dies_of_second_initialize {
-            process::exit(SECOND_INITIALIZE);
+        if earlier > 0 && self.options.fatal_second_initialize {
+            exit(SECOND_INITIALIZE);
         }
-        if self.options.hangs_at_start {
+        if self.options.hangs_at(HangAt::Start) {
             return None;
+        }
+        if let Some(file) = &self.options.start_until {
+            wait_for(file);
         }
         let asked = params["protocolVersion"].as_str().unwrap_or_default();
         // Versions are dates, so the older one is the lesser text.
@@ -106,9 +118,11 @@ impl Server {
         let mut capabilities = json!({
             "tools": {"listChanged": true},
             "resources": {"subscribe": true, "listChanged": true},
+            "prompts": {"listChanged": true},
+            "completions": {},
             "logging": {},
         });
-        if self.options.has_tasks {
+        if self.options.tasks {
             capabilities["tasks"] = json!({"requests": {"tools": {"call": {}}}});
         }
         Some(Ok(json!({
@@ -117,6 +131,28 @@ impl Server {
             "serverInfo": {"name": "fake-server", "version": "1.0"},
         })))
     }
+}
+
+/// The message that answers a request.
+pub(crate) fn response(id: &Value, outcome: &Outcome) -> Value {
+    match outcome {
+        Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
+        Err((code, message)) => {
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
+        }
+    }
+}
+
+/// Waits until a file exists.
+pub(crate) fn wait_for(file: &Path) {
+    while !file.exists() {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[expect(clippy::exit, reason = "a server that dies in the middle of anything")]
+pub(crate) fn exit(code: i32) -> ! {
+    process::exit(code)
 }
 
 /// Reads messages until standard input ends.
@@ -154,37 +190,39 @@ fn take(server: &Arc<Server>, message: Value) -> io::Result<()> {
         return Ok(());
     };
     if method == "tools/call" {
-        if !server.options.hangs_at_call {
-            let server = Arc::clone(server);
-            thread::spawn(move || tools::call(&server, &id, &message["params"]));
-        }
-        return Ok(());
+        return take_call(server, id, message);
     }
-    match respond(server, &method, &message["params"]) {
+    let params = &message["params"];
+    let outcome = match method.as_str() {
+        "initialize" => server.greet(params),
+        "ping" if server.options.ignore_ping => None,
+        other => features::respond(server, other, &id, params)?,
+    };
+    match outcome {
         Some(outcome) => server.answer(&id, &outcome),
         None => Ok(()),
     }
 }
 
-fn respond(server: &Server, method: &str, params: &Value) -> Option<Outcome> {
-    Some(match method {
-        "initialize" => return server.greet(params),
-        "ping" | "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" => {
-            Ok(json!({}))
-        }
-        "tools/list" => Ok(json!({"tools": tools::list()})),
-        "resources/list" => {
-            Ok(json!({"resources": [{"uri": "fake://counter", "name": "counter"}]}))
-        }
-        "resources/read" => Ok(json!({"contents": [{
-            "uri": params["uri"],
-            "text": server.counter.load(Ordering::Relaxed).to_string(),
-        }]})),
-        other => Err((-32601, format!("method not found: {other}"))),
-    })
+fn take_call(server: &Arc<Server>, id: Value, message: Value) -> io::Result<()> {
+    if let Some(code) = server.options.exit_at_first_call {
+        exit(code.into());
+    }
+    if server.options.hangs_at(HangAt::Call) {
+        return Ok(());
+    }
+    if message["params"]["name"] == tools::DEAF {
+        // Not on a thread of its own: nothing else is to be read meanwhile.
+        tools::call(server, &id, &message["params"]);
+        return Ok(());
+    }
+    let server = Arc::clone(server);
+    thread::Builder::new()
+        .spawn(move || tools::call(&server, &id, &message["params"]))
+        .map(drop)
 }
 
 /// A panic of another thread has not left our plain collections half-changed.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
