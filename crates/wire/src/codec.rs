@@ -8,7 +8,7 @@ use core::mem;
 
 use bytes::Bytes;
 
-use crate::id::RequestId;
+use crate::{id::RequestId, params::unquoted};
 
 /// How much of a line that is too long is kept, to look for its id.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -145,9 +145,13 @@ pub fn scan_id(head: &[u8]) -> (Option<RequestId>, bool) {
                 let name = head.get(at..end).unwrap_or_default();
                 at = end;
                 if depth == 1 && next_is_colon(head, end) {
-                    match name {
-                        b"\"id\"" => id = scalar_after(head, end).or(id),
-                        b"\"result\"" | b"\"error\"" => response = true,
+                    match core::str::from_utf8(name)
+                        .ok()
+                        .and_then(unquoted)
+                        .as_deref()
+                    {
+                        Some("id") => id = scalar_after(head, end).or(id),
+                        Some("result" | "error") => response = true,
                         _other => {}
                     }
                 }
@@ -237,6 +241,10 @@ mod tests {
     fn the_id_of_a_cut_message_is_found_at_the_top_level_only() {
         let head = br#"{"params":{"id":7,"s":"\"id\":8"},"id" : "abc","result":{"big":"xxxx"#;
         assert_eq!(scan_id(head), (RequestId::from_json("\"abc\""), true));
+        assert_eq!(
+            scan_id(br#"{"\u0069d":7,"params":"xxx"#),
+            (Some(RequestId::from(7)), false)
+        );
         assert_eq!(
             scan_id(br#"{"jsonrpc":"2.0","method":"x","params":{"a":"#),
             (None, false)

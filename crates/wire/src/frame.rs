@@ -248,7 +248,7 @@ fn parse_message(text: &str) -> Result<Message, Fault> {
     if envelope.is_doubled {
         return Err(fault("a member of the envelope stands there twice"));
     }
-    if envelope.jsonrpc != Some("\"2.0\"") {
+    if envelope.jsonrpc.and_then(unquoted).as_deref() != Some("2.0") {
         return Err(fault("`jsonrpc` must be \"2.0\""));
     }
     // Some servers name both and leave one empty, in the manner of JSON-RPC 1.0.
@@ -265,7 +265,7 @@ fn parse_message(text: &str) -> Result<Message, Fault> {
             let method = unquoted(method).ok_or_else(|| fault("`method` must be a string"))?;
             let method = Method::from_name(&method);
             let params = match envelope.params {
-                Some(params) => Params::read(text, params).map_err(fault)?,
+                Some(params) => Params::read(text, params, &method).map_err(fault)?,
                 None => Params::default(),
             };
             let params = Box::new(params);
@@ -364,6 +364,33 @@ mod tests {
         for text in doubled {
             let fault = parse(text).unwrap_err();
             assert_eq!(fault.code(), -32600, "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes_change_no_meaning() {
+        let frame = parse(r#"{"jsonrpc":"\u0032.0","\u0069d":1,"method":"\u0070ing"}"#).unwrap();
+        assert_eq!(frame.id(), Some(&RequestId::from(1)));
+        assert_eq!(frame.method(), Some(&Method::Ping));
+    }
+
+    #[test]
+    fn a_token_that_is_none_is_at_fault_only_where_it_is_one() {
+        for (method, member) in [
+            ("notifications/progress", "progressToken"),
+            ("notifications/cancelled", "requestId"),
+        ] {
+            let of = |method: &str| {
+                parse(&alloc::format!(
+                    r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"{member}":{{}}}}}}"#
+                ))
+            };
+            assert!(of(method).is_err());
+            let frame = of("acme/other").unwrap();
+            let Message::Notification { params, .. } = &frame.message else {
+                panic!("a notification")
+            };
+            assert!(params.token.is_none() && params.request_id.is_none());
         }
     }
 

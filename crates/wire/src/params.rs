@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use crate::{
     id::{ProgressToken, RequestId},
+    method::Method,
     skim::members,
 };
 
@@ -80,7 +81,7 @@ fn present<'a>((_, member): (&str, Member<'a>)) -> Member<'a> {
 
 impl Params {
     /// Reads the parameters that stand at `params` of `frame`. Anything but an object has none of ours.
-    pub(crate) fn read(frame: &str, params: &str) -> Result<Self, &'static str> {
+    pub(crate) fn read(frame: &str, params: &str, method: &Method) -> Result<Self, &'static str> {
         if !params.starts_with('{') {
             return Ok(Params::default());
         }
@@ -117,8 +118,9 @@ impl Params {
             tools,
         ] = rest.map(at);
         let mut read = Params {
-            token: id_at(frame, token)?,
-            request_id: id_at(frame, request_id)?,
+            // In other messages these names may mean anything.
+            token: id_at(frame, token.filter(|_| *method == Method::Progress))?,
+            request_id: id_at(frame, request_id.filter(|_| *method == Method::Cancelled))?,
             name,
             uri,
             level,

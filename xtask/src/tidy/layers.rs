@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["mux", "wire", "config", "guardian", "shim", "sys"],
     ),
     ("mcpool", &["daemon", "config", "shim", "guardian", "sys"]),
+    ("fuzz", &["mux", "wire", "config", "shim", "sim"]),
     ("xtask", &[]),
 ];
 

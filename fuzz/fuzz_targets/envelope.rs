@@ -1,0 +1,3 @@
+//! Looks for messages that are misread or edited wrongly.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::envelope::check(input));

@@ -1,0 +1,154 @@
+//! Bytes to lines: however a stream is split, the same lines come out, and memory stays within bounds.
+//!
+//! The first byte of an input says how it is read, the rest is the stream. The oracle is the stream
+//! itself, cut at its newlines.
+
+use bytes::Bytes;
+use wire::{Frame, Line, LineSplitter, scan_id};
+
+use crate::choices::Choices;
+
+/// How much of a line that is too long is kept at most.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// How often a byte of a stretched stream is repeated: a few hundred bytes pass every buffer of ours.
+const STRETCH: usize = 300;
+
+/// From this first byte on, the stream is stretched; seldom, because that costs time.
+const STRETCHED_FROM: u8 = 224;
+
+/// Checks the line splitter, and the search for ids in what was cut off.
+pub fn check(input: &[u8]) {
+    let Some((plan, stream)) = input.split_first() else {
+        return;
+    };
+    let mut choices = Choices::of(input);
+    if *plan < STRETCHED_FROM {
+        let pieces = [1, 3, 17, 300];
+        check_stream(
+            stream,
+            usize::from(*plan),
+            *choices.one_of(&pieces),
+            &mut choices,
+        );
+    } else {
+        let limit = 3000 * usize::from(*plan - STRETCHED_FROM);
+        let pieces = [700, 20_000, 150_000];
+        let longest = *choices.one_of(&pieces);
+        check_stream(&stretched(stream), limit, longest, &mut choices);
+    }
+    for line in stream.split(|byte| *byte == b'\n') {
+        check_scan(line);
+    }
+}
+
+/// The stream with every byte but newlines repeated.
+fn stretched(stream: &[u8]) -> Vec<u8> {
+    let mut stretched = Vec::with_capacity(stream.len() * STRETCH);
+    for byte in stream {
+        let times = if *byte == b'\n' { 1 } else { STRETCH };
+        stretched.resize(stretched.len() + times, *byte);
+    }
+    stretched
+}
+
+fn check_stream(stream: &[u8], limit: usize, longest_piece: usize, choices: &mut Choices) {
+    check_lines(stream, limit, &read_whole(stream, limit));
+    let in_pieces = read_in_pieces(stream, limit, longest_piece, choices);
+    check_lines(stream, limit, &in_pieces);
+}
+
+fn read_whole(stream: &[u8], limit: usize) -> Vec<Line> {
+    let mut splitter = LineSplitter::new(limit);
+    let mut lines = Vec::new();
+    splitter.feed(stream, |line| lines.push(line));
+    check_leftover(&splitter, limit, stream.len());
+    lines
+}
+
+/// Reads as the daemon does: now into a buffer of its own, now directly behind an unfinished line.
+fn read_in_pieces(
+    stream: &[u8],
+    limit: usize,
+    longest_piece: usize,
+    choices: &mut Choices,
+) -> Vec<Line> {
+    let mut splitter = LineSplitter::new(limit);
+    let mut lines = Vec::new();
+    let mut rest = stream;
+    let mut longest_read = 0;
+    while !rest.is_empty() {
+        let (piece, later) = rest.split_at((1 + choices.below(longest_piece)).min(rest.len()));
+        rest = later;
+        longest_read = longest_read.max(piece.len());
+        let is_direct = choices.below(2) == 0
+            && splitter
+                .tail(piece.len())
+                .map(|tail| tail.extend_from_slice(piece))
+                .is_some();
+        if is_direct {
+            splitter.grown(piece.len(), |line| lines.push(line));
+        } else {
+            splitter.feed(piece, |line| lines.push(line));
+        }
+        check_leftover(&splitter, limit, longest_read);
+    }
+    lines
+}
+
+/// What is kept of an unfinished line is the line while it is within the limit, and its head after.
+fn check_leftover(splitter: &LineSplitter, limit: usize, longest_read: usize) {
+    let kept = splitter.leftover();
+    assert!(
+        kept <= limit || (kept <= HEAD_BYTES && kept <= limit + longest_read),
+        "{kept} bytes are kept with a limit of {limit}"
+    );
+}
+
+fn check_lines(stream: &[u8], limit: usize, lines: &[Line]) {
+    let mut expected: Vec<&[u8]> = stream.split(|byte| *byte == b'\n').collect();
+    // What follows the last newline is no line yet.
+    expected.pop();
+    assert_eq!(lines.len(), expected.len(), "one line for each newline");
+    for (line, expected) in lines.iter().zip(expected) {
+        match line {
+            Line::Whole(line) => {
+                assert_eq!(line, expected);
+                assert!(line.len() <= limit, "a line within the limit");
+            }
+            Line::TooLong(head) => {
+                assert!(expected.len() > limit, "only a longer line is too long");
+                assert!(expected.starts_with(head));
+                assert!(head.len() >= HEAD_BYTES.min(limit + 1), "enough is kept");
+                assert!(head.len() <= HEAD_BYTES, "not too much is kept");
+            }
+        }
+    }
+}
+
+/// Of a message, and of each beginning of it, the search finds the id that is there, or none.
+fn check_scan(line: &[u8]) {
+    // Never panics, whatever it is.
+    let (found, is_response) = scan_id(line);
+    let Ok(frame) = Frame::parse(Bytes::copy_from_slice(line)) else {
+        return;
+    };
+    assert_eq!(found.as_ref(), frame.id(), "the id of a whole message");
+    assert_eq!(
+        is_response,
+        frame.kind() == wire::Kind::Response,
+        "whether it is a response"
+    );
+    let step = 1 + line.len() / 24;
+    for end in (0..line.len()).step_by(step) {
+        let (found, is_response) = scan_id(&line[..end]);
+        assert!(
+            found.is_none() || found.as_ref() == frame.id(),
+            "an id that is not there, in the first {end} bytes"
+        );
+        assert!(
+            !is_response || frame.kind() == wire::Kind::Response,
+            "a response that is none, in the first {end} bytes"
+        );
+    }
+}
