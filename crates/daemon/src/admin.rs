@@ -117,6 +117,8 @@ pub struct Upstream {
     pub dropped: BTreeMap<String, u64>,
     /// Lines on its standard output that were no message.
     pub faults: u64,
+    /// Whether there were more than a hundred of these within the last seconds.
+    pub degraded: bool,
     /// Why it serves one session only, though its scope is wider.
     pub private: Option<String>,
 }

@@ -114,6 +114,8 @@ impl Observer {
             | Fact::UpstreamExited { upstream, .. }
             | Fact::UpstreamFailed { upstream }
             | Fact::UpstreamFault { upstream, .. }
+            | Fact::UpstreamDegraded { upstream, .. }
+            | Fact::UpstreamSound { upstream }
             | Fact::Dropped { upstream, .. }
             | Fact::AskRefused { upstream, .. }
             | Fact::ToolSeparated { upstream, .. } => {
@@ -155,6 +157,10 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         } => warn!(%upstream, server, %exit, open, "server ended unasked"),
         Fact::UpstreamFailed { .. } => warn!(%upstream, server, "server keeps failing and rests"),
         Fact::UpstreamFault { fault, .. } => debug!(%upstream, server, %fault, "no message"),
+        Fact::UpstreamDegraded { lines, .. } => {
+            warn!(%upstream, server, lines, "server writes much that is no message; it is degraded");
+        }
+        Fact::UpstreamSound { .. } => info!(%upstream, server, "server is no longer degraded"),
         Fact::Dropped { reason, .. } => {
             debug!(%upstream, server, reason = reason.name(), "message dropped");
         }
@@ -198,6 +204,8 @@ fn name(fact: &Fact) -> &'static str {
         Fact::UpstreamExited { .. } => "upstream-exited",
         Fact::UpstreamFailed { .. } => "upstream-failed",
         Fact::UpstreamFault { .. } => "upstream-fault",
+        Fact::UpstreamDegraded { .. } => "upstream-degraded",
+        Fact::UpstreamSound { .. } => "upstream-sound",
         Fact::Dropped { .. } => "dropped",
         Fact::AskRefused { .. } => "ask-refused",
         Fact::ToolSeparated { .. } => "tool-separated",

@@ -118,6 +118,18 @@ pub enum Fact {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// A server writes so much that is no message that nobody should rely on it.
+    UpstreamDegraded {
+        /// Which.
+        upstream: UpstreamId,
+        /// All that it ever wrote.
+        lines: u64,
+    },
+    /// A degraded server has been quiet for long enough.
+    UpstreamSound {
+        /// Which.
+        upstream: UpstreamId,
+    },
     /// A message of a server went to nobody.
     Dropped {
         /// Whose message.

@@ -339,10 +339,10 @@ impl Mux {
         fault: Fault,
         out: &mut Outbox,
     ) {
+        self.note_noise(upstream_id, out);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        upstream.faults += 1;
         out.tell(Fact::UpstreamFault {
             upstream: upstream_id,
             fault: fault.clone(),

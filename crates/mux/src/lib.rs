@@ -33,6 +33,7 @@ mod lifecycle;
 mod limits;
 mod moment;
 mod mux;
+mod noise;
 mod refusal;
 mod release;
 mod resend;

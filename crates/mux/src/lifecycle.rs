@@ -171,9 +171,11 @@ impl Mux {
         upstream.lanes = Lanes::default();
         upstream.subscriptions.forget_asking();
         upstream.is_blocked = false;
+        upstream.noise.begin_anew();
         for timer in [
             Timer::Greeting(upstream_id),
             Timer::Probation(upstream_id),
+            Timer::Noise(upstream_id),
             Timer::RequestTimeout(upstream_id),
         ] {
             self.timers.clear(timer);

@@ -68,6 +68,10 @@ pub struct Limits {
     pub session_asks: usize,
     /// Last lines of a server's standard error that a failed start quotes.
     pub last_words: usize,
+    /// Lines of a server that are no message, within [`Limits::noise_window`], before it counts as degraded.
+    pub noise_lines: usize,
+    /// How long such a line counts.
+    pub noise_window: Duration,
     /// Done lines that may be untold before a session's shim hears of them without a reply.
     pub untold_lines: usize,
 }
@@ -103,6 +107,8 @@ impl Default for Limits {
             subscriptions: 10_000,
             session_asks: 256,
             last_words: 10,
+            noise_lines: 100,
+            noise_window: Duration::from_secs(10),
             untold_lines: 64,
         }
     }

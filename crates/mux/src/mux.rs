@@ -150,6 +150,7 @@ impl Mux {
                 Timer::Idle(upstream) => self.on_idle(upstream, out),
                 Timer::Rested(upstream) => self.on_rested(upstream, out),
                 Timer::Probation(upstream) => self.on_probation(upstream, out),
+                Timer::Noise(upstream) => self.on_noise_over(upstream, out),
                 Timer::OwnerPatience(upstream) => self.on_owner_patience(upstream, out),
                 Timer::RequestTimeout(upstream) => self.on_request_timeout(upstream, out),
             }
@@ -162,6 +163,7 @@ impl Mux {
             Timer::Idle(upstream),
             Timer::Rested(upstream),
             Timer::Probation(upstream),
+            Timer::Noise(upstream),
             Timer::OwnerPatience(upstream),
             Timer::RequestTimeout(upstream),
         ];
@@ -199,7 +201,8 @@ fn snapshot_of_upstream(upstream: &Upstream) -> UpstreamSnapshot {
             .iter()
             .map(|(reason, count)| (reason.name(), *count))
             .collect::<Vec<_>>(),
-        faults: upstream.faults,
+        faults: upstream.noise.lines,
+        is_degraded: upstream.noise.is_degraded,
         private: upstream.private,
     }
 }

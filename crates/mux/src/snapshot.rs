@@ -49,6 +49,8 @@ pub struct UpstreamSnapshot {
     pub dropped: Vec<(&'static str, u64)>,
     /// Lines on its standard output that were no message.
     pub faults: u64,
+    /// Whether there were more of these of late than are tolerated.
+    pub is_degraded: bool,
     /// Why it runs for one session only, though its scope is wider.
     pub private: Option<&'static str>,
 }

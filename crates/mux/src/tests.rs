@@ -21,6 +21,7 @@ mod lanes;
 mod ledger;
 mod limits;
 mod logging;
+mod noise;
 mod progress;
 mod render;
 mod resend;

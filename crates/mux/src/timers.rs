@@ -22,6 +22,8 @@ pub enum Timer {
     Rested(UpstreamId),
     /// The first call of a tool has run alone for long enough.
     Probation(UpstreamId),
+    /// A server has said little enough of late that is no message, should it have been quiet.
+    Noise(UpstreamId),
     /// An ask has waited for its owner to become clear.
     OwnerPatience(UpstreamId),
     /// The oldest request of a server is as old as requests may become.

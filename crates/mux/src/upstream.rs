@@ -23,6 +23,7 @@ use crate::{
     ids::{SessionId, Ticket, UpstreamId},
     lanes::Lanes,
     moment::Moment,
+    noise::Noise,
     routing::RouteKey,
     subscribe::Subscriptions,
     turns::Turns,
@@ -77,7 +78,7 @@ pub(crate) struct Upstream {
     /// Why it serves one session only, though its scope is wider.
     pub(crate) private: Option<&'static str>,
     pub(crate) dropped: BTreeMap<DropReason, u64>,
-    pub(crate) faults: u64,
+    pub(crate) noise: Noise,
     /// Whom to tell when it has been restarted.
     pub(crate) restarting: Vec<Ticket>,
 }
@@ -178,7 +179,7 @@ impl Upstream {
             starts: 0,
             private: None,
             dropped: BTreeMap::new(),
-            faults: 0,
+            noise: Noise::default(),
             restarting: Vec::new(),
         }
     }

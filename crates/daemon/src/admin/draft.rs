@@ -94,6 +94,7 @@ impl Draft {
                 .map(|(reason, count)| ((*reason).to_owned(), *count))
                 .collect(),
             faults: upstream.faults,
+            degraded: upstream.is_degraded,
             private: upstream.private.map(str::to_owned),
         }
     }

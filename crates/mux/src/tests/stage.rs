@@ -547,6 +547,8 @@ fn show_fact(fact: &Fact) -> Option<String> {
         Fact::ToolSeparated { upstream, tool } => Some(format!("! {upstream} separates {tool}")),
         Fact::UpstreamPrivate { upstream, .. } => Some(format!("! {upstream} is private")),
         Fact::UpstreamFailed { upstream } => Some(format!("! {upstream} has failed")),
+        Fact::UpstreamDegraded { upstream, .. } => Some(format!("! {upstream} is degraded")),
+        Fact::UpstreamSound { upstream } => Some(format!("! {upstream} is sound again")),
         _told => None,
     }
 }

@@ -103,6 +103,11 @@ fn remarks(upstreams: &[Upstream], page: &mut Page) {
                 upstream.withheld.join(", ")
             ));
         }
+        if upstream.degraded {
+            page.line(format_args!(
+                "{server}: degraded: it writes to its stdout what is no message, again and again"
+            ));
+        }
         if upstream.faults > 0 {
             page.line(format_args!(
                 "{server}: {} on its stdout {} no message; see `mcpool logs {server}`",
@@ -236,6 +241,7 @@ mod tests {
                 withheld: vec!["GITHUB_TOKEN".into()],
                 dropped: BTreeMap::from([("late".into(), 2)]),
                 faults: 1,
+                degraded: false,
                 private: None,
             }],
             sessions: vec![Session {
@@ -291,6 +297,15 @@ mod tests {
         Shown { status }.render(&mut page);
         let line = "github: one process for each session: its command line names a browser\n";
         assert!(page.into_text().contains(line));
+    }
+
+    #[test]
+    fn a_degraded_server_is_called_so() {
+        let mut status = example();
+        status.upstreams[0].degraded = true;
+        let mut page = Page::new(false);
+        Shown { status }.render(&mut page);
+        assert!(page.into_text().contains("\ngithub: degraded: "));
     }
 
     #[test]
