@@ -109,6 +109,7 @@ impl Observer {
             Fact::UpstreamStartFailed { upstream, .. }
             | Fact::UpstreamReady { upstream, .. }
             | Fact::UpstreamGreetingFailed { upstream, .. }
+            | Fact::UpstreamNarrowed { upstream }
             | Fact::UpstreamPrivate { upstream, .. }
             | Fact::UpstreamStopping { upstream }
             | Fact::UpstreamExited { upstream, .. }
@@ -141,6 +142,9 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         Fact::UpstreamReady { version, .. } => info!(%upstream, server, version, "server ready"),
         Fact::UpstreamGreetingFailed { why, .. } => {
             warn!(%upstream, server, why, "server did not return the greeting");
+        }
+        Fact::UpstreamNarrowed { .. } => {
+            warn!(%upstream, server, "server offers less after its restart than before");
         }
         Fact::UpstreamPrivate { why, .. } => info!(%upstream, server, why, "server is not shared"),
         Fact::UpstreamStopping { .. } => info!(%upstream, server, "server stopping"),
@@ -199,6 +203,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::UpstreamStartFailed { .. } => "upstream-start-failed",
         Fact::UpstreamReady { .. } => "upstream-ready",
         Fact::UpstreamGreetingFailed { .. } => "upstream-greeting-failed",
+        Fact::UpstreamNarrowed { .. } => "upstream-narrowed",
         Fact::UpstreamPrivate { .. } => "upstream-private",
         Fact::UpstreamStopping { .. } => "upstream-stopping",
         Fact::UpstreamExited { .. } => "upstream-exited",

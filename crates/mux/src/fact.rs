@@ -83,6 +83,11 @@ pub enum Fact {
         /// What it said, or that it said nothing.
         why: String,
     },
+    /// A server offers less after a restart than its sessions were told, or speaks an older version.
+    UpstreamNarrowed {
+        /// Which.
+        upstream: UpstreamId,
+    },
     /// A server is not shared for this reason.
     UpstreamPrivate {
         /// Which.
@@ -179,6 +184,8 @@ pub enum DropReason {
     UnknownElicitation,
     /// A message before the handshake was over.
     BeforeHandshake,
+    /// A change of a list that was followed by another before anybody could be told.
+    Merged,
 }
 
 impl DropReason {
@@ -193,6 +200,7 @@ impl DropReason {
             DropReason::UnknownNotification => "unknown-notification",
             DropReason::UnknownElicitation => "unknown-elicitation",
             DropReason::BeforeHandshake => "before-handshake",
+            DropReason::Merged => "merged",
         }
     }
 }

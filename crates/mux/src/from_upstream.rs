@@ -9,6 +9,7 @@ use crate::{
     exchange::{Claim, Errand, Exchange, MintedId, Owner},
     fact::{DropReason, Fact},
     ids::{SessionId, UpstreamId},
+    lists::List,
     mux::Mux,
     refusal::Refusal,
     upstream::State,
@@ -154,16 +155,14 @@ impl Mux {
             Method::Progress => self.on_progress(upstream_id, params, frame, out),
             Method::Cancelled => self.on_ask_cancelled(upstream_id, params, frame, out),
             Method::LogMessage => self.on_log_message(upstream_id, params, frame, out),
-            Method::ToolsListChanged
-            | Method::PromptsListChanged
-            | Method::ResourcesListChanged => {
-                let attached = self
-                    .upstreams
-                    .get(&upstream_id)
-                    .map(|upstream| upstream.attached.clone());
-                for session in attached.unwrap_or_default() {
-                    Mux::tell_session(session, frame.unchanged(), out);
-                }
+            Method::ToolsListChanged => {
+                self.on_list_changed(upstream_id, List::Tools, frame, out);
+            }
+            Method::PromptsListChanged => {
+                self.on_list_changed(upstream_id, List::Prompts, frame, out);
+            }
+            Method::ResourcesListChanged => {
+                self.on_list_changed(upstream_id, List::Resources, frame, out);
             }
             Method::ResourceUpdated => self.on_resource_updated(upstream_id, params, frame, out),
             Method::ElicitationComplete => {

@@ -13,6 +13,7 @@ use wire::{Outgoing, RequestId, quoted};
 use crate::{
     class::Class,
     era::{GREETING_VERSION, answered_version},
+    offers::Offers,
 };
 
 /// The result of a server's `initialize`.
@@ -24,10 +25,8 @@ pub(crate) struct Handshake {
     version_span: core::ops::Range<usize>,
     /// The version that the server speaks.
     pub(crate) version: String,
-    /// Whether it runs tasks that it would mix up between sessions.
-    pub(crate) has_tasks: bool,
-    /// Whether it takes `logging/setLevel`.
-    pub(crate) has_logging: bool,
+    /// What it can do.
+    pub(crate) offers: Offers,
 }
 
 #[derive(Deserialize)]
@@ -38,14 +37,6 @@ struct Result<'a> {
     capabilities: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Capabilities {
-    #[serde(default)]
-    tasks: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    logging: Option<serde::de::IgnoredAny>,
-}
-
 impl Handshake {
     /// Reads the result of an `initialize`; `None` if it is none.
     pub(crate) fn read(result: &Bytes) -> Option<Self> {
@@ -53,21 +44,19 @@ impl Handshake {
         let read: Result<'_> = serde_json::from_str(text).ok()?;
         let version: String = serde_json::from_str(read.version.get()).ok()?;
         let start = read.version.get().as_ptr() as usize - text.as_ptr() as usize;
-        let capabilities = read
-            .capabilities
-            .and_then(|json| serde_json::from_str::<Capabilities>(json.get()).ok());
+        let capabilities = read.capabilities.map(RawValue::get);
         Some(Handshake {
             version_span: start..start + read.version.get().len(),
             version,
-            has_tasks: capabilities
-                .as_ref()
-                .is_some_and(|capabilities| capabilities.tasks.is_some()),
-            has_logging: capabilities
-                .as_ref()
-                .is_some_and(|capabilities| capabilities.logging.is_some()),
+            offers: capabilities.map(Offers::declared).unwrap_or_default(),
             // The reply may be a part of a larger buffer; this one is kept for long.
             result: Bytes::copy_from_slice(result),
         })
+    }
+
+    /// Whether a session that was answered from `before` finds everything here that it was promised.
+    pub(crate) fn replaces(&self, before: &Handshake) -> bool {
+        self.version >= before.version && self.offers.include(before.offers)
     }
 
     /// The version in which a session that asked for `asked` is answered.
@@ -106,6 +95,7 @@ pub(crate) fn greeted() -> Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offers::Offer;
 
     #[test]
     fn every_session_hears_the_servers_own_words_in_its_own_version() {
@@ -119,7 +109,7 @@ mod tests {
         );
         let want = r#"{"jsonrpc":"2.0","id":"a","result":{ "capabilities":{"tools":{"x":1e400}}, "protocolVersion" : "2025-06-18","serverInfo":{"name":"s","version":"1"},"future":[1.0]}}"#;
         assert_eq!(String::from_utf8(answer.to_vec()).unwrap(), want);
-        assert!(!handshake.has_tasks && !handshake.has_logging);
+        assert!(handshake.offers.has(Offer::Tools) && !handshake.offers.has(Offer::Tasks));
     }
 
     #[test]

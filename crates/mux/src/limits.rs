@@ -46,6 +46,8 @@ pub struct Limits {
     ///
     /// A server that ignores the cancellation works on; what it asks then must not go to another session.
     pub ghost_life: Duration,
+    /// How long after a change of a list was told further changes of it become one.
+    pub change_window: Duration,
     /// First wait after a server died unexpectedly; doubled each time.
     pub backoff_first: Duration,
     /// Longest such wait.
@@ -96,6 +98,7 @@ impl Default for Limits {
             probation: Duration::from_secs(1),
             owner_patience: Duration::from_secs(10),
             ghost_life: Duration::from_secs(30),
+            change_window: Duration::from_millis(100),
             backoff_first: Duration::from_millis(100),
             backoff_longest: Duration::from_secs(30),
             deaths_max: 5,

@@ -151,6 +151,7 @@ impl Mux {
                 Timer::Rested(upstream) => self.on_rested(upstream, out),
                 Timer::Probation(upstream) => self.on_probation(upstream, out),
                 Timer::Noise(upstream) => self.on_noise_over(upstream, out),
+                Timer::ChangeWindow(upstream) => self.on_window_ended(upstream, out),
                 Timer::OwnerPatience(upstream) => self.on_owner_patience(upstream, out),
                 Timer::RequestTimeout(upstream) => self.on_request_timeout(upstream, out),
             }
@@ -164,6 +165,7 @@ impl Mux {
             Timer::Rested(upstream),
             Timer::Probation(upstream),
             Timer::Noise(upstream),
+            Timer::ChangeWindow(upstream),
             Timer::OwnerPatience(upstream),
             Timer::RequestTimeout(upstream),
         ];

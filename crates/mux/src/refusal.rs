@@ -107,6 +107,13 @@ pub enum Refusal {
         /// Which.
         method: Method,
     },
+    /// The server was started again and no longer offers this.
+    NoLongerOffered {
+        /// Which server.
+        server: Arc<str>,
+        /// What was asked.
+        method: Method,
+    },
     /// A request before `initialize`.
     NotInitialized,
     /// A second `initialize` before the first is answered, with other capabilities, or in a batch.
@@ -162,6 +169,7 @@ impl Refusal {
             Refusal::OwnerGone => "owner-gone",
             Refusal::NotCapable { .. } => "not-capable",
             Refusal::NoSuchMethod { .. } => "no-such-method",
+            Refusal::NoLongerOffered { .. } => "no-longer-offered",
             Refusal::NotInitialized => "not-initialized",
             Refusal::AlreadyInitialized => "already-initialized",
             Refusal::IdInUse => "id-in-use",
@@ -172,7 +180,9 @@ impl Refusal {
     /// The JSON-RPC error code: the specification's where it has one, else -32603.
     pub fn code(&self) -> i32 {
         match self {
-            Refusal::NotCapable { .. } | Refusal::NoSuchMethod { .. } => -32601,
+            Refusal::NotCapable { .. }
+            | Refusal::NoSuchMethod { .. }
+            | Refusal::NoLongerOffered { .. } => -32601,
             Refusal::NotInitialized | Refusal::AlreadyInitialized | Refusal::IdInUse => -32600,
             Refusal::Malformed { fault } => fault.code(),
             Refusal::NoSuchServer { .. }
@@ -213,6 +223,7 @@ impl Refusal {
             | Refusal::OwnerGone
             | Refusal::NotCapable { .. }
             | Refusal::NoSuchMethod { .. }
+            | Refusal::NoLongerOffered { .. }
             | Refusal::NotInitialized
             | Refusal::AlreadyInitialized
             | Refusal::IdInUse
@@ -267,7 +278,8 @@ impl Refusal {
             | Refusal::StillStarting { server, .. }
             | Refusal::StillFailing { server, .. }
             | Refusal::UpstreamExited { server, .. }
-            | Refusal::UpstreamStopped { server, .. } => Some(server),
+            | Refusal::UpstreamStopped { server, .. }
+            | Refusal::NoLongerOffered { server, .. } => Some(server),
             _unnamed => None,
         }
     }
@@ -348,6 +360,10 @@ impl fmt::Display for Refusal {
             Refusal::OwnerGone => f.write_str("the session that this is for has ended"),
             Refusal::NotCapable { method } => write!(f, "the client does not support `{method}`"),
             Refusal::NoSuchMethod { method } => write!(f, "method not found: {method}"),
+            Refusal::NoLongerOffered { server, method } => write!(
+                f,
+                "`{server}` was started again and no longer offers `{method}`; a new session sees what it offers now"
+            ),
             Refusal::NotInitialized => {
                 f.write_str("the first request of a session must be `initialize`")
             }

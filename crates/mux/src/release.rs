@@ -62,6 +62,10 @@ impl Mux {
             self.refuse(session_id, &id, line, refusal, out);
             return;
         }
+        if let Some(refusal) = self.refusal_of_lost((session_id, upstream_id), &frame) {
+            self.refuse(session_id, &id, line, refusal, out);
+            return;
+        }
         let held = Held {
             line,
             frame,

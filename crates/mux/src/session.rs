@@ -15,6 +15,7 @@ use crate::{
     ids::{LineNumber, SessionId, UpstreamId},
     limits::Limits,
     moment::Moment,
+    offers::Offers,
     verbosity::Level,
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) class: Class,
     /// The version that the client was answered in.
     pub(crate) version: String,
+    /// What the client was told that its server can do.
+    pub(crate) offers: Offers,
     /// Every request of the client that has no answer yet.
     pub(crate) open: BTreeMap<RequestId, Whereabouts>,
     pub(crate) queue: Queue,
@@ -140,6 +143,7 @@ impl Session {
             client: None,
             class: Class::default(),
             version: String::new(),
+            offers: Offers::default(),
             open: BTreeMap::new(),
             queue: Queue::default(),
             announcing: BTreeMap::new(),

@@ -13,10 +13,11 @@ use crate::{
     handshake::{Handshake, greeted, greeting},
     ids::{SessionId, UpstreamId},
     mux::Mux,
+    offers::Offer,
     refusal::Refusal,
     session::{Initialize, State as SessionState},
     timers::Timer,
-    upstream::{State, StopCause},
+    upstream::{State, StopCause, Upstream},
 };
 
 /// Why a server that runs tasks is not shared.
@@ -152,11 +153,22 @@ impl Mux {
             upstream: upstream_id,
             version: handshake.version.clone(),
         });
-        let has_tasks = handshake.has_tasks;
+        let has_tasks = handshake.offers.has(Offer::Tasks);
+        let offers_less = upstream
+            .handshake
+            .as_ref()
+            .is_some_and(|before| !handshake.replaces(before));
+        if offers_less {
+            out.tell(Fact::UpstreamNarrowed {
+                upstream: upstream_id,
+            });
+        }
         upstream.handshake = Some(handshake);
         upstream.state = State::Ready { since: self.now };
         Mux::tell_upstream(upstream_id, greeted(), out);
         self.restore(upstream_id, out);
+        self.tell_lists_of_new_process(upstream_id, out);
+        self.refuse_what_is_lost(upstream_id, out);
         if has_tasks {
             self.make_private(upstream_id, out);
         }
@@ -314,6 +326,15 @@ impl Mux {
             upstream.turns.queue_up(session_id);
         }
         self.want(upstream_id, out);
+        // One that joins what runs has nothing to wait for.
+        let is_ready = self
+            .upstreams
+            .get(&upstream_id)
+            .is_some_and(Upstream::is_ready);
+        if is_ready {
+            self.attach_waiting(upstream_id, out);
+            self.release(upstream_id, out);
+        }
     }
 
     /// Answers every session that waited for the handshake.
@@ -362,6 +383,7 @@ impl Mux {
             return;
         };
         session.version = handshake.version_for(&initialize.version);
+        session.offers = handshake.offers;
         let answer = handshake.answer(&initialize.id, &session.version);
         self.answer(session_id, &initialize.id, initialize.line, answer, out);
     }

@@ -22,6 +22,7 @@ use crate::{
     handshake::Handshake,
     ids::{SessionId, Ticket, UpstreamId},
     lanes::Lanes,
+    lists::Changes,
     moment::Moment,
     noise::Noise,
     routing::RouteKey,
@@ -56,6 +57,8 @@ pub(crate) struct Upstream {
     /// Set while messages are being released to it.
     pub(crate) releasing: Releasing,
     pub(crate) subscriptions: Subscriptions,
+    /// Changes of its lists.
+    pub(crate) changes: Changes,
     /// Sessions that have set a log level.
     pub(crate) listeners: BTreeSet<SessionId>,
     /// The level that the server was last told and has agreed to.
@@ -167,6 +170,7 @@ impl Upstream {
             turns: Turns::default(),
             releasing: Releasing::No,
             subscriptions: Subscriptions::default(),
+            changes: Changes::default(),
             listeners: BTreeSet::new(),
             level: None,
             asks: BTreeMap::new(),

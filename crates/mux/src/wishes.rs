@@ -12,6 +12,7 @@ use crate::{
     exchange::{Effect, Errand, MintedId},
     ids::{LineNumber, SessionId, UpstreamId},
     mux::Mux,
+    offers::Offer,
     refusal::Refusal,
     subscribe::Forward,
     verbosity::Level,
@@ -103,7 +104,7 @@ impl Mux {
         let has_logging = upstream
             .handshake
             .as_ref()
-            .is_some_and(|handshake| handshake.has_logging);
+            .is_some_and(|handshake| handshake.offers.has(Offer::Logging));
         let (Some(level), true) = (level_of(frame), has_logging) else {
             return Some(Effect::Nothing);
         };

@@ -224,3 +224,28 @@ fn who_joined_does_not_restart_what_others_started() {
             -> admin: restarted 1
     "#]]);
 }
+
+#[test]
+fn who_waited_to_join_a_server_that_cannot_be_shared_joins_another_at_once() {
+    check(expect![[r#"
+        alice comes caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=sampling
+        bob comes joins caps=sampling
+        bob: tools/list #1
+        carol comes scope=global caps=roots
+            -> start u2 for carol
+        u2 starts
+            -> u2: initialize #1 caps=roots
+        u2: greets
+            -> u2: initialized
+            -> carol: result #0 version=2025-11-25
+        u1: greets declares=tasks
+            -> u1: initialized
+            -> bob: result #0 version=2025-11-25
+            -> u2: tools/list #2
+            -> alice: result #0 version=2025-11-25
+            ! u1 is private
+    "#]]);
+}

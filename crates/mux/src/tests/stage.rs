@@ -212,7 +212,15 @@ impl Stage {
         let declared = words.get("declares").unwrap_or("tools+resources+logging");
         let declared: Vec<String> = declared
             .split('+')
-            .map(|name| format!(r#""{name}":{{}}"#))
+            .map(|name| {
+                let (name, members) = name.split_once('.').unwrap_or((name, ""));
+                let members: Vec<String> = members
+                    .split('.')
+                    .filter(|member| !member.is_empty())
+                    .map(|member| format!(r#""{member}":true"#))
+                    .collect();
+                format!(r#""{name}":{{{}}}"#, members.join(","))
+            })
             .collect();
         let greeting = self.mux.upstreams[&upstream].exchanges.oldest();
         let (id, _) = greeting.expect("it was greeted");
@@ -546,6 +554,7 @@ fn show_fact(fact: &Fact) -> Option<String> {
         }
         Fact::ToolSeparated { upstream, tool } => Some(format!("! {upstream} separates {tool}")),
         Fact::UpstreamPrivate { upstream, .. } => Some(format!("! {upstream} is private")),
+        Fact::UpstreamNarrowed { upstream } => Some(format!("! {upstream} offers less")),
         Fact::UpstreamFailed { upstream } => Some(format!("! {upstream} has failed")),
         Fact::UpstreamDegraded { upstream, .. } => Some(format!("! {upstream} is degraded")),
         Fact::UpstreamSound { upstream } => Some(format!("! {upstream} is sound again")),

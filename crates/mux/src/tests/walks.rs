@@ -132,7 +132,12 @@ impl Walk {
             Process::Running | Process::None => {
                 let state = self.stage.mux.upstreams[&id].state;
                 if matches!(state, State::Initializing) && self.chance.below(3) > 0 {
-                    let declares = self.chance.pick(&["logging", "logging", "logging+tasks"]);
+                    let declares = self.chance.pick(&[
+                        "logging",
+                        "tools.listChanged+logging",
+                        "tools.listChanged+resources.subscribe+logging",
+                        "logging+tasks",
+                    ]);
                     format!("{id}: greets declares={declares}")
                 } else {
                     self.running(id)

@@ -1,0 +1,172 @@
+//! Lists that change: told at once, and then not more often than anybody can read them.
+//!
+//! **Invariant:** the last change of a list is always told, and not later than a window after it.
+
+use alloc::{collections::BTreeMap, format, vec::Vec};
+
+use wire::{Frame, Method, Outgoing};
+
+use crate::{
+    action::Outbox,
+    fact::DropReason,
+    ids::{SessionId, UpstreamId},
+    moment::Moment,
+    mux::Mux,
+    offers::Offer,
+    timers::Timer,
+};
+
+/// A kind of list that a server keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum List {
+    Tools,
+    Prompts,
+    Resources,
+}
+
+/// Changes of one upstream's lists that were told lately, or wait for that.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    windows: BTreeMap<List, Window>,
+}
+
+/// The time after a change was told, in which further ones become one.
+#[derive(Debug)]
+struct Window {
+    ends: Moment,
+    /// The last of those that came meanwhile.
+    held: Option<Outgoing>,
+}
+
+impl List {
+    const ALL: [List; 3] = [List::Tools, List::Prompts, List::Resources];
+
+    /// What a server offers that tells of changes.
+    fn offer(self) -> Offer {
+        match self {
+            List::Tools => Offer::ToolChanges,
+            List::Prompts => Offer::PromptChanges,
+            List::Resources => Offer::ResourceChanges,
+        }
+    }
+
+    fn notification(self) -> Method {
+        match self {
+            List::Tools => Method::ToolsListChanged,
+            List::Prompts => Method::PromptsListChanged,
+            List::Resources => Method::ResourcesListChanged,
+        }
+    }
+}
+
+impl Changes {
+    /// When the next window ends that somebody waits for.
+    fn next_end(&self) -> Option<Moment> {
+        let waiting = self.windows.values().filter(|window| window.held.is_some());
+        waiting.map(|window| window.ends).min()
+    }
+}
+
+impl Mux {
+    /// A server says that one of its lists has changed.
+    pub(crate) fn on_list_changed(
+        &mut self,
+        upstream_id: UpstreamId,
+        list: List,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let ends = self.now + self.limits.change_window;
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let windows = &mut upstream.changes.windows;
+        match windows.get_mut(&list) {
+            Some(window) if window.ends > self.now => {
+                if window.held.replace(frame.unchanged()).is_some() {
+                    self.drop_message(upstream_id, DropReason::Merged, out);
+                }
+                self.watch_changes(upstream_id);
+            }
+            Some(_) | None => {
+                windows.insert(list, Window { ends, held: None });
+                self.tell_attached(upstream_id, &frame.unchanged(), out);
+            }
+        }
+    }
+
+    /// A window has ended in which there were further changes.
+    pub(crate) fn on_window_ended(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let now = self.now;
+        let ends = now + self.limits.change_window;
+        for list in List::ALL {
+            let held = self
+                .upstreams
+                .get_mut(&upstream_id)
+                .and_then(|upstream| upstream.changes.windows.get_mut(&list))
+                .filter(|window| window.ends <= now)
+                .and_then(|window| {
+                    let held = window.held.take()?;
+                    window.ends = ends;
+                    Some(held)
+                });
+            if let Some(frame) = held {
+                self.tell_attached(upstream_id, &frame, out);
+            }
+        }
+        self.watch_changes(upstream_id);
+    }
+
+    /// Another process serves the same sessions: its lists may be others.
+    ///
+    /// We keep no lists to compare, so those are told who were promised to hear of changes.
+    pub(crate) fn tell_lists_of_new_process(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let ends = self.now + self.limits.change_window;
+        for list in List::ALL {
+            let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+                return;
+            };
+            let was_promised = |id: &SessionId| {
+                let session = self.sessions.get(id);
+                session.is_some_and(|session| session.offers.has(list.offer()))
+            };
+            let promised: Vec<SessionId> = upstream
+                .attached
+                .iter()
+                .copied()
+                .filter(was_promised)
+                .collect();
+            if promised.is_empty() {
+                continue;
+            }
+            // What the last process said at its end is told with this.
+            upstream
+                .changes
+                .windows
+                .insert(list, Window { ends, held: None });
+            let notification = list.notification();
+            let frame = Outgoing::from(format!(r#"{{"jsonrpc":"2.0","method":"{notification}"}}"#));
+            for session in promised {
+                Mux::tell_session(session, frame.clone(), out);
+            }
+        }
+        self.watch_changes(upstream_id);
+    }
+
+    fn watch_changes(&mut self, upstream_id: UpstreamId) {
+        let upstream = self.upstreams.get(&upstream_id);
+        let timer = Timer::ChangeWindow(upstream_id);
+        match upstream.and_then(|upstream| upstream.changes.next_end()) {
+            Some(end) => self.timers.set(timer, end),
+            None => self.timers.clear(timer),
+        }
+    }
+
+    fn tell_attached(&mut self, upstream_id: UpstreamId, frame: &Outgoing, out: &mut Outbox) {
+        if let Some(upstream) = self.upstreams.get(&upstream_id) {
+            for session in &upstream.attached {
+                Mux::tell_session(*session, frame.clone(), out);
+            }
+        }
+    }
+}
