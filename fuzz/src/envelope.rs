@@ -1,6 +1,6 @@
 //! One message: what is accepted, what is found in it, and what an edit changes.
 //!
-//! The oracle is [`mod@reference`]: the rules of JSON-RPC and of our limits, written down a second time over
+//! The oracle is `reference`: the rules of JSON-RPC and of our limits, written down a second time over
 //! a parser that shares nothing with ours, which a third parser watches.
 
 use std::{ops::Range, str};
