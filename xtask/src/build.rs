@@ -16,7 +16,20 @@ pub(crate) enum Profile {
     Debug,
     /// As users get it.
     Release,
+    /// With a fuzzing engine inside, and instrumented so that the engine sees which way an input took.
+    Fuzz,
 }
+
+/// What makes the compiler report each branch and comparison to the engine.
+///
+/// No sanitizer: those need another compiler, and what they look for cannot happen in code without
+/// `unsafe`. Given as a variable, this takes the place of the flags for static executables, which
+/// the engine's C++ would not link with.
+const INSTRUMENTATION: &str = "-Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// Where each executable of a package lies, by its name.
 #[derive(Debug)]
@@ -43,6 +56,10 @@ pub(crate) fn programs(packages: &[&str], profile: Profile) -> anyhow::Result<Pr
         Profile::Debug => {}
         Profile::Release => {
             command.arg("--release");
+        }
+        Profile::Fuzz => {
+            command.args(["--profile", "fuzz", "--features", "fuzz/libfuzzer"]);
+            command.env("RUSTFLAGS", INSTRUMENTATION);
         }
     }
     for package in packages {

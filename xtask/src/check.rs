@@ -14,7 +14,7 @@ pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
             "--workspace",
             "--all-targets",
             "--features",
-            "mcpool/test-programs",
+            "mcpool/test-programs,fuzz/targets",
             "--",
             "-D",
             "warnings",

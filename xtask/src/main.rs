@@ -8,6 +8,7 @@ mod bless;
 mod build;
 mod check;
 mod errors_page;
+mod fuzz;
 mod hermetic;
 mod install;
 mod licences;
@@ -34,6 +35,8 @@ enum Verb {
     Bless(bless::Args),
     /// Plant bugs, one after the other, and show that the tests catch each
     Mutants(mutants::Args),
+    /// Look for inputs that break a promise, guided by which code they reach
+    Fuzz(fuzz::Args),
     /// Measure mcpool beside a direct server and a bare relay
     Bench(bench::Args),
     /// Build mcpool and put it into a folder
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Test(args) => test::run(&args),
         Verb::Bless(args) => bless::run(&args),
         Verb::Mutants(args) => mutants::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Install(args) => install::run(&args),
     }

@@ -1,13 +1,19 @@
 //! `cargo xtask test`: the whole truth, closed by one line of counts.
 
-use std::path::{self, PathBuf};
+use std::{
+    path::{self, PathBuf},
+    time::Duration,
+};
 
 use anyhow::ensure;
 
 use crate::{
     build::{self, Profile},
-    hermetic, matrix, provision, ui,
+    fuzz, hermetic, matrix, provision, ui,
 };
+
+/// How long each fuzz target runs.
+const FUZZ_EACH: Duration = Duration::from_mins(1);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,6 +36,8 @@ pub(crate) struct Args {
 enum Part {
     /// What `cargo test` runs: Rust only, no network
     Hermetic,
+    /// Each fuzz target for a minute
+    Fuzz,
     /// Real clients against real servers
     Matrix,
 }
@@ -68,6 +76,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if wants(Part::Hermetic) {
         ui::part("cargo test");
         counts.add_all(hermetic::run()?);
+    }
+    if wants(Part::Fuzz) {
+        ui::part("fuzz targets");
+        counts.add_all(fuzz::run_all(FUZZ_EACH)?);
     }
     if let Some(provisioned) = provisioned {
         ui::part("real clients against real servers");
