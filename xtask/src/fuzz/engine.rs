@@ -163,9 +163,8 @@ fn words(program: &Path, input: &Path, folders: &Folders) -> String {
     let panic = text
         .lines()
         .skip_while(|line| !line.contains(" panicked at "));
-    let panic: Vec<&str> = panic
-        .take_while(|line| *line != "stack backtrace:")
-        .collect();
+    let is_end = |line: &str| line.starts_with("note: ") || line == "stack backtrace:";
+    let panic: Vec<&str> = panic.take_while(|line| !is_end(line)).collect();
     let summary = text.lines().find(|line| line.starts_with("SUMMARY: "));
     if panic.is_empty() {
         summary.unwrap_or("it ended").to_owned()
