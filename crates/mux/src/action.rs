@@ -118,6 +118,12 @@ impl Outbox {
         self.facts.push(fact);
     }
 
+    /// What is in it, as it was put in: for whoever keeps books.
+    #[cfg(any(test, feature = "audit"))]
+    pub fn contents(&self) -> (&[Action], &[Fact]) {
+        (&self.actions, &self.facts)
+    }
+
     /// Takes the actions out, in the order in which they must be done.
     pub fn actions(&mut self) -> Drain<'_, Action> {
         self.actions.drain(..)

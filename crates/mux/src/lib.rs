@@ -9,13 +9,15 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "audit"))]
 extern crate std;
 
 mod action;
 mod admin;
 mod answers;
 mod ask;
+#[cfg(any(test, feature = "audit"))]
+pub mod audit;
 mod backoff;
 mod class;
 mod era;

@@ -192,6 +192,7 @@ fn snapshot_of_upstream(upstream: &Upstream) -> UpstreamSnapshot {
         class: upstream.class(),
         sessions: upstream.attached.len() + upstream.waiting.len(),
         in_flight: upstream.exchanges.claimed(),
+        undecided: upstream.undecided.len(),
         restarts: upstream.starts.saturating_sub(1),
         version: upstream
             .handshake
@@ -218,6 +219,10 @@ fn snapshot_of_session(session: &Session) -> SessionSnapshot {
         workspace: session.opening.workspace.clone(),
         since: session.since,
         in_flight: session.open.len(),
+        at_server: session.at_server(),
+        held: session.queue.len(),
+        held_bytes: session.queue.bytes,
+        asks: session.asks.open.len(),
         upstream: session.upstream(),
     }
 }

@@ -168,9 +168,17 @@ impl Session {
         matches!(self.state, State::Attached(_))
     }
 
-    /// Requests that are at the upstream.
+    /// Requests that do not wait: they are at the upstream, or the `initialize`.
     pub(crate) fn in_flight(&self) -> usize {
         self.open.len().saturating_sub(self.queue.requests)
+    }
+
+    /// The same, without the `initialize`.
+    pub(crate) fn at_server(&self) -> usize {
+        match &self.state {
+            State::Waiting(..) => self.in_flight().saturating_sub(1),
+            State::New | State::Attached(_) => self.in_flight(),
+        }
     }
 
     /// Whether the client still waits for an answer under this id.

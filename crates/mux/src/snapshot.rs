@@ -39,6 +39,8 @@ pub struct UpstreamSnapshot {
     pub sessions: usize,
     /// Requests that it owes an answer.
     pub in_flight: usize,
+    /// Its asks that nobody knows the owner of yet.
+    pub undecided: usize,
     /// How many times it was started again.
     pub restarts: u64,
     /// The version of the protocol that it speaks.
@@ -72,6 +74,14 @@ pub struct SessionSnapshot {
     pub since: Moment,
     /// Requests that it waits for.
     pub in_flight: usize,
+    /// Those of them that are at the server, or announced for it.
+    pub at_server: usize,
+    /// Messages of it that wait.
+    pub held: usize,
+    /// Bytes of these.
+    pub held_bytes: usize,
+    /// Questions of its server's that it has not answered.
+    pub asks: usize,
     /// The server that serves it.
     pub upstream: Option<UpstreamId>,
 }

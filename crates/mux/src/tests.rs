@@ -18,7 +18,6 @@ mod ids;
 mod invariants;
 mod keeping;
 mod lanes;
-mod ledger;
 mod limits;
 mod lists;
 mod logging;

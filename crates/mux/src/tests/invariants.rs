@@ -1,31 +1,33 @@
 //! What must hold after every event, as the core sees it from inside.
 
-use std::{collections::BTreeSet, vec::Vec};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+use wire::RequestId;
 
 use crate::{
     Mux, Outbox, SessionId,
+    audit::Audit,
     exchange::Owner,
     session::{Session, State, Whereabouts},
-    tests::ledger::Ledger,
     upstream::Upstream,
 };
 
-pub(super) fn check(mux: &mut Mux, ledger: &Ledger) {
+pub(super) fn check(mux: &mut Mux, audit: &Audit) {
     if let Some((at, timer)) = mux.next_deadline() {
         assert!(at >= mux.now, "{timer:?} is overdue");
     }
     for session in mux.sessions.values() {
         check_session(mux, session);
     }
-    for (id, client) in &ledger.clients {
-        let known = mux.sessions.get(id);
-        assert_eq!(known.is_some(), client.is_open, "{id}");
-        let mut open: BTreeSet<_> = known.iter().flat_map(|s| s.open.keys().cloned()).collect();
-        // Answered, but for the rest of their batch.
-        let batches = known.iter().flat_map(|session| session.batches.values());
-        open.extend(batches.flat_map(|batch| batch.ids.iter().cloned()));
-        assert_eq!(open, client.open, "what {id} waits for");
-    }
+    let known: BTreeMap<SessionId, BTreeSet<_>> = mux.sessions.iter().map(owed).collect();
+    let open = audit.sessions();
+    let open: BTreeMap<_, _> = open
+        .map(|(id, owed)| (id, BTreeSet::from_iter(owed)))
+        .collect();
+    assert_eq!(known, open, "what sessions wait for");
     for upstream in mux.upstreams.values() {
         check_upstream(mux, upstream);
     }
@@ -36,6 +38,13 @@ pub(super) fn check(mux: &mut Mux, ledger: &Ledger) {
     assert_eq!(mux.waiting_bytes, bytes, "bytes that wait");
     assert!(queues().map(|queue| queue.bytes).sum::<usize>() == bytes);
     check_pump(mux);
+}
+
+fn owed((id, session): (&SessionId, &Session)) -> (SessionId, BTreeSet<RequestId>) {
+    // Answered, but for the rest of their batch.
+    let batches = session.batches.values();
+    let answered = batches.flat_map(|batch| &batch.ids);
+    (*id, session.open.keys().chain(answered).cloned().collect())
 }
 
 fn check_session(mux: &Mux, session: &Session) {

@@ -14,14 +14,14 @@ use wire::{Fault, Frame};
 
 use super::{
     invariants,
-    ledger::{Ledger, Process},
     render::{self, Detail},
     script::{Happening, Saying, Script, Words, class},
 };
 use crate::{
     Action, AdminAnswer, AdminAsk, Asks, Event, Exit, Fact, Front, IdleTimeout, Joins, Limits,
     LineNumber, Link, Moment, Mux, Notice, Opening, Outbox, Refusal, Route, Scope, SessionId,
-    Ticket, UpstreamId, era::BATCH_VERSION,
+    Ticket, UpstreamId,
+    audit::{Audit, Process},
 };
 
 /// A core with everything around it.
@@ -30,7 +30,7 @@ pub(super) struct Stage {
     pub(super) mux: Mux,
     pub(super) now: Moment,
     sessions: BTreeMap<String, Part>,
-    pub(super) ledger: Ledger,
+    pub(super) audit: Audit,
     /// Announcements that slow sessions have not been given yet.
     announced: Vec<(SessionId, LineNumber)>,
     detail: Detail,
@@ -58,7 +58,7 @@ impl Stage {
             mux: Mux::new(limits),
             now: Moment(0),
             sessions: BTreeMap::new(),
-            ledger: Ledger::default(),
+            audit: Audit::default(),
             announced: Vec::new(),
             detail: Detail::Short,
             shown: Vec::new(),
@@ -94,7 +94,6 @@ impl Stage {
             Happening::Says { who, saying } => self.say(who, saying),
             Happening::Leaves(who) => {
                 let session = self.session(who);
-                self.ledger.left(session);
                 self.handle(Event::SessionClosed { session });
             }
             Happening::Ends(who) => {
@@ -118,7 +117,6 @@ impl Stage {
             Happening::Starts(who) => self.start(upstream(who)),
             Happening::StartFails { who, why } => {
                 let upstream = upstream(who);
-                self.ledger.exited(upstream);
                 let why = why.clone();
                 self.handle(Event::UpstreamStartFailed { upstream, why });
             }
@@ -148,6 +146,16 @@ impl Stage {
         }
     }
 
+    /// Whether the session is neither gone nor closed.
+    pub(super) fn is_open(&self, session: SessionId) -> bool {
+        self.audit.sessions().any(|(open, _)| open == session)
+    }
+
+    fn assert_clean(&mut self) {
+        let violations = self.audit.take_violations();
+        assert!(violations.is_empty(), "{violations:#?}");
+    }
+
     pub(super) fn session(&self, who: &str) -> SessionId {
         let part = self.sessions.get(who);
         part.unwrap_or_else(|| panic!("who is {who}?")).id
@@ -162,7 +170,6 @@ impl Stage {
         };
         let before = self.sessions.insert(who.to_string(), part);
         assert!(before.is_none(), "{who} is there already");
-        self.ledger.clients.entry(id).or_default().is_open = true;
         self.handle(Event::SessionOpened {
             session: id,
             opening: opening(words),
@@ -195,15 +202,10 @@ impl Stage {
     }
 
     fn start(&mut self, upstream: UpstreamId) {
-        let server = self.ledger.servers.get_mut(&upstream).unwrap();
-        if server.process == Process::Starting {
-            server.process = Process::Running;
-        }
         self.handle(Event::UpstreamStarted { upstream });
     }
 
     fn exit(&mut self, upstream: UpstreamId, exit: Exit) {
-        self.ledger.exited(upstream);
         self.handle(Event::UpstreamExited { upstream, exit });
     }
 
@@ -267,10 +269,6 @@ impl Stage {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
         if let Some(frames) = Frame::parse_batch(&bytes) {
             let (session, line) = self.next_line(who);
-            let is_allowed = self.mux.sessions[&session].version == BATCH_VERSION;
-            for frame in frames.iter().flatten().filter(|_| is_allowed) {
-                self.ledger.client_said(session, frame);
-            }
             self.handle(Event::SessionBatch {
                 session,
                 line,
@@ -281,7 +279,6 @@ impl Stage {
         match Frame::parse(bytes) {
             Ok(frame) => {
                 let (session, line) = self.next_line(who);
-                self.ledger.client_said(session, &frame);
                 self.handle(Event::SessionFrame {
                     session,
                     line,
@@ -317,10 +314,6 @@ impl Stage {
 
     fn client_fault(&mut self, who: &str, fault: Fault) {
         let (session, line) = self.next_line(who);
-        if !matches!(fault, Fault::TooLong { response: true, .. }) {
-            let client = self.ledger.clients.get_mut(&session).unwrap();
-            client.open.extend(fault.id().cloned());
-        }
         self.handle(Event::SessionFault {
             session,
             line,
@@ -337,24 +330,12 @@ impl Stage {
 
     pub(super) fn server_line(&mut self, upstream: UpstreamId, text: &str) {
         match Frame::parse(Bytes::copy_from_slice(text.as_bytes())) {
-            Ok(frame) => {
-                self.ledger.server_said(upstream, &frame);
-                self.handle(Event::UpstreamFrame { upstream, frame });
-            }
+            Ok(frame) => self.handle(Event::UpstreamFrame { upstream, frame }),
             Err(fault) => self.server_fault(upstream, fault),
         }
     }
 
     fn server_fault(&mut self, upstream: UpstreamId, fault: Fault) {
-        if let Fault::TooLong {
-            id: Some(id),
-            response: false,
-            ..
-        } = &fault
-        {
-            let server = self.ledger.servers.get_mut(&upstream).unwrap();
-            server.asked(id);
-        }
         self.handle(Event::UpstreamFault { upstream, fault });
     }
 
@@ -377,10 +358,13 @@ impl Stage {
     /// Hands the core an event, does what it wants done, and checks what must always hold.
     fn handle(&mut self, event: Event) {
         let mut out = Outbox::default();
+        self.audit.event(&event);
         self.mux.handle(self.now, event, &mut out);
+        let (actions, facts) = out.contents();
+        self.audit.outcome(actions, facts);
+        self.audit.compare(&self.mux.snapshot(), &self.mux.limits);
         let mut announced = Vec::new();
         for action in out.actions() {
-            self.ledger.act(&action);
             if let Action::Announce { session, line } = action {
                 let is_slow = self.sessions.values().any(|p| p.id == session && p.is_slow);
                 if is_slow {
@@ -393,10 +377,10 @@ impl Stage {
             self.shown.push(shown);
         }
         for fact in out.facts() {
-            assert!(!matches!(fact, Fact::Contradiction { .. }), "{fact:?}");
             self.shown.extend(show_fact(&fact));
         }
-        invariants::check(&mut self.mux, &self.ledger);
+        self.assert_clean();
+        invariants::check(&mut self.mux, &self.audit);
         for (session, line) in announced {
             self.handle(Event::Announced { session, line });
         }
@@ -446,18 +430,17 @@ impl Stage {
     pub(super) fn clear(&mut self) {
         let parts: Vec<Part> = self.sessions.values().copied().collect();
         for part in parts {
-            if self.ledger.clients[&part.id].is_open {
-                self.ledger.left(part.id);
+            if self.is_open(part.id) {
                 self.handle(Event::SessionClosed { session: part.id });
             }
         }
-        self.ledger.no_server_waits();
+        self.audit.at_rest();
+        self.assert_clean();
         self.rest();
         if self
-            .ledger
-            .servers
-            .values()
-            .any(|server| server.process != Process::None)
+            .audit
+            .processes()
+            .any(|(_, process)| process != Process::None)
         {
             self.handle(Event::Shutdown);
             self.rest();
@@ -468,10 +451,11 @@ impl Stage {
 
     fn rest(&mut self) {
         for _ in 0..10_000 {
-            let mut servers = self.ledger.servers.iter();
-            let stopping = servers.find(|(_, server)| server.process == Process::Stopping);
+            let mut processes = self.audit.processes();
+            let stopping = processes.find(|(_, process)| *process == Process::Stopping);
+            drop(processes);
             if let Some((upstream, _)) = stopping {
-                self.exit(*upstream, Exit::Code(0));
+                self.exit(upstream, Exit::Code(0));
             } else if let Some((at, _)) = self.mux.next_deadline() {
                 self.now = self.now.max(at);
                 self.handle(Event::DeadlineReached);

@@ -8,8 +8,8 @@ use std::{
     vec::Vec,
 };
 
-use super::{ledger::Process, script::Script, stage::Stage};
-use crate::{UpstreamId, upstream::State};
+use super::{script::Script, stage::Stage};
+use crate::{UpstreamId, audit::Process, upstream::State};
 
 /// Steps of one walk.
 const STEPS: usize = 120;
@@ -116,9 +116,8 @@ impl Walk {
     }
 
     fn server(&mut self) -> String {
-        let servers = self.stage.ledger.servers.iter();
-        let running: Vec<(UpstreamId, Process)> = servers
-            .map(|(id, server)| (*id, server.process))
+        let processes = self.stage.audit.processes();
+        let running: Vec<(UpstreamId, Process)> = processes
             .filter(|(_, process)| *process != Process::None)
             .collect();
         if running.is_empty() {
@@ -177,7 +176,7 @@ impl Walk {
     /// Sessions that the core has closed say nothing more.
     fn forget_closed(&mut self) {
         let stage = &self.stage;
-        let is_open = |name: &String| stage.ledger.clients[&stage.session(name)].is_open;
+        let is_open = |name: &String| stage.is_open(stage.session(name));
         self.speaking.retain(is_open);
         self.listening.retain(is_open);
     }

@@ -1,0 +1,288 @@
+//! The books of what clients and servers may rely on, kept beside the core by whoever mistrusts it.
+//!
+//! An [`Audit`] is shown every event, and every action and fact that came of it; it never looks into the
+//! core. Tests keep these books for every transcript, every simulated world and every daemon of an
+//! end-to-end run.
+//!
+//! **Invariant:** a [`Violation`] is a fault of the core. Where messages that are alike to the byte leave
+//! open which of them is meant, the books take the reading that favours the core.
+
+mod client;
+mod group;
+mod heard;
+mod print;
+mod rest;
+mod server;
+mod telling;
+#[cfg(test)]
+mod tests;
+mod to_server;
+mod to_session;
+
+use std::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    string::String,
+    vec::Vec,
+};
+
+use bytes::Bytes;
+use wire::{Frame, Method, Outgoing, RequestId};
+
+use crate::{Action, Fact, Route, SessionId, UpstreamId};
+
+pub use server::Process;
+
+use client::{Asking, Client};
+use group::{Asked, Group};
+use print::Print;
+use server::Server;
+
+/// Violations that are kept; the rest is only counted.
+const KEPT_MAX: usize = 100;
+
+/// What must hold in every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// I1: every request has one outcome, unless who asked has cancelled it or left.
+    OneOutcome,
+    /// I2: nothing reaches anybody but its owner.
+    OwnerOnly,
+    /// I3: what does something is done at most once.
+    AtMostOnce,
+    /// I4: what is in flight at servers is what sessions have in flight.
+    SameTable,
+    /// I5: nothing goes to a session that is closed.
+    NothingToClosed,
+    /// I6: what runs is what was asked for.
+    WantedChildren,
+    /// I7: every queue is within its cap.
+    WithinCaps,
+}
+
+/// Something that must never happen, and did. No payloads: names and ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What does not hold.
+    pub invariant: Invariant,
+    /// Where, for a person.
+    pub words: String,
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub struct Audit {
+    clients: BTreeMap<SessionId, Client>,
+    servers: BTreeMap<UpstreamId, Server>,
+    groups: BTreeMap<Print, Group>,
+    /// Routes of which every session gets a server of its own.
+    private_routes: BTreeSet<Route>,
+    last_session: SessionId,
+    step: Step,
+    found: Vec<Violation>,
+    count: Count,
+}
+
+/// How much the books have seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Events.
+    pub events: u64,
+    /// Messages, in and out.
+    pub messages: u64,
+    /// Violations.
+    pub violations: u64,
+}
+
+/// One event and what comes of it.
+#[derive(Debug, Default)]
+struct Step {
+    told: Vec<Told>,
+    /// Answers that clients give.
+    ask_answers: Vec<OfAsk>,
+    /// What clients tell of how far they are.
+    ask_progress: Vec<OfAsk>,
+    /// Answers that servers give to what they have.
+    given: Vec<(UpstreamId, Print)>,
+    /// Requests under ids that were in use; each may have an answer of its own.
+    doubled: Vec<Asked>,
+    /// Sessions that said what cannot be answered under its id, once for each time.
+    faulty: Vec<SessionId>,
+    /// Requests that are over without an answer, to be taken out of their groups at the end of the step.
+    leaving: Vec<(Asking, Asked)>,
+    /// Groups to be looked at then.
+    touched: BTreeSet<Print>,
+    /// Servers' asks that nobody need answer any more, of which the client must hear.
+    withdrawn: Vec<(SessionId, u64)>,
+    /// Servers' asks whose client has gone, and which must be answered for it.
+    orphaned: Vec<(UpstreamId, RequestId)>,
+    /// Those of them that must be passed on.
+    due: Vec<(UpstreamId, u64)>,
+}
+
+/// What a server tells in a step.
+#[derive(Debug)]
+struct Told {
+    upstream: UpstreamId,
+    method: Method,
+    print: Print,
+    token: Option<u64>,
+    uri: Option<Box<str>>,
+}
+
+/// What a client says in a step of what it was asked.
+#[derive(Debug)]
+struct OfAsk {
+    session: SessionId,
+    shown: u64,
+    print: Print,
+}
+
+impl Audit {
+    /// Takes in what the core has made of the event that was shown last.
+    pub fn outcome(&mut self, actions: &[Action], facts: &[Fact]) {
+        for fact in facts {
+            self.learn(fact);
+        }
+        for action in actions {
+            self.act(action);
+        }
+        self.end_step();
+    }
+
+    /// What was found since the last call, oldest first; of very many, the first.
+    pub fn take_violations(&mut self) -> Vec<Violation> {
+        core::mem::take(&mut self.found)
+    }
+
+    /// How much was seen, and how much found.
+    pub fn count(&self) -> Count {
+        self.count
+    }
+
+    /// Each session that is open, with the requests that it waits for.
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionId, Vec<RequestId>)> {
+        let owed = |client: &Client| client.open.keys().cloned().collect();
+        self.clients
+            .iter()
+            .map(move |(id, client)| (*id, owed(client)))
+    }
+
+    /// Every upstream that ever had a process, and what there is of one now.
+    pub fn processes(&self) -> impl Iterator<Item = (UpstreamId, Process)> {
+        self.servers
+            .iter()
+            .map(|(id, server)| (*id, server.process))
+    }
+
+    fn learn(&mut self, fact: &Fact) {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the others say again what events and actions show"
+        )]
+        match fact {
+            Fact::SessionRouted { session, upstream } => self.routed(*session, *upstream),
+            Fact::UpstreamPrivate { upstream, .. } => {
+                let server = self.servers.get(upstream);
+                let launched = server.and_then(|server| server.launched.as_ref());
+                self.private_routes
+                    .extend(launched.map(|(route, _)| route.clone()));
+            }
+            Fact::Contradiction { what } => {
+                self.find(
+                    Invariant::SameTable,
+                    format_args!("the core contradicts itself: {what}"),
+                );
+            }
+            _told => {}
+        }
+    }
+
+    fn routed(&mut self, session: SessionId, upstream: UpstreamId) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return self.find(
+                Invariant::NothingToClosed,
+                format_args!("{session} is gone and routed to {upstream}"),
+            );
+        };
+        if let Some(before) = client.upstream.replace(upstream)
+            && let Some(server) = self.servers.get_mut(&before)
+        {
+            server.attached.remove(&session);
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::SendToSession {
+                session,
+                frame,
+                answered,
+            } => self.send_to_session(*session, frame, answered.as_ref()),
+            Action::Notify { session, notice } => self.notify(*session, notice),
+            Action::Announce { session, line } => self.announce(*session, *line),
+            Action::PauseSession { session } | Action::ResumeSession { session } => {
+                self.must_be_open(*session, "paused or resumed");
+            }
+            Action::CloseSession { session } => self.close(*session),
+            Action::StartUpstream {
+                upstream,
+                on_behalf_of,
+            } => self.start(*upstream, *on_behalf_of),
+            Action::SendToUpstream { upstream, frame } => self.send_to_upstream(*upstream, frame),
+            Action::StopUpstream { upstream } => self.stop(*upstream),
+            Action::AnswerAdmin { .. } => {}
+        }
+    }
+
+    /// Takes the messages of something on its way out, of which a batch has several.
+    fn frames_of(&mut self, message: &Outgoing) -> Vec<Frame> {
+        let bytes = match message.pieces() {
+            [whole] => whole.clone(),
+            _several => Bytes::from(message.to_vec()),
+        };
+        let parsed = match Frame::parse_batch(&bytes) {
+            Some(batch) => batch.into_iter().collect(),
+            None => Frame::parse(bytes).map(|frame| Vec::from([frame])),
+        };
+        let frames = parsed.unwrap_or_else(|fault| {
+            self.find(
+                Invariant::OneOutcome,
+                format_args!("what goes out is no message: {fault}"),
+            );
+            Vec::new()
+        });
+        self.count.messages += frames.len() as u64;
+        frames
+    }
+
+    fn find(&mut self, invariant: Invariant, words: fmt::Arguments<'_>) {
+        self.count.violations += 1;
+        if self.found.len() < KEPT_MAX {
+            let words = std::format!("{words}");
+            self.found.push(Violation { invariant, words });
+        }
+    }
+}
+
+impl Invariant {
+    /// The number that it has in the documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Invariant::OneOutcome => "I1",
+            Invariant::OwnerOnly => "I2",
+            Invariant::AtMostOnce => "I3",
+            Invariant::SameTable => "I4",
+            Invariant::NothingToClosed => "I5",
+            Invariant::WantedChildren => "I6",
+            Invariant::WithinCaps => "I7",
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant.name(), self.words)
+    }
+}

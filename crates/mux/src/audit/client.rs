@@ -1,0 +1,80 @@
+//! One session, as its client knows it.
+
+use std::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use wire::{Method, ProgressToken, RequestId};
+
+use super::print::Print;
+use crate::{LineNumber, Route, UpstreamId};
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) route: Route,
+    /// Whether it has a server of its own.
+    pub(super) is_alone: bool,
+    /// The server that it was routed to.
+    pub(super) upstream: Option<UpstreamId>,
+    pub(super) speaks_batches: bool,
+    /// Requests that have neither been answered nor cancelled.
+    pub(super) open: BTreeMap<RequestId, Asking>,
+    /// Lines that its shim was told wait here.
+    pub(super) announced: BTreeMap<LineNumber, Announced>,
+    /// What servers have asked it, by the id that it sees.
+    pub(super) asks: BTreeMap<u64, (UpstreamId, RequestId)>,
+    /// The highest of these ids that it has ever seen.
+    pub(super) asks_shown: u64,
+    /// Resources that it has asked to hear of.
+    pub(super) uris: BTreeSet<Box<str>>,
+}
+
+/// A request without an answer.
+#[derive(Debug)]
+pub(super) struct Asking {
+    /// Set if it is counted in a group.
+    pub(super) print: Option<Print>,
+    pub(super) method: Method,
+    pub(super) token: Option<ProgressToken>,
+    pub(super) line: LineNumber,
+    pub(super) in_batch: bool,
+    pub(super) uri: Option<Box<str>>,
+}
+
+/// What a shim was told of one of its lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Announced {
+    /// How often it was to be told that the line goes.
+    pub(super) issued: usize,
+    /// How often that has left.
+    pub(super) left: usize,
+    /// How often that must have left before the line may go.
+    pub(super) needed: usize,
+}
+
+impl Client {
+    /// Whether the server may be given the line now.
+    pub(super) fn may_go(&self, line: LineNumber) -> bool {
+        let announced = self.announced.get(&line);
+        announced.is_none_or(|announced| announced.left >= announced.needed)
+    }
+
+    /// Whether a server may ask something because of it.
+    pub(super) fn has_askable(&self) -> bool {
+        self.open.values().any(|asking| asking.method.is_askable())
+    }
+}
+
+/// Whether only servers answer it and only sessions ask it, so that its way can be followed.
+pub(super) fn is_grouped(method: &Method) -> bool {
+    !matches!(
+        method,
+        Method::Initialize
+            | Method::Ping
+            | Method::Discover
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
+            | Method::SetLevel
+    )
+}

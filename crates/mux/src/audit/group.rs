@@ -1,0 +1,131 @@
+//! Requests that are alike to the byte, but for ids and tokens, and where they are.
+//!
+//! From outside nobody can tell which of several such requests went to a server, so they are counted
+//! together. Usually there is one.
+//!
+//! **Invariant:** where it is open which request left a group, the counts are what favours the core.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wire::{Method, RequestId};
+
+use crate::{SessionId, UpstreamId};
+
+/// A request as its client knows it.
+pub(super) type Asked = (SessionId, RequestId);
+
+/// A request as a server knows it.
+pub(super) type Sent = (UpstreamId, u64);
+
+/// How often one request may go to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Times {
+    /// It does something.
+    Once,
+    /// It only reads: once more after the server has died.
+    Twice,
+}
+
+/// Open requests that are alike.
+#[derive(Debug)]
+pub(super) struct Group {
+    times: Times,
+    open: BTreeMap<Asked, usize>,
+    open_count: usize,
+    /// Of which servers have these and no answer was passed on yet.
+    pub(super) sent: BTreeSet<Sent>,
+    /// How many of the open ones are at a server, at least.
+    away: usize,
+    /// How often the open ones went to a server, at least.
+    sends: usize,
+    /// How many of the open ones came in a batch, whose answers wait for each other.
+    batched: usize,
+}
+
+impl Group {
+    pub(super) fn new(method: &Method) -> Self {
+        Group {
+            times: if method.is_read_only() {
+                Times::Twice
+            } else {
+                Times::Once
+            },
+            open: BTreeMap::new(),
+            open_count: 0,
+            sent: BTreeSet::new(),
+            away: 0,
+            sends: 0,
+            batched: 0,
+        }
+    }
+
+    pub(super) fn enter(&mut self, asked: Asked, in_batch: bool) {
+        *self.open.entry(asked).or_default() += 1;
+        self.open_count += 1;
+        self.batched += usize::from(in_batch);
+    }
+
+    /// A request is over, whatever became of it.
+    pub(super) fn leave(&mut self, asked: &Asked, in_batch: bool) {
+        if let Some(count) = self.open.get_mut(asked) {
+            *count -= 1;
+            if *count == 0 {
+                self.open.remove(asked);
+            }
+            self.open_count -= 1;
+            self.batched -= usize::from(in_batch);
+            self.away = self.away.saturating_sub(1);
+            self.sends = self.sends.saturating_sub(self.times_max());
+        }
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Asked> {
+        self.open.keys()
+    }
+
+    pub(super) fn has_batched(&self) -> bool {
+        self.batched > 0
+    }
+
+    /// One of them goes to a server. Says whether it may.
+    #[must_use]
+    pub(super) fn send(&mut self, sent: Sent) -> bool {
+        self.sent.insert(sent);
+        self.away += 1;
+        self.sends += 1;
+        self.sends <= self.times_max() * self.open_count && self.sent.len() <= self.open_count
+    }
+
+    /// A server has died with one of them.
+    pub(super) fn died(&mut self, sent: Sent) {
+        if self.sent.remove(&sent) && self.times == Times::Twice {
+            self.away = self.away.saturating_sub(1);
+        }
+    }
+
+    /// Whether one that was sent is at no server any longer and has no answer either.
+    pub(super) fn has_lost_one(&self) -> bool {
+        self.batched == 0 && self.away > self.sent.len()
+    }
+
+    /// Whether a server works on one that nobody waits for.
+    pub(super) fn is_for_nobody(&self) -> bool {
+        self.sent.len() > self.open_count
+    }
+
+    /// Counts anew from what there is, so that one fault is found once.
+    pub(super) fn forgive(&mut self) {
+        self.away = self.sent.len();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open_count == 0 && self.sent.is_empty()
+    }
+
+    fn times_max(&self) -> usize {
+        match self.times {
+            Times::Once => 1,
+            Times::Twice => 2,
+        }
+    }
+}

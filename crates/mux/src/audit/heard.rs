@@ -1,0 +1,402 @@
+//! What happened, entered into the books.
+
+use std::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+use wire::{Fault, Frame, Message, Method, Params, RequestId};
+
+use super::{
+    Audit, Client, Invariant, OfAsk, Step, Told,
+    client::{Asking, is_grouped},
+    group::Group,
+    print::Print,
+    server::{Ask, Process, Working},
+};
+use crate::{Asks, Event, LineNumber, Opening, Refusal, Scope, SessionId, UpstreamId};
+
+impl Audit {
+    /// Takes in what happens next, before the core does.
+    pub fn event(&mut self, event: &Event) {
+        self.step = Step::default();
+        self.count.events += 1;
+        match event {
+            Event::SessionOpened { session, opening } => self.open(*session, opening),
+            Event::SessionFrame {
+                session,
+                line,
+                frame,
+            } => self.client_said(*session, *line, frame, false),
+            Event::SessionBatch {
+                session,
+                line,
+                frames,
+            } => self.client_said_several(*session, *line, frames),
+            Event::SessionFault {
+                session,
+                line,
+                fault,
+            } => self.client_erred(*session, *line, fault, false),
+            Event::SessionClosed { session } => self.leave(*session),
+            Event::Announced { session, line } => self.announced(*session, *line),
+            Event::UpstreamStarted { upstream } => {
+                if let Some(server) = self.servers.get_mut(upstream)
+                    && server.process == Process::Starting
+                {
+                    server.process = Process::Running;
+                }
+            }
+            Event::UpstreamFrame { upstream, frame } => self.server_said(*upstream, frame),
+            Event::UpstreamFault { upstream, fault } => self.server_erred(*upstream, fault),
+            Event::UpstreamExited { upstream, .. }
+            | Event::UpstreamStartFailed { upstream, .. } => self.ended(*upstream),
+            Event::SessionEnding { .. }
+            | Event::SessionCut { .. }
+            | Event::UpstreamComplained { .. }
+            | Event::UpstreamBlocked { .. }
+            | Event::UpstreamWritable { .. }
+            | Event::AdminAsked { .. }
+            | Event::DeadlineReached
+            | Event::Shutdown => {}
+        }
+    }
+
+    fn open(&mut self, session: SessionId, opening: &Opening) {
+        if session <= self.last_session {
+            self.find(
+                Invariant::OwnerOnly,
+                format_args!("{session} was the id of another session"),
+            );
+        }
+        self.last_session = self.last_session.max(session);
+        let client = Client {
+            route: opening.route.clone(),
+            is_alone: opening.scope == Scope::Session || opening.asks == Asks::Session,
+            upstream: None,
+            speaks_batches: false,
+            open: BTreeMap::new(),
+            announced: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            asks_shown: 0,
+            uris: BTreeSet::new(),
+        };
+        self.clients.insert(session, client);
+    }
+
+    fn client_said_several(
+        &mut self,
+        session: SessionId,
+        line: LineNumber,
+        frames: &[Result<Frame, Fault>],
+    ) {
+        let speaks_batches = |client: &Client| client.speaks_batches;
+        if !self.clients.get(&session).is_some_and(speaks_batches) {
+            return self.client_erred(session, line, &Fault::NotAnObject, false);
+        }
+        if let [Err(fault)] = frames {
+            return self.client_erred(session, line, fault, false);
+        }
+        for frame in frames {
+            match frame {
+                Ok(frame) => self.client_said(session, line, frame, true),
+                Err(fault) => self.client_erred(session, line, fault, true),
+            }
+        }
+    }
+
+    fn client_said(&mut self, session: SessionId, line: LineNumber, frame: &Frame, in_batch: bool) {
+        self.count.messages += 1;
+        if !self.clients.contains_key(&session) {
+            return;
+        }
+        match &frame.message {
+            Message::Request {
+                id, method, params, ..
+            } => {
+                let text = |span| frame.text(span).map(Box::<str>::from);
+                let asking = Asking {
+                    print: is_grouped(method).then(|| Print::of(frame)),
+                    method: method.clone(),
+                    token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
+                    line,
+                    in_batch,
+                    uri: params.uri.as_ref().and_then(text),
+                };
+                self.ask(session, id, asking);
+            }
+            Message::Notification { method, params } => {
+                self.client_told(session, method, params, frame);
+            }
+            Message::Response { id, .. } => {
+                if let Some(shown) = id.as_ref().and_then(RequestId::as_number) {
+                    self.step.ask_answers.push(OfAsk {
+                        session,
+                        shown,
+                        print: Print::of(frame),
+                    });
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, session: SessionId, id: &RequestId, asking: Asking) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        if client.open.contains_key(id) {
+            self.step.doubled.push((session, id.clone()));
+            return;
+        }
+        if let Some(print) = asking.print {
+            let new = || Group::new(&asking.method);
+            let group = self.groups.entry(print).or_insert_with(new);
+            group.enter((session, id.clone()), asking.in_batch);
+            self.step.touched.insert(print);
+        }
+        if asking.method == Method::ResourcesSubscribe {
+            client.uris.extend(asking.uri.clone());
+        }
+        client.open.insert(id.clone(), asking);
+    }
+
+    fn client_told(&mut self, session: SessionId, method: &Method, params: &Params, frame: &Frame) {
+        if *method == Method::Cancelled {
+            let id = params.request_id.as_ref().map(|(id, _)| id);
+            let client = self.clients.get_mut(&session);
+            let found = id.zip(client).and_then(|(id, client)| {
+                let asking = client.open.get(id)?;
+                // The specification forbids to cancel it.
+                let is_cancelled = asking.method != Method::Initialize;
+                if !is_cancelled {
+                    return None;
+                }
+                client.announced.remove(&asking.line);
+                client.open.remove_entry(id)
+            });
+            if let Some((id, asking)) = found {
+                self.step.leaving.push((asking, (session, id)));
+            }
+        } else if *method == Method::Progress {
+            let token = params.token.as_ref();
+            if let Some(shown) = token.and_then(|(token, _)| token.as_number()) {
+                self.step.ask_progress.push(OfAsk {
+                    session,
+                    shown,
+                    print: Print::of(frame),
+                });
+            }
+        }
+    }
+
+    /// A client said what is no message. It is answered under its id where that cannot be mistaken.
+    fn client_erred(
+        &mut self,
+        session: SessionId,
+        line: LineNumber,
+        fault: &Fault,
+        in_batch: bool,
+    ) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        if fault.id().is_some() && Refusal::of_answer(fault).is_some() {
+            // What it was asked is answered for it.
+            return;
+        }
+        match fault.id().filter(|id| !client.open.contains_key(*id)) {
+            Some(id) => {
+                let asking = Asking {
+                    print: None,
+                    method: unknown(),
+                    token: None,
+                    line,
+                    in_batch,
+                    uri: None,
+                };
+                client.open.insert(id.clone(), asking);
+            }
+            None => self.step.faulty.push(session),
+        }
+    }
+
+    /// A session is over.
+    pub(super) fn leave(&mut self, session: SessionId) {
+        let Some(client) = self.clients.remove(&session) else {
+            return;
+        };
+        if let Some(server) = client
+            .upstream
+            .and_then(|upstream| self.servers.get_mut(&upstream))
+        {
+            server.attached.remove(&session);
+        }
+        let open = client.open.into_iter();
+        let leaving = open.map(|(id, asking)| (asking, (session, id)));
+        self.step.leaving.extend(leaving);
+        self.step.orphaned.extend(client.asks.into_values());
+    }
+
+    fn announced(&mut self, session: SessionId, line: LineNumber) {
+        if let Some(client) = self.clients.get_mut(&session)
+            && let Some(announced) = client.announced.get_mut(&line)
+        {
+            announced.left += 1;
+        }
+    }
+
+    fn server_said(&mut self, upstream: UpstreamId, frame: &Frame) {
+        self.count.messages += 1;
+        let Some(server) = self.servers.get_mut(&upstream) else {
+            return;
+        };
+        match &frame.message {
+            Message::Request {
+                id, method, params, ..
+            } => {
+                let ask = Ask {
+                    print: Some(Print::of(frame)),
+                    method: method.clone(),
+                    token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
+                    shown: None,
+                    again: 0,
+                };
+                self.server_asked(upstream, id, ask);
+            }
+            Message::Notification {
+                method: Method::Cancelled,
+                params,
+            } => {
+                let id = params.request_id.as_ref().map(|(id, _)| id);
+                let ask = id.and_then(|id| server.asks.remove(id));
+                self.step.withdrawn.extend(ask.and_then(|ask| ask.shown));
+            }
+            Message::Notification { method, params } => {
+                let token = params.token.as_ref();
+                let uri = params.uri.as_ref();
+                self.step.told.push(Told {
+                    upstream,
+                    method: method.clone(),
+                    print: Print::of(frame),
+                    token: token.and_then(|(token, _)| token.as_number()),
+                    uri: uri.and_then(|span| frame.text(span)).map(Box::from),
+                });
+            }
+            Message::Response { id, .. } => {
+                let id = id.as_ref().and_then(RequestId::as_number);
+                if let Some(id) = id {
+                    self.server_answered(upstream, id, Print::of(frame));
+                }
+            }
+        }
+    }
+
+    fn server_asked(&mut self, upstream: UpstreamId, id: &RequestId, ask: Ask) {
+        if let Some(server) = self.servers.get_mut(&upstream) {
+            if let Some(before) = server.asks.get_mut(id) {
+                before.again += 1;
+            } else {
+                server.asks.insert(id.clone(), ask);
+            }
+        }
+    }
+
+    fn server_answered(&mut self, upstream: UpstreamId, id: u64, print: Print) {
+        let Some(server) = self.servers.get_mut(&upstream) else {
+            return;
+        };
+        let Some(working) = server.sent.get_mut(&id) else {
+            return;
+        };
+        if working.answer.is_some() {
+            return;
+        }
+        self.step.given.push((upstream, print));
+        if working.print.is_some() {
+            working.answer = Some(print);
+            self.step.due.push((upstream, id));
+        } else {
+            server.sent.remove(&id);
+        }
+    }
+
+    /// A server wrote what is no message. It may have been an answer, or a question.
+    fn server_erred(&mut self, upstream: UpstreamId, fault: &Fault) {
+        let Some(server) = self.servers.get_mut(&upstream) else {
+            return;
+        };
+        match (fault.id(), Refusal::of_answer(fault)) {
+            (Some(id), Some(_)) => {
+                if let Some(id) = id.as_number() {
+                    self.forget_sent(upstream, id);
+                }
+            }
+            (None, Some(_)) => {
+                let is_pending = |(id, working): (&u64, &Working)| {
+                    (working.print.is_some() && working.answer.is_none()).then_some(*id)
+                };
+                let all: Vec<u64> = server.sent.iter().filter_map(is_pending).collect();
+                for id in all {
+                    self.forget_sent(upstream, id);
+                }
+            }
+            (Some(id), None) if matches!(fault, Fault::TooLong { .. }) => {
+                let ask = Ask {
+                    print: None,
+                    method: unknown(),
+                    token: None,
+                    shown: None,
+                    again: 0,
+                };
+                self.server_asked(upstream, &id.clone(), ask);
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// A server no longer works on a request.
+    pub(super) fn forget_sent(&mut self, upstream: UpstreamId, id: u64) {
+        let server = self.servers.get_mut(&upstream);
+        let working = server.and_then(|server| server.sent.remove(&id));
+        if let Some(print) = working.and_then(|working| working.print) {
+            if let Some(group) = self.groups.get_mut(&print) {
+                group.sent.remove(&(upstream, id));
+            }
+            self.step.touched.insert(print);
+        }
+    }
+
+    /// A process is gone with all that it had.
+    fn ended(&mut self, upstream: UpstreamId) {
+        let Some(server) = self.servers.get_mut(&upstream) else {
+            return;
+        };
+        server.process = Process::None;
+        server.launched = None;
+        server.class = None;
+        server.is_initialized = false;
+        let asks = core::mem::take(&mut server.asks);
+        let shown = asks.into_values().filter_map(|ask| ask.shown);
+        self.step.withdrawn.extend(shown);
+        for (id, working) in core::mem::take(&mut server.sent) {
+            // What it has answered waits for the rest of its batch and for nothing else.
+            let owed = working.print.filter(|_| working.answer.is_none());
+            if let Some(print) = owed {
+                if let Some(group) = self.groups.get_mut(&print) {
+                    group.died((upstream, id));
+                }
+                self.step.touched.insert(print);
+            } else if working.answer.is_some()
+                && let Some(server) = self.servers.get_mut(&upstream)
+            {
+                server.sent.insert(id, working);
+            }
+        }
+    }
+}
+
+/// The method of what could not be read.
+fn unknown() -> Method {
+    Method::Other(Box::from(""))
+}

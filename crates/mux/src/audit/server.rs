@@ -1,0 +1,95 @@
+//! One upstream, as its processes know it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wire::{Method, ProgressToken, RequestId};
+
+use super::print::Print;
+use crate::{Class, Route, SessionId};
+
+/// What there is of an upstream's process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Process {
+    /// Nothing.
+    #[default]
+    None,
+    /// It was asked for.
+    Starting,
+    /// It runs.
+    Running,
+    /// It was asked to end.
+    Stopping,
+}
+
+/// Ids that may be given to requests which are over before the server sees them, one after another.
+const SKIPPED_MAX: u64 = 1 << 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    pub(super) process: Process,
+    /// On whose behalf the process was started: the route, and the session if it is for that alone.
+    pub(super) launched: Option<(Route, Option<SessionId>)>,
+    /// What it was told that its clients can do.
+    pub(super) class: Option<Class>,
+    pub(super) is_initialized: bool,
+    /// Every id below that it has seen, over all its processes, but for those in `skipped`.
+    issued: u64,
+    skipped: BTreeSet<u64>,
+    /// Requests that the process has and that are neither answered nor cancelled.
+    pub(super) sent: BTreeMap<u64, Working>,
+    /// What it has asked and has no answer to.
+    pub(super) asks: BTreeMap<RequestId, Ask>,
+    /// Sessions whose `initialize` was answered with it.
+    pub(super) attached: BTreeSet<SessionId>,
+}
+
+/// A request that a process works on.
+#[derive(Debug)]
+pub(super) struct Working {
+    /// Of a request that is counted in a group.
+    pub(super) print: Option<Print>,
+    pub(super) is_askable: bool,
+    /// The answer, which waits for those to the rest of a batch.
+    pub(super) answer: Option<Print>,
+    /// Whose it is, once progress has shown it.
+    pub(super) owner: Option<SessionId>,
+}
+
+/// A request of a server's.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) print: Option<Print>,
+    pub(super) method: Method,
+    pub(super) token: Option<ProgressToken>,
+    /// Who was asked, and under which id.
+    pub(super) shown: Option<(SessionId, u64)>,
+    /// How often it asked under this id again, for which it has no answer either.
+    pub(super) again: usize,
+}
+
+impl Server {
+    /// Takes note of an id that the server sees. Says whether it never saw it before, and whether it
+    /// can be one of ours at all.
+    #[must_use]
+    pub(super) fn issue(&mut self, id: u64) -> bool {
+        if id <= self.issued {
+            return self.skipped.remove(&id);
+        }
+        if id - self.issued > SKIPPED_MAX {
+            return false;
+        }
+        self.skipped.extend(self.issued + 1..id);
+        self.issued = id;
+        true
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.process, Process::Running | Process::Stopping)
+    }
+
+    /// The only session attached.
+    pub(super) fn only_session(&self) -> Option<SessionId> {
+        let mut attached = self.attached.iter().copied();
+        attached.next().filter(|_| attached.next().is_none())
+    }
+}

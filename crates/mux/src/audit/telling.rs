@@ -1,0 +1,197 @@
+//! What servers ask and tell, held against whose it may be.
+
+use wire::{Frame, Method, Params, RequestId};
+
+use super::{Audit, Invariant, Told, print::Print};
+use crate::{SessionId, UpstreamId};
+
+impl Audit {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "methods that need no treatment of their own pass through"
+    )]
+    pub(super) fn show_ask(
+        &mut self,
+        session: SessionId,
+        id: &RequestId,
+        method: &Method,
+        params: &Params,
+        frame: &Frame,
+    ) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        let shown = id.as_number().filter(|shown| *shown > client.asks_shown);
+        let token = params.meta_token.as_ref().map(|(token, _)| token);
+        let Some(shown) = shown.filter(|_| token.is_none_or(|token| token == id)) else {
+            return self.find(
+                Invariant::OwnerOnly,
+                format_args!("{session} is asked under {id:?}, which is not new or not ours"),
+            );
+        };
+        client.asks_shown = shown;
+        let print = Print::of(frame);
+        let upstream = client.upstream;
+        let server = upstream.and_then(|id| self.servers.get_mut(&id));
+        let found = server.and_then(|server| {
+            let mut asks = server.asks.iter_mut();
+            asks.find(|(_, ask)| ask.print == Some(print) && ask.shown.is_none())
+        });
+        let (Some((asked, ask)), Some(upstream)) = (found, upstream) else {
+            return self.find(
+                Invariant::OwnerOnly,
+                format_args!("{session} is asked {method}, which its server did not ask"),
+            );
+        };
+        ask.shown = Some((session, shown));
+        client.asks.insert(shown, (upstream, asked.clone()));
+        let is_meant = match method {
+            Method::SamplingCreate | Method::ElicitationCreate => {
+                self.may_be_meant(session, upstream)
+            }
+            _unknown => self.is_alone_at(session, upstream),
+        };
+        if !is_meant {
+            self.find(
+                Invariant::OwnerOnly,
+                format_args!("{session} is asked {method}, which another session may have caused"),
+            );
+        }
+    }
+
+    /// Whether a message without a reference may be of this session: nobody else has a call open that
+    /// could have caused it.
+    fn may_be_meant(&self, session: SessionId, upstream: UpstreamId) -> bool {
+        if self.is_alone_at(session, upstream) {
+            return true;
+        }
+        let (Some(client), Some(server)) =
+            (self.clients.get(&session), self.servers.get(&upstream))
+        else {
+            return false;
+        };
+        let mut works = server
+            .sent
+            .values()
+            .filter(|working| working.is_askable && working.answer.is_none());
+        client.has_askable()
+            && works.all(|working| {
+                let group = working.print.and_then(|print| self.groups.get(&print));
+                group.is_some_and(|group| group.members().any(|(of, _)| *of == session))
+            })
+    }
+
+    fn is_alone_at(&self, session: SessionId, upstream: UpstreamId) -> bool {
+        let server = self.servers.get(&upstream);
+        server.is_some_and(|server| server.only_session() == Some(session))
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "methods that need no treatment of their own pass through"
+    )]
+    pub(super) fn tell(
+        &mut self,
+        session: SessionId,
+        method: &Method,
+        params: &Params,
+        frame: &Frame,
+    ) {
+        let Some(upstream) = self
+            .clients
+            .get(&session)
+            .and_then(|client| client.upstream)
+        else {
+            return self.find(
+                Invariant::OwnerOnly,
+                format_args!("{session} has no server and is told {method}"),
+            );
+        };
+        let is_rightly_told = match method {
+            Method::Cancelled => self.withdraw_ask(session, params),
+            Method::Progress => self.is_own_progress(session, upstream, params, frame),
+            // Several of them are told as one.
+            Method::ToolsListChanged
+            | Method::PromptsListChanged
+            | Method::ResourcesListChanged => {
+                let server = self.servers.get(&upstream);
+                server.is_some_and(|server| server.attached.contains(&session))
+            }
+            Method::LogMessage => {
+                self.was_told(upstream, method, frame).is_some()
+                    && self.may_be_meant(session, upstream)
+            }
+            Method::ResourceUpdated => {
+                let told = self.was_told(upstream, method, frame);
+                let uri = told.and_then(|told| told.uri.as_ref());
+                let client = self.clients.get(&session);
+                uri.zip(client)
+                    .is_some_and(|(uri, client)| client.uris.contains(uri))
+            }
+            Method::ElicitationComplete => self.was_told(upstream, method, frame).is_some(),
+            _unknown => {
+                self.was_told(upstream, method, frame).is_some()
+                    && self.is_alone_at(session, upstream)
+            }
+        };
+        if !is_rightly_told {
+            self.find(
+                Invariant::OwnerOnly,
+                format_args!("{session} is told {method}, which is not for it"),
+            );
+        }
+    }
+
+    /// What the server has just told, if it is exactly this.
+    fn was_told(&self, upstream: UpstreamId, method: &Method, frame: &Frame) -> Option<&Told> {
+        let print = Print::of(frame);
+        self.step
+            .told
+            .iter()
+            .find(|told| told.upstream == upstream && told.method == *method && told.print == print)
+    }
+
+    /// A client need not answer any more.
+    fn withdraw_ask(&mut self, session: SessionId, params: &Params) -> bool {
+        let id = params.request_id.as_ref();
+        let Some(shown) = id.and_then(|(id, _)| id.as_number()) else {
+            return false;
+        };
+        let client = self.clients.get_mut(&session);
+        let was_asked = client.is_some_and(|client| client.asks.remove(&shown).is_some());
+        let withdrawn = &mut self.step.withdrawn;
+        let at = withdrawn.iter().position(|ask| *ask == (session, shown));
+        was_asked && at.map(|at| withdrawn.swap_remove(at)).is_some()
+    }
+
+    /// Whether progress is of a request that this session has open, under the token that it chose.
+    fn is_own_progress(
+        &mut self,
+        session: SessionId,
+        upstream: UpstreamId,
+        params: &Params,
+        frame: &Frame,
+    ) -> bool {
+        let said = self.was_told(upstream, &Method::Progress, frame);
+        let said = said.and_then(|told| told.token);
+        let token = params.token.as_ref().map(|(token, _)| token);
+        let working = self
+            .servers
+            .get_mut(&upstream)
+            .zip(said)
+            .and_then(|(server, id)| server.sent.get_mut(&id));
+        let (Some(working), Some(client)) = (working, self.clients.get(&session)) else {
+            return false;
+        };
+        let is_own = working.answer.is_none()
+            && client.open.values().any(|asking| {
+                asking.print == working.print
+                    && asking.token.is_some()
+                    && asking.token.as_ref() == token
+            });
+        if is_own {
+            working.owner = Some(session);
+        }
+        is_own
+    }
+}

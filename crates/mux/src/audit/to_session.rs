@@ -1,0 +1,302 @@
+//! What sessions are given, held against what they are owed.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use wire::{Frame, Message, Method, Outgoing, RequestId, Span};
+
+use super::{Asked, Audit, Invariant, client::Asking, print::Print};
+use crate::{Answered, LineNumber, Notice, SessionId, UpstreamId, era::BATCH_VERSION};
+
+/// What a session learns from the answer to its `initialize`.
+#[derive(Deserialize)]
+struct Greeted<'a> {
+    #[serde(rename = "protocolVersion")]
+    version: &'a str,
+}
+
+impl Audit {
+    /// Says that a session exists.
+    pub(super) fn must_be_open(&mut self, session: SessionId, what: &str) -> bool {
+        let is_open = self.clients.contains_key(&session);
+        if !is_open {
+            self.find(
+                Invariant::NothingToClosed,
+                format_args!("{session} is closed and {what}"),
+            );
+        }
+        is_open
+    }
+
+    pub(super) fn notify(&mut self, session: SessionId, notice: &Notice) {
+        self.must_be_open(session, "told of its lines");
+        if let Some(client) = self.clients.get_mut(&session) {
+            match notice {
+                Notice::Held(line) => {
+                    let announced = client.announced.entry(*line).or_default();
+                    announced.needed = announced.issued + 1;
+                }
+                Notice::Done(lines) => {
+                    for line in lines {
+                        client.announced.remove(line);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn announce(&mut self, session: SessionId, line: LineNumber) {
+        self.must_be_open(session, "told of its lines");
+        if let Some(client) = self.clients.get_mut(&session) {
+            client.announced.entry(line).or_default().issued += 1;
+        }
+    }
+
+    pub(super) fn close(&mut self, session: SessionId) {
+        if !self.must_be_open(session, "closed again") {
+            return;
+        }
+        let open = self.clients.get(&session).map(|client| &client.open);
+        if let Some(id) = open.and_then(|open| open.keys().next()).cloned() {
+            self.find(
+                Invariant::OneOutcome,
+                format_args!("{session} is closed and waits for {id:?}"),
+            );
+        }
+        self.leave(session);
+    }
+
+    pub(super) fn send_to_session(
+        &mut self,
+        session: SessionId,
+        message: &Outgoing,
+        answered: Option<&Answered>,
+    ) {
+        let frames = self.frames_of(message);
+        if !self.must_be_open(session, "spoken to") {
+            return;
+        }
+        let mut owed = BTreeSet::new();
+        for id in answered
+            .into_iter()
+            .flat_map(|a| a.others.iter().chain([&a.id]))
+        {
+            if !owed.insert(id) {
+                self.find(
+                    Invariant::OneOutcome,
+                    format_args!("{session} is answered {id:?} twice at once"),
+                );
+            }
+        }
+        for frame in &frames {
+            match &frame.message {
+                Message::Response { id, error, .. } => {
+                    let reason = error.as_ref().and_then(|error| own_reason(frame, error));
+                    let is_in_use = reason == Some(Reason::IdInUse);
+                    match id {
+                        Some(id) if !is_in_use && owed.remove(id) => {
+                            self.answer(session, id, frame);
+                        }
+                        _unbooked => self.answer_beside(session, id.as_ref(), reason),
+                    }
+                }
+                Message::Request {
+                    id, method, params, ..
+                } => self.show_ask(session, id, method, params, frame),
+                Message::Notification { method, params } => {
+                    self.tell(session, method, params, frame);
+                }
+            }
+        }
+        for id in owed {
+            self.find(
+                Invariant::OneOutcome,
+                format_args!("{session} is said to be answered {id:?} and is not"),
+            );
+        }
+    }
+
+    /// The answer to a request that is open.
+    fn answer(&mut self, session: SessionId, id: &RequestId, frame: &Frame) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        let Some(asking) = client.open.remove(id) else {
+            return self.find(
+                Invariant::OneOutcome,
+                format_args!("{session} does not wait for {id:?} and is answered"),
+            );
+        };
+        if !asking.in_batch {
+            client.announced.remove(&asking.line);
+        }
+        let upstream = client.upstream;
+        if !self.is_genuine(session, upstream, &asking, frame) {
+            self.find(
+                Invariant::OwnerOnly,
+                format_args!("{session} is answered {id:?} with what is not its own"),
+            );
+        }
+        if let Some(print) = asking.print {
+            if let Some(group) = self.groups.get_mut(&print) {
+                group.leave(&(session, id.clone()), asking.in_batch);
+            }
+            self.step.touched.insert(print);
+        }
+        self.learn_from_answer(session, asking, frame);
+    }
+
+    /// Whether the answer is the one of the server, or one of those that we give ourselves.
+    fn is_genuine(
+        &mut self,
+        session: SessionId,
+        upstream: Option<UpstreamId>,
+        asking: &Asking,
+        frame: &Frame,
+    ) -> bool {
+        let Message::Response { result, error, .. } = &frame.message else {
+            return false;
+        };
+        let answer = Print::of(frame);
+        if let (Some(upstream), Some(print)) = (upstream, asking.print)
+            && self.take_answer(session, upstream, print, answer)
+        {
+            return true;
+        }
+        if let Some(error) = error
+            && own_reason(frame, error).is_some()
+        {
+            return true;
+        }
+        if asking.print.is_some() {
+            return false;
+        }
+        let mut given = self.step.given.iter();
+        let is_of_server = given.any(|(from, print)| Some(*from) == upstream && *print == answer);
+        // Of those that wait for the rest of their batch nobody knows any more whose they were.
+        let is_own = result.as_ref().is_some_and(|result| {
+            asking.method == Method::Initialize || frame.json(result) == "{}"
+        });
+        is_of_server || is_own || asking.in_batch
+    }
+
+    /// Takes an answer that a server gave to one of these requests out of the books.
+    fn take_answer(
+        &mut self,
+        session: SessionId,
+        upstream: UpstreamId,
+        print: Print,
+        answer: Print,
+    ) -> bool {
+        let (Some(group), Some(server)) =
+            (self.groups.get_mut(&print), self.servers.get_mut(&upstream))
+        else {
+            return false;
+        };
+        let fits = |(of, id): &&(UpstreamId, u64)| {
+            let working = server.sent.get(id).filter(|_| *of == upstream);
+            working.is_some_and(|working| {
+                working.answer == Some(answer) && working.owner.is_none_or(|owner| owner == session)
+            })
+        };
+        let Some(sent) = group.sent.iter().find(fits).copied() else {
+            return false;
+        };
+        server.sent.remove(&sent.1);
+        group.sent.remove(&sent);
+        self.step.due.retain(|due| *due != sent);
+        true
+    }
+
+    fn learn_from_answer(&mut self, session: SessionId, asking: Asking, frame: &Frame) {
+        let Message::Response {
+            result: Some(result),
+            ..
+        } = &frame.message
+        else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        match (asking.method, asking.uri) {
+            (Method::Initialize, _) => {
+                let greeted = serde_json::from_str::<Greeted<'_>>(frame.json(result));
+                client.speaks_batches =
+                    greeted.is_ok_and(|greeted| greeted.version == BATCH_VERSION);
+                if let Some(server) = client.upstream.and_then(|id| self.servers.get_mut(&id)) {
+                    server.attached.insert(session);
+                }
+            }
+            (Method::ResourcesSubscribe, Some(uri)) => {
+                client.uris.insert(uri);
+            }
+            (Method::ResourcesUnsubscribe, Some(uri)) => {
+                let is_asked_again = client.open.values().any(|open| {
+                    open.method == Method::ResourcesSubscribe && open.uri.as_ref() == Some(&uri)
+                });
+                if !is_asked_again {
+                    client.uris.remove(&uri);
+                }
+            }
+            _others => {}
+        }
+    }
+
+    /// An answer to what was never taken for a request: it could not be read, or its id was in use.
+    fn answer_beside(
+        &mut self,
+        session: SessionId,
+        id: Option<&RequestId>,
+        reason: Option<Reason>,
+    ) {
+        // What came in a batch is answered with the rest of it, whenever that is.
+        let mut is_owed = self
+            .clients
+            .get(&session)
+            .is_some_and(|client| client.speaks_batches);
+        if let Some(id) = id {
+            let doubled = &mut self.step.doubled;
+            let of_this = |asked: &Asked| asked.0 == session && asked.1 == *id;
+            let at = doubled.iter().position(of_this);
+            is_owed |= at.map(|at| doubled.swap_remove(at)).is_some();
+            is_owed &= reason == Some(Reason::IdInUse);
+        } else {
+            let faulty = &mut self.step.faulty;
+            let at = faulty.iter().position(|erring| *erring == session);
+            is_owed |= at.map(|at| faulty.swap_remove(at)).is_some();
+            is_owed &= reason.is_some();
+        }
+        if !is_owed {
+            self.find(
+                Invariant::OneOutcome,
+                format_args!("{session} is given an answer to {id:?} that it does not wait for"),
+            );
+        }
+    }
+}
+
+/// Why we have said "no".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    IdInUse,
+    Another,
+}
+
+/// Says whether an error is one of ours.
+fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
+    let error = frame.json(error);
+    if !error.contains(r#""source":"mcpool""#) {
+        return None;
+    }
+    if error.contains(r#""reason":"id-in-use""#) {
+        Some(Reason::IdInUse)
+    } else {
+        Some(Reason::Another)
+    }
+}
+
+/// Whether an error is one of ours.
+pub(super) fn is_own_error(frame: &Frame, error: &Span) -> bool {
+    own_reason(frame, error).is_some()
+}
