@@ -4,7 +4,7 @@
 //! itself, cut at its newlines.
 
 use bytes::Bytes;
-use wire::{Frame, Line, LineSplitter, scan_id};
+use wire::{About, Frame, Kind, Line, LineSplitter, Named, Purpose};
 
 use crate::choices::Choices;
 
@@ -38,7 +38,7 @@ pub fn check(input: &[u8]) {
         check_stream(&stretched(stream), limit, longest, &mut choices);
     }
     for line in stream.split(|byte| *byte == b'\n') {
-        check_scan(line);
+        check_search(line);
     }
 }
 
@@ -127,28 +127,34 @@ fn check_lines(stream: &[u8], limit: usize, lines: &[Line]) {
 }
 
 /// Of a message, and of each beginning of it, the search finds the id that is there, or none.
-fn check_scan(line: &[u8]) {
+fn check_search(line: &[u8]) {
     // Never panics, whatever it is.
-    let (found, is_response) = scan_id(line);
+    let whole = About::garbled(line);
     let Ok(frame) = Frame::parse(Bytes::copy_from_slice(line)) else {
         return;
     };
-    assert_eq!(found.as_ref(), frame.id(), "the id of a whole message");
-    assert_eq!(
-        is_response,
-        frame.kind() == wire::Kind::Response,
-        "whether it is a response"
-    );
+    let named = frame.id().cloned().map_or(Named::Nobody, Named::One);
+    assert_eq!(whole.named, named, "the id of a whole message");
+    match frame.kind() {
+        // What else it holds may look like a question.
+        Kind::Response => assert!(matches!(whole.purpose, Purpose::Answer | Purpose::Either)),
+        Kind::Request | Kind::Notification => assert_eq!(whole.purpose, Purpose::Question),
+    }
     let step = 1 + line.len() / 24;
     for end in (0..line.len()).step_by(step) {
-        let (found, is_response) = scan_id(&line[..end]);
+        let About {
+            named: found,
+            purpose,
+        } = About::cut_off(&line[..end]);
         assert!(
-            found.is_none() || found.as_ref() == frame.id(),
+            found == named || found == Named::Unknown || line[..end].trim_ascii().is_empty(),
             "an id that is not there, in the first {end} bytes"
         );
         assert!(
-            !is_response || frame.kind() == wire::Kind::Response,
-            "a response that is none, in the first {end} bytes"
+            purpose == whole.purpose
+                || whole.purpose == Purpose::Either
+                || matches!(purpose, Purpose::Either | Purpose::Noise),
+            "something else than it is, in the first {end} bytes"
         );
     }
 }

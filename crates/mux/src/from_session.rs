@@ -2,7 +2,9 @@
 
 use alloc::{string::String, vec::Vec};
 
-use wire::{Fault, Frame, Kind, Message, Method, Outgoing, Params, RequestId};
+use wire::{
+    About, Fault, Frame, Kind, Message, Method, Named, Outgoing, Params, Purpose, RequestId,
+};
 
 use crate::{
     action::{Action, Outbox},
@@ -114,9 +116,8 @@ impl Mux {
             session: session_id,
             fault: fault.clone(),
         });
-        if let (Some(id), Some(refusal)) = (fault.id(), Refusal::of_answer(&fault)) {
-            self.end_ask(session_id, id, &refusal, out);
-            self.line_is_done(session_id, line, out);
+        if self.on_useless_ask_answer(session_id, &fault, out) {
+            self.end_unanswered(session_id, line, out);
             return;
         }
         let id = fault.id().cloned();
@@ -141,6 +142,32 @@ impl Mux {
                 self.line_is_done(session_id, line, out);
             }
         }
+    }
+
+    /// Ends every ask that an answer at fault may have been for. Says whether the line was nothing else.
+    fn on_useless_ask_answer(
+        &mut self,
+        session_id: SessionId,
+        fault: &Fault,
+        out: &mut Outbox,
+    ) -> bool {
+        let About { named, purpose } = fault.about();
+        match purpose {
+            Purpose::Question | Purpose::Noise => return false,
+            Purpose::Answer | Purpose::Either => {}
+        }
+        let refusal = Refusal::of_answer(fault);
+        match named {
+            Named::Nobody => return false,
+            Named::One(id) => self.end_ask(session_id, id, &refusal, out),
+            Named::Several(ids) => {
+                for id in ids {
+                    self.end_ask(session_id, id, &refusal, out);
+                }
+            }
+            Named::Unknown => self.end_asks_of(session_id, &refusal, out),
+        }
+        *purpose == Purpose::Answer && *named != Named::Unknown
     }
 
     fn refuse_in_batch(

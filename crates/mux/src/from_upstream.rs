@@ -1,8 +1,8 @@
 //! What servers say, and whom it reaches.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, format, vec::Vec};
 
-use wire::{Fault, Frame, Message, Method, Params, RequestId, Span};
+use wire::{Fault, Frame, Message, Method, Named, Params, Purpose, RequestId, Span};
 
 use crate::{
     action::{Action, Outbox},
@@ -12,6 +12,7 @@ use crate::{
     lists::List,
     mux::Mux,
     refusal::Refusal,
+    timers::Timer,
     upstream::State,
     verbosity::{Level, UNASKED},
 };
@@ -346,62 +347,77 @@ impl Mux {
             upstream: upstream_id,
             fault: fault.clone(),
         });
-        let refusal = Refusal::of_answer(&fault);
-        match (fault.id().cloned(), refusal) {
-            (Some(id), Some(refusal)) => match id.as_number() {
-                Some(minted) => self.fail_exchange(upstream_id, minted, &refusal, out),
-                None => self.drop_message(upstream_id, DropReason::UnknownResponse, out),
-            },
-            (None, Some(refusal)) => {
-                // One of them was the one; none can wait for an answer that will not come again.
-                let sent = upstream.exchanges.sent();
-                for minted in sent {
-                    self.fail_exchange(upstream_id, minted, &refusal, out);
+        match fault.about().purpose {
+            Purpose::Noise => {}
+            Purpose::Answer | Purpose::Either => self.on_useless_answer(upstream_id, &fault, out),
+            // What it asks has ids of its own, which look like ours.
+            Purpose::Question => {
+                if let Some(id) = fault.id().cloned() {
+                    let refusal = Refusal::Malformed { fault };
+                    Mux::tell_upstream(upstream_id, refusal.to_response(Some(&id)), out);
                 }
             }
-            // What it asks has ids of its own, which look like ours.
-            (Some(id), None) if matches!(fault, Fault::TooLong { .. }) => {
-                let refusal = Refusal::Malformed { fault };
-                Mux::tell_upstream(upstream_id, refusal.to_response(Some(&id)), out);
-            }
-            (_, None) => {}
         }
     }
 
-    /// Ends a session's exchange with a refusal: its answer has come and is of no use.
-    pub(crate) fn fail_exchange(
+    /// Ends every exchange that an answer at fault may have been for: it will not come again.
+    fn on_useless_answer(&mut self, upstream_id: UpstreamId, fault: &Fault, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let meant: Vec<MintedId> = match &fault.about().named {
+            Named::Nobody => Vec::new(),
+            Named::One(id) => id.as_number().into_iter().collect(),
+            Named::Several(ids) => ids.iter().filter_map(RequestId::as_number).collect(),
+            // One of them was the one.
+            Named::Unknown => upstream.exchanges.sent(),
+        };
+        if meant.is_empty() {
+            self.drop_message(upstream_id, DropReason::UnknownResponse, out);
+        }
+        for minted in meant {
+            self.fail_exchange(upstream_id, minted, fault, out);
+        }
+    }
+
+    /// Ends an exchange whose answer has come and is of no use.
+    fn fail_exchange(
         &mut self,
         upstream_id: UpstreamId,
         minted: MintedId,
-        refusal: &Refusal,
+        fault: &Fault,
         out: &mut Outbox,
     ) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        if !matches!(
-            upstream.exchanges.get(minted),
-            Some(Exchange {
-                owner: Owner::Session(_),
-                ..
-            })
-        ) {
-            return;
+        let is_laid = upstream.lanes.lay_ghost(minted);
+        let is_sent = upstream
+            .exchanges
+            .get(minted)
+            .is_some_and(Exchange::is_sent);
+        let exchange = is_sent.then(|| upstream.exchanges.close(minted)).flatten();
+        match exchange.map(|exchange| exchange.owner) {
+            None => {
+                self.drop_message(upstream_id, DropReason::UnknownResponse, out);
+                if is_laid {
+                    self.after_exchange(upstream_id, out);
+                }
+            }
+            Some(Owner::Ourselves(Errand::Greet)) => {
+                let why = format!("its answer to `initialize` cannot be used: {fault}");
+                self.timers.clear(Timer::Greeting(upstream_id));
+                self.fail_greeting(upstream_id, &why, out);
+            }
+            Some(Owner::Ourselves(Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel)) => {}
+            Some(Owner::Session(claim)) => {
+                self.give_up_effect(upstream_id, minted, &claim.effect, out);
+                self.end_call(upstream_id, minted);
+                let refusal = Refusal::of_answer(fault);
+                self.refuse(claim.session, &claim.id, claim.line, refusal, out);
+                self.after_exchange(upstream_id, out);
+            }
         }
-        let Some(Exchange {
-            owner: Owner::Session(claim),
-            ..
-        }) = upstream.exchanges.close(minted)
-        else {
-            return;
-        };
-        self.give_up_effect(upstream_id, minted, &claim.effect, out);
-        self.end_call(upstream_id, minted);
-        if let Some(session) = self.sessions.get_mut(&claim.session) {
-            session.announcing.remove(&claim.line);
-        }
-        self.refuse(claim.session, &claim.id, claim.line, refusal.clone(), out);
-        self.after_exchange(upstream_id, out);
     }
 
     pub(crate) fn drop_message(

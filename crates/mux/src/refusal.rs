@@ -128,24 +128,16 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What whoever waits for an answer is told, if what is at fault was meant for one.
-    pub(crate) fn of_answer(fault: &Fault) -> Option<Self> {
+    /// What whoever waits for an answer is told, if what is at fault was that.
+    pub(crate) fn of_answer(fault: &Fault) -> Self {
         match fault {
-            Fault::TooLong {
-                limit,
-                response: true,
-                ..
-            } => Some(Refusal::AnswerTooLong { limit: *limit }),
-            // Without an id it may have been anybody's; the others may still be answered.
-            Fault::NotJsonRpc {
-                id: Some(_),
-                response: true,
-                ..
-            } => Some(Refusal::AnswerMalformed {
+            Fault::TooLong { limit, .. } => Refusal::AnswerTooLong { limit: *limit },
+            Fault::NotUtf8 { .. }
+            | Fault::NotJson { .. }
+            | Fault::NotAnObject
+            | Fault::NotJsonRpc { .. } => Refusal::AnswerMalformed {
                 fault: fault.clone(),
-            }),
-            Fault::TooLong { .. } | Fault::NotJsonRpc { .. } => None,
-            Fault::NotUtf8 | Fault::NotJson | Fault::NotAnObject => None,
+            },
         }
     }
 

@@ -13,6 +13,7 @@ mod batches;
 mod cancellation;
 mod clients;
 mod ending;
+mod faults;
 mod handshake;
 mod ids;
 mod invariants;

@@ -8,8 +8,6 @@ use core::mem;
 
 use bytes::Bytes;
 
-use crate::{id::RequestId, params::unquoted};
-
 /// How much of a line that is too long is kept, to look for its id.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -126,77 +124,6 @@ impl LineSplitter {
     }
 }
 
-/// Looks for the id, and for signs of a response, in the beginning of a message that is not whole.
-///
-/// Reads only the top level. What stands in the part that is gone cannot be found.
-pub fn scan_id(head: &[u8]) -> (Option<RequestId>, bool) {
-    let mut id = None;
-    let mut response = false;
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(&byte) = head.get(at) {
-        match byte {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => {
-                let Some(end) = string_end(head, at) else {
-                    break;
-                };
-                let name = head.get(at..end).unwrap_or_default();
-                at = end;
-                if depth == 1 && next_is_colon(head, end) {
-                    match core::str::from_utf8(name)
-                        .ok()
-                        .and_then(unquoted)
-                        .as_deref()
-                    {
-                        Some("id") => id = scalar_after(head, end).or(id),
-                        Some("result" | "error") => response = true,
-                        _other => {}
-                    }
-                }
-                continue;
-            }
-            _other => {}
-        }
-        at += 1;
-    }
-    (id, response)
-}
-
-fn string_end(text: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    loop {
-        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text.get(at) == Some(&b'"') {
-            return Some(at + 1);
-        }
-        at += 2;
-    }
-}
-
-fn skip_blanks(text: &[u8], mut at: usize) -> usize {
-    while text.get(at).is_some_and(u8::is_ascii_whitespace) {
-        at += 1;
-    }
-    at
-}
-
-fn next_is_colon(text: &[u8], at: usize) -> bool {
-    text.get(skip_blanks(text, at)) == Some(&b':')
-}
-
-fn scalar_after(text: &[u8], name_end: usize) -> Option<RequestId> {
-    let start = skip_blanks(text, skip_blanks(text, name_end) + 1);
-    let end = if text.get(start) == Some(&b'"') {
-        string_end(text, start)?
-    } else {
-        let ends = |byte: &u8| matches!(byte, b',' | b'}') || byte.is_ascii_whitespace();
-        start + text.get(start..)?.iter().position(ends)?
-    };
-    RequestId::from_json(core::str::from_utf8(text.get(start..end)?).ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -235,21 +162,6 @@ mod tests {
         assert!(
             matches!(splitter.lines(b"\nok\n").as_slice(), [Line::TooLong(_), Line::Whole(ok)] if ok == "ok")
         );
-    }
-
-    #[test]
-    fn the_id_of_a_cut_message_is_found_at_the_top_level_only() {
-        let head = br#"{"params":{"id":7,"s":"\"id\":8"},"id" : "abc","result":{"big":"xxxx"#;
-        assert_eq!(scan_id(head), (RequestId::from_json("\"abc\""), true));
-        assert_eq!(
-            scan_id(br#"{"\u0069d":7,"params":"xxx"#),
-            (Some(RequestId::from(7)), false)
-        );
-        assert_eq!(
-            scan_id(br#"{"jsonrpc":"2.0","method":"x","params":{"a":"#),
-            (None, false)
-        );
-        assert_eq!(scan_id(br#"{"id":12"#), (None, false));
     }
 
     /// How much of a line that is too long was kept depends on the reads; that it began so does not.

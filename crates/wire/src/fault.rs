@@ -2,34 +2,36 @@
 
 use core::fmt;
 
-use crate::id::RequestId;
+use crate::{about::About, id::RequestId};
 
 /// Why a line is no message. A closed list; each knows its JSON-RPC error code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The bytes are not UTF-8.
-    NotUtf8,
+    NotUtf8 {
+        /// What can be known of it nevertheless.
+        about: About,
+    },
     /// The text is not JSON.
-    NotJson,
+    NotJson {
+        /// What can be known of it nevertheless.
+        about: About,
+    },
     /// JSON, but no object (or, where batches are allowed, no array of objects).
     NotAnObject,
     /// An object, but no JSON-RPC 2.0 message: a member is missing, doubled or of the wrong type.
     NotJsonRpc {
         /// What is wrong, for a person.
         what: &'static str,
-        /// The id, if it could be read.
-        id: Option<RequestId>,
-        /// Whether it was meant for a response: it names no method.
-        response: bool,
+        /// Whose it is, and what it was to be.
+        about: About,
     },
     /// Longer than a message may be.
     TooLong {
         /// The limit that was passed, in bytes.
         limit: usize,
-        /// The id, if it stood in the part that was kept.
-        id: Option<RequestId>,
-        /// Whether the part that was kept belongs to a response.
-        response: bool,
+        /// What the part that was kept says.
+        about: About,
     },
 }
 
@@ -37,16 +39,29 @@ impl Fault {
     /// The error code that the specification gives this (JSON-RPC 2.0 section 5.1).
     pub fn code(&self) -> i32 {
         match self {
-            Fault::NotUtf8 | Fault::NotJson => -32700,
+            Fault::NotUtf8 { .. } | Fault::NotJson { .. } => -32700,
             Fault::NotAnObject | Fault::NotJsonRpc { .. } | Fault::TooLong { .. } => -32600,
         }
     }
 
-    /// The id of the message at fault, if it is known.
+    /// What is known of the message that the line was to be.
+    pub fn about(&self) -> &About {
+        match self {
+            Fault::NotUtf8 { about }
+            | Fault::NotJson { about }
+            | Fault::NotJsonRpc { about, .. }
+            | Fault::TooLong { about, .. } => about,
+            Fault::NotAnObject => &About::NOISE,
+        }
+    }
+
+    /// The id under which the sender is told of the fault, if there is no doubt about it.
+    ///
+    /// What is no JSON has none: JSON-RPC 2.0 section 5 wants `null` there.
     pub fn id(&self) -> Option<&RequestId> {
         match self {
-            Fault::NotJsonRpc { id, .. } | Fault::TooLong { id, .. } => id.as_ref(),
-            Fault::NotUtf8 | Fault::NotJson | Fault::NotAnObject => None,
+            Fault::NotJsonRpc { about, .. } | Fault::TooLong { about, .. } => about.certain_id(),
+            Fault::NotUtf8 { .. } | Fault::NotJson { .. } | Fault::NotAnObject => None,
         }
     }
 }
@@ -54,8 +69,8 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::NotUtf8 => f.write_str("the line is not UTF-8"),
-            Fault::NotJson => f.write_str("the line is not JSON"),
+            Fault::NotUtf8 { .. } => f.write_str("the line is not UTF-8"),
+            Fault::NotJson { .. } => f.write_str("the line is not JSON"),
             Fault::NotAnObject => f.write_str("a message must be one JSON object"),
             Fault::NotJsonRpc { what, .. } => write!(f, "not a JSON-RPC 2.0 message: {what}"),
             Fault::TooLong { limit, .. } => write!(f, "a message may have at most {limit} bytes"),

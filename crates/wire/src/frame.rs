@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::{
+    about::{About, Ids, Signs},
     fault::Fault,
     id::RequestId,
     method::Method,
@@ -80,13 +81,23 @@ struct Envelope<'a> {
     result: Option<&'a str>,
     error: Option<&'a str>,
     is_doubled: bool,
+    /// All ids, where there are several. Boxed, as there seldom are.
+    ids: Option<Box<Ids>>,
     /// How deep the message is.
     depth: usize,
 }
 
-/// Deepest request or notification that is passed on: the parsers of many servers give up, or die, at
-/// not much more, and a server is shared.
-const DEPTH_MAX: usize = 128;
+/// Deepest message that is passed on, either way: as deep as the strictest of the usual parsers goes
+/// (`serde_json` gives up at 128), and where a message is not read, somebody waits in vain.
+const DEPTH_MAX: usize = 127;
+
+/// Text of which nothing can be made.
+const NO_JSON: Fault = Fault::NotJson {
+    about: About::NOISE,
+};
+
+/// What is wrong with an id that cannot be one.
+const NO_ID: &str = "`id` must be a string or a number of at most 1 KiB";
 
 impl<'a> Envelope<'a> {
     fn read(text: &'a str) -> Result<Self, NotJson> {
@@ -95,7 +106,17 @@ impl<'a> Envelope<'a> {
             // Escapes in names are resolved, as every other parser does.
             let member = match unquoted(name).as_deref() {
                 Some("jsonrpc") => &mut envelope.jsonrpc,
-                Some("id") => &mut envelope.id,
+                Some("id") => {
+                    if let Some(first) = envelope.id {
+                        let ids = envelope.ids.get_or_insert_with(|| {
+                            let mut ids = Box::<Ids>::default();
+                            ids.meet(first);
+                            ids
+                        });
+                        ids.meet(value);
+                    }
+                    &mut envelope.id
+                }
                 Some("method") => &mut envelope.method,
                 Some("params") => &mut envelope.params,
                 Some("result") => &mut envelope.result,
@@ -107,20 +128,36 @@ impl<'a> Envelope<'a> {
         envelope.depth = depth;
         Ok(envelope)
     }
+
+    /// Whose the message is and what it was to be, should it be at fault.
+    fn about(&self) -> About {
+        let signs = Signs {
+            ids: match (&self.ids, self.id) {
+                (Some(ids), _) => Ids::clone(ids),
+                (None, Some(id)) => Ids::of(id),
+                (None, None) => Ids::default(),
+            },
+            has_version: self.jsonrpc.is_some(),
+            has_question: self.method.is_some() || self.params.is_some(),
+            has_outcome: self.result.is_some() || self.error.is_some(),
+        };
+        About {
+            named: signs.ids.named(),
+            purpose: signs.purpose(),
+        }
+    }
 }
 
 impl Frame {
     /// Reads one message. Blanks around it are no part of it.
     pub fn parse(bytes: Bytes) -> Result<Self, Fault> {
-        let text = simdutf8::basic::from_utf8(&bytes).map_err(|_| Fault::NotUtf8)?;
+        let text = simdutf8::basic::from_utf8(&bytes).map_err(|_| Fault::NotUtf8 {
+            about: About::garbled(&bytes),
+        })?;
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
         if !trimmed.starts_with('{') {
             let is_json = is_json(trimmed);
-            return Err(if is_json {
-                Fault::NotAnObject
-            } else {
-                Fault::NotJson
-            });
+            return Err(if is_json { Fault::NotAnObject } else { NO_JSON });
         }
         let trim = span(text, trimmed);
         let message = parse_message(trimmed)?;
@@ -143,7 +180,7 @@ impl Frame {
         }
         let items: Vec<&RawValue> = match serde_json::from_str(trimmed) {
             Ok(items) => items,
-            Err(_) => return Some(alloc::vec![Err(Fault::NotJson)]),
+            Err(_) => return Some(alloc::vec![Err(NO_JSON)]),
         };
         if items.is_empty() {
             return Some(alloc::vec![Err(Fault::NotAnObject)]);
@@ -233,79 +270,84 @@ impl Frame {
 }
 
 fn parse_message(text: &str) -> Result<Message, Fault> {
-    let envelope = Envelope::read(text).map_err(|NotJson| Fault::NotJson)?;
-    // Of a doubled id nobody knows which one is meant.
-    let id = envelope
-        .id
-        .filter(|_| !envelope.is_doubled)
-        .and_then(RequestId::from_json);
-    let fault = |what| Fault::NotJsonRpc {
+    let envelope = Envelope::read(text).map_err(|NotJson| Fault::NotJson {
+        about: About::garbled(text.as_bytes()),
+    })?;
+    envelope.message(text).map_err(|what| Fault::NotJsonRpc {
         what,
-        id: id.clone(),
-        response: envelope.method.is_none()
-            && (envelope.result.is_some() || envelope.error.is_some()),
-    };
-    if envelope.is_doubled {
-        return Err(fault("a member of the envelope stands there twice"));
-    }
-    if envelope.jsonrpc.and_then(unquoted).as_deref() != Some("2.0") {
-        return Err(fault("`jsonrpc` must be \"2.0\""));
-    }
-    // Some servers name both and leave one empty, in the manner of JSON-RPC 1.0.
-    let (result, error) = match (envelope.result, envelope.error) {
-        (Some(result), Some("null")) => (Some(result), None),
-        (Some("null"), Some(error)) => (None, Some(error)),
-        both => both,
-    };
-    match (envelope.method, result, error) {
-        (Some(_), None, None) if envelope.depth > DEPTH_MAX => Err(fault(
-            "more than 128 arrays and objects stand in each other",
-        )),
-        (Some(method), None, None) => {
-            let method = unquoted(method).ok_or_else(|| fault("`method` must be a string"))?;
-            let method = Method::from_name(&method);
-            let params = match envelope.params {
-                Some(params) => Params::read(text, params, &method).map_err(fault)?,
-                None => Params::default(),
-            };
-            let params = Box::new(params);
-            let Some(raw_id) = envelope.id else {
-                return Ok(Message::Notification { method, params });
-            };
-            let id = id
-                .clone()
-                .ok_or_else(|| fault("`id` must be a string or a number of at most 1 KiB"))?;
-            Ok(Message::Request {
-                id,
-                id_span: span(text, raw_id),
-                method,
-                params,
-            })
+        about: envelope.about(),
+    })
+}
+
+impl Envelope<'_> {
+    /// The message that this is in, or what is wrong with it.
+    fn message(&self, text: &str) -> Result<Message, &'static str> {
+        if self.is_doubled {
+            return Err("a member of the envelope stands there twice");
         }
-        (None, Some(_), None) | (None, None, Some(_)) => {
-            let raw_id = envelope
-                .id
-                .ok_or_else(|| fault("a response must have an `id`"))?;
-            if id.is_none() && raw_id != "null" {
-                return Err(fault("`id` must be a string or a number of at most 1 KiB"));
-            }
-            Ok(Message::Response {
-                id,
-                id_span: span(text, raw_id),
-                result: result.map(|result| span(text, result)),
-                error: error.map(|error| span(text, error)),
-            })
+        if self.jsonrpc.and_then(unquoted).as_deref() != Some("2.0") {
+            return Err("`jsonrpc` must be \"2.0\"");
         }
-        (None, None, None) => Err(fault("neither `method` nor `result` nor `error` is there")),
-        _several => Err(fault(
-            "only one of `method`, `result` and `error` may be there",
-        )),
+        if self.depth > DEPTH_MAX {
+            return Err("more than 127 arrays and objects stand in each other");
+        }
+        // Some servers name both and leave one empty, in the manner of JSON-RPC 1.0.
+        let (result, error) = match (self.result, self.error) {
+            (Some(result), Some("null")) => (Some(result), None),
+            (Some("null"), Some(error)) => (None, Some(error)),
+            both => both,
+        };
+        match (self.method, result, error) {
+            (Some(method), None, None) => self.question(text, method),
+            (None, Some(_), None) | (None, None, Some(_)) => self.answer(text, result, error),
+            (None, None, None) => Err("neither `method` nor `result` nor `error` is there"),
+            _several => Err("only one of `method`, `result` and `error` may be there"),
+        }
+    }
+
+    fn question(&self, text: &str, method: &str) -> Result<Message, &'static str> {
+        let method = unquoted(method).ok_or("`method` must be a string")?;
+        let method = Method::from_name(&method);
+        let params = match self.params {
+            Some(params) => Params::read(text, params, &method)?,
+            None => Params::default(),
+        };
+        let params = Box::new(params);
+        let Some(id) = self.id else {
+            return Ok(Message::Notification { method, params });
+        };
+        Ok(Message::Request {
+            id: RequestId::from_json(id).ok_or(NO_ID)?,
+            id_span: span(text, id),
+            method,
+            params,
+        })
+    }
+
+    fn answer(
+        &self,
+        text: &str,
+        result: Option<&str>,
+        error: Option<&str>,
+    ) -> Result<Message, &'static str> {
+        let raw_id = self.id.ok_or("a response must have an `id`")?;
+        let id = RequestId::from_json(raw_id);
+        if id.is_none() && raw_id != "null" {
+            return Err(NO_ID);
+        }
+        Ok(Message::Response {
+            id,
+            id_span: span(text, raw_id),
+            result: result.map(|result| span(text, result)),
+            error: error.map(|error| span(text, error)),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::about::{Named, Purpose};
 
     fn parse(text: &str) -> Result<Frame, Fault> {
         Frame::parse(Bytes::copy_from_slice(text.as_bytes()))
@@ -322,21 +364,27 @@ mod tests {
     }
 
     #[test]
-    fn a_request_may_be_so_deep_and_no_deeper_and_a_response_as_deep_as_it_likes() {
+    fn a_message_may_be_so_deep_and_no_deeper() {
         let nested = |depth: usize, member: &str| {
             let (open, close) = ("[".repeat(depth), "]".repeat(depth));
-            parse(&alloc::format!(
-                r#"{{"jsonrpc":"2.0","id":7,{member}:{{"a":{open}{close}}}}}"#
-            ))
+            alloc::format!(r#"{{"jsonrpc":"2.0","id":7,{member}:{{"a":{open}{close}}}}}"#)
         };
-        let request = r#""method":"tools/call","params""#;
-        assert!(nested(DEPTH_MAX - 2, request).is_ok());
-        for depth in [DEPTH_MAX - 1, 1_000_000] {
-            let fault = nested(depth, request).unwrap_err();
-            assert_eq!(fault.code(), -32600);
-            assert_eq!(fault.id(), RequestId::from_json("7").as_ref(), "{fault}");
+        for member in [
+            r#""method":"tools/call","params""#,
+            r#""result""#,
+            r#""error""#,
+            r#""method":"x","future""#,
+        ] {
+            let deepest = nested(DEPTH_MAX - 2, member);
+            assert!(parse(&deepest).is_ok(), "{member}");
+            // The strictest of the parsers that clients and servers use.
+            assert!(serde_json::from_str::<serde_json::Value>(&deepest).is_ok());
+            for depth in [DEPTH_MAX - 1, 1_000_000] {
+                let fault = parse(&nested(depth, member)).unwrap_err();
+                assert_eq!(fault.code(), -32600);
+                assert_eq!(fault.id(), RequestId::from_json("7").as_ref(), "{fault}");
+            }
         }
-        assert!(nested(100_000, r#""result""#).is_ok());
     }
 
     #[test]
@@ -423,15 +471,6 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_costs_no_stack() {
-        let mut text = alloc::string::String::from(r#"{"jsonrpc":"2.0","id":1,"result":"#);
-        text.push_str(&"[".repeat(1_000_000));
-        text.push_str(&"]".repeat(1_000_000));
-        text.push('}');
-        assert_eq!(parse(&text).unwrap().id(), Some(&RequestId::from(1)));
-    }
-
-    #[test]
     fn the_token_is_found_where_it_stands() {
         let text = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":{"progressToken":9},"_meta":{"k":1,"progressToken":"t"}}}"#;
         let frame = parse(text).unwrap();
@@ -455,10 +494,45 @@ mod tests {
 
     #[test]
     fn the_id_of_a_message_at_fault_is_kept_where_it_is_certain() {
-        let fault = parse(r#"{"jsonrpc":"1.0","id":7,"method":"x"}"#).unwrap_err();
-        assert_eq!(fault.id(), Some(&RequestId::from(7)));
-        let fault = parse(r#"{"jsonrpc":"2.0","id":7,"id":8,"method":"x"}"#).unwrap_err();
+        let certain = [
+            r#"{"jsonrpc":"1.0","id":7,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":7,"\u0069d":7,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":7,"method":"x","method":"y"}"#,
+            r#"{"jsonrpc":"2.0","id":7}"#,
+        ];
+        for text in certain {
+            let fault = parse(text).unwrap_err();
+            assert_eq!(fault.id(), Some(&RequestId::from(7)), "{text}");
+        }
+        let fault = parse(r#"{"jsonrpc":"2.0","id":7,"id":8,"result":{}}"#).unwrap_err();
         assert_eq!(fault.id(), None);
+        assert_eq!(
+            *fault.about(),
+            About {
+                named: Named::Several([RequestId::from(7), RequestId::from(8)].to_vec()),
+                purpose: Purpose::Answer
+            }
+        );
+    }
+
+    #[test]
+    fn what_a_message_at_fault_was_to_be_is_said_by_its_members() {
+        for (text, purpose) in [
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+                Purpose::Answer,
+            ),
+            (r#"{"jsonrpc":"2.0","id":{},"result":{}}"#, Purpose::Answer),
+            (r#"{"id":1,"method":"x"}"#, Purpose::Question),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#,
+                Purpose::Either,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1}"#, Purpose::Either),
+            (r#"{"level":"info","id":1}"#, Purpose::Noise),
+        ] {
+            assert_eq!(parse(text).unwrap_err().about().purpose, purpose, "{text}");
+        }
     }
 
     #[test]
@@ -487,33 +561,16 @@ mod tests {
                 ..
             }
         ));
-        let fault = parse(r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#).unwrap_err();
-        assert!(matches!(
-            fault,
-            Fault::NotJsonRpc {
-                id: Some(_),
-                response: true,
-                ..
-            }
-        ));
-        let fault = parse(r#"{"id":1,"method":"x"}"#).unwrap_err();
-        assert!(matches!(
-            fault,
-            Fault::NotJsonRpc {
-                response: false,
-                ..
-            }
-        ));
     }
 
     #[test]
     fn what_is_no_json_is_told_apart_from_what_is_no_message() {
-        assert_eq!(parse("hello").unwrap_err(), Fault::NotJson);
+        assert_eq!(parse("hello").unwrap_err(), NO_JSON);
         assert!(matches!(parse("[1]"), Err(Fault::NotAnObject)));
         assert!(matches!(parse("{\"a\":1}"), Err(Fault::NotJsonRpc { .. })));
         assert!(matches!(
             Frame::parse(Bytes::from_static(b"{\"a\":\"\xff\"}")),
-            Err(Fault::NotUtf8)
+            Err(Fault::NotUtf8 { .. })
         ));
     }
 

@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+mod about;
 mod codec;
 mod fault;
 mod frame;
@@ -19,7 +20,8 @@ mod outgoing;
 mod params;
 mod skim;
 
-pub use codec::{Line, LineSplitter, scan_id};
+pub use about::{About, Named, Purpose};
+pub use codec::{Line, LineSplitter};
 pub use fault::Fault;
 pub use frame::{Frame, Kind, Message};
 pub use id::{ProgressToken, RequestId};

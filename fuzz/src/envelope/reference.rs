@@ -4,26 +4,26 @@
 
 use std::ops::Range;
 
-use wire::Kind;
+use wire::{About, Kind, Named, Purpose, RequestId};
 
 use crate::json::{self, Member};
 
 /// Longest id or token, in bytes, quotes included.
 const ID_BYTES_MAX: usize = 1026;
 
-/// Deepest request or notification.
-const DEPTH_MAX: usize = 128;
+/// Deepest message.
+const DEPTH_MAX: usize = 127;
+
+/// Different ids that a line at fault may name before it names nobody in particular.
+const IDS_MAX: usize = 8;
 
 /// What is to be made of a text.
 #[derive(Debug)]
-pub(super) enum Expected<'a> {
+pub(super) enum Expected {
     NotJson,
     NotAnObject,
     /// JSON-RPC calls it an invalid request.
-    Refused {
-        id: Option<&'a str>,
-        is_response: bool,
-    },
+    Refused(About),
     Sound(Sound),
 }
 
@@ -143,29 +143,65 @@ impl<'a> Object<'a> {
     }
 }
 
-pub(super) fn read(text: &str) -> Expected<'_> {
+pub(super) fn read(text: &str) -> Expected {
     if !json::is_json(text) {
         return Expected::NotJson;
     }
     let Some(envelope) = Object::at(text, 0..text.len()) else {
         return Expected::NotAnObject;
     };
-    let value = |name| envelope.value(name);
-    let is_there = |name| value(name).is_some();
+    let is_there = |name| envelope.value(name).is_some();
     let is_doubled = envelope.is_doubled(&["jsonrpc", "id", "method", "params", "result", "error"]);
-    let refused = Expected::Refused {
-        id: value("id").filter(|id| is_id(id) && !is_doubled),
-        is_response: !is_there("method") && (is_there("result") || is_there("error")),
-    };
-    if is_doubled || value("jsonrpc").and_then(json::string).as_deref() != Some("2.0") {
-        return refused;
+    let version = envelope.value("jsonrpc").and_then(json::string);
+    let is_refused =
+        is_doubled || version.as_deref() != Some("2.0") || json::depth(text) > DEPTH_MAX;
+    if is_refused {
+        return Expected::Refused(about(&envelope));
     }
     let sound = match (is_there("method"), is_there("result"), is_there("error")) {
         (true, false, false) => request(&envelope),
         (false, _, _) => response(&envelope),
         (true, _, _) => None,
     };
-    sound.map_or(refused, Expected::Sound)
+    match sound {
+        Some(sound) => Expected::Sound(sound),
+        None => Expected::Refused(about(&envelope)),
+    }
+}
+
+/// What a refused object says of itself at its top level.
+fn about(envelope: &Object<'_>) -> About {
+    let is_there = |name| envelope.value(name).is_some();
+    let all = envelope.members.iter().filter(|(name, _)| name == "id");
+    let values: Vec<&str> = all
+        .map(|(_, place)| &envelope.text[place.clone()])
+        .collect();
+    let mut ids: Vec<&str> = values.iter().copied().filter(|id| is_id(id)).collect();
+    let has_others = ids.len() < values.len();
+    let mut seen = Vec::new();
+    ids.retain(|id| {
+        !seen.contains(id) && {
+            seen.push(*id);
+            true
+        }
+    });
+    let ids: Vec<RequestId> = ids.into_iter().filter_map(RequestId::from_json).collect();
+    let named = match ids.len() {
+        0 => Named::Nobody,
+        1 if !has_others => Named::One(ids[0].clone()),
+        many if many > IDS_MAX => Named::Unknown,
+        _some => Named::Several(ids),
+    };
+    let asks = is_there("method") || is_there("params");
+    let answers = is_there("result") || is_there("error");
+    let purpose = match (asks, answers) {
+        (true, true) => Purpose::Either,
+        (true, false) => Purpose::Question,
+        (false, true) => Purpose::Answer,
+        (false, false) if is_there("jsonrpc") => Purpose::Either,
+        (false, false) => Purpose::Noise,
+    };
+    About { named, purpose }
 }
 
 fn is_id(text: &str) -> bool {
@@ -207,7 +243,7 @@ fn response(envelope: &Object<'_>) -> Option<Sound> {
 fn request(envelope: &Object<'_>) -> Option<Sound> {
     let method = envelope.value("method").and_then(json::string)?;
     let id = envelope.value("id");
-    if json::depth(envelope.text) > DEPTH_MAX || id.is_some_and(|id| !is_id(id)) {
+    if id.is_some_and(|id| !is_id(id)) {
         return None;
     }
     let mut sound = Sound {

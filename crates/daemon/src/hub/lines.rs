@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use mux::{Event, LineNumber, Moment, SessionId, UpstreamId};
 use shim::control;
-use wire::{Fault, Frame, Line, scan_id};
+use wire::{About, Fault, Frame, Line};
 
 use super::{Hub, input::ProcessId};
 use crate::{link::Lines, logs::NOISE_BYTES};
@@ -136,11 +136,9 @@ impl Hub {
     }
 
     fn too_long(&self, head: &[u8]) -> Fault {
-        let (id, response) = scan_id(head);
         Fault::TooLong {
             limit: self.world.around.limits.message_bytes,
-            id,
-            response,
+            about: About::cut_off(head),
         }
     }
 }

@@ -364,9 +364,9 @@ fn an_answer_too_long_to_pass_on_ends_the_ask() {
             -> u1: error #"a" -32603 answer-too-long maybe-executed
         alice: tools/list #1
             -> u1: tools/list #2
-        u1: too long #2
+        u1: too long #2 request
             -> u1: error #2 -32600 malformed
-        u1: too long #"b"
+        u1: too long #"b" request
             -> u1: error #"b" -32600 malformed
     "#]]);
 }

@@ -108,3 +108,15 @@ fn a_batch_counts_as_sent_as_a_whole() {
             -> alice: [result #4, result #3]
     "#]]);
 }
+
+#[test]
+fn an_answer_at_fault_in_a_batch_holds_up_none_of_the_others() {
+    check(expect![[r#"
+        u1 serves alice version=2025-03-26 caps=sampling
+        u1: sampling/createMessage #7
+            -> alice: sampling/createMessage #1
+        alice: raw [{"jsonrpc":"2.0","id":1,"result":{},"error":{}},{"jsonrpc":"2.0","id":5,"method":"ping"}]
+            -> u1: raw {"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: only one of `method`, `result` and `error` may be there","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+            -> alice: raw [{"jsonrpc":"2.0","id":5,"result":{}}]
+    "#]]);
+}

@@ -179,7 +179,7 @@ fn lines_that_are_no_messages_are_answered_and_harm_nobody() {
             -> alice: raw {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"not a JSON-RPC 2.0 message: `id` must be a string or a number of at most 1 KiB","data":{"source":"mcpool","reason":"malformed","retryable":false}}}
         alice: raw {"jsonrpc":"2.0","id":{},"method":"x"}
             -> alice: raw {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"not a JSON-RPC 2.0 message: `id` must be a string or a number of at most 1 KiB","data":{"source":"mcpool","reason":"malformed","retryable":false}}}
-        alice: raw {"jsonrpc":"2.0","id":1,"id":1,"method":"x"}
+        alice: raw {"jsonrpc":"2.0","id":1,"id":2,"method":"x"}
             -> alice: raw {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"not a JSON-RPC 2.0 message: a member of the envelope stands there twice","data":{"source":"mcpool","reason":"malformed","retryable":false}}}
         alice: raw [{"jsonrpc":"2.0","id":1,"method":"ping"}]
             -> alice: raw {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a message must be one JSON object","data":{"source":"mcpool","reason":"malformed","retryable":false}}}
@@ -188,7 +188,7 @@ fn lines_that_are_no_messages_are_answered_and_harm_nobody() {
         alice: raw {"jsonrpc":"1.0","id":1,"method":"x"}
             -> alice: raw {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"not a JSON-RPC 2.0 message: `jsonrpc` must be \"2.0\"","data":{"source":"mcpool","reason":"malformed","retryable":false}}}
         u1: raw Server is listening
-        u1: raw {"jsonrpc":"2.0","id":2}
+        u1: raw {"level":"info","id":2}
         u1: result #2
             -> alice: result #1
     "#]]);

@@ -186,50 +186,6 @@ fn a_server_that_does_not_read_holds_up_its_sessions_and_nobody_else() {
 }
 
 #[test]
-fn an_answer_that_is_no_message_is_an_error_to_its_request() {
-    check(expect![[r#"
-        u1 serves alice bob
-        alice: tools/call #"a" tool=x
-            -> u1: tools/call #2
-        bob: tools/call #1 tool=x
-            -> u1: tools/call #3
-        u1: raw {"id":2,"result":{}}
-            -> alice: raw {"jsonrpc":"2.0","id":"a","error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: `jsonrpc` must be \"2.0\"","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
-        u1: raw {"jsonrpc":"2.0","id":2,"result":{}}
-            ! u1 dropped: unknown-response
-        u1: raw {"jsonrpc":"2.0","id":3,"result":{},"error":{}}
-            -> bob: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: only one of `method`, `result` and `error` may be there","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
-        u1: raw {"id":3,"method":"x"}
-    "#]]);
-}
-
-#[test]
-fn a_message_that_is_too_long_is_an_error_to_its_request() {
-    check(expect![[r#"
-        u1 serves alice bob
-        alice: too long #1
-            -> alice: error #1 -32600 malformed
-        alice: too long
-            -> alice: error #null -32600 malformed
-        alice: a #2
-            -> u1: a #2
-        bob: a #1
-            -> u1: a #3
-        u1: too long #2 response
-            -> alice: error #2 -32603 answer-too-long maybe-executed
-        u1: too long #9 response
-        u1: too long #"x" response
-            ! u1 dropped: unknown-response
-        alice: a #3
-            -> u1: a #4
-        u1: too long
-        u1: too long response
-            -> bob: error #1 -32603 answer-too-long maybe-executed
-            -> alice: error #3 -32603 answer-too-long maybe-executed
-    "#]]);
-}
-
-#[test]
 fn a_session_may_hold_so_many_subscriptions() {
     let limits = Limits {
         subscriptions: 1,

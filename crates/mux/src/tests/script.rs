@@ -7,6 +7,8 @@ use std::{
     vec::Vec,
 };
 
+use wire::Purpose;
+
 use crate::{Capability, Class, Exit};
 
 /// The notifications that transcripts call by their last words.
@@ -87,7 +89,10 @@ pub(super) enum Saying {
     /// A server's answer to our `initialize`.
     Greeting(Words),
     /// A message longer than may be, of which this much is known.
-    TooLong { id: Option<String>, response: bool },
+    TooLong {
+        id: Option<String>,
+        purpose: Purpose,
+    },
 }
 
 /// `name=value` and bare words.
@@ -197,7 +202,13 @@ impl Saying {
             }
             ["too", "long", rest @ ..] => Saying::TooLong {
                 id: rest.iter().find_map(|word| id_of(word)),
-                response: rest.contains(&"response"),
+                purpose: if rest.contains(&"response") {
+                    Purpose::Answer
+                } else if rest.contains(&"request") {
+                    Purpose::Question
+                } else {
+                    Purpose::Either
+                },
             },
             ["result", id, rest @ ..] => {
                 let id = id_of(id).unwrap();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wire::{Fault, Frame};
+use wire::{About, Fault, Frame, Named, Purpose, RequestId};
 
 use super::{
     invariants,
@@ -250,11 +250,16 @@ impl Stage {
             Saying::Message(line) if is_upstream => self.server_line(upstream(who), line),
             Saying::Message(line) => self.client_line(who, line),
             Saying::Greeting(words) => self.greet(upstream(who), words),
-            Saying::TooLong { id, response } => {
+            Saying::TooLong { id, purpose } => {
                 let fault = Fault::TooLong {
                     limit: 1000,
-                    id: id.as_deref().and_then(wire::RequestId::from_json),
-                    response: *response,
+                    about: About {
+                        named: id
+                            .as_deref()
+                            .and_then(RequestId::from_json)
+                            .map_or(Named::Unknown, Named::One),
+                        purpose: *purpose,
+                    },
                 };
                 if is_upstream {
                     self.server_fault(upstream(who), fault);
