@@ -340,9 +340,9 @@ impl Mux {
         out: &mut Outbox,
     ) {
         self.note_noise(upstream_id, out);
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+        if !self.upstreams.contains_key(&upstream_id) {
             return;
-        };
+        }
         out.tell(Fact::UpstreamFault {
             upstream: upstream_id,
             fault: fault.clone(),
