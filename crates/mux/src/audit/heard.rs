@@ -6,7 +6,7 @@ use std::{
     vec::Vec,
 };
 
-use wire::{Fault, Frame, Message, Method, Params, RequestId};
+use wire::{Fault, Frame, Message, Method, Named, Params, Purpose, RequestId};
 
 use super::{
     Audit, Client, Invariant, OfAsk, Step, Told,
@@ -15,7 +15,7 @@ use super::{
     print::Print,
     server::{Ask, Process, Working},
 };
-use crate::{Asks, Event, LineNumber, Opening, Refusal, Scope, SessionId, UpstreamId};
+use crate::{Asks, Event, LineNumber, Opening, Scope, SessionId, UpstreamId};
 
 impl Audit {
     /// Takes in what happens next, before the core does.
@@ -201,7 +201,8 @@ impl Audit {
         let Some(client) = self.clients.get_mut(&session) else {
             return;
         };
-        if fault.id().is_some() && Refusal::of_answer(fault).is_some() {
+        let is_answer = fault.about().purpose == Purpose::Answer;
+        if is_answer && matches!(fault.about().named, Named::One(_) | Named::Several(_)) {
             // What it was asked is answered for it.
             return;
         }
@@ -326,32 +327,33 @@ impl Audit {
         let Some(server) = self.servers.get_mut(&upstream) else {
             return;
         };
-        match (fault.id(), Refusal::of_answer(fault)) {
-            (Some(id), Some(_)) => {
-                if let Some(id) = id.as_number() {
+        match fault.about().purpose {
+            Purpose::Noise => {}
+            Purpose::Question => {
+                if let Some(id) = fault.id().cloned() {
+                    let ask = Ask {
+                        print: None,
+                        method: unknown(),
+                        token: None,
+                        shown: None,
+                        again: 0,
+                    };
+                    self.server_asked(upstream, &id, ask);
+                }
+            }
+            Purpose::Answer | Purpose::Either => {
+                let is_pending =
+                    |(id, working): (&u64, &Working)| working.answer.is_none().then_some(*id);
+                let meant: Vec<u64> = match &fault.about().named {
+                    Named::Nobody => Vec::new(),
+                    Named::One(id) => id.as_number().into_iter().collect(),
+                    Named::Several(ids) => ids.iter().filter_map(RequestId::as_number).collect(),
+                    Named::Unknown => server.sent.iter().filter_map(is_pending).collect(),
+                };
+                for id in meant {
                     self.forget_sent(upstream, id);
                 }
             }
-            (None, Some(_)) => {
-                let is_pending = |(id, working): (&u64, &Working)| {
-                    (working.print.is_some() && working.answer.is_none()).then_some(*id)
-                };
-                let all: Vec<u64> = server.sent.iter().filter_map(is_pending).collect();
-                for id in all {
-                    self.forget_sent(upstream, id);
-                }
-            }
-            (Some(id), None) if matches!(fault, Fault::TooLong { .. }) => {
-                let ask = Ask {
-                    print: None,
-                    method: unknown(),
-                    token: None,
-                    shown: None,
-                    again: 0,
-                };
-                self.server_asked(upstream, &id.clone(), ask);
-            }
-            (_, None) => {}
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wire::{About, Fault, Frame, Named, Purpose, RequestId};
+use wire::{About, Fault, Frame, Named, RequestId};
 
 use super::{
     invariants,
