@@ -81,6 +81,8 @@ struct Rest {
 pub(crate) enum Ending {
     /// More is to come.
     NotYet,
+    /// It has closed its output, and may live on for ever: it is to be stopped.
+    IsMute,
     /// Only the outputs are open still: give them [`OUTPUT_PATIENCE`].
     AwaitOutputs,
     /// Nothing is left.
@@ -161,8 +163,18 @@ impl Process {
         self.ending()
     }
 
-    pub(crate) fn on_output_ended(&mut self) -> Ending {
+    /// `unfinished` bytes of a last line have come, and not its end: that is no message.
+    pub(crate) fn on_output_ended(&mut self, unfinished: usize) -> Ending {
+        if unfinished > 0 {
+            self.log.remark(&format!(
+                "its last line has no end: {unfinished} bytes are dropped"
+            ));
+        }
         self.rest.output_ended = true;
+        // Most end just so; one that does not can never answer again.
+        if self.rest.exit.is_none() && !self.rest.gone {
+            return Ending::IsMute;
+        }
         self.ending()
     }
 

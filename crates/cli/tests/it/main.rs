@@ -9,6 +9,8 @@
 )]
 
 mod calls;
+mod chaos_garbage;
+mod chaos_ids;
 mod configuration;
 mod credentials;
 mod daemon;

@@ -60,7 +60,10 @@ pub(crate) enum Heard {
     /// A line on its standard error, cleaned.
     Complaint(String),
     /// Nobody can write to its standard output any more.
-    OutputEnded,
+    OutputEnded {
+        /// Bytes of a last line that has no end.
+        unfinished: usize,
+    },
     /// Nobody can write to its standard error any more.
     ErrorsEnded,
 }

@@ -135,8 +135,8 @@ impl Hub {
         let upstream = process.upstream;
         let event = match heard {
             Heard::Complaint(line) => Event::UpstreamComplained { upstream, line },
-            Heard::OutputEnded => {
-                let ending = process.on_output_ended();
+            Heard::OutputEnded { unfinished } => {
+                let ending = process.on_output_ended(unfinished);
                 return self.world.on_ending(id, ending);
             }
             Heard::ErrorsEnded => {

@@ -256,10 +256,7 @@ impl World {
                 }
             }
             // It reads no more, so it is of no more use: its end answers what is open.
-            Flushed::Broken => {
-                process.outlet = None;
-                self.around.guardian.stop(id, STOP_PATIENCE);
-            }
+            Flushed::Broken => self.give_up_process(id),
         }
     }
 
@@ -310,10 +307,19 @@ impl World {
         }
     }
 
+    /// Stops a process that cannot be talked to any more.
+    fn give_up_process(&mut self, id: ProcessId) {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.outlet = None;
+            self.around.guardian.stop(id, STOP_PATIENCE);
+        }
+    }
+
     /// Something of a process has ended.
     pub(super) fn on_ending(&mut self, id: ProcessId, ending: Ending) {
         match ending {
             Ending::NotYet => {}
+            Ending::IsMute => self.give_up_process(id),
             Ending::AwaitOutputs => {
                 let inbox = self.around.inbox.clone();
                 tasks::spawn("last words", async move {

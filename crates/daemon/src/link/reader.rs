@@ -103,22 +103,25 @@ impl ProcessReader {
     /// Reads until nobody can write there any more.
     pub(crate) async fn run(self) {
         let (process, inbox) = (self.process, self.inbox.clone());
-        tasks::caught("server reader", self.read_all()).await;
-        let heard = Heard::OutputEnded;
+        let unfinished = tasks::caught("server reader", self.read_all()).await;
+        let heard = Heard::OutputEnded {
+            unfinished: unfinished.unwrap_or(0),
+        };
         let _hub_gone = inbox.send(Input::Heard { process, heard }).await;
     }
 
-    async fn read_all(self) {
+    /// The bytes of the last line that has no end.
+    async fn read_all(self) -> usize {
         let process = self.process;
         let mut splitter = LineSplitter::new(self.message_bytes);
         loop {
             if self.source.readable().await.is_err() {
-                return;
+                return splitter.leftover();
             }
             let mut lines = Lines::new();
             match self.source.read(&mut splitter, |line| lines.push(line)) {
                 Ok(Found::Bytes | Found::Nothing) => {}
-                Ok(Found::End) | Err(_) => return,
+                Ok(Found::End) | Err(_) => return splitter.leftover(),
             }
             if !lines.is_empty() {
                 let _hub_gone = self.inbox.send(Input::Output { process, lines }).await;

@@ -53,6 +53,22 @@ impl Client {
         stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
+    /// Writes bytes that may be no text, and a line end.
+    #[track_caller]
+    pub(crate) fn write_bytes(&mut self, line: &[u8]) {
+        let stdin = self.stdin.as_mut().expect("stdin was closed");
+        stdin.write_all(&[line, b"\n"].concat()).unwrap();
+    }
+
+    /// Asserts that nothing has come but what a ping is answered with.
+    #[track_caller]
+    pub(crate) fn hears_nothing(&mut self) {
+        let ping = self.ask("ping", json!({}));
+        assert!(self.kept.is_empty(), "{:?}", self.kept);
+        let line = self.line().unwrap();
+        assert!(line.contains(&format!(r#""id":{ping},"#)), "{line}");
+    }
+
     /// Writes a line to a shim that may have gone.
     pub(crate) fn try_write(&mut self, line: &str) -> std::io::Result<()> {
         let stdin = self.stdin.as_mut().expect("stdin was closed");
@@ -94,10 +110,15 @@ impl Client {
     /// Sends a request and returns its id.
     #[track_caller]
     pub(crate) fn ask(&mut self, method: &str, params: Value) -> u64 {
-        self.requests += 1;
-        let id = self.requests;
+        let id = self.next_id();
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
         id
+    }
+
+    /// An id that no request had yet.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
     }
 
     /// The whole response to a request.

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, FAKE_SERVER, processes};
+use super::{Client, FAKE_SERVER, eventually, processes};
 
 /// A temporary folder with everything in it; dropped, nothing of it is left.
 pub(crate) struct Home {
@@ -67,6 +67,27 @@ impl Home {
     pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.root().join(name)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits for a line of such a file that begins so; the rest of it.
+    #[track_caller]
+    pub(crate) fn noted(&self, name: &str, beginning: &str) -> String {
+        eventually(beginning, || {
+            let lines = self.lines(name);
+            lines
+                .iter()
+                .find_map(|line| line.strip_prefix(beginning))
+                .map(str::to_owned)
+        })
+    }
+
+    /// How many lines of such a file begin so.
+    pub(crate) fn count(&self, name: &str, beginning: &str) -> usize {
+        let lines = self.lines(name);
+        lines
+            .iter()
+            .filter(|line| line.starts_with(beginning))
+            .count()
     }
 
     pub(crate) fn configure(&self, text: &str) {

@@ -1,6 +1,7 @@
 //! What every test needs: a home of its own, a client, and patience for facts.
 
 mod client;
+pub(crate) mod garbage;
 mod home;
 pub(crate) mod processes;
 

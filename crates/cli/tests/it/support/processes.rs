@@ -75,6 +75,14 @@ pub(crate) fn environment(pid: u32) -> Vec<String> {
         .collect()
 }
 
+/// The processor time that a process has used so far, in ticks of 10 ms.
+pub(crate) fn processor_ticks(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = text.rsplit_once(") ").unwrap();
+    let words = rest.split(' ').skip(11).take(2);
+    words.map(|word| word.parse::<u64>().unwrap()).sum()
+}
+
 pub(crate) fn folder(pid: u32) -> PathBuf {
     fs::read_link(format!("/proc/{pid}/cwd")).unwrap()
 }

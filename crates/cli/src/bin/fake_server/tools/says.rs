@@ -46,8 +46,13 @@ fn sampling(text: &str) -> Value {
     })
 }
 
+/// Asks at once, or when the file `until` exists; whether the call was cancelled meanwhile does not matter.
 fn ask(call: &Call<'_>, method: &str, question: &Value) -> io::Result<Answer> {
+    if let Some(file) = call.given["until"].as_str() {
+        wait_for(Path::new(file));
+    }
     let heard = call.server.ask(method, question)?;
+    call.server.record.note(format_args!("heard {heard}"));
     let part = heard.get("result").or_else(|| heard.get("error"));
     Ok(Answer::Text(part.map(Value::to_string).unwrap_or_default()))
 }
