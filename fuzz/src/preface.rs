@@ -91,7 +91,15 @@ fn check_control(line: &[u8]) {
     assert!(notes.is_empty() || line.first() == Some(&control::MARK));
     for note in notes {
         let alone = note.to_string();
-        let (Control::Held(number) | Control::Sent(number) | Control::Done(number)) = note;
+        let (word, number) = match note {
+            Control::Held(number) => ("held ", number),
+            Control::Sent(number) => ("sent ", number),
+            Control::Done(number) => ("done ", number),
+        };
+        assert!(
+            line[1..].starts_with(word.as_bytes()),
+            "{note:?} has another word"
+        );
         let is_there = line
             .split(|byte| matches!(byte, b' ' | b'\n'))
             .any(|word| str::from_utf8(word).is_ok_and(|word| word.parse() == Ok(number)));

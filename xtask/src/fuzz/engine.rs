@@ -182,27 +182,46 @@ pub(super) fn replay(program: &Path, input: &Path) -> anyhow::Result<()> {
 }
 
 /// Replaces the kept inputs by as few as reach the same code as all inputs together; says how many.
+///
+/// Those that a person gave a name stay, because what they show may be more than which code they reach.
 pub(super) fn keep(program: &Path, folders: &Folders) -> anyhow::Result<usize> {
     let chosen = folders.work.join("chosen");
     if chosen.exists() {
         fs::remove_dir_all(&chosen)?;
     }
     fs::create_dir_all(&chosen)?;
+    for path in inputs(&folders.corpus)? {
+        if let Some(name) = path.file_name().filter(|_| is_named(&path)) {
+            fs::copy(&path, chosen.join(name))?;
+        }
+    }
     let mut command = engine(program);
     // How often a branch is taken makes no other input worth keeping.
     command
         .args(["-set_cover_merge=1", "-use_counters=0"])
         .args([&chosen, &folders.corpus, &folders.grown]);
     shell::run(&mut command)?;
-    fs::remove_dir_all(&folders.corpus)?;
-    fs::create_dir_all(&folders.corpus)?;
-    let mut kept = 0;
-    for entry in fs::read_dir(&chosen)? {
-        let entry = entry?;
-        fs::copy(entry.path(), folders.corpus.join(entry.file_name()))?;
-        kept += 1;
+    for path in inputs(&folders.corpus)? {
+        fs::remove_file(path)?;
     }
-    Ok(kept)
+    let chosen = inputs(&chosen)?;
+    for path in &chosen {
+        let name = path.file_name().unwrap_or_default();
+        fs::copy(path, folders.corpus.join(name))?;
+    }
+    Ok(chosen.len())
+}
+
+fn inputs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    paths.collect()
+}
+
+/// Whether a person named the file; the engine names those that it makes by their hash.
+fn is_named(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.len() != 40 || !name.iter().all(u8::is_ascii_hexdigit)
 }
 
 fn engine(program: &Path) -> Command {

@@ -65,7 +65,8 @@ impl Target {
         match self {
             Target::Codec => 600,
             Target::Config | Target::Envelope => 4096,
-            Target::Preface => 1500,
+            // Longer than the longest answer of a daemon.
+            Target::Preface => 5000,
         }
     }
 }
