@@ -250,9 +250,12 @@ fn a_flood_on_standard_error_is_drained_while_others_call() {
 #[test]
 fn a_server_that_stops_reading_for_a_while_loses_nothing() {
     let home = Home::new();
-    let (mut alice, mut bob) = (home.session(&[]), home.session(&[]));
+    let record = home.file("record");
+    let options = ["--record", &record];
+    let (mut alice, mut bob) = (home.session(&options), home.session(&options));
     let go = home.file("go");
     let deaf = alice.begin("deaf", json!({"until": go, "text": "awake"}));
+    home.noted("record", "call deaf");
     let calls: Vec<u64> = (0..50)
         .map(|number| bob.begin("echo", json!({"text": number.to_string()})))
         .collect();

@@ -268,3 +268,50 @@ fn answers_under_ids_that_are_not_theirs_reach_nobody() {
     let answer = bob.response(waiting);
     assert_eq!(answer["result"]["content"][0]["text"], "bob's own");
 }
+
+/// Answers to `ID` that nobody can use, though it is plain whose they are.
+const USELESS: [&str; 10] = [
+    r#"{"jsonrpc":"2.0","id":ID,"result":{"mean":NaN}}"#,
+    r#"{"jsonrpc":"2.0","id":ID,"result":{"content":["#,
+    r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[]}"#,
+    r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[]}}}"#,
+    r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"both"}}"#,
+    r#"{"jsonrpc":"1.0","id":ID,"result":{}}"#,
+    r#"{"id":ID,"result":{}}"#,
+    r#"{"jsonrpc":"2.0","id":ID,"result":{},"result":{}}"#,
+    r#"{"jsonrpc":"2.0","id":ID,"id":ID,"result":{}}"#,
+    r#"{"jsonrpc":"2.0","id":"stray","id":ID,"result":{}}"#,
+];
+
+#[test]
+fn an_answer_that_nobody_can_use_is_an_error_to_its_request_alone() {
+    let home = Home::new();
+    let (mut alice, mut bob) = (home.session(&[]), home.session(&[]));
+    let go = home.file("go");
+    let waiting = bob.begin("slow", json!({"until": go, "text": "bob's own"}));
+    until("bob's call", || {
+        home.status()["upstreams"][0]["in_flight"] == 1
+    });
+    for useless in USELESS {
+        let error = alice.call("giant-line", json!({"head": useless}))["error"].clone();
+        let data = &error["data"];
+        assert_eq!(data["reason"], "answer-malformed", "{useless}: {error}");
+        assert_eq!(data["maybeExecuted"], true);
+    }
+    for key in ["jsonrpc", "result"] {
+        let error = alice.call("dup-key", json!({"key": key}))["error"].clone();
+        assert_eq!(
+            error["data"]["reason"], "answer-malformed",
+            "{key}: {error}"
+        );
+    }
+    let error = alice.call("deep", json!({"depth": 1_000_000}))["error"].clone();
+    assert_eq!(error["data"]["reason"], "answer-malformed", "{error}");
+    alice.hears_nothing();
+    bob.hears_nothing();
+    let upstream = &home.status()["upstreams"][0];
+    assert_eq!(upstream["faults"], USELESS.len() + 3);
+    fs::write(go, "").unwrap();
+    let answer = bob.response(waiting);
+    assert_eq!(answer["result"]["content"][0]["text"], "bob's own");
+}

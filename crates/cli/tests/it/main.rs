@@ -9,6 +9,7 @@
 )]
 
 mod calls;
+mod chaos_asks;
 mod chaos_garbage;
 mod chaos_ids;
 mod configuration;
