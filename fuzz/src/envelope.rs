@@ -6,7 +6,7 @@
 use std::{ops::Range, str};
 
 use bytes::Bytes;
-use wire::{Fault, Frame, Message, Method, Params, RequestId, Span};
+use wire::{Fault, Frame, Kind, Message, Method, Named, Params, Purpose, RequestId, Span};
 
 use crate::{choices::Choices, json};
 use reference::{Expected, Place, Sound};
@@ -32,6 +32,7 @@ pub fn check(line: &[u8]) {
         assert_eq!(frame.unchanged().to_vec(), text.as_bytes());
         check_edits(text, &frame, &mut Choices::of(line));
         check_padded(text, &mut Choices::of(line));
+        check_spoilt(text, &frame);
     }
 }
 
@@ -189,6 +190,28 @@ fn check_padded(text: &str, choices: &mut Choices) {
         Err(fault) => panic!("blanks made it {fault}"),
     };
     check_edits(&padded, &frame, choices);
+}
+
+/// A message of which one byte is wrong is none, but whose it was is still known.
+fn check_spoilt(text: &str, frame: &Frame) {
+    let mut no_json = text.as_bytes().to_vec();
+    no_json.push(b'}');
+    let mut no_text = text.as_bytes().to_vec();
+    no_text.insert(text.len() - 1, 0xff);
+    for spoilt in [no_json, no_text] {
+        let about = match Frame::parse(Bytes::from(spoilt)) {
+            Err(Fault::NotJson { about } | Fault::NotUtf8 { about }) => about,
+            outcome => panic!("a spoilt message is {outcome:?}"),
+        };
+        let named = frame.id().cloned().map_or(Named::Nobody, Named::One);
+        assert_eq!(about.named, named, "whose it was");
+        let is_plausible = match frame.kind() {
+            // What else it holds may look like a question.
+            Kind::Response => matches!(about.purpose, Purpose::Answer | Purpose::Either),
+            Kind::Request | Kind::Notification => about.purpose == Purpose::Question,
+        };
+        assert!(is_plausible, "{:?} is what it was to be", about.purpose);
+    }
 }
 
 /// A batch is its elements, each as if it had come alone.
