@@ -8,6 +8,7 @@
 //! its own queue fill up.
 
 mod alarm;
+mod books;
 mod input;
 mod intake;
 mod lines;
@@ -25,6 +26,7 @@ use mux::{Event, Moment, Mux, Outbox};
 use tokio::{net::UnixStream, sync::mpsc::Receiver};
 
 use alarm::Alarm;
+use books::Books;
 
 pub(crate) use input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId};
 pub(crate) use world::{Surroundings, World};
@@ -41,6 +43,7 @@ pub(crate) struct Hub {
     mux: Mux,
     world: World,
     out: Outbox,
+    books: Books,
     /// Time zero of the core.
     began: Instant,
     alarm: Alarm,
@@ -68,6 +71,7 @@ impl Hub {
             mux,
             world,
             out: Outbox::default(),
+            books: Books::default(),
             began: Instant::now(),
             alarm: Alarm::new()?,
             stopping: None,
@@ -82,6 +86,7 @@ impl Hub {
             let now = self.now();
             self.turn(now, &mut batch);
             if self.is_over(now) {
+                self.books.close(&self.mux);
                 return self.world.take_leave();
             }
             let wake = self.next_wake(now);
@@ -117,12 +122,19 @@ impl Hub {
             .max(Moment(now.0 + 1))
     }
 
+    /// Shows the core an event.
+    fn handle(&mut self, now: Moment, event: Event) {
+        self.books.before(&event, &self.out);
+        self.mux.handle(now, event, &mut self.out);
+        self.books.after(&self.out);
+    }
+
     fn turn(&mut self, now: Moment, batch: &mut Vec<Input>) {
         for input in batch.drain(..) {
             self.take_in(now, input);
         }
         if self.mux.next_deadline().is_some_and(|(at, _)| at <= now) {
-            self.mux.handle(now, Event::DeadlineReached, &mut self.out);
+            self.handle(now, Event::DeadlineReached);
         }
         loop {
             for action in self.out.actions() {
@@ -133,7 +145,7 @@ impl Hub {
                 break;
             }
             for event in std::mem::take(&mut self.world.echoes) {
-                self.mux.handle(now, event, &mut self.out);
+                self.handle(now, event);
             }
         }
         // Last: the thread that writes the log should not wake up before the peers do.
@@ -141,6 +153,7 @@ impl Hub {
             self.world.observer.observe(&fact);
         }
         self.world.see_off();
+        self.books.between_turns(&self.mux, &self.world);
     }
 
     /// Begins the end, or, when asked again, presses for it.
@@ -155,7 +168,7 @@ impl Hub {
             linger_until: None,
         });
         self.world.close_door();
-        self.mux.handle(now, Event::Shutdown, &mut self.out);
+        self.handle(now, Event::Shutdown);
     }
 
     fn is_over(&mut self, now: Moment) -> bool {

@@ -65,6 +65,27 @@ pub(crate) fn survivors(server: &str, count: u32) {
     );
 }
 
+/// The books that are kept in tests do not agree with what the daemon does.
+#[cfg(feature = "audit")]
+pub(crate) fn violated(violation: &mux::audit::Violation) {
+    error!("audit: {violation}");
+}
+
+/// What the books have seen in the life of this daemon.
+#[cfg(feature = "audit")]
+pub(crate) fn audited(count: mux::audit::Count) {
+    let mux::audit::Count {
+        events,
+        messages,
+        violations,
+    } = count;
+    if violations == 0 {
+        info!("audit: {events} events, {messages} messages, clean");
+    } else {
+        error!("audit: {violations} violations");
+    }
+}
+
 impl Observer {
     /// How often each kind of thing has happened.
     pub(crate) fn counts(&self) -> &BTreeMap<&'static str, u64> {

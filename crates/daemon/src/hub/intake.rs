@@ -109,13 +109,13 @@ impl Hub {
             session: id,
             opening,
         };
-        self.mux.handle(now, event, &mut self.out);
+        self.handle(now, event);
     }
 
     fn on_ending(&mut self, now: Moment, session: SessionId) {
         if self.world.hears(session) {
             let event = Event::SessionEnding { session };
-            self.mux.handle(now, event, &mut self.out);
+            self.handle(now, event);
         }
     }
 
@@ -124,7 +124,7 @@ impl Hub {
             // It stays for the turn: a process may be started on its behalf in this very one.
             self.world.give_up(session);
             let event = Event::SessionClosed { session };
-            self.mux.handle(now, event, &mut self.out);
+            self.handle(now, event);
         }
     }
 
@@ -144,7 +144,7 @@ impl Hub {
                 return self.world.on_ending(id, ending);
             }
         };
-        self.mux.handle(now, event, &mut self.out);
+        self.handle(now, event);
     }
 
     fn on_room(&mut self, peer: Peer) {
@@ -178,7 +178,7 @@ impl Hub {
                 process.on_spawned(id, pid, &world.around.inbox, limit);
                 let upstream = process.upstream;
                 let event = Event::UpstreamStarted { upstream };
-                self.mux.handle(now, event, &mut self.out);
+                self.handle(now, event);
             }
             Report::SpawnFailed { upstream, text, .. } => {
                 if let Some(process) = world.processes.remove(&ProcessId(upstream)) {
@@ -187,7 +187,7 @@ impl Hub {
                     world.by_upstream.remove(&upstream);
                     let why = text;
                     let event = Event::UpstreamStartFailed { upstream, why };
-                    self.mux.handle(now, event, &mut self.out);
+                    self.handle(now, event);
                 }
             }
             Report::Exited {
@@ -249,7 +249,7 @@ impl Hub {
                     server: server.into(),
                 };
                 let event = Event::AdminAsked { ticket, ask };
-                self.mux.handle(now, event, &mut self.out);
+                self.handle(now, event);
             }
             AdminCall::Stop(socket) => {
                 self.world.stops.push(socket);

@@ -41,7 +41,7 @@ impl Hub {
                     line,
                     fault,
                 };
-                return self.mux.handle(now, event, &mut self.out);
+                return self.handle(now, event);
             }
         };
         // Nobody has told us to understand control lines of a shim: they count as blank.
@@ -67,7 +67,7 @@ impl Hub {
                 },
             },
         };
-        self.mux.handle(now, event, &mut self.out);
+        self.handle(now, event);
     }
 
     /// A line of blanks is done with that.
@@ -117,7 +117,7 @@ impl Hub {
 
     fn on_output_frame(&mut self, now: Moment, upstream: UpstreamId, frame: Frame) {
         let event = Event::UpstreamFrame { upstream, frame };
-        self.mux.handle(now, event, &mut self.out);
+        self.handle(now, event);
     }
 
     fn on_noise(
@@ -132,7 +132,7 @@ impl Hub {
             process.log.noise(line);
         }
         let event = Event::UpstreamFault { upstream, fault };
-        self.mux.handle(now, event, &mut self.out);
+        self.handle(now, event);
     }
 
     fn too_long(&self, head: &[u8]) -> Fault {

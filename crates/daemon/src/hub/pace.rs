@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 /// How many times the usual bound may wait for a client that goes on reading.
-const BACKLOG_MAX: usize = 8;
+pub(super) const BACKLOG_MAX: usize = 8;
 
 /// The part of the usual bound that a client must take, first while its queue fills up and then in each
 /// [`INTERVAL`]. More than a client that stands still has room for in its pipes.

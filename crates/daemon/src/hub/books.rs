@@ -1,0 +1,141 @@
+//! The books that are kept beside the core in tests: see [`mux::audit`].
+//!
+//! Compiled in by the feature `audit` alone; what users install has the other, empty half.
+//!
+//! **Invariant:** the books change nothing of what the daemon does. What they find is logged, as
+//! `audit: ` with the number of the invariant, and the end of the daemon says how much they have seen.
+
+pub(super) use kept::Books;
+
+#[cfg(not(feature = "audit"))]
+mod kept {
+    use mux::{Event, Mux, Outbox};
+
+    use crate::hub::World;
+
+    /// No books.
+    #[derive(Debug, Default)]
+    pub(in crate::hub) struct Books {}
+
+    #[expect(clippy::unused_self, reason = "the other half has something to do")]
+    impl Books {
+        pub(in crate::hub) fn before(&mut self, _event: &Event, _out: &Outbox) {}
+
+        pub(in crate::hub) fn after(&mut self, _out: &Outbox) {}
+
+        pub(in crate::hub) fn between_turns(&mut self, _mux: &Mux, _world: &World) {}
+
+        pub(in crate::hub) fn close(&mut self, _mux: &Mux) {}
+    }
+}
+
+#[cfg(feature = "audit")]
+mod kept {
+    use mux::{
+        Event, Mux, Outbox, UpstreamId,
+        audit::{Audit, Invariant, Process, Violation},
+    };
+
+    use crate::{
+        hub::{World, pace::BACKLOG_MAX},
+        observe,
+    };
+
+    /// Events after which everything is looked at once more.
+    const LOOK_EVERY: u64 = 256;
+
+    /// The books of one daemon.
+    #[derive(Debug, Default)]
+    pub(in crate::hub) struct Books {
+        audit: Audit,
+        /// How many actions and facts there were before the event.
+        before: (usize, usize),
+        /// Events at the last look at everything.
+        looked_at: u64,
+        /// What was found outside of the core.
+        found_outside: u64,
+    }
+
+    impl Books {
+        /// An event is about to be shown to the core.
+        pub(in crate::hub) fn before(&mut self, event: &Event, out: &Outbox) {
+            let (actions, facts) = out.contents();
+            self.before = (actions.len(), facts.len());
+            self.audit.event(event);
+        }
+
+        /// The core has decided.
+        pub(in crate::hub) fn after(&mut self, out: &Outbox) {
+            let (actions, facts) = out.contents();
+            let actions = actions.get(self.before.0..).unwrap_or_default();
+            let facts = facts.get(self.before.1..).unwrap_or_default();
+            self.audit.outcome(actions, facts);
+            self.report();
+        }
+
+        /// A turn is over: now and then everything is looked at.
+        pub(in crate::hub) fn between_turns(&mut self, mux: &Mux, world: &World) {
+            let events = self.audit.count().events;
+            if events - self.looked_at < LOOK_EVERY {
+                return;
+            }
+            self.looked_at = events;
+            self.audit.compare(&mux.snapshot(), &world.around.limits);
+            self.report();
+            self.look_at_children(world);
+            self.look_at_queues(world);
+        }
+
+        /// The end of the daemon.
+        pub(in crate::hub) fn close(&mut self, mux: &Mux) {
+            if mux.is_finished() {
+                self.audit.at_rest();
+                self.report();
+            }
+            let mut count = self.audit.count();
+            count.violations += self.found_outside;
+            observe::audited(count);
+        }
+
+        /// What the core wants to run has a process, and nothing else has.
+        fn look_at_children(&mut self, world: &World) {
+            let wanted = self.audit.processes();
+            let wanted = wanted.filter(|(_, process)| *process != Process::None);
+            let wanted: Vec<UpstreamId> = wanted.map(|(upstream, _)| upstream).collect();
+            let there: Vec<UpstreamId> = world.by_upstream.keys().copied().collect();
+            if wanted != there || there.len() != world.processes.len() {
+                self.find(
+                    Invariant::WantedChildren,
+                    format!("{there:?} have processes and {wanted:?} should"),
+                );
+            }
+        }
+
+        /// No more waits for anybody than may.
+        fn look_at_queues(&mut self, world: &World) {
+            let limits = &world.around.limits;
+            // Beside these one message may be on its way and one is always taken in.
+            let sessions_max = BACKLOG_MAX * limits.slow_reader_bytes + 2 * limits.message_bytes;
+            for (id, session) in &world.sessions {
+                let waiting = session.outlet.waiting();
+                if waiting > sessions_max {
+                    self.find(
+                        Invariant::WithinCaps,
+                        format!("{waiting} bytes wait for {id}"),
+                    );
+                }
+            }
+        }
+
+        fn find(&mut self, invariant: Invariant, words: String) {
+            self.found_outside += 1;
+            observe::violated(&Violation { invariant, words });
+        }
+
+        fn report(&mut self) {
+            for violation in self.audit.take_violations() {
+                observe::violated(&violation);
+            }
+        }
+    }
+}
