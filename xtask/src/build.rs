@@ -53,7 +53,10 @@ pub(crate) fn programs(packages: &[&str], profile: Profile) -> anyhow::Result<Pr
         "--message-format=json-render-diagnostics",
     ]);
     match profile {
-        Profile::Debug => {}
+        // With the books that daemons keep in tests, and as everything else is tested.
+        Profile::Debug => {
+            command.args(["--features", "mcpool/test-programs"]);
+        }
         Profile::Release => {
             command.arg("--release");
         }

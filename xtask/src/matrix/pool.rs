@@ -80,6 +80,28 @@ impl Pool {
             !self.home.join("mcpool.sock").exists(),
             "the socket outlived `mcpool stop`"
         );
+        self.must_be_clean()
+    }
+
+    /// What the books say that a daemon keeps in tests. One that was built for users keeps none.
+    fn must_be_clean(&self) -> anyhow::Result<()> {
+        let path = self.home.join("logs/daemon.log");
+        let log =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let verdicts: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("audit: "))
+            .collect();
+        let is_audited = has_sibling(&self.mcpool, "fake-server");
+        ensure!(
+            !is_audited || !verdicts.is_empty(),
+            "the daemon ended without a word of its books"
+        );
+        let wrong: Vec<&str> = verdicts
+            .into_iter()
+            .filter(|line| !line.ends_with(", clean"))
+            .collect();
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         Ok(())
     }
 

@@ -88,7 +88,10 @@ fn what_was_withheld_is_named_in_status_and_in_the_error_and_its_value_never() {
     let mut client = with_token(&home, &[], &[], SECRET);
     client.initialize();
     let status: Value = home.status();
-    assert_eq!(status["upstreams"][0]["withheld"], json!(["GITHUB_TOKEN"]));
+    assert_eq!(
+        status["upstreams"][0]["withheld"],
+        json!(["GITHUB_TOKEN", "UNASKED_API_KEY"])
+    );
     let plain = home.done(&["status"]);
     assert!(plain.contains("--env GITHUB_TOKEN"), "{plain}");
 

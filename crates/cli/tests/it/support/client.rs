@@ -4,13 +4,16 @@ use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver},
+    },
     thread,
 };
 
 use serde_json::{Value, json};
 
-use super::{PATIENCE, eventually, processes::Process};
+use super::{PATIENCE, canary, eventually, processes::Process};
 
 /// A spawned `mcpool connect` and the pipes to it.
 pub(crate) struct Client {
@@ -21,7 +24,12 @@ pub(crate) struct Client {
     /// Messages that came while something else was waited for.
     kept: VecDeque<Value>,
     requests: u64,
+    /// What its canary is called.
+    number: u64,
 }
+
+/// How many clients there have been in all tests.
+static CLIENTS: AtomicU64 = AtomicU64::new(0);
 
 impl Client {
     pub(crate) fn spawn(command: &mut Command) -> Self {
@@ -39,6 +47,7 @@ impl Client {
             child,
             kept: VecDeque::new(),
             requests: 0,
+            number: CLIENTS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -84,7 +93,10 @@ impl Client {
     #[track_caller]
     pub(crate) fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {
-            Ok(line) => Some(line),
+            Ok(line) => {
+                self.must_be_own(&line);
+                Some(line)
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
             Err(mpsc::RecvTimeoutError::Timeout) => panic!("no line came"),
         }
@@ -110,6 +122,7 @@ impl Client {
     /// Sends a request and returns its id.
     #[track_caller]
     pub(crate) fn ask(&mut self, method: &str, params: Value) -> u64 {
+        let params = canary::marked(params, self.number);
         let id = self.next_id();
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
         id
@@ -226,6 +239,13 @@ impl Client {
         all.join("\n")
     }
 
+    /// I8 of `faults.md`: nobody sees a secret, or what another session has said.
+    #[track_caller]
+    fn must_be_own(&self, line: &str) {
+        let is_foreign = canary::is_foreign(line, self.number);
+        assert!(!is_foreign, "I8: session {} sees {line}", self.number);
+    }
+
     #[track_caller]
     fn explain_the_end(&mut self) -> ! {
         let errors = self.errors();
@@ -238,6 +258,12 @@ impl Drop for Client {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !thread::panicking() {
+            // Lines that nobody waited for, and those on stderr, are none of others either.
+            for line in self.lines.try_iter().chain(self.errors.try_iter()) {
+                self.must_be_own(&line);
+            }
+        }
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::{
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, FAKE_SERVER, eventually, processes};
+use super::{Client, FAKE_SERVER, PATIENCE, canary, eventually, processes, verdict};
 
 /// A temporary folder with everything in it; dropped, nothing of it is left.
 pub(crate) struct Home {
@@ -104,6 +107,7 @@ impl Home {
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.user())
             .env("MCPOOL_HOME", self.pool())
+            .env(canary::SECRET_NAME, canary::SECRET)
             .current_dir(self.root().join("project"));
         command
     }
@@ -159,6 +163,35 @@ impl Home {
         Client::spawn(&mut self.mcpool(&arguments))
     }
 
+    /// Ends the daemon, if one runs, and whatever of it is left. Also in the middle of a panic, so
+    /// nothing here may fail.
+    fn end_daemon(&self) {
+        let pool = self.pool();
+        // The number in a lock that a dead daemon left behind may be another's by now.
+        let Some(daemon) = self.daemon_pid().filter(|pid| serves(*pid, &pool)) else {
+            return;
+        };
+        let tree = processes::with_descendants(daemon);
+        let stopped = self
+            .mcpool(&["stop"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        let deadline = Instant::now() + PATIENCE;
+        let is_stopped = stopped.is_ok_and(|status| status.success());
+        // It has said that it ends, and writes its last words.
+        while is_stopped
+            && tree.first().is_some_and(processes::Process::is_alive)
+            && Instant::now() < deadline
+        {
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        for process in tree.into_iter().rev() {
+            process.kill();
+        }
+    }
+
     /// A session on a configured server, greeted.
     #[track_caller]
     pub(crate) fn configured(&self, name: &str) -> Client {
@@ -170,21 +203,13 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        let pool = self.pool();
-        // The number in a lock that a dead daemon left behind may be another's by now.
-        let Some(daemon) = self.daemon_pid().filter(|pid| serves(*pid, &pool)) else {
-            return;
-        };
-        // Also in the middle of a panic, so nothing here may fail.
-        let tree = processes::with_descendants(daemon);
-        let _ = self
-            .mcpool(&["stop"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        for process in tree.into_iter().rev() {
-            process.kill();
+        self.end_daemon();
+        let complaints = verdict::complaints(&self.pool());
+        if !thread::panicking() {
+            assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+        } else if !complaints.is_empty() {
+            // The test has failed already; this may be why.
+            let _ = writeln!(io::stderr(), "{}", complaints.join("\n"));
         }
     }
 }
@@ -199,15 +224,22 @@ fn serves(pid: u32, pool: &Path) -> bool {
         && (in_arguments || processes::environment(pid).contains(&variable))
 }
 
+/// Runs a command to its end. Nothing that it says has a secret in it, or what sessions say.
+#[track_caller]
 pub(crate) fn finish(command: &mut Command) -> Ran {
     let Output {
         status,
         stdout,
         stderr,
     } = command.stdin(Stdio::null()).output().unwrap();
-    Ran {
+    let ran = Ran {
         code: status.code(),
         stdout: String::from_utf8(stdout).unwrap(),
         stderr: String::from_utf8(stderr).unwrap(),
+    };
+    for text in [&ran.stdout, &ran.stderr] {
+        let found = canary::found(text, &[canary::SECRET, canary::PAYLOAD]);
+        assert_eq!(found, None, "I8: {command:?} says {text}");
     }
+    ran
 }

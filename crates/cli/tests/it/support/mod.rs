@@ -1,9 +1,11 @@
 //! What every test needs: a home of its own, a client, and patience for facts.
 
+pub(crate) mod canary;
 mod client;
 pub(crate) mod garbage;
 mod home;
 pub(crate) mod processes;
+mod verdict;
 
 use std::{
     thread,

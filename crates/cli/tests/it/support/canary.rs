@@ -1,0 +1,48 @@
+//! What must never come out anywhere: I8 of `faults.md`, for every test.
+
+use serde_json::{Value, json};
+
+/// A secret in the environment of every shim and every verb. Nobody has asked for it to be passed on.
+pub(crate) const SECRET: &str = "canary-of-the-environment-6c1f";
+
+/// The variable that it is in; its name alone makes it one that is withheld.
+pub(crate) const SECRET_NAME: &str = "UNASKED_API_KEY";
+
+/// What every message of a client carries, followed by the client's number and a dot.
+pub(crate) const PAYLOAD: &str = "canary-of-a-payload-";
+
+/// Where in a request it stands.
+const MEMBER: &str = "it.mcpool/canary";
+
+/// The canary of one client.
+pub(crate) fn of_client(client: u64) -> String {
+    format!("{PAYLOAD}{client}.")
+}
+
+/// Parameters with the client's canary, in a place that servers leave alone.
+pub(crate) fn marked(mut params: Value, client: u64) -> Value {
+    if let Some(members) = params.as_object_mut() {
+        let meta = members.entry("_meta").or_insert_with(|| json!({}));
+        if let Some(meta) = meta.as_object_mut() {
+            meta.insert(MEMBER.to_owned(), of_client(client).into());
+        }
+    }
+    params
+}
+
+/// The first of these that stands in a text.
+pub(crate) fn found<'a>(text: &str, canaries: &[&'a str]) -> Option<&'a str> {
+    canaries
+        .iter()
+        .copied()
+        .find(|canary| text.contains(*canary))
+}
+
+/// Whether a session was sent what it must not see: a secret, or what another session has said.
+pub(crate) fn is_foreign(line: &str, client: u64) -> bool {
+    let own = of_client(client);
+    line.contains(SECRET)
+        || line
+            .match_indices(PAYLOAD)
+            .any(|(at, _)| !line[at..].starts_with(&own))
+}

@@ -1,0 +1,94 @@
+//! What every test asks of its daemons when it is over: see `mux::audit`, and `faults.md` for the numbers.
+//!
+//! The daemons of tests keep books of what their cores do. Whatever these found stands in the log, and
+//! so does, at the end of each daemon that ended in good order, that they were kept at all.
+
+use std::{
+    cmp::Reverse,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::canary;
+
+/// What is wrong in what the daemons of this folder have left behind; empty if nothing is.
+pub(crate) fn complaints(pool: &Path) -> Vec<String> {
+    let mut complaints = of_books(&pool.join("logs"));
+    for file in files_under(pool) {
+        complaints.extend(of_file(&file, pool));
+    }
+    complaints
+}
+
+/// What the books of all daemons say, from the oldest log on.
+fn of_books(logs: &Path) -> Vec<String> {
+    let mut files = files_under(logs);
+    files.retain(|file| name_of(file).starts_with("daemon.log"));
+    // `daemon.log.2` is older than `daemon.log.1`, and that older than `daemon.log`.
+    files.sort_by_key(|file| Reverse((name_of(file).len(), name_of(file).to_owned())));
+    let text: String = files.iter().map(|file| text_of(file)).collect();
+    let mut complaints = Vec::new();
+    let mut is_owed = false;
+    for line in text.lines() {
+        let is_verdict = line.contains("audit: ");
+        if is_verdict && (line.contains("ERROR") || !line.contains(", clean")) {
+            complaints.push(line.to_owned());
+        }
+        if line.contains("the core contradicts itself") || line.contains("a task panicked") {
+            complaints.push(line.to_owned());
+        }
+        if is_verdict {
+            is_owed = false;
+        } else if line.contains(" ending why=") {
+            is_owed = true;
+        } else if line.contains(" listening ") && is_owed {
+            complaints.push("a daemon ended without a word of its books".to_owned());
+            is_owed = false;
+        }
+    }
+    if is_owed {
+        complaints.push("the last daemon ended without a word of its books".to_owned());
+    }
+    complaints
+}
+
+/// No secret, and nothing of what sessions say, is in any file; the log of a server holds what it
+/// wrote itself.
+fn of_file(file: &Path, pool: &Path) -> Option<String> {
+    let is_servers_log =
+        file.starts_with(pool.join("logs")) && !name_of(file).starts_with("daemon.log");
+    let canaries: &[&str] = if is_servers_log {
+        &[canary::SECRET]
+    } else {
+        &[canary::SECRET, canary::PAYLOAD]
+    };
+    let found = canary::found(&text_of(file), canaries)?;
+    Some(format!("I8: {found} stands in {}", file.display()))
+}
+
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_file() => found.push(entry.path()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    found
+}
+
+fn name_of(file: &Path) -> &str {
+    file.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+}
+
+fn text_of(file: &Path) -> String {
+    // One that a daemon has taken away meanwhile holds nothing.
+    let bytes = fs::read(file).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
