@@ -107,7 +107,8 @@ impl Mux {
         self.answer_in_batch(session_id, None, line, Outgoing::default(), out);
     }
 
-    fn answer_in_batch(
+    /// Puts an answer into its batch, which leaves with the last one. Without an id nobody waits for it.
+    pub(crate) fn answer_in_batch(
         &mut self,
         session_id: SessionId,
         id: Option<&RequestId>,
@@ -121,17 +122,34 @@ impl Mux {
         let Some(batch) = session.batches.get_mut(&line) else {
             return;
         };
+        // All answers of a batch are one message, and may be no longer than one.
+        let limit = self.limits.message_bytes;
+        let frame = match id {
+            Some(_) if session.batched_bytes + frame.len() > limit => {
+                Refusal::AnswerTooLong { limit }.to_response(id)
+            }
+            Some(_) | None => frame,
+        };
         batch.left = batch.left.saturating_sub(1);
         if !frame.is_empty() {
+            batch.bytes += frame.len();
+            session.batched_bytes += frame.len();
             batch.answers.push(frame);
         }
         batch.ids.extend(id.cloned());
+        session.batched_ids.extend(id.cloned());
         if batch.left > 0 {
+            self.pause_if_full(session_id, out);
             return;
         }
         let Some(mut batch) = session.batches.remove(&line) else {
             return;
         };
+        session.batched_bytes -= batch.bytes;
+        for id in &batch.ids {
+            session.batched_ids.remove(id);
+        }
+        self.resume_if_room(session_id, out);
         if batch.answers.is_empty() {
             self.line_is_done(session_id, line, out);
             return;

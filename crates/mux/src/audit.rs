@@ -242,7 +242,7 @@ impl Audit {
             [whole] => whole.clone(),
             _several => Bytes::from(message.to_vec()),
         };
-        let parsed = match Frame::parse_batch(&bytes) {
+        let parsed = match Frame::parse_batch(&bytes, usize::MAX) {
             Some(batch) => batch.into_iter().collect(),
             None => Frame::parse(bytes).map(|frame| Vec::from([frame])),
         };

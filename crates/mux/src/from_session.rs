@@ -178,13 +178,7 @@ impl Mux {
         refusal: &Refusal,
         out: &mut Outbox,
     ) {
-        let Some(session) = self.sessions.get_mut(&session_id) else {
-            return;
-        };
-        if let Some(batch) = session.batches.get_mut(&line) {
-            batch.answers.push(refusal.to_response(id));
-        }
-        self.unanswered_in_batch(session_id, line, out);
+        self.answer_in_batch(session_id, None, line, refusal.to_response(id), out);
     }
 
     fn on_request(

@@ -7,6 +7,8 @@ use core::time::Duration;
 pub struct Limits {
     /// Bytes of one message, either way, on every front.
     pub message_bytes: usize,
+    /// Messages of one batch, each of which costs more than its bytes.
+    pub batch_messages: usize,
     /// Sessions at once.
     pub sessions: usize,
     /// Requests of one session that are at its server at the same time; more wait.
@@ -82,6 +84,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             message_bytes: 64 << 20,
+            batch_messages: 1000,
             sessions: 16_384,
             session_in_flight: 64,
             session_queue: 10_000,

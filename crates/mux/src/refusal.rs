@@ -135,6 +135,7 @@ impl Refusal {
             Fault::NotUtf8 { .. }
             | Fault::NotJson { .. }
             | Fault::NotAnObject
+            | Fault::TooMany { .. }
             | Fault::NotJsonRpc { .. } => Refusal::AnswerMalformed {
                 fault: fault.clone(),
             },

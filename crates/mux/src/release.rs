@@ -163,6 +163,11 @@ impl Mux {
     pub(crate) fn count_waiting(&mut self, session_id: SessionId, bytes: usize, out: &mut Outbox) {
         self.waiting += 1;
         self.waiting_bytes += bytes;
+        self.pause_if_full(session_id, out);
+    }
+
+    /// Reads no more from a session that has enough here.
+    pub(crate) fn pause_if_full(&mut self, session_id: SessionId, out: &mut Outbox) {
         if let Some(session) = self.sessions.get_mut(&session_id)
             && session.wants_pause(&self.limits)
             && !session.is_paused

@@ -1,7 +1,7 @@
 //! One downstream conversation: what a client has asked, and what it is still owed.
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
     vec::Vec,
 };
@@ -43,6 +43,10 @@ pub(crate) struct Session {
     /// Lines that are done and that the shim has not been told of.
     pub(crate) untold: Vec<LineNumber>,
     pub(crate) batches: BTreeMap<LineNumber, Batch>,
+    /// Bytes of the answers in them.
+    pub(crate) batched_bytes: usize,
+    /// Ids of the requests whose answers are in them.
+    pub(crate) batched_ids: BTreeSet<RequestId>,
     /// Its client has closed its input.
     pub(crate) is_ending: bool,
     pub(crate) is_paused: bool,
@@ -130,6 +134,8 @@ pub(crate) struct SessionAsks {
 pub(crate) struct Batch {
     pub(crate) left: usize,
     pub(crate) answers: Vec<Outgoing>,
+    /// Bytes of the answers.
+    pub(crate) bytes: usize,
     pub(crate) ids: Vec<RequestId>,
 }
 
@@ -151,6 +157,8 @@ impl Session {
             asks: SessionAsks::default(),
             untold: Vec::new(),
             batches: BTreeMap::new(),
+            batched_bytes: 0,
+            batched_ids: BTreeSet::new(),
             is_ending: false,
             is_paused: false,
         }
@@ -183,8 +191,7 @@ impl Session {
 
     /// Whether the client still waits for an answer under this id.
     pub(crate) fn is_in_use(&self, id: &RequestId) -> bool {
-        let mut batches = self.batches.values();
-        self.open.contains_key(id) || batches.any(|batch| batch.ids.contains(id))
+        self.open.contains_key(id) || self.batched_ids.contains(id)
     }
 
     pub(crate) fn keeps_lines(&self) -> bool {
@@ -193,7 +200,9 @@ impl Session {
 
     pub(crate) fn wants_pause(&self, limits: &Limits) -> bool {
         let held = self.queue.len();
-        held >= limits.session_queue || (self.queue.bytes > limits.session_queue_bytes && held > 1)
+        held >= limits.session_queue
+            || (self.queue.bytes > limits.session_queue_bytes && held > 1)
+            || self.batched_bytes > limits.session_queue_bytes
     }
 }
 

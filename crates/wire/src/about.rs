@@ -54,6 +54,12 @@ impl About {
         purpose: Purpose::Noise,
     };
 
+    /// What may have been any message of anybody's.
+    pub const ANYTHING: About = About {
+        named: Named::Unknown,
+        purpose: Purpose::Either,
+    };
+
     /// Searches a whole line that is not even JSON, or not UTF-8.
     pub fn garbled(line: &[u8]) -> Self {
         if is_object(line) {
@@ -72,10 +78,7 @@ impl About {
         // A batch has several messages, and each of them its own.
         let inner = skip_blanks(head, 0) + 1;
         if head.get(inner - 1) == Some(&b'[') && head.get(inner..).is_some_and(is_object) {
-            return About {
-                named: Named::Unknown,
-                purpose: Purpose::Either,
-            };
+            return About::ANYTHING;
         }
         if !is_object(head) {
             return About::NOISE;

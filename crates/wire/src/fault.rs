@@ -26,6 +26,11 @@ pub enum Fault {
         /// Whose it is, and what it was to be.
         about: About,
     },
+    /// A batch of more messages than it may have.
+    TooMany {
+        /// How many it may have.
+        limit: usize,
+    },
     /// Longer than a message may be.
     TooLong {
         /// The limit that was passed, in bytes.
@@ -40,7 +45,10 @@ impl Fault {
     pub fn code(&self) -> i32 {
         match self {
             Fault::NotUtf8 { .. } | Fault::NotJson { .. } => -32700,
-            Fault::NotAnObject | Fault::NotJsonRpc { .. } | Fault::TooLong { .. } => -32600,
+            Fault::NotAnObject
+            | Fault::NotJsonRpc { .. }
+            | Fault::TooMany { .. }
+            | Fault::TooLong { .. } => -32600,
         }
     }
 
@@ -52,6 +60,7 @@ impl Fault {
             | Fault::NotJsonRpc { about, .. }
             | Fault::TooLong { about, .. } => about,
             Fault::NotAnObject => &About::NOISE,
+            Fault::TooMany { .. } => &About::ANYTHING,
         }
     }
 
@@ -61,7 +70,10 @@ impl Fault {
     pub fn id(&self) -> Option<&RequestId> {
         match self {
             Fault::NotJsonRpc { about, .. } | Fault::TooLong { about, .. } => about.certain_id(),
-            Fault::NotUtf8 { .. } | Fault::NotJson { .. } | Fault::NotAnObject => None,
+            Fault::NotUtf8 { .. }
+            | Fault::NotJson { .. }
+            | Fault::NotAnObject
+            | Fault::TooMany { .. } => None,
         }
     }
 }
@@ -73,6 +85,7 @@ impl fmt::Display for Fault {
             Fault::NotJson { .. } => f.write_str("the line is not JSON"),
             Fault::NotAnObject => f.write_str("a message must be one JSON object"),
             Fault::NotJsonRpc { what, .. } => write!(f, "not a JSON-RPC 2.0 message: {what}"),
+            Fault::TooMany { limit } => write!(f, "a batch may have at most {limit} messages"),
             Fault::TooLong { limit, .. } => write!(f, "a message may have at most {limit} bytes"),
         }
     }

@@ -6,7 +6,6 @@
 use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::{
     about::{About, Ids, Signs},
@@ -15,7 +14,7 @@ use crate::{
     method::Method,
     outgoing::Outgoing,
     params::{Params, Span, span, unquoted},
-    skim::{NotJson, is_json, members},
+    skim::{NotJson, elements, is_json, members},
 };
 
 /// One message with the bytes that it came in.
@@ -171,26 +170,34 @@ impl Frame {
 
     /// Reads the messages of a JSON-RPC batch, which 2025-03-26 alone allows; `None` if the line is no array.
     ///
-    /// Each message may be at fault of its own. An empty batch has one fault, as JSON-RPC 2.0 section 6 says.
-    pub fn parse_batch(bytes: &Bytes) -> Option<Vec<Result<Frame, Fault>>> {
+    /// Each message may be at fault of its own. An empty batch has one fault, as JSON-RPC 2.0 section 6
+    /// says, and so has one of more than `limit` messages: each of them may cost more than its bytes.
+    pub fn parse_batch(bytes: &Bytes, limit: usize) -> Option<Vec<Result<Frame, Fault>>> {
         let text = core::str::from_utf8(bytes).ok()?;
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
         if !trimmed.starts_with('[') {
             return None;
         }
-        let items: Vec<&RawValue> = match serde_json::from_str(trimmed) {
-            Ok(items) => items,
-            Err(_) => return Some(alloc::vec![Err(NO_JSON)]),
+        let mut places = Vec::new();
+        let count = elements(trimmed, |element| {
+            if places.len() < limit {
+                places.push(span(text, element));
+            }
+        });
+        let fault = match count {
+            Err(NotJson) => NO_JSON,
+            Ok(0) => Fault::NotAnObject,
+            Ok(count) if count > limit => Fault::TooMany { limit },
+            Ok(_) => {
+                let messages = places.into_iter();
+                return Some(
+                    messages
+                        .map(|place| Frame::parse(bytes.slice(place)))
+                        .collect(),
+                );
+            }
         };
-        if items.is_empty() {
-            return Some(alloc::vec![Err(Fault::NotAnObject)]);
-        }
-        Some(
-            items
-                .into_iter()
-                .map(|item| Frame::parse(bytes.slice(span(text, item.get()))))
-                .collect(),
-        )
+        Some(alloc::vec![Err(fault)])
     }
 
     /// What kind of message it is.
@@ -579,10 +586,12 @@ mod tests {
         let line = Bytes::from_static(
             br#" [{"jsonrpc":"2.0","id":1,"method":"ping"}, 5, {"jsonrpc":"2.0","method":"x"}]"#,
         );
-        let batch = Frame::parse_batch(&line).unwrap();
+        let batch = Frame::parse_batch(&line, 3).unwrap();
         assert_eq!(batch.len(), 3);
         assert!(batch[1].is_err());
-        assert!(Frame::parse_batch(&Bytes::from_static(b"{}")).is_none());
+        assert!(Frame::parse_batch(&Bytes::from_static(b"{}"), 3).is_none());
+        let batch = Frame::parse_batch(&line, 2).unwrap();
+        assert!(matches!(batch[..], [Err(Fault::TooMany { limit: 2 })]));
     }
 
     impl PartialEq for Frame {

@@ -47,6 +47,33 @@ pub(crate) fn members<'a>(
     Ok(1 + skimmer.deepest)
 }
 
+/// Hands out each element of the array that the text is, as JSON; says how many there are.
+///
+/// The whole text is checked, blanks around it included.
+pub(crate) fn elements<'a>(text: &'a str, mut read: impl FnMut(&'a str)) -> Result<usize, NotJson> {
+    let mut skimmer = Skimmer::new(text);
+    skimmer.blanks();
+    skimmer.expect(b'[')?;
+    skimmer.blanks();
+    let mut count = 0;
+    if !skimmer.takes(b']') {
+        loop {
+            skimmer.blanks();
+            let start = skimmer.at;
+            skimmer.value()?;
+            read(text.get(start..skimmer.at).ok_or(NotJson)?);
+            count += 1;
+            skimmer.blanks();
+            if skimmer.takes(b']') {
+                break;
+            }
+            skimmer.expect(b',')?;
+        }
+    }
+    skimmer.end()?;
+    Ok(count)
+}
+
 /// Whether the text is one JSON value.
 pub(crate) fn is_json(text: &str) -> bool {
     let mut skimmer = Skimmer::new(text);
@@ -359,6 +386,17 @@ mod tests {
         );
         assert_eq!(members("[1]", |_, _| {}), Err(NotJson));
         assert_eq!(members("{\"a\":1} x", |_, _| {}), Err(NotJson));
+    }
+
+    #[test]
+    fn elements_come_as_they_stand() {
+        let mut seen = String::new();
+        let done = elements(" [ 1 ,{\"a\":[2]} , \"]\" ] ", |element| seen += element);
+        assert_eq!((done, seen.as_str()), (Ok(3), "1{\"a\":[2]}\"]\""));
+        assert_eq!(elements("[]", |_| {}), Ok(0));
+        for text in ["[1,]", "[,1]", "[1", "[1]]", "{}", "[1 2]", ""] {
+            assert_eq!(elements(text, |_| {}), Err(NotJson), "{text}");
+        }
     }
 
     /// Texts that are often JSON and often nearly so.

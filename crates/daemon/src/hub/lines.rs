@@ -48,7 +48,7 @@ impl Hub {
         if is_blank(&bytes) || bytes.first() == Some(&control::MARK) {
             return self.on_blank(session, line);
         }
-        let event = match batch(&bytes) {
+        let event = match self.batch(&bytes) {
             Some(frames) => Event::SessionBatch {
                 session,
                 line,
@@ -100,7 +100,7 @@ impl Hub {
 
     fn on_output_line(&mut self, now: Moment, id: ProcessId, upstream: UpstreamId, bytes: Bytes) {
         // Servers of 2025-03-26 may answer several requests at once.
-        let Some(frames) = batch(&bytes) else {
+        let Some(frames) = self.batch(&bytes) else {
             let head = Head::of(&bytes);
             return match Frame::parse(bytes) {
                 Ok(frame) => self.on_output_frame(now, upstream, frame),
@@ -135,6 +135,16 @@ impl Hub {
         self.handle(now, event);
     }
 
+    /// The messages of a batch; `None` if the line is none.
+    fn batch(&self, bytes: &Bytes) -> Option<Vec<Result<Frame, Fault>>> {
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(&b'[') {
+            Frame::parse_batch(bytes, self.world.around.limits.batch_messages)
+        } else {
+            None
+        }
+    }
+
     fn too_long(&self, head: &[u8]) -> Fault {
         Fault::TooLong {
             limit: self.world.around.limits.message_bytes,
@@ -161,16 +171,6 @@ impl Head {
 
     fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
-/// The messages of a batch; `None` if the line is none.
-fn batch(bytes: &Bytes) -> Option<Vec<Result<Frame, Fault>>> {
-    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    if first == Some(&b'[') {
-        Frame::parse_batch(bytes)
-    } else {
-        None
     }
 }
 

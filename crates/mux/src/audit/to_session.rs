@@ -158,14 +158,17 @@ impl Audit {
             return false;
         };
         let answer = Print::of(frame);
-        if let (Some(upstream), Some(print)) = (upstream, asking.print)
-            && self.take_answer(session, upstream, print, answer)
-        {
-            return true;
+        let reason = error.as_ref().and_then(|error| own_reason(frame, error));
+        if let (Some(upstream), Some(print)) = (upstream, asking.print) {
+            if self.take_answer(session, upstream, print, Some(answer)) {
+                return true;
+            }
+            // The answers of a batch are no longer than one message: the last may be dropped.
+            if asking.in_batch && reason == Some(Reason::AnswerTooLong) {
+                self.take_answer(session, upstream, print, None);
+            }
         }
-        if let Some(error) = error
-            && own_reason(frame, error).is_some()
-        {
+        if reason.is_some() {
             return true;
         }
         if asking.print.is_some() {
@@ -180,13 +183,14 @@ impl Audit {
         is_of_server || is_own || asking.in_batch
     }
 
-    /// Takes an answer that a server gave to one of these requests out of the books.
+    /// Takes an answer that a server gave to one of these requests out of the books, whichever it is if
+    /// none is named.
     fn take_answer(
         &mut self,
         session: SessionId,
         upstream: UpstreamId,
         print: Print,
-        answer: Print,
+        answer: Option<Print>,
     ) -> bool {
         let (Some(group), Some(server)) =
             (self.groups.get_mut(&print), self.servers.get_mut(&upstream))
@@ -196,7 +200,9 @@ impl Audit {
         let fits = |(of, id): &&(UpstreamId, u64)| {
             let working = server.sent.get(id).filter(|_| *of == upstream);
             working.is_some_and(|working| {
-                working.answer == Some(answer) && working.owner.is_none_or(|owner| owner == session)
+                working.answer.is_some()
+                    && answer.is_none_or(|answer| working.answer == Some(answer))
+                    && working.owner.is_none_or(|owner| owner == session)
             })
         };
         let Some(sent) = group.sent.iter().find(fits).copied() else {
@@ -280,6 +286,7 @@ impl Audit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     IdInUse,
+    AnswerTooLong,
     Another,
 }
 
@@ -291,6 +298,8 @@ fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
     }
     if error.contains(r#""reason":"id-in-use""#) {
         Some(Reason::IdInUse)
+    } else if error.contains(r#""reason":"answer-too-long""#) {
+        Some(Reason::AnswerTooLong)
     } else {
         Some(Reason::Another)
     }

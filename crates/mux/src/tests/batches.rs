@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 
-use super::check;
+use super::{check, script::Script, stage::Stage};
+use crate::Limits;
 
 #[test]
 fn a_batch_is_answered_when_all_of_it_is() {
@@ -119,4 +120,62 @@ fn an_answer_at_fault_in_a_batch_holds_up_none_of_the_others() {
             -> u1: raw {"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: only one of `method`, `result` and `error` may be there","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
             -> alice: raw [{"jsonrpc":"2.0","id":5,"result":{}}]
     "#]]);
+}
+
+#[test]
+fn a_batch_of_more_messages_than_may_be_is_refused_whole() {
+    let limits = Limits {
+        batch_messages: 2,
+        ..Limits::default()
+    };
+    let mut stage = Stage::with_limits(limits);
+    let played = stage.play(&Script::parse(
+        r#"
+        u1 serves alice version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"ping"}]
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"ping"},7]
+        "#,
+    ));
+    stage.clear();
+    expect![[r#"
+        u1 serves alice version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"ping"}]
+            -> alice: raw [{"jsonrpc":"2.0","id":1,"result":{}},{"jsonrpc":"2.0","id":2,"result":{}}]
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"ping"},7]
+            -> alice: raw {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a batch may have at most 2 messages","data":{"source":"mcpool","reason":"malformed","retryable":false}}}
+    "#]].assert_eq(&played);
+}
+
+#[test]
+fn the_answers_of_a_batch_are_no_longer_than_a_message_may_be() {
+    let limits = Limits {
+        message_bytes: 600,
+        session_queue_bytes: 300,
+        ..Limits::default()
+    };
+    let mut stage = Stage::with_limits(limits);
+    let long = "x".repeat(400);
+    let played = stage.play(&Script::parse(&std::format!(
+        r#"
+        u1 serves alice version=2025-03-26
+        alice: raw [{{"jsonrpc":"2.0","id":1,"method":"a"}},{{"jsonrpc":"2.0","id":2,"method":"a"}},{{"jsonrpc":"2.0","id":3,"method":"a"}}]
+        u1: result #2 "{long}"
+        u1: result #3 "{long}"
+        u1: result #4
+        "#,
+    )));
+    stage.clear();
+    expect![[r#"
+        u1 serves alice version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":2,"method":"a"},{"jsonrpc":"2.0","id":3,"method":"a"}]
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"a"}
+            -> u1: raw {"jsonrpc":"2.0","id":3,"method":"a"}
+            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"a"}
+        u1: result #2 "LONG"
+            -> pause alice
+        u1: result #3 "LONG"
+        u1: result #4
+            -> resume alice
+            -> alice: [result #1, error #2 -32603 answer-too-long maybe-executed, error #3 -32603 answer-too-long maybe-executed]
+    "#]].assert_eq(&played.replace(&long, "LONG"));
 }

@@ -52,7 +52,7 @@ struct Greeted<'a> {
 /// The frames of a message, of which a batch has several.
 pub(super) fn frames_of(message: &Outgoing) -> Vec<Frame> {
     let bytes = Bytes::from(message.to_vec());
-    match Frame::parse_batch(&bytes) {
+    match Frame::parse_batch(&bytes, usize::MAX) {
         Some(batch) => batch.into_iter().map(Result::unwrap).collect(),
         None => std::vec![Frame::parse(bytes).unwrap()],
     }

@@ -272,7 +272,7 @@ impl Stage {
 
     pub(super) fn client_line(&mut self, who: &str, text: &str) {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
-        if let Some(frames) = Frame::parse_batch(&bytes) {
+        if let Some(frames) = Frame::parse_batch(&bytes, self.mux.limits.batch_messages) {
             let (session, line) = self.next_line(who);
             self.handle(Event::SessionBatch {
                 session,
