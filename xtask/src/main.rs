@@ -16,6 +16,7 @@ mod matrix;
 mod mutants;
 mod provision;
 mod shell;
+mod soak;
 mod test;
 #[cfg(test)]
 mod tidy;
@@ -39,6 +40,8 @@ enum Verb {
     Fuzz(fuzz::Args),
     /// Measure mcpool beside a direct server and a bare relay
     Bench(bench::Args),
+    /// Real processes under a long, mixed and rude load, every message of it checked
+    Soak(soak::Args),
     /// Build mcpool and put it into a folder
     Install(install::Args),
 }
@@ -51,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Mutants(args) => mutants::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Soak(args) => soak::run(&args),
         Verb::Install(args) => install::run(&args),
     }
 }

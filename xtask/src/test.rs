@@ -9,7 +9,7 @@ use anyhow::ensure;
 
 use crate::{
     build::{self, Profile},
-    fuzz, hermetic, matrix, provision, ui,
+    fuzz, hermetic, matrix, provision, soak, ui,
 };
 
 /// How long each fuzz target runs.
@@ -38,6 +38,8 @@ enum Part {
     Hermetic,
     /// Each fuzz target for a minute
     Fuzz,
+    /// Real processes under a long, mixed and rude load, every message of it checked
+    Soak,
     /// Real clients against real servers
     Matrix,
 }
@@ -80,6 +82,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if wants(Part::Fuzz) {
         ui::part("fuzz targets");
         counts.add_all(fuzz::run_all(FUZZ_EACH)?);
+    }
+    if wants(Part::Soak) {
+        ui::part("soak");
+        let report = soak::short()?;
+        ui::line(report.text());
+        counts.add(report.is_clean());
     }
     if let Some(provisioned) = provisioned {
         ui::part("real clients against real servers");
