@@ -174,7 +174,11 @@ impl Session<'_> {
                     let what = format!("{}: no answer", self.mark(open.number));
                     self.shared.faults.note(Class::Lost, what);
                 }
-                bail!("nothing came for {PATIENCE:?}");
+                bail!(
+                    "nothing came for {PATIENCE:?}, with {} bytes unsaid and {} refusals due",
+                    self.pipes.unsaid(),
+                    self.refusals_due
+                );
             }
             Moved::End => bail!("the session ended by itself"),
         }

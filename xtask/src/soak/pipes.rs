@@ -84,9 +84,17 @@ impl Pipes {
         self.outgoing.len() - self.written
     }
 
-    /// Reads and writes what goes; waits so long for the first of it.
+    /// Reads and writes what goes; waits so long for the first of it. What could be written at once is
+    /// something, too.
     pub(crate) fn exchange(&mut self, patience: Duration) -> anyhow::Result<Moved> {
+        let unsaid = self.unsaid();
         self.write()?;
+        let has_written = self.unsaid() < unsaid;
+        let patience = if has_written {
+            Duration::ZERO
+        } else {
+            patience
+        };
         let timeout = Timespec {
             tv_sec: i64::try_from(patience.as_secs())?,
             tv_nsec: i64::from(patience.subsec_nanos()),
@@ -96,7 +104,11 @@ impl Pipes {
             ends.push(PollFd::new(input, PollFlags::OUT));
         }
         if poll(&mut ends, Some(&timeout))? == 0 {
-            return Ok(Moved::Nothing);
+            return Ok(if has_written {
+                Moved::Something
+            } else {
+                Moved::Nothing
+            });
         }
         let is_readable = !ends[0].revents().is_empty();
         drop(ends);
