@@ -47,6 +47,31 @@ fn links(file: &File) -> Vec<String> {
 }
 
 #[test]
+fn every_test_that_a_document_names_is_there() {
+    let files = files();
+    let mut complaints = Vec::new();
+    let mut named = 0;
+    for document in files.iter().filter(|file| file.has_extension("md")) {
+        for name in document.text.split('`').skip(1).step_by(2) {
+            // No word of ours but a test is a sentence.
+            let is_sentence = name.matches('_').count() >= 4
+                && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+            if !is_sentence {
+                continue;
+            }
+            named += 1;
+            let begin = format!("fn {name}(");
+            let mut sources = files.iter().filter(|file| file.has_extension("rs"));
+            if !sources.any(|source| source.text.contains(&begin)) {
+                complaints.push(format!("{}: no test is called {name}", document.path));
+            }
+        }
+    }
+    assert!(named >= 20, "only {named} tests are named");
+    assert_none(&complaints);
+}
+
+#[test]
 fn the_page_of_errors_is_what_the_code_says() {
     let page = fs::read_to_string(shell::root().join(errors_page::PATH)).unwrap_or_default();
     assert!(
