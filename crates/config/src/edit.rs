@@ -149,7 +149,8 @@ pub fn remove_server(text: &str, file: &Path, name: &str) -> Result<String, Edit
         name: name.to_owned(),
     };
     let after = Document::parse(edited.as_str()).map_err(|_| by_hand())?;
-    if meaning(after.as_table(), None) != meaning(document.as_table(), Some(name)) {
+    let before = Meaning::of_file(document.as_table(), Some(name));
+    if Meaning::of_file(after.as_table(), None) != before {
         return Err(by_hand());
     }
     Ok(edited)
@@ -214,51 +215,71 @@ fn block(name: &ServerName, entry: &ServerEntry, newline: &str) -> String {
     block
 }
 
-/// What a table says, apart from how it is written; without the server `left_out`.
-fn meaning(table: &Table, left_out: Option<&str>) -> BTreeMap<String, String> {
-    let mut said = BTreeMap::new();
-    for (key, item) in table {
-        if let Some(servers) = item.as_table().filter(|_| key == "servers") {
-            for (name, server) in servers.iter().filter(|(name, _)| Some(*name) != left_out) {
-                said.insert(format!("servers {name:?}"), plain(server));
+/// What a value says, apart from how it is written.
+#[derive(Debug, PartialEq)]
+enum Meaning {
+    Table(BTreeMap<String, Meaning>),
+    List(Vec<Meaning>),
+    Scalar(String),
+}
+
+impl Meaning {
+    /// Of a whole file, without the server `left_out`.
+    fn of_file(table: &Table, left_out: Option<&str>) -> Self {
+        let said = table.iter().filter_map(|(key, item)| {
+            let servers = item.as_table().filter(|_| key == "servers");
+            let Some(servers) = servers else {
+                return Some((key.to_owned(), Meaning::of(item)));
+            };
+            let rest = servers.iter().filter(|(name, _)| Some(*name) != left_out);
+            let rest = Meaning::of_members(rest);
+            // Without its last server, the table may go.
+            (rest != Meaning::Table(BTreeMap::new())).then(|| (key.to_owned(), rest))
+        });
+        Meaning::Table(said.collect())
+    }
+
+    fn of_members<'t>(members: impl Iterator<Item = (&'t str, &'t Item)>) -> Self {
+        Meaning::Table(
+            members
+                .map(|(key, item)| (key.to_owned(), Meaning::of(item)))
+                .collect(),
+        )
+    }
+
+    fn of(item: &Item) -> Self {
+        if let Some(table) = item.as_table_like() {
+            return Meaning::of_members(table.iter());
+        }
+        match item {
+            Item::Value(value) => Meaning::of_value(value),
+            Item::ArrayOfTables(tables) => {
+                let tables = tables.iter().map(|table| Meaning::of_members(table.iter()));
+                Meaning::List(tables.collect())
             }
-        } else {
-            said.insert(key.to_owned(), plain(item));
+            Item::None | Item::Table(_) => Meaning::List(Vec::new()),
         }
     }
-    said
-}
 
-fn plain(item: &Item) -> String {
-    let joined = |parts: Vec<String>| parts.join(",");
-    if let Some(table) = item.as_table_like() {
-        let fields: BTreeMap<&str, String> =
-            table.iter().map(|(key, item)| (key, plain(item))).collect();
-        return format!("{fields:?}");
-    }
-    if let Some(array) = item.as_array() {
-        return format!("[{}]", joined(array.iter().map(plain_value).collect()));
-    }
-    match item {
-        Item::Value(value) => plain_value(value),
-        Item::ArrayOfTables(tables) => joined(
-            tables
-                .iter()
-                .map(|table| plain(&Item::Table(table.clone())))
-                .collect(),
-        ),
-        Item::None | Item::Table(_) => String::new(),
-    }
-}
-
-fn plain_value(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("{:?}", text.value()),
-        Value::Integer(number) => number.value().to_string(),
-        Value::Float(number) => format!("{:?}", number.value()),
-        Value::Boolean(truth) => truth.value().to_string(),
-        Value::Datetime(moment) => moment.value().to_string(),
-        Value::Array(_) | Value::InlineTable(_) => plain(&Item::Value(value.clone())),
+    fn of_value(value: &Value) -> Self {
+        Meaning::Scalar(match value {
+            Value::String(text) => format!("{:?}", text.value()),
+            Value::Integer(number) => number.value().to_string(),
+            Value::Float(number) => format!("{:?}", number.value()),
+            Value::Boolean(truth) => truth.value().to_string(),
+            Value::Datetime(moment) => moment.value().to_string(),
+            Value::Array(array) => {
+                return Meaning::List(array.iter().map(Meaning::of_value).collect());
+            }
+            Value::InlineTable(table) => {
+                let members = table.iter();
+                return Meaning::Table(
+                    members
+                        .map(|(key, value)| (key.to_owned(), Meaning::of_value(value)))
+                        .collect(),
+                );
+            }
+        })
     }
 }
 

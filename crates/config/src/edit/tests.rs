@@ -346,6 +346,13 @@ fn a_line_that_looks_like_a_comment_in_a_string_of_another_server_is_not_cut_off
     );
 }
 
+#[test]
+fn tables_deep_in_each_other_cost_no_more_time_than_others() {
+    let path = ["a"; 60].join(".");
+    let text = format!("[servers.a]\ncommand = \"x\"\n\n[b.{path}]\nc = \"d\"\n");
+    assert_eq!(remove(&text, "a"), Ok(format!("[b.{path}]\nc = \"d\"\n")));
+}
+
 /// Files as people write them, from blocks in any order.
 fn files() -> impl Strategy<Value = String> {
     let blocks = prop::sample::subsequence(
