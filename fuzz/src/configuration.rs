@@ -12,13 +12,24 @@ use config::{
 
 use crate::choices::Choices;
 
+mod composed;
+
 const FILE: &str = "config.toml";
 
-/// Checks a text as a configuration file.
+/// Longest input that is also taken for a list of pieces, in bytes.
+const PIECES_MAX: usize = 60;
+
+/// Checks the bytes as a configuration file, and the file that they describe piece by piece.
 pub fn check(input: &[u8]) {
-    let Ok(text) = str::from_utf8(input) else {
-        return;
-    };
+    if let Ok(text) = str::from_utf8(input) {
+        check_file(input, text);
+    }
+    if input.len() <= PIECES_MAX {
+        check_file(input, &composed::file(input));
+    }
+}
+
+fn check_file(input: &[u8], text: &str) {
     match load(text, Path::new(FILE)) {
         Ok(config) => {
             check_values(&config);
