@@ -11,7 +11,10 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 
-use super::shared::{Server, Shared};
+use super::{
+    faults::Class,
+    shared::{Server, Shared},
+};
 use crate::shell;
 
 /// How long mcpool may take to answer a person.
@@ -22,6 +25,9 @@ const RESTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long what is left of clients may take to go.
 const EMPTY_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a line of the daemon's log says that tells of a fault.
+const FOUND: [&str; 3] = ["audit: ", "the core contradicts itself", "a task panicked"];
 
 /// What the daemon takes of the machine while all of its sessions rest.
 #[derive(Clone, Debug)]
@@ -113,6 +119,34 @@ pub(crate) fn is_empty(shared: &Shared) -> anyhow::Result<()> {
             "{sessions} sessions and {in_flight} requests are left: {status:#}"
         );
     }
+}
+
+/// What the daemon's books say, if it was built to keep them; whatever they have found is a fault. The
+/// daemon must have ended.
+pub(crate) fn verdict_of_books(shared: &Shared) -> anyhow::Result<Option<String>> {
+    let logs = shared.folder.join("home/logs");
+    let mut verdict = None;
+    for entry in fs::read_dir(&logs).context("listing the logs")? {
+        let entry = entry?;
+        if !entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("daemon.log")
+        {
+            continue;
+        }
+        let text = fs::read_to_string(entry.path()).context("reading the daemon's log")?;
+        for line in text.lines() {
+            if line.contains("audit: ") && line.ends_with(", clean") {
+                verdict = line
+                    .split_once("audit: ")
+                    .map(|(_, words)| words.to_owned());
+            } else if FOUND.iter().any(|words| line.contains(words)) {
+                shared.faults.note(Class::Unexpected, line.to_owned());
+            }
+        }
+    }
+    Ok(verdict)
 }
 
 /// Kills the process that answered last.

@@ -60,6 +60,10 @@ impl Faults {
         faults.get(&class).map_or(0, Vec::len)
     }
 
+    pub(crate) fn are_none(&self) -> bool {
+        Class::ALL.iter().all(|class| self.count(*class) == 0)
+    }
+
     /// The first of each class, a line each.
     pub(crate) fn told(&self) -> Vec<String> {
         let faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// Concurrent clients
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=200))]
     clients: u16,
-    /// Programs with debug assertions, which are slower
+    /// Programs with debug assertions, and a daemon that keeps books of its core; these are slower
     #[arg(long)]
     debug: bool,
 }
@@ -121,7 +121,12 @@ fn soak(args: &Args, profile: Profile) -> anyhow::Result<Report> {
     daemon::is_empty(&shared)?;
     let stopped = shell::output_within(&mut shared.verb("stop"), daemon::ANSWERS_WITHIN);
     stopped.context("stopping the daemon")?;
-    Report::new(args, &shared, ended)
+    let books = daemon::verdict_of_books(&shared)?;
+    ensure!(
+        books.is_some() || matches!(profile, Profile::Release) || !shared.faults.are_none(),
+        "the daemon said nothing of its books"
+    );
+    Report::new(args, &shared, ended, books)
 }
 
 /// What was seen of the daemon when all clients were at rest.

@@ -26,12 +26,19 @@ pub(crate) struct Report {
     words: Words,
     crashes: u32,
     ended: Ended,
+    /// What the daemon's books say, if it kept any.
+    books: Option<String>,
     verdict: Vec<(Class, usize)>,
     told: Vec<String>,
 }
 
 impl Report {
-    pub(crate) fn new(args: &Args, shared: &Shared, ended: Ended) -> anyhow::Result<Report> {
+    pub(crate) fn new(
+        args: &Args,
+        shared: &Shared,
+        ended: Ended,
+        books: Option<String>,
+    ) -> anyhow::Result<Report> {
         let records = shared
             .records
             .lock()
@@ -52,6 +59,7 @@ impl Report {
             words,
             crashes: crashes.sum(),
             ended,
+            books,
             verdict: Class::ALL
                 .map(|class| (class, shared.faults.count(class)))
                 .into(),
@@ -103,6 +111,8 @@ impl Report {
             last.threads,
             last.in_flight,
         )?;
+        let books = self.books.as_deref().unwrap_or("none were kept");
+        writeln!(text, "books of the daemon: {books}")?;
         let verdict: Vec<String> = self
             .verdict
             .iter()
