@@ -14,6 +14,7 @@ mod install;
 mod licences;
 mod matrix;
 mod mutants;
+mod parsers;
 mod provision;
 mod shell;
 mod soak;

@@ -9,7 +9,7 @@ use anyhow::ensure;
 
 use crate::{
     build::{self, Profile},
-    fuzz, hermetic, matrix, provision, soak, ui,
+    fuzz, hermetic, matrix, parsers, provision, soak, ui,
 };
 
 /// How long each fuzz target runs.
@@ -40,6 +40,8 @@ enum Part {
     Fuzz,
     /// Real processes under a long, mixed and rude load, every message of it checked
     Soak,
+    /// What we accept, read by the parsers of Node and of Python
+    Parsers,
     /// Real clients against real servers
     Matrix,
 }
@@ -70,7 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let wants = |part| args.part.is_none_or(|only| only == part);
     let mut counts = Counts::default();
     // First of all, because a machine without npm or Python should hear it at once.
-    let provisioned = if wants(Part::Matrix) {
+    let provisioned = if wants(Part::Matrix) || wants(Part::Parsers) {
         Some(provision::provision()?)
     } else {
         None
@@ -89,14 +91,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ui::line(report.text());
         counts.add(report.is_clean());
     }
-    if let Some(provisioned) = provisioned {
+    if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Parsers)) {
+        ui::part("other parsers");
+        counts.add_all(parsers::run(provisioned)?);
+    }
+    if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Matrix)) {
         ui::part("real clients against real servers");
         let mcpool = match &args.mcpool {
             _ if args.direct_only => None,
             Some(mcpool) => Some(path::absolute(mcpool)?),
             None => Some(build::programs(&["mcpool"], Profile::Debug)?.get("mcpool")?),
         };
-        counts.add_all(matrix::run(&provisioned, mcpool.as_deref(), &args.cells)?);
+        counts.add_all(matrix::run(provisioned, mcpool.as_deref(), &args.cells)?);
     }
     ui::line(format!(
         "\n{} passed, {} failed",

@@ -12,6 +12,9 @@ use crate::{id::RequestId, params::unquoted};
 /// Different ids of one line that are told apart. A line with more may be about anything.
 const IDS_MAX: usize = 8;
 
+/// What some systems begin a text with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What is known of a line at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
@@ -208,7 +211,9 @@ impl Signs {
     }
 }
 
+/// Whether the text begins like an object, the mark of UTF-8 before it or not.
 fn is_object(text: &[u8]) -> bool {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     text.get(skip_blanks(text, 0)) == Some(&b'{')
 }
 
