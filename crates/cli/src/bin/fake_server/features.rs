@@ -28,7 +28,13 @@ pub(crate) fn respond(
     params: &Value,
 ) -> io::Result<Option<Outcome>> {
     Ok(Some(match method {
-        "ping" | "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" => {
+        "ping" | "logging/setLevel" => Ok(json!({})),
+        "resources/subscribe" => {
+            server.subscribe(params["uri"].as_str().unwrap_or_default());
+            Ok(json!({}))
+        }
+        "resources/unsubscribe" => {
+            server.unsubscribe(params["uri"].as_str().unwrap_or_default());
             Ok(json!({}))
         }
         "tools/list" => Ok(json!({"tools": tools::list(server)})),

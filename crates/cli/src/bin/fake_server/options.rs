@@ -65,6 +65,9 @@ pub(crate) struct Options {
     /// Answer what was cancelled
     #[arg(long)]
     pub(crate) ignore_cancel: bool,
+    /// Answer with an error what was cancelled, as servers built on the Python SDK do
+    #[arg(long)]
+    pub(crate) answer_cancelled: bool,
     /// Start a child that outlives the server, in its group
     #[arg(long)]
     pub(crate) grandchild: bool,

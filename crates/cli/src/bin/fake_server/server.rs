@@ -46,6 +46,7 @@ pub(crate) struct Server {
     asks: Mutex<BTreeMap<u64, mpsc::Sender<Value>>>,
     asked: AtomicU64,
     cancelled: Mutex<BTreeSet<String>>,
+    subscriptions: Mutex<BTreeSet<String>>,
     greetings: AtomicU64,
 }
 
@@ -60,6 +61,7 @@ impl Server {
             asks: Mutex::default(),
             asked: AtomicU64::new(0),
             cancelled: Mutex::default(),
+            subscriptions: Mutex::default(),
             greetings: AtomicU64::new(0),
             options,
         };
@@ -92,6 +94,18 @@ impl Server {
 
     pub(crate) fn is_cancelled(&self, id: &Value) -> bool {
         !self.options.ignore_cancel && lock(&self.cancelled).contains(&id.to_string())
+    }
+
+    pub(crate) fn subscribe(&self, uri: &str) {
+        lock(&self.subscriptions).insert(uri.to_owned());
+    }
+
+    pub(crate) fn unsubscribe(&self, uri: &str) {
+        lock(&self.subscriptions).remove(uri);
+    }
+
+    pub(crate) fn is_subscribed(&self, uri: &str) -> bool {
+        lock(&self.subscriptions).contains(uri)
     }
 
     pub(crate) fn answer(&self, id: &Value, outcome: &Outcome) -> io::Result<()> {

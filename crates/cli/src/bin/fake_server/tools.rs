@@ -74,7 +74,7 @@ pub(crate) const ALL: &[Tool] = &[
     ),
     tool(
         "touch",
-        "says that the resource `uri` was updated",
+        "says that the resource `uri` was updated; if `honest`, only when subscribed to",
         says::touch,
     ),
     tool(

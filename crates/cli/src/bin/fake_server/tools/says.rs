@@ -97,6 +97,9 @@ pub(super) fn change(call: &Call<'_>) -> io::Result<Answer> {
 }
 
 pub(super) fn touch(call: &Call<'_>) -> io::Result<Answer> {
+    if call.is_set("honest") && !call.server.is_subscribed(call.string("uri")) {
+        return Ok(Answer::Text(call.text().to_owned()));
+    }
     tell(
         call,
         "notifications/resources/updated",

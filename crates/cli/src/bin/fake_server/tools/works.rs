@@ -39,7 +39,11 @@ pub(super) fn slow(call: &Call<'_>) -> io::Result<Answer> {
         thread::sleep(step);
         left = left.map(|left| left.saturating_sub(step));
     }
-    Ok(Answer::Nothing)
+    Ok(if call.server.options.answer_cancelled {
+        Answer::Whole(Err((0, "Request cancelled".to_owned())))
+    } else {
+        Answer::Nothing
+    })
 }
 
 /// What this process was given by whoever started it.
