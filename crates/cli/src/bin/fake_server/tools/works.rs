@@ -28,7 +28,11 @@ pub(super) fn big(call: &Call<'_>) -> io::Result<Answer> {
     Ok(Answer::Text("x".repeat(call.number("bytes").unwrap_or(0))))
 }
 
+/// Who wants progress hears when it begins.
 pub(super) fn slow(call: &Call<'_>) -> io::Result<Answer> {
+    if !call.token.is_null() {
+        super::says::report_progress(call, 0, 1)?;
+    }
     let step = Duration::from_millis(2);
     let mut left = call.given["ms"].as_u64().map(Duration::from_millis);
     let until = call.given["until"].as_str().map(Path::new);
