@@ -210,11 +210,13 @@ fn progress_after_the_answer_reaches_nobody_though_the_token_is_in_use_again() {
             let arguments = json!({"until": end});
             client.ask(
                 "tools/call",
-                json!({"name": "slow", "arguments": arguments, "_meta": meta}),
+                json!({"name": "late-reply", "arguments": arguments, "_meta": meta}),
             )
         })
         .collect();
-    until("both calls", || home.count("record", "call slow") == 2);
+    until("both calls", || {
+        home.count("record", "call late-reply") == 2
+    });
     fs::write(&go, "").unwrap();
     home.noted("record", "progress is late");
     for client in [&mut alice, &mut bob] {
