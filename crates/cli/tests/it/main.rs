@@ -12,6 +12,7 @@ mod calls;
 mod chaos_asks;
 mod chaos_garbage;
 mod chaos_ids;
+mod chaos_links;
 mod chaos_races;
 mod chaos_together;
 mod configuration;

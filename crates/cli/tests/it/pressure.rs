@@ -1,19 +1,15 @@
 //! More than somebody can take at once: nothing is lost, and nothing grows without end.
 
-use std::{fs, io::Write, os::unix::net::UnixStream};
+use std::{io::Write, os::unix::net::UnixStream};
 
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Home, processes::Process, until};
-
-/// A KiB figure of `/proc/PID/status`.
-fn memory_kb(pid: u32, name: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let figure = line.unwrap().trim_matches([':', ' ', '\t', 'k', 'B']);
-    figure.parse().unwrap()
-}
+use crate::support::{
+    Home,
+    processes::{Process, memory_kb},
+    until,
+};
 
 #[test]
 fn a_client_that_reads_as_fast_as_it_can_loses_no_answer_to_a_faster_server() {

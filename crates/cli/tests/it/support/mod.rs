@@ -5,6 +5,7 @@ mod client;
 pub(crate) mod garbage;
 mod home;
 pub(crate) mod processes;
+pub(crate) mod reluctant;
 mod verdict;
 
 use std::{

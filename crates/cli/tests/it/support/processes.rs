@@ -83,6 +83,24 @@ pub(crate) fn processor_ticks(pid: u32) -> u64 {
     words.map(|word| word.parse::<u64>().unwrap()).sum()
 }
 
+/// A figure of `/proc/PID/status`, in KiB.
+pub(crate) fn memory_kb(pid: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let figure = line.unwrap().trim_matches([':', ' ', '\t', 'k', 'B']);
+    figure.parse().unwrap()
+}
+
+/// How many descriptors a process has open.
+pub(crate) fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// How many threads a process has.
+pub(crate) fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).unwrap().count()
+}
+
 pub(crate) fn folder(pid: u32) -> PathBuf {
     fs::read_link(format!("/proc/{pid}/cwd")).unwrap()
 }

@@ -1,0 +1,113 @@
+//! A client that reads only when a test tells it to, and may vanish without a word.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use super::{eventually, processes::Process};
+
+/// A spawned `mcpool connect`. Nothing of what it says is read but by the functions here.
+pub(crate) struct Reluctant {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Option<BufReader<ChildStdout>>,
+    /// The beginning of a line that was read in part.
+    begun: Vec<u8>,
+    lines: Vec<String>,
+}
+
+impl Reluctant {
+    /// Greets with no capabilities.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut client = Reluctant {
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take().map(BufReader::new),
+            child,
+            begun: Vec::new(),
+            lines: Vec::new(),
+        };
+        client.send(
+            &json!({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {},
+                "clientInfo": {"name": "reluctant", "version": "1"},
+            }}),
+        );
+        let greeting = client.message();
+        assert_eq!(greeting["id"], "hello", "{greeting}");
+        client
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        Process::of(self.child.id()).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let stdin = self.stdin.as_mut().expect("it has not vanished");
+        stdin.write_all(bytes).unwrap();
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, message: &Value) {
+        self.write(format!("{message}\n").as_bytes());
+    }
+
+    #[track_caller]
+    pub(crate) fn begin(&mut self, id: u64, tool: &str, arguments: Value) {
+        self.send(&call(id, tool, arguments));
+    }
+
+    /// Takes at most so many bytes, and no more from the pipe than the buffer of one read.
+    pub(crate) fn sip(&mut self, bytes: usize) {
+        let stdout = self.stdout.as_mut().expect("it has not vanished");
+        let mut sip = vec![0; bytes];
+        let len = stdout.read(&mut sip).unwrap();
+        self.begun.extend_from_slice(&sip[..len]);
+    }
+
+    /// The next message.
+    #[track_caller]
+    pub(crate) fn message(&mut self) -> Value {
+        if self.lines.is_empty() {
+            let stdout = self.stdout.as_mut().expect("it has not vanished");
+            let len = stdout.read_until(b'\n', &mut self.begun).unwrap();
+            assert!(len > 0, "the session ended");
+            let text = String::from_utf8(std::mem::take(&mut self.begun)).unwrap();
+            self.lines = text.lines().rev().map(str::to_owned).collect();
+        }
+        let line = self.lines.pop().expect("a line was read");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+    }
+
+    /// The client dies: its ends of all pipes are closed at once. Waits for the shim to end.
+    #[track_caller]
+    pub(crate) fn vanish(mut self) {
+        self.stdin = None;
+        self.stdout = None;
+        eventually("the end of a shim without a client", || {
+            self.child.try_wait().unwrap()
+        });
+    }
+}
+
+impl Drop for Reluctant {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn call(id: u64, tool: &str, arguments: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
+}
