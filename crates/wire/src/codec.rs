@@ -75,7 +75,7 @@ impl LineSplitter {
         let rest = self.partial.split_off(old + end + 1);
         let mut line = mem::take(&mut self.partial);
         line.truncate(old + end);
-        on_line(self.within_limit(Bytes::from(line)));
+        on_line(self.within_limit(fitted(line)));
         self.feed(&rest, on_line);
     }
 
@@ -94,7 +94,7 @@ impl LineSplitter {
             return self.within_limit(Bytes::copy_from_slice(head));
         }
         self.partial.extend_from_slice(head);
-        let line = Bytes::from(mem::take(&mut self.partial));
+        let line = fitted(mem::take(&mut self.partial));
         self.within_limit(line)
     }
 
@@ -124,6 +124,15 @@ impl LineSplitter {
     }
 }
 
+/// A line without the room that its buffer had grown to: it may wait for long, and whoever bounds what
+/// waits counts its length.
+fn fitted(mut line: Vec<u8>) -> Bytes {
+    if line.capacity() - line.len() > line.len() / 8 {
+        line.shrink_to_fit();
+    }
+    Bytes::from(line)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -149,6 +158,29 @@ mod tests {
                 Line::Whole(Bytes::from_static(b"1")),
             ]
         );
+    }
+
+    #[test]
+    fn a_line_keeps_hardly_more_room_than_it_needs() {
+        for len in [100_000, 300_000, 3_000_000] {
+            let mut splitter = LineSplitter::new(usize::MAX);
+            let mut lines = Vec::new();
+            for part in alloc::vec![b'x'; len].chunks(30_000).chain([&b"\n"[..]]) {
+                match splitter.tail(256 << 10) {
+                    Some(tail) => {
+                        tail.extend_from_slice(part);
+                        splitter.grown(part.len(), |line| lines.push(line));
+                    }
+                    None => splitter.feed(part, |line| lines.push(line)),
+                }
+            }
+            let Some(Line::Whole(line)) = lines.pop() else {
+                panic!("it is within the limit")
+            };
+            let line: Vec<u8> = line.try_into_mut().unwrap().into();
+            assert_eq!(line.len(), len);
+            assert!(line.capacity() <= len + len / 8, "{}", line.capacity());
+        }
     }
 
     #[test]
