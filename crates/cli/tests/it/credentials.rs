@@ -1,5 +1,7 @@
 //! What of a client's environment gets to a server.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::support::{Client, FAKE_SERVER, Home, processes};
@@ -53,6 +55,28 @@ fn a_secret_that_was_passed_arrives_and_two_secrets_are_two_processes() {
     assert_eq!(bob.surroundings()["env"]["GITHUB_TOKEN"], "bob's");
     assert_ne!(alice.server_pid(), bob.server_pid());
     assert_eq!(alice.server_pid(), again.server_pid());
+}
+
+#[test]
+fn sessions_whose_keys_differ_in_one_byte_never_meet_in_one_process() {
+    let home = Home::new();
+    let keys = ["key-0", "key-1", "kez-0", "key-0 "];
+    let mut clients: Vec<(&str, Client)> = (0..12)
+        .map(|number| keys[number * 7 % keys.len()])
+        .map(|key| (key, with_token(&home, &["--env", "GITHUB_TOKEN"], &[], key)))
+        .collect();
+    let mut keys_of = BTreeMap::new();
+    for (key, client) in &mut clients {
+        client.initialize();
+        let env: Value = serde_json::from_str(&client.text("env-dump", json!({}))).unwrap();
+        assert_eq!(env["GITHUB_TOKEN"], *key);
+        let before = keys_of.insert(client.server_pid(), *key);
+        assert!(
+            before.is_none_or(|before| before == *key),
+            "{before:?} {key}"
+        );
+    }
+    assert_eq!(keys_of.len(), keys.len());
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(super) use kept::Books;
 mod kept {
     use mux::{Event, Mux, Outbox};
 
-    use crate::hub::World;
+    use crate::hub::{ProcessId, World};
 
     /// No books.
     #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ mod kept {
         pub(in crate::hub) fn before(&mut self, _event: &Event, _out: &Outbox) {}
 
         pub(in crate::hub) fn after(&mut self, _out: &Outbox) {}
+
+        pub(in crate::hub) fn stranger(&mut self, _process: ProcessId) {}
 
         pub(in crate::hub) fn between_turns(&mut self, _mux: &Mux, _world: &World) {}
 
@@ -37,7 +39,7 @@ mod kept {
     };
 
     use crate::{
-        hub::{World, pace::BACKLOG_MAX},
+        hub::{ProcessId, World, pace::BACKLOG_MAX},
         observe,
     };
 
@@ -71,6 +73,14 @@ mod kept {
             let facts = facts.get(self.before.1..).unwrap_or_default();
             self.audit.outcome(actions, facts);
             self.report();
+        }
+
+        /// The guardian has started a process that nobody has asked for.
+        pub(in crate::hub) fn stranger(&mut self, process: ProcessId) {
+            self.find(
+                Invariant::WantedChildren,
+                format!("{process} was started and nobody has asked for it"),
+            );
         }
 
         /// A turn is over: now and then everything is looked at.

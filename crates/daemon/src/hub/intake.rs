@@ -172,7 +172,7 @@ impl Hub {
             Report::Spawned { upstream, pid, .. } => {
                 let id = ProcessId(upstream);
                 let Some(process) = world.processes.get_mut(&id) else {
-                    return;
+                    return self.books.stranger(id);
                 };
                 let limit = world.around.limits.message_bytes;
                 process.on_spawned(id, pid, &world.around.inbox, limit);

@@ -88,6 +88,40 @@ mod tests {
         }
     }
 
+    impl Parts {
+        /// Every text of it, in a fixed order, but for the names of variables: two of them may become one.
+        fn texts(&self) -> impl Iterator<Item = &OsStr> {
+            let paths = [self.program.as_os_str(), self.directory.as_os_str()];
+            let workspace = self.workspace.as_deref().map(Path::as_os_str);
+            let texts = self.arguments.iter().chain(self.declared.values());
+            paths
+                .into_iter()
+                .chain(workspace)
+                .chain(texts.map(OsString::as_os_str))
+        }
+
+        /// The same with some bits of one byte turned over.
+        fn altered(mut self, mut at: usize, bits: u8) -> Self {
+            let paths = [&mut self.program, &mut self.directory].into_iter();
+            let paths = paths
+                .chain(self.workspace.as_mut())
+                .map(PathBuf::as_mut_os_string);
+            let texts = self.arguments.iter_mut().chain(self.declared.values_mut());
+            for text in paths.chain(texts) {
+                let mut bytes = std::mem::take(text).into_vec();
+                let len = bytes.len();
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= bits;
+                    at = usize::MAX;
+                } else {
+                    at = at.saturating_sub(len);
+                }
+                *text = OsString::from_vec(bytes);
+            }
+            self
+        }
+    }
+
     /// Short texts over few bytes, the kinds among them, so that collisions would be found.
     fn text() -> impl Strategy<Value = OsString> {
         proptest::collection::vec(
@@ -128,6 +162,14 @@ mod tests {
                 && one.workspace.as_ref().map(|path| path.as_os_str()) == other.workspace.as_ref().map(|path| path.as_os_str());
             prop_assert_eq!(one.encode() == other.encode(), bytes_equal);
             prop_assert_eq!(one.encode(), one.clone().encode());
+        }
+
+        #[test]
+        fn another_byte_anywhere_is_another_key(one in parts(), at in any::<prop::sample::Index>(), bits in 1_u8..) {
+            let bytes = one.texts().map(OsStr::len).sum::<usize>();
+            prop_assume!(bytes > 0);
+            let other = one.clone().altered(at.index(bytes), bits);
+            prop_assert_ne!(one.encode(), other.encode());
         }
 
         #[test]
