@@ -28,4 +28,6 @@ pub struct LimitsOverrides {
     pub drain_patience: Option<Duration>,
     /// Longest life of a request that the server does not answer.
     pub request_timeout: Option<Duration>,
+    /// How long a server with something to do may say nothing before it is pinged; zero is for ever.
+    pub ping_interval: Option<Duration>,
 }

@@ -150,6 +150,7 @@ pub(crate) fn limits(moved: &LimitsOverrides) -> Limits {
         greeting_timeout: moved.greeting_timeout.unwrap_or(defaults.greeting_timeout),
         request_timeout: moved.request_timeout.unwrap_or(defaults.request_timeout),
         drain_patience: moved.drain_patience.unwrap_or(defaults.drain_patience),
+        ping_interval: moved.ping_interval.unwrap_or(defaults.ping_interval),
         ..defaults
     }
 }

@@ -131,6 +131,8 @@ impl Observer {
             | Fact::UpstreamReady { upstream, .. }
             | Fact::UpstreamGreetingFailed { upstream, .. }
             | Fact::UpstreamNarrowed { upstream }
+            | Fact::UpstreamUnresponsive { upstream, .. }
+            | Fact::UpstreamResponsive { upstream }
             | Fact::UpstreamPrivate { upstream, .. }
             | Fact::UpstreamStopping { upstream }
             | Fact::UpstreamExited { upstream, .. }
@@ -167,6 +169,11 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         Fact::UpstreamNarrowed { .. } => {
             warn!(%upstream, server, "server offers less after its restart than before");
         }
+        Fact::UpstreamUnresponsive { quiet, open, .. } => {
+            let quiet = quiet.as_secs();
+            warn!(%upstream, server, quiet, open, "server does not respond; what is new waits");
+        }
+        Fact::UpstreamResponsive { .. } => info!(%upstream, server, "server responds again"),
         Fact::UpstreamPrivate { why, .. } => info!(%upstream, server, why, "server is not shared"),
         Fact::UpstreamStopping { .. } => info!(%upstream, server, "server stopping"),
         Fact::UpstreamExited {
@@ -225,6 +232,8 @@ fn name(fact: &Fact) -> &'static str {
         Fact::UpstreamReady { .. } => "upstream-ready",
         Fact::UpstreamGreetingFailed { .. } => "upstream-greeting-failed",
         Fact::UpstreamNarrowed { .. } => "upstream-narrowed",
+        Fact::UpstreamUnresponsive { .. } => "upstream-unresponsive",
+        Fact::UpstreamResponsive { .. } => "upstream-responsive",
         Fact::UpstreamPrivate { .. } => "upstream-private",
         Fact::UpstreamStopping { .. } => "upstream-stopping",
         Fact::UpstreamExited { .. } => "upstream-exited",

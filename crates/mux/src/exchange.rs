@@ -88,6 +88,7 @@ pub(crate) enum Errand {
     Subscribe,
     Unsubscribe,
     SetLevel,
+    Ping,
 }
 
 impl Exchange {
@@ -162,6 +163,33 @@ impl Exchanges {
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (MintedId, &Exchange)> {
         self.open.iter().map(|(id, exchange)| (*id, exchange))
+    }
+
+    /// Since when there has been something to do for sessions, if there is.
+    pub(crate) fn busy_since(&self) -> Option<Moment> {
+        self.sent_claims().map(|(opened, _)| opened).next()
+    }
+
+    /// Whether a session's request of this method is at the upstream.
+    pub(crate) fn has_sent(&self, method: &Method) -> bool {
+        self.sent_claims().any(|(_, claim)| claim.method == *method)
+    }
+
+    /// What sessions wait for and the upstream has seen, oldest first.
+    fn sent_claims(&self) -> impl Iterator<Item = (Moment, &Claim)> {
+        let sent = self.open.values().filter(|exchange| exchange.is_sent());
+        sent.filter_map(|exchange| match &exchange.owner {
+            Owner::Session(claim) => Some((exchange.opened, &**claim)),
+            Owner::Ourselves(_) => None,
+        })
+    }
+
+    /// Ends all errands of this kind: nobody cares any longer.
+    pub(crate) fn close_errands(&mut self, errand: Errand) {
+        self.open.retain(|_, exchange| match &exchange.owner {
+            Owner::Session(_) => true,
+            Owner::Ourselves(ours) => *ours != errand,
+        });
     }
 
     /// How many of them sessions wait for.

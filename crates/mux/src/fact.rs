@@ -1,6 +1,7 @@
 //! All that is worth telling a human. No payloads: names, ids, counts and reasons.
 
 use alloc::{string::String, sync::Arc};
+use core::time::Duration;
 
 use wire::{Fault, Method};
 
@@ -94,6 +95,20 @@ pub enum Fact {
         upstream: UpstreamId,
         /// Why.
         why: &'static str,
+    },
+    /// A server with something to do says nothing and answers no ping; what is new waits.
+    UpstreamUnresponsive {
+        /// Which.
+        upstream: UpstreamId,
+        /// For how long it has said nothing.
+        quiet: Duration,
+        /// Requests that it owes an answer.
+        open: usize,
+    },
+    /// An unresponsive server has spoken.
+    UpstreamResponsive {
+        /// Which.
+        upstream: UpstreamId,
     },
     /// A server is asked to stop.
     UpstreamStopping {

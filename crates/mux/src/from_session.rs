@@ -396,7 +396,7 @@ impl Mux {
             && self
                 .upstreams
                 .get(&upstream_id)
-                .is_some_and(|upstream| upstream.is_ready() && !upstream.is_blocked);
+                .is_some_and(crate::upstream::Upstream::takes_messages);
         if goes_at_once {
             self.send_notification(session_id, upstream_id, &held, out);
         } else if self.is_full(&held) {

@@ -108,6 +108,7 @@ impl Mux {
     /// What follows the end of any exchange: others may go, and asks may have become clear.
     pub(crate) fn after_exchange(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         self.settle_asks(upstream_id, out);
+        self.stop_if_hung(upstream_id, out);
     }
 
     /// A call has been answered: its tool has shown what it does.
@@ -137,6 +138,8 @@ impl Mux {
             Errand::Greet => self.on_greeted(upstream_id, frame, out),
             // A server that refuses these goes on as it was; nobody waits for it.
             Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel => {}
+            // That it answers at all is what we wanted to know.
+            Errand::Ping => {}
         }
     }
 
@@ -409,7 +412,9 @@ impl Mux {
                 self.timers.clear(Timer::Greeting(upstream_id));
                 self.fail_greeting(upstream_id, &why, out);
             }
-            Some(Owner::Ourselves(Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel)) => {}
+            Some(Owner::Ourselves(
+                Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel | Errand::Ping,
+            )) => {}
             Some(Owner::Session(claim)) => {
                 self.give_up_effect(upstream_id, minted, &claim.effect, out);
                 self.end_call(upstream_id, minted);

@@ -172,6 +172,7 @@ impl Mux {
             self.tell_level(upstream_id, out);
         }
         self.settle_asks(upstream_id, out);
+        self.stop_if_hung(upstream_id, out);
         self.idle_if_unwanted(upstream_id, out);
     }
 }

@@ -38,6 +38,7 @@ mod moment;
 mod mux;
 mod noise;
 mod offers;
+mod pulse;
 mod refusal;
 mod release;
 mod resend;

@@ -12,6 +12,7 @@ use crate::{
     ids::{SessionId, UpstreamId},
     lanes::Lanes,
     mux::Mux,
+    pulse::Pulse,
     refusal::Refusal,
     resend::End,
     session::State as SessionState,
@@ -172,7 +173,9 @@ impl Mux {
         upstream.subscriptions.forget_asking();
         upstream.is_blocked = false;
         upstream.noise.begin_anew();
+        upstream.pulse = Pulse::default();
         for timer in [
+            Timer::Pulse(upstream_id),
             Timer::Greeting(upstream_id),
             Timer::Probation(upstream_id),
             Timer::Noise(upstream_id),

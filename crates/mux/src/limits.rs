@@ -38,6 +38,9 @@ pub struct Limits {
     pub greeting_timeout: Duration,
     /// Longest life of one request. The specification says that there should be a maximum.
     pub request_timeout: Duration,
+    /// How long a server with something to do may say nothing before it is pinged, and pinged again;
+    /// zero is never.
+    pub ping_interval: Duration,
     /// Longest wait for open answers after a client has closed its input.
     pub drain_patience: Duration,
     /// How long the first call of a tool runs without other sessions' calls beside it.
@@ -97,6 +100,7 @@ impl Default for Limits {
             start_patience: Duration::from_secs(25),
             greeting_timeout: Duration::from_mins(5),
             request_timeout: Duration::from_hours(24),
+            ping_interval: Duration::from_secs(30),
             drain_patience: Duration::from_mins(1),
             probation: Duration::from_secs(1),
             owner_patience: Duration::from_secs(10),

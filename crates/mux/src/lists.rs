@@ -89,9 +89,22 @@ impl Mux {
                 self.watch_changes(upstream_id);
             }
             Some(_) | None => {
-                windows.insert(list, Window { ends, held: None });
+                self.open_window(upstream_id, list, ends, out);
                 self.tell_attached(upstream_id, &frame.unchanged(), out);
             }
+        }
+    }
+
+    /// A change is being told now; one that still waited is told with it.
+    fn open_window(&mut self, upstream_id: UpstreamId, list: List, ends: Moment, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let window = Window { ends, held: None };
+        let before = upstream.changes.windows.insert(list, window);
+        if before.is_some_and(|before| before.held.is_some()) {
+            self.drop_message(upstream_id, DropReason::Merged, out);
+            self.watch_changes(upstream_id);
         }
     }
 
@@ -123,7 +136,7 @@ impl Mux {
     pub(crate) fn tell_lists_of_new_process(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         let ends = self.now + self.limits.change_window;
         for list in List::ALL {
-            let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            let Some(upstream) = self.upstreams.get(&upstream_id) else {
                 return;
             };
             let was_promised = |id: &SessionId| {
@@ -140,17 +153,13 @@ impl Mux {
                 continue;
             }
             // What the last process said at its end is told with this.
-            upstream
-                .changes
-                .windows
-                .insert(list, Window { ends, held: None });
+            self.open_window(upstream_id, list, ends, out);
             let notification = list.notification();
             let frame = Outgoing::from(format!(r#"{{"jsonrpc":"2.0","method":"{notification}"}}"#));
             for session in promised {
                 Mux::tell_session(session, frame.clone(), out);
             }
         }
-        self.watch_changes(upstream_id);
     }
 
     fn watch_changes(&mut self, upstream_id: UpstreamId) {

@@ -101,10 +101,10 @@ impl Mux {
                 self.on_start_failed(upstream, &why, out);
             }
             Event::UpstreamFrame { upstream, frame } => {
-                self.on_upstream_frame(upstream, frame, out);
+                self.on_upstream_said(upstream, Ok(frame), out);
             }
             Event::UpstreamFault { upstream, fault } => {
-                self.on_upstream_fault(upstream, fault, out);
+                self.on_upstream_said(upstream, Err(fault), out);
             }
             Event::UpstreamComplained { upstream, line } => self.on_complained(upstream, line),
             Event::UpstreamBlocked { upstream } => self.on_blocked(upstream),
@@ -151,6 +151,7 @@ impl Mux {
                 Timer::Rested(upstream) => self.on_rested(upstream, out),
                 Timer::Probation(upstream) => self.on_probation(upstream, out),
                 Timer::Noise(upstream) => self.on_noise_over(upstream, out),
+                Timer::Pulse(upstream) => self.on_pulse(upstream, out),
                 Timer::ChangeWindow(upstream) => self.on_window_ended(upstream, out),
                 Timer::OwnerPatience(upstream) => self.on_owner_patience(upstream, out),
                 Timer::RequestTimeout(upstream) => self.on_request_timeout(upstream, out),
@@ -165,6 +166,7 @@ impl Mux {
             Timer::Rested(upstream),
             Timer::Probation(upstream),
             Timer::Noise(upstream),
+            Timer::Pulse(upstream),
             Timer::ChangeWindow(upstream),
             Timer::OwnerPatience(upstream),
             Timer::RequestTimeout(upstream),

@@ -202,7 +202,7 @@ impl Mux {
                 upstream.releasing = Releasing::Yes;
                 without_luck = 0;
             }
-            if !upstream.is_ready() || upstream.is_blocked || without_luck >= upstream.turns.len() {
+            if !upstream.takes_messages() || without_luck >= upstream.turns.len() {
                 upstream.releasing = Releasing::No;
                 break;
             }
@@ -348,7 +348,7 @@ impl Mux {
         let upstream_may = self
             .upstreams
             .get(&upstream_id)
-            .is_some_and(|u| u.is_ready() && !u.is_blocked);
+            .is_some_and(Upstream::takes_messages);
         let session_may = self
             .sessions
             .get(&session_id)

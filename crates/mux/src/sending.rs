@@ -151,6 +151,7 @@ impl Mux {
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
             upstream.was_used = true;
         }
+        self.watch_pulse(upstream_id);
         Mux::tell_upstream(upstream_id, minted_request(frame, minted), out);
     }
 
@@ -177,9 +178,11 @@ impl Mux {
         let (Some(minted), Some(upstream_id)) = (minted, upstream_id) else {
             return;
         };
+        // What a process that is being stopped has not seen is for the next one.
         let exchange = self
             .upstreams
             .get_mut(&upstream_id)
+            .filter(|upstream| upstream.is_ready())
             .and_then(|upstream| upstream.exchanges.get_mut(minted));
         if let Some(exchange) = exchange
             && let Kept::Unsent(frame) = mem::replace(&mut exchange.kept, Kept::Nothing)

@@ -25,7 +25,7 @@ pub struct UpstreamSnapshot {
     pub id: UpstreamId,
     /// Its configured name or label.
     pub server: Arc<str>,
-    /// `stopped`, `starting`, `initializing`, `ready`, `draining`, `backoff` or `failed`.
+    /// `stopped`, `starting`, `initializing`, `ready`, `unresponsive`, `draining`, `backoff` or `failed`.
     pub state: &'static str,
     /// How widely it is shared.
     pub scope: Scope,

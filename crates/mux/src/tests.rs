@@ -25,6 +25,7 @@ mod logging;
 mod noise;
 mod offers;
 mod progress;
+mod pulse;
 mod render;
 mod resend;
 mod roots;

@@ -24,6 +24,8 @@ pub enum Timer {
     Probation(UpstreamId),
     /// A server has said little enough of late that is no message, should it have been quiet.
     Noise(UpstreamId),
+    /// A server has said nothing for a while, or has not answered a ping.
+    Pulse(UpstreamId),
     /// Lists of a server have changed again after that was told.
     ChangeWindow(UpstreamId),
     /// An ask has waited for its owner to become clear.

@@ -25,6 +25,7 @@ use crate::{
     lists::Changes,
     moment::Moment,
     noise::Noise,
+    pulse::Pulse,
     routing::RouteKey,
     subscribe::Subscriptions,
     turns::Turns,
@@ -57,6 +58,8 @@ pub(crate) struct Upstream {
     /// Set while messages are being released to it.
     pub(crate) releasing: Releasing,
     pub(crate) subscriptions: Subscriptions,
+    /// Its signs of life.
+    pub(crate) pulse: Pulse,
     /// Changes of its lists.
     pub(crate) changes: Changes,
     /// Sessions that have set a log level.
@@ -170,6 +173,7 @@ impl Upstream {
             turns: Turns::default(),
             releasing: Releasing::No,
             subscriptions: Subscriptions::default(),
+            pulse: Pulse::default(),
             changes: Changes::default(),
             listeners: BTreeSet::new(),
             level: None,
@@ -194,6 +198,11 @@ impl Upstream {
 
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. })
+    }
+
+    /// Whether messages may go to it now.
+    pub(crate) fn takes_messages(&self) -> bool {
+        self.is_ready() && !self.is_blocked && !self.pulse.is_unresponsive
     }
 
     /// Whether a process exists, or is on its way.
@@ -231,6 +240,7 @@ impl Upstream {
             State::Stopped => "stopped",
             State::Starting => "starting",
             State::Initializing => "initializing",
+            State::Ready { .. } if self.pulse.is_unresponsive => "unresponsive",
             State::Ready { .. } => "ready",
             State::Draining { .. } => "draining",
             State::Backoff | State::Rested => "backoff",

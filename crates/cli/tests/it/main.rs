@@ -19,6 +19,7 @@ mod configuration;
 mod credentials;
 mod daemon;
 mod failures;
+mod life;
 mod pressure;
 mod sessions;
 mod shims;

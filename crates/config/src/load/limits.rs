@@ -19,6 +19,7 @@ pub(super) const KEYS: &[&str] = &[
     "sessions",
     "drain_patience",
     "request_timeout",
+    "ping_interval",
 ];
 
 /// A message must at least hold a handshake; more than this is no message.
@@ -46,6 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>, limits: &mut Limi
             "sessions" => limits.sessions = count(reader, &field),
             "drain_patience" => limits.drain_patience = wait(reader, &field, &WAIT_OR_NONE),
             "request_timeout" => limits.request_timeout = wait(reader, &field, &LONG_WAIT),
+            "ping_interval" => limits.ping_interval = wait(reader, &field, &WAIT_OR_NONE),
             _ => reader.unknown_key(&field, KEYS),
         }
     }

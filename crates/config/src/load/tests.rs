@@ -124,6 +124,7 @@ fn every_limit_is_read() {
         sessions = 16384
         drain_patience = "0s"
         request_timeout = "24h"
+        ping_interval = "30s"
         "#,
     )
     .expect("loads");
@@ -140,6 +141,7 @@ fn every_limit_is_read() {
             sessions: Some(16_384),
             drain_patience: Some(Duration::ZERO),
             request_timeout: Some(Duration::from_hours(24)),
+            ping_interval: Some(Duration::from_secs(30)),
         }
     );
 }

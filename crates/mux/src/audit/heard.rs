@@ -157,6 +157,11 @@ impl Audit {
         }
         if asking.method == Method::ResourcesSubscribe {
             client.uris.extend(asking.uri.clone());
+            // The late answer to an earlier wish no longer changes anything.
+            let earlier = client.open.values_mut().filter(|open| {
+                open.method == Method::ResourcesUnsubscribe && open.uri == asking.uri
+            });
+            earlier.for_each(|open| open.uri = None);
         }
         client.open.insert(id.clone(), asking);
     }

@@ -414,6 +414,25 @@ fn a_notification_for_subscribers_reaches_nobody_else() {
 }
 
 #[test]
+fn who_subscribes_again_before_the_end_of_the_first_is_confirmed_stays_subscribed() {
+    let mut bench = Bench::shared("{}");
+    bench.call(ALICE, "1", "resources/subscribe", "a:1");
+    let first = bench.at_server()[0];
+    bench.answer(first, "");
+    bench.call(ALICE, "2", "resources/unsubscribe", "a:1");
+    bench.call(ALICE, "3", "resources/subscribe", "a:1");
+    let [unsubscribing, subscribing] = bench.at_server()[..] else {
+        panic!("both are at the server")
+    };
+    bench.answer(subscribing, "");
+    bench.answer(unsubscribing, "");
+    bench.reply(
+        r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1"}}"#,
+    );
+    assert_eq!(bench.found(), "");
+}
+
+#[test]
 fn a_word_to_a_session_that_has_gone_is_found() {
     let (mut bench, alices, _) = calling();
     bench.step(Event::SessionClosed { session: ALICE });

@@ -237,6 +237,8 @@ fn answers_that_do_not_come_are_not_waited_for_for_ever() {
             -> u1: tools/call #3
         alice ends
         2 min pass
+            after 30 s
+            -> u1: ping #4
             after 60 s
             -> u1: cancelled #2
             -> alice: error #1 -32603 took-too-long maybe-executed
@@ -308,16 +310,37 @@ fn a_call_as_old_as_calls_may_become_is_cancelled() {
         u1 reads
             -> alice: sent 3
         23 h pass
+            after 30 s
+            -> u1: ping #4
+            after 60 s
+            -> u1: ping #5
+            after 90 s
+            -> u1: ping #6
+            after 95 s
+            ! u1 is unresponsive, quiet for 95 s
+        u1: message level=info
+            -> alice: message level=info
+            ! u1 is responsive
+            ! u1 separates x
         alice: tools/call #3 tool=x
-            -> u1: tools/call #4
+            -> u1: tools/call #7
         2 h pass
+            after 30 s
+            -> u1: ping #8
+            after 60 s
+            -> u1: ping #9
+            after 90 s
+            -> u1: ping #10
+            after 95 s
+            ! u1 is unresponsive, quiet for 95 s
             after 3600 s
             -> u1: cancelled #2
             -> alice: error #1 -32603 took-too-long maybe-executed
             -> alice: error #2 -32603 took-too-long maybe-executed
         u1: result #2
+            ! u1 is responsive
             ! u1 dropped: unknown-response
-        u1: result #4
+        u1: result #7
             -> alice: result #3
     "#]]);
 }

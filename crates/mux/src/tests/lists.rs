@@ -114,3 +114,21 @@ fn a_new_process_may_have_other_lists_which_those_hear_who_were_promised_to() {
             -> bob: tools/list_changed
     "#]]);
 }
+
+#[test]
+fn a_change_that_comes_as_the_window_ends_takes_the_one_that_waits_with_it() {
+    check(expect![[r#"
+        u1 serves alice
+        u1: tools/list_changed
+            -> alice: tools/list_changed
+        u1: tools/list_changed
+        100 ms pass unnoticed
+        u1: tools/list_changed
+            -> alice: tools/list_changed
+            ! u1 dropped: merged
+        u1: tools/list_changed
+        1 s pass
+            after 100 ms
+            -> alice: tools/list_changed
+    "#]]);
+}

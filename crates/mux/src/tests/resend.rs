@@ -334,3 +334,29 @@ fn a_long_request_does_not_go_again() {
         "-> alice: error #1 -32603 upstream-exited not-executed"
     );
 }
+
+#[test]
+fn what_is_announced_while_the_process_is_stopped_goes_to_the_next() {
+    check(expect![[r#"
+        u1 serves alice slow
+        u1 blocks
+        alice: tools/call #1 tool=x
+            -> alice: held 2
+        u1 reads
+            -> alice: sent 2
+        admin restarts echo
+            -> stop u1
+        alice hears
+        u1 exits code 0
+            -> alice: held 2
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #3
+        u1: greets
+            -> u1: initialized
+            -> admin: restarted 1
+            -> alice: sent 2
+        alice hears
+            -> u1: tools/call #4
+    "#]]);
+}

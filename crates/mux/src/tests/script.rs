@@ -73,6 +73,8 @@ pub(super) enum Happening {
     Blocks(String),
     Reads(String),
     Passes(Duration),
+    /// Deadlines come and are told of only behind the next happening, as a busy edge does.
+    PassesUnnoticed(Duration),
     AdminRestarts(String),
     Shutdown,
     /// From here on errors are shown with their text.
@@ -138,6 +140,9 @@ impl Happening {
             ["show", "words"] => Happening::ShowWords,
             ["admin", "restarts", server] => Happening::AdminRestarts((*server).to_string()),
             [amount, unit, "pass"] => Happening::Passes(duration(amount, unit)),
+            [amount, unit, "pass", "unnoticed"] => {
+                Happening::PassesUnnoticed(duration(amount, unit))
+            }
             [_, "serves", ..] => {
                 let (words, names) = rest(2).split();
                 Happening::Serves { names, words }

@@ -36,6 +36,8 @@ pub(super) struct Stage {
     detail: Detail,
     shown: Vec<String>,
     tickets: u64,
+    /// Set while deadlines have passed that the core has not been told of.
+    is_late: bool,
 }
 
 /// A session on the stage.
@@ -62,6 +64,7 @@ impl Stage {
             announced: Vec::new(),
             detail: Detail::Short,
             shown: Vec::new(),
+            is_late: false,
             tickets: 0,
         }
     }
@@ -132,6 +135,11 @@ impl Stage {
                 upstream: upstream(who),
             }),
             Happening::Passes(time) => self.pass(*time),
+            Happening::PassesUnnoticed(time) => {
+                self.now = self.now + *time;
+                self.is_late = true;
+                return;
+            }
             Happening::AdminRestarts(server) => {
                 self.tickets += 1;
                 self.handle(Event::AdminAsked {
@@ -143,6 +151,9 @@ impl Stage {
             }
             Happening::Shutdown => self.handle(Event::Shutdown),
             Happening::ShowWords => self.detail = Detail::Words,
+        }
+        if core::mem::take(&mut self.is_late) {
+            self.pass(Duration::ZERO);
         }
     }
 
@@ -385,7 +396,10 @@ impl Stage {
             self.shown.extend(show_fact(&fact));
         }
         self.assert_clean();
-        invariants::check(&mut self.mux, &self.audit);
+        invariants::check(&self.mux, &self.audit);
+        if !self.is_late {
+            invariants::check_settled(&mut self.mux);
+        }
         for (session, line) in announced {
             self.handle(Event::Announced { session, line });
         }
@@ -543,6 +557,13 @@ fn show_fact(fact: &Fact) -> Option<String> {
         }
         Fact::ToolSeparated { upstream, tool } => Some(format!("! {upstream} separates {tool}")),
         Fact::UpstreamPrivate { upstream, .. } => Some(format!("! {upstream} is private")),
+        Fact::UpstreamUnresponsive {
+            upstream, quiet, ..
+        } => Some(format!(
+            "! {upstream} is unresponsive, quiet for {}",
+            time_of(*quiet)
+        )),
+        Fact::UpstreamResponsive { upstream } => Some(format!("! {upstream} is responsive")),
         Fact::UpstreamNarrowed { upstream } => Some(format!("! {upstream} offers less")),
         Fact::UpstreamFailed { upstream } => Some(format!("! {upstream} has failed")),
         Fact::UpstreamDegraded { upstream, .. } => Some(format!("! {upstream} is degraded")),

@@ -451,6 +451,8 @@ fn what_failed_has_one_try_until_it_has_served_well_or_was_restarted() {
         alice: tools/list #3
             -> u1: tools/list #4
         59 s pass
+            after 30 s
+            -> u1: ping #5
         u1 exits code 1
             -> alice: error #2 -32603 upstream-exited maybe-executed "`echo` exited with code 1 before it answered; the request may have been carried out; see `mcpool logs echo`"
             -> alice: error #3 -32603 still-failing "`echo` keeps failing; next attempt in 60 s; see `mcpool logs echo`"
@@ -460,7 +462,7 @@ fn what_failed_has_one_try_until_it_has_served_well_or_was_restarted() {
         admin restarts echo
             -> start u1 for alice
         u1 starts
-            -> u1: initialize #5
+            -> u1: initialize #6
         u1: greets
             -> u1: initialized
             -> admin: restarted 1
@@ -469,10 +471,10 @@ fn what_failed_has_one_try_until_it_has_served_well_or_was_restarted() {
             after 113 ms
             -> start u1 for alice
         u1 starts
-            -> u1: initialize #6
+            -> u1: initialize #7
         u1: greets
             -> u1: initialized
         alice: tools/call #5 tool=x
-            -> u1: tools/call #7
+            -> u1: tools/call #8
     "#]]);
 }

@@ -52,7 +52,8 @@ impl Walk {
                 let time = [
                     "1 ms", "90 ms", "400 ms", "1 s", "7 s", "24 s", "70 s", "11 min",
                 ];
-                format!("{} pass", self.chance.pick(&time))
+                let how = self.chance.pick(&["pass", "pass", "pass unnoticed"]);
+                format!("{} {how}", self.chance.pick(&time))
             }
             60 => "admin restarts echo".to_string(),
             _server => self.server(),

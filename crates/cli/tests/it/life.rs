@@ -1,0 +1,170 @@
+//! Servers that die, keep dying, hang, or change their lists without end.
+
+use std::time::Instant;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Client, FAKE_SERVER, Home, eventually, processes::Process, until};
+
+/// The only upstream, as `status` shows it.
+fn upstream(home: &Home) -> Value {
+    home.status()["upstreams"][0].clone()
+}
+
+fn process_of(client: &mut Client) -> Process {
+    Process::of(client.server_pid()).unwrap()
+}
+
+fn list_changed(message: &Value) -> bool {
+    message["method"] == "notifications/tools/list_changed"
+}
+
+#[test]
+fn what_only_reads_survives_a_crash_and_a_call_is_an_error_at_once() {
+    let home = Home::new();
+    let (mut alice, mut bob) = (home.session(&[]), home.session(&[]));
+    let server = process_of(&mut alice);
+    bob.request("resources/subscribe", json!({"uri": "test://a"}));
+    // It reads nothing more, so that all of this is open when it dies.
+    server.signal(Signal::STOP);
+    let call = alice.begin("echo", json!({"text": "once"}));
+    let list = alice.ask("tools/list", json!({}));
+    let read = bob.ask("resources/read", json!({"uri": "test://a"}));
+    until("three requests in flight", || {
+        upstream(&home)["in_flight"] == 3
+    });
+    server.kill();
+    let error = alice.response(call)["error"].clone();
+    assert_eq!(error["data"]["reason"], "upstream-exited", "{error}");
+    assert_eq!(error["data"]["maybeExecuted"], true);
+    assert!(alice.response(list)["result"]["tools"].is_array());
+    assert!(bob.response(read).get("result").is_some());
+    for client in [&mut alice, &mut bob] {
+        client.wait_for(list_changed);
+    }
+    assert_ne!(process_of(&mut alice), server);
+    alice.text("touch", json!({"uri": "test://a"}));
+    bob.wait_for(|message| message["method"] == "notifications/resources/updated");
+    assert_eq!(upstream(&home)["restarts"], 1);
+}
+
+#[test]
+fn a_server_that_keeps_dying_is_given_up_until_it_is_restarted_by_hand() {
+    let home = Home::new();
+    let starts = home.file("starts");
+    home.configure(&format!(
+        "[servers.broken]\ncommand = \"/bin/sh\"\nargs = [\"-c\", \"echo start >> '{starts}'; exit 1\"]\n"
+    ));
+    let mut client = Client::spawn(&mut home.mcpool(&["connect", "broken"]));
+    let error = eventually("the server is given up", || {
+        let error = client.greet(&json!({}))["error"].clone();
+        (error["data"]["reason"] == "still-failing").then_some(error)
+    });
+    let words = error["message"].as_str().unwrap();
+    assert!(words.contains("`mcpool logs broken`"), "{error}");
+    assert!(
+        error["data"]["retryAfterMs"].as_u64().unwrap() > 50_000,
+        "{error}"
+    );
+    assert_eq!(upstream(&home)["state"], "failed");
+    assert_eq!(home.lines("starts").len(), 6);
+
+    let asked = Instant::now();
+    for _ in 0..100 {
+        client.greet(&json!({}));
+    }
+    assert!(
+        asked.elapsed().as_secs() < 5,
+        "{:?} for 100",
+        asked.elapsed()
+    );
+    assert_eq!(home.lines("starts").len(), 6, "no call starts it");
+
+    home.run(&["restart", "broken"]);
+    client.greet(&json!({}));
+    until("it is tried again", || home.lines("starts").len() > 6);
+}
+
+/// A session on the scripted server, which is pinged often.
+fn pinged(home: &Home) -> Client {
+    home.configure(&format!(
+        "[limits]\nping_interval = \"500ms\"\n[servers.fake]\ncommand = \"{FAKE_SERVER}\"\n"
+    ));
+    home.configured("fake")
+}
+
+#[test]
+fn a_server_that_hangs_in_a_call_is_unresponsive_until_it_speaks() {
+    let home = Home::new();
+    let mut alice = pinged(&home);
+    let mut bob = home.configured("fake");
+    let server = process_of(&mut alice);
+    server.signal(Signal::STOP);
+    let call = alice.begin("echo", json!({"text": "late"}));
+    until("the hang is noticed", || {
+        upstream(&home)["state"] == "unresponsive"
+    });
+    let waiting = bob.begin("echo", json!({"text": "waited"}));
+    until("the call is there", || {
+        home.status()["sessions"][1]["in_flight"] == 1
+    });
+    assert_eq!(upstream(&home)["in_flight"], 1, "what is new waits");
+    server.signal(Signal::CONT);
+    for (client, id, text) in [(&mut alice, call, "late"), (&mut bob, waiting, "waited")] {
+        let answer = client.response(id);
+        assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
+    }
+    assert_eq!(process_of(&mut alice), server, "it was never stopped");
+    assert_eq!(upstream(&home)["state"], "ready");
+}
+
+#[test]
+fn a_server_that_hangs_without_a_call_is_replaced_behind_its_sessions() {
+    let home = Home::new();
+    let mut client = pinged(&home);
+    let server = process_of(&mut client);
+    server.signal(Signal::STOP);
+    let list = client.ask("tools/list", json!({}));
+    assert!(client.response(list)["result"]["tools"].is_array());
+    assert!(!server.is_alive());
+    assert_eq!(upstream(&home)["restarts"], 1);
+}
+
+#[test]
+fn a_server_that_is_busy_and_answers_pings_is_left_to_its_work() {
+    let home = Home::new();
+    let mut client = pinged(&home);
+    let server = process_of(&mut client);
+    let go = home.file("go");
+    let slow = client.begin("slow", json!({"until": go, "text": "done"}));
+    let began = Instant::now();
+    until("six intervals have passed", || {
+        assert_eq!(upstream(&home)["state"], "ready");
+        began.elapsed().as_secs() >= 3
+    });
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(
+        client.response(slow)["result"]["content"][0]["text"],
+        "done"
+    );
+    assert_eq!(process_of(&mut client), server);
+}
+
+#[test]
+fn a_storm_of_changes_is_told_ten_times_a_second_and_the_rest_is_counted() {
+    let home = Home::new();
+    let mut client = home.session(&[]);
+    let began = Instant::now();
+    client.text("change", json!({"times": 5000}));
+    let merged = || upstream(&home)["dropped"]["merged"].as_u64().unwrap_or(0);
+    let mut told = 0;
+    until("every change is told or counted", || {
+        client.wait_for(list_changed);
+        told += 1;
+        told + merged() == 5000
+    });
+    let windows = u64::try_from(began.elapsed().as_millis() / 100).unwrap() + 2;
+    assert!(told <= windows, "{told} in {windows} windows");
+    assert!(told < 500, "{told}");
+}
