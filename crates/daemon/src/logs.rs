@@ -4,6 +4,7 @@
 //! and counted, and the count stands in the log.
 
 mod clean;
+mod folder;
 mod rotation;
 mod server;
 
@@ -19,6 +20,7 @@ use std::{
     time::SystemTime,
 };
 
+use folder::Folder;
 use rotation::Rotated;
 
 pub(crate) use server::{NOISE_BYTES, ServerLog, drain_errors};
@@ -64,6 +66,7 @@ impl Logs {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let lost = Arc::default();
         let writer = Writer {
+            room: Folder::new(&folder, folder::CAP, OWN),
             folder,
             files: BTreeMap::new(),
             lost: Arc::clone(&lost),
@@ -141,6 +144,8 @@ impl Write for OwnLog {
 
 struct Writer {
     folder: PathBuf,
+    /// What all logs may take together.
+    room: Folder,
     files: BTreeMap<Arc<str>, Rotated>,
     lost: Arc<std::sync::atomic::AtomicU64>,
 }
@@ -164,14 +169,19 @@ impl Writer {
             .files
             .entry(Arc::clone(name))
             .or_insert_with(|| Rotated::new(folder, name));
+        let mut grown = 0;
         let lost = self.lost.swap(0, std::sync::atomic::Ordering::Relaxed);
         if lost > 0 {
             let words = format!(
                 "{} -- {lost} pieces of logs were lost: the disk is too slow\n",
                 timestamp()
             );
-            file.write(words.as_bytes());
+            grown += file.write(words.as_bytes());
         }
-        file.write(text);
+        grown += file.write(text);
+        for dropped in self.room.grew(grown) {
+            // What is written to a file that was taken away is nowhere.
+            self.files.remove(dropped.as_str());
+        }
     }
 }
