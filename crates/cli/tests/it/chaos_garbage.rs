@@ -232,6 +232,9 @@ fn a_flood_on_standard_error_is_drained_while_others_call() {
         "stderr-flood",
         json!({"bytes": 256 << 20, "text": "all of it"}),
     );
+    until("the flood", || {
+        home.status()["upstreams"][0]["in_flight"] == 1
+    });
     let mut calls = 0;
     while home.status()["upstreams"][0]["in_flight"] != 0 {
         calls += 1;
