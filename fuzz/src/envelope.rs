@@ -200,7 +200,8 @@ fn check_spoilt(text: &str, frame: &Frame) {
     let mut no_json = text.as_bytes().to_vec();
     no_json.push(b'}');
     let mut no_text = text.as_bytes().to_vec();
-    no_text.insert(text.len() - 1, 0xff);
+    // Behind a blank, or it would be a part of an id that comes last.
+    no_text.splice(text.len() - 1..text.len() - 1, [b' ', 0xff]);
     for spoilt in [no_json, no_text] {
         let about = match Frame::parse(Bytes::from(spoilt)) {
             Err(Fault::NotJson { about } | Fault::NotUtf8 { about }) => about,
