@@ -49,7 +49,7 @@ impl Racer {
             }
         }
         self.client
-            .send(&json!({"jsonrpc": "2.0", "id": "end", "method": "ping"}));
+            .send(&json!({"jsonrpc": "2.0", "id": "end", "method": "resources/templates/list"}));
         self.hear_up_to(&json!("end"));
         self
     }

@@ -89,7 +89,7 @@ impl Player {
             self.step = name;
             step(self);
             // All that was caused by the step has come when this is answered.
-            self.request("ping", &json!({}));
+            self.request("resources/templates/list", &json!({}));
         }
     }
 

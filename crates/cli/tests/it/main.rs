@@ -10,6 +10,7 @@
 
 mod calls;
 mod chaos_asks;
+mod chaos_crashes;
 mod chaos_garbage;
 mod chaos_ids;
 mod chaos_links;

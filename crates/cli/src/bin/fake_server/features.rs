@@ -5,7 +5,7 @@ use std::{fs::OpenOptions, io, sync::atomic::Ordering};
 use serde_json::{Value, json};
 
 use crate::{
-    server::{Outcome, Server, exit, response},
+    server::{Outcome, Server, response},
     tools,
 };
 
@@ -75,12 +75,9 @@ fn read(server: &Server, id: &Value, params: &Value) -> io::Result<Outcome> {
         .and_then(|rest| rest.split_once('/'))
         && is_first(file)
     {
-        let message = response(id, &outcome).to_string();
+        let message = format!("{}\n", response(id, &outcome));
         let at = at.parse().unwrap_or(0);
-        server
-            .output
-            .raw(message.as_bytes().get(..at).unwrap_or(message.as_bytes()))?;
-        exit(1);
+        server.output.die_behind(message.as_bytes(), at, 1);
     }
     Ok(outcome)
 }

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::server::exit;
+
 /// The way to the client.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -59,6 +61,15 @@ impl Output {
         out.write_all(tail.as_bytes())?;
         out.write_all(b"\n")?;
         out.flush()
+    }
+
+    /// Writes the beginning of a message, up to so many bytes, and ends the process: nobody writes behind it.
+    pub(crate) fn die_behind(&self, message: &[u8], at: usize, code: i32) -> ! {
+        let mut out = self.lock();
+        // A reader that has gone changes nothing now.
+        let _gone = out.write_all(message.get(..at).unwrap_or(message));
+        let _gone = out.flush();
+        exit(code)
     }
 
     /// Lets the reader see the end, while the process goes on.

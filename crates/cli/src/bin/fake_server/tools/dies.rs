@@ -8,7 +8,7 @@ use super::{Answer, Call, content};
 use crate::{
     descendants,
     features::is_first,
-    server::{exit, response, wait_for},
+    server::{response, wait_for},
 };
 
 pub(super) fn crash(call: &Call<'_>) -> io::Result<Answer> {
@@ -18,18 +18,14 @@ pub(super) fn crash(call: &Call<'_>) -> io::Result<Answer> {
     {
         return Ok(Answer::Text(call.text().to_owned()));
     }
-    let message = response(call.id, &Ok(content(call.text()))).to_string();
-    let answer = format!("{message}\n");
+    let answer = format!("{}\n", response(call.id, &Ok(content(call.text()))));
     let at = call.number("at").unwrap_or(0);
+    let code = call.given["code"]
+        .as_i64()
+        .and_then(|code| code.try_into().ok());
     call.server
         .output
-        .raw(answer.as_bytes().get(..at).unwrap_or(answer.as_bytes()))?;
-    exit(
-        call.given["code"]
-            .as_i64()
-            .and_then(|code| code.try_into().ok())
-            .unwrap_or(1),
-    )
+        .die_behind(answer.as_bytes(), at, code.unwrap_or(1))
 }
 
 pub(super) fn hang(_call: &Call<'_>) -> io::Result<Answer> {
