@@ -62,13 +62,9 @@ impl Mux {
             self.refuse(session_id, id, line, Refusal::Overloaded, out);
             return None;
         }
-        match subscriptions.subscribe(&uri, session_id) {
-            Forward::Yes => Some(Effect::Subscribed(uri)),
-            Forward::No => {
-                self.answer_empty(session_id, id, line, out);
-                None
-            }
-        }
+        let forward = subscriptions.subscribe(&uri, session_id);
+        self.answer_unless_forwarded(session_id, id, line, forward, out)?;
+        Some(Effect::Subscribed(uri))
     }
 
     fn weigh_unsubscribe(
@@ -83,8 +79,22 @@ impl Mux {
             return Some(Effect::Nothing);
         };
         let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
-        match subscriptions.unsubscribe(&uri, session_id) {
-            Forward::Yes => Some(Effect::Nothing),
+        let forward = subscriptions.unsubscribe(&uri, session_id);
+        self.answer_unless_forwarded(session_id, id, line, forward, out)?;
+        Some(Effect::Nothing)
+    }
+
+    /// Grants here what the upstream need not hear of; `None` if that was the end of it.
+    fn answer_unless_forwarded(
+        &mut self,
+        session_id: SessionId,
+        id: &RequestId,
+        line: LineNumber,
+        forward: Forward,
+        out: &mut Outbox,
+    ) -> Option<()> {
+        match forward {
+            Forward::Yes => Some(()),
             Forward::No => {
                 self.answer_empty(session_id, id, line, out);
                 None
