@@ -39,8 +39,8 @@ use group::{Asked, Group};
 use print::Print;
 use server::Server;
 
-/// Violations that are kept; the rest is only counted.
-const KEPT_MAX: usize = 100;
+/// Violations that are told; the rest is only counted.
+const KEPT_MAX: u64 = 100;
 
 /// What must hold in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,7 +151,7 @@ impl Audit {
         self.end_step();
     }
 
-    /// What was found since the last call, oldest first; of very many, the first.
+    /// What was found since the last call, oldest first. Of very many, all but the first are only counted.
     pub fn take_violations(&mut self) -> Vec<Violation> {
         core::mem::take(&mut self.found)
     }
@@ -259,7 +259,7 @@ impl Audit {
 
     fn find(&mut self, invariant: Invariant, words: fmt::Arguments<'_>) {
         self.count.violations += 1;
-        if self.found.len() < KEPT_MAX {
+        if self.count.violations <= KEPT_MAX {
             let words = std::format!("{words}");
             self.found.push(Violation { invariant, words });
         }

@@ -194,18 +194,20 @@ impl Audit {
                 );
             }
         } else if *method == Method::Cancelled {
-            let id = params.request_id.as_ref();
-            let id = id.and_then(|(id, _)| id.as_number());
+            let named = params.request_id.as_ref().map(|(id, _)| id);
             let is_open = |id: &u64| {
                 let working = server.sent.get(id);
                 working.is_some_and(|working| working.answer.is_none())
             };
-            match id.filter(is_open) {
-                Some(id) => self.forget_sent(upstream, id),
-                None => self.find(
+            if let Some(id) = named.and_then(RequestId::as_number).filter(is_open) {
+                self.forget_sent(upstream, id);
+            } else {
+                self.find(
                     Invariant::OwnerOnly,
-                    format_args!("{upstream} hears that {id:?} is cancelled, which is not open"),
-                ),
+                    format_args!(
+                        "{upstream} hears of a cancellation of what is not open: {named:?}"
+                    ),
+                );
             }
         } else if *method == Method::Progress && !self.is_ask_progress(upstream, params, frame) {
             self.find(

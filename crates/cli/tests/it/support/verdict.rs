@@ -11,9 +11,13 @@ use std::{
 
 use super::canary;
 
+/// Lines of a log that are quoted.
+const SHOWN_MAX: usize = 20;
+
 /// What is wrong in what the daemons of this folder have left behind; empty if nothing is.
 pub(crate) fn complaints(pool: &Path) -> Vec<String> {
     let mut complaints = of_books(&pool.join("logs"));
+    complaints.truncate(SHOWN_MAX);
     for file in files_under(pool) {
         complaints.extend(of_file(&file, pool));
     }
