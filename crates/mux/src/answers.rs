@@ -42,6 +42,7 @@ impl Mux {
                 out,
             );
         }
+        self.resume_if_room(session_id, out);
         self.close_if_drained(session_id, out);
     }
 
@@ -134,7 +135,7 @@ impl Mux {
         if !frame.is_empty() {
             batch.bytes += frame.len();
             session.batched_bytes += frame.len();
-            batch.answers.push(frame);
+            batch.answers.push(session.scales.weigh(frame));
         }
         batch.ids.extend(id.cloned());
         session.batched_ids.extend(id.cloned());

@@ -48,10 +48,15 @@ impl Mux {
                     Mux::refuse_ask(upstream_id, &frame, refusal, out);
                     return;
                 }
-                if upstream.undecided.len() >= self.limits.session_asks {
+                let is_full = upstream.undecided.len() >= self.limits.session_asks;
+                if is_full || self.is_crowded(frame.len()) {
                     Mux::refuse_ask(upstream_id, &frame, Refusal::Overloaded, out);
                     return;
                 }
+                let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+                    return;
+                };
+                let frame = upstream.scales.weigh(frame);
                 let since = self.now;
                 upstream.undecided.push_back(Undecided { frame, since });
                 self.settle_asks(upstream_id, out);
@@ -326,7 +331,11 @@ impl Mux {
             }
             return;
         };
-        let answer = frame.rewrite(&mut [(id_span.clone(), upstream_request.as_bytes())]);
+        let answer = if self.is_crowded(frame.len()) {
+            Refusal::Overloaded.to_response(Some(&upstream_request))
+        } else {
+            frame.rewrite(&mut [(id_span.clone(), upstream_request.as_bytes())])
+        };
         Mux::tell_upstream(upstream_id, answer, out);
     }
 
@@ -397,8 +406,18 @@ impl Mux {
                 frame.rewrite(&mut [(span.clone(), token.as_bytes())]),
             ))
         });
-        if let Some((upstream, frame)) = found {
-            Mux::tell_upstream(upstream, frame, out);
+        let Some((upstream_id, frame)) = found else {
+            return;
+        };
+        let is_blocked = self
+            .upstreams
+            .get(&upstream_id)
+            .is_some_and(|upstream| upstream.is_blocked);
+        if is_blocked {
+            // More will follow; a request that waits must not wait longer for it.
+            self.drop_message(upstream_id, DropReason::NotRead, out);
+        } else {
+            Mux::tell_upstream(upstream_id, frame, out);
         }
     }
 

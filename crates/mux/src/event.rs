@@ -128,6 +128,11 @@ pub enum Event {
         /// What.
         ask: AdminAsk,
     },
+    /// What the edge holds of messages, on their way in and out, has changed a good deal.
+    Buffered {
+        /// How much that is, in bytes.
+        bytes: usize,
+    },
     /// The moment of [`crate::Mux::next_deadline`] has come.
     DeadlineReached,
     /// The daemon is to end: sessions are told, upstreams are stopped.

@@ -14,6 +14,7 @@ use wire::{Frame, Method, ProgressToken, RequestId};
 use crate::{
     ids::{LineNumber, SessionId},
     moment::Moment,
+    scales::Weighed,
     verbosity::Level,
 };
 
@@ -41,9 +42,9 @@ pub(crate) enum Kept {
     /// Nothing: no other process may see it.
     Nothing,
     /// All of it: its announcement has not left, so the upstream has not seen it yet.
-    Unsent(Frame),
+    Unsent(Weighed<Frame>),
     /// All of it: the next process gets it once more if this one ends before it answers.
-    Repeatable(Frame),
+    Repeatable(Weighed<Frame>),
 }
 
 /// Who waits for the response.

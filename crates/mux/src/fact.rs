@@ -199,6 +199,8 @@ pub enum DropReason {
     UnknownElicitation,
     /// A message before the handshake was over.
     BeforeHandshake,
+    /// An ask of a server that does not read what it is answered, or progress for one.
+    NotRead,
     /// A change of a list that was followed by another before anybody could be told.
     Merged,
 }
@@ -215,6 +217,7 @@ impl DropReason {
             DropReason::UnknownNotification => "unknown-notification",
             DropReason::UnknownElicitation => "unknown-elicitation",
             DropReason::BeforeHandshake => "before-handshake",
+            DropReason::NotRead => "not-read",
             DropReason::Merged => "merged",
         }
     }

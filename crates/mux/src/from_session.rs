@@ -28,8 +28,10 @@ impl Mux {
             session: id,
             server: opening.server.clone(),
         });
-        self.sessions
-            .insert(id, Session::new(id, opening, self.now));
+        self.sessions.insert(
+            id,
+            Session::new(id, opening, self.scales.of_another(), self.now),
+        );
         if self.is_shutting_down {
             out.act(Action::CloseSession { session: id });
             self.sessions.remove(&id);
@@ -385,9 +387,13 @@ impl Mux {
             self.line_is_done(session_id, line, out);
             return;
         }
+        if self.is_crowded(frame.len()) {
+            self.drop_overloading(session_id, line, out);
+            return;
+        }
         let held = Held {
             line,
-            frame,
+            frame: session.scales.weigh(frame),
             since: self.now,
             stage: Stage::Fresh,
         };
@@ -399,16 +405,21 @@ impl Mux {
                 .is_some_and(crate::upstream::Upstream::takes_messages);
         if goes_at_once {
             self.send_notification(session_id, upstream_id, &held, out);
-        } else if self.is_full(&held) {
-            out.tell(Fact::Refused {
-                session: session_id,
-                refusal: Refusal::Overloaded,
-            });
-            self.line_is_done(session_id, line, out);
+        } else if self.is_full() {
+            self.drop_overloading(session_id, line, out);
         } else {
             self.enqueue(session_id, held, out);
             self.expect_start(session_id, upstream_id, out);
         }
+    }
+
+    /// A notification is dropped, because there is no room for it.
+    fn drop_overloading(&mut self, session: SessionId, line: LineNumber, out: &mut Outbox) {
+        out.tell(Fact::Refused {
+            session,
+            refusal: Refusal::Overloaded,
+        });
+        self.line_is_done(session, line, out);
     }
 
     fn on_client_cancelled(

@@ -33,6 +33,7 @@ impl Mux {
         let is_early = matches!(state, State::Starting | State::Initializing);
         match &frame.message {
             Message::Response { id, .. } => self.on_response(upstream, id.as_ref(), &frame, out),
+            Message::Request { .. } if self.is_deaf(upstream, out) => {}
             Message::Request { .. } if is_early => Mux::answer_early(upstream, &frame, out),
             Message::Request { .. } => self.on_ask(upstream, frame, out),
             Message::Notification { .. } if is_early => {
@@ -355,7 +356,9 @@ impl Mux {
             Purpose::Answer | Purpose::Either => self.on_useless_answer(upstream_id, &fault, out),
             // What it asks has ids of its own, which look like ours.
             Purpose::Question => {
-                if let Some(id) = fault.id().cloned() {
+                if let Some(id) = fault.id().cloned()
+                    && !self.is_deaf(upstream_id, out)
+                {
                     let refusal = Refusal::Malformed { fault };
                     Mux::tell_upstream(upstream_id, refusal.to_response(Some(&id)), out);
                 }
@@ -423,6 +426,25 @@ impl Mux {
                 self.after_exchange(upstream_id, out);
             }
         }
+    }
+
+    /// Whether a server that does not read has asked so much meanwhile that it gets no more answers: they
+    /// would wait here without end.
+    fn is_deaf(&mut self, upstream_id: UpstreamId, out: &mut Outbox) -> bool {
+        let asks_max = self.limits.session_asks;
+        let Some(upstream) = self
+            .upstreams
+            .get_mut(&upstream_id)
+            .filter(|upstream| upstream.is_blocked)
+        else {
+            return false;
+        };
+        upstream.asked_blocked += 1;
+        let is_deaf = upstream.asked_blocked > asks_max;
+        if is_deaf {
+            self.drop_message(upstream_id, DropReason::NotRead, out);
+        }
+        is_deaf
     }
 
     pub(crate) fn drop_message(

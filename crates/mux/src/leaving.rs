@@ -16,6 +16,9 @@ use crate::{
     timers::Timer,
 };
 
+/// Longest cancellation, in bytes, that is passed on as its client wrote it.
+const CANCELLATION_BYTES_MAX: usize = 4096;
+
 impl Mux {
     /// Ends an exchange that its session no longer waits for.
     ///
@@ -184,6 +187,10 @@ fn renamed(said: &Frame, minted: MintedId) -> Outgoing {
         Message::Request { .. } | Message::Response { .. } => None,
     };
     match request_id {
+        // It may have to wait, whatever its client wrote into it.
+        _long if said.len() > CANCELLATION_BYTES_MAX => {
+            cancellation(minted, "the client has cancelled it")
+        }
         Some((_, span)) => said.rewrite(&mut [(span.clone(), RequestId::from(minted).as_bytes())]),
         None => cancellation(minted, "the client has cancelled it"),
     }

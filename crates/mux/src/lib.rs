@@ -43,6 +43,7 @@ mod refusal;
 mod release;
 mod resend;
 mod routing;
+mod scales;
 mod sending;
 mod session;
 mod snapshot;

@@ -19,8 +19,9 @@ pub struct Limits {
     pub session_queue_bytes: usize,
     /// Messages of all sessions together that wait; more are refused.
     pub waiting: usize,
-    /// Bytes of all sessions' messages that wait; more are refused.
-    pub waiting_bytes: usize,
+    /// Bytes of messages that the daemon holds for anybody, wherever they wait; then requests are refused
+    /// and the session that has most to read is cut.
+    pub buffered_bytes: usize,
     /// Longest request, in bytes, that is kept while a server works on it, to be sent again should the
     /// server die.
     pub repeated_bytes: usize,
@@ -93,7 +94,7 @@ impl Default for Limits {
             session_queue: 10_000,
             session_queue_bytes: 8 << 20,
             waiting: 16_384,
-            waiting_bytes: 512 << 20,
+            buffered_bytes: 512 << 20,
             repeated_bytes: 64 << 10,
             slow_reader_bytes: 8 << 20,
             slow_server_bytes: 1 << 20,

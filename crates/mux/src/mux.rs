@@ -11,6 +11,7 @@ use crate::{
     limits::Limits,
     moment::Moment,
     routing::RouteKey,
+    scales::Scales,
     session::Session,
     snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot},
     timers::{Timer, Timers},
@@ -32,9 +33,12 @@ pub struct Mux {
     pub(crate) conduct: BTreeMap<Route, Conduct>,
     pub(crate) timers: Timers,
     pub(crate) upstreams_issued: u64,
-    /// Messages, and their bytes, that wait in all sessions' queues together.
+    /// Messages that wait in all sessions' queues together.
     pub(crate) waiting: usize,
-    pub(crate) waiting_bytes: usize,
+    /// What is held here of messages.
+    pub(crate) scales: Scales,
+    /// Bytes of messages that the edge holds.
+    pub(crate) buffered_elsewhere: usize,
     /// Restarts that an administrator waits for, and how many upstreams each still lacks.
     pub(crate) restarts: BTreeMap<Ticket, Restart>,
     pub(crate) is_shutting_down: bool,
@@ -61,7 +65,8 @@ impl Mux {
             timers: Timers::default(),
             upstreams_issued: 0,
             waiting: 0,
-            waiting_bytes: 0,
+            scales: Scales::default(),
+            buffered_elsewhere: 0,
             restarts: BTreeMap::new(),
             is_shutting_down: false,
         }
@@ -114,6 +119,7 @@ impl Mux {
                 ticket,
                 ask: AdminAsk::Restart { server },
             } => self.on_restart_asked(ticket, &server, out),
+            Event::Buffered { bytes } => self.buffered_elsewhere = bytes,
             Event::DeadlineReached => self.on_deadline(out),
             Event::Shutdown => self.on_shutdown(out),
         }
@@ -122,6 +128,11 @@ impl Mux {
     /// When to be called with [`Event::DeadlineReached`], and why; `None` while there is nothing to wait for.
     pub fn next_deadline(&self) -> Option<(Moment, Timer)> {
         self.timers.next()
+    }
+
+    /// Bytes of messages that are held here, whatever they wait for.
+    pub fn held_bytes(&self) -> usize {
+        self.scales.all_bytes()
     }
 
     /// Whether everything has ended after [`Event::Shutdown`].

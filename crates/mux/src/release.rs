@@ -1,6 +1,6 @@
 //! Who goes next into an upstream: requests that need not wait go at once, the others by turns.
 //!
-//! **Invariant:** the messages and bytes counted as waiting are those in the sessions' queues.
+//! **Invariant:** the messages counted as waiting are those in the sessions' queues.
 
 use wire::{Frame, Message, Method, RequestId};
 
@@ -66,14 +66,18 @@ impl Mux {
             self.refuse(session_id, &id, line, refusal, out);
             return;
         }
-        let held = Held {
-            line,
-            frame,
-            since: self.now,
-            stage: Stage::Fresh,
-        };
+        if self.is_crowded(frame.len()) {
+            self.refuse(session_id, &id, line, Refusal::Overloaded, out);
+            return;
+        }
         let Some(session) = self.sessions.get(&session_id) else {
             return;
+        };
+        let held = Held {
+            line,
+            frame: session.scales.weigh(frame),
+            since: self.now,
+            stage: Stage::Fresh,
         };
         if session.is_attached()
             && session.queue.is_empty()
@@ -96,7 +100,7 @@ impl Mux {
         held: Held,
         out: &mut Outbox,
     ) {
-        if self.is_full(&held) {
+        if self.is_full() {
             self.give_up_turn(session_id);
             self.refuse(session_id, &id, held.line, Refusal::Overloaded, out);
             return;
@@ -108,11 +112,15 @@ impl Mux {
         self.expect_start(session_id, upstream_id, out);
     }
 
-    /// Whether too much waits already. One message always may.
-    pub(crate) fn is_full(&self, held: &Held) -> bool {
-        self.waiting > 0
-            && (self.waiting >= self.limits.waiting
-                || self.waiting_bytes + held.frame.len() > self.limits.waiting_bytes)
+    /// Whether so many messages wait that no other may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting >= self.limits.waiting
+    }
+
+    /// Whether there is no room for so many bytes more. For one message there always is.
+    pub(crate) fn is_crowded(&self, bytes: usize) -> bool {
+        let buffered = self.scales.all_bytes() + self.buffered_elsewhere;
+        buffered > 0 && buffered + bytes > self.limits.buffered_bytes
     }
 
     /// A message waits: sees to it that its upstream comes up, or that its session hears that it does not.
@@ -147,9 +155,8 @@ impl Mux {
                 notice: Notice::Held(held.line),
             });
         }
-        let bytes = held.frame.len();
         session.queue.push(held);
-        self.count_waiting(session_id, bytes, out);
+        self.count_waiting(session_id, out);
         let session = self.sessions.get(&session_id);
         if let Some(upstream) = session
             .and_then(Session::upstream)
@@ -160,9 +167,8 @@ impl Mux {
     }
 
     /// Counts a message that is in its session's queue now, which may be long enough with that.
-    pub(crate) fn count_waiting(&mut self, session_id: SessionId, bytes: usize, out: &mut Outbox) {
+    pub(crate) fn count_waiting(&mut self, session_id: SessionId, out: &mut Outbox) {
         self.waiting += 1;
-        self.waiting_bytes += bytes;
         self.pause_if_full(session_id, out);
     }
 
@@ -395,6 +401,7 @@ impl Mux {
     pub(crate) fn on_blocked(&mut self, upstream: UpstreamId) {
         if let Some(upstream) = self.upstreams.get_mut(&upstream) {
             upstream.is_blocked = true;
+            upstream.asked_blocked = 0;
         }
     }
 
@@ -451,10 +458,7 @@ impl Mux {
     }
 
     pub(crate) fn uncount_waiting(&mut self, held: Option<&Held>) {
-        if let Some(held) = held {
-            self.waiting = self.waiting.saturating_sub(1);
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(held.frame.len());
-        }
+        self.waiting -= usize::from(held.is_some());
     }
 
     /// A session's queue has changed without a turn: whoever waited behind its call need not.

@@ -62,7 +62,7 @@ impl Mux {
                 stage,
             });
             match held {
-                Some(held) if !self.is_full(&held) => {
+                Some(held) if !self.is_full() => {
                     self.take_back(upstream_id, *claim, held, out);
                 }
                 Some(_) | None => lost.push(Lost {
@@ -79,7 +79,6 @@ impl Mux {
 
     /// Puts a request back to where it came from, before all that its session has said since.
     fn take_back(&mut self, upstream_id: UpstreamId, claim: Claim, held: Held, out: &mut Outbox) {
-        let bytes = held.frame.len();
         let (line, stage) = (held.line, held.stage);
         let Some(session) = self.sessions.get_mut(&claim.session) else {
             return;
@@ -97,7 +96,7 @@ impl Mux {
                 notice: Notice::Held(line),
             });
         }
-        self.count_waiting(claim.session, bytes, out);
+        self.count_waiting(claim.session, out);
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
             upstream.turns.queue_up(claim.session);
         }

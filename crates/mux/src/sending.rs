@@ -109,7 +109,7 @@ impl Mux {
         if let Some(exchange) = exchange {
             exchange.kept = Kept::Repeatable(if is_in_batch {
                 // It shares the bytes of the whole batch, which may be long.
-                held.frame.copied()
+                held.frame.map(|frame| frame.copied())
             } else {
                 held.frame
             });
@@ -188,6 +188,8 @@ impl Mux {
             && let Kept::Unsent(frame) = mem::replace(&mut exchange.kept, Kept::Nothing)
         {
             self.send_minted(upstream_id, minted, &frame, out);
+            drop(frame);
+            self.resume_if_room(session_id, out);
         }
     }
 }

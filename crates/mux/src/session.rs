@@ -16,6 +16,7 @@ use crate::{
     limits::Limits,
     moment::Moment,
     offers::Offers,
+    scales::{Scales, Weighed},
     verbosity::Level,
 };
 
@@ -45,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) batches: BTreeMap<LineNumber, Batch>,
     /// Bytes of the answers in them.
     pub(crate) batched_bytes: usize,
+    /// What is held here of its messages and of the answers to them.
+    pub(crate) scales: Scales,
     /// Ids of the requests whose answers are in them.
     pub(crate) batched_ids: BTreeSet<RequestId>,
     /// Its client has closed its input.
@@ -98,7 +101,7 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) line: LineNumber,
-    pub(crate) frame: Frame,
+    pub(crate) frame: Weighed<Frame>,
     pub(crate) since: Moment,
     pub(crate) stage: Stage,
 }
@@ -133,14 +136,14 @@ pub(crate) struct SessionAsks {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) left: usize,
-    pub(crate) answers: Vec<Outgoing>,
+    pub(crate) answers: Vec<Weighed<Outgoing>>,
     /// Bytes of the answers.
     pub(crate) bytes: usize,
     pub(crate) ids: Vec<RequestId>,
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, opening: Opening, now: Moment) -> Self {
+    pub(crate) fn new(id: SessionId, opening: Opening, scales: Scales, now: Moment) -> Self {
         Session {
             id,
             opening,
@@ -158,6 +161,7 @@ impl Session {
             untold: Vec::new(),
             batches: BTreeMap::new(),
             batched_bytes: 0,
+            scales,
             batched_ids: BTreeSet::new(),
             is_ending: false,
             is_paused: false,
@@ -199,10 +203,8 @@ impl Session {
     }
 
     pub(crate) fn wants_pause(&self, limits: &Limits) -> bool {
-        let held = self.queue.len();
-        held >= limits.session_queue
-            || (self.queue.bytes > limits.session_queue_bytes && held > 1)
-            || self.batched_bytes > limits.session_queue_bytes
+        self.queue.len() >= limits.session_queue
+            || (self.scales.bytes() > limits.session_queue_bytes && self.scales.messages() > 1)
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     noise::Noise,
     pulse::Pulse,
     routing::RouteKey,
+    scales::{Scales, Weighed},
     subscribe::Subscriptions,
     turns::Turns,
     verbosity::Level,
@@ -70,12 +71,16 @@ pub(crate) struct Upstream {
     pub(crate) asks: BTreeMap<RequestId, Ask>,
     /// Asks whose owner is unclear.
     pub(crate) undecided: VecDeque<Undecided>,
+    /// What is held here of them.
+    pub(crate) scales: Scales,
     /// Questions by address, and whom they were put to.
     pub(crate) elicitations: BTreeMap<Box<str>, SessionId>,
     /// Set while it comes up though whoever wanted it has given up waiting.
     pub(crate) is_awaited: bool,
     /// Set while the server does not read.
     pub(crate) is_blocked: bool,
+    /// Asks that it has put since.
+    pub(crate) asked_blocked: usize,
     /// Whether a session's request was sent to this process: its standard error may then quote it.
     pub(crate) was_used: bool,
     /// What this process wrote to standard error until then.
@@ -141,12 +146,12 @@ pub(crate) struct Ask {
 /// An ask that waits for its owner to become clear.
 #[derive(Debug)]
 pub(crate) struct Undecided {
-    pub(crate) frame: Frame,
+    pub(crate) frame: Weighed<Frame>,
     pub(crate) since: Moment,
 }
 
 impl Upstream {
-    pub(crate) fn new(id: UpstreamId, key: RouteKey, opening: &Opening) -> Self {
+    pub(crate) fn new(id: UpstreamId, key: RouteKey, opening: &Opening, scales: Scales) -> Self {
         Upstream {
             id,
             server: opening.server.clone(),
@@ -179,9 +184,11 @@ impl Upstream {
             level: None,
             asks: BTreeMap::new(),
             undecided: VecDeque::new(),
+            scales,
             elicitations: BTreeMap::new(),
             is_awaited: false,
             is_blocked: false,
+            asked_blocked: 0,
             was_used: false,
             last_words: VecDeque::new(),
             starts: 0,

@@ -160,11 +160,7 @@ impl Frame {
         }
         let trim = span(text, trimmed);
         let message = parse_message(trimmed)?;
-        let bytes = if trim.len() == bytes.len() {
-            bytes
-        } else {
-            bytes.slice(trim)
-        };
+        let bytes = part(bytes, trim);
         Ok(Frame { bytes, message })
     }
 
@@ -192,7 +188,7 @@ impl Frame {
                 let messages = places.into_iter();
                 return Some(
                     messages
-                        .map(|place| Frame::parse(bytes.slice(place)))
+                        .map(|place| Frame::parse(part(bytes.clone(), place)))
                         .collect(),
                 );
             }
@@ -273,6 +269,17 @@ impl Frame {
     /// The spans must not overlap; their order does not matter.
     pub fn rewrite(&self, edits: &mut [(Span, &[u8])]) -> Outgoing {
         Outgoing::spliced(&self.bytes, edits)
+    }
+}
+
+/// A part of a line, which does not keep a line that is much longer.
+fn part(bytes: Bytes, place: Span) -> Bytes {
+    if place.len() == bytes.len() {
+        bytes
+    } else if place.len() < bytes.len() / 2 {
+        Bytes::copy_from_slice(bytes.get(place).unwrap_or_default())
+    } else {
+        bytes.slice(place)
     }
 }
 

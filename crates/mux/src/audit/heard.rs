@@ -52,12 +52,13 @@ impl Audit {
             Event::UpstreamFault { upstream, fault } => self.server_erred(*upstream, fault),
             Event::UpstreamExited { upstream, .. }
             | Event::UpstreamStartFailed { upstream, .. } => self.ended(*upstream),
+            Event::UpstreamBlocked { upstream } => self.server_reads(*upstream, false),
+            Event::UpstreamWritable { upstream } => self.server_reads(*upstream, true),
             Event::SessionEnding { .. }
             | Event::SessionCut { .. }
             | Event::UpstreamComplained { .. }
-            | Event::UpstreamBlocked { .. }
-            | Event::UpstreamWritable { .. }
             | Event::AdminAsked { .. }
+            | Event::Buffered { .. }
             | Event::DeadlineReached
             | Event::Shutdown => {}
         }
@@ -252,6 +253,12 @@ impl Audit {
         }
     }
 
+    fn server_reads(&mut self, upstream: UpstreamId, does: bool) {
+        if let Some(server) = self.servers.get_mut(&upstream) {
+            server.is_blocked = !does;
+        }
+    }
+
     fn server_said(&mut self, upstream: UpstreamId, frame: &Frame) {
         self.count.messages += 1;
         let Some(server) = self.servers.get_mut(&upstream) else {
@@ -266,6 +273,7 @@ impl Audit {
                     method: method.clone(),
                     token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
                     shown: None,
+                    is_owed: !server.is_blocked,
                     again: 0,
                 };
                 self.server_asked(upstream, id, ask);
@@ -341,6 +349,7 @@ impl Audit {
                         method: unknown(),
                         token: None,
                         shown: None,
+                        is_owed: !server.is_blocked,
                         again: 0,
                     };
                     self.server_asked(upstream, &id, ask);
@@ -383,6 +392,7 @@ impl Audit {
         server.launched = None;
         server.class = None;
         server.is_initialized = false;
+        server.is_blocked = false;
         let asks = core::mem::take(&mut server.asks);
         let shown = asks.into_values().filter_map(|ask| ask.shown);
         self.step.withdrawn.extend(shown);

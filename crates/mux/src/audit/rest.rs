@@ -115,7 +115,7 @@ impl Audit {
             );
         }
         let waiting = self.servers.iter().filter_map(|(upstream, server)| {
-            let asked = server.asks.keys().next()?;
+            let (asked, _) = server.asks.iter().find(|(_, ask)| ask.is_owed)?;
             (server.process == Process::Running).then(|| (*upstream, asked.clone()))
         });
         for (upstream, asked) in waiting.collect::<Vec<_>>() {
@@ -147,7 +147,7 @@ impl Audit {
             .iter()
             .map(|session| session.held_bytes)
             .sum();
-        if held > limits.waiting || held_bytes > limits.waiting_bytes + limits.message_bytes {
+        if held > limits.waiting || held_bytes > limits.buffered_bytes + limits.message_bytes {
             self.find(
                 Invariant::WithinCaps,
                 format_args!("{held} messages of {held_bytes} bytes wait in all"),

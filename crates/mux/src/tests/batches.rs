@@ -172,10 +172,10 @@ fn the_answers_of_a_batch_are_no_longer_than_a_message_may_be() {
             -> u1: raw {"jsonrpc":"2.0","id":3,"method":"a"}
             -> u1: raw {"jsonrpc":"2.0","id":4,"method":"a"}
         u1: result #2 "LONG"
-            -> pause alice
         u1: result #3 "LONG"
+            -> pause alice
         u1: result #4
-            -> resume alice
             -> alice: [result #1, error #2 -32603 answer-too-long maybe-executed, error #3 -32603 answer-too-long maybe-executed]
+            -> resume alice
     "#]].assert_eq(&played.replace(&long, "LONG"));
 }

@@ -10,7 +10,7 @@ use wire::RequestId;
 use crate::{
     Mux, Outbox, SessionId,
     audit::Audit,
-    exchange::Owner,
+    exchange::{Kept, Owner},
     session::{Session, State, Whereabouts},
     upstream::Upstream,
 };
@@ -40,8 +40,35 @@ pub(super) fn check(mux: &Mux, audit: &Audit) {
     let held = || queues().flat_map(|queue| queue.calls.iter().chain(&queue.others));
     assert_eq!(mux.waiting, held().count(), "messages that wait");
     let bytes: usize = held().map(|held| held.frame.len()).sum();
-    assert_eq!(mux.waiting_bytes, bytes, "bytes that wait");
     assert!(queues().map(|queue| queue.bytes).sum::<usize>() == bytes);
+    assert_eq!(mux.held_bytes(), held_bytes(mux), "bytes that are held");
+}
+
+/// All that is held of messages.
+fn held_bytes(mux: &Mux) -> usize {
+    let queues: usize = mux
+        .sessions
+        .values()
+        .map(|session| session.queue.bytes)
+        .sum();
+    let batches: usize = mux
+        .sessions
+        .values()
+        .map(|session| session.batched_bytes)
+        .sum();
+    let undecided = |upstream: &Upstream| -> usize {
+        upstream.undecided.iter().map(|ask| ask.frame.len()).sum()
+    };
+    let kept = |upstream: &Upstream| -> usize {
+        let exchanges = upstream.exchanges.iter();
+        let kept = exchanges.map(|(_, exchange)| match &exchange.kept {
+            Kept::Nothing => 0,
+            Kept::Unsent(frame) | Kept::Repeatable(frame) => frame.len(),
+        });
+        kept.sum()
+    };
+    let upstreams: usize = mux.upstreams.values().map(|u| undecided(u) + kept(u)).sum();
+    queues + batches + upstreams
 }
 
 fn owed((id, session): (&SessionId, &Session)) -> (SessionId, BTreeSet<RequestId>) {
@@ -156,6 +183,6 @@ pub(super) fn check_empty(mux: &Mux) {
     assert!(mux.sessions.is_empty(), "{:?}", mux.sessions);
     assert!(mux.upstreams.is_empty(), "{:?}", mux.upstreams);
     assert!(mux.routes.is_empty() && mux.restarts.is_empty());
-    assert_eq!((mux.waiting, mux.waiting_bytes), (0, 0));
+    assert_eq!((mux.waiting, mux.held_bytes()), (0, 0));
     assert_eq!(mux.next_deadline(), None);
 }

@@ -149,7 +149,7 @@ fn what_is_too_much_for_all_together_is_refused() {
 #[test]
 fn one_large_message_always_may_wait() {
     let limits = Limits {
-        waiting_bytes: 10,
+        buffered_bytes: 10,
         session_queue_bytes: 10,
         ..Limits::default()
     };
@@ -287,4 +287,93 @@ fn many_sessions_that_end_at_once_need_no_deep_stack() {
         .filter(|line| line.starts_with("-> close"))
         .count();
     assert_eq!(closed, 400);
+}
+
+#[test]
+fn a_request_for_which_there_is_no_room_is_refused_and_one_message_always_fits() {
+    let limits = Limits {
+        buffered_bytes: 100,
+        ..Limits::default()
+    };
+    let played = play_with(
+        limits,
+        "u1 serves alice bob caps=sampling\nalice: tools/call #1 tool=x\nu1: sampling/createMessage #7\nlinks hold 80\nalice: a #2\nbob: tools/list #1\nalice: vendor/told\nu1: sampling/createMessage #8\nalice: result #1\nalice: ping #3\nu1: result #2\nlinks hold 0\nalice: a #4\nbob: tools/list #2\n",
+    );
+    expect![[r#"
+        u1 serves alice bob caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: sampling/createMessage #7
+            -> alice: sampling/createMessage #1
+            ! u1 separates x
+        links hold 80
+        alice: a #2
+            -> alice: error #2 -32603 overloaded
+        bob: tools/list #1
+            -> bob: error #1 -32603 overloaded
+        alice: vendor/told
+        u1: sampling/createMessage #8
+            -> u1: error #8 -32603 overloaded
+        alice: result #1
+            -> u1: error #7 -32603 overloaded
+        alice: ping #3
+            -> alice: result #3
+        u1: result #2
+            -> alice: result #1
+        links hold 0
+        alice: a #4
+            -> u1: a #3
+        bob: tools/list #2
+            -> u1: tools/list #4
+    "#]]
+    .assert_eq(&played);
+}
+
+#[test]
+fn a_server_that_asks_and_does_not_read_is_answered_so_often_and_no_more() {
+    let limits = Limits {
+        session_asks: 2,
+        ..Limits::default()
+    };
+    let played = play_with(
+        limits,
+        "u1 serves alice caps=sampling\nu1: sampling/createMessage #1 token=9\nu1 blocks\nalice: progress token=1\nu1: ping #2\nu1: too long #3 request\nu1: ping #4\nu1: sampling/createMessage #5\nalice: result #1\nu1 reads\nu1: ping #6\n",
+    );
+    expect![[r#"
+        u1 serves alice caps=sampling
+        u1: sampling/createMessage #1 token=9
+            -> alice: sampling/createMessage #1 token=1
+        u1 blocks
+        alice: progress token=1
+            ! u1 dropped: not-read
+        u1: ping #2
+            -> u1: result #2
+        u1: too long #3 request
+            -> u1: error #3 -32600 malformed
+        u1: ping #4
+            ! u1 dropped: not-read
+        u1: sampling/createMessage #5
+            ! u1 dropped: not-read
+        alice: result #1
+            -> u1: result #1
+        u1 reads
+        u1: ping #6
+            -> u1: result #6
+    "#]]
+    .assert_eq(&played);
+}
+
+#[test]
+fn a_long_cancellation_is_told_in_short() {
+    let reason = "x".repeat(5000);
+    let played = play(&format!(
+        "u1 serves alice\nalice: a #1\nalice: raw {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":1,\"reason\":\"{reason}\"}}}}\n"
+    ));
+    expect![[r#"
+        u1 serves alice
+        alice: a #1
+            -> u1: a #2
+        alice: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"reason":"LONG"}}
+            -> u1: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2,"reason":"the client has cancelled it"}}
+    "#]].assert_eq(&played.replace(&reason, "LONG"));
 }

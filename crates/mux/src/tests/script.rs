@@ -75,6 +75,8 @@ pub(super) enum Happening {
     Passes(Duration),
     /// Deadlines come and are told of only behind the next happening, as a busy edge does.
     PassesUnnoticed(Duration),
+    /// What the edge holds of messages, in bytes.
+    LinksHold(usize),
     AdminRestarts(String),
     Shutdown,
     /// From here on errors are shown with their text.
@@ -137,6 +139,7 @@ impl Happening {
         let who = words[0].to_string();
         match words.as_slice() {
             ["shutdown"] => Happening::Shutdown,
+            ["links", "hold", bytes] => Happening::LinksHold(bytes.parse().unwrap()),
             ["show", "words"] => Happening::ShowWords,
             ["admin", "restarts", server] => Happening::AdminRestarts((*server).to_string()),
             [amount, unit, "pass"] => Happening::Passes(duration(amount, unit)),

@@ -140,6 +140,7 @@ impl Stage {
                 self.is_late = true;
                 return;
             }
+            Happening::LinksHold(bytes) => self.handle(Event::Buffered { bytes: *bytes }),
             Happening::AdminRestarts(server) => {
                 self.tickets += 1;
                 self.handle(Event::AdminAsked {

@@ -246,3 +246,15 @@ impl PartialEq for Frame {
         self.bytes == other.bytes
     }
 }
+
+#[test]
+fn a_short_message_does_not_keep_a_long_line() {
+    let message = r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#;
+    let padded = Bytes::from(alloc::format!("{}{message}", " ".repeat(1000)));
+    let batch = Bytes::from(alloc::format!("[{message},\"{}\"]", "x".repeat(1000)));
+    let alone = Frame::parse(padded.clone()).unwrap();
+    let in_batch = Frame::parse_batch(&batch, 2).unwrap();
+    // Nobody else has a share in them.
+    assert!(padded.is_unique() && batch.is_unique());
+    assert_eq!(alone, *in_batch[0].as_ref().unwrap());
+}
