@@ -1,6 +1,6 @@
 //! What a server offers beside tools: resources, prompts, completion, in pages.
 
-use std::{fs::OpenOptions, io, sync::atomic::Ordering};
+use std::{fs::OpenOptions, sync::atomic::Ordering};
 
 use serde_json::{Value, json};
 
@@ -20,14 +20,9 @@ const TEMPLATES: [&str; 3] = [
     "fake://day/{date}",
 ];
 
-/// The answer to a request that is no tool call; `None`: there is none.
-pub(crate) fn respond(
-    server: &Server,
-    method: &str,
-    id: &Value,
-    params: &Value,
-) -> io::Result<Option<Outcome>> {
-    Ok(Some(match method {
+/// The answer to a request that is no tool call.
+pub(crate) fn respond(server: &Server, method: &str, id: &Value, params: &Value) -> Outcome {
+    match method {
         "ping" | "logging/setLevel" => Ok(json!({})),
         "resources/subscribe" => {
             server.subscribe(params["uri"].as_str().unwrap_or_default());
@@ -50,7 +45,7 @@ pub(crate) fn respond(
             &TEMPLATES,
             |template| json!({"uriTemplate": template, "name": template}),
         ),
-        "resources/read" => read(server, id, params)?,
+        "resources/read" => Ok(read(server, id, params)),
         "prompts/list" => page(
             params,
             "prompts",
@@ -60,26 +55,26 @@ pub(crate) fn respond(
         "prompts/get" => prompt(params),
         "completion/complete" => Ok(complete(params)),
         other => Err((-32601, format!("method not found: {other}"))),
-    }))
+    }
 }
 
-fn read(server: &Server, id: &Value, params: &Value) -> io::Result<Outcome> {
+fn read(server: &Server, id: &Value, params: &Value) -> Value {
     let uri = params["uri"].as_str().unwrap_or_default();
     let text = match uri.strip_prefix("fake://") {
         Some("counter") | None => server.counter.load(Ordering::Relaxed).to_string(),
         Some(rest) => format!("contents of {rest}"),
     };
-    let outcome = Ok(json!({"contents": [{"uri": uri, "text": text}]}));
+    let result = json!({"contents": [{"uri": uri, "text": text}]});
     if let Some((at, file)) = uri
         .strip_prefix("fake://crash/")
         .and_then(|rest| rest.split_once('/'))
         && is_first(file)
     {
-        let message = format!("{}\n", response(id, &outcome));
+        let message = format!("{}\n", response(id, &Ok(result)));
         let at = at.parse().unwrap_or(0);
         server.output.die_behind(message.as_bytes(), at, 1);
     }
-    Ok(outcome)
+    result
 }
 
 /// Whether nobody was here before, as a file tells, which is made.

@@ -210,7 +210,7 @@ fn take(server: &Arc<Server>, message: Value) -> io::Result<()> {
     let outcome = match method.as_str() {
         "initialize" => server.greet(params),
         "ping" if server.options.ignore_ping => None,
-        other => features::respond(server, other, &id, params)?,
+        other => Some(features::respond(server, other, &id, params)),
     };
     match outcome {
         Some(outcome) => server.answer(&id, &outcome),
