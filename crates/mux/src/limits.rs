@@ -46,6 +46,10 @@ pub struct Limits {
     pub drain_patience: Duration,
     /// How long the first call of a tool runs without other sessions' calls beside it.
     pub probation: Duration,
+    /// Longest wait of a call of a tool that asks for other sessions' calls to end; then it runs beside them.
+    ///
+    /// Those who come meanwhile wait behind it, so it must not be as long as calls may be.
+    pub apart_patience: Duration,
     /// Longest wait for an ask whose owner is unclear to become clear.
     pub owner_patience: Duration,
     /// How long a cancelled call may still be the cause of an ask or a log message.
@@ -104,6 +108,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(30),
             drain_patience: Duration::from_mins(1),
             probation: Duration::from_secs(1),
+            apart_patience: Duration::from_secs(10),
             owner_patience: Duration::from_secs(10),
             ghost_life: Duration::from_secs(30),
             change_window: Duration::from_millis(100),

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** the messages counted as waiting are those in the sessions' queues.
 
+use core::time::Duration;
+
 use wire::{Frame, Message, Method, RequestId};
 
 use crate::{
@@ -23,13 +25,6 @@ pub(crate) struct Askable {
 
 /// Other sessions' calls are in the way.
 struct Barred;
-
-/// Whether a call has waited to be tried alone for as long as it would be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Impatience {
-    Yes,
-    No,
-}
 
 /// What a request did before its turn came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +79,7 @@ impl Mux {
             && self.may_send(session_id, upstream_id)
         {
             let place = (session_id, upstream_id);
-            if let Ok(askable) = self.admit(place, tool_of(&held.frame), Impatience::No) {
+            if let Ok(askable) = self.admit(place, tool_of(&held.frame), Duration::ZERO) {
                 self.send(place, held, askable, Before::Nothing, out);
                 return;
             }
@@ -290,14 +285,10 @@ impl Mux {
         if upstream.lanes.is_closed_to(session_id) {
             return false;
         }
-        let impatience = if self.now >= call.since + self.limits.probation {
-            Impatience::Yes
-        } else {
-            Impatience::No
-        };
+        let waited = self.now - call.since;
         let place = (session_id, upstream_id);
         let tool = tool_of(&call.frame);
-        let Ok(askable) = self.admit(place, tool, impatience) else {
+        let Ok(askable) = self.admit(place, tool, waited) else {
             return false;
         };
         let held = self
@@ -367,7 +358,7 @@ impl Mux {
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
         tool: Option<Tool>,
-        impatience: Impatience,
+        waited: Duration,
     ) -> Result<Option<Askable>, Barred> {
         let Some(tool) = tool else {
             return Ok(None);
@@ -387,8 +378,14 @@ impl Mux {
         if upstream.lanes.admits(session_id, manner) {
             return Ok(Some(Askable { tool, manner }));
         }
-        // Nobody waits longer for a tool to be tried alone than it would be tried.
-        if impatience == Impatience::Yes && manner == Manner::Probation {
+        let patience = match manner {
+            Manner::Together => None,
+            // Nobody waits longer for a tool to be tried alone than it would be tried.
+            Manner::Probation => Some(self.limits.probation),
+            // Nor does anybody wait behind it for somebody's twenty-minute build.
+            Manner::Apart => Some(self.limits.apart_patience),
+        };
+        if patience.is_some_and(|patience| waited >= patience) {
             upstream.lanes.give_up_next(session_id);
             let manner = Manner::Together;
             if upstream.lanes.admits(session_id, manner) {
@@ -431,7 +428,7 @@ impl Mux {
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
-        let probation = self.limits.probation;
+        let (probation, apart_patience) = (self.limits.probation, self.limits.apart_patience);
         let first_call = |id: SessionId| {
             self.sessions
                 .get(&id)?
@@ -442,7 +439,7 @@ impl Mux {
         };
         let waits = upstream.turns.iter().filter_map(first_call);
         let impatience = waits
-            .map(|since| since + probation)
+            .flat_map(|since| [since + probation, since + apart_patience])
             .filter(|moment| *moment > self.now)
             .min();
         let next = [upstream.lanes.next_probation(), impatience]

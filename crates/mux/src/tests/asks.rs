@@ -141,11 +141,11 @@ fn an_ask_that_stays_unclear_is_refused_and_its_tools_run_apart_from_then_on() {
         6 s pass
             after 6 s
             -> u1: error #2 -32603 owner-unclear
+            -> u1: tools/call #4
         u1: result #2
             -> alice: result #1
         u1: result #3
             -> bob: result #1
-            -> u1: tools/call #4
         bob: tools/call #2 tool=y
         u1: sampling/createMessage #3
             -> carol: sampling/createMessage #1

@@ -241,3 +241,32 @@ fn an_unclear_ask_dies_with_its_process_and_blames_no_tool() {
             -> u1: tools/call #7
     "#]]);
 }
+
+#[test]
+fn a_tool_that_asks_waits_ten_seconds_for_a_long_call_and_holds_up_nobody_any_longer() {
+    check(expect![[r#"
+        u1 serves alice bob carol caps=sampling
+        alice: tools/call #1 tool=ask
+            -> u1: tools/call #2
+        u1: sampling/createMessage #1
+            -> alice: sampling/createMessage #1
+            ! u1 separates ask
+        alice: result #1
+            -> u1: result #1
+        u1: result #2
+            -> alice: result #1
+        bob: tools/call #1 tool=build
+            -> u1: tools/call #3
+        1 s pass
+        alice: tools/call #2 tool=ask
+        carol: tools/call #1 tool=ask
+        9 s pass
+        1 s pass
+            after 1 s
+            -> u1: tools/call #4
+            -> u1: tools/call #5
+        u1: sampling/createMessage #2
+        u1: result #3
+            -> bob: result #1
+    "#]]);
+}
