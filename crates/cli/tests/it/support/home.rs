@@ -204,7 +204,12 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         self.end_daemon();
-        let complaints = verdict::complaints(&self.pool());
+        let deadline = Instant::now() + PATIENCE;
+        let mut complaints = verdict::complaints(&self.pool());
+        while verdict::is_awaited(&complaints) && Instant::now() < deadline {
+            thread::park_timeout(Duration::from_millis(5));
+            complaints = verdict::complaints(&self.pool());
+        }
         if !thread::panicking() {
             assert!(complaints.is_empty(), "{}", complaints.join("\n"));
         } else if !complaints.is_empty() {

@@ -11,6 +11,8 @@ use std::{
 
 use super::canary;
 
+const NO_LAST_WORD: &str = "the last daemon ended without a word of its books";
+
 /// Lines of a log that are quoted.
 const SHOWN_MAX: usize = 20;
 
@@ -51,9 +53,14 @@ fn of_books(logs: &Path) -> Vec<String> {
         }
     }
     if is_owed {
-        complaints.push("the last daemon ended without a word of its books".to_owned());
+        complaints.push(NO_LAST_WORD.to_owned());
     }
     complaints
+}
+
+/// Whether the last daemon may still be about to say what its books say: it gives up its lock before.
+pub(crate) fn is_awaited(complaints: &[String]) -> bool {
+    complaints.iter().any(|complaint| complaint == NO_LAST_WORD)
 }
 
 /// No secret, and nothing of what sessions say, is in any file; the log of a server holds what it
