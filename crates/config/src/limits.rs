@@ -22,6 +22,8 @@ pub struct LimitsOverrides {
     pub session_queue_bytes: Option<usize>,
     /// Most bytes that wait for a session that does not read.
     pub slow_reader_bytes: Option<usize>,
+    /// Most bytes of messages that the daemon holds for all together.
+    pub buffered_bytes: Option<usize>,
     /// Most sessions at the same time.
     pub sessions: Option<usize>,
     /// Longest wait for open answers after a client has closed its input; zero is none.

@@ -25,6 +25,7 @@ use std::{
 use mux::{Event, Moment, Mux, Outbox};
 use tokio::{net::UnixStream, sync::mpsc::Receiver};
 
+use crate::link::Share;
 use alarm::Alarm;
 use books::Books;
 
@@ -48,6 +49,10 @@ pub(crate) struct Hub {
     began: Instant,
     alarm: Alarm,
     stopping: Option<Stopping>,
+    /// What the core takes of the room for all.
+    of_core: Share,
+    /// What the core was told last that the links take of it.
+    told_buffered: usize,
 }
 
 /// The end of it all, once it is decided.
@@ -59,6 +64,9 @@ struct Stopping {
     linger_until: Option<Moment>,
 }
 
+/// How finely the core is told how much the links hold: in so many steps of all that they may.
+const BUFFERED_STEPS: usize = 64;
+
 /// From the order to stop to the end, whatever hangs.
 const STOP_AT_LATEST: Duration = Duration::from_secs(15);
 
@@ -69,6 +77,8 @@ impl Hub {
     pub(crate) fn new(mux: Mux, world: World) -> io::Result<Self> {
         Ok(Hub {
             mux,
+            of_core: Share::of(&world.around.room),
+            told_buffered: 0,
             world,
             out: Outbox::default(),
             books: Books::default(),
@@ -130,6 +140,8 @@ impl Hub {
     }
 
     fn turn(&mut self, now: Moment, batch: &mut Vec<Input>) {
+        batch.iter_mut().for_each(Input::count_out);
+        self.tell_buffered(now);
         for input in batch.drain(..) {
             self.take_in(now, input);
         }
@@ -154,6 +166,17 @@ impl Hub {
         }
         self.world.see_off();
         self.books.between_turns(&self.mux, &self.world);
+    }
+
+    /// Tells the core how much the links hold, if that is another order of things by now.
+    fn tell_buffered(&mut self, now: Moment) {
+        self.of_core.set(self.mux.held_bytes());
+        let bytes = self.world.around.room.taken() - self.of_core.bytes();
+        let step = self.world.around.limits.buffered_bytes / BUFFERED_STEPS;
+        if bytes.abs_diff(self.told_buffered) > step {
+            self.told_buffered = bytes;
+            self.handle(now, Event::Buffered { bytes });
+        }
     }
 
     /// Begins the end, or, when asked again, presses for it.

@@ -133,8 +133,12 @@ impl Launcher {
 /// The bounds in force: the defaults, where the user has not moved them.
 pub(crate) fn limits(moved: &LimitsOverrides) -> Limits {
     let defaults = Limits::default();
+    let message_bytes = moved.message_bytes.unwrap_or(defaults.message_bytes);
+    let buffered_bytes = moved.buffered_bytes.unwrap_or(defaults.buffered_bytes);
     Limits {
-        message_bytes: moved.message_bytes.unwrap_or(defaults.message_bytes),
+        message_bytes,
+        // One message always fits, and leaves as much to others.
+        buffered_bytes: buffered_bytes.max(message_bytes.saturating_mul(2)),
         sessions: moved.sessions.unwrap_or(defaults.sessions),
         session_in_flight: moved
             .session_in_flight

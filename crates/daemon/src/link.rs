@@ -8,6 +8,7 @@
 mod lines;
 mod outlet;
 mod reader;
+mod room;
 mod socket;
 mod stream;
 mod valve;
@@ -18,6 +19,7 @@ mod memory;
 pub(crate) use lines::Lines;
 pub(crate) use outlet::{Flushed, Outlet, Overflow};
 pub(crate) use reader::{ProcessReader, SessionReader};
+pub(crate) use room::{NoRoom, Room, Share};
 pub(crate) use socket::Socket;
 pub(crate) use stream::{Found, Sink, Source};
 pub(crate) use valve::Valve;

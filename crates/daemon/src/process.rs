@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use crate::hub::{Input, ProcessId};
 use crate::{
     launch::LaunchSpec,
-    link::{Outlet, ProcessReader, Sink, Source},
+    link::{Outlet, ProcessReader, Room, Sink, Source},
     logs::{Logs, ServerLog, drain_errors},
     tasks,
 };
@@ -98,7 +98,7 @@ impl Process {
         server: &Arc<str>,
         spec: &LaunchSpec,
         logs: &Logs,
-        slow_server_bytes: usize,
+        outlet_to: impl FnOnce(Sink) -> Outlet,
     ) -> Result<Process, String> {
         let pipes = Pipes::new().map_err(|error| format!("no pipes could be made: {error}"))?;
         guardian.spawn(process, spec, pipes.theirs)?;
@@ -106,7 +106,7 @@ impl Process {
         Ok(Process {
             upstream,
             server: Arc::clone(server),
-            outlet: Some(Outlet::plain(Sink::Pipe(pipes.input), slow_server_bytes)),
+            outlet: Some(outlet_to(Sink::Pipe(pipes.input))),
             log,
             pid: None,
             outputs: Some((Source::Pipe(pipes.output), Source::Pipe(pipes.errors))),
@@ -126,6 +126,7 @@ impl Process {
         pid: u32,
         inbox: &tokio::sync::mpsc::Sender<Input>,
         message_bytes: usize,
+        room: &Arc<Room>,
     ) {
         self.pid = Some(pid);
         self.log.remark(&format!("started, process {pid}"));
@@ -137,6 +138,7 @@ impl Process {
             source: output,
             inbox: inbox.clone(),
             message_bytes,
+            room: Arc::clone(room),
         };
         let output = tasks::spawn("server reader", reader.run());
         let (log, told) = (self.log.another(), inbox.clone());

@@ -39,6 +39,7 @@ use crate::{
     front::Door,
     hub::{Hub, Input, Surroundings, World},
     launch::{self, Launcher},
+    link::Room,
     logs::Logs,
     observe,
     process::Guardian,
@@ -213,6 +214,7 @@ fn assemble(
     let world = World::new(Surroundings {
         guardian: guardian(inbox.clone()),
         inbox,
+        room: Room::new(limits.buffered_bytes),
         limits: limits.clone(),
         launcher,
         logs,

@@ -129,7 +129,7 @@ impl Mux {
                 .get(&session_id)
                 .is_some_and(|session| !session.open.contains_key(id))
         });
-        let refusal = Refusal::Malformed { fault };
+        let refusal = Refusal::of_question(fault);
         match id {
             Some(id) => self.refuse(session_id, &id, line, refusal, out),
             None if self

@@ -359,7 +359,7 @@ impl Mux {
                 if let Some(id) = fault.id().cloned()
                     && !self.is_deaf(upstream_id, out)
                 {
-                    let refusal = Refusal::Malformed { fault };
+                    let refusal = Refusal::of_question(fault);
                     Mux::tell_upstream(upstream_id, refusal.to_response(Some(&id)), out);
                 }
             }

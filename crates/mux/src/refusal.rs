@@ -83,6 +83,8 @@ pub enum Refusal {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// There was no room for the answer.
+    AnswerDropped,
     /// The answer was no message.
     AnswerMalformed {
         /// What is wrong with it.
@@ -132,6 +134,7 @@ impl Refusal {
     pub(crate) fn of_answer(fault: &Fault) -> Self {
         match fault {
             Fault::TooLong { limit, .. } => Refusal::AnswerTooLong { limit: *limit },
+            Fault::NoRoom { .. } => Refusal::AnswerDropped,
             Fault::NotUtf8 { .. }
             | Fault::NotJson { .. }
             | Fault::NotAnObject
@@ -139,6 +142,15 @@ impl Refusal {
             | Fault::NotJsonRpc { .. } => Refusal::AnswerMalformed {
                 fault: fault.clone(),
             },
+        }
+    }
+
+    /// What whoever wrote it is told.
+    pub(crate) fn of_question(fault: Fault) -> Self {
+        if matches!(fault, Fault::NoRoom { .. }) {
+            Refusal::Overloaded
+        } else {
+            Refusal::Malformed { fault }
         }
     }
 
@@ -156,6 +168,7 @@ impl Refusal {
             Refusal::TooSlow => "too-slow",
             Refusal::Overloaded => "overloaded",
             Refusal::AnswerTooLong { .. } => "answer-too-long",
+            Refusal::AnswerDropped => "answer-dropped",
             Refusal::AnswerMalformed { .. } => "answer-malformed",
             Refusal::ShuttingDown => "shutting-down",
             Refusal::OwnerUnclear { .. } => "owner-unclear",
@@ -189,6 +202,7 @@ impl Refusal {
             | Refusal::TooSlow
             | Refusal::Overloaded
             | Refusal::AnswerTooLong { .. }
+            | Refusal::AnswerDropped
             | Refusal::AnswerMalformed { .. }
             | Refusal::ShuttingDown
             | Refusal::OwnerUnclear { .. }
@@ -205,6 +219,7 @@ impl Refusal {
             | Refusal::UpstreamStopped { .. }
             | Refusal::TooSlow
             | Refusal::Overloaded
+            | Refusal::AnswerDropped
             | Refusal::ShuttingDown => true,
             Refusal::NoSuchServer { .. }
             | Refusal::BadConfiguration { .. }
@@ -233,6 +248,7 @@ impl Refusal {
             Refusal::TookTooLong { .. }
             | Refusal::TooSlow
             | Refusal::AnswerTooLong { .. }
+            | Refusal::AnswerDropped
             | Refusal::AnswerMalformed { .. } => Some(true),
             _certain => None,
         }
@@ -342,6 +358,7 @@ impl fmt::Display for Refusal {
                 f.write_str("the client did not read its answers in time and this one was dropped")
             }
             Refusal::Overloaded => f.write_str("too many requests wait already"),
+            Refusal::AnswerDropped => f.write_str("there was no room for the answer"),
             Refusal::AnswerMalformed { fault } => write!(f, "the answer cannot be used: {fault}"),
             Refusal::AnswerTooLong { limit } => {
                 write!(f, "the answer was longer than {limit} bytes")

@@ -18,6 +18,8 @@ pub enum Line {
     Whole(Bytes),
     /// The beginning of a line that was longer than the limit; the rest is gone.
     TooLong(Bytes),
+    /// The beginning of a line that was given up; the rest is gone.
+    GivenUp(Bytes),
 }
 
 /// Cuts a stream of bytes into lines.
@@ -26,8 +28,8 @@ pub struct LineSplitter {
     /// The beginning of a line whose end has not come yet.
     partial: Vec<u8>,
     limit: usize,
-    /// Set while the rest of a line that is too long goes by.
-    skipping: Option<Bytes>,
+    /// Set while the rest of a line goes by that is not kept: what will be handed out.
+    skipping: Option<Line>,
 }
 
 impl LineSplitter {
@@ -79,16 +81,25 @@ impl LineSplitter {
         self.feed(&rest, on_line);
     }
 
-    /// The bytes of an unfinished line, when the stream has ended: no message, whatever they are.
+    /// The bytes that are kept of an unfinished line. When the stream has ended they are no message,
+    /// whatever they are.
     pub fn leftover(&self) -> usize {
-        self.skipping
-            .as_ref()
-            .map_or(self.partial.len(), Bytes::len)
+        match &self.skipping {
+            Some(Line::Whole(head) | Line::TooLong(head) | Line::GivenUp(head)) => head.len(),
+            None => self.partial.len(),
+        }
+    }
+
+    /// Lets go of the line that is unfinished, but for its beginning: there is no room for it.
+    pub fn give_up(&mut self) {
+        if self.skipping.is_none() && !self.partial.is_empty() {
+            self.skipping = Some(Line::GivenUp(self.take_head()));
+        }
     }
 
     fn finish(&mut self, head: &[u8]) -> Line {
-        if let Some(kept) = self.skipping.take() {
-            return Line::TooLong(kept);
+        if let Some(skipped) = self.skipping.take() {
+            return skipped;
         }
         if self.partial.is_empty() {
             return self.within_limit(Bytes::copy_from_slice(head));
@@ -117,10 +128,13 @@ impl LineSplitter {
 
     fn check_limit(&mut self) {
         if self.partial.len() > self.limit {
-            let head = self.partial.get(..HEAD_BYTES).unwrap_or(&self.partial);
-            self.skipping = Some(Bytes::copy_from_slice(head));
-            self.partial = Vec::new();
+            self.skipping = Some(Line::TooLong(self.take_head()));
         }
+    }
+
+    fn take_head(&mut self) -> Bytes {
+        let partial = mem::take(&mut self.partial);
+        Bytes::copy_from_slice(partial.get(..HEAD_BYTES).unwrap_or(&partial))
     }
 }
 
@@ -196,11 +210,27 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_line_that_is_given_up_goes_by_and_the_next_is_whole() {
+        let mut splitter = LineSplitter::new(1000);
+        splitter.give_up();
+        assert_eq!(splitter.lines(b"on"), []);
+        splitter.give_up();
+        assert_eq!(splitter.leftover(), 2);
+        assert_eq!(
+            splitter.lines(b"e\ntwo\n"),
+            [
+                Line::GivenUp(Bytes::from_static(b"on")),
+                Line::Whole(Bytes::from_static(b"two")),
+            ]
+        );
+    }
+
     /// How much of a line that is too long was kept depends on the reads; that it began so does not.
     fn comparable(line: &Line) -> (bool, &[u8]) {
         match line {
             Line::Whole(line) => (true, line),
-            Line::TooLong(head) => (false, &head[..7]),
+            Line::TooLong(head) | Line::GivenUp(head) => (false, &head[..7]),
         }
     }
 

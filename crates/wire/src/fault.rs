@@ -31,6 +31,11 @@ pub enum Fault {
         /// How many it may have.
         limit: usize,
     },
+    /// There was no room for it.
+    NoRoom {
+        /// What the part that was kept says.
+        about: About,
+    },
     /// Longer than a message may be.
     TooLong {
         /// The limit that was passed, in bytes.
@@ -45,6 +50,7 @@ impl Fault {
     pub fn code(&self) -> i32 {
         match self {
             Fault::NotUtf8 { .. } | Fault::NotJson { .. } => -32700,
+            Fault::NoRoom { .. } => -32603,
             Fault::NotAnObject
             | Fault::NotJsonRpc { .. }
             | Fault::TooMany { .. }
@@ -58,6 +64,7 @@ impl Fault {
             Fault::NotUtf8 { about }
             | Fault::NotJson { about }
             | Fault::NotJsonRpc { about, .. }
+            | Fault::NoRoom { about }
             | Fault::TooLong { about, .. } => about,
             Fault::NotAnObject => &About::NOISE,
             Fault::TooMany { .. } => &About::ANYTHING,
@@ -69,7 +76,9 @@ impl Fault {
     /// What is no JSON has none: JSON-RPC 2.0 section 5 wants `null` there.
     pub fn id(&self) -> Option<&RequestId> {
         match self {
-            Fault::NotJsonRpc { about, .. } | Fault::TooLong { about, .. } => about.certain_id(),
+            Fault::NotJsonRpc { about, .. }
+            | Fault::NoRoom { about }
+            | Fault::TooLong { about, .. } => about.certain_id(),
             Fault::NotUtf8 { .. }
             | Fault::NotJson { .. }
             | Fault::NotAnObject
@@ -85,6 +94,7 @@ impl fmt::Display for Fault {
             Fault::NotJson { .. } => f.write_str("the line is not JSON"),
             Fault::NotAnObject => f.write_str("a message must be one JSON object"),
             Fault::NotJsonRpc { what, .. } => write!(f, "not a JSON-RPC 2.0 message: {what}"),
+            Fault::NoRoom { .. } => f.write_str("there was no room for the message"),
             Fault::TooMany { limit } => write!(f, "a batch may have at most {limit} messages"),
             Fault::TooLong { limit, .. } => write!(f, "a message may have at most {limit} bytes"),
         }

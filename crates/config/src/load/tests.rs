@@ -121,6 +121,7 @@ fn every_limit_is_read() {
         session_queue = 10000
         session_queue_bytes = 8388608
         slow_reader_bytes = "8 MiB"
+        buffered_bytes = "512 MiB"
         sessions = 16384
         drain_patience = "0s"
         request_timeout = "24h"
@@ -138,6 +139,7 @@ fn every_limit_is_read() {
             session_queue: Some(10_000),
             session_queue_bytes: Some(8 << 20),
             slow_reader_bytes: Some(8 << 20),
+            buffered_bytes: Some(512 << 20),
             sessions: Some(16_384),
             drain_patience: Some(Duration::ZERO),
             request_timeout: Some(Duration::from_hours(24)),

@@ -54,6 +54,26 @@ pub(crate) enum Input {
     Quit,
 }
 
+impl Input {
+    /// Counts it no longer to what waits to be taken in.
+    pub(super) fn count_out(&mut self) {
+        match self {
+            Input::Lines { lines, .. } | Input::Output { lines, .. } => lines.count_out(),
+            Input::Came(_)
+            | Input::Ending(_)
+            | Input::Closed(_)
+            | Input::Heard { .. }
+            | Input::Room(_)
+            | Input::LeftLongEnough(_)
+            | Input::Reported { .. }
+            | Input::GuardianEnded { .. }
+            | Input::OutputOverdue(_)
+            | Input::Asked(_)
+            | Input::Quit => {}
+        }
+    }
+}
+
 /// What came out of a process beside the protocol.
 #[derive(Debug)]
 pub(crate) enum Heard {

@@ -76,8 +76,8 @@ impl Hub {
         let sink = Sink::Socket(Arc::clone(&socket));
         let limit = world.around.limits.slow_reader_bytes;
         let mut outlet = match arrival.ask.join {
-            Join::ShareKey => Outlet::keeping(sink, limit),
-            Join::Any => Outlet::plain(sink, limit),
+            Join::ShareKey => Outlet::keeping(sink, limit, &world.around.room),
+            Join::Any => Outlet::plain(sink, limit, &world.around.room),
         };
         outlet.push_answer(&Answer::Accepted);
         let valve = Arc::<Valve>::default();
@@ -87,6 +87,7 @@ impl Hub {
             valve: Arc::clone(&valve),
             inbox: world.around.inbox.clone(),
             message_bytes: world.around.limits.message_bytes,
+            room: Arc::clone(&world.around.room),
         };
         let reader = tasks::spawn("session reader", reader.run(arrival.early));
         let session = Session {
@@ -175,7 +176,7 @@ impl Hub {
                     return self.books.stranger(id);
                 };
                 let limit = world.around.limits.message_bytes;
-                process.on_spawned(id, pid, &world.around.inbox, limit);
+                process.on_spawned(id, pid, &world.around.inbox, limit, &world.around.room);
                 let upstream = process.upstream;
                 let event = Event::UpstreamStarted { upstream };
                 self.handle(now, event);

@@ -32,10 +32,9 @@ impl Hub {
     }
 
     fn on_line(&mut self, now: Moment, session: SessionId, line: LineNumber, text: Line) {
-        let bytes = match text {
-            Line::Whole(bytes) => bytes,
-            Line::TooLong(head) => {
-                let fault = self.too_long(&head);
+        let bytes = match self.whole(text) {
+            Ok(bytes) => bytes,
+            Err((fault, _head)) => {
                 let event = Event::SessionFault {
                     session,
                     line,
@@ -87,13 +86,10 @@ impl Hub {
         };
         let upstream = process.upstream;
         for line in lines {
-            match line {
-                Line::Whole(bytes) if is_blank(&bytes) => {}
-                Line::Whole(bytes) => self.on_output_line(now, id, upstream, bytes),
-                Line::TooLong(head) => {
-                    let fault = self.too_long(&head);
-                    self.on_noise(now, id, upstream, fault, &head);
-                }
+            match self.whole(line) {
+                Ok(bytes) if is_blank(&bytes) => {}
+                Ok(bytes) => self.on_output_line(now, id, upstream, bytes),
+                Err((fault, head)) => self.on_noise(now, id, upstream, fault, &head),
             }
         }
     }
@@ -145,10 +141,19 @@ impl Hub {
         }
     }
 
-    fn too_long(&self, head: &[u8]) -> Fault {
-        Fault::TooLong {
-            limit: self.world.around.limits.message_bytes,
-            about: About::cut_off(head),
+    /// The line, or why it is not all there, and its beginning.
+    fn whole(&self, line: Line) -> Result<Bytes, (Fault, Bytes)> {
+        let limit = self.world.around.limits.message_bytes;
+        match line {
+            Line::Whole(bytes) => Ok(bytes),
+            Line::TooLong(head) => {
+                let about = About::cut_off(&head);
+                Err((Fault::TooLong { limit, about }, head))
+            }
+            Line::GivenUp(head) => {
+                let about = About::cut_off(&head);
+                Err((Fault::NoRoom { about }, head))
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use mux::{Action, Notice, SessionId};
 
 use super::world::World;
-use crate::process::STOP_PATIENCE;
+use crate::{link::NoRoom, process::STOP_PATIENCE};
 
 impl World {
     /// Does one thing. What it cannot do, because the peer is gone, it leaves undone: the core hears of
@@ -16,10 +16,14 @@ impl World {
                 answered,
             } => {
                 self.cut_if_full(session);
+                let room = self.make_room(frame.len());
                 if let Some(peer) = self.sessions.get_mut(&session) {
                     peer.outlet.push(frame, answered);
                 }
                 self.touch_session(session);
+                if room == Err(NoRoom) {
+                    self.cut(session);
+                }
             }
             Action::Notify { session, notice } => self.notify(session, &notice),
             Action::Announce { session, line } => {

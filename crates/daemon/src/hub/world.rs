@@ -19,18 +19,23 @@ use super::{
 };
 use crate::{
     launch::Launcher,
-    link::{Flushed, Overflow, Sink},
+    link::{Flushed, NoRoom, Outlet, Overflow, Room, Sink},
     logs::Logs,
     observe::Observer,
     process::{Ending, Guardian, HURRY, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
     tasks,
 };
 
+/// So much may wait for anybody, however crowded it is.
+const LITTLE_BYTES: usize = 64 << 10;
+
 /// What the world is made of when the daemon begins.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     pub(crate) inbox: Sender<Input>,
     pub(crate) limits: Limits,
+    /// For all that links hold.
+    pub(crate) room: Arc<Room>,
     pub(crate) launcher: Launcher,
     pub(crate) logs: Logs,
     pub(crate) guardian: Guardian,
@@ -274,16 +279,53 @@ impl World {
         let limit = self.around.limits.slow_reader_bytes;
         if full(self)
             && let Some(session) = self.sessions.get_mut(&id)
-            && let outlet = &mut session.outlet
+            && let outlet = &session.outlet
             && !session
                 .pace
                 .may_go_on(Instant::now, outlet.taken(), outlet.waiting(), limit)
         {
-            outlet.cut();
-            session.pace.on_empty(outlet.taken());
-            self.echoes.push(Event::SessionCut { session: id });
-            self.touch_session(id);
+            self.cut(id);
         }
+    }
+
+    /// Drops what waits for a session and has not begun to be written.
+    pub(super) fn cut(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.outlet.cut();
+        session.pace.on_empty(session.outlet.taken());
+        if !session.closing {
+            self.echoes.push(Event::SessionCut { session: id });
+        }
+        self.touch_session(id);
+    }
+
+    /// Sees to it that so much more may wait in all: who has most to read is cut, unless it reads now.
+    ///
+    /// What is small is let in though nobody is left who has much: it would be another who is hit.
+    pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        while self.around.room.lacking(bytes) > 0 {
+            let waiting =
+                |(id, session): (&SessionId, &Session)| (session.outlet.behind_head(), *id);
+            let most = self.sessions.iter().map(waiting).max();
+            let Some((most, id)) = most.filter(|(most, _)| *most > LITTLE_BYTES) else {
+                return if bytes > LITTLE_BYTES {
+                    Err(NoRoom)
+                } else {
+                    Ok(())
+                };
+            };
+            self.flush_session(id);
+            let left = self
+                .sessions
+                .get(&id)
+                .map_or(0, |session| session.outlet.behind_head());
+            if left == most {
+                self.cut(id);
+            }
+        }
+        Ok(())
     }
 
     /// The session is closed by the core: what waits is written first, for a while.
@@ -363,7 +405,10 @@ impl World {
                 &Arc::clone(&session.server),
                 &Arc::clone(spec),
                 &self.around.logs,
-                self.around.limits.slow_server_bytes,
+                |sink| {
+                    let limit = self.around.limits.slow_server_bytes;
+                    Outlet::plain(sink, limit, &self.around.room)
+                },
             ),
         };
         match started {

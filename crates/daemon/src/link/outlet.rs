@@ -9,6 +9,7 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice, Write as _},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use shim::answer::Answer;
 use shim::control;
 use wire::Outgoing;
 
-use super::Sink;
+use super::{Room, Share, Sink};
 
 /// Slices handed to the system at once.
 const SLICES_MAX: usize = 128;
@@ -34,6 +35,8 @@ pub(crate) struct Outlet {
     head_written: usize,
     /// Bytes in the queue that have not been written.
     waiting: usize,
+    /// What these take of the room for all.
+    share: Share,
     /// Bytes that were ever written.
     taken: u64,
     /// Lines that are done and not told yet.
@@ -101,12 +104,13 @@ pub(crate) enum Overflow {
 
 impl Outlet {
     /// To a peer that gets messages alone.
-    pub(crate) fn plain(sink: Sink, limit: usize) -> Self {
+    pub(crate) fn plain(sink: Sink, limit: usize, room: &Arc<Room>) -> Self {
         Outlet {
             sink,
             queue: VecDeque::new(),
             head_written: 0,
             waiting: 0,
+            share: Share::of(room),
             taken: 0,
             done: Vec::new(),
             done_text: Vec::new(),
@@ -116,11 +120,10 @@ impl Outlet {
     }
 
     /// To a shim that keeps its lines and is told what becomes of them.
-    pub(crate) fn keeping(sink: Sink, limit: usize) -> Self {
-        Outlet {
-            tells_lines: true,
-            ..Outlet::plain(sink, limit)
-        }
+    pub(crate) fn keeping(sink: Sink, limit: usize, room: &Arc<Room>) -> Self {
+        let mut outlet = Outlet::plain(sink, limit, room);
+        outlet.tells_lines = true;
+        outlet
     }
 
     pub(crate) fn sink(&self) -> &Sink {
@@ -144,15 +147,20 @@ impl Outlet {
     /// Whether the next message is one too many. What is being written does not count, whatever its
     /// size, and neither does the message that is to come: a large one always fits.
     pub(crate) fn overflow(&self) -> Overflow {
-        let head = self
-            .queue
-            .front()
-            .map_or(0, |entry| entry.len() - self.head_written);
-        if self.waiting - head > self.limit {
+        if self.behind_head() > self.limit {
             Overflow::Yes
         } else {
             Overflow::No
         }
+    }
+
+    /// Bytes that wait behind the message being written.
+    pub(crate) fn behind_head(&self) -> usize {
+        let head = self
+            .queue
+            .front()
+            .map_or(0, |entry| entry.len() - self.head_written);
+        self.waiting - head
     }
 
     /// Puts in a message, and what it answers, if it answers something.
@@ -202,6 +210,7 @@ impl Outlet {
         let begun = usize::from(self.head_written > 0);
         let dropped = self.queue.split_off(begun.min(self.queue.len()));
         self.waiting = self.queue.iter().map(Entry::len).sum::<usize>() - self.head_written;
+        self.share.set(self.waiting);
         for entry in dropped {
             match entry.role {
                 Role::Message => {}
@@ -224,6 +233,7 @@ impl Outlet {
             };
             self.taken += write.taken as u64;
             self.advance(&write, &mut on_announced);
+            self.share.set(self.waiting);
             if write.taken < write.offered {
                 self.sink.filled();
                 return Flushed::Blocked;
@@ -234,6 +244,7 @@ impl Outlet {
 
     fn put(&mut self, entry: Entry) {
         self.waiting += entry.len();
+        self.share.set(self.waiting);
         self.queue.push_back(entry);
     }
 

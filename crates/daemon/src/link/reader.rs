@@ -13,11 +13,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{io::Interest, sync::mpsc::Sender};
 use wire::LineSplitter;
 
-use super::{Found, Lines, Socket, Source, Valve};
+use super::{Found, Lines, NoRoom, Room, Share, Socket, Source, Valve};
 use crate::{
     hub::{Heard, Input, ProcessId},
     tasks,
 };
+
+/// So much of an unfinished line is kept in any case: it may wait in the system, too.
+const SMALL_BYTES: usize = 64 << 10;
 
 /// Reads one session.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub(crate) struct SessionReader {
     pub(crate) valve: Arc<Valve>,
     pub(crate) inbox: Sender<Input>,
     pub(crate) message_bytes: usize,
+    pub(crate) room: Arc<Room>,
 }
 
 impl SessionReader {
@@ -42,11 +46,13 @@ impl SessionReader {
     async fn read_all(self, early: Bytes) {
         let source = Source::Socket(Arc::clone(&self.socket));
         let mut splitter = LineSplitter::new(self.message_bytes);
+        let mut unfinished = Share::of(&self.room);
         let session = self.session;
         if !early.is_empty() {
             let mut lines = Lines::new();
             splitter.feed(&early, |line| lines.push(line));
             drop(early);
+            lines.count_in(&self.room);
             let _hub_gone = self.inbox.send(Input::Lines { session, lines }).await;
         }
         loop {
@@ -59,6 +65,8 @@ impl SessionReader {
                 Ok(Found::End) => break,
                 Err(_) => return,
             }
+            lines.count_in(&self.room);
+            make_do(&mut splitter, &mut unfinished);
             if !lines.is_empty() {
                 let _hub_gone = self.inbox.send(Input::Lines { session, lines }).await;
             }
@@ -97,6 +105,7 @@ pub(crate) struct ProcessReader {
     pub(crate) source: Source,
     pub(crate) inbox: Sender<Input>,
     pub(crate) message_bytes: usize,
+    pub(crate) room: Arc<Room>,
 }
 
 impl ProcessReader {
@@ -114,6 +123,7 @@ impl ProcessReader {
     async fn read_all(self) -> usize {
         let process = self.process;
         let mut splitter = LineSplitter::new(self.message_bytes);
+        let mut unfinished = Share::of(&self.room);
         loop {
             if self.source.readable().await.is_err() {
                 return splitter.leftover();
@@ -123,11 +133,22 @@ impl ProcessReader {
                 Ok(Found::Bytes | Found::Nothing) => {}
                 Ok(Found::End) | Err(_) => return splitter.leftover(),
             }
+            lines.count_in(&self.room);
+            make_do(&mut splitter, &mut unfinished);
             if !lines.is_empty() {
                 let _hub_gone = self.inbox.send(Input::Output { process, lines }).await;
             }
         }
     }
+}
+
+/// Keeps an unfinished line while there is room for it.
+fn make_do(splitter: &mut LineSplitter, share: &mut Share) {
+    let kept = splitter.leftover();
+    if kept > SMALL_BYTES && share.try_set(kept) == Err(NoRoom) {
+        splitter.give_up();
+    }
+    share.set(splitter.leftover());
 }
 
 /// Whether nobody holds the other end any more: a client that only closed its output still reads.

@@ -127,7 +127,7 @@ pub(crate) async fn drain_errors(
         let mut text = String::new();
         let mut first = Vec::new();
         let mut on_line = |line| {
-            let (Line::Whole(line) | Line::TooLong(line)) = line;
+            let (Line::Whole(line) | Line::TooLong(line) | Line::GivenUp(line)) = line;
             let (is_logged, is_told) = (log.admits(&mut text), told < FIRST_LINES);
             // A flood must not cost the time of making it fit to be shown.
             if !is_logged && !is_told {

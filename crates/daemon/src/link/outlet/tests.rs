@@ -18,7 +18,10 @@ fn answer(line: u64) -> Answered {
 
 fn keeping(room: usize, limit: usize) -> (Outlet, Memory) {
     let memory = Memory::with_room(room);
-    (Outlet::keeping(Sink::Memory(memory.clone()), limit), memory)
+    (
+        Outlet::keeping(Sink::Memory(memory.clone()), limit, &Room::new(1 << 30)),
+        memory,
+    )
 }
 
 fn flush(outlet: &mut Outlet) -> Flushed {
@@ -42,7 +45,7 @@ fn what_was_put_in_during_a_turn_leaves_in_one_write_with_its_done_lines() {
 #[test]
 fn a_plain_peer_gets_messages_and_no_control_lines() {
     let memory = Memory::with_room(10_000);
-    let mut outlet = Outlet::plain(Sink::Memory(memory.clone()), 1000);
+    let mut outlet = Outlet::plain(Sink::Memory(memory.clone()), 1000, &Room::new(1 << 30));
     outlet.held(LineNumber(1));
     outlet.push(message("one"), Some(answer(1)));
     outlet.done(&[LineNumber(2)]);
