@@ -64,29 +64,33 @@ impl About {
     };
 
     /// Searches a whole line that is not even JSON, or not UTF-8.
+    ///
+    /// Of a batch the members of its messages count, whichever of them they stand in.
     pub fn garbled(line: &[u8]) -> Self {
-        if is_object(line) {
-            let signs = Signs::found_in(line);
-            About {
-                named: signs.ids.named(),
-                purpose: signs.purpose(),
-            }
+        let depth = if is_object(line) {
+            1
+        } else if is_batch(line) {
+            2
         } else {
-            About::NOISE
+            return About::NOISE;
+        };
+        let signs = Signs::found_in(line, depth);
+        About {
+            named: signs.ids.named(),
+            purpose: signs.purpose(),
         }
     }
 
     /// Searches the beginning of a line that was too long to be kept.
     pub fn cut_off(head: &[u8]) -> Self {
         // A batch has several messages, and each of them its own.
-        let inner = skip_blanks(head, 0) + 1;
-        if head.get(inner - 1) == Some(&b'[') && head.get(inner..).is_some_and(is_object) {
+        if is_batch(head) {
             return About::ANYTHING;
         }
         if !is_object(head) {
             return About::NOISE;
         }
-        let signs = Signs::found_in(head);
+        let signs = Signs::found_in(head, 1);
         About {
             named: match signs.ids.named() {
                 Named::Nobody if !signs.ids.has_other => Named::Unknown,
@@ -168,8 +172,8 @@ impl Signs {
         }
     }
 
-    /// Looks for them in text that is not whole, or no JSON.
-    fn found_in(text: &[u8]) -> Self {
+    /// Looks for them in text that is not whole, or no JSON, where so many brackets are open.
+    fn found_in(text: &[u8], at_depth: usize) -> Self {
         let mut signs = Signs::default();
         let mut depth = 0_usize;
         let mut at = 0;
@@ -181,7 +185,7 @@ impl Signs {
                     let Some(end) = string_end(text, at) else {
                         break;
                     };
-                    if depth == 1 && text.get(skip_blanks(text, end)) == Some(&b':') {
+                    if depth == at_depth && text.get(skip_blanks(text, end)) == Some(&b':') {
                         signs.meet(text.get(at..end).unwrap_or_default(), text, end);
                     }
                     at = end;
@@ -215,6 +219,12 @@ impl Signs {
 fn is_object(text: &[u8]) -> bool {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     text.get(skip_blanks(text, 0)) == Some(&b'{')
+}
+
+/// Whether the text begins like an array of objects.
+fn is_batch(text: &[u8]) -> bool {
+    let inner = skip_blanks(text, 0) + 1;
+    text.get(inner - 1) == Some(&b'[') && text.get(inner..).is_some_and(is_object)
 }
 
 fn string_end(text: &[u8], start: usize) -> Option<usize> {
@@ -331,6 +341,16 @@ mod tests {
             About::garbled(two),
             about(Named::Several([id("5"), id("6")].to_vec()), Purpose::Answer)
         );
+    }
+
+    #[test]
+    fn of_a_batch_that_is_nearly_json_all_are_named() {
+        let nan = br#" [{"jsonrpc":"2.0","id":5,"result":{"id":7}}, {"jsonrpc":"2.0","id":6,"result":NaN}]"#;
+        assert_eq!(
+            About::garbled(nan),
+            about(Named::Several([id("5"), id("6")].to_vec()), Purpose::Answer)
+        );
+        assert_eq!(About::garbled(b"[{'id': 5, 'result': 1}]"), About::NOISE);
     }
 
     #[test]

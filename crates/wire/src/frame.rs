@@ -90,11 +90,6 @@ struct Envelope<'a> {
 /// (`serde_json` gives up at 128), and where a message is not read, somebody waits in vain.
 const DEPTH_MAX: usize = 127;
 
-/// Text of which nothing can be made.
-const NO_JSON: Fault = Fault::NotJson {
-    about: About::NOISE,
-};
-
 /// What is wrong with an id that cannot be one.
 const NO_ID: &str = "`id` must be a string or a number of at most 1 KiB";
 
@@ -156,7 +151,13 @@ impl Frame {
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
         if !trimmed.starts_with('{') {
             let is_json = is_json(trimmed);
-            return Err(if is_json { Fault::NotAnObject } else { NO_JSON });
+            return Err(if is_json {
+                Fault::NotAnObject
+            } else {
+                Fault::NotJson {
+                    about: About::garbled(trimmed.as_bytes()),
+                }
+            });
         }
         let trim = span(text, trimmed);
         let message = parse_message(trimmed)?;
@@ -181,7 +182,9 @@ impl Frame {
             }
         });
         let fault = match count {
-            Err(NotJson) => NO_JSON,
+            Err(NotJson) => Fault::NotJson {
+                about: About::garbled(bytes),
+            },
             Ok(0) => Fault::NotAnObject,
             Ok(count) if count > limit => Fault::TooMany { limit },
             Ok(_) => {

@@ -225,3 +225,19 @@ fn an_answer_of_a_clients_that_is_no_message_ends_its_ask() {
             -> alice: error #null -32600 malformed
     "#]]);
 }
+
+#[test]
+fn answers_in_a_batch_that_is_no_json_are_errors_to_their_requests() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        bob: tools/call #1 tool=x
+            -> u1: tools/call #3
+        alice: tools/call #2 tool=x
+            -> u1: tools/call #4
+        u1: raw [{"jsonrpc":"2.0","id":2,"result":{}},{"jsonrpc":"2.0","id":3,"result":NaN}]
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: the line is not JSON","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+            -> bob: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: the line is not JSON","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+    "#]]);
+}

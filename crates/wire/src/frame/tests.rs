@@ -219,7 +219,10 @@ fn a_response_in_the_manner_of_older_libraries_is_what_it_says() {
 
 #[test]
 fn what_is_no_json_is_told_apart_from_what_is_no_message() {
-    assert_eq!(parse("hello").unwrap_err(), NO_JSON);
+    let noise = Fault::NotJson {
+        about: About::NOISE,
+    };
+    assert_eq!(parse("hello").unwrap_err(), noise);
     assert!(matches!(parse("[1]"), Err(Fault::NotAnObject)));
     assert!(matches!(parse("{\"a\":1}"), Err(Fault::NotJsonRpc { .. })));
     assert!(matches!(
@@ -257,4 +260,25 @@ fn a_short_message_does_not_keep_a_long_line() {
     // Nobody else has a share in them.
     assert!(padded.is_unique() && batch.is_unique());
     assert_eq!(alone, *in_batch[0].as_ref().unwrap());
+}
+
+#[test]
+fn a_batch_that_is_no_json_still_names_whom_it_would_have_answered() {
+    for line in [
+        &br#"[{"jsonrpc":"2.0","id":3,"result":NaN}]"#[..],
+        b"[{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":\"\xff\"}]",
+    ] {
+        let line = Bytes::copy_from_slice(line);
+        let fault = match Frame::parse_batch(&line, 10) {
+            Some(mut batch) => batch.pop().unwrap().unwrap_err(),
+            None => Frame::parse(line).unwrap_err(),
+        };
+        assert_eq!(
+            *fault.about(),
+            About {
+                named: Named::One(RequestId::from(3)),
+                purpose: Purpose::Answer
+            }
+        );
+    }
 }
