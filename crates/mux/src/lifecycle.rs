@@ -177,6 +177,8 @@ impl Mux {
         for timer in [
             Timer::Pulse(upstream_id),
             Timer::Greeting(upstream_id),
+            // It was for this process; the deaths of one that nobody needs are forgotten in their own time.
+            Timer::Idle(upstream_id),
             Timer::Probation(upstream_id),
             Timer::Noise(upstream_id),
             Timer::RequestTimeout(upstream_id),

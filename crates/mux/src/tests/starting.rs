@@ -244,6 +244,19 @@ fn deaths_in_a_row_are_followed_by_longer_rests_and_then_by_a_refusal() {
 }
 
 #[test]
+fn what_died_while_nobody_needed_it_is_not_forgotten_when_its_idle_time_is_over() {
+    check(expect![[r#"
+        u1 serves alice idle=2
+        alice leaves
+        1 s pass
+        u1 exits code 1
+        2 s pass
+        bob comes
+            -> start u1 for bob
+    "#]]);
+}
+
+#[test]
 fn deaths_count_also_when_each_session_leaves_after_its_error() {
     check(expect![[r#"
         alice comes
