@@ -43,8 +43,12 @@ mod kept {
         observe,
     };
 
-    /// Events after which everything is looked at once more.
+    /// Most events after which everything is looked at once more.
     const LOOK_EVERY: u64 = 256;
+
+    /// The part of what has been seen that is as many events as there are until the next look: at first
+    /// there is one after each, as many a daemon sees few events in all.
+    const LOOK_SHARE: u64 = 32;
 
     /// The books of one daemon.
     #[derive(Debug, Default)]
@@ -86,10 +90,15 @@ mod kept {
         /// A turn is over: now and then everything is looked at.
         pub(in crate::hub) fn between_turns(&mut self, mux: &Mux, world: &World) {
             let events = self.audit.count().events;
-            if events - self.looked_at < LOOK_EVERY {
+            let pause = (self.looked_at / LOOK_SHARE).min(LOOK_EVERY);
+            if events - self.looked_at <= pause {
                 return;
             }
             self.looked_at = events;
+            self.look(mux, world);
+        }
+
+        fn look(&mut self, mux: &Mux, world: &World) {
             self.audit.compare(&mux.snapshot(), &world.around.limits);
             self.report();
             self.look_at_children(world);
