@@ -1,7 +1,7 @@
 //! What is no message, from servers and from clients: dropped, counted, and nobody else's business.
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     Client, FAKE_SERVER, Home, garbage,
@@ -172,8 +172,23 @@ fn a_server_that_closes_its_output_and_lives_on_is_replaced() {
     let home = Home::new();
     let mut client = home.session(&["--ignore-eof"]);
     let before = Process::of(client.server_pid()).unwrap();
-    let error = client.call("close-output", json!({}))["error"].clone();
+    let mute = client.begin("close-output", json!({}));
+    // It lives on for a while, and what comes meanwhile waits for the next.
+    let mut later = Vec::new();
+    until("a call that waits", || {
+        later.push(client.begin("echo", json!({"text": "next"})));
+        assert!(
+            later.len() < 32,
+            "all of them went to a server without output"
+        );
+        let status = home.status();
+        let open = |of: &Value| of["in_flight"].as_u64();
+        open(&status["sessions"][0]) > open(&status["upstreams"][0])
+    });
+    let error = client.response(mute)["error"].clone();
     assert_eq!(error["data"]["reason"], "upstream-exited", "{error}");
+    let waited = client.response(*later.last().unwrap());
+    assert_eq!(waited["result"]["content"][0]["text"], "next", "{waited}");
     assert_ne!(client.server_pid(), before.pid);
     assert!(!before.is_alive());
 }

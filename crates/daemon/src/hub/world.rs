@@ -353,6 +353,12 @@ impl World {
     fn give_up_process(&mut self, id: ProcessId) {
         if let Some(process) = self.processes.get_mut(&id) {
             process.outlet = None;
+            // What is said to it from now on would be lost with it: it is for the next process.
+            if !process.blocked {
+                process.blocked = true;
+                let upstream = process.upstream;
+                self.echoes.push(Event::UpstreamBlocked { upstream });
+            }
             self.around.guardian.stop(id, STOP_PATIENCE);
         }
     }
