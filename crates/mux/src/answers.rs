@@ -150,16 +150,15 @@ impl Mux {
         for id in &batch.ids {
             session.batched_ids.remove(id);
         }
+        let answers: Vec<String> = core::mem::take(&mut batch.answers)
+            .into_iter()
+            .map(|answer| String::from_utf8(answer.to_vec()).unwrap_or_default())
+            .collect();
         self.resume_if_room(session_id, out);
-        if batch.answers.is_empty() {
+        if answers.is_empty() {
             self.line_is_done(session_id, line, out);
             return;
         }
-        let answers: Vec<String> = batch
-            .answers
-            .iter()
-            .map(|answer| String::from_utf8(answer.to_vec()).unwrap_or_default())
-            .collect();
         let frame = Outgoing::from(format!("[{}]", answers.join(",")));
         if let Some(last) = batch.ids.pop() {
             self.send_answer(

@@ -440,6 +440,7 @@ impl Mux {
                 let upstream = session.upstream();
                 let held = session.queue.take_line(line, id);
                 self.uncount_waiting(held.as_ref());
+                drop(held);
                 self.give_up_turn(session_id);
                 self.resume_if_room(session_id, out);
                 self.end_unanswered(session_id, line, out);

@@ -36,6 +36,7 @@ impl Mux {
         let words = renamed(said, minted);
         if let Some(claim) = self.abandon(upstream_id, minted, words, out) {
             self.end_unanswered(session_id, claim.line, out);
+            self.resume_if_room(session_id, out);
             self.after_exchange(upstream_id, out);
         }
     }

@@ -72,7 +72,6 @@ impl Mux {
             self.uncount_waiting(Some(held));
         }
         self.give_up_turn(session_id);
-        self.resume_if_room(session_id, out);
         self.refuse_initialize(session_id, refusal, out);
         for held in held {
             match held.frame.id() {
@@ -80,6 +79,7 @@ impl Mux {
                 None => self.line_is_done(session_id, held.line, out),
             }
         }
+        self.resume_if_room(session_id, out);
         self.close_if_drained(session_id, out);
     }
 

@@ -175,7 +175,7 @@ fn the_answers_of_a_batch_are_no_longer_than_a_message_may_be() {
         u1: result #3 "LONG"
             -> pause alice
         u1: result #4
-            -> alice: [result #1, error #2 -32603 answer-too-long maybe-executed, error #3 -32603 answer-too-long maybe-executed]
             -> resume alice
+            -> alice: [result #1, error #2 -32603 answer-too-long maybe-executed, error #3 -32603 answer-too-long maybe-executed]
     "#]].assert_eq(&played.replace(&long, "LONG"));
 }

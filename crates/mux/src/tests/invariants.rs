@@ -80,6 +80,8 @@ fn owed((id, session): (&SessionId, &Session)) -> (SessionId, BTreeSet<RequestId
 
 fn check_session(mux: &Mux, session: &Session) {
     let id = session.id;
+    let is_left_alone = session.is_paused && !session.wants_pause(&mux.limits);
+    assert!(!is_left_alone, "{id} has room and is not read");
     let upstream = session.upstream().map(|upstream| {
         let known = mux.upstreams.get(&upstream);
         known.unwrap_or_else(|| panic!("{id} is at {upstream}, which is no more"))

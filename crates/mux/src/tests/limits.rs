@@ -101,6 +101,63 @@ fn a_session_whose_queue_is_full_is_not_read_until_it_is_shorter() {
     .assert_eq(&played);
 }
 
+/// A session has room for 100 bytes here, and what it says is longer than that.
+fn play_narrow(text: &str) -> String {
+    let limits = Limits {
+        session_queue_bytes: 100,
+        ..Limits::default()
+    };
+    play_with(limits, &text.replace("LONG", &"x".repeat(80)))
+}
+
+#[test]
+fn a_session_that_was_paused_with_long_notifications_is_read_again_when_a_start_fails() {
+    let played = play_narrow(
+        r#"
+alice comes
+alice: raw {"jsonrpc":"2.0","method":"vendor/LONG"}
+alice: raw {"jsonrpc":"2.0","method":"vendor/LONG"}
+u1 start fails x
+"#,
+    );
+    let reactions = reactions(&played);
+    assert!(reactions.contains(&"-> pause alice"), "{played}");
+    assert!(reactions.contains(&"-> resume alice"), "{played}");
+}
+
+#[test]
+fn a_session_that_was_paused_is_read_again_when_what_it_said_is_cancelled() {
+    let played = play_narrow(
+        r#"
+u1 serves alice version=2025-03-26
+u1 blocks
+alice: raw {"jsonrpc":"2.0","id":1,"method":"vendor/LONG"}
+alice: raw {"jsonrpc":"2.0","id":2,"method":"vendor/LONG"}
+alice: raw {"jsonrpc":"2.0","id":3,"method":"vendor/LONG"}
+alice: cancelled #1
+alice: cancelled #2
+alice: cancelled #3
+u1 reads
+alice: raw {"jsonrpc":"2.0","id":4,"method":"resources/read","params":{"uri":"x:LONG"}}
+u1 blocks
+alice: raw {"jsonrpc":"2.0","id":5,"method":"vendor/LONG"}
+alice: cancelled #4
+u1 reads
+alice: raw [{"jsonrpc":"2.0","id":6,"method":"tools/list"},{"jsonrpc":"2.0","id":7,"method":"tools/list"},{"jsonrpc":"2.0","id":8,"method":"tools/list"}]
+u1: raw {"jsonrpc":"2.0","id":4,"result":{"a":"LONG"}}
+u1: raw {"jsonrpc":"2.0","id":5,"result":{"a":"LONG"}}
+alice: cancelled #8
+"#,
+    );
+    let count = |what: &str| played.matches(what).count();
+    assert!(count("-> pause alice") >= 3, "{played}");
+    assert_eq!(
+        count("-> pause alice"),
+        count("-> resume alice"),
+        "{played}"
+    );
+}
+
 #[test]
 fn a_paused_session_whose_start_fails_is_read_again() {
     let limits = Limits {
@@ -114,8 +171,8 @@ fn a_paused_session_whose_start_fails_is_read_again() {
         alice: a #1
             -> pause alice
         u1 start fails x
-            -> resume alice
             -> alice: error #0 -32603 start-failed
+            -> resume alice
             -> alice: error #1 -32603 start-failed
     "#]]
     .assert_eq(&played);
