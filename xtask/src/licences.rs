@@ -18,7 +18,19 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Fails with the list of packages that have another licence or come from elsewhere than the registry.
+/// What may not be linked into our programs; the same list as in `deny.toml`. A regular expression must
+/// not take longer than the text is long.
+const BANNED: &[&str] = &[
+    "fancy-regex",
+    "onig",
+    "onig_sys",
+    "pcre",
+    "pcre2",
+    "pcre2-sys",
+];
+
+/// Fails with the list of packages that have another licence, come from elsewhere than the registry, or
+/// are banned.
 pub(crate) fn check() -> anyhow::Result<()> {
     let mut command = shell::cargo();
     command.args(["metadata", "--format-version=1", "--locked"]);
@@ -40,6 +52,12 @@ pub(crate) fn check() -> anyhow::Result<()> {
 
 fn complaint(package: &Value) -> Option<String> {
     let name = format!("{} {}", package["name"], package["version"]).replace('"', "");
+    if package["name"]
+        .as_str()
+        .is_some_and(|name| BANNED.contains(&name))
+    {
+        return Some(format!("{name}: banned"));
+    }
     let licence = package["license"].as_str().unwrap_or_default();
     if !is_allowed(licence) {
         return Some(format!("{name}: licence {licence:?}"));
@@ -69,7 +87,19 @@ fn is_allowed(expression: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_allowed;
+    use serde_json::json;
+
+    use super::{complaint, is_allowed};
+
+    #[test]
+    fn an_engine_that_may_take_for_ever_is_complained_about_whatever_its_licence() {
+        let package = |name: &str| json!({"name": name, "version": "1.0.0", "license": "MIT"});
+        assert_eq!(complaint(&package("regex")), None);
+        assert_eq!(
+            complaint(&package("fancy-regex")).as_deref(),
+            Some("fancy-regex 1.0.0: banned")
+        );
+    }
 
     #[test]
     fn one_allowed_alternative_is_enough_and_every_demand_counts() {

@@ -137,8 +137,8 @@ pub(crate) fn limits(moved: &LimitsOverrides) -> Limits {
     let buffered_bytes = moved.buffered_bytes.unwrap_or(defaults.buffered_bytes);
     Limits {
         message_bytes,
-        // One message always fits, and leaves as much to others.
-        buffered_bytes: buffered_bytes.max(message_bytes.saturating_mul(2)),
+        // One message always fits, wherever it waits, and leaves as much to others.
+        buffered_bytes: buffered_bytes.max(message_bytes.saturating_mul(4)),
         sessions: moved.sessions.unwrap_or(defaults.sessions),
         session_in_flight: moved
             .session_in_flight

@@ -211,10 +211,12 @@ fn assemble(
     );
     let door = tasks::spawn("door", door.run()).abort_handle();
     watch_signals(&inbox)?;
+    let room = Room::new(limits.buffered_bytes);
     let world = World::new(Surroundings {
         guardian: guardian(inbox.clone()),
         inbox,
-        room: Room::new(limits.buffered_bytes),
+        unread: room.half(),
+        room,
         limits: limits.clone(),
         launcher,
         logs,

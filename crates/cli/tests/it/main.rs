@@ -21,6 +21,7 @@ mod credentials;
 mod daemon;
 mod failures;
 mod life;
+mod limits;
 mod pressure;
 mod sessions;
 mod shims;

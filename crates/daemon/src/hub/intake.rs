@@ -76,8 +76,8 @@ impl Hub {
         let sink = Sink::Socket(Arc::clone(&socket));
         let limit = world.around.limits.slow_reader_bytes;
         let mut outlet = match arrival.ask.join {
-            Join::ShareKey => Outlet::keeping(sink, limit, &world.around.room),
-            Join::Any => Outlet::plain(sink, limit, &world.around.room),
+            Join::ShareKey => Outlet::keeping(sink, limit, &world.around.unread),
+            Join::Any => Outlet::plain(sink, limit, &world.around.unread),
         };
         outlet.push_answer(&Answer::Accepted);
         let valve = Arc::<Valve>::default();

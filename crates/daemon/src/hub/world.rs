@@ -36,6 +36,8 @@ pub(crate) struct Surroundings {
     pub(crate) limits: Limits,
     /// For all that links hold.
     pub(crate) room: Arc<Room>,
+    /// The part of it for what sessions have to read.
+    pub(crate) unread: Arc<Room>,
     pub(crate) launcher: Launcher,
     pub(crate) logs: Logs,
     pub(crate) guardian: Guardian,
@@ -305,7 +307,7 @@ impl World {
     ///
     /// What is small is let in though nobody is left who has much: it would be another who is hit.
     pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        while self.around.room.lacking(bytes) > 0 {
+        while self.around.unread.lacking(bytes) > 0 {
             let waiting =
                 |(id, session): (&SessionId, &Session)| (session.outlet.behind_head(), *id);
             let most = self.sessions.iter().map(waiting).max();

@@ -12,11 +12,13 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// The room for all.
+/// The room for all, or a part of it.
 #[derive(Debug)]
 pub(crate) struct Room {
     limit: usize,
     taken: AtomicUsize,
+    /// What it is a part of.
+    whole: Option<Arc<Room>>,
 }
 
 /// What somebody takes of it.
@@ -36,11 +38,33 @@ impl Room {
         Arc::new(Room {
             limit,
             taken: AtomicUsize::new(0),
+            whole: None,
+        })
+    }
+
+    /// The half of it that is for what sessions have to read. The other half is always left for what
+    /// comes in.
+    pub(crate) fn half(self: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Room {
+            limit: self.limit / 2,
+            taken: AtomicUsize::new(0),
+            whole: Some(Arc::clone(self)),
         })
     }
 
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    fn change(&self, from: usize, to: usize) {
+        if to > from {
+            self.taken.fetch_add(to - from, Ordering::Relaxed);
+        } else if to < from {
+            self.taken.fetch_sub(from - to, Ordering::Relaxed);
+        }
+        if let Some(whole) = &self.whole {
+            whole.change(from, to);
+        }
     }
 
     /// How much too much it would be if so many bytes more were taken.
@@ -64,12 +88,7 @@ impl Share {
 
     /// Takes so many bytes, no more and no less, whatever is left.
     pub(crate) fn set(&mut self, bytes: usize) {
-        let taken = &self.room.taken;
-        if bytes > self.bytes {
-            taken.fetch_add(bytes - self.bytes, Ordering::Relaxed);
-        } else if bytes < self.bytes {
-            taken.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
-        }
+        self.room.change(self.bytes, bytes);
         self.bytes = bytes;
     }
 
@@ -104,6 +123,18 @@ mod tests {
         assert_eq!((room.taken(), room.lacking(5)), (110, 15));
         drop(one);
         assert_eq!((room.taken(), room.lacking(5)), (50, 0));
+    }
+
+    #[test]
+    fn what_a_part_takes_the_whole_has_not() {
+        let room = Room::new(100);
+        let half = room.half();
+        let (mut of_half, mut of_whole) = (Share::of(&half), Share::of(&room));
+        of_half.set(45);
+        of_whole.set(30);
+        assert_eq!((half.lacking(10), room.taken()), (5, 75));
+        drop(of_half);
+        assert_eq!((half.taken(), room.taken()), (0, 30));
     }
 
     #[test]

@@ -69,6 +69,13 @@ impl Client {
         stdin.write_all(&[line, b"\n"].concat()).unwrap();
     }
 
+    /// Writes bytes that end no line.
+    #[track_caller]
+    pub(crate) fn write_part(&mut self, part: &[u8]) {
+        let stdin = self.stdin.as_mut().expect("stdin was closed");
+        stdin.write_all(part).unwrap();
+    }
+
     /// Waits until the server has read and answered all that came before, as far as it does so in order.
     #[track_caller]
     pub(crate) fn come_to_rest(&mut self) {
