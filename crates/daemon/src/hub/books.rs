@@ -1,4 +1,4 @@
-//! The books that are kept beside the core in tests: see [`mux::audit`].
+//! The books that are kept beside the core in tests: the module `audit` of `mux`.
 //!
 //! Compiled in by the feature `audit` alone; what users install has the other, empty half.
 //!
