@@ -75,7 +75,12 @@ impl Mux {
     pub(crate) fn watch_pulse(&mut self, upstream_id: UpstreamId) {
         let timer = Timer::Pulse(upstream_id);
         let interval = self.limits.ping_interval;
-        if !interval.is_zero() && !self.timers.is_set(timer) {
+        // What was announced before the verdict may leave after it; the verdict stands already.
+        let is_judged = self
+            .upstreams
+            .get(&upstream_id)
+            .is_some_and(|upstream| upstream.pulse.is_unresponsive);
+        if !interval.is_zero() && !is_judged && !self.timers.is_set(timer) {
             self.timers.set(timer, self.now + interval);
         }
     }

@@ -233,3 +233,35 @@ fn whom_a_word_after_a_long_silence_is_for_is_decided_before_what_waited_goes() 
             ! u1 separates x
     "#]]);
 }
+
+#[test]
+fn a_verdict_is_told_once_though_something_leaves_after_it() {
+    check(expect![[r#"
+        u1 serves alice slow
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1 blocks
+        alice: tools/call #2 tool=x
+            -> alice: held 3
+        u1 reads
+            -> alice: sent 3
+        100 s pass
+            after 30 s
+            -> u1: ping #4
+            after 60 s
+            -> u1: ping #5
+            after 90 s
+            -> u1: ping #6
+            after 95 s
+            ! u1 is unresponsive, quiet for 95 s
+        alice hears
+            -> u1: tools/call #3
+        1 h pass
+        u1: result #2
+            -> alice: result #1
+            ! u1 is responsive
+        31 s pass
+            after 30 s
+            -> u1: ping #7
+    "#]]);
+}
