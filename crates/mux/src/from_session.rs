@@ -439,8 +439,13 @@ impl Mux {
                 session.open.remove(id);
                 let upstream = session.upstream();
                 let held = session.queue.take_line(line, id);
+                let waits_for_nothing = session.is_attached() && session.queue.is_empty();
                 self.uncount_waiting(held.as_ref());
                 drop(held);
+                if waits_for_nothing {
+                    // What comes next has a patience of its own.
+                    self.timers.clear(Timer::StartPatience(session_id));
+                }
                 self.give_up_turn(session_id);
                 self.resume_if_room(session_id, out);
                 self.end_unanswered(session_id, line, out);

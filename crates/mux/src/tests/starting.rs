@@ -491,3 +491,24 @@ fn what_failed_has_one_try_until_it_has_served_well_or_was_restarted() {
             -> u1: tools/call #8
     "#]]);
 }
+
+#[test]
+fn what_comes_after_a_request_that_was_cancelled_waits_as_long_as_any_other() {
+    check(expect![[r#"
+        u1 serves alice
+        u1 exits code 1
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #2
+        alice: tools/list #1
+        alice: cancelled #1
+        20 s pass
+        alice: tools/list #2
+        24 s pass
+        1 s pass
+            after 1 s
+            -> alice: error #2 -32603 still-starting
+    "#]]);
+}
