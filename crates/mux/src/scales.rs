@@ -30,11 +30,6 @@ struct Pan {
 #[derive(Debug)]
 pub(crate) struct Weighed<T> {
     value: T,
-    weight: Weight,
-}
-
-#[derive(Debug)]
-struct Weight {
     scales: Scales,
     bytes: usize,
 }
@@ -91,20 +86,8 @@ impl Scales {
         self.0.messages.add(1);
         Weighed {
             value,
-            weight: Weight {
-                scales: self.clone(),
-                bytes,
-            },
-        }
-    }
-}
-
-impl<T> Weighed<T> {
-    /// Puts something else in its place, of the same weight: a copy.
-    pub(crate) fn map(self, change: impl FnOnce(T) -> T) -> Self {
-        Weighed {
-            value: change(self.value),
-            weight: self.weight,
+            scales: self.clone(),
+            bytes,
         }
     }
 }
@@ -117,7 +100,7 @@ impl<T> Deref for Weighed<T> {
     }
 }
 
-impl Drop for Weight {
+impl<T> Drop for Weighed<T> {
     fn drop(&mut self) {
         self.scales.0.bytes.subtract(self.bytes);
         self.scales.0.all.subtract(self.bytes);

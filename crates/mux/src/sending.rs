@@ -81,38 +81,24 @@ impl Mux {
             self.announce((session_id, upstream_id), minted, held, out);
         } else {
             self.send_minted(upstream_id, minted, &held.frame, out);
-            self.keep_if_repeatable((session_id, upstream_id), minted, held);
+            self.keep_if_repeatable(upstream_id, minted, held);
         }
     }
 
     /// Keeps a request that the next process may be given, should this one end before it answers.
-    fn keep_if_repeatable(
-        &mut self,
-        (session_id, upstream_id): (SessionId, UpstreamId),
-        minted: MintedId,
-        held: Held,
-    ) {
+    fn keep_if_repeatable(&mut self, upstream_id: UpstreamId, minted: MintedId, held: Held) {
         let is_repeatable = held.stage == Stage::Fresh
             && held.frame.method().is_some_and(Method::is_read_only)
             && held.frame.len() <= self.limits.repeated_bytes;
         if !is_repeatable {
             return;
         }
-        let is_in_batch = self
-            .sessions
-            .get(&session_id)
-            .is_some_and(|session| session.batches.contains_key(&held.line));
         let exchange = self
             .upstreams
             .get_mut(&upstream_id)
             .and_then(|upstream| upstream.exchanges.get_mut(minted));
         if let Some(exchange) = exchange {
-            exchange.kept = Kept::Repeatable(if is_in_batch {
-                // It shares the bytes of the whole batch, which may be long.
-                held.frame.map(|frame| frame.copied())
-            } else {
-                held.frame
-            });
+            exchange.kept = Kept::Repeatable(held.frame);
         }
     }
 

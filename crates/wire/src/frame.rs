@@ -225,15 +225,6 @@ impl Frame {
         }
     }
 
-    /// The same message in bytes of its own: one of a batch shares those of the whole.
-    #[must_use]
-    pub fn copied(&self) -> Self {
-        Frame {
-            bytes: Bytes::copy_from_slice(&self.bytes),
-            message: self.message.clone(),
-        }
-    }
-
     /// The number of bytes, without a line end.
     pub fn len(&self) -> usize {
         self.bytes.len()
