@@ -65,7 +65,7 @@ fn what_is_asked_when_nobody_is_left_is_refused() {
     // The server is as good as before.
     let mut bob = askable(&home);
     assert_eq!(bob.text("echo", json!({"text": "fine"})), "fine");
-    assert_eq!(home.status()["upstreams"][0]["restarts"], 0);
+    assert_eq!(home.upstream()["restarts"], 0);
 }
 
 #[test]

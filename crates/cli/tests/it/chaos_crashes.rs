@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fs, thread, time::Instant};
 
+use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::support::{Client, FAKE_SERVER, Home, eventually, processes::Process, until};
@@ -13,20 +14,6 @@ const CRASHES: u64 = 4;
 /// Calls, and reads, of each bystander while a server crashes.
 const REQUESTS: u64 = 8;
 
-/// Numbers that look like chance and are the same in each run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
-        // The constants of Knuth's MMIX.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
-
 /// One server and the sessions that share it.
 struct Crowd<'a> {
     home: &'a Home,
@@ -35,7 +22,8 @@ struct Crowd<'a> {
     alice: Client,
     bob: Client,
     carol: Client,
-    chance: Chance,
+    /// The same in each run.
+    chance: Rng,
     results: u64,
     errors: u64,
 }
@@ -61,7 +49,7 @@ impl<'a> Crowd<'a> {
             bob: session(),
             carol: session(),
             record,
-            chance: Chance(number),
+            chance: Rng::with_seed(number),
             results: 0,
             errors: 0,
         }
@@ -87,7 +75,7 @@ impl<'a> Crowd<'a> {
                 (id, uri)
             })
             .collect();
-        if self.chance.below(2) == 0 {
+        if self.chance.bool() {
             self.crash_in_a_call(crash);
         } else {
             self.crash_in_a_read(crash);
@@ -110,7 +98,7 @@ impl<'a> Crowd<'a> {
 
     fn crash_in_a_call(&mut self, crash: u64) {
         let mark = self.mark(crash, "crash");
-        let at = self.chance.below(260);
+        let at = self.chance.u64(..260);
         let given = json!({"at": at, "text": mark, "mark": mark, "code": 3});
         let answer = self.alice.call("crash", given);
         self.settle(&answer, &mark);
@@ -118,7 +106,7 @@ impl<'a> Crowd<'a> {
 
     fn crash_in_a_read(&mut self, crash: u64) {
         let file = self.home.file(&self.mark(crash, "once"));
-        let uri = format!("fake://crash/{}/{file}", self.chance.below(260));
+        let uri = format!("fake://crash/{}/{file}", self.chance.u64(..260));
         let answer = self.alice.request("resources/read", json!({"uri": uri}));
         assert_eq!(answer["result"]["contents"][0]["uri"], uri, "{answer}");
     }
@@ -276,7 +264,7 @@ fn a_server_that_dies_at_its_first_call_is_given_up_and_its_log_is_named() {
         assert_eq!(error["data"]["reason"], "still-failing", "{error}");
     }
     assert_eq!(home.count("record", "started"), spawns);
-    assert_eq!(home.status()["upstreams"][0]["state"], "failed");
+    assert_eq!(home.upstream()["state"], "failed");
 }
 
 #[test]
@@ -320,7 +308,7 @@ fn sessions_that_wait_for_a_slow_start_cost_one_process_and_may_greet_again() {
     }
     fs::write(go, "").unwrap();
     until("the server being ready", || {
-        home.status()["upstreams"][0]["state"] == "ready"
+        home.upstream()["state"] == "ready"
     });
     for client in &mut clients {
         client.initialize();

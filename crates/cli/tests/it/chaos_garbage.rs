@@ -25,7 +25,7 @@ fn whatever_a_server_writes_the_next_message_is_read_and_all_else_is_counted() {
     bob.hears_nothing();
     alice.hears_nothing();
     assert_eq!(alice.server_pid(), pid);
-    let upstream = &home.status()["upstreams"][0];
+    let upstream = home.upstream();
     assert_eq!(upstream["faults"], lines.len());
     assert_eq!(upstream["restarts"], 0);
 }
@@ -40,7 +40,7 @@ fn what_only_looks_odd_is_a_message() {
         client.text("garbage", json!({"hex": hex}));
         client.wait_for(|message| message["method"] == "fake/odd");
     }
-    assert_eq!(home.status()["upstreams"][0]["faults"], 0);
+    assert_eq!(home.upstream()["faults"], 0);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_server_that_writes_a_hundred_and_one_lines_of_nonsense_at_once_is_degraded(
     let home = Home::new();
     let mut client = home.session(&[]);
     client.text("noise", json!({"text": "la la la", "times": 100}));
-    assert_eq!(home.status()["upstreams"][0]["degraded"], false);
+    assert_eq!(home.upstream()["degraded"], false);
     client.text("noise", json!({"text": "la"}));
     let status = home.status();
     assert_eq!(status["upstreams"][0]["degraded"], true, "{status}");
@@ -58,7 +58,7 @@ fn a_server_that_writes_a_hundred_and_one_lines_of_nonsense_at_once_is_degraded(
     assert_eq!(client.text("echo", json!({"text": "on"})), "on");
     home.done(&["restart", "fake-server"]);
     client.server_pid();
-    assert_eq!(home.status()["upstreams"][0]["degraded"], false);
+    assert_eq!(home.upstream()["degraded"], false);
 }
 
 #[test]
@@ -92,9 +92,7 @@ fn bystander(home: &Home) -> (Client, u64, String) {
     let mut client = home.configured("fake");
     let go = home.file("go");
     let call = client.begin("slow", json!({"until": go, "text": "not my fault"}));
-    until("the bystander's call", || {
-        home.status()["upstreams"][0]["in_flight"] == 1
-    });
+    until("the bystander's call", || home.upstream()["in_flight"] == 1);
     (client, call, go)
 }
 
@@ -132,7 +130,7 @@ fn a_giant_line_that_is_no_answer_ends_nobodys_call() {
     bob.hears_nothing();
     std::fs::write(go, "").unwrap();
     assert!(bob.response(call)["result"].is_object());
-    assert_eq!(home.status()["upstreams"][0]["faults"], 3);
+    assert_eq!(home.upstream()["faults"], 3);
 }
 
 #[test]
@@ -199,9 +197,7 @@ fn nobody_is_busy_with_a_line_that_does_not_go_on() {
     let mut client = home.session(&[]);
     let mut other = home.session(&["--another"]);
     client.begin("partial-line", json!({"text": "{\"jsonrpc\":"}));
-    until("the silence", || {
-        home.status()["upstreams"][0]["in_flight"] == 1
-    });
+    until("the silence", || home.upstream()["in_flight"] == 1);
     let daemon = home.daemon_pid().unwrap();
     let before = processor_ticks(daemon);
     // The fact that is waited for: a second and a half of another process.
@@ -247,11 +243,9 @@ fn a_flood_on_standard_error_is_drained_while_others_call() {
         "stderr-flood",
         json!({"bytes": 256 << 20, "text": "all of it"}),
     );
-    until("the flood", || {
-        home.status()["upstreams"][0]["in_flight"] == 1
-    });
+    until("the flood", || home.upstream()["in_flight"] == 1);
     let mut calls = 0;
-    while home.status()["upstreams"][0]["in_flight"] != 0 {
+    while home.upstream()["in_flight"] != 0 {
         calls += 1;
         let text = calls.to_string();
         assert_eq!(bob.text("echo", json!({"text": text})), text);
@@ -278,7 +272,7 @@ fn a_server_that_stops_reading_for_a_while_loses_nothing() {
         .map(|number| bob.begin("echo", json!({"text": number.to_string()})))
         .collect();
     until("all of them being on their way", || {
-        home.status()["upstreams"][0]["in_flight"] == 51
+        home.upstream()["in_flight"] == 51
     });
     std::fs::write(go, "").unwrap();
     assert!(alice.response(deaf)["result"].is_object());

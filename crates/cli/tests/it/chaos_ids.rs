@@ -61,7 +61,7 @@ fn every_spelling_of_an_id_comes_back_as_it_was_while_all_others_are_in_flight()
         }
     }
     until("all calls being at the server", || {
-        home.status()["upstreams"][0]["in_flight"] == 3 * ids.len()
+        home.upstream()["in_flight"] == 3 * ids.len()
     });
     fs::write(go, "").unwrap();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -185,7 +185,7 @@ fn a_late_answer_to_a_cancelled_request_reaches_nobody_and_no_later_request() {
     let answer = bob.response(1);
     assert_eq!(answer["result"]["content"][0]["text"], "late");
     until("the late answer being dropped", || {
-        home.status()["upstreams"][0]["dropped"]["unknown-response"] == 1
+        home.upstream()["dropped"]["unknown-response"] == 1
     });
     alice.hears_nothing();
     bob.hears_nothing();
@@ -222,10 +222,7 @@ fn progress_after_the_answer_reaches_nobody_though_the_token_is_in_use_again() {
     for client in [&mut alice, &mut bob] {
         client.hears_nothing();
     }
-    assert_eq!(
-        home.status()["upstreams"][0]["dropped"],
-        json!({"unknown-progress": 1})
-    );
+    assert_eq!(home.upstream()["dropped"], json!({"unknown-progress": 1}));
     fs::write(&end, "").unwrap();
     for (client, call) in [&mut alice, &mut bob].into_iter().zip(open) {
         assert!(client.response(call)["result"].is_object());
@@ -238,9 +235,7 @@ fn answers_under_ids_that_are_not_theirs_reach_nobody() {
     let (mut alice, mut bob) = (home.session(&[]), home.session(&[]));
     let go = home.file("go");
     let waiting = bob.begin("slow", json!({"until": go, "text": "bob's own"}));
-    until("bob's call", || {
-        home.status()["upstreams"][0]["in_flight"] == 1
-    });
+    until("bob's call", || home.upstream()["in_flight"] == 1);
     let mut wrong = 0;
     for id in [
         "-1",
@@ -264,7 +259,7 @@ fn answers_under_ids_that_are_not_theirs_reach_nobody() {
     }
     bob.hears_nothing();
     alice.hears_nothing();
-    let dropped = &home.status()["upstreams"][0]["dropped"];
+    let dropped = &home.upstream()["dropped"];
     assert_eq!(*dropped, json!({"unknown-response": wrong}));
     fs::write(go, "").unwrap();
     let answer = bob.response(waiting);
@@ -291,9 +286,7 @@ fn an_answer_that_nobody_can_use_is_an_error_to_its_request_alone() {
     let (mut alice, mut bob) = (home.session(&[]), home.session(&[]));
     let go = home.file("go");
     let waiting = bob.begin("slow", json!({"until": go, "text": "bob's own"}));
-    until("bob's call", || {
-        home.status()["upstreams"][0]["in_flight"] == 1
-    });
+    until("bob's call", || home.upstream()["in_flight"] == 1);
     for useless in USELESS {
         let error = alice.call("giant-line", json!({"head": useless}))["error"].clone();
         let data = &error["data"];
@@ -311,7 +304,7 @@ fn an_answer_that_nobody_can_use_is_an_error_to_its_request_alone() {
     assert_eq!(error["data"]["reason"], "answer-malformed", "{error}");
     alice.hears_nothing();
     bob.hears_nothing();
-    let upstream = &home.status()["upstreams"][0];
+    let upstream = home.upstream();
     assert_eq!(upstream["faults"], USELESS.len() + 3);
     fs::write(go, "").unwrap();
     let answer = bob.response(waiting);

@@ -222,9 +222,7 @@ fn a_server_of_one_session_ends_when_its_shim_is_killed() {
     client.initialize();
     let server = Process::of(client.server_pid()).unwrap();
     client.begin("hang", json!({}));
-    until("the call", || {
-        home.status()["upstreams"][0]["in_flight"] == 1
-    });
+    until("the call", || home.upstream()["in_flight"] == 1);
     client.process().kill();
     let killed = Instant::now();
     until("the end of the server", || !server.is_alive());

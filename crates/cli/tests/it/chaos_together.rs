@@ -372,7 +372,7 @@ fn eight_clients_with_every_feature_see_on_one_process_what_each_sees_alone() {
     }
     pids.dedup();
     assert_eq!(pids.len(), 1, "one process for all: {pids:?}");
-    let upstream = &home.status()["upstreams"][0];
+    let upstream = home.upstream();
     let mut dropped = json!({"unknown-response": CLIENTS * ROUNDS});
     if missing > 0 {
         dropped["unclear-log-message"] = json!(missing);

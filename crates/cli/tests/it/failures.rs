@@ -55,7 +55,7 @@ fn a_crash_in_the_middle_of_a_call_is_told_and_the_next_call_works() {
     for client in [&mut alice, &mut bob] {
         assert_ne!(client.server_pid(), before);
     }
-    assert_eq!(home.status()["upstreams"][0]["restarts"], 1);
+    assert_eq!(home.upstream()["restarts"], 1);
 }
 
 #[test]

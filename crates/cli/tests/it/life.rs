@@ -7,11 +7,6 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, FAKE_SERVER, Home, eventually, processes::Process, until};
 
-/// The only upstream, as `status` shows it.
-fn upstream(home: &Home) -> Value {
-    home.status()["upstreams"][0].clone()
-}
-
 fn process_of(client: &mut Client) -> Process {
     Process::of(client.server_pid()).unwrap()
 }
@@ -32,7 +27,7 @@ fn what_only_reads_survives_a_crash_and_a_call_is_an_error_at_once() {
     let list = alice.ask("tools/list", json!({}));
     let read = bob.ask("resources/read", json!({"uri": "test://a"}));
     until("three requests in flight", || {
-        upstream(&home)["in_flight"] == 3
+        home.upstream()["in_flight"] == 3
     });
     server.kill();
     let error = alice.response(call)["error"].clone();
@@ -46,7 +41,7 @@ fn what_only_reads_survives_a_crash_and_a_call_is_an_error_at_once() {
     assert_ne!(process_of(&mut alice), server);
     alice.text("touch", json!({"uri": "test://a"}));
     bob.wait_for(|message| message["method"] == "notifications/resources/updated");
-    assert_eq!(upstream(&home)["restarts"], 1);
+    assert_eq!(home.upstream()["restarts"], 1);
 }
 
 #[test]
@@ -67,7 +62,7 @@ fn a_server_that_keeps_dying_is_given_up_until_it_is_restarted_by_hand() {
         error["data"]["retryAfterMs"].as_u64().unwrap() > 50_000,
         "{error}"
     );
-    assert_eq!(upstream(&home)["state"], "failed");
+    assert_eq!(home.upstream()["state"], "failed");
     assert_eq!(home.lines("starts").len(), 6);
 
     let asked = Instant::now();
@@ -103,20 +98,20 @@ fn a_server_that_hangs_in_a_call_is_unresponsive_until_it_speaks() {
     server.signal(Signal::STOP);
     let call = alice.begin("echo", json!({"text": "late"}));
     until("the hang is noticed", || {
-        upstream(&home)["state"] == "unresponsive"
+        home.upstream()["state"] == "unresponsive"
     });
     let waiting = bob.begin("echo", json!({"text": "waited"}));
     until("the call is there", || {
         home.status()["sessions"][1]["in_flight"] == 1
     });
-    assert_eq!(upstream(&home)["in_flight"], 1, "what is new waits");
+    assert_eq!(home.upstream()["in_flight"], 1, "what is new waits");
     server.signal(Signal::CONT);
     for (client, id, text) in [(&mut alice, call, "late"), (&mut bob, waiting, "waited")] {
         let answer = client.response(id);
         assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
     }
     assert_eq!(process_of(&mut alice), server, "it was never stopped");
-    assert_eq!(upstream(&home)["state"], "ready");
+    assert_eq!(home.upstream()["state"], "ready");
 }
 
 #[test]
@@ -128,7 +123,7 @@ fn a_server_that_hangs_without_a_call_is_replaced_behind_its_sessions() {
     let list = client.ask("tools/list", json!({}));
     assert!(client.response(list)["result"]["tools"].is_array());
     assert!(!server.is_alive());
-    assert_eq!(upstream(&home)["restarts"], 1);
+    assert_eq!(home.upstream()["restarts"], 1);
 }
 
 #[test]
@@ -140,7 +135,7 @@ fn a_server_that_is_busy_and_answers_pings_is_left_to_its_work() {
     let slow = client.begin("slow", json!({"until": go, "text": "done"}));
     let began = Instant::now();
     until("six intervals have passed", || {
-        assert_eq!(upstream(&home)["state"], "ready");
+        assert_eq!(home.upstream()["state"], "ready");
         began.elapsed().as_secs() >= 3
     });
     std::fs::write(&go, "").unwrap();
@@ -157,7 +152,7 @@ fn a_storm_of_changes_is_told_ten_times_a_second_and_the_rest_is_counted() {
     let mut client = home.session(&[]);
     let began = Instant::now();
     client.text("change", json!({"times": 5000}));
-    let merged = || upstream(&home)["dropped"]["merged"].as_u64().unwrap_or(0);
+    let merged = || home.upstream()["dropped"]["merged"].as_u64().unwrap_or(0);
     let mut told = 0;
     until("every change is told or counted", || {
         client.wait_for(list_changed);

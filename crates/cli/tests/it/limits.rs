@@ -188,7 +188,7 @@ fn who_has_most_to_read_is_cut_when_all_together_have_too_much() {
         home.status()["counts"]["session-cut"].as_u64() >= Some(1)
     });
     until("every call being answered, one way or another", || {
-        home.status()["upstreams"][0]["in_flight"] == 0
+        home.upstream()["in_flight"] == 0
     });
     let grown = memory_kb(daemon, "VmHWM") - before;
     assert!(

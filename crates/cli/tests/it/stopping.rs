@@ -88,7 +88,7 @@ fn what_a_killed_guardian_leaves_behind_ends_before_its_server_starts_again() {
     let guardian = home.status()["daemon"]["guardian_pid"].as_u64().unwrap();
     Process::of(guardian.try_into().unwrap()).unwrap().kill();
     until("a new server", || {
-        let upstream = &home.status()["upstreams"][0];
+        let upstream = home.upstream();
         upstream["restarts"] == 1 && upstream["state"] == "ready"
     });
     assert!(!old.iter().any(Process::is_alive), "{old:?}");

@@ -6,11 +6,11 @@ mod lies;
 mod says;
 mod works;
 
-use std::{io, process, sync::atomic::Ordering};
+use std::{io, path::Path, process, sync::atomic::Ordering};
 
 use serde_json::{Value, json};
 
-use crate::server::{Outcome, Server};
+use crate::server::{Outcome, Server, wait_for};
 
 /// The tool during which nothing is read.
 pub(crate) const DEAF: &str = "deaf";
@@ -236,6 +236,16 @@ impl Call<'_> {
 
     fn is_set(&self, name: &str) -> bool {
         self.given[name] == true
+    }
+
+    /// The text that was given, for an answer.
+    fn echoed(&self) -> Answer {
+        Answer::Text(self.text().to_owned())
+    }
+
+    /// Waits until the file `until` exists.
+    fn wait(&self) {
+        wait_for(Path::new(self.string("until")));
     }
 
     /// The ordinary answer, given now.

@@ -58,15 +58,13 @@ impl Client {
     /// Writes a line as it is.
     #[track_caller]
     pub(crate) fn write(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().expect("stdin was closed");
-        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.write_bytes(line.as_bytes());
     }
 
     /// Writes bytes that may be no text, and a line end.
     #[track_caller]
     pub(crate) fn write_bytes(&mut self, line: &[u8]) {
-        let stdin = self.stdin.as_mut().expect("stdin was closed");
-        stdin.write_all(&[line, b"\n"].concat()).unwrap();
+        self.write_part(&[line, b"\n"].concat());
     }
 
     /// Writes bytes that end no line.

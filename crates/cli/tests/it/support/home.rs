@@ -130,6 +130,12 @@ impl Home {
         serde_json::from_str(&self.done(&["status", "--json"])).unwrap()
     }
 
+    /// The only upstream, or the first of several, as `status` shows it.
+    #[track_caller]
+    pub(crate) fn upstream(&self) -> Value {
+        self.status()["upstreams"][0].clone()
+    }
+
     /// The process ids of the upstreams that run.
     #[track_caller]
     pub(crate) fn upstream_pids(&self) -> Vec<u32> {

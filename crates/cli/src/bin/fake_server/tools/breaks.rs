@@ -12,7 +12,7 @@ pub(super) fn noise(call: &Call<'_>) -> io::Result<Answer> {
     for _ in 0..call.number("times").unwrap_or(1) {
         call.server.output.line(call.text())?;
     }
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }
 
 pub(super) fn garbage(call: &Call<'_>) -> io::Result<Answer> {
@@ -23,7 +23,7 @@ pub(super) fn garbage(call: &Call<'_>) -> io::Result<Answer> {
         .collect();
     let bytes = bytes.ok_or_else(|| io::Error::other("`hex` is not what it says"))?;
     call.server.output.raw(&bytes)?;
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }
 
 pub(super) fn giant_line(call: &Call<'_>) -> io::Result<Answer> {
@@ -34,7 +34,7 @@ pub(super) fn giant_line(call: &Call<'_>) -> io::Result<Answer> {
         &call.string("tail").replace("ID", &id),
     )?;
     Ok(if call.is_set("answers") {
-        Answer::Text(call.text().to_owned())
+        call.echoed()
     } else {
         Answer::Nothing
     })
@@ -61,10 +61,10 @@ pub(super) fn slow_drip(call: &Call<'_>) -> io::Result<Answer> {
 
 pub(super) fn stderr(call: &Call<'_>) -> io::Result<Answer> {
     writeln!(io::stderr(), "{}", call.text())?;
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }
 
 pub(super) fn stderr_flood(call: &Call<'_>) -> io::Result<Answer> {
     crate::flood(&mut io::stderr(), call.number("bytes").unwrap_or(0))?;
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }

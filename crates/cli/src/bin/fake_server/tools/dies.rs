@@ -2,21 +2,17 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all tools have one signature")]
 
-use std::{io, path::Path};
+use std::io;
 
 use super::{Answer, Call, content};
-use crate::{
-    descendants,
-    features::is_first,
-    server::{response, wait_for},
-};
+use crate::{descendants, features::is_first, server::response};
 
 pub(super) fn crash(call: &Call<'_>) -> io::Result<Answer> {
     if call.given["once"]
         .as_str()
         .is_some_and(|file| !is_first(file))
     {
-        return Ok(Answer::Text(call.text().to_owned()));
+        return Ok(call.echoed());
     }
     let answer = format!("{}\n", response(call.id, &Ok(content(call.text()))));
     let at = call.number("at").unwrap_or(0);
@@ -33,8 +29,8 @@ pub(super) fn hang(_call: &Call<'_>) -> io::Result<Answer> {
 }
 
 pub(super) fn deaf(call: &Call<'_>) -> io::Result<Answer> {
-    wait_for(Path::new(call.string("until")));
-    Ok(Answer::Text(call.text().to_owned()))
+    call.wait();
+    Ok(call.echoed())
 }
 
 pub(super) fn close_output(call: &Call<'_>) -> io::Result<Answer> {
@@ -53,10 +49,10 @@ pub(super) fn partial_line(call: &Call<'_>) -> io::Result<Answer> {
 
 pub(super) fn fork_grandchild(call: &Call<'_>) -> io::Result<Answer> {
     descendants::start_child(call.server.options.record.as_deref()).map_err(io::Error::other)?;
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }
 
 pub(super) fn double_fork(call: &Call<'_>) -> io::Result<Answer> {
     descendants::start_runaway(call.server.options.record.as_deref()).map_err(io::Error::other)?;
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }

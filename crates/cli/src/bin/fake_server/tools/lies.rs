@@ -1,21 +1,20 @@
 //! Tools that answer what nobody asked, under ids that are not theirs, or when it is too late.
 
-use std::{io, path::Path, sync::atomic::Ordering};
+use std::{io, sync::atomic::Ordering};
 
 use serde_json::{Value, json};
 
 use super::{Answer, Call, content};
-use crate::server::wait_for;
 
 pub(super) fn twice(call: &Call<'_>) -> io::Result<Answer> {
     call.answer("the first answer")?;
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }
 
 pub(super) fn made_up(call: &Call<'_>) -> io::Result<Answer> {
     let nobodys = json!(987_654_321);
     call.server.answer(&nobodys, &Ok(content("nobody asked")))?;
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }
 
 pub(super) fn wrong_id(call: &Call<'_>) -> io::Result<Answer> {
@@ -33,7 +32,7 @@ fn answer_under(call: &Call<'_>, id: &Value) -> io::Result<Answer> {
 
 fn corrected(call: &Call<'_>) -> Answer {
     if call.is_set("corrects") {
-        Answer::Text(call.text().to_owned())
+        call.echoed()
     } else {
         Answer::Nothing
     }
@@ -57,13 +56,13 @@ pub(super) fn doubled_key(call: &Call<'_>) -> io::Result<Answer> {
 
 #[expect(clippy::unnecessary_wraps, reason = "all tools have one signature")]
 pub(super) fn late_reply(call: &Call<'_>) -> io::Result<Answer> {
-    wait_for(Path::new(call.string("until")));
-    Ok(Answer::Text(call.text().to_owned()))
+    call.wait();
+    Ok(call.echoed())
 }
 
 pub(super) fn late_progress(call: &Call<'_>) -> io::Result<Answer> {
     call.answer(call.text())?;
-    wait_for(Path::new(call.string("until")));
+    call.wait();
     super::says::report_progress(call, 1, 1)?;
     call.server.record.note(format_args!("progress is late"));
     Ok(Answer::Nothing)
@@ -71,16 +70,10 @@ pub(super) fn late_progress(call: &Call<'_>) -> io::Result<Answer> {
 
 pub(super) fn rug_pull(call: &Call<'_>) -> io::Result<Answer> {
     call.server.is_rug_pulled.store(true, Ordering::Relaxed);
-    changed(call)
+    super::says::tell_change(call)
 }
 
 pub(super) fn shadow(call: &Call<'_>) -> io::Result<Answer> {
     call.server.is_shadowed.store(true, Ordering::Relaxed);
-    changed(call)
-}
-
-fn changed(call: &Call<'_>) -> io::Result<Answer> {
-    call.server
-        .notify("notifications/tools/list_changed", &json!({}))?;
-    Ok(Answer::Text(call.text().to_owned()))
+    super::says::tell_change(call)
 }

@@ -1,11 +1,10 @@
 //! Tools that say or ask something of their own: legal, each at its time.
 
-use std::{io, path::Path};
+use std::io;
 
 use serde_json::{Value, json};
 
 use super::{Answer, Call};
-use crate::server::wait_for;
 
 pub(super) fn sample(call: &Call<'_>) -> io::Result<Answer> {
     ask(call, "sampling/createMessage", &sampling(call.text()))
@@ -30,7 +29,7 @@ pub(super) fn ping(call: &Call<'_>) -> io::Result<Answer> {
 /// The call is over when it asks; the record tells that it does, and what it hears.
 pub(super) fn unsolicited_request(call: &Call<'_>) -> io::Result<Answer> {
     call.answer(call.text())?;
-    wait_for(Path::new(call.string("until")));
+    call.wait();
     call.server.record.note(format_args!("asking"));
     let heard = call
         .server
@@ -48,8 +47,8 @@ fn sampling(text: &str) -> Value {
 
 /// Asks at once, or when the file `until` exists; whether the call was cancelled meanwhile does not matter.
 fn ask(call: &Call<'_>, method: &str, question: &Value) -> io::Result<Answer> {
-    if let Some(file) = call.given["until"].as_str() {
-        wait_for(Path::new(file));
+    if call.given["until"].is_string() {
+        call.wait();
     }
     let heard = call.server.ask(method, question)?;
     call.server.record.note(format_args!("heard {heard}"));
@@ -73,7 +72,7 @@ pub(super) fn progress(call: &Call<'_>) -> io::Result<Answer> {
             report_progress(call, step, steps)?;
         }
     }
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }
 
 pub(super) fn report_progress(call: &Call<'_>, step: usize, steps: usize) -> io::Result<()> {
@@ -90,15 +89,18 @@ pub(super) fn report_progress(call: &Call<'_>, step: usize, steps: usize) -> io:
 
 pub(super) fn change(call: &Call<'_>) -> io::Result<Answer> {
     for _ in 1..call.number("times").unwrap_or(1) {
-        call.server
-            .notify("notifications/tools/list_changed", &json!({}))?;
+        tell_change(call)?;
     }
+    tell_change(call)
+}
+
+pub(super) fn tell_change(call: &Call<'_>) -> io::Result<Answer> {
     tell(call, "notifications/tools/list_changed", &json!({}))
 }
 
 pub(super) fn touch(call: &Call<'_>) -> io::Result<Answer> {
     if call.is_set("honest") && !call.server.is_subscribed(call.string("uri")) {
-        return Ok(Answer::Text(call.text().to_owned()));
+        return Ok(call.echoed());
     }
     tell(
         call,
@@ -113,5 +115,5 @@ pub(super) fn unknown(call: &Call<'_>) -> io::Result<Answer> {
 
 fn tell(call: &Call<'_>, method: &str, params: &Value) -> io::Result<Answer> {
     call.server.notify(method, params)?;
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Answer, Call};
 
 pub(super) fn echo(call: &Call<'_>) -> io::Result<Answer> {
-    Ok(Answer::Text(call.text().to_owned()))
+    Ok(call.echoed())
 }
 
 pub(super) fn fail(call: &Call<'_>) -> io::Result<Answer> {
