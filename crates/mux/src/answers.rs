@@ -133,7 +133,6 @@ impl Mux {
         };
         batch.left = batch.left.saturating_sub(1);
         if !frame.is_empty() {
-            batch.bytes += frame.len();
             session.batched_bytes += frame.len();
             batch.answers.push(session.scales.weigh(frame));
         }
@@ -146,7 +145,11 @@ impl Mux {
         let Some(mut batch) = session.batches.remove(&line) else {
             return;
         };
-        session.batched_bytes -= batch.bytes;
+        session.batched_bytes -= batch
+            .answers
+            .iter()
+            .map(|answer| answer.len())
+            .sum::<usize>();
         for id in &batch.ids {
             session.batched_ids.remove(id);
         }

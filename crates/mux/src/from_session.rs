@@ -17,6 +17,7 @@ use crate::{
     refusal::Refusal,
     session::{Batch, Held, Initialize, Session, Stage, State, Whereabouts},
     timers::Timer,
+    upstream::Upstream,
 };
 
 /// Longest name of a client that `status` shows, in characters.
@@ -326,7 +327,7 @@ impl Mux {
         if self
             .upstreams
             .get(&upstream)
-            .is_some_and(crate::upstream::Upstream::is_ready)
+            .is_some_and(Upstream::is_ready)
         {
             self.attach_waiting(upstream, out);
         } else {
@@ -402,7 +403,7 @@ impl Mux {
             && self
                 .upstreams
                 .get(&upstream_id)
-                .is_some_and(crate::upstream::Upstream::takes_messages);
+                .is_some_and(Upstream::takes_messages);
         if goes_at_once {
             self.send_notification(session_id, upstream_id, &held, out);
         } else if self.is_full() {

@@ -13,7 +13,7 @@ use crate::{
     mux::Mux,
     refusal::Refusal,
     timers::Timer,
-    upstream::State,
+    upstream::{State, Upstream},
     verbosity::{Level, UNASKED},
 };
 
@@ -176,7 +176,7 @@ impl Mux {
             _unknown => match self
                 .upstreams
                 .get(&upstream_id)
-                .and_then(crate::upstream::Upstream::only_session)
+                .and_then(Upstream::only_session)
             {
                 Some(only) => Mux::tell_session(only, frame.unchanged(), out),
                 None => self.drop_message(upstream_id, DropReason::UnknownNotification, out),

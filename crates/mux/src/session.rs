@@ -137,8 +137,6 @@ pub(crate) struct SessionAsks {
 pub(crate) struct Batch {
     pub(crate) left: usize,
     pub(crate) answers: Vec<Weighed<Outgoing>>,
-    /// Bytes of the answers.
-    pub(crate) bytes: usize,
     pub(crate) ids: Vec<RequestId>,
 }
 

@@ -1,6 +1,7 @@
 //! The daemon of a soak, seen from outside.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::PathBuf,
     sync::atomic::Ordering,
@@ -37,6 +38,7 @@ pub(crate) struct Figures {
     pub(crate) peak_kb: u64,
     pub(crate) files: usize,
     pub(crate) threads: u64,
+    pub(crate) sessions: usize,
     /// Requests that nobody has ended, by the daemon's own account.
     pub(crate) in_flight: u64,
     /// The processes of its servers.
@@ -63,7 +65,7 @@ impl Figures {
         let each = |list: &'static str| status[list].as_array().into_iter().flatten();
         let owed = each("upstreams").chain(each("sessions"));
         let dropped = each("upstreams").filter_map(|upstream| upstream["dropped"].as_object());
-        let mut reasons = std::collections::BTreeMap::<String, u64>::new();
+        let mut reasons = BTreeMap::<String, u64>::new();
         for (reason, count) in dropped.flatten() {
             *reasons.entry(reason.clone()).or_default() += count.as_u64().unwrap_or(0);
         }
@@ -74,6 +76,7 @@ impl Figures {
             peak_kb: figure("VmHWM")?,
             files: fs::read_dir(process.join("fd"))?.count(),
             threads: figure("Threads")?,
+            sessions: each("sessions").count(),
             in_flight: owed
                 .map(|peer| peer["in_flight"].as_u64().unwrap_or(0))
                 .sum(),
@@ -105,18 +108,16 @@ fn status(shared: &Shared) -> anyhow::Result<Value> {
 }
 
 /// Waits until no session is left and nobody owes anything.
-pub(crate) fn is_empty(shared: &Shared) -> anyhow::Result<()> {
+pub(crate) fn await_emptiness(shared: &Shared) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        let status = status(shared)?;
-        let sessions = status["sessions"].as_array().map_or(0, Vec::len);
-        let in_flight = Figures::of(shared)?.in_flight;
-        if sessions == 0 && in_flight == 0 {
+        let figures = Figures::of(shared)?;
+        if figures.sessions == 0 && figures.in_flight == 0 {
             return Ok(());
         }
         ensure!(
             begun.elapsed() < EMPTY_WITHIN,
-            "{sessions} sessions and {in_flight} requests are left: {status:#}"
+            "something is left: {figures:#?}"
         );
     }
 }

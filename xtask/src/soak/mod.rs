@@ -118,7 +118,7 @@ fn soak(args: &Args, profile: Profile) -> anyhow::Result<Report> {
         }
         drive(args, &shared)
     })?;
-    daemon::is_empty(&shared)?;
+    daemon::await_emptiness(&shared)?;
     let stopped = shell::output_within(&mut shared.verb("stop"), daemon::ANSWERS_WITHIN);
     stopped.context("stopping the daemon")?;
     let books = daemon::verdict_of_books(&shared)?;

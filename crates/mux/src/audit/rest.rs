@@ -2,7 +2,11 @@
 
 use std::vec::Vec;
 
-use super::{Audit, Invariant, server::Process};
+use super::{
+    Audit, Invariant,
+    print::Print,
+    server::{Process, Working},
+};
 use crate::{Limits, SessionSnapshot, Snapshot, UpstreamSnapshot};
 
 impl Audit {
@@ -58,7 +62,7 @@ impl Audit {
         }
     }
 
-    fn check_group(&mut self, print: super::Print) {
+    fn check_group(&mut self, print: Print) {
         let Some(group) = self.groups.get_mut(&print) else {
             return;
         };
@@ -67,7 +71,7 @@ impl Audit {
             let servers = &mut self.servers;
             group.sent.retain(|(upstream, id)| {
                 let sent = servers.get_mut(upstream).map(|server| &mut server.sent);
-                let is_answered = |working: &super::server::Working| working.answer.is_some();
+                let is_answered = |working: &Working| working.answer.is_some();
                 !sent.is_some_and(|sent| {
                     sent.get(id).is_some_and(is_answered) && sent.remove(id).is_some()
                 })
