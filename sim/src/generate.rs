@@ -1,0 +1,246 @@
+//! Which step comes next: chosen by chance, weighted by the seed, and by what there is to do.
+
+use crate::{
+    peers::{KINDS, Process},
+    seed::{Chance, Seed},
+    step::{Answering, Replying, Step, Telling, Utterance, Want},
+    world::World,
+};
+
+/// What may come next, before it is known whom it concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Open,
+    Hello,
+    Request,
+    Batch,
+    Cancel,
+    Tell,
+    Reply,
+    Garbage,
+    Churn,
+    Leave,
+    Stall,
+    Carry,
+    Start,
+    Answer,
+    Report,
+    Inquire,
+    Utter,
+    Noise,
+    Crash,
+    Hang,
+    Settle,
+    Pass,
+    Restart,
+    Shutdown,
+}
+
+/// Each act and how often it comes, before the seed has its say.
+const WEIGHTS: [(Act, u32); 24] = [
+    (Act::Open, 10),
+    (Act::Hello, 12),
+    (Act::Request, 60),
+    (Act::Batch, 3),
+    (Act::Cancel, 8),
+    (Act::Tell, 4),
+    (Act::Reply, 10),
+    (Act::Garbage, 2),
+    (Act::Churn, 2),
+    (Act::Leave, 3),
+    (Act::Stall, 4),
+    (Act::Carry, 120),
+    (Act::Start, 12),
+    (Act::Answer, 40),
+    (Act::Report, 8),
+    (Act::Inquire, 12),
+    (Act::Utter, 12),
+    (Act::Noise, 3),
+    (Act::Crash, 2),
+    (Act::Hang, 3),
+    (Act::Settle, 8),
+    (Act::Pass, 12),
+    (Act::Restart, 1),
+    (Act::Shutdown, 0),
+];
+
+/// Chooses the steps of one world.
+#[derive(Debug)]
+pub(crate) struct Generator {
+    chance: Chance,
+    weights: Vec<(Act, u32)>,
+    left: usize,
+    /// Sessions that are meant to be there at once.
+    crowd: usize,
+    /// The kinds of sessions that come.
+    kinds: Vec<u8>,
+    /// What they declare, and which version they ask for.
+    classes: Vec<u8>,
+    versions: Vec<u8>,
+    /// How many ids are in use: few make many collisions.
+    ids: usize,
+    shutdown_at: Option<usize>,
+}
+
+impl Generator {
+    pub(crate) fn new(seed: Seed) -> Self {
+        let mut chance = Chance::new(seed.0);
+        let weights = WEIGHTS.map(|(act, weight)| {
+            let times = chance.pick(&[0, 1, 2, 2, 2, 4, 12]);
+            // Without these nothing ever happens.
+            let is_vital = matches!(act, Act::Open | Act::Hello | Act::Request | Act::Carry | Act::Start | Act::Answer);
+            (act, weight * if is_vital { times.max(1) } else { times })
+        });
+        let left = 60 + chance.below(500);
+        Generator {
+            weights: weights.to_vec(),
+            left,
+            crowd: 1 + chance.below(6),
+            kinds: match chance.below(8) {
+                0..5 => vec![0],
+                5 => vec![4, 5],
+                6 => vec![0, 0, 0, 8],
+                _mixed => (0..KINDS).collect(),
+            },
+            classes: chance.pick::<&[u8]>(&[&[0], &[1], &[1], &[2], &[2], &[3], &[4], &[0, 1, 2, 3, 4]]).to_vec(),
+            versions: chance.pick::<&[u8]>(&[&[3], &[1], &[2], &[0, 1, 2, 3, 4]]).to_vec(),
+            ids: chance.pick(&[2, 6, 16, 40]),
+            shutdown_at: chance.one_in(8).then(|| chance.below(left)),
+            chance,
+        }
+    }
+
+    /// The next step; `None` at the end.
+    pub(crate) fn next(&mut self, world: &World) -> Option<Step> {
+        self.left = self.left.checked_sub(1)?;
+        if self.shutdown_at == Some(self.left) {
+            return Some(Step::Shutdown);
+        }
+        loop {
+            let act = self.act();
+            if let Some(step) = self.step(act, world) {
+                return Some(step);
+            }
+        }
+    }
+
+    fn act(&mut self) -> Act {
+        let all: u32 = self.weights.iter().map(|(_, weight)| weight).sum();
+        let mut at = u32::try_from(self.chance.below(all as usize)).unwrap_or_default();
+        for (act, weight) in &self.weights {
+            match at.checked_sub(*weight) {
+                Some(rest) => at = rest,
+                None => return *act,
+            }
+        }
+        Act::Carry
+    }
+
+    /// A step of this kind; `None` if there is nobody to take it.
+    fn step(&mut self, act: Act, world: &World) -> Option<Step> {
+        match act {
+            Act::Start | Act::Answer | Act::Report | Act::Inquire | Act::Utter | Act::Noise | Act::Crash | Act::Hang => self.server_step(act, world),
+            Act::Carry => (!world.busy_links().is_empty()).then(|| Step::Carry { link: self.chance.byte(), count: self.chance.pick(&[0, 0, 1, 7]) }),
+            Act::Settle => Some(Step::Settle),
+            Act::Pass => Some(Step::Pass { how_long: self.chance.pick(&[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8]), late: self.chance.one_in(4) }),
+            Act::Restart => Some(Step::Restart { name: self.chance.pick(&[0, 0, 0, 1, 2, 3]) }),
+            Act::Shutdown => None,
+            Act::Open | Act::Hello | Act::Request | Act::Batch | Act::Cancel | Act::Tell | Act::Reply | Act::Garbage | Act::Churn | Act::Leave | Act::Stall => self.client_step(act, world),
+        }
+    }
+
+    /// Somebody for whom it is so, by place among those who may speak.
+    fn client(&mut self, world: &World, is_so: impl Fn(&crate::peers::Client) -> bool) -> Option<u8> {
+        let speaking = world.clients.iter().filter(|client| client.can_speak());
+        let fitting: Vec<u8> = speaking.enumerate().filter(|(_, client)| is_so(client)).filter_map(|(at, _)| u8::try_from(at).ok()).collect();
+        (!fitting.is_empty()).then(|| self.chance.pick(&fitting))
+    }
+
+    fn client_step(&mut self, act: Act, world: &World) -> Option<Step> {
+        let id = self.chance.small(self.ids);
+        let any = self.chance.byte();
+        Some(match act {
+            Act::Open => {
+                if world.clients.len() >= self.crowd || world.is_shut_down {
+                    return None;
+                }
+                Step::Open { kind: self.chance.pick(&self.kinds.clone()), keeps: self.chance.one_in(2) }
+            }
+            Act::Hello => {
+                let again = self.chance.one_in(30);
+                let client = self.client(world, |client| again || !client.has_said_hello)?;
+                Step::Hello { client, id, version: self.chance.pick(&self.versions.clone()), class: self.chance.pick(&self.classes.clone()) }
+            }
+            Act::Request => {
+                let early = self.chance.one_in(40);
+                let client = self.client(world, |client| early || client.has_said_hello)?;
+                let what = self.chance.pick(&[
+                    Want::Call, Want::Call, Want::Call, Want::Call, Want::Call, Want::Call, Want::Prompt, Want::Read,
+                    Want::Subscribe, Want::Unsubscribe, Want::SetLevel, Want::Ping, Want::Discover, Want::Plain, Want::Plain,
+                ]);
+                Step::Request { client, what, which: any, id, token: self.chance.byte() }
+            }
+            Act::Batch => Step::Batch { client: self.client(world, |client| client.has_said_hello)?, count: any, salt: self.chance.byte() },
+            Act::Cancel => {
+                let unknown = self.chance.one_in(12);
+                let client = self.client(world, |client| unknown || !client.open.is_empty())?;
+                Step::Cancel { client, which: if unknown { u8::MAX } else { any % 200 } }
+            }
+            Act::Tell => Step::Tell { client: self.client(world, |_| true)?, what: self.chance.pick(&[Telling::Vendor, Telling::Vendor, Telling::Initialized, Telling::Roots, Telling::Progress, Telling::Progress]) },
+            Act::Reply => {
+                let made_up = self.chance.one_in(20);
+                let client = self.client(world, |client| made_up || !client.asked.is_empty())?;
+                let how = self.chance.pick(&[Replying::Result, Replying::Result, Replying::Error, Replying::Twice]);
+                Step::Reply { client, which: any, how: if made_up { Replying::MadeUp } else { how } }
+            }
+            Act::Garbage => Step::Garbage { client: self.client(world, |_| true)?, kind: any },
+            Act::Churn => Step::Churn { client: self.client(world, |client| client.has_said_hello)?, which: any, count: self.chance.byte() },
+            Act::Leave if self.chance.one_in(3) => Step::End { client: self.client(world, |_| true)? },
+            Act::Leave => Step::Leave { client: (!world.clients.is_empty()).then_some(any)? },
+            _stall => {
+                let stops = self.chance.one_in(2);
+                Step::Stall { client: self.client(world, |client| client.is_stalled != stops)?, stops }
+            }
+        })
+    }
+
+    fn server_step(&mut self, act: Act, world: &World) -> Option<Step> {
+        let (server, which) = (self.chance.byte(), self.chance.byte());
+        let has = |is_so: &dyn Fn(&crate::peers::Peer) -> bool| world.servers.values().any(is_so);
+        let alive = |peer: &crate::peers::Peer| peer.is_alive();
+        Some(match act {
+            Act::Start if has(&|peer| peer.process == Process::Stopping) && self.chance.one_in(2) => Step::Exit { server, refuses: self.chance.one_in(3) },
+            Act::Start if has(&|peer| peer.hello.is_some()) => {
+                let declares = self.chance.pick(&[0, 0, 0, 0, 0, 1, 2, 3]);
+                Step::Greet { server, version: self.chance.pick(&[3, 3, 2, 1, 0]), declares: if self.chance.one_in(20) { u8::MAX } else { declares } }
+            }
+            Act::Start if has(&|peer| peer.process == Process::Starting) => Step::Start { server, fails: self.chance.one_in(12) },
+            Act::Start => return None,
+            Act::Answer => {
+                let is_made_up = self.chance.one_in(15);
+                if !has(&|peer| alive(peer) && (is_made_up || !peer.works.is_empty())) {
+                    return None;
+                }
+                let how = self.chance.pick(&[
+                    Answering::Result, Answering::Result, Answering::Result, Answering::Result, Answering::Result, Answering::Result, Answering::Result, Answering::Result,
+                    Answering::Error, Answering::Error, Answering::Url, Answering::Twice, Answering::Quoted, Answering::Batch, Answering::Again, Answering::TooLong, Answering::Spoilt,
+                ]);
+                Step::Answer { server, which, how: if is_made_up { Answering::MadeUp } else { how } }
+            }
+            _any if !has(&alive) => return None,
+            Act::Report => Step::Report { server, which: if self.chance.one_in(5) { u8::MAX } else { which % 200 } },
+            Act::Inquire if self.chance.one_in(5) => Step::Withdraw { server, which },
+            Act::Inquire => Step::Inquire { server, which: if self.chance.one_in(4) { u8::MAX } else { which % 200 }, what: self.chance.byte(), id: self.chance.small(self.ids) },
+            Act::Utter => {
+                let what = self.chance.pick(&[
+                    Utterance::Log, Utterance::Log, Utterance::Log, Utterance::IdleLog, Utterance::ListChanged, Utterance::Storm,
+                    Utterance::Updated, Utterance::Updated, Utterance::Updated, Utterance::Vendor, Utterance::Settled, Utterance::Complaint,
+                ]);
+                Step::Utter { server, what, which }
+            }
+            Act::Noise => Step::Noise { server, kind: which },
+            Act::Crash => Step::Crash { server, lost: which },
+            _hang => Step::Hang { server, stops: self.chance.one_in(2) },
+        })
+    }
+}

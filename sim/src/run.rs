@@ -1,0 +1,88 @@
+//! One world from its beginning to its end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::{
+    generate::Generator,
+    invariants::Broken,
+    seed::{Seed, Setting},
+    step::Step,
+    tally::Tally,
+    trace::Trace,
+    world::World,
+};
+
+/// What became of a world.
+#[derive(Debug)]
+pub struct Played {
+    /// The steps that were taken.
+    pub steps: Vec<Step>,
+    /// What was seen.
+    pub tally: Tally,
+    /// What was written down.
+    pub trace: Trace,
+    /// The promise that was broken, if one was.
+    pub broken: Option<Broken>,
+}
+
+/// Plays the world of a seed.
+pub fn seed(seed: Seed, trace: Trace) -> Played {
+    let mut generator = Generator::new(seed);
+    let mut steps = Vec::new();
+    play(Setting::of(seed), trace, |world| {
+        let step = generator.next(world)?;
+        steps.push(step);
+        Some(step)
+    })
+    .with(|played| played.steps = steps)
+}
+
+/// Plays these steps again.
+pub fn replay(setting: Setting, steps: &[Step], trace: Trace) -> Played {
+    let mut rest = steps.iter().copied();
+    play(setting, trace, |_| rest.next()).with(|played| played.steps = steps.to_vec())
+}
+
+impl Played {
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+fn play(setting: Setting, trace: Trace, mut next: impl FnMut(&World) -> Option<Step>) -> Played {
+    let mut world = World::new(setting, trace);
+    let whole = AssertUnwindSafe(|| {
+        while let Some(step) = next(&world) {
+            world.play(&step)?;
+        }
+        world.finish()
+    });
+    // The core has assertions of its own.
+    let broken = match catch_unwind(whole) {
+        Ok(held) => held.err(),
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().cloned();
+            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
+            Some(Broken(format!("the core panicked: {}", words.unwrap_or_default())))
+        }
+    };
+    let (tally, trace) = world.into_parts();
+    Played { steps: Vec::new(), tally, trace, broken }
+}
+
+/// Plays the world that these bytes describe, for a fuzzer; panics if a promise is broken.
+#[cfg(feature = "arbitrary")]
+pub fn bytes(data: &[u8]) {
+    use arbitrary::{Arbitrary as _, Unstructured};
+
+    let mut data = Unstructured::new(data);
+    let Ok(number) = u64::arbitrary(&mut data) else { return };
+    let steps: Vec<Step> = data.arbitrary_iter().into_iter().flatten().map_while(Result::ok).take(STEPS_MAX).collect();
+    let played = replay(Setting::of(Seed(number)), &steps, Trace::Off);
+    assert!(played.broken.is_none(), "{:?} in {steps:?}", played.broken);
+}
+
+/// Most steps that are decoded from bytes.
+#[cfg(feature = "arbitrary")]
+const STEPS_MAX: usize = 400;

@@ -1,0 +1,219 @@
+//! Everybody does what is expected, and at last everything ends.
+
+use std::time::Duration;
+
+use mux::{Exit, UpstreamId};
+
+use crate::{
+    invariants::{Broken, ensure},
+    payload::{Ident, Shape, asks, logs},
+    peers::{Output, Process, Up},
+    step::Replying,
+    world::{Held, World},
+};
+
+/// Rounds after which a world that should be at rest is not.
+const ROUNDS: usize = 2_000;
+
+/// How long a request may take when everybody does what is expected.
+const PATIENCE: Duration = Duration::from_secs(170);
+
+impl World {
+    /// Everybody does what is expected, until there is nothing left to do at this moment.
+    pub(crate) fn settle(&mut self) -> Held {
+        for client in &mut self.clients {
+            client.is_stalled = false;
+        }
+        for peer in self.servers.values_mut() {
+            (peer.is_hung, peer.is_stubborn) = (false, false);
+        }
+        for _ in 0..ROUNDS {
+            if self.is_late {
+                self.ring()?;
+            }
+            if !self.carry_all()? && !self.serve_all()? && !self.reply_all() {
+                return Ok(());
+            }
+        }
+        Err(Broken("the world does not come to rest".to_owned()))
+    }
+
+    fn carry_all(&mut self) -> Result<bool, Broken> {
+        let mut has_carried = false;
+        // Links move when a peer goes, so each round looks at the list again.
+        let mut turn = 0;
+        loop {
+            let links = self.busy_links();
+            let Some(end) = links.get(turn % links.len().max(1)) else { return Ok(has_carried) };
+            has_carried = true;
+            self.carry_one(*end)?;
+            self.perform()?;
+            turn += 1;
+            ensure!(turn < 100_000, "the links do not become empty");
+        }
+    }
+
+    fn serve_all(&mut self) -> Result<bool, Broken> {
+        let ids: Vec<UpstreamId> = self.servers.keys().copied().collect();
+        let mut has_served = false;
+        for id in ids {
+            has_served |= self.serve(id)?;
+            self.perform()?;
+        }
+        Ok(has_served)
+    }
+
+    fn serve(&mut self, id: UpstreamId) -> Result<bool, Broken> {
+        let Some(peer) = self.servers.get_mut(&id) else { return Ok(false) };
+        match peer.process {
+            Process::None => return Ok(false),
+            Process::Starting => return self.started(id).map(|()| true),
+            Process::Stopping if peer.is_alive() => {
+                peer.outbox.push_back(Output::Exit(Exit::Code(0)));
+                return Ok(true);
+            }
+            Process::Stopping => return Ok(false),
+            Process::Running => {}
+        }
+        if !peer.is_alive() {
+            return Ok(false);
+        }
+        if let Some(minted) = peer.hello.take() {
+            peer.is_greeted = true;
+            let shape = Shape::Greeting { version: 3, declares: 0 };
+            self.speak(id, shape, None, Ident::Number(minted), Ident::None);
+            return Ok(true);
+        }
+        let mut has_worked = false;
+        let mut at = 0;
+        while let Some(work) = self.servers.get(&id).and_then(|peer| peer.works.get(at)).copied() {
+            let is_begun = work.progress > 0;
+            let waits = self.servers[&id].asked.iter().any(|question| question.about.is_some() && question.about == work.mark);
+            if is_begun && waits {
+                at += 1;
+                continue;
+            }
+            has_worked = true;
+            if is_begun {
+                self.answer_one(id, u8::try_from(at).unwrap_or_default(), Shape::Result);
+                continue;
+            }
+            let peer = self.servers.get_mut(&id);
+            peer.into_iter().for_each(|peer| peer.works[at].progress = 1);
+            if work.has_token {
+                self.speak(id, Shape::Progress, None, Ident::None, Ident::Number(work.minted));
+            }
+            if let Some(Shape::Call(tool)) = work.shape {
+                self.behave(id, tool, work.mark);
+            }
+        }
+        Ok(has_worked)
+    }
+
+    /// What an honest server does in a call of a tool.
+    fn behave(&mut self, id: UpstreamId, tool: u8, mark: Option<crate::payload::Mark>) {
+        if logs(tool) {
+            self.speak(id, Shape::Log(4), mark, Ident::None, Ident::None);
+        }
+        if asks(tool) {
+            let Some(peer) = self.servers.get_mut(&id) else { return };
+            peer.asks_issued += 1;
+            let named = Ident::Number(1000 + peer.asks_issued);
+            self.ask(id, mark, 8, named);
+        }
+    }
+
+    fn reply_all(&mut self) -> bool {
+        let waiting: Vec<usize> = (0..self.clients.len()).filter(|at| self.clients[*at].can_speak() && !self.clients[*at].asked.is_empty()).collect();
+        for at in &waiting {
+            let speakers = (0..*at).filter(|at| self.clients[*at].can_speak()).count();
+            self.reply(u8::try_from(speakers).unwrap_or_default(), 0, Replying::Result);
+        }
+        !waiting.is_empty()
+    }
+
+    /// Ends the world: nothing may be owed, and nothing may be left.
+    pub fn finish(&mut self) -> Held {
+        self.settle()?;
+        self.check()?;
+        self.wait_for_answers()?;
+        self.check_rest()?;
+        for client in &mut self.clients {
+            client.has_ended = true;
+            client.up.push_back(Up::Close);
+        }
+        self.settle()?;
+        self.wait_for_end()?;
+        if self.setting.idle_seconds.is_some() || self.is_shut_down {
+            self.check_empty()?;
+        }
+        if !self.is_shut_down {
+            self.shut_down()?;
+            self.perform()?;
+        }
+        self.settle()?;
+        self.check_empty()?;
+        ensure!(self.mux().is_finished(), "everything has ended, and the core has not");
+        Ok(())
+    }
+
+    fn wait_for_answers(&mut self) -> Held {
+        let latest = self.now() + PATIENCE;
+        loop {
+            let owed = self.model.sessions.values().flat_map(|session| session.owed.values());
+            let owed = owed.filter(|owed| !owed.is_over).map(|owed| owed.message).next();
+            let is_asked = self.model.servers.values().any(|server| !server.asks.is_empty());
+            let has_news = self.model.sessions.values().any(|session| session.news.iter().any(|(_, must)| *must));
+            if owed.is_none() && !is_asked && !has_news && self.unanswered.is_empty() {
+                return Ok(());
+            }
+            let next = self.next_deadline().filter(|next| *next <= latest);
+            let Some(next) = next else {
+                return Err(Broken(format!(
+                    "everybody does what is expected, and this waits: {owed:?}, asks: {is_asked}, news: {has_news}, administrators: {:?}",
+                    self.unanswered
+                )));
+            };
+            self.model.now = self.now().max(next);
+            self.ring()?;
+            self.settle()?;
+            self.check()?;
+        }
+    }
+
+    /// What must be so when everybody is at rest and still there.
+    fn check_rest(&self) -> Held {
+        for (id, session) in &self.model.sessions {
+            let untold = session.lines.len();
+            ensure!(untold <= self.limits.untold_lines, "the shim of {id} was not told of {untold} lines: {:?}", session.lines);
+        }
+        let paused = self.clients.iter().find(|client| client.is_paused && !client.is_closed);
+        ensure!(paused.is_none(), "{paused:?} is paused for ever");
+        for (id, server) in self.model.servers.iter().filter(|(_, server)| server.whole_since.is_some()) {
+            let works = self.servers.get(id).map_or(0, |peer| peer.works.len());
+            ensure!(works == 0, "{id} still works");
+            self.model.check_topics(*id, server)?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_end(&mut self) -> Held {
+        for _ in 0..ROUNDS {
+            let Some(next) = self.next_deadline() else { return Ok(()) };
+            self.model.now = self.now().max(next);
+            self.ring()?;
+            self.settle()?;
+            self.check()?;
+        }
+        Err(Broken(format!("the core does not come to rest: {:?}", self.mux().next_deadline())))
+    }
+
+    fn check_empty(&self) -> Held {
+        let snapshot = self.mux().snapshot();
+        ensure!(snapshot.sessions.is_empty() && snapshot.upstreams.is_empty(), "this is left: {snapshot:?}");
+        ensure!(self.servers.is_empty(), "these processes are left: {:?}", self.servers.keys());
+        ensure!(self.next_deadline().is_none(), "nothing is left, and the core waits for {:?}", self.mux().next_deadline());
+        ensure!(self.unanswered.is_empty(), "nobody answers {:?}", self.unanswered);
+        Ok(())
+    }
+}
