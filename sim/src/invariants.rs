@@ -8,9 +8,10 @@ use wire::{Frame, Message as Wired, Method, Outgoing, Params, RequestId};
 
 use crate::{
     model::{Audience, Due, Line, Model, Sent},
-    payload::{self, Ident, Mark, Message, Owner, Shape, VERSIONS},
+    payload::{self, Ident, LISTS, Mark, Message, Owner, Shape, VERSIONS},
     peers::Process,
     tally::{Kind, Tally},
+    wish::Wish,
 };
 
 /// A promise that was broken, in words.
@@ -64,10 +65,10 @@ impl Model {
         match action {
             Action::SendToSession { session, frame, answered } => self.check_sent_to_session(*session, frame, answered.as_ref()),
             Action::Notify { session, notice } => match notice {
-                Notice::Held(line) => self.advance(*session, *line, Line::Held),
+                Notice::Held(line) => self.advance(*session, *line, false),
                 Notice::Done(lines) => lines.iter().try_for_each(|line| self.done(*session, *line)),
             },
-            Action::Announce { session, line } => self.advance(*session, *line, Line::Announcing),
+            Action::Announce { session, line } => self.advance(*session, *line, true),
             Action::PauseSession { session } | Action::ResumeSession { session } => {
                 ensure!(self.sessions.contains_key(session), "{session} is gone and is paused or resumed");
                 Ok(())
@@ -123,15 +124,19 @@ impl Model {
         at.map(|at| self.due.swap_remove(at)).is_some()
     }
 
-    fn advance(&mut self, id: SessionId, line: LineNumber, to: Line) -> Held {
+    fn advance(&mut self, id: SessionId, line: LineNumber, is_announcement: bool) -> Held {
         let session = self.sessions.get_mut(&id).ok_or_else(|| Broken(format!("{id} is gone and hears of {line}")))?;
-        let from = session.lines.insert(line, to);
-        let fits = match to {
-            Line::Held => from.is_some(),
-            Line::Announcing => from == Some(Line::Held),
-            Line::Said | Line::Announced => false,
+        let from = session.lines.get(&line).copied();
+        let to = match (is_announcement, from) {
+            (false, Some(Line::Said | Line::Announced)) => Some(Line::Held(0)),
+            (false, Some(Line::Announcing(left))) => Some(Line::Held(left)),
+            (true, Some(Line::Held(left))) => Some(Line::Announcing(left + 1)),
+            _other => None,
         };
-        ensure!(session.keeps && fits, "{id} hears that {line} is {to:?}, and it is {from:?}");
+        let Some(to) = to.filter(|_| session.keeps) else {
+            return Err(Broken(format!("{id} hears that {line} waits or goes ({is_announcement}), and it is {from:?}")));
+        };
+        session.lines.insert(line, to);
         Ok(())
     }
 
@@ -148,7 +153,6 @@ impl Model {
         let Some(session) = self.sessions.get(&on_behalf_of) else {
             return Err(Broken(format!("{id} is started for {on_behalf_of}, which is gone")));
         };
-        ensure!(!session.key.joins, "{id} is started for {on_behalf_of}, which only joins");
         let key = session.key.clone();
         let twin = self.servers.iter().find(|(other, server)| {
             let same = server.key.as_ref().is_some_and(|known| known.name == key.name && known.workspace == key.workspace && known.class == key.class && known.alone == key.alone);
@@ -160,7 +164,7 @@ impl Model {
         let server = self.servers.entry(id).or_default();
         ensure!(server.process == Process::None, "{id} is started twice");
         server.process = Process::Starting;
-        server.key = Some(key);
+        server.key.get_or_insert(key);
         Ok(())
     }
 
@@ -203,10 +207,13 @@ impl Model {
 
     /// One message reaches a session.
     fn check_heard(&mut self, id: SessionId, frame: &Frame, text: &str, is_answer: bool) -> Held {
-        for cause in payload::causes(text) {
-            ensure!(!matches!(cause.owner, Owner::Session(owner) if owner != id), "{id} hears what belongs to {cause}: {text}");
-        }
         let mark = payload::mark_of(text);
+        let said = mark.and_then(|mark| self.said.get(mark.number));
+        // Of a server that lies about the cause nobody can know it.
+        let is_lie = said.is_some_and(|said| matches!(said.audience, Audience::Anyone(_)));
+        let mut causes = payload::causes(text).filter(|cause| matches!(cause.owner, Owner::Session(owner) if owner != id));
+        let foreign = causes.next().filter(|_| !is_lie);
+        ensure!(foreign.is_none(), "{id} hears what belongs to {foreign:?}: {text}");
         match &frame.message {
             Wired::Response { id: None, .. } => {
                 ensure!(mark.is_none(), "{id} gets an answer without an id: {text}");
@@ -216,9 +223,12 @@ impl Model {
             }
             Wired::Response { id: Some(named), result, error, .. } => {
                 let named = named.clone();
-                match (mark, error) {
+                // A refusal may quote a server.
+                let reason = error.as_ref().map(|error| reason(frame, error));
+                match (mark, reason) {
+                    (_, Some(Ok(reason))) => self.check_refusal(id, &named, &reason, text),
                     (Some(mark), _) => self.check_answer(id, &named, mark, text),
-                    (None, Some(error)) => self.check_refusal(id, &named, &reason(frame, error)?, text),
+                    (None, Some(Err(foreign))) => Err(foreign),
                     (None, None) => {
                         let result = result.as_ref().map_or("", |span| frame.json(span));
                         let owed = self.sessions[&id].owed.get(&named);
@@ -233,6 +243,11 @@ impl Model {
             Wired::Notification { method, params } => match mark {
                 Some(mark) => self.check_told(id, mark, text),
                 None => {
+                    if let Some(list) = LISTS.iter().position(|list| method.name() == format!("notifications/{list}/list_changed")) {
+                        let expected = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
+                        ensure!(text == expected, "{id} hears what nobody said: {text}");
+                        return self.check_news(id, list, text);
+                    }
                     let shown = named_request(params);
                     let is_due = *method == Method::Cancelled && shown.is_some_and(|shown| self.settle_due(&Due::Withdrawn(id, shown)));
                     ensure!(is_due, "{id} hears what nobody said: {text}");
@@ -250,11 +265,14 @@ impl Model {
         let said = self.said.get(mark.number).ok_or_else(|| Broken(format!("nobody said {text}")))?;
         if let Shape::Hello { version, .. } = owed.message.shape {
             let server = session.upstream.and_then(|upstream| self.servers.get(&upstream));
-            let own = server.and_then(|server| server.greeting);
+            let own = server.and_then(|server| server.handshake);
             ensure!(own == Some(said.message), "{id} is greeted by another server: {text}");
             let spoken = answered_version(version, &said.message);
             let expected = format!(r#"{{"jsonrpc":"2.0","id":{named},"result":{}}}"#, said.message.greeting(spoken));
-            self.sessions.get_mut(&id).into_iter().for_each(|session| session.spoken = Some(spoken));
+            self.sessions.get_mut(&id).into_iter().for_each(|session| {
+                session.spoken = Some(spoken);
+                session.promised = said.message.declares();
+            });
             ensure!(text == expected, "{id} is greeted with\n  {text} and not with\n  {expected}");
         } else {
             let is_its = said.audience == Audience::Session(id) && said.answers == Some(owed.message.mark);
@@ -285,9 +303,15 @@ impl Model {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(owed) = session.owed.remove(named) else { return };
         match owed.message.shape {
-            Shape::Hello { .. } => session.is_served |= is_success,
+            Shape::Hello { .. } if is_success && !session.is_served => {
+                session.is_served = true;
+                // What has changed just now it may hear of with the others.
+                session.news = [(1, false); 3];
+            }
             shape @ Shape::Subscribe(_) => session.wish(shape, |wish| wish.end(is_success.then_some(true)), |_| {}),
-            shape @ Shape::Unsubscribe(_) => session.wish(shape, |wish| wish.end(is_success.then_some(false)), |_| {}),
+            // One that failed may have been carried out nevertheless.
+            shape @ Shape::Unsubscribe(_) if is_success => session.wish(shape, |wish| wish.end(Some(false)), |_| {}),
+            shape @ Shape::Unsubscribe(_) => session.wish(shape, Wish::lose, |_| {}),
             shape @ Shape::SetLevel(level) => session.wish(shape, |_| {}, |wish| wish.end(is_success.then_some(level))),
             _other => {}
         }
@@ -313,13 +337,14 @@ impl Model {
             "start-failed" | "still-starting" | "still-failing" | "upstream-exited" => !was_well,
             "upstream-stopped" => !was_well || self.is_shutting_down,
             "took-too-long" => age >= self.limits.request_timeout || session.ending_since.is_some_and(|since| self.now >= since + self.limits.drain_patience),
-            "too-slow" => session.cut_at == Some(self.tick),
+            "too-slow" => session.cut_at.is_some_and(|cut_at| cut_at == self.tick || (owed.in_batch && cut_at >= owed.tick)),
             "overloaded" => self.limits.waiting < 100,
             "answer-too-long" | "answer-malformed" => owed.is_spoilt,
             "shutting-down" => self.is_shutting_down,
             "no-such-method" => owed.message.shape == Shape::Discover,
             "not-initialized" => !session.is_served,
             "already-initialized" => matches!(owed.message.shape, Shape::Hello { .. }),
+            "no-longer-offered" => server.and_then(|server| server.handshake?.declares()) != session.promised,
             "bad-configuration" => session.key.is_refused,
             _never => false,
         };
@@ -379,17 +404,24 @@ impl Model {
         ensure!(is_its, "{id} hears what is not its business, or twice: {text}");
         match said.message.shape {
             Shape::Log(level) => {
-                let least = session.level.now();
+                // A server that takes no levels is not held to any.
+                let server = session.upstream.and_then(|upstream| self.servers.get(&upstream));
+                let takes_levels = server.and_then(|server| server.handshake?.declares()).is_some_and(|declares| declares != 1);
+                let least = session.level.now().filter(|_| takes_levels);
                 ensure!(least.is_none_or(|least| level >= least), "{id} hears of less than it wants: {text}");
             }
-            Shape::ListChanged(list) => {
-                let (may, must) = &mut session.news[usize::from(list)];
-                ensure!(*may > 0, "{id} hears of more changes than there were: {text}");
-                (*may, *must) = (*may - 1, false);
-            }
+            Shape::ListChanged(list) => self.check_news(id, usize::from(list), text)?,
             _other => {}
         }
         self.heard(id, mark, text)
+    }
+
+    fn check_news(&mut self, id: SessionId, list: usize, text: &str) -> Held {
+        let session = self.sessions.get_mut(&id).ok_or_else(|| Broken(format!("{id} is gone")))?;
+        let (may, must) = &mut session.news[list];
+        ensure!(*may > 0, "{id} hears of more changes than there were: {text}");
+        (*may, *must) = (*may - 1, false);
+        Ok(())
     }
 
     fn check_sent_to_server(&mut self, id: UpstreamId, frame: &Outgoing) -> Held {
@@ -470,11 +502,11 @@ impl Model {
         ensure!(owed.writes == 0 || (owed.writes == 1 && shape.is_read_only()), "{id} is asked again what may not be repeated: {text}");
         let line = session.lines.get(&owed.line).copied();
         let may_repeat = shape.is_read_only() || shape.is_answered_here();
-        let is_announced = may_repeat || owed.in_batch || !matches!(line, Some(Line::Held | Line::Announcing));
+        let is_announced = may_repeat || owed.in_batch || !matches!(line, Some(Line::Held(_) | Line::Announcing(_)));
         ensure!(is_announced, "{id} is asked before the shim of {owner} knows: {text}");
         owed.minted = Some((id, minted));
         owed.writes += 1;
-        let in_flight = session.owed.values().filter(|owed| owed.minted.is_some()).count();
+        let in_flight = session.owed.values().filter(|owed| owed.minted.is_some() && !owed.is_over).count();
         ensure!(in_flight <= self.limits.session_in_flight, "{owner} has {in_flight} requests at {id}");
         self.mint(id, minted, Sent { claim: Some((owner, mark)), shape: Some(shape), cancelled: None, is_over: false })
     }
@@ -569,7 +601,7 @@ impl Model {
         let folders: Vec<&str> = result.split(r#""uri":"file://"#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
         let roots = asked.iter().find(|message| message.shape == Shape::Roots);
         ensure!(roots.is_some() && folders.len() <= 1, "{id} gets {result} to {asked:?}");
-        let bound = server.key.as_ref().and_then(|key| key.workspace.as_deref());
+        let bound = server.key.as_ref().and_then(|key| key.bound.as_deref());
         let cause = roots.map(|message| self.cause(id, message));
         let mut allowed = self.sessions.iter().filter(|(session, known)| match &cause {
             Some(Audience::Session(owner)) => owner == *session,

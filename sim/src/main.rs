@@ -15,8 +15,8 @@ fn main() {
         let broken = played.broken.unwrap();
         let steps = sim::minimise::minimise(setting, &played.steps, &broken, std::time::Duration::from_secs(10));
         let played = run::replay(setting, &steps, Trace::Lines(vec![]));
-        if let Trace::Lines(lines) = played.trace { for l in lines { println!("{}", &l.chars().take(330).collect::<String>()); } }
-        println!("{setting:?} {:?}", played.broken.map(|b| b.0.chars().take(900).collect::<String>()));
+        if let Trace::Lines(lines) = played.trace { for l in lines { println!("{}", &l.chars().take(260).collect::<String>()); } }
+        println!("{setting:?} {:?}", played.broken.map(|b| b.0.chars().take(400).collect::<String>()));
         return;
     }
     let from: u64 = args[1].parse().unwrap();
@@ -27,7 +27,7 @@ fn main() {
         let played = run::seed(Seed(seed), Trace::Off);
         tally.add(&played.tally);
         if let Some(b) = played.broken {
-            let key: String = b.0.chars().filter(|c| !c.is_ascii_digit()).take(45).collect();
+            let key = b.kind();
             let e = kinds.entry(key).or_insert((0, seed, played.steps.len(), b.0.clone()));
             e.0 += 1;
             if played.steps.len() < e.2 { *e = (e.0, seed, played.steps.len(), b.0); }

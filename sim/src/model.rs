@@ -12,7 +12,7 @@ use std::{
 };
 
 use mux::{Fact, Limits, LineNumber, Moment, SessionId, UpstreamId};
-use wire::{Fault, RequestId};
+use wire::{About, Fault, Named, Purpose, RequestId};
 
 use crate::{
     payload::{self, DECLARED, Ident, LEVELS, Mark, Message, Owner, Shape},
@@ -98,6 +98,8 @@ pub struct Session {
     /// The version that it asked for, and the one that it was answered in.
     pub version: u8,
     pub spoken: Option<&'static str>,
+    /// What its server declared when it came, by place in the list of that.
+    pub promised: Option<u8>,
     pub owed: BTreeMap<RequestId, Owed>,
     /// What it was asked, by the id that it was shown.
     pub asked: BTreeMap<u64, (UpstreamId, RequestId, Ident)>,
@@ -115,10 +117,26 @@ pub struct Session {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
+    /// It has arrived.
     Said,
-    Held,
-    Announcing,
+    /// Its shim is told that it waits. So many announcements of before are still on their way.
+    Held(u32),
+    /// Its shim is told that it goes, and has not heard of so many announcements.
+    Announcing(u32),
+    /// Its shim has heard that it goes.
     Announced,
+}
+
+impl Line {
+    /// An announcement has reached the shim; the last one counts.
+    pub fn announced(&mut self) {
+        *self = match *self {
+            Line::Held(left) => Line::Held(left.saturating_sub(1)),
+            Line::Announcing(left) if left > 1 => Line::Announcing(left - 1),
+            Line::Announcing(_) => Line::Announced,
+            other => other,
+        };
+    }
 }
 
 /// A request that has no answer yet.
@@ -144,6 +162,8 @@ pub struct Server {
     pub process: Process,
     /// What it said of itself, once it has.
     pub greeting: Option<Message>,
+    /// The same, of the last process that did.
+    pub handshake: Option<Message>,
     /// Since when it has served without a break.
     pub whole_since: Option<u64>,
     pub hellos: u32,
@@ -245,18 +265,25 @@ impl Model {
 
     /// A line of a client that is no message is about to reach the core.
     pub fn client_fault(&mut self, id: SessionId, fault: &Fault, in_batch: bool) {
-        let is_response = matches!(fault, Fault::TooLong { response: true, .. } | Fault::NotJsonRpc { response: true, .. });
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        match fault.id() {
-            Some(shown) if is_response => {
-                let asked = shown.as_number().and_then(|shown| session.asked.remove(&shown));
-                self.due.extend(asked.map(|(upstream, ask, _)| Due::AskAnswered(upstream, ask)));
-            }
-            _request if in_batch => {}
-            named => {
-                let named = named.filter(|named| !session.owed.contains_key(named));
-                self.due.push(Due::Malformed(id, named.cloned()));
-            }
+        let About { named, purpose } = fault.about();
+        let is_answer = matches!(purpose, Purpose::Answer | Purpose::Either);
+        let ids = match named {
+            Named::One(one) => std::slice::from_ref(one),
+            Named::Several(several) => several,
+            Named::Nobody | Named::Unknown => &[],
+        };
+        if *purpose == Purpose::Answer && !ids.is_empty() {
+            // Nobody waits for a word about it but the server.
+        } else if !in_batch {
+            let named = fault.id().filter(|named| !session.owed.contains_key(named));
+            self.due.push(Due::Malformed(id, named.cloned()));
+        }
+        if is_answer && *named == Named::Unknown {
+            self.deaf(id);
+        } else if is_answer {
+            let asked = ids.iter().filter_map(|shown| session.asked.remove(&shown.as_number()?));
+            self.due.extend(asked.map(|(upstream, ask, _)| Due::AskAnswered(upstream, ask)));
         }
     }
 
@@ -273,7 +300,7 @@ impl Model {
         self.deaf(id);
         let tick = self.tick;
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        session.cut_at = Some(tick);
+        session.cut_at = Some(tick + 1);
         let owed = session.owed.iter().filter(|(_, owed)| !owed.in_batch);
         self.due.extend(owed.map(|(key, _)| Due::Answered(id, key.clone())));
     }
@@ -300,7 +327,7 @@ impl Model {
             _early if !is_ready => Audience::Nobody,
             Shape::Progress => return self.progresses(id, message),
             Shape::Log(_) => self.cause(id, message),
-            Shape::Told => Audience::Anyone(id),
+            Shape::Told => self.cause(id, message),
             Shape::ListChanged(list) => {
                 for session in self.sessions.values_mut().filter(|session| session.is_at(id)) {
                     let (may, must) = &mut session.news[usize::from(list)];
@@ -340,11 +367,17 @@ impl Model {
         let Some(sent) = server.sent.get_mut(&minted).filter(|sent| !sent.is_over) else { return };
         sent.is_over = true;
         if sent.shape.is_some_and(|shape| matches!(shape, Shape::Hello { .. })) {
-            if let Shape::Greeting { declares, .. } = message.shape {
+            if let (Shape::Greeting { declares, .. }, Process::Running) = (message.shape, server.process) {
                 if DECLARED[usize::from(declares)].contains("tasks") {
                     self.private.extend(server.key.as_ref().map(Key::route));
                 }
-                (server.greeting, server.whole_since) = (Some(*message), Some(tick));
+                let promised = self.sessions.values_mut().filter(|session| session.is_at(id));
+                for session in promised {
+                    // Another process may have other lists.
+                    session.news.iter_mut().for_each(|(may, _)| *may += 1);
+                    session.news[0].1 |= session.promised == Some(0);
+                }
+                (server.greeting, server.handshake, server.whole_since) = (Some(*message), Some(*message), Some(tick));
             }
             return;
         }
@@ -369,8 +402,7 @@ impl Model {
         let server = &self.servers[&id];
         let is_new = !server.asks.contains_key(&key) && server.greeting.is_some();
         let audience = match message.shape {
-            Shape::Sampling { .. } | Shape::Elicit { .. } if is_new => self.cause(id, message),
-            Shape::Inquiry if is_new => Audience::Anyone(id),
+            Shape::Sampling { .. } | Shape::Elicit { .. } | Shape::Inquiry if is_new => self.cause(id, message),
             _answered_at_once => Audience::Nobody,
         };
         if audience == Audience::Nobody {
@@ -429,20 +461,28 @@ impl Model {
 
     /// A line of a server that is no message is about to reach the core.
     pub fn server_fault(&mut self, id: UpstreamId, fault: &Fault) {
-        let (Fault::TooLong { response, .. } | Fault::NotJsonRpc { response, .. }) = fault else { return };
-        let hit = |minted: u64| fault.id().is_none_or(|named| named.as_number() == Some(minted));
-        if *response {
-            let owed = self.sessions.values_mut().flat_map(|session| session.owed.values_mut());
-            for owed in owed.filter(|owed| owed.minted.is_some_and(|(at, minted)| at == id && hit(minted))) {
-                owed.is_spoilt = true;
+        let about = fault.about();
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        match (about.purpose, fault.id()) {
+            (Purpose::Noise, _) | (Purpose::Question, None) => {}
+            (Purpose::Question, Some(named)) => {
+                server.asks.entry(named.clone()).or_default().push((usize::MAX, None));
+                self.due.push(Due::AskAnswered(id, named.clone()));
             }
-            let sent = fault.id().and_then(RequestId::as_number);
-            let sent = sent.and_then(|minted| self.servers.get_mut(&id)?.sent.get_mut(&minted));
-            sent.into_iter().for_each(|sent| sent.is_over = true);
-        } else if let (Fault::TooLong { .. }, Some(named)) = (fault, fault.id()) {
-            let server = self.servers.get_mut(&id);
-            server.into_iter().for_each(|server| server.asks.entry(named.clone()).or_default().push((usize::MAX, None)));
-            self.due.push(Due::AskAnswered(id, named.clone()));
+            (Purpose::Answer | Purpose::Either, named) => {
+                let hit = |minted: u64| match &about.named {
+                    Named::Nobody => false,
+                    Named::One(one) => one.as_number() == Some(minted),
+                    Named::Several(several) => several.iter().any(|one| one.as_number() == Some(minted)),
+                    Named::Unknown => true,
+                };
+                let owed = self.sessions.values_mut().flat_map(|session| session.owed.values_mut());
+                for owed in owed.filter(|owed| owed.minted.is_some_and(|(at, minted)| at == id && hit(minted))) {
+                    (owed.is_spoilt, owed.is_over) = (true, owed.in_batch);
+                }
+                let sent = named.and_then(|named| server.sent.get_mut(&named.as_number()?));
+                sent.into_iter().for_each(|sent| sent.is_over = true);
+            }
         }
     }
 
@@ -451,7 +491,8 @@ impl Model {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let sent = std::mem::take(&mut server.sent);
         let over = sent.into_iter().map(|(minted, sent)| (minted, Sent { is_over: true, ..sent }));
-        *server = Server { key: server.key.take(), sent: over.collect(), ..Server::default() };
+        let (key, handshake) = (server.key.take(), server.handshake);
+        *server = Server { key, handshake, sent: over.collect(), ..Server::default() };
         for (session_id, session) in &mut self.sessions {
             for shown in session.asked.extract_if(.., |_, (at, ..)| *at == id).map(|(shown, _)| shown) {
                 self.due.push(Due::Withdrawn(*session_id, shown));
@@ -490,6 +531,7 @@ impl Session {
             is_served: false,
             version: 0,
             spoken: None,
+            promised: None,
             owed: BTreeMap::new(),
             asked: BTreeMap::new(),
             shown_last: 0,

@@ -315,6 +315,14 @@ impl Message {
         matches!(self.shape, Shape::Hello { .. })
     }
 
+    /// What it declares, if it is the result of an `initialize`.
+    pub fn declares(&self) -> Option<u8> {
+        match self.shape {
+            Shape::Greeting { declares, .. } => Some(declares),
+            _other => None,
+        }
+    }
+
     /// The same message under another id and another token, if it has one.
     pub fn renamed(self, id: Ident, token: Ident) -> Self {
         let keep = |old, new| if old == Ident::None { old } else { new };

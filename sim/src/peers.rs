@@ -21,6 +21,8 @@ pub struct Key {
     pub name: &'static str,
     /// The workspace, where it counts.
     pub workspace: Option<Arc<str>>,
+    /// The folder that its server is bound to.
+    pub bound: Option<Arc<str>>,
     /// What the client declared, by place in the list of classes.
     pub class: u8,
     /// A class that counts in place of that.
@@ -92,6 +94,7 @@ pub fn opening(kind: u8, keeps: bool, id: SessionId, idle_timeout: IdleTimeout) 
     let key = Key {
         name,
         workspace: (scope == Scope::Workspace).then(|| folder.clone()),
+        bound: (scope != Scope::Global).then(|| folder.clone()),
         class: 0,
         fixed_class: (kind == 3).then_some(1),
         alone: is_alone.then_some(id),

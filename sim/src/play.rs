@@ -581,7 +581,7 @@ impl World {
                 (Shape::ListChanged(which % 3), None, 6)
             }
             Utterance::Updated => (Shape::Updated(which % 5), None, 1),
-            Utterance::Vendor => (Shape::Told, None, 1),
+            Utterance::Vendor => (Shape::Told, nth(&callers, which).filter(|_| which.is_multiple_of(2)), 1),
             Utterance::Settled => {
                 let about = nth(&peer.by_address, which);
                 if about.is_some() {

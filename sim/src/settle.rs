@@ -163,7 +163,7 @@ impl World {
             let owed = self.model.sessions.values().flat_map(|session| session.owed.values());
             let owed = owed.filter(|owed| !owed.is_over).map(|owed| owed.message).next();
             let is_asked = self.model.servers.values().any(|server| !server.asks.is_empty());
-            let has_news = self.model.sessions.values().any(|session| session.news.iter().any(|(_, must)| *must));
+            let has_news = self.model.sessions.values().filter(|session| session.upstream.is_some_and(|at| self.model.servers[&at].whole_since.is_some())).any(|session| session.news.iter().any(|(_, must)| *must));
             if owed.is_none() && !is_asked && !has_news && self.unanswered.is_empty() {
                 return Ok(());
             }

@@ -65,6 +65,8 @@ pub(crate) fn timer(timer: Timer) -> &'static str {
         Timer::Rested(_) => "rested",
         Timer::Probation(_) => "probation",
         Timer::OwnerPatience(_) => "owner-patience",
+        Timer::Noise(_) => "noise",
+        Timer::ChangeWindow(_) => "change-window",
         Timer::RequestTimeout(_) => "request-timeout",
     }
 }

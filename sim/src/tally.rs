@@ -57,7 +57,8 @@ impl Kind {
 }
 
 /// Words of refusals that the core, and not the edge, says.
-const REFUSALS: [&str; 19] = [
+const REFUSALS: [&str; 20] = [
+    "no-longer-offered",
     "bad-configuration",
     "start-failed",
     "still-starting",
@@ -81,7 +82,8 @@ const REFUSALS: [&str; 19] = [
 
 const STATES: [&str; 7] = ["stopped", "starting", "initializing", "ready", "draining", "backoff", "failed"];
 
-const DROPS: [&str; 8] = [
+const DROPS: [&str; 9] = [
+    "merged",
     "unknown-response",
     "unknown-progress",
     "unknown-cancellation",
@@ -92,7 +94,9 @@ const DROPS: [&str; 8] = [
     "before-handshake",
 ];
 
-const TIMERS: [&str; 8] = [
+const TIMERS: [&str; 10] = [
+    "noise",
+    "change-window",
     "start-patience",
     "drain-patience",
     "greeting",
@@ -103,7 +107,7 @@ const TIMERS: [&str; 8] = [
     "request-timeout",
 ];
 
-const FACTS: [&str; 19] = [
+const FACTS: [&str; 22] = [
     "session-opened",
     "session-routed",
     "session-closed",
@@ -114,6 +118,9 @@ const FACTS: [&str; 19] = [
     "upstream-start-failed",
     "upstream-ready",
     "upstream-greeting-failed",
+    "upstream-narrowed",
+    "upstream-degraded",
+    "upstream-sound",
     "upstream-private",
     "upstream-stopping",
     "upstream-exited",
@@ -152,6 +159,9 @@ impl Tally {
             Fact::UpstreamStartFailed { .. } => "upstream-start-failed",
             Fact::UpstreamReady { .. } => "upstream-ready",
             Fact::UpstreamGreetingFailed { .. } => "upstream-greeting-failed",
+            Fact::UpstreamNarrowed { .. } => "upstream-narrowed",
+            Fact::UpstreamDegraded { .. } => "upstream-degraded",
+            Fact::UpstreamSound { .. } => "upstream-sound",
             Fact::UpstreamPrivate { .. } => "upstream-private",
             Fact::UpstreamStopping { .. } => "upstream-stopping",
             Fact::UpstreamExited { .. } => "upstream-exited",

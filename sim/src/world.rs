@@ -10,7 +10,7 @@ use mux::{
     Action, AdminAsk, Event, Exit, Fact, Limits, LineNumber, Moment, Mux, Outbox, Refusal,
     SessionId, Ticket, UpstreamId,
 };
-use wire::{Fault as LineFault, Frame, Line, LineSplitter, RequestId, scan_id};
+use wire::{About, Fault as LineFault, Frame, Line, LineSplitter, Purpose, RequestId};
 
 use crate::{
     fault::Fault,
@@ -335,7 +335,7 @@ impl World {
             Down::Announcement(line) => {
                 let known = self.model.sessions.get_mut(&session);
                 let state = known.and_then(|known| known.lines.get_mut(&line));
-                state.into_iter().for_each(|state| *state = model::Line::Announced);
+                state.into_iter().for_each(model::Line::announced);
                 self.handle(Event::Announced { session, line })
             }
             Down::Close => {
@@ -403,12 +403,13 @@ impl World {
     }
 
     fn server_fault(&mut self, upstream: UpstreamId, fault: LineFault) -> Held {
-        let kind = match &fault {
-            LineFault::TooLong { response: true, .. } | LineFault::NotJsonRpc { response: true, .. } => Fault::SpoiltAnswer,
-            LineFault::TooLong { .. } => Fault::TooLong,
-            _other => Fault::ServerGarbage,
-        };
-        self.hit(kind);
+        self.hit(match fault.about().purpose {
+            Purpose::Answer | Purpose::Either => Fault::SpoiltAnswer,
+            Purpose::Question | Purpose::Noise => Fault::ServerGarbage,
+        });
+        if matches!(fault, LineFault::TooLong { .. }) {
+            self.hit(Fault::TooLong);
+        }
         self.model.server_fault(upstream, &fault);
         self.handle(Event::UpstreamFault { upstream, fault })
     }
@@ -456,8 +457,8 @@ fn through(splitter: &mut LineSplitter, bytes: &Bytes) -> Option<Line> {
 }
 
 fn too_long(head: &[u8], limit: usize) -> LineFault {
-    let (id, response) = scan_id(head);
-    LineFault::TooLong { limit, id, response }
+    let about = About::cut_off(head);
+    LineFault::TooLong { limit, about }
 }
 
 impl Model {
