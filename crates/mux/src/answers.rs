@@ -74,7 +74,8 @@ impl Mux {
 
     /// Takes note that nothing will come of a line: a notification, a response, a cancelled request.
     ///
-    /// The shim hears of it with the next answer, or when many have gathered.
+    /// The shim hears of it with the next answer, or when many have gathered. A batch is done when all
+    /// of its messages are.
     pub(crate) fn line_is_done(
         &mut self,
         session_id: SessionId,
@@ -85,7 +86,11 @@ impl Mux {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        if !session.keeps_lines() || session.batches.contains_key(&line) {
+        if session.batches.contains_key(&line) {
+            self.unanswered_in_batch(session_id, line, out);
+            return;
+        }
+        if !session.keeps_lines() {
             return;
         }
         session.untold.push(line);
@@ -219,7 +224,10 @@ impl Mux {
     /// Closes a session that said that it would say no more, once it is owed nothing.
     pub(crate) fn close_if_drained(&mut self, session_id: SessionId, out: &mut Outbox) {
         let is_drained = self.sessions.get(&session_id).is_some_and(|session| {
-            session.is_ending && session.open.is_empty() && session.queue.is_empty()
+            session.is_ending
+                && session.open.is_empty()
+                && session.queue.is_empty()
+                && session.batches.is_empty()
         });
         if is_drained {
             self.close(session_id, out);

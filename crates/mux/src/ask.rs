@@ -62,7 +62,7 @@ impl Mux {
                 self.settle_asks(upstream_id, out);
             }
             unknown => {
-                if let Some(only) = upstream.only_session() {
+                if let Some(only) = self.only_concerned(upstream_id) {
                     self.put_ask(upstream_id, only, &frame, out);
                 } else {
                     let refusal = Refusal::NoSuchMethod {
@@ -180,6 +180,12 @@ impl Mux {
         }
     }
 
+    /// The only session attached, if nobody else's call can have made the server speak.
+    pub(crate) fn only_concerned(&mut self, upstream_id: UpstreamId) -> Option<SessionId> {
+        let only = self.upstreams.get(&upstream_id)?.only_session()?;
+        (self.owner_of_message(upstream_id) == Some(only)).then_some(only)
+    }
+
     /// Whose folders a server for all is told of: those of the session whose call is open. That only
     /// one session is there now does not make its folders those of the sessions to come.
     fn owner_of_roots(&mut self, upstream_id: UpstreamId) -> Option<SessionId> {
@@ -236,6 +242,8 @@ impl Mux {
         edits.extend(token.map(|(_, span)| (span.clone(), number.as_bytes())));
         let shown = frame.rewrite(&mut edits);
         let token = token.map(|(token, _)| token.clone());
+        // Its answer must be read, whatever else it has said.
+        self.resume_if_room(owner, out);
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
             upstream.asks.insert(
                 id.clone(),

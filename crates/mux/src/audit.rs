@@ -119,6 +119,8 @@ struct Step {
     orphaned: Vec<(UpstreamId, RequestId)>,
     /// Those of them that must be passed on.
     due: Vec<(UpstreamId, u64)>,
+    /// Requests that a line at fault may have answered, of which the server may hear that nobody waits.
+    doubtful: BTreeSet<(UpstreamId, u64)>,
 }
 
 /// What a server tells in a step.

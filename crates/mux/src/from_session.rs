@@ -78,29 +78,19 @@ impl Mux {
             self.on_session_fault(session_id, line, fault.clone(), out);
             return;
         }
-        let owed = |frame: &&Result<Frame, Fault>| {
-            frame
-                .as_ref()
-                .map_or(true, |frame| frame.kind() == Kind::Request)
-        };
-        let left = frames.iter().filter(owed).count();
-        if left > 0 {
-            session.batches.insert(
-                line,
-                Batch {
-                    left,
-                    ..Batch::default()
-                },
-            );
-        }
+        // What wants no answer counts, too: the line is not done before it has gone.
+        session.batches.insert(
+            line,
+            Batch {
+                left: frames.len(),
+                ..Batch::default()
+            },
+        );
         for frame in frames {
             match frame {
                 Ok(frame) => self.on_session_frame(session_id, line, frame, out),
                 Err(fault) => self.on_session_fault(session_id, line, fault, out),
             }
-        }
-        if left == 0 {
-            self.line_is_done(session_id, line, out);
         }
     }
 
@@ -406,7 +396,7 @@ impl Mux {
                 .is_some_and(Upstream::takes_messages);
         if goes_at_once {
             self.send_notification(session_id, upstream_id, &held, out);
-        } else if self.is_full() {
+        } else if self.is_full() || self.has_said_enough(session_id) {
             self.drop_overloading(session_id, line, out);
         } else {
             self.enqueue(session_id, held, out);

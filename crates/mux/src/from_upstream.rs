@@ -8,17 +8,27 @@ use crate::{
     action::{Action, Outbox},
     exchange::{Claim, Errand, Exchange, MintedId, Owner},
     fact::{DropReason, Fact},
+    from_session::cancellation,
     ids::{SessionId, UpstreamId},
     lists::List,
     mux::Mux,
     refusal::Refusal,
     timers::Timer,
-    upstream::{State, Upstream},
+    upstream::Upstream,
     verbosity::{Level, UNASKED},
 };
 
 /// The error by which a server of 2025-11-25 sends a user to an address (`URLElicitationRequired`).
 const URL_ELICITATION_REQUIRED: i64 = -32042;
+
+/// Whether the answer that nobody can use was that of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blame {
+    /// It was.
+    Certain,
+    /// It may have been: the server may still be at work on it.
+    Possible,
+}
 
 impl Mux {
     pub(crate) fn on_upstream_frame(
@@ -27,10 +37,11 @@ impl Mux {
         frame: Frame,
         out: &mut Outbox,
     ) {
-        let Some(state) = self.upstreams.get(&upstream).map(|known| known.state) else {
+        let Some(known) = self.upstreams.get(&upstream) else {
             return;
         };
-        let is_early = matches!(state, State::Starting | State::Initializing);
+        // One that is stopped before it has answered the greeting is early to its end.
+        let is_early = !known.is_greeted;
         match &frame.message {
             Message::Response { id, .. } => self.on_response(upstream, id.as_ref(), &frame, out),
             Message::Request { .. } if self.is_deaf(upstream, out) => {}
@@ -128,6 +139,16 @@ impl Mux {
         }
     }
 
+    /// Nobody waits for a request any longer, and the server may still be at work on it.
+    fn give_up(&mut self, upstream_id: UpstreamId, minted: MintedId, out: &mut Outbox) {
+        let until = self.now + self.limits.ghost_life;
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.lanes.haunt(minted, self.now, until);
+        }
+        let words = cancellation(minted, "its answer may have been lost");
+        Mux::tell_upstream(upstream_id, words, out);
+    }
+
     fn on_errand_done(
         &mut self,
         upstream_id: UpstreamId,
@@ -173,11 +194,7 @@ impl Mux {
             Method::ElicitationComplete => {
                 self.on_elicitation_complete(upstream_id, params, frame, out);
             }
-            _unknown => match self
-                .upstreams
-                .get(&upstream_id)
-                .and_then(Upstream::only_session)
-            {
+            _unknown => match self.only_concerned(upstream_id) {
                 Some(only) => Mux::tell_session(only, frame.unchanged(), out),
                 None => self.drop_message(upstream_id, DropReason::UnknownNotification, out),
             },
@@ -381,8 +398,13 @@ impl Mux {
         if meant.is_empty() {
             self.drop_message(upstream_id, DropReason::UnknownResponse, out);
         }
+        // One that was cancelled may have been meant, too, so that the only one open need not be.
+        let blame = match fault.about().certain_id() {
+            Some(_) => Blame::Certain,
+            None => Blame::Possible,
+        };
         for minted in meant {
-            self.fail_exchange(upstream_id, minted, fault, out);
+            self.fail_exchange(upstream_id, (minted, blame), fault, out);
         }
     }
 
@@ -390,14 +412,14 @@ impl Mux {
     fn fail_exchange(
         &mut self,
         upstream_id: UpstreamId,
-        minted: MintedId,
+        (minted, blame): (MintedId, Blame),
         fault: &Fault,
         out: &mut Outbox,
     ) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let is_laid = upstream.lanes.lay_ghost(minted);
+        let is_laid = blame == Blame::Certain && upstream.lanes.lay_ghost(minted);
         let is_sent = upstream
             .exchanges
             .get(minted)
@@ -420,7 +442,10 @@ impl Mux {
             )) => {}
             Some(Owner::Session(claim)) => {
                 self.give_up_effect(upstream_id, minted, &claim.effect, out);
-                self.end_call(upstream_id, minted);
+                match blame {
+                    Blame::Certain => self.end_call(upstream_id, minted),
+                    Blame::Possible => self.give_up(upstream_id, minted, out),
+                }
                 let refusal = Refusal::of_answer(fault);
                 self.refuse(claim.session, &claim.id, claim.line, refusal, out);
                 self.after_exchange(upstream_id, out);

@@ -95,7 +95,7 @@ impl Mux {
         held: Held,
         out: &mut Outbox,
     ) {
-        if self.is_full() {
+        if self.is_full() || self.has_said_enough(session_id) {
             self.give_up_turn(session_id);
             self.refuse(session_id, &id, held.line, Refusal::Overloaded, out);
             return;
@@ -116,6 +116,13 @@ impl Mux {
     pub(crate) fn is_crowded(&self, bytes: usize) -> bool {
         let buffered = self.scales.all_bytes() + self.buffered_elsewhere;
         buffered > 0 && buffered + bytes > self.limits.buffered_bytes
+    }
+
+    /// Whether a session that is read because it was asked something has filled its queue.
+    pub(crate) fn has_said_enough(&self, session_id: SessionId) -> bool {
+        self.sessions.get(&session_id).is_some_and(|session| {
+            session.is_full(&self.limits) && !session.wants_pause(&self.limits)
+        })
     }
 
     /// A message waits: sees to it that its upstream comes up, or that its session hears that it does not.

@@ -200,7 +200,14 @@ impl Session {
         self.opening.link == Link::Keeping
     }
 
+    /// Whether it should not be read for now. Whoever is asked something must be heard: the call that
+    /// makes the server ask may be what all else waits for.
     pub(crate) fn wants_pause(&self, limits: &Limits) -> bool {
+        self.is_full(limits) && self.asks.open.is_empty()
+    }
+
+    /// Whether as much of it waits as may.
+    pub(crate) fn is_full(&self, limits: &Limits) -> bool {
         self.queue.len() >= limits.session_queue
             || (self.scales.bytes() > limits.session_queue_bytes && self.scales.messages() > 1)
     }

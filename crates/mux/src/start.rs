@@ -66,6 +66,7 @@ impl Mux {
         upstream.is_awaited = false;
         upstream.starts += 1;
         upstream.was_used = false;
+        upstream.is_greeted = false;
         upstream.is_blocked = false;
         upstream.last_words.clear();
         out.tell(Fact::UpstreamStarting {
@@ -165,6 +166,7 @@ impl Mux {
         }
         upstream.handshake = Some(handshake);
         upstream.state = State::Ready { since: self.now };
+        upstream.is_greeted = true;
         Mux::tell_upstream(upstream_id, greeted(), out);
         self.restore(upstream_id, out);
         self.tell_lists_of_new_process(upstream_id, out);

@@ -83,6 +83,8 @@ pub(crate) struct Upstream {
     pub(crate) asked_blocked: usize,
     /// Whether a session's request was sent to this process: its standard error may then quote it.
     pub(crate) was_used: bool,
+    /// Whether this process has answered our greeting. Before that nothing of it is for sessions.
+    pub(crate) is_greeted: bool,
     /// What this process wrote to standard error until then.
     pub(crate) last_words: VecDeque<String>,
     pub(crate) starts: u64,
@@ -190,6 +192,7 @@ impl Upstream {
             is_blocked: false,
             asked_blocked: 0,
             was_used: false,
+            is_greeted: false,
             last_words: VecDeque::new(),
             starts: 0,
             private: None,

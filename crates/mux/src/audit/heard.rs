@@ -365,6 +365,9 @@ impl Audit {
                     Named::Unknown => server.sent.iter().filter_map(is_pending).collect(),
                 };
                 for id in meant {
+                    if fault.about().certain_id().is_none() {
+                        self.step.doubtful.insert((upstream, id));
+                    }
                     self.forget_sent(upstream, id);
                 }
             }

@@ -199,9 +199,11 @@ impl Audit {
                 let working = server.sent.get(id);
                 working.is_some_and(|working| working.answer.is_none())
             };
+            let doubtful = named.and_then(RequestId::as_number);
+            let doubtful = doubtful.is_some_and(|id| self.step.doubtful.remove(&(upstream, id)));
             if let Some(id) = named.and_then(RequestId::as_number).filter(is_open) {
                 self.forget_sent(upstream, id);
-            } else {
+            } else if !doubtful {
                 self.find(
                     Invariant::OwnerOnly,
                     format_args!(

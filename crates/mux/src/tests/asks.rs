@@ -370,3 +370,50 @@ fn an_answer_too_long_to_pass_on_ends_the_ask() {
             -> u1: error #"b" -32600 malformed
     "#]]);
 }
+
+#[test]
+fn what_nobody_knows_is_not_for_who_is_left_when_a_caller_has_just_gone() {
+    check(expect![[r#"
+        u1 serves alice bob caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        alice leaves
+            -> u1: cancelled #2
+        u1: vendor/ask #1
+            -> u1: error #1 -32601 no-such-method
+        u1: vendor/told
+            ! u1 dropped: unknown-notification
+        u1: result #2
+            ! u1 dropped: unknown-response
+        u1: vendor/ask #2
+            -> bob: vendor/ask #1
+        u1: vendor/told
+            -> bob: vendor/told
+    "#]]);
+}
+
+#[test]
+fn a_call_whose_answer_may_have_been_lost_may_still_be_the_cause() {
+    check(expect![[r#"
+        u1 serves alice bob caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: too long response
+            -> u1: cancelled #2
+            -> alice: error #1 -32603 answer-too-long maybe-executed
+        bob: tools/call #1 tool=y
+            -> u1: tools/call #3
+        u1: message level=error
+            ! u1 dropped: unclear-log-message
+        u1: sampling/createMessage #1
+        30 s pass
+            after 10 s
+            -> u1: error #1 -32603 owner-unclear
+            ! u1 separates y
+            after 30 s
+            -> u1: ping #4
+        u1: message level=error
+            -> bob: message level=error
+            ! u1 separates y
+    "#]]);
+}

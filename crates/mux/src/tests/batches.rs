@@ -179,3 +179,39 @@ fn the_answers_of_a_batch_are_no_longer_than_a_message_may_be() {
             -> alice: [result #1, error #2 -32603 answer-too-long maybe-executed, error #3 -32603 answer-too-long maybe-executed]
     "#]].assert_eq(&played.replace(&long, "LONG"));
 }
+
+#[test]
+fn a_batch_is_done_once_and_not_before_its_notifications_have_gone() {
+    check(expect![[r#"
+        u1 serves alice version=2025-03-26 keeps
+        u1 exits code 1
+        alice: raw [{"jsonrpc":"2.0","method":"vendor/told"},{"jsonrpc":"2.0","id":1,"method":"ping"}]
+        alice: raw [{"jsonrpc":"2.0","method":"vendor/told"},{"jsonrpc":"2.0","method":"vendor/told"}]
+        25 s pass
+            after 110 ms
+            -> start u1 for alice
+            after 25 s
+            -> alice: [result #1]
+        alice: ping #2
+            -> alice: done 3
+            -> alice: result #2
+    "#]]);
+}
+
+#[test]
+fn a_session_that_ends_is_not_closed_before_the_answers_of_its_batch_have_left() {
+    check(expect![[r#"
+        u1 serves alice version=2025-03-26
+        u1 exits code 1
+        alice: tools/call #1 tool=x
+        alice: raw [{"jsonrpc":"2.0","method":"vendor/told"},{"jsonrpc":"2.0","id":2,"method":"ping"}]
+        alice ends
+        25 s pass
+            after 110 ms
+            -> start u1 for alice
+            after 25 s
+            -> alice: error #1 -32603 still-starting
+            -> alice: [result #2]
+            -> close alice
+    "#]]);
+}

@@ -37,7 +37,9 @@ fn an_answer_that_is_no_json_is_an_error_to_the_request_that_it_names() {
         u1: raw {"jsonrpc":"2.0","id":2,"result":{"mean":NaN}}
             -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: the line is not JSON","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
         u1: raw {"jsonrpc":"2.0","id":3,"result":{}}{"jsonrpc":"2.0","id":4,"result":{}}
+            -> u1: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3,"reason":"its answer may have been lost"}}
             -> bob: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: the line is not JSON","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+            -> u1: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":4,"reason":"its answer may have been lost"}}
             -> alice: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"the answer cannot be used: the line is not JSON","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
     "#]]);
 }
@@ -68,7 +70,9 @@ fn an_answer_with_two_ids_ends_every_request_that_it_names_and_no_other() {
         carol: tools/call #1 tool=x
             -> u1: tools/call #4
         u1: raw {"jsonrpc":"2.0","id":2,"id":3,"result":{}}
+            -> u1: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2,"reason":"its answer may have been lost"}}
             -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: a member of the envelope stands there twice","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+            -> u1: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3,"reason":"its answer may have been lost"}}
             -> bob: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: a member of the envelope stands there twice","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
         u1: raw {"jsonrpc":"2.0","id":4,"\u0069d":4,"result":{}}
             -> carol: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: a member of the envelope stands there twice","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
@@ -185,14 +189,18 @@ fn a_message_that_is_too_long_and_names_nobody_may_have_been_any_answer() {
             -> u1: a #3
         u1: too long request
         u1: too long response
+            -> u1: cancelled #2
             -> alice: error #1 -32603 answer-too-long maybe-executed
+            -> u1: cancelled #3
             -> bob: error #1 -32603 answer-too-long maybe-executed
         alice: a #2
             -> u1: a #4
         bob: a #2
             -> u1: a #5
         u1: too long
+            -> u1: cancelled #4
             -> alice: error #2 -32603 answer-too-long maybe-executed
+            -> u1: cancelled #5
             -> bob: error #2 -32603 answer-too-long maybe-executed
     "#]]);
 }
@@ -237,7 +245,9 @@ fn answers_in_a_batch_that_is_no_json_are_errors_to_their_requests() {
         alice: tools/call #2 tool=x
             -> u1: tools/call #4
         u1: raw [{"jsonrpc":"2.0","id":2,"result":{}},{"jsonrpc":"2.0","id":3,"result":NaN}]
+            -> u1: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2,"reason":"its answer may have been lost"}}
             -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: the line is not JSON","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+            -> u1: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3,"reason":"its answer may have been lost"}}
             -> bob: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: the line is not JSON","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
     "#]]);
 }

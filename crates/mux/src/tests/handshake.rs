@@ -169,3 +169,28 @@ fn a_session_that_cannot_be_served_hears_why_and_can_still_ping() {
             -> alice: result #3
     "#]]);
 }
+
+#[test]
+fn a_server_that_is_stopped_before_it_was_greeted_reaches_nobody() {
+    check(expect![[r#"
+        u1 serves alice caps=sampling
+        admin restarts echo
+            -> stop u1
+        u1 exits code 0
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #2 caps=sampling
+        admin restarts echo
+            -> stop u1
+        u1: message level=error
+            ! u1 dropped: before-handshake
+        u1: tools/list_changed
+            ! u1 dropped: before-handshake
+        u1: sampling/createMessage #1
+            -> u1: error #1 -32603 owner-unclear
+        u1: ping #2
+            -> u1: result #2
+        u1 exits code 0
+            -> start u1 for alice
+    "#]]);
+}

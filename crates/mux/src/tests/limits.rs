@@ -434,3 +434,36 @@ fn a_long_cancellation_is_told_in_short() {
             -> u1: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2,"reason":"the client has cancelled it"}}
     "#]].assert_eq(&played.replace(&reason, "LONG"));
 }
+
+#[test]
+fn a_session_that_is_asked_something_is_read_though_its_queue_is_full() {
+    let limits = Limits {
+        session_in_flight: 1,
+        session_queue: 1,
+        ..Limits::default()
+    };
+    let played = play_with(
+        limits,
+        "u1 serves alice caps=sampling\nalice: tools/call #1 tool=x\nalice: a #2\nu1: sampling/createMessage #7\nalice: a #3\nalice: vendor/told\nalice: result #1\nu1: result #2\n",
+    );
+    expect![[r#"
+        u1 serves alice caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        alice: a #2
+            -> pause alice
+        u1: sampling/createMessage #7
+            -> resume alice
+            -> alice: sampling/createMessage #1
+            ! u1 separates x
+        alice: a #3
+            -> alice: error #3 -32603 overloaded
+        alice: vendor/told
+        alice: result #1
+            -> u1: result #7
+        u1: result #2
+            -> alice: result #1
+            -> u1: a #3
+    "#]]
+    .assert_eq(&played);
+}
