@@ -1,7 +1,7 @@
 //! Which step comes next: chosen by chance, weighted by the seed, and by what there is to do.
 
 use crate::{
-    peers::{KINDS, Process},
+    peers::{Client, KINDS, Peer, Process},
     seed::{Chance, Seed},
     step::{Answering, Replying, Step, Telling, Utterance, Want},
     world::World,
@@ -64,6 +64,75 @@ const WEIGHTS: [(Act, u32); 24] = [
     (Act::Shutdown, 0),
 ];
 
+/// How often a step is looked for that somebody can take.
+const TRIES: usize = 50;
+
+/// What clients ask, as often as it stands here.
+const WANTS: [Want; 15] = [
+    Want::Call,
+    Want::Call,
+    Want::Call,
+    Want::Call,
+    Want::Call,
+    Want::Call,
+    Want::Prompt,
+    Want::Read,
+    Want::Subscribe,
+    Want::Unsubscribe,
+    Want::SetLevel,
+    Want::Ping,
+    Want::Discover,
+    Want::Plain,
+    Want::Plain,
+];
+
+/// How servers answer, as often as it stands here.
+const ANSWERS: [Answering; 17] = [
+    Answering::Result,
+    Answering::Result,
+    Answering::Result,
+    Answering::Result,
+    Answering::Result,
+    Answering::Result,
+    Answering::Result,
+    Answering::Result,
+    Answering::Error,
+    Answering::Error,
+    Answering::Url,
+    Answering::Twice,
+    Answering::Quoted,
+    Answering::Batch,
+    Answering::Again,
+    Answering::TooLong,
+    Answering::Spoilt,
+];
+
+/// What servers say of their own accord, as often as it stands here.
+const UTTERANCES: [Utterance; 12] = [
+    Utterance::Log,
+    Utterance::Log,
+    Utterance::Log,
+    Utterance::IdleLog,
+    Utterance::ListChanged,
+    Utterance::Storm,
+    Utterance::Updated,
+    Utterance::Updated,
+    Utterance::Updated,
+    Utterance::Vendor,
+    Utterance::Settled,
+    Utterance::Complaint,
+];
+
+/// What clients tell, as often as it stands here.
+const TELLINGS: [Telling; 6] = [
+    Telling::Vendor,
+    Telling::Vendor,
+    Telling::Initialized,
+    Telling::Roots,
+    Telling::Progress,
+    Telling::Progress,
+];
+
 /// Chooses the steps of one world.
 #[derive(Debug)]
 pub(crate) struct Generator {
@@ -88,7 +157,10 @@ impl Generator {
         let weights = WEIGHTS.map(|(act, weight)| {
             let times = chance.pick(&[0, 1, 2, 2, 2, 4, 12]);
             // Without these nothing ever happens.
-            let is_vital = matches!(act, Act::Open | Act::Hello | Act::Request | Act::Carry | Act::Start | Act::Answer);
+            let is_vital = matches!(
+                act,
+                Act::Open | Act::Hello | Act::Request | Act::Carry | Act::Start | Act::Answer
+            );
             (act, weight * if is_vital { times.max(1) } else { times })
         });
         let left = 60 + chance.below(500);
@@ -102,8 +174,12 @@ impl Generator {
                 6 => vec![0, 0, 0, 8],
                 _mixed => (0..KINDS).collect(),
             },
-            classes: chance.pick::<&[u8]>(&[&[0], &[1], &[1], &[2], &[2], &[3], &[4], &[0, 1, 2, 3, 4]]).to_vec(),
-            versions: chance.pick::<&[u8]>(&[&[3], &[1], &[2], &[0, 1, 2, 3, 4]]).to_vec(),
+            classes: chance
+                .pick::<&[u8]>(&[&[0], &[1], &[1], &[2], &[2], &[3], &[4], &[0, 1, 2, 3, 4]])
+                .to_vec(),
+            versions: chance
+                .pick::<&[u8]>(&[&[3], &[1], &[2], &[0, 1, 2, 3, 4]])
+                .to_vec(),
             ids: chance.pick(&[2, 6, 16, 40]),
             shutdown_at: chance.one_in(8).then(|| chance.below(left)),
             chance,
@@ -116,12 +192,17 @@ impl Generator {
         if self.shutdown_at == Some(self.left) {
             return Some(Step::Shutdown);
         }
-        loop {
+        for _ in 0..TRIES {
             let act = self.act();
             if let Some(step) = self.step(act, world) {
                 return Some(step);
             }
         }
+        // Nobody is left who could do anything that this seed likes.
+        Some(Step::Pass {
+            how_long: 0,
+            late: false,
+        })
     }
 
     fn act(&mut self) -> Act {
@@ -139,108 +220,223 @@ impl Generator {
     /// A step of this kind; `None` if there is nobody to take it.
     fn step(&mut self, act: Act, world: &World) -> Option<Step> {
         match act {
-            Act::Start | Act::Answer | Act::Report | Act::Inquire | Act::Utter | Act::Noise | Act::Crash | Act::Hang => self.server_step(act, world),
-            Act::Carry => (!world.busy_links().is_empty()).then(|| Step::Carry { link: self.chance.byte(), count: self.chance.pick(&[0, 0, 1, 7]) }),
+            Act::Start
+            | Act::Answer
+            | Act::Report
+            | Act::Inquire
+            | Act::Utter
+            | Act::Noise
+            | Act::Crash
+            | Act::Hang => self.server_step(act, world),
+            Act::Carry => (!world.busy_links().is_empty()).then(|| Step::Carry {
+                link: self.chance.byte(),
+                count: self.chance.pick(&[0, 0, 1, 7]),
+            }),
             Act::Settle => Some(Step::Settle),
-            Act::Pass => Some(Step::Pass { how_long: self.chance.pick(&[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8]), late: self.chance.one_in(4) }),
-            Act::Restart => Some(Step::Restart { name: self.chance.pick(&[0, 0, 0, 1, 2, 3]) }),
+            Act::Pass => Some(Step::Pass {
+                how_long: self
+                    .chance
+                    .pick(&[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8]),
+                late: self.chance.one_in(4),
+            }),
+            Act::Restart => Some(Step::Restart {
+                name: self.chance.pick(&[0, 0, 0, 1, 2, 3]),
+            }),
             Act::Shutdown => None,
-            Act::Open | Act::Hello | Act::Request | Act::Batch | Act::Cancel | Act::Tell | Act::Reply | Act::Garbage | Act::Churn | Act::Leave | Act::Stall => self.client_step(act, world),
+            Act::Open
+            | Act::Hello
+            | Act::Request
+            | Act::Batch
+            | Act::Cancel
+            | Act::Tell
+            | Act::Reply
+            | Act::Garbage
+            | Act::Churn
+            | Act::Leave
+            | Act::Stall => self.client_step(act, world),
         }
     }
 
     /// Somebody for whom it is so, by place among those who may speak.
-    fn client(&mut self, world: &World, is_so: impl Fn(&crate::peers::Client) -> bool) -> Option<u8> {
+    fn client(&mut self, world: &World, is_so: impl Fn(&Client) -> bool) -> Option<u8> {
         let speaking = world.clients.iter().filter(|client| client.can_speak());
-        let fitting: Vec<u8> = speaking.enumerate().filter(|(_, client)| is_so(client)).filter_map(|(at, _)| u8::try_from(at).ok()).collect();
+        let fitting: Vec<u8> = speaking
+            .enumerate()
+            .filter(|(_, client)| is_so(client))
+            .filter_map(|(at, _)| u8::try_from(at).ok())
+            .collect();
         (!fitting.is_empty()).then(|| self.chance.pick(&fitting))
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
     fn client_step(&mut self, act: Act, world: &World) -> Option<Step> {
-        let id = self.chance.small(self.ids);
         let any = self.chance.byte();
         Some(match act {
-            Act::Open => {
-                if world.clients.len() >= self.crowd || world.is_shut_down {
-                    return None;
-                }
-                Step::Open { kind: self.chance.pick(&self.kinds.clone()), keeps: self.chance.one_in(2) }
+            Act::Open if world.clients.len() < self.crowd && !world.is_shut_down => Step::Open {
+                kind: self.chance.pick(&self.kinds),
+                keeps: self.chance.one_in(2),
+            },
+            Act::Open => return None,
+            Act::Hello | Act::Request | Act::Batch | Act::Churn => {
+                return self.asking_step(act, world);
             }
-            Act::Hello => {
-                let again = self.chance.one_in(30);
-                let client = self.client(world, |client| again || !client.has_said_hello)?;
-                Step::Hello { client, id, version: self.chance.pick(&self.versions.clone()), class: self.chance.pick(&self.classes.clone()) }
-            }
-            Act::Request => {
-                let early = self.chance.one_in(40);
-                let client = self.client(world, |client| early || client.has_said_hello)?;
-                let what = self.chance.pick(&[
-                    Want::Call, Want::Call, Want::Call, Want::Call, Want::Call, Want::Call, Want::Prompt, Want::Read,
-                    Want::Subscribe, Want::Unsubscribe, Want::SetLevel, Want::Ping, Want::Discover, Want::Plain, Want::Plain,
-                ]);
-                Step::Request { client, what, which: any, id, token: self.chance.byte() }
-            }
-            Act::Batch => Step::Batch { client: self.client(world, |client| client.has_said_hello)?, count: any, salt: self.chance.byte() },
             Act::Cancel => {
                 let unknown = self.chance.one_in(12);
-                let client = self.client(world, |client| unknown || !client.open.is_empty())?;
-                Step::Cancel { client, which: if unknown { u8::MAX } else { any % 200 } }
+                Step::Cancel {
+                    client: self.client(world, |client| unknown || !client.open.is_empty())?,
+                    which: if unknown { u8::MAX } else { any % 200 },
+                }
             }
-            Act::Tell => Step::Tell { client: self.client(world, |_| true)?, what: self.chance.pick(&[Telling::Vendor, Telling::Vendor, Telling::Initialized, Telling::Roots, Telling::Progress, Telling::Progress]) },
             Act::Reply => {
                 let made_up = self.chance.one_in(20);
                 let client = self.client(world, |client| made_up || !client.asked.is_empty())?;
-                let how = self.chance.pick(&[Replying::Result, Replying::Result, Replying::Error, Replying::Twice]);
-                Step::Reply { client, which: any, how: if made_up { Replying::MadeUp } else { how } }
+                let how = self.chance.pick(&[
+                    Replying::Result,
+                    Replying::Result,
+                    Replying::Error,
+                    Replying::Twice,
+                ]);
+                Step::Reply {
+                    client,
+                    which: any,
+                    how: if made_up { Replying::MadeUp } else { how },
+                }
             }
-            Act::Garbage => Step::Garbage { client: self.client(world, |_| true)?, kind: any },
-            Act::Churn => Step::Churn { client: self.client(world, |client| client.has_said_hello)?, which: any, count: self.chance.byte() },
-            Act::Leave if self.chance.one_in(3) => Step::End { client: self.client(world, |_| true)? },
-            Act::Leave => Step::Leave { client: (!world.clients.is_empty()).then_some(any)? },
-            _stall => {
+            Act::Leave if self.chance.one_in(3) => Step::End {
+                client: self.client(world, |_| true)?,
+            },
+            Act::Leave if world.clients.is_empty() => return None,
+            Act::Leave => Step::Leave { client: any },
+            Act::Garbage => Step::Garbage {
+                client: self.client(world, |_| true)?,
+                kind: any,
+            },
+            Act::Stall => {
                 let stops = self.chance.one_in(2);
-                Step::Stall { client: self.client(world, |client| client.is_stalled != stops)?, stops }
+                Step::Stall {
+                    client: self.client(world, |client| client.is_stalled != stops)?,
+                    stops,
+                }
             }
+            _tell => Step::Tell {
+                client: self.client(world, |_| true)?,
+                what: self.chance.pick(&TELLINGS),
+            },
         })
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
+    fn asking_step(&mut self, act: Act, world: &World) -> Option<Step> {
+        let id = self.chance.small(self.ids);
+        let any = self.chance.byte();
+        let out_of_turn = self.chance.one_in(35);
+        let wants_hello = act == Act::Hello;
+        let client = self.client(world, |client| {
+            out_of_turn || client.has_said_hello != wants_hello
+        })?;
+        Some(match act {
+            Act::Hello => Step::Hello {
+                client,
+                id,
+                version: self.chance.pick(&self.versions),
+                class: self.chance.pick(&self.classes),
+            },
+            Act::Batch => Step::Batch {
+                client,
+                count: any,
+                salt: self.chance.byte(),
+            },
+            Act::Churn => Step::Churn {
+                client,
+                which: any,
+                count: self.chance.byte(),
+            },
+            _request => Step::Request {
+                client,
+                what: self.chance.pick(&WANTS),
+                which: any,
+                id,
+                token: self.chance.byte(),
+            },
+        })
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
     fn server_step(&mut self, act: Act, world: &World) -> Option<Step> {
         let (server, which) = (self.chance.byte(), self.chance.byte());
-        let has = |is_so: &dyn Fn(&crate::peers::Peer) -> bool| world.servers.values().any(is_so);
-        let alive = |peer: &crate::peers::Peer| peer.is_alive();
+        if act == Act::Start {
+            return self.starting_step(server, world);
+        }
+        let is_out_of_turn = self.chance.one_in(15);
+        let mut alive = world.servers.values().filter(|peer| peer.is_alive());
+        if !alive.any(|peer| act != Act::Answer || is_out_of_turn || !peer.works.is_empty()) {
+            return None;
+        }
+        // The last is what there is not.
+        let work = |is_none: bool| if is_none { u8::MAX } else { which % 200 };
         Some(match act {
-            Act::Start if has(&|peer| peer.process == Process::Stopping) && self.chance.one_in(2) => Step::Exit { server, refuses: self.chance.one_in(3) },
-            Act::Start if has(&|peer| peer.hello.is_some()) => {
-                let declares = self.chance.pick(&[0, 0, 0, 0, 0, 1, 2, 3]);
-                Step::Greet { server, version: self.chance.pick(&[3, 3, 2, 1, 0]), declares: if self.chance.one_in(20) { u8::MAX } else { declares } }
-            }
-            Act::Start if has(&|peer| peer.process == Process::Starting) => Step::Start { server, fails: self.chance.one_in(12) },
-            Act::Start => return None,
-            Act::Answer => {
-                let is_made_up = self.chance.one_in(15);
-                if !has(&|peer| alive(peer) && (is_made_up || !peer.works.is_empty())) {
-                    return None;
-                }
-                let how = self.chance.pick(&[
-                    Answering::Result, Answering::Result, Answering::Result, Answering::Result, Answering::Result, Answering::Result, Answering::Result, Answering::Result,
-                    Answering::Error, Answering::Error, Answering::Url, Answering::Twice, Answering::Quoted, Answering::Batch, Answering::Again, Answering::TooLong, Answering::Spoilt,
-                ]);
-                Step::Answer { server, which, how: if is_made_up { Answering::MadeUp } else { how } }
-            }
-            _any if !has(&alive) => return None,
-            Act::Report => Step::Report { server, which: if self.chance.one_in(5) { u8::MAX } else { which % 200 } },
+            Act::Answer if is_out_of_turn => Step::Answer {
+                server,
+                which,
+                how: Answering::MadeUp,
+            },
+            Act::Answer => Step::Answer {
+                server,
+                which,
+                how: self.chance.pick(&ANSWERS),
+            },
+            Act::Report => Step::Report {
+                server,
+                which: work(self.chance.one_in(5)),
+            },
             Act::Inquire if self.chance.one_in(5) => Step::Withdraw { server, which },
-            Act::Inquire => Step::Inquire { server, which: if self.chance.one_in(4) { u8::MAX } else { which % 200 }, what: self.chance.byte(), id: self.chance.small(self.ids) },
-            Act::Utter => {
-                let what = self.chance.pick(&[
-                    Utterance::Log, Utterance::Log, Utterance::Log, Utterance::IdleLog, Utterance::ListChanged, Utterance::Storm,
-                    Utterance::Updated, Utterance::Updated, Utterance::Updated, Utterance::Vendor, Utterance::Settled, Utterance::Complaint,
-                ]);
-                Step::Utter { server, what, which }
-            }
-            Act::Noise => Step::Noise { server, kind: which },
-            Act::Crash => Step::Crash { server, lost: which },
-            _hang => Step::Hang { server, stops: self.chance.one_in(2) },
+            Act::Inquire => Step::Inquire {
+                server,
+                which: work(self.chance.one_in(4)),
+                what: self.chance.byte(),
+                id: self.chance.small(self.ids),
+            },
+            Act::Utter => Step::Utter {
+                server,
+                what: self.chance.pick(&UTTERANCES),
+                which,
+            },
+            Act::Noise => Step::Noise {
+                server,
+                kind: which,
+            },
+            Act::Crash => Step::Crash {
+                server,
+                lost: which,
+            },
+            _hang => Step::Hang {
+                server,
+                stops: self.chance.one_in(2),
+            },
+        })
+    }
+
+    /// Whatever a process on its way up or down waits for.
+    fn starting_step(&mut self, server: u8, world: &World) -> Option<Step> {
+        let has = |is_so: &dyn Fn(&Peer) -> bool| world.servers.values().any(is_so);
+        if has(&|peer| peer.process == Process::Stopping) && self.chance.one_in(2) {
+            return Some(Step::Exit {
+                server,
+                refuses: self.chance.one_in(3),
+            });
+        }
+        if has(&|peer| peer.hello.is_some()) {
+            let declares = self.chance.pick(&[0, 0, 0, 0, 0, 1, 2, 3]);
+            let refuses = self.chance.one_in(20);
+            return Some(Step::Greet {
+                server,
+                version: self.chance.pick(&[3, 3, 2, 1, 0]),
+                declares: if refuses { u8::MAX } else { declares },
+            });
+        }
+        has(&|peer| peer.process == Process::Starting).then(|| Step::Start {
+            server,
+            fails: self.chance.one_in(12),
         })
     }
 }

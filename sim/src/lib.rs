@@ -1,30 +1,40 @@
 //! Seeded worlds around the real core: sessions, servers, users and a machine that misbehave.
 //!
-//! Five nouns. A [`Step`] is something that may happen. A [`World`] is a real core with scripted
-//! peers, the links between them and the only clock. The [`model`] says what we expect. A [`Fault`]
-//! is a way in which things go wrong. A [`Seed`] is a number that all of it follows from.
+//! Five nouns. A [`Step`] is something that may happen. A world is a real core with scripted peers,
+//! the links between them and the only clock. The model says what we expect. A [`Fault`] is a way in
+//! which things go wrong. A [`Seed`] is a number that all of it follows from.
 //!
 //! **Invariant:** the same seed gives the same world, byte for byte.
 
-pub mod fault;
+mod fault;
 mod generate;
-pub mod invariants;
-pub mod minimise;
-pub mod model;
-pub mod payload;
-pub mod peers;
+mod invariants;
+mod minimise;
+mod model;
+mod payload;
+mod peers;
+mod pinned;
 mod play;
-pub mod run;
-pub mod seed;
+mod report;
+mod run;
+mod seed;
 mod settle;
 mod show;
-pub mod step;
-pub mod tally;
-pub mod trace;
-pub mod wish;
-pub mod world;
+mod step;
+mod tally;
+mod trace;
+mod wish;
+mod world;
 
 pub use fault::Fault;
-pub use seed::{Seed, Setting};
-pub use step::Step;
-pub use world::World;
+pub use invariants::Broken;
+pub use minimise::minimise;
+pub use pinned::Pinned;
+pub use report::report;
+#[cfg(feature = "arbitrary")]
+pub use run::run_bytes;
+pub use run::{Played, play_seed, replay};
+pub use seed::{Bounds, Seed, Setting};
+pub use step::{Answering, Replying, Step, Telling, Utterance, Want};
+pub use tally::{Kind, Tally};
+pub use trace::Trace;

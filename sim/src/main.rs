@@ -1,41 +1,269 @@
-use sim::{Seed, run, trace::Trace};
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
+//! Explores worlds, or plays one again: what `cargo xtask sim` runs.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use clap::Parser;
+use sim::{Broken, Fault, Kind, Pinned, Played, Seed, Setting, Tally, Trace};
+
+/// Longest time that is spent on making a failing list of steps short.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Worlds after which a fault that never happened is a fault of the simulation.
+const ENOUGH: u64 = 1000;
+
+/// One world in so many is played twice, and must be the same.
+const TWICE: u64 = 100;
+
+/// Seeded worlds around the core of mcpool
+#[derive(Debug, Parser)]
+struct Args {
+    /// How many worlds to play
+    #[arg(long, default_value_t = 10_000)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Play only the world of this seed
+    #[arg(long, conflicts_with_all = ["seeds", "from", "minutes"])]
+    seed: Option<u64>,
+    /// Play as many worlds as fit into this time
+    #[arg(long, conflicts_with = "seeds")]
+    minutes: Option<u64>,
+    /// Play these steps again
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "from", "minutes"])]
+    replay: Option<PathBuf>,
+    /// Show the whole conversation of that world
+    #[arg(long)]
+    trace: bool,
+    /// Stop at the first world that fails
+    #[arg(long)]
+    first: bool,
+    /// Keep the steps of what fails among the regressions, under this name
+    #[arg(long, value_name = "NAME")]
+    pin: Option<String>,
+    /// Skip every order of six steps in a small world
+    #[arg(long)]
+    sampled_only: bool,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    // A panic of the core is reported as what it is; its words go into the report.
     std::panic::set_hook(Box::new(|_| {}));
-    if args[1] == "t" {
-        let played = run::seed(Seed(args[2].parse().unwrap()), Trace::Lines(vec![]));
-        if let Trace::Lines(lines) = played.trace { for l in lines { println!("{l}"); } }
-        println!("{:?}", played.broken);
-        return;
+    if let Some(file) = &args.replay {
+        let text =
+            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let pinned = Pinned::parse(&text).with_context(|| format!("reading {}", file.display()))?;
+        return Ok(show(&args, |trace| pinned.play(trace)));
     }
-    if args[1] == "m" {
-        let seed = Seed(args[2].parse().unwrap());
-        let played = run::seed(seed, Trace::Off);
-        let setting = sim::Setting::of(seed);
-        let broken = played.broken.unwrap();
-        let steps = sim::minimise::minimise(setting, &played.steps, &broken, std::time::Duration::from_secs(10));
-        let played = run::replay(setting, &steps, Trace::Lines(vec![]));
-        if let Trace::Lines(lines) = played.trace { for l in lines { println!("{}", &l.chars().take(260).collect::<String>()); } }
-        println!("{setting:?} {:?}", played.broken.map(|b| b.0.chars().take(400).collect::<String>()));
-        return;
+    match args.seed {
+        Some(seed) => {
+            let code = show(&args, |trace| sim::play_seed(Seed(seed), trace));
+            if code != ExitCode::SUCCESS {
+                describe(&args, Seed(seed))?;
+            }
+            Ok(code)
+        }
+        None => explore(&args),
     }
-    let from: u64 = args[1].parse().unwrap();
-    let n: u64 = args[2].parse().unwrap();
-    let mut tally = sim::tally::Tally::default();
-    let mut kinds = std::collections::BTreeMap::new();
-    for seed in from..from+n {
-        let played = run::seed(Seed(seed), Trace::Off);
-        tally.add(&played.tally);
-        if let Some(b) = played.broken {
-            let key = b.kind();
-            let e = kinds.entry(key).or_insert((0, seed, played.steps.len(), b.0.clone()));
-            e.0 += 1;
-            if played.steps.len() < e.2 { *e = (e.0, seed, played.steps.len(), b.0); }
+}
+
+fn line(text: impl AsRef<str>) {
+    // A reader that went away is no reason to fail.
+    let _gone = writeln!(io::stdout().lock(), "{}", text.as_ref());
+}
+
+/// Plays one world, and shows it if that is wanted.
+fn show(args: &Args, play: impl Fn(Trace) -> Played) -> ExitCode {
+    let trace = if args.trace {
+        Trace::Lines(Vec::new())
+    } else {
+        Trace::Off
+    };
+    let played = play(trace);
+    if let Trace::Lines(lines) = &played.trace {
+        lines.iter().for_each(line);
+    }
+    if let Some(Broken(words)) = played.broken {
+        line(format!("FAILED {words}"));
+        ExitCode::FAILURE
+    } else {
+        line(format!(
+            "{} steps, {} messages: nothing is broken",
+            played.tally.steps, played.tally.given
+        ));
+        ExitCode::SUCCESS
+    }
+}
+
+/// What all threads work on.
+struct Work {
+    next: AtomicU64,
+    stop: AtomicBool,
+    found: Mutex<(Tally, Vec<(Seed, Broken)>)>,
+}
+
+fn explore(args: &Args) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let until = args
+        .minutes
+        .map(|minutes| began + Duration::from_mins(minutes));
+    // Each exploration is of worlds that nobody has seen.
+    let first = match until {
+        Some(_) if args.from == 1 => {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)?
+                .as_secs()
+                << 20
+        }
+        Some(_) | None => args.from,
+    };
+    let last = if until.is_some() {
+        u64::MAX
+    } else {
+        first + args.seeds
+    };
+    let work = Work {
+        next: AtomicU64::new(first),
+        stop: AtomicBool::new(false),
+        found: Mutex::default(),
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| labour(&work, last, until, args.first));
+        }
+    });
+    let (tally, failures) = work
+        .found
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    conclude(args, began.elapsed(), &tally, failures)
+}
+
+/// Says what was seen and what was broken.
+fn conclude(
+    args: &Args,
+    took: Duration,
+    tally: &Tally,
+    mut failures: Vec<(Seed, Broken)>,
+) -> anyhow::Result<ExitCode> {
+    line(sim::report(tally).trim_end());
+    let mut is_broken = !failures.is_empty();
+    failures.sort_by_key(|(seed, _)| *seed);
+    if let Some((seed, Broken(words))) = failures.first() {
+        line(format!("FAILED {words}"));
+        line(format!(
+            "{} worlds failed; play the first again: cargo xtask sim --seed {}",
+            failures.len(),
+            seed.0
+        ));
+        if !args.first {
+            describe(args, *seed)?;
         }
     }
-    let mut v: Vec<_> = kinds.into_iter().collect();
-    v.sort_by_key(|(_, e)| std::cmp::Reverse(e.0));
-    for (_, e) in v { println!("{}x seed {} ({} steps): {}", e.0, e.1, e.2, &e.3[..e.3.len().min(400)]); }
-    println!("{} worlds {} steps {} heard {} given", tally.worlds, tally.steps, tally.heard, tally.given);
-    for k in sim::tally::Kind::ALL { println!("missing {:?}: {:?}", k, tally.missing(k)); }
+    let missing = tally.missing(Kind::Fault);
+    if tally.worlds >= ENOUGH && !missing.is_empty() {
+        line(format!(
+            "FAILED these faults never happened: {}",
+            missing.join(", ")
+        ));
+        is_broken = true;
+    }
+    line(format!(
+        "\n{} worlds in {:.1} s, {} kinds of faults: {}",
+        tally.worlds,
+        took.as_secs_f64(),
+        Fault::ALL.len() - missing.len(),
+        if is_broken {
+            "something is broken"
+        } else {
+            "nothing is broken"
+        }
+    ));
+    Ok(if is_broken {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn labour(work: &Work, last: u64, until: Option<Instant>, stops_at_first: bool) {
+    let mut tally = Tally::default();
+    while !work.stop.load(Ordering::Relaxed) && until.is_none_or(|until| Instant::now() < until) {
+        let seed = work.next.fetch_add(1, Ordering::Relaxed);
+        if seed >= last {
+            break;
+        }
+        let played = play_checked(Seed(seed));
+        tally.add(&played.tally);
+        if let Some(broken) = played.broken {
+            work.stop.fetch_or(stops_at_first, Ordering::Relaxed);
+            let mut found = work.found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.1.push((Seed(seed), broken));
+        }
+    }
+    work.found
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .0
+        .add(&tally);
+}
+
+/// Plays a world, and now and then once more to see whether it is the same.
+fn play_checked(seed: Seed) -> Played {
+    if !seed.0.is_multiple_of(TWICE) {
+        return sim::play_seed(seed, Trace::Off);
+    }
+    let mut played = sim::play_seed(seed, Trace::hash());
+    let again = sim::play_seed(seed, Trace::hash());
+    if played.trace.digest() != again.trace.digest() {
+        played
+            .broken
+            .get_or_insert(Broken("the same seed gives another world".to_owned()));
+    }
+    played
+}
+
+/// Makes the steps of a failing world few, and writes them down.
+fn describe(args: &Args, seed: Seed) -> anyhow::Result<()> {
+    let played = sim::play_seed(seed, Trace::Off);
+    let Some(broken) = played.broken else {
+        return Ok(());
+    };
+    let setting = Setting::of(seed);
+    let steps = sim::minimise(setting, &played.steps, &broken, PATIENCE);
+    let pinned = Pinned {
+        words: broken.0,
+        setting,
+        steps,
+    };
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = match &args.pin {
+        Some(name) => home.join("regressions").join(format!("{name}.jsonl")),
+        None => home.join(format!("../target/sim/{}.jsonl", seed.0)),
+    };
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&file, pinned.to_text()).with_context(|| format!("writing {}", file.display()))?;
+    line(format!(
+        "its {} steps are {}:",
+        pinned.steps.len(),
+        file.display()
+    ));
+    line(pinned.to_text().trim_end());
+    Ok(())
 }

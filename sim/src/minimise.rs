@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 use crate::{invariants::Broken, run, seed::Setting, step::Step, trace::Trace};
 
 /// Takes out whatever can be taken out, for as long as that.
-pub fn minimise(setting: Setting, steps: &[Step], broken: &Broken, patience: Duration) -> Vec<Step> {
+pub fn minimise(
+    setting: Setting,
+    steps: &[Step],
+    broken: &Broken,
+    patience: Duration,
+) -> Vec<Step> {
     let latest = Instant::now() + patience;
     let kind = broken.kind();
     let still_breaks = |steps: &[Step]| {

@@ -12,7 +12,7 @@ use crate::seed::Chance;
 
 /// Who said it first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Owner {
+pub(crate) enum Owner {
     /// The client of a session.
     Session(SessionId),
     /// A server.
@@ -21,11 +21,11 @@ pub enum Owner {
 
 /// The name of one message, never given twice in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// Who said it.
-    pub owner: Owner,
+    pub(crate) owner: Owner,
     /// Its running number.
-    pub number: usize,
+    pub(crate) number: usize,
 }
 
 impl fmt::Display for Mark {
@@ -39,7 +39,7 @@ impl fmt::Display for Mark {
 
 /// An id or token as its sender spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ident {
+pub(crate) enum Ident {
     /// There is none.
     None,
     /// One of [`ODD`].
@@ -51,7 +51,7 @@ pub enum Ident {
 }
 
 /// Spellings that look like one another, or like what a pooler mints.
-pub const ODD: [&str; 16] = [
+pub(crate) const ODD: [&str; 16] = [
     "1",
     "\"1\"",
     "1.0",
@@ -75,7 +75,7 @@ static LONG: LazyLock<String> = LazyLock::new(|| format!("\"{}\"", "i".repeat(10
 
 impl Ident {
     /// An id that clients and servers alike may choose: often one that others choose, too.
-    pub fn chosen(number: u8) -> Self {
+    pub(crate) fn chosen(number: u8) -> Self {
         let count = ODD.len();
         match usize::from(number) {
             odd if odd < count => Ident::Odd(number),
@@ -84,7 +84,7 @@ impl Ident {
     }
 
     /// As it stands in a message.
-    pub fn text(self) -> Cow<'static, str> {
+    pub(crate) fn text(self) -> Cow<'static, str> {
         match self {
             Ident::None => Cow::Borrowed(""),
             Ident::Odd(at) => match ODD.get(usize::from(at)) {
@@ -97,32 +97,39 @@ impl Ident {
     }
 
     /// As the core sees it.
-    pub fn id(self) -> Option<RequestId> {
+    pub(crate) fn id(self) -> Option<RequestId> {
         RequestId::from_json(&self.text())
     }
 
     /// The number, if it is what a pooler mints.
-    pub fn number(self) -> Option<u64> {
+    pub(crate) fn number(self) -> Option<u64> {
         self.id().as_ref().and_then(RequestId::as_number)
     }
 }
 
 /// Which list has changed.
-pub const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
+pub(crate) const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
 
 /// The severities of RFC 5424, most verbose first.
-pub const LEVELS: [&str; 8] = [
-    "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency",
+pub(crate) const LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
 ];
 
 /// Tools, and what an honest server does in a call of one: see [`asks`] and [`logs`].
-pub const TOOLS: [&str; 6] = ["quiet", "asks", "logs", "both", "\\u0061sks", "other"];
+pub(crate) const TOOLS: [&str; 6] = ["quiet", "asks", "logs", "both", "\\u0061sks", "other"];
 
 /// Resources by address; the last is the first in other letters.
-pub const URIS: [&str; 5] = ["a:1", "a:2", "a:1/part", "file:///f", "a:\\u0031"];
+pub(crate) const URIS: [&str; 5] = ["a:1", "a:2", "a:1/part", "file:///f", "a:\\u0031"];
 
 /// The versions of the legacy era, oldest first, and one that nobody knows.
-pub const VERSIONS: [&str; 5] = [
+pub(crate) const VERSIONS: [&str; 5] = [
     "2024-11-05",
     "2025-03-26",
     "2025-06-18",
@@ -131,7 +138,7 @@ pub const VERSIONS: [&str; 5] = [
 ];
 
 /// What clients declare.
-pub const CLASSES: [&str; 5] = [
+pub(crate) const CLASSES: [&str; 5] = [
     "{}",
     r#"{"sampling":{},"roots":{"listChanged":true}}"#,
     r#"{"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#,
@@ -140,25 +147,28 @@ pub const CLASSES: [&str; 5] = [
 ];
 
 /// What servers declare.
-pub const DECLARED: [&str; 4] = [
-    r#"{"tools":{"listChanged":true},"resources":{"subscribe":true},"logging":{}}"#,
+pub(crate) const DECLARED: [&str; 4] = [
+    r#"{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"logging":{}}"#,
     r#"{"tools":{},"resources":{}}"#,
     r#"{"logging":{},"tools":{},"future":{"x":1e400}}"#,
     r#"{"tools":{},"tasks":{},"logging":{}}"#,
 ];
 
 /// Whether a call of this tool makes an honest server ask.
-pub fn asks(tool: u8) -> bool {
-    matches!(TOOLS.get(usize::from(tool)), Some(&("asks" | "both" | "\\u0061sks")))
+pub(crate) fn asks(tool: u8) -> bool {
+    matches!(
+        TOOLS.get(usize::from(tool)),
+        Some(&("asks" | "both" | "\\u0061sks"))
+    )
 }
 
 /// Whether a call of this tool makes an honest server log.
-pub fn logs(tool: u8) -> bool {
+pub(crate) fn logs(tool: u8) -> bool {
     matches!(TOOLS.get(usize::from(tool)), Some(&("logs" | "both")))
 }
 
 /// The address that an entry of [`URIS`] means.
-pub fn uri(at: u8) -> &'static str {
+pub(crate) fn uri(at: u8) -> &'static str {
     match URIS.get(usize::from(at)) {
         Some(&"a:\\u0031") | None => "a:1",
         Some(plain) => plain,
@@ -167,7 +177,7 @@ pub fn uri(at: u8) -> &'static str {
 
 /// What kind of message it is, with what matters of its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// `initialize`: version and capabilities, by their places in [`VERSIONS`] and [`CLASSES`].
     Hello { version: u8, class: u8 },
     /// `tools/call` of a tool of [`TOOLS`].
@@ -225,7 +235,7 @@ pub enum Shape {
 }
 
 /// Requests that are nothing but asked and answered, and change nothing when they are repeated.
-pub const PLAIN: [&str; 6] = [
+pub(crate) const PLAIN: [&str; 6] = [
     "tools/list",
     "prompts/list",
     "resources/list",
@@ -237,7 +247,7 @@ pub const PLAIN: [&str; 6] = [
 
 impl Shape {
     /// The method, unless it is a response.
-    pub fn method(self) -> Option<&'static str> {
+    pub(crate) fn method(self) -> Option<&'static str> {
         let lists = [
             "notifications/tools/list_changed",
             "notifications/prompts/list_changed",
@@ -272,12 +282,13 @@ impl Shape {
     }
 
     /// Whether an honest server may ask while it works on it (SEP-2260).
-    pub fn is_askable(self) -> bool {
+    pub(crate) fn is_askable(self) -> bool {
         matches!(self, Shape::Call(_) | Shape::Prompt | Shape::Read(_))
     }
 
     /// Whether the specification makes it a question that may be asked again.
-    pub fn is_read_only(self) -> bool {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
+    pub(crate) fn is_read_only(self) -> bool {
         match self {
             Shape::Plain(at) => PLAIN.get(usize::from(at)) != Some(&"vendor/do"),
             Shape::Prompt | Shape::Read(_) | Shape::Ping | Shape::Discover => true,
@@ -286,7 +297,7 @@ impl Shape {
     }
 
     /// Whether it is a request of a client that the pooler may answer itself with `{}`.
-    pub fn is_answered_here(self) -> bool {
+    pub(crate) fn is_answered_here(self) -> bool {
         matches!(
             self,
             Shape::Ping | Shape::Subscribe(_) | Shape::Unsubscribe(_) | Shape::SetLevel(_)
@@ -296,27 +307,28 @@ impl Shape {
 
 /// A message, described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// What it is.
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     /// Its own name.
-    pub mark: Mark,
+    pub(crate) mark: Mark,
     /// The message of a session that it is because of.
-    pub about: Option<Mark>,
+    pub(crate) about: Option<Mark>,
     /// Its id, or that of the request that it cancels.
-    pub id: Ident,
+    pub(crate) id: Ident,
     /// The token of its progress.
-    pub token: Ident,
+    pub(crate) token: Ident,
 }
 
 impl Message {
     /// Whether it is an `initialize`.
-    pub fn is_hello(&self) -> bool {
+    pub(crate) fn is_hello(&self) -> bool {
         matches!(self.shape, Shape::Hello { .. })
     }
 
     /// What it declares, if it is the result of an `initialize`.
-    pub fn declares(&self) -> Option<u8> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
+    pub(crate) fn declares(&self) -> Option<u8> {
         match self.shape {
             Shape::Greeting { declares, .. } => Some(declares),
             _other => None,
@@ -324,7 +336,7 @@ impl Message {
     }
 
     /// The same message under another id and another token, if it has one.
-    pub fn renamed(self, id: Ident, token: Ident) -> Self {
+    pub(crate) fn renamed(self, id: Ident, token: Ident) -> Self {
         let keep = |old, new| if old == Ident::None { old } else { new };
         Message {
             id: keep(self.id, id),
@@ -334,27 +346,28 @@ impl Message {
     }
 
     /// The message as its sender writes it, without a line end.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut chance = Chance::new(self.mark.number as u64);
         let mut members = vec![r#""jsonrpc":"2.0""#.to_owned()];
         let blank = if chance.one_in(5) { " " } else { "" };
-        match self.shape.method() {
-            Some(method) => {
-                let is_request = !method.starts_with("notifications/");
-                if is_request {
-                    members.push(format!(r#""id":{blank}{}"#, self.id.text()));
-                }
-                let name = if chance.one_in(9) { r"m\u0065thod" } else { "method" };
-                members.push(format!(r#""{name}"{blank}:"{method}""#));
-                members.push(format!(r#""params":{blank}{}"#, self.params(&mut chance)));
+        if let Some(method) = self.shape.method() {
+            let is_request = !method.starts_with("notifications/");
+            if is_request {
+                members.push(format!(r#""id":{blank}{}"#, self.id.text()));
             }
-            None => {
-                let name = if chance.one_in(9) { r"\u0069d" } else { "id" };
-                members.push(format!(r#""{name}":{blank}{}"#, self.id.text()));
-                members.push(self.outcome(&mut chance));
-                if chance.one_in(11) && self.shape == Shape::Result {
-                    members.push(r#""error":null"#.to_owned());
-                }
+            let name = if chance.one_in(9) {
+                r"m\u0065thod"
+            } else {
+                "method"
+            };
+            members.push(format!(r#""{name}"{blank}:"{method}""#));
+            members.push(format!(r#""params":{blank}{}"#, self.params(&mut chance)));
+        } else {
+            let name = if chance.one_in(9) { r"\u0069d" } else { "id" };
+            members.push(format!(r#""{name}":{blank}{}"#, self.id.text()));
+            members.push(self.outcome(&mut chance));
+            if chance.one_in(11) && self.shape == Shape::Result {
+                members.push(r#""error":null"#.to_owned());
             }
         }
         if chance.one_in(7) {
@@ -366,32 +379,40 @@ impl Message {
     }
 
     fn params(&self, chance: &mut Chance) -> String {
-        let mut params = format!(r#"{{"mark":"~{}~""#, self.mark);
-        if let Some(about) = self.about {
-            params += &format!(r#","about":"^{about}^""#);
-        }
+        let about = self
+            .about
+            .map_or(String::new(), |about| format!(r#","about":"^{about}^""#));
+        let mut params = format!(r#"{{"mark":"~{}~"{about}"#, self.mark);
         params += &garnish(chance);
         params += &self.members();
-        if self.token != Ident::None && self.shape != Shape::Progress {
-            params += &format!(
+        let meta = match (self.token, self.shape) {
+            (Ident::None, _) | (_, Shape::Progress) => String::new(),
+            (token, _) => format!(
                 r#","_meta":{{"x":{{"progressToken":7}},"progressToken":{}}}"#,
-                self.token.text()
-            );
-        }
-        params + "}"
+                token.text()
+            ),
+        };
+        params + &meta + "}"
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
     fn members(&self) -> String {
-        let at = |list: &[&'static str], at: u8| list.get(usize::from(at)).copied().unwrap_or(list[0]);
+        let at =
+            |list: &[&'static str], at: u8| list.get(usize::from(at)).copied().unwrap_or(list[0]);
         match self.shape {
             Shape::Hello { version, class } => format!(
                 r#","protocolVersion":"{}","capabilities":{},"clientInfo":{{"name":"c","version":"1"}}"#,
                 at(&VERSIONS, version),
                 at(&CLASSES, class)
             ),
-            Shape::Call(tool) => format!(r#","name":"{}","arguments":{{"id":1}}"#, at(&TOOLS, tool)),
+            Shape::Call(tool) => {
+                format!(r#","name":"{}","arguments":{{"id":1}}"#, at(&TOOLS, tool))
+            }
             Shape::Prompt => r#","name":"greet""#.to_owned(),
-            Shape::Read(uri) | Shape::Subscribe(uri) | Shape::Unsubscribe(uri) | Shape::Updated(uri) => {
+            Shape::Read(uri)
+            | Shape::Subscribe(uri)
+            | Shape::Unsubscribe(uri)
+            | Shape::Updated(uri) => {
                 format!(r#","uri":"{}""#, at(&URIS, uri))
             }
             Shape::SetLevel(level) | Shape::Log(level) => {
@@ -411,8 +432,11 @@ impl Message {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
     fn outcome(&self, chance: &mut Chance) -> String {
-        let about = self.about.map_or(String::new(), |about| format!(r#","re":"^{about}^""#));
+        let about = self
+            .about
+            .map_or(String::new(), |about| format!(r#","re":"^{about}^""#));
         let (mark, garnish) = (self.mark, garnish(chance));
         match self.shape {
             Shape::Greeting { version, .. } => {
@@ -431,7 +455,7 @@ impl Message {
     }
 
     /// What a server says of itself, in the words of a version.
-    pub fn greeting(&self, version: &str) -> String {
+    pub(crate) fn greeting(&self, version: &str) -> String {
         let Shape::Greeting { declares, .. } = self.shape else {
             return String::new();
         };
@@ -465,20 +489,22 @@ fn garnish(chance: &mut Chance) -> String {
         plate += chance.pick(&PLATES);
     }
     if chance.one_in(60) {
-        plate += &format!(r#","long":"{}""#, "x".repeat(4096 + chance.below(3000)));
+        plate += r#","long":""#;
+        plate += &"x".repeat(4096 + chance.below(3000));
+        plate.push('"');
     }
     plate
 }
 
 /// The name of the message that this text is, or was made from.
-pub fn mark_of(text: &str) -> Option<Mark> {
+pub(crate) fn mark_of(text: &str) -> Option<Mark> {
     let mut parts = text.split('~');
     parts.next()?;
     parse(parts.next()?)
 }
 
 /// The messages of sessions that this text is because of.
-pub fn causes(text: &str) -> impl Iterator<Item = Mark> {
+pub(crate) fn causes(text: &str) -> impl Iterator<Item = Mark> {
     text.split('^').skip(1).step_by(2).filter_map(parse)
 }
 
@@ -503,14 +529,20 @@ mod tests {
     #[test]
     fn every_message_is_one_and_can_be_told_by_its_mark() {
         let shapes = [
-            Shape::Hello { version: 0, class: 1 },
+            Shape::Hello {
+                version: 0,
+                class: 1,
+            },
             Shape::Call(4),
             Shape::Elicit { url: true },
             Shape::Cancelled,
             Shape::Progress,
             Shape::Result,
             Shape::UrlError,
-            Shape::Greeting { version: 3, declares: 0 },
+            Shape::Greeting {
+                version: 3,
+                declares: 0,
+            },
         ];
         for number in 0..4000 {
             let owner = Owner::Session(SessionId(7));
@@ -518,7 +550,13 @@ mod tests {
             let about = (number % 3 == 0).then_some(mark);
             let id = Ident::chosen(u8::try_from(number % 40).unwrap());
             let shape = shapes[number % shapes.len()];
-            let message = Message { shape, mark, about, id, token: id };
+            let message = Message {
+                shape,
+                mark,
+                about,
+                id,
+                token: id,
+            };
             let text = message.render();
             let frame = wire::Frame::parse(bytes::Bytes::from(text.clone())).expect(&text);
             assert_eq!(frame.method().map(wire::Method::name), shape.method());

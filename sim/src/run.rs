@@ -26,7 +26,7 @@ pub struct Played {
 }
 
 /// Plays the world of a seed.
-pub fn seed(seed: Seed, trace: Trace) -> Played {
+pub fn play_seed(seed: Seed, trace: Trace) -> Played {
     let mut generator = Generator::new(seed);
     let mut steps = Vec::new();
     play(Setting::of(seed), trace, |world| {
@@ -54,7 +54,7 @@ fn play(setting: Setting, trace: Trace, mut next: impl FnMut(&World) -> Option<S
     let mut world = World::new(setting, trace);
     let whole = AssertUnwindSafe(|| {
         while let Some(step) = next(&world) {
-            world.play(&step)?;
+            world.play(step)?;
         }
         world.finish()
     });
@@ -63,22 +63,42 @@ fn play(setting: Setting, trace: Trace, mut next: impl FnMut(&World) -> Option<S
         Ok(held) => held.err(),
         Err(panic) => {
             let words = panic.downcast_ref::<String>().cloned();
-            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
-            Some(Broken(format!("the core panicked: {}", words.unwrap_or_default())))
+            let words = words.or_else(|| {
+                panic
+                    .downcast_ref::<&str>()
+                    .map(|words| (*words).to_owned())
+            });
+            Some(Broken(format!(
+                "the core panicked: {}",
+                words.unwrap_or_default()
+            )))
         }
     };
     let (tally, trace) = world.into_parts();
-    Played { steps: Vec::new(), tally, trace, broken }
+    Played {
+        steps: Vec::new(),
+        tally,
+        trace,
+        broken,
+    }
 }
 
 /// Plays the world that these bytes describe, for a fuzzer; panics if a promise is broken.
 #[cfg(feature = "arbitrary")]
-pub fn bytes(data: &[u8]) {
+pub fn run_bytes(data: &[u8]) {
     use arbitrary::{Arbitrary as _, Unstructured};
 
     let mut data = Unstructured::new(data);
-    let Ok(number) = u64::arbitrary(&mut data) else { return };
-    let steps: Vec<Step> = data.arbitrary_iter().into_iter().flatten().map_while(Result::ok).take(STEPS_MAX).collect();
+    let Ok(number) = u64::arbitrary(&mut data) else {
+        return;
+    };
+    let steps: Vec<Step> = data
+        .arbitrary_iter()
+        .into_iter()
+        .flatten()
+        .map_while(Result::ok)
+        .take(STEPS_MAX)
+        .collect();
     let played = replay(Setting::of(Seed(number)), &steps, Trace::Off);
     assert!(played.broken.is_none(), "{:?} in {steps:?}", played.broken);
 }

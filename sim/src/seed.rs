@@ -11,16 +11,16 @@ pub struct Seed(pub u64);
 
 /// A generator (SplitMix64): small, the same everywhere, and good enough to choose steps.
 #[derive(Clone, Debug)]
-pub struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
     /// One whose numbers follow from this one.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03)
     }
 
     /// Any number.
-    pub fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -29,28 +29,28 @@ impl Chance {
     }
 
     /// A number below `end`; zero if there is none.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         let end = end.max(1) as u64;
         usize::try_from(self.number() % end).unwrap_or_default()
     }
 
     /// Any byte.
-    pub fn byte(&mut self) -> u8 {
+    pub(crate) fn byte(&mut self) -> u8 {
         self.number().to_le_bytes()[0]
     }
 
     /// A byte below `end`.
-    pub fn small(&mut self, end: usize) -> u8 {
+    pub(crate) fn small(&mut self, end: usize) -> u8 {
         u8::try_from(self.below(end)).unwrap_or_default()
     }
 
     /// Whether it is so, once in so many times.
-    pub fn one_in(&mut self, times: usize) -> bool {
+    pub(crate) fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
     /// One of several, which must not be none.
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }
@@ -78,7 +78,11 @@ impl Setting {
     pub fn of(seed: Seed) -> Self {
         let mut chance = Chance::new(seed.0 ^ 0x5E77);
         Setting {
-            bounds: if chance.one_in(4) { Bounds::Tight } else { Bounds::Usual },
+            bounds: if chance.one_in(4) {
+                Bounds::Tight
+            } else {
+                Bounds::Usual
+            },
             idle_seconds: chance.pick(&[Some(0), Some(2), Some(60), Some(600), None]),
         }
     }

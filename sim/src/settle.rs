@@ -6,9 +6,11 @@ use mux::{Exit, UpstreamId};
 
 use crate::{
     invariants::{Broken, ensure},
-    payload::{Ident, Shape, asks, logs},
+    model::Session,
+    payload::{Ident, Shape, URIS, asks, logs},
     peers::{Output, Process, Up},
     step::Replying,
+    wish::Wish,
     world::{Held, World},
 };
 
@@ -25,7 +27,7 @@ impl World {
             client.is_stalled = false;
         }
         for peer in self.servers.values_mut() {
-            (peer.is_hung, peer.is_stubborn) = (false, false);
+            peer.is_hung = false;
         }
         for _ in 0..ROUNDS {
             if self.is_late {
@@ -44,7 +46,9 @@ impl World {
         let mut turn = 0;
         loop {
             let links = self.busy_links();
-            let Some(end) = links.get(turn % links.len().max(1)) else { return Ok(has_carried) };
+            let Some(end) = links.get(turn % links.len().max(1)) else {
+                return Ok(has_carried);
+            };
             has_carried = true;
             self.carry_one(*end)?;
             self.perform()?;
@@ -64,7 +68,9 @@ impl World {
     }
 
     fn serve(&mut self, id: UpstreamId) -> Result<bool, Broken> {
-        let Some(peer) = self.servers.get_mut(&id) else { return Ok(false) };
+        let Some(peer) = self.servers.get_mut(&id) else {
+            return Ok(false);
+        };
         match peer.process {
             Process::None => return Ok(false),
             Process::Starting => return self.started(id).map(|()| true),
@@ -80,15 +86,26 @@ impl World {
         }
         if let Some(minted) = peer.hello.take() {
             peer.is_greeted = true;
-            let shape = Shape::Greeting { version: 3, declares: 0 };
+            let shape = Shape::Greeting {
+                version: 3,
+                declares: 0,
+            };
             self.speak(id, shape, None, Ident::Number(minted), Ident::None);
             return Ok(true);
         }
         let mut has_worked = false;
         let mut at = 0;
-        while let Some(work) = self.servers.get(&id).and_then(|peer| peer.works.get(at)).copied() {
+        while let Some(work) = self
+            .servers
+            .get(&id)
+            .and_then(|peer| peer.works.get(at))
+            .copied()
+        {
             let is_begun = work.progress > 0;
-            let waits = self.servers[&id].asked.iter().any(|question| question.about.is_some() && question.about == work.mark);
+            let waits = self.servers[&id]
+                .asked
+                .iter()
+                .any(|question| question.about.is_some() && question.about == work.mark);
             if is_begun && waits {
                 at += 1;
                 continue;
@@ -99,9 +116,17 @@ impl World {
                 continue;
             }
             let peer = self.servers.get_mut(&id);
-            peer.into_iter().for_each(|peer| peer.works[at].progress = 1);
+            if let Some(peer) = peer {
+                peer.works[at].progress = 1;
+            }
             if work.has_token {
-                self.speak(id, Shape::Progress, None, Ident::None, Ident::Number(work.minted));
+                self.speak(
+                    id,
+                    Shape::Progress,
+                    None,
+                    Ident::None,
+                    Ident::Number(work.minted),
+                );
             }
             if let Some(Shape::Call(tool)) = work.shape {
                 self.behave(id, tool, work.mark);
@@ -116,24 +141,28 @@ impl World {
             self.speak(id, Shape::Log(4), mark, Ident::None, Ident::None);
         }
         if asks(tool) {
-            let Some(peer) = self.servers.get_mut(&id) else { return };
-            peer.asks_issued += 1;
-            let named = Ident::Number(1000 + peer.asks_issued);
+            let named = self.fresh_ask_id(id);
             self.ask(id, mark, 8, named);
         }
     }
 
     fn reply_all(&mut self) -> bool {
-        let waiting: Vec<usize> = (0..self.clients.len()).filter(|at| self.clients[*at].can_speak() && !self.clients[*at].asked.is_empty()).collect();
+        let waiting: Vec<usize> = (0..self.clients.len())
+            .filter(|at| self.clients[*at].can_speak() && !self.clients[*at].asked.is_empty())
+            .collect();
         for at in &waiting {
             let speakers = (0..*at).filter(|at| self.clients[*at].can_speak()).count();
-            self.reply(u8::try_from(speakers).unwrap_or_default(), 0, Replying::Result);
+            self.reply(
+                u8::try_from(speakers).unwrap_or_default(),
+                0,
+                Replying::Result,
+            );
         }
         !waiting.is_empty()
     }
 
     /// Ends the world: nothing may be owed, and nothing may be left.
-    pub fn finish(&mut self) -> Held {
+    pub(crate) fn finish(&mut self) -> Held {
         self.settle()?;
         self.check()?;
         self.wait_for_answers()?;
@@ -153,17 +182,40 @@ impl World {
         }
         self.settle()?;
         self.check_empty()?;
-        ensure!(self.mux().is_finished(), "everything has ended, and the core has not");
+        ensure!(
+            self.mux().is_finished(),
+            "everything has ended, and the core has not"
+        );
         Ok(())
     }
 
     fn wait_for_answers(&mut self) -> Held {
         let latest = self.now() + PATIENCE;
         loop {
-            let owed = self.model.sessions.values().flat_map(|session| session.owed.values());
-            let owed = owed.filter(|owed| !owed.is_over).map(|owed| owed.message).next();
-            let is_asked = self.model.servers.values().any(|server| !server.asks.is_empty());
-            let has_news = self.model.sessions.values().filter(|session| session.upstream.is_some_and(|at| self.model.servers[&at].whole_since.is_some())).any(|session| session.news.iter().any(|(_, must)| *must));
+            let owed = self
+                .model
+                .sessions
+                .values()
+                .flat_map(|session| session.owed.values());
+            let owed = owed
+                .filter(|owed| !owed.is_over)
+                .map(|owed| owed.message)
+                .next();
+            let is_asked = self
+                .model
+                .servers
+                .values()
+                .any(|server| !server.asks.is_empty());
+            let has_news = self
+                .model
+                .sessions
+                .values()
+                .filter(|session| {
+                    session
+                        .upstream
+                        .is_some_and(|at| self.model.servers[&at].whole_since.is_some())
+                })
+                .any(|session| session.news.iter().any(|(_, must)| *must));
             if owed.is_none() && !is_asked && !has_news && self.unanswered.is_empty() {
                 return Ok(());
             }
@@ -185,35 +237,98 @@ impl World {
     fn check_rest(&self) -> Held {
         for (id, session) in &self.model.sessions {
             let untold = session.lines.len();
-            ensure!(untold <= self.limits.untold_lines, "the shim of {id} was not told of {untold} lines: {:?}", session.lines);
+            ensure!(
+                untold <= self.limits.untold_lines,
+                "the shim of {id} was not told of {untold} lines: {:?}",
+                session.lines
+            );
         }
-        let paused = self.clients.iter().find(|client| client.is_paused && !client.is_closed);
+        let paused = self
+            .clients
+            .iter()
+            .find(|client| client.is_paused && !client.is_closed);
         ensure!(paused.is_none(), "{paused:?} is paused for ever");
-        for (id, server) in self.model.servers.iter().filter(|(_, server)| server.whole_since.is_some()) {
+        let whole = self.model.servers.iter();
+        let whole = whole.filter(|(_, server)| server.whole_since.is_some());
+        for (id, _) in whole {
             let works = self.servers.get(id).map_or(0, |peer| peer.works.len());
             ensure!(works == 0, "{id} still works");
-            self.model.check_topics(*id, server)?;
+            self.check_wishes(*id)?;
         }
+        Ok(())
+    }
+
+    /// A server tells what its sessions want to hear, and nothing else.
+    fn check_wishes(&self, id: UpstreamId) -> Held {
+        let Some(peer) = self.servers.get(&id) else {
+            return Ok(());
+        };
+        let here = || {
+            let sessions = self.model.sessions.values();
+            sessions.filter(|session| session.upstream == Some(id))
+        };
+        for topic in URIS {
+            let wish = |session: &Session| session.topics.get(topic).map_or(Some(false), Wish::now);
+            let is_wanted = here().any(|session| wish(session) == Some(true));
+            let is_unwanted = here().all(|session| wish(session) == Some(false));
+            let tells = peer.topics.get(topic).copied().unwrap_or(Some(false));
+            ensure!(
+                !is_wanted || tells != Some(false),
+                "{id} does not tell of {topic}, and somebody listens"
+            );
+            ensure!(
+                !is_unwanted || tells != Some(true),
+                "{id} tells of {topic}, and nobody listens"
+            );
+        }
+        let levels: Vec<Option<u8>> = here().map(|session| session.level.now()).collect();
+        let wanted = levels.iter().copied().min().flatten();
+        let is_told = peer.level.is_none() || wanted.is_none() || peer.level == wanted;
+        ensure!(
+            is_told,
+            "the log of {id} is at {:?}, and its sessions want {levels:?}",
+            peer.level
+        );
         Ok(())
     }
 
     fn wait_for_end(&mut self) -> Held {
         for _ in 0..ROUNDS {
-            let Some(next) = self.next_deadline() else { return Ok(()) };
+            let Some(next) = self.next_deadline() else {
+                return Ok(());
+            };
             self.model.now = self.now().max(next);
             self.ring()?;
             self.settle()?;
             self.check()?;
         }
-        Err(Broken(format!("the core does not come to rest: {:?}", self.mux().next_deadline())))
+        Err(Broken(format!(
+            "the core does not come to rest: {:?}",
+            self.mux().next_deadline()
+        )))
     }
 
     fn check_empty(&self) -> Held {
         let snapshot = self.mux().snapshot();
-        ensure!(snapshot.sessions.is_empty() && snapshot.upstreams.is_empty(), "this is left: {snapshot:?}");
-        ensure!(self.servers.is_empty(), "these processes are left: {:?}", self.servers.keys());
-        ensure!(self.next_deadline().is_none(), "nothing is left, and the core waits for {:?}", self.mux().next_deadline());
-        ensure!(self.unanswered.is_empty(), "nobody answers {:?}", self.unanswered);
+        ensure!(
+            snapshot.sessions.is_empty() && snapshot.upstreams.is_empty(),
+            "this is left: {snapshot:?}"
+        );
+        ensure!(
+            self.servers.is_empty(),
+            "these processes are left: {:?}",
+            self.servers.keys()
+        );
+        ensure!(
+            self.next_deadline().is_none(),
+            "nothing is left, and the core waits for {:?}",
+            self.mux().next_deadline()
+        );
+        ensure!(
+            self.unanswered.is_empty(),
+            "nobody answers {:?}",
+            self.unanswered
+        );
         Ok(())
     }
 }

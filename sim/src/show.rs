@@ -13,10 +13,24 @@ fn text(frame: &Frame) -> String {
 
 pub(crate) fn event(event: &Event) -> String {
     match event {
-        Event::SessionOpened { session, opening } => format!("{session} opens for {} ({:?}, {:?})", opening.server, opening.scope, opening.link),
-        Event::SessionFrame { session, line, frame } => format!("{session}, {line}: {}", text(frame)),
-        Event::SessionBatch { session, line, frames } => {
-            let frames: Vec<String> = frames.iter().map(|frame| frame.as_ref().map_or_else(ToString::to_string, text)).collect();
+        Event::SessionOpened { session, opening } => format!(
+            "{session} opens for {} ({:?}, {:?})",
+            opening.server, opening.scope, opening.link
+        ),
+        Event::SessionFrame {
+            session,
+            line,
+            frame,
+        } => format!("{session}, {line}: {}", text(frame)),
+        Event::SessionBatch {
+            session,
+            line,
+            frames,
+        } => {
+            let frames: Vec<String> = frames
+                .iter()
+                .map(|frame| frame.as_ref().map_or_else(ToString::to_string, text))
+                .collect();
             format!("{session}, {line}: [{}]", frames.join(", "))
         }
         Event::UpstreamFrame { upstream, frame } => format!("{upstream}: {}", text(frame)),
@@ -40,8 +54,14 @@ pub(crate) fn event(event: &Event) -> String {
 
 pub(crate) fn action(action: &Action) -> String {
     match action {
-        Action::SendToSession { session, frame, answered } => {
-            let line = answered.as_ref().map_or(String::new(), |answered| format!(" ({} is done)", answered.line));
+        Action::SendToSession {
+            session,
+            frame,
+            answered,
+        } => {
+            let line = answered.as_ref().map_or(String::new(), |answered| {
+                format!(" ({} is done)", answered.line)
+            });
             format!("{session}: {}{line}", words(frame))
         }
         Action::SendToUpstream { upstream, frame } => format!("{upstream}: {}", words(frame)),

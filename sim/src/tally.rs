@@ -43,7 +43,10 @@ impl Kind {
     pub fn all(self) -> (&'static str, Vec<&'static str>) {
         let list = |names: &[&'static str]| names.to_vec();
         match self {
-            Kind::Fault => ("faults", Fault::ALL.iter().map(|fault| fault.name()).collect()),
+            Kind::Fault => (
+                "faults",
+                Fault::ALL.iter().map(|fault| fault.name()).collect(),
+            ),
             Kind::Fact => ("facts", list(&FACTS)),
             Kind::Refusal => ("refusals", list(&REFUSALS)),
             Kind::Drop => ("drops", list(&DROPS)),
@@ -53,7 +56,14 @@ impl Kind {
     }
 
     /// Every kind.
-    pub const ALL: [Kind; 6] = [Kind::Fault, Kind::Fact, Kind::Refusal, Kind::Drop, Kind::State, Kind::Timer];
+    pub const ALL: [Kind; 6] = [
+        Kind::Fault,
+        Kind::Fact,
+        Kind::Refusal,
+        Kind::Drop,
+        Kind::State,
+        Kind::Timer,
+    ];
 }
 
 /// Words of refusals that the core, and not the edge, says.
@@ -80,7 +90,15 @@ const REFUSALS: [&str; 20] = [
     "malformed",
 ];
 
-const STATES: [&str; 7] = ["stopped", "starting", "initializing", "ready", "draining", "backoff", "failed"];
+const STATES: [&str; 7] = [
+    "stopped",
+    "starting",
+    "initializing",
+    "ready",
+    "draining",
+    "backoff",
+    "failed",
+];
 
 const DROPS: [&str; 9] = [
     "merged",
@@ -201,6 +219,8 @@ impl Tally {
     /// What of a kind was never seen.
     pub fn missing(&self, kind: Kind) -> Vec<&'static str> {
         let (_, all) = kind.all();
-        all.into_iter().filter(|name| self.count(kind, name) == 0).collect()
+        all.into_iter()
+            .filter(|name| self.count(kind, name) == 0)
+            .collect()
     }
 }

@@ -15,6 +15,11 @@ pub enum Trace {
 }
 
 impl Trace {
+    /// One number of all, to begin with.
+    pub fn hash() -> Self {
+        Trace::Hash(DefaultHasher::new())
+    }
+
     /// Writes something down, if anything is.
     pub fn note(&mut self, words: impl FnOnce() -> String) {
         match self {
@@ -31,7 +36,9 @@ impl Trace {
             Trace::Hash(hasher) => hasher.finish(),
             Trace::Lines(lines) => {
                 let mut hasher = DefaultHasher::new();
-                lines.iter().for_each(|line| line.hash(&mut hasher));
+                for line in lines {
+                    line.hash(&mut hasher);
+                }
                 hasher.finish()
             }
         }

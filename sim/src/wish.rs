@@ -5,7 +5,7 @@
 
 /// A wish that requests change.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wish<T> {
+pub(crate) struct Wish<T> {
     certain: Option<T>,
     pending: u32,
     has_overlapped: bool,
@@ -13,7 +13,7 @@ pub struct Wish<T> {
 
 impl<T: Copy> Wish<T> {
     /// One that nothing has changed yet.
-    pub fn of(value: T) -> Self {
+    pub(crate) fn of(value: T) -> Self {
         Wish {
             certain: Some(value),
             pending: 0,
@@ -22,18 +22,18 @@ impl<T: Copy> Wish<T> {
     }
 
     /// What it is now; `None` if that cannot be known.
-    pub fn now(&self) -> Option<T> {
+    pub(crate) fn now(&self) -> Option<T> {
         self.certain.filter(|_| self.pending == 0)
     }
 
     /// A change is under way.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.has_overlapped |= self.pending > 0;
         self.pending += 1;
     }
 
     /// A change has come about, or, for `None`, has not.
-    pub fn end(&mut self, value: Option<T>) {
+    pub(crate) fn end(&mut self, value: Option<T>) {
         self.certain = match value {
             _unclear if self.has_overlapped => None,
             Some(value) => Some(value),
@@ -43,7 +43,7 @@ impl<T: Copy> Wish<T> {
     }
 
     /// Nobody will learn what became of a change.
-    pub fn lose(&mut self) {
+    pub(crate) fn lose(&mut self) {
         self.certain = None;
         self.over();
     }

@@ -3,7 +3,7 @@
 //! **Invariant:** whatever reaches the core is told to the model first, and whatever the core does is
 //! held against the model before it has an effect.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use mux::{
@@ -27,7 +27,7 @@ pub(crate) type Held = Result<(), Broken>;
 
 /// Everything that there is.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     mux: Mux,
     out: Outbox,
     pub(crate) model: Model,
@@ -52,7 +52,7 @@ pub struct World {
 
 impl World {
     /// A world in which nothing has happened.
-    pub fn new(setting: Setting, trace: Trace) -> Self {
+    pub(crate) fn new(setting: Setting, trace: Trace) -> Self {
         let limits = setting.limits();
         World {
             mux: Mux::new(limits.clone()),
@@ -64,7 +64,10 @@ impl World {
             servers: BTreeMap::new(),
             pending: Vec::new(),
             echoes: Vec::new(),
-            tally: Tally { worlds: 1, ..Tally::default() },
+            tally: Tally {
+                worlds: 1,
+                ..Tally::default()
+            },
             trace,
             opened: 0,
             tickets: 0,
@@ -91,7 +94,7 @@ impl World {
     }
 
     /// What was seen, and all that was written down.
-    pub fn into_parts(self) -> (Tally, Trace) {
+    pub(crate) fn into_parts(self) -> (Tally, Trace) {
         (self.tally, self.trace)
     }
 
@@ -99,22 +102,28 @@ impl World {
     pub(crate) fn handle(&mut self, event: Event) -> Held {
         self.model.tick += 1;
         let now = self.now();
-        self.trace.note(|| format!("{:>12} {}", now.0 / 1_000_000, crate::show::event(&event)));
+        self.trace
+            .note(|| format!("{:>12} {}", now.0 / 1_000_000, crate::show::event(&event)));
         self.mux.handle(now, event, &mut self.out);
         let mut routed = Vec::new();
         for fact in self.out.facts() {
             self.trace.note(|| format!("             . {fact:?}"));
             self.tally.fact(&fact);
             self.model.fact(&fact);
-            match fact {
-                Fact::Contradiction { what } => return Err(Broken(format!("the core contradicts itself: {what}"))),
-                Fact::SessionRouted { session, .. } => routed.push(session),
-                _other => {}
+            if let Fact::Contradiction { what } = fact {
+                return Err(Broken(format!("the core contradicts itself: {what}")));
+            }
+            if let Fact::SessionRouted { session, .. } = fact {
+                routed.push(session);
             }
         }
         for action in self.out.actions() {
-            self.trace.note(|| format!("             -> {}", crate::show::action(&action)));
-            if matches!(action, Action::SendToSession { .. } | Action::SendToUpstream { .. }) {
+            self.trace
+                .note(|| format!("             -> {}", crate::show::action(&action)));
+            if matches!(
+                action,
+                Action::SendToSession { .. } | Action::SendToUpstream { .. }
+            ) {
                 self.tally.given += 1;
             }
             self.model.check(&action)?;
@@ -122,8 +131,14 @@ impl World {
         }
         self.model.check_due()?;
         self.model.check_abandoned()?;
-        routed.into_iter().try_for_each(|session| self.model.check_sharing(session))?;
-        if self.is_late { Ok(()) } else { self.model.check_deadline(self.next_deadline()) }
+        routed
+            .into_iter()
+            .try_for_each(|session| self.model.check_sharing(session))?;
+        if self.is_late {
+            Ok(())
+        } else {
+            self.model.check_deadline(self.next_deadline())
+        }
     }
 
     /// Does what the core wants done, and all that follows from it.
@@ -133,9 +148,8 @@ impl World {
                 self.act(action);
             }
             for event in std::mem::take(&mut self.echoes) {
-                match &event {
-                    Event::SessionCut { session } => self.model.cut(*session),
-                    _other => {}
+                if let Event::SessionCut { session } = &event {
+                    self.model.cut(*session);
                 }
                 self.handle(event)?;
             }
@@ -145,7 +159,11 @@ impl World {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::SendToSession { session, frame, answered } => {
+            Action::SendToSession {
+                session,
+                frame,
+                answered,
+            } => {
                 self.cut_if_full(session);
                 self.put(session, Down::Message(frame, answered));
             }
@@ -157,13 +175,18 @@ impl World {
             Action::CloseSession { session } => {
                 self.put(session, Down::Close);
                 let client = self.clients.iter_mut().find(|client| client.id == session);
-                client.into_iter().for_each(|client| (client.is_closed, client.up) = (true, Default::default()));
+                if let Some(client) = client {
+                    (client.is_closed, client.up) = (true, VecDeque::new());
+                }
             }
             Action::StartUpstream { upstream, .. } => {
-                self.servers.insert(upstream, Peer::new(self.limits.message_bytes));
+                self.servers
+                    .insert(upstream, Peer::new(self.limits.message_bytes));
             }
             Action::SendToUpstream { upstream, frame } => {
-                let Some(peer) = self.servers.get_mut(&upstream) else { return };
+                let Some(peer) = self.servers.get_mut(&upstream) else {
+                    return;
+                };
                 peer.inbox_bytes += frame.len();
                 peer.inbox.push_back(frame);
                 if peer.inbox_bytes > self.limits.slow_server_bytes && !peer.is_blocked {
@@ -178,13 +201,17 @@ impl World {
                     peer.process = Process::Stopping;
                 }
             }
-            Action::AnswerAdmin { ticket, .. } => drop(self.unanswered.remove(&ticket)),
+            Action::AnswerAdmin { ticket, .. } => {
+                self.unanswered.remove(&ticket);
+            }
         }
     }
 
     fn pause(&mut self, session: SessionId, is_paused: bool) {
         let client = self.clients.iter_mut().find(|client| client.id == session);
-        client.into_iter().for_each(|client| client.is_paused = is_paused);
+        if let Some(client) = client {
+            client.is_paused = is_paused;
+        }
     }
 
     fn put(&mut self, session: SessionId, down: Down) {
@@ -197,17 +224,23 @@ impl World {
     /// A client that stands still, or lags far behind, loses what waits for it.
     fn cut_if_full(&mut self, session: SessionId) {
         let limit = self.limits.slow_reader_bytes;
-        let Some(client) = self.clients.iter_mut().find(|client| client.id == session) else { return };
+        let Some(client) = self.clients.iter_mut().find(|client| client.id == session) else {
+            return;
+        };
         let most = if client.is_stalled { limit } else { limit * 8 };
         if client.down_bytes <= most || client.is_closed {
             return;
         }
         let too_slow = |id: &RequestId| Refusal::TooSlow.to_response(Some(id));
-        let kept = std::mem::take(&mut client.down).into_iter().filter_map(|down| match down {
-            Down::Message(_, Some(answered)) => Some(Down::Message(too_slow(&answered.id), Some(answered))),
-            Down::Message(_, None) => None,
-            kept @ (Down::Announcement(_) | Down::Close) => Some(kept),
-        });
+        let kept = std::mem::take(&mut client.down)
+            .into_iter()
+            .filter_map(|down| match down {
+                Down::Message(_, Some(answered)) => {
+                    Some(Down::Message(too_slow(&answered.id), Some(answered)))
+                }
+                Down::Message(_, None) => None,
+                kept @ (Down::Announcement(_) | Down::Close) => Some(kept),
+            });
         client.down = kept.collect();
         client.down_bytes = client.down.iter().map(Down::len).sum();
         self.echoes.push(Event::SessionCut { session });
@@ -219,16 +252,27 @@ impl World {
         self.opened += 1;
         let id = SessionId(self.opened);
         let (opening, key) = opening(kind, keeps, id, self.setting.idle_timeout());
-        self.clients.push(Client::new(id, keeps, self.limits.message_bytes));
-        self.model.sessions.insert(id, model::Session::new(key, keeps));
-        self.handle(Event::SessionOpened { session: id, opening })
+        self.clients
+            .push(Client::new(id, self.limits.message_bytes));
+        self.model
+            .sessions
+            .insert(id, model::Session::new(key, keeps));
+        self.handle(Event::SessionOpened {
+            session: id,
+            opening,
+        })
     }
 
     pub(crate) fn restart(&mut self, name: &str) -> Held {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.unanswered.insert(ticket);
-        self.handle(Event::AdminAsked { ticket, ask: AdminAsk::Restart { server: name.into() } })
+        self.handle(Event::AdminAsked {
+            ticket,
+            ask: AdminAsk::Restart {
+                server: name.into(),
+            },
+        })
     }
 
     pub(crate) fn shut_down(&mut self) -> Held {
@@ -239,7 +283,9 @@ impl World {
 
     /// The core is told that its deadline has come, if it has.
     pub(crate) fn ring(&mut self) -> Held {
-        if let Some((at, timer)) = self.mux.next_deadline() && at <= self.now() {
+        if let Some((at, timer)) = self.mux.next_deadline()
+            && at <= self.now()
+        {
             self.tally.saw(Kind::Timer, crate::show::timer(timer));
             self.is_late = false;
             self.handle(Event::DeadlineReached)?;
@@ -263,7 +309,9 @@ impl World {
             Some(Up::End) => {
                 let now = self.now();
                 let known = self.model.sessions.get_mut(&session);
-                known.into_iter().for_each(|known| known.ending_since = Some(now));
+                if let Some(known) = known {
+                    known.ending_since = Some(now);
+                }
                 self.model.deaf(session);
                 self.handle(Event::SessionEnding { session })
             }
@@ -276,15 +324,25 @@ impl World {
                 client.lines += 1;
                 let line = LineNumber(client.lines);
                 let whole = through(&mut client.splitter, &bytes);
-                whole.map_or(Ok(()), |whole| self.client_line(session, line, whole, &messages))
+                whole.map_or(Ok(()), |whole| {
+                    self.client_line(session, line, whole, &messages)
+                })
             }
         }
     }
 
-    fn client_line(&mut self, session: SessionId, line: LineNumber, text: Line, messages: &[Message]) -> Held {
+    fn client_line(
+        &mut self,
+        session: SessionId,
+        line: LineNumber,
+        text: Line,
+        messages: &[Message],
+    ) -> Held {
         self.tally.heard += messages.len().max(1) as u64;
         let limit = self.limits.message_bytes;
-        let Some(known) = self.model.sessions.get_mut(&session) else { return Ok(()) };
+        let Some(known) = self.model.sessions.get_mut(&session) else {
+            return Ok(());
+        };
         if known.keeps {
             known.lines.insert(line, model::Line::Said);
         }
@@ -293,20 +351,33 @@ impl World {
             Line::Whole(bytes) => bytes,
             Line::TooLong(head) => return self.client_fault(session, line, too_long(&head, limit)),
         };
-        if let Some(frames) = Frame::parse_batch(&bytes) {
+        if let Some(frames) = Frame::parse_batch(&bytes, usize::MAX) {
             self.hit(Fault::Batched);
             let is_one_fault = !may_batch || frames.iter().all(Result::is_err) && frames.len() == 1;
             if is_one_fault {
-                self.model.client_fault(session, &LineFault::NotAnObject, false);
+                self.model
+                    .client_fault(session, &LineFault::NotAnObject, false);
             } else {
-                messages.iter().for_each(|message| self.model.from_client(session, line, message, true));
+                for message in messages {
+                    self.model.client_says(session, line, message, true);
+                }
             }
-            return self.handle(Event::SessionBatch { session, line, frames });
+            return self.handle(Event::SessionBatch {
+                session,
+                line,
+                frames,
+            });
         }
         match Frame::parse(bytes) {
             Ok(frame) => {
-                messages.iter().for_each(|message| self.model.from_client(session, line, message, false));
-                self.handle(Event::SessionFrame { session, line, frame })
+                for message in messages {
+                    self.model.client_says(session, line, message, false);
+                }
+                self.handle(Event::SessionFrame {
+                    session,
+                    line,
+                    frame,
+                })
             }
             Err(fault) => self.client_fault(session, line, fault),
         }
@@ -318,14 +389,20 @@ impl World {
             self.hit(Fault::TooLong);
         }
         self.model.client_fault(session, &fault, false);
-        self.handle(Event::SessionFault { session, line, fault })
+        self.handle(Event::SessionFault {
+            session,
+            line,
+            fault,
+        })
     }
 
     /// A client reads one thing.
     pub(crate) fn carry_down(&mut self, at: usize) -> Held {
         let client = &mut self.clients[at];
         let session = client.id;
-        let Some(down) = client.down.pop_front() else { return Ok(()) };
+        let Some(down) = client.down.pop_front() else {
+            return Ok(());
+        };
         client.down_bytes -= down.len();
         match down {
             Down::Message(frame, _) => {
@@ -335,7 +412,9 @@ impl World {
             Down::Announcement(line) => {
                 let known = self.model.sessions.get_mut(&session);
                 let state = known.and_then(|known| known.lines.get_mut(&line));
-                state.into_iter().for_each(model::Line::announced);
+                if let Some(state) = state {
+                    state.announced();
+                }
                 self.handle(Event::Announced { session, line })
             }
             Down::Close => {
@@ -347,8 +426,12 @@ impl World {
 
     /// A server reads one thing.
     pub(crate) fn carry_in(&mut self, upstream: UpstreamId) -> Held {
-        let Some(peer) = self.servers.get_mut(&upstream) else { return Ok(()) };
-        let Some(frame) = peer.inbox.pop_front() else { return Ok(()) };
+        let Some(peer) = self.servers.get_mut(&upstream) else {
+            return Ok(());
+        };
+        let Some(frame) = peer.inbox.pop_front() else {
+            return Ok(());
+        };
         peer.inbox_bytes -= frame.len();
         peer.read(&frame, &self.model);
         if peer.inbox.is_empty() && std::mem::take(&mut peer.is_blocked) {
@@ -359,7 +442,9 @@ impl World {
 
     /// A server's pipe carries one thing towards the core.
     pub(crate) fn carry_out(&mut self, upstream: UpstreamId) -> Held {
-        let Some(peer) = self.servers.get_mut(&upstream) else { return Ok(()) };
+        let Some(peer) = self.servers.get_mut(&upstream) else {
+            return Ok(());
+        };
         match peer.outbox.pop_front() {
             None => Ok(()),
             Some(Output::Line { bytes, messages }) => {
@@ -374,6 +459,7 @@ impl World {
                 self.hit(Fault::Complained);
                 self.handle(Event::UpstreamComplained { upstream, line })
             }
+            Some(Output::Exit(_)) if peer.never_ran => self.start_failed(upstream),
             Some(Output::Exit(exit)) => self.exit(upstream, exit),
         }
     }
@@ -385,7 +471,8 @@ impl World {
             Line::Whole(bytes) => bytes,
             Line::TooLong(head) => return self.server_fault(upstream, too_long(&head, limit)),
         };
-        let frames = Frame::parse_batch(&bytes).unwrap_or_else(|| vec![Frame::parse(bytes)]);
+        let frames =
+            Frame::parse_batch(&bytes, usize::MAX).unwrap_or_else(|| vec![Frame::parse(bytes)]);
         if frames.len() > 1 {
             self.hit(Fault::ServerBatched);
         }
@@ -393,7 +480,9 @@ impl World {
         for frame in frames {
             match frame {
                 Ok(frame) => {
-                    messages.next().into_iter().for_each(|message| self.model.from_server(upstream, message));
+                    if let Some(message) = messages.next() {
+                        self.model.server_says(upstream, message);
+                    }
                     self.handle(Event::UpstreamFrame { upstream, frame })?;
                 }
                 Err(fault) => self.server_fault(upstream, fault)?,
@@ -416,10 +505,14 @@ impl World {
 
     /// A process that was being started runs.
     pub(crate) fn started(&mut self, upstream: UpstreamId) -> Held {
-        let Some(peer) = self.servers.get_mut(&upstream) else { return Ok(()) };
+        let Some(peer) = self.servers.get_mut(&upstream) else {
+            return Ok(());
+        };
         peer.process = Process::Running;
         let server = self.model.servers.get_mut(&upstream);
-        server.into_iter().for_each(|server| server.process = Process::Running);
+        if let Some(server) = server {
+            server.process = Process::Running;
+        }
         self.handle(Event::UpstreamStarted { upstream })
     }
 
@@ -433,8 +526,14 @@ impl World {
 
     /// A process and all of its pipes are gone.
     pub(crate) fn exit(&mut self, upstream: UpstreamId, exit: Exit) -> Held {
-        let owes = self.model.sessions.values().flat_map(|session| session.owed.values());
-        let owes = owes.filter(|owed| owed.minted.is_some_and(|(at, _)| at == upstream)).count();
+        let owes = self
+            .model
+            .sessions
+            .values()
+            .flat_map(|session| session.owed.values());
+        let owes = owes
+            .filter(|owed| owed.minted.is_some_and(|(at, _)| at == upstream))
+            .count();
         let peer = self.servers.remove(&upstream);
         match peer.filter(|peer| peer.process == Process::Running) {
             Some(peer) if !peer.is_greeted => self.hit(Fault::DiedEarly),

@@ -17,6 +17,7 @@ mod mutants;
 mod parsers;
 mod provision;
 mod shell;
+mod sim;
 mod soak;
 mod test;
 #[cfg(test)]
@@ -35,6 +36,8 @@ enum Verb {
     Test(test::Args),
     /// Accept new snapshots and write the generated documents
     Bless(bless::Args),
+    /// Play seeded worlds around the core, or one of them again
+    Sim(sim::Args),
     /// Plant bugs, one after the other, and show that the tests catch each
     Mutants(mutants::Args),
     /// Look for inputs that break a promise, guided by which code they reach
@@ -52,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Check(args) => check::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Bless(args) => bless::run(&args),
+        Verb::Sim(args) => sim::run(&args),
         Verb::Mutants(args) => mutants::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Bench(args) => bench::run(&args),

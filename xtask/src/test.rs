@@ -9,7 +9,7 @@ use anyhow::ensure;
 
 use crate::{
     build::{self, Profile},
-    fuzz, hermetic, matrix, parsers, provision, soak, ui,
+    fuzz, hermetic, matrix, parsers, provision, sim, soak, ui,
 };
 
 /// How long each fuzz target runs.
@@ -36,6 +36,8 @@ pub(crate) struct Args {
 enum Part {
     /// What `cargo test` runs: Rust only, no network
     Hermetic,
+    /// Ten thousand seeded worlds around the core
+    Sim,
     /// Each fuzz target for a minute
     Fuzz,
     /// Real processes under a long, mixed and rude load, every message of it checked
@@ -80,6 +82,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if wants(Part::Hermetic) {
         ui::part("cargo test");
         counts.add_all(hermetic::run()?);
+    }
+    if wants(Part::Sim) {
+        ui::part("simulation");
+        counts.add_all(sim::count()?);
     }
     if wants(Part::Fuzz) {
         ui::part("fuzz targets");

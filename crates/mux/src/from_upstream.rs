@@ -14,7 +14,7 @@ use crate::{
     mux::Mux,
     refusal::Refusal,
     timers::Timer,
-    upstream::Upstream,
+    upstream::Standing,
     verbosity::{Level, UNASKED},
 };
 
@@ -41,7 +41,7 @@ impl Mux {
             return;
         };
         // One that is stopped before it has answered the greeting is early to its end.
-        let is_early = !known.is_greeted;
+        let is_early = known.standing == Standing::Strange;
         match &frame.message {
             Message::Response { id, .. } => self.on_response(upstream, id.as_ref(), &frame, out),
             Message::Request { .. } if self.is_deaf(upstream, out) => {}

@@ -14,7 +14,7 @@ use crate::{
     refusal::Refusal,
     session::{Held, Session, Stage, State as SessionState, Whereabouts},
     timers::Timer,
-    upstream::{Releasing, Upstream},
+    upstream::{Releasing, Standing, Upstream},
 };
 
 /// A call that its upstream may answer with an ask, and how it has to run.
@@ -317,7 +317,7 @@ impl Mux {
         out: &mut Outbox,
     ) {
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-            upstream.was_used = true;
+            upstream.standing = Standing::Used;
         }
         Mux::tell_upstream(upstream_id, held.frame.unchanged(), out);
         self.line_is_done(session_id, held.line, out);

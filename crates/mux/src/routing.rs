@@ -8,7 +8,7 @@ use crate::{
     ids::{SessionId, UpstreamId},
     mux::Mux,
     session::{Initialize, State},
-    upstream::Upstream,
+    upstream::{Standing, Upstream},
 };
 
 /// What must be equal for two sessions to share an upstream.
@@ -90,7 +90,8 @@ impl Mux {
         let upstream = self.upstreams.get(self.routes.get(&shared)?)?;
         let has_same_folders =
             upstream.scope == Scope::Global || upstream.workspace == opening.workspace;
-        let is_free = has_same_folders && !upstream.is_wanted() && !upstream.was_used;
+        let is_free =
+            has_same_folders && !upstream.is_wanted() && upstream.standing != Standing::Used;
         is_free.then_some(upstream.id)
     }
 

@@ -15,6 +15,7 @@ use crate::{
     mux::Mux,
     release::{Askable, Before},
     session::{Held, Stage, Whereabouts},
+    upstream::Standing,
 };
 
 impl Mux {
@@ -135,7 +136,7 @@ impl Mux {
         out: &mut Outbox,
     ) {
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-            upstream.was_used = true;
+            upstream.standing = Standing::Used;
         }
         self.watch_pulse(upstream_id);
         Mux::tell_upstream(upstream_id, minted_request(frame, minted), out);

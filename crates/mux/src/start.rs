@@ -17,7 +17,7 @@ use crate::{
     refusal::Refusal,
     session::{Initialize, State as SessionState},
     timers::Timer,
-    upstream::{State, StopCause, Upstream},
+    upstream::{Standing, State, StopCause, Upstream},
 };
 
 /// Why a server that runs tasks is not shared.
@@ -65,8 +65,7 @@ impl Mux {
         upstream.state = State::Starting;
         upstream.is_awaited = false;
         upstream.starts += 1;
-        upstream.was_used = false;
-        upstream.is_greeted = false;
+        upstream.standing = Standing::Strange;
         upstream.is_blocked = false;
         upstream.last_words.clear();
         out.tell(Fact::UpstreamStarting {
@@ -115,7 +114,7 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        if upstream.was_used {
+        if upstream.standing == Standing::Used {
             return;
         }
         if upstream.last_words.len() >= last_words {
@@ -166,7 +165,7 @@ impl Mux {
         }
         upstream.handshake = Some(handshake);
         upstream.state = State::Ready { since: self.now };
-        upstream.is_greeted = true;
+        upstream.standing = Standing::Greeted;
         Mux::tell_upstream(upstream_id, greeted(), out);
         self.restore(upstream_id, out);
         self.tell_lists_of_new_process(upstream_id, out);

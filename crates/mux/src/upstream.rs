@@ -81,10 +81,8 @@ pub(crate) struct Upstream {
     pub(crate) is_blocked: bool,
     /// Asks that it has put since.
     pub(crate) asked_blocked: usize,
-    /// Whether a session's request was sent to this process: its standard error may then quote it.
-    pub(crate) was_used: bool,
-    /// Whether this process has answered our greeting. Before that nothing of it is for sessions.
-    pub(crate) is_greeted: bool,
+    /// How far this process and the sessions know each other.
+    pub(crate) standing: Standing,
     /// What this process wrote to standard error until then.
     pub(crate) last_words: VecDeque<String>,
     pub(crate) starts: u64,
@@ -133,6 +131,17 @@ pub(crate) enum Releasing {
     Yes,
     /// And from the beginning once more.
     Again,
+}
+
+/// How far this process and the sessions know each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has not answered our greeting. Nothing that it says is for sessions.
+    Strange,
+    /// It has, and was sent nothing of a session's.
+    Greeted,
+    /// It was sent a session's request: its standard error may quote it.
+    Used,
 }
 
 /// An ask that is with a session.
@@ -191,8 +200,7 @@ impl Upstream {
             is_awaited: false,
             is_blocked: false,
             asked_blocked: 0,
-            was_used: false,
-            is_greeted: false,
+            standing: Standing::Strange,
             last_words: VecDeque::new(),
             starts: 0,
             private: None,
@@ -260,7 +268,7 @@ impl Upstream {
 
     /// What it wrote to standard error, unless that may quote some session's request.
     pub(crate) fn quotable_words(&self) -> Vec<String> {
-        if self.was_used {
+        if self.standing == Standing::Used {
             Vec::new()
         } else {
             self.last_words.iter().cloned().collect()

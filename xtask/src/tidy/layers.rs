@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("mcpool", &["daemon", "config", "shim", "guardian", "sys"]),
     ("fuzz", &["mux", "wire", "config", "shim", "sim"]),
+    ("sim", &["mux", "wire"]),
     // What the parsers of others are held against.
     ("xtask", &["wire"]),
 ];

@@ -1,0 +1,231 @@
+//! What the model writes down.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use mux::{Limits, LineNumber, Moment, SessionId, UpstreamId};
+use wire::RequestId;
+
+use crate::{
+    payload::{self, Ident, LEVELS, Mark, Message, Shape},
+    peers::{Key, Process},
+    wish::Wish,
+};
+
+/// Everything that we expect.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) limits: Limits,
+    pub(crate) now: Moment,
+    /// Counts the events.
+    pub(crate) tick: u64,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) servers: BTreeMap<UpstreamId, Server>,
+    /// What was said, by the number of its mark.
+    pub(crate) said: Vec<Said>,
+    /// What must come of the event that is being handled.
+    pub(crate) due: Vec<Due>,
+    /// Requests that servers were told to cancel just now.
+    pub(crate) abandoned: Vec<(UpstreamId, u64)>,
+    /// Servers that declared what cannot be shared.
+    pub(crate) private: BTreeSet<(&'static str, Option<Arc<str>>)>,
+    pub(crate) is_shutting_down: bool,
+}
+
+/// One message and its fate.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) message: Message,
+    pub(crate) audience: Audience,
+    /// The id and the token under which it must arrive, where they are known.
+    pub(crate) id: Ident,
+    pub(crate) token: Ident,
+    /// The request that it answers.
+    pub(crate) answers: Option<Mark>,
+}
+
+/// Who may hear a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    Nobody,
+    /// The server of the session that said it, once.
+    ItsServer,
+    /// This server, once.
+    Server(UpstreamId),
+    /// This session, once.
+    Session(SessionId),
+    /// Any one session of this server, once: nobody knows whose business it is.
+    Anyone(UpstreamId),
+    /// Each session of this server.
+    Sharers(UpstreamId),
+    /// Each of these, once.
+    Each(BTreeSet<SessionId>),
+}
+
+/// Something that must happen at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A server hears that nobody waits for a request.
+    Cancel(UpstreamId, u64),
+    /// A session hears a message.
+    Hear(SessionId, usize),
+    /// A request is answered, whatever with.
+    Answered(SessionId, RequestId),
+    /// A request under an id in use is refused.
+    InUse(SessionId, RequestId),
+    /// A line that is no message is refused.
+    Malformed(SessionId, Option<RequestId>),
+    /// An ask of a server is answered.
+    AskAnswered(UpstreamId, RequestId),
+    /// A client hears that it need not answer.
+    Withdrawn(SessionId, u64),
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) key: Key,
+    pub(crate) upstream: Option<UpstreamId>,
+    /// Whether its `initialize` has been answered.
+    pub(crate) is_served: bool,
+    /// The version that it asked for, and the one that it was answered in.
+    pub(crate) version: u8,
+    pub(crate) spoken: Option<&'static str>,
+    /// What its server declared when it came, by place in the list of that.
+    pub(crate) promised: Option<u8>,
+    pub(crate) owed: BTreeMap<RequestId, Owed>,
+    /// What it was asked, by the id that it was shown.
+    pub(crate) asked: BTreeMap<u64, (UpstreamId, RequestId, Ident)>,
+    pub(crate) shown_last: u64,
+    pub(crate) topics: BTreeMap<&'static str, Wish<bool>>,
+    pub(crate) level: Wish<u8>,
+    /// Its lines that are not done, and how far each is.
+    pub(crate) lines: BTreeMap<LineNumber, Line>,
+    pub(crate) keeps: bool,
+    /// Changes of lists that it has not heard of: those it may hear, and whether it must.
+    pub(crate) news: [(u32, bool); 3],
+    pub(crate) ending_since: Option<Moment>,
+    pub(crate) cut_at: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// It has arrived.
+    Said,
+    /// Its shim is told that it waits. So many announcements of before are still on their way.
+    Held(u32),
+    /// Its shim is told that it goes, and has not heard of so many announcements.
+    Announcing(u32),
+    /// Its shim has heard that it goes.
+    Announced,
+}
+
+impl Line {
+    /// An announcement has reached the shim; the last one counts.
+    pub(crate) fn announced(&mut self) {
+        *self = match *self {
+            Line::Held(left) => Line::Held(left.saturating_sub(1)),
+            Line::Announcing(left) if left > 1 => Line::Announcing(left - 1),
+            Line::Announcing(_) => Line::Announced,
+            other @ (Line::Said | Line::Announced) => other,
+        };
+    }
+}
+
+/// A request that has no answer yet.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) message: Message,
+    pub(crate) line: LineNumber,
+    pub(crate) in_batch: bool,
+    pub(crate) since: Moment,
+    pub(crate) tick: u64,
+    /// Where it was written last, and how often in all.
+    pub(crate) minted: Option<(UpstreamId, u64)>,
+    pub(crate) writes: u32,
+    /// Its answer came and could not be used.
+    pub(crate) is_spoilt: bool,
+    /// It is in a batch, and answered or cancelled there.
+    pub(crate) is_over: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Server {
+    pub(crate) key: Option<Key>,
+    pub(crate) process: Process,
+    /// What it said of itself, once it has.
+    pub(crate) greeting: Option<Message>,
+    /// The same, of the last process that did.
+    pub(crate) handshake: Option<Message>,
+    /// Since when it has served without a break.
+    pub(crate) whole_since: Option<u64>,
+    pub(crate) initialized: u32,
+    pub(crate) sent: BTreeMap<u64, Sent>,
+    /// What it asked and has no answer to, and whom that was put to.
+    pub(crate) asks: BTreeMap<RequestId, Vec<Ask>>,
+    /// Questions by address, and whom they were put to.
+    pub(crate) questions: BTreeMap<usize, SessionId>,
+}
+
+/// What a server asked: the number of its message, and whom it was put to, under which id.
+pub(crate) type Ask = (usize, Option<(SessionId, u64)>);
+
+/// A request that a process was given.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// Of a session, unless it is the pooler's own.
+    pub(crate) claim: Option<(SessionId, Mark)>,
+    pub(crate) shape: Option<Shape>,
+    pub(crate) cancelled: Option<Moment>,
+    /// Answered, or gone with its process.
+    pub(crate) is_over: bool,
+}
+
+impl Session {
+    /// A session that has said nothing yet.
+    pub(crate) fn new(key: Key, keeps: bool) -> Self {
+        Session {
+            key,
+            upstream: None,
+            is_served: false,
+            version: 0,
+            spoken: None,
+            promised: None,
+            owed: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            shown_last: 0,
+            topics: BTreeMap::new(),
+            level: Wish::default(),
+            lines: BTreeMap::new(),
+            keeps,
+            news: [(0, false); 3],
+            ending_since: None,
+            cut_at: None,
+        }
+    }
+
+    /// Whether it is served by this server.
+    pub(crate) fn is_at(&self, upstream: UpstreamId) -> bool {
+        self.is_served && self.upstream == Some(upstream)
+    }
+
+    /// Changes what we know of the wish that a request is about, if it is about one.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
+    pub(crate) fn wish(
+        &mut self,
+        shape: Shape,
+        topic: impl FnOnce(&mut Wish<bool>),
+        level: impl FnOnce(&mut Wish<u8>),
+    ) {
+        match shape {
+            Shape::Subscribe(at) | Shape::Unsubscribe(at) => topic(
+                self.topics
+                    .entry(payload::uri(at))
+                    .or_insert(Wish::of(false)),
+            ),
+            Shape::SetLevel(at) if usize::from(at) < LEVELS.len() => level(&mut self.level),
+            _other => {}
+        }
+    }
+}

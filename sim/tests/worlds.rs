@@ -1,0 +1,86 @@
+//! Worlds of the tests: few and soon over. `cargo xtask sim` plays many.
+
+use std::{fs, path::Path};
+
+use sim::{Pinned, Seed, Trace};
+
+#[test]
+fn no_promise_is_broken_in_a_few_worlds() {
+    for seed in 1..=60 {
+        let played = sim::play_seed(Seed(seed), Trace::Off);
+        assert!(
+            played.broken.is_none(),
+            "{:?}: cargo xtask sim --seed {seed}",
+            played.broken
+        );
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_world_byte_for_byte() {
+    for seed in 1..=40 {
+        let digest = || sim::play_seed(Seed(seed), Trace::hash()).trace.digest();
+        assert_eq!(digest(), digest(), "seed {seed}");
+    }
+    let other = |seed| sim::play_seed(Seed(seed), Trace::hash()).trace.digest();
+    assert_ne!(other(1), other(2));
+}
+
+#[test]
+fn the_steps_of_a_world_are_all_that_it_is_made_of() {
+    for seed in 1..=10 {
+        let played = sim::play_seed(Seed(seed), Trace::hash());
+        let setting = sim::Setting::of(Seed(seed));
+        let text = Pinned {
+            words: String::new(),
+            setting,
+            steps: played.steps,
+        }
+        .to_text();
+        let again = Pinned::parse(&text).unwrap().play(Trace::hash());
+        assert_eq!(played.trace.digest(), again.trace.digest(), "seed {seed}");
+    }
+}
+
+#[test]
+fn any_part_of_the_steps_can_be_played() {
+    for seed in 1..=10 {
+        let played = sim::play_seed(Seed(seed), Trace::Off);
+        let setting = sim::Setting::of(Seed(seed));
+        for parts in 2..5 {
+            let some: Vec<_> = played.steps.iter().step_by(parts).copied().collect();
+            let replayed = sim::replay(setting, &some, Trace::Off);
+            assert!(
+                replayed.broken.is_none(),
+                "{:?} in {some:?}",
+                replayed.broken
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_broken_once_is_mended() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "jsonl")
+        {
+            continue;
+        }
+        let pinned = Pinned::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        let played = pinned.play(Trace::Off);
+        assert!(
+            played.broken.is_none(),
+            "{}: {:?}",
+            path.display(),
+            played.broken
+        );
+        assert!(!pinned.steps.is_empty(), "{}", path.display());
+        count += 1;
+    }
+    assert!(count > 0, "there are no regressions to play");
+}
