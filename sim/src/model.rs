@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** every message that was ever said has one entry that says who may hear it.
 
-use mux::{Fact, LineNumber, SessionId, UpstreamId};
+use mux::{DropReason, Fact, LineNumber, SessionId, UpstreamId};
 use wire::{About, Fault, Named, Purpose};
 
 use crate::{
@@ -266,13 +266,35 @@ impl Model {
         self.private.contains(&key.route())
     }
 
-    /// What the core says of where sessions went.
+    /// What the core says of where sessions went, and of what it could not say.
     pub(crate) fn fact(&mut self, fact: &Fact) {
-        if let Fact::SessionRouted { session, upstream } = fact {
-            let session = self.sessions.get_mut(session);
-            if let Some(session) = session {
-                session.upstream = Some(*upstream);
+        if let Fact::SessionRouted { session, upstream } = fact
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.upstream = Some(*upstream);
+        }
+        // A server that asks and asks and does not read gets no answer.
+        if let Fact::Dropped {
+            reason: DropReason::NotRead,
+            ..
+        } = fact
+            && let Some((id, ask)) = self.asking.take()
+        {
+            self.due
+                .retain(|due| *due != Due::AskAnswered(id, ask.clone()));
+            let server = self.servers.get_mut(&id);
+            let last = server.and_then(|server| server.asks.get_mut(&ask)?.pop());
+            if let Some(said) = last.and_then(|(number, _)| self.said.get_mut(number)) {
+                said.audience = Audience::Nobody;
             }
+            self.forget_answered(id);
+        }
+    }
+
+    /// Asks of which none is open are no asks.
+    pub(crate) fn forget_answered(&mut self, id: UpstreamId) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.asks.retain(|_, asks| !asks.is_empty());
         }
     }
 }

@@ -102,7 +102,7 @@ impl Setting {
                 session_queue: 4,
                 session_queue_bytes: 4 << 10,
                 waiting: 10,
-                waiting_bytes: 24 << 10,
+                buffered_bytes: 24 << 10,
                 slow_reader_bytes: 2 << 10,
                 slow_server_bytes: 1 << 10,
                 tools_remembered: 2,

@@ -102,10 +102,16 @@ impl World {
             .copied()
         {
             let is_begun = work.progress > 0;
-            let waits = self.servers[&id]
-                .asked
-                .iter()
-                .any(|question| question.about.is_some() && question.about == work.mark);
+            let peer = &self.servers[&id];
+            let open = &self.model.servers[&id].asks;
+            // What it asked while it did not read may have no answer.
+            let waits = peer.asked.iter().any(|question| {
+                let is_open = question
+                    .id
+                    .id()
+                    .is_some_and(|named| open.contains_key(&named));
+                is_open && question.about.is_some() && question.about == work.mark
+            });
             if is_begun && waits {
                 at += 1;
                 continue;

@@ -47,6 +47,7 @@ pub(crate) fn event(event: &Event) -> String {
         | Event::UpstreamWritable { .. }
         | Event::UpstreamExited { .. }
         | Event::AdminAsked { .. }
+        | Event::Buffered { .. }
         | Event::DeadlineReached
         | Event::Shutdown => format!("{event:?}"),
     }
@@ -85,6 +86,7 @@ pub(crate) fn timer(timer: Timer) -> &'static str {
         Timer::Rested(_) => "rested",
         Timer::Probation(_) => "probation",
         Timer::OwnerPatience(_) => "owner-patience",
+        Timer::Pulse(_) => "pulse",
         Timer::Noise(_) => "noise",
         Timer::ChangeWindow(_) => "change-window",
         Timer::RequestTimeout(_) => "request-timeout",

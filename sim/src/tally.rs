@@ -90,7 +90,8 @@ const REFUSALS: [&str; 20] = [
     "malformed",
 ];
 
-const STATES: [&str; 7] = [
+const STATES: [&str; 8] = [
+    "unresponsive",
     "stopped",
     "starting",
     "initializing",
@@ -100,7 +101,8 @@ const STATES: [&str; 7] = [
     "failed",
 ];
 
-const DROPS: [&str; 9] = [
+const DROPS: [&str; 10] = [
+    "not-read",
     "merged",
     "unknown-response",
     "unknown-progress",
@@ -112,7 +114,8 @@ const DROPS: [&str; 9] = [
     "before-handshake",
 ];
 
-const TIMERS: [&str; 10] = [
+const TIMERS: [&str; 11] = [
+    "pulse",
     "noise",
     "change-window",
     "start-patience",
@@ -125,7 +128,7 @@ const TIMERS: [&str; 10] = [
     "request-timeout",
 ];
 
-const FACTS: [&str; 22] = [
+const FACTS: [&str; 24] = [
     "session-opened",
     "session-routed",
     "session-closed",
@@ -136,6 +139,8 @@ const FACTS: [&str; 22] = [
     "upstream-start-failed",
     "upstream-ready",
     "upstream-greeting-failed",
+    "upstream-unresponsive",
+    "upstream-responsive",
     "upstream-narrowed",
     "upstream-degraded",
     "upstream-sound",
@@ -177,6 +182,8 @@ impl Tally {
             Fact::UpstreamStartFailed { .. } => "upstream-start-failed",
             Fact::UpstreamReady { .. } => "upstream-ready",
             Fact::UpstreamGreetingFailed { .. } => "upstream-greeting-failed",
+            Fact::UpstreamUnresponsive { .. } => "upstream-unresponsive",
+            Fact::UpstreamResponsive { .. } => "upstream-responsive",
             Fact::UpstreamNarrowed { .. } => "upstream-narrowed",
             Fact::UpstreamDegraded { .. } => "upstream-degraded",
             Fact::UpstreamSound { .. } => "upstream-sound",

@@ -23,6 +23,9 @@ use crate::{
     trace::Trace,
 };
 
+/// The part of all that may be held whose change the core is told of.
+const BUFFERED_STEPS: usize = 64;
+
 pub(crate) type Held = Result<(), Broken>;
 
 /// Everything that there is.
@@ -48,6 +51,8 @@ pub(crate) struct World {
     /// Set while a deadline has passed and the core has not been told.
     pub(crate) is_late: bool,
     pub(crate) is_shut_down: bool,
+    /// What the core knows of what waits on the links, in bytes.
+    told_buffered: usize,
 }
 
 impl World {
@@ -74,6 +79,7 @@ impl World {
             unanswered: BTreeSet::new(),
             is_late: false,
             is_shut_down: false,
+            told_buffered: 0,
         }
     }
 
@@ -131,6 +137,7 @@ impl World {
         }
         self.model.check_due()?;
         self.model.check_abandoned()?;
+        self.model.asking = None;
         routed
             .into_iter()
             .try_for_each(|session| self.model.check_sharing(session))?;
@@ -143,6 +150,18 @@ impl World {
 
     /// Does what the core wants done, and all that follows from it.
     pub(crate) fn perform(&mut self) -> Held {
+        self.do_all()?;
+        let held = self.clients.iter().map(|client| client.down_bytes);
+        let held = held.chain(self.servers.values().map(|peer| peer.inbox_bytes));
+        let bytes: usize = held.sum();
+        if bytes.abs_diff(self.told_buffered) > self.limits.buffered_bytes / BUFFERED_STEPS {
+            self.told_buffered = bytes;
+            self.handle(Event::Buffered { bytes })?;
+        }
+        self.do_all()
+    }
+
+    fn do_all(&mut self) -> Held {
         while !self.pending.is_empty() || !self.echoes.is_empty() {
             for action in std::mem::take(&mut self.pending) {
                 self.act(action);
@@ -349,7 +368,9 @@ impl World {
         let may_batch = known.spoken == Some("2025-03-26");
         let bytes = match text {
             Line::Whole(bytes) => bytes,
-            Line::TooLong(head) => return self.client_fault(session, line, too_long(&head, limit)),
+            Line::TooLong(head) | Line::GivenUp(head) => {
+                return self.client_fault(session, line, too_long(&head, limit));
+            }
         };
         if let Some(frames) = Frame::parse_batch(&bytes, usize::MAX) {
             self.hit(Fault::Batched);
@@ -469,7 +490,9 @@ impl World {
         let limit = self.limits.message_bytes;
         let bytes = match text {
             Line::Whole(bytes) => bytes,
-            Line::TooLong(head) => return self.server_fault(upstream, too_long(&head, limit)),
+            Line::TooLong(head) | Line::GivenUp(head) => {
+                return self.server_fault(upstream, too_long(&head, limit));
+            }
         };
         let frames =
             Frame::parse_batch(&bytes, usize::MAX).unwrap_or_else(|| vec![Frame::parse(bytes)]);
@@ -570,6 +593,7 @@ impl Model {
             servers: BTreeMap::new(),
             said: Vec::new(),
             due: Vec::new(),
+            asking: None,
             abandoned: Vec::new(),
             private: BTreeSet::new(),
             is_shutting_down: false,

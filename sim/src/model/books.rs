@@ -27,6 +27,8 @@ pub(crate) struct Model {
     pub(crate) said: Vec<Said>,
     /// What must come of the event that is being handled.
     pub(crate) due: Vec<Due>,
+    /// What a server has asked just now.
+    pub(crate) asking: Option<(UpstreamId, RequestId)>,
     /// Requests that servers were told to cancel just now.
     pub(crate) abandoned: Vec<(UpstreamId, u64)>,
     /// Servers that declared what cannot be shared.

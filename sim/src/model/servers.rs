@@ -156,6 +156,7 @@ impl Model {
             }
             _answered_at_once => Audience::Nobody,
         };
+        self.asking = Some((id, key.clone()));
         if audience == Audience::Nobody {
             self.due.push(Due::AskAnswered(id, key.clone()));
         }
@@ -271,6 +272,7 @@ impl Model {
                     .or_default()
                     .push((usize::MAX, None));
                 self.due.push(Due::AskAnswered(id, named.clone()));
+                self.asking = Some((id, named.clone()));
             }
             (Purpose::Answer | Purpose::Either, named) => {
                 let hit = |minted: u64| match &about.named {
