@@ -9,6 +9,7 @@
 mod fault;
 mod generate;
 mod invariants;
+mod links;
 mod minimise;
 mod model;
 mod payload;

@@ -120,9 +120,9 @@ impl Mux {
 
     /// Whether a session that is read because it was asked something has filled its queue.
     pub(crate) fn has_said_enough(&self, session_id: SessionId) -> bool {
-        self.sessions.get(&session_id).is_some_and(|session| {
-            session.is_full(&self.limits) && !session.wants_pause(&self.limits)
-        })
+        self.sessions
+            .get(&session_id)
+            .is_some_and(|session| session.is_full(&self.limits) && !session.asks.open.is_empty())
     }
 
     /// A message waits: sees to it that its upstream comes up, or that its session hears that it does not.
