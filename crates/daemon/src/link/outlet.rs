@@ -33,10 +33,8 @@ pub(crate) struct Outlet {
     queue: VecDeque<Entry>,
     /// Bytes of the first entry, line end included, that have been written.
     head_written: usize,
-    /// Bytes in the queue that have not been written.
-    waiting: usize,
-    /// What these take of the room for all.
-    share: Share,
+    /// What the bytes in the queue that have not been written take of the room for all.
+    waiting: Share,
     /// Bytes that were ever written.
     taken: u64,
     /// Lines that are done and not told yet.
@@ -109,8 +107,7 @@ impl Outlet {
             sink,
             queue: VecDeque::new(),
             head_written: 0,
-            waiting: 0,
-            share: Share::of(room),
+            waiting: Share::of(room),
             taken: 0,
             done: Vec::new(),
             done_text: Vec::new(),
@@ -132,7 +129,7 @@ impl Outlet {
 
     /// Bytes that have not been written.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting
+        self.waiting.bytes()
     }
 
     /// Bytes that were ever written.
@@ -160,7 +157,7 @@ impl Outlet {
             .queue
             .front()
             .map_or(0, |entry| entry.len() - self.head_written);
-        self.waiting - head
+        self.waiting() - head
     }
 
     /// Puts in a message, and what it answers, if it answers something.
@@ -209,8 +206,8 @@ impl Outlet {
     pub(crate) fn cut(&mut self) {
         let begun = usize::from(self.head_written > 0);
         let dropped = self.queue.split_off(begun.min(self.queue.len()));
-        self.waiting = self.queue.iter().map(Entry::len).sum::<usize>() - self.head_written;
-        self.share.set(self.waiting);
+        let left = self.queue.iter().map(Entry::len).sum::<usize>() - self.head_written;
+        self.waiting.set(left);
         for entry in dropped {
             match entry.role {
                 Role::Message => {}
@@ -233,7 +230,6 @@ impl Outlet {
             };
             self.taken += write.taken as u64;
             self.advance(&write, &mut on_announced);
-            self.share.set(self.waiting);
             if write.taken < write.offered {
                 self.sink.filled();
                 return Flushed::Blocked;
@@ -243,8 +239,7 @@ impl Outlet {
     }
 
     fn put(&mut self, entry: Entry) {
-        self.waiting += entry.len();
-        self.share.set(self.waiting);
+        self.waiting.set(self.waiting() + entry.len());
         self.queue.push_back(entry);
     }
 
@@ -335,12 +330,12 @@ impl Outlet {
             let rest = head.len() - self.head_written;
             if left < rest {
                 self.head_written += left;
-                self.waiting -= left;
+                self.waiting.set(self.waiting() - left);
                 reached = false;
                 break;
             }
             left -= rest;
-            self.waiting -= rest;
+            self.waiting.set(self.waiting() - rest);
             self.head_written = 0;
             match self.queue.pop_front().map(|entry| entry.role) {
                 Some(Role::Answer(answered)) if !write.is_whole() => untold.push(answered.line),
@@ -370,7 +365,7 @@ impl Outlet {
             message: Outgoing::from(Bytes::copy_from_slice(text)),
             role: Role::Control { announces: None },
         };
-        self.waiting += entry.len() - written;
+        self.waiting.set(self.waiting() + entry.len() - written);
         self.head_written = written;
         self.queue.push_front(entry);
     }
