@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, FAKE_SERVER, Home, processes::memory_kb, reluctant::Reluctant, until,
+    Client, FAKE_SERVER, Home, hello, processes::memory_kb, reluctant::Reluctant, until,
 };
 
 const KIB: usize = 1 << 10;
@@ -147,10 +147,7 @@ fn an_answer_without_an_end_takes_little_memory_and_is_an_error_when_it_ends() {
 fn a_batch_of_countless_messages_is_refused_within_the_memory_of_its_bytes() {
     let home = Home::new();
     let mut client = home.open(&[]);
-    let greeting = client.request(
-        "initialize",
-        json!({"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "it", "version": "1"}}),
-    );
+    let greeting = client.request("initialize", hello("2025-03-26", &json!({})));
     assert_eq!(greeting["result"]["protocolVersion"], "2025-03-26");
     let daemon = home.daemon_pid().unwrap();
     let before = memory_kb(daemon, "VmHWM");
@@ -251,22 +248,17 @@ fn lines_that_do_not_end_leave_room_for_the_others() {
 #[test]
 fn ten_sessions_with_one_call_each_do_not_wait_for_one_with_a_thousand() {
     let home = Home::new();
-    let (record, gate) = (home.root().join("record"), home.root().join("gate"));
-    let options = [
-        "--record",
-        record.to_str().unwrap(),
-        "--start-until",
-        gate.to_str().unwrap(),
-    ];
+    let (record, gate) = (home.file("record"), home.file("gate"));
+    let options = ["--record", &record, "--start-until", &gate];
     let mut hog = home.open(&options);
-    let hello = hog.ask("initialize", initialize());
+    let greeting = hog.ask("initialize", hello("2025-11-25", &json!({})));
     let calls: Vec<u64> = (0..1000)
         .map(|_| hog.begin("echo", marked("hog")))
         .collect();
     let mut others: Vec<(Client, u64)> = (0..10)
         .map(|_| {
             let mut other = home.open(&options);
-            other.ask("initialize", initialize());
+            other.ask("initialize", hello("2025-11-25", &json!({})));
             let call = other.begin("echo", marked("other"));
             (other, call)
         })
@@ -283,7 +275,7 @@ fn ten_sessions_with_one_call_each_do_not_wait_for_one_with_a_thousand() {
         sessions.len() == 11 && sessions.iter().sum::<u64>() == 1001 + 20
     });
     fs::write(&gate, "").unwrap();
-    hog.response(hello);
+    hog.response(greeting);
     for (other, call) in &mut others {
         other.response(*call);
     }
@@ -308,8 +300,4 @@ fn connect() -> [&'static str; 3] {
 
 fn marked(mark: &str) -> Value {
     json!({"text": "", "mark": mark})
-}
-
-fn initialize() -> Value {
-    json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "it", "version": "1"}})
 }

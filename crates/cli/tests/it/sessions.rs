@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::support::{FAKE_SERVER, Home, eventually, until};
+use crate::support::{FAKE_SERVER, Home, eventually, hello, until};
 
 #[test]
 fn a_command_is_served_without_any_configuration() {
@@ -94,12 +94,7 @@ fn each_session_is_answered_in_the_version_that_it_asked_for() {
     let mut newest = home.session(&[]);
     for version in ["2024-11-05", "2025-03-26", "2025-06-18"] {
         let mut client = home.open(&[]);
-        let params = json!({
-            "protocolVersion": version,
-            "capabilities": {},
-            "clientInfo": {"name": "it", "version": "1"},
-        });
-        let answer = client.request("initialize", params);
+        let answer = client.request("initialize", hello(version, &json!({})));
         assert_eq!(answer["result"]["protocolVersion"], version);
         client.notify("notifications/initialized", &json!({}));
         assert_eq!(client.server_pid(), newest.server_pid());
@@ -110,10 +105,7 @@ fn each_session_is_answered_in_the_version_that_it_asked_for() {
 fn a_client_may_talk_before_it_is_answered() {
     let home = Home::new();
     let mut client = home.open(&[]);
-    let greeting = client.ask(
-        "initialize",
-        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "it", "version": "1"}}),
-    );
+    let greeting = client.ask("initialize", hello("2025-11-25", &json!({})));
     client.notify("notifications/initialized", &json!({}));
     let tools = client.ask("tools/list", json!({}));
     let call = client.begin("echo", json!({"text": "early"}));

@@ -180,14 +180,7 @@ impl Client {
     /// Sends `initialize` and returns whatever is answered.
     #[track_caller]
     pub(crate) fn greet(&mut self, capabilities: &Value) -> Value {
-        self.request(
-            "initialize",
-            json!({
-                "protocolVersion": "2025-11-25",
-                "capabilities": capabilities,
-                "clientInfo": {"name": "it", "version": "1"},
-            }),
-        )
+        self.request("initialize", hello("2025-11-25", capabilities))
     }
 
     /// Starts a call and returns its id.
@@ -277,6 +270,15 @@ impl Drop for Client {
             }
         }
     }
+}
+
+/// The parameters of `initialize`.
+pub(crate) fn hello(version: &str, capabilities: &Value) -> Value {
+    json!({
+        "protocolVersion": version,
+        "capabilities": capabilities,
+        "clientInfo": {"name": "it", "version": "1"},
+    })
 }
 
 /// Lines of a pipe, read by a thread that ends with it.

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, hello};
 pub(crate) use home::Home;
 
 /// Longest wait for anything: far more than it takes, on the slowest machine.

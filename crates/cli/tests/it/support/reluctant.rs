@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{eventually, processes::Process};
+use super::{eventually, hello, processes::Process};
 
 /// A spawned `mcpool connect`. Nothing of what it says is read but by the functions here.
 pub(crate) struct Reluctant {
@@ -35,13 +35,12 @@ impl Reluctant {
             begun: Vec::new(),
             lines: Vec::new(),
         };
-        client.send(
-            &json!({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": {
-                "protocolVersion": "2025-11-25",
-                "capabilities": {},
-                "clientInfo": {"name": "reluctant", "version": "1"},
-            }}),
-        );
+        client.send(&json!({
+            "jsonrpc": "2.0",
+            "id": "hello",
+            "method": "initialize",
+            "params": hello("2025-11-25", &json!({})),
+        }));
         let greeting = client.message();
         assert_eq!(greeting["id"], "hello", "{greeting}");
         client
