@@ -9,7 +9,7 @@ use anyhow::ensure;
 
 use crate::{
     build::{self, Profile},
-    fuzz, hermetic, matrix, parsers, provision, sim, soak, ui,
+    fuzz, hermetic, matrix, mutants, parsers, provision, sim, soak, ui,
 };
 
 /// How long each fuzz target runs.
@@ -38,6 +38,8 @@ enum Part {
     Hermetic,
     /// Ten thousand seeded worlds around the core
     Sim,
+    /// Bugs that are planted, each of which must be caught
+    Mutants,
     /// Each fuzz target for a minute
     Fuzz,
     /// Real processes under a long, mixed and rude load, every message of it checked
@@ -86,6 +88,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if wants(Part::Sim) {
         ui::part("simulation");
         counts.add_all(sim::count()?);
+    }
+    if wants(Part::Mutants) {
+        ui::part("planted bugs");
+        counts.add_all(mutants::run_all()?);
     }
     if wants(Part::Fuzz) {
         ui::part("fuzz targets");
