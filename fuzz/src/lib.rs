@@ -22,4 +22,5 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("config", configuration::check),
     ("envelope", envelope::check),
     ("preface", preface::check),
+    ("sim", sim::run_bytes),
 ];

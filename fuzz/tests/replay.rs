@@ -50,7 +50,12 @@ fn what_was_understood_of_the_link_survives_another_trip() {
 }
 
 #[test]
+fn in_no_world_does_anything_cross_or_get_lost() {
+    replay("sim");
+}
+
+#[test]
 fn every_target_is_replayed() {
     let names: Vec<&str> = fuzz::TARGETS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["codec", "config", "envelope", "preface"]);
+    assert_eq!(names, ["codec", "config", "envelope", "preface", "sim"]);
 }

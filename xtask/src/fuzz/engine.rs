@@ -91,10 +91,13 @@ pub(super) fn look(program: &Path, target: Target, folders: &Folders, seconds: u
     command
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={}", target.input_bytes_max()))
-        .arg(argument("-dict=", &folders.dictionary))
         .arg(argument("-artifact_prefix=", &folders.findings.join("")))
-        .arg("-print_final_stats=1")
-        .args([&folders.grown, &folders.corpus, &folders.regressions]);
+        .arg("-print_final_stats=1");
+    // Where no word has a meaning, there is none.
+    if folders.dictionary.exists() {
+        command.arg(argument("-dict=", &folders.dictionary));
+    }
+    command.args([&folders.grown, &folders.corpus, &folders.regressions]);
     command
 }
 
