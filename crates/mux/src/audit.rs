@@ -1,8 +1,7 @@
 //! The books of what clients and servers may rely on, kept beside the core by whoever mistrusts it.
 //!
 //! An [`Audit`] is shown every event, and every action and fact that came of it; it never looks into the
-//! core. Tests keep these books for every transcript, every simulated world and every daemon of an
-//! end-to-end run.
+//! core. Tests keep these books for every transcript and every daemon of an end-to-end run.
 //!
 //! **Invariant:** a [`Violation`] is a fault of the core. Where messages that are alike to the byte leave
 //! open which of them is meant, the books take the reading that favours the core.
