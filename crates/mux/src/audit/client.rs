@@ -60,6 +60,16 @@ impl Client {
         announced.is_none_or(|announced| announced.left >= announced.needed)
     }
 
+    /// Whether it has subscribed to a resource, or to one that this is a part of.
+    pub(super) fn has_asked_for(&self, uri: &str) -> bool {
+        self.uris.iter().any(|whole| {
+            let rest = uri.strip_prefix(&**whole);
+            rest.is_some_and(|rest| {
+                rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '#', '?'])
+            })
+        })
+    }
+
     /// Whether a server may ask something because of it.
     pub(super) fn has_askable(&self) -> bool {
         self.open.values().any(|asking| asking.method.is_askable())

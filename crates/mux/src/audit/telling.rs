@@ -126,7 +126,7 @@ impl Audit {
                 let uri = told.and_then(|told| told.uri.as_ref());
                 let client = self.clients.get(&session);
                 uri.zip(client)
-                    .is_some_and(|(uri, client)| client.uris.contains(uri))
+                    .is_some_and(|(uri, client)| client.has_asked_for(uri))
             }
             Method::ElicitationComplete => self.was_told(upstream, method, frame).is_some(),
             _unknown => {

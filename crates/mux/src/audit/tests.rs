@@ -414,6 +414,32 @@ fn a_notification_for_subscribers_reaches_nobody_else() {
 }
 
 #[test]
+fn a_part_of_what_was_subscribed_to_may_be_named_and_what_only_begins_alike_may_not() {
+    let updated = |uri: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}"#
+        )
+    };
+    let mut bench = Bench::shared("{}");
+    bench.call(ALICE, "1", "resources/subscribe", "a:1");
+    let subscribing = bench.at_server()[0];
+    bench.answer(subscribing, "");
+    bench.reply(&updated("a:1/part"));
+    assert_eq!(bench.found(), "");
+    let alike = updated("a:12");
+    let told = alike.clone();
+    bench.tamper(move |actions| {
+        actions.push(Action::SendToSession {
+            session: ALICE,
+            frame: Outgoing::from(told.clone()),
+            answered: None,
+        });
+    });
+    bench.reply(&alike);
+    assert_eq!(bench.found(), "I2");
+}
+
+#[test]
 fn who_subscribes_again_before_the_end_of_the_first_is_confirmed_stays_subscribed() {
     let mut bench = Bench::shared("{}");
     bench.call(ALICE, "1", "resources/subscribe", "a:1");
