@@ -40,6 +40,8 @@ pub(super) struct Group {
     sends: usize,
     /// How many of the open ones came in a batch, whose answers wait for each other.
     batched: usize,
+    /// How many answers in `sent` may be nobody's: of which request they were is open.
+    doubtful: usize,
 }
 
 impl Group {
@@ -56,6 +58,7 @@ impl Group {
             away: 0,
             sends: 0,
             batched: 0,
+            doubtful: 0,
         }
     }
 
@@ -93,7 +96,7 @@ impl Group {
         self.sent.insert(sent);
         self.away += 1;
         self.sends += 1;
-        self.sends <= self.times_max() * self.open_count && self.sent.len() <= self.open_count
+        self.sends <= self.times_max() * self.open_count && !self.is_for_nobody()
     }
 
     /// A server has died with one of them.
@@ -110,7 +113,20 @@ impl Group {
 
     /// Whether a server works on one that nobody waits for.
     pub(super) fn is_for_nobody(&self) -> bool {
-        self.sent.len() > self.open_count
+        self.sent.len() - self.doubtful.min(self.sent.len()) > self.open_count
+    }
+
+    /// A request of a batch has no room for its answer, or its server had none for it. In the first case
+    /// one of the answers that wait is its own, and is nobody's now.
+    pub(super) fn doubt(&mut self) {
+        self.doubtful += 1;
+    }
+
+    /// So many of those that were sent have answers, which wait for the rest of their batches. Those that
+    /// are too many are nobody's, whichever they are.
+    pub(super) fn settle_doubt(&mut self, answered: usize) {
+        let too_many = self.sent.len().saturating_sub(self.open_count);
+        self.doubtful = self.doubtful.max(too_many).min(answered);
     }
 
     /// Counts anew from what there is, so that one fault is found once.

@@ -2,11 +2,7 @@
 
 use std::vec::Vec;
 
-use super::{
-    Audit, Invariant,
-    print::Print,
-    server::{Process, Working},
-};
+use super::{Audit, Invariant, group::Sent, print::Print, server::Process};
 use crate::{Limits, SessionSnapshot, Snapshot, UpstreamSnapshot};
 
 impl Audit {
@@ -66,16 +62,25 @@ impl Audit {
         let Some(group) = self.groups.get_mut(&print) else {
             return;
         };
-        if group.is_for_nobody() {
-            // Answers that wait for the rest of a batch go with it.
-            let servers = &mut self.servers;
-            group.sent.retain(|(upstream, id)| {
-                let sent = servers.get_mut(upstream).map(|server| &mut server.sent);
-                let is_answered = |working: &Working| working.answer.is_some();
-                !sent.is_some_and(|sent| {
-                    sent.get(id).is_some_and(is_answered) && sent.remove(id).is_some()
-                })
-            });
+        let servers = &self.servers;
+        let is_answered = |(upstream, id): &Sent| {
+            let server = servers.get(upstream);
+            let working = server.and_then(|server| server.sent.get(id));
+            working.is_some_and(|working| working.answer.is_some())
+        };
+        let answered = group.sent.iter().filter(|sent| is_answered(sent)).copied();
+        let answered: Vec<Sent> = answered.collect();
+        if group.has_batched() {
+            group.settle_doubt(answered.len());
+        } else {
+            // Answers that waited for the rest of a batch have gone with it.
+            for (upstream, id) in &answered {
+                group.sent.remove(&(*upstream, *id));
+                if let Some(server) = self.servers.get_mut(upstream) {
+                    server.sent.remove(id);
+                }
+            }
+            group.settle_doubt(0);
         }
         let example = group.sent.first().copied();
         let for_nobody = example.filter(|_| group.is_for_nobody());

@@ -160,12 +160,16 @@ impl Audit {
         let answer = Print::of(frame);
         let reason = error.as_ref().and_then(|error| own_reason(frame, error));
         if let (Some(upstream), Some(print)) = (upstream, asking.print) {
-            if self.take_answer(session, upstream, print, Some(answer)) {
+            if self.take_answer(session, upstream, print, answer) {
                 return true;
             }
             // The answers of a batch are no longer than one message: the last may be dropped.
-            if asking.in_batch && reason == Some(Reason::AnswerTooLong) {
-                self.take_answer(session, upstream, print, None);
+            if asking.in_batch
+                && reason == Some(Reason::AnswerTooLong)
+                && let Some(group) = self.groups.get_mut(&print)
+            {
+                group.doubt();
+                self.step.due.retain(|due| !group.sent.contains(due));
             }
         }
         if reason.is_some() {
@@ -183,14 +187,13 @@ impl Audit {
         is_of_server || is_own || asking.in_batch
     }
 
-    /// Takes an answer that a server gave to one of these requests out of the books, whichever it is if
-    /// none is named.
+    /// Takes an answer that a server gave to one of these requests out of the books.
     fn take_answer(
         &mut self,
         session: SessionId,
         upstream: UpstreamId,
         print: Print,
-        answer: Option<Print>,
+        answer: Print,
     ) -> bool {
         let (Some(group), Some(server)) =
             (self.groups.get_mut(&print), self.servers.get_mut(&upstream))
@@ -200,9 +203,7 @@ impl Audit {
         let fits = |(of, id): &&(UpstreamId, u64)| {
             let working = server.sent.get(id).filter(|_| *of == upstream);
             working.is_some_and(|working| {
-                working.answer.is_some()
-                    && answer.is_none_or(|answer| working.answer == Some(answer))
-                    && working.owner.is_none_or(|owner| owner == session)
+                working.answer == Some(answer) && working.owner.is_none_or(|owner| owner == session)
             })
         };
         let Some(sent) = group.sent.iter().find(fits).copied() else {

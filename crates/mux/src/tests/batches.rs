@@ -215,3 +215,22 @@ fn a_session_that_ends_is_not_closed_before_the_answers_of_its_batch_have_left()
             -> close alice
     "#]]);
 }
+
+#[test]
+fn an_answer_that_is_too_long_is_not_taken_for_that_of_a_twin_in_another_batch() {
+    check(expect![[r#"
+        u1 serves alice version=2025-03-26
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"tools/list"},{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}}]
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/list"}
+            -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"x"}}
+        alice: raw [{"jsonrpc":"2.0","id":3,"method":"tools/list"},{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"x"}}]
+            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"tools/list"}
+            -> u1: raw {"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"x"}}
+        u1: result #5
+        u1: too long response #3
+        u1: result #2
+            -> alice: [error #2 -32603 answer-too-long maybe-executed, result #1]
+        u1: result #4
+            -> alice: [result #4, result #3]
+    "#]]);
+}
