@@ -85,9 +85,27 @@ pub(crate) type Records = BTreeMap<(u16, u16), Record>;
 #[derive(Clone, Copy, Debug, Default)]
 struct Deeds {
     executions: u32,
-    /// The process that executed it last.
-    pid: u32,
+    /// The processes of the first two executions, in no order; 0 is none.
+    by: [u32; 2],
     cancellations: u32,
+}
+
+impl Deeds {
+    fn execute(&mut self, pid: u32) {
+        let [first, second] = &mut self.by;
+        match self.executions {
+            0 => *first = pid,
+            1 => *second = pid,
+            _more => {}
+        }
+        self.executions += 1;
+    }
+
+    /// Whether the process that executed it first did so again, and not another in its place.
+    fn was_repeated_in_place(&self) -> bool {
+        let [first, second] = self.by;
+        self.executions > 1 && first == second
+    }
 }
 
 /// How often each word stands in the ledgers.
@@ -154,10 +172,7 @@ fn enter(deeds: &mut BTreeMap<(u16, u16), Vec<Deeds>>, pid: u32, line: &str) -> 
         return false;
     };
     match word {
-        "call" | "read" | "note" => {
-            known.executions += 1;
-            known.pid = pid;
-        }
+        "call" | "read" | "note" => known.execute(pid),
         "cancelled" => known.cancellations += 1,
         _detail => {}
     }
@@ -167,7 +182,7 @@ fn enter(deeds: &mut BTreeMap<(u16, u16), Vec<Deeds>>, pid: u32, line: &str) -> 
 fn judge(mark: Mark, sent: Sent, done: Deeds, alive: &[u32], faults: &Faults) {
     let Deeds {
         executions,
-        pid,
+        by: processes,
         cancellations,
     } = done;
     let most = match sent.kind {
@@ -181,12 +196,22 @@ fn judge(mark: Mark, sent: Sent, done: Deeds, alive: &[u32], faults: &Faults) {
             Class::Duplicated,
             format!("{mark} was executed {executions} times"),
         );
+    } else if done.was_repeated_in_place() {
+        // Only another process, after the first has died, may be asked again.
+        let [pid, _again] = processes;
+        faults.note(
+            Class::Duplicated,
+            format!("{mark} was executed twice by {pid}"),
+        );
     }
     match sent.outcome {
-        Outcome::Answered { pid: by } if executions == 0 || pid != by => {
+        Outcome::Answered { pid: by } if executions == 0 || !processes.contains(&by) => {
             faults.note(
                 Class::Misrouted,
-                format!("{mark} was answered by {by}, executed by {pid}"),
+                format!(
+                    "{mark} was answered by {by}, executed by {}",
+                    told(processes)
+                ),
             );
         }
         Outcome::Refused {
@@ -197,7 +222,9 @@ fn judge(mark: Mark, sent: Sent, done: Deeds, alive: &[u32], faults: &Faults) {
                 format!("{mark} was refused as not executed, and was"),
             );
         }
-        Outcome::Cancelled if executions > 0 && cancellations == 0 && alive.contains(&pid) => {
+        Outcome::Cancelled
+            if cancellations == 0 && processes.iter().any(|pid| alive.contains(pid)) =>
+        {
             faults.note(Class::Lost, format!("the cancellation of {mark}"));
         }
         Outcome::Open if sent.kind != Kind::Note => {
@@ -215,6 +242,15 @@ fn judge(mark: Mark, sent: Sent, done: Deeds, alive: &[u32], faults: &Faults) {
         | Outcome::Crossed
         | Outcome::Orphaned
         | Outcome::Open => {}
+    }
+}
+
+/// The processes that executed something, for a person.
+fn told(processes: [u32; 2]) -> String {
+    match processes {
+        [0, _none] => "nobody".to_owned(),
+        [one, 0] => one.to_string(),
+        [one, other] => format!("{one} and {other}"),
     }
 }
 
@@ -251,7 +287,13 @@ mod tests {
 
     /// What is found when Alice sent these, and server 7, which lives, wrote this.
     fn found(sent: &[Sent], ledger: &str) -> Vec<String> {
+        found_of_two(sent, "", ledger)
+    }
+
+    /// The same, with what server 6 wrote before it died.
+    fn found_of_two(sent: &[Sent], before: &str, ledger: &str) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("6"), before).unwrap();
         fs::write(folder.path().join("7"), ledger).unwrap();
         let records = Records::from([(ALICE, Record(sent.to_vec()))]);
         let faults = Faults::default();
@@ -271,11 +313,28 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_executed_twice_is_found_and_a_question_may_be() {
+    fn a_call_that_was_executed_twice_is_found() {
         let twice = found(&[CALLED], "call 1 0 1\ncall 1 0 1\n");
         assert_eq!(twice, ["duplicated: [1,0,1] was executed 2 times"]);
+        let twice = found_of_two(&[CALLED], "call 1 0 1\n", "call 1 0 1\n");
+        assert_eq!(twice, ["duplicated: [1,0,1] was executed 2 times"]);
+    }
+
+    #[test]
+    fn a_question_may_be_executed_by_two_processes_and_by_none_of_them_twice() {
+        for pid in [6, 7] {
+            let read = sent(Kind::Read, Outcome::Answered { pid });
+            let ledger = "read 1 0 1\n";
+            assert_eq!(found_of_two(&[read], ledger, ledger), [""; 0]);
+        }
         let read = sent(Kind::Read, CALLED.outcome);
-        assert_eq!(found(&[read], "read 1 0 1\nread 1 0 1\n"), [""; 0]);
+        assert_eq!(
+            found(&[read], "read 1 0 1\nread 1 0 1\n"),
+            ["duplicated: [1,0,1] was executed twice by 7"]
+        );
+        let elsewhere = sent(Kind::Read, Outcome::Answered { pid: 5 });
+        let told = found_of_two(&[elsewhere], "read 1 0 1\n", "read 1 0 1\n");
+        assert_eq!(told.len(), 1, "{told:?}");
     }
 
     #[test]
@@ -284,7 +343,7 @@ mod tests {
             found(&[CALLED], "call 1 0 2\n"),
             [
                 "misrouted: server 7: call 1 0 2",
-                "misrouted: [1,0,1] was answered by 7, executed by 0"
+                "misrouted: [1,0,1] was answered by 7, executed by nobody"
             ]
         );
     }
