@@ -49,10 +49,11 @@ pub(crate) fn run(shared: &Shared, client: u16) {
     if let Err(error) = live(shared, client, &mut meetings) {
         let what = format!("client {client}: {error:#}");
         shared.faults.note(Class::Unexpected, what);
-        // The others need not go on, and must not wait for us.
+        // The others need not go on.
         shared.end();
-        meetings.attend_the_rest();
     }
+    // Nobody must wait for us: not after an error, nor if the end was told between two of our sessions.
+    meetings.attend_the_rest();
 }
 
 fn live(shared: &Shared, client: u16, meetings: &mut Meetings<'_>) -> anyhow::Result<()> {
