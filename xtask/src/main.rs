@@ -15,6 +15,7 @@ mod licences;
 mod matrix;
 mod mutants;
 mod parsers;
+mod pipes;
 mod provision;
 mod shell;
 mod sim;

@@ -4,7 +4,9 @@
 //! so that a busy machine slows all of them alike; the row shows the median of
 //! the rounds. The same tiny server stands behind everything.
 
+mod hostile;
 mod memory;
+mod neighbours;
 mod report;
 mod session;
 mod setup;
@@ -14,7 +16,7 @@ use std::path::{self, PathBuf};
 
 use clap::ValueEnum as _;
 
-use self::{report::Row, setup::Setup};
+use self::{hostile::Noise, report::Row, setup::Setup};
 use crate::{
     build::{self, Profile},
     ui,
@@ -57,6 +59,18 @@ enum Measure {
     MemoryOfDaemon,
     /// Ten sessions on a server of 200 MB
     MemoryOfFleet,
+    /// Beside a session that floods its server with calls
+    NeighbourCalls,
+    /// Beside a session that writes garbage without end
+    NeighbourGarbage,
+    /// Beside a session that reads 1 KiB/s while 50 MB flow to it
+    NeighbourSlowReader,
+    /// Beside a session whose server floods its standard error with 1 GB, and on the same server
+    NeighbourErrors,
+    /// Beside all of these at once
+    NeighbourAll,
+    /// The most memory that the daemon takes in all that
+    NeighbourMemory,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -99,6 +113,12 @@ impl Measure {
             Measure::MemoryPerSession => memory::per_session(setup),
             Measure::MemoryOfDaemon => memory::of_daemon(setup),
             Measure::MemoryOfFleet => memory::of_fleet(setup),
+            Measure::NeighbourCalls => neighbours::beside(setup, rounds, &[Noise::Calls]),
+            Measure::NeighbourGarbage => neighbours::beside(setup, rounds, &[Noise::Garbage]),
+            Measure::NeighbourSlowReader => neighbours::beside(setup, rounds, &[Noise::SlowReader]),
+            Measure::NeighbourErrors => neighbours::beside(setup, rounds, &[Noise::Errors]),
+            Measure::NeighbourAll => neighbours::beside(setup, rounds, &Noise::ALL),
+            Measure::NeighbourMemory => neighbours::memory(setup),
         }
     }
 }

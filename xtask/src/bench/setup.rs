@@ -157,8 +157,20 @@ impl Pool<'_> {
         command
     }
 
-    /// The daemon, its guardian and the only server.
-    pub(crate) fn processes(&self) -> anyhow::Result<Processes> {
+    /// A session on one of several servers.
+    pub(crate) fn command_for(&self, server: &str) -> Command {
+        let mut command = self.command(0);
+        // The command line tells servers apart.
+        command.arg("--as").arg(server);
+        command
+    }
+
+    /// The daemon's process.
+    pub(crate) fn daemon(&self) -> anyhow::Result<u32> {
+        pid_of(&self.status()?["daemon"])
+    }
+
+    fn status(&self) -> anyhow::Result<Value> {
         let mut command = Command::new(&self.setup.mcpool);
         let text = shell::output_within(
             command
@@ -166,22 +178,20 @@ impl Pool<'_> {
                 .env("MCPOOL_HOME", &self.home),
             ANSWERS_WITHIN,
         )?;
-        let status: Value =
-            serde_json::from_str(&text).with_context(|| format!("reading the status {text:?}"))?;
+        serde_json::from_str(&text).with_context(|| format!("reading the status {text:?}"))
+    }
+
+    /// The daemon, its guardian and the only server.
+    pub(crate) fn processes(&self) -> anyhow::Result<Processes> {
+        let status = self.status()?;
         let upstreams = status["upstreams"].as_array().map_or(0, Vec::len);
         ensure!(
             upstreams == 1,
             "there are {upstreams} servers, not one: {status:#}"
         );
-        let pid = |value: &Value| {
-            value["pid"]
-                .as_u64()
-                .and_then(|pid| u32::try_from(pid).ok())
-                .context("no pid in the status")
-        };
-        let server = pid(&status["upstreams"][0])?;
+        let server = pid_of(&status["upstreams"][0])?;
         Ok(Processes {
-            daemon: pid(&status["daemon"])?,
+            daemon: pid_of(&status["daemon"])?,
             guardian: parent(server)?,
             server,
         })
@@ -205,6 +215,13 @@ pub(crate) struct Processes {
     pub(crate) daemon: u32,
     pub(crate) guardian: u32,
     pub(crate) server: u32,
+}
+
+fn pid_of(value: &Value) -> anyhow::Result<u32> {
+    let pid = value["pid"]
+        .as_u64()
+        .and_then(|pid| u32::try_from(pid).ok());
+    pid.context("no pid in the status")
 }
 
 /// Sessions of one way, and all that must live as long as they do.

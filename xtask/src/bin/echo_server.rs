@@ -3,12 +3,14 @@
 //! It reads as much as there is, answers all of it, and writes once: a faster
 //! server would not make a proxy look worse, a slower one would make it look better.
 //!
-//! `echo-server [--ballast MB]`: tools `echo {text}` and `blob {bytes}`.
+//! `echo-server [--ballast MB]`: tools `echo {text}` and `blob {bytes}`; `flood {bytes}` begins to write
+//! that much to standard error while it goes on answering, and `calm {}` waits for the end of that.
 
 use std::{
     env,
     hint::black_box,
     io::{self, Read as _, Write as _},
+    thread::{self, JoinHandle},
 };
 
 const CHUNK: usize = 64 * 1024;
@@ -19,6 +21,7 @@ fn main() -> io::Result<()> {
     let mut unread = Vec::with_capacity(CHUNK);
     let mut answers = Vec::with_capacity(CHUNK);
     let mut chunk = vec![0_u8; CHUNK];
+    let mut flood = None;
     loop {
         let count = input.read(&mut chunk)?;
         if count == 0 {
@@ -28,7 +31,9 @@ fn main() -> io::Result<()> {
         unread.extend_from_slice(&chunk[..count]);
         let mut begin = 0;
         while let Some(len) = unread[begin..].iter().position(|byte| *byte == b'\n') {
-            answer(&unread[begin..begin + len], &mut answers);
+            let line = &unread[begin..begin + len];
+            see_to_the_flood(line, &mut flood);
+            answer(line, &mut answers);
             begin += len + 1;
         }
         unread.drain(..begin);
@@ -36,6 +41,32 @@ fn main() -> io::Result<()> {
         output.flush()?;
         answers.clear();
     }
+}
+
+/// Begins it or waits for its end, if it is that what a call wants.
+fn see_to_the_flood(line: &[u8], flood: &mut Option<JoinHandle<io::Result<()>>>) {
+    let params = field(line, b"params").unwrap_or_default();
+    let name = field(params, b"name");
+    if name == Some(br#""flood""#) {
+        let bytes = number(field(params, b"arguments").unwrap_or_default(), b"bytes");
+        *flood = Some(thread::spawn(move || write_errors(bytes)));
+    } else if name == Some(br#""calm""#)
+        && let Some(flood) = flood.take()
+    {
+        // How it ended is of no interest, only that it did.
+        let _ended = flood.join();
+    }
+}
+
+fn write_errors(bytes: usize) -> io::Result<()> {
+    let line =
+        b"a server has a lot to say, and says it as fast as it can: all is well, all is well\n";
+    let lines = line.repeat(CHUNK / line.len());
+    let mut errors = io::stderr().lock();
+    for _ in 0..bytes.div_ceil(lines.len()) {
+        errors.write_all(&lines)?;
+    }
+    Ok(())
 }
 
 /// How many bytes of memory to hold and touch.
@@ -71,8 +102,7 @@ fn call(params: &[u8], out: &mut Vec<u8>) {
     let arguments = field(params, b"arguments").unwrap_or_default();
     out.extend_from_slice(br#","result":{"content":[{"type":"text","text":"#);
     if field(params, b"name") == Some(br#""blob""#) {
-        let bytes = field(arguments, b"bytes").and_then(|digits| str::from_utf8(digits).ok());
-        let bytes: usize = bytes.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+        let bytes = number(arguments, b"bytes");
         out.push(b'"');
         out.resize(out.len() + bytes, b'x');
         out.push(b'"');
@@ -80,6 +110,12 @@ fn call(params: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(field(arguments, b"text").unwrap_or(b"\"\""));
     }
     out.extend_from_slice(b"}]}}");
+}
+
+/// A field of a JSON object that is a number; 0 if it is not there.
+fn number(object: &[u8], name: &[u8]) -> usize {
+    let digits = field(object, name).and_then(|digits| str::from_utf8(digits).ok());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// The raw value of a field of a JSON object, found without building anything.

@@ -10,11 +10,11 @@ use fastrand::Rng;
 
 use super::{
     faults::Class,
-    pipes::{Moved, Pipes},
     record::{Outcome, Record},
     session::{Form, Session},
     shared::{Counts, Meetings, Server, Shared},
 };
+use crate::pipes::{Moved, Pipes};
 
 /// Requests that a session has open at once, those not counted that wait to be cancelled.
 const WINDOW: usize = 16;

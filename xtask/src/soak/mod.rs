@@ -7,7 +7,6 @@
 mod client;
 mod daemon;
 mod faults;
-mod pipes;
 mod record;
 mod report;
 mod script;

@@ -13,11 +13,11 @@ use serde_json::value::RawValue;
 
 use super::{
     faults::Class,
-    pipes::Pipes,
     record::{Outcome, Record},
     shared::{Counts, Server, Shared},
     words::{self, Mark},
 };
+use crate::pipes::Pipes;
 
 /// A session and all that it waits for.
 pub(crate) struct Session<'a> {

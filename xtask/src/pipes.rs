@@ -163,6 +163,25 @@ impl Pipes {
         Some(line)
     }
 
+    /// How many whole lines were read, which are dropped.
+    pub(crate) fn drop_lines(&mut self) -> u64 {
+        let mut count = 0;
+        while self.line().is_some() {
+            count += 1;
+        }
+        count
+    }
+
+    /// Reads so many bytes and no more, if there are any, and says how many lines ended in them.
+    pub(crate) fn sip(&mut self, bytes: usize) -> anyhow::Result<u64> {
+        self.write()?;
+        self.chunk.truncate(bytes);
+        let read = self.read();
+        self.chunk.resize(CHUNK, 0);
+        read?;
+        Ok(self.drop_lines())
+    }
+
     /// Says no more. What was put in must have been written.
     pub(crate) fn close(&mut self) {
         drop(self.input.take());

@@ -1,0 +1,196 @@
+//! The rows that are about neighbours: what sessions feel of others that make noise.
+//!
+//! A noisy neighbour costs in two ways. It takes the machine: its client, its shim, its server and its
+//! daemon run somewhere, and on two cores everything else runs slower for that, with mcpool or without.
+//! And it takes what it shares with us: the daemon. Only the second is ours to answer for, so each round
+//! is measured three times: quiet; with the same noise made at *another* mcpool on the same machine, which
+//! is the floor; and with the noise made at ours. The row shows ours over quiet; beside it stands ours
+//! over the floor, which is what sharing a daemon with the noise adds.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use anyhow::Context as _;
+
+use super::{
+    hostile::{Hostile, Noise},
+    report::{Goal, Row, median},
+    session::Session,
+    setup::{Pool, Setup, read},
+};
+
+/// Calls of which the 99th percentile is taken, each time.
+const CALLS: usize = 4000;
+
+/// The sessions that are measured, each in its turn.
+const VICTIMS: usize = 2;
+
+/// What the daemon may take at most, in MB: 4 for itself; for each of the three hostile sessions what may
+/// wait of what it says (8 MiB), and of what it is told (8 MiB, or 64 while it reads); and what may wait
+/// for the disk (16 MiB).
+const MEMORY_MB: f64 = 4.0 + (8.0 + 64.0) * 2.0 + (8.0 + 8.0) + 16.0;
+
+/// Where the noise is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    /// At another mcpool.
+    Elsewhere,
+    /// At the mcpool of the sessions that are measured.
+    Here,
+}
+
+/// Two pools with the same noisy sessions, and the sessions that are measured.
+struct Street<'a> {
+    victims: Vec<Session>,
+    here: Vec<Hostile>,
+    elsewhere: Vec<Hostile>,
+    pool: Pool<'a>,
+    _other: Pool<'a>,
+}
+
+/// The 99th percentile of sequential calls beside such noise, over its quiet value.
+pub(crate) fn beside(setup: &Setup, rounds: u32, noises: &[Noise]) -> anyhow::Result<Row> {
+    let mut street = Street::open(setup, noises)?;
+    let mut figures = [const { Vec::new() }; 3];
+    for _ in 0..rounds {
+        let places = [Place::Nowhere, Place::Elsewhere, Place::Here];
+        for (place, figures) in places.into_iter().zip(&mut figures) {
+            figures.push(street.p99(place)?);
+        }
+    }
+    let [quiet, floor, ours] = figures;
+    let over = |base: &[f64]| {
+        median(
+            ours.iter()
+                .zip(base)
+                .map(|(ours, base)| ours / base)
+                .collect(),
+        )
+    };
+    let names: Vec<&str> = noises.iter().map(|noise| noise.name()).collect();
+    let row = Row::new(
+        format!("p99 of a call beside {}, over quiet", names.join(" + ")),
+        over(&quiet),
+        "×",
+        Goal::AtMost(2.0),
+    );
+    let shown = |figures: &[f64]| format!("{:.0} µs", median(figures.to_vec()) * 1e6);
+    Ok(row
+        .with("quiet", shown(&quiet))
+        .with("floor", shown(&floor))
+        .with("mcpool", shown(&ours))
+        .with("over the floor", format!("{:.2} ×", over(&floor)))
+        .with("peak memory", format!("{:.1} MB", street.peak_mb()?)))
+}
+
+/// The most that the daemon ever took, with all of the noise at once.
+pub(crate) fn memory(setup: &Setup) -> anyhow::Result<Row> {
+    let mut street = Street::open(setup, &Noise::ALL)?;
+    let before = street.peak_mb()?;
+    for _ in 0..3 {
+        street.p99(Place::Here)?;
+    }
+    let row = Row::new(
+        "daemon's peak memory beside all of the noise",
+        street.peak_mb()?,
+        "MB",
+        Goal::AtMost(MEMORY_MB),
+    );
+    Ok(row.with("before", format!("{before:.1} MB")))
+}
+
+impl<'a> Street<'a> {
+    fn open(setup: &'a Setup, noises: &[Noise]) -> anyhow::Result<Street<'a>> {
+        let (pool, other) = (setup.pool(), setup.pool());
+        // A server that floods its standard error is one that others use at the same time.
+        let ours = if noises == [Noise::Errors] {
+            "theirs"
+        } else {
+            "ours"
+        };
+        let mut victims = Vec::new();
+        for _ in 0..VICTIMS {
+            let (mut session, _) = Session::open(pool.command_for(ours))?;
+            session.call()?;
+            victims.push(session);
+        }
+        let hostile = |pool: &Pool<'_>| -> anyhow::Result<Vec<Hostile>> {
+            let open = |noise: &Noise| Hostile::open(pool.command_for("theirs"), *noise);
+            noises.iter().map(open).collect()
+        };
+        Ok(Street {
+            victims,
+            here: hostile(&pool)?,
+            elsewhere: hostile(&other)?,
+            pool,
+            _other: other,
+        })
+    }
+
+    /// The 99th percentile of a call while noise is made there, in seconds.
+    fn p99(&mut self, place: Place) -> anyhow::Result<f64> {
+        let stop = AtomicBool::new(false);
+        let hostile: &mut [Hostile] = match place {
+            Place::Nowhere => &mut [],
+            Place::Elsewhere => &mut self.elsewhere,
+            Place::Here => &mut self.here,
+        };
+        thread::scope(|scope| {
+            let noises: Vec<_> = hostile
+                .iter_mut()
+                .map(|hostile| scope.spawn(|| hostile.run(&stop)))
+                .collect();
+            let samples = calls(&mut self.victims);
+            stop.store(true, Ordering::Relaxed);
+            for noise in noises {
+                noise.join().ok().context("a noisy session panicked")??;
+            }
+            Ok(percentile(samples?))
+        })
+    }
+
+    /// The most resident memory that the daemon ever had, in MB.
+    fn peak_mb(&self) -> anyhow::Result<f64> {
+        let path = PathBuf::from(format!("/proc/{}/status", self.pool.daemon()?));
+        let status = read(&path)?;
+        let peak = status.lines().find_map(|line| {
+            let figure = line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?;
+            figure.parse::<f64>().ok()
+        });
+        peak.map(|kilobytes| kilobytes / 1024.0)
+            .with_context(|| format!("{}: no peak", path.display()))
+    }
+}
+
+fn calls(victims: &mut [Session]) -> anyhow::Result<Vec<f64>> {
+    let mut samples = Vec::with_capacity(CALLS);
+    while samples.len() < CALLS {
+        for victim in &mut *victims {
+            samples.push(victim.call()?.as_secs_f64());
+        }
+    }
+    Ok(samples)
+}
+
+/// The 99th percentile.
+fn percentile(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let index = samples.len() * 99 / 100;
+    samples.get(index).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_99th_percentile_has_one_in_a_hundred_above_it() {
+        let samples: Vec<f64> = (0..1000).map(f64::from).collect();
+        let value = percentile(samples.clone());
+        assert_eq!(samples.iter().filter(|sample| **sample > value).count(), 9);
+    }
+}
