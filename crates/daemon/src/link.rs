@@ -16,7 +16,7 @@ mod valve;
 #[cfg(test)]
 mod memory;
 
-pub(crate) use lines::Lines;
+pub(crate) use lines::{Lines, Pieces};
 pub(crate) use outlet::{Flushed, Outlet, Overflow};
 pub(crate) use reader::{ProcessReader, SessionReader};
 pub(crate) use room::{NoRoom, Room, Share};

@@ -4,6 +4,7 @@
 //! and counted, and the count stands in the log.
 
 mod clean;
+mod drain;
 mod folder;
 mod rotation;
 mod server;
@@ -23,7 +24,8 @@ use std::{
 use folder::Folder;
 use rotation::Rotated;
 
-pub(crate) use server::{NOISE_BYTES, ServerLog, drain_errors};
+pub(crate) use drain::drain_errors;
+pub(crate) use server::{NOISE_BYTES, ServerLog};
 
 /// Texts that may wait for the disk.
 const WAITING_MAX: usize = 256;

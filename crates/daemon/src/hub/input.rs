@@ -72,6 +72,24 @@ impl Input {
             | Input::Quit => {}
         }
     }
+
+    /// Whether more of the same comes at once: the next piece of what one read brought.
+    pub(super) fn goes_on(&self) -> bool {
+        match self {
+            Input::Lines { lines, .. } | Input::Output { lines, .. } => lines.goes_on(),
+            Input::Came(_)
+            | Input::Ending(_)
+            | Input::Closed(_)
+            | Input::Heard { .. }
+            | Input::Room(_)
+            | Input::LeftLongEnough(_)
+            | Input::Reported { .. }
+            | Input::GuardianEnded { .. }
+            | Input::OutputOverdue(_)
+            | Input::Asked(_)
+            | Input::Quit => false,
+        }
+    }
 }
 
 /// What came out of a process beside the protocol.

@@ -1,7 +1,8 @@
 //! From bytes to lines: one task per session, and one per server's standard output.
 //!
-//! What one read brought goes to the hub in one piece: it is parsed there, where the core takes it over,
-//! and not moved around as a structure before.
+//! What one read brought is parsed by the hub, where the core takes it over, and not moved around as a
+//! structure before. Much of it goes there piece by piece, and everybody else comes first in between: a
+//! peer that floods us makes itself wait.
 //!
 //! **Invariant:** every line reaches the hub, in order; whatever ends a reader, the hub hears of it.
 
@@ -10,10 +11,10 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 use mux::SessionId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::{io::Interest, sync::mpsc::Sender};
+use tokio::{io::Interest, sync::mpsc::Sender, task};
 use wire::LineSplitter;
 
-use super::{Found, Lines, NoRoom, Room, Share, Socket, Source, Valve};
+use super::{Found, Lines, NoRoom, Pieces, Room, Share, Socket, Source, Valve};
 use crate::{
     hub::{Heard, Input, ProcessId},
     tasks,
@@ -48,28 +49,29 @@ impl SessionReader {
         let mut splitter = LineSplitter::new(self.message_bytes);
         let mut unfinished = Share::of(&self.room);
         let session = self.session;
+        let desk = Desk {
+            inbox: &self.inbox,
+            room: &self.room,
+        };
+        let input = |lines| Input::Lines { session, lines };
         if !early.is_empty() {
-            let mut lines = Lines::new();
-            splitter.feed(&early, |line| lines.push(line));
+            let mut pieces = Pieces::default();
+            splitter.feed(&early, |line| pieces.push(line));
             drop(early);
-            lines.count_in(&self.room);
-            let _hub_gone = self.inbox.send(Input::Lines { session, lines }).await;
+            desk.hand_in(pieces, Found::Bytes, input).await;
         }
         loop {
             if !self.is_let_through().await || source.readable().await.is_err() {
                 return;
             }
-            let mut lines = Lines::new();
-            match source.read(&mut splitter, |line| lines.push(line)) {
-                Ok(Found::Bytes | Found::Nothing) => {}
+            let mut pieces = Pieces::default();
+            let found = match source.read(&mut splitter, |line| pieces.push(line)) {
                 Ok(Found::End) => break,
+                Ok(found @ (Found::Bytes | Found::Full | Found::Nothing)) => found,
                 Err(_) => return,
-            }
-            lines.count_in(&self.room);
+            };
             make_do(&mut splitter, &mut unfinished);
-            if !lines.is_empty() {
-                let _hub_gone = self.inbox.send(Input::Lines { session, lines }).await;
-            }
+            desk.hand_in(pieces, found, input).await;
         }
         if splitter.leftover() > 0 {
             tracing::debug!(session = %self.session, bytes = splitter.leftover(), "the last line has no end");
@@ -122,22 +124,48 @@ impl ProcessReader {
     /// The bytes of the last line that has no end.
     async fn read_all(self) -> usize {
         let process = self.process;
+        let desk = Desk {
+            inbox: &self.inbox,
+            room: &self.room,
+        };
         let mut splitter = LineSplitter::new(self.message_bytes);
         let mut unfinished = Share::of(&self.room);
         loop {
             if self.source.readable().await.is_err() {
                 return splitter.leftover();
             }
-            let mut lines = Lines::new();
-            match self.source.read(&mut splitter, |line| lines.push(line)) {
-                Ok(Found::Bytes | Found::Nothing) => {}
+            let mut pieces = Pieces::default();
+            let found = match self.source.read(&mut splitter, |line| pieces.push(line)) {
+                Ok(found @ (Found::Bytes | Found::Full | Found::Nothing)) => found,
                 Ok(Found::End) | Err(_) => return splitter.leftover(),
-            }
-            lines.count_in(&self.room);
+            };
             make_do(&mut splitter, &mut unfinished);
-            if !lines.is_empty() {
-                let _hub_gone = self.inbox.send(Input::Output { process, lines }).await;
+            let input = |lines| Input::Output { process, lines };
+            desk.hand_in(pieces, found, input).await;
+        }
+    }
+}
+
+/// Where lines are given to the hub.
+struct Desk<'a> {
+    inbox: &'a Sender<Input>,
+    room: &'a Arc<Room>,
+}
+
+impl Desk<'_> {
+    /// Gives what one read brought. If it is much, or more is to come at once, everybody else comes first
+    /// after each piece: the hub with what it has, and peers that have said something meanwhile.
+    async fn hand_in(&self, pieces: Pieces, found: Found, input: impl Fn(Lines) -> Input) {
+        let pieces = pieces.counted_in(self.room);
+        let is_much = pieces.are_several();
+        for lines in pieces {
+            let _hub_gone = self.inbox.send(input(lines)).await;
+            if is_much {
+                task::yield_now().await;
             }
+        }
+        if found == Found::Full && !is_much {
+            task::yield_now().await;
         }
     }
 }

@@ -35,7 +35,10 @@ pub(crate) enum Source {
 /// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
+    /// All that there was.
     Bytes,
+    /// As much as there was room for: most likely there is more.
+    Full,
     /// Nothing: wait until it is readable.
     Nothing,
     /// The other side will write no more.
@@ -60,7 +63,7 @@ impl Source {
             let room = tail.capacity() - tail.len();
             let read = self.incoming().try_read_buf(tail);
             let found = self.judge(&read, room)?;
-            if let (Found::Bytes, Ok(len)) = (found, read) {
+            if let (Found::Bytes | Found::Full, Ok(len)) = (found, read) {
                 splitter.grown(len, on_line);
             }
             return Ok(found);
@@ -68,8 +71,20 @@ impl Source {
         SCRATCH.with_borrow_mut(|scratch| {
             let read = self.incoming().try_read(scratch);
             let found = self.judge(&read, scratch.len())?;
-            if let (Found::Bytes, Ok(len)) = (found, read) {
+            if let (Found::Bytes | Found::Full, Ok(len)) = (found, read) {
                 splitter.feed(scratch.get(..len).unwrap_or_default(), on_line);
+            }
+            Ok(found)
+        })
+    }
+
+    /// Reads once and shows what that brought, in no lines.
+    pub(crate) fn glance(&self, see: impl FnOnce(&[u8])) -> io::Result<Found> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let read = self.incoming().try_read(scratch);
+            let found = self.judge(&read, scratch.len())?;
+            if let (Found::Bytes | Found::Full, Ok(len)) = (found, read) {
+                see(scratch.get(..len).unwrap_or_default());
             }
             Ok(found)
         })
@@ -78,12 +93,11 @@ impl Source {
     fn judge(&self, read: &io::Result<usize>, room: usize) -> io::Result<Found> {
         match read {
             Ok(0) => Ok(Found::End),
-            Ok(len) => {
-                if *len < room {
-                    self.drained();
-                }
+            Ok(len) if *len < room => {
+                self.drained();
                 Ok(Found::Bytes)
             }
+            Ok(_) => Ok(Found::Full),
             Err(error) if is_passing(error) => Ok(Found::Nothing),
             Err(error) => Err(error.kind().into()),
         }

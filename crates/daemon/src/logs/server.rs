@@ -1,7 +1,7 @@
-//! What a server says beside the protocol: its standard error, and noise on its standard output.
+//! The log of one server's process: what it says beside the protocol, and our remarks.
 //!
-//! **Invariant:** standard error is always drained, however fast it comes and whatever becomes of
-//! the log: a full pipe would stop the server.
+//! **Invariant:** however much it says, so many lines a second are logged and no more, and those that are
+//! missing are counted in the log.
 
 use std::{
     fmt::Write as _,
@@ -10,24 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc::Sender;
-use wire::{Line, LineSplitter};
-
-use super::{
-    Logs,
-    clean::{LINE_BYTES, cleaned},
-    file_of, timestamp,
-};
-use crate::{
-    hub::{Heard, Input, ProcessId},
-    link::{Found, Source},
-};
+use super::{Logs, clean::cleaned, file_of, timestamp};
 
 /// Lines that one process may log in a second.
 const LINES_PER_SECOND: u32 = 1000;
-
-/// Lines after its start that the core hears of, to quote them should the start fail.
-const FIRST_LINES: u32 = 200;
 
 /// Bytes of a line of noise that are logged.
 pub(crate) const NOISE_BYTES: usize = 200;
@@ -81,6 +67,23 @@ impl ServerLog {
         self.logs.close(&self.file);
     }
 
+    /// Whether no more lines are logged for now.
+    pub(super) fn is_spent(&self) -> bool {
+        self.rate.is_spent(Instant::now())
+    }
+
+    /// So many lines were not even looked at.
+    pub(super) fn suppress(&mut self, lines: u64) {
+        self.rate.suppressed += lines;
+    }
+
+    /// Nothing more will come: says what was suppressed since that was last said.
+    pub(super) fn conclude(&self) {
+        if let Some(suppressed) = self.rate.rest() {
+            self.remark(&format!("{suppressed} lines were suppressed"));
+        }
+    }
+
     fn put(&mut self, text: &mut String, mark: &str, line: &str) {
         if self.admits(text) {
             text.push_str(&self.line(mark, line));
@@ -88,7 +91,7 @@ impl ServerLog {
     }
 
     /// Whether there is room in this second for one more line; says first what there was none for.
-    fn admits(&mut self, text: &mut String) -> bool {
+    pub(super) fn admits(&mut self, text: &mut String) -> bool {
         let verdict = self.rate.count(Instant::now());
         if verdict.suppressed > 0 {
             let words = format!("{} lines were suppressed", verdict.suppressed);
@@ -97,67 +100,17 @@ impl ServerLog {
         verdict.allowed
     }
 
-    fn line(&self, mark: &str, line: &str) -> String {
+    pub(super) fn line(&self, mark: &str, line: &str) -> String {
         let mut text = String::new();
         // Writing to memory cannot fail.
         let _infallible = writeln!(text, "{} {} {mark}{line}", timestamp(), self.tag);
         text
     }
 
-    fn send(&self, text: String) {
+    pub(super) fn send(&self, text: String) {
         if !text.is_empty() {
             self.logs.append(&self.file, text.into_bytes());
         }
-    }
-}
-
-/// Reads a process's standard error to its end.
-pub(crate) async fn drain_errors(
-    source: Source,
-    process: ProcessId,
-    mut log: ServerLog,
-    inbox: Sender<Input>,
-) {
-    let mut splitter = LineSplitter::new(LINE_BYTES);
-    let mut told = 0;
-    loop {
-        if source.readable().await.is_err() {
-            break;
-        }
-        let mut text = String::new();
-        let mut first = Vec::new();
-        let mut on_line = |line| {
-            let (Line::Whole(line) | Line::TooLong(line) | Line::GivenUp(line)) = line;
-            let (is_logged, is_told) = (log.admits(&mut text), told < FIRST_LINES);
-            // A flood must not cost the time of making it fit to be shown.
-            if !is_logged && !is_told {
-                return;
-            }
-            let line = cleaned(&line);
-            if is_logged {
-                text.push_str(&log.line("", &line));
-            }
-            if is_told {
-                told += 1;
-                first.push(line);
-            }
-        };
-        let found = source.read(&mut splitter, &mut on_line);
-        let ended = !matches!(found, Ok(Found::Bytes | Found::Nothing));
-        if ended && splitter.leftover() > 0 {
-            splitter.feed(b"\n", &mut on_line);
-        }
-        log.send(mem::take(&mut text));
-        for line in first {
-            let heard = Heard::Complaint(line);
-            let _hub_gone = inbox.send(Input::Heard { process, heard }).await;
-        }
-        if ended {
-            break;
-        }
-    }
-    if let Some(suppressed) = log.rate.rest() {
-        log.remark(&format!("{suppressed} lines were suppressed"));
     }
 }
 
@@ -203,6 +156,11 @@ impl Rate {
         }
     }
 
+    /// Whether no line is admitted any more in this second.
+    fn is_spent(&self, now: Instant) -> bool {
+        self.lines >= LINES_PER_SECOND && now.duration_since(self.began) < Duration::from_secs(1)
+    }
+
     fn rest(&self) -> Option<u64> {
         (self.suppressed > 0).then_some(self.suppressed)
     }
@@ -234,38 +192,5 @@ mod tests {
     fn a_server_called_daemon_does_not_write_to_the_daemon_s_log() {
         assert_ne!(&*file_of("daemon"), super::super::OWN);
         assert_eq!(&*file_of("github"), "github");
-    }
-
-    #[tokio::test]
-    async fn standard_error_is_drained_logged_and_told_to_its_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let (logs, thread) = Logs::start(folder.path().to_path_buf()).unwrap();
-        let (writer, reader) = tokio::net::unix::pipe::pipe().unwrap();
-        let (inbox, mut heard) = tokio::sync::mpsc::channel(1024);
-        let log = ServerLog::new(logs.clone(), "echo", "u1".to_owned());
-        let source = Source::Pipe(Arc::new(reader));
-        let draining = crate::tasks::spawn("test", drain_errors(source, ProcessId(1), log, inbox));
-        writer.writable().await.unwrap();
-        writer
-            .try_write(b"first\n\x1b[1mlast, without an end")
-            .unwrap();
-        drop(writer);
-        draining.await.unwrap();
-        let mut told = Vec::new();
-        while let Some(Input::Heard {
-            heard: Heard::Complaint(line),
-            ..
-        }) = heard.recv().await
-        {
-            told.push(line);
-        }
-        assert_eq!(told, ["first", "last, without an end"]);
-        logs.finish(thread);
-        let text = std::fs::read_to_string(folder.path().join("echo.log")).unwrap();
-        assert!(
-            text.lines().next().unwrap().ends_with("Z u1 first"),
-            "{text}"
-        );
-        assert_eq!(text.lines().count(), 2);
     }
 }

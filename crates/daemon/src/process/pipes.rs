@@ -9,9 +9,9 @@ use std::{
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use tokio::net::unix::pipe;
 
-/// As much as the system lets a pipe hold for an ordinary user, where it lets it; a large reply then
-/// needs fewer turns.
-const OUTPUT_BYTES: usize = 256 << 10;
+/// As much as a pipe may hold without a special right, where the system lets it: a large reply then
+/// needs fewer turns, and so does a flood of errors.
+const PIPE_BYTES: usize = 256 << 10;
 
 /// Our ends, not blocking, and the server's, blocking as programs expect.
 #[derive(Debug)]
@@ -28,9 +28,9 @@ impl Pipes {
         let (their_input, input) = pipe_with(PipeFlags::CLOEXEC)?;
         let (output, their_output) = pipe_with(PipeFlags::CLOEXEC)?;
         let (errors, their_errors) = pipe_with(PipeFlags::CLOEXEC)?;
-        for pipe in [input.as_fd(), output.as_fd()] {
+        for pipe in [input.as_fd(), output.as_fd(), errors.as_fd()] {
             // There is a limit for all pipes of a user; the size as it is will do.
-            let _refused = fcntl_setpipe_size(pipe, OUTPUT_BYTES);
+            let _refused = fcntl_setpipe_size(pipe, PIPE_BYTES);
         }
         Ok(Pipes {
             input: Arc::new(pipe::Sender::from_owned_fd(input)?),
