@@ -29,8 +29,9 @@ const BLOBS: u64 = 50;
 const SIP: usize = 102;
 const SIP_EVERY: Duration = Duration::from_millis(100);
 
-/// What a server writes to its standard error in one go.
+/// What a server may write to its standard error in one go, and how often it is made to begin again.
 const ERRORS: usize = 1_000_000_000;
+const ERRORS_EVERY: Duration = Duration::from_millis(20);
 
 /// How long anything may take before the measurement is given up.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -44,7 +45,7 @@ pub(crate) enum Noise {
     Garbage,
     /// 50 MB that were asked for, and are read at 1 KiB/s.
     SlowReader,
-    /// A server that writes 1 GB to its standard error.
+    /// A server that writes up to 1 GB to its standard error, as fast as that is taken.
     Errors,
 }
 
@@ -138,14 +139,13 @@ impl Hostile {
         Ok(())
     }
 
-    /// Until the end of it, which the server waits for: its share of the machine would else fall into
-    /// what is measured next.
     fn have_errors_written(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
         while !stop.load(Ordering::Relaxed) {
             self.call("flood", &format!(r#"{{"bytes":{ERRORS}}}"#));
-            self.call("calm", "{}");
             self.come_to_rest()?;
+            std::thread::sleep(ERRORS_EVERY);
         }
+        self.call("calm", "{}");
         Ok(())
     }
 

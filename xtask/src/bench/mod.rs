@@ -65,7 +65,7 @@ enum Measure {
     NeighbourGarbage,
     /// Beside a session that reads 1 KiB/s while 50 MB flow to it
     NeighbourSlowReader,
-    /// Beside a session whose server floods its standard error with 1 GB, and on the same server
+    /// On a server that floods its standard error
     NeighbourErrors,
     /// Beside all of these at once
     NeighbourAll,

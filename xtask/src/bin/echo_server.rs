@@ -4,12 +4,16 @@
 //! server would not make a proxy look worse, a slower one would make it look better.
 //!
 //! `echo-server [--ballast MB]`: tools `echo {text}` and `blob {bytes}`; `flood {bytes}` begins to write
-//! that much to standard error while it goes on answering, and `calm {}` waits for the end of that.
+//! that much to standard error, unless it still does, and goes on answering; `calm {}` ends that.
 
 use std::{
     env,
     hint::black_box,
     io::{self, Read as _, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -21,7 +25,7 @@ fn main() -> io::Result<()> {
     let mut unread = Vec::with_capacity(CHUNK);
     let mut answers = Vec::with_capacity(CHUNK);
     let mut chunk = vec![0_u8; CHUNK];
-    let mut flood = None;
+    let mut flood = Flood::default();
     loop {
         let count = input.read(&mut chunk)?;
         if count == 0 {
@@ -32,7 +36,7 @@ fn main() -> io::Result<()> {
         let mut begin = 0;
         while let Some(len) = unread[begin..].iter().position(|byte| *byte == b'\n') {
             let line = &unread[begin..begin + len];
-            see_to_the_flood(line, &mut flood);
+            flood.obey(line);
             answer(line, &mut answers);
             begin += len + 1;
         }
@@ -43,27 +47,42 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// Begins it or waits for its end, if it is that what a call wants.
-fn see_to_the_flood(line: &[u8], flood: &mut Option<JoinHandle<io::Result<()>>>) {
-    let params = field(line, b"params").unwrap_or_default();
-    let name = field(params, b"name");
-    if name == Some(br#""flood""#) {
-        let bytes = number(field(params, b"arguments").unwrap_or_default(), b"bytes");
-        *flood = Some(thread::spawn(move || write_errors(bytes)));
-    } else if name == Some(br#""calm""#)
-        && let Some(flood) = flood.take()
-    {
-        // How it ended is of no interest, only that it did.
-        let _ended = flood.join();
+/// What is written to standard error beside everything else.
+#[derive(Default)]
+struct Flood {
+    writer: Option<JoinHandle<io::Result<()>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Flood {
+    /// Begins or ends, if it is that what a call wants.
+    fn obey(&mut self, line: &[u8]) {
+        let params = field(line, b"params").unwrap_or_default();
+        let name = field(params, b"name");
+        if name == Some(br#""flood""#) && self.writer.as_ref().is_none_or(JoinHandle::is_finished) {
+            let bytes = number(field(params, b"arguments").unwrap_or_default(), b"bytes");
+            self.is_over.store(false, Ordering::Relaxed);
+            let is_over = Arc::clone(&self.is_over);
+            self.writer = Some(thread::spawn(move || write_errors(bytes, &is_over)));
+        } else if name == Some(br#""calm""#)
+            && let Some(writer) = self.writer.take()
+        {
+            self.is_over.store(true, Ordering::Relaxed);
+            // How it ended is of no interest, only that it did.
+            let _ended = writer.join();
+        }
     }
 }
 
-fn write_errors(bytes: usize) -> io::Result<()> {
+fn write_errors(bytes: usize, is_over: &AtomicBool) -> io::Result<()> {
     let line =
         b"a server has a lot to say, and says it as fast as it can: all is well, all is well\n";
     let lines = line.repeat(CHUNK / line.len());
     let mut errors = io::stderr().lock();
     for _ in 0..bytes.div_ceil(lines.len()) {
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
         errors.write_all(&lines)?;
     }
     Ok(())
