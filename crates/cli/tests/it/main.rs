@@ -22,6 +22,7 @@ mod daemon;
 mod failures;
 mod life;
 mod limits;
+mod noise;
 mod pressure;
 mod sessions;
 mod shims;

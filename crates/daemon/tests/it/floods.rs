@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::{pool::Pool, runner::until};
@@ -56,6 +57,31 @@ pub(crate) fn a_flood_of_complaints_is_drained_and_kept_within_bounds() {
     });
     let kept = pool.log("echo").len();
     assert!(kept < 10 << 20, "{kept} bytes were kept");
+}
+
+/// A stopped daemon finds both when it goes on: what it does first is its own choice.
+pub(crate) fn who_says_one_thing_waits_for_a_piece_of_a_flood_and_not_for_all_of_it() {
+    const FLOOD: usize = 1000;
+    let pool = Pool::start();
+    let (mut flooder, mut other) = (pool.session(), pool.session());
+    other.call(1, "notes-before", &json!({}));
+    assert_eq!(other.answer(1)["result"]["notes"], 0);
+    let note = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/note\"}\n";
+    signal(pool.pid(), Signal::STOP);
+    // As little as a socket takes without being read.
+    flooder.say_bytes(note.repeat(FLOOD).as_bytes());
+    other.call(2, "notes-before", &json!({}));
+    signal(pool.pid(), Signal::CONT);
+    let before = other.answer(2)["result"]["notes"].as_u64().unwrap();
+    assert!(before < 100, "{before} of {FLOOD} went before");
+    // The flood is served, too, all of it.
+    flooder.call(1, "notes-before", &json!({}));
+    assert_eq!(flooder.answer(1)["result"]["notes"], FLOOD);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.cast_signed()).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 pub(crate) fn noise_on_standard_output_is_passed_over_and_logged() {

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
             strangers::what_is_no_preface_is_refused_in_words,
             floods::a_session_that_does_not_read_is_cut_and_stalls_nobody,
             floods::a_flood_of_complaints_is_drained_and_kept_within_bounds,
+            floods::who_says_one_thing_waits_for_a_piece_of_a_flood_and_not_for_all_of_it,
             floods::noise_on_standard_output_is_passed_over_and_logged,
         ]),
     }

@@ -13,6 +13,7 @@ pub(crate) const ROLE: &str = "server";
 /// Plays the server until its input ends.
 pub(crate) fn run() -> ExitCode {
     let mut late: Vec<Value> = Vec::new();
+    let mut notes = 0;
     for line in io::stdin().lock().lines() {
         let Ok(message) = serde_json::from_str::<Value>(&line.unwrap()) else {
             return ExitCode::FAILURE;
@@ -36,7 +37,14 @@ pub(crate) fn run() -> ExitCode {
                 "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
                 "serverInfo": { "name": "echo", "version": "1" },
             }),
+            Some("tools/call") if message["params"]["name"] == "notes-before" => {
+                json!({ "notes": notes })
+            }
             Some("tools/call") => call(&message["params"]),
+            Some("notifications/note") => {
+                notes += 1;
+                continue;
+            }
             _ => continue,
         };
         answer(id, &result);

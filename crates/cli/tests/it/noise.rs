@@ -1,0 +1,95 @@
+//! Neighbours that make as much noise as they can: they are served, others are served beside them, and the
+//! daemon stays within its bounds. What that does to the time of a call, `cargo xtask bench` measures.
+
+use std::{fs, time::Instant};
+
+use serde_json::json;
+
+use crate::support::{
+    Home,
+    processes::{memory_kb, processor_ticks},
+    until,
+};
+
+/// What may wait of one session's messages, both ways, in KiB; see `mux::Limits`.
+const SESSION_KB: u64 = 2 * (8 << 10);
+
+/// What the daemon needs beside that, in KiB: buffers for reading, the books of its core, and chance.
+const BESIDE_KB: u64 = 16 << 10;
+
+/// A clock tick of the kernel's accounts.
+const TICKS_PER_SECOND: u64 = 100;
+
+#[test]
+fn a_session_that_floods_is_answered_line_by_line_and_takes_no_more_than_its_share() {
+    const ROUNDS: usize = 40;
+    const LINES: usize = 500;
+    let home = Home::new();
+    let (mut flooder, mut other) = (home.session(&[]), home.session(&[]));
+    other.text("echo", json!({"text": "before"}));
+    let daemon = home.daemon_pid().unwrap();
+    let before = memory_kb(daemon, "VmHWM");
+    let mut calls = Vec::new();
+    for round in 0..ROUNDS {
+        // Nothing is read in between: what is said first waits for what is said last.
+        let mut text = String::new();
+        for line in 0..LINES {
+            let id = flooder.next_id();
+            calls.push(id);
+            text += &format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\ngarbage {line}\n"
+            );
+        }
+        flooder.write(text.trim_end());
+        let text = round.to_string();
+        assert_eq!(other.text("echo", json!({"text": text})), text);
+    }
+    for call in &calls {
+        assert_eq!(flooder.response(*call)["result"], json!({}));
+    }
+    until("a count of all garbage", || {
+        home.status()["counts"]["session-fault"] == ROUNDS * LINES
+    });
+    let grown = memory_kb(daemon, "VmHWM") - before;
+    assert!(grown < SESSION_KB + BESIDE_KB, "{grown} KiB");
+}
+
+#[test]
+fn a_gigabyte_of_errors_costs_little_memory_little_time_and_few_lines() {
+    let home = Home::new();
+    let (mut alice, mut bob) = (home.session(&[]), home.session(&[]));
+    // Known not to ask, so that they run side by side.
+    alice.text("stderr-flood", json!({"bytes": 1}));
+    bob.text("echo", json!({"text": "before"}));
+    let daemon = home.daemon_pid().unwrap();
+    let (peak, ticks, begun) = (
+        memory_kb(daemon, "VmHWM"),
+        processor_ticks(daemon),
+        Instant::now(),
+    );
+    for part in 0..4 {
+        let flood = alice.begin("stderr-flood", json!({"bytes": 256 << 20, "text": part}));
+        assert_eq!(bob.text("echo", json!({"text": "beside"})), "beside");
+        let answer = alice.response(flood);
+        assert!(answer["result"].is_object(), "{answer}");
+    }
+    let took = begun.elapsed();
+    let busy = processor_ticks(daemon) - ticks;
+    assert!(
+        u128::from(busy) * 1000 / u128::from(TICKS_PER_SECOND) <= took.as_millis() / 2,
+        "{busy} ticks in {took:?}"
+    );
+    let grown = memory_kb(daemon, "VmHWM") - peak;
+    assert!(grown < BESIDE_KB, "{grown} KiB");
+    drop((alice, bob));
+    until("a count of what was suppressed", || {
+        home.done(&["restart", "fake-server"]);
+        home.done(&["logs", "fake-server"])
+            .contains("lines were suppressed")
+    });
+    let logs = fs::read_dir(home.pool().join("logs")).unwrap();
+    let kept: u64 = logs
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(kept < 50 << 20, "{kept} bytes were kept");
+}
