@@ -265,7 +265,9 @@ impl Session<'_> {
             self.mutter();
             self.exchange()?;
         }
-        let numbers: Vec<u64> = self.open.values().map(|open| open.number).collect();
+        // An answer, or a cancellation, may be on its way for ever.
+        let open = self.open.values().chain(self.cancelled.values());
+        let numbers: Vec<u64> = open.map(|open| open.number).collect();
         for number in numbers {
             self.record.set(number, Outcome::Orphaned);
         }

@@ -1,7 +1,7 @@
 //! Neighbours that make as much noise as they can: they are served, others are served beside them, and the
 //! daemon stays within its bounds. What that does to the time of a call, `cargo xtask bench` measures.
 
-use std::{fs, time::Instant};
+use std::{fmt::Write as _, fs, time::Instant};
 
 use serde_json::json;
 
@@ -36,9 +36,8 @@ fn a_session_that_floods_is_answered_line_by_line_and_takes_no_more_than_its_sha
         for line in 0..LINES {
             let id = flooder.next_id();
             calls.push(id);
-            text += &format!(
-                "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\ngarbage {line}\n"
-            );
+            let ping = json!({"jsonrpc": "2.0", "id": id, "method": "ping"});
+            writeln!(text, "{ping}\ngarbage {line}").unwrap();
         }
         flooder.write(text.trim_end());
         let text = round.to_string();
