@@ -12,6 +12,7 @@ mod invariants;
 mod links;
 mod minimise;
 mod model;
+mod orders;
 mod payload;
 mod peers;
 mod pinned;
@@ -30,6 +31,7 @@ mod world;
 pub use fault::Fault;
 pub use invariants::Broken;
 pub use minimise::minimise;
+pub use orders::{ORDERS, play_order};
 pub use pinned::Pinned;
 pub use report::report;
 #[cfg(feature = "arbitrary")]

@@ -1,13 +1,14 @@
 //! Explores worlds, or plays one again: what `cargo xtask sim` runs.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -150,7 +151,56 @@ fn explore(args: &Args) -> anyhow::Result<ExitCode> {
         .found
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    conclude(args, began.elapsed(), &tally, failures)
+    let code = conclude(args, began.elapsed(), &tally, failures)?;
+    let is_whole = !args.sampled_only && args.minutes.is_none();
+    Ok(if is_whole && !play_orders(cores) {
+        ExitCode::FAILURE
+    } else {
+        code
+    })
+}
+
+/// Plays every order of six steps in a small world; says whether all of them went well.
+fn play_orders(cores: usize) -> bool {
+    let began = Instant::now();
+    let next = AtomicUsize::new(0);
+    let messages = AtomicU64::new(0);
+    let failures: Mutex<BTreeMap<usize, String>> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= sim::ORDERS {
+                        break;
+                    }
+                    let played = sim::play_order(number);
+                    messages.fetch_add(played.tally.given, Ordering::Relaxed);
+                    if let Some(Broken(words)) = played.broken {
+                        let steps: Vec<String> =
+                            played.steps.iter().map(|s| format!("{s:?}")).collect();
+                        let words = format!("{words}, after {}", steps.join(" "));
+                        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                        failures.insert(number, words);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some((number, words)) = failures.first_key_value() {
+        line(format!("FAILED order {number}: {words}"));
+    }
+    line(format!(
+        "{} orders of six steps in {:.1} s, {} messages: {} broken",
+        sim::ORDERS,
+        began.elapsed().as_secs_f64(),
+        messages.into_inner(),
+        failures.len()
+    ));
+    failures.is_empty()
 }
 
 /// Says what was seen and what was broken.

@@ -84,3 +84,13 @@ fn what_was_broken_once_is_mended() {
     }
     assert!(count > 0, "there are no regressions to play");
 }
+
+#[test]
+fn no_promise_is_broken_in_one_of_many_orders_of_six_steps() {
+    // A step that is prime to the number of letters meets every letter at every place.
+    for number in (0..sim::ORDERS).step_by(1009) {
+        let played = sim::play_order(number);
+        assert!(played.broken.is_none(), "{number}: {:?}", played.broken);
+        assert!(played.tally.given > 0, "{number}: nobody heard anything");
+    }
+}
