@@ -126,12 +126,9 @@ impl Mux {
                 Cause::Nobody => Mux::refuse_unclear(upstream_id, &undecided.frame, out),
                 Cause::Unclear => {
                     let patience = undecided.since + self.limits.owner_patience;
-                    // A ghost that fades may make it clear before that.
-                    let fades = upstream.lanes.next_fade();
-                    let wake = fades.map_or(patience, |fades| fades.min(patience));
                     upstream.undecided.push_front(undecided);
                     upstream.lanes.is_undecided = true;
-                    self.timers.set(Timer::OwnerPatience(upstream_id), wake);
+                    self.timers.set(Timer::OwnerPatience(upstream_id), patience);
                     return;
                 }
             }
@@ -166,7 +163,8 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return Cause::Nobody;
         };
-        match (upstream.lanes.cause(now), upstream.only_session()) {
+        let judged_at = upstream.judged_at(now);
+        match (upstream.lanes.cause(judged_at), upstream.only_session()) {
             (Cause::Nobody, Some(only)) => Cause::Session(only),
             (cause, _) => cause,
         }
@@ -191,7 +189,8 @@ impl Mux {
     fn owner_of_roots(&mut self, upstream_id: UpstreamId) -> Option<SessionId> {
         let now = self.now;
         let upstream = self.upstreams.get_mut(&upstream_id)?;
-        match upstream.lanes.cause(now) {
+        let judged_at = upstream.judged_at(now);
+        match upstream.lanes.cause(judged_at) {
             Cause::Session(owner) => Some(owner),
             Cause::Nobody => upstream.key.session,
             Cause::Ghost | Cause::Unclear => None,

@@ -143,7 +143,8 @@ impl Mux {
     fn give_up(&mut self, upstream_id: UpstreamId, minted: MintedId, out: &mut Outbox) {
         let until = self.now + self.limits.ghost_life;
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-            upstream.lanes.haunt(minted, self.now, until);
+            let judged_at = upstream.judged_at(self.now);
+            upstream.lanes.haunt(minted, judged_at, until);
         }
         let words = cancellation(minted, "its answer may have been lost");
         Mux::tell_upstream(upstream_id, words, out);

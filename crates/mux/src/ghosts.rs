@@ -76,10 +76,6 @@ impl Ghosts {
         });
     }
 
-    pub(crate) fn next_fade(&self) -> Option<Moment> {
-        self.by_session.values().map(|haunt| haunt.until).min()
-    }
-
     pub(crate) fn are_of_none(&self) -> bool {
         self.by_session.is_empty()
     }

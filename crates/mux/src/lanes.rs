@@ -256,11 +256,6 @@ impl Lanes {
         }
     }
 
-    /// When the next ghost fades.
-    pub(crate) fn next_fade(&self) -> Option<Moment> {
-        self.ghosts.next_fade()
-    }
-
     #[cfg(test)]
     pub(crate) fn calls(&self) -> impl Iterator<Item = (MintedId, SessionId)> {
         self.open.iter().map(|(id, call)| (*id, call.session))

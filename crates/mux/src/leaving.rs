@@ -90,7 +90,8 @@ impl Mux {
         }
         if was_sent {
             let ghost_until = self.now + self.limits.ghost_life;
-            upstream.lanes.haunt(minted, self.now, ghost_until);
+            let judged_at = upstream.judged_at(self.now);
+            upstream.lanes.haunt(minted, judged_at, ghost_until);
             Mux::tell_upstream(upstream_id, words, out);
         } else {
             upstream.lanes.end(minted);

@@ -244,6 +244,13 @@ impl Upstream {
         self.asks.contains_key(id) || undecided.any(|ask| ask.frame.id() == Some(id))
     }
 
+    /// The moment at which causes are judged. While an ask waits, that is when it came: a call that may
+    /// have been its cause then may be so as long as it waits.
+    pub(crate) fn judged_at(&self, now: Moment) -> Moment {
+        let oldest = self.undecided.front();
+        oldest.map_or(now, |undecided| undecided.since.min(now))
+    }
+
     /// The only session attached, if there is exactly one.
     pub(crate) fn only_session(&self) -> Option<SessionId> {
         let mut attached = self.attached.iter();

@@ -13,7 +13,7 @@ use super::{
     client::{Asking, is_grouped},
     group::Group,
     print::Print,
-    server::{Ask, Process, Working},
+    server::{Ask, Process},
 };
 use crate::{Asks, Event, LineNumber, Opening, Scope, SessionId, UpstreamId};
 
@@ -356,14 +356,18 @@ impl Audit {
                 }
             }
             Purpose::Answer | Purpose::Either => {
-                let is_pending =
-                    |(id, working): (&u64, &Working)| working.answer.is_none().then_some(*id);
-                let meant: Vec<u64> = match &fault.about().named {
+                let named: Vec<u64> = match &fault.about().named {
                     Named::Nobody => Vec::new(),
                     Named::One(id) => id.as_number().into_iter().collect(),
                     Named::Several(ids) => ids.iter().filter_map(RequestId::as_number).collect(),
-                    Named::Unknown => server.sent.iter().filter_map(is_pending).collect(),
+                    Named::Unknown => server.sent.keys().copied().collect(),
                 };
+                // What was answered before waits for the rest of its batch.
+                let is_pending = |id: &u64| {
+                    let working = server.sent.get(id);
+                    working.is_some_and(|working| working.answer.is_none())
+                };
+                let meant: Vec<u64> = named.into_iter().filter(is_pending).collect();
                 for id in meant {
                     if fault.about().certain_id().is_none() {
                         self.step.doubtful.insert((upstream, id));

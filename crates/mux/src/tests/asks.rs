@@ -234,7 +234,7 @@ fn what_a_departed_session_caused_goes_to_nobody_else() {
 }
 
 #[test]
-fn an_unclear_ask_is_decided_when_the_ghost_beside_it_fades() {
+fn an_ask_is_not_given_to_who_is_left_when_a_possible_cause_has_faded_meanwhile() {
     check(expect![[r#"
         u1 serves alice bob caps=sampling
         alice: tools/call #1 tool=x
@@ -246,9 +246,11 @@ fn an_unclear_ask_is_decided_when_the_ghost_beside_it_fades() {
         25 s pass
         u1: sampling/createMessage #1
         10 s pass
-            after 5 s
-            -> bob: sampling/createMessage #1
+            after 10 s
+            -> u1: error #1 -32603 owner-unclear
             ! u1 separates x
+        u1: sampling/createMessage #2
+            -> bob: sampling/createMessage #1
     "#]]);
 }
 
