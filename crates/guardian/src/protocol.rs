@@ -23,12 +23,24 @@ mod transfer;
 /// processes: `GUARDIAN_PID.UPSTREAM`.
 pub const MARKER: &str = "MCPOOL_UPSTREAM";
 
+/// The longest record of one server, in bytes.
+pub const RECORD_LEN_MAX: usize = 2 << 20;
+
 /// What the daemon asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Start a server. Its standard input, output and error, in this order, travel
-    /// with the first byte of the message.
+    /// with the first byte of the message, and behind them the daemon's ends of the same
+    /// three pipes, which are for the next daemon.
     Spawn(Spawn),
+    /// Keep this for the next daemon, in place of what was kept before.
+    Record {
+        /// Which one it is about; one that is gone already is no error.
+        upstream: u64,
+        /// What a daemon has to know to go on with it: at most [`RECORD_LEN_MAX`] bytes without
+        /// a NUL, of no meaning here.
+        record: Vec<u8>,
+    },
     /// End a server's whole tree. The daemon has closed its standard input before.
     ///
     /// A second one for the same upstream can only shorten what is left of the first.
@@ -74,8 +86,15 @@ pub struct Patience {
 /// What the guardian tells.
 ///
 /// For each [`Spawn`] either `SpawnFailed`, or `Spawned`, `Exited` and `Gone` in this order.
+/// A daemon that comes later hears an [`Introduction`] first, then of each server that is there
+/// `Held`, and `Exited` if that had happened, and from then on what every daemon hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
+    /// The first words to a daemon that has connected.
+    Introduction(Introduction),
+    /// A server that an earlier daemon had started. Our ends of its standard input, output and
+    /// error travel with the first byte, unless it is being stopped.
+    Held(Held),
     /// The program runs.
     Spawned {
         /// Which one.
@@ -113,6 +132,30 @@ pub enum Report {
     },
 }
 
+/// What a daemon that takes over has to know first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// How many daemons this guardian has had before.
+    pub epoch: u32,
+    /// How many [`Report::Held`] follow.
+    pub held: u32,
+    /// Whether it has given up waiting and ends: it starts nothing any more.
+    pub ending: bool,
+}
+
+/// A server that an earlier daemon had started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The number that the earlier daemon chose.
+    pub upstream: u64,
+    /// Its process, which is also its process group.
+    pub pid: u32,
+    /// Whether it is on its way out; then it comes without descriptors.
+    pub ending: bool,
+    /// What the earlier daemon had kept for the next one last; empty if nothing.
+    pub record: Vec<u8>,
+}
+
 impl Command {
     /// The whole message, its length included.
     ///
@@ -124,6 +167,14 @@ impl Command {
             Command::Spawn(spawn) => {
                 writer.put("ask", b"spawn")?;
                 spawn.write(&mut writer)?;
+            }
+            Command::Record { upstream, record } => {
+                writer.put("ask", b"record")?;
+                if record.len() > RECORD_LEN_MAX {
+                    return Err(Malformed::TooLong);
+                }
+                writer.put_number("upstream", upstream)?;
+                writer.put("record", record)?;
             }
             Command::Stop { upstream, patience } => {
                 writer.put("ask", b"stop")?;
@@ -145,6 +196,16 @@ impl Command {
         };
         let command = match fields.one("ask")? {
             b"spawn" => Command::Spawn(Spawn::read(&fields)?),
+            b"record" => {
+                let record = fields.one("record")?;
+                if record.len() > RECORD_LEN_MAX {
+                    return Err(Malformed::TooLong);
+                }
+                Command::Record {
+                    upstream: fields.number("upstream")?,
+                    record: record.to_vec(),
+                }
+            }
             b"stop" => Command::Stop {
                 upstream: fields.number("upstream")?,
                 patience: Patience::read(&fields)?,
@@ -218,6 +279,19 @@ impl Report {
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let mut writer = Writer::new();
         match self {
+            Report::Introduction(introduction) => {
+                writer.put("report", b"introduction")?;
+                writer.put_number("epoch", &introduction.epoch)?;
+                writer.put_number("held", &introduction.held)?;
+                writer.put_number("ending", &u8::from(introduction.ending))?;
+            }
+            Report::Held(held) => {
+                writer.put("report", b"held")?;
+                writer.put_number("upstream", &held.upstream)?;
+                writer.put_number("pid", &held.pid)?;
+                writer.put_number("ending", &u8::from(held.ending))?;
+                writer.put("record", &held.record)?;
+            }
             Report::Spawned {
                 upstream,
                 pid,
@@ -269,8 +343,23 @@ impl Report {
         let Some((fields, len)) = Fields::first_in(bytes)? else {
             return Ok(None);
         };
+        let kind = fields.one("report")?;
+        if kind == b"introduction" {
+            let introduction = Introduction {
+                epoch: fields.number("epoch")?,
+                held: fields.number("held")?,
+                ending: fields.number::<u8>("ending")? != 0,
+            };
+            return Ok(Some((Report::Introduction(introduction), len)));
+        }
         let upstream = fields.number("upstream")?;
-        let report = match fields.one("report")? {
+        let report = match kind {
+            b"held" => Report::Held(Held {
+                upstream,
+                pid: fields.number("pid")?,
+                ending: fields.number::<u8>("ending")? != 0,
+                record: fields.one("record")?.to_vec(),
+            }),
             b"spawned" => Report::Spawned {
                 upstream,
                 pid: fields.number("pid")?,

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -17,9 +19,15 @@ use sys::signals::Signals;
 
 use crate::census::{self, Census};
 use crate::outbox::Outbox;
-use crate::protocol::{Command, Patience, Receiver, Report, Spawn};
+use crate::protocol::{Command, Introduction, Patience, Receiver, Report, Spawn};
+use crate::server::Server;
 use crate::spawn::{self, Failure};
 use crate::stop::{Progress, Tree};
+
+/// How long servers are held for the next daemon when one has died.
+///
+/// Shims take up a new one within a second; 5 s later nobody wants them any more.
+const HOLD: Duration = Duration::from_secs(5);
 
 /// What servers get when nobody is there any more to say how long they may take.
 const ALONE: Patience = Patience {
@@ -33,16 +41,24 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// How soon to look again during the last sweep.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Serves the daemon at the other end of `socket`, until it is told to end, or the daemon is
-/// gone, or TERM or INT arrives; then nothing is left that it started.
+/// Serves the daemon at the other end of `socket`, until it is told to end, or TERM or INT
+/// arrives; then nothing is left that it started.
+///
+/// When the daemon is gone without a word, the next one may connect to `meeting_place`, a path
+/// where a socket is made, within 5 s, and takes the servers over. Without such a path, or when
+/// none comes, it ends.
 ///
 /// It makes the whole process the guardian: call it on the main thread, with no other
 /// thread running and nothing else to do afterwards. It fails, in words on standard error,
 /// if the process cannot be set up or the daemon talks nonsense.
-pub fn run(socket: OwnedFd) -> ExitCode {
+pub fn run(socket: OwnedFd, meeting_place: Option<PathBuf>) -> ExitCode {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     sys::memory::economise();
-    let served = set_up(socket).and_then(Guardian::serve);
+    let served = set_up(socket, meeting_place.as_deref()).and_then(Guardian::serve);
+    if let Some(path) = meeting_place {
+        // The next guardian is started when we have ended, so it is ours.
+        let _ = std::fs::remove_file(path);
+    }
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -53,43 +69,65 @@ pub fn run(socket: OwnedFd) -> ExitCode {
     }
 }
 
-fn set_up(socket: OwnedFd) -> io::Result<Guardian> {
+fn set_up(socket: OwnedFd, meeting_place: Option<&Path>) -> io::Result<Guardian> {
     // Fails only for the leader of a group, which has no terminal to lose either.
     let _ = rustix::process::setsid();
     rustix::thread::set_name(c"mcpool-guardian")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(Guardian {
         socket,
+        door: meeting_place.map(open_door).transpose()?,
         signals: Signals::watch(&[Signal::CHILD, Signal::TERM, Signal::INT, Signal::HUP])?,
         receiver: Receiver::default(),
         outbox: Outbox::default(),
-        trees: BTreeMap::new(),
+        servers: BTreeMap::new(),
         daemon: Daemon::Listening,
+        epoch: 0,
         ending: false,
     })
+}
+
+/// Makes the socket where the next daemon finds us. What lies there is of one before us.
+fn open_door(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let door = UnixListener::bind(path)?;
+    door.set_nonblocking(true)?;
+    Ok(door)
 }
 
 #[derive(Debug)]
 struct Guardian {
     socket: OwnedFd,
+    /// Where the next daemon comes in.
+    door: Option<UnixListener>,
     signals: Signals,
     receiver: Receiver,
     outbox: Outbox,
-    trees: BTreeMap<u64, Tree>,
+    servers: BTreeMap<u64, Server>,
     daemon: Daemon,
+    /// How many daemons there have been before this one.
+    epoch: u32,
     ending: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Daemon {
     Listening,
+    /// It has died, and until then the next one may come.
+    Awaited { until: Instant },
+    /// It has died, and what is left ends. Whoever comes now is told so.
     Gone,
 }
 
 impl Guardian {
     fn serve(mut self) -> io::Result<()> {
         let mut trouble = None;
-        while !(self.ending && self.trees.is_empty()) {
+        while !(self.ending && self.servers.is_empty()) {
             self.wait(self.interest(), self.timeout())?;
             self.heed_signals()?;
             if let Err(error) = self.take_commands() {
@@ -97,7 +135,8 @@ impl Guardian {
                 trouble = Some(error);
                 self.lose_daemon();
             }
-            self.look_after_trees()?;
+            self.meet_next_daemon();
+            self.look_after_servers()?;
             self.outbox.flush(self.socket.as_fd());
             if self.outbox.is_broken() {
                 self.lose_daemon();
@@ -112,14 +151,17 @@ impl Guardian {
 
     /// Sleeps until a signal arrives, the socket is ready for `interest`, or time is up.
     fn wait(&self, interest: PollFlags, timeout: Option<Duration>) -> io::Result<()> {
-        let mut fds = [
-            PollFd::new(&self.signals, PollFlags::IN),
-            PollFd::new(&self.socket, interest),
-        ];
+        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         // A socket without a peer is always ready, even if nothing is asked of it.
-        let watched = if interest.is_empty() { 1 } else { 2 };
+        if !interest.is_empty() {
+            fds.push(PollFd::new(&self.socket, interest));
+        }
+        // While a daemon listens, nobody else has any business here.
+        if let Some(door) = self.door.as_ref().filter(|_| !self.has_daemon()) {
+            fds.push(PollFd::new(door, PollFlags::IN));
+        }
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        match rustix::event::poll(&mut fds[..watched], timeout.as_ref()) {
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -130,12 +172,22 @@ impl Guardian {
         match self.daemon {
             Daemon::Listening if self.outbox.is_empty() => PollFlags::IN,
             Daemon::Listening => PollFlags::IN | PollFlags::OUT,
-            Daemon::Gone => PollFlags::empty(),
+            Daemon::Awaited { .. } | Daemon::Gone => PollFlags::empty(),
         }
     }
 
+    fn has_daemon(&self) -> bool {
+        self.daemon == Daemon::Listening
+    }
+
     fn timeout(&self) -> Option<Duration> {
-        let deadline = self.trees.values().filter_map(Tree::deadline).min()?;
+        let trees = self.servers.values().map(|server| &server.tree);
+        let deadlines = trees.filter_map(Tree::deadline);
+        let patience = match self.daemon {
+            Daemon::Awaited { until } => Some(until),
+            Daemon::Listening | Daemon::Gone => None,
+        };
+        let deadline = deadlines.chain(patience).min()?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
@@ -150,7 +202,7 @@ impl Guardian {
     }
 
     fn take_commands(&mut self) -> io::Result<()> {
-        while self.daemon == Daemon::Listening {
+        while self.has_daemon() {
             match self.receiver.fill(&self.socket) {
                 Ok(0) => self.lose_daemon(),
                 Ok(_) => {}
@@ -172,10 +224,15 @@ impl Guardian {
     fn obey(&mut self, command: Command, fds: Vec<OwnedFd>) {
         match command {
             Command::Spawn(order) => self.spawn(&order, fds),
+            // One that is not there has been reported as gone already.
+            Command::Record { upstream, record } => {
+                if let Some(server) = self.servers.get_mut(&upstream) {
+                    server.keep(record);
+                }
+            }
             Command::Stop { upstream, patience } => {
-                // One that is not there has been reported as gone already.
-                if let Some(tree) = self.trees.get_mut(&upstream) {
-                    tree.stop(Instant::now(), patience, &Census::take());
+                if let Some(server) = self.servers.get_mut(&upstream) {
+                    server.stop(Instant::now(), patience, &Census::take());
                 }
             }
             Command::Shutdown { patience } => self.shut_down(patience),
@@ -189,7 +246,7 @@ impl Guardian {
                 errno: Errno::SHUTDOWN,
                 text: "mcpool is stopping".to_owned(),
             })
-        } else if self.trees.contains_key(&upstream) {
+        } else if self.servers.contains_key(&upstream) {
             Err(Failure {
                 errno: Errno::EXIST,
                 text: format!("upstream {upstream} runs already"),
@@ -198,9 +255,9 @@ impl Guardian {
             spawn::spawn(order, fds)
         };
         let report = match spawned {
-            Ok(leader) => {
-                self.trees
-                    .insert(upstream, Tree::new(leader, spawn::marker(upstream)));
+            Ok((leader, pipes)) => {
+                let tree = Tree::new(leader, spawn::marker(upstream));
+                self.servers.insert(upstream, Server::new(tree, pipes));
                 let pid = leader.pid.as_raw_nonzero().get().unsigned_abs();
                 Report::Spawned {
                     upstream,
@@ -217,29 +274,71 @@ impl Guardian {
         self.outbox.push(&report);
     }
 
+    /// Tells the daemon, if there is one. The next one is told how it stands then.
+    fn report(&mut self, report: &Report) {
+        if self.has_daemon() {
+            self.outbox.push(report);
+        }
+    }
+
     fn shut_down(&mut self, patience: Patience) {
         self.ending = true;
         let (now, census) = (Instant::now(), Census::take());
-        for tree in self.trees.values_mut() {
-            tree.stop(now, patience, &census);
+        for server in self.servers.values_mut() {
+            server.stop(now, patience, &census);
         }
     }
 
-    /// The daemon is gone: so are the other ends of the servers' pipes, and so they go too.
+    /// The daemon is gone. Its servers are held for the next one, if there are any, and if the
+    /// last word was not that all should end.
     fn lose_daemon(&mut self) {
-        if self.daemon == Daemon::Listening {
-            self.daemon = Daemon::Gone;
-            self.shut_down(ALONE);
+        if !self.has_daemon() {
+            return;
+        }
+        self.outbox = Outbox::default();
+        self.receiver = Receiver::default();
+        if self.door.is_some() && !self.servers.is_empty() && !self.ending {
+            self.daemon = Daemon::Awaited {
+                until: Instant::now() + HOLD,
+            };
+        } else {
+            self.give_up_daemon();
         }
     }
 
-    fn look_after_trees(&mut self) -> io::Result<()> {
-        self.reap_strangers()?;
-        for (upstream, tree) in &mut self.trees {
-            if tree.exit().is_none()
-                && let Some(exit) = sys::wait::ended(tree.leader().pid)?
-            {
-                tree.leader_ended(exit);
+    fn give_up_daemon(&mut self) {
+        self.daemon = Daemon::Gone;
+        self.shut_down(ALONE);
+    }
+
+    /// Lets the next daemon in, or gives up on it.
+    fn meet_next_daemon(&mut self) {
+        if self.has_daemon() {
+            return;
+        }
+        if let Some(socket) = self.door.as_ref().and_then(welcome) {
+            self.socket = socket;
+            self.daemon = Daemon::Listening;
+            self.epoch += 1;
+            self.introduce();
+        } else if let Daemon::Awaited { until } = self.daemon
+            && (until <= Instant::now() || self.servers.is_empty())
+        {
+            self.give_up_daemon();
+        }
+    }
+
+    /// Tells the next daemon what there is.
+    fn introduce(&mut self) {
+        self.outbox.push(&Report::Introduction(Introduction {
+            epoch: self.epoch,
+            held: u32::try_from(self.servers.len()).unwrap_or(u32::MAX),
+            ending: self.ending,
+        }));
+        for (upstream, server) in &self.servers {
+            let (held, fds) = server.hand_over(*upstream);
+            self.outbox.push_with_fds(&Report::Held(held), fds);
+            if let Some(exit) = server.tree.exit() {
                 self.outbox.push(&Report::Exited {
                     upstream: *upstream,
                     code: exit.code,
@@ -247,18 +346,39 @@ impl Guardian {
                 });
             }
         }
+    }
+
+    fn look_after_servers(&mut self) -> io::Result<()> {
+        self.reap_strangers()?;
+        let mut ended = Vec::new();
+        for (upstream, server) in &mut self.servers {
+            if server.tree.exit().is_none()
+                && let Some(exit) = sys::wait::ended(server.tree.leader().pid)?
+            {
+                server.tree.leader_ended(exit);
+                ended.push(Report::Exited {
+                    upstream: *upstream,
+                    code: exit.code,
+                    signal: exit.signal,
+                });
+            }
+        }
+        for report in &ended {
+            self.report(report);
+        }
         let now = Instant::now();
-        if self.trees.values().any(|tree| tree.is_due(now)) {
+        if self.servers.values().any(|server| server.tree.is_due(now)) {
             let mut census = Census::take();
-            census.reap(|pid| is_leader(&self.trees, pid));
-            self.advance_trees(now, &census);
+            census.reap(|pid| is_leader(&self.servers, pid));
+            self.advance_servers(now, &census);
         }
         Ok(())
     }
 
-    fn advance_trees(&mut self, now: Instant, census: &Census) {
-        let outbox = &mut self.outbox;
-        self.trees.retain(|upstream, tree| {
+    fn advance_servers(&mut self, now: Instant, census: &Census) {
+        let mut reports = Vec::new();
+        self.servers.retain(|upstream, server| {
+            let tree = &mut server.tree;
             if !tree.is_due(now) {
                 return true;
             }
@@ -267,13 +387,13 @@ impl Guardian {
                 Progress::Over { survivors } => {
                     census::reap(tree.leader().pid);
                     if tree.exit().is_none() {
-                        outbox.push(&Report::Exited {
+                        reports.push(Report::Exited {
                             upstream: *upstream,
                             code: None,
                             signal: None,
                         });
                     }
-                    outbox.push(&Report::Gone {
+                    reports.push(Report::Gone {
                         upstream: *upstream,
                         survivors,
                     });
@@ -281,6 +401,9 @@ impl Guardian {
                 }
             }
         });
+        for report in &reports {
+            self.report(report);
+        }
     }
 
     /// Reaps the orphans that became our children and have ended.
@@ -289,7 +412,7 @@ impl Guardian {
     /// does so only while its tree is being ended, and then a census finds them.
     fn reap_strangers(&self) -> io::Result<()> {
         while let Some((pid, _)) = sys::wait::ended_child()? {
-            if is_leader(&self.trees, pid) || !census::reap(pid) {
+            if is_leader(&self.servers, pid) || !census::reap(pid) {
                 break;
             }
         }
@@ -321,7 +444,7 @@ impl Guardian {
         loop {
             self.outbox.flush(self.socket.as_fd());
             let left = deadline.saturating_duration_since(Instant::now());
-            if self.outbox.is_empty() || self.daemon == Daemon::Gone || left.is_zero() {
+            if self.outbox.is_empty() || !self.has_daemon() || left.is_zero() {
                 return Ok(());
             }
             self.wait(PollFlags::OUT, Some(left))?;
@@ -330,6 +453,16 @@ impl Guardian {
     }
 }
 
-fn is_leader(trees: &BTreeMap<u64, Tree>, pid: Pid) -> bool {
-    trees.values().any(|tree| tree.leader().pid == pid)
+fn is_leader(servers: &BTreeMap<u64, Server>, pid: Pid) -> bool {
+    let mut leaders = servers.values().map(|server| server.tree.leader());
+    leaders.any(|leader| leader.pid == pid)
+}
+
+/// Somebody who has come in, if it is one of us.
+fn welcome(door: &UnixListener) -> Option<OwnedFd> {
+    // Nobody is there, or has gone again: the next look finds whoever comes.
+    let (socket, _nameless) = door.accept().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    let user = sys::peer::user(&socket).ok()?;
+    (user == rustix::process::geteuid().as_raw()).then(|| socket.into())
 }

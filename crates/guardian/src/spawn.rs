@@ -33,8 +33,10 @@ pub(crate) struct Failure {
 }
 
 /// Starts it, as a child of the calling thread and the leader of a new process group.
-pub(crate) fn spawn(order: &Spawn, fds: Vec<OwnedFd>) -> Result<Identity, Failure> {
-    let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else {
+///
+/// Gives back the daemon's ends of its pipes.
+pub(crate) fn spawn(order: &Spawn, fds: Vec<OwnedFd>) -> Result<(Identity, [OwnedFd; 3]), Failure> {
+    let Ok([stdin, stdout, stderr, input, output, errors]) = <[OwnedFd; 6]>::try_from(fds) else {
         let text = "its pipes were lost on the way: too many open files".to_owned();
         return Err(Failure {
             errno: Errno::MFILE,
@@ -63,7 +65,7 @@ pub(crate) fn spawn(order: &Spawn, fds: Vec<OwnedFd>) -> Result<Identity, Failur
         .stderr(stderr);
     ChildSetup { umask: order.umask }.apply_to(&mut command);
     match command.spawn() {
-        Ok(child) => Ok(identity(&child)),
+        Ok(child) => Ok((identity(&child), [input, output, errors])),
         Err(error) => Err(explain(order, &error)),
     }
 }

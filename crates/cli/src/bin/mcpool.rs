@@ -9,6 +9,7 @@ use std::{
     ffi::OsString,
     io::{self, Write},
     os::unix::process::CommandExt,
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
@@ -18,15 +19,15 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     match arguments.next() {
         Some(verb) if verb == "connect" => shim::connect::run(arguments),
-        Some(verb) if verb == "guardian" => guard(),
+        Some(verb) if verb == "guardian" => guard(arguments.next()),
         verb => become_the_other(verb.into_iter().chain(arguments)),
     }
 }
 
 /// The daemon starts us like this; it is no verb for people.
-fn guard() -> ExitCode {
+fn guard(meeting_place: Option<OsString>) -> ExitCode {
     match sys::stdin::take_socket() {
-        Ok(socket) => guardian::run(socket),
+        Ok(socket) => guardian::run(socket, meeting_place.map(PathBuf::from)),
         Err(error) => fail(&format!(
             "the daemon starts the guardian, nobody else ({error})"
         )),

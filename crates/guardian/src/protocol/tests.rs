@@ -40,6 +40,10 @@ fn every_command_comes_back_as_it_was() {
     };
     for command in [
         Command::Spawn(spawn()),
+        Command::Record {
+            upstream: 7,
+            record: b"7 {\"a\":\xff}\n".to_vec(),
+        },
         Command::Stop {
             upstream: u64::MAX,
             patience,
@@ -54,6 +58,17 @@ fn every_command_comes_back_as_it_was() {
 #[test]
 fn every_report_comes_back_as_it_was() {
     for report in [
+        Report::Introduction(Introduction {
+            epoch: 3,
+            held: 2,
+            ending: true,
+        }),
+        Report::Held(Held {
+            upstream: 9,
+            pid: 77,
+            ending: false,
+            record: b"9 {}".to_vec(),
+        }),
         Report::Spawned {
             upstream: 0,
             pid: 4_194_304,
@@ -152,7 +167,7 @@ fn a_wrong_message_is_told_what_is_wrong_with_it() {
         (b"report=born\0upstream=3\0", Malformed::Invalid("report")),
         (b"report\0upstream=3\0", Malformed::NoKey),
         (b"report=gone\0upstream=3", Malformed::Unended),
-        (b"", Malformed::Missing("upstream")),
+        (b"", Malformed::Missing("report")),
     ] {
         assert_eq!(Report::decode(&message(body)), Err(wrong));
     }

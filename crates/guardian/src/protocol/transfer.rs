@@ -15,14 +15,14 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::{Command, Malformed};
+use super::{Command, Malformed, Report};
 
-/// Standard input, output and error.
-const FDS_MAX: usize = 3;
+/// Both ends of standard input, output and error.
+const FDS_MAX: usize = 6;
 
 const CHUNK_LEN: usize = 16 << 10;
 
-/// Writes as much of `bytes` as goes, with `fds` (three at most) on the first byte, and
+/// Writes as much of `bytes` as goes, with `fds` (six at most) on the first byte, and
 /// returns how much that was.
 ///
 /// Once this has succeeded the descriptors are with the receiver: write the rest
@@ -33,7 +33,7 @@ pub fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) ->
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "more than three descriptors in one message",
+            "more than six descriptors in one message",
         ));
     }
     Ok(sendmsg(
@@ -64,7 +64,7 @@ pub fn send(socket: impl AsFd, command: &Command, fds: &[BorrowedFd<'_>]) -> io:
     Ok(())
 }
 
-/// The receiving end of a stream of commands.
+/// The receiving end of a stream of commands, or of reports.
 #[derive(Debug, Default)]
 pub struct Receiver {
     bytes: Vec<u8>,
@@ -106,22 +106,46 @@ impl Receiver {
 
     /// The next whole command with its descriptors, if one is there.
     ///
-    /// A [`Command::Spawn`] comes with three descriptors, or with none if they were lost
+    /// A [`Command::Spawn`] comes with six descriptors, or with none if they were lost
     /// on the way. After an error there is no way to find the next message.
     pub fn next_command(&mut self) -> Result<Option<(Command, Vec<OwnedFd>)>, Malformed> {
         let Some((command, len)) = Command::decode(&self.bytes)? else {
             return Ok(None);
         };
+        self.consume(len);
+        let fds = match &command {
+            Command::Spawn(_) => self.fds.pop_front().unwrap_or_default(),
+            Command::Record { .. } | Command::Stop { .. } | Command::Shutdown { .. } => Vec::new(),
+        };
+        Ok(Some((command, fds)))
+    }
+
+    /// The next whole report with its descriptors, if one is there.
+    ///
+    /// A [`Report::Held`] of a server that is not being stopped comes with three, or with none
+    /// if they were lost on the way. After an error there is no way to find the next message.
+    pub fn next_report(&mut self) -> Result<Option<(Report, Vec<OwnedFd>)>, Malformed> {
+        let Some((report, len)) = Report::decode(&self.bytes)? else {
+            return Ok(None);
+        };
+        self.consume(len);
+        let fds = match &report {
+            Report::Held(held) if !held.ending => self.fds.pop_front().unwrap_or_default(),
+            Report::Held(_)
+            | Report::Introduction(_)
+            | Report::Spawned { .. }
+            | Report::SpawnFailed { .. }
+            | Report::Exited { .. }
+            | Report::Gone { .. } => Vec::new(),
+        };
+        Ok(Some((report, fds)))
+    }
+
+    fn consume(&mut self, len: usize) {
         self.bytes.drain(..len);
         if self.bytes.is_empty() {
             // One large environment must not stay with us for ever.
             self.bytes.shrink_to(CHUNK_LEN);
         }
-        let fds = match &command {
-            Command::Spawn(_) => self.fds.pop_front().unwrap_or_default(),
-            Command::Stop { .. } => Vec::new(),
-            Command::Shutdown { .. } => Vec::new(),
-        };
-        Ok(Some((command, fds)))
     }
 }

@@ -9,18 +9,20 @@
 )]
 
 mod ending;
+mod holding;
 #[path = "../../../sys/tests/it/runner.rs"]
 mod runner;
 mod starting;
 mod world;
 
 use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(world::GUARDIAN) {
         return match sys::stdin::take_socket() {
-            Ok(socket) => guardian::run(socket),
+            Ok(socket) => guardian::run(socket, env::args_os().nth(2).map(PathBuf::from)),
             Err(_) => ExitCode::FAILURE,
         };
     }
@@ -50,5 +52,12 @@ fn main() -> ExitCode {
         ending::servers_get_term_when_the_guardian_is_killed,
         ending::orphans_are_reaped_while_their_server_runs,
         ending::two_hundred_short_servers_leave_no_zombie,
+        holding::the_next_daemon_gets_the_servers_as_they_were,
+        holding::servers_end_when_no_daemon_comes,
+        holding::what_was_being_stopped_ends_under_the_next_daemon_as_well,
+        holding::a_server_that_ends_while_no_daemon_is_there_is_told_to_the_next,
+        holding::nobody_comes_in_beside_a_daemon,
+        holding::who_comes_too_late_is_told_so,
+        holding::a_guardian_without_servers_does_not_wait_for_anybody,
     ])
 }

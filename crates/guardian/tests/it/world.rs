@@ -4,13 +4,15 @@ use std::fs;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 use std::{env, io, iter, thread};
 
-use guardian::protocol::{self, Patience, Report, Spawn};
+use guardian::protocol::{self, Patience, Receiver, Report, Spawn};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
+use tempfile::TempDir;
 
 use crate::runner::{PATIENCE, until};
 
@@ -25,7 +27,11 @@ pub(crate) struct World {
     child: Child,
     /// The daemon's end; `None` once the daemon has died.
     socket: Option<UnixStream>,
-    received: Vec<u8>,
+    receiver: Receiver,
+    /// Descriptors that came with the last report.
+    pub(crate) fds: Vec<OwnedFd>,
+    /// Where the next daemon meets the guardian, and the folder of it.
+    meeting_place: Option<(PathBuf, TempDir)>,
 }
 
 /// The daemon's ends of a server's pipes.
@@ -37,11 +43,23 @@ pub(crate) struct Pipes {
 }
 
 impl World {
+    /// One that no other daemon can come to.
     pub(crate) fn start() -> World {
+        World::start_at(None)
+    }
+
+    /// One that holds its servers for the next daemon.
+    pub(crate) fn start_with_door() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        World::start_at(Some((folder.path().join("guard.sock"), folder)))
+    }
+
+    fn start_at(meeting_place: Option<(PathBuf, TempDir)>) -> World {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
         let child = Command::new(env::current_exe().unwrap())
             .arg(GUARDIAN)
+            .args(meeting_place.as_ref().map(|(path, _folder)| path))
             .env("AMBIENT_SECRET", "not for servers")
             .stdin(OwnedFd::from(theirs))
             .spawn()
@@ -49,8 +67,25 @@ impl World {
         World {
             child,
             socket: Some(ours),
-            received: Vec::new(),
+            receiver: Receiver::default(),
+            fds: Vec::new(),
+            meeting_place,
         }
+    }
+
+    /// The next daemon comes, whether or not the last one is gone.
+    pub(crate) fn connect(&self) -> UnixStream {
+        let (path, _folder) = self.meeting_place.as_ref().unwrap();
+        let socket = until("the guardian's door", || UnixStream::connect(path).ok());
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    }
+
+    /// The daemon dies, and the next one comes.
+    pub(crate) fn replace_daemon(&mut self) {
+        self.socket = None;
+        self.receiver = Receiver::default();
+        self.socket = Some(self.connect());
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -70,7 +105,14 @@ impl World {
         let (stdin, our_stdin) = io::pipe().unwrap();
         let (our_stdout, stdout) = io::pipe().unwrap();
         let (our_stderr, stderr) = io::pipe().unwrap();
-        let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        let fds = [
+            stdin.as_fd(),
+            stdout.as_fd(),
+            stderr.as_fd(),
+            our_stdin.as_fd(),
+            our_stdout.as_fd(),
+            our_stderr.as_fd(),
+        ];
         protocol::send(
             self.socket(),
             &protocol::Command::Spawn(spawn.clone()),
@@ -103,14 +145,15 @@ impl World {
     /// The guardian's next report; `None` when it has closed its end.
     pub(crate) fn next_report(&mut self) -> Option<Report> {
         loop {
-            if let Some((report, len)) = Report::decode(&self.received).unwrap() {
-                self.received.drain(..len);
+            if let Some((report, fds)) = self.receiver.next_report().unwrap() {
+                self.fds = fds;
                 return Some(report);
             }
-            let mut chunk = [0; 4096];
-            match self.socket.as_ref().unwrap().read(&mut chunk) {
+            let socket = self.socket.as_ref().unwrap();
+            assert!(is_ready(socket), "no report");
+            match self.receiver.fill(socket) {
                 Ok(0) => return None,
-                Ok(len) => self.received.extend_from_slice(&chunk[..len]),
+                Ok(_) => {}
                 // It left with something unread.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("no report: {error}"),
