@@ -94,6 +94,7 @@ fn check_control(line: &[u8]) {
         let (word, number) = match note {
             Control::Held(number) => ("held ", number),
             Control::Sent(number) => ("sent ", number),
+            Control::Keep(number) => ("keep ", number),
             Control::Done(number) => ("done ", number),
         };
         assert!(

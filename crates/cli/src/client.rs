@@ -93,6 +93,7 @@ impl Client {
             workspace: workspace::find(workspace)?,
             pass: Vec::new(),
             join: Join::Any,
+            resume: None,
             env: std::env::vars_os().collect(),
         });
         let mut client = Client {

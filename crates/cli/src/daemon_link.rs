@@ -31,7 +31,7 @@ pub(crate) fn open(
         .context("waiting for the daemon")?;
     match (Answer::parse(&line), sent) {
         (Some(Answer::Refused(text)), _) => Err(anyhow!(text)),
-        (Some(Answer::Accepted), Ok(())) => Ok(stream),
+        (Some(Answer::Accepted { session: _ }), Ok(())) => Ok(stream),
         (_, Err(error)) => Err(error).context("talking to the daemon"),
         (Some(Answer::RunItYourself) | None, Ok(())) => {
             bail!("the daemon gave no answer that makes sense")

@@ -147,12 +147,13 @@ fn session(connect: Connect) -> Result<(), Failure> {
         workspace,
         pass: connect.pass,
         join: Join::ShareKey,
+        resume: None,
         env: env::vars_os().collect(),
     };
     let preface = preface(Ask::Session(ask));
     let (socket, answer) = meet(&places, &preface)?;
     match answer {
-        Answer::Accepted => {}
+        Answer::Accepted { session: _ } => {}
         Answer::RunItYourself => return Err(run_it_here(preface.ask)),
         Answer::Refused(text) => return Err(Failure::Refused(text)),
     }

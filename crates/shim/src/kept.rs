@@ -33,6 +33,8 @@ pub enum Fate {
     Held,
     /// It was held and has been sent to a server since.
     Sent,
+    /// It is answered, and the next daemon must hear it again.
+    Kept,
 }
 
 /// The lines that are not done, and the one that is still coming in.
@@ -125,6 +127,7 @@ impl Kept {
         let (number, fate) = match control {
             Control::Held(number) => (number, Some(Fate::Held)),
             Control::Sent(number) => (number, Some(Fate::Sent)),
+            Control::Keep(number) => (number, Some(Fate::Kept)),
             Control::Done(number) => (number, None),
         };
         let Ok(at) = self.lines.binary_search_by_key(&number, |line| line.number) else {

@@ -72,6 +72,9 @@ pub struct SessionAsk {
     pub pass: Vec<OsString>,
     /// Which upstream will do.
     pub join: Join,
+    /// What an earlier daemon called this session, if it is to go on where that one left it;
+    /// 0 if that daemon did not call it anything.
+    pub resume: Option<u64>,
     /// The whole environment of the sender, in its order.
     pub env: Vec<(OsString, OsString)>,
 }

@@ -225,7 +225,7 @@ async fn serve_order(
     ask: preface::AdminAsk,
     inbox: Sender<Input>,
 ) -> io::Result<()> {
-    say(&socket, &Answer::Accepted.to_string()).await?;
+    say(&socket, &Answer::Accepted { session: None }.to_string()).await?;
     let no_hub = || io::Error::from(io::ErrorKind::BrokenPipe);
     let answer = match ask {
         preface::AdminAsk::Status => {

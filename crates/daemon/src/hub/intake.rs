@@ -79,7 +79,7 @@ impl Hub {
             Join::ShareKey => Outlet::keeping(sink, limit, &world.around.unread),
             Join::Any => Outlet::plain(sink, limit, &world.around.unread),
         };
-        outlet.push_answer(&Answer::Accepted);
+        outlet.push_answer(&Answer::Accepted { session: None });
         let valve = Arc::<Valve>::default();
         let reader = SessionReader {
             session: id,

@@ -53,6 +53,7 @@ impl Scene {
             }),
             pass: Vec::new(),
             join: Join::ShareKey,
+            resume: None,
             env: vec![
                 ("PATH".into(), self.home.join("bin").into()),
                 ("HOME".into(), self.home.clone().into()),

@@ -238,6 +238,7 @@ pub(crate) fn configured() -> SessionAsk {
         workspace: None,
         pass: Vec::new(),
         join: Join::ShareKey,
+        resume: None,
         env: env::vars_os().collect(),
     }
 }

@@ -46,6 +46,9 @@ fn write_session(session: &SessionAsk, body: &mut Vec<u8>) -> Result<(), Preface
         Join::ShareKey => {}
         Join::Any => field(body, "join", b"any")?,
     }
+    if let Some(resume) = session.resume {
+        field(body, "resume", resume.to_string().as_bytes())?;
+    }
     for (name, value) in &session.env {
         open_field(body, "env", name.as_bytes())?;
         body.push(b'=');
@@ -103,6 +106,7 @@ struct Fields<'body> {
     workspace: Option<&'body [u8]>,
     evidence: Option<&'body [u8]>,
     join: Option<&'body [u8]>,
+    resume: Option<&'body [u8]>,
     verb: Option<&'body [u8]>,
     command: Vec<OsString>,
     pass: Vec<OsString>,
@@ -148,6 +152,7 @@ fn collect(body: &[u8]) -> Result<Fields<'_>, PrefaceError> {
             b"workspace" => fields.workspace = Some(value),
             b"evidence" => fields.evidence = Some(value),
             b"join" => fields.join = Some(value),
+            b"resume" => fields.resume = Some(value),
             b"verb" => fields.verb = Some(value),
             b"arg" => fields.command.push(os_string(value)),
             b"pass" => fields.pass.push(os_string(value)),
@@ -182,6 +187,10 @@ fn session(fields: Fields<'_>) -> Result<SessionAsk, PrefaceError> {
         Some(b"any") => Join::Any,
         Some(_) => return Err(PrefaceError::BadValue { key: "join" }),
     };
+    let resume = match fields.resume {
+        None => None,
+        Some(session) => Some(number(session).ok_or(PrefaceError::BadValue { key: "resume" })?),
+    };
     Ok(SessionAsk {
         server: text(fields.server, "server")?,
         command: fields.command,
@@ -189,6 +198,7 @@ fn session(fields: Fields<'_>) -> Result<SessionAsk, PrefaceError> {
         workspace,
         pass: fields.pass,
         join,
+        resume,
         env: fields.env,
     })
 }

@@ -35,9 +35,10 @@ prop_compose! {
         workspace in prop::option::of(workspace()),
         pass in prop::collection::vec(bytes(0..10), 0..4),
         join in prop::sample::select(vec![Join::ShareKey, Join::Any]),
+        resume in prop::option::of(any::<u64>()),
         env in prop::collection::vec(variable(), 0..8),
     ) -> Ask {
-        Ask::Session(SessionAsk { server, command, scope, workspace, pass, join, env })
+        Ask::Session(SessionAsk { server, command, scope, workspace, pass, join, resume, env })
     }
 }
 
@@ -106,6 +107,7 @@ fn example() -> Preface {
             }),
             pass: vec!["AWS_*".into(), "A=b=c".into()],
             join: Join::Any,
+            resume: Some(7),
             env: vec![
                 ("A".into(), "=".into()),
                 ("=odd".into(), String::new().into()),
@@ -118,7 +120,7 @@ fn example() -> Preface {
 fn it_looks_on_the_link_as_the_protocol_says() {
     let body = "version=0.1.0\0cwd=/home/ada/project\0umask=022\0pid=7\0ask=session\0server=echo\0\
         arg=npx\0arg=-y\0arg=\0scope=workspace\0workspace=/home/ada/project\0\
-        evidence=project-dir\0pass=AWS_*\0pass=A=b=c\0join=any\0env=A==\0env==odd=\0";
+        evidence=project-dir\0pass=AWS_*\0pass=A=b=c\0join=any\0resume=7\0env=A==\0env==odd=\0";
     let expected = format!("\x1emcpool 1 {}\n{body}", body.len());
     assert_eq!(
         String::from_utf8(example().encode().unwrap()).unwrap(),
@@ -161,6 +163,8 @@ fn a_value_that_cannot_be_is_named() {
         ("workspace", "workspace=here\0evidence=flag\0"),
         ("evidence", "workspace=/\0evidence=rumour\0"),
         ("join", "join=hands\0"),
+        ("resume", "resume=\0"),
+        ("resume", "resume=-1\0"),
         ("env", "env=NAME\0"),
         ("env", "env=\0"),
     ] {
