@@ -121,7 +121,7 @@ impl Model {
                 );
                 Ok(())
             }
-            Action::AnswerAdmin { .. } => Ok(()),
+            Action::Record { .. } | Action::AnswerAdmin { .. } => Ok(()),
         }
     }
 

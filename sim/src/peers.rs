@@ -138,6 +138,7 @@ pub(crate) fn opening(
             Joins::OwnRoute
         },
         withheld: Vec::new(),
+        resumes: false,
     };
     (opening, key)
 }

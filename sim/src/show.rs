@@ -35,6 +35,9 @@ pub(crate) fn event(event: &Event) -> String {
         }
         Event::UpstreamFrame { upstream, frame } => format!("{upstream}: {}", text(frame)),
         Event::SessionFault { .. }
+        | Event::SessionReplayed { .. }
+        | Event::SessionReplayEnded { .. }
+        | Event::UpstreamInherited { .. }
         | Event::SessionEnding { .. }
         | Event::SessionClosed { .. }
         | Event::SessionCut { .. }
@@ -73,6 +76,7 @@ pub(crate) fn action(action: &Action) -> String {
         | Action::CloseSession { .. }
         | Action::StartUpstream { .. }
         | Action::StopUpstream { .. }
+        | Action::Record { .. }
         | Action::AnswerAdmin { .. } => format!("{action:?}"),
     }
 }

@@ -201,6 +201,11 @@ impl Tally {
                 "ask-refused"
             }
             Fact::ToolSeparated { .. } => "tool-separated",
+            // There is one daemon in each world.
+            Fact::SessionResumed { .. }
+            | Fact::SessionReplayed { .. }
+            | Fact::UpstreamInherited { .. }
+            | Fact::RecordUnreadable { .. } => return,
             // Fails the world; there is nothing to count.
             Fact::Contradiction { .. } => return,
         };

@@ -58,7 +58,7 @@ impl World {
     pub(crate) fn new(setting: Setting, trace: Trace) -> Self {
         let limits = setting.limits();
         World {
-            mux: Mux::new(limits.clone()),
+            mux: Mux::new(limits.clone(), mux::Epoch(0)),
             out: Outbox::default(),
             model: Model::new(limits.clone()),
             setting,
@@ -218,6 +218,8 @@ impl World {
                     peer.process = Process::Stopping;
                 }
             }
+            // No other daemon comes in this world.
+            Action::Record { .. } => {}
             Action::AnswerAdmin { ticket, .. } => {
                 self.unanswered.remove(&ticket);
             }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fs, ops::ControlFlow};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::shell;
 
@@ -62,10 +62,11 @@ pub(crate) fn generate() -> anyhow::Result<String> {
         } else {
             "-32700, -32600 or -32602".to_owned()
         };
-        let retryable = if of(&retryable)? == "true" {
-            "yes"
-        } else {
-            "no"
+        let retryable = match of(&retryable)?.as_str() {
+            "true" => "yes",
+            "false" => "no",
+            "!maybe_executed" => "unless `maybeExecuted`",
+            other => bail!("{SOURCE}: whether {variant} is retryable is `{other}`"),
         };
         page.extend([format!("| {reason} | {code} | {retryable} | {meaning} |\n")]);
     }

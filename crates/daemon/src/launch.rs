@@ -180,6 +180,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         idle_timeout: IdleTimeout::After(std::time::Duration::ZERO),
         joins: joins(asker.ask.join),
         withheld: Vec::new(),
+        resumes: false,
     }
 }
 

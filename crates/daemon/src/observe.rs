@@ -102,6 +102,14 @@ impl Observer {
         *self.counts.entry(name(fact)).or_default() += 1;
         match fact {
             Fact::SessionOpened { session, server } => info!(%session, %server, "session opened"),
+            Fact::SessionResumed { session, server } => {
+                info!(%session, %server, "session is here again");
+            }
+            Fact::SessionReplayed {
+                session,
+                lines,
+                refused,
+            } => info!(%session, lines, refused, "session's unfinished lines replayed"),
             Fact::SessionRouted { session, upstream } => {
                 debug!(%session, %upstream, "session routed");
             }
@@ -126,6 +134,18 @@ impl Observer {
             } => {
                 self.servers.insert(*upstream, Arc::clone(server));
                 info!(%upstream, %server, restarts, "server starting");
+            }
+            Fact::UpstreamInherited {
+                upstream,
+                server,
+                sessions,
+                is_ready,
+            } => {
+                self.servers.insert(*upstream, Arc::clone(server));
+                info!(%upstream, %server, sessions, is_ready, "server taken over from an earlier daemon");
+            }
+            Fact::RecordUnreadable { upstream, why } => {
+                warn!(%upstream, why, "what an earlier daemon left of a server cannot be read; it is stopped");
             }
             Fact::UpstreamStartFailed { upstream, .. }
             | Fact::UpstreamReady { upstream, .. }
@@ -208,11 +228,15 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
             info!(%upstream, server, tool, "tool asks or logs; its calls run apart now");
         }
         Fact::SessionOpened { .. }
+        | Fact::SessionResumed { .. }
+        | Fact::SessionReplayed { .. }
         | Fact::SessionRouted { .. }
         | Fact::SessionClosed { .. }
         | Fact::SessionCut { .. }
         | Fact::Refused { .. }
         | Fact::SessionFault { .. }
+        | Fact::UpstreamInherited { .. }
+        | Fact::RecordUnreadable { .. }
         | Fact::UpstreamStarting { .. }
         | Fact::Contradiction { .. } => {}
     }
@@ -222,11 +246,15 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
 fn name(fact: &Fact) -> &'static str {
     match fact {
         Fact::SessionOpened { .. } => "session-opened",
+        Fact::SessionResumed { .. } => "session-resumed",
+        Fact::SessionReplayed { .. } => "session-replayed",
         Fact::SessionRouted { .. } => "session-routed",
         Fact::SessionClosed { .. } => "session-closed",
         Fact::SessionCut { .. } => "session-cut",
         Fact::Refused { .. } => "refused",
         Fact::SessionFault { .. } => "session-fault",
+        Fact::UpstreamInherited { .. } => "upstream-inherited",
+        Fact::RecordUnreadable { .. } => "record-unreadable",
         Fact::UpstreamStarting { .. } => "upstream-starting",
         Fact::UpstreamStartFailed { .. } => "upstream-start-failed",
         Fact::UpstreamReady { .. } => "upstream-ready",

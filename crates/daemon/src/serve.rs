@@ -223,7 +223,7 @@ fn assemble(
         socket: places.socket.clone(),
         door,
     });
-    Ok((Hub::new(Mux::new(limits), world)?, arrivals))
+    Ok((Hub::new(Mux::new(limits, mux::Epoch(0)), world)?, arrivals))
 }
 
 /// Runs the hub to its end; hands out those who wait to hear of that.

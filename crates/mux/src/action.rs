@@ -5,7 +5,7 @@ use alloc::vec::{Drain, Vec};
 use wire::{Outgoing, RequestId};
 
 use crate::{
-    event::AdminAnswer,
+    event::{AdminAnswer, Record},
     fact::Fact,
     ids::{LineNumber, SessionId, Ticket, UpstreamId},
 };
@@ -71,6 +71,14 @@ pub enum Action {
         /// Which.
         upstream: UpstreamId,
     },
+    /// Leave with the guardian what the next daemon must know of a server's process, once all that it was
+    /// given before has been written. It takes the place of what was left there before.
+    Record {
+        /// Which.
+        upstream: UpstreamId,
+        /// What, for [`crate::Event::UpstreamInherited`].
+        record: Record,
+    },
     /// Answer an administrator.
     AnswerAdmin {
         /// Which question.
@@ -82,7 +90,6 @@ pub enum Action {
 
 /// The request that a message answers: what the edge needs to answer it otherwise, should it have to drop the message.
 ///
-/// With the message, the line is done, and the shim that keeps it is told so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// The line of the request.
@@ -91,6 +98,17 @@ pub struct Answered {
     pub id: RequestId,
     /// The ids of the other requests of the same batch, all of which one message answers.
     pub others: Vec<RequestId>,
+    /// What the shim that keeps the line is told with the message.
+    pub then: Then,
+}
+
+/// What becomes of a line with its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It is done.
+    Done,
+    /// It stays: the next daemon must learn of what it has brought about, and do nothing else about it.
+    Keep,
 }
 
 /// What a shim hears about the lines that it keeps.

@@ -5,7 +5,7 @@ use alloc::{format, string::String, vec::Vec};
 use wire::{Outgoing, RequestId};
 
 use crate::{
-    action::{Action, Answered, Notice, Outbox},
+    action::{Action, Answered, Notice, Outbox, Then},
     fact::Fact,
     ids::{LineNumber, SessionId},
     mux::Mux,
@@ -38,6 +38,7 @@ impl Mux {
                     line,
                     id: id.clone(),
                     others: Vec::new(),
+                    then: Then::Done,
                 },
                 out,
             );
@@ -176,6 +177,7 @@ impl Mux {
                     line,
                     id: last,
                     others: batch.ids,
+                    then: Then::Done,
                 },
                 out,
             );

@@ -3,6 +3,7 @@
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
+use bytes::Bytes;
 use wire::{Fault, Frame};
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 pub enum Event {
     /// A client came. Its server is routed when it says `initialize`.
     SessionOpened {
-        /// Chosen by the edge, never used before.
+        /// Chosen by the edge, never used before but by the same client.
         session: SessionId,
         /// All that the edge knows of it.
         opening: Opening,
@@ -48,6 +49,22 @@ pub enum Event {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// A client said something to an earlier daemon that did not live to finish it.
+    SessionReplayed {
+        /// Who.
+        session: SessionId,
+        /// The line that it stood on.
+        line: LineNumber,
+        /// What became of it then.
+        past: Past,
+        /// What.
+        said: Said,
+    },
+    /// All that a client said to earlier daemons, and that was not finished, has been told.
+    SessionReplayEnded {
+        /// Who.
+        session: SessionId,
+    },
     /// A client will say nothing more, but still listens.
     SessionEnding {
         /// Who.
@@ -70,6 +87,13 @@ pub enum Event {
         session: SessionId,
         /// Which line.
         line: LineNumber,
+    },
+    /// The process of a server has outlived the daemon that started it. Told before any session opens.
+    UpstreamInherited {
+        /// What it was called and goes on being called.
+        upstream: UpstreamId,
+        /// The last that [`crate::Action::Record`] said of it.
+        record: Record,
     },
     /// A server's process runs. It has not spoken yet.
     UpstreamStarted {
@@ -139,6 +163,37 @@ pub enum Event {
     Shutdown,
 }
 
+/// What the next daemon must know of a server's process; opaque to the edge.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record(pub Bytes);
+
+impl fmt::Debug for Record {
+    /// Records hold environment values, which are never printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({} bytes)", self.0.len())
+    }
+}
+
+/// What became of a line of a session while an earlier daemon had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// It was answered and what it brought about still holds ([`crate::Then::Keep`]).
+    Kept,
+    /// It may have gone to the server.
+    Sent,
+    /// The same, and an earlier daemon has replayed it before.
+    Repeated,
+}
+
+/// What a line of a session held.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// One message.
+    One(Frame),
+    /// Several, each of which may be at fault.
+    Batch(Vec<Result<Frame, Fault>>),
+}
+
 /// What the edge knows of a session when it opens.
 #[derive(Clone, Debug)]
 pub struct Opening {
@@ -168,6 +223,8 @@ pub struct Opening {
     pub joins: Joins,
     /// Names of variables that look like credentials, that the client has and that its server will not get.
     pub withheld: Vec<Arc<str>>,
+    /// Whether an earlier daemon had it: its lines are replayed.
+    pub resumes: bool,
 }
 
 /// What must be equal for two sessions to share an upstream, but for what the core adds itself:

@@ -4,15 +4,15 @@
 //! id that the upstream sees and use the same number as the progress token, so one table answers
 //! three questions: whose response, whose progress, whose cancellation.
 //!
-//! **Invariant:** an id is never used twice while the upstream lives, across restarts of its process
-//! too. A late response is therefore unknown, never misdelivered.
+//! **Invariant:** an id is never used twice while the upstream lives, across restarts of its process and
+//! of the daemon too. A late response is therefore unknown, never misdelivered.
 
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use wire::{Frame, Method, ProgressToken, RequestId};
 
 use crate::{
-    ids::{LineNumber, SessionId},
+    ids::{Epoch, LineNumber, SessionId},
     moment::Moment,
     scales::Weighed,
     verbosity::Level,
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) type MintedId = u64;
 
 /// Everything that one upstream still owes an answer to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Exchanges {
     open: BTreeMap<MintedId, Exchange>,
     issued: MintedId,
@@ -112,6 +112,13 @@ impl Exchange {
 }
 
 impl Exchanges {
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Exchanges {
+            open: BTreeMap::new(),
+            issued: epoch.begin(),
+        }
+    }
+
     pub(crate) fn open(&mut self, exchange: Exchange) -> MintedId {
         self.issued += 1;
         let previous = self.open.insert(self.issued, exchange);

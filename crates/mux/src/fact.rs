@@ -21,6 +21,22 @@ pub enum Fact {
         /// For which server.
         server: Arc<str>,
     },
+    /// A session that an earlier daemon had is here again.
+    SessionResumed {
+        /// Who.
+        session: SessionId,
+        /// For which server.
+        server: Arc<str>,
+    },
+    /// All lines that a session had with an earlier daemon have been told.
+    SessionReplayed {
+        /// Who.
+        session: SessionId,
+        /// How many they were.
+        lines: usize,
+        /// Requests in them that could not be done again and were refused.
+        refused: usize,
+    },
     /// A session said hello and has its upstream.
     SessionRouted {
         /// Who.
@@ -53,6 +69,24 @@ pub enum Fact {
         session: SessionId,
         /// What is wrong with it.
         fault: Fault,
+    },
+    /// A server's process of an earlier daemon goes on under this one.
+    UpstreamInherited {
+        /// Which.
+        upstream: UpstreamId,
+        /// Of which server.
+        server: Arc<str>,
+        /// Sessions that it had.
+        sessions: usize,
+        /// Whether it serves; if not, it is stopped.
+        is_ready: bool,
+    },
+    /// What an earlier daemon has left of a server's process cannot be read, so that process is stopped.
+    RecordUnreadable {
+        /// Which.
+        upstream: UpstreamId,
+        /// What is wrong with it; no part of it.
+        why: &'static str,
     },
     /// A server is being started.
     UpstreamStarting {

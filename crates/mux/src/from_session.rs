@@ -25,14 +25,21 @@ const CLIENT_NAME_MAX: usize = 80;
 
 impl Mux {
     pub(crate) fn on_session_opened(&mut self, id: SessionId, opening: Opening, out: &mut Outbox) {
-        out.tell(Fact::SessionOpened {
-            session: id,
-            server: opening.server.clone(),
+        let server = opening.server.clone();
+        out.tell(if opening.resumes {
+            Fact::SessionResumed {
+                session: id,
+                server,
+            }
+        } else {
+            Fact::SessionOpened {
+                session: id,
+                server,
+            }
         });
-        self.sessions.insert(
-            id,
-            Session::new(id, opening, self.scales.of_another(), self.now),
-        );
+        let means = (self.epoch, self.scales.of_another());
+        self.sessions
+            .insert(id, Session::new(id, opening, means, self.now));
         if self.is_shutting_down {
             out.act(Action::CloseSession { session: id });
             self.sessions.remove(&id);

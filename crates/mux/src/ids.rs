@@ -28,3 +28,17 @@ ids! {
     /// A line that a client wrote, counted from 1 for its session.
     LineNumber as "line ",
 }
+
+/// How many daemons a guardian has had before this one.
+///
+/// Servers and clients live on when a daemon dies, and must not take the next one's ids for those of the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u32);
+
+impl Epoch {
+    /// The number behind which all ids of this epoch are. For two million epochs they stay below 2⁵³, which
+    /// every peer can count to.
+    pub(crate) fn begin(self) -> u64 {
+        u64::from(self.0) << 32
+    }
+}

@@ -29,6 +29,7 @@ mod from_upstream;
 mod ghosts;
 mod handshake;
 mod ids;
+mod inherit;
 mod lanes;
 mod leaving;
 mod lifecycle;
@@ -41,6 +42,7 @@ mod offers;
 mod pulse;
 mod refusal;
 mod release;
+mod replay;
 mod resend;
 mod routing;
 mod scales;
@@ -57,14 +59,14 @@ mod upstream;
 mod verbosity;
 mod wishes;
 
-pub use action::{Action, Answered, Notice, Outbox};
+pub use action::{Action, Answered, Notice, Outbox, Then};
 pub use class::{Capability, Class};
 pub use event::{
-    AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, Opening, Route,
-    Scope,
+    AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, Opening, Past,
+    Record, Route, Said, Scope,
 };
 pub use fact::{DropReason, Fact};
-pub use ids::{LineNumber, SessionId, Ticket, UpstreamId};
+pub use ids::{Epoch, LineNumber, SessionId, Ticket, UpstreamId};
 pub use limits::Limits;
 pub use moment::Moment;
 pub use mux::Mux;

@@ -56,6 +56,12 @@ pub struct Limits {
     ///
     /// A server that ignores the cancellation works on; what it asks then must not go to another session.
     pub ghost_life: Duration,
+    /// How long after a daemon took over a server the calls of its predecessor may still be at work there.
+    ///
+    /// Nobody knows which they were, nor hears of their end.
+    pub abandoned_life: Duration,
+    /// How long a server that was taken over waits for its sessions to come back.
+    pub resume_patience: Duration,
     /// How long after a change of a list was told further changes of it become one.
     pub change_window: Duration,
     /// First wait after a server died unexpectedly; doubled each time.
@@ -111,6 +117,8 @@ impl Default for Limits {
             apart_patience: Duration::from_secs(10),
             owner_patience: Duration::from_secs(10),
             ghost_life: Duration::from_secs(30),
+            abandoned_life: Duration::from_mins(10),
+            resume_patience: Duration::from_secs(30),
             change_window: Duration::from_millis(100),
             backoff_first: Duration::from_millis(100),
             backoff_longest: Duration::from_secs(30),

@@ -6,7 +6,7 @@ use crate::{
     action::Outbox,
     event::{AdminAsk, Event, Route},
     fact::Fact,
-    ids::{SessionId, Ticket, UpstreamId},
+    ids::{Epoch, SessionId, Ticket, UpstreamId},
     lanes::Conduct,
     limits::Limits,
     moment::Moment,
@@ -22,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Mux {
     pub(crate) limits: Limits,
+    /// Which of its guardian's daemons this is.
+    pub(crate) epoch: Epoch,
     /// The moment of the event that is being handled.
     pub(crate) now: Moment,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
@@ -52,10 +54,11 @@ pub(crate) struct Restart {
 }
 
 impl Mux {
-    /// A mind with nothing on it.
-    pub fn new(limits: Limits) -> Self {
+    /// A mind with nothing on it, whose ids are none of those of earlier epochs.
+    pub fn new(limits: Limits, epoch: Epoch) -> Self {
         Mux {
             limits,
+            epoch,
             now: Moment::default(),
             sessions: BTreeMap::new(),
             upstreams: BTreeMap::new(),
@@ -63,7 +66,7 @@ impl Mux {
             unshareable: BTreeMap::new(),
             conduct: BTreeMap::new(),
             timers: Timers::default(),
-            upstreams_issued: 0,
+            upstreams_issued: epoch.begin(),
             waiting: 0,
             scales: Scales::default(),
             buffered_elsewhere: 0,
@@ -97,10 +100,20 @@ impl Mux {
                 line,
                 fault,
             } => self.on_session_fault(session, line, fault, out),
+            Event::SessionReplayed {
+                session,
+                line,
+                past,
+                said,
+            } => self.on_session_replayed(session, line, past, said, out),
+            Event::SessionReplayEnded { session } => self.on_session_replay_ended(session, out),
             Event::SessionEnding { session } => self.on_session_ending(session, out),
             Event::SessionClosed { session } => self.on_session_closed(session, out),
             Event::SessionCut { session } => self.on_session_cut(session, out),
             Event::Announced { session, line } => self.on_announced(session, line, out),
+            Event::UpstreamInherited { upstream, record } => {
+                self.on_upstream_inherited(upstream, &record, out);
+            }
             Event::UpstreamStarted { upstream } => self.on_started(upstream, out),
             Event::UpstreamStartFailed { upstream, why } => {
                 self.on_start_failed(upstream, &why, out);

@@ -92,6 +92,11 @@ pub enum Refusal {
     },
     /// The daemon is ending.
     ShuttingDown,
+    /// The daemon died while it had the request, and another has taken over.
+    DaemonRestarted {
+        /// Whether the request may have had an effect: it had been sent, and is more than a question.
+        maybe_executed: bool,
+    },
     /// Nobody can tell which of several sessions this is for.
     OwnerUnclear {
         /// What the server asked.
@@ -171,6 +176,7 @@ impl Refusal {
             Refusal::AnswerDropped => "answer-dropped",
             Refusal::AnswerMalformed { .. } => "answer-malformed",
             Refusal::ShuttingDown => "shutting-down",
+            Refusal::DaemonRestarted { .. } => "daemon-restarted",
             Refusal::OwnerUnclear { .. } => "owner-unclear",
             Refusal::OwnerGone => "owner-gone",
             Refusal::NotCapable { .. } => "not-capable",
@@ -205,6 +211,7 @@ impl Refusal {
             | Refusal::AnswerDropped
             | Refusal::AnswerMalformed { .. }
             | Refusal::ShuttingDown
+            | Refusal::DaemonRestarted { .. }
             | Refusal::OwnerUnclear { .. }
             | Refusal::OwnerGone => -32603,
         }
@@ -236,6 +243,7 @@ impl Refusal {
             | Refusal::AlreadyInitialized
             | Refusal::IdInUse
             | Refusal::Malformed { .. } => false,
+            Refusal::DaemonRestarted { maybe_executed } => !maybe_executed,
         }
     }
 
@@ -244,7 +252,8 @@ impl Refusal {
     fn maybe_executed(&self) -> Option<bool> {
         match self {
             Refusal::UpstreamExited { maybe_executed, .. }
-            | Refusal::UpstreamStopped { maybe_executed, .. } => Some(*maybe_executed),
+            | Refusal::UpstreamStopped { maybe_executed, .. }
+            | Refusal::DaemonRestarted { maybe_executed } => Some(*maybe_executed),
             Refusal::TookTooLong { .. }
             | Refusal::TooSlow
             | Refusal::AnswerTooLong { .. }
@@ -364,6 +373,10 @@ impl fmt::Display for Refusal {
                 write!(f, "the answer was longer than {limit} bytes")
             }
             Refusal::ShuttingDown => f.write_str("mcpool is stopping"),
+            Refusal::DaemonRestarted { maybe_executed } => {
+                f.write_str("mcpool was started again before the answer came")?;
+                fmt_maybe_executed(f, *maybe_executed)
+            }
             Refusal::OwnerUnclear { method } => {
                 write!(f, "cannot tell which of several sessions `{method}` is for")
             }

@@ -12,7 +12,7 @@ use crate::{
     class::Class,
     event::{Link, Opening},
     exchange::MintedId,
-    ids::{LineNumber, SessionId, UpstreamId},
+    ids::{Epoch, LineNumber, SessionId, UpstreamId},
     limits::Limits,
     moment::Moment,
     offers::Offers,
@@ -125,7 +125,7 @@ pub(crate) struct Announcing {
 }
 
 /// Asks that wait for this client's answer, by the id that the client sees.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SessionAsks {
     /// The id that the upstream chose.
     pub(crate) open: BTreeMap<u64, RequestId>,
@@ -141,7 +141,12 @@ pub(crate) struct Batch {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, opening: Opening, scales: Scales, now: Moment) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        opening: Opening,
+        (epoch, scales): (Epoch, Scales),
+        now: Moment,
+    ) -> Self {
         Session {
             id,
             opening,
@@ -155,7 +160,7 @@ impl Session {
             queue: Queue::default(),
             announcing: BTreeMap::new(),
             level: None,
-            asks: SessionAsks::default(),
+            asks: SessionAsks::new(epoch),
             untold: Vec::new(),
             batches: BTreeMap::new(),
             batched_bytes: 0,
@@ -295,6 +300,13 @@ impl Held {
 }
 
 impl SessionAsks {
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        SessionAsks {
+            open: BTreeMap::new(),
+            issued: epoch.begin(),
+        }
+    }
+
     /// Mints the id under which the client sees an ask.
     pub(crate) fn open(&mut self, upstream_id: RequestId) -> u64 {
         self.issued += 1;

@@ -20,7 +20,7 @@ use crate::{
     exchange::Exchanges,
     fact::DropReason,
     handshake::Handshake,
-    ids::{SessionId, Ticket, UpstreamId},
+    ids::{Epoch, SessionId, Ticket, UpstreamId},
     lanes::Lanes,
     lists::Changes,
     moment::Moment,
@@ -162,7 +162,12 @@ pub(crate) struct Undecided {
 }
 
 impl Upstream {
-    pub(crate) fn new(id: UpstreamId, key: RouteKey, opening: &Opening, scales: Scales) -> Self {
+    pub(crate) fn new(
+        id: UpstreamId,
+        key: RouteKey,
+        opening: &Opening,
+        (epoch, scales): (Epoch, Scales),
+    ) -> Self {
         Upstream {
             id,
             server: opening.server.clone(),
@@ -184,7 +189,7 @@ impl Upstream {
             attached: BTreeSet::new(),
             waiting: VecDeque::new(),
             handshake: None,
-            exchanges: Exchanges::default(),
+            exchanges: Exchanges::new(epoch),
             lanes: Lanes::default(),
             turns: Turns::default(),
             releasing: Releasing::No,

@@ -71,6 +71,8 @@ impl World {
                 // A server that does not even read its last messages is not waited for any longer.
                 self.around.guardian.stop(id, STOP_PATIENCE);
             }
+            // No daemon comes after this one yet that could read it.
+            Action::Record { .. } => {}
             Action::AnswerAdmin { ticket, answer } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
                     // Nobody may wait for it any more.

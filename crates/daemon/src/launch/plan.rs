@@ -100,6 +100,7 @@ impl Launcher {
             },
             joins: joins(asker.ask.join),
             withheld,
+            resumes: false,
         };
         let mut arguments = vec![words.command];
         arguments.extend(words.arguments);

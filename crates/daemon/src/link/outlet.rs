@@ -7,13 +7,13 @@
 //! and never drops a line that a shim waits for.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io::{self, IoSlice, Write as _},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use mux::{Answered, LineNumber, Refusal};
+use mux::{Answered, LineNumber, Refusal, Then};
 use shim::answer::Answer;
 use shim::control;
 use wire::Outgoing;
@@ -41,6 +41,8 @@ pub(crate) struct Outlet {
     done: Vec<LineNumber>,
     /// The control line that is built for the next write.
     done_text: Vec<u8>,
+    /// Lines that are still to be told to be kept.
+    keeps: BTreeSet<LineNumber>,
     /// Bytes behind the entry being written from which on there is an overflow.
     limit: usize,
     tells_lines: bool,
@@ -61,6 +63,8 @@ enum Role {
     Control {
         announces: Option<LineNumber>,
     },
+    /// The control line behind the answer to a line that stays with the shim.
+    Keep(LineNumber),
 }
 
 /// What one system call did.
@@ -111,6 +115,7 @@ impl Outlet {
             taken: 0,
             done: Vec::new(),
             done_text: Vec::new(),
+            keeps: BTreeSet::new(),
             limit,
             tells_lines: false,
         }
@@ -162,11 +167,19 @@ impl Outlet {
 
     /// Puts in a message, and what it answers, if it answers something.
     pub(crate) fn push(&mut self, message: Outgoing, answered: Option<Answered>) {
+        let kept = answered
+            .as_ref()
+            .filter(|answered| self.tells_lines && answered.then == Then::Keep)
+            .map(|answered| answered.line);
         let role = match answered {
             Some(answered) => Role::Answer(answered),
             None => Role::Message,
         };
         self.put(Entry { message, role });
+        if let Some(line) = kept {
+            self.keeps.insert(line);
+            self.put_control(&format!("keep {}", line.0), Role::Keep(line));
+        }
     }
 
     /// Puts in the answer to a preface.
@@ -181,19 +194,38 @@ impl Outlet {
     /// Says that a line has to wait.
     pub(crate) fn held(&mut self, line: LineNumber) {
         if self.tells_lines {
-            self.put_control(&format!("held {}", line.0), None);
+            self.put_control(
+                &format!("held {}", line.0),
+                Role::Control { announces: None },
+            );
         }
     }
 
     /// Says that a line is about to be sent. The flush that writes it reports it.
     pub(crate) fn announce(&mut self, line: LineNumber) {
-        self.put_control(&format!("sent {}", line.0), Some(line));
+        self.put_control(
+            &format!("sent {}", line.0),
+            Role::Control {
+                announces: Some(line),
+            },
+        );
     }
 
     /// Says that lines are done, with the next write.
     pub(crate) fn done(&mut self, lines: &[LineNumber]) {
-        if self.tells_lines {
-            self.done.extend_from_slice(lines);
+        if !self.tells_lines {
+            return;
+        }
+        for line in lines {
+            if self.keeps.contains(line) {
+                // It must be told behind the answer, which waits still.
+                self.put_control(
+                    &format!("done {}", line.0),
+                    Role::Control { announces: None },
+                );
+            } else {
+                self.done.push(*line);
+            }
         }
     }
 
@@ -208,11 +240,18 @@ impl Outlet {
         let dropped = self.queue.split_off(begun.min(self.queue.len()));
         let left = self.queue.iter().map(Entry::len).sum::<usize>() - self.head_written;
         self.waiting.set(left);
+        let mut cut = None;
         for entry in dropped {
             match entry.role {
                 Role::Message => {}
-                Role::Control { .. } => self.put(entry),
-                Role::Answer(answered) => {
+                // The answer that it stood behind is dropped, and its line is done.
+                Role::Keep(line) if cut == Some(line) => {
+                    self.keeps.remove(&line);
+                }
+                Role::Control { .. } | Role::Keep(_) => self.put(entry),
+                Role::Answer(mut answered) => {
+                    cut = Some(answered.line);
+                    answered.then = Then::Done;
                     self.push(too_slow(&answered), Some(answered));
                 }
             }
@@ -243,12 +282,10 @@ impl Outlet {
         self.queue.push_back(entry);
     }
 
-    fn put_control(&mut self, words: &str, announces: Option<LineNumber>) {
+    fn put_control(&mut self, words: &str, role: Role) {
         let text = format!("{}{words}", char::from(control::MARK));
-        self.put(Entry {
-            message: Outgoing::from(text),
-            role: Role::Control { announces },
-        });
+        let message = Outgoing::from(text);
+        self.put(Entry { message, role });
     }
 
     /// One system call.
@@ -338,12 +375,18 @@ impl Outlet {
             self.waiting.set(self.waiting() - rest);
             self.head_written = 0;
             match self.queue.pop_front().map(|entry| entry.role) {
-                Some(Role::Answer(answered)) if !write.is_whole() => untold.push(answered.line),
+                Some(Role::Answer(answered)) => {
+                    if answered.then == Then::Done && !write.is_whole() {
+                        untold.push(answered.line);
+                    }
+                }
+                Some(Role::Keep(line)) => {
+                    self.keeps.remove(&line);
+                }
                 Some(Role::Control {
                     announces: Some(line),
                 }) => on_announced(line),
-                Some(Role::Control { announces: None } | Role::Message | Role::Answer(_))
-                | None => {}
+                Some(Role::Control { announces: None } | Role::Message) | None => {}
             }
         }
         if !reached || left == 0 {
@@ -386,8 +429,11 @@ impl Entry {
 
     fn done(&self) -> Option<LineNumber> {
         match &self.role {
-            Role::Answer(answered) => Some(answered.line),
-            Role::Message | Role::Control { .. } => None,
+            Role::Answer(answered) => match answered.then {
+                Then::Done => Some(answered.line),
+                Then::Keep => None,
+            },
+            Role::Message | Role::Control { .. } | Role::Keep(_) => None,
         }
     }
 }

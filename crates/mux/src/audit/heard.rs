@@ -54,7 +54,10 @@ impl Audit {
             | Event::UpstreamStartFailed { upstream, .. } => self.ended(*upstream),
             Event::UpstreamBlocked { upstream } => self.server_reads(*upstream, false),
             Event::UpstreamWritable { upstream } => self.server_reads(*upstream, true),
-            Event::SessionEnding { .. }
+            Event::SessionReplayed { .. }
+            | Event::SessionReplayEnded { .. }
+            | Event::UpstreamInherited { .. }
+            | Event::SessionEnding { .. }
             | Event::SessionCut { .. }
             | Event::UpstreamComplained { .. }
             | Event::AdminAsked { .. }

@@ -13,8 +13,8 @@ use wire::{Frame, Outgoing};
 
 use super::{Audit, Violation};
 use crate::{
-    Action, Asks, Event, Exit, Front, IdleTimeout, Joins, Limits, LineNumber, Link, Moment, Mux,
-    Opening, Outbox, Route, Scope, SessionId, UpstreamId,
+    Action, Asks, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits, LineNumber, Link, Moment,
+    Mux, Opening, Outbox, Route, Scope, SessionId, UpstreamId,
 };
 
 const ALICE: SessionId = SessionId(1);
@@ -36,7 +36,7 @@ impl Bench {
     /// Alice and Bob at one server that has been greeted.
     fn shared(capabilities: &str) -> Self {
         let mut bench = Bench {
-            mux: Mux::new(Limits::default()),
+            mux: Mux::new(Limits::default(), Epoch(0)),
             audit: Audit::default(),
             lines: 0,
             tampering: None,
@@ -71,6 +71,7 @@ impl Bench {
             idle_timeout: IdleTimeout::Never,
             joins: Joins::OwnRoute,
             withheld: Vec::new(),
+            resumes: false,
         };
         self.step(Event::SessionOpened { session, opening });
     }
@@ -530,7 +531,7 @@ fn what_the_core_shows_is_held_against_the_books_and_the_limits() {
 #[test]
 fn an_early_word_to_a_server_is_found() {
     let mut bench = Bench {
-        mux: Mux::new(Limits::default()),
+        mux: Mux::new(Limits::default(), Epoch(0)),
         audit: Audit::default(),
         lines: 0,
         tampering: None,

@@ -18,9 +18,9 @@ use super::{
     script::{Happening, Saying, Script, Words, class},
 };
 use crate::{
-    Action, AdminAnswer, AdminAsk, Asks, Event, Exit, Fact, Front, IdleTimeout, Joins, Limits,
-    LineNumber, Link, Moment, Mux, Notice, Opening, Outbox, Refusal, Route, Scope, SessionId,
-    Ticket, UpstreamId,
+    Action, AdminAnswer, AdminAsk, Asks, Epoch, Event, Exit, Fact, Front, IdleTimeout, Joins,
+    Limits, LineNumber, Link, Moment, Mux, Notice, Opening, Outbox, Refusal, Route, Scope,
+    SessionId, Ticket, UpstreamId,
     audit::{Audit, Process},
 };
 
@@ -57,7 +57,7 @@ impl Default for Stage {
 impl Stage {
     pub(super) fn with_limits(limits: Limits) -> Self {
         Stage {
-            mux: Mux::new(limits),
+            mux: Mux::new(limits, Epoch(0)),
             now: Moment(0),
             sessions: BTreeMap::new(),
             audit: Audit::default(),
@@ -438,6 +438,7 @@ impl Stage {
                 format!("-> {upstream}: {}", render::message(frame, self.detail))
             }
             Action::StopUpstream { upstream } => format!("-> stop {upstream}"),
+            Action::Record { upstream, .. } => format!("-> record {upstream}"),
             Action::AnswerAdmin { answer, .. } => match answer {
                 AdminAnswer::Restarted { upstreams } => format!("-> admin: restarted {upstreams}"),
                 AdminAnswer::NothingRuns => "-> admin: nothing runs".to_string(),
@@ -544,6 +545,7 @@ fn opening(words: &Words) -> Opening {
             .filter(|name| !name.is_empty())
             .map(Into::into)
             .collect(),
+        resumes: false,
     }
 }
 

@@ -1,4 +1,4 @@
-use mux::{Answered, LineNumber};
+use mux::{Answered, LineNumber, Then};
 use proptest::prelude::*;
 use wire::{Outgoing, RequestId};
 
@@ -13,6 +13,7 @@ fn answer(line: u64) -> Answered {
         line: LineNumber(line),
         id: RequestId::from(line),
         others: Vec::new(),
+        then: Then::Done,
     }
 }
 
@@ -40,6 +41,50 @@ fn what_was_put_in_during_a_turn_leaves_in_one_write_with_its_done_lines() {
     assert_eq!(memory.writes(), 1);
     assert!(outlet.is_empty());
     assert_eq!(outlet.waiting(), 0);
+}
+
+fn kept_answer(line: u64) -> Answered {
+    Answered {
+        then: Then::Keep,
+        ..answer(line)
+    }
+}
+
+#[test]
+fn a_line_that_stays_is_told_behind_its_answer_and_is_not_done() {
+    let (mut outlet, memory) = keeping(10_000, 1000);
+    outlet.push(message("one"), Some(kept_answer(1)));
+    outlet.push(message("two"), Some(answer(2)));
+    assert_eq!(flush(&mut outlet), Flushed::All);
+    assert_eq!(memory.take(), "one\n\x1ekeep 1\ntwo\n\x1edone 2\n");
+    outlet.done(&[LineNumber(1)]);
+    assert_eq!(flush(&mut outlet), Flushed::All);
+    assert_eq!(memory.take(), "\x1edone 1\n");
+}
+
+#[test]
+fn a_line_that_stays_no_longer_is_not_done_before_its_answer() {
+    let (mut outlet, memory) = keeping(10_000, 1000);
+    outlet.push(message("one"), Some(kept_answer(1)));
+    outlet.done(&[LineNumber(1)]);
+    assert_eq!(flush(&mut outlet), Flushed::All);
+    assert_eq!(memory.take(), "one\n\x1ekeep 1\n\x1edone 1\n");
+    assert!(outlet.keeps.is_empty());
+}
+
+#[test]
+fn of_an_answer_that_was_cut_the_line_does_not_stay() {
+    let (mut outlet, memory) = keeping(2, 1000);
+    outlet.push(message("one"), Some(kept_answer(1)));
+    outlet.push(message("two"), Some(kept_answer(2)));
+    assert_eq!(flush(&mut outlet), Flushed::Blocked);
+    outlet.cut();
+    memory.give_room(10_000);
+    assert_eq!(flush(&mut outlet), Flushed::All);
+    let written = memory.take();
+    assert!(written.starts_with("one\n\x1ekeep 1\n{"), "{written}");
+    assert!(written.ends_with("}\n\x1edone 2\n"), "{written}");
+    assert!(outlet.keeps.is_empty());
 }
 
 #[test]
