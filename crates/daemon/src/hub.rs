@@ -13,11 +13,13 @@
 
 mod alarm;
 mod books;
+mod inherit;
 mod input;
 mod intake;
 mod lines;
 mod pace;
 mod perform;
+mod replay;
 mod session;
 mod world;
 

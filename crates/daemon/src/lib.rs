@@ -17,5 +17,6 @@ mod observe;
 mod process;
 mod serve;
 mod tasks;
+mod watchdog;
 
 pub use serve::{ServeOptions, serve};

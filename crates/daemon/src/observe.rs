@@ -47,6 +47,38 @@ pub(crate) fn guardian_started(pid: u32) {
     info!(pid, "guardian started");
 }
 
+/// The guardian of an earlier daemon was met, which holds so many servers.
+pub(crate) fn guardian_inherited(pid: u32, epoch: u32, servers: usize) {
+    info!(
+        pid,
+        epoch, servers, "guardian of an earlier daemon taken over"
+    );
+}
+
+/// The guardian of an earlier daemon was met, and there is no talking to it.
+pub(crate) fn guardian_not_understood(error: &anyhow::Error) {
+    error!(
+        error = format!("{error:#}"),
+        "the guardian of an earlier daemon is ended"
+    );
+}
+
+/// A server of an earlier daemon about which nothing was left is ended.
+pub(crate) fn unknown_server_ended(pid: u32) {
+    error!(
+        pid,
+        "a server of an earlier daemon was not known well enough, and is ended"
+    );
+}
+
+/// Nothing has turned for so long: the process is about to end.
+pub(crate) fn hung(patience: std::time::Duration) {
+    error!(
+        seconds = patience.as_secs(),
+        "the daemon hangs and gives up; its sessions go on at the next one"
+    );
+}
+
 /// Not even KILL ended everything that a guardian left behind.
 pub(crate) fn orphans_survived(count: usize) {
     error!(count, "processes of servers survived their guardian");

@@ -4,13 +4,16 @@
 //! one end: after it and all below it are gone and its last words have been read.
 
 mod guardian;
+mod inheritance;
+mod note;
 mod pipes;
 
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use ::guardian::protocol::Patience;
 use mux::{Exit, UpstreamId};
 use tokio::task::AbortHandle;
+use wire::Outgoing;
 
 use crate::hub::{Input, ProcessId};
 use crate::{
@@ -21,6 +24,8 @@ use crate::{
 };
 
 pub(crate) use guardian::Guardian;
+pub(crate) use inheritance::Inheritance;
+pub(crate) use note::Note;
 use pipes::Pipes;
 
 /// How long a server may take to end, and then its tree.
@@ -62,6 +67,8 @@ pub(crate) struct Process {
     pub(crate) closing: bool,
     /// Whether it is among those to be flushed.
     pub(crate) touched: bool,
+    /// Whether its next line may be the rest of one that a daemon before us had begun to read.
+    pub(crate) is_cut_off: bool,
 }
 
 /// What is still to come of a process.
@@ -100,27 +107,66 @@ impl Process {
         logs: &Logs,
         outlet_to: impl FnOnce(Sink) -> Outlet,
     ) -> Result<Process, String> {
-        let pipes = Pipes::new().map_err(|error| format!("no pipes could be made: {error}"))?;
-        guardian.spawn(process, spec, pipes.theirs)?;
-        let log = ServerLog::new(logs.clone(), server, upstream.to_string());
-        Ok(Process {
+        let (pipes, guardians) =
+            Pipes::new().map_err(|error| format!("no pipes could be made: {error}"))?;
+        guardian.spawn(process, spec, guardians)?;
+        let mut started = Process::silent(upstream, server, logs);
+        started.connect(pipes, outlet_to);
+        Ok(started)
+    }
+
+    /// One that a daemon before us had started. Without pipes it is on its way out.
+    pub(crate) fn inherit(
+        upstream: UpstreamId,
+        server: &Arc<str>,
+        pipes: Option<[OwnedFd; 3]>,
+        logs: &Logs,
+        outlet_to: impl FnOnce(Sink) -> Outlet,
+    ) -> std::io::Result<Process> {
+        let mut inherited = Process::silent(upstream, server, logs);
+        match pipes {
+            Some(pipes) => {
+                inherited.connect(Pipes::of(pipes)?, outlet_to);
+                inherited.is_cut_off = true;
+                // The end of a line that may have been cut off; alone it is a blank one.
+                if let Some(outlet) = &mut inherited.outlet {
+                    outlet.push(Outgoing::from(String::new()), None);
+                }
+            }
+            None => {
+                inherited.rest.output_ended = true;
+                inherited.rest.errors_ended = true;
+            }
+        }
+        Ok(inherited)
+    }
+
+    /// One that nobody can talk to.
+    fn silent(upstream: UpstreamId, server: &Arc<str>, logs: &Logs) -> Process {
+        Process {
             upstream,
             server: Arc::clone(server),
-            outlet: Some(outlet_to(Sink::Pipe(pipes.input))),
-            log,
+            outlet: None,
+            log: ServerLog::new(logs.clone(), server, upstream.to_string()),
             pid: None,
-            outputs: Some((Source::Pipe(pipes.output), Source::Pipe(pipes.errors))),
+            outputs: None,
             readers: Vec::new(),
             rest: Rest::default(),
             blocked: false,
             awaiting_room: false,
             closing: false,
             touched: false,
-        })
+            is_cut_off: false,
+        }
+    }
+
+    fn connect(&mut self, pipes: Pipes, outlet_to: impl FnOnce(Sink) -> Outlet) {
+        self.outlet = Some(outlet_to(Sink::Pipe(pipes.input)));
+        self.outputs = Some((Source::Pipe(pipes.output), Source::Pipe(pipes.errors)));
     }
 
     /// It runs: its outputs are read from now on.
-    pub(crate) fn on_spawned(
+    pub(crate) fn on_running(
         &mut self,
         process: ProcessId,
         pid: u32,
@@ -129,7 +175,12 @@ impl Process {
         room: &Arc<Room>,
     ) {
         self.pid = Some(pid);
-        self.log.remark(&format!("started, process {pid}"));
+        let how = if self.is_cut_off {
+            "taken over"
+        } else {
+            "started"
+        };
+        self.log.remark(&format!("{how}, process {pid}"));
         let Some((output, errors)) = self.outputs.take() else {
             return;
         };

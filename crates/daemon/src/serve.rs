@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use guardian::orphans;
-use mux::Mux;
+use mux::{Epoch, Mux};
 use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask},
@@ -42,8 +42,8 @@ use crate::{
     link::Room,
     logs::Logs,
     observe,
-    process::Guardian,
-    tasks,
+    process::{Guardian, Inheritance},
+    tasks, watchdog,
 };
 
 /// How long whoever looks whether the lock is held may keep us from taking it.
@@ -89,6 +89,9 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let files = raise_file_limit();
     let (logs, log_thread) = Logs::start(places.logs.clone()).context("starting the log")?;
     start_tracing(background.then_some(&logs));
+    let meeting_place = places.guardian_socket();
+    let inheritance = Inheritance::find(&meeting_place)
+        .context("taking over the servers of an earlier daemon")?;
     let listener = listen(&places.socket)?;
     held.announce(std::process::id(), &places.socket)
         .context("writing the lock file")?;
@@ -101,9 +104,10 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime")?;
     let stops = runtime.block_on(async {
-        let (hub, arrivals) = assemble(&places, listener, logs.clone(), |inbox| {
-            Guardian::new(guardian_program, files, inbox)
+        let (hub, arrivals) = assemble(&places, listener, logs.clone(), inheritance, |inbox| {
+            Guardian::new(guardian_program, meeting_place, files, inbox)
         })?;
+        watchdog::start().context("starting the watchdog")?;
         observe::listening(&places.socket);
         if background {
             say_ready().context("telling that the daemon is ready")?;
@@ -198,6 +202,7 @@ fn assemble(
     places: &Places,
     listener: StdListener,
     logs: Logs,
+    inheritance: Inheritance,
     guardian: impl FnOnce(mpsc::Sender<Input>) -> Guardian,
 ) -> anyhow::Result<(Hub, mpsc::Receiver<Input>)> {
     let configuration = Configuration::read(places.config.clone());
@@ -212,6 +217,7 @@ fn assemble(
     let door = tasks::spawn("door", door.run()).abort_handle();
     watch_signals(&inbox)?;
     let room = Room::new(limits.buffered_bytes);
+    let epoch = Epoch(inheritance.epoch);
     let world = World::new(Surroundings {
         guardian: guardian(inbox.clone()),
         inbox,
@@ -221,9 +227,12 @@ fn assemble(
         launcher,
         logs,
         socket: places.socket.clone(),
+        epoch,
         door,
     });
-    Ok((Hub::new(Mux::new(limits, mux::Epoch(0)), world)?, arrivals))
+    let mut hub = Hub::new(Mux::new(limits, epoch), world)?;
+    hub.inherit(inheritance)?;
+    Ok((hub, arrivals))
 }
 
 /// Runs the hub to its end; hands out those who wait to hear of that.

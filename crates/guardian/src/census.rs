@@ -37,7 +37,7 @@ pub(crate) struct Entry {
     pub(crate) zombie: bool,
 }
 
-/// All that descend from this process, as they were found one after the other.
+/// All that descend from this process, or all there are, as they were found one after the other.
 ///
 /// It is no snapshot: who forks and ends at the right moment is in none. Two in a row
 /// that find nobody are needed to believe it.
@@ -48,18 +48,18 @@ pub(crate) struct Census {
 
 impl Census {
     pub(crate) fn take() -> Census {
-        let everybody: Vec<Entry> = match fs::read_dir("/proc") {
-            Ok(entries) => entries
-                .flatten()
-                .filter_map(|entry| look_up(&entry.file_name()))
-                .collect(),
-            // Without /proc only process groups can be stopped.
-            Err(_) => Vec::new(),
-        };
         let me = Some(rustix::process::getpid());
         Census {
-            below: with_descendants(&everybody, |entry| entry.parent == me),
+            below: with_descendants(&everybody(), |entry| entry.parent == me),
         }
+    }
+
+    /// Of all processes, but for this one. Those of other users have no environment that we can read.
+    pub(crate) fn take_everywhere() -> Census {
+        let me = rustix::process::getpid();
+        let mut below = everybody();
+        below.retain(|entry| entry.identity.pid != me);
+        Census { below }
     }
 
     /// Those that `root` is true for, and all that descend from them.
@@ -160,6 +160,17 @@ impl Program {
             },
             _ => Program::Changing,
         }
+    }
+}
+
+fn everybody() -> Vec<Entry> {
+    match fs::read_dir("/proc") {
+        Ok(entries) => entries
+            .flatten()
+            .filter_map(|entry| look_up(&entry.file_name()))
+            .collect(),
+        // Without /proc only process groups can be stopped.
+        Err(_) => Vec::new(),
     }
 }
 

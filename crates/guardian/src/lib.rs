@@ -16,5 +16,6 @@ mod run;
 mod server;
 mod spawn;
 mod stop;
+mod trace;
 
 pub use run::run;

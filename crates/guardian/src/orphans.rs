@@ -1,5 +1,7 @@
 //! What a guardian leaves behind that was killed, ended by the daemon, to which it falls.
 //!
+//! One that was inherited leaves it to nobody in particular; there the whole machine is looked through.
+//!
 //! The servers themselves are told to end by the kernel. Those that do not listen, and what they
 //! started, would live on beside the servers that a new guardian starts.
 //!
@@ -7,19 +9,25 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 use rustix::process::Signal;
 
-use crate::census::Census;
+use crate::census::{Census, Identity};
 use crate::protocol::MARKER;
+use crate::trace;
 
 /// How long those that were told to end may take, as in an orderly stop.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// From the death of the guardian to giving up on whom even KILL does not end.
 const AT_LATEST: Duration = Duration::from_secs(4);
+
+/// How long a guardian may take to end by itself that has lost its daemon and cannot be reached: it
+/// waits for 5 s, and then ends its servers.
+const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Between two looks.
 const LOOK_INTERVAL: Timespec = Timespec {
@@ -33,18 +41,57 @@ pub fn adopt() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(me))?)
 }
 
+/// Whose guardian it was that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guardian {
+    /// Our own child: what it left behind has fallen to us.
+    Ours,
+    /// That of a daemon before us: what it left behind may be anywhere.
+    Inherited,
+}
+
+/// Ends a guardian that can be met no more at this `meeting_place`, and what it has left behind.
+///
+/// One whose daemon died together with it leaves a note there with its number. If it lives and just
+/// cannot be reached, it is given the time in which it ends by itself, and then killed. Blocks
+/// for at most about 12 s; returns how many processes could not be ended.
+pub fn end_unreachable(meeting_place: &Path) -> usize {
+    let Some(guardian) = trace::read(meeting_place) else {
+        return 0;
+    };
+    let began = Instant::now();
+    while Identity::of(guardian.pid) == Some(guardian) {
+        if began.elapsed() > UNREACHABLE_PATIENCE {
+            guardian.signal(Signal::KILL);
+        }
+        // Nothing arrives here: this only lets it end.
+        let _ = rustix::event::poll(&mut [], Some(&LOOK_INTERVAL));
+        if began.elapsed() > UNREACHABLE_PATIENCE * 2 {
+            break;
+        }
+    }
+    let pid = guardian.pid.as_raw_nonzero().get().unsigned_abs();
+    let survivors = end(pid, Guardian::Inherited);
+    trace::remove(meeting_place);
+    survivors
+}
+
 /// Ends what the guardian with this process id has left behind, and reaps it.
 ///
-/// To be called after that guardian was reaped and before there is another: it blocks for at most
-/// about 4 s, and reaps every child that has ended. Returns how many it could not end.
-pub fn end(guardian: u32) -> usize {
+/// To be called after that guardian has ended, and was reaped if it was ours, and before there is
+/// another: it blocks for at most about 4 s, and reaps every child that has ended. Returns how many
+/// it could not end.
+pub fn end(guardian: u32, whose: Guardian) -> usize {
     let mark = format!("{MARKER}={guardian}.").into_bytes();
     let began = Instant::now();
     // An ended process has no environment any more, so who was found stays known.
     let mut known = BTreeSet::new();
     let mut quiet_looks = 0;
     loop {
-        let mut census = Census::take();
+        let mut census = match whose {
+            Guardian::Ours => Census::take(),
+            Guardian::Inherited => Census::take_everywhere(),
+        };
         census.reap(|_nobody| false);
         let left = census.trees(|entry| {
             let identity = entry.identity;

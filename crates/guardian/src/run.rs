@@ -23,6 +23,7 @@ use crate::protocol::{Command, Introduction, Patience, Receiver, Report, Spawn};
 use crate::server::Server;
 use crate::spawn::{self, Failure};
 use crate::stop::{Progress, Tree};
+use crate::trace;
 
 /// How long servers are held for the next daemon when one has died.
 ///
@@ -57,7 +58,8 @@ pub fn run(socket: OwnedFd, meeting_place: Option<PathBuf>) -> ExitCode {
     let served = set_up(socket, meeting_place.as_deref()).and_then(Guardian::serve);
     if let Some(path) = meeting_place {
         // The next guardian is started when we have ended, so it is ours.
-        let _ = std::fs::remove_file(path);
+        let _ = std::fs::remove_file(&path);
+        trace::remove(&path);
     }
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,6 +99,7 @@ fn open_door(path: &Path) -> io::Result<UnixListener> {
     }
     let door = UnixListener::bind(path)?;
     door.set_nonblocking(true)?;
+    trace::leave(path);
     Ok(door)
 }
 
@@ -119,7 +122,9 @@ struct Guardian {
 enum Daemon {
     Listening,
     /// It has died, and until then the next one may come.
-    Awaited { until: Instant },
+    Awaited {
+        until: Instant,
+    },
     /// It has died, and what is left ends. Whoever comes now is told so.
     Gone,
 }

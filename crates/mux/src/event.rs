@@ -94,6 +94,8 @@ pub enum Event {
         upstream: UpstreamId,
         /// The last that [`crate::Action::Record`] said of it.
         record: Record,
+        /// Whether it is on its way out already, and nobody can talk to it any more.
+        is_ending: bool,
     },
     /// A server's process runs. It has not spoken yet.
     UpstreamStarted {

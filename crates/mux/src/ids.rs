@@ -38,7 +38,7 @@ pub struct Epoch(pub u32);
 impl Epoch {
     /// The number behind which all ids of this epoch are. For two million epochs they stay below 2⁵³, which
     /// every peer can count to.
-    pub(crate) fn begin(self) -> u64 {
+    pub fn begin(self) -> u64 {
         u64::from(self.0) << 32
     }
 }

@@ -111,7 +111,11 @@ impl Mux {
             Event::SessionClosed { session } => self.on_session_closed(session, out),
             Event::SessionCut { session } => self.on_session_cut(session, out),
             Event::Announced { session, line } => self.on_announced(session, line, out),
-            Event::UpstreamInherited { upstream, record } => {
+            Event::UpstreamInherited {
+                upstream,
+                record,
+                is_ending: _,
+            } => {
                 self.on_upstream_inherited(upstream, &record, out);
             }
             Event::UpstreamStarted { upstream } => self.on_started(upstream, out),

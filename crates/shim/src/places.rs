@@ -152,6 +152,12 @@ impl Places {
         Ok(())
     }
 
+    /// The socket where a daemon finds the guardian that its predecessor has left.
+    pub fn guardian_socket(&self) -> PathBuf {
+        // No longer than the daemon's own, whose length is checked.
+        self.socket.with_file_name("guard.sock")
+    }
+
     /// The log of the daemon itself.
     pub fn daemon_log(&self) -> PathBuf {
         self.logs.join("daemon.log")

@@ -4,18 +4,31 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use rustix::process::Pid;
+
 /// The user who made the other end of this connection.
-///
-/// Only the user: the process may be in another pid namespace than ours, where its number
-/// is 0 for us, which is no process id.
 pub fn user(socket: impl AsFd) -> io::Result<libc::uid_t> {
+    Ok(credentials(socket)?.uid)
+}
+
+/// The process that made the other end of this connection, or listens there; `None` if it is in
+/// another pid namespace than ours, where it has no number.
+///
+/// A number alone may have passed to somebody else by now.
+pub fn process(socket: impl AsFd) -> io::Result<Option<Pid>> {
+    // 0 is no process id.
+    let pid = credentials(socket)?.pid;
+    Ok(if pid > 0 { Pid::from_raw(pid) } else { None })
+}
+
+fn credentials(socket: impl AsFd) -> io::Result<libc::ucred> {
     let mut peer = libc::ucred {
         pid: 0,
         uid: libc::uid_t::MAX,
         gid: libc::gid_t::MAX,
     };
     option(socket, libc::SO_PEERCRED, &mut peer)?;
-    Ok(peer.uid)
+    Ok(peer)
 }
 
 /// A hold on the process that made this connection.

@@ -29,5 +29,6 @@ mod shims;
 mod status;
 mod stopping;
 mod support;
+mod takeover;
 mod trial;
 mod workspaces;

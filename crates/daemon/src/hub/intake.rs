@@ -10,6 +10,7 @@ use super::{
     Hub,
     input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId},
     pace::Pace,
+    replay::Replay,
     session::Session,
 };
 use crate::{
@@ -64,14 +65,16 @@ impl Hub {
 
     fn welcome(&mut self, now: Moment, arrival: Arrival) {
         let world = &mut self.world;
-        let id = SessionId(world.next_id());
-        let Launch { opening, spec } = world.around.launcher.open(&Asker {
+        let id = world.number_of(arrival.ask.resume);
+        let resumes = arrival.ask.resume.is_some();
+        let Launch { mut opening, spec } = world.around.launcher.open(&Asker {
             session: id,
             ask: &arrival.ask,
             cwd: &arrival.cwd,
             umask: arrival.umask,
             freedom: arrival.freedom,
         });
+        opening.resumes = resumes;
         let socket = Arc::new(arrival.socket);
         let sink = Sink::Socket(Arc::clone(&socket));
         let limit = world.around.limits.slow_reader_bytes;
@@ -79,7 +82,9 @@ impl Hub {
             Join::ShareKey => Outlet::keeping(sink, limit, &world.around.unread),
             Join::Any => Outlet::plain(sink, limit, &world.around.unread),
         };
-        outlet.push_answer(&Answer::Accepted { session: None });
+        outlet.push_answer(&Answer::Accepted {
+            session: Some(id.0),
+        });
         let valve = Arc::<Valve>::default();
         let reader = SessionReader {
             session: id,
@@ -98,6 +103,7 @@ impl Hub {
             server: Arc::clone(&opening.server),
             spec: spec.map_err(String::into_boxed_str),
             lines: 0,
+            replay: resumes.then(Replay::default),
             pace: Pace::default(),
             awaiting_room: false,
             closing: false,
@@ -170,13 +176,15 @@ impl Hub {
     fn on_report(&mut self, now: Moment, report: Report) {
         let world = &mut self.world;
         match report {
+            // All of this was heard when the guardian was met.
+            Report::Introduction(_) | Report::Held(_) => {}
             Report::Spawned { upstream, pid, .. } => {
                 let id = ProcessId(upstream);
                 let Some(process) = world.processes.get_mut(&id) else {
                     return self.books.stranger(id);
                 };
                 let limit = world.around.limits.message_bytes;
-                process.on_spawned(id, pid, &world.around.inbox, limit, &world.around.room);
+                process.on_running(id, pid, &world.around.inbox, limit, &world.around.room);
                 let upstream = process.upstream;
                 let event = Event::UpstreamStarted { upstream };
                 self.handle(now, event);
@@ -212,6 +220,9 @@ impl Hub {
                 survivors,
             } => {
                 let id = ProcessId(upstream);
+                if world.strangers.remove(&id) {
+                    world.start_postponed();
+                }
                 if let Some(process) = world.processes.get_mut(&id) {
                     if survivors > 0 {
                         observe::survivors(&process.server, survivors);
@@ -225,16 +236,19 @@ impl Hub {
 
     /// Servers die with their parent.
     fn on_guardian_ended(&mut self, guardian: u64) {
+        let was_ending = self.world.around.guardian.is_ending();
         if !self.world.around.guardian.on_ended(guardian) {
             return;
         }
-        if self.stopping.is_none() {
+        if self.stopping.is_none() && !was_ending {
             observe::guardian_lost();
         }
         let all: Vec<ProcessId> = self.world.processes.keys().copied().collect();
         for id in all {
             self.world.end_process(id, Exit::Unknown);
         }
+        self.world.strangers.clear();
+        self.world.start_postponed();
     }
 
     fn on_asked(&mut self, now: Moment, call: AdminCall) {

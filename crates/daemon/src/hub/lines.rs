@@ -21,6 +21,9 @@ impl Hub {
         else {
             return;
         };
+        if session.replay.is_some() {
+            return self.on_replayed_lines(now, id, lines);
+        }
         let mut last = session.lines;
         for line in lines {
             last += 1;
@@ -31,7 +34,13 @@ impl Hub {
         }
     }
 
-    fn on_line(&mut self, now: Moment, session: SessionId, line: LineNumber, text: Line) {
+    pub(super) fn on_line(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        line: LineNumber,
+        text: Line,
+    ) {
         let bytes = match self.whole(text) {
             Ok(bytes) => bytes,
             Err((fault, _head)) => {
@@ -70,7 +79,7 @@ impl Hub {
     }
 
     /// A line of blanks is done with that.
-    fn on_blank(&mut self, id: SessionId, line: LineNumber) {
+    pub(super) fn on_blank(&mut self, id: SessionId, line: LineNumber) {
         let untold_max = self.world.around.limits.untold_lines;
         if let Some(session) = self.world.sessions.get_mut(&id) {
             session.outlet.done(&[line]);
@@ -81,11 +90,15 @@ impl Hub {
     }
 
     pub(super) fn on_output(&mut self, now: Moment, id: ProcessId, lines: Lines) {
-        let Some(process) = self.world.processes.get(&id) else {
+        let Some(process) = self.world.processes.get_mut(&id) else {
             return;
         };
         let upstream = process.upstream;
+        let mut may_be_cut_off = std::mem::take(&mut process.is_cut_off);
         for line in lines {
+            if std::mem::take(&mut may_be_cut_off) && is_rest(&line) {
+                continue;
+            }
             match self.whole(line) {
                 Ok(bytes) if is_blank(&bytes) => {}
                 Ok(bytes) => self.on_output_line(now, id, upstream, bytes),
@@ -132,7 +145,7 @@ impl Hub {
     }
 
     /// The messages of a batch; `None` if the line is none.
-    fn batch(&self, bytes: &Bytes) -> Option<Vec<Result<Frame, Fault>>> {
+    pub(super) fn batch(&self, bytes: &Bytes) -> Option<Vec<Result<Frame, Fault>>> {
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         if first == Some(&b'[') {
             Frame::parse_batch(bytes, self.world.around.limits.batch_messages)
@@ -142,7 +155,7 @@ impl Hub {
     }
 
     /// The line, or why it is not all there, and its beginning.
-    fn whole(&self, line: Line) -> Result<Bytes, (Fault, Bytes)> {
+    pub(super) fn whole(&self, line: Line) -> Result<Bytes, (Fault, Bytes)> {
         let limit = self.world.around.limits.message_bytes;
         match line {
             Line::Whole(bytes) => Ok(bytes),
@@ -155,6 +168,16 @@ impl Hub {
                 Err((Fault::NoRoom { about }, head))
             }
         }
+    }
+}
+
+/// Whether a line is the rest of one whose beginning an earlier daemon has read, and no message.
+///
+/// What is left of a message without its first bracket has one too many at its end.
+fn is_rest(line: &Line) -> bool {
+    match line {
+        Line::Whole(bytes) => Frame::parse(bytes.clone()).is_err(),
+        Line::TooLong(_) | Line::GivenUp(_) => true,
     }
 }
 
@@ -179,6 +202,6 @@ impl Head {
     }
 }
 
-fn is_blank(line: &[u8]) -> bool {
+pub(super) fn is_blank(line: &[u8]) -> bool {
     line.iter().all(u8::is_ascii_whitespace)
 }

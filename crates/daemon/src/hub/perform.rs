@@ -72,7 +72,11 @@ impl World {
                 self.around.guardian.stop(id, STOP_PATIENCE);
             }
             // No daemon comes after this one yet that could read it.
-            Action::Record { .. } => {}
+            Action::Record { upstream, record } => {
+                if let Some(id) = self.process_of(upstream) {
+                    self.records.insert(id, record);
+                }
+            }
             Action::AnswerAdmin { ticket, answer } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
                     // Nobody may wait for it any more.

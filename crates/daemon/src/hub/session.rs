@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
 
-use super::pace::Pace;
+use super::{pace::Pace, replay::Replay};
 use crate::{
     launch::LaunchSpec,
     link::{Outlet, Socket, Valve},
@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
     /// How many lines it has written.
     pub(super) lines: u64,
+    /// Set while it brings along what an earlier daemon has left undone.
+    pub(super) replay: Option<Replay>,
     /// Whether it reads, should much wait for it.
     pub(super) pace: Pace,
     /// Whether somebody waits for room in its socket.

@@ -3,9 +3,14 @@
 //! **Invariant:** a peer that is not in here is gone: whatever is still heard of it, or meant for it, is
 //! dropped.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
 
-use mux::{AdminAnswer, Event, Exit, Limits, SessionId, Ticket, UpstreamId};
+use mux::{AdminAnswer, Epoch, Event, Exit, Limits, Record, SessionId, Ticket, UpstreamId};
 use tokio::{
     net::UnixStream,
     sync::{mpsc::Sender, oneshot},
@@ -22,7 +27,7 @@ use crate::{
     link::{Flushed, NoRoom, Outlet, Overflow, Room, Sink},
     logs::Logs,
     observe::Observer,
-    process::{Ending, Guardian, HURRY, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
+    process::{Ending, Guardian, HURRY, Note, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
     tasks,
 };
 
@@ -43,6 +48,8 @@ pub(crate) struct Surroundings {
     pub(crate) guardian: Guardian,
     /// Where the daemon listens.
     pub(crate) socket: PathBuf,
+    /// Which daemon this is of its guardian.
+    pub(crate) epoch: Epoch,
     /// Whoever lets new sessions in.
     pub(crate) door: AbortHandle,
 }
@@ -64,6 +71,12 @@ pub(crate) struct World {
     touched_processes: Vec<ProcessId>,
     /// Sessions that are over when the turn is.
     departed: Vec<SessionId>,
+    /// What the daemon after us has to know and the guardian has not been given yet.
+    pub(super) records: BTreeMap<ProcessId, Record>,
+    /// Processes of an earlier daemon that end, and of which nobody knows what they are.
+    pub(super) strangers: BTreeSet<ProcessId>,
+    /// What is to be started when what an earlier daemon has left has ended.
+    pub(super) postponed: Vec<(UpstreamId, SessionId)>,
     last_id: u64,
     guardian_told_to_end: bool,
 }
@@ -71,6 +84,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(around: Surroundings) -> Self {
         World {
+            last_id: around.epoch.begin(),
             around,
             observer: Observer::default(),
             sessions: BTreeMap::new(),
@@ -82,15 +96,31 @@ impl World {
             touched_sessions: Vec::new(),
             touched_processes: Vec::new(),
             departed: Vec::new(),
-            last_id: 0,
+            records: BTreeMap::new(),
+            strangers: BTreeSet::new(),
+            postponed: Vec::new(),
             guardian_told_to_end: false,
         }
     }
 
     /// A number that was never given out before.
     pub(super) fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
+        loop {
+            self.last_id += 1;
+            // A session that goes on here has the number that another daemon gave it.
+            if !self.sessions.contains_key(&SessionId(self.last_id)) {
+                return self.last_id;
+            }
+        }
+    }
+
+    /// The number of a session that comes: the one that an earlier daemon gave it, if it has one that
+    /// nobody else has.
+    pub(super) fn number_of(&mut self, earlier: Option<u64>) -> SessionId {
+        match earlier.map(SessionId) {
+            Some(id) if !self.sessions.contains_key(&id) => id,
+            Some(_) | None => SessionId(self.next_id()),
+        }
     }
 
     pub(super) fn has_sessions(&self) -> bool {
@@ -179,6 +209,32 @@ impl World {
         for id in std::mem::take(&mut self.touched_processes) {
             self.flush_process(id);
         }
+        self.hand_in_records();
+    }
+
+    /// Gives the guardian what has changed for the daemon after us, once the process has been sent all
+    /// that it follows from: a record must not say more than has happened.
+    fn hand_in_records(&mut self) {
+        let (processes, guardian) = (&self.processes, &mut self.around.guardian);
+        self.records.retain(|id, record| {
+            let Some(process) = processes.get(id) else {
+                return false;
+            };
+            if process
+                .outlet
+                .as_ref()
+                .is_some_and(|outlet| !outlet.is_empty())
+            {
+                return true;
+            }
+            let note = Note {
+                upstream: process.upstream,
+                server: Arc::clone(&process.server),
+                record: record.clone(),
+            };
+            guardian.keep(*id, note.encode());
+            false
+        });
     }
 
     fn flush_session(&mut self, id: SessionId) {
@@ -400,8 +456,27 @@ impl World {
         self.by_upstream.get(&upstream).copied()
     }
 
+    /// Whether something of an earlier daemon has to end before anything is started.
+    fn must_wait_for_earlier(&self) -> bool {
+        !self.strangers.is_empty() || self.around.guardian.is_ending()
+    }
+
+    /// Starts what had to wait, if it need not any longer.
+    pub(super) fn start_postponed(&mut self) {
+        if self.must_wait_for_earlier() {
+            return;
+        }
+        for (upstream, on_behalf_of) in std::mem::take(&mut self.postponed) {
+            self.start_process(upstream, on_behalf_of);
+        }
+    }
+
     /// Has a process started for an upstream with what a session came with.
     pub(super) fn start_process(&mut self, upstream: UpstreamId, on_behalf_of: SessionId) {
+        if self.must_wait_for_earlier() {
+            self.postponed.push((upstream, on_behalf_of));
+            return;
+        }
         let id = ProcessId(self.next_id());
         let started = match self.sessions.get(&on_behalf_of) {
             None => Err("the session that it was for has gone".to_owned()),

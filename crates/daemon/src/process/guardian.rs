@@ -1,7 +1,8 @@
 //! Our side of the talk with the guardian, the parent of all servers.
 //!
 //! **Invariant:** orders leave in the order in which they were given; when the guardian ends, every
-//! order and report of it is void.
+//! order and report of it is void. There is never more than one: what a daemon before us has left is
+//! taken over, or has ended before another is started.
 
 use std::{
     collections::VecDeque,
@@ -17,16 +18,17 @@ use std::{
 
 use ::guardian::{
     orphans,
-    protocol::{Command, Patience, Report, Spawn, send_with_fds},
+    protocol::{Command, Patience, Receiver, Spawn, send_with_fds},
 };
-use bytes::BytesMut;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::{
-    io::Interest,
+    io::{Interest, unix::AsyncFd},
     net::UnixStream,
     signal::unix::{SignalKind, signal},
     sync::mpsc::Sender,
 };
+
+use super::inheritance::Predecessor;
 
 use crate::{
     hub::{Input, Peer, ProcessId},
@@ -38,6 +40,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Guardian {
     program: PathBuf,
+    /// Where the next daemon will meet the one that we start.
+    meeting_place: PathBuf,
     /// How many files a server may open, as it was before the daemon raised its own limit.
     files: Rlimit,
     inbox: Sender<Input>,
@@ -49,6 +53,8 @@ pub(crate) struct Guardian {
 #[derive(Debug)]
 struct Running {
     pid: u32,
+    /// Whether it starts nothing any more: it is a daemon's before us that has given up waiting.
+    ending: bool,
     socket: Arc<UnixStream>,
     orders: VecDeque<Order>,
     awaiting_room: bool,
@@ -64,15 +70,44 @@ struct Order {
 
 impl Guardian {
     /// One that is started by the first order. `program` is `mcpool`; `files` is what its children
-    /// may have open.
-    pub(crate) fn new(program: PathBuf, files: Rlimit, inbox: Sender<Input>) -> Self {
+    /// may have open; at `meeting_place` it will wait for the daemon after us.
+    pub(crate) fn new(
+        program: PathBuf,
+        meeting_place: PathBuf,
+        files: Rlimit,
+        inbox: Sender<Input>,
+    ) -> Self {
         Guardian {
             program,
+            meeting_place,
             files,
             inbox,
             count: 0,
             running: None,
         }
+    }
+
+    /// Goes on with the guardian of a daemon before us.
+    pub(crate) fn take_over(&mut self, predecessor: Predecessor) -> io::Result<()> {
+        let Predecessor {
+            socket,
+            receiver,
+            pid,
+            pidfd,
+            ending,
+        } = predecessor;
+        socket.set_nonblocking(true)?;
+        let life = Life::Inherited(
+            pid,
+            AsyncFd::register_with_interest(pidfd, Interest::READABLE)?,
+        );
+        self.watch(UnixStream::from_std(socket)?, receiver, life, ending);
+        Ok(())
+    }
+
+    /// Whether nothing can be started for now: the guardian of a daemon before us still ends.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.ending)
     }
 
     /// The process id, while one runs.
@@ -85,7 +120,7 @@ impl Guardian {
         &mut self,
         process: ProcessId,
         spec: &LaunchSpec,
-        fds: [OwnedFd; 3],
+        fds: [OwnedFd; 6],
     ) -> Result<(), String> {
         let command = Command::Spawn(Spawn {
             upstream: process.0,
@@ -110,6 +145,12 @@ impl Guardian {
         })?;
         self.order(bytes, fds.into());
         Ok(())
+    }
+
+    /// Leaves to the daemon after us what it has to know of a server.
+    pub(crate) fn keep(&mut self, process: ProcessId, record: Vec<u8>) {
+        let upstream = process.0;
+        self.order_if_running(&Command::Record { upstream, record });
     }
 
     /// Has a server stopped, with all below it.
@@ -154,7 +195,7 @@ impl Guardian {
         }
         match command.encode() {
             Ok(bytes) => self.order(bytes, Vec::new()),
-            // Numbers alone always fit.
+            // Numbers alone always fit; a server whose record does not is not taken over.
             Err(error) => tracing::debug!(%error, "an order could not be encoded"),
         }
     }
@@ -206,6 +247,7 @@ impl Guardian {
         let child = Program::new(&self.program)
             .arg0("mcpool")
             .arg("guardian")
+            .arg(&self.meeting_place)
             .env_clear()
             .current_dir("/")
             .stdin(OwnedFd::from(theirs))
@@ -216,20 +258,57 @@ impl Guardian {
         let _as_it_is = Pid::from_raw(pid.cast_signed())
             .map(|pid| prlimit(Some(pid), Resource::Nofile, self.files));
         ours.set_nonblocking(true)?;
-        let socket = Arc::new(UnixStream::from_std(ours)?);
+        let socket = UnixStream::from_std(ours)?;
+        observe::guardian_started(pid);
+        self.watch(socket, Receiver::default(), Life::Ours(child), false);
+        Ok(())
+    }
+
+    /// Talks to this one from now on.
+    fn watch(&mut self, socket: UnixStream, receiver: Receiver, life: Life, ending: bool) {
+        let socket = Arc::new(socket);
         self.count += 1;
         self.running = Some(Running {
-            pid,
+            pid: life.pid(),
+            ending,
             socket: Arc::clone(&socket),
             orders: VecDeque::new(),
             awaiting_room: false,
         });
-        observe::guardian_started(pid);
-        tasks::spawn(
-            "guardian",
-            listen(self.count, socket, child, self.inbox.clone()),
-        );
-        Ok(())
+        let inbox = self.inbox.clone();
+        let listening = listen(self.count, socket, receiver, life, inbox);
+        tasks::spawn("guardian", listening);
+    }
+}
+
+/// What tells that a guardian has ended.
+#[derive(Debug)]
+enum Life {
+    Ours(Child),
+    /// The child of a daemon before us, with this process id.
+    Inherited(u32, AsyncFd<OwnedFd>),
+}
+
+impl Life {
+    fn pid(&self) -> u32 {
+        match self {
+            Life::Ours(child) => child.id(),
+            Life::Inherited(pid, _) => *pid,
+        }
+    }
+
+    /// Returns when it has ended, and whose it was.
+    async fn ended(self) -> io::Result<orphans::Guardian> {
+        match self {
+            Life::Ours(child) => {
+                reap(child).await?;
+                Ok(orphans::Guardian::Ours)
+            }
+            Life::Inherited(_, pidfd) => {
+                drop(pidfd.readable().await?);
+                Ok(orphans::Guardian::Inherited)
+            }
+        }
     }
 }
 
@@ -245,43 +324,50 @@ fn await_room(guardian: u64, socket: &Arc<UnixStream>, inbox: Sender<Input>) {
 }
 
 /// Passes on what the guardian tells until it ends, and sees it off.
-async fn listen(guardian: u64, socket: Arc<UnixStream>, child: Child, inbox: Sender<Input>) {
-    let heard = tasks::caught("guardian", hear(guardian, &socket, &inbox)).await;
+async fn listen(
+    guardian: u64,
+    socket: Arc<UnixStream>,
+    receiver: Receiver,
+    life: Life,
+    inbox: Sender<Input>,
+) {
+    let heard = tasks::caught("guardian", hear(guardian, &socket, receiver, &inbox)).await;
     if let Some(Err(error)) = heard {
         tracing::debug!(%error, "the guardian cannot be understood");
     }
     // If it still runs and only talks nonsense, this makes it end.
     let _gone = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both);
-    let pid = child.id();
-    match reap(child).await {
+    let pid = life.pid();
+    match life.ended().await {
         // Before anybody hears of it: there must not be two of any server.
-        Ok(()) => end_orphans(pid).await,
-        Err(error) => tracing::debug!(%error, "the guardian was not reaped"),
+        Ok(whose) => end_orphans(pid, whose).await,
+        Err(error) => tracing::debug!(%error, "the end of the guardian was not seen"),
     }
     let _hub_gone = inbox.send(Input::GuardianEnded { guardian }).await;
 }
 
 /// Ends what a guardian left behind that was killed. One that ended in order left nothing.
-async fn end_orphans(guardian: u32) {
-    match tokio::task::spawn_blocking(move || orphans::end(guardian)).await {
+async fn end_orphans(guardian: u32, whose: orphans::Guardian) {
+    match tokio::task::spawn_blocking(move || orphans::end(guardian, whose)).await {
         Ok(0) => {}
         Ok(survivors) => observe::orphans_survived(survivors),
         Err(error) => tracing::debug!(%error, "orphans were not looked for"),
     }
 }
 
-async fn hear(guardian: u64, socket: &UnixStream, inbox: &Sender<Input>) -> io::Result<()> {
-    let mut read = BytesMut::new();
+async fn hear(
+    guardian: u64,
+    socket: &UnixStream,
+    mut receiver: Receiver,
+    inbox: &Sender<Input>,
+) -> io::Result<()> {
     loop {
-        let decoded = Report::decode(&read).map_err(io::Error::other)?;
-        if let Some((report, len)) = decoded {
-            drop(read.split_to(len));
+        // Descriptors come only with what was there before us, which has been taken over.
+        while let Some((report, _none)) = receiver.next_report().map_err(io::Error::other)? {
             let _hub_gone = inbox.send(Input::Reported { guardian, report }).await;
-            continue;
         }
         socket.readable().await?;
-        read.reserve(1024);
-        match socket.try_read_buf(&mut read) {
+        match socket.try_io(Interest::READABLE, || receiver.fill(socket)) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

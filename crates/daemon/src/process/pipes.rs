@@ -13,18 +13,18 @@ use tokio::net::unix::pipe;
 /// needs fewer turns, and so does a flood of errors.
 const PIPE_BYTES: usize = 256 << 10;
 
-/// Our ends, not blocking, and the server's, blocking as programs expect.
+/// Our ends, not blocking.
 #[derive(Debug)]
 pub(super) struct Pipes {
     pub(super) input: Arc<pipe::Sender>,
     pub(super) output: Arc<pipe::Receiver>,
     pub(super) errors: Arc<pipe::Receiver>,
-    /// Standard input, output and error of the server.
-    pub(super) theirs: [OwnedFd; 3],
 }
 
 impl Pipes {
-    pub(super) fn new() -> io::Result<Self> {
+    /// Makes them, and what the guardian gets: the server's ends, blocking as programs expect, and
+    /// behind them ours once more, which it holds for the daemon after us.
+    pub(super) fn new() -> io::Result<(Self, [OwnedFd; 6])> {
         let (their_input, input) = pipe_with(PipeFlags::CLOEXEC)?;
         let (output, their_output) = pipe_with(PipeFlags::CLOEXEC)?;
         let (errors, their_errors) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -32,11 +32,23 @@ impl Pipes {
             // There is a limit for all pipes of a user; the size as it is will do.
             let _refused = fcntl_setpipe_size(pipe, PIPE_BYTES);
         }
+        let guardians = [
+            their_input,
+            their_output,
+            their_errors,
+            input.try_clone()?,
+            output.try_clone()?,
+            errors.try_clone()?,
+        ];
+        Ok((Self::of([input, output, errors])?, guardians))
+    }
+
+    /// Those that a guardian has held for us.
+    pub(super) fn of([input, output, errors]: [OwnedFd; 3]) -> io::Result<Self> {
         Ok(Pipes {
             input: Arc::new(pipe::Sender::from_owned_fd(input)?),
             output: Arc::new(pipe::Receiver::from_owned_fd(output)?),
             errors: Arc::new(pipe::Receiver::from_owned_fd(errors)?),
-            theirs: [their_input, their_output, their_errors],
         })
     }
 }

@@ -1,0 +1,198 @@
+//! The daemon dies and the next one takes the servers over, while sessions go on.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Client, Home,
+    processes::{self, Process},
+    until,
+};
+
+/// Kills the daemon, and waits until it is gone.
+fn kill_daemon(home: &Home) -> u32 {
+    let pid = home.daemon_pid().unwrap();
+    let daemon = Process::of(pid).unwrap();
+    daemon.kill();
+    until("the end of the daemon", || !daemon.is_alive());
+    pid
+}
+
+/// The guardian of a home, found by its argument: it is the child of no daemon that lives.
+fn guardian(home: &Home) -> u32 {
+    let status = home.status();
+    u32::try_from(status["daemon"]["guardian_pid"].as_u64().unwrap()).unwrap()
+}
+
+fn counted(client: &mut Client) -> String {
+    client.text("count", json!({}))
+}
+
+fn is_from_earlier(answer: &Value) -> bool {
+    let data = &answer["error"]["data"];
+    data["reason"] == "daemon-restarted" && data["maybeExecuted"] == true
+}
+
+#[test]
+fn servers_live_on_under_the_next_daemon_with_their_memory() {
+    let home = Home::new();
+    let record = home.file("record");
+    let mut alice = home.session(&["--record", &record]);
+    let mut bob = home.session(&["--record", &record]);
+    let pid = alice.server_pid();
+    for (count, client) in [&mut alice, &mut bob].into_iter().enumerate() {
+        assert_eq!(counted(client), (count + 1).to_string());
+    }
+    for death in 0..3 {
+        let before = kill_daemon(&home);
+        for (count, client) in [&mut alice, &mut bob].into_iter().enumerate() {
+            let count = 2 * (death + 1) + count + 1;
+            assert_eq!(counted(client), count.to_string());
+        }
+        assert_eq!(alice.server_pid(), pid);
+        assert_eq!(home.upstream_pids(), [pid]);
+        assert_ne!(home.daemon_pid(), Some(before));
+    }
+    assert_eq!(home.count("record", "received initialize"), 1);
+    let mut carol = home.session(&["--record", &record]);
+    assert_eq!(carol.server_pid(), pid);
+    assert!(alice.close().success() && bob.close().success());
+}
+
+#[test]
+fn a_call_in_flight_is_an_error_and_is_not_carried_out_again() {
+    let home = Home::new();
+    let record = home.file("record");
+    let mut alice = home.session(&["--record", &record]);
+    let mut bob = home.session(&["--record", &record]);
+    let go_on = home.file("go-on");
+    let call = alice.begin("slow", json!({"until": go_on, "mark": "once"}));
+    home.noted("record", "executed once");
+    kill_daemon(&home);
+    let answer = alice.response(call);
+    assert!(is_from_earlier(&answer), "{answer}");
+    // Its late answer reaches nobody.
+    std::fs::write(&go_on, "").unwrap();
+    alice.come_to_rest();
+    bob.come_to_rest();
+    assert_eq!(home.count("record", "executed once"), 1);
+}
+
+#[test]
+fn what_only_reads_is_asked_once_more() {
+    let home = Home::new();
+    let record = home.file("record");
+    let mut alice = home.session(&["--record", &record]);
+    let mut bob = home.session(&["--record", &record]);
+    let go_on = home.file("go-on");
+    // The server works on a call of bob's alone, so what alice reads waits at the server.
+    let _call = bob.begin("deaf", json!({"until": go_on}));
+    home.noted("record", "call deaf");
+    let read = alice.ask("resources/read", json!({"uri": "fake://a"}));
+    until("the request's arrival", || {
+        home.status()["sessions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|session| session["in_flight"] == 1)
+    });
+    kill_daemon(&home);
+    std::fs::write(&go_on, "").unwrap();
+    let answer = alice.response(read);
+    let text = &answer["result"]["contents"][0]["text"];
+    assert_eq!(*text, "contents of a", "{answer}");
+}
+
+#[test]
+fn many_shims_find_one_daemon_and_one_server() {
+    let home = Home::new();
+    let mut clients: Vec<Client> = (0..16).map(|_| home.session(&[])).collect();
+    let pid = clients[0].server_pid();
+    for _ in 0..3 {
+        kill_daemon(&home);
+        for client in &mut clients {
+            assert_eq!(client.server_pid(), pid);
+        }
+        let status = home.status();
+        assert_eq!(status["upstreams"].as_array().unwrap().len(), 1);
+        assert_eq!(status["sessions"].as_array().unwrap().len(), clients.len());
+    }
+}
+
+#[test]
+fn subscriptions_and_log_levels_go_on() {
+    let home = Home::new();
+    let mut alice = home.session(&[]);
+    let mut bob = home.session(&[]);
+    let uri = "fake://a";
+    alice.request("resources/subscribe", json!({"uri": uri}));
+    alice.request("logging/setLevel", json!({"level": "info"}));
+    kill_daemon(&home);
+    bob.call("touch", json!({"uri": uri}));
+    let updated = alice.wait_for(|message| message["method"] == "notifications/resources/updated");
+    assert_eq!(updated["params"]["uri"], uri);
+    alice.call("log", json!({"level": "info", "text": "after"}));
+    let logged = alice.wait_for(|message| message["method"] == "notifications/message");
+    assert_eq!(logged["params"]["level"], "info");
+}
+
+#[test]
+fn servers_of_sessions_of_their_own_stay_theirs() {
+    let home = Home::new();
+    let open = || {
+        let server = crate::support::FAKE_SERVER;
+        let arguments = ["connect", "--scope", "session", "--", server];
+        let mut client = Client::spawn(&mut home.mcpool(&arguments));
+        client.initialize();
+        client
+    };
+    let (mut alice, mut bob) = (open(), open());
+    let pids = [alice.server_pid(), bob.server_pid()];
+    assert_ne!(pids[0], pids[1]);
+    kill_daemon(&home);
+    assert_eq!([alice.server_pid(), bob.server_pid()], pids);
+}
+
+#[test]
+fn without_a_next_daemon_the_servers_end() {
+    let home = Home::new();
+    let mut alice = home.session(&[]);
+    let server = Process::of(alice.server_pid()).unwrap();
+    let guardian = Process::of(guardian(&home)).unwrap();
+    alice.process().kill();
+    kill_daemon(&home);
+    until("the end of the server", || !server.is_alive());
+    until("the end of the guardian", || !guardian.is_alive());
+}
+
+#[test]
+fn a_killed_guardian_takes_its_servers_along_and_sessions_see_a_restarted_one() {
+    let home = Home::new();
+    let mut alice = home.session(&[]);
+    let first = alice.server_pid();
+    // Inherited, so that it is no child of the daemon that sees its end.
+    kill_daemon(&home);
+    assert_eq!(alice.server_pid(), first);
+    let server = Process::of(first).unwrap();
+    Process::of(guardian(&home)).unwrap().kill();
+    until("the end of the server", || !server.is_alive());
+    until("another server", || {
+        let answer = alice.call("echo", json!({}));
+        let pid = answer["result"]["structuredContent"]["pid"].as_u64();
+        pid.is_some_and(|pid| pid != u64::from(first))
+    });
+}
+
+#[test]
+fn daemon_and_guardian_killed_together_leave_no_second_server() {
+    let home = Home::new();
+    let mut alice = home.session(&["--ignore-term"]);
+    let first = alice.server_pid();
+    let tree = processes::with_descendants(home.daemon_pid().unwrap());
+    let server = Process::of(first).unwrap();
+    Process::of(guardian(&home)).unwrap().kill();
+    kill_daemon(&home);
+    let second = alice.server_pid();
+    assert_ne!(first, second);
+    assert!(!server.is_alive(), "two of one server");
+    assert!(tree.iter().all(|process| !process.is_alive()));
+}

@@ -1,0 +1,180 @@
+//! What a daemon before us has left: a guardian, and the servers that it holds.
+//!
+//! All of it is found out before anybody is let in, so this blocks.
+//!
+//! **Invariant:** when it is known what was left, nothing else of an earlier daemon runs.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use ::guardian::{
+    orphans,
+    protocol::{Held, Introduction, Receiver, Report},
+};
+use anyhow::{Context, bail, ensure};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+
+use crate::observe;
+
+/// How long a guardian may take to say what it holds: it has nothing else to do.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The guardian of an earlier daemon, connected.
+#[derive(Debug)]
+pub(crate) struct Predecessor {
+    pub(super) socket: UnixStream,
+    /// What was received of it and not looked at.
+    pub(super) receiver: Receiver,
+    pub(super) pid: u32,
+    pub(super) pidfd: OwnedFd,
+    /// Whether it ends and starts nothing any more.
+    pub(super) ending: bool,
+}
+
+impl Predecessor {
+    /// The guardian's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+/// All that was left.
+#[derive(Debug, Default)]
+pub(crate) struct Inheritance {
+    pub(crate) guardian: Option<Predecessor>,
+    /// How many daemons that guardian has had before.
+    pub(crate) epoch: u32,
+    /// Its servers, with our ends of their standard input, output and error.
+    pub(crate) servers: Vec<(Held, Vec<OwnedFd>)>,
+}
+
+impl Inheritance {
+    /// Meets the guardian that waits there. One that cannot be met or understood is ended, with all
+    /// that it holds. Fails if that cannot be done either.
+    pub(crate) fn find(meeting_place: &Path) -> anyhow::Result<Inheritance> {
+        match UnixStream::connect(meeting_place) {
+            Ok(socket) => Self::receive(socket),
+            // Nobody is there, or somebody who cannot be met.
+            Err(_) => {
+                let survivors = orphans::end_unreachable(meeting_place);
+                if survivors > 0 {
+                    observe::orphans_survived(survivors);
+                }
+                Ok(Inheritance::default())
+            }
+        }
+    }
+
+    fn receive(socket: UnixStream) -> anyhow::Result<Inheritance> {
+        let user = sys::peer::user(&socket).context("asking whose guardian it is")?;
+        ensure!(
+            user == rustix::process::geteuid().as_raw(),
+            "user {user} waits where the guardian should be"
+        );
+        let pid = sys::peer::process(&socket)?
+            .context("the guardian of an earlier daemon is in another pid namespace")?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("watching the guardian")?;
+        let pid = pid.as_raw_nonzero().get().unsigned_abs();
+        let mut receiver = Receiver::default();
+        match introduction(&socket, &mut receiver) {
+            Ok((introduction, servers)) => Ok(Inheritance {
+                guardian: Some(Predecessor {
+                    socket,
+                    receiver,
+                    pid,
+                    pidfd,
+                    ending: introduction.ending,
+                }),
+                epoch: introduction.epoch,
+                servers,
+            }),
+            Err(error) => {
+                observe::guardian_not_understood(&error);
+                // It is one process, and the descriptor is of that one. If it has ended, all the better.
+                let _gone = pidfd_send_signal(&pidfd, Signal::KILL);
+                drop(socket);
+                await_end(&pidfd)?;
+                let survivors = orphans::end(pid, orphans::Guardian::Inherited);
+                if survivors > 0 {
+                    observe::orphans_survived(survivors);
+                }
+                Ok(Inheritance::default())
+            }
+        }
+    }
+}
+
+/// The first words of the guardian, and all that it holds.
+fn introduction(
+    socket: &UnixStream,
+    receiver: &mut Receiver,
+) -> anyhow::Result<(Introduction, Vec<(Held, Vec<OwnedFd>)>)> {
+    let deadline = Instant::now() + PATIENCE;
+    let (first, _none) = next(socket, receiver, deadline)?;
+    let Report::Introduction(introduction) = first else {
+        bail!("it did not introduce itself");
+    };
+    let mut servers: Vec<(Held, Vec<OwnedFd>)> = Vec::new();
+    while servers.len() < introduction.held as usize {
+        match next(socket, receiver, deadline)? {
+            (Report::Held(held), fds) => servers.push((held, fds)),
+            // How the processes of those ended that are on their way out does not matter any more.
+            (Report::Exited { .. }, _none) => {}
+            (other, _none) => bail!("it said {other:?} before it had told what it holds"),
+        }
+    }
+    Ok((introduction, servers))
+}
+
+fn next(
+    socket: &UnixStream,
+    receiver: &mut Receiver,
+    deadline: Instant,
+) -> anyhow::Result<(Report, Vec<OwnedFd>)> {
+    loop {
+        if let Some(report) = receiver.next_report()? {
+            return Ok(report);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        ensure!(
+            await_readable(socket, left)?,
+            "it says nothing for {} s",
+            PATIENCE.as_secs()
+        );
+        match receiver.fill(socket) {
+            Ok(0) => bail!("it hung up"),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn await_end(pidfd: &OwnedFd) -> anyhow::Result<()> {
+    ensure!(
+        await_readable(pidfd, PATIENCE)?,
+        "the guardian of an earlier daemon does not end though it was killed"
+    );
+    Ok(())
+}
+
+/// Waits until it is readable; `false` if it is not within that time.
+fn await_readable(fd: impl std::os::fd::AsFd, patience: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], left.as_ref()) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
