@@ -22,13 +22,13 @@ use ::guardian::{
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::Interest,
     net::UnixStream,
     signal::unix::{SignalKind, signal},
     sync::mpsc::Sender,
 };
 
-use super::inheritance::Predecessor;
+use super::inheritance::{Predecessor, await_end};
 
 use crate::{
     hub::{Input, Peer, ProcessId},
@@ -97,10 +97,7 @@ impl Guardian {
             ending,
         } = predecessor;
         socket.set_nonblocking(true)?;
-        let life = Life::Inherited(
-            pid,
-            AsyncFd::register_with_interest(pidfd, Interest::READABLE)?,
-        );
+        let life = Life::Inherited(pid, pidfd);
         self.watch(UnixStream::from_std(socket)?, receiver, life, ending);
         Ok(())
     }
@@ -286,7 +283,7 @@ impl Guardian {
 enum Life {
     Ours(Child),
     /// The child of a daemon before us, with this process id.
-    Inherited(u32, AsyncFd<OwnedFd>),
+    Inherited(u32, OwnedFd),
 }
 
 impl Life {
@@ -297,7 +294,7 @@ impl Life {
         }
     }
 
-    /// Returns when it has ended, and whose it was.
+    /// Returns when it has ended, and whose it was. Its socket has ended before, so it is about to.
     async fn ended(self) -> io::Result<orphans::Guardian> {
         match self {
             Life::Ours(child) => {
@@ -305,7 +302,7 @@ impl Life {
                 Ok(orphans::Guardian::Ours)
             }
             Life::Inherited(_, pidfd) => {
-                drop(pidfd.readable().await?);
+                tokio::task::spawn_blocking(move || await_end(&pidfd)).await??;
                 Ok(orphans::Guardian::Inherited)
             }
         }

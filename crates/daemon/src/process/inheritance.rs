@@ -157,12 +157,14 @@ fn next(
     }
 }
 
-fn await_end(pidfd: &OwnedFd) -> anyhow::Result<()> {
-    ensure!(
-        await_readable(pidfd, PATIENCE)?,
-        "the guardian of an earlier daemon does not end though it was killed"
-    );
-    Ok(())
+/// Waits for the end of a guardian that has hung up or was killed.
+pub(super) fn await_end(pidfd: &OwnedFd) -> io::Result<()> {
+    if await_readable(pidfd, PATIENCE)? {
+        Ok(())
+    } else {
+        let words = "the guardian of an earlier daemon does not end";
+        Err(io::Error::new(io::ErrorKind::TimedOut, words))
+    }
 }
 
 /// Waits until it is readable; `false` if it is not within that time.
