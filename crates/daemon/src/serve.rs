@@ -95,6 +95,9 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let listener = listen(&places.socket)?;
     held.announce(std::process::id(), &places.socket)
         .context("writing the lock file")?;
+    // One session's flood must not make the others wait for a whole turn of whoever else runs. Without
+    // it they do, that is all.
+    let _unknown_here = sys::schedule::prefer_short_turns();
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -12,6 +12,7 @@ mod mask;
 pub mod memory;
 pub mod peer;
 pub mod quit;
+pub mod schedule;
 pub mod signals;
 pub mod stdin;
 pub mod wait;
