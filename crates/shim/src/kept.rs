@@ -1,14 +1,16 @@
 //! The client's lines that are not done yet.
 //!
 //! If the daemon dies, they are what the next one must hear of. They are kept as
-//! bytes in one ring, in their order, each with what the daemon said of it.
+//! bytes in one ring, in their order, each with what the daemon said of it, and with
+//! what became of it at the daemons before.
 //!
-//! **Invariant:** what is kept is what is not done, plus at most as much that is
-//! done and lies behind it; memory that is not needed goes back.
+//! **Invariants:** what is kept is what is not done, plus at most as much that is
+//! done and lies behind it; memory that is not needed goes back. A line that a server
+//! may have seen is never told as fresh again.
 
 use std::collections::VecDeque;
 
-use crate::control::Control;
+use crate::control::{Control, Past, Resumed};
 
 /// A ring that is not larger than this is never made smaller.
 const SMALL: usize = 16 * 1024;
@@ -33,8 +35,6 @@ pub enum Fate {
     Held,
     /// It was held and has been sent to a server since.
     Sent,
-    /// It is answered, and the next daemon must hear it again.
-    Kept,
 }
 
 /// The lines that are not done, and the one that is still coming in.
@@ -54,6 +54,10 @@ pub struct Kept {
     done_bytes: usize,
     /// Lines that are done and still take room.
     done_lines: usize,
+    /// Lines that are answered and that the next daemon must hear again, in the order of
+    /// their numbers. They stay for as long as the session does, so they are not in the
+    /// way of what comes and goes.
+    answered: Vec<(u64, Box<[u8]>)>,
 }
 
 #[derive(Debug)]
@@ -63,6 +67,8 @@ struct Line {
     len: usize,
     /// `None` once it is done.
     fate: Option<Fate>,
+    /// What became of it at the daemons before.
+    past: Past,
 }
 
 impl Default for Kept {
@@ -77,6 +83,7 @@ impl Default for Kept {
             is_open_oversize: false,
             done_bytes: 0,
             done_lines: 0,
+            answered: Vec::new(),
         }
     }
 }
@@ -114,6 +121,7 @@ impl Kept {
                 number: self.last,
                 len: self.open,
                 fate: Some(Fate::Handed),
+                past: Past::Fresh,
             });
         }
         self.open = 0;
@@ -122,44 +130,170 @@ impl Kept {
 
     /// Notes what the daemon said of a line.
     ///
-    /// Lines that are done already, or that never were, are passed over.
+    /// Lines that are done already, or that never were, are passed over; and one that
+    /// is answered and kept can only be done.
     pub fn note(&mut self, control: Control) {
-        let (number, fate) = match control {
-            Control::Held(number) => (number, Some(Fate::Held)),
-            Control::Sent(number) => (number, Some(Fate::Sent)),
-            Control::Keep(number) => (number, Some(Fate::Kept)),
-            Control::Done(number) => (number, None),
-        };
-        let Ok(at) = self.lines.binary_search_by_key(&number, |line| line.number) else {
-            return;
-        };
-        let line = &mut self.lines[at];
-        if line.fate.is_none() {
-            return;
+        match control {
+            Control::Held(number) => self.turn(number, Fate::Held),
+            Control::Sent(number) => self.turn(number, Fate::Sent),
+            Control::Keep(number) => self.put_aside(number),
+            Control::Done(number) => self.finish(number),
         }
-        line.fate = fate;
-        if fate.is_none() {
-            self.done_bytes += line.len;
+    }
+
+    fn turn(&mut self, number: u64, fate: Fate) {
+        if let Some(line) = self.find(number)
+            && line.fate.is_some()
+        {
+            line.fate = Some(fate);
+        }
+    }
+
+    /// Makes a line one of those that are answered and heard again.
+    fn put_aside(&mut self, number: u64) {
+        let found = self
+            .placed()
+            .find(|(line, _)| line.number == number && line.fate.is_some());
+        let Some((line, begin)) = found else {
+            return;
+        };
+        let mut bytes = Vec::with_capacity(line.len);
+        self.copy(begin, line.len, &mut bytes);
+        let at = self.answered.partition_point(|(other, _)| *other < number);
+        self.answered.insert(at, (number, bytes.into()));
+        self.finish(number);
+    }
+
+    fn finish(&mut self, number: u64) {
+        let Some(line) = self.find(number) else {
+            self.answered.retain(|(answered, _)| *answered != number);
+            return;
+        };
+        let len = line.len;
+        if line.fate.take().is_some() {
+            self.done_bytes += len;
             self.done_lines += 1;
             self.release();
+        } else {
+            self.answered.retain(|(answered, _)| *answered != number);
         }
     }
 
-    /// Bytes of complete lines that are not done.
-    pub fn waiting_bytes(&self) -> usize {
-        self.bytes.len() - self.open - self.done_bytes
+    fn find(&mut self, number: u64) -> Option<&mut Line> {
+        let at = self
+            .lines
+            .binary_search_by_key(&number, |line| line.number)
+            .ok()?;
+        self.lines.get_mut(at)
     }
 
-    /// The lines that are not done, in order: number, fate, and the bytes with their
-    /// newline.
-    pub fn lines(&self) -> impl Iterator<Item = (u64, Fate, Vec<u8>)> {
+    /// The daemon is gone, and of all lines only those up to this number can have come
+    /// to it whole.
+    ///
+    /// Of a line that was told to be held it is certain that no server has seen it;
+    /// of any other that came there whole it is not.
+    pub fn break_off(&mut self, whole: u64) {
+        for line in &mut self.lines {
+            let was_sent = match line.fate {
+                None => continue,
+                Some(Fate::Handed) => line.number <= whole,
+                Some(Fate::Sent) => true,
+                Some(Fate::Held) => false,
+            };
+            line.fate = Some(Fate::Handed);
+            if was_sent {
+                line.past = match line.past {
+                    Past::Fresh => Past::Sent,
+                    Past::Sent | Past::Repeated => Past::Repeated,
+                    Past::Kept => Past::Kept,
+                };
+            }
+        }
+    }
+
+    /// Appends to `out` what the next daemon must be told of lines behind the number
+    /// `after`, with each line itself, until there are `room` bytes or no more lines.
+    ///
+    /// Returns the number of each line that was told, and where in `out` it ends.
+    pub fn tell(&self, after: u64, room: usize, out: &mut Vec<u8>) -> Vec<(u64, usize)> {
+        let mut told = Vec::new();
+        let mut answered = self
+            .answered
+            .iter()
+            .filter(|(number, _)| *number > after)
+            .peekable();
+        let mut lines = self
+            .placed()
+            .filter(|(line, _)| line.number > after && line.fate.is_some())
+            .peekable();
+        while out.len() < room {
+            let is_answered = match (answered.peek(), lines.peek()) {
+                (Some((number, _)), Some((line, _))) => *number < line.number,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => break,
+            };
+            if is_answered && let Some((number, bytes)) = answered.next() {
+                introduce(*number, Past::Kept, out);
+                out.extend_from_slice(bytes);
+                told.push((*number, out.len()));
+            } else if let Some((line, begin)) = lines.next() {
+                introduce(line.number, line.past, out);
+                self.copy(begin, line.len, out);
+                told.push((line.number, out.len()));
+            }
+        }
+        told
+    }
+
+    /// The first line behind the number `after` that waits for an answer, as far as we
+    /// know: its number, what became of it, and its bytes with the newline.
+    pub fn next_open(&self, after: u64) -> Option<(u64, Past, Vec<u8>)> {
+        let (line, begin) = self
+            .placed()
+            .find(|(line, _)| line.number > after && line.fate.is_some())?;
+        let mut bytes = Vec::with_capacity(line.len);
+        self.copy(begin, line.len, &mut bytes);
+        Some((line.number, line.past, bytes))
+    }
+
+    /// The number of the last line that was complete; 0 before the first.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The bytes of the line that has no newline yet; `None` if they are too many to be
+    /// kept.
+    pub fn open_line(&self) -> Option<Vec<u8>> {
+        if self.is_open_oversize {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(self.open);
+        self.copy(self.bytes.len() - self.open, self.open, &mut bytes);
+        Some(bytes)
+    }
+
+    /// All lines that take room, with where their bytes begin.
+    fn placed(&self) -> impl Iterator<Item = (&Line, usize)> {
         let mut begin = 0;
-        self.lines.iter().filter_map(move |line| {
-            let range = begin..begin + line.len;
-            begin = range.end;
-            let bytes = self.bytes.range(range).copied().collect();
-            Some((line.number, line.fate?, bytes))
+        self.lines.iter().map(move |line| {
+            let at = begin;
+            begin += line.len;
+            (line, at)
         })
+    }
+
+    fn copy(&self, begin: usize, len: usize, out: &mut Vec<u8>) {
+        let (front, back) = self.bytes.as_slices();
+        let end = begin + len;
+        let middle = front.len();
+        out.extend_from_slice(&front[begin.min(middle)..end.min(middle)]);
+        out.extend_from_slice(&back[begin.max(middle) - middle..end.max(middle) - middle]);
+    }
+
+    /// Bytes of complete lines that are not done; those that are answered do not count.
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes.len() - self.open - self.done_bytes
     }
 
     /// Gives back the room of lines that are done.
@@ -204,6 +338,10 @@ impl Kept {
     }
 }
 
+fn introduce(number: u64, past: Past, out: &mut Vec<u8>) {
+    out.extend_from_slice(Resumed::Line { number, past }.to_string().as_bytes());
+}
+
 fn shrink<T>(ring: &mut VecDeque<T>, small: usize) {
     if ring.capacity() > small && ring.len() < ring.capacity() / 4 {
         ring.shrink_to((ring.len() * 2).max(small / 2));
@@ -211,127 +349,4 @@ fn shrink<T>(ring: &mut VecDeque<T>, small: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn shown(kept: &Kept) -> Vec<(u64, Fate, String)> {
-        kept.lines()
-            .map(|(number, fate, bytes)| (number, fate, String::from_utf8(bytes).unwrap()))
-            .collect()
-    }
-
-    #[test]
-    fn lines_are_counted_from_one_however_they_come_in() {
-        let text = b"first\n\nthird\nfourth";
-        for cut in 0..text.len() {
-            let mut kept = Kept::default();
-            kept.take_in(&text[..cut]);
-            kept.take_in(&text[cut..]);
-            assert_eq!(
-                shown(&kept),
-                [
-                    (1, Fate::Handed, "first\n".into()),
-                    (2, Fate::Handed, "\n".into()),
-                    (3, Fate::Handed, "third\n".into()),
-                ]
-            );
-            assert_eq!((kept.last, kept.waiting_bytes()), (3, 13));
-        }
-    }
-
-    #[test]
-    fn a_line_goes_through_held_and_sent_to_done() {
-        let mut kept = Kept::default();
-        kept.take_in(b"a\nb\n");
-        kept.note(Control::Held(2));
-        assert_eq!(shown(&kept)[1].1, Fate::Held);
-        kept.note(Control::Sent(2));
-        assert_eq!(shown(&kept)[1].1, Fate::Sent);
-        kept.note(Control::Done(2));
-        assert_eq!(shown(&kept), [(1, Fate::Handed, "a\n".into())]);
-    }
-
-    #[test]
-    fn notes_on_lines_that_are_done_or_never_were_change_nothing() {
-        let mut kept = Kept::default();
-        kept.take_in(b"a\nb\nunfinished");
-        kept.note(Control::Done(2));
-        for number in [0, 2, 3, u64::MAX] {
-            kept.note(Control::Done(number));
-            kept.note(Control::Held(number));
-        }
-        assert_eq!(shown(&kept), [(1, Fate::Handed, "a\n".into())]);
-        assert_eq!(kept.waiting_bytes(), 2);
-    }
-
-    #[test]
-    fn a_hundred_thousand_lines_behind_a_long_call_take_no_room_when_done() {
-        let mut kept = Kept::default();
-        kept.take_in(b"the long call\n");
-        for number in 2..=100_000 {
-            kept.take_in(format!("{{\"id\":{number},\"method\":\"ping\"}}\n").as_bytes());
-            kept.note(Control::Done(number));
-        }
-        kept.take_in(b"open");
-        assert_eq!(shown(&kept), [(1, Fate::Handed, "the long call\n".into())]);
-        assert_eq!(kept.last, 100_000);
-        assert!(kept.bytes.capacity() <= 4 * SMALL);
-        assert!(kept.lines.len() <= 2 * FIRST_LINES);
-    }
-
-    #[test]
-    fn the_room_of_a_large_line_goes_back_when_it_is_done() {
-        let mut kept = Kept::default();
-        kept.take_in(&vec![b'x'; 10 << 20]);
-        kept.take_in(b"\n");
-        assert_eq!(kept.waiting_bytes(), (10 << 20) + 1);
-        kept.note(Control::Done(1));
-        assert_eq!(kept.waiting_bytes(), 0);
-        assert!(kept.bytes.capacity() <= SMALL);
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_is_counted_and_not_kept() {
-        let mut kept = Kept::default();
-        kept.take_in(b"a\n");
-        let part = vec![b'x'; 1 << 20];
-        for _ in 0..100 {
-            kept.take_in(&part);
-        }
-        assert!(kept.bytes.capacity() <= SMALL);
-        kept.take_in(b"\nb\n");
-        assert_eq!(
-            shown(&kept),
-            [
-                (1, Fate::Handed, "a\n".into()),
-                (3, Fate::Handed, "b\n".into())
-            ]
-        );
-        kept.note(Control::Done(2));
-        assert_eq!(kept.waiting_bytes(), 4);
-    }
-
-    proptest! {
-        #[test]
-        fn it_keeps_what_a_plain_list_would_keep(
-            steps in prop::collection::vec((0usize..300, any::<prop::sample::Index>()), 1..400),
-        ) {
-            let mut kept = Kept::default();
-            let mut model: Vec<(u64, Fate, String)> = Vec::new();
-            for (number, (len, done)) in (1..).zip(steps) {
-                let line = format!("{}\n", number.to_string().repeat(len));
-                kept.take_in(line.as_bytes());
-                model.push((number, Fate::Handed, line));
-                if len % 3 > 0 {
-                    let (number, ..) = model.remove(done.index(model.len()));
-                    kept.note(Control::Done(number));
-                }
-                let waiting: usize = model.iter().map(|(.., line)| line.len()).sum();
-                prop_assert_eq!(kept.waiting_bytes(), waiting);
-            }
-            prop_assert_eq!(shown(&kept), model);
-        }
-    }
-}
+mod tests;
