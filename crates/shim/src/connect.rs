@@ -5,27 +5,22 @@ use std::{
     ffi::OsString,
     fmt,
     io::{self, Write},
-    os::unix::{ffi::OsStrExt, net::UnixStream, process::CommandExt},
+    os::unix::{ffi::OsStrExt, process::CommandExt},
     path::PathBuf,
     process::{Command, ExitCode},
+    time::Duration,
 };
 
-use rustix::{
-    buffer::spare_capacity,
-    fs::Mode,
-    io::Errno,
-    net::{RecvFlags, recv},
-    stdio,
-};
+use rustix::{fs::Mode, stdio};
 use sys::{memory, quit};
 
 use crate::{
-    answer::{ANSWER_MAX, Answer},
+    answer::Answer,
     arguments::{self, Connect, Parsed},
+    meet::{Caller, NotMet},
     places::{Places, PlacesError},
-    preface::{Ask, Join, Preface, PrefaceError, SessionAsk},
-    pump::{self, End},
-    rendezvous::{self, RendezvousError, Start},
+    preface::{Ask, Join, Preface, SessionAsk},
+    pump::{self, End, Seeker},
     workspace::{self, BadWorkspace},
 };
 
@@ -36,21 +31,17 @@ const WRONG_USAGE: u8 = 2;
 /// There is no daemon to be had.
 const NO_DAEMON: u8 = 3;
 
-/// How many daemons may hang up on us without a word.
-const ATTEMPTS: usize = 3;
+/// How long requests wait for the next daemon before they are answered with an error.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a session did not come about, or broke.
 #[derive(Debug)]
 enum Failure {
     Workspace(BadWorkspace),
     Places(PlacesError),
-    Rendezvous(RendezvousError),
-    Preface(PrefaceError),
+    NotMet(NotMet),
     /// The daemon's refusal, in its words.
     Refused(String),
-    /// What came instead of an answer, or an answer that makes no sense.
-    NoAnswer(Option<io::Error>),
-    DaemonGone(Option<io::Error>),
     /// The command that we were to run ourselves.
     CannotRun {
         program: OsString,
@@ -63,12 +54,10 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Failure::Workspace(_) => WRONG_USAGE,
-            Failure::Rendezvous(_) => NO_DAEMON,
+            Failure::NotMet(NotMet::Rendezvous(_)) => NO_DAEMON,
             Failure::Places(_)
-            | Failure::Preface(_)
+            | Failure::NotMet(NotMet::Preface(_) | NotMet::NoAnswer(_))
             | Failure::Refused(_)
-            | Failure::NoAnswer(_)
-            | Failure::DaemonGone(_)
             | Failure::CannotRun { .. }
             | Failure::System(_) => FAILED,
         }
@@ -80,17 +69,8 @@ impl fmt::Display for Failure {
         match self {
             Failure::Workspace(error) => error.fmt(f),
             Failure::Places(error) => error.fmt(f),
-            Failure::Rendezvous(error) => error.fmt(f),
-            Failure::Preface(error) => error.fmt(f),
+            Failure::NotMet(error) => error.fmt(f),
             Failure::Refused(text) => f.write_str(text),
-            Failure::NoAnswer(source) => {
-                f.write_str("the daemon did not answer")?;
-                because(source.as_ref(), f)
-            }
-            Failure::DaemonGone(source) => {
-                f.write_str("the daemon ended the session")?;
-                because(source.as_ref(), f)
-            }
             Failure::CannotRun { program, source } => {
                 write!(f, "cannot run `{}`: {source}", program.display())
             }
@@ -99,16 +79,17 @@ impl fmt::Display for Failure {
     }
 }
 
-fn because(source: Option<&io::Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match source {
-        Some(source) => write!(f, ": {source}"),
-        None => Ok(()),
-    }
-}
-
 /// Runs the verb with the arguments that follow it, on the main thread, as the only
 /// thing that this process does.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    run_with_patience(arguments, PATIENCE)
+}
+
+/// As [`run`], but requests wait this long for the next daemon.
+pub fn run_with_patience(
+    arguments: impl Iterator<Item = OsString>,
+    patience: Duration,
+) -> ExitCode {
     let connect = match arguments::parse(arguments) {
         Ok(Parsed::Connect(connect)) => connect,
         Ok(Parsed::Help) => {
@@ -121,7 +102,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(WRONG_USAGE);
         }
     };
-    match session(connect) {
+    match session(connect, patience) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report(&failure);
@@ -135,7 +116,7 @@ fn report(what: &dyn fmt::Display) {
     let _ = writeln!(io::stderr(), "mcpool: {what}");
 }
 
-fn session(connect: Connect) -> Result<(), Failure> {
+fn session(connect: Connect, patience: Duration) -> Result<(), Failure> {
     memory::economise();
     quit::install(0).map_err(Failure::System)?;
     let places = Places::find(connect.home.as_deref()).map_err(Failure::Places)?;
@@ -148,21 +129,22 @@ fn session(connect: Connect) -> Result<(), Failure> {
         pass: connect.pass,
         join: Join::ShareKey,
         resume: None,
-        env: env::vars_os().collect(),
+        // The caller adds it.
+        env: Vec::new(),
     };
-    let preface = preface(Ask::Session(ask));
-    let (socket, answer) = meet(&places, &preface)?;
-    match answer {
-        Answer::Accepted { session: _ } => {}
-        Answer::RunItYourself => return Err(run_it_here(preface.ask)),
+    let caller = Caller::new(places, preface(Ask::Session(ask)));
+    let (socket, answer) = caller.come().map_err(Failure::NotMet)?;
+    let number = match answer {
+        Answer::Accepted { session } => session,
+        Answer::RunItYourself => return Err(run_it_here(caller.preface())),
         Answer::Refused(text) => return Err(Failure::Refused(text)),
-    }
-    // All of this was for the meeting; the session may last for days.
-    drop((preface, places));
+    };
+    // Most of what there was, was for the meeting; the session may last for days.
     memory::give_back();
-    match pump::run(socket.into(), stdio::stdin(), stdio::stdout()).map_err(Failure::System)? {
-        End::Finished | End::ClientGone | End::Asked => Ok(()),
-        End::DaemonGone(source) => Err(Failure::DaemonGone(source)),
+    let seeker = Seeker::new(caller, number, patience);
+    match pump::run(socket.into(), seeker, stdio::stdin(), stdio::stdout()) {
+        Ok(End::Finished | End::ClientGone | End::Asked) => Ok(()),
+        Err(source) => Err(Failure::System(source)),
     }
 }
 
@@ -183,70 +165,18 @@ pub fn preface(ask: Ask) -> Preface {
     }
 }
 
-/// Finds a daemon that says yes or no.
-///
-/// One that is about to end may let us in and hang up without a word; then it is the
-/// next one's turn.
-fn meet(places: &Places, preface: &Preface) -> Result<(UnixStream, Answer), Failure> {
-    let bytes = preface.encode().map_err(Failure::Preface)?;
-    let mut hung_up = None;
-    for _ in 0..ATTEMPTS {
-        let socket = rendezvous::connect(places, Start::IfNeeded).map_err(Failure::Rendezvous)?;
-        match exchange(&socket, &bytes) {
-            Ok(line) if !line.is_empty() => {
-                let answer = Answer::parse(&line).ok_or(Failure::NoAnswer(None))?;
-                return Ok((socket, answer));
-            }
-            Ok(_) => {}
-            Err(source) => hung_up = Some(source),
-        }
-    }
-    Err(Failure::NoAnswer(hung_up))
-}
-
-/// Says who we are and what we want, and hears one line: empty if the daemon hung up.
-fn exchange(mut socket: &UnixStream, preface: &[u8]) -> io::Result<Vec<u8>> {
-    // One that hangs up before it has read everything may have said why.
-    let sent = socket.write_all(preface);
-    let line = read_line(socket)?;
-    if line.is_empty() {
-        sent?;
-    }
-    Ok(line)
-}
-
-/// Takes exactly one line from the socket; what follows it is for the pump.
-fn read_line(socket: &UnixStream) -> io::Result<Vec<u8>> {
-    let mut line = Vec::new();
-    let mut ahead = Vec::with_capacity(ANSWER_MAX);
-    while !line.ends_with(b"\n") && line.len() < ANSWER_MAX {
-        ahead.clear();
-        match recv(socket, spare_capacity(&mut ahead), RecvFlags::PEEK) {
-            Ok((0, _)) => break,
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(errno.into()),
-        }
-        let newline = memchr::memchr(b'\n', &ahead);
-        ahead.truncate(newline.map_or(ahead.len(), |newline| newline + 1));
-        // They are there, so this takes all of them.
-        recv(socket, &mut ahead[..], RecvFlags::empty())?;
-        line.extend_from_slice(&ahead);
-    }
-    Ok(line)
-}
-
 /// Becomes the command; returns only if that fails.
-fn run_it_here(ask: Ask) -> Failure {
-    let Ask::Session(session) = ask else {
-        return Failure::NoAnswer(None);
-    };
-    let Some((program, arguments)) = session.command.split_first() else {
-        return Failure::NoAnswer(None);
+fn run_it_here(preface: &Preface) -> Failure {
+    let (program, arguments, pass) = match &preface.ask {
+        Ask::Session(session) => match session.command.split_first() {
+            Some((program, arguments)) => (program, arguments, &session.pass),
+            None => return Failure::NotMet(NotMet::NoAnswer(None)),
+        },
+        Ask::Admin(_) => return Failure::NotMet(NotMet::NoAnswer(None)),
     };
     let mut command = Command::new(program);
     command.args(arguments);
-    for pass in &session.pass {
+    for pass in pass {
         let bytes = pass.as_bytes();
         // A bare name is in our environment already, or nowhere.
         if let Some(equals) = memchr::memchr(b'=', bytes) {

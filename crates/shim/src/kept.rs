@@ -262,6 +262,11 @@ impl Kept {
         self.last
     }
 
+    /// Whether the line that has no newline yet is too long to be kept.
+    pub fn open_line_is_too_long(&self) -> bool {
+        self.is_open_oversize
+    }
+
     /// The bytes of the line that has no newline yet; `None` if they are too many to be
     /// kept.
     pub fn open_line(&self) -> Option<Vec<u8>> {

@@ -10,8 +10,9 @@
 //! [`lock`], and the pure [`preface`], [`answer`] and [`control`].
 //!
 //! **Invariants:** stdout carries protocol and nothing else; no byte of a message
-//! is read for its meaning here; nothing is read from stdin before the daemon has
-//! accepted the session.
+//! is read for its meaning here, but for requests that nobody else can answer;
+//! nothing is read from stdin before a daemon has accepted the session; a daemon
+//! that ends is no end of the session.
 
 pub mod answer;
 pub mod arguments;
@@ -21,10 +22,12 @@ mod folder;
 pub mod home;
 pub mod kept;
 mod label;
+mod last_resort;
 pub mod lock;
+mod meet;
 pub mod places;
 pub mod preface;
-pub mod pump;
+mod pump;
 pub mod rendezvous;
 pub mod scope;
 pub mod sibling;

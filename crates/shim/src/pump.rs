@@ -1,21 +1,21 @@
-//! stdin ↔ socket ↔ stdout.
+//! stdin ↔ socket ↔ stdout, also from one daemon to the next.
 //!
 //! Two threads with blocking reads and writes: on the way of a message that costs
 //! the fewest system calls. The main thread carries what the daemon sends to the
 //! client, a second one carries what the client says to the daemon and keeps it
-//! until it is done.
+//! until it is done. If the daemon goes away, the main thread finds the next one and
+//! tells it what is not done; meanwhile the second one only keeps.
 //!
 //! **Invariants:** a line is kept before the daemon can have heard of it; nothing
-//! but message bytes goes to the client; at most [`KEPT_MAX`] and one line more is
-//! kept, then the client has to wait.
+//! but whole messages goes to the client, and the one line that had been begun when
+//! a daemon went away is ended; at most [`KEPT_MAX`] and one line more is kept, then
+//! the client has to wait. While a link is up, or being made so, only the main thread
+//! writes to the client; else only whoever holds the lock.
 
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -23,14 +23,21 @@ use rustix::{
     buffer::spare_capacity,
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    net::{RecvFlags, Shutdown, recv, shutdown},
+    net::{Shutdown, shutdown},
 };
 use sys::quit;
 
-use crate::{control::Control, kept::Kept, strip::Stripper};
+use self::{downward::Downward, waiting::Waiting};
+use crate::{control::Control, last_resort::Trouble};
+
+mod downward;
+mod outage;
+mod waiting;
+
+pub(crate) use self::outage::Seeker;
 
 /// More bytes than these of lines that are not done, and we read no more of them.
-pub const KEPT_MAX: usize = 64 * 1024 * 1024;
+const KEPT_MAX: usize = 64 * 1024 * 1024;
 
 /// Room for one read: about what a unix socket holds. Pages of it that no read has
 /// reached cost nothing.
@@ -42,47 +49,48 @@ const LARGE_READ: usize = 32 * 1024;
 /// Enough for the few frames of the second thread.
 const STACK_SIZE: usize = 64 * 1024;
 
-/// Why the pump came to its end.
-#[derive(Debug)]
-pub enum End {
+/// Why the pump came to its end. A daemon that goes away is no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
     /// The client closed our stdin, and all that was still to come has come.
     Finished,
     /// The client reads no more.
     ClientGone,
     /// A signal asked for it, and what had been received has been delivered.
     Asked,
-    /// The daemon closed or broke the connection while the client was still there.
-    DaemonGone(Option<io::Error>),
 }
 
-/// Carries messages both ways until one side ends.
+/// Carries messages both ways until the client ends.
 ///
 /// It is the main thread that calls this, the one that gets the signals of
 /// [`sys::quit`]. The other thread is left behind when this returns: it may hang in a
 /// read of `input` for as long as the process lives. Errors if it cannot be started.
-pub fn run(
+pub(crate) fn run(
     socket: OwnedFd,
+    seeker: Seeker,
     input: BorrowedFd<'static>,
     output: BorrowedFd<'static>,
 ) -> io::Result<End> {
+    let link = Arc::new(socket);
     let pump = Arc::new(Pump {
-        socket,
-        waiting: Mutex::default(),
+        input,
+        output,
+        waiting: Mutex::new(Waiting::beginning(Arc::clone(&link))),
         room: Condvar::new(),
-        has_input_ended: AtomicBool::new(false),
+        change: Condvar::new(),
     });
     let upward = Arc::clone(&pump);
     // Allocated here: an allocation on the second thread would cost it an arena.
     let mut buffer = Vec::with_capacity(READ_SIZE);
     // Most clients have said something already: it need not wait for a thread to start.
     if is_readable(input) {
-        // An end, or a daemon that is gone, shows again to the thread that is there for it.
-        pump.carry_once(input, &mut buffer);
+        // An end shows again to the thread that is there for it.
+        pump.carry_once(&mut buffer);
     }
     let second = thread::Builder::new().stack_size(STACK_SIZE);
-    let carry_up = move || upward.carry_up(input, output, buffer);
+    let carry_up = move || upward.carry_up(buffer);
     quit::blocked(|| second.spawn(carry_up))??;
-    Ok(pump.carry_down(output))
+    Ok(pump.carry_down(link, seeker))
 }
 
 /// What came of a read.
@@ -91,105 +99,158 @@ enum Carried {
     Something,
     /// There is no more.
     Nothing,
-    /// The daemon reads no more.
-    ToNobody,
 }
 
 struct Pump {
-    socket: OwnedFd,
+    input: BorrowedFd<'static>,
+    output: BorrowedFd<'static>,
     waiting: Mutex<Waiting>,
     /// Told when there is room again for somebody who waits for it.
     room: Condvar,
-    has_input_ended: AtomicBool,
-}
-
-#[derive(Default)]
-struct Waiting {
-    kept: Kept,
-    is_full: bool,
+    /// Told when the second thread has left a write to a link that is gone, and when the
+    /// main thread is done with resuming.
+    change: Condvar,
 }
 
 impl Pump {
-    /// The daemon's messages, until there are no more.
-    fn carry_down(&self, output: BorrowedFd<'_>) -> End {
-        let mut buffer = Vec::with_capacity(READ_SIZE);
-        let mut stripper = Stripper::default();
+    /// The daemons' messages, until the client needs no more of them.
+    fn carry_down(&self, mut link: Arc<OwnedFd>, mut seeker: Seeker) -> End {
+        let mut downward = Downward::new(self, seeker.is_first_too_old());
         loop {
-            let is_asked = quit::asked();
-            let flags = if is_asked {
-                RecvFlags::DONTWAIT
-            } else {
-                RecvFlags::empty()
-            };
-            match recv(&self.socket, spare_capacity(&mut buffer), flags) {
-                Ok((0, _)) if self.has_input_ended.load(Ordering::Acquire) => return End::Finished,
-                Ok((0, _)) => return End::DaemonGone(None),
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) if is_asked => return End::Asked,
-                Err(errno) => return End::DaemonGone(Some(errno.into())),
+            match self.to_the_next(&link, &mut downward, &mut seeker) {
+                Ok(next) => link = next,
+                Err(end) => return end,
             }
-            let len = stripper.strip(&mut buffer, |control| self.note(control));
-            if write_all(output, &buffer[..len]).is_err() {
-                return End::ClientGone;
-            }
-            reuse(&mut buffer, self.socket.as_fd());
         }
+    }
+
+    /// Carries everything until the daemon is gone, and until there is another.
+    fn to_the_next(
+        &self,
+        link: &OwnedFd,
+        downward: &mut Downward<'_>,
+        seeker: &mut Seeker,
+    ) -> Result<Arc<OwnedFd>, End> {
+        downward.carry(link)?;
+        downward.close_line()?;
+        self.lose(link, seeker)?;
+        seeker.seek(self, downward)
+    }
+
+    /// Takes leave of a link at the other end of which nobody is any more.
+    fn lose(&self, link: &OwnedFd, seeker: &mut Seeker) -> Result<(), End> {
+        // Whoever hangs in a write to it must come out.
+        let _ = shutdown(link, Shutdown::Both);
+        let mut waiting = self.waiting();
+        waiting.leave_link();
+        while waiting.is_writing() {
+            waiting = self
+                .change
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.break_off();
+        if waiting.has_input_ended {
+            // Who says nothing more is not worth a new daemon, but gets to know.
+            let _gone = waiting.answer_all(&Trouble::Ended, self.output);
+            return Err(End::Finished);
+        }
+        waiting.begin_outage(seeker.hopeless_at());
+        Ok(())
     }
 
     /// The client's messages, until there are no more.
-    fn carry_up(&self, input: BorrowedFd<'_>, output: BorrowedFd<'_>, mut buffer: Vec<u8>) {
-        loop {
-            match self.carry_once(input, &mut buffer) {
-                Carried::Something => {}
-                Carried::Nothing => break,
-                // The other thread hears it too, after what is still to be read.
-                Carried::ToNobody => return,
-            }
+    fn carry_up(&self, mut buffer: Vec<u8>) {
+        while self.carry_once(&mut buffer) == Carried::Something {}
+        let mut waiting = self.waiting();
+        waiting.has_input_ended = true;
+        while waiting.is_resuming() {
+            waiting = self
+                .change
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
         }
-        self.has_input_ended.store(true, Ordering::Release);
-        // If the socket is broken, the other thread hears of it.
-        let _ = shutdown(&self.socket, Shutdown::Write);
+        if waiting.is_outage() {
+            // The main thread may be deep in a search; what it finds would be for nobody.
+            let _gone = waiting.answer_all(&Trouble::Ended, self.output);
+            quit::ask();
+            return;
+        }
+        // If there is none, the other thread will see that the input has ended.
+        let Some(passage) = waiting.passage(&[]) else {
+            return;
+        };
+        drop(waiting);
+        // If the link is broken, the other thread hears of it.
+        let written = write_all(passage.link.as_fd(), &passage.open);
+        self.leave_write(&passage.link, &[], written);
+        let _ = shutdown(&passage.link, Shutdown::Write);
         // What is still to come is for a client that may not wait for it: without a
         // reader the output reports an error, which needs no asking for.
-        wait_for(output, PollFlags::empty());
-        let _ = shutdown(&self.socket, Shutdown::Both);
+        wait_for(self.output, PollFlags::empty());
+        let _ = shutdown(&passage.link, Shutdown::Both);
     }
 
     /// What one read of the client's messages brings.
-    fn carry_once(&self, input: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> Carried {
+    fn carry_once(&self, buffer: &mut Vec<u8>) -> Carried {
         loop {
-            match rustix::io::read(input, spare_capacity(buffer)) {
+            match rustix::io::read(self.input, spare_capacity(buffer)) {
                 Ok(0) => return Carried::Nothing,
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => wait_for(input, PollFlags::IN),
+                Err(Errno::AGAIN) => wait_for(self.input, PollFlags::IN),
                 // A terminal that was hung up, say: it will not get better.
                 Err(_) => return Carried::Nothing,
             }
         }
-        let is_full = self.keep(buffer);
-        if write_all(self.socket.as_fd(), buffer).is_err() {
-            return Carried::ToNobody;
+        let mut waiting = self.waiting();
+        let passage = waiting.passage(buffer);
+        waiting.kept.take_in(buffer);
+        if passage.is_none() {
+            // If the client is gone, the main thread sees it.
+            let _gone = waiting.answer_if_hopeless(self.output);
+        }
+        let is_full = waiting.is_too_much();
+        drop(waiting);
+        if let Some(passage) = passage {
+            let link = passage.link.as_fd();
+            let written = write_all(link, &passage.open)
+                // Then nothing of the chunk can go.
+                .map_err(|_| Unwritten(buffer.len()))
+                .and_then(|()| write_all(link, &buffer[passage.skip..]));
+            self.leave_write(&passage.link, buffer, written);
         }
         if is_full {
             self.wait_for_room();
         }
-        reuse(buffer, input);
+        reuse(buffer, self.input);
         Carried::Something
     }
 
-    /// Keeps what the client said; returns whether that is all that we can keep.
-    fn keep(&self, chunk: &[u8]) -> bool {
+    /// Notes how much of a chunk has gone to the daemon.
+    fn leave_write(&self, link: &OwnedFd, chunk: &[u8], written: Result<(), Unwritten>) {
+        let left = match written {
+            Ok(()) => 0,
+            Err(Unwritten(left)) => {
+                // The main thread reads what there still is, and then the end.
+                let _ = shutdown(link, Shutdown::Both);
+                left.min(chunk.len())
+            }
+        };
         let mut waiting = self.waiting();
-        waiting.kept.take_in(chunk);
-        waiting.kept.waiting_bytes() > KEPT_MAX
+        if waiting.leave_write(&chunk[chunk.len() - left..]) {
+            self.change.notify_all();
+        }
     }
 
     fn note(&self, control: Control) {
         let mut waiting = self.waiting();
         waiting.kept.note(control);
-        if waiting.is_full && waiting.kept.waiting_bytes() <= KEPT_MAX {
+        self.tell_room(&mut waiting);
+    }
+
+    fn tell_room(&self, waiting: &mut Waiting) {
+        if waiting.is_full && !waiting.is_too_much() {
             waiting.is_full = false;
             self.room.notify_one();
         }
@@ -197,7 +258,7 @@ impl Pump {
 
     fn wait_for_room(&self) {
         let mut waiting = self.waiting();
-        waiting.is_full = waiting.kept.waiting_bytes() > KEPT_MAX;
+        waiting.is_full = waiting.is_too_much();
         while waiting.is_full {
             waiting = self
                 .room
@@ -220,16 +281,20 @@ fn reuse(buffer: &mut Vec<u8>, source: BorrowedFd<'_>) {
     buffer.clear();
 }
 
+/// So many bytes were not taken any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unwritten(usize);
+
 /// Writes everything, whether or not somebody made the descriptor non-blocking.
-fn write_all(output: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
+fn write_all(output: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Unwritten> {
     while !bytes.is_empty() {
         match rustix::io::write(output, bytes) {
-            Ok(0) => return Err(Errno::IO),
+            Ok(0) => return Err(Unwritten(bytes.len())),
             Ok(written) => bytes = &bytes[written..],
             // If a signal asked us to end, a timer ends this, too.
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => wait_for(output, PollFlags::OUT),
-            Err(errno) => return Err(errno),
+            Err(_) => return Err(Unwritten(bytes.len())),
         }
     }
     Ok(())

@@ -49,6 +49,15 @@ pub fn asked() -> bool {
     ASKED.load(Ordering::Acquire)
 }
 
+/// Asks this process to end, as one of the signals does.
+///
+/// For a thread that cannot wake the one that called [`install`] in another way.
+pub fn ask() {
+    let own = rustix::process::getpid();
+    // To oneself it cannot fail.
+    let _ = rustix::process::kill_process(own, Signal::TERM);
+}
+
 /// Runs `start` with the signals blocked, so that threads started in it never get them.
 ///
 /// They are then delivered to the thread that called [`install`], and it is that

@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("mux", &["wire"]),
     ("guardian", &["sys"]),
-    ("shim", &["sys"]),
+    ("shim", &["wire", "sys"]),
     (
         "daemon",
         &["mux", "wire", "config", "guardian", "shim", "sys"],

@@ -220,19 +220,21 @@ proptest! {
     ) {
         let mut kept = Kept::default();
         let mut model: Vec<Model> = Vec::new();
-        let mut last = 0;
+        let mut last = 0usize;
         for (step, at) in steps {
             match step {
                 0 | 1 => {
                     last += 1;
                     let text = format!("{}\n", "x".repeat(at.index(9000)));
                     kept.take_in(text.as_bytes());
-                    model.push(Model { number: last, text, past: Past::Fresh, fate: Fate::Handed });
+                    model.push(Model { number: last as u64, text, past: Past::Fresh, fate: Fate::Handed });
                 }
                 2 => {
-                    let whole = at.index(last as usize + 1) as u64;
+                    let whole = at.index(last + 1) as u64;
                     kept.break_off(whole);
-                    model.iter_mut().for_each(|line| line.break_off(whole));
+                    for line in &mut model {
+                        line.break_off(whole);
+                    }
                 }
                 _ if model.is_empty() => {}
                 _ => {
@@ -254,13 +256,12 @@ proptest! {
                 }
             }
         }
-        let expected: String = model
-            .iter()
-            .map(|line| {
-                let (number, past) = (line.number, line.past);
-                format!("{}{}", Resumed::Line { number, past }, line.text)
-            })
-            .collect();
+        let mut expected = String::new();
+        for Model { number, text, past, .. } in &model {
+            let (number, past) = (*number, *past);
+            expected += &Resumed::Line { number, past }.to_string();
+            expected += text;
+        }
         prop_assert!(told(&kept) == expected);
     }
 

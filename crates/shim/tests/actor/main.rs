@@ -24,7 +24,13 @@ use shim::{lock::DaemonLock, places::Places};
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     if arguments.next().is_some_and(|verb| verb == "connect") {
-        return shim::connect::run(arguments);
+        let patience = env::var("ACTOR_PATIENCE_MS").ok();
+        return match patience.and_then(|text| text.parse().ok()) {
+            Some(patience) => {
+                shim::connect::run_with_patience(arguments, Duration::from_millis(patience))
+            }
+            None => shim::connect::run(arguments),
+        };
     }
     match serve(&arguments.collect::<Vec<_>>()) {
         Ok(code) => code,

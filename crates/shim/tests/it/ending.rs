@@ -1,7 +1,7 @@
 //! Every way in which a session comes to its end.
 
 use std::{
-    io::{Read, Write},
+    io::Write,
     time::{Duration, Instant},
 };
 
@@ -135,18 +135,4 @@ fn a_signal_ends_a_shim_that_is_not_accepted_yet() {
     client.signal(Signal::TERM);
     client.end_well();
     drop(daemon);
-}
-
-#[test]
-fn a_daemon_that_goes_away_is_told_in_one_line() {
-    let stage = Stage::new();
-    let (mut client, mut daemon) = stage.accepted();
-    settle(&mut client, &mut daemon);
-    drop(daemon);
-    let mut rest = String::new();
-    let stdout = client.stdout.as_mut().unwrap();
-    stdout.read_to_string(&mut rest).unwrap();
-    let (status, words) = client.end();
-    assert_eq!((status.code(), rest.as_str()), (Some(1), ""));
-    assert_eq!(words, "mcpool: the daemon ended the session\n");
 }

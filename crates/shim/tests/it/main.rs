@@ -7,5 +7,6 @@
 
 mod ending;
 mod rendezvous;
+mod resume;
 mod session;
 mod stage;

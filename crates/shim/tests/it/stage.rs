@@ -1,7 +1,7 @@
 //! What every test needs: a home, a shim in it, and the daemon's side of the link.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
@@ -14,7 +14,10 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, kill_process},
 };
-use shim::preface::{Ask, Head, Preface, SessionAsk, head};
+use shim::{
+    control::{Resumed, resumed},
+    preface::{Ask, Head, Preface, SessionAsk, head},
+};
 use tempfile::TempDir;
 
 /// Longer than anything takes, on any machine.
@@ -38,8 +41,46 @@ impl Stage {
 
     /// A shim that was given these arguments, and the daemon's end of its link.
     pub(crate) fn open(&self, arguments: &[&str]) -> (Client, Daemon) {
-        let client = Client::start(self.home.path(), arguments);
+        let client = Client::start(Path::new(ACTOR), self.home.path(), arguments);
         (client, self.accept())
+    }
+
+    /// A session, accepted, of a shim beside which no daemon's program lies, and which gives up hope
+    /// after this time.
+    pub(crate) fn lonely(&self, patience: Duration) -> (Client, Daemon) {
+        let program = self.home.path().join("mcpool");
+        if fs::hard_link(ACTOR, &program).is_err() {
+            fs::copy(ACTOR, &program).unwrap();
+        }
+        let patience = patience.as_millis().to_string();
+        // Passed by way of the one who starts it, as it is no option of the shim.
+        let client = Client::start_with(&program, self.home.path(), &["echo"], &patience);
+        let mut daemon = self.accept();
+        daemon.say("\x1eaccepted 1\n");
+        (client, daemon)
+    }
+
+    /// Nobody listens any more, and there is nothing where somebody did.
+    pub(crate) fn close(&mut self) {
+        let socket = self.home.path().join("mcpool.sock");
+        fs::remove_file(&socket).unwrap();
+        // The old one goes as the new one comes, at a place where nobody looks for it.
+        let elsewhere = self.home.path().join("closed.sock");
+        self.listener = UnixListener::bind(elsewhere).unwrap();
+    }
+
+    /// Somebody listens again.
+    pub(crate) fn open_again(&mut self) {
+        let socket = self.home.path().join("mcpool.sock");
+        self.listener = UnixListener::bind(socket).unwrap();
+    }
+
+    /// The daemon's end of the next link, on which a session goes on, with what was told of it.
+    pub(crate) fn resumed(&self, session: u64) -> (Daemon, String) {
+        let mut daemon = self.accept();
+        daemon.say(&format!("\x1eaccepted {session}\n"));
+        let told = daemon.hear_resumed();
+        (daemon, told)
     }
 
     /// The daemon's end of the next link.
@@ -50,7 +91,7 @@ impl Stage {
     /// A session that the daemon has accepted.
     pub(crate) fn accepted(&self) -> (Client, Daemon) {
         let (client, mut daemon) = self.open(&["echo"]);
-        daemon.say("\x1eaccepted\n");
+        daemon.say("\x1eaccepted 1\n");
         (client, daemon)
     }
 }
@@ -71,14 +112,24 @@ impl Drop for Client {
 }
 
 impl Client {
-    fn start(home: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(ACTOR)
+    /// A shim that comes to this stage, where nobody has let it in yet.
+    pub(crate) fn of(stage: &Stage) -> Self {
+        Client::start(Path::new(ACTOR), stage.home.path(), &["echo"])
+    }
+
+    fn start(program: &Path, home: &Path, arguments: &[&str]) -> Self {
+        Client::start_with(program, home, arguments, "")
+    }
+
+    fn start_with(program: &Path, home: &Path, arguments: &[&str], patience_ms: &str) -> Self {
+        let mut child = Command::new(program)
             .args(["connect", "--home"])
             .arg(home)
             .args(arguments)
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap())
             .env("TOKEN", "a=b")
+            .env("ACTOR_PATIENCE_MS", patience_ms)
             .current_dir(home)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -201,6 +252,11 @@ impl Daemon {
         }
     }
 
+    /// Says something to a peer that may have gone.
+    pub(crate) fn say_if_heard(&mut self, text: &str) {
+        let _ = self.link.get_mut().write_all(text.as_bytes());
+    }
+
     pub(crate) fn say(&mut self, text: &str) {
         self.link.get_mut().write_all(text.as_bytes()).unwrap();
     }
@@ -209,5 +265,19 @@ impl Daemon {
         let mut line = String::new();
         self.link.read_line(&mut line).unwrap();
         line
+    }
+
+    /// All that a shim tells until it goes on as ever.
+    pub(crate) fn hear_resumed(&mut self) -> String {
+        let mut told = String::new();
+        loop {
+            let line = self.hear_line();
+            told += &line;
+            match resumed(line.as_bytes()) {
+                Some(Resumed::Next(_)) => return told,
+                Some(Resumed::Line { .. }) => told += &self.hear_line(),
+                None => panic!("{line:?} after {told:?}"),
+            }
+        }
     }
 }

@@ -1,0 +1,178 @@
+//! Coming to the daemon with a preface, the first time and every time after.
+//!
+//! The environment goes with each preface, and is read anew for it: it may be large,
+//! it does not change, and a session may last for days.
+
+use std::{
+    env, error, fmt,
+    io::{self, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
+    time::Duration,
+};
+
+use rustix::{
+    buffer::spare_capacity,
+    io::Errno,
+    net::{RecvFlags, recv},
+};
+use sys::memory;
+
+use crate::{
+    answer::{ANSWER_MAX, Answer},
+    places::Places,
+    preface::{Ask, Preface, PrefaceError},
+    rendezvous::{self, RendezvousError, Start},
+};
+
+/// How many daemons may hang up on us without a word.
+const ATTEMPTS: usize = 3;
+
+/// How long the next daemon may take to take our preface in, and to answer it.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Somebody who comes to the daemons of one installation, always with the same ask.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    places: Places,
+    /// Without the environment of its session.
+    preface: Preface,
+}
+
+/// Why nobody answered.
+#[derive(Debug)]
+pub(crate) enum NotMet {
+    /// There is no daemon to be had.
+    Rendezvous(RendezvousError),
+    /// Our preface cannot be sent.
+    Preface(PrefaceError),
+    /// What came instead of an answer, or an answer that makes no sense.
+    NoAnswer(Option<io::Error>),
+}
+
+impl fmt::Display for NotMet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotMet::Rendezvous(error) => error.fmt(f),
+            NotMet::Preface(error) => error.fmt(f),
+            NotMet::NoAnswer(source) => {
+                f.write_str("the daemon did not answer")?;
+                match source {
+                    Some(source) => write!(f, ": {source}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl error::Error for NotMet {}
+
+impl Caller {
+    /// One who has not met anybody yet.
+    pub(crate) fn new(places: Places, preface: Preface) -> Self {
+        Caller { places, preface }
+    }
+
+    /// What it asks for.
+    pub(crate) fn preface(&self) -> &Preface {
+        &self.preface
+    }
+
+    /// Finds a daemon that says yes or no.
+    ///
+    /// One that is about to end may let us in and hang up without a word; then it is the
+    /// next one's turn.
+    pub(crate) fn come(&self) -> Result<(UnixStream, Answer), NotMet> {
+        let bytes = self.encoded(None)?;
+        let mut hung_up = None;
+        for _ in 0..ATTEMPTS {
+            let socket = self.connect(Start::IfNeeded)?;
+            match exchange(&socket, &bytes) {
+                Ok(line) if !line.is_empty() => {
+                    let answer = Answer::parse(&line).ok_or(NotMet::NoAnswer(None))?;
+                    return Ok((socket, answer));
+                }
+                Ok(_) => {}
+                Err(source) => hung_up = Some(source),
+            }
+        }
+        Err(NotMet::NoAnswer(hung_up))
+    }
+
+    /// Comes again, to go on with what an earlier daemon called `session`.
+    ///
+    /// Returns within about [`ANSWER_PATIENCE`] and what a rendezvous takes.
+    pub(crate) fn come_again(
+        &self,
+        session: u64,
+        start: Start,
+    ) -> Result<(UnixStream, Answer), NotMet> {
+        let socket = self.connect(start)?;
+        let answered = self.ask_again(&socket, session);
+        // The preface may have been large, and will not be needed for long.
+        memory::give_back();
+        let line = answered?;
+        let answer = Answer::parse(&line).ok_or(NotMet::NoAnswer(None))?;
+        Ok((socket, answer))
+    }
+
+    fn ask_again(&self, socket: &UnixStream, session: u64) -> Result<Vec<u8>, NotMet> {
+        let bytes = self.encoded(Some(session))?;
+        let patience = |limit| {
+            socket.set_read_timeout(limit)?;
+            socket.set_write_timeout(limit)
+        };
+        patience(Some(ANSWER_PATIENCE))
+            .and_then(|()| exchange(socket, &bytes))
+            .and_then(|line| patience(None).map(|()| line))
+            .map_err(|source| NotMet::NoAnswer(Some(source)))
+    }
+
+    fn connect(&self, start: Start) -> Result<UnixStream, NotMet> {
+        rendezvous::connect(&self.places, start).map_err(NotMet::Rendezvous)
+    }
+
+    fn encoded(&self, resume: Option<u64>) -> Result<Vec<u8>, NotMet> {
+        let mut preface = self.preface.clone();
+        match &mut preface.ask {
+            Ask::Session(session) => {
+                session.resume = resume;
+                session.env = env::vars_os().collect();
+            }
+            Ask::Admin(_) => {}
+        }
+        preface.encode().map_err(NotMet::Preface)
+    }
+}
+
+/// Says who we are and what we want, and hears one line: empty if the daemon hung up.
+fn exchange(mut socket: &UnixStream, preface: &[u8]) -> io::Result<Vec<u8>> {
+    // One that hangs up before it has read everything may have said why.
+    let sent = socket.write_all(preface);
+    let line = read_line(socket)?;
+    if line.is_empty() {
+        sent?;
+    }
+    Ok(line)
+}
+
+/// Takes exactly one line from the socket; what follows it is for the pump.
+fn read_line(socket: impl AsFd) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut ahead = Vec::with_capacity(ANSWER_MAX);
+    while !line.ends_with(b"\n") && line.len() < ANSWER_MAX {
+        ahead.clear();
+        match recv(&socket, spare_capacity(&mut ahead), RecvFlags::PEEK) {
+            Ok((0, _)) => break,
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        let newline = memchr::memchr(b'\n', &ahead);
+        ahead.truncate(newline.map_or(ahead.len(), |newline| newline + 1));
+        // They are there, so this takes all of them.
+        recv(&socket, &mut ahead[..], RecvFlags::empty())?;
+        line.extend_from_slice(&ahead);
+    }
+    Ok(line)
+}

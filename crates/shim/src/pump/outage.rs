@@ -1,0 +1,326 @@
+//! From one daemon to the next.
+//!
+//! **Invariant:** a link is up only when the daemon behind it has been told of every
+//! line that is not done; and of a line that it may have had whole, the daemon after
+//! it is never told that nobody had it.
+
+use std::{
+    os::fd::OwnedFd,
+    process,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    net::{RecvFlags, SendFlags, Shutdown, send, shutdown},
+};
+use sys::{memory, quit};
+
+use super::{
+    End, Pump,
+    downward::{Downward, Heard},
+};
+use crate::{
+    answer::Answer,
+    control::Resumed,
+    last_resort::Trouble,
+    meet::{Caller, NotMet},
+    rendezvous::{RendezvousError, Start},
+};
+
+/// The first and the longest pause between two attempts.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// The pause after a daemon has said no: it will hardly think better of it at once.
+const PAUSE_REFUSED: Duration = Duration::from_secs(5);
+
+/// How often a daemon is started once there is little hope; it is looked for more often.
+const START_EVERY: Duration = Duration::from_secs(5);
+
+/// A link that has lived for this long has nothing to do with the outage before it.
+const STABLE: Duration = Duration::from_secs(1);
+
+/// About how much is told in one go.
+const PORTION: usize = 64 * 1024;
+
+/// Finds the next daemon, and the next.
+pub(crate) struct Seeker {
+    caller: Caller,
+    /// What the last daemon called this session; `None` from one that is too old for that.
+    session: Option<u64>,
+    /// How long whoever asks for something waits for the next daemon.
+    patience: Duration,
+    /// When the outage began that may still go on.
+    outage_began: Instant,
+    /// Since when the link has been up.
+    up_since: Instant,
+    pause: Duration,
+}
+
+impl Seeker {
+    /// For a session that has just been accepted.
+    pub(crate) fn new(caller: Caller, session: Option<u64>, patience: Duration) -> Self {
+        let now = Instant::now();
+        Seeker {
+            caller,
+            session,
+            patience,
+            outage_began: now,
+            up_since: now,
+            pause: PAUSE.0,
+        }
+    }
+
+    pub(super) fn is_first_too_old(&self) -> bool {
+        self.session.is_none()
+    }
+
+    /// When there is no more hope in the outage that begins now, or still goes on.
+    pub(super) fn hopeless_at(&mut self) -> Instant {
+        if self.up_since.elapsed() >= STABLE {
+            self.outage_began = Instant::now();
+            self.pause = PAUSE.0;
+        }
+        self.outage_began + self.patience
+    }
+
+    /// Looks for a daemon until one goes on with the session.
+    pub(super) fn seek(
+        &mut self,
+        pump: &Pump,
+        downward: &mut Downward<'_>,
+    ) -> Result<Arc<OwnedFd>, End> {
+        let mut last_start: Option<Instant> = None;
+        loop {
+            let is_hopeless = pump.waiting().is_hopeless();
+            let start = match last_start {
+                Some(last) if is_hopeless && last.elapsed() < START_EVERY => Start::Never,
+                Some(_) | None => Start::IfNeeded,
+            };
+            if start == Start::IfNeeded {
+                last_start = Some(Instant::now());
+            }
+            let pause = match self.attempt(start, pump, downward)? {
+                Attempt::Up(link) => {
+                    self.up_since = Instant::now();
+                    return Ok(link);
+                }
+                Attempt::Vain(trouble) => {
+                    let is_refused = matches!(trouble, Trouble::Refused(_));
+                    let mut waiting = pump.waiting();
+                    waiting.set_trouble(trouble);
+                    waiting
+                        .answer_if_hopeless(pump.output)
+                        .map_err(|_| End::ClientGone)?;
+                    pump.tell_room(&mut waiting);
+                    if is_refused {
+                        PAUSE_REFUSED
+                    } else {
+                        self.next_pause()
+                    }
+                }
+                Attempt::StillNobody => self.next_pause(),
+            };
+            rest(pump, pause)?;
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        start: Start,
+        pump: &Pump,
+        downward: &mut Downward<'_>,
+    ) -> Result<Attempt, End> {
+        let trouble = match self.caller.come_again(self.session.unwrap_or(0), start) {
+            Ok((
+                socket,
+                Answer::Accepted {
+                    session: Some(name),
+                },
+            )) => {
+                self.session = Some(name);
+                downward.meet_next();
+                let link = Arc::new(OwnedFd::from(socket));
+                if resume(pump, downward, &link)? {
+                    return Ok(Attempt::Up(link));
+                }
+                Trouble::Unreachable("the next one ended at once".to_owned())
+            }
+            // It has not understood what we want, and knows nothing of what it would be told.
+            Ok((_, Answer::Accepted { session: None })) => Trouble::Refused(
+                "the installed daemon is older than this session; start the session anew".into(),
+            ),
+            Ok((_, Answer::RunItYourself)) => Trouble::Refused(
+                "it may not run this command any more; start the session anew".into(),
+            ),
+            Ok((_, Answer::Refused(why))) => Trouble::Refused(why),
+            // Less than what was said when it was tried to start one.
+            Err(NotMet::Rendezvous(RendezvousError::NotRunning)) => {
+                return Ok(Attempt::StillNobody);
+            }
+            Err(error) => Trouble::Unreachable(error.to_string()),
+        };
+        Ok(Attempt::Vain(trouble))
+    }
+
+    /// Growing pauses, of which each session has its own.
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(PAUSE.1);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let noise =
+            now.unwrap_or_default().subsec_nanos() ^ process::id().wrapping_mul(0x9E37_79B9);
+        pause / 2 + pause / 2 * (noise % 1024) / 1024
+    }
+}
+
+enum Attempt {
+    Up(Arc<OwnedFd>),
+    Vain(Trouble),
+    /// Nobody is there, and nobody was to be started.
+    StillNobody,
+}
+
+/// Waits, but not for a client that is gone.
+fn rest(pump: &Pump, pause: Duration) -> Result<(), End> {
+    let deadline = Instant::now() + pause;
+    loop {
+        if quit::asked() {
+            return Err(End::Asked);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).ok();
+        let mut output = [PollFd::from_borrowed_fd(pump.output, PollFlags::empty())];
+        match poll(&mut output, left.as_ref()) {
+            Ok(0) => return Ok(()),
+            Ok(_) => return Err(End::ClientGone),
+            Err(Errno::INTR) => {}
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
+/// Tells a daemon all that is not done; returns whether the link is up.
+///
+/// The daemon may answer meanwhile, and may have to be heard to go on listening.
+fn resume(pump: &Pump, downward: &mut Downward<'_>, link: &Arc<OwnedFd>) -> Result<bool, End> {
+    pump.waiting().set_resuming(true);
+    let mut told = Told::default();
+    let is_up = told.tell(pump, downward, link);
+    let mut waiting = pump.waiting();
+    if is_up != Ok(true) {
+        let _ = shutdown(link, Shutdown::Both);
+        waiting.kept.break_off(told.whole());
+        waiting.set_resuming(false);
+    }
+    pump.change.notify_all();
+    drop(waiting);
+    if is_up == Ok(false) {
+        downward.close_line()?;
+    }
+    // All that was told may have been large.
+    drop(told);
+    memory::give_back();
+    is_up
+}
+
+/// How far a daemon has been told.
+#[derive(Default)]
+struct Told {
+    /// The last line of those that went before.
+    before: u64,
+    /// What goes now.
+    out: Vec<u8>,
+    /// How much of it has gone.
+    sent: usize,
+    /// Where in it lines end.
+    ends: Vec<(u64, usize)>,
+}
+
+impl Told {
+    /// The last line that the daemon can have whole.
+    fn whole(&self) -> u64 {
+        let gone = self.ends.iter().rev().find(|(_, end)| *end <= self.sent);
+        gone.map_or(self.before, |(number, _)| *number)
+    }
+
+    fn tell(
+        &mut self,
+        pump: &Pump,
+        downward: &mut Downward<'_>,
+        link: &Arc<OwnedFd>,
+    ) -> Result<bool, End> {
+        let mut has_broken = false;
+        loop {
+            if !has_broken && self.sent == self.out.len() && self.refill(pump, link) {
+                return Ok(true);
+            }
+            let flags = if has_broken {
+                PollFlags::IN
+            } else {
+                PollFlags::IN | PollFlags::OUT
+            };
+            let mut sides = [PollFd::new(link, flags)];
+            match poll(&mut sides, None) {
+                Ok(_) => {}
+                Err(Errno::INTR) if quit::asked() => return Err(End::Asked),
+                Err(_) => continue,
+            }
+            let ready = sides[0].revents();
+            if ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
+                && downward.hear(link, RecvFlags::DONTWAIT)? == Heard::Gone
+            {
+                return Ok(false);
+            }
+            if ready.contains(PollFlags::OUT) && !has_broken {
+                // What it still says is heard to the end.
+                has_broken = !self.send_some(link);
+            }
+        }
+    }
+
+    /// Makes the next portion; with none left to make, the link is up.
+    fn refill(&mut self, pump: &Pump, link: &Arc<OwnedFd>) -> bool {
+        self.before = self.whole();
+        self.out.clear();
+        self.sent = 0;
+        let mut waiting = pump.waiting();
+        self.ends = waiting.kept.tell(self.before, PORTION, &mut self.out);
+        if !self.ends.is_empty() {
+            return false;
+        }
+        // With the lock in hand: a line that comes in now goes behind this.
+        let next = Resumed::Next(waiting.next_line()).to_string();
+        match send(link, next.as_bytes(), now()) {
+            Ok(sent) if sent == next.len() => {
+                waiting.link_up(Arc::clone(link));
+                true
+            }
+            Ok(_) => {
+                // So small a thing is never cut; but if it were, nothing could follow it.
+                let _ = shutdown(link, Shutdown::Both);
+                false
+            }
+            // No room yet, or nobody there, which shows when it is read.
+            Err(_) => false,
+        }
+    }
+
+    /// Returns whether the daemon still takes something.
+    fn send_some(&mut self, link: &OwnedFd) -> bool {
+        match send(link, &self.out[self.sent..], now()) {
+            Ok(sent) => {
+                self.sent += sent;
+                true
+            }
+            Err(Errno::AGAIN | Errno::INTR) => true,
+            Err(_) => false,
+        }
+    }
+}
+
+fn now() -> SendFlags {
+    SendFlags::DONTWAIT | SendFlags::NOSIGNAL
+}

@@ -1,0 +1,233 @@
+//! What the two threads share: what is kept, the link, and what there is without one.
+
+use std::{
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{KEPT_MAX, Unwritten, write_all};
+use crate::{
+    control::{Control, Past},
+    kept::Kept,
+    last_resort::{Trouble, Verdict, judge},
+};
+
+/// Bytes of notifications that are kept for a daemon of which nobody knows when it comes.
+const NOTES_MAX: usize = 64 * 1024;
+
+/// What is behind the lock.
+pub(super) struct Waiting {
+    pub(super) kept: Kept,
+    /// Somebody waits for room.
+    pub(super) is_full: bool,
+    /// The client will say nothing more.
+    pub(super) has_input_ended: bool,
+    /// Where the second thread writes; `None` once it is known to be broken.
+    link: Option<Arc<OwnedFd>>,
+    /// The second thread is in a write.
+    is_writing: bool,
+    /// The last line that was written whole to the link that is gone, once it is known.
+    whole: Option<u64>,
+    open_line: OpenLine,
+    outage: Option<Outage>,
+}
+
+/// What the daemon has of the line that has no newline yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OpenLine {
+    /// All that we have of it.
+    Shared,
+    /// Nothing: its beginning came in before the link was up.
+    Owed,
+    /// Nothing, and it will not get any of it: it was too long to be kept.
+    Skipped,
+}
+
+/// There is no link.
+struct Outage {
+    /// From then on nobody is left waiting.
+    hopeless_at: Instant,
+    trouble: Trouble,
+    /// A daemon is being told what is not done: it will answer, or hang up.
+    is_resuming: bool,
+}
+
+/// How a chunk of the client's goes to the daemon.
+pub(super) struct Passage {
+    pub(super) link: Arc<OwnedFd>,
+    /// What has to be written before.
+    pub(super) open: Vec<u8>,
+    /// So many bytes of the chunk are not for this daemon.
+    pub(super) skip: usize,
+}
+
+impl Waiting {
+    /// Nothing yet, on the first link.
+    pub(super) fn beginning(link: Arc<OwnedFd>) -> Self {
+        Waiting {
+            kept: Kept::default(),
+            is_full: false,
+            has_input_ended: false,
+            link: Some(link),
+            is_writing: false,
+            whole: None,
+            open_line: OpenLine::Shared,
+            outage: None,
+        }
+    }
+
+    /// Whether more is kept than we want to.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.kept.waiting_bytes() > KEPT_MAX
+    }
+
+    /// How a chunk, which is not kept yet, goes to the daemon; `None` if there is none.
+    ///
+    /// Whoever gets one is in a write until [`Waiting::leave_write`].
+    pub(super) fn passage(&mut self, chunk: &[u8]) -> Option<Passage> {
+        let link = Arc::clone(self.link.as_ref()?);
+        let (mut open, mut skip) = (Vec::new(), 0);
+        match self.open_line {
+            OpenLine::Shared => {}
+            OpenLine::Owed => {
+                open = self.kept.open_line().unwrap_or_default();
+                self.open_line = OpenLine::Shared;
+            }
+            OpenLine::Skipped => match memchr::memchr(b'\n', chunk) {
+                Some(newline) => {
+                    skip = newline + 1;
+                    self.open_line = OpenLine::Shared;
+                }
+                None => skip = chunk.len(),
+            },
+        }
+        self.is_writing = true;
+        Some(Passage { link, open, skip })
+    }
+
+    /// The write is over, but for these bytes at the end of what is kept. Returns whether
+    /// somebody may wait for that.
+    pub(super) fn leave_write(&mut self, unwritten: &[u8]) -> bool {
+        self.is_writing = false;
+        if self.link.is_some() && unwritten.is_empty() {
+            return false;
+        }
+        self.link = None;
+        let cut = memchr::memchr_iter(b'\n', unwritten).count() as u64;
+        self.whole.get_or_insert(self.kept.last() - cut);
+        true
+    }
+
+    pub(super) fn is_writing(&self) -> bool {
+        self.is_writing
+    }
+
+    /// The link is gone: from now on lines are only kept.
+    pub(super) fn leave_link(&mut self) {
+        self.link = None;
+        if !self.is_writing {
+            self.whole.get_or_insert(self.kept.last());
+        }
+    }
+
+    /// Settles what the daemon that is gone can have had, when nobody writes any more.
+    pub(super) fn break_off(&mut self) {
+        let whole = self.whole.take().unwrap_or(self.kept.last());
+        self.kept.break_off(whole);
+    }
+
+    pub(super) fn begin_outage(&mut self, hopeless_at: Instant) {
+        self.outage = Some(Outage {
+            hopeless_at,
+            trouble: Trouble::Unreachable("the next one is not ready yet".to_owned()),
+            is_resuming: false,
+        });
+    }
+
+    /// Whether a daemon is being looked for, or told what it must know.
+    pub(super) fn is_outage(&self) -> bool {
+        self.outage.is_some()
+    }
+
+    pub(super) fn is_resuming(&self) -> bool {
+        self.outage
+            .as_ref()
+            .is_some_and(|outage| outage.is_resuming)
+    }
+
+    pub(super) fn set_resuming(&mut self, is_resuming: bool) {
+        if let Some(outage) = &mut self.outage {
+            outage.is_resuming = is_resuming;
+        }
+    }
+
+    /// Another attempt was in vain. One who was refused need not wait any longer.
+    pub(super) fn set_trouble(&mut self, trouble: Trouble) {
+        if let Some(outage) = &mut self.outage {
+            if matches!(trouble, Trouble::Refused(_)) {
+                outage.hopeless_at = outage.hopeless_at.min(Instant::now());
+            }
+            outage.trouble = trouble;
+        }
+    }
+
+    /// The number of the next line for a daemon that has been told of all before.
+    pub(super) fn next_line(&self) -> u64 {
+        // One that is too long to be kept cannot be told.
+        let skipped = u64::from(self.kept.open_line_is_too_long());
+        self.kept.last() + 1 + skipped
+    }
+
+    /// The daemon at the other end knows of all lines up to now.
+    pub(super) fn link_up(&mut self, link: Arc<OwnedFd>) {
+        self.link = Some(link);
+        self.whole = None;
+        self.open_line = if self.kept.open_line_is_too_long() {
+            OpenLine::Skipped
+        } else {
+            OpenLine::Owed
+        };
+        self.outage = None;
+    }
+
+    /// Whether nobody should be left waiting any more.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.outage
+            .as_ref()
+            .is_some_and(|outage| !outage.is_resuming && Instant::now() >= outage.hopeless_at)
+    }
+
+    /// Answers whoever waits, if they would wait in vain.
+    pub(super) fn answer_if_hopeless(&mut self, output: BorrowedFd<'_>) -> Result<(), Unwritten> {
+        let trouble = self.outage.as_ref().map(|outage| outage.trouble.clone());
+        match trouble {
+            Some(trouble) if self.is_hopeless() => self.answer_all(&trouble, output),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Answers whoever waits.
+    pub(super) fn answer_all(
+        &mut self,
+        trouble: &Trouble,
+        output: BorrowedFd<'_>,
+    ) -> Result<(), Unwritten> {
+        let mut after = 0;
+        while let Some((number, past, bytes)) = self.kept.next_open(after) {
+            after = number;
+            let verdict = judge(bytes, past, trouble);
+            let is_kept = verdict == Verdict::Keep
+                && past == Past::Fresh
+                && self.kept.waiting_bytes() <= NOTES_MAX;
+            if !is_kept {
+                self.kept.note(Control::Done(number));
+            }
+            match verdict {
+                Verdict::Answer(answer) => write_all(output, &answer)?,
+                Verdict::Keep | Verdict::Forget => {}
+            }
+        }
+        Ok(())
+    }
+}
