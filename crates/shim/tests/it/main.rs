@@ -6,6 +6,7 @@
 )]
 
 mod ending;
+mod lives;
 mod rendezvous;
 mod resume;
 mod session;

@@ -188,7 +188,7 @@ impl Client {
     /// Memory that is this process's alone and no part of a file, in bytes.
     pub(crate) fn own_memory(&self) -> usize {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
-        let rollup = std::fs::read_to_string(path).unwrap();
+        let rollup = fs::read_to_string(path).unwrap();
         let line = rollup.lines().find(|line| line.starts_with("Anonymous:"));
         let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
         kilobytes.parse::<usize>().unwrap() * 1024
