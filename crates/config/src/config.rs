@@ -23,6 +23,15 @@ pub struct Config {
     pub servers: BTreeMap<ServerName, Server>,
     /// The bounds that the user set; all others keep their defaults.
     pub limits: LimitsOverrides,
+    /// The daemon's own life.
+    pub daemon: Daemon,
+}
+
+/// The table `[daemon]`; `None` is "keep the default".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Daemon {
+    /// How long a daemon is kept that has neither sessions nor servers.
+    pub idle_timeout: Option<IdleTimeout>,
 }
 
 /// One server as configured: how to start it and how to share it.
@@ -42,6 +51,12 @@ pub struct Server {
     pub scope: Scope,
     /// How long a process without sessions is kept.
     pub idle_timeout: IdleTimeout,
+    /// Longest life of a request; without it, that of all servers.
+    pub request_timeout: Option<Duration>,
+    /// Longest life of a request without progress; without it, that of all servers.
+    pub request_idle_timeout: Option<IdleTimeout>,
+    /// What sessions hear when a process is replaced that they had called.
+    pub on_restart: OnRestart,
     /// The capabilities that the server is greeted with, for all clients alike;
     /// `None` means those of the client.
     pub client_capabilities: Option<BTreeSet<Capability>>,
@@ -69,6 +84,9 @@ impl Server {
             cwd: None,
             scope: Scope::default(),
             idle_timeout: IdleTimeout::default(),
+            request_timeout: None,
+            request_idle_timeout: None,
+            on_restart: OnRestart::default(),
             client_capabilities: None,
             asks: Asks::default(),
         }
@@ -97,17 +115,18 @@ pub enum Scope {
     Session,
 }
 
-/// How long a process is kept after its last session left.
+/// How long something goes on with which nothing happens: a process without a session, a request
+/// without progress, a daemon without either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdleTimeout {
-    /// This long; zero stops it at once.
+    /// This long; zero ends it at once.
     After(Duration),
-    /// Until the daemon stops.
+    /// For ever.
     Never,
 }
 
 impl Default for IdleTimeout {
-    /// Ten minutes: long enough for a person to restart a client.
+    /// That of a process is ten minutes: long enough for a person to restart a client.
     fn default() -> Self {
         IdleTimeout::After(Duration::from_mins(10))
     }
@@ -136,6 +155,16 @@ pub enum Asks {
     Shared,
     /// No: it asks at other times, so each session gets its own process.
     Session,
+}
+
+/// What sessions hear when a process is replaced that may have remembered something of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRestart {
+    /// A warning; everything goes on.
+    #[default]
+    Continue,
+    /// An error to the next call of each.
+    Error,
 }
 
 /// A word that is none of those that a setting knows.
@@ -195,6 +224,18 @@ impl Asks {
     }
 }
 
+impl OnRestart {
+    pub(crate) const WORDS: &'static [&'static str] = &["continue", "error"];
+
+    /// The word for it in a configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OnRestart::Continue => "continue",
+            OnRestart::Error => "error",
+        }
+    }
+}
+
 impl FromStr for Scope {
     type Err = UnknownWord;
 
@@ -231,6 +272,17 @@ impl FromStr for Asks {
             .into_iter()
             .find(|asks| asks.as_str() == word)
             .ok_or_else(|| UnknownWord::new(word, Asks::WORDS))
+    }
+}
+
+impl FromStr for OnRestart {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        [OnRestart::Continue, OnRestart::Error]
+            .into_iter()
+            .find(|answer| answer.as_str() == word)
+            .ok_or_else(|| UnknownWord::new(word, OnRestart::WORDS))
     }
 }
 
@@ -277,6 +329,9 @@ mod tests {
         }
         for word in Capability::WORDS {
             assert_eq!(word.parse::<Capability>().expect(word).as_str(), *word);
+        }
+        for word in OnRestart::WORDS {
+            assert_eq!(word.parse::<OnRestart>().expect(word).as_str(), *word);
         }
         for word in Asks::WORDS {
             assert_eq!(word.parse::<Asks>().expect(word).as_str(), *word);

@@ -21,7 +21,9 @@ mod server_name;
 mod template;
 
 pub use auto_scope::session_reason;
-pub use config::{Asks, Capability, Config, IdleTimeout, Scope, Server, UnknownWord};
+pub use config::{
+    Asks, Capability, Config, Daemon, IdleTimeout, OnRestart, Scope, Server, UnknownWord,
+};
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::IdleTimeout;
+
 /// The table `[limits]`; `None` is "keep the default".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LimitsOverrides {
@@ -30,6 +32,8 @@ pub struct LimitsOverrides {
     pub drain_patience: Option<Duration>,
     /// Longest life of a request that the server does not answer.
     pub request_timeout: Option<Duration>,
+    /// Longest life of a request without progress.
+    pub request_idle_timeout: Option<IdleTimeout>,
     /// How long a server with something to do may say nothing before it is pinged; zero is for ever.
     pub ping_interval: Option<Duration>,
 }

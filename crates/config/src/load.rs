@@ -4,6 +4,8 @@
 //! user wrote is passed over in silence. Of several errors the one nearest the
 //! top of the file is reported, so mending a file goes from top to bottom.
 
+mod daemon;
+mod durations;
 mod error;
 mod limits;
 mod reader;
@@ -19,7 +21,7 @@ pub use error::LoadError;
 use crate::{Config, ServerName};
 use reader::{Entry, Reader, entries};
 
-const TOP_KEYS: &[&str] = &["servers", "limits"];
+const TOP_KEYS: &[&str] = &["servers", "limits", "daemon"];
 
 /// Reads a whole configuration file.
 ///
@@ -32,6 +34,7 @@ pub fn load(text: &str, file: &Path) -> Result<Config, LoadError> {
         match entry.name {
             "servers" => read_servers(&mut reader, &entry, &mut config),
             "limits" => limits::read(&mut reader, &entry, &mut config.limits),
+            "daemon" => daemon::read(&mut reader, &entry, &mut config.daemon),
             _ => reader.unknown_key(&entry, TOP_KEYS),
         }
     }

@@ -3,6 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
+    durations::{wait, wait_or_never},
     reader::{Entry, Reader, entries},
     words,
 };
@@ -20,6 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "sessions",
     "drain_patience",
     "request_timeout",
+    "request_idle_timeout",
     "ping_interval",
 ];
 
@@ -29,7 +31,8 @@ const BYTES: RangeInclusive<u64> = (1 << 10)..=(1 << 30);
 const COUNT: RangeInclusive<u64> = 1..=1_000_000;
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 const WAIT_OR_NONE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
-const LONG_WAIT: RangeInclusive<Duration> =
+/// The life of a request, in all or without progress.
+pub(super) const LONG_WAIT: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_hours(30 * 24);
 
 pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>, limits: &mut LimitsOverrides) {
@@ -49,6 +52,9 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>, limits: &mut Limi
             "sessions" => limits.sessions = count(reader, &field),
             "drain_patience" => limits.drain_patience = wait(reader, &field, &WAIT_OR_NONE),
             "request_timeout" => limits.request_timeout = wait(reader, &field, &LONG_WAIT),
+            "request_idle_timeout" => {
+                limits.request_idle_timeout = wait_or_never(reader, &field, &LONG_WAIT);
+            }
             "ping_interval" => limits.ping_interval = wait(reader, &field, &WAIT_OR_NONE),
             _ => reader.unknown_key(&field, KEYS),
         }
@@ -109,42 +115,4 @@ fn count(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<usize> {
             None
         }
     }
-}
-
-fn wait(
-    reader: &mut Reader<'_>,
-    field: &Entry<'_>,
-    range: &RangeInclusive<Duration>,
-) -> Option<Duration> {
-    let expected = "a duration such as \"25s\"";
-    let cell = reader.cell(field, expected)?;
-    let Some(text) = cell.value.as_str() else {
-        reader.wrong_type(
-            &cell.path,
-            cell.offset,
-            expected,
-            cell.value.type_name(),
-            None,
-        );
-        return None;
-    };
-    let Some(duration) = words::duration(text) else {
-        reader.fault(
-            cell.offset,
-            &cell.path,
-            format!("{text:?} is not {expected}"),
-            None,
-        );
-        return None;
-    };
-    if !range.contains(&duration) {
-        let message = format!(
-            "must be from {} to {}",
-            humantime::format_duration(*range.start()),
-            humantime::format_duration(*range.end()),
-        );
-        reader.fault(cell.offset, &cell.path, message, None);
-        return None;
-    }
-    Some(duration)
 }

@@ -7,10 +7,14 @@ use std::{
 };
 
 use super::{
+    durations::{wait, wait_or_never},
+    limits::LONG_WAIT,
     reader::{Cell, Entry, Reader, entries},
     words,
 };
-use crate::{Asks, Capability, EnvPattern, EnvPatternError, IdleTimeout, Scope, Server, Template};
+use crate::{
+    Asks, Capability, EnvPattern, EnvPatternError, IdleTimeout, OnRestart, Scope, Server, Template,
+};
 
 pub(super) const KEYS: &[&str] = &[
     "command",
@@ -20,6 +24,9 @@ pub(super) const KEYS: &[&str] = &[
     "cwd",
     "scope",
     "idle_timeout",
+    "request_timeout",
+    "request_idle_timeout",
+    "on_restart",
     "client_capabilities",
     "asks",
 ];
@@ -40,6 +47,14 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
             "cwd" => rest.cwd = program(reader, &field),
             "scope" => rest.scope = word::<Scope>(reader, &field, Scope::WORDS).unwrap_or_default(),
             "idle_timeout" => rest.idle_timeout = idle_timeout(reader, &field).unwrap_or_default(),
+            "request_timeout" => rest.request_timeout = wait(reader, &field, &LONG_WAIT),
+            "request_idle_timeout" => {
+                rest.request_idle_timeout = wait_or_never(reader, &field, &LONG_WAIT);
+            }
+            "on_restart" => {
+                let word = word::<OnRestart>(reader, &field, OnRestart::WORDS);
+                rest.on_restart = word.unwrap_or_default();
+            }
             "client_capabilities" => rest.client_capabilities = capabilities(reader, &field),
             "asks" => rest.asks = word::<Asks>(reader, &field, Asks::WORDS).unwrap_or_default(),
             _ => unknown_key(reader, &field),

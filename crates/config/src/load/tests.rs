@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Asks, Builtins, Capability, IdleTimeout, Scope, Server};
+use crate::{Asks, Builtins, Capability, IdleTimeout, OnRestart, Scope, Server};
 
 fn read(text: &str) -> Result<Config, LoadError> {
     load(text, Path::new("config.toml"))
@@ -48,6 +48,11 @@ fn a_server_needs_only_a_command() {
         IdleTimeout::After(Duration::from_mins(10))
     );
     assert_eq!(server.asks, Asks::Shared);
+    assert_eq!(server.on_restart, OnRestart::Continue);
+    assert_eq!(
+        (server.request_timeout, server.request_idle_timeout),
+        (None, None)
+    );
     assert_eq!(server.client_capabilities, None);
     assert_eq!(server.cwd, None);
     assert!(server.args.is_empty() && server.env.is_empty() && server.env_pass.is_empty());
@@ -65,6 +70,9 @@ fn every_key_of_a_server_is_read() {
         cwd = "${workspace}"
         scope = "global"
         idle_timeout = "never"
+        request_timeout = "2h"
+        request_idle_timeout = "5m"
+        on_restart = "error"
         client_capabilities = ["roots", "sampling.tools"]
         asks = "session"
         "#,
@@ -79,6 +87,10 @@ fn every_key_of_a_server_is_read() {
     );
     assert_eq!(server.scope, Scope::Global);
     assert_eq!(server.idle_timeout, IdleTimeout::Never);
+    assert_eq!(server.request_timeout, Some(Duration::from_hours(2)));
+    let five_minutes = IdleTimeout::After(Duration::from_mins(5));
+    assert_eq!(server.request_idle_timeout, Some(five_minutes));
+    assert_eq!(server.on_restart, OnRestart::Error);
     assert_eq!(server.asks, Asks::Session);
     assert_eq!(
         server.client_capabilities,
@@ -125,6 +137,7 @@ fn every_limit_is_read() {
         sessions = 16384
         drain_patience = "0s"
         request_timeout = "24h"
+        request_idle_timeout = "never"
         ping_interval = "30s"
         "#,
     )
@@ -143,6 +156,7 @@ fn every_limit_is_read() {
             sessions: Some(16_384),
             drain_patience: Some(Duration::ZERO),
             request_timeout: Some(Duration::from_hours(24)),
+            request_idle_timeout: Some(IdleTimeout::Never),
             ping_interval: Some(Duration::from_secs(30)),
         }
     );
@@ -208,7 +222,7 @@ fn unknown_keys_are_errors_with_a_suggestion() {
             [servers.a]
             command = "x"
             "weird key" = 1
-                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, client_capabilities, asks)
+                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, client_capabilities, asks)
         "#]],
     );
 }
@@ -439,6 +453,81 @@ fn text_that_is_no_toml_is_reported_with_its_place() {
 }
 
 #[test]
+fn the_daemons_own_life_is_read() {
+    for (text, expected) in [
+        ("\"1h\"", IdleTimeout::After(Duration::from_hours(1))),
+        ("\"never\"", IdleTimeout::Never),
+    ] {
+        let config = read(&format!("[daemon]\nidle_timeout = {text}\n")).expect("loads");
+        assert_eq!(config.daemon.idle_timeout, Some(expected));
+    }
+    check_errors(
+        &[
+            "[daemon]\nidle_exit = \"1h\"\n",
+            "[daemon]\nidle_timout = \"1h\"\n",
+            "[daemon]\nidle_timeout = \"0s\"\n",
+            "[demon]\nidle_timeout = \"1h\"\n",
+            "[daemon]\nidle_timeout = 30\n",
+            "[daemon]\nidle_timeout = \"soon\"\n",
+        ],
+        &expect![[r#"
+            [daemon]
+            idle_exit = "1h"
+                config.toml:2:1: daemon.idle_exit: unknown key (known here: idle_timeout)
+            [daemon]
+            idle_timout = "1h"
+                config.toml:2:1: daemon.idle_timout: unknown key (did you mean `idle_timeout`?)
+            [daemon]
+            idle_timeout = "0s"
+                config.toml:2:16: daemon.idle_timeout: must be from 1s to 11months 30days 3h 50m 24s
+            [demon]
+            idle_timeout = "1h"
+                config.toml:1:2: demon: unknown key (did you mean `daemon`?)
+            [daemon]
+            idle_timeout = 30
+                config.toml:2:16: daemon.idle_timeout: expected a duration such as "5m", or "never", found an integer
+            [daemon]
+            idle_timeout = "soon"
+                config.toml:2:16: daemon.idle_timeout: "soon" is not a duration such as "5m", or "never"
+        "#]],
+    );
+}
+
+#[test]
+fn the_terms_of_requests_are_checked_wherever_they_stand() {
+    check_errors(
+        &[
+            "[limits]\nrequest_idle_timeout = \"0s\"\n",
+            "[servers.a]\ncommand = \"x\"\nrequest_idle = \"5m\"\n",
+            "[servers.a]\ncommand = \"x\"\nrequest_timeout = \"never\"\n",
+            "[servers.a]\ncommand = \"x\"\nrequest_idle_timeout = \"31 days\"\n",
+            "[servers.a]\ncommand = \"x\"\non_restart = \"eror\"\n",
+        ],
+        &expect![[r#"
+            [limits]
+            request_idle_timeout = "0s"
+                config.toml:2:24: limits.request_idle_timeout: must be from 1ms to 30days
+            [servers.a]
+            command = "x"
+            request_idle = "5m"
+                config.toml:3:1: servers.a.request_idle: unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, client_capabilities, asks)
+            [servers.a]
+            command = "x"
+            request_timeout = "never"
+                config.toml:3:19: servers.a.request_timeout: "never" is not a duration such as "25s"
+            [servers.a]
+            command = "x"
+            request_idle_timeout = "31 days"
+                config.toml:3:24: servers.a.request_idle_timeout: must be from 1ms to 30days
+            [servers.a]
+            command = "x"
+            on_restart = "eror"
+                config.toml:3:14: servers.a.on_restart: "eror" is not one of `continue`, `error` (did you mean `error`?)
+        "#]],
+    );
+}
+
+#[test]
 fn of_several_errors_the_first_in_the_file_is_reported() {
     check_errors(
         &[
@@ -485,9 +574,22 @@ fn every_key_that_is_suggested_is_also_understood() {
 }
 
 #[test]
+fn every_key_of_the_daemon_is_understood() {
+    for key in daemon::KEYS {
+        let error = read(&format!("[daemon]\n{key} = true\n")).expect_err(key);
+        assert!(!error.message.contains("unknown key"), "{error}");
+    }
+}
+
+#[test]
 fn the_reference_page_describes_every_key_and_its_examples_load() {
     let page = include_str!("../../../../docs/config.md");
-    for key in server::KEYS.iter().chain(limits::KEYS).chain(TOP_KEYS) {
+    for key in server::KEYS
+        .iter()
+        .chain(limits::KEYS)
+        .chain(daemon::KEYS)
+        .chain(TOP_KEYS)
+    {
         assert!(
             page.contains(&format!("`{key}`")) || page.contains(&format!("`[{key}]`")),
             "{key}"
