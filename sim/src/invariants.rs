@@ -121,7 +121,7 @@ impl Model {
                 );
                 Ok(())
             }
-            Action::Record { .. } | Action::AnswerAdmin { .. } => Ok(()),
+            Action::Record { .. } | Action::AnswerAdmin { .. } | Action::EndDaemon => Ok(()),
         }
     }
 

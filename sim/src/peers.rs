@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use mux::{
-    Answered, Asks, Capability, Class, Exit, Front, IdleTimeout, Joins, LineNumber, Link, Opening,
-    Refusal, Route, Scope, SessionId,
+    Answered, Asks, Capability, Class, Exit, Front, IdleTimeout, Joins, LineNumber, Link,
+    OnRestart, Opening, Refusal, Route, Scope, SessionId,
 };
 use wire::{Frame, LineSplitter, Message as Wired, Method, Outgoing};
 
@@ -132,6 +132,9 @@ pub(crate) fn opening(
             .fixed_class
             .map(|_| Class::of([Capability::Sampling, Capability::Roots])),
         idle_timeout,
+        request_timeout: None,
+        request_idle_timeout: None,
+        on_restart: OnRestart::Continue,
         joins: if key.joins {
             Joins::AnyRunning
         } else {

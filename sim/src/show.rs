@@ -77,6 +77,7 @@ pub(crate) fn action(action: &Action) -> String {
         | Action::StartUpstream { .. }
         | Action::StopUpstream { .. }
         | Action::Record { .. }
+        | Action::EndDaemon
         | Action::AnswerAdmin { .. } => format!("{action:?}"),
     }
 }
@@ -94,5 +95,7 @@ pub(crate) fn timer(timer: Timer) -> &'static str {
         Timer::Noise(_) => "noise",
         Timer::ChangeWindow(_) => "change-window",
         Timer::RequestTimeout(_) => "request-timeout",
+        Timer::RestartPatience(_) => "restart-patience",
+        Timer::Deserted => "deserted",
     }
 }

@@ -114,7 +114,7 @@ const DROPS: [&str; 10] = [
     "before-handshake",
 ];
 
-const TIMERS: [&str; 11] = [
+const TIMERS: [&str; 12] = [
     "pulse",
     "noise",
     "change-window",
@@ -126,9 +126,10 @@ const TIMERS: [&str; 11] = [
     "probation",
     "owner-patience",
     "request-timeout",
+    "restart-patience",
 ];
 
-const FACTS: [&str; 24] = [
+const FACTS: [&str; 26] = [
     "session-opened",
     "session-routed",
     "session-closed",
@@ -145,6 +146,8 @@ const FACTS: [&str; 24] = [
     "upstream-degraded",
     "upstream-sound",
     "upstream-private",
+    "upstream-retiring",
+    "memory-lost",
     "upstream-stopping",
     "upstream-exited",
     "upstream-failed",
@@ -188,6 +191,8 @@ impl Tally {
             Fact::UpstreamDegraded { .. } => "upstream-degraded",
             Fact::UpstreamSound { .. } => "upstream-sound",
             Fact::UpstreamPrivate { .. } => "upstream-private",
+            Fact::UpstreamRetiring { .. } => "upstream-retiring",
+            Fact::MemoryLost { .. } => "memory-lost",
             Fact::UpstreamStopping { .. } => "upstream-stopping",
             Fact::UpstreamExited { .. } => "upstream-exited",
             Fact::UpstreamFailed { .. } => "upstream-failed",

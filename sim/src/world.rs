@@ -3,7 +3,10 @@
 //! **Invariant:** whatever reaches the core is told to the model first, and whatever the core does is
 //! held against the model before it has an effect.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use mux::{
     Action, AdminAsk, Event, Fact, Limits, Moment, Mux, Outbox, Refusal, SessionId, Ticket,
@@ -23,6 +26,9 @@ use crate::{
 
 /// The part of all that may be held whose change the core is told of.
 const BUFFERED_STEPS: usize = 64;
+
+/// How long an administrator lets a server answer what it works on before it is restarted.
+const RESTART_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) type Held = Result<(), Broken>;
 
@@ -223,6 +229,8 @@ impl World {
             Action::AnswerAdmin { ticket, .. } => {
                 self.unanswered.remove(&ticket);
             }
+            // It is kept for ever.
+            Action::EndDaemon => {}
         }
     }
 
@@ -290,6 +298,7 @@ impl World {
             ticket,
             ask: AdminAsk::Restart {
                 server: name.into(),
+                patience: RESTART_PATIENCE,
             },
         })
     }

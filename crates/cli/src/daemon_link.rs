@@ -1,8 +1,9 @@
 //! The way to the daemon: a connection on which it has accepted what we ask.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, ErrorKind, Write},
     os::unix::net::UnixStream,
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow, bail};
@@ -41,12 +42,34 @@ pub(crate) fn open(
 
 /// Asks the running daemon for one answer; it is never started for that.
 pub(crate) fn ask(places: &Places, ask: AdminAsk) -> anyhow::Result<Outcome> {
-    let mut stream = open(places, Start::Never, Ask::Admin(ask))?;
-    let mut line = String::new();
-    if stream.read_line(&mut line)? == 0 {
+    wait_for(open(places, Start::Never, Ask::Admin(ask))?, || {})
+}
+
+/// The same for what may take its time: looks around whenever nothing has come for so long.
+pub(crate) fn ask_and_watch(
+    places: &Places,
+    ask: AdminAsk,
+    pause: Duration,
+    look: impl FnMut(),
+) -> anyhow::Result<Outcome> {
+    let stream = open(places, Start::Never, Ask::Admin(ask))?;
+    stream.get_ref().set_read_timeout(Some(pause))?;
+    wait_for(stream, look)
+}
+
+fn wait_for(mut stream: BufReader<UnixStream>, mut look: impl FnMut()) -> anyhow::Result<Outcome> {
+    let mut line = Vec::new();
+    loop {
+        match stream.read_until(b'\n', &mut line) {
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => look(),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if line.is_empty() {
         bail!("the daemon ended before it answered");
     }
-    match serde_json::from_str(&line).context("reading the daemon's answer")? {
+    match serde_json::from_slice(&line).context("reading the daemon's answer")? {
         admin::Answer::Ok(outcome) => Ok(outcome),
         admin::Answer::Error(words) => Err(anyhow!(words)),
     }

@@ -91,7 +91,7 @@ pub struct Upstream {
     pub server: String,
     /// Its process id; absent while it has no process.
     pub pid: Option<u32>,
-    /// `stopped`, `starting`, `initializing`, `ready`, `draining`, `backoff` or `failed`.
+    /// `stopped`, `starting`, `initializing`, `ready`, `unresponsive`, `draining`, `backoff` or `failed`.
     pub state: String,
     /// `global`, `workspace` or `session`.
     pub scope: String,
@@ -109,6 +109,10 @@ pub struct Upstream {
     pub pss_kb: Option<u64>,
     /// How many times it was started again.
     pub restarts: u64,
+    /// How often it has ended unasked since it last served well.
+    pub deaths: u32,
+    /// In how many seconds it is started again, if it rests.
+    pub retry_in_s: Option<u64>,
     /// The version of the protocol that it speaks, once it has said so.
     pub protocol: Option<String>,
     /// Variables that look like credentials, that its clients have and that it was not given.

@@ -24,7 +24,7 @@ mod session;
 mod world;
 
 use std::{
-    io,
+    io, mem,
     time::{Duration, Instant},
 };
 
@@ -171,11 +171,15 @@ impl Hub {
             for action in self.out.actions() {
                 self.world.perform(action);
             }
+            if mem::take(&mut self.world.is_deserted) {
+                self.stop(now, "nobody has needed it for as long as it is kept");
+                continue;
+            }
             self.world.flush_touched();
             if self.world.echoes.is_empty() {
                 break;
             }
-            for event in std::mem::take(&mut self.world.echoes) {
+            for event in mem::take(&mut self.world.echoes) {
                 self.handle(now, event);
             }
         }

@@ -14,11 +14,13 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use config::{LimitsOverrides, ServerName};
 use mux::{
-    Asks, Front, IdleTimeout, Joins, Limits, Link, Opening, Refusal, Route, Scope, SessionId,
+    Asks, Front, IdleTimeout, Joins, Limits, Link, OnRestart, Opening, Refusal, Route, Scope,
+    SessionId,
 };
 use shim::preface::{Join, SessionAsk};
 
@@ -131,7 +133,7 @@ impl Launcher {
 }
 
 /// The bounds in force: the defaults, where the user has not moved them.
-pub(crate) fn limits(moved: &LimitsOverrides) -> Limits {
+pub(crate) fn limits(moved: &LimitsOverrides, daemon_idle_timeout: IdleTimeout) -> Limits {
     let defaults = Limits::default();
     let message_bytes = moved.message_bytes.unwrap_or(defaults.message_bytes);
     let buffered_bytes = moved.buffered_bytes.unwrap_or(defaults.buffered_bytes);
@@ -153,9 +155,36 @@ pub(crate) fn limits(moved: &LimitsOverrides) -> Limits {
         start_patience: moved.start_patience.unwrap_or(defaults.start_patience),
         greeting_timeout: moved.greeting_timeout.unwrap_or(defaults.greeting_timeout),
         request_timeout: moved.request_timeout.unwrap_or(defaults.request_timeout),
+        request_idle_timeout: moved
+            .request_idle_timeout
+            .map_or(defaults.request_idle_timeout, idle_timeout),
+        daemon_idle_timeout,
         drain_patience: moved.drain_patience.unwrap_or(defaults.drain_patience),
         ping_interval: moved.ping_interval.unwrap_or(defaults.ping_interval),
         ..defaults
+    }
+}
+
+/// How long a daemon is kept that nobody needs, unless the user says otherwise.
+const DAEMON_IDLE_TIMEOUT: Duration = Duration::from_mins(30);
+
+/// How long this daemon is kept that nobody needs: one that a shim has started, and that no person would
+/// miss, for a while.
+pub(crate) fn daemon_idle_timeout(
+    background: bool,
+    set: Option<config::IdleTimeout>,
+) -> IdleTimeout {
+    if background {
+        set.map_or(IdleTimeout::After(DAEMON_IDLE_TIMEOUT), idle_timeout)
+    } else {
+        IdleTimeout::Never
+    }
+}
+
+fn idle_timeout(set: config::IdleTimeout) -> IdleTimeout {
+    match set {
+        config::IdleTimeout::After(time) => IdleTimeout::After(time),
+        config::IdleTimeout::Never => IdleTimeout::Never,
     }
 }
 
@@ -177,7 +206,10 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         workspace: None,
         asks: Asks::Shared,
         fixed_class: None,
-        idle_timeout: IdleTimeout::After(std::time::Duration::ZERO),
+        idle_timeout: IdleTimeout::After(Duration::ZERO),
+        request_timeout: None,
+        request_idle_timeout: None,
+        on_restart: OnRestart::Continue,
         joins: joins(asker.ask.join),
         withheld: Vec::new(),
         resumes: false,

@@ -186,6 +186,8 @@ impl Observer {
             | Fact::UpstreamUnresponsive { upstream, .. }
             | Fact::UpstreamResponsive { upstream }
             | Fact::UpstreamPrivate { upstream, .. }
+            | Fact::UpstreamRetiring { upstream, .. }
+            | Fact::MemoryLost { upstream, .. }
             | Fact::UpstreamStopping { upstream }
             | Fact::UpstreamExited { upstream, .. }
             | Fact::UpstreamFailed { upstream }
@@ -227,6 +229,12 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         }
         Fact::UpstreamResponsive { .. } => info!(%upstream, server, "server responds again"),
         Fact::UpstreamPrivate { why, .. } => info!(%upstream, server, why, "server is not shared"),
+        Fact::UpstreamRetiring { open, .. } => {
+            info!(%upstream, server, open, "server is to be restarted when it has answered");
+        }
+        Fact::MemoryLost { sessions, .. } => {
+            warn!(%upstream, server, sessions, "server may have forgotten what sessions did with it");
+        }
         Fact::UpstreamStopping { .. } => info!(%upstream, server, "server stopping"),
         Fact::UpstreamExited {
             exit,
@@ -295,6 +303,8 @@ fn name(fact: &Fact) -> &'static str {
         Fact::UpstreamUnresponsive { .. } => "upstream-unresponsive",
         Fact::UpstreamResponsive { .. } => "upstream-responsive",
         Fact::UpstreamPrivate { .. } => "upstream-private",
+        Fact::UpstreamRetiring { .. } => "upstream-retiring",
+        Fact::MemoryLost { .. } => "memory-lost",
         Fact::UpstreamStopping { .. } => "upstream-stopping",
         Fact::UpstreamExited { .. } => "upstream-exited",
         Fact::UpstreamFailed { .. } => "upstream-failed",

@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use guardian::orphans;
-use mux::{Epoch, Mux};
+use mux::{Epoch, Limits, Mux};
 use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask},
@@ -61,7 +61,7 @@ pub struct ServeOptions {
     /// Where everything of it lies.
     pub places: Places,
     /// Whether a shim has started it: it says `ready` on its standard output, then logs to its file.
-    /// Else it logs to its standard error.
+    /// Else it logs to its standard error, and does not end by itself when nobody needs it.
     pub background: bool,
     /// The program `mcpool`, which is executed as the guardian.
     pub guardian_program: PathBuf,
@@ -107,9 +107,18 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime")?;
     let stops = runtime.block_on(async {
-        let (hub, arrivals) = assemble(&places, listener, logs.clone(), inheritance, |inbox| {
-            Guardian::new(guardian_program, meeting_place, files, inbox)
-        })?;
+        let guardian = |inbox| Guardian::new(guardian_program, meeting_place, files, inbox);
+        let written = Configuration::read(places.config.clone());
+        let kept = launch::daemon_idle_timeout(background, written.current().daemon.idle_timeout);
+        let limits = launch::limits(&written.current().limits, kept);
+        let (hub, arrivals) = assemble(
+            &places.socket,
+            (written, limits),
+            listener,
+            logs.clone(),
+            inheritance,
+            guardian,
+        )?;
         watchdog::start().context("starting the watchdog")?;
         observe::listening(&places.socket);
         if background {
@@ -202,14 +211,13 @@ fn listen(path: &Path) -> anyhow::Result<StdListener> {
 
 /// Puts the hub together with all that is around it.
 fn assemble(
-    places: &Places,
+    socket: &Path,
+    (configuration, limits): (Configuration, Limits),
     listener: StdListener,
     logs: Logs,
     inheritance: Inheritance,
     guardian: impl FnOnce(mpsc::Sender<Input>) -> Guardian,
 ) -> anyhow::Result<(Hub, mpsc::Receiver<Input>)> {
-    let configuration = Configuration::read(places.config.clone());
-    let limits = launch::limits(&configuration.current().limits);
     let launcher = Launcher::new(configuration, home_folder(), env::vars_os().collect());
     let (inbox, arrivals) = mpsc::channel(INBOX);
     let door = Door::new(
@@ -229,7 +237,7 @@ fn assemble(
         limits: limits.clone(),
         launcher,
         logs,
-        socket: places.socket.clone(),
+        socket: socket.to_owned(),
         epoch,
         door,
     });

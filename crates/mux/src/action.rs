@@ -79,6 +79,8 @@ pub enum Action {
         /// What, for [`crate::Event::UpstreamInherited`].
         record: Record,
     },
+    /// End the daemon, by [`crate::Event::Shutdown`]: nobody has needed it for as long as it is kept.
+    EndDaemon,
     /// Answer an administrator.
     AnswerAdmin {
         /// Which question.

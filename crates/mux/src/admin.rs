@@ -1,19 +1,27 @@
 //! What an administrator can ask for, and the end of everything.
 
 use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
 
 use crate::{
     action::{Action, Outbox},
-    event::AdminAnswer,
+    event::{AdminAnswer, IdleTimeout},
     ids::{SessionId, Ticket, UpstreamId},
     mux::{Mux, Restart},
     refusal::Refusal,
     session::{Session, Whereabouts},
+    timers::Timer,
     upstream::State,
 };
 
 impl Mux {
-    pub(crate) fn on_restart_asked(&mut self, ticket: Ticket, server: &Arc<str>, out: &mut Outbox) {
+    pub(crate) fn on_restart_asked(
+        &mut self,
+        ticket: Ticket,
+        server: &Arc<str>,
+        patience: Duration,
+        out: &mut Outbox,
+    ) {
         let of_server = self
             .upstreams
             .values()
@@ -37,7 +45,7 @@ impl Mux {
             if let Some(upstream) = self.upstreams.get_mut(&id) {
                 upstream.restarting.push(ticket);
             }
-            self.stop(id, out);
+            self.retire(id, patience, out);
             // What had no process to stop and nobody to start one for is restarted as it is.
             let has_stopped = self
                 .upstreams
@@ -74,6 +82,31 @@ impl Mux {
             };
             self.restarts.remove(&ticket);
             out.act(Action::AnswerAdmin { ticket, answer });
+        }
+    }
+
+    /// Sees to it that the daemon does not stay for ever when nobody needs it.
+    pub(crate) fn watch_desertion(&mut self) {
+        let IdleTimeout::After(kept) = self.limits.daemon_idle_timeout else {
+            return;
+        };
+        let is_deserted = self.is_deserted();
+        if is_deserted != self.timers.is_set(Timer::Deserted) {
+            if is_deserted {
+                self.timers.set(Timer::Deserted, self.now + kept);
+            } else {
+                self.timers.clear(Timer::Deserted);
+            }
+        }
+    }
+
+    fn is_deserted(&self) -> bool {
+        !self.is_shutting_down && self.sessions.is_empty() && self.upstreams.is_empty()
+    }
+
+    pub(crate) fn on_deserted(&mut self, out: &mut Outbox) {
+        if self.is_deserted() {
+            out.act(Action::EndDaemon);
         }
     }
 

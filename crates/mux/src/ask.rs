@@ -386,10 +386,10 @@ impl Mux {
         let session = self.sessions.get_mut(&session_id)?;
         let upstream_request = session.asks.open.remove(&shown.as_number()?)?;
         let upstream_id = session.upstream()?;
-        self.upstreams
-            .get_mut(&upstream_id)?
-            .asks
-            .remove(&upstream_request)?;
+        let upstream = self.upstreams.get_mut(&upstream_id)?;
+        upstream.asks.remove(&upstream_request)?;
+        // The server may go on only now with what made it ask.
+        upstream.exchanges.move_on(session_id, self.now);
         Some((upstream_id, upstream_request))
     }
 

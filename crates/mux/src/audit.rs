@@ -233,7 +233,7 @@ impl Audit {
             } => self.start(*upstream, *on_behalf_of),
             Action::SendToUpstream { upstream, frame } => self.send_to_upstream(*upstream, frame),
             Action::StopUpstream { upstream } => self.stop(*upstream),
-            Action::Record { .. } | Action::AnswerAdmin { .. } => {}
+            Action::Record { .. } | Action::AnswerAdmin { .. } | Action::EndDaemon => {}
         }
     }
 

@@ -32,6 +32,11 @@ pub(crate) enum Rest {
 }
 
 impl Deaths {
+    /// How many there were since it last served well.
+    pub(crate) fn in_a_row(&self) -> u32 {
+        self.in_a_row
+    }
+
     /// Takes note of one, after `served`; says what follows.
     ///
     /// `seed` spreads the restarts of several servers (a fifth of the wait), without randomness in the core.

@@ -221,6 +221,12 @@ pub struct Opening {
     pub fixed_class: Option<Class>,
     /// When its upstream stops after its last session.
     pub idle_timeout: IdleTimeout,
+    /// Longest life of a request at its server, where that is not the one of all.
+    pub request_timeout: Option<Duration>,
+    /// Longest life of a request without progress, where that is not the one of all.
+    pub request_idle_timeout: Option<IdleTimeout>,
+    /// What its sessions hear when a process is replaced that they had called.
+    pub on_restart: OnRestart,
     /// Whether it joins whatever upstream of its server runs.
     pub joins: Joins,
     /// Names of variables that look like credentials, that the client has and that its server will not get.
@@ -303,13 +309,24 @@ pub enum Asks {
     Session,
 }
 
-/// When an upstream stops after its last session has gone.
+/// When something ends with which nothing happens: an upstream without a session, a request without
+/// progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdleTimeout {
     /// After this time.
     After(Duration),
     /// Only when it is told to.
     Never,
+}
+
+/// What sessions hear when a process is replaced that they had called, and that may have remembered
+/// something of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRestart {
+    /// A warning, and everything goes on.
+    Continue,
+    /// An error to the next call of each.
+    Error,
 }
 
 /// Which upstream a session may use.
@@ -345,10 +362,13 @@ impl fmt::Display for Exit {
 /// What an administrator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAsk {
-    /// Stop every upstream of this server and start those that have sessions.
+    /// Stop every upstream of this server, once it has answered what it works on, and start those
+    /// that have sessions.
     Restart {
         /// The configured name or label.
         server: Arc<str>,
+        /// Longest wait for these answers.
+        patience: Duration,
     },
 }
 

@@ -33,6 +33,9 @@ pub(crate) struct Exchanges {
 pub(crate) struct Exchange {
     pub(crate) owner: Owner,
     pub(crate) opened: Moment,
+    /// When it was last seen to get on: when it was opened, when there was progress, or when
+    /// its session answered what it was asked.
+    pub(crate) moved: Moment,
     pub(crate) kept: Kept,
 }
 
@@ -98,6 +101,7 @@ impl Exchange {
         Exchange {
             owner: Owner::Ourselves(errand),
             opened,
+            moved: opened,
             kept: Kept::Nothing,
         }
     }
@@ -142,16 +146,26 @@ impl Exchanges {
         self.open.get_mut(&id)
     }
 
+    /// Takes note that what this session waits for gets on.
+    pub(crate) fn move_on(&mut self, session: SessionId, now: Moment) {
+        for exchange in self.open.values_mut() {
+            if matches!(&exchange.owner, Owner::Session(claim) if claim.session == session) {
+                exchange.moved = now;
+            }
+        }
+    }
+
     /// Ends everything: the upstream has gone.
     pub(crate) fn close_all(&mut self) -> Vec<(MintedId, Exchange)> {
         core::mem::take(&mut self.open).into_iter().collect()
     }
 
     /// The one that has waited longest.
+    #[cfg(test)]
     pub(crate) fn oldest(&self) -> Option<(MintedId, Moment)> {
-        self.open
-            .first_key_value()
-            .map(|(id, exchange)| (*id, exchange.opened))
+        self.iter()
+            .map(|(id, exchange)| (id, exchange.opened))
+            .next()
     }
 
     #[cfg(test)]
@@ -168,7 +182,7 @@ impl Exchanges {
             .collect()
     }
 
-    #[cfg(test)]
+    /// All of them, in the order in which they were opened.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (MintedId, &Exchange)> {
         self.open.iter().map(|(id, exchange)| (*id, exchange))
     }

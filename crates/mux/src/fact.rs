@@ -144,6 +144,20 @@ pub enum Fact {
         /// Which.
         upstream: UpstreamId,
     },
+    /// A server is to be restarted and answers what it works on before that.
+    UpstreamRetiring {
+        /// Which.
+        upstream: UpstreamId,
+        /// Requests that it owes an answer.
+        open: usize,
+    },
+    /// A server was started again, and sessions had called the process before.
+    MemoryLost {
+        /// Which.
+        upstream: UpstreamId,
+        /// How many of them are still there.
+        sessions: usize,
+    },
     /// A server is asked to stop.
     UpstreamStopping {
         /// Which.

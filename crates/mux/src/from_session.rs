@@ -14,7 +14,7 @@ use crate::{
     fact::Fact,
     ids::{LineNumber, SessionId},
     mux::Mux,
-    refusal::Refusal,
+    refusal::{Lack, Refusal},
     session::{Batch, Held, Initialize, Session, Stage, State, Whereabouts},
     timers::Timer,
     upstream::Upstream,
@@ -493,6 +493,7 @@ impl Mux {
     pub(crate) fn on_drain_patience(&mut self, session_id: SessionId, out: &mut Outbox) {
         let refusal = Refusal::TookTooLong {
             after: self.limits.drain_patience,
+            lack: Lack::Answer,
         };
         self.refuse_everything(session_id, &refusal, out);
         // The last answer closes the session; one that was only told things has none to wait for.

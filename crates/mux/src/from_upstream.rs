@@ -120,7 +120,7 @@ impl Mux {
     /// What follows the end of any exchange: others may go, and asks may have become clear.
     pub(crate) fn after_exchange(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         self.settle_asks(upstream_id, out);
-        self.stop_if_hung(upstream_id, out);
+        self.stop_if_due(upstream_id, out);
     }
 
     /// A call has been answered: its tool has shown what it does.
@@ -209,13 +209,16 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) {
+        let now = self.now;
         let found = params.token.as_ref().and_then(|(token, span)| {
             let exchange = self
                 .upstreams
-                .get(&upstream_id)?
+                .get_mut(&upstream_id)?
                 .exchanges
-                .get(token.as_number()?)?;
-            owner_of_progress(exchange, frame, span)
+                .get_mut(token.as_number()?)?;
+            let owned = owner_of_progress(exchange, frame, span)?;
+            exchange.moved = now;
+            Some(owned)
         });
         match found {
             Some((session, frame)) => Mux::tell_session(session, frame, out),

@@ -166,6 +166,7 @@ impl Mux {
         upstream.waiting.retain(|waiting| *waiting != session_id);
         upstream.turns.remove(session_id);
         upstream.lanes.give_up_next(session_id);
+        upstream.memory.forget(session_id);
         upstream
             .elicitations
             .retain(|_, owner| *owner != session_id);
@@ -177,7 +178,7 @@ impl Mux {
             self.tell_level(upstream_id, out);
         }
         self.settle_asks(upstream_id, out);
-        self.stop_if_hung(upstream_id, out);
+        self.stop_if_due(upstream_id, out);
         self.idle_if_unwanted(upstream_id, out);
     }
 }

@@ -35,6 +35,7 @@ mod leaving;
 mod lifecycle;
 mod limits;
 mod lists;
+mod memory;
 mod moment;
 mod mux;
 mod noise;
@@ -44,6 +45,7 @@ mod refusal;
 mod release;
 mod replay;
 mod resend;
+mod retire;
 mod routing;
 mod scales;
 mod sending;
@@ -51,6 +53,7 @@ mod session;
 mod snapshot;
 mod start;
 mod subscribe;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -62,14 +65,14 @@ mod wishes;
 pub use action::{Action, Answered, Notice, Outbox, Then};
 pub use class::{Capability, Class};
 pub use event::{
-    AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, Opening, Past,
-    Record, Route, Said, Scope,
+    AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, OnRestart, Opening,
+    Past, Record, Route, Said, Scope,
 };
 pub use fact::{DropReason, Fact};
 pub use ids::{Epoch, LineNumber, SessionId, Ticket, UpstreamId};
 pub use limits::Limits;
 pub use moment::Moment;
 pub use mux::Mux;
-pub use refusal::Refusal;
+pub use refusal::{Lack, Refusal};
 pub use snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot};
 pub use timers::Timer;

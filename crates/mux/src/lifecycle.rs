@@ -7,7 +7,7 @@ use crate::{
     action::{Action, Outbox},
     backoff::{Deaths, Rest},
     event::{Exit, IdleTimeout},
-    exchange::{Exchange, MintedId, Owner},
+    exchange::{Exchange, MintedId},
     fact::Fact,
     ids::{SessionId, UpstreamId},
     lanes::Lanes,
@@ -172,6 +172,7 @@ impl Mux {
         upstream.lanes = Lanes::default();
         upstream.subscriptions.forget_asking();
         upstream.is_blocked = false;
+        upstream.memory.lose();
         upstream.noise.begin_anew();
         upstream.pulse = Pulse::default();
         for timer in [
@@ -182,6 +183,7 @@ impl Mux {
             Timer::Probation(upstream_id),
             Timer::Noise(upstream_id),
             Timer::RequestTimeout(upstream_id),
+            Timer::RestartPatience(upstream_id),
         ] {
             self.timers.clear(timer);
         }
@@ -194,11 +196,17 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
+        let was_retiring = core::mem::take(&mut upstream.is_retiring);
         let served = match upstream.state {
-            // We asked for it.
+            // We asked for it, or were about to.
             State::Draining {
                 cause: StopCause::Asked,
             } => {
+                upstream.state = State::Stopped;
+                upstream.deaths = Deaths::default();
+                return;
+            }
+            State::Ready { .. } if was_retiring => {
                 upstream.state = State::Stopped;
                 upstream.deaths = Deaths::default();
                 return;
@@ -363,6 +371,7 @@ impl Mux {
                 };
                 self.timers.clear(Timer::Greeting(upstream_id));
                 self.timers.clear(Timer::Idle(upstream_id));
+                self.timers.clear(Timer::RestartPatience(upstream_id));
                 out.tell(Fact::UpstreamStopping {
                     upstream: upstream_id,
                 });
@@ -375,55 +384,6 @@ impl Mux {
                 self.settle(upstream_id, State::Stopped, out);
             }
             State::Stopped | State::Draining { .. } => {}
-        }
-    }
-
-    /// The oldest request has become as old as requests may.
-    pub(crate) fn on_request_timeout(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let life = self.limits.request_timeout;
-        while let Some((minted, opened)) = self
-            .upstreams
-            .get(&upstream_id)
-            .and_then(|u| u.exchanges.oldest())
-        {
-            if opened + life > self.now {
-                break;
-            }
-            let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-                return;
-            };
-            let is_ours = matches!(
-                upstream.exchanges.get(minted),
-                Some(Exchange {
-                    owner: Owner::Ourselves(_),
-                    ..
-                })
-            );
-            if is_ours {
-                upstream.exchanges.close(minted);
-            } else {
-                let refusal = Refusal::TookTooLong { after: life };
-                self.cancel_and_refuse(upstream_id, minted, &refusal, out);
-            }
-        }
-        self.watch_request_timeout(upstream_id);
-    }
-
-    /// Sees to it that the oldest request does not become too old.
-    ///
-    /// The timer stays set when everything has been answered: it fires in vain a day later, which
-    /// is cheaper than to set it again for every request.
-    pub(crate) fn watch_request_timeout(&mut self, upstream_id: UpstreamId) {
-        let timer = Timer::RequestTimeout(upstream_id);
-        if self.timers.is_set(timer) {
-            return;
-        }
-        let oldest = self
-            .upstreams
-            .get(&upstream_id)
-            .and_then(|upstream| upstream.exchanges.oldest());
-        if let Some((_, opened)) = oldest {
-            self.timers.set(timer, opened + self.limits.request_timeout);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::event::IdleTimeout;
+
 /// How much of everything there may be. The edge honours those that concern bytes and links.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -39,9 +41,15 @@ pub struct Limits {
     pub greeting_timeout: Duration,
     /// Longest life of one request. The specification says that there should be a maximum.
     pub request_timeout: Duration,
+    /// Longest life of a request without progress.
+    ///
+    /// Clients have limits of their own for that, and a server need not tell how far it is.
+    pub request_idle_timeout: IdleTimeout,
     /// How long a server with something to do may say nothing before it is pinged, and pinged again;
     /// zero is never.
     pub ping_interval: Duration,
+    /// How long the daemon is kept when there is neither a session nor an upstream.
+    pub daemon_idle_timeout: IdleTimeout,
     /// Longest wait for open answers after a client has closed its input.
     pub drain_patience: Duration,
     /// How long the first call of a tool runs without other sessions' calls beside it.
@@ -111,7 +119,9 @@ impl Default for Limits {
             start_patience: Duration::from_secs(25),
             greeting_timeout: Duration::from_mins(5),
             request_timeout: Duration::from_hours(24),
+            request_idle_timeout: IdleTimeout::Never,
             ping_interval: Duration::from_secs(30),
+            daemon_idle_timeout: IdleTimeout::Never,
             drain_patience: Duration::from_mins(1),
             probation: Duration::from_secs(1),
             apart_patience: Duration::from_secs(10),

@@ -15,7 +15,7 @@ use crate::{
     session::Session,
     snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot},
     timers::{Timer, Timers},
-    upstream::Upstream,
+    upstream::{State, Upstream},
 };
 
 /// The pooler's mind.
@@ -56,7 +56,7 @@ pub(crate) struct Restart {
 impl Mux {
     /// A mind with nothing on it, whose ids are none of those of earlier epochs.
     pub fn new(limits: Limits, epoch: Epoch) -> Self {
-        Mux {
+        let mut mux = Mux {
             limits,
             epoch,
             now: Moment::default(),
@@ -72,7 +72,9 @@ impl Mux {
             buffered_elsewhere: 0,
             restarts: BTreeMap::new(),
             is_shutting_down: false,
-        }
+        };
+        mux.watch_desertion();
+        mux
     }
 
     /// Takes in what happened at `now` and puts what must be done into `out`.
@@ -134,12 +136,13 @@ impl Mux {
             Event::UpstreamExited { upstream, exit } => self.on_exited(upstream, exit, out),
             Event::AdminAsked {
                 ticket,
-                ask: AdminAsk::Restart { server },
-            } => self.on_restart_asked(ticket, &server, out),
+                ask: AdminAsk::Restart { server, patience },
+            } => self.on_restart_asked(ticket, &server, patience, out),
             Event::Buffered { bytes } => self.buffered_elsewhere = bytes,
             Event::DeadlineReached => self.on_deadline(out),
             Event::Shutdown => self.on_shutdown(out),
         }
+        self.watch_desertion();
     }
 
     /// When to be called with [`Event::DeadlineReached`], and why; `None` while there is nothing to wait for.
@@ -164,7 +167,11 @@ impl Mux {
     /// What there is, for `status`.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            upstreams: self.upstreams.values().map(snapshot_of_upstream).collect(),
+            upstreams: self
+                .upstreams
+                .values()
+                .map(|upstream| snapshot_of_upstream(upstream, &self.timers))
+                .collect(),
             sessions: self.sessions.values().map(snapshot_of_session).collect(),
         }
     }
@@ -183,6 +190,8 @@ impl Mux {
                 Timer::ChangeWindow(upstream) => self.on_window_ended(upstream, out),
                 Timer::OwnerPatience(upstream) => self.on_owner_patience(upstream, out),
                 Timer::RequestTimeout(upstream) => self.on_request_timeout(upstream, out),
+                Timer::Deserted => self.on_deserted(out),
+                Timer::RestartPatience(upstream) => self.stop(upstream, out),
             }
         }
     }
@@ -198,6 +207,7 @@ impl Mux {
             Timer::ChangeWindow(upstream),
             Timer::OwnerPatience(upstream),
             Timer::RequestTimeout(upstream),
+            Timer::RestartPatience(upstream),
         ];
         for timer in timers {
             self.timers.clear(timer);
@@ -211,7 +221,16 @@ impl Mux {
     }
 }
 
-fn snapshot_of_upstream(upstream: &Upstream) -> UpstreamSnapshot {
+fn snapshot_of_upstream(upstream: &Upstream, timers: &Timers) -> UpstreamSnapshot {
+    let retry_at = match upstream.state {
+        State::Backoff | State::Failed { .. } => timers.moment_of(Timer::Rested(upstream.id)),
+        State::Stopped
+        | State::Starting
+        | State::Initializing
+        | State::Ready { .. }
+        | State::Draining { .. }
+        | State::Rested => None,
+    };
     UpstreamSnapshot {
         id: upstream.id,
         server: upstream.server.clone(),
@@ -224,6 +243,8 @@ fn snapshot_of_upstream(upstream: &Upstream) -> UpstreamSnapshot {
         in_flight: upstream.exchanges.claimed(),
         undecided: upstream.undecided.len(),
         restarts: upstream.starts.saturating_sub(1),
+        deaths: upstream.deaths.in_a_row(),
+        retry_at,
         version: upstream
             .handshake
             .as_ref()

@@ -69,10 +69,17 @@ pub enum Refusal {
         /// Whether the request may have had an effect: it had been sent, and is more than a question.
         maybe_executed: bool,
     },
-    /// The server did not answer within the longest life of a request.
+    /// The server was started again and may have forgotten what earlier calls of the session did; told once.
+    StateLost {
+        /// Which server.
+        server: Arc<str>,
+    },
+    /// The server did not answer within the longest life of a request, or told of no progress for too long.
     TookTooLong {
         /// How long that was.
         after: Duration,
+        /// What was waited for.
+        lack: Lack,
     },
     /// The session did not read its answers; this one was dropped.
     TooSlow,
@@ -134,6 +141,15 @@ pub enum Refusal {
     },
 }
 
+/// What did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// The answer, whatever progress there was.
+    Answer,
+    /// An answer or any progress.
+    Progress,
+}
+
 impl Refusal {
     /// What whoever waits for an answer is told, if what is at fault was that.
     pub(crate) fn of_answer(fault: &Fault) -> Self {
@@ -169,6 +185,7 @@ impl Refusal {
             Refusal::StillFailing { .. } => "still-failing",
             Refusal::UpstreamExited { .. } => "upstream-exited",
             Refusal::UpstreamStopped { .. } => "upstream-stopped",
+            Refusal::StateLost { .. } => "state-lost",
             Refusal::TookTooLong { .. } => "took-too-long",
             Refusal::TooSlow => "too-slow",
             Refusal::Overloaded => "overloaded",
@@ -204,6 +221,7 @@ impl Refusal {
             | Refusal::StillFailing { .. }
             | Refusal::UpstreamExited { .. }
             | Refusal::UpstreamStopped { .. }
+            | Refusal::StateLost { .. }
             | Refusal::TookTooLong { .. }
             | Refusal::TooSlow
             | Refusal::Overloaded
@@ -224,6 +242,7 @@ impl Refusal {
             | Refusal::StillFailing { .. }
             | Refusal::UpstreamExited { .. }
             | Refusal::UpstreamStopped { .. }
+            | Refusal::StateLost { .. }
             | Refusal::TooSlow
             | Refusal::Overloaded
             | Refusal::AnswerDropped
@@ -297,6 +316,7 @@ impl Refusal {
             | Refusal::StillFailing { server, .. }
             | Refusal::UpstreamExited { server, .. }
             | Refusal::UpstreamStopped { server, .. }
+            | Refusal::StateLost { server }
             | Refusal::NoLongerOffered { server, .. } => Some(server),
             _unnamed => None,
         }
@@ -362,7 +382,20 @@ impl fmt::Display for Refusal {
                 write!(f, "`{server}` was stopped before it answered")?;
                 fmt_maybe_executed(f, *maybe_executed)
             }
-            Refusal::TookTooLong { after } => write!(f, "no answer within {} s", after.as_secs()),
+            Refusal::StateLost { server } => write!(
+                f,
+                "`{server}` was started again and may have forgotten what earlier calls did; this one was not sent: \
+                 do again what it builds on, then call again"
+            ),
+            Refusal::TookTooLong { after, lack } => {
+                let seconds = after.as_millis().div_ceil(1000);
+                match lack {
+                    Lack::Answer => write!(f, "no answer within {seconds} s"),
+                    Lack::Progress => {
+                        write!(f, "neither an answer nor any progress within {seconds} s")
+                    }
+                }
+            }
             Refusal::TooSlow => {
                 f.write_str("the client did not read its answers in time and this one was dropped")
             }

@@ -66,7 +66,7 @@ impl Mux {
         self.upstreams_issued += 1;
         let id = UpstreamId(self.upstreams_issued);
         let means = (self.epoch, self.scales.of_another());
-        let mut upstream = Upstream::new(id, key.clone(), opening, means);
+        let mut upstream = Upstream::new(id, key.clone(), opening, &self.limits, means);
         if opening.scope != Scope::Session {
             upstream.private = match (opening.asks, self.unshareable.get(&opening.route)) {
                 (_, Some(why)) => Some(*why),

@@ -61,6 +61,7 @@ impl Mux {
                 effect,
             })),
             opened: self.now,
+            moved: self.now,
             kept: Kept::Nothing,
         });
         if let Some(uri) = subscribed {
@@ -81,7 +82,7 @@ impl Mux {
         if must_announce {
             self.announce((session_id, upstream_id), minted, held, out);
         } else {
-            self.send_minted(upstream_id, minted, &held.frame, out);
+            self.send_minted((session_id, upstream_id), minted, &held.frame, out);
             self.keep_if_repeatable(upstream_id, minted, held);
         }
     }
@@ -130,13 +131,16 @@ impl Mux {
 
     fn send_minted(
         &mut self,
-        upstream_id: UpstreamId,
+        (session_id, upstream_id): (SessionId, UpstreamId),
         minted: MintedId,
         frame: &Frame,
         out: &mut Outbox,
     ) {
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
             upstream.standing = Standing::Used;
+            if frame.method() == Some(&Method::ToolsCall) {
+                upstream.memory.note_call(session_id);
+            }
         }
         self.watch_pulse(upstream_id);
         Mux::tell_upstream(upstream_id, minted_request(frame, minted), out);
@@ -169,12 +173,12 @@ impl Mux {
         let exchange = self
             .upstreams
             .get_mut(&upstream_id)
-            .filter(|upstream| upstream.is_ready())
+            .filter(|upstream| upstream.is_ready() && !upstream.is_retiring)
             .and_then(|upstream| upstream.exchanges.get_mut(minted));
         if let Some(exchange) = exchange
             && let Kept::Unsent(frame) = mem::replace(&mut exchange.kept, Kept::Nothing)
         {
-            self.send_minted(upstream_id, minted, &frame, out);
+            self.send_minted((session_id, upstream_id), minted, &frame, out);
             drop(frame);
             self.resume_if_room(session_id, out);
         }

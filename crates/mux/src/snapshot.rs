@@ -43,6 +43,10 @@ pub struct UpstreamSnapshot {
     pub undecided: usize,
     /// How many times it was started again.
     pub restarts: u64,
+    /// How often it has ended unasked since it last served well.
+    pub deaths: u32,
+    /// When it is started again, if it rests.
+    pub retry_at: Option<Moment>,
     /// The version of the protocol that it speaks.
     pub version: Option<String>,
     /// Variables that look like credentials and that it was not given.

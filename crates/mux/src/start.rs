@@ -169,6 +169,7 @@ impl Mux {
         Mux::tell_upstream(upstream_id, greeted(), out);
         self.restore(upstream_id, out);
         self.tell_lists_of_new_process(upstream_id, out);
+        self.tell_what_is_forgotten(upstream_id, out);
         self.refuse_what_is_lost(upstream_id, out);
         if has_tasks {
             self.make_private(upstream_id, out);

@@ -30,8 +30,12 @@ pub enum Timer {
     ChangeWindow(UpstreamId),
     /// An ask has waited for its owner to become clear.
     OwnerPatience(UpstreamId),
-    /// The oldest request of a server is as old as requests may become.
+    /// A request of a server is as old as it may become, or has not got on for as long as it may.
     RequestTimeout(UpstreamId),
+    /// There has been neither a session nor an upstream for as long as the daemon is kept then.
+    Deserted,
+    /// A server that is to be restarted has had time enough to answer what it works on.
+    RestartPatience(UpstreamId),
 }
 
 /// Deadlines by time and by reason.
@@ -50,6 +54,13 @@ impl Timers {
         self.by_moment.insert((at, timer));
     }
 
+    /// Sets a timer, unless it is set for earlier.
+    pub(crate) fn set_no_later(&mut self, timer: Timer, at: Moment) {
+        if self.by_timer.get(&timer).is_none_or(|set| at < *set) {
+            self.set(timer, at);
+        }
+    }
+
     pub(crate) fn clear(&mut self, timer: Timer) {
         if let Some(at) = self.by_timer.remove(&timer) {
             self.by_moment.remove(&(at, timer));
@@ -58,6 +69,11 @@ impl Timers {
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.by_timer.contains_key(&timer)
+    }
+
+    /// When a timer is due.
+    pub(crate) fn moment_of(&self, timer: Timer) -> Option<Moment> {
+        self.by_timer.get(&timer).copied()
     }
 
     pub(crate) fn next(&self) -> Option<(Moment, Timer)> {

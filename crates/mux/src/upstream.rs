@@ -16,19 +16,22 @@ use wire::{Frame, ProgressToken, RequestId};
 use crate::{
     backoff::Deaths,
     class::Class,
-    event::{IdleTimeout, Opening, Scope},
+    event::{IdleTimeout, OnRestart, Opening, Scope},
     exchange::Exchanges,
     fact::DropReason,
     handshake::Handshake,
     ids::{Epoch, SessionId, Ticket, UpstreamId},
     lanes::Lanes,
+    limits::Limits,
     lists::Changes,
+    memory::Memory,
     moment::Moment,
     noise::Noise,
     pulse::Pulse,
     routing::RouteKey,
     scales::{Scales, Weighed},
     subscribe::Subscriptions,
+    terms::Terms,
     turns::Turns,
     verbosity::Level,
 };
@@ -44,6 +47,8 @@ pub(crate) struct Upstream {
     /// The workspace that it is bound to; a server for all has none, whoever started it.
     pub(crate) workspace: Option<Arc<str>>,
     pub(crate) idle_timeout: IdleTimeout,
+    /// How long its requests may live.
+    pub(crate) terms: Terms,
     pub(crate) withheld: Vec<Arc<str>>,
     pub(crate) state: State,
     /// Its unexpected ends, as far as they count.
@@ -75,6 +80,12 @@ pub(crate) struct Upstream {
     pub(crate) scales: Scales,
     /// Questions by address, and whom they were put to.
     pub(crate) elicitations: BTreeMap<Box<str>, SessionId>,
+    /// What its sessions hear when it is replaced.
+    pub(crate) on_restart: OnRestart,
+    /// What its processes know of its sessions.
+    pub(crate) memory: Memory,
+    /// Set while it works on what it has before it is stopped, and is given nothing new.
+    pub(crate) is_retiring: bool,
     /// Set while it comes up though whoever wanted it has given up waiting.
     pub(crate) is_awaited: bool,
     /// Set while the server does not read.
@@ -166,6 +177,7 @@ impl Upstream {
         id: UpstreamId,
         key: RouteKey,
         opening: &Opening,
+        limits: &Limits,
         (epoch, scales): (Epoch, Scales),
     ) -> Self {
         Upstream {
@@ -182,6 +194,7 @@ impl Upstream {
                 .clone()
                 .filter(|_| opening.scope != Scope::Global),
             idle_timeout: opening.idle_timeout,
+            terms: Terms::of(opening, limits),
             withheld: opening.withheld.clone(),
             key,
             state: State::Stopped,
@@ -202,6 +215,9 @@ impl Upstream {
             undecided: VecDeque::new(),
             scales,
             elicitations: BTreeMap::new(),
+            on_restart: opening.on_restart,
+            memory: Memory::default(),
+            is_retiring: false,
             is_awaited: false,
             is_blocked: false,
             asked_blocked: 0,
@@ -225,7 +241,7 @@ impl Upstream {
 
     /// Whether messages may go to it now.
     pub(crate) fn takes_messages(&self) -> bool {
-        self.is_ready() && !self.is_blocked && !self.pulse.is_unresponsive
+        self.is_ready() && !self.is_blocked && !self.is_retiring && !self.pulse.is_unresponsive
     }
 
     /// Whether a process exists, or is on its way.
@@ -270,6 +286,7 @@ impl Upstream {
             State::Stopped => "stopped",
             State::Starting => "starting",
             State::Initializing => "initializing",
+            State::Ready { .. } if self.is_retiring => "draining",
             State::Ready { .. } if self.pulse.is_unresponsive => "unresponsive",
             State::Ready { .. } => "ready",
             State::Draining { .. } => "draining",

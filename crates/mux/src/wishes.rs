@@ -41,6 +41,7 @@ impl Mux {
             Method::ResourcesSubscribe => self.weigh_subscribe(place, id, line, frame, out),
             Method::ResourcesUnsubscribe => self.weigh_unsubscribe(place, id, line, frame, out),
             Method::SetLevel => self.weigh_level(place, id, line, frame, out),
+            Method::ToolsCall => self.weigh_call(place, id, line, out),
             _plain => Some(Effect::Nothing),
         }
     }

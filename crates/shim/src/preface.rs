@@ -14,6 +14,7 @@ use std::{
     fmt,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{scope::Scope, workspace::Workspace};
@@ -99,6 +100,8 @@ pub enum AdminAsk {
     Restart {
         /// Its configured name or label.
         server: String,
+        /// How long it may go on with what it works on; older senders do not say, and do not wait.
+        wait: Duration,
     },
 }
 

@@ -143,6 +143,11 @@ impl Model {
                         ensure!(text == expected, "{id} hears what nobody said: {text}");
                         return self.check_news(id, list, text);
                     }
+                    if *method == Method::LogMessage && text.contains(r#""logger":"mcpool""#) {
+                        let is_promised = self.sessions[&id].promised.is_some_and(|made| made != 1);
+                        ensure!(is_promised, "{id} hears of a log that it was not promised");
+                        return Ok(());
+                    }
                     let shown = named_request(params);
                     let is_due = *method == Method::Cancelled
                         && shown.is_some_and(|shown| self.settle_due(&Due::Withdrawn(id, shown)));

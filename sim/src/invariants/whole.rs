@@ -104,7 +104,7 @@ impl Model {
             Process::Starting => upstream.state == "starting",
             Process::Running => !matches!(
                 upstream.state,
-                "stopped" | "backoff" | "failed" | "draining" | "starting"
+                "stopped" | "backoff" | "failed" | "starting"
             ),
             Process::Stopping => upstream.state == "draining",
         };

@@ -86,6 +86,8 @@ impl Draft {
             in_flight: upstream.in_flight,
             pss_kb: pid.and_then(|pid| tree.pss_kb(pid)),
             restarts: upstream.restarts,
+            deaths: upstream.deaths,
+            retry_in_s: upstream.retry_at.map(|at| whole_seconds(at - self.now)),
             protocol: upstream.version.clone(),
             withheld: upstream.withheld.iter().map(ToString::to_string).collect(),
             dropped: upstream
@@ -111,6 +113,11 @@ impl Draft {
             upstream: session.upstream.map(|upstream| upstream.to_string()),
         }
     }
+}
+
+/// So many that it is over then.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// What its sessions would take beyond one process, had each its own.

@@ -237,9 +237,13 @@ async fn serve_order(
             let status = tokio::task::spawn_blocking(move || draft.finish()).await?;
             admin::Answer::Ok(admin::Outcome::Status(Box::new(status)))
         }
-        preface::AdminAsk::Restart { server } => {
+        preface::AdminAsk::Restart { server, wait } => {
             let (reply, answer) = oneshot::channel();
-            let call = AdminCall::Restart { server, reply };
+            let call = AdminCall::Restart {
+                server,
+                patience: wait,
+                reply,
+            };
             inbox.send(Input::Asked(call)).await.map_err(|_| no_hub())?;
             admin::Answer::from(answer.await.map_err(|_| no_hub())?)
         }

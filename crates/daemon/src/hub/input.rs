@@ -1,6 +1,6 @@
 //! All that reaches the hub from the tasks around it.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use guardian::protocol::Report;
@@ -136,6 +136,7 @@ pub(crate) enum AdminCall {
     Status(oneshot::Sender<admin::Draft>),
     Restart {
         server: String,
+        patience: Duration,
         reply: oneshot::Sender<mux::AdminAnswer>,
     },
     /// Answered when everything has ended, by whoever outlives the hub.

@@ -257,11 +257,16 @@ impl Hub {
                 // Nobody may wait for it any more.
                 let _gone = reply.send(self.draft(now));
             }
-            AdminCall::Restart { server, reply } => {
+            AdminCall::Restart {
+                server,
+                patience,
+                reply,
+            } => {
                 let ticket = Ticket(self.world.next_id());
                 self.world.tickets.insert(ticket, reply);
                 let ask = AdminAsk::Restart {
                     server: server.into(),
+                    patience,
                 };
                 let event = Event::AdminAsked { ticket, ask };
                 self.handle(now, event);

@@ -77,6 +77,7 @@ impl World {
                     self.records.insert(id, record);
                 }
             }
+            Action::EndDaemon => self.is_deserted = true,
             Action::AnswerAdmin { ticket, answer } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
                     // Nobody may wait for it any more.

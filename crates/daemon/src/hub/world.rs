@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(super) by_upstream: BTreeMap<UpstreamId, ProcessId>,
     /// What doing things has led to, for the core.
     pub(super) echoes: Vec<Event>,
+    /// Set when nobody has needed the daemon for as long as it is kept.
+    pub(super) is_deserted: bool,
     pub(super) tickets: BTreeMap<Ticket, oneshot::Sender<AdminAnswer>>,
     /// Administrators who wait for the end.
     pub(super) stops: Vec<UnixStream>,
@@ -91,6 +93,7 @@ impl World {
             processes: BTreeMap::new(),
             by_upstream: BTreeMap::new(),
             echoes: Vec::new(),
+            is_deserted: false,
             tickets: BTreeMap::new(),
             stops: Vec::new(),
             touched_sessions: Vec::new(),

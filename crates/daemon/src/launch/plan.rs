@@ -12,10 +12,11 @@ use std::{
 };
 
 use config::{Builtins, EnvArgument, Server, ServerName, Template};
-use mux::{Asks, Capability, Class, IdleTimeout, Opening, Refusal, Scope};
+use mux::{Asks, Capability, Class, OnRestart, Opening, Refusal, Scope};
 
 use super::{
-    Asker, LaunchSpec, Launcher, environment, front, joins, link, route::ShareKey, workspace::Claim,
+    Asker, LaunchSpec, Launcher, environment, front, idle_timeout, joins, link, route::ShareKey,
+    workspace::Claim,
 };
 use crate::front::Freedom;
 
@@ -94,9 +95,12 @@ impl Launcher {
                 config::Asks::Session => Asks::Session,
             },
             fixed_class: server.client_capabilities.as_ref().map(fixed_class),
-            idle_timeout: match server.idle_timeout {
-                config::IdleTimeout::After(time) => IdleTimeout::After(time),
-                config::IdleTimeout::Never => IdleTimeout::Never,
+            idle_timeout: idle_timeout(server.idle_timeout),
+            request_timeout: server.request_timeout,
+            request_idle_timeout: server.request_idle_timeout.map(idle_timeout),
+            on_restart: match server.on_restart {
+                config::OnRestart::Continue => OnRestart::Continue,
+                config::OnRestart::Error => OnRestart::Error,
             },
             joins: joins(asker.ask.join),
             withheld,

@@ -419,3 +419,41 @@ fn a_configuration_that_broke_is_told_to_those_whose_server_is_not_in_the_last_g
     assert!(scene.refusal(&new).contains("comand"));
     assert!(scene.launcher.config_error().unwrap().contains("comand"));
 }
+
+#[test]
+fn the_terms_of_a_server_reach_the_core() {
+    let mut scene = Scene::new(
+        "[servers.echo]\ncommand = \"echo-server\"\nrequest_timeout = \"2h\"\n\
+         request_idle_timeout = \"5m\"\non_restart = \"error\"\n\
+         [servers.plain]\ncommand = \"echo-server\"\n",
+    );
+    let opening = scene.open(&scene.ask("echo")).opening;
+    assert_eq!(opening.request_timeout, Some(Duration::from_hours(2)));
+    assert_eq!(
+        opening.request_idle_timeout,
+        Some(IdleTimeout::After(Duration::from_mins(5)))
+    );
+    assert_eq!(opening.on_restart, OnRestart::Error);
+    let plain = scene.open(&scene.ask("plain")).opening;
+    assert_eq!(
+        (plain.request_timeout, plain.request_idle_timeout),
+        (None, None)
+    );
+    assert_eq!(plain.on_restart, OnRestart::Continue);
+}
+
+#[test]
+fn only_a_daemon_that_nobody_watches_ends_by_itself() {
+    let half_an_hour = IdleTimeout::After(Duration::from_mins(30));
+    let minute = config::IdleTimeout::After(Duration::from_mins(1));
+    assert_eq!(daemon_idle_timeout(true, None), half_an_hour);
+    assert_eq!(
+        daemon_idle_timeout(true, Some(minute)),
+        IdleTimeout::After(Duration::from_mins(1))
+    );
+    let never = Some(config::IdleTimeout::Never);
+    assert_eq!(daemon_idle_timeout(true, never), IdleTimeout::Never);
+    for set in [None, Some(minute), never] {
+        assert_eq!(daemon_idle_timeout(false, set), IdleTimeout::Never);
+    }
+}

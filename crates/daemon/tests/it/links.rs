@@ -1,5 +1,7 @@
 //! Sessions and orders over the link, as a shim would see them.
 
+use std::time::Duration;
+
 use serde_json::json;
 use shim::preface::{AdminAsk, Ask};
 
@@ -127,13 +129,15 @@ pub(crate) fn a_restarted_server_is_another_process_of_the_same_upstream() {
     peer.call(1, "pid", &json!({}));
     let before = peer.answer(1)["result"]["pid"].clone();
     let server = "echo".to_owned();
-    let mut restart = pool.connect(&Ask::Admin(AdminAsk::Restart { server }));
+    let wait = Duration::ZERO;
+    let mut restart = pool.connect(&Ask::Admin(AdminAsk::Restart { server, wait }));
     assert_eq!(restart.line(), "\x1eaccepted");
     assert_eq!(restart.line(), r#"{"ok":{"upstreams":1}}"#);
     peer.call(2, "pid", &json!({}));
     assert_ne!(peer.answer(2)["result"]["pid"], before);
     let mut nobody = pool.connect(&Ask::Admin(AdminAsk::Restart {
         server: "nobody".to_owned(),
+        wait,
     }));
     assert_eq!(nobody.line(), "\x1eaccepted");
     assert!(nobody.line().starts_with(r#"{"error":"#));

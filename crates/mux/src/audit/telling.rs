@@ -3,7 +3,7 @@
 use wire::{Frame, Method, Params, RequestId};
 
 use super::{Audit, Invariant, Told, print::Print};
-use crate::{SessionId, UpstreamId};
+use crate::{SessionId, UpstreamId, memory::LOGGER};
 
 impl Audit {
     #[expect(
@@ -117,6 +117,10 @@ impl Audit {
                 let server = self.servers.get(&upstream);
                 server.is_some_and(|server| server.attached.contains(&session))
             }
+            Method::LogMessage if is_own_warning(frame) => {
+                let server = self.servers.get(&upstream);
+                server.is_some_and(|server| server.attached.contains(&session))
+            }
             Method::LogMessage => {
                 self.was_told(upstream, method, frame).is_some()
                     && self.may_be_meant(session, upstream)
@@ -194,4 +198,12 @@ impl Audit {
         }
         is_own
     }
+}
+
+/// Whether it is a word of ours among the messages of the server.
+fn is_own_warning(frame: &Frame) -> bool {
+    let text = frame.unchanged().to_vec();
+    let logger = std::format!(r#""logger":"{LOGGER}""#);
+    text.windows(logger.len())
+        .any(|part| part == logger.as_bytes())
 }

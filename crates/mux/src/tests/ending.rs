@@ -29,8 +29,11 @@ fn a_crash_is_an_error_to_every_open_call_that_says_what_may_have_happened() {
             -> u1: initialize #6
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
+            -> bob: message level=warning
             -> u1: tools/list #7
             -> u1: tools/call #8
+            ! u1 has forgotten 2
     "#]]);
 }
 
@@ -127,8 +130,10 @@ fn a_restart_ends_open_calls_and_starts_what_has_sessions() {
             -> u1: initialize #3
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
             -> admin: restarted 2
             -> u1: tools/call #4
+            ! u1 has forgotten 1
         admin restarts nothing
             -> admin: nothing runs
         admin restarts other

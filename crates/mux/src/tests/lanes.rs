@@ -203,6 +203,8 @@ fn a_restarted_server_has_the_manners_that_were_seen_before() {
             -> u1: initialize #3 caps=sampling
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
+            ! u1 has forgotten 1
         bob: tools/call #1 tool=ask
             -> u1: tools/call #4
         alice: tools/call #2 tool=ask
@@ -232,6 +234,9 @@ fn an_unclear_ask_dies_with_its_process_and_blames_no_tool() {
             -> u1: initialize #4 caps=sampling
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
+            -> bob: message level=warning
+            ! u1 has forgotten 2
         alice: tools/call #2 tool=x
             -> u1: tools/call #5
         bob: tools/call #2 tool=x

@@ -205,7 +205,9 @@ fn a_silent_server_is_restarted_when_its_user_says_so() {
             -> u1: initialize #6
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
             -> admin: restarted 1
+            ! u1 has forgotten 1
         alice: tools/call #2 tool=x
             -> u1: tools/call #7
     "#]]);

@@ -40,11 +40,13 @@ fn what_changes_nothing_goes_once_more_and_nothing_else_does() {
         u1: greets
             -> u1: initialized
             -> u1: logging/setLevel #11 level=debug
+            -> alice: message level=warning
             -> u1: completion/complete #12
             -> u1: tools/list #13 token=13
             -> u1: resources/list #14
             -> u1: resources/read #15 uri=a:b
             -> u1: prompts/get #16
+            ! u1 has forgotten 1
         u1: progress token=9
             ! u1 dropped: unknown-progress
         u1: result #9 {"tools":1}
@@ -273,8 +275,10 @@ fn a_restart_that_was_asked_for_sends_again_too() {
             -> u1: initialize #4
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
             -> admin: restarted 1
             -> u1: tools/list #5
+            ! u1 has forgotten 1
     "#]]);
 }
 
@@ -293,7 +297,9 @@ fn a_request_of_a_batch_goes_again_and_the_batch_has_one_answer() {
             -> u1: initialize #4
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
             -> u1: tools/list #5
+            ! u1 has forgotten 1
         u1: result #5
             -> alice: [error #2 -32603 upstream-exited maybe-executed, result #1]
     "#]]);

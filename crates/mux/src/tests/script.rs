@@ -77,7 +77,10 @@ pub(super) enum Happening {
     PassesUnnoticed(Duration),
     /// What the edge holds of messages, in bytes.
     LinksHold(usize),
-    AdminRestarts(String),
+    AdminRestarts {
+        server: String,
+        patience: Duration,
+    },
     Shutdown,
     /// From here on errors are shown with their text.
     ShowWords,
@@ -141,7 +144,13 @@ impl Happening {
             ["shutdown"] => Happening::Shutdown,
             ["links", "hold", bytes] => Happening::LinksHold(bytes.parse().unwrap()),
             ["show", "words"] => Happening::ShowWords,
-            ["admin", "restarts", server] => Happening::AdminRestarts((*server).to_string()),
+            ["admin", "restarts", server, rest @ ..] => Happening::AdminRestarts {
+                server: (*server).to_string(),
+                patience: match rest {
+                    ["within", amount, unit] => duration(amount, unit),
+                    _at_once => Duration::ZERO,
+                },
+            },
             [amount, unit, "pass"] => Happening::Passes(duration(amount, unit)),
             [amount, unit, "pass", "unnoticed"] => {
                 Happening::PassesUnnoticed(duration(amount, unit))

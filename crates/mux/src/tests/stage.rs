@@ -14,13 +14,13 @@ use wire::{About, Fault, Frame, Named, RequestId};
 
 use super::{
     invariants,
+    opening::opening,
     render::{self, Detail},
     script::{Happening, Saying, Script, Words, class},
 };
 use crate::{
-    Action, AdminAnswer, AdminAsk, Asks, Epoch, Event, Exit, Fact, Front, IdleTimeout, Joins,
-    Limits, LineNumber, Link, Moment, Mux, Notice, Opening, Outbox, Refusal, Route, Scope,
-    SessionId, Ticket, UpstreamId,
+    Action, AdminAnswer, AdminAsk, Epoch, Event, Exit, Fact, Limits, LineNumber, Moment, Mux,
+    Notice, Outbox, SessionId, Ticket, UpstreamId,
     audit::{Audit, Process},
 };
 
@@ -141,12 +141,13 @@ impl Stage {
                 return;
             }
             Happening::LinksHold(bytes) => self.handle(Event::Buffered { bytes: *bytes }),
-            Happening::AdminRestarts(server) => {
+            Happening::AdminRestarts { server, patience } => {
                 self.tickets += 1;
                 self.handle(Event::AdminAsked {
                     ticket: Ticket(self.tickets),
                     ask: AdminAsk::Restart {
                         server: server.as_str().into(),
+                        patience: *patience,
                     },
                 });
             }
@@ -439,6 +440,7 @@ impl Stage {
             }
             Action::StopUpstream { upstream } => format!("-> stop {upstream}"),
             Action::Record { upstream, .. } => format!("-> record {upstream}"),
+            Action::EndDaemon => "-> end the daemon".to_string(),
             Action::AnswerAdmin { answer, .. } => match answer {
                 AdminAnswer::Restarted { upstreams } => format!("-> admin: restarted {upstreams}"),
                 AdminAnswer::NothingRuns => "-> admin: nothing runs".to_string(),
@@ -493,62 +495,6 @@ fn upstream(who: &str) -> UpstreamId {
     UpstreamId(number.unwrap_or_else(|| panic!("{who} is no upstream")))
 }
 
-fn opening(words: &Words) -> Opening {
-    let server = words.get("server").unwrap_or("echo");
-    let scope = match words.get("scope").unwrap_or("workspace") {
-        "global" => Scope::Global,
-        "workspace" => Scope::Workspace,
-        "session" => Scope::Session,
-        other => panic!("no scope: {other}"),
-    };
-    let workspace = words.get("workspace").unwrap_or("/w");
-    let bound = (workspace != "none").then(|| workspace.into());
-    let route = words.get("route").unwrap_or_default();
-    let route = match scope {
-        Scope::Workspace => format!("{server} {route} {workspace}"),
-        Scope::Global | Scope::Session => format!("{server} {route}"),
-    };
-    let idle_timeout = match words.get("idle") {
-        None => IdleTimeout::After(Duration::from_mins(10)),
-        Some("never") => IdleTimeout::Never,
-        Some(seconds) => IdleTimeout::After(Duration::from_secs(seconds.parse().unwrap())),
-    };
-    let withheld = words.get("withheld").unwrap_or_default().split(',');
-    Opening {
-        server: server.into(),
-        front: Front::Stdio,
-        link: if words.has("keeps") || words.has("slow") {
-            Link::Keeping
-        } else {
-            Link::Plain
-        },
-        refused: words.get("refused").map(|server| Refusal::NoSuchServer {
-            server: server.into(),
-            similar: Vec::new(),
-        }),
-        route: Route(route.as_bytes().into()),
-        scope,
-        scope_reason: "the test says so".into(),
-        workspace: bound,
-        asks: match words.get("asks") {
-            Some("session") => Asks::Session,
-            _shared => Asks::Shared,
-        },
-        fixed_class: words.get("fixed").map(class),
-        idle_timeout,
-        joins: if words.has("joins") {
-            Joins::AnyRunning
-        } else {
-            Joins::OwnRoute
-        },
-        withheld: withheld
-            .filter(|name| !name.is_empty())
-            .map(Into::into)
-            .collect(),
-        resumes: false,
-    }
-}
-
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the others say again what the actions show"
@@ -570,6 +516,12 @@ fn show_fact(fact: &Fact) -> Option<String> {
         Fact::UpstreamNarrowed { upstream } => Some(format!("! {upstream} offers less")),
         Fact::UpstreamFailed { upstream } => Some(format!("! {upstream} has failed")),
         Fact::UpstreamDegraded { upstream, .. } => Some(format!("! {upstream} is degraded")),
+        Fact::UpstreamRetiring { upstream, open } => {
+            Some(format!("! {upstream} retires, with {open} open"))
+        }
+        Fact::MemoryLost { upstream, sessions } => {
+            Some(format!("! {upstream} has forgotten {sessions}"))
+        }
         Fact::UpstreamSound { upstream } => Some(format!("! {upstream} is sound again")),
         _told => None,
     }

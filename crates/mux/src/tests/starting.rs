@@ -235,6 +235,8 @@ fn deaths_in_a_row_are_followed_by_longer_rests_and_then_by_a_refusal() {
             -> u1: initialize #8
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
+            ! u1 has forgotten 1
         1 min pass
         u1 exits code 1
         1 s pass
@@ -478,7 +480,9 @@ fn what_failed_has_one_try_until_it_has_served_well_or_was_restarted() {
             -> u1: initialize #6
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
             -> admin: restarted 1
+            ! u1 has forgotten 1
         u1 exits code 1
         1 s pass
             after 113 ms

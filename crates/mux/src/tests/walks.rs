@@ -55,7 +55,10 @@ impl Walk {
                 let how = self.chance.pick(&["pass", "pass", "pass unnoticed"]);
                 format!("{} {how}", self.chance.pick(&time))
             }
-            60 => "admin restarts echo".to_string(),
+            60 => {
+                let how = self.chance.pick(&["", " within 7 s", " within 1 h"]);
+                format!("admin restarts echo{how}")
+            }
             _server => self.server(),
         }
     }
@@ -225,12 +228,19 @@ fn whatever_sessions_without_capabilities_do_holds() {
         "keeps version=2025-03-26",
         "joins",
         "idle=0",
+        "keeps on-restart=error",
+        "request=60 request-idle=7",
     ]);
 }
 
 #[test]
 fn whatever_sessions_that_can_be_asked_do_holds() {
-    walk(&["caps=sampling", "caps=sampling keeps", "caps=sampling slow"]);
+    walk(&[
+        "caps=sampling",
+        "caps=sampling keeps",
+        "caps=sampling slow",
+        "caps=sampling keeps on-restart=error request-idle=20",
+    ]);
 }
 
 #[test]

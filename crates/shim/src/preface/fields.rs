@@ -4,6 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
     path::PathBuf,
+    time::Duration,
 };
 
 use super::{AdminAsk, Ask, Join, Preface, PrefaceError, SessionAsk, number, path_bytes};
@@ -61,8 +62,9 @@ fn write_admin(admin: &AdminAsk, body: &mut Vec<u8>) -> Result<(), PrefaceError>
     match admin {
         AdminAsk::Status => field(body, "verb", b"status"),
         AdminAsk::Stop => field(body, "verb", b"stop"),
-        AdminAsk::Restart { server } => {
+        AdminAsk::Restart { server, wait } => {
             field(body, "verb", b"restart")?;
+            field(body, "wait", wait.as_secs().to_string().as_bytes())?;
             field(body, "server", server.as_bytes())
         }
     }
@@ -108,6 +110,7 @@ struct Fields<'body> {
     join: Option<&'body [u8]>,
     resume: Option<&'body [u8]>,
     verb: Option<&'body [u8]>,
+    wait: Option<&'body [u8]>,
     command: Vec<OsString>,
     pass: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -154,6 +157,7 @@ fn collect(body: &[u8]) -> Result<Fields<'_>, PrefaceError> {
             b"join" => fields.join = Some(value),
             b"resume" => fields.resume = Some(value),
             b"verb" => fields.verb = Some(value),
+            b"wait" => fields.wait = Some(value),
             b"arg" => fields.command.push(os_string(value)),
             b"pass" => fields.pass.push(os_string(value)),
             b"env" => fields.env.push(variable(value)?),
@@ -209,6 +213,12 @@ fn admin(fields: &Fields<'_>) -> Result<AdminAsk, PrefaceError> {
         b"stop" => Ok(AdminAsk::Stop),
         b"restart" => Ok(AdminAsk::Restart {
             server: text(fields.server, "server")?,
+            wait: match fields.wait {
+                None => Duration::ZERO,
+                Some(seconds) => number(seconds)
+                    .map(Duration::from_secs)
+                    .ok_or(PrefaceError::BadValue { key: "wait" })?,
+            },
         }),
         _ => Err(PrefaceError::BadValue { key: "verb" }),
     }

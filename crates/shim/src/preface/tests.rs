@@ -46,7 +46,10 @@ fn admin() -> impl Strategy<Value = Ask> {
     prop_oneof![
         Just(AdminAsk::Status),
         Just(AdminAsk::Stop),
-        "[^\0]{0,20}".prop_map(|server| AdminAsk::Restart { server }),
+        ("[^\0]{0,20}", any::<u64>()).prop_map(|(server, seconds)| AdminAsk::Restart {
+            server,
+            wait: Duration::from_secs(seconds),
+        }),
     ]
     .prop_map(Ask::Admin)
 }

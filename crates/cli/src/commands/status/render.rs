@@ -96,6 +96,7 @@ fn remarks(upstreams: &[Upstream], page: &mut Page) {
                 upstream.scope_reason
             ));
         }
+        rests(upstream, page);
         if let [first, ..] = upstream.withheld.as_slice() {
             page.line(format_args!(
                 "{server}: not passed to it, though a client has it: {}; if it needs that, \
@@ -122,6 +123,19 @@ fn remarks(upstreams: &[Upstream], page: &mut Page) {
             ));
         }
     }
+}
+
+/// A server that keeps ending: how often, and when it is tried again.
+fn rests(upstream: &Upstream, page: &mut Page) {
+    let Some(seconds) = upstream.retry_in_s else {
+        return;
+    };
+    let server = &upstream.server;
+    let deaths = counted(upstream.deaths.into(), "time");
+    page.line(format_args!(
+        "{server}: ended unasked {deaths} in a row, next attempt in {seconds} s; see `mcpool logs \
+         {server}`, `mcpool restart {server}` tries at once"
+    ));
 }
 
 fn sessions(sessions: &[Session], page: &mut Page) {
@@ -237,6 +251,8 @@ mod tests {
                 in_flight: 1,
                 pss_kb: Some(210_000),
                 restarts: 0,
+                deaths: 0,
+                retry_in_s: None,
                 protocol: Some("2025-11-25".into()),
                 withheld: vec!["GITHUB_TOKEN".into()],
                 dropped: BTreeMap::from([("late".into(), 2)]),
@@ -297,6 +313,19 @@ mod tests {
         Shown { status }.render(&mut page);
         let line = "github: one process for each session: its command line names a browser\n";
         assert!(page.into_text().contains(line));
+    }
+
+    #[test]
+    fn a_server_that_rests_says_how_often_it_ended_and_when_it_is_tried_again() {
+        let mut status = example();
+        let server = &mut status.upstreams[0];
+        (server.state, server.deaths, server.retry_in_s) = ("failed".into(), 6, Some(42));
+        let mut page = Page::new(false);
+        Shown { status }.render(&mut page);
+        let line = "\ngithub: ended unasked 6 times in a row, next attempt in 42 s; see `mcpool logs \
+                    github`, `mcpool restart github` tries at once\n";
+        let text = page.into_text();
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

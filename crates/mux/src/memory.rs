@@ -1,0 +1,119 @@
+//! What a process may remember of its sessions, and what they hear when it is lost.
+//!
+//! A server may keep a counter, a folder or a login from one call to the next. A new process has
+//! nothing of that, and nobody but the session knows whether it mattered: so those that had called the
+//! last one are told, by a warning or by an error to their next call, as the configuration says.
+//!
+//! **Invariant:** who never called a process that ended hears nothing of its end, and nobody hears of
+//! it twice.
+
+use alloc::{collections::BTreeSet, format};
+
+use wire::{Outgoing, RequestId, quoted};
+
+use crate::{
+    action::Outbox,
+    event::OnRestart,
+    exchange::Effect,
+    fact::Fact,
+    ids::{LineNumber, SessionId, UpstreamId},
+    mux::Mux,
+    offers::Offer,
+    refusal::Refusal,
+    verbosity::Level,
+};
+
+/// Under which name a warning of ours stands among the messages of a server.
+pub(crate) const LOGGER: &str = "mcpool";
+
+/// Which sessions the processes of an upstream know something of.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Those that have called the process that runs.
+    callers: BTreeSet<SessionId>,
+    /// Those that had called one that is gone, and have not been told.
+    forgotten: BTreeSet<SessionId>,
+}
+
+impl Memory {
+    pub(crate) fn note_call(&mut self, session: SessionId) {
+        self.callers.insert(session);
+    }
+
+    /// The process is gone.
+    pub(crate) fn lose(&mut self) {
+        self.forgotten.append(&mut self.callers);
+    }
+
+    /// The session is gone.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        self.callers.remove(&session);
+        self.forgotten.remove(&session);
+    }
+}
+
+impl Mux {
+    /// A new process serves: those who had called the last one are told, unless it is for their next
+    /// call to do so.
+    pub(crate) fn tell_what_is_forgotten(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if upstream.memory.forgotten.is_empty() {
+            return;
+        }
+        out.tell(Fact::MemoryLost {
+            upstream: upstream_id,
+            sessions: upstream.memory.forgotten.len(),
+        });
+        match upstream.on_restart {
+            OnRestart::Error => {}
+            OnRestart::Continue => {
+                let warning = warning(&upstream.server);
+                for session in core::mem::take(&mut upstream.memory.forgotten) {
+                    if self.takes_warnings(session) {
+                        Mux::tell_session(session, warning.clone(), out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a client is prepared for messages of a log: it was promised some, or has asked for them.
+    fn takes_warnings(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(|session| {
+            let is_promised = session.offers.has(Offer::Logging);
+            session
+                .level
+                .map_or(is_promised, |least| least <= Level::Warning)
+        })
+    }
+
+    /// Refuses a call that may build on what the process has forgotten; the next one goes.
+    pub(crate) fn weigh_call(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        id: &RequestId,
+        line: LineNumber,
+        out: &mut Outbox,
+    ) -> Option<Effect> {
+        let upstream = self.upstreams.get_mut(&upstream_id)?;
+        if !upstream.memory.forgotten.remove(&session_id) {
+            return Some(Effect::Nothing);
+        }
+        let server = upstream.server.clone();
+        // Others may have been kept from going for this one.
+        self.give_up_turn(session_id);
+        self.refuse(session_id, id, line, Refusal::StateLost { server }, out);
+        None
+    }
+}
+
+fn warning(server: &str) -> Outgoing {
+    let words = quoted(&format!(
+        "`{server}` was started again and may have forgotten what earlier calls did"
+    ));
+    Outgoing::from(format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"warning","logger":"{LOGGER}","data":{words}}}}}"#
+    ))
+}

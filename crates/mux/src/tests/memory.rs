@@ -1,0 +1,211 @@
+//! What sessions hear when a process is gone that may have remembered something of them.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn those_who_had_called_are_warned_and_nobody_else_is() {
+    check(expect![[r#"
+        u1 serves alice bob carol
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: result #2
+            -> alice: result #1
+        bob: tools/list #1
+            -> u1: tools/list #3
+        u1: result #3
+            -> bob: result #1
+        carol: tools/call #1 tool=x
+            -> u1: tools/call #4
+        u1: result #4
+            -> carol: result #1
+        carol: logging/setLevel #2 level=error
+            -> u1: logging/setLevel #5 level=error
+        u1: result #5
+            -> carol: result #2
+        admin restarts echo
+            -> stop u1
+        u1 exits code 0
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #6
+        show words
+        u1: raw {"jsonrpc":"2.0","id":6,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"logging":{}},"serverInfo":{"name":"echo","version":"1"}}}
+            -> u1: raw {"jsonrpc":"2.0","method":"notifications/initialized"}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"method":"logging/setLevel","params":{"level":"error"}}
+            -> alice: raw {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"warning","logger":"mcpool","data":"`echo` was started again and may have forgotten what earlier calls did"}}
+            -> admin: restarted 1
+            ! u1 offers less
+            ! u1 has forgotten 2
+        alice: tools/call #2 tool=x
+            -> u1: tools/call #8
+        u1 exits code 1
+            -> alice: error #2 -32603 upstream-exited maybe-executed "`echo` exited with code 1 before it answered; the request may have been carried out; see `mcpool logs echo`"
+        1 s pass
+            after 111 ms
+            -> start u1 for alice
+    "#]]);
+}
+
+#[test]
+fn a_client_that_was_promised_no_log_is_not_surprised_with_one() {
+    check(expect![[r#"
+        u1 serves alice declares=tools
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: result #2
+            -> alice: result #1
+        u1 exits code 1
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #3
+        u1: greets declares=tools
+            -> u1: initialized
+            ! u1 has forgotten 1
+        alice: tools/call #2 tool=x
+            -> u1: tools/call #4
+    "#]]);
+}
+
+#[test]
+fn the_next_call_of_each_who_had_called_is_an_error_and_the_one_after_it_goes() {
+    check(expect![[r#"
+        u1 serves alice bob on-restart=error
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: result #2
+            -> alice: result #1
+        bob: tools/list #1
+            -> u1: tools/list #3
+        u1: result #3
+            -> bob: result #1
+        u1 exits code 1
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4
+        u1: greets
+            -> u1: initialized
+            ! u1 has forgotten 1
+        show words
+        alice: resources/read #2 uri=a:b
+            -> u1: resources/read #5 uri=a:b
+        alice: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"x"}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32603,"message":"`echo` was started again and may have forgotten what earlier calls did; this one was not sent: do again what it builds on, then call again","data":{"source":"mcpool","reason":"state-lost","retryable":true,"server":"echo"}}}
+        alice: tools/call #4 tool=x
+            -> u1: tools/call #6
+        bob: tools/call #2 tool=x
+            -> u1: tools/call #7
+    "#]]);
+}
+
+#[test]
+fn a_call_that_waited_for_the_new_process_is_the_next_one() {
+    check(expect![[r#"
+        u1 serves alice keeps on-restart=error
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1 exits code 1
+            -> alice: error #1 -32603 upstream-exited maybe-executed
+        alice: tools/call #2 tool=x
+            -> alice: held 3
+        alice: tools/call #3 tool=x
+            -> alice: held 4
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #3
+        u1: greets
+            -> u1: initialized
+            -> alice: error #2 -32603 state-lost
+            -> alice: sent 4
+            ! u1 has forgotten 1
+            -> u1: tools/call #4
+    "#]]);
+}
+
+#[test]
+fn what_two_processes_forgot_is_told_once() {
+    check(expect![[r#"
+        u1 serves alice on-restart=error
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: result #2
+            -> alice: result #1
+        u1 exits code 1
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #3
+        u1: greets
+            -> u1: initialized
+            ! u1 has forgotten 1
+        u1 exits code 1
+        1 s pass
+            after 222 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4
+        u1: greets
+            -> u1: initialized
+            ! u1 has forgotten 1
+        alice: tools/call #2 tool=x
+            -> alice: error #2 -32603 state-lost
+        alice: tools/call #3 tool=x
+            -> u1: tools/call #5
+    "#]]);
+}
+
+#[test]
+fn whoever_waits_behind_a_call_that_is_refused_goes() {
+    check(expect![[r#"
+        u1 serves alice bob caps=sampling on-restart=error
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: result #2
+            -> alice: result #1
+        u1 exits code 1
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        alice: tools/call #2 tool=y
+        bob: tools/call #1 tool=z
+        u1 starts
+            -> u1: initialize #3 caps=sampling
+        u1: greets
+            -> u1: initialized
+            -> alice: error #2 -32603 state-lost
+            -> u1: tools/call #4
+            ! u1 has forgotten 1
+    "#]]);
+}
+
+#[test]
+fn a_call_in_a_batch_is_refused_in_the_answer_to_the_batch() {
+    check(expect![[r#"
+        u1 serves alice version=2025-03-26 on-restart=error
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: result #2
+            -> alice: result #1
+        u1 exits code 1
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #3
+        u1: greets
+            -> u1: initialized
+            ! u1 has forgotten 1
+        alice: raw [{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}},{"jsonrpc":"2.0","id":3,"method":"tools/list"}]
+            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"tools/list"}
+        u1: result #4
+            -> alice: [error #2 -32603 state-lost, result #3]
+    "#]]);
+}

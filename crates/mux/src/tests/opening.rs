@@ -1,0 +1,69 @@
+//! What the edge knows of a session in a transcript, from the words behind its coming.
+
+use std::{format, time::Duration, vec::Vec};
+
+use super::script::{Words, class};
+use crate::{Asks, Front, IdleTimeout, Joins, Link, OnRestart, Opening, Refusal, Route, Scope};
+
+pub(super) fn opening(words: &Words) -> Opening {
+    let server = words.get("server").unwrap_or("echo");
+    let scope = match words.get("scope").unwrap_or("workspace") {
+        "global" => Scope::Global,
+        "workspace" => Scope::Workspace,
+        "session" => Scope::Session,
+        other => panic!("no scope: {other}"),
+    };
+    let workspace = words.get("workspace").unwrap_or("/w");
+    let bound = (workspace != "none").then(|| workspace.into());
+    let route = words.get("route").unwrap_or_default();
+    let route = match scope {
+        Scope::Workspace => format!("{server} {route} {workspace}"),
+        Scope::Global | Scope::Session => format!("{server} {route}"),
+    };
+    let seconds = |text: &str| Duration::from_secs(text.parse().unwrap());
+    let timeout = |text| match text {
+        "never" => IdleTimeout::Never,
+        text => IdleTimeout::After(seconds(text)),
+    };
+    let idle_timeout = words.get("idle").map(timeout);
+    let withheld = words.get("withheld").unwrap_or_default().split(',');
+    Opening {
+        server: server.into(),
+        front: Front::Stdio,
+        link: if words.has("keeps") || words.has("slow") {
+            Link::Keeping
+        } else {
+            Link::Plain
+        },
+        refused: words.get("refused").map(|server| Refusal::NoSuchServer {
+            server: server.into(),
+            similar: Vec::new(),
+        }),
+        route: Route(route.as_bytes().into()),
+        scope,
+        scope_reason: "the test says so".into(),
+        workspace: bound,
+        asks: match words.get("asks") {
+            Some("session") => Asks::Session,
+            _shared => Asks::Shared,
+        },
+        fixed_class: words.get("fixed").map(class),
+        idle_timeout: idle_timeout.unwrap_or(IdleTimeout::After(Duration::from_mins(10))),
+        request_timeout: words.get("request").map(seconds),
+        request_idle_timeout: words.get("request-idle").map(timeout),
+        on_restart: match words.get("on-restart") {
+            Some("error") => OnRestart::Error,
+            _continue => OnRestart::Continue,
+        },
+        joins: if words.has("joins") {
+            Joins::AnyRunning
+        } else {
+            Joins::OwnRoute
+        },
+        withheld: withheld
+            .filter(|name| !name.is_empty())
+            .map(Into::into)
+            .collect(),
+        resumes: false,
+    }
+}
