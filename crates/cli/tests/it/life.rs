@@ -62,7 +62,18 @@ fn a_server_that_keeps_dying_is_given_up_until_it_is_restarted_by_hand() {
         error["data"]["retryAfterMs"].as_u64().unwrap() > 50_000,
         "{error}"
     );
-    assert_eq!(home.upstream()["state"], "failed");
+    let upstream = home.upstream();
+    assert_eq!(upstream["state"], "failed");
+    assert_eq!(upstream["deaths"], 6);
+    assert!(upstream["retry_in_s"].as_u64().unwrap() > 50, "{upstream}");
+    let shown = home.done(&["status"]);
+    for words in [
+        "6 times in a row",
+        "`mcpool logs broken`",
+        "next attempt in",
+    ] {
+        assert!(shown.contains(words), "{shown}");
+    }
     assert_eq!(home.lines("starts").len(), 6);
 
     let asked = Instant::now();
@@ -76,7 +87,9 @@ fn a_server_that_keeps_dying_is_given_up_until_it_is_restarted_by_hand() {
     );
     assert_eq!(home.lines("starts").len(), 6, "no call starts it");
 
-    home.run(&["restart", "broken"]);
+    // Nobody waits for it, so the next session starts it.
+    home.done(&["restart", "broken"]);
+    assert_eq!(home.status()["upstreams"], json!([]));
     client.greet(&json!({}));
     until("it is tried again", || home.lines("starts").len() > 6);
 }

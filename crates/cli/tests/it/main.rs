@@ -24,6 +24,7 @@ mod life;
 mod limits;
 mod noise;
 mod pressure;
+mod restarts;
 mod sessions;
 mod shims;
 mod status;

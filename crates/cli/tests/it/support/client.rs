@@ -131,6 +131,11 @@ impl Client {
         }
     }
 
+    /// Whether there was such a message among those that came while something else was waited for.
+    pub(crate) fn has_heard(&self, is_it: impl Fn(&Value) -> bool) -> bool {
+        self.kept.iter().any(is_it)
+    }
+
     /// Sends a request and returns its id.
     #[track_caller]
     pub(crate) fn ask(&mut self, method: &str, params: Value) -> u64 {
