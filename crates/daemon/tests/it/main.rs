@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match role.as_deref() {
         Some(pool::DAEMON) => pool::serve(),
         Some("guardian") => match sys::stdin::take_socket() {
-            Ok(socket) => guardian::run(socket, std::env::args_os().nth(2).map(Into::into)),
+            Ok(socket) => guardian::run(socket, env::args_os().nth(2).map(Into::into)),
             Err(_) => ExitCode::FAILURE,
         },
         Some(server::ROLE) => server::run(),
