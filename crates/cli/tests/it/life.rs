@@ -94,14 +94,56 @@ fn a_server_that_keeps_dying_is_given_up_until_it_is_restarted_by_hand() {
     until("it is tried again", || home.lines("starts").len() > 6);
 }
 
+#[test]
+fn a_server_that_dies_soon_after_each_greeting_is_given_up_as_well() {
+    let home = Home::new();
+    let record = home.file("record");
+    let mut client = home.open(&["--record", &record, "--exit-after", "100"]);
+    let error = eventually("the server is given up", || {
+        let mut answer = client.greet(&json!({}));
+        if answer.get("result").is_some() {
+            answer = client.request("resources/list", json!({}));
+        }
+        let error = answer["error"].clone();
+        (error["data"]["reason"] == "still-failing").then_some(error)
+    });
+    let words = error["message"].as_str().unwrap();
+    assert!(words.contains("`mcpool logs fake-server`"), "{error}");
+    let spawns = home.count("record", "started ");
+    assert!(spawns <= 6, "{spawns} spawns");
+    assert_eq!(home.upstream()["state"], "failed");
+}
+
 /// A session on the scripted server, which is pinged often.
 fn pinged(home: &Home) -> Client {
+    pinged_with(home, "")
+}
+
+/// The same with one more argument, as the configuration has it.
+fn pinged_with(home: &Home, argument: &str) -> Client {
     home.configure(&format!(
         "[limits]\nping_interval = \"500ms\"\n[servers.fake]\ncommand = \"{FAKE_SERVER}\"\n\
-         args = [\"--record\", \"{}\"]\n",
+         args = [\"--record\", \"{}\"{argument}]\n",
         home.file("record")
     ));
     home.configured("fake")
+}
+
+#[test]
+fn a_server_that_answers_no_ping_is_not_stopped_in_the_middle_of_a_call() {
+    let home = Home::new();
+    let mut client = pinged_with(&home, ", \"--ignore-ping\"");
+    let server = process_of(&mut client);
+    let go = home.file("go");
+    let slow = client.begin("slow", json!({"until": go, "text": "done"}));
+    until("it is said not to respond", || {
+        home.upstream()["state"] == "unresponsive"
+    });
+    std::fs::write(&go, "").unwrap();
+    let answer = client.response(slow);
+    assert_eq!(answer["result"]["content"][0]["text"], "done", "{answer}");
+    assert_eq!(process_of(&mut client), server);
+    assert_eq!(home.upstream()["restarts"], 0);
 }
 
 #[test]
