@@ -2,7 +2,11 @@
 //!
 //! Cargo itself says where an executable lies, so any target folder works.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Stdio};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -68,6 +72,24 @@ pub(crate) fn programs(packages: &[&str], profile: Profile) -> anyhow::Result<Pr
     for package in packages {
         command.args(["--package", package]);
     }
+    built_by(&mut command)
+}
+
+/// Builds the scripted server of the tests; the programs of users stay as they are.
+pub(crate) fn fake_server(profile: Profile) -> anyhow::Result<PathBuf> {
+    const NAME: &str = "fake-server";
+    if let Profile::Debug = profile {
+        return programs(&["mcpool"], profile)?.get(NAME);
+    }
+    let mut command = shell::cargo();
+    command.args(["build", "--release", "--package", "mcpool", "--bin", NAME]);
+    command.args(["--features", "mcpool/fake-server"]);
+    command.arg("--message-format=json-render-diagnostics");
+    built_by(&mut command)?.get(NAME)
+}
+
+/// Has cargo build, and reads what.
+fn built_by(command: &mut Command) -> anyhow::Result<Programs> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

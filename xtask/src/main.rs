@@ -8,6 +8,7 @@ mod bless;
 mod build;
 mod check;
 mod errors_page;
+mod faults;
 mod fuzz;
 mod hermetic;
 mod install;
@@ -47,6 +48,8 @@ enum Verb {
     Bench(bench::Args),
     /// Real processes under a long, mixed and rude load, every message of it checked
     Soak(soak::Args),
+    /// One bad day after the other over real processes, and a table of what came of them
+    Faults(faults::Args),
     /// Build mcpool and put it into a folder
     Install(install::Args),
 }
@@ -61,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Soak(args) => soak::run(&args),
+        Verb::Faults(args) => faults::run(&args),
         Verb::Install(args) => install::run(&args),
     }
 }

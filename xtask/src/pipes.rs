@@ -24,7 +24,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Pipes {
     child: Child,
     input: Option<ChildStdin>,
-    output: ChildStdout,
+    output: Option<ChildStdout>,
     /// Bytes to be written, and how many of them have been.
     outgoing: Vec<u8>,
     written: usize,
@@ -59,7 +59,7 @@ impl Pipes {
         Ok(Pipes {
             child,
             input: Some(input),
-            output,
+            output: Some(output),
             outgoing: Vec::new(),
             written: 0,
             incoming: Vec::new(),
@@ -99,7 +99,10 @@ impl Pipes {
             tv_sec: i64::try_from(patience.as_secs())?,
             tv_nsec: i64::from(patience.subsec_nanos()),
         };
-        let mut ends = vec![PollFd::new(&self.output, PollFlags::IN)];
+        let Some(output) = &self.output else {
+            return Ok(Moved::End);
+        };
+        let mut ends = vec![PollFd::new(output, PollFlags::IN)];
         if let Some(input) = self.input.as_ref().filter(|_| self.unsaid() > 0) {
             ends.push(PollFd::new(input, PollFlags::OUT));
         }
@@ -136,7 +139,10 @@ impl Pipes {
     }
 
     fn read(&mut self) -> anyhow::Result<Moved> {
-        match self.output.read(&mut self.chunk) {
+        let Some(output) = &mut self.output else {
+            return Ok(Moved::End);
+        };
+        match output.read(&mut self.chunk) {
             Ok(0) => Ok(Moved::End),
             Ok(count) => {
                 self.incoming.extend_from_slice(&self.chunk[..count]);
@@ -192,6 +198,12 @@ impl Pipes {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Lets go of both ends, as a client does that is killed; the process is to notice.
+    pub(crate) fn vanish(&mut self) {
+        self.close();
+        drop(self.output.take());
     }
 
     /// Waits for the end of a process whose input and output have ended.

@@ -9,7 +9,7 @@ use anyhow::ensure;
 
 use crate::{
     build::{self, Profile},
-    fuzz, hermetic, matrix, mutants, parsers, provision, sim, soak, ui,
+    faults, fuzz, hermetic, matrix, mutants, parsers, provision, sim, soak, ui,
 };
 
 /// How long each fuzz target runs.
@@ -44,6 +44,8 @@ enum Part {
     Fuzz,
     /// Real processes under a long, mixed and rude load, every message of it checked
     Soak,
+    /// A short round of each kind of fault, over real processes
+    Faults,
     /// What we accept, read by the parsers of Node and of Python
     Parsers,
     /// Real clients against real servers
@@ -103,6 +105,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let report = soak::short()?;
         ui::line(report.text());
         counts.add(report.is_clean());
+    }
+    if wants(Part::Faults) {
+        ui::part("faults");
+        counts.add_all(faults::short()?);
     }
     if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Parsers)) {
         ui::part("other parsers");

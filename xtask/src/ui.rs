@@ -13,3 +13,8 @@ pub(crate) fn line(text: impl AsRef<str>) {
 pub(crate) fn part(text: impl AsRef<str>) {
     line(format!("\n== {}", text.as_ref()));
 }
+
+/// What goes on in a run of which the output is for another program to read.
+pub(crate) fn progress(text: impl AsRef<str>) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+}

@@ -6,13 +6,13 @@
 
 mod client;
 mod daemon;
-mod faults;
-mod record;
+pub(crate) mod faults;
+pub(crate) mod record;
 mod report;
 mod script;
 mod session;
 mod shared;
-mod words;
+pub(crate) mod words;
 
 use std::{
     sync::{Barrier, atomic::Ordering},

@@ -1,0 +1,283 @@
+//! One user with one installation, and the look at what is left of it at the end.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    Stage,
+    processes::{self, Process, until},
+    session::Session,
+    shown::Shown,
+};
+use crate::shell;
+
+/// How long mcpool may take to answer a person.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long everything may take to be gone: more than the longest end of a server's tree.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a line of a daemon's log says that tells of a fault of ours.
+const FOUND: [&str; 3] = ["audit: ", "the core contradicts itself", "a task panicked"];
+
+/// A temporary folder with everything in it.
+pub(crate) struct Home<'a> {
+    pub(crate) stage: &'a Stage,
+    folder: TempDir,
+}
+
+/// What homes have left behind.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    processes: u64,
+    zombies: u64,
+    files: u64,
+    /// What the daemons' logs and books complain of.
+    complaints: u64,
+    words: Vec<String>,
+}
+
+impl Left {
+    /// Takes in what another home has left.
+    pub(crate) fn add(&mut self, other: Left) {
+        self.processes += other.processes;
+        self.zombies += other.zombies;
+        self.files += other.files;
+        self.complaints += other.complaints;
+        self.words.extend(other.words);
+    }
+
+    pub(crate) fn show(self, shown: &mut Shown) {
+        shown.at_most("processes left", self.processes, 0);
+        shown.at_most("zombies left", self.zombies, 0);
+        shown.at_most("sockets and locks left", self.files, 0);
+        if self.complaints > 0 {
+            shown.at_most("complaints in the log", self.complaints, 0);
+        }
+        for words in self.words {
+            shown.tell(words);
+        }
+    }
+}
+
+impl<'a> Home<'a> {
+    pub(super) fn new(stage: &'a Stage) -> anyhow::Result<Home<'a>> {
+        let folder = tempfile::Builder::new()
+            .prefix("mcpool-faults-")
+            .tempdir()
+            .context("creating a folder")?;
+        let home = Home { stage, folder };
+        for name in ["user", "project/.git", "ledgers"] {
+            fs::create_dir_all(home.root().join(name))?;
+        }
+        Ok(home)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `MCPOOL_HOME`.
+    pub(crate) fn pool(&self) -> PathBuf {
+        self.root().join("pool")
+    }
+
+    /// Where soak servers write what they do.
+    pub(crate) fn ledgers(&self) -> PathBuf {
+        self.root().join("ledgers")
+    }
+
+    /// A file in here, as a word of a command line.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.root().join(name).to_string_lossy().into_owned()
+    }
+
+    /// The lines of such a file, so far.
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.root().join(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// How many lines of such a file begin so.
+    pub(crate) fn count(&self, name: &str, beginning: &str) -> u64 {
+        let lines = self.lines(name);
+        let such = lines.iter().filter(|line| line.starts_with(beginning));
+        such.count() as u64
+    }
+
+    pub(crate) fn configure(&self, text: &str) -> anyhow::Result<()> {
+        fs::create_dir_all(self.pool())?;
+        fs::write(self.pool().join("config.toml"), text).context("writing the configuration")
+    }
+
+    /// A verb of mcpool, with no more of an environment than it must have.
+    pub(crate) fn verb(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.stage.mcpool);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.root().join("user"))
+            .env("MCPOOL_HOME", self.pool())
+            .current_dir(self.root().join("project"));
+        // What shims say of their end is kept for whoever looks into it.
+        if let Ok(errors) = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.root().join("errors"))
+        {
+            command.stderr(errors);
+        }
+        command
+    }
+
+    /// Runs a verb that must do what it is told; what it prints.
+    pub(crate) fn done(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        shell::output_within(&mut self.verb(arguments), ANSWERS_WITHIN)
+    }
+
+    pub(crate) fn status(&self) -> anyhow::Result<Value> {
+        let text = self.done(&["status", "--json"])?;
+        serde_json::from_str(&text).with_context(|| format!("reading the status {text:?}"))
+    }
+
+    /// The process of the daemon, as its lock file says it.
+    pub(crate) fn daemon(&self) -> Option<Process> {
+        let lock = fs::read_to_string(self.pool().join("state/daemon.lock")).ok()?;
+        let process = Process::of(lock.lines().next()?.parse().ok()?)?;
+        // The number in a lock that a dead daemon left behind may be another's by now.
+        let is_ours = processes::of_folder(self.root()).contains(&process);
+        is_ours.then_some(process)
+    }
+
+    pub(crate) fn guardian(&self) -> anyhow::Result<Process> {
+        let status = self.status()?;
+        let pid = status["daemon"]["guardian_pid"].as_u64();
+        pid.and_then(|pid| Process::of(u32::try_from(pid).ok()?))
+            .with_context(|| format!("no guardian in {status}"))
+    }
+
+    /// A client's command for a session on a configured server.
+    pub(crate) fn connect(&self, name: &str) -> Command {
+        self.verb(&["connect", name])
+    }
+
+    /// A client's command for a session on the scripted server; its options tell servers apart.
+    pub(crate) fn fake(&self, options: &[&str]) -> Command {
+        let mut command = self.verb(&["connect", "--name", "fake", "--scope", "global", "--"]);
+        command.arg(&self.stage.fake_server).args(options);
+        command
+    }
+
+    /// The part of a configuration that is a scripted server with these options.
+    pub(crate) fn fake_server(&self, name: &str, options: &[&str], rest: &str) -> String {
+        server(name, &self.stage.fake_server, options, rest)
+    }
+
+    /// The same for a server that keeps a ledger, and ends with its last session.
+    pub(crate) fn soak_server(&self, name: &str) -> String {
+        let ledgers = self.ledgers();
+        let options = [&*ledgers.to_string_lossy(), name];
+        let rest = "idle_timeout = \"0s\"";
+        server(name, &self.stage.soak_server, &options, rest)
+    }
+
+    /// A greeted session on a configured server.
+    pub(crate) fn session(&self, name: &str) -> anyhow::Result<Session> {
+        Session::greeted(self.connect(name))
+    }
+
+    /// Ends it all, and tells what is left then.
+    pub(crate) fn end(self) -> anyhow::Result<Left> {
+        let mut tree = Vec::new();
+        if let Some(daemon) = self.daemon() {
+            tree = processes::with_descendants(daemon);
+            self.done(&["stop"])?;
+        }
+        let mut left = Left::default();
+        let is_gone = || processes::of_folder(self.root()).is_empty();
+        if until(GONE_WITHIN, is_gone).is_none() {
+            for process in processes::of_folder(self.root()) {
+                left.processes += 1;
+                left.words
+                    .push(format!("still runs: {}", processes::command_line(&process)));
+                process.kill();
+            }
+        }
+        left.zombies = tree.iter().filter(|process| process.is_zombie()).count() as u64;
+        for name in ["mcpool.sock", "state/daemon.lock", "state/daemon.start"] {
+            if self.pool().join(name).exists() {
+                left.files += 1;
+                left.words.push(format!("still there: {name}"));
+            }
+        }
+        self.read_logs(&mut left);
+        Ok(left)
+    }
+
+    fn read_logs(&self, left: &mut Left) {
+        let entries = fs::read_dir(self.pool().join("logs")).into_iter().flatten();
+        for entry in entries.flatten() {
+            let is_daemons = |name: &str| name.starts_with("daemon.log");
+            if !entry.file_name().to_str().is_some_and(is_daemons) {
+                continue;
+            }
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            for line in text.lines() {
+                let is_clean = line.contains("audit: ") && line.ends_with(", clean");
+                if !is_clean && FOUND.iter().any(|words| line.contains(words)) {
+                    left.complaints += 1;
+                    left.words.push(line.to_owned());
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Home<'_> {
+    /// Nothing of a row that could not be played to its end is left either.
+    fn drop(&mut self) {
+        for process in processes::of_folder(self.root()) {
+            process.kill();
+        }
+    }
+}
+
+fn server(name: &str, program: &Path, options: &[&str], rest: &str) -> String {
+    let program = program.display();
+    // What a list of texts looks like is the same here and there.
+    format!(
+        "[servers.{name}]\ncommand = \"{program}\"\nargs = {options:?}\nscope = \"global\"\n{rest}\n"
+    )
+}
+
+/// The member of a status that is a number.
+pub(crate) fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+/// The requests that nobody has answered, and the sessions, as a status says them.
+pub(crate) fn open_in(status: &Value) -> (u64, usize) {
+    let each = |list: &'static str| status[list].as_array().into_iter().flatten();
+    let owed = each("upstreams").chain(each("sessions"));
+    (
+        owed.map(|peer| number(&peer["in_flight"])).sum(),
+        each("sessions").count(),
+    )
+}
+
+/// Starts a command that is to run beside us, with nothing to read.
+pub(crate) fn start(mut command: Command) -> anyhow::Result<std::process::Child> {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let child = child.with_context(|| format!("starting {command:?}"))?;
+    ensure!(child.id() > 0, "a process has a number");
+    Ok(child)
+}

@@ -1,0 +1,356 @@
+//! Sessions that call without a pause, and the book of what they were told.
+//!
+//! Each request carries its owner's mark, and its answer is compared byte for byte. What the servers'
+//! ledgers say is compared with what the sessions were told at the end, as in a soak.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::Command,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use super::{
+    session::PATIENCE,
+    shown::{Shown, percentile},
+};
+use crate::{
+    pipes::{Moved, Pipes},
+    soak::{
+        faults::{Class, Faults},
+        record::{self, Kind, Outcome, Record, Records},
+        words::{self, Mark},
+    },
+};
+
+/// Requests that a session has open at once.
+const WINDOW: usize = 4;
+
+/// The least time between two requests of a session: the load is to be there, not to be all.
+const PACE: Duration = Duration::from_millis(4);
+
+/// Every so many requests is one that only reads.
+const READ_EVERY: u64 = 4;
+
+/// All sessions of a row, and what they have found.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    sessions: AtomicU16,
+    faults: Faults,
+    records: Mutex<Records>,
+    told: Mutex<Told>,
+}
+
+/// What the sessions of a row were told.
+#[derive(Debug, Default)]
+struct Told {
+    answers: Vec<Duration>,
+    /// Of calls that were refused because their server had ended.
+    refusals: Vec<Duration>,
+    /// Requests that only read, and were refused.
+    refused_reads: u64,
+    /// Refusals that do not say whether the call may have been executed.
+    unclear: u64,
+}
+
+/// Sessions of one server.
+pub(crate) struct Crowd<'a> {
+    book: &'a Book,
+    is_over: AtomicBool,
+    /// The process that answered last.
+    pub(crate) pid: AtomicU32,
+    /// Sessions that have had an answer.
+    at_work: AtomicU16,
+    /// When each process answered for the first time.
+    first_answers: Mutex<BTreeMap<u32, Instant>>,
+}
+
+impl<'a> Crowd<'a> {
+    pub(crate) fn new(book: &'a Book) -> Crowd<'a> {
+        Crowd {
+            book,
+            is_over: AtomicBool::new(false),
+            pid: AtomicU32::new(0),
+            at_work: AtomicU16::new(0),
+            first_answers: Mutex::default(),
+        }
+    }
+
+    /// Its sessions shall end.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    /// How many of its sessions have had an answer.
+    pub(crate) fn at_work(&self) -> usize {
+        usize::from(self.at_work.load(Ordering::Acquire))
+    }
+
+    /// The first answer of another process than this: its number, and when it came.
+    pub(crate) fn successor(&self, of: u32, after: Instant) -> Option<(u32, Instant)> {
+        let first_answers = lock(&self.first_answers);
+        let later = first_answers
+            .iter()
+            .find(|(pid, at)| **pid != of && **at >= after);
+        later.map(|(pid, at)| (*pid, *at))
+    }
+
+    /// Lives through one session, to the end of the crowd.
+    pub(crate) fn attend(&self, command: Command) {
+        let number = self.book.sessions.fetch_add(1, Ordering::Relaxed);
+        let mut record = Record::default();
+        let lived = Player::open(self, number, command, &mut record).and_then(Player::live);
+        if let Err(error) = lived {
+            let what = format!("session {number}: {error:#}");
+            self.book.faults.note(Class::Unexpected, what);
+        }
+        lock(&self.book.records).insert((number, 0), record);
+    }
+}
+
+impl Book {
+    /// Something that must not be.
+    pub(crate) fn note(&self, class: Class, what: String) {
+        self.faults.note(class, what);
+    }
+
+    /// A number for a session that keeps its record itself, and hands it in.
+    pub(crate) fn number(&self) -> u16 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn hand_in(&self, number: u16, record: Record) {
+        lock(&self.records).insert((number, 0), record);
+    }
+
+    /// Compares with the ledgers, and shows what was told and what was done.
+    pub(crate) fn close(&self, ledgers: &Path, shown: &mut Shown) -> anyhow::Result<()> {
+        let records = lock(&self.records);
+        record::compare(&records, ledgers, &[], &self.faults)?;
+        let told = lock(&self.told);
+        let requests: usize = records.values().map(|record| record.0.len()).sum();
+        shown.fact("requests", requests);
+        shown.fact("errors to calls", told.refusals.len());
+        for class in Class::ALL {
+            shown.at_most(class.name(), self.faults.count(class) as u64, 0);
+        }
+        shown.at_most("errors to what only reads", told.refused_reads, 0);
+        shown.at_most("errors that do not say if it ran", told.unclear, 0);
+        if !told.refusals.is_empty() {
+            shown.within(
+                "error after, longest",
+                percentile(&told.refusals, 100),
+                Duration::from_secs(1),
+            );
+        }
+        for words in self.faults.told() {
+            shown.tell(words);
+        }
+        Ok(())
+    }
+}
+
+/// One session of a crowd.
+struct Player<'a> {
+    crowd: &'a Crowd<'a>,
+    number: u16,
+    pipes: Pipes,
+    record: &'a mut Record,
+    open: BTreeMap<u64, Open>,
+    last_pid: u32,
+}
+
+struct Open {
+    kind: Kind,
+    params: String,
+    at: Instant,
+}
+
+impl<'a> Player<'a> {
+    fn open(
+        crowd: &'a Crowd<'a>,
+        number: u16,
+        command: Command,
+        record: &'a mut Record,
+    ) -> anyhow::Result<Player<'a>> {
+        Ok(Player {
+            crowd,
+            number,
+            pipes: Pipes::open(command)?,
+            record,
+            open: BTreeMap::new(),
+            last_pid: 0,
+        })
+    }
+
+    fn live(mut self) -> anyhow::Result<()> {
+        self.greet()?;
+        let mut next = Instant::now();
+        while !self.crowd.is_over.load(Ordering::Acquire) {
+            let now = Instant::now();
+            if now >= next && self.open.len() < WINDOW {
+                self.say_something();
+                next = now + PACE;
+            }
+            let patience = if self.open.len() < WINDOW {
+                next.saturating_duration_since(now)
+            } else {
+                PACE
+            };
+            self.exchange(patience)?;
+        }
+        self.come_to_rest()?;
+        self.pipes.close();
+        while self.pipes.exchange(PATIENCE)? != Moved::End {}
+        let status = self.pipes.ended()?;
+        ensure!(status.success(), "a shim ended with {status}");
+        Ok(())
+    }
+
+    fn greet(&mut self) -> anyhow::Result<()> {
+        self.pipes.say(
+            r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"faults","version":"1"}}}"#,
+        );
+        let begun = Instant::now();
+        loop {
+            match self.pipes.exchange(PATIENCE)? {
+                Moved::Something => {}
+                Moved::Nothing => bail!("no greeting within {:?}", begun.elapsed()),
+                Moved::End => bail!("the session ended before its greeting"),
+            }
+            if let Some(line) = self.pipes.line() {
+                let answer = String::from_utf8_lossy(&line).into_owned();
+                ensure!(answer.contains("protocolVersion"), "greeted with {answer}");
+                self.pipes
+                    .say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+                return Ok(());
+            }
+        }
+    }
+
+    fn say_something(&mut self) {
+        let number = self.record.0.len() as u64 + 1;
+        let mark = self.mark(number);
+        let (kind, method, params) = if number.is_multiple_of(READ_EVERY) {
+            let params = format!(r#"{{"uri":"soak://one","mark":{mark}}}"#);
+            (Kind::Read, "resources/read", params)
+        } else {
+            let params = format!(r#"{{"name":"echo","arguments":{{"mark":{mark},"steps":0}}}}"#);
+            (Kind::Call, "tools/call", params)
+        };
+        self.record.add(kind, self.last_pid);
+        self.pipes.say(&format!(
+            r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{params}}}"#
+        ));
+        let at = Instant::now();
+        self.open.insert(number, Open { kind, params, at });
+    }
+
+    fn mark(&self, number: u64) -> Mark {
+        Mark {
+            client: self.number,
+            generation: 0,
+            number,
+        }
+    }
+
+    fn exchange(&mut self, patience: Duration) -> anyhow::Result<Moved> {
+        let moved = self.pipes.exchange(patience)?;
+        if moved == Moved::End {
+            bail!(
+                "the session ended by itself, {} requests open",
+                self.open.len()
+            );
+        }
+        while let Some(line) = self.pipes.line() {
+            self.take(&line)?;
+        }
+        Ok(moved)
+    }
+
+    fn come_to_rest(&mut self) -> anyhow::Result<()> {
+        while !self.open.is_empty() {
+            let moved = self.exchange(PATIENCE)?;
+            ensure!(
+                moved != Moved::Nothing,
+                "{} requests had no answer within {PATIENCE:?}",
+                self.open.len()
+            );
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        let message: Value = serde_json::from_slice(line).context("reading a line")?;
+        if message.get("method").is_some() {
+            return Ok(()); // News of lists, after a restart.
+        }
+        let text = String::from_utf8_lossy(line);
+        let number = message["id"].as_u64().unwrap_or(0);
+        let Some(open) = self.open.remove(&number) else {
+            let is_known = (1..=self.record.0.len() as u64).contains(&number);
+            let class = if is_known {
+                Class::Duplicated
+            } else {
+                Class::Misrouted
+            };
+            self.crowd
+                .book
+                .note(class, format!("nothing is open: {text}"));
+            return Ok(());
+        };
+        let outcome = match message["result"]["pid"].as_u64() {
+            Some(pid) => self.on_result(number, &open, u32::try_from(pid)?, &text),
+            None => self.on_error(&open, &message),
+        };
+        self.record.set(number, outcome);
+        Ok(())
+    }
+
+    fn on_result(&mut self, number: u64, open: &Open, pid: u32, text: &str) -> Outcome {
+        let expected = words::result(&number.to_string(), self.mark(number), pid, &open.params);
+        if expected != text {
+            let what = format!("not {expected}: {text}");
+            self.crowd.book.note(Class::Altered, what);
+        }
+        if self.last_pid == 0 {
+            self.crowd.at_work.fetch_add(1, Ordering::AcqRel);
+        }
+        self.last_pid = pid;
+        self.crowd.pid.store(pid, Ordering::Release);
+        lock(&self.crowd.first_answers)
+            .entry(pid)
+            .or_insert_with(Instant::now);
+        lock(&self.crowd.book.told).answers.push(open.at.elapsed());
+        Outcome::Answered { pid }
+    }
+
+    fn on_error(&self, open: &Open, message: &Value) -> Outcome {
+        let data = &message["error"]["data"];
+        let maybe_executed = data["maybeExecuted"].as_bool();
+        let reason = data["reason"].as_str().unwrap_or_default();
+        let mut told = lock(&self.crowd.book.told);
+        if open.kind == Kind::Read {
+            told.refused_reads += 1;
+        } else if maybe_executed.is_none() {
+            told.unclear += 1;
+        }
+        if !["upstream-exited", "daemon-restarted"].contains(&reason) {
+            let what = format!("an error: {message}");
+            self.crowd.book.note(Class::Unexpected, what);
+        }
+        told.refusals.push(open.at.elapsed());
+        Outcome::Refused { maybe_executed }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,214 @@
+//! Servers that have started processes of their own come to their end, in every way.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::Row;
+use crate::faults::{
+    Stage,
+    home::Home,
+    processes::{Process, until},
+    session::{PATIENCE, Session},
+    shown::{Shown, percentile},
+};
+
+pub(super) const ROW: Row = Row {
+    numbers: &[25],
+    fault: "servers with children of their own end",
+    short: 24,
+    waits_for: None,
+    play,
+};
+
+/// Trees that end at about the same time.
+const AT_ONCE: usize = 12;
+
+/// How old a zombie may be.
+const ZOMBIE_AGE: Duration = Duration::from_secs(1);
+
+/// How a server comes to its end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Crash,
+    Kill,
+    Restart,
+    LastSession,
+}
+
+const ENDS: [End; 4] = [End::Crash, End::Kill, End::Restart, End::LastSession];
+
+/// A server that has started two children before it served, and two more since.
+struct Tree {
+    session: Option<Session>,
+    name: String,
+    end: End,
+    server: Process,
+    /// All of its processes.
+    all: Vec<Process>,
+}
+
+#[derive(Default)]
+struct Seen {
+    cycles: u64,
+    gone: Vec<Duration>,
+    survivors: u64,
+    zombies: u64,
+}
+
+fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
+    let home = stage.home()?;
+    let configuration = (0..rounds).map(|round| {
+        let name = format!("tree-{round}");
+        let record = home.file(&name);
+        let mut options = vec!["--record", &record, "--grandchild", "--double-fork"];
+        // One that does not end before it must.
+        if (round / 4).is_multiple_of(2) {
+            options.extend(["--ignore-term", "--ignore-eof"]);
+        }
+        home.fake_server(&name, &options, "idle_timeout = \"0s\"")
+    });
+    home.configure(&configuration.collect::<String>())?;
+    let mut seen = Seen::default();
+    for batch in (0..rounds).collect::<Vec<_>>().chunks(AT_ONCE) {
+        let trees = batch.iter().map(|round| grow(&home, *round));
+        let trees = trees.collect::<anyhow::Result<Vec<Tree>>>()?;
+        fell_all(&home, trees, &mut seen)?;
+    }
+    shown.fact("trees that ended", seen.cycles);
+    shown.at_most("survivors", seen.survivors, 0);
+    shown.at_most("zombies older than a second", seen.zombies, 0);
+    shown.within(
+        "gone after, longest",
+        percentile(&seen.gone, 100),
+        Duration::from_secs(6),
+    );
+    // The last ones end with the daemon.
+    let trees = (0..rounds.min(4)).map(|round| grow(&home, round));
+    let last = trees.collect::<anyhow::Result<Vec<Tree>>>()?;
+    let all: Vec<Process> = last.iter().flat_map(|tree| tree.all.clone()).collect();
+    let begun = Instant::now();
+    home.done(&["stop"])?;
+    let _late = until(PATIENCE, || !all.iter().any(Process::is_alive));
+    let survivors = all.iter().filter(|process| process.is_alive()).count();
+    shown.at_most("survivors of a stop", survivors as u64, 0);
+    shown.within(
+        "gone after a stop",
+        Some(begun.elapsed()),
+        Duration::from_secs(6),
+    );
+    drop(last);
+    home.end()?.show(shown);
+    Ok(())
+}
+
+fn grow(home: &Home<'_>, round: u32) -> anyhow::Result<Tree> {
+    let name = format!("tree-{round}");
+    let mut session = home.session(&name)?;
+    let before = home.count(&name, "lingering ");
+    session.must_call("fork-grandchild", json!({}))?;
+    session.must_call("double-fork", json!({}))?;
+    let is_grown = || home.count(&name, "lingering ") >= before + 2;
+    until(PATIENCE, is_grown).context("descendants do not start")?;
+    let server = session.server()?;
+    let lines = home.lines(&name);
+    let descendants = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("lingering "));
+    let descendants = descendants.filter_map(|pid| Process::of(pid.parse().ok()?));
+    let mut all: Vec<Process> = descendants.collect();
+    all.push(server);
+    Ok(Tree {
+        session: Some(session),
+        name,
+        end: ENDS[round as usize % ENDS.len()],
+        server,
+        all,
+    })
+}
+
+/// Has them all end, each in its way, and looks at what is left.
+fn fell_all(home: &Home<'_>, mut trees: Vec<Tree>, seen: &mut Seen) -> anyhow::Result<()> {
+    let mut zombies = Zombies::new(home)?;
+    let begun = Instant::now();
+    for tree in &mut trees {
+        fell(home, tree)?;
+    }
+    let processes = || trees.iter().flat_map(|tree| &tree.all);
+    while processes().any(Process::is_alive) && begun.elapsed() < PATIENCE {
+        zombies.look();
+        thread::sleep(Duration::from_millis(10));
+    }
+    seen.gone.push(begun.elapsed());
+    seen.survivors += processes().filter(|process| process.is_alive()).count() as u64;
+    let last_look = Instant::now();
+    while last_look.elapsed() < ZOMBIE_AGE + Duration::from_millis(100) {
+        zombies.look();
+        thread::sleep(Duration::from_millis(50));
+    }
+    seen.zombies += zombies.old;
+    seen.cycles += trees.len() as u64;
+    for tree in &mut trees {
+        if let Some(mut session) = tree.session.take() {
+            // Behind its end there is a next one, which ends with its only session.
+            session.must_call("echo", json!({}))?;
+            session.close()?;
+        }
+    }
+    Ok(())
+}
+
+fn fell(home: &Home<'_>, tree: &mut Tree) -> anyhow::Result<()> {
+    match (tree.end, &mut tree.session) {
+        (End::Crash, Some(session)) => {
+            session.begin_call("crash", json!({}))?;
+        }
+        (End::Kill, _) => tree.server.kill(),
+        (End::Restart, _) => {
+            home.done(&["restart", &tree.name])?;
+        }
+        (End::LastSession, _) => {
+            if let Some(session) = tree.session.take() {
+                session.close()?;
+            }
+        }
+        (End::Crash, None) => anyhow::bail!("a tree without a session"),
+    }
+    Ok(())
+}
+
+/// The zombies of a guardian, and since when each is one.
+struct Zombies {
+    guardian: Process,
+    since: std::collections::BTreeMap<Process, Instant>,
+    old: u64,
+}
+
+impl Zombies {
+    fn new(home: &Home<'_>) -> anyhow::Result<Zombies> {
+        Ok(Zombies {
+            guardian: home.guardian()?,
+            since: std::collections::BTreeMap::new(),
+            old: 0,
+        })
+    }
+
+    fn look(&mut self) {
+        let now: Vec<Process> = crate::faults::processes::with_descendants(self.guardian)
+            .into_iter()
+            .filter(Process::is_zombie)
+            .collect();
+        self.since.retain(|process, _| now.contains(process));
+        for process in now {
+            let since = self.since.entry(process).or_insert_with(Instant::now);
+            if since.elapsed() > ZOMBIE_AGE {
+                self.old += 1;
+                *since = Instant::now();
+            }
+        }
+    }
+}
