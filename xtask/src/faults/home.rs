@@ -25,6 +25,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// How long everything may take to be gone: more than the longest end of a server's tree.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How old a zombie may be.
+pub(crate) const ZOMBIE_AGE: Duration = Duration::from_secs(1);
+
 /// What a line of a daemon's log says that tells of a fault of ours.
 const FOUND: [&str; 3] = ["audit: ", "the core contradicts itself", "a task panicked"];
 
@@ -197,12 +200,11 @@ impl<'a> Home<'a> {
 
     /// Ends it all, and tells what is left then.
     pub(crate) fn end(self) -> anyhow::Result<Left> {
-        let mut tree = Vec::new();
+        let mut left = Left::default();
         if let Some(daemon) = self.daemon() {
-            tree = processes::with_descendants(daemon);
+            left.zombies = old_zombies(daemon);
             self.done(&["stop"])?;
         }
-        let mut left = Left::default();
         let is_gone = || processes::of_folder(self.root()).is_empty();
         if until(GONE_WITHIN, is_gone).is_none() {
             for process in processes::of_folder(self.root()) {
@@ -212,7 +214,6 @@ impl<'a> Home<'a> {
                 process.kill();
             }
         }
-        left.zombies = tree.iter().filter(|process| process.is_zombie()).count() as u64;
         for name in ["mcpool.sock", "state/daemon.lock", "state/daemon.start"] {
             if self.pool().join(name).exists() {
                 left.files += 1;
@@ -249,6 +250,15 @@ impl Drop for Home<'_> {
             process.kill();
         }
     }
+}
+
+/// Zombies among what descends from a process that stay so for a second: nobody waits for them.
+fn old_zombies(root: Process) -> u64 {
+    let zombies = |now: Vec<Process>| now.into_iter().filter(Process::is_zombie).collect();
+    let first: Vec<Process> = zombies(processes::with_descendants(root));
+    let is_any_left = || first.iter().any(Process::is_zombie);
+    let _late = until(ZOMBIE_AGE, || !is_any_left());
+    first.iter().filter(|process| process.is_zombie()).count() as u64
 }
 
 fn server(name: &str, program: &Path, options: &[&str], rest: &str) -> String {

@@ -70,6 +70,8 @@ pub(crate) struct Crowd<'a> {
     at_work: AtomicU16,
     /// When each process answered for the first time.
     first_answers: Mutex<BTreeMap<u32, Instant>>,
+    /// When the last request was sent to which a session has had an answer.
+    last_answered: Mutex<BTreeMap<u16, Instant>>,
 }
 
 impl<'a> Crowd<'a> {
@@ -80,6 +82,7 @@ impl<'a> Crowd<'a> {
             pid: AtomicU32::new(0),
             at_work: AtomicU16::new(0),
             first_answers: Mutex::default(),
+            last_answered: Mutex::default(),
         }
     }
 
@@ -91,6 +94,12 @@ impl<'a> Crowd<'a> {
     /// How many of its sessions have had an answer.
     pub(crate) fn at_work(&self) -> usize {
         usize::from(self.at_work.load(Ordering::Acquire))
+    }
+
+    /// How many of its sessions have had an answer to what they asked after that.
+    pub(crate) fn answered_since(&self, asked: Instant) -> usize {
+        let last_answered = lock(&self.last_answered);
+        last_answered.values().filter(|at| **at > asked).count()
     }
 
     /// The first answer of another process than this: its number, and when it came.
@@ -325,6 +334,7 @@ impl<'a> Player<'a> {
         }
         self.last_pid = pid;
         self.crowd.pid.store(pid, Ordering::Release);
+        lock(&self.crowd.last_answered).insert(self.number, open.at);
         lock(&self.crowd.first_answers)
             .entry(pid)
             .or_insert_with(Instant::now);

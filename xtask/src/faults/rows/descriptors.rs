@@ -52,7 +52,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     session.server()?;
     let mut recovered = Vec::new();
     let (mut used, mut starved) = (Duration::ZERO, Duration::ZERO);
-    let mut called = 0;
+    let (mut called, mut most_open) = (0, 0);
     for round in 0..rounds {
         let connections: Vec<UnixStream> = (0..CONNECTIONS)
             .filter_map(|_| UnixStream::connect(home.pool().join("mcpool.sock")).ok())
@@ -60,6 +60,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         // Once it has taken in what it can.
         until(PATIENCE, || daemon.descriptors() >= 30).context("it takes nobody in")?;
         thread::sleep(Duration::from_millis(200));
+        most_open = most_open.max(daemon.descriptors());
         let (before, begun) = (daemon.processor_time(), Instant::now());
         while begun.elapsed() < STARVED {
             session.must_call("echo", json!({}))?;
@@ -75,6 +76,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         recovered.push(begun.elapsed());
         next.close()?;
     }
+    shown.fact("descriptors of the daemon then", most_open);
     shown.at_least(
         "calls of an open session while starved",
         called,

@@ -2,7 +2,9 @@
 
 mod clients_killed;
 mod crash_loop;
+mod daemon_killed;
 mod descriptors;
+mod guardian_keeps;
 mod hang;
 mod killed_by_nine;
 mod leftovers;
@@ -43,12 +45,14 @@ pub(crate) const ALL: &[Row] = &[
     hang::ROW,
     no_greeting::ROW,
     clients_killed::ROW,
+    daemon_killed::ROW,
     log_flood::ROW,
     descriptors::ROW,
     killed_by_nine::ROW,
     leftovers::ROW,
     start_race::ROW,
     trees::ROW,
+    guardian_keeps::ROW,
     short_children::ROW,
     no_processes::ROW,
 ];

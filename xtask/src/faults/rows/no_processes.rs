@@ -1,6 +1,7 @@
 //! The kernel gives no more processes.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Resource, Rlimit, geteuid, prlimit};
+use rustix::process::geteuid;
 use serde_json::json;
 
 use super::Row;
@@ -37,8 +38,8 @@ const NOBODY: &str = "65534";
 
 fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     let is_root = geteuid().is_root();
-    if is_root && !shell::exists("setpriv") {
-        shown.not_tried("the limit does not bind root, and there is no `setpriv`");
+    if !shell::exists("prlimit") || is_root && !shell::exists("setpriv") {
+        shown.not_tried("there is no `prlimit`, or, for root, whom no limit binds, no `setpriv`");
         return Ok(());
     }
     let home = stage.home()?;
@@ -49,16 +50,18 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     let (mut told, mut on, mut served) = (0, 0, 0);
     let mut recovered = Vec::new();
     for round in 0..rounds {
-        let before = limit(guardian, Some(1))?;
+        play.limit(guardian, Some(1))?;
         let mut session = Session::open(play.fake(&format!("--round-{round}")))?;
         let greeting = session.greet()?;
         let answer = session.answer(greeting)?;
         let message = answer["error"]["message"].as_str().unwrap_or_default();
         let is_told = !reason(&answer).is_empty() && !message.is_empty();
         told += u64::from(is_told);
-        shown.tell(format!("told {}: {message}", reason(&answer)));
+        if !is_told {
+            shown.tell(format!("told {answer}"));
+        }
         on += u64::from(first.must_call("echo", json!({})).is_ok());
-        limit(guardian, before)?;
+        play.limit(guardian, None)?;
         let begun = Instant::now();
         let mut is_served = false;
         until(PATIENCE, || {
@@ -118,15 +121,7 @@ impl<'a> Play<'a> {
 
     /// A verb, as that user.
     fn verb(&self, arguments: &[&str]) -> Command {
-        let program = self.programs.join("mcpool");
-        let mut command = if self.is_root {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", NOBODY, "--clear-groups", "--inh-caps=-all"]);
-            command.arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
+        let mut command = self.as_user(self.programs.join("mcpool"));
         command
             .args(arguments)
             .env_clear()
@@ -137,8 +132,18 @@ impl<'a> Play<'a> {
         command
     }
 
+    fn as_user(&self, program: impl AsRef<OsStr>) -> Command {
+        if !self.is_root {
+            return Command::new(program);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", NOBODY, "--clear-groups", "--inh-caps=-all"]);
+        command.arg(program.as_ref());
+        command
+    }
+
     fn fake(&self, option: &str) -> Command {
-        let mut command = self.verb(&["connect", "--name", "fake", "--scope", "global", "--"]);
+        let mut command = self.verb(&["connect", "--name", "fake", "--"]);
         command.arg(self.programs.join("fake-server")).arg(option);
         command
     }
@@ -152,18 +157,21 @@ impl<'a> Play<'a> {
             .with_context(|| format!("no guardian in {status}"))
     }
 
+    /// Sets how many processes its user may have, or as many as there ever were.
+    fn limit(&self, process: Process, most: Option<u64>) -> anyhow::Result<()> {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", process.pid))?;
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max processes"));
+        let highest = line.and_then(|line| line.split_whitespace().nth(1));
+        let highest = highest.context("no limit of processes")?;
+        let soft = most.map_or(highest.to_owned(), |most| most.to_string());
+        let mut command = self.as_user("prlimit");
+        command.args(["--pid", &process.pid.to_string()]);
+        shell::run(command.arg(format!("--nproc={soft}:")))
+    }
+
     fn stop(&self) -> anyhow::Result<()> {
         shell::output_within(&mut self.verb(&["stop"]), Duration::from_secs(30)).map(drop)
     }
-}
-
-/// Sets how many processes its user may have; what it was before.
-fn limit(process: Process, processes: Option<u64>) -> anyhow::Result<Option<u64>> {
-    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
-    let read = Rlimit {
-        current: processes,
-        maximum: None,
-    };
-    let before = prlimit(pid, Resource::Nproc, read).context("setting the limit")?;
-    Ok(before.current)
 }

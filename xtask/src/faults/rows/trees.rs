@@ -1,6 +1,7 @@
 //! Servers that have started processes of their own come to their end, in every way.
 
 use std::{
+    collections::BTreeMap,
     thread,
     time::{Duration, Instant},
 };
@@ -11,8 +12,8 @@ use serde_json::json;
 use super::Row;
 use crate::faults::{
     Stage,
-    home::Home,
-    processes::{Process, until},
+    home::{Home, ZOMBIE_AGE},
+    processes::{self, Process, until},
     session::{PATIENCE, Session},
     shown::{Shown, percentile},
 };
@@ -27,9 +28,6 @@ pub(super) const ROW: Row = Row {
 
 /// Trees that end at about the same time.
 const AT_ONCE: usize = 12;
-
-/// How old a zombie may be.
-const ZOMBIE_AGE: Duration = Duration::from_secs(1);
 
 /// How a server comes to its end.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +79,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     }
     shown.fact("trees that ended", seen.cycles);
     shown.at_most("survivors", seen.survivors, 0);
-    shown.at_most("zombies older than a second", seen.zombies, 0);
+    shown.at_most("zombies older than a second, ended trees", seen.zombies, 0);
     shown.within(
         "gone after, longest",
         percentile(&seen.gone, 100),
@@ -133,18 +131,23 @@ fn grow(home: &Home<'_>, round: u32) -> anyhow::Result<Tree> {
 
 /// Has them all end, each in its way, and looks at what is left.
 fn fell_all(home: &Home<'_>, mut trees: Vec<Tree>, seen: &mut Seen) -> anyhow::Result<()> {
-    let mut zombies = Zombies::new(home)?;
-    let begun = Instant::now();
-    for tree in &mut trees {
-        fell(home, tree)?;
-    }
-    let processes = || trees.iter().flat_map(|tree| &tree.all);
-    while processes().any(Process::is_alive) && begun.elapsed() < PATIENCE {
-        zombies.look();
-        thread::sleep(Duration::from_millis(10));
-    }
-    seen.gone.push(begun.elapsed());
-    seen.survivors += processes().filter(|process| process.is_alive()).count() as u64;
+    let mut zombies = Zombies::new(home, &trees)?;
+    seen.gone.extend(thread::scope(|scope| {
+        let fellings: Vec<_> = trees
+            .iter_mut()
+            .map(|tree| scope.spawn(move || fell(home, tree)))
+            .collect();
+        while !fellings.iter().all(thread::ScopedJoinHandle::is_finished) {
+            zombies.look();
+            thread::sleep(Duration::from_millis(10));
+        }
+        let joined = fellings.into_iter().map(thread::ScopedJoinHandle::join);
+        joined
+            .map(|gone| gone.unwrap_or_else(|_| anyhow::bail!("an end panicked")))
+            .collect::<anyhow::Result<Vec<Duration>>>()
+    })?);
+    let processes = trees.iter().flat_map(|tree| &tree.all);
+    seen.survivors += processes.filter(|process| process.is_alive()).count() as u64;
     let last_look = Instant::now();
     while last_look.elapsed() < ZOMBIE_AGE + Duration::from_millis(100) {
         zombies.look();
@@ -162,7 +165,9 @@ fn fell_all(home: &Home<'_>, mut trees: Vec<Tree>, seen: &mut Seen) -> anyhow::R
     Ok(())
 }
 
-fn fell(home: &Home<'_>, tree: &mut Tree) -> anyhow::Result<()> {
+/// Has one end in its way; how long it was until nothing of it was left.
+fn fell(home: &Home<'_>, tree: &mut Tree) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
     match (tree.end, &mut tree.session) {
         (End::Crash, Some(session)) => {
             session.begin_call("crash", json!({}))?;
@@ -178,29 +183,34 @@ fn fell(home: &Home<'_>, tree: &mut Tree) -> anyhow::Result<()> {
         }
         (End::Crash, None) => anyhow::bail!("a tree without a session"),
     }
-    Ok(())
+    let _late = until(PATIENCE, || !tree.all.iter().any(Process::is_alive));
+    Ok(begun.elapsed())
 }
 
 /// The zombies of a guardian, and since when each is one.
 struct Zombies {
     guardian: Process,
-    since: std::collections::BTreeMap<Process, Instant>,
+    /// Each server, with all of its tree.
+    trees: Vec<(Process, Vec<Process>)>,
+    since: BTreeMap<Process, Instant>,
     old: u64,
 }
 
 impl Zombies {
-    fn new(home: &Home<'_>) -> anyhow::Result<Zombies> {
+    fn new(home: &Home<'_>, trees: &[Tree]) -> anyhow::Result<Zombies> {
+        let trees = trees.iter().map(|tree| (tree.server, tree.all.clone()));
         Ok(Zombies {
             guardian: home.guardian()?,
-            since: std::collections::BTreeMap::new(),
+            trees: trees.collect(),
+            since: BTreeMap::new(),
             old: 0,
         })
     }
 
     fn look(&mut self) {
-        let now: Vec<Process> = crate::faults::processes::with_descendants(self.guardian)
+        let now: Vec<Process> = processes::with_descendants(self.guardian)
             .into_iter()
-            .filter(Process::is_zombie)
+            .filter(|process| process.is_zombie() && !self.is_kept(process))
             .collect();
         self.since.retain(|process, _| now.contains(process));
         for process in now {
@@ -210,5 +220,11 @@ impl Zombies {
                 *since = Instant::now();
             }
         }
+    }
+
+    /// A server that has ended keeps its number, which its group has, until all of its tree has ended.
+    fn is_kept(&self, zombie: &Process) -> bool {
+        let mut own = self.trees.iter().filter(|(server, _)| server == zombie);
+        own.any(|(_, tree)| tree.iter().any(Process::is_alive))
     }
 }

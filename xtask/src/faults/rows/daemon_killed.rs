@@ -1,0 +1,130 @@
+//! The daemon is killed under load, again and again.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use fastrand::Rng;
+
+use super::Row;
+use crate::faults::{
+    Stage,
+    home::Home,
+    load::{Book, Crowd},
+    processes::until,
+    session::PATIENCE,
+    shown::{Shown, percentile},
+};
+
+pub(super) const ROW: Row = Row {
+    numbers: &[9],
+    fault: "the daemon is killed under load",
+    short: 5,
+    waits_for: Some("shims that outlive their daemon"),
+    play,
+};
+
+const SERVERS: usize = 4;
+const SESSIONS: usize = 32;
+
+/// The longest life of a daemon under load before it dies.
+const LIFE: Duration = Duration::from_millis(400);
+
+fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
+    let home = stage.home()?;
+    let names: Vec<String> = (0..SERVERS)
+        .map(|number| format!("server-{number}"))
+        .collect();
+    let servers = names.iter().map(|name| home.soak_server(name));
+    home.configure(&servers.collect::<String>())?;
+    let book = Book::default();
+    let crowds: Vec<Crowd<'_>> = names.iter().map(|_| Crowd::new(&book)).collect();
+    let killed = thread::scope(|scope| {
+        for session in 0..SESSIONS {
+            let at = session % SERVERS;
+            let (crowd, command) = (&crowds[at], home.connect(&names[at]));
+            scope.spawn(move || crowd.attend(command));
+        }
+        let killed = kill_again_and_again(&home, &crowds, rounds);
+        for crowd in &crowds {
+            crowd.end();
+        }
+        killed
+    })?;
+    shown.all("daemons killed", killed.daemons, u64::from(rounds));
+    shown.all(
+        "one daemon came after",
+        killed.successors,
+        u64::from(rounds),
+    );
+    shown.at_most("servers that ended with a daemon", killed.servers, 0);
+    home.done(&["stop"])?;
+    book.close(&home.ledgers(), shown)?;
+    let most = Duration::from_secs(2);
+    shown.within(
+        "all sessions answered after, p50",
+        percentile(&killed.answered, 50),
+        most,
+    );
+    shown.within(
+        "all sessions answered after, p99",
+        percentile(&killed.answered, 99),
+        most,
+    );
+    home.end()?.show(shown);
+    Ok(())
+}
+
+#[derive(Default)]
+struct Killed {
+    daemons: u64,
+    /// Deaths after which there was one other daemon.
+    successors: u64,
+    /// Servers that answered before a death, and others in their place behind it.
+    servers: u64,
+    /// From a death until each session had an answer again.
+    answered: Vec<Duration>,
+}
+
+fn kill_again_and_again(
+    home: &Home<'_>,
+    crowds: &[Crowd<'_>],
+    rounds: u32,
+) -> anyhow::Result<Killed> {
+    let mut chance = Rng::with_seed(home.stage.seed);
+    let mut killed = Killed::default();
+    let at_work = || crowds.iter().map(Crowd::at_work).sum::<usize>() == SESSIONS;
+    until(PATIENCE, at_work).context("not all sessions were served")?;
+    for _ in 0..rounds {
+        thread::sleep(LIFE.mul_f64(chance.f64()));
+        let servers = pids(crowds);
+        let daemon = home.daemon().context("a daemon runs")?;
+        let begun = Instant::now();
+        daemon.kill();
+        killed.daemons += 1;
+        // What was read before it died may still be told; so each must be asked anew.
+        let asked = Instant::now();
+        let is_answered = || {
+            crowds
+                .iter()
+                .all(|crowd| crowd.answered_since(asked) == crowd.at_work())
+        };
+        until(PATIENCE, is_answered).context("not all sessions were answered again")?;
+        killed.answered.push(begun.elapsed());
+        let next = home.daemon();
+        killed.successors += u64::from(next.is_some_and(|next| next != daemon));
+        killed.servers += servers.difference(&pids(crowds)).count() as u64;
+    }
+    Ok(killed)
+}
+
+fn pids(crowds: &[Crowd<'_>]) -> BTreeSet<u32> {
+    crowds
+        .iter()
+        .map(|crowd| crowd.pid.load(Ordering::Acquire))
+        .collect()
+}
