@@ -23,7 +23,7 @@ use crate::shell;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long everything may take to be gone: more than the longest end of a server's tree.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
+const GONE_WITHIN: Duration = Duration::from_secs(20);
 
 /// How old a zombie may be.
 pub(crate) const ZOMBIE_AGE: Duration = Duration::from_secs(1);

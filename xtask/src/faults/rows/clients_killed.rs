@@ -42,6 +42,8 @@ struct Seen {
     /// From the last kill until the daemon knows of no session and no request.
     emptied: Vec<Duration>,
     own_servers_ended: Vec<Duration>,
+    /// From the last kill until the server knew that nobody waits for any of its calls.
+    cancelled: Vec<Duration>,
     not_cancelled: u64,
 }
 
@@ -68,6 +70,11 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         "executed calls that were not cancelled",
         seen.not_cancelled,
         0,
+    );
+    shown.within(
+        "cancelled at the server after, longest",
+        percentile(&seen.cancelled, 100),
+        Duration::from_secs(1),
     );
     shown.within(
         "server of a session gone after, longest",
@@ -98,7 +105,7 @@ fn round(home: &Home<'_>, chance: &mut Rng, seen: &mut Seen) -> anyhow::Result<(
         sessions.push(Session::greeted(home.fake(&shared))?);
     }
     let mut own = home.verb(&["connect", "--scope", "session", "--"]);
-    own.arg(&home.stage.fake_server).args(shared);
+    own.arg(&home.stage.fake_server);
     let mut own = Session::greeted(own)?;
     let own_server = own.server()?;
     sessions.push(own);
@@ -127,23 +134,15 @@ fn round(home: &Home<'_>, chance: &mut Rng, seen: &mut Seen) -> anyhow::Result<(
     seen.emptied.push(last.elapsed());
     until(PATIENCE, || !own_server.is_alive()).context("the server of one session stays")?;
     seen.own_servers_ended.push(last.elapsed());
-    seen.not_cancelled = not_cancelled(home);
+    match until(PATIENCE, || not_cancelled(home) == 0) {
+        Some(_) => seen.cancelled.push(last.elapsed()),
+        None => seen.not_cancelled = not_cancelled(home),
+    }
     Ok(())
 }
 
-/// Calls that a server works on, though those who made them are gone. One that has ended works on none.
+/// Calls that the shared server works on, though those who made them are gone.
 fn not_cancelled(home: &Home<'_>) -> u64 {
-    let mut open = 0;
-    let is_done = until(Duration::from_secs(1), || {
-        let lines = home.lines("record");
-        let count = |beginning: &str| {
-            let such = lines.iter().filter(|line| line.starts_with(beginning));
-            such.count() as u64
-        };
-        // Each round one process ends with what it had.
-        let ended = count("end of input") * CALLS as u64;
-        open = count("call hang").saturating_sub(count("cancelled") + ended);
-        open == 0
-    });
-    if is_done.is_some() { 0 } else { open }
+    let called = home.count("record", "call hang");
+    called.saturating_sub(home.count("record", "cancelled"))
 }

@@ -9,10 +9,11 @@ use super::Row;
 use crate::faults::{
     Stage,
     home::Home,
-    session::{Session, reason},
+    processes::until,
+    session::{PATIENCE, Session, reason},
     shown::{Shown, percentile},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(super) const ROW: Row = Row {
     numbers: &[2],
@@ -79,17 +80,22 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         );
         shown.at_most("refusals that do not name the log", seen.nameless, 0);
     }
-    let status = home.status()?;
-    let upstreams = status["upstreams"].as_array().into_iter().flatten();
-    let failed = upstreams.filter(|upstream| upstream["state"] == "failed");
-    shown.all(
-        "failed by the status",
-        failed.count() as u64,
-        names.len() as u64,
-    );
+    // One of them may be at its one attempt in a minute.
+    let mut count = 0;
+    let _late = until(PATIENCE, || {
+        count = home.status().map_or(0, |status| failed(&status));
+        count == names.len() as u64
+    });
+    shown.all("failed by the status", count, names.len() as u64);
     be_quiet(&home, shown)?;
     home.end()?.show(shown);
     Ok(())
+}
+
+fn failed(status: &Value) -> u64 {
+    let upstreams = status["upstreams"].as_array().into_iter().flatten();
+    let failed = upstreams.filter(|upstream| upstream["state"] == "failed");
+    failed.count() as u64
 }
 
 /// Nobody calls, and so nothing is to be done.
@@ -120,7 +126,9 @@ fn call_until(home: &Home<'_>, name: &str, end: Instant) -> anyhow::Result<Seen>
     };
     let mut is_greeted = false;
     let words = format!("`mcpool logs {name}`");
-    while Instant::now() < end {
+    // A busy machine may take longer until it is given up at all.
+    let late = end + PATIENCE;
+    while Instant::now() < end || seen.refusals.is_empty() && Instant::now() < late {
         let begun = Instant::now();
         let id = if is_greeted {
             session.begin_call("echo", json!({}))?
