@@ -265,11 +265,16 @@ impl Session<'_> {
             self.mutter();
             self.exchange()?;
         }
-        // An answer, or a cancellation, may be on its way for ever.
+        // An answer, or our cancellation, may be on its way for ever. But what the server holds is
+        // cancelled in every case: by us, or because we are gone.
         let open = self.open.values().chain(self.cancelled.values());
-        let numbers: Vec<u64> = open.map(|open| open.number).collect();
-        for number in numbers {
-            self.record.set(number, Outcome::Orphaned);
+        for open in open {
+            let outcome = if open.form == Form::Held {
+                Outcome::Abandoned
+            } else {
+                Outcome::Orphaned
+            };
+            self.record.set(open.number, outcome);
         }
         *self.counts.entry("sessions that were killed").or_default() += 1;
         self.pipes.kill()

@@ -38,8 +38,10 @@ pub(crate) enum Outcome {
     Cancelled,
     /// Its owner cancelled it, and the answer was on its way.
     Crossed,
-    /// Its owner was killed.
+    /// Its owner was killed; it may have been answered before anybody could know.
     Orphaned,
+    /// Its owner was killed while the server held it: nothing but a cancellation ends it.
+    Abandoned,
 }
 
 /// One numbered message.
@@ -222,7 +224,7 @@ fn judge(mark: Mark, sent: Sent, done: Deeds, alive: &[u32], faults: &Faults) {
                 format!("{mark} was refused as not executed, and was"),
             );
         }
-        Outcome::Cancelled
+        Outcome::Cancelled | Outcome::Abandoned
             if cancellations == 0 && processes.iter().any(|pid| alive.contains(pid)) =>
         {
             faults.note(Class::Lost, format!("the cancellation of {mark}"));
@@ -241,6 +243,7 @@ fn judge(mark: Mark, sent: Sent, done: Deeds, alive: &[u32], faults: &Faults) {
         | Outcome::Cancelled
         | Outcome::Crossed
         | Outcome::Orphaned
+        | Outcome::Abandoned
         | Outcome::Open => {}
     }
 }
@@ -380,7 +383,16 @@ mod tests {
             found(&[cancelled], ledger),
             ["lost: the cancellation of [1,0,1]"]
         );
+        let abandoned = sent(Kind::Call, Outcome::Abandoned);
+        assert_eq!(
+            found(&[abandoned], ledger),
+            ["lost: the cancellation of [1,0,1]"]
+        );
+        assert_eq!(found(&[abandoned], ""), [""; 0]);
+        let orphaned = sent(Kind::Call, Outcome::Orphaned);
+        assert_eq!(found(&[orphaned], ledger), [""; 0]);
         let told = format!("{ledger}cancelled 1 0 1\n");
+        assert_eq!(found(&[abandoned], &told), [""; 0]);
         assert_eq!(found(&[cancelled], &told), [""; 0]);
         assert_eq!(
             found(&[CALLED], &told),
