@@ -4,7 +4,12 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::Row;
-use crate::faults::{Stage, session::reason, shown::Shown};
+use crate::faults::{
+    Stage,
+    processes::until,
+    session::{PATIENCE, reason},
+    shown::Shown,
+};
 
 pub(super) const ROW: Row = Row {
     numbers: &[16],
@@ -21,15 +26,19 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     let home = stage.home()?;
     let server = |round: u32| {
         let name = format!("server-{round}");
-        home.fake_server(&name, &[&format!("--{name}")], "idle_timeout = \"0s\"")
+        let record = home.file(&name);
+        home.fake_server(&name, &["--record", &record], "idle_timeout = \"0s\"")
     };
     home.configure(&(0..=rounds).map(server).collect::<String>())?;
     let (mut told, mut said_so) = (0, 0);
     let mut first_kb = None;
     for round in 0..=rounds {
-        let mut session = home.session(&format!("server-{round}"))?;
+        let name = format!("server-{round}");
+        let mut session = home.session(&name)?;
         let server = session.server()?;
         let call = session.begin_call("hang", json!({}))?;
+        // Not before it is there: what was never written is for the next process.
+        until(PATIENCE, || home.count(&name, "call hang") == 1).context("the call is lost")?;
         server.kill();
         let answer = session.answer(call)?;
         let message = answer["error"]["message"].as_str().unwrap_or_default();
