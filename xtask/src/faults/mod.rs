@@ -18,15 +18,17 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::{bail, ensure};
 
-use self::{home::Home, report::Report, rows::Row, shown::Shown};
+use self::{
+    home::Home,
+    report::Report,
+    rows::Row,
+    shown::{Pace, Shown},
+};
 use crate::{
     build::{self, Profile},
     test::Counts,
     ui,
 };
-
-/// How many times longer than its goal something may take on a machine that does other things besides.
-const LEEWAY_OF_TESTS: u32 = 5;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -54,7 +56,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Profile::Release
     };
     let wanted = chosen(&args.rows)?;
-    let stage = Stage::new(profile, args.seed, 1)?;
+    let stage = Stage::new(profile, args.seed, Pace::Exact)?;
     let report = play(&stage, &wanted, args.rounds);
     ui::line(if args.json {
         report.json()?
@@ -68,7 +70,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// A short round of all rows, as a part of all tests.
 pub(crate) fn short() -> anyhow::Result<Counts> {
-    let stage = Stage::new(Profile::Debug, 1, LEEWAY_OF_TESTS)?;
+    let stage = Stage::new(Profile::Debug, 1, Pace::Busy)?;
     let report = play(&stage, &chosen(&[])?, None);
     ui::line(report.table());
     Ok(report.counts())
@@ -99,7 +101,7 @@ fn play(stage: &Stage, wanted: &[&'static Row], rounds: Option<u32>) -> Report {
         let rounds = rounds.unwrap_or(row.short);
         ui::progress(format!("{}: {}, {rounds} ×", row.label(), row.fault));
         let begun = Instant::now();
-        let mut shown = Shown::new(stage.leeway);
+        let mut shown = Shown::new(stage.pace);
         if let Err(error) = (row.play)(stage, rounds, &mut shown) {
             shown.broken(&format!("{error:#}"));
         }
@@ -117,19 +119,18 @@ pub(crate) struct Stage {
     fake_server: PathBuf,
     soak_server: PathBuf,
     pub(crate) seed: u64,
-    /// How many times its goal a time may be.
-    leeway: u32,
+    pace: Pace,
 }
 
 impl Stage {
-    fn new(profile: Profile, seed: u64, leeway: u32) -> anyhow::Result<Stage> {
+    fn new(profile: Profile, seed: u64, pace: Pace) -> anyhow::Result<Stage> {
         let programs = build::programs(&["mcpool", "xtask"], profile)?;
         Ok(Stage {
             mcpool: programs.get("mcpool")?,
             soak_server: programs.get("soak-server")?,
             fake_server: build::fake_server(profile)?,
             seed,
-            leeway,
+            pace,
         })
     }
 

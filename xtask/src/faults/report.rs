@@ -122,11 +122,11 @@ fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::rows;
+    use crate::faults::{rows, shown::Pace};
 
     #[test]
     fn each_figure_has_a_line_and_a_missed_one_says_so_itself() {
-        let mut shown = Shown::new(1);
+        let mut shown = Shown::new(Pace::Exact);
         shown.at_most("lost", 0, 0);
         shown.at_most("twice", 2, 0);
         shown.tell("[1,0,1] was executed 2 times");

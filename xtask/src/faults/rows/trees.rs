@@ -162,6 +162,8 @@ fn fell_all(home: &Home<'_>, mut trees: Vec<Tree>, seen: &mut Seen) -> anyhow::R
             session.close()?;
         }
     }
+    let is_empty = || processes::with_descendants(zombies.guardian).len() == 1;
+    until(PATIENCE, is_empty).context("the next servers do not end with their sessions")?;
     Ok(())
 }
 
