@@ -258,7 +258,11 @@ impl World {
             Some(_) | None => {}
         }
         self.model.exited(upstream);
-        self.handle(Event::UpstreamExited { upstream, exit })
+        self.handle(Event::UpstreamExited {
+            upstream,
+            exit,
+            unwritten: Vec::new(),
+        })
     }
 }
 

@@ -11,14 +11,15 @@ mod pipes;
 use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use ::guardian::protocol::Patience;
+use bytes::Bytes;
 use mux::{Exit, UpstreamId};
 use tokio::task::AbortHandle;
-use wire::Outgoing;
+use wire::{Frame, Kind, Outgoing};
 
 use crate::hub::{Input, ProcessId};
 use crate::{
     launch::LaunchSpec,
-    link::{Outlet, ProcessReader, Room, Sink, Source},
+    link::{Outlet, ProcessReader, Room, Sink, Source, Unwritten},
     logs::{Logs, ServerLog, drain_errors},
     tasks,
 };
@@ -51,6 +52,8 @@ pub(crate) struct Process {
     pub(crate) server: Arc<str>,
     /// What waits for it to read; `None` once its standard input is closed.
     pub(crate) outlet: Option<Outlet>,
+    /// What it never got, once it turned out that it reads no more.
+    unwritten: Option<Unwritten>,
     pub(crate) log: ServerLog,
     /// Its process id, once it runs.
     pub(crate) pid: Option<u32>,
@@ -147,6 +150,7 @@ impl Process {
             upstream,
             server: Arc::clone(server),
             outlet: None,
+            unwritten: None,
             log: ServerLog::new(logs.clone(), server, upstream.to_string()),
             pid: None,
             outputs: None,
@@ -205,6 +209,39 @@ impl Process {
         self.readers = vec![output.abort_handle(), errors.abort_handle()];
     }
 
+    /// Puts in a message for it to read. Says whether it is to be flushed.
+    pub(crate) fn push(&mut self, message: Outgoing) -> bool {
+        match (&mut self.outlet, &mut self.unwritten) {
+            (Some(outlet), _) => {
+                outlet.push(message, None);
+                return true;
+            }
+            (None, Some(unwritten)) => unwritten.push(message),
+            // It was to end and had read its last message.
+            (None, None) => {}
+        }
+        false
+    }
+
+    /// It reads no more, though more was meant for it.
+    pub(crate) fn stop_writing(&mut self) {
+        if let Some(outlet) = self.outlet.take() {
+            self.unwritten = Some(outlet.into_unwritten());
+        }
+    }
+
+    /// The requests among what was meant for it and was never written, now that it is gone.
+    pub(crate) fn unwritten_requests(&mut self) -> Vec<Frame> {
+        self.stop_writing();
+        let messages = self.unwritten.take().map(Unwritten::into_messages);
+        messages
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|message| Frame::parse(in_one_piece(&message)).ok())
+            .filter(|frame| frame.kind() == Kind::Request)
+            .collect()
+    }
+
     pub(crate) fn on_exited(&mut self, exit: Exit) -> Ending {
         self.log.remark(&exit.to_string());
         self.rest.exit = Some(exit);
@@ -255,6 +292,13 @@ impl Process {
         }
         self.rest.overdue_set = true;
         Ending::AwaitOutputs
+    }
+}
+
+fn in_one_piece(message: &Outgoing) -> Bytes {
+    match message.pieces() {
+        [whole] => whole.clone(),
+        _several => Bytes::from(message.to_vec()),
     }
 }
 

@@ -146,6 +146,8 @@ pub enum Event {
         upstream: UpstreamId,
         /// How its process ended.
         exit: Exit,
+        /// Requests that it was sent and of which not a byte was written: no process has seen them.
+        unwritten: Vec<Frame>,
     },
     /// An administrator wants something.
     AdminAsked {

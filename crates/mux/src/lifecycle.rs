@@ -3,6 +3,8 @@
 use alloc::{format, vec::Vec};
 use core::time::Duration;
 
+use wire::Frame;
+
 use crate::{
     action::{Action, Outbox},
     backoff::{Deaths, Rest},
@@ -102,7 +104,13 @@ impl Mux {
     }
 
     /// The process and all that it started are gone.
-    pub(crate) fn on_exited(&mut self, upstream_id: UpstreamId, exit: Exit, out: &mut Outbox) {
+    pub(crate) fn on_exited(
+        &mut self,
+        upstream_id: UpstreamId,
+        exit: Exit,
+        unwritten: Vec<Frame>,
+        out: &mut Outbox,
+    ) {
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
@@ -123,7 +131,7 @@ impl Mux {
         } else {
             End::Unexpected(exit)
         };
-        self.settle_open(upstream_id, open, end, out);
+        self.settle_open(upstream_id, open, unwritten, end, out);
         if !was_greeted {
             let why = format!("it {exit} before it answered `initialize`");
             self.give_up_start(upstream_id, &why, out);
@@ -141,7 +149,7 @@ impl Mux {
             // It was stopped on its way.
             State::Draining { .. } => false,
             State::Initializing | State::Ready { .. } => {
-                self.on_exited(upstream_id, Exit::Unknown, out);
+                self.on_exited(upstream_id, Exit::Unknown, Vec::new(), out);
                 return;
             }
             State::Stopped | State::Backoff | State::Rested | State::Failed { .. } => return,

@@ -133,7 +133,11 @@ impl Mux {
             Event::UpstreamComplained { upstream, line } => self.on_complained(upstream, line),
             Event::UpstreamBlocked { upstream } => self.on_blocked(upstream),
             Event::UpstreamWritable { upstream } => self.on_writable(upstream, out),
-            Event::UpstreamExited { upstream, exit } => self.on_exited(upstream, exit, out),
+            Event::UpstreamExited {
+                upstream,
+                exit,
+                unwritten,
+            } => self.on_exited(upstream, exit, unwritten, out),
             Event::AdminAsked {
                 ticket,
                 ask: AdminAsk::Restart { server, patience },

@@ -6,15 +6,19 @@
 //!
 //! **Invariant:** no `tools/call` that was written to a process is ever written to another.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+
+use bytes::Bytes;
+use wire::{Frame, Message};
 
 use crate::{
     action::{Action, Notice, Outbox},
     event::Exit,
-    exchange::{Claim, Exchange, Kept, MintedId, Owner},
+    exchange::{Claim, Effect, Exchange, Kept, MintedId, Owner},
     ids::UpstreamId,
     mux::Mux,
     refusal::Refusal,
+    scales::Weighed,
     session::{Held, Stage, Whereabouts},
 };
 
@@ -35,25 +39,32 @@ struct Lost {
 }
 
 impl Mux {
-    /// Keeps what may go to the next process, and answers the rest.
+    /// Keeps what may go to the next process, and answers the rest. What is `unwritten` is as good as not
+    /// sent.
     pub(crate) fn settle_open(
         &mut self,
         upstream_id: UpstreamId,
         open: Vec<(MintedId, Exchange)>,
+        unwritten: Vec<Frame>,
         end: End,
         out: &mut Outbox,
     ) {
+        let mut unwritten = by_minted_id(unwritten);
         let mut lost = Vec::new();
         // Each goes before what waits already, so the last goes first.
         for (minted, exchange) in open.into_iter().rev() {
-            let was_sent = exchange.is_sent();
+            let returned = unwritten.remove(&minted);
+            let was_sent = exchange.is_sent() && returned.is_none();
             let Owner::Session(claim) = exchange.owner else {
                 continue;
             };
-            let kept = match exchange.kept {
-                Kept::Nothing => None,
-                Kept::Unsent(frame) => Some((frame, Stage::Fresh)),
-                Kept::Repeatable(frame) => Some((frame, Stage::Repeated)),
+            let kept = match (exchange.kept, returned) {
+                (Kept::Nothing, None) => None,
+                (Kept::Nothing, Some(frame)) => self.weigh_returned(&claim, &frame),
+                (Kept::Unsent(frame), _) | (Kept::Repeatable(frame), Some(_)) => {
+                    Some((frame, Stage::Fresh))
+                }
+                (Kept::Repeatable(frame), None) => Some((frame, Stage::Repeated)),
             };
             let held = kept.map(|(frame, stage)| Held {
                 line: claim.line,
@@ -77,6 +88,24 @@ impl Mux {
         }
     }
 
+    /// A request of which nothing is kept, as its session had said it, and how far it has been.
+    ///
+    /// What changes books of ours is not among them: the books would have to be put back, too.
+    fn weigh_returned(&self, claim: &Claim, frame: &Frame) -> Option<(Weighed<Frame>, Stage)> {
+        if claim.effect != Effect::Nothing {
+            return None;
+        }
+        let said = as_said(claim, frame)?;
+        let session = self.sessions.get(&claim.session)?;
+        // An earlier process may have had what only reads.
+        let stage = if claim.method.is_read_only() {
+            Stage::Repeated
+        } else {
+            Stage::Fresh
+        };
+        Some((session.scales.weigh(said), stage))
+    }
+
     /// Puts a request back to where it came from, before all that its session has said since.
     fn take_back(&mut self, upstream_id: UpstreamId, claim: Claim, held: Held, out: &mut Outbox) {
         let (line, stage) = (held.line, held.stage);
@@ -89,7 +118,9 @@ impl Mux {
             announcing.minted = None;
         }
         // What may be done twice the next daemon may send again whatever it hears of it.
-        let must_tell = stage == Stage::Fresh && session.keeps_lines();
+        let must_tell = stage == Stage::Fresh
+            && session.keeps_lines()
+            && !session.batches.contains_key(&line);
         if must_tell {
             out.act(Action::Notify {
                 session: claim.session,
@@ -130,4 +161,24 @@ impl Mux {
         }
         self.refuse(claim.session, &claim.id, claim.line, refusal, out);
     }
+}
+
+fn by_minted_id(requests: Vec<Frame>) -> BTreeMap<MintedId, Frame> {
+    let with_id = |frame: Frame| Some((frame.id()?.as_number()?, frame));
+    requests.into_iter().filter_map(with_id).collect()
+}
+
+/// A request that had an id and a token of ours, with those of its session again.
+fn as_said(claim: &Claim, frame: &Frame) -> Option<Frame> {
+    let Message::Request {
+        id_span, params, ..
+    } = &frame.message
+    else {
+        return None;
+    };
+    let mut edits = alloc::vec![(id_span.clone(), claim.id.as_bytes())];
+    if let (Some((_, span)), Some(token)) = (&params.meta_token, &claim.token) {
+        edits.push((span.clone(), token.as_bytes()));
+    }
+    Frame::parse(Bytes::from(frame.rewrite(&mut edits).to_vec())).ok()
 }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fs, thread, time::Instant};
 
 use fastrand::Rng;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Client, FAKE_SERVER, Home, eventually, processes::Process, until};
@@ -224,6 +225,43 @@ fn a_server_that_is_killed_at_any_moment_loses_no_read_and_runs_no_call_twice() 
         let times = home.count("record", &format!("executed {mark} "));
         assert!(times == 1 || (times == 0 && !is_done), "{mark}: {times}");
     }
+}
+
+#[test]
+fn what_a_server_that_stopped_reading_was_never_written_runs_in_the_next_process_once() {
+    let home = Home::new();
+    let record = home.file("record");
+    let mut client = home.session(&["--record", &record]);
+    let server = next_server(&mut client);
+    server.signal(Signal::STOP);
+    // More than its pipe takes, and less than makes it count as blocked.
+    let text = "x".repeat(45 << 10);
+    let mark = |number: usize| format!("call-{number}-");
+    let calls: Vec<u64> = (0..20)
+        .map(|number| client.begin("echo", json!({"text": text, "mark": mark(number)})))
+        .collect();
+    until("all of them being on their way to the server", || {
+        home.upstream()["in_flight"] == 20
+    });
+    server.kill();
+    let answers: Vec<Value> = calls.iter().map(|id| client.response(*id)).collect();
+    let mut lost = 0;
+    for (number, answer) in answers.iter().enumerate() {
+        let executed = home.count("record", &format!("executed {} ", mark(number)));
+        if answer["result"].is_object() {
+            assert_eq!(answer["result"]["content"][0]["text"], text);
+            assert_eq!(executed, 1, "{number} ran {executed} times");
+        } else {
+            let data = &answer["error"]["data"];
+            assert_eq!(data["reason"], "upstream-exited", "{answer}");
+            assert_eq!(data["maybeExecuted"], true, "{answer}");
+            assert_eq!(executed, 0, "{number} ran in a process that stood still");
+            // What was written is what was said first.
+            assert_eq!(number, lost, "one that was written later was not lost");
+            lost += 1;
+        }
+    }
+    assert!((1..20).contains(&lost), "{lost} of 20 were lost");
 }
 
 #[test]

@@ -51,12 +51,9 @@ impl World {
                 let Some(id) = self.process_of(upstream) else {
                     return;
                 };
-                if let Some(outlet) = self
-                    .processes
-                    .get_mut(&id)
-                    .and_then(|process| process.outlet.as_mut())
+                if let Some(process) = self.processes.get_mut(&id)
+                    && process.push(frame)
                 {
-                    outlet.push(frame, None);
                     self.touch_process(id);
                 }
             }

@@ -413,7 +413,7 @@ impl World {
     /// Stops a process that cannot be talked to any more.
     fn give_up_process(&mut self, id: ProcessId) {
         if let Some(process) = self.processes.get_mut(&id) {
-            process.outlet = None;
+            process.stop_writing();
             // What is said to it from now on would be lost with it: it is for the next process.
             if !process.blocked {
                 process.blocked = true;
@@ -442,11 +442,16 @@ impl World {
 
     /// Nothing of a process is left.
     pub(super) fn end_process(&mut self, id: ProcessId, exit: Exit) {
-        if let Some(process) = self.processes.remove(&id) {
+        if let Some(mut process) = self.processes.remove(&id) {
             let upstream = process.upstream;
             self.by_upstream.remove(&upstream);
             self.echoes.push(if process.pid.is_some() {
-                Event::UpstreamExited { upstream, exit }
+                let unwritten = process.unwritten_requests();
+                Event::UpstreamExited {
+                    upstream,
+                    exit,
+                    unwritten,
+                }
             } else {
                 let why = "the guardian ended before the server was started".to_owned();
                 Event::UpstreamStartFailed { upstream, why }

@@ -104,6 +104,26 @@ pub(crate) enum Overflow {
     Yes,
 }
 
+/// What was for a peer and never began to be written to it.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    messages: Vec<Outgoing>,
+    /// What they take of the room for all.
+    share: Share,
+}
+
+impl Unwritten {
+    /// Another message that comes too late.
+    pub(crate) fn push(&mut self, message: Outgoing) {
+        self.share.set(self.share.bytes() + message.len());
+        self.messages.push(message);
+    }
+
+    pub(crate) fn into_messages(self) -> Vec<Outgoing> {
+        self.messages
+    }
+}
+
 impl Outlet {
     /// To a peer that gets messages alone.
     pub(crate) fn plain(sink: Sink, limit: usize, room: &Arc<Room>) -> Self {
@@ -256,6 +276,21 @@ impl Outlet {
                 }
             }
         }
+    }
+
+    /// Gives up the way to a peer that has gone, and hands out the messages of which not a byte was
+    /// written.
+    pub(crate) fn into_unwritten(mut self) -> Unwritten {
+        let begun = usize::from(self.head_written > 0);
+        let messages: Vec<Outgoing> = self
+            .queue
+            .drain(..)
+            .skip(begun)
+            .map(|entry| entry.message)
+            .collect();
+        let mut share = self.waiting;
+        share.set(messages.iter().map(Outgoing::len).sum());
+        Unwritten { messages, share }
     }
 
     /// Writes what goes. `on_announced` hears of each announcement that has left.

@@ -106,6 +106,14 @@ impl Group {
         }
     }
 
+    /// One of them was for a server that has died, and never reached it.
+    pub(super) fn returned(&mut self, sent: Sent) {
+        if self.sent.remove(&sent) {
+            self.away = self.away.saturating_sub(1);
+            self.sends = self.sends.saturating_sub(1);
+        }
+    }
+
     /// Whether one that was sent is at no server any longer and has no answer either.
     pub(super) fn has_lost_one(&self) -> bool {
         self.batched == 0 && self.away > self.sent.len()

@@ -50,8 +50,15 @@ impl Audit {
             }
             Event::UpstreamFrame { upstream, frame } => self.server_said(*upstream, frame),
             Event::UpstreamFault { upstream, fault } => self.server_erred(*upstream, fault),
-            Event::UpstreamExited { upstream, .. }
-            | Event::UpstreamStartFailed { upstream, .. } => self.ended(*upstream),
+            Event::UpstreamExited {
+                upstream,
+                unwritten,
+                ..
+            } => {
+                self.returned(*upstream, unwritten);
+                self.ended(*upstream);
+            }
+            Event::UpstreamStartFailed { upstream, .. } => self.ended(*upstream),
             Event::UpstreamBlocked { upstream } => self.server_reads(*upstream, false),
             Event::UpstreamWritable { upstream } => self.server_reads(*upstream, true),
             Event::SessionReplayed { .. }
@@ -390,6 +397,32 @@ impl Audit {
                 group.sent.remove(&(upstream, id));
             }
             self.step.touched.insert(print);
+        }
+    }
+
+    /// Requests that were for a process have never been written to it.
+    fn returned(&mut self, upstream: UpstreamId, unwritten: &[Frame]) {
+        for frame in unwritten {
+            let id = frame.id().and_then(RequestId::as_number);
+            let server = self.servers.get_mut(&upstream);
+            let Some((id, working)) = id
+                .zip(server)
+                .and_then(|(id, server)| Some((id, server.sent.remove(&id)?)))
+            else {
+                continue;
+            };
+            if working.answer.is_some() {
+                self.find(
+                    Invariant::OneOutcome,
+                    format_args!("{upstream} has answered #{id}, which was not written to it"),
+                );
+            }
+            if let Some(print) = working.print {
+                if let Some(group) = self.groups.get_mut(&print) {
+                    group.returned((upstream, id));
+                }
+                self.step.touched.insert(print);
+            }
         }
     }
 

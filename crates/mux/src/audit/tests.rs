@@ -271,6 +271,7 @@ fn a_call_that_goes_to_the_next_process_too_is_found() {
     bench.step(Event::UpstreamExited {
         upstream: ECHO,
         exit: Exit::Code(1),
+        unwritten: Vec::new(),
     });
     assert_eq!(bench.found(), "");
     let mut bench = Bench::shared("{}");
@@ -281,6 +282,7 @@ fn a_call_that_goes_to_the_next_process_too_is_found() {
     bench.step(Event::UpstreamExited {
         upstream: ECHO,
         exit: Exit::Code(1),
+        unwritten: Vec::new(),
     });
     assert_eq!(bench.found(), "I1");
 }

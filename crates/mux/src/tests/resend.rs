@@ -366,3 +366,216 @@ fn what_is_announced_while_the_process_is_stopped_goes_to_the_next() {
             -> u1: tools/call #4
     "#]]);
 }
+
+#[test]
+fn what_was_not_written_to_a_process_that_died_goes_to_the_next() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: tools/call #"a" tool=x token="t"
+            -> u1: tools/call #2 token=2
+        alice: vendor/do #1
+            -> u1: vendor/do #3
+        bob: tools/call #1 tool=x
+            -> u1: tools/call #4
+        alice: tools/list #2
+            -> u1: tools/list #5
+        u1 exits signal 9 unwritten #3 #4 #5
+            -> alice: error #"a" -32603 upstream-exited maybe-executed
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #6
+        u1: greets
+            -> u1: initialized
+            -> u1: vendor/do #7
+            -> u1: tools/call #8
+            -> u1: tools/list #9
+    "#]]);
+}
+
+#[test]
+fn what_no_process_has_seen_goes_however_many_have_died() {
+    check(expect![[r#"
+        u1 serves alice
+        alice: tools/call #1 tool=x token="t"
+            -> u1: tools/call #2 token=2
+        alice: tools/list #2
+            -> u1: tools/list #3
+        u1 exits code 1 unwritten #2 #3
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/list #5
+            -> u1: tools/call #6 token=6
+        u1 exits code 1 unwritten #6 #5
+        1 s pass
+            after 222 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #7
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/list #8
+            -> u1: tools/call #9 token=9
+        u1 exits code 1
+            -> alice: error #1 -32603 upstream-exited maybe-executed
+    "#]]);
+}
+
+#[test]
+fn what_was_not_written_may_have_been_cancelled_meanwhile() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        bob: tools/call #1 tool=x
+            -> u1: tools/call #3
+        alice: cancelled #1
+            -> u1: cancelled #2
+        bob leaves
+            -> u1: cancelled #3
+        u1 exits code 1 unwritten #2 #3
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4
+        u1: greets
+            -> u1: initialized
+        alice: tools/call #2 tool=x
+            -> u1: tools/call #5
+    "#]]);
+}
+
+#[test]
+fn a_shim_hears_that_what_was_not_written_waits_again() {
+    check(expect![[r#"
+        u1 serves alice keeps
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        alice: tools/list #2
+            -> u1: tools/list #3
+        alice: tools/call #3 tool=x
+            -> u1: tools/call #4
+        u1 exits code 1 unwritten #3 #4
+            -> alice: held 4
+            -> alice: held 3
+            -> alice: error #1 -32603 upstream-exited maybe-executed
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #5
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/list #6
+            -> alice: sent 4
+            -> u1: tools/call #7
+        u1: result #6
+            -> alice: result #2
+        u1: result #7
+            -> alice: result #3
+    "#]]);
+}
+
+#[test]
+fn what_was_not_written_of_a_batch_goes_to_the_next_process_and_the_batch_has_one_answer() {
+    check(expect![[r#"
+        u1 serves alice version=2025-03-26 keeps
+        alice: raw [{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}},{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"y"}}]
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}}
+            -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"y"}}
+        u1 exits code 1 unwritten #3
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #5
+        u1: result #5
+            -> alice: [error #1 -32603 upstream-exited maybe-executed, result #2]
+    "#]]);
+}
+
+#[test]
+fn what_was_not_written_and_changes_our_books_is_an_error_that_says_that_nothing_was_done() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: resources/subscribe #1 uri=a:b
+            -> u1: resources/subscribe #2 uri=a:b
+        bob: logging/setLevel #1 level=debug
+            -> u1: logging/setLevel #3 level=debug
+        alice: resources/unsubscribe #2 uri=c:d
+            -> u1: resources/unsubscribe #4 uri=c:d
+        u1 exits code 1 unwritten #2 #3 #4
+            -> alice: error #1 -32603 upstream-exited not-executed
+            -> bob: error #1 -32603 upstream-exited not-executed
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #5
+        u1: greets
+            -> u1: initialized
+            -> u1: logging/setLevel #6 level=debug
+            -> u1: resources/unsubscribe #7 uri=c:d
+    "#]]);
+}
+
+#[test]
+fn what_was_not_written_when_a_restart_was_asked_for_goes_to_the_next_process() {
+    check(expect![[r#"
+        u1 serves alice
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        alice: tools/call #2 tool=x
+            -> u1: tools/call #3
+        admin restarts echo
+            -> stop u1
+        u1 exits code 0 unwritten #3
+            -> alice: error #1 -32603 upstream-stopped maybe-executed
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4
+        u1: greets
+            -> u1: initialized
+            -> admin: restarted 1
+            -> u1: tools/call #5
+    "#]]);
+}
+
+#[test]
+fn what_only_reads_goes_once_more_though_its_second_process_never_saw_it() {
+    check(expect![[r#"
+        u1 serves alice
+        alice: tools/list #1
+            -> u1: tools/list #2
+        u1 exits code 1
+        1 s pass
+            after 110 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #3
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/list #4
+        u1 exits code 1 unwritten #4
+        2 s pass
+            after 222 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #5
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/list #6
+        u1 exits code 1
+            -> alice: error #1 -32603 upstream-exited not-executed
+    "#]]);
+}

@@ -65,6 +65,8 @@ pub(super) enum Happening {
     Exits {
         who: String,
         exit: Exit,
+        /// The ids of requests of which nothing was written to it.
+        unwritten: Vec<u64>,
     },
     Complains {
         who: String,
@@ -176,13 +178,15 @@ impl Happening {
                 who,
                 why: why.join(" "),
             },
-            [_, "exits", "code", code] => Happening::Exits {
+            [_, "exits", "code", code, rest @ ..] => Happening::Exits {
                 who,
                 exit: Exit::Code(code.parse().unwrap()),
+                unwritten: unwritten(rest),
             },
-            [_, "exits", "signal", signal] => Happening::Exits {
+            [_, "exits", "signal", signal, rest @ ..] => Happening::Exits {
                 who,
                 exit: Exit::Signal(signal.parse().unwrap()),
+                unwritten: unwritten(rest),
             },
             [_, "complains", text @ ..] => Happening::Complains {
                 who,
@@ -193,6 +197,16 @@ impl Happening {
             other => panic!("nobody knows what this means: {other:?}"),
         }
     }
+}
+
+/// `unwritten #3 #4`, or nothing.
+fn unwritten(words: &[&str]) -> Vec<u64> {
+    let Some((first, ids)) = words.split_first() else {
+        return Vec::new();
+    };
+    assert_eq!(*first, "unwritten");
+    let id = |word: &&str| word.strip_prefix('#').unwrap().parse().unwrap();
+    ids.iter().map(id).collect()
 }
 
 fn duration(amount: &str, unit: &str) -> Duration {

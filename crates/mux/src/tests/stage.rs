@@ -33,6 +33,8 @@ pub(super) struct Stage {
     pub(super) audit: Audit,
     /// Announcements that slow sessions have not been given yet.
     announced: Vec<(SessionId, LineNumber)>,
+    /// What each process was given.
+    given: BTreeMap<UpstreamId, Vec<Frame>>,
     detail: Detail,
     shown: Vec<String>,
     tickets: u64,
@@ -62,6 +64,7 @@ impl Stage {
             sessions: BTreeMap::new(),
             audit: Audit::default(),
             announced: Vec::new(),
+            given: BTreeMap::new(),
             detail: Detail::Short,
             shown: Vec::new(),
             is_late: false,
@@ -123,7 +126,11 @@ impl Stage {
                 let why = why.clone();
                 self.handle(Event::UpstreamStartFailed { upstream, why });
             }
-            Happening::Exits { who, exit } => self.exit(upstream(who), *exit),
+            Happening::Exits {
+                who,
+                exit,
+                unwritten,
+            } => self.exit(upstream(who), *exit, unwritten),
             Happening::Complains { who, line } => self.handle(Event::UpstreamComplained {
                 upstream: upstream(who),
                 line: line.clone(),
@@ -218,8 +225,18 @@ impl Stage {
         self.handle(Event::UpstreamStarted { upstream });
     }
 
-    fn exit(&mut self, upstream: UpstreamId, exit: Exit) {
-        self.handle(Event::UpstreamExited { upstream, exit });
+    fn exit(&mut self, upstream: UpstreamId, exit: Exit, unwritten: &[u64]) {
+        let given = self.given.remove(&upstream).unwrap_or_default();
+        let is_unwritten = |frame: &Frame| {
+            let id = frame.id().and_then(RequestId::as_number);
+            id.is_some_and(|id| unwritten.contains(&id))
+        };
+        let unwritten: Vec<Frame> = given.into_iter().filter(is_unwritten).collect();
+        self.handle(Event::UpstreamExited {
+            upstream,
+            exit,
+            unwritten,
+        });
     }
 
     fn greet(&mut self, upstream: UpstreamId, words: &Words) {
@@ -391,6 +408,10 @@ impl Stage {
                     announced.push((session, line));
                 }
             }
+            if let Action::SendToUpstream { upstream, frame } = &action {
+                let frame = Frame::parse(Bytes::from(frame.to_vec())).unwrap();
+                self.given.entry(*upstream).or_default().push(frame);
+            }
             let shown = self.show(&action);
             self.shown.push(shown);
         }
@@ -478,7 +499,7 @@ impl Stage {
             let stopping = processes.find(|(_, process)| *process == Process::Stopping);
             drop(processes);
             if let Some((upstream, _)) = stopping {
-                self.exit(upstream, Exit::Code(0));
+                self.exit(upstream, Exit::Code(0), &[]);
             } else if let Some((at, _)) = self.mux.next_deadline() {
                 self.now = self.now.max(at);
                 self.handle(Event::DeadlineReached);

@@ -175,6 +175,34 @@ fn a_cut_finishes_what_was_begun_and_answers_what_it_drops() {
 }
 
 #[test]
+fn what_a_peer_that_has_gone_was_not_written_a_byte_of_is_handed_out() {
+    let room = Room::new(1 << 30);
+    for (written, expected) in [
+        (0, ["one", "two", "three"].as_slice()),
+        (2, &["two", "three"]),
+        (3, &["two", "three"]),
+        (4, &["two", "three"]),
+        (5, &["three"]),
+        (100, &[]),
+    ] {
+        let memory = Memory::with_room(written);
+        let mut outlet = Outlet::plain(Sink::Memory(memory.clone()), 10, &room);
+        for text in ["one", "two", "three"] {
+            outlet.push(message(text), None);
+        }
+        flush(&mut outlet);
+        memory.leave();
+        let mut unwritten = outlet.into_unwritten();
+        unwritten.push(message("four"));
+        let bytes: usize = unwritten.messages.iter().map(Outgoing::len).sum();
+        assert_eq!(room.taken(), bytes);
+        let expected = expected.iter().chain(&["four"]).map(|text| message(text));
+        assert_eq!(unwritten.into_messages(), expected.collect::<Vec<_>>());
+        assert_eq!(room.taken(), 0);
+    }
+}
+
+#[test]
 fn many_messages_leave_in_few_writes() {
     let (mut outlet, memory) = keeping(1 << 20, 1 << 20);
     for line in 1..=1000 {
