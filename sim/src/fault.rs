@@ -33,6 +33,8 @@ faults! {
     Crashed = "crashed in a call",
     /// A process ended by itself, and what it had written was lost in part.
     CutOff = "crashed in a line",
+    /// A process ended before all that it was given had been written to it.
+    Unwritten = "crashed unwritten",
     /// A process ended before it was greeted.
     DiedEarly = "died before the handshake",
     /// A process could not be started.
@@ -47,6 +49,8 @@ faults! {
     Stubborn = "ignored its stop",
     /// A client did not read for a while.
     Stalled = "stalled reader",
+    /// A client had so much to read that it was not heard.
+    Unread = "reader not heard",
     /// A client did not read for so long that it was cut.
     CutReader = "cut reader",
     /// A client wrote what is no message.

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use mux::{Event, Exit, LineNumber, SessionId, UpstreamId};
-use wire::{About, Fault as LineFault, Frame, Line, LineSplitter, Purpose};
+use wire::{About, Fault as LineFault, Frame, Kind, Line, LineSplitter, Purpose};
 
 use crate::{
     fault::Fault,
     model,
     payload::Message,
-    peers::{Down, Output, Process, Up},
+    peers::{Down, Output, Peer, Process, Up},
     world::{Held, World},
 };
 
@@ -119,6 +119,10 @@ impl World {
             return Ok(());
         };
         client.down_bytes -= down.len();
+        if let Some(event) = self.judge(session) {
+            self.handle(event)?;
+        }
+        let client = &mut self.clients[at];
         match down {
             Down::Message(frame, _) => {
                 client.read(&frame);
@@ -236,7 +240,7 @@ impl World {
     /// A process could not be started, or was stopped before it ran.
     pub(crate) fn start_failed(&mut self, upstream: UpstreamId) -> Held {
         self.servers.remove(&upstream);
-        self.model.exited(upstream);
+        self.model.exited(upstream, &[]);
         let why = "no such program".to_owned();
         self.handle(Event::UpstreamStartFailed { upstream, why })
     }
@@ -252,18 +256,33 @@ impl World {
             .filter(|owed| owed.minted.is_some_and(|(at, _)| at == upstream))
             .count();
         let peer = self.servers.remove(&upstream);
+        let unwritten = peer.as_ref().map(unwritten_to).unwrap_or_default();
         match peer.filter(|peer| peer.process == Process::Running) {
             Some(peer) if !peer.is_greeted => self.hit(Fault::DiedEarly),
             Some(_) if owes > 0 => self.hit(Fault::Crashed),
             Some(_) | None => {}
         }
-        self.model.exited(upstream);
+        let numbers = unwritten.iter().filter_map(|frame| frame.id()?.as_number());
+        let numbers: Vec<u64> = numbers.collect();
+        if self.model.exited(upstream, &numbers) {
+            self.hit(Fault::Unwritten);
+        }
         self.handle(Event::UpstreamExited {
             upstream,
             exit,
-            unwritten: Vec::new(),
+            unwritten,
         })
     }
+}
+
+/// The requests for a server that never began to be written. The other half of what it has not read is
+/// in its pipe.
+fn unwritten_to(peer: &Peer) -> Vec<Frame> {
+    let waiting = peer.inbox.iter().skip(peer.inbox.len() / 2);
+    waiting
+        .filter_map(|frame| Frame::parse(Bytes::from(frame.to_vec())).ok())
+        .filter(|frame| frame.kind() == Kind::Request)
+        .collect()
 }
 
 /// What a line becomes when it goes through a pipe in two pieces.

@@ -220,10 +220,12 @@ impl Model {
         }
     }
 
-    /// A process is gone. What it was given and may not be given twice is answered now.
-    pub(crate) fn exited(&mut self, id: UpstreamId) {
+    /// A process is gone. What it was given and may not be given twice is answered now, but for what was
+    /// never written to it. Says whether there was such a request of a session that waits.
+    pub(crate) fn exited(&mut self, id: UpstreamId, unwritten: &[u64]) -> bool {
+        let mut returned = false;
         let Some(server) = self.servers.get_mut(&id) else {
-            return;
+            return returned;
         };
         let sent = std::mem::take(&mut server.sent);
         let over = sent.into_iter().map(|(minted, sent)| {
@@ -251,14 +253,17 @@ impl Model {
                 self.due.push(Due::Withdrawn(*session_id, shown));
             }
             for (key, owed) in &mut session.owed {
-                if owed.minted.is_some_and(|(at, _)| at == id) {
-                    owed.minted = None;
-                    if !owed.in_batch && (!owed.message.shape.is_read_only() || owed.writes >= 2) {
+                if let Some((_, minted)) = owed.minted.take_if(|(at, _)| *at == id) {
+                    if unwritten.contains(&minted) {
+                        returned = true;
+                        owed.writes -= 1;
+                    } else if !owed.in_batch && (!owed.message.shape.is_read_only() || owed.writes >= 2) {
                         self.due.push(Due::Answered(*session_id, key.clone()));
                     }
                 }
             }
         }
+        returned
     }
 
     /// Whether a server of this route ever said that it cannot be shared.

@@ -162,6 +162,8 @@ pub(crate) struct Client {
     pub(crate) down_bytes: usize,
     pub(crate) is_stalled: bool,
     pub(crate) is_paused: bool,
+    /// Whether the core knows that it has much to read.
+    pub(crate) is_blocked: bool,
     pub(crate) has_ended: bool,
     /// Whether the core has closed it.
     pub(crate) is_closed: bool,
@@ -424,6 +426,7 @@ impl Client {
             down_bytes: 0,
             is_stalled: false,
             is_paused: false,
+            is_blocked: false,
             has_ended: false,
             is_closed: false,
             has_said_hello: false,

@@ -41,6 +41,8 @@ pub(crate) fn event(event: &Event) -> String {
         | Event::SessionEnding { .. }
         | Event::SessionClosed { .. }
         | Event::SessionCut { .. }
+        | Event::SessionBlocked { .. }
+        | Event::SessionWritable { .. }
         | Event::Announced { .. }
         | Event::UpstreamStarted { .. }
         | Event::UpstreamStartFailed { .. }

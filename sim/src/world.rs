@@ -246,6 +246,24 @@ impl World {
             client.down_bytes += down.len();
             client.down.push_back(down);
         }
+        let judged = self.judge(session);
+        self.echoes.extend(judged);
+    }
+
+    /// Whether a client has begun or ceased to have much to read.
+    pub(crate) fn judge(&mut self, session: SessionId) -> Option<Event> {
+        let much = self.limits.slow_reader_bytes / 4;
+        let client = self.clients.iter_mut().find(|it| it.id == session)?;
+        if !client.is_blocked && client.down_bytes > much && !client.is_closed {
+            client.is_blocked = true;
+            self.hit(Fault::Unread);
+            Some(Event::SessionBlocked { session })
+        } else if client.is_blocked && client.down_bytes <= much / 2 {
+            client.is_blocked = false;
+            Some(Event::SessionWritable { session })
+        } else {
+            None
+        }
     }
 
     /// A client that stands still, or lags far behind, loses what waits for it.
@@ -272,6 +290,8 @@ impl World {
         client.down_bytes = client.down.iter().map(Down::len).sum();
         self.echoes.push(Event::SessionCut { session });
         self.hit(Fault::CutReader);
+        let judged = self.judge(session);
+        self.echoes.extend(judged);
     }
 
     /// A client comes.

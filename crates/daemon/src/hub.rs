@@ -155,7 +155,8 @@ impl Hub {
         batch.iter_mut().for_each(Input::count_out);
         self.tell_buffered(now);
         // The reader of a piece that goes on has the next one in its hands, or says that it has ended.
-        let goes_on = !batch.is_empty() && batch.iter().all(Input::goes_on);
+        let is_read = |session| self.world.is_read(session);
+        let goes_on = !batch.is_empty() && batch.iter().all(|input| input.goes_on(is_read));
         for input in batch.drain(..) {
             self.take_in(now, input);
         }

@@ -17,7 +17,7 @@ mod valve;
 mod memory;
 
 pub(crate) use lines::{Lines, Pieces};
-pub(crate) use outlet::{Flushed, Outlet, Overflow, Unwritten};
+pub(crate) use outlet::{Backlog, Flushed, Outlet, Overflow, Unwritten};
 pub(crate) use reader::{ProcessReader, SessionReader};
 pub(crate) use room::{NoRoom, Room, Share};
 pub(crate) use socket::Socket;

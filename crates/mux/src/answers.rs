@@ -145,7 +145,7 @@ impl Mux {
         batch.ids.extend(id.cloned());
         session.batched_ids.extend(id.cloned());
         if batch.left > 0 {
-            self.pause_if_full(session_id, out);
+            self.pause_if_enough(session_id, out);
             return;
         }
         let Some(mut batch) = session.batches.remove(&line) else {

@@ -344,6 +344,7 @@ impl Mux {
             frame.rewrite(&mut [(id_span.clone(), upstream_request.as_bytes())])
         };
         Mux::tell_upstream(upstream_id, answer, out);
+        self.pause_if_enough(session_id, out);
     }
 
     /// Answers an ask for a client that cannot.
@@ -461,6 +462,7 @@ impl Mux {
                     frame.rewrite(&mut [(span.clone(), number.as_bytes())]),
                     out,
                 );
+                self.pause_if_enough(ask.session, out);
             }
             None => self.drop_message(upstream_id, DropReason::UnknownCancellation, out),
         }
@@ -482,6 +484,7 @@ impl Mux {
                     crate::from_session::cancellation(ask.shown_id, "the server has ended"),
                     out,
                 );
+                self.pause_if_enough(ask.session, out);
             }
         }
     }

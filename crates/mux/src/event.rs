@@ -81,6 +81,16 @@ pub enum Event {
         /// Who.
         session: SessionId,
     },
+    /// So much waits for a session to read that it should read before it says more.
+    SessionBlocked {
+        /// Who.
+        session: SessionId,
+    },
+    /// A session that was blocked has read a good part of what waited for it, or it was dropped.
+    SessionWritable {
+        /// Who.
+        session: SessionId,
+    },
     /// The announcement of [`crate::Action::Announce`] has left for the shim.
     Announced {
         /// Whose line.

@@ -53,8 +53,11 @@ impl Mux {
         frame: Frame,
         out: &mut Outbox,
     ) {
-        if !self.sessions.contains_key(&session) {
+        let Some(known) = self.sessions.get(&session) else {
             return;
+        };
+        if known.blocked.is_some() {
+            self.count_said(session, out);
         }
         match frame.kind() {
             Kind::Request => self.on_request(session, line, frame, out),
@@ -109,14 +112,19 @@ impl Mux {
         fault: Fault,
         out: &mut Outbox,
     ) {
-        if !self.sessions.contains_key(&session_id) {
+        let Some(session) = self.sessions.get(&session_id) else {
             return;
+        };
+        if session.blocked.is_some() {
+            self.count_said(session_id, out);
         }
         out.tell(Fact::SessionFault {
             session: session_id,
             fault: fault.clone(),
         });
-        if self.on_useless_ask_answer(session_id, &fault, out) {
+        let is_nothing_else = self.on_useless_ask_answer(session_id, &fault, out);
+        self.pause_if_enough(session_id, out);
+        if is_nothing_else {
             self.end_unanswered(session_id, line, out);
             return;
         }

@@ -111,6 +111,7 @@ impl Mux {
         });
         self.end_asks_of(session_id, &Refusal::OwnerGone, out);
         self.refuse_everything(session_id, &Refusal::TooSlow, out);
+        self.pause_if_enough(session_id, out);
     }
 
     /// A session is gone. What it held is free at once.

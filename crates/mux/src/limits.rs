@@ -90,6 +90,10 @@ pub struct Limits {
     pub routes_remembered: usize,
     /// Subscriptions of one session.
     pub subscriptions: usize,
+    /// Messages of a session that is asked something and does not read, until it is heard no longer.
+    ///
+    /// The answer stands behind whatever its client has written before, which fits into a few pipes.
+    pub said_unread: usize,
     /// Asks that wait for an answer of one session.
     pub session_asks: usize,
     /// Last lines of a server's standard error that a failed start quotes.
@@ -139,6 +143,7 @@ impl Default for Limits {
             tools_remembered: 4096,
             routes_remembered: 1024,
             subscriptions: 10_000,
+            said_unread: 1024,
             session_asks: 256,
             last_words: 10,
             noise_lines: 100,

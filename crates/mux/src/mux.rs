@@ -112,6 +112,8 @@ impl Mux {
             Event::SessionEnding { session } => self.on_session_ending(session, out),
             Event::SessionClosed { session } => self.on_session_closed(session, out),
             Event::SessionCut { session } => self.on_session_cut(session, out),
+            Event::SessionBlocked { session } => self.on_session_blocked(session, out),
+            Event::SessionWritable { session } => self.on_session_writable(session, out),
             Event::Announced { session, line } => self.on_announced(session, line, out),
             Event::UpstreamInherited {
                 upstream,

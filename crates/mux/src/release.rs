@@ -12,7 +12,7 @@ use crate::{
     lanes::{Circumstances, Conduct, Manner, Tool, tool_key},
     mux::Mux,
     refusal::Refusal,
-    session::{Held, Session, Stage, State as SessionState, Whereabouts},
+    session::{Held, Said, Session, Stage, State as SessionState, Whereabouts},
     timers::Timer,
     upstream::{Releasing, Standing, Upstream},
 };
@@ -171,11 +171,11 @@ impl Mux {
     /// Counts a message that is in its session's queue now, which may be long enough with that.
     pub(crate) fn count_waiting(&mut self, session_id: SessionId, out: &mut Outbox) {
         self.waiting += 1;
-        self.pause_if_full(session_id, out);
+        self.pause_if_enough(session_id, out);
     }
 
     /// Reads no more from a session that has enough here.
-    pub(crate) fn pause_if_full(&mut self, session_id: SessionId, out: &mut Outbox) {
+    pub(crate) fn pause_if_enough(&mut self, session_id: SessionId, out: &mut Outbox) {
         if let Some(session) = self.sessions.get_mut(&session_id)
             && session.wants_pause(&self.limits)
             && !session.is_paused
@@ -184,6 +184,31 @@ impl Mux {
             out.act(Action::PauseSession {
                 session: session_id,
             });
+        }
+    }
+
+    /// So much waits for a client that it must read first.
+    pub(crate) fn on_session_blocked(&mut self, session_id: SessionId, out: &mut Outbox) {
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.blocked = Some(Said::default());
+        }
+        self.pause_if_enough(session_id, out);
+    }
+
+    pub(crate) fn on_session_writable(&mut self, session_id: SessionId, out: &mut Outbox) {
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.blocked = None;
+        }
+        self.resume_if_room(session_id, out);
+    }
+
+    /// A client that does not read has said something.
+    pub(crate) fn count_said(&mut self, session_id: SessionId, out: &mut Outbox) {
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && let Some(Said(count)) = &mut session.blocked
+        {
+            *count += 1;
+            self.pause_if_enough(session_id, out);
         }
     }
 

@@ -53,7 +53,13 @@ pub(crate) struct Session {
     /// Its client has closed its input.
     pub(crate) is_ending: bool,
     pub(crate) is_paused: bool,
+    /// Set while much waits for its client to read: what was said since.
+    pub(crate) blocked: Option<Said>,
 }
+
+/// How many messages a client has said since something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said(pub(crate) usize);
 
 /// How far a session has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -168,6 +174,7 @@ impl Session {
             batched_ids: BTreeSet::new(),
             is_ending: false,
             is_paused: false,
+            blocked: None,
         }
     }
 
@@ -206,9 +213,15 @@ impl Session {
     }
 
     /// Whether it should not be read for now. Whoever is asked something must be heard: the call that
-    /// makes the server ask may be what all else waits for.
+    /// makes the server ask may be what all else waits for. Who does not read, and has said much in place
+    /// of the answer, is not heard for that any longer.
     pub(crate) fn wants_pause(&self, limits: &Limits) -> bool {
-        self.is_full(limits) && self.asks.open.is_empty()
+        if self.asks.open.is_empty() {
+            self.is_full(limits) || self.blocked.is_some()
+        } else {
+            self.blocked
+                .is_some_and(|said| said.0 >= limits.said_unread)
+        }
     }
 
     /// Whether as much of it waits as may.

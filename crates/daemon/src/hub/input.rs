@@ -30,6 +30,8 @@ pub(crate) enum Input {
     Came(Box<Arrival>),
     /// A session wrote lines.
     Lines { session: SessionId, lines: Lines },
+    /// A client has wanted to say something for long, and was not read.
+    Unheard(SessionId),
     /// A client will say nothing more, but still listens.
     Ending(SessionId),
     /// A client is gone.
@@ -60,6 +62,7 @@ impl Input {
         match self {
             Input::Lines { lines, .. } | Input::Output { lines, .. } => lines.count_out(),
             Input::Came(_)
+            | Input::Unheard(_)
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
@@ -73,11 +76,14 @@ impl Input {
         }
     }
 
-    /// Whether more of the same comes at once: the next piece of what one read brought.
-    pub(super) fn goes_on(&self) -> bool {
+    /// Whether more of the same comes at once: the next piece of what one read brought. That of a session
+    /// does only while it is read.
+    pub(super) fn goes_on(&self, is_read: impl Fn(SessionId) -> bool) -> bool {
         match self {
-            Input::Lines { lines, .. } | Input::Output { lines, .. } => lines.goes_on(),
+            Input::Lines { session, lines } => lines.goes_on() && is_read(*session),
+            Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
+            | Input::Unheard(_)
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }

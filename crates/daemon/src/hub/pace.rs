@@ -25,6 +25,8 @@ pub(super) struct Pace {
     at_empty: u64,
     /// When its queue was full, and all that it had taken then.
     mark: Option<(Instant, u64)>,
+    /// All that it had taken when somebody last looked whether it stands still, and how often it did.
+    looked: Option<(u64, u32)>,
 }
 
 impl Pace {
@@ -32,6 +34,16 @@ impl Pace {
     pub(super) fn on_empty(&mut self, taken: u64) {
         self.at_empty = taken;
         self.mark = None;
+    }
+
+    /// Whether a client has taken nothing since this was asked last. Says so once, until it takes some.
+    pub(super) fn stands_still(&mut self, taken: u64) -> bool {
+        let times = match self.looked {
+            Some((before, times)) if before == taken => times.saturating_add(1),
+            Some(_) | None => 0,
+        };
+        self.looked = Some((taken, times));
+        times == 1
     }
 
     /// Whether a client may have more, for which more waits than the `limit`: `waiting` bytes.
@@ -81,6 +93,17 @@ mod tests {
         assert!(pace.may_go_on(|| began + INTERVAL, 200, LIMIT + 1, LIMIT));
         assert!(pace.may_go_on(|| began + 2 * INTERVAL, 300, LIMIT + 1, LIMIT));
         assert!(!pace.may_go_on(|| began + 3 * INTERVAL, 399, LIMIT + 1, LIMIT));
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_between_two_looks_stands_still_which_is_said_once() {
+        let mut pace = Pace::default();
+        let looks = [10, 10, 10, 10, 20, 30, 30, 30];
+        let still = looks.map(|taken| pace.stands_still(taken));
+        assert_eq!(
+            still,
+            [false, true, false, false, false, false, true, false]
+        );
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Session {
     pub(super) replay: Option<Replay>,
     /// Whether it reads, should much wait for it.
     pub(super) pace: Pace,
+    /// Whether the core knows that it has much to read.
+    pub(super) blocked: bool,
     /// Whether somebody waits for room in its socket.
     pub(super) awaiting_room: bool,
     /// Whether it is over once what waits is written. The core has forgotten it.

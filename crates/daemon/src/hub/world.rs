@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     launch::Launcher,
-    link::{Flushed, NoRoom, Outlet, Overflow, Room, Sink},
+    link::{Backlog, Flushed, NoRoom, Outlet, Overflow, Room, Sink},
     logs::Logs,
     observe::Observer,
     process::{Ending, Guardian, HURRY, Note, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
@@ -179,6 +179,13 @@ impl World {
             .is_some_and(|session| !session.closing)
     }
 
+    /// Whether its reader goes on.
+    pub(super) fn is_read(&self, session: SessionId) -> bool {
+        self.sessions
+            .get(&session)
+            .is_some_and(|session| !session.valve.is_closed())
+    }
+
     /// Nobody is at the other end: nothing more is heard of the session, and it departs.
     pub(super) fn give_up(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -246,12 +253,13 @@ impl World {
         };
         session.touched = false;
         if session.awaiting_room {
-            return;
+            return self.judge_backlog(id);
         }
         let echoes = &mut self.echoes;
         let flushed = session.outlet.flush(|line| {
             echoes.push(Event::Announced { session: id, line });
         });
+        let has_backlog = flushed != Flushed::All || session.blocked;
         match flushed {
             Flushed::All if session.closing => self.departed.push(id),
             Flushed::All => session.pace.on_empty(session.outlet.taken()),
@@ -267,6 +275,38 @@ impl World {
                 }
                 self.departed.push(id);
             }
+        }
+        if has_backlog {
+            self.judge_backlog(id);
+        }
+    }
+
+    /// Tells the core if a client has begun or ceased to have much to read.
+    fn judge_backlog(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|it| !it.closing) else {
+            return;
+        };
+        match session.outlet.backlog() {
+            Backlog::Much if !session.blocked => {
+                session.blocked = true;
+                self.echoes.push(Event::SessionBlocked { session: id });
+            }
+            Backlog::Little if session.blocked => {
+                session.blocked = false;
+                self.echoes.push(Event::SessionWritable { session: id });
+            }
+            Backlog::Much | Backlog::Some | Backlog::Little => {}
+        }
+    }
+
+    /// A client wants to say something and is not heard, for long now. If that is because it has much to
+    /// read, and it takes none of it, it may wait for us to read, as we for it: then it is cut, once.
+    pub(super) fn on_unheard(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.blocked && session.pace.stands_still(session.outlet.taken()) {
+            self.cut(id);
         }
     }
 

@@ -26,6 +26,15 @@ const SLICES_MAX: usize = 128;
 /// Lines named by one control line.
 const DONE_MAX: usize = 1024;
 
+/// The part of the limit, in bytes, from which on there is much to read.
+const MUCH_SHARE: usize = 8;
+
+/// So many messages are much to read, however small: each takes memory of its own.
+const MUCH_MESSAGES: usize = 8192;
+
+/// And so many lines that are done.
+const MUCH_DONE: usize = 64 << 10;
+
 /// The way out to one peer.
 #[derive(Debug)]
 pub(crate) struct Outlet {
@@ -95,6 +104,17 @@ pub(crate) enum Flushed {
     Blocked,
     /// Nobody will ever read it.
     Broken,
+}
+
+/// How much there is for a peer to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backlog {
+    /// So much that it should read before it says more.
+    Much,
+    /// Something between the two.
+    Some,
+    /// Less than half of what is much.
+    Little,
 }
 
 /// Whether more waits for a peer than may.
@@ -173,6 +193,22 @@ impl Outlet {
             Overflow::Yes
         } else {
             Overflow::No
+        }
+    }
+
+    /// How much there is to read. One message of any size is not much.
+    pub(crate) fn backlog(&self) -> Backlog {
+        let exceeds = |part: usize| {
+            self.behind_head() > self.limit / MUCH_SHARE / part
+                || self.queue.len() > MUCH_MESSAGES / part
+                || self.done.len() > MUCH_DONE / part
+        };
+        if exceeds(1) {
+            Backlog::Much
+        } else if exceeds(2) {
+            Backlog::Some
+        } else {
+            Backlog::Little
         }
     }
 

@@ -6,12 +6,12 @@
 //!
 //! **Invariant:** every line reaches the hub, in order; whatever ends a reader, the hub hears of it.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mux::SessionId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::{io::Interest, sync::mpsc::Sender, task};
+use tokio::{io::Interest, sync::mpsc::Sender, task, time};
 use wire::LineSplitter;
 
 use super::{Found, Lines, NoRoom, Pieces, Room, Share, Socket, Source, Valve};
@@ -22,6 +22,9 @@ use crate::{
 
 /// So much of an unfinished line is kept in any case: it may wait in the system, too.
 const SMALL_BYTES: usize = 64 << 10;
+
+/// How long a client that is not read may want to say something before the hub hears of it, and again.
+const UNHEARD: Duration = Duration::from_secs(15);
 
 /// Reads one session.
 #[derive(Debug)]
@@ -52,13 +55,16 @@ impl SessionReader {
         let desk = Desk {
             inbox: &self.inbox,
             room: &self.room,
+            of: Some(&self),
         };
         let input = |lines| Input::Lines { session, lines };
         if !early.is_empty() {
             let mut pieces = Pieces::default();
             splitter.feed(&early, |line| pieces.push(line));
             drop(early);
-            desk.hand_in(pieces, Found::Bytes, input).await;
+            if !desk.hand_in(pieces, Found::Bytes, input).await {
+                return;
+            }
         }
         loop {
             if !self.is_let_through().await || source.readable().await.is_err() {
@@ -71,7 +77,9 @@ impl SessionReader {
                 Err(_) => return,
             };
             make_do(&mut splitter, &mut unfinished);
-            desk.hand_in(pieces, found, input).await;
+            if !desk.hand_in(pieces, found, input).await {
+                return;
+            }
         }
         if splitter.leftover() > 0 {
             tracing::debug!(session = %self.session, bytes = splitter.leftover(), "the last line has no end");
@@ -92,11 +100,23 @@ impl SessionReader {
         if !self.valve.is_closed() {
             return true;
         }
-        tokio::select! {
-            () = self.valve.passed() => true,
-            // Should it be impossible to watch for that, the valve alone counts.
-            Ok(()) = hang_up(&self.socket) => false,
+        loop {
+            tokio::select! {
+                () = self.valve.passed() => return true,
+                // Should it be impossible to watch for that, the valve alone counts.
+                Ok(()) = hang_up(&self.socket) => return false,
+                () = self.has_waited_to_speak() => {
+                    let _hub_gone = self.inbox.send(Input::Unheard(self.session)).await;
+                }
+            }
         }
+    }
+
+    /// Returns when the client has said something that was not read, and some time has passed.
+    async fn has_waited_to_speak(&self) {
+        // Should it be impossible to watch for that, the client is taken for one that speaks.
+        let _readable = self.socket.incoming().readable().await;
+        time::sleep(UNHEARD).await;
     }
 }
 
@@ -127,6 +147,7 @@ impl ProcessReader {
         let desk = Desk {
             inbox: &self.inbox,
             room: &self.room,
+            of: None,
         };
         let mut splitter = LineSplitter::new(self.message_bytes);
         let mut unfinished = Share::of(&self.room);
@@ -150,15 +171,30 @@ impl ProcessReader {
 struct Desk<'a> {
     inbox: &'a Sender<Input>,
     room: &'a Arc<Room>,
+    /// The session whose lines they are, if they are one's.
+    of: Option<&'a SessionReader>,
 }
 
 impl Desk<'_> {
     /// Gives what one read brought. If it is much, or more is to come at once, everybody else comes first
     /// after each piece: the hub with what it has, and peers that have said something meanwhile.
-    async fn hand_in(&self, pieces: Pieces, found: Found, input: impl Fn(Lines) -> Input) {
+    ///
+    /// Each piece of a session waits at its valve; what is left is dropped if its client has gone meanwhile.
+    /// Says whether nobody has.
+    async fn hand_in(
+        &self,
+        pieces: Pieces,
+        found: Found,
+        input: impl Fn(Lines) -> Input,
+    ) -> bool {
         let pieces = pieces.counted_in(self.room);
         let is_much = pieces.are_several();
         for lines in pieces {
+            if let Some(reader) = self.of
+                && !reader.is_let_through().await
+            {
+                return false;
+            }
             let _hub_gone = self.inbox.send(input(lines)).await;
             if is_much {
                 task::yield_now().await;
@@ -167,6 +203,7 @@ impl Desk<'_> {
         if found == Found::Full && !is_much {
             task::yield_now().await;
         }
+        true
     }
 }
 

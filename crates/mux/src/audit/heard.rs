@@ -66,6 +66,8 @@ impl Audit {
             | Event::UpstreamInherited { .. }
             | Event::SessionEnding { .. }
             | Event::SessionCut { .. }
+            | Event::SessionBlocked { .. }
+            | Event::SessionWritable { .. }
             | Event::UpstreamComplained { .. }
             | Event::AdminAsked { .. }
             | Event::Buffered { .. }

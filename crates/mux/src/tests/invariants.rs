@@ -80,8 +80,11 @@ fn owed((id, session): (&SessionId, &Session)) -> (SessionId, BTreeSet<RequestId
 
 fn check_session(mux: &Mux, session: &Session) {
     let id = session.id;
-    let is_left_alone = session.is_paused && !session.wants_pause(&mux.limits);
+    let wants_pause = session.wants_pause(&mux.limits);
+    let is_left_alone = session.is_paused && !wants_pause;
     assert!(!is_left_alone, "{id} has room and is not read");
+    let is_indulged = !session.is_paused && wants_pause && session.blocked.is_some();
+    assert!(!is_indulged, "{id} does not read and is read");
     let upstream = session.upstream().map(|upstream| {
         let known = mux.upstreams.get(&upstream);
         known.unwrap_or_else(|| panic!("{id} is at {upstream}, which is no more"))

@@ -55,6 +55,9 @@ pub(super) enum Happening {
     Leaves(String),
     Ends(String),
     IsCut(String),
+    /// Much waits for a session to read, or no longer.
+    StopsReading(String),
+    ReadsOn(String),
     /// The announcements for a slow session have left.
     Hears(String),
     Starts(String),
@@ -172,6 +175,8 @@ impl Happening {
             [_, "leaves"] => Happening::Leaves(who),
             [_, "ends"] => Happening::Ends(who),
             [_, "is", "cut"] => Happening::IsCut(who),
+            [_, "stops", "reading"] => Happening::StopsReading(who),
+            [_, "reads", "on"] => Happening::ReadsOn(who),
             [_, "hears"] => Happening::Hears(who),
             [_, "starts"] => Happening::Starts(who),
             [_, "start", "fails", why @ ..] => Happening::StartFails {

@@ -110,6 +110,14 @@ impl Stage {
                 let session = self.session(who);
                 self.handle(Event::SessionCut { session });
             }
+            Happening::StopsReading(who) => {
+                let session = self.session(who);
+                self.handle(Event::SessionBlocked { session });
+            }
+            Happening::ReadsOn(who) => {
+                let session = self.session(who);
+                self.handle(Event::SessionWritable { session });
+            }
             Happening::Hears(who) => {
                 let heard = self.session(who);
                 let (its, others) = core::mem::take(&mut self.announced)

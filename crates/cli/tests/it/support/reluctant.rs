@@ -3,6 +3,11 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 use serde_json::{Value, json};
@@ -64,6 +69,24 @@ impl Reluctant {
     #[track_caller]
     pub(crate) fn begin(&mut self, id: u64, tool: &str, arguments: Value) {
         self.send(&call(id, tool, arguments));
+    }
+
+    /// Writes all that from now on, in a thread of its own that waits whenever nobody reads it. Says how
+    /// much of it was taken so far.
+    pub(crate) fn flood(&mut self, lines: Vec<u8>) -> Arc<AtomicUsize> {
+        let mut stdin = self.stdin.take().expect("it has not vanished");
+        let taken = Arc::new(AtomicUsize::new(0));
+        let so_far = Arc::clone(&taken);
+        thread::spawn(move || {
+            for part in lines.chunks(4096) {
+                // The shim may end before all is written.
+                if stdin.write_all(part).is_err() {
+                    return;
+                }
+                so_far.fetch_add(part.len(), Ordering::Relaxed);
+            }
+        });
+        taken
     }
 
     /// Takes at most so many bytes, and no more from the pipe than the buffer of one read.
