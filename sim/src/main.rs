@@ -221,6 +221,7 @@ fn conclude(
             seed.0
         ));
         if !args.first {
+            tell_kinds(&failures);
             describe(args, *seed)?;
         }
     }
@@ -248,6 +249,18 @@ fn conclude(
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Says what was broken how often, and which seed shows each.
+fn tell_kinds(failures: &[(Seed, Broken)]) {
+    let mut kinds: BTreeMap<String, (usize, Seed)> = BTreeMap::new();
+    for (seed, broken) in failures {
+        let kind = kinds.entry(broken.kind()).or_insert((0, *seed));
+        kind.0 += 1;
+    }
+    for (kind, (count, Seed(seed))) in kinds {
+        line(format!("{count:>6} worlds, as {seed}: {kind}"));
+    }
 }
 
 fn labour(work: &Work, last: u64, until: Option<Instant>, stops_at_first: bool) {

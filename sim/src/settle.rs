@@ -179,6 +179,7 @@ impl World {
         }
         self.settle()?;
         self.wait_for_end()?;
+        self.check_rest_of_books()?;
         if self.setting.idle_seconds.is_some() || self.is_shut_down {
             self.check_empty()?;
         }

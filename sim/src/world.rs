@@ -10,7 +10,7 @@ use std::{
 
 use mux::{
     Action, AdminAsk, Event, Fact, Limits, Moment, Mux, Outbox, Refusal, SessionId, Ticket,
-    UpstreamId,
+    UpstreamId, audit::Audit,
 };
 use wire::RequestId;
 
@@ -37,6 +37,8 @@ pub(crate) type Held = Result<(), Broken>;
 pub(crate) struct World {
     mux: Mux,
     out: Outbox,
+    /// What anybody may rely on, whatever peers mean; the model knows besides what they mean.
+    audit: Audit,
     pub(crate) model: Model,
     pub(crate) setting: Setting,
     pub(crate) limits: Limits,
@@ -66,6 +68,7 @@ impl World {
         World {
             mux: Mux::new(limits.clone(), mux::Epoch(0)),
             out: Outbox::default(),
+            audit: Audit::default(),
             model: Model::new(limits.clone()),
             setting,
             limits,
@@ -114,7 +117,10 @@ impl World {
         let now = self.now();
         self.trace
             .note(|| format!("{:>12} {}", now.0 / 1_000_000, crate::show::event(&event)));
+        self.audit.event(&event);
         self.mux.handle(now, event, &mut self.out);
+        let (actions, facts) = self.out.contents();
+        self.audit.outcome(actions, facts);
         let mut routed = Vec::new();
         for fact in self.out.facts() {
             self.trace.note(|| format!("             . {fact:?}"));
@@ -141,6 +147,7 @@ impl World {
         }
         self.model.check_due()?;
         self.model.check_abandoned()?;
+        self.check_books()?;
         self.model.asking = None;
         routed
             .into_iter()
@@ -345,7 +352,23 @@ impl World {
 
     /// Checks the whole.
     pub(crate) fn check(&mut self) -> Held {
-        self.model.check_whole(&self.mux, &mut self.tally)
+        let snapshot = self.mux.snapshot();
+        self.model.check_whole(&snapshot, &mut self.tally)?;
+        self.audit.compare(&snapshot, &self.limits);
+        self.check_books()
+    }
+
+    /// Nobody is there any more: by the books nothing may be owed.
+    pub(crate) fn check_rest_of_books(&mut self) -> Held {
+        self.audit.at_rest();
+        self.check_books()
+    }
+
+    fn check_books(&mut self) -> Held {
+        match self.audit.take_violations().first() {
+            Some(violation) => Err(Broken(format!("by the books: {violation}"))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ use std::{
 use bytes::Bytes;
 use wire::{Frame, Method, Outgoing, RequestId};
 
-use crate::{Action, Fact, Route, SessionId, UpstreamId};
+use crate::{Action, DropReason, Fact, Route, SessionId, UpstreamId};
 
 pub use server::Process;
 
@@ -108,6 +108,8 @@ struct Step {
     doubled: Vec<Asked>,
     /// Sessions that said what cannot be answered under its id, once for each time.
     faulty: Vec<SessionId>,
+    /// What a server asks.
+    asked: Option<(UpstreamId, RequestId)>,
     /// Requests that are over without an answer, to be taken out of their groups at the end of the step.
     leaving: Vec<(Asking, Asked)>,
     /// Groups to be looked at then.
@@ -170,6 +172,13 @@ impl Audit {
             .map(move |(id, client)| (*id, owed(client)))
     }
 
+    /// Whether a session may still be answered what it has cancelled: its batch has not been.
+    #[cfg(test)]
+    pub(crate) fn is_excused(&self, session: SessionId, id: &RequestId) -> bool {
+        let client = self.clients.get(&session);
+        client.is_some_and(|client| client.excused.contains_key(id))
+    }
+
     /// Every upstream that ever had a process, and what there is of one now.
     pub fn processes(&self) -> impl Iterator<Item = (UpstreamId, Process)> {
         self.servers
@@ -190,6 +199,10 @@ impl Audit {
                 self.private_routes
                     .extend(launched.map(|(route, _)| route.clone()));
             }
+            Fact::Dropped {
+                reason: DropReason::NotRead,
+                ..
+            } => self.overlook_ask(),
             Fact::Contradiction { what } => {
                 self.find(
                     Invariant::SameTable,

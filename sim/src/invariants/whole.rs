@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mux::{Moment, Mux, SessionId, SessionSnapshot, UpstreamSnapshot};
+use mux::{Moment, SessionId, SessionSnapshot, Snapshot, UpstreamSnapshot};
 
 use crate::{
     model::Model,
@@ -14,8 +14,7 @@ use super::{Broken, Held, ensure};
 
 impl Model {
     /// The whole, after a step.
-    pub(crate) fn check_whole(&self, mux: &Mux, tally: &mut Tally) -> Held {
-        let snapshot = mux.snapshot();
+    pub(crate) fn check_whole(&self, snapshot: &Snapshot, tally: &mut Tally) -> Held {
         let known: Vec<SessionId> = snapshot.sessions.iter().map(|session| session.id).collect();
         ensure!(
             known.iter().eq(self.sessions.keys()),

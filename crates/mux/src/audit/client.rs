@@ -20,6 +20,9 @@ pub(super) struct Client {
     pub(super) speaks_batches: bool,
     /// Requests that have neither been answered nor cancelled.
     pub(super) open: BTreeMap<RequestId, Asking>,
+    /// Requests of batches that it has cancelled, of which some may have had an answer that waits for the
+    /// rest of the batch and comes with it.
+    pub(super) excused: BTreeMap<RequestId, Asking>,
     /// Lines that its shim was told wait here.
     pub(super) announced: BTreeMap<LineNumber, Announced>,
     /// What servers have asked it, by the id that it sees.
@@ -31,7 +34,7 @@ pub(super) struct Client {
 }
 
 /// A request without an answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Asking {
     /// Set if it is counted in a group.
     pub(super) print: Option<Print>,

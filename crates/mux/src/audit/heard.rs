@@ -59,9 +59,9 @@ impl Audit {
                 self.ended(*upstream);
             }
             Event::UpstreamStartFailed { upstream, .. } => self.ended(*upstream),
-            Event::UpstreamBlocked { upstream } => self.server_reads(*upstream, false),
-            Event::UpstreamWritable { upstream } => self.server_reads(*upstream, true),
-            Event::SessionReplayed { .. }
+            Event::UpstreamBlocked { .. }
+            | Event::UpstreamWritable { .. }
+            | Event::SessionReplayed { .. }
             | Event::SessionReplayEnded { .. }
             | Event::UpstreamInherited { .. }
             | Event::SessionEnding { .. }
@@ -90,6 +90,7 @@ impl Audit {
             upstream: None,
             speaks_batches: false,
             open: BTreeMap::new(),
+            excused: BTreeMap::new(),
             announced: BTreeMap::new(),
             asks: BTreeMap::new(),
             asks_shown: 0,
@@ -162,6 +163,9 @@ impl Audit {
             self.step.doubled.push((session, id.clone()));
             return;
         }
+        if client.excused.contains_key(id) {
+            self.step.doubled.push((session, id.clone()));
+        }
         if let Some(print) = asking.print {
             let new = || Group::new(&asking.method);
             let group = self.groups.entry(print).or_insert_with(new);
@@ -194,6 +198,11 @@ impl Audit {
                 client.open.remove_entry(id)
             });
             if let Some((id, asking)) = found {
+                if asking.in_batch
+                    && let Some(client) = self.clients.get_mut(&session)
+                {
+                    client.excused.insert(id.clone(), asking.clone());
+                }
                 self.step.leaving.push((asking, (session, id)));
             }
         } else if *method == Method::Progress {
@@ -265,12 +274,6 @@ impl Audit {
         }
     }
 
-    fn server_reads(&mut self, upstream: UpstreamId, does: bool) {
-        if let Some(server) = self.servers.get_mut(&upstream) {
-            server.is_blocked = !does;
-        }
-    }
-
     fn server_said(&mut self, upstream: UpstreamId, frame: &Frame) {
         self.count.messages += 1;
         let Some(server) = self.servers.get_mut(&upstream) else {
@@ -285,7 +288,6 @@ impl Audit {
                     method: method.clone(),
                     token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
                     shown: None,
-                    is_owed: !server.is_blocked,
                     again: 0,
                 };
                 self.server_asked(upstream, id, ask);
@@ -319,12 +321,27 @@ impl Audit {
     }
 
     fn server_asked(&mut self, upstream: UpstreamId, id: &RequestId, ask: Ask) {
+        self.step.asked = Some((upstream, id.clone()));
         if let Some(server) = self.servers.get_mut(&upstream) {
             if let Some(before) = server.asks.get_mut(id) {
                 before.again += 1;
             } else {
                 server.asks.insert(id.clone(), ask);
             }
+        }
+    }
+
+    /// What a server that does not read has just asked is not taken in, and never answered.
+    pub(super) fn overlook_ask(&mut self) {
+        let Some((upstream, id)) = self.step.asked.take() else {
+            return;
+        };
+        let Some(server) = self.servers.get_mut(&upstream) else {
+            return;
+        };
+        match server.asks.get_mut(&id) {
+            Some(ask) if ask.again > 0 => ask.again -= 1,
+            Some(_) | None => drop(server.asks.remove(&id)),
         }
     }
 
@@ -361,7 +378,6 @@ impl Audit {
                         method: unknown(),
                         token: None,
                         shown: None,
-                        is_owed: !server.is_blocked,
                         again: 0,
                     };
                     self.server_asked(upstream, &id, ask);
@@ -437,7 +453,6 @@ impl Audit {
         server.launched = None;
         server.class = None;
         server.is_initialized = false;
-        server.is_blocked = false;
         let asks = core::mem::take(&mut server.asks);
         let shown = asks.into_values().filter_map(|ask| ask.shown);
         self.step.withdrawn.extend(shown);

@@ -124,7 +124,7 @@ impl Audit {
             );
         }
         let waiting = self.servers.iter().filter_map(|(upstream, server)| {
-            let (asked, _) = server.asks.iter().find(|(_, ask)| ask.is_owed)?;
+            let (asked, _) = server.asks.first_key_value()?;
             (server.process == Process::Running).then(|| (*upstream, asked.clone()))
         });
         for (upstream, asked) in waiting.collect::<Vec<_>>() {

@@ -32,8 +32,6 @@ pub(super) struct Server {
     /// What it was told that its clients can do.
     pub(super) class: Option<Class>,
     pub(super) is_initialized: bool,
-    /// Whether it does not read; then not all that it asks is answered.
-    pub(super) is_blocked: bool,
     /// Every id below that it has seen, over all its processes, but for those in `skipped`.
     issued: u64,
     skipped: BTreeSet<u64>,
@@ -65,8 +63,6 @@ pub(super) struct Ask {
     pub(super) token: Option<ProgressToken>,
     /// Who was asked, and under which id.
     pub(super) shown: Option<(SessionId, u64)>,
-    /// Whether it has to be answered.
-    pub(super) is_owed: bool,
     /// How often it asked under this id again, for which it has no answer either.
     pub(super) again: usize,
 }

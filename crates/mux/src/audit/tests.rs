@@ -13,8 +13,8 @@ use wire::{Frame, Outgoing};
 
 use super::{Audit, Violation};
 use crate::{
-    Action, Asks, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits, LineNumber, Link, Moment,
-    Mux, Opening, Outbox, Route, Scope, SessionId, UpstreamId,
+    Action, Answered, Asks, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits, LineNumber, Link,
+    Moment, Mux, Opening, Outbox, Route, Scope, SessionId, UpstreamId,
 };
 
 const ALICE: SessionId = SessionId(1);
@@ -35,6 +35,11 @@ struct Bench {
 impl Bench {
     /// Alice and Bob at one server that has been greeted.
     fn shared(capabilities: &str) -> Self {
+        Bench::speaking("2025-11-25", capabilities)
+    }
+
+    /// The same, in a version of the protocol.
+    fn speaking(version: &str, capabilities: &str) -> Self {
         let mut bench = Bench {
             mux: Mux::new(Limits::default(), Epoch(0)),
             audit: Audit::default(),
@@ -46,7 +51,7 @@ impl Bench {
             bench.say(
                 session,
                 &format!(
-                    r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{capabilities}}}}}"#
+                    r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{capabilities}}}}}"#
                 ),
             );
         }
@@ -105,6 +110,16 @@ impl Bench {
             session,
             line: LineNumber(self.lines),
             frame: frame(text),
+        });
+    }
+
+    /// Several messages on one line.
+    fn say_several(&mut self, session: SessionId, texts: &[&str]) {
+        self.lines += 1;
+        self.step(Event::SessionBatch {
+            session,
+            line: LineNumber(self.lines),
+            frames: texts.iter().map(|text| Ok(frame(text))).collect(),
         });
     }
 
@@ -461,6 +476,91 @@ fn who_subscribes_again_before_the_end_of_the_first_is_confirmed_stays_subscribe
     bench.reply(
         r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1"}}"#,
     );
+    assert_eq!(bench.found(), "");
+}
+
+const PING: &str = r#"{"jsonrpc":"2.0","id":5,"method":"ping"}"#;
+const CALL: &str = r#"{"jsonrpc":"2.0","id":6,"method":"tools/call","params":{"name":"x"}}"#;
+const CANCEL: &str =
+    r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":5}}"#;
+
+#[test]
+fn what_a_batch_has_an_answer_to_already_may_be_answered_with_it_though_it_was_cancelled() {
+    let mut bench = Bench::speaking("2025-03-26", "{}");
+    bench.say_several(ALICE, &[PING, CALL]);
+    bench.say(ALICE, CANCEL);
+    // Its answer waits, so that its id is in use.
+    bench.say(ALICE, PING);
+    let minted = bench.at_server()[0];
+    bench.answer(minted, "a");
+    assert_eq!(bench.found(), "");
+    bench.tamper(double);
+    bench.say(ALICE, PING);
+    assert_eq!(bench.found(), "I1");
+}
+
+#[test]
+fn what_was_cancelled_and_came_alone_is_answered_no_more() {
+    let (mut bench, alices, _) = calling();
+    bench.say(ALICE, &CANCEL.replace('5', "1"));
+    assert_eq!(bench.found(), "");
+    bench.tamper(|actions| {
+        actions.push(Action::SendToSession {
+            session: ALICE,
+            frame: Outgoing::from(String::from(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)),
+            answered: Some(Answered {
+                line: LineNumber(3),
+                id: 1.into(),
+                others: Vec::new(),
+            }),
+        });
+    });
+    bench.answer(alices, "a");
+    assert_eq!(bench.found(), "I1");
+}
+
+#[test]
+fn a_server_may_say_no_in_words_like_ours() {
+    let (mut bench, alices, bobs) = calling();
+    for (id, data) in [
+        (alices, r#"{"source":"mcpool","reason":"id-in-use"}"#),
+        (bobs, r#"{"x":{"source":"mcpool","reason":"id-in-use"}}"#),
+    ] {
+        bench.reply(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"no","data":{data}}}}}"#
+        ));
+    }
+    assert_eq!(bench.found(), "");
+    // Words that hold ours somewhere are not ours.
+    let (mut bench, alices, _) = calling();
+    bench.tamper(|actions| rewrite(actions, r#""z""#, r#""y""#));
+    bench.reply(&format!(
+        r#"{{"jsonrpc":"2.0","id":{alices},"error":{{"code":1,"message":"z","data":{{"x":{{"source":"mcpool","reason":"x"}}}}}}}}"#
+    ));
+    assert_eq!(bench.found(), "I1 I2");
+}
+
+#[test]
+fn what_a_server_asks_while_it_does_not_read_is_answered_or_overlooked_and_its_id_is_free() {
+    let mut bench = Bench::shared(r#"{"sampling":{}}"#);
+    bench.step(Event::SessionClosed { session: BOB });
+    bench.step(Event::UpstreamBlocked { upstream: ECHO });
+    let asks = bench.mux.limits.session_asks;
+    for id in 0..asks {
+        bench.reply(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#));
+    }
+    let ask = |text: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":7777,"method":"sampling/createMessage","params":{{"x":"{text}"}}}}"#
+        )
+    };
+    bench.reply(&ask("overlooked"));
+    bench.audit.at_rest();
+    // Alice is still there, and nothing else.
+    assert_eq!(bench.audit.take_violations().len(), 1);
+    bench.step(Event::UpstreamWritable { upstream: ECHO });
+    bench.reply(&ask("heard"));
+    bench.say(ALICE, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
     assert_eq!(bench.found(), "");
 }
 

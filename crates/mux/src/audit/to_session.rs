@@ -88,13 +88,18 @@ impl Audit {
                 );
             }
         }
-        for frame in &frames {
+        for (at, frame) in frames.iter().enumerate() {
             match &frame.message {
                 Message::Response { id, error, .. } => {
                     let reason = error.as_ref().and_then(|error| own_reason(frame, error));
-                    let is_in_use = reason == Some(Reason::IdInUse);
+                    // A server that is a pooler too may say the same.
+                    let is_beside = reason == Some(Reason::IdInUse)
+                        && frames
+                            .iter()
+                            .skip(at + 1)
+                            .any(|next| next.id() == id.as_ref());
                     match id {
-                        Some(id) if !is_in_use && owed.remove(id) => {
+                        Some(id) if !is_beside && owed.remove(id) => {
                             self.answer(session, id, frame);
                         }
                         _unbooked => self.answer_beside(session, id.as_ref(), reason),
@@ -114,6 +119,11 @@ impl Audit {
                 format_args!("{session} is said to be answered {id:?} and is not"),
             );
         }
+        if let Some((answered, client)) = answered.zip(self.clients.get_mut(&session)) {
+            client
+                .excused
+                .retain(|_, asking| asking.line != answered.line);
+        }
     }
 
     /// The answer to a request that is open.
@@ -122,10 +132,7 @@ impl Audit {
             return;
         };
         let Some(asking) = client.open.remove(id) else {
-            return self.find(
-                Invariant::OneOutcome,
-                format_args!("{session} does not wait for {id:?} and is answered"),
-            );
+            return self.answer_excused(session, id, frame);
         };
         if !asking.in_batch {
             client.announced.remove(&asking.line);
@@ -143,6 +150,19 @@ impl Audit {
             }
             self.step.touched.insert(print);
         }
+        self.learn_from_answer(session, asking, frame);
+    }
+
+    /// An answer to what was cancelled: it had waited for the rest of its batch.
+    fn answer_excused(&mut self, session: SessionId, id: &RequestId, frame: &Frame) {
+        let client = self.clients.get_mut(&session);
+        let Some(asking) = client.and_then(|client| client.excused.remove(id)) else {
+            return self.find(
+                Invariant::OneOutcome,
+                format_args!("{session} does not wait for {id:?} and is answered"),
+            );
+        };
+        // It is out of its group, so that its answer may be too.
         self.learn_from_answer(session, asking, frame);
     }
 
@@ -268,6 +288,7 @@ impl Audit {
             let at = doubled.iter().position(of_this);
             is_owed |= at.map(|at| doubled.swap_remove(at)).is_some();
             is_owed &= reason == Some(Reason::IdInUse);
+            self.refuse_beside(session, id);
         } else {
             let faulty = &mut self.step.faulty;
             let at = faulty.iter().position(|erring| *erring == session);
@@ -281,6 +302,19 @@ impl Audit {
             );
         }
     }
+
+    /// A request under an id that was in use is no request. Where its namesake was cancelled and had its
+    /// answer already, that shows only now.
+    fn refuse_beside(&mut self, session: SessionId, id: &RequestId) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        if client.excused.contains_key(id)
+            && let Some(asking) = client.open.remove(id)
+        {
+            self.step.leaving.push((asking, (session, id.clone())));
+        }
+    }
 }
 
 /// Why we have said "no".
@@ -291,18 +325,28 @@ enum Reason {
     Another,
 }
 
+/// The error that we answer with.
+#[derive(Deserialize)]
+struct OwnError<'a> {
+    #[serde(borrow)]
+    data: OwnData<'a>,
+}
+
+#[derive(Deserialize)]
+struct OwnData<'a> {
+    source: &'a str,
+    reason: &'a str,
+}
+
 /// Says whether an error is one of ours.
 fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
-    let error = frame.json(error);
-    if !error.contains(r#""source":"mcpool""#) {
-        return None;
-    }
-    if error.contains(r#""reason":"id-in-use""#) {
-        Some(Reason::IdInUse)
-    } else if error.contains(r#""reason":"answer-too-long""#) {
-        Some(Reason::AnswerTooLong)
-    } else {
-        Some(Reason::Another)
+    let text = frame.json(error);
+    let data = serde_json::from_str::<OwnError<'_>>(text).ok()?.data;
+    match (data.source, data.reason) {
+        ("mcpool", "id-in-use") => Some(Reason::IdInUse),
+        ("mcpool", "answer-too-long") => Some(Reason::AnswerTooLong),
+        ("mcpool", _) => Some(Reason::Another),
+        _foreign => None,
     }
 }
 

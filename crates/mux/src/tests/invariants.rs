@@ -27,7 +27,10 @@ pub(super) fn check(mux: &Mux, audit: &Audit) {
     for session in mux.sessions.values() {
         check_session(mux, session);
     }
-    let known: BTreeMap<SessionId, BTreeSet<_>> = mux.sessions.iter().map(owed).collect();
+    let mut known: BTreeMap<SessionId, BTreeSet<_>> = mux.sessions.iter().map(owed).collect();
+    for (session, owed) in &mut known {
+        owed.retain(|id| !audit.is_excused(*session, id));
+    }
     let open = audit.sessions();
     let open: BTreeMap<_, _> = open
         .map(|(id, owed)| (id, BTreeSet::from_iter(owed)))
