@@ -1,6 +1,9 @@
 //! Which step comes next: chosen by chance, weighted by the seed, and by what there is to do.
 
+mod meeting;
+
 use crate::{
+    payload::Ident,
     peers::{Client, KINDS, Peer, Process},
     seed::{Chance, Seed},
     step::{Answering, Replying, Step, Telling, Utterance, Want},
@@ -34,10 +37,11 @@ enum Act {
     Pass,
     Restart,
     Shutdown,
+    Meet,
 }
 
 /// Each act and how often it comes, before the seed has its say.
-const WEIGHTS: [(Act, u32); 24] = [
+const WEIGHTS: [(Act, u32); 25] = [
     (Act::Open, 10),
     (Act::Hello, 12),
     (Act::Request, 60),
@@ -62,7 +66,29 @@ const WEIGHTS: [(Act, u32); 24] = [
     (Act::Pass, 12),
     (Act::Restart, 1),
     (Act::Shutdown, 0),
+    (Act::Meet, 12),
 ];
+
+/// The weights of a world in which several sessions are busy at one server, which asks them.
+const BUSY: [(Act, u32); 14] = [
+    (Act::Open, 20),
+    (Act::Hello, 30),
+    (Act::Request, 60),
+    (Act::Batch, 2),
+    (Act::Cancel, 6),
+    (Act::Reply, 12),
+    (Act::Leave, 1),
+    (Act::Carry, 150),
+    (Act::Start, 30),
+    (Act::Answer, 25),
+    (Act::Inquire, 12),
+    (Act::Utter, 6),
+    (Act::Pass, 6),
+    (Act::Meet, 16),
+];
+
+/// Most steps of one kind that come in a row on purpose: enough to fill a queue that is short.
+const LONGEST_CLUMP: usize = 24;
 
 /// How often a step is looked for that somebody can take.
 const TRIES: usize = 50;
@@ -143,36 +169,75 @@ pub(crate) struct Generator {
     crowd: usize,
     /// The kinds of sessions that come.
     kinds: Vec<u8>,
+    /// The tools that they call; none for any.
+    tools: Vec<u8>,
     /// What they declare, and which version they ask for.
     classes: Vec<u8>,
     versions: Vec<u8>,
     /// How many ids are in use: few make many collisions.
     ids: usize,
     shutdown_at: Option<usize>,
+    /// One step in so many comes several times in a row; zero for none.
+    clumps: usize,
+    /// What comes again, and how often.
+    again: (Act, usize),
+}
+
+/// The weights of a world in which anything may come, some of it very often.
+fn weights(chance: &mut Chance) -> Vec<(Act, u32)> {
+    let weights = WEIGHTS.map(|(act, weight)| {
+        let times = chance.pick(&[0, 1, 2, 2, 2, 4, 12]);
+        // Without these nothing ever happens.
+        let is_vital = matches!(
+            act,
+            Act::Open | Act::Hello | Act::Request | Act::Carry | Act::Start | Act::Answer
+        );
+        (act, weight * if is_vital { times.max(1) } else { times })
+    });
+    weights.to_vec()
+}
+
+impl Act {
+    /// Whether many in a row make a world livelier.
+    fn clumps(self) -> bool {
+        !matches!(
+            self,
+            Act::Open
+                | Act::Hello
+                | Act::Leave
+                | Act::Crash
+                | Act::Restart
+                | Act::Settle
+                | Act::Pass
+        )
+    }
 }
 
 impl Generator {
     pub(crate) fn new(seed: Seed) -> Self {
         let mut chance = Chance::new(seed.0);
-        let weights = WEIGHTS.map(|(act, weight)| {
-            let times = chance.pick(&[0, 1, 2, 2, 2, 4, 12]);
-            // Without these nothing ever happens.
-            let is_vital = matches!(
-                act,
-                Act::Open | Act::Hello | Act::Request | Act::Carry | Act::Start | Act::Answer
-            );
-            (act, weight * if is_vital { times.max(1) } else { times })
-        });
+        let is_busy = chance.one_in(4);
+        let weights = if is_busy {
+            BUSY.to_vec()
+        } else {
+            weights(&mut chance)
+        };
         let left = 60 + chance.below(500);
         Generator {
-            weights: weights.to_vec(),
+            weights,
             left,
-            crowd: 1 + chance.below(6),
+            crowd: if is_busy { 3 } else { 1 } + chance.below(6),
             kinds: match chance.below(8) {
+                _any if is_busy => vec![0],
                 0..5 => vec![0],
                 5 => vec![4, 5],
                 6 => vec![0, 0, 0, 8],
                 _mixed => (0..KINDS).collect(),
+            },
+            tools: match chance.below(2) {
+                0 if is_busy => vec![chance.byte() % 6],
+                _any if is_busy => vec![chance.byte() % 6, chance.byte() % 6],
+                _any => Vec::new(),
             },
             classes: chance
                 .pick::<&[u8]>(&[&[0], &[1], &[1], &[2], &[2], &[3], &[4], &[0, 1, 2, 3, 4]])
@@ -182,6 +247,8 @@ impl Generator {
                 .to_vec(),
             ids: chance.pick(&[2, 6, 16, 40]),
             shutdown_at: chance.one_in(8).then(|| chance.below(left)),
+            clumps: chance.pick(&[0, 60, 20, 8]),
+            again: (Act::Carry, 0),
             chance,
         }
     }
@@ -197,6 +264,7 @@ impl Generator {
             if let Some(step) = self.step(act, world) {
                 return Some(step);
             }
+            self.again.1 = 0;
         }
         // Nobody is left who could do anything that this seed likes.
         Some(Step::Pass {
@@ -206,6 +274,18 @@ impl Generator {
     }
 
     fn act(&mut self) -> Act {
+        if let Some(left) = self.again.1.checked_sub(1) {
+            self.again.1 = left;
+            return self.again.0;
+        }
+        let act = self.any_act();
+        if self.clumps > 0 && act.clumps() && self.chance.one_in(self.clumps) {
+            self.again = (act, self.chance.below(LONGEST_CLUMP));
+        }
+        act
+    }
+
+    fn any_act(&mut self) -> Act {
         let all: u32 = self.weights.iter().map(|(_, weight)| weight).sum();
         let mut at = u32::try_from(self.chance.below(all as usize)).unwrap_or_default();
         for (act, weight) in &self.weights {
@@ -243,6 +323,7 @@ impl Generator {
                 name: self.chance.pick(&[0, 0, 0, 1, 2, 3]),
             }),
             Act::Shutdown => None,
+            Act::Meet => self.meeting(world),
             Act::Open
             | Act::Hello
             | Act::Request
@@ -327,13 +408,13 @@ impl Generator {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
     fn asking_step(&mut self, act: Act, world: &World) -> Option<Step> {
-        let id = self.chance.small(self.ids);
         let any = self.chance.byte();
         let out_of_turn = self.chance.one_in(35);
         let wants_hello = act == Act::Hello;
         let client = self.client(world, |client| {
             out_of_turn || client.has_said_hello != wants_hello
         })?;
+        let id = self.id_for(client, world);
         Some(match act {
             Act::Hello => Step::Hello {
                 client,
@@ -351,14 +432,34 @@ impl Generator {
                 which: any,
                 count: self.chance.byte(),
             },
-            _request => Step::Request {
-                client,
-                what: self.chance.pick(&WANTS),
-                which: any,
-                id,
-                token: self.chance.byte(),
-            },
+            _request => {
+                let what = self.chance.pick(&WANTS);
+                let which = if what == Want::Call && !self.tools.is_empty() {
+                    self.chance.pick(&self.tools)
+                } else {
+                    any
+                };
+                Step::Request {
+                    client,
+                    what,
+                    which,
+                    id,
+                    token: self.chance.byte(),
+                }
+            }
         })
+    }
+
+    /// An id that this client may use, and now and then one that it may not.
+    fn id_for(&mut self, client: u8, world: &World) -> u8 {
+        let mut speaking = world.clients.iter().filter(|client| client.can_speak());
+        let open = speaking
+            .nth(usize::from(client))
+            .map_or(&[][..], |client| &client.open);
+        let any = self.chance.small(self.ids);
+        let is_free = |id: &u8| open.iter().all(|message| message.id != Ident::chosen(*id));
+        let free = (any..40).chain(0..any).find(is_free);
+        free.filter(|_| !self.chance.one_in(8)).unwrap_or(any)
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]

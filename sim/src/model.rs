@@ -117,6 +117,7 @@ impl Model {
                     writes: 0,
                     is_spoilt: false,
                     is_over: false,
+                    is_cancelled: false,
                 };
                 session.owed.insert(key, owed);
                 self.meant_for(message, Audience::ItsServer);
@@ -142,6 +143,7 @@ impl Model {
             if std::mem::replace(&mut owed.is_over, true) {
                 return;
             }
+            owed.is_cancelled = true;
         } else {
             session.owed.remove(&key);
         }

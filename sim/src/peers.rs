@@ -462,10 +462,11 @@ impl Client {
                     self.asked.retain(|(known, _)| Some(*known) != shown);
                 }
                 Wired::Notification { .. } => {}
-                Wired::Response { id, .. } => {
+                Wired::Response { id, error, .. } => {
                     let at = self.open.iter().position(|message| message.id.id() == *id);
-                    if let Some(at) = at {
-                        self.open.remove(at);
+                    if let Some(message) = at.map(|at| self.open.remove(at)) {
+                        // Once refused, it may try again.
+                        self.has_said_hello &= !message.is_hello() || error.is_none();
                     }
                 }
             }

@@ -5,7 +5,7 @@ mod servers;
 
 use std::time::Duration;
 
-use mux::UpstreamId;
+use mux::{Moment, UpstreamId};
 
 use crate::{
     fault::Fault,
@@ -16,6 +16,9 @@ use crate::{
 
 /// How much time may pass at once, in milliseconds.
 const TIMES: [u64; 9] = [1, 90, 400, 1_000, 7_000, 24_000, 31_000, 70_000, 660_000];
+
+/// In place of such a number: to the very moment of the next deadline.
+pub(crate) const TO_THE_DEADLINE: u8 = u8::MAX;
 
 /// A link of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +120,16 @@ impl World {
     fn take_time(&mut self, step: Step) -> Held {
         match step {
             Step::Settle => self.settle(),
+            Step::Pass {
+                how_long: TO_THE_DEADLINE,
+                late,
+            } => {
+                let next = self.next_deadline().unwrap_or(self.now());
+                self.pass(next.max(self.now()), late)
+            }
             Step::Pass { how_long, late } => {
-                self.pass(TIMES[usize::from(how_long) % TIMES.len()], late)
+                let millis = TIMES[usize::from(how_long) % TIMES.len()];
+                self.pass(self.now() + Duration::from_millis(millis), late)
             }
             Step::Restart { name } => {
                 self.hit(Fault::Restarted);
@@ -156,7 +167,7 @@ impl World {
     }
 
     pub(super) fn speaking(&self, at: u8) -> Option<UpstreamId> {
-        self.server(at, |peer| peer.is_alive() && !peer.is_hung)
+        self.server(at, crate::peers::Peer::is_speaking)
     }
 
     /// Links that have something on them and are not held up.
@@ -233,11 +244,10 @@ impl World {
         }
     }
 
-    pub(crate) fn pass(&mut self, millis: u64, late: bool) -> Held {
+    pub(crate) fn pass(&mut self, end: Moment, late: bool) -> Held {
         if !self.busy_links().is_empty() {
             self.hit(Fault::Delayed);
         }
-        let end = self.now() + Duration::from_millis(millis);
         if late {
             if self.next_deadline().is_some_and(|next| next < end) {
                 self.hit(Fault::Overslept);

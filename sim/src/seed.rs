@@ -111,6 +111,7 @@ impl Setting {
                 session_asks: 2,
                 last_words: 2,
                 untold_lines: 3,
+                noise_lines: 3,
                 ..usual
             },
         }

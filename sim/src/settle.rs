@@ -223,13 +223,16 @@ impl World {
                         .is_some_and(|at| self.model.servers[&at].whole_since.is_some())
                 })
                 .any(|session| session.news.iter().any(|(_, must)| *must));
-            if owed.is_none() && !is_asked && !has_news && self.unanswered.is_empty() {
+            let mut clients = self.clients.iter();
+            let is_paused = clients.any(|client| client.is_paused && !client.is_closed);
+            let waits = owed.is_some() || is_asked || has_news || is_paused;
+            if !waits && self.unanswered.is_empty() {
                 return Ok(());
             }
             let next = self.next_deadline().filter(|next| *next <= latest);
             let Some(next) = next else {
                 return Err(Broken(format!(
-                    "everybody does what is expected, and this waits: {owed:?}, asks: {is_asked}, news: {has_news}, administrators: {:?}",
+                    "everybody does what is expected, and this waits: {owed:?}, asks: {is_asked}, news: {has_news}, paused: {is_paused}, administrators: {:?}",
                     self.unanswered
                 )));
             };
@@ -250,11 +253,6 @@ impl World {
                 session.lines
             );
         }
-        let paused = self
-            .clients
-            .iter()
-            .find(|client| client.is_paused && !client.is_closed);
-        ensure!(paused.is_none(), "{paused:?} is paused for ever");
         let whole = self.model.servers.iter();
         let whole = whole.filter(|(_, server)| server.whole_since.is_some());
         for (id, _) in whole {

@@ -290,7 +290,8 @@ impl Model {
                 .sessions
                 .values()
                 .flat_map(|session| session.owed.values());
-            let waits = owed.filter(|owed| owed.minted == Some((id, minted)) && !owed.is_over);
+            // One of a batch may have been refused, and that waits for the rest of it.
+            let waits = owed.filter(|owed| owed.minted == Some((id, minted)) && !owed.in_batch);
             let waits: Vec<Mark> = waits.map(|owed| owed.message.mark).collect();
             ensure!(
                 waits.is_empty(),

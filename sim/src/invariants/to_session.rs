@@ -248,10 +248,15 @@ impl Model {
             .and_then(|server| server.handshake?.declares())
             .is_some_and(|declares| declares != 1);
         match owed.message.shape {
+            _any if owed.is_cancelled => {}
             Shape::Hello { .. } if is_success && !session.is_served => {
                 session.is_served = true;
                 // What has changed just now it may hear of with the others.
                 session.news = [(1, false); 3];
+            }
+            // Of a server that tells no changes it has not missed any.
+            Shape::Hello { .. } if is_success && session.promised != Some(0) => {
+                session.news.iter_mut().for_each(|(_, must)| *must = false);
             }
             shape @ Shape::Subscribe(_) => {
                 session.wish(shape, |wish| wish.end(is_success.then_some(true)), |_| {});

@@ -150,6 +150,8 @@ pub(crate) struct Owed {
     pub(crate) is_spoilt: bool,
     /// It is in a batch, and answered or cancelled there.
     pub(crate) is_over: bool,
+    /// Nobody waits for it any more.
+    pub(crate) is_cancelled: bool,
 }
 
 #[derive(Debug, Default)]

@@ -132,7 +132,7 @@ impl Audit {
             return;
         };
         let Some(asking) = client.open.remove(id) else {
-            return self.answer_excused(session, id, frame);
+            return self.answer_excused(session, id);
         };
         if !asking.in_batch {
             client.announced.remove(&asking.line);
@@ -153,17 +153,17 @@ impl Audit {
         self.learn_from_answer(session, asking, frame);
     }
 
-    /// An answer to what was cancelled: it had waited for the rest of its batch.
-    fn answer_excused(&mut self, session: SessionId, id: &RequestId, frame: &Frame) {
+    /// An answer to what was cancelled: it had waited for the rest of its batch. The request is out of its
+    /// group, so that the answer may be too.
+    fn answer_excused(&mut self, session: SessionId, id: &RequestId) {
         let client = self.clients.get_mut(&session);
-        let Some(asking) = client.and_then(|client| client.excused.remove(id)) else {
-            return self.find(
+        let excused = client.and_then(|client| client.excused.remove(id));
+        if excused.is_none() {
+            self.find(
                 Invariant::OneOutcome,
                 format_args!("{session} does not wait for {id:?} and is answered"),
             );
-        };
-        // It is out of its group, so that its answer may be too.
-        self.learn_from_answer(session, asking, frame);
+        }
     }
 
     /// Whether the answer is the one of the server, or one of those that we give ourselves.
