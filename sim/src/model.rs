@@ -279,6 +279,12 @@ impl Model {
             && let Some(session) = self.sessions.get_mut(session)
         {
             session.upstream = Some(*upstream);
+            // One of a session alone that has served nobody is as good as a new one.
+            if let Some(server) = self.servers.get_mut(upstream)
+                && let Some(key) = server.key.as_mut().filter(|key| key.alone.is_some())
+            {
+                key.alone = session.key.alone;
+            }
         }
         // A server that asks and asks and does not read gets no answer.
         if let Fact::Dropped {

@@ -6,7 +6,7 @@ use mux::{Exit, UpstreamId};
 
 use crate::{
     invariants::{Broken, ensure},
-    model::Session,
+    model::{Line, Session},
     payload::{Ident, Shape, URIS, asks, logs},
     peers::{Output, Process, Up},
     step::Replying,
@@ -225,14 +225,22 @@ impl World {
                 .any(|session| session.news.iter().any(|(_, must)| *must));
             let mut clients = self.clients.iter();
             let is_paused = clients.any(|client| client.is_paused && !client.is_closed);
-            let waits = owed.is_some() || is_asked || has_news || is_paused;
+            // A server that is down has it all wait for the next process.
+            let is_down = |session: &&Session| {
+                let server = session.upstream.and_then(|at| self.model.servers.get(&at));
+                server.is_some_and(|server| server.whole_since.is_none())
+            };
+            let down = self.model.sessions.values().filter(is_down);
+            let mut lines = down.flat_map(|session| session.lines.values());
+            let is_held = lines.any(|line| matches!(line, Line::Held(_) | Line::Announcing(_)));
+            let waits = owed.is_some() || is_asked || has_news || is_paused || is_held;
             if !waits && self.unanswered.is_empty() {
                 return Ok(());
             }
             let next = self.next_deadline().filter(|next| *next <= latest);
             let Some(next) = next else {
                 return Err(Broken(format!(
-                    "everybody does what is expected, and this waits: {owed:?}, asks: {is_asked}, news: {has_news}, paused: {is_paused}, administrators: {:?}",
+                    "everybody does what is expected, and this waits: {owed:?}, asks: {is_asked}, news: {has_news}, paused: {is_paused}, held: {is_held}, administrators: {:?}",
                     self.unanswered
                 )));
             };

@@ -111,7 +111,7 @@ impl Mux {
                 return;
             };
             let Some(undecided) = upstream.undecided.pop_front() else {
-                upstream.lanes.is_undecided = false;
+                upstream.lanes.all_is_decided();
                 self.timers.clear(Timer::OwnerPatience(upstream_id));
                 return;
             };

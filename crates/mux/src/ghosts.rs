@@ -1,7 +1,7 @@
 //! Calls that were cancelled and that the server may still be working on.
 //!
 //! What such a call makes the server ask must not reach another session. A ghost is laid by the late
-//! answer, or fades when its time is over.
+//! answer, as soon as no ask waits that came before it, or fades when its time is over.
 //!
 //! **Invariant:** what is kept is bounded for each session, and goes with its time.
 
@@ -17,6 +17,8 @@ const TOLD_APART_MAX: usize = 256;
 pub(crate) struct Ghosts {
     by_session: BTreeMap<SessionId, Haunt>,
     owners: BTreeMap<MintedId, SessionId>,
+    /// Those of `owners` that have been answered and are not laid yet.
+    answered: BTreeSet<MintedId>,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,7 @@ impl Ghosts {
         if ids.len() > TOLD_APART_MAX {
             for id in haunt.ids.take().into_iter().flatten() {
                 self.owners.remove(&id);
+                self.answered.remove(&id);
             }
         }
     }
@@ -51,6 +54,7 @@ impl Ghosts {
         let Some(session) = self.owners.remove(&id) else {
             return false;
         };
+        self.answered.remove(&id);
         if let Some(haunt) = self.by_session.get_mut(&session)
             && let Some(ids) = &mut haunt.ids
         {
@@ -62,14 +66,29 @@ impl Ghosts {
         true
     }
 
+    /// The server has answered it, and may have asked because of it before.
+    pub(crate) fn lay_later(&mut self, id: MintedId) {
+        if self.owners.contains_key(&id) {
+            self.answered.insert(id);
+        }
+    }
+
+    /// Lays those that have been answered.
+    pub(crate) fn lay_the_answered(&mut self) {
+        for id in core::mem::take(&mut self.answered) {
+            self.lay(id);
+        }
+    }
+
     /// Forgets those whose time is over.
     pub(crate) fn fade(&mut self, now: Moment) {
-        let owners = &mut self.owners;
+        let (owners, answered) = (&mut self.owners, &mut self.answered);
         self.by_session.retain(|_, haunt| {
             let stays = haunt.until > now;
             if !stays {
                 for id in haunt.ids.iter().flatten() {
                     owners.remove(id);
+                    answered.remove(id);
                 }
             }
             stays
@@ -104,6 +123,21 @@ mod tests {
         assert!(ghosts.are_all_of(ALICE) && !ghosts.are_of_none());
         ghosts.fade(LATER);
         assert!(ghosts.are_of_none() && ghosts.owners.is_empty());
+    }
+
+    #[test]
+    fn one_that_is_answered_while_an_ask_waits_is_laid_when_that_is_decided() {
+        let mut ghosts = Ghosts::default();
+        ghosts.appear(1, ALICE, NOW, LATER);
+        ghosts.lay_later(1);
+        ghosts.lay_later(77);
+        assert!(!ghosts.are_of_none());
+        ghosts.lay_the_answered();
+        assert!(ghosts.are_of_none() && ghosts.answered.is_empty());
+        ghosts.appear(2, ALICE, NOW, LATER);
+        ghosts.lay_later(2);
+        ghosts.fade(LATER);
+        assert!(ghosts.are_of_none() && ghosts.answered.is_empty());
     }
 
     #[test]

@@ -211,8 +211,21 @@ impl Lanes {
     }
 
     /// A late answer to a cancelled call: the server no longer works on it. Says whether that is news.
+    ///
+    /// An ask that waits came before that, and a server that breaks off a call need not withdraw what it
+    /// has asked because of it: the ghost stays until the asks that wait are decided.
     pub(crate) fn lay_ghost(&mut self, id: MintedId) -> bool {
+        if self.is_undecided {
+            self.ghosts.lay_later(id);
+            return false;
+        }
         self.ghosts.lay(id)
+    }
+
+    /// No ask waits any longer.
+    pub(crate) fn all_is_decided(&mut self) {
+        self.is_undecided = false;
+        self.ghosts.lay_the_answered();
     }
 
     /// The session will not begin what it wanted to run apart.

@@ -174,6 +174,9 @@ impl Model {
         );
         owed.minted = Some((id, minted));
         owed.writes += 1;
+        self.servers
+            .get_mut(&id)
+            .map(|server| server.users.insert(owner));
         let in_flight = session
             .owed
             .values()

@@ -130,6 +130,12 @@ impl Model {
         let Some(upstream) = session.upstream else {
             return Ok(());
         };
+        let mut users = self.servers.get(&upstream).into_iter();
+        let is_fresh = users.all(|server| server.users.iter().all(|user| *user == id));
+        ensure!(
+            is_fresh || session.key.alone.is_none(),
+            "{id} is at {upstream}, which has served another alone"
+        );
         let others = self.sessions.iter().filter(|(other, _)| **other != id);
         let attached = others.filter(|(_, other)| {
             other.upstream.is_some()

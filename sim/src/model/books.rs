@@ -165,6 +165,8 @@ pub(crate) struct Server {
     /// Since when it has served without a break.
     pub(crate) whole_since: Option<u64>,
     pub(crate) initialized: u32,
+    /// Sessions whose requests its process has seen.
+    pub(crate) users: BTreeSet<SessionId>,
     pub(crate) sent: BTreeMap<u64, Sent>,
     /// What it asked and has no answer to, and whom that was put to.
     pub(crate) asks: BTreeMap<RequestId, Vec<Ask>>,

@@ -91,6 +91,22 @@ impl Model {
             return;
         };
         sent.is_over = true;
+        if let Some((_, mark)) = sent.claim.filter(|_| sent.cancelled.is_none()) {
+            // Who honestly asks because of a call does not answer it meanwhile.
+            let open = server
+                .asks
+                .values()
+                .flatten()
+                .filter(|(_, to)| to.is_none());
+            for (number, _) in open {
+                if let Some(said) = self.said.get_mut(*number)
+                    && said.message.about == Some(mark)
+                    && said.audience != Audience::Nobody
+                {
+                    said.audience = Audience::Anyone(id);
+                }
+            }
+        }
         if sent
             .shape
             .is_some_and(|shape| matches!(shape, Shape::Hello { .. }))

@@ -206,11 +206,33 @@ fn what_a_cancelled_call_asks_goes_to_nobody_else() {
             -> u1: tools/call #3
         u1: sampling/createMessage #2
         u1: result #2
-            -> bob: sampling/createMessage #1
             ! u1 dropped: unknown-response
+        10 s pass
+            after 10 s
+            -> u1: error #2 -32603 owner-unclear
             ! u1 separates x
-        bob: result #1
-            -> u1: result #2
+        u1: sampling/createMessage #3
+            -> bob: sampling/createMessage #1
+    "#]]);
+}
+
+#[test]
+fn a_server_that_breaks_off_a_cancelled_call_and_lets_its_ask_stand_gives_it_to_nobody_else() {
+    check(expect![[r#"
+        u1 serves alice bob caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        alice: cancelled #1
+            -> u1: cancelled #2
+        bob: tools/call #1 tool=x
+            -> u1: tools/call #3
+        u1: sampling/createMessage #1
+        u1: error #2
+            ! u1 dropped: unknown-response
+        u1: cancelled #1
+        u1: sampling/createMessage #2
+            -> bob: sampling/createMessage #1
+            ! u1 separates x
     "#]]);
 }
 

@@ -111,10 +111,10 @@ fn an_answer_to_a_request_that_was_cancelled_may_be_as_faulty_as_it_likes() {
             -> u1: tools/call #3
         alice: cancelled #1
             -> u1: cancelled #2
-        u1: sampling/createMessage #1
         u1: raw {"jsonrpc":"2.0","id":2,"result":NaN}
-            -> bob: raw {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}
             ! u1 dropped: unknown-response
+        u1: sampling/createMessage #1
+            -> bob: sampling/createMessage #1
             ! u1 separates x
     "#]]);
 }
