@@ -228,7 +228,7 @@ impl World {
             // A server that is down has it all wait for the next process.
             let is_down = |session: &&Session| {
                 let server = session.upstream.and_then(|at| self.model.servers.get(&at));
-                server.is_some_and(|server| server.whole_since.is_none())
+                session.is_served && server.is_some_and(|server| server.whole_since.is_none())
             };
             let down = self.model.sessions.values().filter(is_down);
             let mut lines = down.flat_map(|session| session.lines.values());

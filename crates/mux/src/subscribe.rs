@@ -25,6 +25,8 @@ struct Subscription {
     /// Requests that the upstream has not answered. Until it has agreed to one, every subscriber asks for itself.
     asking: BTreeMap<MintedId, SessionId>,
     agreed: bool,
+    /// Set when nobody waits for an answer any more: the upstream may agree, and nobody will hear of it.
+    may_have_agreed: bool,
 }
 
 /// What a session's wish means for the upstream.
@@ -69,12 +71,23 @@ impl Subscriptions {
 
     /// The upstream has refused a request. Says whether it is now subscribed for nobody.
     pub(crate) fn refused(&mut self, uri: &str, minted: MintedId) -> bool {
-        let had_agreed = self.by_uri.get(uri).is_some_and(|known| known.agreed);
-        self.given_up(uri, minted) && had_agreed
+        let had_agreed = self
+            .by_uri
+            .get(uri)
+            .is_some_and(|known| known.agreed || known.may_have_agreed);
+        self.end_asking(uri, minted) && had_agreed
     }
 
     /// Nobody will learn of the answer. Says whether the upstream may now be subscribed for nobody.
     pub(crate) fn given_up(&mut self, uri: &str, minted: MintedId) -> bool {
+        if let Some(subscription) = self.by_uri.get_mut(uri) {
+            subscription.may_have_agreed = true;
+        }
+        self.end_asking(uri, minted)
+    }
+
+    /// A request has no answer to come. Says whether nobody wants the subscription any longer.
+    fn end_asking(&mut self, uri: &str, minted: MintedId) -> bool {
         let Some(subscription) = self.by_uri.get_mut(uri) else {
             return false;
         };
@@ -120,6 +133,7 @@ impl Subscriptions {
     pub(crate) fn forget_asking(&mut self) {
         self.by_uri.retain(|_, subscription| {
             subscription.asking.clear();
+            subscription.may_have_agreed = false;
             subscription.is_wanted()
         });
     }
@@ -169,7 +183,8 @@ impl Subscription {
 
     /// Says whether the session held it.
     fn leave(&mut self, session: SessionId) -> bool {
-        self.asking.retain(|_, asking| *asking != session);
+        let given_up = self.asking.extract_if(.., |_, asking| *asking == session);
+        self.may_have_agreed |= given_up.count() > 0;
         self.sessions.remove(&session)
     }
 }
@@ -221,6 +236,26 @@ mod tests {
         assert_eq!(subscriptions.unsubscribe("a:b", ALICE), Forward::Yes);
         subscriptions.agreed("a:b", 1);
         assert_eq!(subscriptions.subscribers("a:b"), BTreeSet::new());
+    }
+
+    #[test]
+    fn what_the_upstream_may_have_agreed_to_unheard_is_taken_back_when_the_last_is_refused() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.asked("a:b", ALICE, 1);
+        assert!(
+            !subscriptions.refused("a:b", 1),
+            "nobody was ever subscribed"
+        );
+        for is_leaving in [false, true] {
+            subscriptions.asked("a:b", ALICE, 2);
+            subscriptions.asked("a:b", BOB, 3);
+            if is_leaving {
+                assert!(subscriptions.release(BOB).is_empty());
+            } else {
+                assert!(!subscriptions.given_up("a:b", 3));
+            }
+            assert!(subscriptions.refused("a:b", 2));
+        }
     }
 
     #[test]

@@ -156,6 +156,22 @@ fn a_subscription_given_up_before_the_answer_is_taken_back() {
 }
 
 #[test]
+fn a_subscription_given_up_is_taken_back_also_when_another_is_refused_the_same_later() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: resources/subscribe #1 uri=a:b
+            -> u1: resources/subscribe #2 uri=a:b
+        bob: resources/subscribe #1 uri=a:b
+            -> u1: resources/subscribe #3 uri=a:b
+        bob leaves
+            -> u1: cancelled #3
+        u1: error #2
+            -> u1: resources/unsubscribe #4 uri=a:b
+            -> alice: error #1 -1
+    "#]]);
+}
+
+#[test]
 fn a_new_process_hears_of_all_subscriptions() {
     check(expect![[r#"
         u1 serves alice bob
