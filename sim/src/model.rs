@@ -259,7 +259,9 @@ impl Model {
                     if unwritten.contains(&minted) {
                         returned = true;
                         owed.writes -= 1;
-                    } else if !owed.in_batch && (!owed.message.shape.is_read_only() || owed.writes >= 2) {
+                    } else if !owed.in_batch
+                        && (!owed.message.shape.is_read_only() || owed.writes >= 2)
+                    {
                         self.due.push(Due::Answered(*session_id, key.clone()));
                     }
                 }

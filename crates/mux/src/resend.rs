@@ -118,9 +118,8 @@ impl Mux {
             announcing.minted = None;
         }
         // What may be done twice the next daemon may send again whatever it hears of it.
-        let must_tell = stage == Stage::Fresh
-            && session.keeps_lines()
-            && !session.batches.contains_key(&line);
+        let must_tell =
+            stage == Stage::Fresh && session.keeps_lines() && !session.batches.contains_key(&line);
         if must_tell {
             out.act(Action::Notify {
                 session: claim.session,

@@ -181,12 +181,7 @@ impl Desk<'_> {
     ///
     /// Each piece of a session waits at its valve; what is left is dropped if its client has gone meanwhile.
     /// Says whether nobody has.
-    async fn hand_in(
-        &self,
-        pieces: Pieces,
-        found: Found,
-        input: impl Fn(Lines) -> Input,
-    ) -> bool {
+    async fn hand_in(&self, pieces: Pieces, found: Found, input: impl Fn(Lines) -> Input) -> bool {
         let pieces = pieces.counted_in(self.room);
         let is_much = pieces.are_several();
         for lines in pieces {

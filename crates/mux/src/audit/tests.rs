@@ -13,8 +13,8 @@ use wire::{Frame, Outgoing};
 
 use super::{Audit, Violation};
 use crate::{
-    Action, Answered, Asks, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits, LineNumber, Link,
-    Moment, Mux, Opening, Outbox, Route, Scope, SessionId, UpstreamId,
+    Action, Answered, Asks, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits, LineNumber,
+    Link, Moment, Mux, Opening, Outbox, Route, Scope, SessionId, Then, UpstreamId,
 };
 
 const ALICE: SessionId = SessionId(1);
@@ -512,6 +512,7 @@ fn what_was_cancelled_and_came_alone_is_answered_no_more() {
                 line: LineNumber(3),
                 id: 1.into(),
                 others: Vec::new(),
+                then: Then::Done,
             }),
         });
     });
