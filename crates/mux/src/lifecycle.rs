@@ -125,6 +125,7 @@ impl Mux {
             expected: is_expected,
             open: upstream.exchanges.claimed(),
         });
+        self.take_back_unwritten(upstream_id, &unwritten);
         let open = self.end_process(upstream_id, out);
         let end = if is_expected {
             End::Expected

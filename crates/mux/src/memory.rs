@@ -7,14 +7,17 @@
 //! **Invariant:** who never called a process that ended hears nothing of its end, and nobody hears of
 //! it twice.
 
-use alloc::{collections::BTreeSet, format};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+};
 
-use wire::{Outgoing, RequestId, quoted};
+use wire::{Frame, Method, Outgoing, RequestId, quoted};
 
 use crate::{
     action::Outbox,
     event::OnRestart,
-    exchange::Effect,
+    exchange::{Effect, Owner},
     fact::Fact,
     ids::{LineNumber, SessionId, UpstreamId},
     mux::Mux,
@@ -29,20 +32,31 @@ pub(crate) const LOGGER: &str = "mcpool";
 /// Which sessions the processes of an upstream know something of.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// Those that have called the process that runs.
-    callers: BTreeSet<SessionId>,
+    /// Those that have called the process that runs, and how often.
+    callers: BTreeMap<SessionId, u64>,
     /// Those that had called one that is gone, and have not been told.
     forgotten: BTreeSet<SessionId>,
 }
 
 impl Memory {
     pub(crate) fn note_call(&mut self, session: SessionId) {
-        self.callers.insert(session);
+        *self.callers.entry(session).or_default() += 1;
+    }
+
+    /// A call did not reach the process after all.
+    fn take_back_call(&mut self, session: SessionId) {
+        if let Some(calls) = self.callers.get_mut(&session) {
+            *calls -= 1;
+            if *calls == 0 {
+                self.callers.remove(&session);
+            }
+        }
     }
 
     /// The process is gone.
     pub(crate) fn lose(&mut self) {
-        self.forgotten.append(&mut self.callers);
+        let callers = core::mem::take(&mut self.callers);
+        self.forgotten.extend(callers.into_keys());
     }
 
     /// The session is gone.
@@ -53,6 +67,25 @@ impl Memory {
 }
 
 impl Mux {
+    /// A process ends of which these requests are still `unwritten`: of them it remembers nothing.
+    pub(crate) fn take_back_unwritten(&mut self, upstream_id: UpstreamId, unwritten: &[Frame]) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let calls = unwritten
+            .iter()
+            .filter(|frame| frame.method() == Some(&Method::ToolsCall));
+        for minted in calls.filter_map(Frame::id).filter_map(RequestId::as_number) {
+            if let Some(Owner::Session(claim)) = upstream
+                .exchanges
+                .get(minted)
+                .map(|exchange| &exchange.owner)
+            {
+                upstream.memory.take_back_call(claim.session);
+            }
+        }
+    }
+
     /// A new process serves: those who had called the last one are told, unless it is for their next
     /// call to do so.
     pub(crate) fn tell_what_is_forgotten(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {

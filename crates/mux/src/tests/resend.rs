@@ -388,9 +388,11 @@ fn what_was_not_written_to_a_process_that_died_goes_to_the_next() {
             -> u1: initialize #6
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
             -> u1: vendor/do #7
             -> u1: tools/call #8
             -> u1: tools/list #9
+            ! u1 has forgotten 1
     "#]]);
 }
 
@@ -447,6 +449,8 @@ fn what_was_not_written_may_have_been_cancelled_meanwhile() {
             -> u1: initialize #4
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
+            ! u1 has forgotten 1
         alice: tools/call #2 tool=x
             -> u1: tools/call #5
     "#]]);
@@ -473,8 +477,10 @@ fn a_shim_hears_that_what_was_not_written_waits_again() {
             -> u1: initialize #5
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
             -> u1: tools/list #6
             -> alice: sent 4
+            ! u1 has forgotten 1
             -> u1: tools/call #7
         u1: result #6
             -> alice: result #2
@@ -498,7 +504,9 @@ fn what_was_not_written_of_a_batch_goes_to_the_next_process_and_the_batch_has_on
             -> u1: initialize #4
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
             -> u1: tools/call #5
+            ! u1 has forgotten 1
         u1: result #5
             -> alice: [error #1 -32603 upstream-exited maybe-executed, result #2]
     "#]]);
@@ -546,8 +554,10 @@ fn what_was_not_written_when_a_restart_was_asked_for_goes_to_the_next_process() 
             -> u1: initialize #4
         u1: greets
             -> u1: initialized
+            -> alice: message level=warning
             -> admin: restarted 1
             -> u1: tools/call #5
+            ! u1 has forgotten 1
     "#]]);
 }
 
