@@ -96,6 +96,11 @@ fn check_control(line: &[u8]) {
             Control::Sent(number) => ("sent ", number),
             Control::Keep(number) => ("keep ", number),
             Control::Done(number) => ("done ", number),
+            Control::Ending => {
+                assert!(line[1..].starts_with(b"ending"));
+                assert_eq!(alone, "\x1eending\n");
+                continue;
+            }
         };
         assert!(
             line[1..].starts_with(word.as_bytes()),

@@ -215,6 +215,7 @@ impl Hub {
             linger_until: None,
         });
         self.world.close_door();
+        self.world.tell_ending();
         self.handle(now, Event::Shutdown);
     }
 

@@ -18,7 +18,7 @@ pub const MARK: u8 = 0x1E;
 /// Longest control line, in bytes; a daemon with more to tell uses several.
 pub const CONTROL_MAX: usize = 64 * 1024;
 
-/// What has become of one line.
+/// What has become of one line, or is about to become of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
     /// The request has to wait; nothing of it has gone to a server.
@@ -29,6 +29,9 @@ pub enum Control {
     Keep(u64),
     /// Nothing more will be needed of this line.
     Done(u64),
+    /// The daemon ends because somebody wants it to: no other is needed before the client
+    /// says something.
+    Ending,
 }
 
 impl fmt::Display for Control {
@@ -39,6 +42,7 @@ impl fmt::Display for Control {
             Control::Sent(line) => writeln!(f, "\x1esent {line}"),
             Control::Keep(line) => writeln!(f, "\x1ekeep {line}"),
             Control::Done(line) => writeln!(f, "\x1edone {line}"),
+            Control::Ending => f.write_str("\x1eending\n"),
         }
     }
 }
@@ -123,17 +127,20 @@ pub fn parse(line: &[u8]) -> impl Iterator<Item = Control> {
     let line = line.strip_prefix(&[MARK]).unwrap_or_default();
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let mut words = line.split(|byte| *byte == b' ');
-    let kind: Option<fn(u64) -> Control> = match words.next() {
+    let kind = words.next();
+    let ending = (kind == Some(b"ending")).then_some(Control::Ending);
+    let kind: Option<fn(u64) -> Control> = match kind {
         Some(b"held") => Some(Control::Held),
         Some(b"sent") => Some(Control::Sent),
         Some(b"keep") => Some(Control::Keep),
         Some(b"done") => Some(Control::Done),
         _ => None,
     };
-    words.filter_map(move |word| {
+    let of_lines = words.filter_map(move |word| {
         let number = str::from_utf8(word).ok()?.parse().ok()?;
         Some(kind?(number))
-    })
+    });
+    ending.into_iter().chain(of_lines)
 }
 
 #[cfg(test)]
@@ -151,6 +158,7 @@ mod tests {
             Control::Sent(2),
             Control::Keep(3),
             Control::Done(u64::MAX),
+            Control::Ending,
         ] {
             assert_eq!(read(&control.to_string()), [control]);
         }

@@ -138,6 +138,7 @@ impl Kept {
             Control::Sent(number) => self.turn(number, Fate::Sent),
             Control::Keep(number) => self.put_aside(number),
             Control::Done(number) => self.finish(number),
+            Control::Ending => {}
         }
     }
 

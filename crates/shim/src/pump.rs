@@ -209,6 +209,7 @@ impl Pump {
         if passage.is_none() {
             // If the client is gone, the main thread sees it.
             let _gone = waiting.answer_if_hopeless(self.output);
+            self.change.notify_all();
         }
         let is_full = waiting.is_too_much();
         drop(waiting);
@@ -247,6 +248,19 @@ impl Pump {
         let mut waiting = self.waiting();
         waiting.kept.note(control);
         self.tell_room(&mut waiting);
+    }
+
+    /// Waits, without a daemon, until the client says something.
+    ///
+    /// A signal ends the process also from here, by its timer.
+    fn wait_until_needed(&self) {
+        let mut waiting = self.waiting();
+        while waiting.kept.next_open(0).is_none() {
+            waiting = self
+                .change
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn tell_room(&self, waiting: &mut Waiting) {

@@ -62,7 +62,10 @@ fn stop_ends_every_process_socket_and_lock() {
     home.done(&["stop"]);
     until("the daemon to end", || !tree.iter().any(Process::is_alive));
     nothing_is_left(&home, &tree);
-    client.ended();
+    // The session has not ended, and needs a daemon only now.
+    let again = client.server_pid();
+    assert!(!tree.iter().any(|process| process.pid == again));
+    client.close();
 }
 
 #[test]

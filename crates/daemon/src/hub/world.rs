@@ -135,6 +135,17 @@ impl World {
         self.around.door.abort();
     }
 
+    /// Tells the shims that they need no next daemon before their clients have something to say.
+    pub(super) fn tell_ending(&mut self) {
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.outlet.push_ending();
+            }
+            self.touch_session(id);
+        }
+    }
+
     /// Ends servers without the usual patience.
     pub(super) fn hurry(&mut self) {
         self.around.guardian.shut_down(HURRY);

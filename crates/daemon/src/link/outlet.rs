@@ -247,6 +247,13 @@ impl Outlet {
         });
     }
 
+    /// Says that the daemon ends because somebody wants it to.
+    pub(crate) fn push_ending(&mut self) {
+        if self.tells_lines {
+            self.put_control("ending", Role::Control { announces: None });
+        }
+    }
+
     /// Says that a line has to wait.
     pub(crate) fn held(&mut self, line: LineNumber) {
         if self.tells_lines {

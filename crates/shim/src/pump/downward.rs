@@ -46,6 +46,8 @@ pub(super) struct Downward<'pump> {
     is_line_open: bool,
     /// The daemon is too old to tell that the first line, the greeting, must be kept.
     keeps_first: bool,
+    /// The daemon has said that it will end, by somebody's wish.
+    is_told_of_end: bool,
 }
 
 impl<'pump> Downward<'pump> {
@@ -56,6 +58,7 @@ impl<'pump> Downward<'pump> {
             stripper: Stripper::default(),
             is_line_open: false,
             keeps_first,
+            is_told_of_end: false,
         }
     }
 
@@ -86,7 +89,14 @@ impl<'pump> Downward<'pump> {
             Err(_) => return Ok(Heard::Gone),
         }
         let (pump, keeps_first) = (self.pump, self.keeps_first);
-        let note = |control| pump.note(adapted(control, keeps_first));
+        let is_told_of_end = &mut self.is_told_of_end;
+        let note = |control| match control {
+            Control::Ending => *is_told_of_end = true,
+            Control::Done(1) if keeps_first => pump.note(Control::Keep(1)),
+            Control::Held(_) | Control::Sent(_) | Control::Keep(_) | Control::Done(_) => {
+                pump.note(control);
+            }
+        };
         let end = held + self.stripper.strip(&mut self.buffer[held..], note);
         self.buffer.truncate(end);
         let passed = match memchr::memrchr(b'\n', &self.buffer[held..]) {
@@ -116,15 +126,13 @@ impl<'pump> Downward<'pump> {
         Ok(())
     }
 
+    /// Whether the daemon that is gone had said that it would end.
+    pub(super) fn take_told_of_end(&mut self) -> bool {
+        mem::take(&mut self.is_told_of_end)
+    }
+
     /// The next daemon tells all that there is to tell.
     pub(super) fn meet_next(&mut self) {
         self.keeps_first = false;
-    }
-}
-
-fn adapted(control: Control, keeps_first: bool) -> Control {
-    match control {
-        Control::Done(1) if keeps_first => Control::Keep(1),
-        Control::Held(_) | Control::Sent(_) | Control::Keep(_) | Control::Done(_) => control,
     }
 }

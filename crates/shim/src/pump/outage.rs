@@ -92,6 +92,12 @@ impl Seeker {
         pump: &Pump,
         downward: &mut Downward<'_>,
     ) -> Result<Arc<OwnedFd>, End> {
+        if downward.take_told_of_end() {
+            // Or it would be of no use to stop one.
+            pump.wait_until_needed();
+            self.outage_began = Instant::now();
+            pump.waiting().begin_outage(self.hopeless_at());
+        }
         let mut last_start: Option<Instant> = None;
         loop {
             let is_hopeless = pump.waiting().is_hopeless();

@@ -1,7 +1,7 @@
 //! A session outlives its daemon.
 
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -187,7 +187,7 @@ fn only_what_was_not_written_whole_is_told_to_be_fresh() {
     thread::scope(|scope| {
         scope.spawn(|| std::io::Write::write_all(&mut stdin, all.as_bytes()).unwrap());
         // The daemon reads nothing, so the shim hangs in a write, and the client after it.
-        wait_until(|| is_asleep_in_write(&client));
+        wait_until(|| is_asleep_in(&client, WRITE));
         let seen = ioctl_fionread(daemon.link.get_ref()).unwrap();
         let whole = usize::try_from(seen).unwrap() / SIZE;
         assert!(whole < count);
@@ -212,18 +212,21 @@ fn only_what_was_not_written_whole_is_told_to_be_fresh() {
     });
 }
 
-/// Whether a thread of the shim waits for room in a socket.
-fn is_asleep_in_write(client: &Client) -> bool {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", client.child.id())).unwrap();
+/// System calls, by their numbers on the two platforms that tests run on.
+const WRITE: (u32, u32) = (1, 64);
+const FUTEX: (u32, u32) = (202, 98);
+
+/// Whether a thread of the shim sleeps in this system call.
+fn is_asleep_in(client: &Client, call: (u32, u32)) -> bool {
+    let number = if cfg!(target_arch = "x86_64") {
+        call.0
+    } else {
+        call.1
+    };
+    let tasks = fs::read_dir(format!("/proc/{}/task", client.child.id())).unwrap();
     tasks.flatten().any(|task| {
-        let wchan = std::fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
-        // The number of `write` on the platforms that tests run on.
-        let number = if cfg!(target_arch = "x86_64") {
-            "1 "
-        } else {
-            "64 "
-        };
-        wchan.starts_with(number)
+        let state = fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+        state.starts_with(&format!("{number} "))
     })
 }
 
@@ -434,6 +437,33 @@ fn a_daemon_that_refuses_to_go_on_is_quoted_to_whoever_asks() {
     let (daemon, told) = stage.resumed(1);
     assert_eq!(told, "\x1enext 3\n");
     end(client, daemon);
+}
+
+#[test]
+fn after_a_daemon_that_was_told_to_end_no_other_is_needed_until_the_client_speaks() {
+    let stage = Stage::new();
+    let (mut client, mut daemon) = stage.accepted();
+    daemon.say("{}\n\x1eending\n");
+    assert_eq!(client.hear_line(), "{}\n");
+    drop(daemon);
+    // Nothing but the client can wake it.
+    wait_until(|| is_asleep_in(&client, FUTEX));
+    assert!(!stage.is_anybody_there());
+    client.say("{\"id\":1}\n");
+    let (daemon, told) = stage.resumed(1);
+    assert_eq!(told, "\x1eline 1 fresh\n{\"id\":1}\n\x1enext 2\n");
+    end(client, daemon);
+}
+
+#[test]
+fn a_session_that_needs_no_daemon_ends_with_its_client() {
+    let stage = Stage::new();
+    let (mut client, mut daemon) = stage.accepted();
+    daemon.say("{}\n\x1eending\n");
+    assert_eq!(client.hear_line(), "{}\n");
+    drop(daemon);
+    client.stdin = None;
+    client.end_well();
 }
 
 #[test]

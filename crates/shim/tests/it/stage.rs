@@ -83,6 +83,13 @@ impl Stage {
         (daemon, told)
     }
 
+    /// Whether somebody waits to be let in.
+    pub(crate) fn is_anybody_there(&self) -> bool {
+        let now = Timespec::default();
+        let mut ready = [PollFd::new(&self.listener, PollFlags::IN)];
+        poll(&mut ready, Some(&now)) == Ok(1)
+    }
+
     /// The daemon's end of the next link.
     pub(crate) fn accept(&self) -> Daemon {
         Daemon::accept(&self.listener)
