@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::{label, scope::Scope};
+use crate::{direct::OnDaemonFailure, label, scope::Scope};
 
 /// What `mcpool connect --help` says.
 pub const HELP: &str = "\
@@ -34,15 +34,19 @@ Options:
       --name NAME          What to call the COMMAND in `mcpool status`
       --env NAME[=VALUE]   Pass this variable to the COMMAND; may be repeated, and
                            NAME may be a pattern such as AWS_*
+      --on-daemon-failure CHOICE
+                           If no daemon can be had: direct, to run the COMMAND unshared,
+                           or error [default: MCPOOL_ON_DAEMON_FAILURE, else direct]
   -h, --help               Print this help
 ";
 
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 7] = [
     "--workspace",
     "--scope",
     "--home",
     "--name",
     "--env",
+    "--on-daemon-failure",
     "--help",
 ];
 
@@ -70,6 +74,8 @@ pub struct Connect {
     pub home: Option<PathBuf>,
     /// Each `--env`, as written.
     pub pass: Vec<OsString>,
+    /// `--on-daemon-failure`.
+    pub on_daemon_failure: Option<OnDaemonFailure>,
 }
 
 /// What is wrong with the command line.
@@ -219,6 +225,10 @@ impl<Arguments: Iterator<Item = OsString>> Parser<Arguments> {
                 })?;
                 self.connect.scope = Some(scope);
             }
+            Some("--on-daemon-failure") => {
+                let word = shown(&self.value("--on-daemon-failure", inline)?);
+                self.connect.on_daemon_failure = Some(on_daemon_failure(word)?);
+            }
             _ if self.positional.is_some() => {
                 return Err(UsageError::CommandWithoutDashes {
                     argument: shown(argument),
@@ -264,6 +274,15 @@ impl<Arguments: Iterator<Item = OsString>> Parser<Arguments> {
         };
         Ok(connect)
     }
+}
+
+/// What `--on-daemon-failure` and its variable may say.
+pub(crate) fn on_daemon_failure(word: String) -> Result<OnDaemonFailure, UsageError> {
+    word.parse().map_err(|_| UsageError::BadValue {
+        option: "--on-daemon-failure",
+        value: word,
+        expected: "direct or error",
+    })
 }
 
 fn checked(name: String, option: &'static str) -> Result<String, UsageError> {
@@ -427,5 +446,6 @@ mod tests {
         assert!(refusal("a/b").contains("letters, digits"));
         assert!(refusal("--name a/b -- c").contains("letters, digits"));
         assert!(refusal("--env =x -- c").contains("NAME=VALUE"));
+        assert!(refusal("--on-daemon-failure=cry -- c").contains("direct or error"));
     }
 }

@@ -5,9 +5,8 @@ use std::{
     ffi::OsString,
     fmt,
     io::{self, Write},
-    os::unix::{ffi::OsStrExt, process::CommandExt},
     path::PathBuf,
-    process::{Command, ExitCode},
+    process::ExitCode,
     time::Duration,
 };
 
@@ -16,7 +15,8 @@ use sys::{memory, quit};
 
 use crate::{
     answer::Answer,
-    arguments::{self, Connect, Parsed},
+    arguments::{self, Connect, Parsed, UsageError},
+    direct::{self, NotDirect, OnDaemonFailure},
     meet::{Caller, NotMet},
     places::{Places, PlacesError},
     preface::{Ask, Join, Preface, SessionAsk},
@@ -37,9 +37,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Why a session did not come about, or broke.
 #[derive(Debug)]
 enum Failure {
+    Usage(UsageError),
     Workspace(BadWorkspace),
     Places(PlacesError),
     NotMet(NotMet),
+    /// There is no daemon to be had, and the command cannot be run without.
+    NotDirect {
+        cause: NotMet,
+        why: NotDirect,
+    },
     /// The daemon's refusal, in its words.
     Refused(String),
     /// The command that we were to run ourselves.
@@ -53,8 +59,8 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Failure::Workspace(_) => WRONG_USAGE,
-            Failure::NotMet(NotMet::Rendezvous(_)) => NO_DAEMON,
+            Failure::Usage(_) | Failure::Workspace(_) => WRONG_USAGE,
+            Failure::NotMet(NotMet::Rendezvous(_)) | Failure::NotDirect { .. } => NO_DAEMON,
             Failure::Places(_)
             | Failure::NotMet(NotMet::Preface(_) | NotMet::NoAnswer(_))
             | Failure::Refused(_)
@@ -67,9 +73,19 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Failure::Usage(error) => error.fmt(f),
             Failure::Workspace(error) => error.fmt(f),
             Failure::Places(error) => error.fmt(f),
             Failure::NotMet(error) => error.fmt(f),
+            Failure::NotDirect { cause, why } => {
+                write!(f, "{cause}; it is not run unshared either: ")?;
+                match why {
+                    NotDirect::Taken => f.write_str("another session runs it already"),
+                    NotDirect::Lock { path, source } => {
+                        write!(f, "cannot use the lock {}: {source}", path.display())
+                    }
+                }
+            }
             Failure::Refused(text) => f.write_str(text),
             Failure::CannotRun { program, source } => {
                 write!(f, "cannot run `{}`: {source}", program.display())
@@ -119,6 +135,16 @@ fn report(what: &dyn fmt::Display) {
 fn session(connect: Connect, patience: Duration) -> Result<(), Failure> {
     memory::economise();
     quit::install(0).map_err(Failure::System)?;
+    let choice = match (
+        connect.on_daemon_failure,
+        env::var("MCPOOL_ON_DAEMON_FAILURE"),
+    ) {
+        (Some(choice), _) => choice,
+        (None, Ok(word)) if !word.is_empty() => {
+            arguments::on_daemon_failure(word).map_err(Failure::Usage)?
+        }
+        (None, _) => OnDaemonFailure::default(),
+    };
     let places = Places::find(connect.home.as_deref()).map_err(Failure::Places)?;
     let workspace = workspace::find(connect.workspace.as_deref()).map_err(Failure::Workspace)?;
     let ask = SessionAsk {
@@ -133,7 +159,10 @@ fn session(connect: Connect, patience: Duration) -> Result<(), Failure> {
         env: Vec::new(),
     };
     let caller = Caller::new(places, preface(Ask::Session(ask)));
-    let (socket, answer) = caller.come().map_err(Failure::NotMet)?;
+    let (socket, answer) = match caller.come() {
+        Ok(met) => met,
+        Err(cause) => return Err(run_it_unshared(&caller, cause, choice)),
+    };
     let number = match answer {
         Answer::Accepted { session } => session,
         Answer::RunItYourself => return Err(run_it_here(caller.preface())),
@@ -167,28 +196,40 @@ pub fn preface(ask: Ask) -> Preface {
 
 /// Becomes the command; returns only if that fails.
 fn run_it_here(preface: &Preface) -> Failure {
-    let (program, arguments, pass) = match &preface.ask {
-        Ask::Session(session) => match session.command.split_first() {
-            Some((program, arguments)) => (program, arguments, &session.pass),
-            None => return Failure::NotMet(NotMet::NoAnswer(None)),
-        },
+    let ask = match &preface.ask {
+        Ask::Session(ask) => ask,
         Ask::Admin(_) => return Failure::NotMet(NotMet::NoAnswer(None)),
     };
-    let mut command = Command::new(program);
-    command.args(arguments);
-    for pass in pass {
-        let bytes = pass.as_bytes();
-        // A bare name is in our environment already, or nowhere.
-        if let Some(equals) = memchr::memchr(b'=', bytes) {
-            let (name, value) = bytes.split_at(equals);
-            command.env(
-                std::ffi::OsStr::from_bytes(name),
-                std::ffi::OsStr::from_bytes(&value[1..]),
-            );
-        }
+    match ask.command.first() {
+        Some(program) => Failure::CannotRun {
+            source: direct::become_server(program, ask),
+            program: program.clone(),
+        },
+        None => Failure::NotMet(NotMet::NoAnswer(None)),
     }
-    Failure::CannotRun {
-        source: command.exec(),
-        program: program.clone(),
+}
+
+/// Becomes the command as no daemon can be had; returns if it must not, or fails.
+fn run_it_unshared(caller: &Caller, cause: NotMet, choice: OnDaemonFailure) -> Failure {
+    let ask = match &caller.preface().ask {
+        Ask::Session(ask) if !ask.command.is_empty() => ask,
+        Ask::Session(_) | Ask::Admin(_) => return Failure::NotMet(cause),
+    };
+    match (choice, &cause) {
+        (OnDaemonFailure::Error, _) | (_, NotMet::Preface(_)) => return Failure::NotMet(cause),
+        (OnDaemonFailure::Direct, NotMet::Rendezvous(_) | NotMet::NoAnswer(_)) => {}
     }
+    let held = match direct::claim(caller.places(), ask, &cause.to_string()) {
+        Ok(held) => held,
+        Err(why) => return Failure::NotDirect { cause, why },
+    };
+    report(&format_args!(
+        "{cause}; running `{}` unshared, without mcpool",
+        ask.server
+    ));
+    // If that cannot be written, it has been said.
+    let _ = direct::log(caller.places(), &ask.server, &cause.to_string());
+    let failure = run_it_here(caller.preface());
+    drop(held);
+    failure
 }

@@ -18,6 +18,7 @@ pub mod answer;
 pub mod arguments;
 pub mod connect;
 pub mod control;
+pub mod direct;
 mod folder;
 pub mod home;
 pub mod kept;

@@ -73,6 +73,11 @@ impl Caller {
         Caller { places, preface }
     }
 
+    /// Where it looks for a daemon.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
     /// What it asks for.
     pub(crate) fn preface(&self) -> &Preface {
         &self.preface

@@ -2,13 +2,14 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     io::Read,
     process::{Command, Stdio},
     thread,
 };
 
 use rustix::io::ioctl_fionread;
-use shim::workspace::Evidence;
+use shim::{direct, places::Places, workspace::Evidence};
 
 use crate::stage::{ACTOR, Stage, wait};
 
@@ -57,6 +58,53 @@ fn a_command_that_the_daemon_may_not_run_runs_in_place_of_the_shim() {
     let pid = client.child.id();
     assert_eq!(client.hear_line(), format!("1 a=b {{}} {pid}\n"));
     client.end_well();
+}
+
+#[test]
+fn without_any_daemon_one_session_runs_the_command_itself_and_the_others_are_told_why() {
+    let mut stage = Stage::new();
+    stage.close();
+    let script = "read line; echo \"$A $line $$\"; read line";
+    let command = ["--env", "A=1", "--", "sh", "-c", script];
+    let mut first = stage.lonely_client(&command);
+    let pid = first.child.id();
+    first.say("{}\n");
+    assert_eq!(first.hear_line(), format!("1 {{}} {pid}\n"));
+    let (status, words) = stage.lonely_client(&command).end();
+    assert_eq!(status.code(), Some(3));
+    assert!(
+        words.contains("mcpoold is missing") && words.contains("another session"),
+        "{words}"
+    );
+    let places = Places::find(Some(stage.home.path())).unwrap();
+    let running = direct::running(&places).unwrap();
+    assert_eq!((running.len(), running[0].pid), (1, pid));
+    let log = fs::read_to_string(places.daemon_log()).unwrap();
+    assert!(log.contains(&format!("process {pid} runs `sh`")), "{log}");
+    first.say("{}\n");
+    let (status, words) = first.end();
+    assert!(
+        status.code() == Some(0) || status.code() == Some(1),
+        "{status}"
+    );
+    assert!(
+        words.contains("mcpoold is missing") && words.contains("unshared"),
+        "{words}"
+    );
+    let mut next = stage.lonely_client(&command);
+    next.say("{}\n");
+    assert_eq!(next.hear_line(), format!("1 {{}} {}\n", next.child.id()));
+}
+
+#[test]
+fn without_any_daemon_a_name_or_a_wish_for_it_is_an_error_that_names_the_cause() {
+    let mut stage = Stage::new();
+    stage.close();
+    for arguments in [&["echo"][..], &["--on-daemon-failure", "error", "--", "sh"]] {
+        let (status, words) = stage.lonely_client(arguments).end();
+        assert_eq!(status.code(), Some(3), "{arguments:?}");
+        assert!(words.contains("mcpoold is missing"), "{words}");
+    }
 }
 
 #[test]

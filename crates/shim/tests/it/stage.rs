@@ -4,7 +4,7 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -48,16 +48,26 @@ impl Stage {
     /// A session, accepted, of a shim beside which no daemon's program lies, and which gives up hope
     /// after this time.
     pub(crate) fn lonely(&self, patience: Duration) -> (Client, Daemon) {
-        let program = self.home.path().join("mcpool");
-        if fs::hard_link(ACTOR, &program).is_err() {
-            fs::copy(ACTOR, &program).unwrap();
-        }
+        let program = self.lonely_program();
         let patience = patience.as_millis().to_string();
         // Passed by way of the one who starts it, as it is no option of the shim.
         let client = Client::start_with(&program, self.home.path(), &["echo"], &patience);
         let mut daemon = self.accept();
         daemon.say("\x1eaccepted 1\n");
         (client, daemon)
+    }
+
+    /// A shim beside which no daemon's program lies.
+    pub(crate) fn lonely_client(&self, arguments: &[&str]) -> Client {
+        Client::start(&self.lonely_program(), self.home.path(), arguments)
+    }
+
+    fn lonely_program(&self) -> PathBuf {
+        let program = self.home.path().join("mcpool");
+        if !program.exists() && fs::hard_link(ACTOR, &program).is_err() {
+            fs::copy(ACTOR, &program).unwrap();
+        }
+        program
     }
 
     /// Nobody listens any more, and there is nothing where somebody did.

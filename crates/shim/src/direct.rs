@@ -1,0 +1,382 @@
+//! A server that a session runs itself, as no daemon can be had.
+//!
+//! It is the last resort, and unshared: one session per server that would have been
+//! shared holds a lock, and its server holds it after it; the others are told why they
+//! get none. A daemon that comes later can see which servers run so.
+//!
+//! **Invariant:** the name of a lock follows from the session's ask alone, and in the
+//! same way in every version: shims and daemons of several versions may look.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, OpenOptionsExt},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{self, Command},
+    str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{fs::OFlags, io::FdFlags};
+
+use crate::{lock, places::Places, preface::SessionAsk, scope::Scope};
+
+/// More than anybody writes into a lock.
+const CONTENT_MAX: u64 = 8 * 1024;
+
+/// What a session does if no daemon can be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDaemonFailure {
+    /// It runs the server itself, if it knows its command.
+    #[default]
+    Direct,
+    /// It fails.
+    Error,
+}
+
+/// The text is none of the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAChoice;
+
+impl FromStr for OnDaemonFailure {
+    type Err = NotAChoice;
+
+    fn from_str(text: &str) -> Result<Self, NotAChoice> {
+        match text {
+            "direct" => Ok(OnDaemonFailure::Direct),
+            "error" => Ok(OnDaemonFailure::Error),
+            _ => Err(NotAChoice),
+        }
+    }
+}
+
+/// A server that runs without a daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Direct {
+    /// Its process id. For people; never a thing to send a signal to.
+    pub pid: u32,
+    /// When it began, in seconds since 1970.
+    pub since: u64,
+    /// What the session calls it.
+    pub server: String,
+    /// Why there was no daemon.
+    pub cause: String,
+}
+
+/// Why a session cannot run its server itself.
+#[derive(Debug)]
+pub(crate) enum NotDirect {
+    /// Another session does so.
+    Taken,
+    /// The lock cannot be used.
+    Lock { path: PathBuf, source: io::Error },
+}
+
+/// Whether a session runs the server of this ask itself: then no second may be started.
+///
+/// The environment of the ask counts where it passes variables by their names.
+pub fn is_taken(places: &Places, ask: &SessionAsk) -> io::Result<bool> {
+    let Some(key) = key(ask, &ask.env) else {
+        return Ok(false);
+    };
+    is_locked(&path(places, key)).map(|locked| locked.is_some())
+}
+
+/// All servers that run without a daemon.
+pub fn running(places: &Places) -> io::Result<Vec<Direct>> {
+    let entries = match fs::read_dir(folder(places)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        if let Some(content) = is_locked(&entry?.path())? {
+            all.extend(parse(&content));
+        }
+    }
+    all.sort_by_key(|direct| direct.since);
+    Ok(all)
+}
+
+/// Claims the right to run the server of this ask, until every process that has the
+/// descriptor has ended: it stays open when another program takes this process over.
+pub(crate) fn claim(
+    places: &Places,
+    ask: &SessionAsk,
+    cause: &str,
+) -> Result<Option<File>, NotDirect> {
+    let env: Vec<_> = env::vars_os().collect();
+    let Some(key) = key(ask, &env) else {
+        return Ok(None);
+    };
+    let path = path(places, key);
+    take(places, &path, &ask.server, cause)
+        .map_err(|source| NotDirect::Lock { path, source })?
+        .ok_or(NotDirect::Taken)
+        .map(Some)
+}
+
+fn take(places: &Places, path: &Path, server: &str, cause: &str) -> io::Result<Option<File>> {
+    places.prepare().map_err(io::Error::other)?;
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder(places))?;
+    let mut file = lock::open_to_lock(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    rustix::io::fcntl_setfd(&file, FdFlags::empty())?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.unwrap_or_default().as_secs();
+    let (pid, cause) = (process::id(), cause.replace('\n', " "));
+    file.set_len(0)?;
+    write!(file, "{pid}\n{since}\n{server}\n{cause}\n")?;
+    Ok(Some(file))
+}
+
+/// Says in the daemon's log that it is missed.
+pub(crate) fn log(places: &Places, server: &str, cause: &str) -> io::Result<()> {
+    let text = format!(
+        "mcpool connect: no daemon can be had ({cause}); process {} runs `{server}` itself\n",
+        process::id()
+    );
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(places.daemon_log())?
+        .write_all(text.as_bytes())
+}
+
+/// Becomes the command of this ask; returns only if that fails.
+pub(crate) fn become_server(program: &OsStr, ask: &SessionAsk) -> io::Error {
+    let mut command = Command::new(program);
+    command.args(ask.command.iter().skip(1));
+    for pass in &ask.pass {
+        // A bare name is in our environment already, or nowhere.
+        if let Some((name, value)) = assignment(pass) {
+            command.env(name, value);
+        }
+    }
+    command.exec()
+}
+
+fn assignment(pass: &OsStr) -> Option<(&OsStr, &OsStr)> {
+    let bytes = pass.as_bytes();
+    let equals = memchr::memchr(b'=', bytes)?;
+    let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
+    Some((OsStr::from_bytes(name), OsStr::from_bytes(value)))
+}
+
+/// What two sessions have in common that would share a server; `None` for one that
+/// shares with nobody, or whose server only the configuration knows.
+///
+/// It is the share key as far as it follows from the ask: FNV-1a, 64 bits, over the
+/// command line, the passed variables with their values, and the workspace unless the
+/// scope is `global`; each ended by a NUL, and each kind by another.
+fn key(ask: &SessionAsk, env: &[(OsString, OsString)]) -> Option<u64> {
+    if ask.command.is_empty() || ask.scope == Some(Scope::Session) {
+        return None;
+    }
+    let mut hash = Hash::new();
+    for argument in &ask.command {
+        hash.part(argument);
+    }
+    hash.end();
+    let mut passed: Vec<(&OsStr, &OsStr)> = Vec::new();
+    for pass in &ask.pass {
+        match assignment(pass) {
+            Some(variable) => passed.push(variable),
+            None => passed.extend(named(pass, env)),
+        }
+    }
+    passed.sort_unstable();
+    for (name, value) in passed {
+        hash.part(name);
+        hash.part(value);
+    }
+    hash.end();
+    if ask.scope != Some(Scope::Global)
+        && let Some(workspace) = &ask.workspace
+    {
+        hash.part(workspace.path.as_os_str());
+    }
+    Some(hash.0)
+}
+
+/// The variables of this name; of a pattern, those that begin like it.
+fn named<'a>(
+    pass: &'a OsStr,
+    env: &'a [(OsString, OsString)],
+) -> impl Iterator<Item = (&'a OsStr, &'a OsStr)> {
+    let bytes = pass.as_bytes();
+    let star = memchr::memchr(b'*', bytes);
+    env.iter()
+        .filter(move |(name, _)| match star {
+            Some(star) => name.as_bytes().starts_with(&bytes[..star]),
+            None => name == pass,
+        })
+        .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+}
+
+struct Hash(u64);
+
+impl Hash {
+    fn new() -> Self {
+        Hash(0xCBF2_9CE4_8422_2325)
+    }
+
+    fn part(&mut self, part: &OsStr) {
+        for byte in part.as_bytes() {
+            self.byte(*byte);
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.byte(0);
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    }
+}
+
+fn folder(places: &Places) -> PathBuf {
+    places.state.join("direct")
+}
+
+fn path(places: &Places, key: u64) -> PathBuf {
+    folder(places).join(format!("{key:016x}.lock"))
+}
+
+/// What stands in the lock, if somebody holds it.
+fn is_locked(path: &Path) -> io::Result<Option<String>> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => return Ok(None),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let mut content = Vec::new();
+    file.take(CONTENT_MAX).read_to_end(&mut content)?;
+    Ok(Some(String::from_utf8_lossy(&content).into_owned()))
+}
+
+fn parse(content: &str) -> Option<Direct> {
+    let mut lines = content.lines();
+    Some(Direct {
+        pid: lines.next()?.parse().ok()?,
+        since: lines.next()?.parse().ok()?,
+        server: lines.next()?.to_owned(),
+        cause: lines.next()?.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        preface::Join,
+        workspace::{Evidence, Workspace},
+    };
+
+    fn ask() -> SessionAsk {
+        SessionAsk {
+            server: "echo".into(),
+            command: ["npx", "-y", "echo"].map(OsString::from).to_vec(),
+            scope: None,
+            workspace: Some(Workspace {
+                path: "/w".into(),
+                evidence: Evidence::Directory,
+            }),
+            pass: vec!["TOKEN".into(), "AWS_*".into(), "A=b".into()],
+            join: Join::ShareKey,
+            resume: None,
+            env: ["TOKEN", "AWS_KEY", "OTHER"]
+                .map(|name| (name.into(), "1".into()))
+                .to_vec(),
+        }
+    }
+
+    fn key_of(change: impl FnOnce(&mut SessionAsk)) -> Option<u64> {
+        let mut ask = ask();
+        change(&mut ask);
+        key(&ask, &ask.env)
+    }
+
+    #[test]
+    fn the_name_of_a_lock_is_for_ever() {
+        assert_eq!(key_of(|_| ()), Some(5_109_476_412_373_498_499));
+    }
+
+    #[test]
+    fn what_two_sessions_would_share_has_one_key_and_anything_else_another() {
+        let own = key_of(|_| ());
+        let same: [fn(&mut SessionAsk); 4] = [
+            |ask| ask.server = "other".into(),
+            |ask| ask.env[2].1 = "2".into(),
+            |ask| ask.scope = Some(Scope::Workspace),
+            |ask| ask.pass.reverse(),
+        ];
+        for change in same {
+            assert_eq!(key_of(change), own);
+        }
+        let other: [fn(&mut SessionAsk); 6] = [
+            |ask| ask.command.truncate(2),
+            |ask| ask.command[1] = "-x".into(),
+            |ask| ask.env[0].1 = "2".into(),
+            |ask| ask.env[1].1 = "2".into(),
+            |ask| ask.workspace = None,
+            |ask| ask.scope = Some(Scope::Global),
+        ];
+        for change in other {
+            assert_ne!(key_of(change), own);
+        }
+        assert_eq!(key_of(|ask| ask.scope = Some(Scope::Session)), None);
+        assert_eq!(key_of(|ask| ask.command.clear()), None);
+    }
+
+    #[test]
+    fn one_session_runs_its_server_and_everybody_sees_it() {
+        let home = tempfile::tempdir().unwrap();
+        let places = Places::find(Some(home.path())).unwrap();
+        let mut ask = ask();
+        // Of the environment of this test.
+        ask.pass = vec!["A=b".into()];
+        assert!(!is_taken(&places, &ask).unwrap());
+        assert_eq!(running(&places).unwrap(), []);
+        let claim_it = || claim(&places, &ask, "no\nprogram");
+        let held = claim_it().unwrap();
+        assert!(matches!(claim_it(), Err(NotDirect::Taken)));
+        assert!(is_taken(&places, &ask).unwrap());
+        let all = running(&places).unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(
+            (all[0].pid, all[0].server.as_str()),
+            (process::id(), "echo")
+        );
+        assert_eq!(all[0].cause, "no program");
+        drop(held);
+        assert!(!is_taken(&places, &ask).unwrap());
+        assert_eq!(running(&places).unwrap(), []);
+        claim_it().unwrap();
+    }
+}
