@@ -24,6 +24,18 @@ impl Mux {
         frame: Outgoing,
         out: &mut Outbox,
     ) {
+        self.answer_and_then(session_id, (id, line), frame, Then::Done, out);
+    }
+
+    /// The same, and says what becomes of the line.
+    pub(crate) fn answer_and_then(
+        &mut self,
+        session_id: SessionId,
+        (id, line): (&RequestId, LineNumber),
+        frame: Outgoing,
+        then: Then,
+        out: &mut Outbox,
+    ) {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
@@ -38,7 +50,7 @@ impl Mux {
                     line,
                     id: id.clone(),
                     others: Vec::new(),
-                    then: Then::Done,
+                    then,
                 },
                 out,
             );
@@ -69,8 +81,7 @@ impl Mux {
         line: LineNumber,
         out: &mut Outbox,
     ) {
-        let frame = Outgoing::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
-        self.answer(session, id, line, frame, out);
+        self.answer(session, id, line, empty_result(id), out);
     }
 
     /// Takes note that nothing will come of a line: a notification, a response, a cancelled request.
@@ -235,4 +246,9 @@ impl Mux {
             self.close(session_id, out);
         }
     }
+}
+
+/// The answer to what was done and has nothing to tell.
+pub(crate) fn empty_result(id: &RequestId) -> Outgoing {
+    Outgoing::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#))
 }

@@ -59,6 +59,7 @@ impl Mux {
                 let frame = upstream.scales.weigh(frame);
                 let since = self.now;
                 upstream.undecided.push_back(Undecided { frame, since });
+                self.touch_record(upstream_id);
                 self.settle_asks(upstream_id, out);
             }
             unknown => {
@@ -115,6 +116,9 @@ impl Mux {
                 self.timers.clear(Timer::OwnerPatience(upstream_id));
                 return;
             };
+            if cause != Cause::Unclear {
+                self.unrecorded.insert(upstream_id);
+            }
             match cause {
                 Cause::Session(owner) => {
                     self.note_asking(upstream_id, Some(owner), out);
@@ -145,6 +149,7 @@ impl Mux {
             && oldest.since + self.limits.owner_patience <= self.now
         {
             let undecided = upstream.undecided.pop_front();
+            self.touch_record(upstream_id);
             if !is_noted {
                 self.note_asking(upstream_id, None, out);
                 is_noted = true;
@@ -241,6 +246,7 @@ impl Mux {
         edits.extend(token.map(|(_, span)| (span.clone(), number.as_bytes())));
         let shown = frame.rewrite(&mut edits);
         let token = token.map(|(token, _)| token.clone());
+        self.touch_record(upstream_id);
         // Its answer must be read, whatever else it has said.
         self.resume_if_room(owner, out);
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
@@ -391,6 +397,7 @@ impl Mux {
         upstream.asks.remove(&upstream_request)?;
         // The server may go on only now with what made it ask.
         upstream.exchanges.move_on(session_id, self.now);
+        self.touch_record(upstream_id);
         Some((upstream_id, upstream_request))
     }
 
@@ -448,11 +455,13 @@ impl Mux {
             .undecided
             .retain(|undecided| undecided.frame.id() != Some(id));
         if upstream.undecided.len() < before {
+            self.touch_record(upstream_id);
             self.settle_asks(upstream_id, out);
             return;
         }
         match upstream.asks.remove(id) {
             Some(ask) => {
+                self.touch_record(upstream_id);
                 if let Some(session) = self.sessions.get_mut(&ask.session) {
                     session.asks.open.remove(&ask.shown_id);
                 }

@@ -9,6 +9,7 @@
 mod client;
 mod group;
 mod heard;
+mod inherited;
 mod print;
 mod rest;
 mod server;
@@ -120,6 +121,10 @@ struct Step {
     orphaned: Vec<(UpstreamId, RequestId)>,
     /// Those of them that must be passed on.
     due: Vec<(UpstreamId, u64)>,
+    /// A client that was greeted by an earlier daemon, and the version that it had asked for.
+    recalled: Option<(SessionId, String)>,
+    /// A server of an earlier daemon, which must be stopped or answered what it had asked.
+    inherited: Option<UpstreamId>,
     /// Requests that a line at fault may have answered, of which the server may hear that nobody waits.
     doubtful: BTreeSet<(UpstreamId, u64)>,
 }
@@ -225,6 +230,7 @@ impl Audit {
         {
             server.attached.remove(&session);
         }
+        self.routed_again(session, upstream);
     }
 
     fn act(&mut self, action: &Action) {

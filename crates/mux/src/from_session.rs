@@ -25,6 +25,8 @@ const CLIENT_NAME_MAX: usize = 80;
 
 impl Mux {
     pub(crate) fn on_session_opened(&mut self, id: SessionId, opening: Opening, out: &mut Outbox) {
+        // Its shim has come back before the end of its last link was seen.
+        self.on_session_closed(id, out);
         let server = opening.server.clone();
         out.tell(if opening.resumes {
             Fact::SessionResumed {
@@ -60,7 +62,7 @@ impl Mux {
             self.count_said(session, out);
         }
         match frame.kind() {
-            Kind::Request => self.on_request(session, line, frame, out),
+            Kind::Request => self.on_request(session, line, (frame, Stage::Fresh), out),
             Kind::Notification => self.on_notification(session, line, frame, out),
             Kind::Response => {
                 self.on_ask_answered(session, &frame, out);
@@ -76,17 +78,36 @@ impl Mux {
         frames: Vec<Result<Frame, Fault>>,
         out: &mut Outbox,
     ) {
-        let Some(session) = self.sessions.get_mut(&session_id) else {
+        if !self.open_batch(session_id, line, &frames, out) {
             return;
+        }
+        for frame in frames {
+            match frame {
+                Ok(frame) => self.on_session_frame(session_id, line, frame, out),
+                Err(fault) => self.on_session_fault(session_id, line, fault, out),
+            }
+        }
+    }
+
+    /// Prepares for the messages of a batch; says whether it is one.
+    pub(crate) fn open_batch(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        frames: &[Result<Frame, Fault>],
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return false;
         };
         if session.version != BATCH_VERSION {
             self.on_session_fault(session_id, line, Fault::NotAnObject, out);
-            return;
+            return false;
         }
         // A batch that is empty or no JSON has one answer, which is not in an array.
-        if let [Err(fault)] = frames.as_slice() {
+        if let [Err(fault)] = frames {
             self.on_session_fault(session_id, line, fault.clone(), out);
-            return;
+            return false;
         }
         // What wants no answer counts, too: the line is not done before it has gone.
         session.batches.insert(
@@ -96,12 +117,7 @@ impl Mux {
                 ..Batch::default()
             },
         );
-        for frame in frames {
-            match frame {
-                Ok(frame) => self.on_session_frame(session_id, line, frame, out),
-                Err(fault) => self.on_session_fault(session_id, line, fault, out),
-            }
-        }
+        true
     }
 
     /// A line that is no message. A session is never closed for it.
@@ -189,11 +205,11 @@ impl Mux {
         self.answer_in_batch(session_id, None, line, refusal.to_response(id), out);
     }
 
-    fn on_request(
+    pub(crate) fn on_request(
         &mut self,
         session_id: SessionId,
         line: LineNumber,
-        frame: Frame,
+        (frame, stage): (Frame, Stage),
         out: &mut Outbox,
     ) {
         let Message::Request {
@@ -202,29 +218,13 @@ impl Mux {
         else {
             return;
         };
+        if self.refuse_in_use(session_id, line, id, out) {
+            return;
+        }
+        let unserved = self.refusal_of_unserved(session_id);
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
-        if session.is_in_use(id) {
-            // The first goes on; this answer cannot be told from its own, but silence would be worse.
-            let refusal = Refusal::IdInUse;
-            out.tell(Fact::Refused {
-                session: session_id,
-                refusal: refusal.clone(),
-            });
-            if session.batches.contains_key(&line) {
-                self.refuse_in_batch(session_id, line, Some(id), &refusal, out);
-            } else {
-                Mux::tell_session(session_id, refusal.to_response(Some(id)), out);
-                self.line_is_done(session_id, line, out);
-            }
-            return;
-        }
-        // A session that nothing can be started for may still join what runs.
-        let unserved =
-            session.opening.refused.clone().filter(|_| {
-                session.upstream().is_none() && self.running_to_join(session_id).is_none()
-            });
         let id = id.clone();
         match (method, unserved) {
             (Method::Ping, _) => self.answer_empty(session_id, &id, line, out),
@@ -242,11 +242,49 @@ impl Mux {
             (_any, None) if session.state == State::New => {
                 self.refuse(session_id, &id, line, Refusal::NotInitialized, out);
             }
-            (_any, None) => self.submit(session_id, line, frame, out),
+            (_any, None) => self.submit(session_id, line, (frame, stage), out),
         }
     }
 
-    fn read_initialize(
+    /// Refuses a request whose id another has that is still open; says whether it is one.
+    pub(crate) fn refuse_in_use(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        id: &RequestId,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return false;
+        };
+        if !session.is_in_use(id) {
+            return false;
+        }
+        // The first goes on; this answer cannot be told from its own, but silence would be worse.
+        let refusal = Refusal::IdInUse;
+        out.tell(Fact::Refused {
+            session: session_id,
+            refusal: refusal.clone(),
+        });
+        if session.batches.contains_key(&line) {
+            self.refuse_in_batch(session_id, line, Some(id), &refusal, out);
+        } else {
+            Mux::tell_session(session_id, refusal.to_response(Some(id)), out);
+            self.line_is_done(session_id, line, out);
+        }
+        true
+    }
+
+    /// Why nothing can be started for a session; it may still join what runs.
+    pub(crate) fn refusal_of_unserved(&self, session_id: SessionId) -> Option<Refusal> {
+        let session = self.sessions.get(&session_id)?;
+        let refusal = session.opening.refused.clone()?;
+        let is_unserved =
+            session.upstream().is_none() && self.running_to_join(session_id).is_none();
+        is_unserved.then_some(refusal)
+    }
+
+    pub(crate) fn read_initialize(
         &mut self,
         session_id: SessionId,
         frame: &Frame,

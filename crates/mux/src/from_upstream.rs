@@ -113,7 +113,11 @@ impl Mux {
             self.note_url_elicitations(upstream_id, claim.session, frame.json(error));
         }
         let answer = frame.rewrite(&mut [(id_span.clone(), claim.id.as_bytes())]);
-        self.answer(claim.session, &claim.id, claim.line, answer, out);
+        let asked = (&claim.id, claim.line);
+        match self.keepsake_of(place, &claim.effect, result.is_some()) {
+            Some(keepsake) => self.answer_and_keep(claim.session, asked, answer, keepsake, out),
+            None => self.answer(claim.session, &claim.id, claim.line, answer, out),
+        }
         self.after_exchange(upstream_id, out);
     }
 
@@ -144,7 +148,9 @@ impl Mux {
         let until = self.now + self.limits.ghost_life;
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
             let judged_at = upstream.judged_at(self.now);
-            upstream.lanes.haunt(minted, judged_at, until);
+            if upstream.lanes.haunt(minted, judged_at, until) {
+                self.touch_record(upstream_id);
+            }
         }
         let words = cancellation(minted, "its answer may have been lost");
         Mux::tell_upstream(upstream_id, words, out);

@@ -1,11 +1,16 @@
 //! Calls that were cancelled and that the server may still be working on.
 //!
 //! What such a call makes the server ask must not reach another session. A ghost is laid by the late
-//! answer, as soon as no ask waits that came before it, or fades when its time is over.
+//! answer, as soon as no ask waits that came before it, or fades when its time is over. Of calls of an
+//! earlier daemon nobody knows the ids: whose they may be is known, and that until the session says that
+//! it has none.
 //!
 //! **Invariant:** what is kept is bounded for each session, and goes with its time.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use crate::{exchange::MintedId, ids::SessionId, moment::Moment};
 
@@ -19,6 +24,17 @@ pub(crate) struct Ghosts {
     owners: BTreeMap<MintedId, SessionId>,
     /// Those of `owners` that have been answered and are not laid yet.
     answered: BTreeSet<MintedId>,
+    /// Sessions that an earlier daemon had, and until when calls of that time may be at work.
+    abandoned: BTreeMap<SessionId, Moment>,
+}
+
+/// The sessions whose calls may be at work though nobody waits for them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Haunting {
+    /// Cancelled calls.
+    pub(crate) cancelled: Vec<SessionId>,
+    /// Calls of an earlier daemon.
+    pub(crate) abandoned: Vec<SessionId>,
 }
 
 #[derive(Debug)]
@@ -47,6 +63,34 @@ impl Ghosts {
                 self.answered.remove(&id);
             }
         }
+    }
+
+    /// An earlier daemon had cancelled calls of this session.
+    pub(crate) fn appear_unnamed(&mut self, session: SessionId, until: Moment) {
+        self.by_session.insert(session, Haunt { ids: None, until });
+    }
+
+    /// An earlier daemon had this session, whose calls may be at work.
+    pub(crate) fn abandon(&mut self, session: SessionId, until: Moment) {
+        self.abandoned.insert(session, until);
+    }
+
+    /// The session is here again and had no call at work. Says whether that is news.
+    pub(crate) fn return_from(&mut self, session: SessionId) -> bool {
+        self.abandoned.remove(&session).is_some()
+    }
+
+    pub(crate) fn haunting(&mut self, now: Moment) -> Haunting {
+        self.fade(now);
+        Haunting {
+            cancelled: self.by_session.keys().copied().collect(),
+            abandoned: self.abandoned.keys().copied().collect(),
+        }
+    }
+
+    /// Whether a session has cancelled calls here.
+    pub(crate) fn has_any_of(&self, session: SessionId) -> bool {
+        self.by_session.contains_key(&session)
     }
 
     /// The server has answered it. Says whether it was there.
@@ -93,14 +137,16 @@ impl Ghosts {
             }
             stays
         });
+        self.abandoned.retain(|_, until| *until > now);
     }
 
     pub(crate) fn are_of_none(&self) -> bool {
-        self.by_session.is_empty()
+        self.by_session.is_empty() && self.abandoned.is_empty()
     }
 
     pub(crate) fn are_all_of(&self, session: SessionId) -> bool {
-        self.by_session.keys().all(|haunting| *haunting == session)
+        let mut haunting = self.by_session.keys().chain(self.abandoned.keys());
+        haunting.all(|haunting| *haunting == session)
     }
 }
 
@@ -138,6 +184,21 @@ mod tests {
         ghosts.lay_later(2);
         ghosts.fade(LATER);
         assert!(ghosts.are_of_none() && ghosts.answered.is_empty());
+    }
+
+    #[test]
+    fn what_an_earlier_daemon_had_goes_when_its_session_is_back_or_fades() {
+        let mut ghosts = Ghosts::default();
+        ghosts.abandon(ALICE, LATER);
+        ghosts.abandon(BOB, LATER);
+        ghosts.appear_unnamed(BOB, Moment(500));
+        assert!(!ghosts.are_all_of(BOB));
+        assert!(ghosts.return_from(ALICE) && !ghosts.return_from(ALICE));
+        assert!(ghosts.are_all_of(BOB) && ghosts.return_from(BOB));
+        assert!(!ghosts.are_of_none(), "what was cancelled is not told of");
+        ghosts.abandon(ALICE, LATER);
+        ghosts.fade(LATER);
+        assert!(ghosts.are_of_none());
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl Handshake {
         })
     }
 
+    /// As the server wrote it.
+    pub(crate) fn result(&self) -> &Bytes {
+        &self.result
+    }
+
     /// Whether a session that was answered from `before` finds everything here that it was promised.
     pub(crate) fn replaces(&self, before: &Handshake) -> bool {
         self.version >= before.version && self.offers.include(before.offers)

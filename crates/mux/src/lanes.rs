@@ -12,7 +12,12 @@ use alloc::{
     string::String,
 };
 
-use crate::{exchange::MintedId, ghosts::Ghosts, ids::SessionId, moment::Moment};
+use crate::{
+    exchange::MintedId,
+    ghosts::{Ghosts, Haunting},
+    ids::SessionId,
+    moment::Moment,
+};
 
 /// A tool, a prompt, or the reading of resources: what conduct is remembered of.
 pub(crate) type Tool = Box<str>;
@@ -191,11 +196,35 @@ impl Lanes {
         self.close(id).map(|call| call.tool)
     }
 
-    /// Takes note that a call was cancelled: until then the server may work on, and ask.
-    pub(crate) fn haunt(&mut self, id: MintedId, now: Moment, until: Moment) {
-        if let Some(call) = self.close(id) {
-            self.ghosts.appear(id, call.session, now, until);
+    /// Takes note that a call was cancelled: until then the server may work on, and ask. Says whether it is
+    /// the only one of its session's.
+    pub(crate) fn haunt(&mut self, id: MintedId, now: Moment, until: Moment) -> bool {
+        let Some(call) = self.close(id) else {
+            return false;
+        };
+        let is_first = !self.ghosts.has_any_of(call.session);
+        self.ghosts.appear(id, call.session, now, until);
+        is_first
+    }
+
+    /// Calls of before this daemon may be at work, whose sessions it may never see.
+    pub(crate) fn inherit(&mut self, haunting: &Haunting, cancelled_until: Moment, until: Moment) {
+        for session in &haunting.cancelled {
+            self.ghosts.appear_unnamed(*session, cancelled_until);
         }
+        for session in &haunting.abandoned {
+            self.ghosts.abandon(*session, until);
+        }
+    }
+
+    /// A session of before this daemon has no call at work. Says whether that is news.
+    pub(crate) fn return_from(&mut self, session: SessionId) -> bool {
+        self.ghosts.return_from(session)
+    }
+
+    /// Whose calls may be at work though nobody waits for them.
+    pub(crate) fn haunting(&mut self, now: Moment) -> Haunting {
+        self.ghosts.haunting(now)
     }
 
     fn close(&mut self, id: MintedId) -> Option<Call> {

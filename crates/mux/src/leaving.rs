@@ -91,7 +91,9 @@ impl Mux {
         if was_sent {
             let ghost_until = self.now + self.limits.ghost_life;
             let judged_at = upstream.judged_at(self.now);
-            upstream.lanes.haunt(minted, judged_at, ghost_until);
+            if upstream.lanes.haunt(minted, judged_at, ghost_until) {
+                self.touch_record(upstream_id);
+            }
             Mux::tell_upstream(upstream_id, words, out);
         } else {
             upstream.lanes.end(minted);
@@ -163,7 +165,7 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        upstream.attached.remove(&session_id);
+        let was_attached = upstream.attached.remove(&session_id);
         upstream.waiting.retain(|waiting| *waiting != session_id);
         upstream.turns.remove(session_id);
         upstream.lanes.give_up_next(session_id);
@@ -174,6 +176,9 @@ impl Mux {
         let was_listening = upstream.listeners.remove(&session_id);
         for uri in upstream.subscriptions.release(session_id) {
             self.unsubscribe(upstream_id, &uri, out);
+        }
+        if was_attached {
+            self.touch_record(upstream_id);
         }
         if was_listening {
             self.tell_level(upstream_id, out);

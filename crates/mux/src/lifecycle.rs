@@ -13,6 +13,7 @@ use crate::{
     fact::Fact,
     ids::{SessionId, UpstreamId},
     lanes::Lanes,
+    moment::Moment,
     mux::Mux,
     pulse::Pulse,
     refusal::Refusal,
@@ -179,6 +180,9 @@ impl Mux {
         };
         let open = upstream.exchanges.close_all();
         upstream.lanes = Lanes::default();
+        upstream.recorded = None;
+        upstream.is_inherited = false;
+        upstream.sessions_awaited_until = Moment::default();
         upstream.subscriptions.forget_asking();
         upstream.is_blocked = false;
         upstream.memory.lose();
@@ -345,11 +349,12 @@ impl Mux {
         } else {
             Duration::ZERO
         };
+        let may_return = upstream.sessions_awaited_until.max(self.now) - self.now;
         let wait = match upstream.idle_timeout {
             // Nobody else will ever come to a process of one session.
-            _any if upstream.key.session.is_some() => Duration::ZERO,
+            _any if upstream.key.session.is_some() => may_return,
             IdleTimeout::Never => return,
-            IdleTimeout::After(wait) => wait.max(grace),
+            IdleTimeout::After(wait) => wait.max(grace).max(may_return),
         };
         if wait.is_zero() {
             self.stop(upstream_id, out);
@@ -387,6 +392,7 @@ impl Mux {
                 out.act(Action::StopUpstream {
                     upstream: upstream_id,
                 });
+                self.touch_record(upstream_id);
             }
             State::Backoff | State::Rested | State::Failed { .. } => {
                 self.timers.clear(Timer::Rested(upstream_id));

@@ -154,11 +154,37 @@ impl Mux {
             }
             // What the last process said at its end is told with this.
             self.open_window(upstream_id, list, ends, out);
-            let notification = list.notification();
-            let frame = Outgoing::from(format!(r#"{{"jsonrpc":"2.0","method":"{notification}"}}"#));
+            let frame = change_of(list);
             for session in promised {
                 Mux::tell_session(session, frame.clone(), out);
             }
+        }
+    }
+
+    /// A session comes back whose lists may have changed since it last heard of them.
+    pub(crate) fn tell_missed_changes(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        out: &mut Outbox,
+    ) {
+        let (Some(session), Some(upstream)) = (
+            self.sessions.get(&session_id),
+            self.upstreams.get(&upstream_id),
+        ) else {
+            return;
+        };
+        if !upstream.is_ready() {
+            // It will be told with the others.
+            return;
+        }
+        let missed = List::ALL.into_iter().filter(|list| {
+            // Of a process that it never saw every list is new.
+            let has_changed = !upstream.is_inherited || upstream.changes.windows.contains_key(list);
+            has_changed && session.offers.has(list.offer())
+        });
+        for list in missed {
+            Mux::tell_session(session_id, change_of(list), out);
         }
     }
 
@@ -178,4 +204,10 @@ impl Mux {
             }
         }
     }
+}
+
+/// Our own word that a list has changed.
+fn change_of(list: List) -> Outgoing {
+    let notification = list.notification();
+    Outgoing::from(format!(r#"{{"jsonrpc":"2.0","method":"{notification}"}}"#))
 }

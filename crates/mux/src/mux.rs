@@ -1,6 +1,9 @@
 //! The whole of the state, and the door to it.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use crate::{
     action::Outbox,
@@ -43,6 +46,8 @@ pub struct Mux {
     pub(crate) buffered_elsewhere: usize,
     /// Restarts that an administrator waits for, and how many upstreams each still lacks.
     pub(crate) restarts: BTreeMap<Ticket, Restart>,
+    /// Upstreams of which the next daemon would have to know something else.
+    pub(crate) unrecorded: BTreeSet<UpstreamId>,
     pub(crate) is_shutting_down: bool,
 }
 
@@ -71,6 +76,7 @@ impl Mux {
             scales: Scales::default(),
             buffered_elsewhere: 0,
             restarts: BTreeMap::new(),
+            unrecorded: BTreeSet::new(),
             is_shutting_down: false,
         };
         mux.watch_desertion();
@@ -118,9 +124,9 @@ impl Mux {
             Event::UpstreamInherited {
                 upstream,
                 record,
-                is_ending: _,
+                is_ending,
             } => {
-                self.on_upstream_inherited(upstream, &record, out);
+                self.on_upstream_inherited(upstream, &record, is_ending, out);
             }
             Event::UpstreamStarted { upstream } => self.on_started(upstream, out),
             Event::UpstreamStartFailed { upstream, why } => {
@@ -149,6 +155,7 @@ impl Mux {
             Event::Shutdown => self.on_shutdown(out),
         }
         self.watch_desertion();
+        self.leave_records(out);
     }
 
     /// When to be called with [`Event::DeadlineReached`], and why; `None` while there is nothing to wait for.

@@ -43,7 +43,7 @@ impl Mux {
         &mut self,
         session_id: SessionId,
         line: LineNumber,
-        frame: Frame,
+        (frame, stage): (Frame, Stage),
         out: &mut Outbox,
     ) {
         let (Some(session), Some(id)) = (self.sessions.get(&session_id), frame.id().cloned())
@@ -72,7 +72,7 @@ impl Mux {
             line,
             frame: session.scales.weigh(frame),
             since: self.now,
-            stage: Stage::Fresh,
+            stage,
         };
         if session.is_attached()
             && session.queue.is_empty()
@@ -150,8 +150,10 @@ impl Mux {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        // A batch counts as sent as soon as it is here: some of it may be.
-        if session.keeps_lines() && !session.batches.contains_key(&held.line) {
+        // A batch counts as sent as soon as it is here: some of it may be. And what the server had once is
+        // never again as good as not sent.
+        let may_be_news = held.stage == Stage::Fresh;
+        if may_be_news && session.keeps_lines() && !session.batches.contains_key(&held.line) {
             out.act(Action::Notify {
                 session: session_id,
                 notice: Notice::Held(held.line),

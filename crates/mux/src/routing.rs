@@ -11,6 +11,9 @@ use crate::{
     upstream::{Standing, Upstream},
 };
 
+/// Why a server that asks outside of calls is not shared.
+pub(crate) const ASKS_UNBOUND: &str = "its asks are not bound to calls";
+
 /// What must be equal for two sessions to share an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RouteKey {
@@ -28,10 +31,7 @@ impl Mux {
         initialize: Initialize,
         out: &mut Outbox,
     ) -> Option<UpstreamId> {
-        let upstream = match self.running_to_join(session_id) {
-            Some(upstream) => upstream,
-            None => self.upstream_of_key(session_id)?,
-        };
+        let upstream = self.upstream_for(session_id)?;
         let session = self.sessions.get_mut(&session_id)?;
         session.state = State::Waiting(upstream, initialize);
         self.upstreams
@@ -43,6 +43,14 @@ impl Mux {
             upstream,
         });
         Some(upstream)
+    }
+
+    /// Finds or makes the upstream of a session.
+    pub(crate) fn upstream_for(&mut self, session_id: SessionId) -> Option<UpstreamId> {
+        match self.running_to_join(session_id) {
+            Some(upstream) => Some(upstream),
+            None => self.upstream_of_key(session_id),
+        }
     }
 
     fn upstream_of_key(&mut self, session_id: SessionId) -> Option<UpstreamId> {
@@ -70,7 +78,7 @@ impl Mux {
         if opening.scope != Scope::Session {
             upstream.private = match (opening.asks, self.unshareable.get(&opening.route)) {
                 (_, Some(why)) => Some(*why),
-                (Asks::Session, None) => Some("its asks are not bound to calls"),
+                (Asks::Session, None) => Some(ASKS_UNBOUND),
                 (Asks::Shared, None) => None,
             };
         }
@@ -102,6 +110,7 @@ impl Mux {
             self.routes.remove(&upstream.key);
             upstream.key.session = Some(session_id);
             self.routes.insert(upstream.key.clone(), upstream_id);
+            self.touch_record(upstream_id);
         }
     }
 
@@ -121,6 +130,7 @@ impl Mux {
             self.routes.remove(&upstream.key);
             upstream.key = shared.clone();
             self.routes.insert(shared, upstream_id);
+            self.touch_record(upstream_id);
         }
     }
 

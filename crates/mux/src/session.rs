@@ -13,9 +13,11 @@ use crate::{
     event::{Link, Opening},
     exchange::MintedId,
     ids::{Epoch, LineNumber, SessionId, UpstreamId},
+    keeping::KeptLines,
     limits::Limits,
     moment::Moment,
     offers::Offers,
+    replay::Replay,
     scales::{Scales, Weighed},
     verbosity::Level,
 };
@@ -41,6 +43,13 @@ pub(crate) struct Session {
     pub(crate) announcing: BTreeMap<LineNumber, Announcing>,
     pub(crate) level: Option<Level>,
     pub(crate) asks: SessionAsks,
+    /// Lines that its shim keeps though they were answered.
+    pub(crate) kept: KeptLines,
+    /// What was replayed to it, until that has ended.
+    pub(crate) replay: Replay,
+    /// The version that the client asked an earlier daemon for, until there is a handshake to tell what it
+    /// was answered.
+    pub(crate) recalled: Option<String>,
     /// Lines that are done and that the shim has not been told of.
     pub(crate) untold: Vec<LineNumber>,
     pub(crate) batches: BTreeMap<LineNumber, Batch>,
@@ -117,7 +126,8 @@ pub(crate) struct Held {
 pub(crate) enum Stage {
     /// No process has seen it.
     Fresh,
-    /// A process had it and ended before it answered. It goes once more and then never again.
+    /// A process had it, and ended before it answered, or the daemon did. It goes once more and then never
+    /// again.
     Repeated,
 }
 
@@ -167,6 +177,9 @@ impl Session {
             announcing: BTreeMap::new(),
             level: None,
             asks: SessionAsks::new(epoch),
+            kept: KeptLines::default(),
+            replay: Replay::default(),
+            recalled: None,
             untold: Vec::new(),
             batches: BTreeMap::new(),
             batched_bytes: 0,

@@ -12,6 +12,7 @@ use crate::{
     fact::Fact,
     handshake::{Handshake, greeted, greeting},
     ids::{SessionId, UpstreamId},
+    keeping::Keepsake,
     mux::Mux,
     offers::Offer,
     refusal::Refusal,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// Why a server that runs tasks is not shared.
-const DECLARES_TASKS: &str = "it declares tasks, which are not separated yet";
+pub(crate) const DECLARES_TASKS: &str = "it declares tasks, which are not separated yet";
 
 impl Mux {
     /// Somebody needs this upstream: starts it, unless it runs, rests or is on its way.
@@ -77,6 +78,7 @@ impl Mux {
             upstream: upstream_id,
             on_behalf_of,
         });
+        self.touch_record(upstream_id);
     }
 
     /// A session with whose command line the upstream may be started: not one that only joined.
@@ -167,6 +169,8 @@ impl Mux {
         upstream.state = State::Ready { since: self.now };
         upstream.standing = Standing::Greeted;
         Mux::tell_upstream(upstream_id, greeted(), out);
+        self.touch_record(upstream_id);
+        self.settle_recalled(upstream_id);
         self.restore(upstream_id, out);
         self.tell_lists_of_new_process(upstream_id, out);
         self.tell_what_is_forgotten(upstream_id, out);
@@ -350,6 +354,8 @@ impl Mux {
             };
             upstream.attached.insert(session_id);
             upstream.is_awaited = false;
+            upstream.welcome(session_id);
+            self.touch_record(upstream_id);
             self.timers.clear(Timer::Idle(upstream_id));
             self.timers.clear(Timer::StartPatience(session_id));
             let Some(session) = self.sessions.get_mut(&session_id) else {
@@ -387,7 +393,8 @@ impl Mux {
         session.version = handshake.version_for(&initialize.version);
         session.offers = handshake.offers;
         let answer = handshake.answer(&initialize.id, &session.version);
-        self.answer(session_id, &initialize.id, initialize.line, answer, out);
+        let (id, line) = (&initialize.id, initialize.line);
+        self.answer_and_keep(session_id, (id, line), answer, Keepsake::Greeting, out);
     }
 
     /// Tells everybody who waits for this start that it has failed.

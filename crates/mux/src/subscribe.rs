@@ -153,6 +153,27 @@ impl Subscriptions {
             .collect()
     }
 
+    /// A session has been subscribed since before this daemon. Says whether the upstream must hear of it.
+    pub(crate) fn recall(&mut self, uri: &str, session: SessionId) -> Forward {
+        let subscription = self.by_uri.entry(uri.into()).or_default();
+        let forward = if subscription.agreed {
+            Forward::No
+        } else {
+            Forward::Yes
+        };
+        subscription.agreed = true;
+        if subscription.sessions.insert(session) {
+            *self.held.entry(session).or_default() += 1;
+        }
+        forward
+    }
+
+    pub(crate) fn has(&self, uri: &str, session: SessionId) -> bool {
+        self.by_uri
+            .get(uri)
+            .is_some_and(|subscription| subscription.sessions.contains(&session))
+    }
+
     pub(crate) fn count_of(&self, session: SessionId) -> usize {
         self.held.get(&session).copied().unwrap_or_default()
     }

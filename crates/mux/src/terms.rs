@@ -25,9 +25,9 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     /// Longest life, whatever progress there is.
-    life: Duration,
+    pub(crate) life: Duration,
     /// Longest life without progress.
-    idle: IdleTimeout,
+    pub(crate) idle: IdleTimeout,
 }
 
 impl Terms {

@@ -16,7 +16,7 @@ use wire::{Frame, ProgressToken, RequestId};
 use crate::{
     backoff::Deaths,
     class::Class,
-    event::{IdleTimeout, OnRestart, Opening, Scope},
+    event::{IdleTimeout, OnRestart, Opening, Record, Scope},
     exchange::Exchanges,
     fact::DropReason,
     handshake::Handshake,
@@ -101,6 +101,12 @@ pub(crate) struct Upstream {
     pub(crate) private: Option<&'static str>,
     pub(crate) dropped: BTreeMap<DropReason, u64>,
     pub(crate) noise: Noise,
+    /// Whether this process was started by an earlier daemon.
+    pub(crate) is_inherited: bool,
+    /// What the guardian keeps of this process.
+    pub(crate) recorded: Option<Record>,
+    /// Until when sessions of an earlier daemon may come back to it.
+    pub(crate) sessions_awaited_until: Moment,
     /// Whom to tell when it has been restarted.
     pub(crate) restarting: Vec<Ticket>,
 }
@@ -227,12 +233,22 @@ impl Upstream {
             private: None,
             dropped: BTreeMap::new(),
             noise: Noise::default(),
+            is_inherited: false,
+            recorded: None,
+            sessions_awaited_until: Moment::default(),
             restarting: Vec::new(),
         }
     }
 
     pub(crate) fn class(&self) -> Class {
         self.key.class
+    }
+
+    /// A session is here. If the process is for that alone, nobody else is waited for.
+    pub(crate) fn welcome(&mut self, session: SessionId) {
+        if self.key.session == Some(session) {
+            self.sessions_awaited_until = Moment::default();
+        }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -80,6 +80,7 @@ impl Mux {
         };
         if upstream.level != Some(wanted) {
             upstream.level = Some(wanted);
+            self.touch_record(upstream_id);
             self.run_errand(
                 upstream_id,
                 Errand::SetLevel,

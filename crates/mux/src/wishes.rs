@@ -9,8 +9,10 @@ use wire::{Frame, Message, Method, RequestId};
 
 use crate::{
     action::Outbox,
+    answers::empty_result,
     exchange::{Effect, Errand, MintedId},
     ids::{LineNumber, SessionId, UpstreamId},
+    keeping::Keepsake,
     mux::Mux,
     offers::Offer,
     refusal::Refusal,
@@ -64,8 +66,14 @@ impl Mux {
             return None;
         }
         let forward = subscriptions.subscribe(&uri, session_id);
-        self.answer_unless_forwarded(session_id, id, line, forward, out)?;
-        Some(Effect::Subscribed(uri))
+        match forward {
+            Forward::Yes => Some(Effect::Subscribed(uri)),
+            Forward::No => {
+                let keepsake = Keepsake::Subscription(uri);
+                self.answer_and_keep(session_id, (id, line), empty_result(id), keepsake, out);
+                None
+            }
+        }
     }
 
     fn weigh_unsubscribe(
@@ -81,25 +89,14 @@ impl Mux {
         };
         let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
         let forward = subscriptions.unsubscribe(&uri, session_id);
-        self.answer_unless_forwarded(session_id, id, line, forward, out)?;
-        Some(Effect::Nothing)
-    }
-
-    /// Grants here what the upstream need not hear of; `None` if that was the end of it.
-    fn answer_unless_forwarded(
-        &mut self,
-        session_id: SessionId,
-        id: &RequestId,
-        line: LineNumber,
-        forward: Forward,
-        out: &mut Outbox,
-    ) -> Option<()> {
+        if forward == Forward::No {
+            self.answer_empty(session_id, id, line, out);
+        }
+        // Whatever the upstream makes of it: the session is not subscribed any more.
+        self.keep_no_longer(session_id, &Keepsake::Subscription(uri), out);
         match forward {
-            Forward::Yes => Some(()),
-            Forward::No => {
-                self.answer_empty(session_id, id, line, out);
-                None
-            }
+            Forward::Yes => Some(Effect::Nothing),
+            Forward::No => None,
         }
     }
 
@@ -130,7 +127,13 @@ impl Mux {
             return Some(Effect::Verbosity { level, before });
         }
         self.tell_level(upstream_id, out);
-        self.answer_empty(session_id, id, line, out);
+        self.answer_and_keep(
+            session_id,
+            (id, line),
+            empty_result(id),
+            Keepsake::Level,
+            out,
+        );
         None
     }
 
@@ -156,6 +159,7 @@ impl Mux {
             }
             Effect::Verbosity { level, .. } if is_success => {
                 upstream.level = Some(*level);
+                self.touch_record(upstream_id);
                 self.tell_level(upstream_id, out);
             }
             Effect::Verbosity { level, before } => {
@@ -185,6 +189,7 @@ impl Mux {
             }
             Effect::Verbosity { .. } => {
                 upstream.level = None;
+                self.touch_record(upstream_id);
                 self.tell_level(upstream_id, out);
             }
         }
@@ -221,14 +226,14 @@ impl Mux {
 }
 
 /// The resource that a request is about.
-fn uri_of(frame: &Frame) -> Option<Box<str>> {
+pub(crate) fn uri_of(frame: &Frame) -> Option<Box<str>> {
     let Message::Request { params, .. } = &frame.message else {
         return None;
     };
     Some(frame.text(params.uri.as_ref()?)?.into())
 }
 
-fn level_of(frame: &Frame) -> Option<Level> {
+pub(crate) fn level_of(frame: &Frame) -> Option<Level> {
     let Message::Request { params, .. } = &frame.message else {
         return None;
     };

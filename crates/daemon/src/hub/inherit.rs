@@ -37,7 +37,8 @@ impl Hub {
     fn inherit_process(&mut self, held: Held, fds: Vec<OwnedFd>) -> io::Result<()> {
         let world = &mut self.world;
         let id = ProcessId(held.upstream);
-        let Some(note) = Note::decode(&held.record) else {
+        let note = Note::decode(&held.record).filter(|note| note.record.is_readable());
+        let Some(note) = note else {
             observe::unknown_server_ended(held.pid);
             world.strangers.insert(id);
             world.around.guardian.stop(id, STOP_PATIENCE);

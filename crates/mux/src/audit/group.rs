@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::{Method, RequestId};
 
-use crate::{SessionId, UpstreamId};
+use crate::{Past, SessionId, UpstreamId};
 
 /// A request as its client knows it.
 pub(super) type Asked = (SessionId, RequestId);
@@ -97,6 +97,20 @@ impl Group {
         self.away += 1;
         self.sends += 1;
         self.sends <= self.times_max() * self.open_count && !self.is_for_nobody()
+    }
+
+    /// One of them went to a server before there were these books, and so often.
+    pub(super) fn was_sent(&mut self, past: Past) {
+        let times = match past {
+            Past::Kept => 0,
+            Past::Sent => 1,
+            Past::Repeated => 2,
+        };
+        self.sends += times;
+        if times >= self.times_max() {
+            // It is nowhere, and must not go anywhere.
+            self.away += 1;
+        }
     }
 
     /// A server has died with one of them.

@@ -3,6 +3,7 @@
 use std::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
+    string::String,
     vec::Vec,
 };
 
@@ -12,6 +13,7 @@ use super::{
     Audit, Client, Invariant, OfAsk, Step, Told,
     client::{Asking, is_grouped},
     group::Group,
+    inherited::version_of,
     print::Print,
     server::{Ask, Process},
 };
@@ -59,11 +61,18 @@ impl Audit {
                 self.ended(*upstream);
             }
             Event::UpstreamStartFailed { upstream, .. } => self.ended(*upstream),
+            Event::SessionReplayed {
+                session,
+                line,
+                past,
+                said,
+            } => self.replayed(*session, *line, *past, said),
+            Event::UpstreamInherited {
+                upstream, record, ..
+            } => self.inherited(*upstream, record),
             Event::UpstreamBlocked { .. }
             | Event::UpstreamWritable { .. }
-            | Event::SessionReplayed { .. }
             | Event::SessionReplayEnded { .. }
-            | Event::UpstreamInherited { .. }
             | Event::SessionEnding { .. }
             | Event::SessionCut { .. }
             | Event::SessionBlocked { .. }
@@ -77,7 +86,10 @@ impl Audit {
     }
 
     fn open(&mut self, session: SessionId, opening: &Opening) {
-        if session <= self.last_session {
+        if opening.resumes {
+            // Its shim has come back before the end of its last link was seen.
+            self.leave(session);
+        } else if session <= self.last_session {
             self.find(
                 Invariant::OwnerOnly,
                 format_args!("{session} was the id of another session"),
@@ -99,7 +111,7 @@ impl Audit {
         self.clients.insert(session, client);
     }
 
-    fn client_said_several(
+    pub(super) fn client_said_several(
         &mut self,
         session: SessionId,
         line: LineNumber,
@@ -120,7 +132,13 @@ impl Audit {
         }
     }
 
-    fn client_said(&mut self, session: SessionId, line: LineNumber, frame: &Frame, in_batch: bool) {
+    pub(super) fn client_said(
+        &mut self,
+        session: SessionId,
+        line: LineNumber,
+        frame: &Frame,
+        in_batch: bool,
+    ) {
         self.count.messages += 1;
         if !self.clients.contains_key(&session) {
             return;
@@ -311,10 +329,12 @@ impl Audit {
                     uri: uri.and_then(|span| frame.text(span)).map(Box::from),
                 });
             }
-            Message::Response { id, .. } => {
+            Message::Response { id, result, .. } => {
                 let id = id.as_ref().and_then(RequestId::as_number);
+                let result = result.as_ref();
+                let spoken = result.and_then(|result| version_of(frame.json(result)));
                 if let Some(id) = id {
-                    self.server_answered(upstream, id, Print::of(frame));
+                    self.server_answered(upstream, (id, Print::of(frame)), spoken);
                 }
             }
         }
@@ -345,7 +365,12 @@ impl Audit {
         }
     }
 
-    fn server_answered(&mut self, upstream: UpstreamId, id: u64, print: Print) {
+    fn server_answered(
+        &mut self,
+        upstream: UpstreamId,
+        (id, print): (u64, Print),
+        spoken: Option<String>,
+    ) {
         let Some(server) = self.servers.get_mut(&upstream) else {
             return;
         };
@@ -356,6 +381,9 @@ impl Audit {
             return;
         }
         self.step.given.push((upstream, print));
+        if server.greeting == Some(id) {
+            server.spoken = spoken;
+        }
         if working.print.is_some() {
             working.answer = Some(print);
             self.step.due.push((upstream, id));
@@ -474,6 +502,6 @@ impl Audit {
 }
 
 /// The method of what could not be read.
-fn unknown() -> Method {
+pub(super) fn unknown() -> Method {
     Method::Other(Box::from(""))
 }

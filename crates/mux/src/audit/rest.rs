@@ -9,6 +9,9 @@ impl Audit {
     /// Nothing of the step may be left undone.
     pub(super) fn end_step(&mut self) {
         let step = core::mem::take(&mut self.step);
+        if let Some(upstream) = step.inherited {
+            self.check_inherited(upstream);
+        }
         let mut touched = step.touched;
         for (asking, asked) in step.leaving {
             if let Some(print) = asking.print {

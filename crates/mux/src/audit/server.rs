@@ -1,6 +1,9 @@
 //! One upstream, as its processes know it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+};
 
 use wire::{Method, ProgressToken, RequestId};
 
@@ -24,6 +27,9 @@ pub enum Process {
 /// Ids that may be given to requests which are over before the server sees them, one after another.
 const SKIPPED_MAX: u64 = 1 << 20;
 
+/// Where in an id it says which daemon gave it out.
+const EPOCH_BITS: u32 = 32;
+
 #[derive(Debug, Default)]
 pub(super) struct Server {
     pub(super) process: Process,
@@ -32,6 +38,10 @@ pub(super) struct Server {
     /// What it was told that its clients can do.
     pub(super) class: Option<Class>,
     pub(super) is_initialized: bool,
+    /// What it was greeted under.
+    pub(super) greeting: Option<u64>,
+    /// The version that it has said it speaks.
+    pub(super) spoken: Option<String>,
     /// Every id below that it has seen, over all its processes, but for those in `skipped`.
     issued: u64,
     skipped: BTreeSet<u64>,
@@ -72,6 +82,10 @@ impl Server {
     /// can be one of ours at all.
     #[must_use]
     pub(super) fn issue(&mut self, id: u64) -> bool {
+        if self.issued == 0 {
+            // Every daemon of a guardian counts from another number.
+            self.issued = id >> EPOCH_BITS << EPOCH_BITS;
+        }
         if id <= self.issued {
             return self.skipped.remove(&id);
         }

@@ -99,6 +99,9 @@ impl Audit {
         if *method == Method::Initialize {
             let declared = params.capabilities.as_ref();
             let class = declared.map(|span| Class::declared(frame.json(span)));
+            if let Some(server) = self.servers.get_mut(&upstream) {
+                server.greeting = Some(minted);
+            }
             self.greet(upstream, class.unwrap_or_default());
         } else if !is_initialized {
             self.find(

@@ -8,9 +8,10 @@ use std::{
 use wire::RequestId;
 
 use crate::{
-    Mux, Outbox, SessionId,
+    Mux, Outbox, Record, SessionId,
     audit::Audit,
     exchange::{Kept, Owner},
+    record::Contents,
     session::{Session, State, Whereabouts},
     upstream::Upstream,
 };
@@ -21,6 +22,31 @@ pub(super) fn check_settled(mux: &mut Mux) {
         assert!(at >= mux.now, "{timer:?} is overdue");
     }
     check_pump(mux);
+    check_records(mux);
+}
+
+/// The guardian has what there is to tell of each process, but for what time alone has changed.
+fn check_records(mux: &mut Mux) {
+    let now = mux.now;
+    for upstream in mux.upstreams.values_mut().filter(|u| u.has_process()) {
+        let id = upstream.id;
+        let left = upstream.recorded.clone();
+        let left = left.unwrap_or_else(|| panic!("of {id} nothing is recorded"));
+        let of = |record: &Record| {
+            let contents = Contents::read(record).unwrap();
+            let handshake = contents.handshake.map(|handshake| handshake.version);
+            let of_time = (contents.sessions, contents.ghosts);
+            let rest = (contents.key, contents.asks, contents.level);
+            ((handshake, rest, contents.private), of_time)
+        };
+        let (left, (sessions, ghosts)) = of(&left);
+        let (fresh, (_, fresh_ghosts)) = of(&upstream.record(now));
+        assert!(left == fresh, "{id} is recorded otherwise");
+        let mut attached = upstream.attached.iter();
+        assert!(attached.all(|session| sessions.contains(session)), "{id}");
+        let mut haunting = fresh_ghosts.iter();
+        assert!(haunting.all(|session| ghosts.contains(session)), "{id}");
+    }
 }
 
 pub(super) fn check(mux: &Mux, audit: &Audit) {

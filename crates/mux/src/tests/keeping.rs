@@ -36,7 +36,7 @@ fn a_line_that_waits_is_announced_before_it_goes_unless_it_may_be_repeated() {
             -> u1: initialize #1
         u1: greets
             -> u1: initialized
-            -> alice: result #0 version=2025-11-25
+            -> alice: result #0 version=2025-11-25, kept
             -> u1: tools/list #2
             -> u1: resources/subscribe #3 uri=a:b
             -> alice: sent 5

@@ -9,7 +9,7 @@ use std::{
 
 use wire::Purpose;
 
-use crate::{Capability, Class, Exit};
+use crate::{Capability, Class, Exit, Past};
 
 /// The notifications that transcripts call by their last words.
 pub(super) const NOTIFICATIONS: [&str; 10] = [
@@ -52,6 +52,23 @@ pub(super) enum Happening {
         who: String,
         saying: Saying,
     },
+    /// The daemon is gone, and the next one finds the processes that there are.
+    DaemonDies,
+    /// The guardian has a process with a record that is written like this.
+    IsInherited {
+        who: String,
+        record: String,
+    },
+    /// Opens at the next daemon as the session that it was.
+    ComesBack(String),
+    /// Tells the next daemon what it said to the last one.
+    Replays {
+        who: String,
+        past: Past,
+        saying: Saying,
+    },
+    /// Has replayed everything.
+    IsReplayed(String),
     Leaves(String),
     Ends(String),
     IsCut(String),
@@ -89,6 +106,8 @@ pub(super) enum Happening {
     Shutdown,
     /// From here on errors are shown with their text.
     ShowWords,
+    /// From here on it is shown what the guardian is left with.
+    ShowRecords,
 }
 
 /// What somebody says.
@@ -139,6 +158,10 @@ impl Happening {
             && !who.contains(' ')
         {
             let who = who.to_string();
+            if let Some((past, said)) = replayed(said) {
+                let saying = Saying::parse(said);
+                return Happening::Replays { who, past, saying };
+            }
             let saying = Saying::parse(said);
             return Happening::Says { who, saying };
         }
@@ -149,6 +172,14 @@ impl Happening {
             ["shutdown"] => Happening::Shutdown,
             ["links", "hold", bytes] => Happening::LinksHold(bytes.parse().unwrap()),
             ["show", "words"] => Happening::ShowWords,
+            ["show", "records"] => Happening::ShowRecords,
+            ["the", "daemon", "dies"] => Happening::DaemonDies,
+            [_, "is", "inherited", record @ ..] => Happening::IsInherited {
+                who,
+                record: record.join(" "),
+            },
+            [_, "comes", "back"] => Happening::ComesBack(who),
+            [_, "is", "replayed"] => Happening::IsReplayed(who),
             ["admin", "restarts", server, rest @ ..] => Happening::AdminRestarts {
                 server: (*server).to_string(),
                 patience: match rest {
@@ -212,6 +243,18 @@ fn unwritten(words: &[&str]) -> Vec<u64> {
     assert_eq!(*first, "unwritten");
     let id = |word: &&str| word.strip_prefix('#').unwrap().parse().unwrap();
     ids.iter().map(id).collect()
+}
+
+/// What is told of the past of a line, and the line.
+fn replayed(said: &str) -> Option<(Past, &str)> {
+    let (past, said) = said.strip_prefix("replays ")?.split_once(' ')?;
+    let past = match past {
+        "kept" => Past::Kept,
+        "sent" => Past::Sent,
+        "repeated" => Past::Repeated,
+        other => panic!("no past: {other}"),
+    };
+    Some((past, said))
 }
 
 fn duration(amount: &str, unit: &str) -> Duration {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Action, AdminAnswer, AdminAsk, Epoch, Event, Exit, Fact, Limits, LineNumber, Moment, Mux,
-    Notice, Outbox, SessionId, Ticket, UpstreamId,
+    Notice, Outbox, Record, SessionId, Then, Ticket, UpstreamId,
     audit::{Audit, Process},
 };
 
@@ -29,8 +29,12 @@ use crate::{
 pub(super) struct Stage {
     pub(super) mux: Mux,
     pub(super) now: Moment,
-    sessions: BTreeMap<String, Part>,
+    pub(super) sessions: BTreeMap<String, Part>,
     pub(super) audit: Audit,
+    pub(super) epoch: Epoch,
+    /// What the guardian has of each process.
+    pub(super) records: BTreeMap<UpstreamId, Record>,
+    pub(super) shows_records: bool,
     /// Announcements that slow sessions have not been given yet.
     announced: Vec<(SessionId, LineNumber)>,
     /// What each process was given.
@@ -43,9 +47,11 @@ pub(super) struct Stage {
 }
 
 /// A session on the stage.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    id: SessionId,
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) id: SessionId,
+    /// What it came with.
+    pub(super) words: Words,
     lines: u64,
     is_slow: bool,
 }
@@ -60,6 +66,9 @@ impl Stage {
     pub(super) fn with_limits(limits: Limits) -> Self {
         Stage {
             mux: Mux::new(limits, Epoch(0)),
+            epoch: Epoch(0),
+            records: BTreeMap::new(),
+            shows_records: false,
             now: Moment(0),
             sessions: BTreeMap::new(),
             audit: Audit::default(),
@@ -168,6 +177,15 @@ impl Stage {
             }
             Happening::Shutdown => self.handle(Event::Shutdown),
             Happening::ShowWords => self.detail = Detail::Words,
+            Happening::ShowRecords => self.shows_records = true,
+            Happening::DaemonDies => self.daemon_dies(),
+            Happening::IsInherited { who, record } => self.inherit(upstream(who), record),
+            Happening::ComesBack(who) => self.come_back(who),
+            Happening::Replays { who, past, saying } => self.replay(who, *past, saying),
+            Happening::IsReplayed(who) => {
+                let session = self.session(who);
+                self.handle(Event::SessionReplayEnded { session });
+            }
         }
         if core::mem::take(&mut self.is_late) {
             self.pass(Duration::ZERO);
@@ -193,6 +211,7 @@ impl Stage {
         let id = SessionId(self.sessions.len() as u64 + 1);
         let part = Part {
             id,
+            words: words.clone(),
             lines: 0,
             is_slow: words.has("slow"),
         };
@@ -364,7 +383,7 @@ impl Stage {
         });
     }
 
-    fn next_line(&mut self, who: &str) -> (SessionId, LineNumber) {
+    pub(super) fn next_line(&mut self, who: &str) -> (SessionId, LineNumber) {
         let part = self.sessions.get_mut(who);
         let part = part.unwrap_or_else(|| panic!("who is {who}?"));
         part.lines += 1;
@@ -399,7 +418,8 @@ impl Stage {
     }
 
     /// Hands the core an event, does what it wants done, and checks what must always hold.
-    fn handle(&mut self, event: Event) {
+    pub(super) fn handle(&mut self, event: Event) {
+        self.note_end(&event);
         let mut out = Outbox::default();
         self.audit.event(&event);
         self.mux.handle(self.now, event, &mut out);
@@ -419,6 +439,11 @@ impl Stage {
             if let Action::SendToUpstream { upstream, frame } = &action {
                 let frame = Frame::parse(Bytes::from(frame.to_vec())).unwrap();
                 self.given.entry(*upstream).or_default().push(frame);
+            }
+            if let Action::Record { upstream, record } = &action {
+                self.shown.extend(self.show_record(*upstream, record));
+                self.records.insert(*upstream, record.clone());
+                continue;
             }
             let shown = self.show(&action);
             self.shown.push(shown);
@@ -442,11 +467,19 @@ impl Stage {
             part.unwrap().0.clone()
         };
         match action {
-            Action::SendToSession { session, frame, .. } => {
+            Action::SendToSession {
+                session,
+                frame,
+                answered,
+            } => {
+                let stays = answered
+                    .as_ref()
+                    .is_some_and(|answered| answered.then == Then::Keep);
                 format!(
-                    "-> {}: {}",
+                    "-> {}: {}{}",
                     name(session),
-                    render::message(frame, self.detail)
+                    render::message(frame, self.detail),
+                    if stays { ", kept" } else { "" }
                 )
             }
             Action::Notify { session, notice } => match notice {
@@ -468,7 +501,7 @@ impl Stage {
                 format!("-> {upstream}: {}", render::message(frame, self.detail))
             }
             Action::StopUpstream { upstream } => format!("-> stop {upstream}"),
-            Action::Record { upstream, .. } => format!("-> record {upstream}"),
+            Action::Record { upstream, record } => format!("-> record {upstream}: {record:?}"),
             Action::EndDaemon => "-> end the daemon".to_string(),
             Action::AnswerAdmin { answer, .. } => match answer {
                 AdminAnswer::Restarted { upstreams } => format!("-> admin: restarted {upstreams}"),
@@ -480,10 +513,10 @@ impl Stage {
 
     /// Everybody leaves and everything comes to rest: nothing may be left.
     pub(super) fn clear(&mut self) {
-        let parts: Vec<Part> = self.sessions.values().copied().collect();
-        for part in parts {
-            if self.is_open(part.id) {
-                self.handle(Event::SessionClosed { session: part.id });
+        let parts: Vec<SessionId> = self.sessions.values().map(|part| part.id).collect();
+        for session in parts {
+            if self.is_open(session) {
+                self.handle(Event::SessionClosed { session });
             }
         }
         self.audit.at_rest();
@@ -543,6 +576,12 @@ fn show_fact(fact: &Fact) -> Option<String> {
         )),
         Fact::UpstreamResponsive { upstream } => Some(format!("! {upstream} is responsive")),
         Fact::UpstreamNarrowed { upstream } => Some(format!("! {upstream} offers less")),
+        Fact::RecordUnreadable { upstream, why } => {
+            Some(format!("! {upstream} cannot be taken over: {why}"))
+        }
+        Fact::SessionReplayed { lines, refused, .. } => {
+            Some(format!("! {lines} replayed, {refused} refused"))
+        }
         Fact::UpstreamFailed { upstream } => Some(format!("! {upstream} has failed")),
         Fact::UpstreamDegraded { upstream, .. } => Some(format!("! {upstream} is degraded")),
         Fact::UpstreamRetiring { upstream, open } => {

@@ -1,0 +1,115 @@
+//! Lines that stay with their shim though they were answered: the next daemon must learn what they have
+//! brought about.
+//!
+//! **Invariant:** of what holds of a session, one line stays, the last that brought it about. A shim is told
+//! that a line goes only behind the answer to the line in whose place it stood.
+
+use alloc::{boxed::Box, collections::BTreeMap};
+
+use wire::{Outgoing, RequestId};
+
+use crate::{
+    action::{Action, Notice, Outbox, Then},
+    exchange::Effect,
+    ids::{LineNumber, SessionId, UpstreamId},
+    mux::Mux,
+};
+
+/// What a line stays for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Keepsake {
+    /// The client has been greeted.
+    Greeting,
+    /// How much it wants to hear of its server's log.
+    Level,
+    /// It is subscribed to this resource.
+    Subscription(Box<str>),
+}
+
+/// The lines of one session that stay.
+#[derive(Debug, Default)]
+pub(crate) struct KeptLines(BTreeMap<Keepsake, LineNumber>);
+
+impl Mux {
+    /// Answers a request whose line stays with the shim.
+    pub(crate) fn answer_and_keep(
+        &mut self,
+        session_id: SessionId,
+        (id, line): (&RequestId, LineNumber),
+        frame: Outgoing,
+        keepsake: Keepsake,
+        out: &mut Outbox,
+    ) {
+        // The answers of a batch are one message, and the line is done with it.
+        let stays = self
+            .sessions
+            .get(&session_id)
+            .is_some_and(|session| session.keeps_lines() && !session.batches.contains_key(&line));
+        if stays {
+            self.answer_and_then(session_id, (id, line), frame, Then::Keep, out);
+            self.keep(session_id, line, keepsake, out);
+        } else {
+            self.answer(session_id, id, line, frame, out);
+            self.keep_no_longer(session_id, &keepsake, out);
+        }
+    }
+
+    /// Takes note that a line stays, in the place of another.
+    pub(crate) fn keep(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        keepsake: Keepsake,
+        out: &mut Outbox,
+    ) {
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && session.keeps_lines()
+            && let Some(before) = session.kept.0.insert(keepsake, line)
+            && before != line
+        {
+            Mux::forget_line(session_id, before, out);
+        }
+    }
+
+    /// What a line stayed for holds no longer.
+    pub(crate) fn keep_no_longer(
+        &mut self,
+        session_id: SessionId,
+        keepsake: &Keepsake,
+        out: &mut Outbox,
+    ) {
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && let Some(line) = session.kept.0.remove(keepsake)
+        {
+            Mux::forget_line(session_id, line, out);
+        }
+    }
+
+    fn forget_line(session: SessionId, line: LineNumber, out: &mut Outbox) {
+        let notice = Notice::Done(alloc::vec![line]);
+        out.act(Action::Notify { session, notice });
+    }
+
+    /// What the line of a request stays for that the upstream has answered, after that has taken effect.
+    pub(crate) fn keepsake_of(
+        &self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        effect: &Effect,
+        is_success: bool,
+    ) -> Option<Keepsake> {
+        let session = self.sessions.get(&session_id)?;
+        let upstream = self.upstreams.get(&upstream_id)?;
+        // Its client may have wished something else meanwhile.
+        let holds = match effect {
+            Effect::Nothing => false,
+            Effect::Subscribed(uri) => upstream.subscriptions.has(uri, session_id),
+            Effect::Verbosity { level, .. } => session.level == Some(*level),
+        };
+        let keepsake = match effect {
+            Effect::Nothing => return None,
+            Effect::Subscribed(uri) => Keepsake::Subscription(uri.clone()),
+            Effect::Verbosity { .. } => Keepsake::Level,
+        };
+        (is_success && holds).then_some(keepsake)
+    }
+}
