@@ -8,12 +8,16 @@ use crate::support::{
     until,
 };
 
-/// Kills the daemon, and waits until it is gone.
+/// Kills the daemon, and waits until its sockets are closed: what is written to them before that counts
+/// as sent. Its first thread may end before the others do, which hold them too.
 fn kill_daemon(home: &Home) -> u32 {
     let pid = home.daemon_pid().unwrap();
     let daemon = Process::of(pid).unwrap();
     daemon.kill();
-    until("the end of the daemon", || !daemon.is_alive());
+    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    until("the end of the daemon", || {
+        !daemon.is_alive() && threads() <= 1
+    });
     pid
 }
 
