@@ -479,7 +479,7 @@ fn the_daemons_own_life_is_read() {
                 config.toml:2:1: daemon.idle_timout: unknown key (did you mean `idle_timeout`?)
             [daemon]
             idle_timeout = "0s"
-                config.toml:2:16: daemon.idle_timeout: must be from 1s to 11months 30days 3h 50m 24s
+                config.toml:2:16: daemon.idle_timeout: must be from 1s to 30days
             [demon]
             idle_timeout = "1h"
                 config.toml:1:2: demon: unknown key (did you mean `daemon`?)
