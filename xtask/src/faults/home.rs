@@ -31,6 +31,9 @@ pub(crate) const ZOMBIE_AGE: Duration = Duration::from_secs(1);
 /// What a line of a daemon's log says that tells of a fault of ours.
 const FOUND: [&str; 3] = ["audit: ", "the core contradicts itself", "a task panicked"];
 
+/// How a file that is left is told of.
+const STILL_THERE: &str = "still there: ";
+
 /// A temporary folder with everything in it.
 pub(crate) struct Home<'a> {
     pub(crate) stage: &'a Stage,
@@ -56,6 +59,14 @@ impl Left {
         self.files += other.files;
         self.complaints += other.complaints;
         self.words.extend(other.words);
+    }
+
+    /// Of a daemon that was killed, and that nobody came after, socket and lock stay: the next one takes
+    /// them away.
+    pub(crate) fn without_files(mut self) -> Left {
+        self.files = 0;
+        self.words.retain(|words| !words.starts_with(STILL_THERE));
+        self
     }
 
     pub(crate) fn show(self, shown: &mut Shown) {
@@ -217,7 +228,7 @@ impl<'a> Home<'a> {
         for name in ["mcpool.sock", "state/daemon.lock", "state/daemon.start"] {
             if self.pool().join(name).exists() {
                 left.files += 1;
-                left.words.push(format!("still there: {name}"));
+                left.words.push(format!("{STILL_THERE}{name}"));
             }
         }
         self.read_logs(&mut left);

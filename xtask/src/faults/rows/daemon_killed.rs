@@ -117,14 +117,16 @@ fn kill_again_and_again(
                 .map(|crowd| crowd.answered_since(asked))
                 .sum::<usize>()
         };
-        if until(PATIENCE, || answered() == SESSIONS).is_none() {
-            killed.useless = (SESSIONS - answered()) as u64;
-            break;
-        }
-        killed.answered.push(begun.elapsed());
+        let is_answered = until(PATIENCE, || answered() == SESSIONS).is_some();
+        let took = begun.elapsed();
         let next = home.daemon();
         killed.successors += u64::from(next.is_some_and(|next| next != daemon));
         killed.servers += servers.difference(&pids(crowds)).count() as u64;
+        if !is_answered {
+            killed.useless = (SESSIONS - answered()) as u64;
+            break;
+        }
+        killed.answered.push(took);
     }
     Ok(killed)
 }

@@ -41,7 +41,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     for _ in 0..rounds {
         let home = stage.home()?;
         die_alone(&home, &mut seen)?;
-        left.add(home.end()?);
+        left.add(home.end()?.without_files());
         let home = stage.home()?;
         if let Err(error) = die_with_an_heir(&home, &mut seen) {
             shown.tell(format!("with a next daemon: {error:#}"));
