@@ -184,9 +184,10 @@ fn prepare(home: &Home<'_>, before: Before) -> anyhow::Result<()> {
             let mut session = Session::greeted(home.fake(&["--before"]))?;
             session.must_call("echo", json!({}))?;
             let daemon = home.daemon().context("a daemon runs")?;
+            // First, or it would have a next daemon by itself.
+            session.kill()?;
             daemon.kill();
             until(PATIENCE, || !daemon.is_alive()).context("it does not die")?;
-            drop(session);
         }
     }
     Ok(())
