@@ -150,6 +150,25 @@ fn an_answer_without_an_end_takes_little_memory_and_is_an_error_when_it_ends() {
 }
 
 #[test]
+fn an_answer_that_is_too_long_and_has_its_id_last_ends_its_own_request_alone() {
+    let home = home_with("message_bytes = \"1 MiB\"");
+    let (mut client, mut other) = (home.session(&[]), home.session(&[]));
+    let go = home.file("go");
+    let slow = other.begin("slow", json!({"until": go, "text": "untouched"}));
+    until("a call being at the server", || {
+        home.upstream()["in_flight"] == 1
+    });
+    let head = r#"{"result":{"content":[{"type":"text","text":""#;
+    let tail = r#""}]},"jsonrpc":"2.0","id":ID}"#;
+    let arguments = json!({"head": head, "bytes": 2 * MIB, "tail": tail});
+    let answer = client.call("giant-line", arguments);
+    assert_eq!(answer["error"]["data"]["reason"], "answer-too-long");
+    fs::write(go, "").unwrap();
+    let answer = other.response(slow);
+    assert_eq!(answer["result"]["content"][0]["text"], "untouched");
+}
+
+#[test]
 fn a_batch_of_countless_messages_is_refused_within_the_memory_of_its_bytes() {
     let home = Home::new();
     let mut client = home.open(&[]);

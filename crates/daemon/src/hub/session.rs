@@ -15,6 +15,7 @@ pub(super) const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The link to one client, and what a server is started with for it.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Session {
     pub(super) outlet: Outlet,
     pub(super) socket: Arc<Socket>,
