@@ -4,12 +4,15 @@
 //! itself, cut at its newlines.
 
 use bytes::Bytes;
-use wire::{About, Frame, Kind, Line, LineSplitter, Named, Purpose};
+use wire::{About, CutOff, Frame, Kind, Line, LineSplitter, Named, Purpose};
 
 use crate::choices::Choices;
 
 /// How much of a line that is too long is kept at most.
 const HEAD_BYTES: usize = 64 * 1024;
+
+/// And how much of its end.
+const TAIL_BYTES: usize = 4 * 1024;
 
 /// How often a byte of a stretched stream is repeated: a few hundred bytes pass every buffer of ours.
 const STRETCH: usize = 300;
@@ -100,7 +103,7 @@ fn read_in_pieces(
 fn check_leftover(splitter: &LineSplitter, limit: usize, longest_read: usize) {
     let kept = splitter.leftover();
     assert!(
-        kept <= limit || (kept <= HEAD_BYTES && kept <= limit + longest_read),
+        kept <= limit || (kept <= HEAD_BYTES + 2 * TAIL_BYTES && kept <= limit + longest_read),
         "{kept} bytes are kept with a limit of {limit}"
     );
 }
@@ -117,8 +120,10 @@ fn check_lines(stream: &[u8], limit: usize, lines: &[Line]) {
                 assert!(line.len() <= limit, "a line within the limit");
             }
             Line::GivenUp(_) => panic!("nobody gave it up"),
-            Line::TooLong(head) => {
+            Line::TooLong(CutOff { head, tail }) => {
                 assert!(expected.len() > limit, "only a longer line is too long");
+                assert!(expected.ends_with(tail));
+                assert_eq!(tail.len(), expected.len().min(TAIL_BYTES));
                 assert!(expected.starts_with(head));
                 assert!(head.len() >= HEAD_BYTES.min(limit + 1), "enough is kept");
                 assert!(head.len() <= HEAD_BYTES, "not too much is kept");
@@ -146,7 +151,7 @@ fn check_search(line: &[u8]) {
         let About {
             named: found,
             purpose,
-        } = About::cut_off(&line[..end]);
+        } = About::cut_off(&line[..end], b"");
         assert!(
             found == named || found == Named::Unknown || line[..end].trim_ascii().is_empty(),
             "an id that is not there, in the first {end} bytes"
@@ -156,6 +161,11 @@ fn check_search(line: &[u8]) {
                 || whole.purpose == Purpose::Either
                 || matches!(purpose, Purpose::Either | Purpose::Noise),
             "something else than it is, in the first {end} bytes"
+        );
+        let About { named: found, .. } = About::cut_off(&line[..end], &line[end..]);
+        assert!(
+            found == named || found == Named::Unknown || line[..end].trim_ascii().is_empty(),
+            "an id that is not there, behind the first {end} bytes"
         );
     }
 }

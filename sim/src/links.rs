@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mux::{Event, Exit, LineNumber, SessionId, UpstreamId};
-use wire::{About, Fault as LineFault, Frame, Kind, Line, LineSplitter, Purpose};
+use wire::{About, CutOff, Fault as LineFault, Frame, Kind, Line, LineSplitter, Purpose};
 
 use crate::{
     fault::Fault,
@@ -62,8 +62,8 @@ impl World {
         let may_batch = known.spoken == Some("2025-03-26");
         let bytes = match text {
             Line::Whole(bytes) => bytes,
-            Line::TooLong(head) | Line::GivenUp(head) => {
-                return self.client_fault(session, line, too_long(&head, limit));
+            Line::TooLong(left) | Line::GivenUp(left) => {
+                return self.client_fault(session, line, too_long(&left, limit));
             }
         };
         if let Some(frames) = Frame::parse_batch(&bytes, usize::MAX) {
@@ -188,8 +188,8 @@ impl World {
         let limit = self.limits.message_bytes;
         let bytes = match text {
             Line::Whole(bytes) => bytes,
-            Line::TooLong(head) | Line::GivenUp(head) => {
-                return self.server_fault(upstream, too_long(&head, limit));
+            Line::TooLong(left) | Line::GivenUp(left) => {
+                return self.server_fault(upstream, too_long(&left, limit));
             }
         };
         let frames =
@@ -295,7 +295,7 @@ fn through(splitter: &mut LineSplitter, bytes: &Bytes) -> Option<Line> {
     whole
 }
 
-fn too_long(head: &[u8], limit: usize) -> LineFault {
-    let about = About::cut_off(head);
+fn too_long(left: &CutOff, limit: usize) -> LineFault {
+    let about = About::cut_off(&left.head, &left.tail);
     LineFault::TooLong { limit, about }
 }

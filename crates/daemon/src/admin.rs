@@ -144,6 +144,8 @@ pub struct Session {
     pub age_s: u64,
     /// How many answers it waits for.
     pub in_flight: usize,
+    /// Whether it is not read for now: too much of it waits here, or for it to read.
+    pub paused: bool,
     /// The upstream that serves it.
     pub upstream: Option<String>,
 }

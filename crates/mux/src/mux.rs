@@ -287,6 +287,7 @@ fn snapshot_of_session(session: &Session) -> SessionSnapshot {
         held: session.queue.len(),
         held_bytes: session.queue.bytes,
         asks: session.asks.open.len(),
+        is_paused: session.is_paused,
         upstream: session.upstream(),
     }
 }

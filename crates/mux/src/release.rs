@@ -198,10 +198,15 @@ impl Mux {
     }
 
     pub(crate) fn on_session_writable(&mut self, session_id: SessionId, out: &mut Outbox) {
-        if let Some(session) = self.sessions.get_mut(&session_id) {
-            session.blocked = None;
-        }
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        session.blocked = None;
+        let upstream = session.upstream();
         self.resume_if_room(session_id, out);
+        if let Some(upstream) = upstream {
+            self.release(upstream, out);
+        }
     }
 
     /// A client that does not read has said something.
@@ -380,10 +385,10 @@ impl Mux {
             .upstreams
             .get(&upstream_id)
             .is_some_and(Upstream::takes_messages);
-        let session_may = self
-            .sessions
-            .get(&session_id)
-            .is_some_and(|s| s.in_flight() < self.limits.session_in_flight);
+        // Nor is more answered to a client that has much to read already.
+        let session_may = self.sessions.get(&session_id).is_some_and(|session| {
+            session.in_flight() < self.limits.session_in_flight && session.blocked.is_none()
+        });
         upstream_may && session_may
     }
 

@@ -4,6 +4,9 @@
 //! process: the former whenever that may be, the latter once. Everything else is answered at once, as
 //! it may have been carried out.
 //!
+//! What a process never saw is what its session's shim had not been told of yet, and what the edge was
+//! given and had not written a byte of when the process ended: the edge hands that back.
+//!
 //! **Invariant:** no `tools/call` that was written to a process is ever written to another.
 
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
@@ -19,6 +22,7 @@ use crate::{
     mux::Mux,
     refusal::Refusal,
     scales::Weighed,
+    sending::may_be_repeated,
     session::{Held, Stage, Whereabouts},
 };
 
@@ -108,7 +112,7 @@ impl Mux {
 
     /// Puts a request back to where it came from, before all that its session has said since.
     fn take_back(&mut self, upstream_id: UpstreamId, claim: Claim, held: Held, out: &mut Outbox) {
-        let (line, stage) = (held.line, held.stage);
+        let line = held.line;
         let Some(session) = self.sessions.get_mut(&claim.session) else {
             return;
         };
@@ -118,8 +122,9 @@ impl Mux {
             announcing.minted = None;
         }
         // What may be done twice the next daemon may send again whatever it hears of it.
-        let must_tell =
-            stage == Stage::Fresh && session.keeps_lines() && !session.batches.contains_key(&line);
+        let must_tell = !may_be_repeated(&claim.method)
+            && session.keeps_lines()
+            && !session.batches.contains_key(&line);
         if must_tell {
             out.act(Action::Notify {
                 session: claim.session,

@@ -186,7 +186,7 @@ impl Mux {
 }
 
 /// Whether a request does no harm when the next daemon sends it again, not knowing that it was sent.
-fn may_be_repeated(method: &Method) -> bool {
+pub(crate) fn may_be_repeated(method: &Method) -> bool {
     method.is_read_only()
         || matches!(
             method,

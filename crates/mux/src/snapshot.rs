@@ -86,6 +86,8 @@ pub struct SessionSnapshot {
     pub held_bytes: usize,
     /// Questions of its server's that it has not answered.
     pub asks: usize,
+    /// Whether it is not read for now: it has said too much, or has too much to read.
+    pub is_paused: bool,
     /// The server that serves it.
     pub upstream: Option<UpstreamId>,
 }

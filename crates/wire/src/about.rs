@@ -81,8 +81,8 @@ impl About {
         }
     }
 
-    /// Searches the beginning of a line that was too long to be kept.
-    pub fn cut_off(head: &[u8]) -> Self {
+    /// Searches the beginning and the end of a line that was too long to be kept.
+    pub fn cut_off(head: &[u8], tail: &[u8]) -> Self {
         // A batch has several messages, and each of them its own.
         if is_batch(head) {
             return About::ANYTHING;
@@ -90,7 +90,8 @@ impl About {
         if !is_object(head) {
             return About::NOISE;
         }
-        let signs = Signs::found_in(head, 1);
+        let mut signs = Signs::found_in(head, 1);
+        signs.look_at_end(tail);
         About {
             named: match signs.ids.named() {
                 Named::Nobody if !signs.ids.has_other => Named::Unknown,
@@ -186,7 +187,8 @@ impl Signs {
                         break;
                     };
                     if depth == at_depth && text.get(skip_blanks(text, end)) == Some(&b':') {
-                        signs.meet(text.get(at..end).unwrap_or_default(), text, end);
+                        let name = text.get(at..end).unwrap_or_default();
+                        signs.meet(name, || value_after(text, end));
                     }
                     at = end;
                     continue;
@@ -198,12 +200,25 @@ impl Signs {
         signs
     }
 
-    fn meet(&mut self, name: &[u8], text: &[u8], name_end: usize) {
+    /// Looks for them in the end of an object of which the beginning is gone: the scalars before its last
+    /// bracket are members of it, and nobody can tell of what stands before those.
+    fn look_at_end(&mut self, tail: &[u8]) {
+        let Some((b'}', mut before)) = split_last(tail) else {
+            return;
+        };
+        while let Some((rest, name, value)) = split_last_member(before) {
+            let value = core::str::from_utf8(value).unwrap_or_default();
+            self.meet(name, || Some(value));
+            before = rest;
+        }
+    }
+
+    fn meet<'a>(&mut self, name: &[u8], value: impl FnOnce() -> Option<&'a str>) {
         let name = core::str::from_utf8(name).ok().and_then(unquoted);
         match name.as_deref() {
             Some("id") => {
                 // What is cut off is no id, and its rest may be anything.
-                if let Some(value) = value_after(text, name_end) {
+                if let Some(value) = value() {
                     self.ids.meet(value);
                 }
             }
@@ -236,6 +251,59 @@ fn string_end(text: &[u8], start: usize) -> Option<usize> {
         }
         at += 2;
     }
+}
+
+/// The last byte that is no blank, and what stands before it.
+fn split_last(text: &[u8]) -> Option<(u8, &[u8])> {
+    text.trim_ascii_end()
+        .split_last()
+        .map(|(byte, rest)| (*byte, rest))
+}
+
+/// The last member of an object that ends here, if it is a scalar and there is another before it; what
+/// stands before both and the comma between them.
+fn split_last_member(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (rest, value) = split_last_scalar(text)?;
+    let (b':', rest) = split_last(rest)? else {
+        return None;
+    };
+    let (rest, name) = split_last_string(rest)?;
+    let (b',', rest) = split_last(rest)? else {
+        return None;
+    };
+    Some((rest, name, value))
+}
+
+fn split_last_scalar(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    if let Some((b'"', _)) = split_last(text) {
+        return split_last_string(text);
+    }
+    let text = text.trim_ascii_end();
+    let is_of_it = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let start = text.iter().rposition(|byte| !is_of_it(byte))? + 1;
+    (start < text.len()).then(|| text.split_at(start))
+}
+
+fn split_last_string(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = text.trim_ascii_end();
+    let mut at = text.len().checked_sub(1)?;
+    if text.get(at) != Some(&b'"') || is_escaped(text, at)? {
+        return None;
+    }
+    loop {
+        at = memchr::memrchr(b'"', text.get(..at)?)?;
+        if !is_escaped(text, at)? {
+            return Some(text.split_at(at));
+        }
+    }
+}
+
+/// Whether the byte there has an odd number of backslashes before it; `None` if they may go on before the
+/// text.
+fn is_escaped(text: &[u8], at: usize) -> Option<bool> {
+    let before = text.get(..at)?;
+    let start = before.iter().rposition(|byte| *byte != b'\\')?;
+    Some((before.len() - start) % 2 == 0)
 }
 
 fn skip_blanks(text: &[u8], mut at: usize) -> usize {
@@ -278,14 +346,56 @@ mod tests {
     fn the_id_of_a_cut_message_is_found_at_the_top_level_only() {
         let head = br#"{"params":{"id":7,"s":"\"id\":8"},"id" : "abc","result":{"big":"xxxx"#;
         assert_eq!(
-            About::cut_off(head),
+            About::cut_off(head, b""),
             about(Named::One(id("\"abc\"")), Purpose::Either)
         );
         let escaped = br#"{"\u0069d":7,"r\u0065sult":"xxx"#;
         assert_eq!(
-            About::cut_off(escaped),
+            About::cut_off(escaped, b""),
             about(Named::One(id("7")), Purpose::Answer)
         );
+    }
+
+    #[test]
+    fn the_id_of_a_cut_message_is_found_at_its_end_among_the_scalars_there() {
+        let head = br#"{"result":{"content":[{"text":"xxxx"#;
+        for (tail, named) in [
+            (
+                &br#"xx"}]},"jsonrpc":"2.0","id":5}"#[..],
+                Named::One(id("5")),
+            ),
+            (
+                br#"xx"}]} , "id" : "a\\\"b" , "jsonrpc" : "2.0" } "#,
+                Named::One(id(r#""a\\\"b""#)),
+            ),
+            (br#"xx"}]},"\u0069d":5}"#, Named::One(id("5"))),
+            (br#"xx"}]},"id":null}"#, Named::Nobody),
+            (
+                br#"xx"}]},"id":5,"id":6}"#,
+                Named::Several([id("6"), id("5")].to_vec()),
+            ),
+            // Deeper, or inside of a text.
+            (br#"xx","id":5}]}}"#, Named::Unknown),
+            (br#"xx","text":",\"id\":5}"}]}}"#, Named::Unknown),
+            (br#"xx,\"id\":\"5"}"#, Named::Unknown),
+            (br#"xx,"id":"5\"}"#, Named::Unknown),
+            // What stands before it is gone.
+            (br#"\",\"id\":5}"#, Named::Unknown),
+            (br#""id":5}"#, Named::Unknown),
+            (br#"5}"#, Named::Unknown),
+            (b"", Named::Unknown),
+            (br#"xx"}]},"id":5"#, Named::Unknown),
+        ] {
+            let found = About::cut_off(head, tail);
+            assert_eq!(
+                found,
+                about(named, Purpose::Answer),
+                "{}",
+                tail.escape_ascii()
+            );
+        }
+        let both = About::cut_off(br#"{"id":5,"result":"#, br#"xx"},"id":6}"#);
+        assert_eq!(both.named, Named::Several([id("5"), id("6")].to_vec()));
     }
 
     #[test]
@@ -300,12 +410,12 @@ mod tests {
             (br#"{"xx"#, Purpose::Either),
             (br#" [ {"jsonrpc":"2.0","id":1,"result":"#, Purpose::Either),
         ] {
-            assert_eq!(About::cut_off(head), about(Named::Unknown, purpose));
+            assert_eq!(About::cut_off(head, b""), about(Named::Unknown, purpose));
         }
         // `null` names nobody, and says so.
         let nobodys = br#"{"id":null,"error":{"a":"#;
         assert_eq!(
-            About::cut_off(nobodys),
+            About::cut_off(nobodys, b""),
             about(Named::Nobody, Purpose::Answer)
         );
     }
@@ -321,7 +431,7 @@ mod tests {
         ] {
             assert_eq!(About::garbled(line), About::NOISE);
         }
-        assert_eq!(About::cut_off(b"xxxxxxxx"), About::NOISE);
+        assert_eq!(About::cut_off(b"xxxxxxxx", b""), About::NOISE);
     }
 
     #[test]

@@ -11,15 +11,43 @@ use bytes::Bytes;
 /// How much of a line that is too long is kept, to look for its id.
 const HEAD_BYTES: usize = 64 * 1024;
 
+/// And how much of its end: many libraries write the id last.
+const TAIL_BYTES: usize = 4 * 1024;
+
 /// What stood between two line ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     /// A line, without its end. It may be empty.
     Whole(Bytes),
-    /// The beginning of a line that was longer than the limit; the rest is gone.
-    TooLong(Bytes),
-    /// The beginning of a line that was given up; the rest is gone.
-    GivenUp(Bytes),
+    /// What is left of a line that was longer than the limit.
+    TooLong(CutOff),
+    /// What is left of a line that was given up.
+    GivenUp(CutOff),
+}
+
+/// What is left of a line that was not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CutOff {
+    /// Its beginning.
+    pub head: Bytes,
+    /// Its end. Of a line that is not much too long it may be a part of the beginning, too.
+    pub tail: Bytes,
+}
+
+/// The line that goes by.
+#[derive(Debug)]
+struct Skipped {
+    why: Why,
+    head: Bytes,
+    /// The last bytes so far, and some before them.
+    tail: Vec<u8>,
+}
+
+/// Why a line is not kept.
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    TooLong,
+    GivenUp,
 }
 
 /// Cuts a stream of bytes into lines.
@@ -28,8 +56,8 @@ pub struct LineSplitter {
     /// The beginning of a line whose end has not come yet.
     partial: Vec<u8>,
     limit: usize,
-    /// Set while the rest of a line goes by that is not kept: what will be handed out.
-    skipping: Option<Line>,
+    /// Set while the rest of a line goes by that is not kept.
+    skipping: Option<Skipped>,
 }
 
 impl LineSplitter {
@@ -85,21 +113,22 @@ impl LineSplitter {
     /// whatever they are.
     pub fn leftover(&self) -> usize {
         match &self.skipping {
-            Some(Line::Whole(head) | Line::TooLong(head) | Line::GivenUp(head)) => head.len(),
+            Some(skipped) => skipped.head.len() + skipped.tail.len(),
             None => self.partial.len(),
         }
     }
 
-    /// Lets go of the line that is unfinished, but for its beginning: there is no room for it.
+    /// Lets go of the line that is unfinished, but for its beginning and its end: there is no room for it.
     pub fn give_up(&mut self) {
         if self.skipping.is_none() && !self.partial.is_empty() {
-            self.skipping = Some(Line::GivenUp(self.take_head()));
+            self.skip(Why::GivenUp);
         }
     }
 
     fn finish(&mut self, head: &[u8]) -> Line {
-        if let Some(skipped) = self.skipping.take() {
-            return skipped;
+        if let Some(mut skipped) = self.skipping.take() {
+            skipped.pass(head);
+            return skipped.into_line();
         }
         if self.partial.is_empty() {
             return self.within_limit(Bytes::copy_from_slice(head));
@@ -111,16 +140,19 @@ impl LineSplitter {
 
     fn within_limit(&self, line: Bytes) -> Line {
         if line.len() > self.limit {
-            Line::TooLong(Bytes::copy_from_slice(
-                line.get(..HEAD_BYTES).unwrap_or(&line),
-            ))
+            Line::TooLong(CutOff {
+                head: Bytes::copy_from_slice(head_of(&line)),
+                tail: Bytes::copy_from_slice(tail_of(&line)),
+            })
         } else {
             Line::Whole(line)
         }
     }
 
     fn keep(&mut self, read: &[u8]) {
-        if self.skipping.is_none() && !read.is_empty() {
+        if let Some(skipped) = &mut self.skipping {
+            skipped.pass(read);
+        } else if !read.is_empty() {
             self.partial.extend_from_slice(read);
             self.check_limit();
         }
@@ -128,14 +160,49 @@ impl LineSplitter {
 
     fn check_limit(&mut self) {
         if self.partial.len() > self.limit {
-            self.skipping = Some(Line::TooLong(self.take_head()));
+            self.skip(Why::TooLong);
         }
     }
 
-    fn take_head(&mut self) -> Bytes {
+    fn skip(&mut self, why: Why) {
         let partial = mem::take(&mut self.partial);
-        Bytes::copy_from_slice(partial.get(..HEAD_BYTES).unwrap_or(&partial))
+        self.skipping = Some(Skipped {
+            why,
+            head: Bytes::copy_from_slice(head_of(&partial)),
+            tail: tail_of(&partial).to_vec(),
+        });
     }
+}
+
+impl Skipped {
+    /// More of it goes by.
+    fn pass(&mut self, read: &[u8]) {
+        let read = tail_of(read);
+        if self.tail.len() + read.len() > 2 * TAIL_BYTES {
+            self.tail.drain(..self.tail.len() - TAIL_BYTES);
+        }
+        self.tail.extend_from_slice(read);
+    }
+
+    fn into_line(self) -> Line {
+        let left = CutOff {
+            head: self.head,
+            tail: Bytes::copy_from_slice(tail_of(&self.tail)),
+        };
+        match self.why {
+            Why::TooLong => Line::TooLong(left),
+            Why::GivenUp => Line::GivenUp(left),
+        }
+    }
+}
+
+fn head_of(line: &[u8]) -> &[u8] {
+    line.get(..HEAD_BYTES).unwrap_or(line)
+}
+
+fn tail_of(line: &[u8]) -> &[u8] {
+    let from = line.len().saturating_sub(TAIL_BYTES);
+    line.get(from..).unwrap_or_default()
 }
 
 /// A line without the room that its buffer had grown to: it may wait for long, and whoever bounds what
@@ -149,6 +216,8 @@ fn fitted(mut line: Vec<u8>) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::String;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -161,6 +230,13 @@ mod tests {
         }
     }
 
+    fn left(head: &str, tail: &str) -> CutOff {
+        CutOff {
+            head: Bytes::from(String::from(head)),
+            tail: Bytes::from(String::from(tail)),
+        }
+    }
+
     #[test]
     fn a_line_at_the_limit_passes_and_one_over_does_not() {
         let mut splitter = LineSplitter::new(4);
@@ -168,7 +244,7 @@ mod tests {
             splitter.lines(b"1234\n12345\n1\n"),
             [
                 Line::Whole(Bytes::from_static(b"1234")),
-                Line::TooLong(Bytes::from_static(b"12345")),
+                Line::TooLong(left("12345", "12345")),
                 Line::Whole(Bytes::from_static(b"1")),
             ]
         );
@@ -198,12 +274,12 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_keeps_no_more_than_its_head() {
+    fn an_endless_line_keeps_no_more_than_its_head_and_a_little_of_its_end() {
         let mut splitter = LineSplitter::new(1000);
         for _ in 0..10_000 {
             assert_eq!(splitter.lines(&[b'x'; 1000]), []);
         }
-        assert!(splitter.leftover() <= HEAD_BYTES);
+        assert!(splitter.leftover() <= HEAD_BYTES + 2 * TAIL_BYTES);
         assert_eq!(splitter.partial.capacity(), 0);
         assert!(
             matches!(splitter.lines(b"\nok\n").as_slice(), [Line::TooLong(_), Line::Whole(ok)] if ok == "ok")
@@ -220,17 +296,34 @@ mod tests {
         assert_eq!(
             splitter.lines(b"e\ntwo\n"),
             [
-                Line::GivenUp(Bytes::from_static(b"on")),
+                Line::GivenUp(left("on", "one")),
                 Line::Whole(Bytes::from_static(b"two")),
             ]
         );
     }
 
-    /// How much of a line that is too long was kept depends on the reads; that it began so does not.
-    fn comparable(line: &Line) -> (bool, &[u8]) {
+    /// How much of the beginning of a line that is too long was kept depends on the reads; how it began and
+    /// ended does not.
+    fn comparable(line: &Line) -> (bool, &[u8], &[u8]) {
         match line {
-            Line::Whole(line) => (true, line),
-            Line::TooLong(head) | Line::GivenUp(head) => (false, &head[..7]),
+            Line::Whole(line) => (true, line, b""),
+            Line::TooLong(left) | Line::GivenUp(left) => (false, &left.head[..7], &left.tail),
+        }
+    }
+
+    #[test]
+    fn of_a_line_that_is_too_long_the_last_bytes_are_kept_however_it_comes() {
+        let line: Vec<u8> = (0..300_000_u32).map(|at| b'a' + (at % 23) as u8).collect();
+        for step in [1, 100, 4095, 4096, 4097, 8191, 50_000, 300_000] {
+            let mut splitter = LineSplitter::new(100_000);
+            for part in line.chunks(step) {
+                assert_eq!(splitter.lines(part), []);
+            }
+            let Some(Line::TooLong(left)) = splitter.lines(b"\n").pop() else {
+                panic!("it is too long");
+            };
+            assert_eq!(left.head, line[..HEAD_BYTES]);
+            assert_eq!(left.tail, line[line.len() - TAIL_BYTES..], "{step}");
         }
     }
 

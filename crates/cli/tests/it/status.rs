@@ -62,6 +62,7 @@ fn status_has_the_members_that_programs_rely_on() {
             "workspace",
             "age_s",
             "in_flight",
+            "paused",
         ],
     );
     assert!(

@@ -110,6 +110,7 @@ impl Draft {
             workspace: session.workspace.as_deref().map(str::to_owned),
             age_s: (self.now - session.since).as_secs(),
             in_flight: session.in_flight,
+            paused: session.is_paused,
             upstream: session.upstream.map(|upstream| upstream.to_string()),
         }
     }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use mux::{Event, LineNumber, Moment, SessionId, UpstreamId};
 use shim::control;
-use wire::{About, Fault, Frame, Line};
+use wire::{About, CutOff, Fault, Frame, Line};
 
 use super::{Hub, input::ProcessId};
 use crate::{link::Lines, logs::NOISE_BYTES};
@@ -159,12 +159,12 @@ impl Hub {
         let limit = self.world.around.limits.message_bytes;
         match line {
             Line::Whole(bytes) => Ok(bytes),
-            Line::TooLong(head) => {
-                let about = About::cut_off(&head);
+            Line::TooLong(CutOff { head, tail }) => {
+                let about = About::cut_off(&head, &tail);
                 Err((Fault::TooLong { limit, about }, head))
             }
-            Line::GivenUp(head) => {
-                let about = About::cut_off(&head);
+            Line::GivenUp(CutOff { head, tail }) => {
+                let about = About::cut_off(&head, &tail);
                 Err((Fault::NoRoom { about }, head))
             }
         }

@@ -124,8 +124,10 @@ impl IntoIterator for Pieces {
 }
 
 fn bytes_of(line: &Line) -> usize {
-    let (Line::Whole(bytes) | Line::TooLong(bytes) | Line::GivenUp(bytes)) = line;
-    bytes.len()
+    match line {
+        Line::Whole(bytes) => bytes.len(),
+        Line::TooLong(left) | Line::GivenUp(left) => left.head.len() + left.tail.len(),
+    }
 }
 
 #[cfg(test)]

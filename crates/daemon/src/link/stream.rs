@@ -17,6 +17,9 @@ use super::Socket;
 /// Bytes taken by one read at most. As large as the pipes that servers write to.
 const READ_BYTES: usize = 256 << 10;
 
+/// The same for a session. It may be a line each, and each line takes memory of its own.
+const SESSION_READ_BYTES: usize = 64 << 10;
+
 /// From this length on an unfinished line is read to where it stays, without a copy of ours.
 const LONG_LINE_BYTES: usize = 64 << 10;
 
@@ -68,9 +71,14 @@ impl Source {
             }
             return Ok(found);
         }
+        let most = match self {
+            Source::Socket(_) => SESSION_READ_BYTES,
+            Source::Pipe(_) => READ_BYTES,
+        };
         SCRATCH.with_borrow_mut(|scratch| {
+            let scratch = scratch.get_mut(..most).unwrap_or_default();
             let read = self.incoming().try_read(scratch);
-            let found = self.judge(&read, scratch.len())?;
+            let found = self.judge(&read, most)?;
             if let (Found::Bytes | Found::Full, Ok(len)) = (found, read) {
                 splitter.feed(scratch.get(..len).unwrap_or_default(), on_line);
             }

@@ -97,7 +97,10 @@ impl Listener {
     }
 
     fn take(&mut self, line: Line) {
-        let (Line::Whole(line) | Line::TooLong(line) | Line::GivenUp(line)) = line;
+        let line = match line {
+            Line::Whole(line) => line,
+            Line::TooLong(left) | Line::GivenUp(left) => left.head,
+        };
         let is_logged = self.log.admits(&mut self.text);
         let is_told = self.told < FIRST_LINES;
         // A flood must not cost the time of making it fit to be shown.

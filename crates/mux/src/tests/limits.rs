@@ -667,10 +667,10 @@ u1 reads
             -> pause alice
         alice stops reading
         u1 reads
-            -> u1: a #2
-            -> u1: a #3
         alice reads on
+            -> u1: a #2
             -> resume alice
+            -> u1: a #3
         alice stops reading
             -> pause alice
         u1 blocks

@@ -468,7 +468,6 @@ fn a_shim_hears_that_what_was_not_written_waits_again() {
             -> u1: tools/call #4
         u1 exits code 1 unwritten #3 #4
             -> alice: held 4
-            -> alice: held 3
             -> alice: error #1 -32603 upstream-exited maybe-executed
         1 s pass
             after 110 ms

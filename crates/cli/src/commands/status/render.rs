@@ -268,6 +268,7 @@ mod tests {
                 workspace: None,
                 age_s: 61,
                 in_flight: 1,
+                paused: false,
                 upstream: Some("u1".into()),
             }],
             saved_kb: 420_000,

@@ -3,10 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::mpsc,
     thread,
 };
 
@@ -22,6 +19,8 @@ pub(crate) struct Reluctant {
     /// The beginning of a line that was read in part.
     begun: Vec<u8>,
     lines: Vec<String>,
+    /// Keeps the input of a flood open.
+    flooding: Option<mpsc::Sender<()>>,
 }
 
 impl Reluctant {
@@ -39,6 +38,7 @@ impl Reluctant {
             child,
             begun: Vec::new(),
             lines: Vec::new(),
+            flooding: None,
         };
         client.send(&json!({
             "jsonrpc": "2.0",
@@ -71,22 +71,18 @@ impl Reluctant {
         self.send(&call(id, tool, arguments));
     }
 
-    /// Writes all that from now on, in a thread of its own that waits whenever nobody reads it. Says how
-    /// much of it was taken so far.
-    pub(crate) fn flood(&mut self, lines: Vec<u8>) -> Arc<AtomicUsize> {
+    /// Writes all that from now on, in a thread of its own that waits whenever nobody reads it, and
+    /// closes its output only with that.
+    pub(crate) fn flood(&mut self, lines: Vec<u8>) {
         let mut stdin = self.stdin.take().expect("it has not vanished");
-        let taken = Arc::new(AtomicUsize::new(0));
-        let so_far = Arc::clone(&taken);
+        let (done, is_over) = mpsc::channel();
+        self.flooding = Some(done);
         thread::spawn(move || {
-            for part in lines.chunks(4096) {
-                // The shim may end before all is written.
-                if stdin.write_all(part).is_err() {
-                    return;
-                }
-                so_far.fetch_add(part.len(), Ordering::Relaxed);
-            }
+            // The shim may end before all is written.
+            let _broken = stdin.write_all(&lines);
+            // It stays open for as long as the client is there.
+            let _gone: Result<(), _> = is_over.recv();
         });
-        taken
     }
 
     /// Takes at most so many bytes, and no more from the pipe than the buffer of one read.
