@@ -59,7 +59,7 @@ impl Mux {
             return;
         };
         if known.blocked.is_some() {
-            self.count_said(session, out);
+            self.count_heard(session, out);
         }
         match frame.kind() {
             Kind::Request => self.on_request(session, line, (frame, Stage::Fresh), out),
@@ -132,7 +132,7 @@ impl Mux {
             return;
         };
         if session.blocked.is_some() {
-            self.count_said(session_id, out);
+            self.count_heard(session_id, out);
         }
         out.tell(Fact::SessionFault {
             session: session_id,

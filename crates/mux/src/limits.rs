@@ -93,7 +93,7 @@ pub struct Limits {
     /// Messages of a session that is asked something and does not read, until it is heard no longer.
     ///
     /// The answer stands behind whatever its client has written before, which fits into a few pipes.
-    pub said_unread: usize,
+    pub heard_unread: usize,
     /// Asks that wait for an answer of one session.
     pub session_asks: usize,
     /// Last lines of a server's standard error that a failed start quotes.
@@ -143,7 +143,7 @@ impl Default for Limits {
             tools_remembered: 4096,
             routes_remembered: 1024,
             subscriptions: 10_000,
-            said_unread: 1024,
+            heard_unread: 1024,
             session_asks: 256,
             last_words: 10,
             noise_lines: 100,

@@ -12,7 +12,7 @@ use crate::{
     lanes::{Circumstances, Conduct, Manner, Tool, tool_key},
     mux::Mux,
     refusal::Refusal,
-    session::{Held, Said, Session, Stage, State as SessionState, Whereabouts},
+    session::{Heard, Held, Session, Stage, State as SessionState, Whereabouts},
     timers::Timer,
     upstream::{Releasing, Standing, Upstream},
 };
@@ -192,7 +192,7 @@ impl Mux {
     /// So much waits for a client that it must read first.
     pub(crate) fn on_session_blocked(&mut self, session_id: SessionId, out: &mut Outbox) {
         if let Some(session) = self.sessions.get_mut(&session_id) {
-            session.blocked = Some(Said::default());
+            session.blocked = Some(Heard::default());
         }
         self.pause_if_enough(session_id, out);
     }
@@ -210,9 +210,9 @@ impl Mux {
     }
 
     /// A client that does not read has said something.
-    pub(crate) fn count_said(&mut self, session_id: SessionId, out: &mut Outbox) {
+    pub(crate) fn count_heard(&mut self, session_id: SessionId, out: &mut Outbox) {
         if let Some(session) = self.sessions.get_mut(&session_id)
-            && let Some(Said(count)) = &mut session.blocked
+            && let Some(Heard(count)) = &mut session.blocked
         {
             *count += 1;
             self.pause_if_enough(session_id, out);

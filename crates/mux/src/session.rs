@@ -62,13 +62,13 @@ pub(crate) struct Session {
     /// Its client has closed its input.
     pub(crate) is_ending: bool,
     pub(crate) is_paused: bool,
-    /// Set while much waits for its client to read: what was said since.
-    pub(crate) blocked: Option<Said>,
+    /// Set while much waits for its client to read: what was heard of it since.
+    pub(crate) blocked: Option<Heard>,
 }
 
-/// How many messages a client has said since something.
+/// How many messages of a client were heard since something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Said(pub(crate) usize);
+pub(crate) struct Heard(pub(crate) usize);
 
 /// How far a session has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -233,7 +233,7 @@ impl Session {
             self.is_full(limits) || self.blocked.is_some()
         } else {
             self.blocked
-                .is_some_and(|said| said.0 >= limits.said_unread)
+                .is_some_and(|heard| heard.0 >= limits.heard_unread)
         }
     }
 

@@ -48,7 +48,10 @@ impl Hub {
                 control::Past::Repeated => self.replay(now, id, number, Past::Repeated, line),
             };
         }
-        let (Line::Whole(text) | Line::TooLong(text) | Line::GivenUp(text)) = &line;
+        let text = match &line {
+            Line::Whole(text) => text,
+            Line::TooLong(left) | Line::GivenUp(left) => &left.head,
+        };
         match (&mut session.replay, control::resumed(text)) {
             (Some(replay), Some(Resumed::Line { number, past })) => {
                 replay.next = Some((LineNumber(number), past));

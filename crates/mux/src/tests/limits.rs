@@ -475,7 +475,7 @@ fn play_busy(text: &str) -> String {
     let limits = Limits {
         session_in_flight: 2,
         session_queue: 2,
-        said_unread: 3,
+        heard_unread: 3,
         ..Limits::default()
     };
     play_with(limits, text)
