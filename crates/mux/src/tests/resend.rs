@@ -412,10 +412,8 @@ fn what_no_process_has_seen_goes_however_many_have_died() {
             -> u1: initialize #4
         u1: greets
             -> u1: initialized
-            -> alice: message level=warning
             -> u1: tools/list #5
             -> u1: tools/call #6 token=6
-            ! u1 has forgotten 1
         u1 exits code 1 unwritten #6 #5
         1 s pass
             after 222 ms
@@ -424,10 +422,8 @@ fn what_no_process_has_seen_goes_however_many_have_died() {
             -> u1: initialize #7
         u1: greets
             -> u1: initialized
-            -> alice: message level=warning
             -> u1: tools/list #8
             -> u1: tools/call #9 token=9
-            ! u1 has forgotten 1
         u1 exits code 1
             -> alice: error #1 -32603 upstream-exited maybe-executed
     "#]]);
