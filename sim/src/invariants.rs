@@ -176,6 +176,8 @@ impl Model {
         let to = match (is_announcement, from) {
             (false, Some(Line::Said | Line::Announced)) => Some(Line::Held(0)),
             (false, Some(Line::Announcing(left))) => Some(Line::Held(left)),
+            // It went without a word, as it may go twice, and has come back unwritten.
+            (false, Some(Line::Held(left))) => Some(Line::Held(left)),
             (true, Some(Line::Held(left))) => Some(Line::Announcing(left + 1)),
             _other => None,
         };

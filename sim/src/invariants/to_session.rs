@@ -145,7 +145,14 @@ impl Model {
                     }
                     if *method == Method::LogMessage && text.contains(r#""logger":"mcpool""#) {
                         let is_promised = self.sessions[&id].promised.is_some_and(|made| made != 1);
-                        ensure!(is_promised, "{id} hears of a log that it was not promised");
+                        let has_asked = self.said.iter().any(|said| {
+                            said.message.mark.owner == Owner::Session(id)
+                                && matches!(said.message.shape, Shape::SetLevel(_))
+                        });
+                        ensure!(
+                            is_promised || has_asked,
+                            "{id} hears of a log that it was not promised"
+                        );
                         return Ok(());
                     }
                     let shown = named_request(params);
