@@ -80,6 +80,12 @@ pub struct Daemon {
     pub guardian_pid: Option<u32>,
     /// The guardian's proportional memory, in KiB.
     pub guardian_pss_kb: Option<u64>,
+    /// Lines that are in no log, because the disk was full or too slow.
+    #[serde(default)]
+    pub log_lines_lost: u64,
+    /// Why no log can be written now.
+    #[serde(default)]
+    pub log_trouble: Option<String>,
 }
 
 /// One running server.

@@ -6,6 +6,7 @@
 mod clean;
 mod drain;
 mod folder;
+mod losses;
 mod rotation;
 mod server;
 
@@ -22,9 +23,10 @@ use std::{
 };
 
 use folder::Folder;
-use rotation::Rotated;
+use rotation::{Rotated, lines_in};
 
 pub(crate) use drain::drain_errors;
+pub(crate) use losses::{Losses, Lost};
 pub(crate) use server::{NOISE_BYTES, ServerLog};
 
 /// Texts that may wait for the disk.
@@ -40,8 +42,7 @@ const OWN: &str = "daemon";
 #[derive(Clone, Debug)]
 pub(crate) struct Logs {
     sender: SyncSender<Note>,
-    /// Texts that did not fit, by all users of this value and its clones.
-    lost: Arc<std::sync::atomic::AtomicU64>,
+    losses: Arc<Losses>,
 }
 
 /// The thread behind all [`Logs`].
@@ -66,26 +67,33 @@ impl Logs {
     /// Starts the thread that writes to `folder`.
     pub(crate) fn start(folder: PathBuf) -> io::Result<(Logs, LogThread)> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        let lost = Arc::default();
+        let losses = Arc::<Losses>::default();
         let writer = Writer {
             room: Folder::new(&folder, folder::CAP, OWN),
             folder,
             files: BTreeMap::new(),
-            lost: Arc::clone(&lost),
+            losses: Arc::clone(&losses),
         };
         let handle = thread::Builder::new()
             .name("mcpool-logs".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || writer.run(&receiver))?;
-        Ok((Logs { sender, lost }, LogThread { handle }))
+        Ok((Logs { sender, losses }, LogThread { handle }))
     }
 
     /// Appends whole lines to the log `file` (a name without folder and ending).
     pub(crate) fn append(&self, file: &Arc<str>, text: Vec<u8>) {
         let file = Arc::clone(file);
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Note::Text { file, text }) {
-            self.lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if let Err(TrySendError::Full(Note::Text { text, .. })) =
+            self.sender.try_send(Note::Text { file, text })
+        {
+            self.losses.too_slow(lines_in(&text));
         }
+    }
+
+    /// What the logs lack, for `status`.
+    pub(crate) fn lost(&self) -> Lost {
+        self.losses.so_far()
     }
 
     /// Lets go of a file until it is needed again.
@@ -149,7 +157,7 @@ struct Writer {
     /// What all logs may take together.
     room: Folder,
     files: BTreeMap<Arc<str>, Rotated>,
-    lost: Arc<std::sync::atomic::AtomicU64>,
+    losses: Arc<Losses>,
 }
 
 impl Writer {
@@ -157,11 +165,15 @@ impl Writer {
         for note in receiver {
             match note {
                 Note::Text { file, text } => self.write(&file, &text),
-                Note::Close { file } => {
-                    self.files.remove(&file);
-                }
+                Note::Close { file } => self.let_go(&file),
                 Note::End => break,
             }
+        }
+    }
+
+    fn let_go(&mut self, name: &str) {
+        if self.files.get_mut(name).is_some_and(Rotated::let_go) {
+            self.files.remove(name);
         }
     }
 
@@ -171,19 +183,24 @@ impl Writer {
             .files
             .entry(Arc::clone(name))
             .or_insert_with(|| Rotated::new(folder, name));
+        let slow = self.losses.take_slow();
         let mut grown = 0;
-        let lost = self.lost.swap(0, std::sync::atomic::Ordering::Relaxed);
-        if lost > 0 {
+        if slow > 0 {
             let words = format!(
-                "{} -- {lost} pieces of logs were lost: the disk is too slow\n",
+                "{} -- {slow} lines of logs were lost: the disk is too slow\n",
                 timestamp()
             );
-            grown += file.write(words.as_bytes());
+            grown += file.write(words.as_bytes()).grown;
         }
-        grown += file.write(text);
+        let written = file.write(text);
+        grown += written.grown;
+        match written.trouble {
+            Some(error) => self.losses.unwritten(lines_in(text), &error),
+            None => self.losses.written(),
+        }
         for dropped in self.room.grew(grown) {
             // What is written to a file that was taken away is nowhere.
-            self.files.remove(dropped.as_str());
+            self.let_go(&dropped);
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     Daemon, SCHEMA, Session, Status, Upstream,
     memory::{Tree, pss_kb},
 };
+use crate::logs::Lost;
 
 /// Everything but the memory, which takes the kernel its time to count.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(crate) struct Draft {
     /// The processes of those upstreams that have one.
     pub(crate) pids: BTreeMap<UpstreamId, u32>,
     pub(crate) config_error: Option<String>,
+    pub(crate) lost_logs: Lost,
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
@@ -63,6 +65,8 @@ impl Draft {
             pss_kb: pss_kb(pid),
             guardian_pid: self.guardian,
             guardian_pss_kb: self.guardian.and_then(pss_kb),
+            log_lines_lost: self.lost_logs.lines,
+            log_trouble: self.lost_logs.trouble.clone(),
         }
     }
 

@@ -295,6 +295,7 @@ impl Hub {
             guardian: world.around.guardian.pid(),
             pids: pids.collect(),
             config_error: world.around.launcher.config_error(),
+            lost_logs: world.around.logs.lost(),
             counts: world.observer.counts().clone(),
         }
     }

@@ -1,11 +1,14 @@
 //! A log file that is put aside when it has grown, and dropped when there are too many.
 //!
-//! **Invariant:** no log grows beyond its share, whatever writes to it.
+//! Others may rotate it, cut it short or remove it at any time, with its folder if they like: the next
+//! line goes to the file that has the name then.
+//!
+//! **Invariant:** no log grows beyond its share, whatever writes to it, and none has half a line of ours.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -32,10 +35,29 @@ const BOUNDS: Bounds = Bounds {
 pub(super) struct Rotated {
     path: PathBuf,
     bounds: Bounds,
-    /// The open file and its length.
-    open: Option<(File, u64)>,
-    /// Writes that failed since the last one that did not.
+    open: Option<Open>,
+    /// Lines that could not be written since the last that could.
     failed: u64,
+}
+
+/// The file that is written to.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    inode: Inode,
+    len: u64,
+}
+
+/// Device and number.
+type Inode = (u64, u64);
+
+/// What came of a write.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// So many bytes the log grew by.
+    pub(super) grown: u64,
+    /// Why the lines are not in the log, if they are not.
+    pub(super) trouble: Option<io::Error>,
 }
 
 impl Rotated {
@@ -52,58 +74,99 @@ impl Rotated {
         }
     }
 
-    /// Appends, and says by how many bytes the log grew; what cannot be written is counted, and the count
-    /// is written when it can be.
-    pub(super) fn write(&mut self, text: &[u8]) -> u64 {
-        let mut grown = 0;
+    /// Appends whole lines. Those that cannot be written are counted, and the count is written when
+    /// something can be.
+    pub(super) fn write(&mut self, text: &[u8]) -> Written {
+        let mut written = Written::default();
+        let outcome = self
+            .write_count(&mut written.grown)
+            .and_then(|()| self.try_write(text));
+        match outcome {
+            Ok(()) => written.grown += text.len() as u64,
+            Err(error) => {
+                self.failed += lines_in(text);
+                written.trouble = Some(error);
+            }
+        }
+        written
+    }
+
+    /// Closes the file. Says whether nothing is left to be said in it.
+    pub(super) fn let_go(&mut self) -> bool {
+        self.open = None;
+        self.failed == 0
+    }
+
+    fn write_count(&mut self, grown: &mut u64) -> io::Result<()> {
         if self.failed > 0 {
             let words = format!(
-                "{} -- {} writes to this log failed\n",
+                "{} -- {} lines could not be written to this log\n",
                 timestamp(),
                 self.failed
             );
-            if self.try_write(words.as_bytes()).is_err() {
-                self.failed += 1;
-                return grown;
-            }
-            grown += words.len() as u64;
+            self.try_write(words.as_bytes())?;
+            *grown += words.len() as u64;
             self.failed = 0;
         }
-        if self.try_write(text).is_ok() {
-            grown += text.len() as u64;
-        } else {
-            self.failed += 1;
-            // It may have been taken away under us; the next write opens it anew.
-            self.open = None;
-        }
-        grown
-    }
-
-    fn try_write(&mut self, text: &[u8]) -> io::Result<()> {
-        let (mut file, mut len) = match self.open.take() {
-            Some(open) => open,
-            None => self.open()?,
-        };
-        let added = text.len() as u64;
-        if len > 0 && len + added > self.bounds.file_bytes {
-            drop(file);
-            self.rotate();
-            (file, len) = self.open()?;
-        }
-        file.write_all(text)?;
-        self.open = Some((file, len + added));
         Ok(())
     }
 
-    fn open(&self) -> io::Result<(File, u64)> {
+    fn try_write(&mut self, text: &[u8]) -> io::Result<()> {
+        let mut open = self.current()?;
+        let added = text.len() as u64;
+        if open.len > 0 && open.len + added > self.bounds.file_bytes {
+            drop(open);
+            self.rotate();
+            open = self.open()?;
+        }
+        if let Err(error) = open.file.write_all(text) {
+            // The disk was full in the middle of a line, and the next one must not be the end of it.
+            let _as_it_is = open.file.set_len(open.len);
+            return Err(error);
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// The file that has the name now.
+    fn current(&mut self) -> io::Result<Open> {
+        if let Some(open) = self.open.take()
+            && let Ok(named) = fs::symlink_metadata(&self.path)
+            && inode_of(&named) == open.inode
+        {
+            let len = named.len();
+            return Ok(Open { len, ..open });
+        }
+        match self.open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_folder()?;
+                self.open()
+            }
+            other => other,
+        }
+    }
+
+    fn open(&self) -> io::Result<Open> {
+        // A pipe in its place would have us wait for a reader.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = OpenOptions::new()
             .append(true)
             .create(true)
             .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .custom_flags(flags.bits().cast_signed())
             .open(&self.path)?;
-        let len = file.metadata()?.len();
-        Ok((file, len))
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let (inode, len) = (inode_of(&metadata), metadata.len());
+        Ok(Open { file, inode, len })
+    }
+
+    /// Somebody has removed the folder of all logs.
+    fn make_folder(&self) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new().mode(0o700).create(folder)
     }
 
     /// Numbers the files one up, and drops the last.
@@ -121,9 +184,18 @@ impl Rotated {
     }
 }
 
+fn inode_of(metadata: &Metadata) -> Inode {
+    (metadata.dev(), metadata.ino())
+}
+
+/// How many lines end in this text.
+pub(super) fn lines_in(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -172,19 +244,77 @@ mod tests {
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     }
 
+    fn text_of(folder: &Path) -> String {
+        fs::read_to_string(folder.join("echo.log")).unwrap()
+    }
+
     #[test]
-    fn writes_that_failed_are_counted_in_the_log_once_it_works_again() {
+    fn lines_that_could_not_be_written_are_counted_in_the_log_once_it_works_again() {
         let outer = tempfile::tempdir().unwrap();
         let folder = outer.path().join("logs");
+        // In the place of the folder.
+        fs::write(&folder, "").unwrap();
         let mut log = Rotated::with_bounds(&folder, "echo", SMALL);
-        log.write(b"lost\n");
-        log.write(b"lost\n");
-        fs::create_dir(&folder).unwrap();
-        log.write(b"kept\n");
-        let text = fs::read_to_string(folder.join("echo.log")).unwrap();
+        assert!(log.write(b"lost\nlost\n").trouble.is_some());
+        assert!(log.write(b"lost\n").trouble.is_some());
+        assert!(!log.let_go());
+        fs::remove_file(&folder).unwrap();
+        assert!(log.write(b"kept\n").trouble.is_none());
+        let text = text_of(&folder);
         assert!(
-            text.ends_with("-- 2 writes to this log failed\nkept\n"),
+            text.ends_with("-- 3 lines could not be written to this log\nkept\n"),
             "{text}"
         );
+        assert!(log.let_go());
+    }
+
+    #[test]
+    fn a_log_that_is_renamed_removed_or_cut_short_by_others_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("echo.log");
+        let mut log = Rotated::with_bounds(folder.path(), "echo", SMALL);
+        log.write(b"first\n");
+        fs::rename(&path, folder.path().join("echo.log-yesterday")).unwrap();
+        log.write(b"second\n");
+        assert_eq!(text_of(folder.path()), "second\n");
+        fs::remove_file(&path).unwrap();
+        log.write(b"third\n");
+        assert_eq!(text_of(folder.path()), "third\n");
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+        log.write(b"fourth\n");
+        assert_eq!(text_of(folder.path()), "fourth\n");
+        fs::remove_dir_all(folder.path()).unwrap();
+        log.write(b"fifth\n");
+        assert_eq!(text_of(folder.path()), "fifth\n");
+        let mode = fs::metadata(folder.path()).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_pipe_or_a_folder_in_the_place_of_a_log_does_not_stop_who_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("echo.log");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            mode,
+            rustix::fs::Dev::default(),
+        )
+        .unwrap();
+        let mut log = Rotated::with_bounds(folder.path(), "echo", SMALL);
+        assert!(log.write(b"lost\n").trouble.is_some());
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(log.write(b"lost\n").trouble.is_some());
+        fs::remove_dir(&path).unwrap();
+        assert!(log.write(b"kept\n").trouble.is_none());
+        assert!(text_of(folder.path()).contains(" 2 lines "));
     }
 }

@@ -21,9 +21,10 @@ impl Render for Shown {
             page.blank();
             page.line(format_args!("The configuration cannot be used: {error}"));
         }
-        if status.daemon.is_none() {
+        let Some(daemon) = &status.daemon else {
             return;
-        }
+        };
+        lost_logs(daemon, page);
         page.blank();
         if status.upstreams.is_empty() {
             page.line("No server runs.");
@@ -55,6 +56,22 @@ fn head(daemon: &Daemon, page: &mut Page) {
         age(daemon.uptime_s)
     ));
     page.line(format_args!("socket {}", daemon.socket));
+}
+
+/// What the logs lack.
+fn lost_logs(daemon: &Daemon, page: &mut Page) {
+    let lines = counted(daemon.log_lines_lost, "line");
+    if let Some(trouble) = &daemon.log_trouble {
+        page.blank();
+        page.line(format_args!(
+            "The logs cannot be written: {trouble}. They lack {lines} so far; everything else goes on."
+        ));
+    } else if daemon.log_lines_lost > 0 {
+        page.blank();
+        page.line(format_args!(
+            "The logs lack {lines}: the disk was full or too slow for a while."
+        ));
+    }
 }
 
 fn upstreams(upstreams: &[Upstream], page: &mut Page) {
@@ -234,6 +251,8 @@ mod tests {
                 pss_kb: Some(3300),
                 guardian_pid: Some(4712),
                 guardian_pss_kb: Some(410),
+                log_lines_lost: 0,
+                log_trouble: None,
             }),
             upstreams: vec![Upstream {
                 id: "u1".into(),
@@ -336,6 +355,27 @@ mod tests {
         let mut page = Page::new(false);
         Shown { status }.render(&mut page);
         assert!(page.into_text().contains("\ngithub: degraded: "));
+    }
+
+    #[test]
+    fn logs_that_lack_lines_are_told_and_whether_they_still_do() {
+        let shown = |lines, trouble: Option<&str>| {
+            let mut status = example();
+            let daemon = status.daemon.as_mut().unwrap();
+            daemon.log_lines_lost = lines;
+            daemon.log_trouble = trouble.map(str::to_owned);
+            let mut page = Page::new(false);
+            Shown { status }.render(&mut page);
+            page.into_text()
+        };
+        assert!(!shown(0, None).contains("logs lack"));
+        let past = shown(1, None);
+        let words = "\nThe logs lack 1 line: the disk was full or too slow for a while.\n";
+        assert!(past.contains(words), "{past}");
+        let now = shown(7, Some("No space left on device"));
+        let words = "\nThe logs cannot be written: No space left on device. They lack 7 lines so far; \
+                     everything else goes on.\n";
+        assert!(now.contains(words), "{now}");
     }
 
     #[test]
