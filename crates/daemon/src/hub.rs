@@ -13,6 +13,7 @@
 
 mod alarm;
 mod books;
+mod clock;
 mod inherit;
 mod input;
 mod intake;
@@ -32,9 +33,10 @@ use mux::{Event, Moment, Mux, Outbox};
 use tokio::{net::UnixStream, sync::mpsc::Receiver};
 
 use crate::link::Share;
-use alarm::Alarm;
 use books::Books;
+use clock::Clock;
 
+pub(crate) use alarm::Alarm;
 pub(crate) use input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId};
 pub(crate) use world::{Surroundings, World};
 
@@ -54,8 +56,7 @@ pub(crate) struct Hub {
     world: World,
     out: Outbox,
     books: Books,
-    /// Time zero of the core.
-    began: Instant,
+    clock: Clock,
     alarm: Alarm,
     stopping: Option<Stopping>,
     /// Pieces that the turn has gone on for.
@@ -93,7 +94,7 @@ impl Hub {
             world,
             out: Outbox::default(),
             books: Books::default(),
-            began: Instant::now(),
+            clock: Clock::new(Instant::now()),
             alarm: Alarm::new()?,
             stopping: None,
             pieces: 0,
@@ -105,7 +106,11 @@ impl Hub {
         let mut armed = Moment::NEVER;
         let mut batch = Vec::with_capacity(TURN_INPUTS);
         loop {
-            let now = self.now();
+            let now = self.clock.look(Instant::now(), armed);
+            if self.clock.stood_still() {
+                // What it was set for has not come yet, though it may have rung.
+                armed = Moment::NEVER;
+            }
             self.turn(now, &mut batch);
             if self.is_over(now) {
                 self.books.close(&self.mux);
@@ -127,9 +132,9 @@ impl Hub {
         }
     }
 
-    fn now(&self) -> Moment {
-        let nanos = self.began.elapsed().as_nanos();
-        Moment(u64::try_from(nanos).unwrap_or(u64::MAX))
+    /// The time, before there is anything to be woken for.
+    fn now(&mut self) -> Moment {
+        self.clock.look(Instant::now(), Moment::NEVER)
     }
 
     fn next_wake(&self, now: Moment) -> Moment {

@@ -27,6 +27,46 @@ pub(crate) fn listening(socket: &std::path::Path) {
     info!(version, pid = std::process::id(), socket = %socket.display(), "listening");
 }
 
+/// The daemon was kept from running for so long, and perhaps all others with it.
+pub(crate) fn was_kept_from_running(gap: std::time::Duration) {
+    let seconds = gap.as_secs();
+    warn!(
+        seconds,
+        "kept from running; the time is held against nobody"
+    );
+}
+
+/// Its socket was not where it has to be, and is again.
+pub(crate) fn socket_renewed(socket: &std::path::Path) {
+    warn!(socket = %socket.display(), "somebody removed the socket; it is bound again");
+}
+
+/// Its lock was not where it has to be, and is again.
+pub(crate) fn lock_renewed(lock: &std::path::Path) {
+    warn!(lock = %lock.display(), "somebody removed the lock; it is taken again");
+}
+
+/// Another daemon has the places of this one.
+pub(crate) fn places_lost(lock: &std::path::Path) {
+    warn!(
+        lock = %lock.display(),
+        "another daemon has taken the lock; this one serves only the sessions that it has"
+    );
+}
+
+/// Its socket or its lock is not where it has to be.
+pub(crate) fn stand_not_mended(error: &str) {
+    warn!(
+        error,
+        "the socket and the lock cannot be put back in their places"
+    );
+}
+
+/// The lock file does not say who holds it.
+pub(crate) fn not_announced(lock: &std::path::Path, error: &std::io::Error) {
+    warn!(lock = %lock.display(), %error, "the lock file cannot be written; it is tried again");
+}
+
 /// The daemon ends in good order, for this reason.
 pub(crate) fn ending(why: &str) {
     info!(why, "ending");

@@ -4,13 +4,11 @@
 //! socket nor the lock file is left behind by an end in good order.
 
 use std::{
-    env, fs,
+    env,
     io::{self, IsTerminal, Write},
-    os::unix::{
-        fs::PermissionsExt,
-        net::{UnixListener as StdListener, UnixStream as StdStream},
-    },
+    os::unix::net::{UnixListener as StdListener, UnixStream as StdStream},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -21,12 +19,8 @@ use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask},
 };
-use shim::{
-    lock::{self, DaemonLock},
-    places::Places,
-};
+use shim::places::Places;
 use tokio::{
-    net::UnixListener,
     runtime::Builder,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -36,7 +30,7 @@ use tracing::Level;
 use crate::{
     admin,
     configuration::Configuration,
-    front::Door,
+    front::{Descriptors, Door, Stand},
     hub::{Hub, Input, Surroundings, World},
     launch::{self, Launcher},
     link::Room,
@@ -45,9 +39,6 @@ use crate::{
     process::{Guardian, Inheritance},
     tasks, watchdog,
 };
-
-/// How long whoever looks whether the lock is held may keep us from taking it.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Inputs that may wait for the hub; then readers wait.
 const INBOX: usize = 1024;
@@ -79,7 +70,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         guardian_program,
     } = options;
     places.prepare()?;
-    let mut held = take_lock(&places)?;
+    let mut stand = Stand::take(&places)?;
     chdir("/").context("changing to the folder /")?;
     orphans::adopt().context("becoming the parent of what a guardian leaves behind")?;
     if background {
@@ -92,18 +83,14 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let meeting_place = places.guardian_socket();
     let inheritance = Inheritance::find(&meeting_place)
         .context("taking over the servers of an earlier daemon")?;
-    let listener = listen(&places.socket)?;
-    held.announce(std::process::id(), &places.socket)
-        .context("writing the lock file")?;
+    let listener = stand.listen()?;
+    let stand = Arc::new(Mutex::new(stand));
     // One session's flood must not make the others wait for a whole turn of whoever else runs. Without
     // it they do, that is all.
     let _unknown_here = sys::schedule::prefer_short_turns();
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        // Only `status` has anything to do that takes time.
-        .max_blocking_threads(1)
-        .thread_keep_alive(Duration::from_secs(1))
         .build()
         .context("starting the runtime")?;
     let stops = runtime.block_on(async {
@@ -114,7 +101,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         let (hub, arrivals) = assemble(
             &places.socket,
             (written, limits),
-            listener,
+            (listener, Arc::clone(&stand)),
             logs.clone(),
             inheritance,
             guardian,
@@ -128,7 +115,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     });
     // Readers and writers that are still there end here.
     drop(runtime);
-    let left = leave(&places, held);
+    let left = stand.lock().unwrap_or_else(PoisonError::into_inner).leave();
     let ended = match stops {
         Ok(stops) => {
             tell_end(stops, &left);
@@ -138,25 +125,6 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     };
     logs.finish(log_thread);
     ended
-}
-
-fn take_lock(places: &Places) -> anyhow::Result<DaemonLock> {
-    let taken = DaemonLock::take(&places.lock, LOCK_PATIENCE)
-        .with_context(|| format!("taking the lock {}", places.lock.display()))?;
-    if let Some(lock) = taken {
-        return Ok(lock);
-    }
-    match lock::announced(&places.lock) {
-        Some(holder) => bail!(
-            "a daemon runs already: process {}, listening at {}; `mcpool stop` ends it",
-            holder.pid,
-            holder.socket.display()
-        ),
-        None => bail!(
-            "another daemon holds the lock {} and is just starting or stopping",
-            places.lock.display()
-        ),
-    }
 }
 
 /// Lets us have as many sessions as the system allows; says what it was before.
@@ -192,28 +160,11 @@ fn start_tracing(background: Option<&Logs>) {
     };
 }
 
-/// Binds the socket. One that stands there already is a leftover: we hold the lock.
-fn listen(path: &Path) -> anyhow::Result<StdListener> {
-    match fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => {
-            return Err(error).with_context(|| format!("removing the old {}", path.display()));
-        }
-    }
-    let listener =
-        StdListener::bind(path).with_context(|| format!("listening at {}", path.display()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-        .with_context(|| format!("closing {} to others", path.display()))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 /// Puts the hub together with all that is around it.
 fn assemble(
     socket: &Path,
     (configuration, limits): (Configuration, Limits),
-    listener: StdListener,
+    entrance: (StdListener, Arc<Mutex<Stand>>),
     logs: Logs,
     inheritance: Inheritance,
     guardian: impl FnOnce(mpsc::Sender<Input>) -> Guardian,
@@ -221,10 +172,11 @@ fn assemble(
     let launcher = Launcher::new(configuration, home_folder(), env::vars_os().collect());
     let (inbox, arrivals) = mpsc::channel(INBOX);
     let door = Door::new(
-        UnixListener::from_std(listener)?,
+        entrance,
         inbox.clone(),
-        limits.sessions.min(descriptors_for_sessions()),
-    );
+        limits.sessions,
+        Descriptors::of_limit(getrlimit(Resource::Nofile).current),
+    )?;
     let door = tasks::spawn("door", door.run()).abort_handle();
     watch_signals(&inbox)?;
     let room = Room::new(limits.buffered_bytes);
@@ -257,12 +209,6 @@ async fn run(hub: Hub, arrivals: mpsc::Receiver<Input>) -> anyhow::Result<Vec<St
             .collect()),
         Ok(None) | Err(_) => bail!("the hub panicked"),
     }
-}
-
-/// How many sessions leave descriptors enough for servers, logs and a moment of many things at once.
-fn descriptors_for_sessions() -> usize {
-    let all = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(all / 4 * 3).unwrap_or(usize::MAX)
 }
 
 /// The home folder of the user, where servers start that belong to no workspace.
@@ -298,20 +244,6 @@ fn say_ready() -> io::Result<()> {
     }
     rustix::stdio::dup2_stdout(io::stderr())?;
     Ok(())
-}
-
-/// Takes the socket and the lock away, unless they are another daemon's by now.
-fn leave(places: &Places, lock: DaemonLock) -> anyhow::Result<()> {
-    let is_ours = lock.is_in_place(&places.lock).unwrap_or(true);
-    let socket = if is_ours {
-        fs::remove_file(&places.socket)
-            .with_context(|| format!("removing {}", places.socket.display()))
-    } else {
-        Ok(())
-    };
-    lock.remove(&places.lock)
-        .with_context(|| format!("removing {}", places.lock.display()))?;
-    socket
 }
 
 /// Answers those who asked for the end, now that it has come.

@@ -6,12 +6,14 @@
 use std::{
     any::Any,
     future::Future,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
+    thread,
 };
 
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 /// Runs `future` beside everything else. `None` comes out if it panicked.
 pub(crate) fn spawn<F>(name: &'static str, future: F) -> JoinHandle<Option<F::Output>>
@@ -41,6 +43,24 @@ pub(crate) async fn caught<F: Future>(name: &'static str, future: F) -> Option<F
             None
         }
     }
+}
+
+/// Does what takes time on a thread of its own.
+///
+/// It fails if the system has no thread for it, or if it panicked. The runtime's own way to do this
+/// panics in the first case.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (sender, done) = oneshot::channel();
+    thread::Builder::new()
+        .name("mcpool-aside".to_owned())
+        .spawn(move || {
+            // Whoever asked may have gone.
+            let _gone = sender.send(work());
+        })?;
+    done.await
+        .map_err(|_| io::Error::other("the thread for it panicked"))
 }
 
 struct Caught<F> {
@@ -78,5 +98,11 @@ mod tests {
         let doomed = spawn("doomed", async { panic!("on purpose") });
         assert!(matches!(doomed.await, Ok(None::<()>)));
         assert!(matches!(calm.await, Ok(Some(7))));
+    }
+
+    #[tokio::test]
+    async fn what_is_done_aside_comes_back_and_its_panic_is_an_error() {
+        assert_eq!(aside(|| 7).await.unwrap(), 7);
+        assert!(aside(|| panic!("on purpose")).await.is_err());
     }
 }

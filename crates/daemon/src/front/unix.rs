@@ -5,7 +5,8 @@
 
 use std::{
     io::{self, IoSlice},
-    sync::Arc,
+    os::unix::net::UnixListener as StdListener,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,10 +21,10 @@ use tokio::{
     time,
 };
 
-use super::Freedom;
+use super::{Descriptors, Freedom, Stand};
 use crate::{
     admin,
-    hub::{AdminCall, Arrival, Input},
+    hub::{AdminCall, Alarm, Arrival, Input},
     link::Socket,
     tasks,
 };
@@ -40,9 +41,8 @@ const STARVED_PAUSE: Duration = Duration::from_millis(100);
 /// More than a usual environment.
 const READ_BYTES: usize = 16 << 10;
 
-/// Connections that may be there without being sessions: not greeted yet, or with an order. More wait
-/// to be accepted.
-const CALLERS_MAX: usize = 1024;
+/// How often it is looked whether the socket and the lock are still in their places.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Longest preface of which every caller may have one.
 const LARGE_PREFACE_BYTES: usize = 64 << 10;
@@ -54,6 +54,9 @@ const LARGE_PREFACES_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Door {
     listener: UnixListener,
+    stand: Arc<Mutex<Stand>>,
+    /// Rings when it is time to look at where we stand.
+    alarm: Alarm,
     inbox: Sender<Input>,
     callers: Arc<Semaphore>,
     rooms: Rooms,
@@ -88,25 +91,41 @@ impl From<PrefaceError> for Unwelcome {
 }
 
 impl Door {
-    /// A door through which so many `sessions` may come.
-    pub(crate) fn new(listener: UnixListener, inbox: Sender<Input>, sessions: usize) -> Self {
-        Door {
-            listener,
+    /// A door through which so many `sessions` may come, if there are `descriptors` for them.
+    pub(crate) fn new(
+        (listener, stand): (StdListener, Arc<Mutex<Stand>>),
+        inbox: Sender<Input>,
+        sessions: usize,
+        descriptors: Descriptors,
+    ) -> io::Result<Self> {
+        Ok(Door {
+            listener: UnixListener::from_std(listener)?,
+            stand,
+            alarm: Alarm::new()?,
             inbox,
-            callers: Arc::new(Semaphore::new(CALLERS_MAX)),
+            callers: Arc::new(Semaphore::new(descriptors.callers)),
             rooms: Rooms {
-                sessions: Arc::new(Semaphore::new(sessions)),
+                sessions: Arc::new(Semaphore::new(sessions.min(descriptors.sessions))),
                 large_prefaces: Arc::new(Semaphore::new(LARGE_PREFACES_MAX)),
             },
-        }
+        })
     }
 
     /// Lets people in for as long as the daemon lives.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         let user = rustix::process::geteuid().as_raw();
+        self.alarm.set(LOOK_INTERVAL);
         // It is never closed.
         while let Ok(caller) = Arc::clone(&self.callers).acquire_owned().await {
-            let socket = match self.listener.accept().await {
+            let accepted = tokio::select! {
+                biased;
+                accepted = self.listener.accept() => accepted,
+                _rung = self.alarm.rung() => {
+                    self.look();
+                    continue;
+                }
+            };
+            let socket = match accepted {
                 Ok((socket, _nameless)) => socket,
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept");
@@ -119,6 +138,21 @@ impl Door {
                 self.let_in(socket, caller);
             }
         }
+    }
+
+    /// Listens elsewhere, if somebody has removed the socket.
+    fn look(&mut self) {
+        let renewed = self
+            .stand
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .look();
+        match renewed.map(UnixListener::from_std) {
+            Some(Ok(listener)) => self.listener = listener,
+            Some(Err(error)) => tracing::debug!(%error, "the socket cannot be watched"),
+            None => {}
+        }
+        self.alarm.set(LOOK_INTERVAL);
     }
 
     fn let_in(&self, socket: UnixStream, caller: OwnedSemaphorePermit) {
@@ -234,8 +268,10 @@ async fn serve_order(
             inbox.send(Input::Asked(call)).await.map_err(|_| no_hub())?;
             let draft = draft.await.map_err(|_| no_hub())?;
             // It reads /proc for as long as the kernel takes to count pages.
-            let status = tokio::task::spawn_blocking(move || draft.finish()).await?;
-            admin::Answer::Ok(admin::Outcome::Status(Box::new(status)))
+            match tasks::aside(move || draft.finish()).await {
+                Ok(status) => admin::Answer::Ok(admin::Outcome::Status(Box::new(status))),
+                Err(error) => admin::Answer::Error(format!("nothing can be counted now: {error}")),
+            }
         }
         preface::AdminAsk::Restart { server, wait } => {
             let (reply, answer) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! What wakes the hub though nothing happens.
+//! What wakes the hub, or the door, though nothing happens.
 //!
 //! A timer of the kernel's rather than the runtime's: a runtime that has a timer arms it anew at every
 //! wait and looks at the clock after it, twice for each call that passes.
@@ -18,14 +18,14 @@ const NEVER: Timespec = Timespec {
 
 /// One moment to be woken at.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     /// The runtime's type for what is only read, whatever it is.
     timer: pipe::Receiver,
 }
 
 impl Alarm {
     /// One that is not set.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let timer = pipe::Receiver::from_owned_fd_unchecked(timer)?;
@@ -33,7 +33,7 @@ impl Alarm {
     }
 
     /// Sets it, or sets it anew. A wait of nothing is the shortest there is.
-    pub(super) fn set(&self, wait: Duration) {
+    pub(crate) fn set(&self, wait: Duration) {
         let wait = wait.max(Duration::from_nanos(1));
         let once = Itimerspec {
             it_interval: NEVER,
@@ -47,7 +47,7 @@ impl Alarm {
     }
 
     /// Returns when the moment has come.
-    pub(super) async fn rung(&self) -> io::Result<()> {
+    pub(crate) async fn rung(&self) -> io::Result<()> {
         let mut count = [0; 8];
         loop {
             self.timer.readable().await?;

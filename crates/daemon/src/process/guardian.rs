@@ -302,7 +302,7 @@ impl Life {
                 Ok(orphans::Guardian::Ours)
             }
             Life::Inherited(_, pidfd) => {
-                tokio::task::spawn_blocking(move || await_end(&pidfd)).await??;
+                tasks::aside(move || await_end(&pidfd)).await??;
                 Ok(orphans::Guardian::Inherited)
             }
         }
@@ -345,7 +345,7 @@ async fn listen(
 
 /// Ends what a guardian left behind that was killed. One that ended in order left nothing.
 async fn end_orphans(guardian: u32, whose: orphans::Guardian) {
-    match tokio::task::spawn_blocking(move || orphans::end(guardian, whose)).await {
+    match tasks::aside(move || orphans::end(guardian, whose)).await {
         Ok(0) => {}
         Ok(survivors) => observe::orphans_survived(survivors),
         Err(error) => tracing::debug!(%error, "orphans were not looked for"),
