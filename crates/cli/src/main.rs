@@ -20,11 +20,14 @@ mod ui;
 use std::{env, process::ExitCode};
 
 use clap::Parser;
+use rustix::process::Signal;
 use shim::places::Places;
 
 use crate::{args::Cli, commands::serve, ui::Ui};
 
 fn main() -> ExitCode {
+    // A file that may not grow any further is an error of the one write, and nobody's end.
+    sys::signals::ignore(Signal::XFSZ);
     let mut ui = Ui::new();
     let done = match serve::said_by_a_shim(env::args_os().skip(1)) {
         Some((args, home)) => Places::find(home.as_deref())

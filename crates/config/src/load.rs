@@ -63,4 +63,6 @@ fn read_servers(reader: &mut Reader<'_>, entry: &Entry<'_>, config: &mut Config)
 }
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod tests;

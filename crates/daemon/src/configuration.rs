@@ -4,12 +4,14 @@
 //! and whoever asks hears what is wrong.
 
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use config::Config;
+use rustix::fs::OFlags;
 
 use crate::observe;
 
@@ -78,21 +80,14 @@ impl Configuration {
                 self.good = Config::default();
                 self.error = None;
             }
-            Some(seen) => self.load(seen),
+            Some(_) => self.load(),
         }
     }
 
-    fn load(&mut self, seen: Seen) {
-        let loaded = if seen.len > FILE_BYTES_MAX {
-            Err(format!(
-                "{} has more than {FILE_BYTES_MAX} bytes",
-                self.path.display()
-            ))
-        } else {
-            fs::read_to_string(&self.path)
-                .map_err(|error| format!("{}: {error}", self.path.display()))
-                .and_then(|text| config::load(&text, &self.path).map_err(|error| error.to_string()))
-        };
+    fn load(&mut self) {
+        let loaded = read_text(&self.path)
+            .map_err(|error| format!("{}: {error}", self.path.display()))
+            .and_then(|text| config::load(&text, &self.path).map_err(|error| error.to_string()));
         match loaded {
             Ok(config) => {
                 self.good = config;
@@ -108,6 +103,29 @@ impl Configuration {
             self.error = Some(error);
         }
     }
+}
+
+/// The text of a file of bounded length. Nobody is waited for: a pipe is no file.
+fn read_text(path: &Path) -> io::Result<String> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    text_of(file)
+}
+
+fn text_of(file: File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!(
+            "it has more than {FILE_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(text)
 }
 
 /// `None` if there is no file.
@@ -171,5 +189,14 @@ mod tests {
         // A folder in the place of the file.
         let configuration = Configuration::read(folder.path().to_path_buf());
         assert!(configuration.error().is_some());
+        // What waits for somebody, or has no end.
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        for path in [pipe, PathBuf::from("/dev/zero")] {
+            let configuration = Configuration::read(path);
+            let error = configuration.error().unwrap();
+            assert!(error.contains("it is not a file"), "{error}");
+        }
     }
 }

@@ -88,9 +88,16 @@ impl DaemonLock {
 
     /// Removes the file, and then lets go of the lock: nothing is left behind.
     ///
+    /// As [`DaemonLock::abandon`].
+    pub fn remove(mut self, path: &Path) -> io::Result<()> {
+        self.abandon(path)
+    }
+
+    /// Removes the file: the lock is held on, of a file that nobody else will ever see.
+    ///
     /// `path` is where it was taken. Those who find the lock held in between see that
     /// nothing is announced any more. A file there that is another's stays.
-    pub fn remove(mut self, path: &Path) -> io::Result<()> {
+    pub fn abandon(&mut self, path: &Path) -> io::Result<()> {
         self.withdraw()?;
         if self.is_in_place(path)? {
             fs::remove_file(path)?;
@@ -131,14 +138,15 @@ pub struct Held {
 
 /// Opens, and makes if needed, a file whose only use is to be locked.
 pub(crate) fn open_to_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let opened = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(no_follow())
-        .open(path)
+        .custom_flags(as_it_is())
+        .open(path);
+    must_be_file(opened?)
 }
 
 /// Takes the exclusive lock within `patience`, or tells that it could not.
@@ -165,14 +173,26 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 fn open_to_read(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let opened = OpenOptions::new()
         .read(true)
-        .custom_flags(no_follow())
-        .open(path)
+        .custom_flags(as_it_is())
+        .open(path);
+    must_be_file(opened?)
 }
 
-fn no_follow() -> i32 {
-    OFlags::NOFOLLOW.bits().cast_signed()
+/// Follows no link, and waits at no pipe for somebody at its other end.
+fn as_it_is() -> i32 {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    flags.bits().cast_signed()
+}
+
+/// A pipe could be locked just as well, and its content would be another's.
+fn must_be_file(opened: File) -> io::Result<File> {
+    if opened.metadata()?.is_file() {
+        Ok(opened)
+    } else {
+        Err(io::Error::other("it is not a file; move it away"))
+    }
 }
 
 fn content(file: &File) -> Option<Vec<u8>> {
@@ -299,6 +319,19 @@ mod tests {
             "42\nrelative\n",
         ] {
             assert_eq!(parse(content.as_bytes()), None, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_lock_and_nobody_waits_at_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        for path in [&pipe, folder.path()] {
+            assert!(DaemonLock::take(path, Duration::ZERO).is_err());
+            assert!(holder(path).is_err());
+            assert_eq!(announced(path), None);
         }
     }
 

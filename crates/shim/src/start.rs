@@ -44,8 +44,11 @@ pub(crate) fn start(
         program: program.to_path_buf(),
         source,
     };
-    let log = open_log(&path).map_err(failed)?;
-    let log_len = log.metadata().map_err(failed)?.len();
+    let (log, log_len) = match open_log(&path) {
+        Ok((log, len)) => (Stdio::from(log), len),
+        // A full disk, or something else that the daemon can do without.
+        Err(_) => (Stdio::null(), 0),
+    };
     let reader = spawn(places, program, log).map_err(failed)?;
     match hear(reader, deadline).map_err(failed)? {
         Heard::Ready => Ok(()),
@@ -61,7 +64,7 @@ pub(crate) fn start(
     }
 }
 
-fn spawn(places: &Places, program: &Path, log: File) -> io::Result<PipeReader> {
+fn spawn(places: &Places, program: &Path, log: Stdio) -> io::Result<PipeReader> {
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new(program);
     command.arg("serve");
@@ -121,13 +124,21 @@ fn hear(mut reader: PipeReader, deadline: Instant) -> io::Result<Heard> {
     }
 }
 
-fn open_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+/// The log, and how long it is.
+fn open_log(path: &Path) -> io::Result<(File, u64)> {
+    // A pipe in its place would have us wait for a reader.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let log = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let metadata = log.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok((log, metadata.len()))
 }
 
 /// What has been added to the log since it had this length.

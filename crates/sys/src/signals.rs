@@ -12,6 +12,15 @@ use crate::mask::{self, Change};
 /// `sizeof(struct signalfd_siginfo)`, fixed by the kernel's interface.
 const RECORD_LEN: usize = 128;
 
+/// Has this process pass over `signal`, and so every program that it starts, until one says otherwise.
+///
+/// [`crate::child`] says so for its children.
+pub fn ignore(signal: Signal) {
+    // SAFETY: to ignore a signal installs no code. It fails for those that cannot be ignored, and
+    // then changes nothing.
+    unsafe { libc::signal(signal.as_raw(), libc::SIG_IGN) };
+}
+
 /// A descriptor that becomes readable when one of its signals arrives.
 #[derive(Debug)]
 pub struct Signals {
