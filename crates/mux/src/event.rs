@@ -361,10 +361,21 @@ pub enum Exit {
     Unknown,
 }
 
+/// The signal that no process can refuse, the same everywhere.
+const KILL: i32 = 9;
+
+impl Exit {
+    /// Whether it may have been the system's doing, for want of memory.
+    pub(crate) fn may_be_for_want_of_memory(self) -> bool {
+        self == Exit::Signal(KILL)
+    }
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exit::Code(code) => write!(f, "exited with code {code}"),
+            Exit::Signal(KILL) => write!(f, "was killed ({KILL})"),
             Exit::Signal(signal) => write!(f, "was killed by signal {signal}"),
             Exit::Unknown => f.write_str("is gone"),
         }

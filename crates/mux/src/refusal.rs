@@ -372,6 +372,9 @@ impl fmt::Display for Refusal {
                 maybe_executed,
             } => {
                 write!(f, "`{server}` {exit} before it answered")?;
+                if exit.may_be_for_want_of_memory() {
+                    f.write_str(", by somebody or by the system for want of memory")?;
+                }
                 fmt_maybe_executed(f, *maybe_executed)?;
                 write!(f, "; see `mcpool logs {server}`")
             }

@@ -18,9 +18,9 @@ fn a_crash_is_an_error_to_every_open_call_that_says_what_may_have_happened() {
         bob: vendor/do #2
             -> u1: vendor/do #5
         u1 exits signal 9
-            -> alice: error #1 -32603 upstream-exited maybe-executed "`echo` was killed by signal 9 before it answered; the request may have been carried out; see `mcpool logs echo`"
-            -> bob: error #1 -32603 upstream-exited maybe-executed "`echo` was killed by signal 9 before it answered; the request may have been carried out; see `mcpool logs echo`"
-            -> bob: error #2 -32603 upstream-exited maybe-executed "`echo` was killed by signal 9 before it answered; the request may have been carried out; see `mcpool logs echo`"
+            -> alice: error #1 -32603 upstream-exited maybe-executed "`echo` was killed (9) before it answered, by somebody or by the system for want of memory; the request may have been carried out; see `mcpool logs echo`"
+            -> bob: error #1 -32603 upstream-exited maybe-executed "`echo` was killed (9) before it answered, by somebody or by the system for want of memory; the request may have been carried out; see `mcpool logs echo`"
+            -> bob: error #2 -32603 upstream-exited maybe-executed "`echo` was killed (9) before it answered, by somebody or by the system for want of memory; the request may have been carried out; see `mcpool logs echo`"
         alice: tools/call #3 tool=x
         1 s pass
             after 110 ms
