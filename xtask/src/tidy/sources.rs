@@ -89,6 +89,66 @@ fn every_task_has_a_name() {
     assert_none(&complaints);
 }
 
+/// The only ones that may ask what time it is for people: to show it, and to seed a dice.
+const WALL_CLOCKS: [&str; 2] = ["crates/daemon/src/logs.rs", "sim/src/main.rs"];
+
+#[test]
+fn nothing_is_decided_by_the_wall_clock() {
+    let words = [
+        concat!("SystemTime::", "now"),
+        concat!("UNIX_EPOCH.", "elapsed"),
+        concat!("ClockId::", "Realtime"),
+        concat!("Utc::", "now"),
+        concat!("Local::", "now"),
+    ];
+    let mut complaints = Vec::new();
+    for file in rust().filter(|file| !WALL_CLOCKS.contains(&file.path.as_str())) {
+        for (number, line) in shipped(&file) {
+            if words.iter().any(|word| line.contains(word)) {
+                complaints.push(format!(
+                    "{}:{number}: a clock that jumps; use Instant, or show it in the log",
+                    file.path
+                ));
+            }
+        }
+    }
+    assert_none(&complaints);
+}
+
+/// Where a process is signalled by its number: the groups of leaders that the guardian has not reaped,
+/// and a child of ours that nobody has.
+const SIGNALLERS: [&str; 2] = [
+    "crates/guardian/src/stop.rs",
+    "crates/cli/src/trial/child.rs",
+];
+
+#[test]
+fn no_process_is_signalled_by_a_number_that_may_be_another_s_by_now() {
+    let words = [
+        concat!("kill_", "process("),
+        concat!("kill_process_", "group("),
+        concat!("libc::", "kill"),
+        concat!("killpg", "("),
+        concat!("Command::new(\"", "kill\")"),
+    ];
+    let installed = |file: &File| file.path.starts_with("crates/") && file.path.contains("/src/");
+    let mut complaints = Vec::new();
+    for file in rust()
+        .filter(|file| installed(file) && !file.path.contains("/src/bin/fake_server/"))
+        .filter(|file| !SIGNALLERS.contains(&file.path.as_str()))
+    {
+        for (number, line) in shipped(&file) {
+            if words.iter().any(|word| line.contains(word)) {
+                complaints.push(format!(
+                    "{}:{number}: signal by pidfd, or in guardian/src/stop.rs",
+                    file.path
+                ));
+            }
+        }
+    }
+    assert_none(&complaints);
+}
+
 #[test]
 fn nothing_is_left_for_later() {
     // In pieces, or this list would find itself.

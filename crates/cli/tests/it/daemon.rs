@@ -138,11 +138,14 @@ fn a_daemon_that_ends_leaves_the_files_of_its_successor_alone() {
     let home = Home::new();
     let _first_client = home.session(&[]);
     let first = processes::Process::of(home.daemon_pid().unwrap()).unwrap();
+    // It would put them back.
+    first.signal(rustix::process::Signal::STOP);
     // As somebody does who thinks that this resets everything.
     fs::remove_dir_all(home.pool().join("state")).unwrap();
     fs::remove_file(home.pool().join("mcpool.sock")).unwrap();
     let mut client = home.session(&[]);
     assert_ne!(home.daemon_pid(), Some(first.pid));
+    first.signal(rustix::process::Signal::CONT);
     first.signal(rustix::process::Signal::TERM);
     until("the end of the first daemon", || !first.is_alive());
     client.call("echo", json!({"text": "still here"}));

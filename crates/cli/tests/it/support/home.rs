@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread,
@@ -110,6 +111,34 @@ impl Home {
             .env(canary::SECRET_NAME, canary::SECRET)
             .current_dir(self.root().join("project"));
         command
+    }
+
+    /// The same under limits that `ulimit` sets. A write beyond a limit is an error, not the end.
+    pub(crate) fn limited(&self, limits: &str, arguments: &[&str]) -> Command {
+        let plain = self.mcpool(arguments);
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!("trap '' XFSZ; {limits}; exec \"$0\" \"$@\""))
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .env_clear()
+            .envs(
+                plain
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .current_dir(self.root().join("project"));
+        command
+    }
+
+    /// Makes a folder in `MCPOOL_HOME` as a daemon would.
+    pub(crate) fn make_private(&self, name: &str) {
+        let folder = self.pool().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        for folder in [self.pool(), folder] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+        }
     }
 
     /// Runs a verb to its end.

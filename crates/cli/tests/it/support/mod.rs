@@ -14,7 +14,7 @@ use std::{
 };
 
 pub(crate) use client::{Client, hello};
-pub(crate) use home::Home;
+pub(crate) use home::{Home, finish};
 
 /// Longest wait for anything: far more than it takes, on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
