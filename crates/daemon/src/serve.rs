@@ -8,7 +8,6 @@ use std::{
     io::{self, IsTerminal, Write},
     os::unix::net::{UnixListener as StdListener, UnixStream as StdStream},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,7 +22,8 @@ use shim::places::Places;
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
 };
 use tracing::Level;
 
@@ -84,7 +84,6 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let inheritance = Inheritance::find(&meeting_place)
         .context("taking over the servers of an earlier daemon")?;
     let listener = stand.listen()?;
-    let stand = Arc::new(Mutex::new(stand));
     // One session's flood must not make the others wait for a whole turn of whoever else runs. Without
     // it they do, that is all.
     let _unknown_here = sys::schedule::prefer_short_turns();
@@ -93,15 +92,16 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         .enable_time()
         .build()
         .context("starting the runtime")?;
-    let stops = runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let guardian = |inbox| Guardian::new(guardian_program, meeting_place, files, inbox);
         let written = Configuration::read(places.config.clone());
         let kept = launch::daemon_idle_timeout(background, written.current().daemon.idle_timeout);
         let limits = launch::limits(&written.current().limits, kept);
-        let (hub, arrivals) = assemble(
+        let entrance = (listener, stand);
+        let (hub, arrivals, door) = assemble(
             &places.socket,
             (written, limits),
-            (listener, Arc::clone(&stand)),
+            entrance,
             logs.clone(),
             inheritance,
             guardian,
@@ -111,20 +111,24 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         if background {
             say_ready().context("telling that the daemon is ready")?;
         }
-        run(hub, arrivals).await
+        let stops = run(hub, arrivals).await;
+        Ok((stops, door.await?))
     });
     // Readers and writers that are still there end here.
     drop(runtime);
-    let left = stand.lock().unwrap_or_else(PoisonError::into_inner).leave();
-    let ended = match stops {
-        Ok(stops) => {
-            tell_end(stops, &left);
-            left
-        }
-        Err(error) => Err(error),
-    };
+    let ended = ended.and_then(|(stops, stand)| leave(stops, stand));
     logs.finish(log_thread);
     ended
+}
+
+/// Takes away what tells others where we stand, and answers those who asked for the end.
+fn leave(stops: anyhow::Result<Vec<StdStream>>, stand: Option<Stand>) -> anyhow::Result<()> {
+    let left = match stand {
+        Some(mut stand) => stand.leave(),
+        None => Err(anyhow::anyhow!("the door panicked")),
+    };
+    tell_end(stops?, &left);
+    left
 }
 
 /// Lets us have as many sessions as the system allows; says what it was before.
@@ -164,20 +168,22 @@ fn start_tracing(background: Option<&Logs>) {
 fn assemble(
     socket: &Path,
     (configuration, limits): (Configuration, Limits),
-    entrance: (StdListener, Arc<Mutex<Stand>>),
+    entrance: (StdListener, Stand),
     logs: Logs,
     inheritance: Inheritance,
     guardian: impl FnOnce(mpsc::Sender<Input>) -> Guardian,
-) -> anyhow::Result<(Hub, mpsc::Receiver<Input>)> {
+) -> anyhow::Result<(Hub, mpsc::Receiver<Input>, JoinHandle<Option<Stand>>)> {
     let launcher = Launcher::new(configuration, home_folder(), env::vars_os().collect());
     let (inbox, arrivals) = mpsc::channel(INBOX);
+    let (open, closing) = oneshot::channel();
     let door = Door::new(
         entrance,
+        closing,
         inbox.clone(),
         limits.sessions,
         Descriptors::of_limit(getrlimit(Resource::Nofile).current),
     )?;
-    let door = tasks::spawn("door", door.run()).abort_handle();
+    let door = tasks::spawn("door", door.run());
     watch_signals(&inbox)?;
     let room = Room::new(limits.buffered_bytes);
     let epoch = Epoch(inheritance.epoch);
@@ -191,11 +197,11 @@ fn assemble(
         logs,
         socket: socket.to_owned(),
         epoch,
-        door,
+        door: Some(open),
     });
     let mut hub = Hub::new(Mux::new(limits, epoch), world)?;
     hub.inherit(inheritance)?;
-    Ok((hub, arrivals))
+    Ok((hub, arrivals, door))
 }
 
 /// Runs the hub to its end; hands out those who wait to hear of that.

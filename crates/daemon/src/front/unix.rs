@@ -6,7 +6,7 @@
 use std::{
     io::{self, IoSlice},
     os::unix::net::UnixListener as StdListener,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -54,7 +54,9 @@ const LARGE_PREFACES_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Door {
     listener: UnixListener,
-    stand: Arc<Mutex<Stand>>,
+    stand: Stand,
+    /// Ends when nobody is to be let in any more.
+    closing: oneshot::Receiver<()>,
     /// Rings when it is time to look at where we stand.
     alarm: Alarm,
     inbox: Sender<Input>,
@@ -93,7 +95,8 @@ impl From<PrefaceError> for Unwelcome {
 impl Door {
     /// A door through which so many `sessions` may come, if there are `descriptors` for them.
     pub(crate) fn new(
-        (listener, stand): (StdListener, Arc<Mutex<Stand>>),
+        (listener, stand): (StdListener, Stand),
+        closing: oneshot::Receiver<()>,
         inbox: Sender<Input>,
         sessions: usize,
         descriptors: Descriptors,
@@ -101,6 +104,7 @@ impl Door {
         Ok(Door {
             listener: UnixListener::from_std(listener)?,
             stand,
+            closing,
             alarm: Alarm::new()?,
             inbox,
             callers: Arc::new(Semaphore::new(descriptors.callers)),
@@ -111,43 +115,38 @@ impl Door {
         })
     }
 
-    /// Lets people in for as long as the daemon lives.
-    pub(crate) async fn run(mut self) {
+    /// Lets people in until nobody is to be let in any more. Hands out where we stand.
+    pub(crate) async fn run(mut self) -> Stand {
         let user = rustix::process::geteuid().as_raw();
         self.alarm.set(LOOK_INTERVAL);
-        // It is never closed.
-        while let Ok(caller) = Arc::clone(&self.callers).acquire_owned().await {
-            let accepted = tokio::select! {
+        loop {
+            let next = tokio::select! {
                 biased;
-                accepted = self.listener.accept() => accepted,
+                _dropped = &mut self.closing => return self.stand,
+                next = next_caller(&self.listener, &self.callers) => next,
                 _rung = self.alarm.rung() => {
                     self.look();
                     continue;
                 }
             };
-            let socket = match accepted {
-                Ok((socket, _nameless)) => socket,
+            match next {
+                // Anybody else gets no word and is not read.
+                Ok((socket, caller)) => {
+                    if socket.peer_cred().is_ok_and(|peer| peer.uid() == user) {
+                        self.let_in(socket, caller);
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept");
                     time::sleep(STARVED_PAUSE).await;
-                    continue;
                 }
-            };
-            // Anybody else gets no word and is not read.
-            if socket.peer_cred().is_ok_and(|peer| peer.uid() == user) {
-                self.let_in(socket, caller);
             }
         }
     }
 
     /// Listens elsewhere, if somebody has removed the socket.
     fn look(&mut self) {
-        let renewed = self
-            .stand
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .look();
-        match renewed.map(UnixListener::from_std) {
+        match self.stand.look().map(UnixListener::from_std) {
             Some(Ok(listener)) => self.listener = listener,
             Some(Err(error)) => tracing::debug!(%error, "the socket cannot be watched"),
             None => {}
@@ -164,6 +163,18 @@ impl Door {
             }
         });
     }
+}
+
+/// Whoever comes next, once there is a place for another caller.
+async fn next_caller(
+    listener: &UnixListener,
+    callers: &Arc<Semaphore>,
+) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(callers).acquire_owned().await;
+    // It is never closed.
+    let place = place.map_err(io::Error::other)?;
+    let (socket, _nameless) = listener.accept().await?;
+    Ok((socket, place))
 }
 
 async fn greet(

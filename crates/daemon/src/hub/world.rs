@@ -14,7 +14,6 @@ use mux::{AdminAnswer, Epoch, Event, Exit, Limits, Record, SessionId, Ticket, Up
 use tokio::{
     net::UnixStream,
     sync::{mpsc::Sender, oneshot},
-    task::AbortHandle,
     time,
 };
 
@@ -51,7 +50,7 @@ pub(crate) struct Surroundings {
     /// Which daemon this is of its guardian.
     pub(crate) epoch: Epoch,
     /// Whoever lets new sessions in.
-    pub(crate) door: AbortHandle,
+    pub(crate) door: Option<oneshot::Sender<()>>,
 }
 
 /// All peers.
@@ -131,8 +130,8 @@ impl World {
     }
 
     /// Lets nobody in any more.
-    pub(super) fn close_door(&self) {
-        self.around.door.abort();
+    pub(super) fn close_door(&mut self) {
+        self.around.door = None;
     }
 
     /// Tells the shims that they need no next daemon before their clients have something to say.
