@@ -121,7 +121,10 @@ impl Model {
                 );
                 Ok(())
             }
-            Action::Record { .. } | Action::AnswerAdmin { .. } | Action::EndDaemon => Ok(()),
+            Action::Record { .. }
+            | Action::KeepWords { .. }
+            | Action::AnswerAdmin { .. }
+            | Action::EndDaemon => Ok(()),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use mux::{
     Answered, Asks, Capability, Class, Exit, Front, IdleTimeout, Joins, LineNumber, Link,
-    OnRestart, Opening, Refusal, Route, Scope, SessionId,
+    OnRestart, Opening, Refusal, Route, Scope, SessionId, Start,
 };
 use wire::{Frame, LineSplitter, Message as Wired, Method, Outgoing};
 
@@ -135,6 +135,8 @@ pub(crate) fn opening(
         request_timeout: None,
         request_idle_timeout: None,
         on_restart: OnRestart::Continue,
+        kept: None,
+        start: Start::OnDemand,
         joins: if key.joins {
             Joins::AnyRunning
         } else {

@@ -80,6 +80,7 @@ pub(crate) fn action(action: &Action) -> String {
         | Action::StopUpstream { .. }
         | Action::Record { .. }
         | Action::EndDaemon
+        | Action::KeepWords { .. }
         | Action::AnswerAdmin { .. } => format!("{action:?}"),
     }
 }

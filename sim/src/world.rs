@@ -233,6 +233,8 @@ impl World {
             }
             // No other daemon comes in this world.
             Action::Record { .. } => {}
+            // Nothing is kept here of what servers say.
+            Action::KeepWords { .. } => {}
             Action::AnswerAdmin { ticket, .. } => {
                 self.unanswered.remove(&ticket);
             }

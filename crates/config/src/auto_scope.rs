@@ -111,6 +111,17 @@ pub fn session_reason<S: AsRef<OsStr>>(argv: &[S]) -> Option<&'static str> {
         .find_map(|name| category(name))
 }
 
+/// Whether the program of a command line only starts another one: `npx`, `python`, `docker run`.
+///
+/// What that is may change while the program stays the same.
+pub fn is_launcher<S: AsRef<OsStr>>(argv: &[S]) -> bool {
+    let words: Vec<String> = argv
+        .iter()
+        .map(|word| word.as_ref().to_string_lossy().into_owned())
+        .collect();
+    launcher::starts_another(&words)
+}
+
 fn category(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
     let words = name.split(|character: char| !character.is_alphanumeric());

@@ -57,6 +57,12 @@ pub struct Server {
     pub request_idle_timeout: Option<IdleTimeout>,
     /// What sessions hear when a process is replaced that they had called.
     pub on_restart: OnRestart,
+    /// Whether sessions are served without a process, as far as what the server said at its last start
+    /// goes, until one is needed.
+    pub lazy: bool,
+    /// Whether its process starts with its first session and is kept when there is none; then the idle
+    /// timeout is [`IdleTimeout::Never`].
+    pub keep_warm: bool,
     /// The capabilities that the server is greeted with, for all clients alike;
     /// `None` means those of the client.
     pub client_capabilities: Option<BTreeSet<Capability>>,
@@ -87,6 +93,8 @@ impl Server {
             request_timeout: None,
             request_idle_timeout: None,
             on_restart: OnRestart::default(),
+            lazy: true,
+            keep_warm: false,
             client_capabilities: None,
             asks: Asks::default(),
         }

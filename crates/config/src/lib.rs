@@ -20,7 +20,7 @@ mod load;
 mod server_name;
 mod template;
 
-pub use auto_scope::session_reason;
+pub use auto_scope::{is_launcher, session_reason};
 pub use config::{
     Asks, Capability, Config, Daemon, IdleTimeout, OnRestart, Scope, Server, UnknownWord,
 };

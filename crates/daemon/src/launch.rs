@@ -20,12 +20,12 @@ use std::{
 use config::{LimitsOverrides, ServerName};
 use mux::{
     Asks, Front, IdleTimeout, Joins, Limits, Link, OnRestart, Opening, Refusal, Route, Scope,
-    SessionId,
+    SessionId, Start,
 };
 use shim::preface::{Join, SessionAsk};
 
 use self::workspace::TooWide;
-use crate::{configuration::Configuration, front::Freedom};
+use crate::{configuration::Configuration, front::Freedom, kept_words::Subject};
 
 /// All that a process is started with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +61,8 @@ pub(crate) struct Launch {
     pub(crate) opening: Opening,
     /// What a process on its behalf is started with, or why there can be none.
     pub(crate) spec: Result<Arc<LaunchSpec>, String>,
+    /// By what that is known which its server said of itself, if it is kept.
+    pub(crate) subject: Option<Arc<Subject>>,
 }
 
 /// Knows the configuration, and what the daemon itself was started with.
@@ -102,9 +104,16 @@ impl Launcher {
         match self.plan(asker) {
             Ok(plan) => {
                 let spec = self.keep_once(plan.spec);
+                let subject = plan.life.map(|life| Subject {
+                    route: plan.opening.route.clone(),
+                    class: plan.opening.fixed_class,
+                    life,
+                    spec: Arc::clone(&spec),
+                });
                 Launch {
                     opening: plan.opening,
                     spec: Ok(spec),
+                    subject: subject.map(Arc::new),
                 }
             }
             Err(refusal) => {
@@ -112,6 +121,7 @@ impl Launcher {
                 Launch {
                     opening: opening_without_plan(asker, refusal),
                     spec: Err(why),
+                    subject: None,
                 }
             }
         }
@@ -210,6 +220,8 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         request_timeout: None,
         request_idle_timeout: None,
         on_restart: OnRestart::Continue,
+        kept: None,
+        start: Start::OnDemand,
         joins: joins(asker.ask.join),
         withheld: Vec::new(),
         resumes: false,

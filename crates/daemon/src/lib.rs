@@ -10,6 +10,7 @@ pub mod admin;
 mod configuration;
 mod front;
 mod hub;
+mod kept_words;
 mod launch;
 mod link;
 mod logs;

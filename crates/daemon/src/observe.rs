@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use mux::{Fact, Refusal, UpstreamId};
+use mux::{Fact, Refusal, SessionId, UpstreamId};
 use tracing::{debug, error, info, warn};
 
 /// Turns facts into log lines and counts.
@@ -80,6 +80,18 @@ pub(crate) fn ended_in_disorder(what: &str) {
 /// The configuration cannot be read as it is now.
 pub(crate) fn configuration_failed(error: &impl fmt::Display) {
     warn!(%error, "the configuration is not usable as it is; what was read before stays in force");
+}
+
+/// A file of what a server said of itself is not believed.
+pub(crate) fn words_set_aside(file: &std::path::Path, why: &str) {
+    let file = file.display();
+    warn!(%file, why, "a file of what a server said of itself is set aside as `.bad`");
+}
+
+/// What servers said of themselves is not kept.
+pub(crate) fn words_not_kept(folder: &std::path::Path, error: &std::io::Error) {
+    let folder = folder.display();
+    warn!(%folder, %error, "what servers say of themselves is not kept; they start with each first session");
 }
 
 /// The parent of the servers runs.
@@ -169,6 +181,16 @@ impl Observer {
         self.servers.get(&upstream).map_or("?", |name| name)
     }
 
+    /// Forgets what an upstream without a process is called: its next start says it again.
+    fn forget_if_over(&mut self, upstream: UpstreamId, fact: &Fact) {
+        if matches!(
+            fact,
+            Fact::UpstreamExited { .. } | Fact::UpstreamStartFailed { .. }
+        ) {
+            self.servers.remove(&upstream);
+        }
+    }
+
     /// Logs and counts one fact.
     pub(crate) fn observe(&mut self, fact: &Fact) {
         *self.counts.entry(name(fact)).or_default() += 1;
@@ -191,14 +213,7 @@ impl Observer {
             }
             // As many as a client cares to cause: counted, and told only to those who look closely.
             Fact::SessionFault { session, fault } => debug!(%session, %fault, "no message"),
-            Fact::Refused { session, refusal } => {
-                let reason = refusal.reason();
-                if matches!(refusal, Refusal::Malformed { .. }) {
-                    debug!(%session, reason, "request refused");
-                } else {
-                    info!(%session, reason, "request refused");
-                }
-            }
+            Fact::Refused { session, refusal } => log_refusal(*session, refusal),
             Fact::UpstreamStarting {
                 upstream,
                 server,
@@ -219,10 +234,14 @@ impl Observer {
             Fact::RecordUnreadable { upstream, why } => {
                 warn!(%upstream, why, "what an earlier daemon left of a server cannot be read; it is stopped");
             }
+            Fact::UpstreamRecalled { upstream, server } => {
+                info!(%upstream, %server, "server not started yet; its sessions hear what it said last");
+            }
             Fact::UpstreamStartFailed { upstream, .. }
             | Fact::UpstreamReady { upstream, .. }
             | Fact::UpstreamGreetingFailed { upstream, .. }
             | Fact::UpstreamNarrowed { upstream }
+            | Fact::ListOutdated { upstream, .. }
             | Fact::UpstreamUnresponsive { upstream, .. }
             | Fact::UpstreamResponsive { upstream }
             | Fact::UpstreamPrivate { upstream, .. }
@@ -238,16 +257,19 @@ impl Observer {
             | Fact::AskRefused { upstream, .. }
             | Fact::ToolSeparated { upstream, .. } => {
                 log_upstream(*upstream, self.server(*upstream), fact);
-                // Its next start says its name again.
-                if matches!(
-                    fact,
-                    Fact::UpstreamExited { .. } | Fact::UpstreamStartFailed { .. }
-                ) {
-                    self.servers.remove(upstream);
-                }
+                self.forget_if_over(*upstream, fact);
             }
             Fact::Contradiction { what } => error!(what, "the core contradicts itself"),
         }
+    }
+}
+
+fn log_refusal(session: SessionId, refusal: &Refusal) {
+    let reason = refusal.reason();
+    if matches!(refusal, Refusal::Malformed { .. }) {
+        debug!(%session, reason, "request refused");
+    } else {
+        info!(%session, reason, "request refused");
     }
 }
 
@@ -262,6 +284,9 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         }
         Fact::UpstreamNarrowed { .. } => {
             warn!(%upstream, server, "server offers less after its restart than before");
+        }
+        Fact::ListOutdated { list, .. } => {
+            info!(%upstream, server, list, "a list is not what it was at the last start");
         }
         Fact::UpstreamUnresponsive { quiet, open, .. } => {
             let quiet = quiet.as_secs();
@@ -318,6 +343,7 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         | Fact::UpstreamInherited { .. }
         | Fact::RecordUnreadable { .. }
         | Fact::UpstreamStarting { .. }
+        | Fact::UpstreamRecalled { .. }
         | Fact::Contradiction { .. } => {}
     }
 }
@@ -336,6 +362,8 @@ fn name(fact: &Fact) -> &'static str {
         Fact::UpstreamInherited { .. } => "upstream-inherited",
         Fact::RecordUnreadable { .. } => "record-unreadable",
         Fact::UpstreamStarting { .. } => "upstream-starting",
+        Fact::UpstreamRecalled { .. } => "upstream-recalled",
+        Fact::ListOutdated { .. } => "list-outdated",
         Fact::UpstreamStartFailed { .. } => "upstream-start-failed",
         Fact::UpstreamReady { .. } => "upstream-ready",
         Fact::UpstreamGreetingFailed { .. } => "upstream-greeting-failed",

@@ -32,6 +32,7 @@ use crate::{
     configuration::Configuration,
     front::{Descriptors, Door, Stand},
     hub::{Hub, Input, Surroundings, World},
+    kept_words::Keeper,
     launch::{self, Launcher},
     link::Room,
     logs::Logs,
@@ -79,6 +80,9 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     }
     let files = raise_file_limit();
     let (logs, log_thread) = Logs::start(places.logs.clone()).context("starting the log")?;
+    let words = places.state.join("kept-words");
+    let (keeper, keeper_thread) =
+        Keeper::start(words).context("starting the thread for what is kept")?;
     start_tracing(background.then_some(&logs));
     let meeting_place = places.guardian_socket();
     let inheritance = Inheritance::find(&meeting_place)
@@ -102,7 +106,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
             &places.socket,
             (written, limits),
             entrance,
-            logs.clone(),
+            (logs.clone(), keeper.clone()),
             inheritance,
             guardian,
         )?;
@@ -116,6 +120,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     });
     // Readers and writers that are still there end here.
     drop(runtime);
+    keeper.finish(keeper_thread);
     let ended = ended.and_then(|(stops, stand)| leave(stops, stand));
     logs.finish(log_thread);
     ended
@@ -169,7 +174,7 @@ fn assemble(
     socket: &Path,
     (configuration, limits): (Configuration, Limits),
     entrance: (StdListener, Stand),
-    logs: Logs,
+    (logs, keeper): (Logs, Keeper),
     inheritance: Inheritance,
     guardian: impl FnOnce(mpsc::Sender<Input>) -> Guardian,
 ) -> anyhow::Result<(Hub, mpsc::Receiver<Input>, JoinHandle<Option<Stand>>)> {
@@ -194,6 +199,7 @@ fn assemble(
         room,
         limits: limits.clone(),
         launcher,
+        keeper,
         logs,
         socket: socket.to_owned(),
         epoch,

@@ -1,13 +1,18 @@
 //! All that the core can ask the edge to do.
 
-use alloc::vec::{Drain, Vec};
+use alloc::{
+    sync::Arc,
+    vec::{Drain, Vec},
+};
 
 use wire::{Outgoing, RequestId};
 
 use crate::{
+    class::Class,
     event::{AdminAnswer, Record},
     fact::Fact,
     ids::{LineNumber, SessionId, Ticket, UpstreamId},
+    kept_words::KeptWords,
 };
 
 /// One thing to do. The edge does it at once and never waits for it.
@@ -78,6 +83,15 @@ pub enum Action {
         upstream: UpstreamId,
         /// What, for [`crate::Event::UpstreamInherited`].
         record: Record,
+    },
+    /// Keep what a server said of itself, in place of what was kept of it for this class before.
+    KeepWords {
+        /// Which: its process runs.
+        upstream: UpstreamId,
+        /// What its sessions can do.
+        class: Class,
+        /// What; `None` if nothing of it can be kept.
+        words: Option<Arc<KeptWords>>,
     },
     /// End the daemon, by [`crate::Event::Shutdown`]: nobody has needed it for as long as it is kept.
     EndDaemon,

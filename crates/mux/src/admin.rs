@@ -11,7 +11,7 @@ use crate::{
     refusal::Refusal,
     session::{Session, Whereabouts},
     timers::Timer,
-    upstream::State,
+    upstream::{State, Upstream},
 };
 
 impl Mux {
@@ -46,14 +46,19 @@ impl Mux {
                 upstream.restarting.push(ticket);
             }
             self.retire(id, patience, out);
-            // What had no process to stop and nobody to start one for is restarted as it is.
-            let has_stopped = self
+            let stopped = self
                 .upstreams
                 .get(&id)
-                .is_some_and(|upstream| upstream.state == State::Stopped);
-            if has_stopped {
-                self.after_restart(id, None, out);
-                self.forget_if_over(id);
+                .filter(|upstream| upstream.state == State::Stopped);
+            match stopped.map(Upstream::is_wanted) {
+                // It had no process yet, and somebody who waits to see it run.
+                Some(true) => self.start(id, out),
+                // Nor anybody to start one for: it is restarted as it is.
+                Some(false) => {
+                    self.after_restart(id, None, out);
+                    self.forget_if_over(id);
+                }
+                None => {}
             }
         }
     }

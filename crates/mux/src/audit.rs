@@ -24,13 +24,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     string::String,
+    sync::Arc,
     vec::Vec,
 };
 
 use bytes::Bytes;
 use wire::{Frame, Method, Outgoing, RequestId};
 
-use crate::{Action, DropReason, Fact, Route, SessionId, UpstreamId};
+use crate::{Action, DropReason, Fact, KeptWords, Route, SessionId, UpstreamId};
 
 pub use server::Process;
 
@@ -76,9 +77,12 @@ pub struct Audit {
     clients: BTreeMap<SessionId, Client>,
     servers: BTreeMap<UpstreamId, Server>,
     groups: BTreeMap<Print, Group>,
+    /// What is known of what servers said at earlier starts, by route.
+    kept: BTreeMap<Route, Vec<Arc<KeptWords>>>,
     /// Routes of which every session gets a server of its own.
     private_routes: BTreeSet<Route>,
-    last_session: SessionId,
+    /// Every session that there ever was.
+    seen: BTreeSet<SessionId>,
     step: Step,
     found: Vec<Violation>,
     count: Count,
@@ -252,7 +256,10 @@ impl Audit {
             } => self.start(*upstream, *on_behalf_of),
             Action::SendToUpstream { upstream, frame } => self.send_to_upstream(*upstream, frame),
             Action::StopUpstream { upstream } => self.stop(*upstream),
-            Action::Record { .. } | Action::AnswerAdmin { .. } | Action::EndDaemon => {}
+            Action::Record { .. }
+            | Action::KeepWords { .. }
+            | Action::AnswerAdmin { .. }
+            | Action::EndDaemon => {}
         }
     }
 

@@ -62,6 +62,11 @@ impl Class {
         )
     }
 
+    /// Every class that there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..1 << Capability::ALL.len()).map(Class)
+    }
+
     /// Reads the `capabilities` of an `initialize`; what is malformed counts as not declared.
     pub fn declared(capabilities: &str) -> Self {
         let Ok(declared) = serde_json::from_str::<Declared>(capabilities) else {
@@ -172,6 +177,8 @@ struct DeclaredElicitation {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -202,5 +209,12 @@ mod tests {
             assert_eq!(class.to_json(), greeted, "{declared}");
             assert_eq!(Class::declared(&class.to_json()), class, "{declared}");
         }
+    }
+
+    #[test]
+    fn there_are_as_many_classes_as_sets_of_capabilities() {
+        let all: BTreeSet<Vec<&str>> = Class::all().map(Class::names).collect();
+        assert_eq!(all.len(), 32);
+        assert!(all.contains(Capability::ALL.map(Capability::name).as_slice()));
     }
 }

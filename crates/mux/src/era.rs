@@ -7,7 +7,7 @@ pub(crate) const LEGACY_VERSIONS: [&str; 4] =
     ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
 /// The version that we greet servers with: the newest that has a handshake.
-pub(crate) const GREETING_VERSION: &str = "2025-11-25";
+pub const GREETING_VERSION: &str = "2025-11-25";
 
 /// The one version that allows several messages on one line.
 pub(crate) const BATCH_VERSION: &str = "2025-03-26";

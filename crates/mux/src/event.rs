@@ -9,6 +9,7 @@ use wire::{Fault, Frame};
 use crate::{
     class::Class,
     ids::{LineNumber, SessionId, Ticket, UpstreamId},
+    kept_words::KeptWords,
     refusal::Refusal,
 };
 
@@ -239,6 +240,11 @@ pub struct Opening {
     pub request_idle_timeout: Option<IdleTimeout>,
     /// What its sessions hear when a process is replaced that they had called.
     pub on_restart: OnRestart,
+    /// What its server said of itself at earlier starts, at most once for each class. `None` if nothing
+    /// of that kind is used or kept.
+    pub kept: Option<Vec<Arc<KeptWords>>>,
+    /// When its server's process is started, where the session is served without one.
+    pub start: Start,
     /// Whether it joins whatever upstream of its server runs.
     pub joins: Joins,
     /// Names of variables that look like credentials, that the client has and that its server will not get.
@@ -339,6 +345,15 @@ pub enum OnRestart {
     Continue,
     /// An error to the next call of each.
     Error,
+}
+
+/// When a process is started of which what it said at its last start is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the first request that it is needed for.
+    OnDemand,
+    /// As soon as there is a session.
+    WithSession,
 }
 
 /// Which upstream a session may use.

@@ -13,6 +13,7 @@ use wire::{Frame, Method, ProgressToken, RequestId};
 
 use crate::{
     ids::{Epoch, LineNumber, SessionId},
+    kept_words::{Listing, Wanted},
     moment::Moment,
     scales::Weighed,
     verbosity::Level,
@@ -76,6 +77,8 @@ pub(crate) struct Claim {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Nothing,
+    /// We know a page of a list.
+    Listed(Wanted),
     /// The session is subscribed to this resource from now on.
     Subscribed(Box<str>),
     /// The upstream is as verbose as this from now on; before, the session wanted that.
@@ -93,6 +96,8 @@ pub(crate) enum Errand {
     Unsubscribe,
     SetLevel,
     Ping,
+    /// What stands on this page of a list, counted from the first.
+    Compare(Listing, usize),
 }
 
 impl Exchange {
@@ -166,6 +171,11 @@ impl Exchanges {
         self.iter()
             .map(|(id, exchange)| (id, exchange.opened))
             .next()
+    }
+
+    /// The last id that was given out.
+    pub(crate) fn last_issued(&self) -> MintedId {
+        self.issued
     }
 
     #[cfg(test)]

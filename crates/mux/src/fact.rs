@@ -97,6 +97,20 @@ pub enum Fact {
         /// How many times it was started before.
         restarts: u64,
     },
+    /// Sessions of a server are served without a process, from what it said at an earlier start.
+    UpstreamRecalled {
+        /// Which.
+        upstream: UpstreamId,
+        /// Of which server.
+        server: Arc<str>,
+    },
+    /// A list that sessions were given without a process is another one, now that there is one.
+    ListOutdated {
+        /// Whose.
+        upstream: UpstreamId,
+        /// The method that asks for it.
+        list: &'static str,
+    },
     /// A server could not be started.
     UpstreamStartFailed {
         /// Which.

@@ -367,13 +367,14 @@ impl Mux {
             Mux::contradiction("a session could not be routed", out);
             return;
         };
+        self.recall(session_id, upstream, out);
         if self
             .upstreams
             .get(&upstream)
             .is_some_and(Upstream::is_ready)
         {
             self.attach_waiting(upstream, out);
-        } else {
+        } else if !self.attach_recalled(session_id, upstream, out) {
             self.timers.set(Timer::StartPatience(session_id), patience);
             self.want(upstream, out);
         }

@@ -6,7 +6,7 @@ use wire::{Fault, Frame, Message, Method, Named, Params, Purpose, RequestId, Spa
 
 use crate::{
     action::{Action, Outbox},
-    exchange::{Claim, Errand, Exchange, MintedId, Owner},
+    exchange::{Claim, Effect, Errand, Exchange, MintedId, Owner},
     fact::{DropReason, Fact},
     from_session::cancellation,
     ids::{SessionId, UpstreamId},
@@ -82,7 +82,9 @@ impl Mux {
             return;
         };
         match exchange.owner {
-            Owner::Ourselves(errand) => self.on_errand_done(upstream_id, errand, frame, out),
+            Owner::Ourselves(errand) => {
+                self.on_errand_done(upstream_id, (errand, minted), frame, out);
+            }
             Owner::Session(claim) => {
                 self.on_claim_answered(upstream_id, minted, &claim, frame, out);
             }
@@ -107,6 +109,10 @@ impl Mux {
             return;
         };
         self.end_call(upstream_id, minted);
+        if let (Effect::Listed(wanted), Some(result)) = (&claim.effect, result) {
+            let result = frame.json(result).as_bytes();
+            self.on_listed(upstream_id, minted, wanted, result, out);
+        }
         let place = (claim.session, upstream_id);
         self.take_effect(place, minted, &claim.effect, result.is_some(), out);
         if let Some(error) = error {
@@ -159,7 +165,7 @@ impl Mux {
     fn on_errand_done(
         &mut self,
         upstream_id: UpstreamId,
-        errand: Errand,
+        (errand, minted): (Errand, MintedId),
         frame: &Frame,
         out: &mut Outbox,
     ) {
@@ -167,6 +173,9 @@ impl Mux {
             Errand::Greet => self.on_greeted(upstream_id, frame, out),
             // A server that refuses these goes on as it was; nobody waits for it.
             Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel => {}
+            Errand::Compare(listing, at) => {
+                self.on_compared(upstream_id, minted, (listing, at), frame, out);
+            }
             // That it answers at all is what we wanted to know.
             Errand::Ping => {}
         }
@@ -446,6 +455,9 @@ impl Mux {
                 let why = format!("its answer to `initialize` cannot be used: {fault}");
                 self.timers.clear(Timer::Greeting(upstream_id));
                 self.fail_greeting(upstream_id, &why, out);
+            }
+            Some(Owner::Ourselves(Errand::Compare(listing, _))) => {
+                self.on_list_lost(upstream_id, listing, out);
             }
             Some(Owner::Ourselves(
                 Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel | Errand::Ping,

@@ -8,7 +8,7 @@ use wire::{Frame, Message, Method};
 use crate::{
     action::{Action, Outbox},
     class::Class,
-    event::{Asks, Front, Joins, Link, Opening, Record},
+    event::{Asks, Front, Joins, Link, Opening, Record, Start},
     exchange::Errand,
     fact::Fact,
     ghosts::Haunting,
@@ -134,7 +134,7 @@ impl Mux {
         clippy::wildcard_enum_match_arm,
         reason = "a later daemon may have kept lines that mean nothing to this one"
     )]
-    pub(crate) fn recall(
+    pub(crate) fn reinstate(
         &mut self,
         session_id: SessionId,
         line: LineNumber,
@@ -150,16 +150,16 @@ impl Mux {
         match method {
             Method::Initialize => {
                 let read = self.read_initialize(session_id, frame, params, id, line);
-                self.recall_initialize(session_id, read, out);
+                self.reinstate_greeting(session_id, read, out);
             }
-            Method::SetLevel => self.recall_level(session_id, line, frame, out),
-            Method::ResourcesSubscribe => self.recall_subscription(session_id, line, frame, out),
+            Method::SetLevel => self.reinstate_level(session_id, line, frame, out),
+            Method::ResourcesSubscribe => self.reinstate_subscription(session_id, line, frame, out),
             _unknown => {}
         }
     }
 
     /// The client was greeted by an earlier daemon: it is served as if it had been by this one.
-    fn recall_initialize(
+    fn reinstate_greeting(
         &mut self,
         session_id: SessionId,
         (initialize, class): (Initialize, Class),
@@ -187,7 +187,7 @@ impl Mux {
         if let Some(session) = self.sessions.get_mut(&session_id) {
             session.state = SessionState::Attached(upstream_id);
             session.version.clone_from(&initialize.version);
-            session.recalled = Some(initialize.version);
+            session.reinstated = Some(initialize.version);
         }
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
             upstream.attached.insert(session_id);
@@ -199,14 +199,14 @@ impl Mux {
             upstream: upstream_id,
         });
         self.touch_record(upstream_id);
-        self.settle_recalled(upstream_id);
+        self.settle_reinstated(upstream_id);
         self.tell_missed_changes(session_id, upstream_id, out);
         self.keep(session_id, initialize.line, Keepsake::Greeting, out);
         self.want(upstream_id, out);
     }
 
-    /// What recalled sessions were answered can be told now that there is a handshake.
-    pub(crate) fn settle_recalled(&mut self, upstream_id: UpstreamId) {
+    /// What reinstated sessions were answered can be told now that there is a handshake.
+    pub(crate) fn settle_reinstated(&mut self, upstream_id: UpstreamId) {
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
@@ -215,7 +215,7 @@ impl Mux {
         };
         for session in &upstream.attached {
             if let Some(session) = self.sessions.get_mut(session)
-                && let Some(asked) = session.recalled.take()
+                && let Some(asked) = session.reinstated.take()
             {
                 session.version = handshake.version_for(&asked);
                 session.offers = handshake.offers;
@@ -223,7 +223,7 @@ impl Mux {
         }
     }
 
-    fn recall_level(
+    fn reinstate_level(
         &mut self,
         session_id: SessionId,
         line: LineNumber,
@@ -247,7 +247,7 @@ impl Mux {
         self.keep(session_id, line, Keepsake::Level, out);
     }
 
-    fn recall_subscription(
+    fn reinstate_subscription(
         &mut self,
         session_id: SessionId,
         line: LineNumber,
@@ -264,7 +264,7 @@ impl Mux {
             return;
         };
         // A server that was taken over may have it already, and loses nothing when it hears of it again.
-        if upstream.subscriptions.recall(&uri, session_id) == Forward::Yes {
+        if upstream.subscriptions.reinstate(&uri, session_id) == Forward::Yes {
             self.run_errand(
                 upstream_id,
                 Errand::Subscribe,
@@ -294,6 +294,8 @@ fn opening_of(contents: &Contents) -> Opening {
         request_timeout: contents.request_timeout,
         request_idle_timeout: Some(contents.request_idle_timeout),
         on_restart: contents.on_restart,
+        kept: None,
+        start: Start::OnDemand,
         joins: Joins::OwnRoute,
         withheld: contents.withheld.clone(),
         resumes: true,

@@ -101,12 +101,12 @@ impl Mux {
         let upstream = self.upstreams.get(&upstream_id)?;
         // Its client may have wished something else meanwhile.
         let holds = match effect {
-            Effect::Nothing => false,
+            Effect::Nothing | Effect::Listed(_) => false,
             Effect::Subscribed(uri) => upstream.subscriptions.has(uri, session_id),
             Effect::Verbosity { level, .. } => session.level == Some(*level),
         };
         let keepsake = match effect {
-            Effect::Nothing => return None,
+            Effect::Nothing | Effect::Listed(_) => return None,
             Effect::Subscribed(uri) => Keepsake::Subscription(uri.clone()),
             Effect::Verbosity { .. } => Keepsake::Level,
         };

@@ -31,6 +31,7 @@ mod handshake;
 mod ids;
 mod inherit;
 mod keeping;
+mod kept_words;
 mod lanes;
 mod leaving;
 mod lifecycle;
@@ -42,6 +43,7 @@ mod mux;
 mod noise;
 mod offers;
 mod pulse;
+mod recall;
 mod record;
 mod refusal;
 mod release;
@@ -66,12 +68,14 @@ mod wishes;
 
 pub use action::{Action, Answered, Notice, Outbox, Then};
 pub use class::{Capability, Class};
+pub use era::GREETING_VERSION;
 pub use event::{
     AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, OnRestart, Opening,
-    Past, Record, Route, Said, Scope,
+    Past, Record, Route, Said, Scope, Start,
 };
 pub use fact::{DropReason, Fact};
 pub use ids::{Epoch, LineNumber, SessionId, Ticket, UpstreamId};
+pub use kept_words::{KeptWords, Listing, Page};
 pub use limits::Limits;
 pub use moment::Moment;
 pub use mux::Mux;

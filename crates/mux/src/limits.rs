@@ -88,6 +88,8 @@ pub struct Limits {
     pub tools_remembered: usize,
     /// Routes whose conduct is remembered while no upstream of them exists.
     pub routes_remembered: usize,
+    /// Bytes that are kept of what a server says of itself.
+    pub kept_words_bytes: usize,
     /// Subscriptions of one session.
     pub subscriptions: usize,
     /// Messages of a session that is asked something and does not read, until it is heard no longer.
@@ -142,6 +144,7 @@ impl Default for Limits {
             failed_rest: Duration::from_mins(1),
             tools_remembered: 4096,
             routes_remembered: 1024,
+            kept_words_bytes: 1 << 20,
             subscriptions: 10_000,
             heard_unread: 1024,
             session_asks: 256,

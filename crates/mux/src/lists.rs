@@ -76,6 +76,7 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) {
+        self.forget_list(upstream_id, list, out);
         let ends = self.now + self.limits.change_window;
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
@@ -130,34 +131,43 @@ impl Mux {
         self.watch_changes(upstream_id);
     }
 
-    /// Another process serves the same sessions: its lists may be others.
-    ///
-    /// We keep no lists to compare, so those are told who were promised to hear of changes.
+    /// Another process serves the same sessions: its lists may be others, and those are told who were
+    /// promised to hear of changes.
     pub(crate) fn tell_lists_of_new_process(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let ends = self.now + self.limits.change_window;
         for list in List::ALL {
-            let Some(upstream) = self.upstreams.get(&upstream_id) else {
-                return;
-            };
-            let was_promised = |id: &SessionId| {
-                let session = self.sessions.get(id);
-                session.is_some_and(|session| session.offers.has(list.offer()))
-            };
-            let promised: Vec<SessionId> = upstream
-                .attached
-                .iter()
-                .copied()
-                .filter(was_promised)
-                .collect();
-            if promised.is_empty() {
-                continue;
-            }
-            // What the last process said at its end is told with this.
-            self.open_window(upstream_id, list, ends, out);
-            let frame = change_of(list);
-            for session in promised {
-                Mux::tell_session(session, frame.clone(), out);
-            }
+            self.tell_list_of_new_process(upstream_id, list, out);
+        }
+    }
+
+    /// The same of one list.
+    pub(crate) fn tell_list_of_new_process(
+        &mut self,
+        upstream_id: UpstreamId,
+        list: List,
+        out: &mut Outbox,
+    ) {
+        let ends = self.now + self.limits.change_window;
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let was_promised = |id: &SessionId| {
+            let session = self.sessions.get(id);
+            session.is_some_and(|session| session.offers.has(list.offer()))
+        };
+        let promised: Vec<SessionId> = upstream
+            .attached
+            .iter()
+            .copied()
+            .filter(was_promised)
+            .collect();
+        if promised.is_empty() {
+            return;
+        }
+        // What the last process said at its end is told with this.
+        self.open_window(upstream_id, list, ends, out);
+        let frame = change_of(list);
+        for session in promised {
+            Mux::tell_session(session, frame.clone(), out);
         }
     }
 

@@ -61,6 +61,10 @@ impl Mux {
             self.refuse(session_id, &id, line, refusal, out);
             return;
         }
+        if let Some(answer) = self.answer_recalled((session_id, upstream_id), &frame) {
+            self.answer(session_id, &id, line, answer, out);
+            return;
+        }
         if self.is_crowded(frame.len()) {
             self.refuse(session_id, &id, line, Refusal::Overloaded, out);
             return;

@@ -1,6 +1,6 @@
 //! What clients said to a daemon that did not live to finish it.
 //!
-//! What holds is recalled without a word. What changes nothing when it is done twice is done again, once.
+//! What holds is reinstated without a word. What changes nothing when it is done twice is done again, once.
 //! Everything else is answered, as it may have been carried out.
 //!
 //! **Invariant:** no `tools/call` that may have been written to a process is written to any, whatever
@@ -43,7 +43,7 @@ impl Mux {
         };
         session.replay.lines += 1;
         match (past, said) {
-            (Past::Kept, Said::One(frame)) => self.recall(session_id, line, &frame, out),
+            (Past::Kept, Said::One(frame)) => self.reinstate(session_id, line, &frame, out),
             // A batch never stays.
             (Past::Kept, Said::Batch(_)) => {}
             (Past::Sent | Past::Repeated, Said::One(frame)) => {

@@ -49,7 +49,7 @@ impl Mux {
             && !may_be_repeated(method);
         let subscribed = match &effect {
             Effect::Subscribed(uri) => Some(uri.clone()),
-            Effect::Nothing | Effect::Verbosity { .. } => None,
+            Effect::Nothing | Effect::Listed(_) | Effect::Verbosity { .. } => None,
         };
         let minted = upstream.exchanges.open(Exchange {
             owner: Owner::Session(alloc::boxed::Box::new(Claim {

@@ -49,7 +49,7 @@ pub(crate) struct Session {
     pub(crate) replay: Replay,
     /// The version that the client asked an earlier daemon for, until there is a handshake to tell what it
     /// was answered.
-    pub(crate) recalled: Option<String>,
+    pub(crate) reinstated: Option<String>,
     /// Lines that are done and that the shim has not been told of.
     pub(crate) untold: Vec<LineNumber>,
     pub(crate) batches: BTreeMap<LineNumber, Batch>,
@@ -179,7 +179,7 @@ impl Session {
             asks: SessionAsks::new(epoch),
             kept: KeptLines::default(),
             replay: Replay::default(),
-            recalled: None,
+            reinstated: None,
             untold: Vec::new(),
             batches: BTreeMap::new(),
             batched_bytes: 0,

@@ -15,6 +15,7 @@ use crate::{
     keeping::Keepsake,
     mux::Mux,
     offers::Offer,
+    recall::Comes,
     refusal::Refusal,
     session::{Initialize, State as SessionState},
     timers::Timer,
@@ -165,14 +166,17 @@ impl Mux {
                 upstream: upstream_id,
             });
         }
-        upstream.handshake = Some(handshake);
+        let before = upstream.handshake.replace(handshake);
         upstream.state = State::Ready { since: self.now };
         upstream.standing = Standing::Greeted;
         Mux::tell_upstream(upstream_id, greeted(), out);
         self.touch_record(upstream_id);
-        self.settle_recalled(upstream_id);
+        self.settle_reinstated(upstream_id);
         self.restore(upstream_id, out);
-        self.tell_lists_of_new_process(upstream_id, out);
+        let comes = self.end_recall(upstream_id, before.as_ref());
+        if comes == Comes::Unseen {
+            self.tell_lists_of_new_process(upstream_id, out);
+        }
         self.tell_what_is_forgotten(upstream_id, out);
         self.refuse_what_is_lost(upstream_id, out);
         if has_tasks {
@@ -182,6 +186,10 @@ impl Mux {
         self.attach_waiting(upstream_id, out);
         self.after_restart(upstream_id, None, out);
         self.release(upstream_id, out);
+        self.keep_words(upstream_id, out);
+        if comes == Comes::BehindKeptWords {
+            self.compare_lists(upstream_id, out);
+        }
         self.idle_if_unwanted(upstream_id, out);
     }
 
@@ -399,9 +407,12 @@ impl Mux {
 
     /// Tells everybody who waits for this start that it has failed.
     pub(crate) fn give_up_start(&mut self, upstream_id: UpstreamId, why: &str, out: &mut Outbox) {
-        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
+        if let Some(known) = &mut upstream.known {
+            known.distrust();
+        }
         let refusal = Refusal::StartFailed {
             server: upstream.server.clone(),
             why: why.into(),

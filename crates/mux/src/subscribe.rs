@@ -154,7 +154,7 @@ impl Subscriptions {
     }
 
     /// A session has been subscribed since before this daemon. Says whether the upstream must hear of it.
-    pub(crate) fn recall(&mut self, uri: &str, session: SessionId) -> Forward {
+    pub(crate) fn reinstate(&mut self, uri: &str, session: SessionId) -> Forward {
         let subscription = self.by_uri.entry(uri.into()).or_default();
         let forward = if subscription.agreed {
             Forward::No

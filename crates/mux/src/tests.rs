@@ -29,6 +29,7 @@ mod offers;
 mod opening;
 mod progress;
 mod pulse;
+mod recall;
 mod records;
 mod render;
 mod replay;

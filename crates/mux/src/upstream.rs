@@ -28,6 +28,7 @@ use crate::{
     moment::Moment,
     noise::Noise,
     pulse::Pulse,
+    recall::Known,
     routing::RouteKey,
     scales::{Scales, Weighed},
     subscribe::Subscriptions,
@@ -58,6 +59,8 @@ pub(crate) struct Upstream {
     /// Sessions that wait for its handshake, in the order in which they came.
     pub(crate) waiting: VecDeque<SessionId>,
     pub(crate) handshake: Option<Handshake>,
+    /// What is known of what it says of itself, unless nothing of that is kept.
+    pub(crate) known: Option<Known>,
     pub(crate) exchanges: Exchanges,
     pub(crate) lanes: Lanes,
     pub(crate) turns: Turns,
@@ -208,6 +211,7 @@ impl Upstream {
             attached: BTreeSet::new(),
             waiting: VecDeque::new(),
             handshake: None,
+            known: opening.kept.is_some().then(Known::default),
             exchanges: Exchanges::new(epoch),
             lanes: Lanes::default(),
             turns: Turns::default(),

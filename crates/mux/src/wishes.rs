@@ -44,6 +44,13 @@ impl Mux {
             Method::ResourcesUnsubscribe => self.weigh_unsubscribe(place, id, line, frame, out),
             Method::SetLevel => self.weigh_level(place, id, line, frame, out),
             Method::ToolsCall => self.weigh_call(place, id, line, out),
+            Method::ToolsList
+            | Method::PromptsList
+            | Method::ResourcesList
+            | Method::ResourceTemplatesList => {
+                let wanted = self.page_wanted(upstream_id, frame);
+                Some(wanted.map_or(Effect::Nothing, Effect::Listed))
+            }
             _plain => Some(Effect::Nothing),
         }
     }
@@ -150,7 +157,7 @@ impl Mux {
             return;
         };
         match effect {
-            Effect::Nothing => {}
+            Effect::Nothing | Effect::Listed(_) => {}
             Effect::Subscribed(uri) if is_success => upstream.subscriptions.agreed(uri, minted),
             Effect::Subscribed(uri) => {
                 if upstream.subscriptions.refused(uri, minted) {
@@ -181,7 +188,7 @@ impl Mux {
             return;
         };
         match effect {
-            Effect::Nothing => {}
+            Effect::Nothing | Effect::Listed(_) => {}
             Effect::Subscribed(uri) => {
                 if upstream.subscriptions.given_up(uri, minted) {
                     self.unsubscribe(upstream_id, uri, out);

@@ -47,6 +47,12 @@ pub(super) fn names(argv: &[String]) -> Vec<String> {
     names
 }
 
+/// Whether what a command line starts is named by its arguments.
+pub(super) fn starts_another(argv: &[String]) -> bool {
+    let first = argv.split_first();
+    first.is_some_and(|(program, arguments)| launcher_of(program, arguments).is_some())
+}
+
 fn follow(argv: &[String], depth: usize, names: &mut Vec<String>) {
     let assignments = argv.iter().take_while(|word| is_assignment(word)).count();
     let argv = &argv[assignments..];

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use toml_edit::TableLike;
+
 use super::{
     durations::{wait, wait_or_never},
     limits::LONG_WAIT,
@@ -27,6 +29,8 @@ pub(super) const KEYS: &[&str] = &[
     "request_timeout",
     "request_idle_timeout",
     "on_restart",
+    "lazy",
+    "keep_warm",
     "client_capabilities",
     "asks",
 ];
@@ -55,10 +59,16 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
                 let word = word::<OnRestart>(reader, &field, OnRestart::WORDS);
                 rest.on_restart = word.unwrap_or_default();
             }
+            "lazy" => rest.lazy = flag(reader, &field).unwrap_or(rest.lazy),
+            "keep_warm" => rest.keep_warm = flag(reader, &field).unwrap_or_default(),
             "client_capabilities" => rest.client_capabilities = capabilities(reader, &field),
             "asks" => rest.asks = word::<Asks>(reader, &field, Asks::WORDS).unwrap_or_default(),
             _ => unknown_key(reader, &field),
         }
+    }
+    if rest.keep_warm {
+        check_warmth(reader, table, entry, rest.idle_timeout);
+        rest.idle_timeout = IdleTimeout::Never;
     }
     // A misspelt `command` is reported as such and not as missing.
     let is_misspelt = table
@@ -73,6 +83,34 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
         command: command?,
         ..rest
     })
+}
+
+/// What is kept warm is never idle for too long, so no time says how long that is.
+fn check_warmth(
+    reader: &mut Reader<'_>,
+    table: &dyn TableLike,
+    entry: &Entry<'_>,
+    idle_timeout: IdleTimeout,
+) {
+    if idle_timeout == IdleTimeout::Never {
+        return;
+    }
+    let fields = entries(table, &entry.path);
+    if let Some(field) = fields.iter().find(|field| field.name == "idle_timeout") {
+        let message = "contradicts `keep_warm = true`".to_owned();
+        let hint = Some("leave one of the two out".to_owned());
+        reader.fault(field.key_offset, &field.path, message, hint);
+    }
+}
+
+fn flag(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<bool> {
+    let cell = reader.cell(field, "true or false")?;
+    let value = cell.value.as_bool();
+    if value.is_none() {
+        let type_name = cell.value.type_name();
+        reader.wrong_type(&cell.path, cell.offset, "true or false", type_name, None);
+    }
+    value
 }
 
 fn unknown_key(reader: &mut Reader<'_>, field: &Entry<'_>) {

@@ -73,6 +73,8 @@ fn every_key_of_a_server_is_read() {
         request_timeout = "2h"
         request_idle_timeout = "5m"
         on_restart = "error"
+        lazy = false
+        keep_warm = true
         client_capabilities = ["roots", "sampling.tools"]
         asks = "session"
         "#,
@@ -91,6 +93,7 @@ fn every_key_of_a_server_is_read() {
     let five_minutes = IdleTimeout::After(Duration::from_mins(5));
     assert_eq!(server.request_idle_timeout, Some(five_minutes));
     assert_eq!(server.on_restart, OnRestart::Error);
+    assert!(!server.lazy && server.keep_warm);
     assert_eq!(server.asks, Asks::Session);
     assert_eq!(
         server.client_capabilities,
@@ -605,6 +608,45 @@ fn the_reference_page_describes_every_key_and_its_examples_load() {
         if let Err(error) = read(example) {
             panic!("{error}\n{example}");
         }
+    }
+}
+
+#[test]
+fn a_server_is_lazy_and_not_kept_warm_unless_it_says_otherwise_and_both_are_flags() {
+    let server = |rest: &str| read(&format!("[servers.a]\ncommand = \"x\"\n{rest}\n"));
+    let plain = server("").expect("loads");
+    let plain = plain.servers.values().next().expect("one");
+    assert!(plain.lazy && !plain.keep_warm);
+    let warm = server("keep_warm = true").expect("loads");
+    let warm = warm.servers.values().next().expect("one");
+    assert_eq!(warm.idle_timeout, IdleTimeout::Never);
+    let table = [
+        (
+            "lazy = \"yes\"",
+            "config.toml:3:8: servers.a.lazy: expected true or false, found a string",
+        ),
+        (
+            "keep_warm = 1",
+            "config.toml:3:13: servers.a.keep_warm: expected true or false, found an integer",
+        ),
+        (
+            "keep_worm = true",
+            "config.toml:3:1: servers.a.keep_worm: unknown key (did you mean `keep_warm`?)",
+        ),
+        (
+            "keep_warm = true\nidle_timeout = \"0s\"",
+            "config.toml:4:1: servers.a.idle_timeout: contradicts `keep_warm = true` (leave one of the two out)",
+        ),
+    ];
+    for (text, error) in table {
+        assert_eq!(server(text).expect_err(text).to_string(), error);
+    }
+    for text in [
+        "keep_warm = true\nidle_timeout = \"never\"",
+        "keep_warm = false\nidle_timeout = \"0s\"",
+        "lazy = false\nkeep_warm = true",
+    ] {
+        server(text).expect(text);
     }
 }
 

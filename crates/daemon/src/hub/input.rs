@@ -11,7 +11,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
 };
 
-use crate::{admin, front::Freedom, link::Lines, link::Socket};
+use crate::{admin, front::Freedom, launch::Launch, link::Lines, link::Socket};
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,8 @@ impl fmt::Display for ProcessId {
 pub(crate) enum Input {
     /// Somebody wants a session.
     Came(Box<Arrival>),
+    /// What is kept of a session's server was found, or was not.
+    Recalled(Box<Recalled>),
     /// A session wrote lines.
     Lines { session: SessionId, lines: Lines },
     /// A client has wanted to say something for long, and was not read.
@@ -63,6 +65,7 @@ impl Input {
             Input::Lines { lines, .. } | Input::Output { lines, .. } => lines.count_out(),
             Input::Came(_)
             | Input::Unheard(_)
+            | Input::Recalled(_)
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
@@ -84,6 +87,7 @@ impl Input {
             Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
             | Input::Unheard(_)
+            | Input::Recalled(_)
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
@@ -134,6 +138,14 @@ pub(crate) struct Arrival {
     pub(crate) freedom: Freedom,
     /// Its place among the sessions that there may be.
     pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// A session that knows what its server said of itself, as far as that is kept.
+#[derive(Debug)]
+pub(crate) struct Recalled {
+    pub(crate) arrival: Arrival,
+    pub(crate) id: SessionId,
+    pub(crate) launch: Launch,
 }
 
 /// An administrator's question with the way to answer it.

@@ -8,7 +8,7 @@ use shim::{answer::Answer, preface::Join};
 
 use super::{
     Hub,
-    input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId},
+    input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId, Recalled},
     pace::Pace,
     replay::Replay,
     session::Session,
@@ -25,7 +25,8 @@ use crate::{
 impl Hub {
     pub(super) fn take_in(&mut self, now: Moment, input: Input) {
         match input {
-            Input::Came(arrival) => self.welcome(now, *arrival),
+            Input::Came(arrival) => self.look_up(now, *arrival),
+            Input::Recalled(recalled) => self.welcome(now, *recalled),
             Input::Ending(session) => self.on_ending(now, session),
             Input::Closed(session) => self.on_closed(now, session),
             Input::Lines { session, lines } => self.on_lines(now, session, lines),
@@ -64,18 +65,50 @@ impl Hub {
         }
     }
 
-    fn welcome(&mut self, now: Moment, arrival: Arrival) {
+    /// Finds out what a session gets. If something of its server may be kept, the session waits for that.
+    fn look_up(&mut self, now: Moment, arrival: Arrival) {
         let world = &mut self.world;
         let id = world.number_of(arrival.ask.resume);
-        let resumes = arrival.ask.resume.is_some();
-        let Launch { mut opening, spec } = world.around.launcher.open(&Asker {
+        let mut launch = world.around.launcher.open(&Asker {
             session: id,
             ask: &arrival.ask,
             cwd: &arrival.cwd,
             umask: arrival.umask,
             freedom: arrival.freedom,
         });
-        opening.resumes = resumes;
+        launch.opening.resumes = arrival.ask.resume.is_some();
+        let subject = launch.subject.as_ref();
+        let recalling = subject.and_then(|subject| world.around.keeper.recall(subject));
+        let mut recalled = Recalled {
+            arrival,
+            id,
+            launch,
+        };
+        let Some(recalling) = recalling else {
+            return self.welcome(now, recalled);
+        };
+        world.looked_up.insert(id);
+        let inbox = world.around.inbox.clone();
+        tasks::spawn("recall", async move {
+            recalled.launch.opening.kept = Some(recalling.found().await);
+            let _hub_gone = inbox.send(Input::Recalled(Box::new(recalled))).await;
+        });
+    }
+
+    fn welcome(&mut self, now: Moment, recalled: Recalled) {
+        let Recalled {
+            arrival,
+            id,
+            launch,
+        } = recalled;
+        let Launch {
+            opening,
+            spec,
+            subject,
+        } = launch;
+        let resumes = opening.resumes;
+        let world = &mut self.world;
+        world.looked_up.remove(&id);
         let socket = Arc::new(arrival.socket);
         let sink = Sink::Socket(Arc::clone(&socket));
         let limit = world.around.limits.slow_reader_bytes;
@@ -103,6 +136,7 @@ impl Hub {
             reader: reader.abort_handle(),
             server: Arc::clone(&opening.server),
             spec: spec.map_err(String::into_boxed_str),
+            subject,
             lines: 0,
             replay: resumes.then(Replay::default),
             pace: Pace::default(),
@@ -196,6 +230,7 @@ impl Hub {
                     process.log.remark(&format!("not started: {text}"));
                     let upstream = process.upstream;
                     world.by_upstream.remove(&upstream);
+                    world.subjects.remove(&upstream);
                     let why = text;
                     let event = Event::UpstreamStartFailed { upstream, why };
                     self.handle(now, event);

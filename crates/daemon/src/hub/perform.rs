@@ -1,6 +1,7 @@
 //! What the core asks for, done. Nothing here waits.
 
-use mux::{Action, Notice, SessionId};
+use mux::{Action, Notice, SessionId, UpstreamId};
+use wire::Outgoing;
 
 use super::world::World;
 use crate::{link::NoRoom, process::STOP_PATIENCE};
@@ -47,16 +48,7 @@ impl World {
                 upstream,
                 on_behalf_of,
             } => self.start_process(upstream, on_behalf_of),
-            Action::SendToUpstream { upstream, frame } => {
-                let Some(id) = self.process_of(upstream) else {
-                    return;
-                };
-                if let Some(process) = self.processes.get_mut(&id)
-                    && process.push(frame)
-                {
-                    self.touch_process(id);
-                }
-            }
+            Action::SendToUpstream { upstream, frame } => self.give_process(upstream, frame),
             Action::StopUpstream { upstream } => {
                 let Some(id) = self.process_of(upstream) else {
                     return;
@@ -75,12 +67,32 @@ impl World {
                 }
             }
             Action::EndDaemon => self.is_deserted = true,
+            Action::KeepWords {
+                upstream,
+                class,
+                words,
+            } => {
+                if let Some((subject, started)) = self.subjects.get(&upstream) {
+                    self.around.keeper.keep(subject, class, words, *started);
+                }
+            }
             Action::AnswerAdmin { ticket, answer } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
                     // Nobody may wait for it any more.
                     let _gone = reply.send(answer);
                 }
             }
+        }
+    }
+
+    fn give_process(&mut self, upstream: UpstreamId, frame: Outgoing) {
+        let Some(id) = self.process_of(upstream) else {
+            return;
+        };
+        if let Some(process) = self.processes.get_mut(&id)
+            && process.push(frame)
+        {
+            self.touch_process(id);
         }
     }
 

@@ -6,6 +6,7 @@ use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
 
 use super::{pace::Pace, replay::Replay};
 use crate::{
+    kept_words::Subject,
     launch::LaunchSpec,
     link::{Outlet, Socket, Valve},
 };
@@ -24,6 +25,8 @@ pub(super) struct Session {
     pub(super) server: Arc<str>,
     /// Or why nothing can be started.
     pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
+    /// By what that is known which its server says of itself, if it is kept.
+    pub(super) subject: Option<Arc<Subject>>,
     /// How many lines it has written.
     pub(super) lines: u64,
     /// Set while it brings along what an earlier daemon has left undone.

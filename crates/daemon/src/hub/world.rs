@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use mux::{AdminAnswer, Epoch, Event, Exit, Limits, Record, SessionId, Ticket, UpstreamId};
@@ -22,6 +22,7 @@ use super::{
     session::{LEAVE_PATIENCE, Session},
 };
 use crate::{
+    kept_words::{Keeper, Subject},
     launch::Launcher,
     link::{Backlog, Flushed, NoRoom, Outlet, Overflow, Room, Sink},
     logs::Logs,
@@ -43,6 +44,7 @@ pub(crate) struct Surroundings {
     /// The part of it for what sessions have to read.
     pub(crate) unread: Arc<Room>,
     pub(crate) launcher: Launcher,
+    pub(crate) keeper: Keeper,
     pub(crate) logs: Logs,
     pub(crate) guardian: Guardian,
     /// Where the daemon listens.
@@ -61,6 +63,10 @@ pub(crate) struct World {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) processes: BTreeMap<ProcessId, Process>,
     pub(super) by_upstream: BTreeMap<UpstreamId, ProcessId>,
+    /// Of processes of which it is kept what they say of themselves: by what, and since when they run.
+    pub(super) subjects: BTreeMap<UpstreamId, (Arc<Subject>, SystemTime)>,
+    /// Numbers of sessions that wait for what is kept of their servers.
+    pub(super) looked_up: BTreeSet<SessionId>,
     /// What doing things has led to, for the core.
     pub(super) echoes: Vec<Event>,
     /// Set when nobody has needed the daemon for as long as it is kept.
@@ -91,6 +97,8 @@ impl World {
             sessions: BTreeMap::new(),
             processes: BTreeMap::new(),
             by_upstream: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            looked_up: BTreeSet::new(),
             echoes: Vec::new(),
             is_deserted: false,
             tickets: BTreeMap::new(),
@@ -110,7 +118,7 @@ impl World {
         loop {
             self.last_id += 1;
             // A session that goes on here has the number that another daemon gave it.
-            if !self.sessions.contains_key(&SessionId(self.last_id)) {
+            if self.is_free(SessionId(self.last_id)) {
                 return self.last_id;
             }
         }
@@ -120,9 +128,13 @@ impl World {
     /// nobody else has.
     pub(super) fn number_of(&mut self, earlier: Option<u64>) -> SessionId {
         match earlier.map(SessionId) {
-            Some(id) if !self.sessions.contains_key(&id) => id,
+            Some(id) if self.is_free(id) => id,
             Some(_) | None => SessionId(self.next_id()),
         }
+    }
+
+    fn is_free(&self, id: SessionId) -> bool {
+        !self.sessions.contains_key(&id) && !self.looked_up.contains(&id)
     }
 
     pub(super) fn has_sessions(&self) -> bool {
@@ -495,6 +507,7 @@ impl World {
         if let Some(mut process) = self.processes.remove(&id) {
             let upstream = process.upstream;
             self.by_upstream.remove(&upstream);
+            self.subjects.remove(&upstream);
             self.echoes.push(if process.pid.is_some() {
                 let unwritten = process.unwritten_requests();
                 Event::UpstreamExited {
@@ -536,6 +549,8 @@ impl World {
             return;
         }
         let id = ProcessId(self.next_id());
+        let session = self.sessions.get(&on_behalf_of);
+        let subject = session.and_then(|session| session.subject.clone());
         let started = match self.sessions.get(&on_behalf_of) {
             None => Err("the session that it was for has gone".to_owned()),
             Some(Session { spec: Err(why), .. }) => Err(why.to_string()),
@@ -556,6 +571,9 @@ impl World {
             Ok(process) => {
                 self.processes.insert(id, process);
                 self.by_upstream.insert(upstream, id);
+                if let Some(subject) = subject {
+                    self.subjects.insert(upstream, (subject, SystemTime::now()));
+                }
             }
             Err(why) => self
                 .echoes

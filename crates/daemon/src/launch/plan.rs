@@ -11,14 +11,14 @@ use std::{
     sync::Arc,
 };
 
-use config::{Builtins, EnvArgument, Server, ServerName, Template};
-use mux::{Asks, Capability, Class, OnRestart, Opening, Refusal, Scope};
+use config::{Builtin, Builtins, EnvArgument, Server, ServerName, Template};
+use mux::{Asks, Capability, Class, OnRestart, Opening, Refusal, Scope, Start};
 
 use super::{
     Asker, LaunchSpec, Launcher, environment, front, idle_timeout, joins, link, route::ShareKey,
     workspace::Claim,
 };
-use crate::front::Freedom;
+use crate::{front::Freedom, kept_words::Life};
 
 /// Names of servers that are close enough to be meant.
 const SIMILAR_MIN: f64 = 0.7;
@@ -27,6 +27,8 @@ const SIMILAR_MIN: f64 = 0.7;
 pub(super) struct Plan {
     pub(super) opening: Opening,
     pub(super) spec: LaunchSpec,
+    /// How long it is good what its server says of itself; `None` if nothing of that is kept.
+    pub(super) life: Option<Life>,
 }
 
 /// Where the words of a server come from.
@@ -42,6 +44,15 @@ struct Words {
     arguments: Vec<OsString>,
     declared: BTreeMap<OsString, OsString>,
     cwd: Option<OsString>,
+}
+
+impl Words {
+    /// The program and its arguments.
+    fn line(&self) -> Vec<&OsStr> {
+        let mut line = vec![self.command.as_os_str()];
+        line.extend(self.arguments.iter().map(OsString::as_os_str));
+        line
+    }
 }
 
 impl Launcher {
@@ -81,6 +92,7 @@ impl Launcher {
                 Scope::Global | Scope::Session => None,
             },
         };
+        let life = life(&server, &words);
         let opening = Opening {
             server: Arc::from(asker.ask.server.as_str()),
             front: front(asker.ask.join),
@@ -90,18 +102,14 @@ impl Launcher {
             scope,
             scope_reason,
             workspace: workspace.map(|path| Arc::from(path.to_string_lossy())),
-            asks: match server.asks {
-                config::Asks::Shared => Asks::Shared,
-                config::Asks::Session => Asks::Session,
-            },
+            asks: asks(&server),
             fixed_class: server.client_capabilities.as_ref().map(fixed_class),
             idle_timeout: idle_timeout(server.idle_timeout),
             request_timeout: server.request_timeout,
             request_idle_timeout: server.request_idle_timeout.map(idle_timeout),
-            on_restart: match server.on_restart {
-                config::OnRestart::Continue => OnRestart::Continue,
-                config::OnRestart::Error => OnRestart::Error,
-            },
+            on_restart: on_restart(&server),
+            kept: life.map(|_| Vec::new()),
+            start: start(&server),
             joins: joins(asker.ask.join),
             withheld,
             resumes: false,
@@ -115,7 +123,11 @@ impl Launcher {
             directory,
             umask: asker.umask & 0o777,
         };
-        Ok(Plan { opening, spec })
+        Ok(Plan {
+            opening,
+            spec,
+            life,
+        })
     }
 
     /// The server that is meant: the configured one of this name, or the command that came along.
@@ -293,22 +305,57 @@ fn scope(
             what: unbound(&asker.ask.server).into(),
         }),
         config::Scope::Workspace => Ok((Scope::Workspace, who.into())),
-        config::Scope::Auto => {
-            let mut line = vec![words.command.as_os_str()];
-            line.extend(words.arguments.iter().map(OsString::as_os_str));
-            Ok(match config::session_reason(&line) {
-                Some(kind) => (
-                    Scope::Session,
-                    format!("auto: its command names a {kind}").into(),
-                ),
-                None if workspace.is_none() => (
-                    Scope::Workspace,
-                    "auto: the session is bound to no workspace".into(),
-                ),
-                None => (Scope::Workspace, "auto".into()),
-            })
-        }
+        config::Scope::Auto => Ok(match config::session_reason(&words.line()) {
+            Some(kind) => (
+                Scope::Session,
+                format!("auto: its command names a {kind}").into(),
+            ),
+            None if workspace.is_none() => (
+                Scope::Workspace,
+                "auto: the session is bound to no workspace".into(),
+            ),
+            None => (Scope::Workspace, "auto".into()),
+        }),
     }
+}
+
+fn asks(server: &Server) -> Asks {
+    match server.asks {
+        config::Asks::Shared => Asks::Shared,
+        config::Asks::Session => Asks::Session,
+    }
+}
+
+fn on_restart(server: &Server) -> OnRestart {
+    match server.on_restart {
+        config::OnRestart::Continue => OnRestart::Continue,
+        config::OnRestart::Error => OnRestart::Error,
+    }
+}
+
+fn start(server: &Server) -> Start {
+    if server.keep_warm {
+        Start::WithSession
+    } else {
+        Start::OnDemand
+    }
+}
+
+/// How long it is good what the server says of itself, if that is kept at all: what is filled with a
+/// session's own word comes never again.
+fn life(server: &Server, words: &Words) -> Option<Life> {
+    let is_of_session = |template: &Template| {
+        let mut builtins = template.builtins();
+        builtins.any(|builtin| builtin == Builtin::Session)
+    };
+    if !server.lazy || server.templates().any(is_of_session) {
+        return None;
+    }
+    Some(if config::is_launcher(&words.line()) {
+        Life::OfADay
+    } else {
+        Life::OfItsFiles
+    })
 }
 
 fn unbound(server: &str) -> String {

@@ -89,13 +89,16 @@ impl Audit {
         if opening.resumes {
             // Its shim has come back before the end of its last link was seen.
             self.leave(session);
-        } else if session <= self.last_session {
+        } else if !self.seen.insert(session) {
             self.find(
                 Invariant::OwnerOnly,
                 format_args!("{session} was the id of another session"),
             );
         }
-        self.last_session = self.last_session.max(session);
+        if let Some(kept) = &opening.kept {
+            let known = self.kept.entry(opening.route.clone()).or_default();
+            known.extend(kept.iter().cloned());
+        }
         let client = Client {
             route: opening.route.clone(),
             is_alone: opening.scope == Scope::Session || opening.asks == Asks::Session,
@@ -480,6 +483,7 @@ impl Audit {
         server.process = Process::None;
         server.launched = None;
         server.class = None;
+        server.compared.clear();
         server.is_initialized = false;
         let asks = core::mem::take(&mut server.asks);
         let shown = asks.into_values().filter_map(|ask| ask.shown);

@@ -42,6 +42,8 @@ pub(super) struct Server {
     pub(super) greeting: Option<u64>,
     /// The version that it has said it speaks.
     pub(super) spoken: Option<String>,
+    /// Pages of lists that it was asked for on our own account.
+    pub(super) compared: BTreeSet<Print>,
     /// Every id below that it has seen, over all its processes, but for those in `skipped`.
     issued: u64,
     skipped: BTreeSet<u64>,

@@ -14,7 +14,7 @@ use wire::{Frame, Outgoing};
 use super::{Audit, Violation};
 use crate::{
     Action, Answered, Asks, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits, LineNumber,
-    Link, Moment, Mux, Opening, Outbox, Route, Scope, SessionId, Then, UpstreamId,
+    Link, Moment, Mux, Opening, Outbox, Route, Scope, SessionId, Start, Then, UpstreamId,
 };
 
 const ALICE: SessionId = SessionId(1);
@@ -77,6 +77,8 @@ impl Bench {
             request_idle_timeout: None,
             on_restart: crate::OnRestart::Continue,
             idle_timeout: IdleTimeout::Never,
+            kept: None,
+            start: Start::OnDemand,
             joins: Joins::OwnRoute,
             withheld: Vec::new(),
             resumes: false,

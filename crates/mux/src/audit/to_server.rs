@@ -9,7 +9,7 @@ use super::{
     server::{Process, Working},
     to_session::is_own_error,
 };
-use crate::{Class, SessionId, UpstreamId};
+use crate::{Class, Listing, SessionId, UpstreamId};
 
 impl Audit {
     pub(super) fn start(&mut self, upstream: UpstreamId, on_behalf_of: SessionId) {
@@ -89,6 +89,14 @@ impl Audit {
         };
         let is_initialized = server.is_initialized;
         let print = is_grouped(method).then(|| Print::of(frame));
+        let launched = server.launched.as_ref();
+        let has_kept_words = launched.is_some_and(|(route, _)| self.kept.contains_key(route));
+        // Ours look like nobody else's, and each goes once to a process.
+        let print = print.filter(|print| {
+            let may_be_ours =
+                has_kept_words && Listing::of(method).is_some() && !self.groups.contains_key(print);
+            !(may_be_ours && server.compared.insert(*print))
+        });
         let working = Working {
             print,
             is_askable: method.is_askable(),

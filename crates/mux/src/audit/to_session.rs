@@ -6,7 +6,7 @@ use serde::Deserialize;
 use wire::{Frame, Message, Method, Outgoing, RequestId, Span};
 
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
-use crate::{Answered, LineNumber, Notice, SessionId, UpstreamId, era::BATCH_VERSION};
+use crate::{Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION};
 
 /// What a session learns from the answer to its `initialize`.
 #[derive(Deserialize)]
@@ -196,7 +196,7 @@ impl Audit {
             return true;
         }
         if asking.print.is_some() {
-            return false;
+            return self.is_kept(session, &asking.method, frame);
         }
         let mut given = self.step.given.iter();
         let is_of_server = given.any(|(from, print)| Some(*from) == upstream && *print == answer);
@@ -205,6 +205,25 @@ impl Audit {
             asking.method == Method::Initialize || frame.json(result) == "{}"
         });
         is_of_server || is_own || asking.in_batch
+    }
+
+    /// Whether the server has said so at an earlier start.
+    fn is_kept(&self, session: SessionId, method: &Method, frame: &Frame) -> bool {
+        let client = self.clients.get(&session);
+        let words = client.and_then(|client| self.kept.get(&client.route));
+        let (Some(words), Some(listing)) = (words, Listing::of(method)) else {
+            return false;
+        };
+        let Message::Response {
+            result: Some(result),
+            ..
+        } = &frame.message
+        else {
+            return false;
+        };
+        let result = frame.json(result).as_bytes();
+        let pages = words.iter().filter_map(|words| words.lists.get(&listing));
+        pages.flatten().any(|page| page.result == result)
     }
 
     /// Takes an answer that a server gave to one of these requests out of the books.
@@ -251,7 +270,8 @@ impl Audit {
                 let greeted = serde_json::from_str::<Greeted<'_>>(frame.json(result));
                 client.speaks_batches =
                     greeted.is_ok_and(|greeted| greeted.version == BATCH_VERSION);
-                if let Some(server) = client.upstream.and_then(|id| self.servers.get_mut(&id)) {
+                if let Some(upstream) = client.upstream {
+                    let server = self.servers.entry(upstream).or_default();
                     server.attached.insert(session);
                 }
             }

@@ -3,7 +3,9 @@
 use std::{format, time::Duration, vec::Vec};
 
 use super::script::{Words, class};
-use crate::{Asks, Front, IdleTimeout, Joins, Link, OnRestart, Opening, Refusal, Route, Scope};
+use crate::{
+    Asks, Front, IdleTimeout, Joins, Link, OnRestart, Opening, Refusal, Route, Scope, Start,
+};
 
 pub(super) fn opening(words: &Words) -> Opening {
     let server = words.get("server").unwrap_or("echo");
@@ -54,6 +56,12 @@ pub(super) fn opening(words: &Words) -> Opening {
         on_restart: match words.get("on-restart") {
             Some("error") => OnRestart::Error,
             _continue => OnRestart::Continue,
+        },
+        kept: None,
+        start: if words.has("warm") {
+            Start::WithSession
+        } else {
+            Start::OnDemand
         },
         joins: if words.has("joins") {
             Joins::AnyRunning

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use wire::{Frame, Message, Outgoing, Params};
 
-use crate::{Class, tests::script::NOTIFICATIONS};
+use crate::{Class, KeptWords, tests::script::NOTIFICATIONS};
 
 /// Longest result that is shown, in bytes.
 const SHOWN_MAX: usize = 100;
@@ -47,6 +47,18 @@ struct Greeted<'a> {
     version: String,
     #[serde(borrow)]
     capabilities: Option<&'a RawValue>,
+}
+
+/// What is kept of a server, with the number of pages where there are several.
+pub(super) fn kept(words: &KeptWords) -> String {
+    let lists = words.lists.iter().map(|(listing, pages)| {
+        let name = listing.name();
+        match pages.len() {
+            1 => format!(" {name}"),
+            several => format!(" {name}*{several}"),
+        }
+    });
+    format!("initialize{}", lists.collect::<String>())
 }
 
 /// The frames of a message, of which a batch has several.

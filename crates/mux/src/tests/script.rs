@@ -378,7 +378,7 @@ pub(super) fn class(names: &str) -> Class {
 impl Words {
     /// The words that are options, and those that are names.
     fn split(self) -> (Words, Vec<String>) {
-        const FLAGS: [&str; 3] = ["keeps", "slow", "joins"];
+        const FLAGS: [&str; 5] = ["keeps", "slow", "joins", "lazy", "warm"];
         let is_option = |word: &String| word.contains('=') || FLAGS.contains(&word.as_str());
         let (options, names) = self.0.into_iter().partition(is_option);
         (Words(options), names)

@@ -5,6 +5,7 @@ use std::{
     fmt::Write,
     format,
     string::{String, ToString},
+    sync::Arc,
     time::Duration,
     vec::Vec,
 };
@@ -19,8 +20,8 @@ use super::{
     script::{Happening, Saying, Script, Words, class},
 };
 use crate::{
-    Action, AdminAnswer, AdminAsk, Epoch, Event, Exit, Fact, Limits, LineNumber, Moment, Mux,
-    Notice, Outbox, Record, SessionId, Then, Ticket, UpstreamId,
+    Action, AdminAnswer, AdminAsk, Epoch, Event, Exit, Fact, KeptWords, Limits, LineNumber, Moment,
+    Mux, Notice, Outbox, Record, Route, SessionId, Then, Ticket, UpstreamId,
     audit::{Audit, Process},
 };
 
@@ -40,6 +41,8 @@ pub(super) struct Stage {
     /// What each process was given.
     given: BTreeMap<UpstreamId, Vec<Frame>>,
     detail: Detail,
+    /// What is kept of what servers said, of each route the last of each class.
+    kept: BTreeMap<Route, Vec<Arc<KeptWords>>>,
     shown: Vec<String>,
     tickets: u64,
     /// Set while deadlines have passed that the core has not been told of.
@@ -75,6 +78,7 @@ impl Stage {
             announced: Vec::new(),
             given: BTreeMap::new(),
             detail: Detail::Short,
+            kept: BTreeMap::new(),
             shown: Vec::new(),
             is_late: false,
             tickets: 0,
@@ -217,9 +221,14 @@ impl Stage {
         };
         let before = self.sessions.insert(who.to_string(), part);
         assert!(before.is_none(), "{who} is there already");
+        let mut opening = opening(words);
+        if words.has("lazy") {
+            let kept = self.kept.get(&opening.route);
+            opening.kept = Some(kept.cloned().unwrap_or_default());
+        }
         self.handle(Event::SessionOpened {
             session: id,
-            opening: opening(words),
+            opening,
         });
     }
 
@@ -445,6 +454,17 @@ impl Stage {
                 self.records.insert(*upstream, record.clone());
                 continue;
             }
+            if let Action::KeepWords {
+                upstream,
+                class,
+                words,
+            } = &action
+            {
+                let route = self.mux.upstreams[upstream].key.route.clone();
+                let kept = self.kept.entry(route).or_default();
+                kept.retain(|known| known.class != *class);
+                kept.extend(words.clone());
+            }
             let shown = self.show(&action);
             self.shown.push(shown);
         }
@@ -503,6 +523,18 @@ impl Stage {
             Action::StopUpstream { upstream } => format!("-> stop {upstream}"),
             Action::Record { upstream, record } => format!("-> record {upstream}: {record:?}"),
             Action::EndDaemon => "-> end the daemon".to_string(),
+            Action::KeepWords {
+                upstream,
+                words: None,
+                ..
+            } => format!("-> keep {upstream}: nothing"),
+            Action::KeepWords {
+                upstream,
+                words: Some(words),
+                ..
+            } => {
+                format!("-> keep {upstream}: {}", render::kept(words))
+            }
             Action::AnswerAdmin { answer, .. } => match answer {
                 AdminAnswer::Restarted { upstreams } => format!("-> admin: restarted {upstreams}"),
                 AdminAnswer::NothingRuns => "-> admin: nothing runs".to_string(),
@@ -582,6 +614,8 @@ fn show_fact(fact: &Fact) -> Option<String> {
         Fact::SessionReplayed { lines, refused, .. } => {
             Some(format!("! {lines} replayed, {refused} refused"))
         }
+        Fact::UpstreamRecalled { upstream, .. } => Some(format!("! {upstream} is recalled")),
+        Fact::ListOutdated { upstream, list } => Some(format!("! {upstream} has other {list}")),
         Fact::UpstreamFailed { upstream } => Some(format!("! {upstream} has failed")),
         Fact::UpstreamDegraded { upstream, .. } => Some(format!("! {upstream} is degraded")),
         Fact::UpstreamRetiring { upstream, open } => {

@@ -1,0 +1,179 @@
+//! What servers said of themselves at their last start, on disk between one daemon and the next.
+//!
+//! A thread of its own reads and writes: a slow or full disk must not stop the hub. What it has not
+//! found in time is not there, and what it cannot write is not kept.
+//!
+//! **Invariant:** on disk nothing can be read of a share key: files are named by it under a key of this
+//! installation. What does not carry the sum of that key is set aside and never believed.
+
+mod file;
+mod folder;
+mod identity;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime},
+};
+
+use mux::{Class, KeptWords, Route};
+use tokio::{sync::oneshot, time};
+
+use crate::launch::LaunchSpec;
+use folder::Folder;
+
+/// Orders that may wait for the disk; more are not carried out.
+const WAITING_MAX: usize = 256;
+
+/// How long a session waits at most for what was kept.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Enough for names of files and the reading of JSON.
+const STACK_BYTES: usize = 256 << 10;
+
+/// How long words are good of what only starts another program: nobody sees that one change.
+const LAUNCHED_LIFE: Duration = Duration::from_hours(24);
+
+/// Whose words are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subject {
+    /// The share key, but for the class.
+    pub(crate) route: Route,
+    /// The only class that its sessions can have, if there is only one.
+    pub(crate) class: Option<Class>,
+    pub(crate) life: Life,
+    /// What is started.
+    pub(crate) spec: Arc<LaunchSpec>,
+}
+
+/// How long words are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// As long as the program and its files are the same.
+    OfItsFiles,
+    /// No longer than a day besides.
+    OfADay,
+}
+
+impl Life {
+    fn longest(self) -> Option<Duration> {
+        match self {
+            Life::OfItsFiles => None,
+            Life::OfADay => Some(LAUNCHED_LIFE),
+        }
+    }
+}
+
+/// A way to what is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeper {
+    sender: SyncSender<Order>,
+}
+
+/// The thread behind all [`Keeper`]s.
+#[derive(Debug)]
+pub(crate) struct KeeperThread {
+    handle: JoinHandle<()>,
+}
+
+/// What is on its way to a session.
+#[derive(Debug)]
+pub(crate) struct Recalling(oneshot::Receiver<Vec<Arc<KeptWords>>>);
+
+enum Order {
+    Recall {
+        subject: Arc<Subject>,
+        reply: oneshot::Sender<Vec<Arc<KeptWords>>>,
+    },
+    Keep {
+        subject: Arc<Subject>,
+        class: Class,
+        /// `None` if nothing is to be kept any longer.
+        words: Option<Arc<KeptWords>>,
+        /// When the process was started that has said so.
+        started: SystemTime,
+    },
+    End,
+}
+
+impl Keeper {
+    /// Starts the thread that keeps words in `folder`, which is made when it is needed.
+    pub(crate) fn start(folder: PathBuf) -> io::Result<(Keeper, KeeperThread)> {
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        let folder = Folder::new(folder);
+        let handle = thread::Builder::new()
+            .name("mcpool-words".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || run(folder, &receiver))?;
+        Ok((Keeper { sender }, KeeperThread { handle }))
+    }
+
+    /// Has it looked up what is kept of a subject, unless there is too much to do for that.
+    pub(crate) fn recall(&self, subject: &Arc<Subject>) -> Option<Recalling> {
+        let (reply, words) = oneshot::channel();
+        let subject = Arc::clone(subject);
+        let order = Order::Recall { subject, reply };
+        self.sender.try_send(order).ok()?;
+        Some(Recalling(words))
+    }
+
+    /// Has words kept in place of those before.
+    pub(crate) fn keep(
+        &self,
+        subject: &Arc<Subject>,
+        class: Class,
+        words: Option<Arc<KeptWords>>,
+        started: SystemTime,
+    ) {
+        let subject = Arc::clone(subject);
+        // What is not kept now is kept the next time.
+        let _full = self.sender.try_send(Order::Keep {
+            subject,
+            class,
+            words,
+            started,
+        });
+    }
+
+    /// Ends the thread once everything that waits is done.
+    pub(crate) fn finish(&self, thread: KeeperThread) {
+        // One that has ended by a panic has been reported.
+        if self.sender.send(Order::End).is_ok() {
+            let _panicked = thread.handle.join();
+        }
+    }
+}
+
+impl Recalling {
+    /// What is kept, if it is found in time.
+    pub(crate) async fn found(self) -> Vec<Arc<KeptWords>> {
+        match time::timeout(PATIENCE, self.0).await {
+            Ok(Ok(words)) => words,
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        }
+    }
+}
+
+fn run(mut folder: Folder, orders: &Receiver<Order>) {
+    for order in orders {
+        match order {
+            Order::Recall { subject, reply } => {
+                let words = folder.recall(&subject, SystemTime::now());
+                // The session may have gone, or lost its patience.
+                let _gone = reply.send(words.into_iter().map(Arc::new).collect());
+            }
+            Order::Keep {
+                subject,
+                class,
+                words,
+                started,
+            } => folder.keep(&subject, class, words.as_deref(), started),
+            Order::End => return,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The form of one file: two lines of head, the bytes that the server said, and a sum over all of it.
+//!
+//! ```text
+//! mcpool kept words 1
+//! {"identity":"…","written":…,"class":[…],"handshake":…,"lists":[{"name":"tools/list","pages":[…]}]}
+//! …the handshake, and the pages of all lists, one behind the other…
+//! …32 bytes of sum…
+//! ```
+//!
+//! **Invariant:** what is read back is what was written, or nothing.
+
+use std::{collections::BTreeMap, fmt, fmt::Write};
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use mux::{Capability, Class, KeptWords, Listing, Page};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+/// The version of the form. Files of a later one are not understood.
+pub(super) const FORMAT: u32 = 1;
+
+/// How every file begins, whatever its form.
+const MAGIC: &str = "mcpool kept words ";
+
+/// The length of the sum, in bytes.
+const SUM_BYTES: usize = 32;
+
+/// What one file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Which program it was.
+    pub(super) identity: String,
+    /// When, in seconds since 1970.
+    pub(super) written: u64,
+    pub(super) words: KeptWords,
+}
+
+/// Why a file is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It is none of ours.
+    Foreign,
+    /// Its form is one that is not known here.
+    AnotherForm,
+    /// Something of it is missing, or is not as it was written.
+    Damaged,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    identity: String,
+    written: u64,
+    class: Vec<String>,
+    /// Its length, in bytes.
+    handshake: usize,
+    lists: Vec<HeadOfList>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadOfList {
+    name: String,
+    pages: Vec<HeadOfPage>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadOfPage {
+    cursor: Option<String>,
+    /// Its length, in bytes.
+    bytes: usize,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Doubt::Foreign => "it is no file of mcpool's",
+            Doubt::AnotherForm => "it is of another version of mcpool",
+            Doubt::Damaged => "it is damaged",
+        })
+    }
+}
+
+impl Entry {
+    /// The bytes of a file of this name.
+    pub(super) fn encode(&self, name: &str, key: &[u8]) -> Option<Vec<u8>> {
+        let words = &self.words;
+        let lists = words.lists.iter().map(|(listing, pages)| HeadOfList {
+            name: listing.name().to_owned(),
+            pages: pages.iter().map(head_of_page).collect(),
+        });
+        let head = Head {
+            identity: self.identity.clone(),
+            written: self.written,
+            class: words.class.names().into_iter().map(str::to_owned).collect(),
+            handshake: words.handshake.len(),
+            lists: lists.collect(),
+        };
+        let head = serde_json::to_string(&head).ok()?;
+        let mut file = format!("{MAGIC}{FORMAT}\n{head}\n").into_bytes();
+        file.extend_from_slice(&words.handshake);
+        for page in words.lists.values().flatten() {
+            file.extend_from_slice(&page.result);
+        }
+        let sum = sum_of(name, &file, key)?;
+        file.extend_from_slice(&sum.finalize().into_bytes());
+        Some(file)
+    }
+
+    /// Reads the file of this name.
+    pub(super) fn decode(name: &str, file: &[u8], key: &[u8]) -> Result<Self, Doubt> {
+        let rest = file.strip_prefix(MAGIC.as_bytes()).ok_or(Doubt::Foreign)?;
+        let (form, _) = line(rest).ok_or(Doubt::Damaged)?;
+        if form != FORMAT.to_string().as_bytes() {
+            return Err(Doubt::AnotherForm);
+        }
+        let (said, sum) = file.split_last_chunk::<SUM_BYTES>().ok_or(Doubt::Damaged)?;
+        let expected = sum_of(name, said, key).ok_or(Doubt::Damaged)?;
+        expected.verify_slice(sum).map_err(|_| Doubt::Damaged)?;
+        Entry::read(said).ok_or(Doubt::Damaged)
+    }
+
+    /// Reads what stands before the sum.
+    fn read(said: &[u8]) -> Option<Self> {
+        let (_, rest) = line(said)?;
+        let (head, body) = line(rest)?;
+        let head: Head = serde_json::from_slice(head).ok()?;
+        let mut body = Bytes::copy_from_slice(body);
+        let mut take = |bytes: usize| (bytes <= body.len()).then(|| body.split_to(bytes));
+        let handshake = take(head.handshake)?;
+        let mut lists = BTreeMap::new();
+        for list in head.lists {
+            let pages = list.pages.into_iter().map(|page| {
+                Some(Page {
+                    cursor: page.cursor.map(String::into_boxed_str),
+                    result: take(page.bytes)?,
+                })
+            });
+            let pages = pages.collect::<Option<Vec<Page>>>()?;
+            lists.insert(Listing::from_name(&list.name)?, pages);
+        }
+        let named = |name: &String| {
+            let mut all = Capability::ALL.into_iter();
+            all.find(|capability| capability.name() == name)
+        };
+        let class = head.class.iter().map(named).collect::<Option<Vec<_>>>()?;
+        body.is_empty().then_some(Entry {
+            identity: head.identity,
+            written: head.written,
+            words: KeptWords {
+                class: Class::of(class),
+                handshake,
+                lists,
+            },
+        })
+    }
+}
+
+fn head_of_page(page: &Page) -> HeadOfPage {
+    HeadOfPage {
+        cursor: page.cursor.as_deref().map(str::to_owned),
+        bytes: page.result.len(),
+    }
+}
+
+/// The first line, without its end, and what comes behind it.
+fn line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b'\n', text)?;
+    Some((text.get(..end)?, text.get(end + 1..)?))
+}
+
+/// The sum over a file and its name, so that none can stand in the place of another.
+fn sum_of(name: &str, said: &[u8], key: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut sum = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    sum.update(b"file");
+    sum.update(name.as_bytes());
+    sum.update(b"\n");
+    sum.update(said);
+    Some(sum)
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a text cannot fail.
+        let _infallible = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8; 32] = include_bytes!("fixtures/key");
+
+    fn entry() -> Entry {
+        let page = |cursor: Option<&str>, result: &'static str| Page {
+            cursor: cursor.map(Box::from),
+            result: Bytes::from_static(result.as_bytes()),
+        };
+        Entry {
+            identity: "0123abcd".to_owned(),
+            written: 1_764_000_000,
+            words: KeptWords {
+                class: Class::of([Capability::Roots, Capability::ElicitationForm]),
+                handshake: Bytes::from_static(
+                    br#"{ "protocolVersion" : "2025-06-18", "capabilities":{"tools":{}}, "instructions":"\u00e9\n"}"#,
+                ),
+                lists: BTreeMap::from([
+                    (
+                        Listing::Tools,
+                        vec![
+                            page(None, r#"{"tools":[{"name":"é"}],"nextCursor":"a\"b"}"#),
+                            page(Some("a\"b"), "{\n\"tools\":[1e400]}"),
+                        ],
+                    ),
+                    (Listing::ResourceTemplates, vec![page(None, r#"{"resourceTemplates":[]}"#)]),
+                ]),
+            },
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_first_form_can_be_read_for_ever() {
+        let file = include_bytes!("fixtures/form-1");
+        assert_eq!(Entry::decode("form-1", file, KEY), Ok(entry()));
+        assert_eq!(entry().encode("form-1", KEY).unwrap(), file);
+    }
+
+    #[test]
+    fn what_is_not_wholly_as_it_was_written_is_not_believed() {
+        let file = entry().encode("name", KEY).unwrap();
+        assert_eq!(Entry::decode("name", &file, KEY), Ok(entry()));
+        for len in 0..file.len() {
+            Entry::decode("name", &file[..len], KEY).unwrap_err();
+        }
+        for at in 0..file.len() {
+            let mut other = file.clone();
+            other[at] ^= 1;
+            Entry::decode("name", &other, KEY).unwrap_err();
+        }
+        let longer = [file.as_slice(), b"\n"].concat();
+        assert_eq!(Entry::decode("name", &longer, KEY), Err(Doubt::Damaged));
+        assert_eq!(Entry::decode("other", &file, KEY), Err(Doubt::Damaged));
+        assert_eq!(Entry::decode("name", &file, b"key"), Err(Doubt::Damaged));
+    }
+
+    #[test]
+    fn a_later_form_is_recognised_as_one() {
+        let later = b"mcpool kept words 2\nwhatever comes then";
+        assert_eq!(Entry::decode("x", later, KEY), Err(Doubt::AnotherForm));
+        assert_eq!(Entry::decode("x", b"{}", KEY), Err(Doubt::Foreign));
+    }
+}

@@ -1,0 +1,299 @@
+//! The folder of what is kept: one file for each share key and class, and the key of this installation.
+//!
+//! **Invariant:** a file is there whole or not at all, and there are never more, in number and bytes,
+//! than may be. Nothing that goes wrong here is more than a server that starts a little later.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use mux::{Class, GREETING_VERSION, KeptWords};
+use sha2::Sha256;
+
+use super::{
+    Subject,
+    file::{Entry, hex},
+    identity::Identity,
+};
+use crate::observe;
+
+/// Files that there may be.
+const FILES_MAX: usize = 256;
+
+/// Bytes that they may have together.
+const BYTES_MAX: u64 = 32 << 20;
+
+/// Bytes that one may have: what the core keeps at most, and the head.
+const FILE_BYTES_MAX: u64 = 2 << 20;
+
+/// How old the date of a file becomes that is in use.
+const DATE_AGE: Duration = Duration::from_hours(1);
+
+/// The name of the file with the key.
+const KEY_NAME: &str = "key";
+
+const KEY_BYTES: usize = 32;
+
+/// The folder, as far as it could be used yet.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    key: Option<[u8; KEY_BYTES]>,
+    /// Whether it was told already that something cannot be written.
+    has_complained: bool,
+}
+
+impl Folder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Folder {
+            path,
+            key: None,
+            has_complained: false,
+        }
+    }
+
+    /// What is kept of a subject and still good, for each class that it is kept of.
+    pub(super) fn recall(&mut self, subject: &Subject, now: SystemTime) -> Vec<KeptWords> {
+        // Without a key nothing has been kept.
+        let Ok(Some(key)) = self.known_key() else {
+            return Vec::new();
+        };
+        let mut identity = None;
+        let mut found = Vec::new();
+        for (class, name) in names(subject, &key) {
+            let Some(entry) = self.read(&name, &key) else {
+                continue;
+            };
+            // Only now, as most subjects have nothing kept.
+            let identity = identity.get_or_insert_with(|| Identity::of(&subject.spec, &key));
+            let is_same = identity
+                .as_ref()
+                .is_some_and(|identity| identity.sum == entry.identity);
+            let is_fresh = subject
+                .life
+                .longest()
+                .is_none_or(|life| age(&entry, now).is_some_and(|age| age < life));
+            if is_same && is_fresh && entry.words.class == class {
+                self.refresh(&name, now);
+                found.push(entry.words);
+            }
+        }
+        found
+    }
+
+    /// Keeps words, or nothing, in place of those before.
+    pub(super) fn keep(
+        &mut self,
+        subject: &Subject,
+        class: Class,
+        words: Option<&KeptWords>,
+        started: SystemTime,
+    ) {
+        if let Err(error) = self.try_keep(subject, class, words, started) {
+            if !self.has_complained {
+                observe::words_not_kept(&self.path, &error);
+            }
+            self.has_complained = true;
+        }
+    }
+
+    fn try_keep(
+        &mut self,
+        subject: &Subject,
+        class: Class,
+        words: Option<&KeptWords>,
+        started: SystemTime,
+    ) -> io::Result<()> {
+        let key = match self.known_key()? {
+            Some(key) => key,
+            None if words.is_some() => self.make_key()?,
+            None => return Ok(()),
+        };
+        let Some(name) = name(subject, class, &key) else {
+            return Ok(());
+        };
+        // What was changed since the start is not what has said so.
+        let identity = Identity::of(&subject.spec, &key);
+        let identity = identity.filter(|identity| identity.was_so_at(started));
+        let (Some(words), Some(identity)) = (words, identity) else {
+            return remove(&self.path.join(&name));
+        };
+        let entry = Entry {
+            identity: identity.sum,
+            written: seconds(SystemTime::now()),
+            words: words.clone(),
+        };
+        let Some(file) = entry.encode(&name, &key) else {
+            return Ok(());
+        };
+        self.write(&name, &file)?;
+        self.prune()
+    }
+
+    fn read(&self, name: &str, key: &[u8]) -> Option<Entry> {
+        let path = self.path.join(name);
+        let mut file = File::open(&path).ok()?;
+        let mut bytes = Vec::new();
+        let mut limited = (&mut file).take(FILE_BYTES_MAX + 1);
+        limited.read_to_end(&mut bytes).ok()?;
+        match Entry::decode(name, &bytes, key) {
+            Ok(entry) => Some(entry),
+            Err(doubt) => {
+                self.set_aside(name, &doubt.to_string());
+                None
+            }
+        }
+    }
+
+    /// Takes a file out of the way, where a person can still look at it.
+    fn set_aside(&self, name: &str, why: &str) {
+        let path = self.path.join(name);
+        observe::words_set_aside(&path, why);
+        // One that cannot be moved is not believed the next time either.
+        let _stays = fs::rename(&path, self.path.join(format!("{name}.bad")));
+    }
+
+    /// Says that a file is in use, so that others go first.
+    fn refresh(&self, name: &str, now: SystemTime) {
+        // One that cannot be dated anew goes earlier than it need.
+        let _read_only = File::open(self.path.join(name)).and_then(|file| {
+            let date = file.metadata()?.modified()?;
+            match now.duration_since(date) {
+                Ok(age) if age > DATE_AGE => file.set_modified(now),
+                Ok(_) | Err(_) => Ok(()),
+            }
+        });
+    }
+
+    /// The key, if there is one.
+    fn known_key(&mut self) -> io::Result<Option<[u8; KEY_BYTES]>> {
+        if self.key.is_some() {
+            return Ok(self.key);
+        }
+        let read = match fs::read(self.path.join(KEY_NAME)) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match read.try_into() {
+            Ok(key) => self.key = Some(key),
+            // What was kept under another key cannot be found any more, and goes in time.
+            Err(_) => self.set_aside(KEY_NAME, "it is no key"),
+        }
+        Ok(self.key)
+    }
+
+    fn make_key(&mut self) -> io::Result<[u8; KEY_BYTES]> {
+        match DirBuilder::new().mode(0o700).create(&self.path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let mut key = [0; KEY_BYTES];
+        File::open("/dev/urandom")?.read_exact(&mut key)?;
+        self.write(KEY_NAME, &key)?;
+        self.key = Some(key);
+        Ok(key)
+    }
+
+    /// Writes a file in one piece, as far as others can see.
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = self.path.join(format!("{name}.new"));
+        // What a daemon left that was killed while it wrote.
+        remove(&new)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let written = options
+            .open(&new)
+            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|()| fs::rename(&new, self.path.join(name)));
+        if written.is_err() {
+            // A full disk has no room for half of a file either.
+            let _gone = remove(&new);
+        }
+        written
+    }
+
+    /// Removes what was not used for longest, until no more is left than may be.
+    fn prune(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for file in fs::read_dir(&self.path)? {
+            let file = file?;
+            if file.file_name() != KEY_NAME {
+                let metadata = file.metadata()?;
+                files.push((metadata.modified()?, metadata.len(), file.path()));
+            }
+        }
+        files.sort();
+        let mut count = files.len();
+        let mut bytes: u64 = files.iter().map(|(_, len, _)| len).sum();
+        for (_, len, path) in files {
+            if count <= FILES_MAX && bytes <= BYTES_MAX {
+                break;
+            }
+            remove(&path)?;
+            count -= 1;
+            bytes -= len;
+        }
+        Ok(())
+    }
+}
+
+/// Removes a file that may not be there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The names of the files that a subject may have, by class.
+fn names(subject: &Subject, key: &[u8]) -> Vec<(Class, String)> {
+    let classes: Vec<Class> = match subject.class {
+        Some(only) => vec![only],
+        None => Class::all().collect(),
+    };
+    let of_route = of_route(subject, key);
+    let name = |class: Class| Some((class, of_class(of_route.clone()?, class)));
+    classes.into_iter().filter_map(name).collect()
+}
+
+fn name(subject: &Subject, class: Class, key: &[u8]) -> Option<String> {
+    Some(of_class(of_route(subject, key)?, class))
+}
+
+fn of_route(subject: &Subject, key: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut name = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    name.update(b"name");
+    name.update(GREETING_VERSION.as_bytes());
+    name.update(b"\n");
+    name.update(&subject.route.0);
+    Some(name)
+}
+
+fn of_class(mut name: Hmac<Sha256>, class: Class) -> String {
+    for capability in class.names() {
+        name.update(capability.as_bytes());
+        name.update(b"\n");
+    }
+    hex(&name.finalize().into_bytes())
+}
+
+fn seconds(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// How old an entry is; `None` if it is of the future: the clock has jumped.
+fn age(entry: &Entry, now: SystemTime) -> Option<Duration> {
+    let age = seconds(now).checked_sub(entry.written)?;
+    Some(Duration::from_secs(age))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,404 @@
+//! Sessions that are served before their server runs, from what it said at an earlier start.
+//!
+//! The first request that those words do not answer starts the process. What it says then is held
+//! against them: its handshake as after any restart, its lists by asking for them once.
+//!
+//! **Invariant:** words are in force only until a process has been greeted or could not be; what was
+//! told from them and has changed is told, to whoever was promised to hear of it.
+
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use core::mem;
+
+use wire::{Frame, Message, Outgoing};
+
+use crate::{
+    action::{Action, Outbox},
+    event::Start,
+    exchange::{Errand, Exchange, MintedId},
+    fact::Fact,
+    handshake::Handshake,
+    ids::{SessionId, UpstreamId},
+    kept_words::{KeptWords, Listing, Page, Pages, Wanted},
+    lists::List,
+    mux::Mux,
+    offers::Offer,
+    upstream::{State, Upstream},
+};
+
+/// What is known of what a server says of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// In force: sessions are served from it.
+    recalled: Option<Arc<KeptWords>>,
+    /// What sessions were served from before this process was greeted.
+    compared: Option<Arc<KeptWords>>,
+    lists: BTreeMap<Listing, Pages>,
+    /// Answers to requests up to these may be older than a change of the list.
+    changed_at: BTreeMap<Listing, MintedId>,
+    /// What is kept already.
+    kept: Option<Arc<KeptWords>>,
+}
+
+/// Whether the process that was greeted comes behind sessions that were served without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comes {
+    /// It does: only what differs is told.
+    BehindKeptWords,
+    /// Nobody knows what it may have changed.
+    Unseen,
+}
+
+impl Known {
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.recalled.is_some()
+    }
+
+    /// The server could not be started: nobody else is to be served as if it could.
+    pub(crate) fn distrust(&mut self) {
+        self.recalled = None;
+    }
+
+    fn len(&self) -> usize {
+        self.lists.values().map(Pages::len).sum()
+    }
+
+    /// What was answered to this request may be outdated.
+    fn is_outdated(&self, listing: Listing, minted: MintedId) -> bool {
+        let changed_at = self.changed_at.get(&listing);
+        changed_at.is_some_and(|changed_at| minted <= *changed_at)
+    }
+
+    /// Takes in a page; says whether that is news.
+    fn see(&mut self, wanted: &Wanted, result: &[u8], bytes_max: usize) -> bool {
+        let Wanted { listing, cursor } = wanted;
+        if result.len() > bytes_max {
+            return self.lists.remove(listing).is_some();
+        }
+        let pages = self.lists.entry(*listing).or_default();
+        let is_news = pages.see(cursor.as_deref(), result);
+        if self.len() > bytes_max {
+            self.lists.remove(listing);
+        }
+        is_news
+    }
+}
+
+impl Mux {
+    /// Takes what a session has brought along. An upstream that was never started stands on it from now on.
+    pub(crate) fn recall(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        out: &mut Outbox,
+    ) {
+        let (Some(session), Some(upstream)) = (
+            self.sessions.get_mut(&session_id),
+            self.upstreams.get_mut(&upstream_id),
+        ) else {
+            return;
+        };
+        let brought = session.opening.kept.as_mut().map(mem::take);
+        let (class, handshake) = (upstream.class(), &upstream.handshake);
+        let (State::Stopped, None, Some(known)) = (&upstream.state, handshake, &mut upstream.known)
+        else {
+            return;
+        };
+        let mut brought = brought.into_iter().flatten();
+        let Some(words) = brought.find(|words| words.class == class) else {
+            return;
+        };
+        let handshake = Handshake::read(&words.handshake);
+        let Some(handshake) = handshake.filter(|said| !said.offers.has(Offer::Tasks)) else {
+            return;
+        };
+        let lists = words.lists.iter();
+        known.lists = lists
+            .map(|(listing, pages)| (*listing, Pages::of(pages)))
+            .collect();
+        known.kept = Some(Arc::clone(&words));
+        known.recalled = Some(words);
+        upstream.handshake = Some(handshake);
+        out.tell(Fact::UpstreamRecalled {
+            upstream: upstream_id,
+            server: upstream.server.clone(),
+        });
+    }
+
+    /// Serves a session that waits at an upstream without a process, if that can be done.
+    pub(crate) fn attach_recalled(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        out: &mut Outbox,
+    ) -> bool {
+        if !self.is_recalled(upstream_id) {
+            return false;
+        }
+        let start = self.sessions.get(&session_id).map(|s| s.opening.start);
+        self.attach_waiting(upstream_id, out);
+        if start == Some(Start::WithSession) {
+            self.want(upstream_id, out);
+        }
+        true
+    }
+
+    fn is_recalled(&self, upstream_id: UpstreamId) -> bool {
+        let upstream = self.upstreams.get(&upstream_id);
+        let known = upstream.and_then(|upstream| upstream.known.as_ref());
+        known.is_some_and(Known::is_in_force)
+    }
+
+    /// The answer to a request that needs no process, unless its session waits for something before.
+    pub(crate) fn answer_recalled(
+        &self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        frame: &Frame,
+    ) -> Option<Outgoing> {
+        let known = self.upstreams.get(&upstream_id)?.known.as_ref()?;
+        let words = known.recalled.as_ref()?;
+        let session = self.sessions.get(&session_id)?;
+        if !session.is_attached() || !session.queue.is_empty() {
+            return None;
+        }
+        let page = words.page(&Wanted::by(frame)?)?;
+        Some(page.answer(frame.id()?))
+    }
+
+    /// A process has been greeted: what was said before is no longer in force.
+    pub(crate) fn end_recall(
+        &mut self,
+        upstream_id: UpstreamId,
+        before: Option<&Handshake>,
+    ) -> Comes {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return Comes::Unseen;
+        };
+        let is_alike = match (&upstream.handshake, before) {
+            (Some(now), Some(before)) => now.result() == before.result(),
+            (Some(_) | None, None) | (None, Some(_)) => false,
+        };
+        let Some(known) = &mut upstream.known else {
+            return Comes::Unseen;
+        };
+        known.changed_at.clear();
+        known.compared = known.recalled.take();
+        if known.compared.is_some() {
+            return Comes::BehindKeptWords;
+        }
+        if !is_alike {
+            known.lists.clear();
+        }
+        Comes::Unseen
+    }
+
+    /// Asks the new process for the lists that sessions may have been given before it ran.
+    pub(crate) fn compare_lists(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let compared = upstream
+            .known
+            .as_ref()
+            .and_then(|known| known.compared.clone());
+        let offers = upstream.handshake.as_ref().map(|said| said.offers);
+        let lists = compared.iter().flat_map(|words| words.lists.keys());
+        let listings: Vec<Listing> = lists
+            .copied()
+            .filter(|listing| offers.is_some_and(|offers| offers.has(listing.offer())))
+            .collect();
+        for listing in listings {
+            self.compare_page(upstream_id, listing, 0, out);
+        }
+    }
+
+    /// Asks for one page, counted from the first, if there was one.
+    fn compare_page(
+        &mut self,
+        upstream_id: UpstreamId,
+        listing: Listing,
+        at: usize,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let Some(page) = upstream.compared_page(listing, at).cloned() else {
+            return;
+        };
+        if !upstream.is_ready() {
+            return;
+        }
+        let errand = Errand::Compare(listing, at);
+        let id = upstream
+            .exchanges
+            .open(Exchange::of_errand(errand, self.now));
+        self.watch_request_timeout(upstream_id);
+        let wanted = Wanted {
+            listing,
+            cursor: page.cursor,
+        };
+        Mux::tell_upstream(upstream_id, wanted.request(id), out);
+    }
+
+    /// The new process has said what stands on a page.
+    pub(crate) fn on_compared(
+        &mut self,
+        upstream_id: UpstreamId,
+        minted: MintedId,
+        (listing, at): (Listing, usize),
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let known = upstream.known.as_ref();
+        if known.is_none_or(|known| known.is_outdated(listing, minted)) {
+            // The server has said itself that the list has changed.
+            return;
+        }
+        let (
+            Some(page),
+            Message::Response {
+                result: Some(result),
+                ..
+            },
+        ) = (upstream.compared_page(listing, at), &frame.message)
+        else {
+            return self.on_list_lost(upstream_id, listing, out);
+        };
+        let result = frame.json(result).as_bytes();
+        let is_alike = page.result == result;
+        let wanted = Wanted {
+            listing,
+            cursor: page.cursor.clone(),
+        };
+        self.on_listed(upstream_id, minted, &wanted, result, out);
+        if is_alike {
+            self.compare_page(upstream_id, listing, at + 1, out);
+        } else {
+            self.tell_outdated(upstream_id, listing, out);
+        }
+    }
+
+    /// The new process does not say what stands in a list.
+    pub(crate) fn on_list_lost(
+        &mut self,
+        upstream_id: UpstreamId,
+        listing: Listing,
+        out: &mut Outbox,
+    ) {
+        let upstream = self.upstreams.get_mut(&upstream_id);
+        if let Some(known) = upstream.and_then(|upstream| upstream.known.as_mut()) {
+            known.lists.remove(&listing);
+        }
+        self.keep_words(upstream_id, out);
+        self.tell_outdated(upstream_id, listing, out);
+    }
+
+    fn tell_outdated(&mut self, upstream_id: UpstreamId, listing: Listing, out: &mut Outbox) {
+        out.tell(Fact::ListOutdated {
+            upstream: upstream_id,
+            list: listing.name(),
+        });
+        self.tell_list_of_new_process(upstream_id, listing.list(), out);
+    }
+
+    /// What a request that goes to the server now will teach us: a page, if it asks for one.
+    pub(crate) fn page_wanted(&self, upstream_id: UpstreamId, frame: &Frame) -> Option<Wanted> {
+        self.upstreams.get(&upstream_id)?.known.as_ref()?;
+        Wanted::by(frame)
+    }
+
+    /// The server has said what stands on a page of one of its lists.
+    pub(crate) fn on_listed(
+        &mut self,
+        upstream_id: UpstreamId,
+        minted: MintedId,
+        wanted: &Wanted,
+        result: &[u8],
+        out: &mut Outbox,
+    ) {
+        let bytes_max = self.limits.kept_words_bytes;
+        let upstream = self.upstreams.get_mut(&upstream_id);
+        let known = upstream.and_then(|upstream| upstream.known.as_mut());
+        let is_news = known.is_some_and(|known| {
+            !known.is_outdated(wanted.listing, minted) && known.see(wanted, result, bytes_max)
+        });
+        if is_news {
+            self.keep_words(upstream_id, out);
+        }
+    }
+
+    /// A list is another one by now; nobody has seen it yet.
+    pub(crate) fn forget_list(&mut self, upstream_id: UpstreamId, list: List, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let asked = upstream.exchanges.last_issued();
+        let Some(known) = &mut upstream.known else {
+            return;
+        };
+        for listing in Listing::ALL {
+            if listing.list() == list {
+                known.lists.remove(&listing);
+                known.changed_at.insert(listing, asked);
+            }
+        }
+        self.keep_words(upstream_id, out);
+    }
+
+    /// Has what is known of a server that runs kept, if that is something else than what is kept already.
+    pub(crate) fn keep_words(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let bytes_max = self.limits.kept_words_bytes;
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if !upstream.is_ready() {
+            return;
+        }
+        let words = upstream.words(bytes_max);
+        if let Some(known) = &mut upstream.known
+            && known.kept.as_deref() != words.as_ref()
+        {
+            let words = words.map(Arc::new);
+            known.kept.clone_from(&words);
+            out.act(Action::KeepWords {
+                upstream: upstream_id,
+                class: upstream.key.class,
+                words,
+            });
+        }
+    }
+}
+
+impl Upstream {
+    /// What there is to be kept of what its process says, which is no more than so many bytes.
+    fn words(&self, bytes_max: usize) -> Option<KeptWords> {
+        let (known, handshake) = (self.known.as_ref()?, self.handshake.as_ref()?);
+        // One that is not shared is not begun for several either.
+        if handshake.offers.has(Offer::Tasks) || handshake.result().len() > bytes_max {
+            return None;
+        }
+        let mut words = KeptWords {
+            class: self.class(),
+            handshake: handshake.result().clone(),
+            lists: BTreeMap::new(),
+        };
+        for (listing, pages) in &known.lists {
+            if handshake.offers.has(listing.offer())
+                && words.len() + pages.len() <= bytes_max
+                && let Some(pages) = pages.whole()
+            {
+                words.lists.insert(*listing, pages);
+            }
+        }
+        Some(words)
+    }
+
+    /// One page of a list, counted from the first, as sessions were given it before the process ran.
+    fn compared_page(&self, listing: Listing, at: usize) -> Option<&Page> {
+        let compared = self.known.as_ref()?.compared.as_ref()?;
+        compared.lists.get(&listing)?.get(at)
+    }
+}
