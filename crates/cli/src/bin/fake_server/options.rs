@@ -74,6 +74,9 @@ pub(crate) struct Options {
     /// Start a descendant that outlives the server, in a session of its own
     #[arg(long)]
     pub(crate) double_fork: bool,
+    /// If this folder exists at the start, tools have other descriptions
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) new_tools_if: Option<PathBuf>,
     /// The newest version of the protocol that it speaks
     #[arg(long, value_name = "VERSION", default_value = "2025-11-25")]
     pub(crate) protocol: String,

@@ -38,7 +38,7 @@ pub(crate) struct Server {
     pub(crate) output: Output,
     /// Calls of tool `count`.
     pub(crate) counter: AtomicU64,
-    /// Set by tool `rugpull`: from then on the list of tools says something else.
+    /// Set by tool `rugpull`, or from the start: from then on the list of tools says something else.
     pub(crate) is_rug_pulled: AtomicBool,
     /// Set by tool `shadow`: from then on two tools have one name.
     pub(crate) is_shadowed: AtomicBool,
@@ -52,11 +52,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(options: Options, record: Record) -> io::Result<Self> {
+        let folder = options.new_tools_if.as_ref();
+        let has_new_tools = folder.is_some_and(|folder| folder.is_dir());
         let server = Server {
             record,
             output: Output::new(),
             counter: AtomicU64::new(0),
-            is_rug_pulled: AtomicBool::new(false),
+            is_rug_pulled: AtomicBool::new(has_new_tools),
             is_shadowed: AtomicBool::new(false),
             asks: Mutex::default(),
             asked: AtomicU64::new(0),

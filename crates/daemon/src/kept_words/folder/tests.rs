@@ -285,7 +285,7 @@ fn there_are_never_more_files_than_may_be_and_those_in_use_stay_longest() {
     scene.keep(&scene.subject("newest"), &plain("{}"));
     assert_eq!(scene.files().len(), FILES_MAX);
     assert_eq!(scene.recall(&oldest).len(), 1);
-    for at in 0..20 {
+    for at in 0..12 {
         let big = plain(&"x".repeat(usize::try_from(BYTES_MAX / 10).unwrap()));
         let mut folder = scene.folder();
         let subject = scene.subject(&format!("big {at}"));
