@@ -11,14 +11,15 @@ mod folder;
 mod identity;
 
 use std::{
-    io,
+    collections::BTreeMap,
+    io, mem,
     path::PathBuf,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use mux::{Class, KeptWords, Route};
@@ -32,6 +33,10 @@ const WAITING_MAX: usize = 256;
 
 /// How long a session waits at most for what was kept.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long words are gathered before they are written: a server that has just started says one list
+/// after the other, and some change theirs without end.
+const GATHERING: Duration = Duration::from_millis(500);
 
 /// Enough for names of files and the reading of JSON.
 const STACK_BYTES: usize = 256 << 10;
@@ -159,21 +164,76 @@ impl Recalling {
     }
 }
 
+/// What is to be written, by share key: the last of it, and when.
+#[derive(Debug, Default)]
+struct Pending(BTreeMap<(Route, Class), Keeping>);
+
+#[derive(Debug)]
+struct Keeping {
+    subject: Arc<Subject>,
+    words: Option<Arc<KeptWords>>,
+    started: SystemTime,
+    due: Instant,
+}
+
+impl Pending {
+    /// How long nothing has to be written; `None` is for ever.
+    fn wait(&self) -> Option<Duration> {
+        let due = self.0.values().map(|keeping| keeping.due).min();
+        due.map(|due| due.saturating_duration_since(Instant::now()))
+    }
+
+    fn put(&mut self, class: Class, keeping: Keeping) {
+        let key = (keeping.subject.route.clone(), class);
+        let due = self.0.get(&key).map_or(keeping.due, |before| before.due);
+        self.0.insert(key, Keeping { due, ..keeping });
+    }
+
+    fn write(&mut self, folder: &mut Folder) {
+        for ((_, class), keeping) in mem::take(&mut self.0) {
+            let Keeping {
+                subject,
+                words,
+                started,
+                ..
+            } = keeping;
+            folder.keep(&subject, class, words.as_deref(), started);
+        }
+    }
+}
+
 fn run(mut folder: Folder, orders: &Receiver<Order>) {
-    for order in orders {
+    let mut pending = Pending::default();
+    loop {
+        let order = match pending.wait() {
+            None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(wait) => orders.recv_timeout(wait),
+        };
         match order {
-            Order::Recall { subject, reply } => {
-                let words = folder.recall(&subject, SystemTime::now());
-                // The session may have gone, or lost its patience.
-                let _gone = reply.send(words.into_iter().map(Arc::new).collect());
-            }
-            Order::Keep {
+            Ok(Order::Keep {
                 subject,
                 class,
                 words,
                 started,
-            } => folder.keep(&subject, class, words.as_deref(), started),
-            Order::End => return,
+            }) => pending.put(
+                class,
+                Keeping {
+                    subject,
+                    words,
+                    started,
+                    due: Instant::now() + GATHERING,
+                },
+            ),
+            Ok(Order::Recall { subject, reply }) => {
+                pending.write(&mut folder);
+                let words = folder.recall(&subject, SystemTime::now());
+                // The session may have gone, or lost its patience.
+                let _gone = reply.send(words.into_iter().map(Arc::new).collect());
+            }
+            Err(RecvTimeoutError::Timeout) => pending.write(&mut folder),
+            Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => {
+                return pending.write(&mut folder);
+            }
         }
     }
 }

@@ -339,13 +339,17 @@ impl Mux {
         let Some(known) = &mut upstream.known else {
             return;
         };
+        let mut was_known = false;
         for listing in Listing::ALL {
             if listing.list() == list {
-                known.lists.remove(&listing);
+                was_known |= known.lists.remove(&listing).is_some();
                 known.changed_at.insert(listing, asked);
             }
         }
-        self.keep_words(upstream_id, out);
+        // A server may say so without end.
+        if was_known {
+            self.keep_words(upstream_id, out);
+        }
     }
 
     /// Has what is known of a server that runs kept, if that is something else than what is kept already.

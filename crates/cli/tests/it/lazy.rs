@@ -1,11 +1,6 @@
 //! Sessions that are served before their server runs, from what it said at its last start.
 
-use std::{
-    fs::{self, File},
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
-    time::{Duration, SystemTime},
-};
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -18,24 +13,19 @@ const LISTS: [&str; 4] = [
     "resources/templates/list",
 ];
 
-/// The scripted server by a name of its own, with these lines of configuration besides.
+/// The scripted server with a file that it is named, and with these lines of configuration besides.
 fn configure(home: &Home, rest: &str) {
-    let (program, go) = (program(home), home.root().join("go"));
+    let go = home.root().join("go");
+    fs::write(home.file("notes"), "").unwrap();
     // A folder: a file that comes and goes would make it another server.
     fs::create_dir(&go).unwrap();
-    if !program.exists() {
-        fs::copy(FAKE_SERVER, &program).unwrap();
-    }
     home.configure(&format!(
-        "[servers.fake]\ncommand = \"{}\"\nargs = [\"--start-until\", \"{}\", \"--new-tools-if\", \"{}\"]\n{rest}\n",
-        program.display(),
+        "[servers.fake]\ncommand = \"{FAKE_SERVER}\"\n\
+         args = [\"--start-until\", \"{}\", \"--new-tools-if\", \"{}\", \"{}\"]\n{rest}\n",
         go.display(),
         home.root().join("new-tools").display(),
+        home.file("notes"),
     ));
-}
-
-fn program(home: &Home) -> PathBuf {
-    home.root().join("server")
 }
 
 /// Everything of a list, as clients walk through it, with nothing in a request but what must be.
@@ -168,15 +158,17 @@ fn what_is_damaged_is_set_aside_and_the_server_starts_as_if_nothing_had_been_kep
 }
 
 #[test]
-fn another_program_is_asked_anew() {
+fn a_server_whose_files_were_written_to_is_asked_anew() {
     let home = Home::new();
     configure(&home, "");
     live_once(&home);
-    let program = File::options().append(true).open(program(&home)).unwrap();
-    let past = SystemTime::now() - Duration::from_hours(1);
-    program.set_modified(past).unwrap();
-    let _client = home.configured("fake");
+    fs::write(home.file("notes"), "changed").unwrap();
+    let client = home.configured("fake");
     assert_eq!(home.upstream()["state"], "ready");
+    client.close();
+    home.done(&["stop"]);
+    let _client = home.configured("fake");
+    assert_eq!(home.upstream_pids(), [] as [u32; 0]);
 }
 
 #[test]
