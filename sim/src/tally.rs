@@ -211,6 +211,8 @@ impl Tally {
             | Fact::SessionReplayed { .. }
             | Fact::UpstreamInherited { .. }
             | Fact::RecordUnreadable { .. } => return,
+            // And nothing is kept from one world to the next.
+            Fact::UpstreamRecalled { .. } | Fact::ListOutdated { .. } => return,
             // Fails the world; there is nothing to count.
             Fact::Contradiction { .. } => return,
         };
