@@ -13,7 +13,7 @@ fn who_comes_when_nothing_runs_is_greeted_and_given_lists_at_once_and_a_call_sta
             -> u1: initialize #1
         u1: greets declares=tools.listChanged+prompts
             -> u1: initialized
-            -> alice: result #0 version=2025-11-25
+            -> alice: result #0 version=2025-11-25, kept
             -> keep u1: initialize
         alice: tools/list #1
             -> u1: tools/list #2
@@ -31,7 +31,7 @@ fn who_comes_when_nothing_runs_is_greeted_and_given_lists_at_once_and_a_call_sta
         u1 exits code 0
 
         bob comes lazy keeps
-            -> bob: result #0 version=2025-11-25
+            -> bob: result #0 version=2025-11-25, kept
             ! u2 is recalled
         bob: initialized
         bob: tools/list #"a" token=7
@@ -422,7 +422,7 @@ fn who_waits_for_the_start_is_told_so_as_ever() {
             -> u1: initialize #1
         u1: greets
             -> u1: initialized
-            -> alice: result #0 version=2025-11-25
+            -> alice: result #0 version=2025-11-25, kept
             -> keep u1: initialize
         alice leaves
         10 min pass
@@ -430,7 +430,7 @@ fn who_waits_for_the_start_is_told_so_as_ever() {
             -> stop u1
         u1 exits code 0
         bob comes lazy keeps
-            -> bob: result #0 version=2025-11-25
+            -> bob: result #0 version=2025-11-25, kept
             ! u2 is recalled
         bob: tools/call #1 tool=x
             -> bob: held 2
@@ -441,7 +441,8 @@ fn who_waits_for_the_start_is_told_so_as_ever() {
             after 25 s
             -> bob: error #1 -32603 still-starting
         bob: initialize #2
-            -> bob: result #2 version=2025-11-25
+            -> bob: result #2 version=2025-11-25, kept
+            -> bob: done 1
         u2: greets
             -> u2: initialized
         bob: tools/call #3 tool=x
