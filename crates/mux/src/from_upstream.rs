@@ -10,6 +10,7 @@ use crate::{
     fact::{DropReason, Fact},
     from_session::cancellation,
     ids::{SessionId, UpstreamId},
+    lanes::CallEnd,
     lists::List,
     mux::Mux,
     refusal::Refusal,
@@ -64,10 +65,18 @@ impl Mux {
         out: &mut Outbox,
     ) {
         let minted = id.and_then(RequestId::as_number);
+        let end = match &frame.message {
+            Message::Response {
+                result: Some(_), ..
+            } => CallEnd::Completed,
+            Message::Response { result: None, .. }
+            | Message::Request { .. }
+            | Message::Notification { .. } => CallEnd::BrokenOff,
+        };
         let mut is_laid = false;
         let closed = minted.and_then(|minted| {
             let upstream = self.upstreams.get_mut(&upstream_id)?;
-            is_laid = upstream.lanes.lay_ghost(minted);
+            is_laid = upstream.lanes.lay_ghost(minted, end);
             // Nothing has been sent under this id yet, so no answer to it can be genuine.
             if !upstream.exchanges.get(minted)?.is_sent() {
                 return None;
@@ -438,7 +447,8 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let is_laid = blame == Blame::Certain && upstream.lanes.lay_ghost(minted);
+        let is_laid =
+            blame == Blame::Certain && upstream.lanes.lay_ghost(minted, CallEnd::BrokenOff);
         let is_sent = upstream
             .exchanges
             .get(minted)

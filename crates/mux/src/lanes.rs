@@ -132,6 +132,15 @@ pub(crate) enum Cause {
     Unclear,
 }
 
+/// How a cancelled call ended at its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallEnd {
+    /// With a result, as if nobody had cancelled it.
+    Completed,
+    /// With an error, or with what is no answer.
+    BrokenOff,
+}
+
 impl Lanes {
     /// Whether no call of a session may begin now, whatever it is.
     pub(crate) fn is_closed_to(&self, session: SessionId) -> bool {
@@ -157,7 +166,9 @@ impl Lanes {
             self.next_apart = Some(session);
             return false;
         }
-        true
+        // What it makes the server ask could be of a cancelled call that the server is still at. Most
+        // are acknowledged at once, so nobody else is kept waiting for that.
+        self.ghosts.are_all_of(session)
     }
 
     /// The session whose calls run apart, if any do.
@@ -241,14 +252,17 @@ impl Lanes {
 
     /// A late answer to a cancelled call: the server no longer works on it. Says whether that is news.
     ///
-    /// An ask that waits came before that, and a server that breaks off a call need not withdraw what it
-    /// has asked because of it: the ghost stays until the asks that wait are decided.
-    pub(crate) fn lay_ghost(&mut self, id: MintedId) -> bool {
-        if self.is_undecided {
-            self.ghosts.lay_later(id);
-            return false;
+    /// An ask that waits came before that. A call that came to its end waits for none of its own, but a
+    /// server that breaks one off need not withdraw what it has asked because of it: then the ghost
+    /// stays until the asks that wait are decided.
+    pub(crate) fn lay_ghost(&mut self, id: MintedId, end: CallEnd) -> bool {
+        match end {
+            CallEnd::BrokenOff if self.is_undecided => {
+                self.ghosts.lay_later(id);
+                false
+            }
+            CallEnd::BrokenOff | CallEnd::Completed => self.ghosts.lay(id),
         }
-        self.ghosts.lay(id)
     }
 
     /// No ask waits any longer.

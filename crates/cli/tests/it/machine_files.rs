@@ -98,7 +98,8 @@ fn what_cannot_be_replaced_safely_is_named_at_once() {
         let home = prepared();
         let path = home.pool().join(name);
         leave(&path);
-        let ran = finish(&mut home.mcpool(&["connect", "--", FAKE_SERVER]));
+        let arguments = ["connect", "--on-daemon-failure", "error", "--", FAKE_SERVER];
+        let ran = finish(&mut home.mcpool(&arguments));
         assert_eq!(ran.code, Some(NO_DAEMON), "{ran:?}");
         assert!(ran.stderr.contains(path.to_str().unwrap()), "{ran:?}");
         // Not for the test either, which reads the lock when it is over.

@@ -225,7 +225,7 @@ fn unknown_keys_are_errors_with_a_suggestion() {
             [servers.a]
             command = "x"
             "weird key" = 1
-                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, client_capabilities, asks)
+                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, lazy, keep_warm, client_capabilities, asks)
         "#]],
     );
 }
@@ -513,7 +513,7 @@ fn the_terms_of_requests_are_checked_wherever_they_stand() {
             [servers.a]
             command = "x"
             request_idle = "5m"
-                config.toml:3:1: servers.a.request_idle: unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, client_capabilities, asks)
+                config.toml:3:1: servers.a.request_idle: unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, lazy, keep_warm, client_capabilities, asks)
             [servers.a]
             command = "x"
             request_timeout = "never"

@@ -203,16 +203,15 @@ fn what_a_cancelled_call_asks_goes_to_nobody_else() {
         u1: sampling/createMessage #1
             -> u1: error #1 -32603 owner-gone
         bob: tools/call #1 tool=x
-            -> u1: tools/call #3
         u1: sampling/createMessage #2
+            -> u1: error #2 -32603 owner-gone
         u1: result #2
+            -> u1: tools/call #3
             ! u1 dropped: unknown-response
         10 s pass
-            after 10 s
-            -> u1: error #2 -32603 owner-unclear
-            ! u1 separates x
         u1: sampling/createMessage #3
             -> bob: sampling/createMessage #1
+            ! u1 separates x
     "#]]);
 }
 
@@ -225,11 +224,13 @@ fn a_server_that_breaks_off_a_cancelled_call_and_lets_its_ask_stand_gives_it_to_
         alice: cancelled #1
             -> u1: cancelled #2
         bob: tools/call #1 tool=x
-            -> u1: tools/call #3
         u1: sampling/createMessage #1
+            -> u1: error #1 -32603 owner-gone
         u1: error #2
+            -> u1: tools/call #3
             ! u1 dropped: unknown-response
         u1: cancelled #1
+            ! u1 dropped: unknown-cancellation
         u1: sampling/createMessage #2
             -> bob: sampling/createMessage #1
             ! u1 separates x
@@ -264,8 +265,9 @@ fn an_ask_is_not_given_to_who_is_left_when_a_possible_cause_has_faded_meanwhile(
         alice: cancelled #1
             -> u1: cancelled #2
         bob: tools/call #1 tool=x
-            -> u1: tools/call #3
         25 s pass
+            after 1 s
+            -> u1: tools/call #3
         u1: sampling/createMessage #1
         10 s pass
             after 10 s
@@ -289,15 +291,13 @@ fn who_leaves_while_asked_leaves_no_server_waiting() {
             -> u1: error #1 -32603 owner-gone
             -> u1: cancelled #2
         bob: tools/call #1 tool=x
-            -> u1: tools/call #3
         u1: sampling/createMessage #2
+            -> u1: error #2 -32603 owner-gone
         bob ends
         u1: sampling/createMessage #3
-        u1: result #3
-            -> bob: result #1
-            -> close bob
-            -> u1: error #2 -32603 owner-gone
             -> u1: error #3 -32603 owner-gone
+        u1: result #3
+            ! u1 dropped: unknown-response
     "#]]);
 }
 
@@ -426,16 +426,13 @@ fn a_call_whose_answer_may_have_been_lost_may_still_be_the_cause() {
             -> u1: cancelled #2
             -> alice: error #1 -32603 answer-too-long maybe-executed
         bob: tools/call #1 tool=y
-            -> u1: tools/call #3
         u1: message level=error
             ! u1 dropped: unclear-log-message
         u1: sampling/createMessage #1
+            -> u1: error #1 -32603 owner-gone
         30 s pass
-            after 10 s
-            -> u1: error #1 -32603 owner-unclear
-            ! u1 separates y
-            after 30 s
-            -> u1: ping #4
+            after 1 s
+            -> u1: tools/call #3
         u1: message level=error
             -> bob: message level=error
             ! u1 separates y

@@ -275,13 +275,12 @@ fn a_session_that_does_not_read_loses_its_calls_and_nothing_else() {
             -> alice: error #2 -32603 too-slow maybe-executed
             -> u1: cancelled #4
             -> alice: error #3 -32603 too-slow maybe-executed
-            -> u1: tools/call #5
         u1: result #3
             ! u1 dropped: unknown-response
         u1: resources/updated uri=a:b
             -> alice: resources/updated uri=a:b
         alice: tools/list #4
-            -> u1: tools/list #6
+            -> u1: tools/list #5
     "#]]);
 }
 
