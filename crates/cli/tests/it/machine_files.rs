@@ -72,7 +72,7 @@ fn garbage_in_files_of_ours_keeps_nobody_from_starting() {
         b"1\n/nowhere/mcpool.sock\n",
         b"-7\n\n\n",
         b"\x00\xff\xfe garbage \n\x00",
-        &[b'9'; 20_000],
+        vec![b'9'; 20_000].as_slice(),
     ] {
         let home = prepared();
         for name in ["state/daemon.lock", "state/daemon.start", "guard.sock"] {
