@@ -43,6 +43,7 @@ mod starting;
 mod subscriptions;
 mod succession;
 mod terms;
+mod unread;
 mod versions;
 mod walks;
 

@@ -123,24 +123,9 @@ impl Stage {
                 let session = self.session(who);
                 self.handle(Event::SessionCut { session });
             }
-            Happening::StopsReading(who) => {
-                let session = self.session(who);
-                self.handle(Event::SessionBlocked { session });
-            }
-            Happening::ReadsOn(who) => {
-                let session = self.session(who);
-                self.handle(Event::SessionWritable { session });
-            }
-            Happening::Hears(who) => {
-                let heard = self.session(who);
-                let (its, others) = core::mem::take(&mut self.announced)
-                    .into_iter()
-                    .partition::<Vec<_>, _>(|(session, _)| *session == heard);
-                self.announced = others;
-                for (session, line) in its {
-                    self.handle(Event::Announced { session, line });
-                }
-            }
+            Happening::StopsReading(who) => self.stop_reading(who),
+            Happening::ReadsOn(who) => self.read_on(who),
+            Happening::Hears(who) => self.hear(who),
             Happening::Starts(who) => self.start(upstream(who)),
             Happening::StartFails { who, why } => {
                 let upstream = upstream(who);
@@ -193,6 +178,27 @@ impl Stage {
         }
         if core::mem::take(&mut self.is_late) {
             self.pass(Duration::ZERO);
+        }
+    }
+
+    fn stop_reading(&mut self, who: &str) {
+        let session = self.session(who);
+        self.handle(Event::SessionBlocked { session });
+    }
+
+    fn read_on(&mut self, who: &str) {
+        let session = self.session(who);
+        self.handle(Event::SessionWritable { session });
+    }
+
+    fn hear(&mut self, who: &str) {
+        let heard = self.session(who);
+        let (its, others) = core::mem::take(&mut self.announced)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(session, _)| *session == heard);
+        self.announced = others;
+        for (session, line) in its {
+            self.handle(Event::Announced { session, line });
         }
     }
 
