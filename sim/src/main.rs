@@ -164,39 +164,43 @@ fn explore(args: &Args) -> anyhow::Result<ExitCode> {
 fn play_orders(cores: usize) -> bool {
     let began = Instant::now();
     let next = AtomicUsize::new(0);
-    let messages = AtomicU64::new(0);
-    let failures: Mutex<BTreeMap<usize, String>> = Mutex::default();
+    let (orders, messages) = (AtomicU64::new(0), AtomicU64::new(0));
+    let failures: Mutex<Vec<String>> = Mutex::default();
+    let see = |played: Played| {
+        orders.fetch_add(1, Ordering::Relaxed);
+        messages.fetch_add(played.tally.given, Ordering::Relaxed);
+        if let Some(Broken(words)) = played.broken {
+            let steps: Vec<String> = played.steps.iter().map(|s| format!("{s:?}")).collect();
+            let words = format!("{words}, after {}", steps.join(" "));
+            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.push(words);
+        }
+    };
     thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= sim::ORDERS {
+                    let part = next.fetch_add(1, Ordering::Relaxed);
+                    if part >= sim::PARTS {
                         break;
                     }
-                    let played = sim::play_order(number);
-                    messages.fetch_add(played.tally.given, Ordering::Relaxed);
-                    if let Some(Broken(words)) = played.broken {
-                        let steps: Vec<String> =
-                            played.steps.iter().map(|s| format!("{s:?}")).collect();
-                        let words = format!("{words}, after {}", steps.join(" "));
-                        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-                        failures.insert(number, words);
-                    }
+                    sim::play_part(part, see);
                 }
             });
         }
     });
-    let failures = failures
+    let mut failures = failures
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    if let Some((number, words)) = failures.first_key_value() {
-        line(format!("FAILED order {number}: {words}"));
+    failures.sort_by_key(String::len);
+    if let Some(words) = failures.first() {
+        line(format!("FAILED in an order: {words}"));
     }
     line(format!(
-        "{} orders of six steps in {:.1} s, {} messages: {} broken",
+        "{} orders of six steps in {:.1} s, of which {} differ, {} messages: {} broken",
         sim::ORDERS,
         began.elapsed().as_secs_f64(),
+        orders.into_inner(),
         messages.into_inner(),
         failures.len()
     ));

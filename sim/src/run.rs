@@ -50,7 +50,12 @@ impl Played {
     }
 }
 
-fn play(setting: Setting, trace: Trace, mut next: impl FnMut(&World) -> Option<Step>) -> Played {
+/// Plays the steps that come next, each chosen when the one before has been taken.
+pub(crate) fn play(
+    setting: Setting,
+    trace: Trace,
+    mut next: impl FnMut(&World) -> Option<Step>,
+) -> Played {
     let mut world = World::new(setting, trace);
     let whole = AssertUnwindSafe(|| {
         while let Some(step) = next(&world) {
