@@ -352,6 +352,12 @@ impl Mux {
                 );
                 return;
             }
+            // It was greeted by an earlier daemon, and nobody knows how.
+            State::Attached(_) if session.reinstated.is_some() => {
+                let refusal = Refusal::AlreadyInitialized;
+                self.refuse(session_id, &initialize.id, initialize.line, refusal, out);
+                return;
+            }
             // The same client says hello again: it hears the same answer.
             State::Attached(_) => {
                 self.answer_initialize(session_id, &initialize, out);

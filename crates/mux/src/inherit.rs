@@ -3,6 +3,8 @@
 //! **Invariant:** a process is greeted once in its life, whichever daemon it was. What it says because of a
 //! call of before reaches nobody whose call that cannot have been.
 
+use alloc::vec::Vec;
+
 use wire::{Frame, Message, Method};
 
 use crate::{
@@ -22,7 +24,7 @@ use crate::{
     session::{Initialize, Session, State as SessionState},
     start::DECLARES_TASKS,
     subscribe::Forward,
-    upstream::{Standing, State, StopCause, Upstream},
+    upstream::{Origin, Standing, State, StopCause, Upstream},
     wishes::{level_of, uri_of},
 };
 
@@ -79,7 +81,7 @@ impl Mux {
         upstream.scope = contents.scope;
         upstream.starts = contents.starts;
         upstream.standing = Standing::Used;
-        upstream.is_inherited = true;
+        upstream.origin = Origin::EarlierDaemon;
         upstream.private = contents.private.as_deref().map(known_reason);
         upstream.level = contents.level;
         upstream.sessions_awaited_until = now + self.limits.resume_patience;
@@ -165,6 +167,7 @@ impl Mux {
         (initialize, class): (Initialize, Class),
         out: &mut Outbox,
     ) {
+        self.keep(session_id, initialize.line, Keepsake::Greeting, out);
         if self.refusal_of_unserved(session_id).is_some() {
             return;
         }
@@ -185,23 +188,84 @@ impl Mux {
             }
         };
         if let Some(session) = self.sessions.get_mut(&session_id) {
-            session.state = SessionState::Attached(upstream_id);
             session.version.clone_from(&initialize.version);
             session.reinstated = Some(initialize.version);
+        }
+        self.seat(session_id, upstream_id, out);
+        self.settle_reinstated(upstream_id);
+        self.tell_missed_changes(session_id, upstream_id, out);
+        self.want(upstream_id, out);
+    }
+
+    /// Attaches a session that needs no answer for it.
+    fn seat(&mut self, session_id: SessionId, upstream_id: UpstreamId, out: &mut Outbox) {
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.state = SessionState::Attached(upstream_id);
         }
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
             upstream.attached.insert(session_id);
             upstream.is_awaited = false;
             upstream.welcome(session_id);
         }
+        self.touch_record(upstream_id);
         out.tell(Fact::SessionRouted {
             session: session_id,
             upstream: upstream_id,
         });
-        self.touch_record(upstream_id);
-        self.settle_reinstated(upstream_id);
-        self.tell_missed_changes(session_id, upstream_id, out);
-        self.keep(session_id, initialize.line, Keepsake::Greeting, out);
+    }
+
+    /// A server that was started for sessions that came back cannot be shared: each but the first gets
+    /// its own, with what waits of it.
+    pub(crate) fn part_reinstated(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        if upstream.key.session.is_some() {
+            return;
+        }
+        let route = upstream.key.route.clone();
+        self.unshareable.insert(route, DECLARES_TASKS);
+        let others: Vec<SessionId> = upstream.attached.iter().skip(1).copied().collect();
+        for session_id in others {
+            let is_reinstated = self
+                .sessions
+                .get(&session_id)
+                .is_some_and(|session| session.reinstated.is_some());
+            if is_reinstated {
+                self.move_reinstated(session_id, upstream_id, out);
+            }
+        }
+    }
+
+    fn move_reinstated(&mut self, session_id: SessionId, from: UpstreamId, out: &mut Outbox) {
+        if let Some(upstream) = self.upstreams.get_mut(&from) {
+            upstream.attached.remove(&session_id);
+            upstream.turns.remove(session_id);
+            upstream.listeners.remove(&session_id);
+            // The process has not heard of any.
+            upstream.subscriptions.release(session_id);
+        }
+        self.touch_record(from);
+        let Some(upstream_id) = self.upstream_for(session_id) else {
+            Mux::contradiction("a session could not be routed again", out);
+            return;
+        };
+        self.seat(session_id, upstream_id, out);
+        let (Some(session), Some(upstream)) = (
+            self.sessions.get(&session_id),
+            self.upstreams.get_mut(&upstream_id),
+        ) else {
+            return;
+        };
+        if !session.queue.is_empty() {
+            upstream.turns.queue_up(session_id);
+        }
+        if session.level.is_some() {
+            upstream.listeners.insert(session_id);
+        }
+        for uri in session.kept.subscriptions() {
+            upstream.subscriptions.reinstate(uri, session_id);
+        }
         self.want(upstream_id, out);
     }
 
@@ -233,6 +297,7 @@ impl Mux {
         let Some(level) = level_of(frame) else {
             return;
         };
+        self.keep(session_id, line, Keepsake::Level, out);
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
@@ -244,7 +309,6 @@ impl Mux {
             upstream.listeners.insert(session_id);
         }
         self.tell_level(upstream_id, out);
-        self.keep(session_id, line, Keepsake::Level, out);
     }
 
     fn reinstate_subscription(
@@ -257,6 +321,7 @@ impl Mux {
         let Some(uri) = uri_of(frame) else {
             return;
         };
+        self.keep(session_id, line, Keepsake::Subscription(uri.clone()), out);
         let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
             return;
         };
@@ -273,7 +338,6 @@ impl Mux {
                 out,
             );
         }
-        self.keep(session_id, line, Keepsake::Subscription(uri), out);
     }
 }
 

@@ -50,6 +50,7 @@ mod release;
 mod replay;
 mod resend;
 mod retire;
+mod root;
 mod routing;
 mod scales;
 mod sending;

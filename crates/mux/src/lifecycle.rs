@@ -20,7 +20,7 @@ use crate::{
     resend::End,
     session::State as SessionState,
     timers::Timer,
-    upstream::{State, StopCause},
+    upstream::{Origin, State, StopCause},
 };
 
 impl Mux {
@@ -181,7 +181,7 @@ impl Mux {
         let open = upstream.exchanges.close_all();
         upstream.lanes = Lanes::default();
         upstream.recorded = None;
-        upstream.is_inherited = false;
+        upstream.origin = Origin::Here;
         upstream.sessions_awaited_until = Moment::default();
         upstream.subscriptions.forget_asking();
         upstream.is_blocked = false;

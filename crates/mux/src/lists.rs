@@ -14,6 +14,7 @@ use crate::{
     mux::Mux,
     offers::Offer,
     timers::Timer,
+    upstream::Origin,
 };
 
 /// A kind of list that a server keeps.
@@ -190,7 +191,8 @@ impl Mux {
         }
         let missed = List::ALL.into_iter().filter(|list| {
             // Of a process that it never saw every list is new.
-            let has_changed = !upstream.is_inherited || upstream.changes.windows.contains_key(list);
+            let has_changed =
+                upstream.origin == Origin::Here || upstream.changes.windows.contains_key(list);
             has_changed && session.offers.has(list.offer())
         });
         for list in missed {

@@ -171,7 +171,7 @@ impl Upstream {
             request_timeout: Some(milliseconds(self.terms.life)),
             request_idle_timeout: milliseconds_of(self.terms.idle),
             error_on_restart: self.on_restart == OnRestart::Error,
-            withheld: self.withheld.iter().map(|name| name.to_string()).collect(),
+            withheld: self.withheld.iter().map(ToString::to_string).collect(),
             starts: self.starts,
             private: self.private.map(ToOwned::to_owned),
             handshake,

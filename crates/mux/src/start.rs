@@ -171,6 +171,9 @@ impl Mux {
         upstream.standing = Standing::Greeted;
         Mux::tell_upstream(upstream_id, greeted(), out);
         self.touch_record(upstream_id);
+        if has_tasks {
+            self.part_reinstated(upstream_id, out);
+        }
         self.settle_reinstated(upstream_id);
         self.restore(upstream_id, out);
         let comes = self.end_recall(upstream_id, before.as_ref());

@@ -104,14 +104,23 @@ pub(crate) struct Upstream {
     pub(crate) private: Option<&'static str>,
     pub(crate) dropped: BTreeMap<DropReason, u64>,
     pub(crate) noise: Noise,
-    /// Whether this process was started by an earlier daemon.
-    pub(crate) is_inherited: bool,
+    /// Who has started this process.
+    pub(crate) origin: Origin,
     /// What the guardian keeps of this process.
     pub(crate) recorded: Option<Record>,
     /// Until when sessions of an earlier daemon may come back to it.
     pub(crate) sessions_awaited_until: Moment,
     /// Whom to tell when it has been restarted.
     pub(crate) restarting: Vec<Ticket>,
+}
+
+/// Who has started a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// We have.
+    Here,
+    /// A daemon that is no more.
+    EarlierDaemon,
 }
 
 /// Where an upstream is in its life.
@@ -237,7 +246,7 @@ impl Upstream {
             private: None,
             dropped: BTreeMap::new(),
             noise: Noise::default(),
-            is_inherited: false,
+            origin: Origin::Here,
             recorded: None,
             sessions_awaited_until: Moment::default(),
             restarting: Vec::new(),

@@ -67,3 +67,291 @@ fn plain_calls_change_no_record() {
             -> bob: result #2
     "#]]);
 }
+
+#[test]
+fn whose_cancelled_calls_may_be_at_work_is_recorded() {
+    check(expect![[r#"
+        u1 serves alice bob caps=sampling
+        show records
+        bob: tools/call #1 tool=x
+            -> u1: tools/call #2
+        bob: cancelled #1
+            -> u1: cancelled #2
+            -> record u1 greeted=2025-11-25 sessions=alice,bob ghosts=bob
+        bob leaves
+            -> record u1 greeted=2025-11-25 sessions=alice ghosts=bob
+        alice: tools/call #1 tool=y
+        alice leaves
+            -> record u1 greeted=2025-11-25 ghosts=bob
+    "#]]);
+}
+
+#[test]
+fn a_process_that_was_greeted_goes_on_and_is_not_greeted_again() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: logging/setLevel #1 level=warning
+            -> u1: logging/setLevel #2 level=warning
+        u1: result #2
+            -> alice: result #1
+        show records
+        the daemon dies
+            -> record u1 greeted=2025-11-25 sessions=alice,bob level=warning
+        alice comes back
+        alice: replays kept initialize #0
+        alice: replays kept logging/setLevel #1 level=warning
+        alice is replayed
+            ! 2 replayed, 0 refused
+        carol comes
+            -> carol: result #0 version=2025-11-25
+            -> record u1 greeted=2025-11-25 sessions=alice,bob,carol level=warning
+        carol: tools/call #1 tool=x
+            -> u1: tools/call #4294967297
+        u1: result #4294967297
+            -> carol: result #1
+    "#]]);
+}
+
+#[test]
+fn a_process_that_was_not_greeted_is_stopped_before_another_is_started() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        the daemon dies
+            -> stop u1
+        alice comes back
+        alice: replays sent initialize #0
+        alice is replayed
+            ! 1 replayed, 0 refused
+        bob comes
+        u1 exits code 0
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4294967297
+        u1: greets
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+            -> bob: result #0 version=2025-11-25
+    "#]]);
+}
+
+#[test]
+fn a_process_that_was_being_stopped_is_stopped() {
+    check(expect![[r#"
+        u1 serves alice idle=0
+        alice leaves
+            -> stop u1
+        the daemon dies
+            -> stop u1
+        bob comes
+        u1 exits code 0
+            -> start u1 for bob
+    "#]]);
+}
+
+#[test]
+fn what_a_server_asked_is_answered_for_those_who_cannot() {
+    check(expect![[r#"
+        u1 serves alice bob caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: sampling/createMessage #"a"
+            -> alice: sampling/createMessage #1
+            ! u1 separates x
+        bob: tools/call #1 tool=y
+        alice: result #1
+            -> u1: result #"a"
+        u1: result #2
+            -> alice: result #1
+            -> u1: tools/call #3
+        alice: tools/call #2 tool=z
+        1 s pass
+            after 1 s
+            -> u1: tools/call #4
+        u1: sampling/createMessage #7
+        the daemon dies
+            -> u1: error #7 -32603 owner-gone
+    "#]]);
+}
+
+#[test]
+fn a_server_that_was_taken_over_waits_for_its_sessions() {
+    check(expect![[r#"
+        u1 serves alice bob idle=0
+        the daemon dies
+        29 s pass
+        alice comes back
+        alice: replays kept initialize #0
+        alice is replayed
+            ! 1 replayed, 0 refused
+        alice leaves
+        1 s pass
+            after 1 s
+            -> stop u1
+        u1 exits code 0
+    "#]]);
+}
+
+#[test]
+fn a_server_that_nobody_comes_back_to_is_stopped() {
+    check(expect![[r#"
+        u1 serves alice scope=session
+        the daemon dies
+        30 s pass
+            after 30 s
+            -> stop u1
+        u1 exits code 0
+    "#]]);
+}
+
+#[test]
+fn a_process_of_one_session_waits_for_nobody_else() {
+    check(expect![[r#"
+        u1 serves alice scope=session
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+        alice is replayed
+            ! 1 replayed, 0 refused
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+    "#]]);
+}
+
+#[test]
+fn a_process_that_cannot_be_shared_is_not_shared_by_the_next_daemon() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=tools+tasks
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+            ! u1 is private
+        the daemon dies
+        bob comes
+            -> start u4294967297 for bob
+        alice comes back
+        alice: replays kept initialize #0
+        alice is replayed
+            ! 1 replayed, 0 refused
+    "#]]);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_no_process_to_keep() {
+    check(expect![[r#"
+        u7 is inherited {"format":2}
+            -> stop u7
+            ! u7 cannot be taken over: its format is not known here
+        u7: result #1
+        u8 is inherited {"format":1,"server":"echo","route":"6563686f20202f77","scope":"workspace"}
+            -> stop u8
+        u9 is inherited {"format":1,"server":"echo","route":"6563686f20202f77","scope":"workspace"}
+            -> stop u9
+            ! u9 cannot be taken over: another process has the same share key
+        u7 exits code 0
+        alice comes
+        u8 exits code 0
+            -> start u8 for alice
+        u9 exits code 0
+    "#]]);
+}
+
+#[test]
+fn no_daemon_gives_out_the_ids_of_another() {
+    check(expect![[r#"
+        u1 serves alice caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: sampling/createMessage #1
+            -> alice: sampling/createMessage #1
+            ! u1 separates x
+        the daemon dies
+            -> u1: error #1 -32603 owner-gone
+        alice comes back
+        alice: replays kept initialize #0 caps=sampling
+        alice: result #1
+            ! u1 dropped: unknown-response
+        u1: result #2
+            ! u1 dropped: unknown-response
+        u1: progress token=2
+            ! u1 dropped: unknown-progress
+        alice: tools/call #2 tool=x token="t"
+            -> u1: tools/call #4294967297 token=4294967297
+        u1: progress token=4294967297
+            -> alice: progress token="t"
+        u1: sampling/createMessage #2
+            -> alice: sampling/createMessage #4294967297
+            ! u1 separates x
+        bob comes route=other
+            -> start u4294967297 for bob
+        the daemon dies
+            -> u1: error #2 -32603 owner-gone
+            -> stop u4294967297
+        carol comes route=third
+            -> start u8589934593 for carol
+        carol leaves
+        u8589934593 start fails because it does
+    "#]]);
+}
+
+#[test]
+fn sessions_that_came_back_before_their_server_do_not_share_what_cannot_be_shared() {
+    check(expect![[r#"
+        alice opens keeps
+        bob opens keeps
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+            -> start u4294967297 for alice
+        alice is replayed
+            ! 1 replayed, 0 refused
+        bob comes back
+        bob: replays kept initialize #0
+        bob: replays kept resources/subscribe #1 uri=a:b
+        bob: replays kept logging/setLevel #2 level=info
+        bob: tools/call #3 tool=x
+            -> bob: held 4
+        bob is replayed
+            ! 3 replayed, 0 refused
+        u4294967297 starts
+            -> u4294967297: initialize #4294967297
+        u4294967297: greets declares=tools+tasks+logging
+            -> u4294967297: initialized
+            -> start u4294967298 for bob
+            ! u4294967297 is private
+        u4294967298 starts
+            -> u4294967298: initialize #4294967297
+        u4294967298: greets declares=tools+tasks+logging
+            -> u4294967298: initialized
+            -> u4294967298: resources/subscribe #4294967298 uri=a:b
+            -> u4294967298: logging/setLevel #4294967299 level=info
+            -> bob: sent 4
+            -> u4294967298: tools/call #4294967300
+    "#]]);
+}
+
+#[test]
+fn nobody_is_greeted_anew_before_its_server_is() {
+    check(expect![[r#"
+        alice opens keeps
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+            -> start u4294967297 for alice
+        alice: replays sent initialize #1
+            -> alice: error #1 -32600 already-initialized
+        u4294967297 starts
+            -> u4294967297: initialize #4294967297
+        u4294967297: greets
+            -> u4294967297: initialized
+        alice: initialize #2
+            -> alice: result #2 version=2025-11-25, kept
+            -> alice: done 1
+    "#]]);
+}

@@ -52,23 +52,8 @@ pub(super) enum Happening {
         who: String,
         saying: Saying,
     },
-    /// The daemon is gone, and the next one finds the processes that there are.
-    DaemonDies,
-    /// The guardian has a process with a record that is written like this.
-    IsInherited {
-        who: String,
-        record: String,
-    },
-    /// Opens at the next daemon as the session that it was.
-    ComesBack(String),
-    /// Tells the next daemon what it said to the last one.
-    Replays {
-        who: String,
-        past: Past,
-        saying: Saying,
-    },
-    /// Has replayed everything.
-    IsReplayed(String),
+    /// Something that has to do with another daemon.
+    Succeeds(Succession),
     Leaves(String),
     Ends(String),
     IsCut(String),
@@ -108,6 +93,25 @@ pub(super) enum Happening {
     ShowWords,
     /// From here on it is shown what the guardian is left with.
     ShowRecords,
+}
+
+/// One daemon after another.
+#[derive(Debug)]
+pub(super) enum Succession {
+    /// The daemon is gone, and the next one finds the processes that there are.
+    DaemonDies,
+    /// The guardian has a process with a record that is written like this.
+    IsInherited { who: String, record: String },
+    /// A session opens at the next daemon as what it was.
+    ComesBack(String),
+    /// It tells the next daemon what it said to the last one.
+    Replays {
+        who: String,
+        past: Past,
+        saying: Saying,
+    },
+    /// It has replayed everything.
+    IsReplayed(String),
 }
 
 /// What somebody says.
@@ -153,19 +157,28 @@ impl Script {
 }
 
 impl Happening {
-    fn parse(line: &str) -> Self {
-        if let Some((who, said)) = line.split_once(": ")
-            && !who.contains(' ')
-        {
-            let who = who.to_string();
-            if let Some((past, said)) = replayed(said) {
-                let saying = Saying::parse(said);
-                return Happening::Replays { who, past, saying };
-            }
+    /// What stands behind a name and a colon.
+    fn parse_said(line: &str) -> Option<Self> {
+        let said = line.split_once(": ");
+        let (who, said) = said.filter(|(who, _)| !who.contains(' '))?;
+        let who = who.to_string();
+        if let Some((past, said)) = replayed(said) {
             let saying = Saying::parse(said);
-            return Happening::Says { who, saying };
+            let replays = Succession::Replays { who, past, saying };
+            return Some(Happening::Succeeds(replays));
+        }
+        let saying = Saying::parse(said);
+        Some(Happening::Says { who, saying })
+    }
+
+    fn parse(line: &str) -> Self {
+        if let Some(said) = Happening::parse_said(line) {
+            return said;
         }
         let words: Vec<&str> = line.split(' ').collect();
+        if let Some(succession) = Succession::parse(&words) {
+            return Happening::Succeeds(succession);
+        }
         let rest = |from: usize| Words(words[from..].iter().map(ToString::to_string).collect());
         let who = words[0].to_string();
         match words.as_slice() {
@@ -173,19 +186,13 @@ impl Happening {
             ["links", "hold", bytes] => Happening::LinksHold(bytes.parse().unwrap()),
             ["show", "words"] => Happening::ShowWords,
             ["show", "records"] => Happening::ShowRecords,
-            ["the", "daemon", "dies"] => Happening::DaemonDies,
-            [_, "is", "inherited", record @ ..] => Happening::IsInherited {
-                who,
-                record: record.join(" "),
-            },
-            [_, "comes", "back"] => Happening::ComesBack(who),
-            [_, "is", "replayed"] => Happening::IsReplayed(who),
-            ["admin", "restarts", server, rest @ ..] => Happening::AdminRestarts {
+            ["admin", "restarts", server] => Happening::AdminRestarts {
                 server: (*server).to_string(),
-                patience: match rest {
-                    ["within", amount, unit] => duration(amount, unit),
-                    _at_once => Duration::ZERO,
-                },
+                patience: Duration::ZERO,
+            },
+            ["admin", "restarts", server, "within", amount, unit] => Happening::AdminRestarts {
+                server: (*server).to_string(),
+                patience: duration(amount, unit),
             },
             [amount, unit, "pass"] => Happening::Passes(duration(amount, unit)),
             [amount, unit, "pass", "unnoticed"] => {
@@ -243,6 +250,21 @@ fn unwritten(words: &[&str]) -> Vec<u64> {
     assert_eq!(*first, "unwritten");
     let id = |word: &&str| word.strip_prefix('#').unwrap().parse().unwrap();
     ids.iter().map(id).collect()
+}
+
+impl Succession {
+    fn parse(words: &[&str]) -> Option<Self> {
+        match words {
+            ["the", "daemon", "dies"] => Some(Succession::DaemonDies),
+            [who, "is", "inherited", record @ ..] => Some(Succession::IsInherited {
+                who: (*who).to_string(),
+                record: record.join(" "),
+            }),
+            [who, "comes", "back"] => Some(Succession::ComesBack((*who).to_string())),
+            [who, "is", "replayed"] => Some(Succession::IsReplayed((*who).to_string())),
+            _others => None,
+        }
+    }
 }
 
 /// What is told of the past of a line, and the line.

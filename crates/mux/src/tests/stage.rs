@@ -111,20 +111,21 @@ impl Stage {
             Happening::Opens { who, words } => self.open(who, words),
             Happening::Comes { who, words } => self.come(who, words),
             Happening::Says { who, saying } => self.say(who, saying),
-            Happening::Leaves(who) => {
-                let session = self.session(who);
-                self.handle(Event::SessionClosed { session });
-            }
-            Happening::Ends(who) => {
-                let session = self.session(who);
-                self.handle(Event::SessionEnding { session });
-            }
-            Happening::IsCut(who) => {
-                let session = self.session(who);
-                self.handle(Event::SessionCut { session });
-            }
-            Happening::StopsReading(who) => self.stop_reading(who),
-            Happening::ReadsOn(who) => self.read_on(who),
+            Happening::Leaves(who) => self.handle(Event::SessionClosed {
+                session: self.session(who),
+            }),
+            Happening::Ends(who) => self.handle(Event::SessionEnding {
+                session: self.session(who),
+            }),
+            Happening::IsCut(who) => self.handle(Event::SessionCut {
+                session: self.session(who),
+            }),
+            Happening::StopsReading(who) => self.handle(Event::SessionBlocked {
+                session: self.session(who),
+            }),
+            Happening::ReadsOn(who) => self.handle(Event::SessionWritable {
+                session: self.session(who),
+            }),
             Happening::Hears(who) => self.hear(who),
             Happening::Starts(who) => self.start(upstream(who)),
             Happening::StartFails { who, why } => {
@@ -167,30 +168,14 @@ impl Stage {
             Happening::Shutdown => self.handle(Event::Shutdown),
             Happening::ShowWords => self.detail = Detail::Words,
             Happening::ShowRecords => self.shows_records = true,
-            Happening::DaemonDies => self.daemon_dies(),
-            Happening::IsInherited { who, record } => self.inherit(upstream(who), record),
-            Happening::ComesBack(who) => self.come_back(who),
-            Happening::Replays { who, past, saying } => self.replay(who, *past, saying),
-            Happening::IsReplayed(who) => {
-                let session = self.session(who);
-                self.handle(Event::SessionReplayEnded { session });
-            }
+            Happening::Succeeds(succession) => self.succeed(succession),
         }
         if core::mem::take(&mut self.is_late) {
             self.pass(Duration::ZERO);
         }
     }
 
-    fn stop_reading(&mut self, who: &str) {
-        let session = self.session(who);
-        self.handle(Event::SessionBlocked { session });
-    }
-
-    fn read_on(&mut self, who: &str) {
-        let session = self.session(who);
-        self.handle(Event::SessionWritable { session });
-    }
-
+    /// The announcements for a session that reads slowly have left.
     fn hear(&mut self, who: &str) {
         let heard = self.session(who);
         let (its, others) = core::mem::take(&mut self.announced)
@@ -590,7 +575,7 @@ impl Stage {
     }
 }
 
-fn upstream(who: &str) -> UpstreamId {
+pub(super) fn upstream(who: &str) -> UpstreamId {
     let number = who.strip_prefix('u').and_then(|number| number.parse().ok());
     UpstreamId(number.unwrap_or_else(|| panic!("{who} is no upstream")))
 }

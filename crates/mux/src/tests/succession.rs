@@ -9,14 +9,31 @@ use std::{
 use bytes::Bytes;
 use wire::Frame;
 
-use super::{opening::opening, script::Saying, stage::Stage};
+use super::{
+    opening::opening,
+    script::{Saying, Succession},
+    stage::{Stage, upstream},
+};
 use crate::{
     Epoch, Event, Mux, Past, Record, Said, SessionId, UpstreamId, audit::Audit, record::Contents,
 };
 
 impl Stage {
+    pub(super) fn succeed(&mut self, succession: &Succession) {
+        match succession {
+            Succession::DaemonDies => self.daemon_dies(),
+            Succession::IsInherited { who, record } => self.inherit(upstream(who), record),
+            Succession::ComesBack(who) => self.come_back(who),
+            Succession::Replays { who, past, saying } => self.replay(who, *past, saying),
+            Succession::IsReplayed(who) => {
+                let session = self.session(who);
+                self.handle(Event::SessionReplayEnded { session });
+            }
+        }
+    }
+
     /// What the guardian has goes on; all else has ended.
-    pub(super) fn daemon_dies(&mut self) {
+    fn daemon_dies(&mut self) {
         self.epoch = Epoch(self.epoch.0 + 1);
         self.mux = Mux::new(self.mux.limits.clone(), self.epoch);
         self.audit = Audit::default();
@@ -29,7 +46,7 @@ impl Stage {
         }
     }
 
-    pub(super) fn inherit(&mut self, upstream: UpstreamId, record: &str) {
+    fn inherit(&mut self, upstream: UpstreamId, record: &str) {
         let record = Record(Bytes::copy_from_slice(record.as_bytes()));
         self.records.insert(upstream, record.clone());
         self.handle(Event::UpstreamInherited {
@@ -48,14 +65,14 @@ impl Stage {
         }
     }
 
-    pub(super) fn come_back(&mut self, who: &str) {
+    fn come_back(&mut self, who: &str) {
         let session = self.session(who);
         let mut opening = opening(&self.sessions[who].words);
         opening.resumes = true;
         self.handle(Event::SessionOpened { session, opening });
     }
 
-    pub(super) fn replay(&mut self, who: &str, past: Past, saying: &Saying) {
+    fn replay(&mut self, who: &str, past: Past, saying: &Saying) {
         let text = match saying {
             Saying::Raw(text) | Saying::Message(text) => text,
             Saying::Greeting(_) | Saying::TooLong { .. } => panic!("no client said {saying:?}"),
