@@ -107,6 +107,15 @@ impl Mux {
         }
         session.untold.push(line);
         if session.untold.len() >= untold_max {
+            self.tell_done(session_id, out);
+        }
+    }
+
+    /// Tells a shim of the lines that are done, without waiting for a reply to go along with.
+    pub(crate) fn tell_done(&mut self, session_id: SessionId, out: &mut Outbox) {
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && !session.untold.is_empty()
+        {
             let lines = core::mem::take(&mut session.untold);
             out.act(Action::Notify {
                 session: session_id,

@@ -129,7 +129,8 @@ fn a_daemon_with_no_room_for_sessions_still_takes_orders() {
     assert!(second.errors().contains("as many sessions as there may be"));
     assert_eq!(home.status()["sessions"].as_array().unwrap().len(), 1);
     home.done(&["stop"]);
-    assert_eq!(only.line(), None);
+    assert_eq!(home.daemon_pid(), None, "nobody wants another one");
+    assert!(only.text("echo", json!({"text": "on"})) == "on");
 }
 
 #[test]
