@@ -1,10 +1,10 @@
 //! What goes to sessions: answers to those who asked, and everything else to whom it concerns.
 
-use mux::{Answered, LineNumber, SessionId};
+use mux::{Answered, LineNumber, SessionId, Then};
 use wire::{Frame, Message as Wired, Method, Outgoing, RequestId};
 
 use crate::{
-    model::{Audience, Due, Model},
+    model::{Audience, Due, Line, Model},
     payload::{self, Ident, LISTS, Mark, Message, Owner, Shape, VERSIONS},
     peers::Process,
     wish::Wish,
@@ -57,6 +57,14 @@ impl Model {
                 self.end_batch(id, answered.line)?;
             }
             self.done(id, answered.line)?;
+            if let (Then::Keep, Some(session)) = (answered.then, self.sessions.get_mut(&id)) {
+                ensure!(
+                    session.keeps,
+                    "{id} has no shim that keeps {}",
+                    answered.line
+                );
+                session.lines.insert(answered.line, Line::Kept);
+            }
         }
         Ok(())
     }

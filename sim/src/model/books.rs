@@ -121,6 +121,8 @@ pub(crate) enum Line {
     Announcing(u32),
     /// Its shim has heard that it goes.
     Announced,
+    /// It has been answered, and stays for the next daemon.
+    Kept,
 }
 
 impl Line {
@@ -130,7 +132,7 @@ impl Line {
             Line::Held(left) => Line::Held(left.saturating_sub(1)),
             Line::Announcing(left) if left > 1 => Line::Announcing(left - 1),
             Line::Announcing(_) => Line::Announced,
-            other @ (Line::Said | Line::Announced) => other,
+            other @ (Line::Said | Line::Announced | Line::Kept) => other,
         };
     }
 }
