@@ -273,6 +273,12 @@ fn log_refusal(session: SessionId, refusal: &Refusal) {
     }
 }
 
+fn log_refused_ask(upstream: UpstreamId, server: &str, method: &wire::Method, refusal: &Refusal) {
+    // The server's own words: quoted, so that they cannot pass for a line of ours.
+    let (method, reason) = (method.to_string(), refusal.reason());
+    info!(%upstream, server, method, reason, "server's ask refused");
+}
+
 fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
     match fact {
         Fact::UpstreamStartFailed { why, .. } => {
@@ -323,11 +329,7 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         }
         Fact::AskRefused {
             method, refusal, ..
-        } => {
-            // The server's own words: quoted, so that they cannot pass for a line of ours.
-            let (method, reason) = (method.to_string(), refusal.reason());
-            info!(%upstream, server, method, reason, "server's ask refused");
-        }
+        } => log_refused_ask(upstream, server, method, refusal),
         Fact::ToolSeparated { tool, .. } => {
             let tool = &**tool;
             info!(%upstream, server, tool, "tool asks or logs; its calls run apart now");

@@ -127,19 +127,16 @@ impl Process {
         outlet_to: impl FnOnce(Sink) -> Outlet,
     ) -> std::io::Result<Process> {
         let mut inherited = Process::silent(upstream, server, logs);
-        match pipes {
-            Some(pipes) => {
-                inherited.connect(Pipes::of(pipes)?, outlet_to);
-                inherited.is_cut_off = true;
-                // The end of a line that may have been cut off; alone it is a blank one.
-                if let Some(outlet) = &mut inherited.outlet {
-                    outlet.push(Outgoing::from(String::new()), None);
-                }
+        if let Some(pipes) = pipes {
+            inherited.connect(Pipes::of(pipes)?, outlet_to);
+            inherited.is_cut_off = true;
+            // The end of a line that may have been cut off; alone it is a blank one.
+            if let Some(outlet) = &mut inherited.outlet {
+                outlet.push(Outgoing::from(String::new()), None);
             }
-            None => {
-                inherited.rest.output_ended = true;
-                inherited.rest.errors_ended = true;
-            }
+        } else {
+            inherited.rest.output_ended = true;
+            inherited.rest.errors_ended = true;
         }
         Ok(inherited)
     }

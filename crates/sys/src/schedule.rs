@@ -62,13 +62,13 @@ mod tests {
     fn short_turns_change_nothing_else_of_a_thread() {
         // A thread of its own, as they stay.
         std::thread::spawn(|| {
-            // SAFETY: it reads two numbers of the calling thread.
-            let before = unsafe { (libc::sched_getscheduler(0), libc::getpriority(0, 0)) };
-            prefer_short_turns().unwrap();
+            // SAFETY: it reads a number of the calling thread.
+            let policy = || unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
             // SAFETY: as above.
-            let after = unsafe { (libc::sched_getscheduler(0), libc::getpriority(0, 0)) };
-            assert_eq!(after.0 & !libc::SCHED_RESET_ON_FORK, before.0);
-            assert_eq!(after.1, before.1);
+            let nice = || unsafe { libc::getpriority(0, 0) };
+            let before = (policy(), nice());
+            prefer_short_turns().unwrap();
+            assert_eq!((policy(), nice()), before);
         })
         .join()
         .unwrap();

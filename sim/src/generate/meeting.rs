@@ -51,7 +51,7 @@ impl Generator {
                 let server = self.server(world, Peer::runs, asks)?;
                 Some(Step::Crash { server, lost: any })
             }
-            3 => self.restart_of_an_asker(world),
+            3 => Generator::restart_of_an_asker(world),
             // The end of a session meets questions to it, or what it waits for.
             4 if any < 128 => {
                 let client = self.client(world, |client| !client.asked.is_empty())?;
@@ -106,7 +106,7 @@ impl Generator {
         Some(Step::Cancel { client, which })
     }
 
-    fn restart_of_an_asker(&mut self, world: &World) -> Option<Step> {
+    fn restart_of_an_asker(world: &World) -> Option<Step> {
         let (id, _) = world
             .servers
             .iter()

@@ -1,7 +1,7 @@
 //! What goes to sessions: answers to those who asked, and everything else to whom it concerns.
 
 use mux::{Answered, LineNumber, SessionId, Then};
-use wire::{Frame, Message as Wired, Method, Outgoing, RequestId};
+use wire::{Frame, Message as Wired, Method, Outgoing, Params, RequestId};
 
 use crate::{
     model::{Audience, Due, Line, Model},
@@ -140,37 +140,43 @@ impl Model {
                 }
             }
             Wired::Request { id: shown, .. } => self.check_asked(id, shown.as_number(), mark, text),
-            Wired::Notification { method, params } => {
-                if let Some(mark) = mark {
-                    self.check_told(id, mark, text)
-                } else {
-                    if let Some(list) = LISTS.iter().position(|list| {
-                        method.name() == format!("notifications/{list}/list_changed")
-                    }) {
-                        let expected = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
-                        ensure!(text == expected, "{id} hears what nobody said: {text}");
-                        return self.check_news(id, list, text);
-                    }
-                    if *method == Method::LogMessage && text.contains(r#""logger":"mcpool""#) {
-                        let is_promised = self.sessions[&id].promised.is_some_and(|made| made != 1);
-                        let has_asked = self.said.iter().any(|said| {
-                            said.message.mark.owner == Owner::Session(id)
-                                && matches!(said.message.shape, Shape::SetLevel(_))
-                        });
-                        ensure!(
-                            is_promised || has_asked,
-                            "{id} hears of a log that it was not promised"
-                        );
-                        return Ok(());
-                    }
-                    let shown = named_request(params);
-                    let is_due = *method == Method::Cancelled
-                        && shown.is_some_and(|shown| self.settle_due(&Due::Withdrawn(id, shown)));
-                    ensure!(is_due, "{id} hears what nobody said: {text}");
-                    Ok(())
-                }
-            }
+            Wired::Notification { method, params } => match mark {
+                Some(mark) => self.check_told(id, mark, text),
+                None => self.check_notified(id, (method, params), text),
+            },
         }
+    }
+
+    /// A notification of nobody's reaches a session.
+    fn check_notified(
+        &mut self,
+        id: SessionId,
+        (method, params): (&Method, &Params),
+        text: &str,
+    ) -> Held {
+        let changed = |list: &&str| method.name() == format!("notifications/{list}/list_changed");
+        if let Some(list) = LISTS.iter().position(|list| changed(list)) {
+            let expected = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
+            ensure!(text == expected, "{id} hears what nobody said: {text}");
+            return self.check_news(id, list, text);
+        }
+        if *method == Method::LogMessage && text.contains(r#""logger":"mcpool""#) {
+            let is_promised = self.sessions[&id].promised.is_some_and(|made| made != 1);
+            let has_asked = self.said.iter().any(|said| {
+                said.message.mark.owner == Owner::Session(id)
+                    && matches!(said.message.shape, Shape::SetLevel(_))
+            });
+            ensure!(
+                is_promised || has_asked,
+                "{id} hears of a log that it was not promised"
+            );
+            return Ok(());
+        }
+        let shown = named_request(params);
+        let is_due = *method == Method::Cancelled
+            && shown.is_some_and(|shown| self.settle_due(&Due::Withdrawn(id, shown)));
+        ensure!(is_due, "{id} hears what nobody said: {text}");
+        Ok(())
     }
 
     pub(super) fn check_answer(

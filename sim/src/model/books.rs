@@ -139,6 +139,7 @@ impl Line {
 
 /// A request that has no answer yet.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Owed {
     pub(crate) message: Message,
     pub(crate) line: LineNumber,

@@ -7,7 +7,7 @@ use wire::{Fault, Named, Purpose};
 
 use super::{Audience, Due, Model, Session};
 use crate::{
-    payload::{self, DECLARED, Ident, Message, Owner, Shape},
+    payload::{self, DECLARED, Ident, Mark, Message, Owner, Shape},
     peers::{Key, Process},
     wish::Wish,
 };
@@ -80,7 +80,6 @@ impl Model {
     }
 
     fn answered(&mut self, id: UpstreamId, message: &Message) {
-        let tick = self.tick;
         let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
@@ -91,49 +90,16 @@ impl Model {
             return;
         };
         sent.is_over = true;
-        if let Some((_, mark)) = sent.claim.filter(|_| sent.cancelled.is_none()) {
-            // Who honestly asks because of a call does not answer it meanwhile.
-            let open = server
-                .asks
-                .values()
-                .flatten()
-                .filter(|(_, to)| to.is_none());
-            for (number, _) in open {
-                if let Some(said) = self.said.get_mut(*number)
-                    && said.message.about == Some(mark)
-                    && said.audience != Audience::Nobody
-                {
-                    said.audience = Audience::Anyone(id);
-                }
-            }
-        }
-        if sent
-            .shape
-            .is_some_and(|shape| matches!(shape, Shape::Hello { .. }))
-        {
-            if let (Shape::Greeting { declares, .. }, Process::Running) =
-                (message.shape, server.process)
-            {
-                if DECLARED[usize::from(declares)].contains("tasks") {
-                    self.private.extend(server.key.as_ref().map(Key::route));
-                }
-                let promised = self
-                    .sessions
-                    .values_mut()
-                    .filter(|session| session.is_at(id));
-                for session in promised {
-                    // Another process may have other lists.
-                    let is_promised = session.promised == Some(0);
-                    for (may, must) in &mut session.news {
-                        (*may, *must) = (*may + 1, *must || is_promised);
-                    }
-                }
-                (server.greeting, server.handshake, server.whole_since) =
-                    (Some(*message), Some(*message), Some(tick));
-            }
+        let claim = sent.claim.filter(|_| sent.cancelled.is_none());
+        if matches!(sent.shape, Some(Shape::Hello { .. })) {
+            self.greeted(id, message);
             return;
         }
-        let Some((session_id, request)) = sent.claim.filter(|_| sent.cancelled.is_none()) else {
+        let Some((session_id, request)) = claim else {
+            return;
+        };
+        self.doubt_asks_of(id, request);
+        let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
         let Some(session) = self.sessions.get_mut(&session_id) else {
@@ -159,6 +125,49 @@ impl Model {
         if !in_batch {
             self.due.push(Due::Hear(session_id, message.mark.number));
         }
+    }
+
+    /// Who honestly asks because of a call does not answer it meanwhile.
+    fn doubt_asks_of(&mut self, id: UpstreamId, call: Mark) {
+        let asks = self.servers.get(&id).into_iter();
+        let open = asks
+            .flat_map(|server| server.asks.values().flatten())
+            .filter(|(_, to)| to.is_none());
+        for (number, _) in open {
+            if let Some(said) = self.said.get_mut(*number)
+                && said.message.about == Some(call)
+                && said.audience != Audience::Nobody
+            {
+                said.audience = Audience::Anyone(id);
+            }
+        }
+    }
+
+    /// A server has answered our own greeting.
+    fn greeted(&mut self, id: UpstreamId, message: &Message) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        let (Shape::Greeting { declares, .. }, Process::Running) = (message.shape, server.process)
+        else {
+            return;
+        };
+        if DECLARED[usize::from(declares)].contains("tasks") {
+            self.private.extend(server.key.as_ref().map(Key::route));
+        }
+        let promised = self
+            .sessions
+            .values_mut()
+            .filter(|session| session.is_at(id));
+        for session in promised {
+            // Another process may have other lists.
+            let is_promised = session.promised == Some(0);
+            for (may, must) in &mut session.news {
+                (*may, *must) = (*may + 1, *must || is_promised);
+            }
+        }
+        (server.greeting, server.handshake, server.whole_since) =
+            (Some(*message), Some(*message), Some(self.tick));
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]

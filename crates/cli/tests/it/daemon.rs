@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::json;
 
-use crate::support::{Client, FAKE_SERVER, Home, eventually, processes, until};
+use crate::support::{Client, FAKE_SERVER, Home, processes, until};
 
 #[test]
 fn a_daemon_keeps_nothing_of_the_client_that_started_it() {

@@ -29,12 +29,12 @@ impl Hub {
         observe::guardian_inherited(guardian.pid(), epoch, servers.len());
         self.world.around.guardian.take_over(guardian)?;
         for (held, fds) in servers {
-            self.inherit_process(held, fds)?;
+            self.inherit_process(&held, fds)?;
         }
         Ok(())
     }
 
-    fn inherit_process(&mut self, held: Held, fds: Vec<OwnedFd>) -> io::Result<()> {
+    fn inherit_process(&mut self, held: &Held, fds: Vec<OwnedFd>) -> io::Result<()> {
         let world = &mut self.world;
         let id = ProcessId(held.upstream);
         let note = Note::decode(&held.record).filter(|note| note.record.is_readable());

@@ -73,10 +73,8 @@ impl Launcher {
             (Scope::Workspace | Scope::Session, Some(workspace)) => workspace,
             (Scope::Global, _) | (_, None) => &self.home,
         };
-        let directory = match &words.cwd {
-            Some(cwd) => base.join(cwd),
-            None => base.clone(),
-        };
+        let cwd = words.cwd.as_ref();
+        let directory = cwd.map_or_else(|| base.clone(), |cwd| base.join(cwd));
         let program = self.program(asker, &words.command, &environment, &withheld)?;
         let key = ShareKey {
             program: &program,

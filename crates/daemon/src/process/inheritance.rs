@@ -45,31 +45,32 @@ impl Predecessor {
     }
 }
 
+/// A server, and our ends of its standard input, output and error.
+pub(crate) type Server = (Held, Vec<OwnedFd>);
+
 /// All that was left.
 #[derive(Debug, Default)]
 pub(crate) struct Inheritance {
     pub(crate) guardian: Option<Predecessor>,
     /// How many daemons that guardian has had before.
     pub(crate) epoch: u32,
-    /// Its servers, with our ends of their standard input, output and error.
-    pub(crate) servers: Vec<(Held, Vec<OwnedFd>)>,
+    /// Its servers.
+    pub(crate) servers: Vec<Server>,
 }
 
 impl Inheritance {
     /// Meets the guardian that waits there. One that cannot be met or understood is ended, with all
     /// that it holds. Fails if that cannot be done either.
     pub(crate) fn find(meeting_place: &Path) -> anyhow::Result<Inheritance> {
-        match UnixStream::connect(meeting_place) {
-            Ok(socket) => Self::receive(socket),
-            // Nobody is there, or somebody who cannot be met.
-            Err(_) => {
-                let survivors = orphans::end_unreachable(meeting_place);
-                if survivors > 0 {
-                    observe::orphans_survived(survivors);
-                }
-                Ok(Inheritance::default())
-            }
+        if let Ok(socket) = UnixStream::connect(meeting_place) {
+            return Self::receive(socket);
         }
+        // Nobody is there, or somebody who cannot be met.
+        let survivors = orphans::end_unreachable(meeting_place);
+        if survivors > 0 {
+            observe::orphans_survived(survivors);
+        }
+        Ok(Inheritance::default())
     }
 
     fn receive(socket: UnixStream) -> anyhow::Result<Inheritance> {
@@ -115,13 +116,13 @@ impl Inheritance {
 fn introduction(
     socket: &UnixStream,
     receiver: &mut Receiver,
-) -> anyhow::Result<(Introduction, Vec<(Held, Vec<OwnedFd>)>)> {
+) -> anyhow::Result<(Introduction, Vec<Server>)> {
     let deadline = Instant::now() + PATIENCE;
     let (first, _none) = next(socket, receiver, deadline)?;
     let Report::Introduction(introduction) = first else {
         bail!("it did not introduce itself");
     };
-    let mut servers: Vec<(Held, Vec<OwnedFd>)> = Vec::new();
+    let mut servers: Vec<Server> = Vec::new();
     while servers.len() < introduction.held as usize {
         match next(socket, receiver, deadline)? {
             (Report::Held(held), fds) => servers.push((held, fds)),

@@ -13,17 +13,19 @@ use crate::world::{LONG, World, exists, patience, shell, wait_until_gone};
 const COUNTING: &str = r#"n=0; while read -r line; do n=$((n+1)); echo "$line $n"; done"#;
 
 fn introduction(world: &mut World) -> Introduction {
-    match world.report() {
-        Report::Introduction(introduction) => introduction,
-        other => panic!("no introduction: {other:?}"),
-    }
+    let report = world.report();
+    let Report::Introduction(introduction) = report else {
+        panic!("no introduction: {report:?}")
+    };
+    introduction
 }
 
 fn held(world: &mut World) -> Held {
-    match world.report() {
-        Report::Held(held) => held,
-        other => panic!("nothing is held: {other:?}"),
-    }
+    let report = world.report();
+    let Report::Held(held) = report else {
+        panic!("nothing is held: {report:?}")
+    };
+    held
 }
 
 pub(crate) fn the_next_daemon_gets_the_servers_as_they_were() {
