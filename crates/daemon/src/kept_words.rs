@@ -6,6 +6,7 @@
 //! **Invariant:** on disk nothing can be read of a share key: files are named by it under a key of this
 //! installation. What does not carry the sum of that key is set aside and never believed.
 
+mod clock;
 mod file;
 mod folder;
 mod identity;
@@ -26,6 +27,7 @@ use mux::{Class, KeptWords, Route};
 use tokio::{sync::oneshot, time};
 
 use crate::launch::LaunchSpec;
+pub(crate) use clock::wall_clock;
 use folder::Folder;
 
 /// Orders that may wait for the disk; more are not carried out.
@@ -226,7 +228,7 @@ fn run(mut folder: Folder, orders: &Receiver<Order>) {
             ),
             Ok(Order::Recall { subject, reply }) => {
                 pending.write(&mut folder);
-                let words = folder.recall(&subject, SystemTime::now());
+                let words = folder.recall(&subject, wall_clock());
                 // The session may have gone, or lost its patience.
                 let _gone = reply.send(words.into_iter().map(Arc::new).collect());
             }

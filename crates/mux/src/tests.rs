@@ -14,6 +14,7 @@ mod cancellation;
 mod clients;
 mod desertion;
 mod ending;
+mod facts;
 mod faults;
 mod handshake;
 mod ids;

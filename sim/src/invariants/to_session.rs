@@ -155,7 +155,7 @@ impl Model {
         text: &str,
     ) -> Held {
         let changed = |list: &&str| method.name() == format!("notifications/{list}/list_changed");
-        if let Some(list) = LISTS.iter().position(|list| changed(list)) {
+        if let Some(list) = LISTS.iter().position(changed) {
             let expected = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
             ensure!(text == expected, "{id} hears what nobody said: {text}");
             return self.check_news(id, list, text);

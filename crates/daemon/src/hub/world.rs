@@ -22,7 +22,7 @@ use super::{
     session::{LEAVE_PATIENCE, Session},
 };
 use crate::{
-    kept_words::{Keeper, Subject},
+    kept_words::{Keeper, Subject, wall_clock},
     launch::Launcher,
     link::{Backlog, Flushed, NoRoom, Outlet, Overflow, Room, Sink},
     logs::Logs,
@@ -572,7 +572,7 @@ impl World {
                 self.processes.insert(id, process);
                 self.by_upstream.insert(upstream, id);
                 if let Some(subject) = subject {
-                    self.subjects.insert(upstream, (subject, SystemTime::now()));
+                    self.subjects.insert(upstream, (subject, wall_clock()));
                 }
             }
             Err(why) => self

@@ -125,7 +125,7 @@ impl Folder {
         };
         let entry = Entry {
             identity: identity.sum,
-            written: seconds(SystemTime::now()),
+            written: seconds(super::wall_clock()),
             words: words.clone(),
         };
         let Some(file) = entry.encode(&name, &key) else {
