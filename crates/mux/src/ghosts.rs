@@ -144,6 +144,13 @@ impl Ghosts {
         self.by_session.is_empty() && self.abandoned.is_empty()
     }
 
+    /// Whether no answer is to be expected that lays a ghost of another session: of what an earlier daemon
+    /// had, and of a crowd, there never is one.
+    pub(crate) fn to_be_laid_are_all_of(&self, session: SessionId) -> bool {
+        let mut haunts = self.by_session.iter();
+        haunts.all(|(haunting, haunt)| *haunting == session || haunt.ids.is_none())
+    }
+
     pub(crate) fn are_all_of(&self, session: SessionId) -> bool {
         let mut haunting = self.by_session.keys().chain(self.abandoned.keys());
         haunting.all(|haunting| *haunting == session)
@@ -192,7 +199,9 @@ mod tests {
         ghosts.abandon(ALICE, LATER);
         ghosts.abandon(BOB, LATER);
         ghosts.appear_unnamed(BOB, Moment(500));
-        assert!(!ghosts.are_all_of(BOB));
+        assert!(!ghosts.are_all_of(BOB) && ghosts.to_be_laid_are_all_of(BOB));
+        ghosts.appear(1, ALICE, NOW, LATER);
+        assert!(!ghosts.to_be_laid_are_all_of(BOB) && ghosts.lay(1));
         assert!(ghosts.return_from(ALICE) && !ghosts.return_from(ALICE));
         assert!(ghosts.are_all_of(BOB) && ghosts.return_from(BOB));
         assert!(!ghosts.are_of_none(), "what was cancelled is not told of");

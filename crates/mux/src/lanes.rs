@@ -167,8 +167,9 @@ impl Lanes {
             return false;
         }
         // What it makes the server ask could be of a cancelled call that the server is still at. Most
-        // are acknowledged at once, so nobody else is kept waiting for that.
-        self.ghosts.are_all_of(session)
+        // are acknowledged at once, so nobody else is kept waiting for that; and for what cannot be
+        // acknowledged, nobody is.
+        self.ghosts.to_be_laid_are_all_of(session)
     }
 
     /// The session whose calls run apart, if any do.

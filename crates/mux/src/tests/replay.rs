@@ -265,8 +265,8 @@ fn what_the_last_daemons_call_makes_a_server_ask_reaches_nobody_else() {
         u1: vendor/tells
             ! u1 dropped: unknown-notification
         bob: tools/call #1 tool=y
+            -> u1: tools/call #4294967297
         u1: sampling/createMessage #2
-            -> u1: error #2 -32603 owner-gone
         alice comes back
         alice: replays kept initialize #0 caps=sampling
         alice: replays sent tools/call #1 tool=x
@@ -274,8 +274,9 @@ fn what_the_last_daemons_call_makes_a_server_ask_reaches_nobody_else() {
         alice is replayed
             ! 2 replayed, 1 refused
         10 s pass
-            after 1 s
-            -> u1: tools/call #4294967297
+            after 10 s
+            -> u1: error #2 -32603 owner-unclear
+            ! u1 separates y
         u1: result #4294967297
             -> bob: result #1
         alice: tools/call #2 tool=x
@@ -305,15 +306,16 @@ fn who_comes_back_and_had_no_call_is_suspected_no_longer() {
         bob is replayed
             ! 1 replayed, 0 refused
         bob: tools/call #1 tool=x
+            -> u1: tools/call #4294967297
         u1: sampling/createMessage #1
-            -> u1: error #1 -32603 owner-gone
         alice comes back
         alice: replays kept initialize #0 caps=sampling
         alice is replayed
-            -> u1: tools/call #4294967297
+            -> bob: sampling/createMessage #4294967297
             ! 1 replayed, 0 refused
+            ! u1 separates x
         bob: result #4294967297
-            ! u1 dropped: unknown-response
+            -> u1: result #1
     "#]]);
 }
 
@@ -354,15 +356,17 @@ fn a_cancelled_call_is_suspected_by_the_next_daemon_too() {
             ! 1 replayed, 0 refused
         1 s pass
         bob: tools/call #1 tool=x
-        u1: sampling/createMessage #1
-            -> u1: error #1 -32603 owner-gone
-        10 s pass
-            after 1 s
             -> u1: tools/call #4294967297
+        u1: sampling/createMessage #1
+        10 s pass
+            after 10 s
+            -> u1: error #1 -32603 owner-unclear
+            ! u1 separates x
         20 s pass
+            after 20 s
+            -> u1: ping #4294967298
         u1: sampling/createMessage #2
             -> bob: sampling/createMessage #4294967297
-            ! u1 separates x
     "#]]);
 }
 
@@ -437,5 +441,24 @@ fn a_recalled_line_goes_when_another_takes_its_place() {
         alice: initialize #5
             -> alice: result #5 version=2025-11-25, kept
             -> alice: done 2
+    "#]]);
+}
+
+#[test]
+fn nobody_waits_for_the_end_of_what_an_earlier_daemon_had() {
+    check(expect![[r#"
+        u1 serves alice bob caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        the daemon dies
+        bob comes back
+        bob: replays kept initialize #0 caps=sampling
+        bob is replayed
+            ! 1 replayed, 0 refused
+        bob: tools/call #1 tool=y
+            -> u1: tools/call #4294967297
+        1 s pass
+        bob: tools/call #2 tool=y
+            -> u1: tools/call #4294967298
     "#]]);
 }
