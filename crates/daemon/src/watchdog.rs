@@ -20,8 +20,12 @@ use tokio::time::{self, MissedTickBehavior};
 
 use crate::tasks;
 
-/// How long nothing may turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing may turn. One message of the largest size takes an unoptimised build, with the books
+/// of its core beside it, seconds where it takes others milliseconds.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 10 });
+
+/// For the thread that writes the log to get to the last words.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Looks at the count in that time.
 const LOOKS: u32 = 4;
@@ -30,6 +34,7 @@ const LOOKS: u32 = 4;
 pub(crate) fn start() -> io::Result<()> {
     watch(PATIENCE / LOOKS, || {
         crate::observe::hung(PATIENCE);
+        thread::sleep(LAST_WORDS);
         std::process::abort();
     })
 }
