@@ -291,9 +291,7 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         Fact::UpstreamNarrowed { .. } => {
             warn!(%upstream, server, "server offers less after its restart than before");
         }
-        Fact::ListOutdated { list, .. } => {
-            info!(%upstream, server, list, "a list is not what it was at the last start");
-        }
+        Fact::ListOutdated { list, .. } => info!(%upstream, server, list, "list has changed"),
         Fact::UpstreamUnresponsive { quiet, open, .. } => {
             let quiet = quiet.as_secs();
             warn!(%upstream, server, quiet, open, "server does not respond; what is new waits");

@@ -112,11 +112,10 @@ impl Launcher {
             withheld,
             resumes: false,
         };
-        let mut arguments = vec![words.command];
-        arguments.extend(words.arguments);
+        let arguments = [words.command].into_iter().chain(words.arguments);
         let spec = LaunchSpec {
             program,
-            arguments,
+            arguments: arguments.collect(),
             environment,
             directory,
             umask: asker.umask & 0o777,
