@@ -65,7 +65,7 @@ fn read_whole(stream: &[u8], limit: usize) -> Vec<Line> {
     let mut splitter = LineSplitter::new(limit);
     let mut lines = Vec::new();
     splitter.feed(stream, |line| lines.push(line));
-    check_leftover(&splitter, limit, stream.len());
+    check_leftover(&splitter, limit);
     lines
 }
 
@@ -79,11 +79,9 @@ fn read_in_pieces(
     let mut splitter = LineSplitter::new(limit);
     let mut lines = Vec::new();
     let mut rest = stream;
-    let mut longest_read = 0;
     while !rest.is_empty() {
         let (piece, later) = rest.split_at((1 + choices.below(longest_piece)).min(rest.len()));
         rest = later;
-        longest_read = longest_read.max(piece.len());
         let is_direct = choices.below(2) == 0
             && splitter
                 .tail(piece.len())
@@ -94,16 +92,17 @@ fn read_in_pieces(
         } else {
             splitter.feed(piece, |line| lines.push(line));
         }
-        check_leftover(&splitter, limit, longest_read);
+        check_leftover(&splitter, limit);
     }
     lines
 }
 
-/// What is kept of an unfinished line is the line while it is within the limit, and its head after.
-fn check_leftover(splitter: &LineSplitter, limit: usize, longest_read: usize) {
+/// What is kept of an unfinished line is the line while it is within the limit, and its head and its end
+/// after.
+fn check_leftover(splitter: &LineSplitter, limit: usize) {
     let kept = splitter.leftover();
     assert!(
-        kept <= limit || (kept <= HEAD_BYTES + 2 * TAIL_BYTES && kept <= limit + longest_read),
+        kept <= limit || kept <= HEAD_BYTES + 2 * TAIL_BYTES,
         "{kept} bytes are kept with a limit of {limit}"
     );
 }
