@@ -150,6 +150,14 @@ pub(crate) fn a_lost_guardian_is_replaced_and_what_was_open_is_answered() {
     let mut peer = pool.session();
     let guardian = pool.status().daemon.unwrap().guardian_pid.unwrap();
     peer.call(1, "late", &json!({}));
+    // What never reached the server would go to the next one.
+    until("a call at the server", || {
+        let sessions = pool.status().sessions;
+        sessions
+            .iter()
+            .any(|session| session.in_flight == 1)
+            .then_some(())
+    });
     let pid = rustix::process::Pid::from_raw(guardian.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     let answer = peer.answer(1);
