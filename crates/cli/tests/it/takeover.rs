@@ -131,6 +131,8 @@ fn subscriptions_and_log_levels_go_on() {
     alice.request("resources/subscribe", json!({"uri": uri}));
     alice.request("logging/setLevel", json!({"level": "info"}));
     kill_daemon(&home);
+    // What changes before her shim is back nobody can tell her.
+    alice.come_to_rest();
     bob.call("touch", json!({"uri": uri}));
     let updated = alice.wait_for(|message| message["method"] == "notifications/resources/updated");
     assert_eq!(updated["params"]["uri"], uri);
