@@ -26,7 +26,7 @@ pub(super) const ROW: Row = Row {
     numbers: &[15],
     fault: "the daemon runs out of descriptors",
     short: 2,
-    waits_for: None,
+    waits_for: Some("a row that knows how descriptors are shared out"),
     play,
 };
 
