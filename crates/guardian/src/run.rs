@@ -140,8 +140,9 @@ impl Guardian {
                 trouble = Some(error);
                 self.lose_daemon();
             }
-            self.meet_next_daemon();
+            // First, so that the next daemon hears how things stand now.
             self.look_after_servers()?;
+            self.meet_next_daemon();
             self.outbox.flush(self.socket.as_fd());
             if self.outbox.is_broken() {
                 self.lose_daemon();
