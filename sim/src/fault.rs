@@ -117,4 +117,6 @@ faults! {
     ShutDown = "shutdown in the middle",
     /// A question was settled by address.
     Settled = "question settled by address",
+    /// Another program took over the core, with all that it knew.
+    Upgraded = "upgraded",
 }

@@ -27,6 +27,9 @@ use crate::{
 /// The part of all that may be held whose change the core is told of.
 const BUFFERED_STEPS: usize = 64;
 
+/// Events from one upgrade to the next.
+const PROGRAM_EVENTS: u64 = 61;
+
 /// How long an administrator lets a server answer what it works on before it is restarted.
 const RESTART_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -120,6 +123,9 @@ impl World {
         let now = self.now();
         self.trace
             .note(|| format!("{:>12} {}", now.0 / 1_000_000, crate::show::event(&event)));
+        if self.model.tick.is_multiple_of(PROGRAM_EVENTS) {
+            self.change_program()?;
+        }
         self.audit.event(&event);
         self.mux.handle(now, event, &mut self.out);
         let (actions, facts) = self.out.contents();
@@ -160,6 +166,19 @@ impl World {
         } else {
             self.model.check_deadline(self.next_deadline())
         }
+    }
+
+    /// Freezes the core and goes on with what was thawed, as an upgrade does. Nothing may have changed.
+    fn change_program(&mut self) -> Held {
+        let frozen = self.mux.freeze();
+        let thawed = Mux::thaw(&frozen, self.limits.clone())
+            .map_err(|error| Broken(format!("what was frozen does not thaw: {error}")))?;
+        if format!("{thawed:?}") != format!("{:?}", self.mux) || thawed.freeze() != frozen {
+            return Err(Broken("what was thawed is not what was frozen".to_owned()));
+        }
+        self.mux = thawed;
+        self.hit(Fault::Upgraded);
+        Ok(())
     }
 
     /// Does what the core wants done, and all that follows from it.

@@ -9,10 +9,12 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{limits::Limits, moment::Moment};
 
 /// The unexpected ends of a server's processes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Deaths {
     /// Since it last served well.
     in_a_row: u32,

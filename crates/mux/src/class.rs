@@ -3,8 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, de::IgnoredAny};
 
 /// One thing that a client may be able to do for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

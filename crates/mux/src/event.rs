@@ -4,6 +4,7 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use wire::{Fault, Frame};
 
 use crate::{
@@ -179,8 +180,8 @@ pub enum Event {
 }
 
 /// What the next daemon must know of a server's process; opaque to the edge.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Record(pub Bytes);
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record(#[serde(with = "crate::frozen::forms::text")] pub Bytes);
 
 impl fmt::Debug for Record {
     /// Records hold environment values, which are never printed.
@@ -210,7 +211,7 @@ pub enum Said {
 }
 
 /// What the edge knows of a session when it opens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Opening {
     /// The server's configured name, or the label of an ad-hoc command.
     pub server: Arc<str>,
@@ -219,6 +220,7 @@ pub struct Opening {
     /// What kind of link it has.
     pub link: Link,
     /// Why nothing can be started for it; unless it joins what runs, every request is answered so.
+    #[serde(with = "crate::frozen::forms::refused")]
     pub refused: Option<Refusal>,
     /// Which upstreams it may share.
     pub route: Route,
@@ -269,7 +271,7 @@ impl fmt::Debug for Route {
 }
 
 /// How widely an upstream is shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
     /// By all sessions.
     Global,
@@ -291,7 +293,7 @@ impl Scope {
 }
 
 /// Where sessions come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Front {
     /// Over the unix socket, from a shim.
     Stdio,
@@ -310,7 +312,7 @@ impl Front {
 }
 
 /// Whether the other end of a session's link keeps its lines until they are done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Link {
     /// It does, and wants to hear what is held, sent and done.
     Keeping,
@@ -319,7 +321,7 @@ pub enum Link {
 }
 
 /// What becomes of a server's asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asks {
     /// They go to the session they belong to; upstreams are shared.
     Shared,
@@ -329,7 +331,7 @@ pub enum Asks {
 
 /// When something ends with which nothing happens: an upstream without a session, a request without
 /// progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IdleTimeout {
     /// After this time.
     After(Duration),
@@ -339,7 +341,7 @@ pub enum IdleTimeout {
 
 /// What sessions hear when a process is replaced that they had called, and that may have remembered
 /// something of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnRestart {
     /// A warning, and everything goes on.
     Continue,
@@ -348,7 +350,7 @@ pub enum OnRestart {
 }
 
 /// When a process is started of which what it said at its last start is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Start {
     /// With the first request that it is needed for.
     OnDemand,
@@ -357,7 +359,7 @@ pub enum Start {
 }
 
 /// Which upstream a session may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Joins {
     /// One of its own route and class.
     OwnRoute,

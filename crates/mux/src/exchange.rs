@@ -9,13 +9,14 @@
 
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
+use serde::{Deserialize, Serialize};
 use wire::{Frame, Method, ProgressToken, RequestId};
 
 use crate::{
     ids::{Epoch, LineNumber, SessionId},
     kept_words::{Listing, Wanted},
     moment::Moment,
-    scales::Weighed,
+    scales::{Scales, Weighed},
     verbosity::Level,
 };
 
@@ -23,14 +24,14 @@ use crate::{
 pub(crate) type MintedId = u64;
 
 /// Everything that one upstream still owes an answer to.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Exchanges {
     open: BTreeMap<MintedId, Exchange>,
     issued: MintedId,
 }
 
 /// One request on its way to one response.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Exchange {
     pub(crate) owner: Owner,
     pub(crate) opened: Moment,
@@ -41,7 +42,7 @@ pub(crate) struct Exchange {
 }
 
 /// What we still have of a request.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Kept {
     /// Nothing: no other process may see it.
     Nothing,
@@ -52,7 +53,7 @@ pub(crate) enum Kept {
 }
 
 /// Who waits for the response.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Owner {
     /// A session.
     Session(Box<Claim>),
@@ -61,7 +62,7 @@ pub(crate) enum Owner {
 }
 
 /// What a session is owed.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Claim {
     pub(crate) session: SessionId,
     /// The id that the session chose; its response carries exactly this.
@@ -74,7 +75,7 @@ pub(crate) struct Claim {
 }
 
 /// What a successful response changes beside reaching its owner.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Effect {
     Nothing,
     /// We know a page of a list.
@@ -89,7 +90,7 @@ pub(crate) enum Effect {
 }
 
 /// Why we asked on our own account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Errand {
     Greet,
     Subscribe,
@@ -121,6 +122,20 @@ impl Exchange {
 }
 
 impl Exchanges {
+    /// Weighs what is kept of requests once more, after a thaw.
+    pub(crate) fn weigh_again<'a>(&mut self, scales_of: impl Fn(Option<SessionId>) -> &'a Scales) {
+        for exchange in self.open.values_mut() {
+            let session = match &exchange.owner {
+                Owner::Session(claim) => Some(claim.session),
+                Owner::Ourselves(_) => None,
+            };
+            match &mut exchange.kept {
+                Kept::Nothing => {}
+                Kept::Unsent(frame) | Kept::Repeatable(frame) => frame.hang_on(scales_of(session)),
+            }
+        }
+    }
+
     pub(crate) fn new(epoch: Epoch) -> Self {
         Exchanges {
             open: BTreeMap::new(),

@@ -3,6 +3,7 @@
 use alloc::{string::String, sync::Arc};
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wire::{Fault, Method};
 
 use crate::{
@@ -243,7 +244,7 @@ pub enum Fact {
 }
 
 /// Why a message of a server went to nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DropReason {
     /// A response that nobody waits for: late, doubled or made up.
     UnknownResponse,

@@ -12,13 +12,15 @@ use alloc::{
     vec::Vec,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{exchange::MintedId, ids::SessionId, moment::Moment};
 
 /// Ghosts of one session that are told apart. When there are more, no answer lays any of them.
 const TOLD_APART_MAX: usize = 256;
 
 /// Cancelled calls, by the session that they were of.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ghosts {
     by_session: BTreeMap<SessionId, Haunt>,
     owners: BTreeMap<MintedId, SessionId>,
@@ -37,7 +39,7 @@ pub(crate) struct Haunting {
     pub(crate) abandoned: Vec<SessionId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Haunt {
     /// `None` for a crowd.
     ids: Option<BTreeSet<MintedId>>,

@@ -2,11 +2,15 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident as $letter:literal,)*) => {
         $(
             $(#[$doc])*
-            #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+            #[derive(
+                Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+            )]
             pub struct $name(pub u64);
 
             impl fmt::Display for $name {
@@ -32,7 +36,9 @@ ids! {
 /// How many daemons a guardian has had before this one.
 ///
 /// Servers and clients live on when a daemon dies, and must not take the next one's ids for those of the last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct Epoch(pub u32);
 
 impl Epoch {

@@ -367,7 +367,7 @@ fn opening_of(contents: &Contents) -> Opening {
 }
 
 /// The reason for not sharing a server, as we would say it.
-fn known_reason(why: &str) -> &'static str {
+pub(crate) fn known_reason(why: &str) -> &'static str {
     let known = [DECLARES_TASKS, ASKS_UNBOUND];
     known
         .into_iter()

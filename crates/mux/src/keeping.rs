@@ -6,6 +6,7 @@
 
 use alloc::{boxed::Box, collections::BTreeMap};
 
+use serde::{Deserialize, Serialize};
 use wire::{Outgoing, RequestId};
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// What a line stays for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Keepsake {
     /// The client has been greeted.
     Greeting,
@@ -27,8 +28,10 @@ pub(crate) enum Keepsake {
 }
 
 /// The lines of one session that stay.
-#[derive(Debug, Default)]
-pub(crate) struct KeptLines(BTreeMap<Keepsake, LineNumber>);
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct KeptLines(
+    #[serde(with = "crate::frozen::forms::pairs")] BTreeMap<Keepsake, LineNumber>,
+);
 
 impl KeptLines {
     /// The resources that the session is subscribed to by them.

@@ -14,7 +14,7 @@ use alloc::{
 use core::fmt;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use wire::{Frame, Method, Outgoing, RequestId, quoted};
 
 use crate::{class::Class, lists::List, offers::Offer};
@@ -23,7 +23,7 @@ use crate::{class::Class, lists::List, offers::Offer};
 const PAGES_MAX: usize = 64;
 
 /// One of the lists that a server can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Listing {
     /// `tools/list`.
     Tools,
@@ -36,34 +36,36 @@ pub enum Listing {
 }
 
 /// What a server said of itself at one start to clients of one class.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptWords {
     /// The class that it was greeted with.
     pub class: Class,
     /// The result of its `initialize`.
+    #[serde(with = "crate::frozen::forms::text")]
     pub handshake: Bytes,
     /// Those of its lists that are known, whole.
     pub lists: BTreeMap<Listing, Vec<Page>>,
 }
 
 /// One page of a list.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// What it was asked for with; the first page has none.
     pub cursor: Option<Box<str>>,
     /// The result, as the server wrote it.
+    #[serde(with = "crate::frozen::forms::text")]
     pub result: Bytes,
 }
 
 /// A page of a list, as a request asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Wanted {
     pub(crate) listing: Listing,
     pub(crate) cursor: Option<Box<str>>,
 }
 
 /// The pages of one list that were seen so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pages(Vec<Page>);
 
 impl fmt::Debug for KeptWords {

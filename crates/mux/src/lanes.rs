@@ -12,6 +12,8 @@ use alloc::{
     string::String,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     exchange::MintedId,
     ghosts::{Ghosts, Haunting},
@@ -26,12 +28,12 @@ pub(crate) type Tool = Box<str>;
 const NAME_BYTES_MAX: usize = 256;
 
 /// What has been seen of a server's tools. Outlives the server's process.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Conduct {
     seen: BTreeMap<Tool, Seen>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Seen {
     asks: bool,
     logs: bool,
@@ -95,7 +97,7 @@ impl Conduct {
 }
 
 /// The askable calls that are open at one upstream.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Lanes {
     open: BTreeMap<MintedId, Call>,
     /// Calls of each session, so that the common questions need no walk.
@@ -111,7 +113,7 @@ pub(crate) struct Lanes {
     pub(crate) is_undecided: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Call {
     session: SessionId,
     tool: Tool,

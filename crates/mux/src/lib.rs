@@ -26,6 +26,7 @@ mod exchange;
 mod fact;
 mod from_session;
 mod from_upstream;
+mod frozen;
 mod ghosts;
 mod handshake;
 mod ids;

@@ -4,6 +4,7 @@
 
 use alloc::{collections::BTreeMap, format, vec::Vec};
 
+use serde::{Deserialize, Serialize};
 use wire::{Frame, Method, Outgoing};
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// A kind of list that a server keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum List {
     Tools,
     Prompts,
@@ -26,13 +27,13 @@ pub(crate) enum List {
 }
 
 /// Changes of one upstream's lists that were told lately, or wait for that.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Changes {
     windows: BTreeMap<List, Window>,
 }
 
 /// The time after a change was told, in which further ones become one.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Window {
     ends: Moment,
     /// The last of those that came meanwhile.

@@ -12,6 +12,7 @@ use alloc::{
     format,
 };
 
+use serde::{Deserialize, Serialize};
 use wire::{Frame, Method, Outgoing, RequestId, quoted};
 
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
 pub(crate) const LOGGER: &str = "mcpool";
 
 /// Which sessions the processes of an upstream know something of.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// Those that have called the process that runs, and how often.
     callers: BTreeMap<SessionId, u64>,

@@ -5,8 +5,10 @@ use core::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 /// A point in monotonic time, as nanoseconds since the daemon began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment(pub u64);
 
 impl Moment {

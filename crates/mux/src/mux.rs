@@ -5,6 +5,8 @@ use alloc::{
     vec::Vec,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     action::Outbox,
     event::{AdminAsk, Event, Route},
@@ -13,7 +15,7 @@ use crate::{
     lanes::Conduct,
     limits::Limits,
     moment::Moment,
-    routing::RouteKey,
+    routing::{Reason, RouteKey},
     scales::Scales,
     session::Session,
     snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot},
@@ -22,8 +24,9 @@ use crate::{
 };
 
 /// The pooler's mind.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Mux {
+    #[serde(skip)]
     pub(crate) limits: Limits,
     /// Which of its guardian's daemons this is.
     pub(crate) epoch: Epoch,
@@ -31,9 +34,11 @@ pub struct Mux {
     pub(crate) now: Moment,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) upstreams: BTreeMap<UpstreamId, Upstream>,
+    #[serde(with = "crate::frozen::forms::pairs")]
     pub(crate) routes: BTreeMap<RouteKey, UpstreamId>,
     /// Routes whose servers cannot be shared, and why.
-    pub(crate) unshareable: BTreeMap<Route, &'static str>,
+    #[serde(deserialize_with = "crate::frozen::forms::reasons::deserialize")]
+    pub(crate) unshareable: BTreeMap<Route, Reason>,
     /// What has been seen of the tools of each route.
     pub(crate) conduct: BTreeMap<Route, Conduct>,
     pub(crate) timers: Timers,
@@ -41,6 +46,7 @@ pub struct Mux {
     /// Messages that wait in all sessions' queues together.
     pub(crate) waiting: usize,
     /// What is held here of messages.
+    #[serde(skip)]
     pub(crate) scales: Scales,
     /// Bytes of messages that the edge holds.
     pub(crate) buffered_elsewhere: usize,
@@ -52,7 +58,7 @@ pub struct Mux {
 }
 
 /// A restart that is under way.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Restart {
     pub(crate) upstreams: usize,
     pub(crate) left: usize,

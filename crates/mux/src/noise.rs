@@ -7,13 +7,15 @@
 
 use alloc::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     action::Outbox, fact::Fact, ids::UpstreamId, limits::Limits, moment::Moment, mux::Mux,
     timers::Timer,
 };
 
 /// Lines on the standard output of one server that were no message.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Noise {
     /// All that its processes ever wrote.
     pub(crate) lines: u64,

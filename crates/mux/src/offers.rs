@@ -5,7 +5,7 @@
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
-use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use wire::{Frame, Method, RequestId};
 
@@ -35,7 +35,7 @@ pub(crate) enum Offer {
 }
 
 /// A set of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Offers(u16);
 
 impl Offer {

@@ -8,6 +8,7 @@
 
 use alloc::format;
 
+use serde::{Deserialize, Serialize};
 use wire::{Fault, Frame, Method, Outgoing};
 
 use crate::{
@@ -27,7 +28,7 @@ const PINGS: u32 = 3;
 const LAST_WAIT: u32 = 6;
 
 /// The signs of life of one process.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Pulse {
     /// When it last said anything, be it no message.
     heard: Moment,

@@ -9,6 +9,7 @@
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::mem;
 
+use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Outgoing};
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// What is known of what a server says of itself.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Known {
     /// In force: sessions are served from it.
     recalled: Option<Arc<KeptWords>>,

@@ -274,7 +274,7 @@ fn timeout_of(milliseconds: Option<u64>) -> IdleTimeout {
     })
 }
 
-fn class_of(names: &[String]) -> Option<Class> {
+pub(crate) fn class_of(names: &[String]) -> Option<Class> {
     let known = |name: &String| {
         let mut all = Capability::ALL.into_iter();
         all.find(|capability| capability.name() == name)
@@ -288,7 +288,7 @@ fn scope_of(name: &str) -> Option<Scope> {
     all.find(|scope| scope.name() == name)
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
     bytes
@@ -297,7 +297,7 @@ fn to_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn from_hex(text: &str) -> Option<Arc<[u8]>> {
+pub(crate) fn from_hex(text: &str) -> Option<Arc<[u8]>> {
     let digits: Vec<u8> = text
         .chars()
         .map(|digit| u8::try_from(digit.to_digit(16)?).ok())

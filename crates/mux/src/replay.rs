@@ -8,6 +8,7 @@
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use wire::{Fault, Frame, Kind, Message, Method};
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// What has been replayed of a session.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Replay {
     lines: usize,
     refused: usize,

@@ -1,5 +1,7 @@
 //! Which upstream serves a session: server × share key.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     action::Outbox,
     class::Class,
@@ -11,11 +13,14 @@ use crate::{
     upstream::{Standing, Upstream},
 };
 
+/// Why a server is not shared: one of the constants that say so.
+pub(crate) type Reason = &'static str;
+
 /// Why a server that asks outside of calls is not shared.
-pub(crate) const ASKS_UNBOUND: &str = "its asks are not bound to calls";
+pub(crate) const ASKS_UNBOUND: Reason = "its asks are not bound to calls";
 
 /// What must be equal for two sessions to share an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct RouteKey {
     pub(crate) route: Route,
     pub(crate) class: Class,

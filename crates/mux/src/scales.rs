@@ -12,6 +12,7 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wire::{Frame, Outgoing};
 
 /// What is held for one peer, and with it the sum of all.
@@ -79,16 +80,50 @@ impl Scales {
         self.0.all.get()
     }
 
-    pub(crate) fn weigh<T: Heavy>(&self, value: T) -> Weighed<T> {
-        let bytes = value.weight();
+    fn add(&self, bytes: usize) {
         self.0.bytes.add(bytes);
         self.0.all.add(bytes);
         self.0.messages.add(1);
+    }
+
+    pub(crate) fn weigh<T: Heavy>(&self, value: T) -> Weighed<T> {
+        let bytes = value.weight();
+        self.add(bytes);
         Weighed {
             value,
             scales: self.clone(),
             bytes,
         }
+    }
+}
+
+impl<T: Heavy> Weighed<T> {
+    /// Counts for those from now on.
+    pub(crate) fn hang_on(&mut self, scales: &Scales) {
+        self.lift();
+        self.scales = scales.clone();
+        self.scales.add(self.bytes);
+    }
+}
+
+impl<T> Weighed<T> {
+    fn lift(&self) {
+        self.scales.0.bytes.subtract(self.bytes);
+        self.scales.0.all.subtract(self.bytes);
+        self.scales.0.messages.subtract(1);
+    }
+}
+
+impl<T: Serialize> Serialize for Weighed<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(to)
+    }
+}
+
+/// On scales of its own, until it is hung on those of its owner.
+impl<'de, T: Heavy + Deserialize<'de>> Deserialize<'de> for Weighed<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        T::deserialize(from).map(|value| Scales::default().weigh(value))
     }
 }
 
@@ -102,9 +137,7 @@ impl<T> Deref for Weighed<T> {
 
 impl<T> Drop for Weighed<T> {
     fn drop(&mut self) {
-        self.scales.0.bytes.subtract(self.bytes);
-        self.scales.0.all.subtract(self.bytes);
-        self.scales.0.messages.subtract(1);
+        self.lift();
     }
 }
 

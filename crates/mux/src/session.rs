@@ -6,6 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
+use serde::{Deserialize, Serialize};
 use wire::{Frame, Outgoing, RequestId};
 
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// A client and all that belongs to it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) opening: Opening,
@@ -56,6 +57,7 @@ pub(crate) struct Session {
     /// Bytes of the answers in them.
     pub(crate) batched_bytes: usize,
     /// What is held here of its messages and of the answers to them.
+    #[serde(skip)]
     pub(crate) scales: Scales,
     /// Ids of the requests whose answers are in them.
     pub(crate) batched_ids: BTreeSet<RequestId>,
@@ -67,11 +69,11 @@ pub(crate) struct Session {
 }
 
 /// How many messages of a client were heard since something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Heard(pub(crate) usize);
 
 /// How far a session has come.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum State {
     /// It has not said `initialize`, or that failed.
     New,
@@ -82,7 +84,7 @@ pub(crate) enum State {
 }
 
 /// An `initialize` that has no answer yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Initialize {
     pub(crate) id: RequestId,
     pub(crate) line: LineNumber,
@@ -92,7 +94,7 @@ pub(crate) struct Initialize {
 }
 
 /// Where an open request is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Whereabouts {
     /// It is the `initialize`.
     Initialize,
@@ -103,7 +105,7 @@ pub(crate) enum Whereabouts {
 }
 
 /// Messages that wait for their turn: askable calls apart from the rest, which passes them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Queue {
     pub(crate) calls: VecDeque<Held>,
     pub(crate) others: VecDeque<Held>,
@@ -113,7 +115,7 @@ pub(crate) struct Queue {
 }
 
 /// One message that waits.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Held {
     pub(crate) line: LineNumber,
     pub(crate) frame: Weighed<Frame>,
@@ -122,7 +124,7 @@ pub(crate) struct Held {
 }
 
 /// How far a message that waits has been before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
     /// No process has seen it.
     Fresh,
@@ -132,7 +134,7 @@ pub(crate) enum Stage {
 }
 
 /// Announcements of one line that are on their way to the shim.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Announcing {
     /// How many: a process may end before the first has left, and the line be announced for the next.
     pub(crate) on_their_way: usize,
@@ -141,7 +143,7 @@ pub(crate) struct Announcing {
 }
 
 /// Asks that wait for this client's answer, by the id that the client sees.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SessionAsks {
     /// The id that the upstream chose.
     pub(crate) open: BTreeMap<u64, RequestId>,
@@ -149,7 +151,7 @@ pub(crate) struct SessionAsks {
 }
 
 /// The answers of a batch, until all are there.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Batch {
     pub(crate) left: usize,
     pub(crate) answers: Vec<Weighed<Outgoing>>,
@@ -188,6 +190,19 @@ impl Session {
             is_ending: false,
             is_paused: false,
             blocked: None,
+        }
+    }
+
+    /// Weighs what is held of its messages once more, after a thaw.
+    pub(crate) fn weigh_again(&mut self) {
+        let Queue { calls, others, .. } = &mut self.queue;
+        for held in calls.iter_mut().chain(others) {
+            held.frame.hang_on(&self.scales);
+        }
+        for batch in self.batches.values_mut() {
+            for answer in &mut batch.answers {
+                answer.hang_on(&self.scales);
+            }
         }
     }
 

@@ -9,17 +9,19 @@ use alloc::{
     vec::Vec,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{exchange::MintedId, ids::SessionId};
 
 /// Who wants to hear of which resource of one upstream.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Subscriptions {
     by_uri: BTreeMap<Box<str>, Subscription>,
     /// How many each session holds.
     held: BTreeMap<SessionId, usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Subscription {
     sessions: BTreeSet<SessionId>,
     /// Requests that the upstream has not answered. Until it has agreed to one, every subscriber asks for itself.

@@ -9,6 +9,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     action::Outbox,
     event::{IdleTimeout, Opening},
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// What holds for the requests of one server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Terms {
     /// Longest life, whatever progress there is.
     pub(crate) life: Duration,

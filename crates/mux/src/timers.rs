@@ -2,13 +2,15 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     ids::{SessionId, UpstreamId},
     moment::Moment,
 };
 
 /// Why the core wants to be called though nothing happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Timer {
     /// A session has waited for its server's handshake as long as its client will.
     StartPatience(SessionId),
@@ -69,6 +71,11 @@ impl Timers {
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.by_timer.contains_key(&timer)
+    }
+
+    /// All that are set, the next one first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Moment, Timer)> {
+        self.by_moment.iter()
     }
 
     /// When a timer is due.

@@ -2,10 +2,12 @@
 
 use alloc::collections::{BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::SessionId;
 
 /// Sessions with messages that wait, in the order of their turns.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Turns {
     order: VecDeque<SessionId>,
     members: BTreeSet<SessionId>,

@@ -11,6 +11,7 @@ use alloc::{
     vec::Vec,
 };
 
+use serde::{Deserialize, Serialize};
 use wire::{Frame, ProgressToken, RequestId};
 
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
     noise::Noise,
     pulse::Pulse,
     recall::Known,
-    routing::RouteKey,
+    routing::{Reason, RouteKey},
     scales::{Scales, Weighed},
     subscribe::Subscriptions,
     terms::Terms,
@@ -38,7 +39,7 @@ use crate::{
 };
 
 /// A server and all that belongs to it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Upstream {
     pub(crate) id: UpstreamId,
     pub(crate) key: RouteKey,
@@ -80,6 +81,7 @@ pub(crate) struct Upstream {
     /// Asks whose owner is unclear.
     pub(crate) undecided: VecDeque<Undecided>,
     /// What is held here of them.
+    #[serde(skip)]
     pub(crate) scales: Scales,
     /// Questions by address, and whom they were put to.
     pub(crate) elicitations: BTreeMap<Box<str>, SessionId>,
@@ -101,7 +103,8 @@ pub(crate) struct Upstream {
     pub(crate) last_words: VecDeque<String>,
     pub(crate) starts: u64,
     /// Why it serves one session only, though its scope is wider.
-    pub(crate) private: Option<&'static str>,
+    #[serde(deserialize_with = "crate::frozen::forms::reason::deserialize")]
+    pub(crate) private: Option<Reason>,
     pub(crate) dropped: BTreeMap<DropReason, u64>,
     pub(crate) noise: Noise,
     /// Who has started this process.
@@ -115,7 +118,7 @@ pub(crate) struct Upstream {
 }
 
 /// Who has started a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Origin {
     /// We have.
     Here,
@@ -124,7 +127,7 @@ pub(crate) enum Origin {
 }
 
 /// Where an upstream is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum State {
     /// No process, and nobody who needs one.
     Stopped,
@@ -145,7 +148,7 @@ pub(crate) enum State {
 }
 
 /// Why a process is being stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum StopCause {
     /// Somebody wants that, or nobody wants it any longer.
     Asked,
@@ -154,7 +157,7 @@ pub(crate) enum StopCause {
 }
 
 /// Whether messages are being released to an upstream: what happens meanwhile may let others go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Releasing {
     No,
     Yes,
@@ -163,7 +166,7 @@ pub(crate) enum Releasing {
 }
 
 /// How far this process and the sessions know each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Standing {
     /// It has not answered our greeting. Nothing that it says is for sessions.
     Strange,
@@ -174,7 +177,7 @@ pub(crate) enum Standing {
 }
 
 /// An ask that is with a session.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ask {
     pub(crate) session: SessionId,
     /// The id under which the session sees it.
@@ -184,7 +187,7 @@ pub(crate) struct Ask {
 }
 
 /// An ask that waits for its owner to become clear.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Undecided {
     pub(crate) frame: Weighed<Frame>,
     pub(crate) since: Moment,

@@ -1,11 +1,12 @@
 //! How much sessions want to hear of a server's log, and how chatty that makes the server.
 
+use serde::{Deserialize, Serialize};
 use wire::Method;
 
 use crate::{action::Outbox, exchange::Errand, ids::UpstreamId, mux::Mux};
 
 /// The severities of RFC 5424, most verbose first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Level {
     Debug,
     Info,

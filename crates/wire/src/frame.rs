@@ -225,6 +225,10 @@ impl Frame {
         }
     }
 
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// The number of bytes, without a line end.
     pub fn len(&self) -> usize {
         self.bytes.len()

@@ -14,6 +14,7 @@ mod about;
 mod codec;
 mod fault;
 mod frame;
+mod frozen;
 mod id;
 mod method;
 mod outgoing;

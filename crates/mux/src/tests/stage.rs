@@ -37,6 +37,8 @@ pub(super) struct Stage {
     /// What the guardian has of each process.
     pub(super) records: BTreeMap<UpstreamId, Record>,
     pub(super) shows_records: bool,
+    /// Events that the core was handed.
+    events: u64,
     /// Announcements that slow sessions have not been given yet.
     announced: Vec<(SessionId, LineNumber)>,
     /// What each process was given.
@@ -73,6 +75,7 @@ impl Stage {
             epoch: Epoch(0),
             records: BTreeMap::new(),
             shows_records: false,
+            events: 0,
             now: Moment(0),
             sessions: BTreeMap::new(),
             audit: Audit::default(),
@@ -418,8 +421,23 @@ impl Stage {
         self.now = end;
     }
 
+    /// Freezes the core and goes on with what was thawed, which must be the same.
+    fn change_program(&mut self) {
+        let frozen = self.mux.freeze();
+        let thawed = Mux::thaw(&frozen, self.mux.limits.clone()).unwrap();
+        assert_eq!(format!("{thawed:?}"), format!("{:?}", self.mux));
+        let again = thawed.freeze();
+        assert_eq!(String::from_utf8(again), String::from_utf8(frozen));
+        self.mux = thawed;
+    }
+
     /// Hands the core an event, does what it wants done, and checks what must always hold.
     pub(super) fn handle(&mut self, event: Event) {
+        self.events += 1;
+        // In a long walk, often enough.
+        if self.events < 200 || self.events.is_multiple_of(61) {
+            self.change_program();
+        }
         self.note_end(&event);
         let mut out = Outbox::default();
         self.audit.event(&event);
