@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         add, call, completions, connect, list, logs, remove, restart, sample_server, serve, status,
-        stop, tools, r#try,
+        stop, tools, r#try, upgrade,
     },
     ui::Format,
 };
@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Logs(logs::Args),
     Restart(restart::Args),
     Stop(stop::Args),
+    Upgrade(upgrade::Args),
     Serve(serve::Args),
     Try(r#try::Args),
     Completions(completions::Args),

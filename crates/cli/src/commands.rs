@@ -14,6 +14,7 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod tools;
 pub(crate) mod r#try;
+pub(crate) mod upgrade;
 
 use std::path::Path;
 
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Logs(args) => logs::run(&args, &places(home)?, ui),
         Command::Restart(args) => restart::run(&args, &places(home)?, ui),
         Command::Stop(args) => stop::run(&args, &places(home)?, ui),
+        Command::Upgrade(args) => upgrade::run(&args, &places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?),
         Command::Try(args) => r#try::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

@@ -21,7 +21,6 @@ use std::{env, process::ExitCode};
 
 use clap::Parser;
 use rustix::process::Signal;
-use shim::places::Places;
 
 use crate::{args::Cli, commands::serve, ui::Ui};
 
@@ -29,10 +28,8 @@ fn main() -> ExitCode {
     // A file that may not grow any further is an error of the one write, and nobody's end.
     sys::signals::ignore(Signal::XFSZ);
     let mut ui = Ui::new();
-    let done = match serve::said_by_a_shim(env::args_os().skip(1)) {
-        Some((args, home)) => Places::find(home.as_deref())
-            .map_err(anyhow::Error::from)
-            .and_then(|places| serve::run(&args, places)),
+    let done = match serve::said_by_a_program(env::args_os().skip(1)) {
+        Some(said) => serve::obey(said),
         None => commands::run(Cli::parse(), &mut ui),
     };
     match done {

@@ -37,11 +37,28 @@ pub enum Outcome {
         /// How many.
         upstreams: usize,
     },
+    /// Another program goes on with everything.
+    Upgraded(Upgraded),
     /// Everything has ended: servers, socket and lock are gone, and the daemon is about to be.
     Stopped {
         /// Always true.
         stopped: bool,
     },
+}
+
+/// What came of an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upgraded {
+    /// The version of the program before.
+    pub from: String,
+    /// That of the program now, which may be the same.
+    pub to: String,
+    /// Sessions that go on.
+    pub sessions: usize,
+    /// Processes of servers that go on.
+    pub processes: usize,
+    /// For how long nobody was heard, in milliseconds.
+    pub pause_ms: u64,
 }
 
 /// Everything that there is at one moment.

@@ -8,4 +8,4 @@ mod unix;
 pub(crate) use confinement::Freedom;
 pub(crate) use descriptors::Descriptors;
 pub(crate) use stand::Stand;
-pub(crate) use unix::Door;
+pub(crate) use unix::{ANSWER_PATIENCE, Door, SessionPlaces, say};

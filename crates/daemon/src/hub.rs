@@ -14,6 +14,7 @@
 mod alarm;
 mod books;
 mod clock;
+mod exchange;
 mod inherit;
 mod input;
 mod intake;
@@ -32,9 +33,10 @@ use std::{
 use mux::{Event, Moment, Mux, Outbox};
 use tokio::{net::UnixStream, sync::mpsc::Receiver};
 
-use crate::link::Share;
+use crate::{link::Share, upgrade::Exchange};
 use books::Books;
 use clock::Clock;
+use exchange::Wanted;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId};
@@ -59,12 +61,23 @@ pub(crate) struct Hub {
     clock: Clock,
     alarm: Alarm,
     stopping: Option<Stopping>,
+    /// Set while somebody waits for another program to take our place.
+    wanted: Option<Wanted>,
     /// Pieces that the turn has gone on for.
     pieces: u32,
     /// What the core takes of the room for all.
     of_core: Share,
     /// What the core was told last that the links take of it.
     told_buffered: usize,
+}
+
+/// How a hub has come to its end.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// Everything has ended. These wait to hear of it.
+    Ended(Vec<UnixStream>),
+    /// It stands still, and is to go on in another program; if that cannot be, here.
+    Exchanged(Box<Hub>, Receiver<Input>, Exchange),
 }
 
 /// The end of it all, once it is decided.
@@ -97,12 +110,13 @@ impl Hub {
             clock: Clock::new(Instant::now()),
             alarm: Alarm::new()?,
             stopping: None,
+            wanted: None,
             pieces: 0,
         })
     }
 
-    /// Runs until everything has been stopped. Hands out those who wait to hear of it.
-    pub(crate) async fn run(mut self, mut inbox: Receiver<Input>) -> Vec<UnixStream> {
+    /// Runs until everything has been stopped, or another program is to go on here.
+    pub(crate) async fn run(mut self, mut inbox: Receiver<Input>) -> Left {
         let mut armed = Moment::NEVER;
         let mut batch = Vec::with_capacity(TURN_INPUTS);
         loop {
@@ -114,7 +128,10 @@ impl Hub {
             self.turn(now, &mut batch);
             if self.is_over(now) {
                 self.books.close(&self.mux);
-                return self.world.take_leave();
+                return Left::Ended(self.world.take_leave());
+            }
+            if let Some(exchange) = self.due_exchange(now) {
+                return Left::Exchanged(Box::new(self), inbox, exchange);
             }
             let wake = self.next_wake(now);
             // One that is set too early costs a look at the clock; moving it costs the same each time.
@@ -142,6 +159,7 @@ impl Hub {
         let ending = self.stopping.map_or(Moment::NEVER, |stopping| {
             stopping.linger_until.unwrap_or(stopping.at_latest)
         });
+        let wanted = wanted.min(self.wanted.as_ref().map_or(Moment::NEVER, |it| it.until));
         // A moment that has passed is one whose turn comes at once.
         wanted
             .min(ending)

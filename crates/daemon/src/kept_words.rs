@@ -24,10 +24,12 @@ use std::{
 };
 
 use mux::{Class, KeptWords, Route};
+use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time};
 
 use crate::launch::LaunchSpec;
 pub(crate) use clock::wall_clock;
+pub(crate) use file::hex;
 use folder::Folder;
 
 /// Orders that may wait for the disk; more are not carried out.
@@ -47,7 +49,7 @@ const STACK_BYTES: usize = 256 << 10;
 const LAUNCHED_LIFE: Duration = Duration::from_hours(24);
 
 /// Whose words are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Subject {
     /// The share key, but for the class.
     pub(crate) route: Route,
@@ -59,7 +61,7 @@ pub(crate) struct Subject {
 }
 
 /// How long words are good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Life {
     /// As long as the program and its files are the same.
     OfItsFiles,

@@ -22,13 +22,17 @@ use mux::{
     Asks, Front, IdleTimeout, Joins, Limits, Link, OnRestart, Opening, Refusal, Route, Scope,
     SessionId, Start,
 };
+use serde::{Deserialize, Serialize};
 use shim::preface::{Join, SessionAsk};
 
 use self::workspace::TooWide;
-use crate::{configuration::Configuration, front::Freedom, kept_words::Subject};
+use crate::{
+    configuration::Configuration, front::Freedom, kept_words::Subject, upgrade::FrozenSpec,
+};
 
 /// All that a process is started with.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "FrozenSpec", from = "FrozenSpec")]
 pub(crate) struct LaunchSpec {
     /// Absolute.
     pub(crate) program: PathBuf,

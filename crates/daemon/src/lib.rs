@@ -18,6 +18,8 @@ mod observe;
 mod process;
 mod serve;
 mod tasks;
+mod upgrade;
 mod watchdog;
 
 pub use serve::{ServeOptions, serve};
+pub use upgrade::check_state;

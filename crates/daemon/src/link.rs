@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** nothing that a peer does or leaves undone makes the hub wait.
 
+mod halt;
 mod lines;
 mod outlet;
 mod reader;
@@ -16,8 +17,9 @@ mod valve;
 #[cfg(test)]
 mod memory;
 
+pub(crate) use halt::{Halt, Reading, Rest};
 pub(crate) use lines::{Lines, Pieces};
-pub(crate) use outlet::{Backlog, Flushed, Outlet, Overflow, Unwritten};
+pub(crate) use outlet::{Backlog, Flushed, FrozenOutlet, Outlet, Overflow, Unwritten};
 pub(crate) use reader::{ProcessReader, SessionReader};
 pub(crate) use room::{NoRoom, Room, Share};
 pub(crate) use socket::Socket;

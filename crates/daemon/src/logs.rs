@@ -19,7 +19,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use folder::Folder;
@@ -31,6 +31,9 @@ pub(crate) use server::{NOISE_BYTES, ServerLog};
 
 /// Texts that may wait for the disk.
 const WAITING_MAX: usize = 256;
+
+/// How long the last words may keep everybody waiting.
+const CATCH_UP_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Enough for file names and formatting.
 const STACK_BYTES: usize = 128 << 10;
@@ -60,6 +63,8 @@ enum Note {
     Close {
         file: Arc<str>,
     },
+    /// Whoever waits for all that came before is to be told.
+    Reached(SyncSender<()>),
     End,
 }
 
@@ -108,6 +113,14 @@ impl Logs {
         OwnLog {
             logs: self.clone(),
             file: Arc::from(OWN),
+        }
+    }
+
+    /// Waits until the thread has written what came so far, if it is quick.
+    pub(crate) fn catch_up(&self) {
+        let (told, reached) = sync_channel(1);
+        if self.sender.try_send(Note::Reached(told)).is_ok() {
+            let _slow = reached.recv_timeout(CATCH_UP_PATIENCE);
         }
     }
 
@@ -166,6 +179,10 @@ impl Writer {
             match note {
                 Note::Text { file, text } => self.write(&file, &text),
                 Note::Close { file } => self.let_go(&file),
+                Note::Reached(told) => {
+                    // Nobody may wait for it any more.
+                    let _gone = told.try_send(());
+                }
                 Note::End => break,
             }
         }

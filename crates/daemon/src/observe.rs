@@ -3,15 +3,15 @@
 //! **Invariant:** nothing else logs at INFO or above, and no payload, environment value or secret is
 //! ever in a log line.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
-use mux::{Fact, Refusal, SessionId, UpstreamId};
+use mux::{Fact, Refusal, SessionId, UpstreamId, UpstreamSnapshot};
 use tracing::{debug, error, info, warn};
 
 /// Turns facts into log lines and counts.
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
-    counts: BTreeMap<&'static str, u64>,
+    counts: BTreeMap<Cow<'static, str>, u64>,
     /// What upstreams are called.
     servers: BTreeMap<UpstreamId, Arc<str>>,
 }
@@ -25,6 +25,25 @@ pub(crate) fn panicked(task: &str, words: &str) {
 pub(crate) fn listening(socket: &std::path::Path) {
     let version = env!("CARGO_PKG_VERSION");
     info!(version, pid = std::process::id(), socket = %socket.display(), "listening");
+}
+
+/// It goes on in the place of an earlier program, after a pause.
+pub(crate) fn took_over(before: &str, pause: std::time::Duration) {
+    let (version, milliseconds) = (env!("CARGO_PKG_VERSION"), pause.as_millis());
+    info!(
+        version,
+        before, milliseconds, "upgraded; servers and sessions go on"
+    );
+}
+
+/// It should go on in the place of an earlier program, and cannot.
+pub(crate) fn not_resumed(error: &anyhow::Error) {
+    error!("what the program before has handed over cannot be gone on with: {error:#}");
+}
+
+/// Another program should have taken its place, and could not.
+pub(crate) fn not_upgraded(why: &str) {
+    warn!(why, "not upgraded; everything goes on as it was");
 }
 
 /// The daemon was kept from running for so long, and perhaps all others with it.
@@ -171,8 +190,22 @@ pub(crate) fn audited(count: mux::audit::Count) {
 }
 
 impl Observer {
+    /// Goes on counting where the program before us stopped.
+    pub(crate) fn resumed(counts: BTreeMap<String, u64>, upstreams: &[UpstreamSnapshot]) -> Self {
+        let servers = upstreams.iter();
+        Observer {
+            counts: counts
+                .into_iter()
+                .map(|(name, count)| (Cow::Owned(name), count))
+                .collect(),
+            servers: servers
+                .map(|upstream| (upstream.id, Arc::clone(&upstream.server)))
+                .collect(),
+        }
+    }
+
     /// How often each kind of thing has happened.
-    pub(crate) fn counts(&self) -> &BTreeMap<&'static str, u64> {
+    pub(crate) fn counts(&self) -> &BTreeMap<Cow<'static, str>, u64> {
         &self.counts
     }
 
@@ -193,7 +226,7 @@ impl Observer {
 
     /// Logs and counts one fact.
     pub(crate) fn observe(&mut self, fact: &Fact) {
-        *self.counts.entry(name(fact)).or_default() += 1;
+        *self.counts.entry(Cow::Borrowed(name(fact))).or_default() += 1;
         match fact {
             Fact::SessionOpened { session, server } => info!(%session, %server, "session opened"),
             Fact::SessionResumed { session, server } => {

@@ -8,24 +8,31 @@ mod inheritance;
 mod note;
 mod pipes;
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use ::guardian::protocol::Patience;
 use bytes::Bytes;
 use mux::{Exit, UpstreamId};
+use serde::{Deserialize, Serialize};
 use tokio::task::AbortHandle;
 use wire::{Frame, Kind, Outgoing};
 
-use crate::hub::{Input, ProcessId};
 use crate::{
+    hub::{Input, ProcessId, Surroundings},
     launch::LaunchSpec,
-    link::{Outlet, ProcessReader, Room, Sink, Source, Unwritten},
+    link::{Outlet, ProcessReader, Reading, Rest as Unread, Sink, Source, Unwritten},
     logs::{Logs, ServerLog, drain_errors},
     tasks,
+    upgrade::{FrozenProcess, Handed, Hex, Taken},
 };
 
 pub(crate) use guardian::Guardian;
-pub(crate) use inheritance::Inheritance;
+pub(crate) use inheritance::{Inheritance, await_readable};
 pub(crate) use note::Note;
 use pipes::Pipes;
 
@@ -57,9 +64,11 @@ pub(crate) struct Process {
     pub(crate) log: ServerLog,
     /// Its process id, once it runs.
     pub(crate) pid: Option<u32>,
-    /// Its outputs, until somebody reads them.
+    /// Its standard output and error; `None` if nobody can read them.
     outputs: Option<(Source, Source)>,
-    readers: Vec<AbortHandle>,
+    reader: Reading<Unread>,
+    /// Whoever drains its standard error.
+    drain: Option<AbortHandle>,
     /// What of it is still to come.
     rest: Rest,
     /// Whether the core knows that it does not read.
@@ -75,9 +84,9 @@ pub(crate) struct Process {
 }
 
 /// What is still to come of a process.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-struct Rest {
+pub(crate) struct Rest {
     exit: Option<Exit>,
     gone: bool,
     output_ended: bool,
@@ -125,7 +134,7 @@ impl Process {
         pipes: Option<[OwnedFd; 3]>,
         logs: &Logs,
         outlet_to: impl FnOnce(Sink) -> Outlet,
-    ) -> std::io::Result<Process> {
+    ) -> io::Result<Process> {
         let mut inherited = Process::silent(upstream, server, logs);
         if let Some(pipes) = pipes {
             inherited.connect(Pipes::of(pipes)?, outlet_to);
@@ -151,7 +160,8 @@ impl Process {
             log: ServerLog::new(logs.clone(), server, upstream.to_string()),
             pid: None,
             outputs: None,
-            readers: Vec::new(),
+            reader: Reading::NotYet,
+            drain: None,
             rest: Rest::default(),
             blocked: false,
             awaiting_room: false,
@@ -167,14 +177,7 @@ impl Process {
     }
 
     /// It runs: its outputs are read from now on.
-    pub(crate) fn on_running(
-        &mut self,
-        process: ProcessId,
-        pid: u32,
-        inbox: &tokio::sync::mpsc::Sender<Input>,
-        message_bytes: usize,
-        room: &Arc<Room>,
-    ) {
+    pub(crate) fn on_running(&mut self, process: ProcessId, pid: u32, around: &Surroundings) {
         self.pid = Some(pid);
         let how = if self.is_cut_off {
             "taken over"
@@ -182,19 +185,30 @@ impl Process {
             "started"
         };
         self.log.remark(&format!("{how}, process {pid}"));
-        let Some((output, errors)) = self.outputs.take() else {
+        self.reader = Reading::Halted(Unread::of(&[], around.limits.message_bytes));
+        self.go_on(process, around);
+    }
+
+    /// Has its outputs read, from where readers stopped.
+    pub(crate) fn go_on(&mut self, process: ProcessId, around: &Surroundings) {
+        let Some((output, errors)) = self.outputs.clone() else {
             return;
         };
-        let reader = ProcessReader {
-            process,
-            source: output,
-            inbox: inbox.clone(),
-            message_bytes,
-            room: Arc::clone(room),
-        };
-        let output = tasks::spawn("server reader", reader.run());
-        let (log, told) = (self.log.another(), inbox.clone());
-        let errors = tasks::spawn("server log", async move {
+        self.reader.go_on("server reader", |rest| {
+            let reader = ProcessReader {
+                process,
+                source: output,
+                inbox: around.inbox.clone(),
+                room: Arc::clone(&around.room),
+                halt: around.halt.clone(),
+            };
+            reader.run(rest)
+        });
+        if self.drain.is_some() || self.pid.is_none() || self.rest.errors_ended {
+            return;
+        }
+        let (log, told) = (self.log.another(), around.inbox.clone());
+        let drain = tasks::spawn("server log", async move {
             tasks::caught(
                 "server log",
                 drain_errors(errors, process, log, told.clone()),
@@ -203,7 +217,96 @@ impl Process {
             let heard = crate::hub::Heard::ErrorsEnded;
             let _hub_gone = told.send(Input::Heard { process, heard }).await;
         });
-        self.readers = vec![output.abort_handle(), errors.abort_handle()];
+        self.drain = Some(drain.abort_handle());
+    }
+
+    /// Returns when its reader has halted.
+    pub(crate) async fn has_halted(&mut self) {
+        self.reader.ended().await;
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
+        self.reader.runs()
+    }
+
+    /// What the program that takes our place has to know of it; an error if that is not possible now.
+    pub(crate) fn freeze<'a>(
+        &'a self,
+        id: ProcessId,
+        handed: &mut Handed<'a>,
+    ) -> Result<FrozenProcess, &'static str> {
+        let unread = match &self.reader {
+            Reading::Halted(unread) => unread
+                .bytes()
+                .map_err(|_| "a server is in the middle of a message that is too long")?,
+            Reading::NotYet | Reading::Runs(_) | Reading::Over => Vec::new(),
+        };
+        let outlet = self.outlet.as_ref();
+        Ok(FrozenProcess {
+            id: id.0,
+            upstream: self.upstream,
+            server: Arc::clone(&self.server),
+            pid: self.pid,
+            outlet: outlet.map(|outlet| (handed.over(outlet.sink().as_fd()), outlet.freeze())),
+            outputs: self
+                .outputs
+                .as_ref()
+                .map(|(output, errors)| [output.as_fd(), errors.as_fd()].map(|fd| handed.over(fd))),
+            has_reader: matches!(self.reader, Reading::Runs(_) | Reading::Halted(_)),
+            unread: Hex(unread),
+            unwritten: self.unwritten.as_ref().map(Unwritten::messages),
+            rest: self.rest.clone(),
+            is_blocked: self.blocked,
+            is_closing: self.closing,
+            is_cut_off: self.is_cut_off,
+        })
+    }
+
+    /// Goes on with one that the program before us had.
+    pub(crate) fn thaw(
+        frozen: FrozenProcess,
+        taken: &Taken,
+        around: &Surroundings,
+    ) -> io::Result<Process> {
+        let limit = around.limits.slow_server_bytes;
+        let outlet = match frozen.outlet {
+            None => None,
+            Some((fd, outlet)) => {
+                let sink = Sink::Pipe(pipes::input(taken.take(fd)?)?);
+                Some(Outlet::thaw(outlet, sink, limit, &around.room))
+            }
+        };
+        let outputs = match frozen.outputs {
+            None => None,
+            Some([output, errors]) => Some((
+                Source::Pipe(pipes::output(taken.take(output)?)?),
+                Source::Pipe(pipes::output(taken.take(errors)?)?),
+            )),
+        };
+        let reader = match (frozen.has_reader, frozen.pid) {
+            (true, _) => Reading::Halted(Unread::of(&frozen.unread.0, around.limits.message_bytes)),
+            (false, Some(_)) => Reading::Over,
+            (false, None) => Reading::NotYet,
+        };
+        let unwritten = frozen
+            .unwritten
+            .map(|messages| Unwritten::of(messages, &around.room));
+        let mut process = Process::silent(frozen.upstream, &frozen.server, &around.logs);
+        process.outlet = outlet;
+        process.outputs = outputs;
+        process.reader = reader;
+        process.unwritten = unwritten;
+        process.pid = frozen.pid;
+        process.rest = frozen.rest;
+        process.blocked = frozen.is_blocked;
+        process.closing = frozen.is_closing;
+        process.is_cut_off = frozen.is_cut_off;
+        Ok(process)
+    }
+
+    /// Whether somebody was looking at the clock for its outputs when it was frozen.
+    pub(crate) fn awaits_outputs(&self) -> bool {
+        self.rest.overdue_set
     }
 
     /// Puts in a message for it to read. Says whether it is to be flushed.
@@ -301,8 +404,9 @@ fn in_one_piece(message: &Outgoing) -> Bytes {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        for reader in &self.readers {
-            reader.abort();
+        self.reader.abort();
+        if let Some(drain) = &self.drain {
+            drain.abort();
         }
         self.log.close();
     }

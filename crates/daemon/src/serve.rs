@@ -3,46 +3,35 @@
 //! **Invariant:** whoever holds the lock is the only one who touches the socket, and neither the
 //! socket nor the lock file is left behind by an end in good order.
 
+mod beginning;
+mod daemon;
+
 use std::{
     env,
     io::{self, IsTerminal, Write},
-    os::unix::net::{UnixListener as StdListener, UnixStream as StdStream},
-    path::{Path, PathBuf},
+    os::{fd::RawFd, unix::net::UnixStream as StdStream},
+    path::PathBuf,
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use guardian::orphans;
-use mux::{Epoch, Limits, Mux};
 use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask},
 };
 use shim::places::Places;
-use tokio::{
-    runtime::Builder,
-    signal::unix::{SignalKind, signal},
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::runtime::Builder;
 use tracing::Level;
 
-use crate::{
-    admin,
-    configuration::Configuration,
-    front::{Descriptors, Door, Stand},
-    hub::{Hub, Input, Surroundings, World},
-    kept_words::Keeper,
-    launch::{self, Launcher},
-    link::Room,
-    logs::Logs,
-    observe,
-    process::{Guardian, Inheritance},
-    tasks, watchdog,
+use self::{
+    beginning::Beginning,
+    daemon::{Daemon, Plan},
 };
-
-/// Inputs that may wait for the hub; then readers wait.
-const INBOX: usize = 1024;
+use crate::{
+    admin, configuration::Configuration, front::Stand, kept_words::Keeper, launch, logs::Logs,
+    observe, upgrade::Successor, watchdog,
+};
 
 /// How long somebody who asked for the end may take to read that it has come.
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
@@ -57,21 +46,31 @@ pub struct ServeOptions {
     pub background: bool,
     /// The program `mcpool`, which is executed as the guardian.
     pub guardian_program: PathBuf,
+    /// The number of the descriptor with the state of the daemon whose place this program takes, in the
+    /// same process.
+    pub thaw: Option<RawFd>,
 }
 
 /// Runs a daemon until it is told to stop.
 ///
 /// Fails if its places are not safe, if another daemon holds the lock, or if the system denies it the
-/// socket. Everything it has started has ended when it returns.
+/// socket. Everything it has started has ended when it returns. When it is upgraded it does not return:
+/// another program goes on with everything.
 pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     umask(Mode::from_raw_mode(0o077));
     let ServeOptions {
         places,
         background,
         guardian_program,
+        thaw,
     } = options;
     places.prepare()?;
-    let mut stand = Stand::take(&places)?;
+    // Before anything can be put in its place.
+    let successor = Successor::of_this_program(&places, background)?;
+    let stand = match thaw {
+        None => Some(Stand::take(&places)?),
+        Some(_) => None,
+    };
     chdir("/").context("changing to the folder /")?;
     orphans::adopt().context("becoming the parent of what a guardian leaves behind")?;
     if background {
@@ -84,10 +83,10 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let (keeper, keeper_thread) =
         Keeper::start(words).context("starting the thread for what is kept")?;
     start_tracing(background.then_some(&logs));
-    let meeting_place = places.guardian_socket();
-    let inheritance = Inheritance::find(&meeting_place)
-        .context("taking over the servers of an earlier daemon")?;
-    let listener = stand.listen()?;
+    let beginning = match (stand, thaw) {
+        (Some(stand), _) => Beginning::afresh(stand, files, &places.guardian_socket())?,
+        (None, state) => Beginning::resumed(state, &places).inspect_err(observe::not_resumed)?,
+    };
     // One session's flood must not make the others wait for a whole turn of whoever else runs. Without
     // it they do, that is all.
     let _unknown_here = sys::schedule::prefer_short_turns();
@@ -97,26 +96,26 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime")?;
     let ended = runtime.block_on(async {
-        let guardian = |inbox| Guardian::new(guardian_program, meeting_place, files, inbox);
         let written = Configuration::read(places.config.clone());
         let kept = launch::daemon_idle_timeout(background, written.current().daemon.idle_timeout);
         let limits = launch::limits(&written.current().limits, kept);
-        let entrance = (listener, stand);
-        let (hub, arrivals, door) = assemble(
-            &places.socket,
-            (written, limits),
-            entrance,
-            (logs.clone(), keeper.clone()),
-            inheritance,
-            guardian,
-        )?;
+        let plan = Plan {
+            guardian_program,
+            meeting_place: places.guardian_socket(),
+            socket: places.socket.clone(),
+            successor,
+            limits,
+            logs: logs.clone(),
+            keeper: keeper.clone(),
+        };
+        let is_new = thaw.is_none();
+        let daemon = Daemon::assemble(plan, written, beginning)?;
         watchdog::start().context("starting the watchdog")?;
         observe::listening(&places.socket);
-        if background {
+        if background && is_new {
             say_ready().context("telling that the daemon is ready")?;
         }
-        let stops = run(hub, arrivals).await;
-        Ok((stops, door.await?))
+        daemon.run().await
     });
     // Readers and writers that are still there end here.
     drop(runtime);
@@ -127,12 +126,12 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
 }
 
 /// Takes away what tells others where we stand, and answers those who asked for the end.
-fn leave(stops: anyhow::Result<Vec<StdStream>>, stand: Option<Stand>) -> anyhow::Result<()> {
+fn leave(stops: Vec<StdStream>, stand: Option<Stand>) -> anyhow::Result<()> {
     let left = match stand {
         Some(mut stand) => stand.leave(),
         None => Err(anyhow::anyhow!("the door panicked")),
     };
-    tell_end(stops?, &left);
+    tell_end(stops, &left);
     left
 }
 
@@ -167,84 +166,6 @@ fn start_tracing(background: Option<&Logs>) {
         }
         None => subscriber.with_writer(io::stderr).try_init(),
     };
-}
-
-/// Puts the hub together with all that is around it.
-fn assemble(
-    socket: &Path,
-    (configuration, limits): (Configuration, Limits),
-    entrance: (StdListener, Stand),
-    (logs, keeper): (Logs, Keeper),
-    inheritance: Inheritance,
-    guardian: impl FnOnce(mpsc::Sender<Input>) -> Guardian,
-) -> anyhow::Result<(Hub, mpsc::Receiver<Input>, JoinHandle<Option<Stand>>)> {
-    let launcher = Launcher::new(configuration, home_folder(), env::vars_os().collect());
-    let (inbox, arrivals) = mpsc::channel(INBOX);
-    let (open, closing) = oneshot::channel();
-    let door = Door::new(
-        entrance,
-        closing,
-        inbox.clone(),
-        limits.sessions,
-        Descriptors::of_limit(getrlimit(Resource::Nofile).current),
-    )?;
-    let door = tasks::spawn("door", door.run());
-    watch_signals(&inbox)?;
-    let room = Room::new(limits.buffered_bytes);
-    let epoch = Epoch(inheritance.epoch);
-    let world = World::new(Surroundings {
-        guardian: guardian(inbox.clone()),
-        inbox,
-        unread: room.half(),
-        room,
-        limits: limits.clone(),
-        launcher,
-        keeper,
-        logs,
-        socket: socket.to_owned(),
-        epoch,
-        door: Some(open),
-    });
-    let mut hub = Hub::new(Mux::new(limits, epoch), world)?;
-    hub.inherit(inheritance)?;
-    Ok((hub, arrivals, door))
-}
-
-/// Runs the hub to its end; hands out those who wait to hear of that.
-async fn run(hub: Hub, arrivals: mpsc::Receiver<Input>) -> anyhow::Result<Vec<StdStream>> {
-    // A task of its own: waking the future that the runtime blocks on costs a system call.
-    match tasks::spawn("hub", hub.run(arrivals)).await {
-        // Nobody drives them any more from now on.
-        Ok(Some(stops)) => Ok(stops
-            .into_iter()
-            .filter_map(|stop| stop.into_std().ok())
-            .collect()),
-        Ok(None) | Err(_) => bail!("the hub panicked"),
-    }
-}
-
-/// The home folder of the user, where servers start that belong to no workspace.
-fn home_folder() -> PathBuf {
-    let user = rustix::process::geteuid().as_raw();
-    shim::home::of_user(user).unwrap_or_else(|| PathBuf::from("/"))
-}
-
-/// Has the hub stop at TERM, INT and HUP, and hurry at another one.
-fn watch_signals(inbox: &mpsc::Sender<Input>) -> anyhow::Result<()> {
-    for kind in [
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::hangup(),
-    ] {
-        let mut signals = signal(kind).context("watching for signals")?;
-        let inbox = inbox.clone();
-        tasks::spawn("signals", async move {
-            while signals.recv().await.is_some() {
-                let _hub_gone = inbox.send(Input::Quit).await;
-            }
-        });
-    }
-    Ok(())
 }
 
 /// Tells whoever started us, and lets go of the pipe to them.

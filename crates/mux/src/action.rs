@@ -5,6 +5,7 @@ use alloc::{
     vec::{Drain, Vec},
 };
 
+use serde::{Deserialize, Serialize};
 use wire::{Outgoing, RequestId};
 
 use crate::{
@@ -106,7 +107,7 @@ pub enum Action {
 
 /// The request that a message answers: what the edge needs to answer it otherwise, should it have to drop the message.
 ///
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
     /// The line of the request.
     pub line: LineNumber,
@@ -119,7 +120,7 @@ pub struct Answered {
 }
 
 /// What becomes of a line with its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
     /// It is done.
     Done,

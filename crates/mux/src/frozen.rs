@@ -39,7 +39,10 @@ impl fmt::Display for ThawError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ThawError::Format { found: Some(found) } => {
-                write!(f, "the state is of format {found}, and this program reads {FORMAT}")
+                write!(
+                    f,
+                    "the state is of format {found}, and this program reads {FORMAT}"
+                )
             }
             ThawError::Format { found: None } => f.write_str("this is no state of a daemon"),
             ThawError::Malformed { what } => write!(f, "the state is malformed: {what}"),

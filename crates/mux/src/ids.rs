@@ -36,9 +36,7 @@ ids! {
 /// How many daemons a guardian has had before this one.
 ///
 /// Servers and clients live on when a daemon dies, and must not take the next one's ids for those of the last.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Epoch(pub u32);
 
 impl Epoch {

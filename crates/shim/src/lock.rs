@@ -12,9 +12,12 @@ use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileExt, MetadataExt, OpenOptionsExt},
+        },
     },
     path::{Path, PathBuf},
     thread,
@@ -44,7 +47,19 @@ pub struct Holder {
     pub socket: PathBuf,
 }
 
+impl AsFd for DaemonLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 impl DaemonLock {
+    /// The lock that the daemon's program before this one held, in the same process. It holds as long as
+    /// its file is open.
+    pub fn handed_over(file: File) -> Self {
+        DaemonLock { file }
+    }
+
     /// Takes the lock, or tells with `None` that a daemon lives.
     ///
     /// A shim that looks whether the lock is held holds it itself for an instant,

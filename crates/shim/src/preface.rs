@@ -96,6 +96,8 @@ pub enum AdminAsk {
     Status,
     /// Stop all servers and the daemon.
     Stop,
+    /// Go on as the program that is installed now, without an end to anything.
+    Upgrade,
     /// Stop a server and start it again.
     Restart {
         /// Its configured name or label.

@@ -8,11 +8,13 @@
 
 pub mod child;
 pub mod detach;
+pub mod handed;
 mod mask;
 pub mod memory;
 pub mod peer;
 pub mod quit;
 pub mod schedule;
+pub mod scratch;
 pub mod signals;
 pub mod stdin;
 pub mod wait;

@@ -118,6 +118,11 @@ impl LineSplitter {
         }
     }
 
+    /// The beginning of the line that is unfinished; `None` while one goes by that is not kept.
+    pub fn unfinished(&self) -> Option<&[u8]> {
+        self.skipping.is_none().then_some(&self.partial)
+    }
+
     /// Lets go of the line that is unfinished, but for its beginning and its end: there is no room for it.
     pub fn give_up(&mut self) {
         if self.skipping.is_none() && !self.partial.is_empty() {

@@ -85,13 +85,21 @@ mod tests {
 
     #[test]
     fn what_was_frozen_thaws_to_the_byte() {
-        for id in ["1", "\"1\"", "1.0", "-0", "9007199254740993", r#""\u00e9\" ""#] {
+        for id in [
+            "1",
+            "\"1\"",
+            "1.0",
+            "-0",
+            "9007199254740993",
+            r#""\u00e9\" ""#,
+        ] {
             assert_same(&RequestId::from_json(id).unwrap());
         }
         assert_same(&Method::ToolsCall);
         assert_same(&Method::from_name("x/\"é\n"));
         assert_same(&Outgoing::from("{\"a\":\"\u{1f980}\\u0000\"}".to_string()));
-        let line = r#"{ "jsonrpc":"2.0","id":1.0,"method":"tools/call","params":{"name":"a","x":1e400} }"#;
+        let line =
+            r#"{ "jsonrpc":"2.0","id":1.0,"method":"tools/call","params":{"name":"a","x":1e400} }"#;
         let frame = Frame::parse(Bytes::from_static(line.as_bytes())).unwrap();
         let thawed = thawed(&frame);
         assert_eq!(thawed.bytes(), frame.bytes());

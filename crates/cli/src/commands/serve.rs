@@ -1,6 +1,6 @@
 //! `mcpool serve`: the daemon itself.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, os::fd::RawFd, path::PathBuf};
 
 use daemon::ServeOptions;
 use shim::{places::Places, sibling};
@@ -16,31 +16,78 @@ pub(crate) struct Args {
     background: bool,
 }
 
-/// The words with which a shim starts the daemon, if these are they.
+/// What a program of ours wants that starts this one, and which no person says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// A shim: be the daemon.
+    Serve {
+        /// The folder of everything.
+        home: Option<PathBuf>,
+        background: bool,
+        /// A daemon whose place this program takes: the descriptor with its state.
+        thaw: Option<RawFd>,
+    },
+    /// A daemon that is to be upgraded: say whether you could go on in its place.
+    CheckState,
+}
+
+/// The words with which a shim or a daemon starts this program, if these are they.
 ///
 /// They are understood without the grammar, whose many pages the daemon would otherwise keep in
 /// memory for life.
-pub(crate) fn said_by_a_shim(
-    mut words: impl Iterator<Item = OsString>,
-) -> Option<(Args, Option<PathBuf>)> {
+pub(crate) fn said_by_a_program(mut words: impl Iterator<Item = OsString>) -> Option<Said> {
     if words.next()? != "serve" {
         return None;
     }
-    let mut word = words.next()?;
-    let mut home = None;
-    if word == "--home" {
-        home = Some(PathBuf::from(words.next()?));
-        word = words.next()?;
+    let (mut home, mut background, mut thaw) = (None, false, None);
+    while let Some(word) = words.next() {
+        match word.to_str()? {
+            "--check-state" => return words.next().is_none().then_some(Said::CheckState),
+            "--home" if home.is_none() && !background => home = Some(PathBuf::from(words.next()?)),
+            "--background" if !background => background = true,
+            // It is the last word.
+            "--thaw" => {
+                thaw = Some(words.next()?.to_str()?.parse().ok()?);
+                if words.next().is_some() {
+                    return None;
+                }
+            }
+            _ => return None,
+        }
     }
-    let is_all = word == "--background" && words.next().is_none();
-    is_all.then_some((Args { background: true }, home))
+    // A daemon in the foreground is started by a person.
+    (background || thaw.is_some()).then_some(Said::Serve {
+        home,
+        background,
+        thaw,
+    })
+}
+
+/// Does what another program of ours wants.
+pub(crate) fn obey(said: Said) -> anyhow::Result<Exit> {
+    match said {
+        Said::Serve {
+            home,
+            background,
+            thaw,
+        } => serve(Places::find(home.as_deref())?, background, thaw),
+        Said::CheckState => {
+            daemon::check_state()?;
+            Ok(Exit::Done)
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args, places: Places) -> anyhow::Result<Exit> {
+    serve(places, args.background, None)
+}
+
+fn serve(places: Places, background: bool, thaw: Option<RawFd>) -> anyhow::Result<Exit> {
     daemon::serve(ServeOptions {
         places,
-        background: args.background,
+        background,
         guardian_program: sibling::path(SMALL_PROGRAM)?,
+        thaw,
     })?;
     Ok(Exit::Done)
 }
@@ -49,21 +96,45 @@ pub(crate) fn run(args: &Args, places: Places) -> anyhow::Result<Exit> {
 mod tests {
     use super::*;
 
+    fn said(words: &str) -> Option<Said> {
+        said_by_a_program(words.split_whitespace().map(OsString::from))
+    }
+
+    fn serve(home: Option<&str>, background: bool, thaw: Option<RawFd>) -> Option<Said> {
+        Some(Said::Serve {
+            home: home.map(PathBuf::from),
+            background,
+            thaw,
+        })
+    }
+
     #[test]
-    fn only_the_words_of_a_shim_pass_by_the_grammar() {
-        let said = |words: &str| said_by_a_shim(words.split_whitespace().map(OsString::from));
-        let home = said("serve --home /h --background").map(|(_, home)| home);
-        assert_eq!(home, Some(Some(PathBuf::from("/h"))));
-        assert!(said("serve --background").is_some());
+    fn only_the_words_of_our_programs_pass_by_the_grammar() {
+        assert_eq!(
+            said("serve --home /h --background"),
+            serve(Some("/h"), true, None)
+        );
+        assert_eq!(said("serve --background"), serve(None, true, None));
+        assert_eq!(said("serve --thaw 7"), serve(None, false, Some(7)));
+        assert_eq!(
+            said("serve --home /h --background --thaw 7"),
+            serve(Some("/h"), true, Some(7))
+        );
+        assert_eq!(said("serve --check-state"), Some(Said::CheckState));
         for words in [
             "",
             "serve",
             "serve --home",
+            "serve --home /h",
             "serve --background --home /h",
             "serve --background --help",
+            "serve --thaw",
+            "serve --thaw x",
+            "serve --thaw 7 --background",
+            "serve --check-state --background",
             "status",
         ] {
-            assert!(said(words).is_none(), "{words}");
+            assert_eq!(said(words), None, "{words}");
         }
     }
 }

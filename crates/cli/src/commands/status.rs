@@ -27,7 +27,7 @@ struct Shown {
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
     let status = match daemon_link::ask(places, AdminAsk::Status) {
         Ok(Outcome::Status(status)) => *status,
-        Ok(Outcome::Restarted { .. } | Outcome::Stopped { .. }) => {
+        Ok(Outcome::Restarted { .. } | Outcome::Upgraded(_) | Outcome::Stopped { .. }) => {
             bail!("the daemon answered another question")
         }
         Err(error) if is_not_running(&error) => without_daemon(places),

@@ -1,6 +1,6 @@
 //! A status as the hub knows it, before the memory of processes is counted.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
 
 use mux::{Moment, SessionSnapshot, Snapshot, UpstreamId, UpstreamSnapshot};
 
@@ -21,7 +21,7 @@ pub(crate) struct Draft {
     pub(crate) pids: BTreeMap<UpstreamId, u32>,
     pub(crate) config_error: Option<String>,
     pub(crate) lost_logs: Lost,
-    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) counts: BTreeMap<Cow<'static, str>, u64>,
 }
 
 impl Draft {
@@ -50,7 +50,7 @@ impl Draft {
             counts: self
                 .counts
                 .into_iter()
-                .map(|(name, count)| (name.to_owned(), count))
+                .map(|(name, count)| (name.into_owned(), count))
                 .collect(),
         }
     }

@@ -10,9 +10,12 @@
 use std::{
     fs::{self, DirBuilder},
     io,
-    os::unix::{
-        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-        net::UnixListener,
+    os::{
+        fd::AsFd,
+        unix::{
+            fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+            net::UnixListener,
+        },
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -28,7 +31,10 @@ use shim::{
     places::Places,
 };
 
-use crate::observe;
+use crate::{
+    observe,
+    upgrade::{FrozenStand, Handed, Taken},
+};
 
 /// How long whoever looks whether the lock is held may keep us from taking it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
@@ -88,6 +94,29 @@ impl Stand {
                 places.lock.display()
             ),
         }
+    }
+
+    /// What the program that takes our place has to know of it.
+    pub(crate) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> FrozenStand {
+        FrozenStand {
+            lock: handed.over(self.lock.as_fd()),
+            is_announced: self.is_announced,
+            socket: self.socket,
+            is_lost: self.is_lost,
+        }
+    }
+
+    /// Goes on with the one that the program before us had.
+    pub(crate) fn thaw(frozen: &FrozenStand, taken: &Taken, places: &Places) -> io::Result<Stand> {
+        Ok(Stand {
+            lock_path: places.lock.clone(),
+            socket_path: places.socket.clone(),
+            lock: DaemonLock::handed_over(taken.take(frozen.lock)?.into()),
+            is_announced: frozen.is_announced,
+            socket: frozen.socket,
+            is_lost: frozen.is_lost,
+            told: None,
+        })
     }
 
     /// Listens, and tells where in the lock file.

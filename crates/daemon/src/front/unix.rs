@@ -5,11 +5,15 @@
 
 use std::{
     io::{self, IoSlice},
-    os::unix::net::UnixListener as StdListener,
+    os::{
+        fd::{AsFd, RawFd},
+        unix::net::UnixListener as StdListener,
+    },
     sync::Arc,
     time::Duration,
 };
 
+use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use shim::{
     answer::Answer,
@@ -27,13 +31,20 @@ use crate::{
     hub::{AdminCall, Alarm, Arrival, Input},
     link::Socket,
     tasks,
+    upgrade::{Exchange, FrozenStand, Handed, Successor},
 };
 
 /// Longest time from connecting to the end of the preface.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long whoever gave an order may take to read the answer.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long those who are just being let in may keep an upgrade waiting.
+const QUIET_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What who asks is told when nobody answers any more.
+const ENDING: &str = "the daemon is ending";
 
 /// Pause after the system had no descriptor for a new connection.
 const STARVED_PAUSE: Duration = Duration::from_millis(100);
@@ -60,15 +71,35 @@ pub(crate) struct Door {
     /// Rings when it is time to look at where we stand.
     alarm: Alarm,
     inbox: Sender<Input>,
-    callers: Arc<Semaphore>,
-    rooms: Rooms,
+    rooms: Arc<Rooms>,
 }
 
 /// What there is only so much of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Rooms {
+    callers: Arc<Semaphore>,
+    /// How many callers there may be.
+    callers_max: u32,
     sessions: Arc<Semaphore>,
-    large_prefaces: Arc<Semaphore>,
+    large_prefaces: Semaphore,
+    /// For who has the program changed.
+    upgrade: Semaphore,
+    successor: Successor,
+}
+
+/// Places of the sessions that there may be.
+#[derive(Debug)]
+pub(crate) struct SessionPlaces(Arc<Rooms>);
+
+impl SessionPlaces {
+    /// One for a session that is here already, though there should be fewer from now on.
+    pub(crate) fn take(&self) -> anyhow::Result<OwnedSemaphorePermit> {
+        let sessions = &self.0.sessions;
+        if sessions.available_permits() == 0 {
+            sessions.add_permits(1);
+        }
+        Ok(Arc::clone(sessions).try_acquire_owned()?)
+    }
 }
 
 /// Why a peer was not let in.
@@ -98,32 +129,63 @@ impl Door {
         (listener, stand): (StdListener, Stand),
         closing: oneshot::Receiver<()>,
         inbox: Sender<Input>,
-        sessions: usize,
-        descriptors: Descriptors,
+        (sessions, descriptors): (usize, Descriptors),
+        successor: Successor,
     ) -> io::Result<Self> {
+        // There are never that many.
+        let callers_max = u32::try_from(descriptors.callers).unwrap_or(u32::MAX);
         Ok(Door {
             listener: UnixListener::from_std(listener)?,
             stand,
             closing,
             alarm: Alarm::new()?,
             inbox,
-            callers: Arc::new(Semaphore::new(descriptors.callers)),
-            rooms: Rooms {
+            rooms: Arc::new(Rooms {
+                callers: Arc::new(Semaphore::new(descriptors.callers)),
+                callers_max,
                 sessions: Arc::new(Semaphore::new(sessions.min(descriptors.sessions))),
-                large_prefaces: Arc::new(Semaphore::new(LARGE_PREFACES_MAX)),
-            },
+                large_prefaces: Semaphore::new(LARGE_PREFACES_MAX),
+                upgrade: Semaphore::new(1),
+                successor,
+            }),
         })
     }
 
-    /// Lets people in until nobody is to be let in any more. Hands out where we stand.
-    pub(crate) async fn run(mut self) -> Stand {
+    /// The places for sessions behind it.
+    pub(crate) fn places(&self) -> SessionPlaces {
+        SessionPlaces(Arc::clone(&self.rooms))
+    }
+
+    /// Opens it again, until `closing` ends.
+    pub(crate) fn reopen(&mut self, closing: oneshot::Receiver<()>) {
+        self.closing = closing;
+    }
+
+    /// Where we stand.
+    pub(crate) fn into_stand(self) -> Stand {
+        self.stand
+    }
+
+    /// What the program that takes our place has to know of it.
+    pub(crate) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> (FrozenStand, RawFd) {
+        let listener = handed.over(self.listener.as_fd());
+        (self.stand.freeze(handed), listener)
+    }
+
+    /// The program to change to.
+    pub(crate) fn successor(&self) -> &Successor {
+        &self.rooms.successor
+    }
+
+    /// Lets people in until nobody is to be let in any more.
+    pub(crate) async fn run(mut self) -> Door {
         let user = rustix::process::geteuid().as_raw();
         self.alarm.set(LOOK_INTERVAL);
         loop {
             let next = tokio::select! {
                 biased;
-                _dropped = &mut self.closing => return self.stand,
-                next = next_caller(&self.listener, &self.callers) => next,
+                _dropped = &mut self.closing => return self,
+                next = next_caller(&self.listener, &self.rooms.callers) => next,
                 _rung = self.alarm.rung() => {
                     self.look();
                     continue;
@@ -155,7 +217,7 @@ impl Door {
     }
 
     fn let_in(&self, socket: UnixStream, caller: OwnedSemaphorePermit) {
-        let (inbox, rooms) = (self.inbox.clone(), self.rooms.clone());
+        let (inbox, rooms) = (self.inbox.clone(), Arc::clone(&self.rooms));
         tasks::spawn("greeting", async move {
             let greeting = greet(socket, caller, rooms, inbox);
             if time::timeout(GREETING_PATIENCE, greeting).await.is_err() {
@@ -180,7 +242,7 @@ async fn next_caller(
 async fn greet(
     socket: UnixStream,
     caller: OwnedSemaphorePermit,
-    rooms: Rooms,
+    rooms: Arc<Rooms>,
     inbox: Sender<Input>,
 ) {
     // Looked at first: a number is of use only while its process is surely there.
@@ -202,7 +264,7 @@ async fn greet(
                 let _gone = say(&socket, &Answer::RunItYourself.to_string()).await;
                 return;
             }
-            let Ok(permit) = rooms.sessions.try_acquire_owned() else {
+            let Ok(permit) = Arc::clone(&rooms.sessions).try_acquire_owned() else {
                 let full = "there are as many sessions as there may be".to_owned();
                 let _gone = say(&socket, &Answer::Refused(full).to_string()).await;
                 return;
@@ -228,8 +290,7 @@ async fn greet(
         // Not awaited here: an order may take longer than a greeting.
         Ask::Admin(ask) => {
             tasks::spawn("order", async move {
-                let _gone = serve_order(socket, ask, inbox).await;
-                drop(caller);
+                let _gone = serve_order(socket, ask, (inbox, rooms), caller).await;
             });
         }
     }
@@ -268,7 +329,8 @@ async fn read_preface(
 async fn serve_order(
     socket: UnixStream,
     ask: preface::AdminAsk,
-    inbox: Sender<Input>,
+    (inbox, rooms): (Sender<Input>, Arc<Rooms>),
+    caller: OwnedSemaphorePermit,
 ) -> io::Result<()> {
     say(&socket, &Answer::Accepted { session: None }.to_string()).await?;
     let no_hub = || io::Error::from(io::ErrorKind::BrokenPipe);
@@ -294,6 +356,13 @@ async fn serve_order(
             inbox.send(Input::Asked(call)).await.map_err(|_| no_hub())?;
             admin::Answer::from(answer.await.map_err(|_| no_hub())?)
         }
+        preface::AdminAsk::Upgrade => match rehearsed(&rooms, &inbox).await {
+            Ok(()) => {
+                drop(caller);
+                return exchange(socket, &rooms, &inbox).await;
+            }
+            Err(error) => admin::Answer::Error(format!("not upgraded: {error:#}")),
+        },
         preface::AdminAsk::Stop => {
             let call = AdminCall::Stop(socket);
             return inbox.send(Input::Asked(call)).await.map_err(|_| no_hub());
@@ -303,7 +372,36 @@ async fn serve_order(
     time::timeout(ANSWER_PATIENCE, say(&socket, &line)).await?
 }
 
-async fn say(socket: &UnixStream, text: &str) -> io::Result<()> {
+/// Has the program that is installed now show that it can go on here.
+async fn rehearsed(rooms: &Rooms, inbox: &Sender<Input>) -> anyhow::Result<()> {
+    let only_one = rooms.upgrade.try_acquire();
+    let _only_one = only_one.ok().context("an upgrade is under way already")?;
+    let (reply, state) = oneshot::channel();
+    let call = AdminCall::Rehearse(reply);
+    inbox.send(Input::Asked(call)).await.ok().context(ENDING)?;
+    let state = state.await.ok().context(ENDING)?;
+    let state = state.map_err(anyhow::Error::msg)?;
+    let successor = rooms.successor.clone();
+    tasks::aside(move || successor.rehearse(&state)).await??;
+    Ok(())
+}
+
+/// Has it go on here, once nobody is just being let in. Whoever takes too long for that has to come again.
+async fn exchange(requester: UnixStream, rooms: &Rooms, inbox: &Sender<Input>) -> io::Result<()> {
+    let callers = Arc::clone(&rooms.callers);
+    // The door holds one for whoever comes next.
+    let others = callers.acquire_many_owned(rooms.callers_max.saturating_sub(1));
+    let quiet = time::timeout(QUIET_PATIENCE, others).await.ok();
+    let exchange = Exchange {
+        requester,
+        quiet: quiet.and_then(Result::ok),
+    };
+    let call = AdminCall::Exchange(exchange);
+    let sent = inbox.send(Input::Asked(call)).await;
+    sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+}
+
+pub(crate) async fn say(socket: &UnixStream, text: &str) -> io::Result<()> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         socket.writable().await?;

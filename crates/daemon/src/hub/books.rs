@@ -19,6 +19,10 @@ mod kept {
 
     #[expect(clippy::unused_self, reason = "the other half has something to do")]
     impl Books {
+        pub(in crate::hub) fn closed() -> Self {
+            Books {}
+        }
+
         pub(in crate::hub) fn before(&mut self, _event: &Event, _out: &Outbox) {}
 
         pub(in crate::hub) fn after(&mut self, _out: &Outbox) {}
@@ -60,11 +64,25 @@ mod kept {
         looked_at: u64,
         /// What was found outside of the core.
         found_outside: u64,
+        /// Set when another program had kept them and nothing is known of what is in them.
+        are_closed: bool,
     }
 
     impl Books {
+        /// Books that nothing is written into: they were begun in another program. That what it handed
+        /// over is the same as what it had is shown by the tests of the core.
+        pub(in crate::hub) fn closed() -> Self {
+            Books {
+                are_closed: true,
+                ..Books::default()
+            }
+        }
+
         /// An event is about to be shown to the core.
         pub(in crate::hub) fn before(&mut self, event: &Event, out: &Outbox) {
+            if self.are_closed {
+                return;
+            }
             let (actions, facts) = out.contents();
             self.before = (actions.len(), facts.len());
             self.audit.event(event);
@@ -72,6 +90,9 @@ mod kept {
 
         /// The core has decided.
         pub(in crate::hub) fn after(&mut self, out: &Outbox) {
+            if self.are_closed {
+                return;
+            }
             let (actions, facts) = out.contents();
             let actions = actions.get(self.before.0..).unwrap_or_default();
             let facts = facts.get(self.before.1..).unwrap_or_default();
@@ -89,6 +110,9 @@ mod kept {
 
         /// A turn is over: now and then everything is looked at.
         pub(in crate::hub) fn between_turns(&mut self, mux: &Mux, world: &World) {
+            if self.are_closed {
+                return;
+            }
             let events = self.audit.count().events;
             let pause = (self.looked_at / LOOK_SHARE).min(LOOK_EVERY);
             if events - self.looked_at <= pause {
@@ -107,6 +131,9 @@ mod kept {
 
         /// The end of the daemon.
         pub(in crate::hub) fn close(&mut self, mux: &Mux) {
+            if self.are_closed {
+                return;
+            }
             if mux.is_finished() {
                 self.audit.at_rest();
                 self.report();

@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 
 use mux::Moment;
 
-use crate::observe;
+use crate::{
+    observe,
+    upgrade::{FrozenClock, monotonic},
+};
 
 /// Wake-ups that come later than this were kept from us. The shortest patience with a server is 5 s.
 const LATE: Duration = Duration::from_secs(3);
@@ -21,6 +24,8 @@ const LATE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Clock {
     began: Instant,
+    /// What it showed then: nothing, unless the program before us had it.
+    shown: Duration,
     /// Time in which we did not run.
     lost: Duration,
     /// What was told last.
@@ -36,6 +41,7 @@ impl Clock {
     pub(super) fn new(now: Instant) -> Self {
         Clock {
             began: now,
+            shown: Duration::ZERO,
             lost: Duration::ZERO,
             told: Moment(0),
             was_late: false,
@@ -43,9 +49,27 @@ impl Clock {
         }
     }
 
+    /// One that goes on where that of the program before us stopped. Time has passed since.
+    pub(super) fn thaw(frozen: &FrozenClock, now: Instant) -> Self {
+        let passed = monotonic().saturating_sub(frozen.at);
+        Clock {
+            shown: Duration::from_nanos(frozen.told) + passed,
+            told: Moment(frozen.told),
+            ..Clock::new(now)
+        }
+    }
+
+    /// What it shows, for the program that takes our place.
+    pub(super) fn freeze(&self) -> FrozenClock {
+        FrozenClock {
+            told: self.told.0,
+            at: monotonic(),
+        }
+    }
+
     /// The time, at a wake-up that was to come at `due` if nothing came before it.
     pub(super) fn look(&mut self, now: Instant, due: Moment) -> Moment {
-        let elapsed = now.saturating_duration_since(self.began);
+        let elapsed = self.shown + now.saturating_duration_since(self.began);
         let at = moment(elapsed.saturating_sub(self.lost)).max(self.told);
         let is_late = due > self.told && at > due + LATE;
         self.stood_still = is_late && !self.was_late;
@@ -115,6 +139,16 @@ mod tests {
     #[test]
     fn a_moment_that_was_due_before_the_last_look_is_no_measure() {
         assert_eq!(looks([(10, 10), (100, 5)]), [10, 100]);
+    }
+
+    #[test]
+    fn a_clock_goes_on_in_another_program() {
+        let began = Instant::now();
+        let mut clock = Clock::new(began);
+        clock.look(began + Duration::from_secs(10), Moment::NEVER);
+        let mut next = Clock::thaw(&clock.freeze(), began);
+        let shown = next.look(began + Duration::from_secs(1), Moment::NEVER);
+        assert!((at(11)..at(12)).contains(&shown), "{shown:?}");
     }
 
     #[test]

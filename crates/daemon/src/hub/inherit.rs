@@ -53,8 +53,7 @@ impl Hub {
             Process::inherit(upstream, &note.server, pipes, &world.around.logs, |sink| {
                 Outlet::plain(sink, limit, &room)
             })?;
-        let longest = world.around.limits.message_bytes;
-        process.on_running(id, held.pid, &world.around.inbox, longest, &room);
+        process.on_running(id, held.pid, &world.around);
         world.processes.insert(id, process);
         world.by_upstream.insert(upstream, id);
         world.touch_process(id);

@@ -11,7 +11,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
 };
 
-use crate::{admin, front::Freedom, launch::Launch, link::Lines, link::Socket};
+use crate::{admin, front::Freedom, launch::Launch, link::Lines, link::Socket, upgrade::Exchange};
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,6 +157,10 @@ pub(crate) enum AdminCall {
         patience: Duration,
         reply: oneshot::Sender<mux::AdminAnswer>,
     },
+    /// The whole state, to try with another program.
+    Rehearse(oneshot::Sender<Result<Vec<u8>, &'static str>>),
+    /// Another program is to go on here.
+    Exchange(Exchange),
     /// Answered when everything has ended, by whoever outlives the hub.
     Stop(UnixStream),
 }

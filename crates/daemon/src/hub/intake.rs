@@ -16,7 +16,7 @@ use super::{
 use crate::{
     admin::Draft,
     launch::{Asker, Launch},
-    link::{Outlet, SessionReader, Sink, Valve},
+    link::{Outlet, Reading, Rest, Sink},
     observe,
     process::Process,
     tasks,
@@ -119,21 +119,12 @@ impl Hub {
         outlet.push_answer(&Answer::Accepted {
             session: Some(id.0),
         });
-        let valve = Arc::<Valve>::default();
-        let reader = SessionReader {
-            session: id,
-            socket: Arc::clone(&socket),
-            valve: Arc::clone(&valve),
-            inbox: world.around.inbox.clone(),
-            message_bytes: world.around.limits.message_bytes,
-            room: Arc::clone(&world.around.room),
-        };
-        let reader = tasks::spawn("session reader", reader.run(arrival.early));
-        let session = Session {
+        let early = Rest::of(&arrival.early, world.around.limits.message_bytes);
+        let mut session = Session {
             outlet,
             socket,
-            valve,
-            reader: reader.abort_handle(),
+            valve: Arc::default(),
+            reader: Reading::Halted(early),
             server: Arc::clone(&opening.server),
             spec: spec.map_err(String::into_boxed_str),
             subject,
@@ -146,6 +137,7 @@ impl Hub {
             touched: false,
             _permit: arrival.permit,
         };
+        session.go_on(id, &world.around);
         world.sessions.insert(id, session);
         world.touch_session(id);
         let event = Event::SessionOpened {
@@ -219,8 +211,7 @@ impl Hub {
                 let Some(process) = world.processes.get_mut(&id) else {
                     return self.books.stranger(id);
                 };
-                let limit = world.around.limits.message_bytes;
-                process.on_running(id, pid, &world.around.inbox, limit, &world.around.room);
+                process.on_running(id, pid, &world.around);
                 let upstream = process.upstream;
                 let event = Event::UpstreamStarted { upstream };
                 self.handle(now, event);
@@ -308,6 +299,11 @@ impl Hub {
                 let event = Event::AdminAsked { ticket, ask };
                 self.handle(now, event);
             }
+            AdminCall::Rehearse(reply) => {
+                // Nobody may wait for it any more.
+                let _gone = reply.send(self.rehearsal());
+            }
+            AdminCall::Exchange(exchange) => self.on_exchange_wanted(now, exchange),
             AdminCall::Stop(socket) => {
                 self.world.stops.push(socket);
                 if self.stopping.is_none() {

@@ -1,14 +1,16 @@
 //! One session as the edge sees it.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 
-use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
+use mux::{LineNumber, SessionId};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{pace::Pace, replay::Replay};
+use super::{pace::Pace, replay::Replay, world::Surroundings};
 use crate::{
     kept_words::Subject,
     launch::LaunchSpec,
-    link::{Outlet, Socket, Valve},
+    link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve},
+    upgrade::{FrozenSession, Handed, Hex, Taken},
 };
 
 /// How long a session that was closed may take to read its last messages.
@@ -21,7 +23,7 @@ pub(super) struct Session {
     pub(super) outlet: Outlet,
     pub(super) socket: Arc<Socket>,
     pub(super) valve: Arc<Valve>,
-    pub(super) reader: AbortHandle,
+    pub(super) reader: Reading<Rest>,
     pub(super) server: Arc<str>,
     /// Or why nothing can be started.
     pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
@@ -43,6 +45,96 @@ pub(super) struct Session {
     pub(super) touched: bool,
     /// Its place among the sessions that there may be.
     pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Session {
+    /// Has it read, from where its reader stopped.
+    pub(super) fn go_on(&mut self, session: SessionId, around: &Surroundings) {
+        let (socket, valve) = (Arc::clone(&self.socket), Arc::clone(&self.valve));
+        self.reader.go_on("session reader", |rest| {
+            let reader = SessionReader {
+                session,
+                socket,
+                valve,
+                inbox: around.inbox.clone(),
+                room: Arc::clone(&around.room),
+                halt: around.halt.clone(),
+            };
+            reader.run(rest)
+        });
+    }
+
+    /// What the program that takes our place has to know of it; an error if that is not possible now.
+    pub(super) fn freeze<'a>(
+        &'a self,
+        id: SessionId,
+        handed: &mut Handed<'a>,
+    ) -> Result<FrozenSession, &'static str> {
+        if self.replay.is_some() {
+            return Err("a session is just coming back");
+        }
+        let unread = match &self.reader {
+            Reading::Halted(unread) => unread
+                .bytes()
+                .map_err(|_| "a client is in the middle of a message that is too long")?,
+            Reading::NotYet | Reading::Runs(_) | Reading::Over => Vec::new(),
+        };
+        Ok(FrozenSession {
+            id,
+            socket: handed.over(self.socket.as_fd()),
+            outlet: self.outlet.freeze(),
+            is_paused: self.valve.is_closed(),
+            has_reader: matches!(self.reader, Reading::Runs(_) | Reading::Halted(_)),
+            unread: Hex(unread),
+            server: Arc::clone(&self.server),
+            spec: self.spec.clone(),
+            subject: self.subject.clone(),
+            lines: LineNumber(self.lines),
+            is_blocked: self.blocked,
+            is_closing: self.closing,
+        })
+    }
+
+    /// Goes on with one that the program before us had.
+    pub(super) fn thaw(
+        frozen: FrozenSession,
+        taken: &Taken,
+        around: &Surroundings,
+        permit: OwnedSemaphorePermit,
+    ) -> io::Result<Session> {
+        let socket = Arc::new(Socket::of(taken.take(frozen.socket)?)?);
+        let sink = Sink::Socket(Arc::clone(&socket));
+        let limit = around.limits.slow_reader_bytes;
+        let outlet = Outlet::thaw(frozen.outlet, sink, limit, &around.unread);
+        let valve = Arc::<Valve>::default();
+        if frozen.is_paused {
+            valve.close();
+        }
+        let mut pace = Pace::default();
+        pace.on_empty(outlet.taken());
+        let reader = if frozen.has_reader {
+            Reading::Halted(Rest::of(&frozen.unread.0, around.limits.message_bytes))
+        } else {
+            Reading::Over
+        };
+        Ok(Session {
+            outlet,
+            socket,
+            valve,
+            reader,
+            server: frozen.server,
+            spec: frozen.spec,
+            subject: frozen.subject,
+            lines: frozen.lines.0,
+            replay: None,
+            pace,
+            blocked: frozen.is_blocked,
+            awaiting_room: false,
+            closing: frozen.is_closing,
+            touched: false,
+            _permit: permit,
+        })
+    }
 }
 
 impl Drop for Session {

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     kept_words::{Keeper, Subject, wall_clock},
     launch::Launcher,
-    link::{Backlog, Flushed, NoRoom, Outlet, Overflow, Room, Sink},
+    link::{Backlog, Flushed, Halt, NoRoom, Outlet, Overflow, Room, Sink},
     logs::Logs,
     observe::Observer,
     process::{Ending, Guardian, HURRY, Note, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
@@ -38,6 +38,8 @@ const LITTLE_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     pub(crate) inbox: Sender<Input>,
+    /// Has all who read stop.
+    pub(crate) halt: Halt,
     pub(crate) limits: Limits,
     /// For all that links hold.
     pub(crate) room: Arc<Room>,
@@ -122,6 +124,14 @@ impl World {
                 return self.last_id;
             }
         }
+    }
+
+    pub(super) fn last_id(&self) -> u64 {
+        self.last_id
+    }
+
+    pub(super) fn set_last_id(&mut self, last: u64) {
+        self.last_id = last;
     }
 
     /// The number of a session that comes: the one that an earlier daemon gave it, if it has one that
@@ -458,18 +468,20 @@ impl World {
         };
         session.closing = true;
         session.reader.abort();
+        let has_to_read = !session.outlet.is_empty();
         self.touch_session(id);
-        let inbox = self.around.inbox.clone();
-        if self
-            .sessions
-            .get(&id)
-            .is_some_and(|session| !session.outlet.is_empty())
-        {
-            tasks::spawn("leave", async move {
-                time::sleep(LEAVE_PATIENCE).await;
-                let _hub_gone = inbox.send(Input::LeftLongEnough(id)).await;
-            });
+        if has_to_read {
+            self.await_leave(id);
         }
+    }
+
+    /// A session that was closed has so long to read its last messages.
+    pub(super) fn await_leave(&self, id: SessionId) {
+        let inbox = self.around.inbox.clone();
+        tasks::spawn("leave", async move {
+            time::sleep(LEAVE_PATIENCE).await;
+            let _hub_gone = inbox.send(Input::LeftLongEnough(id)).await;
+        });
     }
 
     /// Stops a process that cannot be talked to any more.

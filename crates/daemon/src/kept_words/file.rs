@@ -178,7 +178,7 @@ fn sum_of(name: &str, said: &[u8], key: &[u8]) -> Option<Hmac<Sha256>> {
     Some(sum)
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         // Writing to a text cannot fail.

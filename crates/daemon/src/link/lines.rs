@@ -3,7 +3,7 @@
 //! One read may bring thousands of lines. The hub takes in a piece of them at a time, so that whoever has
 //! a single line to say does not wait for all of them.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use wire::Line;
 
@@ -56,6 +56,10 @@ impl Lines {
         self.share = None;
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Line> {
+        self.first.iter().chain(&self.more)
+    }
+
     fn is_empty(&self) -> bool {
         self.first.is_none()
     }
@@ -95,21 +99,15 @@ impl Pieces {
         }
         self.last.push(line);
     }
+}
 
-    /// Counts all of them to what is in memory.
-    pub(crate) fn counted_in(mut self, room: &Arc<Room>) -> Self {
-        let all = || self.whole.iter().chain([&self.last]);
-        if all().map(|lines| lines.bytes).sum::<usize>() >= UNCOUNTED_BYTES {
-            for lines in self.whole.iter_mut().chain([&mut self.last]) {
-                lines.count_in(room);
-            }
+/// Counts all of them to what is in memory.
+pub(super) fn count_in(pieces: &mut VecDeque<Lines>, room: &Arc<Room>) {
+    let bytes: usize = pieces.iter().map(|lines| lines.bytes).sum();
+    if bytes >= UNCOUNTED_BYTES {
+        for lines in pieces {
+            lines.count_in(room);
         }
-        self
-    }
-
-    /// Whether there is more than one.
-    pub(crate) fn are_several(&self) -> bool {
-        !self.whole.is_empty()
     }
 }
 
@@ -146,7 +144,6 @@ mod tests {
             for line in lines.clone() {
                 pieces.push(line);
             }
-            assert_eq!(pieces.are_several(), count > PIECE_LINES);
             let mut handed = Vec::new();
             for piece in pieces {
                 assert!((1..=PIECE_LINES).contains(&piece.len()));

@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use mux::{Answered, LineNumber, Refusal, Then};
+use serde::{Deserialize, Serialize};
 use shim::answer::Answer;
 use shim::control;
 use wire::Outgoing;
@@ -57,13 +58,13 @@ pub(crate) struct Outlet {
     tells_lines: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     message: Outgoing,
     role: Role,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Role {
     /// A message that answers nothing of the peer's.
     Message,
@@ -74,6 +75,17 @@ enum Role {
     },
     /// The control line behind the answer to a line that stays with the shim.
     Keep(LineNumber),
+}
+
+/// All of an outlet but for the way out.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenOutlet {
+    queue: Vec<Entry>,
+    head_written: usize,
+    taken: u64,
+    done: Vec<LineNumber>,
+    keeps: BTreeSet<LineNumber>,
+    tells_lines: bool,
 }
 
 /// What one system call did.
@@ -139,6 +151,17 @@ impl Unwritten {
         self.messages.push(message);
     }
 
+    /// What never began to be written to a process that is gone, or will be.
+    pub(crate) fn of(messages: Vec<Outgoing>, room: &Arc<Room>) -> Self {
+        let mut share = Share::of(room);
+        share.set(messages.iter().map(Outgoing::len).sum());
+        Unwritten { messages, share }
+    }
+
+    pub(crate) fn messages(&self) -> Vec<Outgoing> {
+        self.messages.clone()
+    }
+
     pub(crate) fn into_messages(self) -> Vec<Outgoing> {
         self.messages
     }
@@ -165,6 +188,34 @@ impl Outlet {
     pub(crate) fn keeping(sink: Sink, limit: usize, room: &Arc<Room>) -> Self {
         let mut outlet = Outlet::plain(sink, limit, room);
         outlet.tells_lines = true;
+        outlet
+    }
+
+    /// What there is to be known of it, for the program that takes our place.
+    pub(crate) fn freeze(&self) -> FrozenOutlet {
+        FrozenOutlet {
+            queue: self.queue.iter().cloned().collect(),
+            head_written: self.head_written,
+            taken: self.taken,
+            done: self.done.clone(),
+            keeps: self.keeps.clone(),
+            tells_lines: self.tells_lines,
+        }
+    }
+
+    /// Goes on where that program stopped.
+    pub(crate) fn thaw(frozen: FrozenOutlet, sink: Sink, limit: usize, room: &Arc<Room>) -> Self {
+        let all: usize = frozen.queue.iter().map(Entry::len).sum();
+        let mut outlet = Outlet {
+            queue: frozen.queue.into(),
+            head_written: frozen.head_written,
+            taken: frozen.taken,
+            done: frozen.done,
+            keeps: frozen.keeps,
+            tells_lines: frozen.tells_lines,
+            ..Outlet::plain(sink, limit, room)
+        };
+        outlet.waiting.set(all.saturating_sub(frozen.head_written));
         outlet
     }
 

@@ -8,20 +8,21 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use mux::SessionId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{io::Interest, sync::mpsc::Sender, task, time};
 use wire::LineSplitter;
 
-use super::{Found, Lines, NoRoom, Pieces, Room, Share, Socket, Source, Valve};
-use crate::{
-    hub::{Heard, Input, ProcessId},
-    tasks,
+use super::{
+    Found, Halt, Lines, NoRoom, Pieces, Rest, Room, Share, Socket, Source, Valve, lines::count_in,
 };
+use crate::hub::{Heard, Input, ProcessId};
 
 /// So much of an unfinished line is kept in any case: it may wait in the system, too.
 const SMALL_BYTES: usize = 64 << 10;
+
+/// Pieces for which there stays a place in each reader.
+const PIECES_KEPT: usize = 4;
 
 /// How long a client that is not read may want to say something before the hub hears of it, and again.
 const UNHEARD: Duration = Duration::from_secs(15);
@@ -33,58 +34,55 @@ pub(crate) struct SessionReader {
     pub(crate) socket: Arc<Socket>,
     pub(crate) valve: Arc<Valve>,
     pub(crate) inbox: Sender<Input>,
-    pub(crate) message_bytes: usize,
     pub(crate) room: Arc<Room>,
+    pub(crate) halt: Halt,
 }
 
 impl SessionReader {
-    /// Reads until the client is gone. `early` is what came together with the preface.
-    pub(crate) async fn run(self, early: Bytes) {
-        let session = self.session;
-        let inbox = self.inbox.clone();
-        tasks::caught("session reader", self.read_all(early)).await;
-        // A hub that is gone needs no goodbye.
-        let _gone = inbox.send(Input::Closed(session)).await;
+    /// Reads until the client is gone, of which the hub hears; or until all are to stop, and then hands
+    /// out what it has not handed in. It begins with `rest`: what came with the preface, for example.
+    pub(crate) async fn run(self, mut rest: Rest) -> Option<Rest> {
+        let to_the_end = async {
+            self.read_all(&mut rest).await;
+            // A hub that is gone needs no goodbye.
+            let _gone = self.inbox.send(Input::Closed(self.session)).await;
+        };
+        let has_ended = self.halt.or_end("session reader", to_the_end).await;
+        (!has_ended).then_some(rest)
     }
 
-    async fn read_all(self, early: Bytes) {
+    async fn read_all(&self, rest: &mut Rest) {
         let source = Source::Socket(Arc::clone(&self.socket));
-        let mut splitter = LineSplitter::new(self.message_bytes);
         let mut unfinished = Share::of(&self.room);
         let session = self.session;
         let desk = Desk {
             inbox: &self.inbox,
             room: &self.room,
-            of: Some(&self),
+            of: Some(self),
         };
         let input = |lines| Input::Lines { session, lines };
-        if !early.is_empty() {
-            let mut pieces = Pieces::default();
-            splitter.feed(&early, |line| pieces.push(line));
-            drop(early);
-            if !desk.hand_in(pieces, Found::Bytes, input).await {
-                return;
-            }
+        if !desk.hand_in(rest, Found::Bytes, input).await {
+            return;
         }
         loop {
             if !self.is_let_through().await || source.readable().await.is_err() {
                 return;
             }
-            let mut pieces = Pieces::default();
-            let found = match source.read(&mut splitter, |line| pieces.push(line)) {
+            let found = match read_once(&source, rest) {
                 Ok(Found::End) => break,
                 Ok(found @ (Found::Bytes | Found::Full | Found::Nothing)) => found,
                 Err(_) => return,
             };
-            make_do(&mut splitter, &mut unfinished);
-            if !desk.hand_in(pieces, found, input).await {
+            make_do(&mut rest.splitter, &mut unfinished);
+            if !desk.hand_in(rest, found, input).await {
                 return;
             }
         }
-        if splitter.leftover() > 0 {
-            tracing::debug!(session = %self.session, bytes = splitter.leftover(), "the last line has no end");
+        let leftover = rest.splitter.leftover();
+        if leftover > 0 {
+            tracing::debug!(session = %self.session, bytes = leftover, "the last line has no end");
         }
-        drop(splitter);
+        rest.splitter = LineSplitter::new(0);
         if has_hung_up(&self.socket) {
             return;
         }
@@ -126,43 +124,46 @@ pub(crate) struct ProcessReader {
     pub(crate) process: ProcessId,
     pub(crate) source: Source,
     pub(crate) inbox: Sender<Input>,
-    pub(crate) message_bytes: usize,
     pub(crate) room: Arc<Room>,
+    pub(crate) halt: Halt,
 }
 
 impl ProcessReader {
-    /// Reads until nobody can write there any more.
-    pub(crate) async fn run(self) {
-        let (process, inbox) = (self.process, self.inbox.clone());
-        let unfinished = tasks::caught("server reader", self.read_all()).await;
-        let heard = Heard::OutputEnded {
-            unfinished: unfinished.unwrap_or(0),
+    /// Reads until nobody can write there any more, of which the hub hears; or until all are to stop, and
+    /// then hands out what it has not handed in.
+    pub(crate) async fn run(self, mut rest: Rest) -> Option<Rest> {
+        let process = self.process;
+        let to_the_end = async {
+            self.read_all(&mut rest).await;
+            let heard = Heard::OutputEnded {
+                unfinished: rest.splitter.leftover(),
+            };
+            let _hub_gone = self.inbox.send(Input::Heard { process, heard }).await;
         };
-        let _hub_gone = inbox.send(Input::Heard { process, heard }).await;
+        let has_ended = self.halt.or_end("server reader", to_the_end).await;
+        (!has_ended).then_some(rest)
     }
 
-    /// The bytes of the last line that has no end.
-    async fn read_all(self) -> usize {
+    async fn read_all(&self, rest: &mut Rest) {
         let process = self.process;
         let desk = Desk {
             inbox: &self.inbox,
             room: &self.room,
             of: None,
         };
-        let mut splitter = LineSplitter::new(self.message_bytes);
         let mut unfinished = Share::of(&self.room);
+        let input = |lines| Input::Output { process, lines };
+        desk.hand_in(rest, Found::Bytes, input).await;
         loop {
             if self.source.readable().await.is_err() {
-                return splitter.leftover();
+                return;
             }
-            let mut pieces = Pieces::default();
-            let found = match self.source.read(&mut splitter, |line| pieces.push(line)) {
+            let found = match read_once(&self.source, rest) {
                 Ok(found @ (Found::Bytes | Found::Full | Found::Nothing)) => found,
-                Ok(Found::End) | Err(_) => return splitter.leftover(),
+                Ok(Found::End) | Err(_) => return,
             };
-            make_do(&mut splitter, &mut unfinished);
-            let input = |lines| Input::Output { process, lines };
-            desk.hand_in(pieces, found, input).await;
+            make_do(&mut rest.splitter, &mut unfinished);
+            desk.hand_in(rest, found, input).await;
         }
     }
 }
@@ -181,25 +182,41 @@ impl Desk<'_> {
     ///
     /// Each piece of a session waits at its valve; what is left is dropped if its client has gone meanwhile.
     /// Says whether nobody has.
-    async fn hand_in(&self, pieces: Pieces, found: Found, input: impl Fn(Lines) -> Input) -> bool {
-        let pieces = pieces.counted_in(self.room);
-        let is_much = pieces.are_several();
-        for lines in pieces {
+    async fn hand_in(&self, rest: &mut Rest, found: Found, input: impl Fn(Lines) -> Input) -> bool {
+        count_in(&mut rest.pieces, self.room);
+        let is_much = rest.pieces.len() > 1;
+        while !rest.pieces.is_empty() {
             if let Some(reader) = self.of
                 && !reader.is_let_through().await
             {
                 return false;
             }
-            let _hub_gone = self.inbox.send(input(lines)).await;
+            // Taken out only when there is a place for it, as the reader may have to stop meanwhile.
+            let Ok(place) = self.inbox.reserve().await else {
+                return false;
+            };
+            if let Some(lines) = rest.pieces.pop_front() {
+                place.send(input(lines));
+            }
             if is_much {
                 task::yield_now().await;
             }
         }
+        // A flood's place is not kept for what comes after it.
+        rest.pieces.shrink_to(PIECES_KEPT);
         if found == Found::Full && !is_much {
             task::yield_now().await;
         }
         true
     }
+}
+
+/// Reads once, and has what that brought stand ready.
+fn read_once(source: &Source, rest: &mut Rest) -> io::Result<Found> {
+    let mut pieces = Pieces::default();
+    let found = source.read(&mut rest.splitter, |line| pieces.push(line));
+    rest.pieces.extend(pieces);
+    found
 }
 
 /// Keeps an unfinished line while there is room for it.

@@ -25,7 +25,11 @@ pub(crate) struct Socket {
 impl Socket {
     /// Watches from now on only for what comes.
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
-        let descriptor = OwnedFd::from(stream.into_std()?);
+        Socket::of(OwnedFd::from(stream.into_std()?))
+    }
+
+    /// The same for one that was handed over.
+    pub(crate) fn of(descriptor: OwnedFd) -> io::Result<Self> {
         // More at once for a large message; the system may allow less, which does no harm.
         let _as_it_is = sockopt::set_socket_send_buffer_size(&descriptor, SEND_BYTES);
         let incoming = pipe::Receiver::from_owned_fd_unchecked(descriptor)?;

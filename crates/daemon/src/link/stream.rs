@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     io::{self, IoSlice},
+    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
 };
 
@@ -46,6 +47,12 @@ pub(crate) enum Found {
     Nothing,
     /// The other side will write no more.
     End,
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.incoming().as_fd()
+    }
 }
 
 impl Source {
@@ -139,6 +146,18 @@ pub(crate) enum Sink {
     Pipe(Arc<pipe::Sender>),
     #[cfg(test)]
     Memory(super::memory::Memory),
+}
+
+impl AsFd for Sink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Sink::Socket(socket) => socket.as_fd(),
+            Sink::Pipe(pipe) => pipe.as_fd(),
+            #[cfg(test)]
+            // It has none.
+            Sink::Memory(_) => rustix::stdio::stdin(),
+        }
+    }
 }
 
 impl Sink {

@@ -12,7 +12,7 @@ use std::{
         unix::{net::UnixStream as StdStream, process::CommandExt},
     },
     path::PathBuf,
-    process::{Child, Command as Program, Stdio},
+    process::{Command as Program, Stdio},
     sync::Arc,
 };
 
@@ -20,20 +20,23 @@ use ::guardian::{
     orphans,
     protocol::{Command, Patience, Receiver, Spawn, send_with_fds},
 };
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, pidfd_open, prlimit, waitid,
+};
 use tokio::{
     io::Interest,
-    net::UnixStream,
-    signal::unix::{SignalKind, signal},
+    net::{UnixStream, unix::pipe},
     sync::mpsc::Sender,
 };
 
-use super::inheritance::{Predecessor, await_end};
+use super::inheritance::Predecessor;
 
 use crate::{
     hub::{Input, Peer, ProcessId},
     launch::LaunchSpec,
+    link::{Halt, Reading},
     observe, tasks,
+    upgrade::{FrozenGuardian, Handed, Hex, Taken},
 };
 
 /// Starts the guardian when it is needed, and talks to it.
@@ -45,6 +48,7 @@ pub(crate) struct Guardian {
     /// How many files a server may open, as it was before the daemon raised its own limit.
     files: Rlimit,
     inbox: Sender<Input>,
+    halt: Halt,
     /// How many there have been.
     count: u64,
     running: Option<Running>,
@@ -52,12 +56,13 @@ pub(crate) struct Guardian {
 
 #[derive(Debug)]
 struct Running {
-    pid: u32,
     /// Whether it starts nothing any more: it is a daemon's before us that has given up waiting.
     ending: bool,
     socket: Arc<UnixStream>,
+    life: Life,
     orders: VecDeque<Order>,
     awaiting_room: bool,
+    listener: Reading<Receiver>,
 }
 
 /// An encoded command on its way.
@@ -75,13 +80,14 @@ impl Guardian {
         program: PathBuf,
         meeting_place: PathBuf,
         files: Rlimit,
-        inbox: Sender<Input>,
+        (inbox, halt): (Sender<Input>, Halt),
     ) -> Self {
         Guardian {
             program,
             meeting_place,
             files,
             inbox,
+            halt,
             count: 0,
             running: None,
         }
@@ -97,8 +103,86 @@ impl Guardian {
             ending,
         } = predecessor;
         socket.set_nonblocking(true)?;
-        let life = Life::Inherited(pid, pidfd);
+        let life = Life {
+            pid,
+            pidfd: Arc::new(pidfd),
+            whose: orphans::Guardian::Inherited,
+        };
         self.watch(UnixStream::from_std(socket)?, receiver, life, ending);
+        Ok(())
+    }
+
+    /// Returns when whoever listens to it has halted.
+    pub(crate) async fn has_halted(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.listener.ended().await;
+        }
+    }
+
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.listener.runs())
+    }
+
+    /// Listens on after a halt.
+    pub(crate) fn go_on(&mut self) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let (count, life) = (self.count, running.life.clone());
+        let socket = Arc::clone(&running.socket);
+        let way = (self.inbox.clone(), self.halt.clone());
+        running.listener.go_on("guardian", |receiver| {
+            listen(count, socket, receiver, life, way)
+        });
+    }
+
+    /// What the program that takes our place has to know of it; an error if that is not possible now.
+    pub(crate) fn freeze<'a>(
+        &'a self,
+        handed: &mut Handed<'a>,
+    ) -> Result<Option<FrozenGuardian>, &'static str> {
+        let Some(running) = &self.running else {
+            return Ok(None);
+        };
+        if !running.orders.is_empty() {
+            return Err("the guardian has not taken in all orders yet");
+        }
+        let unread = match &running.listener {
+            Reading::Halted(receiver) => receiver.unread(),
+            Reading::NotYet | Reading::Runs(_) => &[],
+            Reading::Over => return Err("the guardian has just ended"),
+        };
+        Ok(Some(FrozenGuardian {
+            pid: running.life.pid,
+            pidfd: handed.over(running.life.pidfd.as_fd()),
+            socket: handed.over(running.socket.as_fd()),
+            is_ours: running.life.whose == orphans::Guardian::Ours,
+            is_ending: running.ending,
+            unread: Hex(unread.to_vec()),
+        }))
+    }
+
+    /// Goes on with the one that the program before us had.
+    pub(crate) fn thaw(&mut self, frozen: &FrozenGuardian, taken: &Taken) -> io::Result<()> {
+        let life = Life {
+            pid: frozen.pid,
+            pidfd: Arc::new(taken.take(frozen.pidfd)?),
+            whose: if frozen.is_ours {
+                orphans::Guardian::Ours
+            } else {
+                orphans::Guardian::Inherited
+            },
+        };
+        let socket = StdStream::from(taken.take(frozen.socket)?);
+        let receiver = Receiver::with_unread(&frozen.unread.0);
+        self.watch(
+            UnixStream::from_std(socket)?,
+            receiver,
+            life,
+            frozen.is_ending,
+        );
         Ok(())
     }
 
@@ -109,7 +193,7 @@ impl Guardian {
 
     /// The process id, while one runs.
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.running.as_ref().map(|running| running.pid)
+        self.running.as_ref().map(|running| running.life.pid)
     }
 
     /// Has a server started. The error is for a person.
@@ -251,13 +335,20 @@ impl Guardian {
             .stdout(Stdio::null())
             .spawn()?;
         let pid = child.id();
+        let numbered = Pid::from_raw(pid.cast_signed());
         // Too many open files are our concern, not that of servers that loop over them.
-        let _as_it_is = Pid::from_raw(pid.cast_signed())
-            .map(|pid| prlimit(Some(pid), Resource::Nofile, self.files));
+        let _as_it_is = numbered.map(|pid| prlimit(Some(pid), Resource::Nofile, self.files));
+        // Its number is its own until we have waited for it, which we do by this descriptor alone.
+        let numbered = numbered.ok_or(io::ErrorKind::InvalidInput)?;
+        let life = Life {
+            pid,
+            pidfd: Arc::new(pidfd_open(numbered, PidfdFlags::empty())?),
+            whose: orphans::Guardian::Ours,
+        };
         ours.set_nonblocking(true)?;
         let socket = UnixStream::from_std(ours)?;
         observe::guardian_started(pid);
-        self.watch(socket, Receiver::default(), Life::Ours(child), false);
+        self.watch(socket, Receiver::default(), life, false);
         Ok(())
     }
 
@@ -266,46 +357,36 @@ impl Guardian {
         let socket = Arc::new(socket);
         self.count += 1;
         self.running = Some(Running {
-            pid: life.pid(),
             ending,
-            socket: Arc::clone(&socket),
+            socket,
+            life,
             orders: VecDeque::new(),
             awaiting_room: false,
+            listener: Reading::Halted(receiver),
         });
-        let inbox = self.inbox.clone();
-        let listening = listen(self.count, socket, receiver, life, inbox);
-        tasks::spawn("guardian", listening);
+        self.go_on();
     }
 }
 
-/// What tells that a guardian has ended.
-#[derive(Debug)]
-enum Life {
-    Ours(Child),
-    /// The child of a daemon before us, with this process id.
-    Inherited(u32, OwnedFd),
+/// A guardian's process.
+#[derive(Clone, Debug)]
+struct Life {
+    pid: u32,
+    pidfd: Arc<OwnedFd>,
+    /// Whose child it is.
+    whose: orphans::Guardian,
 }
 
 impl Life {
-    fn pid(&self) -> u32 {
-        match self {
-            Life::Ours(child) => child.id(),
-            Life::Inherited(pid, _) => *pid,
+    /// Returns when it has ended. Its socket has ended before, so it is about to.
+    async fn ended(&self) -> io::Result<()> {
+        // The runtime's type for what is only read, whatever it is.
+        let watch = pipe::Receiver::from_owned_fd_unchecked(self.pidfd.try_clone()?)?;
+        watch.readable().await?;
+        if self.whose == orphans::Guardian::Ours {
+            waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)?;
         }
-    }
-
-    /// Returns when it has ended, and whose it was. Its socket has ended before, so it is about to.
-    async fn ended(self) -> io::Result<orphans::Guardian> {
-        match self {
-            Life::Ours(child) => {
-                reap(child).await?;
-                Ok(orphans::Guardian::Ours)
-            }
-            Life::Inherited(_, pidfd) => {
-                tasks::aside(move || await_end(&pidfd)).await??;
-                Ok(orphans::Guardian::Inherited)
-            }
-        }
+        Ok(())
     }
 }
 
@@ -320,27 +401,31 @@ fn await_room(guardian: u64, socket: &Arc<UnixStream>, inbox: Sender<Input>) {
     });
 }
 
-/// Passes on what the guardian tells until it ends, and sees it off.
+/// Passes on what the guardian tells until it ends, and sees it off; or until all are to stop, and hands
+/// out what it has received and not passed on.
 async fn listen(
     guardian: u64,
     socket: Arc<UnixStream>,
-    receiver: Receiver,
+    mut receiver: Receiver,
     life: Life,
-    inbox: Sender<Input>,
-) {
-    let heard = tasks::caught("guardian", hear(guardian, &socket, receiver, &inbox)).await;
-    if let Some(Err(error)) = heard {
-        tracing::debug!(%error, "the guardian cannot be understood");
-    }
-    // If it still runs and only talks nonsense, this makes it end.
-    let _gone = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both);
-    let pid = life.pid();
-    match life.ended().await {
-        // Before anybody hears of it: there must not be two of any server.
-        Ok(whose) => end_orphans(pid, whose).await,
-        Err(error) => tracing::debug!(%error, "the end of the guardian was not seen"),
-    }
-    let _hub_gone = inbox.send(Input::GuardianEnded { guardian }).await;
+    (inbox, halt): (Sender<Input>, Halt),
+) -> Option<Receiver> {
+    let to_the_end = async {
+        let hearing = hear(guardian, &socket, &mut receiver, &inbox);
+        if let Some(Err(error)) = tasks::caught("guardian", hearing).await {
+            tracing::debug!(%error, "the guardian cannot be understood");
+        }
+        // If it still runs and only talks nonsense, this makes it end.
+        let _gone = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both);
+        match life.ended().await {
+            // Before anybody hears of it: there must not be two of any server.
+            Ok(()) => end_orphans(life.pid, life.whose).await,
+            Err(error) => tracing::debug!(%error, "the end of the guardian was not seen"),
+        }
+        let _hub_gone = inbox.send(Input::GuardianEnded { guardian }).await;
+    };
+    let has_ended = halt.or_end("guardian", to_the_end).await;
+    (!has_ended).then_some(receiver)
 }
 
 /// Ends what a guardian left behind that was killed. One that ended in order left nothing.
@@ -355,13 +440,17 @@ async fn end_orphans(guardian: u32, whose: orphans::Guardian) {
 async fn hear(
     guardian: u64,
     socket: &UnixStream,
-    mut receiver: Receiver,
+    receiver: &mut Receiver,
     inbox: &Sender<Input>,
 ) -> io::Result<()> {
     loop {
-        // Descriptors come only with what was there before us, which has been taken over.
-        while let Some((report, _none)) = receiver.next_report().map_err(io::Error::other)? {
-            let _hub_gone = inbox.send(Input::Reported { guardian, report }).await;
+        loop {
+            // Taken out only when there is a place for it, as we may have to stop meanwhile.
+            let place = inbox.reserve().await.map_err(io::Error::other)?;
+            // Descriptors come only with what was there before us, which has been taken over.
+            let next = receiver.next_report().map_err(io::Error::other)?;
+            let Some((report, _none)) = next else { break };
+            place.send(Input::Reported { guardian, report });
         }
         socket.readable().await?;
         match socket.try_io(Interest::READABLE, || receiver.fill(socket)) {
@@ -371,13 +460,4 @@ async fn hear(
             Err(error) => return Err(error),
         }
     }
-}
-
-async fn reap(mut child: Child) -> io::Result<()> {
-    // Watched first, so that an end in between is not missed.
-    let mut ends = signal(SignalKind::child())?;
-    while child.try_wait()?.is_none() {
-        ends.recv().await;
-    }
-    Ok(())
 }

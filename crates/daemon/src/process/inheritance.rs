@@ -159,7 +159,7 @@ fn next(
 }
 
 /// Waits for the end of a guardian that has hung up or was killed.
-pub(super) fn await_end(pidfd: &OwnedFd) -> io::Result<()> {
+fn await_end(pidfd: &OwnedFd) -> io::Result<()> {
     if await_readable(pidfd, PATIENCE)? {
         Ok(())
     } else {
@@ -169,7 +169,7 @@ pub(super) fn await_end(pidfd: &OwnedFd) -> io::Result<()> {
 }
 
 /// Waits until it is readable; `false` if it is not within that time.
-fn await_readable(fd: impl std::os::fd::AsFd, patience: Duration) -> io::Result<bool> {
+pub(crate) fn await_readable(fd: impl std::os::fd::AsFd, patience: Duration) -> io::Result<bool> {
     let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -46,9 +46,19 @@ impl Pipes {
     /// Those that a guardian has held for us.
     pub(super) fn of([input, output, errors]: [OwnedFd; 3]) -> io::Result<Self> {
         Ok(Pipes {
-            input: Arc::new(pipe::Sender::from_owned_fd(input)?),
-            output: Arc::new(pipe::Receiver::from_owned_fd(output)?),
-            errors: Arc::new(pipe::Receiver::from_owned_fd(errors)?),
+            input: self::input(input)?,
+            output: self::output(output)?,
+            errors: self::output(errors)?,
         })
     }
+}
+
+/// Our end of a standard input.
+pub(super) fn input(fd: OwnedFd) -> io::Result<Arc<pipe::Sender>> {
+    Ok(Arc::new(pipe::Sender::from_owned_fd(fd)?))
+}
+
+/// Our end of a standard output, or error.
+pub(super) fn output(fd: OwnedFd) -> io::Result<Arc<pipe::Receiver>> {
+    Ok(Arc::new(pipe::Receiver::from_owned_fd(fd)?))
 }

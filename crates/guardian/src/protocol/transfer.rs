@@ -72,6 +72,20 @@ pub struct Receiver {
 }
 
 impl Receiver {
+    /// One that goes on where another stopped, of which these bytes were left. Descriptors cannot be:
+    /// they come with the servers that a guardian holds, and these have been taken over.
+    pub fn with_unread(bytes: &[u8]) -> Self {
+        Receiver {
+            bytes: bytes.to_vec(),
+            fds: VecDeque::new(),
+        }
+    }
+
+    /// What has arrived of a message that is not whole, or has not been asked for.
+    pub fn unread(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Takes what has arrived, without waiting, and returns how many bytes that were:
     /// 0 if the sender has closed its end, `WouldBlock` if nothing is there.
     pub fn fill(&mut self, socket: impl AsFd) -> io::Result<usize> {

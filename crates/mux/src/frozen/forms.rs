@@ -104,7 +104,10 @@ pub(crate) mod refused {
         },
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "no other is made when a session opens")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "no other is made when a session opens"
+    )]
     #[expect(clippy::ref_option, reason = "serde hands it over so")]
     pub(crate) fn serialize<S: Serializer>(
         refused: &Option<Refusal>,
@@ -175,8 +178,7 @@ impl Serialize for Handshake {
 impl<'de> Deserialize<'de> for Handshake {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let result = text::deserialize(from)?;
-        Handshake::read(&result)
-            .ok_or_else(|| D::Error::custom("it is no handshake"))
+        Handshake::read(&result).ok_or_else(|| D::Error::custom("it is no handshake"))
     }
 }
 

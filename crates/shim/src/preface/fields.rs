@@ -62,6 +62,7 @@ fn write_admin(admin: &AdminAsk, body: &mut Vec<u8>) -> Result<(), PrefaceError>
     match admin {
         AdminAsk::Status => field(body, "verb", b"status"),
         AdminAsk::Stop => field(body, "verb", b"stop"),
+        AdminAsk::Upgrade => field(body, "verb", b"upgrade"),
         AdminAsk::Restart { server, wait } => {
             field(body, "verb", b"restart")?;
             field(body, "wait", wait.as_secs().to_string().as_bytes())?;
@@ -211,6 +212,7 @@ fn admin(fields: &Fields<'_>) -> Result<AdminAsk, PrefaceError> {
     match require(fields.verb, "verb")? {
         b"status" => Ok(AdminAsk::Status),
         b"stop" => Ok(AdminAsk::Stop),
+        b"upgrade" => Ok(AdminAsk::Upgrade),
         b"restart" => Ok(AdminAsk::Restart {
             server: text(fields.server, "server")?,
             wait: match fields.wait {

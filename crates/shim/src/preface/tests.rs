@@ -46,6 +46,7 @@ fn admin() -> impl Strategy<Value = Ask> {
     prop_oneof![
         Just(AdminAsk::Status),
         Just(AdminAsk::Stop),
+        Just(AdminAsk::Upgrade),
         ("[^\0]{0,20}", any::<u64>()).prop_map(|(server, seconds)| AdminAsk::Restart {
             server,
             wait: Duration::from_secs(seconds),

@@ -1,0 +1,86 @@
+//! `mcpool upgrade`: the running daemon goes on as the program that is installed now.
+
+use anyhow::{Context, bail};
+use daemon::admin::{Outcome, Upgraded};
+use serde::Serialize;
+use shim::{places::Places, preface::AdminAsk};
+
+use super::stop::is_not_running;
+use crate::{
+    args::Output,
+    daemon_link,
+    exit::Exit,
+    ui::{Page, Render, Ui},
+};
+
+/// Have the running daemon go on as the program that is installed now
+///
+/// Sessions stay connected, servers keep running with what they have in memory, and no call is lost.
+/// The new program is tried first; should it not be able to go on, nothing is changed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    /// Whether there was a daemon to upgrade.
+    upgraded: bool,
+    #[serde(flatten)]
+    what: Option<Upgraded>,
+}
+
+pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
+    let what = match daemon_link::ask(places, AdminAsk::Upgrade) {
+        Ok(Outcome::Upgraded(upgraded)) => Some(upgraded),
+        Ok(_) => bail!("the daemon gave another answer than one to an upgrade"),
+        Err(error) if is_not_running(&error) => None,
+        Err(error) => {
+            return Err(error).context(
+                "upgrading the daemon, which goes on as it was; \
+                 `mcpool stop` ends one that is too old for this",
+            );
+        }
+    };
+    let shown = Shown {
+        upgraded: what.is_some(),
+        what,
+    };
+    ui.show(&shown, args.output.format())?;
+    Ok(Exit::Done)
+}
+
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+impl Render for Shown {
+    fn render(&self, page: &mut Page) {
+        let Some(what) = &self.what else {
+            page.line(
+                "The daemon does not run; the next session starts the program that is installed.",
+            );
+            return;
+        };
+        let Upgraded {
+            from,
+            to,
+            sessions,
+            processes,
+            pause_ms,
+        } = what;
+        if from == to {
+            page.line(format_args!("The daemon runs on as mcpool {to}."));
+        } else {
+            page.line(format_args!(
+                "The daemon went on from mcpool {from} to {to}."
+            ));
+        }
+        page.line(format_args!(
+            "{}, {}; nobody was heard for {pause_ms} ms.",
+            counted(*sessions, "session", "sessions"),
+            counted(*processes, "server process", "server processes"),
+        ));
+    }
+}

@@ -1,0 +1,284 @@
+//! The hub stops between two turns, hands over all that it knows, and goes on in another program.
+//!
+//! **Invariant:** what was heard of anybody before the halt is in the core or in the state; what comes
+//! after it is still with the system.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use mux::{Moment, Mux};
+use serde_json::value::RawValue;
+use tokio::{
+    sync::{mpsc::Receiver, oneshot},
+    time,
+};
+
+use super::{Hub, Input, ProcessId, books::Books, clock::Clock, session::Session, world::World};
+use crate::{
+    front::SessionPlaces,
+    observe::Observer,
+    process::{Ending, Process},
+    upgrade::{Exchange, FrozenDaemon, FrozenHub, Handed, Taken},
+};
+
+/// How long all readers may take to stop, and the hub to take in what they have handed in.
+const HALT_PATIENCE: Duration = Duration::from_millis(150);
+
+/// How long what cannot be interrupted may keep an exchange waiting.
+pub(super) const EXCHANGE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Somebody wants the exchange.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) exchange: Exchange,
+    /// When to give up waiting for what cannot be interrupted.
+    pub(super) until: Moment,
+}
+
+impl Hub {
+    /// Somebody wants another program to go on here.
+    pub(super) fn on_exchange_wanted(&mut self, now: Moment, exchange: Exchange) {
+        if self.stopping.is_some() {
+            return exchange.refuse("the daemon is ending");
+        }
+        if self.wanted.is_some() {
+            return exchange.refuse("an upgrade is under way already");
+        }
+        let until = now + EXCHANGE_PATIENCE;
+        self.wanted = Some(Wanted { exchange, until });
+    }
+
+    /// The exchange that is to be made now.
+    pub(super) fn due_exchange(&mut self, now: Moment) -> Option<Exchange> {
+        let wanted = self.wanted.take()?;
+        match self.what_cannot_be_interrupted() {
+            None => Some(wanted.exchange),
+            Some(_) if now < wanted.until => {
+                self.wanted = Some(wanted);
+                None
+            }
+            Some(what) => {
+                wanted.exchange.refuse(what);
+                None
+            }
+        }
+    }
+
+    fn what_cannot_be_interrupted(&self) -> Option<&'static str> {
+        let world = &self.world;
+        if !world.tickets.is_empty() {
+            return Some("a server is just being restarted; try again when that is done");
+        }
+        if !world.looked_up.is_empty() {
+            return Some("what is kept of a server is just looked up; try again");
+        }
+        if world.sessions.values().any(|it| it.replay.is_some()) {
+            return Some("sessions are just coming back; try again");
+        }
+        None
+    }
+
+    /// Has everybody stop who reads, and takes in what they have heard. An error says why that cannot be.
+    pub(crate) async fn halt(&mut self, inbox: &mut Receiver<Input>) -> Result<(), &'static str> {
+        time::timeout(HALT_PATIENCE, self.halt_all(inbox))
+            .await
+            .map_err(|_| "some reader did not stop in time; try again")?;
+        // It may have been told to while it stopped.
+        if self.stopping.is_some() {
+            return Err("the daemon is ending");
+        }
+        Ok(())
+    }
+
+    async fn halt_all(&mut self, inbox: &mut Receiver<Input>) {
+        let mut batch = Vec::new();
+        loop {
+            self.world.around.halt.all();
+            for session in self.world.sessions.values_mut() {
+                session.reader.ended().await;
+            }
+            for process in self.world.processes.values_mut() {
+                process.has_halted().await;
+            }
+            self.world.around.guardian.has_halted().await;
+            while let Ok(input) = inbox.try_recv() {
+                batch.push(input);
+            }
+            let nothing_came = batch.is_empty();
+            let now = self.clock.look(Instant::now(), Moment::NEVER);
+            self.turn(now, &mut batch);
+            // What came may have brought new ones.
+            if nothing_came && !self.world.has_readers() {
+                return;
+            }
+        }
+    }
+
+    /// Lets nobody in for now.
+    pub(crate) fn close_door(&mut self) {
+        self.world.close_door();
+    }
+
+    /// Lets people in again, until what is returned ends.
+    pub(crate) fn open_door(&mut self) -> oneshot::Receiver<()> {
+        let (open, closing) = oneshot::channel();
+        self.world.around.door = Some(open);
+        closing
+    }
+
+    /// How many sessions and processes there are.
+    pub(crate) fn population(&self) -> (usize, usize) {
+        (self.world.sessions.len(), self.world.processes.len())
+    }
+
+    /// After a halt without an exchange: everybody reads on.
+    pub(crate) fn go_on(&mut self) {
+        let World {
+            around,
+            sessions,
+            processes,
+            ..
+        } = &mut self.world;
+        for (id, session) in sessions {
+            session.go_on(*id, around);
+        }
+        for (id, process) in processes {
+            process.go_on(*id, around);
+        }
+        around.guardian.go_on();
+    }
+
+    /// The same as bytes, for a program that shows whether it could go on with it.
+    pub(super) fn rehearsal(&self) -> Result<Vec<u8>, &'static str> {
+        let hub = self.freeze(&mut Handed::default())?;
+        FrozenDaemon::for_rehearsal(hub)
+            .to_bytes()
+            .map_err(|_| "what there is cannot be written down")
+    }
+
+    /// All that the program that takes our place has to know; an error says why that cannot be had now.
+    pub(crate) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> Result<FrozenHub, &'static str> {
+        let world = &self.world;
+        let unwritable = "what there is cannot be written down";
+        let mux = String::from_utf8(self.mux.freeze()).map_err(|_| unwritable)?;
+        let sessions = world.sessions.iter();
+        let processes = world.processes.iter();
+        Ok(FrozenHub {
+            mux: RawValue::from_string(mux).map_err(|_| unwritable)?,
+            clock: self.clock.freeze(),
+            epoch: world.around.epoch.0,
+            last_id: world.last_id(),
+            guardian: world.around.guardian.freeze(handed)?,
+            sessions: sessions
+                .map(|(id, session)| session.freeze(*id, handed))
+                .collect::<Result<_, _>>()?,
+            processes: processes
+                .map(|(id, process)| process.freeze(*id, handed))
+                .collect::<Result<_, _>>()?,
+            by_upstream: pairs(&world.by_upstream, |id| id.0),
+            subjects: world
+                .subjects
+                .iter()
+                .map(|(upstream, (subject, since))| (*upstream, ((**subject).clone(), *since)))
+                .collect(),
+            records: world
+                .records
+                .iter()
+                .map(|(id, record)| (id.0, record.clone()))
+                .collect(),
+            strangers: world.strangers.iter().map(|id| id.0).collect(),
+            postponed: world.postponed.clone(),
+            counts: world
+                .observer
+                .counts()
+                .iter()
+                .map(|(name, count)| (name.clone().into_owned(), *count))
+                .collect(),
+        })
+    }
+
+    /// Goes on where the program before us stopped, in a world in which nothing is yet.
+    pub(crate) fn thaw(
+        frozen: FrozenHub,
+        taken: &Taken,
+        mut world: World,
+        places: &SessionPlaces,
+    ) -> anyhow::Result<Self> {
+        let mux = Mux::thaw(frozen.mux.get().as_bytes(), world.around.limits.clone())?;
+        if let Some(guardian) = &frozen.guardian {
+            world.around.guardian.thaw(guardian, taken)?;
+        }
+        world.observer = Observer::resumed(frozen.counts, &mux.snapshot().upstreams);
+        world.set_last_id(frozen.last_id);
+        for session in frozen.sessions {
+            let (id, place) = (session.id, places.take()?);
+            let session = Session::thaw(session, taken, &world.around, place)?;
+            world.sessions.insert(id, session);
+        }
+        for process in frozen.processes {
+            let id = ProcessId(process.id);
+            let process = Process::thaw(process, taken, &world.around)?;
+            world.processes.insert(id, process);
+        }
+        world.by_upstream = pairs(&frozen.by_upstream, |id| ProcessId(*id));
+        world.subjects = frozen
+            .subjects
+            .into_iter()
+            .map(|(upstream, (subject, since))| (upstream, (subject.into(), since)))
+            .collect();
+        world.records = frozen
+            .records
+            .into_iter()
+            .map(|(id, record)| (ProcessId(id), record))
+            .collect();
+        world.strangers = frozen.strangers.into_iter().map(ProcessId).collect();
+        world.postponed = frozen.postponed;
+        let mut hub = Hub::new(mux, world)?;
+        hub.clock = Clock::thaw(&frozen.clock, Instant::now());
+        hub.books = Books::closed();
+        hub.go_on();
+        hub.world.take_up();
+        Ok(hub)
+    }
+}
+
+impl World {
+    fn has_readers(&self) -> bool {
+        self.sessions.values().any(|it| it.reader.runs())
+            || self.processes.values().any(Process::is_read)
+            || self.around.guardian.is_listened_to()
+    }
+
+    /// What was waited for when the program before us stopped is waited for again.
+    fn take_up(&mut self) {
+        let sessions: Vec<_> = self
+            .sessions
+            .iter()
+            .map(|(id, it)| (*id, it.closing))
+            .collect();
+        for (id, is_closing) in sessions {
+            self.touch_session(id);
+            if is_closing {
+                self.await_leave(id);
+            }
+        }
+        let processes = self.processes.iter();
+        let processes: Vec<_> = processes
+            .map(|(id, it)| (*id, it.awaits_outputs()))
+            .collect();
+        for (id, awaits_outputs) in processes {
+            self.touch_process(id);
+            if awaits_outputs {
+                self.on_ending(id, Ending::AwaitOutputs);
+            }
+        }
+    }
+}
+
+fn pairs<K: Ord + Copy, A, B>(map: &BTreeMap<K, A>, other: impl Fn(&A) -> B) -> BTreeMap<K, B> {
+    map.iter()
+        .map(|(key, value)| (*key, other(value)))
+        .collect()
+}

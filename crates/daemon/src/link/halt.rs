@@ -1,0 +1,129 @@
+//! Readers that stop between two reads, and what they had read and not handed in by then.
+//!
+//! **Invariant:** of what was read from a peer nothing is lost: it was handed in, or it is in the rest.
+
+use std::{collections::VecDeque, mem, pin::pin, sync::Arc};
+
+use tokio::{
+    sync::{Notify, futures::OwnedNotified},
+    task::JoinHandle,
+};
+use wire::{Line, LineSplitter};
+
+use super::{Lines, Pieces};
+use crate::tasks;
+
+/// Has all readers stop that there are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Halt(Arc<Notify>);
+
+impl Halt {
+    pub(crate) fn all(&self) {
+        self.0.notify_waiters();
+    }
+
+    /// Returns when those who are there now are to stop.
+    pub(crate) fn wanted(&self) -> OwnedNotified {
+        Arc::clone(&self.0).notified_owned()
+    }
+
+    /// Works on something until that has come to its end, or until all are to stop; whether it has.
+    pub(crate) async fn or_end(&self, name: &'static str, work: impl Future<Output = ()>) -> bool {
+        let wanted = pin!(self.wanted());
+        tokio::select! {
+            biased;
+            () = wanted => false,
+            _panicked = tasks::caught(name, work) => true,
+        }
+    }
+}
+
+/// Somebody who reads, and what he leaves when all are halted.
+#[derive(Debug)]
+pub(crate) enum Reading<T> {
+    /// There is nothing to read yet.
+    NotYet,
+    /// A task reads.
+    Runs(JoinHandle<Option<Option<T>>>),
+    /// It has stopped, and left this.
+    Halted(T),
+    /// It has told of the end, or nobody wants to hear of it.
+    Over,
+}
+
+impl<T: Send + 'static> Reading<T> {
+    /// Has a task read on from where one has halted.
+    pub(crate) fn go_on<R>(&mut self, name: &'static str, read: impl FnOnce(T) -> R)
+    where
+        R: Future<Output = Option<T>> + Send + 'static,
+    {
+        *self = match mem::replace(self, Reading::Over) {
+            Reading::Halted(rest) => Reading::Runs(tasks::spawn(name, read(rest))),
+            as_it_was @ (Reading::NotYet | Reading::Runs(_) | Reading::Over) => as_it_was,
+        };
+    }
+
+    /// Returns when its task has ended, which it does once all have been halted.
+    pub(crate) async fn ended(&mut self) {
+        if let Reading::Runs(task) = self {
+            *self = match task.await {
+                Ok(Some(Some(rest))) => Reading::Halted(rest),
+                Ok(Some(None) | None) | Err(_) => Reading::Over,
+            };
+        }
+    }
+
+    /// Ends it, whatever it has not handed in.
+    pub(crate) fn abort(&mut self) {
+        if let Reading::Runs(task) = self {
+            task.abort();
+        }
+        *self = Reading::Over;
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        matches!(self, Reading::Runs(_))
+    }
+}
+
+/// What a reader begins with, and what it leaves.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    /// Where the lines are handed in from.
+    pub(super) pieces: VecDeque<Lines>,
+    /// The line whose end has not come.
+    pub(super) splitter: LineSplitter,
+}
+
+/// A line goes by of which only a part is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CutOffLine;
+
+impl Rest {
+    /// A reader that has read so much already of lines of that length at most.
+    pub(crate) fn of(read: &[u8], message_bytes: usize) -> Self {
+        let mut splitter = LineSplitter::new(message_bytes);
+        let mut pieces = Pieces::default();
+        splitter.feed(read, |line| pieces.push(line));
+        Rest {
+            pieces: pieces.into_iter().collect(),
+            splitter,
+        }
+    }
+
+    /// The same as the bytes that they were.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, CutOffLine> {
+        let mut bytes = Vec::new();
+        for line in self.pieces.iter().flat_map(Lines::iter) {
+            match line {
+                Line::Whole(line) => {
+                    bytes.extend_from_slice(line);
+                    bytes.push(b'\n');
+                }
+                Line::TooLong(_) | Line::GivenUp(_) => return Err(CutOffLine),
+            }
+        }
+        bytes.extend_from_slice(self.splitter.unfinished().ok_or(CutOffLine)?);
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,94 @@
+//! What a daemon begins with: its places and what an earlier daemon has left, or all that the program
+//! before it knew.
+
+use std::{
+    fs::File,
+    io::Read,
+    os::{
+        fd::RawFd,
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use rustix::process::Rlimit;
+use shim::places::Places;
+
+use crate::{
+    front::Stand,
+    process::Inheritance,
+    upgrade::{FrozenDaemon, FrozenHub, Taken},
+};
+
+pub(super) struct Beginning {
+    pub(super) stand: Stand,
+    pub(super) listener: UnixListener,
+    /// How many files a server may open.
+    pub(super) files: Rlimit,
+    pub(super) start: Start,
+}
+
+/// How it begins.
+pub(super) enum Start {
+    /// With what an earlier daemon has left at the guardian.
+    Afresh(Inheritance),
+    /// In the place of another program, which was upgraded.
+    Resumed(Box<FrozenHub>, Before),
+}
+
+/// What is to be told of the program before.
+pub(super) struct Before {
+    pub(super) version: String,
+    /// Whoever waits for an answer.
+    pub(super) requester: Option<UnixStream>,
+    /// When it stopped, by the system's monotonic clock.
+    pub(super) halted_at: Duration,
+}
+
+impl Beginning {
+    pub(super) fn afresh(
+        mut stand: Stand,
+        files: Rlimit,
+        meeting_place: &Path,
+    ) -> anyhow::Result<Self> {
+        let inheritance = Inheritance::find(meeting_place)
+            .context("taking over the servers of an earlier daemon")?;
+        Ok(Beginning {
+            listener: stand.listen()?,
+            stand,
+            files,
+            start: Start::Afresh(inheritance),
+        })
+    }
+
+    /// Takes up what the program before us has handed over, the state at this descriptor.
+    pub(super) fn resumed(state: Option<RawFd>, places: &Places) -> anyhow::Result<Self> {
+        let Some(state) = state else {
+            bail!("there is no state to go on with");
+        };
+        let taken = Taken;
+        let mut bytes = Vec::new();
+        File::from(taken.take(state)?)
+            .read_to_end(&mut bytes)
+            .context("reading the state of the program before")?;
+        let frozen = FrozenDaemon::read(&bytes)?;
+        drop(bytes);
+        let requester = frozen.requester.map(|fd| taken.take(fd)).transpose()?;
+        let (current, maximum) = frozen.files;
+        Ok(Beginning {
+            stand: Stand::thaw(&frozen.stand, &taken, places)?,
+            listener: taken.take(frozen.listener)?.into(),
+            files: Rlimit { current, maximum },
+            start: Start::Resumed(
+                Box::new(frozen.hub),
+                Before {
+                    version: frozen.version,
+                    requester: requester.map(UnixStream::from),
+                    halted_at: frozen.halted_at,
+                },
+            ),
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! A daemon put together, and its run: until the end, or until another program goes on with it.
+
+use std::{
+    convert::Infallible,
+    env,
+    os::{fd::AsFd, unix::net::UnixStream as StdStream},
+    path::PathBuf,
+};
+
+use anyhow::{Context, bail};
+use mux::{Epoch, Limits, Mux};
+use rustix::process::{Resource, Rlimit, getrlimit};
+use tokio::{
+    net::UnixStream,
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time,
+};
+
+use super::beginning::{Before, Beginning, Start};
+use crate::{
+    admin::{self, Outcome, Upgraded},
+    configuration::Configuration,
+    front::{ANSWER_PATIENCE, Descriptors, Door, Stand, say},
+    hub::{Hub, Input, Left, Surroundings, World},
+    kept_words::Keeper,
+    launch::Launcher,
+    link::{Halt, Room},
+    logs::Logs,
+    observe,
+    process::Guardian,
+    tasks,
+    upgrade::{Exchange, FrozenDaemon, Handed, Successor, Taken, monotonic},
+};
+
+/// Inputs that may wait for the hub; then readers wait.
+const INBOX: usize = 1024;
+
+/// What a daemon is made of that does not depend on what was there before.
+pub(super) struct Plan {
+    pub(super) guardian_program: PathBuf,
+    /// Where the guardian waits for the daemon after us.
+    pub(super) meeting_place: PathBuf,
+    pub(super) socket: PathBuf,
+    pub(super) successor: Successor,
+    pub(super) limits: Limits,
+    pub(super) logs: Logs,
+    pub(super) keeper: Keeper,
+}
+
+/// The hub and all that is around it.
+pub(super) struct Daemon {
+    hub: Hub,
+    arrivals: mpsc::Receiver<Input>,
+    door: JoinHandle<Option<Door>>,
+    logs: Logs,
+    /// How many files a server may open.
+    files: Rlimit,
+}
+
+/// Those who wait to hear of the end, and where we stand.
+pub(super) type End = (Vec<StdStream>, Option<Stand>);
+
+impl Daemon {
+    pub(super) fn assemble(
+        plan: Plan,
+        written: Configuration,
+        beginning: Beginning,
+    ) -> anyhow::Result<Self> {
+        let Beginning {
+            stand,
+            listener,
+            files,
+            start,
+        } = beginning;
+        let Plan {
+            guardian_program,
+            meeting_place,
+            socket,
+            successor,
+            limits,
+            logs,
+            keeper,
+        } = plan;
+        let launcher = Launcher::new(written, home_folder(), env::vars_os().collect());
+        let (inbox, arrivals) = mpsc::channel(INBOX);
+        let (open, closing) = oneshot::channel();
+        let descriptors = Descriptors::of_limit(getrlimit(Resource::Nofile).current);
+        let door = Door::new(
+            (listener, stand),
+            closing,
+            inbox.clone(),
+            (limits.sessions, descriptors),
+            successor,
+        )?;
+        watch_signals(&inbox)?;
+        let room = Room::new(limits.buffered_bytes);
+        let epoch = match &start {
+            Start::Afresh(inheritance) => Epoch(inheritance.epoch),
+            Start::Resumed(frozen, _) => Epoch(frozen.epoch),
+        };
+        let halt = Halt::default();
+        let guardian = (inbox.clone(), halt.clone());
+        let world = World::new(Surroundings {
+            guardian: Guardian::new(guardian_program, meeting_place, files, guardian),
+            inbox,
+            halt,
+            unread: room.half(),
+            room,
+            limits: limits.clone(),
+            launcher,
+            keeper,
+            logs: logs.clone(),
+            socket,
+            epoch,
+            door: Some(open),
+        });
+        let hub = match start {
+            Start::Afresh(inheritance) => {
+                let mut hub = Hub::new(Mux::new(limits, epoch), world)?;
+                hub.inherit(inheritance)?;
+                hub
+            }
+            Start::Resumed(frozen, before) => {
+                let hub = Hub::thaw(*frozen, &Taken, world, &door.places())?;
+                answer(before, &hub);
+                hub
+            }
+        };
+        Ok(Daemon {
+            hub,
+            arrivals,
+            door: tasks::spawn("door", door.run()),
+            logs,
+            files,
+        })
+    }
+
+    /// Runs the hub to its end; hands out those who wait to hear of that.
+    pub(super) async fn run(self) -> anyhow::Result<End> {
+        let Daemon {
+            mut hub,
+            mut arrivals,
+            mut door,
+            logs,
+            files,
+        } = self;
+        loop {
+            // A task of its own: waking the future that the runtime blocks on costs a system call.
+            match tasks::spawn("hub", hub.run(arrivals)).await {
+                Ok(Some(Left::Ended(stops))) => {
+                    let stand = door.await?.map(Door::into_stand);
+                    // Nobody drives them any more from now on.
+                    let stops = stops.into_iter().filter_map(|stop| stop.into_std().ok());
+                    return Ok((stops.collect(), stand));
+                }
+                Ok(Some(Left::Exchanged(stopped, inbox, exchange))) => {
+                    (hub, arrivals) = (*stopped, inbox);
+                    hub.close_door();
+                    let Some(mut closed) = door.await? else {
+                        bail!("the door panicked");
+                    };
+                    let why = hand_over(&mut hub, &mut arrivals, &closed, files, &exchange, &logs);
+                    let Err(why) = why.await;
+                    hub.go_on();
+                    closed.reopen(hub.open_door());
+                    door = tasks::spawn("door", closed.run());
+                    exchange.refuse(&format!("{why:#}"));
+                }
+                Ok(None) | Err(_) => bail!("the hub panicked"),
+            }
+        }
+    }
+}
+
+/// Has the program that is installed now go on with everything. Returns only if that cannot be.
+async fn hand_over(
+    hub: &mut Hub,
+    arrivals: &mut mpsc::Receiver<Input>,
+    door: &Door,
+    files: Rlimit,
+    exchange: &Exchange,
+    logs: &Logs,
+) -> anyhow::Result<Infallible> {
+    let halted_at = monotonic();
+    hub.halt(arrivals).await.map_err(anyhow::Error::msg)?;
+    let mut handed = Handed::default();
+    let frozen = hub.freeze(&mut handed).map_err(anyhow::Error::msg)?;
+    let entrance = door.freeze(&mut handed);
+    let requester = handed.over(exchange.requester.as_fd());
+    let files = (files.current, files.maximum);
+    let frozen = FrozenDaemon::new(frozen, files, entrance, Some(requester), halted_at);
+    logs.catch_up();
+    door.successor().take_over(&frozen, &handed)
+}
+
+/// Tells whoever has asked for the upgrade what has come of it.
+fn answer(before: Before, hub: &Hub) {
+    let pause = monotonic().saturating_sub(before.halted_at);
+    observe::took_over(&before.version, pause);
+    let (sessions, processes) = hub.population();
+    let upgraded = Outcome::Upgraded(Upgraded {
+        from: before.version,
+        to: env!("CARGO_PKG_VERSION").to_owned(),
+        sessions,
+        processes,
+        pause_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+    });
+    let line = admin::Answer::Ok(upgraded).to_line();
+    if let Some(requester) = before.requester {
+        tasks::spawn("answer", async move {
+            let requester = UnixStream::from_std(requester)?;
+            time::timeout(ANSWER_PATIENCE, say(&requester, &line)).await?
+        });
+    }
+}
+
+/// The home folder of the user, where servers start that belong to no workspace.
+fn home_folder() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    shim::home::of_user(user).unwrap_or_else(|| PathBuf::from("/"))
+}
+
+/// Has the hub stop at TERM, INT and HUP, and hurry at another one.
+fn watch_signals(inbox: &mpsc::Sender<Input>) -> anyhow::Result<()> {
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
+        let mut signals = signal(kind).context("watching for signals")?;
+        let inbox = inbox.clone();
+        tasks::spawn("signals", async move {
+            while signals.recv().await.is_some() {
+                let _hub_gone = inbox.send(Input::Quit).await;
+            }
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! The program that is executed in our place.
+
+use std::{
+    convert::Infallible,
+    env,
+    ffi::OsString,
+    fs::File,
+    io::{self, Seek, Write},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::process::CommandExt,
+    },
+    path::PathBuf,
+    process::Command,
+};
+
+use anyhow::Context;
+use shim::places::Places;
+use sys::handed;
+use tokio::{net::UnixStream, sync::OwnedSemaphorePermit, time};
+
+use super::{FrozenDaemon, Handed};
+use crate::{
+    admin::Answer,
+    front::{ANSWER_PATIENCE, say},
+    observe, tasks,
+};
+
+/// Our own program, as it is installed when it is executed, and how this daemon was started.
+///
+/// Nobody who talks to us can name another.
+#[derive(Clone, Debug)]
+pub(crate) struct Successor {
+    pub(crate) program: PathBuf,
+    /// Behind the program's name for itself.
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// The wish for an exchange, from somebody who waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) requester: UnixStream,
+    /// All places for callers, so that nobody else is let in meanwhile; unless somebody takes too long.
+    pub(crate) quiet: Option<OwnedSemaphorePermit>,
+}
+
+impl Exchange {
+    /// Says why it cannot be, and lets others in again.
+    pub(crate) fn refuse(self, why: &str) {
+        observe::not_upgraded(why);
+        let line = Answer::Error(format!("not upgraded: {why}")).to_line();
+        let Exchange { requester, quiet } = self;
+        drop(quiet);
+        tasks::spawn("answer", async move {
+            let _gone = time::timeout(ANSWER_PATIENCE, say(&requester, &line)).await;
+        });
+    }
+}
+
+impl Successor {
+    /// The program that runs here, started with the same words.
+    pub(crate) fn of_this_program(places: &Places, background: bool) -> anyhow::Result<Self> {
+        let program = env::current_exe().context("finding the own program")?;
+        let mut arguments = vec![OsString::from("serve")];
+        if let Some(home) = &places.home {
+            arguments.extend(["--home".into(), home.clone().into_os_string()]);
+        }
+        if background {
+            arguments.push("--background".into());
+        }
+        Ok(Successor { program, arguments })
+    }
+
+    /// Executes the program in our place. Returns only if that is not possible, and then all is as it was.
+    pub(crate) fn take_over(
+        &self,
+        frozen: &FrozenDaemon,
+        handed: &Handed<'_>,
+    ) -> anyhow::Result<Infallible> {
+        let bytes = frozen.to_bytes().context("writing down what there is")?;
+        let state = in_memory(&bytes).context("making room for what there is")?;
+        drop(bytes);
+        handed.stay().context("keeping descriptors open")?;
+        handed::keep(&state).context("keeping the state open")?;
+        let error = Command::new(&self.program)
+            .arg0("mcpool")
+            .args(&self.arguments)
+            .arg("--thaw")
+            .arg(state.as_fd().as_raw_fd().to_string())
+            .exec();
+        handed
+            .stay_no_longer()
+            .context("closing descriptors to others again")?;
+        Err(error).with_context(|| format!("executing {}", self.program.display()))
+    }
+}
+
+/// A file in memory with these bytes, to be read from its beginning.
+pub(super) fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = sys::scratch::file()?;
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}

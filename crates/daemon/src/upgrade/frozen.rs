@@ -1,0 +1,288 @@
+//! The state of a daemon as it is handed over.
+//!
+//! **Invariant:** what this version and the one before have written can be read. Members are only added,
+//! each with a default; what changes its meaning gets another number of the format.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    os::{fd::RawFd, unix::ffi::OsStringExt},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, bail};
+use mux::{LineNumber, Record, SessionId, UpstreamId};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::value::RawValue;
+use wire::Outgoing;
+
+use crate::{
+    kept_words::Subject, launch::LaunchSpec, link::FrozenOutlet, process::Rest as ProcessRest,
+};
+
+/// No descriptor.
+const NOWHERE: RawFd = -1;
+
+/// The format that is written, and the last that can be read.
+const FORMAT: u32 = 1;
+
+/// All that there is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenDaemon {
+    format: u32,
+    /// Of the program that wrote it.
+    pub(crate) version: String,
+    /// How many files a server may open: soft and hard.
+    pub(crate) files: (Option<u64>, Option<u64>),
+    pub(crate) stand: FrozenStand,
+    /// Where sessions come in.
+    pub(crate) listener: RawFd,
+    pub(crate) hub: FrozenHub,
+    /// Whoever has asked for it, and waits for an answer.
+    pub(crate) requester: Option<RawFd>,
+    /// When the sessions were heard last: a reading of the system's monotonic clock.
+    pub(crate) halted_at: Duration,
+}
+
+impl FrozenDaemon {
+    pub(crate) fn new(
+        hub: FrozenHub,
+        files: (Option<u64>, Option<u64>),
+        (stand, listener): (FrozenStand, RawFd),
+        requester: Option<RawFd>,
+        halted_at: Duration,
+    ) -> Self {
+        FrozenDaemon {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            files,
+            stand,
+            listener,
+            hub,
+            requester,
+            halted_at,
+        }
+    }
+
+    /// One without descriptors, to be read and thawed and not gone on with.
+    pub(crate) fn for_rehearsal(hub: FrozenHub) -> Self {
+        let stand = FrozenStand {
+            lock: NOWHERE,
+            is_announced: false,
+            socket: None,
+            is_lost: false,
+        };
+        let nobody = None;
+        FrozenDaemon::new(hub, (None, None), (stand, NOWHERE), nobody, Duration::ZERO)
+    }
+
+    pub(crate) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
+    }
+
+    /// Reads what another program has frozen. The error quotes nothing of it.
+    pub(crate) fn read(bytes: &[u8]) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        struct Claim {
+            format: u32,
+            version: String,
+        }
+        let claim: Claim = serde_json::from_slice(bytes)
+            .ok()
+            .context("this is no state of a daemon")?;
+        if claim.format != FORMAT {
+            bail!(
+                "the state is of mcpool {} and its format is {}; this is mcpool {}, which reads format {FORMAT}",
+                claim.version,
+                claim.format,
+                env!("CARGO_PKG_VERSION")
+            );
+        }
+        serde_json::from_slice(bytes).ok().with_context(|| {
+            format!(
+                "the state of mcpool {} lacks something that mcpool {} needs",
+                claim.version,
+                env!("CARGO_PKG_VERSION")
+            )
+        })
+    }
+}
+
+/// Where the daemon stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenStand {
+    pub(crate) lock: RawFd,
+    pub(crate) is_announced: bool,
+    /// Device and number of the socket.
+    pub(crate) socket: Option<(u64, u64)>,
+    pub(crate) is_lost: bool,
+}
+
+/// The hub and all that it knows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenHub {
+    pub(crate) mux: Box<RawValue>,
+    pub(crate) clock: FrozenClock,
+    pub(crate) epoch: u32,
+    pub(crate) last_id: u64,
+    pub(crate) guardian: Option<FrozenGuardian>,
+    pub(crate) sessions: Vec<FrozenSession>,
+    pub(crate) processes: Vec<FrozenProcess>,
+    pub(crate) by_upstream: BTreeMap<UpstreamId, u64>,
+    pub(crate) subjects: BTreeMap<UpstreamId, (Subject, SystemTime)>,
+    pub(crate) records: BTreeMap<u64, Record>,
+    pub(crate) strangers: Vec<u64>,
+    pub(crate) postponed: Vec<(UpstreamId, SessionId)>,
+    pub(crate) counts: BTreeMap<String, u64>,
+}
+
+/// The core's clock.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenClock {
+    /// What it showed, in nanoseconds.
+    pub(crate) told: u64,
+    /// When that was: a reading of the system's monotonic clock.
+    pub(crate) at: Duration,
+}
+
+/// The parent of the servers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenGuardian {
+    pub(crate) pid: u32,
+    pub(crate) pidfd: RawFd,
+    pub(crate) socket: RawFd,
+    /// Whether it is our child.
+    pub(crate) is_ours: bool,
+    pub(crate) is_ending: bool,
+    /// What it has said that is no whole report yet.
+    pub(crate) unread: Hex,
+}
+
+/// The link to one client.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenSession {
+    pub(crate) id: SessionId,
+    pub(crate) socket: RawFd,
+    pub(crate) outlet: FrozenOutlet,
+    pub(crate) is_paused: bool,
+    pub(crate) has_reader: bool,
+    pub(crate) unread: Hex,
+    pub(crate) server: Arc<str>,
+    pub(crate) spec: Result<Arc<LaunchSpec>, Box<str>>,
+    pub(crate) subject: Option<Arc<Subject>>,
+    pub(crate) lines: LineNumber,
+    pub(crate) is_blocked: bool,
+    pub(crate) is_closing: bool,
+}
+
+/// One process of an upstream.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenProcess {
+    pub(crate) id: u64,
+    pub(crate) upstream: UpstreamId,
+    pub(crate) server: Arc<str>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) outlet: Option<(RawFd, FrozenOutlet)>,
+    /// Its standard output and error.
+    pub(crate) outputs: Option<[RawFd; 2]>,
+    pub(crate) has_reader: bool,
+    pub(crate) unread: Hex,
+    pub(crate) unwritten: Option<Vec<Outgoing>>,
+    pub(crate) rest: ProcessRest,
+    pub(crate) is_blocked: bool,
+    pub(crate) is_closing: bool,
+    pub(crate) is_cut_off: bool,
+}
+
+/// What a process is started with.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenSpec {
+    program: Os,
+    arguments: Vec<Os>,
+    environment: Vec<(Os, Os)>,
+    directory: Os,
+    umask: u32,
+}
+
+impl From<LaunchSpec> for FrozenSpec {
+    fn from(spec: LaunchSpec) -> Self {
+        let environment = spec.environment.into_iter();
+        FrozenSpec {
+            program: spec.program.into_os_string().into(),
+            arguments: spec.arguments.into_iter().map(Os::from).collect(),
+            environment: environment
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            directory: spec.directory.into_os_string().into(),
+            umask: spec.umask,
+        }
+    }
+}
+
+impl From<FrozenSpec> for LaunchSpec {
+    fn from(frozen: FrozenSpec) -> Self {
+        let environment = frozen.environment.into_iter();
+        LaunchSpec {
+            program: OsString::from(frozen.program).into(),
+            arguments: frozen.arguments.into_iter().map(OsString::from).collect(),
+            environment: environment
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            directory: OsString::from(frozen.directory).into(),
+            umask: frozen.umask,
+        }
+    }
+}
+
+/// A name or a text of the system's, which is text nearly always.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Os {
+    Text(String),
+    Bytes { hex: Hex },
+}
+
+impl From<OsString> for Os {
+    fn from(text: OsString) -> Self {
+        match text.into_string() {
+            Ok(text) => Os::Text(text),
+            Err(bytes) => Os::Bytes {
+                hex: Hex(bytes.into_vec()),
+            },
+        }
+    }
+}
+
+impl From<Os> for OsString {
+    fn from(text: Os) -> Self {
+        match text {
+            Os::Text(text) => text.into(),
+            Os::Bytes { hex } => OsString::from_vec(hex.0),
+        }
+    }
+}
+
+/// Bytes that need not be text.
+#[derive(Debug, Default)]
+pub(crate) struct Hex(pub(crate) Vec<u8>);
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&crate::kept_words::hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let digits = String::deserialize(from)?;
+        let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+        let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+        match bytes {
+            Some(bytes) if rest.is_empty() => Ok(Hex(bytes)),
+            Some(_) | None => Err(D::Error::custom("these are no bytes")),
+        }
+    }
+}
