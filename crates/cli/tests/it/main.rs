@@ -39,4 +39,5 @@ mod stopping;
 mod support;
 mod takeover;
 mod trial;
+mod upgrade;
 mod workspaces;

@@ -8,19 +8,6 @@ use crate::support::{
     until,
 };
 
-/// Kills the daemon, and waits until its sockets are closed: what is written to them before that counts
-/// as sent. Its first thread may end before the others do, which hold them too.
-fn kill_daemon(home: &Home) -> u32 {
-    let pid = home.daemon_pid().unwrap();
-    let daemon = Process::of(pid).unwrap();
-    daemon.kill();
-    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
-    until("the end of the daemon", || {
-        !daemon.is_alive() && threads() <= 1
-    });
-    pid
-}
-
 /// The guardian of a home, found by its argument: it is the child of no daemon that lives.
 fn guardian(home: &Home) -> u32 {
     let status = home.status();
@@ -47,7 +34,7 @@ fn servers_live_on_under_the_next_daemon_with_their_memory() {
         assert_eq!(counted(client), (count + 1).to_string());
     }
     for death in 0..3 {
-        let before = kill_daemon(&home);
+        let before = home.kill_daemon();
         for (count, client) in [&mut alice, &mut bob].into_iter().enumerate() {
             let count = 2 * (death + 1) + count + 1;
             assert_eq!(counted(client), count.to_string());
@@ -71,7 +58,7 @@ fn a_call_in_flight_is_an_error_and_is_not_carried_out_again() {
     let go_on = home.file("go-on");
     let call = alice.begin("slow", json!({"until": go_on, "mark": "once"}));
     home.noted("record", "executed once");
-    kill_daemon(&home);
+    home.kill_daemon();
     let answer = alice.response(call);
     assert!(is_from_earlier(&answer), "{answer}");
     // Its late answer reaches nobody.
@@ -99,7 +86,7 @@ fn what_only_reads_is_asked_once_more() {
             .iter()
             .any(|session| session["in_flight"] == 1)
     });
-    kill_daemon(&home);
+    home.kill_daemon();
     std::fs::write(&go_on, "").unwrap();
     let answer = alice.response(read);
     let text = &answer["result"]["contents"][0]["text"];
@@ -112,7 +99,7 @@ fn many_shims_find_one_daemon_and_one_server() {
     let mut clients: Vec<Client> = (0..16).map(|_| home.session(&[])).collect();
     let pid = clients[0].server_pid();
     for _ in 0..3 {
-        kill_daemon(&home);
+        home.kill_daemon();
         for client in &mut clients {
             assert_eq!(client.server_pid(), pid);
         }
@@ -130,7 +117,7 @@ fn subscriptions_and_log_levels_go_on() {
     let uri = "fake://a";
     alice.request("resources/subscribe", json!({"uri": uri}));
     alice.request("logging/setLevel", json!({"level": "info"}));
-    kill_daemon(&home);
+    home.kill_daemon();
     // What changes before her shim is back nobody can tell her.
     alice.come_to_rest();
     bob.call("touch", json!({"uri": uri}));
@@ -154,7 +141,7 @@ fn servers_of_sessions_of_their_own_stay_theirs() {
     let (mut alice, mut bob) = (open(), open());
     let pids = [alice.server_pid(), bob.server_pid()];
     assert_ne!(pids[0], pids[1]);
-    kill_daemon(&home);
+    home.kill_daemon();
     assert_eq!([alice.server_pid(), bob.server_pid()], pids);
 }
 
@@ -165,7 +152,7 @@ fn without_a_next_daemon_the_servers_end() {
     let server = Process::of(alice.server_pid()).unwrap();
     let guardian = Process::of(guardian(&home)).unwrap();
     alice.process().kill();
-    kill_daemon(&home);
+    home.kill_daemon();
     until("the end of the server", || !server.is_alive());
     until("the end of the guardian", || !guardian.is_alive());
 }
@@ -176,7 +163,7 @@ fn a_killed_guardian_takes_its_servers_along_and_sessions_see_a_restarted_one() 
     let mut alice = home.session(&[]);
     let first = alice.server_pid();
     // Inherited, so that it is no child of the daemon that sees its end.
-    kill_daemon(&home);
+    home.kill_daemon();
     assert_eq!(alice.server_pid(), first);
     let server = Process::of(first).unwrap();
     Process::of(guardian(&home)).unwrap().kill();
@@ -196,7 +183,7 @@ fn daemon_and_guardian_killed_together_leave_no_second_server() {
     let tree = processes::with_descendants(home.daemon_pid().unwrap());
     let server = Process::of(first).unwrap();
     Process::of(guardian(&home)).unwrap().kill();
-    kill_daemon(&home);
+    home.kill_daemon();
     let second = alice.server_pid();
     assert_ne!(first, second);
     assert!(!server.is_alive(), "two of one server");

@@ -132,7 +132,7 @@ mod kept {
         /// The end of the daemon.
         pub(in crate::hub) fn close(&mut self, mux: &Mux) {
             if self.are_closed {
-                return;
+                return observe::not_audited();
             }
             if mux.is_finished() {
                 self.audit.at_rest();

@@ -13,7 +13,11 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, FAKE_SERVER, PATIENCE, canary, eventually, processes, verdict};
+use super::{
+    Client, FAKE_SERVER, PATIENCE, canary, eventually,
+    processes::{self, Process},
+    until, verdict,
+};
 
 /// A temporary folder with everything in it; dropped, nothing of it is left.
 pub(crate) struct Home {
@@ -181,6 +185,19 @@ impl Home {
     pub(crate) fn daemon_pid(&self) -> Option<u32> {
         let lock = fs::read_to_string(self.pool().join("state/daemon.lock")).ok()?;
         lock.lines().next()?.parse().ok()
+    }
+
+    /// Kills the daemon, and waits until its sockets are closed: what is written to them before that
+    /// counts as sent. Its first thread may end before the others do, which hold them too.
+    pub(crate) fn kill_daemon(&self) -> u32 {
+        let pid = self.daemon_pid().unwrap();
+        let daemon = Process::of(pid).unwrap();
+        daemon.kill();
+        let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        until("the end of the daemon", || {
+            !daemon.is_alive() && threads() <= 1
+        });
+        pid
     }
 
     /// A session on the scripted server with these options, greeted.
