@@ -28,7 +28,7 @@ use crate::{
 const BUFFERED_STEPS: usize = 64;
 
 /// Events from one upgrade to the next.
-const PROGRAM_EVENTS: u64 = 61;
+const PROGRAM_EVENTS: u64 = 101;
 
 /// How long an administrator lets a server answer what it works on before it is restarted.
 const RESTART_PATIENCE: Duration = Duration::from_secs(5);

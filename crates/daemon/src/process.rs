@@ -19,15 +19,13 @@ use ::guardian::protocol::Patience;
 use bytes::Bytes;
 use mux::{Exit, UpstreamId};
 use serde::{Deserialize, Serialize};
-use tokio::task::AbortHandle;
 use wire::{Frame, Kind, Outgoing};
 
 use crate::{
-    hub::{Input, ProcessId, Surroundings},
+    hub::{ProcessId, Surroundings},
     launch::LaunchSpec,
     link::{Outlet, ProcessReader, Reading, Rest as Unread, Sink, Source, Unwritten},
     logs::{Logs, ServerLog, drain_errors},
-    tasks,
     upgrade::{FrozenProcess, Handed, Hex, Taken},
 };
 
@@ -68,7 +66,7 @@ pub(crate) struct Process {
     outputs: Option<(Source, Source)>,
     reader: Reading<Unread>,
     /// Whoever drains its standard error.
-    drain: Option<AbortHandle>,
+    drain: Reading<Vec<u8>>,
     /// What of it is still to come.
     rest: Rest,
     /// Whether the core knows that it does not read.
@@ -161,7 +159,7 @@ impl Process {
             pid: None,
             outputs: None,
             reader: Reading::NotYet,
-            drain: None,
+            drain: Reading::NotYet,
             rest: Rest::default(),
             blocked: false,
             awaiting_room: false,
@@ -186,6 +184,7 @@ impl Process {
         };
         self.log.remark(&format!("{how}, process {pid}"));
         self.reader = Reading::Halted(Unread::of(&[], around.limits.message_bytes));
+        self.drain = Reading::Halted(Vec::new());
         self.go_on(process, around);
     }
 
@@ -204,29 +203,21 @@ impl Process {
             };
             reader.run(rest)
         });
-        if self.drain.is_some() || self.pid.is_none() || self.rest.errors_ended {
-            return;
-        }
-        let (log, told) = (self.log.another(), around.inbox.clone());
-        let drain = tasks::spawn("server log", async move {
-            tasks::caught(
-                "server log",
-                drain_errors(errors, process, log, told.clone()),
-            )
-            .await;
-            let heard = crate::hub::Heard::ErrorsEnded;
-            let _hub_gone = told.send(Input::Heard { process, heard }).await;
+        let log = self.log.another();
+        let way = (around.inbox.clone(), around.halt.clone());
+        self.drain.go_on("server log", |begun| {
+            drain_errors(errors, process, log, way, begun)
         });
-        self.drain = Some(drain.abort_handle());
     }
 
-    /// Returns when its reader has halted.
+    /// Returns when its readers have halted.
     pub(crate) async fn has_halted(&mut self) {
         self.reader.ended().await;
+        self.drain.ended().await;
     }
 
     pub(crate) fn is_read(&self) -> bool {
-        self.reader.runs()
+        self.reader.runs() || self.drain.runs()
     }
 
     /// What the program that takes our place has to know of it; an error if that is not possible now.
@@ -252,8 +243,13 @@ impl Process {
                 .outputs
                 .as_ref()
                 .map(|(output, errors)| [output.as_fd(), errors.as_fd()].map(|fd| handed.over(fd))),
-            has_reader: matches!(self.reader, Reading::Runs(_) | Reading::Halted(_)),
+            has_reader: self.reader.is_open(),
             unread: Hex(unread),
+            has_drain: self.drain.is_open(),
+            unfinished: match &self.drain {
+                Reading::Halted(begun) => Hex(begun.clone()),
+                Reading::NotYet | Reading::Runs(_) | Reading::Over => Hex::default(),
+            },
             unwritten: self.unwritten.as_ref().map(Unwritten::messages),
             rest: self.rest.clone(),
             is_blocked: self.blocked,
@@ -288,6 +284,11 @@ impl Process {
             (false, Some(_)) => Reading::Over,
             (false, None) => Reading::NotYet,
         };
+        let drain = match (frozen.has_drain, frozen.pid) {
+            (true, _) => Reading::Halted(frozen.unfinished.0),
+            (false, Some(_)) => Reading::Over,
+            (false, None) => Reading::NotYet,
+        };
         let unwritten = frozen
             .unwritten
             .map(|messages| Unwritten::of(messages, &around.room));
@@ -295,6 +296,7 @@ impl Process {
         process.outlet = outlet;
         process.outputs = outputs;
         process.reader = reader;
+        process.drain = drain;
         process.unwritten = unwritten;
         process.pid = frozen.pid;
         process.rest = frozen.rest;
@@ -405,9 +407,7 @@ fn in_one_piece(message: &Outgoing) -> Bytes {
 impl Drop for Process {
     fn drop(&mut self) {
         self.reader.abort();
-        if let Some(drain) = &self.drain {
-            drain.abort();
-        }
+        self.drain.abort();
         self.log.close();
     }
 }

@@ -1,6 +1,7 @@
 //! A message on its way out: pieces of what came in, with the few bytes that we changed between them.
 
 use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
@@ -11,9 +12,16 @@ use crate::params::Span;
 const COPY_BELOW: usize = 4096;
 
 /// The bytes of one message, without a line end, in one or several pieces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Outgoing {
     pieces: SmallVec<[Bytes; 1]>,
+}
+
+impl fmt::Debug for Outgoing {
+    /// Without what is in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outgoing({} bytes)", self.len())
+    }
 }
 
 impl Outgoing {

@@ -84,7 +84,7 @@ impl Session {
             socket: handed.over(self.socket.as_fd()),
             outlet: self.outlet.freeze(),
             is_paused: self.valve.is_closed(),
-            has_reader: matches!(self.reader, Reading::Runs(_) | Reading::Halted(_)),
+            has_reader: self.reader.is_open(),
             unread: Hex(unread),
             server: Arc::clone(&self.server),
             spec: self.spec.clone(),

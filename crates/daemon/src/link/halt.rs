@@ -81,6 +81,11 @@ impl<T: Send + 'static> Reading<T> {
         *self = Reading::Over;
     }
 
+    /// Whether there is more to read.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Reading::Runs(_) | Reading::Halted(_))
+    }
+
     pub(crate) fn runs(&self) -> bool {
         matches!(self, Reading::Runs(_))
     }

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     hub::{Heard, Input, ProcessId},
-    link::{Found, Source},
+    link::{Found, Halt, Source},
+    tasks,
 };
 
 /// Lines after its start that the core hears of, to quote them should the start fail.
@@ -24,14 +25,38 @@ const FIRST_LINES: u32 = 200;
 /// through some 100 MB/s, and the flood waits for us, not everybody else for the flood.
 const FLOOD_PAUSE: Duration = Duration::from_millis(1);
 
-/// Reads a process's standard error to its end.
+/// Reads a process's standard error to its end, of which the hub hears; or until all are to stop, and then
+/// hands out what it has of an unfinished line. It begins with `begun`, the same of another.
 pub(crate) async fn drain_errors(
     source: Source,
     process: ProcessId,
     log: ServerLog,
-    inbox: Sender<Input>,
-) {
+    (inbox, halt): (Sender<Input>, Halt),
+    begun: Vec<u8>,
+) -> Option<Vec<u8>> {
     let mut splitter = LineSplitter::new(LINE_BYTES);
+    splitter.feed(&begun, |_| {});
+    drop(begun);
+    let to_the_end = async {
+        tasks::caught(
+            "server log",
+            drain(source, process, log, &inbox, &mut splitter),
+        )
+        .await;
+        let heard = Heard::ErrorsEnded;
+        let _hub_gone = inbox.send(Input::Heard { process, heard }).await;
+    };
+    let has_ended = halt.or_end("server log", to_the_end).await;
+    (!has_ended).then(|| splitter.unfinished().unwrap_or_default().to_vec())
+}
+
+async fn drain(
+    source: Source,
+    process: ProcessId,
+    log: ServerLog,
+    inbox: &Sender<Input>,
+    splitter: &mut LineSplitter,
+) {
     let mut heard = Listener::new(log);
     loop {
         if source.readable().await.is_err() {
@@ -39,11 +64,11 @@ pub(crate) async fn drain_errors(
         }
         let is_flood = heard.has_enough();
         let found = if is_flood {
-            source.glance(|bytes| heard.pass_over(&mut splitter, bytes))
+            source.glance(|bytes| heard.pass_over(splitter, bytes))
         } else {
-            source.read(&mut splitter, |line| heard.take(line))
+            source.read(splitter, |line| heard.take(line))
         };
-        heard.hand_over(process, &inbox).await;
+        heard.hand_over(process, inbox).await;
         if !matches!(found, Ok(Found::Bytes | Found::Full | Found::Nothing)) {
             break;
         }
@@ -53,7 +78,7 @@ pub(crate) async fn drain_errors(
     }
     if splitter.leftover() > 0 {
         splitter.feed(b"\n", |line| heard.take(line));
-        heard.hand_over(process, &inbox).await;
+        heard.hand_over(process, inbox).await;
     }
     heard.log.conclude();
 }

@@ -189,6 +189,9 @@ pub(crate) struct FrozenProcess {
     pub(crate) outputs: Option<[RawFd; 2]>,
     pub(crate) has_reader: bool,
     pub(crate) unread: Hex,
+    pub(crate) has_drain: bool,
+    /// The beginning of a line on its standard error.
+    pub(crate) unfinished: Hex,
     pub(crate) unwritten: Option<Vec<Outgoing>>,
     pub(crate) rest: ProcessRest,
     pub(crate) is_blocked: bool,

@@ -435,7 +435,7 @@ impl Stage {
     pub(super) fn handle(&mut self, event: Event) {
         self.events += 1;
         // In a long walk, often enough.
-        if self.events < 200 || self.events.is_multiple_of(61) {
+        if self.events < 100 || self.events.is_multiple_of(251) {
             self.change_program();
         }
         self.note_end(&event);
