@@ -76,6 +76,7 @@ pub use event::{
     Past, Record, Route, Said, Scope, Start,
 };
 pub use fact::{DropReason, Fact};
+pub use frozen::ThawError;
 pub use ids::{Epoch, LineNumber, SessionId, Ticket, UpstreamId};
 pub use kept_words::{KeptWords, Listing, Page};
 pub use limits::Limits;

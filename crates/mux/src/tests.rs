@@ -16,6 +16,7 @@ mod desertion;
 mod ending;
 mod facts;
 mod faults;
+mod frozen;
 mod handshake;
 mod ids;
 mod invariants;

@@ -132,3 +132,79 @@ impl Rest {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_the_same_bytes_again() {
+        for read in ["", "\n", "one\n", "one\ntwo", "\n\n{}\n\nhalf", "no end"] {
+            let rest = Rest::of(read.as_bytes(), 10);
+            assert_eq!(rest.bytes(), Ok(read.as_bytes().to_vec()), "{read:?}");
+        }
+        let torn = [b"\xc3\n\xff".as_slice(), b"a\0b\n\xe2\x82"];
+        for read in torn {
+            assert_eq!(Rest::of(read, 10).bytes(), Ok(read.to_vec()));
+        }
+    }
+
+    #[test]
+    fn of_a_line_that_is_too_long_there_are_no_bytes() {
+        for read in [
+            "too long by far",
+            "too long by far\n",
+            "a\ntoo long by far\nb",
+        ] {
+            assert_eq!(
+                Rest::of(read.as_bytes(), 10).bytes(),
+                Err(CutOffLine),
+                "{read:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_halted_leaves_what_it_has_and_goes_on_with_it() {
+        let halt = Halt::default();
+        let mut reading = Reading::Halted(Rest::of(b"half", 10));
+        for _ in 0..2 {
+            let reader = halt.clone();
+            reading.go_on("test", |mut rest| async move {
+                let forever = async {
+                    rest.pieces.clear();
+                    std::future::pending::<()>().await;
+                };
+                let has_ended = reader.or_end("test", forever).await;
+                (!has_ended).then_some(rest)
+            });
+            assert!(reading.runs());
+            // It is halted even if it has not begun.
+            tokio::task::yield_now().await;
+            halt.all();
+            reading.ended().await;
+            let Reading::Halted(rest) = &reading else {
+                panic!("{reading:?}");
+            };
+            assert_eq!(rest.bytes(), Ok(b"half".to_vec()));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_come_to_the_end_leaves_nothing() {
+        let halt = Halt::default();
+        let mut reading = Reading::Halted(Bytes::new());
+        reading.go_on("test", |rest| async move {
+            let has_ended = halt.or_end("test", async {}).await;
+            (!has_ended).then_some(rest)
+        });
+        reading.ended().await;
+        assert!(matches!(reading, Reading::Over));
+        let mut panics = Reading::Halted(Bytes::new());
+        panics.go_on("test", |_| async { panic!("on purpose") });
+        panics.ended().await;
+        assert!(matches!(panics, Reading::Over));
+    }
+}

@@ -169,7 +169,16 @@ mod tests {
         let (inbox, mut heard) = tokio::sync::mpsc::channel(1024);
         let log = ServerLog::new(logs.clone(), "echo", "u1".to_owned());
         let source = Source::Pipe(Arc::new(reader));
-        let draining = crate::tasks::spawn("test", drain_errors(source, ProcessId(1), log, inbox));
+        let draining = tasks::spawn(
+            "test",
+            drain_errors(
+                source,
+                ProcessId(1),
+                log,
+                (inbox, Halt::default()),
+                Vec::new(),
+            ),
+        );
         let writer = std::thread::spawn(move || write(std::fs::File::from(writer)));
         draining.await.unwrap();
         writer.join().unwrap();

@@ -289,3 +289,58 @@ impl<'de> Deserialize<'de> for Hex {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mux::{Limits, Mux};
+
+    use super::*;
+
+    /// As the first version wrote it. This file is never changed.
+    const FIRST: &str = include_str!("../../fixtures/state-1.json");
+
+    #[test]
+    fn the_first_format_can_be_read_for_ever() {
+        let frozen = FrozenDaemon::read(FIRST.as_bytes()).unwrap();
+        assert_eq!(frozen.version, "0.1.0");
+        assert_eq!(frozen.files, (Some(1024), None));
+        assert_eq!((frozen.stand.lock, frozen.listener), (7, 9));
+        assert_eq!(frozen.requester, Some(30));
+        let hub = frozen.hub;
+        let mux = Mux::thaw(hub.mux.get().as_bytes(), Limits::default()).unwrap();
+        assert_eq!(mux.snapshot().sessions.len(), hub.sessions.len());
+        assert_eq!(mux.snapshot().upstreams.len(), hub.processes.len());
+        assert!(hub.guardian.is_some_and(|guardian| guardian.is_ours));
+        let [first, second, third] = &hub.sessions[..] else {
+            panic!("{} sessions", hub.sessions.len());
+        };
+        assert_eq!(first.unread.0, b"{\"jsonrpc\":\"2.0\",\"id\":9,\xc3");
+        assert!(first.is_paused && first.has_reader && !first.is_closing);
+        let spec = first.spec.as_ref().unwrap();
+        assert_eq!(spec.arguments[1..], ["--record", "/home/u/rec"]);
+        assert_eq!(spec.environment[&OsString::from("TOKEN")], "secret");
+        assert_eq!(second.spec, Err("there is no such server".into()));
+        let odd = &third.spec.as_ref().unwrap().environment[&OsString::from("ODD")];
+        assert_eq!(odd.as_encoded_bytes(), b"\xff\0");
+        let [runs, ends] = &hub.processes[..] else {
+            panic!("{} processes", hub.processes.len());
+        };
+        assert_eq!(runs.unfinished.0, b"half a line");
+        assert!(runs.outlet.is_some() && runs.outputs.is_some());
+        assert_eq!(ends.unwritten.as_ref().map(Vec::len), Some(1));
+        assert_eq!((hub.strangers, hub.postponed.len()), (vec![77], 1));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_version_and_without_a_word_of_it() {
+        let read = |text: &str| format!("{:#}", FrozenDaemon::read(text.as_bytes()).unwrap_err());
+        assert_eq!(read("{}"), "this is no state of a daemon");
+        assert_eq!(read(""), "this is no state of a daemon");
+        let newer = FIRST.replacen("\"format\":1", "\"format\":9", 1);
+        assert!(read(&newer).contains("its format is 9"), "{}", read(&newer));
+        let less = FIRST.replacen("\"last_id\"", "\"first_id\"", 1);
+        let words = read(&less);
+        assert!(words.contains("lacks something"), "{words}");
+        assert!(!words.contains("secret"), "{words}");
+    }
+}

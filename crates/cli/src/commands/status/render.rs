@@ -56,6 +56,12 @@ fn head(daemon: &Daemon, page: &mut Page) {
         age(daemon.uptime_s)
     ));
     page.line(format_args!("socket {}", daemon.socket));
+    let installed = env!("CARGO_PKG_VERSION");
+    if daemon.version != installed {
+        page.line(format_args!(
+            "mcpool {installed} is installed; `mcpool upgrade` has the daemon go on as that."
+        ));
+    }
 }
 
 /// What the logs lack.
@@ -300,6 +306,19 @@ mod tests {
         let mut page = Page::new(false);
         Shown { status }.render(&mut page);
         expected.assert_eq(&page.into_text());
+    }
+
+    #[test]
+    fn a_daemon_of_another_version_can_be_upgraded_and_that_is_said() {
+        let mut status = example();
+        if let Some(daemon) = &mut status.daemon {
+            daemon.version = "0.0.9".into();
+        }
+        let mut page = Page::new(false);
+        Shown { status }.render(&mut page);
+        let text = page.into_text();
+        assert!(text.starts_with("mcpool 0.0.9: "), "{text}");
+        assert!(text.contains("`mcpool upgrade`"), "{text}");
     }
 
     #[test]

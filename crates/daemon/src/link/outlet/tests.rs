@@ -215,6 +215,21 @@ fn many_messages_leave_in_few_writes() {
     assert_eq!(done, (1..=1000).collect::<Vec<_>>());
 }
 
+/// The same outlet after an upgrade.
+fn thawed(outlet: &Outlet, memory: &Memory) -> Outlet {
+    let text = serde_json::to_string(&outlet.freeze()).unwrap();
+    let frozen: FrozenOutlet = serde_json::from_str(&text).unwrap();
+    let next = Outlet::thaw(
+        frozen,
+        Sink::Memory(memory.clone()),
+        outlet.limit,
+        &Room::new(1 << 30),
+    );
+    assert_eq!(serde_json::to_string(&next.freeze()).unwrap(), text);
+    assert_eq!(next.waiting(), outlet.waiting());
+    next
+}
+
 /// The messages, and the lines that were told to be done, in order.
 fn read_back(written: &str) -> (Vec<String>, Vec<u64>) {
     let (mut messages, mut done) = (Vec::new(), Vec::new());
@@ -245,6 +260,7 @@ proptest! {
             if *answers { answered.push(number); }
             memory.give_room(*rooms.next().unwrap());
             flush(&mut outlet);
+            outlet = thawed(&outlet, &memory);
             let part = memory.take();
             written.push_str(&part);
         }
@@ -271,6 +287,7 @@ proptest! {
         for room in rooms.iter().cycle() {
             memory.give_room(*room);
             let flushed = flush(&mut outlet);
+            outlet = thawed(&outlet, &memory);
             written.push_str(&memory.take());
             if flushed == Flushed::All { break; }
         }

@@ -1,0 +1,91 @@
+//! States that earlier versions have frozen.
+
+use std::string::ToString;
+
+use expect_test::expect;
+
+use super::{script::Script, stage::Stage};
+use crate::{Limits, Mux, ThawError};
+
+/// What led to [`FIRST`].
+const EARLIER: &str = r#"
+    u1 serves alice bob keeps caps=sampling+elicitation
+    alice: resources/subscribe #1 uri=a:b
+    u1: result #2
+    alice: logging/setLevel #2 level=info
+    u1: result #3
+    bob: tools/call #"call" tool=x token="t"
+    u1: sampling/createMessage #"ask"
+    alice: tools/list #3
+    alice: tools/call #4 tool=x
+    bob: tools/call #5 tool=y
+    bob: cancelled #5
+    u2 serves carol version=2025-03-26
+    carol: raw [{"jsonrpc":"2.0","id":1,"method":"tools/list"},{"jsonrpc":"2.0","id":2,"method":"prompts/list"}]
+    u2: result #2
+    dave comes
+"#;
+
+/// As the first version froze it. This file is never changed.
+const FIRST: &[u8] = include_bytes!("../../fixtures/frozen-1.json");
+
+#[test]
+fn the_first_format_is_gone_on_with_for_ever() {
+    let mut stage = Stage::default();
+    stage.play(&Script::parse(EARLIER));
+    stage.mux = Mux::thaw(FIRST, Limits::default()).unwrap();
+    let later = expect![[r#"
+        bob: result #1
+            -> u1: result #"ask"
+        u1: progress token=4
+            -> bob: progress token="t"
+        u1: result #4
+            -> bob: done 3 4 5
+            -> bob: result #"call"
+            -> alice: sent 5
+            -> u1: tools/call #6
+        u1: result #5
+            -> alice: result #3
+        u1: resources/updated uri=a:b
+            -> alice: resources/updated uri=a:b
+        u2: result #3
+            -> carol: [result #1, result #2]
+        alice: tools/call #5 tool=z
+            -> u1: tools/call #7
+        u1 exits code 1
+            -> alice: error #4 -32603 upstream-exited maybe-executed
+            -> alice: error #5 -32603 upstream-exited maybe-executed
+    "#]];
+    let played = stage.play(&Script::parse(later.data()));
+    later.assert_eq(&played);
+    stage.clear();
+}
+
+#[test]
+fn what_cannot_be_gone_on_with_is_said_without_a_word_of_what_is_in_it() {
+    let text = core::str::from_utf8(FIRST).unwrap();
+    let thaw = |text: &str| Mux::thaw(text.as_bytes(), Limits::default()).map(drop);
+    assert_eq!(thaw(""), Err(ThawError::Format { found: None }));
+    assert_eq!(thaw("[]"), Err(ThawError::Format { found: None }));
+    let newer = text.replacen("\"format\":1", "\"format\":2", 1);
+    let found = Some(2);
+    assert_eq!(thaw(&newer), Err(ThawError::Format { found }));
+    for (from, to) in [
+        ("\"sessions\":", "\"meetings\":"),
+        ("\"issued\":", "\"issue\":"),
+        ("Attached", "Detached"),
+        (r#""version":"2025-03-26""#, r#""version":20250326"#),
+    ] {
+        let other = text.replacen(from, to, 1);
+        assert_ne!(other, text, "{from}");
+        let Err(ThawError::Malformed { what }) = thaw(&other) else {
+            panic!("{from}");
+        };
+        assert!(what.contains("at byte"), "{what}");
+        assert!(!what.contains("a:b") && !what.contains(to), "{what}");
+    }
+    let added = text.replacen("{\"format\"", "{\"future\":[{}],\"format\"", 1);
+    assert_eq!(thaw(&added), Ok(()));
+    let words = ThawError::Format { found }.to_string();
+    assert_eq!(words, "the state is of format 2, and this program reads 1");
+}
