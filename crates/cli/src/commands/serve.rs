@@ -100,25 +100,25 @@ mod tests {
         said_by_a_program(words.split_whitespace().map(OsString::from))
     }
 
-    fn serve(home: Option<&str>, background: bool, thaw: Option<RawFd>) -> Option<Said> {
-        Some(Said::Serve {
+    fn serve(home: Option<&str>, background: bool, thaw: Option<RawFd>) -> Said {
+        Said::Serve {
             home: home.map(PathBuf::from),
             background,
             thaw,
-        })
+        }
     }
 
     #[test]
     fn only_the_words_of_our_programs_pass_by_the_grammar() {
         assert_eq!(
             said("serve --home /h --background"),
-            serve(Some("/h"), true, None)
+            Some(serve(Some("/h"), true, None))
         );
-        assert_eq!(said("serve --background"), serve(None, true, None));
-        assert_eq!(said("serve --thaw 7"), serve(None, false, Some(7)));
+        assert_eq!(said("serve --background"), Some(serve(None, true, None)));
+        assert_eq!(said("serve --thaw 7"), Some(serve(None, false, Some(7))));
         assert_eq!(
             said("serve --home /h --background --thaw 7"),
-            serve(Some("/h"), true, Some(7))
+            Some(serve(Some("/h"), true, Some(7)))
         );
         assert_eq!(said("serve --check-state"), Some(Said::CheckState));
         for words in [

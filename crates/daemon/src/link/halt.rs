@@ -38,13 +38,32 @@ impl Halt {
     }
 }
 
-/// Somebody who reads, and what he leaves when all are halted.
+/// How somebody stopped who reads.
+#[derive(Debug)]
+pub(crate) enum Stopped<T> {
+    /// There is no more, and it has told so.
+    AtTheEnd,
+    /// All are halted, and this is left.
+    Halted(T),
+}
+
+impl<T> Stopped<T> {
+    pub(crate) fn with(has_ended: bool, left: T) -> Self {
+        if has_ended {
+            Stopped::AtTheEnd
+        } else {
+            Stopped::Halted(left)
+        }
+    }
+}
+
+/// Somebody who reads, and what is left by it when all are halted.
 #[derive(Debug)]
 pub(crate) enum Reading<T> {
     /// There is nothing to read yet.
     NotYet,
     /// A task reads.
-    Runs(JoinHandle<Option<Option<T>>>),
+    Runs(JoinHandle<Option<Stopped<T>>>),
     /// It has stopped, and left this.
     Halted(T),
     /// It has told of the end, or nobody wants to hear of it.
@@ -55,7 +74,7 @@ impl<T: Send + 'static> Reading<T> {
     /// Has a task read on from where one has halted.
     pub(crate) fn go_on<R>(&mut self, name: &'static str, read: impl FnOnce(T) -> R)
     where
-        R: Future<Output = Option<T>> + Send + 'static,
+        R: Future<Output = Stopped<T>> + Send + 'static,
     {
         *self = match mem::replace(self, Reading::Over) {
             Reading::Halted(rest) => Reading::Runs(tasks::spawn(name, read(rest))),
@@ -67,8 +86,8 @@ impl<T: Send + 'static> Reading<T> {
     pub(crate) async fn ended(&mut self) {
         if let Reading::Runs(task) = self {
             *self = match task.await {
-                Ok(Some(Some(rest))) => Reading::Halted(rest),
-                Ok(Some(None) | None) | Err(_) => Reading::Over,
+                Ok(Some(Stopped::Halted(rest))) => Reading::Halted(rest),
+                Ok(Some(Stopped::AtTheEnd) | None) | Err(_) => Reading::Over,
             };
         }
     }
@@ -178,7 +197,7 @@ mod tests {
                     std::future::pending::<()>().await;
                 };
                 let has_ended = reader.or_end("test", forever).await;
-                (!has_ended).then_some(rest)
+                Stopped::with(has_ended, rest)
             });
             assert!(reading.runs());
             // It is halted even if it has not begun.
@@ -198,7 +217,7 @@ mod tests {
         let mut reading = Reading::Halted(Bytes::new());
         reading.go_on("test", |rest| async move {
             let has_ended = halt.or_end("test", async {}).await;
-            (!has_ended).then_some(rest)
+            Stopped::with(has_ended, rest)
         });
         reading.ended().await;
         assert!(matches!(reading, Reading::Over));

@@ -14,7 +14,8 @@ use tokio::{io::Interest, sync::mpsc::Sender, task, time};
 use wire::LineSplitter;
 
 use super::{
-    Found, Halt, Lines, NoRoom, Pieces, Rest, Room, Share, Socket, Source, Valve, lines::count_in,
+    Found, Halt, Lines, NoRoom, Pieces, Rest, Room, Share, Socket, Source, Stopped, Valve,
+    lines::count_in,
 };
 use crate::hub::{Heard, Input, ProcessId};
 
@@ -41,14 +42,14 @@ pub(crate) struct SessionReader {
 impl SessionReader {
     /// Reads until the client is gone, of which the hub hears; or until all are to stop, and then hands
     /// out what it has not handed in. It begins with `rest`: what came with the preface, for example.
-    pub(crate) async fn run(self, mut rest: Rest) -> Option<Rest> {
+    pub(crate) async fn run(self, mut rest: Rest) -> Stopped<Rest> {
         let to_the_end = async {
             self.read_all(&mut rest).await;
             // A hub that is gone needs no goodbye.
             let _gone = self.inbox.send(Input::Closed(self.session)).await;
         };
         let has_ended = self.halt.or_end("session reader", to_the_end).await;
-        (!has_ended).then_some(rest)
+        Stopped::with(has_ended, rest)
     }
 
     async fn read_all(&self, rest: &mut Rest) {
@@ -131,7 +132,7 @@ pub(crate) struct ProcessReader {
 impl ProcessReader {
     /// Reads until nobody can write there any more, of which the hub hears; or until all are to stop, and
     /// then hands out what it has not handed in.
-    pub(crate) async fn run(self, mut rest: Rest) -> Option<Rest> {
+    pub(crate) async fn run(self, mut rest: Rest) -> Stopped<Rest> {
         let process = self.process;
         let to_the_end = async {
             self.read_all(&mut rest).await;
@@ -141,7 +142,7 @@ impl ProcessReader {
             let _hub_gone = self.inbox.send(Input::Heard { process, heard }).await;
         };
         let has_ended = self.halt.or_end("server reader", to_the_end).await;
-        (!has_ended).then_some(rest)
+        Stopped::with(has_ended, rest)
     }
 
     async fn read_all(&self, rest: &mut Rest) {

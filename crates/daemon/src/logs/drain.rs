@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     hub::{Heard, Input, ProcessId},
-    link::{Found, Halt, Source},
+    link::{Found, Halt, Source, Stopped},
     tasks,
 };
 
@@ -33,7 +33,7 @@ pub(crate) async fn drain_errors(
     log: ServerLog,
     (inbox, halt): (Sender<Input>, Halt),
     begun: Vec<u8>,
-) -> Option<Vec<u8>> {
+) -> Stopped<Vec<u8>> {
     let mut splitter = LineSplitter::new(LINE_BYTES);
     splitter.feed(&begun, |_| {});
     drop(begun);
@@ -47,7 +47,8 @@ pub(crate) async fn drain_errors(
         let _hub_gone = inbox.send(Input::Heard { process, heard }).await;
     };
     let has_ended = halt.or_end("server log", to_the_end).await;
-    (!has_ended).then(|| splitter.unfinished().unwrap_or_default().to_vec())
+    let begun = splitter.unfinished().unwrap_or_default();
+    Stopped::with(has_ended, begun.to_vec())
 }
 
 async fn drain(

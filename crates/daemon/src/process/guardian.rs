@@ -34,7 +34,7 @@ use super::inheritance::Predecessor;
 use crate::{
     hub::{Input, Peer, ProcessId},
     launch::LaunchSpec,
-    link::{Halt, Reading},
+    link::{Halt, Reading, Stopped},
     observe, tasks,
     upgrade::{FrozenGuardian, Handed, Hex, Taken},
 };
@@ -409,7 +409,7 @@ async fn listen(
     mut receiver: Receiver,
     life: Life,
     (inbox, halt): (Sender<Input>, Halt),
-) -> Option<Receiver> {
+) -> Stopped<Receiver> {
     let to_the_end = async {
         let hearing = hear(guardian, &socket, &mut receiver, &inbox);
         if let Some(Err(error)) = tasks::caught("guardian", hearing).await {
@@ -425,7 +425,7 @@ async fn listen(
         let _hub_gone = inbox.send(Input::GuardianEnded { guardian }).await;
     };
     let has_ended = halt.or_end("guardian", to_the_end).await;
-    (!has_ended).then_some(receiver)
+    Stopped::with(has_ended, receiver)
 }
 
 /// Ends what a guardian left behind that was killed. One that ended in order left nothing.

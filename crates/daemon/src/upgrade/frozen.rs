@@ -162,6 +162,7 @@ pub(crate) struct FrozenGuardian {
 
 /// The link to one client.
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct FrozenSession {
     pub(crate) id: SessionId,
     pub(crate) socket: RawFd,
@@ -179,6 +180,7 @@ pub(crate) struct FrozenSession {
 
 /// One process of an upstream.
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct FrozenProcess {
     pub(crate) id: u64,
     pub(crate) upstream: UpstreamId,

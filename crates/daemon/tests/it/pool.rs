@@ -29,6 +29,7 @@ pub(crate) fn serve() -> ExitCode {
         places,
         background: true,
         guardian_program: env::current_exe().unwrap(),
+        thaw: None,
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,

@@ -233,9 +233,7 @@ impl Home {
         let deadline = Instant::now() + PATIENCE;
         let is_stopped = stopped.is_ok_and(|status| status.success());
         // It has said that it ends, and writes its last words.
-        while is_stopped
-            && tree.first().is_some_and(processes::Process::is_alive)
-            && Instant::now() < deadline
+        while is_stopped && tree.first().is_some_and(Process::is_alive) && Instant::now() < deadline
         {
             thread::park_timeout(Duration::from_millis(1));
         }
