@@ -296,6 +296,22 @@ impl Shape {
         }
     }
 
+    /// Whether it answers a request, when a server says it.
+    pub(crate) fn is_answer(self) -> bool {
+        matches!(
+            self,
+            Shape::Greeting { .. } | Shape::Result | Shape::Error | Shape::UrlError
+        )
+    }
+
+    /// Whether a client may be asked this.
+    pub(crate) fn is_for_clients(self) -> bool {
+        matches!(
+            self,
+            Shape::Sampling { .. } | Shape::Elicit { .. } | Shape::Inquiry
+        )
+    }
+
     /// Whether it is a request of a client that the pooler may answer itself with `{}`.
     pub(crate) fn is_answered_here(self) -> bool {
         matches!(

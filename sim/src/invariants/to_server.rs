@@ -309,13 +309,11 @@ impl Model {
             return Ok(());
         };
         // One under an id in use is refused at once, so that the last is meant whenever there are several.
-        let last = server.asks.get_mut(ask).and_then(Vec::pop);
-        let Some((number, shown)) = last else {
+        let Some((number, shown)) = server.unask(ask) else {
             return Err(Broken(format!(
                 "{id} gets an answer to what it did not ask: {text}"
             )));
         };
-        server.asks.retain(|_, asks| !asks.is_empty());
         if let Some(said) = self.said.get_mut(number) {
             said.audience = Audience::Nobody;
         }

@@ -1,4 +1,4 @@
-//! What the model writes down.
+//! What the model writes down, and how it is looked up. Nothing here decides anything.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,10 +6,10 @@ use std::{
 };
 
 use mux::{Limits, LineNumber, Moment, SessionId, UpstreamId};
-use wire::RequestId;
+use wire::{Named, RequestId};
 
 use crate::{
-    payload::{self, Ident, LEVELS, Mark, Message, Shape},
+    payload::{self, Ident, LEVELS, Mark, Message, Owner, Shape},
     peers::{Key, Process},
     wish::Wish,
 };
@@ -191,6 +191,136 @@ pub(crate) struct Sent {
     pub(crate) is_over: bool,
 }
 
+impl Model {
+    /// A name for a message that is about to be said.
+    pub(crate) fn describe(
+        &mut self,
+        owner: Owner,
+        shape: Shape,
+        about: Option<Mark>,
+        id: Ident,
+        token: Ident,
+    ) -> Message {
+        let number = self.said.len();
+        let message = Message {
+            shape,
+            mark: Mark { owner, number },
+            about,
+            id,
+            token,
+        };
+        self.said.push(Said {
+            message,
+            audience: Audience::Nobody,
+            id,
+            token,
+            answers: None,
+        });
+        message
+    }
+
+    /// Writes down who may hear a message.
+    pub(super) fn meant_for(&mut self, message: &Message, audience: Audience) -> &mut Said {
+        let said = &mut self.said[message.mark.number];
+        said.audience = audience;
+        said
+    }
+
+    /// The request of a session that waits for the answer to what a server was given under this id.
+    pub(super) fn owed_for(
+        &mut self,
+        session: SessionId,
+        request: Mark,
+        place: (UpstreamId, u64),
+    ) -> Option<&mut Owed> {
+        let mut owed = self.sessions.get_mut(&session)?.owed.values_mut();
+        owed.find(|owed| {
+            owed.message.mark == request && owed.minted == Some(place) && !owed.is_over
+        })
+    }
+
+    /// Whether a server of this route ever said that it cannot be shared.
+    pub(crate) fn is_private(&self, key: &Key) -> bool {
+        self.private.contains(&key.route())
+    }
+
+    /// Each topic of each session of a server, and whether it is wanted, as far as that is certain.
+    pub(super) fn topics_at(&self, id: UpstreamId) -> Vec<(SessionId, &'static str, Option<bool>)> {
+        let sessions = self.sessions.iter();
+        let here = sessions.filter(|(_, session)| session.is_at(id));
+        here.flat_map(|(session, known)| {
+            let topics = known.topics.iter();
+            topics.map(move |(topic, wish)| (*session, *topic, wish.now()))
+        })
+        .collect()
+    }
+}
+
+/// The ids that a line at fault names, as far as they are known.
+pub(super) fn ids_of(named: &Named) -> &[RequestId] {
+    match named {
+        Named::One(one) => std::slice::from_ref(one),
+        Named::Several(several) => several,
+        Named::Nobody | Named::Unknown => &[],
+    }
+}
+
+impl Owed {
+    /// A request that has just been made.
+    pub(super) fn new(
+        message: Message,
+        (line, in_batch): (LineNumber, bool),
+        (since, tick): (Moment, u64),
+    ) -> Self {
+        Owed {
+            message,
+            line,
+            in_batch,
+            since,
+            tick,
+            minted: None,
+            writes: 0,
+            is_spoilt: false,
+            is_over: false,
+            is_cancelled: false,
+        }
+    }
+}
+
+impl Server {
+    /// What it was given last because of this call.
+    pub(super) fn sent_for(&self, call: Mark) -> Option<&Sent> {
+        let is_for = |sent: &&Sent| sent.claim.is_some_and(|(_, mark)| mark == call);
+        self.sent.values().rfind(is_for)
+    }
+
+    /// It asks this.
+    pub(super) fn ask(&mut self, id: RequestId, number: usize) {
+        self.asks.entry(id).or_default().push((number, None));
+    }
+
+    /// It waits no longer for an answer to what it asked last under this id.
+    pub(crate) fn unask(&mut self, id: &RequestId) -> Option<Ask> {
+        let last = self.asks.get_mut(id).and_then(Vec::pop);
+        self.asks.retain(|_, asks| !asks.is_empty());
+        last
+    }
+
+    /// Its process is gone, and with it all but what the process was given and what it said it is.
+    pub(super) fn end(&mut self) {
+        let mut sent = std::mem::take(&mut self.sent);
+        for sent in sent.values_mut() {
+            sent.is_over = true;
+        }
+        *self = Server {
+            key: self.key.take(),
+            handshake: self.handshake,
+            sent,
+            ..Server::default()
+        };
+    }
+}
+
 impl Session {
     /// A session that has said nothing yet.
     pub(crate) fn new(key: Key, keeps: bool) -> Self {
@@ -212,6 +342,11 @@ impl Session {
             ending_since: None,
             cut_at: None,
         }
+    }
+
+    /// Whether it waits for the answer to its `initialize`.
+    pub(super) fn has_said_hello(&self) -> bool {
+        self.owed.values().any(|owed| owed.message.is_hello())
     }
 
     /// Whether it is served by this server.

@@ -3,137 +3,92 @@
 use std::collections::BTreeSet;
 
 use mux::UpstreamId;
-use wire::{Fault, Named, Purpose};
+use wire::{Fault, Named, Purpose, RequestId};
 
-use super::{Audience, Due, Model, Session};
+use super::{Audience, Due, Model, Sent, ids_of};
 use crate::{
-    payload::{self, DECLARED, Ident, Mark, Message, Owner, Shape},
+    payload::{self, DECLARED, Ident, LISTS, Mark, Message, Owner, Shape},
     peers::{Key, Process},
-    wish::Wish,
 };
 
 impl Model {
     /// Something of a server is about to reach the core.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
-    pub(crate) fn server_says(&mut self, id: UpstreamId, message: &Message) {
-        let is_ready = self.servers[&id].greeting.is_some();
+    pub(crate) fn server_says(&mut self, id: UpstreamId, message: &Message) -> Option<()> {
         let audience = match message.shape {
-            Shape::Greeting { .. } | Shape::Result | Shape::Error | Shape::UrlError => {
-                return self.answered(id, message);
-            }
-            Shape::Ping
-            | Shape::Roots
-            | Shape::Sampling { .. }
-            | Shape::Elicit { .. }
-            | Shape::Inquiry => return self.asks(id, message),
+            answer if answer.is_answer() => return self.answered(id, message),
+            Shape::Ping | Shape::Roots => return self.asks(id, message),
+            ask if ask.is_for_clients() => return self.asks(id, message),
+            _early if self.servers[&id].greeting.is_none() => Audience::Nobody,
             Shape::Cancelled => return self.withdraws(id, message),
-            _early if !is_ready => Audience::Nobody,
             Shape::Progress => return self.progresses(id, message),
-            Shape::Log(_) => self.cause(id, message),
-            Shape::Told => self.cause(id, message),
+            Shape::Log(_) | Shape::Told => self.cause(id, message),
             Shape::ListChanged(list) => {
-                for session in self
-                    .sessions
-                    .values_mut()
-                    .filter(|session| session.is_at(id))
-                {
-                    let (may, must) = &mut session.news[usize::from(list)];
-                    (*may, *must) = (*may + 1, *must || session.promised == Some(0));
-                }
+                self.lists_change(id, usize::from(list)..=usize::from(list));
                 Audience::Sharers(id)
             }
             Shape::Updated(at) => self.subscribers(id, message, payload::uri(at)),
             Shape::Settled => {
-                let question = message.about.map_or(usize::MAX, |question| question.number);
-                let asked = self
-                    .servers
-                    .get_mut(&id)
-                    .and_then(|server| server.questions.remove(&question));
+                let questions = &mut self.servers.get_mut(&id)?.questions;
+                let asked = questions.remove(&message.about?.number);
                 asked.map_or(Audience::Nobody, Audience::Session)
             }
             _never_said => Audience::Nobody,
         };
         self.meant_for(message, audience);
+        Some(())
     }
 
     /// Whose business it is what a server says because of a call.
     pub(crate) fn cause(&self, id: UpstreamId, message: &Message) -> Audience {
-        let Some(cause) = message.about else {
-            return Audience::Anyone(id);
-        };
-        let call = self.servers[&id]
-            .sent
-            .values()
-            .rfind(|sent| sent.claim.is_some_and(|(_, mark)| mark == cause));
-        let ghost_life = self.limits.ghost_life;
         // A server that goes on for long after it was told not to lies about the cause.
-        let is_true = call
-            .filter(|call| call.shape.is_some_and(Shape::is_askable) && !call.is_over)
-            .is_some_and(|call| {
-                call.cancelled
-                    .is_none_or(|since| self.now < since + ghost_life)
-            });
-        match cause.owner {
-            Owner::Session(session) if is_true => Audience::Session(session),
-            Owner::Session(_) | Owner::Server(_) => Audience::Anyone(id),
+        let is_asked_for = |sent: &Sent| {
+            sent.shape.is_some_and(Shape::is_askable) && !sent.is_over && {
+                let since = sent.cancelled;
+                since.is_none_or(|since| self.now < since + self.limits.ghost_life)
+            }
+        };
+        let server = &self.servers[&id];
+        let call = message
+            .about
+            .filter(|call| server.sent_for(*call).is_some_and(is_asked_for));
+        match call.map(|call| call.owner) {
+            Some(Owner::Session(session)) => Audience::Session(session),
+            Some(Owner::Server(_)) | None => Audience::Anyone(id),
         }
     }
 
-    fn answered(&mut self, id: UpstreamId, message: &Message) {
-        let Some(server) = self.servers.get_mut(&id) else {
-            return;
-        };
-        let Some(minted) = message.id.number() else {
-            return;
-        };
-        let Some(sent) = server.sent.get_mut(&minted).filter(|sent| !sent.is_over) else {
-            return;
-        };
+    fn answered(&mut self, id: UpstreamId, message: &Message) -> Option<()> {
+        let minted = message.id.number()?;
+        let server = self.servers.get_mut(&id)?;
+        let sent = server.sent.get_mut(&minted).filter(|sent| !sent.is_over)?;
         sent.is_over = true;
-        let claim = sent.claim.filter(|_| sent.cancelled.is_none());
         if matches!(sent.shape, Some(Shape::Hello { .. })) {
-            self.greeted(id, message);
-            return;
+            return self.greeted(id, message);
         }
-        let Some((session_id, request)) = claim else {
-            return;
-        };
+        let claim = sent.claim.filter(|_| sent.cancelled.is_none());
+        let (session, request) = claim?;
         self.doubt_asks_of(id, request);
-        let Some(server) = self.servers.get_mut(&id) else {
-            return;
-        };
-        let Some(session) = self.sessions.get_mut(&session_id) else {
-            return;
-        };
-        let Some(owed) = session
-            .owed
-            .values_mut()
-            .find(|owed| owed.message.mark == request)
-        else {
-            return;
-        };
-        if owed.minted != Some((id, minted)) || owed.is_over {
-            return;
-        }
+        let owed = self.owed_for(session, request, (id, minted))?;
         owed.is_over = owed.in_batch;
         let (own_id, in_batch) = (owed.message.id, owed.in_batch);
         if message.shape == Shape::UrlError {
-            server.questions.insert(message.mark.number, session_id);
+            let questions = &mut self.servers.get_mut(&id)?.questions;
+            questions.insert(message.mark.number, session);
         }
-        let said = self.meant_for(message, Audience::Session(session_id));
+        let said = self.meant_for(message, Audience::Session(session));
         (said.id, said.answers) = (own_id, Some(request));
         if !in_batch {
-            self.due.push(Due::Hear(session_id, message.mark.number));
+            self.due.push(Due::Hear(session, message.mark.number));
         }
+        Some(())
     }
 
     /// Who honestly asks because of a call does not answer it meanwhile.
     fn doubt_asks_of(&mut self, id: UpstreamId, call: Mark) {
         let asks = self.servers.get(&id).into_iter();
-        let open = asks
-            .flat_map(|server| server.asks.values().flatten())
-            .filter(|(_, to)| to.is_none());
-        for (number, _) in open {
+        let asks = asks.flat_map(|server| server.asks.values().flatten());
+        for (number, _) in asks.filter(|(_, to)| to.is_none()) {
             if let Some(said) = self.said.get_mut(*number)
                 && said.message.about == Some(call)
                 && said.audience != Audience::Nobody
@@ -144,185 +99,126 @@ impl Model {
     }
 
     /// A server has answered our own greeting.
-    fn greeted(&mut self, id: UpstreamId, message: &Message) {
-        let Some(server) = self.servers.get_mut(&id) else {
-            return;
-        };
+    fn greeted(&mut self, id: UpstreamId, message: &Message) -> Option<()> {
+        let server = self.servers.get_mut(&id)?;
         let (Shape::Greeting { declares, .. }, Process::Running) = (message.shape, server.process)
         else {
-            return;
+            return None;
         };
+        (server.greeting, server.handshake) = (Some(*message), Some(*message));
+        server.whole_since = Some(self.tick);
         if DECLARED[usize::from(declares)].contains("tasks") {
             self.private.extend(server.key.as_ref().map(Key::route));
         }
-        let promised = self
-            .sessions
-            .values_mut()
-            .filter(|session| session.is_at(id));
-        for session in promised {
-            // Another process may have other lists.
-            let is_promised = session.promised == Some(0);
-            for (may, must) in &mut session.news {
-                (*may, *must) = (*may + 1, *must || is_promised);
-            }
-        }
-        (server.greeting, server.handshake, server.whole_since) =
-            (Some(*message), Some(*message), Some(self.tick));
+        // Another process may have other lists.
+        self.lists_change(id, 0..=LISTS.len() - 1);
+        Some(())
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
-    fn asks(&mut self, id: UpstreamId, message: &Message) {
-        let Some(key) = message.id.id() else { return };
+    /// Who is served may hear that lists have changed, and must if it was promised to.
+    fn lists_change(&mut self, id: UpstreamId, lists: std::ops::RangeInclusive<usize>) {
+        let here = self.sessions.values_mut();
+        for session in here.filter(|session| session.is_at(id)) {
+            for (may, must) in &mut session.news[lists.clone()] {
+                *may += 1;
+                *must |= session.promised == Some(0);
+            }
+        }
+    }
+
+    fn asks(&mut self, id: UpstreamId, message: &Message) -> Option<()> {
+        let key = message.id.id()?;
         let server = &self.servers[&id];
         let is_new = !server.asks.contains_key(&key) && server.greeting.is_some();
-        let audience = match message.shape {
-            Shape::Sampling { .. } | Shape::Elicit { .. } | Shape::Inquiry if is_new => {
-                self.cause(id, message)
-            }
-            _answered_at_once => Audience::Nobody,
+        let audience = if is_new && message.shape.is_for_clients() {
+            self.cause(id, message)
+        } else {
+            self.due.push(Due::AskAnswered(id, key.clone()));
+            Audience::Nobody
         };
         self.asking = Some((id, key.clone()));
-        if audience == Audience::Nobody {
-            self.due.push(Due::AskAnswered(id, key.clone()));
-        }
-        let asks = self
-            .servers
-            .get_mut(&id)
-            .map(|server| server.asks.entry(key).or_default());
-        if let Some(asks) = asks {
-            asks.push((message.mark.number, None));
-        }
+        self.servers.get_mut(&id)?.ask(key, message.mark.number);
         self.meant_for(message, audience);
+        Some(())
     }
 
-    fn withdraws(&mut self, id: UpstreamId, message: &Message) {
-        let Some(server) = self
-            .servers
-            .get_mut(&id)
-            .filter(|server| server.greeting.is_some())
-        else {
-            return;
-        };
-        let asks = message
-            .id
-            .id()
-            .and_then(|key| server.asks.remove(&key))
-            .unwrap_or_default();
-        for (asked, (session_id, shown)) in asks
-            .into_iter()
-            .filter_map(|(asked, shown)| Some((asked, shown?)))
-        {
-            if let Some(session) = self.sessions.get_mut(&session_id)
-                && session.asked.remove(&shown).is_some()
-            {
+    fn withdraws(&mut self, id: UpstreamId, message: &Message) -> Option<()> {
+        let asks = &mut self.servers.get_mut(&id)?.asks;
+        let asks = asks.remove(&message.id.id()?)?.into_iter();
+        for (asked, (session_id, shown)) in asks.filter_map(|(asked, to)| Some((asked, to?))) {
+            let session = self.sessions.get_mut(&session_id);
+            if session.is_some_and(|session| session.asked.remove(&shown).is_some()) {
                 self.said[asked].audience = Audience::Nobody;
                 self.meant_for(message, Audience::Session(session_id)).id = Ident::Number(shown);
                 self.due.push(Due::Hear(session_id, message.mark.number));
             }
         }
+        Some(())
     }
 
-    fn progresses(&mut self, id: UpstreamId, message: &Message) {
-        let sent = message
-            .token
-            .number()
-            .and_then(|minted| Some((minted, self.servers[&id].sent.get(&minted)?)));
-        let Some((minted, sent)) =
-            sent.filter(|(_, sent)| !sent.is_over && sent.cancelled.is_none())
-        else {
-            return;
-        };
-        let Some((session_id, request)) = sent.claim else {
-            return;
-        };
-        let Some(session) = self.sessions.get(&session_id) else {
-            return;
-        };
-        let owed = session
-            .owed
-            .values()
-            .find(|owed| owed.message.mark == request && owed.minted == Some((id, minted)));
-        if let Some(owed) = owed.filter(|owed| owed.message.token != Ident::None && !owed.is_over) {
-            let token = owed.message.token;
-            self.meant_for(message, Audience::Session(session_id)).token = token;
-            self.due.push(Due::Hear(session_id, message.mark.number));
+    fn progresses(&mut self, id: UpstreamId, message: &Message) -> Option<()> {
+        let minted = message.token.number()?;
+        let sent = self.servers[&id].sent.get(&minted);
+        let sent = sent.filter(|sent| !sent.is_over && sent.cancelled.is_none())?;
+        let (session, request) = sent.claim?;
+        let token = self.owed_for(session, request, (id, minted))?.message.token;
+        if token != Ident::None {
+            self.meant_for(message, Audience::Session(session)).token = token;
+            self.due.push(Due::Hear(session, message.mark.number));
         }
+        Some(())
     }
 
     fn subscribers(&mut self, id: UpstreamId, message: &Message, uri: &str) -> Audience {
-        let here = || {
-            self.sessions
-                .iter()
-                .filter(|(_, session)| session.is_at(id))
+        // A server may name a part of what was subscribed to.
+        let is_part = |whole: &str| {
+            let rest = uri.strip_prefix(whole);
+            rest.is_some_and(|rest| rest.starts_with('/'))
         };
-        let wants =
-            |session: &Session, uri: &str| session.topics.get(uri).map_or(Some(false), Wish::now);
-        let is_exact = here().any(|(_, session)| wants(session, uri) != Some(false));
-        let (mut may, mut must) = (BTreeSet::new(), Vec::new());
-        for (session_id, session) in here() {
-            for whole in session.topics.keys() {
-                // A server may name a part of what was subscribed to.
-                let is_part = uri
-                    .strip_prefix(whole)
-                    .is_some_and(|rest| rest.starts_with('/'));
-                let certain =
-                    wants(session, whole).filter(|_| *whole == uri || (is_part && !is_exact));
-                if (*whole == uri || is_part) && wants(session, whole) != Some(false) {
-                    may.insert(*session_id);
-                    must.extend(
-                        certain
-                            .filter(|certain| *certain)
-                            .map(|_| Due::Hear(*session_id, message.mark.number)),
-                    );
-                }
-            }
-        }
-        must.dedup();
-        self.due.extend(must);
-        Audience::Each(may)
+        let mut topics = self.topics_at(id);
+        topics.retain(|(_, _, wanted)| *wanted != Some(false));
+        let is_exact = topics.iter().any(|(_, topic, _)| *topic == uri);
+        topics.retain(|(_, topic, _)| *topic == uri || is_part(topic));
+        let is_meant = |(_, topic, wanted): &&(_, &str, _)| {
+            *wanted == Some(true) && (*topic == uri || !is_exact)
+        };
+        let must = topics.iter().filter(is_meant);
+        let must: BTreeSet<_> = must.map(|(session, ..)| *session).collect();
+        let hear = |session| Due::Hear(session, message.mark.number);
+        self.due.extend(must.into_iter().map(hear));
+        Audience::Each(topics.into_iter().map(|(session, ..)| session).collect())
     }
 
     /// A line of a server that is no message is about to reach the core.
-    pub(crate) fn server_fault(&mut self, id: UpstreamId, fault: &Fault) {
-        let about = fault.about();
-        let Some(server) = self.servers.get_mut(&id) else {
-            return;
-        };
-        match (about.purpose, fault.id()) {
-            (Purpose::Noise, _) | (Purpose::Question, None) => {}
-            (Purpose::Question, Some(named)) => {
-                server
-                    .asks
-                    .entry(named.clone())
-                    .or_default()
-                    .push((usize::MAX, None));
+    pub(crate) fn server_fault(&mut self, id: UpstreamId, fault: &Fault) -> Option<()> {
+        let (about, named) = (fault.about(), fault.id());
+        let server = self.servers.get_mut(&id)?;
+        match about.purpose {
+            Purpose::Noise => {}
+            Purpose::Question => {
+                let named = named?.clone();
+                server.ask(named.clone(), usize::MAX);
                 self.due.push(Due::AskAnswered(id, named.clone()));
-                self.asking = Some((id, named.clone()));
+                self.asking = Some((id, named));
             }
-            (Purpose::Answer | Purpose::Either, named) => {
-                let hit = |minted: u64| match &about.named {
-                    Named::Nobody => false,
-                    Named::One(one) => one.as_number() == Some(minted),
-                    Named::Several(several) => {
-                        several.iter().any(|one| one.as_number() == Some(minted))
-                    }
-                    Named::Unknown => true,
-                };
-                let owed = self
-                    .sessions
-                    .values_mut()
-                    .flat_map(|session| session.owed.values_mut());
-                for owed in owed.filter(|owed| {
-                    owed.minted
-                        .is_some_and(|(at, minted)| at == id && hit(minted))
-                }) {
-                    (owed.is_spoilt, owed.is_over) = (true, owed.in_batch);
-                }
-                let sent = named.and_then(|named| server.sent.get_mut(&named.as_number()?));
+            Purpose::Answer | Purpose::Either => {
+                let minted = named.and_then(RequestId::as_number);
+                let sent = minted.and_then(|minted| server.sent.get_mut(&minted));
                 if let Some(sent) = sent {
                     sent.is_over = true;
                 }
+                let hits = ids_of(&about.named).iter();
+                let hits: BTreeSet<_> = hits.filter_map(RequestId::as_number).collect();
+                let is_hit = |(at, minted): (UpstreamId, u64)| {
+                    at == id && (about.named == Named::Unknown || hits.contains(&minted))
+                };
+                let owed = self.sessions.values_mut();
+                let owed = owed.flat_map(|session| session.owed.values_mut());
+                for owed in owed.filter(|owed| owed.minted.is_some_and(is_hit)) {
+                    (owed.is_spoilt, owed.is_over) = (true, owed.in_batch);
+                }
             }
         }
+        Some(())
     }
 }
