@@ -189,12 +189,6 @@ pub(crate) fn audited(count: mux::audit::Count) {
     }
 }
 
-/// There are no books at the end, as another program had begun them; what it found, it has said.
-#[cfg(feature = "audit")]
-pub(crate) fn not_audited() {
-    info!("audit: no books since the upgrade, clean");
-}
-
 impl Observer {
     /// Goes on counting where the program before us stopped.
     pub(crate) fn resumed(counts: BTreeMap<String, u64>, upstreams: &[UpstreamSnapshot]) -> Self {

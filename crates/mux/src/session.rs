@@ -68,6 +68,10 @@ pub(crate) struct Session {
     pub(crate) blocked: Option<Heard>,
 }
 
+/// What a message that waits costs beside its bytes: what was read of it, its place in the queue, and its
+/// id.
+const MESSAGE_COST: usize = 512;
+
 /// How many messages of a client were heard since something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Heard(pub(crate) usize);
@@ -252,10 +256,13 @@ impl Session {
         }
     }
 
-    /// Whether as much of it waits as may.
+    /// Whether as much of it waits as may. What is remembered of a message counts, too: many short ones
+    /// would take more than they have bytes.
     pub(crate) fn is_full(&self, limits: &Limits) -> bool {
+        let messages = self.scales.messages();
+        let bytes = self.scales.bytes() + messages * MESSAGE_COST;
         self.queue.len() >= limits.session_queue
-            || (self.scales.bytes() > limits.session_queue_bytes && self.scales.messages() > 1)
+            || (bytes > limits.session_queue_bytes && messages > 1)
     }
 }
 

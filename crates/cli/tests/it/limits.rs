@@ -6,10 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, FAKE_SERVER, Home, hello,
-    processes::memory_kb,
-    reluctant::{self, Reluctant},
-    until,
+    Client, FAKE_SERVER, Home, hello, processes::memory_kb, reluctant::Reluctant, until,
 };
 
 const KIB: usize = 1 << 10;
@@ -314,121 +311,6 @@ fn ten_sessions_with_one_call_each_do_not_wait_for_one_with_a_thousand() {
         last.is_some_and(|last| last <= 1 + 11),
         "the last of the ten was number {last:?}"
     );
-}
-
-/// What one hostile session at full speed may cost the daemon, in KiB.
-const HOSTILE_KB: u64 = 16 << 10;
-
-/// What the books of a daemon of a test take for a queue full of calls, in KiB. Others keep none.
-const BOOKS_KB: u64 = 16 << 10;
-
-/// A session that says much and reads nothing meanwhile.
-struct Flood {
-    daemon: u32,
-    /// What the daemon took before, in KiB.
-    before: u64,
-    neighbour: Client,
-    hostile: Reluctant,
-}
-
-impl Flood {
-    fn of(home: &Home, lines: Vec<u8>) -> Self {
-        let mut neighbour = home.session(&[]);
-        neighbour.text("echo", json!({"text": "warm"}));
-        let mut hostile = Reluctant::spawn(&mut home.mcpool(&connect()));
-        let daemon = home.daemon_pid().unwrap();
-        let before = memory_kb(daemon, "VmHWM");
-        hostile.flood(lines);
-        Flood {
-            daemon,
-            before,
-            neighbour,
-            hostile,
-        }
-    }
-
-    /// Until it is not read any more, while somebody else is answered.
-    fn is_not_read(&mut self, home: &Home) {
-        until("a session that is not read any more", || {
-            let answer = self.neighbour.text("echo", json!({"text": "here"}));
-            assert_eq!(answer, "here");
-            let sessions = home.status()["sessions"].clone();
-            let mut sessions = sessions.as_array().unwrap().iter();
-            sessions.any(|session| session["paused"] == true)
-        });
-    }
-
-    /// The most that it ever took, in all.
-    #[track_caller]
-    fn took_at_most(&self, kb: u64) {
-        let grown = memory_kb(self.daemon, "VmHWM") - self.before;
-        assert!(grown <= kb, "the daemon grew by {grown} KiB");
-    }
-}
-
-#[test]
-fn a_session_that_says_what_is_answered_at_once_and_reads_nothing_is_not_read_until_it_reads() {
-    let home = Home::new();
-    let ping = |id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n");
-    let lines: String = (0..60_000).map(ping).collect();
-    let mut flood = Flood::of(&home, lines.into_bytes());
-    flood.is_not_read(&home);
-    for id in 0..60_000 {
-        let answer = flood.hostile.message();
-        assert_eq!(answer["id"], id, "{answer}");
-        assert!(answer["result"].is_object(), "{answer}");
-    }
-    flood.took_at_most(HOSTILE_KB);
-    assert_eq!(home.status()["counts"]["session-cut"], json!(null));
-}
-
-#[test]
-fn a_session_that_says_nothing_but_garbage_and_reads_nothing_is_not_read_until_it_reads() {
-    const LINES: usize = 60_000;
-    let home = Home::new();
-    let mut flood = Flood::of(&home, b"x\n".repeat(LINES));
-    flood.is_not_read(&home);
-    for _ in 0..LINES {
-        let answer = flood.hostile.message();
-        assert_eq!(answer["error"]["code"], -32700, "{answer}");
-    }
-    flood.took_at_most(HOSTILE_KB);
-    assert_eq!(home.status()["counts"]["session-cut"], json!(null));
-}
-
-#[test]
-fn a_session_that_calls_and_calls_and_reads_nothing_is_not_read_until_it_reads() {
-    const CALLS: usize = 14_000;
-    let home = Home::new();
-    let text = |id: usize| format!("{id} {}", "x".repeat(600));
-    let call = |id| {
-        let call = reluctant::call(id as u64, "echo", json!({"text": text(id)}));
-        format!("{call}\n")
-    };
-    let lines: String = (0..CALLS).map(call).collect();
-    let mut flood = Flood::of(&home, lines.into_bytes());
-    flood.is_not_read(&home);
-    let mut seen = vec![false; CALLS];
-    for _ in 0..CALLS {
-        let answer = flood.hostile.message();
-        let id = usize::try_from(answer["id"].as_u64().unwrap()).unwrap();
-        let said = &answer["result"]["content"][0]["text"];
-        assert_eq!(*said, text(id), "{answer}");
-        assert!(!std::mem::replace(&mut seen[id], true), "{id} came twice");
-    }
-    flood.took_at_most(HOSTILE_KB + BOOKS_KB);
-    assert_eq!(home.status()["counts"]["session-cut"], json!(null));
-}
-
-#[test]
-fn a_session_that_writes_blank_lines_for_ever_takes_little_memory() {
-    let home = Home::new();
-    let mut lines = vec![b'\n'; 2 * MIB];
-    lines.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n");
-    let mut flood = Flood::of(&home, lines);
-    let answer = flood.hostile.message();
-    assert!(answer["result"].is_object(), "{answer}");
-    flood.took_at_most(HOSTILE_KB);
 }
 
 fn connect() -> [&'static str; 3] {

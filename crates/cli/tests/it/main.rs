@@ -22,6 +22,7 @@ mod configuration;
 mod credentials;
 mod daemon;
 mod failures;
+mod floods;
 mod lazy;
 mod life;
 mod limits;

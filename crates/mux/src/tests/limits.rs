@@ -204,6 +204,23 @@ fn what_is_too_much_for_all_together_is_refused() {
 }
 
 #[test]
+fn short_messages_fill_a_queue_before_their_bytes_do() {
+    let limits = Limits {
+        session_queue_bytes: 8 << 10,
+        ..Limits::default()
+    };
+    let mut script = String::from("alice comes\n");
+    for id in 1..=16 {
+        writeln!(script, "alice: a #{id}").unwrap();
+    }
+    let played = play_with(limits, &script);
+    let lines = played.lines().map(str::trim);
+    let said = lines.take_while(|line| *line != "-> pause alice");
+    let said = said.filter(|line| line.starts_with("alice: a")).count();
+    assert!((8..16).contains(&said), "{played}");
+}
+
+#[test]
 fn one_large_message_always_may_wait() {
     let limits = Limits {
         buffered_bytes: 10,

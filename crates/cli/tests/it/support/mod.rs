@@ -1,5 +1,6 @@
 //! What every test needs: a home of its own, a client, and patience for facts.
 
+mod bookless;
 pub(crate) mod canary;
 mod client;
 pub(crate) mod garbage;
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use bookless::Bookless;
 pub(crate) use client::{Client, hello};
 pub(crate) use home::{Home, finish};
 
