@@ -1,11 +1,13 @@
 //! The rows that are about neighbours: what sessions feel of others that make noise.
 //!
-//! A noisy neighbour costs in two ways. It takes the machine: its client, its shim, its server and its
-//! daemon run somewhere, and on two cores everything else runs slower for that, with mcpool or without.
-//! And it takes what it shares with us: the daemon. Only the second is ours to answer for, so each round
-//! is measured three times: quiet; with the same noise made at *another* mcpool on the same machine, which
-//! is the floor; and with the noise made at ours. The row shows ours over quiet; beside it stands ours
-//! over the floor, which is what sharing a daemon with the noise adds.
+//! A noisy neighbour costs in two ways. It takes the machine: its client, its shim and its server run
+//! somewhere, and on two cores everything else runs slower for that, with mcpool or without. And it takes
+//! what it shares with us: the daemon. Only the second is ours to answer for, so it is measured apart from
+//! the first: all that makes noise runs on a core of its own, and on another one runs the daemon, with
+//! those who are measured and their server. Each round is measured three times: quiet; with the same noise
+//! made at *another* mcpool on the noisy core, which is the floor; and with the noise made at ours. The row
+//! shows ours over quiet; beside it stands ours over the floor, and the same two without any order, where
+//! the noise also runs on the cores that those who are measured need.
 
 use std::{
     path::PathBuf,
@@ -19,7 +21,7 @@ use super::{
     hostile::{Hostile, Noise},
     report::{Goal, Row, median},
     session::Session,
-    setup::{Pool, Setup, read},
+    setup::{Core, Pinned, Pool, Setup, read},
 };
 
 /// Calls of which the 99th percentile is taken, each time.
@@ -43,8 +45,42 @@ enum Place {
     Here,
 }
 
+/// Who runs where.
+#[derive(Clone, Copy, Debug)]
+enum Cores {
+    /// Everybody runs where there is room.
+    Shared,
+    /// The daemon, those who are measured and their server run on one, and the noise on the other.
+    Apart { ours: Core, noisy: Core },
+}
+
+impl Cores {
+    /// Nothing if there are not enough.
+    fn apart() -> anyhow::Result<Option<Cores>> {
+        Ok(match Core::all()?[..] {
+            [ours, noisy, ..] => Some(Cores::Apart { ours, noisy }),
+            [_] | [] => None,
+        })
+    }
+
+    fn ours(self) -> anyhow::Result<Option<Pinned>> {
+        match self {
+            Cores::Shared => Ok(None),
+            Cores::Apart { ours, .. } => Pinned::to(ours).map(Some),
+        }
+    }
+
+    fn noisy(self) -> anyhow::Result<Option<Pinned>> {
+        match self {
+            Cores::Shared => Ok(None),
+            Cores::Apart { noisy, .. } => Pinned::to(noisy).map(Some),
+        }
+    }
+}
+
 /// Two pools with the same noisy sessions, and the sessions that are measured.
 struct Street<'a> {
+    cores: Cores,
     victims: Vec<Session>,
     here: Vec<Hostile>,
     elsewhere: Vec<Hostile>,
@@ -52,44 +88,90 @@ struct Street<'a> {
     _other: Pool<'a>,
 }
 
+/// The 99th percentiles of all rounds, and the most memory that the daemon ever had.
+struct Measured {
+    quiet: Vec<f64>,
+    floor: Vec<f64>,
+    ours: Vec<f64>,
+    peak_mb: f64,
+}
+
+impl Measured {
+    fn take(
+        setup: &Setup,
+        rounds: u32,
+        noises: &[Noise],
+        cores: Cores,
+    ) -> anyhow::Result<Measured> {
+        let mut street = Street::open(setup, noises, cores)?;
+        let mut figures = [const { Vec::new() }; 3];
+        for _ in 0..rounds {
+            let places = [Place::Nowhere, Place::Elsewhere, Place::Here];
+            for (place, figures) in places.into_iter().zip(&mut figures) {
+                figures.push(street.p99(place)?);
+            }
+        }
+        let [quiet, floor, ours] = figures;
+        Ok(Measured {
+            quiet,
+            floor,
+            ours,
+            peak_mb: street.peak_mb()?,
+        })
+    }
+
+    fn over(&self, base: &[f64]) -> f64 {
+        let ratios = self.ours.iter().zip(base);
+        median(ratios.map(|(ours, base)| ours / base).collect())
+    }
+
+    fn over_quiet(&self) -> f64 {
+        self.over(&self.quiet)
+    }
+
+    fn over_floor(&self) -> f64 {
+        self.over(&self.floor)
+    }
+}
+
 /// The 99th percentile of sequential calls beside such noise, over its quiet value.
 pub(crate) fn beside(setup: &Setup, rounds: u32, noises: &[Noise]) -> anyhow::Result<Row> {
-    let mut street = Street::open(setup, noises)?;
-    let mut figures = [const { Vec::new() }; 3];
-    for _ in 0..rounds {
-        let places = [Place::Nowhere, Place::Elsewhere, Place::Here];
-        for (place, figures) in places.into_iter().zip(&mut figures) {
-            figures.push(street.p99(place)?);
-        }
-    }
-    let [quiet, floor, ours] = figures;
-    let over = |base: &[f64]| {
-        median(
-            ours.iter()
-                .zip(base)
-                .map(|(ours, base)| ours / base)
-                .collect(),
-        )
-    };
     let names: Vec<&str> = noises.iter().map(|noise| noise.name()).collect();
+    let names = names.join(" + ");
+    let shared = Measured::take(setup, rounds, noises, Cores::Shared)?;
+    let apart = Cores::apart()?.map(|cores| Measured::take(setup, rounds, noises, cores));
+    let apart = apart.transpose()?;
+    let measured = apart.as_ref().unwrap_or(&shared);
     let row = Row::new(
-        format!("p99 of a call beside {}, over quiet", names.join(" + ")),
-        over(&quiet),
+        format!("p99 of a call beside {names}, over quiet"),
+        measured.over_quiet(),
         "×",
         Goal::AtMost(2.0),
     );
     let shown = |figures: &[f64]| format!("{:.0} µs", median(figures.to_vec()) * 1e6);
+    let row = row
+        .with("quiet", shown(&measured.quiet))
+        .with("floor", shown(&measured.floor))
+        .with("mcpool", shown(&measured.ours))
+        .with("over the floor", format!("{:.2} ×", measured.over_floor()))
+        .with("peak memory", format!("{:.1} MB", measured.peak_mb));
+    if apart.is_none() {
+        return Ok(row.with("cores", "one for everybody"));
+    }
     Ok(row
-        .with("quiet", shown(&quiet))
-        .with("floor", shown(&floor))
-        .with("mcpool", shown(&ours))
-        .with("over the floor", format!("{:.2} ×", over(&floor)))
-        .with("peak memory", format!("{:.1} MB", street.peak_mb()?)))
+        .with(
+            "on shared cores over quiet",
+            format!("{:.2} ×", shared.over_quiet()),
+        )
+        .with(
+            "on shared cores over the floor",
+            format!("{:.2} ×", shared.over_floor()),
+        ))
 }
 
 /// The most that the daemon ever took, with all of the noise at once.
 pub(crate) fn memory(setup: &Setup) -> anyhow::Result<Row> {
-    let mut street = Street::open(setup, &Noise::ALL)?;
+    let mut street = Street::open(setup, &Noise::ALL, Cores::Shared)?;
     let before = street.peak_mb()?;
     for _ in 0..3 {
         street.p99(Place::Here)?;
@@ -104,36 +186,48 @@ pub(crate) fn memory(setup: &Setup) -> anyhow::Result<Row> {
 }
 
 impl<'a> Street<'a> {
-    fn open(setup: &'a Setup, noises: &[Noise]) -> anyhow::Result<Street<'a>> {
+    fn open(setup: &'a Setup, noises: &[Noise], cores: Cores) -> anyhow::Result<Street<'a>> {
         let (pool, other) = (setup.pool(), setup.pool());
-        // A server that floods its standard error is one that others use at the same time.
-        let ours = if noises == [Noise::Errors] {
-            "theirs"
-        } else {
-            "ours"
+        let ours = match (cores, noises) {
+            // A server that floods its standard error is one that others use at the same time.
+            (Cores::Shared, [Noise::Errors]) => "theirs",
+            // What that does to its own work is not of the pooler's making.
+            (Cores::Shared | Cores::Apart { .. }, _) => "ours",
         };
         let mut victims = Vec::new();
-        for _ in 0..VICTIMS {
-            let (mut session, _) = Session::open(pool.command_for(ours))?;
-            session.call()?;
-            victims.push(session);
+        {
+            let _pinned = cores.ours()?;
+            for _ in 0..VICTIMS {
+                let (mut session, _) = Session::open(pool.command_for(ours))?;
+                session.call()?;
+                victims.push(session);
+            }
         }
         let hostile = |pool: &Pool<'_>| -> anyhow::Result<Vec<Hostile>> {
+            let _pinned = cores.noisy()?;
             let open = |noise: &Noise| Hostile::open(pool.command_for("theirs"), *noise);
             noises.iter().map(open).collect()
         };
-        Ok(Street {
+        let street = Street {
+            cores,
             victims,
             here: hostile(&pool)?,
             elsewhere: hostile(&other)?,
             pool,
             _other: other,
-        })
+        };
+        if let Cores::Apart { noisy, .. } = cores {
+            // It was started on the core of the daemon, who asked for it.
+            for server in street.pool.servers("theirs")? {
+                noisy.take(server)?;
+            }
+        }
+        Ok(street)
     }
 
     /// The 99th percentile of a call while noise is made there, in seconds.
     fn p99(&mut self, place: Place) -> anyhow::Result<f64> {
-        let stop = AtomicBool::new(false);
+        let (stop, cores) = (AtomicBool::new(false), self.cores);
         let hostile: &mut [Hostile] = match place {
             Place::Nowhere => &mut [],
             Place::Elsewhere => &mut self.elsewhere,
@@ -142,9 +236,14 @@ impl<'a> Street<'a> {
         thread::scope(|scope| {
             let noises: Vec<_> = hostile
                 .iter_mut()
-                .map(|hostile| scope.spawn(|| hostile.run(&stop)))
+                .map(|hostile| {
+                    scope.spawn(|| {
+                        let _pinned = cores.noisy()?;
+                        hostile.run(&stop)
+                    })
+                })
                 .collect();
-            let samples = calls(&mut self.victims);
+            let samples = cores.ours().and_then(|_pinned| calls(&mut self.victims));
             stop.store(true, Ordering::Relaxed);
             for noise in noises {
                 noise.join().ok().context("a noisy session panicked")??;

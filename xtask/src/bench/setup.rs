@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::{
+    process::Pid,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -170,6 +173,21 @@ impl Pool<'_> {
         pid_of(&self.status()?["daemon"])
     }
 
+    /// The processes of the servers whose command line has this word.
+    pub(crate) fn servers(&self, word: &str) -> anyhow::Result<Vec<u32>> {
+        let status = self.status()?;
+        let upstreams = status["upstreams"].as_array().into_iter().flatten();
+        let mut servers = Vec::new();
+        for pid in upstreams.map(pid_of) {
+            let pid = pid?;
+            let line = read(&PathBuf::from(format!("/proc/{pid}/cmdline")))?;
+            if line.split('\0').any(|part| part == word) {
+                servers.push(pid);
+            }
+        }
+        Ok(servers)
+    }
+
     fn status(&self) -> anyhow::Result<Value> {
         let mut command = Command::new(&self.setup.mcpool);
         let text = shell::output_within(
@@ -260,22 +278,48 @@ impl<'a> Fleet<'a> {
     }
 }
 
-/// Everything that is started while this lives runs on one core, and so do we.
+/// One of the cores that we may run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Core(usize);
+
+impl Core {
+    /// All of them.
+    pub(crate) fn all() -> anyhow::Result<Vec<Core>> {
+        let ours = sched_getaffinity(None).context("reading on which cores we may run")?;
+        let cores = (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core));
+        Ok(cores.map(Core).collect())
+    }
+
+    /// Moves a process here that runs already, with all that it starts from now on.
+    pub(crate) fn take(self, pid: u32) -> anyhow::Result<()> {
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let process = process.with_context(|| format!("{pid} is no process"))?;
+        sched_setaffinity(Some(process), &self.alone()).with_context(|| format!("moving {pid}"))
+    }
+
+    fn alone(self) -> CpuSet {
+        let mut one = CpuSet::new();
+        one.set(self.0);
+        one
+    }
+}
+
+/// Everything that is started by this thread while this lives runs on one core, and so does the thread.
 #[derive(Debug)]
 pub(crate) struct Pinned {
     before: CpuSet,
 }
 
 impl Pinned {
-    pub(crate) fn to_one_core() -> anyhow::Result<Pinned> {
+    pub(crate) fn to(core: Core) -> anyhow::Result<Pinned> {
         let before = sched_getaffinity(None).context("reading on which cores we may run")?;
-        let core = (0..CpuSet::MAX_CPU)
-            .find(|core| before.is_set(*core))
-            .context("we may run on no core")?;
-        let mut one = CpuSet::new();
-        one.set(core);
-        sched_setaffinity(None, &one).context("choosing a core")?;
+        sched_setaffinity(None, &core.alone()).context("choosing a core")?;
         Ok(Pinned { before })
+    }
+
+    pub(crate) fn to_one_core() -> anyhow::Result<Pinned> {
+        let cores = Core::all()?;
+        Pinned::to(*cores.first().context("we may run on no core")?)
     }
 }
 
