@@ -1,14 +1,19 @@
 //! Who is below us: the processes that descend from the guardian.
 //!
+//! Looking takes a descriptor, and there may be none: that is an error, and means that it is not known
+//! who is there. Who takes it for nobody leaves processes behind.
+//!
 //! **Invariant:** a process is known by its number and its start time together, and is
 //! signalled only through a descriptor of it that was opened before both were compared again.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::str::{self, SplitAsciiWhitespace};
 
 use rustix::event::Timespec;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 /// How often to look at a process that is just changing its program.
@@ -47,23 +52,26 @@ pub(crate) struct Census {
 }
 
 impl Census {
-    pub(crate) fn take() -> Census {
+    pub(crate) fn take() -> io::Result<Census> {
         let me = Some(rustix::process::getpid());
-        Census {
-            below: with_descendants(&everybody(), |entry| entry.parent == me),
-        }
+        Ok(Census {
+            below: with_descendants(&everybody()?, |entry| Ok(entry.parent == me))?,
+        })
     }
 
     /// Of all processes, but for this one. Those of other users have no environment that we can read.
-    pub(crate) fn take_everywhere() -> Census {
+    pub(crate) fn take_everywhere() -> io::Result<Census> {
         let me = rustix::process::getpid();
-        let mut below = everybody();
+        let mut below = everybody()?;
         below.retain(|entry| entry.identity.pid != me);
-        Census { below }
+        Ok(Census { below })
     }
 
     /// Those that `root` is true for, and all that descend from them.
-    pub(crate) fn trees(&self, root: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    pub(crate) fn trees(
+        &self,
+        root: impl Fn(&Entry) -> io::Result<bool>,
+    ) -> io::Result<Vec<Entry>> {
         with_descendants(&self.below, root)
     }
 
@@ -84,47 +92,47 @@ impl Census {
 
 impl Identity {
     /// The process that has this number now.
-    pub(crate) fn of(pid: Pid) -> Option<Identity> {
-        Some(read(pid)?.identity)
+    pub(crate) fn of(pid: Pid) -> io::Result<Option<Identity>> {
+        Ok(read(pid)?.map(|entry| entry.identity))
     }
 
     /// Whether the environment that it was started with has such a `NAME=VALUE`.
     ///
     /// Programs may overwrite it or forbid to read it; then the answer is no. In the middle of
     /// an exec a process has none for a moment, and that moment is waited for.
-    pub(crate) fn carries(self, is_meant: impl Fn(&[u8]) -> bool) -> bool {
+    pub(crate) fn carries(self, is_meant: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
         let mut was_bare = false;
         for _ in 0..EXEC_LOOKS_MAX {
-            let Ok(environment) = fs::read(format!("/proc/{}/environ", self.pid)) else {
-                return false;
+            let Some(environment) = look_at(format!("/proc/{}/environ", self.pid))? else {
+                return Ok(false);
             };
             let mut entries = environment.split(|byte| *byte == 0);
             if entries.any(&is_meant) {
-                return true;
+                return Ok(true);
             }
-            match Program::of(self) {
-                Program::Ended => return false,
+            match Program::of(self)? {
+                Program::Ended => return Ok(false),
                 Program::Changing => {}
                 // An exec in between has cut short what was read.
                 Program::Settled { environment_len } if environment_len != environment.len() => {}
                 // For an instant of an exec it looks so, too: only the second time counts.
                 Program::Settled { environment_len: 0 } if !was_bare => was_bare = true,
-                Program::Settled { .. } => return false,
+                Program::Settled { .. } => return Ok(false),
             }
             // Nothing arrives here: this only lets it go on.
             let _ = rustix::event::poll(&mut [], Some(&EXEC_LOOK_INTERVAL));
         }
-        false
+        Ok(false)
     }
 
-    /// Signals exactly this process; nothing happens if it is gone.
+    /// Signals exactly this process; nothing happens if it is gone, or if there is no descriptor for it.
     pub(crate) fn signal(self, signal: Signal) {
         let Ok(pidfd) = rustix::process::pidfd_open(self.pid, PidfdFlags::empty()) else {
             return;
         };
         // The descriptor is of whoever has the number now. If that is still the one we
         // mean, it stays the one that the signal reaches.
-        if Identity::of(self.pid) == Some(self) {
+        if matches!(Identity::of(self.pid), Ok(Some(now)) if now == self) {
             // It may have ended since, or be another user's: neither is ours to change.
             let _ = rustix::process::pidfd_send_signal(&pidfd, signal);
         }
@@ -143,35 +151,55 @@ enum Program {
 }
 
 impl Program {
-    fn of(process: Identity) -> Program {
-        let Ok(stat) = fs::read(format!("/proc/{}/stat", process.pid)) else {
-            return Program::Ended;
+    fn of(process: Identity) -> io::Result<Program> {
+        let Some(stat) = look_at(format!("/proc/{}/stat", process.pid))? else {
+            return Ok(Program::Ended);
         };
         match parse(process.pid, &stat) {
             Some(entry) if entry.identity == process && !entry.zombie => {}
-            Some(_) | None => return Program::Ended,
+            Some(_) | None => return Ok(Program::Ended),
         }
         // Fields 50 and 51 are where the environment begins and ends in its memory.
         let bounds = fields(&stat).into_iter().flatten().skip(47);
         let mut bounds = bounds.map_while(|bound| bound.parse::<usize>().ok());
-        match (bounds.next(), bounds.next()) {
+        Ok(match (bounds.next(), bounds.next()) {
             (Some(begin), Some(end)) if end > 0 => Program::Settled {
                 environment_len: end.saturating_sub(begin),
             },
             _ => Program::Changing,
-        }
+        })
     }
 }
 
-fn everybody() -> Vec<Entry> {
-    match fs::read_dir("/proc") {
-        Ok(entries) => entries
-            .flatten()
-            .filter_map(|entry| look_up(&entry.file_name()))
-            .collect(),
+fn everybody() -> io::Result<Vec<Entry>> {
+    let entries = match fs::read_dir("/proc") {
+        Ok(entries) => entries,
+        Err(error) if is_want(&error) => return Err(error),
         // Without /proc only process groups can be stopped.
-        Err(_) => Vec::new(),
+        Err(_) => return Ok(Vec::new()),
+    };
+    let mut everybody = Vec::new();
+    for entry in entries {
+        everybody.extend(look_up(&entry?.file_name())?);
     }
+    Ok(everybody)
+}
+
+/// What stands in a file of a process; `None` if it is gone, or not ours to look at.
+fn look_at(file: String) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if is_want(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether it says nothing of a process, but that we lack what it takes to look.
+fn is_want(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+    )
 }
 
 /// Reaps this child of ours, if it has ended; whether it had.
@@ -183,9 +211,16 @@ pub(crate) fn reap(child: Pid) -> bool {
     )
 }
 
-fn with_descendants(entries: &[Entry], root: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-    let roots = entries.iter().filter(|entry| root(entry));
-    let mut found: BTreeSet<i32> = roots.map(|entry| number(entry.identity.pid)).collect();
+fn with_descendants(
+    entries: &[Entry],
+    root: impl Fn(&Entry) -> io::Result<bool>,
+) -> io::Result<Vec<Entry>> {
+    let mut found = BTreeSet::new();
+    for entry in entries {
+        if root(entry)? {
+            found.insert(number(entry.identity.pid));
+        }
+    }
     loop {
         // Numbers wrap, so a child may stand before its parent: repeat until nothing is new.
         let before = found.len();
@@ -202,7 +237,7 @@ fn with_descendants(entries: &[Entry], root: impl Fn(&Entry) -> bool) -> Vec<Ent
         }
     }
     let is_found = |entry: &&Entry| found.contains(&number(entry.identity.pid));
-    entries.iter().filter(is_found).copied().collect()
+    Ok(entries.iter().filter(is_found).copied().collect())
 }
 
 /// A `Pid` has no order.
@@ -210,12 +245,14 @@ fn number(pid: Pid) -> i32 {
     pid.as_raw_nonzero().get()
 }
 
-fn look_up(name: &OsStr) -> Option<Entry> {
-    read(Pid::from_raw(name.to_str()?.parse().ok()?)?)
+fn look_up(name: &OsStr) -> io::Result<Option<Entry>> {
+    let number = name.to_str().and_then(|name| name.parse().ok());
+    number.and_then(Pid::from_raw).map_or(Ok(None), read)
 }
 
-fn read(pid: Pid) -> Option<Entry> {
-    parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
+fn read(pid: Pid) -> io::Result<Option<Entry>> {
+    let stat = look_at(format!("/proc/{pid}/stat"))?;
+    Ok(stat.and_then(|stat| parse(pid, &stat)))
 }
 
 /// Reads `/proc/PID/stat`: `PID (NAME) STATE PARENT GROUP … START_TIME …`.
@@ -309,8 +346,8 @@ mod tests {
             entry(9, 8),
             entry(8, 1),
         ];
-        let found = with_descendants(&entries, |entry| entry.identity.pid == pid(8));
-        assert_eq!(numbers(&found), [3, 4, 9, 8]);
+        let found = with_descendants(&entries, |entry| Ok(entry.identity.pid == pid(8)));
+        assert_eq!(numbers(&found.unwrap()), [3, 4, 9, 8]);
     }
 
     #[test]
@@ -322,10 +359,9 @@ mod tests {
             .env("MCPOOL_TEST_MARK", "1")
             .spawn()
             .unwrap();
-        let identity = Identity::of(Pid::from_child(&child)).unwrap();
-        let seen = (0..2_000)
-            .filter(|_| identity.carries(|variable| variable == b"MCPOOL_TEST_MARK=1"))
-            .count();
+        let identity = Identity::of(Pid::from_child(&child)).unwrap().unwrap();
+        let carries = || identity.carries(|variable| variable == b"MCPOOL_TEST_MARK=1");
+        let seen = (0..2_000).filter(|_| carries().unwrap()).count();
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(seen, 2_000);
@@ -333,11 +369,14 @@ mod tests {
 
     #[test]
     fn a_process_knows_itself_and_what_it_carries() {
-        let me = Identity::of(rustix::process::getpid()).unwrap();
+        let me = Identity::of(rustix::process::getpid()).unwrap().unwrap();
         assert!(me.start_time > 0);
         let (name, value) = std::env::vars_os().next().unwrap();
         let variable = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
-        assert!(me.carries(|entry| entry == variable));
-        assert!(!me.carries(|entry| entry == b"MCPOOL_NOBODY=has this"));
+        assert!(me.carries(|entry| entry == variable).unwrap());
+        assert!(
+            !me.carries(|entry| entry == b"MCPOOL_NOBODY=has this")
+                .unwrap()
+        );
     }
 }

@@ -11,6 +11,7 @@
 mod census;
 pub mod orphans;
 mod outbox;
+mod place;
 pub mod protocol;
 mod run;
 mod server;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::event::Timespec;
 use rustix::process::Signal;
 
-use crate::census::{Census, Identity};
+use crate::census::{Census, Entry, Identity};
 use crate::protocol::MARKER;
 use crate::trace;
 
@@ -60,7 +60,8 @@ pub fn end_unreachable(meeting_place: &Path) -> usize {
         return 0;
     };
     let began = Instant::now();
-    while Identity::of(guardian.pid) == Some(guardian) {
+    // Who cannot be looked at now may still be there.
+    while Identity::of(guardian.pid).map_or(true, |now| now == Some(guardian)) {
         if began.elapsed() > UNREACHABLE_PATIENCE {
             guardian.signal(Signal::KILL);
         }
@@ -76,6 +77,19 @@ pub fn end_unreachable(meeting_place: &Path) -> usize {
     survivors
 }
 
+/// Reaps who has ended, and says who is there and is meant.
+fn look(
+    whose: Guardian,
+    is_meant: impl Fn(Identity) -> io::Result<bool>,
+) -> io::Result<Vec<Entry>> {
+    let mut census = match whose {
+        Guardian::Ours => Census::take(),
+        Guardian::Inherited => Census::take_everywhere(),
+    }?;
+    census.reap(|_nobody| false);
+    census.trees(|entry| is_meant(entry.identity))
+}
+
 /// Ends what the guardian with this process id has left behind, and reaps it.
 ///
 /// To be called after that guardian has ended, and was reaped if it was ours, and before there is
@@ -88,22 +102,22 @@ pub fn end(guardian: u32, whose: Guardian) -> usize {
     let mut known = BTreeSet::new();
     let mut quiet_looks = 0;
     loop {
-        let mut census = match whose {
-            Guardian::Ours => Census::take(),
-            Guardian::Inherited => Census::take_everywhere(),
-        };
-        census.reap(|_nobody| false);
-        let left = census.trees(|entry| {
-            let identity = entry.identity;
-            known.contains(&identity.pid.as_raw_nonzero())
-                || identity.carries(|variable| variable.starts_with(&mark))
+        let left = look(whose, |identity| {
+            if known.contains(&identity.pid.as_raw_nonzero()) {
+                return Ok(true);
+            }
+            identity.carries(|variable| variable.starts_with(&mark))
         });
-        quiet_looks = if left.is_empty() { quiet_looks + 1 } else { 0 };
-        // A census is no snapshot: who forks at the right moment is in none.
+        // A census is no snapshot: who forks at the right moment is in none. And there may be no
+        // descriptor to take one.
+        quiet_looks = match &left {
+            Ok(left) if left.is_empty() => quiet_looks + 1,
+            Ok(_) | Err(_) => 0,
+        };
         if quiet_looks == 2 || began.elapsed() > AT_LATEST {
-            return left.len();
+            return left.map_or(known.len(), |left| left.len());
         }
-        for entry in &left {
+        for entry in left.iter().flatten() {
             known.insert(entry.identity.pid.as_raw_nonzero());
             if began.elapsed() > PATIENCE {
                 entry.identity.signal(Signal::KILL);

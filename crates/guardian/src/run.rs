@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,11 @@ use sys::signals::Signals;
 
 use crate::census::{self, Census};
 use crate::outbox::Outbox;
+use crate::place::Place;
 use crate::protocol::{Command, Introduction, Patience, Receiver, Report, Spawn};
 use crate::server::Server;
 use crate::spawn::{self, Failure};
 use crate::stop::{Progress, Tree};
-use crate::trace;
 
 /// How long servers are held for the next daemon when one has died.
 ///
@@ -38,6 +38,9 @@ const ALONE: Patience = Patience {
 
 /// How long the last sweep, and the last reports, may take.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How soon to look again who is there, when there was no descriptor for it.
+const WANT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How soon to look again during the last sweep.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
@@ -55,11 +58,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 pub fn run(socket: OwnedFd, meeting_place: Option<PathBuf>) -> ExitCode {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     sys::memory::economise();
-    let served = set_up(socket, meeting_place.as_deref()).and_then(Guardian::serve);
-    if let Some(path) = meeting_place {
-        // The next guardian is started when we have ended, so it is ours.
-        let _ = std::fs::remove_file(&path);
-        trace::remove(&path);
+    let mut place = meeting_place.map(Place::new);
+    let served = set_up(socket, place.as_mut()).and_then(Guardian::serve);
+    if let Some(place) = place {
+        place.leave();
     }
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,7 +73,7 @@ pub fn run(socket: OwnedFd, meeting_place: Option<PathBuf>) -> ExitCode {
     }
 }
 
-fn set_up(socket: OwnedFd, meeting_place: Option<&Path>) -> io::Result<Guardian> {
+fn set_up(socket: OwnedFd, place: Option<&mut Place>) -> io::Result<Guardian> {
     // Fails only for the leader of a group, which has no terminal to lose either.
     let _ = rustix::process::setsid();
     rustix::thread::set_name(c"mcpool-guardian")?;
@@ -79,7 +81,7 @@ fn set_up(socket: OwnedFd, meeting_place: Option<&Path>) -> io::Result<Guardian>
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(Guardian {
         socket,
-        door: meeting_place.map(open_door).transpose()?,
+        door: place.map(Place::open).transpose()?,
         signals: Signals::watch(&[Signal::CHILD, Signal::TERM, Signal::INT, Signal::HUP])?,
         receiver: Receiver::default(),
         outbox: Outbox::default(),
@@ -87,20 +89,8 @@ fn set_up(socket: OwnedFd, meeting_place: Option<&Path>) -> io::Result<Guardian>
         daemon: Daemon::Listening,
         epoch: 0,
         ending: false,
+        look_again: None,
     })
-}
-
-/// Makes the socket where the next daemon finds us. What lies there is of one before us.
-fn open_door(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let door = UnixListener::bind(path)?;
-    door.set_nonblocking(true)?;
-    trace::leave(path);
-    Ok(door)
 }
 
 #[derive(Debug)]
@@ -116,6 +106,8 @@ struct Guardian {
     /// How many daemons there have been before this one.
     epoch: u32,
     ending: bool,
+    /// When to look who is there, as it could not be found out the last time.
+    look_again: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +185,11 @@ impl Guardian {
             Daemon::Awaited { until } => Some(until),
             Daemon::Listening | Daemon::Gone => None,
         };
-        let deadline = deadlines.chain(patience).min()?;
+        // What is due is so until then, and would have us look without end.
+        let deadline = match self.look_again {
+            Some(again) => again,
+            None => deadlines.chain(patience).min()?,
+        };
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
@@ -238,7 +234,7 @@ impl Guardian {
             }
             Command::Stop { upstream, patience } => {
                 if let Some(server) = self.servers.get_mut(&upstream) {
-                    server.stop(Instant::now(), patience, &Census::take());
+                    server.stop(Instant::now(), patience, Census::take().ok().as_ref());
                 }
             }
             Command::Shutdown { patience } => self.shut_down(patience),
@@ -289,9 +285,9 @@ impl Guardian {
 
     fn shut_down(&mut self, patience: Patience) {
         self.ending = true;
-        let (now, census) = (Instant::now(), Census::take());
+        let (now, census) = (Instant::now(), Census::take().ok());
         for server in self.servers.values_mut() {
-            server.stop(now, patience, &census);
+            server.stop(now, patience, census.as_ref());
         }
     }
 
@@ -361,7 +357,7 @@ impl Guardian {
             if server.tree.exit().is_none()
                 && let Some(exit) = sys::wait::ended(server.tree.leader().pid)?
             {
-                server.tree.leader_ended(exit);
+                server.leader_ended(exit);
                 ended.push(Report::Exited {
                     upstream: *upstream,
                     code: exit.code,
@@ -373,24 +369,33 @@ impl Guardian {
             self.report(report);
         }
         let now = Instant::now();
+        self.look_again = None;
         if self.servers.values().any(|server| server.tree.is_due(now)) {
-            let mut census = Census::take();
-            census.reap(|pid| is_leader(&self.servers, pid));
-            self.advance_servers(now, &census);
+            // For want of a descriptor, most likely; what is due stays so.
+            if self.advance_servers(now).is_err() {
+                self.look_again = Some(now + WANT_INTERVAL);
+            }
         }
         Ok(())
     }
 
-    fn advance_servers(&mut self, now: Instant, census: &Census) {
+    fn advance_servers(&mut self, now: Instant) -> io::Result<()> {
+        let mut census = Census::take()?;
+        census.reap(|pid| is_leader(&self.servers, pid));
         let mut reports = Vec::new();
+        let mut advanced = Ok(());
         self.servers.retain(|upstream, server| {
             let tree = &mut server.tree;
             if !tree.is_due(now) {
                 return true;
             }
-            match tree.advance(now, census) {
-                Progress::Lives => true,
-                Progress::Over { survivors } => {
+            match tree.advance(now, &census) {
+                Err(error) => {
+                    advanced = Err(error);
+                    true
+                }
+                Ok(Progress::Lives) => true,
+                Ok(Progress::Over { survivors }) => {
                     census::reap(tree.leader().pid);
                     if tree.exit().is_none() {
                         reports.push(Report::Exited {
@@ -410,6 +415,7 @@ impl Guardian {
         for report in &reports {
             self.report(report);
         }
+        advanced
     }
 
     /// Reaps the orphans that became our children and have ended.
@@ -430,12 +436,15 @@ impl Guardian {
         let deadline = Instant::now() + FAREWELL;
         while Instant::now() < deadline {
             self.reap_strangers()?;
-            let census = Census::take();
-            if census.below().is_empty() && Census::take().below().is_empty() {
-                break;
-            }
-            for entry in census.below() {
-                entry.identity.signal(Signal::KILL);
+            // If it is not known who is there, it will be the next time.
+            if let Ok(census) = Census::take() {
+                let is_nobody = |census: Census| census.below().is_empty();
+                if census.below().is_empty() && Census::take().is_ok_and(is_nobody) {
+                    break;
+                }
+                for entry in census.below() {
+                    entry.identity.signal(Signal::KILL);
+                }
             }
             // What the daemon still says is not listened to.
             self.wait(PollFlags::empty(), Some(SWEEP_INTERVAL))?;

@@ -6,6 +6,8 @@
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+use sys::wait::Exit;
+
 use crate::census::Census;
 use crate::protocol::{Held, Patience};
 use crate::stop::Tree;
@@ -14,7 +16,8 @@ use crate::stop::Tree;
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) tree: Tree,
-    /// The daemon's ends of its standard input, output and error; `None` once it is to stop.
+    /// The daemon's ends of its standard input, output and error; `None` once it is to stop, or
+    /// has ended.
     pipes: Option<[OwnedFd; 3]>,
     /// What the daemon wants the next one to know.
     record: Vec<u8>,
@@ -34,9 +37,16 @@ impl Server {
     }
 
     /// Begins to end it, or hurries what has begun.
-    pub(crate) fn stop(&mut self, now: Instant, patience: Patience, census: &Census) {
+    pub(crate) fn stop(&mut self, now: Instant, patience: Patience, census: Option<&Census>) {
         self.pipes = None;
         self.tree.stop(now, patience, census);
+    }
+
+    /// Its process has ended: nobody is handed its pipes any more, and to look who is left takes
+    /// descriptors.
+    pub(crate) fn leader_ended(&mut self, exit: Exit) {
+        self.pipes = None;
+        self.tree.leader_ended(exit);
     }
 
     /// What the next daemon is told, and the descriptors that it gets.
@@ -44,7 +54,7 @@ impl Server {
     /// One whose process has ended is on its way out: nobody can talk to it any more. The same
     /// goes for one whose pipes cannot be shared for want of descriptors.
     pub(crate) fn hand_over(&self, upstream: u64) -> (Held, Vec<OwnedFd>) {
-        let pipes = self.pipes.as_ref().filter(|_| self.tree.exit().is_none());
+        let pipes = self.pipes.as_ref();
         let fds: Vec<OwnedFd> = pipes
             .and_then(|pipes| pipes.iter().map(|pipe| pipe.try_clone().ok()).collect())
             .unwrap_or_default();

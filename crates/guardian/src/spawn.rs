@@ -82,7 +82,9 @@ fn marker_value(upstream: u64) -> String {
 /// It is not reaped before we say so, so its number is its own.
 fn identity(child: &Child) -> Identity {
     let pid = Pid::from_child(child);
-    Identity::of(pid).unwrap_or(Identity { pid, start_time: 0 })
+    // Without its start its number must do, which is its own until it is reaped.
+    let known = Identity::of(pid).ok().flatten();
+    known.unwrap_or(Identity { pid, start_time: 0 })
 }
 
 /// The kernel tells the reason, but not what of: look again.

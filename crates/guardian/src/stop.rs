@@ -11,6 +11,7 @@
 //! **Invariant:** the leader is not reaped before the tree is over. While it is a zombie its
 //! number is not given out again, so a signal to its group reaches that group or nobody.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -95,10 +96,10 @@ impl Tree {
         self.exit = Some(exit);
     }
 
-    /// Begins to end the tree, or hurries what has begun.
-    pub(crate) fn stop(&mut self, now: Instant, patience: Patience, census: &Census) {
+    /// Begins to end the tree, or hurries what has begun, also if it is not known who is there.
+    pub(crate) fn stop(&mut self, now: Instant, patience: Patience, census: Option<&Census>) {
         // While the leader lives, descent tells who belongs to it: keep that in mind.
-        self.members(census);
+        let _known_later = census.map(|census| self.members(census));
         self.phase = match self.phase {
             Phase::Running => {
                 self.term = patience.term;
@@ -135,11 +136,13 @@ impl Tree {
     }
 
     /// Does what is due. Children that have ended were reaped before, but for leaders.
-    pub(crate) fn advance(&mut self, now: Instant, census: &Census) -> Progress {
-        let members = self.members(census);
+    ///
+    /// If it cannot be found out now who is there, it is still due afterwards.
+    pub(crate) fn advance(&mut self, now: Instant, census: &Census) -> io::Result<Progress> {
+        let members = self.members(census)?;
         let ended = self.exit.is_some();
-        if ended && members.is_empty() && self.members(&Census::take()).is_empty() {
-            return Progress::Over { survivors: 0 };
+        if ended && members.is_empty() && self.members(&Census::take()?)?.is_empty() {
+            return Ok(Progress::Over { survivors: 0 });
         }
         self.phase = match self.phase {
             Phase::Running if ended => self.terminate(now, &members),
@@ -151,13 +154,13 @@ impl Tree {
             }
             Phase::Terminating { until } => Phase::Terminating { until },
             Phase::Killing { until, .. } if until <= now => {
-                return Progress::Over {
+                return Ok(Progress::Over {
                     survivors: u32::try_from(members.len()).unwrap_or(u32::MAX),
-                };
+                });
             }
             Phase::Killing { until, .. } => self.kill(now, until, &members),
         };
-        Progress::Lives
+        Ok(Progress::Lives)
     }
 
     fn terminate(&self, now: Instant, members: &[Entry]) -> Phase {
@@ -185,22 +188,26 @@ impl Tree {
     }
 
     /// Who of the tree is there, without a leader that has ended.
-    fn members(&mut self, census: &Census) -> Vec<Entry> {
+    fn members(&mut self, census: &Census) -> io::Result<Vec<Entry>> {
+        let is_leader = |entry: &Entry| entry.identity.pid == self.leader.pid;
         let mut members = census.trees(|entry| {
-            entry.identity == self.leader
+            let is_known = is_leader(entry)
                 || !self.is_outside(entry)
-                || self.outsiders.contains(&entry.identity)
-                || entry.identity.carries(|variable| variable == self.marker)
-        });
+                || self.outsiders.contains(&entry.identity);
+            if is_known {
+                return Ok(true);
+            }
+            entry.identity.carries(|variable| variable == self.marker)
+        })?;
         if self.exit.is_some() {
-            members.retain(|member| member.identity != self.leader);
+            members.retain(|member| !is_leader(member));
         }
         self.outsiders = members
             .iter()
             .filter(|member| self.is_outside(member))
             .map(|member| member.identity)
             .collect();
-        members
+        Ok(members)
     }
 
     fn is_outside(&self, entry: &Entry) -> bool {

@@ -12,7 +12,7 @@ use crate::census::Identity;
 
 /// Leaves a note about this process.
 pub(crate) fn leave(meeting_place: &Path) {
-    if let Some(me) = Identity::of(rustix::process::getpid()) {
+    if let Ok(Some(me)) = Identity::of(rustix::process::getpid()) {
         let words = format!("{} {}\n", me.pid, me.start_time);
         // Without it we are only missed where both die at once, and a disk may be full.
         let _ = fs::write(path(meeting_place), words);
@@ -27,6 +27,13 @@ pub(crate) fn read(meeting_place: &Path) -> Option<Identity> {
         pid: Pid::from_raw(pid.parse().ok().filter(|pid| *pid > 0)?)?,
         start_time: start_time.parse().ok()?,
     })
+}
+
+/// Takes the note away, unless it is another's by now.
+pub(crate) fn remove_own(meeting_place: &Path) {
+    if read(meeting_place).is_none_or(|left| left.pid == rustix::process::getpid()) {
+        remove(meeting_place);
+    }
 }
 
 /// Takes the note away.
@@ -49,11 +56,15 @@ mod tests {
         let place = folder.path().join("guard.sock");
         assert_eq!(read(&place), None);
         leave(&place);
-        assert_eq!(read(&place), Identity::of(rustix::process::getpid()));
+        let me = Identity::of(rustix::process::getpid()).unwrap();
+        assert_eq!(read(&place), me);
         for words in ["", "1", "1 2", "x 2\n", "-1 2\n", "0 2\n", "1 2 3\n"] {
             fs::write(path(&place), words).unwrap();
             assert_eq!(read(&place), None, "{words:?}");
         }
+        fs::write(path(&place), "1 2\n").unwrap();
+        remove_own(&place);
+        assert!(path(&place).exists(), "it is another's");
         remove(&place);
         assert!(!path(&place).exists());
     }

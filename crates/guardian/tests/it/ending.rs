@@ -117,6 +117,29 @@ pub(crate) fn a_child_that_hides_its_origin_does_not_escape_a_stop() {
     assert_gone(&hidden);
 }
 
+pub(crate) fn without_a_descriptor_to_look_nobody_is_taken_for_gone() {
+    let mut world = World::start();
+    let (pid, mut pipes) = world.run(1, LEAVES_CHILDREN);
+    let children = pipes.pids();
+    // As many as it is sure to have: there is none for it to look with.
+    world.limit_descriptors(Some(3));
+    rustix::process::kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    let exited = Report::Exited {
+        upstream: 1,
+        code: None,
+        signal: Some(9),
+    };
+    assert_eq!(world.report(), exited);
+    world.limit_descriptors(None);
+    let gone = Report::Gone {
+        upstream: 1,
+        survivors: 0,
+    };
+    assert_eq!(world.report(), gone);
+    assert_gone(&[pid]);
+    assert_gone(&children);
+}
+
 pub(crate) fn what_a_crashed_server_leaves_behind_ends_as_well() {
     let mut world = World::start();
     let (pid, mut pipes) = world.run(1, LEAVES_CHILDREN);

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         ending::children_that_a_server_leaves_behind_end_with_it,
         ending::a_double_fork_into_a_new_session_does_not_escape,
         ending::a_child_that_hides_its_origin_does_not_escape_a_stop,
+        ending::without_a_descriptor_to_look_nobody_is_taken_for_gone,
         ending::what_a_crashed_server_leaves_behind_ends_as_well,
         ending::stopping_one_server_leaves_the_other_alone,
         ending::shutdown_leaves_nothing_not_even_those_of_unknown_origin,

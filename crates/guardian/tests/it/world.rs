@@ -11,7 +11,7 @@ use std::{env, io, iter, thread};
 
 use guardian::protocol::{self, Patience, Receiver, Report, Spawn};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, prlimit};
 use tempfile::TempDir;
 
 use crate::runner::{PATIENCE, until};
@@ -192,6 +192,16 @@ impl World {
 
     pub(crate) fn signal(&self, signal: Signal) {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// How many descriptors the guardian may have from now on; `None` for as many as at first.
+    pub(crate) fn limit_descriptors(&self, current: Option<u64>) {
+        let ours = getrlimit(Resource::Nofile);
+        let limit = Rlimit {
+            current: current.or(ours.current),
+            ..ours
+        };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
