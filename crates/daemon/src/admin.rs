@@ -72,6 +72,9 @@ pub struct Status {
     pub upstreams: Vec<Upstream>,
     /// Clients.
     pub sessions: Vec<Session>,
+    /// Servers that sessions run themselves, unshared, as they could have no daemon.
+    #[serde(default)]
+    pub direct: Vec<Direct>,
     /// What the same sessions would take beyond this, had each its own processes: an estimate.
     pub saved_kb: u64,
     /// What is wrong with the configuration file, if it cannot be used as it is now.
@@ -150,6 +153,36 @@ pub struct Upstream {
     pub private: Option<String>,
 }
 
+/// One server that a session runs without the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Direct {
+    /// What its session calls it.
+    pub server: String,
+    /// The process of the session.
+    pub pid: u32,
+    /// Since when, in seconds since 1970.
+    pub since_unix_s: u64,
+    /// Why there was no daemon.
+    pub cause: String,
+}
+
+impl From<shim::direct::Direct> for Direct {
+    fn from(direct: shim::direct::Direct) -> Self {
+        let shim::direct::Direct {
+            pid,
+            since,
+            server,
+            cause,
+        } = direct;
+        Direct {
+            server,
+            pid,
+            since_unix_s: since,
+            cause,
+        }
+    }
+}
+
 /// One client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -206,6 +239,7 @@ mod tests {
             daemon: None,
             upstreams: Vec::new(),
             sessions: Vec::new(),
+            direct: Vec::new(),
             saved_kb: 0,
             config_error: Some("two\nlines".to_owned()),
             counts: BTreeMap::from([("session-opened".to_owned(), 2)]),

@@ -14,6 +14,7 @@
 mod alarm;
 mod books;
 mod clock;
+mod direct;
 mod exchange;
 mod inherit;
 mod input;

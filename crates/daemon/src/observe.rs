@@ -142,6 +142,21 @@ pub(crate) fn unknown_server_ended(pid: u32) {
     );
 }
 
+/// A server is not started: a session runs it itself, as there was no daemon.
+pub(crate) fn run_directly(server: &str, direct: &shim::direct::Direct) {
+    warn!(
+        server,
+        pid = direct.pid,
+        cause = direct.cause,
+        "not started for as long as a session runs it without the daemon"
+    );
+}
+
+/// Nobody can tell whether a session runs a server itself.
+pub(crate) fn direct_not_known(lock: &std::path::Path, error: &std::io::Error) {
+    warn!(lock = %lock.display(), %error, "it is not known whether a session runs the server itself");
+}
+
 /// Nothing has turned for so long: the process is about to end.
 pub(crate) fn hung(patience: std::time::Duration) {
     error!(

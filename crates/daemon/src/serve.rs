@@ -101,8 +101,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         let limits = launch::limits(&written.current().limits, kept);
         let plan = Plan {
             guardian_program,
-            meeting_place: places.guardian_socket(),
-            socket: places.socket.clone(),
+            places: places.clone(),
             successor,
             limits,
             logs: logs.clone(),

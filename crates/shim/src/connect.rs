@@ -77,15 +77,7 @@ impl fmt::Display for Failure {
             Failure::Workspace(error) => error.fmt(f),
             Failure::Places(error) => error.fmt(f),
             Failure::NotMet(error) => error.fmt(f),
-            Failure::NotDirect { cause, why } => {
-                write!(f, "{cause}; it is not run unshared either: ")?;
-                match why {
-                    NotDirect::Taken => f.write_str("another session runs it already"),
-                    NotDirect::Lock { path, source } => {
-                        write!(f, "cannot use the lock {}: {source}", path.display())
-                    }
-                }
-            }
+            Failure::NotDirect { cause, why } => write!(f, "{cause}; {why}"),
             Failure::Refused(text) => f.write_str(text),
             Failure::CannotRun { program, source } => {
                 write!(f, "cannot run `{}`: {source}", program.display())
@@ -127,7 +119,7 @@ pub fn run_with_patience(
     }
 }
 
-fn report(what: &dyn fmt::Display) {
+pub(crate) fn report(what: &dyn fmt::Display) {
     // There is nobody to tell that stderr is closed.
     let _ = writeln!(io::stderr(), "mcpool: {what}");
 }
@@ -170,7 +162,7 @@ fn session(connect: Connect, patience: Duration) -> Result<(), Failure> {
     };
     // Most of what there was, was for the meeting; the session may last for days.
     memory::give_back();
-    let seeker = Seeker::new(caller, number, patience);
+    let seeker = Seeker::new(caller, number, patience, choice);
     match pump::run(socket.into(), seeker, stdio::stdin(), stdio::stdout()) {
         Ok(End::Finished | End::ClientGone | End::Asked) => Ok(()),
         Err(source) => Err(Failure::System(source)),

@@ -10,6 +10,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    fmt,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::{
@@ -25,7 +26,10 @@ use std::{
 
 use rustix::{fs::OFlags, io::FdFlags};
 
-use crate::{lock, places::Places, preface::SessionAsk, scope::Scope};
+use crate::{
+    lock, meet::NotMet, places::Places, preface::SessionAsk, rendezvous::RendezvousError,
+    scope::Scope,
+};
 
 /// More than anybody writes into a lock.
 const CONTENT_MAX: u64 = 8 * 1024;
@@ -56,8 +60,8 @@ impl FromStr for OnDaemonFailure {
     }
 }
 
-/// A server that runs without a daemon.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A server that runs without a daemon. Empty and 0 is what its session has not said yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Direct {
     /// Its process id. For people; never a thing to send a signal to.
     pub pid: u32,
@@ -78,31 +82,90 @@ pub(crate) enum NotDirect {
     Lock { path: PathBuf, source: io::Error },
 }
 
-/// Whether a session runs the server of this ask itself: then no second may be started.
-///
-/// The environment of the ask counts where it passes variables by their names.
-pub fn is_taken(places: &Places, ask: &SessionAsk) -> io::Result<bool> {
-    let Some(key) = key(ask, &ask.env) else {
-        return Ok(false);
-    };
-    is_locked(&path(places, key)).map(|locked| locked.is_some())
-}
-
-/// All servers that run without a daemon.
-pub fn running(places: &Places) -> io::Result<Vec<Direct>> {
-    let entries = match fs::read_dir(folder(places)) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut all = Vec::new();
-    for entry in entries {
-        if let Some(content) = is_locked(&entry?.path())? {
-            all.extend(parse(&content));
+impl fmt::Display for NotDirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is not run unshared either: ")?;
+        match self {
+            NotDirect::Taken => f.write_str("another session runs it already"),
+            NotDirect::Lock { path, source } => {
+                write!(f, "cannot use the lock {}: {source}", path.display())
+            }
         }
     }
-    all.sort_by_key(|direct| direct.since);
-    Ok(all)
+}
+
+/// Where the locks of one installation lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locks {
+    folder: PathBuf,
+}
+
+impl Locks {
+    /// Those of these places.
+    pub fn of(places: &Places) -> Self {
+        Locks {
+            folder: places.state.join("direct"),
+        }
+    }
+
+    /// The lock that a session holds which runs the server of this ask itself; `None` if
+    /// that server is shared with nobody.
+    ///
+    /// The environment of the ask counts where it passes variables by their names.
+    pub fn path(&self, ask: &SessionAsk) -> Option<PathBuf> {
+        key(ask, &ask.env).map(|key| self.path_of(key))
+    }
+
+    fn path_of(&self, key: u64) -> PathBuf {
+        self.folder.join(format!("{key:016x}.lock"))
+    }
+
+    /// All servers that run without a daemon, the oldest first.
+    pub fn running(&self) -> io::Result<Vec<Direct>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            all.extend(holder(&entry?.path())?);
+        }
+        all.sort_by_key(|direct| direct.since);
+        Ok(all)
+    }
+}
+
+/// Who holds this lock, if anybody does: then no second of its server may be started.
+pub fn holder(lock: &Path) -> io::Result<Option<Direct>> {
+    let content = is_locked(lock)?;
+    Ok(content.map(|content| parse(&content).unwrap_or_default()))
+}
+
+/// Whether it may be run so by a session that had a daemon: none lives that could still have
+/// servers, as far as that is known.
+pub(crate) fn is_for_want_of_a_daemon(cause: &NotMet) -> bool {
+    match cause {
+        NotMet::Rendezvous(error) => match error {
+            RendezvousError::Places(_)
+            | RendezvousError::Lock { .. }
+            | RendezvousError::NoProgram(_)
+            | RendezvousError::CannotStart { .. }
+            | RendezvousError::Died { .. }
+            | RendezvousError::NotReady { .. } => true,
+            RendezvousError::NotRunning
+            | RendezvousError::NotAnswering { .. }
+            | RendezvousError::Connect { .. }
+            | RendezvousError::Stranger { .. } => false,
+        },
+        NotMet::Preface(_) => false,
+        // One that hangs up has ended; one that is silent has not.
+        NotMet::NoAnswer(None) => true,
+        NotMet::NoAnswer(Some(source)) => !matches!(
+            source.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+        ),
+    }
 }
 
 /// Claims the right to run the server of this ask, until every process that has the
@@ -116,7 +179,7 @@ pub(crate) fn claim(
     let Some(key) = key(ask, &env) else {
         return Ok(None);
     };
-    let path = path(places, key);
+    let path = Locks::of(places).path_of(key);
     take(places, &path, &ask.server, cause)
         .map_err(|source| NotDirect::Lock { path, source })?
         .ok_or(NotDirect::Taken)
@@ -126,7 +189,8 @@ pub(crate) fn claim(
 fn take(places: &Places, path: &Path, server: &str, cause: &str) -> io::Result<Option<File>> {
     places.prepare().map_err(io::Error::other)?;
     let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(folder(places))?;
+    builder.recursive(true).mode(0o700);
+    builder.create(Locks::of(places).folder)?;
     let mut file = lock::open_to_lock(path)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -159,6 +223,11 @@ pub(crate) fn log(places: &Places, server: &str, cause: &str) -> io::Result<()> 
 
 /// Becomes the command of this ask; returns only if that fails.
 pub(crate) fn become_server(program: &OsStr, ask: &SessionAsk) -> io::Error {
+    command(program, ask).exec()
+}
+
+/// The command of this ask, with the variables that it names.
+pub(crate) fn command(program: &OsStr, ask: &SessionAsk) -> Command {
     let mut command = Command::new(program);
     command.args(ask.command.iter().skip(1));
     for pass in &ask.pass {
@@ -167,7 +236,7 @@ pub(crate) fn become_server(program: &OsStr, ask: &SessionAsk) -> io::Error {
             command.env(name, value);
         }
     }
-    command.exec()
+    command
 }
 
 fn assignment(pass: &OsStr) -> Option<(&OsStr, &OsStr)> {
@@ -249,14 +318,6 @@ impl Hash {
     fn byte(&mut self, byte: u8) {
         self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
     }
-}
-
-fn folder(places: &Places) -> PathBuf {
-    places.state.join("direct")
-}
-
-fn path(places: &Places, key: u64) -> PathBuf {
-    folder(places).join(format!("{key:016x}.lock"))
 }
 
 /// What stands in the lock, if somebody holds it.
@@ -361,13 +422,15 @@ mod tests {
         let mut ask = ask();
         // Of the environment of this test.
         ask.pass = vec!["A=b".into()];
-        assert!(!is_taken(&places, &ask).unwrap());
-        assert_eq!(running(&places).unwrap(), []);
+        let locks = Locks::of(&places);
+        let lock = locks.path(&ask).unwrap();
+        assert_eq!(holder(&lock).unwrap(), None);
+        assert_eq!(locks.running().unwrap(), []);
         let claim_it = || claim(&places, &ask, "no\nprogram");
         let held = claim_it().unwrap();
         assert!(matches!(claim_it(), Err(NotDirect::Taken)));
-        assert!(is_taken(&places, &ask).unwrap());
-        let all = running(&places).unwrap();
+        let all = locks.running().unwrap();
+        assert_eq!(holder(&lock).unwrap().as_ref(), all.first());
         assert_eq!(all.len(), 1);
         assert_eq!(
             (all[0].pid, all[0].server.as_str()),
@@ -375,8 +438,8 @@ mod tests {
         );
         assert_eq!(all[0].cause, "no program");
         drop(held);
-        assert!(!is_taken(&places, &ask).unwrap());
-        assert_eq!(running(&places).unwrap(), []);
+        assert_eq!(holder(&lock).unwrap(), None);
+        assert_eq!(locks.running().unwrap(), []);
         claim_it().unwrap();
     }
 }

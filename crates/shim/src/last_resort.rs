@@ -17,12 +17,14 @@ const BATCH_MAX: usize = 1000;
 /// Why requests cannot be answered by their server, and what to tell of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// No daemon can be had; this is why.
+    /// No daemon can be had; the message says why, and the session goes on as soon as there is one.
     Unreachable(String),
-    /// There is a daemon, and it does not go on with this session; this is why.
+    /// There is a daemon again, and it does not go on with this session; the message says why.
     Refused(String),
     /// The daemon ended, and the client had nothing more to say.
     Ended,
+    /// The server that the session ran itself ended.
+    ServerEnded,
 }
 
 impl Trouble {
@@ -32,6 +34,7 @@ impl Trouble {
             Trouble::Unreachable(_) => "daemon-unreachable",
             Trouble::Refused(_) => "session-refused",
             Trouble::Ended => "daemon-restarted",
+            Trouble::ServerEnded => "upstream-exited",
         }
     }
 }
@@ -50,6 +53,9 @@ impl fmt::Display for Trouble {
                  mcpool asks again every few seconds"
             ),
             Trouble::Ended => f.write_str("mcpool's daemon ended before it had answered"),
+            Trouble::ServerEnded => f.write_str(
+                "the server ended before it had answered; it ran without mcpool's daemon",
+            ),
         }
     }
 }
@@ -72,7 +78,7 @@ pub(crate) fn judge(line: Vec<u8>, past: Past, trouble: &Trouble) -> Verdict {
         return match Frame::parse(bytes) {
             Ok(frame) => judge_message(&frame, past, trouble),
             Err(fault) => match fault.id() {
-                Some(id) => Verdict::Answer(finished(error(id, false, trouble))),
+                Some(id) => Verdict::Answer(refuse(id, false, trouble)),
                 None => Verdict::Forget,
             },
         };
@@ -96,7 +102,7 @@ fn judge_message(frame: &Frame, past: Past, trouble: &Trouble) -> Verdict {
         Message::Request { .. } => match asks(frame) {
             Some((id, acts)) => {
                 let maybe_executed = acts && past != Past::Fresh;
-                Verdict::Answer(finished(error(id, maybe_executed, trouble)))
+                Verdict::Answer(refuse(id, maybe_executed, trouble))
             }
             None => Verdict::Forget,
         },
@@ -112,6 +118,11 @@ fn asks(frame: &Frame) -> Option<(&RequestId, bool)> {
         Message::Request { id, method, .. } => Some((id, !method.is_read_only())),
         Message::Notification { .. } | Message::Response { .. } => None,
     }
+}
+
+/// The answer, a whole line, to a request that gets no other.
+pub(crate) fn refuse(id: &RequestId, maybe_executed: bool, trouble: &Trouble) -> Vec<u8> {
+    finished(error(id, maybe_executed, trouble))
 }
 
 fn error(id: &RequestId, maybe_executed: bool, trouble: &Trouble) -> String {

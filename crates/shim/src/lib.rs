@@ -32,6 +32,7 @@ mod pump;
 pub mod rendezvous;
 pub mod scope;
 pub mod sibling;
+mod stand_in;
 mod start;
 mod strip;
 pub mod workspace;

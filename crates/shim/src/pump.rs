@@ -155,7 +155,7 @@ impl Pump {
             let _gone = waiting.answer_all(&Trouble::Ended, self.output);
             return Err(End::Finished);
         }
-        waiting.begin_outage(seeker.hopeless_at());
+        waiting.begin_outage(seeker.hopeless_at(), seeker.has_last_resort());
         Ok(())
     }
 

@@ -37,17 +37,34 @@ impl ChildSetup {
 
     /// Runs in the forked child.
     fn prepare(self, parent: Pid) -> io::Result<()> {
-        rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-        // A parent that died before the line above sends no signal any more.
-        if rustix::process::getppid() != Some(parent) {
-            // SAFETY: _exit only ends this process; it runs no handlers.
-            unsafe { libc::_exit(1) };
-        }
+        die_with(parent)?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.umask & 0o777));
         forget_signals()?;
         close_all_but_stdio_on_exec();
         Ok(())
     }
+}
+
+/// Makes `command` start its child in a process group of its own, and with nothing else of
+/// [`ChildSetup`] but that it gets SIGTERM when the thread that spawns it ends: it inherits what is
+/// not close-on-exec.
+pub fn tie_to_us(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    command.process_group(0);
+    // SAFETY: `die_with` makes system calls only; it does not allocate, lock, or touch memory that
+    // another thread may have left half-written.
+    unsafe { command.pre_exec(move || die_with(parent)) };
+}
+
+/// Runs in the forked child: it is to end when its parent does.
+fn die_with(parent: Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    // A parent that died before the line above sends no signal any more.
+    if rustix::process::getppid() != Some(parent) {
+        // SAFETY: _exit only ends this process; it runs no handlers.
+        unsafe { libc::_exit(1) };
+    }
+    Ok(())
 }
 
 /// Nothing ignored, nothing blocked: both would survive the exec.

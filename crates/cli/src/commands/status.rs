@@ -3,9 +3,9 @@
 mod render;
 
 use anyhow::bail;
-use daemon::admin::{Outcome, SCHEMA, Status};
+use daemon::admin::{Direct, Outcome, SCHEMA, Status};
 use serde::Serialize;
-use shim::{places::Places, preface::AdminAsk};
+use shim::{direct::Locks, places::Places, preface::AdminAsk};
 
 use super::stop::is_not_running;
 use crate::{args::Output, config_file, daemon_link, exit::Exit, ui::Ui};
@@ -51,6 +51,12 @@ fn without_daemon(places: &Places) -> Status {
         daemon: None,
         upstreams: Vec::new(),
         sessions: Vec::new(),
+        direct: Locks::of(places)
+            .running()
+            .unwrap_or_default()
+            .into_iter()
+            .map(Direct::from)
+            .collect(),
         saved_kb: 0,
         config_error: loaded.err().map(|error| error.to_string()),
         counts: std::collections::BTreeMap::new(),

@@ -40,5 +40,6 @@ mod stopping;
 mod support;
 mod takeover;
 mod trial;
+mod unshared;
 mod upgrade;
 mod workspaces;

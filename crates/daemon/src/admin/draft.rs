@@ -3,9 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
 
 use mux::{Moment, SessionSnapshot, Snapshot, UpstreamId, UpstreamSnapshot};
+use shim::direct::Locks;
 
 use super::{
-    Daemon, SCHEMA, Session, Status, Upstream,
+    Daemon, Direct, SCHEMA, Session, Status, Upstream,
     memory::{Tree, pss_kb},
 };
 use crate::logs::Lost;
@@ -16,6 +17,7 @@ pub(crate) struct Draft {
     pub(crate) snapshot: Snapshot,
     pub(crate) now: Moment,
     pub(crate) socket: PathBuf,
+    pub(crate) direct: Locks,
     pub(crate) guardian: Option<u32>,
     /// The processes of those upstreams that have one.
     pub(crate) pids: BTreeMap<UpstreamId, u32>,
@@ -45,6 +47,7 @@ impl Draft {
                 .iter()
                 .map(|session| self.session(session))
                 .collect(),
+            direct: self.direct(),
             saved_kb,
             config_error: self.config_error,
             counts: self
@@ -53,6 +56,12 @@ impl Draft {
                 .map(|(name, count)| (name.into_owned(), count))
                 .collect(),
         }
+    }
+
+    fn direct(&self) -> Vec<Direct> {
+        // Those of which nobody can tell whether they run are missing in the log, too.
+        let running = self.direct.running().unwrap_or_default();
+        running.into_iter().map(Direct::from).collect()
     }
 
     fn daemon(&self) -> Daemon {

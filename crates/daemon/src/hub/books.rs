@@ -152,10 +152,18 @@ mod kept {
             observe::audited(count);
         }
 
-        /// What the core wants to run has a process, and nothing else has.
+        /// What the core wants to run has a process, or waits to have one, and nothing else has.
         fn look_at_children(&mut self, world: &World) {
+            let waits = |upstream: &UpstreamId| {
+                world.behind_direct.contains_key(upstream)
+                    || world
+                        .postponed
+                        .iter()
+                        .any(|(waiting, _)| waiting == upstream)
+            };
             let wanted = self.audit.processes();
             let wanted = wanted.filter(|(_, process)| *process != Process::None);
+            let wanted = wanted.filter(|(upstream, _)| !waits(upstream));
             let wanted: Vec<UpstreamId> = wanted.map(|(upstream, _)| upstream).collect();
             let there: Vec<UpstreamId> = world.by_upstream.keys().copied().collect();
             if wanted != there || there.len() != world.processes.len() {

@@ -189,7 +189,18 @@ impl Hub {
                 .map(|(id, record)| (id.0, record.clone()))
                 .collect(),
             strangers: world.strangers.iter().map(|id| id.0).collect(),
-            postponed: world.postponed.clone(),
+            // Whether a session runs it itself is looked at again when it is to be started.
+            postponed: world
+                .postponed
+                .iter()
+                .copied()
+                .chain(
+                    world
+                        .behind_direct
+                        .iter()
+                        .map(|(id, session)| (*id, *session)),
+                )
+                .collect(),
             counts: world
                 .observer
                 .counts()
@@ -253,6 +264,7 @@ impl World {
 
     /// What was waited for when the program before us stopped is waited for again.
     fn take_up(&mut self) {
+        self.start_postponed();
         let sessions: Vec<_> = self
             .sessions
             .iter()

@@ -4,8 +4,8 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use guardian::protocol::Report;
-use mux::SessionId;
-use shim::preface::SessionAsk;
+use mux::{SessionId, UpstreamId};
+use shim::{direct::Direct, preface::SessionAsk};
 use tokio::{
     net::UnixStream,
     sync::{OwnedSemaphorePermit, oneshot},
@@ -52,6 +52,11 @@ pub(crate) enum Input {
     GuardianEnded { guardian: u64 },
     /// A process is gone and somebody still holds its output open, for too long now.
     OutputOverdue(ProcessId),
+    /// Whoever ran a server without a daemon was waited for: it has ended, or this is still so.
+    Looked {
+        upstream: UpstreamId,
+        holder: Option<Direct>,
+    },
     /// An administrator asks.
     Asked(AdminCall),
     /// The daemon was asked to end.
@@ -74,6 +79,7 @@ impl Input {
             | Input::Reported { .. }
             | Input::GuardianEnded { .. }
             | Input::OutputOverdue(_)
+            | Input::Looked { .. }
             | Input::Asked(_)
             | Input::Quit => {}
         }
@@ -96,6 +102,7 @@ impl Input {
             | Input::Reported { .. }
             | Input::GuardianEnded { .. }
             | Input::OutputOverdue(_)
+            | Input::Looked { .. }
             | Input::Asked(_)
             | Input::Quit => false,
         }

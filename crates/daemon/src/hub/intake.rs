@@ -1,6 +1,6 @@
 //! What reaches the hub, taken in: most of it becomes an event for the core.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use guardian::protocol::Report;
 use mux::{AdminAsk, Event, Exit, Moment, SessionId, Ticket};
@@ -60,6 +60,7 @@ impl Hub {
                     self.world.on_ending(process, ending);
                 }
             }
+            Input::Looked { upstream, holder } => self.world.on_looked(upstream, holder),
             Input::Asked(call) => self.on_asked(now, call),
             Input::Quit => self.stop(now, "asked to by a signal"),
         }
@@ -108,6 +109,7 @@ impl Hub {
         } = launch;
         let resumes = opening.resumes;
         let world = &mut self.world;
+        let direct = world.around.direct.path(&arrival.ask);
         world.looked_up.remove(&id);
         let socket = Arc::new(arrival.socket);
         let sink = Sink::Socket(Arc::clone(&socket));
@@ -127,6 +129,7 @@ impl Hub {
             reader: Reading::Halted(early),
             server: Arc::clone(&opening.server),
             spec: spec.map_err(String::into_boxed_str),
+            direct: direct.map(PathBuf::into_boxed_path),
             subject,
             lines: 0,
             replay: resumes.then(Replay::default),
@@ -323,6 +326,7 @@ impl Hub {
             snapshot: self.mux.snapshot(),
             now,
             socket: world.around.socket.clone(),
+            direct: world.around.direct.clone(),
             guardian: world.around.guardian.pid(),
             pids: pids.collect(),
             config_error: world.around.launcher.config_error(),

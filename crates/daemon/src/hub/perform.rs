@@ -51,6 +51,7 @@ impl World {
             Action::SendToUpstream { upstream, frame } => self.give_process(upstream, frame),
             Action::StopUpstream { upstream } => {
                 let Some(id) = self.process_of(upstream) else {
+                    self.wait_no_longer(upstream);
                     return;
                 };
                 if let Some(process) = self.processes.get_mut(&id) {

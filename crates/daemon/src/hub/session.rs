@@ -1,6 +1,13 @@
 //! One session as the edge sees it.
 
-use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use mux::{LineNumber, SessionId};
 use tokio::sync::OwnedSemaphorePermit;
@@ -27,6 +34,8 @@ pub(super) struct Session {
     pub(super) server: Arc<str>,
     /// Or why nothing can be started.
     pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
+    /// The lock of whoever runs its server without a daemon, if that is a server to be shared.
+    pub(super) direct: Option<Box<Path>>,
     /// By what that is known which its server says of itself, if it is kept.
     pub(super) subject: Option<Arc<Subject>>,
     /// How many lines it has written.
@@ -89,6 +98,10 @@ impl Session {
             server: Arc::clone(&self.server),
             spec: self.spec.clone(),
             subject: self.subject.clone(),
+            direct: self
+                .direct
+                .as_ref()
+                .map(|lock| lock.as_os_str().to_owned().into()),
             lines: LineNumber(self.lines),
             is_blocked: self.blocked,
             is_closing: self.closing,
@@ -125,6 +138,9 @@ impl Session {
             server: frozen.server,
             spec: frozen.spec,
             subject: frozen.subject,
+            direct: frozen
+                .direct
+                .map(|lock| PathBuf::from(OsString::from(lock)).into_boxed_path()),
             lines: frozen.lines.0,
             replay: None,
             pace,

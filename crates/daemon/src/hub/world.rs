@@ -11,6 +11,7 @@ use std::{
 };
 
 use mux::{AdminAnswer, Epoch, Event, Exit, Limits, Record, SessionId, Ticket, UpstreamId};
+use shim::direct::Locks;
 use tokio::{
     net::UnixStream,
     sync::{mpsc::Sender, oneshot},
@@ -48,6 +49,8 @@ pub(crate) struct Surroundings {
     pub(crate) launcher: Launcher,
     pub(crate) keeper: Keeper,
     pub(crate) logs: Logs,
+    /// The locks of servers that sessions run themselves.
+    pub(crate) direct: Locks,
     pub(crate) guardian: Guardian,
     /// Where the daemon listens.
     pub(crate) socket: PathBuf,
@@ -86,6 +89,8 @@ pub(crate) struct World {
     pub(super) strangers: BTreeSet<ProcessId>,
     /// What is to be started when what an earlier daemon has left has ended.
     pub(super) postponed: Vec<(UpstreamId, SessionId)>,
+    /// What is to be started when no session runs it itself any more.
+    pub(super) behind_direct: BTreeMap<UpstreamId, SessionId>,
     last_id: u64,
     guardian_told_to_end: bool,
 }
@@ -111,6 +116,7 @@ impl World {
             records: BTreeMap::new(),
             strangers: BTreeSet::new(),
             postponed: Vec::new(),
+            behind_direct: BTreeMap::new(),
             guardian_told_to_end: false,
         }
     }
@@ -558,6 +564,9 @@ impl World {
     pub(super) fn start_process(&mut self, upstream: UpstreamId, on_behalf_of: SessionId) {
         if self.must_wait_for_earlier() {
             self.postponed.push((upstream, on_behalf_of));
+            return;
+        }
+        if self.is_run_directly(upstream, on_behalf_of) {
             return;
         }
         let id = ProcessId(self.next_id());

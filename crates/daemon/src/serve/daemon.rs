@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use mux::{Epoch, Limits, Mux};
 use rustix::process::{Resource, Rlimit, getrlimit};
+use shim::{direct::Locks, places::Places};
 use tokio::{
     net::UnixStream,
     signal::unix::{SignalKind, signal},
@@ -40,9 +41,7 @@ const INBOX: usize = 1024;
 /// What a daemon is made of that does not depend on what was there before.
 pub(super) struct Plan {
     pub(super) guardian_program: PathBuf,
-    /// Where the guardian waits for the daemon after us.
-    pub(super) meeting_place: PathBuf,
-    pub(super) socket: PathBuf,
+    pub(super) places: Places,
     pub(super) successor: Successor,
     pub(super) limits: Limits,
     pub(super) logs: Logs,
@@ -76,8 +75,7 @@ impl Daemon {
         } = beginning;
         let Plan {
             guardian_program,
-            meeting_place,
-            socket,
+            places,
             successor,
             limits,
             logs,
@@ -103,7 +101,7 @@ impl Daemon {
         let halt = Halt::default();
         let guardian = (inbox.clone(), halt.clone());
         let world = World::new(Surroundings {
-            guardian: Guardian::new(guardian_program, meeting_place, files, guardian),
+            guardian: Guardian::new(guardian_program, places.guardian_socket(), files, guardian),
             inbox,
             halt,
             unread: room.half(),
@@ -112,7 +110,8 @@ impl Daemon {
             launcher,
             keeper,
             logs: logs.clone(),
-            socket,
+            direct: Locks::of(&places),
+            socket: places.socket,
             epoch,
             door: Some(open),
         });

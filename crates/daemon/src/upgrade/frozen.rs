@@ -173,6 +173,9 @@ pub(crate) struct FrozenSession {
     pub(crate) server: Arc<str>,
     pub(crate) spec: Result<Arc<LaunchSpec>, Box<str>>,
     pub(crate) subject: Option<Arc<Subject>>,
+    /// The lock of whoever runs its server without a daemon.
+    #[serde(default)]
+    pub(crate) direct: Option<Os>,
     pub(crate) lines: LineNumber,
     pub(crate) is_blocked: bool,
     pub(crate) is_closing: bool,
@@ -244,7 +247,7 @@ impl From<FrozenSpec> for LaunchSpec {
 /// A name or a text of the system's, which is text nearly always.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Os {
+pub(crate) enum Os {
     Text(String),
     Bytes { hex: Hex },
 }

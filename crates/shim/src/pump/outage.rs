@@ -5,6 +5,7 @@
 //! it is never told that nobody had it.
 
 use std::{
+    ffi::OsString,
     os::fd::OwnedFd,
     process,
     sync::Arc,
@@ -24,10 +25,14 @@ use super::{
 };
 use crate::{
     answer::Answer,
+    connect::report,
     control::Resumed,
+    direct::{self, OnDaemonFailure},
     last_resort::Trouble,
     meet::{Caller, NotMet},
+    preface::{Ask, SessionAsk},
     rendezvous::{RendezvousError, Start},
+    stand_in,
 };
 
 /// The first and the longest pause between two attempts.
@@ -57,11 +62,19 @@ pub(crate) struct Seeker {
     /// Since when the link has been up.
     up_since: Instant,
     pause: Duration,
+    choice: OnDaemonFailure,
+    /// When the server was last run without a daemon.
+    last_direct: Option<Instant>,
 }
 
 impl Seeker {
     /// For a session that has just been accepted.
-    pub(crate) fn new(caller: Caller, session: Option<u64>, patience: Duration) -> Self {
+    pub(crate) fn new(
+        caller: Caller,
+        session: Option<u64>,
+        patience: Duration,
+        choice: OnDaemonFailure,
+    ) -> Self {
         let now = Instant::now();
         Seeker {
             caller,
@@ -70,6 +83,8 @@ impl Seeker {
             outage_began: now,
             up_since: now,
             pause: PAUSE.0,
+            choice,
+            last_direct: None,
         }
     }
 
@@ -86,6 +101,22 @@ impl Seeker {
         self.outage_began + self.patience
     }
 
+    /// Whether the session may run its server itself, should no daemon come.
+    pub(super) fn has_last_resort(&self) -> bool {
+        let is_just_tried = self
+            .last_direct
+            .is_some_and(|last| last.elapsed() < START_EVERY);
+        self.choice == OnDaemonFailure::Direct && self.command().is_some() && !is_just_tried
+    }
+
+    /// What the session asks for, with the program in it; `None` if only the configuration knows that.
+    fn command(&self) -> Option<(&SessionAsk, &OsString)> {
+        match &self.caller.preface().ask {
+            Ask::Session(ask) => Some((ask, ask.command.first()?)),
+            Ask::Admin(_) => None,
+        }
+    }
+
     /// Looks for a daemon until one goes on with the session.
     pub(super) fn seek(
         &mut self,
@@ -96,11 +127,16 @@ impl Seeker {
             // Or it would be of no use to stop one.
             pump.wait_until_needed();
             self.outage_began = Instant::now();
-            pump.waiting().begin_outage(self.hopeless_at());
+            let hopeless_at = self.hopeless_at();
+            pump.waiting()
+                .begin_outage(hopeless_at, self.has_last_resort());
         }
         let mut last_start: Option<Instant> = None;
         loop {
-            let is_hopeless = pump.waiting().is_hopeless();
+            let is_hopeless = {
+                let waiting = pump.waiting();
+                waiting.is_hopeless() && !waiting.has_last_resort()
+            };
             let start = match last_start {
                 Some(last) if is_hopeless && last.elapsed() < START_EVERY => Start::Never,
                 Some(_) | None => Start::IfNeeded,
@@ -108,19 +144,22 @@ impl Seeker {
             if start == Start::IfNeeded {
                 last_start = Some(Instant::now());
             }
-            let pause = match self.attempt(start, pump, downward)? {
+            let mut attempt = self.attempt(start, pump, downward)?;
+            if let Attempt::Nobody(cause) = attempt {
+                attempt = self.without_daemon(cause, pump, downward)?;
+            }
+            let pause = match attempt {
                 Attempt::Up(link) => {
                     self.up_since = Instant::now();
                     return Ok(link);
                 }
+                Attempt::Nobody(cause) => {
+                    self.tell(Trouble::Unreachable(cause), pump)?;
+                    self.next_pause()
+                }
                 Attempt::Vain(trouble) => {
                     let is_refused = matches!(trouble, Trouble::Refused(_));
-                    let mut waiting = pump.waiting();
-                    waiting.set_trouble(trouble);
-                    waiting
-                        .answer_if_hopeless(pump.output)
-                        .map_err(|_| End::ClientGone)?;
-                    pump.tell_room(&mut waiting);
+                    self.tell(trouble, pump)?;
                     if is_refused {
                         PAUSE_REFUSED
                     } else {
@@ -131,6 +170,59 @@ impl Seeker {
             };
             rest(pump, pause)?;
         }
+    }
+
+    /// Tells whoever waits why they would wait in vain, once they would.
+    fn tell(&self, trouble: Trouble, pump: &Pump) -> Result<(), End> {
+        let mut waiting = pump.waiting();
+        waiting.set_trouble(trouble);
+        waiting
+            .answer_if_hopeless(pump.output)
+            .map_err(|_| End::ClientGone)?;
+        pump.tell_room(&mut waiting);
+        Ok(())
+    }
+
+    /// Runs the server as no daemon can be had, if there is no more hope of one; only one session does
+    /// so of those that would have shared it.
+    fn without_daemon(
+        &mut self,
+        cause: String,
+        pump: &Pump,
+        downward: &mut Downward<'_>,
+    ) -> Result<Attempt, End> {
+        if !pump.waiting().is_hopeless() || !self.has_last_resort() {
+            return Ok(Attempt::Nobody(cause));
+        }
+        let Some((ask, program)) = self.command() else {
+            return Ok(Attempt::Nobody(cause));
+        };
+        let places = self.caller.places();
+        let lock = match direct::claim(places, ask, &cause) {
+            Ok(lock) => lock,
+            Err(why) => return Ok(Attempt::Nobody(format!("{cause}; {why}"))),
+        };
+        let link = match stand_in::start(program, ask, lock) {
+            Ok(link) => Arc::new(link),
+            Err(error) => {
+                let program = program.display();
+                let why = format!("{cause}; nor can `{program}` be run without it: {error}");
+                return Ok(Attempt::Nobody(why));
+            }
+        };
+        report(&format_args!(
+            "{cause}; running `{}` unshared, without mcpool; it has forgotten what it knew",
+            ask.server
+        ));
+        // If that cannot be written, it has been said.
+        let _ = direct::log(places, &ask.server, &cause);
+        self.last_direct = Some(Instant::now());
+        downward.meet_next();
+        if resume(pump, downward, &link)? {
+            return Ok(Attempt::Up(link));
+        }
+        let why = "its server ended at once when it was run without a daemon".to_owned();
+        Ok(Attempt::Nobody(why))
     }
 
     fn attempt(
@@ -152,7 +244,7 @@ impl Seeker {
                 if resume(pump, downward, &link)? {
                     return Ok(Attempt::Up(link));
                 }
-                Trouble::Unreachable("the next one ended at once".to_owned())
+                return Ok(Attempt::Nobody("the next one ended at once".to_owned()));
             }
             // It has not understood what we want, and knows nothing of what it would be told.
             Ok((_, Answer::Accepted { session: None })) => Trouble::Refused(
@@ -165,6 +257,9 @@ impl Seeker {
             // Less than what was said when it was tried to start one.
             Err(NotMet::Rendezvous(RendezvousError::NotRunning)) => {
                 return Ok(Attempt::StillNobody);
+            }
+            Err(error) if direct::is_for_want_of_a_daemon(&error) => {
+                return Ok(Attempt::Nobody(error.to_string()));
             }
             Err(error) => Trouble::Unreachable(error.to_string()),
         };
@@ -185,6 +280,8 @@ impl Seeker {
 enum Attempt {
     Up(Arc<OwnedFd>),
     Vain(Trouble),
+    /// None lives that could still have servers; this is why.
+    Nobody(String),
     /// Nobody is there, and nobody was to be started.
     StillNobody,
 }

@@ -51,6 +51,8 @@ struct Outage {
     trouble: Trouble,
     /// A daemon is being told what is not done: it will answer, or hang up.
     is_resuming: bool,
+    /// The session may still run its server itself.
+    has_last_resort: bool,
 }
 
 /// How a chunk of the client's goes to the daemon.
@@ -137,11 +139,12 @@ impl Waiting {
         self.kept.break_off(whole);
     }
 
-    pub(super) fn begin_outage(&mut self, hopeless_at: Instant) {
+    pub(super) fn begin_outage(&mut self, hopeless_at: Instant, has_last_resort: bool) {
         self.outage = Some(Outage {
             hopeless_at,
             trouble: Trouble::Unreachable("the next one is not ready yet".to_owned()),
             is_resuming: false,
+            has_last_resort,
         });
     }
 
@@ -162,12 +165,16 @@ impl Waiting {
         }
     }
 
-    /// Another attempt was in vain. One who was refused need not wait any longer.
+    /// Another attempt was in vain. One who was refused need not wait any longer; else, once nobody
+    /// is to be waited for any more, the last resort has been tried as well.
     pub(super) fn set_trouble(&mut self, trouble: Trouble) {
+        let is_hopeless = self.is_hopeless();
         if let Some(outage) = &mut self.outage {
-            if matches!(trouble, Trouble::Refused(_)) {
+            let is_refused = matches!(trouble, Trouble::Refused(_));
+            if is_refused {
                 outage.hopeless_at = outage.hopeless_at.min(Instant::now());
             }
+            outage.has_last_resort &= !is_refused && !is_hopeless;
             outage.trouble = trouble;
         }
     }
@@ -191,19 +198,29 @@ impl Waiting {
         self.outage = None;
     }
 
-    /// Whether nobody should be left waiting any more.
+    /// Whether no daemon is waited for any more.
     pub(super) fn is_hopeless(&self) -> bool {
         self.outage
             .as_ref()
             .is_some_and(|outage| !outage.is_resuming && Instant::now() >= outage.hopeless_at)
     }
 
+    /// Whether the session may still run its server itself.
+    pub(super) fn has_last_resort(&self) -> bool {
+        self.outage
+            .as_ref()
+            .is_some_and(|outage| outage.has_last_resort)
+    }
+
     /// Answers whoever waits, if they would wait in vain.
     pub(super) fn answer_if_hopeless(&mut self, output: BorrowedFd<'_>) -> Result<(), Unwritten> {
-        let trouble = self.outage.as_ref().map(|outage| outage.trouble.clone());
-        match trouble {
-            Some(trouble) if self.is_hopeless() => self.answer_all(&trouble, output),
-            Some(_) | None => Ok(()),
+        let in_vain = self
+            .outage
+            .as_ref()
+            .filter(|outage| !outage.has_last_resort && self.is_hopeless());
+        match in_vain.map(|outage| outage.trouble.clone()) {
+            Some(trouble) => self.answer_all(&trouble, output),
+            None => Ok(()),
         }
     }
 

@@ -11,3 +11,4 @@ mod rendezvous;
 mod resume;
 mod session;
 mod stage;
+mod unshared;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::io::ioctl_fionread;
-use shim::{direct, places::Places, workspace::Evidence};
+use shim::{direct::Locks, places::Places, workspace::Evidence};
 
 use crate::stage::{ACTOR, Stage, wait};
 
@@ -77,7 +77,7 @@ fn without_any_daemon_one_session_runs_the_command_itself_and_the_others_are_tol
         "{words}"
     );
     let places = Places::find(Some(stage.home.path())).unwrap();
-    let running = direct::running(&places).unwrap();
+    let running = Locks::of(&places).running().unwrap();
     assert_eq!((running.len(), running[0].pid), (1, pid));
     let log = fs::read_to_string(places.daemon_log()).unwrap();
     assert!(log.contains(&format!("process {pid} runs `sh`")), "{log}");

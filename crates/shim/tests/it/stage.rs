@@ -48,10 +48,15 @@ impl Stage {
     /// A session, accepted, of a shim beside which no daemon's program lies, and which gives up hope
     /// after this time.
     pub(crate) fn lonely(&self, patience: Duration) -> (Client, Daemon) {
+        self.lonely_with(patience, &["echo"])
+    }
+
+    /// The same, of a shim that was given these arguments.
+    pub(crate) fn lonely_with(&self, patience: Duration, arguments: &[&str]) -> (Client, Daemon) {
         let program = self.lonely_program();
         let patience = patience.as_millis().to_string();
         // Passed by way of the one who starts it, as it is no option of the shim.
-        let client = Client::start_with(&program, self.home.path(), &["echo"], &patience);
+        let client = Client::start_with(&program, self.home.path(), arguments, &patience);
         let mut daemon = self.accept();
         daemon.say("\x1eaccepted 1\n");
         (client, daemon)

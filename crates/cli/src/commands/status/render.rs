@@ -2,7 +2,7 @@
 
 use std::{env, time::Duration};
 
-use daemon::admin::{Daemon, Session, Status, Upstream};
+use daemon::admin::{Daemon, Direct, Session, Status, Upstream};
 
 use super::Shown;
 use crate::ui::{Align, Page, Render, Table};
@@ -17,6 +17,7 @@ impl Render for Shown {
             Some(daemon) => head(daemon, page),
             None => page.line("The daemon does not run; the first session starts it."),
         }
+        direct(&status.direct, page);
         if let Some(error) = &status.config_error {
             page.blank();
             page.line(format_args!("The configuration cannot be used: {error}"));
@@ -60,6 +61,21 @@ fn head(daemon: &Daemon, page: &mut Page) {
     if daemon.version != installed {
         page.line(format_args!(
             "mcpool {installed} is installed; `mcpool upgrade` has the daemon go on as that."
+        ));
+    }
+}
+
+/// What is not shared though it should be, and why: before all that goes well.
+fn direct(direct: &[Direct], page: &mut Page) {
+    if !direct.is_empty() {
+        page.blank();
+    }
+    for direct in direct {
+        let server = &direct.server;
+        page.line(format_args!(
+            "NOT SHARED: `{server}` runs without mcpool in process {}, as that could have no daemon: {}. \
+             Nobody else gets it until that session ends.",
+            direct.pid, direct.cause
         ));
     }
 }
@@ -296,6 +312,7 @@ mod tests {
                 paused: false,
                 upstream: Some("u1".into()),
             }],
+            direct: Vec::new(),
             saved_kb: 420_000,
             config_error: None,
             counts: BTreeMap::new(),
@@ -365,6 +382,33 @@ mod tests {
                     github`, `mcpool restart github` tries at once\n";
         let text = page.into_text();
         assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn a_server_that_runs_without_the_daemon_is_told_before_all_that_goes_well() {
+        let direct = Direct {
+            server: "github".into(),
+            pid: 4714,
+            since_unix_s: 1_700_000_000,
+            cause: "mcpoold is missing".into(),
+        };
+        for daemon in [None, example().daemon] {
+            let status = Status {
+                daemon,
+                direct: vec![direct.clone()],
+                ..example()
+            };
+            let mut page = Page::new(false);
+            Shown { status }.render(&mut page);
+            let text = page.into_text();
+            let words = "\n\nNOT SHARED: `github` runs without mcpool in process 4714, as that could have \
+                         no daemon: mcpoold is missing. Nobody else gets it until that session ends.\n";
+            let at = text.find(words).unwrap_or_else(|| panic!("{text}"));
+            assert!(
+                text.find("SERVER  STATE").is_none_or(|table| at < table),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -1,0 +1,83 @@
+//! A server that a session runs without the daemon, when there is a daemon after all.
+
+use std::{fs, process::Command};
+
+use serde_json::json;
+
+use crate::support::{Client, FAKE_SERVER, Home, hello, until};
+
+/// A session that finds no daemon's program beside its own, and runs its server itself.
+fn without_daemon(home: &Home) -> Client {
+    let folder = home.root().join("bin");
+    fs::create_dir_all(&folder).unwrap();
+    let plain = home.mcpool(&["connect", "--", FAKE_SERVER]);
+    let program = folder.join("mcpool");
+    fs::copy(plain.get_program(), &program).unwrap();
+    let mut command = Command::new(program);
+    let environment = plain.get_envs();
+    command
+        .args(plain.get_args())
+        .env_clear()
+        .envs(environment.filter_map(|(name, value)| Some((name, value?))))
+        .current_dir(plain.get_current_dir().unwrap());
+    let mut client = Client::spawn(&mut command);
+    client.initialize();
+    client
+}
+
+#[test]
+fn a_daemon_starts_no_second_one_and_says_so_and_starts_it_when_that_session_has_ended() {
+    let home = Home::new();
+    let mut direct = without_daemon(&home);
+    let pid = direct.server_pid();
+    let ran = home.run(&["status"]);
+    let told = format!("NOT SHARED: `fake-server` runs without mcpool in process {pid}");
+    assert!(ran.stdout.contains(&told), "{ran:?}");
+
+    let mut other = home.open(&[]);
+    let refused = other.greet(&json!({}));
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains(&format!("process {pid} runs it without mcpool's daemon")),
+        "{refused}"
+    );
+    let status = home.status();
+    assert_eq!(status["direct"][0]["pid"], pid, "{status}");
+    assert_eq!(status["upstreams"][0]["pid"], json!(null), "{status}");
+    let log = home.done(&["logs", "daemon"]);
+    assert!(
+        log.contains("not started for as long as a session runs it"),
+        "{log}"
+    );
+    assert!(
+        log.contains(&format!("process {pid} runs `fake-server` itself")),
+        "{log}"
+    );
+
+    let mut waiting = home.open(&[]);
+    let greeting = waiting.ask("initialize", hello("2025-11-25", &json!({})));
+    until("the session being known", || {
+        home.status()["sessions"].as_array().unwrap().len() == 2
+    });
+    assert_eq!(direct.text("echo", json!({"text": "mine"})), "mine");
+    assert!(direct.close().success());
+    let answer = waiting.response(greeting);
+    assert!(answer.get("result").is_some(), "{answer}");
+    assert_eq!(home.status()["direct"], json!([]));
+}
+
+#[test]
+fn a_server_that_is_wanted_no_longer_is_not_waited_for() {
+    let home = Home::new();
+    let direct = without_daemon(&home);
+    let mut other = home.open(&[]);
+    other.ask("initialize", hello("2025-11-25", &json!({})));
+    until("the start being postponed", || {
+        home.run(&["logs", "daemon"])
+            .stdout
+            .contains("not started for as long")
+    });
+    drop(other);
+    home.done(&["stop"]);
+    assert!(direct.close().success());
+}

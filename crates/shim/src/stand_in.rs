@@ -1,0 +1,380 @@
+//! What stands in for the daemon when none can be had: this session's server, run by us.
+//!
+//! To the pump it is a daemon like any other, at the other end of a socket: it is told what is not
+//! done, and tells what has become of it. So the session goes on with a server that has forgotten
+//! what it knew; when that ends, a daemon is looked for again.
+//!
+//! Two threads: one carries the client's lines to the server, and ends it when there are no more; the
+//! other carries what the server says.
+//!
+//! **Invariants:** what an earlier server may have done is not done again; an answer that nobody waits
+//! for goes to nobody; every request has its answer before the link is closed.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    mem,
+    net::Shutdown,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    io::FdFlags,
+    process::{Pid, Signal, kill_process_group},
+};
+use sys::{quit, wait};
+use wire::{Frame, Message, Method, RequestId};
+
+use crate::{
+    control::{Control, Past, Resumed, resumed},
+    direct,
+    kept::LINE_MAX,
+    last_resort::{Trouble, Verdict, judge, refuse},
+    preface::SessionAsk,
+};
+
+/// How long a server may take to end by itself, and then when it is asked to.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3)];
+
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// More than the few frames of a thread, and what reading a message takes.
+const STACK_SIZE: usize = 512 * 1024;
+
+/// Most messages in one line of the server.
+const BATCH_MAX: usize = 1000;
+
+const GREETED: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n";
+
+/// Starts the server of this ask; hands out the pump's end of the link to it.
+///
+/// The server has the lock as well, and it is held until both it and what stands in for the daemon
+/// have ended. To be called on the main thread: when that ends, so does the server.
+pub(crate) fn start(program: &OsStr, ask: &SessionAsk, lock: Option<File>) -> io::Result<OwnedFd> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut command = direct::command(program, ask);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    sys::child::tie_to_us(&mut command);
+    let mut child = command.spawn()?;
+    if let Some(lock) = &lock {
+        // No daemon that we start later is to hold it.
+        rustix::io::fcntl_setfd(lock, FdFlags::CLOEXEC)?;
+    }
+    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(io::Error::other("a child without pipes"));
+    };
+    let stand_in = Arc::new(StandIn {
+        link: Mutex::new(theirs.try_clone()?),
+        books: Mutex::default(),
+        change: Condvar::new(),
+    });
+    let downward = Arc::clone(&stand_in);
+    quit::blocked(|| -> io::Result<()> {
+        spawn(move || downward.carry_down(output))?;
+        spawn(move || {
+            // Whatever is wrong with what it is told, the pump finds the link closed.
+            let _ = stand_in.carry_up(theirs, input);
+            end(child);
+            drop(lock);
+        })
+    })??;
+    Ok(ours.into())
+}
+
+fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new()
+        .stack_size(STACK_SIZE)
+        .spawn(run)
+        .map(drop)
+}
+
+/// Ends a server whose input has ended, with all that is of its process group.
+fn end(mut child: Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        for (patience, signal) in PATIENCE.into_iter().zip([Signal::TERM, Signal::KILL]) {
+            let deadline = Instant::now() + patience;
+            // Looked at only: for as long as it is not waited for, the number is its own.
+            while matches!(wait::ended(group), Ok(None)) && Instant::now() < deadline {
+                thread::sleep(LOOK);
+            }
+            let _gone = kill_process_group(group, signal);
+        }
+    }
+    let _ended = child.wait();
+}
+
+struct StandIn {
+    link: Mutex<UnixStream>,
+    books: Mutex<Books>,
+    /// Told when an answer has come, or the server has ended.
+    change: Condvar,
+}
+
+#[derive(Default)]
+struct Books {
+    /// What the server owes.
+    open: Vec<Open>,
+    /// What the server has asked, and not been told.
+    asked: Vec<RequestId>,
+    has_ended: bool,
+}
+
+struct Open {
+    id: RequestId,
+    line: u64,
+    then: Then,
+    /// Whether it is more than a question.
+    acts: bool,
+}
+
+/// What becomes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The client gets it, and its line is done.
+    Finish,
+    /// The client gets it, and the next daemon must hear the line again.
+    Keep,
+    /// The client has had one.
+    Swallow,
+}
+
+impl Open {
+    /// What is told of the line with the answer; `None` if the client gets none.
+    fn control(&self) -> Option<Control> {
+        match self.then {
+            Then::Finish => Some(Control::Done(self.line)),
+            Then::Keep => Some(Control::Keep(self.line)),
+            Then::Swallow => None,
+        }
+    }
+}
+
+impl StandIn {
+    /// The client's lines, until there are no more, or nobody to take them.
+    fn carry_up(&self, link: UnixStream, mut input: ChildStdin) -> io::Result<()> {
+        let mut link = BufReader::new(link);
+        let mut is_greeted = false;
+        let mut next = loop {
+            let Some(note) = line_of(&mut link)? else {
+                return Ok(());
+            };
+            match resumed(&note) {
+                Some(Resumed::Next(number)) => break number,
+                Some(Resumed::Line { number, past }) => {
+                    let Some(line) = line_of(&mut link)? else {
+                        return Ok(());
+                    };
+                    is_greeted |= self.take(number, past, line, is_greeted, &mut input)?;
+                }
+                None => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        };
+        while let Some(line) = line_of(&mut link)? {
+            self.take(next, Past::Fresh, line, is_greeted, &mut input)?;
+            next += 1;
+        }
+        Ok(())
+    }
+
+    /// Passes a line on, if that may be; says whether the server has been greeted with it in the
+    /// client's name.
+    fn take(
+        &self,
+        number: u64,
+        past: Past,
+        line: Vec<u8>,
+        is_greeted: bool,
+        input: &mut ChildStdin,
+    ) -> io::Result<bool> {
+        let bytes = line.clone().into();
+        if Frame::parse_batch(&bytes, BATCH_MAX).is_some() {
+            let why = "a batch is not passed on without one".to_owned();
+            self.judge(number, past, line, &Trouble::Unreachable(why))?;
+            return Ok(false);
+        }
+        let Ok(frame) = Frame::parse(bytes) else {
+            self.judge(number, past, line, &Trouble::Ended)?;
+            return Ok(false);
+        };
+        match &frame.message {
+            Message::Request { id, method, .. } => {
+                let is_greeting = *method == Method::Initialize;
+                let acts = !method.is_read_only();
+                let then = match past {
+                    Past::Kept => Then::Swallow,
+                    Past::Fresh if is_greeting => Then::Keep,
+                    Past::Fresh => Then::Finish,
+                    Past::Sent if !acts => Then::Finish,
+                    Past::Sent | Past::Repeated => {
+                        self.judge(number, past, line, &Trouble::Ended)?;
+                        return Ok(false);
+                    }
+                };
+                self.expect(Open {
+                    id: id.clone(),
+                    line: number,
+                    then,
+                    acts,
+                })?;
+                input.write_all(&line)?;
+                let is_again = is_greeting && then == Then::Swallow;
+                if is_again {
+                    self.await_answer(id)?;
+                    input.write_all(GREETED)?;
+                }
+                Ok(is_again)
+            }
+            Message::Notification { method, .. } => {
+                let is_said = is_greeted && *method == Method::Initialized;
+                if past == Past::Fresh && !is_said {
+                    input.write_all(&line)?;
+                }
+                self.say(b"", Control::Done(number))?;
+                Ok(false)
+            }
+            Message::Response { id, .. } => {
+                let is_asked = id.as_ref().is_some_and(|id| self.take_asked(id));
+                if past == Past::Fresh && is_asked {
+                    input.write_all(&line)?;
+                }
+                self.say(b"", Control::Done(number))?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Answers what goes to no server, if it wants an answer.
+    fn judge(&self, number: u64, past: Past, line: Vec<u8>, trouble: &Trouble) -> io::Result<()> {
+        let answer = match judge(line, past, trouble) {
+            Verdict::Answer(answer) => answer,
+            Verdict::Keep | Verdict::Forget => Vec::new(),
+        };
+        self.say(&answer, Control::Done(number))
+    }
+
+    fn expect(&self, open: Open) -> io::Result<()> {
+        let mut books = self.books();
+        if books.has_ended {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        books.open.push(open);
+        Ok(())
+    }
+
+    fn await_answer(&self, id: &RequestId) -> io::Result<()> {
+        let mut books = self.books();
+        while !books.has_ended && books.open.iter().any(|open| open.id == *id) {
+            books = self
+                .change
+                .wait(books)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if books.has_ended {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    }
+
+    fn take_asked(&self, id: &RequestId) -> bool {
+        let mut books = self.books();
+        let at = books.asked.iter().position(|asked| asked == id);
+        at.map(|at| books.asked.swap_remove(at)).is_some()
+    }
+
+    /// What the server says, until it says nothing more; then the link is closed.
+    fn carry_down(&self, output: ChildStdout) {
+        let mut output = BufReader::new(output);
+        // It has ended, or the client has; a line without an end means the same.
+        while let Ok(Some(line)) = line_of(&mut output) {
+            if self.pass_down(line).is_err() {
+                break;
+            }
+        }
+        let left = {
+            let mut books = self.books();
+            books.has_ended = true;
+            mem::take(&mut books.open)
+        };
+        self.change.notify_all();
+        for open in left {
+            if let Some(control) = open.control() {
+                let answer = refuse(&open.id, open.acts, &Trouble::ServerEnded);
+                let _gone = self.say(&answer, control);
+            }
+        }
+        let _closed = self.link().shutdown(Shutdown::Both);
+    }
+
+    fn pass_down(&self, line: Vec<u8>) -> io::Result<()> {
+        let bytes = line.into();
+        match Frame::parse_batch(&bytes, BATCH_MAX) {
+            Some(messages) => {
+                for frame in messages.into_iter().flatten() {
+                    self.pass_message(&frame)?;
+                }
+                Ok(())
+            }
+            // What is no message goes to nobody.
+            None => Frame::parse(bytes).map_or(Ok(()), |frame| self.pass_message(&frame)),
+        }
+    }
+
+    fn pass_message(&self, frame: &Frame) -> io::Result<()> {
+        let mut text = frame.unchanged().to_vec();
+        text.push(b'\n');
+        match &frame.message {
+            Message::Request { id, .. } => {
+                self.books().asked.push(id.clone());
+                self.link().write_all(&text)
+            }
+            Message::Notification { .. } => self.link().write_all(&text),
+            Message::Response { id, .. } => {
+                let answered = id.as_ref().and_then(|id| self.answered(id));
+                match answered.and_then(|open| open.control()) {
+                    Some(control) => self.say(&text, control),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn answered(&self, id: &RequestId) -> Option<Open> {
+        let mut books = self.books();
+        let at = books.open.iter().position(|open| open.id == *id)?;
+        let open = books.open.swap_remove(at);
+        drop(books);
+        self.change.notify_all();
+        Some(open)
+    }
+
+    /// A message, or none, and what has become of a line: in one go, so that nobody gets in between.
+    fn say(&self, message: &[u8], control: Control) -> io::Result<()> {
+        let mut text = message.to_vec();
+        text.extend_from_slice(control.to_string().as_bytes());
+        self.link().write_all(&text)
+    }
+
+    fn link(&self) -> MutexGuard<'_, UnixStream> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The next whole line; `None` if there is none, or none of a bearable length.
+fn line_of(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    reader
+        .by_ref()
+        .take(LINE_MAX as u64)
+        .read_until(b'\n', &mut line)?;
+    Ok(line.ends_with(b"\n").then_some(line))
+}
