@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -134,7 +135,11 @@ impl<'a> Home<'a> {
 
     /// A verb of mcpool, with no more of an environment than it must have.
     pub(crate) fn verb(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.stage.mcpool);
+        self.verb_of(&self.stage.mcpool, arguments)
+    }
+
+    fn verb_of(&self, mcpool: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(mcpool);
         command
             .args(arguments)
             .env_clear()
@@ -142,15 +147,21 @@ impl<'a> Home<'a> {
             .env("HOME", self.root().join("user"))
             .env("MCPOOL_HOME", self.pool())
             .current_dir(self.root().join("project"));
-        // What shims say of their end is kept for whoever looks into it.
-        if let Ok(errors) = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.root().join("errors"))
-        {
+        self.keep_errors(&mut command);
+        command
+    }
+
+    /// What shims say of their end is kept for whoever looks into it, as is what a daemon says that
+    /// nobody has put into the background.
+    fn keep_errors(&self, command: &mut Command) {
+        let mut options = fs::OpenOptions::new();
+        if let Ok(errors) = options.create(true).append(true).open(self.errors()) {
             command.stderr(errors);
         }
-        command
+    }
+
+    fn errors(&self) -> PathBuf {
+        self.root().join("errors")
     }
 
     /// Runs a verb that must do what it is told; what it prints.
@@ -172,6 +183,13 @@ impl<'a> Home<'a> {
         is_ours.then_some(process)
     }
 
+    /// The shims of its sessions.
+    pub(crate) fn shims(&self) -> Vec<Process> {
+        let mut all = processes::of_folder(self.root());
+        all.retain(|process| processes::command_line(process).contains(" connect "));
+        all
+    }
+
     pub(crate) fn guardian(&self) -> anyhow::Result<Process> {
         let status = self.status()?;
         let pid = status["daemon"]["guardian_pid"].as_u64();
@@ -186,7 +204,13 @@ impl<'a> Home<'a> {
 
     /// A client's command for a session on the scripted server; its options tell servers apart.
     pub(crate) fn fake(&self, options: &[&str]) -> Command {
-        let mut command = self.verb(&["connect", "--name", "fake", "--scope", "global", "--"]);
+        self.fake_by(&self.stage.mcpool, options)
+    }
+
+    /// The same by way of another program than the usual one.
+    pub(crate) fn fake_by(&self, mcpool: &Path, options: &[&str]) -> Command {
+        let arguments = ["connect", "--name", "fake", "--scope", "global", "--"];
+        let mut command = self.verb_of(mcpool, &arguments);
         command.arg(&self.stage.fake_server).args(options);
         command
     }
@@ -207,6 +231,20 @@ impl<'a> Home<'a> {
     /// A greeted session on a configured server.
     pub(crate) fn session(&self, name: &str) -> anyhow::Result<Session> {
         Session::greeted(self.connect(name))
+    }
+
+    /// Starts a daemon in a way of its own, and waits until somebody answers.
+    pub(crate) fn serve(&self, mut serve: Command) -> anyhow::Result<Child> {
+        self.keep_errors(&mut serve);
+        let mut child = start(serve)?;
+        let mut ended = None;
+        let is_settled = || {
+            ended = child.try_wait().ok().flatten();
+            ended.is_some() || UnixStream::connect(self.pool().join("mcpool.sock")).is_ok()
+        };
+        until(ANSWERS_WITHIN, is_settled).context("no daemon answers")?;
+        ensure!(ended.is_none(), "a daemon ended with {ended:?}");
+        Ok(child)
     }
 
     /// Ends it all, and tells what is left then.
@@ -236,13 +274,16 @@ impl<'a> Home<'a> {
     }
 
     fn read_logs(&self, left: &mut Left) {
+        let mut files = vec![self.errors()];
         let entries = fs::read_dir(self.pool().join("logs")).into_iter().flatten();
         for entry in entries.flatten() {
             let is_daemons = |name: &str| name.starts_with("daemon.log");
-            if !entry.file_name().to_str().is_some_and(is_daemons) {
-                continue;
+            if entry.file_name().to_str().is_some_and(is_daemons) {
+                files.push(entry.path());
             }
-            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        }
+        for file in files {
+            let text = fs::read_to_string(file).unwrap_or_default();
             for line in text.lines() {
                 let is_clean = line.contains("audit: ") && line.ends_with(", clean");
                 if !is_clean && FOUND.iter().any(|words| line.contains(words)) {
@@ -295,8 +336,24 @@ pub(crate) fn open_in(status: &Value) -> (u64, usize) {
     )
 }
 
+/// The same command, as the last words of the command line of another.
+pub(crate) fn wrapped(wrapper: &mut Command, command: &Command) {
+    wrapper
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            wrapper.env(name, value);
+        }
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapper.current_dir(folder);
+    }
+}
+
 /// Starts a command that is to run beside us, with nothing to read.
-pub(crate) fn start(mut command: Command) -> anyhow::Result<std::process::Child> {
+fn start(mut command: Command) -> anyhow::Result<Child> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
     let child = child.with_context(|| format!("starting {command:?}"))?;
     ensure!(child.id() > 0, "a process has a number");

@@ -25,7 +25,7 @@ use crate::{
     pipes::{Moved, Pipes},
     soak::{
         faults::{Class, Faults},
-        record::{self, Kind, Outcome, Record, Records},
+        record::{self, Fates, Kind, Outcome, Record, Records},
         words::{self, Mark},
     },
 };
@@ -139,10 +139,20 @@ impl Book {
         lock(&self.records).insert((number, 0), record);
     }
 
-    /// Compares with the ledgers, and shows what was told and what was done.
-    pub(crate) fn close(&self, ledgers: &Path, shown: &mut Shown) -> anyhow::Result<()> {
+    /// Compares with the ledgers, and shows what was told and what was done, with so many daemons
+    /// killed.
+    pub(crate) fn close(
+        &self,
+        ledgers: &Path,
+        daemons_killed: u64,
+        shown: &mut Shown,
+    ) -> anyhow::Result<()> {
         let records = lock(&self.records);
-        record::compare(&records, ledgers, &[], &self.faults)?;
+        let fates = Fates {
+            alive: &[],
+            daemons_killed,
+        };
+        record::compare(&records, ledgers, fates, &self.faults)?;
         let told = lock(&self.told);
         let requests: usize = records.values().map(|record| record.0.len()).sum();
         shown.fact("requests", requests);

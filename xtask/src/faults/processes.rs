@@ -1,14 +1,17 @@
 //! What the kernel says of processes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use anyhow::Context as _;
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidfd_open, pidfd_send_signal, prlimit,
+};
 
 /// A process, told from a later one of the same number by when it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +74,33 @@ impl Process {
     /// How many descriptors it has open.
     pub(crate) fn descriptors(&self) -> u64 {
         fs::read_dir(format!("/proc/{}/fd", self.pid)).map_or(0, |files| files.count() as u64)
+    }
+
+    /// The lowest number that no descriptor of it has.
+    pub(crate) fn lowest_free_descriptor(&self) -> u64 {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid)).into_iter();
+        let names = files.flatten().flatten().map(|file| file.file_name());
+        let taken: BTreeSet<u64> = names
+            .filter_map(|name| name.to_str()?.parse().ok())
+            .collect();
+        (0..).find(|number| !taken.contains(number)).unwrap_or(0)
+    }
+
+    /// Sets one of its limits; nothing for as much as we may have ourselves.
+    pub(crate) fn limit(&self, what: Resource, most: Option<u64>) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let maximum = getrlimit(what).maximum;
+        let limit = Rlimit {
+            current: most.or(maximum),
+            maximum,
+        };
+        prlimit(pid, what, limit).context("setting a limit of another process")?;
+        Ok(())
+    }
+
+    /// How many threads it has.
+    pub(crate) fn threads(&self) -> u64 {
+        fs::read_dir(format!("/proc/{}/task", self.pid)).map_or(0, |tasks| tasks.count() as u64)
     }
 
     /// Resident memory of its own, in KiB.

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Args, Ended,
     faults::Class,
-    record::{self, Words},
+    record::{self, Fates, Words},
     shared::{Counts, Shared},
 };
 
@@ -44,8 +44,11 @@ impl Report {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let counts = shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let alive = &ended.last.servers;
-        let words = record::compare(&records, &shared.ledgers(), alive, &shared.faults)?;
+        let fates = Fates {
+            alive: &ended.last.servers,
+            daemons_killed: 0,
+        };
+        let words = record::compare(&records, &shared.ledgers(), fates, &shared.faults)?;
         judge(&ended, shared);
         let crashes = shared
             .servers

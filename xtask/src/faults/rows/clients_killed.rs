@@ -22,7 +22,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[7, 8],
     fault: "clients and shims are killed at any moment",
     short: 12,
-    waits_for: None,
     play,
 };
 

@@ -19,7 +19,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[2],
     fault: "a server dies again and again",
     short: 1,
-    waits_for: None,
     play,
 };
 

@@ -24,7 +24,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[9],
     fault: "the daemon is killed under load",
     short: 5,
-    waits_for: Some("shims that outlive their daemon"),
     play,
 };
 
@@ -64,7 +63,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     shown.at_most("sessions of no use afterwards", killed.useless, 0);
     shown.at_most("servers that ended with a daemon", killed.servers, 0);
     home.done(&["stop"])?;
-    book.close(&home.ledgers(), shown)?;
+    book.close(&home.ledgers(), killed.daemons, shown)?;
     let most = Duration::from_secs(2);
     shown.within(
         "all sessions answered after, p50",

@@ -17,8 +17,7 @@ use crate::faults::{
 pub(super) const ROW: Row = Row {
     numbers: &[26],
     fault: "a killed daemon leaves servers to the guardian",
-    short: 4,
-    waits_for: Some("servers that outlive their daemon"),
+    short: 2,
     play,
 };
 

@@ -22,7 +22,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[3],
     fault: "a server hangs, or is slow",
     short: 2,
-    waits_for: None,
     play,
 };
 

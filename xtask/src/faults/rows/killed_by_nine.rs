@@ -15,7 +15,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[16],
     fault: "a server is killed for its memory",
     short: 8,
-    waits_for: None,
     play,
 };
 

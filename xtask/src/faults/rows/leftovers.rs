@@ -26,7 +26,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[22],
     fault: "stale sockets, locks and pids",
     short: 1,
-    waits_for: None,
     play,
 };
 

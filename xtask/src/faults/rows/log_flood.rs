@@ -20,7 +20,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[14, 36],
     fault: "a server floods its standard error",
     short: 2,
-    waits_for: None,
     play,
 };
 

@@ -1,20 +1,28 @@
 //! The rows: one fault, or one family of faults, in each file.
 
+mod asleep;
 mod clients_killed;
+mod clocks;
 mod crash_loop;
 mod daemon_killed;
+mod damaged_files;
 mod descriptors;
+mod full_disk;
 mod guardian_keeps;
 mod hang;
 mod killed_by_nine;
 mod leftovers;
 mod log_flood;
+mod mixed;
 mod no_greeting;
 mod no_processes;
+mod numbers_again;
+mod read_only;
 mod server_killed;
 mod short_children;
 mod start_race;
 mod trees;
+mod without_daemon;
 
 use super::{Stage, shown::Shown};
 
@@ -25,8 +33,6 @@ pub(crate) struct Row {
     pub(crate) fault: &'static str,
     /// How often in a short round.
     pub(crate) short: u32,
-    /// What must be there first; until then it is played only when asked for.
-    pub(crate) waits_for: Option<&'static str>,
     /// Plays it so often. An error is a row that could not be played to its end.
     pub(crate) play: fn(&Stage, u32, &mut Shown) -> anyhow::Result<()>,
 }
@@ -46,13 +52,21 @@ pub(crate) const ALL: &[Row] = &[
     no_greeting::ROW,
     clients_killed::ROW,
     daemon_killed::ROW,
+    full_disk::ROW,
     log_flood::ROW,
     descriptors::ROW,
     killed_by_nine::ROW,
+    damaged_files::ROW,
+    clocks::ROW,
+    asleep::ROW,
     leftovers::ROW,
+    numbers_again::ROW,
     start_race::ROW,
     trees::ROW,
     guardian_keeps::ROW,
     short_children::ROW,
     no_processes::ROW,
+    read_only::ROW,
+    without_daemon::ROW,
+    mixed::ROW,
 ];

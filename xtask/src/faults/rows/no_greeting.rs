@@ -21,7 +21,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[4],
     fault: "a server does not answer initialize",
     short: 2,
-    waits_for: None,
     play,
 };
 

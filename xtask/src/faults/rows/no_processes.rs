@@ -29,7 +29,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[40],
     fault: "no more processes may be started",
     short: 2,
-    waits_for: None,
     play,
 };
 

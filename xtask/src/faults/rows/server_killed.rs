@@ -27,7 +27,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[1],
     fault: "a server dies under load",
     short: 24,
-    waits_for: None,
     play,
 };
 
@@ -73,7 +72,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         .collect::<anyhow::Result<Vec<Duration>>>()?;
     shown.fact("deaths", restarts.len());
     home.done(&["stop"])?;
-    book.close(&home.ledgers(), shown)?;
+    book.close(&home.ledgers(), 0, shown)?;
     shown.fact("server's own start, p99", format!("{own_start:.1?}"));
     shown.within(
         "restart p50",

@@ -20,7 +20,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[27],
     fault: "many short processes are left to us",
     short: 2,
-    waits_for: None,
     play,
 };
 

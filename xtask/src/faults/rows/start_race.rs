@@ -16,7 +16,7 @@ use serde_json::json;
 use super::Row;
 use crate::faults::{
     Stage,
-    home::{Home, Left},
+    home::{Home, Left, wrapped},
     processes::until,
     session::{PATIENCE, Session},
     shown::{Shown, percentile},
@@ -26,7 +26,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[24],
     fault: "64 shims start at once",
     short: 4,
-    waits_for: None,
     play,
 };
 
@@ -151,20 +150,8 @@ fn race(home: &Home<'_>, before: Before) -> anyhow::Result<Race> {
 /// The same command, once the barrier opens.
 fn waiting(command: &Command, barrier: &std::path::Path) -> Command {
     let mut shell = Command::new("/bin/sh");
-    shell
-        .args(["-c", WAIT])
-        .arg(barrier)
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env_clear();
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            shell.env(name, value);
-        }
-    }
-    if let Some(folder) = command.get_current_dir() {
-        shell.current_dir(folder);
-    }
+    shell.args(["-c", WAIT]).arg(barrier);
+    wrapped(&mut shell, command);
     shell
 }
 

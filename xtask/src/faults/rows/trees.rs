@@ -22,7 +22,6 @@ pub(super) const ROW: Row = Row {
     numbers: &[25],
     fault: "servers with children of their own end",
     short: 24,
-    waits_for: None,
     play,
 };
 
