@@ -188,7 +188,7 @@ impl Source {
             match word {
                 Word::Variant(name) => open.push(name.to_owned()),
                 Word::Value(value) => {
-                    found.extend(open.drain(..).map(|name| (name, value.to_owned())))
+                    found.extend(open.drain(..).map(|name| (name, value.to_owned())));
                 }
             }
         }

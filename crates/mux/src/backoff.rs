@@ -76,7 +76,8 @@ fn wait(in_a_row: u32, limits: &Limits, seed: u64) -> Duration {
         .saturating_mul(factor)
         .min(limits.backoff_longest);
     let spread = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    nominal - nominal / 2 * u32::try_from(spread % 1000).unwrap_or(0) / 1000
+    let half = nominal / 2;
+    half + half * u32::try_from(1000 - spread % 1000).unwrap_or(1000) / 1000
 }
 
 #[cfg(test)]

@@ -157,96 +157,33 @@ impl Open {
 
 impl StandIn {
     /// The client's lines, until there are no more, or nobody to take them.
-    fn carry_up(&self, link: UnixStream, mut input: ChildStdin) -> io::Result<()> {
-        let mut link = BufReader::new(link);
-        let mut is_greeted = false;
+    fn carry_up(&self, socket: UnixStream, input: ChildStdin) -> io::Result<()> {
+        let mut lines = BufReader::new(socket);
+        let mut upward = Upward {
+            stand_in: self,
+            input,
+            is_greeted: false,
+        };
         let mut next = loop {
-            let Some(note) = line_of(&mut link)? else {
+            let Some(note) = line_of(&mut lines)? else {
                 return Ok(());
             };
             match resumed(&note) {
                 Some(Resumed::Next(number)) => break number,
                 Some(Resumed::Line { number, past }) => {
-                    let Some(line) = line_of(&mut link)? else {
+                    let Some(text) = line_of(&mut lines)? else {
                         return Ok(());
                     };
-                    is_greeted |= self.take(number, past, line, is_greeted, &mut input)?;
+                    upward.take(number, past, text)?;
                 }
                 None => return Err(io::ErrorKind::InvalidData.into()),
             }
         };
-        while let Some(line) = line_of(&mut link)? {
-            self.take(next, Past::Fresh, line, is_greeted, &mut input)?;
+        while let Some(text) = line_of(&mut lines)? {
+            upward.take(next, Past::Fresh, text)?;
             next += 1;
         }
         Ok(())
-    }
-
-    /// Passes a line on, if that may be; says whether the server has been greeted with it in the
-    /// client's name.
-    fn take(
-        &self,
-        number: u64,
-        past: Past,
-        line: Vec<u8>,
-        is_greeted: bool,
-        input: &mut ChildStdin,
-    ) -> io::Result<bool> {
-        let bytes = line.clone().into();
-        if Frame::parse_batch(&bytes, BATCH_MAX).is_some() {
-            let why = "a batch is not passed on without one".to_owned();
-            self.judge(number, past, line, &Trouble::Unreachable(why))?;
-            return Ok(false);
-        }
-        let Ok(frame) = Frame::parse(bytes) else {
-            self.judge(number, past, line, &Trouble::Ended)?;
-            return Ok(false);
-        };
-        match &frame.message {
-            Message::Request { id, method, .. } => {
-                let is_greeting = *method == Method::Initialize;
-                let acts = !method.is_read_only();
-                let then = match past {
-                    Past::Kept => Then::Swallow,
-                    Past::Fresh if is_greeting => Then::Keep,
-                    Past::Fresh => Then::Finish,
-                    Past::Sent if !acts => Then::Finish,
-                    Past::Sent | Past::Repeated => {
-                        self.judge(number, past, line, &Trouble::Ended)?;
-                        return Ok(false);
-                    }
-                };
-                self.expect(Open {
-                    id: id.clone(),
-                    line: number,
-                    then,
-                    acts,
-                })?;
-                input.write_all(&line)?;
-                let is_again = is_greeting && then == Then::Swallow;
-                if is_again {
-                    self.await_answer(id)?;
-                    input.write_all(GREETED)?;
-                }
-                Ok(is_again)
-            }
-            Message::Notification { method, .. } => {
-                let is_said = is_greeted && *method == Method::Initialized;
-                if past == Past::Fresh && !is_said {
-                    input.write_all(&line)?;
-                }
-                self.say(b"", Control::Done(number))?;
-                Ok(false)
-            }
-            Message::Response { id, .. } => {
-                let is_asked = id.as_ref().is_some_and(|id| self.take_asked(id));
-                if past == Past::Fresh && is_asked {
-                    input.write_all(&line)?;
-                }
-                self.say(b"", Control::Done(number))?;
-                Ok(false)
-            }
-        }
     }
 
     /// Answers what goes to no server, if it wants an answer.
@@ -366,6 +303,77 @@ impl StandIn {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The way to the server.
+struct Upward<'a> {
+    stand_in: &'a StandIn,
+    input: ChildStdin,
+    /// The server has been greeted in the client's name, as that had been greeted before.
+    is_greeted: bool,
+}
+
+impl Upward<'_> {
+    /// Passes a line on, if that may be.
+    fn take(&mut self, number: u64, past: Past, text: Vec<u8>) -> io::Result<()> {
+        let bytes = text.clone().into();
+        if Frame::parse_batch(&bytes, BATCH_MAX).is_some() {
+            let why = "a batch is not passed on without one".to_owned();
+            let trouble = Trouble::Unreachable(why);
+            return self.stand_in.judge(number, past, text, &trouble);
+        }
+        let Ok(frame) = Frame::parse(bytes) else {
+            return self.stand_in.judge(number, past, text, &Trouble::Ended);
+        };
+        let is_wanted = match &frame.message {
+            Message::Request { id, method, .. } => {
+                return self.take_request((number, past), id, method, text);
+            }
+            Message::Notification { method, .. } => {
+                !(self.is_greeted && *method == Method::Initialized)
+            }
+            Message::Response { id, .. } => {
+                id.as_ref().is_some_and(|id| self.stand_in.take_asked(id))
+            }
+        };
+        if is_wanted && past == Past::Fresh {
+            self.input.write_all(&text)?;
+        }
+        self.stand_in.say(b"", Control::Done(number))
+    }
+
+    fn take_request(
+        &mut self,
+        (number, past): (u64, Past),
+        id: &RequestId,
+        method: &Method,
+        text: Vec<u8>,
+    ) -> io::Result<()> {
+        let is_greeting = *method == Method::Initialize;
+        let acts = !method.is_read_only();
+        let then = match past {
+            Past::Kept => Then::Swallow,
+            Past::Fresh if is_greeting => Then::Keep,
+            Past::Fresh => Then::Finish,
+            Past::Sent if !acts => Then::Finish,
+            Past::Sent | Past::Repeated => {
+                return self.stand_in.judge(number, past, text, &Trouble::Ended);
+            }
+        };
+        self.stand_in.expect(Open {
+            id: id.clone(),
+            line: number,
+            then,
+            acts,
+        })?;
+        self.input.write_all(&text)?;
+        if is_greeting && then == Then::Swallow {
+            self.stand_in.await_answer(id)?;
+            self.input.write_all(GREETED)?;
+            self.is_greeted = true;
+        }
+        Ok(())
     }
 }
 

@@ -83,7 +83,11 @@ impl Process {
         let taken: BTreeSet<u64> = names
             .filter_map(|name| name.to_str()?.parse().ok())
             .collect();
-        (0..).find(|number| !taken.contains(number)).unwrap_or(0)
+        // At the latest the first one behind all of them.
+        let last = taken.last().map_or(0, |last| last + 1);
+        (0..last)
+            .find(|number| !taken.contains(number))
+            .unwrap_or(last)
     }
 
     /// Sets one of its limits; nothing for as much as we may have ourselves.

@@ -49,19 +49,7 @@ impl World {
                 on_behalf_of,
             } => self.start_process(upstream, on_behalf_of),
             Action::SendToUpstream { upstream, frame } => self.give_process(upstream, frame),
-            Action::StopUpstream { upstream } => {
-                let Some(id) = self.process_of(upstream) else {
-                    self.wait_no_longer(upstream);
-                    return;
-                };
-                if let Some(process) = self.processes.get_mut(&id) {
-                    process.closing = true;
-                }
-                self.touch_process(id);
-                // A server that does not even read its last messages is not waited for any longer.
-                self.around.guardian.stop(id, STOP_PATIENCE);
-            }
-            // No daemon comes after this one yet that could read it.
+            Action::StopUpstream { upstream } => self.stop_process(upstream),
             Action::Record { upstream, record } => {
                 if let Some(id) = self.process_of(upstream) {
                     self.records.insert(id, record);
@@ -84,6 +72,19 @@ impl World {
                 }
             }
         }
+    }
+
+    fn stop_process(&mut self, upstream: UpstreamId) {
+        let Some(id) = self.process_of(upstream) else {
+            self.wait_no_longer(upstream);
+            return;
+        };
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.closing = true;
+        }
+        self.touch_process(id);
+        // A server that does not even read its last messages is not waited for any longer.
+        self.around.guardian.stop(id, STOP_PATIENCE);
     }
 
     fn give_process(&mut self, upstream: UpstreamId, frame: Outgoing) {

@@ -154,12 +154,12 @@ impl Seeker {
                     return Ok(link);
                 }
                 Attempt::Nobody(cause) => {
-                    self.tell(Trouble::Unreachable(cause), pump)?;
+                    tell(Trouble::Unreachable(cause), pump)?;
                     self.next_pause()
                 }
                 Attempt::Vain(trouble) => {
                     let is_refused = matches!(trouble, Trouble::Refused(_));
-                    self.tell(trouble, pump)?;
+                    tell(trouble, pump)?;
                     if is_refused {
                         PAUSE_REFUSED
                     } else {
@@ -170,17 +170,6 @@ impl Seeker {
             };
             rest(pump, pause)?;
         }
-    }
-
-    /// Tells whoever waits why they would wait in vain, once they would.
-    fn tell(&self, trouble: Trouble, pump: &Pump) -> Result<(), End> {
-        let mut waiting = pump.waiting();
-        waiting.set_trouble(trouble);
-        waiting
-            .answer_if_hopeless(pump.output)
-            .map_err(|_| End::ClientGone)?;
-        pump.tell_room(&mut waiting);
-        Ok(())
     }
 
     /// Runs the server as no daemon can be had, if there is no more hope of one; only one session does
@@ -284,6 +273,17 @@ enum Attempt {
     Nobody(String),
     /// Nobody is there, and nobody was to be started.
     StillNobody,
+}
+
+/// Tells whoever waits why they would wait in vain, once they would.
+fn tell(trouble: Trouble, pump: &Pump) -> Result<(), End> {
+    let mut waiting = pump.waiting();
+    waiting.set_trouble(trouble);
+    waiting
+        .answer_if_hopeless(pump.output)
+        .map_err(|_| End::ClientGone)?;
+    pump.tell_room(&mut waiting);
+    Ok(())
 }
 
 /// Waits, but not for a client that is gone.

@@ -121,7 +121,7 @@ impl Disk {
         let line = "x".repeat(4000);
         let is_full = || {
             let many = (0..20).map(|_| session.must_call("stderr", json!({"text": line})));
-            many.filter(Result::is_ok).count() == 20 && lost_lines(home) > before
+            many.flatten().count() == 20 && lost_lines(home) > before
         };
         until(PATIENCE, is_full).context("the disk does not fill")?;
         Ok(())

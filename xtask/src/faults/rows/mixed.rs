@@ -208,7 +208,7 @@ fn show_slopes(samples: &[Sample], shown: &mut Shown) {
     let (Some(first), Some(last)) = (settled.first(), settled.last()) else {
         return shown.fact("samples", 0);
     };
-    let seen_for = last.at - first.at;
+    let seen_for = last.at.saturating_sub(first.at);
     shown.fact("seen for, s", seen_for.as_secs());
     shown.fact("memory at the end, KiB", last.memory_kb);
     let slope = slope_an_hour(settled, |sample| sample.memory_kb);
@@ -220,8 +220,8 @@ fn show_slopes(samples: &[Sample], shown: &mut Shown) {
     }
     let more = |count: fn(&Sample) -> u64| {
         let third = settled.len().div_ceil(3);
-        let least = |part: &[Sample]| part.iter().map(count).min().unwrap_or(0);
-        least(&settled[settled.len() - third..]).saturating_sub(least(&settled[..third]))
+        let fewest = |part: &[Sample]| part.iter().map(count).min().unwrap_or(0);
+        fewest(&settled[settled.len() - third..]).saturating_sub(fewest(&settled[..third]))
     };
     shown.at_most("more memory, KiB", more(|sample| sample.memory_kb), MORE_KB);
     shown.at_most(

@@ -10,12 +10,15 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::Row;
-use crate::faults::{
-    Stage,
-    home::{Home, Left},
-    processes::until,
-    session::{PATIENCE, Session},
-    shown::{Shown, percentile},
+use crate::{
+    faults::{
+        Stage,
+        home::{Home, Left},
+        processes::until,
+        session::{PATIENCE, Session},
+        shown::{Shown, percentile},
+    },
+    shell,
 };
 
 pub(super) const ROW: Row = Row {
@@ -93,7 +96,7 @@ fn round(home: &Home<'_>, seen: &mut Seen) -> anyhow::Result<()> {
         let all = status["direct"].as_array();
         all.is_some_and(|all| all.len() == 1 && all[0]["pid"] == server.pid)
     };
-    seen.told += u64::from(is_told(&programs.status_without_daemon(home)?));
+    seen.told += u64::from(is_told(&status_without_daemon(home)?));
     // A daemon comes after all, and is asked for the same server.
     let mut waiting = Session::open(home.fake(&[]))?;
     let greeting = waiting.greet()?;
@@ -132,12 +135,12 @@ impl Programs {
     fn session(&self, home: &Home<'_>) -> anyhow::Result<Session> {
         Session::greeted(home.fake_by(&self.mcpool, &[]))
     }
+}
 
-    /// The verb is the daemon's program: it says what there is, and starts nothing.
-    fn status_without_daemon(&self, home: &Home<'_>) -> anyhow::Result<serde_json::Value> {
-        let mut status = home.verb(&["status", "--json"]);
-        let output = crate::shell::ended_within(&mut status, PATIENCE)?;
-        let output = output.context("no status")?;
-        Ok(serde_json::from_slice(&output.stdout)?)
-    }
+/// What there is, without a daemon; none is started for that.
+fn status_without_daemon(home: &Home<'_>) -> anyhow::Result<serde_json::Value> {
+    let mut status = home.verb(&["status", "--json"]);
+    let output = shell::ended_within(&mut status, PATIENCE)?;
+    let output = output.context("no status")?;
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
