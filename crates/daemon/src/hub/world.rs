@@ -7,10 +7,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::SystemTime,
 };
 
-use mux::{AdminAnswer, Epoch, Event, Exit, Limits, Record, SessionId, Ticket, UpstreamId};
+use mux::{AdminAnswer, Epoch, Event, Limits, Record, SessionId, Ticket, UpstreamId};
 use shim::direct::Locks;
 use tokio::{
     net::UnixStream,
@@ -19,21 +19,18 @@ use tokio::{
 };
 
 use super::{
-    input::{Input, Peer, ProcessId},
+    input::{Input, ProcessId},
     session::{LEAVE_PATIENCE, Session},
 };
 use crate::{
-    kept_words::{Keeper, Subject, wall_clock},
+    kept_words::{Keeper, Subject},
     launch::Launcher,
-    link::{Backlog, Flushed, Halt, NoRoom, Outlet, Overflow, Room, Sink},
+    link::{Halt, Room},
     logs::Logs,
     observe::Observer,
-    process::{Ending, Guardian, HURRY, Note, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
+    process::{Guardian, HURRY, Process, STOP_PATIENCE},
     tasks,
 };
-
-/// So much may wait for anybody, however crowded it is.
-const LITTLE_BYTES: usize = 64 << 10;
 
 /// What the world is made of when the daemon begins.
 #[derive(Debug)]
@@ -79,10 +76,10 @@ pub(crate) struct World {
     pub(super) tickets: BTreeMap<Ticket, oneshot::Sender<AdminAnswer>>,
     /// Administrators who wait for the end.
     pub(super) stops: Vec<UnixStream>,
-    touched_sessions: Vec<SessionId>,
-    touched_processes: Vec<ProcessId>,
+    pub(super) touched_sessions: Vec<SessionId>,
+    pub(super) touched_processes: Vec<ProcessId>,
     /// Sessions that are over when the turn is.
-    departed: Vec<SessionId>,
+    pub(super) departed: Vec<SessionId>,
     /// What the daemon after us has to know and the guardian has not been given yet.
     pub(super) records: BTreeMap<ProcessId, Record>,
     /// Processes of an earlier daemon that end, and of which nobody knows what they are.
@@ -248,225 +245,6 @@ impl World {
         self.around.launcher.forget_unused();
     }
 
-    /// Writes what was put into outlets: to sessions first, as an announcement must be out before the
-    /// request is.
-    pub(super) fn flush_touched(&mut self) {
-        for id in std::mem::take(&mut self.touched_sessions) {
-            self.flush_session(id);
-        }
-        for id in std::mem::take(&mut self.touched_processes) {
-            self.flush_process(id);
-        }
-        self.hand_in_records();
-    }
-
-    /// Gives the guardian what has changed for the daemon after us, once the process has been sent all
-    /// that it follows from: a record must not say more than has happened.
-    fn hand_in_records(&mut self) {
-        let (processes, guardian) = (&self.processes, &mut self.around.guardian);
-        self.records.retain(|id, record| {
-            let Some(process) = processes.get(id) else {
-                return false;
-            };
-            if process
-                .outlet
-                .as_ref()
-                .is_some_and(|outlet| !outlet.is_empty())
-            {
-                return true;
-            }
-            let note = Note {
-                upstream: process.upstream,
-                server: Arc::clone(&process.server),
-                record: record.clone(),
-            };
-            guardian.keep(*id, note.encode());
-            false
-        });
-    }
-
-    fn flush_session(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        session.touched = false;
-        if session.awaiting_room {
-            return self.judge_backlog(id);
-        }
-        let echoes = &mut self.echoes;
-        let flushed = session.outlet.flush(|line| {
-            echoes.push(Event::Announced { session: id, line });
-        });
-        let has_backlog = flushed != Flushed::All || session.blocked;
-        match flushed {
-            Flushed::All if session.closing => self.departed.push(id),
-            Flushed::All => session.pace.on_empty(session.outlet.taken()),
-            Flushed::Blocked => {
-                session.awaiting_room = true;
-                let sink = session.outlet.sink().clone();
-                await_room(sink, Peer::Session(id), self.around.inbox.clone());
-            }
-            Flushed::Broken => {
-                if !session.closing {
-                    session.closing = true;
-                    self.echoes.push(Event::SessionClosed { session: id });
-                }
-                self.departed.push(id);
-            }
-        }
-        if has_backlog {
-            self.judge_backlog(id);
-        }
-    }
-
-    /// Tells the core if a client has begun or ceased to have much to read.
-    fn judge_backlog(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id).filter(|it| !it.closing) else {
-            return;
-        };
-        match session.outlet.backlog() {
-            Backlog::Much if !session.blocked => {
-                session.blocked = true;
-                self.echoes.push(Event::SessionBlocked { session: id });
-            }
-            Backlog::Little if session.blocked => {
-                session.blocked = false;
-                self.echoes.push(Event::SessionWritable { session: id });
-            }
-            Backlog::Much | Backlog::Some | Backlog::Little => {}
-        }
-    }
-
-    /// A client wants to say something and is not heard, for long now. If that is because it has much to
-    /// read, and it takes none of it, it may wait for us to read, as we for it: then it is cut, once.
-    pub(super) fn on_unheard(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        if session.blocked && session.pace.stands_still(session.outlet.taken()) {
-            self.cut(id);
-        }
-    }
-
-    fn flush_process(&mut self, id: ProcessId) {
-        let Some(process) = self.processes.get_mut(&id) else {
-            return;
-        };
-        process.touched = false;
-        let Some(outlet) = process.outlet.as_mut() else {
-            return;
-        };
-        let upstream = process.upstream;
-        let flushed = if process.awaiting_room {
-            None
-        } else {
-            Some(outlet.flush(|_| {}))
-        };
-        // Also while it is blocked already: what comes for it then must not wait here without end.
-        if flushed.is_none_or(|flushed| flushed == Flushed::Blocked)
-            && !process.blocked
-            && outlet.waiting() > self.around.limits.slow_server_bytes
-        {
-            process.blocked = true;
-            self.echoes.push(Event::UpstreamBlocked { upstream });
-        }
-        match flushed {
-            // More has come for it, that is all.
-            None => {}
-            Some(flushed) => self.on_flushed(id, flushed),
-        }
-    }
-
-    fn on_flushed(&mut self, id: ProcessId, flushed: Flushed) {
-        let Some(process) = self.processes.get_mut(&id) else {
-            return;
-        };
-        match flushed {
-            Flushed::All => {
-                if process.blocked {
-                    process.blocked = false;
-                    let upstream = process.upstream;
-                    self.echoes.push(Event::UpstreamWritable { upstream });
-                }
-                if process.closing {
-                    process.outlet = None;
-                }
-            }
-            Flushed::Blocked => {
-                process.awaiting_room = true;
-                if let Some(outlet) = &process.outlet {
-                    let (sink, inbox) = (outlet.sink().clone(), self.around.inbox.clone());
-                    await_room(sink, Peer::Process(id), inbox);
-                }
-            }
-            // It reads no more, so it is of no more use: its end answers what is open.
-            Flushed::Broken => self.give_up_process(id),
-        }
-    }
-
-    /// Cuts a session whose queue is full though it was offered all of it, unless it reads on.
-    pub(super) fn cut_if_full(&mut self, id: SessionId) {
-        let full = |world: &World| {
-            world
-                .sessions
-                .get(&id)
-                .is_some_and(|session| session.outlet.overflow() == Overflow::Yes)
-        };
-        if full(self) {
-            self.flush_session(id);
-        }
-        let limit = self.around.limits.slow_reader_bytes;
-        if full(self)
-            && let Some(session) = self.sessions.get_mut(&id)
-            && let outlet = &session.outlet
-            && !session
-                .pace
-                .may_go_on(Instant::now, outlet.taken(), outlet.waiting(), limit)
-        {
-            self.cut(id);
-        }
-    }
-
-    /// Drops what waits for a session and has not begun to be written.
-    pub(super) fn cut(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        session.outlet.cut();
-        session.pace.on_empty(session.outlet.taken());
-        if !session.closing {
-            self.echoes.push(Event::SessionCut { session: id });
-        }
-        self.touch_session(id);
-    }
-
-    /// Sees to it that so much more may wait in all: who has most to read is cut, unless it reads now.
-    ///
-    /// What is small is let in though nobody is left who has much: it would be another who is hit.
-    pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        while self.around.unread.lacking(bytes) > 0 {
-            let waiting =
-                |(id, session): (&SessionId, &Session)| (session.outlet.behind_head(), *id);
-            let most = self.sessions.iter().map(waiting).max();
-            let Some((most, id)) = most.filter(|(most, _)| *most > LITTLE_BYTES) else {
-                return if bytes > LITTLE_BYTES {
-                    Err(NoRoom)
-                } else {
-                    Ok(())
-                };
-            };
-            self.flush_session(id);
-            let left = self
-                .sessions
-                .get(&id)
-                .map_or(0, |session| session.outlet.behind_head());
-            if left == most {
-                self.cut(id);
-            }
-        }
-        Ok(())
-    }
-
     /// The session is closed by the core: what waits is written first, for a while.
     pub(super) fn close_session(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -489,124 +267,4 @@ impl World {
             let _hub_gone = inbox.send(Input::LeftLongEnough(id)).await;
         });
     }
-
-    /// Stops a process that cannot be talked to any more.
-    fn give_up_process(&mut self, id: ProcessId) {
-        if let Some(process) = self.processes.get_mut(&id) {
-            process.stop_writing();
-            // What is said to it from now on would be lost with it: it is for the next process.
-            if !process.blocked {
-                process.blocked = true;
-                let upstream = process.upstream;
-                self.echoes.push(Event::UpstreamBlocked { upstream });
-            }
-            self.around.guardian.stop(id, STOP_PATIENCE);
-        }
-    }
-
-    /// Something of a process has ended.
-    pub(super) fn on_ending(&mut self, id: ProcessId, ending: Ending) {
-        match ending {
-            Ending::NotYet => {}
-            Ending::IsMute => self.give_up_process(id),
-            Ending::AwaitOutputs => {
-                let inbox = self.around.inbox.clone();
-                tasks::spawn("last words", async move {
-                    time::sleep(OUTPUT_PATIENCE).await;
-                    let _hub_gone = inbox.send(Input::OutputOverdue(id)).await;
-                });
-            }
-            Ending::Over(exit) => self.end_process(id, exit),
-        }
-    }
-
-    /// Nothing of a process is left.
-    pub(super) fn end_process(&mut self, id: ProcessId, exit: Exit) {
-        if let Some(mut process) = self.processes.remove(&id) {
-            let upstream = process.upstream;
-            self.by_upstream.remove(&upstream);
-            self.subjects.remove(&upstream);
-            self.echoes.push(if process.pid.is_some() {
-                let unwritten = process.unwritten_requests();
-                Event::UpstreamExited {
-                    upstream,
-                    exit,
-                    unwritten,
-                }
-            } else {
-                let why = "the guardian ended before the server was started".to_owned();
-                Event::UpstreamStartFailed { upstream, why }
-            });
-        }
-    }
-
-    /// The process of an upstream, if it has one.
-    pub(super) fn process_of(&self, upstream: UpstreamId) -> Option<ProcessId> {
-        self.by_upstream.get(&upstream).copied()
-    }
-
-    /// Whether something of an earlier daemon has to end before anything is started.
-    fn must_wait_for_earlier(&self) -> bool {
-        !self.strangers.is_empty() || self.around.guardian.is_ending()
-    }
-
-    /// Starts what had to wait, if it need not any longer.
-    pub(super) fn start_postponed(&mut self) {
-        if self.must_wait_for_earlier() {
-            return;
-        }
-        for (upstream, on_behalf_of) in std::mem::take(&mut self.postponed) {
-            self.start_process(upstream, on_behalf_of);
-        }
-    }
-
-    /// Has a process started for an upstream with what a session came with.
-    pub(super) fn start_process(&mut self, upstream: UpstreamId, on_behalf_of: SessionId) {
-        if self.must_wait_for_earlier() {
-            self.postponed.push((upstream, on_behalf_of));
-            return;
-        }
-        if self.is_run_directly(upstream, on_behalf_of) {
-            return;
-        }
-        let id = ProcessId(self.next_id());
-        let session = self.sessions.get(&on_behalf_of);
-        let subject = session.and_then(|session| session.subject.clone());
-        let started = match self.sessions.get(&on_behalf_of) {
-            None => Err("the session that it was for has gone".to_owned()),
-            Some(Session { spec: Err(why), .. }) => Err(why.to_string()),
-            Some(session @ Session { spec: Ok(spec), .. }) => Process::start(
-                &mut self.around.guardian,
-                id,
-                upstream,
-                &Arc::clone(&session.server),
-                &Arc::clone(spec),
-                &self.around.logs,
-                |sink| {
-                    let limit = self.around.limits.slow_server_bytes;
-                    Outlet::plain(sink, limit, &self.around.room)
-                },
-            ),
-        };
-        match started {
-            Ok(process) => {
-                self.processes.insert(id, process);
-                self.by_upstream.insert(upstream, id);
-                if let Some(subject) = subject {
-                    self.subjects.insert(upstream, (subject, wall_clock()));
-                }
-            }
-            Err(why) => self
-                .echoes
-                .push(Event::UpstreamStartFailed { upstream, why }),
-        }
-    }
-}
-
-/// Reports when a peer has made room, or will never.
-fn await_room(sink: Sink, peer: Peer, inbox: Sender<Input>) {
-    tasks::spawn("room", async move {
-        let _gone = sink.writable().await;
-        let _hub_gone = inbox.send(Input::Room(peer)).await;
-    });
 }

@@ -1,0 +1,132 @@
+//! Processes of upstreams, from the wish for one to the end of it.
+
+use std::sync::Arc;
+
+use mux::{Event, Exit, SessionId, UpstreamId};
+use tokio::time;
+
+use super::{
+    input::{Input, ProcessId},
+    session::Session,
+    world::World,
+};
+use crate::{
+    kept_words::wall_clock,
+    link::Outlet,
+    process::{Ending, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
+    tasks,
+};
+
+impl World {
+    /// Stops a process that cannot be talked to any more.
+    pub(super) fn give_up_process(&mut self, id: ProcessId) {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.stop_writing();
+            // What is said to it from now on would be lost with it: it is for the next process.
+            if !process.blocked {
+                process.blocked = true;
+                let upstream = process.upstream;
+                self.echoes.push(Event::UpstreamBlocked { upstream });
+            }
+            self.around.guardian.stop(id, STOP_PATIENCE);
+        }
+    }
+
+    /// Something of a process has ended.
+    pub(super) fn on_ending(&mut self, id: ProcessId, ending: Ending) {
+        match ending {
+            Ending::NotYet => {}
+            Ending::IsMute => self.give_up_process(id),
+            Ending::AwaitOutputs => {
+                let inbox = self.around.inbox.clone();
+                tasks::spawn("last words", async move {
+                    time::sleep(OUTPUT_PATIENCE).await;
+                    let _hub_gone = inbox.send(Input::OutputOverdue(id)).await;
+                });
+            }
+            Ending::Over(exit) => self.end_process(id, exit),
+        }
+    }
+
+    /// Nothing of a process is left.
+    pub(super) fn end_process(&mut self, id: ProcessId, exit: Exit) {
+        if let Some(mut process) = self.processes.remove(&id) {
+            let upstream = process.upstream;
+            self.by_upstream.remove(&upstream);
+            self.subjects.remove(&upstream);
+            self.echoes.push(if process.pid.is_some() {
+                let unwritten = process.unwritten_requests();
+                Event::UpstreamExited {
+                    upstream,
+                    exit,
+                    unwritten,
+                }
+            } else {
+                let why = "the guardian ended before the server was started".to_owned();
+                Event::UpstreamStartFailed { upstream, why }
+            });
+        }
+    }
+
+    /// The process of an upstream, if it has one.
+    pub(super) fn process_of(&self, upstream: UpstreamId) -> Option<ProcessId> {
+        self.by_upstream.get(&upstream).copied()
+    }
+
+    /// Whether something of an earlier daemon has to end before anything is started.
+    fn must_wait_for_earlier(&self) -> bool {
+        !self.strangers.is_empty() || self.around.guardian.is_ending()
+    }
+
+    /// Starts what had to wait, if it need not any longer.
+    pub(super) fn start_postponed(&mut self) {
+        if self.must_wait_for_earlier() {
+            return;
+        }
+        for (upstream, on_behalf_of) in std::mem::take(&mut self.postponed) {
+            self.start_process(upstream, on_behalf_of);
+        }
+    }
+
+    /// Has a process started for an upstream with what a session came with.
+    pub(super) fn start_process(&mut self, upstream: UpstreamId, on_behalf_of: SessionId) {
+        if self.must_wait_for_earlier() {
+            self.postponed.push((upstream, on_behalf_of));
+            return;
+        }
+        if self.is_run_directly(upstream, on_behalf_of) {
+            return;
+        }
+        let id = ProcessId(self.next_id());
+        let session = self.sessions.get(&on_behalf_of);
+        let subject = session.and_then(|session| session.subject.clone());
+        let started = match self.sessions.get(&on_behalf_of) {
+            None => Err("the session that it was for has gone".to_owned()),
+            Some(Session { spec: Err(why), .. }) => Err(why.to_string()),
+            Some(session @ Session { spec: Ok(spec), .. }) => Process::start(
+                &mut self.around.guardian,
+                id,
+                upstream,
+                &Arc::clone(&session.server),
+                &Arc::clone(spec),
+                &self.around.logs,
+                |sink| {
+                    let limit = self.around.limits.slow_server_bytes;
+                    Outlet::plain(sink, limit, &self.around.room)
+                },
+            ),
+        };
+        match started {
+            Ok(process) => {
+                self.processes.insert(id, process);
+                self.by_upstream.insert(upstream, id);
+                if let Some(subject) = subject {
+                    self.subjects.insert(upstream, (subject, wall_clock()));
+                }
+            }
+            Err(why) => self
+                .echoes
+                .push(Event::UpstreamStartFailed { upstream, why }),
+        }
+    }
+}
