@@ -139,6 +139,22 @@ impl Book {
         lock(&self.records).insert((number, 0), record);
     }
 
+    /// How many requests were said.
+    pub(crate) fn requests(&self) -> u64 {
+        let records = lock(&self.records);
+        records.values().map(|record| record.0.len() as u64).sum()
+    }
+
+    /// How many calls were refused.
+    pub(crate) fn refusals(&self) -> u64 {
+        lock(&self.told).refusals.len() as u64
+    }
+
+    pub(crate) fn longest_answer(&self) -> Duration {
+        let told = lock(&self.told);
+        told.answers.iter().copied().max().unwrap_or_default()
+    }
+
     /// Compares with the ledgers, and shows what was told and what was done, with so many daemons
     /// killed.
     pub(crate) fn close(

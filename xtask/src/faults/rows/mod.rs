@@ -22,6 +22,7 @@ mod server_killed;
 mod short_children;
 mod start_race;
 mod trees;
+mod upgraded;
 mod without_daemon;
 
 use super::{Stage, shown::Shown};
@@ -52,6 +53,7 @@ pub(crate) const ALL: &[Row] = &[
     no_greeting::ROW,
     clients_killed::ROW,
     daemon_killed::ROW,
+    upgraded::ROW,
     full_disk::ROW,
     log_flood::ROW,
     descriptors::ROW,
