@@ -19,6 +19,9 @@ use super::{
 };
 use crate::pipes::Pipes;
 
+/// How warnings are counted that a new process has forgotten what the last one knew.
+const WARNINGS: &str = "← warnings of forgotten memory";
+
 /// A session and all that it waits for.
 pub(crate) struct Session<'a> {
     pub(crate) shared: &'a Shared,
@@ -375,6 +378,14 @@ impl Session<'_> {
         match method {
             "notifications/progress" => self.on_progress(&params, line),
             "notifications/resources/updated" => self.on_updated(&params, line),
+            "notifications/message" if line == warning(&self.server.name) => {
+                self.count(WARNINGS);
+                let seen = self.counts.get(WARNINGS).copied().unwrap_or(0);
+                let crashes = self.server.crashes.load(Ordering::Acquire);
+                if seen > u64::from(crashes) {
+                    self.fault(Class::Unexpected, "a warning and no crash", line);
+                }
+            }
             "notifications/message" => {
                 self.count("← log messages");
                 let mark = params.data.map(|data| data.mark);
@@ -482,4 +493,11 @@ fn params_of(params: Option<&RawValue>) -> Params<'_> {
     params
         .and_then(|params| serde_json::from_str(params.get()).ok())
         .unwrap_or_default()
+}
+
+/// What the daemon itself tells those who had called a process that another one has replaced.
+fn warning(server: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"warning","logger":"mcpool","data":"`{server}` was started again and may have forgotten what earlier calls did"}}}}"#
+    )
 }
