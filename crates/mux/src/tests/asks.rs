@@ -238,6 +238,32 @@ fn a_server_that_breaks_off_a_cancelled_call_and_lets_its_ask_stand_gives_it_to_
 }
 
 #[test]
+fn an_ask_that_waits_is_not_given_to_who_is_left_when_a_cancelled_call_is_broken_off() {
+    check(expect![[r#"
+        u1 serves alice bob caps=sampling
+        bob: tools/call #1 tool=quiet
+            -> u1: tools/call #2
+        u1: result #2
+            -> bob: result #1
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #3
+        alice: cancelled #1
+            -> u1: cancelled #3
+        bob: tools/call #2 tool=quiet
+            -> u1: tools/call #4
+        u1: sampling/createMessage #1
+        u1: error #3
+            ! u1 dropped: unknown-response
+        10 s pass
+            after 10 s
+            -> u1: error #1 -32603 owner-unclear
+            ! u1 separates quiet
+        u1: sampling/createMessage #2
+            -> bob: sampling/createMessage #1
+    "#]]);
+}
+
+#[test]
 fn what_a_departed_session_caused_goes_to_nobody_else() {
     check(expect![[r#"
         u1 serves alice bob caps=sampling
