@@ -14,7 +14,8 @@ use std::str::{self, SplitAsciiWhitespace};
 
 use rustix::event::Timespec;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use sys::process::Hold;
 
 /// How often to look at a process that is just changing its program.
 const EXEC_LOOKS_MAX: u32 = 200;
@@ -127,14 +128,14 @@ impl Identity {
 
     /// Signals exactly this process; nothing happens if it is gone, or if there is no descriptor for it.
     pub(crate) fn signal(self, signal: Signal) {
-        let Ok(pidfd) = rustix::process::pidfd_open(self.pid, PidfdFlags::empty()) else {
+        let Ok(hold) = Hold::of(self.pid) else {
             return;
         };
-        // The descriptor is of whoever has the number now. If that is still the one we
+        // The hold is on whoever has the number now. If that is still the one we
         // mean, it stays the one that the signal reaches.
         if matches!(Identity::of(self.pid), Ok(Some(now)) if now == self) {
             // It may have ended since, or be another user's: neither is ours to change.
-            let _ = rustix::process::pidfd_send_signal(&pidfd, signal);
+            let _ = hold.signal(signal);
         }
     }
 }

@@ -76,8 +76,9 @@ pub fn run(socket: OwnedFd, meeting_place: Option<PathBuf>) -> ExitCode {
 fn set_up(socket: OwnedFd, place: Option<&mut Place>) -> io::Result<Guardian> {
     // Fails only for the leader of a group, which has no terminal to lose either.
     let _ = rustix::process::setsid();
+    #[cfg(target_os = "linux")]
     rustix::thread::set_name(c"mcpool-guardian")?;
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    sys::orphans::adopt()?;
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(Guardian {
         socket,

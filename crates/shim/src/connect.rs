@@ -180,7 +180,7 @@ pub fn preface(ask: Ask) -> Preface {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         // A folder that was removed under us has no name any more.
         cwd: env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
-        umask: umask.as_raw_mode(),
+        umask: umask.bits().into(),
         pid: std::process::id(),
         ask,
     }

@@ -143,6 +143,7 @@ fn check_private(path: &Path) -> Result<(), FolderError> {
         source: errno.into(),
     })?;
     let (path, owner, mode) = (path.to_path_buf(), stat.st_uid, stat.st_mode & 0o7777);
+    let mode = u32::from(mode);
     let user = rustix::process::geteuid().as_raw();
     if owner != user {
         return Err(FolderError::NotOurs {

@@ -18,10 +18,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with,
-        sockopt,
-    },
+    net::{SocketAddrUnix, connect as connect_to, sockopt},
 };
 
 use crate::{
@@ -317,12 +314,7 @@ fn try_socket(path: &Path) -> Result<Option<UnixStream>, RendezvousError> {
 
 fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
     let address = SocketAddrUnix::new(path)?;
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let socket = sys::socket::stream()?;
     // A daemon whose queue of callers is full makes us wait, but not for ever.
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
     loop {

@@ -8,11 +8,13 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
+#[cfg(target_os = "linux")]
+use rustix::process::Signal;
 
 use crate::mask::{self, Change};
 
-/// Signal numbers on Linux end here.
+/// Signal numbers end here on Linux, and earlier elsewhere.
 const SIGNAL_MAX: i32 = 64;
 
 /// The surroundings of a child that std's `Command` has no words for.
@@ -25,7 +27,7 @@ pub struct ChildSetup {
 impl ChildSetup {
     /// Makes `command` start its child with these surroundings.
     ///
-    /// The child gets SIGTERM when the *thread* that spawns it ends, so spawn it
+    /// On Linux the child gets SIGTERM when the *thread* that spawns it ends, so spawn it
     /// from a thread that lives as long as the child should. If that thread is gone
     /// before the child could ask for this, the child ends without running anything.
     pub fn apply_to(self, command: &mut Command) {
@@ -38,7 +40,9 @@ impl ChildSetup {
     /// Runs in the forked child.
     fn prepare(self, parent: Pid) -> io::Result<()> {
         die_with(parent)?;
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.umask & 0o777));
+        // As wide as the system has it.
+        let bits = (self.umask & 0o777) as rustix::fs::RawMode;
+        rustix::process::umask(rustix::fs::Mode::from_bits_truncate(bits));
         forget_signals()?;
         close_all_but_stdio_on_exec();
         Ok(())
@@ -57,7 +61,11 @@ pub fn tie_to_us(command: &mut Command) {
 }
 
 /// Runs in the forked child: it is to end when its parent does.
+///
+/// Only Linux tells a child of that. Elsewhere a server sees the end of its input, and what does not
+/// heed that is found by its mark when its guardian is missed (`guardian::orphans`).
 fn die_with(parent: Pid) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     // A parent that died before the line above sends no signal any more.
     if rustix::process::getppid() != Some(parent) {
@@ -82,6 +90,7 @@ fn forget_signals() -> io::Result<()> {
 /// left open.
 ///
 /// Kernels before 5.11 cannot do it; there the inherited ones stay.
+#[cfg(target_os = "linux")]
 fn close_all_but_stdio_on_exec() {
     // SAFETY: it sets a flag on descriptors of this forked child, whose only
     // remaining work is exec.
@@ -93,4 +102,16 @@ fn close_all_but_stdio_on_exec() {
             libc::CLOSE_RANGE_CLOEXEC,
         )
     };
+}
+
+/// The same one by one, where there is no call for all of them; those with very high numbers stay.
+#[cfg(not(target_os = "linux"))]
+fn close_all_but_stdio_on_exec() {
+    /// More than a program that starts others has open, and soon looked through.
+    const NUMBERS: libc::c_int = 10_240;
+    for number in 3..NUMBERS {
+        // SAFETY: it sets a flag on a descriptor of this forked child, or fails as there is none; the
+        // child's only remaining work is exec.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
 }

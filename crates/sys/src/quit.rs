@@ -110,7 +110,8 @@ extern "C" fn on_asked(_: libc::c_int) {
     };
     let patience = libc::timeval {
         tv_sec: 0,
-        tv_usec: libc::suseconds_t::from(PATIENCE.subsec_micros()),
+        // Less than a second, which fits however wide the type is.
+        tv_usec: PATIENCE.subsec_micros() as libc::suseconds_t,
     };
     let once = libc::itimerval {
         it_interval: zero,

@@ -3,6 +3,7 @@
 use std::io;
 
 /// A turn of a thread that [`prefer_short_turns`], in nanoseconds: the shortest that Linux gives.
+#[cfg(target_os = "linux")]
 const TURN_NANOS: u64 = 100_000;
 
 /// Has the calling thread run in short turns, which therefore come sooner.

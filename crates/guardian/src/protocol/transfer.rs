@@ -12,8 +12,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::cmsg_space;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    SendAncillaryMessage, recvmsg, sendmsg,
 };
+use sys::socket;
 
 use super::{Command, Malformed, Report};
 
@@ -27,7 +28,7 @@ const CHUNK_LEN: usize = 16 << 10;
 ///
 /// Once this has succeeded the descriptors are with the receiver: write the rest
 /// without them. A socket that is not blocking may say `WouldBlock`; then nothing was sent.
-pub fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+pub fn send_with_fds(to: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(FDS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
@@ -37,10 +38,10 @@ pub fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) ->
         ));
     }
     Ok(sendmsg(
-        socket,
+        to,
         &[IoSlice::new(bytes)],
         &mut control,
-        SendFlags::NOSIGNAL,
+        socket::SENDING,
     )?)
 }
 
@@ -88,13 +89,13 @@ impl Receiver {
 
     /// Takes what has arrived, without waiting, and returns how many bytes that were:
     /// 0 if the sender has closed its end, `WouldBlock` if nothing is there.
-    pub fn fill(&mut self, socket: impl AsFd) -> io::Result<usize> {
+    pub fn fill(&mut self, from: impl AsFd) -> io::Result<usize> {
         let mut chunk = [0_u8; CHUNK_LEN];
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(FDS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let flags = socket::RECEIVING | RecvFlags::DONTWAIT;
         let received = recvmsg(
-            socket,
+            from,
             &mut [IoSliceMut::new(&mut chunk)],
             &mut control,
             flags,
@@ -105,7 +106,10 @@ impl Receiver {
         for message in control.drain() {
             // Nobody asked the kernel for anything else.
             if let RecvAncillaryMessage::ScmRights(arrived) = message {
-                fds.extend(arrived);
+                for fd in arrived {
+                    socket::keep_from_programs(&fd)?;
+                    fds.push(fd);
+                }
             }
         }
         if received.flags.contains(ReturnFlags::CTRUNC) {

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, SendFlags, Shutdown, send, shutdown},
 };
-use sys::{memory, quit};
+use sys::{memory, quit, socket};
 
 use super::{
     End, Pump,
@@ -425,5 +425,5 @@ impl Told {
 }
 
 fn now() -> SendFlags {
-    SendFlags::DONTWAIT | SendFlags::NOSIGNAL
+    SendFlags::DONTWAIT | socket::SENDING
 }
