@@ -20,16 +20,15 @@ use ::guardian::{
     orphans,
     protocol::{Command, Patience, Receiver, Spawn, send_with_fds},
 };
-use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, pidfd_open, prlimit, waitid,
-};
+use rustix::process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions, prlimit, waitid};
+use sys::process::Hold;
 use tokio::{
     io::Interest,
     net::{UnixStream, unix::pipe},
     sync::mpsc::Sender,
 };
 
-use super::inheritance::Predecessor;
+use super::inheritance::{Predecessor, number};
 
 use crate::{
     hub::{Input, Peer, ProcessId},
@@ -99,13 +98,13 @@ impl Guardian {
             socket,
             receiver,
             pid,
-            pidfd,
+            hold,
             ending,
         } = predecessor;
         socket.set_nonblocking(true)?;
         let life = Life {
             pid,
-            pidfd: Arc::new(pidfd),
+            hold: Arc::new(hold),
             whose: orphans::Guardian::Inherited,
         };
         self.watch(UnixStream::from_std(socket)?, receiver, life, ending);
@@ -155,8 +154,8 @@ impl Guardian {
             Reading::Over => return Err("the guardian has just ended"),
         };
         Ok(Some(FrozenGuardian {
-            pid: running.life.pid,
-            pidfd: handed.over(running.life.pidfd.as_fd()),
+            pid: running.life.number(),
+            hold: handed.over(running.life.hold.as_fd()),
             socket: handed.over(running.socket.as_fd()),
             is_ours: running.life.whose == orphans::Guardian::Ours,
             is_ending: running.ending,
@@ -166,9 +165,11 @@ impl Guardian {
 
     /// Goes on with the one that the program before us had.
     pub(crate) fn thaw(&mut self, frozen: &FrozenGuardian, taken: &Taken) -> io::Result<()> {
+        let nobody = || io::Error::other("a process without a number");
+        let pid = Pid::from_raw(frozen.pid.cast_signed()).ok_or_else(nobody)?;
         let life = Life {
-            pid: frozen.pid,
-            pidfd: Arc::new(taken.take(frozen.pidfd)?),
+            pid,
+            hold: Arc::new(Hold::handed_over(taken.take(frozen.hold)?, pid)),
             whose: if frozen.is_ours {
                 orphans::Guardian::Ours
             } else {
@@ -193,7 +194,7 @@ impl Guardian {
 
     /// The process id, while one runs.
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.running.as_ref().map(|running| running.life.pid)
+        self.running.as_ref().map(|running| running.life.number())
     }
 
     /// Has a server started. The error is for a person.
@@ -334,20 +335,18 @@ impl Guardian {
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .spawn()?;
-        let pid = child.id();
-        let numbered = Pid::from_raw(pid.cast_signed());
+        // Its number is its own until we have waited for it.
+        let pid = Pid::from_child(&child);
         // Too many open files are our concern, not that of servers that loop over them.
-        let _as_it_is = numbered.map(|pid| prlimit(Some(pid), Resource::Nofile, self.files));
-        // Its number is its own until we have waited for it, which we do by this descriptor alone.
-        let numbered = numbered.ok_or(io::ErrorKind::InvalidInput)?;
+        let _as_it_is = prlimit(Some(pid), Resource::Nofile, self.files);
         let life = Life {
             pid,
-            pidfd: Arc::new(pidfd_open(numbered, PidfdFlags::empty())?),
+            hold: Arc::new(Hold::of(pid)?),
             whose: orphans::Guardian::Ours,
         };
         ours.set_nonblocking(true)?;
         let socket = UnixStream::from_std(ours)?;
-        observe::guardian_started(pid);
+        observe::guardian_started(life.number());
         self.watch(socket, Receiver::default(), life, false);
         Ok(())
     }
@@ -371,20 +370,26 @@ impl Guardian {
 /// A guardian's process.
 #[derive(Clone, Debug)]
 struct Life {
-    pid: u32,
-    pidfd: Arc<OwnedFd>,
+    pid: Pid,
+    hold: Arc<Hold>,
     /// Whose child it is.
     whose: orphans::Guardian,
 }
 
 impl Life {
+    fn number(&self) -> u32 {
+        number(self.pid)
+    }
+
     /// Returns when it has ended. Its socket has ended before, so it is about to.
     async fn ended(&self) -> io::Result<()> {
         // The runtime's type for what is only read, whatever it is.
-        let watch = pipe::Receiver::from_owned_fd_unchecked(self.pidfd.try_clone()?)?;
+        let watch =
+            pipe::Receiver::from_owned_fd_unchecked(self.hold.as_fd().try_clone_to_owned()?)?;
         watch.readable().await?;
         if self.whose == orphans::Guardian::Ours {
-            waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)?;
+            // Our own child, which nobody else waits for: the number is its own until here.
+            waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED)?;
         }
         Ok(())
     }
@@ -419,7 +424,7 @@ async fn listen(
         let _gone = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both);
         match life.ended().await {
             // Before anybody hears of it: there must not be two of any server.
-            Ok(()) => end_orphans(life.pid, life.whose).await,
+            Ok(()) => end_orphans(life.number(), life.whose).await,
             Err(error) => tracing::debug!(%error, "the end of the guardian was not seen"),
         }
         let _hub_gone = inbox.send(Input::GuardianEnded { guardian }).await;

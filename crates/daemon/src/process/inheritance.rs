@@ -18,8 +18,10 @@ use ::guardian::{
 use anyhow::{Context, bail, ensure};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    process::{Pid, Signal},
 };
+
+use sys::process::Hold;
 
 use crate::observe;
 
@@ -32,8 +34,8 @@ pub(crate) struct Predecessor {
     pub(super) socket: UnixStream,
     /// What was received of it and not looked at.
     pub(super) receiver: Receiver,
-    pub(super) pid: u32,
-    pub(super) pidfd: OwnedFd,
+    pub(super) pid: Pid,
+    pub(super) hold: Hold,
     /// Whether it ends and starts nothing any more.
     pub(super) ending: bool,
 }
@@ -41,7 +43,7 @@ pub(crate) struct Predecessor {
 impl Predecessor {
     /// The guardian's process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        number(self.pid)
     }
 }
 
@@ -81,8 +83,7 @@ impl Inheritance {
         );
         let pid = sys::peer::process(&socket)?
             .context("the guardian of an earlier daemon is in another pid namespace")?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("watching the guardian")?;
-        let pid = pid.as_raw_nonzero().get().unsigned_abs();
+        let hold = Hold::of(pid).context("watching the guardian")?;
         let mut receiver = Receiver::default();
         match introduction(&socket, &mut receiver) {
             Ok((introduction, servers)) => Ok(Inheritance {
@@ -90,7 +91,7 @@ impl Inheritance {
                     socket,
                     receiver,
                     pid,
-                    pidfd,
+                    hold,
                     ending: introduction.ending,
                 }),
                 epoch: introduction.epoch,
@@ -99,10 +100,10 @@ impl Inheritance {
             Err(error) => {
                 observe::guardian_not_understood(&error);
                 // It is one process, and the descriptor is of that one. If it has ended, all the better.
-                let _gone = pidfd_send_signal(&pidfd, Signal::KILL);
+                let _gone = hold.signal(Signal::KILL);
                 drop(socket);
-                await_end(&pidfd)?;
-                let survivors = orphans::end(pid, orphans::Guardian::Inherited);
+                await_end(&hold)?;
+                let survivors = orphans::end(number(pid), orphans::Guardian::Inherited);
                 if survivors > 0 {
                     observe::orphans_survived(survivors);
                 }
@@ -110,6 +111,10 @@ impl Inheritance {
             }
         }
     }
+}
+
+pub(super) fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 /// The first words of the guardian, and all that it holds.
@@ -159,8 +164,8 @@ fn next(
 }
 
 /// Waits for the end of a guardian that has hung up or was killed.
-fn await_end(pidfd: &OwnedFd) -> io::Result<()> {
-    if await_readable(pidfd, PATIENCE)? {
+fn await_end(hold: &Hold) -> io::Result<()> {
+    if await_readable(hold, PATIENCE)? {
         Ok(())
     } else {
         let words = "the guardian of an earlier daemon does not end";

@@ -151,7 +151,8 @@ pub(crate) struct FrozenClock {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FrozenGuardian {
     pub(crate) pid: u32,
-    pub(crate) pidfd: RawFd,
+    /// The descriptor of the hold on its process.
+    pub(crate) hold: RawFd,
     pub(crate) socket: RawFd,
     /// Whether it is our child.
     pub(crate) is_ours: bool,

@@ -10,7 +10,8 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use mux::{Limits, Mux};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::Pid;
+use sys::process::Hold;
 
 use super::{FrozenDaemon, Successor, exchange::in_memory};
 use crate::process::await_readable;
@@ -79,9 +80,8 @@ impl Successor {
 
 /// Waits until it ends; one that takes too long is killed, and `None`.
 fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
-    let pid = Pid::from_child(child);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    if await_readable(&pidfd, PATIENCE)? {
+    let hold = Hold::of(Pid::from_child(child))?;
+    if await_readable(&hold, PATIENCE)? {
         return child.wait().map(Some);
     }
     child.kill()?;

@@ -15,6 +15,11 @@ impl Hold {
         Ok(Hold(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
+    /// The same hold in the program that takes the place of another.
+    pub fn handed_over(fd: OwnedFd, _pid: Pid) -> Hold {
+        Hold(fd)
+    }
+
     /// Signals it; an error if it has ended.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.0, signal)?)

@@ -35,6 +35,11 @@ impl Hold {
         Ok(Hold { queue, pid })
     }
 
+    /// The same hold in the program that takes the place of another.
+    pub fn handed_over(queue: OwnedFd, pid: Pid) -> Hold {
+        Hold { queue, pid }
+    }
+
     /// Signals it; an error if it has ended.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let mut ended = [PollFd::new(&self.queue, PollFlags::IN)];
