@@ -176,11 +176,16 @@ fn session(connect: Connect, patience: Duration) -> Result<(), Failure> {
 pub fn preface(ask: Ask) -> Preface {
     let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
     rustix::process::umask(umask);
+    #[cfg_attr(
+        target_os = "linux",
+        expect(clippy::useless_conversion, reason = "elsewhere it is narrower")
+    )]
+    let umask = u32::from(umask.bits());
     Preface {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         // A folder that was removed under us has no name any more.
         cwd: env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
-        umask: umask.bits().into(),
+        umask,
         pid: std::process::id(),
         ask,
     }

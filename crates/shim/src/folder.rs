@@ -143,6 +143,10 @@ fn check_private(path: &Path) -> Result<(), FolderError> {
         source: errno.into(),
     })?;
     let (path, owner, mode) = (path.to_path_buf(), stat.st_uid, stat.st_mode & 0o7777);
+    #[cfg_attr(
+        target_os = "linux",
+        expect(clippy::useless_conversion, reason = "elsewhere it is narrower")
+    )]
     let mode = u32::from(mode);
     let user = rustix::process::geteuid().as_raw();
     if owner != user {

@@ -111,7 +111,7 @@ extern "C" fn on_asked(_: libc::c_int) {
     let patience = libc::timeval {
         tv_sec: 0,
         // Less than a second, which fits however wide the type is.
-        tv_usec: PATIENCE.subsec_micros() as libc::suseconds_t,
+        tv_usec: libc::suseconds_t::from(PATIENCE.subsec_micros().cast_signed()),
     };
     let once = libc::itimerval {
         it_interval: zero,
