@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use daemon::admin::{self, Outcome};
 use shim::{
     answer::Answer,
@@ -15,6 +15,11 @@ use shim::{
     preface::{AdminAsk, Ask},
     rendezvous::{self, Start},
 };
+
+/// The daemon has said no, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Declined(String);
 
 /// Connects and asks; what the daemon says next is for the caller to read.
 pub(crate) fn open(
@@ -31,7 +36,7 @@ pub(crate) fn open(
         .read_until(b'\n', &mut line)
         .context("waiting for the daemon")?;
     match (Answer::parse(&line), sent) {
-        (Some(Answer::Refused(text)), _) => Err(anyhow!(text)),
+        (Some(Answer::Refused(text)), _) => Err(Declined(text).into()),
         (Some(Answer::Accepted { session: _ }), Ok(())) => Ok(stream),
         (_, Err(error)) => Err(error).context("talking to the daemon"),
         (Some(Answer::RunItYourself) | None, Ok(())) => {
@@ -71,6 +76,6 @@ fn wait_for(mut stream: BufReader<UnixStream>, mut look: impl FnMut()) -> anyhow
     }
     match serde_json::from_slice(&line).context("reading the daemon's answer")? {
         admin::Answer::Ok(outcome) => Ok(outcome),
-        admin::Answer::Error(words) => Err(anyhow!(words)),
+        admin::Answer::Error(words) => Err(Declined(words).into()),
     }
 }

@@ -6,7 +6,7 @@
 mod draft;
 pub mod memory;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use mux::AdminAnswer;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ pub struct Upgraded {
     pub from: String,
     /// That of the program now, which may be the same.
     pub to: String,
+    /// The daemon's program.
+    pub program: PathBuf,
     /// Sessions that go on.
     pub sessions: usize,
     /// Processes of servers that go on.

@@ -36,7 +36,10 @@ use std::{
 use mux::{Event, Moment, Mux, Outbox};
 use tokio::{net::UnixStream, sync::mpsc::Receiver};
 
-use crate::{link::Share, upgrade::Exchange};
+use crate::{
+    link::Share,
+    upgrade::{Exchange, monotonic},
+};
 use books::Books;
 use clock::Clock;
 use exchange::Wanted;
@@ -79,8 +82,9 @@ pub(crate) struct Hub {
 pub(crate) enum Left {
     /// Everything has ended. These wait to hear of it.
     Ended(Vec<UnixStream>),
-    /// It stands still, and is to go on in another program; if that cannot be, here.
-    Exchanged(Box<Hub>, Receiver<Input>, Exchange),
+    /// It stands still since then, by the system's monotonic clock, and is to go on in another program; if
+    /// that cannot be, here.
+    Exchanged(Box<Hub>, Receiver<Input>, Exchange, Duration),
 }
 
 /// The end of it all, once it is decided.
@@ -134,7 +138,7 @@ impl Hub {
                 return Left::Ended(self.world.take_leave());
             }
             if let Some(exchange) = self.due_exchange(now) {
-                return Left::Exchanged(Box::new(self), inbox, exchange);
+                return Left::Exchanged(Box::new(self), inbox, exchange, monotonic());
             }
             let wake = self.next_wake(now);
             // One that is set too early costs a look at the clock; moving it costs the same each time.

@@ -19,7 +19,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -27,7 +27,7 @@ use mux::{Class, KeptWords, Route};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time};
 
-use crate::launch::LaunchSpec;
+use crate::{launch::LaunchSpec, tasks};
 pub(crate) use clock::wall_clock;
 pub(crate) use file::hex;
 use folder::Folder;
@@ -115,10 +115,7 @@ impl Keeper {
     pub(crate) fn start(folder: PathBuf) -> io::Result<(Keeper, KeeperThread)> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let folder = Folder::new(folder);
-        let handle = thread::Builder::new()
-            .name("mcpool-words".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(move || run(folder, &receiver))?;
+        let handle = tasks::thread("mcpool-words", STACK_BYTES, move || run(folder, &receiver))?;
         Ok((Keeper { sender }, KeeperThread { handle }))
     }
 

@@ -131,6 +131,15 @@ impl Launcher {
         }
     }
 
+    /// The one that is kept of those that are equal.
+    pub(crate) fn shared(&mut self, spec: &Arc<LaunchSpec>) -> Arc<LaunchSpec> {
+        if let Some(known) = self.specs.get(spec) {
+            return Arc::clone(known);
+        }
+        self.specs.insert(Arc::clone(spec));
+        Arc::clone(spec)
+    }
+
     /// Forgets what no session needs any more.
     pub(crate) fn forget_unused(&mut self) {
         self.specs.retain(|spec| Arc::strong_count(spec) > 1);

@@ -17,7 +17,7 @@ mod valve;
 #[cfg(test)]
 mod memory;
 
-pub(crate) use halt::{Halt, Reading, Rest, Stopped};
+pub(crate) use halt::{Halt, Reading, Rest, Stopped, until_halted};
 pub(crate) use lines::{Lines, Pieces};
 pub(crate) use outlet::{Backlog, Flushed, FrozenOutlet, Outlet, Overflow, Unwritten};
 pub(crate) use reader::{ProcessReader, SessionReader};

@@ -18,12 +18,14 @@ use std::{
         Arc,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, SystemTime},
 };
 
 use folder::Folder;
 use rotation::{Rotated, lines_in};
+
+use crate::tasks;
 
 pub(crate) use drain::drain_errors;
 pub(crate) use losses::{Losses, Lost};
@@ -79,10 +81,7 @@ impl Logs {
             files: BTreeMap::new(),
             losses: Arc::clone(&losses),
         };
-        let handle = thread::Builder::new()
-            .name("mcpool-logs".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(move || writer.run(&receiver))?;
+        let handle = tasks::thread("mcpool-logs", STACK_BYTES, move || writer.run(&receiver))?;
         Ok((Logs { sender, losses }, LogThread { handle }))
     }
 

@@ -193,20 +193,20 @@ impl Process {
         let Some((output, errors)) = self.outputs.clone() else {
             return;
         };
-        self.reader.go_on("server reader", |rest| {
-            let reader = ProcessReader {
-                process,
-                source: output,
-                inbox: around.inbox.clone(),
-                room: Arc::clone(&around.room),
-                halt: around.halt.clone(),
-            };
-            reader.run(rest)
-        });
+        self.reader
+            .go_on("server reader", &around.halt, |rest, halt| {
+                let reader = ProcessReader {
+                    process,
+                    source: output,
+                    inbox: around.inbox.clone(),
+                    room: Arc::clone(&around.room),
+                };
+                reader.run(rest, halt)
+            });
         let log = self.log.another();
-        let way = (around.inbox.clone(), around.halt.clone());
-        self.drain.go_on("server log", |begun| {
-            drain_errors(errors, process, log, way, begun)
+        let inbox = around.inbox.clone();
+        self.drain.go_on("server log", &around.halt, |begun, halt| {
+            drain_errors(errors, process, log, (inbox, halt), begun)
         });
     }
 

@@ -85,7 +85,14 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     start_tracing(background.then_some(&logs));
     let beginning = match (stand, thaw) {
         (Some(stand), _) => Beginning::afresh(stand, files, &places.guardian_socket())?,
-        (None, state) => Beginning::resumed(state, &places).inspect_err(observe::not_resumed)?,
+        (None, state) => match Beginning::resumed(state, &places) {
+            Ok(beginning) => beginning,
+            Err(error) => {
+                observe::not_resumed(&error);
+                logs.finish(log_thread);
+                return Err(error);
+            }
+        },
     };
     // One session's flood must not make the others wait for a whole turn of whoever else runs. Without
     // it they do, that is all.

@@ -13,7 +13,14 @@ use std::{
     thread,
 };
 
+use rustix::process::Signal;
 use tokio::{sync::oneshot, task::JoinHandle};
+
+/// The signals that end the daemon.
+pub(crate) const ENDING: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::HUP];
+
+/// What a thread has by default.
+const ASIDE_STACK_BYTES: usize = 2 << 20;
 
 /// Runs `future` beside everything else. `None` comes out if it panicked.
 pub(crate) fn spawn<F>(name: &'static str, future: F) -> JoinHandle<Option<F::Output>>
@@ -53,14 +60,29 @@ pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
     let (sender, done) = oneshot::channel();
-    thread::Builder::new()
-        .name("mcpool-aside".to_owned())
-        .spawn(move || {
-            // Whoever asked may have gone.
-            let _gone = sender.send(work());
-        })?;
+    thread("mcpool-aside", ASIDE_STACK_BYTES, move || {
+        // Whoever asked may have gone.
+        let _gone = sender.send(work());
+    })?;
     done.await
         .map_err(|_| io::Error::other("the thread for it panicked"))
+}
+
+/// Starts a thread. Signals that end the daemon are none of its business: an upgrade holds them back in the
+/// main thread, and this one would take them.
+pub(crate) fn thread(
+    name: &str,
+    stack_bytes: usize,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(stack_bytes)
+        .spawn(move || {
+            // It fails for what is no mask, which this is.
+            let _infallible = sys::signals::hold(&ENDING);
+            work();
+        })
 }
 
 struct Caught<F> {

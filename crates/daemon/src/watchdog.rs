@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } 
 /// For the thread that writes the log to get to the last words.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// It needs little.
+const STACK_BYTES: usize = 64 << 10;
+
 /// Looks at the count in that time.
 const LOOKS: u32 = 4;
 
@@ -43,20 +46,17 @@ pub(crate) fn start() -> io::Result<()> {
 fn watch(interval: Duration, on_hung: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let turns = Arc::new(AtomicU64::new(0));
     let seen = Arc::downgrade(&turns);
-    thread::Builder::new()
-        .name("watchdog".to_owned())
-        .stack_size(64 << 10)
-        .spawn(move || {
-            let mut stillness = Stillness::default();
-            loop {
-                thread::sleep(interval);
-                // The runtime has ended, and with it what there was to be watched.
-                let Some(turns) = seen.upgrade() else { return };
-                if stillness.has_lasted(turns.load(Ordering::Relaxed)) {
-                    return on_hung();
-                }
+    tasks::thread("watchdog", STACK_BYTES, move || {
+        let mut stillness = Stillness::default();
+        loop {
+            thread::sleep(interval);
+            // The runtime has ended, and with it what there was to be watched.
+            let Some(turns) = seen.upgrade() else { return };
+            if stillness.has_lasted(turns.load(Ordering::Relaxed)) {
+                return on_hung();
             }
-        })?;
+        }
+    })?;
     tasks::spawn("watchdog", async move {
         let mut ticks = time::interval(interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -536,7 +536,9 @@ impl Mux {
             return;
         };
         session.is_ending = true;
-        self.timers.set(Timer::DrainPatience(session_id), patience);
+        // It may be told once more, after an upgrade.
+        self.timers
+            .set_no_later(Timer::DrainPatience(session_id), patience);
         // It can answer nothing more.
         self.end_asks_of(session_id, &Refusal::OwnerGone, out);
         self.close_if_drained(session_id, out);

@@ -174,6 +174,11 @@ impl Mux {
         self.scales.all_bytes()
     }
 
+    /// Bytes of messages that the edge holds, as far as it has said so.
+    pub fn buffered_elsewhere(&self) -> usize {
+        self.buffered_elsewhere
+    }
+
     /// Whether everything has ended after [`Event::Shutdown`].
     pub fn is_finished(&self) -> bool {
         self.is_shutting_down

@@ -8,6 +8,7 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
@@ -15,8 +16,12 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 /// The first number that is none of standard input, output and error.
 const FIRST: RawFd = 3;
 
+/// Set once this program hands something over itself: what is not close-on-exec from then on is its own.
+static HANDS_OVER: AtomicBool = AtomicBool::new(false);
+
 /// Has a descriptor stay open when another program is executed.
 pub fn keep(fd: impl AsFd) -> io::Result<()> {
+    HANDS_OVER.store(true, Ordering::SeqCst);
     Ok(fcntl_setfd(fd, FdFlags::empty())?)
 }
 
@@ -27,12 +32,16 @@ pub fn keep_no_longer(fd: impl AsFd) -> io::Result<()> {
 
 /// Takes a descriptor that the program before us has kept for us under this number.
 ///
-/// Fails if there is none, and if it was not kept for us or is taken already.
+/// Fails if there is none, if it was not kept for us or is taken already, and once this program has kept
+/// anything itself.
 pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     let none = |what: &str| {
         let words = format!("descriptor {number} {what}");
         Err(io::Error::new(io::ErrorKind::NotFound, words))
     };
+    if HANDS_OVER.load(Ordering::SeqCst) {
+        return none("can be no other program's any more");
+    }
     if number < FIRST {
         return none("is nobody's to hand over");
     }
@@ -43,39 +52,72 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
         Ok(_) => {
             fcntl_setfd(fd, FdFlags::CLOEXEC)?;
             // SAFETY: it is open, and nothing in this process has opened it, as all that we open is
-            // close-on-exec; from now on this one is too, so it is not taken twice.
+            // close-on-exec, and we have not changed that of any; from now on this one is too, so it is
+            // not taken twice.
             Ok(unsafe { OwnedFd::from_raw_fd(number) })
         }
         Err(_) => none("is not open"),
     }
 }
 
+/// Lets go of whatever else the program before us has kept, at the next exec: it knew more than we do.
+#[cfg(target_os = "linux")]
+pub fn take_no_more() {
+    const FROM: libc::c_uint = FIRST.cast_unsigned();
+    // SAFETY: it closes nothing; it marks what is open. Where the system does not know the call, all is as
+    // it was.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FROM,
+            libc::c_uint::MAX,
+            CLOSE_ON_EXEC,
+        )
+    };
+}
+
+/// Of `close_range`: mark, and do not close.
+#[cfg(target_os = "linux")]
+const CLOSE_ON_EXEC: libc::c_uint = 4;
+
+/// There is no such call here.
+#[cfg(not(target_os = "linux"))]
+pub fn take_no_more() {}
+
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, os::fd::AsRawFd};
+    use std::{
+        fs::File,
+        os::fd::{AsRawFd, IntoRawFd},
+    };
 
     use super::*;
 
-    #[test]
-    fn what_was_kept_can_be_taken_once_and_nothing_else_can() {
+    /// As a program before us would have left it.
+    fn left() -> RawFd {
         let file = File::open("/dev/null").unwrap();
-        let number = file.as_raw_fd();
-        assert!(take(number).is_err(), "it is ours");
-        keep(&file).unwrap();
-        let kept = std::os::fd::IntoRawFd::into_raw_fd(file);
-        let taken = take(kept).unwrap();
-        assert!(take(kept).is_err(), "it is taken");
+        fcntl_setfd(&file, FdFlags::empty()).unwrap();
+        file.into_raw_fd()
+    }
+
+    // One test, as it is about the whole process.
+    #[test]
+    fn what_was_kept_for_us_is_taken_once_and_nothing_else_is() {
+        let file = File::open("/dev/null").unwrap();
+        assert!(take(file.as_raw_fd()).is_err(), "it is ours");
+        let number = left();
+        let taken = take(number).unwrap();
+        assert!(take(number).is_err(), "it is taken");
         drop(taken);
         for number in [-1, 0, 2, RawFd::MAX] {
             assert!(take(number).is_err(), "{number}");
         }
-    }
-
-    #[test]
-    fn what_is_kept_no_longer_is_not_handed_over() {
-        let file = File::open("/dev/null").unwrap();
+        let unknown = left();
+        take_no_more();
+        assert!(take(unknown).is_err(), "it was not taken in time");
         keep(&file).unwrap();
+        assert!(take(file.as_raw_fd()).is_err(), "we keep it for another");
         keep_no_longer(&file).unwrap();
-        assert!(take(file.as_raw_fd()).is_err());
+        assert!(take(file.as_raw_fd()).is_err(), "it is ours again");
     }
 }

@@ -1,6 +1,10 @@
 //! Signals as something to poll.
 
+use std::io;
+
 use rustix::process::Signal;
+
+use crate::mask::{self, Change};
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -11,6 +15,18 @@ mod other;
 pub use linux::Signals;
 #[cfg(not(target_os = "linux"))]
 pub use other::Signals;
+
+/// Has these signals wait, as far as the calling thread goes: what comes is kept, over an exec too.
+///
+/// Threads that it starts from then on, and programs, begin with that.
+pub fn hold(signals: &[Signal]) -> io::Result<()> {
+    mask::change(Change::Block, &mask::set_of(signals)).map(drop)
+}
+
+/// Takes them again in the calling thread, first those that have come meanwhile.
+pub fn release(signals: &[Signal]) -> io::Result<()> {
+    mask::change(Change::Unblock, &mask::set_of(signals)).map(drop)
+}
 
 /// Has this process pass over `signal`, and so every program that it starts, until one says otherwise.
 ///

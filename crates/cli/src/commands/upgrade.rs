@@ -8,7 +8,7 @@ use shim::{places::Places, preface::AdminAsk};
 use super::stop::is_not_running;
 use crate::{
     args::Output,
-    daemon_link,
+    daemon_link::{self, Declined},
     exit::Exit,
     ui::{Page, Render, Ui},
 };
@@ -36,10 +36,13 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         Ok(Outcome::Upgraded(upgraded)) => Some(upgraded),
         Ok(_) => bail!("the daemon gave another answer than one to an upgrade"),
         Err(error) if is_not_running(&error) => None,
+        Err(error) if error.is::<Declined>() => {
+            return Err(error).context("the daemon goes on as it was");
+        }
         Err(error) => {
             return Err(error).context(
-                "upgrading the daemon, which goes on as it was; \
-                 `mcpool stop` ends one that is too old for this",
+                "upgrading the daemon, which may have ended; its servers wait for the next one, \
+                 which the next session starts",
             );
         }
     };
@@ -66,6 +69,7 @@ impl Render for Shown {
         let Upgraded {
             from,
             to,
+            program,
             sessions,
             processes,
             pause_ms,
@@ -75,6 +79,14 @@ impl Render for Shown {
         } else {
             page.line(format_args!(
                 "The daemon went on from mcpool {from} to {to}."
+            ));
+        }
+        let installed = env!("CARGO_PKG_VERSION");
+        if to != installed {
+            page.line(format_args!(
+                "This is mcpool {installed}, and the daemon's program is {}: it can be no other. \
+                 `mcpool stop` has the next session start this one.",
+                program.display()
             ));
         }
         page.line(format_args!(

@@ -9,6 +9,7 @@ use std::{
     thread,
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -169,6 +170,15 @@ fn lines_that_were_read_in_part_are_read_to_their_end() {
     assert!(answer["result"].is_object(), "{answer}");
 }
 
+/// Ends the work of others with that of its holder, however that ends.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Calls as fast as answers come until it is told to stop; how many were answered.
 fn call_on(client: &mut Client, is_over: &AtomicBool, answered: &AtomicUsize) -> usize {
     let text = "x".repeat(50_000);
@@ -197,6 +207,7 @@ fn under_load_no_call_is_lost_or_carried_out_twice() {
             .iter_mut()
             .map(|client| scope.spawn(|| call_on(client, &is_over, &answered)))
             .collect();
+        let over = Over(&is_over);
         for _ in 0..5 {
             let so_far = answered.load(Ordering::Relaxed);
             until("more calls", || {
@@ -204,7 +215,7 @@ fn under_load_no_call_is_lost_or_carried_out_twice() {
             });
             upgrade(&home);
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         callers.into_iter().map(|it| it.join().unwrap()).sum()
     });
     assert_eq!(home.count("record", "call echo"), calls);
@@ -229,10 +240,11 @@ fn sessions_that_come_meanwhile_are_served() {
                 })
             })
             .collect();
+        let over = Over(&is_over);
         for _ in 0..5 {
             upgrade(&home);
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         for comer in comers {
             comer.join().unwrap();
         }
@@ -364,10 +376,98 @@ fn a_program_that_fails_only_when_it_is_in_place_costs_no_server() {
     ));
     let ran = home.run(&["upgrade"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(!ran.stderr.contains("goes on as it was"), "{ran:?}");
+    assert!(ran.stderr.contains("may have ended"), "{ran:?}");
     installed.replace(fs::read(real).unwrap());
     // The guardian has held the server for the daemon that its shim starts.
     assert_eq!(alice.text("count", json!({})), "2");
     assert_ne!(home.daemon_pid(), before);
+}
+
+#[test]
+fn a_program_that_is_gone_when_it_is_to_be_executed_costs_nothing() {
+    let home = Home::new();
+    let installed = Installed::in_home(&home);
+    let connect = ["connect", "--", FAKE_SERVER];
+    let mut alice = Client::spawn(&mut installed.mcpool(&home, &connect));
+    alice.initialize();
+    let mut bob = Client::spawn(&mut installed.mcpool(&home, &connect));
+    bob.initialize();
+    let before = pids(&home);
+    let real = env!("CARGO_BIN_EXE_mcpoold");
+    for _ in 0..3 {
+        // It rehearses well, and removes itself before.
+        installed.replace(format!("#!/bin/sh\nrm \"$0\"; exec {real} \"$@\"\n"));
+        let ran = home.run(&["upgrade"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains("goes on as it was"), "{ran:?}");
+        assert!(ran.stderr.contains("No such file"), "{ran:?}");
+    }
+    assert_eq!(alice.text("count", json!({})), "1");
+    // Who writes to somebody who has gone must not end by that.
+    let call = bob.begin("slow", json!({"ms": 100}));
+    bob.process().kill();
+    let _nobody = call;
+    assert_eq!(alice.text("count", json!({})), "2");
+    until("the end of bob's session", || {
+        home.status()["sessions"].as_array().unwrap().len() == 1
+    });
+    assert_eq!(pids(&home), before);
+    installed.replace(fs::read(real).unwrap());
+    upgrade(&home);
+    assert_eq!(alice.text("count", json!({})), "3");
+    assert_eq!(pids(&home), before);
+}
+
+#[test]
+fn a_signal_that_comes_meanwhile_ends_the_daemon_in_order() {
+    let home = Home::new();
+    for _ in 0..5 {
+        let mut alice = home.session(&[]);
+        // What is known of the server is enough for the greeting, but not for a call.
+        alice.server_pid();
+        let [daemon, _, server] = pids(&home);
+        let process = Process::of(u32::try_from(daemon).unwrap()).unwrap();
+        thread::scope(|scope| {
+            let upgrading = scope.spawn(|| home.run(&["upgrade"]));
+            process.signal(Signal::TERM);
+            // It has been upgraded before the signal, or it has not.
+            let _either = upgrading.join().unwrap();
+        });
+        until("the end of the daemon", || !process.is_alive());
+        let server = Process::of(u32::try_from(server).unwrap());
+        assert!(server.is_none_or(|server| !server.is_alive()));
+        alice.close_stdin();
+        assert!(alice.ended().success());
+    }
+}
+
+#[test]
+fn many_sessions_and_a_server_that_is_just_starting_do_not_hinder_it() {
+    let home = Home::new();
+    let mut clients: Vec<Client> = (0..80).map(|_| home.session(&[])).collect();
+    let go_on = home.file("go-on");
+    let mut late = home.open(&["--start-until", &go_on]);
+    let hello = late.ask(
+        "initialize",
+        crate::support::hello("2025-11-25", &json!({})),
+    );
+    let told = upgrade(&home);
+    assert_eq!(told["sessions"], 81, "{told}");
+    fs::write(&go_on, "").unwrap();
+    assert!(late.response(hello)["result"].is_object());
+    let pid = clients[0].server_pid();
+    for client in &mut clients {
+        assert_eq!(client.server_pid(), pid);
+    }
+    let daemon = home.daemon_pid().unwrap();
+    let before = processes::descriptors(daemon);
+    for _ in 0..3 {
+        upgrade(&home);
+    }
+    until("no more descriptors than before", || {
+        processes::descriptors(daemon) <= before
+    });
 }
 
 #[test]

@@ -83,7 +83,7 @@ struct Rooms {
     sessions: Arc<Semaphore>,
     large_prefaces: Semaphore,
     /// For who has the program changed.
-    upgrade: Semaphore,
+    upgrade: Arc<Semaphore>,
     successor: Successor,
 }
 
@@ -145,7 +145,7 @@ impl Door {
                 callers_max,
                 sessions: Arc::new(Semaphore::new(sessions.min(descriptors.sessions))),
                 large_prefaces: Semaphore::new(LARGE_PREFACES_MAX),
-                upgrade: Semaphore::new(1),
+                upgrade: Arc::new(Semaphore::new(1)),
                 successor,
             }),
         })
@@ -200,7 +200,10 @@ impl Door {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept");
-                    time::sleep(STARVED_PAUSE).await;
+                    tokio::select! {
+                        _dropped = &mut self.closing => return self,
+                        () = time::sleep(STARVED_PAUSE) => {}
+                    }
                 }
             }
         }
@@ -357,9 +360,9 @@ async fn serve_order(
             admin::Answer::from(answer.await.map_err(|_| no_hub())?)
         }
         preface::AdminAsk::Upgrade => match rehearsed(&rooms, &inbox).await {
-            Ok(()) => {
+            Ok(only_one) => {
                 drop(caller);
-                return exchange(socket, &rooms, &inbox).await;
+                return exchange(socket, only_one, &rooms, &inbox).await;
             }
             Err(error) => admin::Answer::Error(format!("not upgraded: {error:#}")),
         },
@@ -373,9 +376,9 @@ async fn serve_order(
 }
 
 /// Has the program that is installed now show that it can go on here.
-async fn rehearsed(rooms: &Rooms, inbox: &Sender<Input>) -> anyhow::Result<()> {
-    let only_one = rooms.upgrade.try_acquire();
-    let _only_one = only_one.ok().context("an upgrade is under way already")?;
+async fn rehearsed(rooms: &Rooms, inbox: &Sender<Input>) -> anyhow::Result<OwnedSemaphorePermit> {
+    let only_one = Arc::clone(&rooms.upgrade).try_acquire_owned();
+    let only_one = only_one.ok().context("an upgrade is under way already")?;
     let (reply, state) = oneshot::channel();
     let call = AdminCall::Rehearse(reply);
     inbox.send(Input::Asked(call)).await.ok().context(ENDING)?;
@@ -383,11 +386,16 @@ async fn rehearsed(rooms: &Rooms, inbox: &Sender<Input>) -> anyhow::Result<()> {
     let state = state.map_err(anyhow::Error::msg)?;
     let successor = rooms.successor.clone();
     tasks::aside(move || successor.rehearse(&state)).await??;
-    Ok(())
+    Ok(only_one)
 }
 
 /// Has it go on here, once nobody is just being let in. Whoever takes too long for that has to come again.
-async fn exchange(requester: UnixStream, rooms: &Rooms, inbox: &Sender<Input>) -> io::Result<()> {
+async fn exchange(
+    requester: UnixStream,
+    only_one: OwnedSemaphorePermit,
+    rooms: &Rooms,
+    inbox: &Sender<Input>,
+) -> io::Result<()> {
     let callers = Arc::clone(&rooms.callers);
     // The door holds one for whoever comes next.
     let others = callers.acquire_many_owned(rooms.callers_max.saturating_sub(1));
@@ -395,6 +403,7 @@ async fn exchange(requester: UnixStream, rooms: &Rooms, inbox: &Sender<Input>) -
     let exchange = Exchange {
         requester,
         quiet: quiet.and_then(Result::ok),
+        only_one,
     };
     let call = AdminCall::Exchange(exchange);
     let sent = inbox.send(Input::Asked(call)).await;

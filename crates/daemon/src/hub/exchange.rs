@@ -12,7 +12,7 @@ use mux::{Moment, Mux};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
-    time,
+    task, time,
 };
 
 use super::{Hub, Input, ProcessId, books::Books, clock::Clock, session::Session, world::World};
@@ -25,6 +25,9 @@ use crate::{
 
 /// How long all readers may take to stop, and the hub to take in what they have handed in.
 const HALT_PATIENCE: Duration = Duration::from_millis(150);
+
+/// Bytes of messages that may wait at most: they are written down and read back while nobody is heard.
+const WAITING_MAX: usize = 16 << 20;
 
 /// How long what cannot be interrupted may keep an exchange waiting.
 pub(super) const EXCHANGE_PATIENCE: Duration = Duration::from_secs(1);
@@ -68,41 +71,53 @@ impl Hub {
 
     fn what_cannot_be_interrupted(&self) -> Option<&'static str> {
         let world = &self.world;
-        if !world.tickets.is_empty() {
-            return Some("a server is just being restarted; try again when that is done");
-        }
         if !world.looked_up.is_empty() {
             return Some("what is kept of a server is just looked up; try again");
         }
         if world.sessions.values().any(|it| it.replay.is_some()) {
             return Some("sessions are just coming back; try again");
         }
+        self.what_takes_long()
+    }
+
+    /// What is not worth waiting for.
+    fn what_takes_long(&self) -> Option<&'static str> {
+        let world = &self.world;
+        if !world.tickets.is_empty() {
+            return Some("a server is just being restarted; try again when that is done");
+        }
+        if world.around.room.taken() > WAITING_MAX {
+            return Some("too much waits to be read; try again when clients and servers have");
+        }
         None
     }
 
     /// Has everybody stop who reads, and takes in what they have heard. An error says why that cannot be.
     pub(crate) async fn halt(&mut self, inbox: &mut Receiver<Input>) -> Result<(), &'static str> {
-        time::timeout(HALT_PATIENCE, self.halt_all(inbox))
+        if time::timeout(HALT_PATIENCE, self.halt_all(inbox))
             .await
-            .map_err(|_| "some reader did not stop in time; try again")?;
-        // It may have been told to while it stopped.
-        if self.stopping.is_some() {
+            .is_err()
+        {
+            // Each has been told; that it stops late is no reason to forget it.
+            self.world.around.halt.all();
+            self.readers_ended().await;
+            return Err("some reader did not stop in time; try again");
+        }
+        // What came while it stopped may be in the way.
+        if self.is_stopping() {
             return Err("the daemon is ending");
         }
-        Ok(())
+        self.what_cannot_be_interrupted().map_or(Ok(()), Err)
     }
 
     async fn halt_all(&mut self, inbox: &mut Receiver<Input>) {
         let mut batch = Vec::new();
         loop {
             self.world.around.halt.all();
-            for session in self.world.sessions.values_mut() {
-                session.reader.ended().await;
-            }
-            for process in self.world.processes.values_mut() {
-                process.has_halted().await;
-            }
-            self.world.around.guardian.has_halted().await;
+            self.readers_ended().await;
+            // Whoever has a signal or an order in hands gives it in now.
+            task::yield_now().await;
+            task::yield_now().await;
             while let Ok(input) = inbox.try_recv() {
                 batch.push(input);
             }
@@ -114,6 +129,21 @@ impl Hub {
                 return;
             }
         }
+    }
+
+    async fn readers_ended(&mut self) {
+        for session in self.world.sessions.values_mut() {
+            session.reader.ended().await;
+        }
+        for process in self.world.processes.values_mut() {
+            process.has_halted().await;
+        }
+        self.world.around.guardian.has_halted().await;
+    }
+
+    /// Whether everything is about to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
     }
 
     /// Lets nobody in for now.
@@ -152,6 +182,9 @@ impl Hub {
 
     /// The same as bytes, for a program that shows whether it could go on with it.
     pub(super) fn rehearsal(&self) -> Result<Vec<u8>, &'static str> {
+        if let Some(what) = self.what_takes_long() {
+            return Err(what);
+        }
         let hub = self.freeze(&mut Handed::default())?;
         FrozenDaemon::for_rehearsal(hub)
             .to_bytes()
@@ -225,7 +258,8 @@ impl Hub {
         world.set_last_id(frozen.last_id);
         for session in frozen.sessions {
             let (id, place) = (session.id, places.take()?);
-            let session = Session::thaw(session, taken, &world.around, place)?;
+            let mut session = Session::thaw(session, taken, &world.around, place)?;
+            session.share(&mut world.around.launcher);
             world.sessions.insert(id, session);
         }
         for process in frozen.processes {
@@ -247,6 +281,7 @@ impl Hub {
         world.strangers = frozen.strangers.into_iter().map(ProcessId).collect();
         world.postponed = frozen.postponed;
         let mut hub = Hub::new(mux, world)?;
+        hub.told_buffered = hub.mux.buffered_elsewhere();
         hub.clock = Clock::thaw(&frozen.clock, Instant::now());
         hub.books = Books::closed();
         hub.go_on();

@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{pace::Pace, replay::Replay, world::Surroundings};
 use crate::{
     kept_words::Subject,
-    launch::LaunchSpec,
+    launch::{LaunchSpec, Launcher},
     link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve},
     upgrade::{FrozenSession, Handed, Hex, Taken},
 };
@@ -60,17 +60,17 @@ impl Session {
     /// Has it read, from where its reader stopped.
     pub(super) fn go_on(&mut self, session: SessionId, around: &Surroundings) {
         let (socket, valve) = (Arc::clone(&self.socket), Arc::clone(&self.valve));
-        self.reader.go_on("session reader", |rest| {
-            let reader = SessionReader {
-                session,
-                socket,
-                valve,
-                inbox: around.inbox.clone(),
-                room: Arc::clone(&around.room),
-                halt: around.halt.clone(),
-            };
-            reader.run(rest)
-        });
+        self.reader
+            .go_on("session reader", &around.halt, |rest, halt| {
+                let reader = SessionReader {
+                    session,
+                    socket,
+                    valve,
+                    inbox: around.inbox.clone(),
+                    room: Arc::clone(&around.room),
+                };
+                reader.run(rest, halt)
+            });
     }
 
     /// What the program that takes our place has to know of it; an error if that is not possible now.
@@ -79,9 +79,6 @@ impl Session {
         id: SessionId,
         handed: &mut Handed<'a>,
     ) -> Result<FrozenSession, &'static str> {
-        if self.replay.is_some() {
-            return Err("a session is just coming back");
-        }
         let unread = match &self.reader {
             Reading::Halted(unread) => unread
                 .bytes()
@@ -150,6 +147,19 @@ impl Session {
             touched: false,
             _permit: permit,
         })
+    }
+}
+
+impl Session {
+    /// Has what is equal for several sessions in memory once.
+    pub(super) fn share(&mut self, launcher: &mut Launcher) {
+        if let Ok(spec) = &mut self.spec {
+            *spec = launcher.shared(spec);
+            if let Some(subject) = &mut self.subject {
+                let subject = Arc::make_mut(subject);
+                subject.spec = Arc::clone(spec);
+            }
+        }
     }
 }
 

@@ -22,19 +22,23 @@ impl Halt {
         self.0.notify_waiters();
     }
 
-    /// Returns when those who are there now are to stop.
-    pub(crate) fn wanted(&self) -> OwnedNotified {
+    /// What ends when those are to stop who have one by then.
+    fn wanted(&self) -> OwnedNotified {
         Arc::clone(&self.0).notified_owned()
     }
+}
 
-    /// Works on something until that has come to its end, or until all are to stop; whether it has.
-    pub(crate) async fn or_end(&self, name: &'static str, work: impl Future<Output = ()>) -> bool {
-        let wanted = pin!(self.wanted());
-        tokio::select! {
-            biased;
-            () = wanted => false,
-            _panicked = tasks::caught(name, work) => true,
-        }
+/// Works on something until that has come to its end, or until a halt is wanted; whether it has.
+pub(crate) async fn until_halted(
+    wanted: OwnedNotified,
+    name: &'static str,
+    work: impl Future<Output = ()>,
+) -> bool {
+    let wanted = pin!(wanted);
+    tokio::select! {
+        biased;
+        () = wanted => false,
+        _panicked = tasks::caught(name, work) => true,
     }
 }
 
@@ -72,12 +76,17 @@ pub(crate) enum Reading<T> {
 
 impl<T: Send + 'static> Reading<T> {
     /// Has a task read on from where one has halted.
-    pub(crate) fn go_on<R>(&mut self, name: &'static str, read: impl FnOnce(T) -> R)
-    where
+    pub(crate) fn go_on<R>(
+        &mut self,
+        name: &'static str,
+        halt: &Halt,
+        read: impl FnOnce(T, OwnedNotified) -> R,
+    ) where
         R: Future<Output = Stopped<T>> + Send + 'static,
     {
         *self = match mem::replace(self, Reading::Over) {
-            Reading::Halted(rest) => Reading::Runs(tasks::spawn(name, read(rest))),
+            // Its wish for a halt is heard from here on, though the task begins later.
+            Reading::Halted(rest) => Reading::Runs(tasks::spawn(name, read(rest, halt.wanted()))),
             as_it_was @ (Reading::NotYet | Reading::Runs(_) | Reading::Over) => as_it_was,
         };
     }
@@ -185,23 +194,25 @@ mod tests {
         }
     }
 
+    async fn reads_forever(mut rest: Rest, wanted: OwnedNotified) -> Stopped<Rest> {
+        let forever = async {
+            rest.pieces.clear();
+            std::future::pending::<()>().await;
+        };
+        let has_ended = until_halted(wanted, "test", forever).await;
+        Stopped::with(has_ended, rest)
+    }
+
     #[tokio::test]
     async fn who_is_halted_leaves_what_it_has_and_goes_on_with_it() {
         let halt = Halt::default();
         let mut reading = Reading::Halted(Rest::of(b"half", 10));
-        for _ in 0..2 {
-            let reader = halt.clone();
-            reading.go_on("test", |mut rest| async move {
-                let forever = async {
-                    rest.pieces.clear();
-                    std::future::pending::<()>().await;
-                };
-                let has_ended = reader.or_end("test", forever).await;
-                Stopped::with(has_ended, rest)
-            });
+        for has_begun in [true, false, true] {
+            reading.go_on("test", &halt, reads_forever);
             assert!(reading.runs());
-            // It is halted even if it has not begun.
-            tokio::task::yield_now().await;
+            if has_begun {
+                tokio::task::yield_now().await;
+            }
             halt.all();
             reading.ended().await;
             let Reading::Halted(rest) = &reading else {
@@ -215,14 +226,14 @@ mod tests {
     async fn who_has_come_to_the_end_leaves_nothing() {
         let halt = Halt::default();
         let mut reading = Reading::Halted(Bytes::new());
-        reading.go_on("test", |rest| async move {
-            let has_ended = halt.or_end("test", async {}).await;
+        reading.go_on("test", &halt, |rest, wanted| async move {
+            let has_ended = until_halted(wanted, "test", async {}).await;
             Stopped::with(has_ended, rest)
         });
         reading.ended().await;
         assert!(matches!(reading, Reading::Over));
         let mut panics = Reading::Halted(Bytes::new());
-        panics.go_on("test", |_| async { panic!("on purpose") });
+        panics.go_on("test", &halt, |_, _| async { panic!("on purpose") });
         panics.ended().await;
         assert!(matches!(panics, Reading::Over));
     }

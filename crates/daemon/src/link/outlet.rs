@@ -144,6 +144,14 @@ pub(crate) struct Unwritten {
     share: Share,
 }
 
+impl FrozenOutlet {
+    /// Whether what is said to be written is a part of what there is.
+    pub(crate) fn is_sound(&self) -> bool {
+        let first = self.queue.first().map_or(1, Entry::len);
+        self.head_written < first
+    }
+}
+
 impl Unwritten {
     /// Another message that comes too late.
     pub(crate) fn push(&mut self, message: Outgoing) {

@@ -10,12 +10,16 @@ use std::{io, sync::Arc, time::Duration};
 
 use mux::SessionId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::{io::Interest, sync::mpsc::Sender, task, time};
+use tokio::{
+    io::Interest,
+    sync::{futures::OwnedNotified, mpsc::Sender},
+    task, time,
+};
 use wire::LineSplitter;
 
 use super::{
-    Found, Halt, Lines, NoRoom, Pieces, Rest, Room, Share, Socket, Source, Stopped, Valve,
-    lines::count_in,
+    Found, Lines, NoRoom, Pieces, Rest, Room, Share, Socket, Source, Stopped, Valve,
+    lines::count_in, until_halted,
 };
 use crate::hub::{Heard, Input, ProcessId};
 
@@ -36,19 +40,18 @@ pub(crate) struct SessionReader {
     pub(crate) valve: Arc<Valve>,
     pub(crate) inbox: Sender<Input>,
     pub(crate) room: Arc<Room>,
-    pub(crate) halt: Halt,
 }
 
 impl SessionReader {
     /// Reads until the client is gone, of which the hub hears; or until all are to stop, and then hands
     /// out what it has not handed in. It begins with `rest`: what came with the preface, for example.
-    pub(crate) async fn run(self, mut rest: Rest) -> Stopped<Rest> {
+    pub(crate) async fn run(self, mut rest: Rest, halt: OwnedNotified) -> Stopped<Rest> {
         let to_the_end = async {
             self.read_all(&mut rest).await;
             // A hub that is gone needs no goodbye.
             let _gone = self.inbox.send(Input::Closed(self.session)).await;
         };
-        let has_ended = self.halt.or_end("session reader", to_the_end).await;
+        let has_ended = until_halted(halt, "session reader", to_the_end).await;
         Stopped::with(has_ended, rest)
     }
 
@@ -126,13 +129,12 @@ pub(crate) struct ProcessReader {
     pub(crate) source: Source,
     pub(crate) inbox: Sender<Input>,
     pub(crate) room: Arc<Room>,
-    pub(crate) halt: Halt,
 }
 
 impl ProcessReader {
     /// Reads until nobody can write there any more, of which the hub hears; or until all are to stop, and
     /// then hands out what it has not handed in.
-    pub(crate) async fn run(self, mut rest: Rest) -> Stopped<Rest> {
+    pub(crate) async fn run(self, mut rest: Rest, halt: OwnedNotified) -> Stopped<Rest> {
         let process = self.process;
         let to_the_end = async {
             self.read_all(&mut rest).await;
@@ -141,7 +143,7 @@ impl ProcessReader {
             };
             let _hub_gone = self.inbox.send(Input::Heard { process, heard }).await;
         };
-        let has_ended = self.halt.or_end("server reader", to_the_end).await;
+        let has_ended = until_halted(halt, "server reader", to_the_end).await;
         Stopped::with(has_ended, rest)
     }
 

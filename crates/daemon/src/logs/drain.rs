@@ -5,7 +5,10 @@
 
 use std::{mem, time::Duration};
 
-use tokio::{sync::mpsc::Sender, time};
+use tokio::{
+    sync::{futures::OwnedNotified, mpsc::Sender},
+    time,
+};
 use wire::{Line, LineSplitter};
 
 use super::{
@@ -14,7 +17,7 @@ use super::{
 };
 use crate::{
     hub::{Heard, Input, ProcessId},
-    link::{Found, Halt, Source, Stopped},
+    link::{Found, Source, Stopped, until_halted},
     tasks,
 };
 
@@ -31,22 +34,21 @@ pub(crate) async fn drain_errors(
     source: Source,
     process: ProcessId,
     log: ServerLog,
-    (inbox, halt): (Sender<Input>, Halt),
+    (inbox, halt): (Sender<Input>, OwnedNotified),
     begun: Vec<u8>,
 ) -> Stopped<Vec<u8>> {
     let mut splitter = LineSplitter::new(LINE_BYTES);
     splitter.feed(&begun, |_| {});
     drop(begun);
+    let mut heard = Listener::new(log);
     let to_the_end = async {
-        tasks::caught(
-            "server log",
-            drain(source, process, log, &inbox, &mut splitter),
-        )
-        .await;
+        let draining = drain(source, process, &inbox, &mut splitter, &mut heard);
+        tasks::caught("server log", draining).await;
         let heard = Heard::ErrorsEnded;
         let _hub_gone = inbox.send(Input::Heard { process, heard }).await;
     };
-    let has_ended = halt.or_end("server log", to_the_end).await;
+    let has_ended = until_halted(halt, "server log", to_the_end).await;
+    heard.log.conclude();
     let begun = splitter.unfinished().unwrap_or_default();
     Stopped::with(has_ended, begun.to_vec())
 }
@@ -54,11 +56,10 @@ pub(crate) async fn drain_errors(
 async fn drain(
     source: Source,
     process: ProcessId,
-    log: ServerLog,
     inbox: &Sender<Input>,
     splitter: &mut LineSplitter,
+    heard: &mut Listener,
 ) {
-    let mut heard = Listener::new(log);
     loop {
         if source.readable().await.is_err() {
             break;
@@ -81,7 +82,6 @@ async fn drain(
         splitter.feed(b"\n", |line| heard.take(line));
         heard.hand_over(process, inbox).await;
     }
-    heard.log.conclude();
 }
 
 /// Who logs what is to be logged, and tells what is to be told.

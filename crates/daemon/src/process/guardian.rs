@@ -20,12 +20,15 @@ use ::guardian::{
     orphans,
     protocol::{Command, Patience, Receiver, Spawn, send_with_fds},
 };
-use rustix::process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions, prlimit, waitid};
+use rustix::{
+    io::Errno,
+    process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions, prlimit, waitid},
+};
 use sys::process::Hold;
 use tokio::{
     io::Interest,
     net::{UnixStream, unix::pipe},
-    sync::mpsc::Sender,
+    sync::{futures::OwnedNotified, mpsc::Sender},
 };
 
 use super::inheritance::{Predecessor, number};
@@ -33,7 +36,7 @@ use super::inheritance::{Predecessor, number};
 use crate::{
     hub::{Input, Peer, ProcessId},
     launch::LaunchSpec,
-    link::{Halt, Reading, Stopped},
+    link::{Halt, Reading, Stopped, until_halted},
     observe, tasks,
     upgrade::{FrozenGuardian, Handed, Hex, Taken},
 };
@@ -131,10 +134,12 @@ impl Guardian {
         };
         let (count, life) = (self.count, running.life.clone());
         let socket = Arc::clone(&running.socket);
-        let way = (self.inbox.clone(), self.halt.clone());
-        running.listener.go_on("guardian", |receiver| {
-            listen(count, socket, receiver, life, way)
-        });
+        let inbox = self.inbox.clone();
+        running
+            .listener
+            .go_on("guardian", &self.halt, |receiver, halt| {
+                listen(count, socket, receiver, life, (inbox, halt))
+            });
     }
 
     /// What the program that takes our place has to know of it; an error if that is not possible now.
@@ -389,7 +394,11 @@ impl Life {
         watch.readable().await?;
         if self.whose == orphans::Guardian::Ours {
             // Our own child, which nobody else waits for: the number is its own until here.
-            waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED)?;
+            match waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED) {
+                // Who listened before has waited for it, and was halted after that.
+                Ok(_) | Err(Errno::CHILD) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
@@ -413,7 +422,7 @@ async fn listen(
     socket: Arc<UnixStream>,
     mut receiver: Receiver,
     life: Life,
-    (inbox, halt): (Sender<Input>, Halt),
+    (inbox, halt): (Sender<Input>, OwnedNotified),
 ) -> Stopped<Receiver> {
     let to_the_end = async {
         let hearing = hear(guardian, &socket, &mut receiver, &inbox);
@@ -429,7 +438,7 @@ async fn listen(
         }
         let _hub_gone = inbox.send(Input::GuardianEnded { guardian }).await;
     };
-    let has_ended = halt.or_end("guardian", to_the_end).await;
+    let has_ended = until_halted(halt, "guardian", to_the_end).await;
     Stopped::with(has_ended, receiver)
 }
 

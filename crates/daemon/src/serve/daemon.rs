@@ -5,6 +5,7 @@ use std::{
     env,
     os::{fd::AsFd, unix::net::UnixStream as StdStream},
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -31,7 +32,7 @@ use crate::{
     logs::Logs,
     observe,
     process::Guardian,
-    tasks,
+    tasks::{self, ENDING},
     upgrade::{Exchange, FrozenDaemon, Handed, Successor, Taken, monotonic},
 };
 
@@ -52,7 +53,7 @@ pub(super) struct Plan {
 pub(super) struct Daemon {
     hub: Hub,
     arrivals: mpsc::Receiver<Input>,
-    door: JoinHandle<Option<Door>>,
+    door: Gate,
     logs: Logs,
     /// How many files a server may open.
     files: Rlimit,
@@ -93,6 +94,8 @@ impl Daemon {
             successor,
         )?;
         watch_signals(&inbox)?;
+        // The program before us has held them back.
+        sys::signals::release(&ENDING).context("taking signals")?;
         let room = Room::new(limits.buffered_bytes);
         let epoch = match &start {
             Start::Afresh(inheritance) => Epoch(inheritance.epoch),
@@ -122,15 +125,17 @@ impl Daemon {
                 hub
             }
             Start::Resumed(frozen, before) => {
-                let hub = Hub::thaw(*frozen, &Taken, world, &door.places())?;
-                answer(before, &hub);
+                let hub = Hub::thaw(*frozen, &Taken, world, &door.places())
+                    .inspect_err(observe::not_resumed)?;
+                sys::handed::take_no_more();
+                answer(before, &hub, &door);
                 hub
             }
         };
         Ok(Daemon {
             hub,
             arrivals,
-            door: tasks::spawn("door", door.run()),
+            door: Gate::Open(tasks::spawn("door", door.run())),
             logs,
             files,
         })
@@ -149,22 +154,27 @@ impl Daemon {
             // A task of its own: waking the future that the runtime blocks on costs a system call.
             match tasks::spawn("hub", hub.run(arrivals)).await {
                 Ok(Some(Left::Ended(stops))) => {
-                    let stand = door.await?.map(Door::into_stand);
+                    let stand = door.closed().await?.map(Door::into_stand);
                     // Nobody drives them any more from now on.
                     let stops = stops.into_iter().filter_map(|stop| stop.into_std().ok());
                     return Ok((stops.collect(), stand));
                 }
-                Ok(Some(Left::Exchanged(stopped, inbox, exchange))) => {
+                Ok(Some(Left::Exchanged(stopped, inbox, exchange, halted_at))) => {
                     (hub, arrivals) = (*stopped, inbox);
                     hub.close_door();
-                    let Some(mut closed) = door.await? else {
+                    let Some(mut closed) = door.closed().await? else {
                         bail!("the door panicked");
                     };
-                    let why = hand_over(&mut hub, &mut arrivals, &closed, files, &exchange, &logs);
+                    let place = (&closed, files, halted_at);
+                    let why = hand_over(&mut hub, &mut arrivals, place, &exchange, &logs);
                     let Err(why) = why.await;
                     hub.go_on();
-                    closed.reopen(hub.open_door());
-                    door = tasks::spawn("door", closed.run());
+                    door = if hub.is_stopping() {
+                        Gate::Closed(Box::new(closed))
+                    } else {
+                        closed.reopen(hub.open_door());
+                        Gate::Open(tasks::spawn("door", closed.run()))
+                    };
                     exchange.refuse(&format!("{why:#}"));
                 }
                 Ok(None) | Err(_) => bail!("the hub panicked"),
@@ -173,16 +183,45 @@ impl Daemon {
     }
 }
 
-/// Has the program that is installed now go on with everything. Returns only if that cannot be.
+/// A door, which is open as long as a task stands there.
+enum Gate {
+    Open(JoinHandle<Option<Door>>),
+    Closed(Box<Door>),
+}
+
+impl Gate {
+    /// The door, once nobody stands there any more; `None` if whoever did has panicked.
+    async fn closed(self) -> anyhow::Result<Option<Door>> {
+        match self {
+            Gate::Open(task) => Ok(task.await?),
+            Gate::Closed(door) => Ok(Some(*door)),
+        }
+    }
+}
+
+/// Has another program take our place, with the signals that end us held back: what comes now is for that
+/// program, or for later. Returns only if it cannot.
 async fn hand_over(
     hub: &mut Hub,
     arrivals: &mut mpsc::Receiver<Input>,
-    door: &Door,
-    files: Rlimit,
+    place: (&Door, Rlimit, Duration),
     exchange: &Exchange,
     logs: &Logs,
 ) -> anyhow::Result<Infallible> {
-    let halted_at = monotonic();
+    sys::signals::hold(&ENDING).context("holding signals back")?;
+    let why = exchange_programs(hub, arrivals, place, exchange, logs).await;
+    sys::signals::release(&ENDING).context("taking signals again")?;
+    why
+}
+
+/// Has the program that is installed now go on with everything. Returns only if that cannot be.
+async fn exchange_programs(
+    hub: &mut Hub,
+    arrivals: &mut mpsc::Receiver<Input>,
+    (door, files, halted_at): (&Door, Rlimit, Duration),
+    exchange: &Exchange,
+    logs: &Logs,
+) -> anyhow::Result<Infallible> {
     hub.halt(arrivals).await.map_err(anyhow::Error::msg)?;
     let mut handed = Handed::default();
     let frozen = hub.freeze(&mut handed).map_err(anyhow::Error::msg)?;
@@ -195,13 +234,14 @@ async fn hand_over(
 }
 
 /// Tells whoever has asked for the upgrade what has come of it.
-fn answer(before: Before, hub: &Hub) {
+fn answer(before: Before, hub: &Hub, door: &Door) {
     let pause = monotonic().saturating_sub(before.halted_at);
     observe::took_over(&before.version, pause);
     let (sessions, processes) = hub.population();
     let upgraded = Outcome::Upgraded(Upgraded {
         from: before.version,
         to: env!("CARGO_PKG_VERSION").to_owned(),
+        program: door.successor().program.clone(),
         sessions,
         processes,
         pause_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
@@ -223,11 +263,8 @@ fn home_folder() -> PathBuf {
 
 /// Has the hub stop at TERM, INT and HUP, and hurry at another one.
 fn watch_signals(inbox: &mpsc::Sender<Input>) -> anyhow::Result<()> {
-    for kind in [
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::hangup(),
-    ] {
+    for ending in ENDING {
+        let kind = SignalKind::from_raw(ending.as_raw());
         let mut signals = signal(kind).context("watching for signals")?;
         let inbox = inbox.clone();
         tasks::spawn("signals", async move {

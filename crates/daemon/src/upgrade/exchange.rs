@@ -3,18 +3,19 @@
 use std::{
     convert::Infallible,
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, Seek, Write},
     os::{
         fd::{AsFd, AsRawFd},
-        unix::process::CommandExt,
+        unix::{ffi::OsStrExt, process::CommandExt},
     },
     path::PathBuf,
     process::Command,
 };
 
 use anyhow::Context;
+use rustix::process::Signal;
 use shim::places::Places;
 use sys::handed;
 use tokio::{net::UnixStream, sync::OwnedSemaphorePermit, time};
@@ -42,6 +43,8 @@ pub(crate) struct Exchange {
     pub(crate) requester: UnixStream,
     /// All places for callers, so that nobody else is let in meanwhile; unless somebody takes too long.
     pub(crate) quiet: Option<OwnedSemaphorePermit>,
+    /// So that nobody else tries a program meanwhile.
+    pub(crate) only_one: OwnedSemaphorePermit,
 }
 
 impl Exchange {
@@ -49,8 +52,12 @@ impl Exchange {
     pub(crate) fn refuse(self, why: &str) {
         observe::not_upgraded(why);
         let line = Answer::Error(format!("not upgraded: {why}")).to_line();
-        let Exchange { requester, quiet } = self;
-        drop(quiet);
+        let Exchange {
+            requester,
+            quiet,
+            only_one,
+        } = self;
+        drop((quiet, only_one));
         tasks::spawn("answer", async move {
             let _gone = time::timeout(ANSWER_PATIENCE, say(&requester, &line)).await;
         });
@@ -61,6 +68,10 @@ impl Successor {
     /// The program that runs here, started with the same words.
     pub(crate) fn of_this_program(places: &Places, background: bool) -> anyhow::Result<Self> {
         let program = env::current_exe().context("finding the own program")?;
+        // It may have been replaced in the moment since we were started.
+        let name = program.as_os_str().as_bytes();
+        let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+        let program = PathBuf::from(OsStr::from_bytes(name));
         let mut arguments = vec![OsString::from("serve")];
         if let Some(home) = &places.home {
             arguments.extend(["--home".into(), home.clone().into_os_string()]);
@@ -88,6 +99,8 @@ impl Successor {
             .arg("--thaw")
             .arg(state.as_fd().as_raw_fd().to_string())
             .exec();
+        // It was made to end whoever writes to nobody, for the other program.
+        sys::signals::ignore(Signal::PIPE);
         handed
             .stay_no_longer()
             .context("closing descriptors to others again")?;

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use mux::{LineNumber, Record, SessionId, UpstreamId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
@@ -100,13 +100,23 @@ impl FrozenDaemon {
                 env!("CARGO_PKG_VERSION")
             );
         }
-        serde_json::from_slice(bytes).ok().with_context(|| {
+        let frozen: Self = serde_json::from_slice(bytes).ok().with_context(|| {
             format!(
                 "the state of mcpool {} lacks something that mcpool {} needs",
                 claim.version,
                 env!("CARGO_PKG_VERSION")
             )
-        })
+        })?;
+        let hub = &frozen.hub;
+        let sessions = hub.sessions.iter().map(|session| &session.outlet);
+        let processes = hub.processes.iter().filter_map(|it| it.outlet.as_ref());
+        let mut outlets = sessions.chain(processes.map(|(_, outlet)| outlet));
+        ensure!(
+            outlets.all(FrozenOutlet::is_sound),
+            "the state of mcpool {} contradicts itself",
+            claim.version
+        );
+        Ok(frozen)
     }
 }
 

@@ -26,7 +26,7 @@ const STATE_MAX: u64 = 4 << 30;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most that is quoted of what it says instead.
-const QUOTED_MAX: u64 = 4 << 10;
+const QUOTED_MAX: u64 = 512;
 
 /// Reads a state from standard input and says on standard output whether this program can go on with it.
 pub fn check_state() -> anyhow::Result<()> {
@@ -94,5 +94,7 @@ fn text_of(file: &mut File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.take(QUOTED_MAX).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    let text = String::from_utf8_lossy(&bytes);
+    // It has seen the state, and might quote it further down.
+    Ok(text.trim().lines().next().unwrap_or_default().to_owned())
 }
