@@ -14,6 +14,7 @@
 mod alarm;
 mod books;
 mod clock;
+mod courtesy;
 mod direct;
 mod exchange;
 mod flush;
@@ -42,9 +43,11 @@ use crate::{
 };
 use books::Books;
 use clock::Clock;
+use courtesy::Courtesy;
 use exchange::Wanted;
 
 pub(crate) use alarm::Alarm;
+pub(crate) use courtesy::Rests;
 pub(crate) use input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId};
 pub(crate) use world::{Surroundings, World};
 
@@ -66,6 +69,7 @@ pub(crate) struct Hub {
     books: Books,
     clock: Clock,
     alarm: Alarm,
+    courtesy: Courtesy,
     stopping: Option<Stopping>,
     /// Set while somebody waits for another program to take our place.
     wanted: Option<Wanted>,
@@ -109,6 +113,7 @@ impl Hub {
     pub(crate) fn new(mux: Mux, world: World) -> io::Result<Self> {
         Ok(Hub {
             mux,
+            courtesy: Courtesy::new(world.around.rests.clone()),
             of_core: Share::of(&world.around.room),
             told_buffered: 0,
             world,
@@ -145,6 +150,9 @@ impl Hub {
             if wake < armed || armed <= now {
                 armed = wake;
                 self.alarm.set(wake - now);
+            }
+            if self.courtesy.is_due(now) {
+                rustix::thread::sched_yield();
             }
             tokio::select! {
                 biased;

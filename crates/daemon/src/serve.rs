@@ -29,8 +29,8 @@ use self::{
     daemon::{Daemon, Plan},
 };
 use crate::{
-    admin, configuration::Configuration, front::Stand, kept_words::Keeper, launch, logs::Logs,
-    observe, upgrade::Successor, watchdog,
+    admin, configuration::Configuration, front::Stand, hub::Rests, kept_words::Keeper, launch,
+    logs::Logs, observe, upgrade::Successor, watchdog,
 };
 
 /// How long somebody who asked for the end may take to read that it has come.
@@ -97,9 +97,13 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     // One session's flood must not make the others wait for a whole turn of whoever else runs. Without
     // it they do, that is all.
     let _unknown_here = sys::schedule::prefer_short_turns();
+    let rests = Rests::new();
+    let (before, after) = (rests.clone(), rests.clone());
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .on_thread_park(move || before.begin())
+        .on_thread_unpark(move || after.end())
         .build()
         .context("starting the runtime")?;
     let ended = runtime.block_on(async {
@@ -113,6 +117,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
             limits,
             logs: logs.clone(),
             keeper: keeper.clone(),
+            rests,
         };
         let is_new = thaw.is_none();
         let daemon = Daemon::assemble(plan, written, beginning)?;

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{
+    courtesy::Rests,
     input::{Input, ProcessId},
     session::{LEAVE_PATIENCE, Session},
 };
@@ -55,6 +56,8 @@ pub(crate) struct Surroundings {
     pub(crate) epoch: Epoch,
     /// Whoever lets new sessions in.
     pub(crate) door: Option<oneshot::Sender<()>>,
+    /// Those of the thread that all this runs in.
+    pub(crate) rests: Rests,
 }
 
 /// All peers.

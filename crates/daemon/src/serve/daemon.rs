@@ -25,7 +25,7 @@ use crate::{
     admin::{self, Outcome, Upgraded},
     configuration::Configuration,
     front::{ANSWER_PATIENCE, Descriptors, Door, Stand, say},
-    hub::{Hub, Input, Left, Surroundings, World},
+    hub::{Hub, Input, Left, Rests, Surroundings, World},
     kept_words::Keeper,
     launch::Launcher,
     link::{Halt, Room},
@@ -47,6 +47,7 @@ pub(super) struct Plan {
     pub(super) limits: Limits,
     pub(super) logs: Logs,
     pub(super) keeper: Keeper,
+    pub(super) rests: Rests,
 }
 
 /// The hub and all that is around it.
@@ -81,6 +82,7 @@ impl Daemon {
             limits,
             logs,
             keeper,
+            rests,
         } = plan;
         let launcher = Launcher::new(written, home_folder(), env::vars_os().collect());
         let (inbox, arrivals) = mpsc::channel(INBOX);
@@ -112,6 +114,7 @@ impl Daemon {
             limits: limits.clone(),
             launcher,
             keeper,
+            rests,
             logs: logs.clone(),
             direct: Locks::of(&places),
             socket: places.socket,
