@@ -19,6 +19,9 @@ use crate::{shell, test::Counts, ui};
 /// Longest time that one run of the simulation or of the tests may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 
+/// Longest time that a build may take: nothing is learnt from it, and a machine may do other things besides.
+const BUILT_WITHIN: Duration = Duration::from_mins(30);
+
 /// Worlds that the simulation tries.
 const SEEDS: u64 = 2000;
 
@@ -229,7 +232,7 @@ impl Nursery {
 
     /// A bug that does not compile proves nothing.
     fn build(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let built = shell::output_within(&mut self.cargo(arguments), PATIENCE);
+        let built = shell::output_within(&mut self.cargo(arguments), BUILT_WITHIN);
         built.map(drop).context("the sources do not compile")
     }
 
