@@ -21,7 +21,7 @@ use rustix::{
     process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask},
 };
 use shim::places::Places;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tracing::Level;
 
 use self::{
@@ -98,14 +98,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     // it they do, that is all.
     let _unknown_here = sys::schedule::prefer_short_turns();
     let rests = Rests::new();
-    let (before, after) = (rests.clone(), rests.clone());
-    let runtime = Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .on_thread_park(move || before.begin())
-        .on_thread_unpark(move || after.end())
-        .build()
-        .context("starting the runtime")?;
+    let runtime = start_runtime(&rests).context("starting the runtime")?;
     let ended = runtime.block_on(async {
         let written = Configuration::read(places.config.clone());
         let kept = launch::daemon_idle_timeout(background, written.current().daemon.idle_timeout);
@@ -134,6 +127,17 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let ended = ended.and_then(|(stops, stand)| leave(stops, stand));
     logs.finish(log_thread);
     ended
+}
+
+/// One for this thread, which says when it rests.
+fn start_runtime(rests: &Rests) -> io::Result<Runtime> {
+    let (before, after) = (rests.clone(), rests.clone());
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .on_thread_park(move || before.begin())
+        .on_thread_unpark(move || after.end())
+        .build()
 }
 
 /// Takes away what tells others where we stand, and answers those who asked for the end.

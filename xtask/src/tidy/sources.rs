@@ -129,6 +129,8 @@ const SIGNALLERS: [&str; 4] = [
     "crates/guardian/src/stop.rs",
     "crates/shim/src/stand_in.rs",
     "crates/cli/src/trial/child.rs",
+    // Where there is nothing better than a number.
+    "crates/sys/src/process/other.rs",
     "crates/sys/src/quit.rs",
 ];
 

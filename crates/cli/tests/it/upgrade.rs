@@ -405,9 +405,8 @@ fn a_program_that_is_gone_when_it_is_to_be_executed_costs_nothing() {
     }
     assert_eq!(alice.text("count", json!({})), "1");
     // Who writes to somebody who has gone must not end by that.
-    let call = bob.begin("slow", json!({"ms": 100}));
+    bob.begin("slow", json!({"ms": 100}));
     bob.process().kill();
-    let _nobody = call;
     assert_eq!(alice.text("count", json!({})), "2");
     until("the end of bob's session", || {
         home.status()["sessions"].as_array().unwrap().len() == 1

@@ -23,7 +23,7 @@ impl Halt {
     }
 
     /// What ends when those are to stop who have one by then.
-    fn wanted(&self) -> OwnedNotified {
+    pub(crate) fn wanted(&self) -> OwnedNotified {
         Arc::clone(&self.0).notified_owned()
     }
 }

@@ -157,6 +157,7 @@ mod tests {
     use std::{io::Write as _, path::Path, sync::Arc};
 
     use super::{super::Logs, *};
+    use crate::link::Halt;
 
     /// What is logged and told of what `write` writes to a standard error, which ends then.
     async fn drained(
@@ -176,7 +177,7 @@ mod tests {
                 source,
                 ProcessId(1),
                 log,
-                (inbox, Halt::default()),
+                (inbox, Halt::default().wanted()),
                 Vec::new(),
             ),
         );

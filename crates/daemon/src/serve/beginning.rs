@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use mux::Epoch;
 use rustix::process::Rlimit;
 use shim::places::Places;
 
@@ -36,6 +37,16 @@ pub(super) enum Start {
     Afresh(Inheritance),
     /// In the place of another program, which was upgraded.
     Resumed(Box<FrozenHub>, Before),
+}
+
+impl Start {
+    /// Which of its guardian's daemons this is.
+    pub(super) fn epoch(&self) -> Epoch {
+        match self {
+            Start::Afresh(inheritance) => Epoch(inheritance.epoch),
+            Start::Resumed(frozen, _) => Epoch(frozen.epoch),
+        }
+    }
 }
 
 /// What is to be told of the program before.

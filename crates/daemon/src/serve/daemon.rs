@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use mux::{Epoch, Limits, Mux};
+use mux::{Limits, Mux};
 use rustix::process::{Resource, Rlimit, getrlimit};
 use shim::{direct::Locks, places::Places};
 use tokio::{
@@ -96,13 +96,8 @@ impl Daemon {
             successor,
         )?;
         watch_signals(&inbox)?;
-        // The program before us has held them back.
-        sys::signals::release(&ENDING).context("taking signals")?;
         let room = Room::new(limits.buffered_bytes);
-        let epoch = match &start {
-            Start::Afresh(inheritance) => Epoch(inheritance.epoch),
-            Start::Resumed(frozen, _) => Epoch(frozen.epoch),
-        };
+        let epoch = start.epoch();
         let halt = Halt::default();
         let guardian = (inbox.clone(), halt.clone());
         let world = World::new(Surroundings {
@@ -276,5 +271,6 @@ fn watch_signals(inbox: &mpsc::Sender<Input>) -> anyhow::Result<()> {
             }
         });
     }
-    Ok(())
+    // The program before us may have held them back.
+    sys::signals::release(&ENDING).context("taking signals")
 }
