@@ -125,7 +125,7 @@ fn nothing_is_decided_by_the_wall_clock() {
 
 /// Where a process is signalled by its number: the groups of leaders that the guardian, or the shim that
 /// is their parent, has not reaped, a child of ours that nobody has, and the process itself.
-const SIGNALLERS: [&str; 4] = [
+const SIGNALLERS: [&str; 5] = [
     "crates/guardian/src/stop.rs",
     "crates/shim/src/stand_in.rs",
     "crates/cli/src/trial/child.rs",
