@@ -55,6 +55,82 @@ fn every_command_comes_back_as_it_was() {
     }
 }
 
+/// A guardian stays when the daemon's program is upgraded, so each version must speak with the one before.
+#[test]
+fn everything_looks_on_the_link_as_the_first_version_wrote_it() {
+    let patience = Patience {
+        eof: Duration::from_secs(2),
+        term: Duration::from_millis(500),
+    };
+    let record = b"7 {}".to_vec();
+    let commands = [
+        Command::Spawn(spawn()),
+        Command::Record {
+            upstream: 7,
+            record: record.clone(),
+        },
+        Command::Stop {
+            upstream: 7,
+            patience,
+        },
+        Command::Shutdown { patience },
+    ];
+    let commands = commands.map(|command| command.encode().unwrap().escape_ascii().to_string());
+    assert_eq!(
+        commands,
+        [
+            "u\\x00\\x00\\x00ask=spawn\\x00upstream=7\\x00program=/bin/echo\\x00arg=echo\\x00arg=\\x00arg=\\xff=\\n\\x00env=PATH=/bin\\x00env=EMPTY=\\x00env=RAW=\\xfe==\\x00cwd=/tmp\\x00umask=027\\x00",
+            "\\\"\\x00\\x00\\x00ask=record\\x00upstream=7\\x00record=7 {}\\x00",
+            ",\\x00\\x00\\x00ask=stop\\x00upstream=7\\x00eof-ms=2000\\x00term-ms=500\\x00",
+            "%\\x00\\x00\\x00ask=shutdown\\x00eof-ms=2000\\x00term-ms=500\\x00",
+        ]
+    );
+    let reports = [
+        Report::Introduction(Introduction {
+            epoch: 3,
+            held: 2,
+            ending: true,
+        }),
+        Report::Held(Held {
+            upstream: 7,
+            pid: 4711,
+            ending: false,
+            record,
+        }),
+        Report::Spawned {
+            upstream: 7,
+            pid: 4711,
+            start_time: 99,
+        },
+        Report::SpawnFailed {
+            upstream: 7,
+            errno: 2,
+            text: "no such file".into(),
+        },
+        Report::Exited {
+            upstream: 7,
+            code: Some(3),
+            signal: None,
+        },
+        Report::Gone {
+            upstream: 7,
+            survivors: 1,
+        },
+    ];
+    let reports = reports.map(|report| report.encode().unwrap().escape_ascii().to_string());
+    assert_eq!(
+        reports,
+        [
+            ",\\x00\\x00\\x00report=introduction\\x00epoch=3\\x00held=2\\x00ending=1\\x00",
+            "5\\x00\\x00\\x00report=held\\x00upstream=7\\x00pid=4711\\x00ending=0\\x00record=7 {}\\x00",
+            "1\\x00\\x00\\x00report=spawned\\x00upstream=7\\x00pid=4711\\x00start-time=99\\x00",
+            "9\\x00\\x00\\x00report=spawn-failed\\x00upstream=7\\x00errno=2\\x00text=no such file\\x00",
+            " \\x00\\x00\\x00report=exited\\x00upstream=7\\x00code=3\\x00",
+            "#\\x00\\x00\\x00report=gone\\x00upstream=7\\x00survivors=1\\x00",
+        ]
+    );
+}
+
 #[test]
 fn every_report_comes_back_as_it_was() {
     for report in [
