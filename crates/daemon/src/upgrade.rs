@@ -5,10 +5,11 @@
 //! they are: nobody at the other end of anything notices more than a pause.
 //!
 //! Before anything is given up the new program is run beside this one, and has to show that it can go on
-//! with the state ([`rehearse`]). Should it fail after that all the same, it is as if the daemon had died:
+//! with the state ([`Successor::rehearse`]). Should it fail after that all the same, it is as if the daemon had died:
 //! the guardian holds the servers for the next.
 //!
-//! **Invariant:** the state is never in a file system: messages and environments are in it.
+//! **Invariant:** the state is never under a name where somebody could find it: messages and environments are
+//! in it.
 
 use std::time::Duration;
 

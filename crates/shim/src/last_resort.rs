@@ -1,7 +1,7 @@
 //! What a client is told when no daemon can be had.
 //!
-//! The only place of the shim where messages are read for their meaning: to answer a
-//! request one must know its id.
+//! One of two places of the shim where messages are read for their meaning (the other is `stand_in`):
+//! to answer a request one must know its id.
 //!
 //! **Invariant:** what a server may have done is never said not to have happened.
 

@@ -84,13 +84,13 @@ impl Render for Shown {
         let installed = env!("CARGO_PKG_VERSION");
         if to != installed {
             page.line(format_args!(
-                "This is mcpool {installed}, and the daemon's program is {}: it can be no other. \
+                "This is mcpool {installed}, and the daemon was started from {} and goes on as what is installed there. \
                  `mcpool stop` has the next session start this one.",
                 program.display()
             ));
         }
         page.line(format_args!(
-            "{}, {}; nobody was heard for {pause_ms} ms.",
+            "{}, {}; they paused for {pause_ms} ms.",
             counted(*sessions, "session", "sessions"),
             counted(*processes, "server process", "server processes"),
         ));
