@@ -57,17 +57,16 @@ fn every_command_comes_back_as_it_was() {
 
 /// A guardian stays when the daemon's program is upgraded, so each version must speak with the one before.
 #[test]
-fn everything_looks_on_the_link_as_the_first_version_wrote_it() {
+fn commands_look_on_the_link_as_the_first_version_wrote_them() {
     let patience = Patience {
         eof: Duration::from_secs(2),
         term: Duration::from_millis(500),
     };
-    let record = b"7 {}".to_vec();
     let commands = [
         Command::Spawn(spawn()),
         Command::Record {
             upstream: 7,
-            record: record.clone(),
+            record: b"7 {}".to_vec(),
         },
         Command::Stop {
             upstream: 7,
@@ -85,6 +84,10 @@ fn everything_looks_on_the_link_as_the_first_version_wrote_it() {
             "%\\x00\\x00\\x00ask=shutdown\\x00eof-ms=2000\\x00term-ms=500\\x00",
         ]
     );
+}
+
+#[test]
+fn reports_look_on_the_link_as_the_first_version_wrote_them() {
     let reports = [
         Report::Introduction(Introduction {
             epoch: 3,
@@ -95,7 +98,7 @@ fn everything_looks_on_the_link_as_the_first_version_wrote_it() {
             upstream: 7,
             pid: 4711,
             ending: false,
-            record,
+            record: b"7 {}".to_vec(),
         }),
         Report::Spawned {
             upstream: 7,
