@@ -235,6 +235,8 @@ fn a_process_that_cannot_be_shared_is_not_shared_by_the_next_daemon() {
         the daemon dies
         bob comes
             -> start u4294967297 for bob
+        carol comes
+            -> start u4294967298 for carol
         alice comes back
         alice: replays kept initialize #0
         alice is replayed
