@@ -23,8 +23,10 @@ use crate::{
     upgrade::{Exchange, FrozenDaemon, FrozenHub, Handed, Taken},
 };
 
-/// How long all readers may take to stop, and the hub to take in what they have handed in.
-const HALT_PATIENCE: Duration = Duration::from_millis(150);
+/// How long all readers may take to stop, and the hub to take in what they have handed in. A build that is
+/// not optimised, with the books of its core beside it, takes several times as long.
+const HALT_PATIENCE: Duration =
+    Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 150 });
 
 /// Bytes of messages that may wait at most: they are written down and read back while nobody is heard.
 const WAITING_MAX: usize = 16 << 20;
