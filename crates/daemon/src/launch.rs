@@ -107,7 +107,7 @@ impl Launcher {
         self.configuration.refresh();
         match self.plan(asker) {
             Ok(plan) => {
-                let spec = self.keep_once(plan.spec);
+                let spec = self.keep_once(Arc::new(plan.spec));
                 let subject = plan.life.map(|life| Subject {
                     route: plan.opening.route.clone(),
                     class: plan.opening.fixed_class,
@@ -131,25 +131,16 @@ impl Launcher {
         }
     }
 
-    /// The one that is kept of those that are equal.
-    pub(crate) fn shared(&mut self, spec: &Arc<LaunchSpec>) -> Arc<LaunchSpec> {
-        if let Some(known) = self.specs.get(spec) {
-            return Arc::clone(known);
-        }
-        self.specs.insert(Arc::clone(spec));
-        Arc::clone(spec)
-    }
-
     /// Forgets what no session needs any more.
     pub(crate) fn forget_unused(&mut self) {
         self.specs.retain(|spec| Arc::strong_count(spec) > 1);
     }
 
-    fn keep_once(&mut self, spec: LaunchSpec) -> Arc<LaunchSpec> {
+    /// The one that is kept of those that are equal.
+    pub(crate) fn keep_once(&mut self, spec: Arc<LaunchSpec>) -> Arc<LaunchSpec> {
         if let Some(known) = self.specs.get(&spec) {
             return Arc::clone(known);
         }
-        let spec = Arc::new(spec);
         self.specs.insert(Arc::clone(&spec));
         spec
     }

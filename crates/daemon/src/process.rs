@@ -19,6 +19,7 @@ use ::guardian::protocol::Patience;
 use bytes::Bytes;
 use mux::{Exit, UpstreamId};
 use serde::{Deserialize, Serialize};
+use sys::handed;
 use wire::{Frame, Kind, Outgoing};
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
     launch::LaunchSpec,
     link::{Outlet, ProcessReader, Reading, Rest as Unread, Sink, Source, Unwritten},
     logs::{Logs, ServerLog, drain_errors},
-    upgrade::{FrozenProcess, Handed, Hex, Taken},
+    upgrade::{FrozenProcess, Handed, Hex},
 };
 
 pub(crate) use guardian::Guardian;
@@ -183,7 +184,7 @@ impl Process {
             "started"
         };
         self.log.remark(&format!("{how}, process {pid}"));
-        self.reader = Reading::Halted(Unread::of(&[], around.limits.message_bytes));
+        self.reader = Reading::resumed(&[], around.limits.message_bytes);
         self.drain = Reading::Halted(Vec::new());
         self.go_on(process, around);
     }
@@ -226,12 +227,9 @@ impl Process {
         id: ProcessId,
         handed: &mut Handed<'a>,
     ) -> Result<FrozenProcess, &'static str> {
-        let unread = match &self.reader {
-            Reading::Halted(unread) => unread
-                .bytes()
-                .map_err(|_| "a server is in the middle of a message that is too long")?,
-            Reading::NotYet | Reading::Runs(_) | Reading::Over => Vec::new(),
-        };
+        let unread = self.reader.unread();
+        let unread =
+            unread.map_err(|_| "a server is in the middle of a message that is too long")?;
         let outlet = self.outlet.as_ref();
         Ok(FrozenProcess {
             id: id.0,
@@ -259,24 +257,20 @@ impl Process {
     }
 
     /// Goes on with one that the program before us had.
-    pub(crate) fn thaw(
-        frozen: FrozenProcess,
-        taken: &Taken,
-        around: &Surroundings,
-    ) -> io::Result<Process> {
+    pub(crate) fn thaw(frozen: FrozenProcess, around: &Surroundings) -> io::Result<Process> {
         let limit = around.limits.slow_server_bytes;
         let outlet = match frozen.outlet {
             None => None,
             Some((fd, outlet)) => {
-                let sink = Sink::Pipe(pipes::input(taken.take(fd)?)?);
+                let sink = Sink::Pipe(pipes::input(handed::take(fd)?)?);
                 Some(Outlet::thaw(outlet, sink, limit, &around.room))
             }
         };
         let outputs = match frozen.outputs {
             None => None,
             Some([output, errors]) => Some((
-                Source::Pipe(pipes::output(taken.take(output)?)?),
-                Source::Pipe(pipes::output(taken.take(errors)?)?),
+                Source::Pipe(pipes::output(handed::take(output)?)?),
+                Source::Pipe(pipes::output(handed::take(errors)?)?),
             )),
         };
         let reader = match (frozen.has_reader, frozen.pid) {

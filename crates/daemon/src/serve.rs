@@ -51,6 +51,14 @@ pub struct ServeOptions {
     pub thaw: Option<RawFd>,
 }
 
+/// How this program came to be the daemon.
+enum Origin {
+    /// It was started, and has taken the lock.
+    Started(Stand),
+    /// It takes the place of another, whose state is at this descriptor.
+    Upgraded(RawFd),
+}
+
 /// Runs a daemon until it is told to stop.
 ///
 /// Fails if its places are not safe, if another daemon holds the lock, or if the system denies it the
@@ -67,9 +75,9 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     places.prepare()?;
     // Before anything can be put in its place.
     let successor = Successor::of_this_program(&places, background)?;
-    let stand = match thaw {
-        None => Some(Stand::take(&places)?),
-        Some(_) => None,
+    let origin = match thaw {
+        None => Origin::Started(Stand::take(&places)?),
+        Some(state) => Origin::Upgraded(state),
     };
     chdir("/").context("changing to the folder /")?;
     orphans::adopt().context("becoming the parent of what a guardian leaves behind")?;
@@ -83,9 +91,9 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let (keeper, keeper_thread) =
         Keeper::start(words).context("starting the thread for what is kept")?;
     start_tracing(background.then_some(&logs));
-    let beginning = match (stand, thaw) {
-        (Some(stand), _) => Beginning::afresh(stand, files, &places.guardian_socket())?,
-        (None, state) => match Beginning::resumed(state, &places) {
+    let beginning = match origin {
+        Origin::Started(stand) => Beginning::afresh(stand, files, &places.guardian_socket())?,
+        Origin::Upgraded(state) => match Beginning::resumed(state, &places) {
             Ok(beginning) => beginning,
             Err(error) => {
                 observe::not_resumed(&error);

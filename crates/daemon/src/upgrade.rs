@@ -20,7 +20,7 @@ mod exchange;
 mod frozen;
 mod rehearsal;
 
-pub(crate) use descriptors::{Handed, Taken};
+pub(crate) use descriptors::Handed;
 pub(crate) use exchange::{Exchange, Successor};
 pub(crate) use frozen::{
     FrozenClock, FrozenDaemon, FrozenGuardian, FrozenHub, FrozenProcess, FrozenSession, FrozenSpec,

@@ -4,7 +4,7 @@
 //! ledgers say is compared with what the sessions were told at the end, as in a soak.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     process::Command,
     sync::{
@@ -122,6 +122,14 @@ impl<'a> Crowd<'a> {
         }
         lock(&self.book.records).insert((number, 0), record);
     }
+}
+
+/// The processes that have answered last.
+pub(crate) fn pids(crowds: &[Crowd<'_>]) -> BTreeSet<u32> {
+    crowds
+        .iter()
+        .map(|crowd| crowd.pid.load(Ordering::Acquire))
+        .collect()
 }
 
 impl Book {

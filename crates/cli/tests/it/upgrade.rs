@@ -314,6 +314,14 @@ impl Installed {
         command
     }
 
+    /// A session on the scripted server, greeted.
+    fn session(&self, home: &Home) -> Client {
+        let connect = ["connect", "--", FAKE_SERVER];
+        let mut client = Client::spawn(&mut self.mcpool(home, &connect));
+        client.initialize();
+        client
+    }
+
     /// Puts another program in the place of the daemon's.
     fn replace(&self, with: impl AsRef<[u8]>) {
         let new = self.folder.join("new");
@@ -327,9 +335,7 @@ impl Installed {
 fn a_program_that_cannot_go_on_is_found_out_before_anything_is_given_up() {
     let home = Home::new();
     let installed = Installed::in_home(&home);
-    let connect = ["connect", "--", FAKE_SERVER];
-    let mut alice = Client::spawn(&mut installed.mcpool(&home, &connect));
-    alice.initialize();
+    let mut alice = installed.session(&home);
     assert_eq!(alice.text("count", json!({})), "1");
     let before = pids(&home);
     let go_on = home.file("go-on");
@@ -364,9 +370,7 @@ fn a_program_that_cannot_go_on_is_found_out_before_anything_is_given_up() {
 fn a_program_that_fails_only_when_it_is_in_place_costs_no_server() {
     let home = Home::new();
     let installed = Installed::in_home(&home);
-    let connect = ["connect", "--", FAKE_SERVER];
-    let mut alice = Client::spawn(&mut installed.mcpool(&home, &connect));
-    alice.initialize();
+    let mut alice = installed.session(&home);
     assert_eq!(alice.text("count", json!({})), "1");
     let before = home.daemon_pid();
     let real = env!("CARGO_BIN_EXE_mcpoold");
@@ -388,11 +392,8 @@ fn a_program_that_fails_only_when_it_is_in_place_costs_no_server() {
 fn a_program_that_is_gone_when_it_is_to_be_executed_costs_nothing() {
     let home = Home::new();
     let installed = Installed::in_home(&home);
-    let connect = ["connect", "--", FAKE_SERVER];
-    let mut alice = Client::spawn(&mut installed.mcpool(&home, &connect));
-    alice.initialize();
-    let mut bob = Client::spawn(&mut installed.mcpool(&home, &connect));
-    bob.initialize();
+    let mut alice = installed.session(&home);
+    let mut bob = installed.session(&home);
     let before = pids(&home);
     let real = env!("CARGO_BIN_EXE_mcpoold");
     for _ in 0..3 {

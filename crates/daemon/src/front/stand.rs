@@ -30,10 +30,11 @@ use shim::{
     lock::{self, DaemonLock},
     places::Places,
 };
+use sys::handed;
 
 use crate::{
     observe,
-    upgrade::{FrozenStand, Handed, Taken},
+    upgrade::{FrozenStand, Handed},
 };
 
 /// How long whoever looks whether the lock is held may keep us from taking it.
@@ -107,11 +108,11 @@ impl Stand {
     }
 
     /// Goes on with the one that the program before us had.
-    pub(crate) fn thaw(frozen: &FrozenStand, taken: &Taken, places: &Places) -> io::Result<Stand> {
+    pub(crate) fn thaw(frozen: &FrozenStand, places: &Places) -> io::Result<Stand> {
         Ok(Stand {
             lock_path: places.lock.clone(),
             socket_path: places.socket.clone(),
-            lock: DaemonLock::handed_over(taken.take(frozen.lock)?.into()),
+            lock: DaemonLock::handed_over(handed::take(frozen.lock)?.into()),
             is_announced: frozen.is_announced,
             socket: frozen.socket,
             is_lost: frozen.is_lost,

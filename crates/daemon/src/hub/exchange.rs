@@ -20,7 +20,7 @@ use crate::{
     front::SessionPlaces,
     observe::Observer,
     process::{Ending, Process},
-    upgrade::{Exchange, FrozenDaemon, FrozenHub, Handed, Taken},
+    upgrade::{Exchange, FrozenDaemon, FrozenHub, Handed},
 };
 
 /// How long all readers may take to stop, and the hub to take in what they have handed in. A build that is
@@ -248,25 +248,24 @@ impl Hub {
     /// Goes on where the program before us stopped, in a world in which nothing is yet.
     pub(crate) fn thaw(
         frozen: FrozenHub,
-        taken: &Taken,
         mut world: World,
         places: &SessionPlaces,
     ) -> anyhow::Result<Self> {
         let mux = Mux::thaw(frozen.mux.get().as_bytes(), world.around.limits.clone())?;
         if let Some(guardian) = &frozen.guardian {
-            world.around.guardian.thaw(guardian, taken)?;
+            world.around.guardian.thaw(guardian)?;
         }
         world.observer = Observer::resumed(frozen.counts, &mux.snapshot().upstreams);
         world.set_last_id(frozen.last_id);
         for session in frozen.sessions {
             let (id, place) = (session.id, places.take()?);
-            let mut session = Session::thaw(session, taken, &world.around, place)?;
+            let mut session = Session::thaw(session, &world.around, place)?;
             session.share(&mut world.around.launcher);
             world.sessions.insert(id, session);
         }
         for process in frozen.processes {
             let id = ProcessId(process.id);
-            let process = Process::thaw(process, taken, &world.around)?;
+            let process = Process::thaw(process, &world.around)?;
             world.processes.insert(id, process);
         }
         world.by_upstream = pairs(&frozen.by_upstream, |id| ProcessId(*id));

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     admin::Draft,
     launch::{Asker, Launch},
-    link::{Outlet, Reading, Rest, Sink},
+    link::{Outlet, Reading, Sink},
     observe,
     process::Process,
     tasks,
@@ -121,12 +121,12 @@ impl Hub {
         outlet.push_answer(&Answer::Accepted {
             session: Some(id.0),
         });
-        let early = Rest::of(&arrival.early, world.around.limits.message_bytes);
+        let reader = Reading::resumed(&arrival.early, world.around.limits.message_bytes);
         let mut session = Session {
             outlet,
             socket,
             valve: Arc::default(),
-            reader: Reading::Halted(early),
+            reader,
             server: Arc::clone(&opening.server),
             spec: spec.map_err(String::into_boxed_str),
             direct: direct.map(PathBuf::into_boxed_path),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use mux::{LineNumber, SessionId};
+use sys::handed;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{pace::Pace, replay::Replay, world::Surroundings};
@@ -17,7 +18,7 @@ use crate::{
     kept_words::Subject,
     launch::{LaunchSpec, Launcher},
     link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve},
-    upgrade::{FrozenSession, Handed, Hex, Taken},
+    upgrade::{FrozenSession, Handed, Hex},
 };
 
 /// How long a session that was closed may take to read its last messages.
@@ -79,12 +80,9 @@ impl Session {
         id: SessionId,
         handed: &mut Handed<'a>,
     ) -> Result<FrozenSession, &'static str> {
-        let unread = match &self.reader {
-            Reading::Halted(unread) => unread
-                .bytes()
-                .map_err(|_| "a client is in the middle of a message that is too long")?,
-            Reading::NotYet | Reading::Runs(_) | Reading::Over => Vec::new(),
-        };
+        let unread = self.reader.unread();
+        let unread =
+            unread.map_err(|_| "a client is in the middle of a message that is too long")?;
         Ok(FrozenSession {
             id,
             socket: handed.over(self.socket.as_fd()),
@@ -108,11 +106,10 @@ impl Session {
     /// Goes on with one that the program before us had.
     pub(super) fn thaw(
         frozen: FrozenSession,
-        taken: &Taken,
         around: &Surroundings,
         permit: OwnedSemaphorePermit,
     ) -> io::Result<Session> {
-        let socket = Arc::new(Socket::of(taken.take(frozen.socket)?)?);
+        let socket = Arc::new(Socket::of(handed::take(frozen.socket)?)?);
         let sink = Sink::Socket(Arc::clone(&socket));
         let limit = around.limits.slow_reader_bytes;
         let outlet = Outlet::thaw(frozen.outlet, sink, limit, &around.unread);
@@ -123,7 +120,7 @@ impl Session {
         let mut pace = Pace::default();
         pace.on_empty(outlet.taken());
         let reader = if frozen.has_reader {
-            Reading::Halted(Rest::of(&frozen.unread.0, around.limits.message_bytes))
+            Reading::resumed(&frozen.unread.0, around.limits.message_bytes)
         } else {
             Reading::Over
         };
@@ -148,13 +145,11 @@ impl Session {
             _permit: permit,
         })
     }
-}
 
-impl Session {
     /// Has what is equal for several sessions in memory once.
     pub(super) fn share(&mut self, launcher: &mut Launcher) {
         if let Ok(spec) = &mut self.spec {
-            *spec = launcher.shared(spec);
+            *spec = launcher.keep_once(Arc::clone(spec));
             if let Some(subject) = &mut self.subject {
                 let subject = Arc::make_mut(subject);
                 subject.spec = Arc::clone(spec);

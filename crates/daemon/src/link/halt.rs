@@ -128,6 +128,21 @@ pub(crate) struct Rest {
     pub(super) splitter: LineSplitter,
 }
 
+impl Reading<Rest> {
+    /// One that goes on where another stopped, which had left `unread`.
+    pub(crate) fn resumed(unread: &[u8], message_bytes: usize) -> Self {
+        Reading::Halted(Rest::of(unread, message_bytes))
+    }
+
+    /// What has been read and not handed in. Only who has halted can say it.
+    pub(crate) fn unread(&self) -> Result<Vec<u8>, CutOffLine> {
+        match self {
+            Reading::Halted(rest) => rest.bytes(),
+            Reading::NotYet | Reading::Runs(_) | Reading::Over => Ok(Vec::new()),
+        }
+    }
+}
+
 /// A line goes by of which only a part is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CutOffLine;

@@ -24,7 +24,7 @@ use rustix::{
     io::Errno,
     process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions, prlimit, waitid},
 };
-use sys::process::Hold;
+use sys::{handed, process::Hold};
 use tokio::{
     io::Interest,
     net::{UnixStream, unix::pipe},
@@ -38,7 +38,7 @@ use crate::{
     launch::LaunchSpec,
     link::{Halt, Reading, Stopped, until_halted},
     observe, tasks,
-    upgrade::{FrozenGuardian, Handed, Hex, Taken},
+    upgrade::{FrozenGuardian, Handed, Hex},
 };
 
 /// Starts the guardian when it is needed, and talks to it.
@@ -169,19 +169,19 @@ impl Guardian {
     }
 
     /// Goes on with the one that the program before us had.
-    pub(crate) fn thaw(&mut self, frozen: &FrozenGuardian, taken: &Taken) -> io::Result<()> {
+    pub(crate) fn thaw(&mut self, frozen: &FrozenGuardian) -> io::Result<()> {
         let nobody = || io::Error::other("a process without a number");
         let pid = Pid::from_raw(frozen.pid.cast_signed()).ok_or_else(nobody)?;
         let life = Life {
             pid,
-            hold: Arc::new(Hold::handed_over(taken.take(frozen.hold)?, pid)),
+            hold: Arc::new(Hold::handed_over(handed::take(frozen.hold)?, pid)),
             whose: if frozen.is_ours {
                 orphans::Guardian::Ours
             } else {
                 orphans::Guardian::Inherited
             },
         };
-        let socket = StdStream::from(taken.take(frozen.socket)?);
+        let socket = StdStream::from(handed::take(frozen.socket)?);
         let receiver = Receiver::with_unread(&frozen.unread.0);
         self.watch(
             UnixStream::from_std(socket)?,

@@ -12,15 +12,16 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use mux::Epoch;
 use rustix::process::Rlimit;
 use shim::places::Places;
+use sys::handed;
 
 use crate::{
     front::Stand,
     process::Inheritance,
-    upgrade::{FrozenDaemon, FrozenHub, Taken},
+    upgrade::{FrozenDaemon, FrozenHub},
 };
 
 pub(super) struct Beginning {
@@ -75,22 +76,18 @@ impl Beginning {
     }
 
     /// Takes up what the program before us has handed over, the state at this descriptor.
-    pub(super) fn resumed(state: Option<RawFd>, places: &Places) -> anyhow::Result<Self> {
-        let Some(state) = state else {
-            bail!("there is no state to go on with");
-        };
-        let taken = Taken;
+    pub(super) fn resumed(state: RawFd, places: &Places) -> anyhow::Result<Self> {
         let mut bytes = Vec::new();
-        File::from(taken.take(state)?)
+        File::from(handed::take(state)?)
             .read_to_end(&mut bytes)
             .context("reading the state of the program before")?;
         let frozen = FrozenDaemon::read(&bytes)?;
         drop(bytes);
-        let requester = frozen.requester.map(|fd| taken.take(fd)).transpose()?;
+        let requester = frozen.requester.map(handed::take).transpose()?;
         let (current, maximum) = frozen.files;
         Ok(Beginning {
-            stand: Stand::thaw(&frozen.stand, &taken, places)?,
-            listener: taken.take(frozen.listener)?.into(),
+            stand: Stand::thaw(&frozen.stand, places)?,
+            listener: handed::take(frozen.listener)?.into(),
             files: Rlimit { current, maximum },
             start: Start::Resumed(
                 Box::new(frozen.hub),

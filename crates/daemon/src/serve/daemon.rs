@@ -33,7 +33,7 @@ use crate::{
     observe,
     process::Guardian,
     tasks::{self, ENDING},
-    upgrade::{Exchange, FrozenDaemon, Handed, Successor, Taken, monotonic},
+    upgrade::{Exchange, FrozenDaemon, Handed, Successor, monotonic},
 };
 
 /// Inputs that may wait for the hub; then readers wait.
@@ -123,8 +123,8 @@ impl Daemon {
                 hub
             }
             Start::Resumed(frozen, before) => {
-                let hub = Hub::thaw(*frozen, &Taken, world, &door.places())
-                    .inspect_err(observe::not_resumed)?;
+                let hub =
+                    Hub::thaw(*frozen, world, &door.places()).inspect_err(observe::not_resumed)?;
                 sys::handed::take_no_more();
                 answer(before, &hub, &door);
                 hub

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
 };
 
 use sys::handed;
@@ -29,20 +29,5 @@ impl<'a> Handed<'a> {
     /// Takes that back.
     pub(crate) fn stay_no_longer(&self) -> io::Result<()> {
         self.0.iter().try_for_each(handed::keep_no_longer)
-    }
-}
-
-/// What the program before us has handed over.
-#[derive(Debug)]
-pub(crate) struct Taken;
-
-impl Taken {
-    /// The descriptor of this number, once.
-    #[expect(
-        clippy::unused_self,
-        reason = "only who was handed something may take it"
-    )]
-    pub(crate) fn take(&self, number: RawFd) -> io::Result<OwnedFd> {
-        handed::take(number)
     }
 }

@@ -1,8 +1,6 @@
 //! The daemon is killed under load, again and again.
 
 use std::{
-    collections::BTreeSet,
-    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +12,7 @@ use super::Row;
 use crate::faults::{
     Stage,
     home::Home,
-    load::{Book, Crowd},
+    load::{Book, Crowd, pids},
     processes::until,
     session::PATIENCE,
     shown::{Shown, percentile},
@@ -128,11 +126,4 @@ fn kill_again_and_again(
         killed.answered.push(took);
     }
     Ok(killed)
-}
-
-fn pids(crowds: &[Crowd<'_>]) -> BTreeSet<u32> {
-    crowds
-        .iter()
-        .map(|crowd| crowd.pid.load(Ordering::Acquire))
-        .collect()
 }

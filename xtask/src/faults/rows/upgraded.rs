@@ -1,8 +1,6 @@
 //! The daemon is upgraded under load, again and again.
 
 use std::{
-    collections::BTreeSet,
-    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +13,7 @@ use super::Row;
 use crate::faults::{
     Stage,
     home::{Home, number},
-    load::{Book, Crowd},
+    load::{Book, Crowd, pids},
     processes::until,
     session::PATIENCE,
     shown::{Shown, percentile},
@@ -119,11 +117,4 @@ fn upgrade_again_and_again(
         upgrades.servers += servers.difference(&pids(crowds)).count() as u64;
     }
     Ok(upgrades)
-}
-
-fn pids(crowds: &[Crowd<'_>]) -> BTreeSet<u32> {
-    crowds
-        .iter()
-        .map(|crowd| crowd.pid.load(Ordering::Acquire))
-        .collect()
 }
