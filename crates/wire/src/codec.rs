@@ -14,6 +14,10 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// And how much of its end: many libraries write the id last.
 const TAIL_BYTES: usize = 4 * 1024;
 
+/// A block that allocators have the system hand out by itself, and that the system makes larger without a
+/// copy.
+const BLOCK_BYTES: usize = 256 * 1024;
+
 /// What stood between two line ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -90,6 +94,13 @@ impl LineSplitter {
         }
         if self.partial.capacity() - self.partial.len() < wish {
             let double = self.partial.len().max(wish);
+            if self.partial.capacity() < BLOCK_BYTES {
+                // Not grown from what it has: an allocator that has grown a small block a few times where
+                // it stands copies all of it in the end.
+                let room = (self.partial.len() + double).max(BLOCK_BYTES);
+                let small = mem::replace(&mut self.partial, Vec::with_capacity(room));
+                self.partial.extend_from_slice(&small);
+            }
             self.partial.reserve(double);
         }
         Some(&mut self.partial)
