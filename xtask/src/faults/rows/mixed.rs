@@ -34,7 +34,7 @@ pub(super) const ROW: Row = Row {
 
 const ROUND: Duration = Duration::from_secs(10);
 
-const SERVERS: usize = 4;
+const SERVERS: usize = 8;
 const SESSIONS: usize = 8;
 
 /// Faults of a round, beside the death of a server: so many servers die in turn that none does so often
