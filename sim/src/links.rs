@@ -70,8 +70,7 @@ impl World {
             self.hit(Fault::Batched);
             let is_one_fault = !may_batch || frames.iter().all(Result::is_err) && frames.len() == 1;
             if is_one_fault {
-                self.model
-                    .client_fault(session, &LineFault::NotAnObject, false);
+                self.model.client_fault(session, &LineFault::NotAnObject);
             } else {
                 for message in messages {
                     self.model.client_says(session, line, message, true);
@@ -103,7 +102,7 @@ impl World {
         if matches!(fault, LineFault::TooLong { .. }) {
             self.hit(Fault::TooLong);
         }
-        self.model.client_fault(session, &fault, false);
+        self.model.client_fault(session, &fault);
         self.handle(Event::SessionFault {
             session,
             line,
@@ -247,26 +246,27 @@ impl World {
 
     /// A process and all of its pipes are gone.
     pub(crate) fn exit(&mut self, upstream: UpstreamId, exit: Exit) -> Held {
-        let owes = self
-            .model
-            .sessions
-            .values()
-            .flat_map(|session| session.owed.values());
-        let owes = owes
-            .filter(|owed| owed.minted.is_some_and(|(at, _)| at == upstream))
-            .count();
         let peer = self.servers.remove(&upstream);
         let unwritten = peer.as_ref().map(unwritten_to).unwrap_or_default();
-        match peer.filter(|peer| peer.process == Process::Running) {
-            Some(peer) if !peer.is_greeted => self.hit(Fault::DiedEarly),
-            Some(_) if owes > 0 => self.hit(Fault::Crashed),
-            Some(_) | None => {}
-        }
         let numbers = unwritten.iter().filter_map(|frame| frame.id()?.as_number());
         let numbers: Vec<u64> = numbers.collect();
-        if self.model.exited(upstream, &numbers) {
+        let sessions = self.model.sessions.values();
+        let minted = sessions
+            .flat_map(|session| session.owed.values())
+            .filter_map(|owed| owed.minted);
+        let owed = minted
+            .filter(|(at, _)| *at == upstream)
+            .map(|(_, minted)| minted);
+        let owed: Vec<u64> = owed.collect();
+        match peer.filter(|peer| peer.process == Process::Running) {
+            Some(peer) if !peer.is_greeted => self.hit(Fault::DiedEarly),
+            Some(_) if !owed.is_empty() => self.hit(Fault::Crashed),
+            Some(_) | None => {}
+        }
+        if owed.iter().any(|minted| numbers.contains(minted)) {
             self.hit(Fault::Unwritten);
         }
+        self.model.exited(upstream, &numbers);
         self.handle(Event::UpstreamExited {
             upstream,
             exit,

@@ -86,8 +86,7 @@ impl Model {
             return Ok(());
         };
         server.initialized += 1;
-        let fits =
-            *method == Method::Initialized && server.initialized == 1 && server.greeting.is_some();
+        let fits = *method == Method::Initialized && server.initialized == 1 && server.is_greeted;
         ensure!(fits, "{id} is told what nobody said: {text}");
         Ok(())
     }
@@ -304,12 +303,12 @@ impl Model {
         Ok(())
     }
 
-    pub(super) fn end_ask(&mut self, id: UpstreamId, ask: &RequestId, text: &str) -> Held {
+    pub(crate) fn end_ask(&mut self, id: UpstreamId, ask: &RequestId, text: &str) -> Held {
         let Some(server) = self.servers.get_mut(&id) else {
             return Ok(());
         };
         // One under an id in use is refused at once, so that the last is meant whenever there are several.
-        let Some((number, shown)) = server.unask(ask) else {
+        let Some(number) = server.unask(ask) else {
             return Err(Broken(format!(
                 "{id} gets an answer to what it did not ask: {text}"
             )));
@@ -317,16 +316,14 @@ impl Model {
         if let Some(said) = self.said.get_mut(number) {
             said.audience = Audience::Nobody;
         }
-        if let Some((session, shown)) = shown {
-            let waits = self
-                .sessions
-                .get(&session)
-                .is_some_and(|session| session.asked.contains_key(&shown));
-            ensure!(
-                !waits,
-                "{id} has an answer to what {session} has not answered: {text}"
-            );
-        }
+        let is_it = |(_, asked): &(UpstreamId, Message)| asked.mark.number == number;
+        let mut sessions = self.sessions.iter();
+        let waits = sessions.find(|(_, session)| session.asked.values().any(is_it));
+        let waits = waits.map(|(session, _)| session);
+        ensure!(
+            waits.is_none(),
+            "{id} has an answer to what {waits:?} has not answered: {text}"
+        );
         self.settle_due(&Due::AskAnswered(id, ask.clone()));
         Ok(())
     }
@@ -338,7 +335,7 @@ impl Model {
         };
         let asks = server.asks.get(ask).into_iter().flatten();
         let asked: Vec<Message> = asks
-            .filter_map(|(number, _)| Some(self.said.get(*number)?.message))
+            .filter_map(|number| Some(self.said.get(*number)?.message))
             .collect();
         if result == "{}" {
             ensure!(

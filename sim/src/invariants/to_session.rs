@@ -409,25 +409,18 @@ impl Model {
         let Some(key) = own.id.id() else {
             return Ok(());
         };
-        session
-            .asked
-            .insert(shown, (upstream, key.clone(), own.token));
+        session.asked.insert(shown, (upstream, own));
         ensure!(
             session.asked.len() <= self.limits.session_asks,
             "{id} is asked too much at once"
         );
-        let server = self.servers.get_mut(&upstream);
-        let asks = server.and_then(|server| {
-            server.questions.insert(mark.number, id);
-            server.asks.get_mut(&key)
-        });
-        let ask = asks.and_then(|asks| asks.iter_mut().find(|(number, _)| *number == mark.number));
-        let Some((_, to)) = ask else {
-            return Err(Broken(format!(
-                "{id} is asked what nobody wants to know any longer: {text}"
-            )));
-        };
-        *to = Some((id, shown));
+        said.put_to = Some(id);
+        let server = self.servers.get(&upstream);
+        let asks = server.and_then(|server| server.asks.get(&key));
+        ensure!(
+            asks.is_some_and(|asks| asks.contains(&mark.number)),
+            "{id} is asked what nobody wants to know any longer: {text}"
+        );
         self.heard(id, mark, text)
     }
 

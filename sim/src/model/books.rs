@@ -46,6 +46,8 @@ pub(crate) struct Said {
     pub(crate) token: Ident,
     /// The request that it answers.
     pub(crate) answers: Option<Mark>,
+    /// Whom it was put to, until that is settled.
+    pub(crate) put_to: Option<SessionId>,
 }
 
 /// Who may hear a message.
@@ -91,14 +93,13 @@ pub(crate) struct Session {
     pub(crate) upstream: Option<UpstreamId>,
     /// Whether its `initialize` has been answered.
     pub(crate) is_served: bool,
-    /// The version that it asked for, and the one that it was answered in.
-    pub(crate) version: u8,
+    /// The version that it was answered in.
     pub(crate) spoken: Option<&'static str>,
     /// What its server declared when it came, by place in the list of that.
     pub(crate) promised: Option<u8>,
     pub(crate) owed: BTreeMap<RequestId, Owed>,
-    /// What it was asked, by the id that it was shown.
-    pub(crate) asked: BTreeMap<u64, (UpstreamId, RequestId, Ident)>,
+    /// What it was asked by whom and has not answered, by the id that it was shown.
+    pub(crate) asked: BTreeMap<u64, (UpstreamId, Message)>,
     pub(crate) shown_last: u64,
     pub(crate) topics: BTreeMap<&'static str, Wish<bool>>,
     pub(crate) level: Wish<u8>,
@@ -161,9 +162,9 @@ pub(crate) struct Owed {
 pub(crate) struct Server {
     pub(crate) key: Option<Key>,
     pub(crate) process: Process,
-    /// What it said of itself, once it has.
-    pub(crate) greeting: Option<Message>,
-    /// The same, of the last process that did.
+    /// Whether it has said what it is.
+    pub(crate) is_greeted: bool,
+    /// What the last process that did said of itself.
     pub(crate) handshake: Option<Message>,
     /// Since when it has served without a break.
     pub(crate) whole_since: Option<u64>,
@@ -171,14 +172,9 @@ pub(crate) struct Server {
     /// Sessions whose requests its process has seen.
     pub(crate) users: BTreeSet<SessionId>,
     pub(crate) sent: BTreeMap<u64, Sent>,
-    /// What it asked and has no answer to, and whom that was put to.
-    pub(crate) asks: BTreeMap<RequestId, Vec<Ask>>,
-    /// Questions by address, and whom they were put to.
-    pub(crate) questions: BTreeMap<usize, SessionId>,
+    /// The numbers of what it asked and has no answer to.
+    pub(crate) asks: BTreeMap<RequestId, Vec<usize>>,
 }
-
-/// What a server asked: the number of its message, and whom it was put to, under which id.
-pub(crate) type Ask = (usize, Option<(SessionId, u64)>);
 
 /// A request that a process was given.
 #[derive(Debug)]
@@ -215,6 +211,7 @@ impl Model {
             id,
             token,
             answers: None,
+            put_to: None,
         });
         message
     }
@@ -230,13 +227,10 @@ impl Model {
     pub(super) fn owed_for(
         &mut self,
         session: SessionId,
-        request: Mark,
         place: (UpstreamId, u64),
     ) -> Option<&mut Owed> {
         let mut owed = self.sessions.get_mut(&session)?.owed.values_mut();
-        owed.find(|owed| {
-            owed.message.mark == request && owed.minted == Some(place) && !owed.is_over
-        })
+        owed.find(|owed| owed.minted == Some(place) && !owed.is_over)
     }
 
     /// Whether a server of this route ever said that it cannot be shared.
@@ -296,11 +290,11 @@ impl Server {
 
     /// It asks this.
     pub(super) fn ask(&mut self, id: RequestId, number: usize) {
-        self.asks.entry(id).or_default().push((number, None));
+        self.asks.entry(id).or_default().push(number);
     }
 
     /// It waits no longer for an answer to what it asked last under this id.
-    pub(crate) fn unask(&mut self, id: &RequestId) -> Option<Ask> {
+    pub(crate) fn unask(&mut self, id: &RequestId) -> Option<usize> {
         let last = self.asks.get_mut(id).and_then(Vec::pop);
         self.asks.retain(|_, asks| !asks.is_empty());
         last
@@ -328,7 +322,6 @@ impl Session {
             key,
             upstream: None,
             is_served: false,
-            version: 0,
             spoken: None,
             promised: None,
             owed: BTreeMap::new(),
