@@ -6,7 +6,7 @@
 //!
 //! What one read of a peer brought arrives in pieces, so that others get in between. As long as nobody
 //! does, a turn goes on with the next piece, and nothing is written: a flood costs as few writes as it
-//! would in one piece.
+//! would in one piece. While floods take turns no piece is waited for.
 //!
 //! **Invariant:** nothing in a turn waits: effects are handed over, and a peer that does not read has
 //! its own queue fill up.
@@ -31,6 +31,7 @@ mod world;
 
 use std::{
     io, mem,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -39,6 +40,7 @@ use tokio::{net::UnixStream, sync::mpsc::Receiver};
 
 use crate::{
     link::Share,
+    process::Process,
     upgrade::{Exchange, monotonic},
 };
 use books::Books;
@@ -113,7 +115,7 @@ impl Hub {
     pub(crate) fn new(mux: Mux, world: World) -> io::Result<Self> {
         Ok(Hub {
             mux,
-            courtesy: Courtesy::new(world.around.rests.clone()),
+            courtesy: Courtesy::new(world.around.rests.clone(), Arc::clone(&world.around.floods)),
             of_core: Share::of(&world.around.room),
             told_buffered: 0,
             world,
@@ -151,17 +153,25 @@ impl Hub {
                 armed = wake;
                 self.alarm.set(wake - now);
             }
-            if self.courtesy.is_due(now) {
-                rustix::thread::sched_yield();
-            }
+            self.show_courtesy(now);
             tokio::select! {
                 biased;
+                never = self.courtesy.attend() => match never {},
                 count = inbox.recv_many(&mut batch, TURN_INPUTS) => {
                     debug_assert!(count > 0, "the world holds a sender");
                 }
                 _rung = self.alarm.rung() => {}
             }
         }
+    }
+
+    fn show_courtesy(&mut self, now: Moment) {
+        let (sessions, processes) = (&mut self.world.sessions, &self.world.processes);
+        self.courtesy.show(
+            now,
+            sessions.values_mut().map(|session| &mut session.work),
+            || !processes.values().any(Process::awaits_outputs),
+        );
     }
 
     /// The time, before there is anything to be woken for.
@@ -198,7 +208,8 @@ impl Hub {
         for input in batch.drain(..) {
             self.take_in(now, input);
         }
-        if goes_on && self.pieces < TURN_PIECES {
+        // If floods wait, the next piece does not follow at once.
+        if goes_on && self.pieces < TURN_PIECES && !self.world.around.floods.is_locked() {
             self.pieces += 1;
             return;
         }

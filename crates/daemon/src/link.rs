@@ -12,6 +12,7 @@ mod reader;
 mod room;
 mod socket;
 mod stream;
+mod turnstile;
 mod valve;
 
 #[cfg(test)]
@@ -24,4 +25,5 @@ pub(crate) use reader::{ProcessReader, SessionReader};
 pub(crate) use room::{NoRoom, Room, Share};
 pub(crate) use socket::Socket;
 pub(crate) use stream::{Found, Sink, Source};
+pub(crate) use turnstile::{TURN, Turnstile};
 pub(crate) use valve::Valve;

@@ -199,6 +199,7 @@ impl Process {
                 let reader = ProcessReader {
                     process,
                     source: output,
+                    floods: Arc::clone(&around.floods),
                     inbox: around.inbox.clone(),
                     room: Arc::clone(&around.room),
                 };

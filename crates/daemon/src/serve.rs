@@ -141,6 +141,8 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
 fn start_runtime(rests: &Rests) -> io::Result<Runtime> {
     let (before, after) = (rests.clone(), rests.clone());
     Builder::new_current_thread()
+        // A flood keeps it from resting: others are to be noticed after each piece of that all the same.
+        .event_interval(4)
         .enable_io()
         .enable_time()
         .on_thread_park(move || before.begin())

@@ -8,6 +8,7 @@ use shim::{answer::Answer, preface::Join};
 
 use super::{
     Hub,
+    courtesy::Work,
     input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId, Recalled},
     pace::Pace,
     replay::Replay,
@@ -132,6 +133,7 @@ impl Hub {
             direct: direct.map(PathBuf::into_boxed_path),
             subject,
             lines: 0,
+            work: Work::default(),
             replay: resumes.then(Replay::default),
             pace: Pace::default(),
             blocked: false,

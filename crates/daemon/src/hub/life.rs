@@ -38,6 +38,8 @@ impl World {
             Ending::NotYet => {}
             Ending::IsMute => self.give_up_process(id),
             Ending::AwaitOutputs => {
+                // What it has said is to be read in time, however much that is.
+                self.around.floods.unlock();
                 let inbox = self.around.inbox.clone();
                 tasks::spawn("last words", async move {
                     time::sleep(OUTPUT_PATIENCE).await;

@@ -24,6 +24,7 @@ impl Hub {
         if session.replay.is_some() {
             return self.on_replayed_lines(now, id, lines);
         }
+        session.work.add(lines.len(), lines.bytes());
         let mut last = session.lines;
         for line in lines {
             last += 1;

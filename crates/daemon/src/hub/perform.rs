@@ -19,6 +19,7 @@ impl World {
                 self.cut_if_full(session);
                 let room = self.make_room(frame.len());
                 if let Some(peer) = self.sessions.get_mut(&session) {
+                    peer.work.add(1, frame.len());
                     peer.outlet.push(frame, answered);
                 }
                 self.touch_session(session);

@@ -13,7 +13,7 @@ use mux::{LineNumber, SessionId};
 use sys::handed;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{pace::Pace, replay::Replay, world::Surroundings};
+use super::{courtesy::Work, pace::Pace, replay::Replay, world::Surroundings};
 use crate::{
     kept_words::Subject,
     launch::{LaunchSpec, Launcher},
@@ -41,6 +41,8 @@ pub(super) struct Session {
     pub(super) subject: Option<Arc<Subject>>,
     /// How many lines it has written.
     pub(super) lines: u64,
+    /// What it has cost lately.
+    pub(super) work: Work,
     /// Set while it brings along what an earlier daemon has left undone.
     pub(super) replay: Option<Replay>,
     /// Whether it reads, should much wait for it.
@@ -67,6 +69,7 @@ impl Session {
                     session,
                     socket,
                     valve,
+                    floods: Arc::clone(&around.floods),
                     inbox: around.inbox.clone(),
                     room: Arc::clone(&around.room),
                 };
@@ -136,6 +139,7 @@ impl Session {
                 .direct
                 .map(|lock| PathBuf::from(OsString::from(lock)).into_boxed_path()),
             lines: frozen.lines.0,
+            work: Work::default(),
             replay: None,
             pace,
             blocked: frozen.is_blocked,

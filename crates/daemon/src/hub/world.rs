@@ -26,7 +26,7 @@ use super::{
 use crate::{
     kept_words::{Keeper, Subject},
     launch::Launcher,
-    link::{Halt, Room},
+    link::{Halt, Room, Turnstile},
     logs::Logs,
     observe::Observer,
     process::{Guardian, HURRY, Process, STOP_PATIENCE},
@@ -54,6 +54,8 @@ pub(crate) struct Surroundings {
     pub(crate) socket: PathBuf,
     /// Which daemon this is of its guardian.
     pub(crate) epoch: Epoch,
+    /// What readers wait at that have much, so that others come first.
+    pub(crate) floods: Arc<Turnstile>,
     /// Whoever lets new sessions in.
     pub(crate) door: Option<oneshot::Sender<()>>,
     /// Those of the thread that all this runs in.

@@ -39,6 +39,11 @@ impl Lines {
         }
     }
 
+    /// How many bytes they have in all.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether the next piece of the same read follows at once.
     pub(crate) fn goes_on(&self) -> bool {
         self.goes_on
@@ -64,7 +69,8 @@ impl Lines {
         self.first.is_none()
     }
 
-    fn len(&self) -> usize {
+    /// How many they are.
+    pub(crate) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.more.len()
     }
 

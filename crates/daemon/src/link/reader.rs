@@ -18,7 +18,7 @@ use tokio::{
 use wire::LineSplitter;
 
 use super::{
-    Found, Lines, NoRoom, Pieces, Rest, Room, Share, Socket, Source, Stopped, Valve,
+    Found, Lines, NoRoom, Pieces, Rest, Room, Share, Socket, Source, Stopped, Turnstile, Valve,
     lines::count_in, until_halted,
 };
 use crate::hub::{Heard, Input, ProcessId};
@@ -38,6 +38,8 @@ pub(crate) struct SessionReader {
     pub(crate) session: SessionId,
     pub(crate) socket: Arc<Socket>,
     pub(crate) valve: Arc<Valve>,
+    /// What a flood waits at, so that others come first.
+    pub(crate) floods: Arc<Turnstile>,
     pub(crate) inbox: Sender<Input>,
     pub(crate) room: Arc<Room>,
 }
@@ -62,6 +64,7 @@ impl SessionReader {
         let desk = Desk {
             inbox: &self.inbox,
             room: &self.room,
+            floods: &self.floods,
             of: Some(self),
         };
         let input = |lines| Input::Lines { session, lines };
@@ -127,6 +130,8 @@ impl SessionReader {
 pub(crate) struct ProcessReader {
     pub(crate) process: ProcessId,
     pub(crate) source: Source,
+    /// What a flood waits at, so that others come first.
+    pub(crate) floods: Arc<Turnstile>,
     pub(crate) inbox: Sender<Input>,
     pub(crate) room: Arc<Room>,
 }
@@ -152,6 +157,7 @@ impl ProcessReader {
         let desk = Desk {
             inbox: &self.inbox,
             room: &self.room,
+            floods: &self.floods,
             of: None,
         };
         let mut unfinished = Share::of(&self.room);
@@ -175,6 +181,7 @@ impl ProcessReader {
 struct Desk<'a> {
     inbox: &'a Sender<Input>,
     room: &'a Arc<Room>,
+    floods: &'a Turnstile,
     /// The session whose lines they are, if they are one's.
     of: Option<&'a SessionReader>,
 }
@@ -202,15 +209,20 @@ impl Desk<'_> {
                 place.send(input(lines));
             }
             if is_much {
-                task::yield_now().await;
+                self.let_others_go_first().await;
             }
         }
         // A flood's place is not kept for what comes after it.
         rest.pieces.shrink_to(PIECES_KEPT);
         if found == Found::Full && !is_much {
-            task::yield_now().await;
+            self.let_others_go_first().await;
         }
         true
+    }
+
+    async fn let_others_go_first(&self) {
+        task::yield_now().await;
+        self.floods.passed().await;
     }
 }
 

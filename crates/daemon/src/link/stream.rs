@@ -10,16 +10,15 @@ use std::{
     sync::Arc,
 };
 
+use bytes::BufMut as _;
 use tokio::net::unix::pipe;
 use wire::{Line, LineSplitter};
 
 use super::Socket;
 
-/// Bytes taken by one read at most. As large as the pipes that servers write to.
-const READ_BYTES: usize = 256 << 10;
-
-/// The same for a session. It may be a line each, and each line takes memory of its own.
-const SESSION_READ_BYTES: usize = 64 << 10;
+/// Bytes taken by one read at most. Each may be a line, and each line takes memory of its own; and others
+/// wait while the system copies them.
+const READ_BYTES: usize = 64 << 10;
 
 /// From this length on an unfinished line is read to where it stays, without a copy of ours.
 const LONG_LINE_BYTES: usize = 64 << 10;
@@ -70,22 +69,16 @@ impl Source {
         if splitter.leftover() >= LONG_LINE_BYTES
             && let Some(tail) = splitter.tail(READ_BYTES)
         {
-            let room = tail.capacity() - tail.len();
-            let read = self.incoming().try_read_buf(tail);
-            let found = self.judge(&read, room)?;
+            let read = self.incoming().try_read_buf(&mut tail.limit(READ_BYTES));
+            let found = self.judge(&read, READ_BYTES)?;
             if let (Found::Bytes | Found::Full, Ok(len)) = (found, read) {
                 splitter.grown(len, on_line);
             }
             return Ok(found);
         }
-        let most = match self {
-            Source::Socket(_) => SESSION_READ_BYTES,
-            Source::Pipe(_) => READ_BYTES,
-        };
         SCRATCH.with_borrow_mut(|scratch| {
-            let scratch = scratch.get_mut(..most).unwrap_or_default();
             let read = self.incoming().try_read(scratch);
-            let found = self.judge(&read, most)?;
+            let found = self.judge(&read, READ_BYTES)?;
             if let (Found::Bytes | Found::Full, Ok(len)) = (found, read) {
                 splitter.feed(scratch.get(..len).unwrap_or_default(), on_line);
             }

@@ -24,8 +24,8 @@ use crate::{
 /// Lines after its start that the core hears of, to quote them should the start fail.
 const FIRST_LINES: u32 = 200;
 
-/// How long a server that floods us is left alone after each read. With what its pipe holds that lets
-/// through some 100 MB/s, and the flood waits for us, not everybody else for the flood.
+/// How long a server that floods us is left alone after each read. That lets through some 50 MB/s, and the
+/// flood waits for us, not everybody else for the flood.
 const FLOOD_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads a process's standard error to its end, of which the hub hears; or until all are to stop, and then

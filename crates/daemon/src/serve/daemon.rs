@@ -5,6 +5,7 @@ use std::{
     env,
     os::{fd::AsFd, unix::net::UnixStream as StdStream},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -28,7 +29,7 @@ use crate::{
     hub::{Hub, Input, Left, Rests, Surroundings, World},
     kept_words::Keeper,
     launch::Launcher,
-    link::{Halt, Room},
+    link::{Halt, Room, Turnstile},
     logs::Logs,
     observe,
     process::Guardian,
@@ -110,6 +111,7 @@ impl Daemon {
             launcher,
             keeper,
             rests,
+            floods: Arc::new(Turnstile::new()?),
             logs: logs.clone(),
             direct: Locks::of(&places),
             socket: places.socket,
