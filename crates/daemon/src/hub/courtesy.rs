@@ -3,7 +3,8 @@
 //! A flood keeps the daemon busy without a pause: somebody who has a single line to say waits for what the
 //! daemon has in its hands, and whoever shares its core is let in only when the system looks who else there
 //! is, which may be every 4 ms. So while somebody has little to say, those who have much take turns, a piece
-//! at a time, and the daemon rests in between. A flood then waits for us, and not everybody else for it.
+//! at a time, and the daemon rests in between. A flood then waits for us, and not everybody else for it
+//! (`docs/adr/0016`).
 //!
 //! **Invariant:** a daemon that finds rest by itself has nobody begin to wait, and nobody waits for those who
 //! have as much to say; no flood waits for ever, and none of a server that has ended waits at all.
