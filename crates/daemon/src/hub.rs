@@ -156,7 +156,7 @@ impl Hub {
             self.show_courtesy(now);
             tokio::select! {
                 biased;
-                never = self.courtesy.attend() => match never {},
+                never = self.courtesy.attend(), if self.world.around.floods.is_locked() => match never {},
                 count = inbox.recv_many(&mut batch, TURN_INPUTS) => {
                     debug_assert!(count > 0, "the world holds a sender");
                 }

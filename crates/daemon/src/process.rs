@@ -301,7 +301,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Whether somebody was looking at the clock for its outputs when it was frozen.
+    /// Whether it is gone, and somebody looks at the clock until its outputs end.
     pub(crate) fn awaits_outputs(&self) -> bool {
         self.rest.overdue_set
     }

@@ -100,8 +100,9 @@ impl LineSplitter {
                 let room = (self.partial.len() + double).max(BLOCK_BYTES);
                 let small = mem::replace(&mut self.partial, Vec::with_capacity(room));
                 self.partial.extend_from_slice(&small);
+            } else {
+                self.partial.reserve(double);
             }
-            self.partial.reserve(double);
         }
         Some(&mut self.partial)
     }

@@ -167,8 +167,7 @@ impl Courtesy {
                 // What has gathered in a long time says nothing of now.
                 if has_much_and_little(works) && now < since + 2 * LOOK && may_wait() {
                     self.floods.lock();
-                    let until = now + WAIT;
-                    self.mode = Mode::Wait { until };
+                    self.mode = Mode::Wait { until: now + WAIT };
                 } else {
                     self.mode = Mode::Look { since: now };
                 }
