@@ -65,9 +65,10 @@ impl Deaths {
     }
 }
 
-/// The wait after so many deaths in a row: the nominal one, or less, down to half of it.
+/// The wait after so many deaths in a row: from half of the nominal one to nine tenths of it.
 ///
-/// It is spread downwards only: who waits for the server has been promised the nominal wait at most.
+/// It is spread downwards only: who waits for the server has been promised that it is started within
+/// the nominal wait. What is left of that is for seeing that it died and for starting it.
 fn wait(in_a_row: u32, limits: &Limits, seed: u64) -> Duration {
     let doublings = in_a_row.saturating_sub(1);
     let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
@@ -76,8 +77,7 @@ fn wait(in_a_row: u32, limits: &Limits, seed: u64) -> Duration {
         .saturating_mul(factor)
         .min(limits.backoff_longest);
     let spread = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    let half = nominal / 2;
-    half + half * u32::try_from(1000 - spread % 1000).unwrap_or(1000) / 1000
+    nominal * u32::try_from(900 - spread % 400).unwrap_or(900) / 1000
 }
 
 #[cfg(test)]
@@ -109,21 +109,21 @@ mod tests {
     fn each_wait_is_twice_the_last_up_to_the_longest() {
         let limits = Limits::default();
         let waits: Vec<u128> = (1..=11).map(|n| wait(n, &limits, 0).as_millis()).collect();
-        let doubled = [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600];
+        let doubled = [90, 180, 360, 720, 1440, 2880, 5760, 11520, 23040];
         assert_eq!(waits[..9], doubled);
-        assert_eq!(waits[9..], [30_000, 30_000]);
-        assert_eq!(wait(u32::MAX, &limits, 0), limits.backoff_longest);
+        assert_eq!(waits[9..], [27_000, 27_000]);
+        assert_eq!(wait(u32::MAX, &limits, 0).as_millis(), 27_000);
     }
 
     #[test]
-    fn the_spread_takes_away_up_to_half_and_adds_nothing() {
+    fn the_spread_takes_away_from_a_tenth_to_half() {
         let limits = Limits::default();
         let waits: Vec<u128> = (0..1000)
             .map(|seed| wait(1, &limits, seed).as_millis())
             .collect();
         let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
         assert!(
-            (50..=52).contains(least) && (98..=100).contains(most),
+            (50..=52).contains(least) && (88..=90).contains(most),
             "{least} to {most}"
         );
     }
@@ -156,7 +156,7 @@ mod tests {
             assert_eq!(deaths.add(now, served, &limits, 0), Rest::TooMany);
         }
         let served = Some(limits.good_service);
-        let first = Rest::For(limits.backoff_first);
+        let first = Rest::For(wait(1, &limits, 0));
         assert_eq!(deaths.add(now, served, &limits, 0), first);
     }
 

@@ -149,7 +149,7 @@ fn no_id_is_used_again_by_the_next_process() {
             -> u1: tools/list #2
         u1 exits signal 9
         10 s pass
-            after 73 ms
+            after 57 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3

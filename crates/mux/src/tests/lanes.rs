@@ -197,7 +197,7 @@ fn a_restarted_server_has_the_manners_that_were_seen_before() {
             -> alice: cancelled #1
             -> alice: error #1 -32603 upstream-exited maybe-executed
         1 s pass
-            after 73 ms
+            after 57 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3 caps=sampling
@@ -228,7 +228,7 @@ fn an_unclear_ask_dies_with_its_process_and_blames_no_tool() {
             -> alice: error #1 -32603 upstream-exited maybe-executed
             -> bob: error #1 -32603 upstream-exited maybe-executed
         1 s pass
-            after 73 ms
+            after 57 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4 caps=sampling
