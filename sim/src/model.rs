@@ -10,7 +10,7 @@
 //!
 //! **Invariant:** every message that was ever said has one entry that says who may hear it.
 
-use mux::{DropReason, Fact, LineNumber, SessionId, UpstreamId};
+use mux::{LineNumber, SessionId, UpstreamId};
 use wire::{About, Fault, Named, Purpose, RequestId};
 
 use crate::{
@@ -153,22 +153,13 @@ impl Model {
         }
     }
 
-    /// What the core says of where sessions went, and of what it could not say.
-    pub(crate) fn fact(&mut self, fact: &Fact) -> Option<()> {
-        if let Fact::SessionRouted { session, upstream } = fact {
-            let session = self.sessions.get_mut(session)?;
-            session.upstream = Some(*upstream);
-            // One of a session alone that has served nobody is as good as a new one.
-            let key = self.servers.get_mut(upstream)?.key.as_mut()?;
-            key.alone = key.alone.and(session.key.alone);
-        }
-        // A server that asks and asks and does not read gets no answer.
-        if let Fact::Dropped { reason, .. } = fact
-            && *reason == DropReason::NotRead
-        {
-            let (id, ask) = self.asking.take()?;
-            self.end_ask(id, &ask, "nothing").ok()?;
-        }
+    /// The core has found a server for a session.
+    pub(crate) fn routed(&mut self, id: SessionId, upstream: UpstreamId) -> Option<()> {
+        let session = self.sessions.get_mut(&id)?;
+        session.upstream = Some(upstream);
+        // One of a session alone that has served nobody is as good as a new one.
+        let key = self.servers.get_mut(&upstream)?.key.as_mut()?;
+        key.alone = key.alone.and(session.key.alone);
         Some(())
     }
 }

@@ -134,11 +134,12 @@ impl World {
         for fact in self.out.facts() {
             self.trace.note(|| format!("             . {fact:?}"));
             self.tally.fact(&fact);
-            self.model.fact(&fact);
+            self.model.check_dropped(&fact)?;
             if let Fact::Contradiction { what } = fact {
                 return Err(Broken(format!("the core contradicts itself: {what}")));
             }
-            if let Fact::SessionRouted { session, .. } = fact {
+            if let Fact::SessionRouted { session, upstream } = fact {
+                self.model.routed(session, upstream);
                 routed.push(session);
             }
         }

@@ -1,6 +1,6 @@
 //! What goes to servers: requests of those who wait for them, once, and answers to what they asked.
 
-use mux::UpstreamId;
+use mux::{DropReason, Fact, UpstreamId};
 use wire::{Frame, Message as Wired, Method, Outgoing, RequestId};
 
 use crate::{
@@ -325,6 +325,17 @@ impl Model {
             "{id} has an answer to what {waits:?} has not answered: {text}"
         );
         self.settle_due(&Due::AskAnswered(id, ask.clone()));
+        Ok(())
+    }
+
+    /// A server that asks and asks and does not read gets no answer to what it has asked last.
+    pub(crate) fn check_dropped(&mut self, fact: &Fact) -> Held {
+        if let Fact::Dropped { reason, .. } = fact
+            && *reason == DropReason::NotRead
+            && let Some((id, ask)) = self.asking.take()
+        {
+            self.end_ask(id, &ask, "nothing")?;
+        }
         Ok(())
     }
 

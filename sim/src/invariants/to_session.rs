@@ -414,7 +414,7 @@ impl Model {
             session.asked.len() <= self.limits.session_asks,
             "{id} is asked too much at once"
         );
-        said.put_to = Some(id);
+        said.put_to = Some((id, upstream));
         let server = self.servers.get(&upstream);
         let asks = server.and_then(|server| server.asks.get(&key));
         ensure!(

@@ -46,8 +46,8 @@ pub(crate) struct Said {
     pub(crate) token: Ident,
     /// The request that it answers.
     pub(crate) answers: Option<Mark>,
-    /// Whom it was put to, until that is settled.
-    pub(crate) put_to: Option<SessionId>,
+    /// Whom it was put to and by which server, until that is settled.
+    pub(crate) put_to: Option<(SessionId, UpstreamId)>,
 }
 
 /// Who may hear a message.

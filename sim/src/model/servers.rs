@@ -25,7 +25,8 @@ impl Model {
             Shape::Updated(at) => self.subscribers(id, message, payload::uri(at)),
             Shape::Settled => {
                 let question = self.said.get_mut(message.about?.number)?;
-                Audience::Session(question.put_to.take()?)
+                let (session, _) = question.put_to.take_if(|(_, by)| *by == id)?;
+                Audience::Session(session)
             }
             _never_said => return None,
         };
@@ -64,7 +65,7 @@ impl Model {
         let (own_id, in_batch) = (owed.message.id, owed.in_batch);
         let said = self.meant_for(message, Audience::Session(session));
         // It may put a question by address.
-        (said.id, said.answers, said.put_to) = (own_id, Some(request), Some(session));
+        (said.id, said.answers, said.put_to) = (own_id, Some(request), Some((session, id)));
         if !in_batch {
             self.due.push(Due::Hear(session, message.mark.number));
         }
