@@ -108,6 +108,9 @@ pub struct Daemon {
     /// Why no log can be written now.
     #[serde(default)]
     pub log_trouble: Option<String>,
+    /// Tasks of the daemon that ended because of a fault of its own; its log says which.
+    #[serde(default)]
+    pub task_panics: u64,
 }
 
 /// One running server.

@@ -8,6 +8,7 @@
 
 pub mod admin;
 mod configuration;
+mod failpoint;
 mod front;
 mod hub;
 mod kept_words;

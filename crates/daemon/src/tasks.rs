@@ -9,6 +9,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll},
     thread,
 };
@@ -21,6 +22,14 @@ pub(crate) const ENDING: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::HUP];
 
 /// What a thread has by default.
 const ASIDE_STACK_BYTES: usize = 2 << 20;
+
+/// How many have panicked.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// How many tasks have panicked since the program began.
+pub(crate) fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
 
 /// Runs `future` beside everything else. `None` comes out if it panicked.
 pub(crate) fn spawn<F>(name: &'static str, future: F) -> JoinHandle<Option<F::Output>>
@@ -46,6 +55,7 @@ pub(crate) async fn caught<F: Future>(name: &'static str, future: F) -> Option<F
     {
         Ok(output) => Some(output),
         Err(panic) => {
+            PANICS.fetch_add(1, Ordering::Relaxed);
             crate::observe::panicked(name, &words_of(&*panic));
             None
         }

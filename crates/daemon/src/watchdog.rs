@@ -18,7 +18,7 @@ use std::{
 
 use tokio::time::{self, MissedTickBehavior};
 
-use crate::tasks;
+use crate::{failpoint, tasks};
 
 /// How long nothing may turn. One message of the largest size takes an unoptimised build, with the books
 /// of its core beside it, seconds where it takes others milliseconds.
@@ -35,8 +35,9 @@ const LOOKS: u32 = 4;
 
 /// Has the process end when the runtime that this is called in hangs.
 pub(crate) fn start() -> io::Result<()> {
-    watch(PATIENCE / LOOKS, || {
-        crate::observe::hung(PATIENCE);
+    let patience = failpoint::watchdog_patience(PATIENCE);
+    watch(patience / LOOKS, move || {
+        crate::observe::hung(patience);
         thread::sleep(LAST_WORDS);
         std::process::abort();
     })

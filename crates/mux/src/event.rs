@@ -363,7 +363,7 @@ pub enum Start {
 pub enum Joins {
     /// One of its own route and class.
     OwnRoute,
-    /// Any that runs for a server of this name; if none does, one of its own.
+    /// Any that runs for a server of this name in the same workspace, or for all; if none does, one of its own.
     AnyRunning,
 }
 

@@ -285,20 +285,14 @@ impl Mux {
         if session.state != SessionState::Attached(upstream_id) {
             return false;
         }
-        let other = session.queue.others.front();
-        let is_notification = other.is_some_and(|held| held.frame.id().is_none());
-        if is_notification || (may_request && other.is_some()) {
-            let held = session.queue.take_other();
-            self.uncount_waiting(held.as_ref());
-            match held {
-                Some(held) if is_notification => {
-                    self.send_notification(session_id, upstream_id, &held, out);
-                }
-                Some(held) => {
-                    self.send((session_id, upstream_id), held, None, Before::Held, out);
-                }
-                None => {}
-            }
+        if let Some(held) = session.queue.take_notification() {
+            self.uncount_waiting(Some(&held));
+            self.send_notification(session_id, upstream_id, &held, out);
+            return true;
+        }
+        if may_request && let Some(held) = session.queue.take_other() {
+            self.uncount_waiting(Some(&held));
+            self.send((session_id, upstream_id), held, None, Before::Held, out);
             return true;
         }
         self.release_call(session_id, upstream_id, may_request, out)
@@ -506,7 +500,7 @@ impl Mux {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
-        if session.queue.calls.is_empty()
+        if !session.queue.has_call()
             && let Some(upstream) = session
                 .upstream()
                 .and_then(|id| self.upstreams.get_mut(&id))

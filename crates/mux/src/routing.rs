@@ -102,10 +102,9 @@ impl Mux {
             ..key.clone()
         };
         let upstream = self.upstreams.get(self.routes.get(&shared)?)?;
-        let has_same_folders =
-            upstream.scope == Scope::Global || upstream.workspace == opening.workspace;
-        let is_free =
-            has_same_folders && !upstream.is_wanted() && upstream.standing != Standing::Used;
+        let is_free = upstream.has_folders_of(opening)
+            && !upstream.is_wanted()
+            && upstream.standing != Standing::Used;
         is_free.then_some(upstream.id)
     }
 
@@ -139,7 +138,7 @@ impl Mux {
         }
     }
 
-    /// The upstream that a session may join which takes any of its server's.
+    /// The upstream that a session may join which takes any of its server's: never that of another project.
     pub(crate) fn running_to_join(&self, session_id: SessionId) -> Option<UpstreamId> {
         let opening = &self.sessions.get(&session_id)?.opening;
         if opening.joins != Joins::AnyRunning {
@@ -151,13 +150,9 @@ impl Mux {
                 && upstream.key.session.is_none()
                 && upstream.private.is_none()
                 && upstream.scope != Scope::Session
+                && upstream.has_folders_of(opening)
         };
-        let same_workspace = |upstream: &&Upstream| upstream.workspace == opening.workspace;
-        let suitable = || self.upstreams.values().filter(suits);
-        suitable()
-            .find(same_workspace)
-            .or_else(|| suitable().next())
-            .map(|upstream| upstream.id)
+        self.upstreams.values().find(suits).map(|it| it.id)
     }
 
     /// Forgets an upstream that has no process and that nobody wants.

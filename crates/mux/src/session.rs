@@ -108,7 +108,9 @@ pub(crate) enum Whereabouts {
     Upstream(MintedId),
 }
 
-/// Messages that wait for their turn: askable calls apart from the rest, which passes them.
+/// Messages that wait for their turn: askable calls apart from other requests, which pass them.
+///
+/// A notification stays behind the calls that were there before it: what it says may be about them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Queue {
     pub(crate) calls: VecDeque<Held>,
@@ -269,7 +271,8 @@ impl Session {
 impl Queue {
     pub(crate) fn push(&mut self, held: Held) {
         self.add(&held);
-        if held.is_askable() {
+        let is_behind_calls = held.is_notification() && !self.calls.is_empty();
+        if held.is_askable() || is_behind_calls {
             self.calls.push_back(held);
         } else {
             self.others.push_back(held);
@@ -297,6 +300,26 @@ impl Queue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.calls.is_empty() && self.others.is_empty()
+    }
+
+    /// Whether a call waits in it.
+    pub(crate) fn has_call(&self) -> bool {
+        self.calls.iter().any(Held::is_askable)
+    }
+
+    /// Takes out the notification that waits for nothing in it any more.
+    pub(crate) fn take_notification(&mut self) -> Option<Held> {
+        let other = self.others.front();
+        let overtakes = |held: &Held| other.is_some_and(|other| other.line < held.line);
+        let part = if other.is_some_and(Held::is_notification) {
+            &mut self.others
+        } else if self.calls.front().is_none_or(overtakes) {
+            return None;
+        } else {
+            &mut self.calls
+        };
+        let held = part.pop_front_if(|held| held.is_notification());
+        self.subtract(held)
     }
 
     pub(crate) fn take_other(&mut self) -> Option<Held> {
@@ -342,6 +365,10 @@ impl Queue {
 }
 
 impl Held {
+    fn is_notification(&self) -> bool {
+        self.frame.id().is_none()
+    }
+
     pub(crate) fn is_askable(&self) -> bool {
         self.frame.id().is_some() && self.frame.method().is_some_and(wire::Method::is_askable)
     }

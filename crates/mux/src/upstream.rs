@@ -267,6 +267,11 @@ impl Upstream {
         }
     }
 
+    /// Whether it works where this session does.
+    pub(crate) fn has_folders_of(&self, opening: &Opening) -> bool {
+        self.scope == Scope::Global || self.workspace == opening.workspace
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. })
     }

@@ -9,7 +9,7 @@ use super::{
     Daemon, Direct, SCHEMA, Session, Status, Upstream,
     memory::{Tree, pss_kb},
 };
-use crate::logs::Lost;
+use crate::{logs::Lost, tasks};
 
 /// Everything but the memory, which takes the kernel its time to count.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl Draft {
             guardian_pss_kb: self.guardian.and_then(pss_kb),
             log_lines_lost: self.lost_logs.lines,
             log_trouble: self.lost_logs.trouble.clone(),
+            task_panics: tasks::panics(),
         }
     }
 

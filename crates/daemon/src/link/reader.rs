@@ -13,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     io::Interest,
     sync::{futures::OwnedNotified, mpsc::Sender},
-    task, time,
+    task::yield_now,
+    time,
 };
 use wire::LineSplitter;
 
@@ -21,7 +22,11 @@ use super::{
     Found, Lines, NoRoom, Pieces, Rest, Room, Share, Socket, Source, Stopped, Turnstile, Valve,
     lines::count_in, until_halted,
 };
-use crate::hub::{Heard, Input, ProcessId};
+use crate::{
+    failpoint,
+    hub::{Heard, Input, ProcessId},
+    tasks,
+};
 
 /// So much of an unfinished line is kept in any case: it may wait in the system, too.
 const SMALL_BYTES: usize = 64 << 10;
@@ -48,12 +53,13 @@ impl SessionReader {
     /// Reads until the client is gone, of which the hub hears; or until all are to stop, and then hands
     /// out what it has not handed in. It begins with `rest`: what came with the preface, for example.
     pub(crate) async fn run(self, mut rest: Rest, halt: OwnedNotified) -> Stopped<Rest> {
+        const NAME: &str = "session reader";
         let to_the_end = async {
-            self.read_all(&mut rest).await;
+            tasks::caught(NAME, self.read_all(&mut rest)).await;
             // A hub that is gone needs no goodbye.
             let _gone = self.inbox.send(Input::Closed(self.session)).await;
         };
-        let has_ended = until_halted(halt, "session reader", to_the_end).await;
+        let has_ended = until_halted(halt, NAME, to_the_end).await;
         Stopped::with(has_ended, rest)
     }
 
@@ -81,6 +87,7 @@ impl SessionReader {
                 Err(_) => return,
             };
             make_do(&mut rest.splitter, &mut unfinished);
+            failpoint::heard(rest.pieces.iter().flat_map(Lines::iter));
             if !desk.hand_in(rest, found, input).await {
                 return;
             }
@@ -140,15 +147,16 @@ impl ProcessReader {
     /// Reads until nobody can write there any more, of which the hub hears; or until all are to stop, and
     /// then hands out what it has not handed in.
     pub(crate) async fn run(self, mut rest: Rest, halt: OwnedNotified) -> Stopped<Rest> {
+        const NAME: &str = "server reader";
         let process = self.process;
         let to_the_end = async {
-            self.read_all(&mut rest).await;
+            tasks::caught(NAME, self.read_all(&mut rest)).await;
             let heard = Heard::OutputEnded {
                 unfinished: rest.splitter.leftover(),
             };
             let _hub_gone = self.inbox.send(Input::Heard { process, heard }).await;
         };
-        let has_ended = until_halted(halt, "server reader", to_the_end).await;
+        let has_ended = until_halted(halt, NAME, to_the_end).await;
         Stopped::with(has_ended, rest)
     }
 
@@ -221,7 +229,7 @@ impl Desk<'_> {
     }
 
     async fn let_others_go_first(&self) {
-        task::yield_now().await;
+        yield_now().await;
         self.floods.passed().await;
     }
 }
@@ -264,5 +272,107 @@ async fn hang_up(socket: &Socket) -> io::Result<()> {
         }
         let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         let _ours = outgoing.try_io(nothing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use tokio::{
+        io::AsyncWriteExt as _,
+        net::unix::pipe,
+        sync::mpsc::{self, Receiver},
+    };
+    use wire::Line;
+
+    use super::*;
+    use crate::link::{Halt, Reading};
+
+    /// More lines than a piece has, in one read.
+    fn flood() -> String {
+        (0..100).fold(String::new(), |mut lines, number| {
+            writeln!(lines, "{number}").unwrap();
+            lines
+        })
+    }
+
+    /// The lines of the next piece, each with its end, or nothing behind the last.
+    async fn next_piece(inbox: &mut Receiver<Input>) -> Option<String> {
+        match inbox.recv().await.unwrap() {
+            Input::Output { lines, .. } => Some(
+                lines
+                    .into_iter()
+                    .map(|line| match line {
+                        Line::Whole(line) => format!("{}\n", str::from_utf8(&line).unwrap()),
+                        line @ (Line::TooLong(_) | Line::GivenUp(_)) => panic!("{line:?}"),
+                    })
+                    .collect(),
+            ),
+            Input::Heard {
+                heard: Heard::OutputEnded { unfinished: 0 },
+                ..
+            } => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Somebody who reads this of a server that has ended since, while floods wait.
+    async fn reads(read: &str, halt: &Halt) -> (Reading<Rest>, Receiver<Input>, Arc<Turnstile>) {
+        let (mut server, output) = pipe::pipe().unwrap();
+        server.write_all(read.as_bytes()).await.unwrap();
+        let floods = Arc::new(Turnstile::new().unwrap());
+        floods.lock();
+        let (inbox, heard) = mpsc::channel(100);
+        let reader = ProcessReader {
+            process: ProcessId(1),
+            source: Source::Pipe(Arc::new(output)),
+            floods: Arc::clone(&floods),
+            inbox,
+            room: Room::new(1 << 20),
+        };
+        let mut reading = Reading::Halted(Rest::of(b"", 100));
+        reading.go_on("test", halt, |rest, halt| reader.run(rest, halt));
+        (reading, heard, floods)
+    }
+
+    #[tokio::test]
+    async fn a_flood_that_waits_and_is_halted_leaves_what_it_has_not_handed_in() {
+        let halt = Halt::default();
+        let (mut reading, mut inbox, _floods) = reads(&flood(), &halt).await;
+        let heard = next_piece(&mut inbox).await.unwrap();
+        halt.all();
+        reading.ended().await;
+        let left = String::from_utf8(reading.unread().unwrap()).unwrap();
+        assert!(!left.is_empty());
+        assert_eq!(heard + &left, flood());
+    }
+
+    #[tokio::test]
+    async fn a_flood_passes_one_piece_at_each_turn() {
+        let halt = Halt::default();
+        let (_reading, mut inbox, floods) = reads(&flood(), &halt).await;
+        let mut heard = next_piece(&mut inbox).await.unwrap();
+        while heard.len() < flood().len() {
+            floods.is_asked().await;
+            assert!(inbox.try_recv().is_err(), "it did not wait for its turn");
+            floods.let_one_through();
+            heard += &next_piece(&mut inbox).await.unwrap();
+        }
+        assert_eq!(heard, flood());
+    }
+
+    #[tokio::test]
+    async fn the_last_words_of_a_flood_come_at_once_and_whole_when_nobody_waits_any_more() {
+        let halt = Halt::default();
+        let (mut reading, mut inbox, floods) = reads(&flood(), &halt).await;
+        let mut heard = next_piece(&mut inbox).await.unwrap();
+        floods.unlock();
+        while let Some(piece) = next_piece(&mut inbox).await {
+            heard += &piece;
+        }
+        assert_eq!(heard, flood());
+        reading.ended().await;
+        assert!(matches!(reading, Reading::Over));
     }
 }

@@ -264,7 +264,7 @@ fn an_ask_that_waits_is_not_given_to_who_is_left_when_a_cancelled_call_is_broken
 }
 
 #[test]
-fn what_a_departed_session_caused_goes_to_nobody_else() {
+fn what_a_departed_session_caused_goes_to_nobody_else_for_half_a_minute() {
     check(expect![[r#"
         u1 serves alice bob caps=sampling
         alice: tools/call #1 tool=x

@@ -75,9 +75,9 @@ fn what_is_sent_before_the_handshake_goes_after_it_and_calls_last() {
             -> u1: initialized
             -> alice: result #0 version=2025-11-25
             -> u1: tools/list #2
-            -> u1: vendor/told
             -> u1: resources/list #3
             -> u1: tools/call #4
+            -> u1: vendor/told
     "#]]);
 }
 

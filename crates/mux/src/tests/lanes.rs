@@ -37,6 +37,35 @@ fn the_first_call_of_a_tool_runs_apart_for_at_most_a_second() {
 }
 
 #[test]
+fn a_notification_does_not_overtake_the_calls_that_its_session_made_before() {
+    check(expect![[r#"
+        u1 serves alice bob caps=sampling
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        bob: tools/call #1 tool=y
+        bob: vendor/told
+        bob: tools/list #2
+            -> u1: tools/list #3
+        bob: tools/call #3 tool=y
+        bob: vendor/told
+        u1: result #2
+            -> alice: result #1
+            -> u1: tools/call #4
+            -> u1: vendor/told
+            -> u1: tools/call #5
+            -> u1: vendor/told
+        u1: result #4
+            -> bob: result #1
+        bob: tools/call #4 tool=z
+            -> u1: tools/call #6
+        alice: tools/call #5 tool=z
+        alice: vendor/told
+        alice: cancelled #5
+            -> u1: vendor/told
+    "#]]);
+}
+
+#[test]
 fn a_tool_that_has_answered_is_known() {
     check(expect![[r#"
         u1 serves alice bob caps=sampling

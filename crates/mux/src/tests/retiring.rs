@@ -35,9 +35,9 @@ fn a_restart_waits_for_what_runs_and_what_is_new_goes_to_the_next_process() {
             -> u1: initialized
             -> admin: restarted 1
             -> u1: tools/list #5
+            -> u1: tools/call #6
+            -> u1: tools/list #7
             -> u1: vendor/told
-            -> u1: tools/list #6
-            -> u1: tools/call #7
             ! u1 has forgotten 1
         u1: result #5
             -> bob: result #2

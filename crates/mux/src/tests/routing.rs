@@ -187,7 +187,17 @@ fn who_joins_takes_what_runs_and_starts_its_own_otherwise() {
         carol comes joins server=other
             -> start u2 for carol
         dave comes joins workspace=/elsewhere route=x
-            -> dave: result #0 version=2025-11-25
+            -> start u3 for dave
+        u2 starts
+            -> u2: initialize #1
+        u2: greets
+            -> u2: initialized
+            -> carol: result #0 version=2025-11-25
+        erin comes joins workspace=/elsewhere route=y server=other
+            -> start u4 for erin
+        u4 serves frank scope=global server=all
+        grace comes joins workspace=/elsewhere route=y server=all
+            -> grace: result #0 version=2025-11-25
     "#]]);
 }
 

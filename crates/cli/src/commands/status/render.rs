@@ -26,6 +26,7 @@ impl Render for Shown {
             return;
         };
         lost_logs(daemon, page);
+        panics(daemon, page);
         page.blank();
         if status.upstreams.is_empty() {
             page.line("No server runs.");
@@ -92,6 +93,18 @@ fn lost_logs(daemon: &Daemon, page: &mut Page) {
         page.blank();
         page.line(format_args!(
             "The logs lack {lines}: the disk was full or too slow for a while."
+        ));
+    }
+}
+
+/// What went wrong in the daemon itself.
+fn panics(daemon: &Daemon, page: &mut Page) {
+    if daemon.task_panics > 0 {
+        page.blank();
+        page.line(format_args!(
+            "A fault of mcpool's own has ended {} of the daemon; everything else goes on. What they were \
+             stands in `daemon.log`: please report it.",
+            counted(daemon.task_panics, "task")
         ));
     }
 }
@@ -275,6 +288,7 @@ mod tests {
                 guardian_pss_kb: Some(410),
                 log_lines_lost: 0,
                 log_trouble: None,
+                task_panics: 0,
             }),
             upstreams: vec![Upstream {
                 id: "u1".into(),
@@ -439,6 +453,23 @@ mod tests {
         let words = "\nThe logs cannot be written: No space left on device. They lack 7 lines so far; \
                      everything else goes on.\n";
         assert!(now.contains(words), "{now}");
+    }
+
+    #[test]
+    fn tasks_that_panicked_are_told() {
+        let shown = |panics| {
+            let mut status = example();
+            status.daemon.as_mut().unwrap().task_panics = panics;
+            let mut page = Page::new(false);
+            Shown { status }.render(&mut page);
+            page.into_text()
+        };
+        assert!(!shown(0).contains("fault of mcpool"));
+        assert!(
+            shown(2).contains("has ended 2 tasks of the daemon"),
+            "{}",
+            shown(2)
+        );
     }
 
     #[test]
