@@ -70,6 +70,14 @@ impl Left {
         self
     }
 
+    /// Complaints with these words are what the row is about.
+    pub(crate) fn without_words(mut self, words: &str) -> Left {
+        let before = self.words.len();
+        self.words.retain(|told| !told.contains(words));
+        self.complaints -= (before - self.words.len()) as u64;
+        self
+    }
+
     pub(crate) fn show(self, shown: &mut Shown) {
         shown.at_most("processes left", self.processes, 0);
         shown.at_most("zombies left", self.zombies, 0);

@@ -6,6 +6,7 @@
 //!
 //! To add a row: a file in `rows`, and its place in [`rows::ALL`].
 
+mod caller;
 mod home;
 mod load;
 mod processes;
@@ -129,6 +130,11 @@ impl Stage {
             seed,
             pace,
         })
+    }
+
+    /// The same with the programs of tests, which can be made to fail.
+    pub(crate) fn of_tests(&self) -> anyhow::Result<Stage> {
+        Stage::new(Profile::Debug, self.seed, self.pace)
     }
 
     /// A home that nobody has been in.

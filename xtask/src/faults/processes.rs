@@ -109,8 +109,17 @@ impl Process {
 
     /// Resident memory of its own, in KiB.
     pub(crate) fn memory_kb(&self) -> u64 {
+        self.kb_of("RssAnon")
+    }
+
+    /// The most resident memory that it has ever had, in KiB.
+    pub(crate) fn peak_memory_kb(&self) -> u64 {
+        self.kb_of("VmHWM")
+    }
+
+    fn kb_of(&self, figure: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon"));
+        let line = status.lines().find_map(|line| line.strip_prefix(figure));
         line.and_then(|line| line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().ok())
             .unwrap_or(0)
     }

@@ -58,7 +58,7 @@ impl Pace {
     fn allows(self, seen: Duration, most: Duration) -> bool {
         match self {
             Pace::Exact => seen <= most,
-            Pace::Busy => seen <= most * 5 + Duration::from_secs(10),
+            Pace::Busy => seen <= most * 5 + Duration::from_secs(2),
         }
     }
 }

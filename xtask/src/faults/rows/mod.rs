@@ -13,6 +13,7 @@ mod hang;
 mod killed_by_nine;
 mod leftovers;
 mod log_flood;
+mod memory;
 mod mixed;
 mod no_greeting;
 mod no_processes;
@@ -20,9 +21,13 @@ mod numbers_again;
 mod read_only;
 mod server_killed;
 mod short_children;
+mod standstill;
 mod start_race;
+mod task_panics;
+mod thousand_sessions;
 mod trees;
 mod upgraded;
+mod versions;
 mod without_daemon;
 
 use super::{Stage, shown::Shown};
@@ -53,11 +58,14 @@ pub(crate) const ALL: &[Row] = &[
     no_greeting::ROW,
     clients_killed::ROW,
     daemon_killed::ROW,
+    task_panics::ROW,
+    standstill::ROW,
     upgraded::ROW,
     full_disk::ROW,
     log_flood::ROW,
     descriptors::ROW,
     killed_by_nine::ROW,
+    memory::ROW,
     damaged_files::ROW,
     clocks::ROW,
     asleep::ROW,
@@ -69,6 +77,8 @@ pub(crate) const ALL: &[Row] = &[
     short_children::ROW,
     no_processes::ROW,
     read_only::ROW,
+    versions::ROW,
     without_daemon::ROW,
     mixed::ROW,
+    thousand_sessions::ROW,
 ];
