@@ -18,6 +18,9 @@ use shim::{
 
 use super::session::PATIENCE;
 
+/// What lines begin with that are between daemon and shim.
+const CONTROL: char = '\x1e';
+
 /// One end of a connection, behind its preface.
 #[derive(Debug)]
 pub(crate) struct Caller {
@@ -76,7 +79,10 @@ impl Caller {
 
     /// The next message.
     pub(crate) fn message(&mut self) -> anyhow::Result<Value> {
-        let line = self.line()?;
+        let mut line = self.line()?;
+        while line.starts_with(CONTROL) {
+            line = self.line()?;
+        }
         serde_json::from_str(&line).with_context(|| format!("a caller was told {line:?}"))
     }
 

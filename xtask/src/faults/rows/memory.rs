@@ -9,6 +9,8 @@ use super::Row;
 use crate::faults::{
     Stage,
     caller::{Caller, session_on},
+    home::{Home, number},
+    processes::until,
     session::Session,
     shown::Shown,
 };
@@ -32,6 +34,13 @@ const BUFFERED_KB: u64 = 512 << 10;
 const CALLS: usize = 12;
 const ANSWER_BYTES: usize = 1 << 20;
 
+/// What is around that in an answer.
+const HEAD: &str = r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":""#;
+const TAIL: &str = r#""}]}}"#;
+
+/// How long all of it may take to come.
+const FLOWS_FOR: Duration = Duration::from_mins(3);
+
 /// When a session that is not read has written what it can.
 const WRITES_FOR: Duration = Duration::from_secs(2);
 
@@ -52,7 +61,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
             .collect::<anyhow::Result<Vec<Caller>>>()?;
         idle = idle.max(daemon.memory_kb());
         let call = |id: usize| {
-            let arguments = json!({"bytes": ANSWER_BYTES, "answers": true});
+            let arguments = json!({"bytes": ANSWER_BYTES, "head": HEAD, "tail": TAIL});
             let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "giant-line", "arguments": arguments}});
             format!("{call}\n")
         };
@@ -60,7 +69,8 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         for caller in &mut callers {
             caller.say_within(calls.as_bytes(), WRITES_FOR)?;
         }
-        // One that reads is served beside them, and behind all that they have called.
+        until(FLOWS_FOR, || all_has_come(&home)).context("not all answers have come")?;
+        // One that reads is served beside them.
         reader.must_call("echo", json!({}))?;
         most = most.max(daemon.peak_memory_kb());
         drop(callers);
@@ -75,4 +85,10 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     reader.close()?;
     home.end()?.show(shown);
     Ok(())
+}
+
+/// Whether the server has answered all that it was asked. More is not asked for who has much to read.
+fn all_has_come(home: &Home<'_>) -> bool {
+    home.status()
+        .is_ok_and(|status| number(&status["upstreams"][0]["in_flight"]) == 0)
 }

@@ -30,7 +30,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     let home = stage.home()?;
     home.configure(&home.fake_server("fake", &[], ""))?;
     let mut session = Session::greeted(home.connect("fake"))?;
-    let server = session.server()?;
+    let before = session.server()?;
     let (mut served, mut told) = (0, 0);
     for _ in 0..rounds {
         for addition in [&b""[..], SAID_LATER] {
@@ -43,7 +43,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     let rounds = u64::from(rounds);
     shown.all("of this protocol and served", served, 2 * rounds);
     shown.all("of another and told what to do", told, 3 * rounds);
-    let is_unharmed = session.server()? == server;
+    let is_unharmed = session.server()? == before;
     shown.all("session beside them unharmed", u64::from(is_unharmed), 1);
     session.close()?;
     home.end()?.show(shown);
