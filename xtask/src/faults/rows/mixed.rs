@@ -117,6 +117,8 @@ fn live(home: &Home<'_>, crowds: &[Crowd<'_>], rounds: u32) -> anyhow::Result<Li
             })
             .context("no daemon came after one that was killed")?;
             lived.daemons_killed += 1;
+            // What was sent again may be lost with the next that dies, which is not what this is about.
+            all_are_answered(crowds)?;
         }
         // It has served well by then, or is not tried again for long.
         let crowd = &crowds[round as usize % SERVERS];
@@ -129,20 +131,26 @@ fn live(home: &Home<'_>, crowds: &[Crowd<'_>], rounds: u32) -> anyhow::Result<Li
             lived.faults += 1;
             thread::sleep(ROUND / (2 * FAULTS));
         }
-        let asked = Instant::now();
-        let answered = || {
-            crowds
-                .iter()
-                .map(|crowd| crowd.answered_since(asked))
-                .sum::<usize>()
-        };
-        until(PATIENCE, || answered() == SESSIONS).context("not all sessions are of use")?;
+        all_are_answered(crowds)?;
         thread::sleep(ends.saturating_duration_since(Instant::now()));
         if round >= rounds / 10 {
             lived.samples.push(sample(home, begun)?);
         }
     }
     Ok(lived)
+}
+
+/// Waits until each session has an answer to what it asks from now on.
+fn all_are_answered(crowds: &[Crowd<'_>]) -> anyhow::Result<()> {
+    let asked = Instant::now();
+    let answered = || {
+        crowds
+            .iter()
+            .map(|crowd| crowd.answered_since(asked))
+            .sum::<usize>()
+    };
+    until(PATIENCE, || answered() == SESSIONS).context("not all sessions are of use")?;
+    Ok(())
 }
 
 fn fault(home: &Home<'_>, chance: &mut Rng) -> anyhow::Result<()> {
