@@ -7,7 +7,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{fs::Mode, stdio};
@@ -16,11 +16,12 @@ use sys::{memory, quit};
 use crate::{
     answer::Answer,
     arguments::{self, Connect, Parsed, UsageError},
-    direct::{self, NotDirect, OnDaemonFailure},
+    direct::{self, OnDaemonFailure},
     meet::{Caller, NotMet},
     places::{Places, PlacesError},
     preface::{Ask, Join, Preface, SessionAsk},
-    pump::{self, End, Seeker},
+    pump::{self, Beginning, End, Seeker},
+    rendezvous::STARTS_WITHIN,
     workspace::{self, BadWorkspace},
 };
 
@@ -31,8 +32,24 @@ const WRONG_USAGE: u8 = 2;
 /// There is no daemon to be had.
 const NO_DAEMON: u8 = 3;
 
-/// How long requests wait for the next daemon before they are answered with an error.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client's requests wait for a daemon before they are answered with an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the first one, from the start of this process: no longer than clients wait for the answer to
+    /// their greeting. Who has had an error then does not come again.
+    pub first: Duration,
+    /// For the next one.
+    pub next: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            first: STARTS_WITHIN,
+            next: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Why a session did not come about, or broke.
 #[derive(Debug)]
@@ -41,11 +58,8 @@ enum Failure {
     Workspace(BadWorkspace),
     Places(PlacesError),
     NotMet(NotMet),
-    /// There is no daemon to be had, and the command cannot be run without.
-    NotDirect {
-        cause: NotMet,
-        why: NotDirect,
-    },
+    /// The client has ended before there was a daemon. What there was to say has been said.
+    Unserved,
     /// The daemon's refusal, in its words.
     Refused(String),
     /// The command that we were to run ourselves.
@@ -60,7 +74,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Failure::Usage(_) | Failure::Workspace(_) => WRONG_USAGE,
-            Failure::NotMet(NotMet::Rendezvous(_)) | Failure::NotDirect { .. } => NO_DAEMON,
+            Failure::NotMet(NotMet::Rendezvous(_)) | Failure::Unserved => NO_DAEMON,
             Failure::Places(_)
             | Failure::NotMet(NotMet::Preface(_) | NotMet::NoAnswer(_))
             | Failure::Refused(_)
@@ -77,7 +91,7 @@ impl fmt::Display for Failure {
             Failure::Workspace(error) => error.fmt(f),
             Failure::Places(error) => error.fmt(f),
             Failure::NotMet(error) => error.fmt(f),
-            Failure::NotDirect { cause, why } => write!(f, "{cause}; {why}"),
+            Failure::Unserved => f.write_str("there was no daemon until the end"),
             Failure::Refused(text) => f.write_str(text),
             Failure::CannotRun { program, source } => {
                 write!(f, "cannot run `{}`: {source}", program.display())
@@ -90,13 +104,13 @@ impl fmt::Display for Failure {
 /// Runs the verb with the arguments that follow it, on the main thread, as the only
 /// thing that this process does.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    run_with_patience(arguments, PATIENCE)
+    run_with_patience(arguments, Patience::default())
 }
 
-/// As [`run`], but requests wait this long for the next daemon.
+/// As [`run`], but requests wait this long for a daemon.
 pub fn run_with_patience(
     arguments: impl Iterator<Item = OsString>,
-    patience: Duration,
+    patience: Patience,
 ) -> ExitCode {
     let connect = match arguments::parse(arguments) {
         Ok(Parsed::Connect(connect)) => connect,
@@ -112,6 +126,7 @@ pub fn run_with_patience(
     };
     match session(connect, patience) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Unserved) => ExitCode::from(NO_DAEMON),
         Err(failure) => {
             report(&failure);
             ExitCode::from(failure.exit_code())
@@ -124,7 +139,8 @@ pub(crate) fn report(what: &dyn fmt::Display) {
     let _ = writeln!(io::stderr(), "mcpool: {what}");
 }
 
-fn session(connect: Connect, patience: Duration) -> Result<(), Failure> {
+fn session(connect: Connect, patience: Patience) -> Result<(), Failure> {
+    let first_deadline = Instant::now() + patience.first;
     memory::economise();
     quit::install(0).map_err(Failure::System)?;
     let choice = match (
@@ -151,20 +167,32 @@ fn session(connect: Connect, patience: Duration) -> Result<(), Failure> {
         env: Vec::new(),
     };
     let caller = Caller::new(places, preface(Ask::Session(ask)));
-    let (socket, answer) = match caller.come() {
+    let (socket, answer) = match caller.come(first_deadline) {
         Ok(met) => met,
-        Err(cause) => return Err(run_it_unshared(&caller, cause, choice)),
+        Err(cause) => {
+            let cause = run_it_unshared(&caller, cause, choice)?;
+            report(&format_args!("{cause}; mcpool goes on trying"));
+            quit::exit_with(NO_DAEMON);
+            let seeker = Seeker::new(caller, None, patience.next, choice);
+            let hopeless_at = first_deadline;
+            return carry(Beginning::Unmet { hopeless_at, cause }, seeker);
+        }
     };
     let number = match answer {
         Answer::Accepted { session } => session,
         Answer::RunItYourself => return Err(run_it_here(caller.preface())),
         Answer::Refused(text) => return Err(Failure::Refused(text)),
     };
+    let seeker = Seeker::new(caller, number, patience.next, choice);
+    carry(Beginning::Met(socket.into()), seeker)
+}
+
+fn carry(beginning: Beginning, seeker: Seeker) -> Result<(), Failure> {
     // Most of what there was, was for the meeting; the session may last for days.
     memory::give_back();
-    let seeker = Seeker::new(caller, number, patience, choice);
-    match pump::run(socket.into(), seeker, stdio::stdin(), stdio::stdout()) {
+    match pump::run(beginning, seeker, stdio::stdin(), stdio::stdout()) {
         Ok(End::Finished | End::ClientGone | End::Asked) => Ok(()),
+        Ok(End::Unserved) => Err(Failure::Unserved),
         Err(source) => Err(Failure::System(source)),
     }
 }
@@ -206,19 +234,28 @@ fn run_it_here(preface: &Preface) -> Failure {
     }
 }
 
-/// Becomes the command as no daemon can be had; returns if it must not, or fails.
-fn run_it_unshared(caller: &Caller, cause: NotMet, choice: OnDaemonFailure) -> Failure {
-    let ask = match &caller.preface().ask {
-        Ask::Session(ask) if !ask.command.is_empty() => ask,
-        Ask::Session(_) | Ask::Admin(_) => return Failure::NotMet(cause),
-    };
-    match (choice, &cause) {
-        (OnDaemonFailure::Error, _) | (_, NotMet::Preface(_)) => return Failure::NotMet(cause),
-        (OnDaemonFailure::Direct, NotMet::Rendezvous(_) | NotMet::NoAnswer(_)) => {}
+/// Becomes the command as no daemon can be had. If it must not, returns why there is nobody who serves
+/// the session, and that is no end of it: whoever starts us does so once.
+fn run_it_unshared(
+    caller: &Caller,
+    cause: NotMet,
+    choice: OnDaemonFailure,
+) -> Result<String, Failure> {
+    if let NotMet::Preface(_) = cause {
+        // It would be no other the next time.
+        return Err(Failure::NotMet(cause));
     }
+    let ask = match (&caller.preface().ask, choice) {
+        (Ask::Session(ask), OnDaemonFailure::Direct)
+            if !ask.command.is_empty() && direct::is_for_want_of_a_daemon(&cause) =>
+        {
+            ask
+        }
+        (Ask::Session(_) | Ask::Admin(_), _) => return Ok(cause.to_string()),
+    };
     let held = match direct::claim(caller.places(), ask, &cause.to_string()) {
         Ok(held) => held,
-        Err(why) => return Failure::NotDirect { cause, why },
+        Err(why) => return Ok(format!("{cause}; {why}")),
     };
     report(&format_args!(
         "{cause}; running `{}` unshared, without mcpool",
@@ -228,5 +265,5 @@ fn run_it_unshared(caller: &Caller, cause: NotMet, choice: OnDaemonFailure) -> F
     let _ = direct::log(caller.places(), &ask.server, &cause.to_string());
     let failure = run_it_here(caller.preface());
     drop(held);
-    failure
+    Err(failure)
 }

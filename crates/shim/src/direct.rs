@@ -27,7 +27,11 @@ use std::{
 use rustix::{fs::OFlags, io::FdFlags};
 
 use crate::{
-    lock, meet::NotMet, places::Places, preface::SessionAsk, rendezvous::RendezvousError,
+    lock,
+    meet::{NotMet, is_silence},
+    places::Places,
+    preface::SessionAsk,
+    rendezvous::RendezvousError,
     scope::Scope,
 };
 
@@ -142,8 +146,7 @@ pub fn holder(lock: &Path) -> io::Result<Option<Direct>> {
     Ok(content.map(|content| parse(&content).unwrap_or_default()))
 }
 
-/// Whether it may be run so by a session that had a daemon: none lives that could still have
-/// servers, as far as that is known.
+/// Whether it may be run so: no daemon lives that could still have servers, as far as that is known.
 pub(crate) fn is_for_want_of_a_daemon(cause: &NotMet) -> bool {
     match cause {
         NotMet::Rendezvous(error) => match error {
@@ -161,10 +164,7 @@ pub(crate) fn is_for_want_of_a_daemon(cause: &NotMet) -> bool {
         NotMet::Preface(_) => false,
         // One that hangs up has ended; one that is silent has not.
         NotMet::NoAnswer(None) => true,
-        NotMet::NoAnswer(Some(source)) => !matches!(
-            source.kind(),
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-        ),
+        NotMet::NoAnswer(Some(source)) => !is_silence(source),
     }
 }
 

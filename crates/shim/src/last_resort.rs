@@ -19,7 +19,7 @@ const BATCH_MAX: usize = 1000;
 pub(crate) enum Trouble {
     /// No daemon can be had; the message says why, and the session goes on as soon as there is one.
     Unreachable(String),
-    /// There is a daemon again, and it does not go on with this session; the message says why.
+    /// There is a daemon, and it does not serve this session, or not any more; the message says why.
     Refused(String),
     /// The daemon ended, and the client had nothing more to say.
     Ended,
@@ -44,12 +44,12 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::Unreachable(why) => write!(
                 f,
-                "mcpool's daemon ended and no other can be had: {why}; \
+                "mcpool's daemon cannot be had: {why}; \
                  mcpool goes on trying, and this session goes on as soon as there is one"
             ),
             Trouble::Refused(why) => write!(
                 f,
-                "mcpool's daemon was started again and does not go on with this session: {why}; \
+                "mcpool's daemon does not serve this session: {why}; \
                  mcpool asks again every few seconds"
             ),
             Trouble::Ended => f.write_str("mcpool's daemon ended before it had answered"),
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(
             answer(CALL, Past::Fresh),
             "{\"jsonrpc\":\"2.0\",\"id\":\"a\\\"b\",\"error\":{\"code\":-32603,\"message\":\
-             \"mcpool's daemon ended and no other can be had: there is \\\"none\\\"; \
+             \"mcpool's daemon cannot be had: there is \\\"none\\\"; \
              mcpool goes on trying, and this session goes on as soon as there is one\",\
              \"data\":{\"source\":\"mcpool\",\"reason\":\"daemon-unreachable\",\
              \"retryable\":true,\"maybeExecuted\":false}}}\n"

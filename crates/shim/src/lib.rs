@@ -11,8 +11,9 @@
 //!
 //! **Invariants:** stdout carries protocol and nothing else; no byte of a message
 //! is read for its meaning here, but for requests that nobody else can answer;
-//! nothing is read from stdin before a daemon has accepted the session; a daemon
-//! that ends is no end of the session.
+//! nothing is read from stdin before a daemon has accepted the session, or while it
+//! may be that this process becomes the server; a daemon that ends, or that there is
+//! none, is no end of the session.
 
 pub mod answer;
 pub mod arguments;

@@ -7,7 +7,7 @@ use std::{
     env, error, fmt,
     io::{self, Write},
     os::{fd::AsFd, unix::net::UnixStream},
-    time::Duration,
+    time::Instant,
 };
 
 use rustix::{
@@ -21,14 +21,11 @@ use crate::{
     answer::{ANSWER_MAX, Answer},
     places::Places,
     preface::{Ask, Preface, PrefaceError},
-    rendezvous::{self, RendezvousError, Start},
+    rendezvous::{self, RendezvousError, Start, left_until},
 };
 
 /// How many daemons may hang up on us without a word.
 const ATTEMPTS: usize = 3;
-
-/// How long the next daemon may take to take our preface in, and to answer it.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Somebody who comes to the daemons of one installation, always with the same ask.
 #[derive(Debug)]
@@ -57,6 +54,7 @@ impl fmt::Display for NotMet {
             NotMet::NoAnswer(source) => {
                 f.write_str("the daemon did not answer")?;
                 match source {
+                    Some(source) if is_silence(source) => f.write_str(" in time"),
                     Some(source) => write!(f, ": {source}"),
                     None => Ok(()),
                 }
@@ -66,6 +64,14 @@ impl fmt::Display for NotMet {
 }
 
 impl error::Error for NotMet {}
+
+/// Whether nothing came for as long as we were ready to wait: then somebody may still be there.
+pub(crate) fn is_silence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
+}
 
 impl Caller {
     /// One who has not met anybody yet.
@@ -83,58 +89,57 @@ impl Caller {
         &self.preface
     }
 
-    /// Finds a daemon that says yes or no.
+    /// Finds a daemon that says yes or no, until about this moment.
     ///
     /// One that is about to end may let us in and hang up without a word; then it is the
     /// next one's turn.
-    pub(crate) fn come(&self) -> Result<(UnixStream, Answer), NotMet> {
-        let bytes = self.encoded(None)?;
-        let mut hung_up = None;
+    pub(crate) fn come(&self, deadline: Instant) -> Result<(UnixStream, Answer), NotMet> {
+        let mut hung_up = NotMet::NoAnswer(None);
         for _ in 0..ATTEMPTS {
-            let socket = self.connect(Start::IfNeeded)?;
-            match exchange(&socket, &bytes) {
-                Ok(line) if !line.is_empty() => {
-                    let answer = Answer::parse(&line).ok_or(NotMet::NoAnswer(None))?;
-                    return Ok((socket, answer));
+            match self.ask(None, Start::IfNeeded, deadline) {
+                Err(NotMet::NoAnswer(Some(source))) if is_silence(&source) => {
+                    return Err(NotMet::NoAnswer(Some(source)));
                 }
-                Ok(_) => {}
-                Err(source) => hung_up = Some(source),
+                Err(NotMet::NoAnswer(source)) => hung_up = NotMet::NoAnswer(source),
+                other => return other,
             }
         }
-        Err(NotMet::NoAnswer(hung_up))
+        Err(hung_up)
     }
 
-    /// Comes again, to go on with what an earlier daemon called `session`.
-    ///
-    /// Returns within about [`ANSWER_PATIENCE`] and what a rendezvous takes.
+    /// Comes again, to go on with what an earlier daemon called `session`; returns about when this
+    /// moment has come.
     pub(crate) fn come_again(
         &self,
         session: u64,
         start: Start,
+        deadline: Instant,
     ) -> Result<(UnixStream, Answer), NotMet> {
-        let socket = self.connect(start)?;
-        let answered = self.ask_again(&socket, session);
+        let answered = self.ask(Some(session), start, deadline);
         // The preface may have been large, and will not be needed for long.
         memory::give_back();
-        let line = answered?;
-        let answer = Answer::parse(&line).ok_or(NotMet::NoAnswer(None))?;
-        Ok((socket, answer))
+        answered
     }
 
-    fn ask_again(&self, socket: &UnixStream, session: u64) -> Result<Vec<u8>, NotMet> {
-        let bytes = self.encoded(Some(session))?;
+    fn ask(
+        &self,
+        resume: Option<u64>,
+        start: Start,
+        deadline: Instant,
+    ) -> Result<(UnixStream, Answer), NotMet> {
+        let bytes = self.encoded(resume)?;
+        let socket =
+            rendezvous::connect_by(&self.places, start, deadline).map_err(NotMet::Rendezvous)?;
         let patience = |limit| {
             socket.set_read_timeout(limit)?;
             socket.set_write_timeout(limit)
         };
-        patience(Some(ANSWER_PATIENCE))
-            .and_then(|()| exchange(socket, &bytes))
+        let line = patience(Some(left_until(deadline)))
+            .and_then(|()| exchange(&socket, &bytes))
             .and_then(|line| patience(None).map(|()| line))
-            .map_err(|source| NotMet::NoAnswer(Some(source)))
-    }
-
-    fn connect(&self, start: Start) -> Result<UnixStream, NotMet> {
-        rendezvous::connect(&self.places, start).map_err(NotMet::Rendezvous)
+            .map_err(|source| NotMet::NoAnswer(Some(source)))?;
+        let answer = Answer::parse(&line).ok_or(NotMet::NoAnswer(None))?;
+        Ok((socket, answer))
     }
 
     fn encoded(&self, resume: Option<u64>) -> Result<Vec<u8>, NotMet> {
@@ -153,7 +158,10 @@ impl Caller {
 /// Says who we are and what we want, and hears one line: empty if the daemon hung up.
 fn exchange(mut socket: &UnixStream, preface: &[u8]) -> io::Result<Vec<u8>> {
     // One that hangs up before it has read everything may have said why.
-    let sent = socket.write_all(preface);
+    let sent = match socket.write_all(preface) {
+        Err(error) if is_silence(&error) => return Err(error),
+        sent => sent,
+    };
     let line = read_line(socket)?;
     if line.is_empty() {
         sent?;

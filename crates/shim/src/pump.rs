@@ -17,6 +17,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Instant,
 };
 
 use rustix::{
@@ -49,6 +50,19 @@ const LARGE_READ: usize = 32 * 1024;
 /// Enough for the few frames of the second thread.
 const STACK_SIZE: usize = 64 * 1024;
 
+/// How a session begins.
+pub(crate) enum Beginning {
+    /// At a daemon that has accepted it.
+    Met(OwnedFd),
+    /// With a search for one, as none could be had until now.
+    Unmet {
+        /// From then on nobody is left waiting.
+        hopeless_at: Instant,
+        /// Why there is none.
+        cause: String,
+    },
+}
+
 /// Why the pump came to its end. A daemon that goes away is no reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -58,6 +72,8 @@ pub(crate) enum End {
     ClientGone,
     /// A signal asked for it, and what had been received has been delivered.
     Asked,
+    /// The client ended, or a signal asked for it, before anybody had served the session.
+    Unserved,
 }
 
 /// Carries messages both ways until the client ends.
@@ -66,16 +82,22 @@ pub(crate) enum End {
 /// [`sys::quit`]. The other thread is left behind when this returns: it may hang in a
 /// read of `input` for as long as the process lives. Errors if it cannot be started.
 pub(crate) fn run(
-    socket: OwnedFd,
+    beginning: Beginning,
     seeker: Seeker,
     input: BorrowedFd<'static>,
     output: BorrowedFd<'static>,
 ) -> io::Result<End> {
-    let link = Arc::new(socket);
+    let (link, waiting) = match beginning {
+        Beginning::Met(socket) => {
+            let link = Arc::new(socket);
+            (Some(Arc::clone(&link)), Waiting::on_link(link))
+        }
+        Beginning::Unmet { hopeless_at, cause } => (None, Waiting::unmet(hopeless_at, cause)),
+    };
     let pump = Arc::new(Pump {
         input,
         output,
-        waiting: Mutex::new(Waiting::beginning(Arc::clone(&link))),
+        waiting: Mutex::new(waiting),
         room: Condvar::new(),
         change: Condvar::new(),
     });
@@ -114,8 +136,20 @@ struct Pump {
 
 impl Pump {
     /// The daemons' messages, until the client needs no more of them.
-    fn carry_down(&self, mut link: Arc<OwnedFd>, mut seeker: Seeker) -> End {
-        let mut downward = Downward::new(self, seeker.is_first_too_old());
+    fn carry_down(&self, link: Option<Arc<OwnedFd>>, mut seeker: Seeker) -> End {
+        let is_first_too_old = link.is_some() && seeker.is_first_too_old();
+        let mut downward = Downward::new(self, is_first_too_old);
+        let mut link = match link {
+            Some(link) => link,
+            None => match seeker.seek(self, &mut downward) {
+                Ok(first) => first,
+                Err(End::Finished | End::ClientGone | End::Asked | End::Unserved) => {
+                    return End::Unserved;
+                }
+            },
+        };
+        // From now on its end is none of a session that nobody has served.
+        quit::exit_with(0);
         loop {
             match self.to_the_next(&link, &mut downward, &mut seeker) {
                 Ok(next) => link = next,
@@ -172,7 +206,8 @@ impl Pump {
         }
         if waiting.is_outage() {
             // The main thread may be deep in a search; what it finds would be for nobody.
-            let _gone = waiting.answer_all(&Trouble::Ended, self.output);
+            let trouble = waiting.trouble_at_the_end();
+            let _gone = waiting.answer_all(&trouble, self.output);
             quit::ask();
             return;
         }

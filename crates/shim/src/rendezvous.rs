@@ -27,8 +27,12 @@ use crate::{
     sibling, start,
 };
 
-/// How long a daemon may take until it listens, and a busy one until it lets us in.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a daemon may take until it listens: what is asked for then is still answered before clients
+/// give a session up, which is after 30 s.
+pub(crate) const STARTS_WITHIN: Duration = Duration::from_secs(25);
+
+/// How long a busy daemon that runs may take until it lets us in.
+const LETS_IN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The first and the longest pause between two attempts while somebody else starts
 /// the daemon.
@@ -141,8 +145,7 @@ impl fmt::Display for RendezvousError {
             }
             RendezvousError::NotReady { log } => write!(
                 f,
-                "the daemon was not ready within {} s; try `mcpool serve`; log: {}",
-                PATIENCE.as_secs(),
+                "the daemon was not ready in time; try `mcpool serve`; log: {}",
                 log.display()
             ),
         }
@@ -175,23 +178,37 @@ impl From<PlacesError> for RendezvousError {
 /// Connects to the daemon of these places.
 ///
 /// A daemon that is started is the program [`sibling::DAEMON`] beside this one.
-/// Returns within about 10 s in every case.
+/// Returns within about 10 s if one runs, and within 25 s if one has to be started.
 pub fn connect(places: &Places, start: Start) -> Result<UnixStream, RendezvousError> {
+    let patience = match start {
+        Start::Never => LETS_IN_WITHIN,
+        Start::IfNeeded => STARTS_WITHIN,
+    };
+    connect_by(places, start, Instant::now() + patience)
+}
+
+/// As [`connect`], but returns about when this moment has come.
+pub(crate) fn connect_by(
+    places: &Places,
+    start: Start,
+    deadline: Instant,
+) -> Result<UnixStream, RendezvousError> {
     match start {
-        Start::Never => connect_to_running(places),
-        Start::IfNeeded => connect_or_start(places, || {
+        Start::Never => connect_to_running(places, deadline),
+        Start::IfNeeded => start_if_needed(places, deadline, || {
             sibling::path(sibling::DAEMON).map_err(RendezvousError::NoProgram)
         }),
     }
 }
 
 /// As [`connect`] with [`Start::IfNeeded`], but says itself what the daemon's program
-/// is, if one is to be started.
-pub fn connect_or_start(
+/// is, if one is to be started, and when it gives up.
+pub fn start_if_needed(
     places: &Places,
+    deadline: Instant,
     program: impl Fn() -> Result<PathBuf, RendezvousError>,
 ) -> Result<UnixStream, RendezvousError> {
-    if let Some(stream) = try_connect(places)? {
+    if let Some(stream) = try_connect(places, deadline)? {
         return Ok(stream);
     }
     places.prepare()?;
@@ -201,11 +218,11 @@ pub fn connect_or_start(
         source,
     };
     let start_lock = lock::open_to_lock(&path).map_err(failed)?;
-    let mut attempts = Attempts::new();
+    let mut attempts = Attempts::until(deadline);
     loop {
         let is_mine = lock::try_for(&start_lock, Duration::ZERO).map_err(failed)?;
         // Also with the lock in hand: the one who had it before may have been quick.
-        if let Some(stream) = try_connect(places)? {
+        if let Some(stream) = try_connect(places, deadline)? {
             if is_mine {
                 // Nothing is left behind. Whoever opened it before still gets its lock, and
                 // finds the daemon; whoever makes a new one does so at once.
@@ -213,10 +230,14 @@ pub fn connect_or_start(
             }
             return Ok(stream);
         }
-        if is_mine && !is_held(places)? {
-            match start::start(places, &program()?, attempts.deadline) {
+        if is_mine && Instant::now() < deadline && !is_held(places)? {
+            match start::start(places, &program()?, deadline) {
                 // Another one came first, by hand for instance.
                 Err(RendezvousError::Died { .. }) if is_held(places)? => {}
+                // It lives, and may have servers already.
+                Err(RendezvousError::NotReady { .. }) if is_held(places)? => {
+                    return Err(not_answering(places));
+                }
                 other => other?,
             }
         }
@@ -224,10 +245,10 @@ pub fn connect_or_start(
     }
 }
 
-fn connect_to_running(places: &Places) -> Result<UnixStream, RendezvousError> {
-    let mut attempts = Attempts::new();
+fn connect_to_running(places: &Places, deadline: Instant) -> Result<UnixStream, RendezvousError> {
+    let mut attempts = Attempts::until(deadline);
     loop {
-        if let Some(stream) = try_connect(places)? {
+        if let Some(stream) = try_connect(places, deadline)? {
             return Ok(stream);
         }
         // One that holds the lock and does not listen is just starting or stopping.
@@ -245,23 +266,33 @@ struct Attempts {
 }
 
 impl Attempts {
-    fn new() -> Self {
+    fn until(deadline: Instant) -> Self {
         Attempts {
-            deadline: Instant::now() + PATIENCE,
+            deadline,
             pause: PAUSE.0,
         }
     }
 
     fn pause(&mut self, places: &Places) -> Result<(), RendezvousError> {
         if Instant::now() >= self.deadline {
-            return Err(RendezvousError::NotAnswering {
-                pid: lock::announced(&places.lock).map(|holder| holder.pid),
-                log: places.daemon_log(),
+            return Err(if is_held(places)? {
+                not_answering(places)
+            } else {
+                // Somebody else is just starting it.
+                let log = places.daemon_log();
+                RendezvousError::NotReady { log }
             });
         }
         thread::sleep(self.pause);
         self.pause = (self.pause * 2).min(PAUSE.1);
         Ok(())
+    }
+}
+
+fn not_answering(places: &Places) -> RendezvousError {
+    RendezvousError::NotAnswering {
+        pid: lock::announced(&places.lock).map(|holder| holder.pid),
+        log: places.daemon_log(),
     }
 }
 
@@ -275,28 +306,34 @@ fn is_held(places: &Places) -> Result<bool, RendezvousError> {
 }
 
 /// `None` if nobody listens.
-fn try_connect(places: &Places) -> Result<Option<UnixStream>, RendezvousError> {
+fn try_connect(places: &Places, deadline: Instant) -> Result<Option<UnixStream>, RendezvousError> {
     if let Some(holder) = lock::announced(&places.lock)
         && holder.socket != places.socket
-        && let Some(stream) = try_socket(&holder.socket)?
+        && let Some(stream) = try_socket(places, &holder.socket, deadline)?
     {
         return Ok(Some(stream));
     }
     places.check_socket()?;
-    try_socket(&places.socket)
+    try_socket(places, &places.socket, deadline)
 }
 
-fn try_socket(path: &Path) -> Result<Option<UnixStream>, RendezvousError> {
+fn try_socket(
+    places: &Places,
+    path: &Path,
+    deadline: Instant,
+) -> Result<Option<UnixStream>, RendezvousError> {
     let failed = |errno: Errno| RendezvousError::Connect {
         socket: path.to_path_buf(),
         source: errno.into(),
     };
-    let socket = match open(path) {
+    let socket = match open(path, left_until(deadline)) {
         Ok(socket) => socket,
         // No file, nobody behind it, no socket at all: leftovers of every kind.
         Err(Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR | Errno::PROTOTYPE) => {
             return Ok(None);
         }
+        // Its queue of callers was full all the time.
+        Err(Errno::AGAIN) => return Err(not_answering(places)),
         Err(errno) => return Err(failed(errno)),
     };
     let user = sys::peer::user(&socket).map_err(|source| RendezvousError::Connect {
@@ -312,11 +349,17 @@ fn try_socket(path: &Path) -> Result<Option<UnixStream>, RendezvousError> {
     Ok(Some(UnixStream::from(socket)))
 }
 
-fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
+/// How long the system may keep us waiting until then; never nothing, which would be for ever.
+pub(crate) fn left_until(deadline: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    left.max(Duration::from_millis(1))
+}
+
+fn open(path: &Path, patience: Duration) -> rustix::io::Result<OwnedFd> {
     let address = SocketAddrUnix::new(path)?;
     let socket = sys::socket::stream()?;
     // A daemon whose queue of callers is full makes us wait, but not for ever.
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(patience))?;
     loop {
         match connect_to(&socket, &address) {
             Err(Errno::INTR) => {}

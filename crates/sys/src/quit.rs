@@ -32,7 +32,7 @@ static EXIT_CODE: AtomicI32 = AtomicI32::new(0);
 /// `exit_code` is what the process ends with if the timer has to end it. Call it
 /// once, on the main thread; [`blocked`] keeps other threads out of it.
 pub fn install(exit_code: u8) -> io::Result<()> {
-    EXIT_CODE.store(i32::from(exit_code), Ordering::Relaxed);
+    exit_with(exit_code);
     handle(Signal::ALARM, on_alarm)?;
     for signal in ASKING {
         handle(signal, on_asked)?;
@@ -40,6 +40,11 @@ pub fn install(exit_code: u8) -> io::Result<()> {
     // Whoever started us may have had them blocked, and that is inherited.
     mask::change(Change::Unblock, &ours())?;
     Ok(())
+}
+
+/// Sets what the process ends with if the timer has to end it.
+pub fn exit_with(exit_code: u8) {
+    EXIT_CODE.store(i32::from(exit_code), Ordering::Relaxed);
 }
 
 /// Whether one of the signals has arrived.

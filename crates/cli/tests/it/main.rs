@@ -30,6 +30,7 @@ mod machine_disk;
 mod machine_files;
 mod machine_limits;
 mod machine_time;
+mod meeting;
 mod noise;
 mod pressure;
 mod restarts;

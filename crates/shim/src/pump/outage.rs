@@ -180,7 +180,12 @@ impl Seeker {
         pump: &Pump,
         downward: &mut Downward<'_>,
     ) -> Result<Attempt, End> {
-        if !pump.waiting().is_hopeless() || !self.has_last_resort() {
+        let is_time = {
+            let waiting = pump.waiting();
+            // Nothing that it knew would be forgotten by a server that was not met before.
+            waiting.is_hopeless() || waiting.is_unmet()
+        };
+        if !is_time || !self.has_last_resort() {
             return Ok(Attempt::Nobody(cause));
         }
         let Some((ask, program)) = self.command() else {
@@ -199,8 +204,13 @@ impl Seeker {
                 return Ok(Attempt::Nobody(why));
             }
         };
+        let forgotten = if pump.waiting().is_unmet() {
+            ""
+        } else {
+            "; it has forgotten what it knew"
+        };
         report(&format_args!(
-            "{cause}; running `{}` unshared, without mcpool; it has forgotten what it knew",
+            "{cause}; running `{}` unshared, without mcpool{forgotten}",
             ask.server
         ));
         // If that cannot be written, it has been said.
@@ -214,13 +224,35 @@ impl Seeker {
         Ok(Attempt::Nobody(why))
     }
 
+    /// Runs the server as a daemon wants it that may not.
+    fn in_our_confinement(&self, pump: &Pump, downward: &mut Downward<'_>) -> Result<Attempt, End> {
+        let started = self
+            .command()
+            .map(|(ask, program)| stand_in::start(program, ask, None));
+        let why = match started {
+            Some(Ok(link)) => {
+                let link = Arc::new(link);
+                downward.meet_next();
+                if resume(pump, downward, &link)? {
+                    return Ok(Attempt::Up(link));
+                }
+                "its server ended at once".to_owned()
+            }
+            Some(Err(error)) => error.to_string(),
+            None => "it has no command".to_owned(),
+        };
+        Ok(Attempt::Vain(Trouble::Refused(why)))
+    }
+
     fn attempt(
         &mut self,
         start: Start,
         pump: &Pump,
         downward: &mut Downward<'_>,
     ) -> Result<Attempt, End> {
-        let trouble = match self.caller.come_again(self.session.unwrap_or(0), start) {
+        let deadline = pump.waiting().attempt_until(Instant::now());
+        let session = self.session.unwrap_or(0);
+        let trouble = match self.caller.come_again(session, start, deadline) {
             Ok((
                 socket,
                 Answer::Accepted {
@@ -239,6 +271,9 @@ impl Seeker {
             Ok((_, Answer::Accepted { session: None })) => Trouble::Refused(
                 "the installed daemon is older than this session; start the session anew".into(),
             ),
+            Ok((_, Answer::RunItYourself)) if pump.waiting().is_unmet() => {
+                return self.in_our_confinement(pump, downward);
+            }
             Ok((_, Answer::RunItYourself)) => Trouble::Refused(
                 "it may not run this command any more; start the session anew".into(),
             ),

@@ -3,7 +3,7 @@
 use std::{
     os::fd::{BorrowedFd, OwnedFd},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{KEPT_MAX, Unwritten, write_all};
@@ -15,6 +15,10 @@ use crate::{
 
 /// Bytes of notifications that are kept for a daemon of which nobody knows when it comes.
 const NOTES_MAX: usize = 64 * 1024;
+
+/// How long an attempt to find a daemon may take once there is no hope, and what it takes in any case.
+const ATTEMPT_MAX: Duration = Duration::from_secs(10);
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 
 /// What is behind the lock.
 pub(super) struct Waiting {
@@ -53,6 +57,8 @@ struct Outage {
     is_resuming: bool,
     /// The session may still run its server itself.
     has_last_resort: bool,
+    /// Nobody has served the session yet.
+    is_first: bool,
 }
 
 /// How a chunk of the client's goes to the daemon.
@@ -66,7 +72,7 @@ pub(super) struct Passage {
 
 impl Waiting {
     /// Nothing yet, on the first link.
-    pub(super) fn beginning(link: Arc<OwnedFd>) -> Self {
+    pub(super) fn on_link(link: Arc<OwnedFd>) -> Self {
         Waiting {
             kept: Kept::default(),
             is_full: false,
@@ -76,6 +82,27 @@ impl Waiting {
             whole: None,
             open_line: OpenLine::Shared,
             outage: None,
+        }
+    }
+
+    /// Nothing yet, and no link either, for this cause.
+    pub(super) fn unmet(hopeless_at: Instant, cause: String) -> Self {
+        Waiting {
+            kept: Kept::default(),
+            is_full: false,
+            has_input_ended: false,
+            link: None,
+            is_writing: false,
+            whole: None,
+            open_line: OpenLine::Owed,
+            outage: Some(Outage {
+                hopeless_at,
+                trouble: Trouble::Unreachable(cause),
+                is_resuming: false,
+                // It has been tried.
+                has_last_resort: false,
+                is_first: true,
+            }),
         }
     }
 
@@ -145,7 +172,30 @@ impl Waiting {
             trouble: Trouble::Unreachable("the next one is not ready yet".to_owned()),
             is_resuming: false,
             has_last_resort,
+            is_first: false,
         });
+    }
+
+    /// Why whoever waits gets no other answer, as the client has nothing more to say.
+    pub(super) fn trouble_at_the_end(&self) -> Trouble {
+        match &self.outage {
+            Some(outage) if outage.is_first => outage.trouble.clone(),
+            Some(_) | None => Trouble::Ended,
+        }
+    }
+
+    /// Whether nobody has served the session yet.
+    pub(super) fn is_unmet(&self) -> bool {
+        self.outage.as_ref().is_some_and(|outage| outage.is_first)
+    }
+
+    /// When an attempt to find a daemon is to be over that begins now: while there is hope, not after it.
+    pub(super) fn attempt_until(&self, now: Instant) -> Instant {
+        let late = now + ATTEMPT_MAX;
+        match &self.outage {
+            Some(outage) if outage.hopeless_at > now => outage.hopeless_at.max(now + ATTEMPT_MIN),
+            Some(_) | None => late,
+        }
     }
 
     /// Whether a daemon is being looked for, or told what it must know.

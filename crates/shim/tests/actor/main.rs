@@ -2,8 +2,8 @@
 //! but get started and let people in (`serve --home DIR --background`).
 //!
 //! Each start of the daemon is recorded as a line in `starts` of its home. A file `fate` there says
-//! what becomes of it: `die TEXT` or `die-quietly TEXT` (on stderr only). It ends when
-//! somebody sends it a byte.
+//! what becomes of it: `die TEXT`, `die-quietly TEXT` (on stderr only), or `wait FILE` (until
+//! that is there). It ends when somebody sends it a byte.
 
 use std::{
     env,
@@ -19,18 +19,26 @@ use std::{
     time::Duration,
 };
 
-use shim::{lock::DaemonLock, places::Places};
+use shim::{
+    connect::{Patience, run_with_patience},
+    lock::DaemonLock,
+    places::Places,
+};
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     if arguments.next().is_some_and(|verb| verb == "connect") {
-        let patience = env::var("ACTOR_PATIENCE_MS").ok();
-        return match patience.and_then(|text| text.parse().ok()) {
-            Some(patience) => {
-                shim::connect::run_with_patience(arguments, Duration::from_millis(patience))
+        let mut patience = Patience::default();
+        for (variable, patience) in [
+            ("ACTOR_FIRST_PATIENCE_MS", &mut patience.first),
+            ("ACTOR_PATIENCE_MS", &mut patience.next),
+        ] {
+            let text = env::var(variable).unwrap_or_default();
+            if let Ok(millis) = text.parse() {
+                *patience = Duration::from_millis(millis);
             }
-            None => shim::connect::run(arguments),
-        };
+        }
+        return run_with_patience(arguments, patience);
     }
     match serve(&arguments.collect::<Vec<_>>()) {
         Ok(code) => code,
@@ -51,8 +59,14 @@ fn serve(arguments: &[OsString]) -> Result<ExitCode, Box<dyn Error>> {
     let home = Path::new(home);
     record_start(home)?;
     if let Ok(fate) = fs::read_to_string(home.join("fate")) {
-        tell(&fate)?;
-        return Ok(ExitCode::FAILURE);
+        if let Some(file) = fate.strip_prefix("wait ") {
+            while !Path::new(file).exists() {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+        } else {
+            tell(&fate)?;
+            return Ok(ExitCode::FAILURE);
+        }
     }
     let places = Places::find(Some(home))?;
     places.prepare()?;
@@ -62,7 +76,8 @@ fn serve(arguments: &[OsString]) -> Result<ExitCode, Box<dyn Error>> {
     let _ = fs::remove_file(&places.socket);
     let listener = UnixListener::bind(&places.socket)?;
     lock.announce(process::id(), &places.socket)?;
-    io::stdout().write_all(b"ready\n")?;
+    // Whoever started us may not wait for it any more.
+    let _gone = io::stdout().write_all(b"ready\n");
     let (tell_end, end) = mpsc::channel();
     thread::spawn(move || {
         for mut caller in listener.incoming().flatten() {

@@ -11,4 +11,5 @@ mod rendezvous;
 mod resume;
 mod session;
 mod stage;
+mod unmet;
 mod unshared;

@@ -7,16 +7,17 @@ use std::{
     path::Path,
     sync::Barrier,
     thread,
+    time::{Duration, Instant},
 };
 
 use shim::{
     lock,
     places::Places,
-    rendezvous::{RendezvousError, Start, connect, connect_or_start},
+    rendezvous::{RendezvousError, Start, connect, start_if_needed},
 };
 use tempfile::TempDir;
 
-use crate::stage::{ACTOR, wait_until};
+use crate::stage::{ACTOR, DEADLINE, wait_until};
 
 struct Scene {
     home: TempDir,
@@ -31,7 +32,29 @@ impl Scene {
     }
 
     fn connect(&self) -> Result<UnixStream, RendezvousError> {
-        connect_or_start(&self.places, || Ok(ACTOR.into()))
+        self.connect_within(DEADLINE)
+    }
+
+    fn connect_within(&self, patience: Duration) -> Result<UnixStream, RendezvousError> {
+        start_if_needed(&self.places, Instant::now() + patience, || Ok(ACTOR.into()))
+    }
+
+    /// So many of them at once.
+    fn connect_all(
+        &self,
+        count: usize,
+        patience: Duration,
+    ) -> Vec<Result<UnixStream, RendezvousError>> {
+        let barrier = Barrier::new(count);
+        let come = || {
+            barrier.wait();
+            self.connect_within(patience)
+        };
+        thread::scope(|scope| {
+            let callers: Vec<_> = (0..count).map(|_| scope.spawn(come)).collect();
+            let ended = callers.into_iter().map(|caller| caller.join().unwrap());
+            ended.collect()
+        })
     }
 
     fn file(&self, name: &str) -> std::path::PathBuf {
@@ -68,21 +91,8 @@ fn of_64_who_come_at_once_one_starts_the_daemon_and_all_get_in() {
         if stale {
             scene.leave_behind(&scene.places.socket);
         }
-        let barrier = Barrier::new(64);
-        let mut streams: Vec<UnixStream> = thread::scope(|scope| {
-            let callers: Vec<_> = (0..64)
-                .map(|_| {
-                    scope.spawn(|| {
-                        barrier.wait();
-                        scene.connect().unwrap()
-                    })
-                })
-                .collect();
-            callers
-                .into_iter()
-                .map(|caller| caller.join().unwrap())
-                .collect()
-        });
+        let came = scene.connect_all(64, DEADLINE).into_iter();
+        let mut streams: Vec<UnixStream> = came.map(Result::unwrap).collect();
         assert_eq!(scene.starts().len(), 1);
         scene.stop(&mut streams[0]);
     }
@@ -178,10 +188,29 @@ fn a_daemon_that_cannot_start_is_quoted_with_what_to_do_next() {
 #[test]
 fn a_program_that_is_missing_is_named() {
     let scene = Scene::new();
-    let error = connect_or_start(&scene.places, || Ok(scene.file("mcpoold"))).unwrap_err();
+    let error = start_if_needed(&scene.places, Instant::now() + DEADLINE, || {
+        Ok(scene.file("mcpoold"))
+    })
+    .unwrap_err();
     assert!(
         matches!(error, RendezvousError::CannotStart { .. }),
         "{error}"
     );
     assert!(error.to_string().contains("mcpoold"), "{error}");
+}
+
+#[test]
+fn of_a_daemon_that_is_not_ready_in_time_nobody_is_told_that_it_runs() {
+    let scene = Scene::new();
+    let gate = scene.file("gate");
+    fs::write(scene.file("fate"), format!("wait {}", gate.display())).unwrap();
+    for refused in scene.connect_all(4, Duration::from_millis(200)) {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, RendezvousError::NotReady { .. }), "{error}");
+    }
+    // It goes on, and whoever comes now finds it.
+    fs::write(&gate, "").unwrap();
+    wait_until(|| lock::holder(&scene.places.lock).unwrap().is_some());
+    let mut stream = scene.connect().unwrap();
+    scene.stop(&mut stream);
 }

@@ -70,7 +70,9 @@ fn without_any_daemon_one_session_runs_the_command_itself_and_the_others_are_tol
     let pid = first.child.id();
     first.say("{}\n");
     assert_eq!(first.hear_line(), format!("1 {{}} {pid}\n"));
-    let (status, words) = stage.lonely_client(&command).end();
+    let mut other = stage.lonely_client(&command);
+    other.stdin.take();
+    let (status, words) = other.end();
     assert_eq!(status.code(), Some(3));
     assert!(
         words.contains("mcpoold is missing") && words.contains("another session"),
@@ -94,17 +96,6 @@ fn without_any_daemon_one_session_runs_the_command_itself_and_the_others_are_tol
     let mut next = stage.lonely_client(&command);
     next.say("{}\n");
     assert_eq!(next.hear_line(), format!("1 {{}} {}\n", next.child.id()));
-}
-
-#[test]
-fn without_any_daemon_a_name_or_a_wish_for_it_is_an_error_that_names_the_cause() {
-    let mut stage = Stage::new();
-    stage.close();
-    for arguments in [&["echo"][..], &["--on-daemon-failure", "error", "--", "sh"]] {
-        let (status, words) = stage.lonely_client(arguments).end();
-        assert_eq!(status.code(), Some(3), "{arguments:?}");
-        assert!(words.contains("mcpoold is missing"), "{words}");
-    }
 }
 
 #[test]

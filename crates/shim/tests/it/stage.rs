@@ -54,9 +54,9 @@ impl Stage {
     /// The same, of a shim that was given these arguments.
     pub(crate) fn lonely_with(&self, patience: Duration, arguments: &[&str]) -> (Client, Daemon) {
         let program = self.lonely_program();
-        let patience = patience.as_millis().to_string();
         // Passed by way of the one who starts it, as it is no option of the shim.
-        let client = Client::start_with(&program, self.home.path(), arguments, &patience);
+        let patience = ("ACTOR_PATIENCE_MS", patience);
+        let client = Client::start_with(&program, self.home.path(), arguments, Some(patience));
         let mut daemon = self.accept();
         daemon.say("\x1eaccepted 1\n");
         (client, daemon)
@@ -65,6 +65,13 @@ impl Stage {
     /// A shim beside which no daemon's program lies.
     pub(crate) fn lonely_client(&self, arguments: &[&str]) -> Client {
         Client::start(&self.lonely_program(), self.home.path(), arguments)
+    }
+
+    /// The same, but its client is left waiting for a first daemon for this time only.
+    pub(crate) fn lonely_client_with(&self, patience: Duration, arguments: &[&str]) -> Client {
+        let patience = ("ACTOR_FIRST_PATIENCE_MS", patience);
+        let program = self.lonely_program();
+        Client::start_with(&program, self.home.path(), arguments, Some(patience))
     }
 
     fn lonely_program(&self) -> PathBuf {
@@ -140,10 +147,16 @@ impl Client {
     }
 
     fn start(program: &Path, home: &Path, arguments: &[&str]) -> Self {
-        Client::start_with(program, home, arguments, "")
+        Client::start_with(program, home, arguments, None)
     }
 
-    fn start_with(program: &Path, home: &Path, arguments: &[&str], patience_ms: &str) -> Self {
+    fn start_with(
+        program: &Path,
+        home: &Path,
+        arguments: &[&str],
+        patience: Option<(&str, Duration)>,
+    ) -> Self {
+        let patience = patience.map(|(name, patience)| (name, patience.as_millis().to_string()));
         let mut child = Command::new(program)
             .args(["connect", "--home"])
             .arg(home)
@@ -151,7 +164,7 @@ impl Client {
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap())
             .env("TOKEN", "a=b")
-            .env("ACTOR_PATIENCE_MS", patience_ms)
+            .envs(patience)
             .current_dir(home)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -93,7 +93,9 @@ fn it_goes_on_with_a_server_of_its_own_that_is_done_nothing_twice() {
     );
 
     // Nobody else runs it, and everybody can see who does.
-    let (status, words) = stage.lonely_client(&command.words()).end();
+    let mut other = stage.lonely_client(&command.words());
+    other.stdin.take();
+    let (status, words) = other.end();
     assert_eq!(status.code(), Some(3));
     assert!(words.contains("another session"), "{words}");
     let places = Places::find(Some(stage.home.path())).unwrap();
