@@ -4,8 +4,13 @@
 //! shared holds a lock, and its server holds it after it; the others are told why they
 //! get none. A daemon that comes later can see which servers run so.
 //!
+//! Whatever the server starts inherits the lock as well, and may outlive it. So the lock also says who
+//! the processes are that count; when all of them have ended, it is as if nobody held it.
+//!
 //! **Invariant:** the name of a lock follows from the session's ask alone, and in the
-//! same way in every version: shims and daemons of several versions may look.
+//! same way in every version: shims and daemons of several versions may look. So does the meaning of its
+//! first four lines; those behind them each name a process that counts, and one without them, of an older
+//! version, is held for as long as it is locked.
 
 use std::{
     env,
@@ -25,6 +30,7 @@ use std::{
 };
 
 use rustix::{fs::OFlags, io::FdFlags};
+use sys::birth::Birth;
 
 use crate::{
     lock,
@@ -142,8 +148,19 @@ impl Locks {
 
 /// Who holds this lock, if anybody does: then no second of its server may be started.
 pub fn holder(lock: &Path) -> io::Result<Option<Direct>> {
-    let content = is_locked(lock)?;
+    let content = is_locked(lock)?.filter(|content| !is_abandoned(content));
     Ok(content.map(|content| parse(&content).unwrap_or_default()))
+}
+
+/// Whether all that are said to count have ended: what has it still open is some helper of theirs.
+fn is_abandoned(content: &str) -> bool {
+    let mut named = content.split_inclusive('\n').skip(4).peekable();
+    // One that is just being written has no end yet.
+    let is_over = |line: &str| {
+        let birth = line.strip_suffix('\n').and_then(Birth::parse);
+        birth.is_some_and(|birth| birth.is_over())
+    };
+    named.peek().is_some() && named.all(is_over)
 }
 
 /// Whether it may be run so: no daemon lives that could still have servers, as far as that is known.
@@ -191,19 +208,64 @@ fn take(places: &Places, path: &Path, server: &str, cause: &str) -> io::Result<O
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700);
     builder.create(Locks::of(places).folder)?;
-    let mut file = lock::open_to_lock(path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) => return Err(error),
+    let mut taken = lock_at(path)?;
+    if taken.is_none() && remove_abandoned(&Locks::of(places).folder, path)? {
+        taken = lock_at(path)?;
     }
+    let Some(mut file) = taken else {
+        return Ok(None);
+    };
     rustix::io::fcntl_setfd(&file, FdFlags::empty())?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let since = since.unwrap_or_default().as_secs();
     let (pid, cause) = (process::id(), cause.replace('\n', " "));
+    let content = format!("{pid}\n{since}\n{server}\n{cause}\n");
     file.set_len(0)?;
-    write!(file, "{pid}\n{since}\n{server}\n{cause}\n")?;
+    // In one go, as somebody may be reading.
+    file.write_all((content + &line_of(pid)).as_bytes())?;
     Ok(Some(file))
+}
+
+/// Adds a process to those that count for a lock that is ours.
+pub(crate) fn add(mut lock: &File, pid: u32) -> io::Result<()> {
+    lock.write_all(line_of(pid).as_bytes())
+}
+
+/// Nothing if it cannot be said who it is; without any line the lock counts for as long as it is locked.
+fn line_of(pid: u32) -> String {
+    match Birth::of(pid) {
+        Ok(Some(birth)) => format!("{birth}\n"),
+        Ok(None) | Err(_) => String::new(),
+    }
+}
+
+/// Locks the file that this path names.
+fn lock_at(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let file = lock::open_to_lock(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Another may have removed it meanwhile, and then nobody else sees this lock.
+        if lock::is_at(&file, path)? {
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Removes a lock that is held by nobody who counts; returns whether there was one.
+///
+/// Only one at a time does so, or the second would remove what the first has made in its place.
+fn remove_abandoned(folder: &Path, path: &Path) -> io::Result<bool> {
+    let folder = File::open(folder)?;
+    folder.lock()?;
+    let is_it = is_locked(path)?.is_some_and(|content| is_abandoned(&content));
+    if is_it {
+        fs::remove_file(path)?;
+    }
+    Ok(is_it)
 }
 
 /// Says in the daemon's log that it is missed.
@@ -413,6 +475,74 @@ mod tests {
         }
         assert_eq!(key_of(|ask| ask.scope = Some(Scope::Session)), None);
         assert_eq!(key_of(|ask| ask.command.clear()), None);
+    }
+
+    /// A lock that only a helper of a server has open, when all that these lines name has ended.
+    fn left_behind(lines: &str) -> (tempfile::TempDir, SessionAsk, File) {
+        let home = tempfile::tempdir().unwrap();
+        let places = Places::find(Some(home.path())).unwrap();
+        let mut ask = ask();
+        ask.pass = vec!["A=b".into()];
+        let mut file = claim(&places, &ask, "none").unwrap().unwrap();
+        file.set_len(0).unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        file.write_all(format!("1\n2\necho\nnone\n{lines}").as_bytes())
+            .unwrap();
+        (home, ask, file)
+    }
+
+    fn of_one_that_has_ended() -> String {
+        let mut child = Command::new("cat");
+        let mut child = child.stdin(process::Stdio::piped()).spawn().unwrap();
+        let birth = Birth::of(child.id()).unwrap().unwrap();
+        child.stdin = None;
+        child.wait().unwrap();
+        format!("{birth}\n")
+    }
+
+    #[test]
+    fn a_lock_that_only_helpers_of_an_ended_server_have_is_free() {
+        let ended = of_one_that_has_ended();
+        let (home, ask, helper) = left_behind(&[ended.as_str(), ended.as_str()].concat());
+        let places = Places::find(Some(home.path())).unwrap();
+        let lock = Locks::of(&places).path(&ask).unwrap();
+        assert_eq!(holder(&lock).unwrap(), None);
+        assert_eq!(Locks::of(&places).running().unwrap(), []);
+        let held = claim(&places, &ask, "none").unwrap().unwrap();
+        assert_eq!(holder(&lock).unwrap().unwrap().pid, process::id());
+        assert!(matches!(
+            claim(&places, &ask, "none"),
+            Err(NotDirect::Taken)
+        ));
+        drop(helper);
+        assert!(holder(&lock).unwrap().is_some());
+        drop(held);
+        assert_eq!(holder(&lock).unwrap(), None);
+    }
+
+    #[test]
+    fn a_lock_is_held_if_one_lives_or_that_cannot_be_known() {
+        let ended = of_one_that_has_ended();
+        let own = line_of(process::id());
+        let elsewhere = ended.replace('\n', "x\n");
+        for lines in [
+            // As versions wrote it that knew of no such lines.
+            "",
+            own.as_str(),
+            &[ended.as_str(), own.as_str()].concat(),
+            &elsewhere,
+            &ended[..ended.len() - 1],
+            "\n",
+            "1\n",
+        ] {
+            let (home, ask, helper) = left_behind(lines);
+            let places = Places::find(Some(home.path())).unwrap();
+            let lock = Locks::of(&places).path(&ask).unwrap();
+            assert!(holder(&lock).unwrap().is_some(), "{lines:?}");
+            let claimed = claim(&places, &ask, "none");
+            assert!(matches!(claimed, Err(NotDirect::Taken)), "{lines:?}");
+            drop(helper);
+        }
     }
 
     #[test]

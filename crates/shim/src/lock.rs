@@ -178,7 +178,7 @@ pub(crate) fn try_for(file: &File, patience: Duration) -> io::Result<bool> {
 }
 
 /// Whether this open file is what the path names now.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let own = file.metadata()?;
     match fs::symlink_metadata(path) {
         Ok(named) => Ok((own.dev(), own.ino()) == (named.dev(), named.ino())),

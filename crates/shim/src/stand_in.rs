@@ -63,6 +63,8 @@ pub(crate) fn start(program: &OsStr, ask: &SessionAsk, lock: Option<File>) -> io
     sys::child::tie_to_us(&mut command);
     let mut child = command.spawn()?;
     if let Some(lock) = &lock {
+        // Should we end before it does, it still counts. If that cannot be written, only we do.
+        let _full_disk = direct::add(lock, child.id());
         // No daemon that we start later is to hold it.
         rustix::io::fcntl_setfd(lock, FdFlags::CLOEXEC)?;
     }

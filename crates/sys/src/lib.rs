@@ -6,6 +6,7 @@
 //! **Invariant:** this is the only crate of the workspace in which `unsafe`
 //! stands, and every function that it exports is safe to call.
 
+pub mod birth;
 pub mod child;
 pub mod detach;
 pub mod handed;

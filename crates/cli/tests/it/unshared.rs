@@ -4,13 +4,13 @@ use std::{fs, process::Command};
 
 use serde_json::json;
 
-use crate::support::{Client, FAKE_SERVER, Home, hello, until};
+use crate::support::{Client, FAKE_SERVER, Home, hello, processes::Process, until};
 
 /// A session that finds no daemon's program beside its own, and runs its server itself.
-fn without_daemon(home: &Home) -> Client {
+fn without_daemon(home: &Home, server: &[&str]) -> Client {
     let folder = home.root().join("bin");
     fs::create_dir_all(&folder).unwrap();
-    let plain = home.mcpool(&["connect", "--", FAKE_SERVER]);
+    let plain = home.mcpool(&[&["connect", "--"], server].concat());
     let program = folder.join("mcpool");
     fs::copy(plain.get_program(), &program).unwrap();
     let mut command = Command::new(program);
@@ -28,7 +28,7 @@ fn without_daemon(home: &Home) -> Client {
 #[test]
 fn a_daemon_starts_no_second_one_and_says_so_and_starts_it_when_that_session_has_ended() {
     let home = Home::new();
-    let mut direct = without_daemon(&home);
+    let mut direct = without_daemon(&home, &[FAKE_SERVER]);
     let pid = direct.server_pid();
     let ran = home.run(&["status"]);
     let told = format!("NOT SHARED: `fake-server` runs without mcpool in process {pid}");
@@ -69,7 +69,7 @@ fn a_daemon_starts_no_second_one_and_says_so_and_starts_it_when_that_session_has
 #[test]
 fn a_server_that_is_wanted_no_longer_is_not_waited_for() {
     let home = Home::new();
-    let direct = without_daemon(&home);
+    let direct = without_daemon(&home, &[FAKE_SERVER]);
     let mut other = home.open(&[]);
     other.ask("initialize", hello("2025-11-25", &json!({})));
     until("the start being postponed", || {
@@ -80,4 +80,23 @@ fn a_server_that_is_wanted_no_longer_is_not_waited_for() {
     drop(other);
     home.done(&["stop"]);
     assert!(direct.close().success());
+}
+
+#[test]
+fn a_server_that_has_ended_is_not_waited_for_though_a_helper_of_it_lives() {
+    let home = Home::new();
+    let script = "setsid sleep 600 & echo $! >> \"$1\"; exec \"$0\"";
+    let helpers = home.file("helpers");
+    let server = ["sh", "-c", script, FAKE_SERVER, &helpers];
+    let mut direct = without_daemon(&home, &server);
+    let pid = direct.server_pid();
+    assert!(direct.close().success());
+    let helper = home.noted("helpers", "").parse().unwrap();
+    let helper = Process::of(helper).unwrap();
+    let mut other = Client::spawn(&mut home.mcpool(&[&["connect", "--"], &server[..]].concat()));
+    other.initialize();
+    assert_ne!(other.server_pid(), pid);
+    assert_eq!(home.status()["direct"], json!([]));
+    assert!(helper.is_alive());
+    helper.kill();
 }
