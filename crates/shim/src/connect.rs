@@ -170,12 +170,18 @@ fn session(connect: Connect, patience: Patience) -> Result<(), Failure> {
     let (socket, answer) = match caller.come(first_deadline) {
         Ok(met) => met,
         Err(cause) => {
+            let nobody_there =
+                direct::is_for_want_of_a_daemon(&cause) && matches!(cause, NotMet::Rendezvous(_));
             let cause = run_it_unshared(&caller, cause, choice)?;
             report(&format_args!("{cause}; mcpool goes on trying"));
             quit::exit_with(NO_DAEMON);
             let seeker = Seeker::new(caller, None, patience.next, choice);
-            let hopeless_at = first_deadline;
-            return carry(Beginning::Unmet { hopeless_at, cause }, seeker);
+            let beginning = Beginning::Unmet {
+                hopeless_at: first_deadline,
+                cause,
+                nobody_there,
+            };
+            return carry(beginning, seeker);
         }
     };
     let number = match answer {

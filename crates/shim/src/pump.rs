@@ -60,6 +60,8 @@ pub(crate) enum Beginning {
         hopeless_at: Instant,
         /// Why there is none.
         cause: String,
+        /// None was there at all: whoever may run the server itself need not wait for another.
+        nobody_there: bool,
     },
 }
 
@@ -92,7 +94,11 @@ pub(crate) fn run(
             let link = Arc::new(socket);
             (Some(Arc::clone(&link)), Waiting::on_link(link))
         }
-        Beginning::Unmet { hopeless_at, cause } => (None, Waiting::unmet(hopeless_at, cause)),
+        Beginning::Unmet {
+            hopeless_at,
+            cause,
+            nobody_there,
+        } => (None, Waiting::unmet(hopeless_at, cause, nobody_there)),
     };
     let pump = Arc::new(Pump {
         input,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::net::UnixStream,
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -221,6 +221,21 @@ impl<'a> Home<'a> {
         let mut command = self.verb_of(mcpool, &arguments);
         command.arg(&self.stage.fake_server).args(options);
         command
+    }
+
+    /// An installation of its own that lacks the daemon's program, or has this script in its place;
+    /// the path of its `mcpool`.
+    pub(crate) fn another_installation(&self, daemon: Option<&str>) -> anyhow::Result<PathBuf> {
+        let folder = self.root().join("bin");
+        fs::create_dir(&folder)?;
+        let mcpool = folder.join("mcpool");
+        fs::copy(&self.stage.mcpool, &mcpool)?;
+        if let Some(script) = daemon {
+            let path = folder.join("mcpoold");
+            fs::write(&path, script)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(mcpool)
     }
 
     /// The part of a configuration that is a scripted server with these options.

@@ -180,12 +180,7 @@ impl Seeker {
         pump: &Pump,
         downward: &mut Downward<'_>,
     ) -> Result<Attempt, End> {
-        let is_time = {
-            let waiting = pump.waiting();
-            // Nothing that it knew would be forgotten by a server that was not met before.
-            waiting.is_hopeless() || waiting.is_unmet()
-        };
-        if !is_time || !self.has_last_resort() {
+        if !pump.waiting().is_time_for_last_resort() || !self.has_last_resort() {
             return Ok(Attempt::Nobody(cause));
         }
         let Some((ask, program)) = self.command() else {
@@ -252,7 +247,11 @@ impl Seeker {
     ) -> Result<Attempt, End> {
         let deadline = pump.waiting().attempt_until(Instant::now());
         let session = self.session.unwrap_or(0);
-        let trouble = match self.caller.come_again(session, start, deadline) {
+        let came = self.caller.come_again(session, start, deadline);
+        if matches!(came, Ok(_) | Err(NotMet::NoAnswer(_))) {
+            pump.waiting().note_daemon();
+        }
+        let trouble = match came {
             Ok((
                 socket,
                 Answer::Accepted {

@@ -57,8 +57,18 @@ struct Outage {
     is_resuming: bool,
     /// The session may still run its server itself.
     has_last_resort: bool,
-    /// Nobody has served the session yet.
-    is_first: bool,
+    met: Met,
+}
+
+/// Whom a session has met before it had no link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Met {
+    /// No daemon was there from the beginning on, so none has left a server behind.
+    Nobody,
+    /// One was there, and has not served it.
+    Somebody,
+    /// It has been served.
+    Server,
 }
 
 /// How a chunk of the client's goes to the daemon.
@@ -86,7 +96,7 @@ impl Waiting {
     }
 
     /// Nothing yet, and no link either, for this cause.
-    pub(super) fn unmet(hopeless_at: Instant, cause: String) -> Self {
+    pub(super) fn unmet(hopeless_at: Instant, cause: String, nobody_there: bool) -> Self {
         Waiting {
             kept: Kept::default(),
             is_full: false,
@@ -101,7 +111,11 @@ impl Waiting {
                 is_resuming: false,
                 // It has been tried.
                 has_last_resort: false,
-                is_first: true,
+                met: if nobody_there {
+                    Met::Nobody
+                } else {
+                    Met::Somebody
+                },
             }),
         }
     }
@@ -172,21 +186,38 @@ impl Waiting {
             trouble: Trouble::Unreachable("the next one is not ready yet".to_owned()),
             is_resuming: false,
             has_last_resort,
-            is_first: false,
+            met: Met::Server,
         });
     }
 
     /// Why whoever waits gets no other answer, as the client has nothing more to say.
     pub(super) fn trouble_at_the_end(&self) -> Trouble {
         match &self.outage {
-            Some(outage) if outage.is_first => outage.trouble.clone(),
+            Some(outage) if outage.met != Met::Server => outage.trouble.clone(),
             Some(_) | None => Trouble::Ended,
         }
     }
 
     /// Whether nobody has served the session yet.
     pub(super) fn is_unmet(&self) -> bool {
-        self.outage.as_ref().is_some_and(|outage| outage.is_first)
+        self.outage
+            .as_ref()
+            .is_some_and(|outage| outage.met != Met::Server)
+    }
+
+    /// Whether the session may run its server itself, if it may at all.
+    pub(super) fn is_time_for_last_resort(&self) -> bool {
+        let is_alone = |outage: &Outage| outage.met == Met::Nobody;
+        self.is_hopeless() || self.outage.as_ref().is_some_and(is_alone)
+    }
+
+    /// A daemon was there, and may have done something.
+    pub(super) fn note_daemon(&mut self) {
+        if let Some(outage) = &mut self.outage
+            && outage.met == Met::Nobody
+        {
+            outage.met = Met::Somebody;
+        }
     }
 
     /// When an attempt to find a daemon is to be over that begins now: while there is hope, not after it.

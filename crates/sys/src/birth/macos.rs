@@ -15,7 +15,7 @@ pub(super) fn begun(pid: u32) -> io::Result<Option<u64>> {
     };
     // SAFETY: it is plain data, of which all zeroes is a value.
     let mut info: libc::proc_bsdinfo = unsafe { mem::zeroed() };
-    let size = libc::c_int::try_from(mem::size_of::<libc::proc_bsdinfo>()).unwrap_or(0);
+    let size = libc::c_int::try_from(size_of::<libc::proc_bsdinfo>()).unwrap_or(0);
     let place = ptr::from_mut(&mut info).cast();
     // SAFETY: the place is valid for so many bytes.
     let got = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTBSDINFO, 0, place, size) };

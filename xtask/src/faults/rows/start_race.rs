@@ -4,6 +4,7 @@ use std::{
     fs::{self, OpenOptions},
     io::Write as _,
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    path::PathBuf,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -25,11 +26,16 @@ use crate::faults::{
 pub(super) const ROW: Row = Row {
     numbers: &[24],
     fault: "64 shims start at once",
-    short: 4,
+    short: 5,
     play,
 };
 
 const SHIMS: usize = 64;
+
+/// How long a slow daemon takes before it so much as begins, and when all must be served all the same:
+/// clients give up after 30 s.
+const SLOWNESS: Duration = Duration::from_secs(12);
+const SERVED_WITHIN: Duration = Duration::from_secs(25);
 
 /// What a barrier keeps from starting: it reads one line of a pipe that all share.
 const WAIT: &str = "read -r go < \"$0\"; exec \"$@\"";
@@ -41,22 +47,35 @@ enum Before {
     StaleFiles,
     /// All that a killed daemon leaves, its guardian and its server with it.
     KilledDaemon,
+    /// Nothing, and the daemon takes long until it listens.
+    SlowDaemon,
+}
+
+impl Before {
+    /// The slow ones are few, as each of them takes long.
+    fn of(round: u32) -> Before {
+        match (round % 20, round % 4) {
+            (4, _) => Before::SlowDaemon,
+            (_, 1) => Before::StaleFiles,
+            (_, 3) => Before::KilledDaemon,
+            (_, _) => Before::Nothing,
+        }
+    }
 }
 
 fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
-    let mut ready = Vec::new();
+    let (mut ready, mut ready_late) = (Vec::new(), Vec::new());
     let mut left = Left::default();
     let (mut served, mut right) = (0, 0);
     for round in 0..rounds {
-        let before = match round % 4 {
-            0 | 2 => Before::Nothing,
-            1 => Before::StaleFiles,
-            _ => Before::KilledDaemon,
-        };
+        let before = Before::of(round);
         let home = stage.home()?;
         let race = race(&home, before).with_context(|| format!("round {round}: {before:?}"))?;
         served += race.ready.len() as u64;
-        ready.extend(race.ready);
+        match before {
+            Before::SlowDaemon => ready_late.extend(race.ready),
+            Before::Nothing | Before::StaleFiles | Before::KilledDaemon => ready.extend(race.ready),
+        }
         if race.daemons == 1 && race.servers == 1 {
             right += 1;
         } else {
@@ -82,6 +101,13 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         percentile(&ready, 100),
         Duration::from_millis(1500),
     );
+    if !ready_late.is_empty() {
+        let name = format!(
+            "ready with a daemon that is slow by {} s",
+            SLOWNESS.as_secs()
+        );
+        shown.within(&name, percentile(&ready_late, 100), SERVED_WITHIN);
+    }
     left.show(shown);
     Ok(())
 }
@@ -95,14 +121,17 @@ struct Race {
 }
 
 fn race(home: &Home<'_>, before: Before) -> anyhow::Result<Race> {
-    prepare(home, before)?;
+    let mcpool = prepare(home, before)?;
     let daemons_before = daemons(home);
     let record = home.file("record");
     let barrier = home.root().join("barrier");
     mknodat(CWD, &barrier, FileType::Fifo, Mode::RWXU, 0).context("making a pipe")?;
     let mut sessions = Vec::new();
     for _ in 0..SHIMS {
-        let mut session = Session::open(waiting(&home.fake(&["--record", &record]), &barrier))?;
+        let mut session = Session::open(waiting(
+            &home.fake_by(&mcpool, &["--record", &record]),
+            &barrier,
+        ))?;
         // Both are there to be read at once, as clients do it.
         let greeting = session.greet()?;
         session.say_greeted()?;
@@ -155,9 +184,16 @@ fn waiting(command: &Command, barrier: &std::path::Path) -> Command {
     shell
 }
 
-fn prepare(home: &Home<'_>, before: Before) -> anyhow::Result<()> {
+/// Returns the program that the shims are.
+fn prepare(home: &Home<'_>, before: Before) -> anyhow::Result<PathBuf> {
     match before {
         Before::Nothing => {}
+        Before::SlowDaemon => {
+            let real = home.stage.mcpool.with_file_name("mcpoold");
+            let (seconds, real) = (SLOWNESS.as_secs(), real.display());
+            let script = format!("#!/bin/sh\nsleep {seconds}\nexec '{real}' \"$@\"\n");
+            return home.another_installation(Some(&script));
+        }
         Before::StaleFiles => {
             for folder in [home.pool(), home.pool().join("state")] {
                 fs::create_dir_all(&folder)?;
@@ -177,7 +213,7 @@ fn prepare(home: &Home<'_>, before: Before) -> anyhow::Result<()> {
             until(PATIENCE, || !daemon.is_alive()).context("it does not die")?;
         }
     }
-    Ok(())
+    Ok(home.stage.mcpool.clone())
 }
 
 /// How many daemons have ever listened here, as their log says.
