@@ -166,7 +166,10 @@ impl Seeker {
                         self.next_pause()
                     }
                 }
-                Attempt::StillNobody => self.next_pause(),
+                Attempt::StillNobody => {
+                    tell_again(pump)?;
+                    self.next_pause()
+                }
             };
             rest(pump, pause)?;
         }
@@ -311,8 +314,13 @@ enum Attempt {
 
 /// Tells whoever waits why they would wait in vain, once they would.
 fn tell(trouble: Trouble, pump: &Pump) -> Result<(), End> {
+    pump.waiting().set_trouble(trouble);
+    tell_again(pump)
+}
+
+/// The same where there is nothing new to tell.
+fn tell_again(pump: &Pump) -> Result<(), End> {
     let mut waiting = pump.waiting();
-    waiting.set_trouble(trouble);
     waiting
         .answer_if_hopeless(pump.output)
         .map_err(|_| End::ClientGone)?;
