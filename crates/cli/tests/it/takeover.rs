@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Home,
+    Client, FAKE_SERVER, Home,
+    eventually,
     processes::{self, Process},
     until,
 };
@@ -132,8 +133,7 @@ fn subscriptions_and_log_levels_go_on() {
 fn servers_of_sessions_of_their_own_stay_theirs() {
     let home = Home::new();
     let open = || {
-        let server = crate::support::FAKE_SERVER;
-        let arguments = ["connect", "--scope", "session", "--", server];
+        let arguments = ["connect", "--scope", "session", "--", FAKE_SERVER];
         let mut client = Client::spawn(&mut home.mcpool(&arguments));
         client.initialize();
         client
@@ -188,4 +188,31 @@ fn daemon_and_guardian_killed_together_leave_no_second_server() {
     assert_ne!(first, second);
     assert!(!server.is_alive(), "two of one server");
     assert!(tree.iter().all(|process| !process.is_alive()));
+}
+
+#[test]
+fn a_session_lives_through_a_configuration_that_is_broken_while_the_daemon_dies() {
+    let good = format!("[servers.fake]\ncommand = \"{FAKE_SERVER}\"\n");
+    for (broken, words) in [
+        (format!("{good}args = [\n"), "config.toml:"),
+        (String::new(), "no server named `fake`"),
+    ] {
+        let home = Home::new();
+        home.configure(&good);
+        let mut alice = home.configured("fake");
+        assert_eq!(counted(&mut alice), "1");
+        home.configure(&broken);
+        home.kill_daemon();
+        let error = alice.call("count", json!({}))["error"].clone();
+        assert_eq!(error["data"]["reason"], "session-refused", "{error}");
+        assert_eq!(error["data"]["retryable"], true, "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(words), "{message}");
+        home.configure(&good);
+        let answer = eventually("the session's server", || {
+            let answer = alice.call("count", json!({}));
+            answer.get("result").cloned()
+        });
+        assert_eq!(answer["content"][0]["text"], "2", "its memory");
+    }
 }

@@ -1,9 +1,9 @@
 //! What reaches the hub, taken in: most of it becomes an event for the core.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io::IoSlice, path::PathBuf, sync::Arc};
 
 use guardian::protocol::Report;
-use mux::{AdminAsk, Event, Exit, Moment, SessionId, Ticket};
+use mux::{AdminAsk, Event, Exit, Moment, Refusal, SessionId, Ticket};
 use shim::{answer::Answer, preface::Join};
 
 use super::{
@@ -79,6 +79,12 @@ impl Hub {
             freedom: arrival.freedom,
         });
         launch.opening.resumes = arrival.ask.resume.is_some();
+        if launch.opening.resumes
+            && arrival.ask.join == Join::ShareKey
+            && let Some(refusal) = &launch.opening.refused
+        {
+            return turn_away(&arrival, refusal);
+        }
         let subject = launch.subject.as_ref();
         let recalling = subject.and_then(|subject| world.around.keeper.recall(subject));
         let mut recalled = Recalled {
@@ -336,4 +342,14 @@ impl Hub {
             counts: world.observer.counts().clone(),
         }
     }
+}
+
+/// Sends a session away that was served before and cannot be served now, for instance since the
+/// configuration is just being edited. Its shim keeps it alive and comes again.
+fn turn_away(arrival: &Arrival, why: &Refusal) {
+    let server = &arrival.ask.server;
+    tracing::debug!(%server, %why, "a session that came back cannot be served now");
+    let answer = Answer::Refused(why.to_string()).to_string();
+    // It is the first that is written there, so there is room. Who does not hear it comes again, too.
+    let _gone = arrival.socket.try_write(&[IoSlice::new(answer.as_bytes())]);
 }
