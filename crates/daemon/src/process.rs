@@ -1,7 +1,7 @@
 //! Processes of servers, which the guardian starts and stops for us.
 //!
 //! **Invariant:** the core hears of each start exactly one outcome, and of each process that ran exactly
-//! one end: after it and all below it are gone and its last words have been read.
+//! one end: after its last words have been read, and if it was told to end, after all below it are gone.
 
 mod guardian;
 mod inheritance;
@@ -47,7 +47,7 @@ pub(crate) const HURRY: Patience = Patience {
     term: Duration::from_millis(500),
 };
 
-/// How long the output of a process that is gone may be held open by somebody else.
+/// How long the output of a process that has ended may be held open by somebody else.
 pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);
 
 /// One process of an upstream, from the order to start it until nothing of it is left.
@@ -103,7 +103,7 @@ pub(crate) enum Ending {
     IsMute,
     /// Only the outputs are open still: give them [`OUTPUT_PATIENCE`].
     AwaitOutputs,
-    /// Nothing is left.
+    /// Nothing more is heard of it, though what it has started may still be there.
     Over(Exit),
 }
 
@@ -301,7 +301,12 @@ impl Process {
         Ok(process)
     }
 
-    /// Whether it is gone, and somebody looks at the clock until its outputs end.
+    /// Whether nothing of it and all that it has started is left.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.rest.gone
+    }
+
+    /// Whether it has ended, and somebody looks at the clock until its outputs end.
     pub(crate) fn awaits_outputs(&self) -> bool {
         self.rest.overdue_set
     }
@@ -378,16 +383,25 @@ impl Process {
     }
 
     fn ending(&mut self) -> Ending {
-        if !self.rest.gone {
+        self.rest.ending(self.closing)
+    }
+}
+
+impl Rest {
+    /// Whoever waits for an answer of a process that has died is not to wait for all that it has started;
+    /// of one that `was_told` to end nobody does.
+    fn ending(&mut self, was_told: bool) -> Ending {
+        let has_ended = self.gone || (self.exit.is_some() && !was_told);
+        if !has_ended {
             return Ending::NotYet;
         }
-        if self.rest.output_ended && self.rest.errors_ended {
-            return Ending::Over(self.rest.exit.unwrap_or(Exit::Unknown));
+        if self.output_ended && self.errors_ended {
+            return Ending::Over(self.exit.unwrap_or(Exit::Unknown));
         }
-        if self.rest.overdue_set {
+        if self.overdue_set {
             return Ending::NotYet;
         }
-        self.rest.overdue_set = true;
+        self.overdue_set = true;
         Ending::AwaitOutputs
     }
 }
@@ -404,5 +418,38 @@ impl Drop for Process {
         self.reader.abort();
         self.drain.abort();
         self.log.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(gone: bool) -> Rest {
+        Rest {
+            exit: Some(Exit::Signal(9)),
+            gone,
+            ..Rest::default()
+        }
+    }
+
+    #[test]
+    fn a_process_that_died_is_over_before_all_that_it_has_started() {
+        let mut rest = ended(false);
+        assert_eq!(rest.ending(false), Ending::AwaitOutputs);
+        rest.output_ended = true;
+        assert_eq!(rest.ending(false), Ending::NotYet, "asked for once");
+        rest.errors_ended = true;
+        assert_eq!(rest.ending(false), Ending::Over(Exit::Signal(9)));
+    }
+
+    #[test]
+    fn a_process_that_was_told_to_end_is_over_with_all_that_it_has_started() {
+        let mut rest = ended(false);
+        (rest.output_ended, rest.errors_ended) = (true, true);
+        assert_eq!(rest.ending(true), Ending::NotYet);
+        rest.gone = true;
+        assert_eq!(rest.ending(true), Ending::Over(Exit::Signal(9)));
+        assert_eq!(ended(true).ending(true), Ending::AwaitOutputs);
     }
 }

@@ -152,7 +152,8 @@ pub enum Event {
         /// Which.
         upstream: UpstreamId,
     },
-    /// A server's process and all that it started are gone.
+    /// A server's process is gone, and what it said has been heard. Of one that died, something that it
+    /// started may be left: until that is gone as well, a start of the next one takes so much longer.
     UpstreamExited {
         /// Which.
         upstream: UpstreamId,

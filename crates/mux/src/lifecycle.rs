@@ -104,7 +104,7 @@ impl Mux {
         self.refuse(session_id, &id, line, refusal.clone(), out);
     }
 
-    /// The process and all that it started are gone.
+    /// The process is gone.
     pub(crate) fn on_exited(
         &mut self,
         upstream_id: UpstreamId,

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, FAKE_SERVER, Home,
-    eventually,
+    Client, FAKE_SERVER, Home, eventually,
     processes::{self, Process},
     until,
 };

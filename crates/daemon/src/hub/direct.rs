@@ -76,7 +76,10 @@ impl World {
 
     /// What waits to be started is not wanted any more.
     pub(super) fn wait_no_longer(&mut self, upstream: UpstreamId) {
-        if self.behind_direct.remove(&upstream).is_some() {
+        let before = self.postponed.len();
+        self.postponed.retain(|(waits, _)| *waits != upstream);
+        let was_postponed = self.postponed.len() < before;
+        if self.behind_direct.remove(&upstream).is_some() || was_postponed {
             let why = "it was stopped before it was started".to_owned();
             self.echoes
                 .push(Event::UpstreamStartFailed { upstream, why });

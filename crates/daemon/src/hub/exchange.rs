@@ -223,7 +223,13 @@ impl Hub {
                 .iter()
                 .map(|(id, record)| (id.0, record.clone()))
                 .collect(),
-            strangers: world.strangers.iter().map(|id| id.0).collect(),
+            // Of what is left of a process no more need be known than that nothing is started before it ends.
+            strangers: world
+                .strangers
+                .iter()
+                .chain(world.lingering.keys())
+                .map(|id| id.0)
+                .collect(),
             // Whether a session runs it itself is looked at again when it is to be started.
             postponed: world
                 .postponed

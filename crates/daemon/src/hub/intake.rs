@@ -259,15 +259,24 @@ impl Hub {
                 survivors,
             } => {
                 let id = ProcessId(upstream);
-                if world.strangers.remove(&id) {
-                    world.start_postponed();
+                let lingering = world.lingering.remove(&id);
+                let process = world.processes.get_mut(&id);
+                let server = match (&process, &lingering) {
+                    (Some(process), _) => Some(&process.server),
+                    (None, Some(left)) => Some(&left.server),
+                    (None, None) => None,
+                };
+                if let Some(server) = server
+                    && survivors > 0
+                {
+                    observe::survivors(server, survivors);
                 }
-                if let Some(process) = world.processes.get_mut(&id) {
-                    if survivors > 0 {
-                        observe::survivors(&process.server, survivors);
-                    }
+                if let Some(process) = process {
                     let ending = process.on_gone();
                     world.on_ending(id, ending);
+                }
+                if world.strangers.remove(&id) || lingering.is_some() {
+                    world.start_postponed();
                 }
             }
         }
@@ -287,6 +296,7 @@ impl Hub {
             self.world.end_process(id, Exit::Unknown);
         }
         self.world.strangers.clear();
+        self.world.lingering.clear();
         self.world.start_postponed();
     }
 

@@ -8,7 +8,7 @@ use tokio::time;
 use super::{
     input::{Input, ProcessId},
     session::Session,
-    world::World,
+    world::{Lingering, World},
 };
 use crate::{
     kept_words::wall_clock,
@@ -50,12 +50,16 @@ impl World {
         }
     }
 
-    /// Nothing of a process is left.
+    /// Nothing more is heard of a process.
     pub(super) fn end_process(&mut self, id: ProcessId, exit: Exit) {
         if let Some(mut process) = self.processes.remove(&id) {
             let upstream = process.upstream;
             self.by_upstream.remove(&upstream);
             self.subjects.remove(&upstream);
+            if process.pid.is_some() && !process.is_gone() {
+                let server = Arc::clone(&process.server);
+                self.lingering.insert(id, Lingering { upstream, server });
+            }
             self.echoes.push(if process.pid.is_some() {
                 let unwritten = process.unwritten_requests();
                 Event::UpstreamExited {
@@ -80,6 +84,15 @@ impl World {
         !self.strangers.is_empty() || self.around.guardian.is_ending()
     }
 
+    /// Whether something is left of the last process of an upstream, or of one that had its name: the core
+    /// may have forgotten that one's upstream and made another with the same share key.
+    fn lingers(&self, upstream: UpstreamId, on_behalf_of: SessionId) -> bool {
+        let session = self.sessions.get(&on_behalf_of);
+        self.lingering.values().any(|left| {
+            left.upstream == upstream || session.is_some_and(|it| it.server == left.server)
+        })
+    }
+
     /// Starts what had to wait, if it need not any longer.
     pub(super) fn start_postponed(&mut self) {
         if self.must_wait_for_earlier() {
@@ -92,7 +105,7 @@ impl World {
 
     /// Has a process started for an upstream with what a session came with.
     pub(super) fn start_process(&mut self, upstream: UpstreamId, on_behalf_of: SessionId) {
-        if self.must_wait_for_earlier() {
+        if self.must_wait_for_earlier() || self.lingers(upstream, on_behalf_of) {
             self.postponed.push((upstream, on_behalf_of));
             return;
         }

@@ -89,12 +89,21 @@ pub(crate) struct World {
     pub(super) records: BTreeMap<ProcessId, Record>,
     /// Processes of an earlier daemon that end, and of which nobody knows what they are.
     pub(super) strangers: BTreeSet<ProcessId>,
-    /// What is to be started when what an earlier daemon has left has ended.
+    /// Processes that are over, and of which not all is gone that they have started.
+    pub(super) lingering: BTreeMap<ProcessId, Lingering>,
+    /// What is to be started when that has ended which stands in its way.
     pub(super) postponed: Vec<(UpstreamId, SessionId)>,
     /// What is to be started when no session runs it itself any more.
     pub(super) behind_direct: BTreeMap<UpstreamId, SessionId>,
     last_id: u64,
     guardian_told_to_end: bool,
+}
+
+/// What is left of a process: something that it has started, which is about to be ended.
+#[derive(Debug)]
+pub(super) struct Lingering {
+    pub(super) upstream: UpstreamId,
+    pub(super) server: Arc<str>,
 }
 
 impl World {
@@ -117,6 +126,7 @@ impl World {
             departed: Vec::new(),
             records: BTreeMap::new(),
             strangers: BTreeSet::new(),
+            lingering: BTreeMap::new(),
             postponed: Vec::new(),
             behind_direct: BTreeMap::new(),
             guardian_told_to_end: false,

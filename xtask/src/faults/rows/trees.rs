@@ -14,7 +14,7 @@ use crate::faults::{
     Stage,
     home::{Home, ZOMBIE_AGE},
     processes::{self, Process, until},
-    session::{PATIENCE, Session},
+    session::{PATIENCE, Session, reason},
     shown::{Shown, percentile},
 };
 
@@ -49,10 +49,19 @@ struct Tree {
     all: Vec<Process>,
 }
 
+/// How it went with one.
+struct Felled {
+    /// After how long nothing was left.
+    gone: Duration,
+    /// After how long the call was answered that was open when the server died.
+    told: Option<Duration>,
+}
+
 #[derive(Default)]
 struct Seen {
     cycles: u64,
     gone: Vec<Duration>,
+    told: Vec<Duration>,
     survivors: u64,
     zombies: u64,
     /// The longest time that one was there.
@@ -86,6 +95,11 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         "gone after, longest",
         percentile(&seen.gone, 100),
         Duration::from_secs(6),
+    );
+    shown.within(
+        "error after, longest",
+        percentile(&seen.told, 100),
+        Duration::from_secs(1),
     );
     // The last ones end with the daemon.
     let trees = (0..rounds.min(4)).map(|round| grow(&home, round));
@@ -134,7 +148,7 @@ fn grow(home: &Home<'_>, round: u32) -> anyhow::Result<Tree> {
 /// Has them all end, each in its way, and looks at what is left.
 fn fell_all(home: &Home<'_>, mut trees: Vec<Tree>, seen: &mut Seen) -> anyhow::Result<()> {
     let mut zombies = Zombies::new(home, &trees)?;
-    seen.gone.extend(thread::scope(|scope| {
+    let felled = thread::scope(|scope| {
         let fellings: Vec<_> = trees
             .iter_mut()
             .map(|tree| scope.spawn(move || fell(home, tree)))
@@ -146,8 +160,11 @@ fn fell_all(home: &Home<'_>, mut trees: Vec<Tree>, seen: &mut Seen) -> anyhow::R
         let joined = fellings.into_iter().map(thread::ScopedJoinHandle::join);
         joined
             .map(|gone| gone.unwrap_or_else(|_| anyhow::bail!("an end panicked")))
-            .collect::<anyhow::Result<Vec<Duration>>>()
-    })?);
+            .collect::<anyhow::Result<Vec<Felled>>>()
+    })?;
+    seen.gone.extend(felled.iter().map(|felled| felled.gone));
+    seen.told
+        .extend(felled.iter().filter_map(|felled| felled.told));
     let processes = trees.iter().flat_map(|tree| &tree.all);
     seen.survivors += processes.filter(|process| process.is_alive()).count() as u64;
     let last_look = Instant::now();
@@ -169,26 +186,50 @@ fn fell_all(home: &Home<'_>, mut trees: Vec<Tree>, seen: &mut Seen) -> anyhow::R
     Ok(())
 }
 
-/// Has one end in its way; how long it was until nothing of it was left.
-fn fell(home: &Home<'_>, tree: &mut Tree) -> anyhow::Result<Duration> {
-    let begun = Instant::now();
-    match (tree.end, &mut tree.session) {
-        (End::Crash, Some(session)) => {
-            session.begin_call("crash", json!({}))?;
+/// Has one end in its way.
+fn fell(home: &Home<'_>, tree: &mut Tree) -> anyhow::Result<Felled> {
+    let before = home.count(&tree.name, "call hang");
+    let hanging = match (tree.end, &mut tree.session) {
+        (End::Kill, Some(session)) => {
+            let call = session.begin_call("hang", json!({}))?;
+            let has_come = || home.count(&tree.name, "call hang") > before;
+            until(PATIENCE, has_come).context("a call does not reach its server")?;
+            Some(call)
         }
-        (End::Kill, _) => tree.server.kill(),
+        (End::Kill | End::Crash | End::Restart | End::LastSession, _) => None,
+    };
+    let begun = Instant::now();
+    let open = match (tree.end, &mut tree.session) {
+        (End::Crash, Some(session)) => Some(session.begin_call("crash", json!({}))?),
+        (End::Kill, _) => {
+            tree.server.kill();
+            hanging
+        }
         (End::Restart, _) => {
             home.done(&["restart", &tree.name])?;
+            None
         }
         (End::LastSession, _) => {
             if let Some(session) = tree.session.take() {
                 session.close()?;
             }
+            None
         }
         (End::Crash, None) => anyhow::bail!("a tree without a session"),
-    }
+    };
+    let told = match (open, &mut tree.session) {
+        (Some(call), Some(session)) => {
+            let answer = session.answer(call)?;
+            if reason(&answer) != "upstream-exited" {
+                anyhow::bail!("the call to a server that died was answered with {answer}");
+            }
+            Some(begun.elapsed())
+        }
+        (None, _) | (_, None) => None,
+    };
     let _late = until(PATIENCE, || !tree.all.iter().any(Process::is_alive));
-    Ok(begun.elapsed())
+    let gone = begun.elapsed();
+    Ok(Felled { gone, told })
 }
 
 /// The zombies of a guardian, and since when each is one.
