@@ -231,8 +231,14 @@ impl Audit {
         };
         if let Some(before) = client.upstream.replace(upstream)
             && let Some(server) = self.servers.get_mut(&before)
+            && server.attached.remove(&session)
         {
-            server.attached.remove(&session);
+            // It was greeted, and moves.
+            self.servers
+                .entry(upstream)
+                .or_default()
+                .attached
+                .insert(session);
         }
         self.routed_again(session, upstream);
     }

@@ -174,6 +174,7 @@ impl Mux {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
+        let comes = session.state == SessionState::New;
         let upstream_id = match &session.state {
             SessionState::Waiting(..) => return,
             // It said hello again.
@@ -193,6 +194,9 @@ impl Mux {
         }
         self.seat(session_id, upstream_id, out);
         self.settle_reinstated(upstream_id);
+        if comes {
+            self.miss_memory(session_id, upstream_id, out);
+        }
         self.tell_missed_changes(session_id, upstream_id, out);
         self.want(upstream_id, out);
     }
@@ -242,6 +246,7 @@ impl Mux {
             upstream.attached.remove(&session_id);
             upstream.turns.remove(session_id);
             upstream.listeners.remove(&session_id);
+            upstream.memory.forget(session_id);
             // The process has not heard of any.
             upstream.subscriptions.release(session_id);
         }
@@ -251,6 +256,7 @@ impl Mux {
             return;
         };
         self.seat(session_id, upstream_id, out);
+        self.miss_memory(session_id, upstream_id, out);
         let (Some(session), Some(upstream)) = (
             self.sessions.get(&session_id),
             self.upstreams.get_mut(&upstream_id),

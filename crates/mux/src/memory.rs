@@ -4,8 +4,11 @@
 //! nothing of that, and nobody but the session knows whether it mattered: so those that had called the
 //! last one are told, by a warning or by an error to their next call, as the configuration says.
 //!
-//! **Invariant:** who never called a process that ended hears nothing of its end, and nobody hears of
-//! it twice.
+//! Of a process that an earlier daemon had started it is not known who had called it: all that it served
+//! count as if they had.
+//!
+//! **Invariant:** who never called a process that ended hears nothing of its end, as far as that is known,
+//! and nobody hears of it twice.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -24,6 +27,7 @@ use crate::{
     mux::Mux,
     offers::Offer,
     refusal::Refusal,
+    upstream::Origin,
     verbosity::Level,
 };
 
@@ -84,6 +88,38 @@ impl Mux {
             {
                 upstream.memory.take_back_call(claim.session);
             }
+        }
+    }
+
+    /// The upstream whose process knows a session that comes back before the end of its last link was
+    /// seen.
+    pub(crate) fn known_by(&self, session_id: SessionId) -> Option<UpstreamId> {
+        let id = self.sessions.get(&session_id)?.upstream()?;
+        let upstream = self.upstreams.get(&id)?;
+        let is_known = upstream.has_process()
+            && upstream.attached.contains(&session_id)
+            && !upstream.memory.forgotten.contains(&session_id);
+        is_known.then_some(id)
+    }
+
+    /// A session that was greeted at an earlier daemon has its place here. Unless its process was taken
+    /// over, that has been lost, and what it knew of the session with it.
+    pub(crate) fn miss_memory(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let is_known = upstream.memory.callers.contains_key(&session_id);
+        if is_known || upstream.origin == Origin::EarlierDaemon {
+            return;
+        }
+        upstream.memory.forgotten.insert(session_id);
+        if upstream.is_ready() {
+            self.tell_what_is_forgotten(upstream_id, out);
         }
     }
 

@@ -221,3 +221,16 @@ fn a_daemon_in_the_foreground_stays() {
     home.done(&["stop"]);
     assert!(daemon.wait().unwrap().success());
 }
+
+#[test]
+fn a_server_whose_memory_matters_has_lost_it_when_the_daemon_was_stopped_under_a_session() {
+    let home = Home::new();
+    configure(&home, "on_restart = \"error\"\n");
+    let mut alice = home.configured("fake");
+    assert_eq!(alice.text("count", json!({})), "1");
+    home.done(&["stop"]);
+    let error = alice.call("count", json!({}))["error"].clone();
+    assert_eq!(error["data"]["reason"], "state-lost", "{error}");
+    assert_eq!(error["data"]["retryable"], true);
+    assert_eq!(alice.text("count", json!({})), "1");
+}

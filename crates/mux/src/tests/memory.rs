@@ -209,3 +209,86 @@ fn a_call_in_a_batch_is_refused_in_the_answer_to_the_batch() {
             -> alice: [error #2 -32603 state-lost, result #3]
     "#]]);
 }
+
+#[test]
+fn who_had_a_process_at_an_earlier_daemon_that_was_not_taken_over_has_lost_what_it_knew() {
+    check(expect![[r#"
+        u1 serves alice bob keeps on-restart=error
+        u1 exits code 1
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+            -> start u4294967297 for alice
+        alice is replayed
+            ! 1 replayed, 0 refused
+        alice: tools/call #1 tool=x
+            -> alice: held 3
+        u4294967297 starts
+            -> u4294967297: initialize #4294967297
+        u4294967297: greets
+            -> u4294967297: initialized
+            -> alice: error #1 -32603 state-lost
+            ! u4294967297 has forgotten 1
+        alice: tools/call #2 tool=x
+            -> u4294967297: tools/call #4294967298
+        bob comes back
+        bob: replays kept initialize #0
+            ! u4294967297 has forgotten 1
+        bob is replayed
+            ! 1 replayed, 0 refused
+        bob: resources/read #1 uri=a:b
+            -> u4294967297: resources/read #4294967299 uri=a:b
+        bob: tools/call #2 tool=x
+            -> bob: error #2 -32603 state-lost
+        bob: tools/call #3 tool=x
+            -> u4294967297: tools/call #4294967300
+        carol comes keeps on-restart=error
+            -> carol: result #0 version=2025-11-25, kept
+        carol: tools/call #1 tool=x
+            -> u4294967297: tools/call #4294967301
+    "#]]);
+}
+
+#[test]
+fn who_comes_back_to_another_process_is_warned_once() {
+    check(expect![[r#"
+        u1 serves alice bob keeps
+        u1 exits code 1
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+            -> start u4294967297 for alice
+        alice is replayed
+            ! 1 replayed, 0 refused
+        u4294967297 starts
+            -> u4294967297: initialize #4294967297
+        u4294967297: greets
+            -> u4294967297: initialized
+            -> alice: message level=warning
+            ! u4294967297 has forgotten 1
+        bob comes back
+        bob: replays kept initialize #0
+            -> bob: message level=warning
+            ! u4294967297 has forgotten 1
+        bob is replayed
+            ! 1 replayed, 0 refused
+        alice: ping #1
+            -> alice: result #1
+        bob: ping #1
+            -> bob: result #1
+    "#]]);
+}
+
+#[test]
+fn who_comes_back_to_the_same_process_has_lost_nothing() {
+    check(expect![[r#"
+        u1 serves alice keeps on-restart=error
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+        alice is replayed
+            ! 1 replayed, 0 refused
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #4294967297
+    "#]]);
+}

@@ -326,6 +326,8 @@ fn sessions_that_came_back_before_their_server_do_not_share_what_cannot_be_share
         u4294967297: greets declares=tools+tasks+logging
             -> u4294967297: initialized
             -> start u4294967298 for bob
+            -> alice: message level=warning
+            ! u4294967297 has forgotten 1
             ! u4294967297 is private
         u4294967298 starts
             -> u4294967298: initialize #4294967297
@@ -333,7 +335,9 @@ fn sessions_that_came_back_before_their_server_do_not_share_what_cannot_be_share
             -> u4294967298: initialized
             -> u4294967298: resources/subscribe #4294967298 uri=a:b
             -> u4294967298: logging/setLevel #4294967299 level=info
+            -> bob: message level=warning
             -> bob: sent 4
+            ! u4294967298 has forgotten 1
             -> u4294967298: tools/call #4294967300
     "#]]);
 }
@@ -352,6 +356,8 @@ fn nobody_is_greeted_anew_before_its_server_is() {
             -> u4294967297: initialize #4294967297
         u4294967297: greets
             -> u4294967297: initialized
+            -> alice: message level=warning
+            ! u4294967297 has forgotten 1
         alice: initialize #2
             -> alice: result #2 version=2025-11-25, kept
             -> alice: done 1

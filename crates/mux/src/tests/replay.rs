@@ -176,6 +176,7 @@ fn who_comes_back_before_its_server_waits_for_that_and_hears_of_its_lists() {
             -> alice: tools/list_changed
             -> u4294967297: tools/list #4294967299
             -> alice: sent 5
+            ! u4294967297 has forgotten 1
             -> u4294967297: tools/call #4294967300
         bob comes keeps
             -> bob: result #0 version=2025-11-25, kept
