@@ -152,14 +152,15 @@ impl Daemon {
         } = self;
         loop {
             // A task of its own: waking the future that the runtime blocks on costs a system call.
-            match tasks::spawn("hub", hub.run(arrivals)).await {
-                Ok(Some(Left::Ended(stops))) => {
+            let running = tasks::spawn("hub", hub.run(arrivals));
+            match door.beside(running).await? {
+                Left::Ended(stops) => {
                     let stand = door.closed().await?.map(Door::into_stand);
                     // Nobody drives them any more from now on.
                     let stops = stops.into_iter().filter_map(|stop| stop.into_std().ok());
                     return Ok((stops.collect(), stand));
                 }
-                Ok(Some(Left::Exchanged(stopped, inbox, exchange, halted_at))) => {
+                Left::Exchanged(stopped, inbox, exchange, halted_at) => {
                     (hub, arrivals) = (*stopped, inbox);
                     hub.close_door();
                     let Some(mut closed) = door.closed().await? else {
@@ -177,7 +178,6 @@ impl Daemon {
                     };
                     exchange.refuse(&format!("{why:#}"));
                 }
-                Ok(None) | Err(_) => bail!("the hub panicked"),
             }
         }
     }
@@ -190,6 +190,22 @@ enum Gate {
 }
 
 impl Gate {
+    /// What the hub comes to that runs beside this. A daemon that lets nobody in is of no use: if whoever
+    /// stood at the door has panicked, it ends, and the next one takes its servers over.
+    async fn beside<T>(&mut self, mut hub: JoinHandle<Option<T>>) -> anyhow::Result<T> {
+        if let Gate::Open(task) = self {
+            tokio::select! {
+                biased;
+                left = &mut hub => return left?.context("the hub panicked"),
+                closed = task => {
+                    let door = closed?.context("the door panicked")?;
+                    *self = Gate::Closed(Box::new(door));
+                }
+            }
+        }
+        hub.await?.context("the hub panicked")
+    }
+
     /// The door, once nobody stands there any more; `None` if whoever did has panicked.
     async fn closed(self) -> anyhow::Result<Option<Door>> {
         match self {
@@ -275,4 +291,27 @@ fn watch_signals(inbox: &mpsc::Sender<Input>) -> anyhow::Result<()> {
     }
     // The program before us may have held them back.
     sys::signals::release(&ENDING).context("taking signals")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_door_that_panics_is_the_end_of_the_daemon() {
+        let mut gate = Gate::Open(tasks::spawn("door", async { panic!("on purpose") }));
+        let hub = tasks::spawn("hub", future::pending::<()>());
+        let ended = gate.beside(hub).await;
+        assert_eq!(ended.unwrap_err().to_string(), "the door panicked");
+    }
+
+    #[tokio::test]
+    async fn a_hub_that_panics_is_as_well() {
+        let mut gate = Gate::Open(tasks::spawn("door", future::pending()));
+        let hub = tasks::spawn("hub", async { panic!("on purpose") });
+        let ended: anyhow::Result<()> = gate.beside(hub).await;
+        assert_eq!(ended.unwrap_err().to_string(), "the hub panicked");
+    }
 }
