@@ -98,7 +98,7 @@ impl Hub {
         world.looked_up.insert(id);
         let inbox = world.around.inbox.clone();
         tasks::spawn("recall", async move {
-            recalled.launch.opening.kept = Some(recalling.found().await);
+            recalled.launch.opening.kept = Some(or_nothing(recalling.found()).await);
             let _hub_gone = inbox.send(Input::Recalled(Box::new(recalled))).await;
         });
     }
@@ -354,6 +354,12 @@ impl Hub {
     }
 }
 
+/// What was looked up, or nothing if that panicked: the session that waits for it comes in whatever happens.
+async fn or_nothing<T: Default>(look_up: impl Future<Output = T>) -> T {
+    let found = tasks::caught("recall", look_up).await;
+    found.unwrap_or_default()
+}
+
 /// Sends a session away that was served before and cannot be served now, for instance since the
 /// configuration is just being edited. Its shim keeps it alive and comes again.
 fn turn_away(arrival: &Arrival, why: &Refusal) {
@@ -362,4 +368,16 @@ fn turn_away(arrival: &Arrival, why: &Refusal) {
     let answer = Answer::Refused(why.to_string()).to_string();
     // It is the first that is written there, so there is room. Who does not hear it comes again, too.
     let _gone = arrival.socket.try_write(&[IoSlice::new(answer.as_bytes())]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_a_look_up_that_panics_finds_nothing() {
+        let found: Vec<u8> = or_nothing(async { panic!("on purpose") }).await;
+        assert!(found.is_empty());
+        assert_eq!(or_nothing(async { 7 }).await, 7);
+    }
 }
