@@ -537,3 +537,22 @@ fn nobody_but_a_daemon_hands_over_a_state() {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("no state of a daemon"), "{ran:?}");
 }
+
+#[test]
+fn a_configuration_with_an_error_is_in_the_way_and_nothing_of_the_last_good_one_is_lost() {
+    let home = Home::new();
+    let good = format!("[servers.fake]\ncommand = \"{FAKE_SERVER}\"\n");
+    home.configure(&good);
+    let mut alice = home.configured("fake");
+    assert_eq!(alice.text("count", json!({})), "1");
+    home.configure(&format!("{good}comand = \"oops\"\n"));
+    let ran = home.run(&["upgrade"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("config.toml:3:1"), "{ran:?}");
+    assert!(ran.stderr.contains("goes on as it was"), "{ran:?}");
+    let mut bob = home.configured("fake");
+    assert_eq!(bob.text("count", json!({})), "2");
+    home.configure(&good);
+    upgrade(&home);
+    assert_eq!(alice.text("count", json!({})), "3");
+}

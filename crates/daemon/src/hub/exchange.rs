@@ -51,6 +51,9 @@ impl Hub {
         if self.wanted.is_some() {
             return exchange.refuse("an upgrade is under way already");
         }
+        if let Some(why) = self.world.what_would_be_lost() {
+            return exchange.refuse(&why);
+        }
         let until = now + EXCHANGE_PATIENCE;
         self.wanted = Some(Wanted { exchange, until });
     }
@@ -183,14 +186,17 @@ impl Hub {
     }
 
     /// The same as bytes, for a program that shows whether it could go on with it.
-    pub(super) fn rehearsal(&self) -> Result<Vec<u8>, &'static str> {
+    pub(super) fn rehearsal(&mut self) -> Result<Vec<u8>, String> {
+        if let Some(why) = self.world.what_would_be_lost() {
+            return Err(why);
+        }
         if let Some(what) = self.what_takes_long() {
-            return Err(what);
+            return Err(what.to_owned());
         }
         let hub = self.freeze(&mut Handed::default())?;
         FrozenDaemon::for_rehearsal(hub)
             .to_bytes()
-            .map_err(|_| "what there is cannot be written down")
+            .map_err(|_| "what there is cannot be written down".to_owned())
     }
 
     /// All that the program that takes our place has to know; an error says why that cannot be had now.
@@ -298,6 +304,15 @@ impl Hub {
 }
 
 impl World {
+    /// The configuration is not handed over but read again. While it has an error, the last good one is in
+    /// force here, and would be nowhere afterwards.
+    fn what_would_be_lost(&mut self) -> Option<String> {
+        let error = self.around.launcher.config_error()?;
+        Some(format!(
+            "the configuration has an error; mend it and try again: {error}"
+        ))
+    }
+
     fn has_readers(&self) -> bool {
         self.sessions.values().any(|it| it.reader.runs())
             || self.processes.values().any(Process::is_read)

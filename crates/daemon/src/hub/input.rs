@@ -165,7 +165,7 @@ pub(crate) enum AdminCall {
         reply: oneshot::Sender<mux::AdminAnswer>,
     },
     /// The whole state, to try with another program.
-    Rehearse(oneshot::Sender<Result<Vec<u8>, &'static str>>),
+    Rehearse(oneshot::Sender<Result<Vec<u8>, String>>),
     /// Another program is to go on here.
     Exchange(Exchange),
     /// Answered when everything has ended, by whoever outlives the hub.
