@@ -299,22 +299,23 @@ mod tests {
 
     /// The lines of the next piece, each with its end, or nothing behind the last.
     async fn next_piece(inbox: &mut Receiver<Input>) -> Option<String> {
-        match inbox.recv().await.unwrap() {
-            Input::Output { lines, .. } => Some(
-                lines
-                    .into_iter()
-                    .map(|line| match line {
-                        Line::Whole(line) => format!("{}\n", str::from_utf8(&line).unwrap()),
-                        line @ (Line::TooLong(_) | Line::GivenUp(_)) => panic!("{line:?}"),
-                    })
-                    .collect(),
-            ),
-            Input::Heard {
-                heard: Heard::OutputEnded { unfinished: 0 },
-                ..
-            } => None,
-            other => panic!("{other:?}"),
-        }
+        let input = inbox.recv().await.unwrap();
+        let Input::Output { lines, .. } = input else {
+            let ended = matches!(
+                input,
+                Input::Heard {
+                    heard: Heard::OutputEnded { unfinished: 0 },
+                    ..
+                }
+            );
+            assert!(ended, "{input:?}");
+            return None;
+        };
+        let lines = lines.into_iter().map(|line| match line {
+            Line::Whole(line) => format!("{}\n", str::from_utf8(&line).unwrap()),
+            line @ (Line::TooLong(_) | Line::GivenUp(_)) => panic!("{line:?}"),
+        });
+        Some(lines.collect())
     }
 
     /// Somebody who reads this of a server that has ended since, while floods wait.
