@@ -1,7 +1,8 @@
 //! The books of what clients and servers may rely on, kept beside the core by whoever mistrusts it.
 //!
 //! An [`Audit`] is shown every event, and every action and fact that came of it; it never looks into the
-//! core. Tests keep these books for every transcript and every daemon of an end-to-end run.
+//! core. Tests keep these books for every transcript and every daemon of an end-to-end run. Between two
+//! events they can be written down, and gone on with in another program, as the core can.
 //!
 //! **Invariant:** a [`Violation`] is a fault of the core. Where messages that are alike to the byte leave
 //! open which of them is meant, the books take the reading that favours the core.
@@ -29,6 +30,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use wire::{Frame, Method, Outgoing, RequestId};
 
 use crate::{Action, DropReason, Fact, KeptWords, Route, SessionId, UpstreamId};
@@ -72,7 +74,7 @@ pub struct Violation {
 }
 
 /// The books.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Audit {
     clients: BTreeMap<SessionId, Client>,
     servers: BTreeMap<UpstreamId, Server>,
@@ -83,13 +85,16 @@ pub struct Audit {
     private_routes: BTreeSet<Route>,
     /// Every session that there ever was.
     seen: BTreeSet<SessionId>,
+    #[serde(skip)]
     step: Step,
+    /// Taken out by whoever writes them down.
+    #[serde(skip)]
     found: Vec<Violation>,
     count: Count,
 }
 
 /// How much the books have seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// Events.
     pub events: u64,

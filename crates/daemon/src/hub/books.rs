@@ -5,6 +5,8 @@
 //! **Invariant:** the books change nothing of what the daemon does. What they find is logged, as
 //! `audit: ` with the number of the invariant, and the end of the daemon says how much they have seen.
 //!
+//! A program that takes the place of this one goes on with them.
+//!
 //! They take memory, though, for each message that is open. A daemon that is started with
 //! `MCPOOL_BOOKS=none` keeps none: tests that measure what a daemon takes start it so.
 
@@ -22,10 +24,6 @@ mod kept {
 
     #[expect(clippy::unused_self, reason = "the other half has something to do")]
     impl Books {
-        pub(in crate::hub) fn closed() -> Self {
-            Books {}
-        }
-
         pub(in crate::hub) fn before(&mut self, _event: &Event, _out: &Outbox) {}
 
         pub(in crate::hub) fn after(&mut self, _out: &Outbox) {}
@@ -40,6 +38,9 @@ mod kept {
 
 #[cfg(feature = "audit")]
 mod kept {
+    use serde::{Deserialize, Serialize};
+    use serde_json::value::{RawValue, to_raw_value};
+
     use mux::{
         Event, Mux, Outbox, UpstreamId,
         audit::{Audit, Invariant, Process, Violation},
@@ -58,11 +59,13 @@ mod kept {
     const LOOK_SHARE: u64 = 32;
 
     /// The books of one daemon.
-    #[derive(Debug)]
+    #[derive(Debug, Serialize, Deserialize)]
     pub(in crate::hub) struct Books {
+        #[serde(skip)]
         is_kept: bool,
         audit: Audit,
         /// How many actions and facts there were before the event.
+        #[serde(skip)]
         before: (usize, usize),
         /// Events at the last look at everything.
         looked_at: u64,
@@ -84,13 +87,24 @@ mod kept {
     }
 
     impl Books {
-        /// Books that nothing is written into: they were begun in another program. That what it handed
-        /// over is the same as what it had is shown by the tests of the core.
-        pub(in crate::hub) fn closed() -> Self {
-            Books {
-                is_kept: false,
-                ..Books::default()
-            }
+        /// All that stands in them, for the program that takes our place; `None` if none are kept.
+        pub(in crate::hub) fn freeze(&self) -> serde_json::Result<Option<Box<RawValue>>> {
+            self.is_kept.then(|| to_raw_value(self)).transpose()
+        }
+
+        /// Goes on with those of the program before us, or keeps none as it did.
+        pub(in crate::hub) fn thaw(frozen: Option<&RawValue>) -> serde_json::Result<Self> {
+            let Some(frozen) = frozen else {
+                return Ok(Books {
+                    is_kept: false,
+                    ..Books::default()
+                });
+            };
+            let books: Books = serde_json::from_str(frozen.get())?;
+            Ok(Books {
+                is_kept: true,
+                ..books
+            })
         }
 
         /// An event is about to be shown to the core.

@@ -15,7 +15,7 @@ use tokio::{
     task, time,
 };
 
-use super::{Hub, Input, ProcessId, books::Books, clock::Clock, session::Session, world::World};
+use super::{Hub, Input, ProcessId, clock::Clock, session::Session, world::World};
 use crate::{
     front::SessionPlaces,
     observe::Observer,
@@ -254,6 +254,8 @@ impl Hub {
                 .iter()
                 .map(|(name, count)| (name.clone().into_owned(), *count))
                 .collect(),
+            #[cfg(feature = "audit")]
+            books: self.books.freeze().map_err(|_| unwritable)?,
         })
     }
 
@@ -296,7 +298,10 @@ impl Hub {
         let mut hub = Hub::new(mux, world)?;
         hub.told_buffered = hub.mux.buffered_elsewhere();
         hub.clock = Clock::thaw(&frozen.clock, Instant::now());
-        hub.books = Books::closed();
+        #[cfg(feature = "audit")]
+        {
+            hub.books = super::books::Books::thaw(frozen.books.as_deref())?;
+        }
         hub.go_on();
         hub.world.take_up();
         Ok(hub)

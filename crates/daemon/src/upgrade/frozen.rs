@@ -146,6 +146,10 @@ pub(crate) struct FrozenHub {
     pub(crate) strangers: Vec<u64>,
     pub(crate) postponed: Vec<(UpstreamId, SessionId)>,
     pub(crate) counts: BTreeMap<String, u64>,
+    /// The books beside the core, in builds for tests alone.
+    #[cfg(feature = "audit")]
+    #[serde(default)]
+    pub(crate) books: Option<Box<RawValue>>,
 }
 
 /// The core's clock.

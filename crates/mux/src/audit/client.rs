@@ -5,12 +5,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use serde::{Deserialize, Serialize};
 use wire::{Method, ProgressToken, RequestId};
 
 use super::print::Print;
 use crate::{LineNumber, Route, UpstreamId};
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Client {
     pub(super) route: Route,
     /// Whether it has a server of its own.
@@ -34,7 +35,7 @@ pub(super) struct Client {
 }
 
 /// A request without an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Asking {
     /// Set if it is counted in a group.
     pub(super) print: Option<Print>,
@@ -46,7 +47,7 @@ pub(super) struct Asking {
 }
 
 /// What a shim was told of one of its lines.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Announced {
     /// How often it was to be told that the line goes.
     pub(super) issued: usize,

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use wire::{Method, RequestId};
 
 use crate::{Past, SessionId, UpstreamId};
@@ -18,7 +19,7 @@ pub(super) type Asked = (SessionId, RequestId);
 pub(super) type Sent = (UpstreamId, u64);
 
 /// How often one request may go to a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Times {
     /// It does something.
     Once,
@@ -27,9 +28,10 @@ enum Times {
 }
 
 /// Open requests that are alike.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Group {
     times: Times,
+    #[serde(with = "crate::frozen::forms::pairs")]
     open: BTreeMap<Asked, usize>,
     open_count: usize,
     /// Of which servers have these and no answer was passed on yet.

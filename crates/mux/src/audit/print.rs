@@ -3,13 +3,14 @@
 use core::hash::Hasher as _;
 use std::{hash::DefaultHasher, vec::Vec};
 
+use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Span};
 
 /// A stand-in for a message without its ids and tokens, which the core replaces.
 ///
 /// Of a long message it covers the length and both ends: enough to tell messages apart. That nothing
 /// in between is altered is for tests that compare bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Print(u64);
 
 /// Bytes at either end of a message that are looked at.

@@ -5,13 +5,14 @@ use std::{
     string::String,
 };
 
+use serde::{Deserialize, Serialize};
 use wire::{Method, ProgressToken, RequestId};
 
 use super::print::Print;
 use crate::{Class, Route, SessionId};
 
 /// What there is of an upstream's process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Process {
     /// Nothing.
     #[default]
@@ -30,7 +31,7 @@ const SKIPPED_MAX: u64 = 1 << 20;
 /// Where in an id it says which daemon gave it out.
 const EPOCH_BITS: u32 = 32;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Server {
     pub(super) process: Process,
     /// On whose behalf the process was started: the route, and the session if it is for that alone.
@@ -56,7 +57,7 @@ pub(super) struct Server {
 }
 
 /// A request that a process works on.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Working {
     /// Of a request that is counted in a group.
     pub(super) print: Option<Print>,
@@ -68,7 +69,7 @@ pub(super) struct Working {
 }
 
 /// A request of a server's.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ask {
     pub(super) print: Option<Print>,
     pub(super) method: Method,

@@ -421,7 +421,7 @@ impl Stage {
         self.now = end;
     }
 
-    /// Freezes the core and goes on with what was thawed, which must be the same.
+    /// Freezes the core and its books and goes on with what was thawed, which must be the same.
     fn change_program(&mut self) {
         let frozen = self.mux.freeze();
         let thawed = Mux::thaw(&frozen, self.mux.limits.clone()).unwrap();
@@ -429,6 +429,10 @@ impl Stage {
         let again = thawed.freeze();
         assert_eq!(String::from_utf8(again), String::from_utf8(frozen));
         self.mux = thawed;
+        let books = serde_json::to_string(&self.audit).unwrap();
+        let thawed: Audit = serde_json::from_str(&books).unwrap();
+        assert_eq!(format!("{thawed:?}"), format!("{:?}", self.audit));
+        self.audit = thawed;
     }
 
     /// Hands the core an event, does what it wants done, and checks what must always hold.
