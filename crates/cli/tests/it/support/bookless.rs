@@ -2,7 +2,7 @@
 
 use std::process::{Child, Stdio};
 
-use super::{Home, processes::memory_kb, until};
+use super::{Home, processes::memory_kb, until, verdict::Books};
 
 /// The only daemon of a home.
 pub(crate) struct Bookless {
@@ -12,7 +12,7 @@ pub(crate) struct Bookless {
 
 impl Bookless {
     pub(crate) fn start() -> Self {
-        let home = Home::new();
+        let home = Home::with(Books::None);
         let daemon = home
             .mcpool(&["serve", "--background"])
             .env("MCPOOL_BOOKS", "none")

@@ -16,12 +16,14 @@ use tempfile::TempDir;
 use super::{
     Client, FAKE_SERVER, PATIENCE, canary, eventually,
     processes::{self, Process},
-    until, verdict,
+    until,
+    verdict::{self, Books},
 };
 
 /// A temporary folder with everything in it; dropped, nothing of it is left.
 pub(crate) struct Home {
     folder: TempDir,
+    books: Books,
 }
 
 /// What a command that has ended said.
@@ -34,11 +36,16 @@ pub(crate) struct Ran {
 
 impl Home {
     pub(crate) fn new() -> Self {
+        Home::with(Books::Kept)
+    }
+
+    /// One whose daemons keep books, or do not. That is up to whoever starts them.
+    pub(super) fn with(books: Books) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("mcpool-it-")
             .tempdir()
             .unwrap();
-        let home = Home { folder };
+        let home = Home { folder, books };
         fs::create_dir(home.user()).unwrap();
         home.project("project");
         home
@@ -255,10 +262,11 @@ impl Drop for Home {
     fn drop(&mut self) {
         self.end_daemon();
         let deadline = Instant::now() + PATIENCE;
-        let mut complaints = verdict::complaints(&self.pool());
+        let look = || verdict::complaints(&self.pool(), self.books);
+        let mut complaints = look();
         while verdict::is_awaited(&complaints) && Instant::now() < deadline {
             thread::park_timeout(Duration::from_millis(5));
-            complaints = verdict::complaints(&self.pool());
+            complaints = look();
         }
         if !thread::panicking() {
             assert!(complaints.is_empty(), "{}", complaints.join("\n"));
