@@ -1,6 +1,5 @@
 //! What every test needs: a home of its own, a client, and patience for facts.
 
-mod bookless;
 pub(crate) mod canary;
 mod client;
 pub(crate) mod garbage;
@@ -8,15 +7,16 @@ mod home;
 pub(crate) mod processes;
 pub(crate) mod reluctant;
 mod verdict;
+mod watched;
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-pub(crate) use bookless::Bookless;
 pub(crate) use client::{Client, hello};
 pub(crate) use home::{Home, finish};
+pub(crate) use watched::Watched;
 
 /// Longest wait for anything: far more than it takes, on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);

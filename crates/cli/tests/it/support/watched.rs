@@ -1,17 +1,51 @@
-//! A daemon whose memory is that of a user's: it keeps no books, which take some for each open message.
+//! How a daemon under a flood is watched. One whose memory is measured is that of a user: it keeps no books,
+//! which take some for each open message.
 
 use std::process::{Child, Stdio};
 
 use super::{Home, processes::memory_kb, until, verdict::Books};
 
+/// How a flood is watched.
+pub(crate) enum Watched {
+    /// By the books that are kept of every message.
+    Books(Home),
+    /// By what it costs a user's daemon.
+    Memory(Bookless),
+}
+
+impl Watched {
+    /// One of each: what is asked of a daemon must hold before both.
+    pub(crate) fn both() -> [Self; 2] {
+        [
+            Watched::Books(Home::new()),
+            Watched::Memory(Bookless::start()),
+        ]
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        match self {
+            Watched::Books(home) => home,
+            Watched::Memory(daemon) => &daemon.home,
+        }
+    }
+
+    /// The most memory that the daemon ever took, in KiB, if that is what is watched.
+    pub(crate) fn peak_kb(&self) -> Option<u64> {
+        match self {
+            Watched::Books(_) => None,
+            Watched::Memory(daemon) => Some(daemon.peak_kb()),
+        }
+    }
+}
+
 /// The only daemon of a home.
 pub(crate) struct Bookless {
-    pub(crate) home: Home,
+    home: Home,
     daemon: Child,
 }
 
 impl Bookless {
-    pub(crate) fn start() -> Self {
+    fn start() -> Self {
         let home = Home::with(Books::None);
         let daemon = home
             .mcpool(&["serve", "--background"])
@@ -28,7 +62,7 @@ impl Bookless {
     }
 
     /// The most memory that it ever took, in KiB.
-    pub(crate) fn peak_kb(&self) -> u64 {
+    fn peak_kb(&self) -> u64 {
         assert_eq!(self.home.daemon_pid(), Some(self.daemon.id()));
         memory_kb(self.daemon.id(), "VmHWM")
     }
