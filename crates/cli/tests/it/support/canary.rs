@@ -1,5 +1,7 @@
 //! What must never come out anywhere: I8 of `faults.md`, for every test.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 /// A secret in the environment of every shim and every verb. Nobody has asked for it to be passed on.
@@ -13,6 +15,14 @@ pub(crate) const PAYLOAD: &str = "canary-of-a-payload-";
 
 /// Where in a request it stands.
 const MEMBER: &str = "it.mcpool/canary";
+
+/// How many clients there have been in all tests.
+static CLIENTS: AtomicU64 = AtomicU64::new(0);
+
+/// The number of a new client: no other has it.
+pub(crate) fn new_client() -> u64 {
+    CLIENTS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// The canary of one client.
 pub(crate) fn of_client(client: u64) -> String {
@@ -39,10 +49,17 @@ pub(crate) fn found<'a>(text: &str, canaries: &[&'a str]) -> Option<&'a str> {
 }
 
 /// Whether a session was sent what it must not see: a secret, or what another session has said.
-pub(crate) fn is_foreign(line: &str, client: u64) -> bool {
+fn is_foreign(line: &str, client: u64) -> bool {
     let own = of_client(client);
     line.contains(SECRET)
         || line
             .match_indices(PAYLOAD)
             .any(|(at, _)| !line[at..].starts_with(&own))
+}
+
+/// I8 of `faults.md`: nobody sees a secret, or what another session has said.
+#[track_caller]
+pub(crate) fn must_be_own(line: &str, client: u64) {
+    let is_foreign = is_foreign(line, client);
+    assert!(!is_foreign, "I8: session {client} sees {line}");
 }

@@ -4,10 +4,7 @@ use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::{
-        atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver},
-    },
+    sync::mpsc::{self, Receiver},
     thread,
 };
 
@@ -28,9 +25,6 @@ pub(crate) struct Client {
     number: u64,
 }
 
-/// How many clients there have been in all tests.
-static CLIENTS: AtomicU64 = AtomicU64::new(0);
-
 impl Client {
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command
@@ -47,7 +41,7 @@ impl Client {
             child,
             kept: VecDeque::new(),
             requests: 0,
-            number: CLIENTS.fetch_add(1, Ordering::Relaxed),
+            number: canary::new_client(),
         }
     }
 
@@ -106,7 +100,7 @@ impl Client {
     pub(crate) fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => {
-                self.must_be_own(&line);
+                canary::must_be_own(&line, self.number);
                 Some(line)
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
@@ -249,13 +243,6 @@ impl Client {
         all.join("\n")
     }
 
-    /// I8 of `faults.md`: nobody sees a secret, or what another session has said.
-    #[track_caller]
-    fn must_be_own(&self, line: &str) {
-        let is_foreign = canary::is_foreign(line, self.number);
-        assert!(!is_foreign, "I8: session {} sees {line}", self.number);
-    }
-
     #[track_caller]
     fn explain_the_end(&mut self) -> ! {
         let errors = self.errors();
@@ -271,7 +258,7 @@ impl Drop for Client {
         if !thread::panicking() {
             // Lines that nobody waited for, and those on stderr, are none of others either.
             for line in self.lines.try_iter().chain(self.errors.try_iter()) {
-                self.must_be_own(&line);
+                canary::must_be_own(&line, self.number);
             }
         }
     }

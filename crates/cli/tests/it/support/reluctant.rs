@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{eventually, hello, processes::Process};
+use super::{canary, eventually, hello, processes::Process};
 
 /// A spawned `mcpool connect`. Nothing of what it says is read but by the functions here.
 pub(crate) struct Reluctant {
@@ -21,6 +21,8 @@ pub(crate) struct Reluctant {
     lines: Vec<String>,
     /// Keeps the input of a flood open.
     flooding: Option<mpsc::Sender<()>>,
+    /// What its canary is called.
+    number: u64,
 }
 
 impl Reluctant {
@@ -39,12 +41,13 @@ impl Reluctant {
             begun: Vec::new(),
             lines: Vec::new(),
             flooding: None,
+            number: canary::new_client(),
         };
         client.send(&json!({
             "jsonrpc": "2.0",
             "id": "hello",
             "method": "initialize",
-            "params": hello("2025-11-25", &json!({})),
+            "params": canary::marked(hello("2025-11-25", &json!({})), client.number),
         }));
         let greeting = client.message();
         assert_eq!(greeting["id"], "hello", "{greeting}");
@@ -68,7 +71,9 @@ impl Reluctant {
 
     #[track_caller]
     pub(crate) fn begin(&mut self, id: u64, tool: &str, arguments: Value) {
-        self.send(&call(id, tool, arguments));
+        let mut call = call(id, tool, arguments);
+        call["params"] = canary::marked(call["params"].take(), self.number);
+        self.send(&call);
     }
 
     /// Writes all that from now on, in a thread of its own that waits whenever nobody reads it, and
@@ -101,6 +106,7 @@ impl Reluctant {
             let len = stdout.read_until(b'\n', &mut self.begun).unwrap();
             assert!(len > 0, "the session ended");
             let text = String::from_utf8(std::mem::take(&mut self.begun)).unwrap();
+            canary::must_be_own(&text, self.number);
             self.lines = text.lines().rev().map(str::to_owned).collect();
         }
         let line = self.lines.pop().expect("a line was read");
@@ -123,6 +129,13 @@ impl Drop for Reluctant {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(stdout) = self.stdout.as_mut().filter(|_| !thread::panicking()) {
+            // What was there for it to read is none of others either. The last line may be cut off.
+            let _ = stdout.read_to_end(&mut self.begun);
+            let text = String::from_utf8_lossy(&self.begun);
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            canary::must_be_own(whole, self.number);
+        }
     }
 }
 
