@@ -29,7 +29,8 @@ pub struct Limits {
     pub repeated_bytes: usize,
     /// Bytes that may wait for a session to read; then it is cut. One larger message always fits.
     pub slow_reader_bytes: usize,
-    /// Bytes that may wait for a server to read before requests wait in their sessions' queues.
+    /// Bytes that may wait for a server to read before requests wait in their sessions' queues. What one
+    /// turn has sent before that shows is not taken back; [`Limits::buffered_bytes`] bounds it.
     pub slow_server_bytes: usize,
     /// Longest wait of a session for a server's handshake before it is told so.
     ///

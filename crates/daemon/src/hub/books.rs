@@ -49,6 +49,7 @@ mod kept {
 
     use crate::{
         hub::{ProcessId, World, pace::BACKLOG_MAX},
+        link::Outlet,
         observe,
     };
 
@@ -58,6 +59,9 @@ mod kept {
     /// The part of what has been seen that is as many events as there are until the next look: at first
     /// there is one after each, as many a daemon sees few events in all.
     const LOOK_SHARE: u64 = 32;
+
+    /// What a session is told of one request beside its answer, or in the place of one that was dropped.
+    const OWED_BYTES: usize = 256;
 
     /// The books of one daemon.
     #[derive(Debug, Serialize, Deserialize)]
@@ -195,14 +199,30 @@ mod kept {
         /// No more waits for anybody than may.
         fn look_at_queues(&mut self, world: &World) {
             let limits = &world.around.limits;
-            // Beside these one message may be on its way and one is always taken in.
-            let sessions_max = BACKLOG_MAX * limits.slow_reader_bytes + 2 * limits.message_bytes;
+            let requests_max = limits.session_queue + limits.session_in_flight;
             for (id, session) in &world.sessions {
-                let waiting = session.outlet.waiting();
-                if waiting > sessions_max {
+                let outlet = &session.outlet;
+                let limit = limits.slow_reader_bytes;
+                // One message more always fits, and what is said in place of answers that were dropped.
+                let beside = outlet.longest() + requests_max * OWED_BYTES;
+                let is_within = outlet.behind_head() <= limit + beside;
+                let may_have_more = session.pace.has_read(outlet.taken(), limit);
+                let waiting = outlet.waiting();
+                if !is_within && !(may_have_more && waiting <= BACKLOG_MAX * limit + beside) {
                     self.find(
                         Invariant::WithinCaps,
                         format!("{waiting} bytes wait for {id}"),
+                    );
+                }
+            }
+            // That no request is sent to one with more than that, once the core knows, is seen by the audit.
+            for (id, process) in &world.processes {
+                let outlet = process.outlet.as_ref().filter(|_| !process.blocked);
+                let waiting = outlet.map_or(0, Outlet::waiting);
+                if waiting > limits.slow_server_bytes {
+                    self.find(
+                        Invariant::WithinCaps,
+                        format!("{waiting} bytes wait for {id} and the core does not know it"),
                     );
                 }
             }

@@ -30,6 +30,16 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// That of a client of the program before us, for which `waiting` bytes wait. If these are more than the
+    /// `limit`, it had read while they came, and is not suddenly taken for one that stands still.
+    pub(super) fn resumed(taken: u64, waiting: usize, limit: usize) -> Self {
+        let share = if waiting > limit { share_of(limit) } else { 0 };
+        Pace {
+            at_empty: taken.saturating_sub(share),
+            ..Pace::default()
+        }
+    }
+
     /// Nothing waits for the client, which has taken so many bytes in all.
     pub(super) fn on_empty(&mut self, taken: u64) {
         self.at_empty = taken;
@@ -46,6 +56,11 @@ impl Pace {
         times == 1
     }
 
+    /// Whether a client, which has taken so many bytes in all, has read while its queue filled up.
+    pub(super) fn has_read(&self, taken: u64, limit: usize) -> bool {
+        taken - self.at_empty >= share_of(limit)
+    }
+
     /// Whether a client may have more, for which more waits than the `limit`: `waiting` bytes.
     pub(super) fn may_go_on(
         &mut self,
@@ -54,10 +69,10 @@ impl Pace {
         waiting: usize,
         limit: usize,
     ) -> bool {
-        let share = (limit / SHARE) as u64;
-        if waiting > limit.saturating_mul(BACKLOG_MAX) || taken - self.at_empty < share {
+        if waiting > limit.saturating_mul(BACKLOG_MAX) || !self.has_read(taken, limit) {
             return false;
         }
+        let share = share_of(limit);
         let now = now();
         match self.mark {
             Some((since, _)) if now.duration_since(since) < INTERVAL => true,
@@ -68,6 +83,10 @@ impl Pace {
             }
         }
     }
+}
+
+fn share_of(limit: usize) -> u64 {
+    (limit / SHARE) as u64
 }
 
 #[cfg(test)]
@@ -82,6 +101,14 @@ mod tests {
         pace.on_empty(5000);
         assert!(!pace.may_go_on(Instant::now, 5099, LIMIT + 1, LIMIT));
         assert!(pace.may_go_on(Instant::now, 5100, LIMIT + 1, LIMIT));
+    }
+
+    #[test]
+    fn a_client_that_had_much_to_read_and_read_it_goes_on_after_an_upgrade() {
+        let mut pace = Pace::resumed(5000, LIMIT + 1, LIMIT);
+        assert!(pace.may_go_on(Instant::now, 5000, LIMIT + 1, LIMIT));
+        let mut pace = Pace::resumed(5000, LIMIT, LIMIT);
+        assert!(!pace.may_go_on(Instant::now, 5099, LIMIT + 1, LIMIT));
     }
 
     #[test]

@@ -120,8 +120,7 @@ impl Session {
         if frozen.is_paused {
             valve.close();
         }
-        let mut pace = Pace::default();
-        pace.on_empty(outlet.taken());
+        let pace = Pace::resumed(outlet.taken(), outlet.behind_head(), limit);
         let reader = if frozen.has_reader {
             Reading::resumed(&frozen.unread.0, around.limits.message_bytes)
         } else {

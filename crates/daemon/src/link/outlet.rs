@@ -6,6 +6,9 @@
 //! **Invariant:** a message that was begun is finished. Dropping ([`Outlet::cut`]) never tears one,
 //! and never drops a line that a shim waits for.
 
+#[cfg(feature = "audit")]
+mod books;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     io::{self, IoSlice, Write as _},

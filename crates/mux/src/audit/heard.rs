@@ -70,9 +70,9 @@ impl Audit {
             Event::UpstreamInherited {
                 upstream, record, ..
             } => self.inherited(*upstream, record),
-            Event::UpstreamBlocked { .. }
-            | Event::UpstreamWritable { .. }
-            | Event::SessionReplayEnded { .. }
+            Event::UpstreamBlocked { upstream } => self.blocked(*upstream, true),
+            Event::UpstreamWritable { upstream } => self.blocked(*upstream, false),
+            Event::SessionReplayEnded { .. }
             | Event::SessionEnding { .. }
             | Event::SessionCut { .. }
             | Event::SessionBlocked { .. }
@@ -295,6 +295,12 @@ impl Audit {
         }
     }
 
+    fn blocked(&mut self, upstream: UpstreamId, is_blocked: bool) {
+        if let Some(server) = self.servers.get_mut(&upstream) {
+            server.is_blocked = is_blocked;
+        }
+    }
+
     fn server_said(&mut self, upstream: UpstreamId, frame: &Frame) {
         self.count.messages += 1;
         let Some(server) = self.servers.get_mut(&upstream) else {
@@ -485,6 +491,7 @@ impl Audit {
         server.class = None;
         server.compared.clear();
         server.is_initialized = false;
+        server.is_blocked = false;
         let asks = core::mem::take(&mut server.asks);
         let shown = asks.into_values().filter_map(|ask| ask.shown);
         self.step.withdrawn.extend(shown);

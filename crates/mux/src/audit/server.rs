@@ -39,6 +39,8 @@ pub(super) struct Server {
     /// What it was told that its clients can do.
     pub(super) class: Option<Class>,
     pub(super) is_initialized: bool,
+    /// Whether more waits for it than may: then requests of sessions wait elsewhere.
+    pub(super) is_blocked: bool,
     /// What it was greeted under.
     pub(super) greeting: Option<u64>,
     /// The version that it has said it speaks.

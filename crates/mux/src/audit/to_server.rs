@@ -178,6 +178,12 @@ impl Audit {
         });
         may_go &= group.send((upstream, minted));
         self.step.touched.insert(print);
+        if self.servers.get(&upstream).is_some_and(|it| it.is_blocked) {
+            self.find(
+                Invariant::WithinCaps,
+                format_args!("{upstream} has more to read than may wait and is given {method}"),
+            );
+        }
         if !may_go {
             self.find(
                 Invariant::AtMostOnce,

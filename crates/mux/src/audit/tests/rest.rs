@@ -78,3 +78,21 @@ fn what_a_server_asks_while_it_does_not_read_is_answered_or_overlooked_and_its_i
     bench.say(ALICE, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
     assert_eq!(bench.found(), "");
 }
+
+#[test]
+fn a_request_for_a_server_that_has_more_to_read_than_may_wait_is_found() {
+    let mut bench = Bench::shared("{}");
+    // The core is not told, and so sends on.
+    bench
+        .audit
+        .event(&Event::UpstreamBlocked { upstream: ECHO });
+    bench.audit.outcome(&[], &[]);
+    bench.call(ALICE, "1", "tools/call", "x");
+    assert_eq!(bench.found(), "I7");
+    bench
+        .audit
+        .event(&Event::UpstreamWritable { upstream: ECHO });
+    bench.audit.outcome(&[], &[]);
+    bench.call(ALICE, "2", "tools/call", "x");
+    assert_eq!(bench.found(), "");
+}
