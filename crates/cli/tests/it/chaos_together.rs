@@ -4,18 +4,21 @@
 //! What it would see alone is what it sees without mcpool. Log messages may be fewer, and those that
 //! are missing are counted; never are they another's.
 
-use std::{collections::BTreeMap, process::Command, sync::Barrier, thread};
+use std::{collections::BTreeMap, fs, process::Command, sync::Barrier, thread};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, FAKE_SERVER, Home};
+use crate::support::{Client, FAKE_SERVER, Home, until};
 
 const CLIENTS: usize = 8;
 const ROUNDS: usize = 4;
 
 /// A call that was cancelled may be the cause of a question for a while, unless its server says that
-/// it is over. This one does, as servers built on the Python SDK do.
-const OPTIONS: [&str; 1] = ["--answer-cancelled"];
+/// it is over. Servers built on the Python SDK do.
+const SAYING: [&str; 1] = ["--answer-cancelled"];
+
+/// Steps in which the server asks the client something.
+const ASKING: [&str; 2] = ["sampling", "elicitation"];
 
 /// A part of the script: it may stand anywhere in it.
 type Step = fn(&mut Player);
@@ -165,6 +168,40 @@ impl Player {
         }
     }
 
+    /// All clients cancel a call each, whose server asks something after that, while one of them alone has
+    /// another call open: nobody is asked it.
+    fn cancel_what_asks(&mut self, home: &Home, barrier: &Barrier, has_open: bool) {
+        let (client, go_on, done) = (&mut self.client, home.file("go-on"), home.file("done"));
+        let arguments = json!({"text": self.mark, "until": go_on});
+        let cancelled = client.begin("sample", arguments);
+        until("all of these calls being at the server", || {
+            home.count("record", "call sample") == CLIENTS
+        });
+        client.notify("notifications/cancelled", &json!({"requestId": cancelled}));
+        client.come_to_rest();
+        let open = has_open.then(|| client.begin("slow", json!({"until": done})));
+        if has_open {
+            home.noted("record", "call slow");
+        }
+        barrier.wait();
+        fs::write(go_on, "").unwrap();
+        until("answers to all that the server asked", || {
+            home.count("record", "heard") == CLIENTS
+        });
+        fs::write(done, "").unwrap();
+        if let Some(open) = open {
+            assert!(client.response(open)["result"].is_object());
+        }
+        client.come_to_rest();
+        let was_asked = client.has_heard(|message| message.get("method").is_some());
+        assert!(
+            !was_asked,
+            "{} was asked what another had caused",
+            self.mark
+        );
+        barrier.wait();
+    }
+
     /// All pages of a list.
     fn pages(&mut self, method: &str) {
         let mut params = json!({});
@@ -298,12 +335,42 @@ fn large(player: &mut Player) {
 }
 
 /// What a client sees that has the server for itself.
-fn seen_alone(number: usize, home: &Home) -> Seen {
-    let client = Client::spawn(Command::new(FAKE_SERVER).args(OPTIONS));
+fn seen_alone(number: usize, home: &Home, options: &[&str]) -> Seen {
+    let client = Client::spawn(Command::new(FAKE_SERVER).args(options));
     let mut player = Player::new(client, number, home);
     player.greet();
     player.play(number);
     player.seen
+}
+
+/// All clients on one server; each begins with the step that is its own by `first`.
+fn together(
+    home: &Home,
+    options: &[&str],
+    before: impl Fn(&mut Player, usize, &Barrier) + Sync,
+    first: impl Fn(usize) -> usize,
+) -> Vec<Player> {
+    let barrier = Barrier::new(CLIENTS);
+    thread::scope(|scope| {
+        let play = |number: usize| {
+            let (barrier, before, first) = (&barrier, &before, first(number));
+            move || {
+                let mut player = Player::new(home.open(options), number, home);
+                player.greet();
+                barrier.wait();
+                before(&mut player, number, barrier);
+                player.play(first);
+                player
+            }
+        };
+        let threads: Vec<_> = (0..CLIENTS)
+            .map(|number| scope.spawn(play(number)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    })
 }
 
 /// Splits off log messages, which may be missing.
@@ -332,33 +399,15 @@ fn is_part_of(some: &[Value], all: &[Value]) -> bool {
 fn eight_clients_with_every_feature_see_on_one_process_what_each_sees_alone() {
     let home = Home::new();
     let alone: Vec<Seen> = (0..CLIENTS)
-        .map(|number| seen_alone(number, &home))
+        .map(|number| seen_alone(number, &home, &SAYING))
         .collect();
     let mut missing = 0;
     let mut pids = Vec::new();
     for round in 0..ROUNDS {
-        let barrier = Barrier::new(CLIENTS);
-        let together: Vec<Player> = thread::scope(|scope| {
-            let play = |number: usize| {
-                let (home, barrier) = (&home, &barrier);
-                move || {
-                    let mut player = Player::new(home.open(&OPTIONS), number, home);
-                    player.greet();
-                    barrier.wait();
-                    // Each round has other neighbours: apart, in pairs, all in step.
-                    player.play(number * (round % 3) + round);
-                    player
-                }
-            };
-            let threads: Vec<_> = (0..CLIENTS)
-                .map(|number| scope.spawn(play(number)))
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
-        });
-        for (player, alone) in together.into_iter().zip(&alone) {
+        // Each round has other neighbours: apart, in pairs, all in step.
+        let first = |number| number * (round % 3) + round;
+        let players = together(&home, &SAYING, |_, _, _| {}, first);
+        for (player, alone) in players.into_iter().zip(&alone) {
             let (seen, logs) = without_logs(&player.seen);
             let (wanted, logs_wanted) = without_logs(alone);
             for (step, messages) in &wanted {
@@ -379,4 +428,55 @@ fn eight_clients_with_every_feature_see_on_one_process_what_each_sees_alone() {
     }
     // What is missing is counted; nothing else was dropped but answers to what was cancelled.
     assert_eq!(upstream["dropped"], dropped);
+}
+
+/// Whether the server was refused what it wanted to ask, and the client was asked nothing.
+fn is_refused(seen: &[Value], alone: &[Value]) -> bool {
+    let is_answer = |message: &&Value| message.get("method").is_none();
+    let [call, rest] = seen else {
+        return false;
+    };
+    let said = call["result"]["content"][0]["text"].as_str();
+    said.is_some_and(|said| said.contains("\"owner-unclear\""))
+        && call.get("method").is_none()
+        && alone.iter().filter(is_answer).nth(1) == Some(rest)
+}
+
+/// Decision 6: what the server asks while a cancelled call of somebody else may be the cause waits, or is
+/// refused. It is never put to another session, and nothing else is different.
+#[test]
+fn where_a_server_keeps_silent_of_cancelled_calls_its_questions_reach_their_owner_or_nobody() {
+    let home = Home::new();
+    let alone: Vec<Seen> = (0..CLIENTS)
+        .map(|number| seen_alone(number, &home, &[]))
+        .collect();
+    let record = home.file("record");
+    let cancel = |player: &mut Player, number: usize, barrier: &Barrier| {
+        player.cancel_what_asks(&home, barrier, number == 0);
+    };
+    // Those who have the server ask something begin with it.
+    let first = |number| 9 + number / 2;
+    let players = together(&home, &["--record", &record], cancel, first);
+    // The server was refused what nobody was asked.
+    let mut refused = CLIENTS as u64;
+    let mut pids = Vec::new();
+    for (player, alone) in players.into_iter().zip(&alone) {
+        let (seen, logs) = without_logs(&player.seen);
+        let (wanted, logs_wanted) = without_logs(alone);
+        for (step, wanted) in &wanted {
+            let seen = seen.get(step).map(Vec::as_slice).unwrap_or_default();
+            if ASKING.contains(step) && is_refused(seen, wanted) {
+                refused += 1;
+            } else {
+                assert_eq!(seen, wanted, "{}: {step}", player.mark);
+            }
+        }
+        assert_eq!(seen.len(), wanted.len());
+        assert!(is_part_of(&logs, &logs_wanted), "{}: {logs:?}", player.mark);
+        pids.extend(player.pids);
+    }
+    pids.dedup();
+    assert_eq!(pids.len(), 1, "one process for all: {pids:?}");
+    let counted = home.status()["counts"]["ask-refused"].clone();
+    assert_eq!(counted.as_u64().unwrap_or(0), refused);
 }
