@@ -11,10 +11,19 @@ use crate::support::{
     until,
 };
 
+/// What may wait for a client that reads, in KiB: see decision 8.
+const READER_KB: u64 = 64 << 10;
+
+/// What one session may cost the daemon beside that, in KiB: messages on their way in and out, and books.
+const BESIDE_KB: u64 = 16 << 10;
+
 #[test]
 fn a_client_that_reads_as_fast_as_it_can_loses_no_answer_to_a_faster_server() {
     let home = Home::new();
     let mut client = home.session(&[]);
+    client.call("echo", json!({"text": "warm"}));
+    let daemon = home.daemon_pid().unwrap();
+    let before = memory_kb(daemon, "VmHWM");
     let calls: Vec<u64> = (0..60)
         .map(|_| client.begin("big", json!({"bytes": 2 << 20})))
         .collect();
@@ -23,6 +32,12 @@ fn a_client_that_reads_as_fast_as_it_can_loses_no_answer_to_a_faster_server() {
         assert!(answer["result"].is_object(), "{}", answer["error"]);
     }
     assert_eq!(home.status()["counts"]["session-cut"], json!(null));
+    // That is less than the answers have in all, however fast or slow they were read.
+    let grown = memory_kb(daemon, "VmHWM") - before;
+    assert!(
+        grown <= READER_KB + BESIDE_KB,
+        "the daemon grew by {grown} KiB"
+    );
 }
 
 #[test]
