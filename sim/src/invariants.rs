@@ -1,5 +1,6 @@
 //! What must hold: each thing that the core does, held against the model, and the whole after each step.
 
+mod asks;
 mod to_server;
 mod to_session;
 mod whole;
@@ -133,7 +134,10 @@ impl Model {
         // A batch is answered as a whole.
         let due = std::mem::take(&mut self.due);
         let missing = due.into_iter().find(|due| match due {
-            Due::Cancel(upstream, _) | Due::AskAnswered(upstream, _) => self
+            Due::Cancel(upstream, _)
+            | Due::AskAnswered(upstream, _)
+            | Due::Decided(upstream, _)
+            | Due::Relayed(upstream, _) => self
                 .servers
                 .get(upstream)
                 .is_some_and(|server| server.process == Process::Running),
@@ -153,7 +157,7 @@ impl Model {
     }
 
     pub(super) fn words_of(&self, due: &Due) -> String {
-        if let Due::Hear(_, number) = due {
+        if let Due::Hear(_, number) | Due::Decided(_, number) | Due::Relayed(_, number) = due {
             format!(" {:?}", self.said[*number].message)
         } else {
             String::new()

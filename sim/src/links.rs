@@ -153,6 +153,7 @@ impl World {
         peer.inbox_bytes -= frame.len();
         peer.read(&frame, &self.model);
         if peer.inbox.is_empty() && std::mem::take(&mut peer.is_blocked) {
+            self.model.reads(upstream, true);
             return self.handle(Event::UpstreamWritable { upstream });
         }
         Ok(())

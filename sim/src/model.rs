@@ -36,18 +36,22 @@ impl Model {
         let session = self.sessions.get_mut(&id)?;
         match message.shape {
             Shape::Cancelled => self.cancelled(id, message)?,
-            Shape::Told => drop(self.meant_for(message, Audience::ItsServer)),
+            Shape::Told => {
+                let since = session.is_served.then_some(self.tick);
+                self.meant_for(message, Audience::ItsServer).since = since;
+            }
             Shape::Initialized | Shape::RootsChanged => {}
             Shape::Progress => {
                 let (upstream, ask) = *session.asked.get(&message.token.number()?)?;
                 if ask.token != Ident::None {
                     self.meant_for(message, Audience::Server(upstream)).token = ask.token;
+                    self.due.push(Due::Relayed(upstream, message.mark.number));
                 }
             }
             Shape::Result | Shape::Error => {
                 let (upstream, ask) = session.asked.remove(&message.id.number()?)?;
                 self.meant_for(message, Audience::Server(upstream)).id = ask.id;
-                self.due.push(Due::AskAnswered(upstream, ask.id.id()?));
+                self.due.push(Due::Relayed(upstream, message.mark.number));
             }
             _request => {
                 let key = message.id.id()?;
@@ -57,6 +61,7 @@ impl Model {
                 }
                 let is_first = !session.is_served && !session.has_said_hello();
                 if let (Shape::Hello { class, .. }, true) = (message.shape, is_first) {
+                    session.declared = class;
                     session.key.class = session.key.fixed_class.unwrap_or(class);
                 }
                 session.wish(message.shape, Wish::begin, Wish::begin);

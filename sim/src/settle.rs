@@ -262,6 +262,7 @@ impl World {
                 session.lines
             );
         }
+        self.model.check_all_is_heard()?;
         let whole = self.model.servers.iter();
         let whole = whole.filter(|(_, server)| server.whole_since.is_some());
         for (id, _) in whole {

@@ -135,6 +135,7 @@ impl World {
             self.trace.note(|| format!("             . {fact:?}"));
             self.tally.fact(&fact);
             self.model.check_dropped(&fact)?;
+            self.model.excuse(&fact);
             if let Fact::Contradiction { what } = fact {
                 return Err(Broken(format!("the core contradicts itself: {what}")));
             }
@@ -203,6 +204,9 @@ impl World {
             for event in std::mem::take(&mut self.echoes) {
                 if let Event::SessionCut { session } = &event {
                     self.model.cut(*session);
+                }
+                if let Event::UpstreamBlocked { upstream } = &event {
+                    self.model.reads(*upstream, false);
                 }
                 self.handle(event)?;
             }

@@ -7,7 +7,7 @@ use std::{
     fs,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Longest time that a build may take: nothing is learnt from it, and a machine may do other things besides.
 const BUILT_WITHIN: Duration = Duration::from_mins(30);
+
+/// How the simulation begins to say that its worlds were too few, or too tame.
+const IDLE: &str = "these faults never happened";
 
 /// Worlds that the simulation tries.
 const SEEDS: u64 = 2000;
@@ -60,8 +63,19 @@ struct Nursery {
 enum Verdict {
     /// Nothing: all is well, they think.
     Missed,
+    /// That something is strange, which need not be the bug; in these words.
+    Unproven(String),
     /// It is there; in these words.
     Caught(String),
+}
+
+/// Who has found a bug.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Judged {
+    /// Tests that have, and their words.
+    caught_by: Vec<String>,
+    /// Tests that proved nothing, and their words.
+    unproven: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -86,11 +100,17 @@ pub(crate) fn run_all() -> anyhow::Result<Counts> {
 fn plant_all(args: &Args) -> anyhow::Result<Counts> {
     let mutants = catalogue()?;
     let nursery = Nursery::new()?;
-    if let Verdict::Caught(words) = nursery.simulation(args.seeds)? {
-        bail!("the simulation fails without a planted bug: {words}");
-    }
-    if let Verdict::Caught(words) = nursery.core_tests()? {
-        bail!("the core's tests fail without a planted bug: {words}");
+    let unharmed = [
+        ("the simulation fails", nursery.simulation(args.seeds)?),
+        ("the core's tests fail", nursery.core_tests()?),
+    ];
+    for (who, verdict) in unharmed {
+        match verdict {
+            Verdict::Missed => {}
+            Verdict::Unproven(words) | Verdict::Caught(words) => {
+                bail!("{who} without a planted bug: {words}");
+            }
+        }
     }
     let is_meant = |mutant: &&Mutant| {
         args.names.is_empty() || args.names.iter().any(|name| mutant.name.contains(name))
@@ -101,15 +121,11 @@ fn plant_all(args: &Args) -> anyhow::Result<Counts> {
         nursery.plant(mutant)?;
         let judged = nursery.judge(args);
         nursery.pull(mutant)?;
-        let caught_by = judged.with_context(|| format!("the bug `{}` is planted", mutant.name))?;
-        counts.add(!caught_by.is_empty());
+        let judged = judged.with_context(|| format!("the bug `{}` is planted", mutant.name))?;
+        counts.add(judged.is_caught());
         let seconds = began.elapsed().as_secs();
-        let verdict = if caught_by.is_empty() {
-            format!("NOT CAUGHT: {}", mutant.breaks)
-        } else {
-            caught_by.join("; ")
-        };
-        ui::line(format!("{:<42} {verdict} ({seconds} s)", mutant.name));
+        let words = judged.words(mutant);
+        ui::line(format!("{:<42} {words} ({seconds} s)", mutant.name));
     }
     ensure!(counts != Counts::default(), "there is no such bug");
     Ok(counts)
@@ -188,17 +204,13 @@ impl Nursery {
     }
 
     /// Who catches the bug that is planted now.
-    fn judge(&self, args: &Args) -> anyhow::Result<Vec<String>> {
-        let mut caught_by = Vec::new();
-        if let Verdict::Caught(words) = self.simulation(args.seeds)? {
-            caught_by.push(format!("simulation: {words}"));
+    fn judge(&self, args: &Args) -> anyhow::Result<Judged> {
+        let mut judged = Judged::default();
+        judged.add("simulation", self.simulation(args.seeds)?);
+        if !judged.is_caught() || args.both {
+            judged.add("core tests", self.core_tests()?);
         }
-        if (caught_by.is_empty() || args.both)
-            && let Verdict::Caught(words) = self.core_tests()?
-        {
-            caught_by.push(format!("core tests: {words}"));
-        }
-        Ok(caught_by)
+        Ok(judged)
     }
 
     fn simulation(&self, seeds: u64) -> anyhow::Result<Verdict> {
@@ -219,7 +231,7 @@ impl Nursery {
             "--first",
             "--sampled-only",
         ]);
-        verdict(&mut run, |line| line.strip_prefix("FAILED "))
+        verdict(&mut run, "FAILED ")
     }
 
     fn core_tests(&self) -> anyhow::Result<Verdict> {
@@ -227,7 +239,7 @@ impl Nursery {
         self.build(&[&test[..], &["--no-run"]].concat())?;
         let mut run = self.cargo(&test);
         run.arg("--no-fail-fast");
-        verdict(&mut run, |line| line.strip_prefix("test result: FAILED. "))
+        verdict(&mut run, "test result: FAILED. ")
     }
 
     /// A bug that does not compile proves nothing.
@@ -251,23 +263,62 @@ impl Nursery {
     }
 }
 
-/// Runs a test program; `words_of` finds the line that says what failed.
-fn verdict(
-    command: &mut Command,
-    words_of: impl Fn(&str) -> Option<&str>,
-) -> anyhow::Result<Verdict> {
-    let Some(output) = shell::ended_within(command, PATIENCE)? else {
-        return Ok(Verdict::Caught("it never ends".to_owned()));
+impl Judged {
+    fn add(&mut self, who: &str, verdict: Verdict) {
+        match verdict {
+            Verdict::Missed => {}
+            Verdict::Unproven(words) => self.unproven.push(format!("{who}: {words}")),
+            Verdict::Caught(words) => self.caught_by.push(format!("{who}: {words}")),
+        }
+    }
+
+    fn is_caught(&self) -> bool {
+        !self.caught_by.is_empty()
+    }
+
+    /// What is told of the bug.
+    fn words(&self, mutant: &Mutant) -> String {
+        if self.is_caught() {
+            return self.caught_by.join("; ");
+        }
+        let breaks = format!("NOT CAUGHT: {}", mutant.breaks);
+        let unproven = self.unproven.iter().cloned();
+        [breaks]
+            .into_iter()
+            .chain(unproven)
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+}
+
+/// Runs a test program, which says what failed in a line that begins like this.
+fn verdict(command: &mut Command, failed: &str) -> anyhow::Result<Verdict> {
+    let output = shell::ended_within(command, PATIENCE)?;
+    verdict_of(output.as_ref(), failed).with_context(|| format!("running {command:?}"))
+}
+
+/// What a test program has said, if it ended at all.
+///
+/// One that does not end proves nothing: the machine may be slow. Where a bug keeps something from ever
+/// happening, the test that waits for it has to say so.
+fn verdict_of(output: Option<&Output>, failed: &str) -> anyhow::Result<Verdict> {
+    let Some(output) = output else {
+        let minutes = PATIENCE.as_secs() / 60;
+        let words = format!("it has not ended within {minutes} min");
+        return Ok(Verdict::Unproven(words));
     };
     if output.status.success() {
         return Ok(Verdict::Missed);
     }
     let said = [&output.stdout[..], &output.stderr[..]].concat();
     let said = String::from_utf8_lossy(&said);
-    let words = said.lines().find_map(words_of);
-    let words =
-        words.with_context(|| format!("{command:?} ended with {}: {said}", output.status))?;
-    Ok(Verdict::Caught(words.trim().to_owned()))
+    let words = said.lines().filter_map(|line| line.strip_prefix(failed));
+    let (idle, broken): (Vec<&str>, Vec<&str>) = words.partition(|words| words.starts_with(IDLE));
+    match (broken.first(), idle.first()) {
+        (Some(words), _) => Ok(Verdict::Caught(words.trim().to_owned())),
+        (None, Some(words)) => Ok(Verdict::Unproven(words.trim().to_owned())),
+        (None, None) => bail!("it ended with {}: {said}", output.status),
+    }
 }
 
 fn copy_if_changed(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -283,7 +334,63 @@ fn copy_if_changed(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+
     use super::*;
+
+    /// A run of the simulation that ended like this.
+    fn ended(code: i32, said: &str) -> Verdict {
+        let output = Output {
+            status: ExitStatus::from_raw(code << 8),
+            stdout: said.into(),
+            stderr: Vec::new(),
+        };
+        verdict_of(Some(&output), "FAILED ").unwrap()
+    }
+
+    fn judged(verdicts: impl IntoIterator<Item = Verdict>) -> Judged {
+        let mut judged = Judged::default();
+        for verdict in verdicts {
+            judged.add("simulation", verdict);
+        }
+        judged
+    }
+
+    #[test]
+    fn a_promise_that_was_broken_is_a_catch_whatever_else_is_said() {
+        let said = "2 worlds\nFAILED session-1 waits\nFAILED these faults never happened: hung\n";
+        let verdict = ended(1, said);
+        assert_eq!(verdict, Verdict::Caught("session-1 waits".to_owned()));
+        assert!(judged([verdict]).is_caught());
+        assert_eq!(ended(0, "nothing is broken\n"), Verdict::Missed);
+    }
+
+    #[test]
+    fn what_never_ends_and_faults_that_never_happened_are_no_catch() {
+        let idle = ended(1, "FAILED these faults never happened: hung\n");
+        let endless = verdict_of(None, "FAILED ").unwrap();
+        for verdict in [&idle, &endless] {
+            assert!(matches!(verdict, Verdict::Unproven(_)), "{verdict:?}");
+        }
+        let judged = judged([idle, endless]);
+        assert!(!judged.is_caught());
+        let mutant = catalogue().unwrap().remove(0);
+        let words = judged.words(&mutant);
+        assert!(words.starts_with("NOT CAUGHT: "), "{words}");
+        assert!(words.contains("has not ended"), "{words}");
+        assert!(words.contains("never happened: hung"), "{words}");
+    }
+
+    #[test]
+    fn a_run_that_fails_without_a_word_is_an_error() {
+        let output = Output {
+            status: ExitStatus::from_raw(101 << 8),
+            stdout: Vec::new(),
+            stderr: b"no space is left".to_vec(),
+        };
+        let error = verdict_of(Some(&output), "FAILED ").unwrap_err();
+        assert!(error.to_string().contains("no space is left"), "{error}");
+    }
 
     #[test]
     fn every_bug_of_the_catalogue_can_be_planted_once() {

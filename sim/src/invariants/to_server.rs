@@ -63,7 +63,10 @@ impl Model {
                     (None, Some(result), _) => {
                         self.check_own_answer(id, &ask, frame.json(result))?;
                     }
-                    (None, None, Some(error)) => reason(&frame, error).map(drop)?,
+                    (None, None, Some(error)) => {
+                        let reason = reason(&frame, error)?;
+                        self.check_ask_refused(id, &ask, &reason, &text)?;
+                    }
                     (None, None, None) => {}
                 }
                 self.end_ask(id, &ask, &text)
@@ -116,6 +119,7 @@ impl Model {
             "{id} hears\n  {text} and not\n  {expected}"
         );
         said.audience = Audience::Nobody;
+        self.settle_due(&Due::Relayed(id, mark.number));
         Ok(())
     }
 
@@ -325,18 +329,33 @@ impl Model {
             "{id} has an answer to what {waits:?} has not answered: {text}"
         );
         self.settle_due(&Due::AskAnswered(id, ask.clone()));
+        self.settle_due(&Due::Decided(id, number));
         Ok(())
     }
 
-    /// A server that asks and asks and does not read gets no answer to what it has asked last.
+    /// A server that does not read gets no answer to what it asks besides, and hears of no progress.
     pub(crate) fn check_dropped(&mut self, fact: &Fact) -> Held {
-        if let Fact::Dropped { reason, .. } = fact
-            && *reason == DropReason::NotRead
-            && let Some((id, ask)) = self.asking.take()
-        {
-            self.end_ask(id, &ask, "nothing")?;
+        let Fact::Dropped {
+            upstream,
+            reason: DropReason::NotRead,
+        } = fact
+        else {
+            return Ok(());
+        };
+        let server = self.servers.get(upstream);
+        ensure!(
+            server.is_some_and(|server| server.is_blocked),
+            "{upstream} reads, and something is dropped because it does not"
+        );
+        let said = &self.said;
+        self.due.retain(|due| {
+            let is_progress = |number: &usize| said[*number].message.shape == Shape::Progress;
+            !matches!(due, Due::Relayed(at, number) if at == upstream && is_progress(number))
+        });
+        match self.asking.take() {
+            Some((id, ask)) => self.end_ask(id, &ask, "nothing"),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// What the pooler itself knows: that it is there, and folders.

@@ -338,7 +338,7 @@ impl Model {
             "too-slow" => session.cut_at.is_some_and(|cut_at| {
                 cut_at == self.tick || (owed.in_batch && cut_at >= owed.tick)
             }),
-            "overloaded" => self.limits.waiting < 100,
+            "overloaded" => self.has_little_room(),
             "answer-too-long" | "answer-malformed" => owed.is_spoilt,
             "shutting-down" => self.is_shutting_down,
             "no-such-method" => owed.message.shape == Shape::Discover,
@@ -421,6 +421,7 @@ impl Model {
             asks.is_some_and(|asks| asks.contains(&mark.number)),
             "{id} is asked what nobody wants to know any longer: {text}"
         );
+        self.settle_due(&Due::Decided(upstream, mark.number));
         self.heard(id, mark, text)
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Said {
     pub(crate) answers: Option<Mark>,
     /// Whom it was put to and by which server, until that is settled.
     pub(crate) put_to: Option<(SessionId, UpstreamId)>,
+    /// Since when its server is to hear it, unless there is an excuse.
+    pub(crate) since: Option<u64>,
 }
 
 /// Who may hear a message.
@@ -83,6 +85,10 @@ pub(crate) enum Due {
     Malformed(SessionId, Option<RequestId>),
     /// An ask of a server is answered.
     AskAnswered(UpstreamId, RequestId),
+    /// An ask of a server, of which it is clear whom it is for, is put to it or refused.
+    Decided(UpstreamId, usize),
+    /// A server hears a message of a client's.
+    Relayed(UpstreamId, usize),
     /// A client hears that it need not answer.
     Withdrawn(SessionId, u64),
 }
@@ -90,6 +96,8 @@ pub(crate) enum Due {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) key: Key,
+    /// What its client can do, by place in the list of classes.
+    pub(crate) declared: u8,
     pub(crate) upstream: Option<UpstreamId>,
     /// Whether its `initialize` has been answered.
     pub(crate) is_served: bool,
@@ -168,6 +176,8 @@ pub(crate) struct Server {
     pub(crate) handshake: Option<Message>,
     /// Since when it has served without a break.
     pub(crate) whole_since: Option<u64>,
+    /// Whether the core was told that it does not read.
+    pub(crate) is_blocked: bool,
     pub(crate) initialized: u32,
     /// Sessions whose requests its process has seen.
     pub(crate) users: BTreeSet<SessionId>,
@@ -212,6 +222,7 @@ impl Model {
             token,
             answers: None,
             put_to: None,
+            since: None,
         });
         message
     }
@@ -320,6 +331,7 @@ impl Session {
     pub(crate) fn new(key: Key, keeps: bool) -> Self {
         Session {
             key,
+            declared: 0,
             upstream: None,
             is_served: false,
             spoken: None,

@@ -121,6 +121,9 @@ impl Model {
         if let Some(message) = message.filter(|it| is_new && it.shape.is_for_clients()) {
             let audience = self.cause(id, message);
             self.meant_for(message, audience);
+            if self.owner_of_ask(id, number).is_some() {
+                self.due.push(Due::Decided(id, number));
+            }
         } else {
             self.due.push(Due::AskAnswered(id, key));
         }
