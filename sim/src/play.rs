@@ -9,9 +9,10 @@ use mux::{Moment, UpstreamId};
 
 use crate::{
     fault::Fault,
+    invariants::{Broken, ensure},
     peers::{NAMES, Process, Up},
     step::Step,
-    world::{Held, World},
+    world::{Held, TURNS, World},
 };
 
 /// How much time may pass at once, in milliseconds.
@@ -212,7 +213,7 @@ impl World {
     }
 
     /// Says whether there may be more on the link.
-    pub(crate) fn carry_one(&mut self, end: LinkEnd) -> Result<bool, crate::invariants::Broken> {
+    pub(crate) fn carry_one(&mut self, end: LinkEnd) -> Result<bool, Broken> {
         match end {
             LinkEnd::FromClient(at) => {
                 let is_last = matches!(self.clients[at].up.front(), Some(Up::Close));
@@ -256,7 +257,10 @@ impl World {
             self.is_late = true;
             return Ok(());
         }
+        let mut turns = 0;
         while let Some(next) = self.next_deadline().filter(|next| *next <= end) {
+            turns += 1;
+            ensure!(turns < TURNS, "there are deadlines without end");
             self.model.now = self.now().max(next);
             self.ring()?;
         }

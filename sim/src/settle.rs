@@ -11,7 +11,7 @@ use crate::{
     peers::{Output, Process, Up},
     step::Replying,
     wish::Wish,
-    world::{Held, World},
+    world::{Held, TURNS, World},
 };
 
 /// Rounds after which a world that should be at rest is not.
@@ -53,7 +53,7 @@ impl World {
             self.carry_one(*end)?;
             self.perform()?;
             turn += 1;
-            ensure!(turn < 100_000, "the links do not become empty");
+            ensure!(turn < TURNS, "the links do not become empty");
         }
     }
 
@@ -198,7 +198,7 @@ impl World {
 
     fn wait_for_answers(&mut self) -> Held {
         let latest = self.now() + PATIENCE;
-        loop {
+        for _ in 0..TURNS {
             let owed = self
                 .model
                 .sessions
@@ -249,6 +249,7 @@ impl World {
             self.settle()?;
             self.check()?;
         }
+        Err(Broken("everybody waits without end".to_owned()))
     }
 
     /// What must be so when everybody is at rest and still there.

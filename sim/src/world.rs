@@ -16,13 +16,16 @@ use wire::RequestId;
 
 use crate::{
     fault::Fault,
-    invariants::Broken,
+    invariants::{Broken, ensure},
     model::{self, Model},
     peers::{Client, Down, Peer, Process, opening},
     seed::Setting,
     tally::{Kind, Tally},
     trace::Trace,
 };
+
+/// Turns after which what should come to an end has none.
+pub(crate) const TURNS: usize = 100_000;
 
 /// The part of all that may be held whose change the core is told of.
 const BUFFERED_STEPS: usize = 64;
@@ -197,7 +200,10 @@ impl World {
     }
 
     fn do_all(&mut self) -> Held {
+        let mut turns = 0;
         while !self.pending.is_empty() || !self.echoes.is_empty() {
+            turns += 1;
+            ensure!(turns < TURNS, "what the core does has no end");
             for action in std::mem::take(&mut self.pending) {
                 self.act(action);
             }
