@@ -34,7 +34,7 @@ impl World {
                 self.ring()?;
             }
             if !self.carry_all()? && !self.serve_all()? && !self.reply_all() {
-                return Ok(());
+                return self.model.check_all_is_heard();
             }
         }
         Err(Broken("the world does not come to rest".to_owned()))
@@ -263,7 +263,6 @@ impl World {
                 session.lines
             );
         }
-        self.model.check_all_is_heard()?;
         let whole = self.model.servers.iter();
         let whole = whole.filter(|(_, server)| server.whole_since.is_some());
         for (id, _) in whole {

@@ -49,13 +49,16 @@ impl Model {
         }
     }
 
-    /// Whatever a client told its server has arrived, if both have been there all the time.
+    /// Everybody has done what is expected: whatever a client told its server has arrived, if both have
+    /// been there all the time and no request of the client's waits, behind which it may be.
     pub(crate) fn check_all_is_heard(&self) -> Held {
         let is_lost = |(id, since): (SessionId, u64)| {
             let session = self.sessions.get(&id)?;
             let server = self.servers.get(&session.upstream?)?;
             let was_cut = session.cut_at.is_some_and(|cut_at| cut_at > since);
-            Some(!was_cut && server.whole_since? <= since)
+            let mut owed = session.owed.values();
+            let waits = owed.any(|owed| owed.minted.is_none() && !owed.is_over);
+            Some(!was_cut && !waits && server.whole_since? <= since)
         };
         let lost = self.said.iter().find(|said| {
             let Owner::Session(id) = said.message.mark.owner else {
