@@ -26,11 +26,7 @@ const CLIENT_NAME_MAX: usize = 80;
 impl Mux {
     pub(crate) fn on_session_opened(&mut self, id: SessionId, opening: Opening, out: &mut Outbox) {
         // Its shim has come back before the end of its last link was seen.
-        let known_by = self.known_by(id);
         self.on_session_closed(id, out);
-        if let Some(upstream) = known_by.and_then(|upstream| self.upstreams.get_mut(&upstream)) {
-            upstream.memory.note_call(id);
-        }
         let server = opening.server.clone();
         out.tell(if opening.resumes {
             Fact::SessionResumed {

@@ -11,7 +11,7 @@
 //! and nobody hears of it twice.
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     format,
 };
 
@@ -41,7 +41,14 @@ pub(crate) struct Memory {
     callers: BTreeMap<SessionId, u64>,
     /// Those that had called one that is gone, and have not been told.
     forgotten: BTreeSet<SessionId>,
+    /// Those that have left the process that runs, the last ones, and how often they had called it: the link
+    /// of one may have broken, and then it comes back.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    left: VecDeque<(SessionId, u64)>,
 }
+
+/// Sessions that have left and are still known.
+const LEFT_MAX: usize = 64;
 
 impl Memory {
     pub(crate) fn note_call(&mut self, session: SessionId) {
@@ -62,12 +69,32 @@ impl Memory {
     pub(crate) fn lose(&mut self) {
         let callers = core::mem::take(&mut self.callers);
         self.forgotten.extend(callers.into_keys());
+        self.left.clear();
     }
 
     /// The session is gone.
     pub(crate) fn forget(&mut self, session: SessionId) {
-        self.callers.remove(&session);
-        self.forgotten.remove(&session);
+        let calls = self.callers.remove(&session).unwrap_or_default();
+        if self.forgotten.remove(&session) {
+            return;
+        }
+        if self.left.len() >= LEFT_MAX {
+            self.left.pop_front();
+        }
+        self.left.push_back((session, calls));
+    }
+
+    /// The session is here again; says whether the process knows it.
+    fn remember(&mut self, session: SessionId) -> bool {
+        let Some(at) = self.left.iter().position(|(left, _)| *left == session) else {
+            return self.callers.contains_key(&session);
+        };
+        if let Some((_, calls)) = self.left.remove(at)
+            && calls > 0
+        {
+            self.callers.insert(session, calls);
+        }
+        true
     }
 }
 
@@ -91,19 +118,8 @@ impl Mux {
         }
     }
 
-    /// The upstream whose process knows a session that comes back before the end of its last link was
-    /// seen.
-    pub(crate) fn known_by(&self, session_id: SessionId) -> Option<UpstreamId> {
-        let id = self.sessions.get(&session_id)?.upstream()?;
-        let upstream = self.upstreams.get(&id)?;
-        let is_known = upstream.has_process()
-            && upstream.attached.contains(&session_id)
-            && !upstream.memory.forgotten.contains(&session_id);
-        is_known.then_some(id)
-    }
-
-    /// A session that was greeted at an earlier daemon has its place here. Unless its process was taken
-    /// over, that has been lost, and what it knew of the session with it.
+    /// A session that was greeted before has its place here. Unless its process was taken over from an
+    /// earlier daemon, or has run here since, that has been lost, and what it knew of the session with it.
     pub(crate) fn miss_memory(
         &mut self,
         session_id: SessionId,
@@ -113,8 +129,7 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let is_known = upstream.memory.callers.contains_key(&session_id);
-        if is_known || upstream.origin == Origin::EarlierDaemon {
+        if upstream.memory.remember(session_id) || upstream.origin == Origin::EarlierDaemon {
             return;
         }
         upstream.memory.forgotten.insert(session_id);

@@ -292,3 +292,49 @@ fn who_comes_back_to_the_same_process_has_lost_nothing() {
             -> u1: tools/call #4294967297
     "#]]);
 }
+
+#[test]
+fn who_comes_back_from_a_link_that_broke_has_lost_nothing_before_its_process_does() {
+    check(expect![[r#"
+        u1 serves alice bob carol keeps on-restart=error
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        u1: result #2
+            -> alice: result #1
+        alice leaves
+        bob leaves
+        alice comes back
+        alice: replays kept initialize #0
+        alice is replayed
+            ! 1 replayed, 0 refused
+        bob comes back
+        bob: replays kept initialize #0
+        bob is replayed
+            ! 1 replayed, 0 refused
+        alice: tools/call #2 tool=x
+            -> u1: tools/call #3
+        u1: result #3
+            -> alice: result #2
+        carol leaves
+        u1 exits code 1
+        1 s pass
+            after 57 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4
+        u1: greets
+            -> u1: initialized
+            ! u1 has forgotten 1
+        alice: tools/call #3 tool=x
+            -> alice: error #3 -32603 state-lost
+        bob: tools/call #3 tool=x
+            -> u1: tools/call #5
+        carol comes back
+        carol: replays kept initialize #0
+            ! u1 has forgotten 1
+        carol is replayed
+            ! 1 replayed, 0 refused
+        carol: tools/call #3 tool=x
+            -> carol: error #3 -32603 state-lost
+    "#]]);
+}
