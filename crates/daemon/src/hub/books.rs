@@ -205,10 +205,11 @@ mod kept {
                 let limit = limits.slow_reader_bytes;
                 // One message more always fits, and what is said in place of answers that were dropped.
                 let beside = outlet.longest() + requests_max * OWED_BYTES;
-                let is_within = outlet.behind_head() <= limit + beside;
-                let may_have_more = session.pace.has_read(outlet.taken(), limit);
                 let waiting = outlet.waiting();
-                if !is_within && !(may_have_more && waiting <= BACKLOG_MAX * limit + beside) {
+                let is_within = outlet.behind_head() <= limit + beside;
+                let reads_on = session.pace.has_read(outlet.taken(), limit)
+                    && waiting <= BACKLOG_MAX * limit + beside;
+                if !(is_within || reads_on) {
                     self.find(
                         Invariant::WithinCaps,
                         format!("{waiting} bytes wait for {id}"),
