@@ -21,6 +21,23 @@ const SLOW_DAEMON: &str = "#!/bin/sh\n\
     until [ -e \"$0.gate\" ]; do sleep 0.01; done\n\
     exec \"$(cat \"$0.real\")\" \"$@\"\n";
 
+/// A process that is stopped. It goes on also if the test fails: it is told to end then.
+struct Stopped(Process);
+
+impl Stopped {
+    fn daemon_of(home: &Home) -> Self {
+        let daemon = Process::of(home.daemon_pid().unwrap()).unwrap();
+        daemon.signal(Signal::STOP);
+        Stopped(daemon)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.signal(Signal::CONT);
+    }
+}
+
 fn greeting() -> Value {
     hello("2025-11-25", &json!({}))
 }
@@ -32,8 +49,7 @@ fn a_daemon_that_is_stopped_is_told_of_in_time_and_serves_the_session_when_it_go
     let options = ["--record", record.as_str()];
     let mut alice = home.session(&options);
     let server = alice.server_pid();
-    let daemon = Process::of(home.daemon_pid().unwrap()).unwrap();
-    daemon.signal(Signal::STOP);
+    let daemon = Stopped::daemon_of(&home);
     let begun = Instant::now();
     let mut bob = home.open(&options);
     let refused = bob.request("initialize", greeting());
@@ -44,7 +60,7 @@ fn a_daemon_that_is_stopped_is_told_of_in_time_and_serves_the_session_when_it_go
     assert!(message.contains("did not answer in time"), "{refused}");
     assert!(took < CLIENTS_PATIENCE, "{took:?}");
     // What was said before is not said again, and nobody else has run the server.
-    daemon.signal(Signal::CONT);
+    drop(daemon);
     until("the session being served", || {
         bob.request("initialize", greeting())
             .get("result")
