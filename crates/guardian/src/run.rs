@@ -369,6 +369,10 @@ impl Guardian {
         for report in &ended {
             self.report(report);
         }
+        if !ended.is_empty() {
+            // Calls are answered by it. To look who else is there takes time.
+            self.outbox.flush(self.socket.as_fd());
+        }
         let now = Instant::now();
         self.look_again = None;
         if self.servers.values().any(|server| server.tree.is_due(now)) {
