@@ -118,6 +118,8 @@ struct Step {
     doubled: Vec<Asked>,
     /// Sessions that said what cannot be answered under its id, once for each time.
     faulty: Vec<SessionId>,
+    /// Whether an announcement has left: what was announced goes, whatever waits for its server by now.
+    has_announced: bool,
     /// What a server asks.
     asked: Option<(UpstreamId, RequestId)>,
     /// Requests that are over without an answer, to be taken out of their groups at the end of the step.

@@ -288,6 +288,7 @@ impl Audit {
     }
 
     fn announced(&mut self, session: SessionId, line: LineNumber) {
+        self.step.has_announced = true;
         if let Some(client) = self.clients.get_mut(&session)
             && let Some(announced) = client.announced.get_mut(&line)
         {

@@ -178,7 +178,8 @@ impl Audit {
         });
         may_go &= group.send((upstream, minted));
         self.step.touched.insert(print);
-        if self.servers.get(&upstream).is_some_and(|it| it.is_blocked) {
+        let is_blocked = self.servers.get(&upstream).is_some_and(|it| it.is_blocked);
+        if is_blocked && !self.step.has_announced {
             self.find(
                 Invariant::WithinCaps,
                 format_args!("{upstream} has more to read than may wait and is given {method}"),
