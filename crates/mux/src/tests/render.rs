@@ -1,4 +1,4 @@
-//! Messages and errors in the short form of the transcripts.
+//! Messages, errors and actions in the short form of the transcripts.
 
 use std::{
     fmt::Write,
@@ -12,7 +12,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use wire::{Frame, Message, Outgoing, Params};
 
-use crate::{Class, KeptWords, tests::script::NOTIFICATIONS};
+use crate::{
+    Action, AdminAnswer, Class, KeptWords, LineNumber, Notice, SessionId, Then,
+    tests::script::NOTIFICATIONS,
+};
 
 /// Longest result that is shown, in bytes.
 const SHOWN_MAX: usize = 100;
@@ -159,4 +162,67 @@ fn error_of(json: &str, detail: Detail) -> String {
         write!(shown, " {:?}", error.message).unwrap();
     }
     shown
+}
+
+/// What the core wants done, in the words of scripts.
+pub(super) fn action(
+    action: &Action,
+    detail: Detail,
+    name: impl Fn(&SessionId) -> String,
+) -> String {
+    match action {
+        Action::SendToSession {
+            session,
+            frame,
+            answered,
+        } => {
+            let stays = answered
+                .as_ref()
+                .is_some_and(|answered| answered.then == Then::Keep);
+            format!(
+                "-> {}: {}{}",
+                name(session),
+                message(frame, detail),
+                if stays { ", kept" } else { "" }
+            )
+        }
+        Action::Notify { session, notice } => match notice {
+            Notice::Held(LineNumber(line)) => format!("-> {}: held {line}", name(session)),
+            Notice::Done(lines) => {
+                let lines: Vec<String> = lines.iter().map(|line| line.0.to_string()).collect();
+                format!("-> {}: done {}", name(session), lines.join(" "))
+            }
+        },
+        Action::Announce { session, line } => format!("-> {}: sent {}", name(session), line.0),
+        Action::PauseSession { session } => format!("-> pause {}", name(session)),
+        Action::ResumeSession { session } => format!("-> resume {}", name(session)),
+        Action::CloseSession { session } => format!("-> close {}", name(session)),
+        Action::StartUpstream {
+            upstream,
+            on_behalf_of,
+        } => format!("-> start {upstream} for {}", name(on_behalf_of)),
+        Action::SendToUpstream { upstream, frame } => {
+            format!("-> {upstream}: {}", message(frame, detail))
+        }
+        Action::StopUpstream { upstream } => format!("-> stop {upstream}"),
+        Action::Record { upstream, record } => format!("-> record {upstream}: {record:?}"),
+        Action::EndDaemon => "-> end the daemon".to_string(),
+        Action::KeepWords {
+            upstream,
+            words: None,
+            ..
+        } => format!("-> keep {upstream}: nothing"),
+        Action::KeepWords {
+            upstream,
+            words: Some(words),
+            ..
+        } => {
+            format!("-> keep {upstream}: {}", kept(words))
+        }
+        Action::AnswerAdmin { answer, .. } => match answer {
+            AdminAnswer::Restarted { upstreams } => format!("-> admin: restarted {upstreams}"),
+            AdminAnswer::NothingRuns => "-> admin: nothing runs".to_string(),
+            AdminAnswer::Failed { why } => format!("-> admin: failed, {why}"),
+        },
+    }
 }

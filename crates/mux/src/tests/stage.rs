@@ -21,10 +21,13 @@ use super::{
     script::{Happening, Saying, Script, Words, class},
 };
 use crate::{
-    Action, AdminAnswer, AdminAsk, Epoch, Event, Exit, KeptWords, Limits, LineNumber, Moment, Mux,
-    Notice, Outbox, Record, Route, SessionId, Then, Ticket, UpstreamId,
+    Action, AdminAsk, Epoch, Event, Exit, KeptWords, Limits, LineNumber, Moment, Mux, Outbox,
+    Record, Route, SessionId, Ticket, UpstreamId,
     audit::{Audit, Process},
 };
+
+/// Of so many changes of the program the books go through one: it takes them longer than the core.
+const BOOKS_THAW_EVERY: u64 = 10;
 
 /// A core with everything around it.
 #[derive(Debug)]
@@ -421,7 +424,7 @@ impl Stage {
         self.now = end;
     }
 
-    /// Freezes the core and its books and goes on with what was thawed, which must be the same.
+    /// Freezes the core, and now and then its books, and goes on with what was thawed, which must be the same.
     fn change_program(&mut self) {
         let frozen = self.mux.freeze();
         let thawed = Mux::thaw(&frozen, self.mux.limits.clone()).unwrap();
@@ -429,6 +432,12 @@ impl Stage {
         let again = thawed.freeze();
         assert_eq!(String::from_utf8(again), String::from_utf8(frozen));
         self.mux = thawed;
+        if self.events.is_multiple_of(BOOKS_THAW_EVERY) {
+            self.rebind_books();
+        }
+    }
+
+    fn rebind_books(&mut self) {
         let books = serde_json::to_string(&self.audit).unwrap();
         let thawed: Audit = serde_json::from_str(&books).unwrap();
         assert_eq!(format!("{thawed:?}"), format!("{:?}", self.audit));
@@ -500,61 +509,7 @@ impl Stage {
             let part = self.sessions.iter().find(|(_, part)| part.id == *id);
             part.unwrap().0.clone()
         };
-        match action {
-            Action::SendToSession {
-                session,
-                frame,
-                answered,
-            } => {
-                let stays = answered
-                    .as_ref()
-                    .is_some_and(|answered| answered.then == Then::Keep);
-                format!(
-                    "-> {}: {}{}",
-                    name(session),
-                    render::message(frame, self.detail),
-                    if stays { ", kept" } else { "" }
-                )
-            }
-            Action::Notify { session, notice } => match notice {
-                Notice::Held(LineNumber(line)) => format!("-> {}: held {line}", name(session)),
-                Notice::Done(lines) => {
-                    let lines: Vec<String> = lines.iter().map(|line| line.0.to_string()).collect();
-                    format!("-> {}: done {}", name(session), lines.join(" "))
-                }
-            },
-            Action::Announce { session, line } => format!("-> {}: sent {}", name(session), line.0),
-            Action::PauseSession { session } => format!("-> pause {}", name(session)),
-            Action::ResumeSession { session } => format!("-> resume {}", name(session)),
-            Action::CloseSession { session } => format!("-> close {}", name(session)),
-            Action::StartUpstream {
-                upstream,
-                on_behalf_of,
-            } => format!("-> start {upstream} for {}", name(on_behalf_of)),
-            Action::SendToUpstream { upstream, frame } => {
-                format!("-> {upstream}: {}", render::message(frame, self.detail))
-            }
-            Action::StopUpstream { upstream } => format!("-> stop {upstream}"),
-            Action::Record { upstream, record } => format!("-> record {upstream}: {record:?}"),
-            Action::EndDaemon => "-> end the daemon".to_string(),
-            Action::KeepWords {
-                upstream,
-                words: None,
-                ..
-            } => format!("-> keep {upstream}: nothing"),
-            Action::KeepWords {
-                upstream,
-                words: Some(words),
-                ..
-            } => {
-                format!("-> keep {upstream}: {}", render::kept(words))
-            }
-            Action::AnswerAdmin { answer, .. } => match answer {
-                AdminAnswer::Restarted { upstreams } => format!("-> admin: restarted {upstreams}"),
-                AdminAnswer::NothingRuns => "-> admin: nothing runs".to_string(),
-                AdminAnswer::Failed { why } => format!("-> admin: failed, {why}"),
-            },
-        }
+        render::action(action, self.detail, name)
     }
 
     /// Everybody leaves and everything comes to rest: nothing may be left.
