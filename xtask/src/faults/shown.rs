@@ -223,9 +223,16 @@ mod tests {
     #[test]
     fn a_busy_machine_has_more_time_and_nothing_else_more() {
         let mut shown = Shown::new(Pace::Busy);
-        shown.within("answer", Some(MS * 9000), MS * 100);
+        shown.within("answer", Some(MS * 2500), MS * 100);
         assert_eq!(shown.verdict(), Verdict::Held);
         shown.at_most("spawns", 13, 12);
+        assert_eq!(shown.verdict(), Verdict::Missed);
+    }
+
+    #[test]
+    fn a_busy_machine_does_not_have_all_the_time_there_is() {
+        let mut shown = Shown::new(Pace::Busy);
+        shown.within("answer", Some(MS * 2501), MS * 100);
         assert_eq!(shown.verdict(), Verdict::Missed);
     }
 }
