@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::str::{self, SplitAsciiWhitespace};
 
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use sys::process::Hold;
+use sys::stat::fields;
 
 /// How often to look at a process that is just changing its program.
 const EXEC_LOOKS_MAX: u32 = 200;
@@ -256,7 +256,7 @@ fn read(pid: Pid) -> io::Result<Option<Entry>> {
     Ok(stat.and_then(|stat| parse(pid, &stat)))
 }
 
-/// Reads `/proc/PID/stat`: `PID (NAME) STATE PARENT GROUP … START_TIME …`.
+/// Reads `/proc/PID/stat`.
 fn parse(pid: Pid, stat: &[u8]) -> Option<Entry> {
     let mut fields = fields(stat)?;
     let zombie = fields.next()? == "Z";
@@ -270,18 +270,6 @@ fn parse(pid: Pid, stat: &[u8]) -> Option<Entry> {
         group: process(group),
         zombie,
     })
-}
-
-/// The fields from the third on, the state.
-fn fields(stat: &[u8]) -> Option<SplitAsciiWhitespace<'_>> {
-    // The name is the program's choice and may contain blanks, brackets and worse; behind
-    // its last bracket there are only numbers.
-    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    Some(
-        str::from_utf8(&stat[name_end + 1..])
-            .ok()?
-            .split_ascii_whitespace(),
-    )
 }
 
 /// `None` for 0, which stands for a process outside of our namespace.

@@ -20,5 +20,6 @@ pub mod schedule;
 pub mod scratch;
 pub mod signals;
 pub mod socket;
+pub mod stat;
 pub mod stdin;
 pub mod wait;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shim::{
     answer::Answer,
     preface::{Ask, Join, Preface, SessionAsk},
@@ -66,7 +66,12 @@ impl Caller {
         Ok(())
     }
 
-    pub(crate) fn say(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+    /// Calls a tool, and does not wait for the answer.
+    pub(crate) fn call(&mut self, id: usize, tool: &str, arguments: &Value) -> anyhow::Result<()> {
+        self.say(call(id, tool, arguments).as_bytes())
+    }
+
+    fn say(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         let stream = self.stream.get_mut();
         stream.write_all(bytes).context("writing to the daemon")
     }
@@ -95,6 +100,13 @@ impl Caller {
         ensure!(read > 0, "the daemon hung up");
         Ok(line)
     }
+}
+
+/// The line that is a call of a tool.
+pub(crate) fn call(id: usize, tool: &str, arguments: &Value) -> String {
+    let params = json!({"name": tool, "arguments": arguments});
+    let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+    format!("{call}\n")
 }
 
 /// A session on a configured server, as the verbs of the command line ask for it.

@@ -75,23 +75,15 @@ fn a_daemon_that_is_stopped_is_told_of_in_time_and_serves_the_session_when_it_go
 
 /// A shim beside which such a daemon lies.
 fn beside_slow_daemon(home: &Home) -> Command {
-    let plain = home.mcpool(&["connect", "--", FAKE_SERVER]);
     let folder = home.root().join("bin");
     if fs::create_dir(&folder).is_ok() {
-        fs::copy(plain.get_program(), folder.join("mcpool")).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_mcpool"), folder.join("mcpool")).unwrap();
         fs::write(folder.join("mcpoold.real"), env!("CARGO_BIN_EXE_mcpoold")).unwrap();
         let daemon = folder.join("mcpoold");
         fs::write(&daemon, SLOW_DAEMON).unwrap();
         fs::set_permissions(&daemon, fs::Permissions::from_mode(0o700)).unwrap();
     }
-    let mut command = Command::new(folder.join("mcpool"));
-    let environment = plain.get_envs();
-    command
-        .args(plain.get_args())
-        .env_clear()
-        .envs(environment.filter_map(|(name, value)| Some((name, value?))))
-        .current_dir(plain.get_current_dir().unwrap());
-    command
+    home.command(folder.join("mcpool"), &["connect", "--", FAKE_SERVER])
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A server that a session runs without the daemon, when there is a daemon after all.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use serde_json::json;
 
@@ -10,17 +10,10 @@ use crate::support::{Client, FAKE_SERVER, Home, hello, processes::Process, until
 fn without_daemon(home: &Home, server: &[&str]) -> Client {
     let folder = home.root().join("bin");
     fs::create_dir_all(&folder).unwrap();
-    let plain = home.mcpool(&[&["connect", "--"], server].concat());
     let program = folder.join("mcpool");
-    fs::copy(plain.get_program(), &program).unwrap();
-    let mut command = Command::new(program);
-    let environment = plain.get_envs();
-    command
-        .args(plain.get_args())
-        .env_clear()
-        .envs(environment.filter_map(|(name, value)| Some((name, value?))))
-        .current_dir(plain.get_current_dir().unwrap());
-    let mut client = Client::spawn(&mut command);
+    fs::copy(env!("CARGO_BIN_EXE_mcpool"), &program).unwrap();
+    let connect = [&["connect", "--"], server].concat();
+    let mut client = Client::spawn(&mut home.command(program, &connect));
     client.initialize();
     client
 }

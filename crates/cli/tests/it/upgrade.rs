@@ -300,18 +300,7 @@ impl Installed {
     }
 
     fn mcpool(&self, home: &Home, arguments: &[&str]) -> Command {
-        let plain = home.mcpool(arguments);
-        let mut command = Command::new(self.folder.join("mcpool"));
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(
-                plain
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .current_dir(plain.get_current_dir().unwrap());
-        command
+        home.command(self.folder.join("mcpool"), arguments)
     }
 
     /// A session on the scripted server, greeted.

@@ -31,7 +31,7 @@ impl Tree {
             .flatten()
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         for pid in pids {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+            let stat = fs::read(format!("/proc/{pid}/stat"));
             if let Some((parent, group)) = stat.ok().as_deref().and_then(parent_and_group) {
                 tree.children.entry(parent).or_default().push(pid);
                 tree.groups.entry(group).or_default().push(pid);
@@ -61,9 +61,9 @@ impl Tree {
     }
 }
 
-/// Fields 4 and 5 of `/proc/PID/stat`. The name before them may hold anything.
-fn parent_and_group(stat: &str) -> Option<(u32, u32)> {
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(1);
+/// Fields 4 and 5 of `/proc/PID/stat`.
+fn parent_and_group(stat: &[u8]) -> Option<(u32, u32)> {
+    let mut fields = sys::stat::fields(stat)?.skip(1);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
@@ -73,9 +73,9 @@ mod tests {
 
     #[test]
     fn a_process_name_cannot_confuse_the_fields_behind_it() {
-        let stat = "17 (a) S 1 2 (x) y) S 4 5 6 7";
+        let stat = b"17 (a) S 1 2 (x) y) S 4 5 6 7";
         assert_eq!(parent_and_group(stat), Some((4, 5)));
-        assert_eq!(parent_and_group("17 (cut"), None);
+        assert_eq!(parent_and_group(b"17 (cut"), None);
     }
 
     #[test]

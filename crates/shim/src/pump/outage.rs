@@ -195,7 +195,7 @@ impl Seeker {
             Err(why) => return Ok(Attempt::Nobody(format!("{cause}; {why}"))),
         };
         let link = match stand_in::start(program, ask, lock) {
-            Ok(link) => Arc::new(link),
+            Ok(link) => link,
             Err(error) => {
                 let program = program.display();
                 let why = format!("{cause}; nor can `{program}` be run without it: {error}");
@@ -214,8 +214,7 @@ impl Seeker {
         // If that cannot be written, it has been said.
         let _ = direct::log(places, &ask.server, &cause);
         self.last_direct = Some(Instant::now());
-        downward.meet_next();
-        if resume(pump, downward, &link)? {
+        if let Some(link) = take_up(link, pump, downward)? {
             return Ok(Attempt::Up(link));
         }
         let why = "its server ended at once when it was run without a daemon".to_owned();
@@ -229,9 +228,7 @@ impl Seeker {
             .map(|(ask, program)| stand_in::start(program, ask, None));
         let why = match started {
             Some(Ok(link)) => {
-                let link = Arc::new(link);
-                downward.meet_next();
-                if resume(pump, downward, &link)? {
+                if let Some(link) = take_up(link, pump, downward)? {
                     return Ok(Attempt::Up(link));
                 }
                 "its server ended at once".to_owned()
@@ -262,9 +259,7 @@ impl Seeker {
                 },
             )) => {
                 self.session = Some(name);
-                downward.meet_next();
-                let link = Arc::new(OwnedFd::from(socket));
-                if resume(pump, downward, &link)? {
+                if let Some(link) = take_up(socket.into(), pump, downward)? {
                     return Ok(Attempt::Up(link));
                 }
                 return Ok(Attempt::Nobody("the next one ended at once".to_owned()));
@@ -345,6 +340,17 @@ fn rest(pump: &Pump, pause: Duration) -> Result<(), End> {
             Err(_) => return Ok(()),
         }
     }
+}
+
+/// Goes on at this link; hands it out if it is up then.
+fn take_up(
+    link: OwnedFd,
+    pump: &Pump,
+    downward: &mut Downward<'_>,
+) -> Result<Option<Arc<OwnedFd>>, End> {
+    downward.meet_next();
+    let link = Arc::new(link);
+    Ok(resume(pump, downward, &link)?.then_some(link))
 }
 
 /// Tells a daemon all that is not done; returns whether the link is up.

@@ -2,6 +2,8 @@
 
 use std::{fs, io, process};
 
+use crate::stat;
+
 /// The namespaces of process numbers and of the clocks, if `/proc` shows our own.
 pub(super) fn world() -> io::Result<String> {
     let stat = fs::read("/proc/self/stat")?;
@@ -23,14 +25,8 @@ pub(super) fn begun(pid: u32) -> io::Result<Option<u64>> {
         Err(error) => return Err(error),
     };
     let strange = || io::Error::other(format!("/proc/{pid}/stat makes no sense"));
-    // The name, in brackets, may hold anything; behind its last one there are only words.
-    let name_end = stat.iter().rposition(|byte| *byte == b')');
-    let fields = name_end.and_then(|end| str::from_utf8(&stat[end + 1..]).ok());
-    let fields: Vec<&str> = fields
-        .ok_or_else(strange)?
-        .split_ascii_whitespace()
-        .collect();
-    // Behind the name comes field 3, the state; 20 is the number of threads, 22 the time.
+    let fields: Vec<&str> = stat::fields(&stat).ok_or_else(strange)?.collect();
+    // The first is field 3, the state; 20 is the number of threads, 22 the time.
     let (Some(state), Some(threads), Some(begun)) =
         (fields.first(), fields.get(17), fields.get(19))
     else {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Row;
 use crate::faults::{
     Stage,
-    caller::{Caller, session_on},
+    caller::{Caller, call, session_on},
     home::{Home, number},
     processes::until,
     session::Session,
@@ -60,12 +60,10 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
             })
             .collect::<anyhow::Result<Vec<Caller>>>()?;
         idle = idle.max(daemon.memory_kb());
-        let call = |id: usize| {
-            let arguments = json!({"bytes": ANSWER_BYTES, "head": HEAD, "tail": TAIL});
-            let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "giant-line", "arguments": arguments}});
-            format!("{call}\n")
-        };
-        let calls: String = (0..CALLS).map(call).collect();
+        let arguments = json!({"bytes": ANSWER_BYTES, "head": HEAD, "tail": TAIL});
+        let calls: String = (0..CALLS)
+            .map(|id| call(id, "giant-line", &arguments))
+            .collect();
         for caller in &mut callers {
             caller.say_within(calls.as_bytes(), WRITES_FOR)?;
         }

@@ -81,8 +81,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
 fn answered_by_all(callers: &mut [Caller]) -> anyhow::Result<u64> {
     for (number, caller) in callers.iter_mut().enumerate() {
         let arguments = json!({"text": format!("of {number}")});
-        let call = json!({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": "echo", "arguments": arguments}});
-        caller.say(format!("{call}\n").as_bytes())?;
+        caller.call(number, "echo", &arguments)?;
     }
     let begun = Instant::now();
     for (number, caller) in callers.iter_mut().enumerate() {

@@ -77,8 +77,7 @@ fn is_served(home: &Home<'_>, said_later: &[u8]) -> anyhow::Result<bool> {
         "a caller was told {answer}"
     );
     caller.greet()?;
-    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {}}});
-    caller.say(format!("{call}\n").as_bytes())?;
+    caller.call(1, "echo", &json!({}))?;
     Ok(caller.message()?.get("result").is_some())
 }
 

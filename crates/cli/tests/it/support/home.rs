@@ -1,6 +1,7 @@
 //! One user with one installation, for one test.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{self, Write},
     os::unix::fs::PermissionsExt,
@@ -112,7 +113,12 @@ impl Home {
 
     /// `mcpool` in the project, with no more of an environment than it must have.
     pub(crate) fn mcpool(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpool"));
+        self.command(env!("CARGO_BIN_EXE_mcpool"), arguments)
+    }
+
+    /// Another program, in the same surroundings.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
@@ -126,21 +132,9 @@ impl Home {
 
     /// The same under limits that `ulimit` sets. A write beyond a limit is an error, not the end.
     pub(crate) fn limited(&self, limits: &str, arguments: &[&str]) -> Command {
-        let plain = self.mcpool(arguments);
-        let mut command = Command::new("sh");
-        command
-            .arg("-c")
-            .arg(format!("trap '' XFSZ; {limits}; exec \"$0\" \"$@\""))
-            .arg(plain.get_program())
-            .args(plain.get_args())
-            .env_clear()
-            .envs(
-                plain
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .current_dir(self.root().join("project"));
-        command
+        let script = format!("trap '' XFSZ; {limits}; exec \"$0\" \"$@\"");
+        let mcpool = env!("CARGO_BIN_EXE_mcpool");
+        self.command("sh", &[&["-c", &*script, mcpool], arguments].concat())
     }
 
     /// Makes a folder in `MCPOOL_HOME` as a daemon would.
