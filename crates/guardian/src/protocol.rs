@@ -135,7 +135,7 @@ pub enum Report {
 /// What a daemon that takes over has to know first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Introduction {
-    /// How many daemons this guardian has had before.
+    /// The daemon's: one more than that of the daemon before it.
     pub epoch: u32,
     /// How many [`Report::Held`] follow.
     pub held: u32,

@@ -48,6 +48,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// Serves the daemon at the other end of `socket`, until it is told to end, or TERM or INT
 /// arrives; then nothing is left that it started.
 ///
+/// `epoch` is that daemon's: the daemons after it get those behind it, so no server ever hears an
+/// id of a daemon again, however many guardians that daemon had before.
+///
 /// When the daemon is gone without a word, the next one may connect to `meeting_place`, a path
 /// where a socket is made, within 5 s, and takes the servers over. Without such a path, or when
 /// none comes, it ends.
@@ -55,11 +58,11 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// It makes the whole process the guardian: call it on the main thread, with no other
 /// thread running and nothing else to do afterwards. It fails, in words on standard error,
 /// if the process cannot be set up or the daemon talks nonsense.
-pub fn run(socket: OwnedFd, meeting_place: Option<PathBuf>) -> ExitCode {
+pub fn run(socket: OwnedFd, meeting_place: Option<PathBuf>, epoch: u32) -> ExitCode {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     sys::memory::economise();
     let mut place = meeting_place.map(Place::new);
-    let served = set_up(socket, place.as_mut()).and_then(Guardian::serve);
+    let served = set_up(socket, place.as_mut(), epoch).and_then(Guardian::serve);
     if let Some(place) = place {
         place.leave();
     }
@@ -73,7 +76,7 @@ pub fn run(socket: OwnedFd, meeting_place: Option<PathBuf>) -> ExitCode {
     }
 }
 
-fn set_up(socket: OwnedFd, place: Option<&mut Place>) -> io::Result<Guardian> {
+fn set_up(socket: OwnedFd, place: Option<&mut Place>, epoch: u32) -> io::Result<Guardian> {
     // Fails only for the leader of a group, which has no terminal to lose either.
     let _ = rustix::process::setsid();
     #[cfg(target_os = "linux")]
@@ -88,7 +91,7 @@ fn set_up(socket: OwnedFd, place: Option<&mut Place>) -> io::Result<Guardian> {
         outbox: Outbox::default(),
         servers: BTreeMap::new(),
         daemon: Daemon::Listening,
-        epoch: 0,
+        epoch,
         ending: false,
         look_again: None,
     })
@@ -104,7 +107,7 @@ struct Guardian {
     outbox: Outbox,
     servers: BTreeMap<u64, Server>,
     daemon: Daemon,
-    /// How many daemons there have been before this one.
+    /// That of the daemon that listens, or did so last.
     epoch: u32,
     ending: bool,
     /// When to look who is there, as it could not be found out the last time.

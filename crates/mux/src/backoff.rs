@@ -65,7 +65,7 @@ impl Deaths {
     }
 }
 
-/// The wait after so many deaths in a row: from half of the nominal one to nine tenths of it.
+/// The wait after so many deaths in a row: from half of the nominal one to four fifths of it.
 ///
 /// It is spread downwards only: who waits for the server has been promised that it is started within
 /// the nominal wait. What is left of that is for seeing that it died and for starting it.
@@ -77,7 +77,7 @@ fn wait(in_a_row: u32, limits: &Limits, seed: u64) -> Duration {
         .saturating_mul(factor)
         .min(limits.backoff_longest);
     let spread = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    nominal * u32::try_from(900 - spread % 400).unwrap_or(900) / 1000
+    nominal * u32::try_from(800 - spread % 300).unwrap_or(800) / 1000
 }
 
 #[cfg(test)]
@@ -109,21 +109,21 @@ mod tests {
     fn each_wait_is_twice_the_last_up_to_the_longest() {
         let limits = Limits::default();
         let waits: Vec<u128> = (1..=11).map(|n| wait(n, &limits, 0).as_millis()).collect();
-        let doubled = [90, 180, 360, 720, 1440, 2880, 5760, 11520, 23040];
+        let doubled = [80, 160, 320, 640, 1280, 2560, 5120, 10_240, 20_480];
         assert_eq!(waits[..9], doubled);
-        assert_eq!(waits[9..], [27_000, 27_000]);
-        assert_eq!(wait(u32::MAX, &limits, 0).as_millis(), 27_000);
+        assert_eq!(waits[9..], [24_000, 24_000]);
+        assert_eq!(wait(u32::MAX, &limits, 0).as_millis(), 24_000);
     }
 
     #[test]
-    fn the_spread_takes_away_from_a_tenth_to_half() {
+    fn the_spread_takes_away_from_a_fifth_to_half() {
         let limits = Limits::default();
         let waits: Vec<u128> = (0..1000)
             .map(|seed| wait(1, &limits, seed).as_millis())
             .collect();
         let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
         assert!(
-            (50..=52).contains(least) && (88..=90).contains(most),
+            (50..=52).contains(least) && (78..=80).contains(most),
             "{least} to {most}"
         );
     }

@@ -33,7 +33,7 @@ ids! {
     LineNumber as "line ",
 }
 
-/// How many daemons a guardian has had before this one.
+/// Which daemon this is of those that have had the same guardian, or one that another of them had started.
 ///
 /// Servers and clients live on when a daemon dies, and must not take the next one's ids for those of the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -258,6 +258,12 @@ impl Kept {
         Some((line.number, line.past, bytes))
     }
 
+    /// The number of the first line that waits for an answer, as far as we know.
+    pub fn first_open(&self) -> Option<u64> {
+        let mut lines = self.lines.iter();
+        Some(lines.find(|line| line.fate.is_some())?.number)
+    }
+
     /// The number of the last line that was complete; 0 before the first.
     pub fn last(&self) -> u64 {
         self.last

@@ -195,7 +195,13 @@ impl Pump {
             let _gone = waiting.answer_all(&Trouble::Ended, self.output);
             return Err(End::Finished);
         }
-        waiting.begin_outage(seeker.hopeless_at(), seeker.has_last_resort());
+        let hopeless_at = seeker.hopeless_at(waiting.service());
+        waiting.begin_outage(hopeless_at, seeker.has_last_resort());
+        // Daemons may come one after the other and none stay for long enough to answer.
+        waiting
+            .answer_if_hopeless(self.output)
+            .map_err(|_| End::ClientGone)?;
+        self.tell_room(&mut waiting);
         Ok(())
     }
 
@@ -296,7 +302,7 @@ impl Pump {
     /// A signal ends the process also from here, by its timer.
     fn wait_until_needed(&self) {
         let mut waiting = self.waiting();
-        while waiting.kept.next_open(0).is_none() {
+        while waiting.kept.first_open().is_none() {
             waiting = self
                 .change
                 .wait(waiting)

@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Programs with debug assertions, and daemons that keep books of their cores; these are slower
     #[arg(long)]
     debug: bool,
+    /// Leave the homes of the rows, with their logs and ledgers, for whoever looks into a miss
+    #[arg(long)]
+    keep: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -57,7 +60,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Profile::Release
     };
     let wanted = chosen(&args.rows)?;
-    let stage = Stage::new(profile, args.seed, Pace::Exact)?;
+    let mut stage = Stage::new(profile, args.seed, Pace::Exact)?;
+    stage.keeps_homes = args.keep;
     let report = play(&stage, &wanted, args.rounds);
     ui::line(if args.json {
         report.json()?
@@ -118,6 +122,7 @@ pub(crate) struct Stage {
     soak_server: PathBuf,
     pub(crate) seed: u64,
     pace: Pace,
+    keeps_homes: bool,
 }
 
 impl Stage {
@@ -129,12 +134,17 @@ impl Stage {
             fake_server: build::fake_server(profile)?,
             seed,
             pace,
+            keeps_homes: false,
         })
     }
 
     /// The same with the programs of tests, which can be made to fail.
     pub(crate) fn of_tests(&self) -> anyhow::Result<Stage> {
-        Stage::new(Profile::Debug, self.seed, self.pace)
+        let stage = Stage::new(Profile::Debug, self.seed, self.pace)?;
+        Ok(Stage {
+            keeps_homes: self.keeps_homes,
+            ..stage
+        })
     }
 
     /// A home that nobody has been in.

@@ -19,15 +19,20 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     match arguments.next() {
         Some(verb) if verb == "connect" => shim::connect::run(arguments),
-        Some(verb) if verb == "guardian" => guard(arguments.next()),
+        Some(verb) if verb == "guardian" => guard(arguments),
         verb => become_the_other(verb.into_iter().chain(arguments)),
     }
 }
 
 /// The daemon starts us like this; it is no verb for people.
-fn guard(meeting_place: Option<OsString>) -> ExitCode {
+fn guard(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let meeting_place = arguments.next().map(PathBuf::from);
+    // A daemon of an earlier version does not say it.
+    let epoch = arguments
+        .next()
+        .and_then(|epoch| epoch.to_str()?.parse().ok());
     match sys::stdin::take_socket() {
-        Ok(socket) => guardian::run(socket, meeting_place.map(PathBuf::from)),
+        Ok(socket) => guardian::run(socket, meeting_place, epoch.unwrap_or(0)),
         Err(error) => fail(&format!(
             "the daemon starts the guardian, nobody else ({error})"
         )),

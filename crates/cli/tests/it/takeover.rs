@@ -1,5 +1,7 @@
 //! The daemon dies and the next one takes the servers over, while sessions go on.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -16,6 +18,16 @@ fn guardian(home: &Home) -> u32 {
 
 fn counted(client: &mut Client) -> String {
     client.text("count", json!({}))
+}
+
+/// The process that serves a session once it is not this one any more.
+fn another_server(client: &mut Client, first: u32) -> u32 {
+    eventually("another server", || {
+        let answer = client.call("echo", json!({}));
+        let pid = answer["result"]["structuredContent"]["pid"].as_u64()?;
+        let pid = u32::try_from(pid).unwrap();
+        (pid != first).then_some(pid)
+    })
 }
 
 fn is_from_earlier(answer: &Value) -> bool {
@@ -167,11 +179,36 @@ fn a_killed_guardian_takes_its_servers_along_and_sessions_see_a_restarted_one() 
     let server = Process::of(first).unwrap();
     Process::of(guardian(&home)).unwrap().kill();
     until("the end of the server", || !server.is_alive());
-    until("another server", || {
-        let answer = alice.call("echo", json!({}));
-        let pid = answer["result"]["structuredContent"]["pid"].as_u64();
-        pid.is_some_and(|pid| pid != u64::from(first))
-    });
+    another_server(&mut alice, first);
+}
+
+#[test]
+fn no_process_hears_an_id_twice_whichever_of_daemon_and_guardian_dies() {
+    let home = Home::new();
+    let record = home.file("record");
+    let mut alice = home.session(&["--record", &record]);
+    let first = alice.server_pid();
+    // The next guardian is not one of a first daemon.
+    home.kill_daemon();
+    assert_eq!(alice.server_pid(), first);
+    Process::of(guardian(&home)).unwrap().kill();
+    let second = another_server(&mut alice, first);
+    home.kill_daemon();
+    // More of them than the daemon before has needed until now.
+    for _ in 0..64 {
+        assert_eq!(alice.server_pid(), second);
+    }
+    let record = home.lines("record");
+    let at = format!("started {second}");
+    let at = record.iter().position(|line| *line == at).unwrap();
+    let calls = record[at..]
+        .iter()
+        .filter_map(|line| line.strip_prefix("received tools/call "));
+    let mut seen = BTreeSet::new();
+    for id in calls {
+        assert!(seen.insert(id), "{id} came twice");
+    }
+    assert!(seen.len() > 64, "{seen:?}");
 }
 
 #[test]

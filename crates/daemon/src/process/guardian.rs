@@ -20,6 +20,7 @@ use ::guardian::{
     orphans,
     protocol::{Command, Patience, Receiver, Spawn, send_with_fds},
 };
+use mux::Epoch;
 use rustix::{
     io::Errno,
     process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions, prlimit, waitid},
@@ -47,6 +48,8 @@ pub(crate) struct Guardian {
     program: PathBuf,
     /// Where the next daemon will meet the one that we start.
     meeting_place: PathBuf,
+    /// The daemon's, which whoever we start has to know.
+    epoch: Epoch,
     /// How many files a server may open, as it was before the daemon raised its own limit.
     files: Rlimit,
     inbox: Sender<Input>,
@@ -81,12 +84,14 @@ impl Guardian {
     pub(crate) fn new(
         program: PathBuf,
         meeting_place: PathBuf,
+        epoch: Epoch,
         files: Rlimit,
         (inbox, halt): (Sender<Input>, Halt),
     ) -> Self {
         Guardian {
             program,
             meeting_place,
+            epoch,
             files,
             inbox,
             halt,
@@ -335,6 +340,7 @@ impl Guardian {
             .arg0("mcpool")
             .arg("guardian")
             .arg(&self.meeting_place)
+            .arg(self.epoch.0.to_string())
             .env_clear()
             .current_dir("/")
             .stdin(OwnedFd::from(theirs))

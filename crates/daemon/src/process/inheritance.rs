@@ -54,7 +54,7 @@ pub(crate) type Server = (Held, Vec<OwnedFd>);
 #[derive(Debug, Default)]
 pub(crate) struct Inheritance {
     pub(crate) guardian: Option<Predecessor>,
-    /// How many daemons that guardian has had before.
+    /// Ours, as that guardian counts its daemons; 0 without one.
     pub(crate) epoch: u32,
     /// Its servers.
     pub(crate) servers: Vec<Server>,

@@ -102,7 +102,13 @@ impl Daemon {
         let halt = Halt::default();
         let guardian = (inbox.clone(), halt.clone());
         let world = World::new(Surroundings {
-            guardian: Guardian::new(guardian_program, places.guardian_socket(), files, guardian),
+            guardian: Guardian::new(
+                guardian_program,
+                places.guardian_socket(),
+                epoch,
+                files,
+                guardian,
+            ),
             inbox,
             halt,
             unread: room.half(),
@@ -118,22 +124,8 @@ impl Daemon {
             epoch,
             door: Some(open),
         });
-        let hub = match start {
-            Start::Afresh(inheritance) => {
-                let mut hub = Hub::new(Mux::new(limits, epoch), world)?;
-                hub.inherit(inheritance)?;
-                hub
-            }
-            Start::Resumed(frozen, before) => {
-                let hub =
-                    Hub::thaw(*frozen, world, &door.places()).inspect_err(observe::not_resumed)?;
-                sys::handed::take_no_more();
-                answer(before, &hub, &door);
-                hub
-            }
-        };
         Ok(Daemon {
-            hub,
+            hub: furnish(start, limits, world, &door)?,
             arrivals,
             door: Gate::Open(tasks::spawn("door", door.run())),
             logs,
@@ -247,6 +239,25 @@ async fn exchange_programs(
     let frozen = FrozenDaemon::new(frozen, files, entrance, Some(requester), halted_at);
     logs.catch_up();
     door.successor().take_over(&frozen, &handed)
+}
+
+/// A hub in this world, with all that was there before.
+fn furnish(start: Start, limits: Limits, world: World, door: &Door) -> anyhow::Result<Hub> {
+    let epoch = start.epoch();
+    match start {
+        Start::Afresh(inheritance) => {
+            let mut hub = Hub::new(Mux::new(limits, epoch), world)?;
+            hub.inherit(inheritance)?;
+            Ok(hub)
+        }
+        Start::Resumed(frozen, before) => {
+            let hub =
+                Hub::thaw(*frozen, world, &door.places()).inspect_err(observe::not_resumed)?;
+            sys::handed::take_no_more();
+            answer(before, &hub, door);
+            Ok(hub)
+        }
+    }
 }
 
 /// Tells whoever has asked for the upgrade what has come of it.

@@ -23,7 +23,11 @@ fn main() -> ExitCode {
     match role.as_deref() {
         Some(pool::DAEMON) => pool::serve(),
         Some("guardian") => match sys::stdin::take_socket() {
-            Ok(socket) => guardian::run(socket, env::args_os().nth(2).map(Into::into)),
+            Ok(socket) => {
+                let [meeting_place, epoch] = [2, 3].map(|at| env::args_os().nth(at));
+                let epoch = epoch.and_then(|epoch| epoch.to_str()?.parse().ok());
+                guardian::run(socket, meeting_place.map(Into::into), epoch.unwrap_or(0))
+            }
             Err(_) => ExitCode::FAILURE,
         },
         Some(server::ROLE) => server::run(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use guardian::protocol::{Command, Held, Introduction, Report};
 use rustix::process::Signal;
 
-use crate::world::{LONG, World, exists, patience, shell, wait_until_gone};
+use crate::world::{EPOCH, LONG, World, exists, patience, shell, wait_until_gone};
 
 /// Answers each line with it and a number that grows: its memory.
 const COUNTING: &str = r#"n=0; while read -r line; do n=$((n+1)); echo "$line $n"; done"#;
@@ -39,12 +39,12 @@ pub(crate) fn the_next_daemon_gets_the_servers_as_they_were() {
             record: record.into(),
         });
     }
-    for epoch in 1..=2 {
+    for daemon in 1..=2 {
         world.replace_daemon();
         assert_eq!(
             introduction(&mut world),
             Introduction {
-                epoch,
+                epoch: EPOCH + daemon,
                 held: 1,
                 ending: false
             }
@@ -64,7 +64,7 @@ pub(crate) fn the_next_daemon_gets_the_servers_as_they_were() {
         stdin.write_all(b"more\n").unwrap();
         let mut answer = [0; 7];
         stdout.read_exact(&mut answer).unwrap();
-        assert_eq!(answer, format!("more {}\n", epoch + 1).as_bytes());
+        assert_eq!(answer, format!("more {}\n", daemon + 1).as_bytes());
     }
     drop(pipes);
     // The end of its input is that of the last who holds it.

@@ -22,7 +22,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(world::GUARDIAN) {
         return match sys::stdin::take_socket() {
-            Ok(socket) => guardian::run(socket, env::args_os().nth(2).map(PathBuf::from)),
+            Ok(socket) => guardian::run(
+                socket,
+                env::args_os().nth(2).map(PathBuf::from),
+                world::EPOCH,
+            ),
             Err(_) => ExitCode::FAILURE,
         };
     }

@@ -19,6 +19,9 @@ use crate::runner::{PATIENCE, until};
 /// The argument that makes this program a guardian.
 pub(crate) const GUARDIAN: &str = "guardian";
 
+/// Of the daemon that starts it, which may have had other guardians before.
+pub(crate) const EPOCH: u32 = 7;
+
 /// What nobody should have to wait for.
 pub(crate) const LONG: Duration = Duration::from_hours(1);
 

@@ -188,7 +188,7 @@ fn a_batch_is_done_once_and_not_before_its_notifications_have_gone() {
         alice: raw [{"jsonrpc":"2.0","method":"vendor/told"},{"jsonrpc":"2.0","id":1,"method":"ping"}]
         alice: raw [{"jsonrpc":"2.0","method":"vendor/told"},{"jsonrpc":"2.0","method":"vendor/told"}]
         25 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
             after 25 s
             -> alice: [result #1]
@@ -207,7 +207,7 @@ fn a_session_that_ends_is_not_closed_before_the_answers_of_its_batch_have_left()
         alice: raw [{"jsonrpc":"2.0","method":"vendor/told"},{"jsonrpc":"2.0","id":2,"method":"ping"}]
         alice ends
         25 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
             after 25 s
             -> alice: error #1 -32603 still-starting

@@ -23,7 +23,7 @@ fn a_crash_is_an_error_to_every_open_call_that_says_what_may_have_happened() {
             -> bob: error #2 -32603 upstream-exited maybe-executed "`echo` was killed (9) before it answered, by somebody or by the system for want of memory; the request may have been carried out; see `mcpool logs echo`"
         alice: tools/call #3 tool=x
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #6

@@ -149,7 +149,7 @@ fn no_id_is_used_again_by_the_next_process() {
             -> u1: tools/list #2
         u1 exits signal 9
         10 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3

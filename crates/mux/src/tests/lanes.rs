@@ -226,7 +226,7 @@ fn a_restarted_server_has_the_manners_that_were_seen_before() {
             -> alice: cancelled #1
             -> alice: error #1 -32603 upstream-exited maybe-executed
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3 caps=sampling
@@ -257,7 +257,7 @@ fn an_unclear_ask_dies_with_its_process_and_blames_no_tool() {
             -> alice: error #1 -32603 upstream-exited maybe-executed
             -> bob: error #1 -32603 upstream-exited maybe-executed
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4 caps=sampling

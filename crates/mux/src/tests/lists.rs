@@ -76,7 +76,7 @@ fn a_change_that_waits_outlives_the_process() {
         u1: tools/list_changed
         u1 exits code 1
         90 ms pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         10 ms pass
             after 10 ms
@@ -97,7 +97,7 @@ fn a_new_process_may_have_other_lists_which_those_hear_who_were_promised_to() {
         u1 exits code 1
         bob comes
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for bob
         u1 starts
             -> u1: initialize #2

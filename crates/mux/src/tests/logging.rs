@@ -208,7 +208,7 @@ fn a_new_process_hears_the_level() {
         u1 exits code 1
         alice leaves
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for bob
         u1 starts
             -> u1: initialize #3

@@ -43,7 +43,7 @@ fn those_who_had_called_are_warned_and_nobody_else_is() {
         u1 exits code 1
             -> alice: error #2 -32603 upstream-exited maybe-executed "`echo` exited with code 1 before it answered; the request may have been carried out; see `mcpool logs echo`"
         1 s pass
-            after 73 ms
+            after 63 ms
             -> start u1 for alice
     "#]]);
 }
@@ -58,7 +58,7 @@ fn a_client_that_was_promised_no_log_is_not_surprised_with_one() {
             -> alice: result #1
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -84,7 +84,7 @@ fn the_next_call_of_each_who_had_called_is_an_error_and_the_one_after_it_goes() 
             -> bob: result #1
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4
@@ -116,7 +116,7 @@ fn a_call_that_waited_for_the_new_process_is_the_next_one() {
         alice: tools/call #3 tool=x
             -> alice: held 4
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -139,7 +139,7 @@ fn what_two_processes_forgot_is_told_once() {
             -> alice: result #1
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -148,7 +148,7 @@ fn what_two_processes_forgot_is_told_once() {
             ! u1 has forgotten 1
         u1 exits code 1
         1 s pass
-            after 146 ms
+            after 126 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4
@@ -172,7 +172,7 @@ fn whoever_waits_behind_a_call_that_is_refused_goes() {
             -> alice: result #1
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         alice: tools/call #2 tool=y
         bob: tools/call #1 tool=z
@@ -196,7 +196,7 @@ fn a_call_in_a_batch_is_refused_in_the_answer_to_the_batch() {
             -> alice: result #1
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -318,7 +318,7 @@ fn who_comes_back_from_a_link_that_broke_has_lost_nothing_before_its_process_doe
         carol leaves
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4

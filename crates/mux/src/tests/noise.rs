@@ -50,7 +50,7 @@ fn a_new_process_is_not_degraded_by_what_the_last_one_wrote() {
         u1: raw two
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #2

@@ -19,7 +19,7 @@ fn what_a_new_process_no_longer_offers_is_refused_in_words() {
             -> u1: prompts/list #2
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         alice: resources/subscribe #2 uri=a:b
         u1 starts
@@ -93,7 +93,7 @@ fn an_older_version_after_a_restart_changes_nothing_for_who_is_there() {
         u1 serves alice
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #2

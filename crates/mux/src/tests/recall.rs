@@ -289,7 +289,7 @@ fn a_server_that_cannot_be_started_is_no_longer_trusted_to_be_what_it_was() {
         bob: tools/list #2
         carol comes lazy
         1 s pass
-            after 81 ms
+            after 71 ms
             -> start u2 for carol
         u2 starts
             -> u2: initialize #1
@@ -511,7 +511,7 @@ fn after_a_death_lists_are_told_as_ever_and_stay_kept() {
             -> alice: result #1 {"tools":[1]}
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3

@@ -74,7 +74,7 @@ fn a_request_that_was_done_again_is_not_done_for_the_process_after_the_next() {
         u1 exits code 1
             -> alice: error #1 -32603 upstream-exited not-executed
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
     "#]]);
 }

@@ -33,7 +33,7 @@ fn what_changes_nothing_goes_once_more_and_nothing_else_does() {
             -> bob: error #5 -32603 upstream-exited maybe-executed
         bob: resources/list #6
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #10
@@ -70,7 +70,7 @@ fn what_goes_again_goes_before_what_was_said_since() {
         alice: resources/list #5
         alice: tools/call #6 tool=x
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #6
@@ -94,7 +94,7 @@ fn what_met_two_deaths_is_an_error() {
             -> u1: tools/list #2
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -106,7 +106,7 @@ fn what_met_two_deaths_is_an_error() {
         u1 exits code 1
             -> alice: error #1 -32603 upstream-exited not-executed "`echo` exited with code 1 before it answered; the request had no effect; see `mcpool logs echo`"
         1 s pass
-            after 146 ms
+            after 126 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #6
@@ -130,7 +130,7 @@ fn what_goes_again_may_be_cancelled_and_may_lose_its_session() {
         alice: cancelled #1
         bob leaves
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #5
@@ -155,7 +155,7 @@ fn what_waited_for_a_process_that_died_goes_to_the_next() {
             -> alice: held 4
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #2
@@ -186,7 +186,7 @@ fn an_announcement_that_leaves_late_lets_nothing_go_before_the_next_one_has_left
             -> alice: held 2
         alice: cancelled #2
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4
@@ -211,7 +211,7 @@ fn an_announcement_that_has_left_before_the_next_process_came_up_is_made_again()
             -> alice: held 2
         alice hears
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -231,7 +231,7 @@ fn what_waits_for_a_server_that_does_not_come_up_is_answered() {
             -> u1: tools/list #2
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -248,7 +248,7 @@ fn what_waits_for_a_server_that_takes_too_long_is_answered() {
             -> u1: tools/list #2
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -291,7 +291,7 @@ fn a_request_of_a_batch_goes_again_and_the_batch_has_one_answer() {
             -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"x"}}
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4
@@ -314,7 +314,7 @@ fn a_session_that_ends_waits_for_what_goes_again() {
         alice ends
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -382,7 +382,7 @@ fn what_was_not_written_to_a_process_that_died_goes_to_the_next() {
         u1 exits signal 9 unwritten #3 #4 #5
             -> alice: error #"a" -32603 upstream-exited maybe-executed
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #6
@@ -406,7 +406,7 @@ fn what_no_process_has_seen_goes_however_many_have_died() {
             -> u1: tools/list #3
         u1 exits code 1 unwritten #2 #3
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4
@@ -416,7 +416,7 @@ fn what_no_process_has_seen_goes_however_many_have_died() {
             -> u1: tools/call #6 token=6
         u1 exits code 1 unwritten #6 #5
         1 s pass
-            after 146 ms
+            after 126 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #7
@@ -443,7 +443,7 @@ fn what_was_not_written_may_have_been_cancelled_meanwhile() {
             -> u1: cancelled #3
         u1 exits code 1 unwritten #2 #3
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4
@@ -470,7 +470,7 @@ fn a_shim_hears_that_what_was_not_written_waits_again() {
             -> alice: held 4
             -> alice: error #1 -32603 upstream-exited maybe-executed
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #5
@@ -497,7 +497,7 @@ fn what_was_not_written_of_a_batch_goes_to_the_next_process_and_the_batch_has_on
             -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"y"}}
         u1 exits code 1 unwritten #3
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4
@@ -525,7 +525,7 @@ fn what_was_not_written_and_changes_our_books_is_an_error_that_says_that_nothing
             -> alice: error #1 -32603 upstream-exited not-executed
             -> bob: error #1 -32603 upstream-exited not-executed
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #5
@@ -568,7 +568,7 @@ fn what_only_reads_goes_once_more_though_its_second_process_never_saw_it() {
             -> u1: tools/list #2
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -577,7 +577,7 @@ fn what_only_reads_goes_once_more_though_its_second_process_never_saw_it() {
             -> u1: tools/list #4
         u1 exits code 1 unwritten #4
         2 s pass
-            after 146 ms
+            after 126 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #5

@@ -226,7 +226,7 @@ fn who_joined_does_not_restart_what_others_started() {
         u1 exits code 1
         bob: tools/list #1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> bob: error #1 -32603 upstream-stopped not-executed
         bob: tools/list #2
             -> bob: error #2 -32603 upstream-stopped not-executed

@@ -18,7 +18,7 @@ fn a_server_that_cannot_be_started_is_an_error_to_everybody_who_waits() {
             -> bob: error #0 -32603 start-failed "`echo` did not start: no such program: npxx; see `mcpool logs echo`\nnot passed to it, though the client has it: GITHUB_TOKEN, API_KEY; if it needs that, say `--env GITHUB_TOKEN` or put it into `env_pass`"
         alice: initialize #2
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
     "#]]);
 }
@@ -51,7 +51,7 @@ fn a_server_that_refuses_our_greeting_is_stopped() {
         bob comes
         u1 exits code 0
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for bob
     "#]]);
 }
@@ -161,7 +161,7 @@ fn last_words_are_never_quoted_of_a_process_that_saw_a_request() {
             -> alice: error #1 -32603 upstream-exited maybe-executed "`echo` exited with code 1 before it answered; the request may have been carried out; see `mcpool logs echo`"
         bob comes
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for bob
         u1 starts
             -> u1: initialize #3
@@ -177,19 +177,19 @@ fn deaths_in_a_row_are_followed_by_longer_rests_and_then_by_a_refusal() {
         u1 serves alice
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #2
         u1 exits code 1
         1 s pass
-            after 146 ms
+            after 126 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
         u1 exits code 1
         1 s pass
-            after 232 ms
+            after 272 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4
@@ -200,7 +200,7 @@ fn deaths_in_a_row_are_followed_by_longer_rests_and_then_by_a_refusal() {
         u1 exits signal 11
             -> alice: error #1 -32603 upstream-exited maybe-executed
         1 s pass
-            after 662 ms
+            after 582 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #6
@@ -240,7 +240,7 @@ fn deaths_in_a_row_are_followed_by_longer_rests_and_then_by_a_refusal() {
         1 min pass
         u1 exits code 1
         1 s pass
-            after 82 ms
+            after 52 ms
             -> start u1 for alice
     "#]]);
 }
@@ -313,7 +313,7 @@ fn what_waits_for_a_restart_waits_no_longer_than_a_start_may_take() {
         alice: tools/call #1 tool=x
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #2
@@ -371,7 +371,7 @@ fn a_budget_of_deaths_refills_and_is_whole_again_after_good_service() {
         11 s pass
         u1 exits code 1
         12 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #2
@@ -379,7 +379,7 @@ fn a_budget_of_deaths_refills_and_is_whole_again_after_good_service() {
             -> u1: initialized
         u1 exits code 1
         12 s pass
-            after 146 ms
+            after 126 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #3
@@ -387,7 +387,7 @@ fn a_budget_of_deaths_refills_and_is_whole_again_after_good_service() {
             -> u1: initialized
         u1 exits code 1
         12 s pass
-            after 232 ms
+            after 272 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #4
@@ -395,7 +395,7 @@ fn a_budget_of_deaths_refills_and_is_whole_again_after_good_service() {
             -> u1: initialized
         u1 exits code 1
         12 s pass
-            after 662 ms
+            after 582 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #5
@@ -411,7 +411,7 @@ fn a_budget_of_deaths_refills_and_is_whole_again_after_good_service() {
             -> u1: initialized
         u1 exits code 1
         12 s pass
-            after 2649 ms
+            after 2009 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #7
@@ -420,7 +420,7 @@ fn a_budget_of_deaths_refills_and_is_whole_again_after_good_service() {
         60 s pass
         u1 exits code 1
         1 s pass
-            after 58 ms
+            after 78 ms
             -> start u1 for alice
     "#]]);
 }
@@ -432,19 +432,19 @@ fn what_failed_has_one_try_until_it_has_served_well_or_was_restarted() {
         u1 serves alice
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 start fails x
         1 s pass
-            after 146 ms
+            after 126 ms
             -> start u1 for alice
         u1 start fails x
         1 s pass
-            after 232 ms
+            after 272 ms
             -> start u1 for alice
         u1 start fails x
         1 s pass
-            after 662 ms
+            after 582 ms
             -> start u1 for alice
         u1 start fails x
         2 s pass
@@ -485,7 +485,7 @@ fn what_failed_has_one_try_until_it_has_served_well_or_was_restarted() {
             ! u1 has forgotten 1
         u1 exits code 1
         1 s pass
-            after 82 ms
+            after 52 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #7
@@ -502,7 +502,7 @@ fn what_comes_after_a_request_that_was_cancelled_waits_as_long_as_any_other() {
         u1 serves alice
         u1 exits code 1
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         u1 starts
             -> u1: initialize #2

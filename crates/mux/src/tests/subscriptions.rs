@@ -184,7 +184,7 @@ fn a_new_process_hears_of_all_subscriptions() {
         u1 exits code 1
             -> bob: error #1 -32603 upstream-exited maybe-executed
         1 s pass
-            after 57 ms
+            after 77 ms
             -> start u1 for alice
         alice: resources/unsubscribe #2 uri=a:1
         bob: resources/subscribe #2 uri=a:1

@@ -22,6 +22,7 @@ use sys::{memory, quit, socket};
 use super::{
     End, Pump,
     downward::{Downward, Heard},
+    waiting::Service,
 };
 use crate::{
     answer::Answer,
@@ -93,9 +94,16 @@ impl Seeker {
     }
 
     /// When there is no more hope in the outage that begins now, or still goes on.
-    pub(super) fn hopeless_at(&mut self) -> Instant {
-        if self.up_since.elapsed() >= STABLE {
+    ///
+    /// It goes on for whoever has waited since before a daemon that came and went at once. A daemon that
+    /// has served them, however soon it died, was what they had hoped for.
+    pub(super) fn hopeless_at(&mut self, service: Service) -> Instant {
+        let was_stable = self.up_since.elapsed() >= STABLE;
+        if was_stable || service != Service::Lacking {
             self.outage_began = Instant::now();
+        }
+        // Daemons that die with nobody asking anything of them need not be started any faster.
+        if was_stable || service == Service::Done {
             self.pause = PAUSE.0;
         }
         self.outage_began + self.patience
@@ -127,7 +135,7 @@ impl Seeker {
             // Or it would be of no use to stop one.
             pump.wait_until_needed();
             self.outage_began = Instant::now();
-            let hopeless_at = self.hopeless_at();
+            let hopeless_at = self.outage_began + self.patience;
             pump.waiting()
                 .begin_outage(hopeless_at, self.has_last_resort());
         }

@@ -34,7 +34,20 @@ pub(super) struct Waiting {
     /// The last line that was written whole to the link that is gone, once it is known.
     whole: Option<u64>,
     open_line: OpenLine,
+    /// The last line that had waited for the link, if any had.
+    waited: Option<u64>,
     outage: Option<Outage>,
+}
+
+/// What a link did for the lines that had waited for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// None had.
+    NotNeeded,
+    /// All are done.
+    Done,
+    /// Some wait still.
+    Lacking,
 }
 
 /// What the daemon has of the line that has no newline yet.
@@ -91,6 +104,7 @@ impl Waiting {
             is_writing: false,
             whole: None,
             open_line: OpenLine::Shared,
+            waited: None,
             outage: None,
         }
     }
@@ -105,6 +119,7 @@ impl Waiting {
             is_writing: false,
             whole: None,
             open_line: OpenLine::Owed,
+            waited: None,
             outage: Some(Outage {
                 hopeless_at,
                 trouble: Trouble::Unreachable(cause),
@@ -180,10 +195,25 @@ impl Waiting {
         self.kept.break_off(whole);
     }
 
+    /// What the link that is gone did for whoever had waited for it.
+    pub(super) fn service(&self) -> Service {
+        let Some(waited) = self.waited else {
+            return Service::NotNeeded;
+        };
+        match self.kept.first_open() {
+            Some(first) if first <= waited => Service::Lacking,
+            Some(_) | None => Service::Done,
+        }
+    }
+
     pub(super) fn begin_outage(&mut self, hopeless_at: Instant, has_last_resort: bool) {
+        let cause = match self.service() {
+            Service::NotNeeded | Service::Done => "the next one is not ready yet",
+            Service::Lacking => "the last one ended before it had answered",
+        };
         self.outage = Some(Outage {
             hopeless_at,
-            trouble: Trouble::Unreachable("the next one is not ready yet".to_owned()),
+            trouble: Trouble::Unreachable(cause.to_owned()),
             is_resuming: false,
             has_last_resort,
             met: Met::Server,
@@ -271,6 +301,7 @@ impl Waiting {
     pub(super) fn link_up(&mut self, link: Arc<OwnedFd>) {
         self.link = Some(link);
         self.whole = None;
+        self.waited = self.kept.first_open().map(|_| self.kept.last());
         self.open_line = if self.kept.open_line_is_too_long() {
             OpenLine::Skipped
         } else {

@@ -1,8 +1,13 @@
 //! One session, a hundred daemons.
 
-use std::{collections::BTreeMap, io::Write, thread};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    thread,
+    time::{Duration, Instant},
+};
 
-use crate::stage::{Client, Stage};
+use crate::stage::{Client, DEADLINE, Stage};
 
 /// What the fake daemons have done, over all their lives.
 #[derive(Default)]
@@ -96,4 +101,46 @@ fn at_a_hundred_daemons_no_call_is_lost_and_none_is_executed_twice() {
     });
     assert!(deeds.executed.values().all(|times| *times == 1));
     client.end_well();
+}
+
+fn call(number: u32) -> String {
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{number},\"method\":\"tools/call\"}}\n")
+}
+
+#[test]
+fn a_daemon_that_serves_whoever_waits_is_hope_however_short_its_life() {
+    let stage = Stage::new();
+    let patience = Duration::from_secs(3);
+    let (mut client, mut daemon) = stage.lonely(patience);
+    let begun = Instant::now();
+    let mut number = 0;
+    // None lives for as long as one that counts as stable.
+    while begun.elapsed() < patience + Duration::from_secs(1) {
+        number += 1;
+        client.say(&call(number));
+        assert_eq!(daemon.hear_line(), call(number));
+        drop(daemon);
+        let (next, told) = stage.resumed(1);
+        daemon = next;
+        assert!(told.contains(&format!("line {number} sent\n")), "{told}");
+        let answer = format!("answer {number}\n");
+        daemon.say(&format!("{answer}\x1edone {number}\n"));
+        assert_eq!(client.hear_line(), answer);
+    }
+}
+
+#[test]
+fn daemons_that_come_and_answer_nothing_are_no_reason_to_wait_without_end() {
+    let stage = Stage::new();
+    let (mut client, mut daemon) = stage.lonely(Duration::from_millis(200));
+    client.say(&call(1));
+    assert_eq!(daemon.hear_line(), call(1));
+    drop(daemon);
+    let begun = Instant::now();
+    while stage.resumed(1).1.contains("line 1 ") {
+        assert!(begun.elapsed() < DEADLINE, "it waits still");
+    }
+    let answer = client.hear_line();
+    assert!(answer.contains("\"id\":1,\"error\""), "{answer}");
+    assert!(answer.contains("the last one ended before"), "{answer}");
 }
