@@ -41,7 +41,7 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Restart(args) => restart::run(&args, &places(home)?, ui),
         Command::Stop(args) => stop::run(&args, &places(home)?, ui),
         Command::Upgrade(args) => upgrade::run(&args, &places(home)?, ui),
-        Command::Serve(args) => serve::run(&args, places(home)?),
+        Command::Serve(args) => serve::run(&args, places(home)?, ui),
         Command::Try(args) => r#try::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
         Command::SampleServer(args) => sample_server::run(&args),

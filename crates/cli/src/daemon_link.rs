@@ -10,11 +10,15 @@ use anyhow::{Context, bail};
 use daemon::admin::{self, Outcome};
 use shim::{
     answer::Answer,
-    connect,
+    connect, lock,
     places::Places,
     preface::{AdminAsk, Ask},
     rendezvous::{self, Start},
 };
+
+/// How long a daemon that lives may take to say whether it hears us: as long as its watchdog lets it
+/// stand still, and a little more.
+const HEARS_WITHIN: Duration = Duration::from_secs(15);
 
 /// The daemon has said no, and why.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +36,12 @@ pub(crate) fn open(
     // A daemon that hangs up early may have said why before.
     let sent = stream.get_mut().write_all(&preface);
     let mut line = Vec::new();
-    stream
-        .read_until(b'\n', &mut line)
-        .context("waiting for the daemon")?;
+    stream.get_ref().set_read_timeout(Some(HEARS_WITHIN))?;
+    match stream.read_until(b'\n', &mut line) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => bail!(silent(places)),
+        heard => heard.context("waiting for the daemon")?,
+    };
+    stream.get_ref().set_read_timeout(None)?;
     match (Answer::parse(&line), sent) {
         (Some(Answer::Refused(text)), _) => Err(Declined(text).into()),
         (Some(Answer::Accepted { session: _ }), Ok(())) => Ok(stream),
@@ -42,6 +49,20 @@ pub(crate) fn open(
         (Some(Answer::RunItYourself) | None, Ok(())) => {
             bail!("the daemon gave no answer that makes sense")
         }
+    }
+}
+
+/// What to say of a daemon that says nothing.
+fn silent(places: &Places) -> String {
+    let seconds = HEARS_WITHIN.as_secs();
+    match lock::announced(&places.lock) {
+        Some(holder) => format!(
+            "the daemon, process {pid}, has not answered for {seconds} s: if somebody has stopped it, \
+             `kill -CONT {pid}` has it go on; else `kill -KILL {pid}` ends it, and its servers go on \
+             under the next one",
+            pid = holder.pid
+        ),
+        None => format!("the daemon has not answered for {seconds} s"),
     }
 }
 

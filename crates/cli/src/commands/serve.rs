@@ -5,8 +5,8 @@ use std::{ffi::OsString, os::fd::RawFd, path::PathBuf};
 use daemon::ServeOptions;
 use shim::{places::Places, sibling};
 
-use super::connect::SMALL_PROGRAM;
-use crate::exit::Exit;
+use super::{connect::SMALL_PROGRAM, upgrade::upgrade_if_running};
+use crate::{exit::Exit, ui::Ui};
 
 /// Run the daemon here; sessions start it in the background by themselves
 #[derive(Debug, clap::Args)]
@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// Leave the terminal, log to a file, and say `ready` on stdout
     #[arg(long)]
     background: bool,
+    /// If a daemon runs already, have it go on as the program that is installed now, and end
+    #[arg(long, conflicts_with = "background")]
+    upgrade: bool,
 }
 
 /// What a program of ours wants that starts this one, and which no person says.
@@ -78,7 +81,10 @@ pub(crate) fn obey(said: Said) -> anyhow::Result<Exit> {
     }
 }
 
-pub(crate) fn run(args: &Args, places: Places) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args, places: Places, ui: &mut Ui) -> anyhow::Result<Exit> {
+    if args.upgrade && upgrade_if_running(&places, ui)? {
+        return Ok(Exit::Done);
+    }
     serve(places, args.background, None)
 }
 

@@ -10,7 +10,7 @@ use crate::{
     args::Output,
     daemon_link::{self, Declined},
     exit::Exit,
-    ui::{Page, Render, Ui},
+    ui::{Format, Page, Render, Ui},
 };
 
 /// Have the running daemon go on as the program that is installed now
@@ -32,26 +32,40 @@ struct Shown {
 }
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let what = match daemon_link::ask(places, AdminAsk::Upgrade) {
-        Ok(Outcome::Upgraded(upgraded)) => Some(upgraded),
-        Ok(_) => bail!("the daemon gave another answer than one to an upgrade"),
-        Err(error) if is_not_running(&error) => None,
-        Err(error) if error.is::<Declined>() => {
-            return Err(error).context("the daemon goes on as it was");
-        }
-        Err(error) => {
-            return Err(error).context(
-                "upgrading the daemon, which may have ended; its servers wait for the next one, \
-                 which the next session starts",
-            );
-        }
-    };
+    let what = upgrade(places)?;
     let shown = Shown {
         upgraded: what.is_some(),
         what,
     };
     ui.show(&shown, args.output.format())?;
     Ok(Exit::Done)
+}
+
+/// Upgrades the daemon that runs, and tells a person of it; says whether there was one.
+pub(super) fn upgrade_if_running(places: &Places, ui: &mut Ui) -> anyhow::Result<bool> {
+    let Some(what) = upgrade(places)? else {
+        return Ok(false);
+    };
+    let shown = Shown {
+        upgraded: true,
+        what: Some(what),
+    };
+    ui.show(&shown, Format::Plain)?;
+    Ok(true)
+}
+
+/// `None` if no daemon runs.
+fn upgrade(places: &Places) -> anyhow::Result<Option<Upgraded>> {
+    match daemon_link::ask(places, AdminAsk::Upgrade) {
+        Ok(Outcome::Upgraded(upgraded)) => Ok(Some(upgraded)),
+        Ok(_) => bail!("the daemon gave another answer than one to an upgrade"),
+        Err(error) if is_not_running(&error) => Ok(None),
+        Err(error) if error.is::<Declined>() => Err(error).context("the daemon goes on as it was"),
+        Err(error) => Err(error).context(
+            "upgrading the daemon, which may have ended; its servers wait for the next one, \
+             which the next session starts",
+        ),
+    }
 }
 
 fn counted(count: usize, one: &str, several: &str) -> String {

@@ -175,3 +175,18 @@ fn a_session_after_a_stop_starts_it_all_again() {
     let mut client = home.session(&[]);
     assert_eq!(client.text("echo", json!({"text": "again"})), "again");
 }
+
+#[test]
+fn of_a_daemon_that_stands_still_it_is_told_how_to_go_on() {
+    let home = Home::new();
+    let mut alice = home.session(&[]);
+    let daemon = Process::of(home.daemon_pid().unwrap()).unwrap();
+    daemon.signal(Signal::STOP);
+    let refused = home.run(&["stop"]);
+    daemon.signal(Signal::CONT);
+    assert!(refused.code != Some(0), "{refused:?}");
+    let pid = home.daemon_pid().unwrap();
+    let mend = format!("`kill -CONT {pid}`");
+    assert!(refused.stderr.contains(&mend), "{refused:?}");
+    alice.come_to_rest();
+}

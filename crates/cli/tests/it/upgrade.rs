@@ -38,6 +38,20 @@ fn pids(home: &Home) -> [u64; 3] {
 }
 
 #[test]
+fn serve_upgrades_a_daemon_that_runs_if_it_is_to() {
+    let home = Home::new();
+    let mut alice = home.session(&[]);
+    assert_eq!(alice.text("count", json!({})), "1");
+    let before = pids(&home);
+    let refused = home.run(&["serve"]);
+    assert!(refused.stderr.contains("`mcpool upgrade`"), "{refused:?}");
+    let told = home.done(&["serve", "--upgrade"]);
+    assert!(told.contains("1 session, 1 server process"), "{told}");
+    assert_eq!(pids(&home), before);
+    assert_eq!(alice.text("count", json!({})), "2");
+}
+
+#[test]
 fn processes_stay_with_their_memory_and_sessions_do_not_notice() {
     let home = Home::new();
     let record = home.file("record");

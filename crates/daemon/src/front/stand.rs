@@ -86,7 +86,8 @@ impl Stand {
         }
         match lock::announced(&places.lock) {
             Some(holder) => bail!(
-                "a daemon runs already: process {}, listening at {}; `mcpool stop` ends it",
+                "a daemon runs already: process {}, listening at {}; `mcpool stop` ends it, \
+                 and `mcpool upgrade` has it go on as the program that is installed now",
                 holder.pid,
                 holder.socket.display()
             ),

@@ -17,6 +17,7 @@ use crate::{
     Link, Moment, Mux, Opening, Outbox, Route, Scope, SessionId, Start, Then, UpstreamId,
 };
 
+mod questions;
 mod rest;
 
 const ALICE: SessionId = SessionId(1);
@@ -381,44 +382,6 @@ fn a_cancellation_that_is_dropped_or_doubled_is_found() {
     bench.tamper(double);
     bench.say(BOB, cancel);
     assert_eq!(bench.found(), "I2");
-}
-
-#[test]
-fn a_question_to_the_wrong_session_is_found_and_so_is_its_answer_to_nobody() {
-    let ask = r#"{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{}}"#;
-    let mut bench = Bench::shared(r#"{"sampling":{}}"#);
-    bench.call(ALICE, "1", "tools/call", "x");
-    bench.tamper(redirect);
-    bench.reply(ask);
-    assert_eq!(bench.found(), "I2");
-
-    let mut bench = Bench::shared(r#"{"sampling":{}}"#);
-    bench.call(ALICE, "1", "tools/call", "x");
-    bench.reply(ask);
-    assert_eq!(bench.found(), "");
-    bench.tamper(|actions| rewrite(actions, "mine", "another"));
-    bench.say(
-        ALICE,
-        r#"{"jsonrpc":"2.0","id":1,"result":{"text":"mine"}}"#,
-    );
-    assert_eq!(bench.found(), "I2");
-}
-
-#[test]
-fn a_question_that_is_never_answered_is_found_when_its_client_leaves() {
-    let mut bench = Bench::shared(r#"{"sampling":{}}"#);
-    bench.call(ALICE, "1", "tools/call", "x");
-    bench.reply(r#"{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{}}"#);
-    bench.tamper(|actions| {
-        actions.retain(|action| {
-            let Action::SendToUpstream { frame, .. } = action else {
-                return true;
-            };
-            !String::from_utf8(frame.to_vec()).unwrap().contains("error")
-        });
-    });
-    bench.step(Event::SessionClosed { session: ALICE });
-    assert_eq!(bench.found(), "I1");
 }
 
 #[test]

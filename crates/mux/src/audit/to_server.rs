@@ -7,7 +7,7 @@ use super::{
     client::is_grouped,
     print::Print,
     server::{Process, Working},
-    to_session::is_own_error,
+    to_session::{Reason, own_reason},
 };
 use crate::{Class, Listing, SessionId, UpstreamId};
 
@@ -276,13 +276,16 @@ impl Audit {
             );
         };
         let answer = Print::of(frame);
-        let mut answers = self.step.ask_answers.iter();
-        let is_clients = answers
-            .any(|said| ask.shown == Some((said.session, said.shown)) && said.print == answer);
+        let said = self.step.ask_answers.iter();
+        let mut said = said.filter(|said| ask.shown == Some((said.session, said.shown)));
+        let has_said = said.clone().next().is_some();
+        let is_clients = said.any(|said| said.print == answer);
         let is_ours = match &frame.message {
             Message::Response {
                 error: Some(error), ..
-            } => is_own_error(frame, error),
+            } => own_reason(frame, error)
+                // In place of what a client says only if there is no room for it.
+                .is_some_and(|reason| !has_said || reason == Reason::Overloaded),
             Message::Response { .. } => {
                 matches!(ask.method, Method::Ping | Method::RootsList) || ask.again > 0
             }

@@ -339,9 +339,10 @@ impl Audit {
 
 /// Why we have said "no".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
+pub(super) enum Reason {
     IdInUse,
     AnswerTooLong,
+    Overloaded,
     Another,
 }
 
@@ -358,19 +359,15 @@ struct OwnData<'a> {
     reason: &'a str,
 }
 
-/// Says whether an error is one of ours.
-fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
+/// Why an error of ours says "no"; `None` for one of somebody else.
+pub(super) fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
     let text = frame.json(error);
     let data = serde_json::from_str::<OwnError<'_>>(text).ok()?.data;
     match (data.source, data.reason) {
         ("mcpool", "id-in-use") => Some(Reason::IdInUse),
         ("mcpool", "answer-too-long") => Some(Reason::AnswerTooLong),
+        ("mcpool", "overloaded") => Some(Reason::Overloaded),
         ("mcpool", _) => Some(Reason::Another),
         _foreign => None,
     }
-}
-
-/// Whether an error is one of ours.
-pub(super) fn is_own_error(frame: &Frame, error: &Span) -> bool {
-    own_reason(frame, error).is_some()
 }
