@@ -6,6 +6,7 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use mux::{Fact, Refusal, SessionId, UpstreamId, UpstreamSnapshot};
+use sys::threads::Thread;
 use tracing::{debug, error, info, warn};
 
 /// Turns facts into log lines and counts.
@@ -157,12 +158,21 @@ pub(crate) fn direct_not_known(lock: &std::path::Path, error: &std::io::Error) {
     warn!(lock = %lock.display(), %error, "it is not known whether a session runs the server itself");
 }
 
-/// Nothing has turned for so long: the process is about to end.
-pub(crate) fn hung(patience: std::time::Duration) {
+/// Nothing has turned for so long: the process is about to end. What its threads do is all that anybody
+/// will know of it, unless the system keeps a core.
+pub(crate) fn hung(patience: std::time::Duration, threads: &[Thread]) {
     error!(
         seconds = patience.as_secs(),
         "the daemon hangs and gives up; its sessions go on at the next one"
     );
+    for thread in threads {
+        let Thread {
+            name,
+            state,
+            waits_in,
+        } = thread;
+        error!(name, state, waits_in, "a thread of the daemon that hangs");
+    }
 }
 
 /// Not even KILL ended everything that a guardian left behind.

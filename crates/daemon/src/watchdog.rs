@@ -37,7 +37,9 @@ const LOOKS: u32 = 4;
 pub(crate) fn start() -> io::Result<()> {
     let patience = failpoint::watchdog_patience(PATIENCE);
     watch(patience / LOOKS, move || {
-        crate::observe::hung(patience);
+        // What can be found out; that it hangs must be said in any case.
+        let threads = sys::threads::all().unwrap_or_default();
+        crate::observe::hung(patience, &threads);
         thread::sleep(LAST_WORDS);
         std::process::abort();
     })

@@ -22,4 +22,5 @@ pub mod signals;
 pub mod socket;
 pub mod stat;
 pub mod stdin;
+pub mod threads;
 pub mod wait;

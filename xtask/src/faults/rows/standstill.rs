@@ -31,11 +31,16 @@ const SERVED_AGAIN: Duration = Duration::from_secs(2);
 /// A daemon that takes longer to answer than this stands still.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 
+/// What a daemon that hangs says of each of its threads.
+const THREAD: &str = "a thread of the daemon that hangs";
+
 #[derive(Default)]
 struct Seen {
     found_out: Vec<Duration>,
     served_again: Vec<Duration>,
     kept_servers: u64,
+    /// Last words that say what the threads did.
+    told: u64,
     left: Left,
 }
 
@@ -56,6 +61,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         SERVED_AGAIN,
     );
     shown.all("servers kept", seen.kept_servers, u64::from(rounds));
+    shown.all("its threads were told of", seen.told, u64::from(rounds));
     seen.left.show(shown);
     Ok(())
 }
@@ -84,6 +90,14 @@ fn round(stage: &Stage, seen: &mut Seen) -> anyhow::Result<()> {
     session.answer(asked)?;
     seen.served_again.push(ended.elapsed());
     seen.kept_servers += u64::from(session.server()? == server);
+    let words = home.lines("errors");
+    let is_told = |thread: &str| {
+        let name = format!("name={thread:?}");
+        words
+            .iter()
+            .any(|line| line.contains(THREAD) && line.contains(&name))
+    };
+    seen.told += u64::from(is_told("mcpoold") && is_told("watchdog"));
     session.close()?;
     seen.left.add(home.end()?);
     Ok(())
