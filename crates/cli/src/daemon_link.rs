@@ -22,8 +22,21 @@ const HEARS_WITHIN: Duration = Duration::from_secs(15);
 
 /// The daemon has said no, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Declined(String);
+#[error("{why}")]
+pub(crate) struct Declined {
+    why: String,
+    /// What is in the way passes by itself.
+    pub(crate) is_for_now: bool,
+}
+
+impl Declined {
+    fn for_good(why: String) -> Self {
+        Declined {
+            why,
+            is_for_now: false,
+        }
+    }
+}
 
 /// Connects and asks; what the daemon says next is for the caller to read.
 pub(crate) fn open(
@@ -43,7 +56,7 @@ pub(crate) fn open(
     };
     stream.get_ref().set_read_timeout(None)?;
     match (Answer::parse(&line), sent) {
-        (Some(Answer::Refused(text)), _) => Err(Declined(text).into()),
+        (Some(Answer::Refused(text)), _) => Err(Declined::for_good(text).into()),
         (Some(Answer::Accepted { session: _ }), Ok(())) => Ok(stream),
         (_, Err(error)) => Err(error).context("talking to the daemon"),
         (Some(Answer::RunItYourself) | None, Ok(())) => {
@@ -97,6 +110,11 @@ fn wait_for(mut stream: BufReader<UnixStream>, mut look: impl FnMut()) -> anyhow
     }
     match serde_json::from_slice(&line).context("reading the daemon's answer")? {
         admin::Answer::Ok(outcome) => Ok(outcome),
-        admin::Answer::Error(words) => Err(Declined(words).into()),
+        admin::Answer::Error(words) => Err(Declined::for_good(words).into()),
+        admin::Answer::Busy(why) => Err(Declined {
+            why,
+            is_for_now: true,
+        }
+        .into()),
     }
 }

@@ -24,6 +24,8 @@ pub enum Answer {
     Ok(Outcome),
     /// It was not; the text is for a person.
     Error(String),
+    /// It was not, and what is in the way passes by itself; the text is for a person.
+    Busy(String),
 }
 
 /// What came of an order.
@@ -254,6 +256,7 @@ mod tests {
             Answer::Ok(Outcome::Restarted { upstreams: 2 }),
             Answer::Ok(Outcome::Stopped { stopped: true }),
             Answer::Error("no".to_owned()),
+            Answer::Busy("not now".to_owned()),
         ] {
             let line = answer.to_line();
             assert_eq!(line.matches('\n').count(), 1);

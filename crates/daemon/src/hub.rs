@@ -16,7 +16,6 @@ mod books;
 mod clock;
 mod courtesy;
 mod direct;
-mod exchange;
 mod flush;
 mod inherit;
 mod input;
@@ -27,6 +26,7 @@ mod pace;
 mod perform;
 mod replay;
 mod session;
+mod upgrade;
 mod world;
 
 use std::{
@@ -41,12 +41,12 @@ use tokio::{net::UnixStream, sync::mpsc::Receiver};
 use crate::{
     link::Share,
     process::Process,
-    upgrade::{Exchange, monotonic},
+    upgrade::{UpgradeWish, monotonic},
 };
 use books::Books;
 use clock::Clock;
 use courtesy::Courtesy;
-use exchange::Wanted;
+use upgrade::Wanted;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use courtesy::Rests;
@@ -90,7 +90,7 @@ pub(crate) enum Left {
     Ended(Vec<UnixStream>),
     /// It stands still since then, by the system's monotonic clock, and is to go on in another program; if
     /// that cannot be, here.
-    Exchanged(Box<Hub>, Receiver<Input>, Exchange, Duration),
+    Upgrade(Box<Hub>, Receiver<Input>, UpgradeWish, Duration),
 }
 
 /// The end of it all, once it is decided.
@@ -144,8 +144,8 @@ impl Hub {
                 self.books.close(&self.mux);
                 return Left::Ended(self.world.take_leave());
             }
-            if let Some(exchange) = self.due_exchange(now) {
-                return Left::Exchanged(Box::new(self), inbox, exchange, monotonic());
+            if let Some(wish) = self.due_upgrade(now) {
+                return Left::Upgrade(Box::new(self), inbox, wish, monotonic());
             }
             let wake = self.next_wake(now);
             // One that is set too early costs a look at the clock; moving it costs the same each time.

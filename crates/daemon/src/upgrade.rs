@@ -16,17 +16,17 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 mod descriptors;
-mod exchange;
 mod frozen;
 mod rehearsal;
+mod successor;
 
 pub(crate) use descriptors::Handed;
-pub(crate) use exchange::{Exchange, Successor};
 pub(crate) use frozen::{
     FrozenClock, FrozenDaemon, FrozenGuardian, FrozenHub, FrozenProcess, FrozenSession, FrozenSpec,
     FrozenStand, Hex,
 };
 pub use rehearsal::check_state;
+pub(crate) use successor::{Successor, UpgradeWish};
 
 /// What the system's monotonic clock shows, which is the same in every program.
 pub(crate) fn monotonic() -> Duration {

@@ -1,5 +1,10 @@
 //! `mcpool upgrade`: the running daemon goes on as the program that is installed now.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context, bail};
 use daemon::admin::{Outcome, Upgraded};
 use serde::Serialize;
@@ -12,6 +17,10 @@ use crate::{
     exit::Exit,
     ui::{Format, Page, Render, Ui},
 };
+
+/// How long it is tried again, and the pause between, while something is in the way that passes by itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Have the running daemon go on as the program that is installed now
 ///
@@ -56,7 +65,7 @@ pub(super) fn upgrade_if_running(places: &Places, ui: &mut Ui) -> anyhow::Result
 
 /// `None` if no daemon runs.
 fn upgrade(places: &Places) -> anyhow::Result<Option<Upgraded>> {
-    match daemon_link::ask(places, AdminAsk::Upgrade) {
+    match ask_until_it_can_be(places) {
         Ok(Outcome::Upgraded(upgraded)) => Ok(Some(upgraded)),
         Ok(_) => bail!("the daemon gave another answer than one to an upgrade"),
         Err(error) if is_not_running(&error) => Ok(None),
@@ -65,6 +74,23 @@ fn upgrade(places: &Places) -> anyhow::Result<Option<Upgraded>> {
             "upgrading the daemon, which may have ended; its servers wait for the next one, \
              which the next session starts",
         ),
+    }
+}
+
+/// Asks again for as long as what is in the way passes by itself: sessions that just come in, for one.
+fn ask_until_it_can_be(places: &Places) -> anyhow::Result<Outcome> {
+    let begun = Instant::now();
+    loop {
+        let answer = daemon_link::ask(places, AdminAsk::Upgrade);
+        let is_for_now = |error: &anyhow::Error| {
+            error
+                .downcast_ref::<Declined>()
+                .is_some_and(|declined| declined.is_for_now)
+        };
+        match answer {
+            Err(error) if is_for_now(&error) && begun.elapsed() < PATIENCE => thread::sleep(PAUSE),
+            answer => return answer,
+        }
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
     hub::{AdminCall, Alarm, Arrival, Input},
     link::Socket,
     tasks,
-    upgrade::{Exchange, FrozenStand, Handed, Successor},
+    upgrade::{FrozenStand, Handed, Successor, UpgradeWish},
 };
 
 /// Longest time from connecting to the end of the preface.
@@ -362,7 +362,7 @@ async fn serve_order(
         preface::AdminAsk::Upgrade => match rehearsed(&rooms, &inbox).await {
             Ok(only_one) => {
                 drop(caller);
-                return exchange(socket, only_one, &rooms, &inbox).await;
+                return have_upgraded(socket, only_one, &rooms, &inbox).await;
             }
             Err(error) => admin::Answer::Error(format!("not upgraded: {error:#}")),
         },
@@ -390,7 +390,7 @@ async fn rehearsed(rooms: &Rooms, inbox: &Sender<Input>) -> anyhow::Result<Owned
 }
 
 /// Has it go on here, once nobody is just being let in. Whoever takes too long for that has to come again.
-async fn exchange(
+async fn have_upgraded(
     requester: UnixStream,
     only_one: OwnedSemaphorePermit,
     rooms: &Rooms,
@@ -400,12 +400,12 @@ async fn exchange(
     // The door holds one for whoever comes next.
     let others = callers.acquire_many_owned(rooms.callers_max.saturating_sub(1));
     let quiet = time::timeout(QUIET_PATIENCE, others).await.ok();
-    let exchange = Exchange {
+    let wish = UpgradeWish {
         requester,
         quiet: quiet.and_then(Result::ok),
         only_one,
     };
-    let call = AdminCall::Exchange(exchange);
+    let call = AdminCall::Upgrade(wish);
     let sent = inbox.send(Input::Asked(call)).await;
     sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
 }

@@ -11,7 +11,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
 };
 
-use crate::{admin, front::Freedom, launch::Launch, link::Lines, link::Socket, upgrade::Exchange};
+use crate::{
+    admin, front::Freedom, launch::Launch, link::Lines, link::Socket, upgrade::UpgradeWish,
+};
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,7 +169,7 @@ pub(crate) enum AdminCall {
     /// The whole state, to try with another program.
     Rehearse(oneshot::Sender<Result<Vec<u8>, String>>),
     /// Another program is to go on here.
-    Exchange(Exchange),
+    Upgrade(UpgradeWish),
     /// Answered when everything has ended, by whoever outlives the hub.
     Stop(UnixStream),
 }

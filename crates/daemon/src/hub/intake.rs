@@ -324,7 +324,7 @@ impl Hub {
                 // Nobody may wait for it any more.
                 let _gone = reply.send(self.rehearsal());
             }
-            AdminCall::Exchange(exchange) => self.on_exchange_wanted(now, exchange),
+            AdminCall::Upgrade(wish) => self.on_upgrade_wanted(now, wish),
             AdminCall::Stop(socket) => {
                 self.world.stops.push(socket);
                 if self.stopping.is_none() {

@@ -34,7 +34,7 @@ use crate::{
     observe,
     process::Guardian,
     tasks::{self, ENDING},
-    upgrade::{Exchange, FrozenDaemon, Handed, Successor, monotonic},
+    upgrade::{FrozenDaemon, Handed, Successor, UpgradeWish, monotonic},
 };
 
 /// Inputs that may wait for the hub; then readers wait.
@@ -152,15 +152,20 @@ impl Daemon {
                     let stops = stops.into_iter().filter_map(|stop| stop.into_std().ok());
                     return Ok((stops.collect(), stand));
                 }
-                Left::Exchanged(stopped, inbox, exchange, halted_at) => {
+                Left::Upgrade(stopped, inbox, wish, halted_at) => {
                     (hub, arrivals) = (*stopped, inbox);
                     hub.close_door();
                     let Some(mut closed) = door.closed().await? else {
                         bail!("the door panicked");
                     };
-                    let place = (&closed, files, halted_at);
-                    let why = hand_over(&mut hub, &mut arrivals, place, &exchange, &logs);
-                    let Err(why) = why.await;
+                    let handover = Handover {
+                        door: &closed,
+                        files,
+                        halted_at,
+                        wish: &wish,
+                        logs: &logs,
+                    };
+                    let Err(why) = handover.make(&mut hub, &mut arrivals).await;
                     hub.go_on();
                     door = if hub.is_stopping() {
                         Gate::Closed(Box::new(closed))
@@ -168,7 +173,7 @@ impl Daemon {
                         closed.reopen(hub.open_door());
                         Gate::Open(tasks::spawn("door", closed.run()))
                     };
-                    exchange.refuse(&format!("{why:#}"));
+                    wish.refuse(&format!("{why:#}"));
                 }
             }
         }
@@ -207,38 +212,46 @@ impl Gate {
     }
 }
 
-/// Has another program take our place, with the signals that end us held back: what comes now is for that
-/// program, or for later. Returns only if it cannot.
-async fn hand_over(
-    hub: &mut Hub,
-    arrivals: &mut mpsc::Receiver<Input>,
-    place: (&Door, Rlimit, Duration),
-    exchange: &Exchange,
-    logs: &Logs,
-) -> anyhow::Result<Infallible> {
-    sys::signals::hold(&ENDING).context("holding signals back")?;
-    let why = exchange_programs(hub, arrivals, place, exchange, logs).await;
-    sys::signals::release(&ENDING).context("taking signals again")?;
-    why
+/// What goes to the program that takes our place, beside the hub.
+struct Handover<'a> {
+    door: &'a Door,
+    /// How many files a server may open.
+    files: Rlimit,
+    halted_at: Duration,
+    wish: &'a UpgradeWish,
+    logs: &'a Logs,
 }
 
-/// Has the program that is installed now go on with everything. Returns only if that cannot be.
-async fn exchange_programs(
-    hub: &mut Hub,
-    arrivals: &mut mpsc::Receiver<Input>,
-    (door, files, halted_at): (&Door, Rlimit, Duration),
-    exchange: &Exchange,
-    logs: &Logs,
-) -> anyhow::Result<Infallible> {
-    hub.halt(arrivals).await.map_err(anyhow::Error::msg)?;
-    let mut handed = Handed::default();
-    let frozen = hub.freeze(&mut handed).map_err(anyhow::Error::msg)?;
-    let entrance = door.freeze(&mut handed);
-    let requester = handed.over(exchange.requester.as_fd());
-    let files = (files.current, files.maximum);
-    let frozen = FrozenDaemon::new(frozen, files, entrance, Some(requester), halted_at);
-    logs.catch_up();
-    door.successor().take_over(&frozen, &handed)
+impl Handover<'_> {
+    /// Has another program take our place, with the signals that end us held back: what comes now is for
+    /// that program, or for later. Returns only if it cannot.
+    async fn make(
+        &self,
+        hub: &mut Hub,
+        arrivals: &mut mpsc::Receiver<Input>,
+    ) -> anyhow::Result<Infallible> {
+        sys::signals::hold(&ENDING).context("holding signals back")?;
+        let why = self.become_successor(hub, arrivals).await;
+        sys::signals::release(&ENDING).context("taking signals again")?;
+        why
+    }
+
+    /// Has the program that is installed now go on with everything. Returns only if that cannot be.
+    async fn become_successor(
+        &self,
+        hub: &mut Hub,
+        arrivals: &mut mpsc::Receiver<Input>,
+    ) -> anyhow::Result<Infallible> {
+        hub.halt(arrivals).await.map_err(anyhow::Error::msg)?;
+        let mut handed = Handed::default();
+        let frozen = hub.freeze(&mut handed).map_err(anyhow::Error::msg)?;
+        let entrance = self.door.freeze(&mut handed);
+        let requester = handed.over(self.wish.requester.as_fd());
+        let files = (self.files.current, self.files.maximum);
+        let frozen = FrozenDaemon::new(frozen, files, entrance, Some(requester), self.halted_at);
+        self.logs.catch_up();
+        self.door.successor().take_over(&frozen, &handed)
+    }
 }
 
 /// A hub in this world, with all that was there before.

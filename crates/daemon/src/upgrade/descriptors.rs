@@ -1,7 +1,7 @@
 //! Descriptors that the next program goes on with, by their numbers.
 //!
 //! **Invariant:** they stay open for nobody but the program that takes our place: no other is started
-//! between [`Handed::stay`] and the exchange.
+//! between [`Handed::stay`] and the upgrade.
 
 use std::{
     io,

@@ -13,7 +13,7 @@ use mux::{Limits, Mux};
 use rustix::process::Pid;
 use sys::process::Hold;
 
-use super::{FrozenDaemon, Successor, exchange::in_memory};
+use super::{FrozenDaemon, Successor, successor::in_memory};
 use crate::process::await_readable;
 
 /// What the other program says when it can, before its version.

@@ -99,7 +99,7 @@ impl Pool {
         assert_eq!(peer.line(), "\x1eaccepted");
         match serde_json::from_str(&peer.line()).unwrap() {
             admin::Answer::Ok(admin::Outcome::Status(status)) => *status,
-            other @ (admin::Answer::Ok(_) | admin::Answer::Error(_)) => {
+            other @ (admin::Answer::Ok(_) | admin::Answer::Error(_) | admin::Answer::Busy(_)) => {
                 panic!("no status: {other:?}")
             }
         }

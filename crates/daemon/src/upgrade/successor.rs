@@ -37,9 +37,9 @@ pub(crate) struct Successor {
     pub(crate) arguments: Vec<OsString>,
 }
 
-/// The wish for an exchange, from somebody who waits for an answer.
+/// The wish for an upgrade, from somebody who waits for an answer.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct UpgradeWish {
     pub(crate) requester: UnixStream,
     /// All places for callers, so that nobody else is let in meanwhile; unless somebody takes too long.
     pub(crate) quiet: Option<OwnedSemaphorePermit>,
@@ -47,12 +47,21 @@ pub(crate) struct Exchange {
     pub(crate) only_one: OwnedSemaphorePermit,
 }
 
-impl Exchange {
+impl UpgradeWish {
     /// Says why it cannot be, and lets others in again.
     pub(crate) fn refuse(self, why: &str) {
+        self.answer(why, Answer::Error);
+    }
+
+    /// The same of what passes by itself: whoever wants it may come again soon.
+    pub(crate) fn put_off(self, why: &str) {
+        self.answer(why, Answer::Busy);
+    }
+
+    fn answer(self, why: &str, answer: impl FnOnce(String) -> Answer) {
         observe::not_upgraded(why);
-        let line = Answer::Error(format!("not upgraded: {why}")).to_line();
-        let Exchange {
+        let line = answer(format!("not upgraded: {why}")).to_line();
+        let UpgradeWish {
             requester,
             quiet,
             only_one,

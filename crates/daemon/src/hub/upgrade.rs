@@ -20,7 +20,7 @@ use crate::{
     front::SessionPlaces,
     observe::Observer,
     process::{Ending, Process},
-    upgrade::{Exchange, FrozenDaemon, FrozenHub, Handed},
+    upgrade::{FrozenDaemon, FrozenHub, Handed, UpgradeWish},
 };
 
 /// How long all readers may take to stop, and the hub to take in what they have handed in. A build that is
@@ -31,44 +31,44 @@ const HALT_PATIENCE: Duration =
 /// Bytes of messages that may wait at most: they are written down and read back while nobody is heard.
 const WAITING_MAX: usize = 16 << 20;
 
-/// How long what cannot be interrupted may keep an exchange waiting.
-pub(super) const EXCHANGE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long what cannot be interrupted may keep an upgrade waiting.
+pub(super) const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Somebody wants the exchange.
+/// Somebody wants an upgrade.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    pub(super) exchange: Exchange,
+    pub(super) wish: UpgradeWish,
     /// When to give up waiting for what cannot be interrupted.
     pub(super) until: Moment,
 }
 
 impl Hub {
     /// Somebody wants another program to go on here.
-    pub(super) fn on_exchange_wanted(&mut self, now: Moment, exchange: Exchange) {
+    pub(super) fn on_upgrade_wanted(&mut self, now: Moment, wish: UpgradeWish) {
         if self.stopping.is_some() {
-            return exchange.refuse("the daemon is ending");
+            return wish.refuse("the daemon is ending");
         }
         if self.wanted.is_some() {
-            return exchange.refuse("an upgrade is under way already");
+            return wish.put_off("an upgrade is under way already");
         }
         if let Some(why) = self.world.what_would_be_lost() {
-            return exchange.refuse(&why);
+            return wish.refuse(&why);
         }
-        let until = now + EXCHANGE_PATIENCE;
-        self.wanted = Some(Wanted { exchange, until });
+        let until = now + UPGRADE_PATIENCE;
+        self.wanted = Some(Wanted { wish, until });
     }
 
-    /// The exchange that is to be made now.
-    pub(super) fn due_exchange(&mut self, now: Moment) -> Option<Exchange> {
+    /// Who wants the upgrade that is to be made now.
+    pub(super) fn due_upgrade(&mut self, now: Moment) -> Option<UpgradeWish> {
         let wanted = self.wanted.take()?;
         match self.what_cannot_be_interrupted() {
-            None => Some(wanted.exchange),
+            None => Some(wanted.wish),
             Some(_) if now < wanted.until => {
                 self.wanted = Some(wanted);
                 None
             }
             Some(what) => {
-                wanted.exchange.refuse(what);
+                wanted.wish.put_off(what);
                 None
             }
         }
@@ -168,7 +168,7 @@ impl Hub {
         (self.world.sessions.len(), self.world.processes.len())
     }
 
-    /// After a halt without an exchange: everybody reads on.
+    /// After a halt without an upgrade: everybody reads on.
     pub(crate) fn go_on(&mut self) {
         let World {
             around,
