@@ -28,7 +28,11 @@ use rustix::{
 };
 use sys::quit;
 
-use self::{downward::Downward, waiting::Waiting};
+use self::{
+    downward::Downward,
+    outage::{LEFT_AT_ONCE, NOT_READY},
+    waiting::{Service, Waiting},
+};
 use crate::{control::Control, last_resort::Trouble};
 
 mod downward;
@@ -195,9 +199,16 @@ impl Pump {
             let _gone = waiting.answer_all(&Trouble::Ended, self.output);
             return Err(End::Finished);
         }
-        let hopeless_at = seeker.hopeless_at(waiting.service());
-        waiting.begin_outage(hopeless_at, seeker.has_last_resort());
-        // Daemons may come one after the other and none stay for long enough to answer.
+        let service = waiting.service();
+        let cause = match service {
+            Service::NotNeeded | Service::Done => NOT_READY,
+            Service::Lacking => LEFT_AT_ONCE,
+        };
+        let hopeless_at = seeker.begin_outage(service);
+        // Where daemons come one after the other, and none stays for long enough to answer, nobody
+        // waits for the last resort: it is for when none comes.
+        let has_last_resort = hopeless_at > Instant::now() && seeker.has_last_resort();
+        waiting.begin_outage(hopeless_at, has_last_resort, cause);
         waiting
             .answer_if_hopeless(self.output)
             .map_err(|_| End::ClientGone)?;

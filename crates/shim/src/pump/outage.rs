@@ -6,6 +6,7 @@
 
 use std::{
     ffi::OsString,
+    mem,
     os::fd::OwnedFd,
     process,
     sync::Arc,
@@ -45,6 +46,12 @@ const PAUSE_REFUSED: Duration = Duration::from_secs(5);
 /// How often a daemon is started once there is little hope; it is looked for more often.
 const START_EVERY: Duration = Duration::from_secs(5);
 
+/// Why whoever waits has no daemon as long as nothing else is known.
+pub(super) const NOT_READY: &str = "the next one is not ready yet";
+
+/// The same behind one that came and went.
+pub(super) const LEFT_AT_ONCE: &str = "the last one ended before it had answered";
+
 /// A link that has lived for this long has nothing to do with the outage before it.
 const STABLE: Duration = Duration::from_secs(1);
 
@@ -63,6 +70,10 @@ pub(crate) struct Seeker {
     /// Since when the link has been up.
     up_since: Instant,
     pause: Duration,
+    /// The last daemon came and went at once: before the next one there is a pause.
+    is_in_vain: bool,
+    /// When a daemon was last started, or would have been if none had been there.
+    last_start: Option<Instant>,
     choice: OnDaemonFailure,
     /// When the server was last run without a daemon.
     last_direct: Option<Instant>,
@@ -84,6 +95,8 @@ impl Seeker {
             outage_began: now,
             up_since: now,
             pause: PAUSE.0,
+            is_in_vain: false,
+            last_start: None,
             choice,
             last_direct: None,
         }
@@ -93,19 +106,21 @@ impl Seeker {
         self.session.is_none()
     }
 
-    /// When there is no more hope in the outage that begins now, or still goes on.
+    /// An outage begins, or still goes on; returns when there is no more hope in it.
     ///
-    /// It goes on for whoever has waited since before a daemon that came and went at once. A daemon that
-    /// has served them, however soon it died, was what they had hoped for.
-    pub(super) fn hopeless_at(&mut self, service: Service) -> Instant {
-        let was_stable = self.up_since.elapsed() >= STABLE;
-        if was_stable || service != Service::Lacking {
+    /// It goes on for lines that have waited since before a daemon that came and went at once, and if
+    /// there was no hope any more when that one came. A daemon that has served them, however soon it
+    /// died, was what they had hoped for.
+    pub(super) fn begin_outage(&mut self, service: Service) -> Instant {
+        let is_over = self.up_since.elapsed() >= STABLE || service == Service::Done;
+        let was_hopeless = self.up_since >= self.outage_began + self.patience;
+        if is_over || (service == Service::NotNeeded && !was_hopeless) {
             self.outage_began = Instant::now();
         }
-        // Daemons that die with nobody asking anything of them need not be started any faster.
-        if was_stable || service == Service::Done {
+        if is_over {
             self.pause = PAUSE.0;
         }
+        self.is_in_vain = !is_over;
         self.outage_began + self.patience
     }
 
@@ -131,26 +146,29 @@ impl Seeker {
         pump: &Pump,
         downward: &mut Downward<'_>,
     ) -> Result<Arc<OwnedFd>, End> {
+        let is_in_vain = mem::take(&mut self.is_in_vain);
         if downward.take_told_of_end() {
             // Or it would be of no use to stop one.
             pump.wait_until_needed();
             self.outage_began = Instant::now();
             let hopeless_at = self.outage_began + self.patience;
             pump.waiting()
-                .begin_outage(hopeless_at, self.has_last_resort());
+                .begin_outage(hopeless_at, self.has_last_resort(), NOT_READY);
+        } else if is_in_vain {
+            let pause = self.next_pause();
+            rest(pump, pause)?;
         }
-        let mut last_start: Option<Instant> = None;
         loop {
             let is_hopeless = {
                 let waiting = pump.waiting();
                 waiting.is_hopeless() && !waiting.has_last_resort()
             };
-            let start = match last_start {
+            let start = match self.last_start {
                 Some(last) if is_hopeless && last.elapsed() < START_EVERY => Start::Never,
                 Some(_) | None => Start::IfNeeded,
             };
             if start == Start::IfNeeded {
-                last_start = Some(Instant::now());
+                self.last_start = Some(Instant::now());
             }
             let mut attempt = self.attempt(start, pump, downward)?;
             if let Attempt::Nobody(cause) = attempt {

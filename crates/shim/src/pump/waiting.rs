@@ -206,11 +206,12 @@ impl Waiting {
         }
     }
 
-    pub(super) fn begin_outage(&mut self, hopeless_at: Instant, has_last_resort: bool) {
-        let cause = match self.service() {
-            Service::NotNeeded | Service::Done => "the next one is not ready yet",
-            Service::Lacking => "the last one ended before it had answered",
-        };
+    pub(super) fn begin_outage(
+        &mut self,
+        hopeless_at: Instant,
+        has_last_resort: bool,
+        cause: &str,
+    ) {
         self.outage = Some(Outage {
             hopeless_at,
             trouble: Trouble::Unreachable(cause.to_owned()),

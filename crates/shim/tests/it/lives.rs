@@ -131,16 +131,40 @@ fn a_daemon_that_serves_whoever_waits_is_hope_however_short_its_life() {
 
 #[test]
 fn daemons_that_come_and_answer_nothing_are_no_reason_to_wait_without_end() {
-    let stage = Stage::new();
-    let (mut client, mut daemon) = stage.lonely(Duration::from_millis(200));
-    client.say(&call(1));
-    assert_eq!(daemon.hear_line(), call(1));
-    drop(daemon);
-    let begun = Instant::now();
-    while stage.resumed(1).1.contains("line 1 ") {
-        assert!(begun.elapsed() < DEADLINE, "it waits still");
+    // Also for one that might run its server itself.
+    for arguments in [&["echo"][..], &["--", "cat"]] {
+        let stage = Stage::new();
+        let patience = Duration::from_secs(2);
+        let (mut client, mut daemon) = stage.lonely_with(patience, arguments);
+        let refused = |client: &mut Client, id: u32| {
+            let answer = client.hear_line();
+            let beginning = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\"");
+            assert!(answer.starts_with(&beginning), "{answer}");
+            assert!(answer.contains("the last one ended before"), "{answer}");
+        };
+        client.say(&call(1));
+        assert_eq!(daemon.hear_line(), call(1));
+        drop(daemon);
+        let begun = Instant::now();
+        let mut lives = 0;
+        while stage.resumed(1).1.contains("line 1 ") {
+            lives += 1;
+            assert!(begun.elapsed() < DEADLINE, "it waits still");
+        }
+        // They are not met without pauses, which grow.
+        assert!(lives <= 64, "{lives}");
+        refused(&mut client, 1);
+        // There is no new hope in another one that has gone already.
+        client.say(&call(2));
+        let answered = Instant::now();
+        let answer = client.hear_line();
+        assert!(answer.contains("\"id\":2,\"error\""), "{answer}");
+        assert!(answered.elapsed() < patience, "{:?}", answered.elapsed());
+        let (mut daemon, told) = stage.resumed(1);
+        assert!(!told.contains("line"), "{told}");
+        client.say(&call(3));
+        assert_eq!(daemon.hear_line(), call(3));
+        daemon.say("answer\n\x1edone 3\n");
+        assert_eq!(client.hear_line(), "answer\n");
     }
-    let answer = client.hear_line();
-    assert!(answer.contains("\"id\":1,\"error\""), "{answer}");
-    assert!(answer.contains("the last one ended before"), "{answer}");
 }
