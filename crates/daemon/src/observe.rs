@@ -158,6 +158,14 @@ pub(crate) fn direct_not_known(lock: &std::path::Path, error: &std::io::Error) {
     warn!(lock = %lock.display(), %error, "it is not known whether a session runs the server itself");
 }
 
+/// It is not written down which daemon of its places this is.
+pub(crate) fn epoch_not_kept(error: &anyhow::Error) {
+    warn!(
+        error = format!("{error:#}"),
+        "should daemon and guardian end together, the next daemon may ask clients under ids that this one has used"
+    );
+}
+
 /// Nothing has turned for so long: the process is about to end. What its threads do is all that anybody
 /// will know of it, unless the system keeps a core.
 pub(crate) fn hung(patience: std::time::Duration, threads: &[Thread]) {

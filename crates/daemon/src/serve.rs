@@ -5,6 +5,7 @@
 
 mod beginning;
 mod daemon;
+mod epoch;
 
 use std::{
     env,
@@ -92,7 +93,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         Keeper::start(words).context("starting the thread for what is kept")?;
     start_tracing(background.then_some(&logs));
     let beginning = match origin {
-        Origin::Started(stand) => Beginning::afresh(stand, files, &places.guardian_socket())?,
+        Origin::Started(stand) => Beginning::afresh(stand, files, &places)?,
         Origin::Upgraded(state) => match Beginning::resumed(state, &places) {
             Ok(beginning) => beginning,
             Err(error) => {

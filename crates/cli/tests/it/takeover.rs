@@ -212,6 +212,44 @@ fn no_process_hears_an_id_twice_whichever_of_daemon_and_guardian_dies() {
 }
 
 #[test]
+fn no_client_is_asked_twice_under_one_id_whoever_has_died_in_between() {
+    let home = Home::new();
+    let mut alice = home.open(&[]);
+    alice.initialize_with(&json!({"sampling": {}}));
+    let mut seen = BTreeSet::new();
+    let deaths: [fn(&Home); 4] = [
+        |home| {
+            home.kill_daemon();
+        },
+        // The next guardian is one of a daemon that was not the first.
+        |home| Process::of(guardian(home)).unwrap().kill(),
+        |home| {
+            Process::of(guardian(home)).unwrap().kill();
+            home.kill_daemon();
+        },
+        |home| {
+            home.done(&["stop"]);
+        },
+    ];
+    for death in deaths {
+        for death in [None, Some(death)] {
+            eventually("a question", || {
+                alice.begin("sample", json!({"text": "well?"}));
+                let said = alice.wait_for(|said| {
+                    said["method"] == "sampling/createMessage" || said.get("error").is_some()
+                });
+                let id = said.get("method").map(|_| said["id"].to_string())?;
+                assert!(seen.insert(id.clone()), "{id} came twice");
+                Some(())
+            });
+            if let Some(death) = death {
+                death(&home);
+            }
+        }
+    }
+}
+
+#[test]
 fn daemon_and_guardian_killed_together_leave_no_second_server() {
     let home = Home::new();
     let mut alice = home.session(&["--ignore-term"]);

@@ -20,13 +20,14 @@ impl Hub {
     pub(crate) fn inherit(&mut self, inheritance: Inheritance) -> io::Result<()> {
         let Inheritance {
             guardian,
-            epoch,
+            epoch: _,
             servers,
         } = inheritance;
         let Some(guardian) = guardian else {
             return Ok(());
         };
-        observe::guardian_inherited(guardian.pid(), epoch, servers.len());
+        let epoch = self.world.around.epoch;
+        observe::guardian_inherited(guardian.pid(), epoch.0, servers.len());
         self.world.around.guardian.take_over(guardian)?;
         for (held, fds) in servers {
             self.inherit_process(&held, fds)?;

@@ -8,7 +8,6 @@ use std::{
         fd::RawFd,
         unix::net::{UnixListener, UnixStream},
     },
-    path::Path,
     time::Duration,
 };
 
@@ -18,6 +17,7 @@ use rustix::process::Rlimit;
 use shim::places::Places;
 use sys::handed;
 
+use super::epoch;
 use crate::{
     front::Stand,
     process::Inheritance,
@@ -35,16 +35,16 @@ pub(super) struct Beginning {
 /// How it begins.
 pub(super) enum Start {
     /// With what an earlier daemon has left at the guardian.
-    Afresh(Inheritance),
+    Afresh(Inheritance, Epoch),
     /// In the place of another program, which was upgraded.
     Resumed(Box<FrozenHub>, Before),
 }
 
 impl Start {
-    /// Which of its guardian's daemons this is.
+    /// Which daemon of its places this is.
     pub(super) fn epoch(&self) -> Epoch {
         match self {
-            Start::Afresh(inheritance) => Epoch(inheritance.epoch),
+            Start::Afresh(_, epoch) => *epoch,
             Start::Resumed(frozen, _) => Epoch(frozen.epoch),
         }
     }
@@ -60,18 +60,15 @@ pub(super) struct Before {
 }
 
 impl Beginning {
-    pub(super) fn afresh(
-        mut stand: Stand,
-        files: Rlimit,
-        meeting_place: &Path,
-    ) -> anyhow::Result<Self> {
-        let inheritance = Inheritance::find(meeting_place)
+    pub(super) fn afresh(mut stand: Stand, files: Rlimit, places: &Places) -> anyhow::Result<Self> {
+        let inheritance = Inheritance::find(&places.guardian_socket())
             .context("taking over the servers of an earlier daemon")?;
+        let epoch = epoch::next(&places.state.join("epoch"), inheritance.epoch);
         Ok(Beginning {
             listener: stand.listen()?,
             stand,
             files,
-            start: Start::Afresh(inheritance),
+            start: Start::Afresh(inheritance, epoch),
         })
     }
 
