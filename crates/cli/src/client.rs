@@ -23,7 +23,10 @@ use shim::{
 };
 
 use self::message::Incoming;
-use crate::{daemon_link, ui::Ui};
+use crate::{
+    daemon_link::{self, HEARS_WITHIN, Silent},
+    ui::Ui,
+};
 
 /// The version of the protocol that we ask for.
 const PROTOCOL: &str = "2025-11-25";
@@ -77,6 +80,24 @@ struct Patience {
     deadline: Instant,
 }
 
+/// A session that the daemon has accepted.
+fn connect(
+    places: &Places,
+    ask: Ask,
+    patience: Option<Duration>,
+) -> anyhow::Result<BufReader<UnixStream>> {
+    // No time at all would mean no limit.
+    let least = Duration::from_millis(1);
+    let within = patience.map_or(HEARS_WITHIN, |whole| whole.clamp(least, HEARS_WITHIN));
+    let opened = daemon_link::open(places, Start::IfNeeded, ask, within);
+    opened.map_err(|error| match patience {
+        Some(after) if error.is::<Silent>() && after < HEARS_WITHIN => {
+            error.context(TimedOut { after })
+        }
+        Some(_) | None => error,
+    })
+}
+
 impl Client {
     /// Opens a session, which starts the daemon and the server if they do not run.
     pub(crate) fn open(
@@ -97,7 +118,7 @@ impl Client {
             env: std::env::vars_os().collect(),
         });
         let mut client = Client {
-            stream: daemon_link::open(places, Start::IfNeeded, ask)?,
+            stream: connect(places, ask, patience)?,
             requests: 0,
             patience: patience.map(|whole| Patience {
                 whole,

@@ -18,7 +18,7 @@ use shim::{
 
 /// How long a daemon that lives may take to say whether it hears us: as long as its watchdog lets it
 /// stand still, and a little more.
-const HEARS_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const HEARS_WITHIN: Duration = Duration::from_secs(15);
 
 /// The daemon has said no, and why.
 #[derive(Debug, thiserror::Error)]
@@ -38,20 +38,30 @@ impl Declined {
     }
 }
 
+/// The daemon has not said in time whether it hears us; the text says what may be the matter.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Silent(String);
+
 /// Connects and asks; what the daemon says next is for the caller to read.
+///
+/// It may take until `hears_within` to say whether it hears us, else that is [`Silent`].
 pub(crate) fn open(
     places: &Places,
     start: Start,
     ask: Ask,
+    hears_within: Duration,
 ) -> anyhow::Result<BufReader<UnixStream>> {
     let preface = connect::preface(ask).encode()?;
     let mut stream = BufReader::new(rendezvous::connect(places, start)?);
     // A daemon that hangs up early may have said why before.
     let sent = stream.get_mut().write_all(&preface);
     let mut line = Vec::new();
-    stream.get_ref().set_read_timeout(Some(HEARS_WITHIN))?;
+    stream.get_ref().set_read_timeout(Some(hears_within))?;
     match stream.read_until(b'\n', &mut line) {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => bail!(silent(places)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            return Err(Silent(silence(places, hears_within)).into());
+        }
         heard => heard.context("waiting for the daemon")?,
     };
     stream.get_ref().set_read_timeout(None)?;
@@ -66,8 +76,8 @@ pub(crate) fn open(
 }
 
 /// What to say of a daemon that says nothing.
-fn silent(places: &Places) -> String {
-    let seconds = HEARS_WITHIN.as_secs();
+fn silence(places: &Places, after: Duration) -> String {
+    let seconds = after.as_secs_f32();
     match lock::announced(&places.lock) {
         Some(holder) => format!(
             "the daemon, process {pid}, has not answered for {seconds} s: if somebody has stopped it, \
@@ -81,7 +91,8 @@ fn silent(places: &Places) -> String {
 
 /// Asks the running daemon for one answer; it is never started for that.
 pub(crate) fn ask(places: &Places, ask: AdminAsk) -> anyhow::Result<Outcome> {
-    wait_for(open(places, Start::Never, Ask::Admin(ask))?, || {})
+    let stream = open(places, Start::Never, Ask::Admin(ask), HEARS_WITHIN)?;
+    wait_for(stream, || {})
 }
 
 /// The same for what may take its time: looks around whenever nothing has come for so long.
@@ -91,7 +102,7 @@ pub(crate) fn ask_and_watch(
     pause: Duration,
     look: impl FnMut(),
 ) -> anyhow::Result<Outcome> {
-    let stream = open(places, Start::Never, Ask::Admin(ask))?;
+    let stream = open(places, Start::Never, Ask::Admin(ask), HEARS_WITHIN)?;
     stream.get_ref().set_read_timeout(Some(pause))?;
     wait_for(stream, look)
 }

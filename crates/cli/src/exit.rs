@@ -4,7 +4,10 @@ use std::{error, fmt, io, process::ExitCode};
 
 use shim::{rendezvous::RendezvousError, workspace::BadWorkspace};
 
-use crate::client::{ErrorAnswer, TimedOut};
+use crate::{
+    client::{ErrorAnswer, TimedOut},
+    daemon_link::Silent,
+};
 
 /// The exit codes; they are documented and never change their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +53,13 @@ impl error::Error for WrongUsage {}
 
 /// The code that tells a script what kind of error this is.
 pub(crate) fn of(error: &anyhow::Error) -> Exit {
+    // Also as what is said of another error.
+    if error.is::<TimedOut>() {
+        return Exit::TimedOut;
+    }
     for cause in error.chain() {
         if cause.is::<WrongUsage>() || cause.is::<BadWorkspace>() {
             return Exit::Usage;
-        }
-        if cause.is::<TimedOut>() {
-            return Exit::TimedOut;
         }
         if let Some(answer) = cause.downcast_ref::<ErrorAnswer>() {
             // With an answer of our own, no tool has had a say.
@@ -65,7 +69,7 @@ pub(crate) fn of(error: &anyhow::Error) -> Exit {
                 Exit::ToolFailed
             };
         }
-        if cause.is::<RendezvousError>() {
+        if cause.is::<RendezvousError>() || cause.is::<Silent>() {
             return Exit::Unreachable;
         }
     }

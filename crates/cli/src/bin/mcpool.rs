@@ -27,12 +27,16 @@ fn main() -> ExitCode {
 /// The daemon starts us like this; it is no verb for people.
 fn guard(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let meeting_place = arguments.next().map(PathBuf::from);
-    // A daemon of an earlier version does not say it.
-    let epoch = arguments
-        .next()
-        .and_then(|epoch| epoch.to_str()?.parse().ok());
+    let epoch = match arguments.next() {
+        Some(text) => text.to_str().and_then(|text| text.parse().ok()),
+        // A daemon of an earlier version does not say it.
+        None => Some(0),
+    };
+    let Some(epoch) = epoch else {
+        return fail("the epoch of the daemon that starts a guardian is a number");
+    };
     match sys::stdin::take_socket() {
-        Ok(socket) => guardian::run(socket, meeting_place, epoch.unwrap_or(0)),
+        Ok(socket) => guardian::run(socket, meeting_place, epoch),
         Err(error) => fail(&format!(
             "the daemon starts the guardian, nobody else ({error})"
         )),

@@ -13,7 +13,7 @@ use shim::{places::Places, preface::AdminAsk};
 use super::stop::is_not_running;
 use crate::{
     args::Output,
-    daemon_link::{self, Declined},
+    daemon_link::{self, Declined, Silent},
     exit::Exit,
     ui::{Format, Page, Render, Ui},
 };
@@ -40,27 +40,28 @@ struct Shown {
     what: Option<Upgraded>,
 }
 
+impl Shown {
+    fn of(what: Option<Upgraded>) -> Self {
+        Shown {
+            upgraded: what.is_some(),
+            what,
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let what = upgrade(places)?;
-    let shown = Shown {
-        upgraded: what.is_some(),
-        what,
-    };
+    let shown = Shown::of(upgrade(places)?);
     ui.show(&shown, args.output.format())?;
     Ok(Exit::Done)
 }
 
 /// Upgrades the daemon that runs, and tells a person of it; says whether there was one.
 pub(super) fn upgrade_if_running(places: &Places, ui: &mut Ui) -> anyhow::Result<bool> {
-    let Some(what) = upgrade(places)? else {
-        return Ok(false);
-    };
-    let shown = Shown {
-        upgraded: true,
-        what: Some(what),
-    };
-    ui.show(&shown, Format::Plain)?;
-    Ok(true)
+    let shown = Shown::of(upgrade(places)?);
+    if shown.upgraded {
+        ui.show(&shown, Format::Plain)?;
+    }
+    Ok(shown.upgraded)
 }
 
 /// `None` if no daemon runs.
@@ -69,7 +70,9 @@ fn upgrade(places: &Places) -> anyhow::Result<Option<Upgraded>> {
         Ok(Outcome::Upgraded(upgraded)) => Ok(Some(upgraded)),
         Ok(_) => bail!("the daemon gave another answer than one to an upgrade"),
         Err(error) if is_not_running(&error) => Ok(None),
-        Err(error) if error.is::<Declined>() => Err(error).context("the daemon goes on as it was"),
+        Err(error) if error.is::<Declined>() || error.is::<Silent>() => {
+            Err(error).context("the daemon goes on as it was")
+        }
         Err(error) => Err(error).context(
             "upgrading the daemon, which may have ended; its servers wait for the next one, \
              which the next session starts",

@@ -182,9 +182,11 @@ fn of_a_daemon_that_stands_still_it_is_told_how_to_go_on() {
     let mut alice = home.session(&[]);
     let daemon = Process::of(home.daemon_pid().unwrap()).unwrap();
     daemon.signal(Signal::STOP);
+    let too_late = home.run(&["call", "fake", "echo", "--timeout", "100ms"]);
     let refused = home.run(&["stop"]);
     daemon.signal(Signal::CONT);
-    assert!(refused.code != Some(0), "{refused:?}");
+    assert_eq!(too_late.code, Some(124), "{too_late:?}");
+    assert_eq!(refused.code, Some(3), "{refused:?}");
     let pid = home.daemon_pid().unwrap();
     let mend = format!("`kill -CONT {pid}`");
     assert!(refused.stderr.contains(&mend), "{refused:?}");
