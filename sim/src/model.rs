@@ -4,9 +4,10 @@
 //! told what reaches the core before the core is; what the core does is held against it in
 //! [`crate::invariants`].
 //!
-//! The model itself is this file and `servers`: about 300 lines of code that say what each message means,
-//! and to whom. `books` is its data and decides nothing. A function returns `None` where what it is told
-//! means nothing to anybody.
+//! The model itself is this file, `servers`, and of `invariants::asks` the function `owner_of_ask`, which
+//! says whom a question is for: about 350 lines of code that say what each message means, and to whom.
+//! `books` is its data, with what is looked up in it; it decides nothing. A function returns `None` where
+//! what it is told means nothing to anybody.
 //!
 //! **Invariant:** every message that was ever said has one entry that says who may hear it.
 

@@ -14,6 +14,7 @@ mod speed;
 
 use std::path::{self, PathBuf};
 
+use anyhow::ensure;
 use clap::ValueEnum as _;
 
 use self::{hostile::Noise, report::Row, setup::Setup};
@@ -98,6 +99,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         ui::line(report::table(&rows));
     }
+    let missed = rows.iter().filter(|row| !row.is_met).count();
+    ensure!(missed == 0, "{missed} of {} goals were missed", rows.len());
     Ok(())
 }
 
