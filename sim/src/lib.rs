@@ -31,7 +31,7 @@ mod world;
 pub use fault::Fault;
 pub use invariants::Broken;
 pub use minimise::minimise;
-pub use orders::{ORDERS, PARTS, play_part};
+pub use orders::{ORDERS, Order, PARTS, play_part};
 pub use pinned::Pinned;
 pub use report::report;
 #[cfg(feature = "arbitrary")]

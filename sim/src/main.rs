@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser;
-use sim::{Broken, Fault, Kind, Pinned, Played, Seed, Setting, Tally, Trace};
+use sim::{Broken, Fault, Kind, Order, Pinned, Played, Seed, Setting, Tally, Trace};
 
 /// Longest time that is spent on making a failing list of steps short.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,15 +45,21 @@ struct Args {
     /// Play these steps again
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "from", "minutes"])]
     replay: Option<PathBuf>,
+    /// Play this order of steps in a small world again; each of its digits is a step
+    #[arg(long, value_name = "DIGITS", conflicts_with_all = ["replay", "seed", "seeds", "from", "minutes"])]
+    order: Option<Order>,
     /// Show the whole conversation of that world
     #[arg(long)]
     trace: bool,
     /// Stop at the first world that fails
     #[arg(long)]
     first: bool,
-    /// Keep the steps of what fails among the regressions, under this name
+    /// Keep the steps of what fails among the regressions under this name, not under that of its seed
     #[arg(long, value_name = "NAME")]
     pin: Option<String>,
+    /// Only say what fails: make its steps neither few nor a regression
+    #[arg(long, conflicts_with = "pin")]
+    no_pin: bool,
     /// Skip every order of six steps in a small world
     #[arg(long)]
     sampled_only: bool,
@@ -68,6 +74,9 @@ fn main() -> anyhow::Result<ExitCode> {
             fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
         let pinned = Pinned::parse(&text).with_context(|| format!("reading {}", file.display()))?;
         return Ok(show(&args, |trace| pinned.play(trace)));
+    }
+    if let Some(order) = &args.order {
+        return Ok(show(&args, |trace| order.play(trace)));
     }
     match args.seed {
         Some(seed) => {
@@ -165,15 +174,15 @@ fn play_orders(cores: usize) -> bool {
     let began = Instant::now();
     let next = AtomicUsize::new(0);
     let (orders, messages) = (AtomicU64::new(0), AtomicU64::new(0));
-    let failures: Mutex<Vec<String>> = Mutex::default();
-    let see = |played: Played| {
+    let failures: Mutex<Vec<(Order, String)>> = Mutex::default();
+    let see = |order: &Order, played: Played| {
         orders.fetch_add(1, Ordering::Relaxed);
         messages.fetch_add(played.tally.given, Ordering::Relaxed);
         if let Some(Broken(words)) = played.broken {
             let steps: Vec<String> = played.steps.iter().map(|s| format!("{s:?}")).collect();
             let words = format!("{words}, after {}", steps.join(" "));
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.push(words);
+            failures.push((order.clone(), words));
         }
     };
     thread::scope(|scope| {
@@ -192,9 +201,10 @@ fn play_orders(cores: usize) -> bool {
     let mut failures = failures
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    failures.sort_by_key(String::len);
-    if let Some(words) = failures.first() {
+    failures.sort_by_key(|(_, words)| words.len());
+    if let Some((order, words)) = failures.first() {
         line(format!("FAILED in an order: {words}"));
+        line(format!("play it again: cargo xtask sim --order={order}"));
     }
     line(format!(
         "{} orders of six steps in {:.1} s, of which {} differ, {} messages: {} broken",
@@ -226,8 +236,8 @@ fn conclude(
         ));
         if !args.first {
             tell_kinds(&failures);
-            describe(args, *seed)?;
         }
+        describe(args, *seed)?;
     }
     let missing = tally.missing(Kind::Fault);
     if tally.worlds >= ENOUGH && !missing.is_empty() {
@@ -304,8 +314,11 @@ fn play_checked(seed: Seed) -> Played {
     played
 }
 
-/// Makes the steps of a failing world few, and writes them down.
+/// Makes the steps of a failing world few, and keeps them: `cargo test` plays them from now on.
 fn describe(args: &Args, seed: Seed) -> anyhow::Result<()> {
+    if args.no_pin {
+        return Ok(());
+    }
     let played = sim::play_seed(seed, Trace::Off);
     let Some(broken) = played.broken else {
         return Ok(());
@@ -317,14 +330,13 @@ fn describe(args: &Args, seed: Seed) -> anyhow::Result<()> {
         setting,
         steps,
     };
-    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = match &args.pin {
-        Some(name) => home.join("regressions").join(format!("{name}.jsonl")),
-        None => home.join(format!("../target/sim/{}.jsonl", seed.0)),
+    let name = match &args.pin {
+        Some(name) => name.clone(),
+        None => format!("seed_{}", seed.0),
     };
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    let file = folder.join(format!("{name}.jsonl"));
     fs::write(&file, pinned.to_text()).with_context(|| format!("writing {}", file.display()))?;
     line(format!(
         "its {} steps are {}:",

@@ -5,6 +5,8 @@
 //! **Invariant:** what is not played is like one that is: an order of which a step does nothing is the
 //! shorter order without that step, and where a server has but one answer to give, that is its second too.
 
+use std::{fmt, str::FromStr};
+
 use crate::{
     run::{Played, play},
     seed::{Bounds, Setting},
@@ -71,56 +73,93 @@ const fn answer_to(which: u8) -> Step {
     }
 }
 
+/// One of them: the places of its steps among the nine. As text, a digit for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order(Vec<usize>);
+
+impl Order {
+    /// Plays it again.
+    pub fn play(&self, trace: Trace) -> Played {
+        play_order(self, trace).0
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|place| write!(f, "{place}"))
+    }
+}
+
+impl FromStr for Order {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let places = text.chars().map(|digit| {
+            let place = digit.to_digit(10).map(|place| place as usize);
+            place.filter(|place| *place < LETTERS.len())
+        });
+        let places: Option<Vec<usize>> = places.collect();
+        let order = places.filter(|places| places.len() <= LENGTH as usize);
+        let most = LETTERS.len() - 1;
+        order
+            .map(Order)
+            .ok_or_else(|| format!("an order is at most {LENGTH} digits from 0 to {most}"))
+    }
+}
+
 /// Plays a part of all orders, and shows each that is another than those before.
-pub fn play_part(part: usize, mut show: impl FnMut(Played)) {
-    let mut order = vec![part / LETTERS.len()];
-    let (played, is_another) = play_order(&order);
+pub fn play_part(part: usize, mut show: impl FnMut(&Order, Played)) {
+    let mut order = Order(vec![part / LETTERS.len()]);
+    let (played, is_another) = play_order(&order, Trace::Off);
     // What begins with a single step is shown by the first part that does.
     let is_first = part.is_multiple_of(LETTERS.len());
     if is_first && part == 0 {
-        show(play_order(&[]).0);
+        let none = Order::default();
+        show(&none, none.play(Trace::Off));
     }
     if !is_another {
         return;
     }
     if is_first {
-        show(played);
+        show(&order, played);
     }
-    order.push(part % LETTERS.len());
+    order.0.push(part % LETTERS.len());
     play_on(&mut order, &mut show);
 }
 
 /// Plays an order, and all that go on from it.
-fn play_on(order: &mut Vec<usize>, show: &mut impl FnMut(Played)) {
-    let (played, is_another) = play_order(order);
+fn play_on(order: &mut Order, show: &mut impl FnMut(&Order, Played)) {
+    let (played, is_another) = play_order(order, Trace::Off);
     if !is_another {
         return;
     }
-    show(played);
-    if order.len() < LENGTH as usize {
+    show(order, played);
+    if order.0.len() < LENGTH as usize {
         for letter in 0..LETTERS.len() {
-            order.push(letter);
+            order.0.push(letter);
             play_on(order, show);
-            order.pop();
+            order.0.pop();
         }
     }
 }
 
 /// Plays one of them, and says whether its last step makes it another. Whatever is said reaches its
 /// hearer before the next step.
-fn play_order(order: &[usize]) -> (Played, bool) {
+///
+/// The session that cancels, answers and leaves is the one whose shim keeps its lines, as real ones do.
+fn play_order(Order(order): &Order, trace: Trace) -> (Played, bool) {
     let setting = Setting {
         bounds: Bounds::Usual,
         idle_seconds: Some(0),
     };
-    let mut steps = vec![come(false), come(true), hello(0), hello(1), Step::Settle];
+    let mut steps = vec![come(true), come(false), hello(0), hello(1), Step::Settle];
     for letter in order {
         steps.push(LETTERS[*letter]);
         steps.extend([CARRY; CARRIES]);
     }
     let mut rest = steps.iter().copied();
     let mut moments = Vec::with_capacity(steps.len() + 1);
-    let mut played = play(setting, Trace::Off, |world| {
+    let mut played = play(setting, trace, |world| {
         let works: usize = world.servers.values().map(|peer| peer.works.len()).sum();
         moments.push((world.model.tick, world.model.said.len(), works));
         rest.next()
@@ -151,5 +190,34 @@ const fn hello(client: u8) -> Step {
         id: client,
         version: 1,
         class: 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_what_its_digits_say_and_nothing_else_is_one() {
+        for digits in ["", "0", "012345", "888888"] {
+            assert_eq!(digits.parse::<Order>().unwrap().to_string(), digits);
+        }
+        for text in ["9", "0123456", "-1", "0 1"] {
+            assert!(text.parse::<Order>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_is_shown_is_played_again_from_its_digits() {
+        let mut shown = 0;
+        // Both sessions leave at once: there is little that may follow.
+        play_part(7 * LETTERS.len() + 7, |order, played| {
+            let digits = order.to_string();
+            let again = digits.parse::<Order>().unwrap().play(Trace::Off);
+            assert_eq!(again.steps, played.steps, "{digits}");
+            assert_eq!(again.tally.given, played.tally.given, "{digits}");
+            shown += 1;
+        });
+        assert!(shown > 0, "nothing was shown");
     }
 }

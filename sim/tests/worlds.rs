@@ -90,12 +90,11 @@ fn no_promise_is_broken_in_some_of_the_orders_of_six_steps() {
     let mut count = 0;
     // The first part begins with two calls; a step that is prime to the number of parts meets others.
     for part in (1..sim::PARTS).step_by(40) {
-        sim::play_part(part, |played| {
+        sim::play_part(part, |order, played| {
             assert!(
                 played.broken.is_none(),
-                "{:?} in {:?}",
-                played.broken,
-                played.steps
+                "{:?}: cargo xtask sim --order={order}",
+                played.broken
             );
             assert!(played.tally.given > 0, "nobody heard anything");
             count += 1;
