@@ -24,15 +24,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Worlds after which a fault that never happened is a fault of the simulation.
 const ENOUGH: u64 = 1000;
 
+/// How many worlds a plain run plays.
+const WORLDS: u64 = 10_000;
+
 /// One world in so many is played twice, and must be the same.
 const TWICE: u64 = 100;
 
 /// Seeded worlds around the core of mcpool
 #[derive(Debug, Parser)]
 struct Args {
-    /// How many worlds to play
-    #[arg(long, default_value_t = 10_000)]
-    seeds: u64,
+    /// How many worlds to play [default: 10000, and every order of six steps in a small world]
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first of them
     #[arg(long, default_value_t = 1)]
     from: u64,
@@ -60,9 +63,6 @@ struct Args {
     /// Only say what fails: make its steps neither few nor a regression
     #[arg(long, conflicts_with = "pin")]
     no_pin: bool,
-    /// Skip every order of six steps in a small world
-    #[arg(long)]
-    sampled_only: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -143,7 +143,7 @@ fn explore(args: &Args) -> anyhow::Result<ExitCode> {
     let last = if until.is_some() {
         u64::MAX
     } else {
-        first + args.seeds
+        first + args.seeds.unwrap_or(WORLDS)
     };
     let work = Work {
         next: AtomicU64::new(first),
@@ -161,7 +161,7 @@ fn explore(args: &Args) -> anyhow::Result<ExitCode> {
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     let code = conclude(args, began.elapsed(), &tally, failures)?;
-    let is_whole = !args.sampled_only && args.minutes.is_none();
+    let is_whole = args.seeds.is_none() && args.minutes.is_none();
     Ok(if is_whole && !play_orders(cores) {
         ExitCode::FAILURE
     } else {

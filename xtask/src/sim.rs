@@ -10,11 +10,7 @@ use crate::{shell, test::Counts};
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
     /// As `--seeds 10000`, `--seed 42 --trace` or `--minutes 60`; `--help` says all
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        default_values_t = [String::from("--seeds"), String::from("10000")]
-    )]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
