@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod recipe;
 pub(crate) mod remove;
 pub(crate) mod restart;
 pub(crate) mod sample_server;

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     sys::signals::ignore(Signal::XFSZ);
     let mut ui = Ui::new();
     let done = match serve::said_by_a_program(env::args_os().skip(1)) {
-        Some(said) => serve::obey(said),
+        Some(said) => serve::obey(said, &mut ui),
         None => commands::run(Cli::parse(), &mut ui),
     };
     match done {

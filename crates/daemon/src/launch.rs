@@ -6,6 +6,7 @@
 
 mod environment;
 mod plan;
+mod recipe;
 mod route;
 mod workspace;
 
@@ -23,8 +24,12 @@ use mux::{
     SessionId, Start,
 };
 use serde::{Deserialize, Serialize};
-use shim::preface::{Join, SessionAsk};
+use shim::{
+    direct::LockName,
+    preface::{Join, SessionAsk},
+};
 
+pub use self::recipe::recipe;
 use self::workspace::TooWide;
 use crate::{
     configuration::Configuration, front::Freedom, kept_words::Subject, upgrade::FrozenSpec,
@@ -67,6 +72,8 @@ pub(crate) struct Launch {
     pub(crate) spec: Result<Arc<LaunchSpec>, String>,
     /// By what that is known which its server said of itself, if it is kept.
     pub(crate) subject: Option<Arc<Subject>>,
+    /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
+    pub(crate) lock: Option<LockName>,
 }
 
 /// Knows the configuration, and what the daemon itself was started with.
@@ -115,6 +122,7 @@ impl Launcher {
                     spec: Arc::clone(&spec),
                 });
                 Launch {
+                    lock: lock(asker.ask, &plan.opening),
                     opening: plan.opening,
                     spec: Ok(spec),
                     subject: subject.map(Arc::new),
@@ -126,6 +134,7 @@ impl Launcher {
                     opening: opening_without_plan(asker, refusal),
                     spec: Err(why),
                     subject: None,
+                    lock: None,
                 }
             }
         }
@@ -143,6 +152,18 @@ impl Launcher {
         }
         self.specs.insert(Arc::clone(&spec));
         spec
+    }
+}
+
+/// What the lock is called of whoever runs this server without a daemon; `None` if it is shared with
+/// nobody. Where there is a command, a shim must know it without us.
+fn lock(ask: &SessionAsk, opening: &Opening) -> Option<LockName> {
+    if !ask.command.is_empty() {
+        return LockName::of_command(ask);
+    }
+    match opening.scope {
+        Scope::Global | Scope::Workspace => Some(LockName::of_configured(&opening.route.0)),
+        Scope::Session => None,
     }
 }
 

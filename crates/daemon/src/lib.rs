@@ -22,5 +22,6 @@ mod tasks;
 mod upgrade;
 mod watchdog;
 
+pub use launch::recipe;
 pub use serve::{ServeOptions, serve};
 pub use upgrade::check_state;

@@ -25,6 +25,7 @@ use shim::places::Places;
 use tokio::runtime::{Builder, Runtime};
 use tracing::Level;
 
+pub(crate) use self::daemon::home_folder;
 use self::{
     beginning::Beginning,
     daemon::{Daemon, Plan},

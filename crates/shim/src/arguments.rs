@@ -35,7 +35,7 @@ Options:
       --env NAME[=VALUE]   Pass this variable to the COMMAND; may be repeated, and
                            NAME may be a pattern such as AWS_*
       --on-daemon-failure CHOICE
-                           If no daemon can be had: direct, to run the COMMAND unshared,
+                           If no daemon can be had: direct, to run the server unshared,
                            or error [default: MCPOOL_ON_DAEMON_FAILURE, else direct]
   -h, --help               Print this help
 ";

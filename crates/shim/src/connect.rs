@@ -5,8 +5,9 @@ use std::{
     ffi::OsString,
     fmt,
     io::{self, Write},
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::PathBuf,
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
@@ -18,10 +19,12 @@ use crate::{
     arguments::{self, Connect, Parsed, UsageError},
     direct::{self, OnDaemonFailure},
     meet::{Caller, NotMet},
+    own_server::{Claimed, OwnServer},
     places::{Places, PlacesError},
     preface::{Ask, Join, Preface, SessionAsk},
     pump::{self, Beginning, End, Seeker},
     rendezvous::STARTS_WITHIN,
+    stand_in,
     workspace::{self, BadWorkspace},
 };
 
@@ -112,7 +115,8 @@ pub fn run_with_patience(
     arguments: impl Iterator<Item = OsString>,
     patience: Patience,
 ) -> ExitCode {
-    let connect = match arguments::parse(arguments) {
+    let words: Vec<OsString> = arguments.collect();
+    let connect = match arguments::parse(words.iter().cloned()) {
         Ok(Parsed::Connect(connect)) => connect,
         Ok(Parsed::Help) => {
             // Who closed stdout does not want to read it.
@@ -124,7 +128,7 @@ pub fn run_with_patience(
             return ExitCode::from(WRONG_USAGE);
         }
     };
-    match session(connect, patience) {
+    match session(connect, words, patience) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Unserved) => ExitCode::from(NO_DAEMON),
         Err(failure) => {
@@ -139,43 +143,37 @@ pub(crate) fn report(what: &dyn fmt::Display) {
     let _ = writeln!(io::stderr(), "mcpool: {what}");
 }
 
-fn session(connect: Connect, patience: Patience) -> Result<(), Failure> {
+fn session(connect: Connect, words: Vec<OsString>, patience: Patience) -> Result<(), Failure> {
     let first_deadline = Instant::now() + patience.first;
     memory::economise();
     quit::install(0).map_err(Failure::System)?;
-    let choice = match (
-        connect.on_daemon_failure,
-        env::var("MCPOOL_ON_DAEMON_FAILURE"),
-    ) {
-        (Some(choice), _) => choice,
-        (None, Ok(word)) if !word.is_empty() => {
-            arguments::on_daemon_failure(word).map_err(Failure::Usage)?
-        }
-        (None, _) => OnDaemonFailure::default(),
-    };
+    let choice = choice(connect.on_daemon_failure)?;
     let places = Places::find(connect.home.as_deref()).map_err(Failure::Places)?;
-    let workspace = workspace::find(connect.workspace.as_deref()).map_err(Failure::Workspace)?;
-    let ask = SessionAsk {
-        server: connect.server,
-        command: connect.command,
-        scope: connect.scope,
-        workspace,
-        pass: connect.pass,
-        join: Join::ShareKey,
-        resume: None,
-        // The caller adds it.
-        env: Vec::new(),
-    };
+    let ask = ask_of(connect).map_err(Failure::Workspace)?;
+    let mut own_server = OwnServer::new(if ask.command.is_empty() {
+        words
+    } else {
+        // They are in the ask.
+        Vec::new()
+    });
+    // The caller adds the environment.
     let caller = Caller::new(places, preface(Ask::Session(ask)));
     let (socket, answer) = match caller.come(first_deadline) {
         Ok(met) => met,
         Err(cause) => {
             let nobody_there =
                 direct::is_for_want_of_a_daemon(&cause) && matches!(cause, NotMet::Rendezvous(_));
-            let cause = run_it_unshared(&caller, cause, choice)?;
+            let unshared = run_it_unshared(&caller, &mut own_server, cause, choice)?;
+            let mut seeker = Seeker::new(caller, own_server, None, patience.next, choice);
+            let cause = match unshared {
+                Unshared::Runs(link) => {
+                    seeker.note_own_server();
+                    return carry(Beginning::Met(link), seeker);
+                }
+                Unshared::Not(cause) => cause,
+            };
             report(&format_args!("{cause}; mcpool goes on trying"));
             quit::exit_with(NO_DAEMON);
-            let seeker = Seeker::new(caller, None, patience.next, choice);
             let beginning = Beginning::Unmet {
                 hopeless_at: first_deadline,
                 cause,
@@ -189,8 +187,33 @@ fn session(connect: Connect, patience: Patience) -> Result<(), Failure> {
         Answer::RunItYourself => return Err(run_it_here(caller.preface())),
         Answer::Refused(text) => return Err(Failure::Refused(text)),
     };
-    let seeker = Seeker::new(caller, number, patience.next, choice);
+    let seeker = Seeker::new(caller, own_server, number, patience.next, choice);
     carry(Beginning::Met(socket.into()), seeker)
+}
+
+/// What is to be done without a daemon: the command line says it, else the environment.
+fn choice(said: Option<OnDaemonFailure>) -> Result<OnDaemonFailure, Failure> {
+    match (said, env::var("MCPOOL_ON_DAEMON_FAILURE")) {
+        (Some(choice), _) => Ok(choice),
+        (None, Ok(word)) if !word.is_empty() => {
+            arguments::on_daemon_failure(word).map_err(Failure::Usage)
+        }
+        (None, _) => Ok(OnDaemonFailure::default()),
+    }
+}
+
+/// What a session wants, by its command line and its folder; without its environment.
+pub fn ask_of(connect: Connect) -> Result<SessionAsk, BadWorkspace> {
+    Ok(SessionAsk {
+        server: connect.server,
+        command: connect.command,
+        scope: connect.scope,
+        workspace: workspace::find(connect.workspace.as_deref())?,
+        pass: connect.pass,
+        join: Join::ShareKey,
+        resume: None,
+        env: Vec::new(),
+    })
 }
 
 fn carry(beginning: Beginning, seeker: Seeker) -> Result<(), Failure> {
@@ -232,44 +255,72 @@ fn run_it_here(preface: &Preface) -> Failure {
         Ask::Admin(_) => return Failure::NotMet(NotMet::NoAnswer(None)),
     };
     match ask.command.first() {
-        Some(program) => Failure::CannotRun {
-            source: direct::become_server(program, ask),
-            program: program.clone(),
-        },
+        Some(program) => become_it(direct::command(program, ask)),
         None => Failure::NotMet(NotMet::NoAnswer(None)),
     }
 }
 
-/// Becomes the command as no daemon can be had. If it must not, returns why there is nobody who serves
-/// the session, and that is no end of it: whoever starts us does so once.
+fn become_it(mut command: Command) -> Failure {
+    Failure::CannotRun {
+        source: command.exec(),
+        program: command.get_program().to_owned(),
+    }
+}
+
+/// What becomes of a session that has no daemon when it begins, and is no command by then.
+enum Unshared {
+    /// Its server runs at the other end of this link.
+    Runs(OwnedFd),
+    /// There is nobody who serves it, for this reason; that is no end of it, since whoever starts us does
+    /// so once.
+    Not(String),
+}
+
+/// Runs the server as no daemon can be had: becomes it, if it is a command.
+///
+/// What is configured runs beside us, as whoever wrote its name may not have thought of its end: when it
+/// ends, a daemon is looked for again.
 fn run_it_unshared(
     caller: &Caller,
+    own_server: &mut OwnServer,
     cause: NotMet,
     choice: OnDaemonFailure,
-) -> Result<String, Failure> {
+) -> Result<Unshared, Failure> {
     if let NotMet::Preface(_) = cause {
         // It would be no other the next time.
         return Err(Failure::NotMet(cause));
     }
     let ask = match (&caller.preface().ask, choice) {
-        (Ask::Session(ask), OnDaemonFailure::Direct)
-            if !ask.command.is_empty() && direct::is_for_want_of_a_daemon(&cause) =>
-        {
+        (Ask::Session(ask), OnDaemonFailure::Direct) if direct::is_for_want_of_a_daemon(&cause) => {
             ask
         }
-        (Ask::Session(_) | Ask::Admin(_), _) => return Ok(cause.to_string()),
+        (Ask::Session(_) | Ask::Admin(_), _) => return Ok(Unshared::Not(cause.to_string())),
     };
-    let held = match direct::claim(caller.places(), ask, &cause.to_string()) {
-        Ok(held) => held,
-        Err(why) => return Ok(format!("{cause}; {why}")),
+    let cause = cause.to_string();
+    let Claimed { command, lock } = match own_server.claim(caller.places(), ask, &cause) {
+        Ok(claimed) => claimed,
+        Err(why) => return Ok(Unshared::Not(format!("{cause}; {why}"))),
     };
-    report(&format_args!(
-        "{cause}; running `{}` unshared, without mcpool",
-        ask.server
-    ));
-    // If that cannot be written, it has been said.
-    let _ = direct::log(caller.places(), &ask.server, &cause.to_string());
-    let failure = run_it_here(caller.preface());
-    drop(held);
-    Err(failure)
+    let tell = || {
+        report(&format_args!(
+            "{cause}; running `{}` unshared, without mcpool",
+            ask.server
+        ));
+        // If that cannot be written, it has been said.
+        let _ = direct::log(caller.places(), &ask.server, &cause);
+    };
+    if !ask.command.is_empty() {
+        tell();
+        let failure = become_it(command);
+        drop(lock);
+        return Err(failure);
+    }
+    let program = command.get_program().to_owned();
+    Ok(match stand_in::start_afresh(command, lock) {
+        Ok(link) => {
+            tell();
+            Unshared::Runs(link)
+        }
+        Err(error) => Unshared::Not(direct::cannot_run(&cause, &program, &error)),
+    })
 }

@@ -7,9 +7,9 @@
 //! Whatever the server starts inherits the lock as well, and may outlive it. So the lock also says who
 //! the processes are that count; when all of them have ended, it is as if nobody held it.
 //!
-//! **Invariant:** the name of a lock follows from the session's ask alone, and in the
-//! same way in every version: shims and daemons of several versions may look. So does the meaning of its
-//! first four lines; those behind them each name a process that counts, and one without them, of an older
+//! **Invariant:** the name of a lock follows from the session's ask alone (of a configured server from its
+//! share key), and in the same way in every version: shims and daemons of several versions may look. So
+//! does the meaning of its first four lines; those behind them each name a process that counts, and one without them, of an older
 //! version, is held for as long as it is locked.
 
 use std::{
@@ -21,7 +21,6 @@ use std::{
     os::unix::{
         ffi::OsStrExt,
         fs::{DirBuilderExt, OpenOptionsExt},
-        process::CommandExt,
     },
     path::{Path, PathBuf},
     process::{self, Command},
@@ -39,15 +38,19 @@ use crate::{
     preface::SessionAsk,
     rendezvous::RendezvousError,
     scope::Scope,
+    sibling,
 };
 
 /// More than anybody writes into a lock.
 const CONTENT_MAX: u64 = 8 * 1024;
 
+/// Longest name of a lock, in bytes.
+const NAME_MAX: usize = 64;
+
 /// What a session does if no daemon can be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDaemonFailure {
-    /// It runs the server itself, if it knows its command.
+    /// It runs the server itself, if nobody else does who would share it.
     #[default]
     Direct,
     /// It fails.
@@ -90,6 +93,10 @@ pub(crate) enum NotDirect {
     Taken,
     /// The lock cannot be used.
     Lock { path: PathBuf, source: io::Error },
+    /// The program that reads the configuration is not there.
+    NoReader,
+    /// That program does not say what the server is; this is why.
+    Unknown(String),
 }
 
 impl fmt::Display for NotDirect {
@@ -100,7 +107,52 @@ impl fmt::Display for NotDirect {
             NotDirect::Lock { path, source } => {
                 write!(f, "cannot use the lock {}: {source}", path.display())
             }
+            NotDirect::NoReader => {
+                write!(f, "only {} reads the configuration", sibling::DAEMON)
+            }
+            NotDirect::Unknown(why) => f.write_str(why),
         }
+    }
+}
+
+/// What the lock of a server is called: equal for two sessions that would share it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockName(String);
+
+impl LockName {
+    /// That of the server of this ask, by its command; `None` if it has none, or is shared with nobody.
+    ///
+    /// The environment of the ask counts where it passes variables by their names.
+    pub fn of_command(ask: &SessionAsk) -> Option<Self> {
+        key(ask, &ask.env).map(LockName::of_key)
+    }
+
+    /// That of a configured server, by its whole share key.
+    ///
+    /// No command has a lock of such a name.
+    pub fn of_configured(share_key: &[u8]) -> Self {
+        let mut hash = Hash::new();
+        for byte in share_key {
+            hash.byte(*byte);
+        }
+        LockName(format!("configured-{:016x}", hash.0))
+    }
+
+    fn of_key(key: u64) -> Self {
+        LockName(format!("{key:016x}"))
+    }
+
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What somebody says to be one; `None` if it would lead out of the folder of the locks.
+    pub(crate) fn said(name: &[u8]) -> Option<Self> {
+        let is_harmless = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+        let is_name = !name.is_empty() && name.len() <= NAME_MAX && name.iter().all(is_harmless);
+        let name = str::from_utf8(name).ok().filter(|_| is_name)?;
+        Some(LockName(name.to_owned()))
     }
 }
 
@@ -118,16 +170,9 @@ impl Locks {
         }
     }
 
-    /// The lock that a session holds which runs the server of this ask itself; `None` if
-    /// that server is shared with nobody.
-    ///
-    /// The environment of the ask counts where it passes variables by their names.
-    pub fn path(&self, ask: &SessionAsk) -> Option<PathBuf> {
-        key(ask, &ask.env).map(|key| self.path_of(key))
-    }
-
-    fn path_of(&self, key: u64) -> PathBuf {
-        self.folder.join(format!("{key:016x}.lock"))
+    /// The lock of this name, which a session holds that runs the server itself.
+    pub fn path(&self, name: &LockName) -> PathBuf {
+        self.folder.join(format!("{}.lock", name.0))
     }
 
     /// All servers that run without a daemon, the oldest first.
@@ -185,7 +230,7 @@ pub(crate) fn is_for_want_of_a_daemon(cause: &NotMet) -> bool {
     }
 }
 
-/// Claims the right to run the server of this ask, until every process that has the
+/// Claims the right to run the command of this ask, until every process that has the
 /// descriptor has ended: it stays open when another program takes this process over.
 pub(crate) fn claim(
     places: &Places,
@@ -193,14 +238,23 @@ pub(crate) fn claim(
     cause: &str,
 ) -> Result<Option<File>, NotDirect> {
     let env: Vec<_> = env::vars_os().collect();
-    let Some(key) = key(ask, &env) else {
-        return Ok(None);
-    };
-    let path = Locks::of(places).path_of(key);
-    take(places, &path, &ask.server, cause)
+    match key(ask, &env).map(LockName::of_key) {
+        Some(name) => claim_name(places, &name, &ask.server, cause).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same by the name of the lock.
+pub(crate) fn claim_name(
+    places: &Places,
+    name: &LockName,
+    server: &str,
+    cause: &str,
+) -> Result<File, NotDirect> {
+    let path = Locks::of(places).path(name);
+    take(places, &path, server, cause)
         .map_err(|source| NotDirect::Lock { path, source })?
         .ok_or(NotDirect::Taken)
-        .map(Some)
 }
 
 fn take(places: &Places, path: &Path, server: &str, cause: &str) -> io::Result<Option<File>> {
@@ -268,6 +322,12 @@ fn remove_abandoned(folder: &Path, path: &Path) -> io::Result<bool> {
     Ok(is_it)
 }
 
+/// Why there is nobody who serves a session whose server cannot even be started without a daemon.
+pub(crate) fn cannot_run(cause: &str, program: &OsStr, error: &io::Error) -> String {
+    let program = program.display();
+    format!("{cause}; nor can `{program}` be run without it: {error}")
+}
+
 /// Says in the daemon's log that it is missed.
 pub(crate) fn log(places: &Places, server: &str, cause: &str) -> io::Result<()> {
     let text = format!(
@@ -281,11 +341,6 @@ pub(crate) fn log(places: &Places, server: &str, cause: &str) -> io::Result<()> 
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(places.daemon_log())?
         .write_all(text.as_bytes())
-}
-
-/// Becomes the command of this ask; returns only if that fails.
-pub(crate) fn become_server(program: &OsStr, ask: &SessionAsk) -> io::Error {
-    command(program, ask).exec()
 }
 
 /// The command of this ask, with the variables that it names.
@@ -308,8 +363,8 @@ fn assignment(pass: &OsStr) -> Option<(&OsStr, &OsStr)> {
     Some((OsStr::from_bytes(name), OsStr::from_bytes(value)))
 }
 
-/// What two sessions have in common that would share a server; `None` for one that
-/// shares with nobody, or whose server only the configuration knows.
+/// What two sessions have in common that would share the server of a command; `None` for
+/// one that shares with nobody, or that names no command.
 ///
 /// It is the share key as far as it follows from the ask: FNV-1a, 64 bits, over the
 /// command line, the passed variables with their values, and the workspace unless the
@@ -414,162 +469,4 @@ fn parse(content: &str) -> Option<Direct> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        preface::Join,
-        workspace::{Evidence, Workspace},
-    };
-
-    fn ask() -> SessionAsk {
-        SessionAsk {
-            server: "echo".into(),
-            command: ["npx", "-y", "echo"].map(OsString::from).to_vec(),
-            scope: None,
-            workspace: Some(Workspace {
-                path: "/w".into(),
-                evidence: Evidence::Directory,
-            }),
-            pass: vec!["TOKEN".into(), "AWS_*".into(), "A=b".into()],
-            join: Join::ShareKey,
-            resume: None,
-            env: ["TOKEN", "AWS_KEY", "OTHER"]
-                .map(|name| (name.into(), "1".into()))
-                .to_vec(),
-        }
-    }
-
-    fn key_of(change: impl FnOnce(&mut SessionAsk)) -> Option<u64> {
-        let mut ask = ask();
-        change(&mut ask);
-        key(&ask, &ask.env)
-    }
-
-    #[test]
-    fn the_name_of_a_lock_is_for_ever() {
-        assert_eq!(key_of(|_| ()), Some(5_109_476_412_373_498_499));
-    }
-
-    #[test]
-    fn what_two_sessions_would_share_has_one_key_and_anything_else_another() {
-        let own = key_of(|_| ());
-        let same: [fn(&mut SessionAsk); 4] = [
-            |ask| ask.server = "other".into(),
-            |ask| ask.env[2].1 = "2".into(),
-            |ask| ask.scope = Some(Scope::Workspace),
-            |ask| ask.pass.reverse(),
-        ];
-        for change in same {
-            assert_eq!(key_of(change), own);
-        }
-        let other: [fn(&mut SessionAsk); 6] = [
-            |ask| ask.command.truncate(2),
-            |ask| ask.command[1] = "-x".into(),
-            |ask| ask.env[0].1 = "2".into(),
-            |ask| ask.env[1].1 = "2".into(),
-            |ask| ask.workspace = None,
-            |ask| ask.scope = Some(Scope::Global),
-        ];
-        for change in other {
-            assert_ne!(key_of(change), own);
-        }
-        assert_eq!(key_of(|ask| ask.scope = Some(Scope::Session)), None);
-        assert_eq!(key_of(|ask| ask.command.clear()), None);
-    }
-
-    /// A lock that only a helper of a server has open, when all that these lines name has ended.
-    fn left_behind(lines: &str) -> (tempfile::TempDir, SessionAsk, File) {
-        let home = tempfile::tempdir().unwrap();
-        let places = Places::find(Some(home.path())).unwrap();
-        let mut ask = ask();
-        ask.pass = vec!["A=b".into()];
-        let mut file = claim(&places, &ask, "none").unwrap().unwrap();
-        file.set_len(0).unwrap();
-        io::Seek::rewind(&mut file).unwrap();
-        file.write_all(format!("1\n2\necho\nnone\n{lines}").as_bytes())
-            .unwrap();
-        (home, ask, file)
-    }
-
-    fn of_one_that_has_ended() -> String {
-        let mut child = Command::new("cat");
-        let mut child = child.stdin(process::Stdio::piped()).spawn().unwrap();
-        let birth = Birth::of(child.id()).unwrap().unwrap();
-        child.stdin = None;
-        child.wait().unwrap();
-        format!("{birth}\n")
-    }
-
-    #[test]
-    fn a_lock_that_only_helpers_of_an_ended_server_have_is_free() {
-        let ended = of_one_that_has_ended();
-        let (home, ask, helper) = left_behind(&[ended.as_str(), ended.as_str()].concat());
-        let places = Places::find(Some(home.path())).unwrap();
-        let lock = Locks::of(&places).path(&ask).unwrap();
-        assert_eq!(holder(&lock).unwrap(), None);
-        assert_eq!(Locks::of(&places).running().unwrap(), []);
-        let held = claim(&places, &ask, "none").unwrap().unwrap();
-        assert_eq!(holder(&lock).unwrap().unwrap().pid, process::id());
-        assert!(matches!(
-            claim(&places, &ask, "none"),
-            Err(NotDirect::Taken)
-        ));
-        drop(helper);
-        assert!(holder(&lock).unwrap().is_some());
-        drop(held);
-        assert_eq!(holder(&lock).unwrap(), None);
-    }
-
-    #[test]
-    fn a_lock_is_held_if_one_lives_or_that_cannot_be_known() {
-        let ended = of_one_that_has_ended();
-        let own = line_of(process::id());
-        let elsewhere = ended.replace('\n', "x\n");
-        for lines in [
-            // As versions wrote it that knew of no such lines.
-            "",
-            own.as_str(),
-            &[ended.as_str(), own.as_str()].concat(),
-            &elsewhere,
-            &ended[..ended.len() - 1],
-            "\n",
-            "1\n",
-        ] {
-            let (home, ask, helper) = left_behind(lines);
-            let places = Places::find(Some(home.path())).unwrap();
-            let lock = Locks::of(&places).path(&ask).unwrap();
-            assert!(holder(&lock).unwrap().is_some(), "{lines:?}");
-            let claimed = claim(&places, &ask, "none");
-            assert!(matches!(claimed, Err(NotDirect::Taken)), "{lines:?}");
-            drop(helper);
-        }
-    }
-
-    #[test]
-    fn one_session_runs_its_server_and_everybody_sees_it() {
-        let home = tempfile::tempdir().unwrap();
-        let places = Places::find(Some(home.path())).unwrap();
-        let mut ask = ask();
-        // Of the environment of this test.
-        ask.pass = vec!["A=b".into()];
-        let locks = Locks::of(&places);
-        let lock = locks.path(&ask).unwrap();
-        assert_eq!(holder(&lock).unwrap(), None);
-        assert_eq!(locks.running().unwrap(), []);
-        let claim_it = || claim(&places, &ask, "no\nprogram");
-        let held = claim_it().unwrap();
-        assert!(matches!(claim_it(), Err(NotDirect::Taken)));
-        let all = locks.running().unwrap();
-        assert_eq!(holder(&lock).unwrap().as_ref(), all.first());
-        assert_eq!(all.len(), 1);
-        assert_eq!(
-            (all[0].pid, all[0].server.as_str()),
-            (process::id(), "echo")
-        );
-        assert_eq!(all[0].cause, "no program");
-        drop(held);
-        assert_eq!(holder(&lock).unwrap(), None);
-        assert_eq!(locks.running().unwrap(), []);
-        claim_it().unwrap();
-    }
-}
+mod tests;

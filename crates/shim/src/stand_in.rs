@@ -11,13 +11,12 @@
 //! for goes to nobody; every request has its answer before the link is closed.
 
 use std::{
-    ffi::OsStr,
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     mem,
     net::Shutdown,
     os::{fd::OwnedFd, unix::net::UnixStream},
-    process::{Child, ChildStdin, ChildStdout, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -35,7 +34,6 @@ use crate::{
     direct,
     kept::LINE_MAX,
     last_resort::{Trouble, Verdict, judge, refuse},
-    preface::SessionAsk,
 };
 
 /// How long a server may take to end by itself, and then when it is asked to.
@@ -52,13 +50,12 @@ const BATCH_MAX: usize = 1000;
 
 const GREETED: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n";
 
-/// Starts the server of this ask; hands out the pump's end of the link to it.
+/// Starts the server with this command; hands out the pump's end of the link to it.
 ///
 /// The server has the lock as well, and it is held until both it and what stands in for the daemon
 /// have ended. To be called on the main thread: when that ends, so does the server.
-pub(crate) fn start(program: &OsStr, ask: &SessionAsk, lock: Option<File>) -> io::Result<OwnedFd> {
+pub(crate) fn start(mut command: Command, lock: Option<File>) -> io::Result<OwnedFd> {
     let (ours, theirs) = UnixStream::pair()?;
-    let mut command = direct::command(program, ask);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     sys::child::tie_to_us(&mut command);
     let mut child = command.spawn()?;
@@ -87,6 +84,13 @@ pub(crate) fn start(program: &OsStr, ask: &SessionAsk, lock: Option<File>) -> io
         })
     })??;
     Ok(ours.into())
+}
+
+/// The same for a session that has said nothing yet: it need not tell what is not done.
+pub(crate) fn start_afresh(command: Command, lock: Option<File>) -> io::Result<OwnedFd> {
+    let link = UnixStream::from(start(command, lock)?);
+    (&link).write_all(Resumed::Next(1).to_string().as_bytes())?;
+    Ok(link.into())
 }
 
 fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<()> {

@@ -154,7 +154,8 @@ fn tail(path: &Path, since: u64) -> String {
     one_line(&read().unwrap_or_default())
 }
 
-fn one_line(words: &[u8]) -> String {
+/// What somebody said on several lines.
+pub(crate) fn one_line(words: &[u8]) -> String {
     let text = String::from_utf8_lossy(words);
     let lines: Vec<&str> = text
         .lines()

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, os::fd::RawFd, path::PathBuf};
 
 use daemon::ServeOptions;
-use shim::{places::Places, sibling};
+use shim::{places::Places, recipe, sibling};
 
 use super::{connect::SMALL_PROGRAM, upgrade::upgrade_if_running};
 use crate::{exit::Exit, ui::Ui};
@@ -32,6 +32,8 @@ pub(crate) enum Said {
     },
     /// A daemon that is to be upgraded: say whether you could go on in its place.
     CheckState,
+    /// A shim that can have no daemon: say how it runs the server itself that these words name.
+    Recipe { words: Vec<OsString> },
 }
 
 /// The words with which a shim or a daemon starts this program, if these are they.
@@ -39,8 +41,14 @@ pub(crate) enum Said {
 /// They are understood without the grammar, whose many pages the daemon would otherwise keep in
 /// memory for life.
 pub(crate) fn said_by_a_program(mut words: impl Iterator<Item = OsString>) -> Option<Said> {
-    if words.next()? != "serve" {
-        return None;
+    match words.next()?.to_str()? {
+        "serve" => {}
+        recipe::VERB => {
+            return Some(Said::Recipe {
+                words: words.collect(),
+            });
+        }
+        _ => return None,
     }
     let (mut home, mut background, mut thaw) = (None, false, None);
     while let Some(word) = words.next() {
@@ -67,7 +75,7 @@ pub(crate) fn said_by_a_program(mut words: impl Iterator<Item = OsString>) -> Op
 }
 
 /// Does what another program of ours wants.
-pub(crate) fn obey(said: Said) -> anyhow::Result<Exit> {
+pub(crate) fn obey(said: Said, ui: &mut Ui) -> anyhow::Result<Exit> {
     match said {
         Said::Serve {
             home,
@@ -78,6 +86,7 @@ pub(crate) fn obey(said: Said) -> anyhow::Result<Exit> {
             daemon::check_state()?;
             Ok(Exit::Done)
         }
+        Said::Recipe { words } => super::recipe::run(words, ui),
     }
 }
 
@@ -127,6 +136,9 @@ mod tests {
             Some(serve(Some("/h"), true, Some(7)))
         );
         assert_eq!(said("serve --check-state"), Some(Said::CheckState));
+        let words = ["--home", "/h", "echo"].map(OsString::from).to_vec();
+        let expected = Some(Said::Recipe { words });
+        assert_eq!(said("recipe-of --home /h echo"), expected);
         for words in [
             "",
             "serve",

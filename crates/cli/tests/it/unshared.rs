@@ -1,10 +1,19 @@
 //! A server that a session runs without the daemon, when there is a daemon after all.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::json;
 
-use crate::support::{Client, FAKE_SERVER, Home, hello, processes::Process, until};
+use crate::support::{
+    Client, FAKE_SERVER, Home, canary, hello,
+    processes::{self, Process},
+    until,
+};
+
+/// It is no daemon for as long as the gate is shut, and does whatever else is asked of it.
+const NO_DAEMON: &str = "#!/bin/sh\n\
+    [ \"$1\" != serve ] || [ -e \"$0.gate\" ] || { echo 'none today' >&2; exit 1; }\n\
+    exec \"$(cat \"$0.real\")\" \"$@\"\n";
 
 /// A session that finds no daemon's program beside its own, and runs its server itself.
 fn without_daemon(home: &Home, server: &[&str]) -> Client {
@@ -92,4 +101,172 @@ fn a_server_that_has_ended_is_not_waited_for_though_a_helper_of_it_lives() {
     assert_eq!(home.status()["direct"], json!([]));
     assert!(helper.is_alive());
     helper.kill();
+}
+
+/// A session of an installation that has no daemon until its gate is opened.
+fn gated(home: &Home, arguments: &[&str]) -> Client {
+    let folder = home.root().join("bin");
+    if fs::create_dir(&folder).is_ok() {
+        fs::copy(env!("CARGO_BIN_EXE_mcpool"), folder.join("mcpool")).unwrap();
+        fs::write(folder.join("mcpoold.real"), env!("CARGO_BIN_EXE_mcpoold")).unwrap();
+        let program = folder.join("mcpoold");
+        fs::write(&program, NO_DAEMON).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let arguments = [&["connect"], arguments].concat();
+    Client::spawn(&mut home.command(folder.join("mcpool"), &arguments))
+}
+
+fn open_gate(home: &Home) {
+    fs::write(home.root().join("bin/mcpoold.gate"), "").unwrap();
+}
+
+/// Has `echo` stand for the scripted server, which notes its starts.
+fn configure_echo(home: &Home, more: &str) {
+    let record = home.file("record");
+    home.configure(&format!(
+        "[servers.echo]\ncommand = {FAKE_SERVER:?}\nargs = [\"--record\", {record:?}]\n\
+         env = {{ WORD = \"of ${{HOME}}\" }}\n{more}"
+    ));
+}
+
+/// What a session says that ends at once, as nobody serves it.
+#[track_caller]
+fn words_in_vain(mut client: Client) -> String {
+    client.close_stdin();
+    let status = client.ended();
+    let words = client.errors();
+    assert_eq!(status.code(), Some(3), "{words}");
+    words
+}
+
+#[test]
+fn one_of_two_sessions_on_a_name_runs_it_and_a_daemon_that_comes_waits_for_its_end() {
+    let home = Home::new();
+    configure_echo(&home, "");
+    let mut direct = gated(&home, &["echo"]);
+    direct.initialize();
+    let server = direct.server_pid();
+    // It is run as a daemon would have done it.
+    let environment = processes::environment(server);
+    let word = format!("WORD=of {}", home.user().display());
+    assert!(environment.contains(&word), "{environment:?}");
+    let is_secret = |variable: &String| variable.contains(canary::SECRET_NAME);
+    assert!(!environment.iter().any(is_secret));
+    assert_eq!(processes::folder(server), home.root().join("project"));
+
+    let mut other = gated(&home, &["echo"]);
+    let refused = other.greet(&json!({}));
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("none today") && message.contains("another session runs it already"),
+        "{refused}"
+    );
+    let pid = direct.process().pid;
+    let ran = home.run(&["status"]);
+    let told = format!("NOT SHARED: `echo` runs without mcpool in process {pid}");
+    assert!(ran.stdout.contains(&told), "{ran:?}");
+
+    // The daemon comes.
+    open_gate(&home);
+    let mut waiting = gated(&home, &["echo"]);
+    let refused = waiting.greet(&json!({}));
+    let message = refused["error"]["message"].as_str().unwrap();
+    let told = format!("process {pid} runs it without mcpool's daemon");
+    assert!(message.contains(&told), "{refused}");
+    assert!(home.upstream_pids().is_empty());
+    assert_eq!(home.count("record", "started "), 1);
+    assert_eq!(direct.server_pid(), server);
+    assert!(direct.close().success());
+    for client in [&mut waiting, &mut other] {
+        until("a session being served", || {
+            client.greet(&json!({})).get("result").is_some()
+        });
+        client.notify("notifications/initialized", &json!({}));
+    }
+    assert_eq!(other.server_pid(), waiting.server_pid());
+    assert_eq!(home.count("record", "started "), 2);
+    assert_eq!(home.status()["direct"], json!([]));
+    let log = home.done(&["logs", "daemon"]);
+    let told = format!("process {pid} runs `echo` itself");
+    assert!(log.contains(&told), "{log}");
+}
+
+#[test]
+fn when_its_own_server_dies_a_session_on_a_name_goes_on_at_the_daemon_that_is_there_by_then() {
+    let home = Home::new();
+    configure_echo(&home, "");
+    let mut client = gated(&home, &["echo"]);
+    client.initialize();
+    let server = client.server_pid();
+    open_gate(&home);
+    Process::of(server).unwrap().kill();
+    // What is written before its end is known is an error.
+    until("the session being served", || {
+        client.call("echo", json!({})).get("result").is_some()
+    });
+    assert_ne!(client.server_pid(), server);
+    assert_eq!(home.upstream_pids(), [client.server_pid()]);
+    assert_eq!(home.status()["direct"], json!([]));
+    assert!(client.close().success());
+}
+
+#[test]
+fn a_server_is_kept_from_those_without_a_daemon_that_would_have_shared_it() {
+    for (scope, same, other) in [
+        ("session", true, true),
+        ("workspace", false, true),
+        ("global", false, false),
+    ] {
+        let home = Home::new();
+        configure_echo(&home, &format!("scope = {scope:?}\n"));
+        home.project("another");
+        let mut first = gated(&home, &["echo"]);
+        first.initialize();
+        let another = home.root().join("another");
+        let elsewhere = ["--workspace", another.to_str().unwrap(), "echo"];
+        for (arguments, is_served) in [(&["echo"][..], same), (&elsewhere, other)] {
+            let mut client = gated(&home, arguments);
+            if is_served {
+                client.initialize();
+                assert_ne!(client.server_pid(), first.server_pid());
+                assert!(client.close().success());
+            } else {
+                let words = words_in_vain(client);
+                assert!(words.contains("another session runs it already"), "{words}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_its_configuration_is_told_where_there_is_no_daemon() {
+    let home = Home::new();
+    for (text, expected) in [
+        ("[servers.echo]\ncommand = 1\n", "config.toml:2:11"),
+        ("[servers.echoes]\ncommand = \"cat\"\n", "echoes"),
+        (
+            "[servers.echo]\ncommand = \"cat\"\nargs = [\"${MISSING}\"]\n",
+            "MISSING",
+        ),
+        ("[servers.echo]\ncommand = \"no-such\"\n", "`no-such`"),
+    ] {
+        home.configure(text);
+        let words = words_in_vain(gated(&home, &["echo"]));
+        let told = "it is not run unshared either: ";
+        let is_told = words.contains(told) && words.contains(expected);
+        assert!(is_told && words.contains("none today"), "{words}");
+    }
+}
+
+#[test]
+fn a_configured_server_is_not_run_without_a_daemon_if_that_is_to_be_an_error() {
+    let home = Home::new();
+    configure_echo(&home, "");
+    let words = words_in_vain(gated(&home, &["--on-daemon-failure", "error", "echo"]));
+    assert!(
+        words.contains("none today") && !words.contains("unshared"),
+        "{words}"
+    );
+    assert_eq!(home.count("record", "started "), 0);
 }

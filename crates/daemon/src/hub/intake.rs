@@ -113,10 +113,11 @@ impl Hub {
             opening,
             spec,
             subject,
+            lock,
         } = launch;
         let resumes = opening.resumes;
         let world = &mut self.world;
-        let direct = world.around.direct.path(&arrival.ask);
+        let direct = lock.map(|name| world.around.direct.path(&name));
         world.looked_up.remove(&id);
         let socket = Arc::new(arrival.socket);
         let sink = Sink::Socket(Arc::clone(&socket));

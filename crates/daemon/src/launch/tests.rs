@@ -457,3 +457,55 @@ fn only_a_daemon_that_nobody_watches_ends_by_itself() {
         assert_eq!(daemon_idle_timeout(false, set), IdleTimeout::Never);
     }
 }
+
+#[test]
+fn the_lock_of_a_configured_server_is_one_for_whom_it_is_shared_with() {
+    let mut scene = Scene::new(
+        "[servers.own]\ncommand = \"echo-server\"\nscope = \"session\"\n\
+         [servers.here]\ncommand = \"echo-server\"\nscope = \"workspace\"\n\
+         [servers.all]\ncommand = \"echo-server\"\nscope = \"global\"\n\
+         env = { TOKEN = \"${GITHUB_TOKEN}\" }\n",
+    );
+    let mut locks = |server: &str| {
+        let ask = scene.ask(server);
+        let mut elsewhere = ask.clone();
+        elsewhere.workspace.as_mut().unwrap().path = scene.home.join("other");
+        let with_another_token = with(ask.clone(), "GITHUB_TOKEN", "token-b");
+        [ask.clone(), ask, elsewhere, with_another_token].map(|ask| scene.open(&ask).lock)
+    };
+    assert_eq!(locks("own"), [None, None, None, None]);
+    let [one, same, elsewhere, with_another_token] = locks("here");
+    assert!(one.is_some());
+    assert_eq!(one, same);
+    assert_ne!(one, elsewhere);
+    assert_eq!(one, with_another_token);
+    let [for_all, same, elsewhere, with_another_token] = locks("all");
+    assert_ne!(for_all, one);
+    assert_eq!(for_all, same);
+    assert_eq!(for_all, elsewhere);
+    assert_ne!(for_all, with_another_token);
+    // A command is no configured server, and its lock is known without us.
+    let ad_hoc = scene.ad_hoc();
+    assert_eq!(scene.open(&ad_hoc).lock, LockName::of_command(&ad_hoc));
+}
+
+#[test]
+fn the_recipe_of_a_server_is_what_a_daemon_would_start() {
+    let mut scene = Scene::new(
+        "[servers.echo]\ncommand = \"echo-server\"\nargs = [\"--fast\"]\n\
+         env = { TOKEN = \"${GITHUB_TOKEN}\" }\n[servers.broken]\ncommand = \"${MISSING}\"\n",
+    );
+    let ask = scene.ask("echo");
+    let launch = scene.open(&ask);
+    let spec = launch.spec.unwrap();
+    let recipe = scene.launcher.recipe(&ask, Path::new("/")).unwrap();
+    assert_eq!(recipe.lock, launch.lock);
+    assert_eq!(recipe.program, spec.program);
+    assert_eq!(recipe.arguments, spec.arguments);
+    let environment: BTreeMap<_, _> = recipe.environment.into_iter().collect();
+    assert_eq!(environment, spec.environment);
+    assert_eq!(recipe.directory, spec.directory);
+    let ask = scene.ask("broken");
+    let why = scene.launcher.recipe(&ask, Path::new("/")).unwrap_err();
+    assert_eq!(why, scene.refusal(&ask));
+}

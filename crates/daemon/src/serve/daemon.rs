@@ -296,7 +296,7 @@ fn answer(before: Before, hub: &Hub, door: &Door) {
 }
 
 /// The home folder of the user, where servers start that belong to no workspace.
-fn home_folder() -> PathBuf {
+pub(crate) fn home_folder() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     shim::home::of_user(user).unwrap_or_else(|| PathBuf::from("/"))
 }

@@ -5,7 +5,6 @@
 //! it is never told that nobody had it.
 
 use std::{
-    ffi::OsString,
     mem,
     os::fd::OwnedFd,
     process,
@@ -32,7 +31,8 @@ use crate::{
     direct::{self, OnDaemonFailure},
     last_resort::Trouble,
     meet::{Caller, NotMet},
-    preface::{Ask, SessionAsk},
+    own_server::{Claimed, OwnServer},
+    preface::Ask,
     rendezvous::{RendezvousError, Start},
     stand_in,
 };
@@ -61,6 +61,8 @@ const PORTION: usize = 64 * 1024;
 /// Finds the next daemon, and the next.
 pub(crate) struct Seeker {
     caller: Caller,
+    /// What the session runs if it has to.
+    own_server: OwnServer,
     /// What the last daemon called this session; `None` from one that is too old for that.
     session: Option<u64>,
     /// How long whoever asks for something waits for the next daemon.
@@ -83,6 +85,7 @@ impl Seeker {
     /// For a session that has just been accepted.
     pub(crate) fn new(
         caller: Caller,
+        own_server: OwnServer,
         session: Option<u64>,
         patience: Duration,
         choice: OnDaemonFailure,
@@ -90,6 +93,7 @@ impl Seeker {
         let now = Instant::now();
         Seeker {
             caller,
+            own_server,
             session,
             patience,
             outage_began: now,
@@ -100,6 +104,13 @@ impl Seeker {
             choice,
             last_direct: None,
         }
+    }
+
+    /// What it is served by first is its own server, with no daemon before that.
+    pub(crate) fn note_own_server(&mut self) {
+        // That tells what has become of each line, as daemons do that call a session something.
+        self.session.get_or_insert(0);
+        self.last_direct = Some(Instant::now());
     }
 
     pub(super) fn is_first_too_old(&self) -> bool {
@@ -129,15 +140,7 @@ impl Seeker {
         let is_just_tried = self
             .last_direct
             .is_some_and(|last| last.elapsed() < START_EVERY);
-        self.choice == OnDaemonFailure::Direct && self.command().is_some() && !is_just_tried
-    }
-
-    /// What the session asks for, with the program in it; `None` if only the configuration knows that.
-    fn command(&self) -> Option<(&SessionAsk, &OsString)> {
-        match &self.caller.preface().ask {
-            Ask::Session(ask) => Some((ask, ask.command.first()?)),
-            Ask::Admin(_) => None,
-        }
+        self.choice == OnDaemonFailure::Direct && !is_just_tried
     }
 
     /// Looks for a daemon until one goes on with the session.
@@ -212,19 +215,19 @@ impl Seeker {
         if !pump.waiting().is_time_for_last_resort() || !self.has_last_resort() {
             return Ok(Attempt::Nobody(cause));
         }
-        let Some((ask, program)) = self.command() else {
+        let Ask::Session(ask) = &self.caller.preface().ask else {
             return Ok(Attempt::Nobody(cause));
         };
         let places = self.caller.places();
-        let lock = match direct::claim(places, ask, &cause) {
-            Ok(lock) => lock,
+        let Claimed { command, lock } = match self.own_server.claim(places, ask, &cause) {
+            Ok(claimed) => claimed,
             Err(why) => return Ok(Attempt::Nobody(format!("{cause}; {why}"))),
         };
-        let link = match stand_in::start(program, ask, lock) {
+        let program = command.get_program().to_owned();
+        let link = match stand_in::start(command, lock) {
             Ok(link) => link,
             Err(error) => {
-                let program = program.display();
-                let why = format!("{cause}; nor can `{program}` be run without it: {error}");
+                let why = direct::cannot_run(&cause, &program, &error);
                 return Ok(Attempt::Nobody(why));
             }
         };
@@ -249,9 +252,12 @@ impl Seeker {
 
     /// Runs the server as a daemon wants it that may not.
     fn in_our_confinement(&self, pump: &Pump, downward: &mut Downward<'_>) -> Result<Attempt, End> {
-        let started = self
-            .command()
-            .map(|(ask, program)| stand_in::start(program, ask, None));
+        let command = match &self.caller.preface().ask {
+            Ask::Session(ask) => ask.command.first().map(|first| (first, ask)),
+            Ask::Admin(_) => None,
+        };
+        let started =
+            command.map(|(first, ask)| stand_in::start(direct::command(first, ask), None));
         let why = match started {
             Some(Ok(link)) => {
                 if let Some(link) = take_up(link, pump, downward)? {

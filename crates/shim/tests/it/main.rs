@@ -5,6 +5,7 @@
     reason = "all of this is tests, which clippy knows by #[test] only"
 )]
 
+mod configured;
 mod ending;
 mod lives;
 mod rendezvous;

@@ -1,0 +1,42 @@
+//! What a session is told that has to run its configured server itself.
+//!
+//! **Invariant:** it is what a daemon would have started for this session, and nothing is written,
+//! locked or started to find it out.
+
+use std::{env, path::Path};
+
+use mux::SessionId;
+use shim::{places::Places, preface::SessionAsk, recipe::Recipe};
+
+use super::{Asker, Launcher};
+use crate::{configuration::Configuration, front::Freedom, serve::home_folder};
+
+/// How a session with this ask, in this folder, runs its server itself; or why it cannot, for a person.
+pub fn recipe(places: &Places, ask: &SessionAsk, cwd: &Path) -> Result<Recipe, String> {
+    let configuration = Configuration::read(places.config.clone());
+    let mut launcher = Launcher::new(configuration, home_folder(), env::vars_os().collect());
+    launcher.recipe(ask, cwd)
+}
+
+impl Launcher {
+    pub(super) fn recipe(&mut self, ask: &SessionAsk, cwd: &Path) -> Result<Recipe, String> {
+        let launch = self.open(&Asker {
+            // It is the only one that asks us.
+            session: SessionId(1),
+            ask,
+            cwd,
+            // The session's own, which its server inherits.
+            umask: 0,
+            // Whoever asks starts it itself, with no more rights than it has.
+            freedom: Freedom::AsFree,
+        });
+        let spec = launch.spec?;
+        Ok(Recipe {
+            lock: launch.lock,
+            program: spec.program.clone(),
+            arguments: spec.arguments.clone(),
+            environment: spec.environment.clone().into_iter().collect(),
+            directory: spec.directory.clone(),
+        })
+    }
+}
