@@ -18,7 +18,6 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{Pid, Signal, kill_process_group},
 };
 use sys::quit;
 
@@ -160,8 +159,8 @@ impl OwnServer {
 
     /// Ends a program that has been waited for in vain.
     fn end(&mut self, mut child: Child) {
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let _gone = group.map(|group| kill_process_group(group, Signal::KILL));
+        // It starts nothing itself, so there is nothing below it.
+        let _gone = child.kill();
         if ended_by(&mut child, Instant::now() + END_PATIENCE).is_none() {
             // Deep in a file system that does not answer, say.
             self.hanging = Some(child);
