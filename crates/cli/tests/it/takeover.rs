@@ -12,8 +12,11 @@ use crate::support::{
 
 /// The guardian of a home, found by its argument: it is the child of no daemon that lives.
 fn guardian(home: &Home) -> u32 {
-    let status = home.status();
-    u32::try_from(status["daemon"]["guardian_pid"].as_u64().unwrap()).unwrap()
+    // There is none for a moment when the last one has ended.
+    let pid = eventually("a guardian", || {
+        home.status()["daemon"]["guardian_pid"].as_u64()
+    });
+    u32::try_from(pid).unwrap()
 }
 
 fn counted(client: &mut Client) -> String {
@@ -222,7 +225,13 @@ fn no_client_is_asked_twice_under_one_id_whoever_has_died_in_between() {
             home.kill_daemon();
         },
         // The next guardian is one of a daemon that was not the first.
-        |home| Process::of(guardian(home)).unwrap().kill(),
+        |home| {
+            let first = guardian(home);
+            Process::of(first).unwrap().kill();
+            until("the end of the guardian", || {
+                home.status()["daemon"]["guardian_pid"] != json!(first)
+            });
+        },
         |home| {
             Process::of(guardian(home)).unwrap().kill();
             home.kill_daemon();
