@@ -32,7 +32,7 @@ use rustix::{fs::OFlags, io::FdFlags};
 use sys::birth::Birth;
 
 use crate::{
-    lock,
+    fields, lock,
     meet::{NotMet, is_silence},
     places::Places,
     preface::SessionAsk,
@@ -357,9 +357,7 @@ pub(crate) fn command(program: &OsStr, ask: &SessionAsk) -> Command {
 }
 
 fn assignment(pass: &OsStr) -> Option<(&OsStr, &OsStr)> {
-    let bytes = pass.as_bytes();
-    let equals = memchr::memchr(b'=', bytes)?;
-    let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
+    let (name, value) = fields::halves(pass.as_bytes())?;
     Some((OsStr::from_bytes(name), OsStr::from_bytes(value)))
 }
 

@@ -20,6 +20,7 @@ pub mod arguments;
 pub mod connect;
 pub mod control;
 pub mod direct;
+mod fields;
 mod folder;
 pub mod home;
 pub mod kept;

@@ -9,15 +9,12 @@
 //!
 //! **Invariant:** what is cut off is no recipe: the last field must be there, and has an end.
 
-use std::{
-    error,
-    ffi::{OsStr, OsString},
-    fmt,
-    os::unix::ffi::OsStrExt,
-    path::PathBuf,
-};
+use std::{error, ffi::OsString, fmt, os::unix::ffi::OsStrExt, path::PathBuf};
 
-use crate::direct::LockName;
+use crate::{
+    direct::LockName,
+    fields::{self, os_string, variable},
+};
 
 /// With this word before those that follow `mcpool connect`, `mcpoold` says the recipe; an error is one
 /// line on its stderr. It starts, locks and writes nothing. No person says that.
@@ -90,17 +87,16 @@ impl Recipe {
         let (mut lock, mut program, mut directory) = (None, None, None);
         let (mut arguments, mut environment) = (Vec::new(), Vec::new());
         let whole = said.strip_suffix(b"\0").ok_or(NoRecipe { key: "end" })?;
-        for field in whole.split(|byte| *byte == 0) {
-            let (key, value) = halves(field).ok_or(NoRecipe { key: "field" })?;
+        for field in fields::read(whole) {
+            let (key, value) = field.ok_or(NoRecipe { key: "field" })?;
             match key {
                 b"lock" => lock = Some(LockName::said(value).ok_or(NoRecipe { key: "lock" })?),
-                b"program" => program = Some(text(value).into()),
-                b"arg" => arguments.push(text(value)),
+                b"program" => program = Some(os_string(value).into()),
+                b"arg" => arguments.push(os_string(value)),
                 b"env" => {
-                    let (name, value) = halves(value).ok_or(NoRecipe { key: "env" })?;
-                    environment.push((text(name), text(value)));
+                    environment.push(variable(value).ok_or(NoRecipe { key: "env" })?);
                 }
-                b"cwd" => directory = Some(text(value).into()),
+                b"cwd" => directory = Some(os_string(value).into()),
                 _ => {}
             }
         }
@@ -118,26 +114,7 @@ impl Recipe {
 }
 
 fn field(said: &mut Vec<u8>, key: &'static str, parts: &[&[u8]]) -> Result<(), NoRecipe> {
-    if parts.iter().any(|part| part.contains(&0)) {
-        return Err(NoRecipe { key });
-    }
-    said.extend_from_slice(key.as_bytes());
-    said.push(b'=');
-    for part in parts {
-        said.extend_from_slice(part);
-    }
-    said.push(0);
-    Ok(())
-}
-
-/// What stands before the first `=`, and behind it.
-fn halves(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let equals = memchr::memchr(b'=', bytes)?;
-    Some((&bytes[..equals], &bytes[equals + 1..]))
-}
-
-fn text(bytes: &[u8]) -> OsString {
-    OsStr::from_bytes(bytes).to_owned()
+    fields::write(said, key, parts).map_err(|_| NoRecipe { key })
 }
 
 #[cfg(test)]
@@ -173,6 +150,13 @@ mod tests {
         assert_eq!(recipe().encode(), Ok(told.clone()));
         let newer = [b"umask=022\0".as_slice(), &told].concat();
         assert_eq!(Recipe::decode(&newer), Ok(recipe()));
+    }
+
+    #[test]
+    fn a_name_that_begins_as_the_system_allows_comes_back() {
+        let mut recipe = recipe();
+        recipe.environment.push(("=C:".into(), "=".into()));
+        assert_eq!(Recipe::decode(&recipe.encode().unwrap()), Ok(recipe));
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! The fields of a preface's body.
 
-use std::{
-    ffi::{OsStr, OsString},
-    os::unix::ffi::OsStrExt,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
 
 use super::{AdminAsk, Ask, Join, Preface, PrefaceError, SessionAsk, number, path_bytes};
-use crate::workspace::{Evidence, Workspace};
+use crate::{
+    fields::{self, os_string, variable},
+    workspace::{Evidence, Workspace},
+};
 
 /// Appends all fields.
 pub(super) fn write(preface: &Preface, body: &mut Vec<u8>) -> Result<(), PrefaceError> {
@@ -51,9 +49,7 @@ fn write_session(session: &SessionAsk, body: &mut Vec<u8>) -> Result<(), Preface
         field(body, "resume", resume.to_string().as_bytes())?;
     }
     for (name, value) in &session.env {
-        open_field(body, "env", name.as_bytes())?;
-        body.push(b'=');
-        close_field(body, "env", value.as_bytes())?;
+        field_of(body, "env", &[name.as_bytes(), b"=", value.as_bytes()])?;
     }
     Ok(())
 }
@@ -72,28 +68,11 @@ fn write_admin(admin: &AdminAsk, body: &mut Vec<u8>) -> Result<(), PrefaceError>
 }
 
 fn field(body: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), PrefaceError> {
-    open_field(body, key, &[])?;
-    close_field(body, key, value)
+    field_of(body, key, &[value])
 }
 
-fn open_field(body: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), PrefaceError> {
-    body.extend_from_slice(key.as_bytes());
-    body.push(b'=');
-    extend(body, key, value)
-}
-
-fn close_field(body: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), PrefaceError> {
-    extend(body, key, value)?;
-    body.push(0);
-    Ok(())
-}
-
-fn extend(body: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), PrefaceError> {
-    if value.contains(&0) {
-        return Err(PrefaceError::BadValue { key });
-    }
-    body.extend_from_slice(value);
-    Ok(())
+fn field_of(body: &mut Vec<u8>, key: &'static str, parts: &[&[u8]]) -> Result<(), PrefaceError> {
+    fields::write(body, key, parts).map_err(|_| PrefaceError::BadValue { key })
 }
 
 /// Everything that fields may say, before it is known which ask they belong to.
@@ -134,39 +113,40 @@ pub(super) fn read(body: &[u8]) -> Result<Preface, PrefaceError> {
 }
 
 fn collect(body: &[u8]) -> Result<Fields<'_>, PrefaceError> {
-    let mut fields = Fields::default();
+    let mut all = Fields::default();
     let Some(body) = body.strip_suffix(&[0]) else {
         return if body.is_empty() {
-            Ok(fields)
+            Ok(all)
         } else {
             Err(PrefaceError::BrokenField)
         };
     };
-    for field in body.split(|byte| *byte == 0) {
-        let equals = memchr::memchr(b'=', field).ok_or(PrefaceError::BrokenField)?;
-        let (key, value) = (&field[..equals], &field[equals + 1..]);
+    for field in fields::read(body) {
+        let (key, value) = field.ok_or(PrefaceError::BrokenField)?;
         match key {
-            b"version" => fields.version = Some(value),
-            b"cwd" => fields.cwd = Some(value),
-            b"umask" => fields.umask = Some(value),
-            b"pid" => fields.pid = Some(value),
-            b"ask" => fields.ask = Some(value),
-            b"server" => fields.server = Some(value),
-            b"scope" => fields.scope = Some(value),
-            b"workspace" => fields.workspace = Some(value),
-            b"evidence" => fields.evidence = Some(value),
-            b"join" => fields.join = Some(value),
-            b"resume" => fields.resume = Some(value),
-            b"verb" => fields.verb = Some(value),
-            b"wait" => fields.wait = Some(value),
-            b"arg" => fields.command.push(os_string(value)),
-            b"pass" => fields.pass.push(os_string(value)),
-            b"env" => fields.env.push(variable(value)?),
+            b"version" => all.version = Some(value),
+            b"cwd" => all.cwd = Some(value),
+            b"umask" => all.umask = Some(value),
+            b"pid" => all.pid = Some(value),
+            b"ask" => all.ask = Some(value),
+            b"server" => all.server = Some(value),
+            b"scope" => all.scope = Some(value),
+            b"workspace" => all.workspace = Some(value),
+            b"evidence" => all.evidence = Some(value),
+            b"join" => all.join = Some(value),
+            b"resume" => all.resume = Some(value),
+            b"verb" => all.verb = Some(value),
+            b"wait" => all.wait = Some(value),
+            b"arg" => all.command.push(os_string(value)),
+            b"pass" => all.pass.push(os_string(value)),
+            b"env" => all
+                .env
+                .push(variable(value).ok_or(PrefaceError::BadValue { key: "env" })?),
             // Of a newer sender.
             _ => {}
         }
     }
-    Ok(fields)
+    Ok(all)
 }
 
 fn session(fields: Fields<'_>) -> Result<SessionAsk, PrefaceError> {
@@ -254,16 +234,4 @@ fn octal(value: &[u8]) -> Result<u32, PrefaceError> {
         .and_then(|digits| u32::from_str_radix(digits, 8).ok())
         .filter(|umask| *umask <= 0o777)
         .ok_or(PrefaceError::BadValue { key: "umask" })
-}
-
-/// Splits `NAME=VALUE`; a name may begin with `=`, as the system allows.
-fn variable(value: &[u8]) -> Result<(OsString, OsString), PrefaceError> {
-    let bad = PrefaceError::BadValue { key: "env" };
-    let rest = value.get(1..).ok_or_else(|| bad.clone())?;
-    let equals = memchr::memchr(b'=', rest).ok_or(bad)? + 1;
-    Ok((os_string(&value[..equals]), os_string(&value[equals + 1..])))
-}
-
-fn os_string(bytes: &[u8]) -> OsString {
-    OsStr::from_bytes(bytes).to_os_string()
 }
