@@ -9,6 +9,7 @@
 pub mod admin;
 mod configuration;
 mod failpoint;
+mod files;
 mod front;
 mod hub;
 mod kept_words;

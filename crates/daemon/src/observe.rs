@@ -159,9 +159,10 @@ pub(crate) fn direct_not_known(lock: &std::path::Path, error: &std::io::Error) {
 }
 
 /// It is not written down which daemon of its places this is.
-pub(crate) fn epoch_not_kept(error: &anyhow::Error) {
+pub(crate) fn epoch_not_kept(file: &std::path::Path, error: &std::io::Error) {
     warn!(
-        error = format!("{error:#}"),
+        file = %file.display(),
+        %error,
         "should daemon and guardian end together, the next daemon may ask clients under ids that this one has used"
     );
 }

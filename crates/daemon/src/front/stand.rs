@@ -33,7 +33,7 @@ use shim::{
 use sys::handed;
 
 use crate::{
-    observe,
+    files, observe,
     upgrade::{FrozenStand, Handed},
 };
 
@@ -190,13 +190,7 @@ impl Stand {
     /// Binds the socket. What stands there already is a leftover: we hold the lock.
     fn bind(&mut self) -> anyhow::Result<UnixListener> {
         let path = &self.socket_path;
-        match fs::remove_file(path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("removing the old {}", path.display()));
-            }
-        }
+        files::remove(path).with_context(|| format!("removing the old {}", path.display()))?;
         let listener =
             UnixListener::bind(path).with_context(|| format!("listening at {}", path.display()))?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))

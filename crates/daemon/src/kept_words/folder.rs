@@ -4,10 +4,10 @@
 //! than may be. Nothing that goes wrong here is more than a server that starts a little later.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    fs::{self, DirBuilder, File},
+    io::{self, Read},
+    os::unix::fs::DirBuilderExt,
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -20,7 +20,10 @@ use super::{
     file::{Entry, hex},
     identity::Identity,
 };
-use crate::observe;
+use crate::{
+    files::{remove, replace},
+    observe,
+};
 
 /// Files that there may be.
 const FILES_MAX: usize = 256;
@@ -131,7 +134,7 @@ impl Folder {
         let Some(file) = entry.encode(&name, &key) else {
             return Ok(());
         };
-        self.write(&name, &file)?;
+        replace(&self.path.join(&name), &file)?;
         self.prune()
     }
 
@@ -196,27 +199,9 @@ impl Folder {
         }
         let mut key = [0; KEY_BYTES];
         File::open("/dev/urandom")?.read_exact(&mut key)?;
-        self.write(KEY_NAME, &key)?;
+        replace(&self.path.join(KEY_NAME), &key)?;
         self.key = Some(key);
         Ok(key)
-    }
-
-    /// Writes a file in one piece, as far as others can see.
-    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let new = self.path.join(format!("{name}.new"));
-        // What a daemon left that was killed while it wrote.
-        remove(&new)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        let written = options
-            .open(&new)
-            .and_then(|mut file| file.write_all(bytes))
-            .and_then(|()| fs::rename(&new, self.path.join(name)));
-        if written.is_err() {
-            // A full disk has no room for half of a file either.
-            let _gone = remove(&new);
-        }
-        written
     }
 
     /// Removes what was not used for longest, until no more is left than may be.
@@ -241,14 +226,6 @@ impl Folder {
             bytes -= len;
         }
         Ok(())
-    }
-}
-
-/// Removes a file that may not be there.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -6,12 +6,11 @@
 //! **Invariant:** no epoch is that of an earlier daemon whose sessions may live still, as long as the file
 //! can be read and written, and while the guardian lives in any case.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
-use anyhow::Context as _;
 use mux::Epoch;
 
-use crate::observe;
+use crate::{files, observe};
 
 /// So many, and it begins anew: up to here ids stay below 2⁵³ ([`Epoch::begin`]), and nobody has lived
 /// through two million daemons.
@@ -24,32 +23,13 @@ pub(super) fn next(file: &Path, inherited: u32) -> Epoch {
     let last = fs::read_to_string(file)
         .ok()
         .and_then(|text| text.trim_end().parse::<u32>().ok());
-    let behind = last.map_or(0, |last| last.saturating_add(1));
-    let epoch = if behind < EPOCHS {
-        inherited.max(behind)
-    } else {
-        inherited
-    };
-    if let Err(error) = keep(file, epoch) {
-        observe::epoch_not_kept(&error);
+    let behind = last.and_then(|last| last.checked_add(1));
+    let behind = behind.filter(|behind| *behind < EPOCHS).unwrap_or(0);
+    let epoch = inherited.max(behind);
+    if let Err(error) = files::replace(file, format!("{epoch}\n").as_bytes()) {
+        observe::epoch_not_kept(file, &error);
     }
     Epoch(epoch)
-}
-
-fn keep(file: &Path, epoch: u32) -> anyhow::Result<()> {
-    // Whoever reads it sees the old number or the new one. There is one daemon, so one name will do.
-    let new = file.with_extension("new");
-    write_new(&new, epoch)
-        .and_then(|()| fs::rename(&new, file))
-        .with_context(|| format!("writing {}", file.display()))
-}
-
-fn write_new(path: &Path, epoch: u32) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    fs::write(path, format!("{epoch}\n"))
 }
 
 #[cfg(test)]

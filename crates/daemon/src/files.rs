@@ -1,0 +1,38 @@
+//! Files of the daemon's own that others may read at any time.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+/// Writes a file in one piece, as far as others can see. Only one at a time may write it.
+///
+/// It is for its owner alone.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = Path::new(&new);
+    // What a daemon left that was killed while it wrote.
+    remove(new)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let written = options
+        .open(new)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(new, path));
+    if written.is_err() {
+        // A full disk has no room for half of a file either.
+        let _gone = remove(new);
+    }
+    written
+}
+
+/// Removes a file that may not be there.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
