@@ -20,14 +20,13 @@ impl Hub {
     pub(crate) fn inherit(&mut self, inheritance: Inheritance) -> io::Result<()> {
         let Inheritance {
             guardian,
-            epoch: _,
+            epoch,
             servers,
         } = inheritance;
         let Some(guardian) = guardian else {
             return Ok(());
         };
-        let epoch = self.world.around.epoch;
-        observe::guardian_inherited(guardian.pid(), epoch.0, servers.len());
+        observe::guardian_inherited(guardian.pid(), epoch, servers.len());
         self.world.around.guardian.take_over(guardian)?;
         for (held, fds) in servers {
             self.inherit_process(&held, fds)?;

@@ -54,7 +54,7 @@ pub(crate) type Server = (Held, Vec<OwnedFd>);
 #[derive(Debug, Default)]
 pub(crate) struct Inheritance {
     pub(crate) guardian: Option<Predecessor>,
-    /// Ours, as that guardian counts its daemons; 0 without one.
+    /// Ours, as that guardian counts its daemons, 0 without one; later if more are known to have been.
     pub(crate) epoch: u32,
     /// Its servers.
     pub(crate) servers: Vec<Server>,

@@ -35,7 +35,7 @@ pub(super) struct Beginning {
 /// How it begins.
 pub(super) enum Start {
     /// With what an earlier daemon has left at the guardian.
-    Afresh(Inheritance, Epoch),
+    Afresh(Inheritance),
     /// In the place of another program, which was upgraded.
     Resumed(Box<FrozenHub>, Before),
 }
@@ -44,7 +44,7 @@ impl Start {
     /// Which daemon of its places this is.
     pub(super) fn epoch(&self) -> Epoch {
         match self {
-            Start::Afresh(_, epoch) => *epoch,
+            Start::Afresh(inheritance) => Epoch(inheritance.epoch),
             Start::Resumed(frozen, _) => Epoch(frozen.epoch),
         }
     }
@@ -61,14 +61,14 @@ pub(super) struct Before {
 
 impl Beginning {
     pub(super) fn afresh(mut stand: Stand, files: Rlimit, places: &Places) -> anyhow::Result<Self> {
-        let inheritance = Inheritance::find(&places.guardian_socket())
+        let mut inheritance = Inheritance::find(&places.guardian_socket())
             .context("taking over the servers of an earlier daemon")?;
-        let epoch = epoch::next(&places.state.join("epoch"), inheritance.epoch);
+        inheritance.epoch = epoch::next(&places.state.join("epoch"), inheritance.epoch);
         Ok(Beginning {
             listener: stand.listen()?,
             stand,
             files,
-            start: Start::Afresh(inheritance, epoch),
+            start: Start::Afresh(inheritance),
         })
     }
 

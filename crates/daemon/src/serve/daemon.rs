@@ -258,7 +258,7 @@ impl Handover<'_> {
 fn furnish(start: Start, limits: Limits, world: World, door: &Door) -> anyhow::Result<Hub> {
     let epoch = start.epoch();
     match start {
-        Start::Afresh(inheritance, _) => {
+        Start::Afresh(inheritance) => {
             let mut hub = Hub::new(Mux::new(limits, epoch), world)?;
             hub.inherit(inheritance)?;
             Ok(hub)

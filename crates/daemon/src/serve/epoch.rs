@@ -8,17 +8,15 @@
 
 use std::{fs, path::Path};
 
-use mux::Epoch;
-
 use crate::{files, observe};
 
-/// So many, and it begins anew: up to here ids stay below 2⁵³ ([`Epoch::begin`]), and nobody has lived
+/// So many, and it begins anew: up to here ids stay below 2⁵³ ([`mux::Epoch::begin`]), and nobody has lived
 /// through two million daemons.
 const EPOCHS: u32 = 1 << 21;
 
 /// The epoch behind the one that this file names, or the one that the guardian has counted to if that is
 /// later; the file names it from now on.
-pub(super) fn next(file: &Path, inherited: u32) -> Epoch {
+pub(super) fn next(file: &Path, inherited: u32) -> u32 {
     // One that is missing or damaged names none.
     let last = fs::read_to_string(file)
         .ok()
@@ -29,7 +27,7 @@ pub(super) fn next(file: &Path, inherited: u32) -> Epoch {
     if let Err(error) = files::replace(file, format!("{epoch}\n").as_bytes()) {
         observe::epoch_not_kept(file, &error);
     }
-    Epoch(epoch)
+    epoch
 }
 
 #[cfg(test)]
@@ -44,7 +42,7 @@ mod tests {
         let file = folder.path().join("epoch");
         let epochs: Vec<u32> = [0, 0, 7, 3, 0]
             .into_iter()
-            .map(|inherited| next(&file, inherited).0)
+            .map(|inherited| next(&file, inherited))
             .collect();
         assert_eq!(epochs, [0, 1, 7, 8, 9]);
     }
@@ -62,7 +60,7 @@ mod tests {
             ("2097150\n", 2_097_151),
         ] {
             fs::write(&file, text).unwrap();
-            assert_eq!(next(&file, 2), Epoch(epoch), "{text}");
+            assert_eq!(next(&file, 2), epoch, "{text}");
             assert_eq!(fs::read_to_string(&file).unwrap(), format!("{epoch}\n"));
         }
     }
@@ -71,7 +69,7 @@ mod tests {
     fn where_nothing_can_be_written_the_guardian_s_count_is_what_there_is() {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("no folder/epoch");
-        assert_eq!(next(&file, 0), Epoch(0));
-        assert_eq!(next(&file, 5), Epoch(5));
+        assert_eq!(next(&file, 0), 0);
+        assert_eq!(next(&file, 5), 5);
     }
 }
