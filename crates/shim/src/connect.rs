@@ -24,7 +24,6 @@ use crate::{
     preface::{Ask, Join, Preface, SessionAsk},
     pump::{self, Beginning, End, Seeker},
     rendezvous::STARTS_WITHIN,
-    stand_in,
     workspace::{self, BadWorkspace},
 };
 
@@ -297,30 +296,21 @@ fn run_it_unshared(
         (Ask::Session(_) | Ask::Admin(_), _) => return Ok(Unshared::Not(cause.to_string())),
     };
     let cause = cause.to_string();
-    let Claimed { command, lock } = match own_server.claim(caller.places(), ask, &cause) {
-        Ok(claimed) => claimed,
-        Err(why) => return Ok(Unshared::Not(format!("{cause}; {why}"))),
-    };
-    let tell = || {
-        report(&format_args!(
-            "{cause}; running `{}` unshared, without mcpool",
-            ask.server
-        ));
-        // If that cannot be written, it has been said.
-        let _ = direct::log(caller.places(), &ask.server, &cause);
-    };
-    if !ask.command.is_empty() {
+    let tell = || direct::tell(caller.places(), &ask.server, &cause, "");
+    let claimed = own_server.claim(caller.places(), ask, &cause);
+    if !ask.command.is_empty()
+        && let Ok(Claimed { command, lock }) = claimed
+    {
         tell();
         let failure = become_it(command);
         drop(lock);
         return Err(failure);
     }
-    let program = command.get_program().to_owned();
-    Ok(match stand_in::start_afresh(command, lock) {
+    Ok(match claimed.and_then(Claimed::start_afresh) {
         Ok(link) => {
             tell();
             Unshared::Runs(link)
         }
-        Err(error) => Unshared::Not(direct::cannot_run(&cause, &program, &error)),
+        Err(why) => Unshared::Not(format!("{cause}; {why}")),
     })
 }

@@ -9,8 +9,8 @@
 //!
 //! **Invariant:** the name of a lock follows from the session's ask alone (of a configured server from its
 //! share key), and in the same way in every version: shims and daemons of several versions may look. So
-//! does the meaning of its first four lines; those behind them each name a process that counts, and one without them, of an older
-//! version, is held for as long as it is locked.
+//! does the meaning of its first four lines; those behind them each name a process that counts, and one
+//! without them, of an older version, is held for as long as it is locked.
 
 use std::{
     env,
@@ -32,6 +32,7 @@ use rustix::{fs::OFlags, io::FdFlags};
 use sys::birth::Birth;
 
 use crate::{
+    connect::report,
     fields, lock,
     meet::{NotMet, is_silence},
     places::Places,
@@ -322,14 +323,18 @@ fn remove_abandoned(folder: &Path, path: &Path) -> io::Result<bool> {
     Ok(is_it)
 }
 
-/// Why there is nobody who serves a session whose server cannot even be started without a daemon.
-pub(crate) fn cannot_run(cause: &str, program: &OsStr, error: &io::Error) -> String {
-    let program = program.display();
-    format!("{cause}; nor can `{program}` be run without it: {error}")
+/// Says to whoever reads our standard error, and in the daemon's log, that this server runs without it.
+/// `beside` is what else the former should know.
+pub(crate) fn tell(places: &Places, server: &str, cause: &str, beside: &str) {
+    report(&format_args!(
+        "{cause}; running `{server}` unshared, without mcpool{beside}"
+    ));
+    // If that cannot be written, it has been said.
+    let _ = log(places, server, cause);
 }
 
 /// Says in the daemon's log that it is missed.
-pub(crate) fn log(places: &Places, server: &str, cause: &str) -> io::Result<()> {
+fn log(places: &Places, server: &str, cause: &str) -> io::Result<()> {
     let text = format!(
         "mcpool connect: no daemon can be had ({cause}); process {} runs `{server}` itself\n",
         process::id()

@@ -9,7 +9,10 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, Read},
-    os::{fd::AsFd, unix::process::CommandExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -27,7 +30,7 @@ use crate::{
     preface::{BODY_MAX, SessionAsk},
     recipe::{Recipe, VERB},
     rendezvous::left_until,
-    sibling,
+    sibling, stand_in,
     start::one_line,
 };
 
@@ -63,6 +66,31 @@ pub(crate) struct Claimed {
     pub(crate) command: Command,
     /// The lock, unless the server is shared with nobody.
     pub(crate) lock: Option<File>,
+}
+
+impl Claimed {
+    /// Starts it; hands out the pump's end of the link to it. If that cannot be, says why, for a person.
+    ///
+    /// To be called on the main thread: see [`stand_in::start`].
+    pub(crate) fn start(self) -> Result<OwnedFd, String> {
+        self.start_by(stand_in::start)
+    }
+
+    /// The same for a session that has said nothing yet.
+    pub(crate) fn start_afresh(self) -> Result<OwnedFd, String> {
+        self.start_by(stand_in::start_afresh)
+    }
+
+    fn start_by(
+        self,
+        start: impl FnOnce(Command, Option<File>) -> io::Result<OwnedFd>,
+    ) -> Result<OwnedFd, String> {
+        let program = self.command.get_program().to_owned();
+        start(self.command, self.lock).map_err(|error| {
+            let program = program.display();
+            format!("nor can `{program}` be run without it: {error}")
+        })
+    }
 }
 
 impl OwnServer {

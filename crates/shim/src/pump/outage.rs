@@ -5,7 +5,6 @@
 //! it is never told that nobody had it.
 
 use std::{
-    mem,
     os::fd::OwnedFd,
     process,
     sync::Arc,
@@ -26,7 +25,6 @@ use super::{
 };
 use crate::{
     answer::Answer,
-    connect::report,
     control::Resumed,
     direct::{self, OnDaemonFailure},
     last_resort::Trouble,
@@ -149,7 +147,6 @@ impl Seeker {
         pump: &Pump,
         downward: &mut Downward<'_>,
     ) -> Result<Arc<OwnedFd>, End> {
-        let is_in_vain = mem::take(&mut self.is_in_vain);
         if downward.take_told_of_end() {
             // Or it would be of no use to stop one.
             pump.wait_until_needed();
@@ -157,7 +154,7 @@ impl Seeker {
             let hopeless_at = self.outage_began + self.patience;
             pump.waiting()
                 .begin_outage(hopeless_at, self.has_last_resort(), NOT_READY);
-        } else if is_in_vain {
+        } else if self.is_in_vain {
             let pause = self.next_pause();
             rest(pump, pause)?;
         }
@@ -219,29 +216,20 @@ impl Seeker {
             return Ok(Attempt::Nobody(cause));
         };
         let places = self.caller.places();
-        let Claimed { command, lock } = match self.own_server.claim(places, ask, &cause) {
-            Ok(claimed) => claimed,
-            Err(why) => return Ok(Attempt::Nobody(format!("{cause}; {why}"))),
-        };
-        let program = command.get_program().to_owned();
-        let link = match stand_in::start(command, lock) {
+        let started = self
+            .own_server
+            .claim(places, ask, &cause)
+            .and_then(Claimed::start);
+        let link = match started {
             Ok(link) => link,
-            Err(error) => {
-                let why = direct::cannot_run(&cause, &program, &error);
-                return Ok(Attempt::Nobody(why));
-            }
+            Err(why) => return Ok(Attempt::Nobody(format!("{cause}; {why}"))),
         };
         let forgotten = if pump.waiting().is_unmet() {
             ""
         } else {
             "; it has forgotten what it knew"
         };
-        report(&format_args!(
-            "{cause}; running `{}` unshared, without mcpool{forgotten}",
-            ask.server
-        ));
-        // If that cannot be written, it has been said.
-        let _ = direct::log(places, &ask.server, &cause);
+        direct::tell(places, &ask.server, &cause, forgotten);
         self.last_direct = Some(Instant::now());
         if let Some(link) = take_up(link, pump, downward)? {
             return Ok(Attempt::Up(link));
