@@ -1,8 +1,6 @@
 //! The first meeting of a session with a daemon that does not answer yet.
 
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
     process::Command,
     time::{Duration, Instant},
 };
@@ -75,15 +73,7 @@ fn a_daemon_that_is_stopped_is_told_of_in_time_and_serves_the_session_when_it_go
 
 /// A shim beside which such a daemon lies.
 fn beside_slow_daemon(home: &Home) -> Command {
-    let folder = home.root().join("bin");
-    if fs::create_dir(&folder).is_ok() {
-        fs::copy(env!("CARGO_BIN_EXE_mcpool"), folder.join("mcpool")).unwrap();
-        fs::write(folder.join("mcpoold.real"), env!("CARGO_BIN_EXE_mcpoold")).unwrap();
-        let daemon = folder.join("mcpoold");
-        fs::write(&daemon, SLOW_DAEMON).unwrap();
-        fs::set_permissions(&daemon, fs::Permissions::from_mode(0o700)).unwrap();
-    }
-    home.command(folder.join("mcpool"), &["connect", "--", FAKE_SERVER])
+    home.beside_script(SLOW_DAEMON, &["connect", "--", FAKE_SERVER])
 }
 
 #[test]
@@ -99,7 +89,7 @@ fn all_who_come_wait_for_a_daemon_that_is_slow_to_start() {
     until("the start of a daemon", || {
         home.count("bin/mcpoold.record", "started") == 1
     });
-    fs::write(home.root().join("bin/mcpoold.gate"), "").unwrap();
+    home.open_gate();
     let mut pids = Vec::new();
     for (client, id) in &mut clients {
         let answer = client.response(*id);

@@ -1,6 +1,6 @@
 //! A server that a session runs without the daemon, when there is a daemon after all.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
 use serde_json::json;
 
@@ -105,20 +105,8 @@ fn a_server_that_has_ended_is_not_waited_for_though_a_helper_of_it_lives() {
 
 /// A session of an installation that has no daemon until its gate is opened.
 fn gated(home: &Home, arguments: &[&str]) -> Client {
-    let folder = home.root().join("bin");
-    if fs::create_dir(&folder).is_ok() {
-        fs::copy(env!("CARGO_BIN_EXE_mcpool"), folder.join("mcpool")).unwrap();
-        fs::write(folder.join("mcpoold.real"), env!("CARGO_BIN_EXE_mcpoold")).unwrap();
-        let program = folder.join("mcpoold");
-        fs::write(&program, NO_DAEMON).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
-    }
     let arguments = [&["connect"], arguments].concat();
-    Client::spawn(&mut home.command(folder.join("mcpool"), &arguments))
-}
-
-fn open_gate(home: &Home) {
-    fs::write(home.root().join("bin/mcpoold.gate"), "").unwrap();
+    Client::spawn(&mut home.beside_script(NO_DAEMON, &arguments))
 }
 
 /// Has `echo` stand for the scripted server, which notes its starts.
@@ -168,7 +156,7 @@ fn one_of_two_sessions_on_a_name_runs_it_and_a_daemon_that_comes_waits_for_its_e
     assert!(ran.stdout.contains(&told), "{ran:?}");
 
     // The daemon comes.
-    open_gate(&home);
+    home.open_gate();
     let mut waiting = gated(&home, &["echo"]);
     let refused = waiting.greet(&json!({}));
     let message = refused["error"]["message"].as_str().unwrap();
@@ -199,7 +187,7 @@ fn when_its_own_server_dies_a_session_on_a_name_goes_on_at_the_daemon_that_is_th
     let mut client = gated(&home, &["echo"]);
     client.initialize();
     let server = client.server_pid();
-    open_gate(&home);
+    home.open_gate();
     Process::of(server).unwrap().kill();
     // What is written before its end is known is an error.
     until("the session being served", || {

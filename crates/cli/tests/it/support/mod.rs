@@ -3,6 +3,7 @@
 pub(crate) mod canary;
 mod client;
 pub(crate) mod garbage;
+mod gated;
 mod home;
 pub(crate) mod processes;
 pub(crate) mod reluctant;
