@@ -260,6 +260,36 @@ fn a_flood_on_standard_error_is_drained_while_others_call() {
 }
 
 #[test]
+fn a_flood_on_standard_error_before_the_greeting_keeps_nobody_from_being_greeted() {
+    let home = Home::new();
+    // A pipe holds 64 KiB: with nobody to read it the server would never come to its first message.
+    let bytes = (16 << 20).to_string();
+    let mut client = home.session(&["--flood-stderr", &bytes]);
+    let text = client.text("echo", json!({"text": "heard"}));
+    assert_eq!(text, "heard");
+    assert_eq!(home.upstream()["restarts"], 0);
+    let log = home.done(&["logs", "fake-server"]);
+    assert!(log.contains("so much to say"), "{log}");
+}
+
+#[test]
+fn a_notification_that_nobody_knows_goes_to_a_session_that_is_alone_and_else_to_nobody() {
+    let home = Home::new();
+    let is_it = |message: &Value| message["method"] == "notifications/fake/unknown";
+    let mut alice = home.session(&[]);
+    let call = alice.begin("unknown", json!({}));
+    alice.wait_for(is_it);
+    alice.response(call);
+    let mut bob = home.session(&[]);
+    assert_eq!(bob.server_pid(), alice.server_pid());
+    alice.text("unknown", json!({"text": "whose is it?"}));
+    alice.hears_nothing();
+    bob.hears_nothing();
+    let dropped = &home.upstream()["dropped"];
+    assert_eq!(*dropped, json!({"unknown-notification": 1}));
+}
+
+#[test]
 fn a_server_that_stops_reading_for_a_while_loses_nothing() {
     let home = Home::new();
     let record = home.file("record");

@@ -102,6 +102,24 @@ fn each_session_is_answered_in_the_version_that_it_asked_for() {
 }
 
 #[test]
+fn no_session_is_answered_in_a_newer_version_than_that_of_its_server() {
+    const OLD: &str = "2025-03-26";
+    let home = Home::new();
+    for (asked, answered) in [
+        ("2024-11-05", "2024-11-05"),
+        (OLD, OLD),
+        ("2025-06-18", OLD),
+        ("2025-11-25", OLD),
+    ] {
+        let mut client = home.open(&["--protocol", OLD]);
+        let answer = client.request("initialize", hello(asked, &json!({})));
+        assert_eq!(answer["result"]["protocolVersion"], answered, "{asked}");
+        client.notify("notifications/initialized", &json!({}));
+        assert_eq!(client.text("echo", json!({"text": asked})), asked);
+    }
+}
+
+#[test]
 fn a_client_may_talk_before_it_is_answered() {
     let home = Home::new();
     let mut client = home.open(&[]);
