@@ -259,9 +259,8 @@ impl Audit {
             } => self.send_to_session(*session, frame, answered.as_ref()),
             Action::Notify { session, notice } => self.notify(*session, notice),
             Action::Announce { session, line } => self.announce(*session, *line),
-            Action::PauseSession { session } | Action::ResumeSession { session } => {
-                self.must_be_open(*session, "paused or resumed");
-            }
+            Action::PauseSession { session } => self.pause(*session, true),
+            Action::ResumeSession { session } => self.pause(*session, false),
             Action::CloseSession { session } => self.close(*session),
             Action::StartUpstream {
                 upstream,

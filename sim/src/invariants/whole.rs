@@ -85,13 +85,7 @@ impl Model {
             session.upstream,
             model.upstream
         );
-        let most = self.limits.session_in_flight + self.limits.session_queue + 16;
-        ensure!(
-            session.in_flight <= most,
-            "{} has {} requests open",
-            session.id,
-            session.in_flight
-        );
+        // How much of it may wait, and that it is not read then, is a matter of the books beside us.
         Ok(())
     }
 

@@ -32,6 +32,20 @@ pub(super) struct Client {
     pub(super) asks_shown: u64,
     /// Resources that it has asked to hear of.
     pub(super) uris: BTreeSet<Box<str>>,
+    /// Whether the edge was told last to read no more of it.
+    #[serde(default)]
+    pub(super) is_paused: bool,
+    #[serde(default)]
+    pub(super) input: Input,
+}
+
+/// Whether a client may say more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Input {
+    #[default]
+    Open,
+    /// It has closed it: there is nothing more to read.
+    Ended,
 }
 
 /// A request without an answer.

@@ -11,7 +11,7 @@ use wire::{Fault, Frame, Message, Method, Named, Params, Purpose, RequestId};
 
 use super::{
     Audit, Client, Invariant, OfAsk, Step, Told,
-    client::{Asking, is_grouped},
+    client::{Asking, Input, is_grouped},
     group::Group,
     inherited::version_of,
     print::Print,
@@ -72,8 +72,12 @@ impl Audit {
             } => self.inherited(*upstream, record),
             Event::UpstreamBlocked { upstream } => self.blocked(*upstream, true),
             Event::UpstreamWritable { upstream } => self.blocked(*upstream, false),
+            Event::SessionEnding { session } => {
+                if let Some(client) = self.clients.get_mut(session) {
+                    client.input = Input::Ended;
+                }
+            }
             Event::SessionReplayEnded { .. }
-            | Event::SessionEnding { .. }
             | Event::SessionCut { .. }
             | Event::SessionBlocked { .. }
             | Event::SessionWritable { .. }
@@ -110,6 +114,8 @@ impl Audit {
             asks: BTreeMap::new(),
             asks_shown: 0,
             uris: BTreeSet::new(),
+            is_paused: false,
+            input: Input::Open,
         };
         self.clients.insert(session, client);
     }

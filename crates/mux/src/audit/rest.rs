@@ -2,8 +2,11 @@
 
 use std::vec::Vec;
 
-use super::{Audit, Invariant, group::Sent, print::Print, server::Process};
+use super::{Audit, Invariant, client::Input, group::Sent, print::Print, server::Process};
 use crate::{Limits, SessionSnapshot, Snapshot, UpstreamSnapshot};
+
+/// What a message that waits counts beside its bytes, as users are told.
+const HELD_COST: usize = 512;
 
 impl Audit {
     /// Nothing of the step may be left undone.
@@ -190,6 +193,34 @@ impl Audit {
             self.find(
                 Invariant::WithinCaps,
                 format_args!("{id} has {at_server} requests at its server and {asks} asks"),
+            );
+        }
+        self.compare_queue(session, limits);
+    }
+
+    /// Nobody is read who has as much here as may wait, but for those who were asked something. Of those who
+    /// have closed their input there is nothing to read.
+    fn compare_queue(&mut self, session: &SessionSnapshot, limits: &Limits) {
+        let (id, held, bytes) = (session.id, session.held, session.held_bytes);
+        let Some(client) = self.clients.get(&id) else {
+            return;
+        };
+        let is_paused = client.is_paused;
+        let may_be_read = client.input == Input::Ended || !client.asks.is_empty();
+        if session.is_paused != is_paused {
+            self.find(
+                Invariant::SameTable,
+                format_args!("{id} is paused: the core says {}", session.is_paused),
+            );
+        }
+        let costs = bytes + held * HELD_COST;
+        // One message may be as long as a message may be.
+        let is_full =
+            held >= limits.session_queue || (held > 1 && costs > limits.session_queue_bytes);
+        if is_full && !is_paused && !may_be_read {
+            self.find(
+                Invariant::WithinCaps,
+                format_args!("{held} messages of {bytes} bytes of {id} wait, and it is read"),
             );
         }
     }

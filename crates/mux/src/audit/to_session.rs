@@ -28,6 +28,14 @@ impl Audit {
         is_open
     }
 
+    /// The edge is told whether to read a session.
+    pub(super) fn pause(&mut self, session: SessionId, is_paused: bool) {
+        self.must_be_open(session, "paused or resumed");
+        if let Some(client) = self.clients.get_mut(&session) {
+            client.is_paused = is_paused;
+        }
+    }
+
     pub(super) fn notify(&mut self, session: SessionId, notice: &Notice) {
         self.must_be_open(session, "told of its lines");
         if let Some(client) = self.clients.get_mut(&session) {
