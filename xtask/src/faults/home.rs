@@ -32,6 +32,9 @@ pub(crate) const ZOMBIE_AGE: Duration = Duration::from_secs(1);
 /// What a line of a daemon's log says that tells of a fault of ours.
 const FOUND: [&str; 3] = ["audit: ", "the core contradicts itself", "a task panicked"];
 
+/// How a daemon is told of whose books were not closed.
+const NO_LAST_WORD: &str = "a daemon ended without a word of its books";
+
 /// How a file that is left is told of.
 const STILL_THERE: &str = "still there: ";
 
@@ -301,7 +304,7 @@ impl<'a> Home<'a> {
     }
 
     fn read_logs(&self, left: &mut Left) {
-        let mut files = vec![self.errors()];
+        let mut files = Vec::new();
         let entries = fs::read_dir(self.pool().join("logs")).into_iter().flatten();
         for entry in entries.flatten() {
             let is_daemons = |name: &str| name.starts_with("daemon.log");
@@ -309,17 +312,43 @@ impl<'a> Home<'a> {
                 files.push(entry.path());
             }
         }
-        for file in files {
-            let text = fs::read_to_string(file).unwrap_or_default();
-            for line in text.lines() {
-                let is_clean = line.contains("audit: ") && line.ends_with(", clean");
-                if !is_clean && FOUND.iter().any(|words| line.contains(words)) {
-                    left.complaints += 1;
-                    left.words.push(line.to_owned());
-                }
-            }
+        // `daemon.log.2` is older than `daemon.log.1`, and that older than `daemon.log`.
+        files.sort();
+        files.reverse();
+        // A daemon that is not in the background says it all where shims complain.
+        for files in [files, vec![self.errors()]] {
+            let texts = files.iter().filter_map(|file| fs::read(file).ok());
+            let bytes: Vec<u8> = texts.flatten().collect();
+            let complaints = complaints(&String::from_utf8_lossy(&bytes), self.stage.keeps_books);
+            left.complaints += complaints.len() as u64;
+            left.words.extend(complaints);
         }
     }
+}
+
+/// What is wrong by the log of one daemon after the other. One that was killed says nothing at its end; one
+/// that ends in good order says what its books say, if it keeps any.
+fn complaints(log: &str, keeps_books: bool) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut is_owed = false;
+    for line in log.lines() {
+        let is_verdict = line.contains("audit: ");
+        let is_clean = is_verdict && line.ends_with(", clean");
+        if !is_clean && FOUND.iter().any(|words| line.contains(words)) {
+            complaints.push(line.to_owned());
+        }
+        if is_verdict {
+            is_owed = false;
+        } else if line.contains(" ending why=") {
+            is_owed = keeps_books;
+        } else if line.contains(" listening ") && std::mem::take(&mut is_owed) {
+            complaints.push(NO_LAST_WORD.to_owned());
+        }
+    }
+    if is_owed {
+        complaints.push(NO_LAST_WORD.to_owned());
+    }
+    complaints
 }
 
 impl Drop for Home<'_> {
@@ -385,4 +414,27 @@ fn start(mut command: Command) -> anyhow::Result<Child> {
     let child = child.with_context(|| format!("starting {command:?}"))?;
     ensure!(child.id() > 0, "a process has a number");
     Ok(child)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGUN: &str = "INFO listening on=/pool\n";
+    const ENDED: &str = "INFO ending why=asked\n";
+    const CLEAN: &str = "INFO audit: 7 events, 9 messages, clean\n";
+
+    #[test]
+    fn a_daemon_that_ends_in_good_order_owes_a_word_of_the_books_it_keeps() {
+        let nothing: [&str; 0] = [];
+        let said = |log: &[&str]| complaints(&log.concat(), true);
+        assert_eq!(said(&[BEGUN, ENDED, CLEAN]), nothing);
+        assert_eq!(said(&[BEGUN, ENDED]), [NO_LAST_WORD]);
+        assert_eq!(said(&[BEGUN, ENDED, BEGUN, ENDED, CLEAN]), [NO_LAST_WORD]);
+        assert_eq!(complaints(&[BEGUN, ENDED].concat(), false), nothing);
+        // It was killed, and the next one was stopped.
+        assert_eq!(said(&[BEGUN, BEGUN, ENDED, CLEAN]), nothing);
+        let found = "ERROR audit: I2: s1 is told what is not for it\n";
+        assert_eq!(said(&[BEGUN, ENDED, found]), [found.trim_end()]);
+    }
 }

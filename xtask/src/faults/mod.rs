@@ -123,6 +123,8 @@ pub(crate) struct Stage {
     pub(crate) seed: u64,
     pace: Pace,
     keeps_homes: bool,
+    /// Whether the daemons keep books of their cores.
+    keeps_books: bool,
 }
 
 impl Stage {
@@ -135,6 +137,7 @@ impl Stage {
             seed,
             pace,
             keeps_homes: false,
+            keeps_books: matches!(profile, Profile::Debug),
         })
     }
 

@@ -7,6 +7,7 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
+    thread,
 };
 
 use daemon::{ServeOptions, admin};
@@ -127,7 +128,22 @@ impl Drop for Pool {
             let _ended = self.daemon.kill();
         }
         let _reaped = self.daemon.wait();
+        // A test that has failed already says why itself.
+        if !thread::panicking() {
+            let log = self.log("daemon");
+            assert_eq!(complaint(&log), None, "the daemon's log complains");
+        }
     }
+}
+
+/// What is wrong in the log of a daemon that has ended: whatever its books have found, or that it says
+/// nothing of them. Only the feature has it keep any.
+fn complaint(log: &str) -> Option<&str> {
+    let verdicts = || log.lines().filter(|line| line.contains("audit: "));
+    let is_clean = |line: &&str| line.ends_with(", clean") && !line.contains("audit: 0 events");
+    let owes_one = cfg!(feature = "audit") && verdicts().next().is_none();
+    let bad = verdicts().find(|line| !is_clean(line));
+    bad.or(owes_one.then_some("the daemon ended without a word of its books"))
 }
 
 /// Somebody at the other end of the link.
