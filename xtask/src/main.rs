@@ -6,6 +6,7 @@
 mod bench;
 mod bless;
 mod build;
+mod canary;
 mod check;
 mod errors_page;
 mod faults;

@@ -18,7 +18,7 @@ use super::{
     session::Session,
     shown::Shown,
 };
-use crate::{shell, ui};
+use crate::{canary, shell, ui};
 
 /// How long mcpool may take to answer a person.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
@@ -50,7 +50,7 @@ pub(crate) struct Left {
     processes: u64,
     zombies: u64,
     files: u64,
-    /// What the daemons' logs and books complain of.
+    /// What the daemons' logs and books complain of, and files in which something stands that must not.
     complaints: u64,
     words: Vec<String>,
 }
@@ -86,7 +86,7 @@ impl Left {
         shown.at_most("zombies left", self.zombies, 0);
         shown.at_most("sockets and locks left", self.files, 0);
         if self.complaints > 0 {
-            shown.at_most("complaints in the log", self.complaints, 0);
+            shown.at_most("complaints, secrets in files", self.complaints, 0);
         }
         for words in self.words {
             shown.tell(words);
@@ -162,6 +162,7 @@ impl<'a> Home<'a> {
             .env("HOME", self.root().join("user"))
             .env("MCPOOL_HOME", self.pool())
             .current_dir(self.root().join("project"));
+        canary::put_into(&mut command);
         self.keep_errors(&mut command);
         command
     }
@@ -300,6 +301,9 @@ impl<'a> Home<'a> {
             }
         }
         self.read_logs(&mut left);
+        let leaks = canary::found_in(&self.pool());
+        left.complaints += leaks.len() as u64;
+        left.words.extend(leaks);
         Ok(left)
     }
 

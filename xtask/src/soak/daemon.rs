@@ -125,7 +125,7 @@ pub(crate) fn await_emptiness(shared: &Shared) -> anyhow::Result<()> {
 /// What the daemon's books say, if it was built to keep them; whatever they have found is a fault. The
 /// daemon must have ended.
 pub(crate) fn verdict_of_books(shared: &Shared) -> anyhow::Result<Option<String>> {
-    let logs = shared.folder.join("home/logs");
+    let logs = shared.home().join("logs");
     let mut verdict = None;
     for entry in fs::read_dir(&logs).context("listing the logs")? {
         let entry = entry?;

@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     build::{self, Profile},
-    shell, ui,
+    canary, shell, ui,
 };
 
 /// How often it is looked whether it is time to crash a server, or to end.
@@ -120,6 +120,9 @@ fn soak(args: &Args, profile: Profile) -> anyhow::Result<Report> {
     daemon::await_emptiness(&shared)?;
     let stopped = shell::output_within(&mut shared.verb("stop"), daemon::ANSWERS_WITHIN);
     stopped.context("stopping the daemon")?;
+    for leak in canary::found_in(&shared.home()) {
+        shared.faults.note(faults::Class::Unexpected, leak);
+    }
     let books = daemon::verdict_of_books(&shared)?;
     ensure!(
         books.is_some() || matches!(profile, Profile::Release) || !shared.faults.are_none(),

@@ -14,6 +14,7 @@ use super::{
     faults::Faults,
     record::{Record, Records},
 };
+use crate::canary;
 
 /// One configured server, and what is done to it.
 #[derive(Debug)]
@@ -99,8 +100,14 @@ impl Shared {
         let mut command = Command::new(&self.mcpool);
         command
             .arg(verb)
-            .env("MCPOOL_HOME", self.folder.join("home"));
+            .env("MCPOOL_HOME", self.home());
+        canary::put_into(&mut command);
         command
+    }
+
+    /// `MCPOOL_HOME`.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.join("home")
     }
 
     pub(crate) fn ledgers(&self) -> PathBuf {
