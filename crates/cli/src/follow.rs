@@ -6,21 +6,17 @@
 use std::{
     fs::File,
     io::{self, Read},
-    mem::MaybeUninit,
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::inotify::{self, CreateFlags, Reader, WatchFlags},
-    io::Errno,
-};
+use sys::changes::Changes;
 
 /// A log that is watched.
 #[derive(Debug)]
 pub(crate) struct Follower {
     path: PathBuf,
-    changes: OwnedFd,
+    changes: Changes,
     open: Option<File>,
 }
 
@@ -29,13 +25,10 @@ impl Follower {
     ///
     /// `open` is the log as far as it has been read already.
     pub(crate) fn watch(path: &Path, open: Option<File>) -> io::Result<Self> {
-        let changes = inotify::init(CreateFlags::CLOEXEC)?;
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let kinds = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVE;
-        inotify::add_watch(&changes, folder, kinds)?;
         Ok(Follower {
             path: path.to_path_buf(),
-            changes,
+            changes: Changes::of(folder)?,
             open,
         })
     }
@@ -47,7 +40,7 @@ impl Follower {
             if !text.is_empty() {
                 return Ok(text);
             }
-            self.wait()?;
+            self.changes.wait(self.open.as_ref())?;
         }
     }
 
@@ -80,14 +73,6 @@ impl Follower {
             // Rotated, and nothing was written since.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
-        }
-    }
-
-    fn wait(&self) -> io::Result<()> {
-        let mut buffer = [MaybeUninit::uninit(); 4096];
-        match Reader::new(&self.changes, &mut buffer).next() {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
         }
     }
 }

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use rustix::event::Timespec;
 use rustix::process::Signal;
 
-use crate::census::{Census, Entry, Identity};
+use sys::process_table::{Entry, Identity};
+
+use crate::census::Census;
 use crate::protocol::MARKER;
 use crate::trace;
 

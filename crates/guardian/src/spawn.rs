@@ -18,8 +18,8 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use sys::child::ChildSetup;
 
-use crate::census::Identity;
 use crate::protocol::{MARKER, Spawn};
+use sys::process_table::Identity;
 
 /// Longest first line of a script that Linux reads.
 const SHEBANG_LEN_MAX: u64 = 256;

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sys::wait::Exit;
 
-use crate::census::{Census, Entry, Identity};
+use sys::process_table::{Entry, Identity};
+
+use crate::census::Census;
 use crate::protocol::Patience;
 
 /// From TERM to KILL for what a server leaves behind that ended without being asked.

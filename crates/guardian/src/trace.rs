@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
 
-use crate::census::Identity;
+use sys::process_table::Identity;
 
 /// Leaves a note about this process.
 pub(crate) fn leave(meeting_place: &Path) {

@@ -8,9 +8,9 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::process::Pid;
 #[cfg(target_os = "linux")]
 use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit};
 
 use crate::mask::{self, Change};
 
@@ -58,6 +58,15 @@ pub fn tie_to_us(command: &mut Command) {
     // SAFETY: `die_with` makes system calls only; it does not allocate, lock, or touch memory that
     // another thread may have left half-written.
     unsafe { command.pre_exec(move || die_with(parent)) };
+}
+
+/// Makes `command` start its child with room for so many open files.
+pub fn limit_files(command: &mut Command, limit: Rlimit) {
+    // SAFETY: it is a system call; it does not allocate, lock, or touch memory that another thread may
+    // have left half-written.
+    unsafe {
+        command.pre_exec(move || Ok(rustix::process::setrlimit(Resource::Nofile, limit)?));
+    }
 }
 
 /// Runs in the forked child: it is to end when its parent does.

@@ -7,15 +7,21 @@
 //! stands, and every function that it exports is safe to call.
 
 pub mod birth;
+pub mod changes;
 pub mod child;
 pub mod detach;
 pub mod handed;
+pub mod machine;
 mod mask;
 pub mod memory;
 pub mod orphans;
 pub mod peer;
+pub mod pipe;
 pub mod process;
+pub mod process_table;
 pub mod quit;
+#[cfg(target_os = "macos")]
+pub mod sandbox;
 pub mod schedule;
 pub mod scratch;
 pub mod signals;
@@ -23,4 +29,5 @@ pub mod socket;
 pub mod stat;
 pub mod stdin;
 pub mod threads;
+pub mod timer;
 pub mod wait;

@@ -98,9 +98,7 @@ impl Shared {
     /// A verb of mcpool for the daemon of this soak.
     pub(crate) fn verb(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.mcpool);
-        command
-            .arg(verb)
-            .env("MCPOOL_HOME", self.home());
+        command.arg(verb).env("MCPOOL_HOME", self.home());
         canary::put_into(&mut command);
         command
     }

@@ -11,9 +11,9 @@ use anyhow::Context;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+    process::{Pid, Signal, kill_process},
 };
-use sys::child::ChildSetup;
+use sys::{child::ChildSetup, process::Hold};
 
 /// How long a process may take to end after it was asked to.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,11 +53,11 @@ impl Child {
     /// Waits for its end, which was brought about elsewhere.
     pub(super) fn ends_by(&mut self, deadline: Instant) -> io::Result<bool> {
         // While it has not been reaped, its number is not another's.
-        let pidfd = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())?;
+        let hold = Hold::of(Pid::from_child(&self.child))?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let left = Timespec::try_from(left).map_err(io::Error::other)?;
-            match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
+            match poll(&mut [PollFd::new(&hold, PollFlags::IN)], Some(&left)) {
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
                 Ok(_) => return self.has_ended(),

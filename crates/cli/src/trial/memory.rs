@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context;
-use daemon::admin::memory::{self, Tree};
+use daemon::admin::memory::Tree;
+use sys::process_table::memory_kb;
 
 /// Memory that must stay free for all else, in MB.
 const RESERVE_MB: u64 = 512;
@@ -17,7 +18,7 @@ pub(crate) struct Room {
 impl Room {
     /// What is available now, to the machine and to the control group of this process.
     pub(crate) fn now() -> anyhow::Result<Self> {
-        let machine = available_kb().context("reading free memory")?;
+        let machine = sys::machine::available_kb().context("reading free memory")?;
         let available_kb = group_room_kb().map_or(machine, |group| group.min(machine));
         Ok(Room {
             available_mb: available_kb / 1024,
@@ -50,16 +51,6 @@ fn group_room_kb() -> Option<u64> {
         .min()
 }
 
-/// What the machine could still give to programs.
-fn available_kb() -> anyhow::Result<u64> {
-    let table = fs::read_to_string("/proc/meminfo")?;
-    let mut lines = table.lines();
-    let available = lines.find_map(|line| line.strip_prefix("MemAvailable:"));
-    available
-        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-        .context("/proc/meminfo has no MemAvailable")
-}
-
 /// These processes and all that descend from them.
 pub(super) fn with_descendants(roots: &[u32]) -> BTreeSet<u32> {
     let tree = Tree::of_now();
@@ -70,9 +61,7 @@ pub(super) fn with_descendants(roots: &[u32]) -> BTreeSet<u32> {
 pub(super) fn pss_kb(processes: &BTreeSet<u32>) -> anyhow::Result<u64> {
     processes
         .iter()
-        .map(|pid| {
-            memory::pss_kb(*pid).with_context(|| format!("reading the memory of process {pid}"))
-        })
+        .map(|pid| memory_kb(*pid).with_context(|| format!("reading the memory of process {pid}")))
         .sum()
 }
 

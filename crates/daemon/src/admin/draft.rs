@@ -4,11 +4,9 @@ use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
 
 use mux::{Moment, SessionSnapshot, Snapshot, UpstreamId, UpstreamSnapshot};
 use shim::direct::Locks;
+use sys::process_table::memory_kb;
 
-use super::{
-    Daemon, Direct, SCHEMA, Session, Status, Upstream,
-    memory::{Tree, pss_kb},
-};
+use super::{Daemon, Direct, SCHEMA, Session, Status, Upstream, memory::Tree};
 use crate::{logs::Lost, tasks};
 
 /// Everything but the memory, which takes the kernel its time to count.
@@ -71,9 +69,9 @@ impl Draft {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             socket: self.socket.display().to_string(),
             uptime_s: Duration::from_nanos(self.now.0).as_secs(),
-            pss_kb: pss_kb(pid),
+            pss_kb: memory_kb(pid),
             guardian_pid: self.guardian,
-            guardian_pss_kb: self.guardian.and_then(pss_kb),
+            guardian_pss_kb: self.guardian.and_then(memory_kb),
             log_lines_lost: self.lost_logs.lines,
             log_trouble: self.lost_logs.trouble.clone(),
             task_panics: tasks::panics(),

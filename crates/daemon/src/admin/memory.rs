@@ -1,19 +1,9 @@
 //! How much memory processes take, shared pages counted in proportion (PSS).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The proportional memory of one process, in KiB; `None` if it is gone or not ours to look at.
-pub fn pss_kb(pid: u32) -> Option<u64> {
-    rollup_pss(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
-}
-
-fn rollup_pss(text: &str) -> Option<u64> {
-    let value = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    value.trim().strip_suffix("kB")?.trim().parse().ok()
-}
+use rustix::process::Pid;
+use sys::process_table::{everybody, memory_kb};
 
 /// Who is whose child, and in whose process group, at one moment.
 #[derive(Debug, Default)]
@@ -26,15 +16,14 @@ impl Tree {
     /// Looks at all processes.
     pub fn of_now() -> Self {
         let mut tree = Tree::default();
-        let pids = fs::read_dir("/proc")
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        for pid in pids {
-            let stat = fs::read(format!("/proc/{pid}/stat"));
-            if let Some((parent, group)) = stat.ok().as_deref().and_then(parent_and_group) {
-                tree.children.entry(parent).or_default().push(pid);
-                tree.groups.entry(group).or_default().push(pid);
+        // Where nobody can be seen, nothing is known of anybody.
+        for entry in everybody().unwrap_or_default() {
+            let pid = number(entry.identity.pid);
+            if let Some(parent) = entry.parent {
+                tree.children.entry(number(parent)).or_default().push(pid);
+            }
+            if let Some(group) = entry.group {
+                tree.groups.entry(number(group)).or_default().push(pid);
             }
         }
         tree
@@ -43,7 +32,11 @@ impl Tree {
     /// The proportional memory of a server's process, of all below it, and of its process group,
     /// in KiB; `None` if nothing of it is there.
     pub(crate) fn pss_kb(&self, root: u32) -> Option<u64> {
-        let sizes: Vec<u64> = self.members(root).into_iter().filter_map(pss_kb).collect();
+        let sizes: Vec<u64> = self
+            .members(root)
+            .into_iter()
+            .filter_map(memory_kb)
+            .collect();
         (!sizes.is_empty()).then(|| sizes.iter().sum())
     }
 
@@ -61,22 +54,13 @@ impl Tree {
     }
 }
 
-/// Fields 4 and 5 of `/proc/PID/stat`.
-fn parent_and_group(stat: &[u8]) -> Option<(u32, u32)> {
-    let mut fields = sys::stat::fields(stat)?.skip(1);
-    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_name_cannot_confuse_the_fields_behind_it() {
-        let stat = b"17 (a) S 1 2 (x) y) S 4 5 6 7";
-        assert_eq!(parent_and_group(stat), Some((4, 5)));
-        assert_eq!(parent_and_group(b"17 (cut"), None);
-    }
 
     #[test]
     fn a_tree_counts_children_and_the_process_group_once() {
@@ -90,7 +74,6 @@ mod tests {
     #[test]
     fn our_own_memory_is_more_than_nothing() {
         let own = std::process::id();
-        assert!(Tree::of_now().pss_kb(own).unwrap() >= pss_kb(own).unwrap() / 2);
-        assert_eq!(rollup_pss("Rss:  8 kB\nPss:    5 kB\n"), Some(5));
+        assert!(Tree::of_now().pss_kb(own).unwrap() >= memory_kb(own).unwrap() / 2);
     }
 }

@@ -22,10 +22,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use rustix::{
-    io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
-};
+use rustix::{io::Errno, net::SocketAddrUnix};
 use shim::{
     lock::{self, DaemonLock},
     places::Places,
@@ -228,8 +225,8 @@ impl Stand {
 /// Whether somebody takes calls at this socket, be it somebody with no time for more of them.
 fn is_answered(path: &Path) -> bool {
     let connect = || {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let caller = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let caller = sys::socket::stream()?;
+        rustix::io::ioctl_fionbio(&caller, true)?;
         rustix::net::connect(&caller, &SocketAddrUnix::new(path)?)
     };
     matches!(connect(), Ok(()) | Err(Errno::AGAIN))

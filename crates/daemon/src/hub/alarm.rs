@@ -5,16 +5,8 @@
 
 use std::{io, time::Duration};
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use sys::timer;
 use tokio::net::unix::pipe;
-
-const NEVER: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 0,
-};
 
 /// One moment to be woken at.
 #[derive(Debug)]
@@ -26,35 +18,23 @@ pub(crate) struct Alarm {
 impl Alarm {
     /// One that is not set.
     pub(crate) fn new() -> io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        let timer = pipe::Receiver::from_owned_fd_unchecked(timer)?;
+        let timer = pipe::Receiver::from_owned_fd_unchecked(timer::new()?)?;
         Ok(Alarm { timer })
     }
 
     /// Sets it, or sets it anew. A wait of nothing is the shortest there is.
     pub(crate) fn set(&self, wait: Duration) {
-        let wait = wait.max(Duration::from_nanos(1));
-        let once = Itimerspec {
-            it_interval: NEVER,
-            it_value: Timespec {
-                tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: wait.subsec_nanos().into(),
-            },
-        };
-        // It fails for what is no timer and for what is no time: for nothing that comes here.
-        let _infallible = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
+        timer::set(&self.timer, wait);
     }
 
     /// Returns when the moment has come.
     pub(crate) async fn rung(&self) -> io::Result<()> {
-        let mut count = [0; 8];
         loop {
             self.timer.readable().await?;
-            match self.timer.try_read(&mut count) {
-                Ok(_) => return Ok(()),
+            match self.timer.try_io(|| timer::take(&self.timer)) {
+                // Set anew meanwhile, it is not there yet.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+                rung => return rung,
             }
         }
     }
@@ -70,8 +50,7 @@ mod tests {
         alarm.set(Duration::from_hours(1));
         alarm.set(Duration::ZERO);
         alarm.rung().await.unwrap();
-        let mut count = [0; 8];
-        let again = alarm.timer.try_read(&mut count).unwrap_err();
+        let again = timer::take(&alarm.timer).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -23,7 +23,7 @@ use ::guardian::{
 use mux::Epoch;
 use rustix::{
     io::Errno,
-    process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions, prlimit, waitid},
+    process::{Pid, Rlimit, WaitId, WaitIdOptions, waitid},
 };
 use sys::{handed, process::Hold};
 use tokio::{
@@ -336,7 +336,8 @@ impl Guardian {
             return Ok(());
         }
         let (ours, theirs) = StdStream::pair()?;
-        let child = Program::new(&self.program)
+        let mut program = Program::new(&self.program);
+        program
             .arg0("mcpool")
             .arg("guardian")
             .arg(&self.meeting_place)
@@ -344,12 +345,12 @@ impl Guardian {
             .env_clear()
             .current_dir("/")
             .stdin(OwnedFd::from(theirs))
-            .stdout(Stdio::null())
-            .spawn()?;
+            .stdout(Stdio::null());
+        // Too many open files are our concern, not that of servers that loop over them.
+        sys::child::limit_files(&mut program, self.files);
+        let child = program.spawn()?;
         // Its number is its own until we have waited for it.
         let pid = Pid::from_child(&child);
-        // Too many open files are our concern, not that of servers that loop over them.
-        let _as_it_is = prlimit(Some(pid), Resource::Nofile, self.files);
         let life = Life {
             pid,
             hold: Arc::new(Hold::of(pid)?),

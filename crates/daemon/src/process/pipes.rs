@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use tokio::net::unix::pipe;
 
 /// As much as a pipe may hold without a special right, where the system lets it: a large reply then
@@ -25,12 +24,11 @@ impl Pipes {
     /// Makes them, and what the guardian gets: the server's ends, blocking as programs expect, and
     /// behind them ours once more, which it holds for the daemon after us.
     pub(super) fn new() -> io::Result<(Self, [OwnedFd; 6])> {
-        let (their_input, input) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (output, their_output) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (errors, their_errors) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (their_input, input) = sys::pipe::pair()?;
+        let (output, their_output) = sys::pipe::pair()?;
+        let (errors, their_errors) = sys::pipe::pair()?;
         for pipe in [input.as_fd(), output.as_fd(), errors.as_fd()] {
-            // There is a limit for all pipes of a user; the size as it is will do.
-            let _refused = fcntl_setpipe_size(pipe, PIPE_BYTES);
+            sys::pipe::enlarge(pipe, PIPE_BYTES);
         }
         let guardians = [
             their_input,
