@@ -1,5 +1,7 @@
 //! `cargo xtask check`: what a change must pass before it is sent.
 
+use std::{path::Path, process::Command};
+
 use crate::{licences, shell, ui};
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +22,7 @@ pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
             "warnings",
         ],
     )?;
+    elsewhere()?;
     ui::part("documentation");
     let mut document = shell::cargo();
     document.args([
@@ -47,6 +50,27 @@ pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
 fn step(title: &str, arguments: &[&str]) -> anyhow::Result<()> {
     ui::part(title);
     shell::run(shell::cargo().args(arguments))
+}
+
+/// What is installed, for macOS, where its standard library is at hand.
+fn elsewhere() -> anyhow::Result<()> {
+    const TARGET: &str = "aarch64-apple-darwin";
+    ui::part("lints for macOS");
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--print", "target-libdir", "--target", TARGET]);
+    let library = shell::output(&mut rustc)?;
+    if !Path::new(library.trim()).exists() {
+        ui::line(format!(
+            "NOT CHECKED: its standard library is not installed (`rustup target add {TARGET}`)"
+        ));
+        return Ok(());
+    }
+    let mut clippy = shell::cargo();
+    clippy.args(["clippy", "--target", TARGET, "--package", "mcpool"]);
+    for package in ["sys", "shim", "guardian", "daemon"] {
+        clippy.args(["--package", package]);
+    }
+    shell::run(clippy.args(["--", "-D", "warnings"]))
 }
 
 /// `cargo deny`, or as much of it as needs nothing to be installed.

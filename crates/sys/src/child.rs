@@ -73,6 +73,10 @@ pub fn limit_files(command: &mut Command, limit: Rlimit) {
 ///
 /// Only Linux tells a child of that. Elsewhere a server sees the end of its input, and what does not
 /// heed that is found by its mark when its guardian is missed (`guardian::orphans`).
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(clippy::unnecessary_wraps, reason = "on Linux it can fail")
+)]
 fn die_with(parent: Pid) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
