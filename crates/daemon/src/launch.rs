@@ -122,7 +122,7 @@ impl Launcher {
                     spec: Arc::clone(&spec),
                 });
                 Launch {
-                    lock: lock(asker.ask, &plan.opening),
+                    lock: plan.lock,
                     opening: plan.opening,
                     spec: Ok(spec),
                     subject: subject.map(Arc::new),
@@ -152,18 +152,6 @@ impl Launcher {
         }
         self.specs.insert(Arc::clone(&spec));
         spec
-    }
-}
-
-/// What the lock is called of whoever runs this server without a daemon; `None` if it is shared with
-/// nobody. Where there is a command, a shim must know it without us.
-fn lock(ask: &SessionAsk, opening: &Opening) -> Option<LockName> {
-    if !ask.command.is_empty() {
-        return LockName::of_command(ask);
-    }
-    match opening.scope {
-        Scope::Global | Scope::Workspace => Some(LockName::of_configured(&opening.route.0)),
-        Scope::Session => None,
     }
 }
 

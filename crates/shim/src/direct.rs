@@ -7,8 +7,9 @@
 //! Whatever the server starts inherits the lock as well, and may outlive it. So the lock also says who
 //! the processes are that count; when all of them have ended, it is as if nobody held it.
 //!
-//! **Invariant:** the name of a lock follows from the session's ask alone (of a configured server from its
-//! share key), and in the same way in every version: shims and daemons of several versions may look. So
+//! **Invariant:** the name of a lock follows from the session's ask alone (of a configured server also from
+//! what the configuration says of it), not from what is found where somebody looks, and in the same way in
+//! every version: shims and daemons of several versions may look, inside of a sandbox and outside. So
 //! does the meaning of its first four lines; those behind them each name a process that counts, and one
 //! without them, of an older version, is held for as long as it is locked.
 
@@ -128,12 +129,12 @@ impl LockName {
         key(ask, &ask.env).map(LockName::of_key)
     }
 
-    /// That of a configured server, by its whole share key.
+    /// That of a configured server, by all of its share key that is said and not found.
     ///
     /// No command has a lock of such a name.
-    pub fn of_configured(share_key: &[u8]) -> Self {
+    pub fn of_configured(said: &[u8]) -> Self {
         let mut hash = Hash::new();
-        for byte in share_key {
+        for byte in said {
             hash.byte(*byte);
         }
         LockName(format!("configured-{:016x}", hash.0))

@@ -1,6 +1,6 @@
 //! A server that a session runs without the daemon, when there is a daemon after all.
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink, process::Command, thread};
 
 use serde_json::json;
 
@@ -225,6 +225,68 @@ fn a_server_is_kept_from_those_without_a_daemon_that_would_have_shared_it() {
             }
         }
     }
+}
+
+/// A client that has given up rights which a daemon has that others start.
+fn confined(command: &mut Command) -> Client {
+    let spawn = || {
+        rustix::thread::set_no_new_privs(true).unwrap();
+        Client::spawn(command)
+    };
+    thread::scope(|scope| scope.spawn(spawn).join().unwrap())
+}
+
+/// A `PATH` with a folder of this name before all others, in which `by-path` is the scripted server.
+fn path_with(home: &Home, folder: &str) -> String {
+    let folder = home.root().join(folder);
+    fs::create_dir_all(&folder).unwrap();
+    symlink(FAKE_SERVER, folder.join("by-path")).unwrap();
+    format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display())
+}
+
+#[test]
+fn a_name_that_a_sandboxed_session_runs_is_waited_for_though_the_daemon_finds_its_program_elsewhere()
+ {
+    let home = Home::new();
+    let record = home.file("record");
+    home.configure(&format!(
+        "[servers.echo]\ncommand = \"by-path\"\nargs = [\"--record\", {record:?}]\n"
+    ));
+    let inside = path_with(&home, "inside");
+    let outside = path_with(&home, "outside");
+    let connect = |path: &str| {
+        let mut command = home.beside_script(NO_DAEMON, &["connect", "echo"]);
+        command.env("PATH", path);
+        command
+    };
+    let mut direct = confined(&mut connect(&inside));
+    direct.initialize();
+    let pid = direct.process().pid;
+
+    // The daemon comes, and with it those who would have shared the server there.
+    home.open_gate();
+    let mut free = Client::spawn(&mut connect(&outside));
+    let free_greeting = free.ask("initialize", hello("2025-11-25", &json!({})));
+    until("the daemon", || {
+        home.run(&["status", "--json"]).code == Some(0)
+    });
+    let mut sandboxed = confined(&mut connect(&inside));
+    let refused = sandboxed.greet(&json!({}));
+    for refused in [refused, free.response(free_greeting)] {
+        let message = refused["error"]["message"].as_str().unwrap_or_default();
+        let told = format!("process {pid} runs it without mcpool's daemon");
+        assert!(message.contains(&told), "{refused}");
+    }
+    assert_eq!(home.count("record", "started "), 1);
+    assert!(direct.close().success());
+    for client in [&mut sandboxed, &mut free] {
+        until("a session being served", || {
+            client.greet(&json!({})).get("result").is_some()
+        });
+        client.notify("notifications/initialized", &json!({}));
+    }
+    assert_eq!(sandboxed.server_pid(), free.server_pid());
+    assert_eq!(home.count("record", "started "), 2);
 }
 
 #[test]

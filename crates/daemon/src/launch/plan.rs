@@ -13,6 +13,7 @@ use std::{
 
 use config::{Builtin, Builtins, EnvArgument, Server, ServerName, Template};
 use mux::{Asks, Capability, Class, OnRestart, Opening, Refusal, Scope, Start};
+use shim::direct::LockName;
 
 use super::{
     Asker, LaunchSpec, Launcher, environment, front, idle_timeout, joins, link, route::ShareKey,
@@ -29,6 +30,8 @@ pub(super) struct Plan {
     pub(super) spec: LaunchSpec,
     /// How long it is good what its server says of itself; `None` if nothing of that is kept.
     pub(super) life: Option<Life>,
+    /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
+    pub(super) lock: Option<LockName>,
 }
 
 /// Where the words of a server come from.
@@ -90,6 +93,7 @@ impl Launcher {
                 Scope::Global | Scope::Session => None,
             },
         };
+        let lock = lock(asker, scope, &key);
         let life = life(&server, &words);
         let opening = Opening {
             server: Arc::from(asker.ask.server.as_str()),
@@ -124,6 +128,7 @@ impl Launcher {
             opening,
             spec,
             life,
+            lock,
         })
     }
 
@@ -272,6 +277,18 @@ fn fill(asker: &Asker<'_>, server: &Server, workspace: Option<&Path>) -> Result<
         declared,
         cwd: server.cwd.as_ref().map(resolve).transpose()?,
     })
+}
+
+/// What the lock is called of whoever runs this server without a daemon; `None` if it is shared with
+/// nobody. Where there is a command, a shim must know it without us.
+fn lock(asker: &Asker<'_>, scope: Scope, key: &ShareKey<'_>) -> Option<LockName> {
+    if !asker.ask.command.is_empty() {
+        return LockName::of_command(asker.ask);
+    }
+    match scope {
+        Scope::Global | Scope::Workspace => Some(LockName::of_configured(&key.encode_said())),
+        Scope::Session => None,
+    }
 }
 
 /// What `--env` said.

@@ -484,6 +484,15 @@ fn the_lock_of_a_configured_server_is_one_for_whom_it_is_shared_with() {
     assert_eq!(for_all, same);
     assert_eq!(for_all, elsewhere);
     assert_ne!(for_all, with_another_token);
+    // Where its program is found makes no other of it: a sandboxed session finds it by its own PATH if it runs
+    // it itself, and by the daemon's if a daemon does.
+    let ask = scene.ask("here");
+    let evil = scene.home.join("evil");
+    let with_another_path = with(ask.clone(), "PATH", evil.to_str().unwrap());
+    let by_itself = scene.open(&with_another_path);
+    let by_daemon = scene.open_as(&with_another_path, Freedom::Confined);
+    assert_ne!(by_itself.opening.route, by_daemon.opening.route);
+    assert_eq!([by_itself.lock, by_daemon.lock], [one.clone(), one]);
     // A command is no configured server, and its lock is known without us.
     let ad_hoc = scene.ad_hoc();
     assert_eq!(scene.open(&ad_hoc).lock, LockName::of_command(&ad_hoc));
