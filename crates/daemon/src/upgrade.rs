@@ -26,7 +26,7 @@ pub(crate) use frozen::{
     FrozenStand, Hex,
 };
 pub use rehearsal::check_state;
-pub(crate) use successor::{Successor, UpgradeWish};
+pub(crate) use successor::{Successor, UNDER_WAY, UpgradeWish};
 
 /// What the system's monotonic clock shows, which is the same in every program.
 pub(crate) fn monotonic() -> Duration {

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    io::{Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::PathBuf,
     process::Command,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,6 +12,10 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use shim::{
+    connect::preface,
+    preface::{AdminAsk, Ask},
+};
 
 use crate::support::{
     Client, FAKE_SERVER, Home, finish,
@@ -490,6 +495,32 @@ fn upgrades_at_the_same_time_do_not_harm_each_other() {
     assert!(codes.contains(&Some(0)), "{codes:?}");
     assert_eq!(alice.text("count", json!({})), "2");
     assert_eq!(pids(&home), before);
+}
+
+#[test]
+fn who_wants_one_while_a_program_is_tried_may_come_again_soon() {
+    let home = Home::new();
+    let installed = Installed::in_home(&home);
+    let _alice = installed.session(&home);
+    let real = env!("CARGO_BIN_EXE_mcpoold");
+    installed.replace(format!(
+        "#!/bin/sh\n: > \"$0.tried\"\nuntil [ -e \"$0.go\" ]; do sleep 0.05; done\nexec {real} \"$@\"\n"
+    ));
+    let place = |name: &str| installed.folder.join(name);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| upgrade(&home));
+        until("a trial", || place("mcpoold.tried").exists());
+        let mut other = UnixStream::connect(home.pool().join("mcpool.sock")).unwrap();
+        let wish = preface(Ask::Admin(AdminAsk::Upgrade)).encode().unwrap();
+        other.write_all(&wish).unwrap();
+        let mut answer = String::new();
+        other.read_to_string(&mut answer).unwrap();
+        fs::write(place("mcpoold.go"), "").unwrap();
+        first.join().unwrap();
+        let line = answer.lines().last().unwrap_or_default();
+        let told = json!({"busy": "not upgraded: an upgrade is under way already"});
+        assert_eq!(serde_json::from_str::<Value>(line).unwrap(), told);
+    });
 }
 
 #[test]

@@ -31,7 +31,7 @@ use crate::{
     hub::{AdminCall, Alarm, Arrival, Input},
     link::Socket,
     tasks,
-    upgrade::{FrozenStand, Handed, Successor, UpgradeWish},
+    upgrade::{FrozenStand, Handed, Successor, UNDER_WAY, UpgradeWish},
 };
 
 /// Longest time from connecting to the end of the preface.
@@ -359,12 +359,15 @@ async fn serve_order(
             inbox.send(Input::Asked(call)).await.map_err(|_| no_hub())?;
             admin::Answer::from(answer.await.map_err(|_| no_hub())?)
         }
-        preface::AdminAsk::Upgrade => match rehearsed(&rooms, &inbox).await {
-            Ok(only_one) => {
-                drop(caller);
-                return have_upgraded(socket, only_one, &rooms, &inbox).await;
-            }
-            Err(error) => admin::Answer::Error(format!("not upgraded: {error:#}")),
+        preface::AdminAsk::Upgrade => match Arc::clone(&rooms.upgrade).try_acquire_owned() {
+            Ok(only_one) => match rehearse(&rooms, &inbox).await {
+                Ok(()) => {
+                    drop(caller);
+                    return have_upgraded(socket, only_one, &rooms, &inbox).await;
+                }
+                Err(error) => admin::Answer::Error(format!("not upgraded: {error:#}")),
+            },
+            Err(_other) => admin::Answer::Busy(format!("not upgraded: {UNDER_WAY}")),
         },
         preface::AdminAsk::Stop => {
             let call = AdminCall::Stop(socket);
@@ -376,9 +379,7 @@ async fn serve_order(
 }
 
 /// Has the program that is installed now show that it can go on here.
-async fn rehearsed(rooms: &Rooms, inbox: &Sender<Input>) -> anyhow::Result<OwnedSemaphorePermit> {
-    let only_one = Arc::clone(&rooms.upgrade).try_acquire_owned();
-    let only_one = only_one.ok().context("an upgrade is under way already")?;
+async fn rehearse(rooms: &Rooms, inbox: &Sender<Input>) -> anyhow::Result<()> {
     let (reply, state) = oneshot::channel();
     let call = AdminCall::Rehearse(reply);
     inbox.send(Input::Asked(call)).await.ok().context(ENDING)?;
@@ -386,7 +387,7 @@ async fn rehearsed(rooms: &Rooms, inbox: &Sender<Input>) -> anyhow::Result<Owned
     let state = state.map_err(anyhow::Error::msg)?;
     let successor = rooms.successor.clone();
     tasks::aside(move || successor.rehearse(&state)).await??;
-    Ok(only_one)
+    Ok(())
 }
 
 /// Has it go on here, once nobody is just being let in. Whoever takes too long for that has to come again.

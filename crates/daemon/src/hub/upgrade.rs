@@ -20,7 +20,7 @@ use crate::{
     front::SessionPlaces,
     observe::Observer,
     process::{Ending, Process},
-    upgrade::{FrozenDaemon, FrozenHub, Handed, UpgradeWish},
+    upgrade::{FrozenDaemon, FrozenHub, Handed, UNDER_WAY, UpgradeWish},
 };
 
 /// How long all readers may take to stop, and the hub to take in what they have handed in. A build that is
@@ -49,7 +49,7 @@ impl Hub {
             return wish.refuse("the daemon is ending");
         }
         if self.wanted.is_some() {
-            return wish.put_off("an upgrade is under way already");
+            return wish.put_off(UNDER_WAY);
         }
         if let Some(why) = self.world.what_would_be_lost() {
             return wish.refuse(&why);

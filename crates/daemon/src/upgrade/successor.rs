@@ -27,6 +27,9 @@ use crate::{
     observe, tasks,
 };
 
+/// What is told to whoever wants an upgrade beside another.
+pub(crate) const UNDER_WAY: &str = "an upgrade is under way already";
+
 /// Our own program, as it is installed when it is executed, and how this daemon was started.
 ///
 /// Nobody who talks to us can name another.
