@@ -17,7 +17,7 @@ use std::{
 
 use ::guardian::protocol::Patience;
 use bytes::Bytes;
-use mux::{Exit, UpstreamId};
+use mux::{Exit, Route, UpstreamId};
 use serde::{Deserialize, Serialize};
 use sys::handed;
 use wire::{Frame, Kind, Outgoing};
@@ -56,6 +56,9 @@ pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) struct Process {
     pub(crate) upstream: UpstreamId,
     pub(crate) server: Arc<str>,
+    /// By what sessions share it, but for what the core adds; `None` if the core
+    /// does not keep it.
+    pub(crate) route: Option<Route>,
     /// What waits for it to read; `None` once its standard input is closed.
     pub(crate) outlet: Option<Outlet>,
     /// What it never got, once it turned out that it reads no more.
@@ -113,7 +116,7 @@ impl Process {
         guardian: &mut Guardian,
         process: ProcessId,
         upstream: UpstreamId,
-        server: &Arc<str>,
+        (server, route): (&Arc<str>, Option<&Route>),
         spec: &LaunchSpec,
         logs: &Logs,
         outlet_to: impl FnOnce(Sink) -> Outlet,
@@ -122,6 +125,7 @@ impl Process {
             Pipes::new().map_err(|error| format!("no pipes could be made: {error}"))?;
         guardian.spawn(process, spec, guardians)?;
         let mut started = Process::silent(upstream, server, logs);
+        started.route = route.cloned();
         started.connect(pipes, outlet_to);
         Ok(started)
     }
@@ -154,6 +158,7 @@ impl Process {
         Process {
             upstream,
             server: Arc::clone(server),
+            route: None,
             outlet: None,
             unwritten: None,
             log: ServerLog::new(logs.clone(), server, upstream.to_string()),

@@ -29,6 +29,16 @@ pub(crate) struct RouteKey {
 }
 
 impl Mux {
+    /// What sessions must have in common to share an upstream, but for what the core adds itself.
+    pub fn route_of(&self, upstream: UpstreamId) -> Option<&Route> {
+        Some(&self.upstreams.get(&upstream)?.key.route)
+    }
+
+    /// The same of what serves a session, or would.
+    pub fn route_of_session(&self, session: SessionId) -> Option<&Route> {
+        Some(&self.sessions.get(&session)?.opening.route)
+    }
+
     /// Finds or makes the upstream of a session that has said `initialize`, and has it wait there.
     pub(crate) fn route(
         &mut self,

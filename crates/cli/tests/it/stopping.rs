@@ -101,6 +101,67 @@ fn what_a_killed_guardian_leaves_behind_ends_before_its_server_starts_again() {
     nothing_is_left(&home, &old);
 }
 
+/// Options of a server that leaves a process behind which stays until it is killed.
+const LEAVING: [&str; 2] = ["--grandchild", "--ignore-term"];
+
+/// The server of this client, and what it would leave behind.
+fn with_child(client: &mut Client) -> [Process; 2] {
+    let server = client.server_pid();
+    eventually("a child of the server", || {
+        processes::with_descendants(server).try_into().ok()
+    })
+}
+
+#[test]
+fn what_is_left_of_a_server_keeps_no_server_of_its_name_in_another_project_waiting() {
+    let home = Home::new();
+    home.configure(&format!(
+        "[servers.echo]\ncommand = {FAKE_SERVER:?}\nargs = {LEAVING:?}\n"
+    ));
+    let mut round = 0;
+    // On a machine that is busy all may have been killed before the other has been started.
+    until("a server beside what is left of the other", || {
+        round += 1;
+        let mut clients = ["one", "other"].map(|project| {
+            let project = home.project(&format!("{project}-{round}"));
+            let mut connect = home.mcpool(&["connect", "echo"]);
+            Client::spawn(connect.current_dir(project))
+        });
+        let [one, other] = &mut clients;
+        one.initialize();
+        let [_, left] = with_child(one);
+        one.call("crash", json!({}));
+        other.initialize();
+        other.server_pid();
+        left.is_alive()
+    });
+}
+
+#[test]
+fn a_server_is_not_started_beside_what_is_left_of_it_under_another_label() {
+    let home = Home::new();
+    let connect = |label: &str| {
+        let words = ["connect", "--name", label, "--", FAKE_SERVER];
+        let mut client = Client::spawn(&mut home.mcpool(&[&words[..], &LEAVING].concat()));
+        client.initialize();
+        client
+    };
+    let mut one = connect("one");
+    let [server, left] = with_child(&mut one);
+    assert!(one.close().success());
+    until("the end of the session", || {
+        home.status()["sessions"] == json!([])
+    });
+    server.kill();
+    until("the end of the server", || home.upstream_pids().is_empty());
+    // Nobody wants it any more, so the core forgets it.
+    home.done(&["restart", "one"]);
+    assert_eq!(home.status()["upstreams"], json!([]));
+    let mut other = connect("other");
+    other.server_pid();
+    assert!(!left.is_alive(), "{left:?}");
+}
+
 #[test]
 fn a_tree_of_shells_as_of_npx_ends_with_its_server() {
     let home = Home::new();

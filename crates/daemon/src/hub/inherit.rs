@@ -64,6 +64,9 @@ impl Hub {
             is_ending,
         };
         self.handle(now, event);
+        if let Some(process) = self.world.processes.get_mut(&id) {
+            process.route = self.mux.route_of(upstream).cloned();
+        }
         Ok(())
     }
 }

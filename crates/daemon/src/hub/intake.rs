@@ -136,6 +136,7 @@ impl Hub {
             valve: Arc::default(),
             reader,
             server: Arc::clone(&opening.server),
+            route: Some(opening.route.clone()),
             spec: spec.map_err(String::into_boxed_str),
             direct: direct.map(PathBuf::into_boxed_path),
             subject,

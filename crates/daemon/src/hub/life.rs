@@ -57,8 +57,12 @@ impl World {
             self.by_upstream.remove(&upstream);
             self.subjects.remove(&upstream);
             if process.pid.is_some() && !process.is_gone() {
-                let server = Arc::clone(&process.server);
-                self.lingering.insert(id, Lingering { upstream, server });
+                let left = Lingering {
+                    upstream,
+                    server: Arc::clone(&process.server),
+                    route: process.route.take(),
+                };
+                self.lingering.insert(id, left);
             }
             self.echoes.push(if process.pid.is_some() {
                 let unwritten = process.unwritten_requests();
@@ -84,12 +88,17 @@ impl World {
         !self.strangers.is_empty() || self.around.guardian.is_ending()
     }
 
-    /// Whether something is left of the last process of an upstream, or of one that had its name: the core
-    /// may have forgotten that one's upstream and made another with the same share key.
+    /// Whether something is left of the last process of an upstream, or of one with its share key: the core
+    /// may have forgotten that one's upstream and made another.
+    ///
+    /// What the core adds to the key is passed over. It may have become another while the process ran, and
+    /// what is left of a process is not there for long.
     fn lingers(&self, upstream: UpstreamId, on_behalf_of: SessionId) -> bool {
         let session = self.sessions.get(&on_behalf_of);
+        let route = session.and_then(|session| session.route.as_ref());
         self.lingering.values().any(|left| {
-            left.upstream == upstream || session.is_some_and(|it| it.server == left.server)
+            let may_be_it = left.route.as_ref().is_none_or(|left| Some(left) == route);
+            left.upstream == upstream || may_be_it
         })
     }
 
@@ -122,7 +131,7 @@ impl World {
                 &mut self.around.guardian,
                 id,
                 upstream,
-                &Arc::clone(&session.server),
+                (&session.server, session.route.as_ref()),
                 &Arc::clone(spec),
                 &self.around.logs,
                 |sink| {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use mux::{LineNumber, SessionId};
+use mux::{LineNumber, Route, SessionId};
 use sys::handed;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -33,6 +33,8 @@ pub(super) struct Session {
     pub(super) valve: Arc<Valve>,
     pub(super) reader: Reading<Rest>,
     pub(super) server: Arc<str>,
+    /// By what it shares that with others; `None` if the core has forgotten it.
+    pub(super) route: Option<Route>,
     /// Or why nothing can be started.
     pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
     /// The lock of whoever runs its server without a daemon, if that is a server to be shared.
@@ -132,6 +134,8 @@ impl Session {
             valve,
             reader,
             server: frozen.server,
+            // The core knows it.
+            route: None,
             spec: frozen.spec,
             subject: frozen.subject,
             direct: frozen

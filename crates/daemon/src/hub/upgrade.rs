@@ -275,11 +275,13 @@ impl Hub {
             let (id, place) = (session.id, places.take()?);
             let mut session = Session::thaw(session, &world.around, place)?;
             session.share(&mut world.around.launcher);
+            session.route = mux.route_of_session(id).cloned();
             world.sessions.insert(id, session);
         }
         for process in frozen.processes {
             let id = ProcessId(process.id);
-            let process = Process::thaw(process, &world.around)?;
+            let mut process = Process::thaw(process, &world.around)?;
+            process.route = mux.route_of(process.upstream).cloned();
             world.processes.insert(id, process);
         }
         world.by_upstream = pairs(&frozen.by_upstream, |id| ProcessId(*id));

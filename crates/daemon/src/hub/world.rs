@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use mux::{AdminAnswer, Epoch, Event, Limits, Record, SessionId, Ticket, UpstreamId};
+use mux::{AdminAnswer, Epoch, Event, Limits, Record, Route, SessionId, Ticket, UpstreamId};
 use shim::direct::Locks;
 use tokio::{
     net::UnixStream,
@@ -104,6 +104,8 @@ pub(crate) struct World {
 pub(super) struct Lingering {
     pub(super) upstream: UpstreamId,
     pub(super) server: Arc<str>,
+    /// `None` if it is not known: it may be any.
+    pub(super) route: Option<Route>,
 }
 
 impl World {
