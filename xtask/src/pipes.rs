@@ -193,6 +193,11 @@ impl Pipes {
         drop(self.input.take());
     }
 
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the process at once, as a user does who has lost patience.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;

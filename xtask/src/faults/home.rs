@@ -215,7 +215,12 @@ impl<'a> Home<'a> {
 
     /// A client's command for a session on a configured server.
     pub(crate) fn connect(&self, name: &str) -> Command {
-        self.verb(&["connect", name])
+        self.connect_by(&self.stage.mcpool, name)
+    }
+
+    /// The same by way of another program than the usual one.
+    pub(crate) fn connect_by(&self, mcpool: &Path, name: &str) -> Command {
+        self.verb_of(mcpool, &["connect", name])
     }
 
     /// A client's command for a session on the scripted server; its options tell servers apart.

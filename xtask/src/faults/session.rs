@@ -135,6 +135,11 @@ impl Session {
             .with_context(|| format!("no process in {answer}"))
     }
 
+    /// The number of the shim's process, which may have become its server's.
+    pub(crate) fn shim(&self) -> u32 {
+        self.pipes.pid()
+    }
+
     /// Reads what there is; whether there was something.
     fn exchange(&mut self, patience: Duration) -> anyhow::Result<bool> {
         match self.pipes.exchange(patience)? {

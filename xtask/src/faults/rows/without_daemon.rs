@@ -1,6 +1,10 @@
-//! There is no daemon to be had, as its program is gone.
+//! There is no daemon to be had: its program is gone, or does not serve.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
@@ -27,6 +31,59 @@ pub(super) const ROW: Row = Row {
 /// Sessions that want the same server at once.
 const SESSIONS: usize = 4;
 
+/// A program that is no daemon, and says how a configured server is run.
+const NO_DAEMON: &str = "[ \"$1\" = recipe-of ] || { echo 'none today' >&2; exit 1; }";
+
+/// How sessions name their server.
+#[derive(Clone, Copy)]
+enum Way {
+    /// By its command line. The session that runs it becomes it.
+    Command,
+    /// By its name in the configuration. The session that runs it stays beside it.
+    Name,
+}
+
+impl Way {
+    const ALL: [Way; 2] = [Way::Command, Way::Name];
+
+    fn words(self) -> &'static str {
+        match self {
+            Way::Command => "command",
+            Way::Name => "name",
+        }
+    }
+
+    /// Why there is no daemon.
+    fn cause(self) -> &'static str {
+        match self {
+            Way::Command => "mcpoold is missing",
+            Way::Name => "none today",
+        }
+    }
+
+    /// A session's command, by way of this `mcpool`.
+    fn connect(self, home: &Home<'_>, mcpool: &Path) -> Command {
+        match self {
+            Way::Command => home.fake_by(mcpool, &[]),
+            Way::Name => home.connect_by(mcpool, "fake"),
+        }
+    }
+
+    /// An installation that has no daemon.
+    fn installation(self, home: &Home<'_>) -> anyhow::Result<PathBuf> {
+        match self {
+            Way::Command => home.another_installation(None),
+            Way::Name => {
+                home.configure(&home.fake_server("fake", &[], ""))?;
+                let real = home.stage.mcpool.with_file_name("mcpoold");
+                let real = real.display();
+                let script = format!("#!/bin/sh\n{NO_DAEMON}\nexec '{real}' \"$@\"\n");
+                home.another_installation(Some(&script))
+            }
+        }
+    }
+}
+
 /// How long one of several sessions is listened to.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -49,53 +106,66 @@ struct Seen {
 }
 
 fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
-    let mut seen = Seen::default();
     let mut left = Left::default();
-    for _ in 0..rounds {
-        let home = stage.home()?;
-        round(&home, &mut seen, shown)?;
-        left.add(home.end()?);
+    for way in Way::ALL {
+        let mut seen = Seen::default();
+        for _ in 0..rounds {
+            let home = stage.home()?;
+            round(&home, way, &mut seen, shown)?;
+            left.add(home.end()?);
+        }
+        seen.show(way, u64::from(rounds), shown);
     }
-    let rounds = u64::from(rounds);
-    shown.all("rounds in which one session ran it", seen.direct, rounds);
-    shown.all(
-        "others that were told why",
-        seen.refused,
-        rounds * (SESSIONS as u64 - 1),
-    );
-    // Clients give up after 30 s.
-    shown.within(
-        "told after, longest",
-        percentile(&seen.refused_after, 100),
-        Duration::from_secs(28),
-    );
-    shown.all(
-        "others that went over to a daemon",
-        seen.went_over,
-        rounds * (SESSIONS as u64 - 1),
-    );
-    shown.within(
-        "usable after, longest",
-        percentile(&seen.usable, 100),
-        Duration::from_secs(3),
-    );
-    shown.all("told by `status`", seen.told, 2 * rounds);
-    shown.at_most(
-        "servers that a daemon started beside it",
-        seen.second_servers,
-        0,
-    );
-    shown.all("served by a daemon when it had ended", seen.served, rounds);
     left.show(shown);
     Ok(())
 }
 
-fn round(home: &Home<'_>, seen: &mut Seen, shown: &mut Shown) -> anyhow::Result<()> {
-    let mcpool = home.another_installation(None)?;
+impl Seen {
+    fn show(&self, way: Way, rounds: u64, shown: &mut Shown) {
+        let others = rounds * (SESSIONS as u64 - 1);
+        let of = |what: &str| format!("{}: {what}", way.words());
+        shown.all(
+            &of("rounds in which one session ran it"),
+            self.direct,
+            rounds,
+        );
+        shown.all(&of("others that were told why"), self.refused, others);
+        // Clients give up after 30 s.
+        shown.within(
+            &of("told after, longest"),
+            percentile(&self.refused_after, 100),
+            Duration::from_secs(28),
+        );
+        shown.all(
+            &of("others that went over to a daemon"),
+            self.went_over,
+            others,
+        );
+        shown.within(
+            &of("usable after, longest"),
+            percentile(&self.usable, 100),
+            Duration::from_secs(3),
+        );
+        shown.all(&of("told by `status`"), self.told, 2 * rounds);
+        shown.at_most(
+            &of("servers that a daemon started beside it"),
+            self.second_servers,
+            0,
+        );
+        shown.all(
+            &of("served by a daemon when it had ended"),
+            self.served,
+            rounds,
+        );
+    }
+}
+
+fn round(home: &Home<'_>, way: Way, seen: &mut Seen, shown: &mut Shown) -> anyhow::Result<()> {
+    let mcpool = way.installation(home)?;
     let begun = Instant::now();
     let mut waiting = Vec::new();
     for _ in 0..SESSIONS {
-        let mut session = Session::open(home.fake_by(&mcpool, &[]))?;
+        let mut session = Session::open(way.connect(home, &mcpool))?;
         let greeting = session.greet()?;
         waiting.push((session, greeting));
     }
@@ -107,7 +177,7 @@ fn round(home: &Home<'_>, seen: &mut Seen, shown: &mut Shown) -> anyhow::Result<
     for (mut other, greeting) in waiting {
         let answer = other.answer(greeting)?;
         seen.refused_after.push(begun.elapsed());
-        if is_told_why(&answer) {
+        if is_told_why(&answer, way) {
             seen.refused += 1;
         } else {
             shown.tell(format!("another session was told {answer}"));
@@ -115,14 +185,14 @@ fn round(home: &Home<'_>, seen: &mut Seen, shown: &mut Shown) -> anyhow::Result<
         others.push(other);
     }
     seen.direct += 1;
-    let server = session.server()?;
+    let (server, shim) = (session.server()?, session.shim());
     let is_told = |status: &Value| {
         let all = status["direct"].as_array();
-        all.is_some_and(|all| all.len() == 1 && all[0]["pid"] == server.pid)
+        all.is_some_and(|all| all.len() == 1 && all[0]["pid"] == shim)
     };
     seen.told += u64::from(is_told(&status_without_daemon(home)?));
     // A daemon comes after all, and is asked for the same server.
-    let mut waiting = Session::open(home.fake(&[]))?;
+    let mut waiting = Session::open(way.connect(home, &home.stage.mcpool))?;
     let greeting = waiting.greet()?;
     let is_told_by_daemon = || home.status().is_ok_and(|status| is_told(&status));
     seen.told += u64::from(until(PATIENCE, is_told_by_daemon).is_some());
@@ -172,10 +242,10 @@ fn first_served(waiting: &mut Vec<(Session, u64)>) -> anyhow::Result<Session> {
 }
 
 /// Whether it says why there is no daemon, and why the session runs no server itself.
-fn is_told_why(answer: &Value) -> bool {
+fn is_told_why(answer: &Value, way: Way) -> bool {
     let message = answer["error"]["message"].as_str().unwrap_or_default();
     reason(answer) == "daemon-unreachable"
-        && message.contains("mcpoold is missing")
+        && message.contains(way.cause())
         && message.contains("another session runs it already")
 }
 
