@@ -57,6 +57,8 @@ pub struct Server {
     pub request_idle_timeout: Option<IdleTimeout>,
     /// What sessions hear when a process is replaced that they had called.
     pub on_restart: OnRestart,
+    /// What becomes of its sessions if no daemon can be had.
+    pub on_daemon_failure: OnDaemonFailure,
     /// Whether sessions are served without a process, as far as what the server said at its last start
     /// goes, until one is needed.
     pub lazy: bool,
@@ -93,6 +95,7 @@ impl Server {
             request_timeout: None,
             request_idle_timeout: None,
             on_restart: OnRestart::default(),
+            on_daemon_failure: OnDaemonFailure::default(),
             lazy: true,
             keep_warm: false,
             client_capabilities: None,
@@ -175,6 +178,16 @@ pub enum OnRestart {
     Error,
 }
 
+/// What becomes of a server's sessions if no daemon can be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDaemonFailure {
+    /// One of them runs it itself.
+    #[default]
+    Direct,
+    /// Nobody does; it is an error.
+    Error,
+}
+
 /// A word that is none of those that a setting knows.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{word:?} is not one of {}", quoted(.known))]
@@ -244,6 +257,18 @@ impl OnRestart {
     }
 }
 
+impl OnDaemonFailure {
+    pub(crate) const WORDS: &'static [&'static str] = &["direct", "error"];
+
+    /// The word for it in a configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OnDaemonFailure::Direct => "direct",
+            OnDaemonFailure::Error => "error",
+        }
+    }
+}
+
 impl FromStr for Scope {
     type Err = UnknownWord;
 
@@ -294,6 +319,17 @@ impl FromStr for OnRestart {
     }
 }
 
+impl FromStr for OnDaemonFailure {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        [OnDaemonFailure::Direct, OnDaemonFailure::Error]
+            .into_iter()
+            .find(|choice| choice.as_str() == word)
+            .ok_or_else(|| UnknownWord::new(word, OnDaemonFailure::WORDS))
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -340,6 +376,9 @@ mod tests {
         }
         for word in OnRestart::WORDS {
             assert_eq!(word.parse::<OnRestart>().expect(word).as_str(), *word);
+        }
+        for word in OnDaemonFailure::WORDS {
+            assert_eq!(word.parse::<OnDaemonFailure>().expect(word).as_str(), *word);
         }
         for word in Asks::WORDS {
             assert_eq!(word.parse::<Asks>().expect(word).as_str(), *word);

@@ -22,7 +22,8 @@ mod template;
 
 pub use auto_scope::{is_launcher, session_reason};
 pub use config::{
-    Asks, Capability, Config, Daemon, IdleTimeout, OnRestart, Scope, Server, UnknownWord,
+    Asks, Capability, Config, Daemon, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
+    UnknownWord,
 };
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};

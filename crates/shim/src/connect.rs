@@ -146,7 +146,11 @@ fn session(connect: Connect, words: Vec<OsString>, patience: Patience) -> Result
     let first_deadline = Instant::now() + patience.first;
     memory::economise();
     quit::install(0).map_err(Failure::System)?;
-    let choice = choice(connect.on_daemon_failure)?;
+    let said = connect.on_daemon_failure;
+    // Of what is configured `mcpoold` knows what to do, if nobody says it here.
+    let choice = said_choice(said)
+        .map_err(Failure::Usage)?
+        .unwrap_or_default();
     let places = Places::find(connect.home.as_deref()).map_err(Failure::Places)?;
     let ask = ask_of(connect).map_err(Failure::Workspace)?;
     let mut own_server = OwnServer::new(if ask.command.is_empty() {
@@ -190,14 +194,12 @@ fn session(connect: Connect, words: Vec<OsString>, patience: Patience) -> Result
     carry(Beginning::Met(socket.into()), seeker)
 }
 
-/// What is to be done without a daemon: the command line says it, else the environment.
-fn choice(said: Option<OnDaemonFailure>) -> Result<OnDaemonFailure, Failure> {
+/// What is to be done without a daemon, if somebody says it: the command line, else the environment.
+pub fn said_choice(said: Option<OnDaemonFailure>) -> Result<Option<OnDaemonFailure>, UsageError> {
     match (said, env::var("MCPOOL_ON_DAEMON_FAILURE")) {
-        (Some(choice), _) => Ok(choice),
-        (None, Ok(word)) if !word.is_empty() => {
-            arguments::on_daemon_failure(word).map_err(Failure::Usage)
-        }
-        (None, _) => Ok(OnDaemonFailure::default()),
+        (Some(choice), _) => Ok(Some(choice)),
+        (None, Ok(word)) if !word.is_empty() => arguments::on_daemon_failure(word).map(Some),
+        (None, _) => Ok(None),
     }
 }
 

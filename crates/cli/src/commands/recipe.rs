@@ -5,7 +5,7 @@ use std::{env, ffi::OsString, path::PathBuf};
 use anyhow::bail;
 use shim::{
     arguments::{self, Parsed},
-    connect::ask_of,
+    connect::{ask_of, said_choice},
     places::Places,
 };
 
@@ -20,11 +20,12 @@ pub(crate) fn run(words: Vec<OsString>, ui: &mut Ui) -> anyhow::Result<Exit> {
         Parsed::Help => bail!("it is no session that asks"),
     };
     let places = Places::find(connect.home.as_deref())?;
+    let choice = said_choice(connect.on_daemon_failure)?;
     let mut ask = ask_of(connect)?;
     ask.env = env::vars_os().collect();
     // A folder that was removed under us has no name any more.
     let cwd = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    let recipe = daemon::recipe(&places, &ask, &cwd).map_err(anyhow::Error::msg)?;
+    let recipe = daemon::recipe(&places, &ask, &cwd, choice).map_err(anyhow::Error::msg)?;
     ui.write(&recipe.encode()?)?;
     Ok(Exit::Done)
 }

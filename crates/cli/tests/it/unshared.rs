@@ -312,11 +312,42 @@ fn what_is_wrong_with_its_configuration_is_told_where_there_is_no_daemon() {
 #[test]
 fn a_configured_server_is_not_run_without_a_daemon_if_that_is_to_be_an_error() {
     let home = Home::new();
-    configure_echo(&home, "");
-    let words = words_in_vain(gated(&home, &["--on-daemon-failure", "error", "echo"]));
-    assert!(
-        words.contains("none today") && !words.contains("unshared"),
-        "{words}"
+    let by_command_line = ["connect", "--on-daemon-failure", "error", "plain"];
+    let by_command_line = home.beside_script(NO_DAEMON, &by_command_line);
+    let mut by_variable = home.beside_script(NO_DAEMON, &["connect", "plain"]);
+    by_variable.env("MCPOOL_ON_DAEMON_FAILURE", "error");
+    let by_configuration = home.beside_script(NO_DAEMON, &["connect", "echo"]);
+    configure_echo(
+        &home,
+        &format!("on_daemon_failure = \"error\"\n[servers.plain]\ncommand = {FAKE_SERVER:?}\n"),
     );
+    let said = "the configuration says so, by `on_daemon_failure = \"error\"`";
+    let cases = [
+        (by_command_line, ""),
+        (by_variable, ""),
+        (by_configuration, said),
+    ];
+    // Each is told only when its patience with a first daemon is over, so all wait together.
+    let greeted = cases.map(|(mut command, why)| {
+        let mut client = Client::spawn(&mut command);
+        let greeting = client.ask("initialize", hello("2025-11-25", &json!({})));
+        (client, greeting, why)
+    });
+    for (mut client, greeting, why) in greeted {
+        let refused = client.response(greeting);
+        assert_eq!(refused["error"]["data"]["reason"], "daemon-unreachable");
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(
+            message.contains("none today") && message.contains(why),
+            "{refused}"
+        );
+        assert_eq!(message.contains("unshared"), !why.is_empty(), "{refused}");
+        words_in_vain(client);
+    }
     assert_eq!(home.count("record", "started "), 0);
+    // Who starts a session knows better than the configuration.
+    let mut direct = gated(&home, &["--on-daemon-failure", "direct", "echo"]);
+    direct.initialize();
+    assert_eq!(home.count("record", "started "), 1);
+    assert!(direct.close().success());
 }

@@ -15,7 +15,8 @@ use super::{
     words,
 };
 use crate::{
-    Asks, Capability, EnvPattern, EnvPatternError, IdleTimeout, OnRestart, Scope, Server, Template,
+    Asks, Capability, EnvPattern, EnvPatternError, IdleTimeout, OnDaemonFailure, OnRestart, Scope,
+    Server, Template,
 };
 
 pub(super) const KEYS: &[&str] = &[
@@ -29,6 +30,7 @@ pub(super) const KEYS: &[&str] = &[
     "request_timeout",
     "request_idle_timeout",
     "on_restart",
+    "on_daemon_failure",
     "lazy",
     "keep_warm",
     "client_capabilities",
@@ -58,6 +60,10 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
             "on_restart" => {
                 let word = word::<OnRestart>(reader, &field, OnRestart::WORDS);
                 rest.on_restart = word.unwrap_or_default();
+            }
+            "on_daemon_failure" => {
+                let word = word::<OnDaemonFailure>(reader, &field, OnDaemonFailure::WORDS);
+                rest.on_daemon_failure = word.unwrap_or_default();
             }
             "lazy" => rest.lazy = flag(reader, &field).unwrap_or(rest.lazy),
             "keep_warm" => rest.keep_warm = flag(reader, &field).unwrap_or_default(),

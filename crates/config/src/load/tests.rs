@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Asks, Builtins, Capability, IdleTimeout, OnRestart, Scope, Server};
+use crate::{Asks, Builtins, Capability, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server};
 
 mod life;
 
@@ -51,6 +51,7 @@ fn a_server_needs_only_a_command() {
     );
     assert_eq!(server.asks, Asks::Shared);
     assert_eq!(server.on_restart, OnRestart::Continue);
+    assert_eq!(server.on_daemon_failure, OnDaemonFailure::Direct);
     assert_eq!(
         (server.request_timeout, server.request_idle_timeout),
         (None, None)
@@ -75,6 +76,7 @@ fn every_key_of_a_server_is_read() {
         request_timeout = "2h"
         request_idle_timeout = "5m"
         on_restart = "error"
+        on_daemon_failure = "error"
         lazy = false
         keep_warm = true
         client_capabilities = ["roots", "sampling.tools"]
@@ -95,6 +97,7 @@ fn every_key_of_a_server_is_read() {
     let five_minutes = IdleTimeout::After(Duration::from_mins(5));
     assert_eq!(server.request_idle_timeout, Some(five_minutes));
     assert_eq!(server.on_restart, OnRestart::Error);
+    assert_eq!(server.on_daemon_failure, OnDaemonFailure::Error);
     assert!(!server.lazy && server.keep_warm);
     assert_eq!(server.asks, Asks::Session);
     assert_eq!(
@@ -227,7 +230,7 @@ fn unknown_keys_are_errors_with_a_suggestion() {
             [servers.a]
             command = "x"
             "weird key" = 1
-                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, lazy, keep_warm, client_capabilities, asks)
+                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks)
         "#]],
     );
 }

@@ -5,21 +5,33 @@
 
 use std::{env, path::Path};
 
+use config::OnDaemonFailure as Configured;
 use mux::SessionId;
-use shim::{places::Places, preface::SessionAsk, recipe::Recipe};
+use shim::{direct::OnDaemonFailure, places::Places, preface::SessionAsk, recipe::Recipe};
 
 use super::{Asker, Launcher};
 use crate::{configuration::Configuration, front::Freedom, serve::home_folder};
 
 /// How a session with this ask, in this folder, runs its server itself; or why it cannot, for a person.
-pub fn recipe(places: &Places, ask: &SessionAsk, cwd: &Path) -> Result<Recipe, String> {
+/// What it was told to do without a daemon comes before what the configuration says.
+pub fn recipe(
+    places: &Places,
+    ask: &SessionAsk,
+    cwd: &Path,
+    said: Option<OnDaemonFailure>,
+) -> Result<Recipe, String> {
     let configuration = Configuration::read(places.config.clone());
     let mut launcher = Launcher::new(configuration, home_folder(), env::vars_os().collect());
-    launcher.recipe(ask, cwd)
+    launcher.recipe(ask, cwd, said)
 }
 
 impl Launcher {
-    pub(super) fn recipe(&mut self, ask: &SessionAsk, cwd: &Path) -> Result<Recipe, String> {
+    pub(super) fn recipe(
+        &mut self,
+        ask: &SessionAsk,
+        cwd: &Path,
+        said: Option<OnDaemonFailure>,
+    ) -> Result<Recipe, String> {
         let launch = self.open(&Asker {
             // It is the only one that asks us.
             session: SessionId(1),
@@ -30,6 +42,11 @@ impl Launcher {
             // Whoever asks starts it itself, with no more rights than it has.
             freedom: Freedom::AsFree,
         });
+        let choice = said.unwrap_or_else(|| self.on_daemon_failure(&ask.server));
+        if choice == OnDaemonFailure::Error {
+            let why = "the configuration says so, by `on_daemon_failure = \"error\"`";
+            return Err(why.to_owned());
+        }
         let spec = launch.spec?;
         Ok(Recipe {
             lock: launch.lock,
@@ -38,5 +55,12 @@ impl Launcher {
             environment: spec.environment.clone().into_iter().collect(),
             directory: spec.directory.clone(),
         })
+    }
+    fn on_daemon_failure(&self, server: &str) -> OnDaemonFailure {
+        let server = self.configuration.current().servers.get(server);
+        match server.map(|server| server.on_daemon_failure) {
+            Some(Configured::Error) => OnDaemonFailure::Error,
+            Some(Configured::Direct) | None => OnDaemonFailure::Direct,
+        }
     }
 }

@@ -52,6 +52,7 @@ fn the_terms_of_requests_are_checked_wherever_they_stand() {
             "[servers.a]\ncommand = \"x\"\nrequest_timeout = \"never\"\n",
             "[servers.a]\ncommand = \"x\"\nrequest_idle_timeout = \"31 days\"\n",
             "[servers.a]\ncommand = \"x\"\non_restart = \"eror\"\n",
+            "[servers.a]\ncommand = \"x\"\non_daemon_failure = \"cry\"\n",
         ],
         &expect![[r#"
             [limits]
@@ -60,7 +61,7 @@ fn the_terms_of_requests_are_checked_wherever_they_stand() {
             [servers.a]
             command = "x"
             request_idle = "5m"
-                config.toml:3:1: servers.a.request_idle: unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, lazy, keep_warm, client_capabilities, asks)
+                config.toml:3:1: servers.a.request_idle: unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks)
             [servers.a]
             command = "x"
             request_timeout = "never"
@@ -73,6 +74,10 @@ fn the_terms_of_requests_are_checked_wherever_they_stand() {
             command = "x"
             on_restart = "eror"
                 config.toml:3:14: servers.a.on_restart: "eror" is not one of `continue`, `error` (did you mean `error`?)
+            [servers.a]
+            command = "x"
+            on_daemon_failure = "cry"
+                config.toml:3:21: servers.a.on_daemon_failure: "cry" is not one of `direct`, `error`
         "#]],
     );
 }
