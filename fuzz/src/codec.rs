@@ -4,7 +4,7 @@
 //! itself, cut at its newlines.
 
 use bytes::Bytes;
-use wire::{About, CutOff, Frame, Kind, Line, LineSplitter, Named, Purpose};
+use wire::{About, CutOff, Frame, Kind, Line, LineSplitter, Named, Purpose, Unended, Unkept};
 
 use crate::choices::Choices;
 
@@ -110,10 +110,13 @@ fn check_leftover(splitter: &LineSplitter, limit: usize) {
 fn check_lines(stream: &[u8], limit: usize, lines: &[Line]) {
     let mut expected: Vec<&[u8]> = stream.split(|byte| *byte == b'\n').collect();
     // What follows the last newline is no line yet.
-    expected.pop();
-    assert_eq!(lines.len(), expected.len(), "one line for each newline");
-    for (line, expected) in lines.iter().zip(expected) {
+    let unfinished = expected.pop().unwrap_or_default();
+    check_news(lines, unfinished);
+    let lines = || lines.iter().filter(|line| !is_news(line));
+    assert_eq!(lines().count(), expected.len(), "one line for each newline");
+    for (line, expected) in lines().zip(expected) {
         match line {
+            Line::Unended(_) => panic!("it has come to its end"),
             Line::Whole(line) => {
                 assert_eq!(line, expected);
                 assert!(line.len() <= limit, "a line within the limit");
@@ -126,6 +129,27 @@ fn check_lines(stream: &[u8], limit: usize, lines: &[Line]) {
                 assert!(expected.starts_with(head));
                 assert!(head.len() >= HEAD_BYTES.min(limit + 1), "enough is kept");
                 assert!(head.len() <= HEAD_BYTES, "not too much is kept");
+            }
+        }
+    }
+}
+
+fn is_news(line: &Line) -> bool {
+    matches!(line, Line::Unended(_))
+}
+
+/// News is of the line that comes next, and says how that begins.
+fn check_news(lines: &[Line], unfinished: &[u8]) {
+    for (at, news) in lines.iter().enumerate() {
+        let Line::Unended(Unended { why, head }) = news else {
+            continue;
+        };
+        assert_eq!(*why, Unkept::TooLong, "nobody gave it up");
+        match lines.get(at + 1) {
+            Some(Line::TooLong(left)) => assert_eq!(left.head, head),
+            None => assert!(unfinished.starts_with(head)),
+            Some(Line::Whole(_) | Line::GivenUp(_) | Line::Unended(_)) => {
+                panic!("news of a line that is not what it says")
             }
         }
     }

@@ -61,6 +61,8 @@ faults! {
     SpoiltAnswer = "spoilt answer",
     /// A line was longer than a message may be.
     TooLong = "too long a line",
+    /// The same of a client, which goes on with it.
+    Unended = "too long a line without an end",
     /// A response came twice.
     Doubled = "doubled response",
     /// A response had an id that was never given.

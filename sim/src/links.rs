@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mux::{Event, Exit, LineNumber, SessionId, UpstreamId};
-use wire::{About, CutOff, Fault as LineFault, Frame, Kind, Line, LineSplitter, Purpose};
+use wire::{About, CutOff, Fault as LineFault, Frame, Kind, Line, LineSplitter, Purpose, Unended};
 
 use crate::{
     fault::Fault,
@@ -36,12 +36,43 @@ impl World {
             Some(Up::Line { bytes, messages }) => {
                 client.lines += 1;
                 let line = LineNumber(client.lines);
-                let whole = through(&mut client.splitter, &bytes);
-                whole.map_or(Ok(()), |whole| {
-                    self.client_line(session, line, whole, &messages)
-                })
+                if let Some(news) = without_end(&mut client.splitter, &bytes) {
+                    client.up.push_front(Up::LineEnd { messages });
+                    return self.client_overrun(session, line, &news);
+                }
+                self.client_line_ends(at, &messages)
             }
+            Some(Up::LineEnd { messages }) => self.client_line_ends(at, &messages),
         }
+    }
+
+    fn client_line_ends(&mut self, at: usize, messages: &[Message]) -> Held {
+        let client = &mut self.clients[at];
+        let (session, line) = (client.id, LineNumber(client.lines));
+        let whole = end(&mut client.splitter);
+        whole.map_or(Ok(()), |whole| {
+            self.client_line(session, line, whole, messages)
+        })
+    }
+
+    /// A client is in the middle of a line that is too long.
+    fn client_overrun(&mut self, session: SessionId, line: LineNumber, news: &Unended) -> Held {
+        let limit = self.limits.message_bytes;
+        let Some(known) = self.model.sessions.get_mut(&session) else {
+            return Ok(());
+        };
+        if known.keeps {
+            known.lines.insert(line, model::Line::Said);
+        }
+        self.hit(Fault::Unended);
+        let about = About::cut_off(&news.head, b"");
+        let fault = LineFault::TooLong { limit, about };
+        self.model.client_overrun(session, &fault);
+        self.handle(Event::SessionOverrun {
+            session,
+            line,
+            fault,
+        })
     }
 
     fn client_line(
@@ -65,6 +96,7 @@ impl World {
             Line::TooLong(left) | Line::GivenUp(left) => {
                 return self.client_fault(session, line, too_long(&left, limit));
             }
+            Line::Unended(_) => return Ok(()),
         };
         if let Some(frames) = Frame::parse_batch(&bytes, usize::MAX) {
             self.hit(Fault::Batched);
@@ -167,7 +199,8 @@ impl World {
         match peer.outbox.pop_front() {
             None => Ok(()),
             Some(Output::Line { bytes, messages }) => {
-                let whole = through(&mut peer.splitter, &bytes);
+                let _awaits_its_end = without_end(&mut peer.splitter, &bytes);
+                let whole = end(&mut peer.splitter);
                 whole.map_or(Ok(()), |whole| self.server_line(upstream, whole, &messages))
             }
             Some(Output::Half(bytes)) => {
@@ -191,6 +224,7 @@ impl World {
             Line::TooLong(left) | Line::GivenUp(left) => {
                 return self.server_fault(upstream, too_long(&left, limit));
             }
+            Line::Unended(_) => return Ok(()),
         };
         let frames =
             Frame::parse_batch(&bytes, usize::MAX).unwrap_or_else(|| vec![Frame::parse(bytes)]);
@@ -286,12 +320,23 @@ fn unwritten_to(peer: &Peer) -> Vec<Frame> {
         .collect()
 }
 
-/// What a line becomes when it goes through a pipe in two pieces.
-fn through(splitter: &mut LineSplitter, bytes: &Bytes) -> Option<Line> {
-    let mut whole = None;
+/// A line goes through a pipe in two pieces; what is known of it then, if it is too long.
+fn without_end(splitter: &mut LineSplitter, bytes: &Bytes) -> Option<Unended> {
+    let mut unended = None;
     let (head, tail) = bytes.split_at(bytes.len() / 3);
-    splitter.feed(head, |_| {});
-    splitter.feed(tail, |_| {});
+    for piece in [head, tail] {
+        splitter.feed(piece, |line| {
+            if let Line::Unended(news) = line {
+                unended = Some(news);
+            }
+        });
+    }
+    unended
+}
+
+/// What the line becomes with its end.
+fn end(splitter: &mut LineSplitter) -> Option<Line> {
+    let mut whole = None;
     splitter.feed(b"\n", |line| whole = Some(line));
     whole
 }

@@ -94,13 +94,30 @@ impl Model {
     pub(crate) fn client_fault(&mut self, id: SessionId, fault: &Fault) -> Option<()> {
         let session = self.sessions.get_mut(&id)?;
         let (about, ids) = (fault.about(), ids_of(&fault.about().named));
+        let named = fault.id().filter(|named| !session.owed.contains_key(named));
+        // What it was told before the end of the line is told once, and under one id.
+        let told = session.overrun.take();
+        let is_told = told.is_some_and(|as_its_answer| as_its_answer || named.is_none());
         // Nobody waits for a word about an answer but the server.
-        if about.purpose != Purpose::Answer || ids.is_empty() {
-            let named = fault.id().filter(|named| !session.owed.contains_key(named));
+        if !is_told && (about.purpose != Purpose::Answer || ids.is_empty()) {
             self.due.push(Due::Malformed(id, named.cloned()));
         }
         let may_answer = matches!(about.purpose, Purpose::Answer | Purpose::Either);
         self.ends_asks(id, |shown| may_answer && may_mean(about, shown))
+    }
+
+    /// A client is in the middle of a line that is no message, as the core is about to hear.
+    pub(crate) fn client_overrun(&mut self, id: SessionId, fault: &Fault) -> Option<()> {
+        let session = self.sessions.get_mut(&id)?;
+        let about = fault.about();
+        if about.purpose == Purpose::Answer && about.certain_id().is_some() {
+            return self.ends_asks(id, |shown| may_mean(about, shown));
+        }
+        let named = fault.id().filter(|named| !session.owed.contains_key(named));
+        let named = named.filter(|_| about.purpose == Purpose::Question);
+        session.overrun = Some(named.is_some());
+        self.due.push(Due::Malformed(id, named.cloned()));
+        Some(())
     }
 
     /// A session has answered these asks, or never will.

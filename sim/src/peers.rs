@@ -185,6 +185,8 @@ pub(crate) enum Up {
         bytes: Bytes,
         messages: Vec<Message>,
     },
+    /// The end of a line that was found too long before it.
+    LineEnd { messages: Vec<Message> },
     /// The end of its input.
     End,
     /// The end of its link.

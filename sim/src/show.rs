@@ -34,7 +34,8 @@ pub(crate) fn event(event: &Event) -> String {
             format!("{session}, {line}: [{}]", frames.join(", "))
         }
         Event::UpstreamFrame { upstream, frame } => format!("{upstream}: {}", text(frame)),
-        Event::SessionFault { .. }
+        Event::SessionOverrun { .. }
+        | Event::SessionFault { .. }
         | Event::SessionReplayed { .. }
         | Event::SessionReplayEnded { .. }
         | Event::UpstreamInherited { .. }

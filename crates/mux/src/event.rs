@@ -42,6 +42,16 @@ pub enum Event {
         /// Its messages, each of which may be at fault.
         frames: Vec<Result<Frame, Fault>>,
     },
+    /// A client is in the middle of a line that is no message, whatever comes of it: it is too long, or
+    /// there is no room for it. At its end [`Event::SessionFault`] comes, which may know more of it.
+    SessionOverrun {
+        /// Who.
+        session: SessionId,
+        /// The line at fault.
+        line: LineNumber,
+        /// What is wrong with it, and what its beginning tells.
+        fault: Fault,
+    },
     /// A client sent what is no message.
     SessionFault {
         /// Who.

@@ -2,9 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use wire::{
-    About, Fault, Frame, Kind, Message, Method, Named, Outgoing, Params, Purpose, RequestId,
-};
+use wire::{Fault, Frame, Kind, Message, Method, Outgoing, Params, RequestId};
 
 use crate::{
     action::{Action, Outbox},
@@ -118,91 +116,6 @@ impl Mux {
             },
         );
         true
-    }
-
-    /// A line that is no message. A session is never closed for it.
-    pub(crate) fn on_session_fault(
-        &mut self,
-        session_id: SessionId,
-        line: LineNumber,
-        fault: Fault,
-        out: &mut Outbox,
-    ) {
-        let Some(session) = self.sessions.get(&session_id) else {
-            return;
-        };
-        if session.blocked.is_some() {
-            self.count_heard(session_id, out);
-        }
-        out.tell(Fact::SessionFault {
-            session: session_id,
-            fault: fault.clone(),
-        });
-        let is_nothing_else = self.on_useless_ask_answer(session_id, &fault, out);
-        self.pause_if_enough(session_id, out);
-        if is_nothing_else {
-            self.end_unanswered(session_id, line, out);
-            return;
-        }
-        let id = fault.id().cloned();
-        // An error under the id of a request that is still open would be taken for its answer.
-        let id = id.filter(|id| {
-            self.sessions
-                .get(&session_id)
-                .is_some_and(|session| !session.open.contains_key(id))
-        });
-        let refusal = Refusal::of_question(fault);
-        match id {
-            Some(id) => self.refuse(session_id, &id, line, refusal, out),
-            None if self
-                .sessions
-                .get(&session_id)
-                .is_some_and(|session| session.batches.contains_key(&line)) =>
-            {
-                self.refuse_in_batch(session_id, line, None, &refusal, out);
-            }
-            None => {
-                Mux::tell_session(session_id, refusal.to_response(None), out);
-                self.line_is_done(session_id, line, out);
-            }
-        }
-    }
-
-    /// Ends every ask that an answer at fault may have been for. Says whether the line was nothing else.
-    fn on_useless_ask_answer(
-        &mut self,
-        session_id: SessionId,
-        fault: &Fault,
-        out: &mut Outbox,
-    ) -> bool {
-        let About { named, purpose } = fault.about();
-        match purpose {
-            Purpose::Question | Purpose::Noise => return false,
-            Purpose::Answer | Purpose::Either => {}
-        }
-        let refusal = Refusal::of_answer(fault);
-        match named {
-            Named::Nobody => return false,
-            Named::One(id) => self.end_ask(session_id, id, &refusal, out),
-            Named::Several(ids) => {
-                for id in ids {
-                    self.end_ask(session_id, id, &refusal, out);
-                }
-            }
-            Named::Unknown => self.end_asks_of(session_id, &refusal, out),
-        }
-        *purpose == Purpose::Answer && *named != Named::Unknown
-    }
-
-    fn refuse_in_batch(
-        &mut self,
-        session_id: SessionId,
-        line: LineNumber,
-        id: Option<&RequestId>,
-        refusal: &Refusal,
-        out: &mut Outbox,
-    ) {
-        self.answer_in_batch(session_id, None, line, refusal.to_response(id), out);
     }
 
     pub(crate) fn on_request(

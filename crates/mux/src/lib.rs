@@ -20,6 +20,7 @@ mod ask;
 pub mod audit;
 mod backoff;
 mod class;
+mod client_faults;
 mod era;
 mod event;
 mod exchange;

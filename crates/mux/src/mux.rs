@@ -95,6 +95,12 @@ impl Mux {
     pub fn handle(&mut self, now: Moment, event: Event, out: &mut Outbox) {
         debug_assert!(now >= self.now, "time runs forward");
         self.now = now;
+        self.take_in(event, out);
+        self.watch_desertion();
+        self.leave_records(out);
+    }
+
+    fn take_in(&mut self, event: Event, out: &mut Outbox) {
         match event {
             Event::SessionOpened { session, opening } => {
                 self.on_session_opened(session, opening, out);
@@ -109,6 +115,11 @@ impl Mux {
                 line,
                 frames,
             } => self.on_session_batch(session, line, frames, out),
+            Event::SessionOverrun {
+                session,
+                line,
+                fault,
+            } => self.on_session_overrun(session, line, fault, out),
             Event::SessionFault {
                 session,
                 line,
@@ -160,8 +171,6 @@ impl Mux {
             Event::DeadlineReached => self.on_deadline(out),
             Event::Shutdown => self.on_shutdown(out),
         }
-        self.watch_desertion();
-        self.leave_records(out);
     }
 
     /// When to be called with [`Event::DeadlineReached`], and why; `None` while there is nothing to wait for.

@@ -59,6 +59,9 @@ pub(crate) struct Session {
     /// What is held here of its messages and of the answers to them.
     #[serde(skip)]
     pub(crate) scales: Scales,
+    /// The line that its client is in the middle of, if that has been found at fault already.
+    #[serde(default)]
+    pub(crate) overrun: Option<Overrun>,
     /// Ids of the requests whose answers are in them.
     pub(crate) batched_ids: BTreeSet<RequestId>,
     /// Its client has closed its input.
@@ -164,6 +167,22 @@ pub(crate) struct Batch {
     pub(crate) ids: Vec<RequestId>,
 }
 
+/// A line at fault of which the client has been told before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Overrun {
+    pub(crate) line: LineNumber,
+    pub(crate) told: ToldOfOverrun,
+}
+
+/// How it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToldOfOverrun {
+    /// Under the id of the request that it was to be. That must not have a second answer.
+    AsItsAnswer,
+    /// Under none. Its end may tell whose it was.
+    WithoutId,
+}
+
 impl Session {
     pub(crate) fn new(
         id: SessionId,
@@ -192,6 +211,7 @@ impl Session {
             batches: BTreeMap::new(),
             batched_bytes: 0,
             scales,
+            overrun: None,
             batched_ids: BTreeSet::new(),
             is_ending: false,
             is_paused: false,

@@ -48,8 +48,8 @@ pub struct Kept {
     last: u64,
     /// Bytes of the line that has no newline yet.
     open: usize,
-    /// The line that has no newline yet is too long to be kept.
-    is_open_oversize: bool,
+    /// The line that has no newline yet is not kept: it is too long, or done already.
+    is_open_dropped: bool,
     /// Bytes of lines that are done and still take room.
     done_bytes: usize,
     /// Lines that are done and still take room.
@@ -80,7 +80,7 @@ impl Default for Kept {
             lines: VecDeque::with_capacity(FIRST_LINES),
             last: 0,
             open: 0,
-            is_open_oversize: false,
+            is_open_dropped: false,
             done_bytes: 0,
             done_lines: 0,
             answered: Vec::new(),
@@ -103,20 +103,24 @@ impl Kept {
 
     fn extend_open(&mut self, part: &[u8]) {
         if self.open + part.len() > LINE_MAX {
-            self.is_open_oversize = true;
-            self.bytes.truncate(self.bytes.len() - self.open);
-            self.open = 0;
-            self.shrink();
+            self.drop_open();
         }
-        if !self.is_open_oversize {
+        if !self.is_open_dropped {
             self.bytes.extend(part);
             self.open += part.len();
         }
     }
 
+    fn drop_open(&mut self) {
+        self.is_open_dropped = true;
+        self.bytes.truncate(self.bytes.len() - self.open);
+        self.open = 0;
+        self.shrink();
+    }
+
     fn complete_open(&mut self) {
         self.last += 1;
-        if !self.is_open_oversize {
+        if !self.is_open_dropped {
             self.lines.push_back(Line {
                 number: self.last,
                 len: self.open,
@@ -125,7 +129,7 @@ impl Kept {
             });
         }
         self.open = 0;
-        self.is_open_oversize = false;
+        self.is_open_dropped = false;
     }
 
     /// Notes what the daemon said of a line.
@@ -166,6 +170,10 @@ impl Kept {
     }
 
     fn finish(&mut self, number: u64) {
+        if number == self.last + 1 && self.open > 0 {
+            // It has been refused before its end, and may have been answered: no daemon hears of it again.
+            return self.drop_open();
+        }
         let Some(line) = self.find(number) else {
             self.answered.retain(|(answered, _)| *answered != number);
             return;
@@ -269,15 +277,14 @@ impl Kept {
         self.last
     }
 
-    /// Whether the line that has no newline yet is too long to be kept.
-    pub fn open_line_is_too_long(&self) -> bool {
-        self.is_open_oversize
+    /// Whether the line that has no newline yet is not kept.
+    pub fn open_line_is_dropped(&self) -> bool {
+        self.is_open_dropped
     }
 
-    /// The bytes of the line that has no newline yet; `None` if they are too many to be
-    /// kept.
+    /// The bytes of the line that has no newline yet; `None` if they are not kept.
     pub fn open_line(&self) -> Option<Vec<u8>> {
-        if self.is_open_oversize {
+        if self.is_open_dropped {
             return None;
         }
         let mut bytes = Vec::with_capacity(self.open);

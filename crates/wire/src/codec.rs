@@ -1,7 +1,7 @@
 //! Bytes to lines: MCP's stdio framing, one message a line, under a size limit.
 //!
 //! **Invariant:** however the bytes are split, the same lines come out; memory stays within the limit
-//! and one read.
+//! and one read. News of a line that is not kept comes once at most, and before anything but its end.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -18,7 +18,7 @@ const TAIL_BYTES: usize = 4 * 1024;
 /// copy.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// What stood between two line ends.
+/// What stood between two line ends, or news of what stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     /// A line, without its end. It may be empty.
@@ -27,6 +27,26 @@ pub enum Line {
     TooLong(CutOff),
     /// What is left of a line that was given up.
     GivenUp(CutOff),
+    /// No line yet: the next is not kept, and its end, with which it comes, may be far or never come.
+    Unended(Unended),
+}
+
+/// A line of which nothing more is kept, before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unended {
+    /// Why it is not kept.
+    pub why: Unkept,
+    /// Its beginning, the same that comes with its end.
+    pub head: Bytes,
+}
+
+/// Why a line is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unkept {
+    /// It is longer than the limit.
+    TooLong,
+    /// There was no room for it.
+    GivenUp,
 }
 
 /// What is left of a line that was not kept.
@@ -41,17 +61,10 @@ pub struct CutOff {
 /// The line that goes by.
 #[derive(Debug)]
 struct Skipped {
-    why: Why,
+    why: Unkept,
     head: Bytes,
     /// The last bytes so far, and some before them.
     tail: Vec<u8>,
-}
-
-/// Why a line is not kept.
-#[derive(Clone, Copy, Debug)]
-enum Why {
-    TooLong,
-    GivenUp,
 }
 
 /// Cuts a stream of bytes into lines.
@@ -74,14 +87,15 @@ impl LineSplitter {
         }
     }
 
-    /// Takes what was read and hands out every line that it ends.
+    /// Takes what was read and hands out every line that it ends, and then the news if what is left is too
+    /// long already.
     pub fn feed(&mut self, mut read: &[u8], mut on_line: impl FnMut(Line)) {
         while let Some(end) = memchr::memchr(b'\n', read) {
             let (head, rest) = read.split_at(end);
             read = rest.get(1..).unwrap_or_default();
             on_line(self.finish(head));
         }
-        self.keep(read);
+        self.keep(read, on_line);
     }
 
     /// Where the next bytes of a long line may be read to directly, without a copy of ours; `None`
@@ -111,7 +125,7 @@ impl LineSplitter {
     pub fn grown(&mut self, read: usize, mut on_line: impl FnMut(Line)) {
         let old = self.partial.len() - read;
         let Some(end) = memchr::memchr(b'\n', self.partial.get(old..).unwrap_or_default()) else {
-            self.check_limit();
+            self.check_limit(on_line);
             return;
         };
         let rest = self.partial.split_off(old + end + 1);
@@ -136,9 +150,10 @@ impl LineSplitter {
     }
 
     /// Lets go of the line that is unfinished, but for its beginning and its end: there is no room for it.
-    pub fn give_up(&mut self) {
+    /// Hands out the news.
+    pub fn give_up(&mut self, on_line: impl FnOnce(Line)) {
         if self.skipping.is_none() && !self.partial.is_empty() {
-            self.skip(Why::GivenUp);
+            on_line(self.skip(Unkept::GivenUp));
         }
     }
 
@@ -166,28 +181,30 @@ impl LineSplitter {
         }
     }
 
-    fn keep(&mut self, read: &[u8]) {
+    fn keep(&mut self, read: &[u8], on_line: impl FnOnce(Line)) {
         if let Some(skipped) = &mut self.skipping {
             skipped.pass(read);
         } else if !read.is_empty() {
             self.partial.extend_from_slice(read);
-            self.check_limit();
+            self.check_limit(on_line);
         }
     }
 
-    fn check_limit(&mut self) {
+    fn check_limit(&mut self, on_line: impl FnOnce(Line)) {
         if self.partial.len() > self.limit {
-            self.skip(Why::TooLong);
+            on_line(self.skip(Unkept::TooLong));
         }
     }
 
-    fn skip(&mut self, why: Why) {
+    fn skip(&mut self, why: Unkept) -> Line {
         let partial = mem::take(&mut self.partial);
+        let head = Bytes::copy_from_slice(head_of(&partial));
         self.skipping = Some(Skipped {
             why,
-            head: Bytes::copy_from_slice(head_of(&partial)),
+            head: head.clone(),
             tail: tail_of(&partial).to_vec(),
         });
+        Line::Unended(Unended { why, head })
     }
 }
 
@@ -207,8 +224,8 @@ impl Skipped {
             tail: Bytes::copy_from_slice(tail_of(&self.tail)),
         };
         match self.why {
-            Why::TooLong => Line::TooLong(left),
-            Why::GivenUp => Line::GivenUp(left),
+            Unkept::TooLong => Line::TooLong(left),
+            Unkept::GivenUp => Line::GivenUp(left),
         }
     }
 }
@@ -245,6 +262,11 @@ mod tests {
             self.feed(read, |line| lines.push(line));
             lines
         }
+    }
+
+    fn unended(why: Unkept, head: &str) -> Line {
+        let head = Bytes::from(String::from(head));
+        Line::Unended(Unended { why, head })
     }
 
     fn left(head: &str, tail: &str) -> CutOff {
@@ -293,6 +315,9 @@ mod tests {
     #[test]
     fn an_endless_line_keeps_no_more_than_its_head_and_a_little_of_its_end() {
         let mut splitter = LineSplitter::new(1000);
+        assert_eq!(splitter.lines(&[b'x'; 1000]), []);
+        let news = splitter.lines(&[b'x'; 1000]);
+        assert_eq!(news, [unended(Unkept::TooLong, &"x".repeat(2000))]);
         for _ in 0..10_000 {
             assert_eq!(splitter.lines(&[b'x'; 1000]), []);
         }
@@ -306,9 +331,12 @@ mod tests {
     #[test]
     fn a_line_that_is_given_up_goes_by_and_the_next_is_whole() {
         let mut splitter = LineSplitter::new(1000);
-        splitter.give_up();
+        let mut news = Vec::new();
+        splitter.give_up(|line| news.push(line));
         assert_eq!(splitter.lines(b"on"), []);
-        splitter.give_up();
+        splitter.give_up(|line| news.push(line));
+        splitter.give_up(|line| news.push(line));
+        assert_eq!(news, [unended(Unkept::GivenUp, "on")]);
         assert_eq!(splitter.leftover(), 4, "its beginning and its end");
         assert_eq!(
             splitter.lines(b"e\ntwo\n"),
@@ -319,13 +347,46 @@ mod tests {
         );
     }
 
-    /// How much of the beginning of a line that is too long was kept depends on the reads; how it began and
-    /// ended does not.
-    fn comparable(line: &Line) -> (bool, &[u8], &[u8]) {
-        match line {
-            Line::Whole(line) => (true, line, b""),
-            Line::TooLong(left) | Line::GivenUp(left) => (false, &left.head[..7], &left.tail),
+    #[test]
+    fn that_a_line_is_too_long_is_said_before_its_end_unless_that_came_with_it() {
+        for direct in [false, true] {
+            let mut splitter = LineSplitter::new(4);
+            assert_eq!(splitter.lines(b"1\n123"), [Line::Whole("1".into())]);
+            let mut news = Vec::new();
+            match splitter.tail(2).filter(|_| direct) {
+                Some(tail) => {
+                    tail.extend_from_slice(b"45");
+                    splitter.grown(2, |line| news.push(line));
+                }
+                None => splitter.feed(b"45", |line| news.push(line)),
+            }
+            assert_eq!(news, [unended(Unkept::TooLong, "12345")], "{direct}");
+            assert_eq!(splitter.lines(b"6"), []);
+            let end = Line::TooLong(left("12345", "1234567"));
+            assert_eq!(splitter.lines(b"7\n"), [end], "{direct}");
+            let at_once = Line::TooLong(left("12345", "12345"));
+            let next = unended(Unkept::TooLong, "abcdef");
+            assert_eq!(splitter.lines(b"12345\nabcdef"), [at_once, next]);
         }
+    }
+
+    /// How much of the beginning of a line that is too long was kept depends on the reads, and whether there
+    /// was news of it; how it began and ended does not.
+    fn comparable(line: &Line) -> Option<(bool, &[u8], &[u8])> {
+        match line {
+            Line::Whole(line) => Some((true, line, b"")),
+            Line::TooLong(left) | Line::GivenUp(left) => Some((false, &left.head[..7], &left.tail)),
+            Line::Unended(_) => None,
+        }
+    }
+
+    /// News is of the line that comes next, if one comes, and there is one piece of it.
+    fn news_is_of_what_comes_next(lines: &[Line]) -> bool {
+        lines.windows(2).all(|pair| match pair {
+            [Line::Unended(news), Line::TooLong(left)] => news.head == left.head,
+            [news, _other] => !matches!(news, Line::Unended(_)),
+            _no_pair => false,
+        })
     }
 
     #[test]
@@ -333,9 +394,11 @@ mod tests {
         let line: Vec<u8> = (0..300_000_u32).map(|at| b'a' + (at % 23) as u8).collect();
         for step in [1, 100, 4095, 4096, 4097, 8191, 50_000, 300_000] {
             let mut splitter = LineSplitter::new(100_000);
-            for part in line.chunks(step) {
-                assert_eq!(splitter.lines(part), []);
-            }
+            let news: usize = line
+                .chunks(step)
+                .map(|part| splitter.lines(part).len())
+                .sum();
+            assert_eq!(news, 1, "{step}");
             let Some(Line::TooLong(left)) = splitter.lines(b"\n").pop() else {
                 panic!("it is too long");
             };
@@ -366,7 +429,8 @@ mod tests {
                     splitter.feed(head, |line| lines.push(line));
                 }
             }
-            prop_assert_eq!(lines.iter().map(comparable).collect::<Vec<_>>(), whole.iter().map(comparable).collect::<Vec<_>>());
+            prop_assert!(news_is_of_what_comes_next(&lines), "{:?}", lines);
+            prop_assert_eq!(lines.iter().filter_map(comparable).collect::<Vec<_>>(), whole.iter().filter_map(comparable).collect::<Vec<_>>());
         }
     }
 }

@@ -96,7 +96,10 @@ impl fmt::Display for Fault {
             Fault::NotJsonRpc { what, .. } => write!(f, "not a JSON-RPC 2.0 message: {what}"),
             Fault::NoRoom { .. } => f.write_str("there was no room for the message"),
             Fault::TooMany { limit } => write!(f, "a batch may have at most {limit} messages"),
-            Fault::TooLong { limit, .. } => write!(f, "a message may have at most {limit} bytes"),
+            Fault::TooLong { limit, .. } => write!(
+                f,
+                "a message may have at most {limit} bytes; this one is dropped, up to the end of its line"
+            ),
         }
     }
 }

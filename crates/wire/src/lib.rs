@@ -22,7 +22,7 @@ mod params;
 mod skim;
 
 pub use about::{About, Named, Purpose};
-pub use codec::{CutOff, Line, LineSplitter};
+pub use codec::{CutOff, Line, LineSplitter, Unended, Unkept};
 pub use fault::Fault;
 pub use frame::{Frame, Kind, Message};
 pub use id::{ProgressToken, RequestId};

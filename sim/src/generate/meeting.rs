@@ -160,7 +160,7 @@ fn is_withdrawing(world: &World) -> bool {
 fn says(client: &Client, is_so: impl Fn(Shape) -> bool) -> bool {
     client.up.iter().any(|up| match up {
         Up::Line { messages, .. } => messages.iter().any(|message| is_so(message.shape)),
-        Up::End | Up::Close => false,
+        Up::LineEnd { .. } | Up::End | Up::Close => false,
     })
 }
 

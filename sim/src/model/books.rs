@@ -106,6 +106,8 @@ pub(crate) struct Session {
     /// What its server declared when it came, by place in the list of that.
     pub(crate) promised: Option<u8>,
     pub(crate) owed: BTreeMap<RequestId, Owed>,
+    /// Whether it has been told of the line that it is in the middle of, and if so, whether as an answer.
+    pub(crate) overrun: Option<bool>,
     /// What it was asked by whom and has not answered, by the id that it was shown.
     pub(crate) asked: BTreeMap<u64, (UpstreamId, Message)>,
     pub(crate) shown_last: u64,
@@ -345,6 +347,7 @@ impl Session {
             keeps,
             news: [(0, false); 3],
             ending_since: None,
+            overrun: None,
             cut_at: None,
         }
     }

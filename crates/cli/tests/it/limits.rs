@@ -104,8 +104,8 @@ fn the_usual_limit_is_64_mib_to_the_byte_and_memory_stays_within_twice_that() {
     assert_eq!(client.text("echo", json!({"text": "on"})), "on");
 }
 
-/// Writes so many MiB that are one line, and then ends it, where a message may have `limit` MiB; meanwhile
-/// the daemon grows by twice that at most.
+/// Writes so many MiB that are one line, where a message may have `limit` MiB, hears of it, and then ends it;
+/// meanwhile the daemon grows by twice that at most.
 fn line_without_an_end(limit: usize, mebibytes: usize) {
     let home = home_with(&format!("message_bytes = \"{limit} MiB\""));
     let (mut client, mut other) = (home.session(&[]), home.session(&[]));
@@ -125,21 +125,62 @@ fn line_without_an_end(limit: usize, mebibytes: usize) {
     let grown = memory_kb(daemon, "VmHWM") - before;
     let most = 2 * 1024 * limit as u64 + BESIDE_KB;
     assert!(grown <= most, "the daemon grew by {grown} KiB of {most}");
-    // Whose it is may stand at its end, so it is answered there.
-    client.write("");
+    // Nothing has ended it yet.
     let answer = client.response(id);
     assert_eq!(answer["error"]["code"], -32600, "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("is dropped"), "{message}");
+    client.write("");
     assert_eq!(client.text("echo", json!({"text": "on"})), "on");
+    let is_another = |message: &Value| message["id"] == id;
+    assert!(!client.has_heard(is_another), "it has a second answer");
 }
 
 #[test]
-fn a_line_without_an_end_takes_little_memory_and_is_an_error_when_it_ends() {
+fn a_line_without_an_end_takes_little_memory_and_is_an_error_though_it_does_not_end() {
     line_without_an_end(1, 64);
 }
 
 #[test]
 fn at_the_usual_limit_a_line_without_an_end_takes_no_more_than_twice_that() {
     line_without_an_end(64, 200);
+}
+
+#[test]
+fn a_line_that_has_its_id_last_is_told_of_before_its_end_and_answered_at_it() {
+    let home = home_with("message_bytes = \"1 MiB\"");
+    let mut client = home.session(&[]);
+    let id = client.next_id();
+    client.write_part(br#"{"method":"tools/call","params":{"filler":""#);
+    client.write_part(&vec![b'x'; 2 * MIB]);
+    let told = client.wait_for(|message| message["error"].is_object());
+    assert_eq!(told["id"], Value::Null, "{told}");
+    assert_eq!(told["error"]["code"], -32600, "{told}");
+    client.write(&format!(r#""}},"jsonrpc":"2.0","id":{id}}}"#));
+    let answer = client.response(id);
+    assert_eq!(answer["error"]["code"], -32600, "{answer}");
+    assert_eq!(client.text("echo", json!({"text": "on"})), "on");
+    let is_another = |message: &Value| message["error"].is_object();
+    assert!(!client.has_heard(is_another), "it was told twice");
+}
+
+#[test]
+fn a_line_without_an_end_that_was_answered_is_not_answered_again_by_the_next_daemon() {
+    let home = home_with("message_bytes = \"1 MiB\"");
+    let mut client = home.session(&[]);
+    client.text("echo", json!({"text": "warm"}));
+    let id = client.next_id();
+    let head = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"a":""#);
+    client.write_part(head.as_bytes());
+    client.write_part(&vec![b'x'; 2 * MIB]);
+    let answer = client.response(id);
+    assert_eq!(answer["error"]["code"], -32600, "{answer}");
+    home.kill_daemon();
+    client.write_part(&vec![b'x'; 2 * MIB]);
+    client.write("\"}}");
+    assert_eq!(client.text("echo", json!({"text": "on"})), "on");
+    let is_another = |message: &Value| message["error"].is_object();
+    assert!(!client.has_heard(is_another), "it was told twice");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Lines, parsed and shown to the core.
 //!
 //! **Invariant:** every line of a session has its number, blank ones and those at fault too: its shim
-//! counts them all.
+//! counts them all. News of a line that has no end yet has the number that it will have.
 
 use bytes::Bytes;
 use mux::{Event, LineNumber, Moment, SessionId, UpstreamId};
 use shim::control;
-use wire::{About, CutOff, Fault, Frame, Line};
+use wire::{About, CutOff, Fault, Frame, Line, Unended, Unkept};
 
 use super::{Hub, input::ProcessId};
 use crate::{link::Lines, logs::NOISE_BYTES};
@@ -27,12 +27,32 @@ impl Hub {
         session.work.add(lines.len(), lines.bytes());
         let mut last = session.lines;
         for line in lines {
+            if let Line::Unended(news) = &line {
+                self.on_unended(now, id, LineNumber(last + 1), news);
+                continue;
+            }
             last += 1;
             self.on_line(now, id, LineNumber(last), line);
         }
         if let Some(session) = self.world.sessions.get_mut(&id) {
             session.lines = last;
         }
+    }
+
+    /// A session is in the middle of a line that is not kept.
+    pub(super) fn on_unended(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        line: LineNumber,
+        Unended { why, head }: &Unended,
+    ) {
+        let event = Event::SessionOverrun {
+            session,
+            line,
+            fault: self.fault_of(*why, About::cut_off(head, b"")),
+        };
+        self.handle(now, event);
     }
 
     pub(super) fn on_line(
@@ -96,7 +116,9 @@ impl Hub {
         };
         let upstream = process.upstream;
         let mut may_be_cut_off = std::mem::take(&mut process.is_cut_off);
-        for line in lines {
+        // A server that is in the middle of a line that is not kept is waited for until its end.
+        let ended = |line: &Line| !matches!(line, Line::Unended(_));
+        for line in lines.into_iter().filter(ended) {
             if std::mem::take(&mut may_be_cut_off) && is_rest(&line) {
                 continue;
             }
@@ -157,17 +179,23 @@ impl Hub {
 
     /// The line, or why it is not all there, and its beginning.
     pub(super) fn whole(&self, line: Line) -> Result<Bytes, (Fault, Bytes)> {
+        let (why, CutOff { head, tail }) = match line {
+            Line::Whole(bytes) => return Ok(bytes),
+            Line::TooLong(left) => (Unkept::TooLong, left),
+            Line::GivenUp(left) => (Unkept::GivenUp, left),
+            Line::Unended(Unended { why, head }) => {
+                let tail = Bytes::new();
+                (why, CutOff { head, tail })
+            }
+        };
+        Err((self.fault_of(why, About::cut_off(&head, &tail)), head))
+    }
+
+    fn fault_of(&self, why: Unkept, about: About) -> Fault {
         let limit = self.world.around.limits.message_bytes;
-        match line {
-            Line::Whole(bytes) => Ok(bytes),
-            Line::TooLong(CutOff { head, tail }) => {
-                let about = About::cut_off(&head, &tail);
-                Err((Fault::TooLong { limit, about }, head))
-            }
-            Line::GivenUp(CutOff { head, tail }) => {
-                let about = About::cut_off(&head, &tail);
-                Err((Fault::NoRoom { about }, head))
-            }
+        match why {
+            Unkept::TooLong => Fault::TooLong { limit, about },
+            Unkept::GivenUp => Fault::NoRoom { about },
         }
     }
 }
@@ -178,7 +206,7 @@ impl Hub {
 fn is_rest(line: &Line) -> bool {
     match line {
         Line::Whole(bytes) => Frame::parse(bytes.clone()).is_err(),
-        Line::TooLong(_) | Line::GivenUp(_) => true,
+        Line::TooLong(_) | Line::GivenUp(_) | Line::Unended(_) => true,
     }
 }
 

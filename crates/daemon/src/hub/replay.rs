@@ -35,6 +35,14 @@ impl Hub {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
+        if let Line::Unended(news) = &line {
+            // What is replayed has its end, which comes at once.
+            if session.replay.is_none() {
+                let number = LineNumber(session.lines + 1);
+                self.on_unended(now, id, number, news);
+            }
+            return;
+        }
         let told = session
             .replay
             .as_mut()
@@ -51,6 +59,7 @@ impl Hub {
         let text = match &line {
             Line::Whole(text) => text,
             Line::TooLong(left) | Line::GivenUp(left) => &left.head,
+            Line::Unended(news) => &news.head,
         };
         match (&mut session.replay, control::resumed(text)) {
             (Some(replay), Some(Resumed::Line { number, past })) => {

@@ -168,7 +168,7 @@ impl Rest {
                     bytes.extend_from_slice(line);
                     bytes.push(b'\n');
                 }
-                Line::TooLong(_) | Line::GivenUp(_) => return Err(CutOffLine),
+                Line::TooLong(_) | Line::GivenUp(_) | Line::Unended(_) => return Err(CutOffLine),
             }
         }
         bytes.extend_from_slice(self.splitter.unfinished().ok_or(CutOffLine)?);

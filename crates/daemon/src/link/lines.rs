@@ -131,6 +131,7 @@ fn bytes_of(line: &Line) -> usize {
     match line {
         Line::Whole(bytes) => bytes.len(),
         Line::TooLong(left) | Line::GivenUp(left) => left.head.len() + left.tail.len(),
+        Line::Unended(news) => news.head.len(),
     }
 }
 

@@ -86,7 +86,7 @@ impl SessionReader {
                 Ok(found @ (Found::Bytes | Found::Full | Found::Nothing)) => found,
                 Err(_) => return,
             };
-            make_do(&mut rest.splitter, &mut unfinished);
+            make_do(rest, &mut unfinished);
             failpoint::heard(rest.pieces.iter().flat_map(Lines::iter));
             if !desk.hand_in(rest, found, input).await {
                 return;
@@ -179,7 +179,7 @@ impl ProcessReader {
                 Ok(found @ (Found::Bytes | Found::Full | Found::Nothing)) => found,
                 Ok(Found::End) | Err(_) => return,
             };
-            make_do(&mut rest.splitter, &mut unfinished);
+            make_do(rest, &mut unfinished);
             desk.hand_in(rest, found, input).await;
         }
     }
@@ -243,12 +243,14 @@ fn read_once(source: &Source, rest: &mut Rest) -> io::Result<Found> {
 }
 
 /// Keeps an unfinished line while there is room for it.
-fn make_do(splitter: &mut LineSplitter, share: &mut Share) {
-    let kept = splitter.leftover();
+fn make_do(rest: &mut Rest, share: &mut Share) {
+    let kept = rest.splitter.leftover();
     if kept > SMALL_BYTES && share.try_set(kept) == Err(NoRoom) {
-        splitter.give_up();
+        let mut news = Pieces::default();
+        rest.splitter.give_up(|line| news.push(line));
+        rest.pieces.extend(news);
     }
-    share.set(splitter.leftover());
+    share.set(rest.splitter.leftover());
 }
 
 /// Whether nobody holds the other end any more: a client that only closed its output still reads.
@@ -313,7 +315,7 @@ mod tests {
         };
         let lines = lines.into_iter().map(|line| match line {
             Line::Whole(line) => format!("{}\n", str::from_utf8(&line).unwrap()),
-            line @ (Line::TooLong(_) | Line::GivenUp(_)) => panic!("{line:?}"),
+            line @ (Line::TooLong(_) | Line::GivenUp(_) | Line::Unended(_)) => panic!("{line:?}"),
         });
         Some(lines.collect())
     }

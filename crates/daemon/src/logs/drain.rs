@@ -126,6 +126,8 @@ impl Listener {
         let line = match line {
             Line::Whole(line) => line,
             Line::TooLong(left) | Line::GivenUp(left) => left.head,
+            // Its beginning is written when its end has come.
+            Line::Unended(_) => return,
         };
         let is_logged = self.log.admits(&mut self.text);
         let is_told = self.told < FIRST_LINES;

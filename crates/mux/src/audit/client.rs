@@ -32,6 +32,9 @@ pub(super) struct Client {
     pub(super) asks_shown: u64,
     /// Resources that it has asked to hear of.
     pub(super) uris: BTreeSet<Box<str>>,
+    /// The line at fault that it was in the middle of when it was told of it, and whether as an answer.
+    #[serde(default)]
+    pub(super) overrun: Option<(LineNumber, bool)>,
     /// Whether the edge was told last to read no more of it.
     #[serde(default)]
     pub(super) is_paused: bool,

@@ -7,7 +7,7 @@ use std::{
     vec::Vec,
 };
 
-use wire::{Fault, Frame, Message, Method, Named, Params, Purpose, RequestId};
+use wire::{About, Fault, Frame, Message, Method, Named, Params, Purpose, RequestId};
 
 use super::{
     Audit, Client, Invariant, OfAsk, Step, Told,
@@ -36,6 +36,11 @@ impl Audit {
                 line,
                 frames,
             } => self.client_said_several(*session, *line, frames),
+            Event::SessionOverrun {
+                session,
+                line,
+                fault,
+            } => self.client_overran(*session, *line, fault),
             Event::SessionFault {
                 session,
                 line,
@@ -114,6 +119,7 @@ impl Audit {
             asks: BTreeMap::new(),
             asks_shown: 0,
             uris: BTreeSet::new(),
+            overrun: None,
             is_paused: false,
             input: Input::Open,
         };
@@ -244,6 +250,25 @@ impl Audit {
         }
     }
 
+    /// A client is in the middle of what is no message. Only of a request can it be told under an id.
+    fn client_overran(&mut self, session: SessionId, line: LineNumber, fault: &Fault) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        let About { named, purpose } = fault.about();
+        if *purpose == Purpose::Answer && matches!(named, Named::One(_)) {
+            return;
+        }
+        let id = fault
+            .id()
+            .filter(|id| *purpose == Purpose::Question && !client.open.contains_key(*id));
+        client.overrun = Some((line, id.is_some()));
+        match id {
+            Some(id) => drop(client.open.insert(id.clone(), of_fault(line, false))),
+            None => self.step.faulty.push(session),
+        }
+    }
+
     /// A client said what is no message. It is answered under its id where that cannot be mistaken.
     fn client_erred(
         &mut self,
@@ -255,23 +280,19 @@ impl Audit {
         let Some(client) = self.clients.get_mut(&session) else {
             return;
         };
+        let overrun = client.overrun.take_if(|(begun, _)| *begun == line);
+        if overrun.is_some_and(|(_, is_answered)| is_answered) {
+            return;
+        }
         let is_answer = fault.about().purpose == Purpose::Answer;
         if is_answer && matches!(fault.about().named, Named::One(_) | Named::Several(_)) {
             // What it was asked is answered for it.
             return;
         }
         match fault.id().filter(|id| !client.open.contains_key(*id)) {
-            Some(id) => {
-                let asking = Asking {
-                    print: None,
-                    method: unknown(),
-                    token: None,
-                    line,
-                    in_batch,
-                    uri: None,
-                };
-                client.open.insert(id.clone(), asking);
-            }
+            Some(id) => drop(client.open.insert(id.clone(), of_fault(line, in_batch))),
+            // It has been told, if its end tells nothing more.
+            None if overrun.is_some() => {}
             None => self.step.faulty.push(session),
         }
     }
@@ -516,6 +537,18 @@ impl Audit {
                 server.sent.insert(id, working);
             }
         }
+    }
+}
+
+/// What would have been a request.
+fn of_fault(line: LineNumber, in_batch: bool) -> Asking {
+    Asking {
+        print: None,
+        method: unknown(),
+        token: None,
+        line,
+        in_batch,
+        uri: None,
     }
 }
 

@@ -180,6 +180,77 @@ fn a_message_that_is_too_long_is_an_error_to_whom_it_names() {
 }
 
 #[test]
+fn who_is_in_the_middle_of_a_message_that_is_too_long_hears_of_it_before_its_end_and_once() {
+    check(expect![[r#"
+        show words
+        u1 serves alice keeps
+        alice: too long #1 request unended
+            -> alice: error #1 -32600 malformed "a message may have at most 1000 bytes; this one is dropped, up to the end of its line"
+        alice: too long #1 request
+        alice: too long unended
+            -> alice: error #null -32600 malformed "a message may have at most 1000 bytes; this one is dropped, up to the end of its line"
+        alice: too long
+        alice: a #1
+            -> u1: a #2
+    "#]]);
+}
+
+#[test]
+fn a_request_that_is_too_long_and_has_its_id_last_is_answered_at_its_end() {
+    check(expect![[r#"
+        u1 serves alice
+        alice: too long unended
+            -> alice: error #null -32600 malformed
+        alice: too long #1
+            -> alice: error #1 -32600 malformed
+        alice: too long request unended
+            -> alice: error #null -32600 malformed
+        alice: too long #2 request
+            -> alice: error #2 -32600 malformed
+        alice: too long #3 unended
+            -> alice: error #null -32600 malformed
+        alice: too long #3 request
+            -> alice: error #3 -32600 malformed
+    "#]]);
+}
+
+#[test]
+fn a_message_that_is_too_long_and_goes_on_is_no_answer_to_a_request_that_is_open() {
+    check(expect![[r#"
+        u1 serves alice
+        alice: a #1
+            -> u1: a #2
+        alice: too long #1 request unended
+            -> alice: error #null -32600 malformed
+        alice: too long #1 request
+        alice: too long #1 request unended
+            -> alice: error #null -32600 malformed
+        u1: result #2
+            -> alice: result #1
+        alice: too long #1 request
+            -> alice: error #1 -32600 malformed
+    "#]]);
+}
+
+#[test]
+fn an_answer_of_a_clients_that_is_too_long_and_goes_on_ends_its_ask_alone() {
+    check(expect![[r#"
+        u1 serves alice caps=sampling
+        u1: sampling/createMessage #"a"
+            -> alice: sampling/createMessage #1
+        u1: sampling/createMessage #"b"
+            -> alice: sampling/createMessage #2
+        alice: too long #1 response unended
+            -> u1: error #"a" -32603 answer-too-long maybe-executed
+        alice: too long #1 response
+        alice: too long response unended
+            -> alice: error #null -32600 malformed
+        alice: too long #2 response
+            -> u1: error #"b" -32603 answer-too-long maybe-executed
+    "#]]);
+}
+
+#[test]
 fn a_message_that_is_too_long_and_names_nobody_may_have_been_any_answer() {
     check(expect![[r#"
         u1 serves alice bob

@@ -127,7 +127,17 @@ pub(super) enum Saying {
     TooLong {
         id: Option<String>,
         purpose: Purpose,
+        end: End,
     },
+}
+
+/// How far a message is that is longer than may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It has ended.
+    Here,
+    /// It goes on.
+    ToCome,
 }
 
 /// `name=value` and bare words.
@@ -309,6 +319,11 @@ impl Saying {
                     Purpose::Question
                 } else {
                     Purpose::Either
+                },
+                end: if rest.contains(&"unended") {
+                    End::ToCome
+                } else {
+                    End::Here
                 },
             },
             ["result", id, rest @ ..] => {

@@ -18,7 +18,7 @@ use super::{
     invariants,
     opening::opening,
     render::{self, Detail},
-    script::{Happening, Saying, Script, Words, class},
+    script::{End, Happening, Saying, Script, Words, class},
 };
 use crate::{
     Action, AdminAsk, Epoch, Event, Exit, KeptWords, Limits, LineNumber, Moment, Mux, Outbox,
@@ -314,7 +314,7 @@ impl Stage {
             Saying::Message(line) if is_upstream => self.server_line(upstream(who), line),
             Saying::Message(line) => self.client_line(who, line),
             Saying::Greeting(words) => self.greet(upstream(who), words),
-            Saying::TooLong { id, purpose } => {
+            Saying::TooLong { id, purpose, end } => {
                 let fault = Fault::TooLong {
                     limit: 1000,
                     about: About {
@@ -325,10 +325,11 @@ impl Stage {
                         purpose: *purpose,
                     },
                 };
-                if is_upstream {
-                    self.server_fault(upstream(who), fault);
-                } else {
-                    self.client_fault(who, fault);
+                match (is_upstream, end) {
+                    (true, End::Here) => self.server_fault(upstream(who), fault),
+                    (true, End::ToCome) => panic!("that is told of clients alone"),
+                    (false, End::Here) => self.client_fault(who, fault),
+                    (false, End::ToCome) => self.client_overrun(who, fault),
                 }
             }
         }
@@ -386,6 +387,15 @@ impl Stage {
         self.handle(Event::SessionFault {
             session,
             line,
+            fault,
+        });
+    }
+
+    fn client_overrun(&mut self, who: &str, fault: Fault) {
+        let part = &self.sessions[who];
+        self.handle(Event::SessionOverrun {
+            session: part.id,
+            line: LineNumber(part.lines + 1),
             fault,
         });
     }

@@ -188,6 +188,27 @@ fn a_line_that_is_too_long_is_counted_and_not_kept() {
     assert_eq!(kept.waiting_bytes(), 4);
 }
 
+#[test]
+fn a_line_that_is_done_before_its_end_is_counted_and_not_kept() {
+    let mut kept = Kept::default();
+    kept.take_in(b"a\n{\"id\":1,");
+    kept.note(Control::Done(2));
+    assert!(kept.open_line_is_dropped());
+    assert_eq!((kept.open_line(), kept.last()), (None, 1));
+    kept.take_in(b"\"x\":");
+    assert!(kept.open_line_is_dropped());
+    kept.take_in(b"2}\nb\nc");
+    kept.note(Control::Done(2));
+    assert_eq!(
+        shown(&kept),
+        [
+            (1, Fate::Handed, "a\n".into()),
+            (3, Fate::Handed, "b\n".into())
+        ]
+    );
+    assert_eq!(kept.open_line(), Some(b"c".to_vec()));
+}
+
 /// What is known of a line, told plainly.
 struct Model {
     number: u64,

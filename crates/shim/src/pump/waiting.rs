@@ -57,7 +57,7 @@ enum OpenLine {
     Shared,
     /// Nothing: its beginning came in before the link was up.
     Owed,
-    /// Nothing, and it will not get any of it: it was too long to be kept.
+    /// Nothing, and it will not get any of it: it was not kept.
     Skipped,
 }
 
@@ -293,8 +293,8 @@ impl Waiting {
 
     /// The number of the next line for a daemon that has been told of all before.
     pub(super) fn next_line(&self) -> u64 {
-        // One that is too long to be kept cannot be told.
-        let skipped = u64::from(self.kept.open_line_is_too_long());
+        // One that is not kept cannot be told.
+        let skipped = u64::from(self.kept.open_line_is_dropped());
         self.kept.last() + 1 + skipped
     }
 
@@ -303,7 +303,7 @@ impl Waiting {
         self.link = Some(link);
         self.whole = None;
         self.waited = self.kept.first_open().map(|_| self.kept.last());
-        self.open_line = if self.kept.open_line_is_too_long() {
+        self.open_line = if self.kept.open_line_is_dropped() {
             OpenLine::Skipped
         } else {
             OpenLine::Owed

@@ -1,0 +1,154 @@
+//! Lines of clients that are no message.
+//!
+//! Each is an error to its client, and a session is never closed for it. One that is too long is found
+//! before its end, which may never come.
+//!
+//! **Invariant:** no line has two answers under one id, and none has one under the id of a request that is
+//! open.
+
+use wire::{About, Fault, Named, Purpose, RequestId};
+
+use crate::{
+    action::Outbox,
+    fact::Fact,
+    ids::{LineNumber, SessionId},
+    mux::Mux,
+    refusal::Refusal,
+    session::{Overrun, ToldOfOverrun},
+};
+
+impl Mux {
+    /// A line that is no message, whatever comes of it. Its client must hear of it now: the end may never
+    /// come.
+    ///
+    /// Only what is a request beyond doubt is answered under its id; of anything else the end may tell more.
+    pub(crate) fn on_session_overrun(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        fault: Fault,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let About { named, purpose } = fault.about();
+        let id = fault.id().filter(|id| !session.open.contains_key(id));
+        let told = match (purpose, named, id) {
+            // Nobody waits for a word about an answer but the server.
+            (Purpose::Answer, Named::One(shown), _) => {
+                return self.end_ask(session_id, shown, &Refusal::of_answer(&fault), out);
+            }
+            (Purpose::Question, _, Some(_)) => ToldOfOverrun::AsItsAnswer,
+            (Purpose::Question | Purpose::Answer | Purpose::Either | Purpose::Noise, ..) => {
+                ToldOfOverrun::WithoutId
+            }
+        };
+        session.overrun = Some(Overrun { line, told });
+        let id = id.filter(|_| told == ToldOfOverrun::AsItsAnswer).cloned();
+        if session.blocked.is_some() {
+            self.count_heard(session_id, out);
+        }
+        out.tell(Fact::SessionFault {
+            session: session_id,
+            fault: fault.clone(),
+        });
+        self.pause_if_enough(session_id, out);
+        let refusal = Refusal::of_question(fault);
+        match id {
+            // Its line is done with that: its shim keeps no more of it, for no daemon.
+            Some(id) => self.refuse(session_id, &id, line, refusal, out),
+            None => Mux::tell_session(session_id, refusal.to_response(None), out),
+        }
+    }
+
+    /// A line that is no message. A session is never closed for it.
+    pub(crate) fn on_session_fault(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        fault: Fault,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let overrun = session.overrun.take_if(|overrun| overrun.line == line);
+        let told = overrun.map(|overrun| overrun.told);
+        if session.blocked.is_some() {
+            self.count_heard(session_id, out);
+        }
+        if told.is_none() {
+            out.tell(Fact::SessionFault {
+                session: session_id,
+                fault: fault.clone(),
+            });
+        }
+        let is_nothing_else = self.on_useless_ask_answer(session_id, &fault, out);
+        self.pause_if_enough(session_id, out);
+        if is_nothing_else || told == Some(ToldOfOverrun::AsItsAnswer) {
+            self.end_unanswered(session_id, line, out);
+            return;
+        }
+        let id = fault.id().cloned();
+        // An error under the id of a request that is still open would be taken for its answer.
+        let id = id.filter(|id| {
+            self.sessions
+                .get(&session_id)
+                .is_some_and(|session| !session.open.contains_key(id))
+        });
+        let refusal = Refusal::of_question(fault);
+        match id {
+            Some(id) => self.refuse(session_id, &id, line, refusal, out),
+            None if self
+                .sessions
+                .get(&session_id)
+                .is_some_and(|session| session.batches.contains_key(&line)) =>
+            {
+                self.refuse_in_batch(session_id, line, None, &refusal, out);
+            }
+            None if told.is_some() => self.line_is_done(session_id, line, out),
+            None => {
+                Mux::tell_session(session_id, refusal.to_response(None), out);
+                self.line_is_done(session_id, line, out);
+            }
+        }
+    }
+
+    /// Ends every ask that an answer at fault may have been for. Says whether the line was nothing else.
+    fn on_useless_ask_answer(
+        &mut self,
+        session_id: SessionId,
+        fault: &Fault,
+        out: &mut Outbox,
+    ) -> bool {
+        let About { named, purpose } = fault.about();
+        match purpose {
+            Purpose::Question | Purpose::Noise => return false,
+            Purpose::Answer | Purpose::Either => {}
+        }
+        let refusal = Refusal::of_answer(fault);
+        match named {
+            Named::Nobody => return false,
+            Named::One(id) => self.end_ask(session_id, id, &refusal, out),
+            Named::Several(ids) => {
+                for id in ids {
+                    self.end_ask(session_id, id, &refusal, out);
+                }
+            }
+            Named::Unknown => self.end_asks_of(session_id, &refusal, out),
+        }
+        *purpose == Purpose::Answer && *named != Named::Unknown
+    }
+
+    pub(crate) fn refuse_in_batch(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        id: Option<&RequestId>,
+        refusal: &Refusal,
+        out: &mut Outbox,
+    ) {
+        self.answer_in_batch(session_id, None, line, refusal.to_response(id), out);
+    }
+}
