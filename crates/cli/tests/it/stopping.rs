@@ -139,27 +139,36 @@ fn what_is_left_of_a_server_keeps_no_server_of_its_name_in_another_project_waiti
 
 #[test]
 fn a_server_is_not_started_beside_what_is_left_of_it_under_another_label() {
-    let home = Home::new();
-    let connect = |label: &str| {
-        let words = ["connect", "--name", label, "--", FAKE_SERVER];
-        let mut client = Client::spawn(&mut home.mcpool(&[&words[..], &LEAVING].concat()));
-        client.initialize();
-        client
-    };
-    let mut one = connect("one");
-    let [server, left] = with_child(&mut one);
-    assert!(one.close().success());
-    until("the end of the session", || {
-        home.status()["sessions"] == json!([])
-    });
-    server.kill();
-    until("the end of the server", || home.upstream_pids().is_empty());
-    // Nobody wants it any more, so the core forgets it.
-    home.done(&["restart", "one"]);
-    assert_eq!(home.status()["upstreams"], json!([]));
-    let mut other = connect("other");
-    other.server_pid();
-    assert!(!left.is_alive(), "{left:?}");
+    let meanwhile: [fn(&Home); 3] = [
+        |_home| {},
+        |home| drop(home.done(&["upgrade"])),
+        |home| drop(home.kill_daemon()),
+    ];
+    for happens in meanwhile {
+        let home = Home::new();
+        let connect = |label: &str| {
+            let words = ["connect", "--name", label, "--", FAKE_SERVER];
+            let mut client = Client::spawn(&mut home.mcpool(&[&words[..], &LEAVING].concat()));
+            client.initialize();
+            client
+        };
+        let mut one = connect("one");
+        let [server, left] = with_child(&mut one);
+        happens(&home);
+        assert_eq!(one.server_pid(), server.pid);
+        assert!(one.close().success());
+        until("the end of the session", || {
+            home.status()["sessions"] == json!([])
+        });
+        server.kill();
+        until("the end of the server", || home.upstream_pids().is_empty());
+        // Nobody wants it any more, so the core forgets it.
+        home.done(&["restart", "one"]);
+        assert_eq!(home.status()["upstreams"], json!([]));
+        let mut other = connect("other");
+        other.server_pid();
+        assert!(!left.is_alive(), "{left:?}");
+    }
 }
 
 #[test]
