@@ -14,6 +14,7 @@
 //! without them, of an older version, is held for as long as it is locked.
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
     fmt,
@@ -372,25 +373,22 @@ fn assignment(pass: &OsStr) -> Option<(&OsStr, &OsStr)> {
 ///
 /// It is the share key as far as it follows from the ask: FNV-1a, 64 bits, over the
 /// command line, the passed variables with their values, and the workspace unless the
-/// scope is `global`; each ended by a NUL, and each kind by another.
+/// scope is `global`; each ended by a NUL, and each kind by another. Of the program only
+/// its own name counts: one session finds it by its `PATH`, and another is told where it is.
 fn key(ask: &SessionAsk, env: &[(OsString, OsString)]) -> Option<u64> {
-    if ask.command.is_empty() || ask.scope == Some(Scope::Session) {
+    let [program, arguments @ ..] = ask.command.as_slice() else {
+        return None;
+    };
+    if ask.scope == Some(Scope::Session) {
         return None;
     }
     let mut hash = Hash::new();
-    for argument in &ask.command {
+    hash.part(Path::new(program).file_name().unwrap_or(program));
+    for argument in arguments {
         hash.part(argument);
     }
     hash.end();
-    let mut passed: Vec<(&OsStr, &OsStr)> = Vec::new();
-    for pass in &ask.pass {
-        match assignment(pass) {
-            Some(variable) => passed.push(variable),
-            None => passed.extend(named(pass, env)),
-        }
-    }
-    passed.sort_unstable();
-    for (name, value) in passed {
+    for (name, value) in passed(&ask.pass, env) {
         hash.part(name);
         hash.part(value);
     }
@@ -401,6 +399,20 @@ fn key(ask: &SessionAsk, env: &[(OsString, OsString)]) -> Option<u64> {
         hash.part(workspace.path.as_os_str());
     }
     Some(hash.0)
+}
+
+/// The variables that the server gets. Of a doubled name the first counts, and what is set before that.
+fn passed<'a>(
+    words: &'a [OsString],
+    env: &'a [(OsString, OsString)],
+) -> BTreeMap<&'a OsStr, &'a OsStr> {
+    let mut variables = BTreeMap::new();
+    let by_name = words.iter().filter(|word| assignment(word).is_none());
+    for (name, value) in by_name.flat_map(|word| named(word, env)) {
+        variables.entry(name).or_insert(value);
+    }
+    variables.extend(words.iter().filter_map(|word| assignment(word)));
+    variables
 }
 
 /// The variables of this name; of a pattern, those that begin like it.

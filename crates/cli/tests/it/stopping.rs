@@ -142,7 +142,9 @@ fn a_server_is_not_started_beside_what_is_left_of_it_under_another_label() {
     let meanwhile: [fn(&Home); 3] = [
         |_home| {},
         |home| drop(home.done(&["upgrade"])),
-        |home| drop(home.kill_daemon()),
+        |home| {
+            home.kill_daemon();
+        },
     ];
     for happens in meanwhile {
         let home = Home::new();

@@ -500,6 +500,40 @@ fn the_lock_of_a_configured_server_is_one_for_whom_it_is_shared_with() {
 }
 
 #[test]
+fn commands_of_one_share_key_have_one_lock() {
+    let mut scene = Scene::new("");
+    let ask = scene.ad_hoc();
+    let of = |change: &dyn Fn(&mut SessionAsk)| {
+        let mut ask = ask.clone();
+        change(&mut ask);
+        ask
+    };
+    let program = scene.home.join("bin/echo-server");
+    let same = [
+        of(&|ask| ask.command[0] = program.clone().into()),
+        of(&|ask| ask.server = "other".into()),
+        of(&|ask| ask.scope = Some(shim::scope::Scope::Workspace)),
+    ];
+    let launch = scene.open(&ask);
+    for ask in same {
+        let other = scene.open(&ask);
+        assert_eq!(other.opening.route, launch.opening.route);
+        assert_eq!(other.lock, launch.lock);
+    }
+    let pass = |words: &[&str]| {
+        let words = words.iter().map(OsString::from);
+        scene.open(&of(&|ask| ask.pass = words.clone().collect()))
+    };
+    let [one, other] = [
+        &["GITHUB_TOKEN=a"][..],
+        &["GITHUB_TOKEN=b", "GITHUB_*", "GITHUB_TOKEN=a"],
+    ]
+    .map(pass);
+    assert_eq!(one.opening.route, other.opening.route);
+    assert_eq!(one.lock, other.lock);
+}
+
+#[test]
 fn the_recipe_of_a_server_is_what_a_daemon_would_start() {
     let mut scene = Scene::new(
         "[servers.echo]\ncommand = \"echo-server\"\nargs = [\"--fast\"]\n\

@@ -54,7 +54,11 @@ fn a_name_that_is_said_leads_nowhere_else() {
 #[test]
 fn what_two_sessions_would_share_has_one_key_and_anything_else_another() {
     let own = key_of(|_| ());
-    let same: [fn(&mut SessionAsk); 4] = [
+    let same: [fn(&mut SessionAsk); 8] = [
+        |ask| ask.command[0] = "/usr/bin/npx".into(),
+        |ask| ask.pass.push("TOK*".into()),
+        |ask| ask.pass.insert(0, "A=a".into()),
+        |ask| ask.env.push(("TOKEN".into(), "2".into())),
         |ask| ask.server = "other".into(),
         |ask| ask.env[2].1 = "2".into(),
         |ask| ask.scope = Some(Scope::Workspace),
