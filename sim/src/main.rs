@@ -57,7 +57,7 @@ struct Args {
     /// Stop at the first world that fails
     #[arg(long)]
     first: bool,
-    /// Keep the steps of what fails among the regressions under this name, not under that of its seed
+    /// Keep the steps of what fails among the regressions under this name, not under that of its seed or order
     #[arg(long, value_name = "NAME")]
     pin: Option<String>,
     /// Only say what fails: make its steps neither few nor a regression
@@ -76,7 +76,11 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(show(&args, |trace| pinned.play(trace)));
     }
     if let Some(order) = &args.order {
-        return Ok(show(&args, |trace| order.play(trace)));
+        let code = show(&args, |trace| order.play(trace));
+        if code != ExitCode::SUCCESS {
+            describe_order(&args, order)?;
+        }
+        return Ok(code);
     }
     match args.seed {
         Some(seed) => {
@@ -162,7 +166,7 @@ fn explore(args: &Args) -> anyhow::Result<ExitCode> {
         .unwrap_or_else(PoisonError::into_inner);
     let code = conclude(args, began.elapsed(), &tally, failures)?;
     let is_whole = args.seeds.is_none() && args.minutes.is_none();
-    Ok(if is_whole && !play_orders(cores) {
+    Ok(if is_whole && !play_orders(args, cores)? {
         ExitCode::FAILURE
     } else {
         code
@@ -170,7 +174,7 @@ fn explore(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Plays every order of six steps in a small world; says whether all of them went well.
-fn play_orders(cores: usize) -> bool {
+fn play_orders(args: &Args, cores: usize) -> anyhow::Result<bool> {
     let began = Instant::now();
     let next = AtomicUsize::new(0);
     let (orders, messages) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -205,6 +209,7 @@ fn play_orders(cores: usize) -> bool {
     if let Some((order, words)) = failures.first() {
         line(format!("FAILED in an order: {words}"));
         line(format!("play it again: cargo xtask sim --order={order}"));
+        describe_order(args, order)?;
     }
     line(format!(
         "{} orders of six steps in {:.1} s, of which {} differ, {} messages: {} broken",
@@ -214,7 +219,7 @@ fn play_orders(cores: usize) -> bool {
         messages.into_inner(),
         failures.len()
     ));
-    failures.is_empty()
+    Ok(failures.is_empty())
 }
 
 /// Says what was seen and what was broken.
@@ -314,26 +319,39 @@ fn play_checked(seed: Seed) -> Played {
     played
 }
 
-/// Makes the steps of a failing world few, and keeps them: `cargo test` plays them from now on.
 fn describe(args: &Args, seed: Seed) -> anyhow::Result<()> {
+    let name = format!("seed_{}", seed.0);
+    keep(args, name, Setting::of(seed), || {
+        sim::play_seed(seed, Trace::Off)
+    })
+}
+
+fn describe_order(args: &Args, order: &Order) -> anyhow::Result<()> {
+    let name = format!("order_{order}");
+    keep(args, name, Order::SETTING, || order.play(Trace::Off))
+}
+
+/// Makes the steps of a failing world few, and keeps them: `cargo test` plays them from now on.
+fn keep(
+    args: &Args,
+    name: String,
+    setting: Setting,
+    play: impl FnOnce() -> Played,
+) -> anyhow::Result<()> {
     if args.no_pin {
         return Ok(());
     }
-    let played = sim::play_seed(seed, Trace::Off);
+    let played = play();
     let Some(broken) = played.broken else {
         return Ok(());
     };
-    let setting = Setting::of(seed);
     let steps = sim::minimise(setting, &played.steps, &broken, PATIENCE);
     let pinned = Pinned {
         words: broken.0,
         setting,
         steps,
     };
-    let name = match &args.pin {
-        Some(name) => name.clone(),
-        None => format!("seed_{}", seed.0),
-    };
+    let name = args.pin.clone().unwrap_or(name);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let file = folder.join(format!("{name}.jsonl"));

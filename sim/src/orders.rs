@@ -78,6 +78,12 @@ const fn answer_to(which: u8) -> Step {
 pub struct Order(Vec<usize>);
 
 impl Order {
+    /// The world that they are played in.
+    pub const SETTING: Setting = Setting {
+        bounds: Bounds::Usual,
+        idle_seconds: Some(0),
+    };
+
     /// Plays it again.
     pub fn play(&self, trace: Trace) -> Played {
         play_order(self, trace).0
@@ -148,10 +154,6 @@ fn play_on(order: &mut Order, show: &mut impl FnMut(&Order, Played)) {
 ///
 /// The session that cancels, answers and leaves is the one whose shim keeps its lines, as real ones do.
 fn play_order(Order(order): &Order, trace: Trace) -> (Played, bool) {
-    let setting = Setting {
-        bounds: Bounds::Usual,
-        idle_seconds: Some(0),
-    };
     let mut steps = vec![come(true), come(false), hello(0), hello(1), Step::Settle];
     for letter in order {
         steps.push(LETTERS[*letter]);
@@ -159,7 +161,7 @@ fn play_order(Order(order): &Order, trace: Trace) -> (Played, bool) {
     }
     let mut rest = steps.iter().copied();
     let mut moments = Vec::with_capacity(steps.len() + 1);
-    let mut played = play(setting, trace, |world| {
+    let mut played = play(Order::SETTING, trace, |world| {
         let works: usize = world.servers.values().map(|peer| peer.works.len()).sum();
         moments.push((world.model.tick, world.model.said.len(), works));
         rest.next()
