@@ -392,8 +392,28 @@ impl World {
         }
         let snapshot = self.mux.snapshot();
         self.model.check_whole(&snapshot, &mut self.tally)?;
+        self.check_who_is_asked()?;
         self.audit.compare(&snapshot, &self.limits);
         self.check_books()
+    }
+
+    /// Who is asked something is read, whatever else it has said: all else may wait for the answer.
+    fn check_who_is_asked(&self) -> Held {
+        let is_asked = |client: &&Client| {
+            let known = self.model.sessions.get(&client.id);
+            known.is_some_and(|known| !known.asked.is_empty())
+        };
+        // One that does not read is heard for a while.
+        let is_unheard = |client: &&Client| client.is_paused && !client.is_blocked;
+        let mut clients = self.clients.iter().filter(|client| !client.is_closed);
+        let unheard = clients.find(|client| is_unheard(client) && is_asked(client));
+        match unheard {
+            Some(client) => Err(Broken(format!(
+                "{} is asked something and not read",
+                client.id
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Nobody is there any more: by the books nothing may be owed.

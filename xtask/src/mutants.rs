@@ -2,6 +2,9 @@
 //!
 //! Each bug of `sim/mutants.toml` is planted in a copy of the sources, and must be caught: by the
 //! simulation, else by the core's own tests. A bug that nothing catches is a hole in the proof.
+//!
+//! A bug may name steps that are pinned in `sim/regressions`. They were pinned for such a bug, and must
+//! break under it, or they no longer reach what they are there for.
 
 use std::{
     fs,
@@ -12,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use toml_edit::DocumentMut;
+use toml_edit::{DocumentMut, Table};
 
 use crate::{shell, test::Counts, ui};
 
@@ -50,6 +53,8 @@ struct Mutant {
     file: PathBuf,
     before: String,
     after: String,
+    /// Files of `sim/regressions`, without their ending, that must break under it.
+    regressions: Vec<String>,
 }
 
 /// A copy of the sources in which bugs may be planted, with a target folder of its own.
@@ -76,6 +81,8 @@ struct Judged {
     caught_by: Vec<String>,
     /// Tests that proved nothing, and their words.
     unproven: Vec<String>,
+    /// Pinned steps that do not break under it, and should.
+    vain: Vec<String>,
     /// Whether the core's own tests had their turn.
     has_asked_core: bool,
 }
@@ -111,7 +118,7 @@ fn plant_all(args: &Args) -> anyhow::Result<Counts> {
     for mutant in mutants.iter().filter(is_meant) {
         let began = Instant::now();
         nursery.plant(mutant)?;
-        let judged = nursery.judge(args);
+        let judged = nursery.judge(mutant, args);
         nursery.pull(mutant)?;
         let judged = judged.with_context(|| format!("the bug `{}` is planted", mutant.name))?;
         counts.add(judged.is_caught());
@@ -161,9 +168,27 @@ fn catalogue() -> anyhow::Result<Vec<Mutant>> {
                 file: field("file")?.into(),
                 before: field("before")?,
                 after: field("after")?,
+                regressions: regressions_of(table)?,
             })
         })
         .collect()
+}
+
+/// Those that a planted bug names.
+fn regressions_of(table: &Table) -> anyhow::Result<Vec<String>> {
+    let Some(names) = table.get("regressions") else {
+        return Ok(Vec::new());
+    };
+    let names = names.as_array().into_iter().flatten();
+    let names: Option<Vec<String>> = names.map(|name| name.as_str().map(str::to_owned)).collect();
+    names
+        .filter(|names| !names.is_empty())
+        .context("the `regressions` of a [[mutant]] are a list of names")
+}
+
+/// Where pinned steps lie, by the name that a bug knows them by.
+fn regression(name: &str) -> PathBuf {
+    Path::new("sim/regressions").join(format!("{name}.jsonl"))
 }
 
 impl Nursery {
@@ -210,10 +235,13 @@ impl Nursery {
     }
 
     /// Who catches the bug that is planted now.
-    fn judge(&self, args: &Args) -> anyhow::Result<Judged> {
+    fn judge(&self, mutant: &Mutant, args: &Args) -> anyhow::Result<Judged> {
         let mut judged = Judged::default();
         judged.add("simulation", self.simulation(args.seeds)?);
-        if !judged.is_caught() || args.both {
+        for name in &mutant.regressions {
+            judged.add_pinned(name, self.pinned(name)?);
+        }
+        if judged.caught_by.is_empty() || args.both {
             judged.add("core tests", self.core_tests()?);
             judged.has_asked_core = true;
         }
@@ -239,6 +267,13 @@ impl Nursery {
             // A bug of which another has left steps behind would be caught by these alone.
             "--no-pin",
         ]);
+        verdict(&mut run, "FAILED ")
+    }
+
+    /// What the simulation says of pinned steps. It has been built.
+    fn pinned(&self, name: &str) -> anyhow::Result<Verdict> {
+        let mut run = self.cargo(&["run", "--quiet", "--profile", "mutants", "--package", "sim"]);
+        run.arg("--").arg("--replay").arg(regression(name));
         verdict(&mut run, "FAILED ")
     }
 
@@ -280,14 +315,29 @@ impl Judged {
         }
     }
 
+    fn add_pinned(&mut self, name: &str, verdict: Verdict) {
+        match verdict {
+            Verdict::Caught(words) => self.caught_by.push(format!("{name}: {words}")),
+            Verdict::Missed => self.vain.push(name.to_owned()),
+            Verdict::Unproven(words) => self.vain.push(format!("{name} ({words})")),
+        }
+    }
+
+    /// Whether it is, also by all that are there for it.
     fn is_caught(&self) -> bool {
-        !self.caught_by.is_empty()
+        !self.caught_by.is_empty() && self.vain.is_empty()
     }
 
     /// What is told of the bug.
     fn words(&self, mutant: &Mutant) -> String {
         if self.is_caught() {
             return self.caught_by.join("; ");
+        }
+        if !self.caught_by.is_empty() {
+            return format!(
+                "NOT CAUGHT by what is pinned for it: {}",
+                self.vain.join(", ")
+            );
         }
         let breaks = format!("NOT CAUGHT: {}", mutant.breaks);
         let unproven = self.unproven.iter().cloned();
@@ -387,6 +437,36 @@ mod tests {
         assert!(words.starts_with("NOT CAUGHT: "), "{words}");
         assert!(words.contains("has not ended"), "{words}");
         assert!(words.contains("never happened: hung"), "{words}");
+    }
+
+    #[test]
+    fn pinned_steps_that_no_longer_break_are_no_catch_whoever_else_catches() {
+        let mut judged = judged([Verdict::Caught("x waits".to_owned())]);
+        judged.add_pinned("works", Verdict::Caught("y waits".to_owned()));
+        assert!(judged.is_caught());
+        judged.add_pinned("is_in_vain", Verdict::Missed);
+        assert!(!judged.is_caught());
+        let words = judged.words(&catalogue().unwrap().remove(0));
+        assert_eq!(words, "NOT CAUGHT by what is pinned for it: is_in_vain");
+    }
+
+    #[test]
+    fn all_pinned_steps_have_a_planted_bug_that_they_are_there_for() {
+        let mutants = catalogue().unwrap();
+        let mut named: Vec<PathBuf> = mutants
+            .iter()
+            .flat_map(|mutant| &mutant.regressions)
+            .map(|name| regression(name))
+            .collect();
+        named.sort();
+        named.dedup();
+        let folder = shell::root().join("sim/regressions");
+        let entries = fs::read_dir(folder).unwrap();
+        let mut pinned: Vec<PathBuf> = entries
+            .map(|entry| Path::new("sim/regressions").join(entry.unwrap().file_name()))
+            .collect();
+        pinned.sort();
+        assert_eq!(pinned, named);
     }
 
     #[test]
