@@ -76,6 +76,7 @@ impl Model {
                 session,
                 frame,
                 answered,
+                part_of: _,
             } => self.check_sent_to_session(*session, frame, answered.as_ref()),
             Action::Notify { session, notice } => match notice {
                 Notice::Held(line) => self.advance(*session, *line, false),

@@ -144,6 +144,7 @@ pub(crate) fn opening(
         },
         withheld: Vec::new(),
         resumes: false,
+        silence_max: None,
     };
     (opening, key)
 }

@@ -42,6 +42,7 @@ pub(crate) fn event(event: &Event) -> String {
         | Event::SessionEnding { .. }
         | Event::SessionClosed { .. }
         | Event::SessionCut { .. }
+        | Event::SessionListens { .. }
         | Event::SessionBlocked { .. }
         | Event::SessionWritable { .. }
         | Event::Announced { .. }
@@ -65,6 +66,7 @@ pub(crate) fn action(action: &Action) -> String {
             session,
             frame,
             answered,
+            part_of: _,
         } => {
             let line = answered.as_ref().map_or(String::new(), |answered| {
                 format!(" ({} is done)", answered.line)
@@ -90,6 +92,7 @@ pub(crate) fn timer(timer: Timer) -> &'static str {
     match timer {
         Timer::StartPatience(_) => "start-patience",
         Timer::DrainPatience(_) => "drain-patience",
+        Timer::Silence(_) => "silence",
         Timer::Greeting(_) => "greeting",
         Timer::Idle(_) => "idle",
         Timer::Rested(_) => "rested",

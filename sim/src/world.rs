@@ -226,6 +226,7 @@ impl World {
                 session,
                 frame,
                 answered,
+                part_of: _,
             } => {
                 self.cut_if_full(session);
                 self.put(session, Down::Message(frame, answered));

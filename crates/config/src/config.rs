@@ -14,7 +14,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::{EnvPattern, LimitsOverrides, ServerName, Template};
+use crate::{EnvPattern, Http, LimitsOverrides, ServerName, Template};
 
 /// Everything that one configuration file says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Config {
     pub limits: LimitsOverrides,
     /// The daemon's own life.
     pub daemon: Daemon,
+    /// How clients come in over HTTP.
+    pub http: Http,
 }
 
 /// The table `[daemon]`; `None` is "keep the default".
@@ -349,7 +351,7 @@ impl fmt::Display for Asks {
 }
 
 impl UnknownWord {
-    fn new(word: &str, known: &'static [&'static str]) -> Self {
+    pub(crate) fn new(word: &str, known: &'static [&'static str]) -> Self {
         UnknownWord {
             word: word.to_owned(),
             known,

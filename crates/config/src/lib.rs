@@ -15,6 +15,7 @@ mod config;
 mod credential;
 mod edit;
 mod env_pattern;
+mod http;
 mod limits;
 mod load;
 mod server_name;
@@ -28,6 +29,7 @@ pub use config::{
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
+pub use http::{Http, HttpAuth};
 pub use limits::LimitsOverrides;
 pub use load::{LoadError, load};
 pub use server_name::{ServerName, ServerNameError};

@@ -7,6 +7,7 @@
 mod daemon;
 mod durations;
 mod error;
+mod http;
 mod limits;
 mod reader;
 mod server;
@@ -21,7 +22,7 @@ pub use error::LoadError;
 use crate::{Config, ServerName};
 use reader::{Entry, Reader, entries};
 
-const TOP_KEYS: &[&str] = &["servers", "limits", "daemon"];
+const TOP_KEYS: &[&str] = &["servers", "limits", "daemon", "http"];
 
 /// Reads a whole configuration file.
 ///
@@ -35,6 +36,7 @@ pub fn load(text: &str, file: &Path) -> Result<Config, LoadError> {
             "servers" => read_servers(&mut reader, &entry, &mut config),
             "limits" => limits::read(&mut reader, &entry, &mut config.limits),
             "daemon" => daemon::read(&mut reader, &entry, &mut config.daemon),
+            "http" => http::read(&mut reader, &entry, &mut config.http),
             _ => reader.unknown_key(&entry, TOP_KEYS),
         }
     }

@@ -27,6 +27,9 @@ pub enum Action {
         frame: Outgoing,
         /// The request that this answers, if it answers one.
         answered: Option<Answered>,
+        /// The line that a message belongs to which answers nothing, for a session with
+        /// [`crate::Link::Posts`]: it goes where the answer to that line will go. `None` if it belongs to none.
+        part_of: Option<LineNumber>,
     },
     /// Tell a shim about its lines, in the same write as whatever else is on its way to it.
     Notify {

@@ -6,10 +6,13 @@ use wire::{Outgoing, RequestId};
 
 use crate::{
     action::{Action, Answered, Notice, Outbox, Then},
+    event::Link,
+    exchange::Owner,
     fact::Fact,
     ids::{LineNumber, SessionId},
     mux::Mux,
     refusal::Refusal,
+    session::Whereabouts,
 };
 
 impl Mux {
@@ -102,12 +105,18 @@ impl Mux {
             self.unanswered_in_batch(session_id, line, out);
             return;
         }
-        if !session.keeps_lines() {
-            return;
-        }
-        session.untold.push(line);
-        if session.untold.len() >= untold_max {
-            self.tell_done(session_id, out);
+        match session.opening.link {
+            Link::Plain => {}
+            Link::Keeping => {
+                session.untold.push(line);
+                if session.untold.len() >= untold_max {
+                    self.tell_done(session_id, out);
+                }
+            }
+            Link::Posts => out.act(Action::Notify {
+                session: session_id,
+                notice: Notice::Done(Vec::from([line])),
+            }),
         }
     }
 
@@ -202,11 +211,7 @@ impl Mux {
                 out,
             );
         } else {
-            out.act(Action::SendToSession {
-                session: session_id,
-                frame,
-                answered: None,
-            });
+            self.tell_with(session_id, Some(line), frame, out);
             self.line_is_done(session_id, line, out);
         }
     }
@@ -231,25 +236,64 @@ impl Mux {
             session: session_id,
             frame,
             answered: Some(answered),
+            part_of: None,
         });
     }
 
-    /// Gives a session a message that answers nothing.
+    /// Gives a session a message that answers nothing and belongs to nothing that it asked.
     pub(crate) fn tell_session(session: SessionId, frame: Outgoing, out: &mut Outbox) {
         out.act(Action::SendToSession {
             session,
             frame,
             answered: None,
+            part_of: None,
         });
     }
 
-    /// Closes a session that said that it would say no more, once it is owed nothing.
+    /// Gives a session a message that answers nothing, with what goes for this line if that is a way of its own.
+    pub(crate) fn tell_with(
+        &self,
+        session_id: SessionId,
+        line: Option<LineNumber>,
+        frame: Outgoing,
+        out: &mut Outbox,
+    ) {
+        let has_ways = self
+            .sessions
+            .get(&session_id)
+            .is_some_and(|session| session.opening.link == Link::Posts);
+        out.act(Action::SendToSession {
+            session: session_id,
+            frame,
+            answered: None,
+            part_of: line.filter(|_| has_ways),
+        });
+    }
+
+    /// The line of the session's own that a message is most likely about which has no reference: that of its
+    /// oldest call at the server, or of its oldest request there.
+    pub(crate) fn line_at_work(&self, session_id: SessionId) -> Option<LineNumber> {
+        let session = self.sessions.get(&session_id)?;
+        if session.opening.link != Link::Posts {
+            return None;
+        }
+        let upstream = self.upstreams.get(&session.upstream()?)?;
+        let at_server = session.open.values().filter_map(|whereabouts| {
+            let Whereabouts::Upstream(minted) = whereabouts else {
+                return None;
+            };
+            let Owner::Session(claim) = &upstream.exchanges.get(*minted)?.owner else {
+                return None;
+            };
+            Some((!claim.method.is_askable(), *minted, claim.line))
+        });
+        at_server.min().map(|(_, _, line)| line)
+    }
+
+    /// Closes a session that said that it would say no more, or that could not begin, once it is owed nothing.
     pub(crate) fn close_if_drained(&mut self, session_id: SessionId, out: &mut Outbox) {
         let is_drained = self.sessions.get(&session_id).is_some_and(|session| {
-            session.is_ending
-                && session.open.is_empty()
-                && session.queue.is_empty()
-                && session.batches.is_empty()
+            (session.is_ending || session.is_stillborn()) && session.is_settled()
         });
         if is_drained {
             self.close(session_id, out);

@@ -267,7 +267,7 @@ impl Mux {
         {
             self.note_elicitation(upstream_id, owner, Box::from(elicitation.as_ref()));
         }
-        Mux::tell_session(owner, shown, out);
+        self.tell_with(owner, self.line_at_work(owner), shown, out);
     }
 
     fn refuse_unclear(upstream_id: UpstreamId, frame: &Frame, out: &mut Outbox) {
@@ -467,8 +467,9 @@ impl Mux {
                     session.asks.open.remove(&ask.shown_id);
                 }
                 let number = RequestId::from(ask.shown_id);
-                Mux::tell_session(
+                self.tell_with(
                     ask.session,
+                    self.line_at_work(ask.session),
                     frame.rewrite(&mut [(span.clone(), number.as_bytes())]),
                     out,
                 );
@@ -489,8 +490,9 @@ impl Mux {
         for (_, ask) in core::mem::take(&mut upstream.asks) {
             if let Some(session) = self.sessions.get_mut(&ask.session) {
                 session.asks.open.remove(&ask.shown_id);
-                Mux::tell_session(
+                self.tell_with(
                     ask.session,
+                    self.line_at_work(ask.session),
                     crate::from_session::cancellation(ask.shown_id, "the server has ended"),
                     out,
                 );

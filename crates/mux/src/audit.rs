@@ -256,6 +256,7 @@ impl Audit {
                 session,
                 frame,
                 answered,
+                part_of: _,
             } => self.send_to_session(*session, frame, answered.as_ref()),
             Action::Notify { session, notice } => self.notify(*session, notice),
             Action::Announce { session, line } => self.announce(*session, *line),

@@ -58,7 +58,7 @@ impl Mux {
         match id {
             // Its line is done with that: its shim keeps no more of it, for no daemon.
             Some(id) => self.refuse(session_id, &id, line, refusal, out),
-            None => Mux::tell_session(session_id, refusal.to_response(None), out),
+            None => self.tell_with(session_id, Some(line), refusal.to_response(None), out),
         }
     }
 
@@ -109,7 +109,7 @@ impl Mux {
             }
             None if told.is_some() => self.line_is_done(session_id, line, out),
             None => {
-                Mux::tell_session(session_id, refusal.to_response(None), out);
+                self.tell_with(session_id, Some(line), refusal.to_response(None), out);
                 self.line_is_done(session_id, line, out);
             }
         }

@@ -12,13 +12,17 @@ pub const GREETING_VERSION: &str = "2025-11-25";
 /// The one version that allows several messages on one line.
 pub(crate) const BATCH_VERSION: &str = "2025-03-26";
 
+/// Whether this is a version that has a handshake.
+pub fn is_legacy(version: &str) -> bool {
+    LEGACY_VERSIONS.contains(&version) || version == "2024-10-07"
+}
+
 /// What to answer a client that asked for `asked` when the server speaks `spoken`.
 ///
 /// The client's own version, unless the server's is older or nobody knows the client's: the result
 /// of `initialize` only ever gained members, so it needs no other change.
 pub(crate) fn answered_version(asked: &str, spoken: &str) -> String {
-    let known = LEGACY_VERSIONS.contains(&asked) || asked == "2024-10-07";
-    String::from(if known && asked <= spoken {
+    String::from(if is_legacy(asked) && asked <= spoken {
         asked
     } else {
         spoken

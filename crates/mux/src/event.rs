@@ -93,6 +93,13 @@ pub enum Event {
         /// Who.
         session: SessionId,
     },
+    /// A session has begun to listen for what belongs to none of its lines, or ceased to.
+    SessionListens {
+        /// Who.
+        session: SessionId,
+        /// Whether it does now.
+        listens: bool,
+    },
     /// So much waits for a session to read that it should read before it says more.
     SessionBlocked {
         /// Who.
@@ -264,6 +271,10 @@ pub struct Opening {
     pub withheld: Vec<Arc<str>>,
     /// Whether an earlier daemon had it: its lines are replayed.
     pub resumes: bool,
+    /// How long it may say nothing, be owed nothing and listen to nothing before it is over. `None` if its
+    /// end shows.
+    #[serde(default)]
+    pub silence_max: Option<Duration>,
 }
 
 /// What must be equal for two sessions to share an upstream, but for what the core adds itself:
@@ -310,6 +321,8 @@ pub enum Front {
     Stdio,
     /// Over the unix socket, from a verb of the command line.
     Cli,
+    /// Over HTTP.
+    Http,
 }
 
 impl Front {
@@ -318,17 +331,22 @@ impl Front {
         match self {
             Front::Stdio => "stdio",
             Front::Cli => "cli",
+            Front::Http => "http",
         }
     }
 }
 
-/// Whether the other end of a session's link keeps its lines until they are done.
+/// What the other end of a session's link hears of its lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Link {
-    /// It does, and wants to hear what is held, sent and done.
+    /// It keeps them until they are done, and wants to hear what is held, sent and done.
     Keeping,
-    /// It does not.
+    /// Nothing.
     Plain,
+    /// Each line is a request of its own to which there is a response: it hears at once of each line that ends
+    /// without an answer, and what belongs to a line goes with the answer to it. Such a session begins with
+    /// `initialize`, and is over if that fails.
+    Posts,
 }
 
 /// What becomes of a server's asks.

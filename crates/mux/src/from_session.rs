@@ -37,12 +37,16 @@ impl Mux {
                 server,
             }
         });
+        if let Some(most) = opening.silence_max {
+            self.timers.set(Timer::Silence(id), self.now + most);
+        }
         let means = (self.epoch, self.scales.of_another());
         self.sessions
             .insert(id, Session::new(id, opening, means, self.now));
         if self.is_shutting_down {
             out.act(Action::CloseSession { session: id });
             self.sessions.remove(&id);
+            self.timers.clear(Timer::Silence(id));
         }
     }
 
@@ -53,9 +57,11 @@ impl Mux {
         frame: Frame,
         out: &mut Outbox,
     ) {
-        let Some(known) = self.sessions.get(&session) else {
+        let now = self.now;
+        let Some(known) = self.sessions.get_mut(&session) else {
             return;
         };
+        known.heard_at = now;
         if known.blocked.is_some() {
             self.count_heard(session, out);
         }
@@ -182,7 +188,7 @@ impl Mux {
         if session.batches.contains_key(&line) {
             self.refuse_in_batch(session_id, line, Some(id), &refusal, out);
         } else {
-            Mux::tell_session(session_id, refusal.to_response(Some(id)), out);
+            self.tell_with(session_id, Some(line), refusal.to_response(Some(id)), out);
             self.line_is_done(session_id, line, out);
         }
         true

@@ -9,7 +9,7 @@ use crate::{
     exchange::{Claim, Effect, Errand, Exchange, MintedId, Owner},
     fact::{DropReason, Fact},
     from_session::cancellation,
-    ids::{SessionId, UpstreamId},
+    ids::{LineNumber, SessionId, UpstreamId},
     lanes::CallEnd,
     lists::List,
     mux::Mux,
@@ -245,7 +245,7 @@ impl Mux {
             Some(owned)
         });
         match found {
-            Some((session, frame)) => Mux::tell_session(session, frame, out),
+            Some((session, line, frame)) => self.tell_with(session, Some(line), frame, out),
             None => self.drop_message(upstream_id, DropReason::UnknownProgress, out),
         }
     }
@@ -279,7 +279,7 @@ impl Mux {
             _unfiltered => true,
         };
         if is_wanted {
-            Mux::tell_session(owner, frame.unchanged(), out);
+            self.tell_with(owner, self.line_at_work(owner), frame.unchanged(), out);
         }
         self.note_logging(upstream_id, owner, out);
     }
@@ -529,13 +529,14 @@ fn owner_of_progress(
     exchange: &Exchange,
     frame: &Frame,
     span: &Span,
-) -> Option<(SessionId, wire::Outgoing)> {
+) -> Option<(SessionId, LineNumber, wire::Outgoing)> {
     let Owner::Session(claim) = &exchange.owner else {
         return None;
     };
     let token = claim.token.as_ref().filter(|_| exchange.is_sent())?;
     Some((
         claim.session,
+        claim.line,
         frame.rewrite(&mut [(span.clone(), token.as_bytes())]),
     ))
 }

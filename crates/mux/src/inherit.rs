@@ -369,6 +369,7 @@ fn opening_of(contents: &Contents) -> Opening {
         joins: Joins::OwnRoute,
         withheld: contents.withheld.clone(),
         resumes: true,
+        silence_max: None,
     }
 }
 

@@ -135,6 +135,7 @@ impl Mux {
             Event::SessionEnding { session } => self.on_session_ending(session, out),
             Event::SessionClosed { session } => self.on_session_closed(session, out),
             Event::SessionCut { session } => self.on_session_cut(session, out),
+            Event::SessionListens { session, listens } => self.on_session_listens(session, listens),
             Event::SessionBlocked { session } => self.on_session_blocked(session, out),
             Event::SessionWritable { session } => self.on_session_writable(session, out),
             Event::Announced { session, line } => self.on_announced(session, line, out),
@@ -214,6 +215,7 @@ impl Mux {
             match timer {
                 Timer::StartPatience(session) => self.on_start_patience(session, out),
                 Timer::DrainPatience(session) => self.on_drain_patience(session, out),
+                Timer::Silence(session) => self.on_silence(session, out),
                 Timer::Greeting(upstream) => self.on_greeting_timeout(upstream, out),
                 Timer::Idle(upstream) => self.on_idle(upstream, out),
                 Timer::Rested(upstream) => self.on_rested(upstream, out),

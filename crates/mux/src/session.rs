@@ -69,6 +69,12 @@ pub(crate) struct Session {
     pub(crate) is_paused: bool,
     /// Set while much waits for its client to read: what was heard of it since.
     pub(crate) blocked: Option<Heard>,
+    /// When it last said something, or ceased to listen.
+    #[serde(default)]
+    pub(crate) heard_at: Moment,
+    /// Whether it listens for what belongs to none of its lines.
+    #[serde(default)]
+    pub(crate) listens: bool,
 }
 
 /// What a message that waits costs beside its bytes: what was read of it, its place in the queue, and its
@@ -216,6 +222,8 @@ impl Session {
             is_ending: false,
             is_paused: false,
             blocked: None,
+            heard_at: now,
+            listens: false,
         }
     }
 
@@ -260,6 +268,16 @@ impl Session {
     /// Whether the client still waits for an answer under this id.
     pub(crate) fn is_in_use(&self, id: &RequestId) -> bool {
         self.open.contains_key(id) || self.batched_ids.contains(id)
+    }
+
+    /// Whether it is owed nothing any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.open.is_empty() && self.queue.is_empty() && self.batches.is_empty()
+    }
+
+    /// Whether the `initialize` has failed without which it is nothing.
+    pub(crate) fn is_stillborn(&self) -> bool {
+        self.opening.link == Link::Posts && self.state == State::New
     }
 
     pub(crate) fn keeps_lines(&self) -> bool {

@@ -29,6 +29,7 @@ mod memory;
 mod noise;
 mod offers;
 mod opening;
+mod posts;
 mod progress;
 mod pulse;
 mod recall;

@@ -208,7 +208,7 @@ fn pattern(reader: &mut Reader<'_>, cell: &Cell<'_>) -> Option<EnvPattern> {
     }
 }
 
-fn word<T: FromStr<Err = crate::UnknownWord>>(
+pub(super) fn word<T: FromStr<Err = crate::UnknownWord>>(
     reader: &mut Reader<'_>,
     field: &Entry<'_>,
     known: &[&str],

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Asks, Builtins, Capability, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server};
 
+mod http;
 mod life;
 
 fn read(text: &str) -> Result<Config, LoadError> {

@@ -84,6 +84,7 @@ impl Audit {
             }
             Event::SessionReplayEnded { .. }
             | Event::SessionCut { .. }
+            | Event::SessionListens { .. }
             | Event::SessionBlocked { .. }
             | Event::SessionWritable { .. }
             | Event::UpstreamComplained { .. }

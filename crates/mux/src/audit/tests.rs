@@ -85,6 +85,7 @@ impl Bench {
             joins: Joins::OwnRoute,
             withheld: Vec::new(),
             resumes: false,
+            silence_max: None,
         };
         self.step(Event::SessionOpened { session, opening });
     }
@@ -348,6 +349,7 @@ fn progress_to_another_session_or_under_another_token_or_after_the_end_is_found(
             session: ALICE,
             frame: Outgoing::from(progress(1)),
             answered: None,
+            part_of: None,
         });
     });
     bench.reply(&progress(alices));
@@ -421,6 +423,7 @@ fn a_part_of_what_was_subscribed_to_may_be_named_and_what_only_begins_alike_may_
             session: ALICE,
             frame: Outgoing::from(told.clone()),
             answered: None,
+            part_of: None,
         });
     });
     bench.reply(&alike);
@@ -481,6 +484,7 @@ fn what_was_cancelled_and_came_alone_is_answered_no_more() {
                 others: Vec::new(),
                 then: Then::Done,
             }),
+            part_of: None,
         });
     });
     bench.answer(alices, "a");
@@ -518,6 +522,7 @@ fn a_word_to_a_session_that_has_gone_is_found() {
             session: ALICE,
             frame: Outgoing::from(String::from(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)),
             answered: None,
+            part_of: None,
         });
     });
     bench.answer(alices, "late");

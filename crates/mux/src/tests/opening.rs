@@ -32,7 +32,9 @@ pub(super) fn opening(words: &Words) -> Opening {
     Opening {
         server: server.into(),
         front: Front::Stdio,
-        link: if words.has("keeps") || words.has("slow") {
+        link: if words.has("posts") {
+            Link::Posts
+        } else if words.has("keeps") || words.has("slow") {
             Link::Keeping
         } else {
             Link::Plain
@@ -73,5 +75,6 @@ pub(super) fn opening(words: &Words) -> Opening {
             .map(Into::into)
             .collect(),
         resumes: false,
+        silence_max: words.get("silence").map(seconds),
     }
 }

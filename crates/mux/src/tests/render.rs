@@ -175,15 +175,18 @@ pub(super) fn action(
             session,
             frame,
             answered,
+            part_of,
         } => {
+            let part_of = part_of.map(|line| format!(", with {line}"));
             let stays = answered
                 .as_ref()
                 .is_some_and(|answered| answered.then == Then::Keep);
             format!(
-                "-> {}: {}{}",
+                "-> {}: {}{}{}",
                 name(session),
                 message(frame, detail),
-                if stays { ", kept" } else { "" }
+                if stays { ", kept" } else { "" },
+                part_of.unwrap_or_default()
             )
         }
         Action::Notify { session, notice } => match notice {

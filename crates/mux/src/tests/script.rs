@@ -60,6 +60,11 @@ pub(super) enum Happening {
     /// Much waits for a session to read, or no longer.
     StopsReading(String),
     ReadsOn(String),
+    /// A session begins to listen for what belongs to none of its lines, or ceases to.
+    Listens {
+        who: String,
+        listens: bool,
+    },
     /// The announcements for a slow session have left.
     Hears(String),
     Starts(String),
@@ -225,6 +230,10 @@ impl Happening {
             [_, "is", "cut"] => Happening::IsCut(who),
             [_, "stops", "reading"] => Happening::StopsReading(who),
             [_, "reads", "on"] => Happening::ReadsOn(who),
+            [_, "listens", no_more @ ..] => Happening::Listens {
+                who,
+                listens: no_more.is_empty(),
+            },
             [_, "hears"] => Happening::Hears(who),
             [_, "starts"] => Happening::Starts(who),
             [_, "start", "fails", why @ ..] => Happening::StartFails {
@@ -415,7 +424,7 @@ pub(super) fn class(names: &str) -> Class {
 impl Words {
     /// The words that are options, and those that are names.
     fn split(self) -> (Words, Vec<String>) {
-        const FLAGS: [&str; 5] = ["keeps", "slow", "joins", "lazy", "warm"];
+        const FLAGS: [&str; 6] = ["keeps", "slow", "joins", "lazy", "warm", "posts"];
         let is_option = |word: &String| word.contains('=') || FLAGS.contains(&word.as_str());
         let (options, names) = self.0.into_iter().partition(is_option);
         (Words(options), names)

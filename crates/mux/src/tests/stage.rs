@@ -133,6 +133,7 @@ impl Stage {
             Happening::ReadsOn(who) => self.handle(Event::SessionWritable {
                 session: self.session(who),
             }),
+            Happening::Listens { who, listens } => self.listen(who, *listens),
             Happening::Hears(who) => self.hear(who),
             Happening::Starts(who) => self.start(upstream(who)),
             Happening::StartFails { who, why } => {
@@ -180,6 +181,11 @@ impl Stage {
         if core::mem::take(&mut self.is_late) {
             self.pass(Duration::ZERO);
         }
+    }
+
+    fn listen(&mut self, who: &str, listens: bool) {
+        let session = self.session(who);
+        self.handle(Event::SessionListens { session, listens });
     }
 
     /// The announcements for a session that reads slowly have left.
