@@ -113,6 +113,20 @@ pub struct Daemon {
     /// Tasks of the daemon that ended because of a fault of its own; its log says which.
     #[serde(default)]
     pub task_panics: u64,
+    /// Where clients come in over HTTP.
+    #[serde(default)]
+    pub http: Http,
+}
+
+/// The daemon's front for clients that speak HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http {
+    /// Where it listens; none if it does not.
+    pub addresses: Vec<String>,
+    /// Who may come in: `same-user`, `token` or `none`; absent where it is not wanted.
+    pub auth: Option<String>,
+    /// Why it listens nowhere, though it should.
+    pub trouble: Option<String>,
 }
 
 /// One running server.
@@ -197,7 +211,7 @@ pub struct Session {
     pub id: String,
     /// Its server.
     pub server: String,
-    /// `stdio` or `cli`.
+    /// `stdio`, `cli` or `http`.
     pub front: String,
     /// Name and version of the client, once it has said them.
     pub client: Option<String>,

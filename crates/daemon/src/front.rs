@@ -2,10 +2,14 @@
 
 mod confinement;
 mod descriptors;
+mod http;
 mod stand;
 mod unix;
 
 pub(crate) use confinement::Freedom;
 pub(crate) use descriptors::Descriptors;
+pub(crate) use http::{
+    Caller, HttpFault, HttpStand, Key, Listening, Place, Post, Shared, Visit, Wish,
+};
 pub(crate) use stand::Stand;
 pub(crate) use unix::{ANSWER_PATIENCE, Door, SessionPlaces, say};

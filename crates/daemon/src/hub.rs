@@ -17,6 +17,7 @@ mod clock;
 mod courtesy;
 mod direct;
 mod flush;
+mod http;
 mod inherit;
 mod input;
 mod intake;
@@ -27,6 +28,7 @@ mod perform;
 mod replay;
 mod session;
 mod upgrade;
+mod way_in;
 mod world;
 
 use std::{
@@ -50,7 +52,7 @@ use upgrade::Wanted;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use courtesy::Rests;
-pub(crate) use input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId};
+pub(crate) use input::{AdminCall, Arrival, Entrance, Heard, Input, Peer, ProcessId};
 pub(crate) use world::{Surroundings, World};
 
 /// Inputs that are taken in by one turn.
@@ -226,11 +228,15 @@ impl Hub {
                 continue;
             }
             self.world.flush_touched();
-            if self.world.echoes.is_empty() {
+            let unheld = self.world.take_unheld();
+            if self.world.echoes.is_empty() && unheld.is_empty() {
                 break;
             }
             for event in mem::take(&mut self.world.echoes) {
                 self.handle(now, event);
+            }
+            for session in unheld {
+                self.take_held(now, session);
             }
         }
         // Last: the thread that writes the log should not wake up before the peers do.
@@ -264,6 +270,7 @@ impl Hub {
             linger_until: None,
         });
         self.world.close_door();
+        self.world.close_http();
         self.world.tell_ending();
         self.handle(now, Event::Shutdown);
     }

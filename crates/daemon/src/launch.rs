@@ -35,6 +35,9 @@ use crate::{
     configuration::Configuration, front::Freedom, kept_words::Subject, upgrade::FrozenSpec,
 };
 
+/// How long a session over HTTP may be silent before it is over, unless the user says otherwise.
+const SILENCE_MAX: Duration = Duration::from_mins(30);
+
 /// All that a process is started with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "FrozenSpec", from = "FrozenSpec")]
@@ -112,6 +115,30 @@ impl Launcher {
     /// Finds out what a session gets.
     pub(crate) fn open(&mut self, asker: &Asker<'_>) -> Launch {
         self.configuration.refresh();
+        let mut launch = self.launch(asker);
+        if asker.freedom == Freedom::Elsewhere {
+            let set = self.configuration.current().http.session_idle_timeout;
+            launch.opening.silence_max = match set {
+                Some(config::IdleTimeout::After(time)) => Some(time),
+                Some(config::IdleTimeout::Never) => None,
+                None => Some(SILENCE_MAX),
+            };
+        }
+        launch
+    }
+
+    /// The name of the only configured server; else all names that there are.
+    pub(crate) fn only_server(&mut self) -> Result<String, Vec<String>> {
+        self.configuration.refresh();
+        let servers = &self.configuration.current().servers;
+        let mut names: Vec<String> = servers.keys().map(ToString::to_string).collect();
+        match names.len() {
+            1 => names.pop().ok_or_else(Vec::new),
+            _none_or_several => Err(names),
+        }
+    }
+
+    fn launch(&mut self, asker: &Asker<'_>) -> Launch {
         match self.plan(asker) {
             Ok(plan) => {
                 let spec = self.keep_once(Arc::new(plan.spec));
@@ -219,8 +246,8 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
             // What cannot be a name is not repeated where names are shown.
             Err(_) => Arc::from("?"),
         },
-        front: front(asker.ask.join),
-        link: link(asker.ask.join),
+        front: front(asker),
+        link: link(asker),
         refused: Some(refusal),
         // No key that a plan makes is empty, and this one is nobody else's.
         route: Route(asker.session.0.to_le_bytes().as_slice().into()),
@@ -238,20 +265,23 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         joins: joins(asker.ask.join),
         withheld: Vec::new(),
         resumes: false,
+        silence_max: None,
     }
 }
 
-fn front(join: Join) -> Front {
-    match join {
-        Join::ShareKey => Front::Stdio,
-        Join::Any => Front::Cli,
+fn front(asker: &Asker<'_>) -> Front {
+    match (asker.freedom, asker.ask.join) {
+        (Freedom::Elsewhere, _) => Front::Http,
+        (Freedom::AsFree | Freedom::Confined, Join::ShareKey) => Front::Stdio,
+        (Freedom::AsFree | Freedom::Confined, Join::Any) => Front::Cli,
     }
 }
 
-fn link(join: Join) -> Link {
-    match join {
-        Join::ShareKey => Link::Keeping,
-        Join::Any => Link::Plain,
+fn link(asker: &Asker<'_>) -> Link {
+    match (asker.freedom, asker.ask.join) {
+        (Freedom::Elsewhere, _) => Link::Posts,
+        (Freedom::AsFree | Freedom::Confined, Join::ShareKey) => Link::Keeping,
+        (Freedom::AsFree | Freedom::Confined, Join::Any) => Link::Plain,
     }
 }
 

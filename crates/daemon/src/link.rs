@@ -8,12 +8,15 @@
 mod halt;
 mod lines;
 mod outlet;
+mod piece;
 mod reader;
 mod room;
 mod socket;
 mod stream;
+mod streams;
 mod turnstile;
 mod valve;
+mod way;
 
 #[cfg(test)]
 mod memory;
@@ -21,9 +24,12 @@ mod memory;
 pub(crate) use halt::{Halt, Reading, Rest, Stopped, until_halted};
 pub(crate) use lines::{Lines, Pieces};
 pub(crate) use outlet::{Backlog, Flushed, FrozenOutlet, Outlet, Overflow, Unwritten};
+pub(crate) use piece::{Denial, PIECES_MAX, Parcel, Piece};
 pub(crate) use reader::{ProcessReader, SessionReader};
 pub(crate) use room::{NoRoom, Room, Share};
 pub(crate) use socket::Socket;
 pub(crate) use stream::{Found, Sink, Source};
+pub(crate) use streams::{Streams, Wants};
 pub(crate) use turnstile::{TURN, Turnstile};
 pub(crate) use valve::Valve;
+pub(crate) use way::{Awaited, WayOut};

@@ -28,6 +28,16 @@ pub(crate) fn listening(socket: &std::path::Path) {
     info!(version, pid = std::process::id(), socket = %socket.display(), "listening");
 }
 
+/// The daemon listens over HTTP as well.
+pub(crate) fn listening_for_http(addresses: &[std::net::SocketAddr]) {
+    info!(?addresses, "listening for HTTP");
+}
+
+/// The daemon does not listen over HTTP, though it should.
+pub(crate) fn no_http(why: &str) {
+    warn!(why, "nobody can come in over HTTP");
+}
+
 /// It goes on in the place of an earlier program, after a pause.
 pub(crate) fn took_over(before: &str, pause: std::time::Duration) {
     let (version, milliseconds) = (env!("CARGO_PKG_VERSION"), pause.as_millis());

@@ -23,6 +23,7 @@ mod credentials;
 mod daemon;
 mod failures;
 mod floods;
+mod http;
 mod lazy;
 mod life;
 mod limits;

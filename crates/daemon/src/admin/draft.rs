@@ -6,8 +6,8 @@ use mux::{Moment, SessionSnapshot, Snapshot, UpstreamId, UpstreamSnapshot};
 use shim::direct::Locks;
 use sys::process_table::memory_kb;
 
-use super::{Daemon, Direct, SCHEMA, Session, Status, Upstream, memory::Tree};
-use crate::{logs::Lost, tasks};
+use super::{Daemon, Direct, Http, SCHEMA, Session, Status, Upstream, memory::Tree};
+use crate::{front::Listening, logs::Lost, tasks};
 
 /// Everything but the memory, which takes the kernel its time to count.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(crate) struct Draft {
     pub(crate) pids: BTreeMap<UpstreamId, u32>,
     pub(crate) config_error: Option<String>,
     pub(crate) lost_logs: Lost,
+    pub(crate) http: Listening,
     pub(crate) counts: BTreeMap<Cow<'static, str>, u64>,
 }
 
@@ -75,6 +76,16 @@ impl Draft {
             log_lines_lost: self.lost_logs.lines,
             log_trouble: self.lost_logs.trouble.clone(),
             task_panics: tasks::panics(),
+            http: Http {
+                addresses: self
+                    .http
+                    .addresses
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+                auth: self.http.auth.map(|auth| auth.as_str().to_owned()),
+                trouble: self.http.trouble.clone(),
+            },
         }
     }
 

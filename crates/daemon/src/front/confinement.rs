@@ -22,6 +22,8 @@ pub(crate) enum Freedom {
     AsFree,
     /// It cannot, or nobody knows.
     Confined,
+    /// Nobody knows: it has come over HTTP. What it brings is a name, and no environment.
+    Elsewhere,
 }
 
 impl Freedom {

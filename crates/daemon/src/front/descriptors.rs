@@ -10,6 +10,10 @@ const RESERVE: usize = 32;
 /// to be accepted.
 const CALLERS_MAX: usize = 1024;
 
+/// Connections over HTTP that there may be, and the part of the rest that may go to them.
+const CONNECTIONS_MAX: usize = 16_384;
+const CONNECTIONS_SHARE: usize = 4;
+
 /// Enough that one who says nothing does not keep the others waiting.
 const CALLERS_MIN: usize = 8;
 
@@ -20,6 +24,8 @@ pub(crate) struct Descriptors {
     pub(crate) sessions: usize,
     /// For those who have not said yet what they want.
     pub(crate) callers: usize,
+    /// For connections over HTTP.
+    pub(crate) connections: usize,
 }
 
 impl Descriptors {
@@ -29,9 +35,12 @@ impl Descriptors {
         let all = all.unwrap_or(usize::MAX);
         let callers = (all / 8).clamp(CALLERS_MIN, CALLERS_MAX);
         let reserve = (all / 4).max(RESERVE.min(all / 2));
+        let rest = (all - reserve).saturating_sub(callers);
+        let connections = (rest / CONNECTIONS_SHARE).min(CONNECTIONS_MAX);
         Descriptors {
-            sessions: (all - reserve).saturating_sub(callers),
+            sessions: rest - connections,
             callers,
+            connections,
         }
     }
 }
@@ -42,13 +51,21 @@ mod tests {
 
     #[test]
     fn something_is_left_whatever_the_limit_is() {
-        for (limit, sessions, callers) in [(64, 24, 8), (256, 160, 32), (1024, 640, 128)] {
+        for (limit, sessions, callers, connections) in
+            [(64, 18, 8, 6), (256, 120, 32, 40), (1024, 480, 128, 160)]
+        {
             let shares = Descriptors::of_limit(Some(limit));
-            assert_eq!(shares, Descriptors { sessions, callers });
+            let expected = Descriptors {
+                sessions,
+                callers,
+                connections,
+            };
+            assert_eq!(shares, expected);
         }
         let many = Descriptors::of_limit(Some(1 << 20));
         assert_eq!(many.callers, CALLERS_MAX);
         assert!(many.sessions > 700_000);
+        assert_eq!(many.connections, CONNECTIONS_MAX);
         assert_eq!(Descriptors::of_limit(None).callers, CALLERS_MAX);
         assert_eq!(Descriptors::of_limit(Some(8)).sessions, 0);
     }

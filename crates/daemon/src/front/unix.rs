@@ -28,7 +28,7 @@ use tokio::{
 use super::{Descriptors, Freedom, Stand};
 use crate::{
     admin,
-    hub::{AdminCall, Alarm, Arrival, Input},
+    hub::{AdminCall, Alarm, Arrival, Entrance, Input},
     link::Socket,
     tasks,
     upgrade::{FrozenStand, Handed, Successor, UNDER_WAY, UpgradeWish},
@@ -92,6 +92,11 @@ struct Rooms {
 pub(crate) struct SessionPlaces(Arc<Rooms>);
 
 impl SessionPlaces {
+    /// The same for another front.
+    pub(crate) fn share(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.sessions)
+    }
+
     /// One for a session that is here already, though there should be fewer from now on.
     pub(crate) fn take(&self) -> anyhow::Result<OwnedSemaphorePermit> {
         let sessions = &self.0.sessions;
@@ -280,8 +285,7 @@ async fn greet(
                 }
             };
             let arrival = Arrival {
-                socket,
-                early,
+                entrance: Entrance::Socket(socket, early),
                 cwd: preface.cwd,
                 umask: preface.umask,
                 ask,

@@ -11,7 +11,7 @@ use super::{
     world::World,
 };
 use crate::{
-    link::{Backlog, Flushed, NoRoom, Overflow, Sink},
+    link::{Awaited, Backlog, Flushed, NoRoom, Overflow},
     process::Note,
     tasks,
 };
@@ -62,21 +62,23 @@ impl World {
             return;
         };
         session.touched = false;
-        if session.awaiting_room {
+        if session.awaiting_room && session.outlet.is_one() {
             return self.judge_backlog(id);
         }
         let echoes = &mut self.echoes;
-        let flushed = session.outlet.flush(|line| {
+        let flushed = session.outlet.flush(session.closing, |line| {
             echoes.push(Event::Announced { session: id, line });
         });
         let has_backlog = flushed != Flushed::All || session.blocked;
         match flushed {
             Flushed::All if session.closing => self.departed.push(id),
             Flushed::All => session.pace.on_empty(session.outlet.taken()),
+            // Somebody waits for another of its responses.
+            Flushed::Blocked if session.awaiting_room => {}
             Flushed::Blocked => {
                 session.awaiting_room = true;
-                let sink = session.outlet.sink().clone();
-                await_room(sink, Peer::Session(id), self.around.inbox.clone());
+                let room = session.outlet.room();
+                await_room(room, Peer::Session(id), self.around.inbox.clone());
             }
             Flushed::Broken => {
                 if !session.closing {
@@ -167,8 +169,9 @@ impl World {
             Flushed::Blocked => {
                 process.awaiting_room = true;
                 if let Some(outlet) = &process.outlet {
-                    let (sink, inbox) = (outlet.sink().clone(), self.around.inbox.clone());
-                    await_room(sink, Peer::Process(id), inbox);
+                    let room = Awaited::Sink(outlet.sink().clone());
+                    let inbox = self.around.inbox.clone();
+                    await_room(room, Peer::Process(id), inbox);
                 }
             }
             // It reads no more, so it is of no more use: its end answers what is open.
@@ -241,9 +244,9 @@ impl World {
 }
 
 /// Reports when a peer has made room, or will never.
-fn await_room(sink: Sink, peer: Peer, inbox: Sender<Input>) {
+fn await_room(room: Awaited, peer: Peer, inbox: Sender<Input>) {
     tasks::spawn("room", async move {
-        let _gone = sink.writable().await;
+        room.comes().await;
         let _hub_gone = inbox.send(Input::Room(peer)).await;
     });
 }

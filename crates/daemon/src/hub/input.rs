@@ -8,11 +8,15 @@ use mux::{SessionId, UpstreamId};
 use shim::{direct::Direct, preface::SessionAsk};
 use tokio::{
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc::Sender, oneshot},
 };
 
 use crate::{
-    admin, front::Freedom, launch::Launch, link::Lines, link::Socket, upgrade::UpgradeWish,
+    admin,
+    front::{Caller, Freedom, Place, Post, Visit},
+    launch::Launch,
+    link::{Lines, Piece, Socket},
+    upgrade::UpgradeWish,
 };
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
@@ -44,6 +48,10 @@ pub(crate) enum Input {
     Output { process: ProcessId, lines: Lines },
     /// Something else came out of a process.
     Heard { process: ProcessId, heard: Heard },
+    /// Somebody wants something over HTTP.
+    Visited(Box<Visit>),
+    /// Whoever listened for a session over HTTP has gone.
+    ListenerLeft(SessionId),
     /// There is room again in a peer's way in, or nobody who would make some.
     Room(Peer),
     /// The session that was closed has had time enough to read its last messages.
@@ -70,8 +78,10 @@ impl Input {
     pub(super) fn count_out(&mut self) {
         match self {
             Input::Lines { lines, .. } | Input::Output { lines, .. } => lines.count_out(),
+            Input::Visited(visit) => visit.count_out(),
             Input::Came(_)
             | Input::Unheard(_)
+            | Input::ListenerLeft(_)
             | Input::Recalled(_)
             | Input::Ending(_)
             | Input::Closed(_)
@@ -94,6 +104,8 @@ impl Input {
             Input::Lines { session, lines } => lines.goes_on() && is_read(*session),
             Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
+            | Input::Visited(_)
+            | Input::ListenerLeft(_)
             | Input::Unheard(_)
             | Input::Recalled(_)
             | Input::Ending(_)
@@ -136,9 +148,7 @@ pub(crate) enum Peer {
 /// A session at the door.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    pub(crate) socket: Socket,
-    /// What was read behind the preface.
-    pub(crate) early: Bytes,
+    pub(crate) entrance: Entrance,
     /// The folder that the shim runs in.
     pub(crate) cwd: PathBuf,
     /// The shim's file mode creation mask.
@@ -147,6 +157,15 @@ pub(crate) struct Arrival {
     pub(crate) freedom: Freedom,
     /// Its place among the sessions that there may be.
     pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// How it has come in.
+#[derive(Debug)]
+pub(crate) enum Entrance {
+    /// Over the unix socket, and this was read behind the preface.
+    Socket(Socket, Bytes),
+    /// Over HTTP, with its `initialize` and where the answer goes.
+    Http(Box<(Place, Caller, Post, Sender<Piece>)>),
 }
 
 /// A session that knows what its server said of itself, as far as that is kept.

@@ -9,7 +9,8 @@ use shim::{answer::Answer, preface::Join};
 use super::{
     Hub,
     courtesy::Work,
-    input::{AdminCall, Arrival, Heard, Input, Peer, ProcessId, Recalled},
+    http::{deny, is_client_s_mistake},
+    input::{AdminCall, Arrival, Entrance, Heard, Input, Peer, ProcessId, Recalled},
     pace::Pace,
     replay::Replay,
     session::Session,
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     admin::Draft,
     launch::{Asker, Launch},
-    link::{Outlet, Reading, Sink},
+    link::Denial,
     observe,
     process::Process,
     tasks,
@@ -30,6 +31,8 @@ impl Hub {
             Input::Recalled(recalled) => self.welcome(now, *recalled),
             Input::Ending(session) => self.on_ending(now, session),
             Input::Closed(session) => self.on_closed(now, session),
+            Input::Visited(visit) => self.on_visit(now, *visit),
+            Input::ListenerLeft(session) => self.on_listener_left(now, session),
             Input::Lines { session, lines } => self.on_lines(now, session, lines),
             Input::Unheard(session) => self.world.on_unheard(session),
             Input::Output { process, lines } => self.on_output(now, process, lines),
@@ -68,7 +71,7 @@ impl Hub {
     }
 
     /// Finds out what a session gets. If something of its server may be kept, the session waits for that.
-    fn look_up(&mut self, now: Moment, arrival: Arrival) {
+    pub(super) fn look_up(&mut self, now: Moment, arrival: Arrival) {
         let world = &mut self.world;
         let id = world.number_of(arrival.ask.resume);
         let mut launch = world.around.launcher.open(&Asker {
@@ -79,6 +82,13 @@ impl Hub {
             freedom: arrival.freedom,
         });
         launch.opening.resumes = arrival.ask.resume.is_some();
+        if let Entrance::Http(visit) = &arrival.entrance
+            && let Some(refusal) = &launch.opening.refused
+            && is_client_s_mistake(refusal)
+        {
+            let (_place, _caller, _post, reply) = &**visit;
+            return deny(reply, Denial::Server(refusal.clone()));
+        }
         if launch.opening.resumes
             && arrival.ask.join == Join::ShareKey
             && let Some(refusal) = &launch.opening.refused
@@ -119,22 +129,16 @@ impl Hub {
         let world = &mut self.world;
         let direct = lock.map(|name| world.around.direct.path(&name));
         world.looked_up.remove(&id);
-        let socket = Arc::new(arrival.socket);
-        let sink = Sink::Socket(Arc::clone(&socket));
-        let limit = world.around.limits.slow_reader_bytes;
-        let mut outlet = match arrival.ask.join {
-            Join::ShareKey => Outlet::keeping(sink, limit, &world.around.unread),
-            Join::Any => Outlet::plain(sink, limit, &world.around.unread),
+        let Some(way) = world.way_in(id, arrival.entrance, arrival.ask.join) else {
+            return;
         };
-        outlet.push_answer(&Answer::Accepted {
-            session: Some(id.0),
-        });
-        let reader = Reading::resumed(&arrival.early, world.around.limits.message_bytes);
+        let first = way.first;
         let mut session = Session {
-            outlet,
-            socket,
+            outlet: way.outlet,
+            socket: way.socket,
+            visited: way.visited,
             valve: Arc::default(),
-            reader,
+            reader: way.reader,
             server: Arc::clone(&opening.server),
             route: Some(opening.route.clone()),
             spec: spec.map_err(String::into_boxed_str),
@@ -158,6 +162,9 @@ impl Hub {
             opening,
         };
         self.handle(now, event);
+        if let Some((post, reply)) = first {
+            self.take_post(now, id, post, reply);
+        }
     }
 
     fn on_ending(&mut self, now: Moment, session: SessionId) {
@@ -167,7 +174,7 @@ impl Hub {
         }
     }
 
-    fn on_closed(&mut self, now: Moment, session: SessionId) {
+    pub(super) fn on_closed(&mut self, now: Moment, session: SessionId) {
         if self.world.hears(session) {
             // It stays for the turn: a process may be started on its behalf in this very one.
             self.world.give_up(session);
@@ -350,6 +357,7 @@ impl Hub {
             guardian: world.around.guardian.pid(),
             pids: pids.collect(),
             config_error: world.around.launcher.config_error(),
+            http: world.around.http.listening.clone(),
             lost_logs: world.around.logs.lost(),
             counts: world.observer.counts().clone(),
         }
@@ -369,7 +377,9 @@ fn turn_away(arrival: &Arrival, why: &Refusal) {
     tracing::debug!(%server, %why, "a session that came back cannot be served now");
     let answer = Answer::Refused(why.to_string()).to_string();
     // It is the first that is written there, so there is room. Who does not hear it comes again, too.
-    let _gone = arrival.socket.try_write(&[IoSlice::new(answer.as_bytes())]);
+    if let Entrance::Socket(socket, _early) = &arrival.entrance {
+        let _gone = socket.try_write(&[IoSlice::new(answer.as_bytes())]);
+    }
 }
 
 #[cfg(test)]

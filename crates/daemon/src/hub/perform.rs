@@ -15,12 +15,13 @@ impl World {
                 session,
                 frame,
                 answered,
+                part_of,
             } => {
                 self.cut_if_full(session);
                 let room = self.make_room(frame.len());
                 if let Some(peer) = self.sessions.get_mut(&session) {
                     peer.work.add(1, frame.len());
-                    peer.outlet.push(frame, answered);
+                    peer.outlet.push(frame, answered, part_of);
                 }
                 self.touch_session(session);
                 if room == Err(NoRoom) {
@@ -42,6 +43,9 @@ impl World {
             Action::ResumeSession { session } => {
                 if let Some(peer) = self.sessions.get(&session) {
                     peer.valve.open();
+                    if peer.visited.as_ref().is_some_and(|it| !it.held.is_empty()) {
+                        self.unheld.push(session);
+                    }
                 }
             }
             Action::CloseSession { session } => self.close_session(session),

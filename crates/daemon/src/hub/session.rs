@@ -13,23 +13,29 @@ use mux::{LineNumber, Route, SessionId};
 use sys::handed;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{courtesy::Work, pace::Pace, replay::Replay, world::Surroundings};
+use super::{courtesy::Work, http::Visited, pace::Pace, replay::Replay, world::Surroundings};
 use crate::{
     kept_words::Subject,
     launch::{LaunchSpec, Launcher},
-    link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve},
+    link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
     upgrade::{FrozenSession, Handed, Hex},
 };
 
 /// How long a session that was closed may take to read its last messages.
 pub(super) const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Why there is no upgrade while there are such sessions.
+pub(super) const OVER_HTTP: &str = "clients are connected over HTTP, and an upgrade cannot hand them over yet; try again when they have left";
+
 /// The link to one client, and what a server is started with for it.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Session {
-    pub(super) outlet: Outlet,
-    pub(super) socket: Arc<Socket>,
+    pub(super) outlet: WayOut,
+    /// Where its lines come from, unless it posts them.
+    pub(super) socket: Option<Arc<Socket>>,
+    /// What it has if it does.
+    pub(super) visited: Option<Box<Visited>>,
     pub(super) valve: Arc<Valve>,
     pub(super) reader: Reading<Rest>,
     pub(super) server: Arc<str>,
@@ -64,7 +70,10 @@ pub(super) struct Session {
 impl Session {
     /// Has it read, from where its reader stopped.
     pub(super) fn go_on(&mut self, session: SessionId, around: &Surroundings) {
-        let (socket, valve) = (Arc::clone(&self.socket), Arc::clone(&self.valve));
+        let Some(socket) = self.socket.clone() else {
+            return;
+        };
+        let valve = Arc::clone(&self.valve);
         self.reader
             .go_on("session reader", &around.halt, |rest, halt| {
                 let reader = SessionReader {
@@ -85,13 +94,16 @@ impl Session {
         id: SessionId,
         handed: &mut Handed<'a>,
     ) -> Result<FrozenSession, &'static str> {
+        let (Some(socket), WayOut::Line(outlet)) = (&self.socket, &self.outlet) else {
+            return Err(OVER_HTTP);
+        };
         let unread = self.reader.unread();
         let unread =
             unread.map_err(|_| "a client is in the middle of a message that is too long")?;
         Ok(FrozenSession {
             id,
-            socket: handed.over(self.socket.as_fd()),
-            outlet: self.outlet.freeze(),
+            socket: handed.over(socket.as_fd()),
+            outlet: outlet.freeze(),
             is_paused: self.valve.is_closed(),
             has_reader: self.reader.is_open(),
             unread: Hex(unread),
@@ -129,8 +141,9 @@ impl Session {
             Reading::Over
         };
         Ok(Session {
-            outlet,
-            socket,
+            outlet: WayOut::Line(outlet),
+            socket: Some(socket),
+            visited: None,
             valve,
             reader,
             server: frozen.server,
@@ -169,6 +182,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.reader.abort();
         // Its tasks hold the socket for a little longer; the client should not wait for that.
-        let _gone = rustix::net::shutdown(&*self.socket, rustix::net::Shutdown::Both);
+        if let Some(socket) = &self.socket {
+            let _gone = rustix::net::shutdown(&**socket, rustix::net::Shutdown::Both);
+        }
     }
 }

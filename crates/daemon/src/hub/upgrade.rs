@@ -15,7 +15,12 @@ use tokio::{
     task, time,
 };
 
-use super::{Hub, Input, ProcessId, clock::Clock, session::Session, world::World};
+use super::{
+    Hub, Input, ProcessId,
+    clock::Clock,
+    session::{OVER_HTTP, Session},
+    world::World,
+};
 use crate::{
     front::SessionPlaces,
     observe::Observer,
@@ -90,6 +95,9 @@ impl Hub {
         let world = &self.world;
         if !world.tickets.is_empty() {
             return Some("a server is just being restarted; try again when that is done");
+        }
+        if world.sessions.values().any(|it| it.visited.is_some()) {
+            return Some(OVER_HTTP);
         }
         if world.around.room.taken() > WAITING_MAX {
             return Some("too much waits to be read; try again when clients and servers have");

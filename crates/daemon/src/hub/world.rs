@@ -24,6 +24,7 @@ use super::{
     session::{LEAVE_PATIENCE, Session},
 };
 use crate::{
+    front::{HttpStand, Key},
     kept_words::{Keeper, Subject},
     launch::Launcher,
     link::{Halt, Room, Turnstile},
@@ -56,6 +57,8 @@ pub(crate) struct Surroundings {
     pub(crate) epoch: Epoch,
     /// What readers wait at that have much, so that others come first.
     pub(crate) floods: Arc<Turnstile>,
+    /// Whoever lets them in over HTTP.
+    pub(crate) http: HttpStand,
     /// Whoever lets new sessions in.
     pub(crate) door: Option<oneshot::Sender<()>>,
     /// Those of the thread that all this runs in.
@@ -68,6 +71,10 @@ pub(crate) struct World {
     pub(super) around: Surroundings,
     pub(super) observer: Observer,
     pub(super) sessions: BTreeMap<SessionId, Session>,
+    /// By what those over HTTP are known.
+    pub(super) keys: BTreeMap<Key, SessionId>,
+    /// Those of them that are heard again, after they were paused.
+    pub(super) unheld: Vec<SessionId>,
     pub(super) processes: BTreeMap<ProcessId, Process>,
     pub(super) by_upstream: BTreeMap<UpstreamId, ProcessId>,
     /// Of processes of which it is kept what they say of themselves: by what, and since when they run.
@@ -115,6 +122,8 @@ impl World {
             around,
             observer: Observer::default(),
             sessions: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            unheld: Vec::new(),
             processes: BTreeMap::new(),
             by_upstream: BTreeMap::new(),
             subjects: BTreeMap::new(),
@@ -174,6 +183,11 @@ impl World {
     /// Lets nobody in any more.
     pub(super) fn close_door(&mut self) {
         self.around.door = None;
+    }
+
+    /// Lets nobody in over HTTP any more.
+    pub(super) fn close_http(&mut self) {
+        self.around.http = HttpStand::default();
     }
 
     /// Tells the shims that they need no next daemon before their clients have something to say.
@@ -257,7 +271,10 @@ impl World {
             return;
         }
         for session in self.departed.drain(..) {
-            self.sessions.remove(&session);
+            let session = self.sessions.remove(&session);
+            if let Some(visited) = session.as_ref().and_then(|it| it.visited.as_ref()) {
+                self.keys.remove(&visited.key);
+            }
         }
         self.around.launcher.forget_unused();
     }

@@ -67,7 +67,7 @@ impl Launcher {
         let (scope, scope_reason) = scope(asker, &server, &words, workspace.as_deref())?;
         let ambient = match asker.freedom {
             Freedom::AsFree => environment::ambient(&asker.ask.env),
-            Freedom::Confined => environment::ambient(&self.own_environment),
+            Freedom::Confined | Freedom::Elsewhere => environment::ambient(&self.own_environment),
         };
         let withheld = withheld(asker, &server, &words);
         let mut environment = ambient;
@@ -97,8 +97,8 @@ impl Launcher {
         let life = life(&server, &words);
         let opening = Opening {
             server: Arc::from(asker.ask.server.as_str()),
-            front: front(asker.ask.join),
-            link: link(asker.ask.join),
+            front: front(asker),
+            link: link(asker),
             refused: None,
             route: key.encode(),
             scope,
@@ -115,6 +115,7 @@ impl Launcher {
             joins: joins(asker.ask.join),
             withheld,
             resumes: false,
+            silence_max: None,
         };
         let arguments = [words.command].into_iter().chain(words.arguments);
         let spec = LaunchSpec {
@@ -176,6 +177,11 @@ impl Launcher {
             .judge(&workspace.path, own.into_iter().flatten())
         {
             Claim::Bound => Ok(Some(workspace.path.clone())),
+            Claim::TooWide if asker.freedom == Freedom::Elsewhere => {
+                let path = workspace.path.display();
+                let what = format!("`{path}` holds everything, and is no workspace");
+                Err(Refusal::BadConfiguration { what: what.into() })
+            }
             Claim::TooWide => Ok(None),
             Claim::Bad(what) => Err(Refusal::BadConfiguration { what: what.into() }),
         }
@@ -192,19 +198,23 @@ impl Launcher {
         // A folder of the peer's choice is a program of the peer's choice.
         let cwd = match asker.freedom {
             Freedom::AsFree => asker.cwd,
-            Freedom::Confined => &self.home,
+            Freedom::Confined | Freedom::Elsewhere => &self.home,
         };
         let path = match asker.freedom {
             Freedom::AsFree => environment.get(OsStr::new("PATH")),
-            Freedom::Confined => self.own_variable("PATH"),
+            Freedom::Confined | Freedom::Elsewhere => self.own_variable("PATH"),
         };
         which::which_in(command, path, cwd)
             .map(|found| cwd.join(found))
             .map_err(|_| Refusal::StartFailed {
                 server: asker.ask.server.as_str().into(),
                 why: format!(
-                    "there is no program `{}` in the PATH of this session",
-                    command.display()
+                    "there is no program `{}` in the PATH of {}",
+                    command.display(),
+                    match asker.freedom {
+                        Freedom::AsFree => "this session",
+                        Freedom::Confined | Freedom::Elsewhere => "the daemon",
+                    }
                 ),
                 last_words: Vec::new(),
                 withheld: withheld.to_vec(),
@@ -219,8 +229,10 @@ impl Launcher {
     /// A sandboxed session may use what the user has configured, not choose what runs outside of its
     /// sandbox: neither the program, nor the script or the folder that it is told to take.
     fn check_choice(&self, asker: &Asker<'_>, server: &Server) -> Result<(), Refusal> {
-        if asker.freedom == Freedom::AsFree {
-            return Ok(());
+        match asker.freedom {
+            // It has nothing to choose with.
+            Freedom::AsFree | Freedom::Elsewhere => return Ok(()),
+            Freedom::Confined => {}
         }
         let name = &asker.ask.server;
         let is_own = |variable: &str| {
@@ -316,7 +328,7 @@ fn scope(
         config::Scope::Global => Ok((Scope::Global, who.into())),
         config::Scope::Session => Ok((Scope::Session, who.into())),
         config::Scope::Workspace if workspace.is_none() => Err(Refusal::BadConfiguration {
-            what: unbound(&asker.ask.server).into(),
+            what: unbound(asker).into(),
         }),
         config::Scope::Workspace => Ok((Scope::Workspace, who.into())),
         config::Scope::Auto => Ok(match config::session_reason(&words.line()) {
@@ -372,11 +384,18 @@ fn life(server: &Server, words: &Words) -> Option<Life> {
     })
 }
 
-fn unbound(server: &str) -> String {
-    format!(
-        "`{server}` has scope `workspace` and this session is bound to none: start the client in the \
-         project's folder, set CLAUDE_PROJECT_DIR, or say `mcpool connect --workspace DIR`"
-    )
+fn unbound(asker: &Asker<'_>) -> String {
+    let server = &asker.ask.server;
+    let how = match asker.freedom {
+        Freedom::AsFree | Freedom::Confined => {
+            "start the client in the project's folder, set CLAUDE_PROJECT_DIR, or say \
+             `mcpool connect --workspace DIR`"
+        }
+        Freedom::Elsewhere => {
+            "add `?workspace=/absolute/path` to the URL, or send the header `Mcpool-Workspace`"
+        }
+    };
+    format!("`{server}` has scope `workspace` and this session is bound to none: {how}")
 }
 
 fn from_shim(scope: shim::scope::Scope) -> config::Scope {

@@ -31,10 +31,10 @@ const SLICES_MAX: usize = 128;
 const DONE_MAX: usize = 1024;
 
 /// The part of the limit, in bytes, from which on there is much to read.
-const MUCH_SHARE: usize = 8;
+pub(super) const MUCH_SHARE: usize = 8;
 
 /// So many messages are much to read, however small: each takes memory of its own.
-const MUCH_MESSAGES: usize = 8192;
+pub(super) const MUCH_MESSAGES: usize = 8192;
 
 /// And so many lines that are done.
 const MUCH_DONE: usize = 64 << 10;
@@ -579,7 +579,7 @@ impl Entry {
 }
 
 /// What a client gets in place of an answer that it did not read in time.
-fn too_slow(answered: &Answered) -> Outgoing {
+pub(super) fn too_slow(answered: &Answered) -> Outgoing {
     let refusal = |id| Refusal::TooSlow.to_response(Some(id));
     if answered.others.is_empty() {
         return refusal(&answered.id);

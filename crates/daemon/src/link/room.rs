@@ -52,6 +52,15 @@ impl Room {
         })
     }
 
+    /// A part of it whose own sum is of interest, and that is bounded by the whole alone.
+    pub(crate) fn part(self: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Room {
+            limit: self.limit,
+            taken: AtomicUsize::new(0),
+            whole: Some(Arc::clone(self)),
+        })
+    }
+
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }

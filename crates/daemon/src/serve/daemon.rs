@@ -25,7 +25,7 @@ use super::beginning::{Before, Beginning, Start};
 use crate::{
     admin::{self, Outcome, Upgraded},
     configuration::Configuration,
-    front::{ANSWER_PATIENCE, Descriptors, Door, Stand, say},
+    front::{ANSWER_PATIENCE, Descriptors, Door, HttpStand, Shared, Stand, say},
     hub::{Hub, Input, Left, Rests, Surroundings, World},
     kept_words::Keeper,
     launch::Launcher,
@@ -85,6 +85,7 @@ impl Daemon {
             keeper,
             rests,
         } = plan;
+        let http = written.current().http.clone();
         let launcher = Launcher::new(written, home_folder(), env::vars_os().collect());
         let (inbox, arrivals) = mpsc::channel(INBOX);
         let (open, closing) = oneshot::channel();
@@ -98,6 +99,8 @@ impl Daemon {
         )?;
         watch_signals(&inbox)?;
         let room = Room::new(limits.buffered_bytes);
+        let edge = (&inbox, &room, &limits);
+        let http = open_http(&http, &places, edge, (&door, descriptors));
         let epoch = start.epoch();
         let halt = Halt::default();
         let guardian = (inbox.clone(), halt.clone());
@@ -122,6 +125,7 @@ impl Daemon {
             direct: Locks::of(&places),
             socket: places.socket,
             epoch,
+            http,
             door: Some(open),
         });
         Ok(Daemon {
@@ -252,6 +256,23 @@ impl Handover<'_> {
         self.logs.catch_up();
         self.door.successor().take_over(&frozen, &handed)
     }
+}
+
+/// Lets people in over HTTP as well, where the user wants that.
+fn open_http(
+    http: &config::Http,
+    places: &Places,
+    (inbox, room, limits): (&mpsc::Sender<Input>, &Arc<Room>, &Limits),
+    (door, descriptors): (&Door, Descriptors),
+) -> HttpStand {
+    let shared = Shared {
+        inbox,
+        room,
+        limits,
+        sessions: door.places().share(),
+        connections: descriptors.connections,
+    };
+    HttpStand::take(http, places, shared)
 }
 
 /// A hub in this world, with all that was there before.

@@ -2,7 +2,7 @@
 
 use std::{env, time::Duration};
 
-use daemon::admin::{Daemon, Direct, Session, Status, Upstream};
+use daemon::admin::{Daemon, Direct, Http, Session, Status, Upstream};
 
 use super::Shown;
 use crate::ui::{Align, Page, Render, Table};
@@ -58,11 +58,26 @@ fn head(daemon: &Daemon, page: &mut Page) {
         age(daemon.uptime_s)
     ));
     page.line(format_args!("socket {}", daemon.socket));
+    http(&daemon.http, page);
     let installed = env!("CARGO_PKG_VERSION");
     if daemon.version != installed {
         page.line(format_args!(
             "mcpool {installed} is installed; `mcpool upgrade` has the daemon go on as that."
         ));
+    }
+}
+
+/// Where clients come in over HTTP, or why they cannot.
+fn http(http: &Http, page: &mut Page) {
+    if let Some(trouble) = &http.trouble {
+        page.line(format_args!("HTTP is off: {trouble}"));
+    } else if !http.addresses.is_empty() {
+        let urls: Vec<String> = http
+            .addresses
+            .iter()
+            .map(|address| format!("http://{address}/mcp/NAME"))
+            .collect();
+        page.line(format_args!("HTTP {}", urls.join(", ")));
     }
 }
 
@@ -289,6 +304,7 @@ mod tests {
                 log_lines_lost: 0,
                 log_trouble: None,
                 task_panics: 0,
+                http: Http::default(),
             }),
             upstreams: vec![Upstream {
                 id: "u1".into(),

@@ -9,6 +9,7 @@ pub(crate) mod processes;
 pub(crate) mod reluctant;
 mod verdict;
 mod watched;
+pub(crate) mod web;
 
 use std::{
     thread,

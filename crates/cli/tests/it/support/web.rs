@@ -1,0 +1,341 @@
+//! A client over HTTP that says exactly what a test tells it to, one connection for each request.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpStream},
+};
+
+use serde_json::{Value, json};
+
+use super::{Home, PATIENCE};
+
+/// A session over HTTP, or what may become one.
+#[derive(Clone, Debug)]
+pub(crate) struct Web {
+    address: String,
+    pub(crate) path: String,
+    /// Sent with each request, but for what it says itself.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) session: Option<String>,
+    requests: u64,
+}
+
+/// A response whose head has come.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    body: Body,
+}
+
+/// What comes behind the head.
+struct Body {
+    reader: BufReader<TcpStream>,
+    length: Length,
+}
+
+enum Length {
+    Known(usize),
+    /// So much is left of this chunk; `None` between two.
+    Chunks(Option<usize>),
+    Over,
+}
+
+impl Home {
+    /// Configures the scripted server as `fake`, over HTTP as well, and runs the daemon.
+    #[track_caller]
+    pub(crate) fn web(&self, options: &[&str]) -> Web {
+        self.web_with(options, "")
+    }
+
+    /// The same with more lines in the table of HTTP.
+    #[track_caller]
+    pub(crate) fn web_with(&self, options: &[&str], more: &str) -> Web {
+        self.configure(&format!(
+            "[http]\nlisten = [\"127.0.0.1:0\"]\n{more}\n[servers.fake]\ncommand = '{}'\nargs = {}\nscope = \"global\"\n",
+            super::FAKE_SERVER,
+            json!(options),
+        ));
+        self.configured("fake").close();
+        Web::at(&self.http_address(), "/mcp/fake")
+    }
+
+    /// Where the daemon listens.
+    #[track_caller]
+    pub(crate) fn http_address(&self) -> String {
+        let status = self.status();
+        let address = status["daemon"]["http"]["addresses"][0].as_str();
+        address.unwrap_or_else(|| panic!("{status}")).to_owned()
+    }
+}
+
+impl Web {
+    pub(crate) fn at(address: &str, path: &str) -> Web {
+        let accept = "application/json, text/event-stream";
+        let headers = [
+            ("Host", address),
+            ("Content-Type", "application/json"),
+            ("Accept", accept),
+        ];
+        Web {
+            address: address.to_owned(),
+            path: path.to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+            session: None,
+            requests: 0,
+        }
+    }
+
+    /// The same at another path.
+    pub(crate) fn to(&self, path: &str) -> Web {
+        Web {
+            path: path.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same with another value of a header, or without it.
+    pub(crate) fn with(&self, name: &str, value: Option<&str>) -> Web {
+        let mut web = self.clone();
+        web.headers.retain(|(known, _)| known != name);
+        let added = value.map(|value| (name.to_owned(), value.to_owned()));
+        web.headers.extend(added);
+        web
+    }
+
+    #[track_caller]
+    pub(crate) fn request(&self, method: &str, body: &[u8]) -> Response {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = format!("{method} {} HTTP/1.1\r\nConnection: close\r\n", self.path);
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        if let Some(session) = &self.session {
+            head += &format!("Mcp-Session-Id: {session}\r\n");
+        }
+        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        // What is refused by its head is not read any further.
+        let _refused = stream.write_all(body);
+        Response::read(stream)
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, message: &Value) -> Response {
+        self.request("POST", message.to_string().as_bytes())
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self) -> Response {
+        self.request("GET", b"")
+    }
+
+    #[track_caller]
+    pub(crate) fn delete(&self) -> Response {
+        self.request("DELETE", b"")
+    }
+
+    /// Greets the server as a client of this version that can do this; what it answers.
+    #[track_caller]
+    pub(crate) fn begin(&mut self, version: &str, capabilities: Value) -> Value {
+        let response = self.post(&json!({
+            "jsonrpc": "2.0",
+            "id": "hello",
+            "method": "initialize",
+            "params": {
+                "protocolVersion": version,
+                "capabilities": capabilities,
+                "clientInfo": {"name": "web", "version": "1"},
+            },
+        }));
+        assert_eq!(response.status, 200);
+        self.session = Some(response.header("mcp-session-id").unwrap().to_owned());
+        let greeting = response.json();
+        assert_eq!(greeting["id"], "hello", "{greeting}");
+        let heard = self.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        assert_eq!(heard.status, 202);
+        assert_eq!(heard.text(), "");
+        greeting["result"].clone()
+    }
+
+    /// Another session of its kind, greeted.
+    #[track_caller]
+    pub(crate) fn session(&self) -> Web {
+        let mut session = self.clone();
+        session.begin("2025-11-25", json!({}));
+        session
+    }
+
+    /// Calls a tool; what it is answered with may come later.
+    #[track_caller]
+    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Response {
+        self.requests += 1;
+        self.post(&call(self.requests, tool, arguments))
+    }
+
+    /// Calls a tool and waits for the answer; its result.
+    #[track_caller]
+    pub(crate) fn result(&mut self, tool: &str, arguments: Value) -> Value {
+        let response = self.call(tool, arguments);
+        assert_eq!(response.status, 200);
+        let answer = response.json();
+        assert_eq!(answer["id"], self.requests, "{answer}");
+        answer["result"].clone()
+    }
+}
+
+/// A call of a tool.
+pub(crate) fn call(id: u64, tool: &str, arguments: Value) -> Value {
+    json!({
+        "jsonrpc": "2.0",
+        "id": id,
+        "method": "tools/call",
+        "params": {"name": tool, "arguments": arguments, "_meta": {"progressToken": id}},
+    })
+}
+
+impl Response {
+    fn read(stream: TcpStream) -> Response {
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status: {line:?}"));
+        let mut headers = Vec::new();
+        loop {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+            let Some((name, value)) = line.trim_end().split_once(": ") else {
+                break;
+            };
+            headers.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        let mut response = Response {
+            status,
+            headers,
+            body: Body {
+                reader,
+                length: Length::Over,
+            },
+        };
+        let length = response.header("content-length");
+        response.body.length = match length.map(|length| length.parse().unwrap()) {
+            Some(length) => Length::Known(length),
+            None if response.header("transfer-encoding") == Some("chunked") => Length::Chunks(None),
+            None => Length::Over,
+        };
+        response
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.header("content-type") == Some("text/event-stream")
+    }
+
+    /// All of the body.
+    #[track_caller]
+    pub(crate) fn text(mut self) -> String {
+        let mut text = String::new();
+        self.body.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// The body as the one message that it is.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        serde_json::from_str(&self.text()).unwrap()
+    }
+
+    /// The status and what the error says that is the body.
+    #[track_caller]
+    pub(crate) fn error(self) -> (u16, i64, String) {
+        let status = self.status;
+        let error = &self.json()["error"];
+        let reason = error["data"]["reason"].as_str().unwrap_or_default();
+        (status, error["code"].as_i64().unwrap(), reason.to_owned())
+    }
+
+    /// The next message of a stream; `None` at its end.
+    #[track_caller]
+    pub(crate) fn event(&mut self) -> Option<Value> {
+        assert!(self.is_stream(), "{:?}", self.headers);
+        let mut data = None;
+        loop {
+            let line = self.body.line()?;
+            if let Some(text) = line.strip_prefix("data: ") {
+                data = Some(serde_json::from_str(text).unwrap());
+            } else if line.is_empty() && data.is_some() {
+                return data;
+            }
+        }
+    }
+
+    /// The client goes away.
+    pub(crate) fn hang_up(self) {
+        let _gone = self.body.reader.get_ref().shutdown(Shutdown::Both);
+    }
+}
+
+impl Body {
+    /// The next line, without its end; `None` at the end of it all.
+    fn line(&mut self) -> Option<String> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        loop {
+            if self.read(&mut byte).unwrap() == 0 {
+                return None;
+            }
+            if byte == *b"\n" {
+                return Some(String::from_utf8(line).unwrap());
+            }
+            line.extend(byte);
+        }
+    }
+
+    /// How much may be read at once.
+    fn left(&mut self) -> io::Result<usize> {
+        match self.length {
+            Length::Over => Ok(0),
+            Length::Known(left) | Length::Chunks(Some(left)) if left > 0 => Ok(left),
+            Length::Known(_) => Ok(0),
+            Length::Chunks(before) => {
+                let mut line = String::new();
+                if before.is_some() {
+                    self.reader.read_line(&mut line)?;
+                    line.clear();
+                }
+                self.reader.read_line(&mut line)?;
+                let left = usize::from_str_radix(line.trim_end(), 16).unwrap_or(0);
+                self.length = if left == 0 {
+                    Length::Over
+                } else {
+                    Length::Chunks(Some(left))
+                };
+                Ok(left)
+            }
+        }
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = self.left()?.min(buffer.len());
+        let read = self.reader.read(&mut buffer[..most])?;
+        match &mut self.length {
+            Length::Known(left) | Length::Chunks(Some(left)) => *left -= read,
+            Length::Chunks(None) | Length::Over => {}
+        }
+        Ok(read)
+    }
+}

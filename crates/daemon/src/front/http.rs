@@ -1,0 +1,170 @@
+//! Sessions over HTTP: listeners at addresses of this machine to itself, and a task for each connection.
+//!
+//! A request passes the gate, or is told why not; what passed becomes a [`Visit`] of the hub, and the response
+//! is made of what comes back. Nothing of a session is known here.
+//!
+//! **Invariant:** nobody who comes in can keep others out: there are limits on how many connections there are,
+//! how many of these have not passed the gate, how long a request may take to come and how long it may be.
+
+mod exchange;
+mod fault;
+mod gate;
+mod holder;
+mod peer;
+mod reply;
+mod routes;
+mod stand;
+mod strangers;
+mod timed;
+mod token;
+mod visit;
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use mux::Limits;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender, watch},
+    time,
+};
+
+pub(crate) use fault::HttpFault;
+pub(crate) use stand::{HttpStand, Listening, Shared};
+pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
+
+use crate::{hub::Input, link::Room, tasks};
+use gate::Gate;
+use strangers::{Stranger, Strangers};
+use timed::{Busy, Timed};
+
+/// How long a connection may rest between two requests.
+const REST_PATIENCE: Duration = Duration::from_secs(75);
+
+/// Longest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Headers of one request.
+const HEADERS_MAX: usize = 100;
+
+/// Pause after the system had no descriptor for a new connection.
+const STARVED_PAUSE: Duration = Duration::from_millis(100);
+
+/// All that is the same for each connection.
+#[derive(Debug)]
+pub(crate) struct Front {
+    gate: Gate,
+    inbox: Sender<Input>,
+    room: Arc<Room>,
+    message_bytes: usize,
+    batch_messages: usize,
+    /// Places of the sessions that there may be.
+    sessions: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+    strangers: Strangers,
+}
+
+impl Front {
+    fn new(
+        gate: Gate,
+        inbox: Sender<Input>,
+        room: Arc<Room>,
+        limits: &Limits,
+        (sessions, connections): (Arc<Semaphore>, usize),
+    ) -> Self {
+        Front {
+            gate,
+            inbox,
+            room,
+            message_bytes: limits.message_bytes,
+            batch_messages: limits.batch_messages,
+            sessions,
+            connections: Arc::new(Semaphore::new(connections)),
+            strangers: Strangers::default(),
+        }
+    }
+}
+
+/// Lets people in at one address until nobody is to be let in any more.
+async fn stand_at(front: Arc<Front>, listener: TcpListener, mut open: watch::Receiver<()>) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            _dropped = open.changed() => return,
+            next = next_connection(&front, &listener) => next,
+        };
+        match next {
+            Ok((stream, peer, place, stranger)) => {
+                let ours = stream.local_addr();
+                let front = Arc::clone(&front);
+                tasks::spawn("http connection", async move {
+                    let Ok(ours) = ours else {
+                        return;
+                    };
+                    serve(front, stream, (peer, ours), stranger).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept");
+                tokio::select! {
+                    _dropped = open.changed() => return,
+                    () = time::sleep(STARVED_PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Whoever comes next, once there is a place for another connection, and for another stranger.
+async fn next_connection(
+    front: &Front,
+    listener: &TcpListener,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit, Stranger)> {
+    let place = Arc::clone(&front.connections).acquire_owned().await;
+    // It is never closed.
+    let place = place.map_err(io::Error::other)?;
+    let stranger = front.strangers.next().await;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place, stranger))
+}
+
+/// Answers the requests of one connection.
+async fn serve(
+    front: Arc<Front>,
+    stream: TcpStream,
+    (peer, ours): (SocketAddr, SocketAddr),
+    mut stranger: Stranger,
+) {
+    // A message is written as a whole.
+    let _slower = stream.set_nodelay(true);
+    let known = peer::find(peer, ours);
+    let busy = Busy::default();
+    let stream = TokioIo::new(Timed::new(stream, busy.clone()));
+    let acquaintance = stranger.acquaintance();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (front, busy, acquaintance) = (Arc::clone(&front), busy.clone(), acquaintance.clone());
+        async move {
+            let answering = busy.begin();
+            let response =
+                exchange::respond(&front, known, request, move || acquaintance.is_made()).await;
+            Ok::<_, Infallible>(response.map(|reply| reply.with(answering)))
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REST_PATIENCE)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(stream, service);
+    tokio::select! {
+        biased;
+        () = stranger.has_to_go() => {}
+        ended = connection => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection over HTTP has ended early");
+            }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! One request that has passed the gate, and its response.
+
+use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    body::Incoming,
+    header::{ACCEPT, CONTENT_LENGTH, HeaderName},
+    http::request::Parts,
+};
+use mux::{Refusal, Said};
+use tokio::{
+    sync::mpsc::{self, Receiver},
+    time,
+};
+use wire::{Fault, Frame, Kind, Method as Asked};
+
+use super::{
+    Caller, Front, HttpFault, Key, Place, Post, Visit, Wish,
+    gate::{Passed, Peer},
+    reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
+    routes::What,
+};
+use crate::{
+    hub::Input,
+    link::{PIECES_MAX, Piece, Share},
+};
+
+/// How long the body of a request may take to come.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Below this many bytes a body is not counted: there is little of it, and often.
+const UNCOUNTED_BYTES: usize = 4 << 10;
+
+const WORKSPACE: HeaderName = HeaderName::from_static("mcpool-workspace");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+const POST_ACCEPTS: &str = "both application/json and text/event-stream";
+const GET_ACCEPTS: &str = "text/event-stream";
+
+/// Answers a request.
+pub(super) async fn respond(
+    front: &Front,
+    peer: Peer,
+    request: Request<Incoming>,
+    on_passed: impl FnOnce(),
+) -> Response<Reply> {
+    let (head, body) = request.into_parts();
+    let served = match front.gate.check(&head, peer) {
+        Ok(passed) => {
+            on_passed();
+            serve(front, &head, &passed, body).await
+        }
+        Err(fault) => Err(fault),
+    };
+    served.unwrap_or_else(|fault| {
+        tracing::debug!(
+            path = head.uri.path(),
+            reason = fault.reason(),
+            "refused over HTTP"
+        );
+        reply::refused(&fault)
+    })
+}
+
+async fn serve(
+    front: &Front,
+    head: &Parts,
+    passed: &Passed<'_>,
+    body: Incoming,
+) -> Result<Response<Reply>, HttpFault> {
+    let server = match passed.route.what {
+        What::Health => return Ok(reply::bare(StatusCode::OK)),
+        What::OnlyServer => None,
+        What::Server => Some(Arc::from(passed.name)),
+    };
+    check_version(&head.headers)?;
+    let place = place(server, &head.uri, &head.headers)?;
+    let errand = Errand {
+        front,
+        place,
+        caller: passed.caller,
+        key: key(&head.headers)?,
+    };
+    if head.method == Method::POST {
+        errand.post(head, body).await
+    } else if head.method == Method::GET {
+        errand.listen(&head.headers).await
+    } else {
+        errand.leave().await
+    }
+}
+
+/// What a request is about.
+struct Errand<'a> {
+    front: &'a Front,
+    place: Place,
+    caller: Caller,
+    key: Option<Key>,
+}
+
+impl Errand<'_> {
+    async fn post(self, head: &Parts, body: Incoming) -> Result<Response<Reply>, HttpFault> {
+        if !accepts(&head.headers, &["application/json", "text/event-stream"]) {
+            return Err(HttpFault::NotAcceptable {
+                needed: POST_ACCEPTS,
+            });
+        }
+        let (bytes, share) = time::timeout(BODY_PATIENCE, self.read(head, body))
+            .await
+            .map_err(|_| HttpFault::TooSlow)??;
+        let said = match self.parse(&bytes) {
+            Ok(said) => said,
+            Err(fault) => {
+                let words = Refusal::Malformed { fault }.to_response(None);
+                return Ok(reply::malformed(&words));
+            }
+        };
+        let post = Post {
+            said,
+            bytes: bytes.len(),
+            share,
+        };
+        drop(bytes);
+        let is_greeting = is_initialize(&post.said);
+        let wish = match self.key {
+            Some(key) => Wish::Say(key, post),
+            None if is_greeting => {
+                let place = Arc::clone(&self.front.sessions).try_acquire_owned();
+                Wish::Begin(post, place.map_err(|_| HttpFault::Full)?)
+            }
+            None => return Err(HttpFault::NoSession),
+        };
+        let mut from = self.send(wish).await?;
+        let first = if is_greeting {
+            // What the session is known by stands in the head, and there may be none.
+            from.recv().await
+        } else {
+            match time::timeout(COMMENT_INTERVAL, from.recv()).await {
+                Ok(first) => first,
+                Err(_) => return Ok(reply::events(None, from)),
+            }
+        };
+        Ok(match first {
+            Some(Piece::Answer { parcel, begins }) => reply::answer(parcel, begins),
+            Some(Piece::Fault(parcel)) => reply::malformed(&parcel.open()),
+            Some(Piece::Done) => reply::bare(StatusCode::ACCEPTED),
+            Some(Piece::Refused(denial)) => reply::denied(&denial),
+            Some(first @ (Piece::Part(_) | Piece::Over)) => reply::events(Some(first), from),
+            // The session has ended meanwhile.
+            None => return Err(HttpFault::NoSuchSession),
+        })
+    }
+
+    async fn listen(self, headers: &HeaderMap) -> Result<Response<Reply>, HttpFault> {
+        let Some(key) = self.key else {
+            return Err(HttpFault::NoSuchMethod { allowed: "POST" });
+        };
+        if !accepts(headers, &["text/event-stream"]) {
+            return Err(HttpFault::NotAcceptable {
+                needed: GET_ACCEPTS,
+            });
+        }
+        let mut from = self.send(Wish::Listen(key)).await?;
+        match from.recv().await {
+            Some(Piece::Refused(denial)) => Ok(reply::denied(&denial)),
+            Some(first) => Ok(reply::events(Some(first), from)),
+            None => Err(HttpFault::NoSuchSession),
+        }
+    }
+
+    async fn leave(self) -> Result<Response<Reply>, HttpFault> {
+        let Some(key) = self.key else {
+            return Err(HttpFault::NoSession);
+        };
+        let mut from = self.send(Wish::Leave(key)).await?;
+        match from.recv().await {
+            Some(Piece::Refused(denial)) => Ok(reply::denied(&denial)),
+            Some(_done) => Ok(reply::bare(StatusCode::OK)),
+            None => Err(HttpFault::NoSuchSession),
+        }
+    }
+
+    async fn send(self, wish: Wish) -> Result<Receiver<Piece>, HttpFault> {
+        let (reply, from) = mpsc::channel(PIECES_MAX);
+        let visit = Visit {
+            place: self.place,
+            caller: self.caller,
+            wish,
+            reply,
+        };
+        let sent = self.front.inbox.send(Input::Visited(Box::new(visit))).await;
+        sent.map_err(|_| HttpFault::Ending)?;
+        Ok(from)
+    }
+
+    /// The whole body, as long as a message may be, and its place in memory.
+    async fn read(
+        &self,
+        head: &Parts,
+        mut body: Incoming,
+    ) -> Result<(Bytes, Option<Share>), HttpFault> {
+        let limit = self.front.message_bytes;
+        let announced = head.headers.get(CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(HttpFault::TooLong);
+        }
+        let mut share = Share::of(&self.front.room);
+        let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
+        loop {
+            let next = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+            let Some(frame) = next.await else {
+                break;
+            };
+            let frame = frame.map_err(|_| HttpFault::BadRequest {
+                what: "the body is cut off",
+            })?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let length = first.len() + whole.len() + data.len();
+            if length > limit {
+                return Err(HttpFault::TooLong);
+            }
+            if length > UNCOUNTED_BYTES {
+                share.try_set(length).map_err(|_| HttpFault::Full)?;
+            }
+            if first.is_empty() && whole.is_empty() {
+                first = data;
+                continue;
+            }
+            if whole.is_empty() {
+                whole.reserve(announced.unwrap_or(length).max(length));
+                whole.extend_from_slice(&std::mem::take(&mut first));
+            }
+            whole.extend_from_slice(&data);
+        }
+        let bytes = if whole.is_empty() {
+            first
+        } else {
+            whole.freeze()
+        };
+        // A server is written to line by line.
+        let bytes = if memchr::memchr2(b'\r', b'\n', &bytes).is_some() {
+            without_line_ends(&bytes)
+        } else {
+            bytes
+        };
+        let share = Some(share).filter(|share| share.bytes() > 0);
+        Ok((bytes, share))
+    }
+
+    fn parse(&self, bytes: &Bytes) -> Result<Said, Fault> {
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(&b'[')
+            && let Some(frames) = Frame::parse_batch(bytes, self.front.batch_messages)
+        {
+            return Ok(Said::Batch(frames));
+        }
+        Ok(Said::One(Frame::parse(bytes.clone())?))
+    }
+}
+
+/// The same JSON on one line: where an end of a line may stand, a blank may.
+pub(super) fn without_line_ends(bytes: &Bytes) -> Bytes {
+    let on_one_line = bytes.iter().map(|byte| match byte {
+        b'\r' | b'\n' => b' ',
+        other => *other,
+    });
+    on_one_line.collect()
+}
+
+fn is_initialize(said: &Said) -> bool {
+    match said {
+        Said::One(frame) => {
+            frame.kind() == Kind::Request && frame.method() == Some(&Asked::Initialize)
+        }
+        Said::Batch(_) => false,
+    }
+}
+
+/// Versions with a handshake. Some clients send none.
+fn check_version(headers: &HeaderMap) -> Result<(), HttpFault> {
+    let version = headers.get(&VERSION);
+    if version.is_some_and(|version| !mux::is_legacy(version.to_str().unwrap_or_default())) {
+        return Err(HttpFault::UnknownVersion);
+    }
+    Ok(())
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
+    let Some(key) = headers.get(&SESSION_ID) else {
+        return Ok(None);
+    };
+    // What is none of ours was never given out.
+    let key = key.to_str().ok().and_then(Key::parse);
+    key.map(Some).ok_or(HttpFault::NoSuchSession)
+}
+
+/// Whether all of these kinds are taken.
+fn accepts(headers: &HeaderMap, kinds: &[&str]) -> bool {
+    let values = headers.get_all(ACCEPT).iter();
+    let ranges: Vec<String> = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|range| {
+            range
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase()
+        })
+        .collect();
+    kinds.iter().all(|kind| {
+        let family = kind.split('/').next().unwrap_or_default();
+        ranges
+            .iter()
+            .any(|range| range == kind || range == "*/*" || *range == format!("{family}/*"))
+    })
+}
+
+/// Where a request leads to.
+fn place(server: Option<Arc<str>>, uri: &Uri, headers: &HeaderMap) -> Result<Place, HttpFault> {
+    let mut place = Place {
+        server,
+        ..Place::default()
+    };
+    let bad = |what| HttpFault::BadRequest { what };
+    for pair in uri.query().unwrap_or_default().split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match name {
+            "workspace" | "repo" => {
+                let value = decoded(value).ok_or(bad("the workspace is no text"))?;
+                let before = place.workspace.replace(PathBuf::from(value));
+                if before.is_some() {
+                    return Err(bad("there is more than one workspace"));
+                }
+            }
+            "session_key" => {
+                let value = decoded(value).ok_or(bad("the session key is no text"))?;
+                place.session_key = Some(value.into());
+            }
+            _unknown => {}
+        }
+    }
+    if let Some(value) = headers.get(&WORKSPACE) {
+        let value = value
+            .to_str()
+            .map_err(|_| bad("the workspace is no text"))?;
+        let before = place.workspace.replace(PathBuf::from(value));
+        if before.is_some_and(|before| place.workspace.as_ref() != Some(&before)) {
+            return Err(bad("there is more than one workspace"));
+        }
+    }
+    if place
+        .workspace
+        .as_ref()
+        .is_some_and(|path| !path.is_absolute())
+    {
+        return Err(bad("the workspace is no absolute path"));
+    }
+    Ok(place)
+}
+
+/// A value of a query as it was meant.
+fn decoded(value: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, left @ ..] = rest {
+        rest = left;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, left) = left.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
+        rest = left;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+impl fmt::Debug for Errand<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Errand({:?})", self.place)
+    }
+}
+
+#[cfg(test)]
+mod tests;

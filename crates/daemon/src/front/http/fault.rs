@@ -1,0 +1,219 @@
+//! What is said over HTTP to what does not even become a message of a session. Words live here alone.
+
+use std::fmt;
+
+use hyper::StatusCode;
+use serde_json::json;
+
+/// A request that is refused by the transport.
+///
+/// Clients go by the status and, some of them, by the code; people read the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HttpFault {
+    /// The request names no host, or several.
+    NoHost,
+    /// The request is for another host: a page of a browser that was led here, for instance.
+    ForeignHost,
+    /// A page of a browser has sent the request.
+    ForeignOrigin,
+    /// Nobody knows who has sent the request, and it brings no token.
+    Unauthorized,
+    /// There is nothing at this path.
+    NoSuchPath,
+    /// There is a server at this path, and several are configured.
+    NotTheOnlyServer {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// The path does not know the method, or knows it only for a session.
+    NoSuchMethod {
+        /// What it knows.
+        allowed: &'static str,
+    },
+    /// The body of a post is no JSON.
+    NotJson,
+    /// The client does not take the answers that there are.
+    NotAcceptable {
+        /// What it would have to take.
+        needed: &'static str,
+    },
+    /// The client speaks a version of the protocol that is not known here.
+    UnknownVersion,
+    /// Something of the URL or of the headers cannot be understood.
+    BadRequest {
+        /// What.
+        what: &'static str,
+    },
+    /// The request is none that begins a session, and names none.
+    NoSession,
+    /// No session of this name was ever begun here, or it has ended.
+    NoSuchSession,
+    /// Somebody listens for the session already.
+    AlreadyListening,
+    /// The body is longer than a message may be.
+    TooLong,
+    /// The body did not come in time.
+    TooSlow,
+    /// There are as many sessions as there may be, or there is no room for the message.
+    Full,
+    /// The daemon is ending, or has just begun.
+    Ending,
+}
+
+impl HttpFault {
+    /// A stable word for programs. Never change one; add another.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            HttpFault::NoHost => "no-host",
+            HttpFault::ForeignHost => "foreign-host",
+            HttpFault::ForeignOrigin => "foreign-origin",
+            HttpFault::Unauthorized => "unauthorized",
+            HttpFault::NoSuchPath => "no-such-path",
+            HttpFault::NotTheOnlyServer { .. } => "not-the-only-server",
+            HttpFault::NoSuchMethod { .. } => "method-not-allowed",
+            HttpFault::NotJson => "not-json",
+            HttpFault::NotAcceptable { .. } => "not-acceptable",
+            HttpFault::UnknownVersion => "unknown-version",
+            HttpFault::BadRequest { .. } => "bad-request",
+            HttpFault::NoSession => "no-session",
+            HttpFault::NoSuchSession => "no-such-session",
+            HttpFault::AlreadyListening => "already-listening",
+            HttpFault::TooLong => "body-too-long",
+            HttpFault::TooSlow => "body-too-slow",
+            HttpFault::Full => "full",
+            HttpFault::Ending => "ending",
+        }
+    }
+
+    /// The JSON-RPC error code: those that servers customarily use.
+    pub(crate) fn code(&self) -> i32 {
+        match self {
+            HttpFault::NoSuchSession => -32001,
+            HttpFault::Full | HttpFault::Ending => -32603,
+            HttpFault::NoHost
+            | HttpFault::ForeignHost
+            | HttpFault::ForeignOrigin
+            | HttpFault::Unauthorized
+            | HttpFault::NoSuchPath
+            | HttpFault::NotTheOnlyServer { .. }
+            | HttpFault::NoSuchMethod { .. }
+            | HttpFault::NotJson
+            | HttpFault::NotAcceptable { .. }
+            | HttpFault::UnknownVersion
+            | HttpFault::BadRequest { .. }
+            | HttpFault::NoSession
+            | HttpFault::AlreadyListening
+            | HttpFault::TooLong
+            | HttpFault::TooSlow => -32000,
+        }
+    }
+
+    /// Whether the same request may do better a little later.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            HttpFault::TooSlow | HttpFault::Full | HttpFault::Ending => true,
+            HttpFault::NoHost
+            | HttpFault::ForeignHost
+            | HttpFault::ForeignOrigin
+            | HttpFault::Unauthorized
+            | HttpFault::NoSuchPath
+            | HttpFault::NotTheOnlyServer { .. }
+            | HttpFault::NoSuchMethod { .. }
+            | HttpFault::NotJson
+            | HttpFault::NotAcceptable { .. }
+            | HttpFault::UnknownVersion
+            | HttpFault::BadRequest { .. }
+            | HttpFault::NoSession
+            | HttpFault::NoSuchSession
+            | HttpFault::AlreadyListening
+            | HttpFault::TooLong => false,
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            HttpFault::NoHost
+            | HttpFault::UnknownVersion
+            | HttpFault::BadRequest { .. }
+            | HttpFault::NoSession => StatusCode::BAD_REQUEST,
+            HttpFault::Unauthorized => StatusCode::UNAUTHORIZED,
+            HttpFault::ForeignHost | HttpFault::ForeignOrigin => StatusCode::FORBIDDEN,
+            HttpFault::NoSuchPath
+            | HttpFault::NotTheOnlyServer { .. }
+            | HttpFault::NoSuchSession => StatusCode::NOT_FOUND,
+            HttpFault::NoSuchMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            HttpFault::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            HttpFault::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
+            HttpFault::AlreadyListening => StatusCode::CONFLICT,
+            HttpFault::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            HttpFault::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            HttpFault::Full | HttpFault::Ending => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The body that goes with it.
+    pub(crate) fn to_json(&self) -> String {
+        json!({
+            "jsonrpc": "2.0",
+            "id": null,
+            "error": {
+                "code": self.code(),
+                "message": self.to_string(),
+                "data": {
+                    "source": "mcpool",
+                    "reason": self.reason(),
+                    "retryable": self.is_retryable(),
+                },
+            },
+        })
+        .to_string()
+    }
+}
+
+impl fmt::Display for HttpFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HttpFault::NoHost => f.write_str("the request must have one Host header"),
+            HttpFault::ForeignHost => f.write_str("this is not the host that the request is for"),
+            HttpFault::ForeignOrigin => f.write_str("pages of a browser are not served"),
+            HttpFault::Unauthorized => f.write_str(
+                "it is not clear who asks: send `Authorization: Bearer` and the token of the file \
+                 `http-token` in mcpool's state folder",
+            ),
+            HttpFault::NoSuchPath => {
+                f.write_str("there is nothing here; servers are at `/mcp/NAME`")
+            }
+            HttpFault::NotTheOnlyServer { names } if names.is_empty() => {
+                f.write_str("no server is configured; `mcpool add` adds one")
+            }
+            HttpFault::NotTheOnlyServer { names } => {
+                let paths: Vec<String> =
+                    names.iter().map(|name| format!("`/mcp/{name}`")).collect();
+                write!(f, "there are several servers: {}", paths.join(", "))
+            }
+            HttpFault::NoSuchMethod { allowed } => {
+                write!(
+                    f,
+                    "the method is not allowed here, or only in a session: {allowed}"
+                )
+            }
+            HttpFault::NotJson => f.write_str("the Content-Type must be application/json"),
+            HttpFault::NotAcceptable { needed } => {
+                write!(f, "the Accept header must name {needed}")
+            }
+            HttpFault::UnknownVersion => {
+                f.write_str("Bad Request: this version of the protocol is not supported here")
+            }
+            HttpFault::BadRequest { what } => write!(f, "Bad Request: {what}"),
+            HttpFault::NoSession => f.write_str(
+                "Bad Request: the header Mcp-Session-Id is missing; begin with `initialize`",
+            ),
+            HttpFault::NoSuchSession => f.write_str("Session not found"),
+            HttpFault::AlreadyListening => f.write_str("somebody listens for this session already"),
+            HttpFault::TooLong => f.write_str("the message is too long"),
+            HttpFault::TooSlow => f.write_str("the body did not come in time"),
+            HttpFault::Full => f.write_str("there is no room for it now"),
+            HttpFault::Ending => f.write_str("the daemon is ending or just beginning"),
+        }
+    }
+}

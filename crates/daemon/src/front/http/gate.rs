@@ -1,0 +1,185 @@
+//! Who may come in over HTTP: looked at before anything else is, on every path that there is or is not.
+//!
+//! **Invariant:** nothing of a request is served, and no more of it is read than its head, before it is clear
+//! that no page of a browser has sent it and who has.
+
+use std::net::SocketAddr;
+
+use config::HttpAuth;
+use hyper::{
+    HeaderMap, Method,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, VIA},
+    http::request::Parts,
+};
+
+use super::{
+    Caller, HttpFault,
+    routes::{Admits, Route},
+    token::Token,
+};
+
+/// The rules.
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// What a request may be for, exactly.
+    hosts: Vec<String>,
+    auth: HttpAuth,
+    token: Token,
+}
+
+/// What is known of whoever has made the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// A process of our user, as the system says.
+    SameUser,
+    /// Anybody.
+    Unknown,
+}
+
+/// A request that has passed.
+#[derive(Debug)]
+pub(super) struct Passed<'r> {
+    pub(super) caller: Caller,
+    pub(super) route: &'static Route,
+    /// What stands for the name in the route's path.
+    pub(super) name: &'r str,
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What only somebody in between adds. Whoever stands behind that is not the one that has connected.
+const FORWARDED: [&str; 3] = ["forwarded", "x-real-ip", VIA_NAME];
+const VIA_NAME: &str = "via";
+const FORWARDED_PREFIXES: [&str; 2] = ["x-forwarded-", "cf-"];
+
+impl Gate {
+    /// One in front of these addresses.
+    pub(super) fn new(addresses: &[SocketAddr], auth: HttpAuth, token: Token) -> Self {
+        let names = |address: &SocketAddr| {
+            let port = address.port();
+            ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}"))
+        };
+        Gate {
+            hosts: addresses.iter().flat_map(names).collect(),
+            auth,
+            token,
+        }
+    }
+
+    /// Lets a request pass, or says why not.
+    pub(super) fn check<'r>(&self, head: &'r Parts, peer: Peer) -> Result<Passed<'r>, HttpFault> {
+        self.check_host(head)?;
+        self.check_origin(&head.headers)?;
+        let row = Route::find(head.uri.path());
+        let caller = match row {
+            Some((
+                Route {
+                    admits: Admits::Everybody,
+                    ..
+                },
+                _,
+            )) => Caller::Anybody,
+            Some((
+                Route {
+                    admits: Admits::TheKnown,
+                    ..
+                },
+                _,
+            ))
+            | None => self.caller(&head.headers, peer)?,
+        };
+        if head.method == Method::POST && !is_json(&head.headers) {
+            return Err(HttpFault::NotJson);
+        }
+        let (route, name) = row.ok_or(HttpFault::NoSuchPath)?;
+        route.check_method(&head.method)?;
+        Ok(Passed {
+            caller,
+            route,
+            name,
+        })
+    }
+
+    fn check_host(&self, head: &Parts) -> Result<(), HttpFault> {
+        let host = only(&head.headers, &HOST)
+            .map_err(|_several| HttpFault::NoHost)?
+            .ok_or(HttpFault::NoHost)?;
+        let is_ours = |host: &[u8]| self.hosts.iter().any(|ours| ours.as_bytes() == host);
+        let authority = head.uri.authority();
+        if !is_ours(host.as_bytes())
+            || authority.is_some_and(|authority| authority.as_str().as_bytes() != host.as_bytes())
+        {
+            return Err(HttpFault::ForeignHost);
+        }
+        Ok(())
+    }
+
+    /// A browser says where a page is from that sends something.
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), HttpFault> {
+        let foreign = HttpFault::ForeignOrigin;
+        let origin = only(headers, &ORIGIN).map_err(|_several| foreign.clone())?;
+        let is_ours = |origin: &HeaderValue| {
+            let host = origin.as_bytes().strip_prefix(b"http://");
+            host.is_some_and(|host| self.hosts.iter().any(|ours| ours.as_bytes() == host))
+        };
+        if origin.is_some_and(|origin| !is_ours(origin)) {
+            return Err(foreign);
+        }
+        let site = only(headers, &SEC_FETCH_SITE).map_err(|_several| foreign.clone())?;
+        match site.map(HeaderValue::as_bytes) {
+            None | Some(b"same-origin" | b"none") => Ok(()),
+            Some(_other) => Err(foreign),
+        }
+    }
+
+    /// Who asks. What somebody in between has passed on may come from anywhere.
+    fn caller(&self, headers: &HeaderMap, peer: Peer) -> Result<Caller, HttpFault> {
+        let given = only(headers, &AUTHORIZATION).ok().flatten();
+        let given = given.and_then(|given| given.as_bytes().strip_prefix(b"Bearer "));
+        if given.is_some_and(|given| self.token.is(given)) {
+            return Ok(Caller::Token);
+        }
+        match self.auth {
+            HttpAuth::None if !is_forwarded(headers) => Ok(Caller::Anybody),
+            HttpAuth::SameUser if peer == Peer::SameUser && !is_forwarded(headers) => {
+                Ok(Caller::SameUser)
+            }
+            HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token => Err(HttpFault::Unauthorized),
+        }
+    }
+}
+
+/// There are several headers of this name.
+struct Several;
+
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Several> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Several);
+    }
+    Ok(first)
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    debug_assert_eq!(VIA.as_str(), VIA_NAME);
+    headers.keys().any(|name| {
+        FORWARDED.contains(&name.as_str())
+            || FORWARDED_PREFIXES
+                .iter()
+                .any(|prefix| name.as_str().starts_with(prefix))
+    })
+}
+
+/// A form of a page cannot say that.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Ok(Some(value)) = only(headers, &CONTENT_TYPE) else {
+        return false;
+    };
+    let kind = value.to_str().unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/json")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Who has made a connection on this machine: the system knows the user of the other end.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::gate::Peer;
+
+/// Finds out who is at the other end of a connection from `peer` to `ours`.
+pub(super) fn find(peer: SocketAddr, ours: SocketAddr) -> Peer {
+    let user = rustix::process::geteuid().as_raw();
+    match system::user_of(peer, ours) {
+        Ok(found) if found == user => Peer::SameUser,
+        Ok(_other) => Peer::Unknown,
+        Err(error) => {
+            tracing::debug!(%error, "nobody knows who has connected");
+            Peer::Unknown
+        }
+    }
+}
+
+/// The bytes of an address, in the 16 that the system has for it.
+fn bytes_of(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => {
+            let mut bytes = [0; 16];
+            bytes
+                .iter_mut()
+                .zip(address.octets())
+                .for_each(|(byte, octet)| *byte = octet);
+            bytes
+        }
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use super::{IpAddr, SocketAddr, bytes_of, io};
+    use rustix::net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
+        netlink::{SOCK_DIAG, SocketAddrNetlink},
+        recv, sendto, socket_with,
+    };
+
+    /// The kind of question: one socket, by family (`SOCK_DIAG_BY_FAMILY`).
+    const BY_FAMILY: u16 = 20;
+    /// It is a question (`NLM_F_REQUEST`).
+    const REQUEST: u16 = 1;
+    const HEADER_BYTES: usize = 16;
+    /// A header and the question (`inet_diag_req_v2`).
+    const QUESTION_BYTES: u32 = 16 + 56;
+    /// Where the user stands in an answer (`inet_diag_msg.idiag_uid`).
+    const USER_AT: usize = HEADER_BYTES + 64;
+    const TCP: u8 = 6;
+
+    /// The user whose socket at `theirs` is connected with ours.
+    pub(super) fn user_of(theirs: SocketAddr, ours: SocketAddr) -> io::Result<u32> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let kernel = socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            flags,
+            Some(SOCK_DIAG),
+        )?;
+        sendto(
+            &kernel,
+            &question(theirs, ours)?,
+            SendFlags::empty(),
+            &SocketAddrNetlink::new(0, 0),
+        )?;
+        // The answer is there when the question has been put.
+        let mut answer = [0; 1024];
+        let (length, _whole) = recv(&kernel, &mut answer, RecvFlags::empty())?;
+        let answer = answer.get(..length).unwrap_or_default();
+        user_in(answer).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn question(theirs: SocketAddr, ours: SocketAddr) -> io::Result<Vec<u8>> {
+        let family = match theirs.ip() {
+            IpAddr::V4(_) => AddressFamily::INET,
+            IpAddr::V6(_) => AddressFamily::INET6,
+        };
+        let family = u8::try_from(family.as_raw()).map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        bytes.extend(QUESTION_BYTES.to_ne_bytes());
+        bytes.extend(BY_FAMILY.to_ne_bytes());
+        bytes.extend(REQUEST.to_ne_bytes());
+        // Its number, and nobody's port.
+        bytes.extend([0; 8]);
+        bytes.extend([family, TCP, 0, 0]);
+        // In whatever state it is.
+        bytes.extend(u32::MAX.to_ne_bytes());
+        bytes.extend(theirs.port().to_be_bytes());
+        bytes.extend(ours.port().to_be_bytes());
+        bytes.extend(bytes_of(theirs.ip()));
+        bytes.extend(bytes_of(ours.ip()));
+        // At any interface, under any cookie.
+        bytes.extend(0_u32.to_ne_bytes());
+        bytes.extend([0xFF; 8]);
+        Ok(bytes)
+    }
+
+    fn user_in(answer: &[u8]) -> Option<u32> {
+        let kind = answer.get(4..6)?;
+        if kind != BY_FAMILY.to_ne_bytes() {
+            return None;
+        }
+        let user = answer.get(USER_AT..USER_AT + 4)?;
+        Some(u32::from_ne_bytes(user.try_into().ok()?))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use super::{SocketAddr, io};
+
+    /// Nobody says it here.
+    pub(super) fn user_of(_theirs: SocketAddr, _ours: SocketAddr) -> io::Result<u32> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn who_connects_from_this_machine_is_known() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            // There are machines without the second.
+            let Ok(listener) = TcpListener::bind(address) else {
+                assert_eq!(address, "[::1]:0");
+                continue;
+            };
+            let ours = listener.local_addr().unwrap();
+            let client = TcpStream::connect(ours).unwrap();
+            let (_accepted, peer) = listener.accept().unwrap();
+            assert_eq!(find(peer, ours), Peer::SameUser);
+            drop(client);
+            let other = SocketAddr::new(peer.ip(), 1);
+            assert_eq!(find(other, ours), Peer::Unknown, "nobody is there");
+        }
+    }
+}

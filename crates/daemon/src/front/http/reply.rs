@@ -1,0 +1,281 @@
+//! Responses: one message, or a stream of them as server-sent events.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{
+    Response, StatusCode,
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    },
+};
+use mux::Refusal;
+use tokio::{
+    sync::mpsc::Receiver,
+    time::{Instant, Sleep, sleep_until},
+};
+use wire::Outgoing;
+
+use super::{HttpFault, Key, timed::Answering};
+use crate::link::{Denial, Parcel, Piece};
+
+/// How often a stream says that it lives.
+pub(super) const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Below this size, in bytes, an event is copied into one piece.
+const COPY_BELOW: usize = 4096;
+
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const FRESH: HeaderValue = HeaderValue::from_static("no-cache, no-transform");
+
+const EVENT_HEAD: &[u8] = b"event: message\ndata: ";
+const EVENT_TAIL: &[u8] = b"\n\n";
+const COMMENT: &[u8] = b": alive\n\n";
+
+/// What a response has behind its head.
+#[derive(Debug)]
+pub(super) struct Reply {
+    what: What,
+    /// Held for as long as there is any of it.
+    answering: Option<Answering>,
+}
+
+#[derive(Debug)]
+enum What {
+    /// So many bytes, in pieces.
+    Whole(VecDeque<Bytes>),
+    Events(Events),
+}
+
+/// Messages as they come.
+#[derive(Debug)]
+struct Events {
+    from: Receiver<Piece>,
+    /// Of the event that is being written.
+    pieces: VecDeque<Bytes>,
+    /// When to say again that the stream lives.
+    due: Pin<Box<Sleep>>,
+    is_over: bool,
+}
+
+impl Reply {
+    fn whole(bytes: impl IntoIterator<Item = Bytes>) -> Self {
+        let pieces = bytes.into_iter().filter(|piece| !piece.is_empty());
+        Reply {
+            what: What::Whole(pieces.collect()),
+            answering: None,
+        }
+    }
+
+    /// Keeps it known, as long as there is any of it, that a request is being answered.
+    pub(super) fn with(mut self, answering: Answering) -> Self {
+        self.answering = Some(answering);
+        self
+    }
+}
+
+/// Nothing behind the head.
+pub(super) fn bare(status: StatusCode) -> Response<Reply> {
+    let mut response = Response::new(Reply::whole([]));
+    *response.status_mut() = status;
+    response
+}
+
+fn json(status: StatusCode, message: &Outgoing) -> Response<Reply> {
+    let mut response = Response::new(Reply::whole(message.pieces().iter().cloned()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// The one message that answers.
+pub(super) fn answer(parcel: Parcel, begins: Option<Key>) -> Response<Reply> {
+    let mut response = json(StatusCode::OK, &parcel.open());
+    if let Some(key) = begins
+        && let Ok(key) = HeaderValue::from_str(&key.to_text())
+    {
+        response.headers_mut().insert(SESSION_ID, key);
+    }
+    response
+}
+
+/// What was posted is no message.
+pub(super) fn malformed(message: &Outgoing) -> Response<Reply> {
+    json(StatusCode::BAD_REQUEST, message)
+}
+
+/// Events, the `first` of which is here already.
+pub(super) fn events(first: Option<Piece>, from: Receiver<Piece>) -> Response<Reply> {
+    let mut events = Events {
+        from,
+        pieces: VecDeque::new(),
+        due: Box::pin(sleep_until(Instant::now() + COMMENT_INTERVAL)),
+        is_over: false,
+    };
+    if let Some(first) = first {
+        events.take(first);
+    }
+    let mut response = Response::new(Reply {
+        what: What::Events(events),
+        answering: None,
+    });
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENTS);
+    headers.insert(CACHE_CONTROL, FRESH);
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// What is refused.
+pub(super) fn denied(denial: &Denial) -> Response<Reply> {
+    match denial {
+        Denial::Transport(fault) => refused(fault),
+        Denial::Server(refusal) => {
+            let status = if matches!(refusal, Refusal::NoSuchServer { .. }) {
+                StatusCode::NOT_FOUND
+            } else {
+                StatusCode::BAD_REQUEST
+            };
+            json(status, &refusal.to_response(None))
+        }
+    }
+}
+
+pub(super) fn refused(fault: &HttpFault) -> Response<Reply> {
+    let mut response = json(fault.status(), &Outgoing::from(fault.to_json()));
+    let headers = response.headers_mut();
+    match fault {
+        HttpFault::Unauthorized => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        HttpFault::NoSuchMethod { allowed } => {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        HttpFault::Full | HttpFault::Ending => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        HttpFault::NoHost
+        | HttpFault::ForeignHost
+        | HttpFault::ForeignOrigin
+        | HttpFault::NoSuchPath
+        | HttpFault::NotTheOnlyServer { .. }
+        | HttpFault::NotJson
+        | HttpFault::NotAcceptable { .. }
+        | HttpFault::UnknownVersion
+        | HttpFault::BadRequest { .. }
+        | HttpFault::NoSession
+        | HttpFault::NoSuchSession
+        | HttpFault::AlreadyListening
+        | HttpFault::TooLong
+        | HttpFault::TooSlow => {}
+    }
+    response
+}
+
+impl Events {
+    fn take(&mut self, piece: Piece) {
+        match piece {
+            Piece::Part(parcel) => self.pieces.extend(event(&parcel.open())),
+            Piece::Answer { parcel, begins: _ } | Piece::Fault(parcel) => {
+                self.pieces.extend(event(&parcel.open()));
+                self.is_over = true;
+            }
+            // That somebody listens is said by the head.
+            Piece::Done => {}
+            Piece::Over | Piece::Refused(_) => self.is_over = true,
+        }
+    }
+
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(piece) = self.pieces.pop_front() {
+                self.due.as_mut().reset(Instant::now() + COMMENT_INTERVAL);
+                return Poll::Ready(Some(piece));
+            }
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            match self.from.poll_recv(context) {
+                Poll::Ready(Some(piece)) => self.take(piece),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        std::task::ready!(self.due.as_mut().poll(context));
+        self.due.as_mut().reset(Instant::now() + COMMENT_INTERVAL);
+        // It has to be watched again.
+        context.waker().wake_by_ref();
+        Poll::Ready(Some(Bytes::from_static(COMMENT)))
+    }
+}
+
+/// A message as an event.
+fn event(message: &Outgoing) -> Vec<Bytes> {
+    let bytes = message.len() + EVENT_HEAD.len() + EVENT_TAIL.len();
+    if bytes < COPY_BELOW {
+        let mut whole = BytesMut::with_capacity(bytes);
+        whole.put_slice(EVENT_HEAD);
+        for piece in message.pieces() {
+            whole.put_slice(&one_line(piece));
+        }
+        whole.put_slice(EVENT_TAIL);
+        return vec![whole.freeze()];
+    }
+    let pieces = message.pieces().iter().map(one_line);
+    [Bytes::from_static(EVENT_HEAD)]
+        .into_iter()
+        .chain(pieces)
+        .chain([Bytes::from_static(EVENT_TAIL)])
+        .collect()
+}
+
+/// The end of a line would be the end of an event's line. Within JSON it is a blank like any other.
+fn one_line(piece: &Bytes) -> Bytes {
+    if memchr::memchr2(b'\r', b'\n', piece).is_none() {
+        return piece.clone();
+    }
+    super::exchange::without_line_ends(piece)
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = match &mut self.what {
+            What::Whole(pieces) => Poll::Ready(pieces.pop_front()),
+            What::Events(events) => events.poll_frame(context),
+        };
+        next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.what {
+            What::Whole(pieces) => pieces.is_empty(),
+            What::Events(events) => events.is_over && events.pieces.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.what {
+            What::Whole(pieces) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
+            What::Events(_) => SizeHint::default(),
+        }
+    }
+}

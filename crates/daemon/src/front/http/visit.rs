@@ -1,0 +1,135 @@
+//! What somebody who comes in over HTTP wants of the hub.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use mux::Said;
+use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
+
+use crate::link::{Piece, Share};
+
+/// Digits of a key as it is given out.
+const KEY_DIGITS: usize = 32;
+
+/// By what a session is known: 128 random bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key([u8; KEY_DIGITS / 2]);
+
+impl fmt::Debug for Key {
+    /// Who knows a key can speak for its session.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+impl Key {
+    /// One that nobody can guess.
+    pub(crate) fn random() -> std::io::Result<Self> {
+        let mut bytes = [0; KEY_DIGITS / 2];
+        super::token::fill(&mut bytes)?;
+        Ok(Key(bytes))
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let is_lower = |digit: &u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(digit);
+        if digits.len() != KEY_DIGITS || !digits.iter().all(is_lower) {
+            return None;
+        }
+        let mut bytes = [0; KEY_DIGITS / 2];
+        let (pairs, _none) = digits.as_chunks::<2>();
+        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Key(bytes))
+    }
+
+    /// As it is given out.
+    pub(crate) fn to_text(self) -> String {
+        crate::kept_words::hex(&self.0)
+    }
+}
+
+/// What a session is at, as its URL says. It stays there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Its server; `None` for the only one that there is.
+    pub(crate) server: Option<Arc<str>>,
+    /// Its workspace, as it was written.
+    pub(crate) workspace: Option<PathBuf>,
+    /// What its client calls the session, for servers that want to know.
+    pub(crate) session_key: Option<Arc<str>>,
+}
+
+/// By what somebody was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// It is a program of the same user.
+    SameUser,
+    /// It has the token.
+    Token,
+    /// Nobody is asked.
+    Anybody,
+}
+
+/// One request that the hub has to see to.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) place: Place,
+    pub(crate) caller: Caller,
+    pub(crate) wish: Wish,
+    /// Where the response is made of what comes.
+    pub(crate) reply: Sender<Piece>,
+}
+
+impl Visit {
+    /// Counts it no longer to what waits to be taken in.
+    pub(crate) fn count_out(&mut self) {
+        match &mut self.wish {
+            Wish::Begin(post, _) | Wish::Say(_, post) => post.share = None,
+            Wish::Listen(_) | Wish::Leave(_) => {}
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// To begin a session with this `initialize`, in this place among those that there may be.
+    Begin(Post, OwnedSemaphorePermit),
+    /// To say something in a session.
+    Say(Key, Post),
+    /// To hear what belongs to nothing that the session says.
+    Listen(Key),
+    /// To end a session.
+    Leave(Key),
+}
+
+/// What was posted.
+#[derive(Debug)]
+pub(crate) struct Post {
+    pub(crate) said: Said,
+    pub(crate) bytes: usize,
+    /// What it takes of the room for all until the hub takes it in.
+    pub(crate) share: Option<Share>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_as_itself_and_nothing_else_is_one() {
+        let key = Key::random().unwrap();
+        let text = key.to_text();
+        assert_eq!(Key::parse(&text), Some(key));
+        assert!(Key::random().unwrap() != key);
+        for other in [
+            "",
+            &text[1..],
+            &format!("{text}0"),
+            &"G".repeat(32),
+            &"A".repeat(32),
+        ] {
+            assert_eq!(Key::parse(other), None, "{other}");
+        }
+    }
+}

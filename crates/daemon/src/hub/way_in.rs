@@ -1,0 +1,83 @@
+//! How a session that has come is heard and spoken to.
+
+use std::sync::Arc;
+
+use mux::SessionId;
+use shim::{answer::Answer, preface::Join};
+use tokio::sync::mpsc::Sender;
+
+use super::{
+    http::{Visited, deny},
+    input::Entrance,
+    world::World,
+};
+use crate::{
+    front::{HttpFault, Post},
+    link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, WayOut},
+};
+
+/// All that a session has of its front.
+pub(super) struct WayIn {
+    pub(super) outlet: WayOut,
+    pub(super) socket: Option<Arc<Socket>>,
+    pub(super) visited: Option<Box<Visited>>,
+    pub(super) reader: Reading<Rest>,
+    /// What it has said already, and where the answer goes.
+    pub(super) first: Option<(Post, Sender<Piece>)>,
+}
+
+impl World {
+    /// What a session has that has come in like this; `None` if there is nothing to make it of.
+    pub(super) fn way_in(
+        &mut self,
+        id: SessionId,
+        entrance: Entrance,
+        join: Join,
+    ) -> Option<WayIn> {
+        let limit = self.around.limits.slow_reader_bytes;
+        match entrance {
+            Entrance::Socket(socket, early) => {
+                let socket = Arc::new(socket);
+                let sink = Sink::Socket(Arc::clone(&socket));
+                let mut outlet = match join {
+                    Join::ShareKey => Outlet::keeping(sink, limit, &self.around.unread),
+                    Join::Any => Outlet::plain(sink, limit, &self.around.unread),
+                };
+                outlet.push_answer(&Answer::Accepted {
+                    session: Some(id.0),
+                });
+                Some(WayIn {
+                    outlet: WayOut::Line(outlet),
+                    socket: Some(socket),
+                    visited: None,
+                    reader: Reading::resumed(&early, self.around.limits.message_bytes),
+                    first: None,
+                })
+            }
+            Entrance::Http(visit) => {
+                let (place, caller, post, reply) = *visit;
+                let key = match self.new_key() {
+                    Ok(key) => key,
+                    Err(error) => {
+                        tracing::debug!(%error, "there is no randomness for a session");
+                        deny(&reply, Denial::Transport(HttpFault::Ending));
+                        return None;
+                    }
+                };
+                self.keys.insert(key, id);
+                Some(WayIn {
+                    outlet: WayOut::Posts(Box::new(Streams::new(key, limit, &self.around.unread))),
+                    socket: None,
+                    visited: Some(Box::new(Visited {
+                        key,
+                        place,
+                        caller,
+                        held: std::collections::VecDeque::new(),
+                    })),
+                    reader: Reading::Over,
+                    first: Some((post, reply)),
+                })
+            }
+        }
+    }
+}

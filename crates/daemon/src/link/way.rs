@@ -1,0 +1,169 @@
+//! The way out to a session, whichever front it came in by.
+
+use std::sync::Arc;
+
+use mux::{Answered, LineNumber};
+use tokio::sync::Notify;
+use wire::Outgoing;
+
+use super::{Backlog, Flushed, Outlet, Overflow, Sink, Streams};
+
+/// One way for everything, or one for each post.
+#[derive(Debug)]
+pub(crate) enum WayOut {
+    Line(Outlet),
+    Posts(Box<Streams>),
+}
+
+/// What is waited for until more can be written.
+#[derive(Debug)]
+pub(crate) enum Awaited {
+    Sink(Sink),
+    Drained(Arc<Notify>),
+}
+
+impl Awaited {
+    /// Returns when there may be room, or nobody who could make some.
+    pub(crate) async fn comes(self) {
+        match self {
+            Awaited::Sink(sink) => {
+                let _gone = sink.writable().await;
+            }
+            Awaited::Drained(drained) => drained.notified().await,
+        }
+    }
+}
+
+impl WayOut {
+    pub(crate) fn push(
+        &mut self,
+        message: Outgoing,
+        answered: Option<Answered>,
+        part_of: Option<LineNumber>,
+    ) {
+        match self {
+            WayOut::Line(outlet) => outlet.push(message, answered),
+            WayOut::Posts(streams) => streams.push(message, answered, part_of),
+        }
+    }
+
+    /// Only who keeps its lines has any use for it.
+    pub(crate) fn push_ending(&mut self) {
+        match self {
+            WayOut::Line(outlet) => outlet.push_ending(),
+            WayOut::Posts(_) => {}
+        }
+    }
+
+    pub(crate) fn held(&mut self, line: LineNumber) {
+        match self {
+            WayOut::Line(outlet) => outlet.held(line),
+            WayOut::Posts(_) => {}
+        }
+    }
+
+    pub(crate) fn announce(&mut self, line: LineNumber) {
+        match self {
+            WayOut::Line(outlet) => outlet.announce(line),
+            WayOut::Posts(_) => debug_assert!(false, "a post was announced"),
+        }
+    }
+
+    pub(crate) fn done(&mut self, lines: &[LineNumber]) {
+        match self {
+            WayOut::Line(outlet) => outlet.done(lines),
+            WayOut::Posts(streams) => streams.done(lines),
+        }
+    }
+
+    pub(crate) fn untold(&self) -> usize {
+        match self {
+            WayOut::Line(outlet) => outlet.untold(),
+            WayOut::Posts(_) => 0,
+        }
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        match self {
+            WayOut::Line(outlet) => outlet.waiting(),
+            WayOut::Posts(streams) => streams.waiting(),
+        }
+    }
+
+    pub(crate) fn taken(&self) -> u64 {
+        match self {
+            WayOut::Line(outlet) => outlet.taken(),
+            WayOut::Posts(streams) => streams.taken(),
+        }
+    }
+
+    pub(crate) fn behind_head(&self) -> usize {
+        match self {
+            WayOut::Line(outlet) => outlet.behind_head(),
+            WayOut::Posts(streams) => streams.behind_head(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            WayOut::Line(outlet) => outlet.is_empty(),
+            WayOut::Posts(streams) => streams.is_empty(),
+        }
+    }
+
+    pub(crate) fn overflow(&self) -> Overflow {
+        match self {
+            WayOut::Line(outlet) => outlet.overflow(),
+            WayOut::Posts(streams) => streams.overflow(),
+        }
+    }
+
+    pub(crate) fn backlog(&self) -> Backlog {
+        match self {
+            WayOut::Line(outlet) => outlet.backlog(),
+            WayOut::Posts(streams) => streams.backlog(),
+        }
+    }
+
+    pub(crate) fn cut(&mut self) {
+        match self {
+            WayOut::Line(outlet) => outlet.cut(),
+            WayOut::Posts(streams) => streams.cut(),
+        }
+    }
+
+    /// Whether nothing more goes until there is room. One response that is full keeps no other waiting.
+    pub(crate) fn is_one(&self) -> bool {
+        match self {
+            WayOut::Line(_) => true,
+            WayOut::Posts(_) => false,
+        }
+    }
+
+    pub(crate) fn flush(
+        &mut self,
+        is_closing: bool,
+        on_announced: impl FnMut(LineNumber),
+    ) -> Flushed {
+        match self {
+            WayOut::Line(outlet) => outlet.flush(on_announced),
+            WayOut::Posts(streams) => streams.flush(is_closing),
+        }
+    }
+
+    /// What is waited for until more can be written.
+    pub(crate) fn room(&self) -> Awaited {
+        match self {
+            WayOut::Line(outlet) => Awaited::Sink(outlet.sink().clone()),
+            WayOut::Posts(streams) => Awaited::Drained(streams.drained()),
+        }
+    }
+
+    #[cfg(feature = "audit")]
+    pub(crate) fn longest(&self) -> usize {
+        match self {
+            WayOut::Line(outlet) => outlet.longest(),
+            WayOut::Posts(streams) => streams.longest(),
+        }
+    }
+}
