@@ -152,8 +152,9 @@ impl Way {
         self.to.is_closed()
     }
 
-    fn has_place(&self) -> bool {
-        self.to.capacity() > 0
+    /// Whether somebody is there who has a place for another piece.
+    fn can_take(&self) -> bool {
+        !self.is_closed() && self.to.capacity() > 0
     }
 }
 
@@ -381,7 +382,7 @@ impl Streams {
         let Some(post) = self.posts.get_mut(&line) else {
             return Flushed::All;
         };
-        while post.way.has_place()
+        while post.way.can_take()
             && let Some(Entry { parcel, answers }) = post.way.take()
         {
             self.behind -= parcel.len();
@@ -457,7 +458,7 @@ impl Streams {
     /// Whether all that there is for whoever listens is on its way, or parked.
     fn flush_listener(&mut self) -> bool {
         while let Some(way) = &mut self.listener
-            && way.has_place()
+            && way.can_take()
             && let Some(entry) = way.take()
         {
             self.behind -= entry.parcel.len();
@@ -508,3 +509,6 @@ fn is_question(message: &Outgoing) -> bool {
     };
     Frame::parse(bytes).is_ok_and(|frame| frame.kind() == Kind::Request)
 }
+
+#[cfg(test)]
+mod tests;
