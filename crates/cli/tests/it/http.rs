@@ -416,3 +416,111 @@ fn an_upgrade_waits_until_no_session_is_open_over_http() {
     let mut again = Web::at(&home.http_address(), "/mcp/fake").session();
     again.result("echo", json!({}));
 }
+
+#[test]
+fn a_body_that_is_too_long_is_refused_by_its_head() {
+    let home = Home::new();
+    let web = home.web_with(&[], "[limits]\nmessage_bytes = \"64 KiB\"\n");
+    let mut session = web.session();
+    let long = vec![b' '; (64 << 10) + 1];
+    let refused = session.request("POST", &long).error();
+    assert_eq!(refused, (413, -32000, "body-too-long".to_owned()));
+    session.result("echo", json!({"text": "x".repeat(60 << 10)}));
+}
+
+#[test]
+fn more_calls_than_may_wait_are_all_answered_once() {
+    let home = Home::new();
+    let record = home.file("record");
+    let more = "[limits]\nsession_in_flight = 1\nsession_queue = 2\n";
+    let web = home.web_with(&["--record", &record], more);
+    let session = web.session();
+    thread::scope(|scope| {
+        for id in 1..=24 {
+            let session = session.clone();
+            scope.spawn(move || {
+                let arguments = json!({"text": id.to_string(), "mark": format!("m{id}")});
+                let answer = session.post(&call(id, "echo", arguments)).json();
+                assert_eq!(answer["id"], id);
+                assert_eq!(answer["result"]["content"][0]["text"], id.to_string());
+            });
+        }
+    });
+    for id in 1..=24 {
+        assert_eq!(home.count("record", &format!("executed m{id} ")), 1);
+    }
+}
+
+#[test]
+fn a_call_whose_server_dies_is_answered_and_the_session_goes_on() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut session = web.session();
+    let before = session.result("echo", json!({}))["structuredContent"]["pid"].clone();
+    let answer = session.call("crash", json!({"code": 3})).json();
+    assert_eq!(
+        answer["error"]["data"]["reason"], "upstream-exited",
+        "{answer}"
+    );
+    let after = session.result("echo", json!({}))["structuredContent"]["pid"].clone();
+    assert_ne!(before, after);
+}
+
+#[test]
+fn who_is_asked_to_wait_when_the_daemon_ends_is_answered() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let session = web.session();
+    let mut listens = session.get();
+    let waits = session.clone();
+    let call = thread::spawn(move || {
+        waits
+            .post(&call(1, "hang", json!({"mark": "hangs"})))
+            .json()
+    });
+    home.noted("record", "executed hangs");
+    home.done(&["stop"]);
+    let answer = call.join().unwrap();
+    assert_eq!(answer["error"]["data"]["source"], "mcpool", "{answer}");
+    while listens.event().is_some() {}
+}
+
+#[test]
+fn strangers_who_say_nothing_keep_nobody_out() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let address = home.http_address();
+    let strangers: Vec<_> = (0..40)
+        .map(|_| std::net::TcpStream::connect(&address).unwrap())
+        .collect();
+    let mut session = web.session();
+    session.result("echo", json!({}));
+    drop(strangers);
+}
+
+#[test]
+fn a_session_waits_for_a_server_that_starts_slowly() {
+    let home = Home::new();
+    let file = home.file("started");
+    let web = home.web(&[]);
+    home.configure(&format!(
+        "[http]\nlisten = [\"127.0.0.1:0\"]\n[servers.slow]\ncommand = '{}'\nargs = {}\nscope = \"global\"\n",
+        crate::support::FAKE_SERVER,
+        json!(["--start-until", file]),
+    ));
+    let mut slow = web.to("/mcp/slow");
+    let begins = thread::spawn(move || {
+        slow.begin("2025-11-25", json!({}));
+        slow.result("echo", json!({"text": "at last"}))
+    });
+    until("the server being started", || {
+        let status = home.status();
+        let upstreams = status["upstreams"].as_array().unwrap();
+        upstreams
+            .iter()
+            .any(|it| it["server"] == "slow" && it["state"] == "initializing")
+    });
+    fs::write(&file, "").unwrap();
+    assert_eq!(begins.join().unwrap()["content"][0]["text"], "at last");
+}

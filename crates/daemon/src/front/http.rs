@@ -125,8 +125,9 @@ async fn next_connection(
     let place = Arc::clone(&front.connections).acquire_owned().await;
     // It is never closed.
     let place = place.map_err(io::Error::other)?;
-    let stranger = front.strangers.next().await;
+    let room = front.strangers.place().await;
     let (stream, peer) = listener.accept().await?;
+    let stranger = front.strangers.welcome(room);
     Ok((stream, peer, place, stranger))
 }
 

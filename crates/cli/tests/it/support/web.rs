@@ -108,14 +108,22 @@ impl Web {
     pub(crate) fn request(&self, method: &str, body: &[u8]) -> Response {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut head = format!("{method} {} HTTP/1.1\r\nConnection: close\r\n", self.path);
-        for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        if let Some(session) = &self.session {
-            head += &format!("Mcp-Session-Id: {session}\r\n");
-        }
-        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        let first = format!("{method} {} HTTP/1.1\r\nConnection: close\r\n", self.path);
+        let session = self.session.iter().map(|key| ("Mcp-Session-Id", key));
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value));
+        let length = body.len().to_string();
+        let last = [("Content-Length", &length)];
+        let lines = headers
+            .chain(session)
+            .chain(last)
+            .map(|(name, value)| format!("{name}: {value}\r\n"));
+        let head: String = std::iter::once(first)
+            .chain(lines)
+            .chain(["\r\n".to_owned()])
+            .collect();
         stream.write_all(head.as_bytes()).unwrap();
         // What is refused by its head is not read any further.
         let _refused = stream.write_all(body);

@@ -149,6 +149,8 @@ impl Errand<'_> {
             Some(Piece::Done) => reply::bare(StatusCode::ACCEPTED),
             Some(Piece::Refused(denial)) => reply::denied(&denial),
             Some(first @ (Piece::Part(_) | Piece::Over)) => reply::events(Some(first), from),
+            // There is none, as all sessions are about to end.
+            None if is_greeting => return Err(HttpFault::Ending),
             // The session has ended meanwhile.
             None => return Err(HttpFault::NoSuchSession),
         })

@@ -279,3 +279,56 @@ impl Body for Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    async fn next(reply: &mut Reply) -> Option<String> {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut *reply).poll_frame(context)).await;
+        let data = frame?.unwrap().into_data().unwrap();
+        Some(String::from_utf8(data.to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_says_now_and_then_that_it_lives_and_ends_with_its_sender() {
+        let (to, from) = mpsc::channel(1);
+        let mut reply = events(None, from).into_body();
+        let began = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(next(&mut reply).await.as_deref(), Some(": alive\n\n"));
+        }
+        assert_eq!(began.elapsed(), 3 * COMMENT_INTERVAL);
+        drop(to);
+        assert_eq!(next(&mut reply).await, None);
+    }
+
+    #[test]
+    fn an_event_has_its_message_on_one_line_whatever_its_size() {
+        let whole = |message: Outgoing| {
+            let bytes: Vec<u8> = event(&message).concat();
+            String::from_utf8(bytes).unwrap()
+        };
+        let short = Outgoing::from("{\r\"a\":1}".to_owned());
+        assert_eq!(whole(short), "event: message\ndata: { \"a\":1}\n\n");
+        let text = "x".repeat(2 * COPY_BELOW);
+        let long = Outgoing::from(text.clone());
+        assert_eq!(event(&long).len(), 3, "it is not copied");
+        assert_eq!(whole(long), format!("event: message\ndata: {text}\n\n"));
+    }
+
+    #[test]
+    fn what_is_refused_says_so_to_people_and_programs() {
+        let response = refused(&HttpFault::NoSuchSession);
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        let json = HttpFault::NoSuchSession.to_json();
+        assert!(
+            json.contains("-32001") && json.contains("Session not found"),
+            "{json}"
+        );
+        let ending = refused(&HttpFault::Ending);
+        assert!(ending.headers().contains_key(RETRY_AFTER));
+    }
+}

@@ -63,20 +63,24 @@ impl Default for Strangers {
 
 impl Strangers {
     /// A place for the next, which may be that of one who has been here for long.
-    pub(super) async fn next(&self) -> Stranger {
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         let mut due = self.oldest().map(|since| since + HOSPITALITY);
-        let place = loop {
+        loop {
             tokio::select! {
                 biased;
                 // It is never closed.
-                place = Arc::clone(&self.places).acquire_owned() => break place.ok(),
+                place = Arc::clone(&self.places).acquire_owned() => return place.ok(),
                 () = time::sleep_until(due.unwrap_or_else(Instant::now)) => {
                     self.send_oldest_away();
                     // It takes a moment to go.
                     due = Some(Instant::now() + HOSPITALITY);
                 }
             }
-        };
+        }
+    }
+
+    /// Somebody has come, and takes this place.
+    pub(super) fn welcome(&self, place: Option<OwnedSemaphorePermit>) -> Stranger {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed);
         let (go, has_to_go) = oneshot::channel();
         let since = Instant::now();
@@ -142,25 +146,30 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    async fn next(strangers: &Strangers) -> Stranger {
+        let place = strangers.place().await;
+        strangers.welcome(place)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn there_are_only_so_many_and_the_oldest_goes_when_it_has_been_here_for_long() {
         let strangers = Strangers::default();
         let mut all = Vec::new();
         for _ in 0..STRANGERS_MAX {
-            all.push(strangers.next().await);
+            all.push(next(&strangers).await);
         }
         let began = Instant::now();
         let mut oldest = all.remove(0);
-        let (next, ()) = tokio::join!(strangers.next(), async {
+        let (another, ()) = tokio::join!(next(&strangers), async {
             oldest.has_to_go().await;
             drop(oldest);
         });
         assert!(began.elapsed() >= HOSPITALITY);
-        all.push(next);
+        all.push(another);
         let mut second = all.remove(0);
         second.acquaintance().is_made();
         let began = Instant::now();
-        all.push(strangers.next().await);
+        all.push(next(&strangers).await);
         assert_eq!(began.elapsed(), Duration::ZERO);
         let stays = time::timeout(Duration::from_mins(1), second.has_to_go());
         assert!(stays.await.is_err(), "who is known need not go");

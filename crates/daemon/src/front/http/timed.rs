@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -16,16 +16,21 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
 
 /// From the first byte of a request to the end of its head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether a request is being answered.
+/// Whether a request is being answered, and how many there were.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Busy(Arc<AtomicBool>);
+pub(super) struct Busy(Arc<Requests>);
+
+#[derive(Debug, Default)]
+struct Requests {
+    is_answering: AtomicBool,
+    count: AtomicU64,
+}
 
 /// A request that is being answered.
 #[derive(Debug)]
@@ -33,49 +38,52 @@ pub(super) struct Answering(Busy);
 
 impl Busy {
     pub(super) fn begin(&self) -> Answering {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_answering.store(true, Ordering::Relaxed);
+        self.0.count.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
     }
 
     fn is_busy(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_answering.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) -> u64 {
+        self.0.count.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Relaxed);
+        self.0.0.is_answering.store(false, Ordering::Relaxed);
     }
 }
 
 /// The connection.
 #[derive(Debug)]
-pub(super) struct Timed {
-    stream: TcpStream,
+pub(super) struct Timed<S> {
+    stream: S,
     busy: Busy,
     /// Set while a head is on its way: when it must be there.
     head_due: Option<Pin<Box<Sleep>>>,
-    /// Whether something was read since the last request was answered.
-    has_begun: bool,
+    /// How many requests there were when the head began that is on its way.
+    begun_at: Option<u64>,
 }
 
-impl Timed {
-    pub(super) fn new(stream: TcpStream, busy: Busy) -> Self {
+impl<S> Timed<S> {
+    pub(super) fn new(stream: S, busy: Busy) -> Self {
         Timed {
             stream,
             busy,
             head_due: None,
-            has_begun: false,
+            begun_at: None,
         }
     }
 
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.busy.is_busy() {
-            self.has_begun = false;
+        // With the head there is a request.
+        let is_on_its_way = self.begun_at == Some(self.busy.count());
+        if self.busy.is_busy() || !is_on_its_way {
             self.head_due = None;
-            return Poll::Pending;
-        }
-        if !self.has_begun {
             return Poll::Pending;
         }
         let due = self
@@ -86,7 +94,7 @@ impl Timed {
     }
 }
 
-impl AsyncRead for Timed {
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -96,7 +104,7 @@ impl AsyncRead for Timed {
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
                 if buffer.filled().len() > before && !self.busy.is_busy() {
-                    self.has_begun = true;
+                    self.begun_at = Some(self.busy.count());
                 }
                 Poll::Ready(read)
             }
@@ -105,7 +113,7 @@ impl AsyncRead for Timed {
     }
 }
 
-impl AsyncWrite for Timed {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -132,5 +140,47 @@ impl AsyncWrite for Timed {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time,
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_must_be_there_soon_after_its_first_byte_and_rest_has_no_end_here() {
+        let (mut client, server) = duplex(100);
+        let busy = Busy::default();
+        let mut timed = Timed::new(server, busy.clone());
+        let mut buffer = [0; 10];
+        let rests = time::timeout(10 * HEAD_PATIENCE, timed.read(&mut buffer)).await;
+        assert!(rests.is_err(), "nothing has begun");
+        client.write_all(b"GET").await.unwrap();
+        assert_eq!(timed.read(&mut buffer).await.unwrap(), 3);
+        let began = Instant::now();
+        let late = timed.read(&mut buffer).await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), HEAD_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_a_request_is_answered_nothing_is_due() {
+        let (mut client, server) = duplex(100);
+        let busy = Busy::default();
+        let mut timed = Timed::new(server, busy.clone());
+        let mut buffer = [0; 10];
+        client.write_all(b"GET").await.unwrap();
+        assert_eq!(timed.read(&mut buffer).await.unwrap(), 3);
+        let answering = busy.begin();
+        let waits = time::timeout(10 * HEAD_PATIENCE, timed.read(&mut buffer)).await;
+        assert!(waits.is_err());
+        drop(answering);
+        let rests = time::timeout(10 * HEAD_PATIENCE, timed.read(&mut buffer)).await;
+        assert!(rests.is_err(), "the next has not begun");
     }
 }
