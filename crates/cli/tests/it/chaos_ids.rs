@@ -104,10 +104,11 @@ fn every_spelling_of_a_token_comes_back_as_it_was() {
 #[test]
 fn what_is_no_id_is_refused_and_the_session_goes_on() {
     let home = Home::new();
-    let mut client = home.session(&[]);
     let too_long = format!("\"{}\"", "i".repeat(1025));
     let record = home.file("record");
-    let mut other = home.session(&["--record", &record]);
+    // One process serves both: what it was sent stands in its record.
+    let options = ["--record", &record];
+    let (mut client, mut other) = (home.session(&options), home.session(&options));
     for id in ["null", "{}", "{\"id\":1}", "[]", "[1]", "true", &too_long] {
         call_under(&mut client, id, "echo", &json!({"text": "never"}));
         let answer = client.wait_for(|message| message.get("error").is_some());
@@ -116,7 +117,9 @@ fn what_is_no_id_is_refused_and_the_session_goes_on() {
     }
     client.hears_nothing();
     other.hears_nothing();
-    assert_eq!(home.count("record", "call"), 0);
+    assert_eq!(home.count("record", "received tools/call"), 0);
+    assert_eq!(client.text("echo", json!({"text": "on"})), "on");
+    assert_eq!(home.count("record", "received tools/call"), 1);
 }
 
 #[test]
