@@ -1,4 +1,5 @@
-//! What must never come out anywhere: I8 of `faults.md`, for soaks and rows of faults.
+//! What must never come out anywhere, in soaks and rows of faults: no file of an installation has a secret in
+//! it that nobody asked to be passed on, nor what sessions say.
 
 use std::{
     fs,

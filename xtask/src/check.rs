@@ -22,7 +22,7 @@ pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
             "warnings",
         ],
     )?;
-    elsewhere()?;
+    lints_for_macos()?;
     ui::part("documentation");
     let mut document = shell::cargo();
     document.args([
@@ -53,7 +53,7 @@ fn step(title: &str, arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 /// What is installed, for macOS, where its standard library is at hand.
-fn elsewhere() -> anyhow::Result<()> {
+fn lints_for_macos() -> anyhow::Result<()> {
     const TARGET: &str = "aarch64-apple-darwin";
     ui::part("lints for macOS");
     let mut rustc = Command::new("rustc");

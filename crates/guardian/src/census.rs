@@ -1,6 +1,6 @@
 //! Who is below us: the processes that descend from the guardian.
 //!
-//! **Invariant:** an error means that it is not known who is there, never that nobody is.
+//! **Invariant:** where we could not look, that is an error, never an empty census.
 
 use std::collections::BTreeSet;
 use std::io;

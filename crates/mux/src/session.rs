@@ -180,7 +180,7 @@ pub(crate) struct Overrun {
     pub(crate) told: ToldOfOverrun,
 }
 
-/// How it has.
+/// Whether that was already the line's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToldOfOverrun {
     /// Under the id of the request that it was to be. That must not have a second answer.

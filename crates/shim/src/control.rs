@@ -27,8 +27,8 @@ pub enum Control {
     Sent(u64),
     /// The line is answered, and the next daemon would have to hear it again.
     Keep(u64),
-    /// Nothing more will be needed of this line. Of one that is refused before its end it is said then, and
-    /// again at its end.
+    /// Nothing more will be needed of this line. One that is refused before its end is done twice: at once,
+    /// and when it ends.
     Done(u64),
     /// The daemon ends because somebody wants it to: no other is needed before the client
     /// says something.

@@ -401,7 +401,8 @@ fn key(ask: &SessionAsk, env: &[(OsString, OsString)]) -> Option<u64> {
     Some(hash.0)
 }
 
-/// The variables that the server gets. Of a doubled name the first counts, and what is set before that.
+/// The variables that the server gets. `NAME=VALUE` wins over the environment; of a name that stands there
+/// twice, the first.
 fn passed<'a>(
     words: &'a [OsString],
     env: &'a [(OsString, OsString)],

@@ -30,7 +30,7 @@ pub fn available_kb() -> io::Result<u64> {
 
 /// A figure of the kernel's: a plain number of the size of a `T`.
 #[cfg(target_os = "macos")]
-fn by_name<T: Copy + Default>(name: &std::ffi::CStr) -> io::Result<T> {
+pub(crate) fn by_name<T: Copy + Default>(name: &std::ffi::CStr) -> io::Result<T> {
     let mut value = T::default();
     let mut len = size_of::<T>();
     // SAFETY: both places are valid for as many bytes as is said, and nothing is set.

@@ -75,8 +75,8 @@ impl Identity {
     }
 }
 
-/// All processes, as they were found one after the other: who forks and ends at the right moment is not
-/// among them. Where the system shows none, nobody.
+/// All processes, found one after the other, so one that forks and ends meanwhile may be missed. Empty on
+/// systems that show none.
 pub fn everybody() -> io::Result<Vec<Entry>> {
     system::everybody()
 }
@@ -88,7 +88,7 @@ pub fn memory_kb(pid: u32) -> Option<u64> {
     system::memory_kb(pid)
 }
 
-/// `None` for 0, which stands for a process outside of what we can see.
+/// `None` for what is no number of a process: 0 stands for one outside of what we can see.
 fn process(number: i32) -> Option<Pid> {
     if number > 0 {
         Pid::from_raw(number)

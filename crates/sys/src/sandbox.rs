@@ -9,8 +9,8 @@ use rustix::process::Pid;
 const NO_FILTER: c_int = 0;
 
 unsafe extern "C" {
-    /// Of the system's own library, as browsers use it: 0 if the process may do the operation; without
-    /// one, if it is in no sandbox.
+    /// Of the system's own library, as browsers use it: 0 if the process may do `operation`; with none, 0 if
+    /// it is in no sandbox.
     fn sandbox_check(pid: libc::pid_t, operation: *const c_char, filter: c_int, ...) -> c_int;
 }
 

@@ -1,7 +1,7 @@
 //! Bytes to lines: MCP's stdio framing, one message a line, under a size limit.
 //!
 //! **Invariant:** however the bytes are split, the same lines come out; memory stays within the limit
-//! and one read. News of a line that is not kept comes once at most, and before anything but its end.
+//! and one read. A line that is not kept is announced at most once, and the next thing after that is its end.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -27,7 +27,7 @@ pub enum Line {
     TooLong(CutOff),
     /// What is left of a line that was given up.
     GivenUp(CutOff),
-    /// No line yet: the next is not kept, and its end, with which it comes, may be far or never come.
+    /// Early news of a line that is not kept. The line itself follows at its end, if that ever comes.
     Unended(Unended),
 }
 
@@ -87,8 +87,8 @@ impl LineSplitter {
         }
     }
 
-    /// Takes what was read and hands out every line that it ends, and then the news if what is left is too
-    /// long already.
+    /// Takes what was read and hands out every line that it ends, and, if the unfinished rest is already too
+    /// long, announces that.
     pub fn feed(&mut self, mut read: &[u8], mut on_line: impl FnMut(Line)) {
         while let Some(end) = memchr::memchr(b'\n', read) {
             let (head, rest) = read.split_at(end);

@@ -85,7 +85,6 @@ impl Model {
             session.upstream,
             model.upstream
         );
-        // How much of it may wait, and that it is not read then, is a matter of the books beside us.
         Ok(())
     }
 

@@ -32,7 +32,7 @@ pub(crate) const ZOMBIE_AGE: Duration = Duration::from_secs(1);
 /// What a line of a daemon's log says that tells of a fault of ours.
 const FOUND: [&str; 3] = ["audit: ", "the core contradicts itself", "a task panicked"];
 
-/// How a daemon is told of whose books were not closed.
+/// The complaint about a daemon that ended without a verdict of its books.
 const NO_LAST_WORD: &str = "a daemon ended without a word of its books";
 
 /// How a file that is left is told of.
@@ -335,7 +335,7 @@ impl<'a> Home<'a> {
     }
 }
 
-/// What is wrong by the log of one daemon after the other. One that was killed says nothing at its end; one
+/// What one log complains of, including each daemon that ended in order without a verdict of its books. One that was killed says nothing at its end; one
 /// that ends in good order says what its books say, if it keeps any.
 fn complaints(log: &str, keeps_books: bool) -> Vec<String> {
     let mut complaints = Vec::new();

@@ -1,4 +1,4 @@
-//! How much memory processes take, shared pages counted in proportion (PSS).
+//! How much memory processes take: on Linux with shared pages counted in proportion (PSS).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ impl Tree {
     /// Looks at all processes.
     pub fn of_now() -> Self {
         let mut tree = Tree::default();
-        // Where nobody can be seen, nothing is known of anybody.
+        // A figure is missing then, rather than the whole status.
         for entry in everybody().unwrap_or_default() {
             let pid = number(entry.identity.pid);
             if let Some(parent) = entry.parent {

@@ -298,7 +298,9 @@ fn lock(asker: &Asker<'_>, scope: Scope, key: &ShareKey<'_>) -> Option<LockName>
         return LockName::of_command(asker.ask);
     }
     match scope {
-        Scope::Global | Scope::Workspace => Some(LockName::of_configured(&key.encode_said())),
+        Scope::Global | Scope::Workspace => {
+            Some(LockName::of_configured(&key.without_found().encode().0))
+        }
         Scope::Session => None,
     }
 }

@@ -32,6 +32,14 @@ impl Launcher {
         cwd: &Path,
         said: Option<OnDaemonFailure>,
     ) -> Result<Recipe, String> {
+        let is_error = match said {
+            Some(choice) => choice == OnDaemonFailure::Error,
+            None => self.is_never_run_outside(&ask.server),
+        };
+        if is_error {
+            let why = "the configuration says so, by `on_daemon_failure = \"error\"`";
+            return Err(why.to_owned());
+        }
         let launch = self.open(&Asker {
             // It is the only one that asks us.
             session: SessionId(1),
@@ -42,11 +50,6 @@ impl Launcher {
             // Whoever asks starts it itself, with no more rights than it has.
             freedom: Freedom::AsFree,
         });
-        let choice = said.unwrap_or_else(|| self.on_daemon_failure(&ask.server));
-        if choice == OnDaemonFailure::Error {
-            let why = "the configuration says so, by `on_daemon_failure = \"error\"`";
-            return Err(why.to_owned());
-        }
         let spec = launch.spec?;
         Ok(Recipe {
             lock: launch.lock,
@@ -56,11 +59,10 @@ impl Launcher {
             directory: spec.directory.clone(),
         })
     }
-    fn on_daemon_failure(&self, server: &str) -> OnDaemonFailure {
+
+    /// Whether the configuration has nobody but a daemon run it.
+    fn is_never_run_outside(&self, server: &str) -> bool {
         let server = self.configuration.current().servers.get(server);
-        match server.map(|server| server.on_daemon_failure) {
-            Some(Configured::Error) => OnDaemonFailure::Error,
-            Some(Configured::Direct) | None => OnDaemonFailure::Direct,
-        }
+        server.is_some_and(|server| server.on_daemon_failure == Configured::Error)
     }
 }

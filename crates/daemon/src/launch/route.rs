@@ -31,53 +31,39 @@ pub(crate) struct ShareKey<'a> {
 
 impl ShareKey<'_> {
     pub(crate) fn encode(&self) -> Route {
-        let mut key = Encoding::default();
-        key.put(b'p', self.program.as_os_str());
-        self.encode_words(&mut key);
-        key.put(b'd', self.directory.as_os_str());
-        self.encode_place(&mut key);
-        Route(key.0.into())
-    }
-
-    /// All of it that does not follow from what is found on this side of a sandbox: a session that runs its
-    /// server itself looks for the program in its own `PATH`, and a daemon that comes later may do so in
-    /// another, on behalf of the same session. Equal for sessions whose keys are.
-    pub(crate) fn encode_said(&self) -> Box<[u8]> {
-        let mut key = Encoding::default();
-        self.encode_words(&mut key);
-        self.encode_place(&mut key);
-        key.0.into()
-    }
-
-    fn encode_words(&self, key: &mut Encoding) {
+        let mut key = Vec::new();
+        let mut put = |kind: u8, value: &OsStr| {
+            key.push(kind);
+            key.extend_from_slice(&(value.len() as u64).to_le_bytes());
+            key.extend_from_slice(value.as_bytes());
+        };
+        put(b'p', self.program.as_os_str());
         for argument in self.arguments {
-            key.put(b'a', argument);
+            put(b'a', argument);
         }
         for (name, value) in self.declared {
-            key.put(b'n', name);
-            key.put(b'v', value);
+            put(b'n', name);
+            put(b'v', value);
         }
-    }
-
-    fn encode_place(&self, key: &mut Encoding) {
+        put(b'd', self.directory.as_os_str());
         if let Some(name) = self.configured_name {
-            key.put(b'c', OsStr::new(name));
+            put(b'c', OsStr::new(name));
         }
         if let Some(workspace) = self.workspace {
-            key.put(b'w', workspace.as_os_str());
+            put(b'w', workspace.as_os_str());
         }
+        Route(key.into())
     }
-}
 
-#[derive(Default)]
-struct Encoding(Vec<u8>);
-
-impl Encoding {
-    fn put(&mut self, kind: u8, value: &OsStr) {
-        self.0.push(kind);
-        let len = value.len() as u64;
-        self.0.extend_from_slice(&len.to_le_bytes());
-        self.0.extend_from_slice(value.as_bytes());
+    /// The key without what depends on where one looks, the program's path and the folder: a session that runs
+    /// its server itself looks for the program in its own `PATH`, and a daemon that comes later may do so in
+    /// another, on behalf of the same session.
+    pub(crate) fn without_found(&self) -> Self {
+        ShareKey {
+            program: Path::new(""),
+            directory: Path::new(""),
+            ..*self
+        }
     }
 }
 
@@ -126,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_server_is_encoded_in_one_form_for_ever() {
+    fn a_key_without_what_was_found_is_encoded_in_one_form_for_ever() {
         let parts = Parts {
             program: "/bin/echo-server".into(),
             arguments: vec!["-x".into()],
@@ -135,9 +121,10 @@ mod tests {
             configured_name: Some("echo".into()),
             workspace: Some("/w".into()),
         };
-        let expected = b"a\x02\0\0\0\0\0\0\0-xn\x01\0\0\0\0\0\0\0Av\x01\0\0\0\0\0\0\0b\
-            c\x04\0\0\0\0\0\0\0echow\x02\0\0\0\0\0\0\0/w";
-        assert_eq!(&*parts.key().encode_said(), expected);
+        let expected =
+            b"p\0\0\0\0\0\0\0\0a\x02\0\0\0\0\0\0\0-xn\x01\0\0\0\0\0\0\0Av\x01\0\0\0\0\0\0\0b\
+            d\0\0\0\0\0\0\0\0c\x04\0\0\0\0\0\0\0echow\x02\0\0\0\0\0\0\0/w";
+        assert_eq!(&*parts.key().without_found().encode().0, expected);
     }
 
     impl Parts {
@@ -217,8 +204,8 @@ mod tests {
         }
 
         #[test]
-        fn what_is_said_is_equal_exactly_when_the_keys_are_but_for_what_was_found(one in parts(), other in parts()) {
-            let said = |parts: &Parts| parts.key().encode_said();
+        fn without_what_was_found_keys_are_equal_exactly_when_all_else_is(one in parts(), other in parts()) {
+            let said = |parts: &Parts| parts.key().without_found().encode();
             prop_assert_eq!(said(&one), said(&one.elsewhere()));
             let is_one_key = one.elsewhere().encode() == other.elsewhere().encode();
             prop_assert_eq!(said(&one) == said(&other), is_one_key);

@@ -22,8 +22,8 @@ impl Changes {
         Ok(Changes(changes))
     }
 
-    /// Returns when a file was written to, made or moved that had not been yet at the last call, be it the
-    /// open one that has been read to its end. It may return without that.
+    /// Blocks until something was written, made or moved in the folder since the last call; `open` is the
+    /// file that the caller has read to its end. It may also return for nothing.
     pub fn wait(&self, _open: Option<&File>) -> io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         match Reader::new(&self.0, &mut buffer).next() {

@@ -5,6 +5,7 @@ use std::{io, mem, ptr};
 use rustix::process::Pid;
 
 use super::{Entry, Identity, arguments, process};
+use crate::machine::by_name;
 
 /// How many processes there is room for at first.
 const PROCESSES: usize = 2048;
@@ -110,23 +111,7 @@ fn arguments_of(pid: Pid) -> io::Result<Option<Vec<u8>>> {
 
 /// The most bytes that arguments and environment of a process may have together.
 fn arguments_max() -> io::Result<usize> {
-    let mut name = [libc::CTL_KERN, libc::KERN_ARGMAX];
-    let mut most: libc::c_int = 0;
-    let mut len = size_of::<libc::c_int>();
-    // SAFETY: both places are valid for as many values as is said, and nothing is set.
-    let result = unsafe {
-        libc::sysctl(
-            name.as_mut_ptr(),
-            2,
-            ptr::from_mut(&mut most).cast(),
-            ptr::from_mut(&mut len),
-            ptr::null_mut(),
-            0,
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let most: libc::c_int = by_name(c"kern.argmax")?;
     usize::try_from(most).map_err(io::Error::other)
 }
 

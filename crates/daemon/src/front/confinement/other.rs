@@ -1,4 +1,5 @@
-//! Elsewhere: the user, and on macOS whether there is a sandbox. On other systems nobody knows of any.
+//! Elsewhere: the user, and on macOS whether there is a sandbox. On other systems nobody knows, so everybody
+//! counts as confined.
 
 use std::io;
 
