@@ -22,13 +22,13 @@ fn message(text: &str) -> Outgoing {
     Outgoing::from(text.to_owned())
 }
 
-fn answer(line: u64) -> Option<Answered> {
-    Some(Answered {
+fn answer(line: u64) -> Answered {
+    Answered {
         line: LineNumber(line),
         id: line.into(),
         others: Vec::new(),
         then: Then::Done,
-    })
+    }
 }
 
 impl Scene {
@@ -51,7 +51,7 @@ impl Scene {
     }
 
     fn answer(&mut self, line: u64, text: &str) {
-        self.streams.push(message(text), answer(line), None);
+        self.streams.push(message(text), Some(answer(line)), None);
     }
 
     fn flush(&mut self) -> Flushed {
