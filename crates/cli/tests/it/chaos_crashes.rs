@@ -14,6 +14,8 @@ const SERVERS: u64 = 24;
 const CRASHES: u64 = 4;
 /// Calls, and reads, of each bystander while a server crashes.
 const REQUESTS: u64 = 8;
+/// Bytes, at least, of the answers in which servers crash.
+const ANSWER: u64 = 320;
 
 /// One server and the sessions that share it.
 struct Crowd<'a> {
@@ -99,7 +101,7 @@ impl<'a> Crowd<'a> {
 
     fn crash_in_a_call(&mut self, crash: u64) {
         let mark = self.mark(crash, "crash");
-        let at = self.chance.u64(..260);
+        let at = self.chance.u64(..ANSWER);
         let given = json!({"at": at, "text": mark, "mark": mark, "code": 3});
         let answer = self.alice.call("crash", given);
         self.settle(&answer, &mark);
@@ -107,7 +109,7 @@ impl<'a> Crowd<'a> {
 
     fn crash_in_a_read(&mut self, crash: u64) {
         let file = self.home.file(&self.mark(crash, "once"));
-        let uri = format!("fake://crash/{}/{file}", self.chance.u64(..260));
+        let uri = format!("fake://crash/{}/{file}", self.chance.u64(..ANSWER));
         let answer = self.alice.request("resources/read", json!({"uri": uri}));
         assert_eq!(answer["result"]["contents"][0]["uri"], uri, "{answer}");
     }

@@ -42,8 +42,9 @@ fn raw_member<'a>(line: &'a str, name: &str) -> &'a str {
 }
 
 fn call_under(client: &mut Client, id: &str, tool: &str, arguments: &Value) {
+    let canary = client.canary_member();
     client.write(&format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"_meta":{{{canary}}},"name":"{tool}","arguments":{arguments}}}}}"#
     ));
 }
 
@@ -87,9 +88,9 @@ fn every_spelling_of_a_token_comes_back_as_it_was() {
     let mut clients = [(); 2].map(|()| home.session(&[]));
     for token in SPELLINGS {
         for client in &mut clients {
-            let id = client.next_id();
+            let (id, canary) = (client.next_id(), client.canary_member());
             client.write(&format!(
-                r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"progress","arguments":{{"steps":1}},"_meta":{{"progressToken":{token}}}}}}}"#
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"progress","arguments":{{"steps":1}},"_meta":{{"progressToken":{token},{canary}}}}}}}"#
             ));
         }
         for client in &mut clients {

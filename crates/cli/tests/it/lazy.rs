@@ -35,7 +35,8 @@ fn walk(client: &mut Client, method: &str) -> Vec<Value> {
     loop {
         let id = client.next_id();
         let params = cursor.map_or(json!({}), |cursor: Value| json!({"cursor": cursor}));
-        client.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        client.write(&request.to_string());
         let result = client.response(id)["result"].clone();
         assert!(result.is_object(), "{method}: {result}");
         cursor = result.get("nextCursor").cloned();

@@ -79,8 +79,9 @@ fn ids_come_back_as_they_were_sent() {
     let home = Home::new();
     let mut client = home.session(&[]);
     for id in [r#""1""#, "1", r#""ü\u0001""#, "-7", "9007199254740991"] {
+        let canary = client.canary_member();
         client.write(&format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo"}}}}"#
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"_meta":{{{canary}}},"name":"echo"}}}}"#
         ));
         let line = client.line().unwrap();
         let wanted = format!(r#""id":{id}"#);

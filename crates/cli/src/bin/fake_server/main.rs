@@ -6,10 +6,11 @@
 //! instead of a time.
 //!
 //! **Invariant:** it does nothing that a test did not ask for, and all of its
-//! answers are built from the request alone.
+//! answers are built from the request alone. A mark in the request comes back in all of them.
 
 mod descendants;
 mod features;
+mod mark;
 mod options;
 mod output;
 mod record;

@@ -17,7 +17,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    features,
+    features, mark,
     options::{HangAt, Options},
     output::Output,
     record::Record,
@@ -81,7 +81,13 @@ impl Server {
         self.output.line(&message.to_string())
     }
 
+    /// Says something that is for whoever caused it.
     pub(crate) fn notify(&self, method: &str, params: &Value) -> io::Result<()> {
+        self.announce(method, &mark::added(params))
+    }
+
+    /// Says something that is for all who want to hear it, whoever caused it.
+    pub(crate) fn announce(&self, method: &str, params: &Value) -> io::Result<()> {
         self.send(&json!({"jsonrpc": "2.0", "method": method, "params": params}))
     }
 
@@ -90,6 +96,7 @@ impl Server {
         let id = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, receiver) = mpsc::channel();
         lock(&self.asks).insert(id, sender);
+        let params = mark::added(params);
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))?;
         receiver.recv().map_err(io::Error::other)
     }
@@ -152,9 +159,13 @@ impl Server {
 /// The message that answers a request.
 pub(crate) fn response(id: &Value, outcome: &Outcome) -> Value {
     match outcome {
-        Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
+        Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": mark::added(result)}),
         Err((code, message)) => {
-            json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
+            let mut error = json!({"code": code, "message": message});
+            if let Some(data) = mark::data() {
+                error["data"] = data;
+            }
+            json!({"jsonrpc": "2.0", "id": id, "error": error})
         }
     }
 }
@@ -209,6 +220,7 @@ fn take(server: &Arc<Server>, message: Value) -> io::Result<()> {
         return take_call(server, id, message);
     }
     let params = &message["params"];
+    mark::begin(&method, params);
     let outcome = match method.as_str() {
         "initialize" => server.greet(params),
         "ping" if server.options.ignore_ping => None,

@@ -10,7 +10,10 @@ use std::{io, path::Path, process, sync::atomic::Ordering};
 
 use serde_json::{Value, json};
 
-use crate::server::{Outcome, Server, wait_for};
+use crate::{
+    mark,
+    server::{Outcome, Server, wait_for},
+};
 
 /// The tool during which nothing is read.
 pub(crate) const DEAF: &str = "deaf";
@@ -281,6 +284,7 @@ pub(crate) fn list(server: &Server) -> Value {
 
 /// Carries out one call and answers it, unless it was cancelled meanwhile.
 pub(crate) fn call(server: &Server, id: &Value, params: &Value) {
+    mark::begin("tools/call", params);
     let name = params["name"].as_str().unwrap_or_default();
     let call = Call {
         server,

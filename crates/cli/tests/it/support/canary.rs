@@ -10,7 +10,8 @@ pub(crate) const SECRET: &str = "canary-of-the-environment-6c1f";
 /// The variable that it is in; its name alone makes it one that is withheld.
 pub(crate) const SECRET_NAME: &str = "UNASKED_API_KEY";
 
-/// What every message of a client carries, followed by the client's number and a dot.
+/// What every request and notification of a client carries, followed by the client's number and a dot. The
+/// scripted server repeats it in what it says because of that, unless it says it to all.
 pub(crate) const PAYLOAD: &str = "canary-of-a-payload-";
 
 /// Where in a request it stands.
@@ -29,15 +30,22 @@ pub(crate) fn of_client(client: u64) -> String {
     format!("{PAYLOAD}{client}.")
 }
 
-/// Parameters with the client's canary, in a place that servers leave alone.
-pub(crate) fn marked(mut params: Value, client: u64) -> Value {
-    if let Some(members) = params.as_object_mut() {
+/// A member of `_meta`, as it is written, with the canary of one client.
+pub(crate) fn member_of(client: u64) -> String {
+    format!(r#""{MEMBER}":"{}""#, of_client(client))
+}
+
+/// A message with the client's canary, if it is a request or a notification that has parameters.
+pub(crate) fn marked(mut message: Value, client: u64) -> Value {
+    if message.get("method").is_some()
+        && let Some(members) = message.get_mut("params").and_then(Value::as_object_mut)
+    {
         let meta = members.entry("_meta").or_insert_with(|| json!({}));
         if let Some(meta) = meta.as_object_mut() {
             meta.insert(MEMBER.to_owned(), of_client(client).into());
         }
     }
-    params
+    message
 }
 
 /// The first of these that stands in a text.

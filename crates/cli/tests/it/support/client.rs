@@ -90,9 +90,21 @@ impl Client {
         stdin.write_all(format!("{line}\n").as_bytes())
     }
 
+    /// Sends a message with the client's canary.
     #[track_caller]
     pub(crate) fn send(&mut self, message: &Value) {
+        let message = canary::marked(message.clone(), self.number);
         self.write(&message.to_string());
+    }
+
+    /// The client's canary, for messages that are written as they are.
+    pub(crate) fn canary(&self) -> String {
+        canary::of_client(self.number)
+    }
+
+    /// The same as a member of `_meta`.
+    pub(crate) fn canary_member(&self) -> String {
+        canary::member_of(self.number)
     }
 
     /// The next line, whatever it is; `None` at the end.
@@ -133,7 +145,6 @@ impl Client {
     /// Sends a request and returns its id.
     #[track_caller]
     pub(crate) fn ask(&mut self, method: &str, params: Value) -> u64 {
-        let params = canary::marked(params, self.number);
         let id = self.next_id();
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
         id

@@ -47,7 +47,7 @@ impl Reluctant {
             "jsonrpc": "2.0",
             "id": "hello",
             "method": "initialize",
-            "params": canary::marked(hello("2025-11-25", &json!({})), client.number),
+            "params": hello("2025-11-25", &json!({})),
         }));
         let greeting = client.message();
         assert_eq!(greeting["id"], "hello", "{greeting}");
@@ -66,14 +66,13 @@ impl Reluctant {
 
     #[track_caller]
     pub(crate) fn send(&mut self, message: &Value) {
+        let message = canary::marked(message.clone(), self.number);
         self.write(format!("{message}\n").as_bytes());
     }
 
     #[track_caller]
     pub(crate) fn begin(&mut self, id: u64, tool: &str, arguments: Value) {
-        let mut call = call(id, tool, arguments);
-        call["params"] = canary::marked(call["params"].take(), self.number);
-        self.send(&call);
+        self.send(&call(id, tool, arguments));
     }
 
     /// Writes all that from now on, in a thread of its own that waits whenever nobody reads it, and

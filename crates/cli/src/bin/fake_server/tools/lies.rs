@@ -5,6 +5,7 @@ use std::{io, sync::atomic::Ordering};
 use serde_json::{Value, json};
 
 use super::{Answer, Call, content};
+use crate::mark;
 
 pub(super) fn twice(call: &Call<'_>) -> io::Result<Answer> {
     call.answer("the first answer")?;
@@ -42,7 +43,7 @@ fn corrected(call: &Call<'_>) -> Answer {
 pub(super) fn doubled_key(call: &Call<'_>) -> io::Result<Answer> {
     let key = call.string("key");
     let id = call.id;
-    let result = content(call.text());
+    let result = mark::added(&content(call.text()));
     let other = match key {
         "id" => "1",
         "jsonrpc" => "\"1.0\"",

@@ -95,18 +95,20 @@ pub(super) fn change(call: &Call<'_>) -> io::Result<Answer> {
 }
 
 pub(super) fn tell_change(call: &Call<'_>) -> io::Result<Answer> {
-    tell(call, "notifications/tools/list_changed", &json!({}))
+    let server = call.server;
+    server.announce("notifications/tools/list_changed", &json!({}))?;
+    Ok(call.echoed())
 }
 
 pub(super) fn touch(call: &Call<'_>) -> io::Result<Answer> {
     if call.is_set("honest") && !call.server.is_subscribed(call.string("uri")) {
         return Ok(call.echoed());
     }
-    tell(
-        call,
+    call.server.announce(
         "notifications/resources/updated",
         &json!({"uri": call.given["uri"]}),
-    )
+    )?;
+    Ok(call.echoed())
 }
 
 pub(super) fn unknown(call: &Call<'_>) -> io::Result<Answer> {
