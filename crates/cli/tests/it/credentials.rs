@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, FAKE_SERVER, Home, processes};
+use crate::support::{Client, FAKE_SERVER, Home, canary, processes};
 
 const SECRET: &str = "s3cr3t-value";
 
@@ -131,5 +131,114 @@ fn what_was_withheld_is_named_in_status_and_in_the_error_and_its_value_never() {
     let logs = home.run(&["logs", "daemon"]).stdout;
     for text in [status.to_string(), plain, answer.to_string(), logs] {
         assert!(!text.contains(SECRET), "{text}");
+    }
+}
+
+/// How a server gets a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// `--env NAME`.
+    ByName,
+    /// `--env NAME=VALUE`.
+    AsValue,
+    /// `env` in the configuration.
+    Configured,
+}
+
+const PASSED_NAME: &str = "PASSED_TOKEN";
+const DIES_AT_ITS_START: [&str; 4] = ["--say", "no start today", "--exit-at-start", "1"];
+
+impl Way {
+    /// Names of servers that this way passes the secret to: one that works, and one that never starts.
+    fn names(self) -> [&'static str; 2] {
+        match self {
+            Way::ByName | Way::AsValue => ["fake-server", "fake-server"],
+            Way::Configured => ["good", "failing"],
+        }
+    }
+
+    fn configure(self, home: &Home) {
+        let env = format!("env = {{ {PASSED_NAME} = \"{}\" }}", canary::PASSED);
+        let [good, failing] = self.names();
+        if self == Way::Configured {
+            home.configure(&format!(
+                "[servers.{good}]\ncommand = \"{FAKE_SERVER}\"\n{env}\n\
+                 [servers.{failing}]\ncommand = \"{FAKE_SERVER}\"\nargs = {DIES_AT_ITS_START:?}\n{env}\n"
+            ));
+        }
+    }
+
+    fn open(self, home: &Home, name: &str, options: &[&str]) -> Client {
+        let value = format!("{PASSED_NAME}={}", canary::PASSED);
+        let arguments = match self {
+            Way::ByName => [
+                &["connect", "--env", PASSED_NAME, "--", FAKE_SERVER],
+                options,
+            ]
+            .concat(),
+            Way::AsValue => [&["connect", "--env", &value, "--", FAKE_SERVER], options].concat(),
+            Way::Configured => vec!["connect", name],
+        };
+        let mut command = home.mcpool(&arguments);
+        if self == Way::ByName {
+            command.env(PASSED_NAME, canary::PASSED);
+        }
+        Client::spawn(&mut command)
+    }
+}
+
+/// Looks for what was passed to this server wherever else it might be: verbs, files, other processes.
+#[track_caller]
+fn is_nowhere_but_in(home: &Home, server: u32, names: [&str; 2]) {
+    let variable = format!("{PASSED_NAME}={}", canary::PASSED);
+    assert!(processes::environment(server).contains(&variable));
+    // What these print is looked at wherever it is read.
+    for arguments in [
+        &["status"][..],
+        &["status", "--json"],
+        &["list"],
+        &["list", "--json"],
+        &["logs", "daemon"],
+        &["logs", names[0]],
+        &["logs", names[1]],
+    ] {
+        home.done(arguments);
+    }
+    home.has_no_secret_in_files();
+    for process in processes::with_descendants(home.daemon_pid().unwrap()) {
+        let words = processes::command_line(process.pid);
+        assert!(!words.contains(canary::PASSED), "{words}");
+        let environment = processes::environment(process.pid).join("\n");
+        let is_there = environment.contains(canary::PASSED);
+        assert_eq!(is_there, process.pid == server, "{words}");
+    }
+}
+
+/// What clients and verbs are sent is searched wherever it is read, and the files once more at the end.
+#[test]
+fn a_secret_that_was_passed_comes_out_nowhere_but_at_its_server_whatever_happens_to_it() {
+    for way in [Way::ByName, Way::AsValue, Way::Configured] {
+        let home = Home::new();
+        way.configure(&home);
+        let names = way.names();
+        let mut alice = way.open(&home, names[0], &[]);
+        alice.initialize();
+        let mut failing = way.open(&home, names[1], &DIES_AT_ITS_START);
+        let error = failing.greet(&json!({}))["error"].clone();
+        assert!(error.to_string().contains("no start today"), "{error}");
+        // Another process of the same program, to which nothing was passed.
+        let mut stranger = home.session(&["--stranger"]);
+        is_nowhere_but_in(&home, alice.server_pid(), names);
+        let error = alice.call("crash", json!({}))["error"].clone();
+        assert_eq!(error["data"]["reason"], "upstream-exited", "{error}");
+        is_nowhere_but_in(&home, alice.server_pid(), names);
+        home.done(&["restart", names[0]]);
+        is_nowhere_but_in(&home, alice.server_pid(), names);
+        home.kill_daemon();
+        let server = alice.server_pid();
+        is_nowhere_but_in(&home, server, names);
+        stranger.come_to_rest();
+        home.done(&["stop"]);
+        home.has_no_secret_in_files();
     }
 }

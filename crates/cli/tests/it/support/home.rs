@@ -170,6 +170,13 @@ impl Home {
         self.status()["upstreams"][0].clone()
     }
 
+    /// Asserts that no file holds what it must not, while all goes on.
+    #[track_caller]
+    pub(crate) fn has_no_secret_in_files(&self) {
+        let leaks = verdict::leaks(&self.pool());
+        assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+    }
+
     /// The process ids of the upstreams that run.
     #[track_caller]
     pub(crate) fn upstream_pids(&self) -> Vec<u32> {
@@ -295,7 +302,7 @@ pub(crate) fn finish(command: &mut Command) -> Ran {
         stderr: String::from_utf8(stderr).unwrap(),
     };
     for text in [&ran.stdout, &ran.stderr] {
-        let found = canary::found(text, &[canary::SECRET, canary::PAYLOAD]);
+        let found = canary::found(text, &[canary::SECRET, canary::PASSED, canary::PAYLOAD]);
         assert_eq!(found, None, "I8: {command:?} says {text}");
     }
     ran

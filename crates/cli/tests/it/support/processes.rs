@@ -75,6 +75,12 @@ pub(crate) fn environment(pid: u32) -> Vec<String> {
         .collect()
 }
 
+/// The words that a process was started with.
+pub(crate) fn command_line(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
 /// The processor time that a process has used so far, in ticks of 10 ms.
 pub(crate) fn processor_ticks(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

@@ -29,10 +29,17 @@ const SHOWN_MAX: usize = 20;
 pub(crate) fn complaints(pool: &Path, books: Books) -> Vec<String> {
     let mut complaints = of_books(&pool.join("logs"), books);
     complaints.truncate(SHOWN_MAX);
-    for file in files_under(pool) {
-        complaints.extend(of_file(&file, pool));
-    }
+    complaints.extend(leaks(pool));
     complaints
+}
+
+/// What stands in files and must not.
+pub(crate) fn leaks(pool: &Path) -> Vec<String> {
+    let files = files_under(pool);
+    files
+        .iter()
+        .filter_map(|file| of_file(file, pool))
+        .collect()
 }
 
 /// What the books of all daemons say, from the oldest log on.
@@ -80,14 +87,16 @@ pub(crate) fn is_awaited(complaints: &[String]) -> bool {
 }
 
 /// No secret, and nothing of what sessions say, is in any file; the log of a server holds what it
-/// wrote itself.
+/// wrote itself, and the configuration what the user wrote.
 fn of_file(file: &Path, pool: &Path) -> Option<String> {
     let is_servers_log =
         file.starts_with(pool.join("logs")) && !name_of(file).starts_with("daemon.log");
     let canaries: &[&str] = if is_servers_log {
-        &[canary::SECRET]
-    } else {
+        &[canary::SECRET, canary::PASSED]
+    } else if file == pool.join("config.toml") {
         &[canary::SECRET, canary::PAYLOAD]
+    } else {
+        &[canary::SECRET, canary::PASSED, canary::PAYLOAD]
     };
     let found = canary::found(&text_of(file), canaries)?;
     Some(format!("I8: {found} stands in {}", file.display()))
