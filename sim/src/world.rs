@@ -193,7 +193,7 @@ impl World {
         let held = held.chain(self.servers.values().map(|peer| peer.inbox_bytes));
         let bytes: usize = held.sum();
         if bytes.abs_diff(self.told_buffered) > self.limits.buffered_bytes / BUFFERED_STEPS {
-            self.told_buffered = bytes;
+            (self.told_buffered, self.model.buffered) = (bytes, bytes);
             self.handle(Event::Buffered { bytes })?;
         }
         self.do_all()
@@ -444,6 +444,8 @@ impl Model {
             asking: None,
             abandoned: Vec::new(),
             private: BTreeSet::new(),
+            told: Vec::new(),
+            buffered: 0,
             is_shutting_down: false,
         }
     }

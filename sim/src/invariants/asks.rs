@@ -14,13 +14,10 @@ use crate::{
 
 use super::{Broken, Held, ensure};
 
-/// Limits on what waits that are smaller are met in a world; others are not.
-const ROOM: usize = 100;
-
 impl Model {
-    /// Whether so little may wait here that there may be no room for more.
-    pub(super) fn has_little_room(&self) -> bool {
-        self.limits.waiting < ROOM
+    /// Whether so much waits that there may be no room for what a session has just said.
+    pub(super) fn has_no_room_for(&self, id: SessionId) -> bool {
+        self.is_crowded(0) || self.has_said_enough(id)
     }
 
     /// A server ceases to read, or reads again.
@@ -30,7 +27,15 @@ impl Model {
         }
     }
 
-    /// What a client has told just now there was no room for.
+    /// Whether there may be no room for a request of a session, or for another subscription.
+    pub(super) fn may_be_too_much(&self, id: SessionId, shape: Shape) -> bool {
+        let session = self.sessions.get(&id);
+        let has_many = session.is_some_and(|it| it.topics_at_most() >= self.limits.subscriptions);
+        let subscribes = matches!(shape, Shape::Subscribe(_));
+        (subscribes && has_many) || self.has_no_room_for(id)
+    }
+
+    /// What a client has told just now there was no room for, or a request of its batch.
     pub(crate) fn excuse(&mut self, fact: &Fact) {
         let Fact::Refused {
             session,
@@ -40,7 +45,15 @@ impl Model {
             return;
         };
         let now = self.tick.checked_sub(1);
-        if self.has_little_room() {
+        let in_batches = self.batched_of(*session, now);
+        for (key, shape) in in_batches {
+            let is_too_much = self.may_be_too_much(*session, shape);
+            let session = self.sessions.get_mut(session);
+            if let Some(owed) = session.and_then(|it| it.owed.get_mut(&key)) {
+                owed.is_too_much |= is_too_much;
+            }
+        }
+        if self.has_no_room_for(*session) {
             let is_its = |owner| owner == Owner::Session(*session);
             self.said
                 .iter_mut()
@@ -49,16 +62,26 @@ impl Model {
         }
     }
 
+    /// What of a session's batches may be refused now: it has just come, or is a subscription.
+    fn batched_of(&self, id: SessionId, now: Option<u64>) -> Vec<(RequestId, Shape)> {
+        let owed = self.sessions.get(&id).into_iter().flat_map(|it| &it.owed);
+        owed.filter(|(_, owed)| {
+            let subscribes = matches!(owed.message.shape, Shape::Subscribe(_));
+            owed.in_batch && (Some(owed.tick) == now || subscribes)
+        })
+        .map(|(key, owed)| (key.clone(), owed.message.shape))
+        .collect()
+    }
+
     /// Everybody has done what is expected: whatever a client told its server has arrived, if both have
     /// been there all the time and no request of the client's waits, behind which it may be.
-    pub(crate) fn check_all_is_heard(&self) -> Held {
+    pub(crate) fn check_all_is_heard(&mut self) -> Held {
+        self.forget_told();
         let is_lost = |(id, since): (SessionId, u64)| {
             let session = self.sessions.get(&id)?;
             let server = self.servers.get(&session.upstream?)?;
             let was_cut = session.cut_at.is_some_and(|cut_at| cut_at > since);
-            let mut owed = session.owed.values();
-            let waits = owed.any(|owed| owed.minted.is_none() && !owed.is_over);
-            Some(!was_cut && !waits && server.whole_since? <= since)
+            Some(!was_cut && !session.has_waiting() && server.whole_since? <= since)
         };
         let lost = self.said.iter().find(|said| {
             let Owner::Session(id) = said.message.mark.owner else {
@@ -73,19 +96,36 @@ impl Model {
         Ok(())
     }
 
+    /// Whether an ask of a server has been put to a session.
+    fn is_with_client(&self, ask: usize) -> bool {
+        let mut asked = self.sessions.values().flat_map(|it| it.asked.values());
+        asked.any(|(_, message)| message.mark.number == ask)
+    }
+
+    /// How many bytes there are of what is relayed.
+    fn length_of(&self, due: &Due) -> usize {
+        match due {
+            Due::Relayed(_, number) => self.said[*number].message.render().len(),
+            Due::Cancel(..)
+            | Due::Hear(..)
+            | Due::Answered(..)
+            | Due::InUse(..)
+            | Due::Malformed(..)
+            | Due::AskAnswered(..)
+            | Due::Decided(..)
+            | Due::Withdrawn(..) => 0,
+        }
+    }
+
     /// Whom an ask of a server is for, where that is clear: to the session that alone has a call at work,
     /// or that is there alone and nothing is at work.
     pub(crate) fn owner_of_ask(&self, id: UpstreamId, number: usize) -> Option<SessionId> {
         let server = self.servers.get(&id).filter(|server| {
             server.is_greeted && server.process == Process::Running && server.initialized == 1
         })?;
-        let is_with_client = |ask: &usize| {
-            let mut asked = self.sessions.values().flat_map(|it| it.asked.values());
-            asked.any(|(_, message)| message.mark.number == *ask)
-        };
         // What waits, and what has ended since it came, may be the cause of what follows.
         let mut asks = server.asks.values().flatten();
-        if asks.any(|ask| *ask != number && !is_with_client(ask)) {
+        if asks.any(|ask| *ask != number && !self.is_with_client(*ask)) {
             return None;
         }
         let asking = self.asking.as_ref();
@@ -136,7 +176,7 @@ impl Model {
             .position(|due| matches!(due, Due::Relayed(at, number) if *at == id && is_ask(number)));
         if let Some(at) = reply {
             ensure!(
-                reason == "overloaded" && self.has_little_room(),
+                reason == "overloaded" && self.is_crowded(self.length_of(&self.due[at])),
                 "{id} gets an error, and its ask was answered: {text}"
             );
             self.due.swap_remove(at);
@@ -182,8 +222,12 @@ impl Model {
             "not-capable" if shape == Shape::Roots => !can(class, shape),
             "not-capable" => !can_be_asked || owner.is_none_or(|owner| !can(owner.declared, shape)),
             "overloaded" => {
-                self.has_little_room()
-                    || owner.is_some_and(|it| it.asked.len() >= self.limits.session_asks)
+                let most = self.limits.session_asks;
+                let mut here = self.sessions.values().filter(|it| it.upstream == Some(id));
+                let undecided = server.asks.values().flatten();
+                let undecided = undecided.filter(|ask| !self.is_with_client(**ask));
+                let has_full = here.any(|it| it.asked.len() >= most);
+                has_full || undecided.count() > most || self.is_crowded(0)
             }
             _never => false,
         })

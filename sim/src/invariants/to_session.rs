@@ -338,7 +338,8 @@ impl Model {
             "too-slow" => session.cut_at.is_some_and(|cut_at| {
                 cut_at == self.tick || (owed.in_batch && cut_at >= owed.tick)
             }),
-            "overloaded" => self.has_little_room(),
+            "overloaded" if owed.in_batch => owed.is_too_much,
+            "overloaded" => self.may_be_too_much(id, owed.message.shape),
             "answer-too-long" | "answer-malformed" => owed.is_spoilt,
             "shutting-down" => self.is_shutting_down,
             "no-such-method" => owed.message.shape == Shape::Discover,

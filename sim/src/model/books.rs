@@ -33,7 +33,29 @@ pub(crate) struct Model {
     pub(crate) abandoned: Vec<(UpstreamId, u64)>,
     /// Servers that declared what cannot be shared.
     pub(crate) private: BTreeSet<(&'static str, Option<Arc<str>>)>,
+    /// What clients have told that may not have reached a server yet, by the number of its mark.
+    pub(crate) told: Vec<usize>,
+    /// What the core was told of the bytes that wait on the links.
+    pub(crate) buffered: usize,
     pub(crate) is_shutting_down: bool,
+}
+
+/// Most bytes that are kept besides what a request is: our id and token in place of its own, and what
+/// answers it as long as the rest of its batch is not answered.
+const BESIDES: (usize, usize) = (64, 1024);
+
+/// What is remembered of a message counts towards the bytes of its session.
+const MESSAGE_COST: usize = 512;
+
+/// How much waits, in messages and bytes. Never less than there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Messages that a server has not been given.
+    pub(crate) messages: usize,
+    /// Bytes of those, and of what is kept while a server works on it.
+    pub(crate) bytes: usize,
+    /// How many these bytes are of.
+    pub(crate) kept: usize,
 }
 
 /// One message and its fate.
@@ -160,6 +182,8 @@ pub(crate) struct Owed {
     /// Where it was written last, and how often in all.
     pub(crate) minted: Option<(UpstreamId, u64)>,
     pub(crate) writes: u32,
+    /// There was no room for it. One of a batch says so with all others of it.
+    pub(crate) is_too_much: bool,
     /// Its answer came and could not be used.
     pub(crate) is_spoilt: bool,
     /// It is in a batch, and answered or cancelled there.
@@ -231,9 +255,69 @@ impl Model {
 
     /// Writes down who may hear a message.
     pub(super) fn meant_for(&mut self, message: &Message, audience: Audience) -> &mut Said {
+        if (message.shape, &audience) == (Shape::Told, &Audience::ItsServer) {
+            self.told.push(message.mark.number);
+        }
         let said = &mut self.said[message.mark.number];
         said.audience = audience;
         said
+    }
+
+    /// How much of a session waits.
+    fn waiting_of(&self, id: SessionId, session: &Session) -> Waiting {
+        let mut waiting = Waiting::default();
+        for owed in session.owed.values() {
+            let waits = owed.minted.is_none() && !owed.is_over && !owed.message.is_hello();
+            let answer = if owed.in_batch { BESIDES.1 } else { 0 };
+            waiting.messages += usize::from(waits);
+            waiting.bytes += owed.message.render().len() + BESIDES.0 + answer;
+            waiting.kept += 1 + usize::from(owed.in_batch);
+        }
+        let told = self.told.iter().map(|number| &self.said[*number]);
+        let told = told.filter(|said| said.audience == Audience::ItsServer);
+        for said in told.filter(|said| said.message.mark.owner == Owner::Session(id)) {
+            waiting.messages += 1;
+            waiting.bytes += said.message.render().len();
+            waiting.kept += 1;
+        }
+        waiting
+    }
+
+    /// Whether so much waits in all, with what has come just now and this, that something may be refused.
+    pub(crate) fn is_crowded(&self, more: usize) -> bool {
+        let sessions = self.sessions.iter();
+        let waiting: Vec<Waiting> = sessions.map(|(id, it)| self.waiting_of(*id, it)).collect();
+        let asks = self.servers.values().flat_map(|it| it.asks.values());
+        let asks = asks.flatten().filter_map(|number| self.said.get(*number));
+        let asked: usize = asks.map(|said| said.message.render().len()).sum();
+        let bytes: usize = waiting.iter().map(|waiting| waiting.bytes).sum();
+        let messages: usize = waiting.iter().map(|waiting| waiting.messages).sum();
+        messages > self.limits.waiting
+            || bytes + asked + self.buffered + more > self.limits.buffered_bytes
+    }
+
+    /// Whether a session, which is heard because it is asked something, has said more than may wait.
+    pub(crate) fn has_said_enough(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(&id).filter(|it| !it.asked.is_empty());
+        session.is_some_and(|session| {
+            let waiting = self.waiting_of(id, session);
+            let bytes = waiting.bytes + waiting.kept * MESSAGE_COST;
+            waiting.messages > self.limits.session_queue || bytes > self.limits.session_queue_bytes
+        })
+    }
+
+    /// What was told and can wait no longer is not counted any more.
+    pub(crate) fn forget_told(&mut self) {
+        let (said, sessions, servers) = (&self.said, &self.sessions, &self.servers);
+        self.told.retain(|number| {
+            let Owner::Session(id) = said[*number].message.mark.owner else {
+                return false;
+            };
+            let server = sessions.get(&id).and_then(|it| servers.get(&it.upstream?));
+            let waits = server.is_some_and(|server| server.whole_since.is_none())
+                || sessions.get(&id).is_some_and(Session::has_waiting);
+            said[*number].audience == Audience::ItsServer && waits
+        });
     }
 
     /// The request of a session that waits for the answer to what a server was given under this id.
@@ -287,6 +371,7 @@ impl Owed {
             tick,
             minted: None,
             writes: 0,
+            is_too_much: false,
             is_spoilt: false,
             is_over: false,
             is_cancelled: false,
@@ -350,6 +435,18 @@ impl Session {
             overrun: None,
             cut_at: None,
         }
+    }
+
+    /// Whether a request of it has not reached a server.
+    pub(crate) fn has_waiting(&self) -> bool {
+        let mut owed = self.owed.values();
+        owed.any(|owed| owed.minted.is_none() && !owed.is_over)
+    }
+
+    /// Topics that it may be subscribed to.
+    pub(crate) fn topics_at_most(&self) -> usize {
+        let topics = self.topics.values();
+        topics.filter(|wish| wish.now() != Some(false)).count()
     }
 
     /// Whether it waits for the answer to its `initialize`.

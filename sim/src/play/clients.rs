@@ -268,7 +268,9 @@ impl World {
     }
 
     pub(super) fn churn(&mut self, client: u8, which: u8, count: u8) {
-        self.hit(Fault::Churn);
+        if self.speaker(client).is_some() {
+            self.hit(Fault::Churn);
+        }
         for turn in 0..2 + count % 5 {
             let what = if turn % 2 == 0 {
                 Want::Subscribe
