@@ -87,6 +87,31 @@ const BUSY: [(Act, u32); 14] = [
     (Act::Meet, 16),
 ];
 
+/// The weights of a world in which a server dies again and again, within a minute.
+const DYING: [(Act, u32); 14] = [
+    (Act::Open, 20),
+    (Act::Hello, 40),
+    (Act::Request, 40),
+    (Act::Cancel, 3),
+    (Act::Tell, 3),
+    (Act::Leave, 6),
+    (Act::Carry, 120),
+    (Act::Start, 60),
+    (Act::Answer, 12),
+    (Act::Crash, 60),
+    (Act::Settle, 1),
+    (Act::Pass, 40),
+    (Act::Restart, 3),
+    (Act::Meet, 12),
+];
+
+/// How much time passes at once, as often as it stands here, by place in the list of times.
+const PACES: [u8; 14] = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8];
+
+/// The same where servers die: short rests, and now and then one that is over only when it has been
+/// given up for long enough, or when it has served well.
+const HURRIED: [u8; 14] = [0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 7];
+
 /// Most steps of one kind that come in a row on purpose: enough to fill a queue that is short.
 const LONGEST_CLUMP: usize = 24;
 
@@ -177,6 +202,10 @@ pub(crate) struct Generator {
     /// How many ids are in use: few make many collisions.
     ids: usize,
     shutdown_at: Option<usize>,
+    /// How much time passes at once.
+    paces: [u8; 14],
+    /// One start in so many fails.
+    failures: usize,
     /// One step in so many comes several times in a row; zero for none.
     clumps: usize,
     /// What comes again, and how often.
@@ -217,10 +246,11 @@ impl Generator {
     pub(crate) fn new(seed: Seed) -> Self {
         let mut chance = Chance::new(seed.0);
         let is_busy = chance.one_in(4);
-        let weights = if is_busy {
-            BUSY.to_vec()
-        } else {
-            weights(&mut chance)
+        let is_dying = !is_busy && chance.one_in(8);
+        let weights = match (is_busy, is_dying) {
+            (true, _) => BUSY.to_vec(),
+            (_, true) => DYING.to_vec(),
+            (false, false) => weights(&mut chance),
         };
         let left = 60 + chance.below(500);
         Generator {
@@ -229,6 +259,9 @@ impl Generator {
             crowd: if is_busy { 3 } else { 1 } + chance.below(6),
             kinds: match chance.below(8) {
                 _any if is_busy => vec![0],
+                0..4 if is_dying => vec![0],
+                // One that joined is left alone, and nobody can start its server again.
+                _any if is_dying => vec![1, 1, 8],
                 0..5 => vec![0],
                 5 => vec![4, 5],
                 6 => vec![0, 0, 0, 8],
@@ -247,6 +280,8 @@ impl Generator {
                 .to_vec(),
             ids: chance.pick(&[2, 6, 16, 40]),
             shutdown_at: chance.one_in(8).then(|| chance.below(left)),
+            paces: if is_dying { HURRIED } else { PACES },
+            failures: if is_dying { 4 } else { 12 },
             clumps: chance.pick(&[0, 60, 20, 8]),
             again: (Act::Carry, 0),
             chance,
@@ -314,9 +349,7 @@ impl Generator {
             }),
             Act::Settle => Some(Step::Settle),
             Act::Pass => Some(Step::Pass {
-                how_long: self
-                    .chance
-                    .pick(&[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8]),
+                how_long: self.chance.pick(&self.paces),
                 late: self.chance.one_in(4),
             }),
             Act::Restart => Some(Step::Restart {
@@ -537,7 +570,7 @@ impl Generator {
         }
         has(&|peer| peer.process == Process::Starting).then(|| Step::Start {
             server,
-            fails: self.chance.one_in(12),
+            fails: self.chance.one_in(self.failures),
         })
     }
 }
