@@ -25,7 +25,7 @@ pub(crate) use halt::{Halt, Reading, Rest, Stopped, until_halted};
 pub(crate) use lines::{Lines, Pieces};
 pub(crate) use outlet::{Backlog, Flushed, FrozenOutlet, Outlet, Overflow, Unwritten};
 pub(crate) use piece::{Denial, PIECES_MAX, Parcel, Piece};
-pub(crate) use reader::{ProcessReader, SessionReader};
+pub(crate) use reader::{ProcessReader, SessionReader, UNHEARD};
 pub(crate) use room::{NoRoom, Room, Share};
 pub(crate) use socket::Socket;
 pub(crate) use stream::{Found, Sink, Source};

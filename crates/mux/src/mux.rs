@@ -100,6 +100,7 @@ impl Mux {
         self.leave_records(out);
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm per event reads better")]
     fn take_in(&mut self, event: Event, out: &mut Outbox) {
         match event {
             Event::SessionOpened { session, opening } => {

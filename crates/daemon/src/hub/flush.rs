@@ -120,6 +120,12 @@ impl World {
         if session.blocked && session.pace.stands_still(session.outlet.taken()) {
             self.cut(id);
         }
+        if let Some(session) = self.sessions.get_mut(&id)
+            && let Some(visited) = &mut session.visited
+        {
+            visited.is_watched = false;
+        }
+        self.watch_held(id);
     }
 
     fn flush_process(&mut self, id: ProcessId) {

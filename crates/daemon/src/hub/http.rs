@@ -10,7 +10,7 @@ use shim::{
     preface::{Join, SessionAsk},
     workspace::{Evidence, Workspace},
 };
-use tokio::sync::mpsc::Sender;
+use tokio::{sync::mpsc::Sender, time};
 use wire::{Fault, Frame, Kind};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     front::{Caller, Freedom, HttpFault, Key, Place, Post, Visit, Wish},
-    link::{Denial, Piece, Wants, WayOut},
+    link::{Denial, Piece, Share, UNHEARD, Wants, WayOut},
     tasks,
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Visited {
     pub(super) caller: Caller,
     /// What was posted while the core does not hear the session.
     pub(super) held: VecDeque<(Post, Sender<Piece>)>,
+    /// Whether the hub hears of it after a while if that is still so.
+    pub(super) is_watched: bool,
 }
 
 impl Hub {
@@ -125,7 +127,14 @@ impl Hub {
         if session.valve.is_closed()
             && let Some(visited) = &mut session.visited
         {
+            let mut share = Share::of(&self.world.around.room);
+            share.set(post.bytes);
+            let post = Post {
+                share: Some(share),
+                ..post
+            };
             visited.held.push_back((post, reply));
+            self.world.watch_held(id);
             return;
         }
         self.take_post(now, id, post, reply);
@@ -228,6 +237,23 @@ impl Hub {
 }
 
 impl World {
+    /// A session over HTTP has said something and is not heard: the hub hears of that after a while, and
+    /// again. The reader of any other says so itself.
+    pub(super) fn watch_held(&mut self, id: SessionId) {
+        let session = self.sessions.get_mut(&id).filter(|it| !it.closing);
+        let Some(visited) = session.and_then(|it| it.visited.as_mut()) else {
+            return;
+        };
+        if visited.held.is_empty() || mem::replace(&mut visited.is_watched, true) {
+            return;
+        }
+        let inbox = self.around.inbox.clone();
+        tasks::spawn("unheard", async move {
+            time::sleep(UNHEARD).await;
+            let _hub_gone = inbox.send(Input::Unheard(id)).await;
+        });
+    }
+
     /// The session that this key opens, here and for such a caller.
     fn visited(&self, key: Key, place: &Place, caller: Caller) -> Option<SessionId> {
         let id = *self.keys.get(&key)?;

@@ -1,6 +1,6 @@
 //! How a session that has come is heard and spoken to.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use mux::SessionId;
 use shim::{answer::Answer, preface::Join};
@@ -72,7 +72,8 @@ impl World {
                         key,
                         place,
                         caller,
-                        held: std::collections::VecDeque::new(),
+                        held: VecDeque::new(),
+                        is_watched: false,
                     })),
                     reader: Reading::Over,
                     first: Some((post, reply)),

@@ -65,12 +65,11 @@ impl Launcher {
         self.check_choice(asker, &server)?;
         let words = fill(asker, &server, workspace.as_deref())?;
         let (scope, scope_reason) = scope(asker, &server, &words, workspace.as_deref())?;
-        let ambient = match asker.freedom {
+        let mut environment = match asker.freedom {
             Freedom::AsFree => environment::ambient(&asker.ask.env),
             Freedom::Confined | Freedom::Elsewhere => environment::ambient(&self.own_environment),
         };
         let withheld = withheld(asker, &server, &words);
-        let mut environment = ambient;
         environment.extend(words.declared.clone());
         let base = match (scope, &workspace) {
             (Scope::Workspace | Scope::Session, Some(workspace)) => workspace,

@@ -35,7 +35,7 @@ const SMALL_BYTES: usize = 64 << 10;
 const PIECES_KEPT: usize = 4;
 
 /// How long a client that is not read may want to say something before the hub hears of it, and again.
-const UNHEARD: Duration = Duration::from_secs(15);
+pub(crate) const UNHEARD: Duration = Duration::from_secs(15);
 
 /// Reads one session.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ use crate::{Asks, Event, LineNumber, Opening, Scope, SessionId, UpstreamId};
 
 impl Audit {
     /// Takes in what happens next, before the core does.
+    #[expect(clippy::too_many_lines, reason = "one arm per event reads better")]
     pub fn event(&mut self, event: &Event) {
         self.step = Step::default();
         self.count.events += 1;
