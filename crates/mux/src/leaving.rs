@@ -121,9 +121,9 @@ impl Mux {
         if !self.sessions.contains_key(&session_id) {
             return;
         }
+        self.timers.clear(Timer::Silence(session_id));
         self.timers.clear(Timer::StartPatience(session_id));
         self.timers.clear(Timer::DrainPatience(session_id));
-        self.timers.clear(Timer::Silence(session_id));
         self.end_asks_of(session_id, &Refusal::OwnerGone, out);
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
