@@ -17,6 +17,7 @@ mod payload;
 mod peers;
 mod pinned;
 mod play;
+mod queue;
 mod report;
 mod run;
 mod seed;

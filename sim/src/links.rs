@@ -37,7 +37,7 @@ impl World {
                 client.lines += 1;
                 let line = LineNumber(client.lines);
                 if let Some(news) = without_end(&mut client.splitter, &bytes) {
-                    client.up.push_front(Up::LineEnd { messages });
+                    client.up.put_back(Up::LineEnd { messages });
                     return self.client_overrun(session, line, &news);
                 }
                 self.client_line_ends(at, &messages)

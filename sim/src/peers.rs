@@ -1,7 +1,7 @@
 //! Who is in a world: clients and servers as scripted peers see themselves, and the ways to them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -15,6 +15,7 @@ use wire::{Frame, LineSplitter, Message as Wired, Method, Outgoing};
 use crate::{
     model::Model,
     payload::{Ident, LEVELS, Mark, Message, Shape, URIS, mark_of},
+    queue::{Queue, Stamps},
 };
 
 /// What sessions share a server by, as a person would say it.
@@ -160,8 +161,8 @@ pub(crate) struct Client {
     /// The lines that the core has seen.
     pub(crate) lines: u64,
     pub(crate) splitter: LineSplitter,
-    pub(crate) up: VecDeque<Up>,
-    pub(crate) down: VecDeque<Down>,
+    pub(crate) up: Queue<Up>,
+    pub(crate) down: Queue<Down>,
     pub(crate) down_bytes: usize,
     pub(crate) is_stalled: bool,
     pub(crate) is_paused: bool,
@@ -222,11 +223,11 @@ pub(crate) struct Peer {
     pub(crate) process: Process,
     /// Whether it was stopped before it ran.
     pub(crate) never_ran: bool,
-    pub(crate) inbox: VecDeque<Outgoing>,
+    pub(crate) inbox: Queue<Outgoing>,
     pub(crate) inbox_bytes: usize,
     /// Whether the core was told that it does not read.
     pub(crate) is_blocked: bool,
-    pub(crate) outbox: VecDeque<Output>,
+    pub(crate) outbox: Queue<Output>,
     pub(crate) splitter: LineSplitter,
     pub(crate) is_hung: bool,
     /// The id of the `initialize` that it has not answered.
@@ -315,14 +316,14 @@ pub(crate) enum Output {
 
 impl Peer {
     /// A process that is being started.
-    pub(crate) fn new(message_bytes: usize) -> Self {
+    pub(crate) fn new(message_bytes: usize, stamps: &Stamps) -> Self {
         Peer {
             process: Process::Starting,
             never_ran: false,
-            inbox: VecDeque::new(),
+            inbox: Queue::new(stamps),
             inbox_bytes: 0,
             is_blocked: false,
-            outbox: VecDeque::new(),
+            outbox: Queue::new(stamps),
             splitter: LineSplitter::new(message_bytes),
             is_hung: false,
             hello: None,
@@ -421,13 +422,13 @@ impl Peer {
 
 impl Client {
     /// A client that has come.
-    pub(crate) fn new(id: SessionId, message_bytes: usize) -> Self {
+    pub(crate) fn new(id: SessionId, message_bytes: usize, stamps: &Stamps) -> Self {
         Client {
             id,
             lines: 0,
             splitter: LineSplitter::new(message_bytes),
-            up: VecDeque::new(),
-            down: VecDeque::new(),
+            up: Queue::new(stamps),
+            down: Queue::new(stamps),
             down_bytes: 0,
             is_stalled: false,
             is_paused: false,

@@ -4,13 +4,13 @@
 //! held against the model before it has an effect.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
 use mux::{
-    Action, AdminAsk, Event, Fact, Limits, Moment, Mux, Outbox, Refusal, SessionId, Ticket,
-    UpstreamId, audit::Audit,
+    Action, AdminAnswer, AdminAsk, Event, Fact, Limits, Moment, Mux, Outbox, Refusal, SessionId,
+    Ticket, UpstreamId, audit::Audit,
 };
 use wire::RequestId;
 
@@ -19,6 +19,7 @@ use crate::{
     invariants::{Broken, ensure},
     model::{self, Model},
     peers::{Client, Down, Peer, Process, opening},
+    queue::Stamps,
     seed::Setting,
     tally::{Kind, Tally},
     trace::Trace,
@@ -56,6 +57,7 @@ pub(crate) struct World {
     echoes: Vec<Event>,
     pub(crate) tally: Tally,
     pub(crate) trace: Trace,
+    stamps: Stamps,
     opened: u64,
     tickets: u64,
     /// Administrators who wait.
@@ -89,6 +91,7 @@ impl World {
                 ..Tally::default()
             },
             trace,
+            stamps: Stamps::default(),
             opened: 0,
             tickets: 0,
             unanswered: BTreeSet::new(),
@@ -240,12 +243,13 @@ impl World {
                 self.put(session, Down::Close);
                 let client = self.clients.iter_mut().find(|client| client.id == session);
                 if let Some(client) = client {
-                    (client.is_closed, client.up) = (true, VecDeque::new());
+                    client.is_closed = true;
+                    client.up.clear();
                 }
             }
             Action::StartUpstream { upstream, .. } => {
                 self.servers
-                    .insert(upstream, Peer::new(self.limits.message_bytes));
+                    .insert(upstream, Peer::new(self.limits.message_bytes, &self.stamps));
             }
             Action::SendToUpstream { upstream, frame } => {
                 let Some(peer) = self.servers.get_mut(&upstream) else {
@@ -269,8 +273,11 @@ impl World {
             Action::Record { .. } => {}
             // Nothing is kept here of what servers say.
             Action::KeepWords { .. } => {}
-            Action::AnswerAdmin { ticket, .. } => {
+            Action::AnswerAdmin { ticket, answer } => {
                 self.unanswered.remove(&ticket);
+                if matches!(answer, AdminAnswer::Restarted { upstreams } if upstreams > 0) {
+                    self.hit(Fault::Restarted);
+                }
             }
             // It is kept for ever.
             Action::EndDaemon => {}
@@ -320,16 +327,13 @@ impl World {
             return;
         }
         let too_slow = |id: &RequestId| Refusal::TooSlow.to_response(Some(id));
-        let kept = std::mem::take(&mut client.down)
-            .into_iter()
-            .filter_map(|down| match down {
-                Down::Message(_, Some(answered)) => {
-                    Some(Down::Message(too_slow(&answered.id), Some(answered)))
-                }
-                Down::Message(_, None) => None,
-                kept @ (Down::Announcement(_) | Down::Close) => Some(kept),
-            });
-        client.down = kept.collect();
+        client.down.replace(|down| match down {
+            Down::Message(_, Some(answered)) => {
+                Some(Down::Message(too_slow(&answered.id), Some(answered)))
+            }
+            Down::Message(_, None) => None,
+            kept @ (Down::Announcement(_) | Down::Close) => Some(kept),
+        });
         client.down_bytes = client.down.iter().map(Down::len).sum();
         self.echoes.push(Event::SessionCut { session });
         self.hit(Fault::CutReader);
@@ -343,7 +347,7 @@ impl World {
         let id = SessionId(self.opened);
         let (opening, key) = opening(kind, keeps, id, self.setting.idle_timeout());
         self.clients
-            .push(Client::new(id, self.limits.message_bytes));
+            .push(Client::new(id, self.limits.message_bytes, &self.stamps));
         self.model
             .sessions
             .insert(id, model::Session::new(key, keeps));

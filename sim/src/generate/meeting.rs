@@ -145,7 +145,7 @@ impl Peer {
 
 /// What servers have said that the core has not heard.
 fn outputs(world: &World) -> impl Iterator<Item = &crate::payload::Message> {
-    let outputs = world.servers.values().flat_map(|peer| &peer.outbox);
+    let outputs = world.servers.values().flat_map(|peer| peer.outbox.iter());
     outputs.flat_map(|output| match output {
         Output::Line { messages, .. } => messages.as_slice(),
         Output::Half(_) | Output::Complaint(_) | Output::Exit(_) => &[],

@@ -430,8 +430,8 @@ impl World {
         };
         if !lost.is_multiple_of(3) && !peer.outbox.is_empty() {
             let kept = usize::from(lost / 3) % peer.outbox.len();
-            let cut = peer.outbox.split_off(kept);
-            if let Some(Output::Line { bytes, .. }) = cut.front().filter(|_| lost % 3 == 2) {
+            let first = peer.outbox.cut(kept);
+            if let Some(Output::Line { bytes, .. }) = first.filter(|_| lost % 3 == 2) {
                 peer.outbox
                     .push_back(Output::Half(bytes.slice(..bytes.len() / 2)));
             }
