@@ -44,10 +44,10 @@ fn what_is_wrong_with_it_is_told() {
                 config.toml:2:10: http.listen: expected an array of addresses, found a string (put it in brackets: `["..."]`)
             [http]
             listen = ["0.0.0.0:7665"]
-                config.toml:2:11: http.listen[0]: "0.0.0.0:7665" can be reached from other machines (mcpool listens at 127.0.0.1 and [::1] only)
+                config.toml:2:11: http.listen[0]: "0.0.0.0:7665" is neither at 127.0.0.1 nor at [::1] (mcpool serves this machine only)
             [http]
             listen = ["127.0.0.1:1", "[::ffff:127.0.0.1]:7665"]
-                config.toml:2:26: http.listen[1]: "[::ffff:127.0.0.1]:7665" can be reached from other machines (mcpool listens at 127.0.0.1 and [::1] only)
+                config.toml:2:26: http.listen[1]: "[::ffff:127.0.0.1]:7665" is neither at 127.0.0.1 nor at [::1] (mcpool serves this machine only)
             [http]
             listen = ["localhost:7665"]
                 config.toml:2:11: http.listen[0]: "localhost:7665" is not an address with a port (write one such as `127.0.0.1:7665` or `[::1]:7665`)
