@@ -20,6 +20,7 @@ pub mod pipe;
 pub mod process;
 pub mod process_table;
 pub mod quit;
+pub mod random;
 #[cfg(target_os = "macos")]
 pub mod sandbox;
 pub mod schedule;

@@ -198,7 +198,7 @@ impl Folder {
             Err(error) => return Err(error),
         }
         let mut key = [0; KEY_BYTES];
-        File::open("/dev/urandom")?.read_exact(&mut key)?;
+        sys::random::fill(&mut key)?;
         replace(&self.path.join(KEY_NAME), &key)?;
         self.key = Some(key);
         Ok(key)

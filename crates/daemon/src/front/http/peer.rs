@@ -1,9 +1,6 @@
 //! Who has made a connection on this machine: the system knows the user of the other end.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-};
+use std::{io, net::SocketAddr};
 
 use super::gate::Peer;
 
@@ -20,24 +17,11 @@ pub(super) fn find(peer: SocketAddr, ours: SocketAddr) -> Peer {
     }
 }
 
-/// The bytes of an address, in the 16 that the system has for it.
-fn bytes_of(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => {
-            let mut bytes = [0; 16];
-            bytes
-                .iter_mut()
-                .zip(address.octets())
-                .for_each(|(byte, octet)| *byte = octet);
-            bytes
-        }
-        IpAddr::V6(address) => address.octets(),
-    }
-}
-
 #[cfg(target_os = "linux")]
 mod system {
-    use super::{IpAddr, SocketAddr, bytes_of, io};
+    use std::net::IpAddr;
+
+    use super::{SocketAddr, io};
     use rustix::net::{
         AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
         netlink::{SOCK_DIAG, SocketAddrNetlink},
@@ -100,6 +84,21 @@ mod system {
         bytes.extend(0_u32.to_ne_bytes());
         bytes.extend([0xFF; 8]);
         Ok(bytes)
+    }
+
+    /// The bytes of an address, in the 16 that the system has for it.
+    fn bytes_of(address: IpAddr) -> [u8; 16] {
+        match address {
+            IpAddr::V4(address) => {
+                let mut bytes = [0; 16];
+                bytes
+                    .iter_mut()
+                    .zip(address.octets())
+                    .for_each(|(byte, octet)| *byte = octet);
+                bytes
+            }
+            IpAddr::V6(address) => address.octets(),
+        }
     }
 
     fn user_in(answer: &[u8]) -> Option<u32> {

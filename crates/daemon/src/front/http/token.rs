@@ -13,11 +13,9 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use rustix::{
-    fs::OFlags,
-    rand::{GetRandomFlags, getrandom},
-};
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
+use sys::random;
 
 /// Bytes of a token.
 const TOKEN_BYTES: usize = 32;
@@ -85,7 +83,7 @@ impl Token {
 
 fn make(path: &Path) -> io::Result<String> {
     let mut bytes = [0; TOKEN_BYTES];
-    fill(&mut bytes)?;
+    random::fill(&mut bytes)?;
     let text = crate::kept_words::hex(&bytes);
     let mut file = OpenOptions::new()
         .write(true)
@@ -108,16 +106,6 @@ fn read(file: &mut File) -> io::Result<String> {
     let mut text = String::new();
     file.take(1024).read_to_string(&mut text)?;
     Ok(text.trim_end().to_owned())
-}
-
-/// Fills it with what nobody can guess.
-pub(super) fn fill(bytes: &mut [u8]) -> io::Result<()> {
-    let filled = getrandom(&mut *bytes, GetRandomFlags::empty())?;
-    if filled == bytes.len() {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
 }
 
 #[cfg(test)]

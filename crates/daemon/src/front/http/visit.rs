@@ -25,7 +25,7 @@ impl Key {
     /// One that nobody can guess.
     pub(crate) fn random() -> std::io::Result<Self> {
         let mut bytes = [0; KEY_DIGITS / 2];
-        super::token::fill(&mut bytes)?;
+        sys::random::fill(&mut bytes)?;
         Ok(Key(bytes))
     }
 
