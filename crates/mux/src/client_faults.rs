@@ -14,7 +14,7 @@ use crate::{
     ids::{LineNumber, SessionId},
     mux::Mux,
     refusal::Refusal,
-    session::{Overrun, ToldOfOverrun},
+    session::{Overrun, Session, ToldOfOverrun},
 };
 
 impl Mux {
@@ -33,22 +33,18 @@ impl Mux {
             return;
         };
         let About { named, purpose } = fault.about();
-        let id = fault.id().filter(|id| !session.open.contains_key(id));
-        let told = match (purpose, named, id) {
-            // Nobody waits for a word about an answer but the server.
-            (Purpose::Answer, Named::One(shown), _) => {
-                return self.end_ask(session_id, shown, &Refusal::of_answer(&fault), out);
-            }
-            (Purpose::Question, _, Some(_)) => ToldOfOverrun::AsItsAnswer,
-            (Purpose::Question | Purpose::Answer | Purpose::Either | Purpose::Noise, ..) => {
-                ToldOfOverrun::WithoutId
-            }
+        // Nobody waits for a word about an answer but the server.
+        if let (Purpose::Answer, Named::One(shown)) = (purpose, named) {
+            return self.end_ask(session_id, shown, &Refusal::of_answer(&fault), out);
+        }
+        let id = session.free_id(&fault).cloned();
+        let id = id.filter(|_| *purpose == Purpose::Question);
+        let told = match id {
+            Some(_) => ToldOfOverrun::AsItsAnswer,
+            None => ToldOfOverrun::WithoutId,
         };
         session.overrun = Some(Overrun { line, told });
-        let id = id.filter(|_| told == ToldOfOverrun::AsItsAnswer).cloned();
-        if session.blocked.is_some() {
-            self.count_heard(session_id, out);
-        }
+        self.count_heard(session_id, out);
         out.tell(Fact::SessionFault {
             session: session_id,
             fault: fault.clone(),
@@ -75,9 +71,7 @@ impl Mux {
         };
         let overrun = session.overrun.take_if(|overrun| overrun.line == line);
         let told = overrun.map(|overrun| overrun.told);
-        if session.blocked.is_some() {
-            self.count_heard(session_id, out);
-        }
+        self.count_heard(session_id, out);
         if told.is_none() {
             out.tell(Fact::SessionFault {
                 session: session_id,
@@ -90,22 +84,14 @@ impl Mux {
             self.end_unanswered(session_id, line, out);
             return;
         }
-        let id = fault.id().cloned();
-        // An error under the id of a request that is still open would be taken for its answer.
-        let id = id.filter(|id| {
-            self.sessions
-                .get(&session_id)
-                .is_some_and(|session| !session.open.contains_key(id))
-        });
+        let session = self.sessions.get(&session_id);
+        let id = session.and_then(|session| session.free_id(&fault)).cloned();
+        let is_in_batch = session.is_some_and(|session| session.batches.contains_key(&line));
         let refusal = Refusal::of_question(fault);
         match id {
             Some(id) => self.refuse(session_id, &id, line, refusal, out),
-            None if self
-                .sessions
-                .get(&session_id)
-                .is_some_and(|session| session.batches.contains_key(&line)) =>
-            {
-                self.refuse_in_batch(session_id, line, None, &refusal, out);
+            None if is_in_batch => {
+                self.answer_in_batch(session_id, None, line, refusal.to_response(None), out);
             }
             None if told.is_some() => self.line_is_done(session_id, line, out),
             None => {
@@ -140,15 +126,12 @@ impl Mux {
         }
         *purpose == Purpose::Answer && *named != Named::Unknown
     }
+}
 
-    pub(crate) fn refuse_in_batch(
-        &mut self,
-        session_id: SessionId,
-        line: LineNumber,
-        id: Option<&RequestId>,
-        refusal: &Refusal,
-        out: &mut Outbox,
-    ) {
-        self.answer_in_batch(session_id, None, line, refusal.to_response(id), out);
+impl Session {
+    /// The id that a line at fault names beyond doubt, unless a request under it is still open: an error
+    /// would be taken for its answer.
+    fn free_id<'a>(&self, fault: &'a Fault) -> Option<&'a RequestId> {
+        fault.id().filter(|id| !self.open.contains_key(*id))
     }
 }

@@ -186,7 +186,8 @@ impl Mux {
             refusal: refusal.clone(),
         });
         if session.batches.contains_key(&line) {
-            self.refuse_in_batch(session_id, line, Some(id), &refusal, out);
+            let answer = refusal.to_response(Some(id));
+            self.answer_in_batch(session_id, None, line, answer, out);
         } else {
             self.tell_with(session_id, Some(line), refusal.to_response(Some(id)), out);
             self.line_is_done(session_id, line, out);
