@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** nothing that a peer does or leaves undone makes the hub wait.
 
+mod backlog;
 mod halt;
 mod lines;
 mod outlet;
@@ -21,9 +22,10 @@ mod way;
 #[cfg(test)]
 mod memory;
 
+pub(crate) use backlog::{Backlog, Overflow};
 pub(crate) use halt::{Halt, Reading, Rest, Stopped, until_halted};
 pub(crate) use lines::{Lines, Pieces};
-pub(crate) use outlet::{Backlog, Flushed, FrozenOutlet, Outlet, Overflow, Unwritten};
+pub(crate) use outlet::{Flushed, FrozenOutlet, Outlet, Unwritten};
 pub(crate) use piece::{Denial, PIECES_MAX, Parcel, Piece};
 pub(crate) use reader::{ProcessReader, SessionReader, UNHEARD};
 pub(crate) use room::{NoRoom, Room, Share};

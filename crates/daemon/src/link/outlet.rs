@@ -22,22 +22,13 @@ use shim::answer::Answer;
 use shim::control;
 use wire::Outgoing;
 
-use super::{Room, Share, Sink};
+use super::{Backlog, Overflow, Room, Share, Sink};
 
 /// Slices handed to the system at once.
 const SLICES_MAX: usize = 128;
 
 /// Lines named by one control line.
 const DONE_MAX: usize = 1024;
-
-/// The part of the limit, in bytes, from which on there is much to read.
-pub(super) const MUCH_SHARE: usize = 8;
-
-/// So many messages are much to read, however small: each takes memory of its own.
-pub(super) const MUCH_MESSAGES: usize = 8192;
-
-/// And so many lines that are done.
-const MUCH_DONE: usize = 64 << 10;
 
 /// The way out to one peer.
 #[derive(Debug)]
@@ -119,24 +110,6 @@ pub(crate) enum Flushed {
     Blocked,
     /// Nobody will ever read it.
     Broken,
-}
-
-/// How much there is for a peer to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backlog {
-    /// So much that it should read before it says more.
-    Much,
-    /// Something between the two.
-    Some,
-    /// Less than half of what is much.
-    Little,
-}
-
-/// Whether more waits for a peer than may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Overflow {
-    No,
-    Yes,
 }
 
 /// What was for a peer and never began to be written to it.
@@ -251,27 +224,13 @@ impl Outlet {
     /// Whether the next message is one too many. What is being written does not count, whatever its
     /// size, and neither does the message that is to come: a large one always fits.
     pub(crate) fn overflow(&self) -> Overflow {
-        if self.behind_head() > self.limit {
-            Overflow::Yes
-        } else {
-            Overflow::No
-        }
+        Overflow::of(self.behind_head(), self.limit)
     }
 
     /// How much there is to read. One message of any size is not much.
     pub(crate) fn backlog(&self) -> Backlog {
-        let exceeds = |part: usize| {
-            self.behind_head() > self.limit / MUCH_SHARE / part
-                || self.queue.len() > MUCH_MESSAGES / part
-                || self.done.len() > MUCH_DONE / part
-        };
-        if exceeds(1) {
-            Backlog::Much
-        } else if exceeds(2) {
-            Backlog::Some
-        } else {
-            Backlog::Little
-        }
+        let (messages, done) = (self.queue.len(), self.done.len());
+        Backlog::of(self.behind_head(), messages, done, self.limit)
     }
 
     /// Bytes that wait behind the message being written.

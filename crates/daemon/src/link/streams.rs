@@ -22,10 +22,7 @@ use tokio::sync::{
 };
 use wire::{Frame, Kind, Outgoing};
 
-use super::{
-    Backlog, Flushed, Overflow, Parcel, Piece, Room,
-    outlet::{MUCH_MESSAGES, MUCH_SHARE, too_slow},
-};
+use super::{Backlog, Flushed, Overflow, Parcel, Piece, Room, outlet::too_slow};
 use crate::front::Key;
 
 /// Bytes that may be on their way to one response, but for one message of any size.
@@ -319,25 +316,12 @@ impl Streams {
     }
 
     pub(crate) fn overflow(&self) -> Overflow {
-        if self.behind > self.limit {
-            Overflow::Yes
-        } else {
-            Overflow::No
-        }
+        Overflow::of(self.behind, self.limit)
     }
 
     pub(crate) fn backlog(&self) -> Backlog {
-        let exceeds = |part: usize| {
-            self.behind > self.limit / MUCH_SHARE / part
-                || self.behind_messages > MUCH_MESSAGES / part
-        };
-        if exceeds(1) {
-            Backlog::Much
-        } else if exceeds(2) {
-            Backlog::Some
-        } else {
-            Backlog::Little
-        }
+        // No line of its own is told to be done.
+        Backlog::of(self.behind, self.behind_messages, 0, self.limit)
     }
 
     /// What hears of it when something has been read.
