@@ -140,7 +140,7 @@ async fn serve(
 ) {
     // A message is written as a whole.
     let _slower = stream.set_nodelay(true);
-    let known = peer::find(peer, ours);
+    let known = front.gate.look_at(peer, ours);
     let busy = Busy::default();
     let stream = TokioIo::new(Timed::new(stream, busy.clone()));
     let acquaintance = stranger.acquaintance();

@@ -13,7 +13,7 @@ use hyper::{
 };
 
 use super::{
-    Caller, HttpFault,
+    Caller, HttpFault, peer,
     routes::{Admits, Route},
     token::Token,
 };
@@ -63,6 +63,14 @@ impl Gate {
             hosts: addresses.iter().flat_map(names).collect(),
             auth,
             token,
+        }
+    }
+
+    /// Who has made a connection from `peer` to `ours`, if that decides anything here.
+    pub(super) fn look_at(&self, peer: SocketAddr, ours: SocketAddr) -> Peer {
+        match self.auth {
+            HttpAuth::SameUser => peer::find(peer, ours),
+            HttpAuth::None | HttpAuth::Token => Peer::Unknown,
         }
     }
 

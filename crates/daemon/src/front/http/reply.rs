@@ -153,32 +153,17 @@ pub(super) fn denied(denial: &Denial) -> Response<Reply> {
 }
 
 pub(super) fn refused(fault: &HttpFault) -> Response<Reply> {
-    let mut response = json(fault.status(), &Outgoing::from(fault.to_json()));
+    let status = fault.status();
+    let mut response = json(status, &Outgoing::from(fault.to_json()));
     let headers = response.headers_mut();
-    match fault {
-        HttpFault::Unauthorized => {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        HttpFault::NoSuchMethod { allowed } => {
-            headers.insert(ALLOW, HeaderValue::from_static(allowed));
-        }
-        HttpFault::Full | HttpFault::Ending => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        HttpFault::NoHost
-        | HttpFault::ForeignHost
-        | HttpFault::ForeignOrigin
-        | HttpFault::NoSuchPath
-        | HttpFault::NotTheOnlyServer { .. }
-        | HttpFault::NotJson
-        | HttpFault::NotAcceptable { .. }
-        | HttpFault::UnknownVersion
-        | HttpFault::BadRequest { .. }
-        | HttpFault::NoSession
-        | HttpFault::NoSuchSession
-        | HttpFault::AlreadyListening
-        | HttpFault::TooLong
-        | HttpFault::TooSlow => {}
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let HttpFault::NoSuchMethod { allowed } = fault {
+        headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }
