@@ -116,7 +116,7 @@ impl Process {
         guardian: &mut Guardian,
         process: ProcessId,
         upstream: UpstreamId,
-        (server, route): (&Arc<str>, Option<&Route>),
+        server: &Arc<str>,
         spec: &LaunchSpec,
         logs: &Logs,
         outlet_to: impl FnOnce(Sink) -> Outlet,
@@ -125,7 +125,6 @@ impl Process {
             Pipes::new().map_err(|error| format!("no pipes could be made: {error}"))?;
         guardian.spawn(process, spec, guardians)?;
         let mut started = Process::silent(upstream, server, logs);
-        started.route = route.cloned();
         started.connect(pipes, outlet_to);
         Ok(started)
     }

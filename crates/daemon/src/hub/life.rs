@@ -124,6 +124,7 @@ impl World {
         let id = ProcessId(self.next_id());
         let session = self.sessions.get(&on_behalf_of);
         let subject = session.and_then(|session| session.subject.clone());
+        let route = session.and_then(|session| session.route.clone());
         let started = match self.sessions.get(&on_behalf_of) {
             None => Err("the session that it was for has gone".to_owned()),
             Some(Session { spec: Err(why), .. }) => Err(why.to_string()),
@@ -131,7 +132,7 @@ impl World {
                 &mut self.around.guardian,
                 id,
                 upstream,
-                (&session.server, session.route.as_ref()),
+                &session.server,
                 &Arc::clone(spec),
                 &self.around.logs,
                 |sink| {
@@ -141,7 +142,8 @@ impl World {
             ),
         };
         match started {
-            Ok(process) => {
+            Ok(mut process) => {
+                process.route = route;
                 self.processes.insert(id, process);
                 self.by_upstream.insert(upstream, id);
                 if let Some(subject) = subject {
