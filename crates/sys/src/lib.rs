@@ -21,7 +21,6 @@ pub mod process;
 pub mod process_table;
 pub mod quit;
 pub mod random;
-#[cfg(target_os = "macos")]
 pub mod sandbox;
 pub mod schedule;
 pub mod scratch;

@@ -1,12 +1,14 @@
 //! Who is at the other end of a unix socket.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 #[cfg(target_os = "linux")]
-use std::os::fd::{FromRawFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::process::Pid;
+
+use crate::process::Hold;
 
 /// The user who made the other end of this connection.
 #[cfg(target_os = "linux")]
@@ -61,23 +63,31 @@ fn credentials(socket: impl AsFd) -> io::Result<libc::ucred> {
     Ok(peer)
 }
 
-/// A hold on the process that made this connection.
+/// A hold on the process of this number, which made the other end of this connection.
 ///
-/// It stays with that process even when its number is given to another one. Fails with
-/// `ENOPROTOOPT` on kernels before 6.5.
+/// On Linux it is on that process even if its number is another's by now; elsewhere, and on kernels before
+/// 6.5, on whoever has the number.
 #[cfg(target_os = "linux")]
-pub fn pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
+pub fn hold(socket: impl AsFd, pid: Pid) -> io::Result<Hold> {
     let mut fd: RawFd = -1;
-    option(socket, libc::SOL_SOCKET, libc::SO_PEERPIDFD, &mut fd)?;
+    match option(socket, libc::SOL_SOCKET, libc::SO_PEERPIDFD, &mut fd) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => return Hold::of(pid),
+        Err(error) => return Err(error),
+    }
     // SAFETY: the kernel has just made this descriptor for us (close-on-exec); nobody
     // else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(Hold::handed_over(fd, pid))
 }
 
-/// There is no such hold here: always an error.
+/// A hold on the process of this number, which made the other end of this connection.
+///
+/// On Linux it is on that process even if its number is another's by now; elsewhere, and on kernels before
+/// 6.5, on whoever has the number.
 #[cfg(not(target_os = "linux"))]
-pub fn pidfd(_socket: impl AsFd) -> io::Result<OwnedFd> {
-    Err(io::ErrorKind::Unsupported.into())
+pub fn hold(_socket: impl AsFd, pid: Pid) -> io::Result<Hold> {
+    Hold::of(pid)
 }
 
 /// Reads an option of the socket that is as large as `value`.

@@ -8,6 +8,8 @@
 
 use std::io;
 
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use crate::process::Hold;
@@ -86,6 +88,25 @@ pub fn everybody() -> io::Result<Vec<Entry>> {
 /// On Linux shared pages count in proportion (PSS); on macOS it is what the system calls its footprint.
 pub fn memory_kb(pid: u32) -> Option<u64> {
     system::memory_kb(pid)
+}
+
+/// Nothing, of a process that is gone or not ours to look at; an error if it is we who lack what it takes.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn unless_want<T>(error: io::Error) -> io::Result<Option<T>> {
+    if is_want(&error) {
+        Err(error)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Whether it says nothing of a process, but that we lack what it takes to look.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn is_want(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+    )
 }
 
 /// `None` for what is no number of a process: 0 stands for one outside of what we can see.

@@ -5,7 +5,8 @@
 //!
 //! **Invariant:** whatever cannot be seen counts as confined.
 
-use rustix::process::Pid;
+use std::io;
+
 use tokio::net::UnixStream;
 
 #[cfg(target_os = "linux")]
@@ -29,16 +30,17 @@ pub(crate) enum Freedom {
 impl Freedom {
     /// Looks at the process that made this connection.
     pub(crate) fn of_peer(socket: &UnixStream) -> Self {
-        let peer = sys::peer::process(socket).ok().flatten();
-        if peer.is_some_and(|pid| matches!(is_as_free(socket, pid), Ok(true))) {
-            Freedom::AsFree
-        } else {
-            Freedom::Confined
+        match is_as_free(socket) {
+            Ok(true) => Freedom::AsFree,
+            Ok(false) | Err(_) => Freedom::Confined,
         }
     }
 }
 
-/// Whether the process of this number, which made this connection, can do whatever we can.
-fn is_as_free(socket: &UnixStream, pid: Pid) -> std::io::Result<bool> {
-    system::is_as_free(socket, pid)
+fn is_as_free(socket: &UnixStream) -> io::Result<bool> {
+    let pid = sys::peer::process(socket)?.ok_or(io::ErrorKind::NotFound)?;
+    // Held from before to after, the number means the same process all the time.
+    let held = sys::peer::hold(socket, pid)?;
+    let is_as_free = system::is_as_free(socket, pid)?;
+    Ok(is_as_free && !held.has_ended()?)
 }

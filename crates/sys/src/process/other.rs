@@ -9,7 +9,6 @@ use std::ptr;
 use std::time::Duration;
 
 use rustix::event::kqueue::{Event, EventFilter, EventFlags, ProcessEvents, kevent, kqueue};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -42,8 +41,7 @@ impl Hold {
 
     /// Signals it; an error if it has ended.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        let mut ended = [PollFd::new(&self.queue, PollFlags::IN)];
-        if poll(&mut ended, Some(&Timespec::default()))? > 0 {
+        if self.has_ended()? {
             return Err(Errno::SRCH.into());
         }
         Ok(kill_process(self.pid, signal)?)

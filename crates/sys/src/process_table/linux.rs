@@ -5,10 +5,9 @@ use std::fs;
 use std::io;
 
 use rustix::event::Timespec;
-use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::{Entry, Identity, process};
+use super::{Entry, Identity, is_want, process, unless_want};
 use crate::stat::fields;
 
 /// How often to look at a process that is just changing its program.
@@ -93,17 +92,8 @@ pub(super) fn everybody() -> io::Result<Vec<Entry>> {
 fn look_at(file: String) -> io::Result<Option<Vec<u8>>> {
     match fs::read(file) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if is_want(&error) => Err(error),
-        Err(_) => Ok(None),
+        Err(error) => unless_want(error),
     }
-}
-
-/// Whether it says nothing of a process, but that we lack what it takes to look.
-fn is_want(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
-    )
 }
 
 fn look_up(name: &OsStr) -> io::Result<Option<Entry>> {

@@ -4,7 +4,7 @@ use std::{io, mem, ptr};
 
 use rustix::process::Pid;
 
-use super::{Entry, Identity, arguments, process};
+use super::{Entry, Identity, arguments, process, unless_want};
 use crate::machine::by_name;
 
 /// How many processes there is room for at first.
@@ -48,12 +48,7 @@ pub(super) fn read(pid: Pid) -> io::Result<Option<Entry>> {
     let got =
         unsafe { libc::proc_pidinfo(number, libc::PROC_PIDTBSDINFO, ZOMBIES_TOO, place, size) };
     if got != size {
-        let error = io::Error::last_os_error();
-        return if is_want(&error) {
-            Err(error)
-        } else {
-            Ok(None)
-        };
+        return unless_want(io::Error::last_os_error());
     }
     let related = |number: u32| i32::try_from(number).ok().and_then(process);
     let seconds = info.pbi_start_tvsec.saturating_mul(1_000_000);
@@ -98,12 +93,7 @@ fn arguments_of(pid: Pid) -> io::Result<Option<Vec<u8>>> {
         )
     };
     if result != 0 {
-        let error = io::Error::last_os_error();
-        return if is_want(&error) {
-            Err(error)
-        } else {
-            Ok(None)
-        };
+        return unless_want(io::Error::last_os_error());
     }
     bytes.truncate(len);
     Ok(Some(bytes))
@@ -113,14 +103,6 @@ fn arguments_of(pid: Pid) -> io::Result<Option<Vec<u8>>> {
 fn arguments_max() -> io::Result<usize> {
     let most: libc::c_int = by_name(c"kern.argmax")?;
     usize::try_from(most).map_err(io::Error::other)
-}
-
-/// Whether it says nothing of a process, but that we lack what it takes to look.
-fn is_want(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ENOMEM | libc::ENFILE | libc::EMFILE)
-    )
 }
 
 pub(super) fn memory_kb(pid: u32) -> Option<u64> {

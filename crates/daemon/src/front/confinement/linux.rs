@@ -3,47 +3,19 @@
 use std::{
     fs,
     io::{self, Read},
-    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, pidfd_open},
-};
+use rustix::process::Pid;
 use tokio::net::UnixStream;
 
 /// The namespaces that set a process apart from others of its user.
 const NAMESPACES: [&str; 4] = ["user", "mnt", "pid", "net"];
 
-pub(super) fn is_as_free(socket: &UnixStream, pid: Pid) -> io::Result<bool> {
-    // Held from before to after, the number means the same process all the time.
-    let held = match sys::peer::pidfd(socket) {
-        Ok(held) => held,
-        // Kernels before 6.5 know the number only.
-        Err(error)
-            if error.raw_os_error() == Some(rustix::io::Errno::NOPROTOOPT.raw_os_error()) =>
-        {
-            pidfd_open(pid, PidfdFlags::empty())?
-        }
-        Err(error) => return Err(error),
-    };
+pub(super) fn is_as_free(_socket: &UnixStream, pid: Pid) -> io::Result<bool> {
     let theirs = Confines::of(Path::new(&format!("/proc/{}", pid.as_raw_nonzero())))?;
-    let ours = Confines::of_daemon()?;
-    if has_ended(&held) {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    Ok(theirs.allow_as_much_as(ours))
-}
-
-fn has_ended(process: &OwnedFd) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut fds, Some(&now)) != Ok(0)
+    Ok(theirs.allow_as_much_as(Confines::of_daemon()?))
 }
 
 /// What keeps a process from doing things.
