@@ -160,13 +160,7 @@ impl Mux {
 
     /// Nobody waits for a request any longer, and the server may still be at work on it.
     fn give_up(&mut self, upstream_id: UpstreamId, minted: MintedId, out: &mut Outbox) {
-        let until = self.now + self.limits.ghost_life;
-        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-            let judged_at = upstream.judged_at(self.now);
-            if upstream.lanes.haunt(minted, judged_at, until) {
-                self.touch_record(upstream_id);
-            }
-        }
+        self.haunt(upstream_id, minted);
         let words = cancellation(minted, "its answer may have been lost");
         Mux::tell_upstream(upstream_id, words, out);
     }

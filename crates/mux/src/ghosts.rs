@@ -44,16 +44,30 @@ struct Haunt {
     /// `None` for a crowd.
     ids: Option<BTreeSet<MintedId>>,
     until: Moment,
+    /// Until when others wait for its answers. It is not put off by those that come to it: a server that
+    /// acknowledges cancellations does so at once, and most that do not never will.
+    #[serde(default)]
+    awaited_until: Moment,
+}
+
+/// How long a cancelled call counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spell {
+    /// Until when what the server says may be because of it.
+    pub(crate) until: Moment,
+    /// Until when what could be mistaken for it waits for its answer.
+    pub(crate) awaited_until: Moment,
 }
 
 impl Ghosts {
-    pub(crate) fn appear(&mut self, id: MintedId, session: SessionId, now: Moment, until: Moment) {
+    pub(crate) fn appear(&mut self, id: MintedId, session: SessionId, now: Moment, spell: Spell) {
         self.fade(now);
         let haunt = self.by_session.entry(session).or_insert_with(|| Haunt {
             ids: Some(BTreeSet::new()),
-            until,
+            until: spell.until,
+            awaited_until: spell.awaited_until,
         });
-        haunt.until = haunt.until.max(until);
+        haunt.until = haunt.until.max(spell.until);
         let Some(ids) = &mut haunt.ids else {
             return;
         };
@@ -69,7 +83,12 @@ impl Ghosts {
 
     /// An earlier daemon had cancelled calls of this session.
     pub(crate) fn appear_unnamed(&mut self, session: SessionId, until: Moment) {
-        self.by_session.insert(session, Haunt { ids: None, until });
+        let haunt = Haunt {
+            ids: None,
+            until,
+            awaited_until: Moment::default(),
+        };
+        self.by_session.insert(session, haunt);
     }
 
     /// An earlier daemon had this session, whose calls may be at work.
@@ -146,11 +165,18 @@ impl Ghosts {
         self.by_session.is_empty() && self.abandoned.is_empty()
     }
 
-    /// Whether no answer is to be expected that lays a ghost of another session: of what an earlier daemon
+    /// Whether an answer is still awaited that lays a ghost of another session: of what an earlier daemon
     /// had, and of a crowd, there never is one.
-    pub(crate) fn to_be_laid_are_all_of(&self, session: SessionId) -> bool {
-        let mut haunts = self.by_session.iter();
-        haunts.all(|(haunting, haunt)| *haunting == session || haunt.ids.is_none())
+    pub(crate) fn are_awaited_beside(&self, session: SessionId, now: Moment) -> bool {
+        self.by_session.iter().any(|(haunting, haunt)| {
+            *haunting != session && haunt.ids.is_some() && haunt.awaited_until > now
+        })
+    }
+
+    /// When the next of these waits is over.
+    pub(crate) fn next_unawaited(&self, now: Moment) -> Option<Moment> {
+        let awaited = self.by_session.values().map(|haunt| haunt.awaited_until);
+        awaited.filter(|until| *until > now).min()
     }
 
     pub(crate) fn are_all_of(&self, session: SessionId) -> bool {
@@ -168,11 +194,18 @@ mod tests {
     const NOW: Moment = Moment(0);
     const LATER: Moment = Moment(1_000);
 
+    fn until(until: Moment) -> Spell {
+        Spell {
+            until,
+            awaited_until: Moment(100),
+        }
+    }
+
     #[test]
     fn a_ghost_is_laid_by_its_answer_or_fades() {
         let mut ghosts = Ghosts::default();
-        ghosts.appear(1, ALICE, NOW, LATER);
-        ghosts.appear(2, BOB, NOW, Moment(2_000));
+        ghosts.appear(1, ALICE, NOW, until(LATER));
+        ghosts.appear(2, BOB, NOW, until(Moment(2_000)));
         assert!(!ghosts.are_all_of(ALICE));
         assert!(ghosts.lay(2) && !ghosts.lay(2));
         assert!(ghosts.are_all_of(ALICE) && !ghosts.are_of_none());
@@ -183,13 +216,13 @@ mod tests {
     #[test]
     fn one_that_is_answered_while_an_ask_waits_is_laid_when_that_is_decided() {
         let mut ghosts = Ghosts::default();
-        ghosts.appear(1, ALICE, NOW, LATER);
+        ghosts.appear(1, ALICE, NOW, until(LATER));
         ghosts.lay_later(1);
         ghosts.lay_later(77);
         assert!(!ghosts.are_of_none());
         ghosts.lay_the_answered();
         assert!(ghosts.are_of_none() && ghosts.answered.is_empty());
-        ghosts.appear(2, ALICE, NOW, LATER);
+        ghosts.appear(2, ALICE, NOW, until(LATER));
         ghosts.lay_later(2);
         ghosts.fade(LATER);
         assert!(ghosts.are_of_none() && ghosts.answered.is_empty());
@@ -201,9 +234,9 @@ mod tests {
         ghosts.abandon(ALICE, LATER);
         ghosts.abandon(BOB, LATER);
         ghosts.appear_unnamed(BOB, Moment(500));
-        assert!(!ghosts.are_all_of(BOB) && ghosts.to_be_laid_are_all_of(BOB));
-        ghosts.appear(1, ALICE, NOW, LATER);
-        assert!(!ghosts.to_be_laid_are_all_of(BOB) && ghosts.lay(1));
+        assert!(!ghosts.are_all_of(BOB) && !ghosts.are_awaited_beside(BOB, NOW));
+        ghosts.appear(1, ALICE, NOW, until(LATER));
+        assert!(!!ghosts.are_awaited_beside(BOB, NOW) && ghosts.lay(1));
         assert!(ghosts.return_from(ALICE) && !ghosts.return_from(ALICE));
         assert!(ghosts.are_all_of(BOB) && ghosts.return_from(BOB));
         assert!(!ghosts.are_of_none(), "what was cancelled is not told of");
@@ -213,10 +246,30 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_awaited_once_however_many_calls_are_cancelled() {
+        let mut ghosts = Ghosts::default();
+        ghosts.appear(1, ALICE, NOW, until(LATER));
+        assert!(ghosts.are_awaited_beside(BOB, NOW) && !ghosts.are_awaited_beside(ALICE, NOW));
+        assert_eq!(ghosts.next_unawaited(NOW), Some(Moment(100)));
+        let later = Spell {
+            until: LATER,
+            awaited_until: Moment(150),
+        };
+        ghosts.appear(2, ALICE, Moment(50), later);
+        assert!(!ghosts.are_awaited_beside(BOB, Moment(100)) && !ghosts.are_all_of(BOB));
+        assert!(ghosts.lay(1) && ghosts.lay(2));
+        ghosts.appear(3, ALICE, Moment(100), later);
+        assert!(
+            ghosts.are_awaited_beside(BOB, Moment(100)),
+            "who answers is awaited again"
+        );
+    }
+
+    #[test]
     fn a_crowd_is_kept_as_one_and_only_fades() {
         let mut ghosts = Ghosts::default();
         for id in 0..10_000 {
-            ghosts.appear(id, ALICE, NOW, LATER);
+            ghosts.appear(id, ALICE, NOW, until(LATER));
         }
         assert!(ghosts.owners.is_empty());
         assert!(!ghosts.lay(9_999));

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     exchange::MintedId,
-    ghosts::{Ghosts, Haunting},
+    ghosts::{Ghosts, Haunting, Spell},
     ids::SessionId,
     moment::Moment,
 };
@@ -152,7 +152,7 @@ impl Lanes {
     }
 
     /// Whether a call may begin now; if not, whether it is to be the next.
-    pub(crate) fn admits(&mut self, session: SessionId, manner: Manner) -> bool {
+    pub(crate) fn admits(&mut self, session: SessionId, manner: Manner, now: Moment) -> bool {
         if self.is_closed_to(session) {
             self.turned_away.insert(session);
             return false;
@@ -168,10 +168,9 @@ impl Lanes {
             self.next_apart = Some(session);
             return false;
         }
-        // What it makes the server ask could be of a cancelled call that the server is still at. Most
-        // are acknowledged at once, so nobody else is kept waiting for that; and for what cannot be
-        // acknowledged, nobody is.
-        self.ghosts.to_be_laid_are_all_of(session)
+        // What it makes the server ask could be of a cancelled call that the server is still at. Nobody
+        // else is kept waiting for that.
+        !self.ghosts.are_awaited_beside(session, now)
     }
 
     /// The session whose calls run apart, if any do.
@@ -212,12 +211,12 @@ impl Lanes {
 
     /// Takes note that a call was cancelled: until then the server may work on, and ask. Says whether it is
     /// the only one of its session's.
-    pub(crate) fn haunt(&mut self, id: MintedId, now: Moment, until: Moment) -> bool {
+    pub(crate) fn haunt(&mut self, id: MintedId, now: Moment, spell: Spell) -> bool {
         let Some(call) = self.close(id) else {
             return false;
         };
         let is_first = !self.ghosts.has_any_of(call.session);
-        self.ghosts.appear(id, call.session, now, until);
+        self.ghosts.appear(id, call.session, now, spell);
         is_first
     }
 
@@ -303,6 +302,11 @@ impl Lanes {
             .min()
     }
 
+    /// When something that waits for the answers to cancelled calls need not any longer.
+    pub(crate) fn next_unawaited(&self, now: Moment) -> Option<Moment> {
+        self.ghosts.next_unawaited(now)
+    }
+
     /// Whose call made the server speak, as far as the open calls tell.
     pub(crate) fn cause(&mut self, now: Moment) -> Cause {
         self.ghosts.fade(now);
@@ -356,7 +360,7 @@ mod tests {
     const LATER: Moment = Moment(1_000);
 
     fn begin(lanes: &mut Lanes, id: MintedId, session: SessionId, manner: Manner) -> bool {
-        let admitted = lanes.admits(session, manner);
+        let admitted = lanes.admits(session, manner, Moment(0));
         if admitted {
             lanes.begin(id, session, "tool".into(), manner, LATER);
         }
@@ -419,7 +423,11 @@ mod tests {
     fn a_cancelled_call_may_still_be_the_cause() {
         let mut lanes = Lanes::default();
         begin(&mut lanes, 1, ALICE, Manner::Together);
-        lanes.haunt(1, Moment(0), LATER);
+        let spell = Spell {
+            until: LATER,
+            awaited_until: Moment(0),
+        };
+        lanes.haunt(1, Moment(0), spell);
         assert_eq!(lanes.cause(Moment(0)), Cause::Ghost);
         begin(&mut lanes, 2, BOB, Manner::Together);
         assert_eq!(lanes.cause(Moment(0)), Cause::Unclear);

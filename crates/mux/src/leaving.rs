@@ -9,6 +9,7 @@ use crate::{
     exchange::{Claim, Exchange, MintedId, Owner},
     fact::Fact,
     from_session::cancellation,
+    ghosts::Spell,
     ids::{SessionId, UpstreamId},
     mux::Mux,
     refusal::Refusal,
@@ -89,17 +90,28 @@ impl Mux {
             session.announcing.remove(&claim.line);
         }
         if was_sent {
-            let ghost_until = self.now + self.limits.ghost_life;
-            let judged_at = upstream.judged_at(self.now);
-            if upstream.lanes.haunt(minted, judged_at, ghost_until) {
-                self.touch_record(upstream_id);
-            }
+            self.haunt(upstream_id, minted);
             Mux::tell_upstream(upstream_id, words, out);
         } else {
             upstream.lanes.end(minted);
         }
         self.give_up_effect(upstream_id, minted, &claim.effect, out);
         Some(claim)
+    }
+
+    /// Nobody waits for a call any longer that the server may be at.
+    pub(crate) fn haunt(&mut self, upstream_id: UpstreamId, minted: MintedId) {
+        let spell = Spell {
+            until: self.now + self.limits.ghost_life,
+            awaited_until: self.now + self.limits.acknowledgement_patience,
+        };
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let judged_at = upstream.judged_at(self.now);
+        if upstream.lanes.haunt(minted, judged_at, spell) {
+            self.touch_record(upstream_id);
+        }
     }
 
     /// A session does not read. Its open requests end, and the server need not work on them.

@@ -61,6 +61,11 @@ pub struct Limits {
     pub apart_patience: Duration,
     /// Longest wait for an ask whose owner is unclear to become clear.
     pub owner_patience: Duration,
+    /// Longest wait of a call of a tool that asks for the end of other sessions' calls that were cancelled.
+    ///
+    /// A server that acknowledges a cancellation does so at once, and one that obeys it as the
+    /// specification says (2025-11-25, basic/utilities/cancellation) never does.
+    pub acknowledgement_patience: Duration,
     /// How long a cancelled call may still be the cause of an ask or a log message.
     ///
     /// A server that ignores the cancellation works on; what it asks then must not go to another session.
@@ -133,6 +138,7 @@ impl Default for Limits {
             probation: Duration::from_secs(1),
             apart_patience: Duration::from_secs(10),
             owner_patience: Duration::from_secs(10),
+            acknowledgement_patience: Duration::from_secs(1),
             ghost_life: Duration::from_secs(30),
             abandoned_life: Duration::from_mins(10),
             resume_patience: Duration::from_secs(30),

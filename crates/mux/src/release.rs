@@ -400,6 +400,7 @@ impl Mux {
         let Some(tool) = tool else {
             return Ok(None);
         };
+        let now = self.now;
         let is_logging = self.is_logging(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return Err(Barred);
@@ -412,7 +413,7 @@ impl Mux {
             Some(conduct) => conduct.manner(&tool, circumstances),
             None => Conduct::default().manner(&tool, circumstances),
         };
-        if upstream.lanes.admits(session_id, manner) {
+        if upstream.lanes.admits(session_id, manner, now) {
             return Ok(Some(Askable { tool, manner }));
         }
         let patience = match manner {
@@ -425,7 +426,7 @@ impl Mux {
         if patience.is_some_and(|patience| waited >= patience) {
             upstream.lanes.give_up_next(session_id);
             let manner = Manner::Together;
-            if upstream.lanes.admits(session_id, manner) {
+            if upstream.lanes.admits(session_id, manner, now) {
                 return Ok(Some(Askable { tool, manner }));
             }
         }
@@ -479,7 +480,9 @@ impl Mux {
             .flat_map(|since| [since + probation, since + apart_patience])
             .filter(|moment| *moment > self.now)
             .min();
-        let next = [upstream.lanes.next_probation(), impatience]
+        // Nobody waits for an acknowledgement where nobody waits.
+        let unawaited = impatience.and(upstream.lanes.next_unawaited(self.now));
+        let next = [upstream.lanes.next_probation(), impatience, unawaited]
             .into_iter()
             .flatten()
             .min();

@@ -61,6 +61,9 @@ pub(crate) struct Args {
     /// Programs with debug assertions, and a daemon that keeps books of its core; these are slower
     #[arg(long)]
     debug: bool,
+    /// Leave the home and the ledgers, for whoever looks into a fault
+    #[arg(long)]
+    keep: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -83,6 +86,7 @@ pub(crate) fn short() -> anyhow::Result<Report> {
         seed: 1,
         clients: 12,
         debug: true,
+        keep: false,
     };
     soak(&args, Profile::Debug)
 }
@@ -91,8 +95,12 @@ fn soak(args: &Args, profile: Profile) -> anyhow::Result<Report> {
     let programs = build::programs(&["mcpool", "xtask"], profile)?;
     let folder = tempfile::Builder::new()
         .prefix("mcpool-soak-")
+        .disable_cleanup(args.keep)
         .tempdir()
         .context("creating a folder")?;
+    if args.keep {
+        ui::progress(format!("    kept: {}", folder.path().display()));
+    }
     let server = |(name, asks): (&str, bool)| Server::new(name.to_owned(), asks);
     let shared = Shared {
         seed: args.seed,

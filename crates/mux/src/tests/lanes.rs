@@ -304,3 +304,31 @@ fn a_tool_that_asks_waits_ten_seconds_for_a_long_call_and_holds_up_nobody_any_lo
             -> bob: result #1
     "#]]);
 }
+
+#[test]
+fn who_asks_waits_a_second_for_a_cancelled_call_of_a_silent_server_and_no_more_for_its_next() {
+    check(expect![[r#"
+        u1 serves alice bob carol caps=sampling
+        alice: tools/call #1 tool=ask
+            -> u1: tools/call #2
+        u1: sampling/createMessage #1
+            -> alice: sampling/createMessage #1
+            ! u1 separates ask
+        alice: result #1
+            -> u1: result #1
+        u1: result #2
+            -> alice: result #1
+        alice: tools/call #2 tool=ask
+            -> u1: tools/call #3
+        alice: tools/call #3 tool=ask
+            -> u1: tools/call #4
+        alice: cancelled #2
+            -> u1: cancelled #3
+        alice: cancelled #3
+            -> u1: cancelled #4
+        bob: tools/call #1 tool=ask
+        1 s pass
+            after 1 s
+            -> u1: tools/call #5
+    "#]]);
+}
