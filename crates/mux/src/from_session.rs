@@ -477,8 +477,10 @@ impl Mux {
         }
     }
 
-    /// Closes a session's link, behind whatever is on its way to it.
+    /// Closes a session's link, behind whatever is on its way to it. Its shim hears what is done: for
+    /// the rest it would answer by itself.
     pub(crate) fn close(&mut self, session_id: SessionId, out: &mut Outbox) {
+        self.tell_done(session_id, out);
         out.act(Action::CloseSession {
             session: session_id,
         });

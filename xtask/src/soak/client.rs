@@ -86,7 +86,7 @@ fn open(shared: &Shared, client: u16, generation: u16) -> anyhow::Result<Session
         subscriptions: BTreeMap::new(),
         refusals_due: 0,
         list_changes: 0,
-        refused_twice: BTreeSet::new(),
+        used_again: BTreeSet::new(),
     })
 }
 
@@ -212,7 +212,7 @@ impl Session<'_> {
     /// One client of each server causes news for all.
     fn hear_the_news(&mut self) -> anyhow::Result<()> {
         let before = self.list_changes;
-        if usize::from(self.client) < self.shared.servers.len() {
+        if self.server.take_news() {
             self.change_list();
         }
         while self.list_changes == before {

@@ -40,8 +40,9 @@ pub(crate) struct Session<'a> {
     /// Lines without an id that are to be refused.
     pub(crate) refusals_due: u64,
     pub(crate) list_changes: u64,
-    /// Ids of which the first use was refused because the server had died: so is the second.
-    pub(crate) refused_twice: BTreeSet<String>,
+    /// Ids of which the first use was refused because the server had died, and the second not yet: it is,
+    /// too, or it finds the id free again, and the next process answers it.
+    pub(crate) used_again: BTreeSet<String>,
 }
 
 /// A request that has no answer yet.
@@ -221,8 +222,14 @@ impl Session<'_> {
         let was_open = self.open.remove(id);
         let is_open = was_open.is_some();
         let Some(open) = was_open.or_else(|| self.cancelled.remove(id)) else {
-            if let (Some(error), true) = (envelope.error, self.refused_twice.remove(id)) {
-                self.on_error(error, line);
+            if self.used_again.remove(id) {
+                match envelope.error {
+                    Some(error) => {
+                        self.on_error(error, line);
+                    }
+                    None if line == words::unmarked_result(id) => self.count("← results"),
+                    None => self.fault(Class::Altered, "not what a second use gets", line),
+                }
                 return;
             }
             let class = if self.was_answered(id) {
@@ -246,7 +253,7 @@ impl Session<'_> {
             }
         };
         if open.is_doubled {
-            self.refused_twice.insert(id.to_owned());
+            self.used_again.insert(id.to_owned());
         }
         self.on_errand(&open, outcome);
         let outcome = if is_open { outcome } else { Outcome::Crossed };

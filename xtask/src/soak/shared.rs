@@ -28,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) crashes_due: AtomicU32,
     /// Crashes so far, those included that are on their way.
     pub(crate) crashes: AtomicU32,
+    /// Whether some client has caused the news that all of its clients are to hear at the end.
+    is_news_caused: AtomicBool,
 }
 
 impl Server {
@@ -38,7 +40,14 @@ impl Server {
             pid: AtomicU32::new(0),
             crashes_due: AtomicU32::new(0),
             crashes: AtomicU32::new(0),
+            is_news_caused: AtomicBool::new(false),
         }
+    }
+
+    /// Whether whoever asks is the one to cause the news; clients that have ended their last session
+    /// already are not there for it.
+    pub(crate) fn take_news(&self) -> bool {
+        !self.is_news_caused.swap(true, Ordering::AcqRel)
     }
 
     /// Whether one client may crash it now.

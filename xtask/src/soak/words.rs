@@ -51,6 +51,11 @@ pub(crate) fn result(id: &str, mark: Mark, pid: u32, echo: &str) -> String {
     }
 }
 
+/// The answer to a request without a mark.
+pub(crate) fn unmarked_result(id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)
+}
+
 /// The how-manieth step of a call.
 pub(crate) fn progress(token: &str, mark: Mark, step: u32) -> String {
     format!(

@@ -24,6 +24,10 @@ pub(super) struct Client {
     /// Requests of batches that it has cancelled, of which some may have had an answer that waits for the
     /// rest of the batch and comes with it.
     pub(super) excused: BTreeMap<RequestId, Asking>,
+    /// Lines that its shim would answer by itself, as it was not told that they are done; `None` if it has
+    /// none that keeps lines.
+    #[serde(default)]
+    pub(super) kept_lines: Option<BTreeSet<LineNumber>>,
     /// Lines that its shim was told wait here.
     pub(super) announced: BTreeMap<LineNumber, Announced>,
     /// What servers have asked it, by the id that it sees.
@@ -75,6 +79,20 @@ pub(super) struct Announced {
 }
 
 impl Client {
+    /// A line was heard that its shim would answer by itself, if it has one.
+    pub(super) fn keep(&mut self, line: LineNumber) {
+        if let Some(kept) = &mut self.kept_lines {
+            kept.insert(line);
+        }
+    }
+
+    /// Its shim hears that a line is done, or that it is kept for the next daemon alone.
+    pub(super) fn is_done(&mut self, line: LineNumber) {
+        if let Some(kept) = &mut self.kept_lines {
+            kept.remove(&line);
+        }
+    }
+
     /// Whether the server may be given the line now.
     pub(super) fn may_go(&self, line: LineNumber) -> bool {
         let announced = self.announced.get(&line);

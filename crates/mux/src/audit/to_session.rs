@@ -47,6 +47,7 @@ impl Audit {
                 Notice::Done(lines) => {
                     for line in lines {
                         client.announced.remove(line);
+                        client.is_done(*line);
                     }
                 }
             }
@@ -69,6 +70,19 @@ impl Audit {
             self.find(
                 Invariant::OneOutcome,
                 format_args!("{session} is closed and waits for {id:?}"),
+            );
+        }
+        let kept = self.clients.get(&session).map(|client| &client.kept_lines);
+        if let Some(Some(kept)) = kept
+            && let Some(line) = kept.first().copied()
+        {
+            // Its shim would answer what it still has by itself.
+            self.find(
+                Invariant::OneOutcome,
+                format_args!(
+                    "{session} is closed and was never told that line {} is done",
+                    line.0
+                ),
             );
         }
         self.leave(session);
@@ -128,6 +142,7 @@ impl Audit {
             );
         }
         if let Some((answered, client)) = answered.zip(self.clients.get_mut(&session)) {
+            client.is_done(answered.line);
             client
                 .excused
                 .retain(|_, asking| asking.line != answered.line);

@@ -119,3 +119,17 @@ fn who_leaves_with_much_in_flight_hears_nothing_more() {
         .count();
     assert_eq!(to_alice, 0);
 }
+
+#[test]
+fn who_cancels_and_ends_its_input_hears_that_nothing_is_left_to_answer() {
+    check(expect![[r#"
+        u1 serves alice keeps
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        alice: cancelled #1
+            -> u1: cancelled #2
+        alice ends
+            -> alice: done 2 3
+            -> close alice
+    "#]]);
+}

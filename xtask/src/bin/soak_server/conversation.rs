@@ -147,10 +147,10 @@ impl Conversation {
             ("initialize", _) => self.say(&format!(
                 r#"{{"jsonrpc":"2.0","id":{id},"result":{{"protocolVersion":"2025-11-25","capabilities":{{"tools":{{"listChanged":true}},"resources":{{"subscribe":true}},"prompts":{{}},"completions":{{}},"logging":{{}}}},"serverInfo":{{"name":"soak","version":"1"}}}}}}"#
             )),
-            // Those that are asked by the pooler itself carry no mark.
+            // Those that are asked by the pooler itself carry no mark, nor does the second use of an id.
             (_any, None) => {
                 self.subscribe(method, params);
-                self.say(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+                self.say(&words::unmarked_result(id));
             }
             ("tools/call", Some(mark)) => {
                 self.deed("call", mark);
