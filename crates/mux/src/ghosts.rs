@@ -236,7 +236,7 @@ mod tests {
         ghosts.appear_unnamed(BOB, Moment(500));
         assert!(!ghosts.are_all_of(BOB) && !ghosts.are_awaited_beside(BOB, NOW));
         ghosts.appear(1, ALICE, NOW, until(LATER));
-        assert!(!!ghosts.are_awaited_beside(BOB, NOW) && ghosts.lay(1));
+        assert!(ghosts.are_awaited_beside(BOB, NOW) && ghosts.lay(1));
         assert!(ghosts.return_from(ALICE) && !ghosts.return_from(ALICE));
         assert!(ghosts.are_all_of(BOB) && ghosts.return_from(BOB));
         assert!(!ghosts.are_of_none(), "what was cancelled is not told of");

@@ -7,7 +7,7 @@ use std::{
     vec::Vec,
 };
 
-use wire::{About, Fault, Frame, Kind, Message, Method, Named, Params, Purpose, RequestId};
+use wire::{About, Fault, Frame, Message, Method, Named, Params, Purpose, RequestId};
 
 use super::{
     Audit, Client, Invariant, OfAsk, Step, Told,
@@ -17,7 +17,7 @@ use super::{
     print::Print,
     server::{Ask, Process},
 };
-use crate::{Asks, Event, LineNumber, Link, Opening, Past, Said, Scope, SessionId, UpstreamId};
+use crate::{Asks, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId};
 
 impl Audit {
     /// Takes in what happens next, before the core does.
@@ -25,11 +25,6 @@ impl Audit {
     pub fn event(&mut self, event: &Event) {
         self.step = Step::default();
         self.count.events += 1;
-        if let Some((session, line)) = line_to_answer(event)
-            && let Some(client) = self.clients.get_mut(&session)
-        {
-            client.keep(line);
-        }
         match event {
             Event::SessionOpened { session, opening } => self.open(*session, opening),
             Event::SessionFrame {
@@ -200,6 +195,7 @@ impl Audit {
         let Some(client) = self.clients.get_mut(&session) else {
             return;
         };
+        client.keep(asking.line);
         if client.open.contains_key(id) {
             self.step.doubled.push((session, id.clone()));
             return;
@@ -288,6 +284,7 @@ impl Audit {
         let Some(client) = self.clients.get_mut(&session) else {
             return;
         };
+        client.keep(line);
         let overrun = client.overrun.take_if(|(begun, _)| *begun == line);
         if overrun.is_some_and(|(_, is_answered)| is_answered) {
             return;
@@ -549,32 +546,6 @@ impl Audit {
 }
 
 /// What would have been a request.
-/// The line of a client that an event brings, if its shim would answer it by itself were it not done.
-fn line_to_answer(event: &Event) -> Option<(SessionId, LineNumber)> {
-    let is_request = |frame: &Frame| frame.kind() == Kind::Request;
-    let (session, line, owes) = match event {
-        Event::SessionFrame {
-            session,
-            line,
-            frame,
-        } => (session, line, is_request(frame)),
-        Event::SessionBatch { session, line, .. } | Event::SessionFault { session, line, .. } => {
-            (session, line, true)
-        }
-        Event::SessionReplayed {
-            session,
-            line,
-            past: Past::Sent | Past::Repeated,
-            said,
-        } => match said {
-            Said::One(frame) => (session, line, is_request(frame)),
-            Said::Batch(_) => (session, line, true),
-        },
-        _no_line => return None,
-    };
-    owes.then_some((*session, *line))
-}
-
 fn of_fault(line: LineNumber, in_batch: bool) -> Asking {
     Asking {
         print: None,
