@@ -18,6 +18,7 @@ mod mixed;
 mod no_greeting;
 mod no_processes;
 mod numbers_again;
+mod port_taken;
 mod read_only;
 mod server_killed;
 mod short_children;
@@ -69,6 +70,7 @@ pub(crate) const ALL: &[Row] = &[
     damaged_files::ROW,
     clocks::ROW,
     asleep::ROW,
+    port_taken::ROW,
     leftovers::ROW,
     numbers_again::ROW,
     start_race::ROW,
