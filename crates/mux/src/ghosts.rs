@@ -165,12 +165,11 @@ impl Ghosts {
         self.by_session.is_empty() && self.abandoned.is_empty()
     }
 
-    /// Whether an answer is still awaited that lays a ghost of another session: of what an earlier daemon
-    /// had, and of a crowd, there never is one.
+    /// Whether an answer is still awaited that lays a ghost of another session. What an earlier daemon had
+    /// never gets one.
     pub(crate) fn are_awaited_beside(&self, session: SessionId, now: Moment) -> bool {
-        self.by_session.iter().any(|(haunting, haunt)| {
-            *haunting != session && haunt.ids.is_some() && haunt.awaited_until > now
-        })
+        let mut haunts = self.by_session.iter();
+        haunts.any(|(haunting, haunt)| *haunting != session && haunt.awaited_until > now)
     }
 
     /// When the next of these waits is over.
