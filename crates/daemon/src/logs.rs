@@ -9,6 +9,7 @@ mod folder;
 mod losses;
 mod rotation;
 mod server;
+mod veil;
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +31,7 @@ use crate::tasks;
 pub(crate) use drain::drain_errors;
 pub(crate) use losses::{Losses, Lost};
 pub(crate) use server::{NOISE_BYTES, ServerLog};
+pub(crate) use veil::Veil;
 
 /// Texts that may wait for the disk.
 const WAITING_MAX: usize = 256;

@@ -10,7 +10,10 @@ mod pipes;
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     sync::Arc,
     time::Duration,
 };
@@ -26,7 +29,7 @@ use crate::{
     hub::{ProcessId, Surroundings},
     launch::LaunchSpec,
     link::{Outlet, ProcessReader, Reading, Rest as Unread, Sink, Source, Unwritten},
-    logs::{Logs, ServerLog, drain_errors},
+    logs::{Logs, ServerLog, Veil, drain_errors},
     upgrade::{FrozenProcess, Handed, Hex},
 };
 
@@ -125,6 +128,9 @@ impl Process {
             Pipes::new().map_err(|error| format!("no pipes could be made: {error}"))?;
         guardian.spawn(process, spec, guardians)?;
         let mut started = Process::silent(upstream, server, logs);
+        let environment = spec.environment.iter();
+        let environment = environment.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        started.log.draw(Veil::of(environment));
         started.connect(pipes, outlet_to);
         Ok(started)
     }
@@ -183,6 +189,7 @@ impl Process {
     pub(crate) fn on_running(&mut self, process: ProcessId, pid: u32, around: &Surroundings) {
         self.pid = Some(pid);
         let how = if self.is_cut_off {
+            self.log.draw(Veil::of_process(pid));
             "taken over"
         } else {
             "started"
@@ -298,6 +305,9 @@ impl Process {
         process.drain = drain;
         process.unwritten = unwritten;
         process.pid = frozen.pid;
+        if let Some(pid) = frozen.pid {
+            process.log.draw(Veil::of_process(pid));
+        }
         process.rest = frozen.rest;
         process.blocked = frozen.is_blocked;
         process.closing = frozen.is_closing;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, FAKE_SERVER, Home, canary, processes};
+use crate::support::{Client, FAKE_SERVER, Home, canary, eventually, processes};
 
 const SECRET: &str = "s3cr3t-value";
 
@@ -146,7 +146,14 @@ enum Way {
 }
 
 const PASSED_NAME: &str = "PASSED_TOKEN";
-const DIES_AT_ITS_START: [&str; 4] = ["--say", "no start today", "--exit-at-start", "1"];
+const DIES_AT_ITS_START: [&str; 6] = [
+    "--say",
+    "no start today",
+    "--say-variable",
+    PASSED_NAME,
+    "--exit-at-start",
+    "1",
+];
 
 impl Way {
     /// Names of servers that this way passes the secret to: one that works, and one that never starts.
@@ -187,6 +194,21 @@ impl Way {
     }
 }
 
+/// Has the server quote what it was given; its log tells of that, and not what.
+#[track_caller]
+fn quotes_it(home: &Home, client: &mut Client, name: &str, when: &str) {
+    client.text("stderr-variable", json!({"text": PASSED_NAME}));
+    let end = format!("quoted it {when}");
+    client.text("stderr", json!({"text": end}));
+    let log = eventually("the quote stands in the log", || {
+        let log = home.done(&["logs", name]);
+        log.contains(&end).then_some(log)
+    });
+    let before = log.lines().take_while(|line| !line.ends_with(&end));
+    let quote = before.last().unwrap_or_default();
+    assert!(quote.ends_with("refused with ***, and so on"), "{quote}");
+}
+
 /// Looks for what was passed to this server wherever else it might be: verbs, files, other processes.
 #[track_caller]
 fn is_nowhere_but_in(home: &Home, server: u32, names: [&str; 2]) {
@@ -225,17 +247,25 @@ fn a_secret_that_was_passed_comes_out_nowhere_but_at_its_server_whatever_happens
         alice.initialize();
         let mut failing = way.open(&home, names[1], &DIES_AT_ITS_START);
         let error = failing.greet(&json!({}))["error"].clone();
-        assert!(error.to_string().contains("no start today"), "{error}");
+        let words = error.to_string();
+        assert!(words.contains("no start today"), "{error}");
+        assert!(words.contains("refused with ***, and so on"), "{error}");
         // Another process of the same program, to which nothing was passed.
         let mut stranger = home.session(&["--stranger"]);
+        quotes_it(&home, &mut alice, names[0], "at first");
         is_nowhere_but_in(&home, alice.server_pid(), names);
         let error = alice.call("crash", json!({}))["error"].clone();
         assert_eq!(error["data"]["reason"], "upstream-exited", "{error}");
         is_nowhere_but_in(&home, alice.server_pid(), names);
         home.done(&["restart", names[0]]);
         is_nowhere_but_in(&home, alice.server_pid(), names);
+        quotes_it(&home, &mut alice, names[0], "after a restart");
         home.kill_daemon();
         let server = alice.server_pid();
+        // The daemon that took it over was never told what it was started with.
+        quotes_it(&home, &mut alice, names[0], "to another daemon");
+        home.done(&["upgrade"]);
+        quotes_it(&home, &mut alice, names[0], "after an upgrade");
         is_nowhere_but_in(&home, server, names);
         stranger.come_to_rest();
         home.done(&["stop"]);

@@ -11,10 +11,7 @@ use tokio::{
 };
 use wire::{Line, LineSplitter};
 
-use super::{
-    ServerLog,
-    clean::{LINE_BYTES, cleaned},
-};
+use super::{ServerLog, clean::LINE_BYTES};
 use crate::{
     hub::{Heard, Input, ProcessId},
     link::{Found, Source, Stopped, until_halted},
@@ -123,9 +120,9 @@ impl Listener {
     }
 
     fn take(&mut self, line: Line) {
-        let line = match line {
-            Line::Whole(line) => line,
-            Line::TooLong(left) | Line::GivenUp(left) => left.head,
+        let (line, is_cut) = match line {
+            Line::Whole(line) => (line, false),
+            Line::TooLong(left) | Line::GivenUp(left) => (left.head, true),
             // Its beginning is written when its end has come.
             Line::Unended(_) => return,
         };
@@ -135,7 +132,7 @@ impl Listener {
         if !is_logged && !is_told {
             return;
         }
-        let line = cleaned(&line);
+        let line = self.log.shown(&line, is_cut);
         if is_logged {
             self.text.push_str(&self.log.line("", &line));
         }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Logs, clean::cleaned, file_of, timestamp};
+use super::{Logs, Veil, clean::cleaned, file_of, timestamp};
 
 /// Lines that one process may log in a second.
 const LINES_PER_SECOND: u32 = 1000;
@@ -25,6 +25,7 @@ pub(crate) struct ServerLog {
     file: Arc<str>,
     /// Tells the processes of one server apart.
     tag: String,
+    veil: Veil,
     rate: Rate,
 }
 
@@ -34,6 +35,7 @@ impl ServerLog {
             logs,
             file: file_of(server),
             tag,
+            veil: Veil::default(),
             rate: Rate::new(Instant::now()),
         }
     }
@@ -44,8 +46,19 @@ impl ServerLog {
             logs: self.logs.clone(),
             file: Arc::clone(&self.file),
             tag: self.tag.clone(),
+            veil: self.veil.clone(),
             rate: Rate::new(Instant::now()),
         }
+    }
+
+    /// From now on nothing that the process says is shown with its secrets.
+    pub(crate) fn draw(&mut self, veil: Veil) {
+        self.veil = veil;
+    }
+
+    /// A line of the process, made fit to be shown to anybody.
+    pub(super) fn shown(&self, line: &[u8], is_cut: bool) -> String {
+        self.veil.drawn_over(cleaned(line), is_cut)
     }
 
     /// A line of ours about the process.
@@ -58,7 +71,8 @@ impl ServerLog {
     pub(crate) fn noise(&mut self, line: &[u8]) {
         let cut = line.get(..NOISE_BYTES).unwrap_or(line);
         let mut text = String::new();
-        self.put(&mut text, "stdout: ", &cleaned(cut));
+        let shown = self.shown(cut, cut.len() < line.len());
+        self.put(&mut text, "stdout: ", &shown);
         self.send(text);
     }
 

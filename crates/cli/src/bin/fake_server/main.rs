@@ -80,7 +80,19 @@ fn complain(options: &Options) -> io::Result<()> {
     for line in &options.says {
         writeln!(stderr, "{line}")?;
     }
+    for name in &options.says_variables {
+        say_variable(&mut stderr, name)?;
+    }
     flood(&mut stderr, options.flood_bytes)
+}
+
+/// Quotes what a variable holds, as servers do that are refused with it, in two writes.
+fn say_variable(to: &mut impl Write, name: &str) -> io::Result<()> {
+    let value = env::var(name).unwrap_or_default();
+    let (begin, rest) = value.split_at(value.len() / 2);
+    write!(to, "refused with {begin}")?;
+    to.flush()?;
+    writeln!(to, "{rest}, and so on")
 }
 
 /// Writes about this many bytes, in lines.

@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// A line on standard error at the start
     #[arg(long = "say", value_name = "TEXT")]
     pub(crate) says: Vec<String>,
+    /// What this variable holds, on standard error at the start
+    #[arg(long = "say-variable", value_name = "NAME")]
+    pub(crate) says_variables: Vec<String>,
     /// As many bytes on standard error at the start
     #[arg(long = "flood-stderr", value_name = "BYTES", default_value_t = 0)]
     pub(crate) flood_bytes: usize,

@@ -143,6 +143,11 @@ pub(crate) const ALL: &[Tool] = &[
         breaks::stderr,
     ),
     tool(
+        "stderr-variable",
+        "writes the variable `text` to standard error first, in two parts",
+        breaks::stderr_variable,
+    ),
+    tool(
         "stderr-flood",
         "writes `bytes` to standard error first",
         breaks::stderr_flood,

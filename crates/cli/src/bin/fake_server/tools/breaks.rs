@@ -64,6 +64,11 @@ pub(super) fn stderr(call: &Call<'_>) -> io::Result<Answer> {
     Ok(call.echoed())
 }
 
+pub(super) fn stderr_variable(call: &Call<'_>) -> io::Result<Answer> {
+    crate::say_variable(&mut io::stderr(), call.text())?;
+    Ok(call.echoed())
+}
+
 pub(super) fn stderr_flood(call: &Call<'_>) -> io::Result<Answer> {
     crate::flood(&mut io::stderr(), call.number("bytes").unwrap_or(0))?;
     Ok(call.echoed())
