@@ -8,13 +8,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fmt,
-    str::FromStr,
     time::Duration,
 };
 
-use thiserror::Error;
-
-use crate::{EnvPattern, Http, LimitsOverrides, ServerName, Template};
+use crate::{EnvPattern, Http, LimitsOverrides, ServerName, Template, word::words};
 
 /// Everything that one configuration file says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -190,147 +187,35 @@ pub enum OnDaemonFailure {
     Error,
 }
 
-/// A word that is none of those that a setting knows.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{word:?} is not one of {}", quoted(.known))]
-pub struct UnknownWord {
-    /// The word itself.
-    pub word: String,
-    /// The words that the setting knows.
-    pub known: &'static [&'static str],
-}
+words!(Scope {
+    Auto => "auto",
+    Global => "global",
+    Workspace => "workspace",
+    Session => "session",
+});
 
-impl Scope {
-    pub(crate) const WORDS: &'static [&'static str] = &["auto", "global", "workspace", "session"];
+words!(Capability {
+    Roots => "roots",
+    Sampling => "sampling",
+    SamplingTools => "sampling.tools",
+    ElicitationForm => "elicitation.form",
+    ElicitationUrl => "elicitation.url",
+});
 
-    /// The word for it in a configuration file, on a command line, in `status`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scope::Auto => "auto",
-            Scope::Global => "global",
-            Scope::Workspace => "workspace",
-            Scope::Session => "session",
-        }
-    }
-}
+words!(Asks {
+    Shared => "shared",
+    Session => "session",
+});
 
-impl Capability {
-    pub(crate) const WORDS: &'static [&'static str] = &[
-        "roots",
-        "sampling",
-        "sampling.tools",
-        "elicitation.form",
-        "elicitation.url",
-    ];
+words!(OnRestart {
+    Continue => "continue",
+    Error => "error",
+});
 
-    /// The word for it in a configuration file and in `status`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Capability::Roots => "roots",
-            Capability::Sampling => "sampling",
-            Capability::SamplingTools => "sampling.tools",
-            Capability::ElicitationForm => "elicitation.form",
-            Capability::ElicitationUrl => "elicitation.url",
-        }
-    }
-}
-
-impl Asks {
-    pub(crate) const WORDS: &'static [&'static str] = &["shared", "session"];
-
-    /// The word for it in a configuration file and in `status`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Asks::Shared => "shared",
-            Asks::Session => "session",
-        }
-    }
-}
-
-impl OnRestart {
-    pub(crate) const WORDS: &'static [&'static str] = &["continue", "error"];
-
-    /// The word for it in a configuration file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            OnRestart::Continue => "continue",
-            OnRestart::Error => "error",
-        }
-    }
-}
-
-impl OnDaemonFailure {
-    pub(crate) const WORDS: &'static [&'static str] = &["direct", "error"];
-
-    /// The word for it in a configuration file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            OnDaemonFailure::Direct => "direct",
-            OnDaemonFailure::Error => "error",
-        }
-    }
-}
-
-impl FromStr for Scope {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        [Scope::Auto, Scope::Global, Scope::Workspace, Scope::Session]
-            .into_iter()
-            .find(|scope| scope.as_str() == word)
-            .ok_or_else(|| UnknownWord::new(word, Scope::WORDS))
-    }
-}
-
-impl FromStr for Capability {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        [
-            Capability::Roots,
-            Capability::Sampling,
-            Capability::SamplingTools,
-            Capability::ElicitationForm,
-            Capability::ElicitationUrl,
-        ]
-        .into_iter()
-        .find(|capability| capability.as_str() == word)
-        .ok_or_else(|| UnknownWord::new(word, Capability::WORDS))
-    }
-}
-
-impl FromStr for Asks {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        [Asks::Shared, Asks::Session]
-            .into_iter()
-            .find(|asks| asks.as_str() == word)
-            .ok_or_else(|| UnknownWord::new(word, Asks::WORDS))
-    }
-}
-
-impl FromStr for OnRestart {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        [OnRestart::Continue, OnRestart::Error]
-            .into_iter()
-            .find(|answer| answer.as_str() == word)
-            .ok_or_else(|| UnknownWord::new(word, OnRestart::WORDS))
-    }
-}
-
-impl FromStr for OnDaemonFailure {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        [OnDaemonFailure::Direct, OnDaemonFailure::Error]
-            .into_iter()
-            .find(|choice| choice.as_str() == word)
-            .ok_or_else(|| UnknownWord::new(word, OnDaemonFailure::WORDS))
-    }
-}
+words!(OnDaemonFailure {
+    Direct => "direct",
+    Error => "error",
+});
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -348,20 +233,6 @@ impl fmt::Display for Asks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-impl UnknownWord {
-    pub(crate) fn new(word: &str, known: &'static [&'static str]) -> Self {
-        UnknownWord {
-            word: word.to_owned(),
-            known,
-        }
-    }
-}
-
-fn quoted(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The table `[http]` as values.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, net::SocketAddr};
 
-use crate::{IdleTimeout, UnknownWord};
+use crate::{IdleTimeout, word::words};
 
 /// The table `[http]`; `None` is "keep the default".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,32 +26,14 @@ pub enum HttpAuth {
     None,
 }
 
-impl HttpAuth {
-    pub(crate) const WORDS: &'static [&'static str] = &["same-user", "token", "none"];
-
-    /// The word in the file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HttpAuth::SameUser => "same-user",
-            HttpAuth::Token => "token",
-            HttpAuth::None => "none",
-        }
-    }
-}
+words!(HttpAuth {
+    SameUser => "same-user",
+    Token => "token",
+    None => "none",
+});
 
 impl fmt::Display for HttpAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for HttpAuth {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        [HttpAuth::SameUser, HttpAuth::Token, HttpAuth::None]
-            .into_iter()
-            .find(|auth| auth.as_str() == word)
-            .ok_or_else(|| UnknownWord::new(word, HttpAuth::WORDS))
     }
 }

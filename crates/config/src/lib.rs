@@ -20,11 +20,11 @@ mod limits;
 mod load;
 mod server_name;
 mod template;
+mod word;
 
 pub use auto_scope::{is_launcher, session_reason};
 pub use config::{
     Asks, Capability, Config, Daemon, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
-    UnknownWord,
 };
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
@@ -36,3 +36,4 @@ pub use server_name::{ServerName, ServerNameError};
 pub use template::{
     Builtin, Builtins, Origin, Template, TemplateError, TemplateSyntaxError, TemplateSyntaxProblem,
 };
+pub use word::UnknownWord;
