@@ -1,7 +1,8 @@
 //! Which variables look like credentials, by their names alone.
 //!
-//! A name that looks like one is only ever *named* to the user, so a wrong guess
-//! costs a line of text. Missing one costs a server that silently lost its token.
+//! What looks like one and was not passed to a server is *named* to the user, and what was passed is hidden
+//! where the server quotes it. A wrong guess costs a line of text, or a word in a log. Missing one costs a
+//! server that silently lost its token, or a token that stands in a log.
 
 /// Variables of the desktop and of programs that only sound like credentials.
 const HARMLESS_PREFIXES: &[&str] = &["XDG_", "LC_", "DBUS_", "XKB_"];

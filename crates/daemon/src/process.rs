@@ -10,10 +10,7 @@ mod pipes;
 
 use std::{
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::fd::{AsFd, OwnedFd},
     sync::Arc,
     time::Duration,
 };
@@ -128,9 +125,7 @@ impl Process {
             Pipes::new().map_err(|error| format!("no pipes could be made: {error}"))?;
         guardian.spawn(process, spec, guardians)?;
         let mut started = Process::silent(upstream, server, logs);
-        let environment = spec.environment.iter();
-        let environment = environment.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        started.log.draw(Veil::of(environment));
+        started.log.draw(Veil::of(spec));
         started.connect(pipes, outlet_to);
         Ok(started)
     }
@@ -265,6 +260,7 @@ impl Process {
             is_blocked: self.blocked,
             is_closing: self.closing,
             is_cut_off: self.is_cut_off,
+            veil: Some(self.log.veil().clone()),
         })
     }
 
@@ -305,9 +301,8 @@ impl Process {
         process.drain = drain;
         process.unwritten = unwritten;
         process.pid = frozen.pid;
-        if let Some(pid) = frozen.pid {
-            process.log.draw(Veil::of_process(pid));
-        }
+        let of_process = || frozen.pid.map(Veil::of_process).unwrap_or_default();
+        process.log.draw(frozen.veil.unwrap_or_else(of_process));
         process.rest = frozen.rest;
         process.blocked = frozen.is_blocked;
         process.closing = frozen.is_closing;

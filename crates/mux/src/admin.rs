@@ -120,8 +120,6 @@ impl Mux {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session_id in sessions {
             self.refuse_everything(session_id, &Refusal::ShuttingDown, out);
-            // A shim with a line that is not done would look for the next daemon at once.
-            self.tell_done(session_id, out);
             // One that was only waiting for that is closed already.
             if self.sessions.contains_key(&session_id) {
                 self.close(session_id, out);

@@ -477,8 +477,8 @@ impl Mux {
         }
     }
 
-    /// Closes a session's link, behind whatever is on its way to it. Its shim hears what is done: for
-    /// the rest it would answer by itself.
+    /// Closes a session's link, behind whatever is on its way to it. Its shim hears what is done: the
+    /// rest it would answer by itself, or look for the next daemon at once.
     pub(crate) fn close(&mut self, session_id: SessionId, out: &mut Outbox) {
         self.tell_done(session_id, out);
         out.act(Action::CloseSession {

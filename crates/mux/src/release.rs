@@ -480,7 +480,7 @@ impl Mux {
             .flat_map(|since| [since + probation, since + apart_patience])
             .filter(|moment| *moment > self.now)
             .min();
-        // Nobody waits for an acknowledgement where nobody waits.
+        // Whoever has waited for longer than that is held up by no ghost.
         let unawaited = impatience.and(upstream.lanes.next_unawaited(self.now));
         let next = [upstream.lanes.next_probation(), impatience, unawaited]
             .into_iter()

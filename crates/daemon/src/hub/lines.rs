@@ -210,16 +210,19 @@ fn is_rest(line: &Line) -> bool {
     }
 }
 
+/// Bytes of a line that is noise: one more than is logged tells that there was more.
+const HEAD_BYTES: usize = NOISE_BYTES + 1;
+
 /// The beginning of a line, should it be none of the messages that it is about to be parsed as.
 struct Head {
-    bytes: [u8; NOISE_BYTES],
+    bytes: [u8; HEAD_BYTES],
     len: usize,
 }
 
 impl Head {
     fn of(line: &[u8]) -> Self {
-        let len = line.len().min(NOISE_BYTES);
-        let mut bytes = [0; NOISE_BYTES];
+        let len = line.len().min(HEAD_BYTES);
+        let mut bytes = [0; HEAD_BYTES];
         for (copy, byte) in bytes.iter_mut().zip(line) {
             *copy = *byte;
         }

@@ -3,12 +3,34 @@
 /// Longest line that is kept, in bytes.
 pub(super) const LINE_BYTES: usize = 8 << 10;
 
+/// How much of a line there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    Whole,
+    /// The rest was not kept.
+    Beginning,
+}
+
+/// A line, or its beginning, that is fit to be shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cleaned {
+    pub(super) text: String,
+    pub(super) extent: Extent,
+}
+
 /// A line without control characters, terminal sequences, or bytes that are not UTF-8, and of bounded
 /// length. Of a line that was drawn over (a progress bar) the last drawing is left.
-pub(super) fn cleaned(line: &[u8]) -> String {
+pub(super) fn cleaned(line: &[u8], extent: Extent) -> Cleaned {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let last = line.rsplit(|byte| *byte == b'\r').next().unwrap_or(line);
-    let kept = last.get(..LINE_BYTES).unwrap_or(last);
+    let (kept, extent) = match last.get(..LINE_BYTES) {
+        Some(kept) if kept.len() < last.len() => (kept, Extent::Beginning),
+        Some(_) | None => (last, extent),
+    };
+    let kept = match extent {
+        Extent::Whole => kept,
+        Extent::Beginning => whole_characters(kept),
+    };
     let text = String::from_utf8_lossy(kept);
     let mut clean = String::with_capacity(text.len());
     let mut rest = text.chars();
@@ -20,10 +42,18 @@ pub(super) fn cleaned(line: &[u8]) -> String {
             plain => clean.push(plain),
         }
     }
-    if kept.len() < last.len() {
-        clean.push_str(" [cut]");
+    Cleaned {
+        text: clean,
+        extent,
     }
-    clean
+}
+
+/// The same without the beginning of a character at the end.
+fn whole_characters(bytes: &[u8]) -> &[u8] {
+    match str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
+        Ok(_) | Err(_) => bytes,
+    }
 }
 
 /// Passes over what a terminal would take for an order.
@@ -64,13 +94,23 @@ mod tests {
             (b"ends in \x1b", "ends in "),
             (b"\xc2\x9b31m", "31m"),
         ] {
-            assert_eq!(cleaned(line), clean, "{line:?}");
+            assert_eq!(cleaned(line, Extent::Whole).text, clean, "{line:?}");
         }
     }
 
     #[test]
-    fn a_long_line_is_cut_and_says_so() {
-        let clean = cleaned(&vec![b'x'; LINE_BYTES + 1]);
-        assert_eq!(clean.len(), LINE_BYTES + " [cut]".len());
+    fn a_long_line_is_cut_and_that_is_known() {
+        let long = cleaned(&vec![b'x'; LINE_BYTES + 1], Extent::Whole);
+        assert_eq!(
+            (long.text.len(), long.extent),
+            (LINE_BYTES, Extent::Beginning)
+        );
+        let fits = cleaned(&vec![b'x'; LINE_BYTES], Extent::Whole);
+        assert_eq!((fits.text.len(), fits.extent), (LINE_BYTES, Extent::Whole));
+        let torn = cleaned(
+            "ab\u{e9}".as_bytes().split_last().unwrap().1,
+            Extent::Beginning,
+        );
+        assert_eq!(torn.text, "ab");
     }
 }

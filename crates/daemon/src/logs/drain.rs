@@ -11,7 +11,10 @@ use tokio::{
 };
 use wire::{Line, LineSplitter};
 
-use super::{ServerLog, clean::LINE_BYTES};
+use super::{
+    ServerLog,
+    clean::{Extent, LINE_BYTES},
+};
 use crate::{
     hub::{Heard, Input, ProcessId},
     link::{Found, Source, Stopped, until_halted},
@@ -120,9 +123,9 @@ impl Listener {
     }
 
     fn take(&mut self, line: Line) {
-        let (line, is_cut) = match line {
-            Line::Whole(line) => (line, false),
-            Line::TooLong(left) | Line::GivenUp(left) => (left.head, true),
+        let (line, extent) = match line {
+            Line::Whole(line) => (line, Extent::Whole),
+            Line::TooLong(left) | Line::GivenUp(left) => (left.head, Extent::Beginning),
             // Its beginning is written when its end has come.
             Line::Unended(_) => return,
         };
@@ -132,7 +135,7 @@ impl Listener {
         if !is_logged && !is_told {
             return;
         }
-        let line = self.log.shown(&line, is_cut);
+        let line = self.log.shown(&line, extent);
         if is_logged {
             self.text.push_str(&self.log.line("", &line));
         }

@@ -10,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Logs, Veil, clean::cleaned, file_of, timestamp};
+use super::{
+    Logs, Veil,
+    clean::{Extent, cleaned},
+    file_of, timestamp,
+};
 
 /// Lines that one process may log in a second.
 const LINES_PER_SECOND: u32 = 1000;
@@ -56,9 +60,19 @@ impl ServerLog {
         self.veil = veil;
     }
 
-    /// A line of the process, made fit to be shown to anybody.
-    pub(super) fn shown(&self, line: &[u8], is_cut: bool) -> String {
-        self.veil.drawn_over(cleaned(line), is_cut)
+    pub(crate) fn veil(&self) -> &Veil {
+        &self.veil
+    }
+
+    /// A line of the process, or its beginning, made fit to be shown to anybody.
+    pub(super) fn shown(&self, line: &[u8], extent: Extent) -> String {
+        let line = cleaned(line, extent);
+        let is_cut = line.extent == Extent::Beginning;
+        let mut text = self.veil.over(line);
+        if is_cut {
+            text.push_str(" [cut]");
+        }
+        text
     }
 
     /// A line of ours about the process.
@@ -67,11 +81,15 @@ impl ServerLog {
             .append(&self.file, self.line("-- ", words).into_bytes());
     }
 
-    /// A line on standard output that is no message.
+    /// A line on standard output that is no message, or its beginning: more of it than is logged, if there
+    /// is more.
     pub(crate) fn noise(&mut self, line: &[u8]) {
-        let cut = line.get(..NOISE_BYTES).unwrap_or(line);
+        let (kept, extent) = match line.get(..NOISE_BYTES) {
+            Some(kept) if kept.len() < line.len() => (kept, Extent::Beginning),
+            Some(_) | None => (line, Extent::Whole),
+        };
+        let shown = self.shown(kept, extent);
         let mut text = String::new();
-        let shown = self.shown(cut, cut.len() < line.len());
         self.put(&mut text, "stdout: ", &shown);
         self.send(text);
     }

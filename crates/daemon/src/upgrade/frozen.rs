@@ -19,7 +19,8 @@ use serde_json::value::RawValue;
 use wire::Outgoing;
 
 use crate::{
-    kept_words::Subject, launch::LaunchSpec, link::FrozenOutlet, process::Rest as ProcessRest,
+    kept_words::Subject, launch::LaunchSpec, link::FrozenOutlet, logs::Veil,
+    process::Rest as ProcessRest,
 };
 
 /// No descriptor.
@@ -217,6 +218,9 @@ pub(crate) struct FrozenProcess {
     pub(crate) is_blocked: bool,
     pub(crate) is_closing: bool,
     pub(crate) is_cut_off: bool,
+    /// What is hidden of what it says; `None` from a program that hid nothing.
+    #[serde(default)]
+    pub(crate) veil: Option<Veil>,
 }
 
 /// What a process is started with.
