@@ -1,6 +1,6 @@
 //! What goes to servers: requests of those who wait for them, once, and answers to what they asked.
 
-use mux::{DropReason, Fact, UpstreamId};
+use mux::{DropReason, Fact, SessionId, UpstreamId};
 use wire::{Frame, Message as Wired, Method, Outgoing, RequestId};
 
 use crate::{
@@ -180,11 +180,7 @@ impl Model {
         self.servers
             .get_mut(&id)
             .map(|server| server.users.insert(owner));
-        let in_flight = session
-            .owed
-            .values()
-            .filter(|owed| owed.minted.is_some() && !owed.is_over)
-            .count();
+        let in_flight = self.in_flight(owner);
         ensure!(
             in_flight <= self.limits.session_in_flight,
             "{owner} has {in_flight} requests at {id}"
@@ -266,6 +262,20 @@ impl Model {
                 is_over: false,
             },
         )
+    }
+
+    /// How many requests of a session servers are at. What one was told to cancel of a batch was refused,
+    /// and that waits for the rest of the batch.
+    fn in_flight(&self, owner: SessionId) -> usize {
+        let is_at_work = |(id, minted): (UpstreamId, u64)| {
+            let server = self.servers.get(&id);
+            let sent = server.and_then(|server| server.sent.get(&minted));
+            sent.is_none_or(|sent| sent.cancelled.is_none())
+        };
+        let owed = self.sessions.get(&owner).into_iter();
+        owed.flat_map(|session| session.owed.values())
+            .filter(|owed| owed.minted.is_some_and(is_at_work) && !owed.is_over)
+            .count()
     }
 
     pub(super) fn check_cancelled(&mut self, id: UpstreamId, minted: u64, text: &str) -> Held {
