@@ -19,6 +19,7 @@ mod mutants;
 mod parsers;
 mod pipes;
 mod provision;
+mod scratch;
 mod shell;
 mod sim;
 mod soak;

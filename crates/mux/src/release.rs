@@ -481,7 +481,7 @@ impl Mux {
             .filter(|moment| *moment > self.now)
             .min();
         // Whoever has waited for longer than that is held up by no ghost.
-        let unawaited = impatience.and(upstream.lanes.next_unawaited(self.now));
+        let unawaited = impatience.and_then(|_| upstream.lanes.next_unawaited(self.now));
         let next = [upstream.lanes.next_probation(), impatience, unawaited]
             .into_iter()
             .flatten()

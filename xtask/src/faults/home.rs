@@ -18,7 +18,7 @@ use super::{
     session::Session,
     shown::Shown,
 };
-use crate::{canary, shell, ui};
+use crate::{canary, scratch, shell};
 
 /// How long mcpool may take to answer a person.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
@@ -96,14 +96,7 @@ impl Left {
 
 impl<'a> Home<'a> {
     pub(super) fn new(stage: &'a Stage) -> anyhow::Result<Home<'a>> {
-        let mut folder = tempfile::Builder::new()
-            .prefix("mcpool-faults-")
-            .tempdir()
-            .context("creating a folder")?;
-        if stage.keeps_homes {
-            folder.disable_cleanup(true);
-            ui::progress(format!("    kept: {}", folder.path().display()));
-        }
+        let folder = scratch::folder("mcpool-faults-", stage.keeps_homes)?;
         let home = Home { stage, folder };
         for name in ["user", "project/.git", "ledgers"] {
             fs::create_dir_all(home.root().join(name))?;

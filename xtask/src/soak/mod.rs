@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     build::{self, Profile},
-    canary, shell, ui,
+    canary, scratch, shell, ui,
 };
 
 /// How often it is looked whether it is time to crash a server, or to end.
@@ -93,14 +93,7 @@ pub(crate) fn short() -> anyhow::Result<Report> {
 
 fn soak(args: &Args, profile: Profile) -> anyhow::Result<Report> {
     let programs = build::programs(&["mcpool", "xtask"], profile)?;
-    let folder = tempfile::Builder::new()
-        .prefix("mcpool-soak-")
-        .disable_cleanup(args.keep)
-        .tempdir()
-        .context("creating a folder")?;
-    if args.keep {
-        ui::progress(format!("    kept: {}", folder.path().display()));
-    }
+    let folder = scratch::folder("mcpool-soak-", args.keep)?;
     let server = |(name, asks): (&str, bool)| Server::new(name.to_owned(), asks);
     let shared = Shared {
         seed: args.seed,

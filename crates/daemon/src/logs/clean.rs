@@ -23,10 +23,7 @@ pub(super) struct Cleaned {
 pub(super) fn cleaned(line: &[u8], extent: Extent) -> Cleaned {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let last = line.rsplit(|byte| *byte == b'\r').next().unwrap_or(line);
-    let (kept, extent) = match last.get(..LINE_BYTES) {
-        Some(kept) if kept.len() < last.len() => (kept, Extent::Beginning),
-        Some(_) | None => (last, extent),
-    };
+    let (kept, extent) = cut_to(LINE_BYTES, last, extent);
     let kept = match extent {
         Extent::Whole => kept,
         Extent::Beginning => whole_characters(kept),
@@ -45,6 +42,14 @@ pub(super) fn cleaned(line: &[u8], extent: Extent) -> Cleaned {
     Cleaned {
         text: clean,
         extent,
+    }
+}
+
+/// At most so many bytes of a line.
+pub(super) fn cut_to(bytes: usize, line: &[u8], extent: Extent) -> (&[u8], Extent) {
+    match line.get(..bytes) {
+        Some(kept) if kept.len() < line.len() => (kept, Extent::Beginning),
+        Some(_) | None => (line, extent),
     }
 }
 

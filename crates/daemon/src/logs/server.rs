@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Logs, Veil,
-    clean::{Extent, cleaned},
+    clean::{Extent, cleaned, cut_to},
     file_of, timestamp,
 };
 
@@ -84,10 +84,7 @@ impl ServerLog {
     /// A line on standard output that is no message, or its beginning: more of it than is logged, if there
     /// is more.
     pub(crate) fn noise(&mut self, line: &[u8]) {
-        let (kept, extent) = match line.get(..NOISE_BYTES) {
-            Some(kept) if kept.len() < line.len() => (kept, Extent::Beginning),
-            Some(_) | None => (line, Extent::Whole),
-        };
+        let (kept, extent) = cut_to(NOISE_BYTES, line, Extent::Whole);
         let shown = self.shown(kept, extent);
         let mut text = String::new();
         self.put(&mut text, "stdout: ", &shown);
