@@ -24,7 +24,7 @@ mod word;
 
 pub use auto_scope::{is_launcher, session_reason};
 pub use config::{
-    Asks, Capability, Config, Daemon, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
+    Asks, Capability, Config, Daemon, Era, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
 };
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};

@@ -266,6 +266,8 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         withheld: Vec::new(),
         resumes: false,
         silence_max: None,
+        era: None,
+        handle: None,
     }
 }
 

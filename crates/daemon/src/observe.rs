@@ -316,6 +316,7 @@ impl Observer {
             }
             Fact::UpstreamStartFailed { upstream, .. }
             | Fact::UpstreamReady { upstream, .. }
+            | Fact::UpstreamOfOtherEra { upstream, .. }
             | Fact::UpstreamGreetingFailed { upstream, .. }
             | Fact::UpstreamNarrowed { upstream }
             | Fact::ListOutdated { upstream, .. }
@@ -375,6 +376,9 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         }
         Fact::UpstreamResponsive { .. } => info!(%upstream, server, "server responds again"),
         Fact::UpstreamPrivate { why, .. } => info!(%upstream, server, why, "server is not shared"),
+        Fact::UpstreamOfOtherEra { era, .. } => {
+            info!(%upstream, server, era = era.name(), "server does not speak so; it is asked otherwise");
+        }
         Fact::UpstreamRetiring { open, .. } => {
             info!(%upstream, server, open, "server is to be restarted when it has answered");
         }
@@ -443,6 +447,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::ListOutdated { .. } => "list-outdated",
         Fact::UpstreamStartFailed { .. } => "upstream-start-failed",
         Fact::UpstreamReady { .. } => "upstream-ready",
+        Fact::UpstreamOfOtherEra { .. } => "upstream-of-other-era",
         Fact::UpstreamGreetingFailed { .. } => "upstream-greeting-failed",
         Fact::UpstreamNarrowed { .. } => "upstream-narrowed",
         Fact::UpstreamUnresponsive { .. } => "upstream-unresponsive",

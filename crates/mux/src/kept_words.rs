@@ -17,7 +17,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use wire::{Frame, Method, Outgoing, RequestId, quoted};
 
-use crate::{class::Class, lists::List, offers::Offer};
+use crate::{class::Class, era::Era, lists::List, offers::Offer};
 
 /// Pages that one list may have.
 const PAGES_MAX: usize = 64;
@@ -43,6 +43,9 @@ pub struct KeptWords {
     /// The result of its `initialize`.
     #[serde(with = "crate::frozen::forms::text")]
     pub handshake: Bytes,
+    /// In which era it was found not to speak, if that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Era>,
     /// Those of its lists that are known, whole.
     pub lists: BTreeMap<Listing, Vec<Page>>,
 }

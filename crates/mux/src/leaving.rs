@@ -169,12 +169,17 @@ impl Mux {
             .values()
             .filter_map(|whereabouts| match whereabouts {
                 Whereabouts::Upstream(minted) => Some(*minted),
-                Whereabouts::Initialize | Whereabouts::Held(_) => None,
+                Whereabouts::Initialize | Whereabouts::Held(_) | Whereabouts::Listening => None,
             });
         minted.collect()
     }
 
-    fn detach(&mut self, session_id: SessionId, upstream_id: UpstreamId, out: &mut Outbox) {
+    pub(crate) fn detach(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        out: &mut Outbox,
+    ) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };

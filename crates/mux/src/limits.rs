@@ -40,6 +40,9 @@ pub struct Limits {
     ///
     /// `npx` may download a package first, so this is minutes, not seconds.
     pub greeting_timeout: Duration,
+    /// Longest wait for a server's first answer to `server/discover`; then it is asked as one of the legacy
+    /// era is. Clients that probe wait 3 to 60 s.
+    pub discover_patience: Duration,
     /// Longest life of one request. The specification says that there should be a maximum.
     pub request_timeout: Duration,
     /// Longest life of a request without progress.
@@ -130,6 +133,7 @@ impl Default for Limits {
             slow_server_bytes: 1 << 20,
             start_patience: Duration::from_secs(25),
             greeting_timeout: Duration::from_mins(5),
+            discover_patience: Duration::from_secs(10),
             request_timeout: Duration::from_hours(24),
             request_idle_timeout: IdleTimeout::Never,
             ping_interval: Duration::from_secs(30),

@@ -14,6 +14,7 @@ use wire::{Frame, Message, Outgoing};
 
 use crate::{
     action::{Action, Outbox},
+    era::Era,
     event::Start,
     exchange::{Errand, Exchange, MintedId},
     fact::Fact,
@@ -109,7 +110,9 @@ impl Mux {
             return;
         };
         let handshake = Handshake::read(&words.handshake);
-        let Some(handshake) = handshake.filter(|said| !said.offers.has(Offer::Tasks)) else {
+        let era = upstream.key.era;
+        let is_usable = |said: &Handshake| said.era == era && !said.offers.has(Offer::Tasks);
+        let Some(handshake) = handshake.filter(is_usable) else {
             return;
         };
         let lists = words.lists.iter();
@@ -362,7 +365,9 @@ impl Mux {
         if !upstream.is_ready() {
             return;
         }
-        let words = upstream.words(bytes_max);
+        let refused = self.refused_eras.get(&upstream.key.route);
+        let refused = refused.and_then(|refused| refused.0);
+        let words = upstream.words(refused, bytes_max);
         if let Some(known) = &mut upstream.known
             && known.kept.as_deref() != words.as_ref()
         {
@@ -379,14 +384,19 @@ impl Mux {
 
 impl Upstream {
     /// What there is to be kept of what its process says, which is no more than so many bytes.
-    fn words(&self, bytes_max: usize) -> Option<KeptWords> {
+    fn words(&self, refused: Option<Era>, bytes_max: usize) -> Option<KeptWords> {
         let (known, handshake) = (self.known.as_ref()?, self.handshake.as_ref()?);
+        // What a server of the modern era says it says to each request anew.
+        if handshake.era == Era::Modern {
+            return None;
+        }
         // One that is not shared is not begun for several either.
         if handshake.offers.has(Offer::Tasks) || handshake.result().len() > bytes_max {
             return None;
         }
         let mut words = KeptWords {
             class: self.class(),
+            refused,
             handshake: handshake.result().clone(),
             lists: BTreeMap::new(),
         };

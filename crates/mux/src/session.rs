@@ -11,11 +11,13 @@ use wire::{Frame, Outgoing, RequestId};
 
 use crate::{
     class::Class,
+    era::Era,
     event::{Link, Opening},
     exchange::MintedId,
     ids::{Epoch, LineNumber, SessionId, UpstreamId},
     keeping::KeptLines,
     limits::Limits,
+    listen::Listening,
     moment::Moment,
     offers::Offers,
     replay::Replay,
@@ -33,6 +35,12 @@ pub(crate) struct Session {
     /// Name and version, as the client said.
     pub(crate) client: Option<String>,
     pub(crate) class: Class,
+    /// How it speaks: as in the modern era from its first request of that on, unless it says `initialize`.
+    #[serde(default)]
+    pub(crate) era: Era,
+    /// What it wants to be told of, by the requests that said so.
+    #[serde(default, with = "crate::frozen::forms::pairs")]
+    pub(crate) listening: BTreeMap<RequestId, Listening>,
     /// The version that the client was answered in.
     pub(crate) version: String,
     /// What the client was told that its server can do.
@@ -92,6 +100,8 @@ pub(crate) enum State {
     New,
     /// It waits for its upstream's handshake.
     Waiting(UpstreamId, Initialize),
+    /// It waits for that without having said `initialize`: it is of the modern era.
+    Awaiting(UpstreamId),
     /// It is served.
     Attached(UpstreamId),
 }
@@ -115,6 +125,8 @@ pub(crate) enum Whereabouts {
     Held(LineNumber),
     /// At the upstream, or announced for it.
     Upstream(MintedId),
+    /// It is a wish to be told of changes, which has no end of its own.
+    Listening,
 }
 
 /// Messages that wait for their turn: askable calls apart from other requests, which pass them.
@@ -203,6 +215,8 @@ impl Session {
             state: State::New,
             client: None,
             class: Class::default(),
+            era: Era::default(),
+            listening: BTreeMap::new(),
             version: String::new(),
             offers: Offers::default(),
             open: BTreeMap::new(),
@@ -244,7 +258,9 @@ impl Session {
     pub(crate) fn upstream(&self) -> Option<UpstreamId> {
         match &self.state {
             State::New => None,
-            State::Waiting(upstream, _) | State::Attached(upstream) => Some(*upstream),
+            State::Waiting(upstream, _) | State::Awaiting(upstream) | State::Attached(upstream) => {
+                Some(*upstream)
+            }
         }
     }
 
@@ -254,14 +270,15 @@ impl Session {
 
     /// Requests that do not wait: they are at the upstream, or the `initialize`.
     pub(crate) fn in_flight(&self) -> usize {
-        self.open.len().saturating_sub(self.queue.requests)
+        let elsewhere = self.queue.requests + self.listening.len();
+        self.open.len().saturating_sub(elsewhere)
     }
 
     /// The same, without the `initialize`.
     pub(crate) fn at_server(&self) -> usize {
         match &self.state {
             State::Waiting(..) => self.in_flight().saturating_sub(1),
-            State::New | State::Attached(_) => self.in_flight(),
+            State::New | State::Awaiting(_) | State::Attached(_) => self.in_flight(),
         }
     }
 

@@ -26,6 +26,7 @@ mod limits;
 mod lists;
 mod logging;
 mod memory;
+mod modern;
 mod noise;
 mod offers;
 mod opening;

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     admin::Draft,
+    front::Key,
     launch::{Asker, Launch},
     link::Denial,
     observe,
@@ -82,6 +83,7 @@ impl Hub {
             freedom: arrival.freedom,
         });
         launch.opening.resumes = arrival.ask.resume.is_some();
+        launch.opening.handle = handle();
         if let Entrance::Http(visit) = &arrival.entrance
             && let Some(refusal) = &launch.opening.refused
             && is_client_s_mistake(refusal)
@@ -392,4 +394,10 @@ mod tests {
         assert!(found.is_empty());
         assert_eq!(or_nothing(async { 7 }).await, 7);
     }
+}
+
+/// What nobody can guess, if the system has any such thing to give.
+fn handle() -> Option<Arc<str>> {
+    let key = Key::random().ok()?;
+    Some(Arc::from(key.to_text()))
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use config::{Builtin, Builtins, EnvArgument, Server, ServerName, Template};
-use mux::{Asks, Capability, Class, OnRestart, Opening, Refusal, Scope, Start};
+use mux::{Asks, Capability, Class, Era, OnRestart, Opening, Refusal, Scope, Start};
 use shim::direct::LockName;
 
 use super::{
@@ -115,6 +115,8 @@ impl Launcher {
             withheld,
             resumes: false,
             silence_max: None,
+            era: era(&server),
+            handle: None,
         };
         let arguments = [words.command].into_iter().chain(words.arguments);
         let spec = LaunchSpec {
@@ -350,6 +352,14 @@ fn asks(server: &Server) -> Asks {
     match server.asks {
         config::Asks::Shared => Asks::Shared,
         config::Asks::Session => Asks::Session,
+    }
+}
+
+fn era(server: &Server) -> Option<Era> {
+    match server.era {
+        config::Era::Auto => None,
+        config::Era::Legacy => Some(Era::Legacy),
+        config::Era::Modern => Some(Era::Modern),
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     print::Print,
     server::{Ask, Process},
 };
-use crate::{Asks, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId};
+use crate::{Asks, Era, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId};
 
 impl Audit {
     /// Takes in what happens next, before the core does.
@@ -112,6 +112,7 @@ impl Audit {
         }
         let client = Client {
             route: opening.route.clone(),
+            era: Era::default(),
             is_alone: opening.scope == Scope::Session || opening.asks == Asks::Session,
             upstream: None,
             speaks_batches: false,
@@ -166,8 +167,11 @@ impl Audit {
                 id, method, params, ..
             } => {
                 let text = |span| frame.text(span).map(Box::<str>::from);
+                self.hear_era(session, method, params);
                 let asking = Asking {
-                    print: is_grouped(method).then(|| Print::of(frame)),
+                    print: is_grouped(method).then(|| Print::across(frame)),
+                    exact: is_grouped(method).then(|| Print::of(frame)),
+                    filter: filter_of(method, params, frame),
                     method: method.clone(),
                     token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
                     line,
@@ -188,6 +192,18 @@ impl Audit {
                     });
                 }
             }
+        }
+    }
+
+    /// A client is of the modern era from its first request of that on, unless it says `initialize`.
+    fn hear_era(&mut self, session: SessionId, method: &Method, params: &Params) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        if params.modern.is_some() && client.upstream.is_none() {
+            client.era = Era::Modern;
+        } else if *method == Method::Initialize && params.modern.is_none() {
+            client.era = Era::Legacy;
         }
     }
 
@@ -376,7 +392,11 @@ impl Audit {
                 let result = result.as_ref();
                 let spoken = result.and_then(|result| version_of(frame.json(result)));
                 if let Some(id) = id {
-                    self.server_answered(upstream, (id, Print::of(frame)), spoken);
+                    let answer = Answer {
+                        exact: Print::of(frame),
+                        across: Print::across(frame),
+                    };
+                    self.server_answered(upstream, (id, answer), spoken);
                 }
             }
         }
@@ -410,7 +430,7 @@ impl Audit {
     fn server_answered(
         &mut self,
         upstream: UpstreamId,
-        (id, print): (u64, Print),
+        (id, answer): (u64, Answer),
         spoken: Option<String>,
     ) {
         let Some(server) = self.servers.get_mut(&upstream) else {
@@ -422,15 +442,18 @@ impl Audit {
         if working.answer.is_some() {
             return;
         }
-        self.step.given.push((upstream, print));
-        if server.greeting == Some(id) {
-            server.spoken = spoken;
-        }
+        self.step.given.push((upstream, answer.exact));
         if working.print.is_some() {
-            working.answer = Some(print);
+            working.answer = Some(answer.exact);
+            working.answer_across = Some(answer.across);
             self.step.due.push((upstream, id));
         } else {
             server.sent.remove(&id);
+        }
+        if server.greeting == Some(id) {
+            // There is nothing more to a greeting without a handshake.
+            server.is_initialized |= server.era == Era::Modern;
+            server.spoken = spoken;
         }
     }
 
@@ -545,10 +568,30 @@ impl Audit {
     }
 }
 
+/// What a wish to be told of changes names.
+fn filter_of(method: &Method, params: &Params, frame: &Frame) -> Option<Box<str>> {
+    if *method != Method::Listen {
+        return None;
+    }
+    let members = frame.members(params.at.as_ref()?)?;
+    let mut filters = members
+        .iter()
+        .filter(|member| member.name == "notifications");
+    filters.next().map(|filter| filter.value.into())
+}
+
+/// An answer, as it is recognised by clients of either era.
+struct Answer {
+    exact: Print,
+    across: Print,
+}
+
 /// What would have been a request.
 fn of_fault(line: LineNumber, in_batch: bool) -> Asking {
     Asking {
         print: None,
+        exact: None,
+        filter: None,
         method: unknown(),
         token: None,
         line,

@@ -203,7 +203,7 @@ impl Audit {
         let answer = Print::of(frame);
         let reason = error.as_ref().and_then(|error| own_reason(frame, error));
         if let (Some(upstream), Some(print)) = (upstream, asking.print) {
-            if self.take_answer(session, upstream, print, answer) {
+            if self.take_answer(session, upstream, print, frame) {
                 return true;
             }
             // The answers of a batch are no longer than one message: the last may be dropped.
@@ -225,7 +225,11 @@ impl Audit {
         let is_of_server = given.any(|(from, print)| Some(*from) == upstream && *print == answer);
         // Of those that wait for the rest of their batch nobody knows any more whose they were.
         let is_own = result.as_ref().is_some_and(|result| {
-            asking.method == Method::Initialize || frame.json(result) == "{}"
+            let is_known_here = matches!(
+                asking.method,
+                Method::Initialize | Method::Discover | Method::Listen
+            );
+            is_known_here || frame.json(result) == "{}"
         });
         is_of_server || is_own || asking.in_batch
     }
@@ -255,17 +259,25 @@ impl Audit {
         session: SessionId,
         upstream: UpstreamId,
         print: Print,
-        answer: Print,
+        frame: &Frame,
     ) -> bool {
+        let client_era = self.clients.get(&session).map(|client| client.era);
+        let (exact, across) = (Print::of(frame), Print::across(frame));
         let (Some(group), Some(server)) =
             (self.groups.get_mut(&print), self.servers.get_mut(&upstream))
         else {
             return false;
         };
+        let is_bridged = client_era != Some(server.era);
         let fits = |(of, id): &&(UpstreamId, u64)| {
             let working = server.sent.get(id).filter(|_| *of == upstream);
             working.is_some_and(|working| {
-                working.answer == Some(answer) && working.owner.is_none_or(|owner| owner == session)
+                let is_it = if is_bridged {
+                    working.answer_across == Some(across)
+                } else {
+                    working.answer == Some(exact)
+                };
+                is_it && working.owner.is_none_or(|owner| owner == session)
             })
         };
         let Some(sent) = group.sent.iter().find(fits).copied() else {

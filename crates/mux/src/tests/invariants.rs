@@ -128,11 +128,13 @@ fn check_session(mux: &Mux, session: &Session) {
             assert!(upstream.unwrap().waiting.contains(&id), "{id} waits");
             assert_eq!(session.open[&initialize.id], Whereabouts::Initialize);
         }
+        State::Awaiting(_) => assert!(upstream.unwrap().waiting.contains(&id), "{id} waits"),
         State::Attached(_) => assert!(upstream.unwrap().attached.contains(&id), "{id}"),
     }
     for (request, whereabouts) in &session.open {
         match whereabouts {
             Whereabouts::Initialize => assert!(matches!(session.state, State::Waiting(..))),
+            Whereabouts::Listening => assert!(session.listening.contains_key(request)),
             Whereabouts::Held(line) => {
                 let mut held = session.queue.calls.iter().chain(&session.queue.others);
                 let found = held.any(|held| held.line == *line && held.frame.id() == Some(request));
