@@ -39,6 +39,9 @@ impl Mux {
         then: Then,
         out: &mut Outbox,
     ) {
+        if self.keep_outcome(session_id, id, &frame) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };

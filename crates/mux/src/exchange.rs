@@ -76,6 +76,9 @@ pub(crate) struct Claim {
     /// How the session speaks.
     #[serde(default)]
     pub(crate) era: Era,
+    /// What a request that may be answered with questions asks, to be known again by.
+    #[serde(default)]
+    pub(crate) asks: Option<Box<str>>,
     /// From which severity on it wants log messages because of this request.
     #[serde(default)]
     pub(crate) log_level: Option<Level>,

@@ -283,10 +283,13 @@ impl Mux {
         let Some(session) = self.sessions.get(&owner) else {
             return;
         };
-        let least = session.level.or(anybody_asked.then_some(UNASKED));
+        let is_modern = session.era == Era::Modern;
+        let least = session.level;
+        let least = least.or((anybody_asked && !is_modern).then_some(UNASKED));
         let is_wanted = match (level, least) {
             (Some(level), Some(least)) => level >= least,
-            _unfiltered => true,
+            // One that has to ask for it has not.
+            _unfiltered => !is_modern,
         };
         if is_wanted {
             self.tell_with(owner, self.line_at_work(owner), frame.unchanged(), out);

@@ -213,6 +213,16 @@ impl Wanted {
         struct Meta {
             #[serde(rename = "progressToken", default)]
             _token: Option<IgnoredAny>,
+            // Who asks is said by each request of the modern era: what may depend on it is a part of what
+            // sessions have in common.
+            #[serde(rename = "io.modelcontextprotocol/protocolVersion", default)]
+            _version: Option<IgnoredAny>,
+            #[serde(rename = "io.modelcontextprotocol/clientCapabilities", default)]
+            _capabilities: Option<IgnoredAny>,
+            #[serde(rename = "io.modelcontextprotocol/clientInfo", default)]
+            _client: Option<IgnoredAny>,
+            #[serde(rename = "io.modelcontextprotocol/logLevel", default)]
+            _level: Option<IgnoredAny>,
         }
         let listing = Listing::of(frame.method()?)?;
         let request: Request<'_> = serde_json::from_str(frame.json(&(0..frame.len()))).ok()?;
@@ -273,6 +283,10 @@ impl Pages {
     pub(crate) fn whole(&self) -> Option<Vec<Page>> {
         let (pages, is_whole) = self.walk();
         is_whole.then(|| pages.into_iter().cloned().collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Page> {
+        self.0.iter()
     }
 
     pub(crate) fn len(&self) -> usize {

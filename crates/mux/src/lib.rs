@@ -56,6 +56,7 @@ mod replay;
 mod resend;
 mod retire;
 mod root;
+mod rounds;
 mod routing;
 mod scales;
 mod sending;

@@ -62,6 +62,9 @@ pub struct Limits {
     ///
     /// Those who come meanwhile wait behind it, so it must not be as long as calls may be.
     pub apart_patience: Duration,
+    /// Longest wait for a client to come back for a request that it was answered with questions (2026-07-28,
+    /// multi-round-trip requests). Who has gone for good cannot be told from who asks a person.
+    pub round_patience: Duration,
     /// Longest wait for an ask whose owner is unclear to become clear.
     pub owner_patience: Duration,
     /// Longest wait of a call of a tool that asks for the end of other sessions' calls that were cancelled.
@@ -141,6 +144,7 @@ impl Default for Limits {
             drain_patience: Duration::from_mins(1),
             probation: Duration::from_secs(1),
             apart_patience: Duration::from_secs(10),
+            round_patience: Duration::from_mins(10),
             owner_patience: Duration::from_secs(10),
             acknowledgement_patience: Duration::from_secs(1),
             ghost_life: Duration::from_secs(30),

@@ -23,6 +23,7 @@ use crate::{
     session::{Session, Stage, State, Whereabouts},
     timers::Timer,
     upstream::{State as UpstreamState, StopCause, Upstream},
+    wishes::log_level_of,
 };
 
 impl Session {
@@ -71,12 +72,16 @@ impl Mux {
             self.refuse(session_id, &id, line, refusal, out);
             return;
         }
+        if self.resume_round(session_id, (&id, line), &frame, out) {
+            return;
+        }
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
         if session.state == State::New {
             self.await_upstream(session_id, out);
         }
+        self.note_log_level(session_id, &frame, out);
         let here = matches!(method, Method::Discover | Method::Listen);
         match self.sessions.get(&session_id).map(|session| &session.state) {
             Some(State::Attached(upstream)) if here => {
@@ -110,6 +115,29 @@ impl Mux {
         if session.client.is_none() {
             let info = said.client_info.as_ref();
             session.client = info.and_then(|span| client_name(frame.json(span)));
+        }
+    }
+
+    /// A request says from which severity on its client wants log messages, or that it wants none.
+    fn note_log_level(&mut self, session_id: SessionId, frame: &Frame, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        session.level = log_level_of(frame);
+        let level = session.level;
+        let Some(upstream) = session
+            .upstream()
+            .and_then(|upstream| self.upstreams.get_mut(&upstream))
+        else {
+            return;
+        };
+        let upstream_id = upstream.id;
+        let is_news = match level {
+            Some(_) => upstream.listeners.insert(session_id),
+            None => upstream.listeners.remove(&session_id),
+        };
+        if is_news {
+            self.tell_level(upstream_id, out);
         }
     }
 

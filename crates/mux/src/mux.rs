@@ -221,6 +221,7 @@ impl Mux {
             match timer {
                 Timer::StartPatience(session) => self.on_start_patience(session, out),
                 Timer::DrainPatience(session) => self.on_drain_patience(session, out),
+                Timer::RoundPatience(session) => self.on_round_patience(session, out),
                 Timer::Silence(session) => self.on_silence(session, out),
                 Timer::Greeting(upstream) => self.on_greeting_timeout(upstream, out),
                 Timer::Idle(upstream) => self.on_idle(upstream, out),
@@ -314,7 +315,7 @@ fn snapshot_of_session(session: &Session) -> SessionSnapshot {
         at_server: session.at_server(),
         held: session.queue.len(),
         held_bytes: session.queue.bytes,
-        asks: session.asks.open.len(),
+        asks: session.asks.open.len() - session.rounds.to_come(),
         is_paused: session.is_paused,
         upstream: session.upstream(),
     }

@@ -9,13 +9,15 @@
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::mem;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Outgoing};
 
 use crate::{
     action::{Action, Outbox},
+    bridge,
     era::Era,
-    event::Start,
+    event::{Route, Start},
     exchange::{Errand, Exchange, MintedId},
     fact::Fact,
     handshake::Handshake,
@@ -146,6 +148,17 @@ impl Mux {
         true
     }
 
+    /// What is known of the tools of the servers of this route, page by page.
+    pub fn listed_tools(&self, route: &Route) -> Vec<&Page> {
+        let of_route = self
+            .upstreams
+            .values()
+            .filter(|upstream| upstream.key.route == *route);
+        let known = of_route.filter_map(|upstream| upstream.known.as_ref());
+        let pages = known.filter_map(|known| known.lists.get(&Listing::Tools));
+        pages.flat_map(Pages::iter).collect()
+    }
+
     fn is_recalled(&self, upstream_id: UpstreamId) -> bool {
         let upstream = self.upstreams.get(&upstream_id);
         let known = upstream.and_then(|upstream| upstream.known.as_ref());
@@ -165,7 +178,20 @@ impl Mux {
             return None;
         }
         let page = words.page(&Wanted::by(frame)?)?;
-        Some(page.answer(frame.id()?))
+        let answer = page.answer(frame.id()?);
+        if session.era == Era::Legacy {
+            return Some(answer);
+        }
+        let said = Frame::parse(Bytes::from(answer.to_vec())).ok()?;
+        let asked = (session.era, frame.id()?);
+        let handshake = self.upstreams.get(&upstream_id)?.handshake.as_ref()?;
+        let info = handshake.server_info();
+        Some(bridge::answer(
+            &said,
+            asked,
+            frame.method()?,
+            info.as_deref(),
+        ))
     }
 
     /// A process has been greeted: what was said before is no longer in force.

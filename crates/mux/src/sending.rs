@@ -16,6 +16,7 @@ use crate::{
     lanes::Manner,
     mux::Mux,
     release::{Askable, Before},
+    rounds::request_of,
     session::{Held, Stage, Whereabouts},
     upstream::Standing,
     verbosity::Level,
@@ -64,6 +65,9 @@ impl Mux {
                 method: method.clone(),
                 effect,
                 era: session.era,
+                asks: (session.era == Era::Modern && method.is_askable())
+                    .then(|| request_of(&held.frame))
+                    .flatten(),
                 log_level: log_level_of(&held.frame),
             })),
             opened: self.now,

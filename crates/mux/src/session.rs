@@ -21,6 +21,7 @@ use crate::{
     moment::Moment,
     offers::Offers,
     replay::Replay,
+    rounds::Rounds,
     scales::{Scales, Weighed},
     verbosity::Level,
 };
@@ -41,6 +42,9 @@ pub(crate) struct Session {
     /// What it wants to be told of, by the requests that said so.
     #[serde(default, with = "crate::frozen::forms::pairs")]
     pub(crate) listening: BTreeMap<RequestId, Listening>,
+    /// Requests that were answered with questions, and for which it has to come back.
+    #[serde(default)]
+    pub(crate) rounds: Rounds,
     /// The version that the client was answered in.
     pub(crate) version: String,
     /// What the client was told that its server can do.
@@ -217,6 +221,7 @@ impl Session {
             class: Class::default(),
             era: Era::default(),
             listening: BTreeMap::new(),
+            rounds: Rounds::default(),
             version: String::new(),
             offers: Offers::default(),
             open: BTreeMap::new(),
@@ -276,9 +281,10 @@ impl Session {
 
     /// The same, without the `initialize`.
     pub(crate) fn at_server(&self) -> usize {
+        let parked = self.rounds.at_server().count();
         match &self.state {
             State::Waiting(..) => self.in_flight().saturating_sub(1),
-            State::New | State::Awaiting(_) | State::Attached(_) => self.in_flight(),
+            State::New | State::Awaiting(_) | State::Attached(_) => self.in_flight() + parked,
         }
     }
 
@@ -289,7 +295,8 @@ impl Session {
 
     /// Whether it is owed nothing any more.
     pub(crate) fn is_settled(&self) -> bool {
-        self.open.is_empty() && self.queue.is_empty() && self.batches.is_empty()
+        let is_asked_back = !self.rounds.is_empty();
+        self.open.is_empty() && self.queue.is_empty() && self.batches.is_empty() && !is_asked_back
     }
 
     /// Whether the `initialize` has failed without which it is nothing.

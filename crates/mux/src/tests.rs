@@ -40,6 +40,7 @@ mod replay;
 mod resend;
 mod retiring;
 mod roots;
+mod rounds;
 mod routing;
 mod script;
 mod stage;

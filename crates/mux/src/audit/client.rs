@@ -31,6 +31,9 @@ pub(super) struct Client {
     /// none that keeps lines.
     #[serde(default)]
     pub(super) kept_lines: Option<BTreeSet<LineNumber>>,
+    /// Requests that were answered with questions and that servers are still at, by the handles that it has.
+    #[serde(default, with = "crate::frozen::forms::pairs")]
+    pub(super) parked: BTreeMap<RequestId, Asking>,
     /// Lines that its shim was told wait here.
     pub(super) announced: BTreeMap<LineNumber, Announced>,
     /// What servers have asked it, by the id that it sees.
@@ -73,6 +76,9 @@ pub(super) struct Asking {
     pub(super) token: Option<ProgressToken>,
     pub(super) line: LineNumber,
     pub(super) in_batch: bool,
+    /// What it is known again by when its client comes back for it.
+    #[serde(default)]
+    pub(super) target: Option<Box<str>>,
     pub(super) uri: Option<Box<str>>,
 }
 

@@ -17,7 +17,10 @@ use super::{
     print::Print,
     server::{Ask, Process},
 };
-use crate::{Asks, Era, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId};
+use crate::{
+    Asks, Era, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId,
+    rounds::{answers_of, handle_of, question, request_of},
+};
 
 impl Audit {
     /// Takes in what happens next, before the core does.
@@ -118,6 +121,7 @@ impl Audit {
             speaks_batches: false,
             open: BTreeMap::new(),
             excused: BTreeMap::new(),
+            parked: BTreeMap::new(),
             kept_lines: (opening.link == Link::Keeping).then(BTreeSet::new),
             announced: BTreeMap::new(),
             asks: BTreeMap::new(),
@@ -176,8 +180,10 @@ impl Audit {
                     token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
                     line,
                     in_batch,
+                    target: request_of(frame),
                     uri: params.uri.as_ref().and_then(text),
                 };
+                let asking = self.come_back(session, frame, asking);
                 self.ask(session, id, asking);
             }
             Message::Notification { method, params } => {
@@ -192,6 +198,42 @@ impl Audit {
                     });
                 }
             }
+        }
+    }
+
+    /// A client comes back for a request that it was answered with questions: it is the same, and not yet done.
+    fn come_back(&mut self, session: SessionId, frame: &Frame, asking: Asking) -> Asking {
+        let client = self.clients.get_mut(&session);
+        let found = client.and_then(|client| {
+            let handle = handle_of(frame)?;
+            let parked = client.parked.get(&handle)?;
+            let is_same = parked.method == asking.method && parked.target == asking.target;
+            let parked = is_same.then(|| client.parked.remove(&handle))??;
+            Some((handle, parked))
+        });
+        let Some((handle, parked)) = found else {
+            return asking;
+        };
+        if let Some(print) = parked.print
+            && let Some(group) = self.groups.get_mut(&print)
+        {
+            group.leave(&(session, handle), true);
+        }
+        for (shown, answer) in answers_of(frame) {
+            let words = std::format!(r#"{{"jsonrpc":"2.0","id":0,"result":{answer}}}"#);
+            if let (Ok(shown), Ok(said)) = (shown.parse(), Frame::parse(words.into())) {
+                let print = Print::of(&said);
+                self.step.ask_answers.push(OfAsk {
+                    session,
+                    shown,
+                    print,
+                });
+            }
+        }
+        Asking {
+            print: parked.print,
+            exact: parked.exact,
+            ..asking
         }
     }
 
@@ -329,7 +371,7 @@ impl Audit {
         {
             server.attached.remove(&session);
         }
-        let open = client.open.into_iter();
+        let open = client.open.into_iter().chain(client.parked);
         let leaving = open.map(|(id, asking)| (asking, (session, id)));
         self.step.leaving.extend(leaving);
         self.step.orphaned.extend(client.asks.into_values());
@@ -361,6 +403,7 @@ impl Audit {
             } => {
                 let ask = Ask {
                     print: Some(Print::of(frame)),
+                    question: Some(question(frame)),
                     method: method.clone(),
                     token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
                     shown: None,
@@ -468,6 +511,7 @@ impl Audit {
                 if let Some(id) = fault.id().cloned() {
                     let ask = Ask {
                         print: None,
+                        question: None,
                         method: unknown(),
                         token: None,
                         shown: None,
@@ -596,6 +640,7 @@ fn of_fault(line: LineNumber, in_batch: bool) -> Asking {
         token: None,
         line,
         in_batch,
+        target: None,
         uri: None,
     }
 }

@@ -1,6 +1,7 @@
 //! One upstream, as its processes know it.
 
 use std::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::String,
 };
@@ -80,6 +81,9 @@ pub(super) struct Working {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ask {
     pub(super) print: Option<Print>,
+    /// The same as a client of the modern era is asked it.
+    #[serde(default)]
+    pub(super) question: Option<Box<str>>,
     pub(super) method: Method,
     pub(super) token: Option<ProgressToken>,
     /// Who was asked, and under which id.
