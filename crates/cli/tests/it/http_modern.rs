@@ -1,9 +1,11 @@
 //! The modern era over HTTP (2026-07-28): no session, each request stands for itself.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::support::{
-    Home,
+    Home, until,
     web::{Response, Web, call},
 };
 
@@ -24,9 +26,19 @@ fn request(method: &str, mut params: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
 }
 
+/// A call of a tool, likewise.
+fn call_of(tool: &str, arguments: Value) -> Value {
+    request("tools/call", json!({"name": tool, "arguments": arguments}))
+}
+
 /// Sends a request with the headers that go with it.
 #[track_caller]
 fn ask(web: &Web, message: &Value) -> Response {
+    fitted(web, message).post(message)
+}
+
+/// With the headers that go with a request.
+fn fitted(web: &Web, message: &Value) -> Web {
     let mut web = web
         .with("MCP-Protocol-Version", Some(VERSION))
         .with("Mcp-Method", message["method"].as_str());
@@ -34,7 +46,12 @@ fn ask(web: &Web, message: &Value) -> Response {
     if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
         web = web.with("Mcp-Name", Some(name));
     }
-    web.post(message)
+    web
+}
+
+/// How many sessions there are.
+fn sessions(home: &Home) -> usize {
+    home.status()["sessions"].as_array().unwrap().len()
 }
 
 /// The status, the id and the code of an error.
@@ -157,5 +174,170 @@ fn a_client_of_an_older_version_is_what_it_is_though_it_sends_the_newer_headers(
     assert_eq!(
         session.post(&call(9, "echo", json!({}))).error(),
         (400, -32000, "no-session".to_owned())
+    );
+}
+
+#[test]
+fn each_request_stands_for_itself_and_all_share_the_process_of_the_sessions_beside() {
+    let home = Home::new();
+    let web = home.web(&["--fatal-second-initialize"]);
+    let pid =
+        web.session().result("echo", json!({"text": "x"}))["structuredContent"]["pid"].clone();
+    let found = ask(&web, &request("server/discover", json!({})));
+    assert_eq!(found.status, 200);
+    let found = found.json();
+    assert_eq!(found["result"]["supportedVersions"][0], VERSION, "{found}");
+    assert_eq!(found["result"]["resultType"], "complete");
+    for number in 0..3 {
+        let text = format!("call {number}");
+        let answer = ask(&web, &call_of("echo", json!({"text": text})));
+        assert_eq!((answer.status, answer.is_stream()), (200, false));
+        assert_eq!(answer.header("mcp-session-id"), None);
+        let answer = answer.json();
+        let result = &answer["result"];
+        assert_eq!(result["content"][0]["text"], text, "{answer}");
+        assert_eq!(result["structuredContent"]["pid"], pid, "{answer}");
+        assert_eq!(result["resultType"], "complete", "{answer}");
+    }
+    let unknown = ask(&web, &request("unknown/method", json!({})));
+    assert_eq!(error(unknown), (404, json!(7), -32601));
+    // What the server says is wrong with a request is an answer.
+    let params = json!({"name": "nothing"});
+    let wrong = ask(&web, &request("prompts/get", params));
+    assert_eq!(error(wrong), (200, json!(7), -32602));
+    let listed = ask(&web, &request("tools/list", json!({}))).json();
+    assert!(listed["result"]["ttlMs"].is_u64(), "{listed}");
+    until("the end of all these sessions", || sessions(&home) == 1);
+}
+
+#[test]
+fn what_belongs_to_a_request_comes_before_its_answer_and_nobody_comes_back_to_it() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut message = call_of("progress", json!({"steps": 3}));
+    message["params"]["_meta"]["progressToken"] = json!("mine");
+    let mut stream = ask(&web, &message);
+    assert_eq!(stream.status, 200);
+    assert_eq!(stream.header("x-accel-buffering"), Some("no"));
+    assert_eq!(stream.header("mcp-session-id"), None);
+    for step in 1..=3 {
+        let progress = stream.event().unwrap();
+        assert_eq!(progress["method"], "notifications/progress");
+        assert_eq!(progress["params"]["progressToken"], "mine");
+        assert_eq!(progress["params"]["progress"], step);
+    }
+    assert_eq!(stream.event().unwrap()["id"], 7);
+    assert_eq!(stream.event(), None);
+    let text = ask(&web, &message).text();
+    assert!(text.contains("data: ") && !text.contains("id: "), "{text}");
+    until("the end of the sessions", || sessions(&home) == 0);
+}
+
+#[test]
+fn who_goes_away_has_cancelled_whether_anything_had_come_or_not() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let never = home.file("never");
+    // Nothing has come.
+    let message = call_of("slow", json!({"until": never, "mark": "first"}));
+    let body = message.to_string();
+    let waits = fitted(&web, &message).send("POST", body.as_bytes());
+    home.noted("record", "executed first");
+    assert_eq!(sessions(&home), 1);
+    drop(waits);
+    home.noted("record", "cancelled");
+    until("the end of the session", || sessions(&home) == 0);
+    // A stream has begun.
+    let mut message = call_of("slow", json!({"until": never, "mark": "second"}));
+    message["params"]["_meta"]["progressToken"] = json!(1);
+    let mut stream = ask(&web, &message);
+    assert_eq!(stream.event().unwrap()["method"], "notifications/progress");
+    stream.hang_up();
+    until("the second is cancelled", || {
+        home.count("record", "cancelled") == 2
+    });
+    until("the end of the session", || sessions(&home) == 0);
+    // A notification names nothing here.
+    let mut message = call_of("slow", json!({"until": home.file("now"), "mark": "third"}));
+    message["params"]["_meta"]["progressToken"] = json!(1);
+    let mut stream = ask(&web, &message);
+    assert!(stream.event().is_some());
+    let cancelled =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}});
+    assert_eq!(ask(&web, &cancelled).status, 202);
+    fs::write(home.file("now"), "").unwrap();
+    assert!(stream.event().unwrap()["result"].is_object());
+    assert_eq!(home.count("record", "cancelled"), 2);
+}
+
+#[test]
+fn who_listens_hears_what_it_asked_for_until_it_goes_away() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut stream = ask(
+        &web,
+        &request(
+            "subscriptions/listen",
+            json!({"notifications": {"toolsListChanged": true}}),
+        ),
+    );
+    assert!(stream.is_stream());
+    let first = stream.event().unwrap();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+    let mut other = ask(
+        &web,
+        &request(
+            "subscriptions/listen",
+            json!({"notifications": {"promptsListChanged": true}}),
+        ),
+    );
+    assert!(other.event().is_some());
+    let tag = "io.modelcontextprotocol/subscriptionId";
+    assert_eq!(first["params"]["_meta"][tag], 7, "{first}");
+    assert_eq!(ask(&web, &call_of("change", json!({}))).status, 200);
+    let told = stream.event().unwrap();
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    assert_eq!(told["params"]["_meta"][tag], 7, "{told}");
+    assert_eq!(sessions(&home), 2);
+    stream.hang_up();
+    other.hang_up();
+    until("the end of both", || sessions(&home) == 0);
+}
+
+#[test]
+fn there_are_no_more_sessions_than_may_be_and_the_rest_is_asked_to_come_later() {
+    let home = Home::new();
+    let web = home.web_with(&[], "[limits]\nsessions = 1\n");
+    let listen = request(
+        "subscriptions/listen",
+        json!({"notifications": {"toolsListChanged": true}}),
+    );
+    let mut stream = ask(&web, &listen);
+    assert!(stream.event().is_some());
+    let refused = ask(&web, &call_of("echo", json!({})));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(error(refused), (503, json!(7), -32603));
+    stream.hang_up();
+    until("there is a place again", || {
+        ask(&web, &call_of("echo", json!({}))).status == 200
+    });
+}
+
+#[test]
+fn a_server_that_is_configured_no_longer_is_not_found_by_the_next_request() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    assert_eq!(ask(&web, &call_of("echo", json!({}))).status, 200);
+    let only = web.to("/mcp");
+    assert_eq!(ask(&only, &call_of("echo", json!({}))).status, 200);
+    home.configure("[http]\nlisten = [\"127.0.0.1:0\"]\n");
+    assert_eq!(
+        error(ask(&web, &call_of("echo", json!({})))),
+        (404, json!(7), -32603)
+    );
+    assert_eq!(
+        error(ask(&only, &call_of("echo", json!({})))),
+        (404, json!(7), -32000)
     );
 }
