@@ -67,7 +67,7 @@ pub(crate) struct Asker<'a> {
 }
 
 /// What became of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Launch {
     /// What the core hears.
     pub(crate) opening: Opening,
@@ -77,6 +77,8 @@ pub(crate) struct Launch {
     pub(crate) subject: Option<Arc<Subject>>,
     /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
     pub(crate) lock: Option<LockName>,
+    /// Whether it is of no use to any other session.
+    pub(crate) is_for_one: bool,
 }
 
 /// Knows the configuration, and what the daemon itself was started with.
@@ -110,6 +112,12 @@ impl Launcher {
     pub(crate) fn config_error(&mut self) -> Option<String> {
         self.configuration.refresh();
         self.configuration.error().map(str::to_owned)
+    }
+
+    /// A number that another state of the configuration has not.
+    pub(crate) fn edition(&mut self) -> u64 {
+        self.configuration.refresh();
+        self.configuration.edition()
     }
 
     /// Finds out what a session gets.
@@ -150,6 +158,7 @@ impl Launcher {
                 });
                 Launch {
                     lock: plan.lock,
+                    is_for_one: plan.is_for_one,
                     opening: plan.opening,
                     spec: Ok(spec),
                     subject: subject.map(Arc::new),
@@ -162,6 +171,7 @@ impl Launcher {
                     spec: Err(why),
                     subject: None,
                     lock: None,
+                    is_for_one: true,
                 }
             }
         }
@@ -291,6 +301,42 @@ fn joins(join: Join) -> Joins {
     match join {
         Join::ShareKey => Joins::OwnRoute,
         Join::Any => Joins::AnyRunning,
+    }
+}
+
+#[cfg(test)]
+impl Launch {
+    /// One of this route, of a server that is never started.
+    pub(crate) fn of_route(route: &str) -> Self {
+        let ask = SessionAsk {
+            server: "s".to_owned(),
+            command: Vec::new(),
+            scope: None,
+            workspace: None,
+            pass: Vec::new(),
+            join: Join::ShareKey,
+            resume: None,
+            env: Vec::new(),
+        };
+        let asker = Asker {
+            session: SessionId(1),
+            ask: &ask,
+            cwd: Path::new("/"),
+            umask: 0,
+            freedom: Freedom::Elsewhere,
+        };
+        let opening = Opening {
+            refused: None,
+            route: Route(route.as_bytes().into()),
+            ..opening_without_plan(&asker, Refusal::ShuttingDown)
+        };
+        Launch {
+            opening,
+            spec: Err("it is never started".to_owned()),
+            subject: None,
+            lock: None,
+            is_for_one: false,
+        }
     }
 }
 

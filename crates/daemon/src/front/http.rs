@@ -10,6 +10,7 @@ mod exchange;
 mod fault;
 mod gate;
 mod holder;
+mod modern;
 mod peer;
 mod reply;
 mod routes;
@@ -31,6 +32,7 @@ use tokio::{
 };
 
 pub(crate) use fault::HttpFault;
+pub(crate) use modern::{ModernFault, ModernPost, Param, check_params, tools_of};
 pub(crate) use stand::{HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 

@@ -10,7 +10,10 @@ use shim::{
     preface::{Join, SessionAsk},
     workspace::{Evidence, Workspace},
 };
-use tokio::{sync::mpsc::Sender, time};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc::Sender},
+    time,
+};
 use wire::{Fault, Frame, Kind};
 
 use super::{
@@ -80,43 +83,14 @@ impl Hub {
         now: Moment,
         (place, caller): (Place, Caller),
         (post, reply): (Post, Sender<Piece>),
-        permit: tokio::sync::OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) {
-        let server = match &place.server {
-            Some(server) => server.as_ref().to_owned(),
-            None => match self.world.around.launcher.only_server() {
-                Ok(only) => only,
-                Err(names) => {
-                    return deny(
-                        &reply,
-                        Denial::Transport(HttpFault::NotTheOnlyServer { names }),
-                    );
-                }
-            },
+        let ask = match self.world.ask_at(&place) {
+            Ok(ask) => ask,
+            Err(fault) => return refuse(&reply, fault),
         };
-        let workspace = place.workspace.as_ref().map(|path| Workspace {
-            path: path.canonicalize().unwrap_or_else(|_| path.clone()),
-            evidence: Evidence::Flag,
-        });
-        let ask = SessionAsk {
-            server,
-            command: Vec::new(),
-            scope: None,
-            workspace,
-            pass: Vec::new(),
-            join: Join::ShareKey,
-            resume: None,
-            env: Vec::new(),
-        };
-        let arrival = Arrival {
-            entrance: Entrance::Http(Box::new((place, caller, post, reply))),
-            cwd: "/".into(),
-            umask: UMASK,
-            ask,
-            freedom: Freedom::Elsewhere,
-            permit,
-        };
-        self.look_up(now, arrival);
+        let entrance = Entrance::Http(Box::new((place, caller, post, reply)));
+        self.look_up(now, Arrival::over_http(entrance, ask, permit));
     }
 
     /// A session says something. If the core does not hear it now, that waits.
@@ -236,7 +210,49 @@ impl Hub {
     }
 }
 
+impl Arrival {
+    /// Of a session that has come in like this, over HTTP.
+    pub(super) fn over_http(
+        entrance: Entrance,
+        ask: SessionAsk,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Arrival {
+            entrance,
+            cwd: "/".into(),
+            umask: UMASK,
+            ask,
+            freedom: Freedom::Elsewhere,
+            permit,
+        }
+    }
+}
+
 impl World {
+    /// What a session asks for that comes to this place.
+    pub(super) fn ask_at(&mut self, place: &Place) -> Result<SessionAsk, HttpFault> {
+        let server = if let Some(server) = &place.server {
+            server.as_ref().to_owned()
+        } else {
+            let only = self.around.launcher.only_server();
+            only.map_err(|names| HttpFault::NotTheOnlyServer { names })?
+        };
+        let workspace = place.workspace.as_ref().map(|path| Workspace {
+            path: path.canonicalize().unwrap_or_else(|_| path.clone()),
+            evidence: Evidence::Flag,
+        });
+        Ok(SessionAsk {
+            server,
+            command: Vec::new(),
+            scope: None,
+            workspace,
+            pass: Vec::new(),
+            join: Join::ShareKey,
+            resume: None,
+            env: Vec::new(),
+        })
+    }
+
     /// A session over HTTP has said something and is not heard: the hub hears of that after a while, and
     /// again. The reader of any other says so itself.
     pub(super) fn watch_held(&mut self, id: SessionId) {

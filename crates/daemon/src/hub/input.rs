@@ -13,9 +13,9 @@ use tokio::{
 
 use crate::{
     admin,
-    front::{Caller, Freedom, Place, Post, Visit},
+    front::{Caller, Freedom, ModernPost, Place, Post, Visit},
     launch::Launch,
-    link::{Lines, Piece, Socket},
+    link::{Chunk, Denial, Lines, Piece, Socket},
     upgrade::UpgradeWish,
 };
 
@@ -50,6 +50,8 @@ pub(crate) enum Input {
     Heard { process: ProcessId, heard: Heard },
     /// Somebody wants something over HTTP.
     Visited(Box<Visit>),
+    /// Somebody asks something over HTTP, in the modern era, with a place among the sessions that there may be.
+    Posted(Box<ModernPost>, OwnedSemaphorePermit),
     /// Whoever listened for a session over HTTP has gone.
     ListenerLeft(SessionId),
     /// There is room again in a peer's way in, or nobody who would make some.
@@ -79,6 +81,7 @@ impl Input {
         match self {
             Input::Lines { lines, .. } | Input::Output { lines, .. } => lines.count_out(),
             Input::Visited(visit) => visit.count_out(),
+            Input::Posted(post, _) => post.share = None,
             Input::Came(_)
             | Input::Unheard(_)
             | Input::ListenerLeft(_)
@@ -105,6 +108,7 @@ impl Input {
             Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
             | Input::Visited(_)
+            | Input::Posted(..)
             | Input::ListenerLeft(_)
             | Input::Unheard(_)
             | Input::Recalled(_)
@@ -166,6 +170,26 @@ pub(crate) enum Entrance {
     Socket(Socket, Bytes),
     /// Over HTTP, with its `initialize` and where the answer goes.
     Http(Box<(Place, Caller, Post, Sender<Piece>)>),
+    /// Over HTTP, with the one request that it is.
+    Modern(Box<ModernPost>),
+}
+
+impl Entrance {
+    /// Whether whoever comes in like this is told when nothing is begun for it. If so, it is.
+    pub(crate) fn denies(&self, denial: impl FnOnce() -> Denial) -> bool {
+        // It is the first that is said there. Whoever has gone need not hear it.
+        match self {
+            Entrance::Socket(..) => return false,
+            Entrance::Http(visit) => {
+                let (_place, _caller, _post, reply) = &**visit;
+                let _gone = reply.try_send(Piece::Refused(denial()));
+            }
+            Entrance::Modern(post) => {
+                let _gone = post.reply.try_send(Chunk::Refused(denial()));
+            }
+        }
+        true
+    }
 }
 
 /// A session that knows what its server said of itself, as far as that is kept.

@@ -9,11 +9,12 @@ use shim::{answer::Answer, preface::Join};
 use super::{
     Hub,
     courtesy::Work,
-    http::{deny, is_client_s_mistake},
+    http::is_client_s_mistake,
     input::{AdminCall, Arrival, Entrance, Heard, Input, Peer, ProcessId, Recalled},
     pace::Pace,
     replay::Replay,
     session::Session,
+    way_in::First,
 };
 use crate::{
     admin::Draft,
@@ -33,6 +34,7 @@ impl Hub {
             Input::Ending(session) => self.on_ending(now, session),
             Input::Closed(session) => self.on_closed(now, session),
             Input::Visited(visit) => self.on_visit(now, *visit),
+            Input::Posted(post, place) => self.on_modern_post(now, *post, place),
             Input::ListenerLeft(session) => self.on_listener_left(now, session),
             Input::Lines { session, lines } => self.on_lines(now, session, lines),
             Input::Unheard(session) => self.world.on_unheard(session),
@@ -84,12 +86,11 @@ impl Hub {
         });
         launch.opening.resumes = arrival.ask.resume.is_some();
         launch.opening.handle = handle();
-        if let Entrance::Http(visit) = &arrival.entrance
-            && let Some(refusal) = &launch.opening.refused
+        if let Some(refusal) = &launch.opening.refused
             && is_client_s_mistake(refusal)
+            && arrival.entrance.denies(|| Denial::Server(refusal.clone()))
         {
-            let (_place, _caller, _post, reply) = &**visit;
-            return deny(reply, Denial::Server(refusal.clone()));
+            return;
         }
         if launch.opening.resumes
             && arrival.ask.join == Join::ShareKey
@@ -115,30 +116,40 @@ impl Hub {
         });
     }
 
-    fn welcome(&mut self, now: Moment, recalled: Recalled) {
+    pub(super) fn welcome(&mut self, now: Moment, recalled: Recalled) {
         let Recalled {
             arrival,
             id,
             launch,
         } = recalled;
+        self.world.looked_up.remove(&id);
+        if let Entrance::Modern(post) = &arrival.entrance
+            && !self.admits(now, id, post, &launch)
+        {
+            return;
+        }
         let Launch {
-            opening,
+            mut opening,
             spec,
             subject,
             lock,
+            is_for_one: _,
         } = launch;
         let resumes = opening.resumes;
         let world = &mut self.world;
         let direct = lock.map(|name| world.around.direct.path(&name));
-        world.looked_up.remove(&id);
         let Some(way) = world.way_in(id, arrival.entrance, arrival.ask.join) else {
             return;
         };
+        if let Some(modern) = &way.modern {
+            opening.handle = Some(modern.key.to_text().into());
+        }
         let first = way.first;
         let mut session = Session {
             outlet: way.outlet,
             socket: way.socket,
             visited: way.visited,
+            modern: way.modern,
             valve: Arc::default(),
             reader: way.reader,
             server: Arc::clone(&opening.server),
@@ -164,8 +175,10 @@ impl Hub {
             opening,
         };
         self.handle(now, event);
-        if let Some((post, reply)) = first {
-            self.take_post(now, id, post, reply);
+        match first {
+            First::Nothing => {}
+            First::Post(post, reply) => self.take_post(now, id, post, reply),
+            First::Modern(post) => self.take_modern_post(now, id, *post),
         }
     }
 

@@ -13,7 +13,10 @@ use mux::{LineNumber, Route, SessionId};
 use sys::handed;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{courtesy::Work, http::Visited, pace::Pace, replay::Replay, world::Surroundings};
+use super::{
+    courtesy::Work, http::Visited, modern_post::Modern, pace::Pace, replay::Replay,
+    world::Surroundings,
+};
 use crate::{
     kept_words::Subject,
     launch::{LaunchSpec, Launcher},
@@ -36,6 +39,8 @@ pub(super) struct Session {
     pub(super) socket: Option<Arc<Socket>>,
     /// What it has if it does.
     pub(super) visited: Option<Box<Visited>>,
+    /// What it has if it is one request of the modern era.
+    pub(super) modern: Option<Box<Modern>>,
     pub(super) valve: Arc<Valve>,
     pub(super) reader: Reading<Rest>,
     pub(super) server: Arc<str>,
@@ -144,6 +149,7 @@ impl Session {
             outlet: WayOut::Line(outlet),
             socket: Some(socket),
             visited: None,
+            modern: None,
             valve,
             reader,
             server: frozen.server,

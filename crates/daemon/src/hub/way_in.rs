@@ -9,10 +9,11 @@ use tokio::sync::mpsc::Sender;
 use super::{
     http::{Visited, deny},
     input::Entrance,
+    modern_post::Modern,
     world::World,
 };
 use crate::{
-    front::{HttpFault, Post},
+    front::{HttpFault, ModernPost, Post},
     link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, WayOut},
 };
 
@@ -21,9 +22,17 @@ pub(super) struct WayIn {
     pub(super) outlet: WayOut,
     pub(super) socket: Option<Arc<Socket>>,
     pub(super) visited: Option<Box<Visited>>,
+    pub(super) modern: Option<Box<Modern>>,
     pub(super) reader: Reading<Rest>,
-    /// What it has said already, and where the answer goes.
-    pub(super) first: Option<(Post, Sender<Piece>)>,
+    pub(super) first: First,
+}
+
+/// What a session has said already.
+pub(super) enum First {
+    Nothing,
+    /// With where the answer goes.
+    Post(Post, Sender<Piece>),
+    Modern(Box<ModernPost>),
 }
 
 impl World {
@@ -50,8 +59,9 @@ impl World {
                     outlet: WayOut::Line(outlet),
                     socket: Some(socket),
                     visited: None,
+                    modern: None,
                     reader: Reading::resumed(&early, self.around.limits.message_bytes),
-                    first: None,
+                    first: First::Nothing,
                 })
             }
             Entrance::Http(visit) => {
@@ -75,8 +85,20 @@ impl World {
                         held: VecDeque::new(),
                         is_watched: false,
                     })),
+                    modern: None,
                     reader: Reading::Over,
-                    first: Some((post, reply)),
+                    first: First::Post(post, reply),
+                })
+            }
+            Entrance::Modern(post) => {
+                let (rounds, modern) = self.modern_way(id, &post, limit)?;
+                Some(WayIn {
+                    outlet: WayOut::Rounds(rounds),
+                    socket: None,
+                    visited: None,
+                    modern: Some(modern),
+                    reader: Reading::Over,
+                    first: First::Modern(post),
                 })
             }
         }

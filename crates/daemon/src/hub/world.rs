@@ -21,6 +21,8 @@ use tokio::{
 use super::{
     courtesy::Rests,
     input::{Input, ProcessId},
+    openings::Openings,
+    schemas::Schemas,
     session::{LEAVE_PATIENCE, Session},
 };
 use crate::{
@@ -73,7 +75,12 @@ pub(crate) struct World {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     /// By what those over HTTP are known.
     pub(super) keys: BTreeMap<Key, SessionId>,
-    /// Those of them that are heard again, after they were paused.
+    /// By what those of the modern era can be gone on with.
+    pub(super) rounds: BTreeMap<Key, SessionId>,
+    /// What was found out for these.
+    pub(super) openings: Openings,
+    pub(super) schemas: Schemas,
+    /// Those over HTTP that are heard again, after they were paused.
     pub(super) unheld: Vec<SessionId>,
     pub(super) processes: BTreeMap<ProcessId, Process>,
     pub(super) by_upstream: BTreeMap<UpstreamId, ProcessId>,
@@ -123,6 +130,9 @@ impl World {
             observer: Observer::default(),
             sessions: BTreeMap::new(),
             keys: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            openings: Openings::default(),
+            schemas: Schemas::default(),
             unheld: Vec::new(),
             processes: BTreeMap::new(),
             by_upstream: BTreeMap::new(),
@@ -271,9 +281,14 @@ impl World {
             return;
         }
         for session in self.departed.drain(..) {
-            let session = self.sessions.remove(&session);
-            if let Some(visited) = session.as_ref().and_then(|it| it.visited.as_ref()) {
+            let Some(session) = self.sessions.remove(&session) else {
+                continue;
+            };
+            if let Some(visited) = &session.visited {
                 self.keys.remove(&visited.key);
+            }
+            if let Some(modern) = &session.modern {
+                self.rounds.remove(&modern.key);
             }
         }
         self.around.launcher.forget_unused();
@@ -286,7 +301,8 @@ impl World {
         };
         session.closing = true;
         session.reader.abort();
-        let has_to_read = !session.outlet.is_empty();
+        // There are many of these, and what they have to read is most often read at once.
+        let has_to_read = !session.outlet.is_empty() && session.modern.is_none();
         self.touch_session(id);
         if has_to_read {
             self.await_leave(id);

@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) life: Option<Life>,
     /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
     pub(super) lock: Option<LockName>,
+    /// Whether it holds what only this session has.
+    pub(super) is_for_one: bool,
 }
 
 /// Where the words of a server come from.
@@ -75,8 +77,7 @@ impl Launcher {
             (Scope::Workspace | Scope::Session, Some(workspace)) => workspace,
             (Scope::Global, _) | (_, None) => &self.home,
         };
-        let cwd = words.cwd.as_ref();
-        let directory = cwd.map_or_else(|| base.clone(), |cwd| base.join(cwd));
+        let directory = (words.cwd.as_ref()).map_or_else(|| base.clone(), |cwd| base.join(cwd));
         let program = self.program(asker, &words.command, &environment, &withheld)?;
         let key = ShareKey {
             program: &program,
@@ -131,6 +132,7 @@ impl Launcher {
             spec,
             life,
             lock,
+            is_for_one: names_the_session(&server),
         })
     }
 
@@ -381,11 +383,7 @@ fn start(server: &Server) -> Start {
 /// How long it is good what the server says of itself, if that is kept at all: what is filled with a
 /// session's own word comes never again.
 fn life(server: &Server, words: &Words) -> Option<Life> {
-    let is_of_session = |template: &Template| {
-        let mut builtins = template.builtins();
-        builtins.any(|builtin| builtin == Builtin::Session)
-    };
-    if !server.lazy || server.templates().any(is_of_session) {
+    if !server.lazy || names_the_session(server) {
         return None;
     }
     Some(if config::is_launcher(&words.line()) {
@@ -393,6 +391,15 @@ fn life(server: &Server, words: &Words) -> Option<Life> {
     } else {
         Life::OfItsFiles
     })
+}
+
+/// Whether it is filled with a session's own word.
+fn names_the_session(server: &Server) -> bool {
+    let is_of_session = |template: &Template| {
+        let mut builtins = template.builtins();
+        builtins.any(|builtin| builtin == Builtin::Session)
+    };
+    server.templates().any(is_of_session)
 }
 
 fn unbound(asker: &Asker<'_>) -> String {

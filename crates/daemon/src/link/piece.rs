@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use wire::Outgoing;
 
 use super::{Room, Share};
-use crate::front::{HttpFault, Key};
+use crate::front::{HttpFault, Key, ModernFault};
 
 /// Pieces that may be on their way to a response.
 pub(crate) const PIECES_MAX: usize = 32;
@@ -29,10 +29,11 @@ pub(crate) enum Piece {
     Refused(Denial),
 }
 
-/// Why a wish is refused, in words of the transport or of the protocol.
+/// Why a wish is refused, in words of the transport, of the message or of the protocol.
 #[derive(Debug)]
 pub(crate) enum Denial {
     Transport(HttpFault),
+    Message(ModernFault),
     Server(Refusal),
 }
 

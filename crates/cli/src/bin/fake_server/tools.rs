@@ -18,6 +18,9 @@ use crate::{
 /// The tool during which nothing is read.
 pub(crate) const DEAF: &str = "deaf";
 
+/// The tool whose `text` stands in a header.
+const MIRRORED: &str = "mirrored";
+
 /// One verb.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
@@ -29,6 +32,11 @@ pub(crate) struct Tool {
 pub(crate) const ALL: &[Tool] = &[
     tool("echo", "answers `text`, and names its process", works::echo),
     tool("fail", "answers with isError", works::fail),
+    tool(
+        MIRRORED,
+        "answers `text`, which clients over HTTP say in a header as well",
+        works::echo,
+    ),
     tool("count", "counts its calls", works::count),
     tool("big", "answers `bytes` bytes", works::big),
     tool(
@@ -273,7 +281,7 @@ pub(crate) fn list(server: &Server) -> Value {
         json!({
             "name": tool.name,
             "description": format!("{}{suffix}", tool.description),
-            "inputSchema": {"type": "object"},
+            "inputSchema": schema(tool.name),
         })
     };
     let mut tools: Vec<Value> = ALL.iter().map(show).collect();
@@ -285,6 +293,14 @@ pub(crate) fn list(server: &Server) -> Value {
         }));
     }
     tools.into()
+}
+
+fn schema(tool: &str) -> Value {
+    let mut schema = json!({"type": "object"});
+    if tool == MIRRORED {
+        schema["properties"] = json!({"text": {"type": "string", "x-mcp-header": "Text"}});
+    }
+    schema
 }
 
 /// Carries out one call and answers it, unless it was cancelled meanwhile.

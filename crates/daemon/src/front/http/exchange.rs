@@ -20,6 +20,7 @@ use wire::{Fault, Frame, Kind, Method as Asked};
 use super::{
     Caller, Front, HttpFault, Key, Place, Post, Visit, Wish,
     gate::{Passed, Peer},
+    modern,
     reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
     routes::What,
 };
@@ -76,17 +77,21 @@ async fn serve(
         What::OnlyServer => None,
         What::Server => Some(Arc::from(passed.name)),
     };
-    check_version(&head.headers)?;
     let place = place(server, &head.uri, &head.headers)?;
-    let errand = Errand {
+    let mut errand = Errand {
         front,
         place,
         caller: passed.caller,
-        key: key(&head.headers)?,
+        key: None,
     };
     if head.method == Method::POST {
-        errand.post(head, body).await
-    } else if head.method == Method::GET {
+        return errand.post(head, body).await;
+    }
+    if modern::is_claimed(&head.headers) {
+        return Err(HttpFault::NoSuchMethod { allowed: "POST" });
+    }
+    errand.key = key_of_session(&head.headers)?;
+    if head.method == Method::GET {
         errand.listen(&head.headers).await
     } else {
         errand.leave().await
@@ -102,7 +107,7 @@ struct Errand<'a> {
 }
 
 impl Errand<'_> {
-    async fn post(self, head: &Parts, body: Incoming) -> Result<Response<Reply>, HttpFault> {
+    async fn post(mut self, head: &Parts, body: Incoming) -> Result<Response<Reply>, HttpFault> {
         if !accepts(&head.headers, &["application/json", "text/event-stream"]) {
             return Err(HttpFault::NotAcceptable {
                 needed: POST_ACCEPTS,
@@ -124,6 +129,11 @@ impl Errand<'_> {
             share,
         };
         drop(bytes);
+        if modern::is_modern(&head.headers, &post.said) {
+            let from = (self.place, self.caller);
+            return Ok(modern::answer(self.front, from, &head.headers, post).await);
+        }
+        self.key = key_of_session(&head.headers)?;
         let is_greeting = is_initialize(&post.said);
         let wish = match self.key {
             Some(key) => Wish::Say(key, post),
@@ -293,7 +303,9 @@ fn check_version(headers: &HeaderMap) -> Result<(), HttpFault> {
     Ok(())
 }
 
-fn key(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
+/// The key of the session that a request is for, of a version that has sessions.
+fn key_of_session(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
+    check_version(headers)?;
     let Some(key) = headers.get(&SESSION_ID) else {
         return Ok(None);
     };

@@ -4,6 +4,7 @@ use std::fmt;
 
 use hyper::StatusCode;
 use serde_json::json;
+use wire::{Outgoing, RequestId};
 
 /// A request that is refused by the transport.
 ///
@@ -151,22 +152,19 @@ impl HttpFault {
         }
     }
 
-    /// The body that goes with it.
-    pub(crate) fn to_json(&self) -> String {
-        json!({
-            "jsonrpc": "2.0",
-            "id": null,
-            "error": {
-                "code": self.code(),
-                "message": self.to_string(),
-                "data": {
-                    "source": "mcpool",
-                    "reason": self.reason(),
-                    "retryable": self.is_retryable(),
-                },
+    /// The body that goes with it, for the request with this id if it is known which one is refused.
+    pub(crate) fn to_response(&self, id: Option<&RequestId>) -> Outgoing {
+        let id = id.map_or_else(|| "null".to_owned(), ToString::to_string);
+        let error = json!({
+            "code": self.code(),
+            "message": self.to_string(),
+            "data": {
+                "source": "mcpool",
+                "reason": self.reason(),
+                "retryable": self.is_retryable(),
             },
-        })
-        .to_string()
+        });
+        Outgoing::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#))
     }
 }
 

@@ -21,9 +21,9 @@ use tokio::{
     sync::mpsc::Receiver,
     time::{Instant, Sleep, sleep_until},
 };
-use wire::Outgoing;
+use wire::{Outgoing, RequestId};
 
-use super::{HttpFault, Key, timed::Answering};
+use super::{HttpFault, Key, modern::Stream, timed::Answering};
 use crate::link::{Denial, Parcel, Piece};
 
 /// How often a stream says that it lives.
@@ -41,7 +41,7 @@ const FRESH: HeaderValue = HeaderValue::from_static("no-cache, no-transform");
 
 const EVENT_HEAD: &[u8] = b"event: message\ndata: ";
 const EVENT_TAIL: &[u8] = b"\n\n";
-const COMMENT: &[u8] = b": alive\n\n";
+pub(super) const COMMENT: &[u8] = b": alive\n\n";
 
 /// What a response has behind its head.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ enum What {
     /// So many bytes, in pieces.
     Whole(VecDeque<Bytes>),
     Events(Events),
+    Stream(Stream),
 }
 
 /// Messages as they come.
@@ -92,7 +93,7 @@ pub(super) fn bare(status: StatusCode) -> Response<Reply> {
     response
 }
 
-fn json(status: StatusCode, message: &Outgoing) -> Response<Reply> {
+pub(super) fn json(status: StatusCode, message: &Outgoing) -> Response<Reply> {
     let mut response = Response::new(Reply::whole(message.pieces().iter().cloned()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -126,8 +127,17 @@ pub(super) fn events(first: Option<Piece>, from: Receiver<Piece>) -> Response<Re
     if let Some(first) = first {
         events.take(first);
     }
+    as_stream(What::Events(events))
+}
+
+/// A stream to which nobody comes back.
+pub(super) fn stream(stream: Stream) -> Response<Reply> {
+    as_stream(What::Stream(stream))
+}
+
+fn as_stream(what: What) -> Response<Reply> {
     let mut response = Response::new(Reply {
-        what: What::Events(events),
+        what,
         answering: None,
     });
     let headers = response.headers_mut();
@@ -139,22 +149,32 @@ pub(super) fn events(first: Option<Piece>, from: Receiver<Piece>) -> Response<Re
 
 /// What is refused.
 pub(super) fn denied(denial: &Denial) -> Response<Reply> {
+    denied_to(denial, None)
+}
+
+/// The same, for the request with this id if there is one.
+pub(super) fn denied_to(denial: &Denial, id: Option<&RequestId>) -> Response<Reply> {
     match denial {
-        Denial::Transport(fault) => refused(fault),
+        Denial::Transport(fault) => refused_to(fault, id),
+        Denial::Message(fault) => json(fault.status(), &fault.to_response(id)),
         Denial::Server(refusal) => {
             let status = if matches!(refusal, Refusal::NoSuchServer { .. }) {
                 StatusCode::NOT_FOUND
             } else {
                 StatusCode::BAD_REQUEST
             };
-            json(status, &refusal.to_response(None))
+            json(status, &refusal.to_response(id))
         }
     }
 }
 
 pub(super) fn refused(fault: &HttpFault) -> Response<Reply> {
+    refused_to(fault, None)
+}
+
+fn refused_to(fault: &HttpFault, id: Option<&RequestId>) -> Response<Reply> {
     let status = fault.status();
-    let mut response = json(status, &Outgoing::from(fault.to_json()));
+    let mut response = json(status, &fault.to_response(id));
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -206,7 +226,7 @@ impl Events {
 }
 
 /// A message as an event.
-fn event(message: &Outgoing) -> Vec<Bytes> {
+pub(super) fn event(message: &Outgoing) -> Vec<Bytes> {
     let bytes = message.len() + EVENT_HEAD.len() + EVENT_TAIL.len();
     if bytes < COPY_BELOW {
         let mut whole = BytesMut::with_capacity(bytes);
@@ -244,6 +264,7 @@ impl Body for Reply {
         let next = match &mut self.what {
             What::Whole(pieces) => Poll::Ready(pieces.pop_front()),
             What::Events(events) => events.poll_frame(context),
+            What::Stream(stream) => stream.poll_frame(context),
         };
         next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -252,6 +273,7 @@ impl Body for Reply {
         match &self.what {
             What::Whole(pieces) => pieces.is_empty(),
             What::Events(events) => events.is_over && events.pieces.is_empty(),
+            What::Stream(stream) => stream.has_ended(),
         }
     }
 
@@ -260,7 +282,7 @@ impl Body for Reply {
             What::Whole(pieces) => {
                 SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
             }
-            What::Events(_) => SizeHint::default(),
+            What::Events(_) | What::Stream(_) => SizeHint::default(),
         }
     }
 }
@@ -308,7 +330,8 @@ mod tests {
     fn what_is_refused_says_so_to_people_and_programs() {
         let response = refused(&HttpFault::NoSuchSession);
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
-        let json = HttpFault::NoSuchSession.to_json();
+        let json = HttpFault::NoSuchSession.to_response(None).to_vec();
+        let json = String::from_utf8(json).unwrap();
         assert!(
             json.contains("-32001") && json.contains("Session not found"),
             "{json}"

@@ -50,7 +50,7 @@ impl Key {
 }
 
 /// What a session is at, as its URL says. It stays there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// Its server; `None` for the only one that there is.
     pub(crate) server: Option<Arc<str>>,
