@@ -211,12 +211,15 @@ pub struct Session {
     pub id: String,
     /// Its server.
     pub server: String,
-    /// `stdio`, `cli` or `http`.
+    /// `stdio`, `cli`, `http` or `ws`.
     pub front: String,
     /// Name and version of the client, once it has said them.
     pub client: Option<String>,
     /// Its workspace, if it is bound to one.
     pub workspace: Option<String>,
+    /// What its client calls it, if that has said so.
+    #[serde(default)]
+    pub session_key: Option<String>,
     /// How long it has been there, in whole seconds.
     pub age_s: u64,
     /// How many answers it waits for.

@@ -29,6 +29,7 @@ mod replay;
 mod session;
 mod upgrade;
 mod way_in;
+mod web;
 mod world;
 
 use std::{

@@ -323,6 +323,8 @@ pub enum Front {
     Cli,
     /// Over HTTP.
     Http,
+    /// Over a WebSocket.
+    Ws,
 }
 
 impl Front {
@@ -332,6 +334,7 @@ impl Front {
             Front::Stdio => "stdio",
             Front::Cli => "cli",
             Front::Http => "http",
+            Front::Ws => "ws",
         }
     }
 }

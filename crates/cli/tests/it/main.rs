@@ -45,3 +45,4 @@ mod trial;
 mod unshared;
 mod upgrade;
 mod workspaces;
+mod ws;

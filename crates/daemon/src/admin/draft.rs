@@ -1,8 +1,8 @@
 //! A status as the hub knows it, before the memory of processes is counted.
 
-use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use mux::{Moment, SessionSnapshot, Snapshot, UpstreamId, UpstreamSnapshot};
+use mux::{Moment, SessionId, SessionSnapshot, Snapshot, UpstreamId, UpstreamSnapshot};
 use shim::direct::Locks;
 use sys::process_table::memory_kb;
 
@@ -19,6 +19,8 @@ pub(crate) struct Draft {
     pub(crate) guardian: Option<u32>,
     /// The processes of those upstreams that have one.
     pub(crate) pids: BTreeMap<UpstreamId, u32>,
+    /// What clients call their sessions.
+    pub(crate) labels: BTreeMap<SessionId, Arc<str>>,
     pub(crate) config_error: Option<String>,
     pub(crate) lost_logs: Lost,
     pub(crate) http: Listening,
@@ -131,6 +133,7 @@ impl Draft {
             front: session.front.name().to_owned(),
             client: session.client.clone(),
             workspace: session.workspace.as_deref().map(str::to_owned),
+            session_key: self.labels.get(&session.id).map(ToString::to_string),
             age_s: (self.now - session.since).as_secs(),
             in_flight: session.in_flight,
             paused: session.is_paused,

@@ -18,6 +18,7 @@ mod strangers;
 mod timed;
 mod token;
 mod visit;
+mod web;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -158,7 +159,8 @@ async fn serve(
         .header_read_timeout(REST_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(stream, service);
+        .serve_connection(stream, service)
+        .with_upgrades();
     tokio::select! {
         biased;
         () = stranger.has_to_go() => {}

@@ -10,7 +10,10 @@ use shim::{
     preface::{Join, SessionAsk},
     workspace::{Evidence, Workspace},
 };
-use tokio::{sync::mpsc::Sender, time};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc::Sender},
+    time,
+};
 use wire::{Fault, Frame, Kind};
 
 use super::{
@@ -25,7 +28,10 @@ use crate::{
 };
 
 /// What the files may be for others that a server makes which a session over HTTP has started: as after a login.
-const UMASK: u32 = 0o022;
+pub(super) const UMASK: u32 = 0o022;
+
+/// Where such a session is, as it is in no folder.
+pub(super) const NO_FOLDER: &str = "/";
 
 /// What a session over HTTP has that others have not.
 #[derive(Debug)]
@@ -63,6 +69,10 @@ impl Hub {
                 Some(id) => self.on_listen(now, id, reply),
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
+            Wish::Meet => self.on_meeting(&place, &reply),
+            Wish::Talk(socket, early, permit) => {
+                self.begin_talk(now, place, (socket, early), (&reply, permit));
+            }
             Wish::Leave(key) => match self.world.visited(key, &place, caller) {
                 Some(id) => {
                     // It is kept for this turn, and then its other responses end.
@@ -80,43 +90,14 @@ impl Hub {
         now: Moment,
         (place, caller): (Place, Caller),
         (post, reply): (Post, Sender<Piece>),
-        permit: tokio::sync::OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) {
-        let server = match &place.server {
-            Some(server) => server.as_ref().to_owned(),
-            None => match self.world.around.launcher.only_server() {
-                Ok(only) => only,
-                Err(names) => {
-                    return deny(
-                        &reply,
-                        Denial::Transport(HttpFault::NotTheOnlyServer { names }),
-                    );
-                }
-            },
+        let ask = match self.world.ask_of(&place) {
+            Ok(ask) => ask,
+            Err(fault) => return refuse(&reply, fault),
         };
-        let workspace = place.workspace.as_ref().map(|path| Workspace {
-            path: path.canonicalize().unwrap_or_else(|_| path.clone()),
-            evidence: Evidence::Flag,
-        });
-        let ask = SessionAsk {
-            server,
-            command: Vec::new(),
-            scope: None,
-            workspace,
-            pass: Vec::new(),
-            join: Join::ShareKey,
-            resume: None,
-            env: Vec::new(),
-        };
-        let arrival = Arrival {
-            entrance: Entrance::Http(Box::new((place, caller, post, reply))),
-            cwd: "/".into(),
-            umask: UMASK,
-            ask,
-            freedom: Freedom::Elsewhere,
-            permit,
-        };
-        self.look_up(now, arrival);
+        let entrance = Entrance::Http(Box::new((place, caller, post, reply)));
+        self.look_up(now, arrival_from_elsewhere(entrance, ask, permit));
     }
 
     /// A session says something. If the core does not hear it now, that waits.
@@ -254,6 +235,31 @@ impl World {
         });
     }
 
+    /// What somebody asks for who comes to this place.
+    pub(super) fn ask_of(&mut self, place: &Place) -> Result<SessionAsk, HttpFault> {
+        let server = match &place.server {
+            Some(server) => server.as_ref().to_owned(),
+            None => {
+                let only = self.around.launcher.only_server();
+                only.map_err(|names| HttpFault::NotTheOnlyServer { names })?
+            }
+        };
+        let workspace = place.workspace.as_ref().map(|path| Workspace {
+            path: path.canonicalize().unwrap_or_else(|_| path.clone()),
+            evidence: Evidence::Flag,
+        });
+        Ok(SessionAsk {
+            server,
+            command: Vec::new(),
+            scope: None,
+            workspace,
+            pass: Vec::new(),
+            join: Join::ShareKey,
+            resume: None,
+            env: Vec::new(),
+        })
+    }
+
     /// The session that this key opens, here and for such a caller.
     fn visited(&self, key: Key, place: &Place, caller: Caller) -> Option<SessionId> {
         let id = *self.keys.get(&key)?;
@@ -278,6 +284,22 @@ impl World {
     }
 }
 
+/// A session without a folder or an environment of its own.
+pub(super) fn arrival_from_elsewhere(
+    entrance: Entrance,
+    ask: SessionAsk,
+    permit: OwnedSemaphorePermit,
+) -> Arrival {
+    Arrival {
+        entrance,
+        cwd: NO_FOLDER.into(),
+        umask: UMASK,
+        ask,
+        freedom: Freedom::Elsewhere,
+        permit,
+    }
+}
+
 /// Whether there is anything in it that has an answer.
 fn wants(said: &Said) -> Wants {
     let asks = |frame: &Result<Frame, Fault>| match frame {
@@ -295,7 +317,7 @@ fn wants(said: &Said) -> Wants {
     }
 }
 
-fn refuse(reply: &Sender<Piece>, fault: HttpFault) {
+pub(super) fn refuse(reply: &Sender<Piece>, fault: HttpFault) {
     deny(reply, Denial::Transport(fault));
 }
 

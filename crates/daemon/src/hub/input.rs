@@ -13,9 +13,9 @@ use tokio::{
 
 use crate::{
     admin,
-    front::{Caller, Freedom, Place, Post, Visit},
+    front::{Caller, Freedom, Over, Place, Post, Visit},
     launch::Launch,
-    link::{Lines, Piece, Socket},
+    link::{Lines, Piece, Sign, Socket},
     upgrade::UpgradeWish,
 };
 
@@ -40,6 +40,9 @@ pub(crate) enum Input {
     Lines { session: SessionId, lines: Lines },
     /// A client has wanted to say something for long, and was not read.
     Unheard(SessionId),
+    /// A session at the other end of a WebSocket has to be told something of the connection; of a close, it
+    /// is over with that.
+    Signed { session: SessionId, sign: Sign },
     /// A client will say nothing more, but still listens.
     Ending(SessionId),
     /// A client is gone.
@@ -80,6 +83,7 @@ impl Input {
             Input::Lines { lines, .. } | Input::Output { lines, .. } => lines.count_out(),
             Input::Visited(visit) => visit.count_out(),
             Input::Came(_)
+            | Input::Signed { .. }
             | Input::Unheard(_)
             | Input::ListenerLeft(_)
             | Input::Recalled(_)
@@ -104,6 +108,7 @@ impl Input {
             Input::Lines { session, lines } => lines.goes_on() && is_read(*session),
             Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
+            | Input::Signed { .. }
             | Input::Visited(_)
             | Input::ListenerLeft(_)
             | Input::Unheard(_)
@@ -166,6 +171,19 @@ pub(crate) enum Entrance {
     Socket(Socket, Bytes),
     /// Over HTTP, with its `initialize` and where the answer goes.
     Http(Box<(Place, Caller, Post, Sender<Piece>)>),
+    /// Over a WebSocket, and this was read behind the handshake.
+    WebSocket(Socket, Bytes, Place),
+}
+
+impl Entrance {
+    /// What it has come in over.
+    pub(crate) fn over(&self) -> Over {
+        match self {
+            Entrance::Socket(..) => Over::Preface,
+            Entrance::Http(_) => Over::Http,
+            Entrance::WebSocket(..) => Over::WebSocket,
+        }
+    }
 }
 
 /// A session that knows what its server said of itself, as far as that is kept.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     front::{HttpFault, Post},
-    link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, WayOut},
+    link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, Unpacker, WayOut},
 };
 
 /// All that a session has of its front.
@@ -22,6 +22,8 @@ pub(super) struct WayIn {
     pub(super) socket: Option<Arc<Socket>>,
     pub(super) visited: Option<Box<Visited>>,
     pub(super) reader: Reading<Rest>,
+    /// What its client calls it.
+    pub(super) label: Option<Arc<str>>,
     /// What it has said already, and where the answer goes.
     pub(super) first: Option<(Post, Sender<Piece>)>,
 }
@@ -51,11 +53,27 @@ impl World {
                     socket: Some(socket),
                     visited: None,
                     reader: Reading::resumed(&early, self.around.limits.message_bytes),
+                    label: None,
+                    first: None,
+                })
+            }
+            Entrance::WebSocket(socket, early, place) => {
+                let socket = Arc::new(socket);
+                let sink = Sink::Socket(Arc::clone(&socket));
+                let outlet = Outlet::packing(sink, limit, &self.around.unread);
+                let limit = self.around.limits.message_bytes;
+                Some(WayIn {
+                    outlet: WayOut::Line(outlet),
+                    socket: Some(socket),
+                    visited: None,
+                    reader: Reading::resumed_unpacking(b"", limit, Unpacker::of(&early)),
+                    label: place.session_key,
                     first: None,
                 })
             }
             Entrance::Http(visit) => {
                 let (place, caller, post, reply) = *visit;
+                let label = place.session_key.clone();
                 let key = match self.new_key() {
                     Ok(key) => key,
                     Err(error) => {
@@ -76,6 +94,7 @@ impl World {
                         is_watched: false,
                     })),
                     reader: Reading::Over,
+                    label,
                     first: Some((post, reply)),
                 })
             }

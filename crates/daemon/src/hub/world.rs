@@ -27,7 +27,7 @@ use crate::{
     front::{HttpStand, Key},
     kept_words::{Keeper, Subject},
     launch::Launcher,
-    link::{Halt, Room, Turnstile},
+    link::{Farewell, Halt, Room, Sign, Turnstile},
     logs::Logs,
     observe::Observer,
     process::{Guardian, HURRY, Process, STOP_PATIENCE},
@@ -286,6 +286,7 @@ impl World {
         };
         session.closing = true;
         session.reader.abort();
+        session.outlet.push_sign(&Sign::Close(Farewell::Leaving));
         let has_to_read = !session.outlet.is_empty();
         self.touch_session(id);
         if has_to_read {

@@ -12,10 +12,12 @@ fn paths() -> Vec<String> {
 }
 
 /// What each row of the table lets whom do: a route without a line here fails.
-const EXPECTED: [(&str, &str, Admits); 3] = [
+const EXPECTED: [(&str, &str, Admits); 5] = [
     ("/health", "GET", Admits::Everybody),
     ("/mcp", "POST, GET, DELETE", Admits::TheKnown),
     ("/mcp/*", "POST, GET, DELETE", Admits::TheKnown),
+    ("/ws", "GET", Admits::TheKnown),
+    ("/ws/*", "GET", Admits::TheKnown),
 ];
 
 fn gate(auth: HttpAuth) -> Gate {
@@ -267,6 +269,9 @@ fn a_path_takes_the_methods_of_its_row() {
         ("/mcp/git", "PUT", 405),
         ("/mcp/git", "OPTIONS", 405),
         ("/mcp", "HEAD", 405),
+        ("/ws/git", "GET", 200),
+        ("/ws/git", "POST", 415),
+        ("/ws", "DELETE", 405),
         ("/.well-known/oauth-protected-resource/mcp/git", "GET", 404),
         ("/mcp/.well-known/oauth-authorization-server", "GET", 404),
     ] {
