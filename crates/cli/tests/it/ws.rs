@@ -47,10 +47,9 @@ fn sessions_over_websockets_http_and_stdio_share_one_process() {
     let mut shim = home.configured("fake");
     let pid = shim.server_pid();
     let talks: Vec<Talk> = (0..8).map(|_| web.talk()).collect();
-    let over_http = web.session();
     thread::scope(|scope| {
         for (number, mut talk) in talks.into_iter().enumerate() {
-            let mut session = over_http.clone();
+            let mut session = web.session();
             scope.spawn(move || {
                 for round in 0..5 {
                     let text = format!("{number} says {round}");
@@ -151,20 +150,47 @@ fn a_request_for_a_websocket_passes_the_gate_or_is_told_why_not() {
         }
     }
     for (path, headers, expected) in [
-        ("/ws/fake", ("sec-websocket-protocol", "other"), (400, "no-subprotocol")),
-        ("/ws/fake", ("sec-websocket-protocol", ""), (400, "no-subprotocol")),
-        ("/ws/fake", ("sec-websocket-version", "8"), (426, "no-websocket")),
-        ("/ws/fake", ("x-forwarded-for", "1.2.3.4"), (401, "unauthorized")),
+        (
+            "/ws/fake",
+            ("sec-websocket-protocol", "other"),
+            (400, "no-subprotocol"),
+        ),
+        (
+            "/ws/fake",
+            ("sec-websocket-protocol", ""),
+            (400, "no-subprotocol"),
+        ),
+        (
+            "/ws/fake",
+            ("sec-websocket-version", "8"),
+            (426, "no-websocket"),
+        ),
+        (
+            "/ws/fake",
+            ("x-forwarded-for", "1.2.3.4"),
+            (401, "unauthorized"),
+        ),
         ("/ws/missing", ("x-none", ""), (404, "no-such-server")),
         ("/ws/fake/more", ("x-none", ""), (404, "no-such-path")),
-        ("/ws/fake?workspace=relative", ("x-none", ""), (400, "bad-request")),
-        ("/ws/fake?repo=/no/where", ("x-none", ""), (400, "bad-configuration")),
+        (
+            "/ws/fake?workspace=relative",
+            ("x-none", ""),
+            (400, "bad-request"),
+        ),
+        (
+            "/ws/fake?repo=/no/where",
+            ("x-none", ""),
+            (400, "bad-configuration"),
+        ),
     ] {
         let (status, reason) = web.try_talk(path, &[headers]).err().unwrap();
         assert_eq!((status, reason.as_str()), expected, "{path} {headers:?}");
     }
     let plain = web.to("/ws/fake").get();
-    assert_eq!((plain.status, plain.header("upgrade")), (426, Some("websocket")));
+    assert_eq!(
+        (plain.status, plain.header("upgrade")),
+        (426, Some("websocket"))
+    );
     assert_eq!(web.to("/ws/fake").post(&json!({})).status, 405);
     let ours = format!("http://{}", web.address());
     web.try_talk("/ws/fake", &[("origin", &ours)]).unwrap();
@@ -178,7 +204,9 @@ fn with_a_token_alone_no_websocket_opens_without_it() {
     assert_eq!(refused, (401, "unauthorized".to_owned()));
     let token = fs::read_to_string(home.pool().join("state/http-token")).unwrap();
     let bearer = format!("Bearer {}", token.trim_end());
-    let mut known = web.try_talk("/ws/fake", &[("authorization", &bearer)]).unwrap();
+    let mut known = web
+        .try_talk("/ws/fake", &[("authorization", &bearer)])
+        .unwrap();
     known.begin(json!({}));
 }
 
@@ -188,7 +216,9 @@ fn a_session_is_bound_to_its_workspace_by_url_or_header() {
     let web = home.web(&[]);
     let project = home.project("work");
     let project = project.to_str().unwrap();
-    let mut by_url = web.try_talk(&format!("/ws/fake?workspace={project}"), &[]).unwrap();
+    let mut by_url = web
+        .try_talk(&format!("/ws/fake?workspace={project}"), &[])
+        .unwrap();
     by_url.begin(json!({}));
     let header = ("mcpool-workspace", project);
     let mut by_header = web.try_talk("/ws/fake", &[header]).unwrap();
@@ -205,6 +235,11 @@ fn with_limit(home: &Home, limit: &str) -> crate::support::web::Web {
     home.web_with(&[], &more)
 }
 
+fn is_too_long(answer: &Value) -> bool {
+    let text = answer["error"]["message"].as_str();
+    text.is_some_and(|text| text.contains("may have at most"))
+}
+
 #[test]
 fn what_is_too_long_is_an_error_to_its_request_and_the_session_goes_on() {
     let home = Home::new();
@@ -213,8 +248,7 @@ fn what_is_too_long_is_an_error_to_its_request_and_the_session_goes_on() {
     let text = "x".repeat(2 << 20);
     let id = talk.call("echo", json!({"text": text}));
     let answer = talk.answer(&json!(id));
-    assert_eq!(answer["error"]["data"]["source"], "mcpool", "{answer}");
-    assert_eq!(answer["error"]["data"]["reason"], "message-too-long");
+    assert!(is_too_long(&answer), "{answer}");
     let text = "y".repeat(900_000);
     let result = talk.result("echo", json!({"text": text}));
     assert!(result["content"][0]["text"] == text.as_str());
@@ -227,13 +261,17 @@ fn what_is_too_long_is_an_error_to_its_request_and_the_session_goes_on() {
             Frame,
             coding::{Data, OpCode},
         };
-        let kind = if number == 0 { Data::Text } else { Data::Continue };
+        let kind = if number == 0 {
+            Data::Text
+        } else {
+            Data::Continue
+        };
         let is_last = number + 1 == parts.len();
         let frame = Frame::message(part.to_vec(), OpCode::Data(kind), is_last);
         talk.send(Message::Frame(frame));
     }
     let answer = talk.answer(&json!(id));
-    assert_eq!(answer["error"]["data"]["reason"], "message-too-long");
+    assert!(is_too_long(&answer), "{answer}");
     talk.result("echo", json!({"text": "goes on"}));
 }
 

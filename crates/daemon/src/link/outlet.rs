@@ -22,10 +22,7 @@ use shim::answer::Answer;
 use shim::control;
 use wire::Outgoing;
 
-use super::{
-    Backlog, Overflow, Room, Share, Sign, Sink,
-    packing::OwnHead,
-};
+use super::{Backlog, Overflow, Room, Share, Sign, Sink, packing::OwnHead};
 
 /// Slices handed to the system at once.
 const SLICES_MAX: usize = 128;
@@ -344,7 +341,8 @@ impl Outlet {
         };
         let begun = usize::from(self.head_written > 0);
         let mut waiting = self.queue.iter_mut().skip(begun);
-        let earlier = waiting.find(|it| matches!((&it.role, &entry.role), (Role::Pong, Role::Pong)));
+        let earlier =
+            waiting.find(|it| matches!((&it.role, &entry.role), (Role::Pong, Role::Pong)));
         match earlier {
             Some(earlier) => {
                 let more = self.waiting.bytes() + entry.len();

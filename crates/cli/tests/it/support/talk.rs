@@ -133,9 +133,13 @@ impl Talk {
     /// The answer to this; what else is said meanwhile can be heard later.
     #[track_caller]
     pub(crate) fn answer(&mut self, id: &Value) -> Value {
+        let is_it = |message: &Value| message["id"] == *id && message.get("method").is_none();
+        if let Some(at) = self.heard.iter().position(is_it) {
+            return self.heard.remove(at).unwrap();
+        }
         loop {
             let message = self.listen();
-            if message["id"] == *id && message.get("method").is_none() {
+            if is_it(&message) {
                 return message;
             }
             self.heard.push_back(message);

@@ -15,11 +15,7 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    sync::mpsc,
-    time,
-};
+use tokio::{net::TcpStream, sync::mpsc, time};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
