@@ -27,6 +27,7 @@ mod http;
 mod lazy;
 mod life;
 mod limits;
+mod listens;
 mod machine_disk;
 mod machine_files;
 mod machine_limits;

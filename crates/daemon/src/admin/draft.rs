@@ -78,16 +78,7 @@ impl Draft {
             log_lines_lost: self.lost_logs.lines,
             log_trouble: self.lost_logs.trouble.clone(),
             task_panics: tasks::panics(),
-            http: Http {
-                addresses: self
-                    .http
-                    .addresses
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
-                auth: self.http.auth.map(|auth| auth.as_str().to_owned()),
-                trouble: self.http.trouble.clone(),
-            },
+            http: http(&self.http),
         }
     }
 
@@ -139,6 +130,23 @@ impl Draft {
             paused: session.is_paused,
             upstream: session.upstream.map(|upstream| upstream.to_string()),
         }
+    }
+}
+
+/// Where clients come in over HTTP.
+pub(crate) fn http(listening: &Listening) -> Http {
+    let all = listening.addresses.iter();
+    let servers = all.clone().filter_map(|listen| {
+        let server = listen.server.as_ref()?;
+        Some((listen.address.to_string(), server.to_string()))
+    });
+    let socket = listening.socket.as_ref();
+    Http {
+        servers: servers.collect(),
+        addresses: all.map(|listen| listen.address.to_string()).collect(),
+        socket: socket.map(|path| path.display().to_string()),
+        auth: listening.auth.map(|auth| auth.as_str().to_owned()),
+        trouble: listening.trouble.clone(),
     }
 }
 

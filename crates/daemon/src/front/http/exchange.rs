@@ -45,7 +45,7 @@ const GET_ACCEPTS: &str = "text/event-stream";
 /// Answers a request.
 pub(super) async fn respond(
     front: &Front,
-    peer: Peer,
+    (peer, only): (Peer, Option<Arc<str>>),
     mut request: Request<Incoming>,
     on_passed: impl FnOnce(),
 ) -> Response<Reply> {
@@ -55,7 +55,7 @@ pub(super) async fn respond(
     let served = match front.gate.check(&head, peer) {
         Ok(passed) => {
             on_passed();
-            serve(front, &head, &passed, (body, upgrade)).await
+            serve(front, &head, (&passed, only), (body, upgrade)).await
         }
         Err(fault) => Err(fault),
     };
@@ -72,14 +72,14 @@ pub(super) async fn respond(
 async fn serve(
     front: &Front,
     head: &Parts,
-    passed: &Passed<'_>,
+    (passed, only): (&Passed<'_>, Option<Arc<str>>),
     (body, upgrade): (Incoming, OnUpgrade),
 ) -> Result<Response<Reply>, HttpFault> {
     let (server, is_web) = match passed.route.what {
         What::Health => return Ok(reply::bare(StatusCode::OK)),
-        What::OnlyServer => (None, web::is_wanted(head)),
+        What::OnlyServer => (only, web::is_wanted(head)),
         What::Server => (Some(Arc::from(passed.name)), web::is_wanted(head)),
-        What::OnlyServerWeb => (None, true),
+        What::OnlyServerWeb => (only, true),
         What::ServerWeb => (Some(Arc::from(passed.name)), true),
     };
     let place = place(server, &head.uri, &head.headers)?;

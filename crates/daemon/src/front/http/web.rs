@@ -15,7 +15,11 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::mpsc, time};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    sync::mpsc,
+    time,
+};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
@@ -147,7 +151,14 @@ async fn granted(upgrade: OnUpgrade) -> io::Result<(Socket, Bytes)> {
 }
 
 fn taken_apart(upgraded: Upgraded) -> io::Result<(OwnedFd, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Timed<TcpStream>>>();
+    let other = match upgraded.downcast::<TokioIo<Timed<TcpStream>>>() {
+        Ok(parts) => {
+            let stream = parts.io.into_inner().into_inner().into_std()?;
+            return Ok((stream.into(), parts.read_buf));
+        }
+        Err(other) => other,
+    };
+    let parts = other.downcast::<TokioIo<Timed<UnixStream>>>();
     let parts = parts.map_err(|_| io::Error::other("it is none of our streams"))?;
     let stream = parts.io.into_inner().into_inner().into_std()?;
     Ok((stream.into(), parts.read_buf))

@@ -280,3 +280,22 @@ fn a_path_takes_the_methods_of_its_row() {
         assert_eq!(found.as_u16(), expected, "{method} {path}");
     }
 }
+
+#[test]
+fn at_our_own_socket_no_host_is_asked_for_and_pages_and_what_was_passed_on_are_kept_out() {
+    for path in paths() {
+        for auth in [HttpAuth::SameUser, HttpAuth::Token, HttpAuth::None] {
+            let at = |headers: &[(&str, &[u8])]| {
+                status(auth, Peer::AtOurSocket, ("GET", &path), headers)
+            };
+            assert_eq!(at(&[]), usual(&path));
+            assert_eq!(at(&[("host", b"localhost")]), usual(&path));
+            for headers in [("origin", &b"http://evil.com"[..]), ("origin", b"null")] {
+                assert_eq!(at(&[headers]), StatusCode::FORBIDDEN, "{path} {headers:?}");
+            }
+            let passed_on = at(&[("x-forwarded-for", b"1.2.3.4")]);
+            let is_let_in = path == "/health";
+            assert_eq!(passed_on == StatusCode::UNAUTHORIZED, !is_let_in, "{path}");
+        }
+    }
+}
