@@ -29,7 +29,7 @@ pub use config::{
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
-pub use http::{Http, HttpAuth};
+pub use http::{Http, HttpAuth, HttpSocket, Listen};
 pub use limits::LimitsOverrides;
 pub use load::{LoadError, load};
 pub use server_name::{ServerName, ServerNameError};

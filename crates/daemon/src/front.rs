@@ -14,3 +14,14 @@ pub(crate) use http::{
 };
 pub(crate) use stand::Stand;
 pub(crate) use unix::{ANSWER_PATIENCE, Door, SessionPlaces, say};
+
+/// What a session comes in over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The daemon's own socket, with a preface.
+    Preface,
+    /// HTTP, a request at a time.
+    Http,
+    /// A WebSocket.
+    WebSocket,
+}

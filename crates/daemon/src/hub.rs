@@ -32,6 +32,7 @@ mod schemas;
 mod session;
 mod upgrade;
 mod way_in;
+mod web;
 mod world;
 
 use std::{

@@ -32,7 +32,10 @@ use shim::{
 pub use self::recipe::recipe;
 use self::workspace::TooWide;
 use crate::{
-    configuration::Configuration, front::Freedom, kept_words::Subject, upgrade::FrozenSpec,
+    configuration::Configuration,
+    front::{Freedom, Over},
+    kept_words::Subject,
+    upgrade::FrozenSpec,
 };
 
 /// How long a session over HTTP may be silent before it is over, unless the user says otherwise.
@@ -64,6 +67,7 @@ pub(crate) struct Asker<'a> {
     /// The shim's file mode creation mask.
     pub(crate) umask: u32,
     pub(crate) freedom: Freedom,
+    pub(crate) over: Over,
 }
 
 /// What became of it.
@@ -124,7 +128,7 @@ impl Launcher {
     pub(crate) fn open(&mut self, asker: &Asker<'_>) -> Launch {
         self.configuration.refresh();
         let mut launch = self.launch(asker);
-        if asker.freedom == Freedom::Elsewhere {
+        if asker.over == Over::Http {
             let set = self.configuration.current().http.session_idle_timeout;
             launch.opening.silence_max = match set {
                 Some(config::IdleTimeout::After(time)) => Some(time),
@@ -282,18 +286,19 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
 }
 
 fn front(asker: &Asker<'_>) -> Front {
-    match (asker.freedom, asker.ask.join) {
-        (Freedom::Elsewhere, _) => Front::Http,
-        (Freedom::AsFree | Freedom::Confined, Join::ShareKey) => Front::Stdio,
-        (Freedom::AsFree | Freedom::Confined, Join::Any) => Front::Cli,
+    match (asker.over, asker.ask.join) {
+        (Over::Http, _) => Front::Http,
+        (Over::WebSocket, _) => Front::Ws,
+        (Over::Preface, Join::ShareKey) => Front::Stdio,
+        (Over::Preface, Join::Any) => Front::Cli,
     }
 }
 
 fn link(asker: &Asker<'_>) -> Link {
-    match (asker.freedom, asker.ask.join) {
-        (Freedom::Elsewhere, _) => Link::Posts,
-        (Freedom::AsFree | Freedom::Confined, Join::ShareKey) => Link::Keeping,
-        (Freedom::AsFree | Freedom::Confined, Join::Any) => Link::Plain,
+    match (asker.over, asker.ask.join) {
+        (Over::Http, _) => Link::Posts,
+        (Over::Preface, Join::ShareKey) => Link::Keeping,
+        (Over::WebSocket, _) | (Over::Preface, Join::Any) => Link::Plain,
     }
 }
 

@@ -29,8 +29,12 @@ pub(crate) fn listening(socket: &std::path::Path) {
 }
 
 /// The daemon listens over HTTP as well.
-pub(crate) fn listening_for_http(addresses: &[std::net::SocketAddr]) {
-    info!(?addresses, "listening for HTTP");
+pub(crate) fn listening_for_http(
+    addresses: &[std::net::SocketAddr],
+    socket: Option<&std::path::Path>,
+) {
+    let socket = socket.map(|path| path.display().to_string());
+    info!(?addresses, socket, "listening for HTTP");
 }
 
 /// The daemon does not listen over HTTP, though it should.

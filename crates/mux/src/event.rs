@@ -331,6 +331,8 @@ pub enum Front {
     Cli,
     /// Over HTTP.
     Http,
+    /// Over a WebSocket.
+    Ws,
 }
 
 impl Front {
@@ -340,6 +342,7 @@ impl Front {
             Front::Stdio => "stdio",
             Front::Cli => "cli",
             Front::Http => "http",
+            Front::Ws => "ws",
         }
     }
 }

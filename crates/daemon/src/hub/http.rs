@@ -28,7 +28,10 @@ use crate::{
 };
 
 /// What the files may be for others that a server makes which a session over HTTP has started: as after a login.
-const UMASK: u32 = 0o022;
+pub(super) const UMASK: u32 = 0o022;
+
+/// Where such a session is, as it is in no folder.
+pub(super) const NO_FOLDER: &str = "/";
 
 /// What a session over HTTP has that others have not.
 #[derive(Debug)]
@@ -66,6 +69,10 @@ impl Hub {
                 Some(id) => self.on_listen(now, id, reply),
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
+            Wish::Meet => self.on_meeting(&place, &reply),
+            Wish::Talk(socket, early, permit) => {
+                self.begin_talk(now, place, (socket, early), (&reply, permit));
+            }
             Wish::Leave(key) => match self.world.visited(key, &place, caller) {
                 Some(id) => {
                     // It is kept for this turn, and then its other responses end.
@@ -211,7 +218,7 @@ impl Hub {
 }
 
 impl Arrival {
-    /// Of a session that has come in like this, over HTTP.
+    /// Of a session that has come in like this, without a folder or an environment of its own.
     pub(super) fn over_http(
         entrance: Entrance,
         ask: SessionAsk,
@@ -219,7 +226,7 @@ impl Arrival {
     ) -> Self {
         Arrival {
             entrance,
-            cwd: "/".into(),
+            cwd: NO_FOLDER.into(),
             umask: UMASK,
             ask,
             freedom: Freedom::Elsewhere,
@@ -311,7 +318,7 @@ fn wants(said: &Said) -> Wants {
     }
 }
 
-fn refuse(reply: &Sender<Piece>, fault: HttpFault) {
+pub(super) fn refuse(reply: &Sender<Piece>, fault: HttpFault) {
     deny(reply, Denial::Transport(fault));
 }
 

@@ -13,9 +13,9 @@ use tokio::{
 
 use crate::{
     admin,
-    front::{Caller, Freedom, ModernPost, Place, Post, Visit},
+    front::{Caller, Freedom, ModernPost, Over, Place, Post, Visit},
     launch::Launch,
-    link::{Chunk, Denial, Lines, Piece, Socket},
+    link::{Chunk, Denial, Lines, Piece, Sign, Socket},
     upgrade::UpgradeWish,
 };
 
@@ -40,6 +40,9 @@ pub(crate) enum Input {
     Lines { session: SessionId, lines: Lines },
     /// A client has wanted to say something for long, and was not read.
     Unheard(SessionId),
+    /// A session at the other end of a WebSocket has to be told something of the connection; of a close, it
+    /// is over with that.
+    Signed { session: SessionId, sign: Sign },
     /// A client will say nothing more, but still listens.
     Ending(SessionId),
     /// A client is gone.
@@ -83,6 +86,7 @@ impl Input {
             Input::Visited(visit) => visit.count_out(),
             Input::Posted(post, _) => post.share = None,
             Input::Came(_)
+            | Input::Signed { .. }
             | Input::Unheard(_)
             | Input::ListenerLeft(_)
             | Input::Recalled(_)
@@ -107,6 +111,7 @@ impl Input {
             Input::Lines { session, lines } => lines.goes_on() && is_read(*session),
             Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
+            | Input::Signed { .. }
             | Input::Visited(_)
             | Input::Posted(..)
             | Input::ListenerLeft(_)
@@ -172,14 +177,25 @@ pub(crate) enum Entrance {
     Http(Box<(Place, Caller, Post, Sender<Piece>)>),
     /// Over HTTP, with the one request that it is.
     Modern(Box<ModernPost>),
+    /// Over a WebSocket, and this was read behind the handshake.
+    WebSocket(Socket, Bytes, Place),
 }
 
 impl Entrance {
+    /// What it has come in over.
+    pub(crate) fn over(&self) -> Over {
+        match self {
+            Entrance::Socket(..) => Over::Preface,
+            Entrance::Http(_) | Entrance::Modern(_) => Over::Http,
+            Entrance::WebSocket(..) => Over::WebSocket,
+        }
+    }
+
     /// Whether whoever comes in like this is told when nothing is begun for it. If so, it is.
     pub(crate) fn denies(&self, denial: impl FnOnce() -> Denial) -> bool {
         // It is the first that is said there. Whoever has gone need not hear it.
         match self {
-            Entrance::Socket(..) => return false,
+            Entrance::Socket(..) | Entrance::WebSocket(..) => return false,
             Entrance::Http(visit) => {
                 let (_place, _caller, _post, reply) = &**visit;
                 let _gone = reply.try_send(Piece::Refused(denial()));

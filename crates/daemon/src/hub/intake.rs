@@ -3,7 +3,7 @@
 use std::{io::IoSlice, path::PathBuf, sync::Arc};
 
 use guardian::protocol::Report;
-use mux::{AdminAsk, Event, Exit, Moment, Refusal, SessionId, Ticket};
+use mux::{AdminAsk, Event, Exit, LineNumber, Moment, Refusal, SessionId, Ticket};
 use shim::{answer::Answer, preface::Join};
 
 use super::{
@@ -37,6 +37,7 @@ impl Hub {
             Input::Posted(post, place) => self.on_modern_post(now, *post, place),
             Input::ListenerLeft(session) => self.on_listener_left(now, session),
             Input::Lines { session, lines } => self.on_lines(now, session, lines),
+            Input::Signed { session, sign } => self.on_signed(now, session, &sign),
             Input::Unheard(session) => self.world.on_unheard(session),
             Input::Output { process, lines } => self.on_output(now, process, lines),
             Input::Heard { process, heard } => self.on_heard(now, process, heard),
@@ -83,6 +84,7 @@ impl Hub {
             cwd: &arrival.cwd,
             umask: arrival.umask,
             freedom: arrival.freedom,
+            over: arrival.entrance.over(),
         });
         launch.opening.resumes = arrival.ask.resume.is_some();
         launch.opening.handle = handle();
@@ -152,6 +154,8 @@ impl Hub {
             modern: way.modern,
             valve: Arc::default(),
             reader: way.reader,
+            label: way.label,
+            misses: (LineNumber(0), 0),
             server: Arc::clone(&opening.server),
             route: Some(opening.route.clone()),
             spec: spec.map_err(String::into_boxed_str),
@@ -364,6 +368,10 @@ impl Hub {
             .processes
             .values()
             .filter_map(|process| Some((process.upstream, process.pid?)));
+        let labels = world
+            .sessions
+            .iter()
+            .filter_map(|(id, session)| Some((*id, session.label.clone()?)));
         Draft {
             snapshot: self.mux.snapshot(),
             now,
@@ -371,6 +379,7 @@ impl Hub {
             direct: world.around.direct.clone(),
             guardian: world.around.guardian.pid(),
             pids: pids.collect(),
+            labels: labels.collect(),
             config_error: world.around.launcher.config_error(),
             http: world.around.http.listening.clone(),
             lost_logs: world.around.logs.lost(),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     front::{HttpFault, ModernPost, Post},
-    link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, WayOut},
+    link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, Unpacker, WayOut},
 };
 
 /// All that a session has of its front.
@@ -24,6 +24,8 @@ pub(super) struct WayIn {
     pub(super) visited: Option<Box<Visited>>,
     pub(super) modern: Option<Box<Modern>>,
     pub(super) reader: Reading<Rest>,
+    /// What its client calls it.
+    pub(super) label: Option<Arc<str>>,
     pub(super) first: First,
 }
 
@@ -61,11 +63,28 @@ impl World {
                     visited: None,
                     modern: None,
                     reader: Reading::resumed(&early, self.around.limits.message_bytes),
+                    label: None,
+                    first: First::Nothing,
+                })
+            }
+            Entrance::WebSocket(socket, early, place) => {
+                let socket = Arc::new(socket);
+                let sink = Sink::Socket(Arc::clone(&socket));
+                let outlet = Outlet::packing(sink, limit, &self.around.unread);
+                let limit = self.around.limits.message_bytes;
+                Some(WayIn {
+                    outlet: WayOut::Line(outlet),
+                    socket: Some(socket),
+                    visited: None,
+                    modern: None,
+                    reader: Reading::resumed_unpacking(b"", limit, Unpacker::of(&early)),
+                    label: place.session_key,
                     first: First::Nothing,
                 })
             }
             Entrance::Http(visit) => {
                 let (place, caller, post, reply) = *visit;
+                let label = place.session_key.clone();
                 let key = match self.new_key() {
                     Ok(key) => key,
                     Err(error) => {
@@ -87,6 +106,7 @@ impl World {
                     })),
                     modern: None,
                     reader: Reading::Over,
+                    label,
                     first: First::Post(post, reply),
                 })
             }
@@ -98,6 +118,7 @@ impl World {
                     visited: None,
                     modern: Some(modern),
                     reader: Reading::Over,
+                    label: post.place.session_key.clone(),
                     first: First::Modern(post),
                 })
             }

@@ -29,7 +29,7 @@ use crate::{
     front::{HttpStand, Key},
     kept_words::{Keeper, Subject},
     launch::Launcher,
-    link::{Halt, Room, Turnstile},
+    link::{Farewell, Halt, Room, Sign, Turnstile},
     logs::Logs,
     observe::Observer,
     process::{Guardian, HURRY, Process, STOP_PATIENCE},
@@ -301,6 +301,7 @@ impl World {
         };
         session.closing = true;
         session.reader.abort();
+        session.outlet.push_sign(&Sign::Close(Farewell::Leaving));
         // There are many of these, and what they have to read is most often read at once.
         let has_to_read = !session.outlet.is_empty() && session.modern.is_none();
         self.touch_session(id);

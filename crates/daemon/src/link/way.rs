@@ -6,7 +6,7 @@ use mux::{Answered, LineNumber};
 use tokio::sync::Notify;
 use wire::Outgoing;
 
-use super::{Backlog, Flushed, Outlet, Overflow, Rounds, Sink, Streams};
+use super::{Backlog, Flushed, Outlet, Overflow, Rounds, Sign, Sink, Streams};
 
 /// One way for everything, or one for each post, with somebody who listens beside them or without.
 #[derive(Debug)]
@@ -53,6 +53,22 @@ impl WayOut {
     pub(crate) fn push_ending(&mut self) {
         match self {
             WayOut::Line(outlet) => outlet.push_ending(),
+            WayOut::Posts(_) | WayOut::Rounds(_) => {}
+        }
+    }
+
+    /// Whether messages go in frames of a WebSocket.
+    pub(crate) fn packs(&self) -> bool {
+        match self {
+            WayOut::Line(outlet) => outlet.packs(),
+            WayOut::Posts(_) | WayOut::Rounds(_) => false,
+        }
+    }
+
+    /// Says something of the connection, where there are words for it.
+    pub(crate) fn push_sign(&mut self, sign: &Sign) {
+        match self {
+            WayOut::Line(outlet) => outlet.push_sign(sign),
             WayOut::Posts(_) | WayOut::Rounds(_) => {}
         }
     }

@@ -87,6 +87,10 @@ impl Web {
         }
     }
 
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The same at another path.
     pub(crate) fn to(&self, path: &str) -> Web {
         Web {

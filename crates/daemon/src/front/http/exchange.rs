@@ -9,6 +9,7 @@ use hyper::{
     body::Incoming,
     header::{ACCEPT, CONTENT_LENGTH, HeaderName},
     http::request::Parts,
+    upgrade::OnUpgrade,
 };
 use mux::{Refusal, Said};
 use tokio::{
@@ -23,6 +24,7 @@ use super::{
     modern,
     reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
     routes::What,
+    web,
 };
 use crate::{
     hub::Input,
@@ -44,15 +46,17 @@ const GET_ACCEPTS: &str = "text/event-stream";
 /// Answers a request.
 pub(super) async fn respond(
     front: &Front,
-    peer: Peer,
-    request: Request<Incoming>,
+    (peer, only): (Peer, Option<Arc<str>>),
+    mut request: Request<Incoming>,
     on_passed: impl FnOnce(),
 ) -> Response<Reply> {
+    // There is none unless it is asked for.
+    let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
     let served = match front.gate.check(&head, peer) {
         Ok(passed) => {
             on_passed();
-            serve(front, &head, &passed, body).await
+            serve(front, &head, (&passed, only), (body, upgrade)).await
         }
         Err(fault) => Err(fault),
     };
@@ -69,15 +73,20 @@ pub(super) async fn respond(
 async fn serve(
     front: &Front,
     head: &Parts,
-    passed: &Passed<'_>,
-    body: Incoming,
+    (passed, only): (&Passed<'_>, Option<Arc<str>>),
+    (body, upgrade): (Incoming, OnUpgrade),
 ) -> Result<Response<Reply>, HttpFault> {
-    let server = match passed.route.what {
+    let (server, is_web) = match passed.route.what {
         What::Health => return Ok(reply::bare(StatusCode::OK)),
-        What::OnlyServer => None,
-        What::Server => Some(Arc::from(passed.name)),
+        What::OnlyServer => (only, web::is_wanted(head)),
+        What::Server => (Some(Arc::from(passed.name)), web::is_wanted(head)),
+        What::OnlyServerWeb => (only, true),
+        What::ServerWeb => (Some(Arc::from(passed.name)), true),
     };
     let place = place(server, &head.uri, &head.headers)?;
+    if is_web {
+        return web::meet(front, head, (place, passed.caller), upgrade).await;
+    }
     let mut errand = Errand {
         front,
         place,

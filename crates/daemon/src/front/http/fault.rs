@@ -31,6 +31,10 @@ pub(crate) enum HttpFault {
         /// What it knows.
         allowed: &'static str,
     },
+    /// The path is for WebSockets, and the request asks for none of the kind that there is.
+    NoWebSocket,
+    /// The client offers no subprotocol that is spoken here.
+    NoSubprotocol,
     /// The body of a post is no JSON.
     NotJson,
     /// The client does not take the answers that there are.
@@ -72,6 +76,8 @@ impl HttpFault {
             HttpFault::NoSuchPath => "no-such-path",
             HttpFault::NotTheOnlyServer { .. } => "not-the-only-server",
             HttpFault::NoSuchMethod { .. } => "method-not-allowed",
+            HttpFault::NoWebSocket => "no-websocket",
+            HttpFault::NoSubprotocol => "no-subprotocol",
             HttpFault::NotJson => "not-json",
             HttpFault::NotAcceptable { .. } => "not-acceptable",
             HttpFault::UnknownVersion => "unknown-version",
@@ -98,6 +104,8 @@ impl HttpFault {
             | HttpFault::NoSuchPath
             | HttpFault::NotTheOnlyServer { .. }
             | HttpFault::NoSuchMethod { .. }
+            | HttpFault::NoWebSocket
+            | HttpFault::NoSubprotocol
             | HttpFault::NotJson
             | HttpFault::NotAcceptable { .. }
             | HttpFault::UnknownVersion
@@ -120,6 +128,8 @@ impl HttpFault {
             | HttpFault::NoSuchPath
             | HttpFault::NotTheOnlyServer { .. }
             | HttpFault::NoSuchMethod { .. }
+            | HttpFault::NoWebSocket
+            | HttpFault::NoSubprotocol
             | HttpFault::NotJson
             | HttpFault::NotAcceptable { .. }
             | HttpFault::UnknownVersion
@@ -136,7 +146,9 @@ impl HttpFault {
             HttpFault::NoHost
             | HttpFault::UnknownVersion
             | HttpFault::BadRequest { .. }
+            | HttpFault::NoSubprotocol
             | HttpFault::NoSession => StatusCode::BAD_REQUEST,
+            HttpFault::NoWebSocket => StatusCode::UPGRADE_REQUIRED,
             HttpFault::Unauthorized => StatusCode::UNAUTHORIZED,
             HttpFault::ForeignHost | HttpFault::ForeignOrigin => StatusCode::FORBIDDEN,
             HttpFault::NoSuchPath
@@ -195,6 +207,12 @@ impl fmt::Display for HttpFault {
                     "the method is not allowed here, or only in a session: {allowed}"
                 )
             }
+            HttpFault::NoWebSocket => {
+                f.write_str("a WebSocket of version 13 must be asked for here")
+            }
+            HttpFault::NoSubprotocol => f.write_str(
+                "Bad Request: the header Sec-WebSocket-Protocol must offer the subprotocol `mcp`",
+            ),
             HttpFault::NotJson => f.write_str("the Content-Type must be application/json"),
             HttpFault::NotAcceptable { needed } => {
                 write!(f, "the Accept header must name {needed}")

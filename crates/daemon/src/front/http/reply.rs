@@ -13,7 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{
     Response, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+        ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+        SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
     },
 };
 use mux::Refusal;
@@ -23,7 +24,12 @@ use tokio::{
 };
 use wire::{Outgoing, RequestId};
 
-use super::{HttpFault, Key, modern::Stream, timed::Answering};
+use super::{
+    HttpFault, Key,
+    modern::Stream,
+    timed::Answering,
+    web::{VERSION, WEBSOCKET},
+};
 use crate::link::{Denial, Parcel, Piece};
 
 /// How often a stream says that it lives.
@@ -181,6 +187,10 @@ fn refused_to(fault: &HttpFault, id: Option<&RequestId>) -> Response<Reply> {
     }
     if let HttpFault::NoSuchMethod { allowed } = fault {
         headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    if status == StatusCode::UPGRADE_REQUIRED {
+        headers.insert(UPGRADE, WEBSOCKET);
+        headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

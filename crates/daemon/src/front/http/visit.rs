@@ -2,10 +2,11 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
+use bytes::Bytes;
 use mux::Said;
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 
-use crate::link::{Piece, Share};
+use crate::link::{Piece, Share, Socket};
 
 /// Digits of a key as it is given out.
 const KEY_DIGITS: usize = 32;
@@ -86,7 +87,7 @@ impl Visit {
     pub(crate) fn count_out(&mut self) {
         match &mut self.wish {
             Wish::Begin(post, _) | Wish::Say(_, post) => post.share = None,
-            Wish::Listen(_) | Wish::Leave(_) => {}
+            Wish::Listen(_) | Wish::Leave(_) | Wish::Meet | Wish::Talk(..) => {}
         }
     }
 }
@@ -101,6 +102,10 @@ pub(crate) enum Wish {
     Listen(Key),
     /// To end a session.
     Leave(Key),
+    /// To hear whether there may be a session over a WebSocket.
+    Meet,
+    /// To begin it over this one, in this place, with what was read behind the handshake.
+    Talk(Socket, Bytes, OwnedSemaphorePermit),
 }
 
 /// What was posted.
