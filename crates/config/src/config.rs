@@ -69,6 +69,9 @@ pub struct Server {
     pub client_capabilities: Option<BTreeSet<Capability>>,
     /// Whether sessions may share a process although it asks its clients.
     pub asks: Asks,
+    /// When a response over HTTP that is still open ends, so that its client comes back for the rest; without
+    /// it, not before its stream does.
+    pub sse_poll_after: Option<Duration>,
 }
 
 impl Server {
@@ -99,6 +102,7 @@ impl Server {
             keep_warm: false,
             client_capabilities: None,
             asks: Asks::default(),
+            sse_poll_after: None,
         }
     }
 
