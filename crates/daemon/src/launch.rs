@@ -77,6 +77,8 @@ pub(crate) struct Launch {
     pub(crate) subject: Option<Arc<Subject>>,
     /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
     pub(crate) lock: Option<LockName>,
+    /// When a response over HTTP ends that goes on.
+    pub(crate) poll_after: Option<Duration>,
 }
 
 /// Knows the configuration, and what the daemon itself was started with.
@@ -150,6 +152,7 @@ impl Launcher {
                 });
                 Launch {
                     lock: plan.lock,
+                    poll_after: plan.poll_after,
                     opening: plan.opening,
                     spec: Ok(spec),
                     subject: subject.map(Arc::new),
@@ -162,6 +165,7 @@ impl Launcher {
                     spec: Err(why),
                     subject: None,
                     lock: None,
+                    poll_after: None,
                 }
             }
         }

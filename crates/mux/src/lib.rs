@@ -72,7 +72,7 @@ mod wishes;
 
 pub use action::{Action, Answered, Notice, Outbox, Then};
 pub use class::{Capability, Class};
-pub use era::{GREETING_VERSION, is_legacy};
+pub use era::{GREETING_VERSION, is_legacy, knows_polling};
 pub use event::{
     AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, OnRestart, Opening,
     Past, Record, Route, Said, Scope, Start,

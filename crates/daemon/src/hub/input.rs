@@ -4,16 +4,20 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use guardian::protocol::Report;
-use mux::{SessionId, UpstreamId};
+use mux::{LineNumber, SessionId, UpstreamId};
 use shim::{direct::Direct, preface::SessionAsk};
 use tokio::{
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, mpsc::Sender, oneshot},
+    sync::{
+        OwnedSemaphorePermit,
+        mpsc::{Sender, WeakSender},
+        oneshot,
+    },
 };
 
 use crate::{
     admin,
-    front::{Caller, Freedom, Place, Post, Visit},
+    front::{Caller, Freedom, Key, Place, Post, Visit},
     launch::Launch,
     link::{Lines, Piece, Socket},
     upgrade::UpgradeWish,
@@ -50,6 +54,12 @@ pub(crate) enum Input {
     Heard { process: ProcessId, heard: Heard },
     /// Somebody wants something over HTTP.
     Visited(Box<Visit>),
+    /// The response that this leads to is waited for so long that it becomes a stream.
+    AnswerLasts { key: Key, to: WeakSender<Piece> },
+    /// Some time has passed for what clients over HTTP may come back to.
+    ClockStrikes,
+    /// The response to this line is to end, should it still go on.
+    PollDue(SessionId, LineNumber),
     /// Whoever listened for a session over HTTP has gone.
     ListenerLeft(SessionId),
     /// There is room again in a peer's way in, or nobody who would make some.
@@ -81,6 +91,9 @@ impl Input {
             Input::Visited(visit) => visit.count_out(),
             Input::Came(_)
             | Input::Unheard(_)
+            | Input::AnswerLasts { .. }
+            | Input::ClockStrikes
+            | Input::PollDue(..)
             | Input::ListenerLeft(_)
             | Input::Recalled(_)
             | Input::Ending(_)
@@ -105,6 +118,9 @@ impl Input {
             Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
             | Input::Visited(_)
+            | Input::AnswerLasts { .. }
+            | Input::ClockStrikes
+            | Input::PollDue(..)
             | Input::ListenerLeft(_)
             | Input::Unheard(_)
             | Input::Recalled(_)

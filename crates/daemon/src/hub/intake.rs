@@ -32,6 +32,9 @@ impl Hub {
             Input::Ending(session) => self.on_ending(now, session),
             Input::Closed(session) => self.on_closed(now, session),
             Input::Visited(visit) => self.on_visit(now, *visit),
+            Input::AnswerLasts { key, to } => self.on_answer_lasts(key, &to),
+            Input::ClockStrikes => self.world.on_strike(),
+            Input::PollDue(session, line) => self.world.on_poll_due(session, line),
             Input::ListenerLeft(session) => self.on_listener_left(now, session),
             Input::Lines { session, lines } => self.on_lines(now, session, lines),
             Input::Unheard(session) => self.world.on_unheard(session),
@@ -124,14 +127,18 @@ impl Hub {
             spec,
             subject,
             lock,
+            poll_after,
         } = launch;
         let resumes = opening.resumes;
         let world = &mut self.world;
         let direct = lock.map(|name| world.around.direct.path(&name));
         world.looked_up.remove(&id);
-        let Some(way) = world.way_in(id, arrival.entrance, arrival.ask.join) else {
+        let Some(mut way) = world.way_in(id, arrival.entrance, arrival.ask.join) else {
             return;
         };
+        if let Some(visited) = &mut way.visited {
+            visited.poll_after = poll_after;
+        }
         let first = way.first;
         let mut session = Session {
             outlet: way.outlet,

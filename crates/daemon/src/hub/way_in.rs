@@ -65,6 +65,7 @@ impl World {
                     }
                 };
                 self.keys.insert(key, id);
+                self.strike_later();
                 Some(WayIn {
                     outlet: WayOut::Posts(Box::new(Streams::new(key, limit, &self.around.unread))),
                     socket: None,
@@ -72,6 +73,7 @@ impl World {
                         key,
                         place,
                         caller,
+                        poll_after: None,
                         held: VecDeque::new(),
                         is_watched: false,
                     })),

@@ -73,6 +73,8 @@ pub(crate) struct World {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     /// By what those over HTTP are known.
     pub(super) keys: BTreeMap<Key, SessionId>,
+    /// Whether the clock strikes before long for what their clients may come back to.
+    pub(super) is_to_strike: bool,
     /// Those of them that are heard again, after they were paused.
     pub(super) unheld: Vec<SessionId>,
     pub(super) processes: BTreeMap<ProcessId, Process>,
@@ -123,6 +125,7 @@ impl World {
             observer: Observer::default(),
             sessions: BTreeMap::new(),
             keys: BTreeMap::new(),
+            is_to_strike: false,
             unheld: Vec::new(),
             processes: BTreeMap::new(),
             by_upstream: BTreeMap::new(),

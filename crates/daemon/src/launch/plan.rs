@@ -9,6 +9,7 @@ use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use config::{Builtin, Builtins, EnvArgument, Server, ServerName, Template};
@@ -32,6 +33,8 @@ pub(super) struct Plan {
     pub(super) life: Option<Life>,
     /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
     pub(super) lock: Option<LockName>,
+    /// When a response over HTTP ends that goes on.
+    pub(super) poll_after: Option<Duration>,
 }
 
 /// Where the words of a server come from.
@@ -129,6 +132,7 @@ impl Launcher {
             spec,
             life,
             lock,
+            poll_after: server.sse_poll_after,
         })
     }
 

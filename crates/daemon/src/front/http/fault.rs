@@ -50,6 +50,8 @@ pub(crate) enum HttpFault {
     NoSuchSession,
     /// Somebody listens for the session already.
     AlreadyListening,
+    /// Of the stream that the client wants to go on with, nothing is left.
+    NothingLeft,
     /// The body is longer than a message may be.
     TooLong,
     /// The body did not come in time.
@@ -78,6 +80,7 @@ impl HttpFault {
             HttpFault::NoSession => "no-session",
             HttpFault::NoSuchSession => "no-such-session",
             HttpFault::AlreadyListening => "already-listening",
+            HttpFault::NothingLeft => "nothing-left",
             HttpFault::TooLong => "body-too-long",
             HttpFault::TooSlow => "body-too-slow",
             HttpFault::Full => "full",
@@ -103,6 +106,7 @@ impl HttpFault {
             | HttpFault::BadRequest { .. }
             | HttpFault::NoSession
             | HttpFault::AlreadyListening
+            | HttpFault::NothingLeft
             | HttpFault::TooLong
             | HttpFault::TooSlow => -32000,
         }
@@ -126,6 +130,7 @@ impl HttpFault {
             | HttpFault::NoSession
             | HttpFault::NoSuchSession
             | HttpFault::AlreadyListening
+            | HttpFault::NothingLeft
             | HttpFault::TooLong => false,
         }
     }
@@ -135,7 +140,8 @@ impl HttpFault {
             HttpFault::NoHost
             | HttpFault::UnknownVersion
             | HttpFault::BadRequest { .. }
-            | HttpFault::NoSession => StatusCode::BAD_REQUEST,
+            | HttpFault::NoSession
+            | HttpFault::NothingLeft => StatusCode::BAD_REQUEST,
             HttpFault::Unauthorized => StatusCode::UNAUTHORIZED,
             HttpFault::ForeignHost | HttpFault::ForeignOrigin => StatusCode::FORBIDDEN,
             HttpFault::NoSuchPath
@@ -210,6 +216,9 @@ impl fmt::Display for HttpFault {
             ),
             HttpFault::NoSuchSession => f.write_str("Session not found"),
             HttpFault::AlreadyListening => f.write_str("somebody listens for this session already"),
+            HttpFault::NothingLeft => f.write_str(
+                "Bad Request: nothing is left of the stream that this Last-Event-ID is of",
+            ),
             HttpFault::TooLong => f.write_str("the message is too long"),
             HttpFault::TooSlow => f.write_str("the body did not come in time"),
             HttpFault::Full => f.write_str("there is no room for it now"),

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use mux::Said;
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 
-use crate::link::{Piece, Share};
+use crate::link::{EventId, Piece, Share};
 
 /// Digits of a key as it is given out.
 const KEY_DIGITS: usize = 32;
@@ -86,7 +86,7 @@ impl Visit {
     pub(crate) fn count_out(&mut self) {
         match &mut self.wish {
             Wish::Begin(post, _) | Wish::Say(_, post) => post.share = None,
-            Wish::Listen(_) | Wish::Leave(_) => {}
+            Wish::Listen(_) | Wish::Resume(..) | Wish::Leave(_) => {}
         }
     }
 }
@@ -99,6 +99,8 @@ pub(crate) enum Wish {
     Say(Key, Post),
     /// To hear what belongs to nothing that the session says.
     Listen(Key),
+    /// To go on with a stream behind this event of it.
+    Resume(Key, EventId),
     /// To end a session.
     Leave(Key),
 }
