@@ -21,11 +21,13 @@ mod http;
 mod inherit;
 mod input;
 mod intake;
+mod keepsakes;
 mod life;
 mod lines;
 mod pace;
 mod perform;
 mod replay;
+mod revive;
 mod session;
 mod upgrade;
 mod way_in;
@@ -239,6 +241,7 @@ impl Hub {
                 self.take_held(now, session);
             }
         }
+        self.note_begun();
         // Last: the thread that writes the log should not wake up before the peers do.
         for fact in self.out.facts() {
             self.world.observer.observe(&fact);
@@ -269,6 +272,7 @@ impl Hub {
             at_latest: now + STOP_AT_LATEST,
             linger_until: None,
         });
+        self.world.is_ending = true;
         self.world.close_door();
         self.world.close_http();
         self.world.tell_ending();

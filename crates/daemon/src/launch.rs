@@ -119,14 +119,18 @@ impl Launcher {
         self.configuration.refresh();
         let mut launch = self.launch(asker);
         if asker.freedom == Freedom::Elsewhere {
-            let set = self.configuration.current().http.session_idle_timeout;
-            launch.opening.silence_max = match set {
-                Some(config::IdleTimeout::After(time)) => Some(time),
-                Some(config::IdleTimeout::Never) => None,
-                None => Some(SILENCE_MAX),
-            };
+            launch.opening.silence_max = self.silence_max();
         }
         launch
+    }
+
+    /// How long a session over HTTP may be silent before it is over, as far as that is bounded.
+    pub(crate) fn silence_max(&self) -> Option<Duration> {
+        match self.configuration.current().http.session_idle_timeout {
+            Some(config::IdleTimeout::After(time)) => Some(time),
+            Some(config::IdleTimeout::Never) => None,
+            None => Some(SILENCE_MAX),
+        }
     }
 
     /// The name of the only configured server; else all names that there are.

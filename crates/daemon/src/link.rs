@@ -26,7 +26,7 @@ pub(crate) use backlog::{Backlog, Overflow};
 pub(crate) use halt::{Halt, Reading, Rest, Stopped, until_halted};
 pub(crate) use lines::{Lines, Pieces};
 pub(crate) use outlet::{Flushed, FrozenOutlet, Outlet, Unwritten};
-pub(crate) use piece::{Denial, EventId, PIECES_MAX, Parcel, Piece, StreamId};
+pub(crate) use piece::{Beginning, Denial, EventId, PIECES_MAX, Parcel, Piece, StreamId};
 pub(crate) use reader::{ProcessReader, SessionReader, UNHEARD};
 pub(crate) use room::{NoRoom, Room, Share};
 pub(crate) use socket::Socket;

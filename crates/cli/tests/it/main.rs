@@ -24,6 +24,7 @@ mod daemon;
 mod failures;
 mod floods;
 mod http;
+mod http_revival;
 mod http_streams;
 mod lazy;
 mod life;

@@ -22,6 +22,7 @@ use wire::{Fault, Frame, Kind};
 use super::{
     Hub,
     input::{Arrival, Entrance, Input},
+    keepsakes::Keepsakes,
     world::World,
 };
 use crate::{
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// What the files may be for others that a server makes which a session over HTTP has started: as after a login.
-const UMASK: u32 = 0o022;
+pub(super) const UMASK: u32 = 0o022;
 
 /// How often the clock strikes after which nobody comes back to what is over.
 const STRIKES: Duration = Duration::from_mins(1);
@@ -44,6 +45,8 @@ pub(super) struct Visited {
     pub(super) caller: Caller,
     /// When the response to a post ends that goes on.
     pub(super) poll_after: Option<Duration>,
+    /// What is kept of it for the next daemon.
+    pub(super) keepsakes: Keepsakes,
     /// What was posted while the core does not hear the session.
     pub(super) held: VecDeque<(Post, Sender<Piece>)>,
     /// Whether the hub hears of it after a while if that is still so.
@@ -55,6 +58,12 @@ impl Hub {
     pub(super) fn on_visit(&mut self, now: Moment, visit: Visit) {
         if self.stopping.is_some() {
             return refuse(&visit.reply, HttpFault::Ending);
+        }
+        if let Some(key) = visit.wish.key() {
+            match self.world.keys.get(&key) {
+                Some(id) => self.world.note_heard(now, *id),
+                None => return self.seek(key, visit),
+            }
         }
         let Visit {
             place,
@@ -189,6 +198,9 @@ impl Hub {
         if let WayOut::Posts(streams) = &mut session.outlet {
             let kind = (wants(&post.said), primes(&self.mux, id));
             streams.open(line, kind, reply);
+            if let Some(visited) = &mut session.visited {
+                visited.keepsakes.hear(line, &post.said);
+            }
             let poll_after = session.visited.as_ref().and_then(|it| it.poll_after);
             if let (Some(after), (Wants::Answer, Primes::Yes)) = (poll_after, kind) {
                 let inbox = self.world.around.inbox.clone();
@@ -248,13 +260,24 @@ impl Hub {
 
     /// A response lasts: whoever waits for it is told where it can go on, should it be cut.
     pub(super) fn on_answer_lasts(&mut self, key: Key, to: &WeakSender<Piece>) {
-        let id = self.world.keys.get(&key).copied();
-        let session = id.and_then(|id| self.world.sessions.get_mut(&id));
-        if let Some(session) = session
+        let Some(session_id) = self.world.keys.get(&key).copied() else {
+            return;
+        };
+        if let Some(session) = self.world.sessions.get_mut(&session_id)
             && let WayOut::Posts(streams) = &mut session.outlet
             && let Some(to) = to.upgrade()
         {
             streams.begin(&to);
+            self.world.touch_session(session_id);
+        }
+    }
+
+    /// Of requests whose responses have become streams it is kept that they are open.
+    pub(super) fn note_begun(&mut self) {
+        for (session, line) in mem::take(&mut self.world.begun) {
+            if let Some(request) = self.mux.open_on_line(session, line) {
+                self.world.note_open(session, line, request);
+            }
         }
     }
 
@@ -327,14 +350,19 @@ impl World {
         });
     }
 
-    pub(super) fn on_strike(&mut self) {
+    pub(super) fn on_strike(&mut self, now: Moment) {
         self.is_to_strike = false;
         let ids: Vec<SessionId> = self.keys.values().copied().collect();
         for id in ids {
             let session = self.sessions.get_mut(&id);
             if let Some(WayOut::Posts(streams)) = session.map(|it| &mut it.outlet) {
                 streams.grow_older();
+                // Who listens, or waits for an answer, is there though it says nothing.
+                let is_there = streams.is_read();
                 self.touch_session(id);
+                if is_there {
+                    self.note_heard(now, id);
+                }
             }
         }
         self.strike_later();
@@ -345,6 +373,7 @@ impl World {
         let session = self.sessions.get_mut(&id).filter(|it| !it.closing);
         if let Some(WayOut::Posts(streams)) = session.map(|it| &mut it.outlet) {
             streams.interrupt(line);
+            self.touch_session(id);
         }
     }
 
@@ -399,7 +428,7 @@ fn wants(said: &Said) -> Wants {
     }
 }
 
-fn refuse(reply: &Sender<Piece>, fault: HttpFault) {
+pub(super) fn refuse(reply: &Sender<Piece>, fault: HttpFault) {
     deny(reply, Denial::Transport(fault));
 }
 

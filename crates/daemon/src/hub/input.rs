@@ -18,10 +18,13 @@ use tokio::{
 use crate::{
     admin,
     front::{Caller, Freedom, Key, Place, Post, Visit},
+    kept_sessions,
     launch::Launch,
     link::{Lines, Piece, Socket},
     upgrade::UpgradeWish,
 };
+
+use super::revive::Revived;
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +59,11 @@ pub(crate) enum Input {
     Visited(Box<Visit>),
     /// The response that this leads to is waited for so long that it becomes a stream.
     AnswerLasts { key: Key, to: WeakSender<Piece> },
+    /// What was kept of a session over HTTP was found, or was not.
+    Sought(
+        Key,
+        Box<Result<Option<kept_sessions::Past>, kept_sessions::Late>>,
+    ),
     /// Some time has passed for what clients over HTTP may come back to.
     ClockStrikes,
     /// The response to this line is to end, should it still go on.
@@ -93,6 +101,7 @@ impl Input {
             | Input::Unheard(_)
             | Input::AnswerLasts { .. }
             | Input::ClockStrikes
+            | Input::Sought(..)
             | Input::PollDue(..)
             | Input::ListenerLeft(_)
             | Input::Recalled(_)
@@ -120,6 +129,7 @@ impl Input {
             | Input::Visited(_)
             | Input::AnswerLasts { .. }
             | Input::ClockStrikes
+            | Input::Sought(..)
             | Input::PollDue(..)
             | Input::ListenerLeft(_)
             | Input::Unheard(_)
@@ -182,6 +192,8 @@ pub(crate) enum Entrance {
     Socket(Socket, Bytes),
     /// Over HTTP, with its `initialize` and where the answer goes.
     Http(Box<(Place, Caller, Post, Sender<Piece>)>),
+    /// Over HTTP, to an earlier daemon.
+    Revived(Box<Revived>),
 }
 
 /// A session that knows what its server said of itself, as far as that is kept.

@@ -1,6 +1,6 @@
 //! How a session that has come is heard and spoken to.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 
 use mux::SessionId;
 use shim::{answer::Answer, preface::Join};
@@ -9,10 +9,12 @@ use tokio::sync::mpsc::Sender;
 use super::{
     http::{Visited, deny},
     input::Entrance,
+    keepsakes::Keepsakes,
+    revive::Revived,
     world::World,
 };
 use crate::{
-    front::{HttpFault, Post},
+    front::{Caller, HttpFault, Key, Place, Post},
     link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, WayOut},
 };
 
@@ -24,6 +26,10 @@ pub(super) struct WayIn {
     pub(super) reader: Reading<Rest>,
     /// What it has said already, and where the answer goes.
     pub(super) first: Option<(Post, Sender<Piece>)>,
+    /// What an earlier daemon knew of it.
+    pub(super) revived: Option<Revived>,
+    /// The number of the last line that it may have written.
+    pub(super) lines: u64,
 }
 
 impl World {
@@ -32,7 +38,8 @@ impl World {
         &mut self,
         id: SessionId,
         entrance: Entrance,
-        join: Join,
+        (join, workspace): (Join, Option<PathBuf>),
+        server: &str,
     ) -> Option<WayIn> {
         let limit = self.around.limits.slow_reader_bytes;
         match entrance {
@@ -52,6 +59,8 @@ impl World {
                     visited: None,
                     reader: Reading::resumed(&early, self.around.limits.message_bytes),
                     first: None,
+                    revived: None,
+                    lines: 0,
                 })
             }
             Entrance::Http(visit) => {
@@ -64,23 +73,50 @@ impl World {
                         return None;
                     }
                 };
-                self.keys.insert(key, id);
-                self.strike_later();
-                Some(WayIn {
-                    outlet: WayOut::Posts(Box::new(Streams::new(key, limit, &self.around.unread))),
-                    socket: None,
-                    visited: Some(Box::new(Visited {
-                        key,
-                        place,
-                        caller,
-                        poll_after: None,
-                        held: VecDeque::new(),
-                        is_watched: false,
-                    })),
-                    reader: Reading::Over,
-                    first: Some((post, reply)),
-                })
+                let streams = Streams::new(key, limit, &self.around.unread);
+                let keepsakes = Keepsakes::new(server, workspace);
+                let mut way = self.visited_way(id, streams, (key, place, caller), keepsakes);
+                way.first = Some((post, reply));
+                Some(way)
             }
+            Entrance::Revived(revived) => {
+                let (key, row) = (revived.key, &revived.row);
+                let base = self.around.epoch.begin();
+                let streams = Streams::revived(base, limit, &self.around.unread);
+                let who = (key, row.place.clone(), row.caller);
+                let mut way = self.visited_way(id, streams, who, Keepsakes::revived(row));
+                way.lines = base;
+                way.revived = Some(*revived);
+                Some(way)
+            }
+        }
+    }
+
+    fn visited_way(
+        &mut self,
+        id: SessionId,
+        streams: Streams,
+        (key, place, caller): (Key, Place, Caller),
+        keepsakes: Keepsakes,
+    ) -> WayIn {
+        self.keys.insert(key, id);
+        self.strike_later();
+        WayIn {
+            outlet: WayOut::Posts(Box::new(streams)),
+            socket: None,
+            visited: Some(Box::new(Visited {
+                key,
+                place,
+                caller,
+                poll_after: None,
+                keepsakes,
+                held: VecDeque::new(),
+                is_watched: false,
+            })),
+            reader: Reading::Over,
+            first: None,
+            revived: None,
+            lines: 0,
         }
     }
 }

@@ -119,10 +119,9 @@ impl Launcher {
             resumes: false,
             silence_max: None,
         };
-        let arguments = [words.command].into_iter().chain(words.arguments);
         let spec = LaunchSpec {
             program,
-            arguments: arguments.collect(),
+            arguments: [words.command].into_iter().chain(words.arguments).collect(),
             environment,
             directory,
             umask: asker.umask & 0o777,

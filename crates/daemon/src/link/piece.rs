@@ -7,7 +7,10 @@ use tokio::sync::Notify;
 use wire::Outgoing;
 
 use super::{Room, Share};
-use crate::front::{HttpFault, Key};
+use crate::{
+    front::{HttpFault, Key},
+    kept_sessions::Written,
+};
 
 /// Pieces that may be on their way to a response.
 pub(crate) const PIECES_MAX: usize = 32;
@@ -70,7 +73,7 @@ pub(crate) enum Piece {
     Answer {
         id: EventId,
         parcel: Parcel,
-        begins: Option<Key>,
+        begins: Option<Beginning>,
     },
     /// What was posted is at fault, and this says why.
     Fault(Parcel),
@@ -82,6 +85,23 @@ pub(crate) enum Piece {
     Interlude,
     /// What was wished is not done, and nothing has come of it.
     Refused(Denial),
+}
+
+/// What a session is known by that begins, and that it is kept.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(super) key: Key,
+    pub(super) written: Option<Written>,
+}
+
+impl Beginning {
+    /// The key, once it may be given out.
+    pub(crate) async fn comes(self) -> Key {
+        if let Some(written) = self.written {
+            written.comes().await;
+        }
+        self.key
+    }
 }
 
 /// Why a wish is refused, in words of the transport or of the protocol.

@@ -20,8 +20,10 @@ use mux::{Answered, LineNumber};
 use tokio::sync::{Notify, mpsc::Sender, oneshot};
 use wire::Outgoing;
 
-use super::{Backlog, EventId, Flushed, Overflow, Piece, Room, StreamId, outlet::too_slow};
-use crate::front::Key;
+use super::{
+    Backlog, Beginning, EventId, Flushed, Overflow, Piece, Room, StreamId, outlet::too_slow,
+};
+use crate::{front::Key, kept_sessions::Written};
 use stream::{From, Means, Sent, Stream, Tally};
 
 /// Streams of posts that are answered, and that somebody may still come back to.
@@ -51,7 +53,11 @@ pub(crate) struct Streams {
     /// Ends with the listener's way: whoever watches it holds that open.
     over: Option<oneshot::Sender<()>>,
     /// What is given out with the answer that the session begins with.
-    begins: Option<(LineNumber, Key)>,
+    begins: Option<(LineNumber, Beginning)>,
+    /// What all numbers are behind that an earlier daemon may have given out.
+    base: u64,
+    /// Posts whose responses have become streams since anybody has looked.
+    begun: Vec<LineNumber>,
 }
 
 /// What a post waits for.
@@ -104,6 +110,15 @@ impl Post {
 impl Streams {
     /// Those of a session that begins with the answer to its first post.
     pub(crate) fn new(key: Key, limit: usize, unread: &Arc<Room>) -> Self {
+        let beginning = Beginning { key, written: None };
+        Streams {
+            begins: Some((LineNumber(1), beginning)),
+            ..Streams::revived(0, limit, unread)
+        }
+    }
+
+    /// Those of a session that an earlier daemon had, which may have given out numbers up to this one.
+    pub(crate) fn revived(base: u64, limit: usize, unread: &Arc<Room>) -> Self {
         Streams {
             means: Means {
                 room: unread.part(),
@@ -115,10 +130,37 @@ impl Streams {
             posts: BTreeMap::new(),
             touched: BTreeSet::new(),
             ended: VecDeque::new(),
-            listener: Stream::behind(0),
+            listener: Stream::behind(base),
             over: None,
-            begins: Some((LineNumber(1), key)),
+            begins: None,
+            base,
+            begun: Vec::new(),
         }
+    }
+
+    /// What the session is known by is given out when this is done.
+    pub(crate) fn begins_when(&mut self, written: Written) {
+        if let Some((_, beginning)) = &mut self.begins {
+            beginning.written = Some(written);
+        }
+    }
+
+    /// A post of an earlier daemon, whose client may come back to its stream.
+    pub(crate) fn reopen(&mut self, line: LineNumber) {
+        let post = Post {
+            stream: Stream::behind(self.base),
+            wants: Wants::Answer,
+            primes: Primes::No,
+            has_begun: true,
+            has_ended: false,
+            age: 0,
+        };
+        self.posts.insert(line, post);
+    }
+
+    /// Posts whose responses have become streams since this was asked last.
+    pub(crate) fn take_begun(&mut self) -> Vec<LineNumber> {
+        mem::take(&mut self.begun)
     }
 
     /// A post has come, whose response this leads to.
@@ -148,7 +190,9 @@ impl Streams {
         let found = posts.find(|(_, post)| !post.has_begun && post.stream.leads_to(to));
         if let Some((line, post)) = found {
             // If it cannot be told, much is on its way already.
-            let _full = post.begin(*line);
+            if matches!(post.begin(*line), Sent::Yes) {
+                self.begun.push(*line);
+            }
         }
     }
 
@@ -160,8 +204,11 @@ impl Streams {
         if post.has_ended || !post.stream.is_read() {
             return;
         }
-        if !post.has_begun && !matches!(post.begin(line), Sent::Yes) {
-            return;
+        if !post.has_begun {
+            if !matches!(post.begin(line), Sent::Yes) {
+                return;
+            }
+            self.begun.push(line);
         }
         if matches!(post.stream.send(Piece::Interlude), Sent::Yes) {
             post.stream.part(&self.means, &mut self.tally);
@@ -218,6 +265,11 @@ impl Streams {
         let (over, is_over) = oneshot::channel();
         self.over = Some(over);
         is_over
+    }
+
+    /// Whether anybody reads any of them.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_listened_to() || self.posts.values().any(|post| post.stream.is_read())
     }
 
     pub(crate) fn is_listened_to(&self) -> bool {
@@ -364,6 +416,7 @@ impl Streams {
             if !post.has_begun && !is_answer && !is_fault {
                 // It has a place, as this is looked at each time.
                 let _told = post.begin(line);
+                self.begun.push(line);
                 continue;
             }
             if post.has_begun {
@@ -380,7 +433,7 @@ impl Streams {
             let parcel = entry.parcel;
             let piece = if is_answer {
                 let begins = self.begins.take_if(|(begins, _)| *begins == line);
-                let begins = begins.filter(|_| !is_closing).map(|(_, key)| key);
+                let begins = begins.filter(|_| !is_closing).map(|(_, begins)| begins);
                 Piece::Answer { id, parcel, begins }
             } else if is_fault {
                 Piece::Fault(parcel)

@@ -99,6 +99,14 @@ impl Web {
         }
     }
 
+    /// The same at another daemon.
+    pub(crate) fn moved_to(&self, address: &str) -> Web {
+        Web {
+            address: address.to_owned(),
+            ..self.with("Host", Some(address))
+        }
+    }
+
     /// The same with another value of a header, or without it.
     pub(crate) fn with(&self, name: &str, value: Option<&str>) -> Web {
         let mut web = self.clone();

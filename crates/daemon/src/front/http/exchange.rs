@@ -145,7 +145,13 @@ impl Errand<'_> {
             None => from.recv().await,
         };
         Ok(match first {
-            Some(Piece::Answer { parcel, begins, .. }) => reply::answer(parcel, begins),
+            Some(Piece::Answer { parcel, begins, .. }) => {
+                let key = match begins {
+                    Some(beginning) => Some(beginning.comes().await),
+                    None => None,
+                };
+                reply::answer(parcel, key)
+            }
             Some(Piece::Fault(parcel)) => reply::malformed(&parcel.open()),
             Some(Piece::Done) => reply::bare(StatusCode::ACCEPTED),
             Some(Piece::Refused(denial)) => reply::denied(&denial),
@@ -287,18 +293,13 @@ async fn first_piece(
 ) -> Option<Piece> {
     let mut patience = ANSWER_PATIENCE;
     loop {
-        match time::timeout(patience, from.recv()).await {
-            Ok(first) => return first,
-            Err(_) => {
-                let to = to.clone();
-                front
-                    .inbox
-                    .send(Input::AnswerLasts { key, to })
-                    .await
-                    .ok()?;
-                patience = COMMENT_INTERVAL;
-            }
+        if let Ok(first) = time::timeout(patience, from.recv()).await {
+            return first;
         }
+        let to = to.clone();
+        let lasts = Input::AnswerLasts { key, to };
+        front.inbox.send(lasts).await.ok()?;
+        patience = COMMENT_INTERVAL;
     }
 }
 

@@ -60,6 +60,11 @@ pub(crate) enum HttpFault {
     Full,
     /// The daemon is ending, or has just begun.
     Ending,
+    /// The session began at an earlier daemon, and cannot be served just now.
+    NotNow {
+        /// Why.
+        why: String,
+    },
 }
 
 impl HttpFault {
@@ -85,6 +90,7 @@ impl HttpFault {
             HttpFault::TooSlow => "body-too-slow",
             HttpFault::Full => "full",
             HttpFault::Ending => "ending",
+            HttpFault::NotNow { .. } => "not-now",
         }
     }
 
@@ -92,7 +98,7 @@ impl HttpFault {
     pub(crate) fn code(&self) -> i32 {
         match self {
             HttpFault::NoSuchSession => -32001,
-            HttpFault::Full | HttpFault::Ending => -32603,
+            HttpFault::Full | HttpFault::Ending | HttpFault::NotNow { .. } => -32603,
             HttpFault::NoHost
             | HttpFault::ForeignHost
             | HttpFault::ForeignOrigin
@@ -115,7 +121,9 @@ impl HttpFault {
     /// Whether the same request may do better a little later.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
-            HttpFault::TooSlow | HttpFault::Full | HttpFault::Ending => true,
+            HttpFault::TooSlow | HttpFault::Full | HttpFault::Ending | HttpFault::NotNow { .. } => {
+                true
+            }
             HttpFault::NoHost
             | HttpFault::ForeignHost
             | HttpFault::ForeignOrigin
@@ -153,7 +161,9 @@ impl HttpFault {
             HttpFault::AlreadyListening => StatusCode::CONFLICT,
             HttpFault::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             HttpFault::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            HttpFault::Full | HttpFault::Ending => StatusCode::SERVICE_UNAVAILABLE,
+            HttpFault::Full | HttpFault::Ending | HttpFault::NotNow { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -223,6 +233,7 @@ impl fmt::Display for HttpFault {
             HttpFault::TooSlow => f.write_str("the body did not come in time"),
             HttpFault::Full => f.write_str("there is no room for it now"),
             HttpFault::Ending => f.write_str("the daemon is ending or just beginning"),
+            HttpFault::NotNow { why } => write!(f, "the session cannot be served now: {why}"),
         }
     }
 }

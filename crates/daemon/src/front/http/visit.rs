@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use mux::Said;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 
 use crate::link::{EventId, Piece, Share};
@@ -29,6 +30,11 @@ impl Key {
         Ok(Key(bytes))
     }
 
+    /// To make sums with.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
         let is_lower = |digit: &u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(digit);
@@ -50,7 +56,8 @@ impl Key {
 }
 
 /// What a session is at, as its URL says. It stays there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Place {
     /// Its server; `None` for the only one that there is.
     pub(crate) server: Option<Arc<str>>,
@@ -61,7 +68,8 @@ pub(crate) struct Place {
 }
 
 /// By what somebody was let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Caller {
     /// It is a program of the same user.
     SameUser,
@@ -103,6 +111,18 @@ pub(crate) enum Wish {
     Resume(Key, EventId),
     /// To end a session.
     Leave(Key),
+}
+
+impl Wish {
+    /// By what its session is known, if it is about one that there is.
+    pub(crate) fn key(&self) -> Option<Key> {
+        match self {
+            Wish::Begin(..) => None,
+            Wish::Say(key, _) | Wish::Listen(key) | Wish::Resume(key, _) | Wish::Leave(key) => {
+                Some(*key)
+            }
+        }
+    }
 }
 
 /// What was posted.
