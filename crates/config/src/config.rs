@@ -71,6 +71,9 @@ pub struct Server {
     pub asks: Asks,
     /// How it is spoken to.
     pub era: Era,
+    /// When a response over HTTP that is still open ends, so that its client comes back for the rest; without
+    /// it, not before its stream does.
+    pub sse_poll_after: Option<Duration>,
 }
 
 impl Server {
@@ -102,6 +105,7 @@ impl Server {
             client_capabilities: None,
             asks: Asks::default(),
             era: Era::default(),
+            sse_poll_after: None,
         }
     }
 

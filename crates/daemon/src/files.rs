@@ -1,7 +1,7 @@
 //! Files of the daemon's own that others may read at any time.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
@@ -11,6 +11,19 @@ use std::{
 ///
 /// It is for its owner alone.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_after(path, bytes, |_| Ok(()))
+}
+
+/// The same, and what is in it is on the disk before it is there.
+pub(crate) fn replace_lastingly(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_after(path, bytes, File::sync_data)
+}
+
+fn replace_after(
+    path: &Path,
+    bytes: &[u8],
+    settle: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = Path::new(&new);
@@ -20,7 +33,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     options.write(true).create_new(true).mode(0o600);
     let written = options
         .open(new)
-        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            settle(&file)
+        })
         .and_then(|()| fs::rename(new, path));
     if written.is_err() {
         // A full disk has no room for half of a file either.

@@ -21,6 +21,7 @@ mod http;
 mod inherit;
 mod input;
 mod intake;
+mod keepsakes;
 mod life;
 mod lines;
 mod modern_post;
@@ -28,6 +29,7 @@ mod openings;
 mod pace;
 mod perform;
 mod replay;
+mod revive;
 mod schemas;
 mod session;
 mod upgrade;
@@ -243,6 +245,7 @@ impl Hub {
                 self.take_held(now, session);
             }
         }
+        self.note_begun();
         // Last: the thread that writes the log should not wake up before the peers do.
         for fact in self.out.facts() {
             self.world.observer.observe(&fact);
@@ -273,6 +276,7 @@ impl Hub {
             at_latest: now + STOP_AT_LATEST,
             linger_until: None,
         });
+        self.world.is_ending = true;
         self.world.close_door();
         self.world.close_http();
         self.world.tell_ending();

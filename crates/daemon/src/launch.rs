@@ -83,6 +83,8 @@ pub(crate) struct Launch {
     pub(crate) lock: Option<LockName>,
     /// Whether it is of no use to any other session.
     pub(crate) is_for_one: bool,
+    /// When a response over HTTP ends that goes on.
+    pub(crate) poll_after: Option<Duration>,
 }
 
 /// Knows the configuration, and what the daemon itself was started with.
@@ -129,14 +131,18 @@ impl Launcher {
         self.configuration.refresh();
         let mut launch = self.launch(asker);
         if asker.over == Over::Http {
-            let set = self.configuration.current().http.session_idle_timeout;
-            launch.opening.silence_max = match set {
-                Some(config::IdleTimeout::After(time)) => Some(time),
-                Some(config::IdleTimeout::Never) => None,
-                None => Some(SILENCE_MAX),
-            };
+            launch.opening.silence_max = self.silence_max();
         }
         launch
+    }
+
+    /// How long a session over HTTP may be silent before it is over, as far as that is bounded.
+    pub(crate) fn silence_max(&self) -> Option<Duration> {
+        match self.configuration.current().http.session_idle_timeout {
+            Some(config::IdleTimeout::After(time)) => Some(time),
+            Some(config::IdleTimeout::Never) => None,
+            None => Some(SILENCE_MAX),
+        }
     }
 
     /// The name of the only configured server; else all names that there are.
@@ -163,6 +169,7 @@ impl Launcher {
                 Launch {
                     lock: plan.lock,
                     is_for_one: plan.is_for_one,
+                    poll_after: plan.poll_after,
                     opening: plan.opening,
                     spec: Ok(spec),
                     subject: subject.map(Arc::new),
@@ -176,6 +183,7 @@ impl Launcher {
                     subject: None,
                     lock: None,
                     is_for_one: true,
+                    poll_after: None,
                 }
             }
         }

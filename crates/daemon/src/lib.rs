@@ -12,6 +12,7 @@ mod failpoint;
 mod files;
 mod front;
 mod hub;
+mod kept_sessions;
 mod kept_words;
 mod launch;
 mod link;

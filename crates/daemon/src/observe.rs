@@ -122,6 +122,18 @@ pub(crate) fn words_set_aside(file: &std::path::Path, why: &str) {
     warn!(%file, why, "a file of what a server said of itself is set aside as `.bad`");
 }
 
+/// What was kept of a session over HTTP is not believed.
+pub(crate) fn session_set_aside(file: &std::path::Path, why: &str) {
+    let file = file.display();
+    warn!(%file, why, "a file of a session over HTTP is set aside as `.bad`");
+}
+
+/// Sessions over HTTP are not kept.
+pub(crate) fn sessions_not_kept(folder: &std::path::Path, error: &std::io::Error) {
+    let folder = folder.display();
+    warn!(%folder, %error, "a session over HTTP is not kept; it ends with this daemon");
+}
+
 /// What servers said of themselves is not kept.
 pub(crate) fn words_not_kept(folder: &std::path::Path, error: &std::io::Error) {
     let folder = folder.display();

@@ -32,8 +32,8 @@ use self::{
     daemon::{Daemon, Plan},
 };
 use crate::{
-    admin, configuration::Configuration, front::Stand, hub::Rests, kept_words::Keeper, launch,
-    logs::Logs, observe, upgrade::Successor, watchdog,
+    admin, configuration::Configuration, front::Stand, hub::Rests, kept_sessions::Rows,
+    kept_words::Keeper, launch, logs::Logs, observe, upgrade::Successor, watchdog,
 };
 
 /// How long somebody who asked for the end may take to read that it has come.
@@ -93,6 +93,8 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let words = places.state.join("kept-words");
     let (keeper, keeper_thread) =
         Keeper::start(words).context("starting the thread for what is kept")?;
+    let (rows, rows_thread) = Rows::start(places.state.join("sessions"))
+        .context("starting the thread for sessions over HTTP")?;
     start_tracing(background.then_some(&logs));
     let beginning = match origin {
         Origin::Started(stand) => Beginning::afresh(stand, files, &places)?,
@@ -121,6 +123,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
             limits,
             logs: logs.clone(),
             keeper: keeper.clone(),
+            rows: rows.clone(),
             rests,
         };
         let is_new = thaw.is_none();
@@ -135,6 +138,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     // Readers and writers that are still there end here.
     drop(runtime);
     keeper.finish(keeper_thread);
+    rows.finish(rows_thread);
     let ended = ended.and_then(|(stops, stand)| leave(stops, stand));
     logs.finish(log_thread);
     ended

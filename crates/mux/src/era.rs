@@ -77,6 +77,12 @@ pub fn is_legacy(version: &str) -> bool {
     LEGACY_VERSIONS.contains(&version) || version == "2024-10-07"
 }
 
+/// Whether clients of this version know that a response over HTTP may end before its stream does, and come back
+/// for the rest.
+pub fn knows_polling(version: &str) -> bool {
+    is_legacy(version) && version >= "2025-11-25"
+}
+
 /// What to answer a client that asked for `asked` when the server speaks `spoken`.
 ///
 /// The client's own version, unless the server's is older or nobody knows the client's: the result
@@ -92,6 +98,13 @@ pub(crate) fn answered_version(asked: &str, spoken: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_version_with_a_handshake_alone_knows_polling() {
+        let know = LEGACY_VERSIONS.into_iter().filter(|it| knows_polling(it));
+        assert!(know.eq(["2025-11-25"]));
+        assert!(!knows_polling("2026-07-28") && !knows_polling(""));
+    }
 
     #[test]
     fn a_client_is_answered_in_its_own_version_or_the_servers_older_one() {

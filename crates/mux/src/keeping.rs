@@ -7,13 +7,14 @@
 use alloc::{boxed::Box, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
-use wire::{Outgoing, RequestId};
+use wire::{Method, Outgoing, RequestId};
 
 use crate::{
     action::{Action, Notice, Outbox, Then},
-    exchange::Effect,
+    exchange::{Effect, Owner},
     ids::{LineNumber, SessionId, UpstreamId},
     mux::Mux,
+    session::Whereabouts,
 };
 
 /// What a line stays for.
@@ -57,7 +58,7 @@ impl Mux {
         let stays = self
             .sessions
             .get(&session_id)
-            .is_some_and(|session| session.keeps_lines() && !session.batches.contains_key(&line));
+            .is_some_and(|session| session.has_keepsakes() && !session.batches.contains_key(&line));
         if stays {
             self.answer_and_then(session_id, (id, line), frame, Then::Keep, out);
             self.keep(session_id, line, keepsake, out);
@@ -76,7 +77,7 @@ impl Mux {
         out: &mut Outbox,
     ) {
         if let Some(session) = self.sessions.get_mut(&session_id)
-            && session.keeps_lines()
+            && session.has_keepsakes()
             && let Some(before) = session.kept.0.insert(keepsake, line)
             && before != line
         {
@@ -96,6 +97,31 @@ impl Mux {
         {
             Mux::forget_line(session_id, line, out);
         }
+    }
+
+    /// The request that is open of a session and stands alone on this line.
+    pub fn open_on_line(
+        &self,
+        session_id: SessionId,
+        line: LineNumber,
+    ) -> Option<(RequestId, Method)> {
+        let session = self.sessions.get(&session_id)?;
+        if session.batches.contains_key(&line) {
+            return None;
+        }
+        let upstream = self.upstreams.get(&session.upstream()?)?;
+        session.open.iter().find_map(|(id, whereabouts)| {
+            let method = match whereabouts {
+                Whereabouts::Initialize | Whereabouts::Listening => return None,
+                Whereabouts::Held(held) if *held == line => session.queue.method_on(line)?,
+                Whereabouts::Held(_) => return None,
+                Whereabouts::Upstream(minted) => match &upstream.exchanges.get(*minted)?.owner {
+                    Owner::Session(claim) if claim.line == line => claim.method.clone(),
+                    Owner::Session(_) | Owner::Ourselves(_) => return None,
+                },
+            };
+            Some((id.clone(), method))
+        })
     }
 
     fn forget_line(session: SessionId, line: LineNumber, out: &mut Outbox) {

@@ -76,7 +76,7 @@ mod wishes;
 
 pub use action::{Action, Answered, Notice, Outbox, Then};
 pub use class::{Capability, Class};
-pub use era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, is_legacy};
+pub use era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, is_legacy, knows_polling};
 pub use event::{
     AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, OnRestart, Opening,
     Past, Record, Route, Said, Scope, Start,

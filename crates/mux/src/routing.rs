@@ -44,6 +44,11 @@ impl Mux {
         Some(&self.sessions.get(&session)?.opening.route)
     }
 
+    /// The version of the protocol that a session was answered in; empty before that.
+    pub fn version_of_session(&self, session: SessionId) -> Option<&str> {
+        Some(&self.sessions.get(&session)?.version)
+    }
+
     /// Finds or makes the upstream of a session that has said `initialize`, and has it wait there.
     pub(crate) fn route(
         &mut self,

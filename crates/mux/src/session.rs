@@ -7,7 +7,7 @@ use alloc::{
 };
 
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Outgoing, RequestId};
+use wire::{Frame, Method, Outgoing, RequestId};
 
 use crate::{
     class::Class,
@@ -308,6 +308,11 @@ impl Session {
         self.opening.link == Link::Keeping
     }
 
+    /// Whether somebody keeps those of its lines whose effects hold, for the next daemon: its shim, or the edge.
+    pub(crate) fn has_keepsakes(&self) -> bool {
+        matches!(self.opening.link, Link::Keeping | Link::Posts)
+    }
+
     /// Whether it should not be read for now. Whoever is asked something must be heard: the call that
     /// makes the server ask may be what all else waits for. Who does not read, and has said much in place
     /// of the answer, is not heard for that any longer.
@@ -384,6 +389,12 @@ impl Queue {
         self.subtract(held)
     }
 
+    /// What the message on this line asks for.
+    pub(crate) fn method_on(&self, line: LineNumber) -> Option<Method> {
+        let mut held = self.calls.iter().chain(&self.others);
+        held.find(|held| held.line == line)?.frame.method().cloned()
+    }
+
     pub(crate) fn take_other(&mut self) -> Option<Held> {
         let held = self.others.pop_front();
         self.subtract(held)
@@ -432,7 +443,7 @@ impl Held {
     }
 
     pub(crate) fn is_askable(&self) -> bool {
-        self.frame.id().is_some() && self.frame.method().is_some_and(wire::Method::is_askable)
+        self.frame.id().is_some() && self.frame.method().is_some_and(Method::is_askable)
     }
 }
 

@@ -477,7 +477,7 @@ fn who_is_asked_to_wait_when_the_daemon_ends_is_answered() {
     let call = thread::spawn(move || {
         waits
             .post(&call(1, "hang", json!({"mark": "hangs"})))
-            .json()
+            .answer()
     });
     home.noted("record", "executed hangs");
     home.done(&["stop"]);

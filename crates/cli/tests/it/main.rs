@@ -25,6 +25,8 @@ mod failures;
 mod floods;
 mod http;
 mod http_modern;
+mod http_revival;
+mod http_streams;
 mod lazy;
 mod life;
 mod limits;

@@ -36,6 +36,7 @@ pub(super) const KEYS: &[&str] = &[
     "client_capabilities",
     "asks",
     "era",
+    "sse_poll_after",
 ];
 
 /// Beyond a year, "never" is what is meant.
@@ -71,6 +72,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
             "client_capabilities" => rest.client_capabilities = capabilities(reader, &field),
             "asks" => rest.asks = word::<Asks>(reader, &field, Asks::WORDS).unwrap_or_default(),
             "era" => rest.era = word::<Era>(reader, &field, Era::WORDS).unwrap_or_default(),
+            "sse_poll_after" => rest.sse_poll_after = wait(reader, &field, &LONG_WAIT),
             _ => unknown_key(reader, &field),
         }
     }

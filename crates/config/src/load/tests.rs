@@ -86,6 +86,7 @@ fn every_key_of_a_server_is_read() {
         client_capabilities = ["roots", "sampling.tools"]
         asks = "session"
         era = "legacy"
+        sse_poll_after = "60ms"
         "#,
     );
     assert_eq!(server.command.as_written(), "npx");
@@ -106,6 +107,7 @@ fn every_key_of_a_server_is_read() {
     assert!(!server.lazy && server.keep_warm);
     assert_eq!(server.asks, Asks::Session);
     assert_eq!(server.era, Era::Legacy);
+    assert_eq!(server.sse_poll_after, Some(Duration::from_millis(60)));
     assert_eq!(
         server.client_capabilities,
         Some(
@@ -236,7 +238,7 @@ fn unknown_keys_are_errors_with_a_suggestion() {
             [servers.a]
             command = "x"
             "weird key" = 1
-                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era)
+                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
         "#]],
     );
 }

@@ -11,7 +11,7 @@ use super::{
     world::World,
 };
 use crate::{
-    link::{Awaited, Backlog, Flushed, NoRoom, Overflow},
+    link::{Awaited, Backlog, Flushed, NoRoom, Overflow, WayOut},
     process::Note,
     tasks,
 };
@@ -69,6 +69,10 @@ impl World {
         let flushed = session.outlet.flush(session.closing, |line| {
             echoes.push(Event::Announced { session: id, line });
         });
+        if let WayOut::Posts(streams) = &mut session.outlet {
+            let begun = streams.take_begun();
+            self.begun.extend(begun.into_iter().map(|line| (id, line)));
+        }
         let has_backlog = flushed != Flushed::All || session.blocked;
         match flushed {
             Flushed::All if session.closing => self.departed.push(id),

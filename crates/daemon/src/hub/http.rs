@@ -3,15 +3,19 @@
 //! **Invariant:** a key opens its session only at the place where that began and for the kind of caller that
 //! began it; a post is taken in once, in the order in which it came, or refused before anything of it was.
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, time::Duration};
 
-use mux::{Event, LineNumber, Moment, Refusal, Said, SessionId};
+use mux::{Event, LineNumber, Moment, Mux, Refusal, Said, SessionId};
 use shim::{
     preface::{Join, SessionAsk},
     workspace::{Evidence, Workspace},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc::Sender},
+    sync::{
+        OwnedSemaphorePermit,
+        mpsc::{Sender, WeakSender},
+        oneshot,
+    },
     time,
 };
 use wire::{Fault, Frame, Kind};
@@ -19,11 +23,12 @@ use wire::{Fault, Frame, Kind};
 use super::{
     Hub,
     input::{Arrival, Entrance, Input},
+    keepsakes::Keepsakes,
     world::World,
 };
 use crate::{
     front::{Caller, Freedom, HttpFault, Key, Place, Post, Visit, Wish},
-    link::{Denial, Piece, Share, UNHEARD, Wants, WayOut},
+    link::{Denial, EventId, NothingLeft, Piece, Primes, Share, UNHEARD, Wants, WayOut},
     tasks,
 };
 
@@ -32,6 +37,8 @@ pub(super) const UMASK: u32 = 0o022;
 
 /// Where such a session is, as it is in no folder.
 pub(super) const NO_FOLDER: &str = "/";
+/// How often the clock strikes after which nobody comes back to what is over.
+const STRIKES: Duration = Duration::from_mins(1);
 
 /// What a session over HTTP has that others have not.
 #[derive(Debug)]
@@ -39,6 +46,10 @@ pub(super) struct Visited {
     pub(super) key: Key,
     pub(super) place: Place,
     pub(super) caller: Caller,
+    /// When the response to a post ends that goes on.
+    pub(super) poll_after: Option<Duration>,
+    /// What is kept of it for the next daemon.
+    pub(super) keepsakes: Keepsakes,
     /// What was posted while the core does not hear the session.
     pub(super) held: VecDeque<(Post, Sender<Piece>)>,
     /// Whether the hub hears of it after a while if that is still so.
@@ -50,6 +61,12 @@ impl Hub {
     pub(super) fn on_visit(&mut self, now: Moment, visit: Visit) {
         if self.stopping.is_some() {
             return refuse(&visit.reply, HttpFault::Ending);
+        }
+        if let Some(key) = visit.wish.key() {
+            match self.world.keys.get(&key) {
+                Some(id) => self.world.note_heard(now, *id),
+                None => return self.seek(key, visit),
+            }
         }
         let Visit {
             place,
@@ -73,6 +90,10 @@ impl Hub {
             Wish::Talk(socket, early, permit) => {
                 self.begin_talk(now, place, (socket, early), (&reply, permit));
             }
+            Wish::Resume(key, last) => match self.world.visited(key, &place, caller) {
+                Some(id) => self.on_resume(now, id, last, reply),
+                None => refuse(&reply, HttpFault::NoSuchSession),
+            },
             Wish::Leave(key) => match self.world.visited(key, &place, caller) {
                 Some(id) => {
                     // It is kept for this turn, and then its other responses end.
@@ -153,7 +174,19 @@ impl Hub {
         let line = LineNumber(session.lines);
         session.work.add(1, post.bytes);
         if let WayOut::Posts(streams) = &mut session.outlet {
-            streams.open(line, wants(&post.said), reply);
+            let kind = (wants(&post.said), primes(&self.mux, id));
+            streams.open(line, kind, reply);
+            if let Some(visited) = &mut session.visited {
+                visited.keepsakes.hear(line, &post.said);
+            }
+            let poll_after = session.visited.as_ref().and_then(|it| it.poll_after);
+            if let (Some(after), (Wants::Answer, Primes::Yes)) = (poll_after, kind) {
+                let inbox = self.world.around.inbox.clone();
+                tasks::spawn("poll", async move {
+                    time::sleep(after).await;
+                    let _hub_gone = inbox.send(Input::PollDue(id, line)).await;
+                });
+            }
         }
         self.world.touch_session(id);
         let event = match post.said {
@@ -181,10 +214,58 @@ impl Hub {
             return;
         };
         let watched = reply.clone();
-        let over = match streams.listen(reply) {
-            Ok(over) => over,
-            Err(reply) => return refuse(&reply, HttpFault::AlreadyListening),
+        match streams.listen(reply, primes(&self.mux, id)) {
+            Ok(over) => self.on_listening(now, id, (watched, over)),
+            Err(reply) => refuse(&reply, HttpFault::AlreadyListening),
+        }
+    }
+
+    /// Somebody goes on with a stream, which whoever read it before does no longer.
+    fn on_resume(&mut self, now: Moment, id: SessionId, last: EventId, reply: Sender<Piece>) {
+        let Some(session) = self.world.sessions.get_mut(&id) else {
+            return;
         };
+        let WayOut::Posts(streams) = &mut session.outlet else {
+            return;
+        };
+        let watched = reply.clone();
+        match streams.resume(last, reply) {
+            Ok(Some(over)) => self.on_listening(now, id, (watched, over)),
+            Ok(None) => self.world.touch_session(id),
+            Err(NothingLeft(reply)) => refuse(&reply, HttpFault::NothingLeft),
+        }
+    }
+
+    /// A response lasts: whoever waits for it is told where it can go on, should it be cut.
+    pub(super) fn on_answer_lasts(&mut self, key: Key, to: &WeakSender<Piece>) {
+        let Some(session_id) = self.world.keys.get(&key).copied() else {
+            return;
+        };
+        if let Some(session) = self.world.sessions.get_mut(&session_id)
+            && let WayOut::Posts(streams) = &mut session.outlet
+            && let Some(to) = to.upgrade()
+        {
+            streams.begin(&to);
+            self.world.touch_session(session_id);
+        }
+    }
+
+    /// Of requests whose responses have become streams it is kept that they are open.
+    pub(super) fn note_begun(&mut self) {
+        for (session, line) in mem::take(&mut self.world.begun) {
+            if let Some(request) = self.mux.open_on_line(session, line) {
+                self.world.note_open(session, line, request);
+            }
+        }
+    }
+
+    /// Somebody listens from now on, until one of the two says otherwise.
+    fn on_listening(
+        &mut self,
+        now: Moment,
+        id: SessionId,
+        (watched, over): (Sender<Piece>, oneshot::Receiver<()>),
+    ) {
         self.world.touch_session(id);
         let inbox = self.world.around.inbox.clone();
         tasks::spawn("listener", async move {
@@ -277,6 +358,45 @@ impl World {
         });
     }
 
+    /// Has the clock strike before long, as long as there are sessions over HTTP.
+    pub(super) fn strike_later(&mut self) {
+        if self.keys.is_empty() || mem::replace(&mut self.is_to_strike, true) {
+            return;
+        }
+        let inbox = self.around.inbox.clone();
+        tasks::spawn("strike", async move {
+            time::sleep(STRIKES).await;
+            let _hub_gone = inbox.send(Input::ClockStrikes).await;
+        });
+    }
+
+    pub(super) fn on_strike(&mut self, now: Moment) {
+        self.is_to_strike = false;
+        let ids: Vec<SessionId> = self.keys.values().copied().collect();
+        for id in ids {
+            let session = self.sessions.get_mut(&id);
+            if let Some(WayOut::Posts(streams)) = session.map(|it| &mut it.outlet) {
+                streams.grow_older();
+                // Who listens, or waits for an answer, is there though it says nothing.
+                let is_there = streams.is_read();
+                self.touch_session(id);
+                if is_there {
+                    self.note_heard(now, id);
+                }
+            }
+        }
+        self.strike_later();
+    }
+
+    /// A response has gone on for so long that its client is to come back for the rest.
+    pub(super) fn on_poll_due(&mut self, id: SessionId, line: LineNumber) {
+        let session = self.sessions.get_mut(&id).filter(|it| !it.closing);
+        if let Some(WayOut::Posts(streams)) = session.map(|it| &mut it.outlet) {
+            streams.interrupt(line);
+            self.touch_session(id);
+        }
+    }
+
     /// The session that this key opens, here and for such a caller.
     fn visited(&self, key: Key, place: &Place, caller: Caller) -> Option<SessionId> {
         let id = *self.keys.get(&key)?;
@@ -298,6 +418,16 @@ impl World {
     /// Sessions that were paused and are heard again, with what they have said meanwhile.
     pub(super) fn take_unheld(&mut self) -> Vec<SessionId> {
         mem::take(&mut self.unheld)
+    }
+}
+
+/// Whether the client of a session knows streams that it has to come back to.
+fn primes(mux: &Mux, session: SessionId) -> Primes {
+    let version = mux.version_of_session(session);
+    if version.is_some_and(mux::knows_polling) {
+        Primes::Yes
+    } else {
+        Primes::No
     }
 }
 

@@ -4,20 +4,27 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use guardian::protocol::Report;
-use mux::{SessionId, UpstreamId};
+use mux::{LineNumber, SessionId, UpstreamId};
 use shim::{direct::Direct, preface::SessionAsk};
 use tokio::{
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, mpsc::Sender, oneshot},
+    sync::{
+        OwnedSemaphorePermit,
+        mpsc::{Sender, WeakSender},
+        oneshot,
+    },
 };
 
 use crate::{
     admin,
-    front::{Caller, Freedom, ModernPost, Over, Place, Post, Visit},
+    front::{Caller, Freedom, Key, ModernPost, Over, Place, Post, Visit},
+    kept_sessions,
     launch::Launch,
     link::{Chunk, Denial, Lines, Piece, Sign, Socket},
     upgrade::UpgradeWish,
 };
+
+use super::revive::Revived;
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +62,17 @@ pub(crate) enum Input {
     Visited(Box<Visit>),
     /// Somebody asks something over HTTP, in the modern era, with a place among the sessions that there may be.
     Posted(Box<ModernPost>, OwnedSemaphorePermit),
+    /// The response that this leads to is waited for so long that it becomes a stream.
+    AnswerLasts { key: Key, to: WeakSender<Piece> },
+    /// What was kept of a session over HTTP was found, or was not.
+    Sought(
+        Key,
+        Box<Result<Option<kept_sessions::Past>, kept_sessions::Late>>,
+    ),
+    /// Some time has passed for what clients over HTTP may come back to.
+    ClockStrikes,
+    /// The response to this line is to end, should it still go on.
+    PollDue(SessionId, LineNumber),
     /// Whoever listened for a session over HTTP has gone.
     ListenerLeft(SessionId),
     /// There is room again in a peer's way in, or nobody who would make some.
@@ -88,6 +106,10 @@ impl Input {
             Input::Came(_)
             | Input::Signed { .. }
             | Input::Unheard(_)
+            | Input::AnswerLasts { .. }
+            | Input::ClockStrikes
+            | Input::Sought(..)
+            | Input::PollDue(..)
             | Input::ListenerLeft(_)
             | Input::Recalled(_)
             | Input::Ending(_)
@@ -114,6 +136,10 @@ impl Input {
             | Input::Signed { .. }
             | Input::Visited(_)
             | Input::Posted(..)
+            | Input::AnswerLasts { .. }
+            | Input::ClockStrikes
+            | Input::Sought(..)
+            | Input::PollDue(..)
             | Input::ListenerLeft(_)
             | Input::Unheard(_)
             | Input::Recalled(_)
@@ -175,6 +201,8 @@ pub(crate) enum Entrance {
     Socket(Socket, Bytes),
     /// Over HTTP, with its `initialize` and where the answer goes.
     Http(Box<(Place, Caller, Post, Sender<Piece>)>),
+    /// Over HTTP, to an earlier daemon.
+    Revived(Box<Revived>),
     /// Over HTTP, with the one request that it is.
     Modern(Box<ModernPost>),
     /// Over a WebSocket, and this was read behind the handshake.
@@ -186,7 +214,7 @@ impl Entrance {
     pub(crate) fn over(&self) -> Over {
         match self {
             Entrance::Socket(..) => Over::Preface,
-            Entrance::Http(_) | Entrance::Modern(_) => Over::Http,
+            Entrance::Http(_) | Entrance::Revived(_) | Entrance::Modern(_) => Over::Http,
             Entrance::WebSocket(..) => Over::WebSocket,
         }
     }
@@ -195,7 +223,7 @@ impl Entrance {
     pub(crate) fn denies(&self, denial: impl FnOnce() -> Denial) -> bool {
         // It is the first that is said there. Whoever has gone need not hear it.
         match self {
-            Entrance::Socket(..) | Entrance::WebSocket(..) => return false,
+            Entrance::Socket(..) | Entrance::Revived(_) | Entrance::WebSocket(..) => return false,
             Entrance::Http(visit) => {
                 let (_place, _caller, _post, reply) = &**visit;
                 let _gone = reply.try_send(Piece::Refused(denial()));

@@ -35,6 +35,10 @@ impl Hub {
             Input::Closed(session) => self.on_closed(now, session),
             Input::Visited(visit) => self.on_visit(now, *visit),
             Input::Posted(post, place) => self.on_modern_post(now, *post, place),
+            Input::AnswerLasts { key, to } => self.on_answer_lasts(key, &to),
+            Input::Sought(key, found) => self.on_sought(now, key, *found),
+            Input::ClockStrikes => self.world.on_strike(now),
+            Input::PollDue(session, line) => self.world.on_poll_due(session, line),
             Input::ListenerLeft(session) => self.on_listener_left(now, session),
             Input::Lines { session, lines } => self.on_lines(now, session, lines),
             Input::Signed { session, sign } => self.on_signed(now, session, &sign),
@@ -98,6 +102,9 @@ impl Hub {
             && arrival.ask.join == Join::ShareKey
             && let Some(refusal) = &launch.opening.refused
         {
+            if let Entrance::Revived(revived) = &arrival.entrance {
+                return self.turn_away_revived(revived.key, refusal);
+            }
             return turn_away(&arrival, refusal);
         }
         let subject = launch.subject.as_ref();
@@ -136,17 +143,24 @@ impl Hub {
             subject,
             lock,
             is_for_one: _,
+            poll_after,
         } = launch;
         let resumes = opening.resumes;
         let world = &mut self.world;
         let direct = lock.map(|name| world.around.direct.path(&name));
-        let Some(way) = world.way_in(id, arrival.entrance, arrival.ask.join) else {
+        world.looked_up.remove(&id);
+        let workspace = arrival.ask.workspace.map(|it| it.path);
+        let terms = (arrival.ask.join, workspace);
+        let Some(mut way) = world.way_in(id, arrival.entrance, terms, &opening.server) else {
             return;
         };
+        if let Some(visited) = &mut way.visited {
+            visited.poll_after = poll_after;
+        }
         if let Some(modern) = &way.modern {
             opening.handle = Some(modern.key.to_text().into());
         }
-        let first = way.first;
+        let (first, revived) = (way.first, way.revived);
         let mut session = Session {
             outlet: way.outlet,
             socket: way.socket,
@@ -161,9 +175,9 @@ impl Hub {
             spec: spec.map_err(String::into_boxed_str),
             direct: direct.map(PathBuf::into_boxed_path),
             subject,
-            lines: 0,
+            lines: way.lines,
             work: Work::default(),
-            replay: resumes.then(Replay::default),
+            replay: (resumes && revived.is_none()).then(Replay::default),
             pace: Pace::default(),
             blocked: false,
             awaiting_room: false,
@@ -183,6 +197,9 @@ impl Hub {
             First::Nothing => {}
             First::Post(post, reply) => self.take_post(now, id, post, reply),
             First::Modern(post) => self.take_modern_post(now, id, *post),
+        }
+        if let Some(revived) = revived {
+            self.go_on_with(now, id, revived);
         }
     }
 

@@ -47,7 +47,7 @@ impl Hub {
         if let Some(key) = post.continues
             && let Some(id) = self.world.continued(key, &post.place, post.caller)
         {
-            return self.go_on_with(now, id, post);
+            return self.continue_with(now, id, post);
         }
         let edition = self.world.around.launcher.edition();
         let known = self.world.openings.find(&post.place, edition, now);
@@ -72,7 +72,7 @@ impl Hub {
     }
 
     /// Another line of a session that waits for it.
-    fn go_on_with(&mut self, now: Moment, id: SessionId, post: ModernPost) {
+    fn continue_with(&mut self, now: Moment, id: SessionId, post: ModernPost) {
         let Some(session) = self.world.sessions.get(&id) else {
             return;
         };

@@ -19,6 +19,9 @@ impl World {
             } => {
                 self.cut_if_full(session);
                 let room = self.make_room(frame.len());
+                if let Some(answered) = &answered {
+                    self.note_answered(session, answered);
+                }
                 if let Some(peer) = self.sessions.get_mut(&session) {
                     peer.work.add(1, frame.len());
                     peer.outlet.push(frame, answered, part_of);
@@ -105,6 +108,9 @@ impl World {
     }
 
     fn notify(&mut self, session: SessionId, notice: &Notice) {
+        if let Notice::Done(lines) = notice {
+            self.note_done(session, lines);
+        }
         if let Some(peer) = self.sessions.get_mut(&session) {
             match notice {
                 Notice::Held(line) => peer.outlet.held(*line),

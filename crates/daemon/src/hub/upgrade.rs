@@ -84,7 +84,7 @@ impl Hub {
         if !world.looked_up.is_empty() {
             return Some("what is kept of a server is just looked up; try again");
         }
-        if world.sessions.values().any(|it| it.replay.is_some()) {
+        if world.sessions.values().any(|it| it.replay.is_some()) || !world.sought.is_empty() {
             return Some("sessions are just coming back; try again");
         }
         self.what_takes_long()

@@ -1,6 +1,6 @@
 //! How a session that has come is heard and spoken to.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 
 use mux::SessionId;
 use shim::{answer::Answer, preface::Join};
@@ -9,11 +9,13 @@ use tokio::sync::mpsc::Sender;
 use super::{
     http::{Visited, deny},
     input::Entrance,
+    keepsakes::Keepsakes,
     modern_post::Modern,
+    revive::Revived,
     world::World,
 };
 use crate::{
-    front::{HttpFault, ModernPost, Post},
+    front::{Caller, HttpFault, Key, ModernPost, Place, Post},
     link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, Unpacker, WayOut},
 };
 
@@ -27,6 +29,10 @@ pub(super) struct WayIn {
     /// What its client calls it.
     pub(super) label: Option<Arc<str>>,
     pub(super) first: First,
+    /// What an earlier daemon knew of it.
+    pub(super) revived: Option<Revived>,
+    /// The number of the last line that it may have written.
+    pub(super) lines: u64,
 }
 
 /// What a session has said already.
@@ -43,7 +49,8 @@ impl World {
         &mut self,
         id: SessionId,
         entrance: Entrance,
-        join: Join,
+        (join, workspace): (Join, Option<PathBuf>),
+        server: &str,
     ) -> Option<WayIn> {
         let limit = self.around.limits.slow_reader_bytes;
         match entrance {
@@ -65,6 +72,8 @@ impl World {
                     reader: Reading::resumed(&early, self.around.limits.message_bytes),
                     label: None,
                     first: First::Nothing,
+                    revived: None,
+                    lines: 0,
                 })
             }
             Entrance::WebSocket(socket, early, place) => {
@@ -80,11 +89,12 @@ impl World {
                     reader: Reading::resumed_unpacking(b"", limit, Unpacker::of(&early)),
                     label: place.session_key,
                     first: First::Nothing,
+                    revived: None,
+                    lines: 0,
                 })
             }
             Entrance::Http(visit) => {
                 let (place, caller, post, reply) = *visit;
-                let label = place.session_key.clone();
                 let key = match self.new_key() {
                     Ok(key) => key,
                     Err(error) => {
@@ -93,22 +103,21 @@ impl World {
                         return None;
                     }
                 };
-                self.keys.insert(key, id);
-                Some(WayIn {
-                    outlet: WayOut::Posts(Box::new(Streams::new(key, limit, &self.around.unread))),
-                    socket: None,
-                    visited: Some(Box::new(Visited {
-                        key,
-                        place,
-                        caller,
-                        held: VecDeque::new(),
-                        is_watched: false,
-                    })),
-                    modern: None,
-                    reader: Reading::Over,
-                    label,
-                    first: First::Post(post, reply),
-                })
+                let streams = Streams::new(key, limit, &self.around.unread);
+                let keepsakes = Keepsakes::new(server, workspace);
+                let mut way = self.visited_way(id, streams, (key, place, caller), keepsakes);
+                way.first = First::Post(post, reply);
+                Some(way)
+            }
+            Entrance::Revived(revived) => {
+                let (key, row) = (revived.key, &revived.row);
+                let base = self.around.epoch.begin();
+                let streams = Streams::revived(base, limit, &self.around.unread);
+                let who = (key, row.place.clone(), row.caller);
+                let mut way = self.visited_way(id, streams, who, Keepsakes::revived(row));
+                way.lines = base;
+                way.revived = Some(*revived);
+                Some(way)
             }
             Entrance::Modern(post) => {
                 let (rounds, modern) = self.modern_way(id, &post, limit)?;
@@ -120,8 +129,41 @@ impl World {
                     reader: Reading::Over,
                     label: post.place.session_key.clone(),
                     first: First::Modern(post),
+                    revived: None,
+                    lines: 0,
                 })
             }
+        }
+    }
+
+    fn visited_way(
+        &mut self,
+        id: SessionId,
+        streams: Streams,
+        (key, place, caller): (Key, Place, Caller),
+        keepsakes: Keepsakes,
+    ) -> WayIn {
+        self.keys.insert(key, id);
+        self.strike_later();
+        let label = place.session_key.clone();
+        WayIn {
+            outlet: WayOut::Posts(Box::new(streams)),
+            socket: None,
+            visited: Some(Box::new(Visited {
+                key,
+                place,
+                caller,
+                poll_after: None,
+                keepsakes,
+                held: VecDeque::new(),
+                is_watched: false,
+            })),
+            modern: None,
+            reader: Reading::Over,
+            label,
+            first: First::Nothing,
+            revived: None,
+            lines: 0,
         }
     }
 }

@@ -5,16 +5,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     path::PathBuf,
     sync::Arc,
     time::SystemTime,
 };
 
-use mux::{AdminAnswer, Epoch, Event, Limits, Record, Route, SessionId, Ticket, UpstreamId};
+use mux::{
+    AdminAnswer, Epoch, Event, Limits, LineNumber, Record, Route, SessionId, Ticket, UpstreamId,
+};
 use shim::direct::Locks;
 use tokio::{
     net::UnixStream,
-    sync::{mpsc::Sender, oneshot},
+    sync::{Semaphore, mpsc::Sender, oneshot},
     time,
 };
 
@@ -26,7 +29,8 @@ use super::{
     session::{LEAVE_PATIENCE, Session},
 };
 use crate::{
-    front::{HttpStand, Key},
+    front::{HttpStand, Key, Visit},
+    kept_sessions::Rows,
     kept_words::{Keeper, Subject},
     launch::Launcher,
     link::{Farewell, Halt, Room, Sign, Turnstile},
@@ -49,6 +53,10 @@ pub(crate) struct Surroundings {
     pub(crate) unread: Arc<Room>,
     pub(crate) launcher: Launcher,
     pub(crate) keeper: Keeper,
+    /// What is kept of sessions over HTTP.
+    pub(crate) rows: Rows,
+    /// Places of the sessions that there may be.
+    pub(crate) session_places: Arc<Semaphore>,
     pub(crate) logs: Logs,
     /// The locks of servers that sessions run themselves.
     pub(crate) direct: Locks,
@@ -69,6 +77,7 @@ pub(crate) struct Surroundings {
 
 /// All peers.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct World {
     pub(super) around: Surroundings,
     pub(super) observer: Observer,
@@ -80,7 +89,15 @@ pub(crate) struct World {
     /// What was found out for these.
     pub(super) openings: Openings,
     pub(super) schemas: Schemas,
-    /// Those over HTTP that are heard again, after they were paused.
+    /// Visits that wait for what was kept of their sessions.
+    pub(super) sought: BTreeMap<Key, Vec<Visit>>,
+    /// Lines of sessions over HTTP whose responses have become streams.
+    pub(super) begun: Vec<(SessionId, LineNumber)>,
+    /// Whether what is over now has its end with the daemon.
+    pub(super) is_ending: bool,
+    /// Whether the clock strikes before long for what their clients may come back to.
+    pub(super) is_to_strike: bool,
+    /// Those of them that are heard again, after they were paused.
     pub(super) unheld: Vec<SessionId>,
     pub(super) processes: BTreeMap<ProcessId, Process>,
     pub(super) by_upstream: BTreeMap<UpstreamId, ProcessId>,
@@ -133,6 +150,10 @@ impl World {
             rounds: BTreeMap::new(),
             openings: Openings::default(),
             schemas: Schemas::default(),
+            sought: BTreeMap::new(),
+            begun: Vec::new(),
+            is_ending: false,
+            is_to_strike: false,
             unheld: Vec::new(),
             processes: BTreeMap::new(),
             by_upstream: BTreeMap::new(),
@@ -280,12 +301,13 @@ impl World {
         if self.departed.is_empty() {
             return;
         }
-        for session in self.departed.drain(..) {
+        for session in mem::take(&mut self.departed) {
             let Some(session) = self.sessions.remove(&session) else {
                 continue;
             };
             if let Some(visited) = &session.visited {
                 self.keys.remove(&visited.key);
+                self.end_row(visited);
             }
             if let Some(modern) = &session.modern {
                 self.rounds.remove(&modern.key);

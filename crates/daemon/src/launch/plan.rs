@@ -9,6 +9,7 @@ use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use config::{Builtin, Builtins, EnvArgument, Server, ServerName, Template};
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     pub(super) lock: Option<LockName>,
     /// Whether it holds what only this session has.
     pub(super) is_for_one: bool,
+    /// When a response over HTTP ends that goes on.
+    pub(super) poll_after: Option<Duration>,
 }
 
 /// Where the words of a server come from.
@@ -119,10 +122,9 @@ impl Launcher {
             era: era(&server),
             handle: None,
         };
-        let arguments = [words.command].into_iter().chain(words.arguments);
         let spec = LaunchSpec {
             program,
-            arguments: arguments.collect(),
+            arguments: [words.command].into_iter().chain(words.arguments).collect(),
             environment,
             directory,
             umask: asker.umask & 0o777,
@@ -133,6 +135,7 @@ impl Launcher {
             life,
             lock,
             is_for_one: names_the_session(&server),
+            poll_after: server.sse_poll_after,
         })
     }
 

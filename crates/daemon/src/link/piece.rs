@@ -1,32 +1,107 @@
 //! What one response over HTTP is made of, piece by piece.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use mux::Refusal;
+use mux::{LineNumber, Refusal};
 use tokio::sync::Notify;
 use wire::Outgoing;
 
 use super::{Room, Share};
-use crate::front::{HttpFault, Key, ModernFault};
+use crate::{
+    front::{HttpFault, Key, ModernFault},
+    kept_sessions::Written,
+};
 
 /// Pieces that may be on their way to a response.
 pub(crate) const PIECES_MAX: usize = 32;
 
+/// Which stream of a session it is: that of a post, or that of whoever listens, which is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamId(u64);
+
+impl StreamId {
+    /// What belongs to no post.
+    pub(crate) const LISTENER: StreamId = StreamId(0);
+
+    /// Where the answer to this line goes.
+    pub(crate) fn of(line: LineNumber) -> Self {
+        StreamId(line.0)
+    }
+
+    /// The line whose answer goes there; `None` for the listener's.
+    pub(crate) fn line(self) -> Option<LineNumber> {
+        (self != StreamId::LISTENER).then_some(LineNumber(self.0))
+    }
+}
+
+/// By what an event is known: no other of its session has the same, whichever daemon has sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventId {
+    pub(crate) stream: StreamId,
+    /// They grow.
+    pub(crate) number: u64,
+}
+
+impl EventId {
+    /// Reads what a client says that it has heard last. `None` if it cannot be of ours.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (stream, number) = text.split_once('-')?;
+        let id = EventId {
+            stream: StreamId(stream.parse().ok()?),
+            number: number.parse().ok()?,
+        };
+        // There is one way to write it.
+        (id.to_string() == text).then_some(id)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.stream.0, self.number)
+    }
+}
+
 /// One piece, on its way from the hub to whoever writes the response.
 #[derive(Debug)]
 pub(crate) enum Piece {
+    /// What follows is a stream. With an id, its client is told where it can go on before there is anything
+    /// to hear.
+    Begun(Option<EventId>),
     /// A message; there is more to come.
-    Part(Parcel),
+    Part { id: EventId, parcel: Parcel },
     /// The message that answers. Where a session has begun with it, this is what that is known by.
-    Answer { parcel: Parcel, begins: Option<Key> },
+    Answer {
+        id: EventId,
+        parcel: Parcel,
+        begins: Option<Beginning>,
+    },
     /// What was posted is at fault, and this says why.
     Fault(Parcel),
     /// What was posted has been taken in, and wants no answer; or what was wished has been done.
     Done,
     /// There will be no answer: the client has cancelled it.
     Over,
+    /// The response ends, and its stream does not: the client is to come back for more.
+    Interlude,
     /// What was wished is not done, and nothing has come of it.
     Refused(Denial),
+}
+
+/// What a session is known by that begins, and that it is kept.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(super) key: Key,
+    pub(super) written: Option<Written>,
+}
+
+impl Beginning {
+    /// The key, once it may be given out.
+    pub(crate) async fn comes(self) -> Key {
+        if let Some(written) = self.written {
+            written.comes().await;
+        }
+        self.key
+    }
 }
 
 /// Why a wish is refused, in words of the transport, of the message or of the protocol.
@@ -67,6 +142,11 @@ impl Parcel {
 
     /// The same, counted elsewhere.
     pub(super) fn moved_to(self, room: &Arc<Room>) -> Parcel {
+        self.copied_to(room)
+    }
+
+    /// Another with the same message.
+    pub(super) fn copied_to(&self, room: &Arc<Room>) -> Parcel {
         Parcel::new(self.message.clone(), room, &self.drained)
     }
 
@@ -80,5 +160,22 @@ impl Drop for Parcel {
     fn drop(&mut self) {
         self.share.set(0);
         self.drained.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_itself_and_nothing_else_is_one() {
+        for line in [0, 1, u64::MAX] {
+            let stream = StreamId::of(LineNumber(line));
+            let id = EventId { stream, number: 7 };
+            assert_eq!(EventId::parse(&id.to_string()), Some(id));
+        }
+        for other in ["", "1", "1-", "-1", "01-1", "1-+1", "1-1-1", "a-b", " 1-1"] {
+            assert_eq!(EventId::parse(other), None, "{other}");
+        }
     }
 }

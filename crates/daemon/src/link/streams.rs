@@ -1,11 +1,14 @@
-//! What waits for one session over HTTP: for each of its posts, for its listener, and for want of one.
+//! What waits for one session over HTTP: for each of its posts, and for its listener.
 //!
-//! What belongs to a post goes to the response to it, everything else to whoever listens. What there is no
-//! response for is parked until somebody listens. Of a post whose client has gone it is only known that it is
-//! still worked on: a client that goes away has not cancelled anything.
+//! What belongs to a post goes to the response to it, everything else to whoever listens. Each of these is a
+//! stream that outlives the responses that it is read by: a client whose connection is cut comes back with the
+//! number of the last event that it has heard, and hears what came behind it. A client that goes away has not
+//! cancelled anything.
 //!
-//! **Invariant:** a message goes to one response, whole, or to none; only what a session could not read is
-//! dropped, and never what it is asked.
+//! **Invariant:** a message goes to one stream, whole; only what a session could not read is dropped, and never
+//! what it is asked.
+
+mod stream;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -13,49 +16,48 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use mux::{Answered, LineNumber};
-use tokio::sync::{
-    Notify,
-    mpsc::{Sender, error::TrySendError},
-    oneshot,
+use tokio::sync::{Notify, mpsc::Sender, oneshot};
+use wire::Outgoing;
+
+use super::{
+    Backlog, Beginning, EventId, Flushed, Overflow, Piece, Room, StreamId, outlet::too_slow,
 };
-use wire::{Frame, Kind, Outgoing};
+use crate::{front::Key, kept_sessions::Written};
+use stream::{From, Means, Sent, Stream, Tally};
 
-use super::{Backlog, Flushed, Overflow, Parcel, Piece, Room, outlet::too_slow};
-use crate::front::Key;
+/// Streams of posts that are answered, and that somebody may still come back to.
+const ENDED_MAX: usize = 32;
 
-/// Bytes that may be on their way to one response, but for one message of any size.
-const HANDED_MAX: usize = 64 << 10;
+/// Bytes that are kept of all streams; then the oldest goes that has ended.
+const KEPT_BYTES_MAX: usize = 4 << 20;
 
-/// Messages that are parked, and their bytes; then the oldest goes that is no question.
-const PARKED_MAX: usize = 256;
-const PARKED_BYTES_MAX: usize = 1 << 20;
+/// How often the clock strikes until nobody comes back to what is over.
+const ENDED_AGE_MAX: u8 = 5;
+
+/// How often it strikes until nobody comes back to what goes on, so that questions have to be heard elsewhere.
+const LEFT_AGE_MAX: u8 = 1;
 
 /// All ways out to one session.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    /// For what waits for responses.
-    room: Arc<Room>,
-    /// For what is parked, which is nobody's fault who reads.
-    whole: Arc<Room>,
-    drained: Arc<Notify>,
+    means: Means,
+    tally: Tally,
     limit: usize,
     posts: BTreeMap<LineNumber, Post>,
     /// Those of which something is to be written.
     touched: BTreeSet<LineNumber>,
-    listener: Option<Way>,
+    /// Those that are over, the oldest first.
+    ended: VecDeque<LineNumber>,
+    listener: Stream,
     /// Ends with the listener's way: whoever watches it holds that open.
     over: Option<oneshot::Sender<()>>,
-    parked: VecDeque<Parked>,
-    parked_bytes: usize,
     /// What is given out with the answer that the session begins with.
-    begins: Option<(LineNumber, Key)>,
-    /// All bytes that were ever pushed.
-    pushed: u64,
-    /// Bytes and messages that are not on their way yet.
-    behind: usize,
-    behind_messages: usize,
+    begins: Option<(LineNumber, Beginning)>,
+    /// What all numbers are behind that an earlier daemon may have given out.
+    base: u64,
+    /// Posts whose responses have become streams since anybody has looked.
+    begun: Vec<LineNumber>,
 }
 
 /// What a post waits for.
@@ -67,125 +69,151 @@ pub(crate) enum Wants {
     Receipt,
 }
 
+/// Whether a client is told where it can go on before there is anything to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Primes {
+    Yes,
+    No,
+}
+
+/// There is no such stream, or no longer.
+#[derive(Debug)]
+pub(crate) struct NothingLeft(pub(crate) Sender<Piece>);
+
 #[derive(Debug)]
 struct Post {
-    way: Way,
+    stream: Stream,
     wants: Wants,
-    /// Whether a message is on its way already.
+    primes: Primes,
+    /// Whether its response is a stream, which can be gone on with.
     has_begun: bool,
     /// Whether the core is done with it.
     has_ended: bool,
+    /// How often the clock has struck since it ended, or since nobody has read it.
+    age: u8,
 }
 
-/// The way to one response.
-#[derive(Debug)]
-struct Way {
-    to: Sender<Piece>,
-    room: Arc<Room>,
-    queue: VecDeque<Entry>,
-    queued_bytes: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    parcel: Parcel,
-    answers: Option<Answered>,
-}
-
-#[derive(Debug)]
-struct Parked {
-    parcel: Parcel,
-    is_question: bool,
-}
-
-/// What became of the first entry of a way.
-enum Sent {
-    Yes,
-    Full,
-    Gone,
-}
-
-impl Way {
-    fn new(to: Sender<Piece>, room: &Arc<Room>) -> Self {
-        Way {
-            to,
-            room: room.part(),
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-        }
-    }
-
-    fn push(&mut self, message: Outgoing, answers: Option<Answered>, drained: &Arc<Notify>) {
-        let parcel = Parcel::new(message, &self.room, drained);
-        self.queued_bytes += parcel.len();
-        self.queue.push_back(Entry { parcel, answers });
-    }
-
-    /// Whether more may be on its way.
-    fn has_room_for(&self, bytes: usize) -> bool {
-        let handed = self.room.taken() - self.queued_bytes;
-        handed == 0 || handed + bytes <= HANDED_MAX
-    }
-
-    /// Takes out the first that may be on its way.
-    fn take(&mut self) -> Option<Entry> {
-        let bytes = self.queue.front()?.parcel.len();
-        if !self.has_room_for(bytes) {
-            return None;
-        }
-        self.queued_bytes -= bytes;
-        self.queue.pop_front()
-    }
-
-    fn send(&self, piece: Piece) -> Sent {
-        match self.to.try_send(piece) {
-            Ok(()) => Sent::Yes,
-            Err(TrySendError::Full(_)) => Sent::Full,
-            Err(TrySendError::Closed(_)) => Sent::Gone,
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.to.is_closed()
-    }
-
-    /// Whether somebody is there who has a place for another piece.
-    fn can_take(&self) -> bool {
-        !self.is_closed() && self.to.capacity() > 0
+impl Post {
+    /// Makes a stream of its response.
+    fn begin(&mut self, line: LineNumber) -> Sent {
+        let id = EventId {
+            stream: StreamId::of(line),
+            number: self.stream.mark(),
+        };
+        let told = Some(id).filter(|_| self.primes == Primes::Yes);
+        let sent = self.stream.send(Piece::Begun(told));
+        self.has_begun |= matches!(sent, Sent::Yes);
+        sent
     }
 }
 
 impl Streams {
     /// Those of a session that begins with the answer to its first post.
     pub(crate) fn new(key: Key, limit: usize, unread: &Arc<Room>) -> Self {
+        let beginning = Beginning { key, written: None };
         Streams {
-            room: unread.part(),
-            whole: Arc::clone(unread),
-            drained: Arc::default(),
-            limit,
-            posts: BTreeMap::new(),
-            touched: BTreeSet::new(),
-            listener: None,
-            over: None,
-            parked: VecDeque::new(),
-            parked_bytes: 0,
-            begins: Some((LineNumber(1), key)),
-            pushed: 0,
-            behind: 0,
-            behind_messages: 0,
+            begins: Some((LineNumber(1), beginning)),
+            ..Streams::revived(0, limit, unread)
         }
     }
 
-    /// A post has come, whose response this leads to.
-    pub(crate) fn open(&mut self, line: LineNumber, wants: Wants, to: Sender<Piece>) {
+    /// Those of a session that an earlier daemon had, which may have given out numbers up to this one.
+    pub(crate) fn revived(base: u64, limit: usize, unread: &Arc<Room>) -> Self {
+        Streams {
+            means: Means {
+                room: unread.part(),
+                whole: Arc::clone(unread),
+                drained: Arc::default(),
+            },
+            tally: Tally::default(),
+            limit,
+            posts: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            ended: VecDeque::new(),
+            listener: Stream::behind(base),
+            over: None,
+            begins: None,
+            base,
+            begun: Vec::new(),
+        }
+    }
+
+    /// What the session is known by is given out when this is done.
+    pub(crate) fn begins_when(&mut self, written: Written) {
+        if let Some((_, beginning)) = &mut self.begins {
+            beginning.written = Some(written);
+        }
+    }
+
+    /// A post of an earlier daemon, whose client may come back to its stream.
+    pub(crate) fn reopen(&mut self, line: LineNumber) {
         let post = Post {
-            way: Way::new(to, &self.room),
+            stream: Stream::behind(self.base),
+            wants: Wants::Answer,
+            primes: Primes::No,
+            has_begun: true,
+            has_ended: false,
+            age: 0,
+        };
+        self.posts.insert(line, post);
+    }
+
+    /// Posts whose responses have become streams since this was asked last.
+    pub(crate) fn take_begun(&mut self) -> Vec<LineNumber> {
+        mem::take(&mut self.begun)
+    }
+
+    /// A post has come, whose response this leads to.
+    pub(crate) fn open(
+        &mut self,
+        line: LineNumber,
+        (wants, primes): (Wants, Primes),
+        to: Sender<Piece>,
+    ) {
+        let mut stream = Stream::behind(0);
+        stream.attach(to, From::TheNew, &self.means, &mut self.tally);
+        let post = Post {
+            stream,
             wants,
+            primes,
             has_begun: false,
             has_ended: false,
+            age: 0,
         };
         self.posts.insert(line, post);
         self.touched.insert(line);
+    }
+
+    /// The response that this leads to is waited for so long that it becomes a stream.
+    pub(crate) fn begin(&mut self, to: &Sender<Piece>) {
+        let mut posts = self.posts.iter_mut();
+        let found = posts.find(|(_, post)| !post.has_begun && post.stream.leads_to(to));
+        if let Some((line, post)) = found {
+            // If it cannot be told, much is on its way already.
+            if matches!(post.begin(*line), Sent::Yes) {
+                self.begun.push(*line);
+            }
+        }
+    }
+
+    /// Ends the response to a post that goes on, so that its client comes back for the rest.
+    pub(crate) fn interrupt(&mut self, line: LineNumber) {
+        let Some(post) = self.posts.get_mut(&line) else {
+            return;
+        };
+        if post.has_ended || !post.stream.is_read() {
+            return;
+        }
+        if !post.has_begun {
+            if !matches!(post.begin(line), Sent::Yes) {
+                return;
+            }
+            self.begun.push(line);
+        }
+        if matches!(post.stream.send(Piece::Interlude), Sent::Yes) {
+            post.stream.part(&self.means, &mut self.tally);
+            post.age = 0;
+        }
     }
 
     /// Somebody listens for what belongs to no post, until what is returned ends. Hands the way back if
@@ -193,34 +221,59 @@ impl Streams {
     pub(crate) fn listen(
         &mut self,
         to: Sender<Piece>,
+        primes: Primes,
     ) -> Result<oneshot::Receiver<()>, Sender<Piece>> {
         if self.is_listened_to() {
             return Err(to);
         }
+        let id = EventId {
+            stream: StreamId::LISTENER,
+            number: self.listener.mark(),
+        };
+        let told = Some(id).filter(|_| primes == Primes::Yes);
         // It is known that somebody listens before there is anything to hear.
-        let _first = to.try_send(Piece::Done);
-        self.part_from_listener();
-        let mut way = Way::new(to, &self.room);
-        for parked in self.parked.drain(..) {
-            self.pushed += parked.parcel.len() as u64;
-            self.behind += parked.parcel.len();
-            self.behind_messages += 1;
-            way.queued_bytes += parked.parcel.len();
-            let parcel = parked.parcel.moved_to(&way.room);
-            way.queue.push_back(Entry {
-                parcel,
-                answers: None,
-            });
-        }
-        self.parked_bytes = 0;
-        self.listener = Some(way);
+        let _first = to.try_send(Piece::Begun(told));
+        Ok(self.attach_listener(to, From::TheNew))
+    }
+
+    /// Somebody goes on behind the last event that they have heard of a stream. If that is what belongs to no
+    /// post, until what is returned ends.
+    pub(crate) fn resume(
+        &mut self,
+        last: EventId,
+        to: Sender<Piece>,
+    ) -> Result<Option<oneshot::Receiver<()>>, NothingLeft> {
+        let from = From::Behind(last.number);
+        let Some(line) = last.stream.line() else {
+            let _first = to.try_send(Piece::Begun(None));
+            return Ok(Some(self.attach_listener(to, from)));
+        };
+        let Some(post) = self.posts.get_mut(&line).filter(|post| post.has_begun) else {
+            return Err(NothingLeft(to));
+        };
+        let _first = to.try_send(Piece::Begun(None));
+        let (means, tally) = (&self.means, &mut self.tally);
+        post.stream.attach(to, from, means, tally);
+        post.age = 0;
+        self.touched.insert(line);
+        Ok(None)
+    }
+
+    fn attach_listener(&mut self, to: Sender<Piece>, from: From) -> oneshot::Receiver<()> {
+        let (means, tally) = (&self.means, &mut self.tally);
+        self.listener.attach(to, from, means, tally);
         let (over, is_over) = oneshot::channel();
         self.over = Some(over);
-        Ok(is_over)
+        is_over
+    }
+
+    /// Whether anybody reads any of them.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_listened_to() || self.posts.values().any(|post| post.stream.is_read())
     }
 
     pub(crate) fn is_listened_to(&self) -> bool {
-        self.listener.as_ref().is_some_and(|way| !way.is_closed())
+        self.listener.is_read()
     }
 
     /// Puts in a message where it belongs.
@@ -231,25 +284,21 @@ impl Streams {
         part_of: Option<LineNumber>,
     ) {
         let line = answered.as_ref().map(|answered| answered.line).or(part_of);
-        let drained = Arc::clone(&self.drained);
         let post = line.and_then(|line| Some((line, self.posts.get_mut(&line)?)));
+        let is_answer = answered.is_some();
         match post {
             Some((line, post)) => {
-                post.has_ended |= answered.is_some();
+                post.has_ended |= is_answer;
                 self.touched.insert(line);
-                if post.way.is_closed() {
-                    // Nobody waits for the answer any more. What is asked meanwhile is heard elsewhere.
-                    if answered.is_none() {
-                        self.push_apart(message);
-                    }
-                    return;
+                if post.has_begun || post.stream.is_read() {
+                    let (means, tally) = (&self.means, &mut self.tally);
+                    post.stream.push(message, answered, means, tally);
+                } else if !is_answer {
+                    // Nobody can come back to it. What is asked meanwhile is heard elsewhere.
+                    self.push_apart(message);
                 }
-                self.pushed += message.len() as u64;
-                self.behind += message.len();
-                self.behind_messages += 1;
-                post.way.push(message, answered, &drained);
             }
-            None if answered.is_none() => self.push_apart(message),
+            None if !is_answer => self.push_apart(message),
             // It was the answer to something that is over.
             None => {}
         }
@@ -257,33 +306,8 @@ impl Streams {
 
     /// For whoever listens.
     fn push_apart(&mut self, message: Outgoing) {
-        match self.listener.as_mut().filter(|way| !way.is_closed()) {
-            Some(way) => {
-                self.pushed += message.len() as u64;
-                self.behind += message.len();
-                self.behind_messages += 1;
-                way.push(message, None, &self.drained);
-            }
-            None => self.park(Parcel::new(message, &self.whole, &self.drained)),
-        }
-    }
-
-    fn park(&mut self, parcel: Parcel) {
-        let is_question = is_question(parcel.message());
-        self.parked_bytes += parcel.len();
-        self.parked.push_back(Parked {
-            parcel,
-            is_question,
-        });
-        while self.parked.len() > PARKED_MAX || self.parked_bytes > PARKED_BYTES_MAX {
-            let Some(oldest) = self.parked.iter().position(|parked| !parked.is_question) else {
-                return;
-            };
-            if let Some(parked) = self.parked.remove(oldest) {
-                self.parked_bytes -= parked.parcel.len();
-                tracing::debug!("nobody listens, and a notification is dropped");
-            }
-        }
+        let (means, tally) = (&self.means, &mut self.tally);
+        self.listener.push(message, None, means, tally);
     }
 
     /// The core is done with these posts.
@@ -296,53 +320,73 @@ impl Streams {
         }
     }
 
+    /// The clock has struck, as it does now and then: what nobody comes back to is forgotten.
+    pub(crate) fn grow_older(&mut self) {
+        self.listener.grow_older(ENDED_AGE_MAX, &mut self.tally);
+        let mut questions = Vec::new();
+        for post in self.posts.values_mut() {
+            if post.stream.is_read() {
+                post.age = 0;
+                post.stream.grow_older(ENDED_AGE_MAX, &mut self.tally);
+                continue;
+            }
+            post.age = post.age.saturating_add(1);
+            if post.age > LEFT_AGE_MAX && !post.has_ended {
+                questions.extend(post.stream.take_questions(&mut self.tally));
+            }
+        }
+        for question in questions {
+            self.push_apart(question);
+        }
+        while let Some(line) = self.ended.front()
+            && self
+                .posts
+                .get(line)
+                .is_none_or(|post| post.age > ENDED_AGE_MAX)
+        {
+            self.forget_oldest();
+        }
+    }
+
     /// Bytes that wait for somebody to read.
     pub(crate) fn waiting(&self) -> usize {
-        self.room.taken()
+        self.means.room.taken()
     }
 
     /// Bytes that were ever taken.
     pub(crate) fn taken(&self) -> u64 {
-        self.pushed.saturating_sub(self.waiting() as u64)
+        self.tally.pushed.saturating_sub(self.waiting() as u64)
     }
 
     /// Bytes that wait behind those on their way.
     pub(crate) fn behind_head(&self) -> usize {
-        self.behind
+        self.tally.behind
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.behind_messages == 0 && self.touched.is_empty()
+        self.tally.behind_messages == 0 && self.touched.is_empty()
     }
 
     pub(crate) fn overflow(&self) -> Overflow {
-        Overflow::of(self.behind, self.limit)
+        Overflow::of(self.tally.behind, self.limit)
     }
 
     pub(crate) fn backlog(&self) -> Backlog {
         // No line of its own is told to be done.
-        Backlog::of(self.behind, self.behind_messages, 0, self.limit)
+        Backlog::of(self.tally.behind, self.tally.behind_messages, 0, self.limit)
     }
 
     /// What hears of it when something has been read.
     pub(crate) fn drained(&self) -> Arc<Notify> {
-        Arc::clone(&self.drained)
+        Arc::clone(&self.means.drained)
     }
 
     /// Drops what is not on its way. A dropped answer becomes an error that says so.
     pub(crate) fn cut(&mut self) {
-        let ways = self.posts.values_mut().map(|post| &mut post.way);
-        let mut left = (0, 0);
-        for way in ways.chain(&mut self.listener) {
-            way.queued_bytes = 0;
-            for entry in mem::take(&mut way.queue) {
-                if let Some(answered) = entry.answers {
-                    way.push(too_slow(&answered), Some(answered), &self.drained);
-                }
-            }
-            left = (left.0 + way.queued_bytes, left.1 + way.queue.len());
+        let streams = self.posts.values_mut().map(|post| &mut post.stream);
+        for stream in streams.chain([&mut self.listener]) {
+            stream.cut(too_slow, &self.means, &mut self.tally);
         }
-        (self.behind, self.behind_messages) = left;
     }
 
     /// Hands on what goes. A session that is `closing` does not begin any more.
@@ -366,41 +410,59 @@ impl Streams {
         let Some(post) = self.posts.get_mut(&line) else {
             return Flushed::All;
         };
-        while post.way.can_take()
-            && let Some(Entry { parcel, answers }) = post.way.take()
-        {
-            self.behind -= parcel.len();
-            self.behind_messages -= 1;
-            let is_last = post.has_ended && post.way.queue.is_empty();
-            let piece = if answers.is_some() {
+        while let Some((next, waiting)) = post.stream.next() {
+            let is_answer = next.answers.is_some();
+            let is_fault = !is_answer && post.has_ended && waiting == 1 && !post.has_begun;
+            if !post.has_begun && !is_answer && !is_fault {
+                // It has a place, as this is looked at each time.
+                let _told = post.begin(line);
+                self.begun.push(line);
+                continue;
+            }
+            if post.has_begun {
+                post.stream.keep_next(&self.means, &mut self.tally);
+            }
+            let Some(entry) = post.stream.take(&mut self.tally) else {
+                break;
+            };
+            let stream = StreamId::of(line);
+            let id = EventId {
+                stream,
+                number: entry.number,
+            };
+            let parcel = entry.parcel;
+            let piece = if is_answer {
                 let begins = self.begins.take_if(|(begins, _)| *begins == line);
-                let begins = begins.filter(|_| !is_closing).map(|(_, key)| key);
-                Piece::Answer { parcel, begins }
-            } else if is_last && !post.has_begun {
+                let begins = begins.filter(|_| !is_closing).map(|(_, begins)| begins);
+                Piece::Answer { id, parcel, begins }
+            } else if is_fault {
                 Piece::Fault(parcel)
             } else {
-                Piece::Part(parcel)
+                Piece::Part { id, parcel }
             };
-            let is_over = !matches!(piece, Piece::Part(_));
-            post.has_begun = true;
-            match post.way.send(piece) {
+            let is_over = is_answer || is_fault;
+            match post.stream.send(piece) {
                 Sent::Yes if is_over => {
-                    self.forget(line);
+                    self.end(line);
                     return Flushed::All;
                 }
                 Sent::Yes => {}
                 Sent::Full | Sent::Gone => break,
             }
         }
-        if post.way.is_closed() {
-            let has_ended = post.has_ended || post.wants == Wants::Receipt;
+        self.close_post(line)
+    }
+
+    /// All that goes of a post now is on its way: what is left to be told of it?
+    fn close_post(&mut self, line: LineNumber) -> Flushed {
+        let Some(post) = self.posts.get_mut(&line) else {
+            return Flushed::All;
+        };
+        if !post.stream.is_read() {
             self.part_from(line);
-            if has_ended {
-                self.forget(line);
-            }
             return Flushed::All;
         }
-        if !post.way.queue.is_empty() {
+        if post.stream.has_waiting() {
             return Flushed::Blocked;
         }
         let last = match post.wants {
@@ -408,90 +470,99 @@ impl Streams {
             Wants::Answer if post.has_ended => Piece::Over,
             Wants::Answer => return Flushed::All,
         };
-        match post.way.send(last) {
+        match post.stream.send(last) {
             Sent::Full => Flushed::Blocked,
             Sent::Yes | Sent::Gone => {
-                self.forget(line);
+                self.end(line);
                 Flushed::All
             }
         }
     }
 
-    fn forget(&mut self, line: LineNumber) {
-        if let Some(post) = self.posts.remove(&line) {
-            self.behind -= post.way.queued_bytes;
-            self.behind_messages -= post.way.queue.len();
-        }
-    }
-
-    /// The client of a post has gone: what it was asked is heard by whoever listens.
+    /// Nobody reads a post. If anybody can come back to it, it waits for them; else it is heard by whoever
+    /// listens what the client was asked.
     fn part_from(&mut self, line: LineNumber) {
         let Some(post) = self.posts.get_mut(&line) else {
             return;
         };
-        self.behind -= mem::take(&mut post.way.queued_bytes);
-        let queue = mem::take(&mut post.way.queue);
-        self.behind_messages -= queue.len();
-        for entry in queue {
-            if entry.answers.is_none() {
-                self.push_apart(entry.parcel.open());
+        if post.has_begun {
+            post.stream.part(&self.means, &mut self.tally);
+            if post.has_ended {
+                self.end(line);
             }
+            return;
+        }
+        let is_over = post.has_ended || post.wants == Wants::Receipt;
+        for entry in post.stream.drain(&mut self.tally) {
+            if entry.answers.is_none() {
+                let (means, tally) = (&self.means, &mut self.tally);
+                self.listener.push(entry.parcel.open(), None, means, tally);
+            }
+        }
+        if is_over {
+            self.posts.remove(&line);
         }
     }
 
-    /// Whether all that there is for whoever listens is on its way, or parked.
-    fn flush_listener(&mut self) -> bool {
-        while let Some(way) = &mut self.listener
-            && way.can_take()
-            && let Some(entry) = way.take()
+    /// Nothing more comes of a post. If its response is a stream, somebody may come back to it.
+    fn end(&mut self, line: LineNumber) {
+        let Some(post) = self.posts.get_mut(&line) else {
+            return;
+        };
+        if !post.has_begun {
+            post.stream.forget(&mut self.tally);
+            self.posts.remove(&line);
+            return;
+        }
+        post.stream.part(&self.means, &mut self.tally);
+        if !self.ended.contains(&line) {
+            self.ended.push_back(line);
+        }
+        while self.ended.len() > ENDED_MAX
+            || (self.tally.kept > KEPT_BYTES_MAX && self.ended.len() > 1)
         {
-            self.behind -= entry.parcel.len();
-            self.behind_messages -= 1;
-            match way.send(Piece::Part(entry.parcel)) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.ended.pop_front();
+        if let Some(mut post) = oldest.and_then(|line| self.posts.remove(&line)) {
+            post.stream.forget(&mut self.tally);
+        }
+    }
+
+    /// Whether all that there is for whoever listens is on its way, or kept.
+    fn flush_listener(&mut self) -> bool {
+        while self.listener.next().is_some() {
+            self.listener.keep_next(&self.means, &mut self.tally);
+            let Some(entry) = self.listener.take(&mut self.tally) else {
+                break;
+            };
+            let id = EventId {
+                stream: StreamId::LISTENER,
+                number: entry.number,
+            };
+            let parcel = entry.parcel;
+            match self.listener.send(Piece::Part { id, parcel }) {
                 Sent::Yes => {}
                 Sent::Full | Sent::Gone => break,
             }
         }
-        match &self.listener {
-            Some(way) if way.is_closed() => {
-                self.part_from_listener();
-                true
-            }
-            Some(way) => way.queue.is_empty(),
-            None => true,
+        if self.listener.was_left() {
+            self.over = None;
+            self.listener.part(&self.means, &mut self.tally);
         }
-    }
-
-    /// Whoever listened has gone: what it was not given is for the next one.
-    fn part_from_listener(&mut self) {
-        self.over = None;
-        let Some(way) = self.listener.take() else {
-            return;
-        };
-        self.behind -= way.queued_bytes;
-        self.behind_messages -= way.queue.len();
-        for entry in way.queue {
-            let parcel = entry.parcel.moved_to(&self.whole);
-            self.park(parcel);
-        }
+        !self.listener.has_waiting()
     }
 
     /// The longest message that waits.
     #[cfg(feature = "audit")]
     pub(crate) fn longest(&self) -> usize {
-        let ways = self.posts.values().map(|post| &post.way);
-        let entries = ways.chain(&self.listener).flat_map(|way| &way.queue);
-        entries.map(|entry| entry.parcel.len()).max().unwrap_or(0)
+        let streams = self.posts.values().map(|post| &post.stream);
+        let streams = streams.chain([&self.listener]);
+        streams.map(Stream::longest).max().unwrap_or(0)
     }
-}
-
-/// Whether somebody waits for an answer to it.
-fn is_question(message: &Outgoing) -> bool {
-    let bytes = match message.pieces() {
-        [whole] => whole.clone(),
-        _several => Bytes::from(message.to_vec()),
-    };
-    Frame::parse(bytes).is_ok_and(|frame| frame.kind() == Kind::Request)
 }
 
 #[cfg(test)]

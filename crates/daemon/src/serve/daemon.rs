@@ -30,6 +30,7 @@ use crate::{
     configuration::Configuration,
     front::{ANSWER_PATIENCE, Descriptors, Door, HttpStand, Shared, Stand, say},
     hub::{Hub, Input, Left, Rests, Surroundings, World},
+    kept_sessions::Rows,
     kept_words::Keeper,
     launch::Launcher,
     link::{Halt, Room, Turnstile},
@@ -51,6 +52,7 @@ pub(super) struct Plan {
     pub(super) limits: Limits,
     pub(super) logs: Logs,
     pub(super) keeper: Keeper,
+    pub(super) rows: Rows,
     pub(super) rests: Rests,
 }
 
@@ -87,6 +89,7 @@ impl Daemon {
             limits,
             logs,
             keeper,
+            rows,
             rests,
         } = plan;
         let http = written.current().http.clone();
@@ -124,6 +127,8 @@ impl Daemon {
             limits: limits.clone(),
             launcher,
             keeper,
+            rows,
+            session_places: door.places().share(),
             rests,
             floods: Arc::new(Turnstile::new()?),
             logs: logs.clone(),

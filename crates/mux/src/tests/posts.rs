@@ -149,3 +149,52 @@ fn a_session_that_listens_or_waits_is_not_silent() {
         30 min pass
     "#]]);
 }
+
+#[test]
+fn lines_whose_effects_hold_stay_with_the_edge_as_with_a_shim() {
+    check(expect![[r#"
+        alice comes posts
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25, kept
+        alice: logging/setLevel #1 level=info
+            -> u1: logging/setLevel #2 level=info
+        u1: result #2
+            -> alice: result #1, kept
+        alice: logging/setLevel #2 level=error
+            -> u1: logging/setLevel #3 level=error
+        u1: result #3
+            -> alice: result #2, kept
+            -> alice: done 2
+        alice: resources/subscribe #3 uri=a:b
+            -> u1: resources/subscribe #4 uri=a:b
+        u1: result #4
+            -> alice: result #3, kept
+        alice: resources/unsubscribe #4 uri=a:b
+            -> alice: done 4
+            -> u1: resources/unsubscribe #5 uri=a:b
+        u1: result #5
+            -> alice: result #4
+    "#]]);
+}
+
+#[test]
+fn a_session_over_http_goes_on_at_the_next_daemon() {
+    check(expect![[r#"
+        u1 serves alice posts
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+        alice: replays kept resources/subscribe #1 uri=a:b
+            -> u1: resources/subscribe #4294967297 uri=a:b
+        alice: replays repeated tools/call #7
+            -> alice: error #7 -32603 daemon-restarted maybe-executed
+        alice is replayed
+            ! 3 replayed, 1 refused
+        alice: tools/call #8 tool=t
+            -> u1: tools/call #4294967298
+    "#]]);
+}

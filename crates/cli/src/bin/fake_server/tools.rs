@@ -77,7 +77,11 @@ pub(crate) const ALL: &[Tool] = &[
         says::unsolicited_request,
     ),
     tool("log", "logs `text` at `level`", says::log),
-    tool("progress", "reports progress `steps` times", says::progress),
+    tool(
+        "progress",
+        "reports progress `steps` times; behind the first it waits for the file `until`",
+        says::progress,
+    ),
     tool(
         "change",
         "says that the list of tools changed",

@@ -342,6 +342,7 @@ mod tests {
                 server: "github".into(),
                 front: "stdio".into(),
                 client: Some("claude-code 2.1".into()),
+                session_key: None,
                 workspace: None,
                 age_s: 61,
                 in_flight: 1,

@@ -25,6 +25,10 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     body: Body,
+    /// The last that an event of it was known by.
+    pub(crate) last: Option<String>,
+    /// When to come back for the rest, in milliseconds.
+    pub(crate) retry: Option<u64>,
 }
 
 /// What comes behind the head.
@@ -99,6 +103,14 @@ impl Web {
         }
     }
 
+    /// The same at another daemon.
+    pub(crate) fn moved_to(&self, address: &str) -> Web {
+        Web {
+            address: address.to_owned(),
+            ..self.with("Host", Some(address))
+        }
+    }
+
     /// The same with another value of a header, or without it.
     pub(crate) fn with(&self, name: &str, value: Option<&str>) -> Web {
         let mut web = self.clone();
@@ -150,6 +162,12 @@ impl Web {
         self.request("GET", b"")
     }
 
+    /// Goes on with a stream behind this event of it.
+    #[track_caller]
+    pub(crate) fn resume(&self, last: &str) -> Response {
+        self.with("Last-Event-ID", Some(last)).get()
+    }
+
     #[track_caller]
     pub(crate) fn delete(&self) -> Response {
         self.request("DELETE", b"")
@@ -198,7 +216,7 @@ impl Web {
     pub(crate) fn result(&mut self, tool: &str, arguments: Value) -> Value {
         let response = self.call(tool, arguments);
         assert_eq!(response.status, 200);
-        let answer = response.json();
+        let answer = response.answer();
         assert_eq!(answer["id"], self.requests, "{answer}");
         answer["result"].clone()
     }
@@ -240,6 +258,8 @@ impl Response {
                 reader,
                 length: Length::Over,
             },
+            last: None,
+            retry: None,
         };
         let length = response.header("content-length");
         response.body.length = match length.map(|length| length.parse().unwrap()) {
@@ -287,16 +307,44 @@ impl Response {
     /// The next message of a stream; `None` at its end.
     #[track_caller]
     pub(crate) fn event(&mut self) -> Option<Value> {
-        assert!(self.is_stream(), "{:?}", self.headers);
+        loop {
+            let data = self.data()?;
+            if !data.is_empty() {
+                return Some(serde_json::from_str(&data).unwrap());
+            }
+        }
+    }
+
+    /// The text of the next event of a stream, which may be empty; `None` at its end.
+    #[track_caller]
+    pub(crate) fn data(&mut self) -> Option<String> {
+        assert!(self.is_stream(), "{} {:?}", self.status, self.headers);
         let mut data = None;
         loop {
             let line = self.body.line()?;
             if let Some(text) = line.strip_prefix("data: ") {
-                data = Some(serde_json::from_str(text).unwrap());
+                data = Some(text.to_owned());
+            } else if let Some(id) = line.strip_prefix("id: ") {
+                self.last = Some(id.to_owned());
+            } else if let Some(wait) = line.strip_prefix("retry: ") {
+                self.retry = Some(wait.parse().unwrap());
             } else if line.is_empty() && data.is_some() {
                 return data;
             }
         }
+    }
+
+    /// The answer, which may be the whole body or the last event.
+    #[track_caller]
+    pub(crate) fn answer(mut self) -> Value {
+        if !self.is_stream() {
+            return self.json();
+        }
+        let mut last = None;
+        while let Some(event) = self.event() {
+            last = Some(event);
+        }
+        last.unwrap()
     }
 
     /// The client goes away.

@@ -13,7 +13,7 @@ use hyper::{
 };
 use mux::{Refusal, Said};
 use tokio::{
-    sync::mpsc::{self, Receiver},
+    sync::mpsc::{self, Receiver, WeakSender},
     time,
 };
 use wire::{Fault, Frame, Kind, Method as Asked};
@@ -28,17 +28,21 @@ use super::{
 };
 use crate::{
     hub::Input,
-    link::{PIECES_MAX, Piece, Share},
+    link::{EventId, PIECES_MAX, Piece, Share},
 };
 
 /// How long the body of a request may take to come.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long an answer may take before its response becomes a stream, which a client can come back to.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Below this many bytes a body is not counted: there is little of it, and often.
 const UNCOUNTED_BYTES: usize = 4 << 10;
 
 const WORKSPACE: HeaderName = HeaderName::from_static("mcpool-workspace");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 const POST_ACCEPTS: &str = "both application/json and text/event-stream";
 const GET_ACCEPTS: &str = "text/event-stream";
@@ -152,22 +156,27 @@ impl Errand<'_> {
             }
             None => return Err(HttpFault::NoSession),
         };
-        let mut from = self.send(wish).await?;
-        let first = if is_greeting {
+        let (front, key) = (self.front, self.key);
+        let (mut from, to) = self.send(wish).await?;
+        let first = match key {
+            Some(key) => first_piece(front, key, &mut from, &to).await,
             // What the session is known by stands in the head, and there may be none.
-            from.recv().await
-        } else {
-            match time::timeout(COMMENT_INTERVAL, from.recv()).await {
-                Ok(first) => first,
-                Err(_) => return Ok(reply::events(None, from)),
-            }
+            None => from.recv().await,
         };
         Ok(match first {
-            Some(Piece::Answer { parcel, begins }) => reply::answer(parcel, begins),
+            Some(Piece::Answer { parcel, begins, .. }) => {
+                let key = match begins {
+                    Some(beginning) => Some(beginning.comes().await),
+                    None => None,
+                };
+                reply::answer(parcel, key)
+            }
             Some(Piece::Fault(parcel)) => reply::malformed(&parcel.open()),
             Some(Piece::Done) => reply::bare(StatusCode::ACCEPTED),
             Some(Piece::Refused(denial)) => reply::denied(&denial),
-            Some(first @ (Piece::Part(_) | Piece::Over)) => reply::events(Some(first), from),
+            Some(
+                first @ (Piece::Begun(_) | Piece::Part { .. } | Piece::Over | Piece::Interlude),
+            ) => reply::events(first, from),
             // There is none, as all sessions are about to end.
             None if is_greeting => return Err(HttpFault::Ending),
             // The session has ended meanwhile.
@@ -184,10 +193,17 @@ impl Errand<'_> {
                 needed: GET_ACCEPTS,
             });
         }
-        let mut from = self.send(Wish::Listen(key)).await?;
+        let wish = match headers.get(&LAST_EVENT_ID) {
+            None => Wish::Listen(key),
+            Some(last) => {
+                let last = last.to_str().ok().and_then(EventId::parse);
+                Wish::Resume(key, last.ok_or(HttpFault::NothingLeft)?)
+            }
+        };
+        let (mut from, _to) = self.send(wish).await?;
         match from.recv().await {
             Some(Piece::Refused(denial)) => Ok(reply::denied(&denial)),
-            Some(first) => Ok(reply::events(Some(first), from)),
+            Some(first) => Ok(reply::events(first, from)),
             None => Err(HttpFault::NoSuchSession),
         }
     }
@@ -196,7 +212,7 @@ impl Errand<'_> {
         let Some(key) = self.key else {
             return Err(HttpFault::NoSession);
         };
-        let mut from = self.send(Wish::Leave(key)).await?;
+        let (mut from, _to) = self.send(Wish::Leave(key)).await?;
         match from.recv().await {
             Some(Piece::Refused(denial)) => Ok(reply::denied(&denial)),
             Some(_done) => Ok(reply::bare(StatusCode::OK)),
@@ -204,8 +220,9 @@ impl Errand<'_> {
         }
     }
 
-    async fn send(self, wish: Wish) -> Result<Receiver<Piece>, HttpFault> {
+    async fn send(self, wish: Wish) -> Result<(Receiver<Piece>, WeakSender<Piece>), HttpFault> {
         let (reply, from) = mpsc::channel(PIECES_MAX);
+        let to = reply.downgrade();
         let visit = Visit {
             place: self.place,
             caller: self.caller,
@@ -214,7 +231,7 @@ impl Errand<'_> {
         };
         let sent = self.front.inbox.send(Input::Visited(Box::new(visit))).await;
         sent.map_err(|_| HttpFault::Ending)?;
-        Ok(from)
+        Ok((from, to))
     }
 
     /// The whole body, as long as a message may be, and its place in memory.
@@ -282,6 +299,26 @@ impl Errand<'_> {
             return Ok(Said::Batch(frames));
         }
         Ok(Said::One(Frame::parse(bytes.clone())?))
+    }
+}
+
+/// What comes first of the response to a post. If that takes long, the hub hears of it: the response may
+/// become a stream then.
+async fn first_piece(
+    front: &Front,
+    key: Key,
+    from: &mut Receiver<Piece>,
+    to: &WeakSender<Piece>,
+) -> Option<Piece> {
+    let mut patience = ANSWER_PATIENCE;
+    loop {
+        if let Ok(first) = time::timeout(patience, from.recv()).await {
+            return first;
+        }
+        let to = to.clone();
+        let lasts = Input::AnswerLasts { key, to };
+        front.inbox.send(lasts).await.ok()?;
+        patience = COMMENT_INTERVAL;
     }
 }
 

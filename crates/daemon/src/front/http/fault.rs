@@ -55,6 +55,8 @@ pub(crate) enum HttpFault {
     NoSuchSession,
     /// Somebody listens for the session already.
     AlreadyListening,
+    /// Of the stream that the client wants to go on with, nothing is left.
+    NothingLeft,
     /// The body is longer than a message may be.
     TooLong,
     /// The body did not come in time.
@@ -63,6 +65,11 @@ pub(crate) enum HttpFault {
     Full,
     /// The daemon is ending, or has just begun.
     Ending,
+    /// The session began at an earlier daemon, and cannot be served just now.
+    NotNow {
+        /// Why.
+        why: String,
+    },
 }
 
 impl HttpFault {
@@ -85,10 +92,12 @@ impl HttpFault {
             HttpFault::NoSession => "no-session",
             HttpFault::NoSuchSession => "no-such-session",
             HttpFault::AlreadyListening => "already-listening",
+            HttpFault::NothingLeft => "nothing-left",
             HttpFault::TooLong => "body-too-long",
             HttpFault::TooSlow => "body-too-slow",
             HttpFault::Full => "full",
             HttpFault::Ending => "ending",
+            HttpFault::NotNow { .. } => "not-now",
         }
     }
 
@@ -96,7 +105,7 @@ impl HttpFault {
     pub(crate) fn code(&self) -> i32 {
         match self {
             HttpFault::NoSuchSession => -32001,
-            HttpFault::Full | HttpFault::Ending => -32603,
+            HttpFault::Full | HttpFault::Ending | HttpFault::NotNow { .. } => -32603,
             HttpFault::NoHost
             | HttpFault::ForeignHost
             | HttpFault::ForeignOrigin
@@ -112,6 +121,7 @@ impl HttpFault {
             | HttpFault::BadRequest { .. }
             | HttpFault::NoSession
             | HttpFault::AlreadyListening
+            | HttpFault::NothingLeft
             | HttpFault::TooLong
             | HttpFault::TooSlow => -32000,
         }
@@ -120,7 +130,9 @@ impl HttpFault {
     /// Whether the same request may do better a little later.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
-            HttpFault::TooSlow | HttpFault::Full | HttpFault::Ending => true,
+            HttpFault::TooSlow | HttpFault::Full | HttpFault::Ending | HttpFault::NotNow { .. } => {
+                true
+            }
             HttpFault::NoHost
             | HttpFault::ForeignHost
             | HttpFault::ForeignOrigin
@@ -137,6 +149,7 @@ impl HttpFault {
             | HttpFault::NoSession
             | HttpFault::NoSuchSession
             | HttpFault::AlreadyListening
+            | HttpFault::NothingLeft
             | HttpFault::TooLong => false,
         }
     }
@@ -147,7 +160,8 @@ impl HttpFault {
             | HttpFault::UnknownVersion
             | HttpFault::BadRequest { .. }
             | HttpFault::NoSubprotocol
-            | HttpFault::NoSession => StatusCode::BAD_REQUEST,
+            | HttpFault::NoSession
+            | HttpFault::NothingLeft => StatusCode::BAD_REQUEST,
             HttpFault::NoWebSocket => StatusCode::UPGRADE_REQUIRED,
             HttpFault::Unauthorized => StatusCode::UNAUTHORIZED,
             HttpFault::ForeignHost | HttpFault::ForeignOrigin => StatusCode::FORBIDDEN,
@@ -160,7 +174,9 @@ impl HttpFault {
             HttpFault::AlreadyListening => StatusCode::CONFLICT,
             HttpFault::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             HttpFault::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            HttpFault::Full | HttpFault::Ending => StatusCode::SERVICE_UNAVAILABLE,
+            HttpFault::Full | HttpFault::Ending | HttpFault::NotNow { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -226,10 +242,14 @@ impl fmt::Display for HttpFault {
             ),
             HttpFault::NoSuchSession => f.write_str("Session not found"),
             HttpFault::AlreadyListening => f.write_str("somebody listens for this session already"),
+            HttpFault::NothingLeft => f.write_str(
+                "Bad Request: nothing is left of the stream that this Last-Event-ID is of",
+            ),
             HttpFault::TooLong => f.write_str("the message is too long"),
             HttpFault::TooSlow => f.write_str("the body did not come in time"),
             HttpFault::Full => f.write_str("there is no room for it now"),
             HttpFault::Ending => f.write_str("the daemon is ending or just beginning"),
+            HttpFault::NotNow { why } => write!(f, "the session cannot be served now: {why}"),
         }
     }
 }

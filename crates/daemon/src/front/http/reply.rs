@@ -30,7 +30,7 @@ use super::{
     timed::Answering,
     web::{VERSION, WEBSOCKET},
 };
-use crate::link::{Denial, Parcel, Piece};
+use crate::link::{Denial, EventId, Parcel, Piece};
 
 /// How often a stream says that it lives.
 pub(super) const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
@@ -45,9 +45,11 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const FRESH: HeaderValue = HeaderValue::from_static("no-cache, no-transform");
 
-const EVENT_HEAD: &[u8] = b"event: message\ndata: ";
 const EVENT_TAIL: &[u8] = b"\n\n";
 pub(super) const COMMENT: &[u8] = b": alive\n\n";
+
+/// When to come back for the rest, in milliseconds.
+const RETRY: &[u8] = b"retry: 500\n\n";
 
 /// What a response has behind its head.
 #[derive(Debug)]
@@ -123,16 +125,14 @@ pub(super) fn malformed(message: &Outgoing) -> Response<Reply> {
 }
 
 /// Events, the `first` of which is here already.
-pub(super) fn events(first: Option<Piece>, from: Receiver<Piece>) -> Response<Reply> {
+pub(super) fn events(first: Piece, from: Receiver<Piece>) -> Response<Reply> {
     let mut events = Events {
         from,
         pieces: VecDeque::new(),
         due: Box::pin(sleep_until(Instant::now() + COMMENT_INTERVAL)),
         is_over: false,
     };
-    if let Some(first) = first {
-        events.take(first);
-    }
+    events.take(first);
     as_stream(What::Events(events))
 }
 
@@ -201,14 +201,22 @@ fn refused_to(fault: &HttpFault, id: Option<&RequestId>) -> Response<Reply> {
 impl Events {
     fn take(&mut self, piece: Piece) {
         match piece {
-            Piece::Part(parcel) => self.pieces.extend(event(&parcel.open())),
-            Piece::Answer { parcel, begins: _ } | Piece::Fault(parcel) => {
-                self.pieces.extend(event(&parcel.open()));
+            // That it has begun is said by the head.
+            Piece::Begun(None) => {}
+            Piece::Begun(Some(id)) => self
+                .pieces
+                .push_back(format!("id: {id}\ndata: \n\n").into()),
+            Piece::Part { id, parcel } => self.pieces.extend(event(Some(id), &parcel.open())),
+            Piece::Answer { id, parcel, .. } => {
+                self.pieces.extend(event(Some(id), &parcel.open()));
                 self.is_over = true;
             }
-            // That somebody listens is said by the head.
-            Piece::Done => {}
-            Piece::Over | Piece::Refused(_) => self.is_over = true,
+            Piece::Interlude => {
+                self.pieces.push_back(Bytes::from_static(RETRY));
+                self.is_over = true;
+            }
+            // None of these comes behind the beginning of a stream.
+            Piece::Fault(_) | Piece::Done | Piece::Refused(_) | Piece::Over => self.is_over = true,
         }
     }
 
@@ -236,11 +244,13 @@ impl Events {
 }
 
 /// A message as an event.
-pub(super) fn event(message: &Outgoing) -> Vec<Bytes> {
-    let bytes = message.len() + EVENT_HEAD.len() + EVENT_TAIL.len();
+pub(super) fn event(id: Option<EventId>, message: &Outgoing) -> Vec<Bytes> {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    let head = format!("{id}event: message\ndata: ");
+    let bytes = message.len() + head.len() + EVENT_TAIL.len();
     if bytes < COPY_BELOW {
         let mut whole = BytesMut::with_capacity(bytes);
-        whole.put_slice(EVENT_HEAD);
+        whole.put_slice(head.as_bytes());
         for piece in message.pieces() {
             whole.put_slice(&one_line(piece));
         }
@@ -248,7 +258,7 @@ pub(super) fn event(message: &Outgoing) -> Vec<Bytes> {
         return vec![whole.freeze()];
     }
     let pieces = message.pieces().iter().map(one_line);
-    [Bytes::from_static(EVENT_HEAD)]
+    [Bytes::from(head)]
         .into_iter()
         .chain(pieces)
         .chain([Bytes::from_static(EVENT_TAIL)])
@@ -299,9 +309,11 @@ impl Body for Reply {
 
 #[cfg(test)]
 mod tests {
+    use mux::LineNumber;
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::link::StreamId;
 
     async fn next(reply: &mut Reply) -> Option<String> {
         let frame = std::future::poll_fn(|context| Pin::new(&mut *reply).poll_frame(context)).await;
@@ -312,7 +324,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_says_now_and_then_that_it_lives_and_ends_with_its_sender() {
         let (to, from) = mpsc::channel(1);
-        let mut reply = events(None, from).into_body();
+        let mut reply = events(Piece::Begun(None), from).into_body();
         let began = Instant::now();
         for _ in 0..3 {
             assert_eq!(next(&mut reply).await.as_deref(), Some(": alive\n\n"));
@@ -322,18 +334,41 @@ mod tests {
         assert_eq!(next(&mut reply).await, None);
     }
 
+    const ID: EventId = EventId {
+        stream: StreamId::LISTENER,
+        number: 7,
+    };
+
+    #[tokio::test]
+    async fn a_client_is_told_where_to_go_on_and_when() {
+        let (to, from) = mpsc::channel(1);
+        let id = EventId {
+            stream: StreamId::of(LineNumber(3)),
+            ..ID
+        };
+        let mut reply = events(Piece::Begun(Some(id)), from).into_body();
+        assert_eq!(
+            next(&mut reply).await.as_deref(),
+            Some("id: 3-7\ndata: \n\n")
+        );
+        to.try_send(Piece::Interlude).unwrap();
+        assert_eq!(next(&mut reply).await.as_deref(), Some("retry: 500\n\n"));
+        assert_eq!(next(&mut reply).await, None);
+    }
+
     #[test]
     fn an_event_has_its_message_on_one_line_whatever_its_size() {
         let whole = |message: Outgoing| {
-            let bytes: Vec<u8> = event(&message).concat();
+            let bytes: Vec<u8> = event(Some(ID), &message).concat();
             String::from_utf8(bytes).unwrap()
         };
+        let head = "id: 0-7\nevent: message\ndata: ";
         let short = Outgoing::from("{\r\"a\":1}".to_owned());
-        assert_eq!(whole(short), "event: message\ndata: { \"a\":1}\n\n");
+        assert_eq!(whole(short), format!("{head}{{ \"a\":1}}\n\n"));
         let text = "x".repeat(2 * COPY_BELOW);
         let long = Outgoing::from(text.clone());
-        assert_eq!(event(&long).len(), 3, "it is not copied");
-        assert_eq!(whole(long), format!("event: message\ndata: {text}\n\n"));
+        assert_eq!(event(Some(ID), &long).len(), 3, "it is not copied");
+        assert_eq!(whole(long), format!("{head}{text}\n\n"));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use mux::Said;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 
-use crate::link::{Piece, Share, Socket};
+use crate::link::{EventId, Piece, Share, Socket};
 
 /// Digits of a key as it is given out.
 const KEY_DIGITS: usize = 32;
@@ -30,6 +31,11 @@ impl Key {
         Ok(Key(bytes))
     }
 
+    /// To make sums with.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
         let is_lower = |digit: &u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(digit);
@@ -51,7 +57,8 @@ impl Key {
 }
 
 /// What a session is at, as its URL says. It stays there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Place {
     /// Its server; `None` for the only one that there is.
     pub(crate) server: Option<Arc<str>>,
@@ -62,7 +69,8 @@ pub(crate) struct Place {
 }
 
 /// By what somebody was let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Caller {
     /// It is a program of the same user.
     SameUser,
@@ -87,7 +95,7 @@ impl Visit {
     pub(crate) fn count_out(&mut self) {
         match &mut self.wish {
             Wish::Begin(post, _) | Wish::Say(_, post) => post.share = None,
-            Wish::Listen(_) | Wish::Leave(_) | Wish::Meet | Wish::Talk(..) => {}
+            Wish::Listen(_) | Wish::Resume(..) | Wish::Leave(_) | Wish::Meet | Wish::Talk(..) => {}
         }
     }
 }
@@ -100,12 +108,26 @@ pub(crate) enum Wish {
     Say(Key, Post),
     /// To hear what belongs to nothing that the session says.
     Listen(Key),
+    /// To go on with a stream behind this event of it.
+    Resume(Key, EventId),
     /// To end a session.
     Leave(Key),
     /// To hear whether there may be a session over a WebSocket.
     Meet,
     /// To begin it over this one, in this place, with what was read behind the handshake.
     Talk(Socket, Bytes, OwnedSemaphorePermit),
+}
+
+impl Wish {
+    /// By what its session is known, if it is about one that there is.
+    pub(crate) fn key(&self) -> Option<Key> {
+        match self {
+            Wish::Begin(..) | Wish::Meet | Wish::Talk(..) => None,
+            Wish::Say(key, _) | Wish::Listen(key) | Wish::Resume(key, _) | Wish::Leave(key) => {
+                Some(*key)
+            }
+        }
+    }
 }
 
 /// What was posted.

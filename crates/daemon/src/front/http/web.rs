@@ -73,9 +73,15 @@ pub(super) async fn meet(
     match from.recv().await {
         Some(Piece::Done) => {}
         Some(Piece::Refused(denial)) => return Ok(reply::denied(&denial)),
-        Some(Piece::Part(_) | Piece::Answer { .. } | Piece::Fault(_) | Piece::Over) | None => {
-            return Err(HttpFault::Ending);
-        }
+        Some(
+            Piece::Begun(_)
+            | Piece::Part { .. }
+            | Piece::Answer { .. }
+            | Piece::Fault(_)
+            | Piece::Over
+            | Piece::Interlude,
+        )
+        | None => return Err(HttpFault::Ending),
     }
     let inbox = front.inbox.clone();
     tasks::spawn("websocket", async move {

@@ -1,8 +1,9 @@
 use mux::{Refusal, Then};
 use tokio::sync::mpsc::{self, Receiver};
 
+use super::stream::{HANDED_MAX, KEPT_MAX};
 use super::*;
-use crate::link::PIECES_MAX;
+use crate::link::{PIECES_MAX, Parcel};
 
 /// The ways out of one session, and the room that they take.
 struct Scene {
@@ -34,15 +35,41 @@ fn answer(line: u64) -> Answered {
 impl Scene {
     fn post(&mut self, line: u64, wants: Wants) -> Receiver<Piece> {
         let (to, from) = mpsc::channel(PIECES_MAX);
-        self.streams.open(LineNumber(line), wants, to);
+        let kind = (wants, Primes::No);
+        self.streams.open(LineNumber(line), kind, to);
         from
+    }
+
+    /// A post whose client can be told where to go on.
+    fn primed(&mut self, line: u64) -> (Sender<Piece>, Receiver<Piece>) {
+        let (to, from) = mpsc::channel(PIECES_MAX);
+        let kind = (Wants::Answer, Primes::Yes);
+        self.streams.open(LineNumber(line), kind, to.clone());
+        (to, from)
     }
 
     fn listen(&mut self) -> Receiver<Piece> {
         let (to, mut from) = mpsc::channel(PIECES_MAX);
-        assert!(self.streams.listen(to).is_ok());
-        assert_eq!(next(&mut from), "done");
+        assert!(self.streams.listen(to, Primes::No).is_ok());
+        assert_eq!(next(&mut from), "begun");
         from
+    }
+
+    /// Somebody goes on behind this event.
+    fn resume(&mut self, last: &str) -> Receiver<Piece> {
+        let (to, mut from) = mpsc::channel(PIECES_MAX);
+        let last = EventId::parse(last).unwrap();
+        assert!(self.streams.resume(last, to).is_ok(), "{last}");
+        assert_eq!(next(&mut from), "begun");
+        self.flush();
+        from
+    }
+
+    fn has_nothing_of(&mut self, last: &str) -> bool {
+        let (to, _from) = mpsc::channel(PIECES_MAX);
+        self.streams
+            .resume(EventId::parse(last).unwrap(), to)
+            .is_err()
     }
 
     fn part(&mut self, line: Option<u64>, text: &str) {
@@ -62,7 +89,8 @@ impl Scene {
     fn is_at_rest(&self) {
         assert!(self.streams.is_empty());
         let sums = (self.streams.behind_head(), self.streams.waiting());
-        assert_eq!((sums, self.room.taken()), ((0, 0), 0));
+        let kept = self.streams.tally.kept;
+        assert_eq!((sums, self.room.taken()), ((0, 0), kept));
     }
 }
 
@@ -70,11 +98,14 @@ impl Scene {
 fn next(from: &mut Receiver<Piece>) -> String {
     let text = |parcel: Parcel| String::from_utf8(parcel.open().to_vec()).unwrap();
     match from.try_recv() {
-        Ok(Piece::Part(parcel)) => text(parcel),
-        Ok(Piece::Answer { parcel, begins }) => {
+        Ok(Piece::Begun(None)) => "begun".to_owned(),
+        Ok(Piece::Begun(Some(id))) => format!("begun {id}"),
+        Ok(Piece::Part { id, parcel }) => format!("{id} {}", text(parcel)),
+        Ok(Piece::Answer { id, parcel, begins }) => {
             let begins = begins.map_or("", |_key| ", begins");
-            format!("answer {}{begins}", text(parcel))
+            format!("{id} answer {}{begins}", text(parcel))
         }
+        Ok(Piece::Interlude) => "interlude".to_owned(),
         Ok(Piece::Fault(parcel)) => format!("fault {}", text(parcel)),
         Ok(Piece::Done) => "done".to_owned(),
         Ok(Piece::Over) => "over".to_owned(),
@@ -94,13 +125,14 @@ fn each_post_gets_what_belongs_to_it_and_then_its_answer() {
     scene.part(Some(2), "progress");
     scene.answer(1, "one");
     assert_eq!(scene.flush(), Flushed::All);
-    assert_eq!(next(&mut first), "answer one, begins");
+    assert_eq!(next(&mut first), "1-1 answer one, begins");
     assert_eq!(next(&mut first), END);
-    assert_eq!(next(&mut second), "progress");
+    assert_eq!(next(&mut second), "begun");
+    assert_eq!(next(&mut second), "2-1 progress");
     assert_eq!(next(&mut second), NOTHING);
     scene.answer(2, "two");
     scene.flush();
-    assert_eq!(next(&mut second), "answer two");
+    assert_eq!(next(&mut second), "2-2 answer two");
     assert_eq!(next(&mut second), END);
     scene.is_at_rest();
 }
@@ -111,7 +143,7 @@ fn a_session_that_is_closed_with_its_first_answer_has_not_begun() {
     let mut first = scene.post(1, Wants::Answer);
     scene.answer(1, "no");
     scene.streams.flush(true);
-    assert_eq!(next(&mut first), "answer no");
+    assert_eq!(next(&mut first), "1-1 answer no");
 }
 
 #[test]
@@ -142,16 +174,17 @@ fn what_belongs_to_nothing_waits_for_somebody_who_listens() {
     let mut listener = scene.listen();
     scene.part(None, "second");
     scene.flush();
-    assert_eq!(next(&mut listener), "first");
-    assert_eq!(next(&mut listener), "second");
+    assert_eq!(next(&mut listener), "0-1 first");
+    assert_eq!(next(&mut listener), "0-2 second");
     let (to, _from) = mpsc::channel(PIECES_MAX);
-    assert!(scene.streams.listen(to).is_err(), "there is one already");
+    let second = scene.streams.listen(to, Primes::No);
+    assert!(second.is_err(), "there is one already");
     drop(listener);
     scene.part(None, "third");
     scene.flush();
     let mut next_one = scene.listen();
     scene.flush();
-    assert_eq!(next(&mut next_one), "third");
+    assert_eq!(next(&mut next_one), "0-3 third");
     scene.is_at_rest();
 }
 
@@ -160,21 +193,21 @@ fn of_what_is_parked_the_oldest_goes_that_is_no_question() {
     let mut scene = scene();
     let question = r#"{"jsonrpc":"2.0","id":1,"method":"elicitation/create"}"#;
     scene.part(None, question);
-    for number in 0..PARKED_MAX {
+    for number in 0..KEPT_MAX {
         scene.part(None, &number.to_string());
     }
     let mut listener = scene.listen();
     let mut heard = Vec::new();
-    while scene.flush() == Flushed::Blocked || heard.len() < PARKED_MAX {
+    while scene.flush() == Flushed::Blocked || heard.len() < KEPT_MAX {
         heard.extend(
             (0..PIECES_MAX)
                 .map(|_| next(&mut listener))
                 .filter(|it| it != NOTHING),
         );
     }
-    assert_eq!(heard.len(), PARKED_MAX);
-    assert_eq!(heard[0], question);
-    assert_eq!(heard[1], "1", "the first notification was dropped");
+    assert_eq!(heard.len(), KEPT_MAX);
+    assert_eq!(heard[0], format!("0-1 {question}"));
+    assert_eq!(heard[1], "0-3 1", "the first notification was dropped");
     scene.is_at_rest();
 }
 
@@ -191,17 +224,18 @@ fn a_response_that_is_not_read_holds_up_no_other() {
     let mut other = scene.post(2, Wants::Answer);
     scene.answer(2, "two");
     assert_eq!(scene.flush(), Flushed::Blocked);
-    assert_eq!(next(&mut other), "answer two");
+    assert_eq!(next(&mut other), "2-1 answer two");
     assert_eq!(scene.streams.waiting(), 3 * half.len());
-    for _ in 0..3 {
-        assert_eq!(next(&mut slow), half);
+    assert_eq!(next(&mut slow), "begun");
+    for number in 1..=3 {
+        assert_eq!(next(&mut slow), format!("1-{number} {half}"));
         assert_eq!(next(&mut slow), NOTHING);
         scene.flush();
     }
     assert_eq!(scene.streams.taken(), 3 * half.len() as u64 + 3);
     scene.answer(1, "one");
     assert_eq!(scene.flush(), Flushed::All);
-    assert_eq!(next(&mut slow), "answer one, begins");
+    assert_eq!(next(&mut slow), "1-4 answer one, begins");
     scene.is_at_rest();
 }
 
@@ -216,6 +250,7 @@ fn who_takes_from_a_full_response_is_heard_of() {
     let drained = scene.streams.drained();
     let mut is_told = notified(drained);
     assert!(!is_told());
+    assert_eq!(next(&mut slow), "begun");
     next(&mut slow);
     assert!(is_told());
 }
@@ -239,12 +274,13 @@ fn who_does_not_read_loses_all_but_that_there_were_answers() {
     scene.answer(1, "one");
     scene.flush();
     scene.streams.cut();
-    assert_eq!(next(&mut slow), large);
+    assert_eq!(next(&mut slow), "begun");
+    assert_eq!(next(&mut slow), format!("1-1 {large}"));
     scene.flush();
     let too_slow = String::from_utf8(Refusal::TooSlow.to_response(Some(&1.into())).to_vec());
     assert_eq!(
         next(&mut slow),
-        format!("answer {}, begins", too_slow.unwrap())
+        format!("1-3 answer {}, begins", too_slow.unwrap())
     );
     scene.is_at_rest();
 }
@@ -261,9 +297,158 @@ fn what_a_client_is_asked_that_has_left_its_post_is_heard_by_who_listens() {
     scene.flush();
     let mut listener = scene.listen();
     scene.flush();
-    assert_eq!(next(&mut listener), "before it goes");
-    assert_eq!(next(&mut listener), "after that");
+    assert_eq!(next(&mut listener), "0-1 before it goes");
+    assert_eq!(next(&mut listener), "0-2 after that");
     assert_eq!(next(&mut listener), NOTHING);
     scene.is_at_rest();
     assert!(scene.streams.posts.is_empty());
+}
+
+#[test]
+fn who_comes_back_to_a_post_hears_what_came_behind_the_last_that_it_heard() {
+    let mut scene = scene();
+    let mut post = scene.post(1, Wants::Answer);
+    scene.part(Some(1), "a");
+    scene.part(Some(1), "b");
+    scene.flush();
+    assert_eq!(next(&mut post), "begun");
+    assert_eq!(next(&mut post), "1-1 a");
+    // The second was on its way.
+    drop(post);
+    scene.part(Some(1), "c");
+    scene.flush();
+    scene.part(None, "for another stream");
+    let mut again = scene.resume("1-1");
+    assert_eq!(next(&mut again), "1-2 b");
+    assert_eq!(next(&mut again), "1-3 c");
+    assert_eq!(next(&mut again), NOTHING);
+    scene.answer(1, "one");
+    scene.flush();
+    assert_eq!(next(&mut again), "1-4 answer one, begins");
+    assert_eq!(next(&mut again), END);
+    // The end may be lost on the way, too.
+    let mut once_more = scene.resume("1-3");
+    assert_eq!(next(&mut once_more), "1-4 answer one");
+    assert_eq!(next(&mut once_more), END);
+    let mut heard_all = scene.resume("1-4");
+    assert_eq!(next(&mut heard_all), "over");
+    assert_eq!(next(&mut heard_all), END);
+    scene.is_at_rest();
+}
+
+#[test]
+fn an_answer_that_comes_while_nobody_reads_waits_for_who_comes_back() {
+    let mut scene = scene();
+    let (to, mut post) = scene.primed(1);
+    scene.streams.begin(&to);
+    assert_eq!(next(&mut post), "begun 1-0");
+    drop(post);
+    scene.flush();
+    scene.answer(1, "one");
+    assert_eq!(scene.flush(), Flushed::All);
+    assert!(scene.streams.is_empty(), "it keeps nobody waiting");
+    let mut again = scene.resume("1-0");
+    assert_eq!(next(&mut again), "1-1 answer one, begins");
+    assert_eq!(next(&mut again), END);
+}
+
+#[test]
+fn a_response_can_end_before_its_stream_does() {
+    let mut scene = scene();
+    let (_to, mut post) = scene.primed(1);
+    scene.streams.interrupt(LineNumber(1));
+    assert_eq!(next(&mut post), "begun 1-0");
+    assert_eq!(next(&mut post), "interlude");
+    drop(post);
+    scene.answer(1, "one");
+    scene.flush();
+    // It is over already.
+    scene.streams.interrupt(LineNumber(1));
+    let mut again = scene.resume("1-0");
+    assert_eq!(next(&mut again), "1-1 answer one, begins");
+}
+
+#[test]
+fn who_comes_back_takes_the_place_of_who_was_there() {
+    let mut scene = scene();
+    let mut first = scene.listen();
+    scene.part(None, "a");
+    scene.flush();
+    let mut second = scene.resume("0-0");
+    assert_eq!(next(&mut first), "0-1 a");
+    assert_eq!(next(&mut first), END);
+    assert_eq!(next(&mut second), "0-1 a");
+    scene.part(None, "b");
+    scene.flush();
+    assert_eq!(next(&mut second), "0-2 b");
+    drop(second);
+    // Who does not say what it has heard gets only what is new.
+    let mut third = scene.listen();
+    scene.part(None, "c");
+    scene.flush();
+    assert_eq!(next(&mut third), "0-3 c");
+    assert_eq!(next(&mut third), NOTHING);
+}
+
+#[test]
+fn nobody_comes_back_to_what_was_no_stream_or_is_long_over() {
+    let mut scene = scene();
+    assert!(scene.has_nothing_of("1-0"));
+    let mut quick = scene.post(1, Wants::Answer);
+    scene.answer(1, "one");
+    scene.flush();
+    assert_eq!(next(&mut quick), "1-1 answer one, begins");
+    assert!(scene.has_nothing_of("1-0"));
+    let mut post = scene.post(2, Wants::Answer);
+    scene.part(Some(2), "progress");
+    scene.answer(2, "two");
+    scene.flush();
+    while next(&mut post) != END {}
+    let pass = |scene: &mut Scene, times| (0..times).for_each(|_| scene.streams.grow_older());
+    pass(&mut scene, ENDED_AGE_MAX);
+    assert!(!scene.has_nothing_of("2-2"));
+    scene.flush();
+    pass(&mut scene, ENDED_AGE_MAX + 1);
+    assert!(scene.has_nothing_of("2-2"));
+    assert!(scene.streams.posts.is_empty());
+    scene.is_at_rest();
+    assert_eq!(scene.room.taken(), 0);
+}
+
+#[test]
+fn no_more_is_kept_of_what_is_over_than_may() {
+    let mut scene = scene();
+    let large = "x".repeat(1 << 20);
+    for line in 1..=ENDED_MAX as u64 + 8 {
+        let mut post = scene.post(line, Wants::Answer);
+        scene.part(Some(line), "progress");
+        scene.answer(line, if line > 20 { &large } else { "answer" });
+        while scene.flush() == Flushed::Blocked {
+            while next(&mut post) != NOTHING {}
+        }
+        assert!(scene.streams.ended.len() <= ENDED_MAX);
+        assert!(scene.streams.tally.kept <= KEPT_BYTES_MAX + large.len());
+    }
+    assert!(scene.streams.ended.len() < 8);
+    assert!(scene.has_nothing_of("20-1"));
+    assert!(!scene.has_nothing_of(&format!("{}-1", ENDED_MAX + 8)));
+}
+
+#[test]
+fn what_nobody_comes_back_for_is_asked_elsewhere() {
+    let mut scene = scene();
+    let question = r#"{"jsonrpc":"2.0","id":1,"method":"elicitation/create"}"#;
+    let (to, post) = scene.primed(1);
+    scene.streams.begin(&to);
+    drop(post);
+    scene.flush();
+    scene.part(Some(1), question);
+    let mut listener = scene.listen();
+    scene.flush();
+    assert_eq!(next(&mut listener), NOTHING);
+    for _ in 0..=LEFT_AGE_MAX {
+        scene.streams.grow_older();
+    }
+    scene.flush();
+    assert_eq!(next(&mut listener), format!("0-1 {question}"));
 }

@@ -70,6 +70,9 @@ pub(super) fn progress(call: &Call<'_>) -> io::Result<Answer> {
     if !call.token.is_null() {
         for step in 1..=steps {
             report_progress(call, step, steps)?;
+            if step == 1 && call.given["until"].is_string() {
+                call.wait();
+            }
         }
     }
     Ok(call.echoed())

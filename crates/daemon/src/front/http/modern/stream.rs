@@ -48,9 +48,9 @@ impl Stream {
 
     fn take(&mut self, chunk: Chunk) {
         match chunk {
-            Chunk::Part(parcel) => self.pieces.extend(event(&parcel.open())),
+            Chunk::Part(parcel) => self.pieces.extend(event(None, &parcel.open())),
             Chunk::Answer(parcel) => {
-                self.pieces.extend(event(&parcel.open()));
+                self.pieces.extend(event(None, &parcel.open()));
                 self.end();
             }
             // Nothing is refused that has begun.

@@ -1,0 +1,252 @@
+//! Sessions over HTTP that outlive their daemon.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    FAKE_SERVER, Home, eventually, until,
+    web::{Web, call},
+};
+
+/// The rows of all sessions.
+fn rows(home: &Home) -> Vec<PathBuf> {
+    let folder = fs::read_dir(home.pool().join("state/sessions"));
+    let files = folder.into_iter().flatten();
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+/// Kills the daemon and has the next one run; the same client there.
+fn after_death(home: &Home, web: &Web) -> Web {
+    home.kill_daemon();
+    at_the_next(home, web)
+}
+
+fn at_the_next(home: &Home, web: &Web) -> Web {
+    home.configured("fake").close();
+    web.moved_to(&home.http_address())
+}
+
+#[test]
+fn a_session_goes_on_at_each_daemon_that_comes() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    for (number, version) in ["2025-03-26", "2025-06-18", "2025-11-25"]
+        .iter()
+        .enumerate()
+    {
+        let mut session = web.clone();
+        session.begin(version, json!({}));
+        assert_eq!(
+            rows(&home).len(),
+            number + 1,
+            "it is written before it is known"
+        );
+        let _left = session;
+    }
+    let mut session = web.session();
+    let first = session.result("count", json!({}));
+    for round in 2..5 {
+        session = after_death(&home, &session);
+        let again = session.result("count", json!({}));
+        assert_eq!(again["content"][0]["text"], round.to_string());
+        assert_eq!(
+            again["structuredContent"]["pid"], first["structuredContent"]["pid"],
+            "its server lives on"
+        );
+        let status = home.status();
+        assert_eq!(status["sessions"][0]["client"], "web 1", "{status}");
+        let mut listens = session.get();
+        session.result("change", json!({}));
+        assert_eq!(
+            listens.event().unwrap()["method"],
+            "notifications/tools/list_changed"
+        );
+    }
+    assert_eq!(home.count("record", "received initialize"), 1);
+    assert_eq!(session.delete().status, 200);
+    until("the end of its row", || rows(&home).len() == 3);
+}
+
+#[test]
+fn what_a_session_is_subscribed_to_and_wants_to_hear_holds_at_the_next_daemon() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut session = web.session();
+    let request = |id: u64, method: &str, params: Value| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+    for (id, uri) in [(11, "test://a"), (12, "test://b")] {
+        let wish = request(id, "resources/subscribe", json!({"uri": uri}));
+        assert!(session.post(&wish).answer()["result"].is_object());
+    }
+    let wish = request(13, "resources/unsubscribe", json!({"uri": "test://b"}));
+    assert!(session.post(&wish).answer()["result"].is_object());
+    let level = request(14, "logging/setLevel", json!({"level": "info"}));
+    assert!(session.post(&level).answer()["result"].is_object());
+    session = after_death(&home, &session);
+    let mut listens = session.get();
+    for uri in ["test://b", "test://a"] {
+        session.result("touch", json!({"uri": uri}));
+    }
+    let told = listens.event().unwrap();
+    assert_eq!(told["method"], "notifications/resources/updated");
+    assert_eq!(told["params"]["uri"], "test://a", "the other was given up");
+    let mut stream = session.call("log", json!({"level": "info", "text": "heard"}));
+    assert_eq!(stream.event().unwrap()["method"], "notifications/message");
+}
+
+#[test]
+fn a_call_in_flight_is_an_error_to_who_comes_back_and_is_not_carried_out_again() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let mut session = web.session();
+    let file = home.file("never");
+    let mut stream = session.call("slow", json!({"until": file, "mark": "once"}));
+    assert_eq!(stream.event().unwrap()["params"]["progress"], 0);
+    let last = stream.last.clone().unwrap();
+    let rows_text = || fs::read_to_string(&rows(&home)[0]).unwrap();
+    until("a row that says so", || rows_text().contains("\"open\""));
+    assert!(
+        !rows_text().contains("once"),
+        "arguments are not written down"
+    );
+    let mut session = after_death(&home, &session);
+    let mut back = session.resume(&last);
+    let answer = back.event().unwrap();
+    assert_eq!(answer["id"], 1);
+    let data = &answer["error"]["data"];
+    assert_eq!(
+        (&data["reason"], &data["maybeExecuted"]),
+        (&json!("daemon-restarted"), &json!(true)),
+        "{answer}"
+    );
+    assert_eq!(back.event(), None);
+    session.result("echo", json!({}));
+    assert_eq!(home.count("record", "executed once "), 1);
+    // What is new is known by other ids than what was.
+    let mut stream = session.call("progress", json!({"steps": 1}));
+    stream.event();
+    assert_ne!(stream.last.as_deref(), Some(last.as_str()));
+}
+
+#[test]
+fn what_has_ended_or_never_was_stays_so() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let (ended, mut goes_on) = (web.session(), web.session());
+    assert_eq!(ended.delete().status, 200);
+    until("the end of its row", || rows(&home).len() == 1);
+    goes_on = after_death(&home, &goes_on);
+    let web = web.moved_to(&home.http_address());
+    let gone = (404, -32001, "no-such-session".to_owned());
+    for key in [ended.session.clone().unwrap(), "0".repeat(32)] {
+        let mut stranger = web.clone();
+        stranger.session = Some(key);
+        assert_eq!(stranger.post(&call(1, "echo", json!({}))).error(), gone);
+        assert_eq!(stranger.get().error(), gone);
+        assert_eq!(stranger.delete().error(), gone);
+    }
+    for path in ["/mcp", "/mcp/fake?session_key=x", "/mcp/other"] {
+        let elsewhere = goes_on.to(path);
+        assert_eq!(
+            elsewhere.post(&call(1, "echo", json!({}))).error(),
+            gone,
+            "{path}"
+        );
+    }
+    // Who comes to where it is not does it no harm.
+    goes_on.result("echo", json!({}));
+    assert_eq!(goes_on.delete().status, 200);
+    assert_eq!(goes_on.delete().error(), gone);
+}
+
+#[test]
+fn a_row_that_is_damaged_or_silent_for_long_opens_nothing() {
+    let home = Home::new();
+    let web = home.web_with(&[], "session_idle_timeout = \"1h\"");
+    let gone = (404, -32001, "no-such-session".to_owned());
+    let mut session = web.session();
+    let [row] = &rows(&home)[..] else {
+        panic!("{:?}", rows(&home));
+    };
+    home.kill_daemon();
+    let text = fs::read_to_string(row).unwrap();
+    fs::write(row, text.replace("\"fake\"", "\"evil\"")).unwrap();
+    session = at_the_next(&home, &session);
+    assert_eq!(session.post(&call(1, "echo", json!({}))).error(), gone);
+    assert!(row.with_extension("bad").exists() && !row.exists());
+    let mut silent = web.moved_to(&home.http_address()).session();
+    home.kill_daemon();
+    let row = rows(&home)
+        .into_iter()
+        .find(|row| row.extension().is_none())
+        .unwrap();
+    let set_heard = |hours: u64| {
+        let heard = SystemTime::now() - Duration::from_hours(hours);
+        File::open(&row).unwrap().set_modified(heard).unwrap();
+    };
+    set_heard(2);
+    silent = at_the_next(&home, &silent);
+    assert_eq!(silent.post(&call(1, "echo", json!({}))).error(), gone);
+    until("the end of its row", || !row.exists());
+}
+
+#[test]
+fn a_session_that_mcpool_stop_has_left_goes_on() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut session = web.session();
+    session.result("count", json!({}));
+    home.done(&["stop"]);
+    assert_eq!(rows(&home).len(), 1);
+    session = at_the_next(&home, &session);
+    let again = session.result("count", json!({}));
+    assert_eq!(
+        again["content"][0]["text"], "1",
+        "the server is another one"
+    );
+}
+
+#[test]
+fn all_who_come_at_once_find_one_session() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let session = after_death(&home, &web.session());
+    thread::scope(|scope| {
+        for id in 1..=16 {
+            let session = session.clone();
+            scope.spawn(move || {
+                let answer = session
+                    .post(&call(id, "echo", json!({"text": "all"})))
+                    .answer();
+                assert_eq!(answer["id"], id);
+                assert_eq!(answer["result"]["content"][0]["text"], "all");
+            });
+        }
+    });
+    let status = home.status();
+    assert_eq!(status["sessions"].as_array().unwrap().len(), 1, "{status}");
+}
+
+#[test]
+fn while_its_server_cannot_be_had_a_session_is_told_to_wait() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let config = fs::read_to_string(home.pool().join("config.toml")).unwrap();
+    let mut session = after_death(&home, &web.session());
+    home.configure(&config.replace(FAKE_SERVER, "/nowhere/at/all"));
+    let refused = eventually("the new configuration", || {
+        let refused = session.post(&call(1, "echo", json!({})));
+        (refused.status == 503).then_some(refused)
+    });
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.error(), (503, -32603, "not-now".to_owned()));
+    home.configure(&config);
+    session.result("echo", json!({}));
+}

@@ -1,0 +1,179 @@
+//! Sessions over HTTP that began at an earlier daemon: who comes with the key of one goes on with it here.
+//!
+//! A key that is not known here is looked up among the rows ([`crate::kept_sessions`]), once for all who come with
+//! it, and what was not done is replayed to the core as a shim would.
+//!
+//! **Invariant:** a row opens its session at its place alone and for the kind of caller that began it; what may have
+//! gone to a server is never sent again.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use mux::{Event, LineNumber, Moment, Past, Refusal, Said, SessionId};
+use shim::{
+    preface::{Join, SessionAsk},
+    workspace::{Evidence, Workspace},
+};
+use wire::Frame;
+
+use super::{
+    Hub,
+    http::{UMASK, deny, refuse},
+    input::{Arrival, Entrance, Input},
+};
+use crate::{
+    front::{Freedom, HttpFault, Key, Visit},
+    kept_sessions::{self, KeptLine, Row, Was},
+    link::{Denial, WayOut},
+    tasks,
+};
+
+/// Visits that wait at most for one session to be found.
+const VISITS_MAX: usize = 256;
+
+/// A session of an earlier daemon that goes on here.
+#[derive(Debug)]
+pub(crate) struct Revived {
+    pub(super) key: Key,
+    pub(super) row: Row,
+}
+
+impl Hub {
+    /// Somebody comes with a key that is not known here.
+    pub(super) fn seek(&mut self, key: Key, visit: Visit) {
+        let world = &mut self.world;
+        if let Some(waiting) = world.sought.get_mut(&key) {
+            if waiting.len() >= VISITS_MAX {
+                return refuse(&visit.reply, HttpFault::Full);
+            }
+            return waiting.push(visit);
+        }
+        let Some(found) = world.around.rows.look(key) else {
+            return refuse(&visit.reply, HttpFault::Full);
+        };
+        world.sought.insert(key, vec![visit]);
+        let inbox = world.around.inbox.clone();
+        tasks::spawn("seek", async move {
+            let found = found.comes().await;
+            let _hub_gone = inbox.send(Input::Sought(key, Box::new(found))).await;
+        });
+    }
+
+    /// What there is under a key is known now, or is not known in time.
+    pub(super) fn on_sought(
+        &mut self,
+        now: Moment,
+        key: Key,
+        found: Result<Option<kept_sessions::Past>, kept_sessions::Late>,
+    ) {
+        let row = match found {
+            _ if self.stopping.is_some() => return self.turn_away_visits(key, &HttpFault::Ending),
+            Err(kept_sessions::Late) => return self.turn_away_visits(key, &HttpFault::Full),
+            Ok(None) => return self.turn_away_visits(key, &HttpFault::NoSuchSession),
+            Ok(Some(past)) if self.was_silent(&past) => {
+                self.world.around.rows.remove(key);
+                return self.turn_away_visits(key, &HttpFault::NoSuchSession);
+            }
+            Ok(Some(past)) => past.row,
+        };
+        let mut visits = self.world.sought.get(&key).into_iter().flatten();
+        if !visits.any(|it| it.place == row.place && it.caller == row.caller) {
+            return self.turn_away_visits(key, &HttpFault::NoSuchSession);
+        }
+        let Ok(permit) = self.world.around.session_places.clone().try_acquire_owned() else {
+            return self.turn_away_visits(key, &HttpFault::Full);
+        };
+        let workspace = row.workspace.clone().map(|path| Workspace {
+            path,
+            evidence: Evidence::Flag,
+        });
+        let ask = SessionAsk {
+            server: row.server.as_ref().to_owned(),
+            command: Vec::new(),
+            scope: None,
+            workspace,
+            pass: Vec::new(),
+            join: Join::ShareKey,
+            resume: Some(row.session),
+            env: Vec::new(),
+        };
+        let arrival = Arrival {
+            entrance: Entrance::Revived(Box::new(Revived { key, row })),
+            cwd: "/".into(),
+            umask: UMASK,
+            ask,
+            freedom: Freedom::Elsewhere,
+            permit,
+        };
+        self.look_up(now, arrival);
+    }
+
+    /// Whether nothing was heard of it for longer than a session may be silent.
+    fn was_silent(&mut self, past: &kept_sessions::Past) -> bool {
+        let silence = SystemTime::now().duration_since(past.heard);
+        let most = self.world.around.launcher.silence_max();
+        // A date that is still to come is none: the clock has jumped.
+        matches!((silence, most), (Ok(silence), Some(most)) if silence > most)
+    }
+
+    /// A session that came back cannot be served now, and its row stays; or its server is none any more.
+    pub(super) fn turn_away_revived(&mut self, key: Key, why: &Refusal) {
+        tracing::debug!(%why, "a session over HTTP that came back cannot be served now");
+        if !matches!(why, Refusal::NoSuchServer { .. }) {
+            let why = why.to_string();
+            return self.turn_away_visits(key, &HttpFault::NotNow { why });
+        }
+        for visit in self.world.sought.remove(&key).unwrap_or_default() {
+            deny(&visit.reply, Denial::Server(why.clone()));
+        }
+    }
+
+    fn turn_away_visits(&mut self, key: Key, fault: &HttpFault) {
+        for visit in self.world.sought.remove(&key).unwrap_or_default() {
+            refuse(&visit.reply, fault.clone());
+        }
+    }
+
+    /// The core learns what the session has said before, and then what it says now.
+    pub(super) fn go_on_with(&mut self, now: Moment, id: SessionId, Revived { key, row }: Revived) {
+        for line in row.lines {
+            self.replay_kept(now, id, line);
+        }
+        self.handle(now, Event::SessionReplayEnded { session: id });
+        self.world.save_row(id);
+        for visit in self.world.sought.remove(&key).unwrap_or_default() {
+            self.on_visit(now, visit);
+        }
+    }
+
+    fn replay_kept(&mut self, now: Moment, session: SessionId, kept: KeptLine) {
+        let line = LineNumber(kept.line);
+        let text = Bytes::copy_from_slice(kept.text.as_bytes());
+        let Ok(frame) = Frame::parse(text) else {
+            return;
+        };
+        let past = match kept.was {
+            Was::Kept => Past::Kept,
+            // Not even what changes nothing is done again: what it asked for was left out.
+            Was::Open => Past::Repeated,
+        };
+        let known = self.world.sessions.get_mut(&session);
+        if let Some(known) = known {
+            if let Some(visited) = &mut known.visited {
+                visited.keepsakes.take_up(kept);
+            }
+            if past != Past::Kept
+                && let WayOut::Posts(streams) = &mut known.outlet
+            {
+                streams.reopen(line);
+            }
+        }
+        let event = Event::SessionReplayed {
+            session,
+            line,
+            past,
+            said: Said::One(frame),
+        };
+        self.handle(now, event);
+    }
+}
