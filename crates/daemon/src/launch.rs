@@ -337,6 +337,7 @@ impl Launch {
             cwd: Path::new("/"),
             umask: 0,
             freedom: Freedom::Elsewhere,
+            over: Over::Http,
         };
         let opening = Opening {
             refused: None,
@@ -349,6 +350,7 @@ impl Launch {
             subject: None,
             lock: None,
             is_for_one: false,
+            poll_after: None,
         }
     }
 }
