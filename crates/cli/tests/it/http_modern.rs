@@ -341,3 +341,54 @@ fn a_server_that_is_configured_no_longer_is_not_found_by_the_next_request() {
         (404, json!(7), -32000)
     );
 }
+
+#[test]
+fn a_server_of_the_same_era_hears_and_says_what_it_would_without_us() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--era", "modern", "--record", &record]);
+    let found = ask(&web, &request("server/discover", json!({}))).json();
+    assert_eq!(found["result"]["supportedVersions"][0], VERSION, "{found}");
+    let answer = ask(&web, &call_of("echo", json!({"text": "hello"}))).json();
+    assert_eq!(answer["result"]["content"][0]["text"], "hello", "{answer}");
+    // It asks its client by an answer, and is told by the next request, each a session of its own.
+    let mut message = call_of("elicit", json!({"text": "name?"}));
+    let can = &mut message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+    *can = json!({"elicitation": {}});
+    let asked = ask(&web, &message).json();
+    let result = &asked["result"];
+    assert_eq!(result["resultType"], "input_required", "{asked}");
+    let question = &result["inputRequests"]["ask"];
+    assert_eq!(question["method"], "elicitation/create");
+    assert_eq!(question["params"]["message"], "name?");
+    message["params"]["requestState"] = result["requestState"].clone();
+    let said = json!({"action": "accept", "content": {}});
+    message["params"]["inputResponses"] = json!({"ask": said});
+    let answer = ask(&web, &message).json();
+    let heard = answer["result"]["content"][0]["text"].as_str();
+    assert_eq!(serde_json::from_str::<Value>(heard.unwrap()).unwrap(), said);
+    // Logs come where they are wanted.
+    let log = call_of("log", json!({"text": "hello"}));
+    assert!(!ask(&web, &log).is_stream());
+    let mut log = log;
+    log["params"]["_meta"]["io.modelcontextprotocol/logLevel"] = json!("info");
+    let mut stream = ask(&web, &log);
+    assert_eq!(stream.event().unwrap()["params"]["data"], "hello");
+    assert_eq!(stream.event().unwrap()["id"], 7);
+    // Changes come to who listens.
+    let listen = json!({"notifications": {"toolsListChanged": true}});
+    let mut stream = ask(&web, &request("subscriptions/listen", listen));
+    assert!(stream.event().is_some());
+    ask(&web, &call_of("change", json!({})));
+    let told = stream.event().unwrap();
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    let tag = "io.modelcontextprotocol/subscriptionId";
+    assert_eq!(told["params"]["_meta"][tag], 7, "{told}");
+    // Who goes away has cancelled.
+    let slow = call_of("slow", json!({"until": home.file("never"), "mark": "slow"}));
+    let waits = fitted(&web, &slow).send("POST", slow.to_string().as_bytes());
+    home.noted("record", "executed slow");
+    drop(waits);
+    home.noted("record", "cancelled");
+    assert_eq!(home.upstream_pids().len(), 1);
+}
