@@ -229,6 +229,8 @@ impl Mux {
             Method::ElicitationComplete => {
                 self.on_elicitation_complete(upstream_id, params, frame, out);
             }
+            // It is our own wish: those of clients never go there.
+            Method::ListenAcknowledged => {}
             _unknown => match self.only_concerned(upstream_id) {
                 Some(only) => Mux::tell_session(only, frame.unchanged(), out),
                 None => self.drop_message(upstream_id, DropReason::UnknownNotification, out),

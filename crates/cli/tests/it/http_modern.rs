@@ -306,6 +306,44 @@ fn who_listens_hears_what_it_asked_for_until_it_goes_away() {
 }
 
 #[test]
+fn an_argument_that_stands_in_a_header_is_the_same_there() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let said = |text: &str, header: Option<&str>| {
+        let message = call_of("mirrored", json!({"text": text}));
+        let web = fitted(&web, &message).with("Mcp-Param-Text", header);
+        web.post(&message)
+    };
+    // From now on it is known what the server lists.
+    assert_eq!(ask(&web, &request("tools/list", json!({}))).status, 200);
+    for (text, header) in [
+        ("Hello", "Hello"),
+        ("Hello", "=?base64?SGVsbG8=?="),
+        ("SGVsbG8=", "SGVsbG8="),
+        ("=?base64?SGVsbG8=", "=?base64?SGVsbG8="),
+    ] {
+        let answer = said(text, Some(header));
+        assert_eq!(answer.status, 200, "{text} {header}");
+        assert_eq!(answer.json()["result"]["content"][0]["text"], text);
+    }
+    for header in [
+        None,
+        Some("hello"),
+        Some("=?base64?SGVsbG8?="),
+        Some("=?base64?SGVs!!!bG8=?="),
+    ] {
+        assert_eq!(
+            error(said("Hello", header)),
+            (400, json!(7), -32020),
+            "{header:?}"
+        );
+    }
+    let other = call_of("echo", json!({"text": "Hello"}));
+    let web = fitted(&web, &other).with("Mcp-Param-Text", Some("x"));
+    assert_eq!(web.post(&other).status, 200, "it is not about this tool");
+}
+
+#[test]
 fn there_are_no_more_sessions_than_may_be_and_the_rest_is_asked_to_come_later() {
     let home = Home::new();
     let web = home.web_with(&[], "[limits]\nsessions = 1\n");
@@ -340,4 +378,104 @@ fn a_server_that_is_configured_no_longer_is_not_found_by_the_next_request() {
         error(ask(&only, &call_of("echo", json!({})))),
         (404, json!(7), -32000)
     );
+}
+
+#[test]
+fn a_server_of_the_same_era_hears_and_says_what_it_would_without_us() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--era", "modern", "--record", &record]);
+    let found = ask(&web, &request("server/discover", json!({}))).json();
+    assert_eq!(found["result"]["supportedVersions"][0], VERSION, "{found}");
+    let answer = ask(&web, &call_of("echo", json!({"text": "hello"}))).json();
+    assert_eq!(answer["result"]["content"][0]["text"], "hello", "{answer}");
+    // It asks its client by an answer, and is told by the next request, each a session of its own.
+    let mut message = call_of("elicit", json!({"text": "name?"}));
+    let can = &mut message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+    *can = json!({"elicitation": {}});
+    let asked = ask(&web, &message).json();
+    let result = &asked["result"];
+    assert_eq!(result["resultType"], "input_required", "{asked}");
+    let question = &result["inputRequests"]["ask"];
+    assert_eq!(question["method"], "elicitation/create");
+    assert_eq!(question["params"]["message"], "name?");
+    message["params"]["requestState"] = result["requestState"].clone();
+    let said = json!({"action": "accept", "content": {}});
+    message["params"]["inputResponses"] = json!({"ask": said});
+    let answer = ask(&web, &message).json();
+    let heard = answer["result"]["content"][0]["text"].as_str();
+    assert_eq!(serde_json::from_str::<Value>(heard.unwrap()).unwrap(), said);
+    // Logs come where they are wanted.
+    let log = call_of("log", json!({"text": "hello"}));
+    assert!(!ask(&web, &log).is_stream());
+    let mut log = log;
+    log["params"]["_meta"]["io.modelcontextprotocol/logLevel"] = json!("info");
+    let mut stream = ask(&web, &log);
+    assert_eq!(stream.event().unwrap()["params"]["data"], "hello");
+    assert_eq!(stream.event().unwrap()["id"], 7);
+    // Changes come to who listens.
+    let listen = json!({"notifications": {"toolsListChanged": true}});
+    let mut stream = ask(&web, &request("subscriptions/listen", listen));
+    assert!(stream.event().is_some());
+    ask(&web, &call_of("change", json!({})));
+    let told = stream.event().unwrap();
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    let tag = "io.modelcontextprotocol/subscriptionId";
+    assert_eq!(told["params"]["_meta"][tag], 7, "{told}");
+    // Who goes away has cancelled.
+    let slow = call_of("slow", json!({"until": home.file("never"), "mark": "slow"}));
+    let waits = fitted(&web, &slow).send("POST", slow.to_string().as_bytes());
+    home.noted("record", "executed slow");
+    drop(waits);
+    home.noted("record", "cancelled");
+    assert_eq!(home.upstream_pids().len(), 1);
+}
+
+#[test]
+fn what_an_older_server_asks_is_the_answer_and_the_next_request_goes_on_with_the_first() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let able = |mut message: Value| {
+        let can = &mut message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+        *can = json!({"elicitation": {}});
+        message
+    };
+    let message = able(call_of("elicit", json!({"text": "name?", "mark": "once"})));
+    let asked = ask(&web, &message);
+    assert_eq!(asked.status, 200);
+    let asked = asked.json();
+    let result = &asked["result"];
+    assert_eq!(result["resultType"], "input_required", "{asked}");
+    let (key, question) = result["inputRequests"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap();
+    assert_eq!(question["method"], "elicitation/create");
+    assert_eq!(question["params"]["message"], "name?");
+    assert_eq!(sessions(&home), 1, "it is waited for");
+    let said = json!({"action": "accept", "content": {"name": "Alice"}});
+    let mut again = message.clone();
+    again["id"] = json!("again");
+    again["params"]["requestState"] = result["requestState"].clone();
+    again["params"]["inputResponses"] = json!({key: said});
+    // Elsewhere nobody waits for it.
+    let other = home.project("other");
+    let elsewhere = web.to(&format!("/mcp/fake?workspace={}", other.display()));
+    let refused = ask(&elsewhere, &again);
+    assert_eq!(refused.json()["error"]["code"], -32602);
+    let answer = ask(&web, &again);
+    assert_eq!(answer.status, 200);
+    let answer = answer.json();
+    assert_eq!(answer["id"], "again");
+    let heard = answer["result"]["content"][0]["text"].as_str();
+    let heard = heard.unwrap_or_else(|| panic!("{answer}"));
+    assert_eq!(serde_json::from_str::<Value>(heard).unwrap(), said);
+    assert_eq!(home.count("record", "executed once"), 1);
+    until("the end of the session", || sessions(&home) == 0);
+    // It was good once.
+    let refused = ask(&web, &again);
+    assert_eq!(refused.json()["error"]["code"], -32602);
 }

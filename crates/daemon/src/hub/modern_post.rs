@@ -6,10 +6,7 @@
 //! **Invariant:** a session is gone on with only at the place where it began and by the kind of caller that began
 //! it; what its headers say of a call was compared with the call before the core sees that.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use mux::{Event, KeptWords, LineNumber, Listing, Moment, Route, SessionId};
+use mux::{Event, LineNumber, Moment, Route, SessionId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 use wire::{Message, Method};
 
@@ -81,7 +78,7 @@ impl Hub {
         }
         let route = session.route.clone();
         if let Some(route) = route
-            && let Err(fault) = self.check_headers(&route, None, &post)
+            && let Err(fault) = self.check_headers(&route, &post)
         {
             return deny(&post.reply, Denial::Message(fault));
         }
@@ -101,8 +98,7 @@ impl Hub {
         let edition = self.world.around.launcher.edition();
         let openings = &mut self.world.openings;
         openings.keep(&post.place, edition, launch, now);
-        let kept = launch.opening.kept.as_deref();
-        if let Err(fault) = self.check_headers(&launch.opening.route, kept, post) {
+        if let Err(fault) = self.check_headers(&launch.opening.route, post) {
             deny(&post.reply, Denial::Message(fault));
             return false;
         }
@@ -110,12 +106,7 @@ impl Hub {
     }
 
     /// Whether the headers of a call say what its arguments say, as far as it is known which have to.
-    fn check_headers(
-        &mut self,
-        route: &Route,
-        kept: Option<&[Arc<KeptWords>]>,
-        post: &ModernPost,
-    ) -> Result<(), ModernFault> {
+    fn check_headers(&mut self, route: &Route, post: &ModernPost) -> Result<(), ModernFault> {
         let Message::Request {
             method: Method::ToolsCall,
             params,
@@ -128,7 +119,7 @@ impl Hub {
         let Some(tool) = tool else {
             return Ok(());
         };
-        let pages = listed_tools(kept);
+        let pages = self.mux.listed_tools(route);
         match self.world.schemas.params(route, &pages, &tool) {
             Some(params) => check_params(&post.frame, &params, &post.headers),
             None => Ok(()),
@@ -194,14 +185,6 @@ impl World {
         let rounds = Rounds::new(limit, &self.around.unread);
         Some((Box::new(rounds), Box::new(modern)))
     }
-}
-
-/// The pages of a server's list of tools, as far as they are known.
-fn listed_tools(kept: Option<&[Arc<KeptWords>]>) -> Vec<Bytes> {
-    let mut lists = kept.into_iter().flatten();
-    let pages = lists.find_map(|words| words.lists.get(&Listing::Tools));
-    let pages = pages.into_iter().flatten();
-    pages.map(|page| page.result.clone()).collect()
 }
 
 fn refuse(reply: &Sender<Chunk>, fault: HttpFault) {

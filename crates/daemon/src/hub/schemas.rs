@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use mux::Route;
+use mux::{Page, Route};
 
 use crate::front::{Param, tools_of};
 
@@ -26,7 +26,7 @@ impl Schemas {
     pub(super) fn params(
         &mut self,
         route: &Route,
-        pages: &[Bytes],
+        pages: &[&Page],
         tool: &str,
     ) -> Option<Arc<[Param]>> {
         let is_read = self.0.get(route).is_some_and(|known| known.is_of(pages));
@@ -42,19 +42,19 @@ impl Schemas {
 }
 
 impl Known {
-    fn read(pages: &[Bytes]) -> Self {
-        let tools = pages.iter().flat_map(|page| tools_of(page));
+    fn read(pages: &[&Page]) -> Self {
+        let tools = pages.iter().flat_map(|page| tools_of(&page.result));
         Known {
             tools: tools.map(|(name, params)| (name, params.into())).collect(),
-            pages: pages.to_vec(),
+            pages: pages.iter().map(|page| page.result.clone()).collect(),
         }
     }
 
-    fn is_of(&self, pages: &[Bytes]) -> bool {
-        let is_same = |(one, other): (&Bytes, &Bytes)| {
+    fn is_of(&self, pages: &[&Page]) -> bool {
+        let is_same = |(read, page): (&Bytes, &&Page)| {
             // Most often it is the very same, which need not be read.
-            let is_one = one.as_ptr() == other.as_ptr() && one.len() == other.len();
-            is_one || one == other
+            let is_one = read.as_ptr() == page.result.as_ptr() && read.len() == page.result.len();
+            is_one || *read == page.result
         };
         self.pages.len() == pages.len() && self.pages.iter().zip(pages).all(is_same)
     }
@@ -64,11 +64,14 @@ impl Known {
 mod tests {
     use super::*;
 
-    fn page(tool: &str, header: &str) -> Bytes {
+    fn page(tool: &str, header: &str) -> Page {
         let text = format!(
             r#"{{"tools":[{{"name":"{tool}","inputSchema":{{"properties":{{"a":{{"type":"string","x-mcp-header":"{header}"}}}}}}}}]}}"#
         );
-        Bytes::from(text)
+        Page {
+            cursor: None,
+            result: Bytes::from(text),
+        }
     }
 
     fn route(number: usize) -> Route {
@@ -79,29 +82,28 @@ mod tests {
     fn a_list_is_read_once_and_again_when_it_has_changed() {
         let mut schemas = Schemas::default();
         let pages = [page("t", "A"), page("u", "A")];
+        let pages = pages.each_ref();
         let first = schemas.params(&route(1), &pages, "t").unwrap();
         // Kept elsewhere it is the same list.
-        let copy = pages.each_ref().map(|page| Bytes::copy_from_slice(page));
-        let again = schemas.params(&route(1), &copy, "t").unwrap();
+        let copy = [page("t", "A"), page("u", "A")];
+        let again = schemas.params(&route(1), &copy.each_ref(), "t").unwrap();
         assert!(Arc::ptr_eq(&first, &again));
         assert!(schemas.params(&route(1), &pages, "u").is_some());
         assert!(schemas.params(&route(1), &pages, "v").is_none());
         assert!(schemas.params(&route(2), &[], "t").is_none());
-        let changed = [page("t", "B")];
-        let other = schemas.params(&route(1), &changed, "t").unwrap();
+        let changed = page("t", "B");
+        let other = schemas.params(&route(1), &[&changed], "t").unwrap();
         assert_ne!(first, other);
-        assert!(schemas.params(&route(1), &changed, "u").is_none());
+        assert!(schemas.params(&route(1), &[&changed], "u").is_none());
     }
 
     #[test]
     fn no_more_servers_are_known_than_may() {
         let mut schemas = Schemas::default();
+        let page = page("t", "A");
         for number in 0..2 * ROUTES_MAX {
-            assert!(
-                schemas
-                    .params(&route(number), &[page("t", "A")], "t")
-                    .is_some()
-            );
+            let params = schemas.params(&route(number), &[&page], "t");
+            assert!(params.is_some());
         }
         assert_eq!(schemas.0.len(), ROUTES_MAX);
     }

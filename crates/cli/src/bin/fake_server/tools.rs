@@ -11,7 +11,7 @@ use std::{io, path::Path, process, sync::atomic::Ordering};
 use serde_json::{Value, json};
 
 use crate::{
-    mark,
+    mark, modern,
     server::{Outcome, Server, wait_for},
 };
 
@@ -310,6 +310,7 @@ fn schema(tool: &str) -> Value {
 /// Carries out one call and answers it, unless it was cancelled meanwhile.
 pub(crate) fn call(server: &Server, id: &Value, params: &Value) {
     mark::begin("tools/call", params);
+    modern::begin(params);
     let name = params["name"].as_str().unwrap_or_default();
     let call = Call {
         server,
@@ -327,7 +328,7 @@ pub(crate) fn call(server: &Server, id: &Value, params: &Value) {
             Ok(Answer::Text(text)) => call.answer(&text),
             Ok(Answer::Whole(outcome)) => server.answer(id, &outcome),
             Ok(Answer::Nothing) => Ok(()),
-            Err(error) => server.answer(id, &Err((-32603, error.to_string()))),
+            Err(error) => server.answer(id, &modern::outcome_of(&error)),
         },
     };
     if answered.is_err() {
