@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fmt,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -31,6 +32,8 @@ pub struct Config {
 pub struct Daemon {
     /// How long a daemon is kept that has neither sessions nor servers.
     pub idle_timeout: Option<IdleTimeout>,
+    /// Where programs are looked for on behalf of sessions that bring no environment.
+    pub path: Option<String>,
 }
 
 /// One server as configured: how to start it and how to share it.
@@ -44,6 +47,12 @@ pub struct Server {
     pub env: BTreeMap<String, Template>,
     /// Variables to take from the session's environment, where it has them.
     pub env_pass: Vec<EnvPattern>,
+    /// A file of further variables that `${VAR}` and `env_pass` may take, where a session has none of the name:
+    /// absolute, or beginning with `~/`.
+    pub env_file: Option<PathBuf>,
+    /// Where its program is looked for on behalf of sessions that bring no environment; without it, where those
+    /// of all servers are.
+    pub path: Option<String>,
     /// Where the server starts; without it, the workspace or the home folder.
     pub cwd: Option<Template>,
     /// How widely one process is shared.
@@ -93,6 +102,8 @@ impl Server {
             args,
             env: BTreeMap::new(),
             env_pass: Vec::new(),
+            env_file: None,
+            path: None,
             cwd: None,
             scope: Scope::default(),
             idle_timeout: IdleTimeout::default(),

@@ -14,10 +14,12 @@ mod auto_scope;
 mod config;
 mod credential;
 mod edit;
+mod env_file;
 mod env_pattern;
 mod http;
 mod limits;
 mod load;
+mod secret;
 mod server_name;
 mod template;
 mod word;
@@ -28,12 +30,15 @@ pub use config::{
 };
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
+pub use env_file::{EnvFileError, EnvFileProblem, parse_env_file};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
 pub use http::{Http, HttpAuth, HttpSocket, Listen};
 pub use limits::LimitsOverrides;
 pub use load::{LoadError, load};
+pub use secret::Secret;
 pub use server_name::{ServerName, ServerNameError};
 pub use template::{
-    Builtin, Builtins, Origin, Template, TemplateError, TemplateSyntaxError, TemplateSyntaxProblem,
+    Builtin, Builtins, Origin, Sources, Template, TemplateError, TemplateSyntaxError,
+    TemplateSyntaxProblem,
 };
 pub use word::UnknownWord;

@@ -1,11 +1,11 @@
 //! Values that each session completes from its own environment.
 //!
-//! A [`Template`] is text with holes: `${VAR}`, `${VAR:-default}` and our own
+//! A [`Template`] is text with holes: `${VAR}`, `${VAR:-default}`, `${file:PATH}` and our own
 //! `${workspace}`, `${session}`, `${server}`. `$${` is a literal `${`; any other
 //! `$` stands for itself.
 //!
 //! **Invariant:** a template that was parsed has only well-formed holes, so
-//! resolving fails for one reason alone: something has no value.
+//! resolving fails for one reason alone: something has no value, or its file gives none.
 
 mod parse;
 
@@ -38,6 +38,8 @@ enum Piece {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Name {
     Variable(String),
+    /// With the word before the path, as it was written.
+    File(String),
     Builtin(Builtin),
 }
 
@@ -74,6 +76,21 @@ pub struct Builtins<'a> {
     pub server: &'a str,
 }
 
+/// Where the values of holes come from that are not mcpool's own.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The value of a variable.
+    pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// What is in a file, or why that is not to be had, for a person.
+    pub file: &'a dyn Fn(&str) -> Result<OsString, String>,
+}
+
+impl fmt::Debug for Sources<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sources(..)")
+    }
+}
+
 /// Something that a template names has no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TemplateError {
@@ -82,6 +99,14 @@ pub enum TemplateError {
     Unset {
         /// The variable.
         name: String,
+        /// Where it is named, if a file names it.
+        origin: Option<Origin>,
+    },
+    /// `${file:PATH}`, and nothing can be read there.
+    #[error("{}{why}", Lead(.origin.as_ref()))]
+    File {
+        /// Which file, and why.
+        why: String,
         /// Where it is named, if a file names it.
         origin: Option<Origin>,
     },
@@ -108,14 +133,28 @@ impl Template {
         Ok(Template { pieces, origin })
     }
 
-    /// Fills the holes for one session.
-    ///
-    /// `variable` looks up the session's environment. A default stands in for a
-    /// variable that is unset or empty, as in a shell; one that is set but empty
-    /// and has no default is an empty text.
+    /// Fills the holes for one session from its environment alone.
     pub fn resolve(
         &self,
         variable: &dyn Fn(&str) -> Option<OsString>,
+        builtins: &Builtins<'_>,
+    ) -> Result<OsString, TemplateError> {
+        let file = |path: &str| Err(format!("the file `{path}` is not read here"));
+        let sources = Sources {
+            variable,
+            file: &file,
+        };
+        self.resolve_from(&sources, builtins)
+    }
+
+    /// Fills the holes for one session.
+    ///
+    /// A default stands in for a
+    /// variable that is unset or empty, as in a shell; one that is set but empty
+    /// and has no default is an empty text.
+    pub fn resolve_from(
+        &self,
+        sources: &Sources<'_>,
         builtins: &Builtins<'_>,
     ) -> Result<OsString, TemplateError> {
         let mut resolved = OsString::new();
@@ -124,7 +163,11 @@ impl Template {
                 Piece::Text(text) => resolved.push(text),
                 Piece::Hole { name, default } => {
                     let value = match name {
-                        Name::Variable(name) => variable(name),
+                        Name::Variable(name) => (sources.variable)(name),
+                        Name::File(words) => {
+                            let read = (sources.file)(path_in(words));
+                            Some(read.map_err(|why| self.no_file(why))?)
+                        }
                         Name::Builtin(builtin) => builtins.value(*builtin).map(OsStr::to_owned),
                     };
                     match (value, default) {
@@ -143,14 +186,14 @@ impl Template {
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.names().filter_map(|name| match name {
             Name::Variable(name) => Some(name.as_str()),
-            Name::Builtin(_) => None,
+            Name::File(_) | Name::Builtin(_) => None,
         })
     }
 
     /// The holes that mcpool fills itself, in order of appearance.
     pub fn builtins(&self) -> impl Iterator<Item = Builtin> {
         self.names().filter_map(|name| match name {
-            Name::Variable(_) => None,
+            Name::Variable(_) | Name::File(_) => None,
             Name::Builtin(builtin) => Some(*builtin),
         })
     }
@@ -198,6 +241,11 @@ impl Template {
         })
     }
 
+    fn no_file(&self, why: String) -> TemplateError {
+        let origin = self.origin.clone();
+        TemplateError::File { why, origin }
+    }
+
     fn no_value(&self, name: &Name) -> TemplateError {
         let origin = self.origin.clone();
         match name {
@@ -205,8 +253,9 @@ impl Template {
                 name: name.clone(),
                 origin,
             },
-            // The other two always have one.
-            Name::Builtin(Builtin::Workspace | Builtin::Session | Builtin::Server) => {
+            // The others always have one.
+            Name::File(_)
+            | Name::Builtin(Builtin::Workspace | Builtin::Session | Builtin::Server) => {
                 TemplateError::NoWorkspace { origin }
             }
         }
@@ -235,10 +284,17 @@ impl fmt::Debug for Template {
     }
 }
 
+/// What stands before a path between braces.
+const FILE: &str = "file:";
+
+fn path_in(words: &str) -> &str {
+    words.strip_prefix(FILE).unwrap_or(words)
+}
+
 impl Name {
     fn as_str(&self) -> &str {
         match self {
-            Name::Variable(name) => name,
+            Name::Variable(name) | Name::File(name) => name,
             Name::Builtin(builtin) => builtin.as_str(),
         }
     }

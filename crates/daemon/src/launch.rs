@@ -5,6 +5,7 @@
 //! rest.
 
 mod environment;
+mod holes;
 mod plan;
 mod recipe;
 mod route;
@@ -18,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use config::{LimitsOverrides, ServerName};
+use config::{LimitsOverrides, Secret, ServerName};
 use mux::{
     Asks, Front, IdleTimeout, Joins, Limits, Link, OnRestart, Opening, Refusal, Route, Scope,
     SessionId, Start,
@@ -55,6 +56,8 @@ pub(crate) struct LaunchSpec {
     pub(crate) directory: PathBuf,
     /// At most `0o777`.
     pub(crate) umask: u32,
+    /// What of all that was taken out of files that the user alone can read.
+    pub(crate) secrets: BTreeSet<Secret>,
 }
 
 /// A session that wants a server.

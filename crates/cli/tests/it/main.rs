@@ -39,6 +39,7 @@ mod meeting;
 mod noise;
 mod pressure;
 mod restarts;
+mod secrets;
 mod sessions;
 mod shims;
 mod status;

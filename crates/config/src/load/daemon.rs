@@ -5,10 +5,11 @@ use std::{ops::RangeInclusive, time::Duration};
 use super::{
     durations::wait_or_never,
     reader::{Entry, Reader, entries},
+    server::path,
 };
 use crate::Daemon;
 
-pub(super) const KEYS: &[&str] = &["idle_timeout"];
+pub(super) const KEYS: &[&str] = &["idle_timeout", "path"];
 
 /// A daemon must live long enough to be found by whoever has started it; beyond a month, "never" is
 /// what is meant.
@@ -24,6 +25,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>, daemon: &mut Daem
             "idle_timeout" => {
                 daemon.idle_timeout = wait_or_never(reader, &field, &IDLE_TIMEOUT);
             }
+            "path" => daemon.path = path(reader, &field),
             _ => reader.unknown_key(&field, KEYS),
         }
     }

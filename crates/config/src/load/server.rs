@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
@@ -24,6 +25,8 @@ pub(super) const KEYS: &[&str] = &[
     "args",
     "env",
     "env_pass",
+    "env_file",
+    "path",
     "cwd",
     "scope",
     "idle_timeout",
@@ -52,6 +55,8 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
             "args" => rest.args = arguments(reader, &field),
             "env" => rest.env = variables(reader, &field),
             "env_pass" => rest.env_pass = patterns(reader, &field),
+            "env_file" => rest.env_file = file(reader, &field),
+            "path" => rest.path = path(reader, &field),
             "cwd" => rest.cwd = program(reader, &field),
             "scope" => rest.scope = word::<Scope>(reader, &field, Scope::WORDS).unwrap_or_default(),
             "idle_timeout" => rest.idle_timeout = idle_timeout(reader, &field).unwrap_or_default(),
@@ -182,6 +187,32 @@ fn variables(reader: &mut Reader<'_>, field: &Entry<'_>) -> BTreeMap<String, Tem
         }
     }
     variables
+}
+
+/// A file that is the same wherever one is.
+fn file(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<PathBuf> {
+    let cell = reader.cell(field, "a path")?;
+    let text = reader.string(&cell)?;
+    if !text.starts_with('/') && !text.starts_with("~/") {
+        let message = format!("{text:?} is neither an absolute path nor one that begins with `~/`");
+        reader.fault(cell.offset, &cell.path, message, None);
+        return None;
+    }
+    Some(PathBuf::from(text))
+}
+
+/// Folders to look for programs in, as in the variable `PATH`.
+pub(super) fn path(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<String> {
+    let cell = reader.cell(field, "a list of folders such as \"/usr/bin:/bin\"")?;
+    let text = reader.string(&cell)?;
+    let relative = text.split(':').find(|folder| !folder.starts_with('/'));
+    if let Some(folder) = relative {
+        let message = format!("{folder:?} is not the absolute path of a folder");
+        let hint = Some("write them like \"/usr/local/bin:/usr/bin:/bin\"".to_owned());
+        reader.fault(cell.offset, &cell.path, message, hint);
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn patterns(reader: &mut Reader<'_>, field: &Entry<'_>) -> Vec<EnvPattern> {

@@ -10,6 +10,7 @@ use crate::{
 
 mod http;
 mod life;
+mod secrets;
 
 fn read(text: &str) -> Result<Config, LoadError> {
     load(text, Path::new("config.toml"))
@@ -238,7 +239,7 @@ fn unknown_keys_are_errors_with_a_suggestion() {
             [servers.a]
             command = "x"
             "weird key" = 1
-                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
+                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, env_file, path, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
         "#]],
     );
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use thiserror::Error;
 
-use super::{Builtin, Name, Piece};
+use super::{Builtin, FILE, Name, Piece};
 
 /// Where a text stops being a template, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -32,6 +32,12 @@ pub enum TemplateSyntaxProblem {
     IllegalName {
         /// What stands where the name should.
         name: String,
+    },
+    /// `${file:PATH}` with a path that depends on where one is.
+    #[error("{path:?} is neither an absolute path nor one that begins with `~/`")]
+    RelativePath {
+        /// The path.
+        path: String,
     },
     /// A `${` within a default.
     #[error("a default cannot contain `${{`")]
@@ -75,6 +81,16 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, TemplateSyntaxError> {
 
 /// Reads what stands between `${` and `}`; `offset` is where that begins.
 fn hole(inside: &str, offset: usize) -> Result<Piece, TemplateSyntaxError> {
+    if let Some(path) = inside.strip_prefix(FILE) {
+        if !path.starts_with('/') && !path.starts_with("~/") {
+            let path = path.to_owned();
+            return Err(TemplateSyntaxProblem::RelativePath { path }.at(offset + FILE.len()));
+        }
+        return Ok(Piece::Hole {
+            name: Name::File(inside.to_owned()),
+            default: None,
+        });
+    }
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default.to_owned())),
         None => (inside, None),

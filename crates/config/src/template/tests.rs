@@ -172,3 +172,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_hole_of_a_file_is_filled_with_what_is_in_it() {
+    let template = Template::parse("<${file:/run/a b}${file:~/c:-d}>", None).expect("parses");
+    let file = |path: &str| match path {
+        "/run/a b" => Ok("secret".into()),
+        other => Err(format!("{other} is missing")),
+    };
+    let sources = Sources {
+        variable: &environment,
+        file: &file,
+    };
+    let told = template
+        .resolve_from(&sources, &BOUND)
+        .expect_err("one is missing");
+    assert_eq!(told.to_string(), "~/c:-d is missing");
+    let template = Template::parse("<${file:/run/a b}>", None).expect("parses");
+    assert_eq!(
+        template.resolve_from(&sources, &BOUND),
+        Ok("<secret>".into())
+    );
+    assert_eq!(template.as_written(), "<${file:/run/a b}>");
+    assert_eq!(format!("{template:?}"), "Template(***${file:/run/a b}***)");
+    assert!(
+        template.resolve(&environment, &BOUND).is_err(),
+        "no files are read there"
+    );
+    assert_eq!(
+        template.variables().count() + template.builtins().count(),
+        0
+    );
+    for relative in ["${file:}", "${file:here}", "x${file:~you/x}"] {
+        let error = Template::parse(relative, None).expect_err(relative);
+        assert!(
+            error.to_string().contains("absolute"),
+            "{relative}: {error}"
+        );
+    }
+}

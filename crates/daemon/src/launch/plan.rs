@@ -12,12 +12,15 @@ use std::{
     time::Duration,
 };
 
-use config::{Builtin, Builtins, EnvArgument, Server, ServerName, Template};
+use config::{Builtin, Builtins, EnvArgument, Secret, Server, ServerName, Template};
 use mux::{Asks, Capability, Class, Era, OnRestart, Opening, Refusal, Scope, Start};
 use shim::direct::LockName;
 
 use super::{
-    Asker, LaunchSpec, Launcher, environment, front, idle_timeout, joins, link, route::ShareKey,
+    Asker, LaunchSpec, Launcher, environment, front,
+    holes::{Holes, PATH, SearchPath},
+    idle_timeout, joins, link,
+    route::ShareKey,
     workspace::Claim,
 };
 use crate::{front::Freedom, kept_words::Life};
@@ -52,6 +55,8 @@ struct Words {
     arguments: Vec<OsString>,
     declared: BTreeMap<OsString, OsString>,
     cwd: Option<OsString>,
+    /// What of all that was taken out of files.
+    secrets: BTreeSet<Secret>,
 }
 
 impl Words {
@@ -68,20 +73,25 @@ impl Launcher {
         let (server, origin) = self.server(asker)?;
         let workspace = self.workspace(asker)?;
         self.check_choice(asker, &server)?;
-        let words = fill(asker, &server, workspace.as_deref())?;
+        let words = fill(asker, &server, workspace.as_deref(), &self.home)?;
         let (scope, scope_reason) = scope(asker, &server, &words, workspace.as_deref())?;
         let mut environment = match asker.freedom {
             Freedom::AsFree => environment::ambient(&asker.ask.env),
             Freedom::Confined | Freedom::Elsewhere => environment::ambient(&self.own_environment),
         };
+        if let Some(path) = self.configured_path(asker, &server) {
+            environment.insert(PATH.into(), path.into());
+        }
         let withheld = withheld(asker, &server, &words);
         environment.extend(words.declared.clone());
         let base = match (scope, &workspace) {
             (Scope::Workspace | Scope::Session, Some(workspace)) => workspace,
             (Scope::Global, _) | (_, None) => &self.home,
         };
-        let directory = (words.cwd.as_ref()).map_or_else(|| base.clone(), |cwd| base.join(cwd));
-        let program = self.program(asker, &words.command, &environment, &withheld)?;
+        let cwd = words.cwd.as_ref();
+        let directory = cwd.map_or_else(|| base.clone(), |cwd| base.join(cwd));
+        let search = self.search_path(asker, &server, &environment);
+        let program = self.program(asker, &words.command, &search, &withheld)?;
         let key = ShareKey {
             program: &program,
             arguments: &words.arguments,
@@ -128,6 +138,7 @@ impl Launcher {
             environment,
             directory,
             umask: asker.umask & 0o777,
+            secrets: words.secrets,
         };
         Ok(Plan {
             opening,
@@ -198,7 +209,7 @@ impl Launcher {
         &self,
         asker: &Asker<'_>,
         command: &OsStr,
-        environment: &BTreeMap<OsString, OsString>,
+        search: &SearchPath<'_>,
         withheld: &[Arc<str>],
     ) -> Result<PathBuf, Refusal> {
         // A folder of the peer's choice is a program of the peer's choice.
@@ -206,25 +217,53 @@ impl Launcher {
             Freedom::AsFree => asker.cwd,
             Freedom::Confined | Freedom::Elsewhere => &self.home,
         };
-        let path = match asker.freedom {
-            Freedom::AsFree => environment.get(OsStr::new("PATH")),
-            Freedom::Confined | Freedom::Elsewhere => self.own_variable("PATH"),
-        };
-        which::which_in(command, path, cwd)
+        which::which_in(command, search.folders, cwd)
             .map(|found| cwd.join(found))
             .map_err(|_| Refusal::StartFailed {
                 server: asker.ask.server.as_str().into(),
                 why: format!(
-                    "there is no program `{}` in the PATH of {}",
+                    "there is no program `{}` in {}",
                     command.display(),
-                    match asker.freedom {
-                        Freedom::AsFree => "this session",
-                        Freedom::Confined | Freedom::Elsewhere => "the daemon",
-                    }
+                    search.whose
                 ),
                 last_words: Vec::new(),
                 withheld: withheld.to_vec(),
             })
+    }
+
+    /// Where the configuration says that programs are, for a session that does not say it itself.
+    fn configured_path<'s>(&'s self, asker: &Asker<'_>, server: &'s Server) -> Option<&'s str> {
+        match asker.freedom {
+            Freedom::AsFree | Freedom::Confined => None,
+            Freedom::Elsewhere => {
+                let of_all = self.configuration.current().daemon.path.as_deref();
+                server.path.as_deref().or(of_all)
+            }
+        }
+    }
+
+    fn search_path<'s>(
+        &'s self,
+        asker: &Asker<'_>,
+        server: &'s Server,
+        environment: &'s BTreeMap<OsString, OsString>,
+    ) -> SearchPath<'s> {
+        if let Some(path) = self.configured_path(asker, server) {
+            return SearchPath {
+                folders: Some(OsStr::new(path)),
+                whose: "the `path` of the configuration",
+            };
+        }
+        match asker.freedom {
+            Freedom::AsFree => SearchPath {
+                folders: environment.get(OsStr::new(PATH)).map(OsString::as_os_str),
+                whose: "the PATH of this session",
+            },
+            Freedom::Confined | Freedom::Elsewhere => SearchPath {
+                folders: self.own_variable(PATH).map(OsString::as_os_str),
+                whose: "the PATH of the daemon",
+            },
+        }
     }
 
     fn own_variable(&self, name: &str) -> Option<&OsString> {
@@ -267,23 +306,28 @@ impl Launcher {
 }
 
 /// Fills the holes with what this session has.
-fn fill(asker: &Asker<'_>, server: &Server, workspace: Option<&Path>) -> Result<Words, Refusal> {
+fn fill(
+    asker: &Asker<'_>,
+    server: &Server,
+    workspace: Option<&Path>,
+    home: &Path,
+) -> Result<Words, Refusal> {
     let session = format!("{}-{}", std::process::id(), asker.session);
     let builtins = Builtins {
         workspace,
         session: &session,
         server: &asker.ask.server,
     };
-    let variable = |name: &str| asker.ask.variable(name).map(OsStr::to_owned);
+    let holes = Holes::of(asker.ask, server, home)?;
     let resolve = |template: &Template| {
-        template
-            .resolve(&variable, &builtins)
+        holes
+            .resolve(template, &builtins)
             .map_err(|error| Refusal::BadConfiguration {
                 what: error.to_string().into(),
             })
     };
     let arguments = arguments_of_env(asker)?;
-    let mut declared = environment::passed(&asker.ask.env, &server.env_pass, &[]);
+    let mut declared = holes.passed(&server.env_pass);
     for (name, value) in &server.env {
         declared.insert(name.into(), resolve(value)?);
     }
@@ -294,6 +338,7 @@ fn fill(asker: &Asker<'_>, server: &Server, workspace: Option<&Path>) -> Result<
         arguments: server.args.iter().map(resolve).collect::<Result<_, _>>()?,
         declared,
         cwd: server.cwd.as_ref().map(resolve).transpose()?,
+        secrets: holes.into_secrets(),
     })
 }
 

@@ -3,7 +3,8 @@
 //! A server that is refused somewhere likes to quote what it was refused with. Its log is read by people
 //! and by agents, and its last words stand in errors that sessions get.
 //!
-//! What counts as a secret follows from what the server was started with: the value of a variable whose
+//! What counts as a secret follows from what the server was started with: what was taken for it out of files
+//! with secrets; the value of a variable whose
 //! name looks like a credential, each of its lines, and what follows the scheme in `Bearer …`; and, in
 //! whatever variable or argument it stands, the password in an address. Each is found in the forms that
 //! programs give it. What is encoded in yet another way, or derived, is not.
@@ -108,6 +109,9 @@ impl Veil {
         for (name, value) in &spec.environment {
             secrets.add_variable(name.as_bytes(), value.as_bytes());
         }
+        for secret in &spec.secrets {
+            secrets.add_credential(secret.reveal().as_bytes());
+        }
         spec.arguments
             .iter()
             .map(|argument| OsStr::as_bytes(argument))
@@ -183,19 +187,23 @@ impl Secrets {
         let name = String::from_utf8_lossy(name);
         let is_place = value.starts_with(b"/") && PLACES.iter().any(|end| name.ends_with(end));
         if looks_like_credential(&name) && !is_place {
-            self.add(value);
-            value
-                .split(|byte| *byte == b'\n')
-                .for_each(|line| self.add(line));
-            for scheme in SCHEMES {
-                if let Some((before, rest)) = value.split_at_checked(scheme.len())
-                    && before.eq_ignore_ascii_case(scheme)
-                {
-                    self.add(rest);
-                }
-            }
+            self.add_credential(value);
         }
         self.add_addresses(value);
+    }
+
+    fn add_credential(&mut self, value: &[u8]) {
+        self.add(value);
+        value
+            .split(|byte| *byte == b'\n')
+            .for_each(|line| self.add(line));
+        for scheme in SCHEMES {
+            if let Some((before, rest)) = value.split_at_checked(scheme.len())
+                && before.eq_ignore_ascii_case(scheme)
+            {
+                self.add(rest);
+            }
+        }
     }
 
     /// The passwords in all `scheme://user:password@host` of a text, as they stand there and decoded.

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use config::Secret;
 use mux::{LineNumber, Record, SessionId, UpstreamId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
@@ -240,6 +241,8 @@ pub(crate) struct FrozenSpec {
     environment: Vec<(Os, Os)>,
     directory: Os,
     umask: u32,
+    #[serde(default)]
+    secrets: Vec<Os>,
 }
 
 impl From<LaunchSpec> for FrozenSpec {
@@ -253,6 +256,11 @@ impl From<LaunchSpec> for FrozenSpec {
                 .collect(),
             directory: spec.directory.into_os_string().into(),
             umask: spec.umask,
+            secrets: spec
+                .secrets
+                .iter()
+                .map(|secret| secret.reveal().to_owned().into())
+                .collect(),
         }
     }
 }
@@ -268,6 +276,11 @@ impl From<FrozenSpec> for LaunchSpec {
                 .collect(),
             directory: OsString::from(frozen.directory).into(),
             umask: frozen.umask,
+            secrets: frozen
+                .secrets
+                .into_iter()
+                .map(|secret| Secret::new(secret.into()))
+                .collect(),
         }
     }
 }

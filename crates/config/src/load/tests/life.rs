@@ -23,7 +23,7 @@ fn the_daemons_own_life_is_read() {
         &expect![[r#"
             [daemon]
             idle_exit = "1h"
-                config.toml:2:1: daemon.idle_exit: unknown key (known here: idle_timeout)
+                config.toml:2:1: daemon.idle_exit: unknown key (known here: idle_timeout, path)
             [daemon]
             idle_timout = "1h"
                 config.toml:2:1: daemon.idle_timout: unknown key (did you mean `idle_timeout`?)
@@ -61,7 +61,7 @@ fn the_terms_of_requests_are_checked_wherever_they_stand() {
             [servers.a]
             command = "x"
             request_idle = "5m"
-                config.toml:3:1: servers.a.request_idle: unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
+                config.toml:3:1: servers.a.request_idle: unknown key (known here: command, args, env, env_pass, env_file, path, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
             [servers.a]
             command = "x"
             request_timeout = "never"

@@ -49,6 +49,7 @@ impl Scene {
                 environment: BTreeMap::new(),
                 directory: self.temporary.path().to_owned(),
                 umask: 0o22,
+                secrets: std::collections::BTreeSet::new(),
             }),
         }
     }

@@ -170,7 +170,7 @@ fn a_reader_that_is_halted_amid_a_frame_goes_on_from_there() {
 }
 
 /// Both ends of a connection in memory: what the library reads, and what it writes.
-struct Wire(io::Cursor<Vec<u8>>, Vec<u8>);
+struct Wire(Cursor<Vec<u8>>, Vec<u8>);
 
 impl io::Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -192,7 +192,7 @@ impl io::Write for Wire {
 /// What a client that uses the library reads of this.
 fn heard(bytes: Vec<u8>) -> Message {
     let mut context = WebSocketContext::new(Role::Client, Some(WebSocketConfig::default()));
-    let mut wire = Wire(io::Cursor::new(bytes), Vec::new());
+    let mut wire = Wire(Cursor::new(bytes), Vec::new());
     context.read(&mut wire).unwrap()
 }
 
@@ -231,7 +231,7 @@ proptest! {
         pieces in 1..2000_usize,
     ) {
         let mut context = WebSocketContext::new(Role::Client, None);
-        let mut wire = Wire(io::Cursor::default(), Vec::new());
+        let mut wire = Wire(Cursor::default(), Vec::new());
         for text in &texts {
             let (first, last) = text.split_at(text.len() / 2);
             let first = Frame::message(first.to_owned(), OpCode::Data(Data::Text), false);

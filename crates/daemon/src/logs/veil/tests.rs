@@ -100,6 +100,7 @@ fn an_address_among_the_arguments_counts() {
         environment: [("A_TOKEN".into(), "abcdefgh".into())].into(),
         directory: "/".into(),
         umask: 0o22,
+        secrets: BTreeSet::new(),
     };
     assert_eq!(
         over(&Veil::of(&spec), "hunter22 abcdefgh app"),
@@ -171,4 +172,20 @@ fn a_process_that_runs_tells_of_its_secrets() {
     let veil = Veil::of_process(std::process::id());
     assert_eq!(over(&veil, "plain"), "plain");
     assert_eq!(format!("{:?}", Veil::of_process(u32::MAX)), "Veil(0 forms)");
+}
+
+#[test]
+fn what_came_out_of_a_file_counts_whatever_it_is_called_and_wherever_it_stands() {
+    let spec = LaunchSpec {
+        program: "/bin/server".into(),
+        arguments: vec!["server".into(), "--word=open sesame".into()],
+        environment: [("WORD".into(), "<open sesame>".into())].into(),
+        directory: "/".into(),
+        umask: 0o22,
+        secrets: [config::Secret::new("open sesame".into())].into(),
+    };
+    assert_eq!(
+        over(&Veil::of(&spec), "said `open sesame`, or open%20sesame"),
+        "said `***`, or ***"
+    );
 }

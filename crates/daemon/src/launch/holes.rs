@@ -1,0 +1,182 @@
+//! What fills the holes of a server's words for one session: its environment, and files of the user's.
+//!
+//! **Invariant:** a file with secrets is read only if nobody else can read it; what came out of one is known as a
+//! secret from then on, and no error quotes any of it.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    ffi::{OsStr, OsString},
+    fs::OpenOptions,
+    io::Read as _,
+    os::unix::{
+        ffi::OsStringExt as _,
+        fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use config::{EnvPattern, Secret, Server, Sources, Template, TemplateError, parse_env_file};
+use mux::Refusal;
+use rustix::fs::OFlags;
+use shim::preface::SessionAsk;
+
+use super::environment;
+
+/// Longest file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// All that a file's mode says of those who are not its owner.
+const OTHERS: u32 = 0o077;
+
+/// All sources of one session.
+pub(super) struct Holes<'a> {
+    ask: &'a SessionAsk,
+    home: &'a Path,
+    /// What the server's file of variables says.
+    variables: BTreeMap<String, Secret>,
+    /// What was taken out of files.
+    secrets: RefCell<BTreeSet<Secret>>,
+}
+
+impl<'a> Holes<'a> {
+    pub(super) fn of(
+        ask: &'a SessionAsk,
+        server: &Server,
+        home: &'a Path,
+    ) -> Result<Self, Refusal> {
+        let variables = match &server.env_file {
+            Some(path) => {
+                let path = expanded(path, home);
+                let bytes = read(&path).map_err(bad)?;
+                let parsed = parse_env_file(&bytes);
+                parsed
+                    .map_err(|error| bad(format!("{}:{}: {error}", path.display(), error.line)))?
+            }
+            None => BTreeMap::new(),
+        };
+        Ok(Holes {
+            ask,
+            home,
+            variables,
+            secrets: RefCell::default(),
+        })
+    }
+
+    /// Fills the holes of a text.
+    pub(super) fn resolve(
+        &self,
+        template: &Template,
+        builtins: &config::Builtins<'_>,
+    ) -> Result<OsString, TemplateError> {
+        let sources = Sources {
+            variable: &|name| self.variable(name),
+            file: &|path| self.file(path),
+        };
+        template.resolve_from(&sources, builtins)
+    }
+
+    /// The variables that these name.
+    pub(super) fn passed(&self, patterns: &[EnvPattern]) -> BTreeMap<OsString, OsString> {
+        if self.variables.is_empty() {
+            return environment::passed(&self.ask.env, patterns, &[]);
+        }
+        // Of a doubled name the first counts.
+        let files = self.variables.iter();
+        let files = files.map(|(name, value)| (name.into(), value.reveal().to_owned()));
+        let all: Vec<_> = self.ask.env.iter().cloned().chain(files).collect();
+        let passed = environment::passed(&all, patterns, &[]);
+        for name in passed.keys().filter_map(|name| name.to_str()) {
+            // It is known as a secret if it is one.
+            let _value = self.variable(name);
+        }
+        passed
+    }
+
+    /// What was taken out of files.
+    pub(super) fn into_secrets(self) -> BTreeSet<Secret> {
+        self.secrets.into_inner()
+    }
+
+    fn variable(&self, name: &str) -> Option<OsString> {
+        if let Some(own) = self.ask.variable(name) {
+            return Some(own.to_owned());
+        }
+        let value = self.variables.get(name)?;
+        self.secrets.borrow_mut().insert(value.clone());
+        Some(value.reveal().to_owned())
+    }
+
+    /// All that is in a file, without the end of its last line.
+    fn file(&self, path: &str) -> Result<OsString, String> {
+        let path = expanded(Path::new(path), self.home);
+        let mut bytes = read(&path)?;
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+        if bytes.contains(&0) {
+            let path = path.display();
+            return Err(format!(
+                "{path} holds a NUL character, which cannot be passed to a program"
+            ));
+        }
+        let value = OsString::from_vec(bytes);
+        self.secrets.borrow_mut().insert(Secret::new(value.clone()));
+        Ok(value)
+    }
+}
+
+fn bad(what: String) -> Refusal {
+    Refusal::BadConfiguration { what: what.into() }
+}
+
+/// A path as it was meant that may begin with `~/`.
+fn expanded(path: &Path, home: &Path) -> PathBuf {
+    match path.strip_prefix("~") {
+        Ok(rest) => home.join(rest),
+        Err(_) => path.to_owned(),
+    }
+}
+
+/// A file that its user alone can read; or why not, for a person.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let failed = |error: std::io::Error| format!("{shown} cannot be read: {error}");
+    let mut options = OpenOptions::new();
+    // Whoever opens a pipe would wait for somebody to write.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = options
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(format!("{shown} is no file"));
+    }
+    let user = rustix::process::geteuid().as_raw();
+    if metadata.uid() != user || metadata.mode() & OTHERS != 0 {
+        return Err(format!(
+            "{shown} can be read by others than you; `chmod 600 {shown}`"
+        ));
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    if read.map_err(failed)? as u64 > FILE_BYTES_MAX {
+        return Err(format!("{shown} is longer than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(bytes)
+}
+
+/// The variable in which programs are looked for.
+pub(super) const PATH: &str = "PATH";
+
+/// Where programs are looked for.
+pub(super) struct SearchPath<'a> {
+    pub(super) folders: Option<&'a OsStr>,
+    /// Whose that is, for a person.
+    pub(super) whose: &'static str,
+}
