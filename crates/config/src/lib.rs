@@ -10,6 +10,7 @@
 //! The same text gives the same value or the same error, and no `Debug` output
 //! shows text that a user wrote into a value, because it may be a secret.
 
+mod address;
 mod auto_scope;
 mod config;
 mod credential;
@@ -22,16 +23,18 @@ mod server_name;
 mod template;
 mod word;
 
+pub use address::shown_address;
 pub use auto_scope::{is_launcher, session_reason};
 pub use config::{
-    Asks, Capability, Config, Daemon, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
+    Asks, Capability, Config, Daemon, IdleTimeout, OnDaemonFailure, OnRestart, Remote, Scope,
+    Server,
 };
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
 pub use http::{Http, HttpAuth};
 pub use limits::LimitsOverrides;
-pub use load::{LoadError, load};
+pub use load::{LoadError, SCHEMES, load};
 pub use server_name::{ServerName, ServerNameError};
 pub use template::{
     Builtin, Builtins, Origin, Template, TemplateError, TemplateSyntaxError, TemplateSyntaxProblem,

@@ -17,6 +17,7 @@ use crate::{
     launch::Launch,
     link::{Lines, Piece, Socket},
     upgrade::UpgradeWish,
+    upstream,
 };
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
@@ -48,6 +49,11 @@ pub(crate) enum Input {
     Output { process: ProcessId, lines: Lines },
     /// Something else came out of a process.
     Heard { process: ProcessId, heard: Heard },
+    /// News of a server that runs elsewhere.
+    Remote {
+        process: ProcessId,
+        news: upstream::News,
+    },
     /// Somebody wants something over HTTP.
     Visited(Box<Visit>),
     /// Whoever listened for a session over HTTP has gone.
@@ -86,6 +92,7 @@ impl Input {
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
+            | Input::Remote { .. }
             | Input::Room(_)
             | Input::LeftLongEnough(_)
             | Input::Reported { .. }
@@ -111,6 +118,7 @@ impl Input {
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
+            | Input::Remote { .. }
             | Input::Room(_)
             | Input::LeftLongEnough(_)
             | Input::Reported { .. }
@@ -166,6 +174,16 @@ pub(crate) enum Entrance {
     Socket(Socket, Bytes),
     /// Over HTTP, with its `initialize` and where the answer goes.
     Http(Box<(Place, Caller, Post, Sender<Piece>)>),
+}
+
+impl Entrance {
+    /// What the client calls the session, if it has said so.
+    pub(super) fn session_key(&self) -> Option<&str> {
+        match self {
+            Entrance::Socket(..) => None,
+            Entrance::Http(visit) => visit.0.session_key.as_deref(),
+        }
+    }
 }
 
 /// A session that knows what its server said of itself, as far as that is kept.

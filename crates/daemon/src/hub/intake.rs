@@ -22,6 +22,7 @@ use crate::{
     observe,
     process::Process,
     tasks,
+    upstream::News,
 };
 
 impl Hub {
@@ -37,6 +38,7 @@ impl Hub {
             Input::Unheard(session) => self.world.on_unheard(session),
             Input::Output { process, lines } => self.on_output(now, process, lines),
             Input::Heard { process, heard } => self.on_heard(now, process, heard),
+            Input::Remote { process, news } => self.on_remote(now, process, news),
             Input::Room(peer) => self.on_room(peer),
             Input::LeftLongEnough(session) => {
                 let world = &mut self.world;
@@ -80,6 +82,7 @@ impl Hub {
             cwd: &arrival.cwd,
             umask: arrival.umask,
             freedom: arrival.freedom,
+            session_key: arrival.entrance.session_key(),
         });
         launch.opening.resumes = arrival.ask.resume.is_some();
         if let Entrance::Http(visit) = &arrival.entrance
@@ -121,7 +124,7 @@ impl Hub {
         } = recalled;
         let Launch {
             opening,
-            spec,
+            means,
             subject,
             lock,
         } = launch;
@@ -141,7 +144,7 @@ impl Hub {
             reader: way.reader,
             server: Arc::clone(&opening.server),
             route: Some(opening.route.clone()),
-            spec: spec.map_err(String::into_boxed_str),
+            means: means.map_err(String::into_boxed_str),
             direct: direct.map(PathBuf::into_boxed_path),
             subject,
             lines: 0,
@@ -200,6 +203,26 @@ impl Hub {
             }
         };
         self.handle(now, event);
+    }
+
+    /// The same as a guardian's reports, of what is no child of it.
+    fn on_remote(&mut self, now: Moment, id: ProcessId, news: News) {
+        let world = &mut self.world;
+        let Some(process) = world.processes.get_mut(&id) else {
+            return;
+        };
+        match news {
+            News::Reached => {
+                process.on_reached(id, &world.around);
+                let upstream = process.upstream;
+                let event = Event::UpstreamStarted { upstream };
+                self.handle(now, event);
+            }
+            News::Ended(end) => {
+                let ending = process.on_remote_end(end);
+                world.on_ending(id, ending);
+            }
+        }
     }
 
     fn on_room(&mut self, peer: Peer) {
@@ -300,7 +323,9 @@ impl Hub {
         if self.stopping.is_none() && !was_ending {
             observe::guardian_lost();
         }
-        let all: Vec<ProcessId> = self.world.processes.keys().copied().collect();
+        let processes = self.world.processes.iter();
+        let children = processes.filter(|(_, process)| !process.is_remote());
+        let all: Vec<ProcessId> = children.map(|(id, _)| *id).collect();
         for id in all {
             self.world.end_process(id, Exit::Unknown);
         }
@@ -349,6 +374,10 @@ impl Hub {
             .processes
             .values()
             .filter_map(|process| Some((process.upstream, process.pid?)));
+        let places = world.processes.values().filter_map(|process| {
+            let place = process.place()?;
+            Some((process.upstream, place.to_owned()))
+        });
         Draft {
             snapshot: self.mux.snapshot(),
             now,
@@ -356,6 +385,7 @@ impl Hub {
             direct: world.around.direct.clone(),
             guardian: world.around.guardian.pid(),
             pids: pids.collect(),
+            places: places.collect(),
             config_error: world.around.launcher.config_error(),
             http: world.around.http.listening.clone(),
             lost_logs: world.around.logs.lost(),

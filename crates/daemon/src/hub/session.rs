@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{courtesy::Work, http::Visited, pace::Pace, replay::Replay, world::Surroundings};
 use crate::{
     kept_words::Subject,
-    launch::{LaunchSpec, Launcher},
+    launch::{Launcher, Means},
     link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
     upgrade::{FrozenSession, Handed, Hex},
 };
@@ -41,8 +41,8 @@ pub(super) struct Session {
     pub(super) server: Arc<str>,
     /// By what it shares that with others; `None` if the core has forgotten it.
     pub(super) route: Option<Route>,
-    /// Or why nothing can be started.
-    pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
+    /// How there comes to be an upstream for it, or why there can be none.
+    pub(super) means: Result<Means, Box<str>>,
     /// The lock of whoever runs its server without a daemon, if that is a server to be shared.
     pub(super) direct: Option<Box<Path>>,
     /// By what that is known which its server says of itself, if it is kept.
@@ -108,7 +108,7 @@ impl Session {
             has_reader: self.reader.is_open(),
             unread: Hex(unread),
             server: Arc::clone(&self.server),
-            spec: self.spec.clone(),
+            spec: self.means.clone(),
             subject: self.subject.clone(),
             direct: self
                 .direct
@@ -149,7 +149,7 @@ impl Session {
             server: frozen.server,
             // The core knows it.
             route: None,
-            spec: frozen.spec,
+            means: frozen.spec,
             subject: frozen.subject,
             direct: frozen
                 .direct
@@ -168,7 +168,7 @@ impl Session {
 
     /// Has what is equal for several sessions in memory once.
     pub(super) fn share(&mut self, launcher: &mut Launcher) {
-        if let Ok(spec) = &mut self.spec {
+        if let Ok(Means::Process(spec)) = &mut self.means {
             *spec = launcher.keep_once(Arc::clone(spec));
             if let Some(subject) = &mut self.subject {
                 let subject = Arc::make_mut(subject);

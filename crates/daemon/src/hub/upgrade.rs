@@ -24,7 +24,7 @@ use super::{
 use crate::{
     front::SessionPlaces,
     observe::Observer,
-    process::{Ending, Process},
+    process::{ELSEWHERE, Ending, Process},
     upgrade::{FrozenDaemon, FrozenHub, Handed, UNDER_WAY, UpgradeWish},
 };
 
@@ -98,6 +98,9 @@ impl Hub {
         }
         if world.sessions.values().any(|it| it.visited.is_some()) {
             return Some(OVER_HTTP);
+        }
+        if world.processes.values().any(Process::is_remote) {
+            return Some(ELSEWHERE);
         }
         if world.around.room.taken() > WAITING_MAX {
             return Some("too much waits to be read; try again when clients and servers have");

@@ -9,7 +9,7 @@ use config::OnDaemonFailure as Configured;
 use mux::SessionId;
 use shim::{direct::OnDaemonFailure, places::Places, preface::SessionAsk, recipe::Recipe};
 
-use super::{Asker, Launcher};
+use super::{Asker, Launcher, Means};
 use crate::{configuration::Configuration, front::Freedom, serve::home_folder};
 
 /// How a session with this ask, in this folder, runs its server itself; or why it cannot, for a person.
@@ -49,8 +49,17 @@ impl Launcher {
             umask: 0,
             // Whoever asks starts it itself, with no more rights than it has.
             freedom: Freedom::AsFree,
+            session_key: None,
         });
-        let spec = launch.spec?;
+        let spec = match launch.means? {
+            Means::Process(spec) => spec,
+            Means::Remote(remote) => {
+                let (server, place) = (&ask.server, remote.shown());
+                return Err(format!(
+                    "`{server}` runs at {place}, which only a daemon can reach"
+                ));
+            }
+        };
         Ok(Recipe {
             lock: launch.lock,
             program: spec.program.clone(),

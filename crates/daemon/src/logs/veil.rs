@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use sys::process_table::Identity;
 
 use super::clean::{Cleaned, Extent, cleaned};
-use crate::launch::LaunchSpec;
+use crate::launch::{LaunchSpec, RemoteSpec};
 
 /// What stands in the place of a secret.
 const VEIL: &str = "***";
@@ -115,6 +115,20 @@ impl Veil {
         secrets.into()
     }
 
+    /// For a server that runs elsewhere: whatever it is told with each request.
+    pub(crate) fn of_remote(spec: &RemoteSpec) -> Self {
+        let mut secrets = Secrets::default();
+        for (_name, value) in &spec.headers {
+            secrets.add_credential(value.as_bytes());
+        }
+        let query = spec.url.split_once('?').map_or("", |(_, query)| query);
+        for pair in query.split('&') {
+            let value = pair.split_once('=').map_or(pair, |(_, value)| value);
+            secrets.add_credential(value.as_bytes());
+        }
+        secrets.into()
+    }
+
     /// For a process that another daemon had started, by the environment that it was given then. A program
     /// may have overwritten that, or not let it be read: then nothing is known of its secrets.
     pub(crate) fn of_process(pid: u32) -> Self {
@@ -183,19 +197,23 @@ impl Secrets {
         let name = String::from_utf8_lossy(name);
         let is_place = value.starts_with(b"/") && PLACES.iter().any(|end| name.ends_with(end));
         if looks_like_credential(&name) && !is_place {
-            self.add(value);
-            value
-                .split(|byte| *byte == b'\n')
-                .for_each(|line| self.add(line));
-            for scheme in SCHEMES {
-                if let Some((before, rest)) = value.split_at_checked(scheme.len())
-                    && before.eq_ignore_ascii_case(scheme)
-                {
-                    self.add(rest);
-                }
-            }
+            self.add_credential(value);
         }
         self.add_addresses(value);
+    }
+
+    fn add_credential(&mut self, value: &[u8]) {
+        self.add(value);
+        value
+            .split(|byte| *byte == b'\n')
+            .for_each(|line| self.add(line));
+        for scheme in SCHEMES {
+            if let Some((before, rest)) = value.split_at_checked(scheme.len())
+                && before.eq_ignore_ascii_case(scheme)
+            {
+                self.add(rest);
+            }
+        }
     }
 
     /// The passwords in all `scheme://user:password@host` of a text, as they stand there and decoded.

@@ -19,7 +19,10 @@ use serde_json::value::RawValue;
 use wire::Outgoing;
 
 use crate::{
-    kept_words::Subject, launch::LaunchSpec, link::FrozenOutlet, logs::Veil,
+    kept_words::Subject,
+    launch::{LaunchSpec, Means},
+    link::FrozenOutlet,
+    logs::Veil,
     process::Rest as ProcessRest,
 };
 
@@ -187,7 +190,7 @@ pub(crate) struct FrozenSession {
     pub(crate) has_reader: bool,
     pub(crate) unread: Hex,
     pub(crate) server: Arc<str>,
-    pub(crate) spec: Result<Arc<LaunchSpec>, Box<str>>,
+    pub(crate) spec: Result<Means, Box<str>>,
     pub(crate) subject: Option<Arc<Subject>>,
     /// The lock of whoever runs its server without a daemon.
     #[serde(default)]
@@ -340,11 +343,15 @@ mod tests {
         };
         assert_eq!(first.unread.0, b"{\"jsonrpc\":\"2.0\",\"id\":9,\xc3");
         assert!(first.is_paused && first.has_reader && !first.is_closing);
-        let spec = first.spec.as_ref().unwrap();
+        let process = |means: &Means| match means {
+            Means::Process(spec) => Arc::clone(spec),
+            Means::Remote(spec) => panic!("{spec:?}"),
+        };
+        let spec = process(first.spec.as_ref().unwrap());
         assert_eq!(spec.arguments[1..], ["--record", "/home/u/rec"]);
         assert_eq!(spec.environment[&OsString::from("TOKEN")], "secret");
         assert_eq!(second.spec, Err("there is no such server".into()));
-        let odd = &third.spec.as_ref().unwrap().environment[&OsString::from("ODD")];
+        let odd = &process(third.spec.as_ref().unwrap()).environment[&OsString::from("ODD")];
         assert_eq!(odd.as_encoded_bytes(), b"\xff\0");
         let [runs, ends] = &hub.processes[..] else {
             panic!("{} processes", hub.processes.len());
