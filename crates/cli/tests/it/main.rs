@@ -34,6 +34,7 @@ mod machine_time;
 mod meeting;
 mod noise;
 mod pressure;
+mod remote;
 mod restarts;
 mod sessions;
 mod shims;

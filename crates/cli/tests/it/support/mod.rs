@@ -7,6 +7,8 @@ mod gated;
 mod home;
 pub(crate) mod processes;
 pub(crate) mod reluctant;
+pub(crate) mod remote;
+pub(crate) mod remote_socket;
 mod verdict;
 mod watched;
 pub(crate) mod web;
