@@ -262,20 +262,54 @@ fn a_call_whose_connection_breaks_is_not_sent_again_and_the_session_goes_on() {
 
 #[test]
 fn a_session_that_the_server_has_forgotten_is_begun_anew() {
+    for says_400 in [false, true] {
+        let remote = Remote::start(Manners {
+            says_400,
+            ..Manners::default()
+        });
+        let home = home_for(&remote);
+        let mut client = home.configured("there");
+        client.text("echo", json!({"text": "1"}));
+        remote.forget();
+        // It was told so before anything was done.
+        assert_eq!(client.text("echo", json!({"text": "2"})), "2");
+        assert_eq!(remote.count("initialize"), 2);
+        let calls = session_of(&remote.seen(), "tools/call");
+        let session = |number: usize| Some(format!("session-{number}"));
+        assert_eq!(calls, [session(1), session(1), session(2)]);
+        client.close();
+        remote.has_seen("DELETE", 1);
+        assert_eq!(session_of(&remote.seen(), "").last(), Some(&session(2)));
+    }
+}
+
+#[test]
+fn the_end_of_the_daemon_ends_every_session_there_once() {
     let remote = Remote::start(Manners::default());
     let home = home_for(&remote);
+    let mut clients = [home.configured("there"), home.configured("there")];
+    for client in &mut clients {
+        client.text("echo", json!({"text": "x"}));
+    }
+    home.done(&["stop"]);
+    assert_eq!(remote.count("DELETE"), 2);
+}
+
+#[test]
+fn a_server_on_a_unix_socket_is_reached_by_its_path() {
+    let remote = Remote::start(Manners::default());
+    let home = Home::new();
+    let socket = home.file("server.sock");
+    remote.listen_at(&socket);
+    home.configure(&format!("[servers.there]\nurl = 'unix:{socket}:/here'\n"));
     let mut client = home.configured("there");
-    client.text("echo", json!({"text": "1"}));
-    remote.forget();
-    // It was told so before anything was done.
-    assert_eq!(client.text("echo", json!({"text": "2"})), "2");
-    assert_eq!(remote.count("initialize"), 2);
-    let calls = session_of(&remote.seen(), "tools/call");
-    let session = |number: usize| Some(format!("session-{number}"));
-    assert_eq!(calls, [session(1), session(1), session(2)]);
-    client.close();
-    remote.has_seen("DELETE", 1);
-    assert_eq!(session_of(&remote.seen(), "").last(), Some(&session(2)));
+    assert_eq!(client.text("echo", json!({"text": "near"})), "near");
+    let seen = remote.seen();
+    assert!(seen.iter().all(|seen| seen.path == "/here"));
+    assert!(
+        seen.iter()
+            .all(|seen| seen.header("host") == Some("localhost"))
+    );
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn url(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<Template> {
     let written = template.as_written();
     // What a variable begins is judged when it is known.
     let is_known = |start: &&str| written.starts_with(*start);
-    if !(written.starts_with(['/', '$']) || SCHEMES.iter().any(|start| is_known(&start))) {
+    if !(written.starts_with(['/', '$']) || SCHEMES.iter().any(is_known)) {
         let message = format!("must begin with one of {}, or `/`", SCHEMES.join(", "));
         reader.fault(field.value_offset(), &field.path, message, None);
         return None;

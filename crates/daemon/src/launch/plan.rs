@@ -72,7 +72,7 @@ impl Launcher {
         let workspace = self.workspace(asker)?;
         self.check_choice(asker, &server)?;
         if let Some(remote) = &server.remote {
-            return self.plan_remote(asker, &server, remote, workspace);
+            return self.plan_remote(asker, &server, remote, workspace.as_deref());
         }
         let words = fill(asker, &server, workspace.as_deref())?;
         let (scope, scope_reason) = scope(asker, &server, &words.line(), workspace.as_deref())?;

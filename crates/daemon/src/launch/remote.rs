@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -71,12 +71,12 @@ impl Launcher {
         asker: &Asker<'_>,
         server: &Server,
         remote: &Remote,
-        workspace: Option<PathBuf>,
+        workspace: Option<&Path>,
     ) -> Result<Plan, Refusal> {
-        let (scope, scope_reason) = scope(asker, server, &[], workspace.as_deref())?;
+        let (scope, scope_reason) = scope(asker, server, &[], workspace)?;
         let word = format!("{}-{}", std::process::id(), asker.session);
         let builtins = Builtins {
-            workspace: workspace.as_deref(),
+            workspace,
             session: &word,
             server: &asker.ask.server,
         };
@@ -99,7 +99,7 @@ impl Launcher {
             ca_cert: ca_cert.as_deref(),
             configured_name: &asker.ask.server,
             workspace: match scope {
-                Scope::Workspace => workspace.as_deref(),
+                Scope::Workspace => workspace,
                 Scope::Global | Scope::Session => None,
             },
         };
@@ -107,7 +107,7 @@ impl Launcher {
             route: key.encode(),
             scope,
             scope_reason,
-            workspace: workspace.as_deref(),
+            workspace,
         };
         let opening = opening(asker, server, sharing, None, Vec::new());
         // A server for several knows none of them by name.

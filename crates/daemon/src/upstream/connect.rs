@@ -231,17 +231,30 @@ fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
 
 /// What went wrong, without the number.
 fn words(error: &io::Error) -> String {
-    let words = match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused; does it run there?",
-        io::ErrorKind::NotFound => "there is no such socket; does it run?",
-        io::ErrorKind::PermissionDenied => "permission denied",
-        _other => return error.to_string(),
-    };
-    words.to_owned()
+    let kind = error.kind();
+    if kind == io::ErrorKind::ConnectionRefused {
+        "connection refused; does it run there?".to_owned()
+    } else if kind == io::ErrorKind::NotFound {
+        "there is no such socket; does it run?".to_owned()
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "permission denied".to_owned()
+    } else {
+        error.to_string()
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+    use tokio_rustls::{
+        TlsAcceptor,
+        rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    };
+
     use super::*;
 
     #[test]
@@ -251,6 +264,71 @@ mod tests {
         let found: Vec<String> = of_getent(said).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["2001:db8::1", "192.0.2.7"]);
         assert!(of_getent("").is_empty());
+    }
+
+    /// A server that has this certificate, and echoes; its port.
+    async fn serves(issuer: &Issuer<'_, KeyPair>, name: &str) -> u16 {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = certificate.signed_by(&key, issuer).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tasks::spawn("test", async move {
+            while let Ok((stream, _from)) = listener.accept().await {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    let (mut from, mut to) = tokio::io::split(stream);
+                    let _gone = tokio::io::copy(&mut from, &mut to).await;
+                }
+            }
+        });
+        port
+    }
+
+    fn authority() -> (Issuer<'static, KeyPair>, String) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        (Issuer::new(params, key), pem)
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_good_only_by_who_is_named_and_for_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let ((issuer, pem), (_other, other_pem)) = (authority(), authority());
+        let (file, other_file) = (folder.path().join("ca"), folder.path().join("other"));
+        std::fs::write(&file, pem).unwrap();
+        std::fs::write(&other_file, other_pem).unwrap();
+        let port = serves(&issuer, "localhost").await;
+        let connect = async |host: &str, file: Option<&PathBuf>| {
+            let target = Target::parse(&format!("https://{host}:{port}/")).unwrap();
+            let connector = Connector::to(target, file.cloned()).await?;
+            connector.connect().await
+        };
+        let mut stream = connect("localhost", Some(&file)).await.unwrap();
+        stream.write_all(b"hello").await.unwrap();
+        stream.flush().await.unwrap();
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).await.unwrap();
+        assert_eq!(&echo, b"hello");
+        for (host, file) in [
+            ("localhost", Some(&other_file)),
+            ("127.0.0.1", Some(&file)),
+            ("localhost", None),
+        ] {
+            let refused = connect(host, file).await.map(|_| ()).unwrap_err();
+            // A system that trusts nobody says so instead.
+            let is_so = refused.starts_with("TLS: ") || file.is_none();
+            assert!(is_so, "{host}: {refused}");
+        }
     }
 
     #[test]

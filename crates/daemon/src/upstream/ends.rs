@@ -15,7 +15,7 @@ use wire::{Frame, Kind, Line, LineSplitter};
 use crate::link::Share;
 
 /// Bytes taken by one read at most.
-const READ_BYTES: usize = 16 << 10;
+const READ_BYTES: usize = 8 << 10;
 
 /// What the core may say in one message is bounded where it says it.
 const UNBOUNDED: usize = usize::MAX >> 1;
@@ -43,7 +43,6 @@ pub(super) struct Ear {
     input: pipe::Receiver,
     splitter: LineSplitter,
     lines: VecDeque<Bytes>,
-    buffer: Vec<u8>,
 }
 
 impl Ear {
@@ -52,7 +51,6 @@ impl Ear {
             input,
             splitter: LineSplitter::new(UNBOUNDED),
             lines: VecDeque::new(),
-            buffer: vec![0; READ_BYTES],
         }
     }
 
@@ -88,10 +86,12 @@ impl Ear {
 
     /// Reads once; `false` at the end.
     fn read(&mut self) -> io::Result<bool> {
-        let read = self.input.try_read(&mut self.buffer)?;
+        // Most of them are idle, so none has one of its own.
+        let mut buffer = [0; READ_BYTES];
+        let read = self.input.try_read(&mut buffer)?;
         let lines = &mut self.lines;
         self.splitter
-            .feed(self.buffer.get(..read).unwrap_or_default(), |line| {
+            .feed(buffer.get(..read).unwrap_or_default(), |line| {
                 if let Line::Whole(line) = line {
                     lines.push_back(line);
                 }

@@ -265,7 +265,7 @@ impl Conversation {
         let (talk, news) = (Arc::clone(&self.talk), self.news.clone());
         let idle = self.idle.pop();
         let wish = Arc::clone(&cancelled);
-        let task = Task::spawn("remote request", async move {
+        let request = Task::spawn("remote request", async move {
             let came = tokio::select! {
                 came = exchange(talk, frame, idle) => came,
                 () = given_up(&wish) => Came::Done(None),
@@ -276,7 +276,7 @@ impl Conversation {
             number,
             Open {
                 cancelled,
-                _task: task,
+                _task: request,
             },
         );
     }
@@ -453,13 +453,18 @@ async fn notify(talk: Arc<Talk>, mut queue: Receiver<Frame>, news: Sender<News>)
         let trouble = match posted {
             Ok(Ok((response, connection))) => {
                 let status = response.status();
-                if status == StatusCode::NOT_FOUND && talk.session.is_some() {
-                    let _ending = news.send(News::Forgotten).await;
-                    return;
+                if status.is_success() {
+                    // Most have no body, and then the connection rests.
+                    idle = Some(connection.rested());
+                    None
+                } else {
+                    let error = talk.error_of(response).await;
+                    if talk.is_forgotten(status, &error) {
+                        let _ending = news.send(News::Forgotten).await;
+                        return;
+                    }
+                    Some(format!("{}{}", talk.words_of(status), error.words()))
                 }
-                // Most have no body, and then the connection rests.
-                idle = Some(connection.rested());
-                (!status.is_success()).then(|| talk.words_of(status))
             }
             Ok(Err(Failure::Undelivered(why))) => {
                 let _ending = news.send(News::Unreachable(why)).await;

@@ -26,6 +26,7 @@ pub(super) enum Event {
 
 /// Takes a stream apart.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Events {
     /// Of data and of a line.
     limit: usize,

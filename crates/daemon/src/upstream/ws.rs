@@ -135,7 +135,7 @@ pub(super) async fn converse(
                 if last_heard.elapsed() > 2 * PING_EVERY {
                     return lost(&target, "it does not answer".to_owned(), &voice).await;
                 }
-                way.begin(Message::Ping(Bytes::new().into()));
+                way.begin(Message::Ping(Bytes::new()));
             }
         }
     }
@@ -214,14 +214,18 @@ async fn open(job: &Job, connector: &Connector) -> Result<Socket, String> {
         Err(error) if is_without(&error) => shake_hands(job, connector, false).await?,
         other => other,
     };
-    opened.map_err(|error| match error {
-        Error::Http(response) if response.status().is_redirection() => format!(
-            "{target} answered {}: it is elsewhere, where nothing is sent that is for this one; write its \
-             place into `url`",
-            response.status()
-        ),
-        Error::Http(response) => words_of(response.status(), target, &job.server),
-        other => format!("{target}: {other}"),
+    opened.map_err(|error| {
+        let Error::Http(response) = error else {
+            return format!("{target}: {error}");
+        };
+        let status = response.status();
+        if status.is_redirection() {
+            return format!(
+                "{target} answered {status}: it is elsewhere, where nothing is sent that is for this one; \
+                 write its place into `url`"
+            );
+        }
+        words_of(status, target, &job.server)
     })
 }
 

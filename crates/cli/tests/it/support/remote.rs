@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixListener,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -29,6 +30,8 @@ pub(crate) struct Manners {
     pub(crate) wants: Option<String>,
     /// Forgets its session at the first call of each, for ever.
     pub(crate) forgets: bool,
+    /// Says 400 where it should say 404.
+    pub(crate) says_400: bool,
     /// Leads to this place, whatever it is sent.
     pub(crate) leads_to: Option<String>,
     /// Speaks as servers of 2024-11-05 do.
@@ -112,6 +115,29 @@ impl Remote {
             }
         });
         remote
+    }
+
+    /// It listens at a unix socket, too.
+    pub(crate) fn listen_at(&self, socket: &str) {
+        let listener = UnixListener::bind(socket).unwrap();
+        let address = self.address;
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (Ok(near), Ok(far)) = (stream, TcpStream::connect(address)) else {
+                    return;
+                };
+                let (mut from, mut to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                thread::spawn(move || {
+                    let _gone = io::copy(&mut from, &mut to);
+                    to.shutdown(Shutdown::Write)
+                });
+                let (mut from, mut to) = (far, near);
+                thread::spawn(move || {
+                    let _gone = io::copy(&mut from, &mut to);
+                    to.shutdown(Shutdown::Write)
+                });
+            }
+        });
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -268,12 +294,17 @@ fn answer(
     let session = seen.header("mcp-session-id");
     let is_known = session.is_none_or(|it| state.lock().unwrap().sessions.contains(it));
     if !is_known {
-        respond(
-            out,
-            "404 Not Found",
-            JSON,
-            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}"#,
-        )?;
+        if manners.says_400 {
+            respond(
+                out,
+                "400 Bad Request",
+                "",
+                "Bad Request: No valid session ID provided",
+            )?;
+        } else {
+            let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}"#;
+            respond(out, "404 Not Found", JSON, body)?;
+        }
         return Ok(true);
     }
     match seen.method.as_str() {

@@ -123,8 +123,7 @@ async fn hear(
         return Heard::Done(None);
     }
     if !status.is_success() {
-        refuse_status(talk, frame, response).await;
-        return Heard::Done(None);
+        return refuse_status(talk, frame, response).await;
     }
     match Form::of(&response) {
         Form::Events => {
@@ -165,15 +164,20 @@ async fn pass_on(talk: &Talk, frame: &Frame, answer: Bytes, share: Option<Share>
     }
 }
 
-async fn refuse_status(talk: &Talk, frame: &Frame, response: Response<Incoming>) {
+async fn refuse_status(talk: &Talk, frame: &Frame, response: Response<Incoming>) -> Heard {
     let status = response.status();
     let error = talk.error_of(response).await;
     if let Some(answer) = error.answer_to(frame) {
-        return talk.voice.say(answer, None).await;
+        talk.voice.say(answer, None).await;
+        return Heard::Done(None);
+    }
+    if talk.is_forgotten(status, &error) {
+        return Heard::Forgotten;
     }
     let why = format!("{}{}", talk.words_of(status), error.words());
     let maybe_executed = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
     talk.refuse(frame, why, maybe_executed).await;
+    Heard::Done(None)
 }
 
 /// What is in a response.
@@ -263,12 +267,9 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
     while failures < RESUMES_MAX {
         let wait = events.retry.unwrap_or(RESUME_AFTER);
         time::sleep(wait * (1 << failures)).await;
-        let response = match talk.listen(events.last_id.as_deref()).await {
-            Ok(response) => response,
-            Err(_) => {
-                failures += 1;
-                continue;
-            }
+        let Ok(response) = talk.listen(events.last_id.as_deref()).await else {
+            failures += 1;
+            continue;
         };
         let status = response.status();
         if status == StatusCode::NOT_FOUND && talk.session.is_some() {

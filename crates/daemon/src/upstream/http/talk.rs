@@ -189,6 +189,17 @@ impl Talk {
         self.voice.say(Bytes::from(answer.to_vec()), None).await;
     }
 
+    /// Whether this says that the server does not know the session. It should be 404; servers that were made
+    /// after the first examples of the usual libraries say 400.
+    pub(super) fn is_forgotten(&self, status: StatusCode, error: &ErrorBody) -> bool {
+        let says_so = match status {
+            StatusCode::NOT_FOUND => true,
+            StatusCode::BAD_REQUEST => error.names_a_session(),
+            _other => false,
+        };
+        self.session.is_some() && says_so
+    }
+
     /// What stands in the body of an error.
     pub(super) async fn error_of(&self, response: Response<Incoming>) -> ErrorBody {
         let mut body = response.into_body();
@@ -229,6 +240,11 @@ impl ErrorBody {
         let text = str::from_utf8(&self.0).ok()?;
         let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
         serde_json::from_str(envelope.error.get()).ok()
+    }
+
+    fn names_a_session(&self) -> bool {
+        let text = String::from_utf8_lossy(&self.0).to_ascii_lowercase();
+        text.contains("session id") || text.contains("session not found")
     }
 
     /// Whether it is of a server that knows no handshake (2026-07-28).
