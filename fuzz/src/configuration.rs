@@ -187,5 +187,6 @@ fn entry(text: &str, choices: &mut Choices) -> ServerEntry {
         env_pass: Vec::new(),
         cwd,
         scope,
+        ..ServerEntry::default()
     }
 }

@@ -36,11 +36,14 @@ pub struct Daemon {
     pub path: Option<String>,
 }
 
-/// One server as configured: how to start it and how to share it.
+/// One server as configured: how to start or to reach it and how to share it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// The program: a name to look up in the session's own PATH, or a path.
+    /// The program: a name to look up in the session's own PATH, or a path. An empty text if the server runs
+    /// elsewhere.
     pub command: Template,
+    /// Where it runs already, if nothing is started for it.
+    pub remote: Option<Remote>,
     /// Its arguments, without the program.
     pub args: Vec<Template>,
     /// Variables of the server's own, on top of the ambient allow-list.
@@ -99,6 +102,7 @@ impl Server {
     pub(crate) fn new(command: Template, args: Vec<Template>) -> Self {
         Server {
             command,
+            remote: None,
             args,
             env: BTreeMap::new(),
             env_pass: Vec::new(),
@@ -120,12 +124,47 @@ impl Server {
         }
     }
 
-    /// Every template of this server: command, arguments, variables, folder.
+    /// Every template of this server: command, arguments, variables, folder, and those of a server elsewhere.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         std::iter::once(&self.command)
             .chain(&self.args)
             .chain(self.env.values())
             .chain(&self.cwd)
+            .chain(self.remote.iter().flat_map(Remote::templates))
+    }
+}
+
+/// A server that runs already: where, and what it is told beside the protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remote {
+    /// An address that begins with one of [`crate::SCHEMES`], or the path of a unix socket.
+    pub url: Template,
+    /// Headers of each request; their values are secrets.
+    pub headers: BTreeMap<String, Template>,
+    /// A file of certificates that alone vouch for the server, in place of those of the system.
+    pub ca_cert: Option<Template>,
+    /// The parameter of a WebSocket address that tells the session's key.
+    pub session_key_param: String,
+    /// The header of HTTP that does.
+    pub session_key_header: String,
+}
+
+impl Remote {
+    /// One at this address, with the defaults for all else.
+    pub fn at(url: Template) -> Self {
+        Remote {
+            url,
+            headers: BTreeMap::new(),
+            ca_cert: None,
+            session_key_param: "session_key".to_owned(),
+            session_key_header: "Mcpool-Session".to_owned(),
+        }
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        std::iter::once(&self.url)
+            .chain(self.headers.values())
+            .chain(&self.ca_cert)
     }
 }
 

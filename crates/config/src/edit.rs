@@ -22,11 +22,17 @@ use crate::{
 /// What `mcpool add` writes down of a server.
 ///
 /// The texts are templates: `${NAME}` in them is filled for each session.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ServerEntry {
-    /// The program.
+    /// The program; empty if the server runs already.
     pub command: String,
-    /// Its arguments.
+    /// Where it runs then.
+    pub url: Option<String>,
+    /// Headers that it is sent there.
+    pub headers: BTreeMap<String, String>,
+    /// The certificates that vouch for it.
+    pub ca_cert: Option<String>,
+    /// The program's arguments.
     pub args: Vec<String>,
     /// Variables to set.
     pub env: BTreeMap<String, String>,
@@ -188,7 +194,21 @@ fn block(name: &ServerName, entry: &ServerEntry, newline: &str) -> String {
     );
     // Line by line, because a line end within a string is part of what it says.
     let mut set = |key: &str, value: Value| block.extend([key, " = ", &value.to_string(), newline]);
-    set("command", Value::from(entry.command.as_str()));
+    let table = |pairs: &BTreeMap<String, String>| {
+        let pairs = pairs.iter();
+        let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
+        Value::from(pairs.collect::<InlineTable>())
+    };
+    match &entry.url {
+        Some(url) => set("url", Value::from(url.as_str())),
+        None => set("command", Value::from(entry.command.as_str())),
+    }
+    if !entry.headers.is_empty() {
+        set("headers", table(&entry.headers));
+    }
+    if let Some(ca_cert) = &entry.ca_cert {
+        set("ca_cert", Value::from(ca_cert.as_str()));
+    }
     if !entry.args.is_empty() {
         set(
             "args",
@@ -196,9 +216,7 @@ fn block(name: &ServerName, entry: &ServerEntry, newline: &str) -> String {
         );
     }
     if !entry.env.is_empty() {
-        let pairs = entry.env.iter();
-        let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
-        set("env", Value::from(pairs.collect::<InlineTable>()));
+        set("env", table(&entry.env));
     }
     if !entry.env_pass.is_empty() {
         set(
@@ -287,6 +305,7 @@ impl fmt::Debug for ServerEntry {
     /// Names what is set and hides the texts, which may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerEntry")
+            .field("headers", &self.headers.keys())
             .field("env", &self.env.keys())
             .field("env_pass", &self.env_pass)
             .field("scope", &self.scope)

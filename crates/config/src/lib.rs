@@ -10,6 +10,7 @@
 //! The same text gives the same value or the same error, and no `Debug` output
 //! shows text that a user wrote into a value, because it may be a secret.
 
+mod address;
 mod auto_scope;
 mod config;
 mod credential;
@@ -24,9 +25,11 @@ mod server_name;
 mod template;
 mod word;
 
+pub use address::shown_address;
 pub use auto_scope::{is_launcher, session_reason};
 pub use config::{
-    Asks, Capability, Config, Daemon, Era, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
+    Asks, Capability, Config, Daemon, Era, IdleTimeout, OnDaemonFailure, OnRestart, Remote, Scope,
+    Server,
 };
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
@@ -34,7 +37,7 @@ pub use env_file::{EnvFileError, EnvFileProblem, parse_env_file};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
 pub use http::{Http, HttpAuth, HttpSocket, Listen};
 pub use limits::LimitsOverrides;
-pub use load::{LoadError, load};
+pub use load::{LoadError, SCHEMES, load};
 pub use secret::Secret;
 pub use server_name::{ServerName, ServerNameError};
 pub use template::{

@@ -10,6 +10,7 @@ mod error;
 mod http;
 mod limits;
 mod reader;
+mod remote;
 mod server;
 mod words;
 
@@ -18,6 +19,7 @@ use std::path::Path;
 use toml_edit::Document;
 
 pub use error::LoadError;
+pub use remote::SCHEMES;
 
 use crate::{Config, ServerName};
 use reader::{Entry, Reader, entries};

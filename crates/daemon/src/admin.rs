@@ -144,6 +144,9 @@ pub struct Upstream {
     pub server: String,
     /// Its process id; absent while it has no process.
     pub pid: Option<u32>,
+    /// Where it is, if it runs elsewhere, without what may be a secret.
+    #[serde(default)]
+    pub url: Option<String>,
     /// `stopped`, `starting`, `initializing`, `ready`, `unresponsive`, `draining`, `backoff` or `failed`.
     pub state: String,
     /// `global`, `workspace` or `session`.

@@ -8,6 +8,7 @@ mod environment;
 mod holes;
 mod plan;
 mod recipe;
+mod remote;
 mod route;
 mod workspace;
 
@@ -31,6 +32,7 @@ use shim::{
 };
 
 pub use self::recipe::recipe;
+pub(crate) use self::remote::{Means, RemoteSpec};
 use self::workspace::TooWide;
 use crate::{
     configuration::Configuration,
@@ -71,6 +73,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) umask: u32,
     pub(crate) freedom: Freedom,
     pub(crate) over: Over,
+    /// What its client calls the session, if it has said so.
+    pub(crate) session_key: Option<&'a str>,
 }
 
 /// What became of it.
@@ -78,8 +82,8 @@ pub(crate) struct Asker<'a> {
 pub(crate) struct Launch {
     /// What the core hears.
     pub(crate) opening: Opening,
-    /// What a process on its behalf is started with, or why there can be none.
-    pub(crate) spec: Result<Arc<LaunchSpec>, String>,
+    /// How there comes to be an upstream on its behalf, or why there can be none.
+    pub(crate) means: Result<Means, String>,
     /// By what that is known which its server said of itself, if it is kept.
     pub(crate) subject: Option<Arc<Subject>>,
     /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
@@ -162,19 +166,25 @@ impl Launcher {
     fn launch(&mut self, asker: &Asker<'_>) -> Launch {
         match self.plan(asker) {
             Ok(plan) => {
-                let spec = self.keep_once(Arc::new(plan.spec));
-                let subject = plan.life.map(|life| Subject {
-                    route: plan.opening.route.clone(),
-                    class: plan.opening.fixed_class,
-                    life,
-                    spec: Arc::clone(&spec),
-                });
+                let means = match plan.means {
+                    Means::Process(spec) => Means::Process(self.keep_once(spec)),
+                    remote @ Means::Remote(_) => remote,
+                };
+                let subject = match (plan.life, &means) {
+                    (Some(life), Means::Process(spec)) => Some(Subject {
+                        route: plan.opening.route.clone(),
+                        class: plan.opening.fixed_class,
+                        life,
+                        spec: Arc::clone(spec),
+                    }),
+                    (None, _) | (_, Means::Remote(_)) => None,
+                };
                 Launch {
                     lock: plan.lock,
                     is_for_one: plan.is_for_one,
                     poll_after: plan.poll_after,
                     opening: plan.opening,
-                    spec: Ok(spec),
+                    means: Ok(means),
                     subject: subject.map(Arc::new),
                 }
             }
@@ -182,7 +192,7 @@ impl Launcher {
                 let why = refusal.to_string();
                 Launch {
                     opening: opening_without_plan(asker, refusal),
-                    spec: Err(why),
+                    means: Err(why),
                     subject: None,
                     lock: None,
                     is_for_one: true,

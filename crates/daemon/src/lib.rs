@@ -22,6 +22,7 @@ mod process;
 mod serve;
 mod tasks;
 mod upgrade;
+mod upstream;
 mod watchdog;
 
 pub use launch::recipe;

@@ -7,6 +7,7 @@ mod guardian;
 mod inheritance;
 mod note;
 mod pipes;
+mod remote;
 
 use std::{
     io,
@@ -34,6 +35,7 @@ pub(crate) use guardian::Guardian;
 pub(crate) use inheritance::{Inheritance, await_readable};
 pub(crate) use note::Note;
 use pipes::Pipes;
+use remote::Remote;
 
 /// How long a server may take to end, and then its tree.
 pub(crate) const STOP_PATIENCE: Patience = Patience {
@@ -46,6 +48,9 @@ pub(crate) const HURRY: Patience = Patience {
     eof: Duration::ZERO,
     term: Duration::from_millis(500),
 };
+
+/// Why there is no upgrade while there are servers that run elsewhere.
+pub(crate) const ELSEWHERE: &str = "servers by URL are connected, and an upgrade cannot hand them over yet; try again when their sessions have ended";
 
 /// How long the output of a process that has ended may be held open by somebody else.
 pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);
@@ -66,6 +71,8 @@ pub(crate) struct Process {
     pub(crate) log: ServerLog,
     /// Its process id, once it runs.
     pub(crate) pid: Option<u32>,
+    /// Set if it is no process at all, but runs elsewhere.
+    remote: Option<Box<Remote>>,
     /// Its standard output and error; `None` if nobody can read them.
     outputs: Option<(Source, Source)>,
     reader: Reading<Unread>,
@@ -163,6 +170,7 @@ impl Process {
             unwritten: None,
             log: ServerLog::new(logs.clone(), server, upstream.to_string()),
             pid: None,
+            remote: None,
             outputs: None,
             reader: Reading::NotYet,
             drain: Reading::NotYet,
@@ -190,6 +198,10 @@ impl Process {
             "started"
         };
         self.log.remark(&format!("{how}, process {pid}"));
+        self.begin_reading(process, around);
+    }
+
+    fn begin_reading(&mut self, process: ProcessId, around: &Surroundings) {
         self.reader = Reading::resumed(&[], around.limits.message_bytes);
         self.drain = Reading::Halted(Vec::new());
         self.go_on(process, around);
@@ -234,6 +246,9 @@ impl Process {
         id: ProcessId,
         handed: &mut Handed<'a>,
     ) -> Result<FrozenProcess, &'static str> {
+        if self.is_remote() {
+            return Err(ELSEWHERE);
+        }
         let unread = self.reader.unread();
         let unread =
             unread.map_err(|_| "a server is in the middle of a message that is too long")?;
@@ -345,12 +360,13 @@ impl Process {
     pub(crate) fn unwritten_requests(&mut self) -> Vec<Frame> {
         self.stop_writing();
         let messages = self.unwritten.take().map(Unwritten::into_messages);
-        messages
+        let unwritten = messages
             .unwrap_or_default()
             .into_iter()
             .filter_map(|message| Frame::parse(in_one_piece(&message)).ok())
-            .filter(|frame| frame.kind() == Kind::Request)
-            .collect()
+            .filter(|frame| frame.kind() == Kind::Request);
+        let undelivered = self.undelivered().into_iter();
+        undelivered.chain(unwritten).collect()
     }
 
     pub(crate) fn on_exited(&mut self, exit: Exit) -> Ending {

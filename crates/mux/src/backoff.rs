@@ -39,7 +39,7 @@ impl Deaths {
         self.in_a_row
     }
 
-    /// Takes note of one, after `served`; says what follows.
+    /// Takes note of one, after `served`; says what follows. `budget` is how many there may be.
     ///
     /// `seed` spreads the restarts of several servers, without randomness in the core.
     pub(crate) fn add(
@@ -47,7 +47,7 @@ impl Deaths {
         now: Moment,
         served: Option<Duration>,
         limits: &Limits,
-        seed: u64,
+        (budget, seed): (usize, u64),
     ) -> Rest {
         if served.is_some_and(|served| served >= limits.good_service) {
             self.in_a_row = 0;
@@ -56,7 +56,7 @@ impl Deaths {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.spent
             .retain(|death| *death + limits.deaths_window > now);
-        if self.is_on_trial || self.spent.len() >= limits.deaths_max {
+        if self.is_on_trial || self.spent.len() >= budget {
             self.is_on_trial = true;
             return Rest::TooMany;
         }
@@ -97,7 +97,12 @@ mod tests {
             starts += 1;
             now = now + served;
             now = now
-                + match deaths.add(now, Some(served), &limits, starts as u64) {
+                + match deaths.add(
+                    now,
+                    Some(served),
+                    &limits,
+                    (limits.deaths_max, starts as u64),
+                ) {
                     Rest::For(wait) => wait,
                     Rest::TooMany => limits.failed_rest,
                 };
@@ -135,7 +140,7 @@ mod tests {
             let mut deaths = Deaths::default();
             let rests = (0..6).map(|n| {
                 let now = Moment(0) + Duration::from_secs(n * step);
-                deaths.add(now, None, &limits, 0)
+                deaths.add(now, None, &limits, (limits.deaths_max, 0))
             });
             let sixth = rests.last();
             assert_eq!(sixth == Some(Rest::TooMany), too_many, "{sixth:?}");
@@ -148,16 +153,22 @@ mod tests {
         let mut deaths = Deaths::default();
         let mut now = Moment(0);
         for _ in 0..6 {
-            deaths.add(now, None, &limits, 0);
+            deaths.add(now, None, &limits, (limits.deaths_max, 0));
         }
         for _ in 0..3 {
             now = now + Duration::from_hours(1);
             let served = Some(Duration::from_secs(59));
-            assert_eq!(deaths.add(now, served, &limits, 0), Rest::TooMany);
+            assert_eq!(
+                deaths.add(now, served, &limits, (limits.deaths_max, 0)),
+                Rest::TooMany
+            );
         }
         let served = Some(limits.good_service);
         let first = Rest::For(wait(1, &limits, 0));
-        assert_eq!(deaths.add(now, served, &limits, 0), first);
+        assert_eq!(
+            deaths.add(now, served, &limits, (limits.deaths_max, 0)),
+            first
+        );
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub enum Event {
         /// Which.
         upstream: UpstreamId,
     },
-    /// A server's process could not be started.
+    /// A server's process could not be started, or what was started could not be greeted at all.
     UpstreamStartFailed {
         /// Which.
         upstream: UpstreamId,
@@ -414,6 +414,10 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
+    /// The way to it is lost, whatever has become of it.
+    Disconnected,
+    /// It lives, and knows nothing any more of what was said to it.
+    Forgetful,
     /// Nobody knows.
     Unknown,
 }
@@ -434,6 +438,8 @@ impl fmt::Display for Exit {
             Exit::Code(code) => write!(f, "exited with code {code}"),
             Exit::Signal(KILL) => write!(f, "was killed ({KILL})"),
             Exit::Signal(signal) => write!(f, "was killed by signal {signal}"),
+            Exit::Disconnected => f.write_str("was disconnected"),
+            Exit::Forgetful => f.write_str("had forgotten the session"),
             Exit::Unknown => f.write_str("is gone"),
         }
     }

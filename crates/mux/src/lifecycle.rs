@@ -139,7 +139,7 @@ impl Mux {
             open: upstream.exchanges.claimed(),
         });
         self.take_back_unwritten(upstream_id, &unwritten);
-        let open = self.end_process(upstream_id, out);
+        let open = self.end_process(upstream_id, Some(exit), out);
         let end = if is_expected {
             End::Expected
         } else {
@@ -159,10 +159,10 @@ impl Mux {
             return;
         };
         let was_wanted = match upstream.state {
-            State::Starting => true,
+            State::Starting | State::Initializing => true,
             // It was stopped on its way.
             State::Draining { .. } => false,
-            State::Initializing | State::Ready { .. } => {
+            State::Ready { .. } => {
                 self.on_exited(upstream_id, Exit::Unknown, Vec::new(), out);
                 return;
             }
@@ -172,7 +172,7 @@ impl Mux {
             upstream: upstream_id,
             why: why.into(),
         });
-        self.end_process(upstream_id, out);
+        self.end_process(upstream_id, None, out);
         if was_wanted {
             self.give_up_start(upstream_id, why, out);
         }
@@ -184,6 +184,7 @@ impl Mux {
     fn end_process(
         &mut self,
         upstream_id: UpstreamId,
+        exit: Option<Exit>,
         out: &mut Outbox,
     ) -> Vec<(MintedId, Exchange)> {
         self.withdraw_asks(upstream_id, out);
@@ -213,12 +214,12 @@ impl Mux {
         ] {
             self.timers.clear(timer);
         }
-        self.enter_rest(upstream_id, out);
+        self.enter_rest(upstream_id, exit, out);
         open
     }
 
     /// Decides what comes after a process.
-    fn enter_rest(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+    fn enter_rest(&mut self, upstream_id: UpstreamId, exit: Option<Exit>, out: &mut Outbox) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
@@ -247,7 +248,15 @@ impl Mux {
             State::Stopped | State::Backoff | State::Rested | State::Failed { .. } => return,
         };
         let seed = upstream_id.0 ^ (upstream.starts << 20);
-        let until = match upstream.deaths.add(self.now, served, &self.limits, seed) {
+        let budget = match exit {
+            // It answers, and may well say the same again.
+            Some(Exit::Forgetful) => self.limits.revivals_max,
+            Some(Exit::Code(_) | Exit::Signal(_) | Exit::Disconnected | Exit::Unknown) | None => {
+                self.limits.deaths_max
+            }
+        };
+        let deaths = &mut upstream.deaths;
+        let until = match deaths.add(self.now, served, &self.limits, (budget, seed)) {
             Rest::For(wait) => {
                 upstream.state = State::Backoff;
                 self.now + wait

@@ -90,6 +90,9 @@ pub struct Limits {
     pub backoff_longest: Duration,
     /// Deaths within the window that a server may have; at one more it counts as failed.
     pub deaths_max: usize,
+    /// The same of a server that has forgotten who speaks to it and is greeted anew: it lives, so that
+    /// another time helps less.
+    pub revivals_max: usize,
     /// How long a death counts towards them.
     pub deaths_window: Duration,
     /// How long a server must have served for its deaths to be counted from the beginning.
@@ -154,6 +157,7 @@ impl Default for Limits {
             backoff_first: Duration::from_millis(100),
             backoff_longest: Duration::from_secs(30),
             deaths_max: 5,
+            revivals_max: 3,
             deaths_window: Duration::from_mins(1),
             good_service: Duration::from_mins(1),
             failed_rest: Duration::from_mins(1),

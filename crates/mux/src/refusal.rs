@@ -69,6 +69,15 @@ pub enum Refusal {
         /// Whether the request may have had an effect: it had been sent, and is more than a question.
         maybe_executed: bool,
     },
+    /// The server did not take the request in, or lost it on the way, and lives on.
+    UpstreamRefused {
+        /// Which server.
+        server: Arc<str>,
+        /// What it said, or what happened, and what can be done about it.
+        why: String,
+        /// Whether the request may have had an effect: it had been sent, and is more than a question.
+        maybe_executed: bool,
+    },
     /// The server was started again and may have forgotten what earlier calls of the session did; told once.
     StateLost {
         /// Which server.
@@ -195,6 +204,7 @@ impl Refusal {
             Refusal::StillFailing { .. } => "still-failing",
             Refusal::UpstreamExited { .. } => "upstream-exited",
             Refusal::UpstreamStopped { .. } => "upstream-stopped",
+            Refusal::UpstreamRefused { .. } => "upstream-refused",
             Refusal::StateLost { .. } => "state-lost",
             Refusal::TookTooLong { .. } => "took-too-long",
             Refusal::TooSlow => "too-slow",
@@ -235,6 +245,7 @@ impl Refusal {
             | Refusal::StillFailing { .. }
             | Refusal::UpstreamExited { .. }
             | Refusal::UpstreamStopped { .. }
+            | Refusal::UpstreamRefused { .. }
             | Refusal::StateLost { .. }
             | Refusal::TookTooLong { .. }
             | Refusal::TooSlow
@@ -256,6 +267,7 @@ impl Refusal {
             | Refusal::StillFailing { .. }
             | Refusal::UpstreamExited { .. }
             | Refusal::UpstreamStopped { .. }
+            | Refusal::UpstreamRefused { .. }
             | Refusal::StateLost { .. }
             | Refusal::TooSlow
             | Refusal::Overloaded
@@ -288,6 +300,7 @@ impl Refusal {
         match self {
             Refusal::UpstreamExited { maybe_executed, .. }
             | Refusal::UpstreamStopped { maybe_executed, .. }
+            | Refusal::UpstreamRefused { maybe_executed, .. }
             | Refusal::DaemonRestarted { maybe_executed } => Some(*maybe_executed),
             Refusal::TookTooLong { .. }
             | Refusal::TooSlow
@@ -337,6 +350,7 @@ impl Refusal {
             | Refusal::StillFailing { server, .. }
             | Refusal::UpstreamExited { server, .. }
             | Refusal::UpstreamStopped { server, .. }
+            | Refusal::UpstreamRefused { server, .. }
             | Refusal::StateLost { server }
             | Refusal::NoLongerOffered { server, .. } => Some(server),
             _unnamed => None,
@@ -404,6 +418,14 @@ impl fmt::Display for Refusal {
                 maybe_executed,
             } => {
                 write!(f, "`{server}` was stopped before it answered")?;
+                fmt_maybe_executed(f, *maybe_executed)
+            }
+            Refusal::UpstreamRefused {
+                server,
+                why,
+                maybe_executed,
+            } => {
+                write!(f, "`{server}`: {why}")?;
                 fmt_maybe_executed(f, *maybe_executed)
             }
             Refusal::StateLost { server } => write!(

@@ -33,8 +33,17 @@ pub(crate) struct Args {
     /// Folder in which the server starts
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
+    /// Address of a server that runs already: http, https, ws or wss, or a unix socket
+    #[arg(long, conflicts_with_all = ["command", "env", "cwd"])]
+    url: Option<String>,
+    /// Header that such a server is sent, as "NAME: VALUE"; ${NAME} in it is the client's variable
+    #[arg(long = "header", value_name = "NAME: VALUE", requires = "url")]
+    headers: Vec<String>,
+    /// File of certificates that alone vouch for such a server
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca_cert: Option<String>,
     /// The server's command line
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "url", value_name = "COMMAND")]
     command: Vec<String>,
 }
 
@@ -54,12 +63,18 @@ struct ClientEntry {
 }
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let entry = entry(args, ui)?;
+    let entry = match &args.url {
+        Some(url) => remote_entry(args, url, ui)?,
+        None => entry(args, ui)?,
+    };
     config_file::edit(&places.config, |text| {
         config::add_server(text, &places.config, &args.name, &entry)
     })?;
     let program = Path::new(&entry.command);
-    if !entry.command.contains("${") && !is_found(program, env::var_os("PATH").as_deref()) {
+    if entry.url.is_none()
+        && !entry.command.contains("${")
+        && !is_found(program, env::var_os("PATH").as_deref())
+    {
         ui.remark(format_args!(
             "warning: `{}` is not found from here; the server starts only for clients whose PATH has it",
             program.display()
@@ -98,6 +113,38 @@ fn entry(args: &Args, ui: &mut Ui) -> anyhow::Result<ServerEntry> {
         env_pass,
         cwd: args.cwd.as_deref().map(from_anywhere_folder).transpose()?,
         scope: args.scope,
+        ..ServerEntry::default()
+    })
+}
+
+/// What is written down of a server that runs already.
+fn remote_entry(args: &Args, url: &str, ui: &mut Ui) -> anyhow::Result<ServerEntry> {
+    let mut headers = BTreeMap::new();
+    for header in &args.headers {
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| WrongUsage("--header: expected NAME: VALUE".to_owned()))?;
+        let (name, value) = (name.trim(), value.trim());
+        let is_secret = name.eq_ignore_ascii_case("authorization")
+            || config::looks_like_credential(&name.replace('-', "_"));
+        if is_secret && !value.contains("${") {
+            ui.remark(format_args!(
+                "note: the header {name} looks like a credential and now stands in the configuration file; \
+                 `--header '{name}: ${{VARIABLE}}'` takes it from the client instead"
+            ));
+        }
+        headers.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(ServerEntry {
+        url: Some(url.to_owned()),
+        headers,
+        ca_cert: args
+            .ca_cert
+            .as_deref()
+            .map(from_anywhere_folder)
+            .transpose()?,
+        scope: args.scope,
+        ..ServerEntry::default()
     })
 }
 

@@ -32,6 +32,10 @@ struct Listed {
 struct ListedServer {
     name: String,
     command: String,
+    /// Where it runs already, without what may be a secret.
+    url: Option<String>,
+    /// Names only, as well.
+    headers: Vec<String>,
     args: Vec<String>,
     /// Names only: a value may be a secret.
     env: Vec<String>,
@@ -64,9 +68,14 @@ impl Listed {
 
 impl ListedServer {
     fn new(name: &ServerName, server: &Server) -> Self {
+        let remote = server.remote.as_ref();
         ListedServer {
             name: name.to_string(),
             command: server.command.as_written(),
+            url: remote.map(|remote| config::shown_address(&remote.url.as_written())),
+            headers: remote
+                .map(|remote| remote.headers.keys().cloned().collect())
+                .unwrap_or_default(),
             args: server.args.iter().map(Template::as_written).collect(),
             env: server.env.keys().cloned().collect(),
             env_pass: server.env_pass.iter().map(EnvPattern::to_string).collect(),
@@ -80,6 +89,9 @@ impl ListedServer {
     }
 
     fn command_line(&self) -> String {
+        if let Some(url) = &self.url {
+            return url.clone();
+        }
         std::iter::once(&self.command)
             .chain(&self.args)
             .map(|word| quoted(word))
@@ -119,6 +131,7 @@ impl Render for Listed {
                 .env
                 .iter()
                 .chain(&server.env_pass)
+                .chain(&server.headers)
                 .map(String::as_str)
                 .collect();
             let environment = if names.is_empty() {

@@ -38,6 +38,7 @@ mod machine_time;
 mod meeting;
 mod noise;
 mod pressure;
+mod remote;
 mod restarts;
 mod secrets;
 mod sessions;

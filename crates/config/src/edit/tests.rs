@@ -47,18 +47,31 @@ fn entry() -> ServerEntry {
         env_pass: vec!["AWS_*".parse().expect("pattern")],
         cwd: Some("${workspace}".to_owned()),
         scope: Some(Scope::Global),
+        ..ServerEntry::default()
     }
 }
 
 fn bare() -> ServerEntry {
     ServerEntry {
         command: "true".to_owned(),
-        args: Vec::new(),
-        env: BTreeMap::new(),
-        env_pass: Vec::new(),
-        cwd: None,
-        scope: None,
+        ..ServerEntry::default()
     }
+}
+
+#[test]
+fn a_server_that_runs_already_is_written_down_with_its_headers() {
+    let entry = ServerEntry {
+        url: Some("https://host/mcp".to_owned()),
+        headers: BTreeMap::from([("Authorization".to_owned(), "Bearer ${TOKEN}".to_owned())]),
+        ca_cert: Some("/ca.pem".to_owned()),
+        scope: Some(Scope::Global),
+        ..ServerEntry::default()
+    };
+    assert_eq!(
+        add("", "a", &entry).expect("added"),
+        "[servers.a]\nurl = \"https://host/mcp\"\nheaders = { Authorization = \"Bearer ${TOKEN}\" }\n\
+         ca_cert = \"/ca.pem\"\nscope = \"global\"\n"
+    );
 }
 
 fn add(text: &str, name: &str, entry: &ServerEntry) -> Result<String, EditError> {
@@ -116,7 +129,7 @@ fn what_was_added_is_what_was_meant() {
 fn debug_output_of_an_entry_hides_its_texts() {
     assert_eq!(
         format!("{:?}", entry()),
-        "ServerEntry { env: [\"TOKEN\", \"a.b\"], env_pass: [EnvPattern(\"AWS_*\")], \
+        "ServerEntry { headers: [], env: [\"TOKEN\", \"a.b\"], env_pass: [EnvPattern(\"AWS_*\")], \
          scope: Some(Global), .. }"
     );
 }

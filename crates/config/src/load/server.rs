@@ -13,15 +13,20 @@ use super::{
     durations::{wait, wait_or_never},
     limits::LONG_WAIT,
     reader::{Cell, Entry, Reader, entries},
-    words,
+    remote, words,
 };
 use crate::{
     Asks, Capability, EnvPattern, EnvPatternError, Era, IdleTimeout, OnDaemonFailure, OnRestart,
-    Scope, Server, Template,
+    Remote, Scope, Server, Template,
 };
 
 pub(super) const KEYS: &[&str] = &[
     "command",
+    "url",
+    "headers",
+    "ca_cert",
+    "session_key_param",
+    "session_key_header",
     "args",
     "env",
     "env_pass",
@@ -47,11 +52,17 @@ const IDLE_TIMEOUT_MAX: Duration = Duration::from_hours(365 * 24);
 
 pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server> {
     let table = reader.table(entry)?;
+    let is_remote = table.contains_key("url");
     let mut command = None;
+    let mut elsewhere = Remote::at(Template::literal("".into()));
     let mut rest = Server::new(Template::literal("".into()), Vec::new());
     for field in entries(table, &entry.path) {
+        remote::check_place(reader, &field, is_remote);
         match field.name {
             "command" => command = program(reader, &field),
+            "url" | "headers" | "ca_cert" | "session_key_param" | "session_key_header" => {
+                remote::read(reader, &field, &mut elsewhere);
+            }
             "args" => rest.args = arguments(reader, &field),
             "env" => rest.env = variables(reader, &field),
             "env_pass" => rest.env_pass = patterns(reader, &field),
@@ -85,14 +96,24 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
         check_warmth(reader, table, entry, rest.idle_timeout);
         rest.idle_timeout = IdleTimeout::Never;
     }
+    if is_remote {
+        rest.remote = Some(elsewhere);
+        return Some(rest);
+    }
     // A misspelt `command` is reported as such and not as missing.
     let is_misspelt = table
         .iter()
-        .any(|(key, _)| words::nearest(key, KEYS) == Some("command"));
+        .any(|(key, _)| matches!(words::nearest(key, KEYS), Some("command" | "url")));
     if !table.contains_key("command") && !is_misspelt {
         let message = "`command` is missing".to_owned();
-        let hint = "the program to start, for example `command = \"npx\"`".to_owned();
-        reader.fault(entry.key_offset, &entry.path, message, Some(hint));
+        let hint =
+            "the program to start, for example `command = \"npx\"`; or `url`, if it runs already";
+        reader.fault(
+            entry.key_offset,
+            &entry.path,
+            message,
+            Some(hint.to_owned()),
+        );
     }
     Some(Server {
         command: command?,
@@ -130,8 +151,8 @@ fn flag(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<bool> {
 
 fn unknown_key(reader: &mut Reader<'_>, field: &Entry<'_>) {
     match field.name {
-        "url" | "type" | "transport" | "headers" => {
-            let hint = "only servers that mcpool starts itself, with `command`, can be configured";
+        "type" | "transport" => {
+            let hint = "`url` or `command` says it all";
             let message = "unknown key".to_owned();
             reader.fault(
                 field.key_offset,
@@ -145,7 +166,7 @@ fn unknown_key(reader: &mut Reader<'_>, field: &Entry<'_>) {
 }
 
 /// A template that must not be empty: a program or a folder.
-fn program(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<Template> {
+pub(super) fn program(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<Template> {
     let cell = reader.cell(field, "a string")?;
     let template = reader.template(&cell)?;
     if cell.value.as_str() == Some("") {

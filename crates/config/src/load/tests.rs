@@ -10,6 +10,7 @@ use crate::{
 
 mod http;
 mod life;
+mod remote;
 mod secrets;
 
 fn read(text: &str) -> Result<Config, LoadError> {
@@ -235,11 +236,11 @@ fn unknown_keys_are_errors_with_a_suggestion() {
             [servers.a]
             command = "x"
             url = "http://127.0.0.1"
-                config.toml:3:1: servers.a.url: unknown key (only servers that mcpool starts itself, with `command`, can be configured)
+                config.toml:2:1: servers.a.command: contradicts `url` (a server that runs already is not started; leave one of the two out)
             [servers.a]
             command = "x"
             "weird key" = 1
-                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, env_file, path, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
+                config.toml:3:1: servers.a."weird key": unknown key (known here: command, url, headers, ca_cert, session_key_param, session_key_header, args, env, env_pass, env_file, path, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
         "#]],
     );
 }
@@ -330,7 +331,7 @@ fn wrong_values_of_a_server_say_what_would_be_right() {
         ],
         &expect![[r#"
             [servers.a]
-                config.toml:1:10: servers.a: `command` is missing (the program to start, for example `command = "npx"`)
+                config.toml:1:10: servers.a: `command` is missing (the program to start, for example `command = "npx"`; or `url`, if it runs already)
             [servers.a]
             command = ""
                 config.toml:2:11: servers.a.command: must not be empty
@@ -488,7 +489,7 @@ fn of_several_errors_the_first_in_the_file_is_reported() {
             bad = 1
             [limits]
             sessions = 0
-                config.toml:1:10: servers.a: `command` is missing (the program to start, for example `command = "npx"`)
+                config.toml:1:10: servers.a: `command` is missing (the program to start, for example `command = "npx"`; or `url`, if it runs already)
             [servers.b]
             command = 1
             [servers.a]

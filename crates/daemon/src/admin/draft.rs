@@ -21,6 +21,8 @@ pub(crate) struct Draft {
     pub(crate) pids: BTreeMap<UpstreamId, u32>,
     /// What clients call their sessions.
     pub(crate) labels: BTreeMap<SessionId, Arc<str>>,
+    /// Where those are that run elsewhere.
+    pub(crate) places: BTreeMap<UpstreamId, String>,
     pub(crate) config_error: Option<String>,
     pub(crate) lost_logs: Lost,
     pub(crate) http: Listening,
@@ -88,6 +90,7 @@ impl Draft {
             id: upstream.id.to_string(),
             server: upstream.server.to_string(),
             pid,
+            url: self.places.get(&upstream.id).cloned(),
             state: upstream.state.to_owned(),
             scope: upstream.scope.name().to_owned(),
             scope_reason: upstream.scope_reason.to_string(),

@@ -47,6 +47,10 @@ impl World {
             {
                 return true;
             }
+            // What runs elsewhere nobody takes over: its conversation was ours.
+            if process.is_remote() {
+                return false;
+            }
             let note = Note {
                 upstream: process.upstream,
                 server: Arc::clone(&process.server),

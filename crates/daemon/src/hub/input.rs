@@ -22,6 +22,7 @@ use crate::{
     launch::Launch,
     link::{Chunk, Denial, Lines, Piece, Sign, Socket},
     upgrade::UpgradeWish,
+    upstream,
 };
 
 use super::revive::Revived;
@@ -58,6 +59,11 @@ pub(crate) enum Input {
     Output { process: ProcessId, lines: Lines },
     /// Something else came out of a process.
     Heard { process: ProcessId, heard: Heard },
+    /// News of a server that runs elsewhere.
+    Remote {
+        process: ProcessId,
+        news: upstream::News,
+    },
     /// Somebody wants something over HTTP.
     Visited(Box<Visit>),
     /// Somebody asks something over HTTP, in the modern era, with a place among the sessions that there may be.
@@ -115,6 +121,7 @@ impl Input {
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
+            | Input::Remote { .. }
             | Input::Room(_)
             | Input::LeftLongEnough(_)
             | Input::Reported { .. }
@@ -146,6 +153,7 @@ impl Input {
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
+            | Input::Remote { .. }
             | Input::Room(_)
             | Input::LeftLongEnough(_)
             | Input::Reported { .. }
@@ -233,6 +241,19 @@ impl Entrance {
             }
         }
         true
+    }
+}
+
+impl Entrance {
+    /// What the client calls the session, if it has said so.
+    pub(super) fn session_key(&self) -> Option<&str> {
+        match self {
+            Entrance::Socket(..) => None,
+            Entrance::Http(visit) => visit.0.session_key.as_deref(),
+            Entrance::Revived(revived) => revived.row.place.session_key.as_deref(),
+            Entrance::Modern(post) => post.place.session_key.as_deref(),
+            Entrance::WebSocket(_, _, place) => place.session_key.as_deref(),
+        }
     }
 }
 

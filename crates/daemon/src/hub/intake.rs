@@ -24,6 +24,7 @@ use crate::{
     observe,
     process::Process,
     tasks,
+    upstream::News,
 };
 
 impl Hub {
@@ -45,6 +46,7 @@ impl Hub {
             Input::Unheard(session) => self.world.on_unheard(session),
             Input::Output { process, lines } => self.on_output(now, process, lines),
             Input::Heard { process, heard } => self.on_heard(now, process, heard),
+            Input::Remote { process, news } => self.on_remote(now, process, news),
             Input::Room(peer) => self.on_room(peer),
             Input::LeftLongEnough(session) => {
                 let world = &mut self.world;
@@ -89,6 +91,7 @@ impl Hub {
             umask: arrival.umask,
             freedom: arrival.freedom,
             over: arrival.entrance.over(),
+            session_key: arrival.entrance.session_key(),
         });
         launch.opening.resumes = arrival.ask.resume.is_some();
         launch.opening.handle = handle();
@@ -139,7 +142,7 @@ impl Hub {
         }
         let Launch {
             mut opening,
-            spec,
+            means,
             subject,
             lock,
             is_for_one: _,
@@ -172,7 +175,7 @@ impl Hub {
             misses: (LineNumber(0), 0),
             server: Arc::clone(&opening.server),
             route: Some(opening.route.clone()),
-            spec: spec.map_err(String::into_boxed_str),
+            means: means.map_err(String::into_boxed_str),
             direct: direct.map(PathBuf::into_boxed_path),
             subject,
             lines: way.lines,
@@ -236,6 +239,26 @@ impl Hub {
             }
         };
         self.handle(now, event);
+    }
+
+    /// The same as a guardian's reports, of what is no child of it.
+    fn on_remote(&mut self, now: Moment, id: ProcessId, news: News) {
+        let world = &mut self.world;
+        let Some(process) = world.processes.get_mut(&id) else {
+            return;
+        };
+        match news {
+            News::Reached => {
+                process.on_reached(id, &world.around);
+                let upstream = process.upstream;
+                let event = Event::UpstreamStarted { upstream };
+                self.handle(now, event);
+            }
+            News::Ended(end) => {
+                let ending = process.on_remote_end(end);
+                world.on_ending(id, ending);
+            }
+        }
     }
 
     fn on_room(&mut self, peer: Peer) {
@@ -336,7 +359,9 @@ impl Hub {
         if self.stopping.is_none() && !was_ending {
             observe::guardian_lost();
         }
-        let all: Vec<ProcessId> = self.world.processes.keys().copied().collect();
+        let processes = self.world.processes.iter();
+        let children = processes.filter(|(_, process)| !process.is_remote());
+        let all: Vec<ProcessId> = children.map(|(id, _)| *id).collect();
         for id in all {
             self.world.end_process(id, Exit::Unknown);
         }
@@ -389,6 +414,10 @@ impl Hub {
             .sessions
             .iter()
             .filter_map(|(id, session)| Some((*id, session.label.clone()?)));
+        let places = world.processes.values().filter_map(|process| {
+            let place = process.place()?;
+            Some((process.upstream, place.to_owned()))
+        });
         Draft {
             snapshot: self.mux.snapshot(),
             now,
@@ -397,6 +426,7 @@ impl Hub {
             guardian: world.around.guardian.pid(),
             pids: pids.collect(),
             labels: labels.collect(),
+            places: places.collect(),
             config_error: world.around.launcher.config_error(),
             http: world.around.http.listening.clone(),
             lost_logs: world.around.logs.lost(),

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use guardian::protocol::Patience;
 use mux::{Event, Exit, SessionId, UpstreamId};
 use tokio::time;
 
 use super::{
     input::{Input, ProcessId},
     session::Session,
-    world::{Lingering, World},
+    world::{Lingering, Surroundings, World},
 };
 use crate::{
     kept_words::wall_clock,
+    launch::Means,
     link::Outlet,
     process::{Ending, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
     tasks,
@@ -28,7 +30,15 @@ impl World {
                 let upstream = process.upstream;
                 self.echoes.push(Event::UpstreamBlocked { upstream });
             }
-            self.around.guardian.stop(id, STOP_PATIENCE);
+            self.stop_in_time(id, STOP_PATIENCE);
+        }
+    }
+
+    /// Has an upstream's process end, with all below it, or what there is in its place.
+    pub(super) fn stop_in_time(&mut self, id: ProcessId, patience: Patience) {
+        let process = self.processes.get(&id);
+        if !process.is_some_and(|process| process.stop_remote(patience)) {
+            self.around.guardian.stop(id, patience);
         }
     }
 
@@ -56,7 +66,7 @@ impl World {
             let upstream = process.upstream;
             self.by_upstream.remove(&upstream);
             self.subjects.remove(&upstream);
-            if process.pid.is_some() && !process.is_gone() {
+            if process.has_begun() && !process.is_gone() {
                 let left = Lingering {
                     upstream,
                     server: Arc::clone(&process.server),
@@ -64,7 +74,9 @@ impl World {
                 };
                 self.lingering.insert(id, left);
             }
-            self.echoes.push(if process.pid.is_some() {
+            self.echoes.push(if let Some(why) = process.unstarted() {
+                Event::UpstreamStartFailed { upstream, why }
+            } else if process.has_begun() {
                 let unwritten = process.unwritten_requests();
                 Event::UpstreamExited {
                     upstream,
@@ -127,19 +139,14 @@ impl World {
         let route = session.and_then(|session| session.route.clone());
         let started = match self.sessions.get(&on_behalf_of) {
             None => Err("the session that it was for has gone".to_owned()),
-            Some(Session { spec: Err(why), .. }) => Err(why.to_string()),
-            Some(session @ Session { spec: Ok(spec), .. }) => Process::start(
-                &mut self.around.guardian,
-                id,
-                upstream,
-                &session.server,
-                &Arc::clone(spec),
-                &self.around.logs,
-                |sink| {
-                    let limit = self.around.limits.slow_server_bytes;
-                    Outlet::plain(sink, limit, &self.around.room)
-                },
-            ),
+            Some(Session {
+                means: Err(why), ..
+            }) => Err(why.to_string()),
+            Some(Session {
+                means: Ok(means),
+                server,
+                ..
+            }) => start(id, upstream, server, means, &mut self.around),
         };
         match started {
             Ok(mut process) => {
@@ -154,5 +161,25 @@ impl World {
                 .echoes
                 .push(Event::UpstreamStartFailed { upstream, why }),
         }
+    }
+}
+
+/// Has a process started, or what there is in its place reached.
+fn start(
+    id: ProcessId,
+    upstream: UpstreamId,
+    server: &Arc<str>,
+    means: &Means,
+    around: &mut Surroundings,
+) -> Result<Process, String> {
+    let limit = around.limits.slow_server_bytes;
+    let room = Arc::clone(&around.room);
+    let outlet = |sink| Outlet::plain(sink, limit, &room);
+    match means {
+        Means::Process(spec) => {
+            let (guardian, logs) = (&mut around.guardian, &around.logs);
+            Process::start(guardian, id, upstream, server, spec, logs, outlet)
+        }
+        Means::Remote(spec) => Process::reach(id, upstream, server, spec, around, outlet),
     }
 }

@@ -93,7 +93,7 @@ impl World {
         }
         self.touch_process(id);
         // A server that does not even read its last messages is not waited for any longer.
-        self.around.guardian.stop(id, STOP_PATIENCE);
+        self.stop_in_time(id, STOP_PATIENCE);
     }
 
     fn give_process(&mut self, upstream: UpstreamId, frame: Outgoing) {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     kept_words::Subject,
-    launch::{LaunchSpec, Launcher},
+    launch::{Launcher, Means},
     link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
     upgrade::{FrozenSession, Handed, Hex},
 };
@@ -50,8 +50,8 @@ pub(super) struct Session {
     pub(super) server: Arc<str>,
     /// By what it shares that with others; `None` if the core has forgotten it.
     pub(super) route: Option<Route>,
-    /// Or why nothing can be started.
-    pub(super) spec: Result<Arc<LaunchSpec>, Box<str>>,
+    /// How there comes to be an upstream for it, or why there can be none.
+    pub(super) means: Result<Means, Box<str>>,
     /// The lock of whoever runs its server without a daemon, if that is a server to be shared.
     pub(super) direct: Option<Box<Path>>,
     /// By what that is known which its server says of itself, if it is kept.
@@ -119,7 +119,7 @@ impl Session {
             unread: Hex(unread),
             label: self.label.clone(),
             server: Arc::clone(&self.server),
-            spec: self.spec.clone(),
+            spec: self.means.clone(),
             subject: self.subject.clone(),
             direct: self
                 .direct
@@ -169,7 +169,7 @@ impl Session {
             server: frozen.server,
             // The core knows it.
             route: None,
-            spec: frozen.spec,
+            means: frozen.spec,
             subject: frozen.subject,
             direct: frozen
                 .direct
@@ -188,7 +188,7 @@ impl Session {
 
     /// Has what is equal for several sessions in memory once.
     pub(super) fn share(&mut self, launcher: &mut Launcher) {
-        if let Ok(spec) = &mut self.spec {
+        if let Ok(Means::Process(spec)) = &mut self.means {
             *spec = launcher.keep_once(Arc::clone(spec));
             if let Some(subject) = &mut self.subject {
                 let subject = Arc::make_mut(subject);

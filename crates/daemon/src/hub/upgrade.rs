@@ -24,7 +24,7 @@ use super::{
 use crate::{
     front::SessionPlaces,
     observe::Observer,
-    process::{Ending, Process},
+    process::{ELSEWHERE, Ending, Process},
     upgrade::{FrozenDaemon, FrozenHub, Handed, UNDER_WAY, UpgradeWish},
 };
 
@@ -99,6 +99,9 @@ impl Hub {
         let is_over_http = |it: &Session| it.visited.is_some() || it.modern.is_some();
         if world.sessions.values().any(is_over_http) {
             return Some(OVER_HTTP);
+        }
+        if world.processes.values().any(Process::is_remote) {
+            return Some(ELSEWHERE);
         }
         if world.around.room.taken() > WAITING_MAX {
             return Some("too much waits to be read; try again when clients and servers have");

@@ -36,6 +36,7 @@ impl Hub {
             umask: UMASK,
             freedom: Freedom::Elsewhere,
             over: Over::WebSocket,
+            session_key: place.session_key.as_deref(),
         });
         match launch.opening.refused {
             Some(refusal) if is_client_s_mistake(&refusal) => {

@@ -235,6 +235,9 @@ impl World {
     /// Ends servers without the usual patience.
     pub(super) fn hurry(&mut self) {
         self.around.guardian.shut_down(HURRY);
+        for process in self.processes.values() {
+            process.stop_remote(HURRY);
+        }
     }
 
     /// Has the guardian end, once no server is left; says whether it still lives.

@@ -13,11 +13,11 @@ use std::{
 };
 
 use config::{Builtin, Builtins, EnvArgument, Secret, Server, ServerName, Template};
-use mux::{Asks, Capability, Class, Era, OnRestart, Opening, Refusal, Scope, Start};
+use mux::{Asks, Capability, Class, Era, OnRestart, Opening, Refusal, Route, Scope, Start};
 use shim::direct::LockName;
 
 use super::{
-    Asker, LaunchSpec, Launcher, environment, front,
+    Asker, LaunchSpec, Launcher, Means, environment, front,
     holes::{Holes, PATH, SearchPath},
     idle_timeout, joins, link,
     route::ShareKey,
@@ -31,7 +31,7 @@ const SIMILAR_MIN: f64 = 0.7;
 /// What a session gets, if all goes well.
 pub(super) struct Plan {
     pub(super) opening: Opening,
-    pub(super) spec: LaunchSpec,
+    pub(super) means: Means,
     /// How long it is good what its server says of itself; `None` if nothing of that is kept.
     pub(super) life: Option<Life>,
     /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
@@ -40,6 +40,14 @@ pub(super) struct Plan {
     pub(super) is_for_one: bool,
     /// When a response over HTTP ends that goes on.
     pub(super) poll_after: Option<Duration>,
+}
+
+/// With whom a server is shared.
+pub(super) struct Sharing<'a> {
+    pub(super) route: Route,
+    pub(super) scope: Scope,
+    pub(super) scope_reason: Arc<str>,
+    pub(super) workspace: Option<&'a Path>,
 }
 
 /// Where the words of a server come from.
@@ -73,8 +81,11 @@ impl Launcher {
         let (server, origin) = self.server(asker)?;
         let workspace = self.workspace(asker)?;
         self.check_choice(asker, &server)?;
+        if let Some(remote) = &server.remote {
+            return self.plan_remote(asker, &server, remote, workspace.as_deref());
+        }
         let words = fill(asker, &server, workspace.as_deref(), &self.home)?;
-        let (scope, scope_reason) = scope(asker, &server, &words, workspace.as_deref())?;
+        let (scope, scope_reason) = scope(asker, &server, &words.line(), workspace.as_deref())?;
         let mut environment = match asker.freedom {
             Freedom::AsFree => environment::ambient(&asker.ask.env),
             Freedom::Confined | Freedom::Elsewhere => environment::ambient(&self.own_environment),
@@ -108,30 +119,13 @@ impl Launcher {
         };
         let lock = lock(asker, scope, &key);
         let life = life(&server, &words);
-        let opening = Opening {
-            server: Arc::from(asker.ask.server.as_str()),
-            front: front(asker),
-            link: link(asker),
-            refused: None,
+        let sharing = Sharing {
             route: key.encode(),
             scope,
             scope_reason,
-            workspace: workspace.map(|path| Arc::from(path.to_string_lossy())),
-            asks: asks(&server),
-            fixed_class: server.client_capabilities.as_ref().map(fixed_class),
-            idle_timeout: idle_timeout(server.idle_timeout),
-            request_timeout: server.request_timeout,
-            request_idle_timeout: server.request_idle_timeout.map(idle_timeout),
-            on_restart: on_restart(&server),
-            kept: life.map(|_| Vec::new()),
-            start: start(&server),
-            joins: joins(asker.ask.join),
-            withheld,
-            resumes: false,
-            silence_max: None,
-            era: era(&server),
-            handle: None,
+            workspace: workspace.as_deref(),
         };
+        let opening = opening(asker, &server, sharing, life, withheld);
         let spec = LaunchSpec {
             program,
             arguments: [words.command].into_iter().chain(words.arguments).collect(),
@@ -142,7 +136,7 @@ impl Launcher {
         };
         Ok(Plan {
             opening,
-            spec,
+            means: Means::Process(Arc::new(spec)),
             life,
             lock,
             is_for_one: names_the_session(&server),
@@ -285,8 +279,11 @@ impl Launcher {
             self.own_variable(variable).map(OsString::as_os_str) == theirs
         };
         let command_line = [&server.command].into_iter().chain(&server.args);
+        let remote = server.remote.iter();
+        let place = remote.flat_map(|remote| [&remote.url].into_iter().chain(&remote.ca_cert));
         let mut variables = command_line
             .chain(&server.cwd)
+            .chain(place)
             .flat_map(Template::variables);
         let what = if !asker.ask.pass.is_empty() {
             format!(
@@ -302,6 +299,41 @@ impl Launcher {
             return Ok(());
         };
         Err(Refusal::BadConfiguration { what: what.into() })
+    }
+}
+
+/// What the core hears of a session that can be served.
+pub(super) fn opening(
+    asker: &Asker<'_>,
+    server: &Server,
+    sharing: Sharing<'_>,
+    life: Option<Life>,
+    withheld: Vec<Arc<str>>,
+) -> Opening {
+    let workspace = sharing.workspace;
+    Opening {
+        server: Arc::from(asker.ask.server.as_str()),
+        front: front(asker),
+        link: link(asker),
+        refused: None,
+        route: sharing.route,
+        scope: sharing.scope,
+        scope_reason: sharing.scope_reason,
+        workspace: workspace.map(|path| Arc::from(path.to_string_lossy())),
+        asks: asks(server),
+        fixed_class: server.client_capabilities.as_ref().map(fixed_class),
+        idle_timeout: idle_timeout(server.idle_timeout),
+        request_timeout: server.request_timeout,
+        request_idle_timeout: server.request_idle_timeout.map(idle_timeout),
+        on_restart: on_restart(server),
+        kept: life.map(|_| Vec::new()),
+        start: start(server),
+        joins: joins(asker.ask.join),
+        withheld,
+        resumes: false,
+        silence_max: None,
+        era: era(server),
+        handle: None,
     }
 }
 
@@ -367,10 +399,10 @@ fn arguments_of_env(asker: &Asker<'_>) -> Result<Vec<EnvArgument>, Refusal> {
 }
 
 /// How widely the server is shared for this session, and why.
-fn scope(
+pub(super) fn scope(
     asker: &Asker<'_>,
     server: &Server,
-    words: &Words,
+    line: &[&OsStr],
     workspace: Option<&Path>,
 ) -> Result<(Scope, Arc<str>), Refusal> {
     let (word, who) = match asker.ask.scope {
@@ -384,7 +416,11 @@ fn scope(
             what: unbound(asker).into(),
         }),
         config::Scope::Workspace => Ok((Scope::Workspace, who.into())),
-        config::Scope::Auto => Ok(match config::session_reason(&words.line()) {
+        config::Scope::Auto if server.remote.is_some() => {
+            let why = "auto: a server by URL may keep something of each session";
+            Ok((Scope::Session, why.into()))
+        }
+        config::Scope::Auto => Ok(match config::session_reason(line) {
             Some(kind) => (
                 Scope::Session,
                 format!("auto: its command names a {kind}").into(),

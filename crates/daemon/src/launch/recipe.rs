@@ -9,7 +9,7 @@ use config::OnDaemonFailure as Configured;
 use mux::SessionId;
 use shim::{direct::OnDaemonFailure, places::Places, preface::SessionAsk, recipe::Recipe};
 
-use super::{Asker, Launcher};
+use super::{Asker, Launcher, Means};
 use crate::{
     configuration::Configuration,
     front::{Freedom, Over},
@@ -54,8 +54,17 @@ impl Launcher {
             // Whoever asks starts it itself, with no more rights than it has.
             freedom: Freedom::AsFree,
             over: Over::Preface,
+            session_key: None,
         });
-        let spec = launch.spec?;
+        let spec = match launch.means? {
+            Means::Process(spec) => spec,
+            Means::Remote(remote) => {
+                let (server, place) = (&ask.server, remote.shown());
+                return Err(format!(
+                    "`{server}` runs at {place}, which only a daemon can reach"
+                ));
+            }
+        };
         Ok(Recipe {
             lock: launch.lock,
             program: spec.program.clone(),

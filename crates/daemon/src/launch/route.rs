@@ -29,14 +29,51 @@ pub(crate) struct ShareKey<'a> {
     pub(crate) workspace: Option<&'a Path>,
 }
 
+/// The same of a server that runs already.
+#[derive(Clone, Debug)]
+pub(crate) struct RemoteKey<'a> {
+    /// Where.
+    pub(crate) url: &'a str,
+    /// What it is told with each request.
+    pub(crate) headers: &'a [(String, String)],
+    /// Who vouches for it.
+    pub(crate) ca_cert: Option<&'a Path>,
+    pub(crate) configured_name: &'a str,
+    /// The workspace, if that is the scope.
+    pub(crate) workspace: Option<&'a Path>,
+}
+
+impl RemoteKey<'_> {
+    pub(crate) fn encode(&self) -> Route {
+        let mut key = Vec::new();
+        // No other key begins so.
+        put(&mut key, b'u', OsStr::new(self.url));
+        for (name, value) in self.headers {
+            put(&mut key, b'n', OsStr::new(name));
+            put(&mut key, b'v', OsStr::new(value));
+        }
+        if let Some(ca_cert) = self.ca_cert {
+            put(&mut key, b't', ca_cert.as_os_str());
+        }
+        put(&mut key, b'c', OsStr::new(self.configured_name));
+        if let Some(workspace) = self.workspace {
+            put(&mut key, b'w', workspace.as_os_str());
+        }
+        Route(key.into())
+    }
+}
+
+/// One part, with its kind and its length.
+fn put(key: &mut Vec<u8>, kind: u8, value: &OsStr) {
+    key.push(kind);
+    key.extend_from_slice(&(value.len() as u64).to_le_bytes());
+    key.extend_from_slice(value.as_bytes());
+}
+
 impl ShareKey<'_> {
     pub(crate) fn encode(&self) -> Route {
         let mut key = Vec::new();
-        let mut put = |kind: u8, value: &OsStr| {
-            key.push(kind);
-            key.extend_from_slice(&(value.len() as u64).to_le_bytes());
-            key.extend_from_slice(value.as_bytes());
-        };
+        let mut put = |kind: u8, value: &OsStr| put(&mut key, kind, value);
         put(b'p', self.program.as_os_str());
         for argument in self.arguments {
             put(b'a', argument);

@@ -22,6 +22,16 @@ struct Scene {
     launcher: Launcher,
 }
 
+impl Launch {
+    #[track_caller]
+    fn spec(&self) -> Arc<LaunchSpec> {
+        match self.means.as_ref().unwrap() {
+            Means::Process(spec) => Arc::clone(spec),
+            Means::Remote(spec) => panic!("{spec:?}"),
+        }
+    }
+}
+
 impl Scene {
     fn new(config: &str) -> Self {
         let temporary = tempfile::tempdir().unwrap();
@@ -89,6 +99,7 @@ impl Scene {
                 Freedom::AsFree | Freedom::Confined => Over::Preface,
                 Freedom::Elsewhere => Over::Http,
             },
+            session_key: None,
         })
     }
 
@@ -112,7 +123,7 @@ fn an_ad_hoc_command_is_found_in_the_session_s_path_and_starts_in_its_workspace(
     let mut scene = Scene::new("");
     let ask = scene.ad_hoc();
     let launch = scene.open(&ask);
-    let spec = launch.spec.unwrap();
+    let spec = launch.spec();
     assert_eq!(spec.program, scene.home.join("bin/echo-server"));
     assert_eq!(spec.arguments, ["echo-server", "--fast"]);
     assert_eq!(spec.directory, scene.home.join("project"));
@@ -126,7 +137,7 @@ fn a_server_gets_the_ambient_variables_and_nothing_that_was_not_named() {
     let mut scene = Scene::new("");
     let ask = scene.ad_hoc();
     let launch = scene.open(&ask);
-    let spec = launch.spec.unwrap();
+    let spec = launch.spec();
     let names: Vec<&str> = spec
         .environment
         .keys()
@@ -155,13 +166,11 @@ fn ambient_variables_never_split_a_key_and_passed_ones_do() {
         ..ask
     };
     let launch = scene.open(&passing);
+    let spec = launch.spec();
     let one = launch.opening.route;
     assert_ne!(one, plain);
     assert!(launch.opening.withheld.is_empty());
-    assert_eq!(
-        launch.spec.unwrap().environment[OsStr::new("GITHUB_TOKEN")],
-        "token-a"
-    );
+    assert_eq!(spec.environment[OsStr::new("GITHUB_TOKEN")], "token-a");
     let other = scene
         .open(&with(passing, "GITHUB_TOKEN", "token-b"))
         .opening
@@ -191,7 +200,7 @@ fn two_workspaces_are_two_keys_unless_the_scope_is_global() {
     let one = scene.open(&global(&here));
     let other = scene.open(&global(&there));
     assert_eq!(one.opening.route, other.opening.route);
-    assert_eq!(one.spec.unwrap().directory, scene.home);
+    assert_eq!(one.spec().directory, scene.home);
 }
 
 #[test]
@@ -212,8 +221,8 @@ fn the_label_of_an_ad_hoc_server_is_no_part_of_its_key() {
 fn equal_specifications_are_kept_once_and_forgotten_when_unused() {
     let mut scene = Scene::new("");
     let ask = scene.ad_hoc();
-    let one = scene.open(&ask).spec.unwrap();
-    let other = scene.open(&ask).spec.unwrap();
+    let one = scene.open(&ask).spec();
+    let other = scene.open(&ask).spec();
     assert!(Arc::ptr_eq(&one, &other));
     drop((one, other));
     scene.launcher.forget_unused();
@@ -252,7 +261,7 @@ fn a_configured_server_is_completed_from_the_session_s_environment() {
     let mut scene = Scene::new(CONFIG);
     let ask = with(scene.ask("github"), "AWS_REGION", "r");
     let launch = scene.open(&ask);
-    let spec = launch.spec.unwrap();
+    let spec = launch.spec();
     let project = scene.home.join("project").into_os_string();
     assert_eq!(
         spec.arguments[1..],
@@ -270,7 +279,7 @@ fn a_global_server_starts_in_its_folder_below_the_home_folder() {
     let mut scene = Scene::new(CONFIG);
     let ask = scene.ask("shared");
     let launch = scene.open(&ask);
-    assert_eq!(launch.spec.unwrap().directory, scene.home.join("data"));
+    assert_eq!(launch.spec().directory, scene.home.join("data"));
     assert_eq!(&*launch.opening.scope_reason, "the configuration says so");
 }
 
@@ -292,7 +301,7 @@ fn a_session_without_a_workspace_shares_an_unbound_upstream_or_is_told_how_to_bi
     };
     let ask = unbound(scene.ad_hoc());
     let launch = scene.open(&ask);
-    assert_eq!(launch.spec.unwrap().directory, scene.home);
+    assert_eq!(launch.spec().directory, scene.home);
     assert_eq!(launch.opening.workspace, None);
     // The home folder itself counts as none.
     let at_home = SessionAsk {
@@ -367,7 +376,7 @@ fn a_verb_that_lacks_what_a_start_needs_may_still_join_what_runs() {
     let refused = launch.opening.refused.expect("a refusal").to_string();
     assert!(refused.contains("MISSING"), "{refused}");
     assert_eq!(launch.opening.joins, Joins::AnyRunning);
-    assert!(launch.spec.unwrap_err().contains("MISSING"));
+    assert!(launch.means.unwrap_err().contains("MISSING"));
 }
 
 #[test]
@@ -375,21 +384,18 @@ fn a_sandboxed_session_chooses_neither_program_nor_environment() {
     let mut scene = Scene::new(CONFIG);
     let evil = scene.home.join("evil");
     let ask = with(scene.ask("shared"), "PATH", evil.to_str().unwrap());
-    assert_eq!(
-        scene.open(&ask).spec.unwrap().program,
-        evil.join("echo-server")
-    );
-    let spec = scene.open_as(&ask, Freedom::Confined).spec.unwrap();
+    assert_eq!(scene.open(&ask).spec().program, evil.join("echo-server"));
+    let spec = scene.open_as(&ask, Freedom::Confined).spec();
     assert_eq!(spec.program, scene.home.join("bin/echo-server"));
     assert_eq!(spec.environment.len(), 1, "only the daemon's own PATH");
     let chosen = with(scene.ask("chosen"), "TOOLS", evil.to_str().unwrap());
-    assert!(scene.open(&chosen).spec.is_ok());
-    assert!(scene.open_as(&chosen, Freedom::Confined).spec.is_err());
+    assert!(scene.open(&chosen).means.is_ok());
+    assert!(scene.open_as(&chosen, Freedom::Confined).means.is_err());
     let passing = SessionAsk {
         pass: vec!["LD_PRELOAD=/evil.so".into()],
         ..ask
     };
-    assert!(scene.open_as(&passing, Freedom::Confined).spec.is_err());
+    assert!(scene.open_as(&passing, Freedom::Confined).means.is_err());
 }
 
 #[test]
@@ -403,8 +409,8 @@ fn a_sandboxed_session_chooses_no_script_and_no_folder_either() {
     let evil = scene.home.join("evil");
     let mut is_let = |server: &str| {
         let ask = with(scene.ask(server), "TOOLS", evil.to_str().unwrap());
-        assert!(scene.open(&ask).spec.is_ok(), "{server}");
-        scene.open_as(&ask, Freedom::Confined).spec.is_ok()
+        assert!(scene.open(&ask).means.is_ok(), "{server}");
+        scene.open_as(&ask, Freedom::Confined).means.is_ok()
     };
     assert!(!is_let("script"));
     assert!(!is_let("folder"));
@@ -421,7 +427,7 @@ fn a_configuration_that_broke_is_told_to_those_whose_server_is_not_in_the_last_g
     )
     .unwrap();
     let known = scene.ask("shared");
-    assert!(scene.open(&known).spec.is_ok());
+    assert!(scene.open(&known).means.is_ok());
     let new = scene.ask("new");
     assert!(scene.refusal(&new).contains("comand"));
     assert!(scene.launcher.config_error().unwrap().contains("comand"));
@@ -547,7 +553,7 @@ fn the_recipe_of_a_server_is_what_a_daemon_would_start() {
     );
     let ask = scene.ask("echo");
     let launch = scene.open(&ask);
-    let spec = launch.spec.unwrap();
+    let spec = launch.spec();
     let recipe = scene.launcher.recipe(&ask, Path::new("/"), None).unwrap();
     assert_eq!(recipe.lock, launch.lock);
     assert_eq!(recipe.program, spec.program);
@@ -581,5 +587,5 @@ fn a_server_has_no_recipe_if_the_configuration_says_so_and_the_session_was_told_
         assert_eq!(recipe.is_ok(), has_one, "{server}, {said:?}");
     }
     // A daemon runs it.
-    assert!(scene.open(&scene.ask("echo")).spec.is_ok());
+    assert!(scene.open(&scene.ask("echo")).means.is_ok());
 }

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use sys::process_table::Identity;
 
 use super::clean::{Cleaned, Extent, cleaned};
-use crate::launch::LaunchSpec;
+use crate::launch::{LaunchSpec, RemoteSpec};
 
 /// What stands in the place of a secret.
 const VEIL: &str = "***";
@@ -116,6 +116,20 @@ impl Veil {
             .iter()
             .map(|argument| OsStr::as_bytes(argument))
             .for_each(|argument| secrets.add_addresses(argument));
+        secrets.into()
+    }
+
+    /// For a server that runs elsewhere: whatever it is told with each request.
+    pub(crate) fn of_remote(spec: &RemoteSpec) -> Self {
+        let mut secrets = Secrets::default();
+        for (_name, value) in &spec.headers {
+            secrets.add_credential(value.as_bytes());
+        }
+        let query = spec.url.split_once('?').map_or("", |(_, query)| query);
+        for pair in query.split('&') {
+            let value = pair.split_once('=').map_or(pair, |(_, value)| value);
+            secrets.add_credential(value.as_bytes());
+        }
         secrets.into()
     }
 

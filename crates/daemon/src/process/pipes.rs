@@ -8,6 +8,8 @@ use std::{
 
 use tokio::net::unix::pipe;
 
+use crate::upstream::Ends;
+
 /// As much as a pipe may hold without a special right, where the system lets it: a large reply then
 /// needs fewer turns, and so does a flood of errors.
 const PIPE_BYTES: usize = 256 << 10;
@@ -39,6 +41,19 @@ impl Pipes {
             errors.try_clone()?,
         ];
         Ok((Self::of([input, output, errors])?, guardians))
+    }
+
+    /// Makes them for a server that is a task of ours, and its ends.
+    pub(super) fn with_us() -> io::Result<(Self, Ends)> {
+        let (their_input, input) = sys::pipe::pair()?;
+        let (output, their_output) = sys::pipe::pair()?;
+        let (errors, their_errors) = sys::pipe::pair()?;
+        let ends = Ends {
+            input: pipe::Receiver::from_owned_fd(their_input)?,
+            output: pipe::Sender::from_owned_fd(their_output)?,
+            errors: pipe::Sender::from_owned_fd(their_errors)?,
+        };
+        Ok((Self::of([input, output, errors])?, ends))
     }
 
     /// Those that a guardian has held for us.

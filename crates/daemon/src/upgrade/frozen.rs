@@ -21,7 +21,7 @@ use wire::Outgoing;
 
 use crate::{
     kept_words::Subject,
-    launch::LaunchSpec,
+    launch::{LaunchSpec, Means},
     link::{FrozenOutlet, Unpacker},
     logs::Veil,
     process::Rest as ProcessRest,
@@ -197,7 +197,7 @@ pub(crate) struct FrozenSession {
     #[serde(default)]
     pub(crate) label: Option<Arc<str>>,
     pub(crate) server: Arc<str>,
-    pub(crate) spec: Result<Arc<LaunchSpec>, Box<str>>,
+    pub(crate) spec: Result<Means, Box<str>>,
     pub(crate) subject: Option<Arc<Subject>>,
     /// The lock of whoever runs its server without a daemon.
     #[serde(default)]
@@ -362,11 +362,15 @@ mod tests {
         };
         assert_eq!(first.unread.0, b"{\"jsonrpc\":\"2.0\",\"id\":9,\xc3");
         assert!(first.is_paused && first.has_reader && !first.is_closing);
-        let spec = first.spec.as_ref().unwrap();
+        let process = |means: &Means| match means {
+            Means::Process(spec) => Arc::clone(spec),
+            Means::Remote(spec) => panic!("{spec:?}"),
+        };
+        let spec = process(first.spec.as_ref().unwrap());
         assert_eq!(spec.arguments[1..], ["--record", "/home/u/rec"]);
         assert_eq!(spec.environment[&OsString::from("TOKEN")], "secret");
         assert_eq!(second.spec, Err("there is no such server".into()));
-        let odd = &third.spec.as_ref().unwrap().environment[&OsString::from("ODD")];
+        let odd = &process(third.spec.as_ref().unwrap()).environment[&OsString::from("ODD")];
         assert_eq!(odd.as_encoded_bytes(), b"\xff\0");
         let [runs, ends] = &hub.processes[..] else {
             panic!("{} processes", hub.processes.len());

@@ -348,3 +348,63 @@ fn a_call_as_old_as_calls_may_become_is_cancelled() {
             -> alice: result #3
     "#]]);
 }
+
+#[test]
+fn a_server_that_has_forgotten_its_sessions_is_greeted_anew_three_times_a_minute() {
+    check(expect![[r#"
+        show words
+        u1 serves alice
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #2
+        alice: tools/call #2 tool=x
+            -> u1: tools/call #3
+        u1 forgets unwritten #3
+            -> alice: error #1 -32603 upstream-exited maybe-executed "`echo` had forgotten the session before it answered; the request may have been carried out; see `mcpool logs echo`"
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #4
+        u1: greets
+            -> u1: initialized
+            -> alice: message level=warning
+            -> u1: tools/call #5
+            ! u1 has forgotten 1
+        u1 forgets
+            -> alice: error #2 -32603 upstream-exited maybe-executed "`echo` had forgotten the session before it answered; the request may have been carried out; see `mcpool logs echo`"
+        1 s pass
+            after 126 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #6
+        u1: greets
+            -> u1: initialized
+            -> alice: message level=warning
+            ! u1 has forgotten 1
+        u1 forgets
+        1 s pass
+            after 272 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #7
+        u1: greets
+            -> u1: initialized
+        u1 forgets
+            ! u1 has failed
+        alice: tools/call #3 tool=x
+            -> alice: error #3 -32603 still-failing "`echo` keeps failing; next attempt in 60 s; see `mcpool logs echo`"
+    "#]]);
+}
+
+#[test]
+fn a_server_that_is_there_and_cannot_be_greeted_is_a_failed_start_with_its_reason() {
+    check(expect![[r#"
+        show words
+        alice comes
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1 start fails http://127.0.0.1:1/mcp answered 401 Unauthorized
+            -> alice: error #0 -32603 start-failed "`echo` did not start: http://127.0.0.1:1/mcp answered 401 Unauthorized; see `mcpool logs echo`"
+    "#]]);
+}

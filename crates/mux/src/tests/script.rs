@@ -251,6 +251,11 @@ impl Happening {
                 exit: Exit::Signal(signal.parse().unwrap()),
                 unwritten: unwritten(rest),
             },
+            [_, "forgets", rest @ ..] => Happening::Exits {
+                who,
+                exit: Exit::Forgetful,
+                unwritten: unwritten(rest),
+            },
             [_, "complains", text @ ..] => Happening::Complains {
                 who,
                 line: text.join(" "),

@@ -163,9 +163,16 @@ fn remarks(upstreams: &[Upstream], page: &mut Page) {
         if let Some(reason) = &upstream.private {
             page.line(format_args!("{server}: not shared: {reason}"));
         }
+        let kind = match &upstream.url {
+            Some(url) => {
+                page.line(format_args!("{server}: at {url}"));
+                "connection"
+            }
+            None => "process",
+        };
         if upstream.scope == "session" && upstream.private.is_none() {
             page.line(format_args!(
-                "{server}: one process for each session: {}",
+                "{server}: one {kind} for each session: {}",
                 upstream.scope_reason
             ));
         }
@@ -316,6 +323,7 @@ mod tests {
                 id: "u1".into(),
                 server: "github".into(),
                 pid: Some(4713),
+                url: None,
                 state: "ready".into(),
                 scope: "workspace".into(),
                 scope_reason: "the default".into(),

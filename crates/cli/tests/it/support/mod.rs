@@ -7,6 +7,8 @@ mod gated;
 mod home;
 pub(crate) mod processes;
 pub(crate) mod reluctant;
+pub(crate) mod remote;
+pub(crate) mod remote_socket;
 pub(crate) mod talk;
 mod verdict;
 mod watched;

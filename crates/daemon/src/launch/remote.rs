@@ -1,0 +1,157 @@
+//! What a session gets whose server runs already: where that is, and what it is told beside the protocol.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use config::{Builtins, Remote, Server, Template};
+use hyper::header::HeaderValue;
+use mux::{Refusal, Scope};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Asker, LaunchSpec, Launcher,
+    holes::Holes,
+    plan::{Plan, Sharing, opening, scope},
+    route::RemoteKey,
+};
+use crate::upstream::Target;
+
+/// How a server comes to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Means {
+    /// As a process that is started.
+    Process(Arc<LaunchSpec>),
+    /// It is there, and is reached.
+    Remote(Arc<RemoteSpec>),
+}
+
+/// All that a server is reached with which runs already.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RemoteSpec {
+    pub(crate) url: String,
+    /// Their values are secrets.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Absolute.
+    pub(crate) ca_cert: Option<PathBuf>,
+    /// What the server is told that its session is called, if it has only one.
+    pub(crate) session_key: Option<SessionKey>,
+}
+
+/// What a session is called, and where that is said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionKey {
+    /// In the address of a WebSocket.
+    pub(crate) param: String,
+    /// Over HTTP.
+    pub(crate) header: String,
+    pub(crate) key: String,
+}
+
+impl RemoteSpec {
+    /// The address, without what may be a secret.
+    pub(crate) fn shown(&self) -> String {
+        Target::parse(&self.url).map_or_else(|_| "?".to_owned(), |target| target.to_string())
+    }
+}
+
+impl fmt::Debug for RemoteSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoteSpec({})", self.shown())
+    }
+}
+
+impl Launcher {
+    /// The plan for a session whose server runs already.
+    pub(super) fn plan_remote(
+        &self,
+        asker: &Asker<'_>,
+        server: &Server,
+        remote: &Remote,
+        workspace: Option<&Path>,
+    ) -> Result<Plan, Refusal> {
+        let (scope, scope_reason) = scope(asker, server, &[], workspace)?;
+        let word = format!("{}-{}", std::process::id(), asker.session);
+        let builtins = Builtins {
+            workspace,
+            session: &word,
+            server: &asker.ask.server,
+        };
+        let holes = Holes::of(asker.ask, server, &self.home)?;
+        let fill = |template: &Template| fill(&holes, template, &builtins);
+        let url = fill(&remote.url)?;
+        Target::parse(&url).map_err(|what| bad(&remote.url, &what))?;
+        let mut headers = Vec::new();
+        for (name, template) in &remote.headers {
+            let value = fill(template)?;
+            if HeaderValue::from_str(&value).is_err() {
+                return Err(bad(template, "its value cannot be sent as a header"));
+            }
+            headers.push((name.clone(), value));
+        }
+        let ca_cert = remote.ca_cert.as_ref().map(&fill).transpose()?;
+        let ca_cert = ca_cert.map(|file| self.home.join(file));
+        let key = RemoteKey {
+            url: &url,
+            headers: &headers,
+            ca_cert: ca_cert.as_deref(),
+            configured_name: &asker.ask.server,
+            workspace: match scope {
+                Scope::Workspace => workspace,
+                Scope::Global | Scope::Session => None,
+            },
+        };
+        let sharing = Sharing {
+            route: key.encode(),
+            scope,
+            scope_reason,
+            workspace,
+        };
+        let opening = opening(asker, server, sharing, None, Vec::new());
+        // A server for several knows none of them by name.
+        let session_key = (scope == Scope::Session).then(|| SessionKey {
+            param: remote.session_key_param.clone(),
+            header: remote.session_key_header.clone(),
+            key: asker.session_key.unwrap_or(&word).to_owned(),
+        });
+        Ok(Plan {
+            opening,
+            means: Means::Remote(Arc::new(RemoteSpec {
+                url,
+                headers,
+                ca_cert,
+                session_key,
+            })),
+            life: None,
+            lock: None,
+            is_for_one: scope == Scope::Session,
+            poll_after: server.sse_poll_after,
+        })
+    }
+}
+
+fn fill(
+    holes: &Holes<'_>,
+    template: &Template,
+    builtins: &Builtins<'_>,
+) -> Result<String, Refusal> {
+    let filled = holes.resolve(template, builtins);
+    let filled = filled.map_err(|error| Refusal::BadConfiguration {
+        what: error.to_string().into(),
+    })?;
+    OsString::into_string(filled).map_err(|_| bad(template, "what it is filled with is no text"))
+}
+
+/// What is wrong with a value, and where it stands.
+fn bad(template: &Template, what: &str) -> Refusal {
+    let place = template
+        .origin()
+        .map_or_else(String::new, |origin| format!("{origin}: "));
+    Refusal::BadConfiguration {
+        what: format!("{place}{what}").into(),
+    }
+}

@@ -1,0 +1,342 @@
+//! Ways to a server: TCP, TLS over it, or a unix socket.
+//!
+//! **Invariant:** a way is open when the server has proved that it is who the address says, if the address
+//! wants that at all.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use rustix::net::sockopt;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    },
+};
+
+use super::target::{Place, Target};
+use crate::tasks;
+
+/// How long it may take until a way is open.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the other side may say nothing before it is asked whether it is still there, and again.
+const PROBE_AFTER: Duration = Duration::from_secs(20);
+
+/// Unanswered questions after which it is not.
+const PROBES: u32 = 3;
+
+/// What every server is checked with, unless its configuration says otherwise. Read once: it is large.
+static PLATFORM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+
+/// Bytes both ways.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Opens ways to one server.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) target: Target,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({})", self.target)
+    }
+}
+
+impl Connector {
+    /// To this server, for which `ca_cert` alone vouches if it is given. The error is for a person.
+    pub(super) async fn to(target: Target, ca_cert: Option<PathBuf>) -> Result<Self, String> {
+        let tls = match &target.place {
+            Place::Network {
+                host,
+                is_secure: true,
+                ..
+            } => {
+                let name = ServerName::try_from(host.clone());
+                let name =
+                    name.map_err(|_| format!("`{host}` is no name that a certificate has"))?;
+                let config = tasks::aside(move || match ca_cert {
+                    Some(file) => pinned(&file),
+                    None => platform(),
+                });
+                let config = config.await.map_err(|error| error.to_string())??;
+                Some((TlsConnector::from(config), name))
+            }
+            Place::Network { .. } | Place::Socket(_) => None,
+        };
+        Ok(Connector { target, tls })
+    }
+
+    /// Opens one. The error is for a person.
+    pub(super) async fn connect(&self) -> Result<Box<dyn Stream>, String> {
+        let opened = time::timeout(PATIENCE, self.open()).await;
+        opened.unwrap_or_else(|_| Err(format!("no connection within {} s", PATIENCE.as_secs())))
+    }
+
+    async fn open(&self) -> Result<Box<dyn Stream>, String> {
+        let (host, port) = match &self.target.place {
+            Place::Socket(path) => {
+                let stream = UnixStream::connect(path).await;
+                return Ok(Box::new(stream.map_err(|error| words(&error))?));
+            }
+            Place::Network { host, port, .. } => (host, *port),
+        };
+        let stream = tcp(host, port).await?;
+        let Some((connector, name)) = &self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let stream = connector.connect(name.clone(), stream).await;
+        let stream = stream.map_err(|error| format!("TLS: {error}"))?;
+        Ok(Box::new(stream))
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
+    let mut trouble = format!("no address is known of `{host}`");
+    for address in addresses(host).await? {
+        match TcpStream::connect(SocketAddr::new(address, port)).await {
+            Ok(stream) => {
+                watch(&stream);
+                return Ok(stream);
+            }
+            Err(error) => trouble = words(&error),
+        }
+    }
+    Err(trouble)
+}
+
+/// Has a connection end whose other side is no longer there, and small messages leave at once.
+fn watch(stream: &TcpStream) {
+    // Without any of this the connection works, too.
+    let _refused = stream.set_nodelay(true);
+    let _refused = sockopt::set_socket_keepalive(stream, true);
+    let _refused = sockopt::set_tcp_keepidle(stream, PROBE_AFTER);
+    let _refused = sockopt::set_tcp_keepintvl(stream, PROBE_AFTER / 2);
+    let _refused = sockopt::set_tcp_keepcnt(stream, PROBES);
+    #[cfg(target_os = "linux")]
+    let _refused = sockopt::set_tcp_user_timeout(stream, 60_000);
+}
+
+/// The addresses of a host, those first that are to be tried first.
+async fn addresses(host: &str) -> Result<Vec<IpAddr>, String> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    // Never anybody else, whatever a name server says (RFC 6761, section 6.3).
+    if host == "localhost" || host.ends_with(".localhost") {
+        return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    }
+    let name = host.to_owned();
+    let looked_up = tasks::aside(move || look_up(&name)).await;
+    looked_up
+        .and_then(|found| found)
+        .map_err(|error| format!("`{host}` could not be looked up: {error}"))
+}
+
+/// Asks the system. A static executable cannot load the modules that answer, so a program is asked that can.
+#[cfg(target_os = "linux")]
+fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
+    use std::process::{Command, Stdio};
+    let output = Command::new("getent")
+        .args(["ahosts", host])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()?;
+    Ok(of_getent(&String::from_utf8_lossy(&output.stdout)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
+    use std::net::ToSocketAddrs;
+    Ok((host, 0)
+        .to_socket_addrs()?
+        .map(|found| found.ip())
+        .collect())
+}
+
+/// The first word of each line, once each.
+#[cfg(target_os = "linux")]
+fn of_getent(text: &str) -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> = Vec::new();
+    for address in text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+    {
+        if let Ok(address) = address.parse()
+            && !found.contains(&address)
+        {
+            found.push(address);
+        }
+    }
+    found
+}
+
+/// Trusts whom the system trusts.
+fn platform() -> Result<Arc<ClientConfig>, String> {
+    if let Some(config) = PLATFORM.get() {
+        return Ok(Arc::clone(config));
+    }
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _unfit) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let what = "this system trusts no certificates that could be read (SSL_CERT_FILE says where they are); `ca_cert` names others";
+        return Err(what.to_owned());
+    }
+    let config = trusting(roots)?;
+    Ok(Arc::clone(PLATFORM.get_or_init(|| config)))
+}
+
+/// Trusts those in a file, and nobody else.
+fn pinned(file: &Path) -> Result<Arc<ClientConfig>, String> {
+    let bad = |what: String| format!("ca_cert {}: {what}", file.display());
+    let certificates =
+        CertificateDer::pem_file_iter(file).map_err(|error| bad(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| bad(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(bad("there is no certificate in it".to_owned()));
+    }
+    trusting(roots)
+}
+
+fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// What went wrong, without the number.
+fn words(error: &io::Error) -> String {
+    let kind = error.kind();
+    if kind == io::ErrorKind::ConnectionRefused {
+        "connection refused; does it run there?".to_owned()
+    } else if kind == io::ErrorKind::NotFound {
+        "there is no such socket; does it run?".to_owned()
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "permission denied".to_owned()
+    } else {
+        error.to_string()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+    use tokio_rustls::{
+        TlsAcceptor,
+        rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_getent_says_is_each_address_once() {
+        let said =
+            "2001:db8::1     STREAM host\n2001:db8::1     DGRAM  \n192.0.2.7 STREAM\nnonsense\n";
+        let found: Vec<String> = of_getent(said).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["2001:db8::1", "192.0.2.7"]);
+        assert!(of_getent("").is_empty());
+    }
+
+    /// A server that has this certificate, and echoes; its port.
+    async fn serves(issuer: &Issuer<'_, KeyPair>, name: &str) -> u16 {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = certificate.signed_by(&key, issuer).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tasks::spawn("test", async move {
+            while let Ok((stream, _from)) = listener.accept().await {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    let (mut from, mut to) = tokio::io::split(stream);
+                    let _gone = tokio::io::copy(&mut from, &mut to).await;
+                }
+            }
+        });
+        port
+    }
+
+    fn authority() -> (Issuer<'static, KeyPair>, String) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        (Issuer::new(params, key), pem)
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_good_only_by_who_is_named_and_for_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let ((issuer, pem), (_other, other_pem)) = (authority(), authority());
+        let (file, other_file) = (folder.path().join("ca"), folder.path().join("other"));
+        std::fs::write(&file, pem).unwrap();
+        std::fs::write(&other_file, other_pem).unwrap();
+        let port = serves(&issuer, "localhost").await;
+        let connect = async |host: &str, file: Option<&PathBuf>| {
+            let target = Target::parse(&format!("https://{host}:{port}/")).unwrap();
+            let connector = Connector::to(target, file.cloned()).await?;
+            connector.connect().await
+        };
+        let mut stream = connect("localhost", Some(&file)).await.unwrap();
+        stream.write_all(b"hello").await.unwrap();
+        stream.flush().await.unwrap();
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).await.unwrap();
+        assert_eq!(&echo, b"hello");
+        for (host, file) in [
+            ("localhost", Some(&other_file)),
+            ("127.0.0.1", Some(&file)),
+            ("localhost", None),
+        ] {
+            let refused = connect(host, file).await.map(|_| ()).unwrap_err();
+            // A system that trusts nobody says so instead.
+            let is_so = refused.starts_with("TLS: ") || file.is_none();
+            assert!(is_so, "{host}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_vouches_for_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        assert!(pinned(&file).unwrap_err().contains("ca.pem"));
+        std::fs::write(&file, "nothing\n").unwrap();
+        assert!(pinned(&file).unwrap_err().contains("no certificate"));
+    }
+}

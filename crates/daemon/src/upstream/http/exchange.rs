@@ -1,0 +1,308 @@
+//! One request of ours, and all that comes of it.
+//!
+//! **Invariant:** a request is answered once, by the server or in its place, or whoever waits for this hears
+//! that the server is lost, and whether it can have seen the request.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hyper::{Response, StatusCode, body::Incoming, header};
+use mux::Refusal;
+use tokio::time;
+use wire::{Frame, Kind};
+
+use super::{
+    connection::{Connection, Failure, Unread, next_part, whole},
+    talk::Talk,
+};
+use crate::{
+    link::{NoRoom, Share},
+    upstream::sse::{Event, Events},
+};
+
+/// So much of an event is kept in any case.
+const SMALL_BYTES: usize = 64 << 10;
+
+/// How often in a row it is tried to go on with a stream that broke off.
+const RESUMES_MAX: u32 = 5;
+
+/// How long to wait before that, unless the server says otherwise; twice as long each time.
+const RESUME_AFTER: Duration = Duration::from_millis(500);
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// It is answered, or the answer comes another way. The connection may be used again.
+    Done(Option<Connection>),
+    /// The server does not know the session.
+    Forgotten(Vec<Frame>),
+    /// There is no way to the server any more.
+    Unreachable(String, Vec<Frame>),
+}
+
+/// What came of a response.
+enum Heard {
+    Done(Option<Connection>),
+    Forgotten,
+    /// It broke off; if it was a stream, this far.
+    Lost(String, Option<Events>),
+}
+
+/// How a stream of events ended for whoever followed it.
+pub(super) enum Followed {
+    /// With the answer that was waited for.
+    Answered(Bytes, Option<Share>),
+    /// With an answer of which no more is known than that it is one too long, or one without room.
+    Unkept(Unread),
+    /// Before.
+    Broken,
+}
+
+/// Posts a request and passes on what comes, to the end.
+pub(super) async fn exchange(talk: Arc<Talk>, frame: Frame, idle: Option<Connection>) -> Came {
+    let message = bytes_of(&frame);
+    let mut idle = idle;
+    let mut is_repeated = false;
+    loop {
+        let heard = match talk.post(message.clone(), idle.take()).await {
+            Err(Failure::Undelivered(why)) => return Came::Unreachable(why, vec![frame]),
+            Err(Failure::Misled(why)) => {
+                talk.refuse(&frame, why, false).await;
+                return Came::Done(None);
+            }
+            Err(Failure::Lost(why)) => Heard::Lost(why, None),
+            Ok((response, connection)) => hear(&talk, &frame, response, connection).await,
+        };
+        let (why, events) = match heard {
+            Heard::Done(connection) => return Came::Done(connection),
+            // It has looked at no more than the session, so nothing was done.
+            Heard::Forgotten => return Came::Forgotten(vec![frame]),
+            Heard::Lost(why, events) => (why, events),
+        };
+        if let Some(events) = events.filter(|events| events.last_id.is_some()) {
+            match resume(&talk, &frame, events).await {
+                Heard::Done(connection) => return Came::Done(connection),
+                Heard::Forgotten => return Came::Forgotten(Vec::new()),
+                Heard::Lost(..) => {}
+            }
+        }
+        // If it is gone, what else is open is lost as well, and the core knows what follows.
+        if let Err(why) = talk.connector.connect().await {
+            return Came::Unreachable(why, Vec::new());
+        }
+        let is_read_only = frame.method().is_some_and(wire::Method::is_read_only);
+        if !is_read_only || is_repeated {
+            let target = &talk.connector.target;
+            talk.refuse(&frame, format!("{target}: {why}"), true).await;
+            return Came::Done(None);
+        }
+        is_repeated = true;
+    }
+}
+
+/// A message as it was written.
+pub(super) fn bytes_of(frame: &Frame) -> Bytes {
+    match frame.unchanged().pieces() {
+        [whole] => whole.clone(),
+        several => several.concat().into(),
+    }
+}
+
+/// Passes on a response to a request.
+async fn hear(
+    talk: &Talk,
+    frame: &Frame,
+    response: Response<Incoming>,
+    connection: Connection,
+) -> Heard {
+    let status = response.status();
+    if status == StatusCode::NOT_FOUND && talk.session.is_some() {
+        return Heard::Forgotten;
+    }
+    if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
+        return Heard::Done(None);
+    }
+    if !status.is_success() {
+        return refuse_status(talk, frame, response).await;
+    }
+    match Form::of(&response) {
+        Form::Events => {
+            follow_to_answer(talk, frame, response.into_body(), Events::new(talk.limit)).await
+        }
+        Form::Json => {
+            let mut body = response.into_body();
+            match whole(&mut body, talk.limit, &talk.room).await {
+                Ok((answer, share)) => {
+                    pass_on(talk, frame, answer, share).await;
+                    Heard::Done(Some(connection.rested()))
+                }
+                Err(Unread::Broken) => Heard::Lost("the response broke off".to_owned(), None),
+                Err(unread) => {
+                    talk.answer(frame, &refusal_of(unread, talk.limit)).await;
+                    Heard::Done(None)
+                }
+            }
+        }
+        Form::Other(kind) => {
+            let target = &talk.connector.target;
+            let why =
+                format!("{target} answered with {kind}, which is no message; is the path right?");
+            talk.refuse(frame, why, true).await;
+            Heard::Done(None)
+        }
+    }
+}
+
+/// A body that is to be the answer.
+async fn pass_on(talk: &Talk, frame: &Frame, answer: Bytes, share: Option<Share>) {
+    if is_answer_to(&answer, frame) {
+        talk.voice.say(answer, share).await;
+    } else {
+        let target = &talk.connector.target;
+        let why = format!("{target} answered with what is no answer to the request");
+        talk.refuse(frame, why, true).await;
+    }
+}
+
+async fn refuse_status(talk: &Talk, frame: &Frame, response: Response<Incoming>) -> Heard {
+    let status = response.status();
+    let error = talk.error_of(response).await;
+    if let Some(answer) = error.answer_to(frame) {
+        talk.voice.say(answer, None).await;
+        return Heard::Done(None);
+    }
+    if talk.is_forgotten(status, &error) {
+        return Heard::Forgotten;
+    }
+    let why = format!("{}{}", talk.words_of(status), error.words());
+    let maybe_executed = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
+    talk.refuse(frame, why, maybe_executed).await;
+    Heard::Done(None)
+}
+
+/// What is in a response.
+pub(super) enum Form {
+    Json,
+    Events,
+    Other(String),
+}
+
+impl Form {
+    pub(super) fn of(response: &Response<Incoming>) -> Self {
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("application/json") {
+            Form::Json
+        } else if essence.eq_ignore_ascii_case("text/event-stream") {
+            Form::Events
+        } else if essence.is_empty() {
+            Form::Other("something of no kind".to_owned())
+        } else {
+            let clean = |character: &char| !character.is_control();
+            Form::Other(essence.chars().filter(clean).take(100).collect())
+        }
+    }
+}
+
+async fn follow_to_answer(
+    talk: &Talk,
+    frame: &Frame,
+    mut body: Incoming,
+    mut events: Events,
+) -> Heard {
+    match follow(talk, Some(frame), &mut body, &mut events).await {
+        Followed::Answered(answer, share) => {
+            talk.voice.say(answer, share).await;
+            Heard::Done(None)
+        }
+        Followed::Unkept(unread) => {
+            talk.answer(frame, &refusal_of(unread, talk.limit)).await;
+            Heard::Done(None)
+        }
+        Followed::Broken => Heard::Lost(
+            "the stream broke off before the answer".to_owned(),
+            Some(events),
+        ),
+    }
+}
+
+/// Passes on all messages of a stream but the answer to this request, which comes back.
+pub(super) async fn follow(
+    talk: &Talk,
+    frame: Option<&Frame>,
+    body: &mut Incoming,
+    events: &mut Events,
+) -> Followed {
+    let mut share = Share::of(&talk.room);
+    let mut found = VecDeque::new();
+    while let Some(Ok(part)) = next_part(body).await {
+        events.feed(&part, |event| found.push_back(event));
+        let held = events.held();
+        if held > SMALL_BYTES && share.try_set(held) == Err(NoRoom) {
+            return Followed::Unkept(Unread::NoRoom);
+        }
+        while let Some(event) = found.pop_front() {
+            match (event, frame) {
+                (Event::Message(message), Some(frame)) if is_answer_to(&message, frame) => {
+                    return Followed::Answered(message, Some(share));
+                }
+                (Event::Message(message), _) => talk.voice.say(message, None).await,
+                (Event::TooLong, Some(_)) => return Followed::Unkept(Unread::TooLong),
+                (Event::TooLong, None) => {
+                    let words = format!("a message of more than {} bytes was dropped", talk.limit);
+                    talk.voice.complain(words).await;
+                }
+                (Event::Endpoint(_), _) => {}
+            }
+        }
+        share.set(events.held());
+    }
+    Followed::Broken
+}
+
+/// Goes on with a stream that broke off behind an event with an id.
+async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
+    let mut failures = 0;
+    while failures < RESUMES_MAX {
+        let wait = events.retry.unwrap_or(RESUME_AFTER);
+        time::sleep(wait * (1 << failures)).await;
+        let Ok(response) = talk.listen(events.last_id.as_deref()).await else {
+            failures += 1;
+            continue;
+        };
+        let status = response.status();
+        if status == StatusCode::NOT_FOUND && talk.session.is_some() {
+            return Heard::Forgotten;
+        }
+        if status.is_client_error() && status != StatusCode::CONFLICT {
+            break;
+        }
+        if !(status.is_success() && matches!(Form::of(&response), Form::Events)) {
+            failures += 1;
+            continue;
+        }
+        failures = 0;
+        events.resume();
+        match follow_to_answer(talk, frame, response.into_body(), events).await {
+            Heard::Lost(_, Some(left)) => events = left,
+            other @ (Heard::Done(_) | Heard::Forgotten | Heard::Lost(_, None)) => return other,
+        }
+    }
+    Heard::Lost(
+        "the stream broke off and could not be resumed".to_owned(),
+        None,
+    )
+}
+
+fn is_answer_to(message: &Bytes, frame: &Frame) -> bool {
+    Frame::parse(message.clone())
+        .is_ok_and(|said| said.kind() == Kind::Response && said.id() == frame.id())
+}
+
+fn refusal_of(unread: Unread, limit: usize) -> Refusal {
+    match unread {
+        Unread::TooLong => Refusal::AnswerTooLong { limit },
+        Unread::NoRoom | Unread::Broken => Refusal::AnswerDropped,
+    }
+}
