@@ -351,6 +351,7 @@ impl Launch {
             umask: 0,
             freedom: Freedom::Elsewhere,
             over: Over::Http,
+            session_key: None,
         };
         let opening = Opening {
             refused: None,
@@ -359,7 +360,7 @@ impl Launch {
         };
         Launch {
             opening,
-            spec: Err("it is never started".to_owned()),
+            means: Err("it is never started".to_owned()),
             subject: None,
             lock: None,
             is_for_one: false,

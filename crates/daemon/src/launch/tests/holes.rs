@@ -53,7 +53,7 @@ fn value<'s>(spec: &'s LaunchSpec, name: &str) -> Option<&'s str> {
 fn a_session_without_an_environment_takes_from_files_what_the_server_names() {
     let mut scene = scene("");
     let launch = scene.from_elsewhere();
-    let spec = launch.spec.unwrap();
+    let spec = launch.spec();
     assert_eq!(value(&spec, "TOKEN"), Some("from-the-file"));
     assert_eq!(value(&spec, "WORD"), Some("<of its own>"));
     assert_eq!(value(&spec, "PASSED_KEY"), Some("passed"));
@@ -77,7 +77,7 @@ fn a_session_without_an_environment_takes_from_files_what_the_server_names() {
 #[test]
 fn a_session_s_own_variable_comes_first() {
     let mut scene = scene("");
-    let spec = scene.open(&scene.ask("echo")).spec.unwrap();
+    let spec = scene.open(&scene.ask("echo")).spec();
     assert_eq!(value(&spec, "TOKEN"), Some("token-a"));
     assert_eq!(value(&spec, "PASSED_KEY"), Some("passed"));
     assert!(!spec.secrets.iter().any(|it| it.reveal() == "from-the-file"));
@@ -136,14 +136,14 @@ fn a_session_without_an_environment_finds_programs_where_the_configuration_says(
             text += &format!("[daemon]\npath = \"{home}/{folder}\"\n");
         }
         fs::write(scene.home.join("config.toml"), text).unwrap();
-        let spec = scene.from_elsewhere().spec.unwrap();
+        let spec = scene.from_elsewhere().spec();
         assert_eq!(spec.program, evil(&scene));
         assert!(
             value(&spec, "PATH")
                 .unwrap()
                 .starts_with(&format!("{home}/evil"))
         );
-        let own = scene.open(&scene.ask("echo")).spec.unwrap();
+        let own = scene.open(&scene.ask("echo")).spec();
         assert_eq!(own.program, scene.home.join("bin/echo-server"));
         assert!(value(&own, "PATH").unwrap().ends_with("bin"));
     }
