@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// What was looked at in all scenarios.
 #[derive(Debug, Default)]
@@ -12,6 +13,8 @@ pub(crate) struct Checks {
     pub(crate) failed: usize,
     /// What is not as it should be, by scenario.
     pub(crate) wrong: Vec<(String, Check)>,
+    /// What could not be looked at, and why.
+    pub(crate) unseen: Vec<(String, Check)>,
 }
 
 /// One thing that was looked at.
@@ -20,7 +23,16 @@ pub(crate) struct Check {
     pub(crate) id: String,
     pub(crate) status: Status,
     #[serde(default, rename = "errorMessage")]
-    pub(crate) message: Option<String>,
+    message: Option<String>,
+    #[serde(default)]
+    details: Value,
+}
+
+impl Check {
+    /// Why it is what it is, if that is said.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.message.as_deref().or(self.details["message"].as_str())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -44,6 +56,10 @@ impl Checks {
                     self.wrong.push((scenario.to_owned(), check));
                 }
                 Status::Warning => self.wrong.push((scenario.to_owned(), check)),
+                // Others only tell of what was sent.
+                Status::Info | Status::Skipped if check.reason().is_some() => {
+                    self.unseen.push((scenario.to_owned(), check));
+                }
                 Status::Info | Status::Skipped => {}
             }
         }
@@ -114,7 +130,7 @@ mod tests {
         );
         write(
             "server-tools-2026-11-29T14-00-00-000Z",
-            r#"[{"id":"names","status":"WARNING"},{"id":"order","status":"SUCCESS"},{"id":"more","status":"SKIPPED"}]"#,
+            r#"[{"id":"names","status":"WARNING"},{"id":"order","status":"SUCCESS"},{"id":"more","status":"SKIPPED"},{"id":"json","status":"INFO","details":{"message":"no stream"}}]"#,
         );
         fs::create_dir(folder.path().join("server-broken-2026-11-29T14-00-00-000Z")).unwrap();
         let checks = read(folder.path()).unwrap();
@@ -125,6 +141,10 @@ mod tests {
             .map(|(scenario, check)| (&**scenario, &*check.id))
             .collect();
         assert_eq!(wrong, [("ping", "wire"), ("tools", "names")]);
+        let [(scenario, unseen)] = &checks.unseen[..] else {
+            panic!("{:?}", checks.unseen);
+        };
+        assert_eq!((&**scenario, unseen.reason()), ("tools", Some("no stream")));
     }
 
     #[test]

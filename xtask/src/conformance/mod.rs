@@ -119,8 +119,8 @@ fn copied(suites: &[Suite], copies: u8) -> Vec<Suite> {
 
 /// Plays against a daemon of our own, which then has something to say, too.
 fn through_mcpool(bench: &Bench<'_>, rounds: &[Vec<Suite>]) -> anyhow::Result<Report> {
-    let mcpool = build::programs(&["mcpool"], Profile::Debug)?.get("mcpool")?;
-    let server = build::programs(&["xtask"], Profile::Debug)?.get("conformance-server")?;
+    let programs = build::programs(&["mcpool", "xtask"], Profile::Debug)?;
+    let (mcpool, server) = (programs.get("mcpool")?, programs.get("conformance-server")?);
     let daemon = Daemon::start(&mcpool, &server, bench.folder)?;
     let report = play(bench, rounds, &|suite| daemon.url(suite.fixture));
     let end = daemon.end();

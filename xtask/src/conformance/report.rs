@@ -35,6 +35,8 @@ pub(crate) enum Goal {
     Full(usize),
     /// That the suite itself says so.
     Exit,
+    /// Nothing in particular: what it gives is told.
+    Unset,
 }
 
 impl Goal {
@@ -42,17 +44,24 @@ impl Goal {
         match self {
             Goal::Full(passed) => format!("{passed} / 0"),
             Goal::Exit => "exit 0".to_owned(),
+            Goal::Unset => "none".to_owned(),
         }
     }
 }
 
 impl Played {
     fn is_met(&self) -> bool {
-        let is_reached = match self.goal {
-            Goal::Full(passed) => self.checks.passed == passed && self.checks.failed == 0,
-            Goal::Exit => true,
-        };
-        is_reached && self.is_content
+        let checks = &self.checks;
+        match self.goal {
+            Goal::Full(passed) => self.is_content && (checks.passed, checks.failed) == (passed, 0),
+            Goal::Exit => self.is_content,
+            Goal::Unset => true,
+        }
+    }
+
+    /// Whether its checks are told of one by one.
+    fn is_told_of(&self) -> bool {
+        !self.is_met() || self.goal == Goal::Unset
     }
 }
 
@@ -83,7 +92,11 @@ impl Report {
         let head = ["suite", "server", "passed", "failed", "goal", "seconds", ""];
         let mut lines = vec![head.map(str::to_owned)];
         for played in &self.played {
-            let verdict = if played.is_met() { "met" } else { "missed" };
+            let verdict = match (played.goal, played.is_met()) {
+                (Goal::Unset, _any) => "",
+                (Goal::Full(_) | Goal::Exit, true) => "met",
+                (Goal::Full(_) | Goal::Exit, false) => "missed",
+            };
             lines.push([
                 played.name.clone(),
                 played.behind.to_owned(),
@@ -95,18 +108,19 @@ impl Report {
             ]);
         }
         let mut text = table::aligned(&lines);
-        for played in self.played.iter().filter(|played| !played.is_met()) {
+        for played in self.played.iter().filter(|played| played.is_told_of()) {
             // Writing to memory cannot fail.
             let _infallible =
                 writeln!(text, "\n{} with the {} server:", played.name, played.behind);
-            for (scenario, check) in &played.checks.wrong {
-                let only = if check.status == Status::Warning {
-                    " (only a warning)"
-                } else {
-                    ""
+            let checks = &played.checks;
+            for (scenario, check) in checks.wrong.iter().chain(&checks.unseen) {
+                let note = match check.status {
+                    Status::Success | Status::Failure => "",
+                    Status::Warning => " (only a warning)",
+                    Status::Info | Status::Skipped => " (not looked at)",
                 };
-                let message = check.message.as_deref().unwrap_or("no reason is given");
-                let _infallible = writeln!(text, "  {scenario}: {}{only}: {message}", check.id);
+                let reason = check.reason().unwrap_or("no reason is given");
+                let _infallible = writeln!(text, "  {scenario}: {}{note}: {reason}", check.id);
             }
         }
         for complaint in &self.complaints {
@@ -119,22 +133,18 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
+    use serde_json::json;
 
-    use super::{super::checks::Check, *};
+    use super::*;
 
-    fn played(passed: usize, wrong: &[Status]) -> Played {
-        let check = |status: &Status| {
-            let check = Check {
-                id: "wire".to_owned(),
-                status: *status,
-                message: Some("no id".to_owned()),
-            };
-            ("ping".to_owned(), check)
+    const FAILURE: &str = "FAILURE";
+
+    fn played(passed: usize, wrong: &[&str]) -> Played {
+        let check = |status: &&str| {
+            let check = json!({"id": "wire", "status": status, "errorMessage": "no id"});
+            ("ping".to_owned(), serde_json::from_value(check).unwrap())
         };
-        let failed = wrong
-            .iter()
-            .filter(|status| **status == Status::Failure)
-            .count();
+        let failed = wrong.iter().filter(|status| **status == FAILURE).count();
         Played {
             name: "2025-06-18 all".to_owned(),
             behind: "legacy",
@@ -142,6 +152,7 @@ mod tests {
                 passed,
                 failed,
                 wrong: wrong.iter().map(check).collect(),
+                unseen: Vec::new(),
             },
             goal: Goal::Full(2),
             is_content: failed == 0,
@@ -152,13 +163,13 @@ mod tests {
     #[test]
     fn a_suite_is_met_by_its_whole_number_alone() {
         assert!(played(2, &[]).is_met());
-        assert!(!played(1, &[Status::Warning]).is_met());
+        assert!(!played(1, &["WARNING"]).is_met());
         assert!(!played(3, &[]).is_met());
-        assert!(!played(2, &[Status::Failure]).is_met());
+        assert!(!played(2, &[FAILURE]).is_met());
         let unscored = Played {
             goal: Goal::Exit,
             is_content: true,
-            ..played(1, &[Status::Failure])
+            ..played(1, &[FAILURE])
         };
         assert!(unscored.is_met());
         assert!(
@@ -174,7 +185,7 @@ mod tests {
     fn what_failed_is_told_below_the_table_with_its_reason() {
         let mut report = Report::default();
         report.add(played(2, &[]));
-        report.add(played(1, &[Status::Failure]));
+        report.add(played(1, &[FAILURE]));
         report.complain(Ok(()));
         let text = report.text();
         let lines: Vec<&str> = text.lines().collect();

@@ -81,7 +81,7 @@ impl Suite {
         let goal = match self.part {
             Part::All => {
                 command.args(["--suite", "all", "--spec-version", version]);
-                self.version.goal()
+                self.version.goal(self.fixture)
             }
             // Scenarios that are not scored may fail.
             Part::Required => {
