@@ -28,7 +28,7 @@ use crate::{legacy::Legacy, modern::Modern, stage::Stage};
 const UNREAD_MAX: usize = 256;
 
 /// How long to wait for a line while nothing is due.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// What speaks one era.
 trait Server {
