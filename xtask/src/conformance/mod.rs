@@ -19,7 +19,7 @@ use anyhow::{anyhow, ensure};
 use self::{
     daemon::Daemon,
     report::{Played, Report},
-    suite::{Bench, Suite},
+    suite::{Bench, Suite, Target},
     version::{Fixture, Version},
 };
 use crate::{
@@ -65,7 +65,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(copies) => vec![copied(&suites, copies)],
     };
     let report = match &args.url {
-        Some(url) => play(&bench, &rounds, &|_suite| url.clone())?,
+        Some(url) => play(&bench, &rounds, &|_suite| Target {
+            url: url.clone(),
+            name: "at the URL",
+        })?,
         None => through_mcpool(&bench, &rounds)?,
     };
     ui::line(report.text());
@@ -122,7 +125,10 @@ fn through_mcpool(bench: &Bench<'_>, rounds: &[Vec<Suite>]) -> anyhow::Result<Re
     let programs = build::programs(&["mcpool", "xtask"], Profile::Debug)?;
     let (mcpool, server) = (programs.get("mcpool")?, programs.get("conformance-server")?);
     let daemon = Daemon::start(&mcpool, &server, bench.folder)?;
-    let report = play(bench, rounds, &|suite| daemon.url(suite.fixture));
+    let report = play(bench, rounds, &|suite| Target {
+        url: daemon.url(suite.fixture),
+        name: suite.fixture.name(),
+    });
     let end = daemon.end();
     let mut report = report?;
     report.complain(end);
@@ -133,7 +139,7 @@ fn through_mcpool(bench: &Bench<'_>, rounds: &[Vec<Suite>]) -> anyhow::Result<Re
 fn play(
     bench: &Bench<'_>,
     rounds: &[Vec<Suite>],
-    url: &(impl Fn(&Suite) -> String + Sync),
+    target: &(impl Fn(&Suite) -> Target + Sync),
 ) -> anyhow::Result<Report> {
     let mut report = Report::default();
     for (number, round) in rounds.iter().enumerate() {
@@ -146,7 +152,7 @@ fn play(
                 let suite = suite.clone();
                 scope.spawn(move || {
                     let folder = folder.join(format!("{}-{copy}", suite.name().replace(' ', "-")));
-                    suite.play(bench, &url(&suite), &folder)
+                    suite.play(bench, &target(&suite), &folder)
                 })
             };
             let threads: Vec<_> = round.iter().enumerate().map(play).collect();

@@ -19,7 +19,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) name: String,
-    /// The server behind mcpool.
+    /// The server that was played against.
     pub(crate) behind: &'static str,
     pub(crate) checks: Checks,
     pub(crate) goal: Goal,
@@ -110,8 +110,7 @@ impl Report {
         let mut text = table::aligned(&lines);
         for played in self.played.iter().filter(|played| played.is_told_of()) {
             // Writing to memory cannot fail.
-            let _infallible =
-                writeln!(text, "\n{} with the {} server:", played.name, played.behind);
+            let _infallible = writeln!(text, "\n{} ({}):", played.name, played.behind);
             let checks = &played.checks;
             for (scenario, check) in checks.wrong.iter().chain(&checks.unseen) {
                 let note = match check.status {

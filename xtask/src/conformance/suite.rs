@@ -24,6 +24,13 @@ pub(crate) struct Bench<'a> {
     pub(crate) folder: &'a Path,
 }
 
+/// What is played against.
+pub(crate) struct Target {
+    pub(crate) url: String,
+    /// How the server is called in the table.
+    pub(crate) name: &'static str,
+}
+
 /// What is played, and against which server.
 #[derive(Clone, Debug)]
 pub(crate) struct Suite {
@@ -69,13 +76,13 @@ impl Suite {
     pub(crate) fn play(
         &self,
         bench: &Bench<'_>,
-        url: &str,
+        target: &Target,
         folder: &Path,
     ) -> anyhow::Result<Played> {
         let mut command = Command::new(bench.provisioned.node());
         command.arg(bench.provisioned.npm_script("conformance"));
         command
-            .args(["server", "--url", url, "--output-dir"])
+            .args(["server", "--url", &target.url, "--output-dir"])
             .arg(folder);
         let version = self.version.name();
         let goal = match self.part {
@@ -103,7 +110,7 @@ impl Suite {
         })?;
         Ok(Played {
             name: self.name(),
-            behind: self.fixture.name(),
+            behind: target.name,
             checks,
             goal,
             is_content: output.status.success(),
