@@ -67,7 +67,7 @@ fn check_sound(text: &str, sound: &Sound, frame: &Frame) {
         "the id as it was written"
     );
     if let Some(params) = params(frame) {
-        assert_eq!(params.modern, sound.is_modern);
+        assert_eq!(params.modern.is_some(), sound.is_modern);
         assert_eq!(params.has_tools, sound.has_tools);
         let task = params.related_task.as_ref().map(RequestId::as_bytes);
         assert_eq!(task, sound.related_task.as_deref().map(str::as_bytes));

@@ -146,6 +146,8 @@ pub(crate) fn opening(
         withheld: Vec::new(),
         resumes: false,
         silence_max: None,
+        era: None,
+        handle: None,
     };
     (opening, key)
 }

@@ -92,6 +92,7 @@ pub(crate) fn timer(timer: Timer) -> &'static str {
     match timer {
         Timer::StartPatience(_) => "start-patience",
         Timer::DrainPatience(_) => "drain-patience",
+        Timer::RoundPatience(_) => "round-patience",
         Timer::Silence(_) => "silence",
         Timer::Greeting(_) => "greeting",
         Timer::Idle(_) => "idle",

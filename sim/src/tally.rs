@@ -213,6 +213,8 @@ impl Tally {
             | Fact::RecordUnreadable { .. } => return,
             // And nothing is kept from one world to the next.
             Fact::UpstreamRecalled { .. } | Fact::ListOutdated { .. } => return,
+            // Its peers are of the legacy era.
+            Fact::UpstreamOfOtherEra { .. } => return,
             // Fails the world; there is nothing to count.
             Fact::Contradiction { .. } => return,
         };

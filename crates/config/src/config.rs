@@ -69,6 +69,8 @@ pub struct Server {
     pub client_capabilities: Option<BTreeSet<Capability>>,
     /// Whether sessions may share a process although it asks its clients.
     pub asks: Asks,
+    /// How it is spoken to.
+    pub era: Era,
     /// When a response over HTTP that is still open ends, so that its client comes back for the rest; without
     /// it, not before its stream does.
     pub sse_poll_after: Option<Duration>,
@@ -102,6 +104,7 @@ impl Server {
             keep_warm: false,
             client_capabilities: None,
             asks: Asks::default(),
+            era: Era::default(),
             sse_poll_after: None,
         }
     }
@@ -171,6 +174,18 @@ pub enum Asks {
     Session,
 }
 
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Era {
+    /// As it wants it: that is found out.
+    #[default]
+    Auto,
+    /// With a handshake, as until 2025-11-25.
+    Legacy,
+    /// Without, as from 2026-07-28 on.
+    Modern,
+}
+
 /// What sessions hear when a process is replaced that may have remembered something of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnRestart {
@@ -209,6 +224,12 @@ words!(Capability {
 words!(Asks {
     Shared => "shared",
     Session => "session",
+});
+
+words!(Era {
+    Auto => "auto",
+    Legacy => "legacy",
+    Modern => "modern",
 });
 
 words!(OnRestart {

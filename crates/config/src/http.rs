@@ -1,18 +1,40 @@
 //! The table `[http]` as values.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
-use crate::{IdleTimeout, word::words};
+use crate::{IdleTimeout, ServerName, word::words};
 
 /// The table `[http]`; `None` is "keep the default".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Http {
     /// Where the daemon listens, addresses of this machine to itself; empty for nowhere.
-    pub listen: Option<Vec<SocketAddr>>,
+    pub listen: Option<Vec<Listen>>,
+    /// Whether it listens at a unix socket, too.
+    pub socket: Option<HttpSocket>,
     /// Who may come in.
     pub auth: Option<HttpAuth>,
     /// How long a session may say nothing, wait for nothing and listen to nothing before it is over.
     pub session_idle_timeout: Option<IdleTimeout>,
+}
+
+/// One address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub address: SocketAddr,
+    /// What is meant there by who names no server; `None` for the only one that there is.
+    pub server: Option<ServerName>,
+}
+
+/// A unix socket for HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpSocket {
+    /// There is none.
+    Off,
+    /// In the usual place.
+    Usual,
+    /// Here.
+    At(PathBuf),
 }
 
 /// Who may come in over HTTP.

@@ -24,12 +24,12 @@ mod word;
 
 pub use auto_scope::{is_launcher, session_reason};
 pub use config::{
-    Asks, Capability, Config, Daemon, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
+    Asks, Capability, Config, Daemon, Era, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
 };
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
-pub use http::{Http, HttpAuth};
+pub use http::{Http, HttpAuth, HttpSocket, Listen};
 pub use limits::LimitsOverrides;
 pub use load::{LoadError, load};
 pub use server_name::{ServerName, ServerNameError};

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use mux::AdminAnswer;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use draft::Draft;
+pub(crate) use draft::{Draft, http};
 
 /// The version of this interface.
 pub const SCHEMA: u32 = 1;
@@ -123,6 +123,12 @@ pub struct Daemon {
 pub struct Http {
     /// Where it listens; none if it does not.
     pub addresses: Vec<String>,
+    /// The server that is meant at one of these by who names none, where it was said which.
+    #[serde(default)]
+    pub servers: BTreeMap<String, String>,
+    /// The unix socket where it listens, too.
+    #[serde(default)]
+    pub socket: Option<String>,
     /// Who may come in: `same-user`, `token` or `none`; absent where it is not wanted.
     pub auth: Option<String>,
     /// Why it listens nowhere, though it should.
@@ -211,12 +217,15 @@ pub struct Session {
     pub id: String,
     /// Its server.
     pub server: String,
-    /// `stdio`, `cli` or `http`.
+    /// `stdio`, `cli`, `http` or `ws`.
     pub front: String,
     /// Name and version of the client, once it has said them.
     pub client: Option<String>,
     /// Its workspace, if it is bound to one.
     pub workspace: Option<String>,
+    /// What its client calls it, if that has said so.
+    #[serde(default)]
+    pub session_key: Option<String>,
     /// How long it has been there, in whole seconds.
     pub age_s: u64,
     /// How many answers it waits for.

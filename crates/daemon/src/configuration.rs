@@ -27,6 +27,8 @@ pub(crate) struct Configuration {
     /// What is wrong with the file as it is now.
     error: Option<String>,
     seen: Option<Seen>,
+    /// How often what is in force has been replaced.
+    edition: u64,
 }
 
 /// By what a changed file is recognised.
@@ -46,6 +48,7 @@ impl Configuration {
             good: Config::default(),
             error: None,
             seen: None,
+            edition: 0,
         };
         configuration.refresh();
         configuration
@@ -54,6 +57,11 @@ impl Configuration {
     /// What is in force.
     pub(crate) fn current(&self) -> &Config {
         &self.good
+    }
+
+    /// A number that another state of what is in force has not.
+    pub(crate) fn edition(&self) -> u64 {
+        self.edition
     }
 
     /// What is wrong with the file as it is now.
@@ -76,10 +84,7 @@ impl Configuration {
         }
         self.seen = seen;
         match seen {
-            None => {
-                self.good = Config::default();
-                self.error = None;
-            }
+            None => self.use_now(Config::default()),
             Some(_) => self.load(),
         }
     }
@@ -89,12 +94,15 @@ impl Configuration {
             .map_err(|error| format!("{}: {error}", self.path.display()))
             .and_then(|text| config::load(&text, &self.path).map_err(|error| error.to_string()));
         match loaded {
-            Ok(config) => {
-                self.good = config;
-                self.error = None;
-            }
+            Ok(config) => self.use_now(config),
             Err(error) => self.fail(error),
         }
+    }
+
+    fn use_now(&mut self, config: Config) {
+        self.good = config;
+        self.error = None;
+        self.edition += 1;
     }
 
     fn fail(&mut self, error: String) {
@@ -173,13 +181,16 @@ mod tests {
         let path = folder.path().join("config.toml");
         fs::write(&path, ECHO).unwrap();
         let mut configuration = Configuration::read(path.clone());
+        let before = configuration.edition();
         fs::write(&path, format!("{ECHO}comand = \"oops\"\n")).unwrap();
         configuration.refresh();
         assert_eq!(names(&configuration), ["echo"]);
         assert!(configuration.error().unwrap().contains("comand"));
+        assert_eq!(configuration.edition(), before);
         fs::write(&path, ECHO.replace("echo", "other")).unwrap();
         configuration.refresh();
         assert_eq!(names(&configuration), ["other"]);
+        assert_ne!(configuration.edition(), before);
         assert_eq!(configuration.error(), None);
     }
 

@@ -9,7 +9,19 @@ mod unix;
 pub(crate) use confinement::Freedom;
 pub(crate) use descriptors::Descriptors;
 pub(crate) use http::{
-    Caller, HttpFault, HttpStand, Key, Listening, Place, Post, Shared, Visit, Wish,
+    Caller, HttpFault, HttpStand, Key, Listening, ModernFault, ModernPost, Param, Place, Post,
+    Shared, Visit, Wish, check_params, tools_of,
 };
 pub(crate) use stand::Stand;
 pub(crate) use unix::{ANSWER_PATIENCE, Door, SessionPlaces, say};
+
+/// What a session comes in over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The daemon's own socket, with a preface.
+    Preface,
+    /// HTTP, a request at a time.
+    Http,
+    /// A WebSocket.
+    WebSocket,
+}

@@ -24,13 +24,17 @@ mod intake;
 mod keepsakes;
 mod life;
 mod lines;
+mod modern_post;
+mod openings;
 mod pace;
 mod perform;
 mod replay;
 mod revive;
+mod schemas;
 mod session;
 mod upgrade;
 mod way_in;
+mod web;
 mod world;
 
 use std::{

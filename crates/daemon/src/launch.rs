@@ -32,7 +32,10 @@ use shim::{
 pub use self::recipe::recipe;
 use self::workspace::TooWide;
 use crate::{
-    configuration::Configuration, front::Freedom, kept_words::Subject, upgrade::FrozenSpec,
+    configuration::Configuration,
+    front::{Freedom, Over},
+    kept_words::Subject,
+    upgrade::FrozenSpec,
 };
 
 /// How long a session over HTTP may be silent before it is over, unless the user says otherwise.
@@ -64,10 +67,11 @@ pub(crate) struct Asker<'a> {
     /// The shim's file mode creation mask.
     pub(crate) umask: u32,
     pub(crate) freedom: Freedom,
+    pub(crate) over: Over,
 }
 
 /// What became of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Launch {
     /// What the core hears.
     pub(crate) opening: Opening,
@@ -77,6 +81,8 @@ pub(crate) struct Launch {
     pub(crate) subject: Option<Arc<Subject>>,
     /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
     pub(crate) lock: Option<LockName>,
+    /// Whether it is of no use to any other session.
+    pub(crate) is_for_one: bool,
     /// When a response over HTTP ends that goes on.
     pub(crate) poll_after: Option<Duration>,
 }
@@ -114,11 +120,17 @@ impl Launcher {
         self.configuration.error().map(str::to_owned)
     }
 
+    /// A number that another state of the configuration has not.
+    pub(crate) fn edition(&mut self) -> u64 {
+        self.configuration.refresh();
+        self.configuration.edition()
+    }
+
     /// Finds out what a session gets.
     pub(crate) fn open(&mut self, asker: &Asker<'_>) -> Launch {
         self.configuration.refresh();
         let mut launch = self.launch(asker);
-        if asker.freedom == Freedom::Elsewhere {
+        if asker.over == Over::Http {
             launch.opening.silence_max = self.silence_max();
         }
         launch
@@ -156,6 +168,7 @@ impl Launcher {
                 });
                 Launch {
                     lock: plan.lock,
+                    is_for_one: plan.is_for_one,
                     poll_after: plan.poll_after,
                     opening: plan.opening,
                     spec: Ok(spec),
@@ -169,6 +182,7 @@ impl Launcher {
                     spec: Err(why),
                     subject: None,
                     lock: None,
+                    is_for_one: true,
                     poll_after: None,
                 }
             }
@@ -274,22 +288,25 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         withheld: Vec::new(),
         resumes: false,
         silence_max: None,
+        era: None,
+        handle: None,
     }
 }
 
 fn front(asker: &Asker<'_>) -> Front {
-    match (asker.freedom, asker.ask.join) {
-        (Freedom::Elsewhere, _) => Front::Http,
-        (Freedom::AsFree | Freedom::Confined, Join::ShareKey) => Front::Stdio,
-        (Freedom::AsFree | Freedom::Confined, Join::Any) => Front::Cli,
+    match (asker.over, asker.ask.join) {
+        (Over::Http, _) => Front::Http,
+        (Over::WebSocket, _) => Front::Ws,
+        (Over::Preface, Join::ShareKey) => Front::Stdio,
+        (Over::Preface, Join::Any) => Front::Cli,
     }
 }
 
 fn link(asker: &Asker<'_>) -> Link {
-    match (asker.freedom, asker.ask.join) {
-        (Freedom::Elsewhere, _) => Link::Posts,
-        (Freedom::AsFree | Freedom::Confined, Join::ShareKey) => Link::Keeping,
-        (Freedom::AsFree | Freedom::Confined, Join::Any) => Link::Plain,
+    match (asker.over, asker.ask.join) {
+        (Over::Http, _) => Link::Posts,
+        (Over::Preface, Join::ShareKey) => Link::Keeping,
+        (Over::WebSocket, _) | (Over::Preface, Join::Any) => Link::Plain,
     }
 }
 
@@ -297,6 +314,44 @@ fn joins(join: Join) -> Joins {
     match join {
         Join::ShareKey => Joins::OwnRoute,
         Join::Any => Joins::AnyRunning,
+    }
+}
+
+#[cfg(test)]
+impl Launch {
+    /// One of this route, of a server that is never started.
+    pub(crate) fn of_route(route: &str) -> Self {
+        let ask = SessionAsk {
+            server: "s".to_owned(),
+            command: Vec::new(),
+            scope: None,
+            workspace: None,
+            pass: Vec::new(),
+            join: Join::ShareKey,
+            resume: None,
+            env: Vec::new(),
+        };
+        let asker = Asker {
+            session: SessionId(1),
+            ask: &ask,
+            cwd: Path::new("/"),
+            umask: 0,
+            freedom: Freedom::Elsewhere,
+            over: Over::Http,
+        };
+        let opening = Opening {
+            refused: None,
+            route: Route(route.as_bytes().into()),
+            ..opening_without_plan(&asker, Refusal::ShuttingDown)
+        };
+        Launch {
+            opening,
+            spec: Err("it is never started".to_owned()),
+            subject: None,
+            lock: None,
+            is_for_one: false,
+            poll_after: None,
+        }
     }
 }
 

@@ -29,8 +29,12 @@ pub(crate) fn listening(socket: &std::path::Path) {
 }
 
 /// The daemon listens over HTTP as well.
-pub(crate) fn listening_for_http(addresses: &[std::net::SocketAddr]) {
-    info!(?addresses, "listening for HTTP");
+pub(crate) fn listening_for_http(
+    addresses: &[std::net::SocketAddr],
+    socket: Option<&std::path::Path>,
+) {
+    let socket = socket.map(|path| path.display().to_string());
+    info!(?addresses, socket, "listening for HTTP");
 }
 
 /// The daemon does not listen over HTTP, though it should.
@@ -328,6 +332,7 @@ impl Observer {
             }
             Fact::UpstreamStartFailed { upstream, .. }
             | Fact::UpstreamReady { upstream, .. }
+            | Fact::UpstreamOfOtherEra { upstream, .. }
             | Fact::UpstreamGreetingFailed { upstream, .. }
             | Fact::UpstreamNarrowed { upstream }
             | Fact::ListOutdated { upstream, .. }
@@ -387,6 +392,9 @@ fn log_upstream(upstream: UpstreamId, server: &str, fact: &Fact) {
         }
         Fact::UpstreamResponsive { .. } => info!(%upstream, server, "server responds again"),
         Fact::UpstreamPrivate { why, .. } => info!(%upstream, server, why, "server is not shared"),
+        Fact::UpstreamOfOtherEra { era, .. } => {
+            info!(%upstream, server, era = era.name(), "server does not speak so; it is asked otherwise");
+        }
         Fact::UpstreamRetiring { open, .. } => {
             info!(%upstream, server, open, "server is to be restarted when it has answered");
         }
@@ -455,6 +463,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::ListOutdated { .. } => "list-outdated",
         Fact::UpstreamStartFailed { .. } => "upstream-start-failed",
         Fact::UpstreamReady { .. } => "upstream-ready",
+        Fact::UpstreamOfOtherEra { .. } => "upstream-of-other-era",
         Fact::UpstreamGreetingFailed { .. } => "upstream-greeting-failed",
         Fact::UpstreamNarrowed { .. } => "upstream-narrowed",
         Fact::UpstreamUnresponsive { .. } => "upstream-unresponsive",

@@ -6,6 +6,7 @@
 mod beginning;
 mod daemon;
 mod epoch;
+mod run_file;
 
 use std::{
     env,

@@ -151,7 +151,7 @@ impl Mux {
             .values()
             .filter_map(|whereabouts| match whereabouts {
                 Whereabouts::Upstream(minted) => Some(*minted),
-                Whereabouts::Initialize | Whereabouts::Held(_) => None,
+                Whereabouts::Initialize | Whereabouts::Held(_) | Whereabouts::Listening => None,
             })
             .collect();
         for minted in at_upstream {

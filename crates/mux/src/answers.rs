@@ -39,6 +39,9 @@ impl Mux {
         then: Then,
         out: &mut Outbox,
     ) {
+        if self.keep_outcome(session_id, id, &frame) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
@@ -293,7 +296,9 @@ impl Mux {
     /// Closes a session that said that it would say no more, or that could not begin, once it is owed nothing.
     pub(crate) fn close_if_drained(&mut self, session_id: SessionId, out: &mut Outbox) {
         let is_drained = self.sessions.get(&session_id).is_some_and(|session| {
-            (session.is_ending || session.is_stillborn()) && session.is_settled()
+            let is_over =
+                session.is_ending || session.is_stillborn() || session.is_of_one_request();
+            is_over && session.is_settled()
         });
         if is_drained {
             self.close(session_id, out);

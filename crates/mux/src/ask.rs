@@ -13,6 +13,7 @@ use wire::{Frame, Message, Method, Outgoing, Params, RequestId};
 use crate::{
     action::Outbox,
     class::Capability,
+    era::Era,
     fact::{DropReason, Fact},
     ids::{SessionId, UpstreamId},
     lanes::Cause,
@@ -267,7 +268,11 @@ impl Mux {
         {
             self.note_elicitation(upstream_id, owner, Box::from(elicitation.as_ref()));
         }
-        self.tell_with(owner, self.line_at_work(owner), shown, out);
+        if self.sessions.get(&owner).map(|session| session.era) == Some(Era::Modern) {
+            self.put_input_request((owner, upstream_id), shown_id, frame, out);
+        } else {
+            self.tell_with(owner, self.line_at_work(owner), shown, out);
+        }
     }
 
     fn refuse_unclear(upstream_id: UpstreamId, frame: &Frame, out: &mut Outbox) {
@@ -386,13 +391,15 @@ impl Mux {
         }
     }
 
-    fn take_ask(
+    pub(crate) fn take_ask(
         &mut self,
         session_id: SessionId,
         shown: &RequestId,
     ) -> Option<(UpstreamId, RequestId)> {
         let session = self.sessions.get_mut(&session_id)?;
-        let upstream_request = session.asks.open.remove(&shown.as_number()?)?;
+        let shown = shown.as_number()?;
+        let upstream_request = session.asks.open.remove(&shown)?;
+        session.rounds.withdraw(shown);
         let upstream_id = session.upstream()?;
         let upstream = self.upstreams.get_mut(&upstream_id)?;
         upstream.asks.remove(&upstream_request)?;
@@ -463,8 +470,8 @@ impl Mux {
         match upstream.asks.remove(id) {
             Some(ask) => {
                 self.touch_record(upstream_id);
-                if let Some(session) = self.sessions.get_mut(&ask.session) {
-                    session.asks.open.remove(&ask.shown_id);
+                if self.withdraw_ask(&ask) {
+                    return;
                 }
                 let number = RequestId::from(ask.shown_id);
                 self.tell_with(
@@ -479,6 +486,16 @@ impl Mux {
         }
     }
 
+    /// A client need not answer any more; says whether it need not hear of that either.
+    fn withdraw_ask(&mut self, ask: &Ask) -> bool {
+        let Some(session) = self.sessions.get_mut(&ask.session) else {
+            return true;
+        };
+        session.asks.open.remove(&ask.shown_id);
+        session.rounds.withdraw(ask.shown_id);
+        session.era == Era::Modern
+    }
+
     /// The process is gone: clients need not answer what it asked.
     pub(crate) fn withdraw_asks(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
@@ -488,8 +505,7 @@ impl Mux {
         upstream.elicitations.clear();
         self.timers.clear(Timer::OwnerPatience(upstream_id));
         for (_, ask) in core::mem::take(&mut upstream.asks) {
-            if let Some(session) = self.sessions.get_mut(&ask.session) {
-                session.asks.open.remove(&ask.shown_id);
+            if !self.withdraw_ask(&ask) {
                 self.tell_with(
                     ask.session,
                     self.line_at_work(ask.session),

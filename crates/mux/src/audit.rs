@@ -236,16 +236,22 @@ impl Audit {
                 format_args!("{session} is gone and routed to {upstream}"),
             );
         };
+        let client_is_modern = client.era == crate::Era::Modern;
         if let Some(before) = client.upstream.replace(upstream)
             && let Some(server) = self.servers.get_mut(&before)
             && server.attached.remove(&session)
         {
-            // It was greeted, and moves.
+            // It was served, and moves.
             self.servers
                 .entry(upstream)
                 .or_default()
                 .attached
                 .insert(session);
+        }
+        if client_is_modern {
+            // Nothing is told it before it is served.
+            let server = self.servers.entry(upstream).or_default();
+            server.attached.insert(session);
         }
         self.routed_again(session, upstream);
     }

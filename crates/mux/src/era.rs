@@ -1,6 +1,66 @@
-//! The versions of the protocol, and which of them a session is answered in.
+//! The versions of the protocol, the two eras that they fall into, and what is known of the eras of servers.
+//!
+//! *Legacy* versions begin with a handshake (2024-11-05 … 2025-11-25); the *modern* one has none: each request
+//! says by itself what it is of (2026-07-28). A server over stdio that speaks both speaks one of them in a
+//! process, so that the era is a part of what must be equal for two sessions to share one.
 
 use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+/// How a peer speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Era {
+    /// With a handshake.
+    #[default]
+    Legacy,
+    /// With what it is in each request.
+    Modern,
+}
+
+impl Era {
+    /// The name in the configuration and in `status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Era::Legacy => "legacy",
+            Era::Modern => "modern",
+        }
+    }
+
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Era::Legacy => Era::Modern,
+            Era::Modern => Era::Legacy,
+        }
+    }
+}
+
+/// Eras in which a server was found not to speak: at most one of them, as one that speaks neither is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refused(pub(crate) Option<Era>);
+
+impl Refused {
+    /// The era in which such a server is spoken to for a client of this one.
+    pub(crate) fn spoken_for(self, client: Era) -> Era {
+        if self.0 == Some(client) {
+            client.other()
+        } else {
+            client
+        }
+    }
+}
+
+/// The version of the modern era.
+pub const MODERN_VERSION: &str = "2026-07-28";
+
+/// All versions that clients are served in, newest first, as `server/discover` lists them.
+pub const SERVED_VERSIONS: [&str; 5] = [
+    MODERN_VERSION,
+    "2025-11-25",
+    "2025-06-18",
+    "2025-03-26",
+    "2024-11-05",
+];
 
 /// The versions of the legacy era, oldest first. Being dates, they sort as text.
 pub(crate) const LEGACY_VERSIONS: [&str; 4] =

@@ -9,6 +9,7 @@ use wire::{Fault, Frame};
 
 use crate::{
     class::Class,
+    era::Era,
     ids::{LineNumber, SessionId, Ticket, UpstreamId},
     kept_words::KeptWords,
     refusal::Refusal,
@@ -275,6 +276,13 @@ pub struct Opening {
     /// end shows.
     #[serde(default)]
     pub silence_max: Option<Duration>,
+    /// The era in which its server is spoken to, where the configuration says so.
+    #[serde(default)]
+    pub era: Option<Era>,
+    /// What names it to whoever goes on with a request of it later (2026-07-28, multi-round-trip requests):
+    /// nobody can guess it. `None` if nobody can.
+    #[serde(default)]
+    pub handle: Option<Arc<str>>,
 }
 
 /// What must be equal for two sessions to share an upstream, but for what the core adds itself:
@@ -323,6 +331,8 @@ pub enum Front {
     Cli,
     /// Over HTTP.
     Http,
+    /// Over a WebSocket.
+    Ws,
 }
 
 impl Front {
@@ -332,6 +342,7 @@ impl Front {
             Front::Stdio => "stdio",
             Front::Cli => "cli",
             Front::Http => "http",
+            Front::Ws => "ws",
         }
     }
 }

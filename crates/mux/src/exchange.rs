@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Frame, Method, ProgressToken, RequestId};
 
 use crate::{
+    era::Era,
     ids::{Epoch, LineNumber, SessionId},
     kept_words::{Listing, Wanted},
     moment::Moment,
@@ -72,6 +73,15 @@ pub(crate) struct Claim {
     pub(crate) line: LineNumber,
     pub(crate) method: Method,
     pub(crate) effect: Effect,
+    /// How the session speaks.
+    #[serde(default)]
+    pub(crate) era: Era,
+    /// What a request that may be answered with questions asks, to be known again by.
+    #[serde(default)]
+    pub(crate) asks: Option<Box<str>>,
+    /// From which severity on it wants log messages because of this request.
+    #[serde(default)]
+    pub(crate) log_level: Option<Level>,
 }
 
 /// What a successful response changes beside reaching its owner.
@@ -97,6 +107,8 @@ pub(crate) enum Errand {
     Unsubscribe,
     SetLevel,
     Ping,
+    /// What a server of the modern era is to tell of.
+    Listen,
     /// What stands on this page of a list, counted from the first.
     Compare(Listing, usize),
 }

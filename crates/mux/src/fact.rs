@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Fault, Method};
 
 use crate::{
+    era::Era,
     event::Exit,
     ids::{SessionId, UpstreamId},
     refusal::Refusal,
@@ -44,6 +45,13 @@ pub enum Fact {
         session: SessionId,
         /// Where to.
         upstream: UpstreamId,
+    },
+    /// A server was found not to speak in this era; its sessions are served in the other.
+    UpstreamOfOtherEra {
+        /// Which process was asked.
+        upstream: UpstreamId,
+        /// How it was asked.
+        era: Era,
     },
     /// A session is gone.
     SessionClosed {

@@ -7,7 +7,7 @@ use wire::{Fault, Frame, Kind, Message, Method, Outgoing, Params, RequestId};
 use crate::{
     action::{Action, Outbox},
     class::Class,
-    era::BATCH_VERSION,
+    era::{BATCH_VERSION, Era},
     event::Opening,
     fact::Fact,
     ids::{LineNumber, SessionId},
@@ -140,6 +140,13 @@ impl Mux {
         if self.refuse_in_use(session_id, line, id, out) {
             return;
         }
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        if params.modern.is_some() && session.may_be_modern() {
+            self.on_modern_request(session_id, line, (frame, stage), out);
+            return;
+        }
         let unserved = self.refusal_of_unserved(session_id);
         let Some(session) = self.sessions.get(&session_id) else {
             return;
@@ -160,6 +167,10 @@ impl Mux {
             }
             (_any, None) if session.state == State::New => {
                 self.refuse(session_id, &id, line, Refusal::NotInitialized, out);
+            }
+            // One that has to say what it is of and does not.
+            (_any, None) if session.era == Era::Modern => {
+                self.on_modern_request(session_id, line, (frame, stage), out);
             }
             (_any, None) => self.submit(session_id, line, (frame, stage), out),
         }
@@ -245,10 +256,12 @@ impl Mux {
         (initialize, class): (Initialize, Class),
         out: &mut Outbox,
     ) {
+        let may_begin = self.end_probe(session_id, out);
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        if session.batches.contains_key(&initialize.line)
+        if !may_begin
+            || session.batches.contains_key(&initialize.line)
             || (session.state != State::New && session.class != class)
         {
             self.refuse(
@@ -262,7 +275,7 @@ impl Mux {
         }
         match &session.state {
             State::New => {}
-            State::Waiting(..) => {
+            State::Waiting(..) | State::Awaiting(_) => {
                 self.refuse(
                     session_id,
                     &initialize.id,
@@ -406,6 +419,7 @@ impl Mux {
         match session.open.get(id).copied() {
             // The specification forbids to cancel `initialize`; what is over cannot be cancelled.
             None | Some(Whereabouts::Initialize) => {}
+            Some(Whereabouts::Listening) => self.cancel_listening(session_id, id, out),
             Some(Whereabouts::Held(line)) => {
                 session.open.remove(id);
                 let upstream = session.upstream();
@@ -459,6 +473,8 @@ impl Mux {
         // It may be told once more, after an upgrade.
         self.timers
             .set_no_later(Timer::DrainPatience(session_id), patience);
+        // It could go on for ever.
+        self.end_listening(session_id, out);
         // It can answer nothing more.
         self.end_asks_of(session_id, &Refusal::OwnerGone, out);
         self.close_if_drained(session_id, out);
@@ -489,7 +505,7 @@ impl Mux {
 }
 
 /// Name and version of a client, cleaned for display.
-fn client_name(info: &str) -> Option<String> {
+pub(crate) fn client_name(info: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct ClientInfo {
         name: String,

@@ -2,16 +2,21 @@
 
 use alloc::{boxed::Box, format, vec::Vec};
 
-use wire::{Fault, Frame, Message, Method, Named, Params, Purpose, RequestId, Span};
+use wire::{Fault, Frame, Message, Method, Named, Outgoing, Params, Purpose, RequestId, Span};
 
 use crate::{
     action::{Action, Outbox},
+    bridge,
+    era::Era,
     exchange::{Claim, Effect, Errand, Exchange, MintedId, Owner},
     fact::{DropReason, Fact},
     from_session::cancellation,
+    handshake::Handshake,
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::CallEnd,
+    listen::with_meta,
     lists::List,
+    modern::Evidence,
     mux::Mux,
     refusal::Refusal,
     timers::Timer,
@@ -108,13 +113,7 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        let Message::Response {
-            id_span,
-            result,
-            error,
-            ..
-        } = &frame.message
-        else {
+        let Message::Response { result, error, .. } = &frame.message else {
             return;
         };
         self.end_call(upstream_id, minted);
@@ -127,13 +126,29 @@ impl Mux {
         if let Some(error) = error {
             self.note_url_elicitations(upstream_id, claim.session, frame.json(error));
         }
-        let answer = frame.rewrite(&mut [(id_span.clone(), claim.id.as_bytes())]);
+        let answer = self.answer_in_era(upstream_id, claim, frame);
         let asked = (&claim.id, claim.line);
         match self.keepsake_of(place, &claim.effect, result.is_some()) {
             Some(keepsake) => self.answer_and_keep(claim.session, asked, answer, keepsake, out),
             None => self.answer(claim.session, &claim.id, claim.line, answer, out),
         }
         self.after_exchange(upstream_id, out);
+    }
+
+    /// A server's answer as the session reads it that has asked.
+    fn answer_in_era(&self, upstream_id: UpstreamId, claim: &Claim, frame: &Frame) -> Outgoing {
+        let Message::Response { id_span, .. } = &frame.message else {
+            return frame.unchanged();
+        };
+        let upstream = self.upstreams.get(&upstream_id);
+        let is_bridged = upstream.is_some_and(|upstream| upstream.key.era != claim.era);
+        if !is_bridged {
+            return frame.rewrite(&mut [(id_span.clone(), claim.id.as_bytes())]);
+        }
+        let handshake = upstream.and_then(|upstream| upstream.handshake.as_ref());
+        let info = handshake.and_then(Handshake::server_info);
+        let asked = (claim.era, &claim.id);
+        bridge::answer(frame, asked, &claim.method, info.as_deref())
     }
 
     /// What follows the end of any exchange: others may go, and asks may have become clear.
@@ -176,6 +191,7 @@ impl Mux {
             Errand::Greet => self.on_greeted(upstream_id, frame, out),
             // A server that refuses these goes on as it was; nobody waits for it.
             Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel => {}
+            Errand::Listen => self.on_unheard(upstream_id, minted),
             Errand::Compare(listing, at) => {
                 self.on_compared(upstream_id, minted, (listing, at), frame, out);
             }
@@ -213,6 +229,8 @@ impl Mux {
             Method::ElicitationComplete => {
                 self.on_elicitation_complete(upstream_id, params, frame, out);
             }
+            // It is our own wish: those of clients never go there.
+            Method::ListenAcknowledged => {}
             _unknown => match self.only_concerned(upstream_id) {
                 Some(only) => Mux::tell_session(only, frame.unchanged(), out),
                 None => self.drop_message(upstream_id, DropReason::UnknownNotification, out),
@@ -267,10 +285,13 @@ impl Mux {
         let Some(session) = self.sessions.get(&owner) else {
             return;
         };
-        let least = session.level.or(anybody_asked.then_some(UNASKED));
+        let is_modern = session.era == Era::Modern;
+        let least = session.level;
+        let least = least.or((anybody_asked && !is_modern).then_some(UNASKED));
         let is_wanted = match (level, least) {
             (Some(level), Some(least)) => level >= least,
-            _unfiltered => true,
+            // One that has to ask for it has not.
+            _unfiltered => !is_modern,
         };
         if is_wanted {
             self.tell_with(owner, self.line_at_work(owner), frame.unchanged(), out);
@@ -286,20 +307,24 @@ impl Mux {
         out: &mut Outbox,
     ) {
         let uri = params.uri.as_ref().and_then(|span| frame.text(span));
-        let subscribers = uri.and_then(|uri| {
-            Some(
-                self.upstreams
-                    .get(&upstream_id)?
-                    .subscriptions
-                    .subscribers(&uri),
-            )
-        });
+        let uri = uri.unwrap_or_default();
+        let upstream = self.upstreams.get(&upstream_id);
+        let subscribers = upstream.map(|upstream| upstream.subscriptions.subscribers(&uri));
         let subscribers = subscribers.unwrap_or_default();
         if subscribers.is_empty() {
             self.drop_message(upstream_id, DropReason::NoSubscriber, out);
         }
+        let upstream = self.upstreams.get(&upstream_id);
+        let words = match upstream.map(|upstream| upstream.key.era) {
+            // It names our own request.
+            Some(Era::Modern) => with_meta(frame, None),
+            Some(Era::Legacy) | None => frame.unchanged(),
+        };
         for session in subscribers {
-            Mux::tell_session(session, frame.unchanged(), out);
+            match self.sessions.get(&session).map(|session| session.era) {
+                Some(Era::Modern) => self.tell_updated(session, &uri, frame, out),
+                Some(Era::Legacy) | None => Mux::tell_session(session, words.clone(), out),
+            }
         }
     }
 
@@ -458,7 +483,7 @@ impl Mux {
             Some(Owner::Ourselves(Errand::Greet)) => {
                 let why = format!("its answer to `initialize` cannot be used: {fault}");
                 self.timers.clear(Timer::Greeting(upstream_id));
-                self.fail_greeting(upstream_id, &why, out);
+                self.fail_greeting(upstream_id, Evidence::NoAnswer, &why, out);
             }
             Some(Owner::Ourselves(Errand::Compare(listing, _))) => {
                 self.on_list_lost(upstream_id, listing, out);
@@ -466,6 +491,7 @@ impl Mux {
             Some(Owner::Ourselves(
                 Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel | Errand::Ping,
             )) => {}
+            Some(Owner::Ourselves(Errand::Listen)) => self.on_unheard(upstream_id, minted),
             Some(Owner::Session(claim)) => {
                 self.give_up_effect(upstream_id, minted, &claim.effect, out);
                 match blame {
@@ -514,7 +540,7 @@ impl Mux {
     }
 
     /// Gives a server a message of our own.
-    pub(crate) fn tell_upstream(upstream: UpstreamId, frame: wire::Outgoing, out: &mut Outbox) {
+    pub(crate) fn tell_upstream(upstream: UpstreamId, frame: Outgoing, out: &mut Outbox) {
         out.act(Action::SendToUpstream { upstream, frame });
     }
 }
@@ -523,7 +549,7 @@ fn owner_of_progress(
     exchange: &Exchange,
     frame: &Frame,
     span: &Span,
-) -> Option<(SessionId, LineNumber, wire::Outgoing)> {
+) -> Option<(SessionId, LineNumber, Outgoing)> {
     let Owner::Session(claim) = &exchange.owner else {
         return None;
     };

@@ -1,9 +1,15 @@
 //! What an upstream said of itself, replayed to every session.
 //!
 //! A server hears one `initialize` and one `initialized` in its life: a second is fatal to servers
-//! built on go-sdk 1.7 and later.
+//! built on go-sdk 1.7 and later. One of the modern era is asked `server/discover` instead, and says the
+//! same in other words: sessions of either era are answered from either.
 
-use alloc::{format, string::String};
+use alloc::{
+    borrow::Cow,
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -12,16 +18,21 @@ use wire::{Outgoing, RequestId, quoted};
 
 use crate::{
     class::Class,
-    era::{GREETING_VERSION, answered_version},
+    era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, answered_version},
     offers::Offers,
 };
 
-/// The result of a server's `initialize`.
+/// Where a modern server says who it is, in the `_meta` of its results.
+pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
+/// The result of a server's `initialize` or `server/discover`.
 #[derive(Clone, Debug)]
 pub(crate) struct Handshake {
     /// As the server wrote it.
     result: Bytes,
-    /// Where the version stands in it, with its quotes.
+    /// How it was asked.
+    pub(crate) era: Era,
+    /// Where the version stands in it, with its quotes, or the versions.
     version_span: core::ops::Range<usize>,
     /// The version that the server speaks.
     pub(crate) version: String,
@@ -30,23 +41,64 @@ pub(crate) struct Handshake {
 }
 
 #[derive(Deserialize)]
-struct Result<'a> {
-    #[serde(borrow, rename = "protocolVersion")]
-    version: &'a RawValue,
+struct Said<'a> {
+    #[serde(borrow, default, rename = "protocolVersion")]
+    version: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "supportedVersions")]
+    versions: Option<&'a RawValue>,
     #[serde(borrow, default)]
     capabilities: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "serverInfo")]
+    server_info: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    instructions: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_meta")]
+    meta: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
+}
+
+impl Said<'_> {
+    /// Who the server is, wherever it says so.
+    fn server_info(&self) -> Option<&str> {
+        let in_meta = || self.meta.as_ref()?.get(SERVER_INFO).copied();
+        Some(self.server_info.or_else(in_meta)?.get())
+    }
+
+    /// What both eras call the same, as members behind others.
+    fn instructions(&self) -> String {
+        let said = self.instructions.map(RawValue::get);
+        said.map(|said| format!(r#","instructions":{said}"#))
+            .unwrap_or_default()
+    }
+
+    fn capabilities(&self) -> &str {
+        self.capabilities.map_or("{}", RawValue::get)
+    }
 }
 
 impl Handshake {
-    /// Reads the result of an `initialize`; `None` if it is none.
+    /// Reads the result of an `initialize` or of a `server/discover`; `None` if it is neither, or of no
+    /// version that is spoken here.
     pub(crate) fn read(result: &Bytes) -> Option<Self> {
         let text = core::str::from_utf8(result).ok()?;
-        let read: Result<'_> = serde_json::from_str(text).ok()?;
-        let version: String = serde_json::from_str(read.version.get()).ok()?;
-        let start = read.version.get().as_ptr() as usize - text.as_ptr() as usize;
-        let capabilities = read.capabilities.map(RawValue::get);
+        let said: Said<'_> = serde_json::from_str(text).ok()?;
+        let (era, place, version) = match (said.version, said.versions) {
+            (Some(version), _) => {
+                let spoken: String = serde_json::from_str(version.get()).ok()?;
+                (Era::Legacy, version.get(), spoken)
+            }
+            (None, Some(versions)) => {
+                let spoken: alloc::vec::Vec<Cow<'_, str>> =
+                    serde_json::from_str(versions.get()).ok()?;
+                spoken.iter().find(|version| *version == MODERN_VERSION)?;
+                (Era::Modern, versions.get(), MODERN_VERSION.to_string())
+            }
+            (None, None) => return None,
+        };
+        let start = place.as_ptr() as usize - text.as_ptr() as usize;
+        let capabilities = said.capabilities.map(RawValue::get);
         Some(Handshake {
-            version_span: start..start + read.version.get().len(),
+            era,
+            version_span: start..start + place.len(),
             version,
             offers: capabilities.map(Offers::declared).unwrap_or_default(),
             // The reply may be a part of a larger buffer; this one is kept for long.
@@ -66,28 +118,123 @@ impl Handshake {
 
     /// The version in which a session that asked for `asked` is answered.
     pub(crate) fn version_for(&self, asked: &str) -> String {
-        answered_version(asked, &self.version)
+        answered_version(
+            asked,
+            match self.era {
+                Era::Legacy => &self.version,
+                Era::Modern => GREETING_VERSION,
+            },
+        )
     }
 
-    /// The answer to a session's `initialize`: the server's own, byte for byte, but for the version.
+    /// Who the server is, as JSON, if it says so.
+    pub(crate) fn server_info(&self) -> Option<String> {
+        self.said().server_info().map(ToString::to_string)
+    }
+
+    /// The answer to a session's `initialize`: the server's own, byte for byte, but for the version. Of a
+    /// modern server the same in the words of the legacy era.
     pub(crate) fn answer(&self, id: &RequestId, version: &str) -> Outgoing {
+        let version = quoted(version);
+        let result = match self.era {
+            Era::Legacy => self.with_version(&version),
+            Era::Modern => {
+                let said = self.said();
+                format!(
+                    r#"{{"protocolVersion":{version},"capabilities":{},"serverInfo":{}{}}}"#,
+                    said.capabilities(),
+                    said.server_info().unwrap_or(NAMELESS),
+                    said.instructions(),
+                )
+            }
+        };
+        response(id, &result)
+    }
+
+    /// The answer to a session's `server/discover`: the server's own, byte for byte, but for the versions,
+    /// which are ours. Of a legacy server the same in the words of the modern era.
+    pub(crate) fn discovered(&self, id: &RequestId) -> Outgoing {
+        let versions = SERVED_VERSIONS.map(quoted).join(",");
+        let result = match self.era {
+            Era::Modern => self.with_version(&format!("[{versions}]")),
+            Era::Legacy => {
+                let said = self.said();
+                format!(
+                    r#"{{"supportedVersions":[{versions}],"capabilities":{},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{"{SERVER_INFO}":{}}}{}}}"#,
+                    said.capabilities(),
+                    said.server_info().unwrap_or(NAMELESS),
+                    said.instructions(),
+                )
+            }
+        };
+        response(id, &result)
+    }
+
+    fn with_version(&self, version: &str) -> String {
         let text = core::str::from_utf8(&self.result).unwrap_or_default();
         let before = text.get(..self.version_span.start).unwrap_or_default();
         let after = text.get(self.version_span.end..).unwrap_or_default();
-        let version = quoted(version);
-        Outgoing::from(format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"result":{before}{version}{after}}}"#
-        ))
+        format!("{before}{version}{after}")
+    }
+
+    fn said(&self) -> Said<'_> {
+        // It has been read before.
+        serde_json::from_slice(&self.result).unwrap_or(Said {
+            version: None,
+            versions: None,
+            capabilities: None,
+            server_info: None,
+            instructions: None,
+            meta: None,
+        })
     }
 }
 
-/// Our own `initialize`, which declares exactly what the sessions of this class can do.
-pub(crate) fn greeting(id: u64, class: Class) -> Outgoing {
-    let capabilities = class.to_json();
-    let version = env!("CARGO_PKG_VERSION");
+/// A server that does not say who it is.
+const NAMELESS: &str = r#"{"name":"unknown","version":"unknown"}"#;
+
+fn response(id: &RequestId, result: &str) -> Outgoing {
     Outgoing::from(format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{GREETING_VERSION}","capabilities":{capabilities},"clientInfo":{{"name":"mcpool","title":"mcpool","version":"{version}"}}}}}}"#
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#
     ))
+}
+
+/// Our own first request to a server: `initialize`, which declares exactly what the sessions of this class
+/// can do, or `server/discover`.
+pub(crate) fn greeting(id: u64, era: Era, class: Class) -> Outgoing {
+    let capabilities = class.to_json();
+    let us = us();
+    Outgoing::from(match era {
+        Era::Legacy => format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{GREETING_VERSION}","capabilities":{capabilities},"clientInfo":{us}}}}}"#
+        ),
+        Era::Modern => format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{}}}}}"#,
+            own_meta()
+        ),
+    })
+}
+
+/// Who we are.
+fn us() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(r#"{{"name":"mcpool","title":"mcpool","version":"{version}"}}"#)
+}
+
+/// What a request of our own says of us in the modern era.
+pub(crate) fn own_meta() -> String {
+    meta(&us(), &Class::default().to_json(), None)
+}
+
+/// What a request says of its sender in the modern era; all are JSON.
+pub(crate) fn meta(client: &str, capabilities: &str, level: Option<&str>) -> String {
+    use wire::meta_name::{CAPABILITIES, CLIENT, LOG_LEVEL, VERSION};
+    let level = level
+        .map(|level| format!(r#","{LOG_LEVEL}":{}"#, quoted(level)))
+        .unwrap_or_default();
+    format!(
+        r#"{{"{VERSION}":"{MODERN_VERSION}","{CLIENT}":{client},"{CAPABILITIES}":{capabilities}{level}}}"#
+    )
 }
 
 /// Our own `initialized`.
@@ -118,8 +265,45 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_said_in_one_era_is_told_in_the_words_of_the_other() {
+        let id = RequestId::from_json("0").unwrap();
+        let text = |said: Outgoing| String::from_utf8(said.to_vec()).unwrap();
+        let modern = Bytes::from_static(
+            br#"{"supportedVersions" : ["2026-07-28"],"capabilities":{"tools":{"listChanged":true}},"instructions":"hi","resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"1"}},"ttlMs":1000,"cacheScope":"private"}"#,
+        );
+        let modern = Handshake::read(&modern).unwrap();
+        assert_eq!(
+            (modern.era, &*modern.version),
+            (Era::Modern, MODERN_VERSION)
+        );
+        let version = modern.version_for("2025-06-18");
+        assert_eq!(
+            text(modern.answer(&id, &version)),
+            r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"s","version":"1"},"instructions":"hi"}}"#
+        );
+        let discovered = text(modern.discovered(&id));
+        assert!(
+            discovered.contains(r#""supportedVersions" : ["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities""#),
+            "{discovered}"
+        );
+        let legacy = Bytes::from_static(
+            br#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}"#,
+        );
+        let legacy = Handshake::read(&legacy).unwrap();
+        let discovered = text(legacy.discovered(&id));
+        let read: serde_json::Value = serde_json::from_str(&discovered).unwrap();
+        assert_eq!(read["result"]["_meta"][SERVER_INFO]["name"], "s");
+        assert_eq!(read["result"]["resultType"], "complete");
+    }
+
+    #[test]
     fn what_is_no_handshake_is_none() {
-        for said in ["{}", "[]", r#"{"protocolVersion":1}"#] {
+        for said in [
+            "{}",
+            "[]",
+            r#"{"protocolVersion":1}"#,
+            r#"{"supportedVersions":["2025-11-25"]}"#,
+        ] {
             assert!(
                 Handshake::read(&Bytes::copy_from_slice(said.as_bytes())).is_none(),
                 "{said}"

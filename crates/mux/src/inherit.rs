@@ -176,7 +176,7 @@ impl Mux {
         };
         let comes = session.state == SessionState::New;
         let upstream_id = match &session.state {
-            SessionState::Waiting(..) => return,
+            SessionState::Waiting(..) | SessionState::Awaiting(_) => return,
             // It said hello again.
             SessionState::Attached(upstream_id) => *upstream_id,
             SessionState::New => {
@@ -370,6 +370,8 @@ fn opening_of(contents: &Contents) -> Opening {
         withheld: contents.withheld.clone(),
         resumes: true,
         silence_max: None,
+        era: None,
+        handle: None,
     }
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use wire::{Frame, Method, Outgoing, RequestId, quoted};
 
-use crate::{class::Class, lists::List, offers::Offer};
+use crate::{class::Class, era::Era, lists::List, offers::Offer};
 
 /// Pages that one list may have.
 const PAGES_MAX: usize = 64;
@@ -43,6 +43,9 @@ pub struct KeptWords {
     /// The result of its `initialize`.
     #[serde(with = "crate::frozen::forms::text")]
     pub handshake: Bytes,
+    /// In which era it was found not to speak, if that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Era>,
     /// Those of its lists that are known, whole.
     pub lists: BTreeMap<Listing, Vec<Page>>,
 }
@@ -210,6 +213,16 @@ impl Wanted {
         struct Meta {
             #[serde(rename = "progressToken", default)]
             _token: Option<IgnoredAny>,
+            // Who asks is said by each request of the modern era: what may depend on it is a part of what
+            // sessions have in common.
+            #[serde(rename = "io.modelcontextprotocol/protocolVersion", default)]
+            _version: Option<IgnoredAny>,
+            #[serde(rename = "io.modelcontextprotocol/clientCapabilities", default)]
+            _capabilities: Option<IgnoredAny>,
+            #[serde(rename = "io.modelcontextprotocol/clientInfo", default)]
+            _client: Option<IgnoredAny>,
+            #[serde(rename = "io.modelcontextprotocol/logLevel", default)]
+            _level: Option<IgnoredAny>,
         }
         let listing = Listing::of(frame.method()?)?;
         let request: Request<'_> = serde_json::from_str(frame.json(&(0..frame.len()))).ok()?;
@@ -270,6 +283,10 @@ impl Pages {
     pub(crate) fn whole(&self) -> Option<Vec<Page>> {
         let (pages, is_whole) = self.walk();
         is_whole.then(|| pages.into_iter().cloned().collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Page> {
+        self.0.iter()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -72,7 +72,7 @@ impl Mux {
     }
 
     /// Takes an exchange out of all books and tells the server, once, that nobody waits for it.
-    fn abandon(
+    pub(crate) fn abandon(
         &mut self,
         upstream_id: UpstreamId,
         minted: MintedId,
@@ -136,6 +136,7 @@ impl Mux {
         self.timers.clear(Timer::Silence(session_id));
         self.timers.clear(Timer::StartPatience(session_id));
         self.timers.clear(Timer::DrainPatience(session_id));
+        self.timers.clear(Timer::RoundPatience(session_id));
         self.end_asks_of(session_id, &Refusal::OwnerGone, out);
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
@@ -169,12 +170,17 @@ impl Mux {
             .values()
             .filter_map(|whereabouts| match whereabouts {
                 Whereabouts::Upstream(minted) => Some(*minted),
-                Whereabouts::Initialize | Whereabouts::Held(_) => None,
+                Whereabouts::Initialize | Whereabouts::Held(_) | Whereabouts::Listening => None,
             });
-        minted.collect()
+        minted.chain(session.rounds.at_server()).collect()
     }
 
-    fn detach(&mut self, session_id: SessionId, upstream_id: UpstreamId, out: &mut Outbox) {
+    pub(crate) fn detach(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        out: &mut Outbox,
+    ) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };

@@ -19,6 +19,7 @@ mod ask;
 #[cfg(any(test, feature = "audit"))]
 pub mod audit;
 mod backoff;
+mod bridge;
 mod class;
 mod client_faults;
 mod era;
@@ -38,8 +39,10 @@ mod lanes;
 mod leaving;
 mod lifecycle;
 mod limits;
+mod listen;
 mod lists;
 mod memory;
+mod modern;
 mod moment;
 mod mux;
 mod noise;
@@ -53,6 +56,7 @@ mod replay;
 mod resend;
 mod retire;
 mod root;
+mod rounds;
 mod routing;
 mod scales;
 mod sending;
@@ -72,7 +76,7 @@ mod wishes;
 
 pub use action::{Action, Answered, Notice, Outbox, Then};
 pub use class::{Capability, Class};
-pub use era::{GREETING_VERSION, is_legacy, knows_polling};
+pub use era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, is_legacy, knows_polling};
 pub use event::{
     AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, OnRestart, Opening,
     Past, Record, Route, Said, Scope, Start,

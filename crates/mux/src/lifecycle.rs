@@ -13,6 +13,7 @@ use crate::{
     fact::Fact,
     ids::{SessionId, UpstreamId},
     lanes::Lanes,
+    modern::Evidence,
     moment::Moment,
     mux::Mux,
     pulse::Pulse,
@@ -91,17 +92,21 @@ impl Mux {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        let SessionState::Waiting(upstream_id, initialize) = &session.state else {
-            return;
+        let (upstream_id, initialize) = match &session.state {
+            SessionState::New | SessionState::Attached(_) => return,
+            SessionState::Awaiting(upstream_id) => (*upstream_id, None),
+            SessionState::Waiting(upstream_id, initialize) => {
+                (*upstream_id, Some((initialize.id.clone(), initialize.line)))
+            }
         };
-        let upstream_id = *upstream_id;
-        let (id, line) = (initialize.id.clone(), initialize.line);
         session.state = SessionState::New;
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
             upstream.waiting.retain(|waiting| *waiting != session_id);
             upstream.turns.remove(session_id);
         }
-        self.refuse(session_id, &id, line, refusal.clone(), out);
+        if let Some((id, line)) = initialize {
+            self.refuse(session_id, &id, line, refusal.clone(), out);
+        }
     }
 
     /// The process is gone.
@@ -118,6 +123,13 @@ impl Mux {
         if !upstream.has_process() {
             return;
         }
+        if upstream.state == State::Initializing {
+            // It may have ended because of what it was asked.
+            self.turn_to_other_era(upstream_id, Evidence::NoAnswer, out);
+        }
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
         let is_expected = matches!(upstream.state, State::Draining { .. });
         let was_greeted = is_expected || upstream.is_ready();
         out.tell(Fact::UpstreamExited {
@@ -180,6 +192,7 @@ impl Mux {
         };
         let open = upstream.exchanges.close_all();
         upstream.lanes = Lanes::default();
+        upstream.heard = None;
         upstream.recorded = None;
         upstream.origin = Origin::Here;
         upstream.sessions_awaited_until = Moment::default();

@@ -40,6 +40,9 @@ pub struct Limits {
     ///
     /// `npx` may download a package first, so this is minutes, not seconds.
     pub greeting_timeout: Duration,
+    /// Longest wait for a server's first answer to `server/discover`; then it is asked as one of the legacy
+    /// era is. Clients that probe wait 3 to 60 s.
+    pub discover_patience: Duration,
     /// Longest life of one request. The specification says that there should be a maximum.
     pub request_timeout: Duration,
     /// Longest life of a request without progress.
@@ -59,6 +62,9 @@ pub struct Limits {
     ///
     /// Those who come meanwhile wait behind it, so it must not be as long as calls may be.
     pub apart_patience: Duration,
+    /// Longest wait for a client to come back for a request that it was answered with questions (2026-07-28,
+    /// multi-round-trip requests). Who has gone for good cannot be told from who asks a person.
+    pub round_patience: Duration,
     /// Longest wait for an ask whose owner is unclear to become clear.
     pub owner_patience: Duration,
     /// Longest wait of a call of a tool that asks for the end of other sessions' calls that were cancelled.
@@ -130,6 +136,7 @@ impl Default for Limits {
             slow_server_bytes: 1 << 20,
             start_patience: Duration::from_secs(25),
             greeting_timeout: Duration::from_mins(5),
+            discover_patience: Duration::from_secs(10),
             request_timeout: Duration::from_hours(24),
             request_idle_timeout: IdleTimeout::Never,
             ping_interval: Duration::from_secs(30),
@@ -137,6 +144,7 @@ impl Default for Limits {
             drain_patience: Duration::from_mins(1),
             probation: Duration::from_secs(1),
             apart_patience: Duration::from_secs(10),
+            round_patience: Duration::from_mins(10),
             owner_patience: Duration::from_secs(10),
             acknowledgement_patience: Duration::from_secs(1),
             ghost_life: Duration::from_secs(30),

@@ -9,6 +9,7 @@ use wire::{Frame, Method, Outgoing};
 
 use crate::{
     action::Outbox,
+    era::Era,
     fact::DropReason,
     ids::{SessionId, UpstreamId},
     moment::Moment,
@@ -41,10 +42,10 @@ struct Window {
 }
 
 impl List {
-    const ALL: [List; 3] = [List::Tools, List::Prompts, List::Resources];
+    pub(crate) const ALL: [List; 3] = [List::Tools, List::Prompts, List::Resources];
 
     /// What a server offers that tells of changes.
-    fn offer(self) -> Offer {
+    pub(crate) fn offer(self) -> Offer {
         match self {
             List::Tools => Offer::ToolChanges,
             List::Prompts => Offer::PromptChanges,
@@ -52,7 +53,7 @@ impl List {
         }
     }
 
-    fn notification(self) -> Method {
+    pub(crate) fn notification(self) -> Method {
         match self {
             List::Tools => Method::ToolsListChanged,
             List::Prompts => Method::PromptsListChanged,
@@ -83,17 +84,22 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
+        let words = match upstream.key.era {
+            Era::Legacy => frame.unchanged(),
+            // It names our own request.
+            Era::Modern => change_of(list),
+        };
         let windows = &mut upstream.changes.windows;
         match windows.get_mut(&list) {
             Some(window) if window.ends > self.now => {
-                if window.held.replace(frame.unchanged()).is_some() {
+                if window.held.replace(words).is_some() {
                     self.drop_message(upstream_id, DropReason::Merged, out);
                 }
                 self.watch_changes(upstream_id);
             }
             Some(_) | None => {
                 self.open_window(upstream_id, list, ends, out);
-                self.tell_attached(upstream_id, &frame.unchanged(), out);
+                self.tell_attached(upstream_id, list, &words, out);
             }
         }
     }
@@ -127,7 +133,7 @@ impl Mux {
                     Some(held)
                 });
             if let Some(frame) = held {
-                self.tell_attached(upstream_id, &frame, out);
+                self.tell_attached(upstream_id, list, &frame, out);
             }
         }
         self.watch_changes(upstream_id);
@@ -169,7 +175,7 @@ impl Mux {
         self.open_window(upstream_id, list, ends, out);
         let frame = change_of(list);
         for session in promised {
-            Mux::tell_session(session, frame.clone(), out);
+            self.tell_change(session, list, &frame, out);
         }
     }
 
@@ -197,7 +203,7 @@ impl Mux {
             has_changed && session.offers.has(list.offer())
         });
         for list in missed {
-            Mux::tell_session(session_id, change_of(list), out);
+            self.tell_change(session_id, list, &change_of(list), out);
         }
     }
 
@@ -210,11 +216,27 @@ impl Mux {
         }
     }
 
-    fn tell_attached(&mut self, upstream_id: UpstreamId, frame: &Outgoing, out: &mut Outbox) {
+    fn tell_attached(
+        &mut self,
+        upstream_id: UpstreamId,
+        list: List,
+        frame: &Outgoing,
+        out: &mut Outbox,
+    ) {
         if let Some(upstream) = self.upstreams.get(&upstream_id) {
             for session in &upstream.attached {
-                Mux::tell_session(*session, frame.clone(), out);
+                self.tell_change(*session, list, frame, out);
             }
+        }
+    }
+
+    /// Tells a session that a list has changed; one of the modern era only if it asked for that.
+    fn tell_change(&self, session_id: SessionId, list: List, frame: &Outgoing, out: &mut Outbox) {
+        match self.sessions.get(&session_id) {
+            Some(session) if session.era == Era::Modern => {
+                self.tell_listening(session, list, out);
+            }
+            Some(_) | None => Mux::tell_session(session_id, frame.clone(), out),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Outbox,
+    era::Refused,
     event::{AdminAsk, Event, Route},
     fact::Fact,
     ids::{Epoch, SessionId, Ticket, UpstreamId},
@@ -41,6 +42,9 @@ pub struct Mux {
     pub(crate) unshareable: BTreeMap<Route, Reason>,
     /// What has been seen of the tools of each route.
     pub(crate) conduct: BTreeMap<Route, Conduct>,
+    /// In which era the server of a route was found not to speak.
+    #[serde(default)]
+    pub(crate) refused_eras: BTreeMap<Route, Refused>,
     pub(crate) timers: Timers,
     pub(crate) upstreams_issued: u64,
     /// Messages that wait in all sessions' queues together.
@@ -76,6 +80,7 @@ impl Mux {
             routes: BTreeMap::new(),
             unshareable: BTreeMap::new(),
             conduct: BTreeMap::new(),
+            refused_eras: BTreeMap::new(),
             timers: Timers::default(),
             upstreams_issued: epoch.begin(),
             waiting: 0,
@@ -216,6 +221,7 @@ impl Mux {
             match timer {
                 Timer::StartPatience(session) => self.on_start_patience(session, out),
                 Timer::DrainPatience(session) => self.on_drain_patience(session, out),
+                Timer::RoundPatience(session) => self.on_round_patience(session, out),
                 Timer::Silence(session) => self.on_silence(session, out),
                 Timer::Greeting(upstream) => self.on_greeting_timeout(upstream, out),
                 Timer::Idle(upstream) => self.on_idle(upstream, out),
@@ -309,7 +315,7 @@ fn snapshot_of_session(session: &Session) -> SessionSnapshot {
         at_server: session.at_server(),
         held: session.queue.len(),
         held_bytes: session.queue.bytes,
-        asks: session.asks.open.len(),
+        asks: session.asks.open.len() - session.rounds.to_come(),
         is_paused: session.is_paused,
         upstream: session.upstream(),
     }

@@ -6,8 +6,6 @@
 //!
 //! **Invariant:** any word of a server ends its silence.
 
-use alloc::format;
-
 use serde::{Deserialize, Serialize};
 use wire::{Fault, Frame, Method, Outgoing};
 
@@ -131,8 +129,7 @@ impl Mux {
         }
         let exchange = Exchange::of_errand(Errand::Ping, self.now);
         let id = upstream.exchanges.open(exchange);
-        let method = Method::Ping;
-        let request = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#);
+        let request = Mux::pulse_request(upstream.key.era, id);
         Mux::tell_upstream(upstream_id, Outgoing::from(request), out);
     }
 

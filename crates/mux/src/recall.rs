@@ -9,12 +9,15 @@
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::mem;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Outgoing};
 
 use crate::{
     action::{Action, Outbox},
-    event::Start,
+    bridge,
+    era::Era,
+    event::{Route, Start},
     exchange::{Errand, Exchange, MintedId},
     fact::Fact,
     handshake::Handshake,
@@ -109,7 +112,9 @@ impl Mux {
             return;
         };
         let handshake = Handshake::read(&words.handshake);
-        let Some(handshake) = handshake.filter(|said| !said.offers.has(Offer::Tasks)) else {
+        let era = upstream.key.era;
+        let is_usable = |said: &Handshake| said.era == era && !said.offers.has(Offer::Tasks);
+        let Some(handshake) = handshake.filter(is_usable) else {
             return;
         };
         let lists = words.lists.iter();
@@ -143,6 +148,17 @@ impl Mux {
         true
     }
 
+    /// What is known of the tools of the servers of this route, page by page.
+    pub fn listed_tools(&self, route: &Route) -> Vec<&Page> {
+        let of_route = self
+            .upstreams
+            .values()
+            .filter(|upstream| upstream.key.route == *route);
+        let known = of_route.filter_map(|upstream| upstream.known.as_ref());
+        let pages = known.filter_map(|known| known.lists.get(&Listing::Tools));
+        pages.flat_map(Pages::iter).collect()
+    }
+
     fn is_recalled(&self, upstream_id: UpstreamId) -> bool {
         let upstream = self.upstreams.get(&upstream_id);
         let known = upstream.and_then(|upstream| upstream.known.as_ref());
@@ -162,7 +178,20 @@ impl Mux {
             return None;
         }
         let page = words.page(&Wanted::by(frame)?)?;
-        Some(page.answer(frame.id()?))
+        let answer = page.answer(frame.id()?);
+        if session.era == Era::Legacy {
+            return Some(answer);
+        }
+        let said = Frame::parse(Bytes::from(answer.to_vec())).ok()?;
+        let asked = (session.era, frame.id()?);
+        let handshake = self.upstreams.get(&upstream_id)?.handshake.as_ref()?;
+        let info = handshake.server_info();
+        Some(bridge::answer(
+            &said,
+            asked,
+            frame.method()?,
+            info.as_deref(),
+        ))
     }
 
     /// A process has been greeted: what was said before is no longer in force.
@@ -362,7 +391,9 @@ impl Mux {
         if !upstream.is_ready() {
             return;
         }
-        let words = upstream.words(bytes_max);
+        let refused = self.refused_eras.get(&upstream.key.route);
+        let refused = refused.and_then(|refused| refused.0);
+        let words = upstream.words(refused, bytes_max);
         if let Some(known) = &mut upstream.known
             && known.kept.as_deref() != words.as_ref()
         {
@@ -379,14 +410,19 @@ impl Mux {
 
 impl Upstream {
     /// What there is to be kept of what its process says, which is no more than so many bytes.
-    fn words(&self, bytes_max: usize) -> Option<KeptWords> {
+    fn words(&self, refused: Option<Era>, bytes_max: usize) -> Option<KeptWords> {
         let (known, handshake) = (self.known.as_ref()?, self.handshake.as_ref()?);
+        // What a server of the modern era says it says to each request anew.
+        if handshake.era == Era::Modern {
+            return None;
+        }
         // One that is not shared is not begun for several either.
         if handshake.offers.has(Offer::Tasks) || handshake.result().len() > bytes_max {
             return None;
         }
         let mut words = KeptWords {
             class: self.class(),
+            refused,
             handshake: handshake.result().clone(),
             lists: BTreeMap::new(),
         };

@@ -20,6 +20,7 @@ use wire::RequestId;
 use crate::{
     action::{Action, Outbox},
     class::{Capability, Class},
+    era::Era,
     event::{IdleTimeout, OnRestart, Record, Route, Scope},
     handshake::Handshake,
     ids::{SessionId, UpstreamId},
@@ -70,6 +71,9 @@ struct Written {
     route: String,
     #[serde(default)]
     class: Vec<String>,
+    /// Whether it is spoken to as in the modern era.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    modern: bool,
     /// Set when the process is for one session alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session: Option<u64>,
@@ -163,6 +167,7 @@ impl Upstream {
             server: self.server.as_ref().to_owned(),
             route: to_hex(&key.route.0),
             class: class.names().into_iter().map(ToString::to_string).collect(),
+            modern: key.era == Era::Modern,
             session: key.session.map(|session| session.0),
             scope: self.scope.name().to_owned(),
             scope_reason: self.scope_reason.as_ref().to_owned(),
@@ -228,6 +233,11 @@ impl Contents {
                 route: Route(from_hex(&written.route).ok_or("its route is malformed")?),
                 class: class_of(&written.class)
                     .ok_or("it has a capability that is not known here")?,
+                era: if written.modern {
+                    Era::Modern
+                } else {
+                    Era::Legacy
+                },
                 session: written.session.map(SessionId),
             },
             scope: scope_of(&written.scope).ok_or("its scope is not known here")?,

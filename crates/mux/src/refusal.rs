@@ -5,7 +5,7 @@ use core::{fmt, time::Duration};
 
 use wire::{Fault, Method, Outgoing, RequestId, quoted};
 
-use crate::event::Exit;
+use crate::{era::SERVED_VERSIONS, event::Exit};
 
 /// A request that we answer ourselves, with "no".
 ///
@@ -128,6 +128,16 @@ pub enum Refusal {
         /// What was asked.
         method: Method,
     },
+    /// A request of the modern era is of a version that is not spoken here (2026-07-28).
+    UnsupportedVersion {
+        /// The version that it names.
+        requested: String,
+    },
+    /// A request lacks something that the specification wants in each.
+    BadParameter {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A request before `initialize`.
     NotInitialized,
     /// A second `initialize` before the first is answered, with other capabilities, or in a batch.
@@ -199,6 +209,8 @@ impl Refusal {
             Refusal::NotCapable { .. } => "not-capable",
             Refusal::NoSuchMethod { .. } => "no-such-method",
             Refusal::NoLongerOffered { .. } => "no-longer-offered",
+            Refusal::UnsupportedVersion { .. } => "unsupported-version",
+            Refusal::BadParameter { .. } => "bad-parameter",
             Refusal::NotInitialized => "not-initialized",
             Refusal::AlreadyInitialized => "already-initialized",
             Refusal::IdInUse => "id-in-use",
@@ -213,6 +225,8 @@ impl Refusal {
             | Refusal::NoSuchMethod { .. }
             | Refusal::NoLongerOffered { .. } => -32601,
             Refusal::NotInitialized | Refusal::AlreadyInitialized | Refusal::IdInUse => -32600,
+            Refusal::UnsupportedVersion { .. } => -32022,
+            Refusal::BadParameter { .. } => -32602,
             Refusal::Malformed { fault } => fault.code(),
             Refusal::NoSuchServer { .. }
             | Refusal::BadConfiguration { .. }
@@ -258,6 +272,8 @@ impl Refusal {
             | Refusal::NotCapable { .. }
             | Refusal::NoSuchMethod { .. }
             | Refusal::NoLongerOffered { .. }
+            | Refusal::UnsupportedVersion { .. }
+            | Refusal::BadParameter { .. }
             | Refusal::NotInitialized
             | Refusal::AlreadyInitialized
             | Refusal::IdInUse
@@ -296,6 +312,11 @@ impl Refusal {
         }
         if let Refusal::StillFailing { retry_in, .. } = self {
             data.push(format!(r#""retryAfterMs":{}"#, retry_in.as_millis()));
+        }
+        if let Refusal::UnsupportedVersion { requested } = self {
+            let supported = SERVED_VERSIONS.map(quoted).join(",");
+            data.push(format!(r#""supported":[{supported}]"#));
+            data.push(format!(r#""requested":{}"#, quoted(requested)));
         }
         if let Some(server) = self.server() {
             data.push(format!(r#""server":{}"#, quoted(server)));
@@ -423,6 +444,13 @@ impl fmt::Display for Refusal {
                 f,
                 "`{server}` was started again and no longer offers `{method}`; a new session sees what it offers now"
             ),
+            Refusal::UnsupportedVersion { requested } => {
+                write!(
+                    f,
+                    "version `{requested}` of the protocol is not spoken here"
+                )
+            }
+            Refusal::BadParameter { what } => f.write_str(what),
             Refusal::NotInitialized => {
                 f.write_str("the first request of a session must be `initialize`")
             }

@@ -168,7 +168,7 @@ impl Mux {
 fn may_be_done_again(method: &Method, past: Past) -> bool {
     match method {
         // These are answered here.
-        Method::Initialize | Method::Ping | Method::Discover => true,
+        Method::Initialize | Method::Ping | Method::Discover | Method::Listen => true,
         // What was wished is so however often it was wished.
         Method::ResourcesSubscribe | Method::ResourcesUnsubscribe | Method::SetLevel => true,
         other => other.is_read_only() && past == Past::Sent,

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     action::Outbox,
     class::Class,
+    era::{Era, Refused},
     event::{Asks, Joins, Opening, Route, Scope},
     fact::Fact,
     ids::{SessionId, UpstreamId},
     mux::Mux,
-    session::{Initialize, State},
+    session::{Initialize, Session, State},
     upstream::{Standing, Upstream},
 };
 
@@ -23,7 +24,11 @@ pub(crate) const ASKS_UNBOUND: Reason = "its asks are not bound to calls";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct RouteKey {
     pub(crate) route: Route,
+    /// What its sessions can do; the same for all where each request says so by itself.
     pub(crate) class: Class,
+    /// How its process is spoken to.
+    #[serde(default)]
+    pub(crate) era: Era,
     /// Set when the upstream is of one session alone.
     pub(crate) session: Option<SessionId>,
 }
@@ -79,9 +84,14 @@ impl Mux {
         let alone = opening.scope == Scope::Session
             || opening.asks == Asks::Session
             || self.unshareable.contains_key(&opening.route);
+        let era = self.era_for(session);
         let key = RouteKey {
             route: opening.route.clone(),
-            class: opening.fixed_class.unwrap_or(session.class),
+            class: match era {
+                Era::Legacy => opening.fixed_class.unwrap_or(session.class),
+                Era::Modern => Class::default(),
+            },
+            era,
             session: alone.then_some(session_id),
         };
         if let Some(upstream) = self.routes.get(&key) {
@@ -105,6 +115,19 @@ impl Mux {
         self.routes.insert(key, id);
         self.upstreams.insert(id, upstream);
         Some(id)
+    }
+
+    /// How the server of a session is spoken to: as the configuration says, else as the session speaks, if
+    /// the server was not found to refuse that.
+    fn era_for(&self, session: &Session) -> Era {
+        let opening = &session.opening;
+        if let Some(fixed) = opening.era {
+            return fixed;
+        }
+        let known = self.refused_eras.get(&opening.route).copied();
+        known
+            .unwrap_or_else(|| refused_before(opening))
+            .spoken_for(session.era)
     }
 
     /// An upstream for one session alone whose session has given up waiting for it.
@@ -192,5 +215,15 @@ impl Mux {
         if self.unshareable.len() > self.limits.routes_remembered {
             self.unshareable.remove(route);
         }
+        if self.refused_eras.len() > self.limits.routes_remembered {
+            self.refused_eras.remove(route);
+        }
     }
+}
+
+/// What was found at earlier starts of its server.
+fn refused_before(opening: &Opening) -> Refused {
+    let mut kept = opening.kept.iter().flatten();
+    kept.find_map(|words| words.refused)
+        .map_or_else(Refused::default, |era| Refused(Some(era)))
 }

@@ -5,17 +5,22 @@
 
 use core::mem;
 
-use wire::{Frame, Message, Method, RequestId};
+use wire::{Frame, Message, Method, Outgoing};
 
 use crate::{
     action::{Action, Outbox},
+    bridge,
+    era::Era,
     exchange::{Claim, Effect, Exchange, Kept, MintedId, Owner},
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::Manner,
     mux::Mux,
     release::{Askable, Before},
+    rounds::request_of,
     session::{Held, Stage, Whereabouts},
     upstream::Standing,
+    verbosity::Level,
+    wishes::log_level_of,
 };
 
 impl Mux {
@@ -59,6 +64,11 @@ impl Mux {
                 line: held.line,
                 method: method.clone(),
                 effect,
+                era: session.era,
+                asks: (session.era == Era::Modern && method.is_askable())
+                    .then(|| request_of(&held.frame))
+                    .flatten(),
+                log_level: log_level_of(&held.frame),
             })),
             opened: self.now,
             moved: self.now,
@@ -143,7 +153,40 @@ impl Mux {
             }
         }
         self.watch_pulse(upstream_id);
-        Mux::tell_upstream(upstream_id, minted_request(frame, minted), out);
+        let words = self.request_in_era((session_id, upstream_id), minted, frame);
+        Mux::tell_upstream(upstream_id, words, out);
+    }
+
+    /// A session's request as its server reads it.
+    fn request_in_era(
+        &self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        minted: MintedId,
+        frame: &Frame,
+    ) -> Outgoing {
+        let (Some(session), Some(upstream)) = (
+            self.sessions.get(&session_id),
+            self.upstreams.get(&upstream_id),
+        ) else {
+            return frame.unchanged();
+        };
+        match (session.era, upstream.key.era) {
+            (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {
+                bridge::renumbered(frame, minted)
+            }
+            (Era::Modern, Era::Legacy) => bridge::request_to_legacy(frame, minted),
+            (Era::Legacy, Era::Modern) => {
+                let capabilities = session.class.to_json();
+                let client = session.client.as_deref().unwrap_or("unknown");
+                let client = wire::quoted(client);
+                let sender = bridge::Sender {
+                    client: &alloc::format!(r#"{{"name":{client},"version":"unknown"}}"#),
+                    capabilities: &capabilities,
+                    level: session.level.map(Level::name),
+                };
+                bridge::request_to_modern(frame, minted, &sender)
+            }
+        }
     }
 
     /// The shim knows: the request may go.
@@ -190,24 +233,9 @@ pub(crate) fn may_be_repeated(method: &Method) -> bool {
     method.is_read_only()
         || matches!(
             method,
-            Method::ResourcesSubscribe | Method::ResourcesUnsubscribe | Method::SetLevel
+            Method::ResourcesSubscribe
+                | Method::ResourcesUnsubscribe
+                | Method::SetLevel
+                | Method::Listen
         )
-}
-
-/// The request as the upstream sees it: with our id, and with the same number for a token.
-fn minted_request(frame: &Frame, minted: MintedId) -> wire::Outgoing {
-    let Message::Request {
-        id_span, params, ..
-    } = &frame.message
-    else {
-        return frame.unchanged();
-    };
-    let number = RequestId::from(minted);
-    match &params.meta_token {
-        Some((_, token_span)) => frame.rewrite(&mut [
-            (id_span.clone(), number.as_bytes()),
-            (token_span.clone(), number.as_bytes()),
-        ]),
-        None => frame.rewrite(&mut [(id_span.clone(), number.as_bytes())]),
-    }
 }

@@ -11,14 +11,17 @@ use wire::{Frame, Method, Outgoing, RequestId};
 
 use crate::{
     class::Class,
+    era::Era,
     event::{Link, Opening},
     exchange::MintedId,
     ids::{Epoch, LineNumber, SessionId, UpstreamId},
     keeping::KeptLines,
     limits::Limits,
+    listen::Listening,
     moment::Moment,
     offers::Offers,
     replay::Replay,
+    rounds::Rounds,
     scales::{Scales, Weighed},
     verbosity::Level,
 };
@@ -33,6 +36,15 @@ pub(crate) struct Session {
     /// Name and version, as the client said.
     pub(crate) client: Option<String>,
     pub(crate) class: Class,
+    /// How it speaks: as in the modern era from its first request of that on, unless it says `initialize`.
+    #[serde(default)]
+    pub(crate) era: Era,
+    /// What it wants to be told of, by the requests that said so.
+    #[serde(default, with = "crate::frozen::forms::pairs")]
+    pub(crate) listening: BTreeMap<RequestId, Listening>,
+    /// Requests that were answered with questions, and for which it has to come back.
+    #[serde(default)]
+    pub(crate) rounds: Rounds,
     /// The version that the client was answered in.
     pub(crate) version: String,
     /// What the client was told that its server can do.
@@ -92,6 +104,8 @@ pub(crate) enum State {
     New,
     /// It waits for its upstream's handshake.
     Waiting(UpstreamId, Initialize),
+    /// It waits for that without having said `initialize`: it is of the modern era.
+    Awaiting(UpstreamId),
     /// It is served.
     Attached(UpstreamId),
 }
@@ -115,6 +129,8 @@ pub(crate) enum Whereabouts {
     Held(LineNumber),
     /// At the upstream, or announced for it.
     Upstream(MintedId),
+    /// It is a wish to be told of changes, which has no end of its own.
+    Listening,
 }
 
 /// Messages that wait for their turn: askable calls apart from other requests, which pass them.
@@ -203,6 +219,9 @@ impl Session {
             state: State::New,
             client: None,
             class: Class::default(),
+            era: Era::default(),
+            listening: BTreeMap::new(),
+            rounds: Rounds::default(),
             version: String::new(),
             offers: Offers::default(),
             open: BTreeMap::new(),
@@ -244,7 +263,9 @@ impl Session {
     pub(crate) fn upstream(&self) -> Option<UpstreamId> {
         match &self.state {
             State::New => None,
-            State::Waiting(upstream, _) | State::Attached(upstream) => Some(*upstream),
+            State::Waiting(upstream, _) | State::Awaiting(upstream) | State::Attached(upstream) => {
+                Some(*upstream)
+            }
         }
     }
 
@@ -254,14 +275,16 @@ impl Session {
 
     /// Requests that do not wait: they are at the upstream, or the `initialize`.
     pub(crate) fn in_flight(&self) -> usize {
-        self.open.len().saturating_sub(self.queue.requests)
+        let elsewhere = self.queue.requests + self.listening.len();
+        self.open.len().saturating_sub(elsewhere)
     }
 
     /// The same, without the `initialize`.
     pub(crate) fn at_server(&self) -> usize {
+        let parked = self.rounds.at_server().count();
         match &self.state {
             State::Waiting(..) => self.in_flight().saturating_sub(1),
-            State::New | State::Attached(_) => self.in_flight(),
+            State::New | State::Awaiting(_) | State::Attached(_) => self.in_flight() + parked,
         }
     }
 
@@ -272,7 +295,8 @@ impl Session {
 
     /// Whether it is owed nothing any more.
     pub(crate) fn is_settled(&self) -> bool {
-        self.open.is_empty() && self.queue.is_empty() && self.batches.is_empty()
+        let is_asked_back = !self.rounds.is_empty();
+        self.open.is_empty() && self.queue.is_empty() && self.batches.is_empty() && !is_asked_back
     }
 
     /// Whether the `initialize` has failed without which it is nothing.

@@ -8,11 +8,13 @@ use wire::{Frame, Message, Method, Outgoing};
 
 use crate::{
     action::{Action, Outbox},
+    era::Era,
     exchange::{Errand, Exchange},
     fact::Fact,
     handshake::{Handshake, greeted, greeting},
     ids::{SessionId, UpstreamId},
     keeping::Keepsake,
+    modern::Evidence,
     mux::Mux,
     offers::Offer,
     recall::Comes,
@@ -104,11 +106,15 @@ impl Mux {
         upstream.state = State::Initializing;
         let errand = Exchange::of_errand(Errand::Greet, self.now);
         let id = upstream.exchanges.open(errand);
-        Mux::tell_upstream(upstream_id, greeting(id, upstream.class()), out);
-        self.timers.set(
-            Timer::Greeting(upstream_id),
-            self.now + self.limits.greeting_timeout,
-        );
+        let (era, class) = (upstream.key.era, upstream.class());
+        Mux::tell_upstream(upstream_id, greeting(id, era, class), out);
+        let patience = if era == Era::Modern && upstream.handshake.is_none() {
+            self.limits.discover_patience
+        } else {
+            self.limits.greeting_timeout
+        };
+        self.timers
+            .set(Timer::Greeting(upstream_id), self.now + patience);
     }
 
     /// A line on standard error while no session's request was sent: it may be quoted.
@@ -138,18 +144,26 @@ impl Mux {
             return;
         }
         self.timers.clear(Timer::Greeting(upstream_id));
+        let era = upstream.key.era;
         let Some(handshake) = result
             .as_ref()
             .and_then(|span| Handshake::read(&frame.share(span)))
+            .filter(|handshake| handshake.era == era)
         else {
             let said = error
                 .as_ref()
                 .map_or("something that is no result", |span| frame.json(span));
-            self.fail_greeting(
-                upstream_id,
-                &format!("it answered `initialize` with {}", short(said)),
-                out,
+            let evidence = if is_of_other_era(said) {
+                Evidence::Refusal
+            } else {
+                Evidence::NoAnswer
+            };
+            let why = format!(
+                "it answered `{}` with {}",
+                greeting_method(era),
+                short(said)
             );
+            self.fail_greeting(upstream_id, evidence, &why, out);
             return;
         };
         out.tell(Fact::UpstreamReady {
@@ -169,7 +183,10 @@ impl Mux {
         let before = upstream.handshake.replace(handshake);
         upstream.state = State::Ready { since: self.now };
         upstream.standing = Standing::Greeted;
-        Mux::tell_upstream(upstream_id, greeted(), out);
+        match era {
+            Era::Legacy => Mux::tell_upstream(upstream_id, greeted(), out),
+            Era::Modern => self.listen_to(upstream_id, out),
+        }
         self.touch_record(upstream_id);
         if has_tasks {
             self.part_reinstated(upstream_id, out);
@@ -197,11 +214,23 @@ impl Mux {
     }
 
     /// A server that has no answer to our `initialize` is stopped.
-    pub(crate) fn fail_greeting(&mut self, upstream_id: UpstreamId, why: &str, out: &mut Outbox) {
+    pub(crate) fn fail_greeting(
+        &mut self,
+        upstream_id: UpstreamId,
+        evidence: Evidence,
+        why: &str,
+        out: &mut Outbox,
+    ) {
         out.tell(Fact::UpstreamGreetingFailed {
             upstream: upstream_id,
             why: why.into(),
         });
+        if self.turn_to_other_era(upstream_id, evidence, out) {
+            out.act(Action::StopUpstream {
+                upstream: upstream_id,
+            });
+            return;
+        }
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
@@ -215,12 +244,16 @@ impl Mux {
     }
 
     pub(crate) fn on_greeting_timeout(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let seconds = self.limits.greeting_timeout.as_secs();
-        self.fail_greeting(
-            upstream_id,
-            &format!("it did not answer `initialize` within {seconds} s"),
-            out,
-        );
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let (method, patience) = match upstream.key.era {
+            Era::Legacy => ("initialize", self.limits.greeting_timeout),
+            Era::Modern => ("server/discover", self.limits.discover_patience),
+        };
+        let seconds = patience.as_secs();
+        let why = format!("it did not answer `{method}` within {seconds} s");
+        self.fail_greeting(upstream_id, Evidence::NoAnswer, &why, out);
     }
 
     /// A new process knows nothing of what its predecessor was told.
@@ -230,6 +263,10 @@ impl Mux {
             return;
         };
         upstream.level = level;
+        if upstream.key.era == Era::Modern {
+            // It was asked for all of it at once.
+            return;
+        }
         let uris = upstream.subscriptions.uris();
         for uri in uris {
             self.run_errand(
@@ -263,9 +300,12 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        if !upstream.is_ready() {
+        if !upstream.is_ready() || self.run_modern_errand(upstream_id, errand, out) {
             return;
         }
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
         let exchange = Exchange::of_errand(errand, self.now);
         let id = upstream.exchanges.open(exchange);
         self.watch_request_timeout(upstream_id);
@@ -324,17 +364,24 @@ impl Mux {
         }
     }
 
-    fn route_again(&mut self, session_id: SessionId, out: &mut Outbox) {
+    /// Has a session that waits for a handshake wait where it belongs by now.
+    pub(crate) fn route_again(&mut self, session_id: SessionId, out: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        let SessionState::Waiting(_, initialize) =
-            core::mem::replace(&mut session.state, SessionState::New)
-        else {
-            return;
-        };
         let has_messages = !session.queue.is_empty();
-        let Some(upstream_id) = self.route(session_id, initialize, out) else {
+        match core::mem::replace(&mut session.state, SessionState::New) {
+            SessionState::Waiting(_, initialize) => {
+                self.route(session_id, initialize, out);
+            }
+            SessionState::Awaiting(_) => self.await_elsewhere(session_id, out),
+            served @ (SessionState::New | SessionState::Attached(_)) => {
+                session.state = served;
+                return;
+            }
+        }
+        let session = self.sessions.get(&session_id);
+        let Some(upstream_id) = session.and_then(crate::session::Session::upstream) else {
             return;
         };
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
@@ -366,6 +413,7 @@ impl Mux {
             upstream.attached.insert(session_id);
             upstream.is_awaited = false;
             upstream.welcome(session_id);
+            let offers = upstream.handshake.as_ref().map(|said| said.offers);
             self.touch_record(upstream_id);
             self.timers.clear(Timer::Idle(upstream_id));
             self.timers.clear(Timer::StartPatience(session_id));
@@ -373,10 +421,12 @@ impl Mux {
                 continue;
             };
             let attached = SessionState::Attached(upstream_id);
-            if let SessionState::Waiting(_, initialize) =
-                core::mem::replace(&mut session.state, attached)
-            {
-                self.answer_initialize(session_id, &initialize, out);
+            match core::mem::replace(&mut session.state, attached) {
+                SessionState::Waiting(_, initialize) => {
+                    self.answer_initialize(session_id, &initialize, out);
+                }
+                SessionState::Awaiting(_) => session.offers = offers.unwrap_or_default(),
+                SessionState::New | SessionState::Attached(_) => {}
             }
         }
     }
@@ -466,4 +516,23 @@ fn short(text: &str) -> String {
     } else {
         clean
     }
+}
+
+/// What a server is asked first.
+fn greeting_method(era: Era) -> &'static str {
+    match era {
+        Era::Legacy => "initialize",
+        Era::Modern => "server/discover",
+    }
+}
+
+/// Whether the error with which a server answers its greeting says that it is of the other era: there is no
+/// such method, or no such version (2026-07-28, -32022).
+fn is_of_other_era(error: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Failure {
+        code: i64,
+    }
+    serde_json::from_str::<Failure>(error)
+        .is_ok_and(|failure| matches!(failure.code, -32601 | -32022))
 }

@@ -145,11 +145,7 @@ impl Subscriptions {
         if let Some(subscription) = self.by_uri.get(uri) {
             return subscription.sessions.clone();
         }
-        let contains = |whole: &str| {
-            let rest = uri.strip_prefix(whole);
-            rest.is_some_and(|rest| whole.ends_with('/') || rest.starts_with(['/', '#', '?']))
-        };
-        let parts = self.by_uri.iter().filter(|(whole, _)| contains(whole));
+        let parts = self.by_uri.iter().filter(|(whole, _)| covers(whole, uri));
         parts
             .flat_map(|(_, subscription)| subscription.sessions.iter().copied())
             .collect()
@@ -197,6 +193,14 @@ impl Subscriptions {
             }
         }
     }
+}
+
+/// Whether whoever wants to hear of one resource hears of the other: it is the same, or a part of it.
+pub(crate) fn covers(whole: &str, uri: &str) -> bool {
+    let rest = uri.strip_prefix(whole);
+    rest.is_some_and(|rest| {
+        rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '#', '?'])
+    })
 }
 
 impl Subscription {

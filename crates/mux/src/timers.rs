@@ -16,6 +16,8 @@ pub enum Timer {
     StartPatience(SessionId),
     /// A session that closed its input has waited for its answers long enough.
     DrainPatience(SessionId),
+    /// A client has not come back for a request that was answered with questions.
+    RoundPatience(SessionId),
     /// A session may have been silent for so long that it is over.
     Silence(SessionId),
     /// A server has not answered the handshake.

@@ -24,6 +24,7 @@ use crate::{
     ids::{Epoch, SessionId, Ticket, UpstreamId},
     lanes::Lanes,
     limits::Limits,
+    listen::Heard,
     lists::Changes,
     memory::Memory,
     moment::Moment,
@@ -68,6 +69,9 @@ pub(crate) struct Upstream {
     /// Set while messages are being released to it.
     pub(crate) releasing: Releasing,
     pub(crate) subscriptions: Subscriptions,
+    /// How it is listened to, if it is of the modern era.
+    #[serde(default)]
+    pub(crate) heard: Option<Heard>,
     /// Its signs of life.
     pub(crate) pulse: Pulse,
     /// Changes of its lists.
@@ -229,6 +233,7 @@ impl Upstream {
             turns: Turns::default(),
             releasing: Releasing::No,
             subscriptions: Subscriptions::default(),
+            heard: None,
             pulse: Pulse::default(),
             changes: Changes::default(),
             listeners: BTreeSet::new(),

@@ -10,6 +10,7 @@ use wire::{Frame, Message, Method, RequestId};
 use crate::{
     action::Outbox,
     answers::empty_result,
+    era::Era,
     exchange::{Effect, Errand, MintedId},
     ids::{LineNumber, SessionId, UpstreamId},
     keeping::Keepsake,
@@ -44,6 +45,10 @@ impl Mux {
             Method::ResourcesUnsubscribe => self.weigh_unsubscribe(place, id, line, frame, out),
             Method::SetLevel => self.weigh_level(place, id, line, frame, out),
             Method::ToolsCall => self.weigh_call(place, id, line, out),
+            Method::Discover | Method::Listen if self.is_modern(session_id) => {
+                self.answer_modern(place, (id, line), frame, out);
+                None
+            }
             Method::ToolsList
             | Method::PromptsList
             | Method::ResourcesList
@@ -72,6 +77,13 @@ impl Mux {
             self.refuse(session_id, id, line, Refusal::Overloaded, out);
             return None;
         }
+        if self.is_modern_server(upstream_id) {
+            self.subscribe(upstream_id, &uri, session_id, out);
+            let keepsake = Keepsake::Subscription(uri);
+            self.answer_and_keep(session_id, (id, line), empty_result(id), keepsake, out);
+            return None;
+        }
+        let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
         let forward = subscriptions.subscribe(&uri, session_id);
         match forward {
             Forward::Yes => Some(Effect::Subscribed(uri)),
@@ -95,7 +107,11 @@ impl Mux {
             return Some(Effect::Nothing);
         };
         let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
-        let forward = subscriptions.unsubscribe(&uri, session_id);
+        let mut forward = subscriptions.unsubscribe(&uri, session_id);
+        if forward == Forward::Yes && self.is_modern_server(upstream_id) {
+            self.listen_to(upstream_id, out);
+            forward = Forward::No;
+        }
         if forward == Forward::No {
             self.answer_empty(session_id, id, line, out);
         }
@@ -124,13 +140,14 @@ impl Mux {
             return Some(Effect::Nothing);
         };
         upstream.listeners.insert(session_id);
+        let is_said_with_each = upstream.key.era == Era::Modern;
         let known = upstream.level;
         let before = self
             .sessions
             .get_mut(&session_id)
             .and_then(|session| session.level.replace(level));
         let wanted = self.wanted_level(upstream_id);
-        if wanted == Some(level) && known != wanted {
+        if wanted == Some(level) && known != wanted && !is_said_with_each {
             return Some(Effect::Verbosity { level, before });
         }
         self.tell_level(upstream_id, out);
@@ -212,6 +229,16 @@ impl Mux {
         );
     }
 
+    fn is_modern(&self, session: SessionId) -> bool {
+        let session = self.sessions.get(&session);
+        session.is_some_and(|session| session.era == Era::Modern)
+    }
+
+    fn is_modern_server(&self, upstream: UpstreamId) -> bool {
+        let upstream = self.upstreams.get(&upstream);
+        upstream.is_some_and(|upstream| upstream.key.era == Era::Modern)
+    }
+
     fn restore_level(
         &mut self,
         session_id: SessionId,
@@ -245,4 +272,13 @@ pub(crate) fn level_of(frame: &Frame) -> Option<Level> {
         return None;
     };
     Level::from_name(&frame.text(params.level.as_ref()?)?)
+}
+
+/// From which severity on a request of the modern era wants log messages.
+pub(crate) fn log_level_of(frame: &Frame) -> Option<Level> {
+    let Message::Request { params, .. } = &frame.message else {
+        return None;
+    };
+    let wanted = params.modern.as_ref()?.log_level.as_ref()?;
+    Level::from_name(&frame.text(wanted)?)
 }

@@ -42,6 +42,10 @@ methods! {
     Ping = "ping",
     /// Client → server: what a modern client asks first.
     Discover = "server/discover",
+    /// Client → server: what a modern client wants to be told of (`subscriptions/listen`, 2026-07-28).
+    Listen = "subscriptions/listen",
+    /// Server → client: what of that will be told.
+    ListenAcknowledged = "notifications/subscriptions/acknowledged",
     /// Client → server: run a tool.
     ToolsCall = "tools/call",
     /// Client → server: name the tools.

@@ -1,6 +1,6 @@
 //! The few members of `params` that decide where a message goes.
 
-use alloc::borrow::Cow;
+use alloc::{borrow::Cow, boxed::Box};
 use core::ops::Range;
 
 use crate::{
@@ -12,18 +12,34 @@ use crate::{
 /// Where a value stands in its frame, in bytes.
 pub type Span = Range<usize>;
 
+/// The names in `_meta` that the modern era reserves for the sender of a request (2026-07-28, `_meta`).
+pub mod meta_name {
+    /// The version that the request is of.
+    pub const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+    /// What its sender can do.
+    pub const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+    /// Who sends it.
+    pub const CLIENT: &str = "io.modelcontextprotocol/clientInfo";
+    /// From which severity on its sender wants log messages.
+    pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+}
+
 /// What a pooler reads of the parameters of a request or notification.
 ///
 /// Every member is optional here; who needs one says so. Doubled members are refused, as a peer
 /// might read the other one (CVE-2026-27896, GHSA-4gph-2hhr-5mwg).
 #[derive(Clone, Debug, Default)]
 pub struct Params {
+    /// Where they stand, if they are an object.
+    pub at: Option<Span>,
+    /// Where their `_meta` stands, if it is an object.
+    pub meta: Option<Span>,
     /// `_meta.progressToken`: the sender wants progress.
     pub meta_token: Option<(ProgressToken, Span)>,
     /// `_meta["io.modelcontextprotocol/related-task"].taskId`, as JSON text.
     pub related_task: Option<RequestId>,
-    /// Whether `_meta` carries a modern protocol version: the message claims to be of the modern era.
-    pub modern: bool,
+    /// What `_meta` says as messages of the modern era do; `None` if it names neither a version nor capabilities.
+    pub modern: Option<Box<Modern>>,
     /// `progressToken` of `notifications/progress`.
     pub token: Option<(ProgressToken, Span)>,
     /// `requestId` of `notifications/cancelled`.
@@ -46,6 +62,21 @@ pub struct Params {
     pub mode: Option<Span>,
     /// Whether `tools` of a sampling request stands there.
     pub has_tools: bool,
+}
+
+/// What each request of the modern era says of its sender (2026-07-28, `_meta`).
+///
+/// Each member may be missing or be of the wrong type: who needs one says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Modern {
+    /// `io.modelcontextprotocol/protocolVersion`.
+    pub version: Option<Span>,
+    /// `io.modelcontextprotocol/clientCapabilities`.
+    pub capabilities: Option<Span>,
+    /// `io.modelcontextprotocol/clientInfo`.
+    pub client_info: Option<Span>,
+    /// `io.modelcontextprotocol/logLevel`: from which severity on log messages are wanted.
+    pub log_level: Option<Span>,
 }
 
 /// A value, unless its name has come before.
@@ -118,6 +149,7 @@ impl Params {
             tools,
         ] = rest.map(at);
         let mut read = Params {
+            at: Some(span(frame, params)),
             // In other messages these names may mean anything.
             token: id_at(frame, token.filter(|_| *method == Method::Progress))?,
             request_id: id_at(frame, request_id.filter(|_| *method == Method::Cancelled))?,
@@ -133,6 +165,7 @@ impl Params {
             ..Params::default()
         };
         if let Some(meta) = meta.filter(|meta| meta.starts_with('{')) {
+            read.meta = Some(span(frame, meta));
             read.read_meta(frame, meta)?;
         }
         Ok(read)
@@ -142,12 +175,24 @@ impl Params {
         let mut slots = [
             ("progressToken", None),
             ("io.modelcontextprotocol/related-task", None),
-            ("io.modelcontextprotocol/protocolVersion", None),
+            (meta_name::VERSION, None),
+            (meta_name::CAPABILITIES, None),
+            (meta_name::CLIENT, None),
+            (meta_name::LOG_LEVEL, None),
         ];
         sort(meta, &mut slots, "a member of `_meta` stands there twice")?;
-        let [token, related_task, protocol_version] = slots.map(present);
+        let [token, related_task, modern @ ..] = slots.map(present);
         self.meta_token = id_at(frame, token)?;
-        self.modern = protocol_version.is_some();
+        let [version, capabilities, client_info, log_level] =
+            modern.map(|value| value.map(|value| span(frame, value)));
+        if version.is_some() || capabilities.is_some() {
+            self.modern = Some(Box::new(Modern {
+                version,
+                capabilities,
+                client_info,
+                log_level,
+            }));
+        }
         if let Some(related_task) = related_task.filter(|task| task.starts_with('{')) {
             let mut slots = [("taskId", None)];
             sort(

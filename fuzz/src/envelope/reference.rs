@@ -297,18 +297,23 @@ fn read_params(params: &Object<'_>, sound: &mut Sound) -> Option<()> {
 }
 
 fn read_meta(meta: &Object<'_>, sound: &mut Sound) -> Option<()> {
-    let [token, task, version] = [
+    let [token, task, version, capabilities] = [
         "progressToken",
         "io.modelcontextprotocol/related-task",
         "io.modelcontextprotocol/protocolVersion",
+        "io.modelcontextprotocol/clientCapabilities",
     ];
-    if meta.is_doubled(&[token, task, version]) {
+    let others = [
+        "io.modelcontextprotocol/clientInfo",
+        "io.modelcontextprotocol/logLevel",
+    ];
+    if meta.is_doubled(&[token, task, version, capabilities]) || meta.is_doubled(&others) {
         return None;
     }
     sound
         .places
         .extend(there([(Place::MetaToken, meta.present(token))]));
-    sound.is_modern = meta.present(version).is_some();
+    sound.is_modern = meta.present(version).is_some() || meta.present(capabilities).is_some();
     if let Some(task) = meta
         .place(task)
         .and_then(|task| Object::at(meta.text, task))

@@ -245,7 +245,7 @@ fn what_is_not_as_it_should_be_is_told_by_the_status() {
     assert_eq!(status(&accepts), (406, -32000, "not-acceptable".to_owned()));
     let plain = session.with("Content-Type", Some("text/plain"));
     assert_eq!(status(&plain), (415, -32000, "not-json".to_owned()));
-    for version in ["2026-07-28", "1999-01-01"] {
+    for version in ["2027-01-01", "1999-01-01"] {
         let other = session.with("MCP-Protocol-Version", Some(version));
         assert_eq!(status(&other), (400, -32000, "unknown-version".to_owned()));
     }

@@ -15,8 +15,8 @@ use super::{
     words,
 };
 use crate::{
-    Asks, Capability, EnvPattern, EnvPatternError, IdleTimeout, OnDaemonFailure, OnRestart, Scope,
-    Server, Template,
+    Asks, Capability, EnvPattern, EnvPatternError, Era, IdleTimeout, OnDaemonFailure, OnRestart,
+    Scope, Server, Template,
 };
 
 pub(super) const KEYS: &[&str] = &[
@@ -35,6 +35,7 @@ pub(super) const KEYS: &[&str] = &[
     "keep_warm",
     "client_capabilities",
     "asks",
+    "era",
     "sse_poll_after",
 ];
 
@@ -70,6 +71,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
             "keep_warm" => rest.keep_warm = flag(reader, &field).unwrap_or_default(),
             "client_capabilities" => rest.client_capabilities = capabilities(reader, &field),
             "asks" => rest.asks = word::<Asks>(reader, &field, Asks::WORDS).unwrap_or_default(),
+            "era" => rest.era = word::<Era>(reader, &field, Era::WORDS).unwrap_or_default(),
             "sse_poll_after" => rest.sse_poll_after = wait(reader, &field, &LONG_WAIT),
             _ => unknown_key(reader, &field),
         }

@@ -4,7 +4,9 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Asks, Builtins, Capability, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server};
+use crate::{
+    Asks, Builtins, Capability, Era, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
+};
 
 mod http;
 mod life;
@@ -51,6 +53,7 @@ fn a_server_needs_only_a_command() {
         IdleTimeout::After(Duration::from_mins(10))
     );
     assert_eq!(server.asks, Asks::Shared);
+    assert_eq!(server.era, Era::Auto);
     assert_eq!(server.on_restart, OnRestart::Continue);
     assert_eq!(server.on_daemon_failure, OnDaemonFailure::Direct);
     assert_eq!(
@@ -82,6 +85,7 @@ fn every_key_of_a_server_is_read() {
         keep_warm = true
         client_capabilities = ["roots", "sampling.tools"]
         asks = "session"
+        era = "legacy"
         sse_poll_after = "60ms"
         "#,
     );
@@ -102,6 +106,7 @@ fn every_key_of_a_server_is_read() {
     assert_eq!(server.on_daemon_failure, OnDaemonFailure::Error);
     assert!(!server.lazy && server.keep_warm);
     assert_eq!(server.asks, Asks::Session);
+    assert_eq!(server.era, Era::Legacy);
     assert_eq!(server.sse_poll_after, Some(Duration::from_millis(60)));
     assert_eq!(
         server.client_capabilities,
@@ -233,7 +238,7 @@ fn unknown_keys_are_errors_with_a_suggestion() {
             [servers.a]
             command = "x"
             "weird key" = 1
-                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, sse_poll_after)
+                config.toml:3:1: servers.a."weird key": unknown key (known here: command, args, env, env_pass, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
         "#]],
     );
 }

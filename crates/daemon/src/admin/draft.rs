@@ -1,8 +1,8 @@
 //! A status as the hub knows it, before the memory of processes is counted.
 
-use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use mux::{Moment, SessionSnapshot, Snapshot, UpstreamId, UpstreamSnapshot};
+use mux::{Moment, SessionId, SessionSnapshot, Snapshot, UpstreamId, UpstreamSnapshot};
 use shim::direct::Locks;
 use sys::process_table::memory_kb;
 
@@ -19,6 +19,8 @@ pub(crate) struct Draft {
     pub(crate) guardian: Option<u32>,
     /// The processes of those upstreams that have one.
     pub(crate) pids: BTreeMap<UpstreamId, u32>,
+    /// What clients call their sessions.
+    pub(crate) labels: BTreeMap<SessionId, Arc<str>>,
     pub(crate) config_error: Option<String>,
     pub(crate) lost_logs: Lost,
     pub(crate) http: Listening,
@@ -76,16 +78,7 @@ impl Draft {
             log_lines_lost: self.lost_logs.lines,
             log_trouble: self.lost_logs.trouble.clone(),
             task_panics: tasks::panics(),
-            http: Http {
-                addresses: self
-                    .http
-                    .addresses
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
-                auth: self.http.auth.map(|auth| auth.as_str().to_owned()),
-                trouble: self.http.trouble.clone(),
-            },
+            http: http(&self.http),
         }
     }
 
@@ -131,11 +124,29 @@ impl Draft {
             front: session.front.name().to_owned(),
             client: session.client.clone(),
             workspace: session.workspace.as_deref().map(str::to_owned),
+            session_key: self.labels.get(&session.id).map(ToString::to_string),
             age_s: (self.now - session.since).as_secs(),
             in_flight: session.in_flight,
             paused: session.is_paused,
             upstream: session.upstream.map(|upstream| upstream.to_string()),
         }
+    }
+}
+
+/// Where clients come in over HTTP.
+pub(crate) fn http(listening: &Listening) -> Http {
+    let all = listening.addresses.iter();
+    let servers = all.clone().filter_map(|listen| {
+        let server = listen.server.as_ref()?;
+        Some((listen.address.to_string(), server.to_string()))
+    });
+    let socket = listening.socket.as_ref();
+    Http {
+        servers: servers.collect(),
+        addresses: all.map(|listen| listen.address.to_string()).collect(),
+        socket: socket.map(|path| path.display().to_string()),
+        auth: listening.auth.map(|auth| auth.as_str().to_owned()),
+        trouble: listening.trouble.clone(),
     }
 }
 

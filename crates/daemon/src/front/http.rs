@@ -10,14 +10,17 @@ mod exchange;
 mod fault;
 mod gate;
 mod holder;
+mod modern;
 mod peer;
 mod reply;
 mod routes;
+mod socket;
 mod stand;
 mod strangers;
 mod timed;
 mod token;
 mod visit;
+mod web;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,17 +28,19 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mux::Limits;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender, watch},
     time,
 };
 
 pub(crate) use fault::HttpFault;
+pub(crate) use modern::{ModernFault, ModernPost, Param, check_params, tools_of};
 pub(crate) use stand::{HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 
 use crate::{hub::Input, link::Room, tasks};
-use gate::Gate;
+use gate::{Gate, Peer};
 use strangers::{Stranger, Strangers};
 use timed::{Busy, Timed};
 
@@ -86,23 +91,35 @@ impl Front {
     }
 }
 
+/// Where people come in.
+#[derive(Debug)]
+enum Entry {
+    /// At an address, and this server is meant by who names none.
+    Tcp(TcpListener, Option<Arc<str>>),
+    Unix(UnixListener),
+}
+
+/// Whoever has come.
+#[derive(Debug)]
+enum Comer {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
 /// Lets people in at one address until nobody is to be let in any more.
-async fn stand_at(front: Arc<Front>, listener: TcpListener, mut open: watch::Receiver<()>) {
+async fn stand_at(front: Arc<Front>, entry: Entry, mut open: watch::Receiver<()>) {
     loop {
         let next = tokio::select! {
             biased;
             _dropped = open.changed() => return,
-            next = next_connection(&front, &listener) => next,
+            next = next_connection(&front, &entry) => next,
         };
         match next {
-            Ok((stream, peer, place, stranger)) => {
-                let ours = stream.local_addr();
+            Ok((comer, place, stranger)) => {
                 let front = Arc::clone(&front);
+                let only = entry.only();
                 tasks::spawn("http connection", async move {
-                    let Ok(ours) = ours else {
-                        return;
-                    };
-                    serve(front, stream, (peer, ours), stranger).await;
+                    welcome(front, comer, only, stranger).await;
                     drop(place);
                 });
             }
@@ -120,36 +137,81 @@ async fn stand_at(front: Arc<Front>, listener: TcpListener, mut open: watch::Rec
 /// Whoever comes next, once there is a place for another connection, and for another stranger.
 async fn next_connection(
     front: &Front,
-    listener: &TcpListener,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit, Stranger)> {
+    entry: &Entry,
+) -> io::Result<(Comer, OwnedSemaphorePermit, Stranger)> {
     let place = Arc::clone(&front.connections).acquire_owned().await;
     // It is never closed.
     let place = place.map_err(io::Error::other)?;
     let room = front.strangers.place().await;
-    let (stream, peer) = listener.accept().await?;
+    let comer = entry.accept().await?;
     let stranger = front.strangers.welcome(room);
-    Ok((stream, peer, place, stranger))
+    Ok((comer, place, stranger))
+}
+
+impl Entry {
+    /// The server that is meant by who names none, if it is clear here.
+    fn only(&self) -> Option<Arc<str>> {
+        match self {
+            Entry::Tcp(_, only) => only.clone(),
+            Entry::Unix(_) => None,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Comer> {
+        match self {
+            Entry::Tcp(listener, _) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok(Comer::Tcp(stream, peer))
+            }
+            Entry::Unix(listener) => {
+                let (stream, _nameless) = listener.accept().await?;
+                Ok(Comer::Unix(stream))
+            }
+        }
+    }
+}
+
+/// Finds out who has come, and serves it.
+async fn welcome(front: Arc<Front>, comer: Comer, only: Option<Arc<str>>, stranger: Stranger) {
+    match comer {
+        Comer::Tcp(stream, peer) => {
+            let Ok(ours) = stream.local_addr() else {
+                return;
+            };
+            // A message is written as a whole.
+            let _slower = stream.set_nodelay(true);
+            let known = front.gate.look_at(peer, ours);
+            serve(front, stream, (known, only), stranger).await;
+        }
+        // Anybody else gets no word and is not read.
+        Comer::Unix(stream) => {
+            let user = rustix::process::geteuid().as_raw();
+            if stream.peer_cred().is_ok_and(|peer| peer.uid() == user) {
+                serve(front, stream, (Peer::AtOurSocket, only), stranger).await;
+            }
+        }
+    }
 }
 
 /// Answers the requests of one connection.
-async fn serve(
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     front: Arc<Front>,
-    stream: TcpStream,
-    (peer, ours): (SocketAddr, SocketAddr),
+    stream: S,
+    (known, only): (Peer, Option<Arc<str>>),
     mut stranger: Stranger,
 ) {
-    // A message is written as a whole.
-    let _slower = stream.set_nodelay(true);
-    let known = front.gate.look_at(peer, ours);
     let busy = Busy::default();
     let stream = TokioIo::new(Timed::new(stream, busy.clone()));
     let acquaintance = stranger.acquaintance();
     let service = service_fn(move |request: Request<Incoming>| {
         let (front, busy, acquaintance) = (Arc::clone(&front), busy.clone(), acquaintance.clone());
+        let only = only.clone();
         async move {
             let answering = busy.begin();
-            let response =
-                exchange::respond(&front, known, request, move || acquaintance.is_made()).await;
+            let response = exchange::respond(&front, (known, only), request, move || {
+                acquaintance.is_made()
+            })
+            .await;
             Ok::<_, Infallible>(response.map(|reply| reply.with(answering)))
         }
     });
@@ -158,7 +220,8 @@ async fn serve(
         .header_read_timeout(REST_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(stream, service);
+        .serve_connection(stream, service)
+        .with_upgrades();
     tokio::select! {
         biased;
         () = stranger.has_to_go() => {}

@@ -81,8 +81,12 @@ impl World {
             Flushed::Blocked if session.awaiting_room => {}
             Flushed::Blocked => {
                 session.awaiting_room = true;
+                let leaves = session.closing && session.modern.is_some();
                 let room = session.outlet.room();
                 await_room(room, Peer::Session(id), self.around.inbox.clone());
+                if leaves {
+                    self.await_leave(id);
+                }
             }
             Flushed::Broken => {
                 if !session.closing {

@@ -12,6 +12,7 @@ use shim::{
 };
 use tokio::{
     sync::{
+        OwnedSemaphorePermit,
         mpsc::{Sender, WeakSender},
         oneshot,
     },
@@ -34,6 +35,8 @@ use crate::{
 /// What the files may be for others that a server makes which a session over HTTP has started: as after a login.
 pub(super) const UMASK: u32 = 0o022;
 
+/// Where such a session is, as it is in no folder.
+pub(super) const NO_FOLDER: &str = "/";
 /// How often the clock strikes after which nobody comes back to what is over.
 const STRIKES: Duration = Duration::from_mins(1);
 
@@ -83,6 +86,10 @@ impl Hub {
                 Some(id) => self.on_listen(now, id, reply),
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
+            Wish::Meet => self.on_meeting(&place, &reply),
+            Wish::Talk(socket, early, permit) => {
+                self.begin_talk(now, place, (socket, early), (&reply, permit));
+            }
             Wish::Resume(key, last) => match self.world.visited(key, &place, caller) {
                 Some(id) => self.on_resume(now, id, last, reply),
                 None => refuse(&reply, HttpFault::NoSuchSession),
@@ -104,43 +111,14 @@ impl Hub {
         now: Moment,
         (place, caller): (Place, Caller),
         (post, reply): (Post, Sender<Piece>),
-        permit: tokio::sync::OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) {
-        let server = match &place.server {
-            Some(server) => server.as_ref().to_owned(),
-            None => match self.world.around.launcher.only_server() {
-                Ok(only) => only,
-                Err(names) => {
-                    return deny(
-                        &reply,
-                        Denial::Transport(HttpFault::NotTheOnlyServer { names }),
-                    );
-                }
-            },
+        let ask = match self.world.ask_at(&place) {
+            Ok(ask) => ask,
+            Err(fault) => return refuse(&reply, fault),
         };
-        let workspace = place.workspace.as_ref().map(|path| Workspace {
-            path: path.canonicalize().unwrap_or_else(|_| path.clone()),
-            evidence: Evidence::Flag,
-        });
-        let ask = SessionAsk {
-            server,
-            command: Vec::new(),
-            scope: None,
-            workspace,
-            pass: Vec::new(),
-            join: Join::ShareKey,
-            resume: None,
-            env: Vec::new(),
-        };
-        let arrival = Arrival {
-            entrance: Entrance::Http(Box::new((place, caller, post, reply))),
-            cwd: "/".into(),
-            umask: UMASK,
-            ask,
-            freedom: Freedom::Elsewhere,
-            permit,
-        };
-        self.look_up(now, arrival);
+        let entrance = Entrance::Http(Box::new((place, caller, post, reply)));
+        self.look_up(now, Arrival::over_http(entrance, ask, permit));
     }
 
     /// A session says something. If the core does not hear it now, that waits.
@@ -322,7 +300,49 @@ impl Hub {
     }
 }
 
+impl Arrival {
+    /// Of a session that has come in like this, without a folder or an environment of its own.
+    pub(super) fn over_http(
+        entrance: Entrance,
+        ask: SessionAsk,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Arrival {
+            entrance,
+            cwd: NO_FOLDER.into(),
+            umask: UMASK,
+            ask,
+            freedom: Freedom::Elsewhere,
+            permit,
+        }
+    }
+}
+
 impl World {
+    /// What a session asks for that comes to this place.
+    pub(super) fn ask_at(&mut self, place: &Place) -> Result<SessionAsk, HttpFault> {
+        let server = if let Some(server) = &place.server {
+            server.as_ref().to_owned()
+        } else {
+            let only = self.around.launcher.only_server();
+            only.map_err(|names| HttpFault::NotTheOnlyServer { names })?
+        };
+        let workspace = place.workspace.as_ref().map(|path| Workspace {
+            path: path.canonicalize().unwrap_or_else(|_| path.clone()),
+            evidence: Evidence::Flag,
+        });
+        Ok(SessionAsk {
+            server,
+            command: Vec::new(),
+            scope: None,
+            workspace,
+            pass: Vec::new(),
+            join: Join::ShareKey,
+            resume: None,
+            env: Vec::new(),
+        })
+    }
+
     /// A session over HTTP has said something and is not heard: the hub hears of that after a while, and
     /// again. The reader of any other says so itself.
     pub(super) fn watch_held(&mut self, id: SessionId) {

@@ -17,10 +17,10 @@ use tokio::{
 
 use crate::{
     admin,
-    front::{Caller, Freedom, Key, Place, Post, Visit},
+    front::{Caller, Freedom, Key, ModernPost, Over, Place, Post, Visit},
     kept_sessions,
     launch::Launch,
-    link::{Lines, Piece, Socket},
+    link::{Chunk, Denial, Lines, Piece, Sign, Socket},
     upgrade::UpgradeWish,
 };
 
@@ -47,6 +47,9 @@ pub(crate) enum Input {
     Lines { session: SessionId, lines: Lines },
     /// A client has wanted to say something for long, and was not read.
     Unheard(SessionId),
+    /// A session at the other end of a WebSocket has to be told something of the connection; of a close, it
+    /// is over with that.
+    Signed { session: SessionId, sign: Sign },
     /// A client will say nothing more, but still listens.
     Ending(SessionId),
     /// A client is gone.
@@ -57,6 +60,8 @@ pub(crate) enum Input {
     Heard { process: ProcessId, heard: Heard },
     /// Somebody wants something over HTTP.
     Visited(Box<Visit>),
+    /// Somebody asks something over HTTP, in the modern era, with a place among the sessions that there may be.
+    Posted(Box<ModernPost>, OwnedSemaphorePermit),
     /// The response that this leads to is waited for so long that it becomes a stream.
     AnswerLasts { key: Key, to: WeakSender<Piece> },
     /// What was kept of a session over HTTP was found, or was not.
@@ -97,7 +102,9 @@ impl Input {
         match self {
             Input::Lines { lines, .. } | Input::Output { lines, .. } => lines.count_out(),
             Input::Visited(visit) => visit.count_out(),
+            Input::Posted(post, _) => post.share = None,
             Input::Came(_)
+            | Input::Signed { .. }
             | Input::Unheard(_)
             | Input::AnswerLasts { .. }
             | Input::ClockStrikes
@@ -126,7 +133,9 @@ impl Input {
             Input::Lines { session, lines } => lines.goes_on() && is_read(*session),
             Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
+            | Input::Signed { .. }
             | Input::Visited(_)
+            | Input::Posted(..)
             | Input::AnswerLasts { .. }
             | Input::ClockStrikes
             | Input::Sought(..)
@@ -194,6 +203,37 @@ pub(crate) enum Entrance {
     Http(Box<(Place, Caller, Post, Sender<Piece>)>),
     /// Over HTTP, to an earlier daemon.
     Revived(Box<Revived>),
+    /// Over HTTP, with the one request that it is.
+    Modern(Box<ModernPost>),
+    /// Over a WebSocket, and this was read behind the handshake.
+    WebSocket(Socket, Bytes, Place),
+}
+
+impl Entrance {
+    /// What it has come in over.
+    pub(crate) fn over(&self) -> Over {
+        match self {
+            Entrance::Socket(..) => Over::Preface,
+            Entrance::Http(_) | Entrance::Revived(_) | Entrance::Modern(_) => Over::Http,
+            Entrance::WebSocket(..) => Over::WebSocket,
+        }
+    }
+
+    /// Whether whoever comes in like this is told when nothing is begun for it. If so, it is.
+    pub(crate) fn denies(&self, denial: impl FnOnce() -> Denial) -> bool {
+        // It is the first that is said there. Whoever has gone need not hear it.
+        match self {
+            Entrance::Socket(..) | Entrance::Revived(_) | Entrance::WebSocket(..) => return false,
+            Entrance::Http(visit) => {
+                let (_place, _caller, _post, reply) = &**visit;
+                let _gone = reply.try_send(Piece::Refused(denial()));
+            }
+            Entrance::Modern(post) => {
+                let _gone = post.reply.try_send(Chunk::Refused(denial()));
+            }
+        }
+        true
+    }
 }
 
 /// A session that knows what its server said of itself, as far as that is kept.

@@ -3,20 +3,22 @@
 use std::{io::IoSlice, path::PathBuf, sync::Arc};
 
 use guardian::protocol::Report;
-use mux::{AdminAsk, Event, Exit, Moment, Refusal, SessionId, Ticket};
+use mux::{AdminAsk, Event, Exit, LineNumber, Moment, Refusal, SessionId, Ticket};
 use shim::{answer::Answer, preface::Join};
 
 use super::{
     Hub,
     courtesy::Work,
-    http::{deny, is_client_s_mistake},
+    http::is_client_s_mistake,
     input::{AdminCall, Arrival, Entrance, Heard, Input, Peer, ProcessId, Recalled},
     pace::Pace,
     replay::Replay,
     session::Session,
+    way_in::First,
 };
 use crate::{
     admin::Draft,
+    front::Key,
     launch::{Asker, Launch},
     link::Denial,
     observe,
@@ -32,12 +34,14 @@ impl Hub {
             Input::Ending(session) => self.on_ending(now, session),
             Input::Closed(session) => self.on_closed(now, session),
             Input::Visited(visit) => self.on_visit(now, *visit),
+            Input::Posted(post, place) => self.on_modern_post(now, *post, place),
             Input::AnswerLasts { key, to } => self.on_answer_lasts(key, &to),
             Input::Sought(key, found) => self.on_sought(now, key, *found),
             Input::ClockStrikes => self.world.on_strike(now),
             Input::PollDue(session, line) => self.world.on_poll_due(session, line),
             Input::ListenerLeft(session) => self.on_listener_left(now, session),
             Input::Lines { session, lines } => self.on_lines(now, session, lines),
+            Input::Signed { session, sign } => self.on_signed(now, session, &sign),
             Input::Unheard(session) => self.world.on_unheard(session),
             Input::Output { process, lines } => self.on_output(now, process, lines),
             Input::Heard { process, heard } => self.on_heard(now, process, heard),
@@ -84,14 +88,15 @@ impl Hub {
             cwd: &arrival.cwd,
             umask: arrival.umask,
             freedom: arrival.freedom,
+            over: arrival.entrance.over(),
         });
         launch.opening.resumes = arrival.ask.resume.is_some();
-        if let Entrance::Http(visit) = &arrival.entrance
-            && let Some(refusal) = &launch.opening.refused
+        launch.opening.handle = handle();
+        if let Some(refusal) = &launch.opening.refused
             && is_client_s_mistake(refusal)
+            && arrival.entrance.denies(|| Denial::Server(refusal.clone()))
         {
-            let (_place, _caller, _post, reply) = &**visit;
-            return deny(reply, Denial::Server(refusal.clone()));
+            return;
         }
         if launch.opening.resumes
             && arrival.ask.join == Join::ShareKey
@@ -120,17 +125,24 @@ impl Hub {
         });
     }
 
-    fn welcome(&mut self, now: Moment, recalled: Recalled) {
+    pub(super) fn welcome(&mut self, now: Moment, recalled: Recalled) {
         let Recalled {
             arrival,
             id,
             launch,
         } = recalled;
+        self.world.looked_up.remove(&id);
+        if let Entrance::Modern(post) = &arrival.entrance
+            && !self.admits(now, id, post, &launch)
+        {
+            return;
+        }
         let Launch {
-            opening,
+            mut opening,
             spec,
             subject,
             lock,
+            is_for_one: _,
             poll_after,
         } = launch;
         let resumes = opening.resumes;
@@ -145,13 +157,19 @@ impl Hub {
         if let Some(visited) = &mut way.visited {
             visited.poll_after = poll_after;
         }
+        if let Some(modern) = &way.modern {
+            opening.handle = Some(modern.key.to_text().into());
+        }
         let (first, revived) = (way.first, way.revived);
         let mut session = Session {
             outlet: way.outlet,
             socket: way.socket,
             visited: way.visited,
+            modern: way.modern,
             valve: Arc::default(),
             reader: way.reader,
+            label: way.label,
+            misses: (LineNumber(0), 0),
             server: Arc::clone(&opening.server),
             route: Some(opening.route.clone()),
             spec: spec.map_err(String::into_boxed_str),
@@ -175,8 +193,10 @@ impl Hub {
             opening,
         };
         self.handle(now, event);
-        if let Some((post, reply)) = first {
-            self.take_post(now, id, post, reply);
+        match first {
+            First::Nothing => {}
+            First::Post(post, reply) => self.take_post(now, id, post, reply),
+            First::Modern(post) => self.take_modern_post(now, id, *post),
         }
         if let Some(revived) = revived {
             self.go_on_with(now, id, revived);
@@ -365,6 +385,10 @@ impl Hub {
             .processes
             .values()
             .filter_map(|process| Some((process.upstream, process.pid?)));
+        let labels = world
+            .sessions
+            .iter()
+            .filter_map(|(id, session)| Some((*id, session.label.clone()?)));
         Draft {
             snapshot: self.mux.snapshot(),
             now,
@@ -372,6 +396,7 @@ impl Hub {
             direct: world.around.direct.clone(),
             guardian: world.around.guardian.pid(),
             pids: pids.collect(),
+            labels: labels.collect(),
             config_error: world.around.launcher.config_error(),
             http: world.around.http.listening.clone(),
             lost_logs: world.around.logs.lost(),
@@ -408,4 +433,10 @@ mod tests {
         assert!(found.is_empty());
         assert_eq!(or_nothing(async { 7 }).await, 7);
     }
+}
+
+/// What nobody can guess, if the system has any such thing to give.
+fn handle() -> Option<Arc<str>> {
+    let key = Key::random().ok()?;
+    Some(Arc::from(key.to_text()))
 }

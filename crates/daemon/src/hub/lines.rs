@@ -73,8 +73,9 @@ impl Hub {
                 return self.handle(now, event);
             }
         };
-        // Nobody has told us to understand control lines of a shim: they count as blank.
-        if is_blank(&bytes) || bytes.first() == Some(&control::MARK) {
+        // Nobody has told us to understand control lines of a shim: they count as blank. In a frame there is
+        // no line that could be blank.
+        if (is_blank(&bytes) || bytes.first() == Some(&control::MARK)) && !self.packs(session) {
             return self.on_blank(session, line);
         }
         let event = match self.batch(&bytes) {
@@ -96,7 +97,15 @@ impl Hub {
                 },
             },
         };
+        if let Event::SessionFault { .. } = event {
+            self.on_missed(session, line);
+        }
         self.handle(now, event);
+    }
+
+    fn packs(&self, session: SessionId) -> bool {
+        let session = self.world.sessions.get(&session);
+        session.is_some_and(|session| session.outlet.packs())
     }
 
     /// A line of blanks is done with that.

@@ -70,6 +70,7 @@ impl World {
                 words,
             } => {
                 if let Some((subject, started)) = self.subjects.get(&upstream) {
+                    self.openings.forget(&subject.route);
                     self.around.keeper.keep(subject, class, words, *started);
                 }
             }

@@ -13,7 +13,10 @@ use mux::{LineNumber, Route, SessionId};
 use sys::handed;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{courtesy::Work, http::Visited, pace::Pace, replay::Replay, world::Surroundings};
+use super::{
+    courtesy::Work, http::Visited, modern_post::Modern, pace::Pace, replay::Replay,
+    world::Surroundings,
+};
 use crate::{
     kept_words::Subject,
     launch::{LaunchSpec, Launcher},
@@ -36,8 +39,14 @@ pub(super) struct Session {
     pub(super) socket: Option<Arc<Socket>>,
     /// What it has if it does.
     pub(super) visited: Option<Box<Visited>>,
+    /// What it has if it is one request of the modern era.
+    pub(super) modern: Option<Box<Modern>>,
     pub(super) valve: Arc<Valve>,
     pub(super) reader: Reading<Rest>,
+    /// What its client calls it, if that has a word for it.
+    pub(super) label: Option<Arc<str>>,
+    /// The last line that was no message, and how many in a row were none; of those over WebSockets.
+    pub(super) misses: (LineNumber, u32),
     pub(super) server: Arc<str>,
     /// By what it shares that with others; `None` if the core has forgotten it.
     pub(super) route: Option<Route>,
@@ -104,9 +113,11 @@ impl Session {
             id,
             socket: handed.over(socket.as_fd()),
             outlet: outlet.freeze(),
+            unpacker: self.reader.unpacker().cloned(),
             is_paused: self.valve.is_closed(),
             has_reader: self.reader.is_open(),
             unread: Hex(unread),
+            label: self.label.clone(),
             server: Arc::clone(&self.server),
             spec: self.spec.clone(),
             subject: self.subject.clone(),
@@ -126,7 +137,12 @@ impl Session {
         around: &Surroundings,
         permit: OwnedSemaphorePermit,
     ) -> io::Result<Session> {
-        let socket = Arc::new(Socket::of(handed::take(frozen.socket)?)?);
+        let descriptor = handed::take(frozen.socket)?;
+        let socket = Arc::new(if frozen.outlet.packs() {
+            Socket::web(descriptor)?
+        } else {
+            Socket::of(descriptor)?
+        });
         let sink = Sink::Socket(Arc::clone(&socket));
         let limit = around.limits.slow_reader_bytes;
         let outlet = Outlet::thaw(frozen.outlet, sink, limit, &around.unread);
@@ -135,17 +151,21 @@ impl Session {
             valve.close();
         }
         let pace = Pace::resumed(outlet.taken(), outlet.behind_head(), limit);
-        let reader = if frozen.has_reader {
-            Reading::resumed(&frozen.unread.0, around.limits.message_bytes)
-        } else {
-            Reading::Over
+        let (unread, limit) = (&frozen.unread.0, around.limits.message_bytes);
+        let reader = match frozen.unpacker {
+            Some(unpacker) => Reading::resumed_unpacking(unread, limit, unpacker),
+            None if frozen.has_reader => Reading::resumed(unread, limit),
+            None => Reading::Over,
         };
         Ok(Session {
             outlet: WayOut::Line(outlet),
             socket: Some(socket),
             visited: None,
+            modern: None,
             valve,
             reader,
+            label: frozen.label,
+            misses: (LineNumber(0), 0),
             server: frozen.server,
             // The core knows it.
             route: None,

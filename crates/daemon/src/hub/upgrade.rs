@@ -96,7 +96,8 @@ impl Hub {
         if !world.tickets.is_empty() {
             return Some("a server is just being restarted; try again when that is done");
         }
-        if world.sessions.values().any(|it| it.visited.is_some()) {
+        let is_over_http = |it: &Session| it.visited.is_some() || it.modern.is_some();
+        if world.sessions.values().any(is_over_http) {
             return Some(OVER_HTTP);
         }
         if world.around.room.taken() > WAITING_MAX {

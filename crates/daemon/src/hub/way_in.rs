@@ -10,12 +10,13 @@ use super::{
     http::{Visited, deny},
     input::Entrance,
     keepsakes::Keepsakes,
+    modern_post::Modern,
     revive::Revived,
     world::World,
 };
 use crate::{
-    front::{Caller, HttpFault, Key, Place, Post},
-    link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, WayOut},
+    front::{Caller, HttpFault, Key, ModernPost, Place, Post},
+    link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, Unpacker, WayOut},
 };
 
 /// All that a session has of its front.
@@ -23,13 +24,23 @@ pub(super) struct WayIn {
     pub(super) outlet: WayOut,
     pub(super) socket: Option<Arc<Socket>>,
     pub(super) visited: Option<Box<Visited>>,
+    pub(super) modern: Option<Box<Modern>>,
     pub(super) reader: Reading<Rest>,
-    /// What it has said already, and where the answer goes.
-    pub(super) first: Option<(Post, Sender<Piece>)>,
+    /// What its client calls it.
+    pub(super) label: Option<Arc<str>>,
+    pub(super) first: First,
     /// What an earlier daemon knew of it.
     pub(super) revived: Option<Revived>,
     /// The number of the last line that it may have written.
     pub(super) lines: u64,
+}
+
+/// What a session has said already.
+pub(super) enum First {
+    Nothing,
+    /// With where the answer goes.
+    Post(Post, Sender<Piece>),
+    Modern(Box<ModernPost>),
 }
 
 impl World {
@@ -57,8 +68,27 @@ impl World {
                     outlet: WayOut::Line(outlet),
                     socket: Some(socket),
                     visited: None,
+                    modern: None,
                     reader: Reading::resumed(&early, self.around.limits.message_bytes),
-                    first: None,
+                    label: None,
+                    first: First::Nothing,
+                    revived: None,
+                    lines: 0,
+                })
+            }
+            Entrance::WebSocket(socket, early, place) => {
+                let socket = Arc::new(socket);
+                let sink = Sink::Socket(Arc::clone(&socket));
+                let outlet = Outlet::packing(sink, limit, &self.around.unread);
+                let limit = self.around.limits.message_bytes;
+                Some(WayIn {
+                    outlet: WayOut::Line(outlet),
+                    socket: Some(socket),
+                    visited: None,
+                    modern: None,
+                    reader: Reading::resumed_unpacking(b"", limit, Unpacker::of(&early)),
+                    label: place.session_key,
+                    first: First::Nothing,
                     revived: None,
                     lines: 0,
                 })
@@ -76,7 +106,7 @@ impl World {
                 let streams = Streams::new(key, limit, &self.around.unread);
                 let keepsakes = Keepsakes::new(server, workspace);
                 let mut way = self.visited_way(id, streams, (key, place, caller), keepsakes);
-                way.first = Some((post, reply));
+                way.first = First::Post(post, reply);
                 Some(way)
             }
             Entrance::Revived(revived) => {
@@ -88,6 +118,20 @@ impl World {
                 way.lines = base;
                 way.revived = Some(*revived);
                 Some(way)
+            }
+            Entrance::Modern(post) => {
+                let (rounds, modern) = self.modern_way(id, &post, limit)?;
+                Some(WayIn {
+                    outlet: WayOut::Rounds(rounds),
+                    socket: None,
+                    visited: None,
+                    modern: Some(modern),
+                    reader: Reading::Over,
+                    label: post.place.session_key.clone(),
+                    first: First::Modern(post),
+                    revived: None,
+                    lines: 0,
+                })
             }
         }
     }
@@ -101,6 +145,7 @@ impl World {
     ) -> WayIn {
         self.keys.insert(key, id);
         self.strike_later();
+        let label = place.session_key.clone();
         WayIn {
             outlet: WayOut::Posts(Box::new(streams)),
             socket: None,
@@ -113,8 +158,10 @@ impl World {
                 held: VecDeque::new(),
                 is_watched: false,
             })),
+            modern: None,
             reader: Reading::Over,
-            first: None,
+            label,
+            first: First::Nothing,
             revived: None,
             lines: 0,
         }

@@ -24,6 +24,8 @@ use tokio::{
 use super::{
     courtesy::Rests,
     input::{Input, ProcessId},
+    openings::Openings,
+    schemas::Schemas,
     session::{LEAVE_PATIENCE, Session},
 };
 use crate::{
@@ -31,7 +33,7 @@ use crate::{
     kept_sessions::Rows,
     kept_words::{Keeper, Subject},
     launch::Launcher,
-    link::{Halt, Room, Turnstile},
+    link::{Farewell, Halt, Room, Sign, Turnstile},
     logs::Logs,
     observe::Observer,
     process::{Guardian, HURRY, Process, STOP_PATIENCE},
@@ -82,6 +84,11 @@ pub(crate) struct World {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     /// By what those over HTTP are known.
     pub(super) keys: BTreeMap<Key, SessionId>,
+    /// By what those of the modern era can be gone on with.
+    pub(super) rounds: BTreeMap<Key, SessionId>,
+    /// What was found out for these.
+    pub(super) openings: Openings,
+    pub(super) schemas: Schemas,
     /// Visits that wait for what was kept of their sessions.
     pub(super) sought: BTreeMap<Key, Vec<Visit>>,
     /// Lines of sessions over HTTP whose responses have become streams.
@@ -140,6 +147,9 @@ impl World {
             observer: Observer::default(),
             sessions: BTreeMap::new(),
             keys: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            openings: Openings::default(),
+            schemas: Schemas::default(),
             sought: BTreeMap::new(),
             begun: Vec::new(),
             is_ending: false,
@@ -292,10 +302,15 @@ impl World {
             return;
         }
         for session in mem::take(&mut self.departed) {
-            let session = self.sessions.remove(&session);
-            if let Some(visited) = session.as_ref().and_then(|it| it.visited.as_ref()) {
+            let Some(session) = self.sessions.remove(&session) else {
+                continue;
+            };
+            if let Some(visited) = &session.visited {
                 self.keys.remove(&visited.key);
                 self.end_row(visited);
+            }
+            if let Some(modern) = &session.modern {
+                self.rounds.remove(&modern.key);
             }
         }
         self.around.launcher.forget_unused();
@@ -308,7 +323,9 @@ impl World {
         };
         session.closing = true;
         session.reader.abort();
-        let has_to_read = !session.outlet.is_empty();
+        session.outlet.push_sign(&Sign::Close(Farewell::Leaving));
+        // There are many of these, and what they have to read is most often read at once.
+        let has_to_read = !session.outlet.is_empty() && session.modern.is_none();
         self.touch_session(id);
         if has_to_read {
             self.await_leave(id);

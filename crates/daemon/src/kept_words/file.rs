@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fmt, fmt::Write};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use mux::{Capability, Class, KeptWords, Listing, Page};
+use mux::{Capability, Class, Era, KeptWords, Listing, Page};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -52,6 +52,9 @@ struct Head {
     identity: String,
     written: u64,
     class: Vec<String>,
+    /// The era in which it was found not to speak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     /// Its length, in bytes.
     handshake: usize,
     lists: Vec<HeadOfList>,
@@ -92,6 +95,7 @@ impl Entry {
             identity: self.identity.clone(),
             written: self.written,
             class: words.class.names().into_iter().map(str::to_owned).collect(),
+            refused: words.refused.map(|era| era.name().to_owned()),
             handshake: words.handshake.len(),
             lists: lists.collect(),
         };
@@ -148,6 +152,9 @@ impl Entry {
             written: head.written,
             words: KeptWords {
                 class: Class::of(class),
+                refused: [Era::Legacy, Era::Modern]
+                    .into_iter()
+                    .find(|era| Some(era.name()) == head.refused.as_deref()),
                 handshake,
                 lists,
             },
@@ -202,6 +209,7 @@ mod tests {
             identity: "0123abcd".to_owned(),
             written: 1_764_000_000,
             words: KeptWords {
+                refused: None,
                 class: Class::of([Capability::Roots, Capability::ElicitationForm]),
                 handshake: Bytes::from_static(
                     br#"{ "protocolVersion" : "2025-06-18", "capabilities":{"tools":{}}, "instructions":"\u00e9\n"}"#,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use config::{Builtin, Builtins, EnvArgument, Server, ServerName, Template};
-use mux::{Asks, Capability, Class, OnRestart, Opening, Refusal, Scope, Start};
+use mux::{Asks, Capability, Class, Era, OnRestart, Opening, Refusal, Scope, Start};
 use shim::direct::LockName;
 
 use super::{
@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) life: Option<Life>,
     /// The lock of whoever runs the server without a daemon, if that is a server to be shared.
     pub(super) lock: Option<LockName>,
+    /// Whether it holds what only this session has.
+    pub(super) is_for_one: bool,
     /// When a response over HTTP ends that goes on.
     pub(super) poll_after: Option<Duration>,
 }
@@ -78,8 +80,7 @@ impl Launcher {
             (Scope::Workspace | Scope::Session, Some(workspace)) => workspace,
             (Scope::Global, _) | (_, None) => &self.home,
         };
-        let cwd = words.cwd.as_ref();
-        let directory = cwd.map_or_else(|| base.clone(), |cwd| base.join(cwd));
+        let directory = (words.cwd.as_ref()).map_or_else(|| base.clone(), |cwd| base.join(cwd));
         let program = self.program(asker, &words.command, &environment, &withheld)?;
         let key = ShareKey {
             program: &program,
@@ -118,6 +119,8 @@ impl Launcher {
             withheld,
             resumes: false,
             silence_max: None,
+            era: era(&server),
+            handle: None,
         };
         let spec = LaunchSpec {
             program,
@@ -131,6 +134,7 @@ impl Launcher {
             spec,
             life,
             lock,
+            is_for_one: names_the_session(&server),
             poll_after: server.sse_poll_after,
         })
     }
@@ -356,6 +360,14 @@ fn asks(server: &Server) -> Asks {
     }
 }
 
+fn era(server: &Server) -> Option<Era> {
+    match server.era {
+        config::Era::Auto => None,
+        config::Era::Legacy => Some(Era::Legacy),
+        config::Era::Modern => Some(Era::Modern),
+    }
+}
+
 fn on_restart(server: &Server) -> OnRestart {
     match server.on_restart {
         config::OnRestart::Continue => OnRestart::Continue,
@@ -374,11 +386,7 @@ fn start(server: &Server) -> Start {
 /// How long it is good what the server says of itself, if that is kept at all: what is filled with a
 /// session's own word comes never again.
 fn life(server: &Server, words: &Words) -> Option<Life> {
-    let is_of_session = |template: &Template| {
-        let mut builtins = template.builtins();
-        builtins.any(|builtin| builtin == Builtin::Session)
-    };
-    if !server.lazy || server.templates().any(is_of_session) {
+    if !server.lazy || names_the_session(server) {
         return None;
     }
     Some(if config::is_launcher(&words.line()) {
@@ -386,6 +394,15 @@ fn life(server: &Server, words: &Words) -> Option<Life> {
     } else {
         Life::OfItsFiles
     })
+}
+
+/// Whether it is filled with a session's own word.
+fn names_the_session(server: &Server) -> bool {
+    let is_of_session = |template: &Template| {
+        let mut builtins = template.builtins();
+        builtins.any(|builtin| builtin == Builtin::Session)
+    };
+    server.templates().any(is_of_session)
 }
 
 fn unbound(asker: &Asker<'_>) -> String {

@@ -10,7 +10,11 @@ use mux::SessionId;
 use shim::{direct::OnDaemonFailure, places::Places, preface::SessionAsk, recipe::Recipe};
 
 use super::{Asker, Launcher};
-use crate::{configuration::Configuration, front::Freedom, serve::home_folder};
+use crate::{
+    configuration::Configuration,
+    front::{Freedom, Over},
+    serve::home_folder,
+};
 
 /// How a session with this ask, in this folder, runs its server itself; or why it cannot, for a person.
 /// What it was told to do without a daemon comes before what the configuration says.
@@ -49,6 +53,7 @@ impl Launcher {
             umask: 0,
             // Whoever asks starts it itself, with no more rights than it has.
             freedom: Freedom::AsFree,
+            over: Over::Preface,
         });
         let spec = launch.spec?;
         Ok(Recipe {

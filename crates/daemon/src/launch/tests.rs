@@ -83,6 +83,10 @@ impl Scene {
             cwd: Path::new("/"),
             umask: 0o022,
             freedom,
+            over: match freedom {
+                Freedom::AsFree | Freedom::Confined => Over::Preface,
+                Freedom::Elsewhere => Over::Http,
+            },
         })
     }
 

@@ -10,7 +10,7 @@ use tokio::{
 };
 use wire::{Line, LineSplitter};
 
-use super::{Lines, Pieces};
+use super::{Lines, Pieces, Unpacker};
 use crate::tasks;
 
 /// Has all readers stop that there are.
@@ -126,12 +126,33 @@ pub(crate) struct Rest {
     pub(super) pieces: VecDeque<Lines>,
     /// The line whose end has not come.
     pub(super) splitter: LineSplitter,
+    /// Who takes lines out of the frames that they come in, if they do.
+    pub(super) unpacker: Option<Box<Unpacker>>,
 }
 
 impl Reading<Rest> {
     /// One that goes on where another stopped, which had left `unread`.
     pub(crate) fn resumed(unread: &[u8], message_bytes: usize) -> Self {
         Reading::Halted(Rest::of(unread, message_bytes))
+    }
+
+    /// The same for one that reads frames.
+    pub(crate) fn resumed_unpacking(
+        unread: &[u8],
+        message_bytes: usize,
+        unpacker: Unpacker,
+    ) -> Self {
+        let mut rest = Rest::of(unread, message_bytes);
+        rest.unpacker = Some(Box::new(unpacker));
+        Reading::Halted(rest)
+    }
+
+    /// Who takes lines out of frames for it. Only who has halted can say it.
+    pub(crate) fn unpacker(&self) -> Option<&Unpacker> {
+        match self {
+            Reading::Halted(rest) => rest.unpacker.as_deref(),
+            Reading::NotYet | Reading::Runs(_) | Reading::Over => None,
+        }
     }
 
     /// What has been read and not handed in. Only who has halted can say it.
@@ -156,6 +177,7 @@ impl Rest {
         Rest {
             pieces: pieces.into_iter().collect(),
             splitter,
+            unpacker: None,
         }
     }
 

@@ -22,7 +22,7 @@ use shim::answer::Answer;
 use shim::control;
 use wire::Outgoing;
 
-use super::{Backlog, Overflow, Room, Share, Sink};
+use super::{Backlog, Overflow, Room, Share, Sign, Sink, packing::OwnHead};
 
 /// Slices handed to the system at once.
 const SLICES_MAX: usize = 128;
@@ -50,12 +50,28 @@ pub(crate) struct Outlet {
     /// Bytes behind the entry being written from which on there is an overflow.
     limit: usize,
     tells_lines: bool,
+    /// Whether messages go in frames of a WebSocket, and not on lines.
+    packs: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     message: Outgoing,
     role: Role,
+    #[serde(default)]
+    shape: Shape,
+}
+
+/// What stands around the bytes of an entry.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+enum Shape {
+    /// The end of a line.
+    #[default]
+    Line,
+    /// The head of a frame.
+    Frame(OwnHead),
+    /// Nothing: it is a frame.
+    Bare,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,6 +85,8 @@ enum Role {
     },
     /// The control line behind the answer to a line that stays with the shim.
     Keep(LineNumber),
+    /// That we have heard a ping.
+    Pong,
 }
 
 /// All of an outlet but for the way out.
@@ -80,6 +98,8 @@ pub(crate) struct FrozenOutlet {
     done: Vec<LineNumber>,
     keeps: BTreeSet<LineNumber>,
     tells_lines: bool,
+    #[serde(default)]
+    packs: bool,
 }
 
 /// What one system call did.
@@ -121,6 +141,11 @@ pub(crate) struct Unwritten {
 }
 
 impl FrozenOutlet {
+    /// Whether messages go in frames of a WebSocket.
+    pub(crate) fn packs(&self) -> bool {
+        self.packs
+    }
+
     /// Whether what is said to be written is a part of what there is.
     pub(crate) fn is_sound(&self) -> bool {
         let first = self.queue.first().map_or(1, Entry::len);
@@ -165,7 +190,15 @@ impl Outlet {
             keeps: BTreeSet::new(),
             limit,
             tells_lines: false,
+            packs: false,
         }
+    }
+
+    /// To a peer at the other end of a WebSocket.
+    pub(crate) fn packing(sink: Sink, limit: usize, room: &Arc<Room>) -> Self {
+        let mut outlet = Outlet::plain(sink, limit, room);
+        outlet.packs = true;
+        outlet
     }
 
     /// To a shim that keeps its lines and is told what becomes of them.
@@ -184,6 +217,7 @@ impl Outlet {
             done: self.done.clone(),
             keeps: self.keeps.clone(),
             tells_lines: self.tells_lines,
+            packs: self.packs,
         }
     }
 
@@ -197,10 +231,16 @@ impl Outlet {
             done: frozen.done,
             keeps: frozen.keeps,
             tells_lines: frozen.tells_lines,
+            packs: frozen.packs,
             ..Outlet::plain(sink, limit, room)
         };
         outlet.waiting.set(all.saturating_sub(frozen.head_written));
         outlet
+    }
+
+    /// Whether messages go in frames of a WebSocket.
+    pub(crate) fn packs(&self) -> bool {
+        self.packs
     }
 
     pub(crate) fn sink(&self) -> &Sink {
@@ -252,7 +292,16 @@ impl Outlet {
             Some(answered) => Role::Answer(answered),
             None => Role::Message,
         };
-        self.put(Entry { message, role });
+        let shape = if self.packs {
+            Shape::Frame(OwnHead::of_message(message.len()))
+        } else {
+            Shape::Line
+        };
+        self.put(Entry {
+            message,
+            role,
+            shape,
+        });
         if let Some(line) = kept {
             self.keeps.insert(line);
             self.put_control(&format!("keep {}", line.0), Role::Keep(line));
@@ -265,6 +314,7 @@ impl Outlet {
         self.put(Entry {
             message: Outgoing::from(line.trim_end().to_owned()),
             role: Role::Control { announces: None },
+            shape: Shape::Line,
         });
     }
 
@@ -272,6 +322,34 @@ impl Outlet {
     pub(crate) fn push_ending(&mut self) {
         if self.tells_lines {
             self.put_control("ending", Role::Control { announces: None });
+        }
+    }
+
+    /// Says something of the connection itself, if there are words for it. Of several pings the last is
+    /// answered alone, should the peer not have read an answer.
+    pub(crate) fn push_sign(&mut self, sign: &Sign) {
+        if !self.packs {
+            return;
+        }
+        let entry = Entry {
+            message: Outgoing::from(sign.pack()),
+            role: match sign {
+                Sign::Pong(_) => Role::Pong,
+                Sign::Ping | Sign::Close(_) => Role::Control { announces: None },
+            },
+            shape: Shape::Bare,
+        };
+        let begun = usize::from(self.head_written > 0);
+        let mut waiting = self.queue.iter_mut().skip(begun);
+        let earlier =
+            waiting.find(|it| matches!((&it.role, &entry.role), (Role::Pong, Role::Pong)));
+        match earlier {
+            Some(earlier) => {
+                let more = self.waiting.bytes() + entry.len();
+                self.waiting.set(more - earlier.len());
+                *earlier = entry;
+            }
+            None => self.put(entry),
         }
     }
 
@@ -332,7 +410,7 @@ impl Outlet {
                 Role::Keep(line) if cut == Some(line) => {
                     self.keeps.remove(&line);
                 }
-                Role::Control { .. } | Role::Keep(_) => self.put(entry),
+                Role::Control { .. } | Role::Keep(_) | Role::Pong => self.put(entry),
                 Role::Answer(mut answered) => {
                     cut = Some(answered.line);
                     answered.then = Then::Done;
@@ -384,7 +462,11 @@ impl Outlet {
     fn put_control(&mut self, words: &str, role: Role) {
         let text = format!("{}{words}", char::from(control::MARK));
         let message = Outgoing::from(text);
-        self.put(Entry { message, role });
+        self.put(Entry {
+            message,
+            role,
+            shape: Shape::Line,
+        });
     }
 
     /// One system call.
@@ -424,6 +506,7 @@ impl Outlet {
     fn entries_of_one_write(&self) -> usize {
         let mut slices = 1;
         let fits = |entry: &&Entry| {
+            // And what stands around it.
             slices += entry.message.pieces().len() + 1;
             slices <= SLICES_MAX
         };
@@ -485,7 +568,7 @@ impl Outlet {
                 Some(Role::Control {
                     announces: Some(line),
                 }) => on_announced(line),
-                Some(Role::Control { announces: None } | Role::Message) | None => {}
+                Some(Role::Control { announces: None } | Role::Message | Role::Pong) | None => {}
             }
         }
         if !reached || left == 0 {
@@ -506,6 +589,7 @@ impl Outlet {
         let entry = Entry {
             message: Outgoing::from(Bytes::copy_from_slice(text)),
             role: Role::Control { announces: None },
+            shape: Shape::Line,
         };
         self.waiting.set(self.waiting() + entry.len() - written);
         self.head_written = written;
@@ -515,15 +599,29 @@ impl Outlet {
 
 impl Entry {
     fn len(&self) -> usize {
-        self.message.len() + 1
+        self.message.len() + self.before().len() + self.behind().len()
+    }
+
+    fn before(&self) -> &[u8] {
+        match &self.shape {
+            Shape::Frame(head) => head.bytes(),
+            Shape::Line | Shape::Bare => b"",
+        }
+    }
+
+    fn behind(&self) -> &'static [u8] {
+        match self.shape {
+            Shape::Line => b"\n",
+            Shape::Frame(_) | Shape::Bare => b"",
+        }
     }
 
     fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        self.message
-            .pieces()
-            .iter()
-            .map(|piece| &**piece)
-            .chain([&b"\n"[..]])
+        let pieces = self.message.pieces().iter().map(|piece| &**piece);
+        [self.before()]
+            .into_iter()
+            .chain(pieces)
+            .chain([self.behind()])
     }
 
     fn done(&self) -> Option<LineNumber> {
@@ -532,7 +630,7 @@ impl Entry {
                 Then::Done => Some(answered.line),
                 Then::Keep => None,
             },
-            Role::Message | Role::Control { .. } | Role::Keep(_) => None,
+            Role::Message | Role::Control { .. } | Role::Keep(_) | Role::Pong => None,
         }
     }
 }

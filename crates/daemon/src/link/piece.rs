@@ -8,7 +8,7 @@ use wire::Outgoing;
 
 use super::{Room, Share};
 use crate::{
-    front::{HttpFault, Key},
+    front::{HttpFault, Key, ModernFault},
     kept_sessions::Written,
 };
 
@@ -104,10 +104,11 @@ impl Beginning {
     }
 }
 
-/// Why a wish is refused, in words of the transport or of the protocol.
+/// Why a wish is refused, in words of the transport, of the message or of the protocol.
 #[derive(Debug)]
 pub(crate) enum Denial {
     Transport(HttpFault),
+    Message(ModernFault),
     Server(Refusal),
 }
 

@@ -6,12 +6,13 @@
 //!
 //! **Invariant:** every line reaches the hub, in order; whatever ends a reader, the hub hears of it.
 
+mod web;
+
 use std::{io, sync::Arc, time::Duration};
 
 use mux::SessionId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
-    io::Interest,
     sync::{futures::OwnedNotified, mpsc::Sender},
     task::yield_now,
     time,
@@ -55,7 +56,11 @@ impl SessionReader {
     pub(crate) async fn run(self, mut rest: Rest, halt: OwnedNotified) -> Stopped<Rest> {
         const NAME: &str = "session reader";
         let to_the_end = async {
-            tasks::caught(NAME, self.read_all(&mut rest)).await;
+            if rest.unpacker.is_some() {
+                tasks::caught(NAME, self.read_web(&mut rest)).await;
+            } else {
+                tasks::caught(NAME, self.read_all(&mut rest)).await;
+            }
             // A hub that is gone needs no goodbye.
             let _gone = self.inbox.send(Input::Closed(self.session)).await;
         };
@@ -102,7 +107,7 @@ impl SessionReader {
         }
         if self.inbox.send(Input::Ending(session)).await.is_ok() {
             // Without this the end of the client would show only at the next write to it.
-            let _failed = hang_up(&self.socket).await;
+            let _failed = self.socket.gone().await;
         }
     }
 
@@ -116,7 +121,7 @@ impl SessionReader {
             tokio::select! {
                 () = self.valve.passed() => return true,
                 // Should it be impossible to watch for that, the valve alone counts.
-                Ok(()) = hang_up(&self.socket) => return false,
+                Ok(()) = self.socket.gone() => return false,
                 () = self.has_waited_to_speak() => {
                     let _hub_gone = self.inbox.send(Input::Unheard(self.session)).await;
                 }
@@ -263,18 +268,6 @@ fn has_hung_up(socket: &Socket) -> bool {
     let gone = PollFlags::HUP | PollFlags::ERR;
     // A poll that fails leaves the answer to the next write.
     poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().intersects(gone)
-}
-
-/// Returns when nobody holds the other end any more.
-async fn hang_up(socket: &Socket) -> io::Result<()> {
-    let outgoing = socket.outgoing()?;
-    loop {
-        if outgoing.ready(Interest::WRITABLE).await?.is_write_closed() {
-            return Ok(());
-        }
-        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ours = outgoing.try_io(nothing);
-    }
 }
 
 #[cfg(test)]

@@ -11,15 +11,28 @@ use std::{
 };
 
 use rustix::net::sockopt;
-use tokio::net::{UnixStream, unix::pipe};
+use tokio::{
+    io::Interest,
+    net::{UnixStream, unix::pipe},
+};
 
 /// Bytes that the system may take before its reader has. It is memory only while it is used.
 const SEND_BYTES: usize = 1 << 20;
 
-/// One end of a connection over a unix socket, non-blocking.
+/// One end of a connection, non-blocking.
 #[derive(Debug)]
 pub(crate) struct Socket {
     incoming: pipe::Receiver,
+    end: End,
+}
+
+/// What it means that the peer will say nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It may read on.
+    OfItsWords,
+    /// It has gone.
+    OfIt,
 }
 
 impl Socket {
@@ -33,7 +46,15 @@ impl Socket {
         // More at once for a large message; the system may allow less, which does no harm.
         let _as_it_is = sockopt::set_socket_send_buffer_size(&descriptor, SEND_BYTES);
         let incoming = pipe::Receiver::from_owned_fd_unchecked(descriptor)?;
-        Ok(Socket { incoming })
+        let end = End::OfItsWords;
+        Ok(Socket { incoming, end })
+    }
+
+    /// One for a WebSocket, whose two ways end together.
+    pub(crate) fn web(descriptor: OwnedFd) -> io::Result<Self> {
+        let incoming = pipe::Receiver::from_owned_fd_unchecked(descriptor)?;
+        let end = End::OfIt;
+        Ok(Socket { incoming, end })
     }
 
     /// Where what the peer says comes from.
@@ -51,11 +72,41 @@ impl Socket {
         self.outgoing()?.writable().await
     }
 
+    /// Returns when nobody is at the other end any more. It works beside whoever reads.
+    pub(crate) async fn gone(&self) -> io::Result<()> {
+        match self.end {
+            End::OfItsWords => {
+                let outgoing = self.outgoing()?;
+                loop {
+                    if outgoing.ready(Interest::WRITABLE).await?.is_write_closed() {
+                        return Ok(());
+                    }
+                    let _ours = outgoing.try_io(nothing);
+                }
+            }
+            End::OfIt => {
+                let copy = rustix::io::fcntl_dupfd_cloexec(self, 0)?;
+                let incoming = pipe::Receiver::from_owned_fd_unchecked(copy)?;
+                loop {
+                    if incoming.ready(Interest::READABLE).await?.is_read_closed() {
+                        return Ok(());
+                    }
+                    let _ours = incoming.try_io(nothing);
+                }
+            }
+        }
+    }
+
     /// A watch for room. News of it is of no use to others, so it is one of its own.
     pub(crate) fn outgoing(&self) -> io::Result<pipe::Sender> {
         let copy = rustix::io::fcntl_dupfd_cloexec(self, 0)?;
         pipe::Sender::from_owned_fd_unchecked(copy)
     }
+}
+
+/// Tells the runtime that the next readiness is news.
+fn nothing() -> io::Result<()> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 impl AsFd for Socket {

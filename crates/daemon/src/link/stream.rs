@@ -88,11 +88,16 @@ impl Source {
 
     /// Reads once and shows what that brought, in no lines.
     pub(crate) fn glance(&self, see: impl FnOnce(&[u8])) -> io::Result<Found> {
+        self.scan(|read| see(read))
+    }
+
+    /// The same for who changes what was read where it stands.
+    pub(crate) fn scan(&self, see: impl FnOnce(&mut [u8])) -> io::Result<Found> {
         SCRATCH.with_borrow_mut(|scratch| {
             let read = self.incoming().try_read(scratch);
             let found = self.judge(&read, scratch.len())?;
             if let (Found::Bytes | Found::Full, Ok(len)) = (found, read) {
-                see(scratch.get(..len).unwrap_or_default());
+                see(scratch.get_mut(..len).unwrap_or_default());
             }
             Ok(found)
         })

@@ -6,13 +6,14 @@ use mux::{Answered, LineNumber};
 use tokio::sync::Notify;
 use wire::Outgoing;
 
-use super::{Backlog, Flushed, Outlet, Overflow, Sink, Streams};
+use super::{Backlog, Flushed, Outlet, Overflow, Rounds, Sign, Sink, Streams};
 
-/// One way for everything, or one for each post.
+/// One way for everything, or one for each post, with somebody who listens beside them or without.
 #[derive(Debug)]
 pub(crate) enum WayOut {
     Line(Outlet),
     Posts(Box<Streams>),
+    Rounds(Box<Rounds>),
 }
 
 /// What is waited for until more can be written.
@@ -44,6 +45,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.push(message, answered),
             WayOut::Posts(streams) => streams.push(message, answered, part_of),
+            WayOut::Rounds(rounds) => rounds.push(message, answered, part_of),
         }
     }
 
@@ -51,21 +53,39 @@ impl WayOut {
     pub(crate) fn push_ending(&mut self) {
         match self {
             WayOut::Line(outlet) => outlet.push_ending(),
-            WayOut::Posts(_) => {}
+            WayOut::Posts(_) | WayOut::Rounds(_) => {}
+        }
+    }
+
+    /// Whether messages go in frames of a WebSocket.
+    pub(crate) fn packs(&self) -> bool {
+        match self {
+            WayOut::Line(outlet) => outlet.packs(),
+            WayOut::Posts(_) | WayOut::Rounds(_) => false,
+        }
+    }
+
+    /// Says something of the connection, where there are words for it.
+    pub(crate) fn push_sign(&mut self, sign: &Sign) {
+        match self {
+            WayOut::Line(outlet) => outlet.push_sign(sign),
+            WayOut::Posts(_) | WayOut::Rounds(_) => {}
         }
     }
 
     pub(crate) fn held(&mut self, line: LineNumber) {
         match self {
             WayOut::Line(outlet) => outlet.held(line),
-            WayOut::Posts(_) => {}
+            WayOut::Posts(_) | WayOut::Rounds(_) => {}
         }
     }
 
     pub(crate) fn announce(&mut self, line: LineNumber) {
         match self {
             WayOut::Line(outlet) => outlet.announce(line),
-            WayOut::Posts(_) => debug_assert!(false, "a post was announced"),
+            WayOut::Posts(_) | WayOut::Rounds(_) => {
+                debug_assert!(false, "a post was announced");
+            }
         }
     }
 
@@ -73,13 +93,14 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.done(lines),
             WayOut::Posts(streams) => streams.done(lines),
+            WayOut::Rounds(rounds) => rounds.done(lines),
         }
     }
 
     pub(crate) fn untold(&self) -> usize {
         match self {
             WayOut::Line(outlet) => outlet.untold(),
-            WayOut::Posts(_) => 0,
+            WayOut::Posts(_) | WayOut::Rounds(_) => 0,
         }
     }
 
@@ -87,6 +108,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.waiting(),
             WayOut::Posts(streams) => streams.waiting(),
+            WayOut::Rounds(rounds) => rounds.waiting(),
         }
     }
 
@@ -94,6 +116,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.taken(),
             WayOut::Posts(streams) => streams.taken(),
+            WayOut::Rounds(rounds) => rounds.taken(),
         }
     }
 
@@ -101,6 +124,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.behind_head(),
             WayOut::Posts(streams) => streams.behind_head(),
+            WayOut::Rounds(rounds) => rounds.behind_head(),
         }
     }
 
@@ -108,6 +132,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.is_empty(),
             WayOut::Posts(streams) => streams.is_empty(),
+            WayOut::Rounds(rounds) => rounds.is_empty(),
         }
     }
 
@@ -115,6 +140,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.overflow(),
             WayOut::Posts(streams) => streams.overflow(),
+            WayOut::Rounds(rounds) => rounds.overflow(),
         }
     }
 
@@ -122,6 +148,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.backlog(),
             WayOut::Posts(streams) => streams.backlog(),
+            WayOut::Rounds(rounds) => rounds.backlog(),
         }
     }
 
@@ -129,6 +156,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.cut(),
             WayOut::Posts(streams) => streams.cut(),
+            WayOut::Rounds(rounds) => rounds.cut(),
         }
     }
 
@@ -136,7 +164,7 @@ impl WayOut {
     pub(crate) fn is_one(&self) -> bool {
         match self {
             WayOut::Line(_) => true,
-            WayOut::Posts(_) => false,
+            WayOut::Posts(_) | WayOut::Rounds(_) => false,
         }
     }
 
@@ -148,6 +176,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.flush(on_announced),
             WayOut::Posts(streams) => streams.flush(is_closing),
+            WayOut::Rounds(rounds) => rounds.flush(),
         }
     }
 
@@ -156,6 +185,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => Awaited::Sink(outlet.sink().clone()),
             WayOut::Posts(streams) => Awaited::Drained(streams.drained()),
+            WayOut::Rounds(rounds) => Awaited::Drained(rounds.drained()),
         }
     }
 
@@ -164,6 +194,7 @@ impl WayOut {
         match self {
             WayOut::Line(outlet) => outlet.longest(),
             WayOut::Posts(streams) => streams.longest(),
+            WayOut::Rounds(rounds) => rounds.longest(),
         }
     }
 }

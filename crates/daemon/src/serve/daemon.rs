@@ -21,7 +21,10 @@ use tokio::{
     time,
 };
 
-use super::beginning::{Before, Beginning, Start};
+use super::{
+    beginning::{Before, Beginning, Start},
+    run_file::RunFile,
+};
 use crate::{
     admin::{self, Outcome, Upgraded},
     configuration::Configuration,
@@ -61,6 +64,7 @@ pub(super) struct Daemon {
     logs: Logs,
     /// How many files a server may open.
     files: Rlimit,
+    run_file: RunFile,
 }
 
 /// Those who wait to hear of the end, and where we stand.
@@ -104,6 +108,7 @@ impl Daemon {
         let room = Room::new(limits.buffered_bytes);
         let edge = (&inbox, &room, &limits);
         let http = open_http(&http, &places, edge, (&door, descriptors));
+        let run_file = RunFile::write(&places.state, &places.socket, &admin::http(&http.listening));
         let epoch = start.epoch();
         let halt = Halt::default();
         let guardian = (inbox.clone(), halt.clone());
@@ -139,6 +144,7 @@ impl Daemon {
             door: Gate::Open(tasks::spawn("door", door.run())),
             logs,
             files,
+            run_file,
         })
     }
 
@@ -150,6 +156,8 @@ impl Daemon {
             mut door,
             logs,
             files,
+            // It goes with us, but stays when another program takes our place.
+            run_file: _run_file,
         } = self;
         loop {
             // A task of its own: waking the future that the runtime blocks on costs a system call.

@@ -19,7 +19,10 @@ use serde_json::value::RawValue;
 use wire::Outgoing;
 
 use crate::{
-    kept_words::Subject, launch::LaunchSpec, link::FrozenOutlet, logs::Veil,
+    kept_words::Subject,
+    launch::LaunchSpec,
+    link::{FrozenOutlet, Unpacker},
+    logs::Veil,
     process::Rest as ProcessRest,
 };
 
@@ -186,6 +189,12 @@ pub(crate) struct FrozenSession {
     pub(crate) is_paused: bool,
     pub(crate) has_reader: bool,
     pub(crate) unread: Hex,
+    /// Who takes lines out of frames for it, if it comes over a WebSocket and is read.
+    #[serde(default)]
+    pub(crate) unpacker: Option<Unpacker>,
+    /// What its client calls it.
+    #[serde(default)]
+    pub(crate) label: Option<Arc<str>>,
     pub(crate) server: Arc<str>,
     pub(crate) spec: Result<Arc<LaunchSpec>, Box<str>>,
     pub(crate) subject: Option<Arc<Subject>>,

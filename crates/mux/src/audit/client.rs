@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use wire::{Method, ProgressToken, RequestId};
 
 use super::print::Print;
-use crate::{LineNumber, Route, UpstreamId};
+use crate::{Era, LineNumber, Route, UpstreamId};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Client {
     pub(super) route: Route,
     /// Whether it has a server of its own.
     pub(super) is_alone: bool,
+    /// How it speaks, as far as it has said.
+    #[serde(default)]
+    pub(super) era: Era,
     /// The server that it was routed to.
     pub(super) upstream: Option<UpstreamId>,
     pub(super) speaks_batches: bool,
@@ -28,6 +31,9 @@ pub(super) struct Client {
     /// none that keeps lines.
     #[serde(default)]
     pub(super) kept_lines: Option<BTreeSet<LineNumber>>,
+    /// Requests that were answered with questions and that servers are still at, by the handles that it has.
+    #[serde(default, with = "crate::frozen::forms::pairs")]
+    pub(super) parked: BTreeMap<RequestId, Asking>,
     /// Lines that its shim was told wait here.
     pub(super) announced: BTreeMap<LineNumber, Announced>,
     /// What servers have asked it, by the id that it sees.
@@ -58,12 +64,21 @@ pub(super) enum Input {
 /// A request without an answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Asking {
-    /// Set if it is counted in a group.
+    /// Set if it is counted in a group: whatever era its server is of.
     pub(super) print: Option<Print>,
+    /// What it is recognised by at a server of its own era.
+    #[serde(default)]
+    pub(super) exact: Option<Print>,
+    /// Of a wish to be told of changes: what it names.
+    #[serde(default)]
+    pub(super) filter: Option<Box<str>>,
     pub(super) method: Method,
     pub(super) token: Option<ProgressToken>,
     pub(super) line: LineNumber,
     pub(super) in_batch: bool,
+    /// What it is known again by when its client comes back for it.
+    #[serde(default)]
+    pub(super) target: Option<Box<str>>,
     pub(super) uri: Option<Box<str>>,
 }
 
@@ -101,18 +116,35 @@ impl Client {
 
     /// Whether it has subscribed to a resource, or to one that this is a part of.
     pub(super) fn has_asked_for(&self, uri: &str) -> bool {
-        self.uris.iter().any(|whole| {
-            let rest = uri.strip_prefix(&**whole);
-            rest.is_some_and(|rest| {
-                rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '#', '?'])
-            })
-        })
+        self.uris.iter().any(|whole| covers(whole, uri))
+    }
+
+    /// Whether it has a wish open under this name that covers such a change.
+    pub(super) fn listens(&self, wish: &str, list: Option<&str>, uri: Option<&str>) -> bool {
+        let wish = RequestId::from_json(wish).and_then(|id| self.open.get(&id));
+        let filter = wish.and_then(|wish| wish.filter.as_deref());
+        let filter = filter.and_then(|filter| serde_json::from_str::<Filter>(filter).ok());
+        let Some(filter) = filter else {
+            return false;
+        };
+        let wants_list = |list: &str| filter.lists.get(list).is_some_and(|it| *it == true);
+        let wants_uri = |uri: &str| filter.uris.iter().any(|whole| covers(whole, uri));
+        list.is_none_or(wants_list) && uri.is_none_or(wants_uri)
     }
 
     /// Whether a server may ask something because of it.
     pub(super) fn has_askable(&self) -> bool {
         self.open.values().any(|asking| asking.method.is_askable())
     }
+}
+
+/// What a wish to be told of changes names.
+#[derive(serde::Deserialize)]
+struct Filter {
+    #[serde(default, rename = "resourceSubscriptions")]
+    uris: std::vec::Vec<Box<str>>,
+    #[serde(flatten)]
+    lists: BTreeMap<std::string::String, serde_json::Value>,
 }
 
 /// Whether only servers answer it and only sessions ask it, so that its way can be followed.
@@ -122,8 +154,17 @@ pub(super) fn is_grouped(method: &Method) -> bool {
         Method::Initialize
             | Method::Ping
             | Method::Discover
+            | Method::Listen
             | Method::ResourcesSubscribe
             | Method::ResourcesUnsubscribe
             | Method::SetLevel
     )
+}
+
+/// Whether one resource is the other, or a part of it.
+fn covers(whole: &str, uri: &str) -> bool {
+    let rest = uri.strip_prefix(whole);
+    rest.is_some_and(|rest| {
+        rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '#', '?'])
+    })
 }

@@ -17,7 +17,10 @@ use super::{
     print::Print,
     server::{Ask, Process},
 };
-use crate::{Asks, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId};
+use crate::{
+    Asks, Era, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId,
+    rounds::{answers_of, handle_of, question, request_of},
+};
 
 impl Audit {
     /// Takes in what happens next, before the core does.
@@ -112,11 +115,13 @@ impl Audit {
         }
         let client = Client {
             route: opening.route.clone(),
+            era: Era::default(),
             is_alone: opening.scope == Scope::Session || opening.asks == Asks::Session,
             upstream: None,
             speaks_batches: false,
             open: BTreeMap::new(),
             excused: BTreeMap::new(),
+            parked: BTreeMap::new(),
             kept_lines: (opening.link == Link::Keeping).then(BTreeSet::new),
             announced: BTreeMap::new(),
             asks: BTreeMap::new(),
@@ -166,14 +171,19 @@ impl Audit {
                 id, method, params, ..
             } => {
                 let text = |span| frame.text(span).map(Box::<str>::from);
+                self.hear_era(session, method, params);
                 let asking = Asking {
-                    print: is_grouped(method).then(|| Print::of(frame)),
+                    print: is_grouped(method).then(|| Print::across(frame)),
+                    exact: is_grouped(method).then(|| Print::of(frame)),
+                    filter: filter_of(method, params, frame),
                     method: method.clone(),
                     token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
                     line,
                     in_batch,
+                    target: request_of(frame),
                     uri: params.uri.as_ref().and_then(text),
                 };
+                let asking = self.come_back(session, frame, asking);
                 self.ask(session, id, asking);
             }
             Message::Notification { method, params } => {
@@ -188,6 +198,54 @@ impl Audit {
                     });
                 }
             }
+        }
+    }
+
+    /// A client comes back for a request that it was answered with questions: it is the same, and not yet done.
+    fn come_back(&mut self, session: SessionId, frame: &Frame, asking: Asking) -> Asking {
+        let client = self.clients.get_mut(&session);
+        let found = client.and_then(|client| {
+            let handle = handle_of(frame)?;
+            let parked = client.parked.get(&handle)?;
+            let is_same = parked.method == asking.method && parked.target == asking.target;
+            let parked = is_same.then(|| client.parked.remove(&handle))??;
+            Some((handle, parked))
+        });
+        let Some((handle, parked)) = found else {
+            return asking;
+        };
+        if let Some(print) = parked.print
+            && let Some(group) = self.groups.get_mut(&print)
+        {
+            group.leave(&(session, handle), true);
+        }
+        for (shown, answer) in answers_of(frame) {
+            let words = std::format!(r#"{{"jsonrpc":"2.0","id":0,"result":{answer}}}"#);
+            if let (Ok(shown), Ok(said)) = (shown.parse(), Frame::parse(words.into())) {
+                let print = Print::of(&said);
+                self.step.ask_answers.push(OfAsk {
+                    session,
+                    shown,
+                    print,
+                });
+            }
+        }
+        Asking {
+            print: parked.print,
+            exact: parked.exact,
+            ..asking
+        }
+    }
+
+    /// A client is of the modern era from its first request of that on, unless it says `initialize`.
+    fn hear_era(&mut self, session: SessionId, method: &Method, params: &Params) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        if params.modern.is_some() && client.upstream.is_none() {
+            client.era = Era::Modern;
+        } else if *method == Method::Initialize && params.modern.is_none() {
+            client.era = Era::Legacy;
         }
     }
 
@@ -313,7 +371,7 @@ impl Audit {
         {
             server.attached.remove(&session);
         }
-        let open = client.open.into_iter();
+        let open = client.open.into_iter().chain(client.parked);
         let leaving = open.map(|(id, asking)| (asking, (session, id)));
         self.step.leaving.extend(leaving);
         self.step.orphaned.extend(client.asks.into_values());
@@ -345,6 +403,7 @@ impl Audit {
             } => {
                 let ask = Ask {
                     print: Some(Print::of(frame)),
+                    question: Some(question(frame)),
                     method: method.clone(),
                     token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
                     shown: None,
@@ -376,7 +435,11 @@ impl Audit {
                 let result = result.as_ref();
                 let spoken = result.and_then(|result| version_of(frame.json(result)));
                 if let Some(id) = id {
-                    self.server_answered(upstream, (id, Print::of(frame)), spoken);
+                    let answer = Answer {
+                        exact: Print::of(frame),
+                        across: Print::across(frame),
+                    };
+                    self.server_answered(upstream, (id, answer), spoken);
                 }
             }
         }
@@ -410,7 +473,7 @@ impl Audit {
     fn server_answered(
         &mut self,
         upstream: UpstreamId,
-        (id, print): (u64, Print),
+        (id, answer): (u64, Answer),
         spoken: Option<String>,
     ) {
         let Some(server) = self.servers.get_mut(&upstream) else {
@@ -422,15 +485,18 @@ impl Audit {
         if working.answer.is_some() {
             return;
         }
-        self.step.given.push((upstream, print));
-        if server.greeting == Some(id) {
-            server.spoken = spoken;
-        }
+        self.step.given.push((upstream, answer.exact));
         if working.print.is_some() {
-            working.answer = Some(print);
+            working.answer = Some(answer.exact);
+            working.answer_across = Some(answer.across);
             self.step.due.push((upstream, id));
         } else {
             server.sent.remove(&id);
+        }
+        if server.greeting == Some(id) {
+            // There is nothing more to a greeting without a handshake.
+            server.is_initialized |= server.era == Era::Modern;
+            server.spoken = spoken;
         }
     }
 
@@ -445,6 +511,7 @@ impl Audit {
                 if let Some(id) = fault.id().cloned() {
                     let ask = Ask {
                         print: None,
+                        question: None,
                         method: unknown(),
                         token: None,
                         shown: None,
@@ -545,14 +612,35 @@ impl Audit {
     }
 }
 
+/// What a wish to be told of changes names.
+fn filter_of(method: &Method, params: &Params, frame: &Frame) -> Option<Box<str>> {
+    if *method != Method::Listen {
+        return None;
+    }
+    let members = frame.members(params.at.as_ref()?)?;
+    let mut filters = members
+        .iter()
+        .filter(|member| member.name == "notifications");
+    filters.next().map(|filter| filter.value.into())
+}
+
+/// An answer, as it is recognised by clients of either era.
+struct Answer {
+    exact: Print,
+    across: Print,
+}
+
 /// What would have been a request.
 fn of_fault(line: LineNumber, in_batch: bool) -> Asking {
     Asking {
         print: None,
+        exact: None,
+        filter: None,
         method: unknown(),
         token: None,
         line,
         in_batch,
+        target: None,
         uri: None,
     }
 }

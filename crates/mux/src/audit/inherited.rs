@@ -41,6 +41,7 @@ impl Audit {
             server.spoken = contents.handshake.map(|handshake| handshake.version);
             for id in contents.asks {
                 let ask = Ask {
+                    question: None,
                     print: None,
                     method: unknown(),
                     token: None,

@@ -1,10 +1,12 @@
 //! What a message is recognised by when it leaves again under other ids.
 
 use core::hash::Hasher as _;
-use std::{hash::DefaultHasher, vec::Vec};
+use std::{borrow::ToOwned, hash::DefaultHasher, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Message, Span};
+use wire::{Frame, Message, Span, meta_name};
+
+use crate::handshake::SERVER_INFO;
 
 /// A stand-in for a message without its ids and tokens, which the core replaces.
 ///
@@ -30,6 +32,62 @@ impl Print {
         kept.push(all.get(done..).unwrap_or_default());
         Print(hash(&kept))
     }
+}
+
+impl Print {
+    /// The same, with no regard to what only one of the eras says: who sends a request, and that a result is
+    /// one. Where a message stands in between, its members may change their order.
+    pub(super) fn across(frame: &Frame) -> Self {
+        let whole = 0..frame.len();
+        let mut kept: Vec<(String, String)> = Vec::new();
+        for member in frame.members(&whole).unwrap_or_default() {
+            let value = match (&frame.message, member.name.as_ref()) {
+                (Message::Request { .. } | Message::Response { .. }, "id") => continue,
+                (Message::Request { .. }, "params") => without(frame, &member.at, &[]),
+                (Message::Response { .. }, "result") => without(frame, &member.at, &OF_RESULTS),
+                _as_it_is => member.value.to_owned(),
+            };
+            if value != "{}" && value != "null" {
+                kept.push((member.name.into_owned(), value));
+            }
+        }
+        kept.sort_unstable();
+        let pieces: Vec<&[u8]> = kept
+            .iter()
+            .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()])
+            .collect();
+        Print(hash(&pieces))
+    }
+}
+
+/// What results say in the modern era alone.
+const OF_RESULTS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+
+/// What `_meta` says in the modern era alone, or what is replaced there.
+const OF_META: [&str; 6] = [
+    "progressToken",
+    meta_name::VERSION,
+    meta_name::CAPABILITIES,
+    meta_name::CLIENT,
+    meta_name::LOG_LEVEL,
+    SERVER_INFO,
+];
+
+/// An object without these members, and with what is left of its `_meta` behind all others.
+fn without(frame: &Frame, object: &Span, names: &[&str]) -> String {
+    let Some(members) = frame.members(object) else {
+        return frame.json(object).to_owned();
+    };
+    let meta = members.iter().find(|member| member.name == "_meta");
+    let meta = meta.map(|meta| {
+        let rest = frame.edited(&meta.at, &OF_META, &[]);
+        rest.unwrap_or_else(|| meta.value.to_owned())
+    });
+    let meta = meta.filter(|meta| meta != "{}");
+    let with: Vec<(&str, &str)> = meta.iter().map(|meta| ("_meta", meta.as_str())).collect();
+    let mut names = Vec::from(names);
+    names.push("_meta");
+    frame.edited(object, &names, &with).unwrap_or_default()
 }
 
 /// Where the core puts ids and tokens of its own, or puts back those of a peer.
@@ -82,6 +140,27 @@ mod tests {
         print(format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"_meta":{{"progressToken":{token}}},"text":"{text}"}}}}"#
         ))
+    }
+
+    #[test]
+    fn what_only_one_era_says_makes_no_difference_between_them_and_everything_else_does() {
+        let across = |text: &str| {
+            let bytes = Bytes::copy_from_slice(text.as_bytes());
+            Print::across(&Frame::parse(bytes).unwrap())
+        };
+        let legacy = across(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+        let sender = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}"#;
+        for params in ["{}".to_owned(), format!(r#"{{"_meta":{{{sender}}}}}"#)] {
+            let modern =
+                format!(r#"{{"params":{params},"jsonrpc":"2.0","id":"a","method":"tools/list"}}"#);
+            assert_eq!(across(&modern), legacy, "{params}");
+        }
+        let other = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":"a"}}"#;
+        assert_ne!(across(other), legacy);
+        let result = across(r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#);
+        let complete =
+            r#"{"jsonrpc":"2.0","id":5,"result":{"resultType":"complete","content":[]}}"#;
+        assert_eq!(across(complete), result);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One upstream, as its processes know it.
 
 use std::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::String,
 };
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Method, ProgressToken, RequestId};
 
 use super::print::Print;
-use crate::{Class, Route, SessionId};
+use crate::{Class, Era, Route, SessionId};
 
 /// What there is of an upstream's process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub(super) struct Server {
     /// What it was told that its clients can do.
     pub(super) class: Option<Class>,
     pub(super) is_initialized: bool,
+    /// How it was greeted.
+    #[serde(default)]
+    pub(super) era: Era,
     /// Whether more waits for it than may: then requests of sessions wait elsewhere.
     pub(super) is_blocked: bool,
     /// What it was greeted under.
@@ -66,6 +70,9 @@ pub(super) struct Working {
     pub(super) is_askable: bool,
     /// The answer, which waits for those to the rest of a batch.
     pub(super) answer: Option<Print>,
+    /// The same, for a client of the other era.
+    #[serde(default)]
+    pub(super) answer_across: Option<Print>,
     /// Whose it is, once progress has shown it.
     pub(super) owner: Option<SessionId>,
 }
@@ -74,6 +81,9 @@ pub(super) struct Working {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ask {
     pub(super) print: Option<Print>,
+    /// The same as a client of the modern era is asked it.
+    #[serde(default)]
+    pub(super) question: Option<Box<str>>,
     pub(super) method: Method,
     pub(super) token: Option<ProgressToken>,
     /// Who was asked, and under which id.

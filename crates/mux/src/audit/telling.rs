@@ -107,6 +107,10 @@ impl Audit {
                 format_args!("{session} has no server and is told {method}"),
             );
         };
+        let wish = wish_of(params, frame);
+        if let Some(wish) = wish {
+            return self.tell_listener((session, upstream), &wish, method, params, frame);
+        }
         let is_rightly_told = match method {
             Method::Cancelled => self.withdraw_ask(session, params),
             Method::Progress => self.is_own_progress(session, upstream, params, frame),
@@ -126,7 +130,7 @@ impl Audit {
                     && self.may_be_meant(session, upstream)
             }
             Method::ResourceUpdated => {
-                let told = self.was_told(upstream, method, frame);
+                let told = self.was_told_of(upstream, params, frame);
                 let uri = told.and_then(|told| told.uri.as_ref());
                 let client = self.clients.get(&session);
                 uri.zip(client)
@@ -144,6 +148,43 @@ impl Audit {
                 format_args!("{session} is told {method}, which is not for it"),
             );
         }
+    }
+
+    /// A client is told what it has asked for by a wish of this name.
+    fn tell_listener(
+        &mut self,
+        (session, upstream): (SessionId, UpstreamId),
+        wish: &str,
+        method: &Method,
+        params: &Params,
+        frame: &Frame,
+    ) {
+        let uri = params.uri.as_ref().and_then(|span| frame.text(span));
+        let list = match method.name() {
+            "notifications/tools/list_changed" => Some("toolsListChanged"),
+            "notifications/prompts/list_changed" => Some("promptsListChanged"),
+            "notifications/resources/list_changed" => Some("resourcesListChanged"),
+            _no_list => None,
+        };
+        let was_told = uri.is_none() || self.was_told_of(upstream, params, frame).is_some();
+        let client = self.clients.get(&session);
+        let wants = client.is_some_and(|client| client.listens(wish, list, uri.as_deref()));
+        if !was_told || !wants {
+            self.find(
+                Invariant::OwnerOnly,
+                format_args!("{session} is told {method} for {wish}, which it did not ask for"),
+            );
+        }
+    }
+
+    /// What the server has just told of a resource, if that is this one, whatever else stands there.
+    fn was_told_of(&self, upstream: UpstreamId, params: &Params, frame: &Frame) -> Option<&Told> {
+        let uri = params.uri.as_ref().and_then(|span| frame.text(span))?;
+        self.step.told.iter().find(|told| {
+            told.upstream == upstream
+                && told.method == Method::ResourceUpdated
+                && told.uri.as_deref() == Some(uri.as_ref())
+        })
     }
 
     /// What the server has just told, if it is exactly this.
@@ -206,4 +247,13 @@ fn is_own_warning(frame: &Frame) -> bool {
     let logger = std::format!(r#""logger":"{LOGGER}""#);
     text.windows(logger.len())
         .any(|part| part == logger.as_bytes())
+}
+
+/// The name of the wish that a message comes of (2026-07-28, `subscriptions/listen`).
+fn wish_of(params: &Params, frame: &Frame) -> Option<std::string::String> {
+    let members = frame.members(params.meta.as_ref()?)?;
+    let mut names = members
+        .iter()
+        .filter(|member| member.name == "io.modelcontextprotocol/subscriptionId");
+    names.next().map(|name| name.value.into())
 }

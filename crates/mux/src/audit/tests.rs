@@ -86,6 +86,8 @@ impl Bench {
             withheld: Vec::new(),
             resumes: false,
             silence_max: None,
+            era: None,
+            handle: None,
         };
         self.step(Event::SessionOpened { session, opening });
     }

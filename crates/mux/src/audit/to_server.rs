@@ -9,7 +9,7 @@ use super::{
     server::{Process, Working},
     to_session::{Reason, own_reason},
 };
-use crate::{Class, Listing, SessionId, UpstreamId};
+use crate::{Class, Era, SessionId, UpstreamId, kept_words::Wanted};
 
 impl Audit {
     pub(super) fn start(&mut self, upstream: UpstreamId, on_behalf_of: SessionId) {
@@ -88,19 +88,22 @@ impl Audit {
             );
         };
         let is_initialized = server.is_initialized;
-        let print = is_grouped(method).then(|| Print::of(frame));
+        let print = is_grouped(method).then(|| Print::across(frame));
         let launched = server.launched.as_ref();
         let has_kept_words = launched.is_some_and(|(route, _)| self.kept.contains_key(route));
         // Ours look like nobody else's, and each goes once to a process.
         let print = print.filter(|print| {
-            let may_be_ours =
-                has_kept_words && Listing::of(method).is_some() && !self.groups.contains_key(print);
-            !(may_be_ours && server.compared.insert(*print))
+            let is_ours = || {
+                let ours = Wanted::by(frame).map(|wanted| wanted.request(minted));
+                ours.is_some_and(|ours| ours == frame.unchanged())
+            };
+            !(has_kept_words && is_ours() && server.compared.insert(*print))
         });
         let working = Working {
             print,
             is_askable: method.is_askable(),
             answer: None,
+            answer_across: None,
             owner: None,
         };
         server.sent.insert(minted, working);
@@ -110,7 +113,12 @@ impl Audit {
             if let Some(server) = self.servers.get_mut(&upstream) {
                 server.greeting = Some(minted);
             }
-            self.greet(upstream, class.unwrap_or_default());
+            self.greet(upstream, Era::Legacy, class.unwrap_or_default());
+        } else if *method == Method::Discover && !is_initialized {
+            if let Some(server) = self.servers.get_mut(&upstream) {
+                server.greeting = Some(minted);
+            }
+            self.greet(upstream, Era::Modern, Class::default());
         } else if !is_initialized {
             self.find(
                 Invariant::AtMostOnce,
@@ -118,14 +126,15 @@ impl Audit {
             );
         }
         if let Some(print) = print {
-            self.follow(upstream, minted, method, print);
+            self.follow((upstream, minted), method, print, Print::of(frame));
         }
     }
 
-    fn greet(&mut self, upstream: UpstreamId, class: Class) {
+    fn greet(&mut self, upstream: UpstreamId, era: Era, class: Class) {
         let Some(server) = self.servers.get_mut(&upstream) else {
             return;
         };
+        server.era = era;
         if server.class.replace(class).is_some() {
             self.find(
                 Invariant::AtMostOnce,
@@ -138,7 +147,9 @@ impl Audit {
         };
         let launched = Some((route.clone(), None));
         let twin = self.servers.iter().find(|(other, server)| {
-            **other != upstream && server.launched == launched && server.class == Some(class)
+            **other != upstream
+                && server.launched == launched
+                && (server.class, server.era) == (Some(class), era)
         });
         if let Some((twin, _)) = twin
             && !self.private_routes.contains(route)
@@ -152,7 +163,14 @@ impl Audit {
     }
 
     /// A session's request goes to a server: one that is open there, and no more often than it may.
-    fn follow(&mut self, upstream: UpstreamId, minted: u64, method: &Method, print: Print) {
+    fn follow(
+        &mut self,
+        (upstream, minted): (UpstreamId, u64),
+        method: &Method,
+        print: Print,
+        exact: Print,
+    ) {
+        let era = self.servers.get(&upstream).map(|server| server.era);
         let clients = &self.clients;
         let leaving = &self.step.leaving;
         let Some(group) = self.groups.get_mut(&print) else {
@@ -173,6 +191,10 @@ impl Audit {
             let is_leaving = || leaving.iter().any(|(_, left)| left == asked);
             client.upstream == Some(upstream)
                 && client.open.get(id).map_or_else(is_leaving, |asking| {
+                    let is_bridged = era != Some(client.era);
+                    if !is_bridged && asking.exact != Some(exact) {
+                        return false;
+                    }
                     asking.in_batch || method.is_read_only() || client.may_go(asking.line)
                 })
         });

@@ -1,12 +1,15 @@
 //! What sessions are given, held against what they are owed.
 
-use std::collections::BTreeSet;
+use std::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 use serde::Deserialize;
 use wire::{Frame, Message, Method, Outgoing, RequestId, Span};
 
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
-use crate::{Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION};
+use crate::{
+    Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
+    rounds::HANDLE,
+};
 
 /// What a session learns from the answer to its `initialize`.
 #[derive(Deserialize)]
@@ -161,6 +164,9 @@ impl Audit {
             client.announced.remove(&asking.line);
         }
         let upstream = client.upstream;
+        if let Some((handle, shown)) = questions_of(frame) {
+            return self.put_questions((session, upstream), id, asking, (handle, &shown));
+        }
         if !self.is_genuine(session, upstream, &asking, frame) {
             self.find(
                 Invariant::OwnerOnly,
@@ -174,6 +180,47 @@ impl Audit {
             self.step.touched.insert(print);
         }
         self.learn_from_answer(session, asking, frame);
+    }
+
+    /// A request is answered with questions: those of its server. It is not done with that.
+    fn put_questions(
+        &mut self,
+        (session, upstream): (SessionId, Option<UpstreamId>),
+        id: &RequestId,
+        asking: Asking,
+        (handle, questions): (RequestId, &[(u64, Box<str>)]),
+    ) {
+        for (shown, question) in questions {
+            let server = upstream.and_then(|upstream| self.servers.get_mut(&upstream));
+            let ask = server.and_then(|server| {
+                let mut asks = server.asks.iter_mut();
+                asks.find(|(_, ask)| ask.question.as_ref() == Some(question) && ask.shown.is_none())
+            });
+            let Some((asked, ask)) = ask else {
+                self.find(
+                    Invariant::OwnerOnly,
+                    format_args!("{session} is asked {shown}, which its server did not ask"),
+                );
+                continue;
+            };
+            ask.shown = Some((session, *shown));
+            let asked = asked.clone();
+            if let (Some(client), Some(upstream)) = (self.clients.get_mut(&session), upstream) {
+                client.asks.insert(*shown, (upstream, asked));
+            }
+        }
+        if let Some(print) = asking.print {
+            if let Some(group) = self.groups.get_mut(&print) {
+                group.leave(&(session, id.clone()), false);
+                // Its answer may wait for its client, as those of a batch do for each other.
+                group.enter((session, handle.clone()), true);
+            }
+            self.step.touched.insert(print);
+        }
+        if let Some(client) = self.clients.get_mut(&session) {
+            let in_batch = true;
+            client.parked.insert(handle, Asking { in_batch, ..asking });
+        }
     }
 
     /// An answer to what was cancelled: it had waited for the rest of its batch. The request is out of its
@@ -203,7 +250,7 @@ impl Audit {
         let answer = Print::of(frame);
         let reason = error.as_ref().and_then(|error| own_reason(frame, error));
         if let (Some(upstream), Some(print)) = (upstream, asking.print) {
-            if self.take_answer(session, upstream, print, answer) {
+            if self.take_answer(session, upstream, print, frame) {
                 return true;
             }
             // The answers of a batch are no longer than one message: the last may be dropped.
@@ -225,7 +272,11 @@ impl Audit {
         let is_of_server = given.any(|(from, print)| Some(*from) == upstream && *print == answer);
         // Of those that wait for the rest of their batch nobody knows any more whose they were.
         let is_own = result.as_ref().is_some_and(|result| {
-            asking.method == Method::Initialize || frame.json(result) == "{}"
+            let is_known_here = matches!(
+                asking.method,
+                Method::Initialize | Method::Discover | Method::Listen
+            );
+            is_known_here || frame.json(result) == "{}"
         });
         is_of_server || is_own || asking.in_batch
     }
@@ -255,17 +306,25 @@ impl Audit {
         session: SessionId,
         upstream: UpstreamId,
         print: Print,
-        answer: Print,
+        frame: &Frame,
     ) -> bool {
+        let client_era = self.clients.get(&session).map(|client| client.era);
+        let (exact, across) = (Print::of(frame), Print::across(frame));
         let (Some(group), Some(server)) =
             (self.groups.get_mut(&print), self.servers.get_mut(&upstream))
         else {
             return false;
         };
+        let is_bridged = client_era != Some(server.era);
         let fits = |(of, id): &&(UpstreamId, u64)| {
             let working = server.sent.get(id).filter(|_| *of == upstream);
             working.is_some_and(|working| {
-                working.answer == Some(answer) && working.owner.is_none_or(|owner| owner == session)
+                let is_it = if is_bridged {
+                    working.answer_across == Some(across)
+                } else {
+                    working.answer == Some(exact)
+                };
+                is_it && working.owner.is_none_or(|owner| owner == session)
             })
         };
         let Some(sent) = group.sent.iter().find(fits).copied() else {
@@ -393,4 +452,30 @@ pub(super) fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
         ("mcpool", _) => Some(Reason::Another),
         _foreign => None,
     }
+}
+
+/// What an answer of ours asks, with the handle that a client has to bring back.
+fn questions_of(frame: &Frame) -> Option<(RequestId, Vec<(u64, Box<str>)>)> {
+    let Message::Response {
+        result: Some(result),
+        ..
+    } = &frame.message
+    else {
+        return None;
+    };
+    let members = frame.members(result)?;
+    let find = |name: &str| members.iter().find(|member| member.name == name);
+    let handle = find("requestState")?;
+    if !frame.text(&handle.at)?.starts_with(HANDLE) {
+        return None;
+    }
+    let questions = frame.members(&find("inputRequests")?.at)?;
+    let questions = questions.iter().map(|question| {
+        let shown = question.name.parse().ok()?;
+        Some((shown, Box::from(question.value)))
+    });
+    Some((
+        RequestId::from_json(handle.value)?,
+        questions.collect::<Option<_>>()?,
+    ))
 }

@@ -4,7 +4,7 @@ use std::{format, time::Duration, vec::Vec};
 
 use super::script::{Words, class};
 use crate::{
-    Asks, Front, IdleTimeout, Joins, Link, OnRestart, Opening, Refusal, Route, Scope, Start,
+    Asks, Era, Front, IdleTimeout, Joins, Link, OnRestart, Opening, Refusal, Route, Scope, Start,
 };
 
 pub(super) fn opening(words: &Words) -> Opening {
@@ -76,5 +76,11 @@ pub(super) fn opening(words: &Words) -> Opening {
             .collect(),
         resumes: false,
         silence_max: words.get("silence").map(seconds),
+        era: words.get("era").map(|era| match era {
+            "legacy" => Era::Legacy,
+            "modern" => Era::Modern,
+            other => panic!("no era: {other}"),
+        }),
+        handle: words.get("handle").map(Into::into),
     }
 }

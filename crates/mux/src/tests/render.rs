@@ -45,6 +45,12 @@ struct ErrorData {
 }
 
 #[derive(Deserialize)]
+struct Discovered {
+    #[serde(rename = "supportedVersions")]
+    versions: Vec<String>,
+}
+
+#[derive(Deserialize)]
 struct Greeted<'a> {
     #[serde(rename = "protocolVersion")]
     version: String,
@@ -122,6 +128,32 @@ fn params_of(frame: &Frame, params: &Params) -> String {
     for (token, _) in params.meta_token.iter().chain(&params.token) {
         write!(shown, " token={token}").unwrap();
     }
+    if let Some(modern) = &params.modern {
+        shown += " modern";
+        let class = modern.capabilities.as_ref();
+        let class = class.map(|span| Class::declared(frame.json(span)));
+        if let Some(class) = class.filter(|class| *class != Class::default()) {
+            write!(shown, " caps={class}").unwrap();
+        }
+        if let Some(level) = &modern.log_level {
+            write!(shown, " log={}", frame.text(level).unwrap()).unwrap();
+        }
+    }
+    let meta = params.meta.as_ref();
+    let meta = meta
+        .and_then(|meta| frame.members(meta))
+        .unwrap_or_default();
+    for member in meta {
+        if member.name == "io.modelcontextprotocol/subscriptionId" {
+            write!(shown, " of #{}", member.value).unwrap();
+        }
+    }
+    let members = params.at.as_ref().and_then(|at| frame.members(at));
+    for member in members.unwrap_or_default() {
+        if member.name == "notifications" {
+            write!(shown, " {}", member.value).unwrap();
+        }
+    }
     for (name, span) in [("uri", &params.uri), ("level", &params.level)] {
         if let Some(span) = span {
             write!(shown, " {name}={}", frame.text(span).unwrap()).unwrap();
@@ -140,6 +172,9 @@ fn result_of(json: &str) -> String {
     if let Ok(greeted) = serde_json::from_str::<Greeted<'_>>(json) {
         assert!(greeted.capabilities.is_some(), "{json}");
         return format!(" version={}", greeted.version);
+    }
+    if let Ok(discovered) = serde_json::from_str::<Discovered>(json) {
+        return format!(" versions={}", discovered.versions.join(","));
     }
     if json == "{}" || json.len() > SHOWN_MAX {
         return String::new();

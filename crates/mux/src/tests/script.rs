@@ -381,12 +381,22 @@ fn message(method: &str, rest: &[&str]) -> String {
                 .map(|value| format!(r#""{member}":"{value}""#)),
         );
     }
+    let mut meta: Vec<String> = Vec::new();
     if let Some(token) = words.get("token") {
-        params.push(if method == "progress" {
-            format!(r#""progressToken":{token},"progress":1"#)
+        if method == "progress" {
+            params.push(format!(r#""progressToken":{token},"progress":1"#));
         } else {
-            format!(r#""_meta":{{"progressToken":{token}}}"#)
-        });
+            meta.push(format!(r#""progressToken":{token}"#));
+        }
+    }
+    if words.has("modern") {
+        meta.push(sender(&words));
+    }
+    if !meta.is_empty() {
+        params.push(format!(r#""_meta":{{{}}}"#, meta.join(",")));
+    }
+    if method == "subscriptions/listen" {
+        params.push(filter(&words));
     }
     if method == "initialize" {
         let class = class(words.get("caps").unwrap_or_default());
@@ -405,6 +415,34 @@ fn message(method: &str, rest: &[&str]) -> String {
     };
     let params = params.join(",");
     format!(r#"{{"jsonrpc":"2.0",{id}"method":"{name}","params":{{{params}}}}}"#)
+}
+
+/// What a request of the modern era says of its sender.
+fn sender(words: &Words) -> String {
+    let class = class(words.get("caps").unwrap_or_default());
+    let level = words
+        .get("log")
+        .map(|level| format!(r#","io.modelcontextprotocol/logLevel":"{level}""#));
+    format!(
+        r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}{}"#,
+        class.to_json(),
+        level.unwrap_or_default()
+    )
+}
+
+/// What is to be told: `changes=tools+prompts` and `watches=a:1`.
+fn filter(words: &Words) -> String {
+    let lists = words.get("changes").unwrap_or_default().split('+');
+    let mut members: Vec<String> = lists
+        .filter(|list| !list.is_empty())
+        .map(|list| format!(r#""{list}ListChanged":true"#))
+        .collect();
+    members.extend(
+        words
+            .get("watches")
+            .map(|uri| format!(r#""resourceSubscriptions":["{uri}"]"#)),
+    );
+    format!(r#""notifications":{{{}}}"#, members.join(","))
 }
 
 /// The class of capabilities that are named with `+` between them.

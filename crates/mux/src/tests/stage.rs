@@ -21,7 +21,7 @@ use super::{
     script::{End, Happening, Saying, Script, Words, class},
 };
 use crate::{
-    Action, AdminAsk, Epoch, Event, Exit, KeptWords, Limits, LineNumber, Moment, Mux, Outbox,
+    Action, AdminAsk, Epoch, Era, Event, Exit, KeptWords, Limits, LineNumber, Moment, Mux, Outbox,
     Record, Route, SessionId, Ticket, UpstreamId,
     audit::{Audit, Process},
 };
@@ -297,12 +297,17 @@ impl Stage {
         let greeting = self.mux.upstreams[&upstream].exchanges.oldest();
         let (id, _) = greeting.expect("it was greeted");
         let declared = declared.join(",");
-        self.server_line(
-            upstream,
-            &format!(
-                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"protocolVersion":"{version}","capabilities":{{{declared}}},"serverInfo":{{"name":"echo","version":"1"}}}}}}"#
+        let era = self.mux.upstreams[&upstream].key.era;
+        let said = match era {
+            Era::Legacy => format!(
+                r#""protocolVersion":"{version}","capabilities":{{{declared}}},"serverInfo":{{"name":"echo","version":"1"}}"#
             ),
-        );
+            Era::Modern => format!(
+                r#""supportedVersions":["2026-07-28"],"capabilities":{{{declared}}},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{"io.modelcontextprotocol/serverInfo":{{"name":"echo","version":"1"}}}}"#
+            ),
+        };
+        let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{{said}}}}}"#);
+        self.server_line(upstream, &line);
     }
 
     fn say(&mut self, who: &str, saying: &Saying) {
@@ -367,7 +372,7 @@ impl Stage {
 
     /// As [`Stage::client_line`], with servers that start, greet and answer everything at once; says
     /// what was done.
-    pub(super) fn client_line_served(&mut self, who: &str, text: &str) -> Vec<String> {
+    pub(super) fn client_line_served(&mut self, who: &str, text: &str, knows: Era) -> Vec<String> {
         self.client_line(who, text);
         let mut seen = 0;
         while let Some(shown) = self.shown.get(seen).cloned() {
@@ -378,6 +383,17 @@ impl Stage {
                 ["->", who, "", "initialize", "", ..] => {
                     self.greet(upstream(who), &Words::default());
                 }
+                ["->", who, "", "server/discover", "", id, ..] if knows == Era::Legacy => {
+                    let error = format!(
+                        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"no"}}}}"#
+                    );
+                    self.server_line(upstream(who), &error);
+                }
+                ["->", who, "", "server/discover", "", ..] => {
+                    self.greet(upstream(who), &Words::default());
+                }
+                // It has no answer before its end.
+                ["->", who, "", "subscriptions/listen", ..] if who.starts_with('u') => {}
                 ["->", who, "", _method, "", id, ..] if who.starts_with('u') => {
                     let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
                     self.server_line(upstream(who), &answer);

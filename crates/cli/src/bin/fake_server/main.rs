@@ -1,4 +1,4 @@
-//! A scripted MCP server of the legacy era, for the end-to-end tests.
+//! A scripted MCP server of either era, for the end-to-end tests.
 //!
 //! It does what real servers do on bad days: its options say how it starts and
 //! ends, its tools how a call goes; `--help` lists both. With `--record FILE` it
@@ -11,6 +11,7 @@
 mod descendants;
 mod features;
 mod mark;
+mod modern;
 mod options;
 mod output;
 mod record;

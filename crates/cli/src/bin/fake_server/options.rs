@@ -4,9 +4,9 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::tools;
+use crate::{modern::Era, tools};
 
-/// A scripted MCP server of the legacy era, for tests: options say how it starts and ends, tools what happens in a call
+/// A scripted MCP server, for tests: options say how it starts and ends, tools what happens in a call
 #[derive(Debug, Parser)]
 #[command(name = "fake-server", max_term_width = 100)]
 #[expect(
@@ -80,7 +80,10 @@ pub(crate) struct Options {
     /// If this folder exists at the start, tools have other descriptions
     #[arg(long, value_name = "FOLDER")]
     pub(crate) new_tools_if: Option<PathBuf>,
-    /// The newest version of the protocol that it speaks
+    /// Eras of the protocol that it speaks
+    #[arg(long, value_name = "ERA", default_value = "legacy")]
+    pub(crate) era: Era,
+    /// The newest version of the protocol with a handshake that it speaks
     #[arg(long, value_name = "VERSION", default_value = "2025-11-25")]
     pub(crate) protocol: String,
     /// Anything else is only there to be seen

@@ -6,7 +6,7 @@ use std::{
     path::Path,
     process,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     features, mark,
+    modern::{self, Era},
     options::{HangAt, Options},
     output::Output,
     record::Record,
@@ -48,6 +49,10 @@ pub(crate) struct Server {
     cancelled: Mutex<BTreeSet<String>>,
     subscriptions: Mutex<BTreeSet<String>>,
     greetings: AtomicU64,
+    /// Who listens, in the modern era, by the text of the id: the id, and to what.
+    listeners: Mutex<BTreeMap<String, (Value, Value)>>,
+    /// Whether the client speaks as in the modern era; set by the first that it says.
+    speaks_modern: OnceLock<bool>,
 }
 
 impl Server {
@@ -65,6 +70,8 @@ impl Server {
             cancelled: Mutex::default(),
             subscriptions: Mutex::default(),
             greetings: AtomicU64::new(0),
+            listeners: Mutex::default(),
+            speaks_modern: OnceLock::new(),
             options,
         };
         if let Some(banner) = &server.options.banner {
@@ -83,16 +90,32 @@ impl Server {
 
     /// Says something that is for whoever caused it.
     pub(crate) fn notify(&self, method: &str, params: &Value) -> io::Result<()> {
-        self.announce(method, &mark::added(params))
+        if self.is_modern() && !modern::is_wanted(method) {
+            return Ok(());
+        }
+        self.tell(method, &mark::added(params))
     }
 
     /// Says something that is for all who want to hear it, whoever caused it.
     pub(crate) fn announce(&self, method: &str, params: &Value) -> io::Result<()> {
+        if !self.is_modern() {
+            return self.tell(method, params);
+        }
+        let listeners = lock(&self.listeners).clone();
+        let told = |(id, filter): &(Value, Value)| modern::told(id, filter, method, params);
+        let mut all = listeners.values().filter_map(told);
+        all.try_for_each(|message| self.send(&message))
+    }
+
+    fn tell(&self, method: &str, params: &Value) -> io::Result<()> {
         self.send(&json!({"jsonrpc": "2.0", "method": method, "params": params}))
     }
 
     /// Asks the client and waits for its whole response message.
     pub(crate) fn ask(&self, method: &str, params: &Value) -> io::Result<Value> {
+        if self.is_modern() {
+            return modern::ask(method, params);
+        }
         let id = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, receiver) = mpsc::channel();
         lock(&self.asks).insert(id, sender);
@@ -121,7 +144,30 @@ impl Server {
         if let Some(noise) = &self.options.noise {
             self.output.line(noise)?;
         }
+        if self.is_modern() {
+            return self.send(&response(id, &modern::completed(outcome)));
+        }
         self.send(&response(id, outcome))
+    }
+
+    /// Somebody listens from now on.
+    pub(crate) fn listen(&self, id: &Value, filter: &Value) -> io::Result<()> {
+        let listener = (id.clone(), filter.clone());
+        lock(&self.listeners).insert(id.to_string(), listener);
+        self.send(&modern::acknowledgement(id, filter))
+    }
+
+    fn is_modern(&self) -> bool {
+        self.speaks_modern.get().is_some_and(|is_modern| *is_modern)
+    }
+
+    /// Takes the era from the first that the client says.
+    fn meet(&self, params: &Value) {
+        self.speaks_modern.get_or_init(|| match self.options.era {
+            Era::Legacy => false,
+            Era::Modern => true,
+            Era::Both => modern::is_claimed(params),
+        });
     }
 
     fn greet(&self, params: &Value) -> Option<Outcome> {
@@ -208,18 +254,23 @@ fn take(server: &Arc<Server>, message: Value) -> io::Result<()> {
     server
         .record
         .note(format_args!("received {method} {}", message["id"]));
+    server.meet(&message["params"]);
     if method == "notifications/cancelled" {
         let target = message["params"]["requestId"].to_string();
+        lock(&server.listeners).remove(&target);
         server.record.note(format_args!("cancelled {target}"));
         lock(&server.cancelled).insert(target);
     }
     let Some(id) = message.get("id").cloned() else {
         return Ok(());
     };
+    let params = &message["params"];
+    if server.is_modern() && modern::respond(server, &method, &id, params)? {
+        return Ok(());
+    }
     if method == "tools/call" {
         return take_call(server, id, message);
     }
-    let params = &message["params"];
     mark::begin(&method, params);
     let outcome = match method.as_str() {
         "initialize" => server.greet(params),

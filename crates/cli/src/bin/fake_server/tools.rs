@@ -11,12 +11,15 @@ use std::{io, path::Path, process, sync::atomic::Ordering};
 use serde_json::{Value, json};
 
 use crate::{
-    mark,
+    mark, modern,
     server::{Outcome, Server, wait_for},
 };
 
 /// The tool during which nothing is read.
 pub(crate) const DEAF: &str = "deaf";
+
+/// The tool whose `text` stands in a header.
+const MIRRORED: &str = "mirrored";
 
 /// One verb.
 pub(crate) struct Tool {
@@ -29,6 +32,11 @@ pub(crate) struct Tool {
 pub(crate) const ALL: &[Tool] = &[
     tool("echo", "answers `text`, and names its process", works::echo),
     tool("fail", "answers with isError", works::fail),
+    tool(
+        MIRRORED,
+        "answers `text`, which clients over HTTP say in a header as well",
+        works::echo,
+    ),
     tool("count", "counts its calls", works::count),
     tool("big", "answers `bytes` bytes", works::big),
     tool(
@@ -277,7 +285,7 @@ pub(crate) fn list(server: &Server) -> Value {
         json!({
             "name": tool.name,
             "description": format!("{}{suffix}", tool.description),
-            "inputSchema": {"type": "object"},
+            "inputSchema": schema(tool.name),
         })
     };
     let mut tools: Vec<Value> = ALL.iter().map(show).collect();
@@ -291,9 +299,18 @@ pub(crate) fn list(server: &Server) -> Value {
     tools.into()
 }
 
+fn schema(tool: &str) -> Value {
+    let mut schema = json!({"type": "object"});
+    if tool == MIRRORED {
+        schema["properties"] = json!({"text": {"type": "string", "x-mcp-header": "Text"}});
+    }
+    schema
+}
+
 /// Carries out one call and answers it, unless it was cancelled meanwhile.
 pub(crate) fn call(server: &Server, id: &Value, params: &Value) {
     mark::begin("tools/call", params);
+    modern::begin(params);
     let name = params["name"].as_str().unwrap_or_default();
     let call = Call {
         server,
@@ -311,7 +328,7 @@ pub(crate) fn call(server: &Server, id: &Value, params: &Value) {
             Ok(Answer::Text(text)) => call.answer(&text),
             Ok(Answer::Whole(outcome)) => server.answer(id, &outcome),
             Ok(Answer::Nothing) => Ok(()),
-            Err(error) => server.answer(id, &Err((-32603, error.to_string()))),
+            Err(error) => server.answer(id, &modern::outcome_of(&error)),
         },
     };
     if answered.is_err() {

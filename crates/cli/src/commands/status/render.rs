@@ -75,9 +75,15 @@ fn http(http: &Http, page: &mut Page) {
         let urls: Vec<String> = http
             .addresses
             .iter()
-            .map(|address| format!("http://{address}/mcp/NAME"))
+            .map(|address| match http.servers.get(address) {
+                Some(server) => format!("http://{address}/mcp ({server})"),
+                None => format!("http://{address}/mcp/NAME"),
+            })
             .collect();
         page.line(format_args!("HTTP {}", urls.join(", ")));
+    }
+    if let Some(socket) = &http.socket {
+        page.line(format_args!("HTTP at the socket {socket}"));
     }
 }
 
@@ -336,6 +342,7 @@ mod tests {
                 server: "github".into(),
                 front: "stdio".into(),
                 client: Some("claude-code 2.1".into()),
+                session_key: None,
                 workspace: None,
                 age_s: 61,
                 in_flight: 1,

@@ -7,6 +7,7 @@ mod gated;
 mod home;
 pub(crate) mod processes;
 pub(crate) mod reluctant;
+pub(crate) mod talk;
 mod verdict;
 mod watched;
 pub(crate) mod web;

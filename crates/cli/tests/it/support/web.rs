@@ -91,6 +91,10 @@ impl Web {
         }
     }
 
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The same at another path.
     pub(crate) fn to(&self, path: &str) -> Web {
         Web {
@@ -118,6 +122,12 @@ impl Web {
 
     #[track_caller]
     pub(crate) fn request(&self, method: &str, body: &[u8]) -> Response {
+        Response::read(self.send(method, body))
+    }
+
+    /// Sends a request, and does not wait for what comes.
+    #[track_caller]
+    pub(crate) fn send(&self, method: &str, body: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let first = format!("{method} {} HTTP/1.1\r\nConnection: close\r\n", self.path);
@@ -139,7 +149,7 @@ impl Web {
         stream.write_all(head.as_bytes()).unwrap();
         // What is refused by its head is not read any further.
         let _refused = stream.write_all(body);
-        Response::read(stream)
+        stream
     }
 
     #[track_caller]

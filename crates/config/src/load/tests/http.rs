@@ -1,26 +1,39 @@
 //! The table `[http]`.
 
 use super::*;
-use crate::{Http, HttpAuth};
+use crate::{Http, HttpAuth, HttpSocket, Listen};
+
+fn at(address: &str, server: Option<&str>) -> Listen {
+    Listen {
+        address: address.parse().unwrap(),
+        server: server.map(|name| name.parse().unwrap()),
+    }
+}
 
 #[test]
 fn what_stands_there_is_read() {
     let config = read(
-        "[http]\nlisten = [\"127.0.0.1:7665\", \"[::1]:0\"]\nauth = \"token\"\nsession_idle_timeout = \"1h\"\n",
+        "[http]\nlisten = [\"127.0.0.1:7665\", \"[::1]:0\", { address = \"127.0.0.1:9999\", server = \"mnemonic\" }]\nsocket = \"/run/vscode.sock\"\nauth = \"token\"\nsession_idle_timeout = \"1h\"\n",
     )
     .expect("loads");
     assert_eq!(
         config.http,
         Http {
             listen: Some(vec![
-                "127.0.0.1:7665".parse().unwrap(),
-                "[::1]:0".parse().unwrap()
+                at("127.0.0.1:7665", None),
+                at("[::1]:0", None),
+                at("127.0.0.1:9999", Some("mnemonic")),
             ]),
+            socket: Some(HttpSocket::At("/run/vscode.sock".into())),
             auth: Some(HttpAuth::Token),
             session_idle_timeout: Some(IdleTimeout::After(Duration::from_hours(1))),
         }
     );
     assert_eq!(read("").expect("loads").http, Http::default());
+    for (word, expected) in [("true", HttpSocket::Usual), ("false", HttpSocket::Off)] {
+        let config = read(&format!("[http]\nsocket = {word}\n")).expect("loads");
+        assert_eq!(config.http.socket, Some(expected));
+    }
     let off = read("[http]\nlisten = []\n").expect("loads");
     assert_eq!(off.http.listen, Some(Vec::new()));
 }
@@ -34,7 +47,12 @@ fn what_is_wrong_with_it_is_told() {
             "[http]\nlisten = [\"127.0.0.1:1\", \"[::ffff:127.0.0.1]:7665\"]\n",
             "[http]\nlisten = [\"localhost:7665\"]\n",
             "[http]\nlisten = [\"7665\"]\n",
-            "[http]\nlisten = [{ address = \"127.0.0.1:9999\", server = \"x\" }]\n",
+            "[http]\nlisten = [{ server = \"x\" }]\n",
+            "[http]\nlisten = [{ address = \"0.0.0.0:9999\", server = \"x\" }]\n",
+            "[http]\nlisten = [{ address = \"127.0.0.1:9999\", server = \"a b\" }]\n",
+            "[http]\nlisten = [{ address = \"127.0.0.1:9999\", name = \"x\" }]\n",
+            "[http]\nsocket = \"relative\"\n",
+            "[http]\nsocket = 1\n",
             "[http]\nauth = \"nobody\"\n",
             "[http]\nport = 7665\n",
         ],
@@ -55,14 +73,29 @@ fn what_is_wrong_with_it_is_told() {
             listen = ["7665"]
                 config.toml:2:11: http.listen[0]: "7665" is not an address with a port (write one such as `127.0.0.1:7665` or `[::1]:7665`)
             [http]
-            listen = [{ address = "127.0.0.1:9999", server = "x" }]
-                config.toml:2:11: http.listen[0]: expected a string, found an inline table
+            listen = [{ server = "x" }]
+                config.toml:2:11: http.listen[0]: `address` is missing (such as `{ address = "127.0.0.1:9999", server = "NAME" }`)
+            [http]
+            listen = [{ address = "0.0.0.0:9999", server = "x" }]
+                config.toml:2:23: http.listen[0].address: "0.0.0.0:9999" is neither at 127.0.0.1 nor at [::1] (mcpool serves this machine only)
+            [http]
+            listen = [{ address = "127.0.0.1:9999", server = "a b" }]
+                config.toml:2:50: http.listen[0].server: a server's name is made of letters, digits, `.`, `_` and `-`, but character 2 is ' '
+            [http]
+            listen = [{ address = "127.0.0.1:9999", name = "x" }]
+                config.toml:2:41: http.listen[0].name: unknown key (known here: address, server)
+            [http]
+            socket = "relative"
+                config.toml:2:10: http.socket: relative is no absolute path
+            [http]
+            socket = 1
+                config.toml:2:10: http.socket: expected true, false or an absolute path, found an integer
             [http]
             auth = "nobody"
                 config.toml:2:8: http.auth: "nobody" is not one of `same-user`, `token`, `none`
             [http]
             port = 7665
-                config.toml:2:1: http.port: unknown key (known here: listen, auth, session_idle_timeout)
+                config.toml:2:1: http.port: unknown key (known here: listen, socket, auth, session_idle_timeout)
         "#]],
     );
 }

@@ -9,6 +9,7 @@ use hyper::{
     body::Incoming,
     header::{ACCEPT, CONTENT_LENGTH, HeaderName},
     http::request::Parts,
+    upgrade::OnUpgrade,
 };
 use mux::{Refusal, Said};
 use tokio::{
@@ -20,8 +21,10 @@ use wire::{Fault, Frame, Kind, Method as Asked};
 use super::{
     Caller, Front, HttpFault, Key, Place, Post, Visit, Wish,
     gate::{Passed, Peer},
+    modern,
     reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
     routes::What,
+    web,
 };
 use crate::{
     hub::Input,
@@ -47,15 +50,17 @@ const GET_ACCEPTS: &str = "text/event-stream";
 /// Answers a request.
 pub(super) async fn respond(
     front: &Front,
-    peer: Peer,
-    request: Request<Incoming>,
+    (peer, only): (Peer, Option<Arc<str>>),
+    mut request: Request<Incoming>,
     on_passed: impl FnOnce(),
 ) -> Response<Reply> {
+    // There is none unless it is asked for.
+    let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
     let served = match front.gate.check(&head, peer) {
         Ok(passed) => {
             on_passed();
-            serve(front, &head, &passed, body).await
+            serve(front, &head, (&passed, only), (body, upgrade)).await
         }
         Err(fault) => Err(fault),
     };
@@ -72,25 +77,34 @@ pub(super) async fn respond(
 async fn serve(
     front: &Front,
     head: &Parts,
-    passed: &Passed<'_>,
-    body: Incoming,
+    (passed, only): (&Passed<'_>, Option<Arc<str>>),
+    (body, upgrade): (Incoming, OnUpgrade),
 ) -> Result<Response<Reply>, HttpFault> {
-    let server = match passed.route.what {
+    let (server, is_web) = match passed.route.what {
         What::Health => return Ok(reply::bare(StatusCode::OK)),
-        What::OnlyServer => None,
-        What::Server => Some(Arc::from(passed.name)),
+        What::OnlyServer => (only, web::is_wanted(head)),
+        What::Server => (Some(Arc::from(passed.name)), web::is_wanted(head)),
+        What::OnlyServerWeb => (only, true),
+        What::ServerWeb => (Some(Arc::from(passed.name)), true),
     };
-    check_version(&head.headers)?;
     let place = place(server, &head.uri, &head.headers)?;
-    let errand = Errand {
+    if is_web {
+        return web::meet(front, head, (place, passed.caller), upgrade).await;
+    }
+    let mut errand = Errand {
         front,
         place,
         caller: passed.caller,
-        key: key(&head.headers)?,
+        key: None,
     };
     if head.method == Method::POST {
-        errand.post(head, body).await
-    } else if head.method == Method::GET {
+        return errand.post(head, body).await;
+    }
+    if modern::is_claimed(&head.headers) {
+        return Err(HttpFault::NoSuchMethod { allowed: "POST" });
+    }
+    errand.key = key_of_session(&head.headers)?;
+    if head.method == Method::GET {
         errand.listen(&head.headers).await
     } else {
         errand.leave().await
@@ -106,7 +120,7 @@ struct Errand<'a> {
 }
 
 impl Errand<'_> {
-    async fn post(self, head: &Parts, body: Incoming) -> Result<Response<Reply>, HttpFault> {
+    async fn post(mut self, head: &Parts, body: Incoming) -> Result<Response<Reply>, HttpFault> {
         if !accepts(&head.headers, &["application/json", "text/event-stream"]) {
             return Err(HttpFault::NotAcceptable {
                 needed: POST_ACCEPTS,
@@ -128,6 +142,11 @@ impl Errand<'_> {
             share,
         };
         drop(bytes);
+        if modern::is_modern(&head.headers, &post.said) {
+            let from = (self.place, self.caller);
+            return Ok(modern::answer(self.front, from, &head.headers, post).await);
+        }
+        self.key = key_of_session(&head.headers)?;
         let is_greeting = is_initialize(&post.said);
         let wish = match self.key {
             Some(key) => Wish::Say(key, post),
@@ -330,7 +349,9 @@ fn check_version(headers: &HeaderMap) -> Result<(), HttpFault> {
     Ok(())
 }
 
-fn key(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
+/// The key of the session that a request is for, of a version that has sessions.
+fn key_of_session(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
+    check_version(headers)?;
     let Some(key) = headers.get(&SESSION_ID) else {
         return Ok(None);
     };

@@ -4,6 +4,7 @@ use std::fmt;
 
 use hyper::StatusCode;
 use serde_json::json;
+use wire::{Outgoing, RequestId};
 
 /// A request that is refused by the transport.
 ///
@@ -30,6 +31,10 @@ pub(crate) enum HttpFault {
         /// What it knows.
         allowed: &'static str,
     },
+    /// The path is for WebSockets, and the request asks for none of the kind that there is.
+    NoWebSocket,
+    /// The client offers no subprotocol that is spoken here.
+    NoSubprotocol,
     /// The body of a post is no JSON.
     NotJson,
     /// The client does not take the answers that there are.
@@ -78,6 +83,8 @@ impl HttpFault {
             HttpFault::NoSuchPath => "no-such-path",
             HttpFault::NotTheOnlyServer { .. } => "not-the-only-server",
             HttpFault::NoSuchMethod { .. } => "method-not-allowed",
+            HttpFault::NoWebSocket => "no-websocket",
+            HttpFault::NoSubprotocol => "no-subprotocol",
             HttpFault::NotJson => "not-json",
             HttpFault::NotAcceptable { .. } => "not-acceptable",
             HttpFault::UnknownVersion => "unknown-version",
@@ -106,6 +113,8 @@ impl HttpFault {
             | HttpFault::NoSuchPath
             | HttpFault::NotTheOnlyServer { .. }
             | HttpFault::NoSuchMethod { .. }
+            | HttpFault::NoWebSocket
+            | HttpFault::NoSubprotocol
             | HttpFault::NotJson
             | HttpFault::NotAcceptable { .. }
             | HttpFault::UnknownVersion
@@ -131,6 +140,8 @@ impl HttpFault {
             | HttpFault::NoSuchPath
             | HttpFault::NotTheOnlyServer { .. }
             | HttpFault::NoSuchMethod { .. }
+            | HttpFault::NoWebSocket
+            | HttpFault::NoSubprotocol
             | HttpFault::NotJson
             | HttpFault::NotAcceptable { .. }
             | HttpFault::UnknownVersion
@@ -148,8 +159,10 @@ impl HttpFault {
             HttpFault::NoHost
             | HttpFault::UnknownVersion
             | HttpFault::BadRequest { .. }
+            | HttpFault::NoSubprotocol
             | HttpFault::NoSession
             | HttpFault::NothingLeft => StatusCode::BAD_REQUEST,
+            HttpFault::NoWebSocket => StatusCode::UPGRADE_REQUIRED,
             HttpFault::Unauthorized => StatusCode::UNAUTHORIZED,
             HttpFault::ForeignHost | HttpFault::ForeignOrigin => StatusCode::FORBIDDEN,
             HttpFault::NoSuchPath
@@ -167,22 +180,19 @@ impl HttpFault {
         }
     }
 
-    /// The body that goes with it.
-    pub(crate) fn to_json(&self) -> String {
-        json!({
-            "jsonrpc": "2.0",
-            "id": null,
-            "error": {
-                "code": self.code(),
-                "message": self.to_string(),
-                "data": {
-                    "source": "mcpool",
-                    "reason": self.reason(),
-                    "retryable": self.is_retryable(),
-                },
+    /// The body that goes with it, for the request with this id if it is known which one is refused.
+    pub(crate) fn to_response(&self, id: Option<&RequestId>) -> Outgoing {
+        let id = id.map_or_else(|| "null".to_owned(), ToString::to_string);
+        let error = json!({
+            "code": self.code(),
+            "message": self.to_string(),
+            "data": {
+                "source": "mcpool",
+                "reason": self.reason(),
+                "retryable": self.is_retryable(),
             },
-        })
-        .to_string()
+        });
+        Outgoing::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#))
     }
 }
 
@@ -213,6 +223,12 @@ impl fmt::Display for HttpFault {
                     "the method is not allowed here, or only in a session: {allowed}"
                 )
             }
+            HttpFault::NoWebSocket => {
+                f.write_str("a WebSocket of version 13 must be asked for here")
+            }
+            HttpFault::NoSubprotocol => f.write_str(
+                "Bad Request: the header Sec-WebSocket-Protocol must offer the subprotocol `mcp`",
+            ),
             HttpFault::NotJson => f.write_str("the Content-Type must be application/json"),
             HttpFault::NotAcceptable { needed } => {
                 write!(f, "the Accept header must name {needed}")

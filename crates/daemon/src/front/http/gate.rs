@@ -32,6 +32,9 @@ pub(super) struct Gate {
 pub(super) enum Peer {
     /// A process of our user, as the system says.
     SameUser,
+    /// The same, at a unix socket that nobody else can reach: no host is named there, and no page of a
+    /// browser gets there.
+    AtOurSocket,
     /// Anybody.
     Unknown,
 }
@@ -76,7 +79,9 @@ impl Gate {
 
     /// Lets a request pass, or says why not.
     pub(super) fn check<'r>(&self, head: &'r Parts, peer: Peer) -> Result<Passed<'r>, HttpFault> {
-        self.check_host(head)?;
+        if peer != Peer::AtOurSocket {
+            self.check_host(head)?;
+        }
         self.check_origin(&head.headers)?;
         let row = Route::find(head.uri.path());
         let caller = match row {
@@ -150,6 +155,11 @@ impl Gate {
         match self.auth {
             HttpAuth::None if !is_forwarded(headers) => Ok(Caller::Anybody),
             HttpAuth::SameUser if peer == Peer::SameUser && !is_forwarded(headers) => {
+                Ok(Caller::SameUser)
+            }
+            HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token
+                if peer == Peer::AtOurSocket && !is_forwarded(headers) =>
+            {
                 Ok(Caller::SameUser)
             }
             HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token => Err(HttpFault::Unauthorized),

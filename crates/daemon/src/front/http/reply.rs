@@ -13,7 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{
     Response, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+        ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+        SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
     },
 };
 use mux::Refusal;
@@ -21,9 +22,14 @@ use tokio::{
     sync::mpsc::Receiver,
     time::{Instant, Sleep, sleep_until},
 };
-use wire::Outgoing;
+use wire::{Outgoing, RequestId};
 
-use super::{HttpFault, Key, timed::Answering};
+use super::{
+    HttpFault, Key,
+    modern::Stream,
+    timed::Answering,
+    web::{VERSION, WEBSOCKET},
+};
 use crate::link::{Denial, EventId, Parcel, Piece};
 
 /// How often a stream says that it lives.
@@ -40,7 +46,7 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const FRESH: HeaderValue = HeaderValue::from_static("no-cache, no-transform");
 
 const EVENT_TAIL: &[u8] = b"\n\n";
-const COMMENT: &[u8] = b": alive\n\n";
+pub(super) const COMMENT: &[u8] = b": alive\n\n";
 
 /// When to come back for the rest, in milliseconds.
 const RETRY: &[u8] = b"retry: 500\n\n";
@@ -58,6 +64,7 @@ enum What {
     /// So many bytes, in pieces.
     Whole(VecDeque<Bytes>),
     Events(Events),
+    Stream(Stream),
 }
 
 /// Messages as they come.
@@ -94,7 +101,7 @@ pub(super) fn bare(status: StatusCode) -> Response<Reply> {
     response
 }
 
-fn json(status: StatusCode, message: &Outgoing) -> Response<Reply> {
+pub(super) fn json(status: StatusCode, message: &Outgoing) -> Response<Reply> {
     let mut response = Response::new(Reply::whole(message.pieces().iter().cloned()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -126,8 +133,17 @@ pub(super) fn events(first: Piece, from: Receiver<Piece>) -> Response<Reply> {
         is_over: false,
     };
     events.take(first);
+    as_stream(What::Events(events))
+}
+
+/// A stream to which nobody comes back.
+pub(super) fn stream(stream: Stream) -> Response<Reply> {
+    as_stream(What::Stream(stream))
+}
+
+fn as_stream(what: What) -> Response<Reply> {
     let mut response = Response::new(Reply {
-        what: What::Events(events),
+        what,
         answering: None,
     });
     let headers = response.headers_mut();
@@ -139,28 +155,42 @@ pub(super) fn events(first: Piece, from: Receiver<Piece>) -> Response<Reply> {
 
 /// What is refused.
 pub(super) fn denied(denial: &Denial) -> Response<Reply> {
+    denied_to(denial, None)
+}
+
+/// The same, for the request with this id if there is one.
+pub(super) fn denied_to(denial: &Denial, id: Option<&RequestId>) -> Response<Reply> {
     match denial {
-        Denial::Transport(fault) => refused(fault),
+        Denial::Transport(fault) => refused_to(fault, id),
+        Denial::Message(fault) => json(fault.status(), &fault.to_response(id)),
         Denial::Server(refusal) => {
             let status = if matches!(refusal, Refusal::NoSuchServer { .. }) {
                 StatusCode::NOT_FOUND
             } else {
                 StatusCode::BAD_REQUEST
             };
-            json(status, &refusal.to_response(None))
+            json(status, &refusal.to_response(id))
         }
     }
 }
 
 pub(super) fn refused(fault: &HttpFault) -> Response<Reply> {
+    refused_to(fault, None)
+}
+
+fn refused_to(fault: &HttpFault, id: Option<&RequestId>) -> Response<Reply> {
     let status = fault.status();
-    let mut response = json(status, &Outgoing::from(fault.to_json()));
+    let mut response = json(status, &fault.to_response(id));
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if let HttpFault::NoSuchMethod { allowed } = fault {
         headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    if status == StatusCode::UPGRADE_REQUIRED {
+        headers.insert(UPGRADE, WEBSOCKET);
+        headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -176,9 +206,9 @@ impl Events {
             Piece::Begun(Some(id)) => self
                 .pieces
                 .push_back(format!("id: {id}\ndata: \n\n").into()),
-            Piece::Part { id, parcel } => self.pieces.extend(event(id, &parcel.open())),
+            Piece::Part { id, parcel } => self.pieces.extend(event(Some(id), &parcel.open())),
             Piece::Answer { id, parcel, .. } => {
-                self.pieces.extend(event(id, &parcel.open()));
+                self.pieces.extend(event(Some(id), &parcel.open()));
                 self.is_over = true;
             }
             Piece::Interlude => {
@@ -214,8 +244,9 @@ impl Events {
 }
 
 /// A message as an event.
-fn event(id: EventId, message: &Outgoing) -> Vec<Bytes> {
-    let head = format!("id: {id}\nevent: message\ndata: ");
+pub(super) fn event(id: Option<EventId>, message: &Outgoing) -> Vec<Bytes> {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    let head = format!("{id}event: message\ndata: ");
     let bytes = message.len() + head.len() + EVENT_TAIL.len();
     if bytes < COPY_BELOW {
         let mut whole = BytesMut::with_capacity(bytes);
@@ -253,6 +284,7 @@ impl Body for Reply {
         let next = match &mut self.what {
             What::Whole(pieces) => Poll::Ready(pieces.pop_front()),
             What::Events(events) => events.poll_frame(context),
+            What::Stream(stream) => stream.poll_frame(context),
         };
         next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -261,6 +293,7 @@ impl Body for Reply {
         match &self.what {
             What::Whole(pieces) => pieces.is_empty(),
             What::Events(events) => events.is_over && events.pieces.is_empty(),
+            What::Stream(stream) => stream.has_ended(),
         }
     }
 
@@ -269,7 +302,7 @@ impl Body for Reply {
             What::Whole(pieces) => {
                 SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
             }
-            What::Events(_) => SizeHint::default(),
+            What::Events(_) | What::Stream(_) => SizeHint::default(),
         }
     }
 }
@@ -326,7 +359,7 @@ mod tests {
     #[test]
     fn an_event_has_its_message_on_one_line_whatever_its_size() {
         let whole = |message: Outgoing| {
-            let bytes: Vec<u8> = event(ID, &message).concat();
+            let bytes: Vec<u8> = event(Some(ID), &message).concat();
             String::from_utf8(bytes).unwrap()
         };
         let head = "id: 0-7\nevent: message\ndata: ";
@@ -334,7 +367,7 @@ mod tests {
         assert_eq!(whole(short), format!("{head}{{ \"a\":1}}\n\n"));
         let text = "x".repeat(2 * COPY_BELOW);
         let long = Outgoing::from(text.clone());
-        assert_eq!(event(ID, &long).len(), 3, "it is not copied");
+        assert_eq!(event(Some(ID), &long).len(), 3, "it is not copied");
         assert_eq!(whole(long), format!("{head}{text}\n\n"));
     }
 
@@ -342,7 +375,8 @@ mod tests {
     fn what_is_refused_says_so_to_people_and_programs() {
         let response = refused(&HttpFault::NoSuchSession);
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
-        let json = HttpFault::NoSuchSession.to_json();
+        let json = HttpFault::NoSuchSession.to_response(None).to_vec();
+        let json = String::from_utf8(json).unwrap();
         assert!(
             json.contains("-32001") && json.contains("Session not found"),
             "{json}"

@@ -36,16 +36,21 @@ pub(super) enum What {
     OnlyServer,
     /// The server that is named.
     Server,
+    /// The only server, over a WebSocket.
+    OnlyServerWeb,
+    /// The server that is named, over a WebSocket.
+    ServerWeb,
 }
 
 const MCP: &[Method] = &[Method::POST, Method::GET, Method::DELETE];
+const GET: &[Method] = &[Method::GET];
 const MCP_ALLOWED: &str = "POST, GET, DELETE";
 
 /// The table.
-pub(super) const ROUTES: [Route; 3] = [
+pub(super) const ROUTES: [Route; 5] = [
     Route {
         path: "/health",
-        methods: &[Method::GET],
+        methods: GET,
         allowed: "GET",
         admits: Admits::Everybody,
         what: What::Health,
@@ -63,6 +68,20 @@ pub(super) const ROUTES: [Route; 3] = [
         allowed: MCP_ALLOWED,
         admits: Admits::TheKnown,
         what: What::Server,
+    },
+    Route {
+        path: "/ws",
+        methods: GET,
+        allowed: "GET",
+        admits: Admits::TheKnown,
+        what: What::OnlyServerWeb,
+    },
+    Route {
+        path: "/ws/*",
+        methods: GET,
+        allowed: "GET",
+        admits: Admits::TheKnown,
+        what: What::ServerWeb,
     },
 ];
 
@@ -106,11 +125,15 @@ mod tests {
         assert_eq!(found("/health"), Some((What::Health, "")));
         assert_eq!(found("/mcp"), Some((What::OnlyServer, "")));
         assert_eq!(found("/mcp/git"), Some((What::Server, "git")));
+        assert_eq!(found("/ws"), Some((What::OnlyServerWeb, "")));
+        assert_eq!(found("/ws/git"), Some((What::ServerWeb, "git")));
         for path in [
             "/",
             "",
             "/mcp/",
             "/mcp/a/b",
+            "/ws/",
+            "/ws/a/b",
             "/Health",
             "/health/",
             "/.well-known/oauth-protected-resource",

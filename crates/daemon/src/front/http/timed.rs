@@ -79,6 +79,11 @@ impl<S> Timed<S> {
         }
     }
 
+    /// The stream alone.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // With the head there is a request.
         let is_on_its_way = self.begun_at == Some(self.busy.count());

@@ -2,11 +2,12 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
+use bytes::Bytes;
 use mux::Said;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 
-use crate::link::{EventId, Piece, Share};
+use crate::link::{EventId, Piece, Share, Socket};
 
 /// Digits of a key as it is given out.
 const KEY_DIGITS: usize = 32;
@@ -56,7 +57,7 @@ impl Key {
 }
 
 /// What a session is at, as its URL says. It stays there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Place {
     /// Its server; `None` for the only one that there is.
@@ -94,7 +95,7 @@ impl Visit {
     pub(crate) fn count_out(&mut self) {
         match &mut self.wish {
             Wish::Begin(post, _) | Wish::Say(_, post) => post.share = None,
-            Wish::Listen(_) | Wish::Resume(..) | Wish::Leave(_) => {}
+            Wish::Listen(_) | Wish::Resume(..) | Wish::Leave(_) | Wish::Meet | Wish::Talk(..) => {}
         }
     }
 }
@@ -111,13 +112,17 @@ pub(crate) enum Wish {
     Resume(Key, EventId),
     /// To end a session.
     Leave(Key),
+    /// To hear whether there may be a session over a WebSocket.
+    Meet,
+    /// To begin it over this one, in this place, with what was read behind the handshake.
+    Talk(Socket, Bytes, OwnedSemaphorePermit),
 }
 
 impl Wish {
     /// By what its session is known, if it is about one that there is.
     pub(crate) fn key(&self) -> Option<Key> {
         match self {
-            Wish::Begin(..) => None,
+            Wish::Begin(..) | Wish::Meet | Wish::Talk(..) => None,
             Wish::Say(key, _) | Wish::Listen(key) | Wish::Resume(key, _) | Wish::Leave(key) => {
                 Some(*key)
             }

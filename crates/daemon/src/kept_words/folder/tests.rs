@@ -87,6 +87,7 @@ fn words(class: Class, tools: &str) -> KeptWords {
         result: Bytes::copy_from_slice(tools.as_bytes()),
     };
     KeptWords {
+        refused: None,
         class,
         handshake: Bytes::from_static(br#"{"protocolVersion":"2025-11-25"}"#),
         lists: BTreeMap::from([(Listing::Tools, vec![page])]),

@@ -12,10 +12,12 @@ fn paths() -> Vec<String> {
 }
 
 /// What each row of the table lets whom do: a route without a line here fails.
-const EXPECTED: [(&str, &str, Admits); 3] = [
+const EXPECTED: [(&str, &str, Admits); 5] = [
     ("/health", "GET", Admits::Everybody),
     ("/mcp", "POST, GET, DELETE", Admits::TheKnown),
     ("/mcp/*", "POST, GET, DELETE", Admits::TheKnown),
+    ("/ws", "GET", Admits::TheKnown),
+    ("/ws/*", "GET", Admits::TheKnown),
 ];
 
 fn gate(auth: HttpAuth) -> Gate {
@@ -267,11 +269,33 @@ fn a_path_takes_the_methods_of_its_row() {
         ("/mcp/git", "PUT", 405),
         ("/mcp/git", "OPTIONS", 405),
         ("/mcp", "HEAD", 405),
+        ("/ws/git", "GET", 200),
+        ("/ws/git", "POST", 415),
+        ("/ws", "DELETE", 405),
         ("/.well-known/oauth-protected-resource/mcp/git", "GET", 404),
         ("/mcp/.well-known/oauth-authorization-server", "GET", 404),
     ] {
         let headers: [(&str, &[u8]); 1] = [("host", OURS.as_bytes())];
         let found = status(HttpAuth::SameUser, Peer::SameUser, (method, path), &headers);
         assert_eq!(found.as_u16(), expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn at_our_own_socket_no_host_is_asked_for_and_pages_and_what_was_passed_on_are_kept_out() {
+    for path in paths() {
+        for auth in [HttpAuth::SameUser, HttpAuth::Token, HttpAuth::None] {
+            let at = |headers: &[(&str, &[u8])]| {
+                status(auth, Peer::AtOurSocket, ("GET", &path), headers)
+            };
+            assert_eq!(at(&[]), usual(&path));
+            assert_eq!(at(&[("host", b"localhost")]), usual(&path));
+            for headers in [("origin", &b"http://evil.com"[..]), ("origin", b"null")] {
+                assert_eq!(at(&[headers]), StatusCode::FORBIDDEN, "{path} {headers:?}");
+            }
+            let passed_on = at(&[("x-forwarded-for", b"1.2.3.4")]);
+            let is_let_in = path == "/health";
+            assert_eq!(passed_on == StatusCode::UNAUTHORIZED, !is_let_in, "{path}");
+        }
     }
 }

@@ -1,0 +1,337 @@
+//! Messages of the modern era over HTTP (2026-07-28): each says itself which version it is of and what its sender
+//! can do, and its headers say again what the body says.
+//!
+//! **Invariant:** what the hub gets from here is exactly one request of a version that is served, and its headers
+//! agree with it; whatever else comes is answered under its own id, with the status that goes with the error.
+
+mod fault;
+mod headers;
+mod mirrored;
+mod presence;
+mod stream;
+
+use std::sync::Arc;
+
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    header::{HeaderName, HeaderValue},
+};
+use memchr::memmem;
+use mux::{MODERN_VERSION, Said};
+use tokio::{
+    sync::mpsc::{self, Sender},
+    time,
+};
+use wire::{Frame, Kind, Message, Method, Outgoing, Params, RequestId, Span, meta_name};
+
+pub(crate) use fault::ModernFault;
+use headers::ParamHeaders;
+pub(crate) use mirrored::{Param, check as check_params, tools_of};
+pub(crate) use presence::Presence;
+pub(super) use stream::Stream;
+
+use super::{
+    Caller, Front, HttpFault, Key, Place, Post,
+    reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
+};
+use crate::{
+    hub::Input,
+    link::{Chunk, Denial, PIECES_MAX, Share},
+};
+use fault::Mismatch;
+use headers::{Known, decoded};
+use presence::Attendance;
+
+const VERSION_HEADER: Known = Known {
+    name: HeaderName::from_static("mcp-protocol-version"),
+    written: "MCP-Protocol-Version",
+};
+const METHOD_HEADER: Known = Known {
+    name: HeaderName::from_static("mcp-method"),
+    written: "Mcp-Method",
+};
+const NAME_HEADER: Known = Known {
+    name: HeaderName::from_static("mcp-name"),
+    written: "Mcp-Name",
+};
+
+/// What a client sends back of a request that waits for it begins with this, if it is of ours.
+const STATE_PREFIX: &str = "mcpool.";
+
+/// A request of the modern era, on its way to the hub.
+#[derive(Debug)]
+pub(crate) struct ModernPost {
+    pub(crate) place: Place,
+    pub(crate) caller: Caller,
+    pub(crate) frame: Frame,
+    pub(crate) bytes: usize,
+    /// What it takes of the room for all until the hub takes it in.
+    pub(crate) share: Option<Share>,
+    /// The session that it goes on with.
+    pub(crate) continues: Option<Key>,
+    pub(crate) headers: ParamHeaders,
+    pub(crate) presence: Arc<Presence>,
+    /// Where the response is made of what comes.
+    pub(crate) reply: Sender<Chunk>,
+}
+
+/// Whether the head of a request says that it is of the modern era.
+pub(super) fn is_claimed(headers: &HeaderMap) -> bool {
+    let Some(version) = headers.get(&VERSION_HEADER.name) else {
+        return false;
+    };
+    // One that nobody knows yet is taken for a later one, but for a session, which has a version.
+    version == MODERN_VERSION || !headers.contains_key(&SESSION_ID) && is_later(version)
+}
+
+fn is_later(version: &HeaderValue) -> bool {
+    let version = version.to_str().unwrap_or_default();
+    // Being dates, they sort as text.
+    !mux::is_legacy(version) && version > mux::GREETING_VERSION
+}
+
+/// Whether a post is of the modern era.
+///
+/// The body has the first word, and then the version. The other headers are no sign of it beside another version:
+/// some clients of older ones send them as well.
+pub(super) fn is_modern(headers: &HeaderMap, said: &Said) -> bool {
+    let (is_said, is_greeting) = match said {
+        Said::One(frame) => (
+            is_of_body(frame),
+            frame.method() == Some(&Method::Initialize),
+        ),
+        Said::Batch(frames) => (frames.iter().flatten().any(is_of_body), false),
+    };
+    if is_said || headers.contains_key(&VERSION_HEADER.name) {
+        return is_said || is_claimed(headers);
+    }
+    headers.contains_key(&METHOD_HEADER.name) && !headers.contains_key(&SESSION_ID) && !is_greeting
+}
+
+fn is_of_body(frame: &Frame) -> bool {
+    params(frame).is_some_and(|params| params.modern.is_some())
+}
+
+fn params(frame: &Frame) -> Option<&Params> {
+    match &frame.message {
+        Message::Request { params, .. } | Message::Notification { params, .. } => Some(params),
+        Message::Response { .. } => None,
+    }
+}
+
+/// Answers what was posted.
+pub(super) async fn answer(
+    front: &Front,
+    (place, caller): (Place, Caller),
+    headers: &HeaderMap,
+    post: Post,
+) -> Response<Reply> {
+    let Said::One(frame) = post.said else {
+        return refused(&ModernFault::NotOneRequest, None);
+    };
+    let id = frame.id().cloned();
+    if let Err(fault) = check(headers, &frame) {
+        return refused(&fault, id.as_ref());
+    }
+    if frame.kind() == Kind::Notification {
+        // This version has none that says anything over HTTP.
+        return reply::bare(StatusCode::ACCEPTED);
+    }
+    let (to, from) = mpsc::channel(PIECES_MAX);
+    let (attendance, presence) = Attendance::new(front.inbox.clone());
+    let is_call = frame.method() == Some(&Method::ToolsCall);
+    let post = ModernPost {
+        place,
+        caller,
+        bytes: post.bytes,
+        share: post.share,
+        continues: continues(&frame),
+        headers: if is_call {
+            ParamHeaders::of(headers)
+        } else {
+            ParamHeaders::default()
+        },
+        presence,
+        reply: to,
+        frame,
+    };
+    let responded = match hand_over(front, post).await {
+        Ok(()) => respond(from, attendance).await,
+        Err(fault) => Err(Denial::Transport(fault)),
+    };
+    responded.unwrap_or_else(|denial| reply::denied_to(&denial, id.as_ref()))
+}
+
+async fn hand_over(front: &Front, post: ModernPost) -> Result<(), HttpFault> {
+    let place = Arc::clone(&front.sessions).try_acquire_owned();
+    let place = place.map_err(|_| HttpFault::Full)?;
+    let input = Input::Posted(Box::new(post), place);
+    front.inbox.send(input).await.map_err(|_| HttpFault::Ending)
+}
+
+/// Makes a response of what comes.
+async fn respond(
+    mut from: mpsc::Receiver<Chunk>,
+    mut attendance: Attendance,
+) -> Result<Response<Reply>, Denial> {
+    let first = match time::timeout(COMMENT_INTERVAL, from.recv()).await {
+        Ok(Some(Chunk::Answer(parcel))) => {
+            attendance.is_over();
+            let answer = parcel.open();
+            return Ok(reply::json(status_of(&answer), &answer));
+        }
+        Ok(Some(Chunk::Refused(denial))) => {
+            attendance.is_over();
+            return Err(denial);
+        }
+        // Its session has ended without a word.
+        Ok(None) => {
+            attendance.is_over();
+            return Err(Denial::Transport(HttpFault::Ending));
+        }
+        Ok(Some(part @ Chunk::Part(_))) => Some(part),
+        Err(_long) => None,
+    };
+    Ok(reply::stream(Stream::new(first, from, attendance)))
+}
+
+fn refused(fault: &ModernFault, id: Option<&RequestId>) -> Response<Reply> {
+    tracing::debug!(reason = fault.reason(), "refused over HTTP");
+    reply::json(fault.status(), &fault.to_response(id))
+}
+
+/// Whether a message is what it must be, and its headers agree with it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "three methods are about something with a name"
+)]
+fn check(headers: &HeaderMap, frame: &Frame) -> Result<(), ModernFault> {
+    let (method, params) = match &frame.message {
+        Message::Request { method, params, .. } => (method, params),
+        // What headers it has is not said anywhere.
+        Message::Notification { .. } => return Ok(()),
+        Message::Response { .. } => return Err(ModernFault::NotOneRequest),
+    };
+    let version = check_meta(frame, params)?;
+    agree(headers, &VERSION_HEADER, Some(&version), |text| {
+        Ok(text.into())
+    })?;
+    if *version != *MODERN_VERSION {
+        return Err(ModernFault::UnsupportedVersion { requested: version });
+    }
+    agree(headers, &METHOD_HEADER, Some(method.name()), |text| {
+        Ok(text.into())
+    })?;
+    let named = match method {
+        Method::ToolsCall | Method::PromptsGet => Some(&params.name),
+        Method::ResourcesRead => Some(&params.uri),
+        _others => None,
+    };
+    if let Some(name) = named {
+        let name = name.as_ref().and_then(|span| frame.text(span));
+        agree(headers, &NAME_HEADER, name.as_deref(), decoded)?;
+    }
+    if is_gone(method) {
+        return Err(ModernFault::MethodGone {
+            method: method.name().into(),
+        });
+    }
+    Ok(())
+}
+
+/// The version, if all is there that every request must say of its sender.
+fn check_meta(frame: &Frame, params: &Params) -> Result<Box<str>, ModernFault> {
+    let modern = params.modern.as_deref();
+    let missing = |name| ModernFault::BadMeta { name };
+    let version = modern.and_then(|it| it.version.as_ref());
+    let version = version.and_then(|span| frame.text(span));
+    let version = version.ok_or(missing(meta_name::VERSION))?;
+    let is_object = |span: &Span| frame.json(span).starts_with('{');
+    let modern = modern.ok_or(missing(meta_name::VERSION))?;
+    if !modern.capabilities.as_ref().is_some_and(is_object) {
+        return Err(missing(meta_name::CAPABILITIES));
+    }
+    if !modern.client_info.as_ref().is_none_or(is_object) {
+        return Err(missing(meta_name::CLIENT));
+    }
+    let is_text = |span: &Span| frame.text(span).is_some();
+    if !modern.log_level.as_ref().is_none_or(is_text) {
+        return Err(missing(meta_name::LOG_LEVEL));
+    }
+    Ok(version.into())
+}
+
+/// Whether a header says what the body says.
+fn agree<'h>(
+    headers: &'h HeaderMap,
+    known: &Known,
+    body: Option<&str>,
+    read: impl Fn(&'h str) -> Result<std::borrow::Cow<'h, str>, Mismatch>,
+) -> Result<(), ModernFault> {
+    let header = known.find(headers)?;
+    let header = header.map(read).transpose();
+    let mismatch = match (header, body) {
+        (Err(mismatch), _) => mismatch,
+        (Ok(Some(header)), Some(body)) if header == body => return Ok(()),
+        (Ok(None), None) => return Ok(()),
+        (Ok(Some(_)), Some(_)) => Mismatch::Unequal,
+        (Ok(None), Some(_)) => Mismatch::Missing,
+        (Ok(Some(_)), None) => Mismatch::Unfounded,
+    };
+    Err(known.fault(mismatch))
+}
+
+/// Whether this version has the method no more. A server of an older one would do something.
+fn is_gone(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::Initialize
+            | Method::Ping
+            | Method::SetLevel
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
+    )
+}
+
+/// The session that a request goes on with, as what it sends back says.
+fn continues(frame: &Frame) -> Option<Key> {
+    let at = params(frame)?.at.as_ref()?;
+    // Few have it, and each of the others would be read once more.
+    memmem::find(frame.json(at).as_bytes(), b"\"requestState\"")?;
+    let members = frame.members(at)?;
+    let state = members
+        .iter()
+        .find(|member| member.name == "requestState")?;
+    let state = frame.text(&state.at)?;
+    let (key, _number) = state.strip_prefix(STATE_PREFIX)?.split_once('.')?;
+    Key::parse(key)
+}
+
+/// The status that an answer has that comes first.
+fn status_of(answer: &Outgoing) -> StatusCode {
+    match error_code(answer) {
+        Some(-32601) => StatusCode::NOT_FOUND,
+        Some(-32022..=-32020) => StatusCode::BAD_REQUEST,
+        Some(_) | None => StatusCode::OK,
+    }
+}
+
+fn error_code(answer: &Outgoing) -> Option<i64> {
+    let finder = memmem::Finder::new("\"error\"");
+    let mut pieces = answer.pieces().iter();
+    // Most are none, and need not be read for that.
+    pieces.find(|piece| finder.find(piece).is_some())?;
+    let frame = Frame::parse(answer.to_vec().into()).ok()?;
+    let Message::Response {
+        error: Some(error), ..
+    } = &frame.message
+    else {
+        return None;
+    };
+    let members = frame.members(error)?;
+    let code = members.iter().find(|member| member.name == "code")?;
+    code.value.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

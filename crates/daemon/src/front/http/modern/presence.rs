@@ -1,0 +1,137 @@
+//! Whether a client still waits for what comes of its request.
+//!
+//! A client of the modern era cancels a request by going away (2026-07-28, Streamable HTTP). Whoever writes the
+//! response is dropped then, and tells the hub, which may have a session for the request by that time or not.
+//!
+//! **Invariant:** a client that goes away before its answer is heard of exactly once: by the hub as it begins
+//! the session, or by an input that names the session.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use mux::SessionId;
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{Sender, error::TrySendError},
+};
+
+use crate::{hub::Input, tasks};
+
+/// No session has this number, nor the other.
+const NO_SESSION_YET: u64 = 0;
+const GONE: u64 = u64::MAX;
+
+/// What the hub knows of a client that waits.
+#[derive(Debug)]
+pub(crate) struct Presence(AtomicU64);
+
+/// Held by whoever writes the response, for as long as it is not whole.
+#[derive(Debug)]
+pub(super) struct Attendance {
+    presence: Arc<Presence>,
+    inbox: Sender<Input>,
+    is_over: bool,
+}
+
+impl Presence {
+    /// The request is one of this session. False if nobody waits any more.
+    pub(crate) fn is_for(&self, session: SessionId) -> bool {
+        let known = self.0.compare_exchange(
+            NO_SESSION_YET,
+            session.0,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        known.is_ok()
+    }
+
+    fn leave(&self) -> Option<SessionId> {
+        match self.0.swap(GONE, Ordering::AcqRel) {
+            NO_SESSION_YET | GONE => None,
+            session => Some(SessionId(session)),
+        }
+    }
+}
+
+impl Attendance {
+    pub(super) fn new(inbox: Sender<Input>) -> (Self, Arc<Presence>) {
+        let presence = Arc::new(Presence(AtomicU64::new(NO_SESSION_YET)));
+        let attendance = Attendance {
+            presence: Arc::clone(&presence),
+            inbox,
+            is_over: false,
+        };
+        (attendance, presence)
+    }
+
+    /// The response is whole.
+    pub(super) fn is_over(&mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let Some(session) = self.presence.leave() else {
+            return;
+        };
+        if let Err(TrySendError::Full(input)) = self.inbox.try_send(Input::Closed(session))
+            && Handle::try_current().is_ok()
+        {
+            let inbox = self.inbox.clone();
+            tasks::spawn("leaving client", async move {
+                let _hub_gone = inbox.send(input).await;
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn closed(input: Option<Input>) -> SessionId {
+        match input {
+            Some(Input::Closed(session)) => session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_is_heard_of_once_whenever_that_is() {
+        let (inbox, mut inputs) = mpsc::channel(1);
+        // Before there is a session.
+        let (attendance, presence) = Attendance::new(inbox.clone());
+        drop(attendance);
+        assert!(!presence.is_for(SessionId(7)));
+        assert!(inputs.try_recv().is_err());
+        // When there is one.
+        let (attendance, presence) = Attendance::new(inbox.clone());
+        assert!(presence.is_for(SessionId(8)));
+        drop(attendance);
+        assert_eq!(closed(inputs.recv().await), SessionId(8));
+        // When the hub has no time.
+        inbox.try_send(Input::Quit).unwrap();
+        let (attendance, presence) = Attendance::new(inbox.clone());
+        assert!(presence.is_for(SessionId(9)));
+        drop(attendance);
+        assert!(matches!(inputs.recv().await, Some(Input::Quit)));
+        assert_eq!(closed(inputs.recv().await), SessionId(9));
+        // When it has its answer.
+        let (mut attendance, presence) = Attendance::new(inbox);
+        assert!(presence.is_for(SessionId(10)));
+        attendance.is_over();
+        drop(attendance);
+        assert!(
+            inputs.recv().await.is_none(),
+            "nobody is left who could say anything"
+        );
+    }
+}

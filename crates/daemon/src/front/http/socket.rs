@@ -1,0 +1,114 @@
+//! A unix socket for HTTP, for clients that can be told a path and no port.
+//!
+//! **Invariant:** it can be reached by its user alone, and nothing is removed for it but a socket at which
+//! nobody listens any more.
+
+use std::{
+    fs, io,
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        net::{UnixListener as StdListener, UnixStream as StdStream},
+    },
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use tokio::net::UnixListener;
+
+/// The name of the socket, beside the daemon's own.
+const NAME: &str = "http.sock";
+
+/// Its place in the file system, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Spot {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// Device and number of what stands there, and when it was changed last: a number may be given out again.
+type Identity = (u64, u64, (i64, i64));
+
+/// Where it is if nobody says otherwise.
+pub(super) fn beside(socket: &Path) -> PathBuf {
+    socket.with_file_name(NAME)
+}
+
+/// Listens there.
+pub(super) fn listen(path: &Path) -> anyhow::Result<(UnixListener, Spot)> {
+    let what = || format!("cannot listen at {}", path.display());
+    clear(path)?;
+    let listener = StdListener::bind(path).with_context(what)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(what)?;
+    let spot = Spot {
+        path: path.to_owned(),
+        identity: identity(path).with_context(what)?,
+    };
+    listener.set_nonblocking(true).with_context(what)?;
+    let listener = UnixListener::from_std(listener).with_context(what)?;
+    Ok((listener, spot))
+}
+
+/// Removes what an earlier daemon has left.
+fn clear(path: &Path) -> anyhow::Result<()> {
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        there => there.with_context(|| format!("cannot look at {}", path.display()))?,
+    };
+    if !there.file_type().is_socket() {
+        bail!(
+            "{} is no socket; remove it, or name another place in `http.socket`",
+            path.display()
+        );
+    }
+    match StdStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            let removed = fs::remove_file(path);
+            removed.with_context(|| format!("cannot remove {}", path.display()))
+        }
+        Ok(_) | Err(_) => bail!(
+            "somebody else listens at {}; end that, or name another place in `http.socket`",
+            path.display()
+        ),
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let there = fs::symlink_metadata(path)?;
+    let changed = (there.ctime(), there.ctime_nsec());
+    Ok((there.dev(), there.ino(), changed))
+}
+
+impl Drop for Spot {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|there| there == self.identity) {
+            // Whoever comes next does it else.
+            let _left = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_its_user_s_and_goes_with_its_daemon() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = beside(&folder.path().join("mcpool.sock"));
+        let (listener, spot) = listen(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let taken = listen(&path).unwrap_err().to_string();
+        assert!(taken.contains("somebody else listens"), "{taken}");
+        drop(listener);
+        // As a daemon leaves it that was killed.
+        let (_listener, next) = listen(&path).unwrap();
+        drop(spot);
+        assert!(path.exists(), "it is another's by now");
+        drop(next);
+        assert!(!path.exists());
+        fs::write(&path, "words").unwrap();
+        let refused = listen(&path).unwrap_err().to_string();
+        assert!(refused.contains("is no socket"), "{refused}");
+        assert_eq!(fs::read(&path).unwrap(), b"words");
+    }
+}

@@ -1,0 +1,197 @@
+//! Sessions of the modern era over HTTP: a post is a session with one exchange.
+//!
+//! It ends by itself when all that it asked is answered, or with the client that goes away. Only where the answer
+//! is that the client has to say more first it stays, and a post that says so is another line of it.
+//!
+//! **Invariant:** a session is gone on with only at the place where it began and by the kind of caller that began
+//! it; what its headers say of a call was compared with the call before the core sees that.
+
+use mux::{Event, LineNumber, Moment, Route, SessionId};
+use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
+use wire::{Message, Method};
+
+use super::{
+    Hub,
+    input::{Arrival, Entrance, Recalled},
+    world::World,
+};
+use crate::{
+    front::{Caller, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
+    launch::Launch,
+    link::{Chunk, Denial, Rounds, WayOut},
+};
+
+/// What a session of the modern era over HTTP has that others have not.
+#[derive(Debug)]
+pub(super) struct Modern {
+    /// By what it can be gone on with.
+    pub(super) key: Key,
+    place: Place,
+    caller: Caller,
+}
+
+impl Hub {
+    /// Somebody asks something over HTTP, in the modern era.
+    pub(super) fn on_modern_post(
+        &mut self,
+        now: Moment,
+        post: ModernPost,
+        permit: OwnedSemaphorePermit,
+    ) {
+        if self.stopping.is_some() {
+            return refuse(&post.reply, HttpFault::Ending);
+        }
+        if let Some(key) = post.continues
+            && let Some(id) = self.world.continued(key, &post.place, post.caller)
+        {
+            return self.continue_with(now, id, post);
+        }
+        let edition = self.world.around.launcher.edition();
+        let known = self.world.openings.find(&post.place, edition, now);
+        let launch = known.cloned();
+        let ask = match self.world.ask_at(&post.place) {
+            Ok(ask) => ask,
+            Err(fault) => return refuse(&post.reply, fault),
+        };
+        let arrival = Arrival::over_http(Entrance::Modern(Box::new(post)), ask, permit);
+        match launch {
+            Some(launch) => {
+                let id = self.world.number_of(None);
+                let recalled = Recalled {
+                    arrival,
+                    id,
+                    launch,
+                };
+                self.welcome(now, recalled);
+            }
+            None => self.look_up(now, arrival),
+        }
+    }
+
+    /// Another line of a session that waits for it.
+    fn continue_with(&mut self, now: Moment, id: SessionId, post: ModernPost) {
+        let Some(session) = self.world.sessions.get(&id) else {
+            return;
+        };
+        if session.valve.is_closed() {
+            return refuse(&post.reply, HttpFault::Full);
+        }
+        let route = session.route.clone();
+        if let Some(route) = route
+            && let Err(fault) = self.check_headers(&route, &post)
+        {
+            return deny(&post.reply, Denial::Message(fault));
+        }
+        if post.presence.is_for(id) {
+            self.take_modern_post(now, id, post);
+        }
+    }
+
+    /// Whether a session is begun for a post, for which this was found out.
+    pub(super) fn admits(
+        &mut self,
+        now: Moment,
+        id: SessionId,
+        post: &ModernPost,
+        launch: &Launch,
+    ) -> bool {
+        let edition = self.world.around.launcher.edition();
+        let openings = &mut self.world.openings;
+        openings.keep(&post.place, edition, launch, now);
+        if let Err(fault) = self.check_headers(&launch.opening.route, post) {
+            deny(&post.reply, Denial::Message(fault));
+            return false;
+        }
+        post.presence.is_for(id)
+    }
+
+    /// Whether the headers of a call say what its arguments say, as far as it is known which have to.
+    fn check_headers(&mut self, route: &Route, post: &ModernPost) -> Result<(), ModernFault> {
+        let Message::Request {
+            method: Method::ToolsCall,
+            params,
+            ..
+        } = &post.frame.message
+        else {
+            return Ok(());
+        };
+        let tool = params.name.as_ref().and_then(|at| post.frame.text(at));
+        let Some(tool) = tool else {
+            return Ok(());
+        };
+        let pages = self.mux.listed_tools(route);
+        match self.world.schemas.params(route, &pages, &tool) {
+            Some(params) => check_params(&post.frame, &params, &post.headers),
+            None => Ok(()),
+        }
+    }
+
+    /// Shows the core what was posted.
+    pub(super) fn take_modern_post(&mut self, now: Moment, id: SessionId, post: ModernPost) {
+        let Some(session) = self.world.sessions.get_mut(&id) else {
+            return;
+        };
+        session.lines += 1;
+        let line = LineNumber(session.lines);
+        session.work.add(1, post.bytes);
+        if let WayOut::Rounds(rounds) = &mut session.outlet {
+            rounds.open(line, post.reply);
+        }
+        self.world.touch_session(id);
+        // From here on the core counts what it holds of it.
+        drop(post.share);
+        let event = Event::SessionFrame {
+            session: id,
+            line,
+            frame: post.frame,
+        };
+        self.handle(now, event);
+    }
+}
+
+impl World {
+    /// The session that waits to be gone on with by this key, from here and by such a caller.
+    fn continued(&self, key: Key, place: &Place, caller: Caller) -> Option<SessionId> {
+        let id = *self.rounds.get(&key)?;
+        let session = self.sessions.get(&id).filter(|it| !it.closing)?;
+        let modern = session.modern.as_ref()?;
+        let is_here = modern.place.server == place.server
+            && modern.place.workspace == place.workspace
+            && modern.caller == caller;
+        is_here.then_some(id)
+    }
+
+    /// What a session of the modern era has; `None` if there is no randomness for its key.
+    pub(super) fn modern_way(
+        &mut self,
+        id: SessionId,
+        post: &ModernPost,
+        limit: usize,
+    ) -> Option<(Box<Rounds>, Box<Modern>)> {
+        let key = match Key::random() {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::debug!(%error, "there is no randomness for a session");
+                refuse(&post.reply, HttpFault::Ending);
+                return None;
+            }
+        };
+        self.rounds.insert(key, id);
+        let modern = Modern {
+            key,
+            place: post.place.clone(),
+            caller: post.caller,
+        };
+        let rounds = Rounds::new(limit, &self.around.unread);
+        Some((Box::new(rounds), Box::new(modern)))
+    }
+}
+
+fn refuse(reply: &Sender<Chunk>, fault: HttpFault) {
+    deny(reply, Denial::Transport(fault));
+}
+
+fn deny(reply: &Sender<Chunk>, denial: Denial) {
+    // It is the first that is said there. Whoever has gone need not hear it.
+    let _gone = reply.try_send(Chunk::Refused(denial));
+}

@@ -1,0 +1,132 @@
+//! What was found out for sessions of the modern era, so that it is not found out for each of their requests.
+//!
+//! A session that lasts is looked up once. One that is a single request would be looked up as often as its client
+//! says anything: a look at the `PATH`, into files, and at what is kept of the server.
+//!
+//! **Invariant:** nothing is used that a look-up would not find again, but for a change outside of mcpool that is
+//! younger than [`LIFE`].
+
+use std::{collections::BTreeMap, time::Duration};
+
+use mux::{Moment, Route};
+
+use crate::{front::Place, launch::Launch};
+
+/// How long it counts what was found: programs come and go, and so do files that the configuration names.
+const LIFE: Duration = Duration::from_secs(10);
+
+/// Places of which it is kept; then the oldest goes.
+const PLACES_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Openings {
+    /// Of which state of the configuration they are.
+    edition: u64,
+    known: BTreeMap<Place, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    launch: Launch,
+    since: Moment,
+}
+
+impl Openings {
+    /// What was found for this place, if it still counts.
+    pub(super) fn find(&mut self, place: &Place, edition: u64, now: Moment) -> Option<&Launch> {
+        if self.edition != edition {
+            self.edition = edition;
+            self.known.clear();
+        }
+        let known = self.known.get(place)?;
+        (now < known.since + LIFE).then_some(&known.launch)
+    }
+
+    /// Keeps what was found in this state of the configuration, unless it is for one session alone.
+    pub(super) fn keep(&mut self, place: &Place, edition: u64, launch: &Launch, now: Moment) {
+        if launch.is_for_one || launch.opening.refused.is_some() {
+            return;
+        }
+        if self.find(place, edition, now).is_some() {
+            return;
+        }
+        let launch = launch.clone();
+        self.known
+            .insert(place.clone(), Known { launch, since: now });
+        if self.known.len() > PLACES_MAX {
+            let ages = self.known.iter().map(|(place, known)| (known.since, place));
+            let oldest = ages.min().map(|(_, place)| place.clone());
+            oldest.map(|place| self.known.remove(&place));
+        }
+    }
+
+    /// A server of this route has said something new of itself.
+    pub(super) fn forget(&mut self, route: &Route) {
+        self.known
+            .retain(|_, known| known.launch.opening.route != *route);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    fn place(number: usize) -> Place {
+        Place {
+            server: Some(Arc::from(format!("s{number}"))),
+            ..Place::default()
+        }
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment(0) + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_was_found_counts_for_a_while_and_in_one_state_of_the_configuration() {
+        let mut openings = Openings::default();
+        let launch = Launch::of_route("route");
+        let [one, other] = [place(1), place(2)];
+        openings.keep(&one, 1, &launch, at(0));
+        assert!(openings.find(&one, 1, at(9)).is_some());
+        assert!(openings.find(&other, 1, at(9)).is_none());
+        // Finding it again makes it no younger.
+        openings.keep(&one, 1, &launch, at(9));
+        assert!(openings.find(&one, 1, at(10)).is_none());
+        openings.keep(&one, 1, &launch, at(10));
+        assert!(openings.find(&one, 1, at(19)).is_some());
+        assert!(openings.find(&one, 2, at(19)).is_none());
+        openings.keep(&one, 2, &launch, at(19));
+        openings.forget(&Route(b"other".as_slice().into()));
+        assert!(openings.find(&one, 2, at(19)).is_some());
+        openings.forget(&launch.opening.route);
+        assert!(openings.find(&one, 2, at(19)).is_none());
+    }
+
+    #[test]
+    fn what_is_for_one_session_is_not_kept_nor_a_refusal() {
+        let mut openings = Openings::default();
+        let mut launch = Launch::of_route("route");
+        launch.is_for_one = true;
+        openings.keep(&place(1), 1, &launch, at(0));
+        assert!(openings.find(&place(1), 1, at(0)).is_none());
+        launch.is_for_one = false;
+        launch.opening.refused = Some(mux::Refusal::ShuttingDown);
+        openings.keep(&place(1), 1, &launch, at(0));
+        assert!(openings.find(&place(1), 1, at(0)).is_none());
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_are_many() {
+        let mut openings = Openings::default();
+        let launch = Launch::of_route("route");
+        for number in 0..=PLACES_MAX {
+            let now = Moment(0) + Duration::from_millis(number as u64);
+            openings.keep(&place(number), 1, &launch, now);
+        }
+        assert_eq!(openings.known.len(), PLACES_MAX);
+        assert!(openings.find(&place(0), 1, at(1)).is_none());
+        assert!(openings.find(&place(1), 1, at(1)).is_some());
+    }
+}

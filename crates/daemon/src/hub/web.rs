@@ -1,0 +1,99 @@
+//! Sessions over WebSockets: let in by a request over HTTP, and from then on as over any socket.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use mux::{LineNumber, Moment, SessionId};
+use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
+
+use super::{
+    Hub,
+    http::{NO_FOLDER, UMASK, deny, is_client_s_mistake, refuse},
+    input::{Arrival, Entrance, Input},
+};
+use crate::{
+    front::{Freedom, Over, Place},
+    launch::Asker,
+    link::{Denial, Farewell, Piece, Sign, Socket},
+};
+
+/// So many things in a row that are no message, and a client has nothing to say here.
+const MISSES_MAX: u32 = 10;
+
+impl Hub {
+    /// Somebody asks for a WebSocket. What is wrong with that is told while it can be told by a status.
+    pub(super) fn on_meeting(&mut self, place: &Place, reply: &Sender<Piece>) {
+        let world = &mut self.world;
+        let ask = match world.ask_at(place) {
+            Ok(ask) => ask,
+            Err(fault) => return refuse(reply, fault),
+        };
+        let launch = world.around.launcher.open(&Asker {
+            // That of nobody: a plan is made to see whether there can be one.
+            session: SessionId(world.last_id()),
+            ask: &ask,
+            cwd: Path::new(NO_FOLDER),
+            umask: UMASK,
+            freedom: Freedom::Elsewhere,
+            over: Over::WebSocket,
+        });
+        match launch.opening.refused {
+            Some(refusal) if is_client_s_mistake(&refusal) => {
+                deny(reply, Denial::Server(refusal));
+            }
+            // Whatever else is wrong may be right when it is needed.
+            Some(_) | None => {
+                // Whoever has gone need not hear it.
+                let _gone = reply.try_send(Piece::Done);
+            }
+        }
+    }
+
+    /// The WebSocket is there.
+    pub(super) fn begin_talk(
+        &mut self,
+        now: Moment,
+        place: Place,
+        (socket, early): (Socket, Bytes),
+        (reply, permit): (&Sender<Piece>, OwnedSemaphorePermit),
+    ) {
+        let ask = match self.world.ask_at(&place) {
+            Ok(ask) => ask,
+            Err(fault) => return refuse(reply, fault),
+        };
+        let entrance = Entrance::WebSocket(socket, early, place);
+        self.look_up(now, Arrival::over_http(entrance, ask, permit));
+    }
+
+    /// Something is to be said of the connection.
+    pub(super) fn on_signed(&mut self, now: Moment, id: SessionId, sign: &Sign) {
+        if !self.world.hears(id) {
+            return;
+        }
+        if let Some(session) = self.world.sessions.get_mut(&id) {
+            session.outlet.push_sign(sign);
+        }
+        self.world.touch_session(id);
+        if let Sign::Close(_) = sign {
+            self.on_closed(now, id);
+        }
+    }
+
+    /// A session has said something that is no message. Over a WebSocket that is heard a few times in a row,
+    /// and then it is closed.
+    pub(super) fn on_missed(&mut self, id: SessionId, line: LineNumber) {
+        let session = self.world.sessions.get_mut(&id);
+        let Some(session) = session.filter(|session| session.outlet.packs()) else {
+            return;
+        };
+        let (last, count) = session.misses;
+        let in_a_row = if last.0 + 1 == line.0 { count + 1 } else { 1 };
+        session.misses = (line, in_a_row);
+        if in_a_row >= MISSES_MAX {
+            let sign = Sign::Close(Farewell::Garbage);
+            let input = Input::Signed { session: id, sign };
+            // When what it is answered has been written. If there is no place now, the next is one too many.
+            let _next_time = self.world.around.inbox.try_send(input);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! What a message becomes between a client of one era and a server of the other.
+//!
+//! Only what an era has that the other has not is taken out, put in or said otherwise, by span; the rest
+//! stays as it was written. What cannot be said otherwise is listed in `docs/eras.md`.
+
+use alloc::{format, string::String, vec::Vec};
+
+use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
+
+use crate::{
+    era::{Era, MODERN_VERSION},
+    handshake::SERVER_INFO,
+};
+
+/// What each request of the modern era says of its sender, and none of the legacy era does.
+const SENDER: [&str; 4] = [
+    meta_name::VERSION,
+    meta_name::CAPABILITIES,
+    meta_name::CLIENT,
+    meta_name::LOG_LEVEL,
+];
+
+/// A server of the legacy era says so of a resource that it has not (until 2025-11-25).
+const RESOURCE_NOT_FOUND: &str = "-32002";
+
+/// In the modern era that is a parameter like any other that is wrong.
+const INVALID_PARAMS: &str = "-32602";
+
+/// The request as a server sees it that speaks as its client does: with our id, and with the same number
+/// for a token.
+pub(crate) fn renumbered(frame: &Frame, minted: u64) -> Outgoing {
+    let Message::Request {
+        id_span, params, ..
+    } = &frame.message
+    else {
+        return frame.unchanged();
+    };
+    let number = RequestId::from(minted);
+    match &params.meta_token {
+        Some((_, token_span)) => frame.rewrite(&mut [
+            (id_span.clone(), number.as_bytes()),
+            (token_span.clone(), number.as_bytes()),
+        ]),
+        None => frame.rewrite(&mut [(id_span.clone(), number.as_bytes())]),
+    }
+}
+
+/// A modern client's request as a legacy server sees it.
+pub(crate) fn request_to_legacy(frame: &Frame, minted: u64) -> Outgoing {
+    let Message::Request {
+        id_span, params, ..
+    } = &frame.message
+    else {
+        return frame.unchanged();
+    };
+    let number = RequestId::from(minted);
+    let meta = params.meta.as_ref().and_then(|meta| {
+        let digits = format!("{minted}");
+        Some((
+            meta.clone(),
+            meta_of(frame, meta, params.meta_token.is_some(), &digits, &[])?,
+        ))
+    });
+    match &meta {
+        Some((span, meta)) => frame.rewrite(&mut [
+            (id_span.clone(), number.as_bytes()),
+            (span.clone(), meta.as_bytes()),
+        ]),
+        None => frame.rewrite(&mut [(id_span.clone(), number.as_bytes())]),
+    }
+}
+
+/// What a legacy client's requests say of it to a modern server; all are JSON.
+pub(crate) struct Sender<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) capabilities: &'a str,
+    /// From which severity on it wants log messages, if it has said so.
+    pub(crate) level: Option<&'a str>,
+}
+
+/// A legacy client's request as a modern server sees it.
+pub(crate) fn request_to_modern(frame: &Frame, minted: u64, sender: &Sender<'_>) -> Outgoing {
+    let Message::Request {
+        id_span, params, ..
+    } = &frame.message
+    else {
+        return frame.unchanged();
+    };
+    let number = RequestId::from(minted);
+    let version = wire::quoted(MODERN_VERSION);
+    let level = sender.level.map(wire::quoted);
+    let mut said = Vec::from([
+        (meta_name::VERSION, version.as_str()),
+        (meta_name::CLIENT, sender.client),
+        (meta_name::CAPABILITIES, sender.capabilities),
+    ]);
+    said.extend(level.as_deref().map(|level| (meta_name::LOG_LEVEL, level)));
+    let (place, text) = match (&params.at, &params.meta) {
+        (_, Some(meta)) => {
+            let digits = format!("{minted}");
+            let edited = meta_of(frame, meta, params.meta_token.is_some(), &digits, &said);
+            (meta.clone(), edited.unwrap_or_default())
+        }
+        (Some(params), None) => beside_others(frame, params, "_meta", &object(&said)),
+        (None, None) => {
+            let params = format!(r#"{{"_meta":{}}}"#, object(&said));
+            beside_others(frame, &(0..frame.len()), "params", &params)
+        }
+    };
+    frame.rewrite(&mut [
+        (id_span.clone(), number.as_bytes()),
+        (place, text.as_bytes()),
+    ])
+}
+
+/// A server's answer as a client of the other era reads it.
+pub(crate) fn answer(
+    frame: &Frame,
+    (client, id): (Era, &RequestId),
+    method: &Method,
+    server_info: Option<&str>,
+) -> Outgoing {
+    let Message::Response {
+        id_span,
+        result,
+        error,
+        ..
+    } = &frame.message
+    else {
+        return frame.unchanged();
+    };
+    let mut edits: Vec<(Span, String)> = Vec::new();
+    match (client, result, error) {
+        (Era::Modern, Some(result), _) => {
+            edits.extend(completed(frame, result, method, server_info));
+        }
+        (Era::Modern, None, Some(error)) => edits.extend(not_found(frame, error)),
+        (Era::Legacy, Some(result), _) => {
+            let edited = frame.edited(result, &["resultType"], &[]);
+            edits.extend(edited.map(|edited| (result.clone(), edited)));
+        }
+        (Era::Legacy | Era::Modern, None, _) => {}
+    }
+    let mut spans: Vec<(Span, &[u8])> = edits
+        .iter()
+        .map(|(span, text)| (span.clone(), text.as_bytes()))
+        .collect();
+    spans.push((id_span.clone(), id.as_bytes()));
+    frame.rewrite(&mut spans)
+}
+
+/// What is put into a legacy server's result: that it is one, how long it holds, and who says so.
+fn completed(
+    frame: &Frame,
+    result: &Span,
+    method: &Method,
+    server_info: Option<&str>,
+) -> Vec<(Span, String)> {
+    let Some(members) = frame.members(result) else {
+        return Vec::new();
+    };
+    let has = |name: &str| members.iter().any(|member| member.name == name);
+    let mut new = String::new();
+    let mut add = |name: &str, value: &str| {
+        if !has(name) {
+            new.push_str(&format!(r#""{name}":{value},"#));
+        }
+    };
+    add("resultType", r#""complete""#);
+    if is_cacheable(method) {
+        add("ttlMs", "0");
+        add("cacheScope", r#""private""#);
+    }
+    if let Some(info) = server_info {
+        add("_meta", &format!(r#"{{"{SERVER_INFO}":{info}}}"#));
+    }
+    if members.is_empty() {
+        new.pop();
+    }
+    let inside = result.start + 1;
+    Vec::from([(inside..inside, new)])
+}
+
+/// The error of a legacy server about a resource that it has not, in the words of the modern era.
+fn not_found(frame: &Frame, error: &Span) -> Option<(Span, String)> {
+    let members = frame.members(error)?;
+    let code = members.iter().find(|member| member.name == "code")?;
+    (code.value == RESOURCE_NOT_FOUND).then(|| (code.at.clone(), String::from(INVALID_PARAMS)))
+}
+
+/// Whether the answer says how long it holds (2026-07-28, caching).
+pub(crate) fn is_cacheable(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::Discover
+            | Method::ToolsList
+            | Method::PromptsList
+            | Method::ResourcesList
+            | Method::ResourceTemplatesList
+            | Method::ResourcesRead
+    )
+}
+
+/// A `_meta` with these words on its sender in place of any others, and with our token if it has one.
+fn meta_of(
+    frame: &Frame,
+    meta: &Span,
+    has_token: bool,
+    token: &str,
+    said: &[(&str, &str)],
+) -> Option<String> {
+    let mut without = Vec::from(SENDER);
+    let mut with = Vec::new();
+    if has_token {
+        without.push("progressToken");
+        with.push(("progressToken", token));
+    }
+    with.extend_from_slice(said);
+    frame.edited(meta, &without, &with)
+}
+
+/// Where a member goes into an object, in place of another of that name, and the text that goes there.
+fn beside_others(frame: &Frame, object: &Span, name: &str, value: &str) -> (Span, String) {
+    let members = frame.members(object).unwrap_or_default();
+    if let Some(other) = members.iter().find(|member| member.name == name) {
+        return (other.at.clone(), String::from(value));
+    }
+    let inside = object.start + 1;
+    let comma = if members.is_empty() { "" } else { "," };
+    (inside..inside, format!(r#""{name}":{value}{comma}"#))
+}
+
+fn object(members: &[(&str, &str)]) -> String {
+    let members: Vec<String> = members
+        .iter()
+        .map(|(name, value)| format!(r#""{name}":{value}"#))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// Whether a modern server's result is no end: it wants to know something first.
+pub(crate) fn wants_input(frame: &Frame, result: &Span) -> bool {
+    let members = frame.members(result).unwrap_or_default();
+    let mut types = members.iter().filter(|member| member.name == "resultType");
+    types.any(|member| member.value == r#""input_required""#)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn frame(text: &str) -> Frame {
+        Frame::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+    }
+
+    fn text(said: Outgoing) -> String {
+        String::from_utf8(said.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_legacy_server_hears_nothing_that_only_modern_clients_say() {
+        let said = frame(
+            r#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","progressToken":"t","traceparent":"00","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"c"},"io.modelcontextprotocol/logLevel":"debug"},"arguments":{"a":1e400}}}"#,
+        );
+        assert_eq!(
+            text(request_to_legacy(&said, 7)),
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"x","_meta":{"traceparent":"00","progressToken":7},"arguments":{"a":1e400}}}"#
+        );
+    }
+
+    #[test]
+    fn a_modern_server_hears_of_a_legacy_client_with_each_request() {
+        let sender = Sender {
+            client: r#"{"name":"c","version":"1"}"#,
+            capabilities: r#"{"roots":{}}"#,
+            level: Some("debug"),
+        };
+        let us = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}},"io.modelcontextprotocol/logLevel":"debug""#;
+        let table = [
+            (
+                r#"{"jsonrpc":"2.0","id":"a","method":"tools/list"}"#,
+                format!(
+                    r#"{{"params":{{"_meta":{{{us}}}}},"jsonrpc":"2.0","id":7,"method":"tools/list"}}"#
+                ),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":"a","method":"tools/list","params":null}"#,
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{{"_meta":{{{us}}}}}}}"#
+                ),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{}}"#,
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{{"_meta":{{{us}}}}}}}"#
+                ),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":"a","method":"x","params":{"a":1,"_meta":{"progressToken":3,"b":2}}}"#,
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":7,"method":"x","params":{{"a":1,"_meta":{{"b":2,"progressToken":7,{us}}}}}}}"#
+                ),
+            ),
+        ];
+        for (said, heard) in table {
+            let heard_now = text(request_to_modern(&frame(said), 7, &sender));
+            assert_eq!(heard_now, heard, "{said}");
+            frame(&heard_now);
+        }
+    }
+
+    #[test]
+    fn a_modern_client_reads_a_legacy_servers_answer_in_its_own_words() {
+        let id = RequestId::from_json("\"a\"").unwrap();
+        let read = |said: &str, method: Method| {
+            text(answer(
+                &frame(said),
+                (Era::Modern, &id),
+                &method,
+                Some(r#"{"name":"s","version":"1"}"#),
+            ))
+        };
+        assert_eq!(
+            read(
+                r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[1e400]}}"#,
+                Method::ToolsList
+            ),
+            r#"{"jsonrpc":"2.0","id":"a","result":{"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"1"}},"tools":[1e400]}}"#
+        );
+        assert_eq!(
+            read(
+                r#"{"jsonrpc":"2.0","id":7,"result":{"_meta":{"x":1},"content":[]}}"#,
+                Method::ToolsCall
+            ),
+            r#"{"jsonrpc":"2.0","id":"a","result":{"resultType":"complete","_meta":{"x":1},"content":[]}}"#
+        );
+        assert_eq!(
+            read(
+                r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32002,"message":"no"}}"#,
+                Method::ResourcesRead
+            ),
+            r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32602,"message":"no"}}"#
+        );
+    }
+
+    #[test]
+    fn a_legacy_client_reads_no_word_of_the_modern_era() {
+        let id = RequestId::from_json("5").unwrap();
+        let said =
+            frame(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[],"resultType":"complete"}}"#);
+        let read = answer(&said, (Era::Legacy, &id), &Method::ToolsCall, None);
+        assert_eq!(
+            text(read),
+            r#"{"jsonrpc":"2.0","id":5,"result":{"content":[]}}"#
+        );
+        let open = frame(r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required"}}"#);
+        let Message::Response {
+            result: Some(result),
+            ..
+        } = &open.message
+        else {
+            panic!("a result");
+        };
+        assert!(wants_input(&open, result));
+    }
+}

@@ -1,0 +1,366 @@
+//! Sessions of the modern era (2026-07-28): no handshake, and each request says what it is of.
+//!
+//! Such a session is routed at its first request. Over stdio it may turn out to be a probe: a client that
+//! says `initialize` after all is of the legacy era from then on.
+//!
+//! **Invariant:** a request that does not say what it must is refused before anybody else hears of it.
+
+use alloc::string::{String, ToString};
+
+use wire::{Frame, Message, Method, Modern, RequestId};
+
+use crate::{
+    action::Outbox,
+    class::Class,
+    era::{Era, MODERN_VERSION},
+    event::Link,
+    exchange::Errand,
+    fact::Fact,
+    from_session::client_name,
+    ids::{LineNumber, SessionId, UpstreamId},
+    mux::Mux,
+    refusal::Refusal,
+    session::{Session, Stage, State, Whereabouts},
+    timers::Timer,
+    upstream::{State as UpstreamState, StopCause, Upstream},
+    wishes::log_level_of,
+};
+
+impl Session {
+    /// Whether a request that claims to be of the modern era is taken for one.
+    pub(crate) fn may_be_modern(&self) -> bool {
+        self.state == State::New || self.era == Era::Modern
+    }
+
+    /// Whether it is one that lasts as long as its one request.
+    pub(crate) fn is_of_one_request(&self) -> bool {
+        self.opening.link == Link::Posts && self.era == Era::Modern
+    }
+}
+
+impl Mux {
+    /// A request that says by itself what it is of.
+    pub(crate) fn on_modern_request(
+        &mut self,
+        session_id: SessionId,
+        line: LineNumber,
+        (frame, stage): (Frame, Stage),
+        out: &mut Outbox,
+    ) {
+        let Message::Request {
+            id, method, params, ..
+        } = &frame.message
+        else {
+            return;
+        };
+        let (id, method) = (id.clone(), method.clone());
+        let said = params.modern.as_deref();
+        let is_probe_in_vain = method == Method::Discover && self.is_legacy_by_choice(session_id);
+        let checked = if is_probe_in_vain {
+            Err(Refusal::NoSuchMethod {
+                method: method.clone(),
+            })
+        } else {
+            check(&frame, &method, said)
+        };
+        if let Err(refusal) = checked {
+            self.refuse(session_id, &id, line, refusal, out);
+            return;
+        }
+        self.read_sender(session_id, &frame, said);
+        if let Some(refusal) = self.refusal_of_unserved(session_id) {
+            self.refuse(session_id, &id, line, refusal, out);
+            return;
+        }
+        if self.resume_round(session_id, (&id, line), &frame, out) {
+            return;
+        }
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        if session.state == State::New {
+            self.await_upstream(session_id, out);
+        }
+        self.note_log_level(session_id, &frame, out);
+        let here = matches!(method, Method::Discover | Method::Listen);
+        match self.sessions.get(&session_id).map(|session| &session.state) {
+            Some(State::Attached(upstream)) if here => {
+                let place = (session_id, *upstream);
+                self.answer_modern(place, (&id, line), &frame, out);
+            }
+            Some(_) => self.submit(session_id, line, (frame, stage), out),
+            None => {}
+        }
+    }
+
+    /// Whether a client that could speak either way is to speak as one of the legacy era does.
+    fn is_legacy_by_choice(&self, session_id: SessionId) -> bool {
+        let session = self.sessions.get(&session_id);
+        session.is_some_and(|session| session.opening.era == Some(Era::Legacy))
+    }
+
+    /// Takes in who the client is and what it can do, which counts for all that it asks.
+    fn read_sender(&mut self, session_id: SessionId, frame: &Frame, said: Option<&Modern>) {
+        let (Some(session), Some(said)) = (self.sessions.get_mut(&session_id), said) else {
+            return;
+        };
+        session.era = Era::Modern;
+        session.version = MODERN_VERSION.to_string();
+        if session.state == State::New {
+            let declared = said.capabilities.as_ref();
+            session.class = declared
+                .map(|span| Class::declared(frame.json(span)))
+                .unwrap_or_default();
+        }
+        if session.client.is_none() {
+            let info = said.client_info.as_ref();
+            session.client = info.and_then(|span| client_name(frame.json(span)));
+        }
+    }
+
+    /// A request says from which severity on its client wants log messages, or that it wants none.
+    fn note_log_level(&mut self, session_id: SessionId, frame: &Frame, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        session.level = log_level_of(frame);
+        let level = session.level;
+        let Some(upstream) = session
+            .upstream()
+            .and_then(|upstream| self.upstreams.get_mut(&upstream))
+        else {
+            return;
+        };
+        let upstream_id = upstream.id;
+        let is_news = match level {
+            Some(_) => upstream.listeners.insert(session_id),
+            None => upstream.listeners.remove(&session_id),
+        };
+        if is_news {
+            self.tell_level(upstream_id, out);
+        }
+    }
+
+    /// Finds or makes the upstream of a session that has not said `initialize`, and has it wait there.
+    fn await_upstream(&mut self, session_id: SessionId, out: &mut Outbox) {
+        let patience = self.now + self.limits.start_patience;
+        let Some(upstream_id) = self.upstream_for(session_id) else {
+            Mux::contradiction("a session could not be routed", out);
+            return;
+        };
+        self.wait_at(session_id, upstream_id, out);
+        self.recall(session_id, upstream_id, out);
+        if self
+            .upstreams
+            .get(&upstream_id)
+            .is_some_and(Upstream::is_ready)
+        {
+            self.attach_waiting(upstream_id, out);
+        } else if !self.attach_recalled(session_id, upstream_id, out) {
+            self.timers.set(Timer::StartPatience(session_id), patience);
+            self.want(upstream_id, out);
+        }
+    }
+
+    fn wait_at(&mut self, session_id: SessionId, upstream_id: UpstreamId, out: &mut Outbox) {
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.state = State::Awaiting(upstream_id);
+        }
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.waiting.push_back(session_id);
+        }
+        out.tell(Fact::SessionRouted {
+            session: session_id,
+            upstream: upstream_id,
+        });
+    }
+
+    /// Has a session that waits for a handshake wait elsewhere.
+    pub(crate) fn await_elsewhere(&mut self, session_id: SessionId, out: &mut Outbox) {
+        if let Some(upstream_id) = self.upstream_for(session_id) {
+            self.wait_at(session_id, upstream_id, out);
+        }
+    }
+
+    /// Answers what needs nobody but the handshake.
+    pub(crate) fn answer_modern(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        (id, line): (&RequestId, LineNumber),
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        if frame.method() == Some(&Method::Listen) {
+            self.begin_listening((session_id, upstream_id), (id, line), frame, out);
+            return;
+        }
+        let upstream = self.upstreams.get(&upstream_id);
+        let Some(handshake) = upstream.and_then(|upstream| upstream.handshake.as_ref()) else {
+            Mux::contradiction(
+                "a session is attached to an upstream without a handshake",
+                out,
+            );
+            return;
+        };
+        let answer = handshake.discovered(id);
+        self.answer(session_id, id, line, answer, out);
+    }
+
+    /// A client that has asked as a modern one does says `initialize`: it was a probe. Says whether it may
+    /// be of the legacy era from now on.
+    pub(crate) fn end_probe(&mut self, session_id: SessionId, out: &mut Outbox) -> bool {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return false;
+        };
+        if session.era == Era::Legacy {
+            return true;
+        }
+        let is_at_work =
+            |whereabouts: &Whereabouts| matches!(whereabouts, Whereabouts::Upstream(_));
+        if session.open.values().any(is_at_work) {
+            return false;
+        }
+        let upstream_id = session.upstream();
+        self.end_listening(session_id, out);
+        let refusal = Refusal::NoSuchMethod {
+            method: Method::Discover,
+        };
+        self.refuse_session_waits(session_id, &refusal, out);
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return false;
+        };
+        session.era = Era::Legacy;
+        session.state = State::New;
+        session.version = String::new();
+        if let Some(upstream_id) = upstream_id {
+            self.detach(session_id, upstream_id, out);
+        }
+        true
+    }
+
+    /// A server does not answer as the era wants it in which it was asked first: whoever waits for it is
+    /// served in the other, by another process. Says whether that can be.
+    pub(crate) fn turn_to_other_era(
+        &mut self,
+        upstream_id: UpstreamId,
+        evidence: Evidence,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return false;
+        };
+        let (route, era) = (upstream.key.route.clone(), upstream.key.era);
+        let is_evidence = match era {
+            Era::Modern => true,
+            // What does not come up says nothing of how it would have spoken.
+            Era::Legacy => evidence == Evidence::Refusal,
+        };
+        let is_open = !self.refused_eras.contains_key(&route);
+        let is_fixed = upstream.waiting.iter().any(|session| {
+            let session = self.sessions.get(session);
+            session.is_none_or(|session| session.opening.era.is_some())
+        });
+        let was_promised = !upstream.attached.is_empty() || upstream.handshake.is_some();
+        if !is_evidence || !is_open || is_fixed || was_promised {
+            // What was found before was found of a server that may never have run.
+            self.refused_eras.remove(&route);
+            return false;
+        }
+        upstream.state = UpstreamState::Draining {
+            cause: StopCause::Asked,
+        };
+        self.refused_eras
+            .insert(route, crate::era::Refused(Some(era)));
+        out.tell(Fact::UpstreamOfOtherEra {
+            upstream: upstream_id,
+            era,
+        });
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return true;
+        };
+        let waiting: alloc::vec::Vec<SessionId> = upstream.waiting.drain(..).collect();
+        for session in waiting {
+            if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+                upstream.turns.remove(session);
+            }
+            self.route_again(session, out);
+        }
+        true
+    }
+
+    /// Whether a server is alive, in the words of its era: the modern one has no `ping`.
+    pub(crate) fn pulse_request(era: Era, id: u64) -> String {
+        match era {
+            Era::Legacy => alloc::format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#),
+            Era::Modern => alloc::format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{}}}}}"#,
+                crate::handshake::own_meta()
+            ),
+        }
+    }
+
+    /// What has to be done otherwise on our own account at a server of the modern era; says whether it was.
+    pub(crate) fn run_modern_errand(
+        &mut self,
+        upstream_id: UpstreamId,
+        errand: Errand,
+        out: &mut Outbox,
+    ) -> bool {
+        let upstream = self.upstreams.get(&upstream_id);
+        if upstream.is_none_or(|upstream| upstream.key.era == Era::Legacy) {
+            return false;
+        }
+        match errand {
+            Errand::Subscribe | Errand::Unsubscribe => self.listen_to(upstream_id, out),
+            // Each request says it.
+            Errand::SetLevel => {}
+            Errand::Greet | Errand::Ping | Errand::Listen | Errand::Compare(..) => return false,
+        }
+        true
+    }
+}
+
+/// What shows that a server does not speak as it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// It has said so.
+    Refusal,
+    /// It has said something else, nothing, or ended.
+    NoAnswer,
+}
+
+/// Whether a request says what each must say (2026-07-28, `_meta`), and is one that there is.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "methods that need no treatment of their own pass through"
+)]
+fn check(frame: &Frame, method: &Method, said: Option<&Modern>) -> Result<(), Refusal> {
+    let version = said.and_then(|said| said.version.as_ref());
+    let version = version.and_then(|span| frame.text(span));
+    let Some(version) = version else {
+        return Err(Refusal::BadParameter {
+            what: "`_meta` must name `io.modelcontextprotocol/protocolVersion`",
+        });
+    };
+    if version != MODERN_VERSION {
+        return Err(Refusal::UnsupportedVersion {
+            requested: version.to_string(),
+        });
+    }
+    let capabilities = said.and_then(|said| said.capabilities.as_ref());
+    if !capabilities.is_some_and(|span| frame.json(span).starts_with('{')) {
+        return Err(Refusal::BadParameter {
+            what: "`_meta` must name `io.modelcontextprotocol/clientCapabilities`",
+        });
+    }
+    match method {
+        Method::Initialize
+        | Method::Ping
+        | Method::SetLevel
+        | Method::ResourcesSubscribe
+        | Method::ResourcesUnsubscribe => Err(Refusal::NoSuchMethod {
+            method: method.clone(),
+        }),
+        _there_is => Ok(()),
+    }
+}

@@ -1,0 +1,441 @@
+//! What a server of the legacy era asks, put to a client of the modern era (2026-07-28, multi-round-trip requests).
+//!
+//! Such a client is asked nothing while it waits: its request is answered with the questions, and it sends the
+//! request again with the answers. Meanwhile the server is still at the first one, which is *parked* here.
+//!
+//! **Invariant:** a handle is good once, in the session that it was given to, and for the same request. What
+//! becomes of a parked request reaches whoever comes back for it, or nobody.
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::String,
+    vec::Vec,
+};
+
+use serde::{Deserialize, Serialize};
+use wire::{Frame, Message, Method, Outgoing, RequestId, quoted};
+
+use crate::{
+    action::Outbox,
+    exchange::{MintedId, Owner},
+    from_session::cancellation,
+    ids::{LineNumber, SessionId, UpstreamId},
+    moment::Moment,
+    mux::Mux,
+    refusal::Refusal,
+    session::{Session, Whereabouts},
+    timers::Timer,
+    wishes::log_level_of,
+};
+
+/// What every handle begins with, so that it is known whose it is.
+pub(crate) const HANDLE: &str = "mcpool.";
+
+/// What a client is told that comes with a handle which is not good.
+const UNKNOWN_HANDLE: &str =
+    "`requestState` is none that is waited for here: it was used before, or its time is over";
+
+/// All requests of a session that wait for their client to come back, by their handles as JSON.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Rounds {
+    #[serde(with = "crate::frozen::forms::pairs")]
+    parked: BTreeMap<RequestId, Parked>,
+    issued: u64,
+}
+
+/// A request that its client was answered with questions, and that its server is still at.
+#[derive(Debug, Serialize, Deserialize)]
+struct Parked {
+    minted: MintedId,
+    /// What the client asked, which it has to ask again.
+    request: Box<str>,
+    /// Questions that the client has, by the ids under which they are known here.
+    asked: BTreeSet<u64>,
+    /// Questions that have come since.
+    to_come: BTreeMap<u64, Box<str>>,
+    /// What became of the request meanwhile.
+    outcome: Option<Outgoing>,
+    until: Moment,
+}
+
+impl Rounds {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parked.is_empty()
+    }
+
+    /// Those that a server is at.
+    pub(crate) fn at_server(&self) -> impl Iterator<Item = MintedId> {
+        let parked = self.parked.values();
+        parked
+            .filter(|parked| parked.outcome.is_none())
+            .map(|parked| parked.minted)
+    }
+
+    /// How many questions there are that the client has not been asked yet.
+    pub(crate) fn to_come(&self) -> usize {
+        self.parked
+            .values()
+            .map(|parked| parked.to_come.len())
+            .sum()
+    }
+
+    /// The one that a server is at under this id.
+    fn of_minted(&mut self, minted: MintedId) -> Option<&mut Parked> {
+        let mut parked = self.parked.values_mut();
+        parked.find(|parked| parked.minted == minted)
+    }
+
+    fn next_end(&self) -> Option<Moment> {
+        self.parked.values().map(|parked| parked.until).min()
+    }
+
+    /// A question need not be answered any more.
+    pub(crate) fn withdraw(&mut self, shown: u64) {
+        for parked in self.parked.values_mut() {
+            parked.asked.remove(&shown);
+            parked.to_come.remove(&shown);
+        }
+    }
+}
+
+impl Mux {
+    /// Puts a question of its server's to a session of the modern era: to whom a call of its is answered with it.
+    pub(crate) fn put_input_request(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        shown: u64,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        let question = question(frame);
+        let Some(minted) = self.call_at_work(session_id, upstream_id) else {
+            let refusal = Refusal::OwnerGone;
+            self.end_ask(session_id, &RequestId::from(shown), &refusal, out);
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        match session.rounds.of_minted(minted) {
+            Some(parked) => drop(parked.to_come.insert(shown, question)),
+            None => {
+                let questions = BTreeMap::from([(shown, question)]);
+                self.park((session_id, upstream_id), minted, &questions, out);
+            }
+        }
+    }
+
+    /// The oldest call of a session that its server is at, which is most likely what made it ask.
+    fn call_at_work(&self, session_id: SessionId, upstream_id: UpstreamId) -> Option<MintedId> {
+        let session = self.sessions.get(&session_id)?;
+        let exchanges = &self.upstreams.get(&upstream_id)?.exchanges;
+        let is_call = |minted: &MintedId| match exchanges.get(*minted).map(|it| &it.owner) {
+            Some(Owner::Session(claim)) => claim.method.is_askable(),
+            Some(Owner::Ourselves(_)) | None => false,
+        };
+        let open = session
+            .open
+            .values()
+            .filter_map(|whereabouts| match whereabouts {
+                Whereabouts::Upstream(minted) => Some(*minted),
+                Whereabouts::Initialize | Whereabouts::Held(_) | Whereabouts::Listening => None,
+            });
+        open.chain(session.rounds.at_server()).filter(is_call).min()
+    }
+
+    /// Answers a request with questions; its server stays at it.
+    fn park(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        minted: MintedId,
+        questions: &BTreeMap<u64, Box<str>>,
+        out: &mut Outbox,
+    ) {
+        let until = self.now + self.limits.round_patience;
+        let (Some(session), Some(upstream)) = (
+            self.sessions.get_mut(&session_id),
+            self.upstreams.get_mut(&upstream_id),
+        ) else {
+            return;
+        };
+        let exchange = upstream.exchanges.get_mut(minted);
+        let Some(Owner::Session(claim)) = exchange.map(|exchange| &mut exchange.owner) else {
+            return;
+        };
+        session.rounds.issued += 1;
+        let name = session.opening.handle.as_deref().unwrap_or("session");
+        let handle = quoted(&format!("{HANDLE}{name}.{}", session.rounds.issued));
+        let Some(handle) = RequestId::from_json(&handle) else {
+            return;
+        };
+        let (id, line) = (claim.id.clone(), claim.line);
+        claim.token = None;
+        claim.id = handle.clone();
+        let parked = Parked {
+            minted,
+            request: claim.asks.clone().unwrap_or_default(),
+            asked: questions.keys().copied().collect(),
+            to_come: BTreeMap::new(),
+            outcome: None,
+            until,
+        };
+        let answer = input_required(&id, questions, &handle);
+        session.rounds.parked.insert(handle, parked);
+        self.watch_rounds(session_id);
+        self.answer(session_id, &id, line, answer, out);
+    }
+
+    fn watch_rounds(&mut self, session_id: SessionId) {
+        let session = self.sessions.get(&session_id);
+        let timer = Timer::RoundPatience(session_id);
+        match session.and_then(|session| session.rounds.next_end()) {
+            Some(end) => self.timers.set(timer, end),
+            None => self.timers.clear(timer),
+        }
+    }
+
+    /// Keeps what has become of a parked request for whoever comes back for it; says whether it was one.
+    pub(crate) fn keep_outcome(
+        &mut self,
+        session_id: SessionId,
+        id: &RequestId,
+        answer: &Outgoing,
+    ) -> bool {
+        let session = self.sessions.get_mut(&session_id);
+        let parked = session.and_then(|session| session.rounds.parked.get_mut(id));
+        let Some(parked) = parked else {
+            return false;
+        };
+        parked.outcome = Some(answer.clone());
+        true
+    }
+
+    /// A client comes back for a request that was answered with questions; says whether it is one.
+    pub(crate) fn resume_round(
+        &mut self,
+        session_id: SessionId,
+        (id, line): (&RequestId, LineNumber),
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(handle) = handle_of(frame) else {
+            return false;
+        };
+        let parked = self.sessions.get_mut(&session_id).and_then(|session| {
+            let asks = request_of(frame);
+            let parked = session.rounds.parked.get(&handle)?;
+            let is_same = Some(&parked.request) == asks.as_ref();
+            is_same.then(|| session.rounds.parked.remove(&handle))?
+        });
+        self.watch_rounds(session_id);
+        let Some(parked) = parked else {
+            let refusal = Refusal::BadParameter {
+                what: UNKNOWN_HANDLE,
+            };
+            self.refuse(session_id, id, line, refusal, out);
+            return true;
+        };
+        self.take_up(session_id, parked, (id, line), frame, out);
+        true
+    }
+
+    fn take_up(
+        &mut self,
+        session_id: SessionId,
+        parked: Parked,
+        (id, line): (&RequestId, LineNumber),
+        frame: &Frame,
+        out: &mut Outbox,
+    ) {
+        if let Some(outcome) = parked.outcome {
+            let answer = renamed(&outcome, id);
+            self.answer(session_id, id, line, answer, out);
+            return;
+        }
+        let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
+            return;
+        };
+        self.claim_anew((session_id, upstream_id), parked.minted, (id, line), frame);
+        let mut answers = answers_of(frame);
+        let mut unanswered = parked.to_come;
+        for shown in parked.asked {
+            match answers.remove(&format!("{shown}")) {
+                Some(answer) => self.answer_input(session_id, shown, &answer, out),
+                // It was put to the client, and has to be put again: nobody else has it.
+                None => drop(unanswered.insert(shown, Box::default())),
+            }
+        }
+        let lost: Vec<u64> = unanswered
+            .iter()
+            .filter(|(_, question)| question.is_empty())
+            .map(|(shown, _)| *shown)
+            .collect();
+        for shown in lost {
+            unanswered.remove(&shown);
+            self.end_ask(
+                session_id,
+                &RequestId::from(shown),
+                &Refusal::OwnerGone,
+                out,
+            );
+        }
+        if !unanswered.is_empty() {
+            self.park((session_id, upstream_id), parked.minted, &unanswered, out);
+        }
+    }
+
+    /// What was parked is claimed by the request with which its client has come back.
+    fn claim_anew(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        minted: MintedId,
+        (id, line): (&RequestId, LineNumber),
+        frame: &Frame,
+    ) {
+        let Message::Request { params, .. } = &frame.message else {
+            return;
+        };
+        let (Some(session), Some(upstream)) = (
+            self.sessions.get_mut(&session_id),
+            self.upstreams.get_mut(&upstream_id),
+        ) else {
+            return;
+        };
+        let Some(exchange) = upstream.exchanges.get_mut(minted) else {
+            return;
+        };
+        exchange.moved = self.now;
+        if let Owner::Session(claim) = &mut exchange.owner {
+            claim.id = id.clone();
+            claim.line = line;
+            claim.token = params.meta_token.as_ref().map(|(token, _)| token.clone());
+            claim.log_level = log_level_of(frame);
+        }
+        let whereabouts = Whereabouts::Upstream(minted);
+        session.open.insert(id.clone(), whereabouts);
+    }
+
+    /// The server has its answer.
+    fn answer_input(&mut self, session_id: SessionId, shown: u64, answer: &str, out: &mut Outbox) {
+        if let Some((upstream_id, asked)) = self.take_ask(session_id, &RequestId::from(shown)) {
+            let words = format!(r#"{{"jsonrpc":"2.0","id":{asked},"result":{answer}}}"#);
+            Mux::tell_upstream(upstream_id, Outgoing::from(words), out);
+        }
+    }
+
+    /// Clients have not come back in time.
+    pub(crate) fn on_round_patience(&mut self, session_id: SessionId, out: &mut Outbox) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let upstream_id = session.upstream();
+        let is_over = |_: &RequestId, parked: &mut Parked| parked.until <= now;
+        let over: Vec<Parked> = session
+            .rounds
+            .parked
+            .extract_if(.., is_over)
+            .map(|(_, parked)| parked)
+            .collect();
+        for parked in over {
+            let unanswered = parked.asked.iter().chain(parked.to_come.keys());
+            for shown in unanswered.copied().collect::<Vec<u64>>() {
+                let refusal = Refusal::OwnerGone;
+                self.end_ask(session_id, &RequestId::from(shown), &refusal, out);
+            }
+            if let (Some(upstream_id), None) = (upstream_id, &parked.outcome) {
+                let words = cancellation(parked.minted, "the client has not come back for it");
+                self.abandon(upstream_id, parked.minted, words, out);
+                self.after_exchange(upstream_id, out);
+            }
+        }
+        self.watch_rounds(session_id);
+        self.close_if_drained(session_id, out);
+    }
+}
+
+/// What a client asks, without what is different each time.
+pub(crate) fn request_of(frame: &Frame) -> Option<Box<str>> {
+    let Message::Request { method, params, .. } = &frame.message else {
+        return None;
+    };
+    let target = if *method == Method::ResourcesRead {
+        &params.uri
+    } else {
+        &params.name
+    };
+    let target = target.as_ref().map(|span| frame.json(span));
+    Some(format!("{method} {}", target.unwrap_or_default()).into())
+}
+
+/// The handle that a request brings along, if it is one of ours.
+pub(crate) fn handle_of(frame: &Frame) -> Option<RequestId> {
+    let Message::Request { params, .. } = &frame.message else {
+        return None;
+    };
+    let members = frame.members(params.at.as_ref()?)?;
+    let state = members
+        .iter()
+        .find(|member| member.name == "requestState")?;
+    let is_ours = frame.text(&state.at)?.starts_with(HANDLE);
+    is_ours.then(|| RequestId::from_json(state.value))?
+}
+
+/// The answers that a request brings along, as JSON.
+pub(crate) fn answers_of(frame: &Frame) -> BTreeMap<String, String> {
+    let Message::Request { params, .. } = &frame.message else {
+        return BTreeMap::new();
+    };
+    let members = params.at.as_ref().and_then(|at| frame.members(at));
+    let members = members.unwrap_or_default();
+    let answers = members
+        .iter()
+        .find(|member| member.name == "inputResponses")
+        .and_then(|answers| frame.members(&answers.at));
+    let answers = answers.unwrap_or_default().into_iter();
+    answers
+        .map(|answer| (answer.name.into_owned(), String::from(answer.value)))
+        .collect()
+}
+
+/// What a server asks, in the words of the modern era: there are no ids, and what is settled elsewhere is not
+/// told.
+pub(crate) fn question(frame: &Frame) -> Box<str> {
+    let Message::Request { method, params, .. } = &frame.message else {
+        return Box::default();
+    };
+    let params = match &params.at {
+        Some(place) => frame.edited(place, &["elicitationId", "_meta"], &[]),
+        None => None,
+    };
+    let params = params.unwrap_or_else(|| String::from("{}"));
+    format!(r#"{{"method":"{method}","params":{params}}}"#).into()
+}
+
+fn input_required(
+    id: &RequestId,
+    questions: &BTreeMap<u64, Box<str>>,
+    handle: &RequestId,
+) -> Outgoing {
+    let questions: Vec<String> = questions
+        .iter()
+        .map(|(shown, question)| format!(r#""{shown}":{question}"#))
+        .collect();
+    let questions = questions.join(",");
+    Outgoing::from(format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"input_required","inputRequests":{{{questions}}},"requestState":{handle}}}}}"#
+    ))
+}
+
+/// An answer under another id.
+fn renamed(answer: &Outgoing, id: &RequestId) -> Outgoing {
+    let Ok(frame) = Frame::parse(bytes::Bytes::from(answer.to_vec())) else {
+        return answer.clone();
+    };
+    let Message::Response { id_span, .. } = &frame.message else {
+        return answer.clone();
+    };
+    frame.rewrite(&mut [(id_span.clone(), id.as_bytes())])
+}

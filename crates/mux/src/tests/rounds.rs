@@ -1,0 +1,154 @@
+//! What legacy servers ask, put to modern clients: they come back with the answers.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn a_question_of_a_legacy_server_is_the_answer_to_the_call_and_the_answer_comes_with_the_next() {
+    check(expect![[r#"
+        alice opens handle=secret era=legacy
+        alice: tools/call #1 modern caps=elicitation tool=t token=7
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2 token=2
+        u1: raw {"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"name?","_meta":{"progressToken":1}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"1":{"method":"elicitation/create","params":{"message":"name?"}}},"requestState":"mcpool.secret.1"}}
+            ! u1 separates t
+        u1: progress token=2
+            ! u1 dropped: unknown-progress
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t","requestState":"mcpool.secret.1","inputResponses":{"1":{"action":"accept","content":{"name":"x"}}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":"b"}}}
+            -> u1: raw {"jsonrpc":"2.0","id":"q","result":{"action":"accept","content":{"name":"x"}}}
+        u1: progress token=2
+            -> alice: progress token="b"
+        u1: result #2 {"content":[]}
+            -> alice: result #2
+        alice leaves
+    "#]]);
+}
+
+#[test]
+fn a_handle_is_good_once_and_for_the_same_request() {
+    check(expect![[r#"
+        alice opens handle=secret era=legacy
+        bob opens handle=other era=legacy
+        alice: tools/call #1 modern caps=elicitation tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+        u1: elicitation/create #7
+            -> alice: result #1
+            ! u1 separates t
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x","requestState":"mcpool.secret.1","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"`requestState` is none that is waited for here: it was used before, or its time is over","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+        bob: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t","requestState":"mcpool.secret.1","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> bob: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"`requestState` is none that is waited for here: it was used before, or its time is over","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+        alice: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"t","requestState":"mcpool.secret.1","inputResponses":{"1":{"action":"decline"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"result":{"action":"decline"}}
+        alice: raw {"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"t","requestState":"mcpool.secret.1","inputResponses":{"1":{"action":"decline"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":4,"error":{"code":-32602,"message":"`requestState` is none that is waited for here: it was used before, or its time is over","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+        u1: result #2
+            -> alice: result #3
+    "#]]);
+}
+
+#[test]
+fn what_becomes_of_the_call_meanwhile_waits_for_who_comes_back_and_who_does_not_is_not_waited_for()
+{
+    check(expect![[r#"
+        alice opens posts handle=a era=legacy
+        alice: tools/call #1 modern caps=sampling tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=sampling
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+        u1: sampling/createMessage #7
+            -> alice: result #1
+            ! u1 separates t
+        u1: cancelled #7
+        u1: result #2 {"content":[]}
+        alice: raw {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.1","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"echo","version":"1"}},"content":[]}}
+            -> close alice
+        bob opens posts handle=b era=legacy
+        bob: tools/call #1 modern caps=sampling tool=t
+            -> u1: tools/call #3
+        u1: sampling/createMessage #8
+            -> bob: result #1
+        10 min pass
+            after 30 s
+            -> u1: ping #4
+            after 60 s
+            -> u1: ping #5
+            after 90 s
+            -> u1: ping #6
+            after 95 s
+            ! u1 is unresponsive, quiet for 95 s
+            after 600 s
+            -> u1: error #8 -32603 owner-gone
+            -> u1: cancelled #3
+            -> stop u1
+            -> close bob
+        u1: result #3
+            ! u1 dropped: unknown-response
+    "#]]);
+}
+
+#[test]
+fn several_questions_are_put_one_after_the_other_and_the_death_of_the_server_is_told() {
+    check(expect![[r#"
+        alice opens handle=a era=legacy
+        alice: tools/call #1 modern caps=sampling+elicitation tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=sampling+elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+        u1: sampling/createMessage #7
+            -> alice: result #1
+            ! u1 separates t
+        u1: elicitation/create #8
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.1","inputResponses":{"1":{"role":"assistant"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"result":{"role":"assistant"}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"2":{"method":"elicitation/create","params":{}}},"requestState":"mcpool.a.2"}}
+        u1 exits signal 9
+        alice: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.2","inputResponses":{"2":{"action":"cancel"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32603,"message":"`echo` was killed (9) before it answered, by somebody or by the system for want of memory; the request may have been carried out; see `mcpool logs echo`","data":{"source":"mcpool","reason":"upstream-exited","retryable":true,"maybeExecuted":true,"server":"echo"}}}
+    "#]]);
+}
+
+#[test]
+fn who_is_not_able_to_is_not_asked_and_log_messages_reach_who_wants_them() {
+    check(expect![[r#"
+        alice opens era=legacy
+        alice: tools/call #1 modern caps=sampling tool=t log=info
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=sampling
+        u1: greets
+            -> u1: initialized
+            -> u1: logging/setLevel #2 level=info
+            -> u1: tools/call #3
+        u1: elicitation/create #7
+            -> u1: error #7 -32601 not-capable
+            ! u1 separates t
+        u1: message level=info
+            -> alice: message level=info
+            ! u1 separates t
+        u1: message level=debug
+        u1: result #3
+            -> alice: result #1
+        alice: tools/call #2 modern caps=sampling tool=t
+            -> u1: tools/call #4
+        u1: message level=error
+    "#]]);
+}

@@ -1,0 +1,108 @@
+//! Members of an object within a frame: found by name, taken out and put in, the others as they stood.
+
+use alloc::{borrow::Cow, string::String, vec::Vec};
+
+use crate::{
+    frame::Frame,
+    params::{Span, span, unquoted},
+    skim::members,
+};
+
+/// One member of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Its name, escapes resolved.
+    pub name: Cow<'a, str>,
+    /// The JSON text of its value.
+    pub value: &'a str,
+    /// Where the value stands in the frame.
+    pub at: Span,
+}
+
+impl Frame {
+    /// The members of the object at a span of this frame, in order; `None` if no object stands there.
+    pub fn members(&self, object: &Span) -> Option<Vec<Member<'_>>> {
+        let text = self.json(object);
+        let mut found = Vec::new();
+        members(text, |name, value| {
+            let at = span(text, value);
+            found.extend(unquoted(name).map(|name| Member {
+                name,
+                value,
+                at: object.start + at.start..object.start + at.end,
+            }));
+        })
+        .ok()?;
+        Some(found)
+    }
+
+    /// The object at a span of this frame without the members of these names, and with others behind the rest.
+    ///
+    /// `None` if no object stands there. The values that stay are as they stood; the names are written anew.
+    pub fn edited(&self, object: &Span, without: &[&str], with: &[(&str, &str)]) -> Option<String> {
+        let members = self.members(object)?;
+        let stays = |member: &&Member<'_>| !without.contains(&member.name.as_ref());
+        let kept = members.iter().filter(stays);
+        let kept = kept.map(|member| (member.name.as_ref(), member.value));
+        Some(object_of(kept.chain(with.iter().copied())))
+    }
+}
+
+/// An object of these members, whose values are JSON.
+pub(crate) fn object_of<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut object = String::from("{");
+    for (at, (name, value)) in members.enumerate() {
+        if at > 0 {
+            object.push(',');
+        }
+        object.push_str(&crate::quoted(name));
+        object.push(':');
+        object.push_str(value);
+    }
+    object.push('}');
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::Message;
+
+    fn meta_of(text: &'static str) -> (Frame, Span) {
+        let frame = Frame::parse(Bytes::from_static(text.as_bytes())).unwrap();
+        let Message::Request { params, .. } = &frame.message else {
+            panic!("a request");
+        };
+        let meta = params.meta.clone().unwrap();
+        (frame, meta)
+    }
+
+    #[test]
+    fn members_are_taken_out_and_put_in_and_the_others_stay_as_they_stood() {
+        let (frame, meta) = meta_of(
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{ "a" : 1e400, "\u0062":[ 1 ] ,"c":"\u00e9"}}}"#,
+        );
+        assert_eq!(
+            frame.json(&meta),
+            r#"{ "a" : 1e400, "\u0062":[ 1 ] ,"c":"\u00e9"}"#
+        );
+        let edited = frame.edited(&meta, &["b", "nobody"], &[("d", "{}")]);
+        assert_eq!(
+            edited.as_deref(),
+            Some(r#"{"a":1e400,"c":"\u00e9","d":{}}"#)
+        );
+        let members = frame.members(&meta).unwrap();
+        let found = members.iter().map(|member| frame.json(&member.at));
+        assert_eq!(found.collect::<Vec<_>>(), ["1e400", "[ 1 ]", r#""\u00e9""#]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_an_object_whose_members_are_taken_out_and_what_is_none_has_none() {
+        let (frame, meta) =
+            meta_of(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"a":1}}}"#);
+        assert_eq!(frame.edited(&meta, &["a"], &[]).as_deref(), Some("{}"));
+        assert_eq!(frame.edited(&(0..3), &[], &[]), None);
+    }
+}
