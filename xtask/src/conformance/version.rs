@@ -3,7 +3,11 @@
 use super::report::Goal;
 
 /// What `cargo xtask test` plays.
-pub(crate) const TODAY: [Version; 2] = [Version::V2025_06_18, Version::V2025_11_25];
+pub(crate) const TODAY: [Version; 3] = [
+    Version::V2025_06_18,
+    Version::V2025_11_25,
+    Version::V2026_07_28,
+];
 
 /// What each server is configured with besides its command; lines of TOML.
 ///
