@@ -8,6 +8,7 @@ mod bless;
 mod build;
 mod canary;
 mod check;
+mod conformance;
 mod errors_page;
 mod faults;
 mod fuzz;
@@ -23,6 +24,7 @@ mod scratch;
 mod shell;
 mod sim;
 mod soak;
+mod table;
 mod test;
 #[cfg(test)]
 mod tidy;
@@ -52,6 +54,8 @@ enum Verb {
     Soak(soak::Args),
     /// One bad day after the other over real processes, and a table of what came of them
     Faults(faults::Args),
+    /// The official conformance suite over HTTP, with servers of our own behind mcpool
+    Conformance(conformance::Args),
     /// Build mcpool and put it into a folder
     Install(install::Args),
 }
@@ -67,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Bench(args) => bench::run(&args),
         Verb::Soak(args) => soak::run(&args),
         Verb::Faults(args) => faults::run(&args),
+        Verb::Conformance(args) => conformance::run(&args),
         Verb::Install(args) => install::run(&args),
     }
 }

@@ -75,14 +75,20 @@ impl Provisioned {
 
 /// Installs what is not installed yet.
 pub(crate) fn provision() -> anyhow::Result<Provisioned> {
-    let provisioned = Provisioned {
-        root: shell::root().join("target/provision"),
-    };
-    npm(&provisioned)?;
+    let provisioned = provision_npm()?;
     for python in Python::ALL {
         virtual_environment(&provisioned, python)?;
     }
     copy_drivers(&provisioned)?;
+    Ok(provisioned)
+}
+
+/// Installs what is not installed yet of Node and what it runs.
+pub(crate) fn provision_npm() -> anyhow::Result<Provisioned> {
+    let provisioned = Provisioned {
+        root: shell::root().join("target/provision"),
+    };
+    npm(&provisioned)?;
     Ok(provisioned)
 }
 

@@ -9,7 +9,7 @@ use anyhow::ensure;
 
 use crate::{
     build::{self, Profile},
-    faults, fuzz, hermetic, matrix, mutants, parsers, provision, sim, soak, ui,
+    conformance, faults, fuzz, hermetic, matrix, mutants, parsers, provision, sim, soak, ui,
 };
 
 /// How long each fuzz target runs.
@@ -46,6 +46,8 @@ enum Part {
     Soak,
     /// A short round of each kind of fault, over real processes
     Faults,
+    /// The official suite over HTTP, each version alone and then two of each at the same time
+    Conformance,
     /// What we accept, read by the parsers of Node and of Python
     Parsers,
     /// Real clients against real servers
@@ -78,7 +80,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let wants = |part| args.part.is_none_or(|only| only == part);
     let mut counts = Counts::default();
     // First of all, because a machine without npm or Python should hear it at once.
-    let provisioned = if wants(Part::Matrix) || wants(Part::Parsers) {
+    let provisions = [Part::Conformance, Part::Parsers, Part::Matrix];
+    let provisioned = if provisions.into_iter().any(wants) {
         Some(provision::provision()?)
     } else {
         None
@@ -109,6 +112,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if wants(Part::Faults) {
         ui::part("faults");
         counts.add_all(faults::short()?);
+    }
+    if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Conformance)) {
+        ui::part("conformance");
+        counts.add_all(conformance::short(provisioned)?);
     }
     if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Parsers)) {
         ui::part("other parsers");

@@ -8,7 +8,7 @@ use super::{
     rows::Row,
     shown::{Figure, Shown, Verdict},
 };
-use crate::test::Counts;
+use crate::{table, test::Counts};
 
 /// All rows that were played.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl Report {
                 ]);
             }
         }
-        let mut text = aligned(&lines);
+        let mut text = table::aligned(&lines);
         for played in &self.0 {
             for words in &played.words {
                 let _infallible = writeln!(text, "{}: {words}", played.row);
@@ -99,24 +99,6 @@ impl Report {
         }
         text
     }
-}
-
-fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        let cells = lines.iter().map(|line| line[column].chars().count());
-        cells.max().unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let mut text = String::new();
-    for line in lines {
-        let mut row = String::new();
-        for (cell, width) in line.iter().zip(widths) {
-            let _infallible = write!(row, "{cell:width$}  ");
-        }
-        text.push_str(row.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

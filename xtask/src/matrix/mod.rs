@@ -7,7 +7,7 @@
 mod cell;
 mod clients;
 mod normalise;
-mod pool;
+pub(crate) mod pool;
 mod running;
 mod servers;
 

@@ -1,4 +1,4 @@
-//! An mcpool of its own for one cell: a home folder, a daemon, and proof that both go away.
+//! An mcpool of its own for one cell, or for another part of the tests: a home folder, a daemon, and proof that both go away.
 
 use std::{
     ffi::OsStr,
@@ -59,8 +59,18 @@ impl Pool {
         line
     }
 
+    /// `MCPOOL_HOME`.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Runs a verb that must do what it is told; what it prints.
+    pub(crate) fn done<const N: usize>(&self, arguments: [&str; N]) -> anyhow::Result<String> {
+        shell::output_within(&mut self.verb(arguments), ANSWERS_WITHIN)
+    }
+
     pub(crate) fn status(&self) -> anyhow::Result<Status> {
-        let text = shell::output_within(&mut self.verb(["status", "--json"]), ANSWERS_WITHIN)?;
+        let text = self.done(["status", "--json"])?;
         let status =
             serde_json::from_str(&text).with_context(|| format!("reading the status {text:?}"))?;
         Ok(Status(status))
@@ -69,7 +79,7 @@ impl Pool {
     /// Stops the daemon; everything that it ran must be gone, and its socket, too.
     pub(crate) fn stop(&self) -> anyhow::Result<()> {
         let status = self.status()?;
-        shell::output_within(&mut self.verb(["stop"]), ANSWERS_WITHIN)?;
+        self.done(["stop"])?;
         for (what, pid) in status.processes() {
             ensure!(
                 shell::wait_for_end(pid, GONE_WITHIN),
@@ -134,12 +144,16 @@ impl Drop for Pool {
             .is_ok_and(|lock| !lock.is_empty());
         if is_held {
             // The cell has failed already; a daemon that does not listen is ended with all orphans.
-            let _ = shell::output_within(&mut self.verb(["stop"]), ANSWERS_WITHIN);
+            let _ = self.done(["stop"]);
         }
     }
 }
 
 impl Status {
+    pub(crate) fn value(&self) -> &Value {
+        &self.0
+    }
+
     pub(crate) fn upstreams(&self, server: Server) -> Vec<&Value> {
         of_server(&self.0["upstreams"], server)
     }

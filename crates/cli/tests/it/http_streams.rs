@@ -211,9 +211,12 @@ fn a_server_may_have_its_clients_poll() {
     ));
     let web = web.to("/mcp/polled");
     let mut session = web.session();
-    // What is quick is answered at once.
-    let quick = session.call("echo", json!({"text": "quick"}));
-    assert_eq!((quick.status, quick.is_stream()), (200, false));
+    // However quick the answer is: should it be cut, its client knows where to go on.
+    let mut quick = session.call("echo", json!({"text": "quick"}));
+    assert_eq!((quick.status, quick.is_stream()), (200, true));
+    assert_eq!(quick.data().as_deref(), Some(""));
+    assert_eq!(quick.event().unwrap()["id"], 1);
+    assert_eq!(quick.event(), None);
     let file = home.file("go on");
     let mut stream = session.post(&quiet_call(2, &file, "polled"));
     assert_eq!(
@@ -235,6 +238,7 @@ fn a_server_may_have_its_clients_poll() {
     // Versions that do not know it are not made to poll.
     let mut old = web.clone();
     old.begin("2025-06-18", json!({}));
+    assert!(!old.call("echo", json!({"text": "quick"})).is_stream());
     let file = home.file("go on, too");
     let mut waits = old.call("slow", json!({"until": file, "mark": "old"}));
     assert_eq!(waits.event().unwrap()["params"]["progress"], 0);
@@ -242,6 +246,6 @@ fn a_server_may_have_its_clients_poll() {
     assert_eq!(polled.data().as_deref(), Some(""));
     assert_eq!(polled.data(), None);
     fs::write(&file, "").unwrap();
-    assert_eq!(waits.event().unwrap()["id"], 1);
+    assert_eq!(waits.event().unwrap()["id"], 2);
     assert_eq!((waits.event(), waits.retry), (None, None));
 }

@@ -181,6 +181,8 @@ impl Hub {
             }
             let poll_after = session.visited.as_ref().and_then(|it| it.poll_after);
             if let (Some(after), (Wants::Answer, Primes::Yes)) = (poll_after, kind) {
+                // Where connections are cut, its client knows from the first moment where to go on.
+                streams.begin_at(line);
                 let inbox = self.world.around.inbox.clone();
                 tasks::spawn("poll", async move {
                     time::sleep(after).await;

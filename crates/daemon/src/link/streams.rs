@@ -184,6 +184,15 @@ impl Streams {
         self.touched.insert(line);
     }
 
+    /// The response to a post that has just come is a stream, however soon there is an answer.
+    pub(crate) fn begin_at(&mut self, line: LineNumber) {
+        if let Some(post) = self.posts.get_mut(&line)
+            && matches!(post.begin(line), Sent::Yes)
+        {
+            self.begun.push(line);
+        }
+    }
+
     /// The response that this leads to is waited for so long that it becomes a stream.
     pub(crate) fn begin(&mut self, to: &Sender<Piece>) {
         let mut posts = self.posts.iter_mut();
