@@ -248,7 +248,7 @@ impl Hub {
         self.note_begun();
         // Last: the thread that writes the log should not wake up before the peers do.
         for fact in self.out.facts() {
-            self.world.observer.observe(&fact);
+            self.world.observe(&fact);
         }
         self.world.see_off();
         self.books.between_turns(&self.mux, &self.world);

@@ -284,6 +284,12 @@ impl Observer {
         }
     }
 
+    /// Counts that a session has come or gone that is one request. There are as many as a client cares to make.
+    pub(crate) fn observe_brief(&mut self, fact: &Fact) {
+        *self.counts.entry(Cow::Borrowed(name(fact))).or_default() += 1;
+        debug!(event = name(fact), "of a session that is one request");
+    }
+
     /// Logs and counts one fact.
     pub(crate) fn observe(&mut self, fact: &Fact) {
         *self.counts.entry(Cow::Borrowed(name(fact))).or_default() += 1;

@@ -6,7 +6,7 @@
 //! **Invariant:** a session is gone on with only at the place where it began and by the kind of caller that began
 //! it; what its headers say of a call was compared with the call before the core sees that.
 
-use mux::{Event, LineNumber, Moment, Route, SessionId};
+use mux::{Event, Fact, LineNumber, Moment, Route, SessionId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 use wire::{Message, Method};
 
@@ -150,6 +150,18 @@ impl Hub {
 }
 
 impl World {
+    /// Tells what has happened.
+    pub(super) fn observe(&mut self, fact: &Fact) {
+        if let Fact::SessionOpened { session, .. } | Fact::SessionClosed { session } = fact
+            && let Some(session) = self.sessions.get(session)
+            && session.modern.is_some()
+        {
+            self.observer.observe_brief(fact);
+        } else {
+            self.observer.observe(fact);
+        }
+    }
+
     /// The session that waits to be gone on with by this key, from here and by such a caller.
     fn continued(&self, key: Key, place: &Place, caller: Caller) -> Option<SessionId> {
         let id = *self.rounds.get(&key)?;
