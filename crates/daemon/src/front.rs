@@ -8,8 +8,10 @@ mod unix;
 
 pub(crate) use confinement::Freedom;
 pub(crate) use descriptors::Descriptors;
+pub use http::token;
 pub(crate) use http::{
-    Caller, HttpFault, HttpStand, Key, Listening, Place, Post, Shared, Visit, Wish,
+    Caller, FIRST_GENERATION, Generation, HttpFault, HttpStand, Key, Listening, Place, Post,
+    Shared, Visit, Wish,
 };
 pub(crate) use stand::Stand;
 pub(crate) use unix::{ANSWER_PATIENCE, Door, SessionPlaces, say};

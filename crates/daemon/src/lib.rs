@@ -23,6 +23,7 @@ mod tasks;
 mod upgrade;
 mod watchdog;
 
+pub use front::token as http_token;
 pub use launch::recipe;
 pub use serve::{ServeOptions, serve};
 pub use upgrade::check_state;

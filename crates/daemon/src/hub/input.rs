@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     admin,
-    front::{Caller, Freedom, Over, Place, Post, Visit},
+    front::{Caller, Freedom, Generation, Over, Place, Post, Visit},
     launch::Launch,
     link::{Lines, Piece, Sign, Socket},
     upgrade::UpgradeWish,
@@ -43,6 +43,8 @@ pub(crate) enum Input {
     /// A session at the other end of a WebSocket has to be told something of the connection; of a close, it
     /// is over with that.
     Signed { session: SessionId, sign: Sign },
+    /// This token counts from now on, and no other.
+    Revoked(Generation),
     /// A client will say nothing more, but still listens.
     Ending(SessionId),
     /// A client is gone.
@@ -84,6 +86,7 @@ impl Input {
             Input::Visited(visit) => visit.count_out(),
             Input::Came(_)
             | Input::Signed { .. }
+            | Input::Revoked(_)
             | Input::Unheard(_)
             | Input::ListenerLeft(_)
             | Input::Recalled(_)
@@ -109,6 +112,7 @@ impl Input {
             Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
             | Input::Signed { .. }
+            | Input::Revoked(_)
             | Input::Visited(_)
             | Input::ListenerLeft(_)
             | Input::Unheard(_)
@@ -171,8 +175,19 @@ pub(crate) enum Entrance {
     Socket(Socket, Bytes),
     /// Over HTTP, with its `initialize` and where the answer goes.
     Http(Box<(Place, Caller, Post, Sender<Piece>)>),
-    /// Over a WebSocket, and this was read behind the handshake.
-    WebSocket(Socket, Bytes, Place),
+    /// Over a WebSocket.
+    WebSocket(Box<Talk>),
+}
+
+/// A WebSocket for a session.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(crate) socket: Socket,
+    /// What was read behind the handshake.
+    pub(crate) early: Bytes,
+    pub(crate) place: Place,
+    /// The token that it was let in by, if it was by one.
+    pub(crate) token: Option<Generation>,
 }
 
 impl Entrance {
@@ -181,7 +196,7 @@ impl Entrance {
         match self {
             Entrance::Socket(..) => Over::Preface,
             Entrance::Http(_) => Over::Http,
-            Entrance::WebSocket(..) => Over::WebSocket,
+            Entrance::WebSocket(_) => Over::WebSocket,
         }
     }
 }

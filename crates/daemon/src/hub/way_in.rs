@@ -8,11 +8,11 @@ use tokio::sync::mpsc::Sender;
 
 use super::{
     http::{Visited, deny},
-    input::Entrance,
+    input::{Entrance, Talk},
     world::World,
 };
 use crate::{
-    front::{HttpFault, Post},
+    front::{Generation, HttpFault, Post},
     link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, Unpacker, WayOut},
 };
 
@@ -24,6 +24,8 @@ pub(super) struct WayIn {
     pub(super) reader: Reading<Rest>,
     /// What its client calls it.
     pub(super) label: Option<Arc<str>>,
+    /// The token that it was let in by, if it is let in once.
+    pub(super) token: Option<Generation>,
     /// What it has said already, and where the answer goes.
     pub(super) first: Option<(Post, Sender<Piece>)>,
 }
@@ -54,10 +56,17 @@ impl World {
                     visited: None,
                     reader: Reading::resumed(&early, self.around.limits.message_bytes),
                     label: None,
+                    token: None,
                     first: None,
                 })
             }
-            Entrance::WebSocket(socket, early, place) => {
+            Entrance::WebSocket(talk) => {
+                let Talk {
+                    socket,
+                    early,
+                    place,
+                    token,
+                } = *talk;
                 let socket = Arc::new(socket);
                 let sink = Sink::Socket(Arc::clone(&socket));
                 let outlet = Outlet::packing(sink, limit, &self.around.unread);
@@ -68,6 +77,7 @@ impl World {
                     visited: None,
                     reader: Reading::resumed_unpacking(b"", limit, Unpacker::of(&early)),
                     label: place.session_key,
+                    token,
                     first: None,
                 })
             }
@@ -95,6 +105,7 @@ impl World {
                     })),
                     reader: Reading::Over,
                     label,
+                    token: None,
                     first: Some((post, reply)),
                 })
             }

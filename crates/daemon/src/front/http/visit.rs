@@ -6,6 +6,7 @@ use bytes::Bytes;
 use mux::Said;
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 
+use super::Generation;
 use crate::link::{Piece, Share, Socket};
 
 /// Digits of a key as it is given out.
@@ -104,8 +105,9 @@ pub(crate) enum Wish {
     Leave(Key),
     /// To hear whether there may be a session over a WebSocket.
     Meet,
-    /// To begin it over this one, in this place, with what was read behind the handshake.
-    Talk(Socket, Bytes, OwnedSemaphorePermit),
+    /// To begin it over this one, in this place, with what was read behind the handshake. If it was let in by a
+    /// token, that is the one.
+    Talk(Socket, Bytes, OwnedSemaphorePermit, Option<Generation>),
 }
 
 /// What was posted.
