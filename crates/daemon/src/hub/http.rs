@@ -243,12 +243,11 @@ impl World {
 
     /// What somebody asks for who comes to this place.
     pub(super) fn ask_of(&mut self, place: &Place) -> Result<SessionAsk, HttpFault> {
-        let server = match &place.server {
-            Some(server) => server.as_ref().to_owned(),
-            None => {
-                let only = self.around.launcher.only_server();
-                only.map_err(|names| HttpFault::NotTheOnlyServer { names })?
-            }
+        let server = if let Some(server) = &place.server {
+            server.as_ref().to_owned()
+        } else {
+            let only = self.around.launcher.only_server();
+            only.map_err(|names| HttpFault::NotTheOnlyServer { names })?
         };
         let workspace = place.workspace.as_ref().map(|path| Workspace {
             path: path.canonicalize().unwrap_or_else(|_| path.clone()),

@@ -60,27 +60,7 @@ impl World {
                     first: None,
                 })
             }
-            Entrance::WebSocket(talk) => {
-                let Talk {
-                    socket,
-                    early,
-                    place,
-                    token,
-                } = *talk;
-                let socket = Arc::new(socket);
-                let sink = Sink::Socket(Arc::clone(&socket));
-                let outlet = Outlet::packing(sink, limit, &self.around.unread);
-                let limit = self.around.limits.message_bytes;
-                Some(WayIn {
-                    outlet: WayOut::Line(outlet),
-                    socket: Some(socket),
-                    visited: None,
-                    reader: Reading::resumed_unpacking(b"", limit, Unpacker::of(&early)),
-                    label: place.session_key,
-                    token,
-                    first: None,
-                })
-            }
+            Entrance::WebSocket(talk) => Some(self.way_in_over_websocket(*talk)),
             Entrance::Http(visit) => {
                 let (place, caller, post, reply) = *visit;
                 let label = place.session_key.clone();
@@ -109,6 +89,29 @@ impl World {
                     first: Some((post, reply)),
                 })
             }
+        }
+    }
+
+    fn way_in_over_websocket(&self, talk: Talk) -> WayIn {
+        let Talk {
+            socket,
+            early,
+            place,
+            token,
+        } = talk;
+        let limits = &self.around.limits;
+        let socket = Arc::new(socket);
+        let sink = Sink::Socket(Arc::clone(&socket));
+        let outlet = Outlet::packing(sink, limits.slow_reader_bytes, &self.around.unread);
+        let unpacker = Unpacker::of(&early);
+        WayIn {
+            outlet: WayOut::Line(outlet),
+            socket: Some(socket),
+            visited: None,
+            reader: Reading::resumed_unpacking(b"", limits.message_bytes, unpacker),
+            label: place.session_key,
+            token,
+            first: None,
         }
     }
 }
