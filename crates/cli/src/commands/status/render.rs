@@ -343,6 +343,7 @@ mod tests {
                 front: "stdio".into(),
                 client: Some("claude-code 2.1".into()),
                 workspace: None,
+                session_key: None,
                 age_s: 61,
                 in_flight: 1,
                 paused: false,
