@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         add, call, completions, connect, list, logs, remove, restart, sample_server, serve, status,
-        stop, tools, r#try, upgrade,
+        stop, token, tools, r#try, upgrade,
     },
     ui::Format,
 };
@@ -51,6 +51,7 @@ pub(crate) enum Command {
     Restart(restart::Args),
     Stop(stop::Args),
     Upgrade(upgrade::Args),
+    Token(token::Args),
     Serve(serve::Args),
     Try(r#try::Args),
     Completions(completions::Args),

@@ -13,6 +13,7 @@ pub(crate) mod sample_server;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod token;
 pub(crate) mod tools;
 pub(crate) mod r#try;
 pub(crate) mod upgrade;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Logs(args) => logs::run(&args, &places(home)?, ui),
         Command::Restart(args) => restart::run(&args, &places(home)?, ui),
         Command::Stop(args) => stop::run(&args, &places(home)?, ui),
+        Command::Token(args) => token::run(&args, &places(home)?, ui),
         Command::Upgrade(args) => upgrade::run(&args, &places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?, ui),
         Command::Try(args) => r#try::run(&args, ui),

@@ -8,9 +8,10 @@ mod unix;
 
 pub(crate) use confinement::Freedom;
 pub(crate) use descriptors::Descriptors;
+pub use http::token;
 pub(crate) use http::{
-    Caller, HttpFault, HttpStand, Key, Listening, ModernFault, ModernPost, Param, Place, Post,
-    Shared, Visit, Wish, check_params, tools_of,
+    Caller, FIRST_GENERATION, Generation, HttpFault, HttpStand, Key, Listening, ModernFault,
+    ModernPost, Param, Place, Post, Shared, Visit, Wish, check_params, tools_of,
 };
 pub(crate) use stand::Stand;
 pub(crate) use unix::{ANSWER_PATIENCE, Door, SessionPlaces, say};

@@ -25,6 +25,7 @@ mod upgrade;
 mod upstream;
 mod watchdog;
 
+pub use front::token as http_token;
 pub use launch::recipe;
 pub use serve::{ServeOptions, serve};
 pub use upgrade::check_state;

@@ -47,6 +47,7 @@ mod status;
 mod stopping;
 mod support;
 mod takeover;
+mod token;
 mod trial;
 mod unshared;
 mod upgrade;

@@ -18,11 +18,20 @@ mod socket;
 mod stand;
 mod strangers;
 mod timed;
-mod token;
+pub mod token;
 mod visit;
 mod web;
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -44,6 +53,8 @@ use gate::{Gate, Peer};
 use strangers::{Stranger, Strangers};
 use timed::{Busy, Timed};
 
+pub(crate) use token::{FIRST_GENERATION, Generation};
+
 /// How long a connection may rest between two requests.
 const REST_PATIENCE: Duration = Duration::from_secs(75);
 
@@ -52,6 +63,9 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;
+
+/// How often it is looked whether another token counts.
+const TOKEN_LOOK: Duration = Duration::from_secs(5);
 
 /// Pause after the system had no descriptor for a new connection.
 const STARVED_PAUSE: Duration = Duration::from_millis(100);
@@ -87,6 +101,27 @@ impl Front {
             sessions,
             connections: Arc::new(Semaphore::new(connections)),
             strangers: Strangers::default(),
+        }
+    }
+}
+
+/// Looks now and then whether another token counts, and has the hub hear of it.
+async fn watch_token(front: Arc<Front>, mut open: watch::Receiver<()>) {
+    let token = front.gate.token();
+    let mut generations = token.generations();
+    loop {
+        tokio::select! {
+            biased;
+            _dropped = open.changed() => return,
+            changed = generations.changed() => {
+                let generation = *generations.borrow_and_update();
+                let is_over = changed.is_err()
+                    || front.inbox.send(Input::Revoked(generation)).await.is_err();
+                if is_over {
+                    return;
+                }
+            }
+            () = time::sleep(TOKEN_LOOK) => token.look(),
         }
     }
 }
@@ -201,15 +236,22 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stranger: Stranger,
 ) {
     let busy = Busy::default();
+    // That of the token which it was let in by last; none has this number.
+    let passed_by = Arc::new(AtomicU64::new(0));
+    let revoked = is_revoked(Arc::clone(&passed_by), front.gate.token().generations());
     let stream = TokioIo::new(Timed::new(stream, busy.clone()));
     let acquaintance = stranger.acquaintance();
     let service = service_fn(move |request: Request<Incoming>| {
         let (front, busy, acquaintance) = (Arc::clone(&front), busy.clone(), acquaintance.clone());
-        let only = only.clone();
+        let (only, passed_by) = (only.clone(), Arc::clone(&passed_by));
         async move {
             let answering = busy.begin();
-            let response = exchange::respond(&front, (known, only), request, move || {
-                acquaintance.is_made()
+            let response = exchange::respond(&front, (known, only), request, |caller| {
+                acquaintance.is_made();
+                if caller == Caller::Token {
+                    let generation = front.gate.token().generation();
+                    passed_by.store(generation, Ordering::Relaxed);
+                }
             })
             .await;
             Ok::<_, Infallible>(response.map(|reply| reply.with(answering)))
@@ -225,10 +267,23 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     tokio::select! {
         biased;
         () = stranger.has_to_go() => {}
+        () = revoked => {}
         ended = connection => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection over HTTP has ended early");
             }
         }
     }
+}
+
+/// Returns when another token counts than the one that somebody was let in by.
+async fn is_revoked(passed_by: Arc<AtomicU64>, mut generations: watch::Receiver<Generation>) {
+    while generations.changed().await.is_ok() {
+        let counts = *generations.borrow_and_update();
+        let had = passed_by.load(Ordering::Relaxed);
+        if had != 0 && had != counts {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
 }

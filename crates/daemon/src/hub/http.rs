@@ -22,7 +22,7 @@ use wire::{Fault, Frame, Kind};
 
 use super::{
     Hub,
-    input::{Arrival, Entrance, Input},
+    input::{Arrival, Entrance, Input, Talk},
     keepsakes::Keepsakes,
     world::World,
 };
@@ -87,8 +87,14 @@ impl Hub {
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
             Wish::Meet => self.on_meeting(&place, &reply),
-            Wish::Talk(socket, early, permit) => {
-                self.begin_talk(now, place, (socket, early), (&reply, permit));
+            Wish::Talk(socket, early, permit, token) => {
+                let talk = Talk {
+                    socket,
+                    early,
+                    place,
+                    token,
+                };
+                self.begin_talk(now, talk, (&reply, permit));
             }
             Wish::Resume(key, last) => match self.world.visited(key, &place, caller) {
                 Some(id) => self.on_resume(now, id, last, reply),

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     admin,
-    front::{Caller, Freedom, Key, ModernPost, Over, Place, Post, Visit},
+    front::{Caller, Freedom, Generation, Key, ModernPost, Over, Place, Post, Visit},
     kept_sessions,
     launch::Launch,
     link::{Chunk, Denial, Lines, Piece, Sign, Socket},
@@ -51,6 +51,8 @@ pub(crate) enum Input {
     /// A session at the other end of a WebSocket has to be told something of the connection; of a close, it
     /// is over with that.
     Signed { session: SessionId, sign: Sign },
+    /// This token counts from now on, and no other.
+    Revoked(Generation),
     /// A client will say nothing more, but still listens.
     Ending(SessionId),
     /// A client is gone.
@@ -111,6 +113,7 @@ impl Input {
             Input::Posted(post, _) => post.share = None,
             Input::Came(_)
             | Input::Signed { .. }
+            | Input::Revoked(_)
             | Input::Unheard(_)
             | Input::AnswerLasts { .. }
             | Input::ClockStrikes
@@ -141,6 +144,7 @@ impl Input {
             Input::Output { lines, .. } => lines.goes_on(),
             Input::Came(_)
             | Input::Signed { .. }
+            | Input::Revoked(_)
             | Input::Visited(_)
             | Input::Posted(..)
             | Input::AnswerLasts { .. }
@@ -213,8 +217,19 @@ pub(crate) enum Entrance {
     Revived(Box<Revived>),
     /// Over HTTP, with the one request that it is.
     Modern(Box<ModernPost>),
-    /// Over a WebSocket, and this was read behind the handshake.
-    WebSocket(Socket, Bytes, Place),
+    /// Over a WebSocket.
+    WebSocket(Box<Talk>),
+}
+
+/// A WebSocket for a session.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(crate) socket: Socket,
+    /// What was read behind the handshake.
+    pub(crate) early: Bytes,
+    pub(crate) place: Place,
+    /// The token that it was let in by, if it was by one.
+    pub(crate) token: Option<Generation>,
 }
 
 impl Entrance {
@@ -223,7 +238,7 @@ impl Entrance {
         match self {
             Entrance::Socket(..) => Over::Preface,
             Entrance::Http(_) | Entrance::Revived(_) | Entrance::Modern(_) => Over::Http,
-            Entrance::WebSocket(..) => Over::WebSocket,
+            Entrance::WebSocket(_) => Over::WebSocket,
         }
     }
 
@@ -252,7 +267,7 @@ impl Entrance {
             Entrance::Http(visit) => visit.0.session_key.as_deref(),
             Entrance::Revived(revived) => revived.row.place.session_key.as_deref(),
             Entrance::Modern(post) => post.place.session_key.as_deref(),
-            Entrance::WebSocket(_, _, place) => place.session_key.as_deref(),
+            Entrance::WebSocket(talk) => talk.place.session_key.as_deref(),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
     world::Surroundings,
 };
 use crate::{
+    front::{FIRST_GENERATION, Generation},
     kept_words::Subject,
     launch::{Launcher, Means},
     link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
@@ -45,6 +46,8 @@ pub(super) struct Session {
     pub(super) reader: Reading<Rest>,
     /// What its client calls it, if that has a word for it.
     pub(super) label: Option<Arc<str>>,
+    /// The token that it was let in by, if it was by one and once for all that it says.
+    pub(super) token: Option<Generation>,
     /// The last line that was no message, and how many in a row were none; of those over WebSockets.
     pub(super) misses: (LineNumber, u32),
     pub(super) server: Arc<str>,
@@ -118,6 +121,7 @@ impl Session {
             has_reader: self.reader.is_open(),
             unread: Hex(unread),
             label: self.label.clone(),
+            has_token: self.token.is_some(),
             server: Arc::clone(&self.server),
             spec: self.means.clone(),
             subject: self.subject.clone(),
@@ -165,6 +169,7 @@ impl Session {
             valve,
             reader,
             label: frozen.label,
+            token: frozen.has_token.then_some(FIRST_GENERATION),
             misses: (LineNumber(0), 0),
             server: frozen.server,
             // The core knows it.

@@ -8,14 +8,14 @@ use tokio::sync::mpsc::Sender;
 
 use super::{
     http::{Visited, deny},
-    input::Entrance,
+    input::{Entrance, Talk},
     keepsakes::Keepsakes,
     modern_post::Modern,
     revive::Revived,
     world::World,
 };
 use crate::{
-    front::{Caller, HttpFault, Key, ModernPost, Place, Post},
+    front::{Caller, Generation, HttpFault, Key, ModernPost, Place, Post},
     link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, Unpacker, WayOut},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct WayIn {
     pub(super) reader: Reading<Rest>,
     /// What its client calls it.
     pub(super) label: Option<Arc<str>>,
+    /// The token that it was let in by, if it is let in once.
+    pub(super) token: Option<Generation>,
     pub(super) first: First,
     /// What an earlier daemon knew of it.
     pub(super) revived: Option<Revived>,
@@ -71,28 +73,13 @@ impl World {
                     modern: None,
                     reader: Reading::resumed(&early, self.around.limits.message_bytes),
                     label: None,
+                    token: None,
                     first: First::Nothing,
                     revived: None,
                     lines: 0,
                 })
             }
-            Entrance::WebSocket(socket, early, place) => {
-                let socket = Arc::new(socket);
-                let sink = Sink::Socket(Arc::clone(&socket));
-                let outlet = Outlet::packing(sink, limit, &self.around.unread);
-                let limit = self.around.limits.message_bytes;
-                Some(WayIn {
-                    outlet: WayOut::Line(outlet),
-                    socket: Some(socket),
-                    visited: None,
-                    modern: None,
-                    reader: Reading::resumed_unpacking(b"", limit, Unpacker::of(&early)),
-                    label: place.session_key,
-                    first: First::Nothing,
-                    revived: None,
-                    lines: 0,
-                })
-            }
+            Entrance::WebSocket(talk) => Some(self.way_in_over_websocket(*talk)),
             Entrance::Http(visit) => {
                 let (place, caller, post, reply) = *visit;
                 let key = match self.new_key() {
@@ -128,6 +115,7 @@ impl World {
                     modern: Some(modern),
                     reader: Reading::Over,
                     label: post.place.session_key.clone(),
+                    token: None,
                     first: First::Modern(post),
                     revived: None,
                     lines: 0,
@@ -161,6 +149,33 @@ impl World {
             modern: None,
             reader: Reading::Over,
             label,
+            token: None,
+            first: First::Nothing,
+            revived: None,
+            lines: 0,
+        }
+    }
+
+    fn way_in_over_websocket(&self, talk: Talk) -> WayIn {
+        let Talk {
+            socket,
+            early,
+            place,
+            token,
+        } = talk;
+        let limits = &self.around.limits;
+        let socket = Arc::new(socket);
+        let sink = Sink::Socket(Arc::clone(&socket));
+        let outlet = Outlet::packing(sink, limits.slow_reader_bytes, &self.around.unread);
+        let unpacker = Unpacker::of(&early);
+        WayIn {
+            outlet: WayOut::Line(outlet),
+            socket: Some(socket),
+            visited: None,
+            modern: None,
+            reader: Reading::resumed_unpacking(b"", limits.message_bytes, unpacker),
+            label: place.session_key,
+            token,
             first: First::Nothing,
             revived: None,
             lines: 0,

@@ -2,19 +2,18 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
 use mux::{LineNumber, Moment, SessionId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 
 use super::{
     Hub,
     http::{NO_FOLDER, UMASK, deny, is_client_s_mistake, refuse},
-    input::{Arrival, Entrance, Input},
+    input::{Arrival, Entrance, Input, Talk},
 };
 use crate::{
-    front::{Freedom, Over, Place},
+    front::{Freedom, Generation, Over, Place},
     launch::Asker,
-    link::{Denial, Farewell, Piece, Sign, Socket},
+    link::{Denial, Farewell, Piece, Sign},
 };
 
 /// So many things in a row that are no message, and a client has nothing to say here.
@@ -54,16 +53,25 @@ impl Hub {
     pub(super) fn begin_talk(
         &mut self,
         now: Moment,
-        place: Place,
-        (socket, early): (Socket, Bytes),
+        talk: Talk,
         (reply, permit): (&Sender<Piece>, OwnedSemaphorePermit),
     ) {
-        let ask = match self.world.ask_at(&place) {
+        let ask = match self.world.ask_at(&talk.place) {
             Ok(ask) => ask,
             Err(fault) => return refuse(reply, fault),
         };
-        let entrance = Entrance::WebSocket(socket, early, place);
+        let entrance = Entrance::WebSocket(Box::new(talk));
         self.look_up(now, Arrival::over_http(entrance, ask, permit));
+    }
+
+    /// Another token counts: whoever was let in by an earlier one, once for all that it says, has to come again.
+    pub(super) fn on_revoked(&mut self, now: Moment, counts: Generation) {
+        let sessions = self.world.sessions.iter();
+        let has_to_go = sessions.filter(|(_, it)| it.token.is_some_and(|had| had != counts));
+        let ids: Vec<SessionId> = has_to_go.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.on_signed(now, id, &Sign::Close(Farewell::Revoked));
+        }
     }
 
     /// Something is to be said of the connection.

@@ -86,15 +86,8 @@ impl Launcher {
         }
         let words = fill(asker, &server, workspace.as_deref(), &self.home)?;
         let (scope, scope_reason) = scope(asker, &server, &words.line(), workspace.as_deref())?;
-        let mut environment = match asker.freedom {
-            Freedom::AsFree => environment::ambient(&asker.ask.env),
-            Freedom::Confined | Freedom::Elsewhere => environment::ambient(&self.own_environment),
-        };
-        if let Some(path) = self.configured_path(asker, &server) {
-            environment.insert(PATH.into(), path.into());
-        }
+        let environment = self.environment(asker, &server, &words);
         let withheld = withheld(asker, &server, &words);
-        environment.extend(words.declared.clone());
         let base = match (scope, &workspace) {
             (Scope::Workspace | Scope::Session, Some(workspace)) => workspace,
             (Scope::Global, _) | (_, None) => &self.home,
@@ -196,6 +189,24 @@ impl Launcher {
             Claim::TooWide => Ok(None),
             Claim::Bad(what) => Err(Refusal::BadConfiguration { what: what.into() }),
         }
+    }
+
+    /// All variables that the server gets.
+    fn environment(
+        &self,
+        asker: &Asker<'_>,
+        server: &Server,
+        words: &Words,
+    ) -> BTreeMap<OsString, OsString> {
+        let mut environment = match asker.freedom {
+            Freedom::AsFree => environment::ambient(&asker.ask.env),
+            Freedom::Confined | Freedom::Elsewhere => environment::ambient(&self.own_environment),
+        };
+        if let Some(path) = self.configured_path(asker, server) {
+            environment.insert(PATH.into(), path.into());
+        }
+        environment.extend(words.declared.clone());
+        environment
     }
 
     /// The program, absolute, as the session's own shell would find it.

@@ -50,6 +50,8 @@ pub(crate) enum Farewell {
     NoText,
     /// The client says nothing but what is no message.
     Garbage,
+    /// What the client was let in by counts no more.
+    Revoked,
 }
 
 /// What is found in frames.
@@ -283,7 +285,7 @@ impl Farewell {
             Farewell::Leaving => CloseCode::Away,
             Farewell::Violation => CloseCode::Protocol,
             Farewell::NoText => CloseCode::Unsupported,
-            Farewell::Garbage => CloseCode::Policy,
+            Farewell::Garbage | Farewell::Revoked => CloseCode::Policy,
         };
         Some(code.into())
     }

@@ -196,6 +196,9 @@ pub(crate) struct FrozenSession {
     /// What its client calls it.
     #[serde(default)]
     pub(crate) label: Option<Arc<str>>,
+    /// Whether it was let in by the token that counts, once for all that it says.
+    #[serde(default)]
+    pub(crate) has_token: bool,
     pub(crate) server: Arc<str>,
     pub(crate) spec: Result<Means, Box<str>>,
     pub(crate) subject: Option<Arc<Subject>>,

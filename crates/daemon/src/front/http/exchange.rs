@@ -52,14 +52,14 @@ pub(super) async fn respond(
     front: &Front,
     (peer, only): (Peer, Option<Arc<str>>),
     mut request: Request<Incoming>,
-    on_passed: impl FnOnce(),
+    on_passed: impl FnOnce(Caller),
 ) -> Response<Reply> {
     // There is none unless it is asked for.
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
     let served = match front.gate.check(&head, peer) {
         Ok(passed) => {
-            on_passed();
+            on_passed(passed.caller);
             serve(front, &head, (&passed, only), (body, upgrade)).await
         }
         Err(fault) => Err(fault),

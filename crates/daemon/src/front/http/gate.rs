@@ -69,6 +69,11 @@ impl Gate {
         }
     }
 
+    /// The token that counts now, or none.
+    pub(super) fn token(&self) -> &Token {
+        &self.token
+    }
+
     /// Who has made a connection from `peer` to `ours`, if that decides anything here.
     pub(super) fn look_at(&self, peer: SocketAddr, ours: SocketAddr) -> Peer {
         match self.auth {

@@ -25,14 +25,12 @@ use super::{
     socket::{self, Spot},
     stand_at,
     token::Token,
+    watch_token,
 };
 use crate::{hub::Input, link::Room, observe, tasks};
 
 /// Where the daemon listens if nobody says otherwise.
 const PORT: u16 = 7665;
-
-/// The name of the token's file in the folder of the state.
-const TOKEN_FILE: &str = "http-token";
 
 /// Where we listen, for `status`.
 #[derive(Clone, Debug, Default)]
@@ -157,7 +155,7 @@ fn listen(
         entries.push(Entry::Unix(listener));
         spot = Some(taken);
     }
-    let token = Token::of_file(&state.join(TOKEN_FILE))?;
+    let token = Token::of_state(state)?;
     let all: Vec<SocketAddr> = addresses.iter().map(|listen| listen.address).collect();
     let gate = Gate::new(&all, auth, token);
     let places = (shared.sessions, shared.connections);
@@ -170,6 +168,7 @@ fn listen(
             stand_at(Arc::clone(&front), entry, is_open.clone()),
         );
     }
+    tasks::spawn("token", watch_token(front, is_open));
     observe::listening_for_http(&all, wanted.socket.as_deref());
     Ok(HttpStand {
         listening: Listening {

@@ -1,21 +1,32 @@
 //! What opens the gate for those of whom nothing else is known: 256 random bits in a file of the user's own.
 //!
+//! The file is looked at whenever somebody brings a token, and now and then: who puts another in its place has
+//! it count at once.
+//!
 //! **Invariant:** a token was readable by nobody else at any time, and how long a comparison takes says nothing
 //! of it.
 
 use std::{
     fmt,
-    fs::{File, OpenOptions, Permissions},
+    fs::{File, Metadata, OpenOptions, Permissions},
     hint::black_box,
     io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, ensure};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
+use shim::places::Places;
 use sys::random;
+use tokio::sync::watch;
+
+use crate::files;
+
+/// The name of the file in the folder of the state.
+const NAME: &str = "http-token";
 
 /// Bytes of a token.
 const TOKEN_BYTES: usize = 32;
@@ -23,10 +34,28 @@ const TOKEN_BYTES: usize = 32;
 /// All that a file's mode says of those who are not its owner.
 const OTHERS: u32 = 0o077;
 
-/// By what a token is recognised.
+/// Which of the tokens it is that there were since the daemon began.
+pub(crate) type Generation = u64;
+
+/// The number of the one that is there when the daemon begins.
+pub(crate) const FIRST_GENERATION: Generation = 1;
+
+/// By what the token is recognised that counts now.
 pub(super) struct Token {
-    digest: [u8; 32],
+    path: PathBuf,
+    known: Mutex<Known>,
+    generation: watch::Sender<Generation>,
 }
+
+struct Known {
+    /// `None` if there is none that could be used.
+    digest: Option<[u8; 32]>,
+    /// The file that it is from.
+    seen: Option<Seen>,
+}
+
+/// By what another file is told: device and number, and when it was changed last.
+type Seen = (u64, u64, (i64, i64));
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,57 +63,114 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Where the token of this installation is.
+pub fn path(places: &Places) -> PathBuf {
+    places.state.join(NAME)
+}
+
+/// Puts another token in its place. A daemon that runs lets nobody in any more who has the old one.
+pub fn rotate(places: &Places) -> anyhow::Result<PathBuf> {
+    places.prepare()?;
+    let path = path(places);
+    let text = fresh().context("there is no randomness")?;
+    let replaced = files::replace(&path, format!("{text}\n").as_bytes());
+    replaced.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
 impl Token {
-    /// That of the file; if there is none, one is made.
-    pub(super) fn of_file(path: &Path) -> anyhow::Result<Token> {
+    /// That of the file in the folder of the state; if there is none, one is made.
+    pub(super) fn of_state(state: &Path) -> anyhow::Result<Token> {
+        Token::of_file(&state.join(NAME))
+    }
+
+    fn of_file(path: &Path) -> anyhow::Result<Token> {
         let what = || format!("the token in {}", path.display());
         match make(path) {
-            Ok(text) => return Ok(Token::of(text.as_bytes())),
+            Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).with_context(what),
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .custom_flags(i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits())?)
-            .open(path)
-            .with_context(what)?;
-        let metadata = file.metadata().with_context(what)?;
-        let user = rustix::process::geteuid().as_raw();
-        ensure!(
-            metadata.is_file() && metadata.uid() == user && metadata.mode() & OTHERS == 0,
-            "{} can be read by others than you; remove it, and a new one is made",
-            path.display()
-        );
-        let text = read(&mut file).with_context(what)?;
-        let is_whole =
-            text.len() == 2 * TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        ensure!(
-            is_whole,
-            "{} holds no token; remove it, and a new one is made",
-            path.display()
-        );
-        Ok(Token::of(text.as_bytes()))
+        let (text, seen) = read(path)?;
+        Ok(Token {
+            path: path.to_owned(),
+            known: Mutex::new(Known {
+                digest: Some(Sha256::digest(&text).into()),
+                seen: Some(seen),
+            }),
+            generation: watch::Sender::new(FIRST_GENERATION),
+        })
     }
 
+    /// One that is in no file.
+    #[cfg(test)]
     pub(super) fn of(token: &[u8]) -> Token {
         Token {
-            digest: Sha256::digest(token).into(),
+            path: PathBuf::new(),
+            known: Mutex::new(Known {
+                digest: Some(Sha256::digest(token).into()),
+                seen: None,
+            }),
+            generation: watch::Sender::new(FIRST_GENERATION),
         }
     }
 
     /// Whether this is it.
     pub(super) fn is(&self, given: &[u8]) -> bool {
+        self.look();
         let given: [u8; 32] = Sha256::digest(given).into();
-        let pairs = self.digest.iter().zip(&given);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(digest) = &known.digest else {
+            return false;
+        };
+        let pairs = digest.iter().zip(&given);
         let difference = pairs.fold(0, |all, (one, other)| black_box(all | (one ^ other)));
         difference == 0
     }
+
+    /// Looks whether another file is there, and takes its token. If that cannot be used, or there is none, no
+    /// token counts.
+    pub(super) fn look(&self) {
+        let there = std::fs::symlink_metadata(&self.path).ok();
+        let seen = there.as_ref().map(seen_of);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen == known.seen {
+            return;
+        }
+        let (digest, seen) = match read(&self.path) {
+            Ok((text, seen)) => (Some(Sha256::digest(&text).into()), Some(seen)),
+            Err(error) => {
+                tracing::debug!(error = format!("{error:#}"), "no token counts");
+                (None, seen)
+            }
+        };
+        let is_another = digest != known.digest;
+        *known = Known { digest, seen };
+        drop(known);
+        if is_another {
+            self.generation.send_modify(|generation| *generation += 1);
+        }
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        *self.generation.borrow()
+    }
+
+    /// What hears of each token that is another.
+    pub(super) fn generations(&self) -> watch::Receiver<Generation> {
+        self.generation.subscribe()
+    }
 }
 
-fn make(path: &Path) -> io::Result<String> {
+/// A token that nobody can guess.
+fn fresh() -> io::Result<String> {
     let mut bytes = [0; TOKEN_BYTES];
     random::fill(&mut bytes)?;
-    let text = crate::kept_words::hex(&bytes);
+    Ok(crate::kept_words::hex(&bytes))
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    let text = fresh()?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -94,15 +180,45 @@ fn make(path: &Path) -> io::Result<String> {
         .set_permissions(Permissions::from_mode(0o600))
         .and_then(|()| file.write_all(text.as_bytes()))
         .and_then(|()| file.write_all(b"\n"));
-    if let Err(error) = written {
+    if written.is_err() {
         // Half a token would stand in the way for ever.
         let _left = std::fs::remove_file(path);
-        return Err(error);
     }
-    Ok(text)
+    written
 }
 
-fn read(file: &mut File) -> io::Result<String> {
+fn seen_of(metadata: &Metadata) -> Seen {
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    (metadata.dev(), metadata.ino(), changed)
+}
+
+/// The token in a file that its user alone can read.
+fn read(path: &Path) -> anyhow::Result<(String, Seen)> {
+    let what = || format!("the token in {}", path.display());
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits())?)
+        .open(path)
+        .with_context(what)?;
+    let metadata = file.metadata().with_context(what)?;
+    let user = rustix::process::geteuid().as_raw();
+    ensure!(
+        metadata.is_file() && metadata.uid() == user && metadata.mode() & OTHERS == 0,
+        "{} can be read by others than you; `mcpool token rotate` makes a new one",
+        path.display()
+    );
+    let text = text_of(&mut file).with_context(what)?;
+    let is_whole =
+        text.len() == 2 * TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    ensure!(
+        is_whole,
+        "{} holds no token; `mcpool token rotate` makes one",
+        path.display()
+    );
+    Ok((text, seen_of(&metadata)))
+}
+
+fn text_of(file: &mut File) -> io::Result<String> {
     let mut text = String::new();
     file.take(1024).read_to_string(&mut text)?;
     Ok(text.trim_end().to_owned())
@@ -157,5 +273,40 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("elsewhere", &path).unwrap();
         assert!(Token::of_file(&path).is_err());
+    }
+
+    fn places(home: &Path) -> Places {
+        Places::find(Some(&home.join("pool"))).unwrap()
+    }
+
+    fn text(path: &Path) -> String {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.trim_end().to_owned()
+    }
+
+    #[test]
+    fn another_token_counts_at_once_and_the_old_one_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = places(folder.path());
+        let path = rotate(&places).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let token = Token::of_state(&places.state).unwrap();
+        let mut generations = token.generations();
+        let first = text(&path);
+        assert!(token.is(first.as_bytes()) && token.generation() == 1);
+        assert!(!generations.has_changed().unwrap());
+        rotate(&places).unwrap();
+        assert!(!token.is(first.as_bytes()));
+        assert!(token.is(text(&path).as_bytes()));
+        assert_eq!(*generations.borrow_and_update(), 2);
+        let second = text(&path);
+        std::fs::remove_file(&path).unwrap();
+        assert!(!token.is(second.as_bytes()), "there is none");
+        assert!(!token.is(b""));
+        std::fs::write(&path, &second).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert!(!token.is(second.as_bytes()), "others can read it");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert!(token.is(second.as_bytes()));
     }
 }

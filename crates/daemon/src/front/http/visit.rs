@@ -7,6 +7,7 @@ use mux::Said;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 
+use super::Generation;
 use crate::link::{EventId, Piece, Share, Socket};
 
 /// Digits of a key as it is given out.
@@ -114,8 +115,9 @@ pub(crate) enum Wish {
     Leave(Key),
     /// To hear whether there may be a session over a WebSocket.
     Meet,
-    /// To begin it over this one, in this place, with what was read behind the handshake.
-    Talk(Socket, Bytes, OwnedSemaphorePermit),
+    /// To begin it over this one, in this place, with what was read behind the handshake. If it was let in by a
+    /// token, that is the one.
+    Talk(Socket, Bytes, OwnedSemaphorePermit, Option<Generation>),
 }
 
 impl Wish {

@@ -58,6 +58,7 @@ pub(super) async fn meet(
     upgrade: OnUpgrade,
 ) -> Result<Response<Reply>, HttpFault> {
     let accept = check(&head.headers)?;
+    let token = (caller == Caller::Token).then(|| front.gate.token().generation());
     let permit = Arc::clone(&front.sessions).try_acquire_owned();
     let permit = permit.map_err(|_| HttpFault::Full)?;
     let (to, mut from) = mpsc::channel(1);
@@ -92,7 +93,7 @@ pub(super) async fn meet(
         let talk = Visit {
             place,
             caller,
-            wish: Wish::Talk(socket, early, permit),
+            wish: Wish::Talk(socket, early, permit, token),
             reply: to,
         };
         let _hub_gone = inbox.send(Input::Visited(Box::new(talk))).await;

@@ -1,5 +1,7 @@
 //! What comes out of files, for sessions that bring no environment and for those that do.
 
+use std::fmt::Write as _;
+
 use super::*;
 
 /// A server with a file of variables and a file of one word, and a session without an environment.
@@ -30,7 +32,7 @@ impl Scene {
     }
 
     /// What a session gets that brings nothing but a name.
-    fn from_elsewhere(&mut self) -> Launch {
+    fn visitor(&mut self) -> Launch {
         let ask = SessionAsk {
             env: Vec::new(),
             ..self.ask("echo")
@@ -38,8 +40,8 @@ impl Scene {
         self.open_as(&ask, Freedom::Elsewhere)
     }
 
-    fn refusal_from_elsewhere(&mut self) -> String {
-        let launch = self.from_elsewhere();
+    fn visitor_s_refusal(&mut self) -> String {
+        let launch = self.visitor();
         launch.opening.refused.expect("a refusal").to_string()
     }
 }
@@ -52,7 +54,7 @@ fn value<'s>(spec: &'s LaunchSpec, name: &str) -> Option<&'s str> {
 #[test]
 fn a_session_without_an_environment_takes_from_files_what_the_server_names() {
     let mut scene = scene("");
-    let launch = scene.from_elsewhere();
+    let launch = scene.visitor();
     let spec = launch.spec();
     assert_eq!(value(&spec, "TOKEN"), Some("from-the-file"));
     assert_eq!(value(&spec, "WORD"), Some("<of its own>"));
@@ -64,13 +66,13 @@ fn a_session_without_an_environment_takes_from_files_what_the_server_names() {
     let frozen = serde_json::to_string(&*spec).unwrap();
     assert_eq!(serde_json::from_str::<LaunchSpec>(&frozen).unwrap(), *spec);
     scene.private("word", b"another");
-    let other = scene.from_elsewhere();
+    let other = scene.visitor();
     assert!(
         other.opening.route != launch.opening.route,
         "a value is a part of the key"
     );
     scene.private("word", b"of its own");
-    let same = scene.from_elsewhere();
+    let same = scene.visitor();
     assert!(same.opening.route == launch.opening.route);
 }
 
@@ -90,27 +92,28 @@ fn what_is_wrong_with_a_file_is_told_with_its_line_and_without_its_words() {
         "variables",
         b"GITHUB_TOKEN=hunter22\n\nhunter22 has no sign\n",
     );
-    let told = scene.refusal_from_elsewhere();
+    let told = scene.visitor_s_refusal();
     let place = format!("{}:3: a line must be `NAME=value`", variables.display());
     assert!(told.contains(&place), "{told}");
     assert!(!told.contains("hunter22"), "{told}");
     for mode in [0o640, 0o604, 0o620] {
         fs::set_permissions(&variables, fs::Permissions::from_mode(mode)).unwrap();
-        let told = scene.refusal_from_elsewhere();
+        let told = scene.visitor_s_refusal();
         let how = format!("`chmod 600 {}`", variables.display());
         assert!(told.contains(&how), "{told}");
     }
     fs::remove_file(&variables).unwrap();
-    let told = scene.refusal_from_elsewhere();
+    let told = scene.visitor_s_refusal();
     assert!(told.contains("variables cannot be read"), "{told}");
     scene.private("variables", b"OTHER=1\n");
-    let told = scene.refusal_from_elsewhere();
+    let told = scene.visitor_s_refusal();
     assert!(told.contains("`GITHUB_TOKEN` is not set"), "{told}");
     scene.private("variables", b"GITHUB_TOKEN=1\n");
     let word = scene.home.join("word");
-    for (bytes, words) in [(&b"a\0b"[..], "NUL"), (&[b'x'; (1 << 20) + 1], "longer")] {
-        scene.private("word", bytes);
-        let told = scene.refusal_from_elsewhere();
+    let long = vec![b'x'; (1 << 20) + 1];
+    for (bytes, words) in [(b"a\0b".to_vec(), "NUL"), (long, "longer")] {
+        scene.private("word", &bytes);
+        let told = scene.visitor_s_refusal();
         assert!(
             told.contains(words) && told.contains("config.toml:5"),
             "{told}"
@@ -118,7 +121,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_line_and_without_its_words() {
     }
     fs::remove_file(&word).unwrap();
     fs::create_dir(&word).unwrap();
-    assert!(scene.refusal_from_elsewhere().contains("is no file"));
+    assert!(scene.visitor_s_refusal().contains("is no file"));
 }
 
 #[test]
@@ -129,14 +132,14 @@ fn a_session_without_an_environment_finds_programs_where_the_configuration_says(
         let home = scene.home.display().to_string();
         let mut text = fs::read_to_string(scene.home.join("config.toml")).unwrap();
         if of_server {
-            text += &format!("path = \"{home}/evil:/bin\"\n");
+            writeln!(text, "path = \"{home}/evil:/bin\"").unwrap();
         }
         if of_all {
             let folder = if of_server { "other" } else { "evil" };
-            text += &format!("[daemon]\npath = \"{home}/{folder}\"\n");
+            writeln!(text, "[daemon]\npath = \"{home}/{folder}\"").unwrap();
         }
         fs::write(scene.home.join("config.toml"), text).unwrap();
-        let spec = scene.from_elsewhere().spec();
+        let spec = scene.visitor().spec();
         assert_eq!(spec.program, evil(&scene));
         assert!(
             value(&spec, "PATH")
@@ -148,7 +151,7 @@ fn a_session_without_an_environment_finds_programs_where_the_configuration_says(
         assert!(value(&own, "PATH").unwrap().ends_with("bin"));
     }
     let mut nowhere = scene("path = \"/nowhere\"\n");
-    let told = nowhere.refusal_from_elsewhere();
+    let told = nowhere.visitor_s_refusal();
     assert!(
         told.contains("in the `path` of the configuration"),
         "{told}"

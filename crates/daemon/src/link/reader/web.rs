@@ -79,13 +79,11 @@ impl SessionReader {
         if !self.sign(Sign::Ping).await {
             return false;
         }
-        match time::timeout(SILENCE, source.readable()).await {
-            Ok(readable) => readable.is_ok(),
-            Err(_) => {
-                tracing::debug!(session = %self.session, "nobody answers at the other end of a WebSocket");
-                false
-            }
+        if let Ok(readable) = time::timeout(SILENCE, source.readable()).await {
+            return readable.is_ok();
         }
+        tracing::debug!(session = %self.session, "nobody answers at the other end of a WebSocket");
+        false
     }
 }
 
@@ -172,10 +170,11 @@ mod tests {
     }
 
     async fn sign(heard: &mut Receiver<Input>) -> Sign {
-        match next(heard).await {
-            Input::Signed { sign, .. } => sign,
-            other => panic!("{other:?}"),
-        }
+        let next = next(heard).await;
+        let Input::Signed { sign, .. } = next else {
+            panic!("{next:?}");
+        };
+        sign
     }
 
     /// A frame of a client's, masked with nothing.
@@ -227,12 +226,11 @@ mod tests {
                 client.write_all(&frame(0x81, b"not heard")).await.unwrap();
             }
             client.shutdown().await.unwrap();
-            let end = next(&mut heard).await;
-            // What it said before the valve was looked at again.
-            let end = match end {
-                Input::Lines { .. } => next(&mut heard).await,
-                other => other,
-            };
+            let mut end = next(&mut heard).await;
+            if let Input::Lines { .. } = end {
+                // It was said before the valve was looked at again.
+                end = next(&mut heard).await;
+            }
             assert!(matches!(end, Input::Closed(_)), "{end:?}");
             reading.ended().await;
             drop(reading);
