@@ -497,20 +497,56 @@ fn one_mcpool_can_stand_behind_another() {
 }
 
 #[test]
-fn while_a_server_by_url_is_connected_there_is_no_upgrade_and_all_goes_on() {
-    let remote = Remote::start(Manners::default());
+fn a_conversation_goes_on_in_the_program_that_takes_our_place() {
+    let remote = Remote::start(Manners {
+        speaks_up: true,
+        ..Manners::default()
+    });
     let home = home_for(&remote);
+    let mut client = home.configured("there");
+    client.text("echo", json!({"text": "before"}));
+    remote.has_seen("GET", 1);
+    home.done(&["upgrade"]);
+    remote.has_seen("GET", 2);
+    remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+    client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
+    assert_eq!(client.text("echo", json!({"text": "after"})), "after");
+    let calls = session_of(&remote.seen(), "tools/call");
+    assert_eq!(
+        calls,
+        [Some("session-1".to_owned()), Some("session-1".to_owned())]
+    );
+    assert_eq!(home.upstream()["url"], remote.url());
+    let open = client.begin("hang", json!({}));
+    remote.has_seen("tools/call", 3);
+    let ran = home.run(&["upgrade"]);
+    assert_ne!(ran.code, Some(0));
+    assert!(ran.stderr.contains("being spoken to"), "{}", ran.stderr);
+    client.notify("notifications/cancelled", &json!({"requestId": open}));
+    remote.has_seen("notifications/cancelled", 1);
+    client.close();
+    remote.has_seen("DELETE", 1);
+    until("the end of the connection", || {
+        home.status()["upstreams"].as_array().unwrap().is_empty()
+    });
+    assert_eq!((remote.count("DELETE"), remote.count("initialize")), (1, 1));
+    let log = fs::read_to_string(home.pool().join("logs/there.log")).unwrap();
+    assert!(
+        log.contains(&format!("reached at {}", remote.url())),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_web_socket_cannot_be_handed_over_and_nothing_happens_to_it() {
+    let remote = RemoteSocket::start(true);
+    let home = home_with(&format!("ws://{}/", remote.address()), "");
     let mut client = home.configured("there");
     let ran = home.run(&["upgrade"]);
     assert_ne!(ran.code, Some(0));
-    assert!(
-        ran.stderr.contains("servers by URL are connected"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("over WebSocket"), "{}", ran.stderr);
     assert_eq!(client.text("echo", json!({"text": "on"})), "on");
-    let log = fs::read_to_string(home.pool().join("logs/servers/there.log")).unwrap_or_default();
-    assert!(log.is_empty() || log.contains("reached at"), "{log}");
+    assert_eq!(remote.count("initialize"), 1);
 }
 
 #[test]

@@ -87,7 +87,9 @@ impl Hub {
         if world.sessions.values().any(|it| it.replay.is_some()) {
             return Some("sessions are just coming back; try again");
         }
-        self.what_takes_long()
+        let mut processes = world.processes.values();
+        let under_way = processes.find_map(Process::what_is_under_way);
+        under_way.or_else(|| self.what_takes_long())
     }
 
     /// What is not worth waiting for.
@@ -99,7 +101,7 @@ impl Hub {
         if world.sessions.values().any(|it| it.visited.is_some()) {
             return Some(OVER_HTTP);
         }
-        if world.processes.values().any(Process::is_remote) {
+        if world.processes.values().any(Process::is_web_socket) {
             return Some(ELSEWHERE);
         }
         if world.around.room.taken() > WAITING_MAX {

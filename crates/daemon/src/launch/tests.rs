@@ -13,6 +13,8 @@ use shim::{
 
 use super::*;
 
+mod remote;
+
 /// A home folder with a project in it, a program, and a configuration.
 struct Scene {
     _temporary: tempfile::TempDir,

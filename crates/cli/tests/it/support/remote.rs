@@ -21,6 +21,7 @@ use super::{eventually, until};
 
 /// How it differs from the usual.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a manner of its own")]
 pub(crate) struct Manners {
     /// Answers with events wherever it can.
     pub(crate) streams: bool,
@@ -172,7 +173,8 @@ impl Remote {
             !self.state.lock().unwrap().listeners.is_empty()
         });
         for listener in &mut self.state.lock().unwrap().listeners {
-            event(listener, None, message).unwrap();
+            // Some have gone.
+            let _gone = event(listener, None, message);
         }
     }
 
@@ -424,7 +426,7 @@ fn call(
         respond(out, "404 Not Found", "", "")?;
         return Ok(true);
     }
-    let answer = |result: Value| json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+    let answer = |result: Value| answer_to(message, result);
     match params["name"].as_str().unwrap_or_default() {
         "progress" => {
             begin_stream(out, "")?;
@@ -439,27 +441,7 @@ fn call(
             event(out, None, &answer(text("done")))?;
             Ok(false)
         }
-        "ask" => {
-            begin_stream(out, "")?;
-            event(
-                out,
-                None,
-                &json!({"jsonrpc": "2.0", "id": "ask-1", "method": "elicitation/create", "params": {
-                "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}}),
-            )?;
-            let said = eventually("an answer to the question", || {
-                let state = state.lock().unwrap();
-                let mut seen = state.seen.iter();
-                seen.find(|seen| seen.body["id"] == "ask-1")
-                    .map(|seen| seen.body.clone())
-            });
-            event(
-                out,
-                None,
-                &answer(text(&said["result"]["content"]["name"].to_string())),
-            )?;
-            Ok(false)
-        }
+        "ask" => ask(message, out, state),
         "hang" => {
             begin_stream(out, "")?;
             // Until somebody cuts the connection.
@@ -493,6 +475,36 @@ fn call(
             manners,
         ),
     }
+}
+
+/// Asks the user of whoever calls, and answers with what was said.
+fn ask(message: &Value, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bool> {
+    begin_stream(out, "")?;
+    event(
+        out,
+        None,
+        &json!({"jsonrpc": "2.0", "id": "ask-1", "method": "elicitation/create", "params": {
+                "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}}),
+    )?;
+    let said = eventually("an answer to the question", || {
+        let state = state.lock().unwrap();
+        let mut seen = state.seen.iter();
+        seen.find(|seen| seen.body["id"] == "ask-1")
+            .map(|seen| seen.body.clone())
+    });
+    event(
+        out,
+        None,
+        &answer_to(
+            message,
+            text(&said["result"]["content"]["name"].to_string()),
+        ),
+    )?;
+    Ok(false)
+}
+
+fn answer_to(message: &Value, result: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": message["id"], "result": result})
 }
 
 /// As servers did before there was one place for everything.
