@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -460,6 +461,34 @@ fn call(
             Ok(false)
         }
         "cut" => Ok(false),
+        "reset" => {
+            // Without a goodbye, and whatever is on its way is lost.
+            rustix::net::sockopt::set_socket_linger(&*out, Some(Duration::ZERO))?;
+            Ok(false)
+        }
+        "silent" => {
+            let mut byte = [0];
+            let _cut = out.read(&mut byte);
+            Ok(false)
+        }
+        "endless" => {
+            begin_stream(out, "")?;
+            while out.write_all(b": still here\r\n\r\n").is_ok() {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+            Ok(false)
+        }
+        "drip" => {
+            let body = answer(text("slowly")).to_string();
+            let length = body.len();
+            out.write_all(
+                format!("HTTP/1.1 200 OK\r\n{JSON}Content-Length: {length}\r\n\r\n").as_bytes(),
+            )?;
+            for byte in body.as_bytes() {
+                out.write_all(&[*byte])?;
+            }
+            Ok(true)
+        }
         "fail" => {
             respond(out, "502 Bad Gateway", "", "no")?;
             Ok(true)
