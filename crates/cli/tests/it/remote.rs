@@ -9,6 +9,7 @@ use crate::support::{
     remote::{Manners, Remote, Seen},
     remote_socket::RemoteSocket,
     until,
+    web::Web,
 };
 
 mod faults;
@@ -136,6 +137,31 @@ fn each_session_has_a_session_of_its_own_there_and_is_named() {
     until("the end of all connections", || {
         home.status()["upstreams"].as_array().unwrap().is_empty()
     });
+    assert_eq!(remote.count("DELETE"), 2);
+}
+
+#[test]
+fn a_client_over_http_names_its_session_and_nothing_else_of_its_headers_goes_on() {
+    let remote = Remote::start(Manners::default());
+    let home = Home::new();
+    home.configure(&format!(
+        "[http]\nlisten = ['127.0.0.1:0']\n[servers.there]\nurl = '{}'\n",
+        remote.url()
+    ));
+    home.configured("there").close();
+    let web = Web::at(&home.http_address(), "/mcp/there?session_key=a%2Fb")
+        .with("Authorization", Some("Bearer of-the-client"))
+        .with("X-Mine", Some("of-the-client"));
+    let mut session = web.session();
+    let result = session.result("echo", json!({"text": "over http"}));
+    assert_eq!(result["content"][0]["text"], "over http");
+    let seen = remote.seen();
+    let call = seen.iter().find(|seen| seen.says() == "tools/call").unwrap();
+    assert_eq!(call.header("mcpool-session"), Some("a/b"));
+    assert!(seen.iter().all(|seen| seen.header("authorization").is_none()));
+    assert!(seen.iter().all(|seen| seen.header("x-mine").is_none()));
+    session.delete();
+    remote.has_seen("DELETE", 2);
     assert_eq!(remote.count("DELETE"), 2);
 }
 
