@@ -320,7 +320,7 @@ mod tests {
         let mut echo = [0; 5];
         stream.read_exact(&mut echo).await.unwrap();
         assert_eq!(&echo, b"hello");
-        // The server speaks with one at a time.
+        // The server has one client at a time.
         drop(stream);
         for (host, file) in [
             ("localhost", Some(&other_file)),
