@@ -179,12 +179,21 @@ fn entry(text: &str, choices: &mut Choices) -> ServerEntry {
         (format!("a.{}", piece().replace(['=', '\0'], "")), piece()),
     ]);
     let cwd = Some(format!("/{}", piece()));
+    let url = format!("http://host/{}", piece());
+    let headers = BTreeMap::from([("X-Token".to_owned(), piece())]);
     let scope = *choices.one_of(&[None, Some(Scope::Auto), Some(Scope::Session)]);
+    if choices.below(4) == 0 {
+        return ServerEntry {
+            url: Some(url),
+            headers,
+            scope,
+            ..ServerEntry::default()
+        };
+    }
     ServerEntry {
         command,
         args,
         env,
-        env_pass: Vec::new(),
         cwd,
         scope,
         ..ServerEntry::default()

@@ -55,6 +55,11 @@ impl Configuration {
     }
 
     /// What is in force.
+    /// Where it is, which no other installation shares.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn current(&self) -> &Config {
         &self.good
     }

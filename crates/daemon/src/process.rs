@@ -49,8 +49,8 @@ pub(crate) const HURRY: Patience = Patience {
     term: Duration::from_millis(500),
 };
 
-/// Why there is no upgrade while there are servers that run elsewhere.
-pub(crate) const ELSEWHERE: &str = "servers by URL are connected, and an upgrade cannot hand them over yet; try again when their sessions have ended";
+/// Why there is no upgrade while there are such servers.
+pub(crate) const ELSEWHERE: &str = "servers are connected over WebSocket, and an upgrade cannot hand them over; try again when their sessions have ended";
 
 /// How long the output of a process that has ended may be held open by somebody else.
 pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);
@@ -209,6 +209,9 @@ impl Process {
 
     /// Has its outputs read, from where readers stopped.
     pub(crate) fn go_on(&mut self, process: ProcessId, around: &Surroundings) {
+        if let Some(remote) = &mut self.remote {
+            remote.hold_no_longer();
+        }
         let Some((output, errors)) = self.outputs.clone() else {
             return;
         };
@@ -234,6 +237,9 @@ impl Process {
     pub(crate) async fn has_halted(&mut self) {
         self.reader.ended().await;
         self.drain.ended().await;
+        if let Some(remote) = &mut self.remote {
+            remote.hold();
+        }
     }
 
     pub(crate) fn is_read(&self) -> bool {
@@ -246,9 +252,6 @@ impl Process {
         id: ProcessId,
         handed: &mut Handed<'a>,
     ) -> Result<FrozenProcess, &'static str> {
-        if self.is_remote() {
-            return Err(ELSEWHERE);
-        }
         let unread = self.reader.unread();
         let unread =
             unread.map_err(|_| "a server is in the middle of a message that is too long")?;
@@ -276,6 +279,10 @@ impl Process {
             is_closing: self.closing,
             is_cut_off: self.is_cut_off,
             veil: Some(self.log.veil().clone()),
+            remote: match &self.remote {
+                Some(remote) => Some(remote.freeze(handed)?),
+                None => None,
+            },
         })
     }
 
@@ -310,6 +317,10 @@ impl Process {
             .unwritten
             .map(|messages| Unwritten::of(messages, &around.room));
         let mut process = Process::silent(frozen.upstream, &frozen.server, &around.logs);
+        if let Some(remote) = frozen.remote {
+            let job = (ProcessId(frozen.id), Arc::clone(&frozen.server));
+            process.remote = Some(Box::new(Remote::thaw(job, remote, around)?));
+        }
         process.outlet = outlet;
         process.outputs = outputs;
         process.reader = reader;

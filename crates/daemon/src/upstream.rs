@@ -11,6 +11,7 @@ mod connect;
 mod ends;
 mod http;
 mod sse;
+mod standing;
 mod target;
 mod ws;
 
@@ -19,7 +20,6 @@ use std::{sync::Arc, time::Duration};
 use hyper::StatusCode;
 use mux::Exit;
 use tokio::{
-    net::unix::pipe,
     sync::{
         mpsc::{self, Sender},
         watch,
@@ -36,10 +36,11 @@ use crate::{
     tasks,
 };
 use connect::Connector;
-use ends::{Ear, Voice, tell};
+use ends::{Ear, Pipes, Voice, tell};
 use target::Protocol;
 
-pub(crate) use ends::Ends;
+pub(crate) use ends::{Ends, WeakEnds};
+pub(crate) use standing::{Resumable, Standing};
 pub(crate) use target::Target;
 
 /// Messages on their way to the hub.
@@ -52,6 +53,7 @@ pub(crate) struct Job {
     /// What the server is called.
     pub(crate) server: Arc<str>,
     pub(crate) spec: Arc<RemoteSpec>,
+    pub(crate) standing: Standing,
     pub(crate) inbox: Sender<Input>,
     /// The longest message.
     pub(crate) message_bytes: usize,
@@ -176,17 +178,17 @@ impl Drop for Task {
 }
 
 /// Is an upstream, from the wish for it to its end.
-pub(crate) async fn run(job: Job, ends: Ends, mut wanted: Wanted) {
+pub(crate) async fn run(job: Job, ends: Ends, mut wanted: Wanted, resumed: Option<Resumable>) {
     let Ends {
         input,
         output,
         errors,
     } = ends;
-    let mut ear = Ear::new(input);
+    let mut ear = Ear::new(input, job.standing.clone());
     let (say, told) = mpsc::channel(TOLD_MAX);
     let telling = tasks::spawn("remote output", tell(output, errors, told));
-    let voice = Voice(say);
-    let conversing = converse(&job, &mut ear, voice, &mut wanted);
+    let voice = Voice(say, job.standing.clone());
+    let conversing = converse(&job, resumed, (&mut ear, voice), &mut wanted);
     let end = tasks::caught("remote server", conversing).await;
     let mut end = end.unwrap_or_else(|| End::of(Exit::Unknown, Vec::new()));
     let pipes = last_words(telling, &wanted).await;
@@ -201,10 +203,7 @@ pub(crate) async fn run(job: Job, ends: Ends, mut wanted: Wanted) {
 }
 
 /// Waits until all that was told has been written, and keeps the pipes open.
-async fn last_words(
-    telling: JoinHandle<Option<(pipe::Sender, pipe::Sender)>>,
-    wanted: &Wanted,
-) -> Option<(pipe::Sender, pipe::Sender)> {
+async fn last_words(telling: JoinHandle<Option<Pipes>>, wanted: &Wanted) -> Option<Pipes> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let patience = wanted.left(PATIENCE)?;
     let abort = telling.abort_handle();
@@ -218,7 +217,12 @@ async fn last_words(
     }
 }
 
-async fn converse(job: &Job, ear: &mut Ear, voice: Voice, wanted: &mut Wanted) -> End {
+async fn converse(
+    job: &Job,
+    resumed: Option<Resumable>,
+    (ear, voice): (&mut Ear, Voice),
+    wanted: &mut Wanted,
+) -> End {
     // It was taken apart once when the session came.
     let target = match Target::parse(&job.spec.url) {
         Ok(target) => target,
@@ -228,28 +232,37 @@ async fn converse(job: &Job, ear: &mut Ear, voice: Voice, wanted: &mut Wanted) -
     let reached = tokio::select! {
         biased;
         () = wanted.overdue() => return End::told(),
-        reached = reach(target, job) => reached,
+        reached = reach(target, job, resumed) => reached,
     };
     match reached {
         Err(why) => End::unstarted(format!("{shown}: {why}")),
-        Ok((connector, Some(connection))) => {
-            job.tell_reached().await;
-            let way = (connector, connection);
-            http::converse(job, way, ear, voice, wanted).await
+        Ok((connector, Some(begin))) => {
+            if let http::Begin::Anew(_) = &begin {
+                job.tell_reached().await;
+            }
+            http::converse(job, (connector, begin), ear, voice, wanted).await
         }
         Ok((connector, None)) => ws::converse(job, connector, ear, voice, wanted).await,
     }
 }
 
-/// Finds out whether there is a way at all. A first connection is kept for HTTP.
-async fn reach(target: Target, job: &Job) -> Result<(Connector, Option<http::Connection>), String> {
+/// Finds out whether there is a way at all, and how a conversation over HTTP begins there.
+async fn reach(
+    target: Target,
+    job: &Job,
+    resumed: Option<Resumable>,
+) -> Result<(Connector, Option<http::Begin>), String> {
     let protocol = target.protocol;
     let connector = Connector::to(target, job.spec.ca_cert.clone()).await?;
-    let connection = match protocol {
-        Protocol::Http => Some(http::Connection::open(&connector).await?),
-        Protocol::WebSocket => None,
+    let begin = match (protocol, resumed) {
+        (Protocol::WebSocket, _) => None,
+        (Protocol::Http, Some(resumed)) => Some(http::Begin::Again(resumed)),
+        (Protocol::Http, None) => {
+            let first = http::Connection::open(&connector).await?;
+            Some(http::Begin::Anew(first))
+        }
     };
-    Ok((connector, connection))
+    Ok((connector, begin))
 }
 
 /// What a status says to a person.

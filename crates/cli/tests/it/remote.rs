@@ -1,6 +1,6 @@
 //! Servers that run already, reached by URL.
 
-use std::{fs, net::TcpListener};
+use std::fs;
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,10 @@ use crate::support::{
     remote::{Manners, Remote, Seen},
     remote_socket::RemoteSocket,
     until,
+    web::Web,
 };
+
+mod faults;
 
 /// A home in which the server is configured as `there`, with more lines.
 fn home_with(url: &str, more: &str) -> Home {
@@ -138,6 +141,37 @@ fn each_session_has_a_session_of_its_own_there_and_is_named() {
 }
 
 #[test]
+fn a_client_over_http_names_its_session_and_nothing_else_of_its_headers_goes_on() {
+    let remote = Remote::start(Manners::default());
+    let home = Home::new();
+    home.configure(&format!(
+        "[http]\nlisten = ['127.0.0.1:0']\n[servers.there]\nurl = '{}'\n",
+        remote.url()
+    ));
+    home.configured("there").close();
+    let web = Web::at(&home.http_address(), "/mcp/there?session_key=a%2Fb")
+        .with("Authorization", Some("Bearer of-the-client"))
+        .with("X-Mine", Some("of-the-client"));
+    let mut session = web.session();
+    let result = session.result("echo", json!({"text": "over http"}));
+    assert_eq!(result["content"][0]["text"], "over http");
+    let seen = remote.seen();
+    let call = seen
+        .iter()
+        .find(|seen| seen.says() == "tools/call")
+        .unwrap();
+    assert_eq!(call.header("mcpool-session"), Some("a/b"));
+    assert!(
+        seen.iter()
+            .all(|seen| seen.header("authorization").is_none())
+    );
+    assert!(seen.iter().all(|seen| seen.header("x-mine").is_none()));
+    session.delete();
+    remote.has_seen("DELETE", 2);
+    assert_eq!(remote.count("DELETE"), 2);
+}
+
+#[test]
 fn with_another_scope_it_is_shared_by_sessions_with_equal_headers() {
     let remote = Remote::start(Manners::default());
     let more = "scope = 'global'\nheaders = { Authorization = 'Bearer ${TOKEN}' }";
@@ -224,66 +258,6 @@ fn a_call_that_is_cancelled_is_told_so_and_nothing_waits_for_it() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_is_resumed_where_it_was() {
-    let remote = Remote::start(Manners::default());
-    let home = home_for(&remote);
-    let mut client = home.configured("there");
-    assert_eq!(client.text("resume", json!({})), "resumed");
-    let seen = remote.seen();
-    let resumed = seen
-        .iter()
-        .find(|seen| seen.header("last-event-id").is_some())
-        .unwrap();
-    assert_eq!(resumed.header("last-event-id"), Some("e1"));
-    assert_eq!(remote.count("tools/call"), 1);
-}
-
-#[test]
-fn a_call_whose_connection_breaks_is_not_sent_again_and_the_session_goes_on() {
-    let remote = Remote::start(Manners::default());
-    let home = home_for(&remote);
-    let mut client = home.configured("there");
-    let answer = client.call("cut", json!({}));
-    assert_eq!(error(&answer).0, "upstream-refused", "{answer}");
-    assert_eq!(answer["error"]["data"]["maybeExecuted"], true);
-    let answer = client.call("fail", json!({}));
-    let (reason, words) = error(&answer);
-    assert_eq!(reason, "upstream-refused");
-    assert!(
-        words.contains("502 Bad Gateway") && words.contains("`there`"),
-        "{words}"
-    );
-    assert_eq!(client.text("echo", json!({"text": "on"})), "on");
-    assert_eq!(
-        (remote.count("tools/call"), remote.count("initialize")),
-        (3, 1)
-    );
-}
-
-#[test]
-fn a_session_that_the_server_has_forgotten_is_begun_anew() {
-    for says_400 in [false, true] {
-        let remote = Remote::start(Manners {
-            says_400,
-            ..Manners::default()
-        });
-        let home = home_for(&remote);
-        let mut client = home.configured("there");
-        client.text("echo", json!({"text": "1"}));
-        remote.forget();
-        // It was told so before anything was done.
-        assert_eq!(client.text("echo", json!({"text": "2"})), "2");
-        assert_eq!(remote.count("initialize"), 2);
-        let calls = session_of(&remote.seen(), "tools/call");
-        let session = |number: usize| Some(format!("session-{number}"));
-        assert_eq!(calls, [session(1), session(1), session(2)]);
-        client.close();
-        remote.has_seen("DELETE", 1);
-        assert_eq!(session_of(&remote.seen(), "").last(), Some(&session(2)));
-    }
-}
-
-#[test]
 fn the_end_of_the_daemon_ends_every_session_there_once() {
     let remote = Remote::start(Manners::default());
     let home = home_for(&remote);
@@ -310,130 +284,6 @@ fn a_server_on_a_unix_socket_is_reached_by_its_path() {
         seen.iter()
             .all(|seen| seen.header("host") == Some("localhost"))
     );
-}
-
-#[test]
-fn a_server_that_forgets_again_and_again_is_an_error_after_three_times() {
-    let remote = Remote::start(Manners {
-        forgets: true,
-        ..Manners::default()
-    });
-    let home = home_for(&remote);
-    let mut client = home.configured("there");
-    let answer = client.call("echo", json!({"text": "x"}));
-    assert_eq!(error(&answer).0, "still-failing", "{answer}");
-    assert_eq!(remote.count("initialize"), 4);
-    assert_eq!(remote.count("DELETE"), 0);
-}
-
-#[test]
-fn a_server_that_is_killed_answers_what_is_open_by_the_rules() {
-    let manners = Manners {
-        speaks_up: true,
-        ..Manners::default()
-    };
-    let remote = Remote::start(manners.clone());
-    let home = home_for(&remote);
-    let mut client = home.configured("there");
-    let open = client.begin("hang", json!({}));
-    remote.has_seen("tools/call", 1);
-    remote.kill();
-    let answer = client.response(open);
-    assert_eq!(error(&answer).0, "upstream-exited", "{answer}");
-    assert_eq!(answer["error"]["data"]["maybeExecuted"], true);
-    let again = Remote::at(remote.address(), manners);
-    assert_eq!(client.text("echo", json!({"text": "back"})), "back");
-    assert_eq!(
-        (again.count("tools/call"), again.count("initialize")),
-        (1, 1)
-    );
-}
-
-#[test]
-fn who_cannot_be_reached_or_does_not_let_us_in_is_named_with_what_to_do() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let strict = Remote::start(Manners {
-        wants: Some("Bearer right".to_owned()),
-        ..Manners::default()
-    });
-    for (url, parts) in [
-        (
-            format!("http://{free}/mcp"),
-            ["connection refused", "does it run there?"],
-        ),
-        (
-            strict.url(),
-            ["401 Unauthorized", "`headers` of `[servers.there]`"],
-        ),
-        (
-            format!("https://{}/mcp", strict.address()),
-            ["TLS", "https://"],
-        ),
-        (
-            "/nowhere/server.sock".to_owned(),
-            ["unix:/nowhere/server.sock", "does it run?"],
-        ),
-    ] {
-        let home = home_with(&url, "");
-        let mut client = Client::spawn(&mut home.mcpool(&["connect", "there"]));
-        let answer = client.greet(&json!({}));
-        let (reason, words) = error(&answer);
-        assert_eq!(reason, "start-failed", "{answer}");
-        assert!(words.contains("`there`"), "{words}");
-        for part in parts {
-            assert!(words.contains(part), "{words}");
-        }
-    }
-    let home = home_with(
-        &strict.url(),
-        "headers = { Authorization = 'Bearer right' }",
-    );
-    assert_eq!(
-        home.configured("there").text("echo", json!({"text": "in"})),
-        "in"
-    );
-}
-
-#[test]
-fn nothing_follows_a_redirect_to_another_origin() {
-    let other = Remote::start(Manners::default());
-    let remote = Remote::start(Manners {
-        leads_to: Some(other.url()),
-        ..Manners::default()
-    });
-    let home = home_with(&remote.url(), "headers = { X-Key = 'secret-of-one' }");
-    let mut client = Client::spawn(&mut home.mcpool(&["connect", "there"]));
-    let (reason, words) = error(&client.greet(&json!({})));
-    assert_eq!(reason, "start-failed");
-    assert!(
-        words.contains("another server") && words.contains(&other.url()),
-        "{words}"
-    );
-    assert!(other.seen().is_empty());
-    assert_eq!(remote.count("initialize"), 1);
-}
-
-#[test]
-fn an_answer_that_is_too_long_is_an_error_to_its_request_alone() {
-    for streams in [false, true] {
-        let remote = Remote::start(Manners {
-            streams,
-            ..Manners::default()
-        });
-        let home = Home::new();
-        home.configure(&format!(
-            "[limits]\nmessage_bytes = 10000\n[servers.there]\nurl = '{}'\n",
-            remote.url()
-        ));
-        let mut client = home.configured("there");
-        let answer = client.call("long", json!({"bytes": 50_000}));
-        assert_eq!(error(&answer).0, "answer-too-long", "{answer}");
-        assert_eq!(client.text("echo", json!({"text": "on"})), "on");
-        assert_eq!(remote.count("initialize"), 1);
-    }
 }
 
 #[test]
@@ -497,20 +347,56 @@ fn one_mcpool_can_stand_behind_another() {
 }
 
 #[test]
-fn while_a_server_by_url_is_connected_there_is_no_upgrade_and_all_goes_on() {
-    let remote = Remote::start(Manners::default());
+fn a_conversation_goes_on_in_the_program_that_takes_our_place() {
+    let remote = Remote::start(Manners {
+        speaks_up: true,
+        ..Manners::default()
+    });
     let home = home_for(&remote);
+    let mut client = home.configured("there");
+    client.text("echo", json!({"text": "before"}));
+    remote.has_seen("GET", 1);
+    home.done(&["upgrade"]);
+    remote.has_seen("GET", 2);
+    remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+    client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
+    assert_eq!(client.text("echo", json!({"text": "after"})), "after");
+    let calls = session_of(&remote.seen(), "tools/call");
+    assert_eq!(
+        calls,
+        [Some("session-1".to_owned()), Some("session-1".to_owned())]
+    );
+    assert_eq!(home.upstream()["url"], remote.url());
+    let open = client.begin("hang", json!({}));
+    remote.has_seen("tools/call", 3);
+    let ran = home.run(&["upgrade"]);
+    assert_ne!(ran.code, Some(0));
+    assert!(ran.stderr.contains("being spoken to"), "{}", ran.stderr);
+    client.notify("notifications/cancelled", &json!({"requestId": open}));
+    remote.has_seen("notifications/cancelled", 1);
+    client.close();
+    remote.has_seen("DELETE", 1);
+    until("the end of the connection", || {
+        home.status()["upstreams"].as_array().unwrap().is_empty()
+    });
+    assert_eq!((remote.count("DELETE"), remote.count("initialize")), (1, 1));
+    let log = fs::read_to_string(home.pool().join("logs/there.log")).unwrap();
+    assert!(
+        log.contains(&format!("reached at {}", remote.url())),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_web_socket_cannot_be_handed_over_and_nothing_happens_to_it() {
+    let remote = RemoteSocket::start(true);
+    let home = home_with(&format!("ws://{}/", remote.address()), "");
     let mut client = home.configured("there");
     let ran = home.run(&["upgrade"]);
     assert_ne!(ran.code, Some(0));
-    assert!(
-        ran.stderr.contains("servers by URL are connected"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("over WebSocket"), "{}", ran.stderr);
     assert_eq!(client.text("echo", json!({"text": "on"})), "on");
-    let log = fs::read_to_string(home.pool().join("logs/servers/there.log")).unwrap_or_default();
-    assert!(log.is_empty() || log.contains("reached at"), "{log}");
+    assert_eq!(remote.count("initialize"), 1);
 }
 
 #[test]
@@ -531,18 +417,4 @@ fn a_server_on_a_web_socket_is_named_the_session_and_closed_once() {
         });
         assert_eq!(remote.closed(), 1);
     }
-}
-
-#[test]
-fn a_web_socket_that_breaks_is_opened_anew_and_what_was_open_is_answered() {
-    let remote = RemoteSocket::start(true);
-    let home = home_with(&format!("ws://{}/", remote.address()), "");
-    let mut client = home.configured("there");
-    let open = client.begin("hang", json!({}));
-    remote.cut_after("tools/call");
-    let answer = client.response(open);
-    assert_eq!(error(&answer).0, "upstream-exited", "{answer}");
-    assert_eq!(answer["error"]["data"]["maybeExecuted"], true);
-    assert_eq!(client.text("echo", json!({"text": "back"})), "back");
-    assert_eq!(remote.count("initialize"), 2);
 }

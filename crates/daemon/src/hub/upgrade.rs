@@ -87,7 +87,9 @@ impl Hub {
         if world.sessions.values().any(|it| it.replay.is_some()) || !world.sought.is_empty() {
             return Some("sessions are just coming back; try again");
         }
-        self.what_takes_long()
+        let mut processes = world.processes.values();
+        let under_way = processes.find_map(Process::what_is_under_way);
+        under_way.or_else(|| self.what_takes_long())
     }
 
     /// What is not worth waiting for.
@@ -100,7 +102,7 @@ impl Hub {
         if world.sessions.values().any(is_over_http) {
             return Some(OVER_HTTP);
         }
-        if world.processes.values().any(Process::is_remote) {
+        if world.processes.values().any(Process::is_web_socket) {
             return Some(ELSEWHERE);
         }
         if world.around.room.taken() > WAITING_MAX {

@@ -3,14 +3,16 @@
 use std::{
     ffi::OsString,
     fmt,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use config::{Builtins, Remote, Server, Template};
 use hyper::header::HeaderValue;
-use mux::{Refusal, Scope};
+use mux::{Refusal, Scope, SessionId};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     Asker, LaunchSpec, Launcher,
@@ -18,7 +20,10 @@ use super::{
     plan::{Plan, Sharing, opening, scope},
     route::RemoteKey,
 };
-use crate::upstream::Target;
+use crate::{kept_words::hex, upstream::Target};
+
+/// Of a session's word.
+const KEY_BYTES: usize = 16;
 
 /// How a server comes to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +121,10 @@ impl Launcher {
         let session_key = (scope == Scope::Session).then(|| SessionKey {
             param: remote.session_key_param.clone(),
             header: remote.session_key_header.clone(),
-            key: asker.session_key.unwrap_or(&word).to_owned(),
+            key: match asker.session_key {
+                Some(key) => key.to_owned(),
+                None => self.key_of(asker.session),
+            },
         });
         Ok(Plan {
             opening,
@@ -131,6 +139,22 @@ impl Launcher {
             is_for_one: scope == Scope::Session,
             poll_after: server.sse_poll_after,
         })
+    }
+}
+
+impl Launcher {
+    /// A word that no other session has, of whatever installation, and that this one keeps from one daemon to
+    /// the next.
+    fn key_of(&self, session: SessionId) -> String {
+        let system = rustix::system::uname();
+        let path = self.configuration.path().as_os_str().as_bytes();
+        let parts = [system.nodename().to_bytes(), path, &session.0.to_le_bytes()];
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        hex(&hash.finalize()[..KEY_BYTES])
     }
 }
 

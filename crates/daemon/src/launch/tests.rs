@@ -14,6 +14,7 @@ use shim::{
 use super::*;
 
 mod holes;
+mod remote;
 
 /// A home folder with a project in it, a program, and a configuration.
 struct Scene {

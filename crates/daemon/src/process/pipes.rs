@@ -49,9 +49,9 @@ impl Pipes {
         let (output, their_output) = sys::pipe::pair()?;
         let (errors, their_errors) = sys::pipe::pair()?;
         let ends = Ends {
-            input: pipe::Receiver::from_owned_fd(their_input)?,
-            output: pipe::Sender::from_owned_fd(their_output)?,
-            errors: pipe::Sender::from_owned_fd(their_errors)?,
+            input: self::output(their_input)?,
+            output: self::input(their_output)?,
+            errors: self::input(their_errors)?,
         };
         Ok((Self::of([input, output, errors])?, ends))
     }

@@ -1,25 +1,38 @@
 //! An upstream that is no process: the same three pipes, and at their other ends a task of ours.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use ::guardian::protocol::Patience;
 use mux::UpstreamId;
+use sys::handed;
 use wire::Frame;
 
-use super::{Ending, Process, pipes::Pipes};
+use super::{
+    Ending, Process,
+    pipes::{self, Pipes},
+};
 use crate::{
     hub::{ProcessId, Surroundings},
     launch::RemoteSpec,
     link::{Outlet, Sink},
     logs::Veil,
     tasks,
-    upstream::{self, End, Job, Stopper},
+    upgrade::{FrozenRemote, Handed, NOWHERE},
+    upstream::{self, End, Ends, Job, Resumable, Standing, Stopper, WeakEnds},
 };
+
+/// Why there is no upgrade while a server that runs elsewhere is spoken to.
+const UNDER_WAY: &str = "a server by URL is being spoken to; try again";
 
 /// What there is in the place of a process.
 #[derive(Debug)]
 pub(super) struct Remote {
+    spec: Arc<RemoteSpec>,
     stopper: Stopper,
+    standing: Standing,
+    ends: WeakEnds,
+    /// The ends, while all stand still.
+    held: Option<Ends>,
     /// Where it is, without what may be a secret.
     shown: String,
     is_reached: bool,
@@ -27,6 +40,83 @@ pub(super) struct Remote {
     unstarted: Option<String>,
     /// Requests that were read from the pipe and that the server cannot have seen.
     undelivered: Vec<Frame>,
+}
+
+impl Remote {
+    /// Has a task be the server, anew or where another program has left it.
+    fn begin(
+        (process, server): (ProcessId, Arc<str>),
+        spec: &Arc<RemoteSpec>,
+        ends: Ends,
+        resumed: Option<Resumable>,
+        around: &Surroundings,
+    ) -> Self {
+        let (stopper, wanted) = Stopper::new();
+        let remote = Remote {
+            spec: Arc::clone(spec),
+            stopper,
+            standing: Standing::default(),
+            ends: ends.downgrade(),
+            held: None,
+            shown: spec.shown(),
+            is_reached: resumed.is_some(),
+            unstarted: None,
+            undelivered: Vec::new(),
+        };
+        let job = Job {
+            process,
+            server,
+            spec: Arc::clone(spec),
+            standing: remote.standing.clone(),
+            inbox: around.inbox.clone(),
+            message_bytes: around.limits.message_bytes,
+            room: Arc::clone(&around.room),
+        };
+        tasks::spawn("remote", upstream::run(job, ends, wanted, resumed));
+        remote
+    }
+
+    /// What the program that takes our place has to know of it; an error if that is not possible now.
+    pub(super) fn freeze<'a>(
+        &'a self,
+        handed: &mut Handed<'a>,
+    ) -> Result<FrozenRemote, &'static str> {
+        let resumable = self.standing.resumable().ok_or(UNDER_WAY)?;
+        let ends = self.held.as_ref().map(|ends| {
+            let ends = [ends.input.as_fd(), ends.output.as_fd(), ends.errors.as_fd()];
+            ends.map(|fd| handed.over(fd))
+        });
+        Ok(FrozenRemote {
+            spec: Arc::clone(&self.spec),
+            ends: ends.unwrap_or([NOWHERE; 3]),
+            resumable,
+        })
+    }
+
+    /// Goes on with one that the program before us had.
+    pub(super) fn thaw(
+        job: (ProcessId, Arc<str>),
+        frozen: FrozenRemote,
+        around: &Surroundings,
+    ) -> io::Result<Self> {
+        let [input, output, errors] = frozen.ends;
+        let ends = Ends {
+            input: pipes::output(handed::take(input)?)?,
+            output: pipes::input(handed::take(output)?)?,
+            errors: pipes::input(handed::take(errors)?)?,
+        };
+        let resumed = Some(frozen.resumable);
+        Ok(Remote::begin(job, &frozen.spec, ends, resumed, around))
+    }
+
+    /// All stand still: its ends must stay open until they are handed over.
+    pub(super) fn hold(&mut self) {
+        self.held = self.ends.upgrade();
+    }
+
+    pub(super) fn hold_no_longer(&mut self) {
+        self.held = None;
+    }
 }
 
 impl Process {
@@ -41,26 +131,11 @@ impl Process {
     ) -> Result<Process, String> {
         let (pipes, ends) =
             Pipes::with_us().map_err(|error| format!("no pipes could be made: {error}"))?;
-        let (stopper, wanted) = Stopper::new();
         let mut reached = Process::silent(upstream, server, &around.logs);
         reached.log.draw(Veil::of_remote(spec));
         reached.connect(pipes, outlet_to);
-        reached.remote = Some(Box::new(Remote {
-            stopper,
-            shown: spec.shown(),
-            is_reached: false,
-            unstarted: None,
-            undelivered: Vec::new(),
-        }));
-        let job = Job {
-            process,
-            server: Arc::clone(server),
-            spec: Arc::clone(spec),
-            inbox: around.inbox.clone(),
-            message_bytes: around.limits.message_bytes,
-            room: Arc::clone(&around.room),
-        };
-        tasks::spawn("remote", upstream::run(job, ends, wanted));
+        let job = (process, Arc::clone(server));
+        reached.remote = Some(Box::new(Remote::begin(job, spec, ends, None, around)));
         Ok(reached)
     }
 
@@ -98,6 +173,19 @@ impl Process {
             remote.stopper.stop(total);
         }
         self.remote.is_some()
+    }
+
+    /// Why there can be no upgrade now because of it.
+    pub(crate) fn what_is_under_way(&self) -> Option<&'static str> {
+        let remote = self.remote.as_ref()?;
+        let is_still = !self.closing && remote.standing.resumable().is_some();
+        (!is_still).then_some(UNDER_WAY)
+    }
+
+    /// Whether it runs elsewhere, and its connection is all that there is of it.
+    pub(crate) fn is_web_socket(&self) -> bool {
+        let remote = self.remote.as_ref();
+        remote.is_some_and(|remote| remote.spec.url.starts_with("ws"))
     }
 
     pub(crate) fn is_remote(&self) -> bool {

@@ -21,14 +21,15 @@ use wire::Outgoing;
 
 use crate::{
     kept_words::Subject,
-    launch::{LaunchSpec, Means},
+    launch::{LaunchSpec, Means, RemoteSpec},
     link::{FrozenOutlet, Unpacker},
     logs::Veil,
     process::Rest as ProcessRest,
+    upstream::Resumable,
 };
 
 /// No descriptor.
-const NOWHERE: RawFd = -1;
+pub(crate) const NOWHERE: RawFd = -1;
 
 /// The format that is written, and the last that can be read.
 const FORMAT: u32 = 1;
@@ -234,6 +235,18 @@ pub(crate) struct FrozenProcess {
     /// What is hidden of what it says; `None` from a program that hid nothing.
     #[serde(default)]
     pub(crate) veil: Option<Veil>,
+    /// Set if it runs elsewhere.
+    #[serde(default)]
+    pub(crate) remote: Option<FrozenRemote>,
+}
+
+/// A conversation with a server that runs elsewhere, between two messages.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenRemote {
+    pub(crate) spec: Arc<RemoteSpec>,
+    /// The far ends of its standard input, output and error.
+    pub(crate) ends: [RawFd; 3],
+    pub(crate) resumable: Resumable,
 }
 
 /// What a process is started with.

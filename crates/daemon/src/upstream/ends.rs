@@ -2,16 +2,20 @@
 //!
 //! **Invariant:** what was read and not passed on is handed back at the end: nobody has seen it.
 
-use std::{collections::VecDeque, io};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Weak},
+};
 
 use bytes::{Bytes, BytesMut};
 use tokio::{
-    io::AsyncWriteExt as _,
     net::unix::pipe,
     sync::mpsc::{Receiver, Sender},
 };
 use wire::{Frame, Kind, Line, LineSplitter};
 
+use super::standing::{Busy, Standing};
 use crate::link::Share;
 
 /// Bytes taken by one read at most.
@@ -23,44 +27,76 @@ const UNBOUNDED: usize = usize::MAX >> 1;
 /// What is told to the hub.
 #[derive(Debug)]
 pub(super) enum Said {
-    /// A message of the server's, and what it takes of the room for all.
-    Message(Bytes, Option<Share>),
+    /// A message of the server's, what it takes of the room for all, and that it is under way.
+    Message(Bytes, Option<Share>, Busy),
     /// What happened to it, for its log, and for whoever waits for its start.
     Complaint(String),
 }
 
 /// Three pipes, seen from the side of the server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ends {
-    pub(crate) input: pipe::Receiver,
-    pub(crate) output: pipe::Sender,
-    pub(crate) errors: pipe::Sender,
+    pub(crate) input: Arc<pipe::Receiver>,
+    pub(crate) output: Arc<pipe::Sender>,
+    pub(crate) errors: Arc<pipe::Sender>,
+}
+
+/// The same, for whoever must not keep them open.
+#[derive(Debug)]
+pub(crate) struct WeakEnds(Weak<pipe::Receiver>, Weak<pipe::Sender>, Weak<pipe::Sender>);
+
+impl Ends {
+    pub(crate) fn downgrade(&self) -> WeakEnds {
+        WeakEnds(
+            Arc::downgrade(&self.input),
+            Arc::downgrade(&self.output),
+            Arc::downgrade(&self.errors),
+        )
+    }
+}
+
+impl WeakEnds {
+    /// The ends, if they are open still.
+    pub(crate) fn upgrade(&self) -> Option<Ends> {
+        let WeakEnds(input, output, errors) = self;
+        Some(Ends {
+            input: input.upgrade()?,
+            output: output.upgrade()?,
+            errors: errors.upgrade()?,
+        })
+    }
 }
 
 /// Hears what the hub says to the server.
 #[derive(Debug)]
 pub(super) struct Ear {
-    input: pipe::Receiver,
+    input: Arc<pipe::Receiver>,
     splitter: LineSplitter,
-    lines: VecDeque<Bytes>,
+    lines: VecDeque<(Bytes, Busy)>,
+    standing: Standing,
+    /// Set while the end of a line has not come.
+    unfinished: Option<Busy>,
 }
 
 impl Ear {
-    pub(super) fn new(input: pipe::Receiver) -> Self {
+    pub(super) fn new(input: Arc<pipe::Receiver>, standing: Standing) -> Self {
         Ear {
             input,
             splitter: LineSplitter::new(UNBOUNDED),
             lines: VecDeque::new(),
+            standing,
+            unfinished: None,
         }
     }
 
     /// The next message; `None` when there will be no more. Nothing is lost if nobody waits for it to the end.
-    pub(super) async fn next(&mut self) -> Option<Frame> {
+    /// It is under way as long as what comes with it is there.
+    pub(super) async fn next(&mut self) -> Option<(Frame, Busy)> {
         loop {
-            while let Some(line) = self.lines.pop_front() {
+            while let Some((line, busy)) = self.lines.pop_front() {
                 // The core says nothing else; a blank line separates.
                 if let Ok(frame) = Frame::parse(line) {
-                    return Some(frame);
+                    return Some((frame, busy));
                 }
             }
             self.input.readable().await.ok()?;
@@ -78,7 +114,7 @@ impl Ear {
         let frames = self
             .lines
             .into_iter()
-            .filter_map(|line| Frame::parse(line).ok());
+            .filter_map(|(line, _busy)| Frame::parse(line).ok());
         frames
             .filter(|frame| frame.kind() == Kind::Request)
             .collect()
@@ -89,13 +125,15 @@ impl Ear {
         // Most of them are idle, so none has one of its own.
         let mut buffer = [0; READ_BYTES];
         let read = self.input.try_read(&mut buffer)?;
-        let lines = &mut self.lines;
+        let (lines, standing) = (&mut self.lines, &self.standing);
         self.splitter
             .feed(buffer.get(..read).unwrap_or_default(), |line| {
                 if let Line::Whole(line) = line {
-                    lines.push_back(line);
+                    lines.push_back((line, standing.begin()));
                 }
             });
+        let is_unfinished = self.splitter.leftover() > 0;
+        self.unfinished = is_unfinished.then(|| self.standing.begin());
         Ok(read > 0)
     }
 }
@@ -103,16 +141,16 @@ impl Ear {
 /// Writes what is told to where the hub reads it, until nobody tells anything any more. The pipes come back, so
 /// that their end is seen when that is wanted.
 pub(super) async fn tell(
-    mut output: pipe::Sender,
-    errors: pipe::Sender,
+    output: Arc<pipe::Sender>,
+    errors: Arc<pipe::Sender>,
     mut told: Receiver<Said>,
-) -> (pipe::Sender, pipe::Sender) {
+) -> Pipes {
     while let Some(said) = told.recv().await {
         match said {
-            Said::Message(message, _share) => {
+            Said::Message(message, _share, _busy) => {
                 let line = [&message[..], b"\n"].concat();
                 // A hub that reads no more needs no more.
-                let _gone = output.write_all(&line).await;
+                let _gone = write_all(&output, &line).await;
             }
             Said::Complaint(words) => {
                 // It is for people: what does not fit in at once is left out.
@@ -123,17 +161,30 @@ pub(super) async fn tell(
     (output, errors)
 }
 
-/// A way to tell the hub something, and what a message may have.
+/// What is written to, by who has ceased to.
+pub(super) type Pipes = (Arc<pipe::Sender>, Arc<pipe::Sender>);
+
+async fn write_all(to: &pipe::Sender, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        to.writable().await?;
+        match to.try_write(bytes) {
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A way to tell the hub something.
 #[derive(Clone, Debug)]
-pub(super) struct Voice(pub(super) Sender<Said>);
+pub(super) struct Voice(pub(super) Sender<Said>, pub(super) Standing);
 
 impl Voice {
     /// Passes on a message of the server's.
     pub(super) async fn say(&self, message: Bytes, share: Option<Share>) {
-        let _ending = self
-            .0
-            .send(Said::Message(in_one_line(message), share))
-            .await;
+        let said = Said::Message(in_one_line(message), share, self.1.begin());
+        let _ending = self.0.send(said).await;
     }
 
     /// Tells what happened.
@@ -158,6 +209,8 @@ fn in_one_line(message: Bytes) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
 
     fn request(id: u64) -> String {
@@ -169,8 +222,9 @@ mod tests {
         let (mut hub, input) = pipe::pipe().unwrap();
         let said = format!("\n{}\n{}\n{}\n{{\"half", request(1), request(2), request(3));
         hub.write_all(said.as_bytes()).await.unwrap();
-        let mut ear = Ear::new(input);
-        let first = ear.next().await.unwrap();
+        let mut ear = Ear::new(Arc::new(input), Standing::default());
+        let (first, busy) = ear.next().await.unwrap();
+        drop(busy);
         assert_eq!(first.id().and_then(wire::RequestId::as_number), Some(1));
         let rest = ear.rest();
         let rest: Vec<_> = rest
@@ -187,7 +241,7 @@ mod tests {
             .await
             .unwrap();
         drop(hub);
-        let mut ear = Ear::new(input);
+        let mut ear = Ear::new(Arc::new(input), Standing::default());
         assert!(ear.next().await.is_some());
         assert!(ear.next().await.is_none());
     }

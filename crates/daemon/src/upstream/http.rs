@@ -35,6 +35,7 @@ use super::{
     End, Job, Task, Wanted,
     connect::Connector,
     ends::{Ear, Voice},
+    standing::{Busy, Resumable},
 };
 use crate::launch::RemoteSpec;
 pub(super) use connection::Connection;
@@ -66,7 +67,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Something that came of what was begun.
 enum News {
     Greeted(Greeting),
-    Came(u64, Came),
+    Came(u64, Came, Busy),
     /// `initialized` has been posted.
     Settled,
     /// The server was told that this request is cancelled.
@@ -101,7 +102,7 @@ struct Conversation {
     open: BTreeMap<u64, Open>,
     count: u64,
     idle: Vec<Connection>,
-    notices: Option<(Sender<Frame>, Task)>,
+    notices: Option<(Sender<Notice>, Task)>,
     greeting: Option<Task>,
     listener: Option<Task>,
     /// Whether there is no way to the server any more.
@@ -109,10 +110,21 @@ struct Conversation {
     news: Sender<News>,
 }
 
+/// A message without an answer, under way.
+type Notice = (Frame, Busy);
+
+/// How a conversation begins.
+pub(super) enum Begin {
+    /// With a connection on which nothing has been said.
+    Anew(Connection),
+    /// Where another program has left it.
+    Again(Resumable),
+}
+
 /// Holds a conversation until the hub or the server ends it.
 pub(super) async fn converse(
     job: &Job,
-    (connector, first): (Connector, Connection),
+    (connector, begin): (Connector, Begin),
     ear: &mut Ear,
     voice: Voice,
     wanted: &mut Wanted,
@@ -131,6 +143,7 @@ pub(super) async fn converse(
         limit: job.message_bytes,
         room: Arc::clone(&job.room),
         voice,
+        standing: job.standing.clone(),
     };
     let (news, mut heard) = mpsc::channel(NOTICES_MAX);
     let mut conversation = Conversation {
@@ -139,14 +152,19 @@ pub(super) async fn converse(
         is_old: false,
         open: BTreeMap::new(),
         count: 0,
-        idle: vec![first],
+        idle: Vec::new(),
         notices: None,
         greeting: None,
         listener: None,
         is_lost: false,
         news,
     };
+    match begin {
+        Begin::Anew(first) => conversation.idle.push(first),
+        Begin::Again(resumed) => conversation.go_on(resumed),
+    }
     let end = conversation.hold(ear, &mut heard, wanted).await;
+    conversation.talk.standing.unsettle();
     conversation.leave(wanted).await;
     end
 }
@@ -198,7 +216,7 @@ impl Conversation {
                     }
                 }
                 frame = ear.next(), if self.may_hear() => match frame {
-                    Some(frame) => self.on_frame(frame),
+                    Some((frame, busy)) => self.on_frame(frame, busy),
                     None => return End::told(),
                 },
             }
@@ -206,7 +224,7 @@ impl Conversation {
     }
 
     fn may_hear(&self) -> bool {
-        let has_room = |(sender, _): &(Sender<Frame>, Task)| sender.capacity() > 0;
+        let has_room = |(sender, _): &(Sender<Notice>, Task)| sender.capacity() > 0;
         match self.stage {
             Stage::New | Stage::Greeted => true,
             Stage::Greeting | Stage::Settling => false,
@@ -216,7 +234,7 @@ impl Conversation {
         }
     }
 
-    fn on_frame(&mut self, frame: Frame) {
+    fn on_frame(&mut self, frame: Frame, busy: Busy) {
         let is_initialize = frame.method() == Some(&Method::Initialize);
         match frame.kind() {
             Kind::Request if is_initialize => {
@@ -236,7 +254,7 @@ impl Conversation {
                     }
                 }));
             }
-            Kind::Request => self.begin(frame),
+            Kind::Request => self.begin(frame, busy),
             Kind::Notification | Kind::Response => {
                 if frame.method() == Some(&Method::Initialized) {
                     self.stage = Stage::Settling;
@@ -248,13 +266,13 @@ impl Conversation {
                     (sender, Task::spawn("remote notices", notifying))
                 });
                 // There is room, or it would not have been heard.
-                let _full = notices.try_send(frame);
+                let _full = notices.try_send((frame, busy));
             }
         }
     }
 
     /// Posts a request.
-    fn begin(&mut self, frame: Frame) {
+    fn begin(&mut self, frame: Frame, busy: Busy) {
         let number = frame.id().and_then(wire::RequestId::as_number);
         // The core's ids are numbers.
         let number = number.unwrap_or_else(|| {
@@ -270,7 +288,7 @@ impl Conversation {
                 came = exchange(talk, frame, idle) => came,
                 () = given_up(&wish) => Came::Done(None),
             };
-            let _ending = news.send(News::Came(number, came)).await;
+            let _ending = news.send(News::Came(number, came, busy)).await;
         });
         self.open.insert(
             number,
@@ -285,7 +303,7 @@ impl Conversation {
     async fn on_news(&mut self, news: News) -> Option<End> {
         match news {
             News::Greeted(greeting) => return self.on_greeting(greeting).await,
-            News::Came(number, came) => {
+            News::Came(number, came, _busy) => {
                 self.open.remove(&number);
                 match came {
                     Came::Done(connection) => {
@@ -305,11 +323,14 @@ impl Conversation {
             News::Settled => {
                 self.stage = Stage::Settled;
                 if !self.is_old {
-                    let (talk, news) = (Arc::clone(&self.talk), self.news.clone());
-                    self.listener = Some(Task::spawn("remote listener", async move {
-                        let unheard = listen(talk).await;
-                        let _ending = news.send(News::Unheard(unheard)).await;
-                    }));
+                    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+                    self.talk.standing.settle(Resumable {
+                        path: self.talk.path.clone(),
+                        session: self.talk.session.as_ref().and_then(text),
+                        version: self.talk.version.as_ref().and_then(text),
+                        last_event: None,
+                    });
+                    self.listen(None);
                 }
             }
             News::Cancelled(number) => {
@@ -361,6 +382,29 @@ impl Conversation {
             }
             Greeting::Failed(why) => Some(End::unstarted(why)),
         }
+    }
+
+    /// Goes on where another program has left it.
+    fn go_on(&mut self, resumed: Resumable) {
+        let mut talk = Talk::clone(&self.talk);
+        let value = |text: &String| HeaderValue::from_str(text).ok();
+        talk.path.clone_from(&resumed.path);
+        talk.session = resumed.session.as_ref().and_then(value);
+        talk.version = resumed.version.as_ref().and_then(value);
+        self.talk = Arc::new(talk);
+        self.stage = Stage::Settled;
+        let last_event = resumed.last_event.clone();
+        self.talk.standing.settle(resumed);
+        self.listen(last_event);
+    }
+
+    /// Has the server's own stream followed.
+    fn listen(&mut self, last_event: Option<String>) {
+        let (talk, news) = (Arc::clone(&self.talk), self.news.clone());
+        self.listener = Some(Task::spawn("remote listener", async move {
+            let unheard = listen(talk, last_event).await;
+            let _ending = news.send(News::Unheard(unheard)).await;
+        }));
     }
 
     async fn forgotten(&mut self, undelivered: Vec<Frame>) -> End {
@@ -445,9 +489,9 @@ async fn given_up(cancelled: &Notify) {
 }
 
 /// Posts what wants no answer, one after the other.
-async fn notify(talk: Arc<Talk>, mut queue: Receiver<Frame>, news: Sender<News>) {
+async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: Sender<News>) {
     let mut idle = None;
-    while let Some(frame) = queue.recv().await {
+    while let Some((frame, _busy)) = queue.recv().await {
         let posted = time::timeout(NOTICE_PATIENCE, talk.post(bytes_of(&frame), idle.take())).await;
         let target = &talk.connector.target;
         let trouble = match posted {

@@ -128,7 +128,7 @@ pub(super) async fn converse(
                 }
             }
             frame = ear.next(), if way.is_free() => match frame {
-                Some(frame) => way.begin(text_of(&frame)),
+                Some((frame, _busy)) => way.begin(text_of(&frame)),
                 None => break,
             },
             _tick = pings.tick() => {

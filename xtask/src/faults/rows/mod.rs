@@ -20,6 +20,7 @@ mod no_processes;
 mod numbers_again;
 mod port_taken;
 mod read_only;
+mod remote;
 mod server_killed;
 mod short_children;
 mod standstill;
@@ -77,6 +78,7 @@ pub(crate) const ALL: &[Row] = &[
     trees::ROW,
     guardian_keeps::ROW,
     short_children::ROW,
+    remote::ROW,
     no_processes::ROW,
     read_only::ROW,
     versions::ROW,

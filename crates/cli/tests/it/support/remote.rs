@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use super::{eventually, until};
 
 /// How it differs from the usual.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a manner of its own")]
 pub(crate) struct Manners {
     /// Answers with events wherever it can.
     pub(crate) streams: bool,
@@ -172,7 +174,8 @@ impl Remote {
             !self.state.lock().unwrap().listeners.is_empty()
         });
         for listener in &mut self.state.lock().unwrap().listeners {
-            event(listener, None, message).unwrap();
+            // Some have gone.
+            let _gone = event(listener, None, message);
         }
     }
 
@@ -424,7 +427,7 @@ fn call(
         respond(out, "404 Not Found", "", "")?;
         return Ok(true);
     }
-    let answer = |result: Value| json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+    let answer = |result: Value| answer_to(message, result);
     match params["name"].as_str().unwrap_or_default() {
         "progress" => {
             begin_stream(out, "")?;
@@ -439,27 +442,7 @@ fn call(
             event(out, None, &answer(text("done")))?;
             Ok(false)
         }
-        "ask" => {
-            begin_stream(out, "")?;
-            event(
-                out,
-                None,
-                &json!({"jsonrpc": "2.0", "id": "ask-1", "method": "elicitation/create", "params": {
-                "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}}),
-            )?;
-            let said = eventually("an answer to the question", || {
-                let state = state.lock().unwrap();
-                let mut seen = state.seen.iter();
-                seen.find(|seen| seen.body["id"] == "ask-1")
-                    .map(|seen| seen.body.clone())
-            });
-            event(
-                out,
-                None,
-                &answer(text(&said["result"]["content"]["name"].to_string())),
-            )?;
-            Ok(false)
-        }
+        "ask" => ask(message, out, state),
         "hang" => {
             begin_stream(out, "")?;
             // Until somebody cuts the connection.
@@ -478,6 +461,34 @@ fn call(
             Ok(false)
         }
         "cut" => Ok(false),
+        "reset" => {
+            // Without a goodbye, and whatever is on its way is lost.
+            rustix::net::sockopt::set_socket_linger(&*out, Some(Duration::ZERO))?;
+            Ok(false)
+        }
+        "silent" => {
+            let mut byte = [0];
+            let _cut = out.read(&mut byte);
+            Ok(false)
+        }
+        "endless" => {
+            begin_stream(out, "")?;
+            while out.write_all(b": still here\r\n\r\n").is_ok() {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+            Ok(false)
+        }
+        "drip" => {
+            let body = answer(text("slowly")).to_string();
+            let length = body.len();
+            out.write_all(
+                format!("HTTP/1.1 200 OK\r\n{JSON}Content-Length: {length}\r\n\r\n").as_bytes(),
+            )?;
+            for byte in body.as_bytes() {
+                out.write_all(&[*byte])?;
+            }
+            Ok(true)
+        }
         "fail" => {
             respond(out, "502 Bad Gateway", "", "no")?;
             Ok(true)
@@ -493,6 +504,36 @@ fn call(
             manners,
         ),
     }
+}
+
+/// Asks the user of whoever calls, and answers with what was said.
+fn ask(message: &Value, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bool> {
+    begin_stream(out, "")?;
+    event(
+        out,
+        None,
+        &json!({"jsonrpc": "2.0", "id": "ask-1", "method": "elicitation/create", "params": {
+                "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}}),
+    )?;
+    let said = eventually("an answer to the question", || {
+        let state = state.lock().unwrap();
+        let mut seen = state.seen.iter();
+        seen.find(|seen| seen.body["id"] == "ask-1")
+            .map(|seen| seen.body.clone())
+    });
+    event(
+        out,
+        None,
+        &answer_to(
+            message,
+            text(&said["result"]["content"]["name"].to_string()),
+        ),
+    )?;
+    Ok(false)
+}
+
+fn answer_to(message: &Value, result: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": message["id"], "result": result})
 }
 
 /// As servers did before there was one place for everything.

@@ -257,6 +257,9 @@ pub(super) async fn follow(
             }
         }
         share.set(events.held());
+        if frame.is_none() {
+            talk.standing.heard(events.last_id.as_deref());
+        }
     }
     Followed::Broken
 }

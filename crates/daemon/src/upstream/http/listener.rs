@@ -36,8 +36,10 @@ pub(super) enum Unheard {
 }
 
 /// Passes on what comes, for as long as that is possible.
-pub(super) async fn listen(talk: Arc<Talk>) -> Unheard {
+/// `last_event` is where another stream ended that this one goes on with.
+pub(super) async fn listen(talk: Arc<Talk>, last_event: Option<String>) -> Unheard {
     let mut events = Events::new(talk.limit);
+    events.last_id = last_event;
     let (mut unreachable, mut in_vain) = (0, 0);
     loop {
         let began = Instant::now();

@@ -20,7 +20,7 @@ use wire::{Frame, Kind};
 use super::connection::{Connection, Failure, Letter, send, whole};
 use crate::{
     link::Room,
-    upstream::{connect::Connector, ends::Voice, words_of},
+    upstream::{connect::Connector, ends::Voice, standing::Standing, words_of},
 };
 
 /// Places to which a request is led on, at the same origin.
@@ -59,6 +59,7 @@ pub(super) struct Talk {
     pub(super) limit: usize,
     pub(super) room: Arc<Room>,
     pub(super) voice: Voice,
+    pub(super) standing: Standing,
 }
 
 impl Talk {
