@@ -61,6 +61,7 @@ fn what_the_client_calls_its_session_is_passed_on() {
         cwd: Path::new("/"),
         umask: 0o022,
         freedom: Freedom::AsFree,
+        over: Over::Preface,
         session_key: Some("mine"),
     });
     assert_eq!(remote(&launch).session_key.as_ref().unwrap().key, "mine");
