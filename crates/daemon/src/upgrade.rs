@@ -23,7 +23,7 @@ mod successor;
 pub(crate) use descriptors::Handed;
 pub(crate) use frozen::{
     FrozenClock, FrozenDaemon, FrozenGuardian, FrozenHub, FrozenProcess, FrozenSession, FrozenSpec,
-    FrozenStand, Hex,
+    FrozenStand, Hex, NOWHERE,
 };
 pub use rehearsal::check_state;
 pub(crate) use successor::{Successor, UNDER_WAY, UpgradeWish};

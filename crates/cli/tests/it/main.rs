@@ -26,6 +26,7 @@ mod floods;
 mod http;
 mod http_revival;
 mod http_streams;
+mod http_upgrade;
 mod lazy;
 mod life;
 mod limits;

@@ -9,6 +9,7 @@
 mod exchange;
 mod fault;
 mod gate;
+mod handover;
 mod holder;
 mod peer;
 mod reply;
@@ -19,23 +20,41 @@ mod timed;
 mod token;
 mod visit;
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use bytes::Bytes;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mux::Limits;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, futures::OwnedNotified, mpsc::Sender, watch},
     time,
 };
 
 pub(crate) use fault::HttpFault;
-pub(crate) use stand::{HttpStand, Listening, Shared};
+pub(crate) use handover::{Readiness, Tubes};
+pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 
-use crate::{hub::Input, link::Room, tasks};
+use crate::{
+    hub::Input,
+    link::{ConnectionId, Halt, Room},
+    tasks,
+};
 use gate::Gate;
+use handover::{Loose, Loosely, Rewound};
 use strangers::{Stranger, Strangers};
 use timed::{Busy, Timed};
 
@@ -62,7 +81,16 @@ pub(crate) struct Front {
     /// Places of the sessions that there may be.
     sessions: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    /// How many of them there may be.
+    connections_max: usize,
     strangers: Strangers,
+    /// Has all connections let go.
+    halt: Halt,
+    /// Where they go then.
+    loose: Sender<Loose>,
+    /// How far each connection is.
+    busy: Mutex<BTreeMap<ConnectionId, Busy>>,
+    last_connection: AtomicU64,
 }
 
 impl Front {
@@ -72,6 +100,7 @@ impl Front {
         room: Arc<Room>,
         limits: &Limits,
         (sessions, connections): (Arc<Semaphore>, usize),
+        loose: Sender<Loose>,
     ) -> Self {
         Front {
             gate,
@@ -81,13 +110,49 @@ impl Front {
             batch_messages: limits.batch_messages,
             sessions,
             connections: Arc::new(Semaphore::new(connections)),
+            connections_max: connections,
             strangers: Strangers::default(),
+            halt: Halt::default(),
+            loose,
+            busy: Mutex::default(),
+            last_connection: AtomicU64::new(0),
         }
+    }
+
+    /// A connection begins to be served.
+    fn begin(self: &Arc<Self>) -> Served {
+        let id = ConnectionId(1 + self.last_connection.fetch_add(1, Ordering::Relaxed));
+        let busy = Busy::of(id);
+        self.busy().insert(id, busy.clone());
+        Served {
+            front: Arc::clone(self),
+            busy,
+            wanted: Box::pin(self.halt.wanted()),
+        }
+    }
+
+    /// Nobody panics who holds it.
+    fn busy(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Busy>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection for as long as it is served.
+struct Served {
+    front: Arc<Front>,
+    busy: Busy,
+    /// Ends when it is to be let go. That is heard from the beginning, though its task begins later.
+    wanted: Pin<Box<OwnedNotified>>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.front.busy().remove(&self.busy.connection());
     }
 }
 
 /// Lets people in at one address until nobody is to be let in any more.
-async fn stand_at(front: Arc<Front>, listener: TcpListener, mut open: watch::Receiver<()>) {
+async fn stand_at(front: Arc<Front>, listener: Arc<TcpListener>, mut open: watch::Receiver<()>) {
     loop {
         let next = tokio::select! {
             biased;
@@ -97,12 +162,14 @@ async fn stand_at(front: Arc<Front>, listener: TcpListener, mut open: watch::Rec
         match next {
             Ok((stream, peer, place, stranger)) => {
                 let ours = stream.local_addr();
-                let front = Arc::clone(&front);
+                let served = front.begin();
                 tasks::spawn("http connection", async move {
-                    let Ok(ours) = ours else {
-                        return;
-                    };
-                    serve(front, stream, (peer, ours), stranger).await;
+                    if let Ok(ours) = ours {
+                        // A message is written as a whole.
+                        let _slower = stream.set_nodelay(true);
+                        let stream = Rewound::new(Bytes::new(), stream);
+                        serve(served, stream, (peer, ours), stranger).await;
+                    }
                     drop(place);
                 });
             }
@@ -133,39 +200,47 @@ async fn next_connection(
 
 /// Answers the requests of one connection.
 async fn serve(
-    front: Arc<Front>,
-    stream: TcpStream,
+    mut served: Served,
+    stream: Rewound,
     (peer, ours): (SocketAddr, SocketAddr),
     mut stranger: Stranger,
 ) {
-    // A message is written as a whole.
-    let _slower = stream.set_nodelay(true);
+    let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
     let known = front.gate.look_at(peer, ours);
-    let busy = Busy::default();
     let stream = TokioIo::new(Timed::new(stream, busy.clone()));
     let acquaintance = stranger.acquaintance();
+    let (behind, of) = (Arc::clone(&front), busy.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let (front, busy, acquaintance) = (Arc::clone(&front), busy.clone(), acquaintance.clone());
+        let (front, busy, acquaintance) = (Arc::clone(&behind), of.clone(), acquaintance.clone());
         async move {
             let answering = busy.begin();
-            let response =
-                exchange::respond(&front, known, request, move || acquaintance.is_made()).await;
+            let passed = (&busy, move || acquaintance.is_made());
+            let response = exchange::respond(&front, known, request, passed).await;
             Ok::<_, Infallible>(response.map(|reply| reply.with(answering)))
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REST_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(stream, service);
-    tokio::select! {
+    let is_let_go = tokio::select! {
         biased;
-        () = stranger.has_to_go() => {}
-        ended = connection => {
+        () = &mut served.wanted => true,
+        () = stranger.has_to_go() => false,
+        ended = &mut connection => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection over HTTP has ended early");
             }
+            false
         }
+    };
+    if is_let_go {
+        // Before what answers is dropped, and with it that it does.
+        let loosely = Loosely::of(&busy);
+        let parts = connection.into_parts();
+        let stream = parts.io.into_inner().into_inner();
+        front.let_go((stream, parts.read_buf), loosely);
     }
 }

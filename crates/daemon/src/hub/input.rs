@@ -8,11 +8,7 @@ use mux::{LineNumber, SessionId, UpstreamId};
 use shim::{direct::Direct, preface::SessionAsk};
 use tokio::{
     net::UnixStream,
-    sync::{
-        OwnedSemaphorePermit,
-        mpsc::{Sender, WeakSender},
-        oneshot,
-    },
+    sync::{OwnedSemaphorePermit, mpsc::WeakSender, oneshot},
 };
 
 use crate::{
@@ -20,7 +16,7 @@ use crate::{
     front::{Caller, Freedom, Key, Place, Post, Visit},
     kept_sessions,
     launch::Launch,
-    link::{Lines, Piece, Socket},
+    link::{Lines, Piece, Socket, Tube},
     upgrade::UpgradeWish,
 };
 
@@ -191,7 +187,7 @@ pub(crate) enum Entrance {
     /// Over the unix socket, and this was read behind the preface.
     Socket(Socket, Bytes),
     /// Over HTTP, with its `initialize` and where the answer goes.
-    Http(Box<(Place, Caller, Post, Sender<Piece>)>),
+    Http(Box<(Place, Caller, Post, Tube)>),
     /// Over HTTP, to an earlier daemon.
     Revived(Box<Revived>),
 }

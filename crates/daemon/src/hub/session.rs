@@ -13,19 +13,23 @@ use mux::{LineNumber, Route, SessionId};
 use sys::handed;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{courtesy::Work, http::Visited, pace::Pace, replay::Replay, world::Surroundings};
+use super::{
+    courtesy::Work,
+    http::{Visited, Watched},
+    pace::Pace,
+    replay::Replay,
+    world::Surroundings,
+};
 use crate::{
+    front::Tubes,
     kept_words::Subject,
     launch::{LaunchSpec, Launcher},
-    link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
-    upgrade::{FrozenSession, Handed, Hex},
+    link::{FrozenOutlet, Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
+    upgrade::{FrozenSession, Handed, Hex, NOWHERE},
 };
 
 /// How long a session that was closed may take to read its last messages.
 pub(super) const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why there is no upgrade while there are such sessions.
-pub(super) const OVER_HTTP: &str = "clients are connected over HTTP, and an upgrade cannot hand them over yet; try again when they have left";
 
 /// The link to one client, and what a server is started with for it.
 #[derive(Debug)]
@@ -94,16 +98,23 @@ impl Session {
         id: SessionId,
         handed: &mut Handed<'a>,
     ) -> Result<FrozenSession, &'static str> {
-        let (Some(socket), WayOut::Line(outlet)) = (&self.socket, &self.outlet) else {
-            return Err(OVER_HTTP);
+        let socket = self.socket.as_ref();
+        let (outlet, visited) = match (&self.outlet, &self.visited) {
+            (WayOut::Line(outlet), _) => (outlet.freeze(), None),
+            (WayOut::Posts(streams), Some(visited)) => {
+                let visited = visited.freeze(streams.freeze());
+                (FrozenOutlet::default(), Some(Box::new(visited)))
+            }
+            (WayOut::Posts(_), None) => return Err("a session contradicts itself"),
         };
         let unread = self.reader.unread();
         let unread =
             unread.map_err(|_| "a client is in the middle of a message that is too long")?;
         Ok(FrozenSession {
             id,
-            socket: handed.over(socket.as_fd()),
-            outlet: outlet.freeze(),
+            socket: socket.map_or(NOWHERE, |socket| handed.over(socket.as_fd())),
+            outlet,
+            visited,
             is_paused: self.valve.is_closed(),
             has_reader: self.reader.is_open(),
             unread: Hex(unread),
@@ -125,11 +136,26 @@ impl Session {
         frozen: FrozenSession,
         around: &Surroundings,
         permit: OwnedSemaphorePermit,
-    ) -> io::Result<Session> {
-        let socket = Arc::new(Socket::of(handed::take(frozen.socket)?)?);
-        let sink = Sink::Socket(Arc::clone(&socket));
+        tubes: &mut Tubes,
+    ) -> io::Result<(Session, Option<Watched>)> {
         let limit = around.limits.slow_reader_bytes;
-        let outlet = Outlet::thaw(frozen.outlet, sink, limit, &around.unread);
+        let (outlet, socket, visited, watched) = match frozen.visited {
+            None => {
+                let socket = Arc::new(Socket::of(handed::take(frozen.socket)?)?);
+                let sink = Sink::Socket(Arc::clone(&socket));
+                let outlet = Outlet::thaw(frozen.outlet, sink, limit, &around.unread);
+                (WayOut::Line(outlet), Some(socket), None, None)
+            }
+            Some(visited) => {
+                let (visited, streams, watched) = visited.thaw(limit, &around.unread, tubes)?;
+                (
+                    WayOut::Posts(Box::new(streams)),
+                    None,
+                    Some(visited),
+                    watched,
+                )
+            }
+        };
         let valve = Arc::<Valve>::default();
         if frozen.is_paused {
             valve.close();
@@ -140,10 +166,10 @@ impl Session {
         } else {
             Reading::Over
         };
-        Ok(Session {
-            outlet: WayOut::Line(outlet),
-            socket: Some(socket),
-            visited: None,
+        let session = Session {
+            outlet,
+            socket,
+            visited,
             valve,
             reader,
             server: frozen.server,
@@ -163,7 +189,8 @@ impl Session {
             closing: frozen.is_closing,
             touched: false,
             _permit: permit,
-        })
+        };
+        Ok((session, watched))
     }
 
     /// Has what is equal for several sessions in memory once.

@@ -4,7 +4,6 @@ use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 
 use mux::SessionId;
 use shim::{answer::Answer, preface::Join};
-use tokio::sync::mpsc::Sender;
 
 use super::{
     http::{Visited, deny},
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{
     front::{Caller, HttpFault, Key, Place, Post},
-    link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, WayOut},
+    link::{Denial, Outlet, Reading, Rest, Sink, Socket, Streams, Tube, WayOut},
 };
 
 /// All that a session has of its front.
@@ -25,7 +24,7 @@ pub(super) struct WayIn {
     pub(super) visited: Option<Box<Visited>>,
     pub(super) reader: Reading<Rest>,
     /// What it has said already, and where the answer goes.
-    pub(super) first: Option<(Post, Sender<Piece>)>,
+    pub(super) first: Option<(Post, Tube)>,
     /// What an earlier daemon knew of it.
     pub(super) revived: Option<Revived>,
     /// The number of the last line that it may have written.

@@ -25,7 +25,7 @@ use super::beginning::{Before, Beginning, Start};
 use crate::{
     admin::{self, Outcome, Upgraded},
     configuration::Configuration,
-    front::{ANSWER_PATIENCE, Descriptors, Door, HttpStand, Shared, Stand, say},
+    front::{ANSWER_PATIENCE, Descriptors, Door, FrozenHttp, HttpStand, Shared, Stand, Tubes, say},
     hub::{Hub, Input, Left, Rests, Surroundings, World},
     kept_sessions::Rows,
     kept_words::Keeper,
@@ -77,6 +77,7 @@ impl Daemon {
             listener,
             files,
             start,
+            http: frozen_http,
         } = beginning;
         let Plan {
             guardian_program,
@@ -103,7 +104,7 @@ impl Daemon {
         watch_signals(&inbox)?;
         let room = Room::new(limits.buffered_bytes);
         let edge = (&inbox, &room, &limits);
-        let http = open_http(&http, &places, edge, (&door, descriptors));
+        let (http, tubes) = open_http(frozen_http, &http, &places, edge, (&door, descriptors))?;
         let epoch = start.epoch();
         let halt = Halt::default();
         let guardian = (inbox.clone(), halt.clone());
@@ -134,7 +135,7 @@ impl Daemon {
             door: Some(open),
         });
         Ok(Daemon {
-            hub: furnish(start, limits, world, &door)?,
+            hub: furnish(start, limits, world, &door, tubes)?,
             arrivals,
             door: Gate::Open(tasks::spawn("door", door.run())),
             logs,
@@ -252,12 +253,14 @@ impl Handover<'_> {
         arrivals: &mut mpsc::Receiver<Input>,
     ) -> anyhow::Result<Infallible> {
         hub.halt(arrivals).await.map_err(anyhow::Error::msg)?;
+        hub.let_go().await;
         let mut handed = Handed::default();
         let frozen = hub.freeze(&mut handed).map_err(anyhow::Error::msg)?;
         let entrance = self.door.freeze(&mut handed);
         let requester = handed.over(self.wish.requester.as_fd());
         let files = (self.files.current, self.files.maximum);
-        let frozen = FrozenDaemon::new(frozen, files, entrance, Some(requester), self.halted_at);
+        let frozen = FrozenDaemon::new(frozen, files, entrance, Some(requester), self.halted_at)
+            .with_http(hub.freeze_http(&mut handed));
         self.logs.catch_up();
         self.door.successor().take_over(&frozen, &handed)
     }
@@ -265,11 +268,12 @@ impl Handover<'_> {
 
 /// Lets people in over HTTP as well, where the user wants that.
 fn open_http(
+    frozen: Option<FrozenHttp>,
     http: &config::Http,
     places: &Places,
     (inbox, room, limits): (&mpsc::Sender<Input>, &Arc<Room>, &Limits),
     (door, descriptors): (&Door, Descriptors),
-) -> HttpStand {
+) -> anyhow::Result<(HttpStand, Tubes)> {
     let shared = Shared {
         inbox,
         room,
@@ -277,11 +281,22 @@ fn open_http(
         sessions: door.places().share(),
         connections: descriptors.connections,
     };
-    HttpStand::take(http, places, shared)
+    match frozen {
+        Some(frozen) => HttpStand::resume(frozen, http, places, shared)
+            .context("taking over what is over HTTP")
+            .inspect_err(observe::not_resumed),
+        None => Ok((HttpStand::take(http, places, shared), Tubes::new())),
+    }
 }
 
 /// A hub in this world, with all that was there before.
-fn furnish(start: Start, limits: Limits, world: World, door: &Door) -> anyhow::Result<Hub> {
+fn furnish(
+    start: Start,
+    limits: Limits,
+    world: World,
+    door: &Door,
+    tubes: Tubes,
+) -> anyhow::Result<Hub> {
     let epoch = start.epoch();
     match start {
         Start::Afresh(inheritance) => {
@@ -290,8 +305,8 @@ fn furnish(start: Start, limits: Limits, world: World, door: &Door) -> anyhow::R
             Ok(hub)
         }
         Start::Resumed(frozen, before) => {
-            let hub =
-                Hub::thaw(*frozen, world, &door.places()).inspect_err(observe::not_resumed)?;
+            let hub = Hub::thaw(*frozen, world, &door.places(), tubes)
+                .inspect_err(observe::not_resumed)?;
             sys::handed::take_no_more();
             answer(before, &hub, door);
             Ok(hub)

@@ -3,8 +3,10 @@
 //! **Invariant:** it never listens at a port that nobody has named, and what keeps it from listening is told.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
+    os::fd::{AsFd, RawFd},
     path::Path,
     sync::Arc,
 };
@@ -12,14 +14,26 @@ use std::{
 use anyhow::{Context, anyhow};
 use config::{Http, HttpAuth};
 use mux::Limits;
+use serde::{Deserialize, Serialize};
 use shim::places::Places;
+use sys::handed;
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc::Sender, watch},
+    sync::{
+        Semaphore,
+        mpsc::{self, Receiver, Sender},
+        watch,
+    },
 };
 
-use super::{Front, gate::Gate, holder, stand_at, token::Token};
-use crate::{hub::Input, link::Room, observe, tasks};
+use super::{
+    Front,
+    gate::Gate,
+    handover::{FrozenConnection, Loose, Readiness, Tubes},
+    holder, stand_at,
+    token::Token,
+};
+use crate::{hub::Input, link::Room, observe, tasks, upgrade::Handed};
 
 /// Where the daemon listens if nobody says otherwise.
 const PORT: u16 = 7665;
@@ -40,7 +54,26 @@ pub(crate) struct Listening {
 #[derive(Debug, Default)]
 pub(crate) struct HttpStand {
     pub(crate) listening: Listening,
-    _open: Option<watch::Sender<()>>,
+    inner: Option<Inner>,
+}
+
+/// What there is if it listens.
+#[derive(Debug)]
+struct Inner {
+    front: Arc<Front>,
+    listeners: Vec<Arc<TcpListener>>,
+    /// Ends with those who let people in.
+    open: Option<watch::Sender<()>>,
+    /// Connections that nobody serves any more.
+    let_go: Receiver<Loose>,
+    loose: Vec<Loose>,
+}
+
+/// The listeners and connections as they are handed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenHttp {
+    listeners: Vec<RawFd>,
+    connections: Vec<FrozenConnection>,
 }
 
 /// What those who come in share with others.
@@ -74,10 +107,96 @@ impl HttpStand {
                         auth: Some(auth),
                         trouble: Some(trouble),
                     },
-                    _open: None,
+                    inner: None,
                 }
             }
         }
+    }
+
+    /// Goes on where the program before us stood, with its connections. What these are owed goes by the tubes.
+    pub(crate) fn resume(
+        frozen: FrozenHttp,
+        http: &Http,
+        places: &Places,
+        shared: Shared<'_>,
+    ) -> anyhow::Result<(HttpStand, Tubes)> {
+        let listeners = frozen.listeners.into_iter().map(|listener| {
+            let listener = StdListener::from(handed::take(listener)?);
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        });
+        let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
+        let auth = http.auth.unwrap_or(default_auth());
+        let mut stand = stand(listeners, auth, &places.state, shared)?;
+        let connections = frozen.connections.into_iter().map(Loose::thaw);
+        if let Some(inner) = &mut stand.inner {
+            inner.loose = connections.collect::<io::Result<_>>()?;
+        }
+        let tubes = stand.go_on();
+        Ok((stand, tubes))
+    }
+
+    /// How far connections are from being let go.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let inner = self.inner.as_ref();
+        inner.map_or_else(
+            || Readiness::Can {
+                owed: BTreeSet::new(),
+                slow: BTreeSet::new(),
+            },
+            |inner| inner.front.readiness(),
+        )
+    }
+
+    /// Lets nobody in, and has all connections let go. They must be ready for it.
+    pub(crate) async fn let_go(&mut self) {
+        let Some(inner) = &mut self.inner else {
+            return;
+        };
+        inner.open = None;
+        inner.front.halt.all();
+        let all = u32::try_from(inner.front.connections_max).unwrap_or(u32::MAX);
+        // All have their places back when all have ended, and none takes long.
+        let _all_ended = Arc::clone(&inner.front.connections)
+            .acquire_many_owned(all)
+            .await;
+        while let Ok(loose) = inner.let_go.try_recv() {
+            inner.loose.push(loose);
+        }
+    }
+
+    /// What the program that takes our place goes on with.
+    pub(crate) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> Option<FrozenHttp> {
+        let inner = self.inner.as_ref()?;
+        let listeners = inner.listeners.iter();
+        let listeners = listeners
+            .map(|listener| handed.over(listener.as_fd()))
+            .collect();
+        let connections = inner.loose.iter();
+        Some(FrozenHttp {
+            listeners,
+            connections: connections.map(|loose| loose.freeze(handed)).collect(),
+        })
+    }
+
+    /// Serves those on who were let go, and lets people in again.
+    pub(crate) fn go_on(&mut self) -> Tubes {
+        let mut tubes = Tubes::new();
+        let Some(inner) = &mut self.inner else {
+            return tubes;
+        };
+        for loose in std::mem::take(&mut inner.loose) {
+            loose.go_on(&inner.front, &mut tubes);
+        }
+        if inner.open.is_none() {
+            let (open, is_open) = watch::channel(());
+            for listener in &inner.listeners {
+                let (front, listener) = (Arc::clone(&inner.front), Arc::clone(listener));
+                tasks::spawn("http door", stand_at(front, listener, is_open.clone()));
+            }
+            inner.open = Some(open);
+        }
+        tubes
     }
 }
 
@@ -129,6 +248,19 @@ fn listen(
             }
         }
     }
+    let mut stand = stand(listeners, auth, state, shared)?;
+    stand.go_on();
+    observe::listening_for_http(&stand.listening.addresses);
+    Ok(stand)
+}
+
+/// A stand with these listeners, where nobody is let in yet.
+fn stand(
+    listeners: Vec<TcpListener>,
+    auth: HttpAuth,
+    state: &Path,
+    shared: Shared<'_>,
+) -> anyhow::Result<HttpStand> {
     let addresses: Vec<SocketAddr> = listeners
         .iter()
         .map(TcpListener::local_addr)
@@ -137,22 +269,21 @@ fn listen(
     let gate = Gate::new(&addresses, auth, token);
     let places = (shared.sessions, shared.connections);
     let (inbox, room) = (shared.inbox.clone(), Arc::clone(shared.room));
-    let front = Arc::new(Front::new(gate, inbox, room, shared.limits, places));
-    let (open, is_open) = watch::channel(());
-    for listener in listeners {
-        tasks::spawn(
-            "http door",
-            stand_at(Arc::clone(&front), listener, is_open.clone()),
-        );
-    }
-    observe::listening_for_http(&addresses);
+    let (loose, let_go) = mpsc::channel(shared.connections.max(1));
+    let front = Front::new(gate, inbox, room, shared.limits, places, loose);
     Ok(HttpStand {
         listening: Listening {
             addresses,
             auth: Some(auth),
             trouble: None,
         },
-        _open: Some(open),
+        inner: Some(Inner {
+            front: Arc::new(front),
+            listeners: listeners.into_iter().map(Arc::new).collect(),
+            open: None,
+            let_go,
+            loose: Vec::new(),
+        }),
     })
 }
 

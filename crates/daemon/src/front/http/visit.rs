@@ -4,9 +4,9 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use mux::Said;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::link::{EventId, Piece, Share};
+use crate::link::{EventId, Share, Tube};
 
 /// Digits of a key as it is given out.
 const KEY_DIGITS: usize = 32;
@@ -86,7 +86,7 @@ pub(crate) struct Visit {
     pub(crate) caller: Caller,
     pub(crate) wish: Wish,
     /// Where the response is made of what comes.
-    pub(crate) reply: Sender<Piece>,
+    pub(crate) reply: Tube,
 }
 
 impl Visit {
