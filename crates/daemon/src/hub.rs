@@ -58,6 +58,7 @@ use upgrade::Wanted;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use courtesy::Rests;
+pub(crate) use http::FrozenVisited;
 pub(crate) use input::{AdminCall, Arrival, Entrance, Heard, Input, Peer, ProcessId};
 pub(crate) use world::{Surroundings, World};
 

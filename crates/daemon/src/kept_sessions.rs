@@ -93,6 +93,8 @@ enum Order {
         key: Key,
         reply: oneshot::Sender<Option<Past>>,
     },
+    /// Everything before is done when this is answered.
+    Settle(oneshot::Sender<()>),
     End,
 }
 
@@ -138,6 +140,14 @@ impl Rows {
         Some(Found(found))
     }
 
+    /// Returns when everything that waits is done, or that is waited for no longer.
+    pub(crate) async fn settled(&self) {
+        let (reply, settled) = oneshot::channel();
+        if self.sender.try_send(Order::Settle(reply)).is_ok() {
+            let _late = time::timeout(PATIENCE, settled).await;
+        }
+    }
+
     /// Ends the thread once everything that waits is done.
     pub(crate) fn finish(&self, thread: RowsThread) {
         // One that has ended by a panic has been reported.
@@ -179,7 +189,7 @@ fn carry_out(folder: &mut Folder, orders: Vec<Order>) -> bool {
     let mut is_over = false;
     // Of a session that changes much, the last is written.
     let mut puts: BTreeMap<Key, (Row, Lasting)> = BTreeMap::new();
-    let mut waiting = Vec::new();
+    let (mut waiting, mut settling) = (Vec::new(), Vec::new());
     for order in orders {
         match order {
             Order::Put { key, row, written } => {
@@ -203,6 +213,7 @@ fn carry_out(folder: &mut Folder, orders: Vec<Order>) -> bool {
                 // Nobody may wait for it any more.
                 let _gone = reply.send(folder.look(key));
             }
+            Order::Settle(reply) => settling.push(reply),
             Order::End => is_over = true,
         }
     }
@@ -212,8 +223,8 @@ fn carry_out(folder: &mut Folder, orders: Vec<Order>) -> bool {
     if !waiting.is_empty() {
         folder.sync();
     }
-    for written in waiting {
-        let _gone = written.send(());
+    for done in waiting.into_iter().chain(settling) {
+        let _gone = done.send(());
     }
     is_over
 }

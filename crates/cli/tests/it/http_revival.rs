@@ -37,18 +37,13 @@ fn a_session_goes_on_at_each_daemon_that_comes() {
     let home = Home::new();
     let record = home.file("record");
     let web = home.web(&["--record", &record]);
-    for (number, version) in ["2025-03-26", "2025-06-18", "2025-11-25"]
-        .iter()
-        .enumerate()
-    {
-        let mut session = web.clone();
-        session.begin(version, json!({}));
-        assert_eq!(
-            rows(&home).len(),
-            number + 1,
-            "it is written before it is known"
-        );
-        let _left = session;
+    let mut others = Vec::new();
+    for version in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+        let mut other = web.clone();
+        other.begin(version, json!({}));
+        others.push(other);
+        let count = rows(&home).len();
+        assert_eq!(count, others.len(), "it is written before it is known");
     }
     let mut session = web.session();
     let first = session.result("count", json!({}));
@@ -68,6 +63,11 @@ fn a_session_goes_on_at_each_daemon_that_comes() {
             listens.event().unwrap()["method"],
             "notifications/tools/list_changed"
         );
+    }
+    for other in others {
+        let mut other = other.moved_to(&home.http_address());
+        let again = other.result("echo", json!({"text": "after three deaths"}));
+        assert_eq!(again["content"][0]["text"], "after three deaths");
     }
     assert_eq!(home.count("record", "received initialize"), 1);
     assert_eq!(session.delete().status, 200);

@@ -3,19 +3,16 @@
 //! **Invariant:** a key opens its session only at the place where that began and for the kind of caller that
 //! began it; a post is taken in once, in the order in which it came, or refused before anything of it was.
 
-use std::{collections::VecDeque, mem, time::Duration};
+use std::{collections::VecDeque, io, mem, sync::Arc, time::Duration};
 
 use mux::{Event, LineNumber, Moment, Mux, Refusal, Said, SessionId};
+use serde::{Deserialize, Serialize};
 use shim::{
     preface::{Join, SessionAsk},
     workspace::{Evidence, Workspace},
 };
 use tokio::{
-    sync::{
-        OwnedSemaphorePermit,
-        mpsc::{Sender, WeakSender},
-        oneshot,
-    },
+    sync::{OwnedSemaphorePermit, mpsc::WeakSender, oneshot},
     time,
 };
 use wire::{Fault, Frame, Kind};
@@ -27,8 +24,11 @@ use super::{
     world::World,
 };
 use crate::{
-    front::{Caller, Freedom, HttpFault, Key, Place, Post, Visit, Wish},
-    link::{Denial, EventId, NothingLeft, Piece, Primes, Share, UNHEARD, Wants, WayOut},
+    front::{Caller, Freedom, HttpFault, Key, Place, Post, Tubes, Visit, Wish},
+    link::{
+        Denial, EventId, FrozenStreams, NothingLeft, Piece, Primes, Room, Share, Streams, Tube,
+        UNHEARD, Wants, WayOut,
+    },
     tasks,
 };
 
@@ -51,9 +51,58 @@ pub(super) struct Visited {
     /// What is kept of it for the next daemon.
     pub(super) keepsakes: Keepsakes,
     /// What was posted while the core does not hear the session.
-    pub(super) held: VecDeque<(Post, Sender<Piece>)>,
+    pub(super) held: VecDeque<(Post, Tube)>,
     /// Whether the hub hears of it after a while if that is still so.
     pub(super) is_watched: bool,
+}
+
+/// Whoever listens, and what ends when nothing more comes for them.
+pub(super) type Watched = (Tube, oneshot::Receiver<()>);
+
+/// The same as it is handed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenVisited {
+    key: String,
+    place: Place,
+    caller: Caller,
+    poll_after: Option<Duration>,
+    keepsakes: Keepsakes,
+    streams: FrozenStreams,
+}
+
+impl Visited {
+    pub(super) fn freeze(&self, streams: FrozenStreams) -> FrozenVisited {
+        FrozenVisited {
+            key: self.key.to_text(),
+            place: self.place.clone(),
+            caller: self.caller,
+            poll_after: self.poll_after,
+            keepsakes: self.keepsakes.clone(),
+            streams,
+        }
+    }
+}
+
+impl FrozenVisited {
+    pub(super) fn thaw(
+        self,
+        limit: usize,
+        unread: &Arc<Room>,
+        tubes: &mut Tubes,
+    ) -> io::Result<(Box<Visited>, Streams, Option<Watched>)> {
+        let key = Key::parse(&self.key).ok_or(io::ErrorKind::InvalidData)?;
+        let (streams, watched) = Streams::thaw(self.streams, (key, limit), unread, tubes);
+        let visited = Visited {
+            key,
+            place: self.place,
+            caller: self.caller,
+            poll_after: self.poll_after,
+            keepsakes: self.keepsakes,
+            held: VecDeque::new(),
+            is_watched: false,
+        };
+        Ok((Box::new(visited), streams, watched))
+    }
 }
 
 impl Hub {
@@ -104,7 +153,7 @@ impl Hub {
                 Some(id) => {
                     // It is kept for this turn, and then its other responses end.
                     self.on_closed(now, id);
-                    let _gone = reply.try_send(Piece::Done);
+                    let _gone = reply.send(Piece::Done);
                 }
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
@@ -116,7 +165,7 @@ impl Hub {
         &mut self,
         now: Moment,
         (place, caller): (Place, Caller),
-        (post, reply): (Post, Sender<Piece>),
+        (post, reply): (Post, Tube),
         permit: OwnedSemaphorePermit,
     ) {
         let ask = match self.world.ask_at(&place) {
@@ -128,7 +177,7 @@ impl Hub {
     }
 
     /// A session says something. If the core does not hear it now, that waits.
-    fn on_post(&mut self, now: Moment, id: SessionId, post: Post, reply: Sender<Piece>) {
+    fn on_post(&mut self, now: Moment, id: SessionId, post: Post, reply: Tube) {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
@@ -166,13 +215,7 @@ impl Hub {
     }
 
     /// Shows the core what was posted.
-    pub(super) fn take_post(
-        &mut self,
-        now: Moment,
-        id: SessionId,
-        post: Post,
-        reply: Sender<Piece>,
-    ) {
+    pub(super) fn take_post(&mut self, now: Moment, id: SessionId, post: Post, reply: Tube) {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
@@ -214,7 +257,7 @@ impl Hub {
         self.handle(now, event);
     }
 
-    fn on_listen(&mut self, now: Moment, id: SessionId, reply: Sender<Piece>) {
+    fn on_listen(&mut self, now: Moment, id: SessionId, reply: Tube) {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
@@ -229,7 +272,7 @@ impl Hub {
     }
 
     /// Somebody goes on with a stream, which whoever read it before does no longer.
-    fn on_resume(&mut self, now: Moment, id: SessionId, last: EventId, reply: Sender<Piece>) {
+    fn on_resume(&mut self, now: Moment, id: SessionId, last: EventId, reply: Tube) {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
@@ -251,9 +294,8 @@ impl Hub {
         };
         if let Some(session) = self.world.sessions.get_mut(&session_id)
             && let WayOut::Posts(streams) = &mut session.outlet
-            && let Some(to) = to.upgrade()
         {
-            streams.begin(&to);
+            streams.begin(to);
             self.world.touch_session(session_id);
         }
     }
@@ -268,22 +310,9 @@ impl Hub {
     }
 
     /// Somebody listens from now on, until one of the two says otherwise.
-    fn on_listening(
-        &mut self,
-        now: Moment,
-        id: SessionId,
-        (watched, over): (Sender<Piece>, oneshot::Receiver<()>),
-    ) {
+    fn on_listening(&mut self, now: Moment, id: SessionId, (watched, over): Watched) {
         self.world.touch_session(id);
-        let inbox = self.world.around.inbox.clone();
-        tasks::spawn("listener", async move {
-            tokio::select! {
-                () = watched.closed() => {}
-                // Nothing more comes.
-                _dropped = over => return,
-            }
-            let _hub_gone = inbox.send(Input::ListenerLeft(id)).await;
-        });
+        self.world.watch_listener(id, (watched, over));
         let event = Event::SessionListens {
             session: id,
             listens: true,
@@ -396,6 +425,18 @@ impl World {
         self.strike_later();
     }
 
+    /// The hub hears of it when whoever listens has gone, unless nothing more comes for them before.
+    pub(super) fn watch_listener(&self, id: SessionId, (watched, over): Watched) {
+        let inbox = self.around.inbox.clone();
+        tasks::spawn("listener", async move {
+            tokio::select! {
+                () = watched.closed() => {}
+                _dropped = over => return,
+            }
+            let _hub_gone = inbox.send(Input::ListenerLeft(id)).await;
+        });
+    }
+
     /// A response has gone on for so long that its client is to come back for the rest.
     pub(super) fn on_poll_due(&mut self, id: SessionId, line: LineNumber) {
         let session = self.sessions.get_mut(&id).filter(|it| !it.closing);
@@ -414,7 +455,7 @@ impl World {
     }
 
     /// A key that no session has.
-    pub(super) fn new_key(&self) -> std::io::Result<Key> {
+    pub(super) fn new_key(&self) -> io::Result<Key> {
         loop {
             let key = Key::random()?;
             if !self.keys.contains_key(&key) {
@@ -456,13 +497,13 @@ fn wants(said: &Said) -> Wants {
     }
 }
 
-pub(super) fn refuse(reply: &Sender<Piece>, fault: HttpFault) {
+pub(super) fn refuse(reply: &Tube, fault: HttpFault) {
     deny(reply, Denial::Transport(fault));
 }
 
-pub(super) fn deny(reply: &Sender<Piece>, denial: Denial) {
+pub(super) fn deny(reply: &Tube, denial: Denial) {
     // It is the first that is said there. Whoever has gone need not hear it.
-    let _gone = reply.try_send(Piece::Refused(denial));
+    let _gone = reply.send(Piece::Refused(denial));
 }
 
 /// Whether what is wrong is what was asked for: such a session is not even begun.

@@ -9,6 +9,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use mux::{Answered, LineNumber, Moment, Said, SessionId, Then};
+use serde::{Deserialize, Serialize};
 use wire::{Kind, Method, RequestId};
 
 use super::{http::Visited, world::World};
@@ -25,7 +26,7 @@ const DATE_SHARE: u32 = 32;
 const DATE_AGE: Duration = Duration::from_mins(1);
 
 /// The lines that are kept of one session.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Keepsakes {
     /// Its server by name.
     server: Arc<str>,
@@ -38,6 +39,7 @@ pub(super) struct Keepsakes {
     /// Whether there is a row.
     has_row: bool,
     /// When that was dated last.
+    #[serde(skip)]
     dated: Moment,
 }
 

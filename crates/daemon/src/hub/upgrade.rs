@@ -18,11 +18,12 @@ use tokio::{
 use super::{
     Hub, Input, ProcessId,
     clock::Clock,
-    session::{OVER_HTTP, Session},
+    session::{MODERN_OVER_HTTP, Session},
     world::World,
 };
 use crate::{
-    front::SessionPlaces,
+    front::{FrozenHttp, Readiness, SessionPlaces, Tubes},
+    link::WayOut,
     observe::Observer,
     process::{ELSEWHERE, Ending, Process},
     upgrade::{FrozenDaemon, FrozenHub, Handed, UNDER_WAY, UpgradeWish},
@@ -32,6 +33,9 @@ use crate::{
 /// not optimised, with the books of its core beside it, takes several times as long.
 const HALT_PATIENCE: Duration =
     Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 150 });
+
+/// How often it is looked whether everything over HTTP is where it can be handed over.
+const HTTP_LOOK: Duration = Duration::from_millis(1);
 
 /// Bytes of messages that may wait at most: they are written down and read back while nobody is heard.
 const WAITING_MAX: usize = 16 << 20;
@@ -87,6 +91,9 @@ impl Hub {
         if world.sessions.values().any(|it| it.replay.is_some()) || !world.sought.is_empty() {
             return Some("sessions are just coming back; try again");
         }
+        if world.sessions.values().any(|it| it.modern.is_some()) {
+            return Some(MODERN_OVER_HTTP);
+        }
         let mut processes = world.processes.values();
         let under_way = processes.find_map(Process::what_is_under_way);
         under_way.or_else(|| self.what_takes_long())
@@ -98,9 +105,9 @@ impl Hub {
         if !world.tickets.is_empty() {
             return Some("a server is just being restarted; try again when that is done");
         }
-        let is_over_http = |it: &Session| it.visited.is_some() || it.modern.is_some();
-        if world.sessions.values().any(is_over_http) {
-            return Some(OVER_HTTP);
+        let visited = world.sessions.values().filter_map(|it| it.visited.as_ref());
+        if visited.into_iter().any(|it| !it.held.is_empty()) {
+            return Some("a session over HTTP has more to say than is heard of it; try again");
         }
         if world.processes.values().any(Process::is_web_socket) {
             return Some(ELSEWHERE);
@@ -131,6 +138,8 @@ impl Hub {
 
     async fn halt_all(&mut self, inbox: &mut Receiver<Input>) {
         let mut batch = Vec::new();
+        let began = Instant::now();
+        self.world.around.http.look();
         loop {
             self.world.around.halt.all();
             self.readers_ended().await;
@@ -144,10 +153,28 @@ impl Hub {
             let now = self.clock.look(Instant::now(), Moment::NEVER);
             self.turn(now, &mut batch);
             // What came may have brought new ones.
-            if nothing_came && !self.world.has_readers() {
+            if !nothing_came || self.world.has_readers() {
+                continue;
+            }
+            if self
+                .world
+                .is_http_ready(began.elapsed() > HALT_PATIENCE / 2)
+            {
                 return;
             }
+            time::sleep(HTTP_LOOK).await;
         }
+    }
+
+    /// Has all connections over HTTP let go, once there is a halt. Until then nothing happens any more here.
+    pub(crate) async fn let_go(&mut self) {
+        self.world.around.http.let_go().await;
+        self.world.around.rows.settled().await;
+    }
+
+    /// What of HTTP belongs to the state.
+    pub(crate) fn freeze_http<'a>(&'a self, handed: &mut Handed<'a>) -> Option<FrozenHttp> {
+        self.world.around.http.freeze(handed)
     }
 
     async fn readers_ended(&mut self) {
@@ -197,6 +224,7 @@ impl Hub {
             process.go_on(*id, around);
         }
         around.guardian.go_on();
+        self.world.reconnect();
     }
 
     /// The same as bytes, for a program that shows whether it could go on with it.
@@ -278,6 +306,7 @@ impl Hub {
         frozen: FrozenHub,
         mut world: World,
         places: &SessionPlaces,
+        mut tubes: Tubes,
     ) -> anyhow::Result<Self> {
         let mux = Mux::thaw(frozen.mux.get().as_bytes(), world.around.limits.clone())?;
         if let Some(guardian) = &frozen.guardian {
@@ -287,7 +316,13 @@ impl Hub {
         world.set_last_id(frozen.last_id);
         for session in frozen.sessions {
             let (id, place) = (session.id, places.take()?);
-            let mut session = Session::thaw(session, &world.around, place)?;
+            let (mut session, watched) = Session::thaw(session, &world.around, place, &mut tubes)?;
+            if let Some(watched) = watched {
+                world.watch_listener(id, watched);
+            }
+            if let Some(visited) = &session.visited {
+                world.keys.insert(visited.key, id);
+            }
             session.share(&mut world.around.launcher);
             session.route = mux.route_of_session(id).cloned();
             world.sessions.insert(id, session);
@@ -340,8 +375,46 @@ impl World {
             || self.around.guardian.is_listened_to()
     }
 
+    /// Whether everything over HTTP is where it can be handed over. Clients that take nothing of a stream are
+    /// waited for until it is `late`.
+    fn is_http_ready(&self, late: bool) -> bool {
+        let (mut owed, slow) = match self.around.http.readiness() {
+            Readiness::NotYet => return false,
+            Readiness::Can { slow, .. } if !slow.is_empty() && !late => return false,
+            Readiness::Can { owed, slow } => (owed, slow),
+        };
+        for session in self.sessions.values() {
+            if let WayOut::Posts(streams) = &session.outlet {
+                if !streams.are_taken(&slow) {
+                    return false;
+                }
+                for reader in streams.readers() {
+                    owed.remove(&reader);
+                }
+            }
+        }
+        // Else somebody has not taken yet what came last.
+        owed.is_empty()
+    }
+
+    /// Connections over HTTP that were let go are served on.
+    fn reconnect(&mut self) {
+        let mut tubes = self.around.http.go_on();
+        let ids: Vec<_> = self.keys.values().copied().collect();
+        for id in ids {
+            let session = self.sessions.get_mut(&id);
+            if let Some(WayOut::Posts(streams)) = session.map(|it| &mut it.outlet)
+                && let Some(watched) = streams.reconnect(&mut tubes)
+            {
+                self.watch_listener(id, watched);
+            }
+            self.touch_session(id);
+        }
+    }
+
     /// What was waited for when the program before us stopped is waited for again.
     fn take_up(&mut self) {
+        self.strike_later();
         self.start_postponed();
         let sessions: Vec<_> = self
             .sessions

@@ -90,7 +90,7 @@ enum Role {
 }
 
 /// All of an outlet but for the way out.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct FrozenOutlet {
     queue: Vec<Entry>,
     head_written: usize,

@@ -3,8 +3,14 @@
 //! **Invariant:** it never listens at a port that nobody has named, and what keeps it from listening is told.
 
 use std::{
+    collections::BTreeSet,
+    ffi::OsString,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
+    os::{
+        fd::{AsFd, RawFd},
+        unix::net::UnixListener as StdUnixListener,
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,22 +18,34 @@ use std::{
 use anyhow::{Context, anyhow};
 use config::{Http, HttpAuth, HttpSocket, Listen};
 use mux::Limits;
+use serde::{Deserialize, Serialize};
 use shim::places::Places;
+use sys::handed;
 use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, mpsc::Sender, watch},
+    net::{TcpListener, UnixListener},
+    sync::{
+        Semaphore,
+        mpsc::{self, Receiver, Sender},
+        watch,
+    },
 };
 
 use super::{
     Entry, Front,
     gate::Gate,
+    handover::{FrozenConnection, Loose, Readiness, Tubes},
     holder,
-    socket::{self, Spot},
+    socket::{self, Identity, Spot},
     stand_at,
     token::Token,
     watch_token,
 };
-use crate::{hub::Input, link::Room, observe, tasks};
+use crate::{
+    hub::Input,
+    link::Room,
+    observe, tasks,
+    upgrade::{Handed, Os},
+};
 
 /// Where the daemon listens if nobody says otherwise.
 const PORT: u16 = 7665;
@@ -47,8 +65,38 @@ pub(crate) struct Listening {
 #[derive(Debug, Default)]
 pub(crate) struct HttpStand {
     pub(crate) listening: Listening,
-    _open: Option<watch::Sender<()>>,
-    _spot: Option<Spot>,
+    inner: Option<Inner>,
+}
+
+/// What there is if it listens.
+#[derive(Debug)]
+struct Inner {
+    front: Arc<Front>,
+    entries: Vec<Arc<Entry>>,
+    /// The place of the unix socket.
+    spot: Option<Spot>,
+    /// Ends with those who let people in.
+    open: Option<watch::Sender<()>>,
+    /// Connections that nobody serves any more.
+    let_go: Receiver<Loose>,
+    loose: Vec<Loose>,
+}
+
+/// The listeners and connections as they are handed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenHttp {
+    entries: Vec<FrozenEntry>,
+    connections: Vec<FrozenConnection>,
+}
+
+/// One listener.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FrozenEntry {
+    /// At an address, and this server is meant by who names none.
+    Tcp(RawFd, Option<Arc<str>>),
+    /// At a path, where this was put.
+    Unix(RawFd, Os, Identity),
 }
 
 /// Where it is wanted that we listen.
@@ -89,8 +137,130 @@ impl HttpStand {
                         trouble: Some(trouble),
                         ..Listening::default()
                     },
-                    ..HttpStand::default()
+                    inner: None,
                 }
+            }
+        }
+    }
+
+    /// Goes on where the program before us stood, with its connections. What these are owed goes by the tubes.
+    pub(crate) fn resume(
+        frozen: FrozenHttp,
+        http: &Http,
+        places: &Places,
+        shared: Shared<'_>,
+    ) -> anyhow::Result<(HttpStand, Tubes)> {
+        let (mut entries, mut spot) = (Vec::new(), None);
+        for entry in frozen.entries {
+            let (entry, its) = entry.thaw()?;
+            entries.push(entry);
+            spot = spot.or(its);
+        }
+        let auth = http.auth.unwrap_or(default_auth());
+        let mut stand = stand((entries, spot), auth, &places.state, shared)?;
+        let connections = frozen.connections.into_iter().map(Loose::thaw);
+        if let Some(inner) = &mut stand.inner {
+            inner.loose = connections.collect::<io::Result<_>>()?;
+        }
+        let tubes = stand.go_on();
+        Ok((stand, tubes))
+    }
+
+    /// How far connections are from being let go.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let inner = self.inner.as_ref();
+        inner.map_or_else(
+            || Readiness::Can {
+                owed: BTreeSet::new(),
+                slow: BTreeSet::new(),
+            },
+            |inner| inner.front.readiness(),
+        )
+    }
+
+    /// Looks whether another token counts; who has the old one has to go before anything is handed over.
+    pub(crate) fn look(&self) {
+        if let Some(inner) = &self.inner {
+            inner.front.gate.token().look();
+        }
+    }
+
+    /// Lets nobody in, and has all connections let go. They must be ready for it.
+    pub(crate) async fn let_go(&mut self) {
+        let Some(inner) = &mut self.inner else {
+            return;
+        };
+        inner.open = None;
+        inner.front.halt.all();
+        let all = u32::try_from(inner.front.connections_max).unwrap_or(u32::MAX);
+        // All have their places back when all have ended, and none takes long.
+        let _all_ended = Arc::clone(&inner.front.connections)
+            .acquire_many_owned(all)
+            .await;
+        while let Ok(loose) = inner.let_go.try_recv() {
+            inner.loose.push(loose);
+        }
+    }
+
+    /// What the program that takes our place goes on with.
+    pub(crate) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> Option<FrozenHttp> {
+        let inner = self.inner.as_ref()?;
+        let mut entries = Vec::new();
+        for entry in &inner.entries {
+            let descriptor = handed.over(entry.as_fd());
+            entries.push(match &**entry {
+                Entry::Tcp(_, only) => FrozenEntry::Tcp(descriptor, only.clone()),
+                Entry::Unix(_) => {
+                    let (path, identity) = inner.spot.as_ref()?.freeze();
+                    FrozenEntry::Unix(descriptor, path.into_os_string().into(), identity)
+                }
+            });
+        }
+        let connections = inner.loose.iter();
+        Some(FrozenHttp {
+            entries,
+            connections: connections.map(|loose| loose.freeze(handed)).collect(),
+        })
+    }
+
+    /// Serves those on who were let go, and lets people in again.
+    pub(crate) fn go_on(&mut self) -> Tubes {
+        let mut tubes = Tubes::default();
+        let Some(inner) = &mut self.inner else {
+            return tubes;
+        };
+        for loose in std::mem::take(&mut inner.loose) {
+            loose.go_on(&inner.front, &mut tubes);
+        }
+        if inner.open.is_none() {
+            let (open, is_open) = watch::channel(());
+            for entry in &inner.entries {
+                let (front, entry) = (Arc::clone(&inner.front), Arc::clone(entry));
+                tasks::spawn("http door", stand_at(front, entry, is_open.clone()));
+            }
+            let front = Arc::clone(&inner.front);
+            tasks::spawn("token", watch_token(front, is_open));
+            inner.open = Some(open);
+        }
+        tubes
+    }
+}
+
+impl FrozenEntry {
+    fn thaw(self) -> io::Result<(Entry, Option<Spot>)> {
+        match self {
+            FrozenEntry::Tcp(descriptor, only) => {
+                let listener = StdListener::from(handed::take(descriptor)?);
+                listener.set_nonblocking(true)?;
+                let listener = TcpListener::from_std(listener)?;
+                Ok((Entry::Tcp(listener, only), None))
+            }
+            FrozenEntry::Unix(descriptor, path, identity) => {
+                let listener = StdUnixListener::from(handed::take(descriptor)?);
+                listener.set_nonblocking(true)?;
+                let listener = UnixListener::from_std(listener)?;
+                let spot = Spot::thaw(OsString::from(path).into(), identity);
+                Ok((Entry::Unix(listener), Some(spot)))
             }
         }
     }
@@ -137,17 +307,12 @@ fn listen(
     state: &Path,
     shared: Shared<'_>,
 ) -> anyhow::Result<HttpStand> {
-    let (mut entries, mut addresses) = (Vec::new(), Vec::new());
+    let mut entries = Vec::new();
     for Listen { address, server } in &wanted.addresses {
-        let Some(listener) = bind(*address, wanted.addresses.len())? else {
-            continue;
-        };
-        addresses.push(Listen {
-            address: listener.local_addr()?,
-            server: server.clone(),
-        });
-        let only = server.as_ref().map(|server| Arc::from(server.as_str()));
-        entries.push(Entry::Tcp(listener, only));
+        if let Some(listener) = bind(*address, wanted.addresses.len())? {
+            let only = server.as_ref().map(|server| Arc::from(server.as_str()));
+            entries.push(Entry::Tcp(listener, only));
+        }
     }
     let mut spot = None;
     if let Some(path) = &wanted.socket {
@@ -155,30 +320,52 @@ fn listen(
         entries.push(Entry::Unix(listener));
         spot = Some(taken);
     }
+    let mut stand = stand((entries, spot), auth, state, shared)?;
+    stand.go_on();
+    let listening = &stand.listening;
+    let all: Vec<SocketAddr> = listening.addresses.iter().map(|it| it.address).collect();
+    observe::listening_for_http(&all, listening.socket.as_deref());
+    Ok(stand)
+}
+
+/// A stand with these ways in, where nobody is let in yet.
+fn stand(
+    (entries, spot): (Vec<Entry>, Option<Spot>),
+    auth: HttpAuth,
+    state: &Path,
+    shared: Shared<'_>,
+) -> anyhow::Result<HttpStand> {
+    let mut addresses = Vec::new();
+    for entry in &entries {
+        if let Entry::Tcp(listener, only) = entry {
+            addresses.push(Listen {
+                address: listener.local_addr()?,
+                server: only.as_deref().map(str::parse).transpose()?,
+            });
+        }
+    }
     let token = Token::of_state(state)?;
     let all: Vec<SocketAddr> = addresses.iter().map(|listen| listen.address).collect();
     let gate = Gate::new(&all, auth, token);
     let places = (shared.sessions, shared.connections);
     let (inbox, room) = (shared.inbox.clone(), Arc::clone(shared.room));
-    let front = Arc::new(Front::new(gate, inbox, room, shared.limits, places));
-    let (open, is_open) = watch::channel(());
-    for entry in entries {
-        tasks::spawn(
-            "http door",
-            stand_at(Arc::clone(&front), entry, is_open.clone()),
-        );
-    }
-    tasks::spawn("token", watch_token(front, is_open));
-    observe::listening_for_http(&all, wanted.socket.as_deref());
+    let (loose, let_go) = mpsc::channel(shared.connections.max(1));
+    let front = Front::new(gate, inbox, room, shared.limits, places, loose);
     Ok(HttpStand {
         listening: Listening {
             addresses,
-            socket: wanted.socket,
+            socket: spot.as_ref().map(|spot| spot.path().to_owned()),
             auth: Some(auth),
             trouble: None,
         },
-        _open: Some(open),
-        _spot: spot,
+        inner: Some(Inner {
+            front: Arc::new(front),
+            entries: entries.into_iter().map(Arc::new).collect(),
+            spot,
+            open: None,
+            let_go,
+            loose: Vec::new(),
+        }),
     })
 }
 

@@ -7,7 +7,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -19,17 +19,53 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use super::{Generation, Key};
+use crate::link::ConnectionId;
+
 /// From the first byte of a request to the end of its head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether a request is being answered, and how many there were.
+/// Whether a request is being answered, how far that is, and how many there were.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Busy(Arc<Requests>);
 
 #[derive(Debug, Default)]
 struct Requests {
+    connection: ConnectionId,
     is_answering: AtomicBool,
     count: AtomicU64,
+    /// Whether the other end has taken less than it was offered.
+    is_unwritten: AtomicBool,
+    has_passed: AtomicBool,
+    /// The token that it was let in by last; none has the number 0.
+    token: AtomicU64,
+    course: Mutex<Course>,
+}
+
+/// How far a request is, and its connection with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Course {
+    pub(super) stage: Stage,
+    /// The key that the request has come with.
+    pub(super) key: Option<Key>,
+    /// Whether the connection is over with the response.
+    pub(super) is_last: bool,
+}
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// There is none.
+    #[default]
+    AtRest,
+    /// It is still coming, or is being looked at.
+    Coming,
+    /// It is at the hub, and nothing of the response has been written.
+    AtTheHub,
+    /// Its response is a stream.
+    Streams,
+    /// Its response is a whole.
+    Written,
 }
 
 /// A request that is being answered.
@@ -37,7 +73,66 @@ struct Requests {
 pub(super) struct Answering(Busy);
 
 impl Busy {
+    /// That of a connection.
+    pub(super) fn of(connection: ConnectionId) -> Self {
+        Busy(Arc::new(Requests {
+            connection,
+            ..Requests::default()
+        }))
+    }
+
+    pub(super) fn connection(&self) -> ConnectionId {
+        self.0.connection
+    }
+
+    pub(super) fn course(&self) -> Course {
+        *lock(&self.0.course)
+    }
+
+    /// The request has come so far.
+    pub(super) fn is_at(&self, stage: Stage) {
+        lock(&self.0.course).stage = stage;
+    }
+
+    /// What else is known of it.
+    pub(super) fn is_of(&self, key: Option<Key>) {
+        lock(&self.0.course).key = key;
+    }
+
+    /// The request that comes is the last.
+    pub(super) fn is_last(&self) {
+        lock(&self.0.course).is_last = true;
+    }
+
+    /// A request has passed the gate.
+    pub(super) fn passes(&self) {
+        self.0.has_passed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        self.0.has_passed.load(Ordering::Relaxed)
+    }
+
+    /// A request was let in by this token.
+    pub(super) fn has_token(&self, token: Generation) {
+        self.0.token.store(token, Ordering::Relaxed);
+    }
+
+    pub(super) fn token(&self) -> Option<Generation> {
+        Some(self.0.token.load(Ordering::Relaxed)).filter(|token| *token != 0)
+    }
+
+    /// Whether something is being written that is not taken.
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.0.is_unwritten.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_write(&self, is_unwritten: bool) {
+        self.0.is_unwritten.store(is_unwritten, Ordering::Relaxed);
+    }
+
     pub(super) fn begin(&self) -> Answering {
+        self.is_at(Stage::Coming);
         self.0.is_answering.store(true, Ordering::Relaxed);
         self.0.count.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
@@ -54,8 +149,14 @@ impl Busy {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        self.0.is_at(Stage::AtRest);
         self.0.0.is_answering.store(false, Ordering::Relaxed);
     }
+}
+
+/// Nobody panics who holds it.
+fn lock(course: &Mutex<Course>) -> MutexGuard<'_, Course> {
+    course.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The connection.
@@ -79,7 +180,7 @@ impl<S> Timed<S> {
         }
     }
 
-    /// The stream alone.
+    /// The stream itself.
     pub(super) fn into_inner(self) -> S {
         self.stream
     }
@@ -124,7 +225,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.busy.note_write(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -132,7 +235,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.busy.note_write(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
