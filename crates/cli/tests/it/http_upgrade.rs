@@ -194,6 +194,31 @@ fn an_upgrade_that_fails_at_the_last_moment_costs_no_connection() {
 }
 
 #[test]
+fn who_does_not_read_a_stream_is_cut_off_and_comes_back_for_all_of_it() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut session = web.session();
+    // It takes much more than a socket does, and nothing of it is read.
+    let large = "x".repeat(5 << 19);
+    let arguments = json!({"steps": 2, "text": large});
+    let mut stream = session.call("progress", arguments);
+    assert_eq!(stream.data().as_deref(), Some(""));
+    let first = stream.last.clone().unwrap();
+    upgrade(&home);
+    let mut back = session.resume(&first);
+    for step in 1..=2 {
+        let progress = back.event().unwrap();
+        assert_eq!(progress["params"]["progress"], step);
+        assert!(progress["params"]["message"] == large.as_str());
+    }
+    let answer = back.event().unwrap();
+    assert_eq!(answer["id"], 1);
+    assert!(answer["result"]["content"][0]["text"] == large.as_str());
+    assert_eq!(back.event(), None);
+    assert!(stream.is_cut(), "the first is over in the middle");
+}
+
+#[test]
 fn under_load_no_call_over_http_is_lost_or_carried_out_twice() {
     let home = Home::new();
     let record = home.file("record");

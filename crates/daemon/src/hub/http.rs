@@ -141,7 +141,13 @@ impl Hub {
                 Some(id) => {
                     // It is kept for this turn, and then its other responses end.
                     self.on_closed(now, id);
-                    let _gone = reply.send(Piece::Done);
+                    let removed = self.world.take_row(id);
+                    tasks::spawn("farewell", async move {
+                        if let Some(removed) = removed {
+                            removed.comes().await;
+                        }
+                        let _gone = reply.send(Piece::Done);
+                    });
                 }
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
@@ -486,3 +492,6 @@ pub(super) fn is_client_s_mistake(refusal: &Refusal) -> bool {
         Refusal::NoSuchServer { .. } | Refusal::BadConfiguration { .. }
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,7 @@ impl Hub {
             Err(kept_sessions::Late) => return self.turn_away_visits(key, &HttpFault::Full),
             Ok(None) => return self.turn_away_visits(key, &HttpFault::NoSuchSession),
             Ok(Some(past)) if self.was_silent(&past) => {
-                self.world.around.rows.remove(key);
+                let _nobody_waits = self.world.around.rows.remove(key);
                 return self.turn_away_visits(key, &HttpFault::NoSuchSession);
             }
             Ok(Some(past)) => past.row,

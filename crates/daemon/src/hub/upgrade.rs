@@ -35,6 +35,9 @@ const HTTP_LOOK: Duration = Duration::from_millis(1);
 /// Bytes of messages that may wait at most: they are written down and read back while nobody is heard.
 const WAITING_MAX: usize = 16 << 20;
 
+/// The same of what was handed over and is kept for who comes back.
+const KEPT_MAX: usize = 64 << 20;
+
 /// How long what cannot be interrupted may keep an upgrade waiting.
 pub(super) const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -99,7 +102,8 @@ impl Hub {
         if visited.into_iter().any(|it| !it.held.is_empty()) {
             return Some("a session over HTTP has more to say than is heard of it; try again");
         }
-        if world.around.room.taken() > WAITING_MAX {
+        let kept = world.kept_bytes();
+        if world.around.room.taken().saturating_sub(kept) > WAITING_MAX || kept > KEPT_MAX {
             return Some("too much waits to be read; try again when clients and servers have");
         }
         None
@@ -381,6 +385,16 @@ impl World {
         }
         // Else somebody has not taken yet what came last.
         owed.is_empty()
+    }
+
+    /// Bytes of streams over HTTP that are kept for who comes back.
+    fn kept_bytes(&self) -> usize {
+        let outlets = self.sessions.values().map(|it| &it.outlet);
+        let kept = outlets.map(|outlet| match outlet {
+            WayOut::Posts(streams) => streams.kept(),
+            WayOut::Line(_) => 0,
+        });
+        kept.sum()
     }
 
     /// Connections over HTTP that were let go are served on.

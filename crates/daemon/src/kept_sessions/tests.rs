@@ -37,7 +37,8 @@ async fn what_is_written_is_found_until_it_is_removed() {
     let found = rows.look(key).unwrap().comes().await.unwrap().unwrap();
     assert_eq!(found.row, row(2));
     assert!(rows.look(other).unwrap().comes().await.unwrap().is_none());
-    rows.remove(key);
+    rows.remove(key).comes().await;
+    assert!(files(&folder).is_empty());
     assert!(rows.look(key).unwrap().comes().await.unwrap().is_none());
     rows.put(key, row(3));
     rows.finish(thread);

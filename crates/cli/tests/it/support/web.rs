@@ -400,6 +400,13 @@ impl Response {
         last.unwrap()
     }
 
+    /// Whether the rest of it never comes.
+    pub(crate) fn is_cut(mut self) -> bool {
+        let mut rest = Vec::new();
+        let read = self.body.reader.read_to_end(&mut rest);
+        read.is_err() || !rest.ends_with(b"0\r\n\r\n")
+    }
+
     /// The client goes away.
     pub(crate) fn hang_up(self) {
         let _gone = self.body.reader.get_ref().shutdown(Shutdown::Both);
