@@ -215,7 +215,7 @@ fn who_does_not_read_a_stream_is_cut_off_and_comes_back_for_all_of_it() {
     assert_eq!(answer["id"], 1);
     assert!(answer["result"]["content"][0]["text"] == large.as_str());
     assert_eq!(back.event(), None);
-    assert!(stream.is_cut(), "the first is over in the middle");
+    assert!(stream.ends_early(), "the first is over in the middle");
 }
 
 #[test]

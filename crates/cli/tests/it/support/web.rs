@@ -401,7 +401,7 @@ impl Response {
     }
 
     /// Whether the rest of it never comes.
-    pub(crate) fn is_cut(mut self) -> bool {
+    pub(crate) fn ends_early(mut self) -> bool {
         let mut rest = Vec::new();
         let read = self.body.reader.read_to_end(&mut rest);
         read.is_err() || !rest.ends_with(b"0\r\n\r\n")
