@@ -24,7 +24,7 @@ use std::{
 
 use tokio::{sync::oneshot, time};
 
-use crate::{front::Key, tasks};
+use crate::{front::Key, kept_words::wall_clock, tasks};
 use folder::Folder;
 pub(crate) use row::{KeptLine, Row, Was};
 
@@ -212,7 +212,7 @@ fn carry_out(folder: &mut Folder, orders: Vec<Order>) -> bool {
                 folder.remove(key);
                 settling.push(removed);
             }
-            Order::Date(key) => folder.date(key, SystemTime::now()),
+            Order::Date(key) => folder.date(key, wall_clock()),
             Order::Look { key, reply } => {
                 if let Some((row, lasting)) = puts.remove(&key) {
                     folder.put(key, &row, lasting);

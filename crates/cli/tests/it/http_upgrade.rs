@@ -224,7 +224,7 @@ fn under_load_no_call_over_http_is_lost_or_carried_out_twice() {
     let record = home.file("record");
     let web = home.web(&["--record", &record]);
     let (is_over, calls) = (AtomicBool::new(false), AtomicU64::new(0));
-    let sessions: Vec<Web> = (0..4).map(|_| web.session()).collect();
+    let sessions: Vec<Web> = (0..8).map(|_| web.session()).collect();
     thread::scope(|scope| {
         for (number, session) in sessions.iter().enumerate() {
             let (is_over, calls, home) = (&is_over, &calls, &home);

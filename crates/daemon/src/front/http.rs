@@ -56,7 +56,7 @@ use crate::{
 use gate::Gate;
 use handover::{Loose, Loosely, Rewound};
 use strangers::{Stranger, Strangers};
-use timed::{Busy, Timed};
+use timed::{Busy, Pause, Timed};
 
 /// How long a connection may rest between two requests.
 const REST_PATIENCE: Duration = Duration::from_secs(75);
@@ -88,6 +88,8 @@ pub(crate) struct Front {
     halt: Halt,
     /// Where they go then.
     loose: Sender<Loose>,
+    /// Whether no request begins.
+    pause: Pause,
     /// How far each connection is.
     busy: Mutex<BTreeMap<ConnectionId, Busy>>,
     last_connection: AtomicU64,
@@ -114,6 +116,7 @@ impl Front {
             strangers: Strangers::default(),
             halt: Halt::default(),
             loose,
+            pause: Pause::default(),
             busy: Mutex::default(),
             last_connection: AtomicU64::new(0),
         }
@@ -122,12 +125,20 @@ impl Front {
     /// A connection begins to be served.
     fn begin(self: &Arc<Self>) -> Served {
         let id = ConnectionId(1 + self.last_connection.fetch_add(1, Ordering::Relaxed));
-        let busy = Busy::of(id);
+        let busy = Busy::of(id, self.pause.clone());
         self.busy().insert(id, busy.clone());
         Served {
             front: Arc::clone(self),
             busy,
             wanted: Box::pin(self.halt.wanted()),
+        }
+    }
+
+    /// Has requests that have not begun left where they are, or taken in again.
+    fn pause(&self, is_on: bool) {
+        self.pause.set(is_on);
+        if !is_on {
+            self.busy().values().for_each(Busy::wake);
         }
     }
 

@@ -130,6 +130,7 @@ impl Hub {
     async fn halt_all(&mut self, inbox: &mut Receiver<Input>) {
         let mut batch = Vec::new();
         let began = Instant::now();
+        self.world.around.http.pause();
         loop {
             self.world.around.halt.all();
             self.readers_ended().await;
@@ -157,9 +158,12 @@ impl Hub {
     }
 
     /// Has all connections over HTTP let go, once there is a halt. Until then nothing happens any more here.
-    pub(crate) async fn let_go(&mut self) {
-        self.world.around.http.let_go().await;
+    pub(crate) async fn let_go(&mut self) -> Result<(), &'static str> {
+        if !self.world.around.http.let_go().await {
+            return Err("some connection was not let go; try again");
+        }
         self.world.around.rows.settled().await;
+        Ok(())
     }
 
     /// What of HTTP belongs to the state.

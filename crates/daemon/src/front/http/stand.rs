@@ -9,6 +9,7 @@ use std::{
     os::fd::{AsFd, RawFd},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
@@ -24,6 +25,7 @@ use tokio::{
         mpsc::{self, Receiver, Sender},
         watch,
     },
+    time,
 };
 
 use super::{
@@ -37,6 +39,9 @@ use crate::{hub::Input, link::Room, observe, tasks, upgrade::Handed};
 
 /// Where the daemon listens if nobody says otherwise.
 const PORT: u16 = 7665;
+
+/// How long all connections may take to be let go that are ready for it.
+const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The name of the token's file in the folder of the state.
 const TOKEN_FILE: &str = "http-token";
@@ -148,21 +153,28 @@ impl HttpStand {
         )
     }
 
-    /// Lets nobody in, and has all connections let go. They must be ready for it.
-    pub(crate) async fn let_go(&mut self) {
+    /// Has requests that have not begun wait, until connections go on.
+    pub(crate) fn pause(&self) {
+        if let Some(inner) = &self.inner {
+            inner.front.pause(true);
+        }
+    }
+
+    /// Lets nobody in, and has all connections let go, which must be ready for it; whether they were.
+    pub(crate) async fn let_go(&mut self) -> bool {
         let Some(inner) = &mut self.inner else {
-            return;
+            return true;
         };
         inner.open = None;
         inner.front.halt.all();
         let all = u32::try_from(inner.front.connections_max).unwrap_or(u32::MAX);
         // All have their places back when all have ended, and none takes long.
-        let _all_ended = Arc::clone(&inner.front.connections)
-            .acquire_many_owned(all)
-            .await;
+        let places = Arc::clone(&inner.front.connections).acquire_many_owned(all);
+        let all_ended = time::timeout(LET_GO_PATIENCE, places).await;
         while let Ok(loose) = inner.let_go.try_recv() {
             inner.loose.push(loose);
         }
+        all_ended.is_ok()
     }
 
     /// What the program that takes our place goes on with.
@@ -185,6 +197,7 @@ impl HttpStand {
         let Some(inner) = &mut self.inner else {
             return tubes;
         };
+        inner.front.pause(false);
         for loose in std::mem::take(&mut inner.loose) {
             loose.go_on(&inner.front, &mut tubes);
         }
