@@ -123,6 +123,38 @@ fn a_connection_is_kept_behind_a_response_that_another_program_has_finished() {
 }
 
 #[test]
+fn a_client_that_knows_no_chunks_gets_its_answer_and_the_end() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let session = web.session();
+    let file = home.file("go on");
+    let old = |message: &Value| {
+        let mut connection = session.kept_open();
+        let request = connection.request(message);
+        let request = request.replacen("HTTP/1.1", "HTTP/1.0", 1);
+        connection.write(&request.replacen("keep-alive", "close", 1));
+        connection
+    };
+    let quiet = old(&quiet_call(1, &file, "quiet"));
+    let arguments = json!({"steps": 2, "until": file, "mark": "stream"});
+    let stream = old(&call(2, "progress", arguments));
+    for mark in ["quiet", "stream"] {
+        home.noted("record", &format!("executed {mark} "));
+    }
+    upgrade(&home);
+    fs::write(&file, "").unwrap();
+    for (connection, id) in [(quiet, 1), (stream, 2)] {
+        let text = connection.rest();
+        assert!(!text.to_ascii_lowercase().contains("chunked"), "{text}");
+        let last = text.trim_end().lines().last().unwrap();
+        let last = last.strip_prefix("data: ").unwrap_or(last);
+        let answer: Value = serde_json::from_str(last).unwrap();
+        assert_eq!(answer["id"], id, "{text}");
+    }
+}
+
+#[test]
 fn what_was_cut_before_an_upgrade_is_gone_on_with_after_it() {
     let home = Home::new();
     let web = home.web(&[]);

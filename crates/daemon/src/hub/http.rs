@@ -251,13 +251,8 @@ impl Hub {
             if let Some(visited) = &mut session.visited {
                 visited.keepsakes.hear(line, &post.said);
             }
-            let poll_after = session.visited.as_ref().and_then(|it| it.poll_after);
-            if let (Some(after), (Wants::Answer, Primes::Yes)) = (poll_after, kind) {
-                let inbox = self.world.around.inbox.clone();
-                tasks::spawn("poll", async move {
-                    time::sleep(after).await;
-                    let _hub_gone = inbox.send(Input::PollDue(id, line)).await;
-                });
+            if kind == (Wants::Answer, Primes::Yes) {
+                self.world.poll_later(id, line);
             }
         }
         self.world.touch_session(id);
@@ -414,6 +409,18 @@ impl World {
             }
             let _hub_gone = inbox.send(Input::ListenerLeft(id)).await;
         });
+    }
+
+    /// Has the response to this line end after a while, if its server wants that.
+    pub(super) fn poll_later(&self, id: SessionId, line: LineNumber) {
+        let visited = self.sessions.get(&id).and_then(|it| it.visited.as_ref());
+        if let Some(after) = visited.and_then(|it| it.poll_after) {
+            let inbox = self.around.inbox.clone();
+            tasks::spawn("poll", async move {
+                time::sleep(after).await;
+                let _hub_gone = inbox.send(Input::PollDue(id, line)).await;
+            });
+        }
     }
 
     /// A response has gone on for so long that its client is to come back for the rest.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mux::{Moment, Mux};
+use mux::{LineNumber, Moment, Mux};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
@@ -427,6 +427,9 @@ impl World {
             .collect();
         for (id, is_closing) in sessions {
             self.touch_session(id);
+            for line in self.sessions.get(&id).map(open_posts).unwrap_or_default() {
+                self.poll_later(id, line);
+            }
             if is_closing {
                 self.await_leave(id);
             }
@@ -441,6 +444,14 @@ impl World {
                 self.on_ending(id, Ending::AwaitOutputs);
             }
         }
+    }
+}
+
+/// Lines of a session whose responses go on, and whose client knows how to come back for the rest.
+fn open_posts(session: &Session) -> Vec<LineNumber> {
+    match &session.outlet {
+        WayOut::Posts(streams) => streams.open_posts(),
+        WayOut::Line(_) => Vec::new(),
     }
 }
 

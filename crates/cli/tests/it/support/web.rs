@@ -260,6 +260,14 @@ impl KeptOpen {
         self.web.head("POST", "keep-alive", body.len()) + &body
     }
 
+    /// Everything that comes until the connection is closed.
+    #[track_caller]
+    pub(crate) fn rest(mut self) -> String {
+        let mut text = String::new();
+        self.reader.read_to_string(&mut text).unwrap();
+        text
+    }
+
     /// What is answered to the next request that has not been answered.
     #[track_caller]
     pub(crate) fn response(self) -> (Response, Web) {

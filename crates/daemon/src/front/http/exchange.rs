@@ -54,7 +54,7 @@ pub(super) async fn respond(
 ) -> Response<Reply> {
     let (head, body) = request.into_parts();
     if is_last(&head) {
-        busy.is_last();
+        busy.is_last(head.version != Version::HTTP_11);
     }
     let served = match front.gate.check(&head, peer) {
         Ok(passed) => {

@@ -56,6 +56,7 @@ pub(super) struct Loose {
     read: Bytes,
     due: Due,
     is_last: bool,
+    is_unchunked: bool,
     has_passed: bool,
 }
 
@@ -77,6 +78,8 @@ pub(super) struct FrozenConnection {
     read: Hex,
     due: FrozenDue,
     is_last: bool,
+    #[serde(default)]
+    is_unchunked: bool,
     has_passed: bool,
 }
 
@@ -158,6 +161,7 @@ impl Front {
             read,
             due,
             is_last: course.is_last,
+            is_unchunked: course.is_unchunked,
             has_passed: busy.has_passed(),
         });
     }
@@ -190,6 +194,7 @@ impl Loose {
                 Due::Events => FrozenDue::Events,
             },
             is_last: self.is_last,
+            is_unchunked: self.is_unchunked,
             has_passed: self.has_passed,
         }
     }
@@ -207,6 +212,7 @@ impl Loose {
                 FrozenDue::Events => Due::Events,
             },
             is_last: frozen.is_last,
+            is_unchunked: frozen.is_unchunked,
             has_passed: frozen.has_passed,
         })
     }
@@ -246,13 +252,18 @@ async fn go_on(
         read,
         due,
         is_last,
+        is_unchunked,
         ..
     } = loose;
+    if due == Due::Nothing && is_last {
+        // It was about to be closed.
+        return;
+    }
     if due != Due::Nothing {
         let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
         let answering = busy.begin();
         if is_last {
-            busy.is_last();
+            busy.is_last(is_unchunked);
         }
         let finished = tokio::select! {
             biased;
@@ -296,8 +307,7 @@ async fn finish(
             let answered = exchange::answer(front, busy, (key, from, mark)).await;
             let response = answered.unwrap_or_else(|fault| reply::refused(&fault));
             let (head, body) = response.into_parts();
-            let is_last = busy.course().is_last;
-            let head = head_of((head.status, &head.headers), &body, is_last);
+            let head = head_of((head.status, &head.headers), &body, busy.course());
             write(stream, busy, &head).await?;
             if body.is_stream() {
                 busy.is_at(Stage::Streams);
@@ -308,8 +318,8 @@ async fn finish(
     write_body(stream, busy, body).await
 }
 
-/// The head of a response, which is over with its connection if it `is_last`.
-fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, is_last: bool) -> Vec<u8> {
+/// The head of a response.
+fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, course: Course) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     let mut line = |name: &str, value: &[u8]| {
@@ -324,9 +334,10 @@ fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, is_last: b
         Some(length) if !body.is_stream() => {
             line(CONTENT_LENGTH.as_str(), length.to_string().as_bytes());
         }
+        Some(_) | None if course.is_unchunked => {}
         Some(_) | None => line(TRANSFER_ENCODING.as_str(), b"chunked"),
     }
-    if is_last {
+    if course.is_last {
         line(CONNECTION.as_str(), b"close");
     }
     head.extend_from_slice(b"\r\n");
@@ -334,14 +345,14 @@ fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, is_last: b
 }
 
 async fn write_body(stream: &mut TcpStream, busy: &Busy, mut body: Reply) -> io::Result<()> {
-    let is_stream = body.is_stream();
+    let is_chunked = body.is_stream() && !busy.course().is_unchunked;
     while let Some(Ok(frame)) =
         std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
     {
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if is_stream {
+        if is_chunked {
             let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
             chunk.extend_from_slice(&data);
             chunk.extend_from_slice(b"\r\n");
@@ -350,7 +361,7 @@ async fn write_body(stream: &mut TcpStream, busy: &Busy, mut body: Reply) -> io:
             write(stream, busy, &data).await?;
         }
     }
-    if is_stream {
+    if is_chunked {
         busy.is_at(Stage::Written);
         write(stream, busy, b"0\r\n\r\n").await?;
     }
@@ -455,10 +466,14 @@ mod tests {
     #[tokio::test]
     async fn a_whole_response_has_its_length_and_says_whether_it_is_the_last() {
         for is_last in [false, true] {
+            let course = Course {
+                is_last,
+                ..Course::default()
+            };
             let (client, mut stream) = pair().await;
             let busy = Busy::default();
             let (head, body) = reply::refused(&HttpFault::Ending).into_parts();
-            let head = head_of((head.status, &head.headers), &body, is_last);
+            let head = head_of((head.status, &head.headers), &body, course);
             write(&mut stream, &busy, &head).await.unwrap();
             write_body(&mut stream, &busy, body).await.unwrap();
             assert!(!busy.is_unwritten());

@@ -66,6 +66,8 @@ pub(super) struct Course {
     pub(super) key: Option<Key>,
     /// Whether the connection is over with the response.
     pub(super) is_last: bool,
+    /// Whether a stream ends with the connection alone, for want of chunks.
+    pub(super) is_unchunked: bool,
 }
 
 /// How far a request is.
@@ -116,9 +118,11 @@ impl Busy {
         lock(&self.0.course).key = key;
     }
 
-    /// The request that comes is the last.
-    pub(super) fn is_last(&self) {
-        lock(&self.0.course).is_last = true;
+    /// The request that comes is the last, and its client may not know chunks.
+    pub(super) fn is_last(&self, is_unchunked: bool) {
+        let mut course = lock(&self.0.course);
+        course.is_last = true;
+        course.is_unchunked = is_unchunked;
     }
 
     /// Whether what comes is to be left where it is, until the connection is woken.
