@@ -24,7 +24,7 @@ use std::{
 
 use tokio::{sync::oneshot, time};
 
-use crate::{front::Key, tasks};
+use crate::{front::Key, kept_words::wall_clock, tasks};
 use folder::Folder;
 pub(crate) use row::{KeptLine, Row, Was};
 
@@ -52,7 +52,7 @@ pub(crate) struct RowsThread {
     handle: JoinHandle<()>,
 }
 
-/// That a row is on the disk, once it is.
+/// That a row is on the disk, or is gone from there, once that is so.
 #[derive(Debug)]
 pub(crate) struct Written(oneshot::Receiver<()>);
 
@@ -86,7 +86,11 @@ enum Order {
         /// Who waits until it would outlive the machine.
         written: Option<oneshot::Sender<()>>,
     },
-    Remove(Key),
+    Remove {
+        key: Key,
+        /// Who waits until it is gone.
+        removed: oneshot::Sender<()>,
+    },
     /// The session was heard.
     Date(Key),
     Look {
@@ -125,8 +129,10 @@ impl Rows {
     }
 
     /// The session is over. If its row stays, it is taken for silent by and by.
-    pub(crate) fn remove(&self, key: Key) {
-        let _full = self.sender.try_send(Order::Remove(key));
+    pub(crate) fn remove(&self, key: Key) -> Written {
+        let (removed, is_removed) = oneshot::channel();
+        let _full = self.sender.try_send(Order::Remove { key, removed });
+        Written(is_removed)
     }
 
     pub(crate) fn date(&self, key: Key) {
@@ -201,11 +207,12 @@ fn carry_out(folder: &mut Folder, orders: Vec<Order>) -> bool {
                 puts.insert(key, (row, lasting));
                 waiting.extend(written);
             }
-            Order::Remove(key) => {
+            Order::Remove { key, removed } => {
                 puts.remove(&key);
                 folder.remove(key);
+                settling.push(removed);
             }
-            Order::Date(key) => folder.date(key, SystemTime::now()),
+            Order::Date(key) => folder.date(key, wall_clock()),
             Order::Look { key, reply } => {
                 if let Some((row, lasting)) = puts.remove(&key) {
                     folder.put(key, &row, lasting);

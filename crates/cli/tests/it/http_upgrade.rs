@@ -123,6 +123,38 @@ fn a_connection_is_kept_behind_a_response_that_another_program_has_finished() {
 }
 
 #[test]
+fn a_client_that_knows_no_chunks_gets_its_answer_and_the_end() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let session = web.session();
+    let file = home.file("go on");
+    let old = |message: &Value| {
+        let mut connection = session.kept_open();
+        let request = connection.request(message);
+        let request = request.replacen("HTTP/1.1", "HTTP/1.0", 1);
+        connection.write(&request.replacen("keep-alive", "close", 1));
+        connection
+    };
+    let quiet = old(&quiet_call(1, &file, "quiet"));
+    let arguments = json!({"steps": 2, "until": file, "mark": "stream"});
+    let stream = old(&call(2, "progress", arguments));
+    for mark in ["quiet", "stream"] {
+        home.noted("record", &format!("executed {mark} "));
+    }
+    upgrade(&home);
+    fs::write(&file, "").unwrap();
+    for (connection, id) in [(quiet, 1), (stream, 2)] {
+        let text = connection.rest();
+        assert!(!text.to_ascii_lowercase().contains("chunked"), "{text}");
+        let last = text.trim_end().lines().last().unwrap();
+        let last = last.strip_prefix("data: ").unwrap_or(last);
+        let answer: Value = serde_json::from_str(last).unwrap();
+        assert_eq!(answer["id"], id, "{text}");
+    }
+}
+
+#[test]
 fn what_was_cut_before_an_upgrade_is_gone_on_with_after_it() {
     let home = Home::new();
     let web = home.web(&[]);
@@ -194,12 +226,37 @@ fn an_upgrade_that_fails_at_the_last_moment_costs_no_connection() {
 }
 
 #[test]
+fn who_does_not_read_a_stream_is_cut_off_and_comes_back_for_all_of_it() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut session = web.session();
+    // It takes much more than a socket does, and nothing of it is read.
+    let large = "x".repeat(5 << 19);
+    let arguments = json!({"steps": 2, "text": large});
+    let mut stream = session.call("progress", arguments);
+    assert_eq!(stream.data().as_deref(), Some(""));
+    let first = stream.last.clone().unwrap();
+    upgrade(&home);
+    let mut back = session.resume(&first);
+    for step in 1..=2 {
+        let progress = back.event().unwrap();
+        assert_eq!(progress["params"]["progress"], step);
+        assert!(progress["params"]["message"] == large.as_str());
+    }
+    let answer = back.event().unwrap();
+    assert_eq!(answer["id"], 1);
+    assert!(answer["result"]["content"][0]["text"] == large.as_str());
+    assert_eq!(back.event(), None);
+    assert!(stream.ends_early(), "the first is over in the middle");
+}
+
+#[test]
 fn under_load_no_call_over_http_is_lost_or_carried_out_twice() {
     let home = Home::new();
     let record = home.file("record");
     let web = home.web(&["--record", &record]);
     let (is_over, calls) = (AtomicBool::new(false), AtomicU64::new(0));
-    let sessions: Vec<Web> = (0..4).map(|_| web.session()).collect();
+    let sessions: Vec<Web> = (0..8).map(|_| web.session()).collect();
     thread::scope(|scope| {
         for (number, session) in sessions.iter().enumerate() {
             let (is_over, calls, home) = (&is_over, &calls, &home);

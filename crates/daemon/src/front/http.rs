@@ -62,7 +62,7 @@ use comer::{Comer, Rewound};
 use gate::{Gate, Peer};
 use handover::{Loose, Loosely};
 use strangers::{Stranger, Strangers};
-use timed::{Busy, Timed};
+use timed::{Busy, Pause, Timed};
 
 pub(crate) use token::{FIRST_GENERATION, Generation};
 
@@ -99,6 +99,8 @@ pub(crate) struct Front {
     halt: Halt,
     /// Where they go then.
     loose: Sender<Loose>,
+    /// Whether no request begins.
+    pause: Pause,
     /// How far each connection is.
     busy: Mutex<BTreeMap<ConnectionId, Busy>>,
     last_connection: AtomicU64,
@@ -127,6 +129,7 @@ impl Front {
             strangers: Strangers::default(),
             halt: Halt::default(),
             loose,
+            pause: Pause::default(),
             busy: Mutex::default(),
             last_connection: AtomicU64::new(0),
             grants: Arc::default(),
@@ -136,13 +139,21 @@ impl Front {
     /// A connection begins to be served, for which this server is meant by who names none.
     fn begin(self: &Arc<Self>, only: Option<Arc<str>>) -> Served {
         let id = ConnectionId(1 + self.last_connection.fetch_add(1, Ordering::Relaxed));
-        let busy = Busy::of(id);
+        let busy = Busy::of(id, self.pause.clone());
         self.busy().insert(id, busy.clone());
         Served {
             front: Arc::clone(self),
             busy,
             only,
             wanted: Box::pin(self.halt.wanted()),
+        }
+    }
+
+    /// Has requests that have not begun left where they are, or taken in again.
+    fn pause(&self, is_on: bool) {
+        self.pause.set(is_on);
+        if !is_on {
+            self.busy().values().for_each(Busy::wake);
         }
     }
 

@@ -153,7 +153,13 @@ impl Hub {
                 Some(id) => {
                     // It is kept for this turn, and then its other responses end.
                     self.on_closed(now, id);
-                    let _gone = reply.send(Piece::Done);
+                    let removed = self.world.take_row(id);
+                    tasks::spawn("farewell", async move {
+                        if let Some(removed) = removed {
+                            removed.comes().await;
+                        }
+                        let _gone = reply.send(Piece::Done);
+                    });
                 }
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
@@ -228,15 +234,14 @@ impl Hub {
             if let Some(visited) = &mut session.visited {
                 visited.keepsakes.hear(line, &post.said);
             }
-            let poll_after = session.visited.as_ref().and_then(|it| it.poll_after);
-            if let (Some(after), (Wants::Answer, Primes::Yes)) = (poll_after, kind) {
+            let polls = session
+                .visited
+                .as_ref()
+                .is_some_and(|it| it.poll_after.is_some());
+            if polls && kind == (Wants::Answer, Primes::Yes) {
                 // Where connections are cut, its client knows from the first moment where to go on.
                 streams.begin_at(line);
-                let inbox = self.world.around.inbox.clone();
-                tasks::spawn("poll", async move {
-                    time::sleep(after).await;
-                    let _hub_gone = inbox.send(Input::PollDue(id, line)).await;
-                });
+                self.world.poll_later(id, line);
             }
         }
         self.world.touch_session(id);
@@ -437,6 +442,18 @@ impl World {
         });
     }
 
+    /// Has the response to this line end after a while, if its server wants that.
+    pub(super) fn poll_later(&self, id: SessionId, line: LineNumber) {
+        let visited = self.sessions.get(&id).and_then(|it| it.visited.as_ref());
+        if let Some(after) = visited.and_then(|it| it.poll_after) {
+            let inbox = self.around.inbox.clone();
+            tasks::spawn("poll", async move {
+                time::sleep(after).await;
+                let _hub_gone = inbox.send(Input::PollDue(id, line)).await;
+            });
+        }
+    }
+
     /// A response has gone on for so long that its client is to come back for the rest.
     pub(super) fn on_poll_due(&mut self, id: SessionId, line: LineNumber) {
         let session = self.sessions.get_mut(&id).filter(|it| !it.closing);
@@ -513,3 +530,6 @@ pub(super) fn is_client_s_mistake(refusal: &Refusal) -> bool {
         Refusal::NoSuchServer { .. } | Refusal::BadConfiguration { .. }
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! **Invariant:** a session is known by its key to nobody before its first row was handed to the disk, and has no row
 //! when it has ended.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, path::PathBuf, sync::Arc, time::Duration};
 
 use mux::{Answered, LineNumber, Moment, Said, SessionId, Then};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use wire::{Kind, Method, RequestId};
 
 use super::{http::Visited, world::World};
 use crate::{
-    kept_sessions::{KeptLine, Row, Was},
+    kept_sessions::{KeptLine, Row, Was, Written},
     link::WayOut,
 };
 
@@ -217,7 +217,14 @@ impl World {
     pub(super) fn end_row(&mut self, visited: &Visited) {
         // Those that end with the daemon go on at the next.
         if visited.keepsakes.has_row && !self.is_ending {
-            self.around.rows.remove(visited.key);
+            let _nobody_waits = self.around.rows.remove(visited.key);
         }
+    }
+
+    /// A session is over because its client says so, who hears of it when no daemon will go on with it.
+    pub(super) fn take_row(&mut self, id: SessionId) -> Option<Written> {
+        let visited = self.sessions.get_mut(&id)?.visited.as_mut()?;
+        let had_row = mem::take(&mut visited.keepsakes.has_row);
+        had_row.then(|| self.around.rows.remove(visited.key))
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mux::{Moment, Mux};
+use mux::{LineNumber, Moment, Mux};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
@@ -39,6 +39,9 @@ const HTTP_LOOK: Duration = Duration::from_millis(1);
 
 /// Bytes of messages that may wait at most: they are written down and read back while nobody is heard.
 const WAITING_MAX: usize = 16 << 20;
+
+/// The same of what was handed over and is kept for who comes back.
+const KEPT_MAX: usize = 64 << 20;
 
 /// How long what cannot be interrupted may keep an upgrade waiting.
 pub(super) const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
@@ -112,7 +115,8 @@ impl Hub {
         if world.processes.values().any(Process::is_web_socket) {
             return Some(ELSEWHERE);
         }
-        if world.around.room.taken() > WAITING_MAX {
+        let kept = world.kept_bytes();
+        if world.around.room.taken().saturating_sub(kept) > WAITING_MAX || kept > KEPT_MAX {
             return Some("too much waits to be read; try again when clients and servers have");
         }
         None
@@ -139,7 +143,7 @@ impl Hub {
     async fn halt_all(&mut self, inbox: &mut Receiver<Input>) {
         let mut batch = Vec::new();
         let began = Instant::now();
-        self.world.around.http.look();
+        self.world.around.http.pause();
         loop {
             self.world.around.halt.all();
             self.readers_ended().await;
@@ -167,9 +171,12 @@ impl Hub {
     }
 
     /// Has all connections over HTTP let go, once there is a halt. Until then nothing happens any more here.
-    pub(crate) async fn let_go(&mut self) {
-        self.world.around.http.let_go().await;
+    pub(crate) async fn let_go(&mut self) -> Result<(), &'static str> {
+        if !self.world.around.http.let_go().await {
+            return Err("some connection was not let go; try again");
+        }
         self.world.around.rows.settled().await;
+        Ok(())
     }
 
     /// What of HTTP belongs to the state.
@@ -397,6 +404,16 @@ impl World {
         owed.is_empty()
     }
 
+    /// Bytes of streams over HTTP that are kept for who comes back.
+    fn kept_bytes(&self) -> usize {
+        let outlets = self.sessions.values().map(|it| &it.outlet);
+        let kept = outlets.map(|outlet| match outlet {
+            WayOut::Posts(streams) => streams.kept(),
+            WayOut::Line(_) | WayOut::Rounds(_) => 0,
+        });
+        kept.sum()
+    }
+
     /// Connections over HTTP that were let go are served on.
     fn reconnect(&mut self) {
         let mut tubes = self.around.http.go_on();
@@ -423,6 +440,9 @@ impl World {
             .collect();
         for (id, is_closing) in sessions {
             self.touch_session(id);
+            for line in self.sessions.get(&id).map(open_posts).unwrap_or_default() {
+                self.poll_later(id, line);
+            }
             if is_closing {
                 self.await_leave(id);
             }
@@ -437,6 +457,14 @@ impl World {
                 self.on_ending(id, Ending::AwaitOutputs);
             }
         }
+    }
+}
+
+/// Lines of a session whose responses go on, and whose client knows how to come back for the rest.
+fn open_posts(session: &Session) -> Vec<LineNumber> {
+    match &session.outlet {
+        WayOut::Posts(streams) => streams.open_posts(),
+        WayOut::Line(_) | WayOut::Rounds(_) => Vec::new(),
     }
 }
 

@@ -34,7 +34,7 @@ use stream::{From, Means, Stream, Tally};
 const ENDED_MAX: usize = 32;
 
 /// Bytes that are kept of all streams; then the oldest goes that has ended.
-const KEPT_BYTES_MAX: usize = 4 << 20;
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// How often the clock strikes until nobody comes back to what is over.
 const ENDED_AGE_MAX: u8 = 5;
@@ -354,6 +354,21 @@ impl Streams {
         {
             self.forget_oldest();
         }
+    }
+
+    /// Forgets what is kept that was handed over, as others need the room; says whether there was any.
+    pub(crate) fn forget_handed(&mut self) -> bool {
+        let before = self.tally.kept;
+        let streams = self.posts.values_mut().map(|post| &mut post.stream);
+        for stream in streams.chain([&mut self.listener]) {
+            stream.forget_handed(&mut self.tally);
+        }
+        self.tally.kept < before
+    }
+
+    /// Bytes that are kept for who comes back.
+    pub(crate) fn kept(&self) -> usize {
+        self.tally.kept
     }
 
     /// Bytes that wait for somebody to read.

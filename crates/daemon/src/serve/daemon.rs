@@ -261,7 +261,7 @@ impl Handover<'_> {
         arrivals: &mut mpsc::Receiver<Input>,
     ) -> anyhow::Result<Infallible> {
         hub.halt(arrivals).await.map_err(anyhow::Error::msg)?;
-        hub.let_go().await;
+        hub.let_go().await.map_err(anyhow::Error::msg)?;
         let mut handed = Handed::default();
         let frozen = hub.freeze(&mut handed).map_err(anyhow::Error::msg)?;
         let entrance = self.door.freeze(&mut handed);

@@ -270,6 +270,14 @@ impl KeptOpen {
         self.web.head("POST", "keep-alive", body.len()) + &body
     }
 
+    /// Everything that comes until the connection is closed.
+    #[track_caller]
+    pub(crate) fn rest(mut self) -> String {
+        let mut text = String::new();
+        self.reader.read_to_string(&mut text).unwrap();
+        text
+    }
+
     /// What is answered to the next request that has not been answered.
     #[track_caller]
     pub(crate) fn response(self) -> (Response, Web) {
@@ -408,6 +416,13 @@ impl Response {
             last = Some(event);
         }
         last.unwrap()
+    }
+
+    /// Whether the rest of it never comes.
+    pub(crate) fn ends_early(mut self) -> bool {
+        let mut rest = Vec::new();
+        let read = self.body.reader.read_to_end(&mut rest);
+        read.is_err() || !rest.ends_with(b"0\r\n\r\n")
     }
 
     /// The client goes away.

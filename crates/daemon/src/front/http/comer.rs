@@ -24,9 +24,10 @@ pub(super) enum Comer {
 }
 
 /// Which kind of socket it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
+    #[default]
     Tcp,
     Unix,
 }

@@ -59,7 +59,7 @@ pub(super) async fn respond(
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
     if is_last(&head) {
-        busy.is_last();
+        busy.is_last(head.version != Version::HTTP_11);
     }
     let served = match front.gate.check(&head, peer) {
         Ok(passed) => {

@@ -56,6 +56,7 @@ pub(super) struct Loose {
     read: Bytes,
     due: Due,
     is_last: bool,
+    is_unchunked: bool,
     has_passed: bool,
     /// The token that it was let in by last.
     token: Option<Generation>,
@@ -77,14 +78,19 @@ enum Due {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct FrozenConnection {
     id: u64,
+    #[serde(default)]
     kind: Kind,
     socket: RawFd,
     read: Hex,
     due: FrozenDue,
     is_last: bool,
+    #[serde(default)]
+    is_unchunked: bool,
     has_passed: bool,
     /// Whether it was let in by the token that counts.
+    #[serde(default)]
     has_token: bool,
+    #[serde(default)]
     only: Option<Arc<str>>,
 }
 
@@ -174,6 +180,7 @@ impl Front {
             read,
             due,
             is_last: course.is_last,
+            is_unchunked: course.is_unchunked,
             has_passed: busy.has_passed(),
             token: busy.token(),
             only,
@@ -209,6 +216,7 @@ impl Loose {
                 Due::Events => FrozenDue::Events,
             },
             is_last: self.is_last,
+            is_unchunked: self.is_unchunked,
             has_passed: self.has_passed,
             has_token: self.token.is_some(),
             only: self.only.clone(),
@@ -226,6 +234,7 @@ impl Loose {
                 FrozenDue::Events => Due::Events,
             },
             is_last: frozen.is_last,
+            is_unchunked: frozen.is_unchunked,
             has_passed: frozen.has_passed,
             token: frozen.has_token.then_some(FIRST_GENERATION),
             only: frozen.only,
@@ -270,14 +279,19 @@ async fn go_on(
         read,
         due,
         is_last,
+        is_unchunked,
         ..
     } = loose;
+    if due == Due::Nothing && is_last {
+        // It was about to be closed.
+        return;
+    }
     if due != Due::Nothing {
         let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
         let revoked = is_revoked(busy.clone(), front.gate.token().generations());
         let answering = busy.begin();
         if is_last {
-            busy.is_last();
+            busy.is_last(is_unchunked);
         }
         let finished = tokio::select! {
             biased;
@@ -319,8 +333,7 @@ async fn finish(
             let answered = exchange::answer(front, busy, (key, from, mark)).await;
             let response = answered.unwrap_or_else(|fault| reply::refused(&fault));
             let (head, body) = response.into_parts();
-            let is_last = busy.course().is_last;
-            let head = head_of((head.status, &head.headers), &body, is_last);
+            let head = head_of((head.status, &head.headers), &body, busy.course());
             write(stream, busy, &head).await?;
             if body.is_stream() {
                 busy.is_at(Stage::Streams);
@@ -331,8 +344,8 @@ async fn finish(
     write_body(stream, busy, body).await
 }
 
-/// The head of a response, which is over with its connection if it `is_last`.
-fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, is_last: bool) -> Vec<u8> {
+/// The head of a response.
+fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, course: Course) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     let mut line = |name: &str, value: &[u8]| {
@@ -347,9 +360,10 @@ fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, is_last: b
         Some(length) if !body.is_stream() => {
             line(CONTENT_LENGTH.as_str(), length.to_string().as_bytes());
         }
+        Some(_) | None if course.is_unchunked => {}
         Some(_) | None => line(TRANSFER_ENCODING.as_str(), b"chunked"),
     }
-    if is_last {
+    if course.is_last {
         line(CONNECTION.as_str(), b"close");
     }
     head.extend_from_slice(b"\r\n");
@@ -357,14 +371,14 @@ fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, is_last: b
 }
 
 async fn write_body(stream: &mut Comer, busy: &Busy, mut body: Reply) -> io::Result<()> {
-    let is_stream = body.is_stream();
+    let is_chunked = body.is_stream() && !busy.course().is_unchunked;
     while let Some(Ok(frame)) =
         std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
     {
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if is_stream {
+        if is_chunked {
             let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
             chunk.extend_from_slice(&data);
             chunk.extend_from_slice(b"\r\n");
@@ -373,7 +387,7 @@ async fn write_body(stream: &mut Comer, busy: &Busy, mut body: Reply) -> io::Res
             write(stream, busy, &data).await?;
         }
     }
-    if is_stream {
+    if is_chunked {
         busy.is_at(Stage::Written);
         write(stream, busy, b"0\r\n\r\n").await?;
     }
@@ -386,4 +400,110 @@ async fn write(stream: &mut Comer, busy: &Busy, bytes: &[u8]) -> io::Result<()> 
     stream.write_all(bytes).await?;
     busy.note_write(false);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncRead, AsyncReadExt},
+        net::{TcpListener, TcpStream, UnixStream},
+    };
+    use wire::Outgoing;
+
+    use super::*;
+    use crate::{
+        front::HttpFault,
+        link::{EventId, StreamId},
+    };
+
+    async fn pair() -> (TcpStream, Comer) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (client.unwrap(), Comer::Tcp(accepted.unwrap().0))
+    }
+
+    async fn heard(mut client: impl AsyncRead + Unpin) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_whole_response_has_its_length_and_says_whether_it_is_the_last() {
+        for is_last in [false, true] {
+            let course = Course {
+                is_last,
+                ..Course::default()
+            };
+            let (client, mut stream) = pair().await;
+            let busy = Busy::default();
+            let (head, body) = reply::refused(&HttpFault::Ending).into_parts();
+            let head = head_of((head.status, &head.headers), &body, course);
+            write(&mut stream, &busy, &head).await.unwrap();
+            write_body(&mut stream, &busy, body).await.unwrap();
+            assert!(!busy.is_unwritten());
+            drop(stream);
+            let text = heard(client).await;
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
+                "{head}"
+            );
+            assert!(head.contains("retry-after: 1\r\n"), "{head}");
+            assert!(
+                head.contains(&format!("content-length: {}", body.len())),
+                "{head}"
+            );
+            assert_eq!(head.contains("connection: close"), is_last, "{head}");
+            let expected = HttpFault::Ending.to_response(None).to_vec();
+            assert_eq!(body.as_bytes(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_stream_is_written_as_chunks_and_can_be_let_go_between_them() {
+        let (client, mut stream) = pair().await;
+        let busy = Busy::default();
+        let _answering = busy.begin();
+        busy.is_at(Stage::Streams);
+        let (to, from) = mpsc::channel(PIECES_MAX);
+        let tube = Tube::new(to, ConnectionId(1));
+        let id = EventId {
+            stream: StreamId::LISTENER,
+            number: 3,
+        };
+        let mut room = crate::link::Streams::revived(2, 1 << 20, &crate::link::Room::new(1 << 20));
+        assert!(room.listen(tube.clone(), crate::link::Primes::No).is_ok());
+        room.push(Outgoing::from("{}".to_owned()), None, None);
+        room.flush(false);
+        let writes = write_body(&mut stream, &busy, reply::rest_of_events(from));
+        let ends = async {
+            while !tube.is_taken() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(busy.due().map(|(due, _)| due), Some(Due::Events));
+            drop((tube, room));
+        };
+        let (written, ()) = tokio::join!(writes, ends);
+        written.unwrap();
+        drop(stream);
+        let event = format!("id: {id}\nevent: message\ndata: {{}}\n\n");
+        let chunk = format!("{:x}\r\n{event}\r\n0\r\n\r\n", event.len());
+        assert_eq!(heard(client).await, chunk);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_comes_before_what_is_read_now() {
+        let (mut client, stream) = pair().await;
+        client.write_all(b" and now").await.unwrap();
+        drop(client);
+        let stream = Rewound::new(Bytes::from_static(b"before"), stream);
+        assert_eq!(heard(stream).await, "before and now");
+        let (mut client, stream) = UnixStream::pair().unwrap();
+        client.write_all(b" and now").await.unwrap();
+        drop(client);
+        let stream = Rewound::new(Bytes::from_static(b"before"), Comer::Unix(stream));
+        assert_eq!(heard(stream).await, "before and now");
+    }
 }

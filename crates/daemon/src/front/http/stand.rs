@@ -13,6 +13,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
@@ -28,6 +29,7 @@ use tokio::{
         mpsc::{self, Receiver, Sender},
         watch,
     },
+    time,
 };
 
 use super::{
@@ -49,6 +51,9 @@ use crate::{
 
 /// Where the daemon listens if nobody says otherwise.
 const PORT: u16 = 7665;
+
+/// How long all connections may take to be let go that are ready for it.
+const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where we listen, for `status`.
 #[derive(Clone, Debug, Default)]
@@ -85,18 +90,15 @@ struct Inner {
 /// The listeners and connections as they are handed over.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FrozenHttp {
-    entries: Vec<FrozenEntry>,
+    /// Those at addresses.
+    listeners: Vec<RawFd>,
+    /// For each of these, which server is meant by who names none.
+    #[serde(default)]
+    only: Vec<Option<Arc<str>>>,
+    /// The one at a path, and what was put there.
+    #[serde(default)]
+    socket: Option<(RawFd, Os, Identity)>,
     connections: Vec<FrozenConnection>,
-}
-
-/// One listener.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum FrozenEntry {
-    /// At an address, and this server is meant by who names none.
-    Tcp(RawFd, Option<Arc<str>>),
-    /// At a path, where this was put.
-    Unix(RawFd, Os, Identity),
 }
 
 /// Where it is wanted that we listen.
@@ -150,11 +152,20 @@ impl HttpStand {
         places: &Places,
         shared: Shared<'_>,
     ) -> anyhow::Result<(HttpStand, Tubes)> {
-        let (mut entries, mut spot) = (Vec::new(), None);
-        for entry in frozen.entries {
-            let (entry, its) = entry.thaw()?;
-            entries.push(entry);
-            spot = spot.or(its);
+        let mut entries = Vec::new();
+        let mut only = frozen.only.into_iter();
+        for listener in frozen.listeners {
+            let listener = StdListener::from(handed::take(listener)?);
+            listener.set_nonblocking(true)?;
+            let only = only.next().flatten();
+            entries.push(Entry::Tcp(TcpListener::from_std(listener)?, only));
+        }
+        let mut spot = None;
+        if let Some((listener, path, identity)) = frozen.socket {
+            let listener = StdUnixListener::from(handed::take(listener)?);
+            listener.set_nonblocking(true)?;
+            entries.push(Entry::Unix(UnixListener::from_std(listener)?));
+            spot = Some(Spot::thaw(OsString::from(path).into(), identity));
         }
         let auth = http.auth.unwrap_or(default_auth());
         let mut stand = stand((entries, spot), auth, &places.state, shared)?;
@@ -178,47 +189,56 @@ impl HttpStand {
         )
     }
 
-    /// Looks whether another token counts; who has the old one has to go before anything is handed over.
-    pub(crate) fn look(&self) {
+    /// Has requests that have not begun wait, until connections go on. Who was let in by a token that counts no
+    /// longer has to go before anything is handed over.
+    pub(crate) fn pause(&self) {
         if let Some(inner) = &self.inner {
             inner.front.gate.token().look();
+            inner.front.pause(true);
         }
     }
 
-    /// Lets nobody in, and has all connections let go. They must be ready for it.
-    pub(crate) async fn let_go(&mut self) {
+    /// Lets nobody in, and has all connections let go, which must be ready for it; whether they were.
+    pub(crate) async fn let_go(&mut self) -> bool {
         let Some(inner) = &mut self.inner else {
-            return;
+            return true;
         };
         inner.open = None;
         inner.front.halt.all();
         let all = u32::try_from(inner.front.connections_max).unwrap_or(u32::MAX);
         // All have their places back when all have ended, and none takes long.
-        let _all_ended = Arc::clone(&inner.front.connections)
-            .acquire_many_owned(all)
-            .await;
+        let places = Arc::clone(&inner.front.connections).acquire_many_owned(all);
+        let all_ended = time::timeout(LET_GO_PATIENCE, places).await;
         while let Ok(loose) = inner.let_go.try_recv() {
             inner.loose.push(loose);
         }
+        all_ended.is_ok()
     }
 
     /// What the program that takes our place goes on with.
     pub(crate) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> Option<FrozenHttp> {
         let inner = self.inner.as_ref()?;
-        let mut entries = Vec::new();
+        let (mut listeners, mut servers, mut socket) = (Vec::new(), Vec::new(), None);
         for entry in &inner.entries {
             let descriptor = handed.over(entry.as_fd());
-            entries.push(match &**entry {
-                Entry::Tcp(_, only) => FrozenEntry::Tcp(descriptor, only.clone()),
-                Entry::Unix(_) => {
-                    let (path, identity) = inner.spot.as_ref()?.freeze();
-                    FrozenEntry::Unix(descriptor, path.into_os_string().into(), identity)
+            match (&**entry, &inner.spot) {
+                (Entry::Tcp(_, only), _) => {
+                    listeners.push(descriptor);
+                    servers.push(only.clone());
                 }
-            });
+                (Entry::Unix(_), Some(spot)) => {
+                    let (path, identity) = spot.freeze();
+                    socket = Some((descriptor, path.into_os_string().into(), identity));
+                }
+                // There is a place for each.
+                (Entry::Unix(_), None) => {}
+            }
         }
         let connections = inner.loose.iter();
         Some(FrozenHttp {
-            entries,
+            listeners,
+            only: servers,
+            socket,
             connections: connections.map(|loose| loose.freeze(handed)).collect(),
         })
     }
@@ -229,6 +249,7 @@ impl HttpStand {
         let Some(inner) = &mut self.inner else {
             return tubes;
         };
+        inner.front.pause(false);
         for loose in std::mem::take(&mut inner.loose) {
             loose.go_on(&inner.front, &mut tubes);
         }
@@ -243,26 +264,6 @@ impl HttpStand {
             inner.open = Some(open);
         }
         tubes
-    }
-}
-
-impl FrozenEntry {
-    fn thaw(self) -> io::Result<(Entry, Option<Spot>)> {
-        match self {
-            FrozenEntry::Tcp(descriptor, only) => {
-                let listener = StdListener::from(handed::take(descriptor)?);
-                listener.set_nonblocking(true)?;
-                let listener = TcpListener::from_std(listener)?;
-                Ok((Entry::Tcp(listener, only), None))
-            }
-            FrozenEntry::Unix(descriptor, path, identity) => {
-                let listener = StdUnixListener::from(handed::take(descriptor)?);
-                listener.set_nonblocking(true)?;
-                let listener = UnixListener::from_std(listener)?;
-                let spot = Spot::thaw(OsString::from(path).into(), identity);
-                Ok((Entry::Unix(listener), Some(spot)))
-            }
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -40,6 +40,24 @@ struct Requests {
     /// The token that it was let in by last; none has the number 0.
     token: AtomicU64,
     course: Mutex<Course>,
+    /// Whether no request begins on any connection.
+    pause: Pause,
+    /// What is to be woken when one may begin again.
+    waker: Mutex<Option<Waker>>,
+}
+
+/// Whether requests that have not begun are left where they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pause(Arc<AtomicBool>);
+
+impl Pause {
+    pub(super) fn set(&self, is_on: bool) {
+        self.0.store(is_on, Ordering::Relaxed);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// How far a request is, and its connection with it.
@@ -50,6 +68,8 @@ pub(super) struct Course {
     pub(super) key: Option<Key>,
     /// Whether the connection is over with the response.
     pub(super) is_last: bool,
+    /// Whether a stream ends with the connection alone, for want of chunks.
+    pub(super) is_unchunked: bool,
 }
 
 /// How far a request is.
@@ -74,9 +94,10 @@ pub(super) struct Answering(Busy);
 
 impl Busy {
     /// That of a connection.
-    pub(super) fn of(connection: ConnectionId) -> Self {
+    pub(super) fn of(connection: ConnectionId, pause: Pause) -> Self {
         Busy(Arc::new(Requests {
             connection,
+            pause,
             ..Requests::default()
         }))
     }
@@ -99,9 +120,27 @@ impl Busy {
         lock(&self.0.course).key = key;
     }
 
-    /// The request that comes is the last.
-    pub(super) fn is_last(&self) {
-        lock(&self.0.course).is_last = true;
+    /// The request that comes is the last, and its client may not know chunks.
+    pub(super) fn is_last(&self, is_unchunked: bool) {
+        let mut course = lock(&self.0.course);
+        course.is_last = true;
+        course.is_unchunked = is_unchunked;
+    }
+
+    /// Whether what comes is to be left where it is, until the connection is woken.
+    fn is_paused(&self, context: &Context<'_>) -> bool {
+        if self.is_busy() || !self.0.pause.is_on() {
+            return false;
+        }
+        *lock(&self.0.waker) = Some(context.waker().clone());
+        true
+    }
+
+    /// Requests may begin again.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = lock(&self.0.waker).take() {
+            waker.wake();
+        }
     }
 
     /// A request has passed the gate.
@@ -155,8 +194,8 @@ impl Drop for Answering {
 }
 
 /// Nobody panics who holds it.
-fn lock(course: &Mutex<Course>) -> MutexGuard<'_, Course> {
-    course.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The connection.
@@ -206,6 +245,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.busy.is_paused(context) {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
@@ -276,6 +318,29 @@ mod tests {
         let late = timed.read(&mut buffer).await.unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed(), HEAD_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn during_a_pause_no_request_begins_and_one_that_has_begun_goes_on() {
+        let (mut client, server) = duplex(100);
+        let pause = Pause::default();
+        let busy = Busy::of(ConnectionId(1), pause.clone());
+        let mut timed = Timed::new(server, busy.clone());
+        let mut buffer = [0; 10];
+        pause.set(true);
+        client.write_all(b"GET").await.unwrap();
+        let rests = time::timeout(HEAD_PATIENCE, timed.read(&mut buffer)).await;
+        assert!(rests.is_err(), "it is left where it is");
+        let answering = busy.begin();
+        assert_eq!(timed.read(&mut buffer).await.unwrap(), 3);
+        drop(answering);
+        client.write_all(b"POST").await.unwrap();
+        let (read, ()) = tokio::join!(timed.read(&mut buffer), async {
+            tokio::task::yield_now().await;
+            pause.set(false);
+            busy.wake();
+        });
+        assert_eq!(read.unwrap(), 4);
     }
 
     #[tokio::test(start_paused = true)]

@@ -130,6 +130,14 @@ impl Streams {
         streams.filter_map(|stream| Some(stream.tube()?.connection))
     }
 
+    /// Posts whose responses go on, and whose clients know how to come back for the rest.
+    pub(crate) fn open_posts(&self) -> Vec<LineNumber> {
+        let open = self.posts.iter().filter(|(_, post)| {
+            post.primes == Primes::Yes && !post.has_ended && post.stream.is_read()
+        });
+        open.map(|(line, _)| *line).collect()
+    }
+
     fn watch_listener(&mut self) -> Option<(Tube, oneshot::Receiver<()>)> {
         let tube = self.listener.tube()?;
         let (over, is_over) = oneshot::channel();

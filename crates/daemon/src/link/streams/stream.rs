@@ -23,7 +23,7 @@ pub(super) const HANDED_MAX: usize = 64 << 10;
 /// Events that are kept, and their bytes, but for one of any size. Then the oldest goes that was handed over,
 /// or else that nobody waits for.
 pub(super) const KEPT_MAX: usize = 256;
-const KEPT_BYTES_MAX: usize = 1 << 20;
+const KEPT_BYTES_MAX: usize = 8 << 20;
 
 /// What streams count together.
 #[derive(Debug, Default)]
@@ -335,6 +335,13 @@ impl Stream {
             && first.was_handed
             && first.age > age_max
         {
+            self.drop_kept(0, tally);
+        }
+    }
+
+    /// Forgets what was handed over: it has most likely arrived, and others need the room.
+    pub(super) fn forget_handed(&mut self, tally: &mut Tally) {
+        while self.kept.front().is_some_and(|kept| kept.was_handed) {
             self.drop_kept(0, tally);
         }
     }
