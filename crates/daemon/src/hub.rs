@@ -279,7 +279,6 @@ impl Hub {
         });
         self.world.is_ending = true;
         self.world.close_door();
-        self.world.close_http();
         self.world.tell_ending();
         self.handle(now, Event::Shutdown);
     }

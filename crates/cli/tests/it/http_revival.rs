@@ -7,10 +7,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAKE_SERVER, Home, eventually, until,
+    FAKE_SERVER, Home, eventually,
+    processes::Process,
+    until,
     web::{Web, call},
 };
 
@@ -229,6 +232,29 @@ fn a_session_that_mcpool_stop_has_left_goes_on() {
         again["content"][0]["text"], "1",
         "the server is another one"
     );
+}
+
+#[test]
+fn who_comes_while_the_daemon_ends_is_told_to_come_back_and_does() {
+    let home = Home::new();
+    let web = home.web(&["--ignore-eof", "--ignore-term"]);
+    let mut session = web.session();
+    session.result("echo", json!({}));
+    let daemon = Process::of(home.daemon_pid().unwrap()).unwrap();
+    daemon.signal(Signal::TERM);
+    let refused = eventually("the beginning of the end", || {
+        let refused = session.post(&call(9, "echo", json!({})));
+        (refused.status == 503).then_some(refused)
+    });
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.error(), (503, -32603, "ending".to_owned()));
+    assert_eq!(session.get().status, 503);
+    assert_eq!(session.delete().status, 503, "it has not ended");
+    // Its server ignores everything, and need not be waited for.
+    daemon.signal(Signal::TERM);
+    until("the end", || !daemon.is_alive());
+    session = at_the_next(&home, &session);
+    session.result("echo", json!({}));
 }
 
 #[test]

@@ -108,6 +108,7 @@ impl FrozenVisited {
 impl Hub {
     /// Somebody wants something over HTTP.
     pub(super) fn on_visit(&mut self, now: Moment, visit: Visit) {
+        // The port stays open until the end: whoever comes is told to come back, to the next daemon.
         if self.stopping.is_some() {
             return refuse(&visit.reply, HttpFault::Ending);
         }
