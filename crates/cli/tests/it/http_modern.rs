@@ -1,12 +1,15 @@
 //! The modern era over HTTP (2026-07-28): no session, each request stands for itself.
 
-use std::fs;
+use std::{fs, io::BufReader};
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    Home, until,
-    web::{Response, Web, call},
+use crate::{
+    support::{
+        Home, until,
+        web::{Response, Web, call},
+    },
+    upgrade::upgrade,
 };
 
 const VERSION: &str = "2026-07-28";
@@ -478,4 +481,45 @@ fn what_an_older_server_asks_is_the_answer_and_the_next_request_goes_on_with_the
     // It was good once.
     let refused = ask(&web, &again);
     assert_eq!(refused.json()["error"]["code"], -32602);
+}
+
+#[test]
+fn an_upgrade_comes_between_two_requests_and_not_in_the_middle_of_one() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let mut message = call_of("elicit", json!({"text": "name?", "mark": "once"}));
+    message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+        json!({"elicitation": {}});
+    let asked = ask(&web, &message).json();
+    let result = &asked["result"];
+    assert_eq!(result["resultType"], "input_required", "{asked}");
+    let key = result["inputRequests"].as_object().unwrap().keys().next();
+    let mut again = message.clone();
+    again["params"]["requestState"] = result["requestState"].clone();
+    let said = json!({"action": "accept", "content": {"name": "Alice"}});
+    again["params"]["inputResponses"] = json!({key.unwrap(): said});
+    // What waits for its client is handed over.
+    upgrade(&home);
+    assert_eq!(sessions(&home), 1);
+    let file = home.file("go on");
+    let slow = call_of("slow", json!({"until": file, "mark": "slow"}));
+    let body = slow.to_string();
+    let waits = fitted(&web, &slow).send("POST", body.as_bytes());
+    home.noted("record", "executed slow");
+    let put_off = home.run(&["upgrade"]);
+    assert_ne!(put_off.code, Some(0));
+    assert!(put_off.stderr.contains("2026-07-28"), "{put_off:?}");
+    fs::write(&file, "").unwrap();
+    let answer = Response::read(BufReader::new(waits));
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.answer()["id"], 7);
+    upgrade(&home);
+    let answer = ask(&web, &again).json();
+    let heard = answer["result"]["content"][0]["text"].as_str();
+    let heard = heard.unwrap_or_else(|| panic!("{answer}"));
+    assert_eq!(serde_json::from_str::<Value>(heard).unwrap(), said);
+    for mark in ["once", "slow"] {
+        assert_eq!(home.count("record", &format!("executed {mark}")), 1);
+    }
 }

@@ -6,7 +6,10 @@
 //! **Invariant:** a session is gone on with only at the place where it began and by the kind of caller that began
 //! it; what its headers say of a call was compared with the call before the core sees that.
 
+use std::io;
+
 use mux::{Event, Fact, LineNumber, Moment, Route, SessionId};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 use wire::{Message, Method};
 
@@ -28,6 +31,34 @@ pub(super) struct Modern {
     pub(super) key: Key,
     place: Place,
     caller: Caller,
+}
+
+/// The same as it is handed over, between two of its posts.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenModern {
+    key: String,
+    place: Place,
+    caller: Caller,
+}
+
+impl Modern {
+    pub(super) fn freeze(&self) -> FrozenModern {
+        FrozenModern {
+            key: self.key.to_text(),
+            place: self.place.clone(),
+            caller: self.caller,
+        }
+    }
+}
+
+impl FrozenModern {
+    pub(super) fn thaw(self) -> io::Result<Box<Modern>> {
+        Ok(Box::new(Modern {
+            key: Key::parse(&self.key).ok_or(io::ErrorKind::InvalidData)?,
+            place: self.place,
+            caller: self.caller,
+        }))
+    }
 }
 
 impl Hub {

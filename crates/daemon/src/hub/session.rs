@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, RawFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     courtesy::Work,
     http::{Visited, Watched},
-    modern_post::Modern,
+    modern_post::{FrozenModern, Modern},
     pace::Pace,
     replay::Replay,
     world::Surroundings,
@@ -25,7 +25,9 @@ use crate::{
     front::{FIRST_GENERATION, Generation, Tubes},
     kept_words::Subject,
     launch::{Launcher, Means},
-    link::{FrozenOutlet, Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
+    link::{
+        FrozenOutlet, Outlet, Reading, Rest, Rounds, SessionReader, Sink, Socket, Valve, WayOut,
+    },
     upgrade::{FrozenSession, Handed, Hex, NOWHERE},
 };
 
@@ -119,6 +121,8 @@ impl Session {
                 (FrozenOutlet::default(), Some(Box::new(visited)))
             }
             (WayOut::Posts(_), None) => return Err("a session contradicts itself"),
+            // There is nothing of it until its client goes on with it.
+            (WayOut::Rounds(rounds), _) if rounds.has_none() => (FrozenOutlet::default(), None),
             (WayOut::Rounds(_), _) => return Err(MODERN_OVER_HTTP),
         };
         let unread = self.reader.unread();
@@ -129,6 +133,7 @@ impl Session {
             socket: socket.map_or(NOWHERE, |socket| handed.over(socket.as_fd())),
             outlet,
             visited,
+            modern: self.modern.as_ref().map(|modern| modern.freeze()),
             unpacker: self.reader.unpacker().cloned(),
             is_paused: self.valve.is_closed(),
             has_reader: self.reader.is_open(),
@@ -156,18 +161,8 @@ impl Session {
         tubes: &mut Tubes,
     ) -> io::Result<(Session, Option<Watched>)> {
         let limit = around.limits.slow_reader_bytes;
+        let modern = frozen.modern.map(FrozenModern::thaw).transpose()?;
         let (outlet, socket, visited, watched) = match frozen.visited {
-            None => {
-                let descriptor = handed::take(frozen.socket)?;
-                let socket = Arc::new(if frozen.outlet.packs() {
-                    Socket::web(descriptor)?
-                } else {
-                    Socket::of(descriptor)?
-                });
-                let sink = Sink::Socket(Arc::clone(&socket));
-                let outlet = Outlet::thaw(frozen.outlet, sink, limit, &around.unread);
-                (WayOut::Line(outlet), Some(socket), None, None)
-            }
             Some(visited) => {
                 let (visited, streams, watched) = visited.thaw(limit, &around.unread, tubes)?;
                 (
@@ -176,6 +171,14 @@ impl Session {
                     Some(visited),
                     watched,
                 )
+            }
+            None if modern.is_some() => {
+                let rounds = Rounds::new(limit, &around.unread);
+                (WayOut::Rounds(Box::new(rounds)), None, None, None)
+            }
+            None => {
+                let (outlet, socket) = line(frozen.socket, frozen.outlet, around)?;
+                (WayOut::Line(outlet), Some(socket), None, None)
             }
         };
         let valve = Arc::<Valve>::default();
@@ -193,7 +196,7 @@ impl Session {
             outlet,
             socket,
             visited,
-            modern: None,
+            modern,
             valve,
             reader,
             label: frozen.label,
@@ -230,6 +233,24 @@ impl Session {
             }
         }
     }
+}
+
+/// The way out over a socket that was handed over.
+fn line(
+    socket: RawFd,
+    outlet: FrozenOutlet,
+    around: &Surroundings,
+) -> io::Result<(Outlet, Arc<Socket>)> {
+    let descriptor = handed::take(socket)?;
+    let socket = Arc::new(if outlet.packs() {
+        Socket::web(descriptor)?
+    } else {
+        Socket::of(descriptor)?
+    });
+    let sink = Sink::Socket(Arc::clone(&socket));
+    let limit = around.limits.slow_reader_bytes;
+    let outlet = Outlet::thaw(outlet, sink, limit, &around.unread);
+    Ok((outlet, socket))
 }
 
 impl Drop for Session {

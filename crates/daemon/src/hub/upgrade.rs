@@ -94,7 +94,9 @@ impl Hub {
         if world.sessions.values().any(|it| it.replay.is_some()) || !world.sought.is_empty() {
             return Some("sessions are just coming back; try again");
         }
-        if world.sessions.values().any(|it| it.modern.is_some()) {
+        let is_answered =
+            |it: &Session| matches!(&it.outlet, WayOut::Rounds(rounds) if !rounds.has_none());
+        if world.sessions.values().any(is_answered) {
             return Some(MODERN_OVER_HTTP);
         }
         let mut processes = world.processes.values();
@@ -329,6 +331,9 @@ impl Hub {
             }
             if let Some(visited) = &session.visited {
                 world.keys.insert(visited.key, id);
+            }
+            if let Some(modern) = &session.modern {
+                world.rounds.insert(modern.key, id);
             }
             session.share(&mut world.around.launcher);
             session.route = mux.route_of_session(id).cloned();

@@ -132,6 +132,11 @@ impl Rounds {
         self.behind_messages == 0
     }
 
+    /// Whether nobody waits for a response.
+    pub(crate) fn has_none(&self) -> bool {
+        self.open.is_empty()
+    }
+
     pub(crate) fn overflow(&self) -> Overflow {
         Overflow::of(self.behind, self.limit)
     }
