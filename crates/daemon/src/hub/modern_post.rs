@@ -6,7 +6,7 @@
 //! **Invariant:** a session is gone on with only at the place where it began and by the kind of caller that began
 //! it; what its headers say of a call was compared with the call before the core sees that.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use mux::{Event, Fact, LineNumber, Moment, Route, SessionId};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     front::{Caller, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
     launch::Launch,
-    link::{Chunk, Denial, Rounds, WayOut},
+    link::{Chunk, Denial, FrozenRounds, Room, RoundTubes, Rounds, WayOut},
 };
 
 /// What a session of the modern era over HTTP has that others have not.
@@ -33,31 +33,40 @@ pub(super) struct Modern {
     caller: Caller,
 }
 
-/// The same as it is handed over, between two of its posts.
+/// The same as it is handed over.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FrozenModern {
     key: String,
     place: Place,
     caller: Caller,
+    rounds: FrozenRounds,
 }
 
 impl Modern {
-    pub(super) fn freeze(&self) -> FrozenModern {
+    pub(super) fn freeze(&self, rounds: &Rounds) -> FrozenModern {
         FrozenModern {
             key: self.key.to_text(),
             place: self.place.clone(),
             caller: self.caller,
+            rounds: rounds.freeze(),
         }
     }
 }
 
 impl FrozenModern {
-    pub(super) fn thaw(self) -> io::Result<Box<Modern>> {
-        Ok(Box::new(Modern {
+    pub(super) fn thaw(
+        self,
+        limit: usize,
+        unread: &Arc<Room>,
+        tubes: &mut RoundTubes,
+    ) -> io::Result<(Box<Modern>, Rounds)> {
+        let modern = Modern {
             key: Key::parse(&self.key).ok_or(io::ErrorKind::InvalidData)?,
             place: self.place,
             caller: self.caller,
-        }))
+        };
+        let rounds = Rounds::thaw(self.rounds, limit, unread, tubes);
+        Ok((Box::new(modern), rounds))
     }
 }
 
@@ -166,7 +175,7 @@ impl Hub {
         let line = LineNumber(session.lines);
         session.work.add(1, post.bytes);
         if let WayOut::Rounds(rounds) = &mut session.outlet {
-            rounds.open(line, post.reply);
+            rounds.open(line, (post.reply, post.connection));
         }
         self.world.touch_session(id);
         // From here on the core counts what it holds of it.

@@ -16,27 +16,21 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     courtesy::Work,
     http::{Visited, Watched},
-    modern_post::{FrozenModern, Modern},
+    modern_post::Modern,
     pace::Pace,
     replay::Replay,
     world::Surroundings,
 };
 use crate::{
-    front::{FIRST_GENERATION, Generation, Tubes},
+    front::{AllTubes, FIRST_GENERATION, Generation},
     kept_words::Subject,
     launch::{Launcher, Means},
-    link::{
-        FrozenOutlet, Outlet, Reading, Rest, Rounds, SessionReader, Sink, Socket, Valve, WayOut,
-    },
+    link::{FrozenOutlet, Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
     upgrade::{FrozenSession, Handed, Hex, NOWHERE},
 };
 
 /// How long a session that was closed may take to read its last messages.
 pub(super) const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why there is no upgrade while there are such sessions.
-pub(super) const MODERN_OVER_HTTP: &str =
-    "a request of 2026-07-28 is just answered over HTTP; try again when that is done";
 
 /// The link to one client, and what a server is started with for it.
 #[derive(Debug)]
@@ -114,16 +108,19 @@ impl Session {
         handed: &mut Handed<'a>,
     ) -> Result<FrozenSession, &'static str> {
         let socket = self.socket.as_ref();
-        let (outlet, visited) = match (&self.outlet, &self.visited) {
-            (WayOut::Line(outlet), _) => (outlet.freeze(), None),
-            (WayOut::Posts(streams), Some(visited)) => {
+        let nothing = FrozenOutlet::default();
+        let (outlet, visited, modern) = match (&self.outlet, &self.visited, &self.modern) {
+            (WayOut::Line(outlet), _, _) => (outlet.freeze(), None, None),
+            (WayOut::Posts(streams), Some(visited), _) => {
                 let visited = visited.freeze(streams.freeze());
-                (FrozenOutlet::default(), Some(Box::new(visited)))
+                (nothing, Some(Box::new(visited)), None)
             }
-            (WayOut::Posts(_), None) => return Err("a session contradicts itself"),
-            // There is nothing of it until its client goes on with it.
-            (WayOut::Rounds(rounds), _) if rounds.has_none() => (FrozenOutlet::default(), None),
-            (WayOut::Rounds(_), _) => return Err(MODERN_OVER_HTTP),
+            (WayOut::Rounds(rounds), _, Some(modern)) => {
+                (nothing, None, Some(Box::new(modern.freeze(rounds))))
+            }
+            (WayOut::Posts(_) | WayOut::Rounds(_), _, _) => {
+                return Err("a session contradicts itself");
+            }
         };
         let unread = self.reader.unread();
         let unread =
@@ -133,7 +130,7 @@ impl Session {
             socket: socket.map_or(NOWHERE, |socket| handed.over(socket.as_fd())),
             outlet,
             visited,
-            modern: self.modern.as_ref().map(|modern| modern.freeze()),
+            modern,
             unpacker: self.reader.unpacker().cloned(),
             is_paused: self.valve.is_closed(),
             has_reader: self.reader.is_open(),
@@ -158,28 +155,22 @@ impl Session {
         frozen: FrozenSession,
         around: &Surroundings,
         permit: OwnedSemaphorePermit,
-        tubes: &mut Tubes,
+        tubes: &mut AllTubes,
     ) -> io::Result<(Session, Option<Watched>)> {
         let limit = around.limits.slow_reader_bytes;
-        let modern = frozen.modern.map(FrozenModern::thaw).transpose()?;
-        let (outlet, socket, visited, watched) = match frozen.visited {
-            Some(visited) => {
-                let (visited, streams, watched) = visited.thaw(limit, &around.unread, tubes)?;
-                (
-                    WayOut::Posts(Box::new(streams)),
-                    None,
-                    Some(visited),
-                    watched,
-                )
-            }
-            None if modern.is_some() => {
-                let rounds = Rounds::new(limit, &around.unread);
-                (WayOut::Rounds(Box::new(rounds)), None, None, None)
-            }
-            None => {
-                let (outlet, socket) = line(frozen.socket, frozen.outlet, around)?;
-                (WayOut::Line(outlet), Some(socket), None, None)
-            }
+        let (mut socket, mut visited, mut modern, mut watched) = (None, None, None, None);
+        let outlet = if let Some(frozen) = frozen.visited {
+            let (known, streams, listens) = frozen.thaw(limit, &around.unread, &mut tubes.posts)?;
+            (visited, watched) = (Some(known), listens);
+            WayOut::Posts(Box::new(streams))
+        } else if let Some(frozen) = frozen.modern {
+            let (known, rounds) = frozen.thaw(limit, &around.unread, &mut tubes.rounds)?;
+            modern = Some(known);
+            WayOut::Rounds(Box::new(rounds))
+        } else {
+            let (outlet, its) = line(frozen.socket, frozen.outlet, around)?;
+            socket = Some(its);
+            WayOut::Line(outlet)
         };
         let valve = Arc::<Valve>::default();
         if frozen.is_paused {

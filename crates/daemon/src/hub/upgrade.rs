@@ -15,14 +15,9 @@ use tokio::{
     task, time,
 };
 
-use super::{
-    Hub, Input, ProcessId,
-    clock::Clock,
-    session::{MODERN_OVER_HTTP, Session},
-    world::World,
-};
+use super::{Hub, Input, ProcessId, clock::Clock, session::Session, world::World};
 use crate::{
-    front::{FrozenHttp, Readiness, SessionPlaces, Tubes},
+    front::{AllTubes, FrozenHttp, Readiness, SessionPlaces},
     link::WayOut,
     observe::Observer,
     process::{ELSEWHERE, Ending, Process},
@@ -93,11 +88,6 @@ impl Hub {
         }
         if world.sessions.values().any(|it| it.replay.is_some()) || !world.sought.is_empty() {
             return Some("sessions are just coming back; try again");
-        }
-        let is_answered =
-            |it: &Session| matches!(&it.outlet, WayOut::Rounds(rounds) if !rounds.has_none());
-        if world.sessions.values().any(is_answered) {
-            return Some(MODERN_OVER_HTTP);
         }
         let mut processes = world.processes.values();
         let under_way = processes.find_map(Process::what_is_under_way);
@@ -315,7 +305,7 @@ impl Hub {
         frozen: FrozenHub,
         mut world: World,
         places: &SessionPlaces,
-        mut tubes: Tubes,
+        mut tubes: AllTubes,
     ) -> anyhow::Result<Self> {
         let mux = Mux::thaw(frozen.mux.get().as_bytes(), world.around.limits.clone())?;
         if let Some(guardian) = &frozen.guardian {
@@ -404,6 +394,14 @@ impl World {
                     owed.remove(&reader);
                 }
             }
+            if let WayOut::Rounds(rounds) = &session.outlet {
+                if !rounds.are_taken() {
+                    return false;
+                }
+                for reader in rounds.readers() {
+                    owed.remove(&reader);
+                }
+            }
         }
         // Else somebody has not taken yet what came last.
         owed.is_empty()
@@ -426,9 +424,17 @@ impl World {
         for id in ids {
             let session = self.sessions.get_mut(&id);
             if let Some(WayOut::Posts(streams)) = session.map(|it| &mut it.outlet)
-                && let Some(watched) = streams.reconnect(&mut tubes)
+                && let Some(watched) = streams.reconnect(&mut tubes.posts)
             {
                 self.watch_listener(id, watched);
+            }
+            self.touch_session(id);
+        }
+        let ids: Vec<_> = self.rounds.values().copied().collect();
+        for id in ids {
+            let session = self.sessions.get_mut(&id);
+            if let Some(WayOut::Rounds(rounds)) = session.map(|it| &mut it.outlet) {
+                rounds.reconnect(&mut tubes.rounds);
             }
             self.touch_session(id);
         }

@@ -237,9 +237,9 @@ pub(crate) struct FrozenSession {
     /// What it has if it is over HTTP; then it has no socket.
     #[serde(default)]
     pub(crate) visited: Option<Box<FrozenVisited>>,
-    /// What it has if it is one of the modern era that waits to be gone on with over HTTP; likewise.
+    /// What it has if it is one of the modern era over HTTP; likewise.
     #[serde(default)]
-    pub(crate) modern: Option<FrozenModern>,
+    pub(crate) modern: Option<Box<FrozenModern>>,
 }
 
 /// One process of an upstream.
