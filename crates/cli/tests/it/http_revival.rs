@@ -188,6 +188,27 @@ fn what_has_ended_or_never_was_stays_so() {
 }
 
 #[test]
+fn who_comes_to_end_a_session_of_before_starts_nothing() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let session = web.session();
+    home.done(&["stop"]);
+    let starts = home.count("record", "received initialize");
+    home.session(&[]).close();
+    let session = session.moved_to(&home.http_address());
+    let elsewhere = session.to("/mcp");
+    assert_eq!(elsewhere.delete().status, 404);
+    assert_eq!(session.delete().status, 200);
+    assert!(rows(&home).is_empty());
+    assert_eq!(session.delete().status, 404);
+    assert_eq!(home.count("record", "received initialize"), starts);
+    until("no session", || {
+        home.status()["sessions"].as_array().unwrap().is_empty()
+    });
+}
+
+#[test]
 fn a_row_that_is_damaged_or_silent_for_long_opens_nothing() {
     let home = Home::new();
     let web = home.web_with(&[], "session_idle_timeout = \"1h\"");
