@@ -77,8 +77,9 @@ impl Hub {
         };
         let visits = self.world.sought.get_mut(&key);
         let belongs = |visit: &mut Visit| visit.place == row.place && visit.caller == row.caller;
-        let others = visits.map(|all| all.extract_if(.., |it| !belongs(it)).collect());
-        for visit in others.unwrap_or_else(Vec::new) {
+        let others: Option<Vec<Visit>> =
+            visits.map(|all| all.extract_if(.., |it| !belongs(it)).collect());
+        for visit in others.unwrap_or_default() {
             refuse(&visit.reply, HttpFault::NoSuchSession);
         }
         let mut visits = self.world.sought.get(&key).into_iter().flatten();
