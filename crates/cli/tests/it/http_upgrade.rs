@@ -287,7 +287,7 @@ fn under_load_no_call_over_http_is_lost_or_carried_out_twice() {
         for _ in 0..4 {
             let before = calls.load(Ordering::Relaxed);
             upgrade(&home);
-            crate::support::until("more calls", || calls.load(Ordering::Relaxed) > before + 8);
+            until("more calls", || calls.load(Ordering::Relaxed) > before + 8);
         }
         is_over.store(true, Ordering::Relaxed);
     });
