@@ -69,7 +69,7 @@ impl Comer {
             Comer::Unix(stream) => stream.async_io(Interest::READABLE, look).await,
         };
         if looked.is_ok_and(|read| read > 0) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -90,6 +90,7 @@ struct DueRound {
 
 /// A connection as it is handed over.
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct FrozenConnection {
     id: u64,
     #[serde(default)]

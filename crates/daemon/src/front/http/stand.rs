@@ -128,7 +128,7 @@ impl HttpStand {
             return HttpStand::default();
         }
         let auth = http.auth.unwrap_or(default_auth());
-        match listen(wanted, auth, &places.state, shared) {
+        match listen(&wanted, auth, &places.state, shared) {
             Ok(stand) => stand,
             Err(error) => {
                 let trouble = format!("{error:#}");
@@ -303,7 +303,7 @@ fn default_auth() -> HttpAuth {
 }
 
 fn listen(
-    wanted: Wanted,
+    wanted: &Wanted,
     auth: HttpAuth,
     state: &Path,
     shared: Shared<'_>,
