@@ -140,7 +140,10 @@ impl Mux {
             .values()
             .filter_map(|whereabouts| match whereabouts {
                 Whereabouts::Upstream(minted) => Some(*minted),
-                Whereabouts::Initialize | Whereabouts::Held(_) | Whereabouts::Listening => None,
+                Whereabouts::Initialize
+                | Whereabouts::Held(_)
+                | Whereabouts::Asking(_)
+                | Whereabouts::Listening => None,
             });
         open.chain(session.rounds.at_server()).filter(is_call).min()
     }

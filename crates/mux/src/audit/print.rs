@@ -6,7 +6,10 @@ use std::{borrow::ToOwned, hash::DefaultHasher, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Span, meta_name};
 
-use crate::handshake::SERVER_INFO;
+use crate::{
+    bridge::{sends_to_addresses, wants_input},
+    handshake::SERVER_INFO,
+};
 
 /// A stand-in for a message without its ids and tokens, which the core replaces.
 ///
@@ -43,7 +46,11 @@ impl Print {
         for member in frame.members(&whole).unwrap_or_default() {
             let value = match (&frame.message, member.name.as_ref()) {
                 (Message::Request { .. } | Message::Response { .. }, "id") => continue,
-                (Message::Request { .. }, "params") => without(frame, &member.at, &[]),
+                (Message::Request { .. }, "params") => without(frame, &member.at, &OF_ROUNDS),
+                (Message::Response { .. }, "result") if wants_input(frame, &member.at) => continue,
+                (Message::Response { .. }, "error") if sends_to_addresses(frame, &member.at) => {
+                    continue;
+                }
                 (Message::Response { .. }, "result") => without(frame, &member.at, &OF_RESULTS),
                 _as_it_is => member.value.to_owned(),
             };
@@ -59,6 +66,9 @@ impl Print {
         Print(hash(&pieces))
     }
 }
+
+/// What a request says in the modern era alone that goes once more.
+const OF_ROUNDS: [&str; 2] = ["inputResponses", "requestState"];
 
 /// What results say in the modern era alone.
 const OF_RESULTS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
