@@ -51,6 +51,7 @@ impl Print {
                 (Message::Response { .. }, "error") if sends_to_addresses(frame, &member.at) => {
                     continue;
                 }
+                (Message::Response { .. }, "error") => without_code(frame, &member.at),
                 (Message::Response { .. }, "result") => without(frame, &member.at, &OF_RESULTS),
                 _as_it_is => member.value.to_owned(),
             };
@@ -82,6 +83,17 @@ const OF_META: [&str; 6] = [
     meta_name::LOG_LEVEL,
     SERVER_INFO,
 ];
+
+/// An error without its code, where that is the one by which either era says that there is no such resource.
+fn without_code(frame: &Frame, error: &Span) -> String {
+    let members = frame.members(error).unwrap_or_default();
+    let code = members.iter().find(|member| member.name == "code");
+    let differs = code.is_some_and(|code| matches!(code.value, "-32002" | "-32602"));
+    let edited = differs
+        .then(|| frame.edited(error, &["code"], &[]))
+        .flatten();
+    edited.unwrap_or_else(|| frame.json(error).to_owned())
+}
 
 /// An object without these members, and with what is left of its `_meta` behind all others.
 fn without(frame: &Frame, object: &Span, names: &[&str]) -> String {
