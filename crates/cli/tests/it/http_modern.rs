@@ -542,3 +542,39 @@ fn a_request_is_answered_though_its_server_dies_or_the_daemon_ends() {
         );
     });
 }
+
+#[test]
+fn an_upgrade_waits_for_requests_and_who_listens_does_so_again() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let listen = json!({"notifications": {"toolsListChanged": true}});
+    let listen = request("subscriptions/listen", listen);
+    let mut stream = ask(&web, &listen);
+    assert!(stream.event().is_some());
+    let now = home.file("now");
+    let slow = call_of("slow", json!({"until": now, "mark": "slow"}));
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| ask(&web, &slow));
+        home.noted("record", "executed slow");
+        let refused = home.run(&["upgrade"]);
+        assert_ne!(refused.code, Some(0));
+        assert!(refused.stderr.contains("2026-07-28"), "{refused:?}");
+        fs::write(&now, "").unwrap();
+        assert_eq!(waits.join().unwrap().status, 200);
+    });
+    ask(&web, &call_of("change", json!({})));
+    assert!(stream.event().is_some(), "it goes on listening");
+    let pids = home.upstream_pids();
+    home.done(&["upgrade"]);
+    assert_eq!(stream.event(), None);
+    let web = Web::at(&home.http_address(), "/mcp/fake");
+    let mut stream = ask(&web, &listen);
+    assert!(stream.event().is_some());
+    assert_eq!(ask(&web, &call_of("change", json!({}))).status, 200);
+    assert_eq!(
+        stream.event().unwrap()["method"],
+        "notifications/tools/list_changed"
+    );
+    assert_eq!(home.upstream_pids(), pids);
+}
