@@ -458,6 +458,12 @@ fn turn_away(arrival: &Arrival, why: &Refusal) {
     }
 }
 
+/// What nobody can guess, if the system has any such thing to give.
+fn handle() -> Option<Arc<str>> {
+    let key = Key::random().ok()?;
+    Some(Arc::from(key.to_text()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -468,10 +474,4 @@ mod tests {
         assert!(found.is_empty());
         assert_eq!(or_nothing(async { 7 }).await, 7);
     }
-}
-
-/// What nobody can guess, if the system has any such thing to give.
-fn handle() -> Option<Arc<str>> {
-    let key = Key::random().ok()?;
-    Some(Arc::from(key.to_text()))
 }
