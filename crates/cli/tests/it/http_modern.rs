@@ -1,6 +1,6 @@
 //! The modern era over HTTP (2026-07-28): no session, each request stands for itself.
 
-use std::fs;
+use std::{fs, thread};
 
 use serde_json::{Value, json};
 
@@ -478,4 +478,103 @@ fn what_an_older_server_asks_is_the_answer_and_the_next_request_goes_on_with_the
     // It was good once.
     let refused = ask(&web, &again);
     assert_eq!(refused.json()["error"]["code"], -32602);
+}
+
+#[test]
+fn many_requests_at_once_are_answered_once_each() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    thread::scope(|scope| {
+        for client in 0..16 {
+            let web = &web;
+            scope.spawn(move || {
+                for round in 0..10 {
+                    let mark = format!("m{client}.{round}");
+                    let mut message = call_of("echo", json!({"text": mark, "mark": mark}));
+                    message["id"] = json!(mark);
+                    let answer = ask(web, &message);
+                    assert_eq!(answer.status, 200);
+                    let answer = answer.json();
+                    assert_eq!(answer["id"], mark, "{answer}");
+                    assert_eq!(answer["result"]["content"][0]["text"], mark, "{answer}");
+                }
+            });
+        }
+    });
+    for client in 0..16 {
+        for round in 0..10 {
+            let executed = format!("executed m{client}.{round} ");
+            assert_eq!(home.count("record", &executed), 1, "{executed}");
+        }
+    }
+    until("the end of the sessions", || sessions(&home) == 0);
+    assert_eq!(home.upstream_pids().len(), 1);
+}
+
+#[test]
+fn a_request_is_answered_though_its_server_dies_or_the_daemon_ends() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let crashed = ask(&web, &call_of("crash", json!({"code": 3})));
+    assert_eq!(crashed.status, 200);
+    let crashed = crashed.json();
+    assert_eq!(
+        crashed["error"]["data"]["reason"], "upstream-exited",
+        "{crashed}"
+    );
+    assert_eq!(crashed["error"]["data"]["maybeExecuted"], true);
+    let answer = ask(&web, &call_of("echo", json!({"text": "again"}))).json();
+    assert_eq!(answer["result"]["content"][0]["text"], "again", "{answer}");
+    let slow = call_of("slow", json!({"until": home.file("never"), "mark": "slow"}));
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| ask(&web, &slow));
+        home.noted("record", "executed slow");
+        home.done(&["stop"]);
+        let ended = waits.join().unwrap();
+        assert_eq!(ended.status, 200);
+        let ended = ended.json();
+        assert_eq!(ended["id"], 7);
+        assert_eq!(
+            ended["error"]["data"]["reason"], "upstream-stopped",
+            "{ended}"
+        );
+    });
+}
+
+#[test]
+fn an_upgrade_waits_for_requests_and_who_listens_does_so_again() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let listen = json!({"notifications": {"toolsListChanged": true}});
+    let listen = request("subscriptions/listen", listen);
+    let mut stream = ask(&web, &listen);
+    assert!(stream.event().is_some());
+    let now = home.file("now");
+    let slow = call_of("slow", json!({"until": now, "mark": "slow"}));
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| ask(&web, &slow));
+        home.noted("record", "executed slow");
+        let refused = home.run(&["upgrade"]);
+        assert_ne!(refused.code, Some(0));
+        assert!(refused.stderr.contains("2026-07-28"), "{refused:?}");
+        fs::write(&now, "").unwrap();
+        assert_eq!(waits.join().unwrap().status, 200);
+    });
+    ask(&web, &call_of("change", json!({})));
+    assert!(stream.event().is_some(), "it goes on listening");
+    let pids = home.upstream_pids();
+    home.done(&["upgrade"]);
+    assert_eq!(stream.event(), None);
+    let web = Web::at(&home.http_address(), "/mcp/fake");
+    let mut stream = ask(&web, &listen);
+    assert!(stream.event().is_some());
+    assert_eq!(ask(&web, &call_of("change", json!({}))).status, 200);
+    assert_eq!(
+        stream.event().unwrap()["method"],
+        "notifications/tools/list_changed"
+    );
+    assert_eq!(home.upstream_pids(), pids);
 }

@@ -28,7 +28,13 @@ pub(super) struct Modern {
     pub(super) key: Key,
     place: Place,
     caller: Caller,
+    /// Whether all that it wants is to be told of changes.
+    listens: bool,
 }
+
+/// Why there is no upgrade while there are such sessions.
+pub(super) const AT_WORK: &str =
+    "a request of 2026-07-28 is being answered over HTTP; try again when it is";
 
 impl Hub {
     /// Somebody asks something over HTTP, in the modern era.
@@ -149,7 +155,27 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Ends what can be begun anew at any time, as the specification says of it (2026-07-28, subscriptions).
+    pub(super) fn end_listening(&mut self, now: Moment) {
+        let sessions = self.world.sessions.iter();
+        let listening = sessions
+            .filter(|(_, session)| session.modern.as_ref().is_some_and(|it| it.listens))
+            .map(|(id, _)| *id);
+        for id in listening.collect::<Vec<_>>() {
+            self.on_closed(now, id);
+        }
+    }
+}
+
 impl World {
+    /// Whether a request of the modern era is at work that would be lost with its response.
+    pub(super) fn has_modern_at_work(&self) -> bool {
+        let sessions = self.sessions.values();
+        let mut modern = sessions.filter_map(|session| session.modern.as_ref());
+        modern.any(|modern| !modern.listens)
+    }
+
     /// Tells what has happened.
     pub(super) fn observe(&mut self, fact: &Fact) {
         if let Fact::SessionOpened { session, .. } | Fact::SessionClosed { session } = fact
@@ -193,6 +219,7 @@ impl World {
             key,
             place: post.place.clone(),
             caller: post.caller,
+            listens: post.frame.method() == Some(&Method::Listen),
         };
         let rounds = Rounds::new(limit, &self.around.unread);
         Some((Box::new(rounds), Box::new(modern)))

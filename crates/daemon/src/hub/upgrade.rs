@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     Hub, Input, ProcessId,
     clock::Clock,
+    modern_post::AT_WORK,
     session::{OVER_HTTP, Session},
     world::World,
 };
@@ -98,9 +99,11 @@ impl Hub {
         if !world.tickets.is_empty() {
             return Some("a server is just being restarted; try again when that is done");
         }
-        let is_over_http = |it: &Session| it.visited.is_some() || it.modern.is_some();
-        if world.sessions.values().any(is_over_http) {
+        if world.sessions.values().any(|it| it.visited.is_some()) {
             return Some(OVER_HTTP);
+        }
+        if world.has_modern_at_work() {
+            return Some(AT_WORK);
         }
         if world.processes.values().any(Process::is_web_socket) {
             return Some(ELSEWHERE);
@@ -142,6 +145,7 @@ impl Hub {
             }
             let nothing_came = batch.is_empty();
             let now = self.clock.look(Instant::now(), Moment::NEVER);
+            self.end_listening(now);
             self.turn(now, &mut batch);
             // What came may have brought new ones.
             if nothing_came && !self.world.has_readers() {
@@ -218,7 +222,8 @@ impl Hub {
         let world = &self.world;
         let unwritable = "what there is cannot be written down";
         let mux = String::from_utf8(self.mux.freeze()).map_err(|_| unwritable)?;
-        let sessions = world.sessions.iter();
+        // Those of one request have ended by then.
+        let sessions = world.sessions.iter().filter(|(_, it)| it.modern.is_none());
         let processes = world.processes.iter();
         Ok(FrozenHub {
             mux: RawValue::from_string(mux).map_err(|_| unwritable)?,
