@@ -156,9 +156,15 @@ fn a_client_over_http_names_its_session_and_nothing_else_of_its_headers_goes_on(
     let result = session.result("echo", json!({"text": "over http"}));
     assert_eq!(result["content"][0]["text"], "over http");
     let seen = remote.seen();
-    let call = seen.iter().find(|seen| seen.says() == "tools/call").unwrap();
+    let call = seen
+        .iter()
+        .find(|seen| seen.says() == "tools/call")
+        .unwrap();
     assert_eq!(call.header("mcpool-session"), Some("a/b"));
-    assert!(seen.iter().all(|seen| seen.header("authorization").is_none()));
+    assert!(
+        seen.iter()
+            .all(|seen| seen.header("authorization").is_none())
+    );
     assert!(seen.iter().all(|seen| seen.header("x-mine").is_none()));
     session.delete();
     remote.has_seen("DELETE", 2);
