@@ -219,6 +219,10 @@ impl Conversation {
                     Some((frame, busy)) => self.on_frame(frame, busy),
                     None => return End::told(),
                 },
+                // A session that is idle should cost neither side a connection.
+                () = time::sleep(connection::IDLE_MAX), if !self.idle.is_empty() => {
+                    self.idle.retain(Connection::is_good);
+                }
             }
         }
     }
@@ -498,8 +502,8 @@ async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: Sender<News>
             Ok(Ok((response, connection))) => {
                 let status = response.status();
                 if status.is_success() {
-                    // Most have no body, and then the connection rests.
-                    idle = Some(connection.rested());
+                    // Most have no body, and then the connection is free for what waits.
+                    idle = (!queue.is_empty()).then(|| connection.rested());
                     None
                 } else {
                     let error = talk.error_of(response).await;
