@@ -27,7 +27,7 @@ use tokio::{
         Notify,
         mpsc::{self, Receiver, Sender},
     },
-    time,
+    time::{self, Instant},
 };
 use wire::{Frame, Kind, Method};
 
@@ -59,6 +59,9 @@ const NOTICE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the answer to a request that was cancelled is still waited for.
 const CANCELLED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long it is waited for what else is open when the server is lost, or has forgotten the session.
+const GATHERING: Duration = Duration::from_millis(300);
 
 /// How long the end may take for what is still to be said, and for the goodbye.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -163,8 +166,11 @@ pub(super) async fn converse(
         Begin::Anew(first) => conversation.idle.push(first),
         Begin::Again(resumed) => conversation.go_on(resumed),
     }
-    let end = conversation.hold(ear, &mut heard, wanted).await;
+    let mut end = conversation.hold(ear, &mut heard, wanted).await;
     conversation.talk.standing.unsettle();
+    if end.exit == Exit::Forgetful || conversation.is_lost {
+        conversation.gather(&mut end, &mut heard).await;
+    }
     conversation.leave(wanted).await;
     end
 }
@@ -427,6 +433,27 @@ impl Conversation {
         self.talk.voice.complain(format!("{target}: {why}")).await;
         self.is_lost = true;
         End::of(Exit::Disconnected, undelivered)
+    }
+
+    /// What else is open fares the same, most likely: of that, too, what the server cannot have seen is handed
+    /// back.
+    async fn gather(&mut self, end: &mut End, heard: &mut Receiver<News>) {
+        let until = Instant::now() + GATHERING;
+        while !self.open.is_empty() {
+            match time::timeout_at(until, heard.recv()).await {
+                Ok(Some(News::Came(number, came, _busy))) => {
+                    self.open.remove(&number);
+                    match came {
+                        Came::Done(_) => {}
+                        Came::Forgotten(frames) | Came::Unreachable(_, frames) => {
+                            end.undelivered.extend(frames);
+                        }
+                    }
+                }
+                Ok(Some(_other)) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
     }
 
     /// Ends what is open, says what is still to be said, and goodbye.

@@ -228,3 +228,23 @@ fn a_web_socket_that_breaks_is_opened_anew_and_what_was_open_is_answered() {
     assert_eq!(client.text("echo", json!({"text": "back"})), "back");
     assert_eq!(remote.count("initialize"), 2);
 }
+
+#[test]
+fn calls_that_hear_together_that_the_session_is_unknown_all_go_again() {
+    let remote = Remote::start(Manners::default());
+    let home = home_for(&remote);
+    let mut client = home.configured("there");
+    client.text("echo", json!({"text": "before"}));
+    remote.forget();
+    let calls: Vec<(u64, String)> = (0..8)
+        .map(|number| {
+            let text = format!("number {number}");
+            (client.begin("echo", json!({"text": text})), text)
+        })
+        .collect();
+    for (id, text) in calls {
+        let answer = client.response(id);
+        assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
+    }
+    assert_eq!(remote.count("initialize"), 2);
+}
