@@ -539,9 +539,10 @@ fn answer_to(message: &Value, result: Value) -> Value {
 /// As servers did before there was one place for everything.
 fn answer_old(seen: &Seen, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bool> {
     if seen.method == "GET" {
+        // Once it knows where to post it does so, and is answered here.
+        state.lock().unwrap().listeners.push(out.try_clone()?);
         begin_stream(out, "")?;
         out.write_all(b"event: endpoint\r\ndata: /messages?id=7\r\n\r\n")?;
-        state.lock().unwrap().listeners.push(out.try_clone()?);
         return Ok(true);
     }
     if seen.path != "/messages?id=7" {
