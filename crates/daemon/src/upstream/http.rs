@@ -37,7 +37,7 @@ use super::{
     ends::{Ear, Voice},
     standing::{Busy, Resumable},
 };
-use crate::launch::RemoteSpec;
+use crate::{launch::RemoteSpec, logs::Veil};
 pub(super) use connection::Connection;
 use connection::Failure;
 use exchange::{Came, bytes_of, exchange};
@@ -147,6 +147,7 @@ pub(super) async fn converse(
         room: Arc::clone(&job.room),
         voice,
         standing: job.standing.clone(),
+        veil: Veil::of_remote(&job.spec),
     };
     let (news, mut heard) = mpsc::channel(NOTICES_MAX);
     let mut conversation = Conversation {

@@ -30,6 +30,8 @@ pub(crate) struct Manners {
     pub(crate) speaks_up: bool,
     /// Wants this in the header `Authorization`.
     pub(crate) wants: Option<String>,
+    /// Says what it was told in place of that.
+    pub(crate) quotes: bool,
     /// Forgets its session at the first call of each, for ever.
     pub(crate) forgets: bool,
     /// Says 400 where it should say 404.
@@ -288,6 +290,11 @@ fn answer(
         return Ok(true);
     }
     if manners.wants.is_some() && seen.header("authorization") != manners.wants.as_deref() {
+        if let (Some(said), true) = (seen.header("authorization"), manners.quotes) {
+            let message = format!("{said} is not good enough");
+            let body = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32000, "message": message}});
+            return respond(out, "403 Forbidden", JSON, &body.to_string()).map(|()| true);
+        }
         respond(out, "401 Unauthorized", "", "")?;
         return Ok(true);
     }
