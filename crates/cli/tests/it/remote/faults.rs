@@ -269,9 +269,5 @@ fn what_a_server_was_told_is_in_no_error_and_no_file_though_it_quotes_it() {
         let text = fs::read_to_string(logs.join(log)).unwrap();
         assert!(!text.contains("a-token-of-mine"), "{log}: {text}");
     }
-    let status = home.upstream();
-    assert_eq!(
-        (&status["state"], &status["url"]),
-        (&json!("backoff"), &json!(remote.url()))
-    );
+    assert_eq!(home.upstream()["state"], "backoff");
 }
