@@ -1,6 +1,6 @@
 //! What reaches the hub, taken in: most of it becomes an event for the core.
 
-use std::{collections::BTreeMap, io::IoSlice, path::PathBuf, sync::Arc};
+use std::{io::IoSlice, path::PathBuf, sync::Arc};
 
 use guardian::protocol::Report;
 use mux::{AdminAsk, Event, Exit, Moment, Refusal, SessionId, Ticket};
@@ -374,26 +374,18 @@ impl Hub {
             .processes
             .values()
             .filter_map(|process| Some((process.upstream, process.pid?)));
-        let snapshot = self.mux.snapshot();
-        // Also of those that are just not reached.
-        let places = snapshot.sessions.iter().filter_map(|shown| {
-            let session = world.sessions.get(&shown.id)?;
-            Some((shown.upstream?, session.place()?))
+        let places = world.processes.values().filter_map(|process| {
+            let place = process.place()?;
+            Some((process.upstream, place.to_owned()))
         });
-        let places: BTreeMap<_, _> = places
-            .chain(world.processes.values().filter_map(|process| {
-                let place = process.place()?;
-                Some((process.upstream, place.to_owned()))
-            }))
-            .collect();
         Draft {
-            snapshot,
+            snapshot: self.mux.snapshot(),
             now,
             socket: world.around.socket.clone(),
             direct: world.around.direct.clone(),
             guardian: world.around.guardian.pid(),
             pids: pids.collect(),
-            places,
+            places: places.collect(),
             config_error: world.around.launcher.config_error(),
             http: world.around.http.listening.clone(),
             lost_logs: world.around.logs.lost(),

@@ -166,14 +166,6 @@ impl Session {
         })
     }
 
-    /// Where its server is, if that runs elsewhere, without what may be a secret.
-    pub(super) fn place(&self) -> Option<String> {
-        match &self.means {
-            Ok(Means::Remote(spec)) => Some(spec.shown()),
-            Ok(Means::Process(_)) | Err(_) => None,
-        }
-    }
-
     /// Has what is equal for several sessions in memory once.
     pub(super) fn share(&mut self, launcher: &mut Launcher) {
         if let Ok(Means::Process(spec)) = &mut self.means {
