@@ -450,13 +450,7 @@ fn call(
             Ok(false)
         }
         "ask" => ask(message, out, state),
-        "hang" => {
-            begin_stream(out, "")?;
-            // Until somebody cuts the connection.
-            let mut byte = [0];
-            let _cut = out.read(&mut byte);
-            Ok(false)
-        }
+        tool @ ("hang" | "reset" | "silent" | "endless") => misbehave(tool, out),
         "resume" => {
             begin_stream(out, "")?;
             state
@@ -468,23 +462,6 @@ fn call(
             Ok(false)
         }
         "cut" => Ok(false),
-        "reset" => {
-            // Without a goodbye, and whatever is on its way is lost.
-            rustix::net::sockopt::set_socket_linger(&*out, Some(Duration::ZERO))?;
-            Ok(false)
-        }
-        "silent" => {
-            let mut byte = [0];
-            let _cut = out.read(&mut byte);
-            Ok(false)
-        }
-        "endless" => {
-            begin_stream(out, "")?;
-            while out.write_all(b": still here\r\n\r\n").is_ok() {
-                thread::park_timeout(Duration::from_millis(1));
-            }
-            Ok(false)
-        }
         "drip" => {
             let body = answer(text("slowly")).to_string();
             let length = body.len();
@@ -510,6 +487,37 @@ fn call(
             out,
             manners,
         ),
+    }
+}
+
+/// Leaves a call without an answer.
+fn misbehave(how: &str, out: &mut TcpStream) -> io::Result<bool> {
+    match how {
+        "hang" => {
+            begin_stream(out, "")?;
+            // Until somebody cuts the connection.
+            let mut byte = [0];
+            let _cut = out.read(&mut byte);
+            Ok(false)
+        }
+        "reset" => {
+            // Without a goodbye, and whatever is on its way is lost.
+            rustix::net::sockopt::set_socket_linger(&*out, Some(Duration::ZERO))?;
+            Ok(false)
+        }
+        "silent" => {
+            let mut byte = [0];
+            let _cut = out.read(&mut byte);
+            Ok(false)
+        }
+        "endless" => {
+            begin_stream(out, "")?;
+            while out.write_all(b": still here\r\n\r\n").is_ok() {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+            Ok(false)
+        }
+        other => panic!("{other} is no bad manner"),
     }
 }
 
