@@ -29,6 +29,9 @@ const RESUMES_MAX: u32 = 5;
 /// How long to wait before that, unless the server says otherwise; twice as long each time.
 const RESUME_AFTER: Duration = Duration::from_millis(500);
 
+/// The longest such wait of ours.
+const RESUME_AFTER_MAX: Duration = Duration::from_secs(10);
+
 /// How long the end of a stream is waited for that has brought the answer.
 const END_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -285,7 +288,8 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
     let mut failures = 0;
     while failures < RESUMES_MAX {
         let wait = events.retry.unwrap_or(RESUME_AFTER);
-        time::sleep(wait * (1 << failures)).await;
+        let longer = wait * (1 << failures);
+        time::sleep(longer.min(RESUME_AFTER_MAX.max(wait))).await;
         let Ok(response) = talk.listen(events.last_id.as_deref()).await else {
             failures += 1;
             continue;
