@@ -10,8 +10,9 @@ pub(crate) use confinement::Freedom;
 pub(crate) use descriptors::Descriptors;
 pub use http::token;
 pub(crate) use http::{
-    Caller, FIRST_GENERATION, Generation, HttpFault, HttpStand, Key, Listening, ModernFault,
-    ModernPost, Param, Place, Post, Shared, Visit, Wish, check_params, tools_of,
+    Caller, FIRST_GENERATION, FrozenHttp, Generation, HttpFault, HttpStand, Key, Listening,
+    ModernFault, ModernPost, Param, Place, Post, Readiness, Shared, Tubes, Visit, Wish,
+    check_params, tools_of,
 };
 pub(crate) use stand::Stand;
 pub(crate) use unix::{ANSWER_PATIENCE, Door, SessionPlaces, say};

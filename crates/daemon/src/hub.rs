@@ -58,6 +58,7 @@ use upgrade::Wanted;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use courtesy::Rests;
+pub(crate) use http::FrozenVisited;
 pub(crate) use input::{AdminCall, Arrival, Entrance, Heard, Input, Peer, ProcessId};
 pub(crate) use world::{Surroundings, World};
 
@@ -278,7 +279,6 @@ impl Hub {
         });
         self.world.is_ending = true;
         self.world.close_door();
-        self.world.close_http();
         self.world.tell_ending();
         self.handle(now, Event::Shutdown);
     }

@@ -24,7 +24,7 @@ use std::{
 
 use tokio::{sync::oneshot, time};
 
-use crate::{front::Key, tasks};
+use crate::{front::Key, kept_words::wall_clock, tasks};
 use folder::Folder;
 pub(crate) use row::{KeptLine, Row, Was};
 
@@ -52,7 +52,7 @@ pub(crate) struct RowsThread {
     handle: JoinHandle<()>,
 }
 
-/// That a row is on the disk, once it is.
+/// That a row is on the disk, or is gone from there, once that is so.
 #[derive(Debug)]
 pub(crate) struct Written(oneshot::Receiver<()>);
 
@@ -86,13 +86,19 @@ enum Order {
         /// Who waits until it would outlive the machine.
         written: Option<oneshot::Sender<()>>,
     },
-    Remove(Key),
+    Remove {
+        key: Key,
+        /// Who waits until it is gone.
+        removed: oneshot::Sender<()>,
+    },
     /// The session was heard.
     Date(Key),
     Look {
         key: Key,
         reply: oneshot::Sender<Option<Past>>,
     },
+    /// Everything before is done when this is answered.
+    Settle(oneshot::Sender<()>),
     End,
 }
 
@@ -123,8 +129,10 @@ impl Rows {
     }
 
     /// The session is over. If its row stays, it is taken for silent by and by.
-    pub(crate) fn remove(&self, key: Key) {
-        let _full = self.sender.try_send(Order::Remove(key));
+    pub(crate) fn remove(&self, key: Key) -> Written {
+        let (removed, is_removed) = oneshot::channel();
+        let _full = self.sender.try_send(Order::Remove { key, removed });
+        Written(is_removed)
     }
 
     pub(crate) fn date(&self, key: Key) {
@@ -136,6 +144,14 @@ impl Rows {
         let (reply, found) = oneshot::channel();
         self.sender.try_send(Order::Look { key, reply }).ok()?;
         Some(Found(found))
+    }
+
+    /// Returns when everything that waits is done, or that is waited for no longer.
+    pub(crate) async fn settled(&self) {
+        let (reply, settled) = oneshot::channel();
+        if self.sender.try_send(Order::Settle(reply)).is_ok() {
+            let _late = time::timeout(PATIENCE, settled).await;
+        }
     }
 
     /// Ends the thread once everything that waits is done.
@@ -179,7 +195,7 @@ fn carry_out(folder: &mut Folder, orders: Vec<Order>) -> bool {
     let mut is_over = false;
     // Of a session that changes much, the last is written.
     let mut puts: BTreeMap<Key, (Row, Lasting)> = BTreeMap::new();
-    let mut waiting = Vec::new();
+    let (mut waiting, mut settling) = (Vec::new(), Vec::new());
     for order in orders {
         match order {
             Order::Put { key, row, written } => {
@@ -191,11 +207,12 @@ fn carry_out(folder: &mut Folder, orders: Vec<Order>) -> bool {
                 puts.insert(key, (row, lasting));
                 waiting.extend(written);
             }
-            Order::Remove(key) => {
+            Order::Remove { key, removed } => {
                 puts.remove(&key);
                 folder.remove(key);
+                settling.push(removed);
             }
-            Order::Date(key) => folder.date(key, SystemTime::now()),
+            Order::Date(key) => folder.date(key, wall_clock()),
             Order::Look { key, reply } => {
                 if let Some((row, lasting)) = puts.remove(&key) {
                     folder.put(key, &row, lasting);
@@ -203,6 +220,7 @@ fn carry_out(folder: &mut Folder, orders: Vec<Order>) -> bool {
                 // Nobody may wait for it any more.
                 let _gone = reply.send(folder.look(key));
             }
+            Order::Settle(reply) => settling.push(reply),
             Order::End => is_over = true,
         }
     }
@@ -212,8 +230,8 @@ fn carry_out(folder: &mut Folder, orders: Vec<Order>) -> bool {
     if !waiting.is_empty() {
         folder.sync();
     }
-    for written in waiting {
-        let _gone = written.send(());
+    for done in waiting.into_iter().chain(settling) {
+        let _gone = done.send(());
     }
     is_over
 }

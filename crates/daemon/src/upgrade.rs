@@ -23,7 +23,7 @@ mod successor;
 pub(crate) use descriptors::Handed;
 pub(crate) use frozen::{
     FrozenClock, FrozenDaemon, FrozenGuardian, FrozenHub, FrozenProcess, FrozenRemote,
-    FrozenSession, FrozenSpec, FrozenStand, Hex, NOWHERE,
+    FrozenSession, FrozenSpec, FrozenStand, Hex, NOWHERE, Os,
 };
 pub use rehearsal::check_state;
 pub(crate) use successor::{Successor, UNDER_WAY, UpgradeWish};

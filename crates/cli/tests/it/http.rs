@@ -398,26 +398,6 @@ fn a_port_that_another_has_is_left_to_it_and_status_names_that() {
 }
 
 #[test]
-fn an_upgrade_waits_until_no_session_is_open_over_http() {
-    let home = Home::new();
-    let web = home.web(&[]);
-    let session = web.session();
-    let refused = home.run(&["upgrade"]);
-    assert_ne!(refused.code, Some(0));
-    assert!(refused.stderr.contains("over HTTP"), "{refused:?}");
-    assert_eq!(
-        session
-            .post(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}))
-            .status,
-        200
-    );
-    session.delete();
-    home.done(&["upgrade"]);
-    let mut again = Web::at(&home.http_address(), "/mcp/fake").session();
-    again.result("echo", json!({}));
-}
-
-#[test]
 fn a_body_that_is_too_long_is_refused_by_its_head() {
     let home = Home::new();
     let web = home.web_with(&[], "[limits]\nmessage_bytes = \"64 KiB\"\n");

@@ -7,10 +7,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAKE_SERVER, Home, eventually, until,
+    FAKE_SERVER, Home, eventually,
+    processes::Process,
+    until,
     web::{Web, call},
 };
 
@@ -37,18 +40,13 @@ fn a_session_goes_on_at_each_daemon_that_comes() {
     let home = Home::new();
     let record = home.file("record");
     let web = home.web(&["--record", &record]);
-    for (number, version) in ["2025-03-26", "2025-06-18", "2025-11-25"]
-        .iter()
-        .enumerate()
-    {
-        let mut session = web.clone();
-        session.begin(version, json!({}));
-        assert_eq!(
-            rows(&home).len(),
-            number + 1,
-            "it is written before it is known"
-        );
-        let _left = session;
+    let mut others = Vec::new();
+    for version in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+        let mut other = web.clone();
+        other.begin(version, json!({}));
+        others.push(other);
+        let count = rows(&home).len();
+        assert_eq!(count, others.len(), "it is written before it is known");
     }
     let mut session = web.session();
     let first = session.result("count", json!({}));
@@ -69,9 +67,18 @@ fn a_session_goes_on_at_each_daemon_that_comes() {
             "notifications/tools/list_changed"
         );
     }
+    for other in others {
+        let mut other = other.moved_to(&home.http_address());
+        let again = other.result("echo", json!({"text": "after three deaths"}));
+        assert_eq!(again["content"][0]["text"], "after three deaths");
+    }
     assert_eq!(home.count("record", "received initialize"), 1);
     assert_eq!(session.delete().status, 200);
-    until("the end of its row", || rows(&home).len() == 3);
+    assert_eq!(
+        rows(&home).len(),
+        3,
+        "who hears of the end finds nothing any more"
+    );
 }
 
 #[test]
@@ -110,12 +117,22 @@ fn a_call_in_flight_is_an_error_to_who_comes_back_and_is_not_carried_out_again()
     let mut stream = session.call("slow", json!({"until": file, "mark": "once"}));
     assert_eq!(stream.event().unwrap()["params"]["progress"], 0);
     let last = stream.last.clone().unwrap();
+    // One of which nothing was heard, but that it lasts.
+    let mut quiet = call(77, "slow", json!({"until": file, "mark": "quiet"}));
+    quiet["params"].as_object_mut().unwrap().remove("_meta");
+    let mut silent = session.post(&quiet);
+    assert_eq!(silent.data().as_deref(), Some(""));
+    let primed = silent.last.clone().unwrap();
     let rows_text = || fs::read_to_string(&rows(&home)[0]).unwrap();
-    until("a row that says so", || rows_text().contains("\"open\""));
-    assert!(
-        !rows_text().contains("once"),
-        "arguments are not written down"
-    );
+    until("a row that says so", || {
+        rows_text().matches("\"open\"").count() == 2
+    });
+    for word in ["once", "quiet"] {
+        assert!(
+            !rows_text().contains(word),
+            "arguments are not written down"
+        );
+    }
     let mut session = after_death(&home, &session);
     let mut back = session.resume(&last);
     let answer = back.event().unwrap();
@@ -127,8 +144,13 @@ fn a_call_in_flight_is_an_error_to_who_comes_back_and_is_not_carried_out_again()
         "{answer}"
     );
     assert_eq!(back.event(), None);
+    let answer = session.resume(&primed).event().unwrap();
+    assert_eq!(answer["id"], 77);
+    assert_eq!(answer["error"]["data"]["maybeExecuted"], true);
     session.result("echo", json!({}));
-    assert_eq!(home.count("record", "executed once "), 1);
+    for mark in ["once", "quiet"] {
+        assert_eq!(home.count("record", &format!("executed {mark} ")), 1);
+    }
     // What is new is known by other ids than what was.
     let mut stream = session.call("progress", json!({"steps": 1}));
     stream.event();
@@ -141,7 +163,6 @@ fn what_has_ended_or_never_was_stays_so() {
     let web = home.web(&[]);
     let (ended, mut goes_on) = (web.session(), web.session());
     assert_eq!(ended.delete().status, 200);
-    until("the end of its row", || rows(&home).len() == 1);
     goes_on = after_death(&home, &goes_on);
     let web = web.moved_to(&home.http_address());
     let gone = (404, -32001, "no-such-session".to_owned());
@@ -211,6 +232,29 @@ fn a_session_that_mcpool_stop_has_left_goes_on() {
         again["content"][0]["text"], "1",
         "the server is another one"
     );
+}
+
+#[test]
+fn who_comes_while_the_daemon_ends_is_told_to_come_back_and_does() {
+    let home = Home::new();
+    let web = home.web(&["--ignore-eof", "--ignore-term"]);
+    let mut session = web.session();
+    session.result("echo", json!({}));
+    let daemon = Process::of(home.daemon_pid().unwrap()).unwrap();
+    daemon.signal(Signal::TERM);
+    let refused = eventually("the beginning of the end", || {
+        let refused = session.post(&call(9, "echo", json!({})));
+        (refused.status == 503).then_some(refused)
+    });
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.error(), (503, -32603, "ending".to_owned()));
+    assert_eq!(session.get().status, 503);
+    assert_eq!(session.delete().status, 503, "it has not ended");
+    // Its server ignores everything, and need not be waited for.
+    daemon.signal(Signal::TERM);
+    until("the end", || !daemon.is_alive());
+    session = at_the_next(&home, &session);
+    session.result("echo", json!({}));
 }
 
 #[test]

@@ -176,11 +176,8 @@ fn many_calls_that_are_cut_all_the_time_are_answered_once_each() {
                 let arguments = json!({"steps": 12, "mark": format!("m{id}")});
                 let mut stream = session.post(&call(id, "progress", arguments));
                 let mut heard = Vec::new();
-                loop {
-                    // One event of each response, and then the connection is cut.
-                    let Some(event) = stream.event() else {
-                        break;
-                    };
+                // One event of each response, and then the connection is cut.
+                while let Some(event) = stream.event() {
                     let is_answer = event["id"] == id;
                     heard.push(event);
                     let last = stream.last.clone().unwrap();

@@ -27,6 +27,7 @@ mod http;
 mod http_modern;
 mod http_revival;
 mod http_streams;
+mod http_upgrade;
 mod lazy;
 mod life;
 mod limits;

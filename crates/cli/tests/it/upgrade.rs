@@ -26,7 +26,7 @@ use crate::support::{
 
 /// Upgrades to the program that runs already; what is told of it.
 #[track_caller]
-fn upgrade(home: &Home) -> Value {
+pub(crate) fn upgrade(home: &Home) -> Value {
     let told: Value = serde_json::from_str(&home.done(&["upgrade", "--json"])).unwrap();
     assert_eq!(told["upgraded"], true, "{told}");
     told
@@ -303,12 +303,12 @@ fn the_guardian_of_a_daemon_that_was_upgraded_is_its_child_still() {
 }
 
 /// A copy of the installed programs that a test may put others in the place of.
-struct Installed {
+pub(crate) struct Installed {
     folder: PathBuf,
 }
 
 impl Installed {
-    fn in_home(home: &Home) -> Self {
+    pub(crate) fn in_home(home: &Home) -> Self {
         let folder = home.root().join("bin");
         fs::create_dir(&folder).unwrap();
         for program in [env!("CARGO_BIN_EXE_mcpool"), env!("CARGO_BIN_EXE_mcpoold")] {
@@ -318,7 +318,7 @@ impl Installed {
         Installed { folder }
     }
 
-    fn mcpool(&self, home: &Home, arguments: &[&str]) -> Command {
+    pub(crate) fn mcpool(&self, home: &Home, arguments: &[&str]) -> Command {
         home.command(self.folder.join("mcpool"), arguments)
     }
 
@@ -331,7 +331,7 @@ impl Installed {
     }
 
     /// Puts another program in the place of the daemon's.
-    fn replace(&self, with: impl AsRef<[u8]>) {
+    pub(crate) fn replace(&self, with: impl AsRef<[u8]>) {
         let new = self.folder.join("new");
         fs::write(&new, with).unwrap();
         fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();

@@ -6,9 +6,11 @@
 //! **Invariant:** nobody who comes in can keep others out: there are limits on how many connections there are,
 //! how many of these have not passed the gate, how long a request may take to come and how long it may be.
 
+mod comer;
 mod exchange;
 mod fault;
 mod gate;
+mod handover;
 mod holder;
 mod modern;
 mod peer;
@@ -23,35 +25,44 @@ mod visit;
 mod web;
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     io,
-    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use bytes::Bytes;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mux::Limits;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender, watch},
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore, futures::OwnedNotified, mpsc::Sender, watch},
     time,
 };
 
 pub(crate) use fault::HttpFault;
+pub(crate) use handover::{Readiness, Tubes};
 pub(crate) use modern::{ModernFault, ModernPost, Param, check_params, tools_of};
-pub(crate) use stand::{HttpStand, Listening, Shared};
+pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 
-use crate::{hub::Input, link::Room, tasks};
+use crate::{
+    hub::Input,
+    link::{ConnectionId, Halt, Room},
+    tasks,
+};
+use comer::{Comer, Rewound};
 use gate::{Gate, Peer};
+use handover::{Loose, Loosely};
 use strangers::{Stranger, Strangers};
-use timed::{Busy, Timed};
+use timed::{Busy, Pause, Timed};
 
 pub(crate) use token::{FIRST_GENERATION, Generation};
 
@@ -81,7 +92,20 @@ pub(crate) struct Front {
     /// Places of the sessions that there may be.
     sessions: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    /// How many of them there may be.
+    connections_max: usize,
     strangers: Strangers,
+    /// Has all connections let go.
+    halt: Halt,
+    /// Where they go then.
+    loose: Sender<Loose>,
+    /// Whether no request begins.
+    pause: Pause,
+    /// How far each connection is.
+    busy: Mutex<BTreeMap<ConnectionId, Busy>>,
+    last_connection: AtomicU64,
+    /// Held once more for each WebSocket that is granted and that the hub has not yet.
+    grants: Arc<()>,
 }
 
 impl Front {
@@ -91,6 +115,7 @@ impl Front {
         room: Arc<Room>,
         limits: &Limits,
         (sessions, connections): (Arc<Semaphore>, usize),
+        loose: Sender<Loose>,
     ) -> Self {
         Front {
             gate,
@@ -100,8 +125,73 @@ impl Front {
             batch_messages: limits.batch_messages,
             sessions,
             connections: Arc::new(Semaphore::new(connections)),
+            connections_max: connections,
             strangers: Strangers::default(),
+            halt: Halt::default(),
+            loose,
+            pause: Pause::default(),
+            busy: Mutex::default(),
+            last_connection: AtomicU64::new(0),
+            grants: Arc::default(),
         }
+    }
+
+    /// A connection begins to be served, for which this server is meant by who names none.
+    fn begin(self: &Arc<Self>, only: Option<Arc<str>>) -> Served {
+        let id = ConnectionId(1 + self.last_connection.fetch_add(1, Ordering::Relaxed));
+        let busy = Busy::of(id, self.pause.clone());
+        self.busy().insert(id, busy.clone());
+        Served {
+            front: Arc::clone(self),
+            busy,
+            only,
+            wanted: Box::pin(self.halt.wanted()),
+        }
+    }
+
+    /// Has requests that have not begun left where they are, or taken in again.
+    fn pause(&self, is_on: bool) {
+        self.pause.set(is_on);
+        if !is_on {
+            self.busy().values().for_each(Busy::wake);
+        }
+    }
+
+    /// Nobody panics who holds it.
+    fn busy(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Busy>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who has come; `None` if that is nobody who is ever let in.
+    fn look_at(&self, comer: &Comer) -> Option<Peer> {
+        match comer {
+            Comer::Tcp(stream) => {
+                let (peer, ours) = (stream.peer_addr().ok()?, stream.local_addr().ok()?);
+                Some(self.gate.look_at(peer, ours))
+            }
+            // Anybody else gets no word and is not read.
+            Comer::Unix(stream) => {
+                let user = rustix::process::geteuid().as_raw();
+                let is_ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == user);
+                is_ours.then_some(Peer::AtOurSocket)
+            }
+        }
+    }
+}
+
+/// A connection for as long as it is served.
+struct Served {
+    front: Arc<Front>,
+    busy: Busy,
+    /// The server that is meant by who names none, if it is clear where it came in.
+    only: Option<Arc<str>>,
+    /// Ends when it is to be let go. That is heard from the beginning, though its task begins later.
+    wanted: Pin<Box<OwnedNotified>>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.front.busy().remove(&self.busy.connection());
     }
 }
 
@@ -134,15 +224,8 @@ enum Entry {
     Unix(UnixListener),
 }
 
-/// Whoever has come.
-#[derive(Debug)]
-enum Comer {
-    Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
-}
-
 /// Lets people in at one address until nobody is to be let in any more.
-async fn stand_at(front: Arc<Front>, entry: Entry, mut open: watch::Receiver<()>) {
+async fn stand_at(front: Arc<Front>, entry: Arc<Entry>, mut open: watch::Receiver<()>) {
     loop {
         let next = tokio::select! {
             biased;
@@ -151,10 +234,9 @@ async fn stand_at(front: Arc<Front>, entry: Entry, mut open: watch::Receiver<()>
         };
         match next {
             Ok((comer, place, stranger)) => {
-                let front = Arc::clone(&front);
-                let only = entry.only();
+                let served = front.begin(entry.only());
                 tasks::spawn("http connection", async move {
-                    welcome(front, comer, only, stranger).await;
+                    serve(served, Rewound::new(Bytes::new(), comer), stranger).await;
                     drop(place);
                 });
             }
@@ -195,8 +277,10 @@ impl Entry {
     async fn accept(&self) -> io::Result<Comer> {
         match self {
             Entry::Tcp(listener, _) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok(Comer::Tcp(stream, peer))
+                let (stream, _peer) = listener.accept().await?;
+                // A message is written as a whole.
+                let _slower = stream.set_nodelay(true);
+                Ok(Comer::Tcp(stream))
             }
             Entry::Unix(listener) => {
                 let (stream, _nameless) = listener.accept().await?;
@@ -206,84 +290,79 @@ impl Entry {
     }
 }
 
-/// Finds out who has come, and serves it.
-async fn welcome(front: Arc<Front>, comer: Comer, only: Option<Arc<str>>, stranger: Stranger) {
-    match comer {
-        Comer::Tcp(stream, peer) => {
-            let Ok(ours) = stream.local_addr() else {
-                return;
-            };
-            // A message is written as a whole.
-            let _slower = stream.set_nodelay(true);
-            let known = front.gate.look_at(peer, ours);
-            serve(front, stream, (known, only), stranger).await;
-        }
-        // Anybody else gets no word and is not read.
-        Comer::Unix(stream) => {
-            let user = rustix::process::geteuid().as_raw();
-            if stream.peer_cred().is_ok_and(|peer| peer.uid() == user) {
-                serve(front, stream, (Peer::AtOurSocket, only), stranger).await;
-            }
+impl AsFd for Entry {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Entry::Tcp(listener, _) => listener.as_fd(),
+            Entry::Unix(listener) => listener.as_fd(),
         }
     }
 }
 
 /// Answers the requests of one connection.
-async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    front: Arc<Front>,
-    stream: S,
-    (known, only): (Peer, Option<Arc<str>>),
-    mut stranger: Stranger,
-) {
-    let busy = Busy::default();
-    // That of the token which it was let in by last; none has this number.
-    let passed_by = Arc::new(AtomicU64::new(0));
-    let revoked = is_revoked(Arc::clone(&passed_by), front.gate.token().generations());
+async fn serve(mut served: Served, stream: Rewound, mut stranger: Stranger) {
+    let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
+    let Some(known) = front.look_at(stream.comer()) else {
+        return;
+    };
+    let revoked = is_revoked(busy.clone(), front.gate.token().generations());
     let stream = TokioIo::new(Timed::new(stream, busy.clone()));
     let acquaintance = stranger.acquaintance();
+    let (behind, of, only) = (Arc::clone(&front), busy.clone(), served.only.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let (front, busy, acquaintance) = (Arc::clone(&front), busy.clone(), acquaintance.clone());
-        let (only, passed_by) = (only.clone(), Arc::clone(&passed_by));
+        let (front, busy, acquaintance) = (Arc::clone(&behind), of.clone(), acquaintance.clone());
+        let only = only.clone();
         async move {
             let answering = busy.begin();
-            let response = exchange::respond(&front, (known, only), request, |caller| {
+            let passed = |caller| {
                 acquaintance.is_made();
                 if caller == Caller::Token {
-                    let generation = front.gate.token().generation();
-                    passed_by.store(generation, Ordering::Relaxed);
+                    busy.has_token(front.gate.token().generation());
                 }
-            })
-            .await;
+            };
+            let response = exchange::respond(&front, (known, only), request, (&busy, passed)).await;
             Ok::<_, Infallible>(response.map(|reply| reply.with(answering)))
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REST_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(stream, service)
         .with_upgrades();
-    tokio::select! {
+    let is_let_go = tokio::select! {
         biased;
-        () = stranger.has_to_go() => {}
-        () = revoked => {}
-        ended = connection => {
+        () = &mut served.wanted => true,
+        () = stranger.has_to_go() => false,
+        () = revoked => false,
+        ended = &mut connection => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection over HTTP has ended early");
             }
+            false
+        }
+    };
+    if is_let_go {
+        // Before what answers is dropped, and with it that it does.
+        let loosely = Loosely::of(&busy);
+        // What has become a WebSocket is let go of by the hub.
+        if let Some(parts) = connection.into_parts() {
+            let stream = parts.io.into_inner().into_inner();
+            front.let_go((stream, parts.read_buf), loosely, served.only.take());
         }
     }
 }
 
-/// Returns when another token counts than the one that somebody was let in by.
-async fn is_revoked(passed_by: Arc<AtomicU64>, mut generations: watch::Receiver<Generation>) {
-    while generations.changed().await.is_ok() {
+/// Returns when another token counts than the one that somebody was let in by last.
+async fn is_revoked(busy: Busy, mut generations: watch::Receiver<Generation>) {
+    loop {
         let counts = *generations.borrow_and_update();
-        let had = passed_by.load(Ordering::Relaxed);
-        if had != 0 && had != counts {
+        if busy.token().is_some_and(|had| had != counts) {
             return;
         }
+        if generations.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
-    std::future::pending::<()>().await;
 }

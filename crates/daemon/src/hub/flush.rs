@@ -237,6 +237,9 @@ impl World {
     ///
     /// What is small is let in though nobody is left who has much: it would be another who is hit.
     pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        if self.around.unread.lacking(bytes) > 0 {
+            self.forget_handed();
+        }
         while self.around.unread.lacking(bytes) > 0 {
             let waiting =
                 |(id, session): (&SessionId, &Session)| (session.outlet.behind_head(), *id);
@@ -258,6 +261,20 @@ impl World {
             }
         }
         Ok(())
+    }
+}
+
+impl World {
+    /// What is kept of streams over HTTP, should it not have arrived, is in nobody's way.
+    fn forget_handed(&mut self) {
+        for id in self.keys.values() {
+            let session = self.sessions.get_mut(id);
+            if let Some(WayOut::Posts(streams)) = session.map(|it| &mut it.outlet)
+                && streams.forget_handed()
+            {
+                tracing::debug!(%id, "what was kept for who comes back makes room for others");
+            }
+        }
     }
 }
 

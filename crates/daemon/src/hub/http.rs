@@ -3,19 +3,16 @@
 //! **Invariant:** a key opens its session only at the place where that began and for the kind of caller that
 //! began it; a post is taken in once, in the order in which it came, or refused before anything of it was.
 
-use std::{collections::VecDeque, mem, time::Duration};
+use std::{collections::VecDeque, io, mem, sync::Arc, time::Duration};
 
 use mux::{Event, LineNumber, Moment, Mux, Refusal, Said, SessionId};
+use serde::{Deserialize, Serialize};
 use shim::{
     preface::{Join, SessionAsk},
     workspace::{Evidence, Workspace},
 };
 use tokio::{
-    sync::{
-        OwnedSemaphorePermit,
-        mpsc::{Sender, WeakSender},
-        oneshot,
-    },
+    sync::{OwnedSemaphorePermit, mpsc::WeakSender, oneshot},
     time,
 };
 use wire::{Fault, Frame, Kind};
@@ -27,8 +24,11 @@ use super::{
     world::World,
 };
 use crate::{
-    front::{Caller, Freedom, HttpFault, Key, Place, Post, Visit, Wish},
-    link::{Denial, EventId, NothingLeft, Piece, Primes, Share, UNHEARD, Wants, WayOut},
+    front::{Caller, Freedom, HttpFault, Key, Place, Post, Tubes, Visit, Wish},
+    link::{
+        Denial, EventId, FrozenStreams, NothingLeft, Piece, Primes, Room, Share, Streams, Tube,
+        UNHEARD, Wants, WayOut,
+    },
     tasks,
 };
 
@@ -51,14 +51,64 @@ pub(super) struct Visited {
     /// What is kept of it for the next daemon.
     pub(super) keepsakes: Keepsakes,
     /// What was posted while the core does not hear the session.
-    pub(super) held: VecDeque<(Post, Sender<Piece>)>,
+    pub(super) held: VecDeque<(Post, Tube)>,
     /// Whether the hub hears of it after a while if that is still so.
     pub(super) is_watched: bool,
+}
+
+/// Whoever listens, and what ends when nothing more comes for them.
+pub(super) type Watched = (Tube, oneshot::Receiver<()>);
+
+/// The same as it is handed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenVisited {
+    key: String,
+    place: Place,
+    caller: Caller,
+    poll_after: Option<Duration>,
+    keepsakes: Keepsakes,
+    streams: FrozenStreams,
+}
+
+impl Visited {
+    pub(super) fn freeze(&self, streams: FrozenStreams) -> FrozenVisited {
+        FrozenVisited {
+            key: self.key.to_text(),
+            place: self.place.clone(),
+            caller: self.caller,
+            poll_after: self.poll_after,
+            keepsakes: self.keepsakes.clone(),
+            streams,
+        }
+    }
+}
+
+impl FrozenVisited {
+    pub(super) fn thaw(
+        self,
+        limit: usize,
+        unread: &Arc<Room>,
+        tubes: &mut Tubes,
+    ) -> io::Result<(Box<Visited>, Streams, Option<Watched>)> {
+        let key = Key::parse(&self.key).ok_or(io::ErrorKind::InvalidData)?;
+        let (streams, watched) = Streams::thaw(self.streams, (key, limit), unread, tubes);
+        let visited = Visited {
+            key,
+            place: self.place,
+            caller: self.caller,
+            poll_after: self.poll_after,
+            keepsakes: self.keepsakes,
+            held: VecDeque::new(),
+            is_watched: false,
+        };
+        Ok((Box::new(visited), streams, watched))
+    }
 }
 
 impl Hub {
     /// Somebody wants something over HTTP.
     pub(super) fn on_visit(&mut self, now: Moment, visit: Visit) {
+        // The port stays open until the end: whoever comes is told to come back, to the next daemon.
         if self.stopping.is_some() {
             return refuse(&visit.reply, HttpFault::Ending);
         }
@@ -104,7 +154,13 @@ impl Hub {
                 Some(id) => {
                     // It is kept for this turn, and then its other responses end.
                     self.on_closed(now, id);
-                    let _gone = reply.try_send(Piece::Done);
+                    let removed = self.world.take_row(id);
+                    tasks::spawn("farewell", async move {
+                        if let Some(removed) = removed {
+                            removed.comes().await;
+                        }
+                        let _gone = reply.send(Piece::Done);
+                    });
                 }
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
@@ -116,7 +172,7 @@ impl Hub {
         &mut self,
         now: Moment,
         (place, caller): (Place, Caller),
-        (post, reply): (Post, Sender<Piece>),
+        (post, reply): (Post, Tube),
         permit: OwnedSemaphorePermit,
     ) {
         let ask = match self.world.ask_at(&place) {
@@ -128,7 +184,7 @@ impl Hub {
     }
 
     /// A session says something. If the core does not hear it now, that waits.
-    fn on_post(&mut self, now: Moment, id: SessionId, post: Post, reply: Sender<Piece>) {
+    fn on_post(&mut self, now: Moment, id: SessionId, post: Post, reply: Tube) {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
@@ -166,13 +222,7 @@ impl Hub {
     }
 
     /// Shows the core what was posted.
-    pub(super) fn take_post(
-        &mut self,
-        now: Moment,
-        id: SessionId,
-        post: Post,
-        reply: Sender<Piece>,
-    ) {
+    pub(super) fn take_post(&mut self, now: Moment, id: SessionId, post: Post, reply: Tube) {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
@@ -185,15 +235,14 @@ impl Hub {
             if let Some(visited) = &mut session.visited {
                 visited.keepsakes.hear(line, &post.said);
             }
-            let poll_after = session.visited.as_ref().and_then(|it| it.poll_after);
-            if let (Some(after), (Wants::Answer, Primes::Yes)) = (poll_after, kind) {
+            let polls = session
+                .visited
+                .as_ref()
+                .is_some_and(|it| it.poll_after.is_some());
+            if polls && kind == (Wants::Answer, Primes::Yes) {
                 // Where connections are cut, its client knows from the first moment where to go on.
                 streams.begin_at(line);
-                let inbox = self.world.around.inbox.clone();
-                tasks::spawn("poll", async move {
-                    time::sleep(after).await;
-                    let _hub_gone = inbox.send(Input::PollDue(id, line)).await;
-                });
+                self.world.poll_later(id, line);
             }
         }
         self.world.touch_session(id);
@@ -214,7 +263,7 @@ impl Hub {
         self.handle(now, event);
     }
 
-    fn on_listen(&mut self, now: Moment, id: SessionId, reply: Sender<Piece>) {
+    fn on_listen(&mut self, now: Moment, id: SessionId, reply: Tube) {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
@@ -229,7 +278,7 @@ impl Hub {
     }
 
     /// Somebody goes on with a stream, which whoever read it before does no longer.
-    fn on_resume(&mut self, now: Moment, id: SessionId, last: EventId, reply: Sender<Piece>) {
+    fn on_resume(&mut self, now: Moment, id: SessionId, last: EventId, reply: Tube) {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
@@ -251,9 +300,8 @@ impl Hub {
         };
         if let Some(session) = self.world.sessions.get_mut(&session_id)
             && let WayOut::Posts(streams) = &mut session.outlet
-            && let Some(to) = to.upgrade()
         {
-            streams.begin(&to);
+            streams.begin(to);
             self.world.touch_session(session_id);
         }
     }
@@ -268,22 +316,9 @@ impl Hub {
     }
 
     /// Somebody listens from now on, until one of the two says otherwise.
-    fn on_listening(
-        &mut self,
-        now: Moment,
-        id: SessionId,
-        (watched, over): (Sender<Piece>, oneshot::Receiver<()>),
-    ) {
+    fn on_listening(&mut self, now: Moment, id: SessionId, (watched, over): Watched) {
         self.world.touch_session(id);
-        let inbox = self.world.around.inbox.clone();
-        tasks::spawn("listener", async move {
-            tokio::select! {
-                () = watched.closed() => {}
-                // Nothing more comes.
-                _dropped = over => return,
-            }
-            let _hub_gone = inbox.send(Input::ListenerLeft(id)).await;
-        });
+        self.world.watch_listener(id, (watched, over));
         let event = Event::SessionListens {
             session: id,
             listens: true,
@@ -396,6 +431,30 @@ impl World {
         self.strike_later();
     }
 
+    /// The hub hears of it when whoever listens has gone, unless nothing more comes for them before.
+    pub(super) fn watch_listener(&self, id: SessionId, (watched, over): Watched) {
+        let inbox = self.around.inbox.clone();
+        tasks::spawn("listener", async move {
+            tokio::select! {
+                () = watched.closed() => {}
+                _dropped = over => return,
+            }
+            let _hub_gone = inbox.send(Input::ListenerLeft(id)).await;
+        });
+    }
+
+    /// Has the response to this line end after a while, if its server wants that.
+    pub(super) fn poll_later(&self, id: SessionId, line: LineNumber) {
+        let visited = self.sessions.get(&id).and_then(|it| it.visited.as_ref());
+        if let Some(after) = visited.and_then(|it| it.poll_after) {
+            let inbox = self.around.inbox.clone();
+            tasks::spawn("poll", async move {
+                time::sleep(after).await;
+                let _hub_gone = inbox.send(Input::PollDue(id, line)).await;
+            });
+        }
+    }
+
     /// A response has gone on for so long that its client is to come back for the rest.
     pub(super) fn on_poll_due(&mut self, id: SessionId, line: LineNumber) {
         let session = self.sessions.get_mut(&id).filter(|it| !it.closing);
@@ -414,7 +473,7 @@ impl World {
     }
 
     /// A key that no session has.
-    pub(super) fn new_key(&self) -> std::io::Result<Key> {
+    pub(super) fn new_key(&self) -> io::Result<Key> {
         loop {
             let key = Key::random()?;
             if !self.keys.contains_key(&key) {
@@ -456,13 +515,13 @@ fn wants(said: &Said) -> Wants {
     }
 }
 
-pub(super) fn refuse(reply: &Sender<Piece>, fault: HttpFault) {
+pub(super) fn refuse(reply: &Tube, fault: HttpFault) {
     deny(reply, Denial::Transport(fault));
 }
 
-pub(super) fn deny(reply: &Sender<Piece>, denial: Denial) {
+pub(super) fn deny(reply: &Tube, denial: Denial) {
     // It is the first that is said there. Whoever has gone need not hear it.
-    let _gone = reply.try_send(Piece::Refused(denial));
+    let _gone = reply.send(Piece::Refused(denial));
 }
 
 /// Whether what is wrong is what was asked for: such a session is not even begun.
@@ -472,3 +531,6 @@ pub(super) fn is_client_s_mistake(refusal: &Refusal) -> bool {
         Refusal::NoSuchServer { .. } | Refusal::BadConfiguration { .. }
     )
 }
+
+#[cfg(test)]
+mod tests;

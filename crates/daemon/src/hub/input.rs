@@ -8,11 +8,7 @@ use mux::{LineNumber, SessionId, UpstreamId};
 use shim::{direct::Direct, preface::SessionAsk};
 use tokio::{
     net::UnixStream,
-    sync::{
-        OwnedSemaphorePermit,
-        mpsc::{Sender, WeakSender},
-        oneshot,
-    },
+    sync::{OwnedSemaphorePermit, mpsc::WeakSender, oneshot},
 };
 
 use crate::{
@@ -20,7 +16,7 @@ use crate::{
     front::{Caller, Freedom, Generation, Key, ModernPost, Over, Place, Post, Visit},
     kept_sessions,
     launch::Launch,
-    link::{Chunk, Denial, Lines, Piece, Sign, Socket},
+    link::{Chunk, Denial, Lines, Piece, Sign, Socket, Tube},
     upgrade::UpgradeWish,
     upstream,
 };
@@ -212,7 +208,7 @@ pub(crate) enum Entrance {
     /// Over the unix socket, and this was read behind the preface.
     Socket(Socket, Bytes),
     /// Over HTTP, with its `initialize` and where the answer goes.
-    Http(Box<(Place, Caller, Post, Sender<Piece>)>),
+    Http(Box<(Place, Caller, Post, Tube)>),
     /// Over HTTP, to an earlier daemon.
     Revived(Box<Revived>),
     /// Over HTTP, with the one request that it is.
@@ -249,7 +245,7 @@ impl Entrance {
             Entrance::Socket(..) | Entrance::Revived(_) | Entrance::WebSocket(..) => return false,
             Entrance::Http(visit) => {
                 let (_place, _caller, _post, reply) = &**visit;
-                let _gone = reply.try_send(Piece::Refused(denial()));
+                let _gone = reply.send(Piece::Refused(denial()));
             }
             Entrance::Modern(post) => {
                 let _gone = post.reply.try_send(Chunk::Refused(denial()));

@@ -6,14 +6,15 @@
 //! **Invariant:** a session is known by its key to nobody before its first row was handed to the disk, and has no row
 //! when it has ended.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, path::PathBuf, sync::Arc, time::Duration};
 
 use mux::{Answered, LineNumber, Moment, Said, SessionId, Then};
+use serde::{Deserialize, Serialize};
 use wire::{Kind, Method, RequestId};
 
 use super::{http::Visited, world::World};
 use crate::{
-    kept_sessions::{KeptLine, Row, Was},
+    kept_sessions::{KeptLine, Row, Was, Written},
     link::WayOut,
 };
 
@@ -25,7 +26,7 @@ const DATE_SHARE: u32 = 32;
 const DATE_AGE: Duration = Duration::from_mins(1);
 
 /// The lines that are kept of one session.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Keepsakes {
     /// Its server by name.
     server: Arc<str>,
@@ -38,6 +39,7 @@ pub(super) struct Keepsakes {
     /// Whether there is a row.
     has_row: bool,
     /// When that was dated last.
+    #[serde(skip)]
     dated: Moment,
 }
 
@@ -215,7 +217,14 @@ impl World {
     pub(super) fn end_row(&mut self, visited: &Visited) {
         // Those that end with the daemon go on at the next.
         if visited.keepsakes.has_row && !self.is_ending {
-            self.around.rows.remove(visited.key);
+            let _nobody_waits = self.around.rows.remove(visited.key);
         }
+    }
+
+    /// A session is over because its client says so, who hears of it when no daemon will go on with it.
+    pub(super) fn take_row(&mut self, id: SessionId) -> Option<Written> {
+        let visited = self.sessions.get_mut(&id)?.visited.as_mut()?;
+        let had_row = mem::take(&mut visited.keepsakes.has_row);
+        had_row.then(|| self.around.rows.remove(visited.key))
     }
 }

@@ -6,8 +6,6 @@
 //! **Invariant:** a row opens its session at its place alone and for the kind of caller that began it; what may have
 //! gone to a server is never sent again.
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 use mux::{Event, LineNumber, Moment, Past, Refusal, Said, SessionId};
 use shim::{
@@ -24,6 +22,7 @@ use super::{
 use crate::{
     front::{Freedom, HttpFault, Key, Visit},
     kept_sessions::{self, KeptLine, Row, Was},
+    kept_words::wall_clock,
     link::{Denial, WayOut},
     tasks,
 };
@@ -71,7 +70,7 @@ impl Hub {
             Err(kept_sessions::Late) => return self.turn_away_visits(key, &HttpFault::Full),
             Ok(None) => return self.turn_away_visits(key, &HttpFault::NoSuchSession),
             Ok(Some(past)) if self.was_silent(&past) => {
-                self.world.around.rows.remove(key);
+                let _nobody_waits = self.world.around.rows.remove(key);
                 return self.turn_away_visits(key, &HttpFault::NoSuchSession);
             }
             Ok(Some(past)) => past.row,
@@ -110,7 +109,7 @@ impl Hub {
 
     /// Whether nothing was heard of it for longer than a session may be silent.
     fn was_silent(&mut self, past: &kept_sessions::Past) -> bool {
-        let silence = SystemTime::now().duration_since(past.heard);
+        let silence = wall_clock().duration_since(past.heard);
         let most = self.world.around.launcher.silence_max();
         // A date that is still to come is none: the clock has jumped.
         matches!((silence, most), (Ok(silence), Some(most)) if silence > most)

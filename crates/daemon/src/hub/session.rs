@@ -14,22 +14,23 @@ use sys::handed;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    courtesy::Work, http::Visited, modern_post::Modern, pace::Pace, replay::Replay,
+    courtesy::Work,
+    http::{Visited, Watched},
+    modern_post::{AT_WORK, Modern},
+    pace::Pace,
+    replay::Replay,
     world::Surroundings,
 };
 use crate::{
-    front::{FIRST_GENERATION, Generation},
+    front::{FIRST_GENERATION, Generation, Tubes},
     kept_words::Subject,
     launch::{Launcher, Means},
-    link::{Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
-    upgrade::{FrozenSession, Handed, Hex},
+    link::{FrozenOutlet, Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
+    upgrade::{FrozenSession, Handed, Hex, NOWHERE},
 };
 
 /// How long a session that was closed may take to read its last messages.
 pub(super) const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why there is no upgrade while there are such sessions.
-pub(super) const OVER_HTTP: &str = "clients are connected over HTTP, and an upgrade cannot hand them over yet; try again when they have left";
 
 /// The link to one client, and what a server is started with for it.
 #[derive(Debug)]
@@ -106,16 +107,24 @@ impl Session {
         id: SessionId,
         handed: &mut Handed<'a>,
     ) -> Result<FrozenSession, &'static str> {
-        let (Some(socket), WayOut::Line(outlet)) = (&self.socket, &self.outlet) else {
-            return Err(OVER_HTTP);
+        let socket = self.socket.as_ref();
+        let (outlet, visited) = match (&self.outlet, &self.visited) {
+            (WayOut::Line(outlet), _) => (outlet.freeze(), None),
+            (WayOut::Posts(streams), Some(visited)) => {
+                let visited = visited.freeze(streams.freeze());
+                (FrozenOutlet::default(), Some(Box::new(visited)))
+            }
+            (WayOut::Posts(_), None) => return Err("a session contradicts itself"),
+            (WayOut::Rounds(_), _) => return Err(AT_WORK),
         };
         let unread = self.reader.unread();
         let unread =
             unread.map_err(|_| "a client is in the middle of a message that is too long")?;
         Ok(FrozenSession {
             id,
-            socket: handed.over(socket.as_fd()),
-            outlet: outlet.freeze(),
+            socket: socket.map_or(NOWHERE, |socket| handed.over(socket.as_fd())),
+            outlet,
+            visited,
             unpacker: self.reader.unpacker().cloned(),
             is_paused: self.valve.is_closed(),
             has_reader: self.reader.is_open(),
@@ -140,16 +149,31 @@ impl Session {
         frozen: FrozenSession,
         around: &Surroundings,
         permit: OwnedSemaphorePermit,
-    ) -> io::Result<Session> {
-        let descriptor = handed::take(frozen.socket)?;
-        let socket = Arc::new(if frozen.outlet.packs() {
-            Socket::web(descriptor)?
-        } else {
-            Socket::of(descriptor)?
-        });
-        let sink = Sink::Socket(Arc::clone(&socket));
+        tubes: &mut Tubes,
+    ) -> io::Result<(Session, Option<Watched>)> {
         let limit = around.limits.slow_reader_bytes;
-        let outlet = Outlet::thaw(frozen.outlet, sink, limit, &around.unread);
+        let (outlet, socket, visited, watched) = match frozen.visited {
+            None => {
+                let descriptor = handed::take(frozen.socket)?;
+                let socket = Arc::new(if frozen.outlet.packs() {
+                    Socket::web(descriptor)?
+                } else {
+                    Socket::of(descriptor)?
+                });
+                let sink = Sink::Socket(Arc::clone(&socket));
+                let outlet = Outlet::thaw(frozen.outlet, sink, limit, &around.unread);
+                (WayOut::Line(outlet), Some(socket), None, None)
+            }
+            Some(visited) => {
+                let (visited, streams, watched) = visited.thaw(limit, &around.unread, tubes)?;
+                (
+                    WayOut::Posts(Box::new(streams)),
+                    None,
+                    Some(visited),
+                    watched,
+                )
+            }
+        };
         let valve = Arc::<Valve>::default();
         if frozen.is_paused {
             valve.close();
@@ -161,10 +185,10 @@ impl Session {
             None if frozen.has_reader => Reading::resumed(unread, limit),
             None => Reading::Over,
         };
-        Ok(Session {
-            outlet: WayOut::Line(outlet),
-            socket: Some(socket),
-            visited: None,
+        let session = Session {
+            outlet,
+            socket,
+            visited,
             modern: None,
             valve,
             reader,
@@ -188,7 +212,8 @@ impl Session {
             closing: frozen.is_closing,
             touched: false,
             _permit: permit,
-        })
+        };
+        Ok((session, watched))
     }
 
     /// Has what is equal for several sessions in memory once.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mux::{Moment, Mux};
+use mux::{LineNumber, Moment, Mux};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
@@ -16,14 +16,11 @@ use tokio::{
 };
 
 use super::{
-    Hub, Input, ProcessId,
-    clock::Clock,
-    modern_post::AT_WORK,
-    session::{OVER_HTTP, Session},
-    world::World,
+    Hub, Input, ProcessId, clock::Clock, modern_post::AT_WORK, session::Session, world::World,
 };
 use crate::{
-    front::SessionPlaces,
+    front::{FrozenHttp, Readiness, SessionPlaces, Tubes},
+    link::WayOut,
     observe::Observer,
     process::{ELSEWHERE, Ending, Process},
     upgrade::{FrozenDaemon, FrozenHub, Handed, UNDER_WAY, UpgradeWish},
@@ -34,8 +31,14 @@ use crate::{
 const HALT_PATIENCE: Duration =
     Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 150 });
 
+/// How often it is looked whether everything over HTTP is where it can be handed over.
+const HTTP_LOOK: Duration = Duration::from_millis(1);
+
 /// Bytes of messages that may wait at most: they are written down and read back while nobody is heard.
 const WAITING_MAX: usize = 16 << 20;
+
+/// The same of what was handed over and is kept for who comes back.
+const KEPT_MAX: usize = 64 << 20;
 
 /// How long what cannot be interrupted may keep an upgrade waiting.
 pub(super) const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
@@ -88,6 +91,9 @@ impl Hub {
         if world.sessions.values().any(|it| it.replay.is_some()) || !world.sought.is_empty() {
             return Some("sessions are just coming back; try again");
         }
+        if world.has_modern_at_work() {
+            return Some(AT_WORK);
+        }
         let mut processes = world.processes.values();
         let under_way = processes.find_map(Process::what_is_under_way);
         under_way.or_else(|| self.what_takes_long())
@@ -99,16 +105,15 @@ impl Hub {
         if !world.tickets.is_empty() {
             return Some("a server is just being restarted; try again when that is done");
         }
-        if world.sessions.values().any(|it| it.visited.is_some()) {
-            return Some(OVER_HTTP);
-        }
-        if world.has_modern_at_work() {
-            return Some(AT_WORK);
+        let visited = world.sessions.values().filter_map(|it| it.visited.as_ref());
+        if visited.into_iter().any(|it| !it.held.is_empty()) {
+            return Some("a session over HTTP has more to say than is heard of it; try again");
         }
         if world.processes.values().any(Process::is_web_socket) {
             return Some(ELSEWHERE);
         }
-        if world.around.room.taken() > WAITING_MAX {
+        let kept = world.kept_bytes();
+        if world.around.room.taken().saturating_sub(kept) > WAITING_MAX || kept > KEPT_MAX {
             return Some("too much waits to be read; try again when clients and servers have");
         }
         None
@@ -134,6 +139,8 @@ impl Hub {
 
     async fn halt_all(&mut self, inbox: &mut Receiver<Input>) {
         let mut batch = Vec::new();
+        let began = Instant::now();
+        self.world.around.http.pause();
         loop {
             self.world.around.halt.all();
             self.readers_ended().await;
@@ -148,10 +155,31 @@ impl Hub {
             self.end_listening(now);
             self.turn(now, &mut batch);
             // What came may have brought new ones.
-            if nothing_came && !self.world.has_readers() {
+            if !nothing_came || self.world.has_readers() {
+                continue;
+            }
+            if self
+                .world
+                .is_http_ready(began.elapsed() > HALT_PATIENCE / 2)
+            {
                 return;
             }
+            time::sleep(HTTP_LOOK).await;
         }
+    }
+
+    /// Has all connections over HTTP let go, once there is a halt. Until then nothing happens any more here.
+    pub(crate) async fn let_go(&mut self) -> Result<(), &'static str> {
+        if !self.world.around.http.let_go().await {
+            return Err("some connection was not let go; try again");
+        }
+        self.world.around.rows.settled().await;
+        Ok(())
+    }
+
+    /// What of HTTP belongs to the state.
+    pub(crate) fn freeze_http<'a>(&'a self, handed: &mut Handed<'a>) -> Option<FrozenHttp> {
+        self.world.around.http.freeze(handed)
     }
 
     async fn readers_ended(&mut self) {
@@ -201,6 +229,7 @@ impl Hub {
             process.go_on(*id, around);
         }
         around.guardian.go_on();
+        self.world.reconnect();
     }
 
     /// The same as bytes, for a program that shows whether it could go on with it.
@@ -283,6 +312,7 @@ impl Hub {
         frozen: FrozenHub,
         mut world: World,
         places: &SessionPlaces,
+        mut tubes: Tubes,
     ) -> anyhow::Result<Self> {
         let mux = Mux::thaw(frozen.mux.get().as_bytes(), world.around.limits.clone())?;
         if let Some(guardian) = &frozen.guardian {
@@ -292,7 +322,13 @@ impl Hub {
         world.set_last_id(frozen.last_id);
         for session in frozen.sessions {
             let (id, place) = (session.id, places.take()?);
-            let mut session = Session::thaw(session, &world.around, place)?;
+            let (mut session, watched) = Session::thaw(session, &world.around, place, &mut tubes)?;
+            if let Some(watched) = watched {
+                world.watch_listener(id, watched);
+            }
+            if let Some(visited) = &session.visited {
+                world.keys.insert(visited.key, id);
+            }
             session.share(&mut world.around.launcher);
             session.route = mux.route_of_session(id).cloned();
             world.sessions.insert(id, session);
@@ -345,8 +381,56 @@ impl World {
             || self.around.guardian.is_listened_to()
     }
 
+    /// Whether everything over HTTP is where it can be handed over. Clients that take nothing of a stream are
+    /// waited for until it is `late`.
+    fn is_http_ready(&self, late: bool) -> bool {
+        let (mut owed, slow) = match self.around.http.readiness() {
+            Readiness::NotYet => return false,
+            Readiness::Can { slow, .. } if !slow.is_empty() && !late => return false,
+            Readiness::Can { owed, slow } => (owed, slow),
+        };
+        for session in self.sessions.values() {
+            if let WayOut::Posts(streams) = &session.outlet {
+                if !streams.are_taken(&slow) {
+                    return false;
+                }
+                for reader in streams.readers() {
+                    owed.remove(&reader);
+                }
+            }
+        }
+        // Else somebody has not taken yet what came last.
+        owed.is_empty()
+    }
+
+    /// Bytes of streams over HTTP that are kept for who comes back.
+    fn kept_bytes(&self) -> usize {
+        let outlets = self.sessions.values().map(|it| &it.outlet);
+        let kept = outlets.map(|outlet| match outlet {
+            WayOut::Posts(streams) => streams.kept(),
+            WayOut::Line(_) | WayOut::Rounds(_) => 0,
+        });
+        kept.sum()
+    }
+
+    /// Connections over HTTP that were let go are served on.
+    fn reconnect(&mut self) {
+        let mut tubes = self.around.http.go_on();
+        let ids: Vec<_> = self.keys.values().copied().collect();
+        for id in ids {
+            let session = self.sessions.get_mut(&id);
+            if let Some(WayOut::Posts(streams)) = session.map(|it| &mut it.outlet)
+                && let Some(watched) = streams.reconnect(&mut tubes)
+            {
+                self.watch_listener(id, watched);
+            }
+            self.touch_session(id);
+        }
+    }
+
     /// What was waited for when the program before us stopped is waited for again.
     fn take_up(&mut self) {
+        self.strike_later();
         self.start_postponed();
         let sessions: Vec<_> = self
             .sessions
@@ -355,6 +439,9 @@ impl World {
             .collect();
         for (id, is_closing) in sessions {
             self.touch_session(id);
+            for line in self.sessions.get(&id).map(open_posts).unwrap_or_default() {
+                self.poll_later(id, line);
+            }
             if is_closing {
                 self.await_leave(id);
             }
@@ -369,6 +456,14 @@ impl World {
                 self.on_ending(id, Ending::AwaitOutputs);
             }
         }
+    }
+}
+
+/// Lines of a session whose responses go on, and whose client knows how to come back for the rest.
+fn open_posts(session: &Session) -> Vec<LineNumber> {
+    match &session.outlet {
+        WayOut::Posts(streams) => streams.open_posts(),
+        WayOut::Line(_) | WayOut::Rounds(_) => Vec::new(),
     }
 }
 

@@ -4,7 +4,6 @@ use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 
 use mux::SessionId;
 use shim::{answer::Answer, preface::Join};
-use tokio::sync::mpsc::Sender;
 
 use super::{
     http::{Visited, deny},
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     front::{Caller, Generation, HttpFault, Key, ModernPost, Place, Post},
-    link::{Denial, Outlet, Piece, Reading, Rest, Sink, Socket, Streams, Unpacker, WayOut},
+    link::{Denial, Outlet, Reading, Rest, Sink, Socket, Streams, Tube, Unpacker, WayOut},
 };
 
 /// All that a session has of its front.
@@ -41,7 +40,7 @@ pub(super) struct WayIn {
 pub(super) enum First {
     Nothing,
     /// With where the answer goes.
-    Post(Post, Sender<Piece>),
+    Post(Post, Tube),
     Modern(Box<ModernPost>),
 }
 

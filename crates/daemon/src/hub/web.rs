@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mux::{LineNumber, Moment, SessionId};
-use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Hub,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     front::{Freedom, Generation, Over, Place},
     launch::Asker,
-    link::{Denial, Farewell, Piece, Sign},
+    link::{Denial, Farewell, Piece, Sign, Tube},
 };
 
 /// So many things in a row that are no message, and a client has nothing to say here.
@@ -21,7 +21,7 @@ const MISSES_MAX: u32 = 10;
 
 impl Hub {
     /// Somebody asks for a WebSocket. What is wrong with that is told while it can be told by a status.
-    pub(super) fn on_meeting(&mut self, place: &Place, reply: &Sender<Piece>) {
+    pub(super) fn on_meeting(&mut self, place: &Place, reply: &Tube) {
         let world = &mut self.world;
         let ask = match world.ask_at(place) {
             Ok(ask) => ask,
@@ -44,7 +44,7 @@ impl Hub {
             // Whatever else is wrong may be right when it is needed.
             Some(_) | None => {
                 // Whoever has gone need not hear it.
-                let _gone = reply.try_send(Piece::Done);
+                let _gone = reply.send(Piece::Done);
             }
         }
     }
@@ -54,7 +54,7 @@ impl Hub {
         &mut self,
         now: Moment,
         talk: Talk,
-        (reply, permit): (&Sender<Piece>, OwnedSemaphorePermit),
+        (reply, permit): (&Tube, OwnedSemaphorePermit),
     ) {
         let ask = match self.world.ask_at(&talk.place) {
             Ok(ask) => ask,

@@ -216,11 +216,6 @@ impl World {
         self.around.door = None;
     }
 
-    /// Lets nobody in over HTTP any more.
-    pub(super) fn close_http(&mut self) {
-        self.around.http = HttpStand::default();
-    }
-
     /// Tells the shims that they need no next daemon before their clients have something to say.
     pub(super) fn tell_ending(&mut self) {
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();

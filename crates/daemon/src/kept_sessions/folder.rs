@@ -17,6 +17,7 @@ use super::{
 use crate::{
     files::{remove, replace, replace_lastingly},
     front::Key,
+    kept_words::wall_clock,
     observe,
 };
 
@@ -147,7 +148,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
-        let now = SystemTime::now();
+        let now = wall_clock();
         let mut count = 0;
         for (date, path) in self.files()? {
             if now.duration_since(date).is_ok_and(|age| age > AGE_MAX) {

@@ -37,7 +37,8 @@ async fn what_is_written_is_found_until_it_is_removed() {
     let found = rows.look(key).unwrap().comes().await.unwrap().unwrap();
     assert_eq!(found.row, row(2));
     assert!(rows.look(other).unwrap().comes().await.unwrap().is_none());
-    rows.remove(key);
+    rows.remove(key).comes().await;
+    assert!(files(&folder).is_empty());
     assert!(rows.look(key).unwrap().comes().await.unwrap().is_none());
     rows.put(key, row(3));
     rows.finish(thread);
@@ -67,7 +68,7 @@ fn a_date_says_when_a_session_was_heard() {
     let mut folder = Folder::new(home.path().join("sessions"));
     let key = Key::random().unwrap();
     folder.put(key, &row(1), Lasting::No);
-    let long_ago = SystemTime::now() - Duration::from_hours(5);
+    let long_ago = wall_clock() - Duration::from_hours(5);
     folder.date(key, long_ago);
     let heard = folder.look(key).unwrap().heard;
     assert!(heard.duration_since(long_ago).unwrap() < Duration::from_secs(1));
@@ -79,7 +80,7 @@ fn there_are_never_more_rows_than_may_be_and_the_most_silent_go() {
     let path = home.path().join("sessions");
     let mut folder = Folder::of_at_most(path.clone(), 8);
     let keys: Vec<Key> = (0..20).map(|_| Key::random().unwrap()).collect();
-    let first = SystemTime::now() - Duration::from_hours(1);
+    let first = wall_clock() - Duration::from_hours(1);
     for (number, key) in keys.iter().enumerate() {
         folder.put(*key, &row(number as u64), Lasting::No);
         folder.date(*key, first + Duration::from_secs(number as u64));

@@ -57,7 +57,7 @@ pub(crate) struct Outlet {
 }
 
 /// All of an outlet but for the way out.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct FrozenOutlet {
     queue: Vec<Entry>,
     head_written: usize,

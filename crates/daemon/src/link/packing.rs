@@ -4,7 +4,7 @@
 //! here: how long one may be and what becomes of one that is longer, who comes first, how it is handed over.
 //! What a frame says of the connection itself is a [`Sign`]. Heads of frames are read and written by
 //! `tungstenite`; its reader is of no use here, as it has a buffer for each connection and gives a message
-//! that is too long up without a word of whose it was (`docs/adr/0018`).
+//! that is too long up without a word of whose it was (`docs/adr/0021`).
 //!
 //! **Invariant:** however the bytes are split, the same comes out; and nothing is kept of what has come out.
 

@@ -8,6 +8,7 @@
 //! **Invariant:** a message goes to one stream, whole; only what a session could not read is dropped, and never
 //! what it is asked.
 
+mod frozen;
 mod stream;
 
 use std::{
@@ -17,20 +18,23 @@ use std::{
 };
 
 use mux::{Answered, LineNumber};
-use tokio::sync::{Notify, mpsc::Sender, oneshot};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc::WeakSender, oneshot};
 use wire::Outgoing;
 
 use super::{
-    Backlog, Beginning, EventId, Flushed, Overflow, Piece, Room, StreamId, outlet::too_slow,
+    Backlog, Beginning, EventId, Flushed, Overflow, Piece, Room, Sent, StreamId, Tube,
+    outlet::too_slow,
 };
 use crate::{front::Key, kept_sessions::Written};
-use stream::{From, Means, Sent, Stream, Tally};
+pub(crate) use frozen::FrozenStreams;
+use stream::{From, Means, Stream, Tally};
 
 /// Streams of posts that are answered, and that somebody may still come back to.
 const ENDED_MAX: usize = 32;
 
 /// Bytes that are kept of all streams; then the oldest goes that has ended.
-const KEPT_BYTES_MAX: usize = 4 << 20;
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// How often the clock strikes until nobody comes back to what is over.
 const ENDED_AGE_MAX: u8 = 5;
@@ -61,7 +65,7 @@ pub(crate) struct Streams {
 }
 
 /// What a post waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Wants {
     /// The answer to a request.
     Answer,
@@ -70,7 +74,7 @@ pub(crate) enum Wants {
 }
 
 /// Whether a client is told where it can go on before there is anything to hear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Primes {
     Yes,
     No,
@@ -78,7 +82,7 @@ pub(crate) enum Primes {
 
 /// There is no such stream, or no longer.
 #[derive(Debug)]
-pub(crate) struct NothingLeft(pub(crate) Sender<Piece>);
+pub(crate) struct NothingLeft(pub(crate) Tube);
 
 #[derive(Debug)]
 struct Post {
@@ -164,12 +168,7 @@ impl Streams {
     }
 
     /// A post has come, whose response this leads to.
-    pub(crate) fn open(
-        &mut self,
-        line: LineNumber,
-        (wants, primes): (Wants, Primes),
-        to: Sender<Piece>,
-    ) {
+    pub(crate) fn open(&mut self, line: LineNumber, (wants, primes): (Wants, Primes), to: Tube) {
         let mut stream = Stream::behind(0);
         stream.attach(to, From::TheNew, &self.means, &mut self.tally);
         let post = Post {
@@ -194,7 +193,7 @@ impl Streams {
     }
 
     /// The response that this leads to is waited for so long that it becomes a stream.
-    pub(crate) fn begin(&mut self, to: &Sender<Piece>) {
+    pub(crate) fn begin(&mut self, to: &WeakSender<Piece>) {
         let mut posts = self.posts.iter_mut();
         let found = posts.find(|(_, post)| !post.has_begun && post.stream.leads_to(to));
         if let Some((line, post)) = found {
@@ -229,9 +228,9 @@ impl Streams {
     /// somebody does already.
     pub(crate) fn listen(
         &mut self,
-        to: Sender<Piece>,
+        to: Tube,
         primes: Primes,
-    ) -> Result<oneshot::Receiver<()>, Sender<Piece>> {
+    ) -> Result<oneshot::Receiver<()>, Tube> {
         if self.is_listened_to() {
             return Err(to);
         }
@@ -241,7 +240,7 @@ impl Streams {
         };
         let told = Some(id).filter(|_| primes == Primes::Yes);
         // It is known that somebody listens before there is anything to hear.
-        let _first = to.try_send(Piece::Begun(told));
+        let _first = to.send(Piece::Begun(told));
         Ok(self.attach_listener(to, From::TheNew))
     }
 
@@ -250,17 +249,17 @@ impl Streams {
     pub(crate) fn resume(
         &mut self,
         last: EventId,
-        to: Sender<Piece>,
+        to: Tube,
     ) -> Result<Option<oneshot::Receiver<()>>, NothingLeft> {
         let from = From::Behind(last.number);
         let Some(line) = last.stream.line() else {
-            let _first = to.try_send(Piece::Begun(None));
+            let _first = to.send(Piece::Begun(None));
             return Ok(Some(self.attach_listener(to, from)));
         };
         let Some(post) = self.posts.get_mut(&line).filter(|post| post.has_begun) else {
             return Err(NothingLeft(to));
         };
-        let _first = to.try_send(Piece::Begun(None));
+        let _first = to.send(Piece::Begun(None));
         let (means, tally) = (&self.means, &mut self.tally);
         post.stream.attach(to, from, means, tally);
         post.age = 0;
@@ -268,7 +267,7 @@ impl Streams {
         Ok(None)
     }
 
-    fn attach_listener(&mut self, to: Sender<Piece>, from: From) -> oneshot::Receiver<()> {
+    fn attach_listener(&mut self, to: Tube, from: From) -> oneshot::Receiver<()> {
         let (means, tally) = (&self.means, &mut self.tally);
         self.listener.attach(to, from, means, tally);
         let (over, is_over) = oneshot::channel();
@@ -355,6 +354,21 @@ impl Streams {
         {
             self.forget_oldest();
         }
+    }
+
+    /// Forgets what is kept that was handed over, as others need the room; says whether there was any.
+    pub(crate) fn forget_handed(&mut self) -> bool {
+        let before = self.tally.kept;
+        let streams = self.posts.values_mut().map(|post| &mut post.stream);
+        for stream in streams.chain([&mut self.listener]) {
+            stream.forget_handed(&mut self.tally);
+        }
+        self.tally.kept < before
+    }
+
+    /// Bytes that are kept for who comes back.
+    pub(crate) fn kept(&self) -> usize {
+        self.tally.kept
     }
 
     /// Bytes that wait for somebody to read.
@@ -508,8 +522,8 @@ impl Streams {
                 self.listener.push(entry.parcel.open(), None, means, tally);
             }
         }
-        if is_over {
-            self.posts.remove(&line);
+        if is_over && let Some(mut post) = self.posts.remove(&line) {
+            post.stream.forget(&mut self.tally);
         }
     }
 

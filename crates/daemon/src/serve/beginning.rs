@@ -19,7 +19,7 @@ use sys::handed;
 
 use super::epoch;
 use crate::{
-    front::Stand,
+    front::{FrozenHttp, Stand},
     process::Inheritance,
     upgrade::{FrozenDaemon, FrozenHub},
 };
@@ -30,6 +30,8 @@ pub(super) struct Beginning {
     /// How many files a server may open.
     pub(super) files: Rlimit,
     pub(super) start: Start,
+    /// What was handed over of HTTP.
+    pub(super) http: Option<FrozenHttp>,
 }
 
 /// How it begins.
@@ -69,6 +71,7 @@ impl Beginning {
             stand,
             files,
             start: Start::Afresh(inheritance),
+            http: None,
         })
     }
 
@@ -86,6 +89,7 @@ impl Beginning {
             stand: Stand::thaw(&frozen.stand, places)?,
             listener: handed::take(frozen.listener)?.into(),
             files: Rlimit { current, maximum },
+            http: frozen.http,
             start: Start::Resumed(
                 Box::new(frozen.hub),
                 Before {

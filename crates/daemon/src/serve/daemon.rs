@@ -28,7 +28,7 @@ use super::{
 use crate::{
     admin::{self, Outcome, Upgraded},
     configuration::Configuration,
-    front::{ANSWER_PATIENCE, Descriptors, Door, HttpStand, Shared, Stand, say},
+    front::{ANSWER_PATIENCE, Descriptors, Door, FrozenHttp, HttpStand, Shared, Stand, Tubes, say},
     hub::{Hub, Input, Left, Rests, Surroundings, World},
     kept_sessions::Rows,
     kept_words::Keeper,
@@ -81,6 +81,7 @@ impl Daemon {
             listener,
             files,
             start,
+            http: frozen_http,
         } = beginning;
         let Plan {
             guardian_program,
@@ -107,7 +108,7 @@ impl Daemon {
         watch_signals(&inbox)?;
         let room = Room::new(limits.buffered_bytes);
         let edge = (&inbox, &room, &limits);
-        let http = open_http(&http, &places, edge, (&door, descriptors));
+        let (http, tubes) = open_http(frozen_http, &http, &places, edge, (&door, descriptors))?;
         let run_file = RunFile::write(&places.state, &places.socket, &admin::http(&http.listening));
         let epoch = start.epoch();
         let halt = Halt::default();
@@ -139,7 +140,7 @@ impl Daemon {
             door: Some(open),
         });
         Ok(Daemon {
-            hub: furnish(start, limits, world, &door)?,
+            hub: furnish(start, limits, world, &door, tubes)?,
             arrivals,
             door: Gate::Open(tasks::spawn("door", door.run())),
             logs,
@@ -260,12 +261,14 @@ impl Handover<'_> {
         arrivals: &mut mpsc::Receiver<Input>,
     ) -> anyhow::Result<Infallible> {
         hub.halt(arrivals).await.map_err(anyhow::Error::msg)?;
+        hub.let_go().await.map_err(anyhow::Error::msg)?;
         let mut handed = Handed::default();
         let frozen = hub.freeze(&mut handed).map_err(anyhow::Error::msg)?;
         let entrance = self.door.freeze(&mut handed);
         let requester = handed.over(self.wish.requester.as_fd());
         let files = (self.files.current, self.files.maximum);
-        let frozen = FrozenDaemon::new(frozen, files, entrance, Some(requester), self.halted_at);
+        let frozen = FrozenDaemon::new(frozen, files, entrance, Some(requester), self.halted_at)
+            .with_http(hub.freeze_http(&mut handed));
         self.logs.catch_up();
         self.door.successor().take_over(&frozen, &handed)
     }
@@ -273,11 +276,12 @@ impl Handover<'_> {
 
 /// Lets people in over HTTP as well, where the user wants that.
 fn open_http(
+    frozen: Option<FrozenHttp>,
     http: &config::Http,
     places: &Places,
     (inbox, room, limits): (&mpsc::Sender<Input>, &Arc<Room>, &Limits),
     (door, descriptors): (&Door, Descriptors),
-) -> HttpStand {
+) -> anyhow::Result<(HttpStand, Tubes)> {
     let shared = Shared {
         inbox,
         room,
@@ -285,11 +289,22 @@ fn open_http(
         sessions: door.places().share(),
         connections: descriptors.connections,
     };
-    HttpStand::take(http, places, shared)
+    match frozen {
+        Some(frozen) => HttpStand::resume(frozen, http, places, shared)
+            .context("taking over what is over HTTP")
+            .inspect_err(observe::not_resumed),
+        None => Ok((HttpStand::take(http, places, shared), Tubes::default())),
+    }
 }
 
 /// A hub in this world, with all that was there before.
-fn furnish(start: Start, limits: Limits, world: World, door: &Door) -> anyhow::Result<Hub> {
+fn furnish(
+    start: Start,
+    limits: Limits,
+    world: World,
+    door: &Door,
+    tubes: Tubes,
+) -> anyhow::Result<Hub> {
     let epoch = start.epoch();
     match start {
         Start::Afresh(inheritance) => {
@@ -298,8 +313,8 @@ fn furnish(start: Start, limits: Limits, world: World, door: &Door) -> anyhow::R
             Ok(hub)
         }
         Start::Resumed(frozen, before) => {
-            let hub =
-                Hub::thaw(*frozen, world, &door.places()).inspect_err(observe::not_resumed)?;
+            let hub = Hub::thaw(*frozen, world, &door.places(), tubes)
+                .inspect_err(observe::not_resumed)?;
             sys::handed::take_no_more();
             answer(before, &hub, door);
             Ok(hub)

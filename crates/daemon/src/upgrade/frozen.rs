@@ -20,6 +20,8 @@ use serde_json::value::RawValue;
 use wire::Outgoing;
 
 use crate::{
+    front::FrozenHttp,
+    hub::FrozenVisited,
     kept_words::Subject,
     launch::{LaunchSpec, Means, RemoteSpec},
     link::{FrozenOutlet, Unpacker},
@@ -31,8 +33,10 @@ use crate::{
 /// No descriptor.
 pub(crate) const NOWHERE: RawFd = -1;
 
-/// The format that is written, and the last that can be read.
+/// The first format, which is written as long as there is nothing in it that it cannot say; and the last that can
+/// be read, which has what belongs to HTTP.
 const FORMAT: u32 = 1;
+const FORMAT_OF_HTTP: u32 = 2;
 
 /// All that there is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,6 +54,9 @@ pub(crate) struct FrozenDaemon {
     pub(crate) requester: Option<RawFd>,
     /// When the sessions were heard last: a reading of the system's monotonic clock.
     pub(crate) halted_at: Duration,
+    /// Where sessions come in over HTTP, and who is there.
+    #[serde(default)]
+    pub(crate) http: Option<FrozenHttp>,
 }
 
 impl FrozenDaemon {
@@ -69,6 +76,22 @@ impl FrozenDaemon {
             hub,
             requester,
             halted_at,
+            http: None,
+        }
+    }
+
+    /// The same with what belongs to HTTP.
+    pub(crate) fn with_http(self, http: Option<FrozenHttp>) -> Self {
+        let has_sessions = self.hub.sessions.iter().any(|it| it.visited.is_some());
+        let format = if http.is_some() || has_sessions {
+            FORMAT_OF_HTTP
+        } else {
+            FORMAT
+        };
+        FrozenDaemon {
+            format,
+            http,
+            ..self
         }
     }
 
@@ -81,7 +104,8 @@ impl FrozenDaemon {
             is_lost: false,
         };
         let nobody = None;
-        FrozenDaemon::new(hub, (None, None), (stand, NOWHERE), nobody, Duration::ZERO)
+        let files = (None, None);
+        FrozenDaemon::new(hub, files, (stand, NOWHERE), nobody, Duration::ZERO).with_http(None)
     }
 
     pub(crate) fn to_bytes(&self) -> io::Result<Vec<u8>> {
@@ -98,9 +122,9 @@ impl FrozenDaemon {
         let claim: Claim = serde_json::from_slice(bytes)
             .ok()
             .context("this is no state of a daemon")?;
-        if claim.format != FORMAT {
+        if !(FORMAT..=FORMAT_OF_HTTP).contains(&claim.format) {
             bail!(
-                "the state is of mcpool {} and its format is {}; this is mcpool {}, which reads format {FORMAT}",
+                "the state is of mcpool {} and its format is {}; this is mcpool {}, which reads formats {FORMAT} to {FORMAT_OF_HTTP}",
                 claim.version,
                 claim.format,
                 env!("CARGO_PKG_VERSION")
@@ -209,6 +233,9 @@ pub(crate) struct FrozenSession {
     pub(crate) lines: LineNumber,
     pub(crate) is_blocked: bool,
     pub(crate) is_closing: bool,
+    /// What it has if it is over HTTP; then it has no socket.
+    #[serde(default)]
+    pub(crate) visited: Option<Box<FrozenVisited>>,
 }
 
 /// One process of an upstream.

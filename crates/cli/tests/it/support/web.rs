@@ -20,6 +20,12 @@ pub(crate) struct Web {
     requests: u64,
 }
 
+/// A connection that stays open between two requests.
+pub(crate) struct KeptOpen {
+    web: Web,
+    reader: BufReader<TcpStream>,
+}
+
 /// A response whose head has come.
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -122,34 +128,53 @@ impl Web {
 
     #[track_caller]
     pub(crate) fn request(&self, method: &str, body: &[u8]) -> Response {
-        Response::read(self.send(method, body))
+        Response::read(BufReader::new(self.send(method, body)))
     }
 
     /// Sends a request, and does not wait for what comes.
     #[track_caller]
     pub(crate) fn send(&self, method: &str, body: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut stream = self.connect();
+        let head = self.head(method, "close", body.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        // What is refused by its head is not read any further.
+        let _refused = stream.write_all(body);
+        stream
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let first = format!("{method} {} HTTP/1.1\r\nConnection: close\r\n", self.path);
+        stream
+    }
+
+    /// A connection for several requests.
+    pub(crate) fn kept_open(&self) -> KeptOpen {
+        let reader = BufReader::new(self.connect());
+        KeptOpen {
+            web: self.clone(),
+            reader,
+        }
+    }
+
+    fn head(&self, method: &str, connection: &str, length: usize) -> String {
+        let path = &self.path;
+        let first = format!("{method} {path} HTTP/1.1\r\nConnection: {connection}\r\n");
         let session = self.session.iter().map(|key| ("Mcp-Session-Id", key));
         let headers = self
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value));
-        let length = body.len().to_string();
+        let length = length.to_string();
         let last = [("Content-Length", &length)];
         let lines = headers
             .chain(session)
             .chain(last)
             .map(|(name, value)| format!("{name}: {value}\r\n"));
-        let head: String = std::iter::once(first)
+        std::iter::once(first)
             .chain(lines)
             .chain(["\r\n".to_owned()])
-            .collect();
-        stream.write_all(head.as_bytes()).unwrap();
-        // What is refused by its head is not read any further.
-        let _refused = stream.write_all(body);
-        stream
+            .collect()
     }
 
     #[track_caller]
@@ -232,9 +257,55 @@ pub(crate) fn call(id: u64, tool: &str, arguments: Value) -> Value {
     })
 }
 
+impl KeptOpen {
+    /// Sends a part of a request's head, or what comes behind one.
+    #[track_caller]
+    pub(crate) fn write(&mut self, text: &str) {
+        self.reader.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// All of a request, as text.
+    pub(crate) fn request(&self, message: &Value) -> String {
+        let body = message.to_string();
+        self.web.head("POST", "keep-alive", body.len()) + &body
+    }
+
+    /// Everything that comes until the connection is closed.
+    #[track_caller]
+    pub(crate) fn rest(mut self) -> String {
+        let mut text = String::new();
+        self.reader.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// What is answered to the next request that has not been answered.
+    #[track_caller]
+    pub(crate) fn response(self) -> (Response, Web) {
+        (Response::read(self.reader), self.web)
+    }
+
+    /// Asks for something, and what is answered with one message.
+    #[track_caller]
+    pub(crate) fn post(&mut self, message: &Value) -> Value {
+        let request = self.request(message);
+        self.write(&request);
+        self.answer()
+    }
+
+    /// The next answer, which is one message.
+    #[track_caller]
+    pub(crate) fn answer(&mut self) -> Value {
+        let reader = BufReader::new(self.reader.get_ref().try_clone().unwrap());
+        assert!(self.reader.buffer().is_empty());
+        let response = Response::read(reader);
+        let (status, text) = (response.status, response.text());
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
 impl Response {
-    fn read(stream: TcpStream) -> Response {
-        let mut reader = BufReader::new(stream);
+    fn read(mut reader: BufReader<TcpStream>) -> Response {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
         let status = line
@@ -347,6 +418,13 @@ impl Response {
         last.unwrap()
     }
 
+    /// Whether the rest of it never comes.
+    pub(crate) fn ends_early(mut self) -> bool {
+        let mut rest = Vec::new();
+        let read = self.body.reader.read_to_end(&mut rest);
+        read.is_err() || !rest.ends_with(b"0\r\n\r\n")
+    }
+
     /// The client goes away.
     pub(crate) fn hang_up(self) {
         let _gone = self.body.reader.get_ref().shutdown(Shutdown::Both);
@@ -397,6 +475,9 @@ impl Body {
 impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = self.left()?.min(buffer.len());
+        if most == 0 {
+            return Ok(0);
+        }
         let read = self.reader.read(&mut buffer[..most])?;
         match &mut self.length {
             Length::Known(left) | Length::Chunks(Some(left)) => *left -= read,

@@ -5,9 +5,9 @@ use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
-    header::{ACCEPT, CONTENT_LENGTH, HeaderName},
+    header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HeaderName},
     http::request::Parts,
     upgrade::OnUpgrade,
 };
@@ -24,11 +24,12 @@ use super::{
     modern,
     reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
     routes::What,
+    timed::{Busy, Stage},
     web,
 };
 use crate::{
     hub::Input,
-    link::{EventId, PIECES_MAX, Piece, Share},
+    link::{EventId, PIECES_MAX, Piece, Share, Tube},
 };
 
 /// How long the body of a request may take to come.
@@ -52,30 +53,50 @@ pub(super) async fn respond(
     front: &Front,
     (peer, only): (Peer, Option<Arc<str>>),
     mut request: Request<Incoming>,
-    on_passed: impl FnOnce(Caller),
+    (busy, on_passed): (&Busy, impl FnOnce(Caller)),
 ) -> Response<Reply> {
     // There is none unless it is asked for.
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
+    if is_last(&head) {
+        busy.is_last(head.version != Version::HTTP_11);
+    }
     let served = match front.gate.check(&head, peer) {
         Ok(passed) => {
             on_passed(passed.caller);
-            serve(front, &head, (&passed, only), (body, upgrade)).await
+            busy.passes();
+            serve((front, busy), &head, (&passed, only), (body, upgrade)).await
         }
         Err(fault) => Err(fault),
     };
-    served.unwrap_or_else(|fault| {
+    busy.is_at(Stage::Written);
+    let response = served.unwrap_or_else(|fault| {
         tracing::debug!(
             path = head.uri.path(),
             reason = fault.reason(),
             "refused over HTTP"
         );
         reply::refused(&fault)
-    })
+    });
+    if response.body().is_stream() {
+        busy.is_at(Stage::Streams);
+    }
+    response
+}
+
+/// Whether nothing comes behind this request on its connection.
+fn is_last(head: &Parts) -> bool {
+    let closes = head.headers.get_all(CONNECTION).iter().any(|value| {
+        let value = value.to_str().unwrap_or_default();
+        value
+            .split(',')
+            .any(|word| word.trim().eq_ignore_ascii_case("close"))
+    });
+    closes || head.version != Version::HTTP_11
 }
 
 async fn serve(
-    front: &Front,
+    (front, busy): (&Front, &Busy),
     head: &Parts,
     (passed, only): (&Passed<'_>, Option<Arc<str>>),
     (body, upgrade): (Incoming, OnUpgrade),
@@ -89,10 +110,11 @@ async fn serve(
     };
     let place = place(server, &head.uri, &head.headers)?;
     if is_web {
-        return web::meet(front, head, (place, passed.caller), upgrade).await;
+        return web::meet((front, busy), head, (place, passed.caller), upgrade).await;
     }
     let mut errand = Errand {
         front,
+        busy,
         place,
         caller: passed.caller,
         key: None,
@@ -114,6 +136,8 @@ async fn serve(
 /// What a request is about.
 struct Errand<'a> {
     front: &'a Front,
+    /// How far it is.
+    busy: &'a Busy,
     place: Place,
     caller: Caller,
     key: Option<Key>,
@@ -156,32 +180,9 @@ impl Errand<'_> {
             }
             None => return Err(HttpFault::NoSession),
         };
-        let (front, key) = (self.front, self.key);
-        let (mut from, to) = self.send(wish).await?;
-        let first = match key {
-            Some(key) => first_piece(front, key, &mut from, &to).await,
-            // What the session is known by stands in the head, and there may be none.
-            None => from.recv().await,
-        };
-        Ok(match first {
-            Some(Piece::Answer { parcel, begins, .. }) => {
-                let key = match begins {
-                    Some(beginning) => Some(beginning.comes().await),
-                    None => None,
-                };
-                reply::answer(parcel, key)
-            }
-            Some(Piece::Fault(parcel)) => reply::malformed(&parcel.open()),
-            Some(Piece::Done) => reply::bare(StatusCode::ACCEPTED),
-            Some(Piece::Refused(denial)) => reply::denied(&denial),
-            Some(
-                first @ (Piece::Begun(_) | Piece::Part { .. } | Piece::Over | Piece::Interlude),
-            ) => reply::events(first, from),
-            // There is none, as all sessions are about to end.
-            None if is_greeting => return Err(HttpFault::Ending),
-            // The session has ended meanwhile.
-            None => return Err(HttpFault::NoSuchSession),
-        })
+        let (front, busy, key) = (self.front, self.busy, self.key);
+        let (from, to) = self.send(wish).await?;
+        answer(front, busy, (key, from, to)).await
     }
 
     async fn listen(self, headers: &HeaderMap) -> Result<Response<Reply>, HttpFault> {
@@ -200,8 +201,11 @@ impl Errand<'_> {
                 Wish::Resume(key, last.ok_or(HttpFault::NothingLeft)?)
             }
         };
+        let busy = self.busy;
         let (mut from, _to) = self.send(wish).await?;
-        match from.recv().await {
+        let first = from.recv().await;
+        busy.is_at(Stage::Written);
+        match first {
             Some(Piece::Refused(denial)) => Ok(reply::denied(&denial)),
             Some(first) => Ok(reply::events(first, from)),
             None => Err(HttpFault::NoSuchSession),
@@ -222,7 +226,9 @@ impl Errand<'_> {
 
     async fn send(self, wish: Wish) -> Result<(Receiver<Piece>, WeakSender<Piece>), HttpFault> {
         let (reply, from) = mpsc::channel(PIECES_MAX);
-        let to = reply.downgrade();
+        let reply = Tube::new(reply, self.busy.connection());
+        let to = reply.mark();
+        self.busy.is_of(self.key);
         let visit = Visit {
             place: self.place,
             caller: self.caller,
@@ -231,6 +237,7 @@ impl Errand<'_> {
         };
         let sent = self.front.inbox.send(Input::Visited(Box::new(visit))).await;
         sent.map_err(|_| HttpFault::Ending)?;
+        self.busy.is_at(Stage::AtTheHub);
         Ok((from, to))
     }
 
@@ -300,6 +307,39 @@ impl Errand<'_> {
         }
         Ok(Said::One(Frame::parse(bytes.clone())?))
     }
+}
+
+/// The response to a post that is at the hub.
+pub(super) async fn answer(
+    front: &Front,
+    busy: &Busy,
+    (key, mut from, to): (Option<Key>, Receiver<Piece>, WeakSender<Piece>),
+) -> Result<Response<Reply>, HttpFault> {
+    let first = match key {
+        Some(key) => first_piece(front, key, &mut from, &to).await,
+        // What the session is known by stands in the head, and there may be none.
+        None => from.recv().await,
+    };
+    busy.is_at(Stage::Written);
+    Ok(match first {
+        Some(Piece::Answer { parcel, begins, .. }) => {
+            let key = match begins {
+                Some(beginning) => Some(beginning.comes().await),
+                None => None,
+            };
+            reply::answer(parcel, key)
+        }
+        Some(Piece::Fault(parcel)) => reply::malformed(&parcel.open()),
+        Some(Piece::Done) => reply::bare(StatusCode::ACCEPTED),
+        Some(Piece::Refused(denial)) => reply::denied(&denial),
+        Some(first @ (Piece::Begun(_) | Piece::Part { .. } | Piece::Over | Piece::Interlude)) => {
+            reply::events(first, from)
+        }
+        // There is none, as all sessions are about to end.
+        None if key.is_none() => return Err(HttpFault::Ending),
+        // The session has ended meanwhile.
+        None => return Err(HttpFault::NoSuchSession),
+    })
 }
 
 /// What comes first of the response to a post. If that takes long, the hub hears of it: the response may

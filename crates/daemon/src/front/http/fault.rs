@@ -130,9 +130,8 @@ impl HttpFault {
     /// Whether the same request may do better a little later.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
-            HttpFault::TooSlow | HttpFault::Full | HttpFault::Ending | HttpFault::NotNow { .. } => {
-                true
-            }
+            HttpFault::TooSlow | HttpFault::Full | HttpFault::Ending => true,
+            HttpFault::NotNow { .. } => true,
             HttpFault::NoHost
             | HttpFault::ForeignHost
             | HttpFault::ForeignOrigin

@@ -87,6 +87,11 @@ impl Reply {
         }
     }
 
+    /// Whether it is a stream, whose end nobody knows.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self.what, What::Events(_))
+    }
+
     /// Keeps it known, as long as there is any of it, that a request is being answered.
     pub(super) fn with(mut self, answering: Answering) -> Self {
         self.answering = Some(answering);
@@ -151,6 +156,11 @@ fn as_stream(what: What) -> Response<Reply> {
     headers.insert(CACHE_CONTROL, FRESH);
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
+}
+
+/// The rest of a stream whose head was written by somebody else.
+pub(super) fn rest_of_events(from: Receiver<Piece>) -> Reply {
+    events(Piece::Begun(None), from).into_body()
 }
 
 /// What is refused.

@@ -26,7 +26,22 @@ pub(super) struct Spot {
 }
 
 /// Device and number of what stands there, and when it was changed last: a number may be given out again.
-type Identity = (u64, u64, (i64, i64));
+pub(super) type Identity = (u64, u64, (i64, i64));
+
+impl Spot {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the program that takes our place knows it by. It stands until one of the two drops it.
+    pub(super) fn freeze(&self) -> (PathBuf, Identity) {
+        (self.path.clone(), self.identity)
+    }
+
+    pub(super) fn thaw(path: PathBuf, identity: Identity) -> Self {
+        Spot { path, identity }
+    }
+}
 
 /// Where it is if nobody says otherwise.
 pub(super) fn beside(socket: &Path) -> PathBuf {

@@ -3,34 +3,57 @@
 //! **Invariant:** it never listens at a port that nobody has named, and what keeps it from listening is told.
 
 use std::{
+    collections::BTreeSet,
+    ffi::OsString,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
+    os::{
+        fd::{AsFd, RawFd},
+        unix::net::UnixListener as StdUnixListener,
+    },
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
 use config::{Http, HttpAuth, HttpSocket, Listen};
 use mux::Limits;
+use serde::{Deserialize, Serialize};
 use shim::places::Places;
+use sys::handed;
 use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, mpsc::Sender, watch},
+    net::{TcpListener, UnixListener},
+    sync::{
+        Semaphore,
+        mpsc::{self, Receiver, Sender},
+        watch,
+    },
+    time,
 };
 
 use super::{
     Entry, Front,
     gate::Gate,
+    handover::{FrozenConnection, Loose, Readiness, Tubes},
     holder,
-    socket::{self, Spot},
+    socket::{self, Identity, Spot},
     stand_at,
     token::Token,
     watch_token,
 };
-use crate::{hub::Input, link::Room, observe, tasks};
+use crate::{
+    hub::Input,
+    link::Room,
+    observe, tasks,
+    upgrade::{Handed, Os},
+};
 
 /// Where the daemon listens if nobody says otherwise.
 const PORT: u16 = 7665;
+
+/// How long all connections may take to be let go that are ready for it.
+const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where we listen, for `status`.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +70,35 @@ pub(crate) struct Listening {
 #[derive(Debug, Default)]
 pub(crate) struct HttpStand {
     pub(crate) listening: Listening,
-    _open: Option<watch::Sender<()>>,
-    _spot: Option<Spot>,
+    inner: Option<Inner>,
+}
+
+/// What there is if it listens.
+#[derive(Debug)]
+struct Inner {
+    front: Arc<Front>,
+    entries: Vec<Arc<Entry>>,
+    /// The place of the unix socket.
+    spot: Option<Spot>,
+    /// Ends with those who let people in.
+    open: Option<watch::Sender<()>>,
+    /// Connections that nobody serves any more.
+    let_go: Receiver<Loose>,
+    loose: Vec<Loose>,
+}
+
+/// The listeners and connections as they are handed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenHttp {
+    /// Those at addresses.
+    listeners: Vec<RawFd>,
+    /// For each of these, which server is meant by who names none.
+    #[serde(default)]
+    only: Vec<Option<Arc<str>>>,
+    /// The one at a path, and what was put there.
+    #[serde(default)]
+    socket: Option<(RawFd, Os, Identity)>,
+    connections: Vec<FrozenConnection>,
 }
 
 /// Where it is wanted that we listen.
@@ -89,10 +139,131 @@ impl HttpStand {
                         trouble: Some(trouble),
                         ..Listening::default()
                     },
-                    ..HttpStand::default()
+                    inner: None,
                 }
             }
         }
+    }
+
+    /// Goes on where the program before us stood, with its connections. What these are owed goes by the tubes.
+    pub(crate) fn resume(
+        frozen: FrozenHttp,
+        http: &Http,
+        places: &Places,
+        shared: Shared<'_>,
+    ) -> anyhow::Result<(HttpStand, Tubes)> {
+        let mut entries = Vec::new();
+        let mut only = frozen.only.into_iter();
+        for listener in frozen.listeners {
+            let listener = StdListener::from(handed::take(listener)?);
+            listener.set_nonblocking(true)?;
+            let only = only.next().flatten();
+            entries.push(Entry::Tcp(TcpListener::from_std(listener)?, only));
+        }
+        let mut spot = None;
+        if let Some((listener, path, identity)) = frozen.socket {
+            let listener = StdUnixListener::from(handed::take(listener)?);
+            listener.set_nonblocking(true)?;
+            entries.push(Entry::Unix(UnixListener::from_std(listener)?));
+            spot = Some(Spot::thaw(OsString::from(path).into(), identity));
+        }
+        let auth = http.auth.unwrap_or(default_auth());
+        let mut stand = stand((entries, spot), auth, &places.state, shared)?;
+        let connections = frozen.connections.into_iter().map(Loose::thaw);
+        if let Some(inner) = &mut stand.inner {
+            inner.loose = connections.collect::<io::Result<_>>()?;
+        }
+        let tubes = stand.go_on();
+        Ok((stand, tubes))
+    }
+
+    /// How far connections are from being let go.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let inner = self.inner.as_ref();
+        inner.map_or_else(
+            || Readiness::Can {
+                owed: BTreeSet::new(),
+                slow: BTreeSet::new(),
+            },
+            |inner| inner.front.readiness(),
+        )
+    }
+
+    /// Has requests that have not begun wait, until connections go on. Who was let in by a token that counts no
+    /// longer has to go before anything is handed over.
+    pub(crate) fn pause(&self) {
+        if let Some(inner) = &self.inner {
+            inner.front.gate.token().look();
+            inner.front.pause(true);
+        }
+    }
+
+    /// Lets nobody in, and has all connections let go, which must be ready for it; whether they were.
+    pub(crate) async fn let_go(&mut self) -> bool {
+        let Some(inner) = &mut self.inner else {
+            return true;
+        };
+        inner.open = None;
+        inner.front.halt.all();
+        let all = u32::try_from(inner.front.connections_max).unwrap_or(u32::MAX);
+        // All have their places back when all have ended, and none takes long.
+        let places = Arc::clone(&inner.front.connections).acquire_many_owned(all);
+        let all_ended = time::timeout(LET_GO_PATIENCE, places).await;
+        while let Ok(loose) = inner.let_go.try_recv() {
+            inner.loose.push(loose);
+        }
+        all_ended.is_ok()
+    }
+
+    /// What the program that takes our place goes on with.
+    pub(crate) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> Option<FrozenHttp> {
+        let inner = self.inner.as_ref()?;
+        let (mut listeners, mut servers, mut socket) = (Vec::new(), Vec::new(), None);
+        for entry in &inner.entries {
+            let descriptor = handed.over(entry.as_fd());
+            match (&**entry, &inner.spot) {
+                (Entry::Tcp(_, only), _) => {
+                    listeners.push(descriptor);
+                    servers.push(only.clone());
+                }
+                (Entry::Unix(_), Some(spot)) => {
+                    let (path, identity) = spot.freeze();
+                    socket = Some((descriptor, path.into_os_string().into(), identity));
+                }
+                // There is a place for each.
+                (Entry::Unix(_), None) => {}
+            }
+        }
+        let connections = inner.loose.iter();
+        Some(FrozenHttp {
+            listeners,
+            only: servers,
+            socket,
+            connections: connections.map(|loose| loose.freeze(handed)).collect(),
+        })
+    }
+
+    /// Serves those on who were let go, and lets people in again.
+    pub(crate) fn go_on(&mut self) -> Tubes {
+        let mut tubes = Tubes::default();
+        let Some(inner) = &mut self.inner else {
+            return tubes;
+        };
+        inner.front.pause(false);
+        for loose in std::mem::take(&mut inner.loose) {
+            loose.go_on(&inner.front, &mut tubes);
+        }
+        if inner.open.is_none() {
+            let (open, is_open) = watch::channel(());
+            for entry in &inner.entries {
+                let (front, entry) = (Arc::clone(&inner.front), Arc::clone(entry));
+                tasks::spawn("http door", stand_at(front, entry, is_open.clone()));
+            }
+            let front = Arc::clone(&inner.front);
+            tasks::spawn("token", watch_token(front, is_open));
+            inner.open = Some(open);
+        }
+        tubes
     }
 }
 
@@ -137,17 +308,12 @@ fn listen(
     state: &Path,
     shared: Shared<'_>,
 ) -> anyhow::Result<HttpStand> {
-    let (mut entries, mut addresses) = (Vec::new(), Vec::new());
+    let mut entries = Vec::new();
     for Listen { address, server } in &wanted.addresses {
-        let Some(listener) = bind(*address, wanted.addresses.len())? else {
-            continue;
-        };
-        addresses.push(Listen {
-            address: listener.local_addr()?,
-            server: server.clone(),
-        });
-        let only = server.as_ref().map(|server| Arc::from(server.as_str()));
-        entries.push(Entry::Tcp(listener, only));
+        if let Some(listener) = bind(*address, wanted.addresses.len())? {
+            let only = server.as_ref().map(|server| Arc::from(server.as_str()));
+            entries.push(Entry::Tcp(listener, only));
+        }
     }
     let mut spot = None;
     if let Some(path) = &wanted.socket {
@@ -155,30 +321,52 @@ fn listen(
         entries.push(Entry::Unix(listener));
         spot = Some(taken);
     }
+    let mut stand = stand((entries, spot), auth, state, shared)?;
+    stand.go_on();
+    let listening = &stand.listening;
+    let all: Vec<SocketAddr> = listening.addresses.iter().map(|it| it.address).collect();
+    observe::listening_for_http(&all, listening.socket.as_deref());
+    Ok(stand)
+}
+
+/// A stand with these ways in, where nobody is let in yet.
+fn stand(
+    (entries, spot): (Vec<Entry>, Option<Spot>),
+    auth: HttpAuth,
+    state: &Path,
+    shared: Shared<'_>,
+) -> anyhow::Result<HttpStand> {
+    let mut addresses = Vec::new();
+    for entry in &entries {
+        if let Entry::Tcp(listener, only) = entry {
+            addresses.push(Listen {
+                address: listener.local_addr()?,
+                server: only.as_deref().map(str::parse).transpose()?,
+            });
+        }
+    }
     let token = Token::of_state(state)?;
     let all: Vec<SocketAddr> = addresses.iter().map(|listen| listen.address).collect();
     let gate = Gate::new(&all, auth, token);
     let places = (shared.sessions, shared.connections);
     let (inbox, room) = (shared.inbox.clone(), Arc::clone(shared.room));
-    let front = Arc::new(Front::new(gate, inbox, room, shared.limits, places));
-    let (open, is_open) = watch::channel(());
-    for entry in entries {
-        tasks::spawn(
-            "http door",
-            stand_at(Arc::clone(&front), entry, is_open.clone()),
-        );
-    }
-    tasks::spawn("token", watch_token(front, is_open));
-    observe::listening_for_http(&all, wanted.socket.as_deref());
+    let (loose, let_go) = mpsc::channel(shared.connections.max(1));
+    let front = Front::new(gate, inbox, room, shared.limits, places, loose);
     Ok(HttpStand {
         listening: Listening {
             addresses,
-            socket: wanted.socket,
+            socket: spot.as_ref().map(|spot| spot.path().to_owned()),
             auth: Some(auth),
             trouble: None,
         },
-        _open: Some(open),
-        _spot: spot,
+        inner: Some(Inner {
+            front: Arc::new(front),
+            entries: entries.into_iter().map(Arc::new).collect(),
+            spot,
+            open: None,
+            let_go,
+            loose: Vec::new(),
+        }),
     })
 }
 

@@ -95,6 +95,16 @@ impl Strangers {
         }
     }
 
+    /// Somebody has come again whose request has passed before, or who takes a place that is free.
+    pub(super) fn welcome_again(&self, has_passed: bool) -> Stranger {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let stranger = self.welcome(place.ok());
+        if has_passed {
+            stranger.acquaintance.is_made();
+        }
+        stranger
+    }
+
     fn oldest(&self) -> Option<Instant> {
         lock(&self.known).front().map(|waiting| waiting.since)
     }

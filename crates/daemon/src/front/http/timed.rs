@@ -7,10 +7,10 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -19,17 +19,73 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use super::{Generation, Key};
+use crate::link::ConnectionId;
+
 /// From the first byte of a request to the end of its head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether a request is being answered, and how many there were.
+/// Whether a request is being answered, how far that is, and how many there were.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Busy(Arc<Requests>);
 
 #[derive(Debug, Default)]
 struct Requests {
+    connection: ConnectionId,
     is_answering: AtomicBool,
     count: AtomicU64,
+    /// Whether the other end has taken less than it was offered.
+    is_unwritten: AtomicBool,
+    has_passed: AtomicBool,
+    /// The token that it was let in by last; none has the number 0.
+    token: AtomicU64,
+    course: Mutex<Course>,
+    /// Whether no request begins on any connection.
+    pause: Pause,
+    /// What is to be woken when one may begin again.
+    waker: Mutex<Option<Waker>>,
+}
+
+/// Whether requests that have not begun are left where they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pause(Arc<AtomicBool>);
+
+impl Pause {
+    pub(super) fn set(&self, is_on: bool) {
+        self.0.store(is_on, Ordering::Relaxed);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How far a request is, and its connection with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Course {
+    pub(super) stage: Stage,
+    /// The key that the request has come with.
+    pub(super) key: Option<Key>,
+    /// Whether the connection is over with the response.
+    pub(super) is_last: bool,
+    /// Whether a stream ends with the connection alone, for want of chunks.
+    pub(super) is_unchunked: bool,
+}
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// There is none.
+    #[default]
+    AtRest,
+    /// It is still coming, or is being looked at.
+    Coming,
+    /// It is at the hub, and nothing of the response has been written.
+    AtTheHub,
+    /// Its response is a stream.
+    Streams,
+    /// Its response is a whole.
+    Written,
 }
 
 /// A request that is being answered.
@@ -37,7 +93,85 @@ struct Requests {
 pub(super) struct Answering(Busy);
 
 impl Busy {
+    /// That of a connection.
+    pub(super) fn of(connection: ConnectionId, pause: Pause) -> Self {
+        Busy(Arc::new(Requests {
+            connection,
+            pause,
+            ..Requests::default()
+        }))
+    }
+
+    pub(super) fn connection(&self) -> ConnectionId {
+        self.0.connection
+    }
+
+    pub(super) fn course(&self) -> Course {
+        *lock(&self.0.course)
+    }
+
+    /// The request has come so far.
+    pub(super) fn is_at(&self, stage: Stage) {
+        lock(&self.0.course).stage = stage;
+    }
+
+    /// What else is known of it.
+    pub(super) fn is_of(&self, key: Option<Key>) {
+        lock(&self.0.course).key = key;
+    }
+
+    /// The request that comes is the last, and its client may not know chunks.
+    pub(super) fn is_last(&self, is_unchunked: bool) {
+        let mut course = lock(&self.0.course);
+        course.is_last = true;
+        course.is_unchunked = is_unchunked;
+    }
+
+    /// Whether what comes is to be left where it is, until the connection is woken.
+    fn is_paused(&self, context: &Context<'_>) -> bool {
+        if self.is_busy() || !self.0.pause.is_on() {
+            return false;
+        }
+        *lock(&self.0.waker) = Some(context.waker().clone());
+        true
+    }
+
+    /// Requests may begin again.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = lock(&self.0.waker).take() {
+            waker.wake();
+        }
+    }
+
+    /// A request has passed the gate.
+    pub(super) fn passes(&self) {
+        self.0.has_passed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        self.0.has_passed.load(Ordering::Relaxed)
+    }
+
+    /// A request was let in by this token.
+    pub(super) fn has_token(&self, token: Generation) {
+        self.0.token.store(token, Ordering::Relaxed);
+    }
+
+    pub(super) fn token(&self) -> Option<Generation> {
+        Some(self.0.token.load(Ordering::Relaxed)).filter(|token| *token != 0)
+    }
+
+    /// Whether something is being written that is not taken.
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.0.is_unwritten.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_write(&self, is_unwritten: bool) {
+        self.0.is_unwritten.store(is_unwritten, Ordering::Relaxed);
+    }
+
     pub(super) fn begin(&self) -> Answering {
+        self.is_at(Stage::Coming);
         self.0.is_answering.store(true, Ordering::Relaxed);
         self.0.count.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
@@ -54,8 +188,14 @@ impl Busy {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        self.0.is_at(Stage::AtRest);
         self.0.0.is_answering.store(false, Ordering::Relaxed);
     }
+}
+
+/// Nobody panics who holds it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The connection.
@@ -79,7 +219,7 @@ impl<S> Timed<S> {
         }
     }
 
-    /// The stream alone.
+    /// The stream itself.
     pub(super) fn into_inner(self) -> S {
         self.stream
     }
@@ -105,6 +245,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.busy.is_paused(context) {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
@@ -124,7 +267,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.busy.note_write(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -132,7 +277,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.busy.note_write(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -171,6 +318,29 @@ mod tests {
         let late = timed.read(&mut buffer).await.unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed(), HEAD_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn during_a_pause_no_request_begins_and_one_that_has_begun_goes_on() {
+        let (mut client, server) = duplex(100);
+        let pause = Pause::default();
+        let busy = Busy::of(ConnectionId(1), pause.clone());
+        let mut timed = Timed::new(server, busy.clone());
+        let mut buffer = [0; 10];
+        pause.set(true);
+        client.write_all(b"GET").await.unwrap();
+        let rests = time::timeout(HEAD_PATIENCE, timed.read(&mut buffer)).await;
+        assert!(rests.is_err(), "it is left where it is");
+        let answering = busy.begin();
+        assert_eq!(timed.read(&mut buffer).await.unwrap(), 3);
+        drop(answering);
+        client.write_all(b"POST").await.unwrap();
+        let (read, ()) = tokio::join!(timed.read(&mut buffer), async {
+            tokio::task::yield_now().await;
+            pause.set(false);
+            busy.wake();
+        });
+        assert_eq!(read.unwrap(), 4);
     }
 
     #[tokio::test(start_paused = true)]

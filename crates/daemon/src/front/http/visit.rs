@@ -5,10 +5,10 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use mux::Said;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Generation;
-use crate::link::{EventId, Piece, Share, Socket};
+use crate::link::{EventId, Share, Socket, Tube};
 
 /// Digits of a key as it is given out.
 const KEY_DIGITS: usize = 32;
@@ -88,7 +88,7 @@ pub(crate) struct Visit {
     pub(crate) caller: Caller,
     pub(crate) wish: Wish,
     /// Where the response is made of what comes.
-    pub(crate) reply: Sender<Piece>,
+    pub(crate) reply: Tube,
 }
 
 impl Visit {

@@ -15,21 +15,18 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::{TcpStream, UnixStream},
-    sync::mpsc,
-    time,
-};
+use tokio::{sync::mpsc, time};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
     Caller, Front, HttpFault, Place, Visit, Wish,
+    comer::Rewound,
     reply::{self, Reply},
-    timed::Timed,
+    timed::{Busy, Timed},
 };
 use crate::{
     hub::Input,
-    link::{Piece, Socket},
+    link::{Piece, Socket, Tube},
     tasks,
 };
 
@@ -52,7 +49,7 @@ pub(super) fn is_wanted(head: &Parts) -> bool {
 
 /// Grants a WebSocket, and has the hub begin a session over it.
 pub(super) async fn meet(
-    front: &Front,
+    (front, busy): (&Front, &Busy),
     head: &Parts,
     (place, caller): (Place, Caller),
     upgrade: OnUpgrade,
@@ -62,6 +59,7 @@ pub(super) async fn meet(
     let permit = Arc::clone(&front.sessions).try_acquire_owned();
     let permit = permit.map_err(|_| HttpFault::Full)?;
     let (to, mut from) = mpsc::channel(1);
+    let to = Tube::new(to, busy.connection());
     let visit = |place, wish| Visit {
         place,
         caller,
@@ -85,6 +83,8 @@ pub(super) async fn meet(
         | None => return Err(HttpFault::Ending),
     }
     let inbox = front.inbox.clone();
+    // Its connection is not known to the front any more by then, and to nobody else yet.
+    let granting = Arc::clone(&front.grants);
     tasks::spawn("websocket", async move {
         let (socket, early) = match granted(upgrade).await {
             Ok(granted) => granted,
@@ -97,6 +97,7 @@ pub(super) async fn meet(
             reply: to,
         };
         let _hub_gone = inbox.send(Input::Visited(Box::new(talk))).await;
+        drop(granting);
         if let Some(Piece::Refused(denial)) = from.recv().await {
             tracing::debug!(?denial, "a WebSocket has come too late");
         }
@@ -158,17 +159,15 @@ async fn granted(upgrade: OnUpgrade) -> io::Result<(Socket, Bytes)> {
 }
 
 fn taken_apart(upgraded: Upgraded) -> io::Result<(OwnedFd, Bytes)> {
-    let other = match upgraded.downcast::<TokioIo<Timed<TcpStream>>>() {
-        Ok(parts) => {
-            let stream = parts.io.into_inner().into_inner().into_std()?;
-            return Ok((stream.into(), parts.read_buf));
-        }
-        Err(other) => other,
-    };
-    let parts = other.downcast::<TokioIo<Timed<UnixStream>>>();
+    let parts = upgraded.downcast::<TokioIo<Timed<Rewound>>>();
     let parts = parts.map_err(|_| io::Error::other("it is none of our streams"))?;
-    let stream = parts.io.into_inner().into_inner().into_std()?;
-    Ok((stream.into(), parts.read_buf))
+    let (comer, unread) = parts.io.into_inner().into_inner().into_parts();
+    let early = if unread.is_empty() {
+        parts.read_buf
+    } else {
+        [parts.read_buf, unread].concat().into()
+    };
+    Ok((comer.into_descriptor()?, early))
 }
 
 #[cfg(test)]

@@ -3,17 +3,19 @@
 //! **Invariant:** events have growing numbers, and what is kept lies before what waits. Whoever goes on behind
 //! the last that it has heard hears each of the others once, as far as they are still kept.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use mux::Answered;
-use tokio::sync::{
-    Notify,
-    mpsc::{Sender, error::TrySendError},
-};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc::WeakSender};
 use wire::{Frame, Kind, Outgoing};
 
-use super::super::{Parcel, Piece, Room};
+use super::super::{ConnectionId, Parcel, Piece, Room, Sent, Tube};
 
 /// Bytes that may be on their way to one response, but for one message of any size.
 pub(super) const HANDED_MAX: usize = 64 << 10;
@@ -21,7 +23,7 @@ pub(super) const HANDED_MAX: usize = 64 << 10;
 /// Events that are kept, and their bytes, but for one of any size. Then the oldest goes that was handed over,
 /// or else that nobody waits for.
 pub(super) const KEPT_MAX: usize = 256;
-const KEPT_BYTES_MAX: usize = 1 << 20;
+const KEPT_BYTES_MAX: usize = 8 << 20;
 
 /// What streams count together.
 #[derive(Debug, Default)]
@@ -67,10 +69,35 @@ pub(super) struct Stream {
 /// The way to one response.
 #[derive(Debug)]
 struct Way {
-    to: Sender<Piece>,
+    to: Tube,
     room: Arc<Room>,
     queue: VecDeque<Entry>,
     queued_bytes: usize,
+}
+
+/// A stream as it is handed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FrozenStream {
+    /// The connection of whoever reads it.
+    read_by: Option<u64>,
+    /// What waits for that.
+    waiting: Vec<FrozenEntry>,
+    kept: Vec<FrozenKept>,
+    last: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FrozenEntry {
+    number: u64,
+    message: Outgoing,
+    answers: Option<Answered>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FrozenKept {
+    entry: FrozenEntry,
+    was_handed: bool,
+    age: u8,
 }
 
 /// A message that is an event of its stream.
@@ -91,13 +118,6 @@ struct Kept {
     age: u8,
 }
 
-/// What became of a piece.
-pub(super) enum Sent {
-    Yes,
-    Full,
-    Gone,
-}
-
 impl Stream {
     /// One whose events have numbers behind this one.
     pub(super) fn behind(last: u64) -> Self {
@@ -110,13 +130,7 @@ impl Stream {
     }
 
     /// Somebody reads it from now on, instead of whoever did.
-    pub(super) fn attach(
-        &mut self,
-        to: Sender<Piece>,
-        from: From,
-        means: &Means,
-        tally: &mut Tally,
-    ) {
+    pub(super) fn attach(&mut self, to: Tube, from: From, means: &Means, tally: &mut Tally) {
         self.part(means, tally);
         let mut way = Way {
             to,
@@ -177,17 +191,38 @@ impl Stream {
 
     /// Whether somebody reads it.
     pub(super) fn is_read(&self) -> bool {
-        self.way.as_ref().is_some_and(|way| !way.is_closed())
+        self.way.as_ref().is_some_and(|way| !way.to.is_closed())
     }
 
     /// Whether whoever read it has gone since anybody looked.
     pub(super) fn was_left(&self) -> bool {
-        self.way.as_ref().is_some_and(Way::is_closed)
+        self.way.as_ref().is_some_and(|way| way.to.is_closed())
     }
 
     /// Whether this is where it leads.
-    pub(super) fn leads_to(&self, to: &Sender<Piece>) -> bool {
-        self.way.as_ref().is_some_and(|way| way.to.same_channel(to))
+    pub(super) fn leads_to(&self, mark: &WeakSender<Piece>) -> bool {
+        self.way.as_ref().is_some_and(|way| way.to.is(mark))
+    }
+
+    /// The way to whoever reads it.
+    pub(super) fn tube(&self) -> Option<Tube> {
+        let way = self.way.as_ref().filter(|way| !way.to.is_closed())?;
+        Some(way.to.clone())
+    }
+
+    /// Whether all that was handed over has been taken in there.
+    pub(super) fn is_taken(&self, slow: &BTreeSet<ConnectionId>) -> bool {
+        let to = self.way.as_ref().map(|way| &way.to);
+        to.is_none_or(|to| to.is_taken() || slow.contains(&to.connection))
+    }
+
+    /// The connection of whoever reads it has come into other hands.
+    pub(super) fn reconnect(&mut self, tubes: &mut BTreeMap<ConnectionId, Tube>) {
+        if let Some(way) = &mut self.way
+            && let Some(tube) = tubes.remove(&way.to.connection)
+        {
+            way.to = tube;
+        }
     }
 
     /// Whether something waits for somebody who is there.
@@ -206,7 +241,7 @@ impl Stream {
 
     /// The next event, if it may be on its way now, and how many there are with it.
     pub(super) fn next(&self) -> Option<(&Entry, usize)> {
-        let way = self.way.as_ref().filter(|way| way.can_take())?;
+        let way = self.way.as_ref().filter(|way| way.to.can_take())?;
         let next = way.queue.front()?;
         way.has_room_for(next.parcel.len())
             .then_some((next, way.queue.len()))
@@ -221,7 +256,9 @@ impl Stream {
     }
 
     pub(super) fn send(&self, piece: Piece) -> Sent {
-        self.way.as_ref().map_or(Sent::Gone, |way| way.send(piece))
+        self.way
+            .as_ref()
+            .map_or(Sent::Gone, |way| way.to.send(piece))
     }
 
     /// Keeps what is about to be handed over, should it not arrive. If there is no room, it is believed to.
@@ -302,6 +339,13 @@ impl Stream {
         }
     }
 
+    /// Forgets what was handed over: it has most likely arrived, and others need the room.
+    pub(super) fn forget_handed(&mut self, tally: &mut Tally) {
+        while self.kept.front().is_some_and(|kept| kept.was_handed) {
+            self.drop_kept(0, tally);
+        }
+    }
+
     /// Takes out what is asked in it and nobody has heard.
     pub(super) fn take_questions(&mut self, tally: &mut Tally) -> Vec<Outgoing> {
         let mut questions = Vec::new();
@@ -345,11 +389,88 @@ impl Stream {
         Some(kept.entry)
     }
 
+    pub(super) fn freeze(&self) -> FrozenStream {
+        let waiting = self.way.iter().flat_map(|way| &way.queue);
+        FrozenStream {
+            // That was let go, and so it seems to be gone.
+            read_by: self.way.as_ref().map(|way| way.to.connection.0),
+            waiting: waiting.map(Entry::freeze).collect(),
+            kept: self.kept.iter().map(Kept::freeze).collect(),
+            last: self.last,
+        }
+    }
+
+    /// Goes on with one of the program before us, and with whoever reads it, if they were handed over as well.
+    pub(super) fn thaw(
+        frozen: FrozenStream,
+        tubes: &mut BTreeMap<ConnectionId, Tube>,
+        means: &Means,
+        tally: &mut Tally,
+    ) -> Self {
+        let mut stream = Stream::behind(frozen.last);
+        for kept in frozen.kept {
+            let entry = kept.entry.thaw(&means.whole, means);
+            stream.keep(entry, kept.was_handed, tally);
+            if let Some(last) = stream.kept.back_mut() {
+                last.age = kept.age;
+            }
+        }
+        let reader = frozen.read_by.map(ConnectionId);
+        if let Some(tube) = reader.and_then(|id| tubes.remove(&id)) {
+            let mut way = Way {
+                to: tube,
+                room: means.room.part(),
+                queue: VecDeque::new(),
+                queued_bytes: 0,
+            };
+            for entry in frozen.waiting {
+                let entry = entry.thaw(&way.room, means);
+                way.push(entry, tally);
+            }
+            stream.way = Some(way);
+        } else {
+            for entry in frozen.waiting {
+                stream.keep(entry.thaw(&means.whole, means), false, tally);
+            }
+        }
+        stream
+    }
+
     /// The longest message that waits.
     #[cfg(feature = "audit")]
     pub(super) fn longest(&self) -> usize {
         let entries = self.way.iter().flat_map(|way| &way.queue);
         entries.map(|entry| entry.parcel.len()).max().unwrap_or(0)
+    }
+}
+
+impl Entry {
+    fn freeze(&self) -> FrozenEntry {
+        FrozenEntry {
+            number: self.number,
+            message: self.parcel.message().clone(),
+            answers: self.answers.clone(),
+        }
+    }
+}
+
+impl Kept {
+    fn freeze(&self) -> FrozenKept {
+        FrozenKept {
+            entry: self.entry.freeze(),
+            was_handed: self.was_handed,
+            age: self.age,
+        }
+    }
+}
+
+impl FrozenEntry {
+    fn thaw(self, room: &Arc<Room>, means: &Means) -> Entry {
+        Entry {
+            number: self.number,
+            parcel: Parcel::new(self.message, room, &means.drained),
+            answers: self.answers,
+        }
     }
 }
 
@@ -373,23 +494,6 @@ impl Way {
     fn has_room_for(&self, bytes: usize) -> bool {
         let handed = self.room.taken() - self.queued_bytes;
         handed == 0 || handed + bytes <= HANDED_MAX
-    }
-
-    fn send(&self, piece: Piece) -> Sent {
-        match self.to.try_send(piece) {
-            Ok(()) => Sent::Yes,
-            Err(TrySendError::Full(_)) => Sent::Full,
-            Err(TrySendError::Closed(_)) => Sent::Gone,
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.to.is_closed()
-    }
-
-    /// Whether somebody is there who has a place for another piece.
-    fn can_take(&self) -> bool {
-        !self.is_closed() && self.to.capacity() > 0
     }
 }
 

@@ -1,0 +1,200 @@
+//! Whoever has come, over one kind of socket or the other.
+
+use std::{
+    io::{self, IoSlice},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+/// A connection that we have been asked for.
+#[derive(Debug)]
+pub(super) enum Comer {
+    /// To an address.
+    Tcp(TcpStream),
+    /// To the unix socket.
+    Unix(UnixStream),
+}
+
+/// Which kind of socket it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    #[default]
+    Tcp,
+    Unix,
+}
+
+impl Comer {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Comer::Tcp(_) => Kind::Tcp,
+            Comer::Unix(_) => Kind::Unix,
+        }
+    }
+
+    /// One of this kind that was taken apart.
+    pub(super) fn of(kind: Kind, descriptor: OwnedFd) -> io::Result<Self> {
+        match kind {
+            Kind::Tcp => {
+                let stream = std::net::TcpStream::from(descriptor);
+                stream.set_nonblocking(true)?;
+                Ok(Comer::Tcp(TcpStream::from_std(stream)?))
+            }
+            Kind::Unix => {
+                let stream = std::os::unix::net::UnixStream::from(descriptor);
+                stream.set_nonblocking(true)?;
+                Ok(Comer::Unix(UnixStream::from_std(stream)?))
+            }
+        }
+    }
+
+    /// Its socket, which nobody waits for any more.
+    pub(super) fn into_descriptor(self) -> io::Result<OwnedFd> {
+        Ok(match self {
+            Comer::Tcp(stream) => stream.into_std()?.into(),
+            Comer::Unix(stream) => stream.into_std()?.into(),
+        })
+    }
+}
+
+impl AsFd for Comer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Comer::Tcp(stream) => stream.as_fd(),
+            Comer::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl AsyncRead for Comer {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Comer::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Comer::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Comer {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Comer::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Comer::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Comer::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Comer::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Comer::Tcp(stream) => stream.is_write_vectored(),
+            Comer::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Comer::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Comer::Unix(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Comer::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Comer::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// A connection of which something was read before.
+#[derive(Debug)]
+pub(super) struct Rewound {
+    read: Bytes,
+    comer: Comer,
+}
+
+impl Rewound {
+    pub(super) fn new(read: Bytes, comer: Comer) -> Self {
+        Rewound { read, comer }
+    }
+
+    pub(super) fn comer(&self) -> &Comer {
+        &self.comer
+    }
+
+    pub(super) fn into_parts(self) -> (Comer, Bytes) {
+        (self.comer, self.read)
+    }
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.comer).poll_read(context, buffer);
+        }
+        let length = self.read.len().min(buffer.remaining());
+        buffer.put_slice(self.read.get(..length).unwrap_or_default());
+        self.read.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.comer).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.comer).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.comer.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.comer).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.comer).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,509 @@
+//! Connections that go on in the program that takes our place, each as it is: at rest, with a response that is still
+//! owed, or in the middle of a stream of events.
+//!
+//! What serves a connection lets go of it where nothing is half read or half written ([`Loose`]), and what goes on
+//! with it writes the rest of the response by itself and then serves it as ever, here or in the other program. A
+//! client that does not take what it is sent in a stream is cut off: it comes back for the rest.
+//!
+//! **Invariant:** of a connection that is let go every byte has been understood, or goes along; and no byte of a
+//! response is written twice.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    os::fd::{AsFd, RawFd},
+    pin::Pin,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+use serde::{Deserialize, Serialize};
+use sys::handed;
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{
+        OwnedSemaphorePermit,
+        mpsc::{self, Receiver, WeakSender},
+    },
+};
+
+use super::{
+    FIRST_GENERATION, Front, Generation, Key, Served,
+    comer::{Comer, Kind, Rewound},
+    exchange, is_revoked,
+    reply::{self, Reply},
+    serve,
+    strangers::Stranger,
+    timed::{Busy, Course, Stage},
+};
+use crate::{
+    link::{ConnectionId, PIECES_MAX, Piece, Tube},
+    tasks,
+    upgrade::{Handed, Hex},
+};
+
+/// A connection that nobody serves.
+#[derive(Debug)]
+pub(super) struct Loose {
+    id: ConnectionId,
+    comer: Comer,
+    /// What was read of it and not understood.
+    read: Bytes,
+    due: Due,
+    is_last: bool,
+    is_unchunked: bool,
+    has_passed: bool,
+    /// The token that it was let in by last.
+    token: Option<Generation>,
+    /// The server that is meant by who names none.
+    only: Option<Arc<str>>,
+}
+
+/// What a connection is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// A whole response, to a request that came with this key.
+    Response(Option<Key>),
+    /// The rest of a stream.
+    Events,
+}
+
+/// A connection as it is handed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FrozenConnection {
+    id: u64,
+    #[serde(default)]
+    kind: Kind,
+    socket: RawFd,
+    read: Hex,
+    due: FrozenDue,
+    is_last: bool,
+    #[serde(default)]
+    is_unchunked: bool,
+    has_passed: bool,
+    /// Whether it was let in by the token that counts.
+    #[serde(default)]
+    has_token: bool,
+    #[serde(default)]
+    only: Option<Arc<str>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FrozenDue {
+    Nothing,
+    Response(Option<String>),
+    Events,
+}
+
+/// Whether connections can be let go.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Some are in the middle of something.
+    NotYet,
+    /// All can that are not slow.
+    Can {
+        /// Those whose responses come from the hub.
+        owed: BTreeSet<ConnectionId>,
+        /// Those whose clients take nothing of a stream, and come back for it.
+        slow: BTreeSet<ConnectionId>,
+    },
+}
+
+/// Where the hub sends the pieces of responses that are still owed.
+pub(crate) type Tubes = BTreeMap<ConnectionId, Tube>;
+
+impl Busy {
+    /// What the connection is owed; `None` if that cannot be told.
+    fn due(&self) -> Option<(Due, Course)> {
+        let course = self.course();
+        let due = match course.stage {
+            _ if self.is_unwritten() => return None,
+            Stage::AtRest => Due::Nothing,
+            Stage::AtTheHub => Due::Response(course.key),
+            Stage::Streams => Due::Events,
+            Stage::Coming | Stage::Written => return None,
+        };
+        Some((due, course))
+    }
+
+    /// Whether its client does not take what it is sent, and comes back for it.
+    fn is_slow(&self) -> bool {
+        self.is_unwritten() && self.course().stage == Stage::Streams
+    }
+}
+
+impl Front {
+    /// How far connections are from being let go.
+    pub(super) fn readiness(&self) -> Readiness {
+        if Arc::strong_count(&self.grants) > 1 {
+            return Readiness::NotYet;
+        }
+        let (mut owed, mut slow) = (BTreeSet::new(), BTreeSet::new());
+        for busy in self.busy().values() {
+            match busy.due() {
+                Some((Due::Nothing, _)) => {}
+                Some((Due::Response(_) | Due::Events, _)) => {
+                    owed.insert(busy.connection());
+                }
+                None if busy.is_slow() => {
+                    slow.insert(busy.connection());
+                }
+                None => return Readiness::NotYet,
+            }
+        }
+        Readiness::Can { owed, slow }
+    }
+
+    /// Lets go of a connection, if it can be gone on with.
+    pub(super) fn let_go(
+        &self,
+        (stream, read): (Rewound, Bytes),
+        due: Option<Loosely>,
+        only: Option<Arc<str>>,
+    ) {
+        let Some(Loosely { due, course, busy }) = due else {
+            return;
+        };
+        let (comer, unread) = stream.into_parts();
+        let read = [read, unread].concat().into();
+        // There is room for all that there are.
+        let _full = self.loose.try_send(Loose {
+            id: busy.connection(),
+            comer,
+            read,
+            due,
+            is_last: course.is_last,
+            is_unchunked: course.is_unchunked,
+            has_passed: busy.has_passed(),
+            token: busy.token(),
+            only,
+        });
+    }
+}
+
+/// How a connection is let go.
+pub(super) struct Loosely {
+    due: Due,
+    course: Course,
+    busy: Busy,
+}
+
+impl Loosely {
+    pub(super) fn of(busy: &Busy) -> Option<Self> {
+        let (due, course) = busy.due()?;
+        let busy = busy.clone();
+        Some(Loosely { due, course, busy })
+    }
+}
+
+impl Loose {
+    pub(super) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> FrozenConnection {
+        FrozenConnection {
+            id: self.id.0,
+            kind: self.comer.kind(),
+            socket: handed.over(self.comer.as_fd()),
+            read: Hex(self.read.to_vec()),
+            due: match self.due {
+                Due::Nothing => FrozenDue::Nothing,
+                Due::Response(key) => FrozenDue::Response(key.map(Key::to_text)),
+                Due::Events => FrozenDue::Events,
+            },
+            is_last: self.is_last,
+            is_unchunked: self.is_unchunked,
+            has_passed: self.has_passed,
+            has_token: self.token.is_some(),
+            only: self.only.clone(),
+        }
+    }
+
+    pub(super) fn thaw(frozen: FrozenConnection) -> io::Result<Self> {
+        Ok(Loose {
+            id: ConnectionId(frozen.id),
+            comer: Comer::of(frozen.kind, handed::take(frozen.socket)?)?,
+            read: frozen.read.0.into(),
+            due: match frozen.due {
+                FrozenDue::Nothing => Due::Nothing,
+                FrozenDue::Response(key) => Due::Response(key.and_then(|key| Key::parse(&key))),
+                FrozenDue::Events => Due::Events,
+            },
+            is_last: frozen.is_last,
+            is_unchunked: frozen.is_unchunked,
+            has_passed: frozen.has_passed,
+            token: frozen.has_token.then_some(FIRST_GENERATION),
+            only: frozen.only,
+        })
+    }
+
+    /// Has it served again. What it is owed comes by the tube that is put in, under the number that it had.
+    pub(super) fn go_on(self, front: &Arc<Front>, tubes: &mut Tubes) {
+        let Ok(place) = Arc::clone(&front.connections).try_acquire_owned() else {
+            return;
+        };
+        let served = front.begin(self.only.clone());
+        let busy = served.busy.clone();
+        let (to, from) = mpsc::channel(PIECES_MAX);
+        let tube = Tube::new(to, busy.connection());
+        let mark = tube.mark();
+        if self.due != Due::Nothing {
+            tubes.insert(self.id, tube);
+        }
+        if self.has_passed {
+            busy.passes();
+        }
+        if let Some(token) = self.token {
+            busy.has_token(token);
+        }
+        let stranger = front.strangers.welcome_again(self.has_passed);
+        tasks::spawn("http connection", async move {
+            go_on(served, self, (from, mark), stranger, place).await;
+        });
+    }
+}
+
+async fn go_on(
+    mut served: Served,
+    loose: Loose,
+    (from, mark): (Receiver<Piece>, WeakSender<Piece>),
+    stranger: Stranger,
+    _place: OwnedSemaphorePermit,
+) {
+    let Loose {
+        mut comer,
+        read,
+        due,
+        is_last,
+        is_unchunked,
+        ..
+    } = loose;
+    if due == Due::Nothing && is_last {
+        // It was about to be closed.
+        return;
+    }
+    if due != Due::Nothing {
+        let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
+        let revoked = is_revoked(busy.clone(), front.gate.token().generations());
+        let answering = busy.begin();
+        if is_last {
+            busy.is_last(is_unchunked);
+        }
+        let finished = tokio::select! {
+            biased;
+            () = &mut served.wanted => None,
+            () = revoked => return,
+            written = finish(&front, &mut comer, &busy, due, (from, mark)) => Some(written),
+        };
+        match finished {
+            None => {
+                let loosely = Loosely::of(&busy);
+                let stream = Rewound::new(Bytes::new(), comer);
+                return front.let_go((stream, read), loosely, served.only.take());
+            }
+            Some(Ok(())) if !is_last => {}
+            Some(Ok(()) | Err(_)) => return,
+        }
+        drop(answering);
+    }
+    serve(served, Rewound::new(read, comer), stranger).await;
+}
+
+/// Writes what a connection is owed.
+async fn finish(
+    front: &Front,
+    stream: &mut Comer,
+    busy: &Busy,
+    due: Due,
+    (from, mark): (Receiver<Piece>, WeakSender<Piece>),
+) -> io::Result<()> {
+    let body = match due {
+        Due::Nothing => return Ok(()),
+        Due::Events => {
+            busy.is_at(Stage::Streams);
+            reply::rest_of_events(from)
+        }
+        Due::Response(key) => {
+            busy.is_of(key);
+            busy.is_at(Stage::AtTheHub);
+            let answered = exchange::answer(front, busy, (key, from, mark)).await;
+            let response = answered.unwrap_or_else(|fault| reply::refused(&fault));
+            let (head, body) = response.into_parts();
+            let head = head_of((head.status, &head.headers), &body, busy.course());
+            write(stream, busy, &head).await?;
+            if body.is_stream() {
+                busy.is_at(Stage::Streams);
+            }
+            body
+        }
+    };
+    write_body(stream, busy, body).await
+}
+
+/// The head of a response.
+fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, course: Course) -> Vec<u8> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    let mut line = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    };
+    for (name, value) in headers {
+        line(name.as_str(), value.as_bytes());
+    }
+    match body.size_hint().exact() {
+        Some(length) if !body.is_stream() => {
+            line(CONTENT_LENGTH.as_str(), length.to_string().as_bytes());
+        }
+        Some(_) | None if course.is_unchunked => {}
+        Some(_) | None => line(TRANSFER_ENCODING.as_str(), b"chunked"),
+    }
+    if course.is_last {
+        line(CONNECTION.as_str(), b"close");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+async fn write_body(stream: &mut Comer, busy: &Busy, mut body: Reply) -> io::Result<()> {
+    let is_chunked = body.is_stream() && !busy.course().is_unchunked;
+    while let Some(Ok(frame)) =
+        std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+    {
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if is_chunked {
+            let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
+            chunk.extend_from_slice(&data);
+            chunk.extend_from_slice(b"\r\n");
+            write(stream, busy, &chunk).await?;
+        } else {
+            write(stream, busy, &data).await?;
+        }
+    }
+    if is_chunked {
+        busy.is_at(Stage::Written);
+        write(stream, busy, b"0\r\n\r\n").await?;
+    }
+    Ok(())
+}
+
+/// Until all of it is written the connection cannot be let go.
+async fn write(stream: &mut Comer, busy: &Busy, bytes: &[u8]) -> io::Result<()> {
+    busy.note_write(true);
+    stream.write_all(bytes).await?;
+    busy.note_write(false);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncRead, AsyncReadExt},
+        net::{TcpListener, TcpStream, UnixStream},
+    };
+    use wire::Outgoing;
+
+    use super::*;
+    use crate::{
+        front::HttpFault,
+        link::{EventId, StreamId},
+    };
+
+    async fn pair() -> (TcpStream, Comer) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (client.unwrap(), Comer::Tcp(accepted.unwrap().0))
+    }
+
+    async fn heard(mut client: impl AsyncRead + Unpin) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_whole_response_has_its_length_and_says_whether_it_is_the_last() {
+        for is_last in [false, true] {
+            let course = Course {
+                is_last,
+                ..Course::default()
+            };
+            let (client, mut stream) = pair().await;
+            let busy = Busy::default();
+            let (head, body) = reply::refused(&HttpFault::Ending).into_parts();
+            let head = head_of((head.status, &head.headers), &body, course);
+            write(&mut stream, &busy, &head).await.unwrap();
+            write_body(&mut stream, &busy, body).await.unwrap();
+            assert!(!busy.is_unwritten());
+            drop(stream);
+            let text = heard(client).await;
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
+                "{head}"
+            );
+            assert!(head.contains("retry-after: 1\r\n"), "{head}");
+            assert!(
+                head.contains(&format!("content-length: {}", body.len())),
+                "{head}"
+            );
+            assert_eq!(head.contains("connection: close"), is_last, "{head}");
+            let expected = HttpFault::Ending.to_response(None).to_vec();
+            assert_eq!(body.as_bytes(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_stream_is_written_as_chunks_and_can_be_let_go_between_them() {
+        let (client, mut stream) = pair().await;
+        let busy = Busy::default();
+        let _answering = busy.begin();
+        busy.is_at(Stage::Streams);
+        let (to, from) = mpsc::channel(PIECES_MAX);
+        let tube = Tube::new(to, ConnectionId(1));
+        let id = EventId {
+            stream: StreamId::LISTENER,
+            number: 3,
+        };
+        let mut room = crate::link::Streams::revived(2, 1 << 20, &crate::link::Room::new(1 << 20));
+        assert!(room.listen(tube.clone(), crate::link::Primes::No).is_ok());
+        room.push(Outgoing::from("{}".to_owned()), None, None);
+        room.flush(false);
+        let writes = write_body(&mut stream, &busy, reply::rest_of_events(from));
+        let ends = async {
+            while !tube.is_taken() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(busy.due().map(|(due, _)| due), Some(Due::Events));
+            drop((tube, room));
+        };
+        let (written, ()) = tokio::join!(writes, ends);
+        written.unwrap();
+        drop(stream);
+        let event = format!("id: {id}\nevent: message\ndata: {{}}\n\n");
+        let chunk = format!("{:x}\r\n{event}\r\n0\r\n\r\n", event.len());
+        assert_eq!(heard(client).await, chunk);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_comes_before_what_is_read_now() {
+        let (mut client, stream) = pair().await;
+        client.write_all(b" and now").await.unwrap();
+        drop(client);
+        let stream = Rewound::new(Bytes::from_static(b"before"), stream);
+        assert_eq!(heard(stream).await, "before and now");
+        let (mut client, stream) = UnixStream::pair().unwrap();
+        client.write_all(b" and now").await.unwrap();
+        drop(client);
+        let stream = Rewound::new(Bytes::from_static(b"before"), Comer::Unix(stream));
+        assert_eq!(heard(stream).await, "before and now");
+    }
+}
