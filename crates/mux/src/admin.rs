@@ -151,9 +151,15 @@ impl Mux {
             .values()
             .filter_map(|whereabouts| match whereabouts {
                 Whereabouts::Upstream(minted) => Some(*minted),
-                Whereabouts::Initialize | Whereabouts::Held(_) | Whereabouts::Listening => None,
+                Whereabouts::Initialize
+                | Whereabouts::Held(_)
+                | Whereabouts::Asking(_)
+                | Whereabouts::Listening => None,
             })
             .collect();
+        for id in session.inquiries.keys().cloned().collect::<Vec<_>>() {
+            self.end_inquiry(session_id, &id, Some(refusal.clone()), out);
+        }
         for minted in at_upstream {
             self.cancel_and_refuse(upstream_id, minted, refusal, out);
         }

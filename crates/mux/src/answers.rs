@@ -46,6 +46,7 @@ impl Mux {
             return;
         };
         session.open.remove(id);
+        session.inquiries.remove(id);
         if session.batches.contains_key(&line) {
             self.answer_in_batch(session_id, Some(id), line, frame, out);
         } else {

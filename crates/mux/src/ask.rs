@@ -232,7 +232,7 @@ impl Mux {
             Some(Refusal::NotCapable {
                 method: method.clone(),
             })
-        } else if session.asks.open.len() >= self.limits.session_asks {
+        } else if session.questions() >= self.limits.session_asks {
             Some(Refusal::Overloaded)
         } else {
             None
@@ -338,6 +338,9 @@ impl Mux {
         let Message::Response { id, id_span, .. } = &frame.message else {
             return;
         };
+        if self.take_inquired(session_id, frame, out) {
+            return;
+        }
         let Some((upstream_id, upstream_request)) =
             id.as_ref().and_then(|id| self.take_ask(session_id, id))
         else {
@@ -569,7 +572,7 @@ impl Outbox {
     clippy::wildcard_enum_match_arm,
     reason = "methods that need no treatment of their own pass through"
 )]
-fn needed(method: &Method, params: &Params, frame: &Frame) -> Option<Capability> {
+pub(crate) fn needed(method: &Method, params: &Params, frame: &Frame) -> Option<Capability> {
     match method {
         Method::SamplingCreate if params.has_tools => Some(Capability::SamplingTools),
         Method::SamplingCreate => Some(Capability::Sampling),

@@ -122,6 +122,8 @@ struct Step {
     has_announced: bool,
     /// What a server asks.
     asked: Option<(UpstreamId, RequestId)>,
+    /// An answer of a server of the modern era that is questions.
+    inquired: Option<Inquired>,
     /// Requests that are over without an answer, to be taken out of their groups at the end of the step.
     leaving: Vec<(Asking, Asked)>,
     /// Groups to be looked at then.
@@ -148,6 +150,15 @@ struct Told {
     print: Print,
     token: Option<u64>,
     uri: Option<Box<str>>,
+}
+
+/// An answer that is questions, for a client that has to be asked otherwise.
+#[derive(Debug)]
+struct Inquired {
+    upstream: UpstreamId,
+    minted: u64,
+    /// Methods and parameters.
+    questions: Vec<(Method, Box<str>)>,
 }
 
 /// What a client says in a step of what it was asked.

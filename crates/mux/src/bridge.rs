@@ -23,6 +23,12 @@ const SENDER: [&str; 4] = [
 /// A server of the legacy era says so of a resource that it has not (until 2025-11-25).
 const RESOURCE_NOT_FOUND: &str = "-32002";
 
+/// A server of the legacy era says so of a user who has to visit addresses first (2025-11-25).
+const ADDRESSES_FIRST: &str = "-32042";
+
+/// What a request says in the modern era alone that is asked once more.
+const OF_ROUNDS: [&str; 2] = ["inputResponses", "requestState"];
+
 /// In the modern era that is a parameter like any other that is wrong.
 const INVALID_PARAMS: &str = "-32602";
 
@@ -54,17 +60,34 @@ pub(crate) fn request_to_legacy(frame: &Frame, minted: u64) -> Outgoing {
         return frame.unchanged();
     };
     let number = RequestId::from(minted);
-    let meta = params.meta.as_ref().and_then(|meta| {
-        let digits = format!("{minted}");
-        Some((
-            meta.clone(),
-            meta_of(frame, meta, params.meta_token.is_some(), &digits, &[])?,
-        ))
-    });
-    match &meta {
-        Some((span, meta)) => frame.rewrite(&mut [
+    let Some(place) = &params.at else {
+        return frame.rewrite(&mut [(id_span.clone(), number.as_bytes())]);
+    };
+    let members = frame.members(place).unwrap_or_default();
+    let digits = format!("{minted}");
+    let meta = params.meta.as_ref();
+    let meta =
+        meta.and_then(|meta| meta_of(frame, meta, params.meta_token.is_some(), &digits, &[]));
+    let comes_back = members
+        .iter()
+        .any(|member| OF_ROUNDS.contains(&member.name.as_ref()));
+    let edit = match (&params.meta, meta) {
+        // The arguments of a call may be long, and stay where they are.
+        (Some(place), Some(meta)) if !comes_back => Some((place.clone(), meta)),
+        (_, meta) if comes_back => {
+            let mut without = Vec::from(OF_ROUNDS);
+            without.push("_meta");
+            let with: Vec<(&str, &str)> = meta.iter().map(|it| ("_meta", it.as_str())).collect();
+            frame
+                .edited(place, &without, &with)
+                .map(|edited| (place.clone(), edited))
+        }
+        _nothing => None,
+    };
+    match &edit {
+        Some((span, text)) => frame.rewrite(&mut [
             (id_span.clone(), number.as_bytes()),
-            (span.clone(), meta.as_bytes()),
+            (span.clone(), text.as_bytes()),
         ]),
         None => frame.rewrite(&mut [(id_span.clone(), number.as_bytes())]),
     }
@@ -134,7 +157,12 @@ pub(crate) fn answer(
         (Era::Modern, Some(result), _) => {
             edits.extend(completed(frame, result, method, server_info));
         }
-        (Era::Modern, None, Some(error)) => edits.extend(not_found(frame, error)),
+        (Era::Modern, None, Some(error)) => {
+            if let Some(words) = addresses_to_visit(frame, error, id) {
+                return words;
+            }
+            edits.extend(not_found(frame, error));
+        }
         (Era::Legacy, Some(result), _) => {
             let edited = frame.edited(result, &["resultType"], &[]);
             edits.extend(edited.map(|edited| (result.clone(), edited)));
@@ -186,6 +214,49 @@ fn not_found(frame: &Frame, error: &Span) -> Option<(Span, String)> {
     let members = frame.members(error)?;
     let code = members.iter().find(|member| member.name == "code")?;
     (code.value == RESOURCE_NOT_FOUND).then(|| (code.at.clone(), String::from(INVALID_PARAMS)))
+}
+
+/// A legacy server's error that sends a user to addresses first (2025-11-25, -32042), as questions: whoever has
+/// been there asks again.
+fn addresses_to_visit(frame: &Frame, error: &Span, id: &RequestId) -> Option<Outgoing> {
+    let find = |object: &Span, name: &str| {
+        let members = frame.members(object)?;
+        let found = members.into_iter().find(|member| member.name == name);
+        found.map(|member| (member.at, member.value))
+    };
+    let (_, code) = find(error, "code")?;
+    if code != ADDRESSES_FIRST {
+        return None;
+    }
+    let (data, _) = find(error, "data")?;
+    let (_, listed) = find(&data, "elicitations")?;
+    let listed: Vec<&serde_json::value::RawValue> = serde_json::from_str(listed).ok()?;
+    let questions = listed.iter().enumerate().filter_map(|(at, asked)| {
+        let asked = asked.get();
+        let start = asked.as_ptr() as usize - frame.json(&(0..frame.len())).as_ptr() as usize;
+        let place = start..start + asked.len();
+        let params = frame.edited(&place, &["elicitationId"], &[])?;
+        Some(format!(
+            r#""{}":{{"method":"elicitation/create","params":{params}}}"#,
+            at + 1
+        ))
+    });
+    let questions: Vec<String> = questions.collect();
+    if questions.is_empty() {
+        return None;
+    }
+    let questions = questions.join(",");
+    Some(Outgoing::from(format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"input_required","inputRequests":{{{questions}}}}}}}"#
+    )))
+}
+
+/// Whether an error is one of those.
+#[cfg(any(test, feature = "audit"))]
+pub(crate) fn sends_to_addresses(frame: &Frame, error: &Span) -> bool {
+    let members = frame.members(error).unwrap_or_default();
+    let mut codes = members.iter().filter(|member| member.name == "code");
+    codes.any(|code| code.value == ADDRESSES_FIRST)
 }
 
 /// Whether the answer says how long it holds (2026-07-28, caching).
@@ -271,6 +342,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_modern_client_brings_back_is_not_for_a_legacy_server() {
+        let said = frame(
+            r#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","inputResponses":{"1":{}},"requestState":"s","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"a":1},"arguments":{"a":1e400}}}"#,
+        );
+        assert_eq!(
+            text(request_to_legacy(&said, 7)),
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"x","arguments":{"a":1e400},"_meta":{"a":1}}}"#
+        );
+    }
+
+    #[test]
     fn a_modern_server_hears_of_a_legacy_client_with_each_request() {
         let sender = Sender {
             client: r#"{"name":"c","version":"1"}"#,
@@ -335,6 +417,13 @@ mod tests {
                 Method::ToolsCall
             ),
             r#"{"jsonrpc":"2.0","id":"a","result":{"resultType":"complete","_meta":{"x":1},"content":[]}}"#
+        );
+        assert_eq!(
+            read(
+                r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32042,"message":"no","data":{"elicitations":[{"mode":"url","elicitationId":"e","url":"https://x","message":"go"}]}}}"#,
+                Method::ToolsCall
+            ),
+            r#"{"jsonrpc":"2.0","id":"a","result":{"resultType":"input_required","inputRequests":{"1":{"method":"elicitation/create","params":{"mode":"url","url":"https://x","message":"go"}}}}}"#
         );
         assert_eq!(
             read(

@@ -40,6 +40,9 @@ pub(crate) struct Exchange {
     /// its session answered what it was asked.
     pub(crate) moved: Moment,
     pub(crate) kept: Kept,
+    /// All of a request that its server may answer with questions, and that then goes once more.
+    #[serde(default)]
+    pub(crate) again: Option<Weighed<Frame>>,
 }
 
 /// What we still have of a request.
@@ -121,6 +124,7 @@ impl Exchange {
             opened,
             moved: opened,
             kept: Kept::Nothing,
+            again: None,
         }
     }
 
@@ -141,6 +145,9 @@ impl Exchanges {
                 Owner::Session(claim) => Some(claim.session),
                 Owner::Ourselves(_) => None,
             };
+            if let Some(frame) = &mut exchange.again {
+                frame.hang_on(scales_of(session));
+            }
             match &mut exchange.kept {
                 Kept::Nothing => {}
                 Kept::Unsent(frame) | Kept::Repeatable(frame) => frame.hang_on(scales_of(session)),

@@ -21,6 +21,9 @@ use crate::{
 /// Longest name of a client that `status` shows, in characters.
 const CLIENT_NAME_MAX: usize = 80;
 
+/// Longest description of a client that servers are given, in bytes.
+const CLIENT_INFO_MAX: usize = 4096;
+
 impl Mux {
     pub(crate) fn on_session_opened(&mut self, id: SessionId, opening: Opening, out: &mut Outbox) {
         // Its shim has come back before the end of its last link was seen.
@@ -233,10 +236,11 @@ impl Mux {
             .as_ref()
             .map(|span| Class::declared(frame.json(span)));
         if let Some(session) = self.sessions.get_mut(&session_id) {
-            session.client = params
-                .client_info
-                .as_ref()
-                .and_then(|span| client_name(frame.json(span)));
+            let info = params.client_info.as_ref().map(|span| frame.json(span));
+            session.client = info.and_then(client_name);
+            session.client_info = info
+                .filter(|info| info.len() <= CLIENT_INFO_MAX && info.starts_with('{'))
+                .map(Into::into);
         }
         let version = text(&params.protocol_version).unwrap_or_default();
         (
@@ -419,6 +423,7 @@ impl Mux {
         match session.open.get(id).copied() {
             // The specification forbids to cancel `initialize`; what is over cannot be cancelled.
             None | Some(Whereabouts::Initialize) => {}
+            Some(Whereabouts::Asking(_)) => self.end_inquiry(session_id, id, None, out),
             Some(Whereabouts::Listening) => self.cancel_listening(session_id, id, out),
             Some(Whereabouts::Held(line)) => {
                 session.open.remove(id);

@@ -8,7 +8,7 @@ use crate::{
     action::{Action, Outbox},
     bridge,
     era::Era,
-    exchange::{Claim, Effect, Errand, Exchange, MintedId, Owner},
+    exchange::{Claim, Effect, Errand, Exchange, Kept, MintedId, Owner},
     fact::{DropReason, Fact},
     from_session::cancellation,
     handshake::Handshake,
@@ -100,9 +100,40 @@ impl Mux {
                 self.on_errand_done(upstream_id, (errand, minted), frame, out);
             }
             Owner::Session(claim) => {
-                self.on_claim_answered(upstream_id, minted, &claim, frame, out);
+                let again = exchange.again.or(match exchange.kept {
+                    Kept::Repeatable(frame) => Some(frame),
+                    Kept::Nothing | Kept::Unsent(_) => None,
+                });
+                match self.questions_to(upstream_id, &claim, frame) {
+                    Some(result) => {
+                        self.end_call(upstream_id, minted);
+                        self.inquire(upstream_id, &claim, again, (frame, result), out);
+                        self.after_exchange(upstream_id, out);
+                    }
+                    None => self.on_claim_answered(upstream_id, minted, &claim, frame, out),
+                }
             }
         }
+    }
+
+    /// Where a server asks something in its result that the client has to be asked otherwise.
+    fn questions_to<'a>(
+        &self,
+        upstream_id: UpstreamId,
+        claim: &Claim,
+        frame: &'a Frame,
+    ) -> Option<&'a Span> {
+        let Message::Response {
+            result: Some(result),
+            ..
+        } = &frame.message
+        else {
+            return None;
+        };
+        let upstream = self.upstreams.get(&upstream_id)?;
+        let is_bridged = upstream.key.era == Era::Modern && claim.era == Era::Legacy;
+        (is_bridged && claim.method.is_askable() && bridge::wants_input(frame, result))
+            .then_some(result)
     }
 
     fn on_claim_answered(

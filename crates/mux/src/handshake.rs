@@ -190,8 +190,8 @@ impl Handshake {
     }
 }
 
-/// A server that does not say who it is.
-const NAMELESS: &str = r#"{"name":"unknown","version":"unknown"}"#;
+/// A peer that does not say who it is.
+pub(crate) const NAMELESS: &str = r#"{"name":"unknown","version":"unknown"}"#;
 
 fn response(id: &RequestId, result: &str) -> Outgoing {
     Outgoing::from(format!(

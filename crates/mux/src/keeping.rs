@@ -112,7 +112,9 @@ impl Mux {
         let upstream = self.upstreams.get(&session.upstream()?)?;
         session.open.iter().find_map(|(id, whereabouts)| {
             let method = match whereabouts {
-                Whereabouts::Initialize | Whereabouts::Listening => return None,
+                Whereabouts::Initialize | Whereabouts::Listening | Whereabouts::Asking(_) => {
+                    return None;
+                }
                 Whereabouts::Held(held) if *held == line => session.queue.method_on(line)?,
                 Whereabouts::Held(_) => return None,
                 Whereabouts::Upstream(minted) => match &upstream.exchanges.get(*minted)?.owner {

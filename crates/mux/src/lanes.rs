@@ -294,6 +294,14 @@ impl Lanes {
         tools
     }
 
+    /// A call that runs apart has done so for long enough: others may run beside it.
+    pub(crate) fn end_apart(&mut self, id: MintedId) {
+        if let Some(call) = self.open.get_mut(&id) {
+            call.probation_until = None;
+        }
+        self.apart.remove(&id);
+    }
+
     /// When the next probation ends.
     pub(crate) fn next_probation(&self) -> Option<Moment> {
         self.apart

@@ -170,7 +170,10 @@ impl Mux {
             .values()
             .filter_map(|whereabouts| match whereabouts {
                 Whereabouts::Upstream(minted) => Some(*minted),
-                Whereabouts::Initialize | Whereabouts::Held(_) | Whereabouts::Listening => None,
+                Whereabouts::Initialize
+                | Whereabouts::Held(_)
+                | Whereabouts::Asking(_)
+                | Whereabouts::Listening => None,
             });
         minted.chain(session.rounds.at_server()).collect()
     }

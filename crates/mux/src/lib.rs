@@ -33,6 +33,7 @@ mod ghosts;
 mod handshake;
 mod ids;
 mod inherit;
+mod inquiry;
 mod keeping;
 mod kept_words;
 mod lanes;

@@ -65,6 +65,9 @@ pub struct Limits {
     /// Longest wait for a client to come back for a request that it was answered with questions (2026-07-28,
     /// multi-round-trip requests). Who has gone for good cannot be told from who asks a person.
     pub round_patience: Duration,
+    /// How long other sessions' calls wait for a call of a tool that asks while its client has not come back. It
+    /// may never: then an ask whose owner is not clear is refused, and everything else goes on.
+    pub round_apart: Duration,
     /// Longest wait for an ask whose owner is unclear to become clear.
     pub owner_patience: Duration,
     /// Longest wait of a call of a tool that asks for the end of other sessions' calls that were cancelled.
@@ -148,6 +151,7 @@ impl Default for Limits {
             probation: Duration::from_secs(1),
             apart_patience: Duration::from_secs(10),
             round_patience: Duration::from_mins(10),
+            round_apart: Duration::from_secs(30),
             owner_patience: Duration::from_secs(10),
             acknowledgement_patience: Duration::from_secs(1),
             ghost_life: Duration::from_secs(30),

@@ -315,7 +315,7 @@ fn snapshot_of_session(session: &Session) -> SessionSnapshot {
         at_server: session.at_server(),
         held: session.queue.len(),
         held_bytes: session.queue.bytes,
-        asks: session.asks.open.len() - session.rounds.to_come(),
+        asks: session.questions() - session.rounds.to_come(),
         is_paused: session.is_paused,
         upstream: session.upstream(),
     }

@@ -147,6 +147,10 @@ pub enum Refusal {
         /// What is wrong.
         what: &'static str,
     },
+    /// The server has asked again and again before it answered.
+    TooManyRounds,
+    /// The client has refused to answer what the server wanted to know first.
+    InputRefused,
     /// A request before `initialize`.
     NotInitialized,
     /// A second `initialize` before the first is answered, with other capabilities, or in a batch.
@@ -221,6 +225,8 @@ impl Refusal {
             Refusal::NoLongerOffered { .. } => "no-longer-offered",
             Refusal::UnsupportedVersion { .. } => "unsupported-version",
             Refusal::BadParameter { .. } => "bad-parameter",
+            Refusal::TooManyRounds => "too-many-rounds",
+            Refusal::InputRefused => "input-refused",
             Refusal::NotInitialized => "not-initialized",
             Refusal::AlreadyInitialized => "already-initialized",
             Refusal::IdInUse => "id-in-use",
@@ -256,6 +262,8 @@ impl Refusal {
             | Refusal::ShuttingDown
             | Refusal::DaemonRestarted { .. }
             | Refusal::OwnerUnclear { .. }
+            | Refusal::TooManyRounds
+            | Refusal::InputRefused
             | Refusal::OwnerGone => -32603,
         }
     }
@@ -286,6 +294,8 @@ impl Refusal {
             | Refusal::NoLongerOffered { .. }
             | Refusal::UnsupportedVersion { .. }
             | Refusal::BadParameter { .. }
+            | Refusal::TooManyRounds
+            | Refusal::InputRefused
             | Refusal::NotInitialized
             | Refusal::AlreadyInitialized
             | Refusal::IdInUse
@@ -473,6 +483,12 @@ impl fmt::Display for Refusal {
                 )
             }
             Refusal::BadParameter { what } => f.write_str(what),
+            Refusal::TooManyRounds => {
+                f.write_str("the server asks again and again before it answers")
+            }
+            Refusal::InputRefused => {
+                f.write_str("the client did not answer what the server asked before it could go on")
+            }
             Refusal::NotInitialized => {
                 f.write_str("the first request of a session must be `initialize`")
             }

@@ -126,7 +126,7 @@ impl Mux {
     pub(crate) fn has_said_enough(&self, session_id: SessionId) -> bool {
         self.sessions
             .get(&session_id)
-            .is_some_and(|session| session.is_full(&self.limits) && !session.asks.open.is_empty())
+            .is_some_and(|session| session.is_full(&self.limits) && session.is_asked())
     }
 
     /// A message waits: sees to it that its upstream comes up, or that its session hears that it does not.

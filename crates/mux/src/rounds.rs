@@ -58,6 +58,8 @@ struct Parked {
     /// What became of the request meanwhile.
     outcome: Option<Outgoing>,
     until: Moment,
+    /// Until when other sessions' calls may have to wait for it.
+    apart_until: Option<Moment>,
 }
 
 impl Rounds {
@@ -88,7 +90,10 @@ impl Rounds {
     }
 
     fn next_end(&self) -> Option<Moment> {
-        self.parked.values().map(|parked| parked.until).min()
+        let parked = self.parked.values();
+        parked
+            .map(|parked| parked.apart_until.unwrap_or(parked.until))
+            .min()
     }
 
     /// A question need not be answered any more.
@@ -140,7 +145,10 @@ impl Mux {
             .values()
             .filter_map(|whereabouts| match whereabouts {
                 Whereabouts::Upstream(minted) => Some(*minted),
-                Whereabouts::Initialize | Whereabouts::Held(_) | Whereabouts::Listening => None,
+                Whereabouts::Initialize
+                | Whereabouts::Held(_)
+                | Whereabouts::Asking(_)
+                | Whereabouts::Listening => None,
             });
         open.chain(session.rounds.at_server()).filter(is_call).min()
     }
@@ -154,6 +162,7 @@ impl Mux {
         out: &mut Outbox,
     ) {
         let until = self.now + self.limits.round_patience;
+        let apart_until = self.now + self.limits.round_apart;
         let (Some(session), Some(upstream)) = (
             self.sessions.get_mut(&session_id),
             self.upstreams.get_mut(&upstream_id),
@@ -180,6 +189,7 @@ impl Mux {
             to_come: BTreeMap::new(),
             outcome: None,
             until,
+            apart_until: Some(apart_until),
         };
         let answer = input_required(&id, questions, &handle);
         session.rounds.parked.insert(handle, parked);
@@ -325,6 +335,19 @@ impl Mux {
         }
     }
 
+    /// Other sessions' calls need not wait any longer for these.
+    fn let_others_in(&mut self, upstream_id: UpstreamId, calls: &[MintedId], out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        for minted in calls {
+            upstream.lanes.end_apart(*minted);
+        }
+        if !calls.is_empty() {
+            self.release(upstream_id, out);
+        }
+    }
+
     /// Clients have not come back in time.
     pub(crate) fn on_round_patience(&mut self, session_id: SessionId, out: &mut Outbox) {
         let now = self.now;
@@ -332,6 +355,12 @@ impl Mux {
             return;
         };
         let upstream_id = session.upstream();
+        let mut let_in = Vec::new();
+        for parked in session.rounds.parked.values_mut() {
+            if parked.apart_until.take_if(|until| *until <= now).is_some() {
+                let_in.push(parked.minted);
+            }
+        }
         let is_over = |_: &RequestId, parked: &mut Parked| parked.until <= now;
         let over: Vec<Parked> = session
             .rounds
@@ -339,6 +368,9 @@ impl Mux {
             .extract_if(.., is_over)
             .map(|(_, parked)| parked)
             .collect();
+        if let Some(upstream_id) = upstream_id {
+            self.let_others_in(upstream_id, &let_in, out);
+        }
         for parked in over {
             let unanswered = parked.asked.iter().chain(parked.to_come.keys());
             for shown in unanswered.copied().collect::<Vec<u64>>() {

@@ -12,11 +12,13 @@ use crate::{
     bridge,
     era::Era,
     exchange::{Claim, Effect, Exchange, Kept, MintedId, Owner},
+    handshake::NAMELESS,
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::Manner,
     mux::Mux,
     release::{Askable, Before},
     rounds::request_of,
+    scales::Weighed,
     session::{Held, Stage, Whereabouts},
     upstream::Standing,
     verbosity::Level,
@@ -73,6 +75,7 @@ impl Mux {
             opened: self.now,
             moved: self.now,
             kept: Kept::Nothing,
+            again: None,
         });
         if let Some(uri) = subscribed {
             upstream.subscriptions.asked(&uri, session_id, minted);
@@ -97,21 +100,44 @@ impl Mux {
         }
     }
 
-    /// Keeps a request that the next process may be given, should this one end before it answers.
+    /// Keeps a request that the next process may be given, should this one end before it answers, or that may
+    /// have to go once more.
     fn keep_if_repeatable(&mut self, upstream_id: UpstreamId, minted: MintedId, held: Held) {
         let is_repeatable = held.stage == Stage::Fresh
             && held.frame.method().is_some_and(Method::is_read_only)
             && held.frame.len() <= self.limits.repeated_bytes;
-        if !is_repeatable {
+        let Some(exchange) = self.exchange(upstream_id, minted) else {
             return;
-        }
-        let exchange = self
-            .upstreams
-            .get_mut(&upstream_id)
-            .and_then(|upstream| upstream.exchanges.get_mut(minted));
-        if let Some(exchange) = exchange {
+        };
+        if is_repeatable {
             exchange.kept = Kept::Repeatable(held.frame);
+        } else {
+            self.keep_if_asked_back(upstream_id, minted, held.frame);
         }
+    }
+
+    /// Keeps a request that its server may answer with questions for a client that has to be asked otherwise.
+    fn keep_if_asked_back(
+        &mut self,
+        upstream_id: UpstreamId,
+        minted: MintedId,
+        frame: Weighed<Frame>,
+    ) {
+        let upstream = self.upstreams.get(&upstream_id);
+        let may_be = upstream.is_some_and(|upstream| upstream.key.era == Era::Modern)
+            && frame.method().is_some_and(Method::is_askable)
+            && frame.len() <= self.limits.repeated_bytes;
+        if let Some(exchange) = self.exchange(upstream_id, minted)
+            && may_be
+            && matches!(&exchange.owner, Owner::Session(claim) if claim.era == Era::Legacy)
+        {
+            exchange.again = Some(frame);
+        }
+    }
+
+    fn exchange(&mut self, upstream_id: UpstreamId, minted: MintedId) -> Option<&mut Exchange> {
+        let upstream = self.upstreams.get_mut(&upstream_id)?;
+        upstream.exchanges.get_mut(minted)
     }
 
     fn announce(
@@ -177,10 +203,9 @@ impl Mux {
             (Era::Modern, Era::Legacy) => bridge::request_to_legacy(frame, minted),
             (Era::Legacy, Era::Modern) => {
                 let capabilities = session.class.to_json();
-                let client = session.client.as_deref().unwrap_or("unknown");
-                let client = wire::quoted(client);
+                let client = session.client_info.as_deref();
                 let sender = bridge::Sender {
-                    client: &alloc::format!(r#"{{"name":{client},"version":"unknown"}}"#),
+                    client: client.unwrap_or(NAMELESS),
                     capabilities: &capabilities,
                     level: session.level.map(Level::name),
                 };
@@ -222,7 +247,7 @@ impl Mux {
             && let Kept::Unsent(frame) = mem::replace(&mut exchange.kept, Kept::Nothing)
         {
             self.send_minted((session_id, upstream_id), minted, &frame, out);
-            drop(frame);
+            self.keep_if_asked_back(upstream_id, minted, frame);
             self.resume_if_room(session_id, out);
         }
     }

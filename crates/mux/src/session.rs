@@ -1,6 +1,7 @@
 //! One downstream conversation: what a client has asked, and what it is still owed.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
     vec::Vec,
@@ -15,6 +16,7 @@ use crate::{
     event::{Link, Opening},
     exchange::MintedId,
     ids::{Epoch, LineNumber, SessionId, UpstreamId},
+    inquiry::Inquiry,
     keeping::KeptLines,
     limits::Limits,
     listen::Listening,
@@ -35,6 +37,9 @@ pub(crate) struct Session {
     pub(crate) state: State,
     /// Name and version, as the client said.
     pub(crate) client: Option<String>,
+    /// The same as JSON, as the client wrote it, unless it is very long.
+    #[serde(default)]
+    pub(crate) client_info: Option<Box<str>>,
     pub(crate) class: Class,
     /// How it speaks: as in the modern era from its first request of that on, unless it says `initialize`.
     #[serde(default)]
@@ -42,6 +47,9 @@ pub(crate) struct Session {
     /// What it wants to be told of, by the requests that said so.
     #[serde(default, with = "crate::frozen::forms::pairs")]
     pub(crate) listening: BTreeMap<RequestId, Listening>,
+    /// Its requests whose servers ask before they answer.
+    #[serde(default, with = "crate::frozen::forms::pairs")]
+    pub(crate) inquiries: BTreeMap<RequestId, Inquiry>,
     /// Requests that were answered with questions, and for which it has to come back.
     #[serde(default)]
     pub(crate) rounds: Rounds,
@@ -131,6 +139,8 @@ pub(crate) enum Whereabouts {
     Upstream(MintedId),
     /// It is a wish to be told of changes, which has no end of its own.
     Listening,
+    /// Its client has to answer something before it goes on.
+    Asking(LineNumber),
 }
 
 /// Messages that wait for their turn: askable calls apart from other requests, which pass them.
@@ -218,9 +228,11 @@ impl Session {
             since: now,
             state: State::New,
             client: None,
+            client_info: None,
             class: Class::default(),
             era: Era::default(),
             listening: BTreeMap::new(),
+            inquiries: BTreeMap::new(),
             rounds: Rounds::default(),
             version: String::new(),
             offers: Offers::default(),
@@ -252,6 +264,9 @@ impl Session {
         for held in calls.iter_mut().chain(others) {
             held.frame.hang_on(&self.scales);
         }
+        for inquiry in self.inquiries.values_mut() {
+            inquiry.weigh_again(&self.scales);
+        }
         for batch in self.batches.values_mut() {
             for answer in &mut batch.answers {
                 answer.hang_on(&self.scales);
@@ -275,7 +290,7 @@ impl Session {
 
     /// Requests that do not wait: they are at the upstream, or the `initialize`.
     pub(crate) fn in_flight(&self) -> usize {
-        let elsewhere = self.queue.requests + self.listening.len();
+        let elsewhere = self.queue.requests + self.listening.len() + self.asking();
         self.open.len().saturating_sub(elsewhere)
     }
 
@@ -317,7 +332,7 @@ impl Session {
     /// makes the server ask may be what all else waits for. Who does not read, and has said much in place
     /// of the answer, is not heard for that any longer.
     pub(crate) fn wants_pause(&self, limits: &Limits) -> bool {
-        if self.asks.open.is_empty() {
+        if !self.is_asked() {
             self.is_full(limits) || self.blocked.is_some()
         } else {
             self.blocked
@@ -457,8 +472,14 @@ impl SessionAsks {
 
     /// Mints the id under which the client sees an ask.
     pub(crate) fn open(&mut self, upstream_id: RequestId) -> u64 {
+        let id = self.issue();
+        self.open.insert(id, upstream_id);
+        id
+    }
+
+    /// An id under which the client can be asked something.
+    pub(crate) fn issue(&mut self) -> u64 {
         self.issued += 1;
-        self.open.insert(self.issued, upstream_id);
         self.issued
     }
 }

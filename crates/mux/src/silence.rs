@@ -19,7 +19,7 @@ impl Mux {
         let Some(most) = session.opening.silence_max else {
             return;
         };
-        let is_there = session.listens || !session.is_settled() || !session.asks.open.is_empty();
+        let is_there = session.listens || !session.is_settled() || session.is_asked();
         let due = if is_there {
             self.now + most
         } else {

@@ -154,7 +154,7 @@ impl Mux {
         let is_asked = self
             .sessions
             .get(&claim.session)
-            .is_some_and(|session| !session.asks.open.is_empty());
+            .is_some_and(crate::session::Session::is_asked);
         if is_idle && is_asked {
             // It is the client that takes its time: the server waits for what it has asked.
             exchange.moved = now;

@@ -19,6 +19,7 @@ mod faults;
 mod frozen;
 mod handshake;
 mod ids;
+mod inquiry;
 mod invariants;
 mod keeping;
 mod lanes;

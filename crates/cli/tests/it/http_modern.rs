@@ -1,15 +1,12 @@
 //! The modern era over HTTP (2026-07-28): no session, each request stands for itself.
 
-use std::{fs, io::BufReader};
+use std::{fs, thread};
 
 use serde_json::{Value, json};
 
-use crate::{
-    support::{
-        Home, until,
-        web::{Response, Web, call},
-    },
-    upgrade::upgrade,
+use crate::support::{
+    Home, until,
+    web::{Response, Web, call},
 };
 
 const VERSION: &str = "2026-07-28";
@@ -24,24 +21,24 @@ fn meta() -> Value {
 }
 
 /// A request with the id 7.
-fn request(method: &str, mut params: Value) -> Value {
+pub(crate) fn request(method: &str, mut params: Value) -> Value {
     params["_meta"] = meta();
     json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
 }
 
 /// A call of a tool, likewise.
-fn call_of(tool: &str, arguments: Value) -> Value {
+pub(crate) fn call_of(tool: &str, arguments: Value) -> Value {
     request("tools/call", json!({"name": tool, "arguments": arguments}))
 }
 
 /// Sends a request with the headers that go with it.
 #[track_caller]
-fn ask(web: &Web, message: &Value) -> Response {
+pub(crate) fn ask(web: &Web, message: &Value) -> Response {
     fitted(web, message).post(message)
 }
 
 /// With the headers that go with a request.
-fn fitted(web: &Web, message: &Value) -> Web {
+pub(crate) fn fitted(web: &Web, message: &Value) -> Web {
     let mut web = web
         .with("MCP-Protocol-Version", Some(VERSION))
         .with("Mcp-Method", message["method"].as_str());
@@ -53,7 +50,7 @@ fn fitted(web: &Web, message: &Value) -> Web {
 }
 
 /// How many sessions there are.
-fn sessions(home: &Home) -> usize {
+pub(crate) fn sessions(home: &Home) -> usize {
     home.status()["sessions"].as_array().unwrap().len()
 }
 
@@ -484,64 +481,64 @@ fn what_an_older_server_asks_is_the_answer_and_the_next_request_goes_on_with_the
 }
 
 #[test]
-fn requests_go_on_under_an_upgrade_at_whatever_point_they_are() {
+fn many_requests_at_once_are_answered_once_each() {
     let home = Home::new();
     let record = home.file("record");
     let web = home.web(&["--record", &record]);
-    let mut message = call_of("elicit", json!({"text": "name?", "mark": "once"}));
-    message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
-        json!({"elicitation": {}});
-    let asked = ask(&web, &message).json();
-    let result = &asked["result"];
-    assert_eq!(result["resultType"], "input_required", "{asked}");
-    let key = result["inputRequests"].as_object().unwrap().keys().next();
-    let mut again = message.clone();
-    again["params"]["requestState"] = result["requestState"].clone();
-    let said = json!({"action": "accept", "content": {"name": "Alice"}});
-    again["params"]["inputResponses"] = json!({key.unwrap(): said});
-    // One of which nothing has come, one in the middle of a stream, one that listens, and one that goes away.
-    let file = home.file("go on");
-    let slow = call_of("slow", json!({"until": file, "mark": "slow"}));
-    let waits = fitted(&web, &slow).send("POST", slow.to_string().as_bytes());
-    home.noted("record", "executed slow");
-    let arguments = json!({"steps": 3, "until": file, "mark": "steps"});
-    let mut steps = call_of("progress", arguments);
-    steps["params"]["_meta"]["progressToken"] = json!("mine");
-    let mut stream = ask(&web, &steps);
-    assert_eq!(stream.event().unwrap()["params"]["progress"], 1);
-    let wanted = json!({"notifications": {"toolsListChanged": true}});
-    let mut listens = ask(&web, &request("subscriptions/listen", wanted));
-    assert!(listens.event().is_some());
-    let never = call_of("slow", json!({"until": home.file("never"), "mark": "gone"}));
-    let goes = fitted(&web, &never).send("POST", never.to_string().as_bytes());
-    home.noted("record", "executed gone");
-    for _ in 0..3 {
-        upgrade(&home);
-        assert_eq!(sessions(&home), 5);
-        assert_eq!(ask(&web, &call_of("change", json!({}))).status, 200);
-        let told = listens.event().unwrap();
-        assert_eq!(told["method"], "notifications/tools/list_changed");
+    thread::scope(|scope| {
+        for client in 0..16 {
+            let web = &web;
+            scope.spawn(move || {
+                for round in 0..10 {
+                    let mark = format!("m{client}.{round}");
+                    let mut message = call_of("echo", json!({"text": mark, "mark": mark}));
+                    message["id"] = json!(mark);
+                    let answer = ask(web, &message);
+                    assert_eq!(answer.status, 200);
+                    let answer = answer.json();
+                    assert_eq!(answer["id"], mark, "{answer}");
+                    assert_eq!(answer["result"]["content"][0]["text"], mark, "{answer}");
+                }
+            });
+        }
+    });
+    for client in 0..16 {
+        for round in 0..10 {
+            let executed = format!("executed m{client}.{round} ");
+            assert_eq!(home.count("record", &executed), 1, "{executed}");
+        }
     }
-    assert_eq!(home.count("record", "cancelled"), 0);
-    drop(goes);
-    home.noted("record", "cancelled");
-    fs::write(&file, "").unwrap();
-    let answer = Response::read(BufReader::new(waits));
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.answer()["id"], 7);
-    for step in 2..=3 {
-        assert_eq!(stream.event().unwrap()["params"]["progress"], step);
-    }
-    assert_eq!(stream.event().unwrap()["id"], 7);
-    assert_eq!(stream.event(), None);
-    let answer = ask(&web, &again).json();
-    let heard = answer["result"]["content"][0]["text"].as_str();
-    let heard = heard.unwrap_or_else(|| panic!("{answer}"));
-    assert_eq!(serde_json::from_str::<Value>(heard).unwrap(), said);
-    listens.hang_up();
-    until("the end of all of them", || sessions(&home) == 0);
-    for mark in ["once", "slow", "steps"] {
-        assert_eq!(home.count("record", &format!("executed {mark}")), 1);
-    }
-    assert_eq!(home.count("record", "cancelled"), 1);
+    until("the end of the sessions", || sessions(&home) == 0);
+    assert_eq!(home.upstream_pids().len(), 1);
+}
+
+#[test]
+fn a_request_is_answered_though_its_server_dies_or_the_daemon_ends() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let crashed = ask(&web, &call_of("crash", json!({"code": 3})));
+    assert_eq!(crashed.status, 200);
+    let crashed = crashed.json();
+    assert_eq!(
+        crashed["error"]["data"]["reason"], "upstream-exited",
+        "{crashed}"
+    );
+    assert_eq!(crashed["error"]["data"]["maybeExecuted"], true);
+    let answer = ask(&web, &call_of("echo", json!({"text": "again"}))).json();
+    assert_eq!(answer["result"]["content"][0]["text"], "again", "{answer}");
+    let slow = call_of("slow", json!({"until": home.file("never"), "mark": "slow"}));
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| ask(&web, &slow));
+        home.noted("record", "executed slow");
+        home.done(&["stop"]);
+        let ended = waits.join().unwrap();
+        assert_eq!(ended.status, 200);
+        let ended = ended.json();
+        assert_eq!(ended["id"], 7);
+        assert_eq!(
+            ended["error"]["data"]["reason"], "upstream-stopped",
+            "{ended}"
+        );
+    });
 }

@@ -51,6 +51,8 @@ fn a_server_by_url_is_listed_and_called_like_any_other() {
         let tools = client.request("tools/list", json!({}));
         assert_eq!(tools["result"]["tools"][0]["name"], "echo", "{tools}");
         assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+        let long = "long ".repeat(400_000);
+        assert_eq!(client.text("echo", json!({"text": long})), long);
         let seen = remote.seen();
         let post = seen
             .iter()

@@ -7,7 +7,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tungstenite::{Message, protocol::frame::coding::CloseCode};
+use tungstenite::{
+    Message,
+    protocol::frame::{
+        Frame,
+        coding::{CloseCode, Data, OpCode},
+    },
+};
 
 use crate::support::{Home, talk::Talk, until, web::call};
 
@@ -235,6 +241,10 @@ fn with_limit(home: &Home, limit: &str) -> crate::support::web::Web {
     home.web_with(&[], &more)
 }
 
+fn text_frame(bytes: Vec<u8>, kind: Data, is_last: bool) -> Frame {
+    Frame::message(bytes, OpCode::Data(kind), is_last)
+}
+
 fn is_too_long(answer: &Value) -> bool {
     let text = answer["error"]["message"].as_str();
     text.is_some_and(|text| text.contains("may have at most"))
@@ -257,17 +267,13 @@ fn what_is_too_long_is_an_error_to_its_request_and_the_session_goes_on() {
     let message = call(id, "echo", json!({"text": "z".repeat(2 << 20)})).to_string();
     let parts: Vec<&[u8]> = message.as_bytes().chunks(500_000).collect();
     for (number, part) in parts.iter().enumerate() {
-        use tungstenite::protocol::frame::{
-            Frame,
-            coding::{Data, OpCode},
-        };
         let kind = if number == 0 {
             Data::Text
         } else {
             Data::Continue
         };
         let is_last = number + 1 == parts.len();
-        let frame = Frame::message(part.to_vec(), OpCode::Data(kind), is_last);
+        let frame = text_frame(part.to_vec(), kind, is_last);
         talk.send(Message::Frame(frame));
     }
     let answer = talk.answer(&json!(id));
@@ -295,6 +301,11 @@ fn what_is_no_message_is_answered_and_what_is_no_text_closes() {
     for _ in 0..10 {
         assert_eq!(talk.hear()["error"]["code"], -32700);
     }
+    let mut torn = web.talk();
+    let bytes = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}".to_vec();
+    torn.send(Message::Frame(text_frame(bytes, Data::Text, true)));
+    assert_eq!(torn.hear()["error"]["code"], -32700);
+    torn.close();
     let mut binary = web.talk();
     binary.send(Message::binary(call(1, "echo", json!({})).to_string()));
     assert_eq!(binary.closed(), Some(CloseCode::Unsupported));
@@ -360,4 +371,42 @@ fn a_daemon_that_ends_says_so_and_one_that_is_upgraded_does_not() {
     assert_eq!(talk.closed(), Some(CloseCode::Away));
     let mut rest = Vec::new();
     let _end = talk.stream().read_to_end(&mut rest);
+}
+
+#[test]
+fn a_message_that_is_half_said_when_the_daemon_is_upgraded_is_heard_whole() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut talk = web.talk();
+    talk.result("echo", json!({}));
+    let text = "x".repeat(100_000);
+    let message = call(9, "echo", json!({"text": text})).to_string();
+    let length = (message.len() as u64).to_be_bytes();
+    let mask = [1, 2, 3, 4];
+    let masked = message.bytes().zip(mask.into_iter().cycle());
+    let masked: Vec<u8> = masked.map(|(byte, mask)| byte ^ mask).collect();
+    let frame = [&[0x81, 0xFF], &length[..], &mask, &masked].concat();
+    // In the middle of the head, of the mask, and at two places in the body that are no multiple of four.
+    let mut from = 0;
+    for to in [5, 12, 1003, 70_001] {
+        talk.stream().write_all(&frame[from..to]).unwrap();
+        from = to;
+        home.done(&["upgrade"]);
+    }
+    talk.stream().write_all(&frame[from..]).unwrap();
+    let answer = talk.answer(&json!(9));
+    assert!(answer["result"]["content"][0]["text"] == text.as_str());
+}
+
+#[test]
+fn a_call_whose_server_dies_is_answered_and_the_session_goes_on() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut talk = web.talk();
+    let before = talk.result("echo", json!({}))["structuredContent"]["pid"].clone();
+    let id = talk.call("crash", json!({"code": 3}));
+    let answer = talk.answer(&json!(id));
+    assert_eq!(answer["error"]["data"]["maybeExecuted"], true, "{answer}");
+    let after = talk.result("echo", json!({}))["structuredContent"]["pid"].clone();
+    assert_ne!(before, after);
 }

@@ -152,9 +152,7 @@ impl Hub {
         let resumes = opening.resumes;
         let world = &mut self.world;
         let direct = lock.map(|name| world.around.direct.path(&name));
-        world.looked_up.remove(&id);
-        let workspace = arrival.ask.workspace.map(|it| it.path);
-        let terms = (arrival.ask.join, workspace);
+        let terms = (arrival.ask.join, arrival.ask.workspace.map(|it| it.path));
         let Some(mut way) = world.way_in(id, arrival.entrance, terms, &opening.server) else {
             return;
         };
@@ -198,13 +196,18 @@ impl Hub {
             opening,
         };
         self.handle(now, event);
+        self.take_first(now, id, first);
+        if let Some(revived) = revived {
+            self.go_on_with(now, id, revived);
+        }
+    }
+
+    /// What a session has said as it came.
+    fn take_first(&mut self, now: Moment, id: SessionId, first: First) {
         match first {
             First::Nothing => {}
             First::Post(post, reply) => self.take_post(now, id, post, reply),
             First::Modern(post) => self.take_modern_post(now, id, *post),
-        }
-        if let Some(revived) = revived {
-            self.go_on_with(now, id, revived);
         }
     }
 
@@ -455,6 +458,12 @@ fn turn_away(arrival: &Arrival, why: &Refusal) {
     }
 }
 
+/// What nobody can guess, if the system has any such thing to give.
+fn handle() -> Option<Arc<str>> {
+    let key = Key::random().ok()?;
+    Some(Arc::from(key.to_text()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -465,10 +474,4 @@ mod tests {
         assert!(found.is_empty());
         assert_eq!(or_nothing(async { 7 }).await, 7);
     }
-}
-
-/// What nobody can guess, if the system has any such thing to give.
-fn handle() -> Option<Arc<str>> {
-    let key = Key::random().ok()?;
-    Some(Arc::from(key.to_text()))
 }

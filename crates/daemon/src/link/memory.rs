@@ -38,8 +38,12 @@ impl Memory {
 
     /// Takes what was written so far.
     pub(crate) fn take(&self) -> String {
-        let mut inner = self.inner.lock().unwrap();
-        String::from_utf8(std::mem::take(&mut inner.written)).unwrap()
+        String::from_utf8(self.take_bytes()).unwrap()
+    }
+
+    /// The same, if it is no text.
+    pub(crate) fn take_bytes(&self) -> Vec<u8> {
+        std::mem::take(&mut self.inner.lock().unwrap().written)
     }
 
     /// How many writes took something.

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "audit")]
 mod books;
+mod entry;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -22,7 +23,8 @@ use shim::answer::Answer;
 use shim::control;
 use wire::Outgoing;
 
-use super::{Backlog, Overflow, Room, Share, Sign, Sink, packing::OwnHead};
+use super::{Backlog, Overflow, Room, Share, Sign, Sink};
+use entry::{Entry, Role};
 
 /// Slices handed to the system at once.
 const SLICES_MAX: usize = 128;
@@ -52,41 +54,6 @@ pub(crate) struct Outlet {
     tells_lines: bool,
     /// Whether messages go in frames of a WebSocket, and not on lines.
     packs: bool,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Entry {
-    message: Outgoing,
-    role: Role,
-    #[serde(default)]
-    shape: Shape,
-}
-
-/// What stands around the bytes of an entry.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-enum Shape {
-    /// The end of a line.
-    #[default]
-    Line,
-    /// The head of a frame.
-    Frame(OwnHead),
-    /// Nothing: it is a frame.
-    Bare,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Role {
-    /// A message that answers nothing of the peer's.
-    Message,
-    Answer(Answered),
-    /// A control line; it may be the announcement that a line is sent.
-    Control {
-        announces: Option<LineNumber>,
-    },
-    /// The control line behind the answer to a line that stays with the shim.
-    Keep(LineNumber),
-    /// That we have heard a ping.
-    Pong,
 }
 
 /// All of an outlet but for the way out.
@@ -292,15 +259,10 @@ impl Outlet {
             Some(answered) => Role::Answer(answered),
             None => Role::Message,
         };
-        let shape = if self.packs {
-            Shape::Frame(OwnHead::of_message(message.len()))
+        self.put(if self.packs {
+            Entry::framed(message, role)
         } else {
-            Shape::Line
-        };
-        self.put(Entry {
-            message,
-            role,
-            shape,
+            Entry::line(message, role)
         });
         if let Some(line) = kept {
             self.keeps.insert(line);
@@ -311,11 +273,8 @@ impl Outlet {
     /// Puts in the answer to a preface.
     pub(crate) fn push_answer(&mut self, answer: &Answer) {
         let line = answer.to_string();
-        self.put(Entry {
-            message: Outgoing::from(line.trim_end().to_owned()),
-            role: Role::Control { announces: None },
-            shape: Shape::Line,
-        });
+        let message = Outgoing::from(line.trim_end().to_owned());
+        self.put(Entry::line(message, Role::Control { announces: None }));
     }
 
     /// Says that the daemon ends because somebody wants it to.
@@ -331,18 +290,10 @@ impl Outlet {
         if !self.packs {
             return;
         }
-        let entry = Entry {
-            message: Outgoing::from(sign.pack()),
-            role: match sign {
-                Sign::Pong(_) => Role::Pong,
-                Sign::Ping | Sign::Close(_) => Role::Control { announces: None },
-            },
-            shape: Shape::Bare,
-        };
+        let entry = Entry::of_sign(sign);
         let begun = usize::from(self.head_written > 0);
         let mut waiting = self.queue.iter_mut().skip(begun);
-        let earlier =
-            waiting.find(|it| matches!((&it.role, &entry.role), (Role::Pong, Role::Pong)));
+        let earlier = waiting.find(|it| entry.is_pong() && it.is_pong());
         match earlier {
             Some(earlier) => {
                 let more = self.waiting.bytes() + entry.len();
@@ -462,11 +413,7 @@ impl Outlet {
     fn put_control(&mut self, words: &str, role: Role) {
         let text = format!("{}{words}", char::from(control::MARK));
         let message = Outgoing::from(text);
-        self.put(Entry {
-            message,
-            role,
-            shape: Shape::Line,
-        });
+        self.put(Entry::line(message, role));
     }
 
     /// One system call.
@@ -586,52 +533,11 @@ impl Outlet {
     /// A control line of done lines was begun and must be finished before all else.
     fn finish_later(&mut self, written: usize) {
         let text = self.done_text.strip_suffix(b"\n").unwrap_or_default();
-        let entry = Entry {
-            message: Outgoing::from(Bytes::copy_from_slice(text)),
-            role: Role::Control { announces: None },
-            shape: Shape::Line,
-        };
+        let message = Outgoing::from(Bytes::copy_from_slice(text));
+        let entry = Entry::line(message, Role::Control { announces: None });
         self.waiting.set(self.waiting() + entry.len() - written);
         self.head_written = written;
         self.queue.push_front(entry);
-    }
-}
-
-impl Entry {
-    fn len(&self) -> usize {
-        self.message.len() + self.before().len() + self.behind().len()
-    }
-
-    fn before(&self) -> &[u8] {
-        match &self.shape {
-            Shape::Frame(head) => head.bytes(),
-            Shape::Line | Shape::Bare => b"",
-        }
-    }
-
-    fn behind(&self) -> &'static [u8] {
-        match self.shape {
-            Shape::Line => b"\n",
-            Shape::Frame(_) | Shape::Bare => b"",
-        }
-    }
-
-    fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let pieces = self.message.pieces().iter().map(|piece| &**piece);
-        [self.before()]
-            .into_iter()
-            .chain(pieces)
-            .chain([self.behind()])
-    }
-
-    fn done(&self) -> Option<LineNumber> {
-        match &self.role {
-            Role::Answer(answered) => match answered.then {
-                Then::Done => Some(answered.line),
-                Then::Keep => None,
-            },
-            Role::Message | Role::Control { .. } | Role::Keep(_) | Role::Pong => None,
-        }
     }
 }
 

@@ -151,6 +151,11 @@ impl Veil {
         secrets.into_inner().into()
     }
 
+    /// Words of ours that may quote the server.
+    pub(crate) fn over_words(&self, words: &str) -> String {
+        self.over(cleaned(words.as_bytes(), Extent::Whole))
+    }
+
     /// A line without secrets; of one that was cut, also without the beginning of one at its end.
     pub(super) fn over(&self, line: Cleaned) -> String {
         let Some(forms) = &self.0 else {

@@ -151,10 +151,12 @@ impl Process {
     /// It is over.
     pub(crate) fn on_remote_end(&mut self, end: End) -> Ending {
         if let Some(remote) = &mut self.remote {
-            if let Some(why) = &end.unstarted {
+            // It may quote what the server was told.
+            let why = end.unstarted.map(|why| self.log.veil().over_words(&why));
+            if let Some(why) = &why {
                 self.log.remark(&format!("not reached: {why}"));
             }
-            remote.unstarted = end.unstarted;
+            remote.unstarted = why;
             remote.undelivered = end.undelivered;
             if !remote.is_reached {
                 // Nobody reads what it might have said.

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        ClientConfig, RootCertStore,
+        self, CertificateError, ClientConfig, RootCertStore,
         crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject as _},
     },
@@ -102,7 +102,7 @@ impl Connector {
             return Ok(Box::new(stream));
         };
         let stream = connector.connect(name.clone(), stream).await;
-        let stream = stream.map_err(|error| format!("TLS: {error}"))?;
+        let stream = stream.map_err(|error| tls_words(&error))?;
         Ok(Box::new(stream))
     }
 }
@@ -229,6 +229,19 @@ fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
+/// What is wrong with a certificate, or with what is there in the place of one.
+fn tls_words(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    let hint = match cause {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "; if it is from an authority of your own, name that in `ca_cert`"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => "; does it speak TLS there at all?",
+        Some(_) | None => "",
+    };
+    format!("TLS: {error}{hint}")
+}
+
 /// What went wrong, without the number.
 fn words(error: &io::Error) -> String {
     let kind = error.kind();
@@ -245,7 +258,7 @@ fn words(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
@@ -293,8 +306,9 @@ mod tests {
         port
     }
 
-    fn authority() -> (Issuer<'static, KeyPair>, String) {
+    fn authority(name: &str) -> (Issuer<'static, KeyPair>, String) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
@@ -304,7 +318,7 @@ mod tests {
     #[tokio::test]
     async fn a_certificate_is_good_only_by_who_is_named_and_for_the_name() {
         let folder = tempfile::tempdir().unwrap();
-        let ((issuer, pem), (_other, other_pem)) = (authority(), authority());
+        let ((issuer, pem), (_other, other_pem)) = (authority("one"), authority("other"));
         let (file, other_file) = (folder.path().join("ca"), folder.path().join("other"));
         std::fs::write(&file, pem).unwrap();
         std::fs::write(&other_file, other_pem).unwrap();
@@ -331,6 +345,13 @@ mod tests {
             // A system that trusts nobody says so instead.
             let is_so = refused.starts_with("TLS: ") || file.is_none();
             assert!(is_so, "{host}: {refused}");
+            // Of a name that is not there no file has a better opinion.
+            let is_of_another = host == "localhost" && file.is_some();
+            assert_eq!(
+                refused.contains("`ca_cert`"),
+                is_of_another || file.is_none(),
+                "{refused}"
+            );
         }
     }
 

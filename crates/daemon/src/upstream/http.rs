@@ -27,7 +27,7 @@ use tokio::{
         Notify,
         mpsc::{self, Receiver, Sender},
     },
-    time,
+    time::{self, Instant},
 };
 use wire::{Frame, Kind, Method};
 
@@ -37,7 +37,7 @@ use super::{
     ends::{Ear, Voice},
     standing::{Busy, Resumable},
 };
-use crate::launch::RemoteSpec;
+use crate::{launch::RemoteSpec, logs::Veil};
 pub(super) use connection::Connection;
 use connection::Failure;
 use exchange::{Came, bytes_of, exchange};
@@ -59,6 +59,9 @@ const NOTICE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the answer to a request that was cancelled is still waited for.
 const CANCELLED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long it is waited for what else is open when the server is lost, or has forgotten the session.
+const GATHERING: Duration = Duration::from_millis(300);
 
 /// How long the end may take for what is still to be said, and for the goodbye.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -144,6 +147,7 @@ pub(super) async fn converse(
         room: Arc::clone(&job.room),
         voice,
         standing: job.standing.clone(),
+        veil: Veil::of_remote(&job.spec),
     };
     let (news, mut heard) = mpsc::channel(NOTICES_MAX);
     let mut conversation = Conversation {
@@ -163,8 +167,11 @@ pub(super) async fn converse(
         Begin::Anew(first) => conversation.idle.push(first),
         Begin::Again(resumed) => conversation.go_on(resumed),
     }
-    let end = conversation.hold(ear, &mut heard, wanted).await;
+    let mut end = conversation.hold(ear, &mut heard, wanted).await;
     conversation.talk.standing.unsettle();
+    if end.exit == Exit::Forgetful || conversation.is_lost {
+        conversation.gather(&mut end, &mut heard).await;
+    }
     conversation.leave(wanted).await;
     end
 }
@@ -219,6 +226,10 @@ impl Conversation {
                     Some((frame, busy)) => self.on_frame(frame, busy),
                     None => return End::told(),
                 },
+                // A session that is idle should cost neither side a connection.
+                () = time::sleep(connection::IDLE_MAX), if !self.idle.is_empty() => {
+                    self.idle.retain(Connection::is_good);
+                }
             }
         }
     }
@@ -425,6 +436,27 @@ impl Conversation {
         End::of(Exit::Disconnected, undelivered)
     }
 
+    /// What else is open fares the same, most likely: of that, too, what the server cannot have seen is handed
+    /// back.
+    async fn gather(&mut self, end: &mut End, heard: &mut Receiver<News>) {
+        let until = Instant::now() + GATHERING;
+        while !self.open.is_empty() {
+            match time::timeout_at(until, heard.recv()).await {
+                Ok(Some(News::Came(number, came, _busy))) => {
+                    self.open.remove(&number);
+                    match came {
+                        Came::Done(_) => {}
+                        Came::Forgotten(frames) | Came::Unreachable(_, frames) => {
+                            end.undelivered.extend(frames);
+                        }
+                    }
+                }
+                Ok(Some(_other)) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
     /// Ends what is open, says what is still to be said, and goodbye.
     async fn leave(&mut self, wanted: &mut Wanted) {
         self.greeting = None;
@@ -498,8 +530,8 @@ async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: Sender<News>
             Ok(Ok((response, connection))) => {
                 let status = response.status();
                 if status.is_success() {
-                    // Most have no body, and then the connection rests.
-                    idle = Some(connection.rested());
+                    // Most have no body, and then the connection is free for what waits.
+                    idle = (!queue.is_empty()).then(|| connection.rested());
                     None
                 } else {
                     let error = talk.error_of(response).await;

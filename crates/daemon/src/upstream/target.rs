@@ -67,7 +67,10 @@ impl Target {
             let what = "must not hold a user or a password; put what the server wants to see into `headers`";
             return Err(what.to_owned());
         }
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let host = authority
+            .host()
+            .trim_matches(['[', ']'])
+            .to_ascii_lowercase();
         if host.is_empty() {
             return Err("names no host".to_owned());
         }
@@ -234,6 +237,7 @@ mod tests {
             ("/other?y=1", Some("/other?y=1")),
             ("https://host/b", Some("/b")),
             ("https://host:443/b", Some("/b")),
+            ("https://HOST/b", Some("/b")),
             ("messages?id=7", Some("/a/messages?id=7")),
             ("http://host/b", None),
             ("https://host:444/b", None),

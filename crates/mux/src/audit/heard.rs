@@ -7,10 +7,10 @@ use std::{
     vec::Vec,
 };
 
-use wire::{About, Fault, Frame, Message, Method, Named, Params, Purpose, RequestId};
+use wire::{About, Fault, Frame, Message, Method, Named, Params, Purpose, RequestId, Span};
 
 use super::{
-    Audit, Client, Invariant, OfAsk, Step, Told,
+    Audit, Client, Inquired, Invariant, OfAsk, Step, Told,
     client::{Asking, Input, is_grouped},
     group::Group,
     inherited::version_of,
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     Asks, Era, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId,
+    bridge::wants_input,
     rounds::{answers_of, handle_of, question, request_of},
 };
 
@@ -191,6 +192,7 @@ impl Audit {
             }
             Message::Response { id, .. } => {
                 if let Some(shown) = id.as_ref().and_then(RequestId::as_number) {
+                    self.is_inquired(session, shown);
                     self.step.ask_answers.push(OfAsk {
                         session,
                         shown,
@@ -198,6 +200,16 @@ impl Audit {
                     });
                 }
             }
+        }
+    }
+
+    /// What a client has answered that its server has asked in place of an answer, nobody else waits for.
+    fn is_inquired(&mut self, session: SessionId, shown: u64) {
+        if let Some(client) = self.clients.get_mut(&session) {
+            client
+                .asks
+                .extract_if(shown..=shown, |_, (_, asked)| *asked == inquiry())
+                .for_each(drop);
         }
     }
 
@@ -434,6 +446,16 @@ impl Audit {
                 let id = id.as_ref().and_then(RequestId::as_number);
                 let result = result.as_ref();
                 let spoken = result.and_then(|result| version_of(frame.json(result)));
+                if let (Some(id), Some(result)) = (id, result)
+                    && server.era == Era::Modern
+                {
+                    let questions = questions_in(frame, result);
+                    self.step.inquired = questions.map(|questions| Inquired {
+                        upstream,
+                        minted: id,
+                        questions,
+                    });
+                }
                 if let Some(id) = id {
                     let answer = Answer {
                         exact: Print::of(frame),
@@ -624,10 +646,34 @@ fn filter_of(method: &Method, params: &Params, frame: &Frame) -> Option<Box<str>
     filters.next().map(|filter| filter.value.into())
 }
 
+/// What a server of the modern era asks in place of an answer.
+fn questions_in(frame: &Frame, result: &Span) -> Option<Vec<(Method, Box<str>)>> {
+    if !wants_input(frame, result) {
+        return None;
+    }
+    let members = frame.members(result)?;
+    let asked = members.iter().find(|member| member.name == "inputRequests");
+    let asked = asked.and_then(|asked| frame.members(&asked.at));
+    let questions = asked.unwrap_or_default().into_iter().filter_map(|asked| {
+        let members = frame.members(&asked.at)?;
+        let find = |name: &str| members.iter().find(|member| member.name == name);
+        let method = frame.text(&find("method")?.at)?;
+        let params = find("params").map_or("{}", |params| params.value);
+        Some((Method::from_name(&method), params.into()))
+    });
+    Some(questions.collect())
+}
+
 /// An answer, as it is recognised by clients of either era.
 struct Answer {
     exact: Print,
     across: Print,
+}
+
+/// What stands for the id of a question that has none at its server.
+pub(super) fn inquiry() -> RequestId {
+    let name = RequestId::from_json("\"inquiry\"");
+    name.unwrap_or(RequestId::from(0))
 }
 
 /// What would have been a request.

@@ -6,7 +6,10 @@ use std::{borrow::ToOwned, hash::DefaultHasher, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Span, meta_name};
 
-use crate::handshake::SERVER_INFO;
+use crate::{
+    bridge::{sends_to_addresses, wants_input},
+    handshake::SERVER_INFO,
+};
 
 /// A stand-in for a message without its ids and tokens, which the core replaces.
 ///
@@ -43,7 +46,12 @@ impl Print {
         for member in frame.members(&whole).unwrap_or_default() {
             let value = match (&frame.message, member.name.as_ref()) {
                 (Message::Request { .. } | Message::Response { .. }, "id") => continue,
-                (Message::Request { .. }, "params") => without(frame, &member.at, &[]),
+                (Message::Request { .. }, "params") => without(frame, &member.at, &OF_ROUNDS),
+                (Message::Response { .. }, "result") if wants_input(frame, &member.at) => continue,
+                (Message::Response { .. }, "error") if sends_to_addresses(frame, &member.at) => {
+                    continue;
+                }
+                (Message::Response { .. }, "error") => without_code(frame, &member.at),
                 (Message::Response { .. }, "result") => without(frame, &member.at, &OF_RESULTS),
                 _as_it_is => member.value.to_owned(),
             };
@@ -60,6 +68,9 @@ impl Print {
     }
 }
 
+/// What a request says in the modern era alone that goes once more.
+const OF_ROUNDS: [&str; 2] = ["inputResponses", "requestState"];
+
 /// What results say in the modern era alone.
 const OF_RESULTS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 
@@ -72,6 +83,17 @@ const OF_META: [&str; 6] = [
     meta_name::LOG_LEVEL,
     SERVER_INFO,
 ];
+
+/// An error without its code, where that is the one by which either era says that there is no such resource.
+fn without_code(frame: &Frame, error: &Span) -> String {
+    let members = frame.members(error).unwrap_or_default();
+    let code = members.iter().find(|member| member.name == "code");
+    let differs = code.is_some_and(|code| matches!(code.value, "-32002" | "-32602"));
+    let edited = differs
+        .then(|| frame.edited(error, &["code"], &[]))
+        .flatten();
+    edited.unwrap_or_else(|| frame.json(error).to_owned())
+}
 
 /// An object without these members, and with what is left of its `_meta` behind all others.
 fn without(frame: &Frame, object: &Span, names: &[&str]) -> String {

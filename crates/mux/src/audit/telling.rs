@@ -1,8 +1,8 @@
 //! What servers ask and tell, held against whose it may be.
 
-use wire::{Frame, Method, Params, RequestId};
+use wire::{Frame, Message, Method, Params, RequestId};
 
-use super::{Audit, Invariant, Told, print::Print};
+use super::{Audit, Invariant, Told, heard::inquiry, print::Print};
 use crate::{SessionId, UpstreamId, memory::LOGGER};
 
 impl Audit {
@@ -32,6 +32,15 @@ impl Audit {
         client.asks_shown = shown;
         let print = Print::of(frame);
         let upstream = client.upstream;
+        if let Some(upstream) = upstream
+            && self.take_question(upstream, method, frame)
+        {
+            self.settle_inquiry();
+            if let Some(client) = self.clients.get_mut(&session) {
+                client.asks.insert(shown, (upstream, inquiry()));
+            }
+            return;
+        }
         let server = upstream.and_then(|id| self.servers.get_mut(&id));
         let found = server.and_then(|server| {
             let mut asks = server.asks.iter_mut();
@@ -44,7 +53,10 @@ impl Audit {
             );
         };
         ask.shown = Some((session, shown));
-        client.asks.insert(shown, (upstream, asked.clone()));
+        let asked = asked.clone();
+        if let Some(client) = self.clients.get_mut(&session) {
+            client.asks.insert(shown, (upstream, asked));
+        }
         let is_meant = match method {
             Method::SamplingCreate | Method::ElicitationCreate => {
                 self.may_be_meant(session, upstream)
@@ -56,6 +68,57 @@ impl Audit {
                 Invariant::OwnerOnly,
                 format_args!("{session} is asked {method}, which another session may have caused"),
             );
+        }
+    }
+
+    /// Whether a server has just asked this in place of an answer.
+    fn take_question(&mut self, upstream: UpstreamId, method: &Method, frame: &Frame) -> bool {
+        let Message::Request { params, .. } = &frame.message else {
+            return false;
+        };
+        // What is settled by address has a name of ours.
+        let place = params.at.as_ref();
+        let params = place.and_then(|place| frame.edited(place, &["elicitationId"], &[]));
+        let alike = |said: &str| {
+            let whole = std::format!(r#"{{"jsonrpc":"2.0","id":0,"method":"x","params":{said}}}"#);
+            let parsed = Frame::parse(whole.into()).ok();
+            let edited = parsed.and_then(|parsed| {
+                let Message::Request { params: own, .. } = &parsed.message else {
+                    return None;
+                };
+                parsed.edited(own.at.as_ref()?, &["elicitationId"], &[])
+            });
+            edited == params
+        };
+        let inquired = self.step.inquired.as_mut();
+        let Some(inquired) = inquired.filter(|inquired| inquired.upstream == upstream) else {
+            return false;
+        };
+        let questions = &mut inquired.questions;
+        let at = questions
+            .iter()
+            .position(|(asked, said)| asked == method && alike(said));
+        at.map(|at| questions.swap_remove(at)).is_some()
+    }
+
+    /// An answer that is questions is none: its request may go once more, with the answers.
+    pub(super) fn settle_inquiry(&mut self) {
+        let Some(inquired) = &mut self.step.inquired else {
+            return;
+        };
+        let (upstream, minted) = (inquired.upstream, inquired.minted);
+        // Its other questions come as well.
+        inquired.minted = 0;
+        let server = self.servers.get_mut(&upstream);
+        let Some(working) = server.and_then(|server| server.sent.remove(&minted)) else {
+            return;
+        };
+        self.step.due.retain(|due| *due != (upstream, minted));
+        if let Some(print) = working.print {
+            if let Some(group) = self.groups.get_mut(&print) {
+                group.returned((upstream, minted));
+            }
+            self.step.touched.insert(print);
         }
     }
 
@@ -203,7 +266,12 @@ impl Audit {
             return false;
         };
         let client = self.clients.get_mut(&session);
-        let was_asked = client.is_some_and(|client| client.asks.remove(&shown).is_some());
+        let asked = client.and_then(|client| client.asks.remove(&shown));
+        if asked.as_ref().is_some_and(|(_, asked)| *asked == inquiry()) {
+            // Its server waits for nothing.
+            return true;
+        }
+        let was_asked = asked.is_some();
         let withdrawn = &mut self.step.withdrawn;
         let at = withdrawn.iter().position(|ask| *ask == (session, shown));
         was_asked && at.map(|at| withdrawn.swap_remove(at)).is_some()

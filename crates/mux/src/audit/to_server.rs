@@ -171,6 +171,16 @@ impl Audit {
         exact: Print,
     ) {
         let era = self.servers.get(&upstream).map(|server| server.era);
+        let is_of = |it: &super::Inquired| it.upstream == upstream && it.questions.is_empty();
+        let settled = self.step.inquired.as_ref().is_some_and(|it| {
+            let server = self.servers.get(&upstream);
+            let working = server.and_then(|server| server.sent.get(&it.minted));
+            is_of(it) || working.is_some_and(|working| working.print == Some(print))
+        });
+        if settled {
+            // All that it asked was answered here.
+            self.settle_inquiry();
+        }
         let clients = &self.clients;
         let leaving = &self.step.leaving;
         let Some(group) = self.groups.get_mut(&print) else {

@@ -263,6 +263,7 @@ impl Audit {
             }
         }
         if reason.is_some() {
+            self.settle_inquiry_of(asking.print);
             return true;
         }
         if asking.print.is_some() {
@@ -279,6 +280,18 @@ impl Audit {
             is_known_here || frame.json(result) == "{}"
         });
         is_of_server || is_own || asking.in_batch
+    }
+
+    /// A request of a kind that was answered with questions is refused for that.
+    fn settle_inquiry_of(&mut self, print: Option<Print>) {
+        let is_of = self.step.inquired.as_ref().is_some_and(|it| {
+            let server = self.servers.get(&it.upstream);
+            let working = server.and_then(|server| server.sent.get(&it.minted));
+            working.is_some_and(|working| working.print == print)
+        });
+        if is_of {
+            self.settle_inquiry();
+        }
     }
 
     /// Whether the server has said so at an earlier start.

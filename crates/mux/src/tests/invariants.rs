@@ -11,6 +11,7 @@ use crate::{
     Mux, Outbox, Record, SessionId,
     audit::Audit,
     exchange::{Kept, Owner},
+    inquiry::Inquiry,
     record::Contents,
     session::{Session, State, Whereabouts},
     upstream::Upstream,
@@ -94,14 +95,21 @@ fn held_bytes(mux: &Mux) -> usize {
     };
     let kept = |upstream: &Upstream| -> usize {
         let exchanges = upstream.exchanges.iter();
-        let kept = exchanges.map(|(_, exchange)| match &exchange.kept {
-            Kept::Nothing => 0,
-            Kept::Unsent(frame) | Kept::Repeatable(frame) => frame.len(),
+        let kept = exchanges.map(|(_, exchange)| {
+            let again = exchange.again.as_ref().map_or(0, |frame| frame.len());
+            let kept = match &exchange.kept {
+                Kept::Nothing => 0,
+                Kept::Unsent(frame) | Kept::Repeatable(frame) => frame.len(),
+            };
+            again + kept
         });
         kept.sum()
     };
+    let sessions = mux.sessions.values();
+    let inquiries = sessions.flat_map(|session| session.inquiries.values());
+    let inquiries: usize = inquiries.map(Inquiry::bytes).sum();
     let upstreams: usize = mux.upstreams.values().map(|u| undecided(u) + kept(u)).sum();
-    queues + batches + upstreams
+    queues + batches + upstreams + inquiries
 }
 
 fn owed((id, session): (&SessionId, &Session)) -> (SessionId, BTreeSet<RequestId>) {
@@ -134,6 +142,7 @@ fn check_session(mux: &Mux, session: &Session) {
     for (request, whereabouts) in &session.open {
         match whereabouts {
             Whereabouts::Initialize => assert!(matches!(session.state, State::Waiting(..))),
+            Whereabouts::Asking(_) => assert!(session.inquiries[request].waits()),
             Whereabouts::Listening => assert!(session.listening.contains_key(request)),
             Whereabouts::Held(line) => {
                 let mut held = session.queue.calls.iter().chain(&session.queue.others);

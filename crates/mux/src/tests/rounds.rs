@@ -152,3 +152,35 @@ fn who_is_not_able_to_is_not_asked_and_log_messages_reach_who_wants_them() {
         u1: message level=error
     "#]]);
 }
+
+#[test]
+fn who_waits_behind_one_that_does_not_come_back_waits_half_a_minute() {
+    check(expect![[r#"
+        alice opens posts handle=a era=legacy
+        alice: tools/call #1 modern caps=elicitation tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+        u1: elicitation/create #7
+            -> alice: result #1
+            ! u1 separates t
+        bob opens posts handle=b era=legacy
+        bob: tools/call #1 modern caps=elicitation tool=x
+        30 s pass
+            after 1 s
+            -> u1: tools/call #3
+            after 30 s
+            -> u1: ping #4
+        u1: elicitation/create #8
+        10 s pass
+            after 10 s
+            -> u1: error #8 -32603 owner-unclear
+            ! u1 separates x
+        u1: result #3
+            -> bob: result #1
+            -> close bob
+    "#]]);
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use self::toxic::{Poison, Toxic};
 use super::Row;
-use crate::faults::{Stage, session::Session, shown::Shown};
+use crate::faults::{Stage, home::Left, session::Session, shown::Shown};
 
 pub(super) const ROW: Row = Row {
     numbers: &[38],
@@ -40,6 +40,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     let (mut as_expected, mut all) = (0, 0);
     let (mut twice, mut goodbyes, mut sessions) = (0, 0, 0);
     let mut longest = Duration::ZERO;
+    let mut left = Left::default();
     for _ in 0..rounds {
         for (poison, expected) in OUTCOMES {
             // Each has an installation of its own: one rests for what another has done.
@@ -69,12 +70,11 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
                 seen => shown.tell(format!("{poison:?}, when it was over: {seen}")),
             }
             session.close()?;
-            let left = home.end()?;
+            left.add(home.end()?);
             let count = toxic.end();
             twice += count.executed_twice;
             goodbyes += count.goodbyes;
             sessions += count.sessions_left;
-            left.show(shown);
         }
     }
     shown.all(
@@ -86,6 +86,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     shown.at_most("calls that were executed twice", twice, 0);
     shown.at_most("sessions there that nobody ended", sessions, 0);
     shown.fact("sessions there that were ended", goodbyes);
+    left.show(shown);
     Ok(())
 }
 

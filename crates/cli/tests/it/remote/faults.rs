@@ -1,6 +1,6 @@
 //! What goes wrong with servers that run already, and what becomes of it.
 
-use std::net::TcpListener;
+use std::{fs, net::TcpListener};
 
 use serde_json::json;
 
@@ -227,4 +227,47 @@ fn a_web_socket_that_breaks_is_opened_anew_and_what_was_open_is_answered() {
     assert_eq!(answer["error"]["data"]["maybeExecuted"], true);
     assert_eq!(client.text("echo", json!({"text": "back"})), "back");
     assert_eq!(remote.count("initialize"), 2);
+}
+
+#[test]
+fn calls_that_hear_together_that_the_session_is_unknown_all_go_again() {
+    let remote = Remote::start(Manners::default());
+    let home = home_for(&remote);
+    let mut client = home.configured("there");
+    client.text("echo", json!({"text": "before"}));
+    remote.forget();
+    let calls: Vec<(u64, String)> = (0..8)
+        .map(|number| {
+            let text = format!("number {number}");
+            (client.begin("echo", json!({"text": text})), text)
+        })
+        .collect();
+    for (id, text) in calls {
+        let answer = client.response(id);
+        assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
+    }
+    assert_eq!(remote.count("initialize"), 2);
+}
+
+#[test]
+fn what_a_server_was_told_is_in_no_error_and_no_file_though_it_quotes_it() {
+    let remote = Remote::start(Manners {
+        wants: Some("Bearer right".to_owned()),
+        quotes: true,
+        ..Manners::default()
+    });
+    let more = "headers = { Authorization = 'Bearer ${TOKEN}' }";
+    let home = home_with(&remote.url(), more);
+    let mut command = home.mcpool(&["connect", "there"]);
+    let mut client = Client::spawn(command.env("TOKEN", "a-token-of-mine"));
+    let (reason, words) = error(&client.greet(&json!({})));
+    assert_eq!(reason, "start-failed");
+    assert!(words.contains("*** is not good enough"), "{words}");
+    assert!(!words.contains("a-token-of-mine"), "{words}");
+    let logs = home.pool().join("logs");
+    for log in ["there.log", "daemon.log"] {
+        let text = fs::read_to_string(logs.join(log)).unwrap();
+        assert!(!text.contains("a-token-of-mine"), "{log}: {text}");
+    }
+    assert_eq!(home.upstream()["state"], "backoff");
 }

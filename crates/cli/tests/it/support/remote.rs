@@ -30,6 +30,8 @@ pub(crate) struct Manners {
     pub(crate) speaks_up: bool,
     /// Wants this in the header `Authorization`.
     pub(crate) wants: Option<String>,
+    /// Says what it was told in place of that.
+    pub(crate) quotes: bool,
     /// Forgets its session at the first call of each, for ever.
     pub(crate) forgets: bool,
     /// Says 400 where it should say 404.
@@ -288,6 +290,11 @@ fn answer(
         return Ok(true);
     }
     if manners.wants.is_some() && seen.header("authorization") != manners.wants.as_deref() {
+        if let (Some(said), true) = (seen.header("authorization"), manners.quotes) {
+            let message = format!("{said} is not good enough");
+            let body = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32000, "message": message}});
+            return respond(out, "403 Forbidden", JSON, &body.to_string()).map(|()| true);
+        }
         respond(out, "401 Unauthorized", "", "")?;
         return Ok(true);
     }
@@ -443,13 +450,7 @@ fn call(
             Ok(false)
         }
         "ask" => ask(message, out, state),
-        "hang" => {
-            begin_stream(out, "")?;
-            // Until somebody cuts the connection.
-            let mut byte = [0];
-            let _cut = out.read(&mut byte);
-            Ok(false)
-        }
+        tool @ ("hang" | "reset" | "silent" | "endless") => misbehave(tool, out),
         "resume" => {
             begin_stream(out, "")?;
             state
@@ -461,23 +462,6 @@ fn call(
             Ok(false)
         }
         "cut" => Ok(false),
-        "reset" => {
-            // Without a goodbye, and whatever is on its way is lost.
-            rustix::net::sockopt::set_socket_linger(&*out, Some(Duration::ZERO))?;
-            Ok(false)
-        }
-        "silent" => {
-            let mut byte = [0];
-            let _cut = out.read(&mut byte);
-            Ok(false)
-        }
-        "endless" => {
-            begin_stream(out, "")?;
-            while out.write_all(b": still here\r\n\r\n").is_ok() {
-                thread::park_timeout(Duration::from_millis(1));
-            }
-            Ok(false)
-        }
         "drip" => {
             let body = answer(text("slowly")).to_string();
             let length = body.len();
@@ -503,6 +487,37 @@ fn call(
             out,
             manners,
         ),
+    }
+}
+
+/// Leaves a call without an answer.
+fn misbehave(how: &str, out: &mut TcpStream) -> io::Result<bool> {
+    match how {
+        "hang" => {
+            begin_stream(out, "")?;
+            // Until somebody cuts the connection.
+            let mut byte = [0];
+            let _cut = out.read(&mut byte);
+            Ok(false)
+        }
+        "reset" => {
+            // Without a goodbye, and whatever is on its way is lost.
+            rustix::net::sockopt::set_socket_linger(&*out, Some(Duration::ZERO))?;
+            Ok(false)
+        }
+        "silent" => {
+            let mut byte = [0];
+            let _cut = out.read(&mut byte);
+            Ok(false)
+        }
+        "endless" => {
+            begin_stream(out, "")?;
+            while out.write_all(b": still here\r\n\r\n").is_ok() {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+            Ok(false)
+        }
+        other => panic!("{other} is no bad manner"),
     }
 }
 
@@ -539,9 +554,10 @@ fn answer_to(message: &Value, result: Value) -> Value {
 /// As servers did before there was one place for everything.
 fn answer_old(seen: &Seen, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bool> {
     if seen.method == "GET" {
+        // Once it knows where to post it does so, and is answered here.
+        state.lock().unwrap().listeners.push(out.try_clone()?);
         begin_stream(out, "")?;
         out.write_all(b"event: endpoint\r\ndata: /messages?id=7\r\n\r\n")?;
-        state.lock().unwrap().listeners.push(out.try_clone()?);
         return Ok(true);
     }
     if seen.path != "/messages?id=7" {

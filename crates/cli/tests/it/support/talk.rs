@@ -1,6 +1,11 @@
 //! A client over a WebSocket that says exactly what a test tells it to.
 
-use std::{collections::VecDeque, net::TcpStream};
+use std::{
+    collections::VecDeque,
+    net::TcpStream,
+    os::fd::OwnedFd,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 use tungstenite::{
@@ -187,9 +192,16 @@ impl Talk {
         assert_eq!(self.closed(), None);
     }
 
-    /// What the system does for a client that was killed: all that it had open is closed, without a word.
+    /// The socket is a process's from now on, and that is killed.
     pub(crate) fn vanish(self) {
-        drop(self);
+        let stream = OwnedFd::from(self.socket.into_inner());
+        let mut client = Command::new("sleep")
+            .arg("1000")
+            .stdin(Stdio::from(stream))
+            .spawn()
+            .unwrap();
+        client.kill().unwrap();
+        client.wait().unwrap();
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {

@@ -304,3 +304,66 @@ proptest! {
         prop_assert_eq!(answered, answers);
     }
 }
+
+fn packing(room: usize) -> (Outlet, Memory) {
+    let memory = Memory::with_room(room);
+    (
+        Outlet::packing(Sink::Memory(memory.clone()), 10_000, &Room::new(1 << 30)),
+        memory,
+    )
+}
+
+#[test]
+fn frames_leave_whole_and_in_order_however_little_the_peer_takes_at_once() {
+    let written = |step: usize| {
+        let (mut outlet, memory) = packing(0);
+        outlet.push(message("one"), Some(answer(1)));
+        outlet.push_sign(&Sign::Ping);
+        outlet.push(message(&"x".repeat(100)), None);
+        outlet.done(&[LineNumber(7)]);
+        while flush(&mut outlet) != Flushed::All {
+            memory.give_room(step);
+        }
+        assert_eq!(outlet.waiting(), 0);
+        memory.take_bytes()
+    };
+    let text = |body: &str| {
+        let head = [0x81, u8::try_from(body.len()).unwrap()];
+        [&head[..], body.as_bytes()].concat()
+    };
+    let expected = [text("one"), vec![0x89, 0], text(&"x".repeat(100))].concat();
+    for step in [1, 2, 3, 10, 1000] {
+        assert_eq!(written(step), expected, "{step} bytes at a time");
+    }
+}
+
+#[test]
+fn of_several_pings_the_last_is_answered_and_a_cut_leaves_what_is_said_of_the_connection() {
+    let (mut outlet, memory) = packing(3);
+    let pong = |text: &str| Sign::Pong(text.as_bytes().to_vec());
+    outlet.push(message("one"), Some(answer(1)));
+    assert_eq!(flush(&mut outlet), Flushed::Blocked);
+    outlet.push_sign(&pong("first"));
+    outlet.push(message("note"), None);
+    outlet.push(message("two"), Some(answer(2)));
+    outlet.push_sign(&pong("2nd"));
+    let waiting = outlet.waiting();
+    outlet.push_sign(&pong("third"));
+    assert_eq!(outlet.waiting(), waiting + 2);
+    outlet.cut();
+    memory.give_room(10_000);
+    assert_eq!(flush(&mut outlet), Flushed::All);
+    let written = memory.take_bytes();
+    let text = String::from_utf8_lossy(&written);
+    for (words, is_there) in [
+        ("one", true),
+        ("third", true),
+        ("too-slow", true),
+        ("first", false),
+        ("2nd", false),
+        ("note", false),
+    ] {
+        assert_eq!(text.contains(words), is_there, "{words} in {text}");
+    }
+    assert_eq!(outlet.waiting(), 0);
+}

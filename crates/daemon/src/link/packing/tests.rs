@@ -249,4 +249,34 @@ proptest! {
         prop_assert_eq!(signs.len(), texts.len());
         prop_assert_eq!(ended, Ok(()));
     }
+
+    /// Whatever comes, it is found to be the same however it is split.
+    #[test]
+    fn any_bytes_are_taken_the_same_way_in_any_pieces(
+        bytes in proptest::collection::vec(
+            prop_oneof![
+                3 => any::<u8>(),
+                1 => prop::sample::select(vec![0x81, 0x01, 0x80, 0x88, 0x89, 0x8A, 0x82, 0xFE, 0xFF]),
+            ],
+            0..300,
+        ),
+        pieces in 1..40_usize,
+    ) {
+        let lossy = |read: &[u8], pieces: usize| {
+            let mut unpacker = Unpacker::default();
+            let (mut words, mut ended) = (Vec::new(), Ok(()));
+            for piece in read.chunks(pieces) {
+                ended = unpacker.feed(&mut piece.to_vec(), |it| match it {
+                    Unpacked::Part(part) => {
+                        assert!(memchr::memchr2(b'\r', b'\n', part).is_none());
+                        words.extend_from_slice(part);
+                    }
+                    Unpacked::End => words.push(b'\n'),
+                    Unpacked::Ping(with) => words.extend([b"ping ", with].concat()),
+                });
+            }
+            (words, ended)
+        };
+        prop_assert_eq!(lossy(&bytes, pieces), lossy(&bytes, bytes.len().max(1)));
+    }
 }

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How long a connection that nobody uses is thought to be still good: servers close theirs after 5 s and more.
-const IDLE_MAX: Duration = Duration::from_secs(4);
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// So much of a body is read in any case.
 const SMALL_BYTES: usize = 64 << 10;

@@ -29,6 +29,12 @@ const RESUMES_MAX: u32 = 5;
 /// How long to wait before that, unless the server says otherwise; twice as long each time.
 const RESUME_AFTER: Duration = Duration::from_millis(500);
 
+/// The longest such wait of ours.
+const RESUME_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// How long the end of a stream is waited for that has brought the answer.
+const END_PATIENCE: Duration = Duration::from_millis(100);
+
 /// What came of a request.
 #[derive(Debug)]
 pub(super) enum Came {
@@ -127,7 +133,14 @@ async fn hear(
     }
     match Form::of(&response) {
         Form::Events => {
-            follow_to_answer(talk, frame, response.into_body(), Events::new(talk.limit)).await
+            let mut body = response.into_body();
+            let events = Events::new(talk.limit);
+            match follow_to_answer(talk, frame, &mut body, events).await {
+                Heard::Done(None) if is_over(&mut body).await => {
+                    Heard::Done(Some(connection.rested()))
+                }
+                heard @ (Heard::Done(_) | Heard::Forgotten | Heard::Lost(..)) => heard,
+            }
         }
         Form::Json => {
             let mut body = response.into_body();
@@ -205,13 +218,19 @@ impl Form {
     }
 }
 
+/// Whether there is nothing behind the answer, so that the connection can be used again.
+async fn is_over(body: &mut Incoming) -> bool {
+    let next = time::timeout(END_PATIENCE, next_part(body)).await;
+    matches!(next, Ok(None))
+}
+
 async fn follow_to_answer(
     talk: &Talk,
     frame: &Frame,
-    mut body: Incoming,
+    body: &mut Incoming,
     mut events: Events,
 ) -> Heard {
-    match follow(talk, Some(frame), &mut body, &mut events).await {
+    match follow(talk, Some(frame), body, &mut events).await {
         Followed::Answered(answer, share) => {
             talk.voice.say(answer, share).await;
             Heard::Done(None)
@@ -269,7 +288,8 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
     let mut failures = 0;
     while failures < RESUMES_MAX {
         let wait = events.retry.unwrap_or(RESUME_AFTER);
-        time::sleep(wait * (1 << failures)).await;
+        let longer = wait * (1 << failures);
+        time::sleep(longer.min(RESUME_AFTER_MAX.max(wait))).await;
         let Ok(response) = talk.listen(events.last_id.as_deref()).await else {
             failures += 1;
             continue;
@@ -287,7 +307,7 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
         }
         failures = 0;
         events.resume();
-        match follow_to_answer(talk, frame, response.into_body(), events).await {
+        match follow_to_answer(talk, frame, &mut response.into_body(), events).await {
             Heard::Lost(_, Some(left)) => events = left,
             other @ (Heard::Done(_) | Heard::Forgotten | Heard::Lost(_, None)) => return other,
         }

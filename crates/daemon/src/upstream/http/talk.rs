@@ -20,6 +20,7 @@ use wire::{Frame, Kind};
 use super::connection::{Connection, Failure, Letter, send, whole};
 use crate::{
     link::Room,
+    logs::Veil,
     upstream::{connect::Connector, ends::Voice, standing::Standing, words_of},
 };
 
@@ -60,6 +61,8 @@ pub(super) struct Talk {
     pub(super) room: Arc<Room>,
     pub(super) voice: Voice,
     pub(super) standing: Standing,
+    /// What it is told and nobody else is.
+    pub(super) veil: Veil,
 }
 
 impl Talk {
@@ -177,7 +180,8 @@ impl Talk {
             frame,
             &Refusal::UpstreamRefused {
                 server: Arc::clone(&self.server),
-                why,
+                // It may quote what the server was told.
+                why: self.veil.over_words(&why),
                 maybe_executed: maybe_executed && !is_read_only,
             },
         )

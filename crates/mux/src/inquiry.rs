@@ -1,0 +1,364 @@
+//! What a server of the modern era asks, put to a client of the legacy era (2026-07-28, multi-round-trip requests).
+//!
+//! Such a server answers a request with its questions and is done with it. The client is asked as a legacy
+//! server would ask it, and when it has answered, its request goes to the server once more, with the answers.
+//! What can be answered without the client is.
+//!
+//! **Invariant:** a request goes again only behind the answers to all that it was answered with, and not more
+//! often than [`ROUNDS_MAX`].
+
+use alloc::{
+    boxed::Box,
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use wire::{Frame, Message, Method, Outgoing, RequestId, Span, quoted};
+
+use crate::{
+    action::Outbox,
+    ask::needed,
+    exchange::Claim,
+    from_session::cancellation,
+    ids::{SessionId, UpstreamId},
+    mux::Mux,
+    refusal::Refusal,
+    root::root,
+    scales::Weighed,
+    session::{Session, Stage, Whereabouts},
+};
+
+/// How often a server may answer one request with questions. The clients' own limits are 8 and 10.
+const ROUNDS_MAX: u32 = 8;
+
+/// One request of a client whose server asks before it answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Inquiry {
+    /// The request as the client has sent it.
+    request: Weighed<Frame>,
+    rounds: u32,
+    /// What the server wants to have back, as JSON.
+    state: Option<Box<str>>,
+    /// Questions that the client has not answered, by the ids that it sees, with what the server calls them.
+    waiting: BTreeMap<u64, Question>,
+    /// Answers to the others.
+    answers: BTreeMap<Box<str>, Box<str>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Question {
+    name: Box<str>,
+    method: Method,
+}
+
+/// What a server asks in place of an answer.
+struct Asked<'a> {
+    state: Option<&'a str>,
+    /// Names, methods and parameters.
+    questions: Vec<(String, Method, String)>,
+}
+
+impl Inquiry {
+    /// Whether its client has something to answer.
+    pub(crate) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Bytes that are held of it.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.request.len()
+    }
+
+    pub(crate) fn weigh_again(&mut self, session: &crate::scales::Scales) {
+        self.request.hang_on(session);
+    }
+}
+
+impl Session {
+    /// How many of its requests wait for what it is asked.
+    pub(crate) fn asking(&self) -> usize {
+        self.inquiries.values().filter(|it| it.waits()).count()
+    }
+
+    /// How many questions it has not answered, whoever asks them.
+    pub(crate) fn questions(&self) -> usize {
+        let inquired: usize = self.inquiries.values().map(|it| it.waiting.len()).sum();
+        self.asks.open.len() + inquired
+    }
+
+    /// Whether it is asked anything.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.questions() > 0
+    }
+}
+
+impl<'a> Asked<'a> {
+    fn read(frame: &'a Frame, result: &Span) -> Self {
+        let members = frame.members(result).unwrap_or_default();
+        let find = |name: &str| members.iter().find(|member| member.name == name);
+        let state = find("requestState").map(|state| state.value);
+        let asked = find("inputRequests").and_then(|asked| frame.members(&asked.at));
+        let questions = asked.unwrap_or_default().into_iter().filter_map(|asked| {
+            let members = frame.members(&asked.at)?;
+            let find = |name: &str| members.iter().find(|member| member.name == name);
+            let method = frame.text(&find("method")?.at)?;
+            let params = find("params").map_or("{}", |params| params.value);
+            Some((
+                asked.name.to_string(),
+                Method::from_name(&method),
+                params.to_string(),
+            ))
+        });
+        Asked {
+            state,
+            questions: questions.collect(),
+        }
+    }
+}
+
+impl Mux {
+    /// A server has answered a legacy client's request with questions.
+    pub(crate) fn inquire(
+        &mut self,
+        upstream_id: UpstreamId,
+        claim: &Claim,
+        request: Option<Weighed<Frame>>,
+        (frame, result): (&Frame, &Span),
+        out: &mut Outbox,
+    ) {
+        let asked = Asked::read(frame, result);
+        let Some(session) = self.sessions.get_mut(&claim.session) else {
+            return;
+        };
+        let before = session.inquiries.remove(&claim.id);
+        let rounds = before.as_ref().map_or(0, |before| before.rounds) + 1;
+        // What goes again is what the client has said, with nothing of an earlier round.
+        let request = before.map(|before| before.request).or(request);
+        let too_many = session.questions() + asked.questions.len() > self.limits.session_asks;
+        let refusal = match &request {
+            None => Some(Refusal::AnswerDropped),
+            Some(_) if rounds > ROUNDS_MAX => Some(Refusal::TooManyRounds),
+            Some(_) if too_many || session.is_ending => Some(Refusal::Overloaded),
+            Some(_) => self.refusal_of_questions(claim.session, &asked),
+        };
+        let (Some(request), None) = (request, &refusal) else {
+            let refusal = refusal.unwrap_or(Refusal::AnswerDropped);
+            self.refuse(claim.session, &claim.id, claim.line, refusal, out);
+            return;
+        };
+        let inquiry = Inquiry {
+            request,
+            rounds,
+            state: asked.state.map(Box::from),
+            waiting: BTreeMap::new(),
+            answers: BTreeMap::new(),
+        };
+        self.put_questions(upstream_id, claim, inquiry, asked.questions, out);
+    }
+
+    /// Why a client cannot be asked all of this.
+    fn refusal_of_questions(&self, session: SessionId, asked: &Asked<'_>) -> Option<Refusal> {
+        let session = self.sessions.get(&session)?;
+        asked.questions.iter().find_map(|(_, method, params)| {
+            if *method == Method::RootsList {
+                return None;
+            }
+            let question = question(0, method, params)?;
+            let Message::Request { params, .. } = &question.message else {
+                return None;
+            };
+            let is_able = needed(method, params, &question).is_some_and(|it| session.class.has(it));
+            (!is_able).then(|| Refusal::NotCapable {
+                method: method.clone(),
+            })
+        })
+    }
+
+    fn put_questions(
+        &mut self,
+        upstream_id: UpstreamId,
+        claim: &Claim,
+        mut inquiry: Inquiry,
+        questions: Vec<(String, Method, String)>,
+        out: &mut Outbox,
+    ) {
+        let mut shown = Vec::new();
+        for (name, method, params) in questions {
+            if method == Method::RootsList {
+                let roots = self.roots_of(claim.session, upstream_id);
+                inquiry.answers.insert(name.into(), roots.into());
+                continue;
+            }
+            let Some(session) = self.sessions.get_mut(&claim.session) else {
+                return;
+            };
+            let id = session.asks.issue();
+            shown.extend(question(id, &method, &params).map(|frame| frame.unchanged()));
+            let name = name.into();
+            inquiry.waiting.insert(id, Question { name, method });
+        }
+        let Some(session) = self.sessions.get_mut(&claim.session) else {
+            return;
+        };
+        let waits = inquiry.waits();
+        session
+            .open
+            .insert(claim.id.clone(), Whereabouts::Asking(claim.line));
+        session.inquiries.insert(claim.id.clone(), inquiry);
+        for frame in shown {
+            self.tell_with(claim.session, Some(claim.line), frame, out);
+        }
+        if waits {
+            // Its answer must be read, whatever else it has said.
+            self.resume_if_room(claim.session, out);
+        } else {
+            self.ask_again(claim.session, &claim.id, out);
+        }
+    }
+
+    /// The folders of a session, as the answer to `roots/list`.
+    fn roots_of(&self, session: SessionId, upstream_id: UpstreamId) -> String {
+        let upstream = self.upstreams.get(&upstream_id);
+        let bound = upstream.and_then(|upstream| upstream.workspace.clone());
+        let session = self.sessions.get(&session);
+        let own = || session.and_then(|session| session.opening.workspace.clone());
+        let root = bound.or_else(own).map(|workspace| root(&workspace));
+        format!(r#"{{"roots":[{}]}}"#, root.unwrap_or_default())
+    }
+
+    /// A client has answered; says whether that was a question of this kind.
+    pub(crate) fn take_inquired(
+        &mut self,
+        session_id: SessionId,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> bool {
+        let Message::Response { id, result, .. } = &frame.message else {
+            return false;
+        };
+        let Some(shown) = id.as_ref().and_then(RequestId::as_number) else {
+            return false;
+        };
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return false;
+        };
+        let mut inquiries = session.inquiries.iter_mut();
+        let found = inquiries.find_map(|(id, inquiry)| {
+            let question = inquiry.waiting.remove(&shown)?;
+            Some((id.clone(), inquiry, question))
+        });
+        let Some((id, inquiry, question)) = found else {
+            return false;
+        };
+        let answer = match result {
+            Some(result) => Some(frame.json(result)),
+            // Whoever is asked may say no to that, in words.
+            None if question.method == Method::ElicitationCreate => Some(r#"{"action":"cancel"}"#),
+            None => None,
+        };
+        let Some(answer) = answer else {
+            self.end_inquiry(session_id, &id, Some(Refusal::InputRefused), out);
+            return true;
+        };
+        inquiry.answers.insert(question.name, answer.into());
+        if !inquiry.waits() {
+            self.ask_again(session_id, &id, out);
+        }
+        self.pause_if_enough(session_id, out);
+        true
+    }
+
+    /// Sends a request again, now that all is answered that its server wanted to know.
+    fn ask_again(&mut self, session_id: SessionId, id: &RequestId, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let Some(Whereabouts::Asking(line)) = session.open.get(id).copied() else {
+            return;
+        };
+        let again = session.inquiries.get(id).and_then(Inquiry::again);
+        match again {
+            Some(frame) => self.submit(session_id, line, (frame, Stage::Repeated), out),
+            None => self.end_inquiry(session_id, id, Some(Refusal::AnswerDropped), out),
+        }
+    }
+
+    /// Nobody wants to know any longer. With a refusal, the request is answered so.
+    pub(crate) fn end_inquiry(
+        &mut self,
+        session_id: SessionId,
+        id: &RequestId,
+        refusal: Option<Refusal>,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let Some(Whereabouts::Asking(line)) = session.open.get(id).copied() else {
+            return;
+        };
+        let inquiry = session.inquiries.remove(id);
+        let waiting = inquiry.into_iter().flat_map(|inquiry| inquiry.waiting);
+        for shown in waiting.map(|(shown, _)| shown).collect::<Vec<u64>>() {
+            let words = cancellation(shown, "its answer is not needed any more");
+            self.tell_with(session_id, Some(line), words, out);
+        }
+        if let Some(refusal) = refusal {
+            self.refuse(session_id, id, line, refusal, out);
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.open.remove(id);
+        }
+        self.end_unanswered(session_id, line, out);
+    }
+}
+
+impl Inquiry {
+    /// The request with the answers.
+    fn again(&self) -> Option<Frame> {
+        let Message::Request { params, .. } = &self.request.message else {
+            return None;
+        };
+        let place = params.at.as_ref()?;
+        let answers: Vec<String> = self
+            .answers
+            .iter()
+            .map(|(name, answer)| format!("{}:{answer}", quoted(name)))
+            .collect();
+        let answers = format!("{{{}}}", answers.join(","));
+        let mut with = Vec::from([("inputResponses", answers.as_str())]);
+        with.extend(self.state.as_deref().map(|state| ("requestState", state)));
+        let edited = self
+            .request
+            .edited(place, &["inputResponses", "requestState"], &with)?;
+        let words = self
+            .request
+            .rewrite(&mut [(place.clone(), edited.as_bytes())]);
+        Frame::parse(Bytes::from(words.to_vec())).ok()
+    }
+}
+
+/// A question as a legacy server would ask it. One by address has a name there, by which it is settled.
+fn question(shown: u64, method: &Method, params: &str) -> Option<Frame> {
+    let whole =
+        format!(r#"{{"jsonrpc":"2.0","id":{shown},"method":"{method}","params":{params}}}"#);
+    let frame = Frame::parse(Bytes::from(whole)).ok()?;
+    let Message::Request { params, .. } = &frame.message else {
+        return None;
+    };
+    let mode = params.mode.as_ref().and_then(|span| frame.text(span));
+    if mode.as_deref() != Some("url") || params.elicitation_id.is_some() {
+        return Some(frame);
+    }
+    let place = params.at.clone()?;
+    let name = quoted(&format!("mcpool-{shown}"));
+    let edited = frame.edited(&place, &[], &[("elicitationId", &name)])?;
+    let named: Outgoing = frame.rewrite(&mut [(place, edited.as_bytes())]);
+    Frame::parse(Bytes::from(named.to_vec())).ok()
+}

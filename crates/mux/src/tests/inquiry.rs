@@ -1,0 +1,119 @@
+//! What modern servers ask, put to legacy clients: their requests go again with the answers.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn a_legacy_client_is_asked_what_its_modern_server_wants_to_know_and_its_call_goes_again() {
+    check(expect![[r#"
+        alice opens era=modern workspace=/w
+        alice: initialize #0 version=2025-11-25 caps=roots+sampling+elicitation.url
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t token=7
+            -> u1: tools/call #2 token=2 modern caps=roots+sampling+elicitation.url
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"r":{"method":"roots/list"},"m":{"method":"sampling/createMessage","params":{"maxTokens":1}},"u":{"method":"elicitation/create","params":{"mode":"url","url":"https://x"}}},"requestState":"s"}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"maxTokens":1}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"method":"elicitation/create","params":{"mode":"url","url":"https://x","elicitationId":"mcpool-2"}}
+        alice: result #1 {"role":"assistant"}
+        alice: result #2 {"action":"accept"}
+            -> u1: tools/call #3 token=3 modern caps=roots+sampling+elicitation.url
+        u1: progress token=3
+            -> alice: progress token=7
+        u1: result #3 {"content":[],"resultType":"complete"}
+            -> alice: result #1 {"content":[]}
+    "#]]);
+}
+
+#[test]
+fn what_a_client_cannot_or_will_not_answer_ends_its_call() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling+elicitation
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern caps=sampling+elicitation.form
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","url":"https://x"}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"the client does not support `elicitation/create`","data":{"source":"mcpool","reason":"not-capable","retryable":false}}}
+        alice: tools/call #2 tool=t
+            -> u1: tools/call #3 modern caps=sampling+elicitation.form
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{}},"b":{"method":"sampling/createMessage","params":{}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{}}
+        alice: error #1
+        alice: error #2
+            -> alice: error #2 -32603 input-refused
+        alice: tools/call #3 tool=t
+            -> u1: tools/call #4 modern caps=sampling+elicitation.form
+        u1: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"method":"sampling/createMessage","params":{}}
+        alice: cancelled #3
+            -> alice: cancelled #3
+        alice: result #3
+            ! u1 dropped: unknown-response
+    "#]]);
+}
+
+#[test]
+fn a_server_that_asks_without_end_is_not_asked_again() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=roots
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern caps=roots
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","requestState":"1"}}
+            -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"1"}}
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"input_required","requestState":"2"}}
+            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"2"}}
+        u1: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"input_required","requestState":"3"}}
+            -> u1: raw {"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"3"}}
+        u1: raw {"jsonrpc":"2.0","id":5,"result":{"resultType":"input_required","requestState":"4"}}
+            -> u1: raw {"jsonrpc":"2.0","id":6,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"4"}}
+        u1: raw {"jsonrpc":"2.0","id":6,"result":{"resultType":"input_required","requestState":"5"}}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"5"}}
+        u1: raw {"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","requestState":"6"}}
+            -> u1: raw {"jsonrpc":"2.0","id":8,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"6"}}
+        u1: raw {"jsonrpc":"2.0","id":8,"result":{"resultType":"input_required","requestState":"7"}}
+            -> u1: raw {"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"7"}}
+        u1: raw {"jsonrpc":"2.0","id":9,"result":{"resultType":"input_required","requestState":"8"}}
+            -> u1: raw {"jsonrpc":"2.0","id":10,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"8"}}
+        u1: raw {"jsonrpc":"2.0","id":10,"result":{"resultType":"input_required","requestState":"9"}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the server asks again and again before it answers","data":{"source":"mcpool","reason":"too-many-rounds","retryable":false}}}
+    "#]]);
+}
+
+#[test]
+fn who_leaves_while_it_is_asked_leaves_nothing() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}
+        bob opens era=modern
+        bob: tools/call #1 modern caps=sampling tool=t
+            -> u1: tools/call #3 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}}
+            -> bob: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}}
+        alice leaves
+    "#]]);
+}
