@@ -114,14 +114,13 @@ impl Daemon {
         let run_file = RunFile::write(&places.state, &places.socket, &admin::http(&http.listening));
         let epoch = start.epoch();
         let halt = Halt::default();
-        let guardian = (inbox.clone(), halt.clone());
         let world = World::new(Surroundings {
             guardian: Guardian::new(
                 guardian_program,
                 places.guardian_socket(),
                 epoch,
                 files,
-                guardian,
+                (inbox.clone(), halt.clone()),
             ),
             inbox,
             halt,
