@@ -471,4 +471,34 @@ mod tests {
         assert_eq!(next(&mut first), END);
         scene.is_at_rest();
     }
+
+    #[test]
+    fn what_waits_is_handed_over_to_whoever_has_the_connection_then() {
+        let mut scene = scene();
+        let mut first = scene.post(1);
+        scene.part(1, "a");
+        assert_eq!(scene.rounds.flush(), Flushed::All);
+        assert!(!scene.rounds.are_taken());
+        assert_eq!(next(&mut first), "a");
+        assert!(scene.rounds.are_taken());
+        scene.part(1, "b");
+        scene.answer(1, "c");
+        // It is let go.
+        drop(first);
+        let frozen = serde_json::to_vec(&scene.rounds.freeze()).unwrap();
+        let frozen = serde_json::from_slice(&frozen).unwrap();
+        let (to, mut from) = mpsc::channel(PIECES_MAX);
+        let mut tubes = RoundTubes::from([(ConnectionId(1), (to, ConnectionId(7)))]);
+        scene.rounds = Rounds::thaw(frozen, 1 << 20, &scene.room, &mut tubes);
+        assert!(tubes.is_empty());
+        assert_eq!(
+            scene.rounds.readers().collect::<Vec<_>>(),
+            [ConnectionId(7)]
+        );
+        assert_eq!(scene.rounds.flush(), Flushed::All);
+        assert_eq!(next(&mut from), "b");
+        assert_eq!(next(&mut from), "answer c");
+        assert_eq!(next(&mut from), END);
+        scene.is_at_rest();
+    }
 }
