@@ -2,7 +2,9 @@
 
 use std::{
     fs::{self, File},
+    net::TcpListener,
     path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, SystemTime},
 };
@@ -188,6 +190,27 @@ fn what_has_ended_or_never_was_stays_so() {
 }
 
 #[test]
+fn who_comes_to_end_a_session_of_before_starts_nothing() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let session = web.session();
+    home.done(&["stop"]);
+    let starts = home.count("record", "received initialize");
+    home.session(&[]).close();
+    let session = session.moved_to(&home.http_address());
+    let elsewhere = session.to("/mcp");
+    assert_eq!(elsewhere.delete().status, 404);
+    assert_eq!(session.delete().status, 200);
+    assert!(rows(&home).is_empty());
+    assert_eq!(session.delete().status, 404);
+    assert_eq!(home.count("record", "received initialize"), starts);
+    until("no session", || {
+        home.status()["sessions"].as_array().unwrap().is_empty()
+    });
+}
+
+#[test]
 fn a_row_that_is_damaged_or_silent_for_long_opens_nothing() {
     let home = Home::new();
     let web = home.web_with(&[], "session_idle_timeout = \"1h\"");
@@ -255,6 +278,57 @@ fn who_comes_while_the_daemon_ends_is_told_to_come_back_and_does() {
     until("the end", || !daemon.is_alive());
     session = at_the_next(&home, &session);
     session.result("echo", json!({}));
+}
+
+#[test]
+fn under_deaths_no_session_is_lost_and_nothing_is_carried_out_twice() {
+    let home = Home::new();
+    let record = home.file("record");
+    // Clients find the next daemon where the last one was.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    home.configure(&format!(
+        "[http]\nlisten = [\"{address}\"]\n[servers.fake]\ncommand = '{FAKE_SERVER}'\nargs = {}\nscope = \"global\"\n",
+        json!(["--record", record]),
+    ));
+    home.configured("fake").close();
+    let web = Web::at(&address, "/mcp/fake");
+    let sessions: Vec<Web> = (0..4).map(|_| web.session()).collect();
+    let (is_over, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for (number, session) in sessions.iter().enumerate() {
+            let (is_over, answered, home) = (&is_over, &answered, &home);
+            scope.spawn(move || {
+                let mut id = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    id += 1;
+                    let mark = format!("s{number} c{id}");
+                    let outcome = session.try_post(&call(id, "echo", json!({"mark": mark})));
+                    let runs = home.count("record", &format!("executed {mark} "));
+                    assert!(runs <= 1, "{mark}");
+                    let Some((status, text)) = outcome else {
+                        continue;
+                    };
+                    assert!(status == 200 || status == 503, "{text}");
+                    if text.contains("\"result\"") {
+                        assert_eq!(runs, 1, "{mark}");
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        for _ in 0..5 {
+            let before = answered.load(Ordering::Relaxed);
+            until("answers", || answered.load(Ordering::Relaxed) > before + 8);
+            home.kill_daemon();
+            home.configured("fake").close();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    for session in sessions {
+        session.clone().result("echo", json!({}));
+    }
 }
 
 #[test]

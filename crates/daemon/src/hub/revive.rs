@@ -20,10 +20,10 @@ use super::{
     input::{Arrival, Entrance, Input},
 };
 use crate::{
-    front::{Freedom, HttpFault, Key, Visit},
+    front::{Freedom, HttpFault, Key, Visit, Wish},
     kept_sessions::{self, KeptLine, Row, Was},
     kept_words::wall_clock,
-    link::{Denial, WayOut},
+    link::{Denial, Piece, WayOut},
     tasks,
 };
 
@@ -75,9 +75,17 @@ impl Hub {
             }
             Ok(Some(past)) => past.row,
         };
+        let visits = self.world.sought.get_mut(&key);
+        let belongs = |visit: &mut Visit| visit.place == row.place && visit.caller == row.caller;
+        let others: Option<Vec<Visit>> =
+            visits.map(|all| all.extract_if(.., |it| !belongs(it)).collect());
+        for visit in others.unwrap_or_default() {
+            refuse(&visit.reply, HttpFault::NoSuchSession);
+        }
         let mut visits = self.world.sought.get(&key).into_iter().flatten();
-        if !visits.any(|it| it.place == row.place && it.caller == row.caller) {
-            return self.turn_away_visits(key, &HttpFault::NoSuchSession);
+        if visits.all(|visit| matches!(visit.wish, Wish::Leave(_))) {
+            // Nothing has to be started for one that ends.
+            return self.end_unrevived(key);
         }
         let Ok(permit) = self.world.around.session_places.clone().try_acquire_owned() else {
             return self.turn_away_visits(key, &HttpFault::Full);
@@ -105,6 +113,21 @@ impl Hub {
             permit,
         };
         self.look_up(now, arrival);
+    }
+
+    /// All who have come for a session of before want it to end.
+    fn end_unrevived(&mut self, key: Key) {
+        let visits = self.world.sought.remove(&key).unwrap_or_default();
+        if visits.is_empty() {
+            return;
+        }
+        let removed = self.world.around.rows.remove(key);
+        tasks::spawn("farewell", async move {
+            removed.comes().await;
+            for visit in visits {
+                let _gone = visit.reply.send(Piece::Done);
+            }
+        });
     }
 
     /// Whether nothing was heard of it for longer than a session may be silent.

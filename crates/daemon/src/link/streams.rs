@@ -48,7 +48,8 @@ pub(crate) struct Streams {
     means: Means,
     tally: Tally,
     limit: usize,
-    posts: BTreeMap<LineNumber, Post>,
+    /// In boxes, as a map of large ones keeps their room when they have gone.
+    posts: BTreeMap<LineNumber, Box<Post>>,
     /// Those of which something is to be written.
     touched: BTreeSet<LineNumber>,
     /// Those that are over, the oldest first.
@@ -159,7 +160,7 @@ impl Streams {
             has_ended: false,
             age: 0,
         };
-        self.posts.insert(line, post);
+        self.posts.insert(line, Box::new(post));
     }
 
     /// Posts whose responses have become streams since this was asked last.
@@ -179,7 +180,7 @@ impl Streams {
             has_ended: false,
             age: 0,
         };
-        self.posts.insert(line, post);
+        self.posts.insert(line, Box::new(post));
         self.touched.insert(line);
     }
 

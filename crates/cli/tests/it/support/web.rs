@@ -182,6 +182,19 @@ impl Web {
         self.request("POST", message.to_string().as_bytes())
     }
 
+    /// The same where the daemon may die meanwhile: the status and all that comes, if anything does.
+    pub(crate) fn try_post(&self, message: &Value) -> Option<(u16, String)> {
+        let body = message.to_string();
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let request = self.head("POST", "close", body.len()) + &body;
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut text = String::new();
+        let _cut = stream.read_to_string(&mut text);
+        let status = text.split(' ').nth(1)?.parse().ok()?;
+        Some((status, text))
+    }
+
     #[track_caller]
     pub(crate) fn get(&self) -> Response {
         self.request("GET", b"")

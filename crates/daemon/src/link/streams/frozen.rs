@@ -88,7 +88,7 @@ impl Streams {
                 has_ended,
                 age,
             };
-            streams.posts.insert(line, post);
+            streams.posts.insert(line, Box::new(post));
             // What has nobody to be read by any more is seen when it is looked at.
             streams.touched.insert(line);
         }
