@@ -10,8 +10,8 @@ pub(crate) use confinement::Freedom;
 pub(crate) use descriptors::Descriptors;
 pub use http::token;
 pub(crate) use http::{
-    Caller, FIRST_GENERATION, FrozenHttp, Generation, HttpFault, HttpStand, Key, Listening,
-    ModernFault, ModernPost, Param, Place, Post, Readiness, Shared, Tubes, Visit, Wish,
+    AllTubes, Caller, FIRST_GENERATION, FrozenHttp, Generation, HttpFault, HttpStand, Key,
+    Listening, ModernFault, ModernPost, Param, Place, Post, Readiness, Shared, Tubes, Visit, Wish,
     check_params, tools_of,
 };
 pub(crate) use stand::Stand;

@@ -60,6 +60,7 @@ pub(crate) use alarm::Alarm;
 pub(crate) use courtesy::Rests;
 pub(crate) use http::FrozenVisited;
 pub(crate) use input::{AdminCall, Arrival, Entrance, Heard, Input, Peer, ProcessId};
+pub(crate) use modern_post::FrozenModern;
 pub(crate) use world::{Surroundings, World};
 
 /// Inputs that are taken in by one turn.

@@ -33,7 +33,7 @@ pub(crate) use packing::{Farewell, Sign, Unpacker};
 pub(crate) use piece::{Beginning, Denial, EventId, PIECES_MAX, Parcel, Piece, StreamId};
 pub(crate) use reader::{ProcessReader, SessionReader, UNHEARD};
 pub(crate) use room::{NoRoom, Room, Share};
-pub(crate) use rounds::{Chunk, Rounds};
+pub(crate) use rounds::{Chunk, FrozenRounds, RoundTubes, Rounds};
 pub(crate) use socket::Socket;
 pub(crate) use stream::{Found, Sink, Source};
 pub(crate) use streams::{FrozenStreams, NothingLeft, Primes, Streams, Wants};

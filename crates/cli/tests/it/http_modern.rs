@@ -21,24 +21,24 @@ fn meta() -> Value {
 }
 
 /// A request with the id 7.
-fn request(method: &str, mut params: Value) -> Value {
+pub(crate) fn request(method: &str, mut params: Value) -> Value {
     params["_meta"] = meta();
     json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
 }
 
 /// A call of a tool, likewise.
-fn call_of(tool: &str, arguments: Value) -> Value {
+pub(crate) fn call_of(tool: &str, arguments: Value) -> Value {
     request("tools/call", json!({"name": tool, "arguments": arguments}))
 }
 
 /// Sends a request with the headers that go with it.
 #[track_caller]
-fn ask(web: &Web, message: &Value) -> Response {
+pub(crate) fn ask(web: &Web, message: &Value) -> Response {
     fitted(web, message).post(message)
 }
 
 /// With the headers that go with a request.
-fn fitted(web: &Web, message: &Value) -> Web {
+pub(crate) fn fitted(web: &Web, message: &Value) -> Web {
     let mut web = web
         .with("MCP-Protocol-Version", Some(VERSION))
         .with("Mcp-Method", message["method"].as_str());
@@ -50,7 +50,7 @@ fn fitted(web: &Web, message: &Value) -> Web {
 }
 
 /// How many sessions there are.
-fn sessions(home: &Home) -> usize {
+pub(crate) fn sessions(home: &Home) -> usize {
     home.status()["sessions"].as_array().unwrap().len()
 }
 
@@ -541,40 +541,4 @@ fn a_request_is_answered_though_its_server_dies_or_the_daemon_ends() {
             "{ended}"
         );
     });
-}
-
-#[test]
-fn an_upgrade_waits_for_requests_and_who_listens_does_so_again() {
-    let home = Home::new();
-    let record = home.file("record");
-    let web = home.web(&["--record", &record]);
-    let listen = json!({"notifications": {"toolsListChanged": true}});
-    let listen = request("subscriptions/listen", listen);
-    let mut stream = ask(&web, &listen);
-    assert!(stream.event().is_some());
-    let now = home.file("now");
-    let slow = call_of("slow", json!({"until": now, "mark": "slow"}));
-    thread::scope(|scope| {
-        let waits = scope.spawn(|| ask(&web, &slow));
-        home.noted("record", "executed slow");
-        let refused = home.run(&["upgrade"]);
-        assert_ne!(refused.code, Some(0));
-        assert!(refused.stderr.contains("2026-07-28"), "{refused:?}");
-        fs::write(&now, "").unwrap();
-        assert_eq!(waits.join().unwrap().status, 200);
-    });
-    ask(&web, &call_of("change", json!({})));
-    assert!(stream.event().is_some(), "it goes on listening");
-    let pids = home.upstream_pids();
-    home.done(&["upgrade"]);
-    assert_eq!(stream.event(), None);
-    let web = Web::at(&home.http_address(), "/mcp/fake");
-    let mut stream = ask(&web, &listen);
-    assert!(stream.event().is_some());
-    assert_eq!(ask(&web, &call_of("change", json!({}))).status, 200);
-    assert_eq!(
-        stream.event().unwrap()["method"],
-        "notifications/tools/list_changed"
-    );
-    assert_eq!(home.upstream_pids(), pids);
 }

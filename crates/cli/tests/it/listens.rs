@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
 };
 
@@ -136,6 +136,85 @@ fn http_and_websockets_work_over_a_unix_socket_without_a_token() {
     assert!(greeting.contains("\"fake-server\""), "{greeting}");
     home.done(&["stop"]);
     until("the end of the socket", || !fs::exists(socket).unwrap());
+}
+
+/// A request over a connection that stays open, and the head and the body of the response.
+fn ask(stream: &mut BufReader<UnixStream>, session: &str, body: &Value) -> (String, Value) {
+    let body = body.to_string();
+    let length = body.len();
+    let request = format!(
+        "POST /mcp/fake HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\n{session}Content-Length: {length}\r\n\r\n{body}"
+    );
+    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(stream.read_line(&mut head).unwrap(), 0, "{head}");
+    }
+    let length = header(&head, "content-length").unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    (head, serde_json::from_slice(&body).unwrap())
+}
+
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+#[test]
+fn connections_over_a_unix_socket_go_on_under_an_upgrade_and_the_socket_stays() {
+    let home = Home::new();
+    home.web_with(&[], "auth = \"token\"");
+    let socket = home.status()["daemon"]["http"]["socket"].clone();
+    let path = socket.as_str().unwrap();
+    let connect = || {
+        let stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        BufReader::new(stream)
+    };
+    let mut rests = connect();
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25", "capabilities": {}}});
+    let (head, greeting) = ask(&mut rests, "", &hello);
+    assert_eq!(greeting["result"]["serverInfo"]["name"], "fake-server");
+    let key = header(&head, "mcp-session-id").unwrap();
+    let session = format!("Mcp-Session-Id: {key}\r\n");
+    let mut fresh = connect();
+    for id in 2..5 {
+        home.done(&["upgrade"]);
+        let ping = json!({"jsonrpc": "2.0", "id": id, "method": "ping"});
+        for stream in [&mut rests, &mut fresh, &mut connect()] {
+            let (_head, answer) = ask(stream, &session, &ping);
+            assert_eq!(answer, json!({"jsonrpc": "2.0", "id": id, "result": {}}));
+        }
+        assert_eq!(home.status()["daemon"]["http"]["socket"], socket);
+    }
+    home.done(&["stop"]);
+    until("the end of the socket", || !fs::exists(path).unwrap());
+}
+
+#[test]
+fn an_address_of_a_server_is_its_own_after_an_upgrade() {
+    let (home, addresses) = home_with_two();
+    let mut session = Web::at(&addresses[1], "/mcp").session();
+    let mut rests = session.kept_open();
+    home.done(&["upgrade"]);
+    assert_eq!(
+        home.status()["daemon"]["http"]["addresses"],
+        json!(addresses)
+    );
+    session.result("echo", json!({}));
+    let ping = json!({"jsonrpc": "2.0", "id": 9, "method": "ping"});
+    assert_eq!(rests.post(&ping)["id"], 9);
+    // A session begins over a connection of before as well.
+    let mut again = Web::at(&addresses[1], "/mcp").session();
+    again.result("echo", json!({}));
+    let servers = home.status()["sessions"].clone();
+    let servers: Vec<_> = servers.as_array().unwrap().iter().collect();
+    assert!(
+        servers.iter().all(|it| it["server"] == "second"),
+        "{servers:?}"
+    );
 }
 
 #[test]

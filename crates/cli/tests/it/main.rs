@@ -25,6 +25,7 @@ mod failures;
 mod floods;
 mod http;
 mod http_modern;
+mod http_modern_upgrade;
 mod http_revival;
 mod http_streams;
 mod http_upgrade;

@@ -42,9 +42,14 @@ fn another_token_counts_at_once_and_who_had_the_old_one_is_sent_away() {
     let asks = [("authorization", new.as_str())];
     let mut talk = web.try_talk("/ws/fake", &asks).unwrap();
     talk.begin(json!({}));
+    let mut session = web.with("Authorization", Some(&new)).session();
+    let mut listens = session.get();
     home.done(&["upgrade"]);
     talk.result("echo", json!({}));
+    session.result("change", json!({}));
+    assert!(listens.event().is_some(), "it goes on");
     home.done(&["token", "rotate"]);
+    assert_eq!(listens.event(), None, "the stream has ended");
     assert_eq!(talk.closed(), Some(CloseCode::Policy));
 }
 

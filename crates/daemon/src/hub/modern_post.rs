@@ -6,7 +6,10 @@
 //! **Invariant:** a session is gone on with only at the place where it began and by the kind of caller that began
 //! it; what its headers say of a call was compared with the call before the core sees that.
 
+use std::{io, sync::Arc};
+
 use mux::{Event, Fact, LineNumber, Moment, Route, SessionId};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 use wire::{Message, Method};
 
@@ -18,7 +21,7 @@ use super::{
 use crate::{
     front::{Caller, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
     launch::Launch,
-    link::{Chunk, Denial, Rounds, WayOut},
+    link::{Chunk, Denial, FrozenRounds, Room, RoundTubes, Rounds, WayOut},
 };
 
 /// What a session of the modern era over HTTP has that others have not.
@@ -28,13 +31,44 @@ pub(super) struct Modern {
     pub(super) key: Key,
     place: Place,
     caller: Caller,
-    /// Whether all that it wants is to be told of changes.
-    listens: bool,
 }
 
-/// Why there is no upgrade while there are such sessions.
-pub(super) const AT_WORK: &str =
-    "a request of 2026-07-28 is being answered over HTTP; try again when it is";
+/// The same as it is handed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrozenModern {
+    key: String,
+    place: Place,
+    caller: Caller,
+    rounds: FrozenRounds,
+}
+
+impl Modern {
+    pub(super) fn freeze(&self, rounds: &Rounds) -> FrozenModern {
+        FrozenModern {
+            key: self.key.to_text(),
+            place: self.place.clone(),
+            caller: self.caller,
+            rounds: rounds.freeze(),
+        }
+    }
+}
+
+impl FrozenModern {
+    pub(super) fn thaw(
+        self,
+        limit: usize,
+        unread: &Arc<Room>,
+        tubes: &mut RoundTubes,
+    ) -> io::Result<(Box<Modern>, Rounds)> {
+        let modern = Modern {
+            key: Key::parse(&self.key).ok_or(io::ErrorKind::InvalidData)?,
+            place: self.place,
+            caller: self.caller,
+        };
+        let rounds = Rounds::thaw(self.rounds, limit, unread, tubes);
+        Ok((Box::new(modern), rounds))
+    }
+}
 
 impl Hub {
     /// Somebody asks something over HTTP, in the modern era.
@@ -141,7 +175,7 @@ impl Hub {
         let line = LineNumber(session.lines);
         session.work.add(1, post.bytes);
         if let WayOut::Rounds(rounds) = &mut session.outlet {
-            rounds.open(line, post.reply);
+            rounds.open(line, (post.reply, post.connection));
         }
         self.world.touch_session(id);
         // From here on the core counts what it holds of it.
@@ -155,27 +189,7 @@ impl Hub {
     }
 }
 
-impl Hub {
-    /// Ends what can be begun anew at any time, as the specification says of it (2026-07-28, subscriptions).
-    pub(super) fn end_listening(&mut self, now: Moment) {
-        let sessions = self.world.sessions.iter();
-        let listening = sessions
-            .filter(|(_, session)| session.modern.as_ref().is_some_and(|it| it.listens))
-            .map(|(id, _)| *id);
-        for id in listening.collect::<Vec<_>>() {
-            self.on_closed(now, id);
-        }
-    }
-}
-
 impl World {
-    /// Whether a request of the modern era is at work that would be lost with its response.
-    pub(super) fn has_modern_at_work(&self) -> bool {
-        let sessions = self.sessions.values();
-        let mut modern = sessions.filter_map(|session| session.modern.as_ref());
-        modern.any(|modern| !modern.listens)
-    }
-
     /// Tells what has happened.
     pub(super) fn observe(&mut self, fact: &Fact) {
         if let Fact::SessionOpened { session, .. } | Fact::SessionClosed { session } = fact
@@ -219,7 +233,6 @@ impl World {
             key,
             place: post.place.clone(),
             caller: post.caller,
-            listens: post.frame.method() == Some(&Method::Listen),
         };
         let rounds = Rounds::new(limit, &self.around.unread);
         Some((Box::new(rounds), Box::new(modern)))

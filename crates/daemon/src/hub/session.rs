@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, RawFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,13 +16,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     courtesy::Work,
     http::{Visited, Watched},
-    modern_post::{AT_WORK, Modern},
+    modern_post::Modern,
     pace::Pace,
     replay::Replay,
     world::Surroundings,
 };
 use crate::{
-    front::{FIRST_GENERATION, Generation, Tubes},
+    front::{AllTubes, FIRST_GENERATION, Generation},
     kept_words::Subject,
     launch::{Launcher, Means},
     link::{FrozenOutlet, Outlet, Reading, Rest, SessionReader, Sink, Socket, Valve, WayOut},
@@ -108,14 +108,19 @@ impl Session {
         handed: &mut Handed<'a>,
     ) -> Result<FrozenSession, &'static str> {
         let socket = self.socket.as_ref();
-        let (outlet, visited) = match (&self.outlet, &self.visited) {
-            (WayOut::Line(outlet), _) => (outlet.freeze(), None),
-            (WayOut::Posts(streams), Some(visited)) => {
+        let nothing = FrozenOutlet::default();
+        let (outlet, visited, modern) = match (&self.outlet, &self.visited, &self.modern) {
+            (WayOut::Line(outlet), _, _) => (outlet.freeze(), None, None),
+            (WayOut::Posts(streams), Some(visited), _) => {
                 let visited = visited.freeze(streams.freeze());
-                (FrozenOutlet::default(), Some(Box::new(visited)))
+                (nothing, Some(Box::new(visited)), None)
             }
-            (WayOut::Posts(_), None) => return Err("a session contradicts itself"),
-            (WayOut::Rounds(_), _) => return Err(AT_WORK),
+            (WayOut::Rounds(rounds), _, Some(modern)) => {
+                (nothing, None, Some(Box::new(modern.freeze(rounds))))
+            }
+            (WayOut::Posts(_) | WayOut::Rounds(_), _, _) => {
+                return Err("a session contradicts itself");
+            }
         };
         let unread = self.reader.unread();
         let unread =
@@ -125,6 +130,7 @@ impl Session {
             socket: socket.map_or(NOWHERE, |socket| handed.over(socket.as_fd())),
             outlet,
             visited,
+            modern,
             unpacker: self.reader.unpacker().cloned(),
             is_paused: self.valve.is_closed(),
             has_reader: self.reader.is_open(),
@@ -149,30 +155,22 @@ impl Session {
         frozen: FrozenSession,
         around: &Surroundings,
         permit: OwnedSemaphorePermit,
-        tubes: &mut Tubes,
+        tubes: &mut AllTubes,
     ) -> io::Result<(Session, Option<Watched>)> {
         let limit = around.limits.slow_reader_bytes;
-        let (outlet, socket, visited, watched) = match frozen.visited {
-            None => {
-                let descriptor = handed::take(frozen.socket)?;
-                let socket = Arc::new(if frozen.outlet.packs() {
-                    Socket::web(descriptor)?
-                } else {
-                    Socket::of(descriptor)?
-                });
-                let sink = Sink::Socket(Arc::clone(&socket));
-                let outlet = Outlet::thaw(frozen.outlet, sink, limit, &around.unread);
-                (WayOut::Line(outlet), Some(socket), None, None)
-            }
-            Some(visited) => {
-                let (visited, streams, watched) = visited.thaw(limit, &around.unread, tubes)?;
-                (
-                    WayOut::Posts(Box::new(streams)),
-                    None,
-                    Some(visited),
-                    watched,
-                )
-            }
+        let (mut socket, mut visited, mut modern, mut watched) = (None, None, None, None);
+        let outlet = if let Some(frozen) = frozen.visited {
+            let (known, streams, listens) = frozen.thaw(limit, &around.unread, &mut tubes.posts)?;
+            (visited, watched) = (Some(known), listens);
+            WayOut::Posts(Box::new(streams))
+        } else if let Some(frozen) = frozen.modern {
+            let (known, rounds) = frozen.thaw(limit, &around.unread, &mut tubes.rounds)?;
+            modern = Some(known);
+            WayOut::Rounds(Box::new(rounds))
+        } else {
+            let (outlet, its) = line(frozen.socket, frozen.outlet, around)?;
+            socket = Some(its);
+            WayOut::Line(outlet)
         };
         let valve = Arc::<Valve>::default();
         if frozen.is_paused {
@@ -189,7 +187,7 @@ impl Session {
             outlet,
             socket,
             visited,
-            modern: None,
+            modern,
             valve,
             reader,
             label: frozen.label,
@@ -226,6 +224,24 @@ impl Session {
             }
         }
     }
+}
+
+/// The way out over a socket that was handed over.
+fn line(
+    socket: RawFd,
+    outlet: FrozenOutlet,
+    around: &Surroundings,
+) -> io::Result<(Outlet, Arc<Socket>)> {
+    let descriptor = handed::take(socket)?;
+    let socket = Arc::new(if outlet.packs() {
+        Socket::web(descriptor)?
+    } else {
+        Socket::of(descriptor)?
+    });
+    let sink = Sink::Socket(Arc::clone(&socket));
+    let limit = around.limits.slow_reader_bytes;
+    let outlet = Outlet::thaw(outlet, sink, limit, &around.unread);
+    Ok((outlet, socket))
 }
 
 impl Drop for Session {

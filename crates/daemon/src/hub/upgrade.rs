@@ -15,11 +15,9 @@ use tokio::{
     task, time,
 };
 
-use super::{
-    Hub, Input, ProcessId, clock::Clock, modern_post::AT_WORK, session::Session, world::World,
-};
+use super::{Hub, Input, ProcessId, clock::Clock, session::Session, world::World};
 use crate::{
-    front::{FrozenHttp, Readiness, SessionPlaces, Tubes},
+    front::{AllTubes, FrozenHttp, Readiness, SessionPlaces},
     link::WayOut,
     observe::Observer,
     process::{ELSEWHERE, Ending, Process},
@@ -91,9 +89,6 @@ impl Hub {
         if world.sessions.values().any(|it| it.replay.is_some()) || !world.sought.is_empty() {
             return Some("sessions are just coming back; try again");
         }
-        if world.has_modern_at_work() {
-            return Some(AT_WORK);
-        }
         let mut processes = world.processes.values();
         let under_way = processes.find_map(Process::what_is_under_way);
         under_way.or_else(|| self.what_takes_long())
@@ -152,7 +147,6 @@ impl Hub {
             }
             let nothing_came = batch.is_empty();
             let now = self.clock.look(Instant::now(), Moment::NEVER);
-            self.end_listening(now);
             self.turn(now, &mut batch);
             // What came may have brought new ones.
             if !nothing_came || self.world.has_readers() {
@@ -251,8 +245,7 @@ impl Hub {
         let world = &self.world;
         let unwritable = "what there is cannot be written down";
         let mux = String::from_utf8(self.mux.freeze()).map_err(|_| unwritable)?;
-        // Those of one request have ended by then.
-        let sessions = world.sessions.iter().filter(|(_, it)| it.modern.is_none());
+        let sessions = world.sessions.iter();
         let processes = world.processes.iter();
         Ok(FrozenHub {
             mux: RawValue::from_string(mux).map_err(|_| unwritable)?,
@@ -312,7 +305,7 @@ impl Hub {
         frozen: FrozenHub,
         mut world: World,
         places: &SessionPlaces,
-        mut tubes: Tubes,
+        mut tubes: AllTubes,
     ) -> anyhow::Result<Self> {
         let mux = Mux::thaw(frozen.mux.get().as_bytes(), world.around.limits.clone())?;
         if let Some(guardian) = &frozen.guardian {
@@ -328,6 +321,9 @@ impl Hub {
             }
             if let Some(visited) = &session.visited {
                 world.keys.insert(visited.key, id);
+            }
+            if let Some(modern) = &session.modern {
+                world.rounds.insert(modern.key, id);
             }
             session.share(&mut world.around.launcher);
             session.route = mux.route_of_session(id).cloned();
@@ -398,6 +394,14 @@ impl World {
                     owed.remove(&reader);
                 }
             }
+            if let WayOut::Rounds(rounds) = &session.outlet {
+                if !rounds.are_taken() {
+                    return false;
+                }
+                for reader in rounds.readers() {
+                    owed.remove(&reader);
+                }
+            }
         }
         // Else somebody has not taken yet what came last.
         owed.is_empty()
@@ -420,9 +424,17 @@ impl World {
         for id in ids {
             let session = self.sessions.get_mut(&id);
             if let Some(WayOut::Posts(streams)) = session.map(|it| &mut it.outlet)
-                && let Some(watched) = streams.reconnect(&mut tubes)
+                && let Some(watched) = streams.reconnect(&mut tubes.posts)
             {
                 self.watch_listener(id, watched);
+            }
+            self.touch_session(id);
+        }
+        let ids: Vec<_> = self.rounds.values().copied().collect();
+        for id in ids {
+            let session = self.sessions.get_mut(&id);
+            if let Some(WayOut::Rounds(rounds)) = session.map(|it| &mut it.outlet) {
+                rounds.reconnect(&mut tubes.rounds);
             }
             self.touch_session(id);
         }

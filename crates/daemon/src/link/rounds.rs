@@ -6,16 +6,21 @@
 //!
 //! **Invariant:** a message goes to one response, whole, or to none; the answer is the last of its response.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::Arc,
+};
 
 use mux::{Answered, LineNumber};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{
     Notify,
     mpsc::{Sender, error::TrySendError},
 };
 use wire::Outgoing;
 
-use super::{Backlog, Denial, Flushed, Overflow, Parcel, Room, outlet::too_slow};
+use super::{Backlog, ConnectionId, Denial, Flushed, Overflow, Parcel, Room, outlet::too_slow};
 
 /// Bytes that may be on their way to a client, but for one message of any size.
 const HANDED_MAX: usize = 64 << 10;
@@ -50,8 +55,25 @@ pub(crate) struct Rounds {
 struct Round {
     line: LineNumber,
     to: Sender<Chunk>,
+    /// The one that its response goes over.
+    connection: ConnectionId,
     queue: VecDeque<Entry>,
     /// Whether the core is done with it.
+    has_ended: bool,
+}
+
+/// Where responses go that were handed over, by the connections that they had.
+pub(crate) type RoundTubes = BTreeMap<ConnectionId, (Sender<Chunk>, ConnectionId)>;
+
+/// All ways out to one session as they are handed over.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct FrozenRounds(Vec<FrozenRound>);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FrozenRound {
+    line: LineNumber,
+    connection: u64,
+    queue: Vec<(Outgoing, Option<Answered>)>,
     has_ended: bool,
 }
 
@@ -75,10 +97,15 @@ impl Rounds {
     }
 
     /// A post has come, whose response this leads to.
-    pub(crate) fn open(&mut self, line: LineNumber, to: Sender<Chunk>) {
+    pub(crate) fn open(
+        &mut self,
+        line: LineNumber,
+        (to, connection): (Sender<Chunk>, ConnectionId),
+    ) {
         self.open.push(Round {
             line,
             to,
+            connection,
             queue: VecDeque::new(),
             has_ended: false,
         });
@@ -130,6 +157,66 @@ impl Rounds {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.behind_messages == 0
+    }
+
+    pub(crate) fn freeze(&self) -> FrozenRounds {
+        let entries = |round: &Round| {
+            let entries = round.queue.iter();
+            let entries = entries.map(|it| (it.parcel.message().clone(), it.answers.clone()));
+            entries.collect()
+        };
+        let rounds = self.open.iter().map(|round| FrozenRound {
+            line: round.line,
+            // It was let go, and so it seems to be gone.
+            connection: round.connection.0,
+            queue: entries(round),
+            has_ended: round.has_ended,
+        });
+        FrozenRounds(rounds.collect())
+    }
+
+    /// Goes on with those of the program before us, and with the responses that were handed over as well.
+    pub(crate) fn thaw(
+        frozen: FrozenRounds,
+        limit: usize,
+        unread: &Arc<Room>,
+        tubes: &mut RoundTubes,
+    ) -> Self {
+        let mut rounds = Rounds::new(limit, unread);
+        for round in frozen.0 {
+            // Nothing is said any more to one whose connection has not come along.
+            let Some(tube) = tubes.remove(&ConnectionId(round.connection)) else {
+                continue;
+            };
+            rounds.open(round.line, tube);
+            for (message, answers) in round.queue {
+                rounds.push(message, answers, Some(round.line));
+            }
+            if round.has_ended {
+                rounds.done(&[round.line]);
+            }
+        }
+        rounds
+    }
+
+    /// The connections of those who read have come into other hands.
+    pub(crate) fn reconnect(&mut self, tubes: &mut RoundTubes) {
+        for round in &mut self.open {
+            if let Some((to, connection)) = tubes.remove(&round.connection) {
+                (round.to, round.connection) = (to, connection);
+            }
+        }
+    }
+
+    /// Whether all that was handed over has been taken in by now.
+    pub(crate) fn are_taken(&self) -> bool {
+        let is_taken = |to: &Sender<Chunk>| to.is_closed() || to.capacity() == to.max_capacity();
+        self.open.iter().all(|round| is_taken(&round.to))
+    }
+
+    /// The connections of those who read.
+    pub(crate) fn readers(&self) -> impl Iterator<Item = ConnectionId> {
+        self.open.iter().map(|round| round.connection)
     }
 
     pub(crate) fn overflow(&self) -> Overflow {
@@ -247,7 +334,7 @@ mod tests {
     impl Scene {
         fn post(&mut self, line: u64) -> Receiver<Chunk> {
             let (to, from) = mpsc::channel(PIECES_MAX);
-            self.rounds.open(LineNumber(line), to);
+            self.rounds.open(LineNumber(line), (to, ConnectionId(line)));
             from
         }
 

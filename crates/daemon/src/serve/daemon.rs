@@ -28,7 +28,9 @@ use super::{
 use crate::{
     admin::{self, Outcome, Upgraded},
     configuration::Configuration,
-    front::{ANSWER_PATIENCE, Descriptors, Door, FrozenHttp, HttpStand, Shared, Stand, Tubes, say},
+    front::{
+        ANSWER_PATIENCE, AllTubes, Descriptors, Door, FrozenHttp, HttpStand, Shared, Stand, say,
+    },
     hub::{Hub, Input, Left, Rests, Surroundings, World},
     kept_sessions::Rows,
     kept_words::Keeper,
@@ -281,7 +283,7 @@ fn open_http(
     places: &Places,
     (inbox, room, limits): (&mpsc::Sender<Input>, &Arc<Room>, &Limits),
     (door, descriptors): (&Door, Descriptors),
-) -> anyhow::Result<(HttpStand, Tubes)> {
+) -> anyhow::Result<(HttpStand, AllTubes)> {
     let shared = Shared {
         inbox,
         room,
@@ -293,7 +295,7 @@ fn open_http(
         Some(frozen) => HttpStand::resume(frozen, http, places, shared)
             .context("taking over what is over HTTP")
             .inspect_err(observe::not_resumed),
-        None => Ok((HttpStand::take(http, places, shared), Tubes::default())),
+        None => Ok((HttpStand::take(http, places, shared), AllTubes::default())),
     }
 }
 
@@ -303,7 +305,7 @@ fn furnish(
     limits: Limits,
     world: World,
     door: &Door,
-    tubes: Tubes,
+    tubes: AllTubes,
 ) -> anyhow::Result<Hub> {
     let epoch = start.epoch();
     match start {

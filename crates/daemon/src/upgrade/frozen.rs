@@ -21,7 +21,7 @@ use wire::Outgoing;
 
 use crate::{
     front::FrozenHttp,
-    hub::FrozenVisited,
+    hub::{FrozenModern, FrozenVisited},
     kept_words::Subject,
     launch::{LaunchSpec, Means, RemoteSpec},
     link::{FrozenOutlet, Unpacker},
@@ -82,7 +82,8 @@ impl FrozenDaemon {
 
     /// The same with what belongs to HTTP.
     pub(crate) fn with_http(self, http: Option<FrozenHttp>) -> Self {
-        let has_sessions = self.hub.sessions.iter().any(|it| it.visited.is_some());
+        let mut sessions = self.hub.sessions.iter();
+        let has_sessions = sessions.any(|it| it.visited.is_some() || it.modern.is_some());
         let format = if http.is_some() || has_sessions {
             FORMAT_OF_HTTP
         } else {
@@ -236,6 +237,9 @@ pub(crate) struct FrozenSession {
     /// What it has if it is over HTTP; then it has no socket.
     #[serde(default)]
     pub(crate) visited: Option<Box<FrozenVisited>>,
+    /// What it has if it is one of the modern era over HTTP; likewise.
+    #[serde(default)]
+    pub(crate) modern: Option<Box<FrozenModern>>,
 }
 
 /// One process of an upstream.

@@ -318,7 +318,8 @@ impl KeptOpen {
 }
 
 impl Response {
-    fn read(mut reader: BufReader<TcpStream>) -> Response {
+    #[track_caller]
+    pub(crate) fn read(mut reader: BufReader<TcpStream>) -> Response {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
         let status = line

@@ -8,9 +8,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use rustix::net::RecvFlags;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -53,6 +54,22 @@ impl Comer {
                 stream.set_nonblocking(true)?;
                 Ok(Comer::Unix(UnixStream::from_std(stream)?))
             }
+        }
+    }
+
+    /// Returns when nothing comes from it any more, which it has said or which is so; never if something has come.
+    pub(super) async fn has_gone(&self) {
+        let look = || {
+            let mut byte = [0];
+            let (read, _) = rustix::net::recv(self, &mut byte[..], RecvFlags::PEEK)?;
+            Ok(read)
+        };
+        let looked = match self {
+            Comer::Tcp(stream) => stream.async_io(Interest::READABLE, look).await,
+            Comer::Unix(stream) => stream.async_io(Interest::READABLE, look).await,
+        };
+        if looked.is_ok_and(|read| read > 0) {
+            std::future::pending::<()>().await;
         }
     }
 

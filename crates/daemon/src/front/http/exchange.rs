@@ -168,7 +168,7 @@ impl Errand<'_> {
         drop(bytes);
         if modern::is_modern(&head.headers, &post.said) {
             let from = (self.place, self.caller);
-            return Ok(modern::answer(self.front, from, &head.headers, post).await);
+            return Ok(modern::answer((self.front, self.busy), from, &head.headers, post).await);
         }
         self.key = key_of_session(&head.headers)?;
         let is_greeting = is_initialize(&post.said);

@@ -17,11 +17,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::Body;
+use http_body::{Body, Frame};
 use hyper::{
-    HeaderMap, StatusCode,
+    HeaderMap, Response, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
+use mux::SessionId;
 use serde::{Deserialize, Serialize};
 use sys::handed;
 use tokio::{
@@ -31,18 +32,20 @@ use tokio::{
         mpsc::{self, Receiver, WeakSender},
     },
 };
+use wire::RequestId;
 
 use super::{
     FIRST_GENERATION, Front, Generation, Key, Served,
     comer::{Comer, Kind, Rewound},
     exchange, is_revoked,
+    modern::{self, Attendance, Stream},
     reply::{self, Reply},
     serve,
     strangers::Stranger,
     timed::{Busy, Course, Stage},
 };
 use crate::{
-    link::{ConnectionId, PIECES_MAX, Piece, Tube},
+    link::{Chunk, ConnectionId, PIECES_MAX, Piece, RoundTubes, Tube},
     tasks,
     upgrade::{Handed, Hex},
 };
@@ -65,17 +68,29 @@ pub(super) struct Loose {
 }
 
 /// What a connection is owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Due {
     Nothing,
     /// A whole response, to a request that came with this key.
     Response(Option<Key>),
     /// The rest of a stream.
     Events,
+    /// What is not written yet of the response to a request of the modern era.
+    Round(DueRound),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct DueRound {
+    session: SessionId,
+    /// That of the request.
+    id: Option<RequestId>,
+    /// Whether the head is written, and a stream goes on.
+    streams: bool,
 }
 
 /// A connection as it is handed over.
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct FrozenConnection {
     id: u64,
     #[serde(default)]
@@ -100,6 +115,7 @@ enum FrozenDue {
     Nothing,
     Response(Option<String>),
     Events,
+    Round(DueRound),
 }
 
 /// Whether connections can be let go.
@@ -119,10 +135,34 @@ pub(crate) enum Readiness {
 /// Where the hub sends the pieces of responses that are still owed.
 pub(crate) type Tubes = BTreeMap<ConnectionId, Tube>;
 
+/// The same, and for requests of the modern era.
+#[derive(Debug, Default)]
+pub(crate) struct AllTubes {
+    pub(crate) posts: Tubes,
+    pub(crate) rounds: RoundTubes,
+}
+
+/// What a response is made of.
+struct From {
+    pieces: Receiver<Piece>,
+    mark: WeakSender<Piece>,
+    chunks: Receiver<Chunk>,
+}
+
 impl Busy {
     /// What the connection is owed; `None` if that cannot be told.
     fn due(&self) -> Option<(Due, Course)> {
         let course = self.course();
+        if let (Some(round), false) = (self.round(), self.is_unwritten())
+            && let Stage::AtTheHub | Stage::Streams = course.stage
+        {
+            let due = DueRound {
+                session: round.presence.session()?,
+                id: round.id,
+                streams: course.stage == Stage::Streams,
+            };
+            return Some((Due::Round(due), course));
+        }
         let due = match course.stage {
             _ if self.is_unwritten() => return None,
             Stage::AtRest => Due::Nothing,
@@ -135,7 +175,8 @@ impl Busy {
 
     /// Whether its client does not take what it is sent, and comes back for it.
     fn is_slow(&self) -> bool {
-        self.is_unwritten() && self.course().stage == Stage::Streams
+        // To a request of the modern era nobody comes back.
+        self.is_unwritten() && self.course().stage == Stage::Streams && self.round().is_none()
     }
 }
 
@@ -149,7 +190,7 @@ impl Front {
         for busy in self.busy().values() {
             match busy.due() {
                 Some((Due::Nothing, _)) => {}
-                Some((Due::Response(_) | Due::Events, _)) => {
+                Some((Due::Response(_) | Due::Events | Due::Round(_), _)) => {
                     owed.insert(busy.connection());
                 }
                 None if busy.is_slow() => {
@@ -196,8 +237,12 @@ pub(super) struct Loosely {
 }
 
 impl Loosely {
+    /// That of this connection. What serves it may be dropped from then on.
     pub(super) fn of(busy: &Busy) -> Option<Self> {
         let (due, course) = busy.due()?;
+        if let (Due::Round(_), Some(round)) = (&due, busy.round()) {
+            round.presence.is_handed_over();
+        }
         let busy = busy.clone();
         Some(Loosely { due, course, busy })
     }
@@ -210,10 +255,11 @@ impl Loose {
             kind: self.comer.kind(),
             socket: handed.over(self.comer.as_fd()),
             read: Hex(self.read.to_vec()),
-            due: match self.due {
+            due: match &self.due {
                 Due::Nothing => FrozenDue::Nothing,
                 Due::Response(key) => FrozenDue::Response(key.map(Key::to_text)),
                 Due::Events => FrozenDue::Events,
+                Due::Round(round) => FrozenDue::Round(round.clone()),
             },
             is_last: self.is_last,
             is_unchunked: self.is_unchunked,
@@ -232,6 +278,7 @@ impl Loose {
                 FrozenDue::Nothing => Due::Nothing,
                 FrozenDue::Response(key) => Due::Response(key.and_then(|key| Key::parse(&key))),
                 FrozenDue::Events => Due::Events,
+                FrozenDue::Round(round) => Due::Round(round),
             },
             is_last: frozen.is_last,
             is_unchunked: frozen.is_unchunked,
@@ -242,18 +289,30 @@ impl Loose {
     }
 
     /// Has it served again. What it is owed comes by the tube that is put in, under the number that it had.
-    pub(super) fn go_on(self, front: &Arc<Front>, tubes: &mut Tubes) {
+    pub(super) fn go_on(self, front: &Arc<Front>, tubes: &mut AllTubes) {
         let Ok(place) = Arc::clone(&front.connections).try_acquire_owned() else {
             return;
         };
         let served = front.begin(self.only.clone());
         let busy = served.busy.clone();
-        let (to, from) = mpsc::channel(PIECES_MAX);
+        let (to, pieces) = mpsc::channel(PIECES_MAX);
         let tube = Tube::new(to, busy.connection());
         let mark = tube.mark();
-        if self.due != Due::Nothing {
-            tubes.insert(self.id, tube);
+        let (to, chunks) = mpsc::channel(PIECES_MAX);
+        match self.due {
+            Due::Nothing => {}
+            Due::Response(_) | Due::Events => {
+                tubes.posts.insert(self.id, tube);
+            }
+            Due::Round(_) => {
+                tubes.rounds.insert(self.id, (to, busy.connection()));
+            }
         }
+        let from = From {
+            pieces,
+            mark,
+            chunks,
+        };
         if self.has_passed {
             busy.passes();
         }
@@ -262,7 +321,7 @@ impl Loose {
         }
         let stranger = front.strangers.welcome_again(self.has_passed);
         tasks::spawn("http connection", async move {
-            go_on(served, self, (from, mark), stranger, place).await;
+            go_on(served, self, from, stranger, place).await;
         });
     }
 }
@@ -270,7 +329,7 @@ impl Loose {
 async fn go_on(
     mut served: Served,
     loose: Loose,
-    (from, mark): (Receiver<Piece>, WeakSender<Piece>),
+    from: From,
     stranger: Stranger,
     _place: OwnedSemaphorePermit,
 ) {
@@ -295,18 +354,18 @@ async fn go_on(
         }
         let finished = tokio::select! {
             biased;
-            () = &mut served.wanted => None,
+            // Before what answers is dropped, and with it that it does.
+            loosely = async { (&mut served.wanted).await; Loosely::of(&busy) } => Err(loosely),
             () = revoked => return,
-            written = finish(&front, &mut comer, &busy, due, (from, mark)) => Some(written),
+            written = finish(&front, &mut comer, &busy, due, from) => Ok(written),
         };
         match finished {
-            None => {
-                let loosely = Loosely::of(&busy);
+            Err(loosely) => {
                 let stream = Rewound::new(Bytes::new(), comer);
                 return front.let_go((stream, read), loosely, served.only.take());
             }
-            Some(Ok(())) if !is_last => {}
-            Some(Ok(()) | Err(_)) => return,
+            Ok(Ok(())) if !is_last => {}
+            Ok(Ok(()) | Err(_)) => return,
         }
         drop(answering);
     }
@@ -319,29 +378,71 @@ async fn finish(
     stream: &mut Comer,
     busy: &Busy,
     due: Due,
-    (from, mark): (Receiver<Piece>, WeakSender<Piece>),
+    from: From,
 ) -> io::Result<()> {
+    let From {
+        pieces,
+        mark,
+        chunks,
+    } = from;
     let body = match due {
         Due::Nothing => return Ok(()),
         Due::Events => {
             busy.is_at(Stage::Streams);
-            reply::rest_of_events(from)
+            reply::rest_of_events(pieces)
         }
+        Due::Round(round) => return finish_round(front, stream, busy, round, chunks).await,
         Due::Response(key) => {
             busy.is_of(key);
             busy.is_at(Stage::AtTheHub);
-            let answered = exchange::answer(front, busy, (key, from, mark)).await;
+            let answered = exchange::answer(front, busy, (key, pieces, mark)).await;
             let response = answered.unwrap_or_else(|fault| reply::refused(&fault));
-            let (head, body) = response.into_parts();
-            let head = head_of((head.status, &head.headers), &body, busy.course());
-            write(stream, busy, &head).await?;
-            if body.is_stream() {
-                busy.is_at(Stage::Streams);
-            }
-            body
+            write_head(stream, busy, response).await?
         }
     };
     write_body(stream, busy, body).await
+}
+
+/// The same of a request of the modern era, whose client has cancelled it if it is not there any more.
+async fn finish_round(
+    front: &Front,
+    stream: &mut Comer,
+    busy: &Busy,
+    round: DueRound,
+    chunks: Receiver<Chunk>,
+) -> io::Result<()> {
+    let (attendance, presence) = Attendance::of(round.session, front.inbox.clone());
+    busy.is_round(presence, round.id.clone());
+    let body = if round.streams {
+        busy.is_at(Stage::Streams);
+        reply::stream(Stream::new(None, chunks, attendance)).into_body()
+    } else {
+        let responded = tokio::select! {
+            biased;
+            responded = modern::respond(chunks, attendance) => responded,
+            () = stream.has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        busy.is_at(Stage::Written);
+        let response =
+            responded.unwrap_or_else(|denial| reply::denied_to(&denial, round.id.as_ref()));
+        write_head(stream, busy, response).await?
+    };
+    write_body(stream, busy, body).await
+}
+
+/// Writes the head of a response; returns what is to be written behind it.
+async fn write_head(
+    stream: &mut Comer,
+    busy: &Busy,
+    response: Response<Reply>,
+) -> io::Result<Reply> {
+    let (head, body) = response.into_parts();
+    let head = head_of((head.status, &head.headers), &body, busy.course());
+    write(stream, busy, &head).await?;
+    if body.is_stream() {
+        busy.is_at(Stage::Streams);
+    }
+    Ok(body)
 }
 
 /// The head of a response.
@@ -372,9 +473,15 @@ fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, course: Co
 
 async fn write_body(stream: &mut Comer, busy: &Busy, mut body: Reply) -> io::Result<()> {
     let is_chunked = body.is_stream() && !busy.course().is_unchunked;
-    while let Some(Ok(frame)) =
-        std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
-    {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = next_frame(&mut body) => frame,
+            () = stream.has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        let Some(frame) = frame else {
+            break;
+        };
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -394,6 +501,11 @@ async fn write_body(stream: &mut Comer, busy: &Busy, mut body: Reply) -> io::Res
     Ok(())
 }
 
+async fn next_frame(body: &mut Reply) -> Option<Frame<Bytes>> {
+    let next = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+    next.await?.ok()
+}
+
 /// Until all of it is written the connection cannot be let go.
 async fn write(stream: &mut Comer, busy: &Busy, bytes: &[u8]) -> io::Result<()> {
     busy.note_write(true);
@@ -403,107 +515,4 @@ async fn write(stream: &mut Comer, busy: &Busy, bytes: &[u8]) -> io::Result<()> 
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncRead, AsyncReadExt},
-        net::{TcpListener, TcpStream, UnixStream},
-    };
-    use wire::Outgoing;
-
-    use super::*;
-    use crate::{
-        front::HttpFault,
-        link::{EventId, StreamId},
-    };
-
-    async fn pair() -> (TcpStream, Comer) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (client.unwrap(), Comer::Tcp(accepted.unwrap().0))
-    }
-
-    async fn heard(mut client: impl AsyncRead + Unpin) -> String {
-        let mut text = String::new();
-        client.read_to_string(&mut text).await.unwrap();
-        text
-    }
-
-    #[tokio::test]
-    async fn a_whole_response_has_its_length_and_says_whether_it_is_the_last() {
-        for is_last in [false, true] {
-            let course = Course {
-                is_last,
-                ..Course::default()
-            };
-            let (client, mut stream) = pair().await;
-            let busy = Busy::default();
-            let (head, body) = reply::refused(&HttpFault::Ending).into_parts();
-            let head = head_of((head.status, &head.headers), &body, course);
-            write(&mut stream, &busy, &head).await.unwrap();
-            write_body(&mut stream, &busy, body).await.unwrap();
-            assert!(!busy.is_unwritten());
-            drop(stream);
-            let text = heard(client).await;
-            let (head, body) = text.split_once("\r\n\r\n").unwrap();
-            assert!(
-                head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
-                "{head}"
-            );
-            assert!(head.contains("retry-after: 1\r\n"), "{head}");
-            assert!(
-                head.contains(&format!("content-length: {}", body.len())),
-                "{head}"
-            );
-            assert_eq!(head.contains("connection: close"), is_last, "{head}");
-            let expected = HttpFault::Ending.to_response(None).to_vec();
-            assert_eq!(body.as_bytes(), expected);
-        }
-    }
-
-    #[tokio::test]
-    async fn the_rest_of_a_stream_is_written_as_chunks_and_can_be_let_go_between_them() {
-        let (client, mut stream) = pair().await;
-        let busy = Busy::default();
-        let _answering = busy.begin();
-        busy.is_at(Stage::Streams);
-        let (to, from) = mpsc::channel(PIECES_MAX);
-        let tube = Tube::new(to, ConnectionId(1));
-        let id = EventId {
-            stream: StreamId::LISTENER,
-            number: 3,
-        };
-        let mut room = crate::link::Streams::revived(2, 1 << 20, &crate::link::Room::new(1 << 20));
-        assert!(room.listen(tube.clone(), crate::link::Primes::No).is_ok());
-        room.push(Outgoing::from("{}".to_owned()), None, None);
-        room.flush(false);
-        let writes = write_body(&mut stream, &busy, reply::rest_of_events(from));
-        let ends = async {
-            while !tube.is_taken() {
-                tokio::task::yield_now().await;
-            }
-            assert_eq!(busy.due().map(|(due, _)| due), Some(Due::Events));
-            drop((tube, room));
-        };
-        let (written, ()) = tokio::join!(writes, ends);
-        written.unwrap();
-        drop(stream);
-        let event = format!("id: {id}\nevent: message\ndata: {{}}\n\n");
-        let chunk = format!("{:x}\r\n{event}\r\n0\r\n\r\n", event.len());
-        assert_eq!(heard(client).await, chunk);
-    }
-
-    #[tokio::test]
-    async fn what_was_read_before_comes_before_what_is_read_now() {
-        let (mut client, stream) = pair().await;
-        client.write_all(b" and now").await.unwrap();
-        drop(client);
-        let stream = Rewound::new(Bytes::from_static(b"before"), stream);
-        assert_eq!(heard(stream).await, "before and now");
-        let (mut client, stream) = UnixStream::pair().unwrap();
-        client.write_all(b" and now").await.unwrap();
-        drop(client);
-        let stream = Rewound::new(Bytes::from_static(b"before"), Comer::Unix(stream));
-        assert_eq!(heard(stream).await, "before and now");
-    }
-}
+mod tests;

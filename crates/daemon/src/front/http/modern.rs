@@ -27,20 +27,21 @@ use wire::{Frame, Kind, Message, Method, Outgoing, Params, RequestId, Span, meta
 pub(crate) use fault::ModernFault;
 use headers::ParamHeaders;
 pub(crate) use mirrored::{Param, check as check_params, tools_of};
+pub(super) use presence::Attendance;
 pub(crate) use presence::Presence;
 pub(super) use stream::Stream;
 
 use super::{
     Caller, Front, HttpFault, Key, Place, Post,
     reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
+    timed::{Busy, Stage},
 };
 use crate::{
     hub::Input,
-    link::{Chunk, Denial, PIECES_MAX, Share},
+    link::{Chunk, ConnectionId, Denial, PIECES_MAX, Share},
 };
 use fault::Mismatch;
 use headers::{Known, decoded};
-use presence::Attendance;
 
 const VERSION_HEADER: Known = Known {
     name: HeaderName::from_static("mcp-protocol-version"),
@@ -71,6 +72,8 @@ pub(crate) struct ModernPost {
     pub(crate) continues: Option<Key>,
     pub(crate) headers: ParamHeaders,
     pub(crate) presence: Arc<Presence>,
+    /// Over which connection it has come.
+    pub(crate) connection: ConnectionId,
     /// Where the response is made of what comes.
     pub(crate) reply: Sender<Chunk>,
 }
@@ -121,7 +124,7 @@ fn params(frame: &Frame) -> Option<&Params> {
 
 /// Answers what was posted.
 pub(super) async fn answer(
-    front: &Front,
+    (front, busy): (&Front, &Busy),
     (place, caller): (Place, Caller),
     headers: &HeaderMap,
     post: Post,
@@ -151,14 +154,19 @@ pub(super) async fn answer(
         } else {
             ParamHeaders::default()
         },
-        presence,
+        presence: Arc::clone(&presence),
+        connection: busy.connection(),
         reply: to,
         frame,
     };
     let responded = match hand_over(front, post).await {
-        Ok(()) => respond(from, attendance).await,
+        Ok(()) => {
+            busy.is_round(presence, id.clone());
+            respond(from, attendance).await
+        }
         Err(fault) => Err(Denial::Transport(fault)),
     };
+    busy.is_at(Stage::Written);
     responded.unwrap_or_else(|denial| reply::denied_to(&denial, id.as_ref()))
 }
 
@@ -170,7 +178,7 @@ async fn hand_over(front: &Front, post: ModernPost) -> Result<(), HttpFault> {
 }
 
 /// Makes a response of what comes.
-async fn respond(
+pub(super) async fn respond(
     mut from: mpsc::Receiver<Chunk>,
     mut attendance: Attendance,
 ) -> Result<Response<Reply>, Denial> {

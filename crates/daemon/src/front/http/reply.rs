@@ -89,7 +89,7 @@ impl Reply {
 
     /// Whether it is a stream, whose end nobody knows.
     pub(super) fn is_stream(&self) -> bool {
-        matches!(self.what, What::Events(_))
+        matches!(self.what, What::Events(_) | What::Stream(_))
     }
 
     /// Keeps it known, as long as there is any of it, that a request is being answered.

@@ -35,7 +35,7 @@ use tokio::{
 use super::{
     Entry, Front,
     gate::Gate,
-    handover::{FrozenConnection, Loose, Readiness, Tubes},
+    handover::{AllTubes, FrozenConnection, Loose, Readiness},
     holder,
     socket::{self, Identity, Spot},
     stand_at,
@@ -128,7 +128,7 @@ impl HttpStand {
             return HttpStand::default();
         }
         let auth = http.auth.unwrap_or(default_auth());
-        match listen(wanted, auth, &places.state, shared) {
+        match listen(&wanted, auth, &places.state, shared) {
             Ok(stand) => stand,
             Err(error) => {
                 let trouble = format!("{error:#}");
@@ -151,7 +151,7 @@ impl HttpStand {
         http: &Http,
         places: &Places,
         shared: Shared<'_>,
-    ) -> anyhow::Result<(HttpStand, Tubes)> {
+    ) -> anyhow::Result<(HttpStand, AllTubes)> {
         let mut entries = Vec::new();
         let mut only = frozen.only.into_iter();
         for listener in frozen.listeners {
@@ -244,8 +244,8 @@ impl HttpStand {
     }
 
     /// Serves those on who were let go, and lets people in again.
-    pub(crate) fn go_on(&mut self) -> Tubes {
-        let mut tubes = Tubes::default();
+    pub(crate) fn go_on(&mut self) -> AllTubes {
+        let mut tubes = AllTubes::default();
         let Some(inner) = &mut self.inner else {
             return tubes;
         };
@@ -303,7 +303,7 @@ fn default_auth() -> HttpAuth {
 }
 
 fn listen(
-    wanted: Wanted,
+    wanted: &Wanted,
     auth: HttpAuth,
     state: &Path,
     shared: Shared<'_>,

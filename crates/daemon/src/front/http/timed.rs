@@ -18,8 +18,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
+use wire::RequestId;
 
-use super::{Generation, Key};
+use super::{Generation, Key, Presence};
 use crate::link::ConnectionId;
 
 /// From the first byte of a request to the end of its head.
@@ -40,6 +41,8 @@ struct Requests {
     /// The token that it was let in by last; none has the number 0.
     token: AtomicU64,
     course: Mutex<Course>,
+    /// What is known of a request of the modern era that is at the hub.
+    round: Mutex<Option<Round>>,
     /// Whether no request begins on any connection.
     pause: Pause,
     /// What is to be woken when one may begin again.
@@ -58,6 +61,13 @@ impl Pause {
     fn is_on(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// A request of the modern era.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    pub(super) presence: Arc<Presence>,
+    pub(super) id: Option<RequestId>,
 }
 
 /// How far a request is, and its connection with it.
@@ -118,6 +128,16 @@ impl Busy {
     /// What else is known of it.
     pub(super) fn is_of(&self, key: Option<Key>) {
         lock(&self.0.course).key = key;
+    }
+
+    /// It is one of the modern era, and at the hub.
+    pub(super) fn is_round(&self, presence: Arc<Presence>, id: Option<RequestId>) {
+        *lock(&self.0.round) = Some(Round { presence, id });
+        self.is_at(Stage::AtTheHub);
+    }
+
+    pub(super) fn round(&self) -> Option<Round> {
+        lock(&self.0.round).clone()
     }
 
     /// The request that comes is the last, and its client may not know chunks.
@@ -189,6 +209,7 @@ impl Busy {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.is_at(Stage::AtRest);
+        *lock(&self.0.0.round) = None;
         self.0.0.is_answering.store(false, Ordering::Relaxed);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Presence(AtomicU64);
 
 /// Held by whoever writes the response, for as long as it is not whole.
 #[derive(Debug)]
-pub(super) struct Attendance {
+pub(in super::super) struct Attendance {
     presence: Arc<Presence>,
     inbox: Sender<Input>,
     is_over: bool,
@@ -47,6 +47,19 @@ impl Presence {
         known.is_ok()
     }
 
+    /// Its session, if there is one by now and somebody waits.
+    pub(in super::super) fn session(&self) -> Option<SessionId> {
+        match self.0.load(Ordering::Acquire) {
+            NO_SESSION_YET | GONE => None,
+            session => Some(SessionId(session)),
+        }
+    }
+
+    /// Nobody hears of it when whoever writes the response is dropped: another goes on with that.
+    pub(in super::super) fn is_handed_over(&self) {
+        let _session = self.leave();
+    }
+
     fn leave(&self) -> Option<SessionId> {
         match self.0.swap(GONE, Ordering::AcqRel) {
             NO_SESSION_YET | GONE => None,
@@ -58,6 +71,17 @@ impl Presence {
 impl Attendance {
     pub(super) fn new(inbox: Sender<Input>) -> (Self, Arc<Presence>) {
         let presence = Arc::new(Presence(AtomicU64::new(NO_SESSION_YET)));
+        let attendance = Attendance {
+            presence: Arc::clone(&presence),
+            inbox,
+            is_over: false,
+        };
+        (attendance, presence)
+    }
+
+    /// Goes on with the response to a request of this session.
+    pub(in super::super) fn of(session: SessionId, inbox: Sender<Input>) -> (Self, Arc<Presence>) {
+        let presence = Arc::new(Presence(AtomicU64::new(session.0)));
         let attendance = Attendance {
             presence: Arc::clone(&presence),
             inbox,

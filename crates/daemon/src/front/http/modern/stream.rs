@@ -32,7 +32,11 @@ pub(in super::super) struct Stream {
 
 impl Stream {
     /// One of which the `first` message may be here already.
-    pub(super) fn new(first: Option<Chunk>, from: Receiver<Chunk>, attendance: Attendance) -> Self {
+    pub(in super::super) fn new(
+        first: Option<Chunk>,
+        from: Receiver<Chunk>,
+        attendance: Attendance,
+    ) -> Self {
         let mut stream = Stream {
             from,
             pieces: VecDeque::new(),
@@ -104,7 +108,7 @@ mod tests {
     use super::*;
     use crate::{
         hub::Input,
-        link::{PIECES_MAX, Room, Rounds},
+        link::{ConnectionId, PIECES_MAX, Room, Rounds},
     };
 
     struct Scene {
@@ -116,7 +120,7 @@ mod tests {
     fn scene() -> Scene {
         let mut rounds = Rounds::new(1 << 20, &Room::new(1 << 30));
         let (to, from) = mpsc::channel(PIECES_MAX);
-        rounds.open(LineNumber(1), to);
+        rounds.open(LineNumber(1), (to, ConnectionId(1)));
         let (inbox, inputs) = mpsc::channel(1);
         let (attendance, presence) = Attendance::new(inbox);
         assert!(presence.is_for(mux::SessionId(7)));
