@@ -254,6 +254,8 @@ fn next_word<'a>(text: &'a str, label: &str) -> ControlFlow<(), (&'a str, Word<'
         ControlFlow::Continue((&from[end..], Word::Variant(&from[..end])))
     } else {
         let from = &text[value + VALUE.len()..];
+        // A long arm has its value in braces, on a line of its own.
+        let from = from.strip_prefix('{').map_or(from, str::trim_start);
         let end = from.find([',', '\n']).unwrap_or(from.len());
         ControlFlow::Continue((&from[end..], Word::Value(&from[..end])))
     }

@@ -90,6 +90,8 @@ pub(crate) struct Launch {
     pub(crate) lock: Option<LockName>,
     /// Whether it is of no use to any other session.
     pub(crate) is_for_one: bool,
+    /// Of which state of the configuration it is.
+    pub(crate) edition: u64,
     /// When a response over HTTP ends that goes on.
     pub(crate) poll_after: Option<Duration>,
 }
@@ -182,6 +184,7 @@ impl Launcher {
                 Launch {
                     lock: plan.lock,
                     is_for_one: plan.is_for_one,
+                    edition: self.configuration.edition(),
                     poll_after: plan.poll_after,
                     opening: plan.opening,
                     means: Ok(means),
@@ -196,6 +199,7 @@ impl Launcher {
                     subject: None,
                     lock: None,
                     is_for_one: true,
+                    edition: self.configuration.edition(),
                     poll_after: None,
                 }
             }
@@ -364,6 +368,7 @@ impl Launch {
             subject: None,
             lock: None,
             is_for_one: false,
+            edition: 1,
             poll_after: None,
         }
     }

@@ -8,6 +8,7 @@
 //! open which of them is meant, the books take the reading that favours the core.
 
 mod client;
+mod eras;
 mod group;
 mod heard;
 mod inherited;

@@ -146,8 +146,8 @@ impl Hub {
             means,
             subject,
             lock,
-            is_for_one: _,
             poll_after,
+            ..
         } = launch;
         let resumes = opening.resumes;
         let world = &mut self.world;

@@ -135,9 +135,7 @@ impl Hub {
         post: &ModernPost,
         launch: &Launch,
     ) -> bool {
-        let edition = self.world.around.launcher.edition();
-        let openings = &mut self.world.openings;
-        openings.keep(&post.place, edition, launch, now);
+        self.world.openings.keep(&post.place, launch, now);
         if let Err(fault) = self.check_headers(&launch.opening.route, post) {
             deny(&post.reply, Denial::Message(fault));
             return false;

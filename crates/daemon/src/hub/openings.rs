@@ -42,12 +42,14 @@ impl Openings {
         (now < known.since + LIFE).then_some(&known.launch)
     }
 
-    /// Keeps what was found in this state of the configuration, unless it is for one session alone.
-    pub(super) fn keep(&mut self, place: &Place, edition: u64, launch: &Launch, now: Moment) {
-        if launch.is_for_one || launch.opening.refused.is_some() {
+    /// Keeps what was found, unless it is for one session alone, or of another state of the configuration than
+    /// was asked for last.
+    pub(super) fn keep(&mut self, place: &Place, launch: &Launch, now: Moment) {
+        let is_of_use = !launch.is_for_one && launch.opening.refused.is_none();
+        if !is_of_use || launch.edition != self.edition {
             return;
         }
-        if self.find(place, edition, now).is_some() {
+        if self.find(place, launch.edition, now).is_some() {
             return;
         }
         let launch = launch.clone();
@@ -86,18 +88,23 @@ mod tests {
     #[test]
     fn what_was_found_counts_for_a_while_and_in_one_state_of_the_configuration() {
         let mut openings = Openings::default();
-        let launch = Launch::of_route("route");
+        let mut launch = Launch::of_route("route");
         let [one, other] = [place(1), place(2)];
-        openings.keep(&one, 1, &launch, at(0));
+        assert!(openings.find(&one, 1, at(0)).is_none());
+        openings.keep(&one, &launch, at(0));
         assert!(openings.find(&one, 1, at(9)).is_some());
         assert!(openings.find(&other, 1, at(9)).is_none());
         // Finding it again makes it no younger.
-        openings.keep(&one, 1, &launch, at(9));
+        openings.keep(&one, &launch, at(9));
         assert!(openings.find(&one, 1, at(10)).is_none());
-        openings.keep(&one, 1, &launch, at(10));
+        openings.keep(&one, &launch, at(10));
         assert!(openings.find(&one, 1, at(19)).is_some());
         assert!(openings.find(&one, 2, at(19)).is_none());
-        openings.keep(&one, 2, &launch, at(19));
+        // It was looked up before the configuration changed.
+        openings.keep(&one, &launch, at(19));
+        assert!(openings.find(&one, 2, at(19)).is_none());
+        launch.edition = 2;
+        openings.keep(&one, &launch, at(19));
         openings.forget(&Route(b"other".as_slice().into()));
         assert!(openings.find(&one, 2, at(19)).is_some());
         openings.forget(&launch.opening.route);
@@ -108,12 +115,13 @@ mod tests {
     fn what_is_for_one_session_is_not_kept_nor_a_refusal() {
         let mut openings = Openings::default();
         let mut launch = Launch::of_route("route");
+        assert!(openings.find(&place(1), 1, at(0)).is_none());
         launch.is_for_one = true;
-        openings.keep(&place(1), 1, &launch, at(0));
+        openings.keep(&place(1), &launch, at(0));
         assert!(openings.find(&place(1), 1, at(0)).is_none());
         launch.is_for_one = false;
         launch.opening.refused = Some(mux::Refusal::ShuttingDown);
-        openings.keep(&place(1), 1, &launch, at(0));
+        openings.keep(&place(1), &launch, at(0));
         assert!(openings.find(&place(1), 1, at(0)).is_none());
     }
 
@@ -121,9 +129,10 @@ mod tests {
     fn the_oldest_goes_when_there_are_many() {
         let mut openings = Openings::default();
         let launch = Launch::of_route("route");
+        assert!(openings.find(&place(0), 1, at(0)).is_none());
         for number in 0..=PLACES_MAX {
             let now = Moment(0) + Duration::from_millis(number as u64);
-            openings.keep(&place(number), 1, &launch, now);
+            openings.keep(&place(number), &launch, now);
         }
         assert_eq!(openings.known.len(), PLACES_MAX);
         assert!(openings.find(&place(0), 1, at(1)).is_none());

@@ -168,3 +168,23 @@ fn covers(whole: &str, uri: &str) -> bool {
         rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '#', '?'])
     })
 }
+
+/// What would have been a request.
+pub(super) fn of_fault(line: LineNumber, in_batch: bool) -> Asking {
+    Asking {
+        print: None,
+        exact: None,
+        filter: None,
+        method: unknown(),
+        token: None,
+        line,
+        in_batch,
+        target: None,
+        uri: None,
+    }
+}
+
+/// The method of what could not be read.
+pub(super) fn unknown() -> Method {
+    Method::Other(Box::from(""))
+}

@@ -7,7 +7,7 @@ use wire::{Frame, Message, Method};
 
 use super::{
     Audit, Invariant,
-    heard::unknown,
+    client::unknown,
     server::{Ask, Process, Server},
 };
 use crate::{

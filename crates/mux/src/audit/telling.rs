@@ -2,7 +2,7 @@
 
 use wire::{Frame, Message, Method, Params, RequestId};
 
-use super::{Audit, Invariant, Told, heard::inquiry, print::Print};
+use super::{Audit, Invariant, Told, eras::inquiry, print::Print};
 use crate::{SessionId, UpstreamId, memory::LOGGER};
 
 impl Audit {
