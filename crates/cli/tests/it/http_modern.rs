@@ -1,6 +1,10 @@
 //! The modern era over HTTP (2026-07-28): no session, each request stands for itself.
 
-use std::{fs, thread};
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
 
 use serde_json::{Value, json};
 
@@ -541,4 +545,39 @@ fn a_request_is_answered_though_its_server_dies_or_the_daemon_ends() {
             "{ended}"
         );
     });
+}
+
+#[test]
+fn an_upgrade_comes_in_between_requests_however_many_there_are() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let (is_over, calls) = (AtomicBool::new(false), AtomicU64::new(0));
+    let upgrades = thread::scope(|scope| {
+        for client in 0..4 {
+            let (web, home, is_over, calls) = (&web, &home, &is_over, &calls);
+            scope.spawn(move || {
+                let mut round = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    round += 1;
+                    let mark = format!("m{client}.{round}");
+                    let message = call_of("echo", json!({"text": mark, "mark": mark}));
+                    let answer = ask(web, &message);
+                    assert_eq!(answer.status, 200);
+                    let answer = answer.json();
+                    assert_eq!(answer["result"]["content"][0]["text"], mark, "{answer}");
+                    assert_eq!(home.count("record", &format!("executed {mark} ")), 1);
+                    calls.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        until("calls", || calls.load(Ordering::Relaxed) > 8);
+        let upgrades = [(); 3].map(|()| home.run(&["upgrade"]));
+        is_over.store(true, Ordering::Relaxed);
+        upgrades
+    });
+    for upgrade in upgrades {
+        assert_eq!(upgrade.code, Some(0), "{upgrade:?}");
+    }
+    assert_eq!(home.upstream_pids().len(), 1);
 }
