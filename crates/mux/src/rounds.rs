@@ -123,13 +123,12 @@ impl Mux {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        match session.rounds.of_minted(minted) {
-            Some(parked) => drop(parked.to_come.insert(shown, question)),
-            None => {
-                let questions = BTreeMap::from([(shown, question)]);
-                self.park((session_id, upstream_id), minted, &questions, out);
-            }
+        if let Some(parked) = session.rounds.of_minted(minted) {
+            parked.to_come.insert(shown, question);
+            return;
         }
+        let questions = BTreeMap::from([(shown, question)]);
+        self.park((session_id, upstream_id), minted, &questions, out);
     }
 
     /// The oldest call of a session that its server is at, which is most likely what made it ask.

@@ -332,11 +332,11 @@ impl Session {
     /// makes the server ask may be what all else waits for. Who does not read, and has said much in place
     /// of the answer, is not heard for that any longer.
     pub(crate) fn wants_pause(&self, limits: &Limits) -> bool {
-        if !self.is_asked() {
-            self.is_full(limits) || self.blocked.is_some()
-        } else {
+        if self.is_asked() {
             self.blocked
                 .is_some_and(|heard| heard.0 >= limits.heard_unread)
+        } else {
+            self.is_full(limits) || self.blocked.is_some()
         }
     }
 

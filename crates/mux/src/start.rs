@@ -134,9 +134,6 @@ impl Mux {
 
     /// The server has answered our `initialize`.
     pub(crate) fn on_greeted(&mut self, upstream_id: UpstreamId, frame: &Frame, out: &mut Outbox) {
-        let Message::Response { result, error, .. } = &frame.message else {
-            return;
-        };
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
@@ -145,26 +142,12 @@ impl Mux {
         }
         self.timers.clear(Timer::Greeting(upstream_id));
         let era = upstream.key.era;
-        let Some(handshake) = result
-            .as_ref()
-            .and_then(|span| Handshake::read(&frame.share(span)))
-            .filter(|handshake| handshake.era == era)
-        else {
-            let said = error
-                .as_ref()
-                .map_or("something that is no result", |span| frame.json(span));
-            let evidence = if is_of_other_era(said) {
-                Evidence::Refusal
-            } else {
-                Evidence::NoAnswer
-            };
-            let why = format!(
-                "it answered `{}` with {}",
-                greeting_method(era),
-                short(said)
-            );
-            self.fail_greeting(upstream_id, evidence, &why, out);
-            return;
+        let handshake = match read_greeting(era, frame) {
+            Ok(handshake) => handshake,
+            Err((evidence, why)) => {
+                self.fail_greeting(upstream_id, evidence, &why, out);
+                return;
+            }
         };
         out.tell(Fact::UpstreamReady {
             upstream: upstream_id,
@@ -516,6 +499,26 @@ fn short(text: &str) -> String {
     } else {
         clean
     }
+}
+
+/// The answer to our greeting; or what is wrong with it, and what that says of the server.
+fn read_greeting(era: Era, frame: &Frame) -> Result<Handshake, (Evidence, String)> {
+    let (result, error) = match &frame.message {
+        Message::Response { result, error, .. } => (result.as_ref(), error.as_ref()),
+        Message::Request { .. } | Message::Notification { .. } => (None, None),
+    };
+    let read = result.and_then(|span| Handshake::read(&frame.share(span)));
+    if let Some(handshake) = read.filter(|handshake| handshake.era == era) {
+        return Ok(handshake);
+    }
+    let said = error.map_or("something that is no result", |span| frame.json(span));
+    let evidence = if is_of_other_era(said) {
+        Evidence::Refusal
+    } else {
+        Evidence::NoAnswer
+    };
+    let (method, said) = (greeting_method(era), short(said));
+    Err((evidence, format!("it answered `{method}` with {said}")))
 }
 
 /// What a server is asked first.

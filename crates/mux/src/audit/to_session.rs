@@ -188,7 +188,7 @@ impl Audit {
         (session, upstream): (SessionId, Option<UpstreamId>),
         id: &RequestId,
         asking: Asking,
-        (handle, questions): (RequestId, &[(u64, Box<str>)]),
+        (handle, questions): (RequestId, &[Question]),
     ) {
         for (shown, question) in questions {
             let server = upstream.and_then(|upstream| self.servers.get_mut(&upstream));
@@ -467,8 +467,11 @@ pub(super) fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
     }
 }
 
+/// The number of a question and its words.
+type Question = (u64, Box<str>);
+
 /// What an answer of ours asks, with the handle that a client has to bring back.
-fn questions_of(frame: &Frame) -> Option<(RequestId, Vec<(u64, Box<str>)>)> {
+fn questions_of(frame: &Frame) -> Option<(RequestId, Vec<Question>)> {
     let Message::Response {
         result: Some(result),
         ..

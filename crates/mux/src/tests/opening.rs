@@ -60,11 +60,7 @@ pub(super) fn opening(words: &Words) -> Opening {
             _continue => OnRestart::Continue,
         },
         kept: None,
-        start: if words.has("warm") {
-            Start::WithSession
-        } else {
-            Start::OnDemand
-        },
+        start: start(words),
         joins: if words.has("joins") {
             Joins::AnyRunning
         } else {
@@ -76,11 +72,23 @@ pub(super) fn opening(words: &Words) -> Opening {
             .collect(),
         resumes: false,
         silence_max: words.get("silence").map(seconds),
-        era: words.get("era").map(|era| match era {
-            "legacy" => Era::Legacy,
-            "modern" => Era::Modern,
-            other => panic!("no era: {other}"),
-        }),
+        era: words.get("era").map(era),
         handle: words.get("handle").map(Into::into),
+    }
+}
+
+fn era(name: &str) -> Era {
+    match name {
+        "legacy" => Era::Legacy,
+        "modern" => Era::Modern,
+        other => panic!("no era: {other}"),
+    }
+}
+
+fn start(words: &Words) -> Start {
+    if words.has("warm") {
+        Start::WithSession
+    } else {
+        Start::OnDemand
     }
 }
