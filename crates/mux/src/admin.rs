@@ -157,9 +157,7 @@ impl Mux {
                 | Whereabouts::Listening => None,
             })
             .collect();
-        for id in session.inquiries.keys().cloned().collect::<Vec<_>>() {
-            self.end_inquiry(session_id, &id, Some(refusal.clone()), out);
-        }
+        self.end_inquiries(session_id, refusal, out);
         for minted in at_upstream {
             self.cancel_and_refuse(upstream_id, minted, refusal, out);
         }

@@ -480,7 +480,9 @@ impl Mux {
             .set_no_later(Timer::DrainPatience(session_id), patience);
         // It could go on for ever.
         self.end_listening(session_id, out);
-        // It can answer nothing more.
+        // It can answer nothing more, nor come back.
+        self.end_inquiries(session_id, &Refusal::InputRefused, out);
+        self.end_rounds(session_id, out);
         self.end_asks_of(session_id, &Refusal::OwnerGone, out);
         self.close_if_drained(session_id, out);
     }

@@ -288,6 +288,20 @@ impl Mux {
         }
     }
 
+    /// All that a session is asked in this way will not be answered.
+    pub(crate) fn end_inquiries(
+        &mut self,
+        session_id: SessionId,
+        refusal: &Refusal,
+        out: &mut Outbox,
+    ) {
+        let session = self.sessions.get(&session_id);
+        let ids = session.map(|session| session.inquiries.keys().cloned());
+        for id in ids.into_iter().flatten().collect::<Vec<_>>() {
+            self.end_inquiry(session_id, &id, Some(refusal.clone()), out);
+        }
+    }
+
     /// Nobody wants to know any longer. With a refusal, the request is answered so.
     pub(crate) fn end_inquiry(
         &mut self,

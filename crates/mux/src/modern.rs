@@ -55,15 +55,8 @@ impl Mux {
         };
         let (id, method) = (id.clone(), method.clone());
         let said = params.modern.as_deref();
-        let is_probe_in_vain = method == Method::Discover && self.is_legacy_by_choice(session_id);
-        let checked = if is_probe_in_vain {
-            Err(Refusal::NoSuchMethod {
-                method: method.clone(),
-            })
-        } else {
-            check(&frame, &method, said)
-        };
-        if let Err(refusal) = checked {
+        let checked = check(&frame, &method, said);
+        if let Err(refusal) = checked.and_then(|()| self.may_be_served(session_id, &method)) {
             self.refuse(session_id, &id, line, refusal, out);
             return;
         }
@@ -93,10 +86,27 @@ impl Mux {
         }
     }
 
-    /// Whether a client that could speak either way is to speak as one of the legacy era does.
-    fn is_legacy_by_choice(&self, session_id: SessionId) -> bool {
-        let session = self.sessions.get(&session_id);
-        session.is_some_and(|session| session.opening.era == Some(Era::Legacy))
+    /// Whether a client is served that speaks as in the modern era. One that could speak otherwise and is
+    /// to, or has to, hears that there is no discovery.
+    fn may_be_served(&self, session_id: SessionId, method: &Method) -> Result<(), Refusal> {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return Ok(());
+        };
+        let opening = &session.opening;
+        // What is of one session alone would be of one request.
+        let lacks_session = opening.link == Link::Posts && self.is_alone(opening);
+        let is_probe = *method == Method::Discover;
+        if is_probe && (lacks_session || opening.era == Some(Era::Legacy)) {
+            return Err(Refusal::NoSuchMethod {
+                method: method.clone(),
+            });
+        }
+        if lacks_session {
+            return Err(Refusal::NeedsSession {
+                server: opening.server.clone(),
+            });
+        }
+        Ok(())
     }
 
     /// Takes in who the client is and what it can do, which counts for all that it asks.

@@ -147,6 +147,11 @@ pub enum Refusal {
         /// What is wrong.
         what: &'static str,
     },
+    /// The server has a process for each session, and there is none (2026-07-28, over HTTP).
+    NeedsSession {
+        /// Which server.
+        server: Arc<str>,
+    },
     /// The server has asked again and again before it answered.
     TooManyRounds,
     /// The client has refused to answer what the server wanted to know first.
@@ -225,6 +230,7 @@ impl Refusal {
             Refusal::NoLongerOffered { .. } => "no-longer-offered",
             Refusal::UnsupportedVersion { .. } => "unsupported-version",
             Refusal::BadParameter { .. } => "bad-parameter",
+            Refusal::NeedsSession { .. } => "needs-session",
             Refusal::TooManyRounds => "too-many-rounds",
             Refusal::InputRefused => "input-refused",
             Refusal::NotInitialized => "not-initialized",
@@ -262,6 +268,7 @@ impl Refusal {
             | Refusal::ShuttingDown
             | Refusal::DaemonRestarted { .. }
             | Refusal::OwnerUnclear { .. }
+            | Refusal::NeedsSession { .. }
             | Refusal::TooManyRounds
             | Refusal::InputRefused
             | Refusal::OwnerGone => -32603,
@@ -294,6 +301,7 @@ impl Refusal {
             | Refusal::NoLongerOffered { .. }
             | Refusal::UnsupportedVersion { .. }
             | Refusal::BadParameter { .. }
+            | Refusal::NeedsSession { .. }
             | Refusal::TooManyRounds
             | Refusal::InputRefused
             | Refusal::NotInitialized
@@ -362,6 +370,7 @@ impl Refusal {
             | Refusal::UpstreamStopped { server, .. }
             | Refusal::UpstreamRefused { server, .. }
             | Refusal::StateLost { server }
+            | Refusal::NeedsSession { server }
             | Refusal::NoLongerOffered { server, .. } => Some(server),
             _unnamed => None,
         }
@@ -483,6 +492,11 @@ impl fmt::Display for Refusal {
                 )
             }
             Refusal::BadParameter { what } => f.write_str(what),
+            Refusal::NeedsSession { server } => write!(
+                f,
+                "`{server}` runs once for each session, and requests of 2026-07-28 over HTTP have none: \
+                 begin one with `initialize`, or use stdio"
+            ),
             Refusal::TooManyRounds => {
                 f.write_str("the server asks again and again before it answers")
             }

@@ -360,16 +360,38 @@ impl Mux {
                 let_in.push(parked.minted);
             }
         }
-        let is_over = |_: &RequestId, parked: &mut Parked| parked.until <= now;
+        if let Some(upstream_id) = upstream_id {
+            self.let_others_in(upstream_id, &let_in, out);
+        }
+        self.drop_rounds(session_id, |until| until <= now, out);
+        self.watch_rounds(session_id);
+        self.close_if_drained(session_id, out);
+    }
+
+    /// A client will not come back for anything.
+    pub(crate) fn end_rounds(&mut self, session_id: SessionId, out: &mut Outbox) {
+        self.drop_rounds(session_id, |_| true, out);
+        self.watch_rounds(session_id);
+    }
+
+    /// Nobody waits any longer for those that this is true of.
+    fn drop_rounds(
+        &mut self,
+        session_id: SessionId,
+        is_over: impl Fn(Moment) -> bool,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let upstream_id = session.upstream();
+        let is_over = |_: &RequestId, parked: &mut Parked| is_over(parked.until);
         let over: Vec<Parked> = session
             .rounds
             .parked
             .extract_if(.., is_over)
             .map(|(_, parked)| parked)
             .collect();
-        if let Some(upstream_id) = upstream_id {
-            self.let_others_in(upstream_id, &let_in, out);
-        }
         for parked in over {
             let unanswered = parked.asked.iter().chain(parked.to_come.keys());
             for shown in unanswered.copied().collect::<Vec<u64>>() {
@@ -382,8 +404,6 @@ impl Mux {
                 self.after_exchange(upstream_id, out);
             }
         }
-        self.watch_rounds(session_id);
-        self.close_if_drained(session_id, out);
     }
 }
 

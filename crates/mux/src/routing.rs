@@ -81,9 +81,7 @@ impl Mux {
     fn upstream_of_key(&mut self, session_id: SessionId) -> Option<UpstreamId> {
         let session = self.sessions.get(&session_id)?;
         let opening = &session.opening;
-        let alone = opening.scope == Scope::Session
-            || opening.asks == Asks::Session
-            || self.unshareable.contains_key(&opening.route);
+        let alone = self.is_alone(opening);
         let era = self.era_for(session);
         let key = RouteKey {
             route: opening.route.clone(),
@@ -115,6 +113,13 @@ impl Mux {
         self.routes.insert(key, id);
         self.upstreams.insert(id, upstream);
         Some(id)
+    }
+
+    /// Whether each session of this kind has an upstream of its own.
+    pub(crate) fn is_alone(&self, opening: &Opening) -> bool {
+        opening.scope == Scope::Session
+            || opening.asks == Asks::Session
+            || self.unshareable.contains_key(&opening.route)
     }
 
     /// How the server of a session is spoken to: as the configuration says, else as the session speaks, if

@@ -117,3 +117,24 @@ fn who_leaves_while_it_is_asked_leaves_nothing() {
         alice leaves
     "#]]);
 }
+
+#[test]
+fn who_closes_its_input_answers_nothing() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}
+        alice ends
+            -> alice: cancelled #1
+            -> alice: error #1 -32603 input-refused
+            -> close alice
+    "#]]);
+}

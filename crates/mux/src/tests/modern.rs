@@ -243,3 +243,17 @@ fn a_post_of_one_request_is_a_session_that_ends_with_its_answer() {
             -> u1: cancelled #3
     "#]]);
 }
+
+#[test]
+fn a_server_for_each_session_is_none_for_requests_that_have_none() {
+    check(expect![[r#"
+        alice opens posts scope=session
+        alice: server/discover #1 modern
+            -> alice: error #1 -32601 no-such-method
+            -> close alice
+        alice: tools/call #2 modern tool=t
+        bob opens scope=session
+        bob: server/discover #1 modern
+            -> start u1 for bob
+    "#]]);
+}

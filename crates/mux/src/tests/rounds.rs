@@ -184,3 +184,26 @@ fn who_waits_behind_one_that_does_not_come_back_waits_half_a_minute() {
             -> close bob
     "#]]);
 }
+
+#[test]
+fn who_closes_its_input_does_not_come_back() {
+    check(expect![[r#"
+        alice opens handle=a era=legacy
+        alice: tools/call #1 modern caps=elicitation tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+        u1: elicitation/create #7
+            -> alice: result #1
+            ! u1 separates t
+        alice ends
+            -> u1: error #7 -32603 owner-gone
+            -> u1: cancelled #2
+            -> close alice
+        u1: result #2
+            ! u1 dropped: unknown-response
+    "#]]);
+}
