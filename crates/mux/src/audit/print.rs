@@ -1,7 +1,12 @@
 //! What a message is recognised by when it leaves again under other ids.
 
 use core::hash::Hasher as _;
-use std::{borrow::ToOwned, hash::DefaultHasher, string::String, vec::Vec};
+use std::{
+    borrow::{Cow, ToOwned},
+    hash::DefaultHasher,
+    string::String,
+    vec::Vec,
+};
 
 use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Span, meta_name};
@@ -42,9 +47,9 @@ impl Print {
     /// one. Where a message stands in between, its members may change their order.
     pub(super) fn across(frame: &Frame) -> Self {
         let whole = 0..frame.len();
-        let mut kept: Vec<(String, String)> = Vec::new();
+        let mut kept: Vec<(String, Vec<Cow<'_, str>>)> = Vec::new();
         for member in frame.members(&whole).unwrap_or_default() {
-            let value = match (&frame.message, member.name.as_ref()) {
+            let pieces = match (&frame.message, member.name.as_ref()) {
                 (Message::Request { .. } | Message::Response { .. }, "id") => continue,
                 (Message::Request { .. }, "params") => without(frame, &member.at, &OF_ROUNDS),
                 (Message::Response { .. }, "result") if wants_input(frame, &member.at) => continue,
@@ -53,18 +58,19 @@ impl Print {
                 }
                 (Message::Response { .. }, "error") => without_code(frame, &member.at),
                 (Message::Response { .. }, "result") => without(frame, &member.at, &OF_RESULTS),
-                _as_it_is => member.value.to_owned(),
+                _as_it_is => Vec::from([Cow::Borrowed(frame.json(&member.at))]),
             };
-            if value != "{}" && value != "null" {
-                kept.push((member.name.into_owned(), value));
+            if !pieces.is_empty() {
+                kept.push((member.name.into_owned(), pieces));
             }
         }
         kept.sort_unstable();
-        let pieces: Vec<&[u8]> = kept
-            .iter()
-            .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()])
-            .collect();
-        Print(hash(&pieces))
+        let mut all: Vec<&[u8]> = Vec::new();
+        for (name, pieces) in &kept {
+            all.push(name.as_bytes());
+            all.extend(pieces.iter().map(|piece| piece.as_bytes()));
+        }
+        Print(hash(&all))
     }
 }
 
@@ -85,31 +91,37 @@ const OF_META: [&str; 6] = [
 ];
 
 /// An error without its code, where that is the one by which either era says that there is no such resource.
-fn without_code(frame: &Frame, error: &Span) -> String {
+fn without_code<'a>(frame: &'a Frame, error: &Span) -> Vec<Cow<'a, str>> {
     let members = frame.members(error).unwrap_or_default();
     let code = members.iter().find(|member| member.name == "code");
-    let differs = code.is_some_and(|code| matches!(code.value, "-32002" | "-32602"));
-    let edited = differs
-        .then(|| frame.edited(error, &["code"], &[]))
-        .flatten();
-    edited.unwrap_or_else(|| frame.json(error).to_owned())
+    if code.is_some_and(|code| matches!(code.value, "-32002" | "-32602")) {
+        without(frame, error, &["code"])
+    } else {
+        without(frame, error, &[])
+    }
 }
 
-/// An object without these members, and with what is left of its `_meta` behind all others.
-fn without(frame: &Frame, object: &Span, names: &[&str]) -> String {
+/// An object in pieces, without these members, and with what is left of its `_meta` behind all others. What is
+/// large is not copied.
+fn without<'a>(frame: &'a Frame, object: &Span, names: &[&str]) -> Vec<Cow<'a, str>> {
     let Some(members) = frame.members(object) else {
-        return frame.json(object).to_owned();
+        let value = frame.json(object);
+        let value = Some(value).filter(|value| *value != "null");
+        return value.map(Cow::Borrowed).into_iter().collect();
     };
-    let meta = members.iter().find(|member| member.name == "_meta");
-    let meta = meta.map(|meta| {
-        let rest = frame.edited(&meta.at, &OF_META, &[]);
-        rest.unwrap_or_else(|| meta.value.to_owned())
-    });
-    let meta = meta.filter(|meta| meta != "{}");
-    let with: Vec<(&str, &str)> = meta.iter().map(|meta| ("_meta", meta.as_str())).collect();
-    let mut names = Vec::from(names);
-    names.push("_meta");
-    frame.edited(object, &names, &with).unwrap_or_default()
+    let mut pieces = Vec::new();
+    let mut meta = None;
+    for member in members {
+        if member.name == "_meta" {
+            let rest = frame.edited(&member.at, &OF_META, &[]);
+            meta = Some(rest.unwrap_or_else(|| member.value.to_owned()));
+        } else if !names.contains(&member.name.as_ref()) {
+            pieces.push(member.name);
+            pieces.push(Cow::Borrowed(member.value));
+        }
+    }
+    pieces.extend(meta.filter(|meta| meta != "{}").map(Cow::Owned));
+    pieces
 }
 
 /// Where the core puts ids and tokens of its own, or puts back those of a peer.

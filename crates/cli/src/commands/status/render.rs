@@ -389,12 +389,12 @@ mod tests {
     fn a_person_sees_servers_sessions_and_what_needs_care() {
         check(
             example(),
-            &expect![[r"
+            &expect![[r#"
                 mcpool 0.1.0: process 4711 for 2h 3m, 3.2 MB, guardian 4712 with 0.4 MB
                 socket /run/user/7/mcpool/mcpool.sock
 
-                SERVER  STATE   PID  SCOPE      WORKSPACE                                 SESSIONS  MEMORY  RESTARTS
-                github  ready  4713  workspace  …long/long/long/long/long/long/long/deep         3  205 MB         0
+                SERVER  STATE   PID  PROTOCOL    SCOPE      WORKSPACE                                 SESSIONS  MEMORY  RESTARTS
+                github  ready  4713  2025-11-25  workspace  …long/long/long/long/long/long/long/deep         3  205 MB         0
                 github: not passed to it, though a client has it: GITHUB_TOKEN; if it needs that, say `--env GITHUB_TOKEN` or put it into `env_pass`
                 github: 1 line on its stdout was no message; see `mcpool logs github`
                 github: 2 messages dropped: late
@@ -403,7 +403,7 @@ mod tests {
                 s1       github  claude-code 2.1  -          1m 1s          1
 
                 Sharing saves about 410 MB.
-            "]],
+            "#]],
         );
     }
 
