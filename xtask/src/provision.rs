@@ -8,7 +8,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, bail};
@@ -201,7 +201,7 @@ fn npm(provisioned: &Provisioned, name: &str, program: &Path) -> anyhow::Result<
         "--no-fund",
         "--loglevel=error",
     ]);
-    shell::output(command.current_dir(&folder))?;
+    installed("npm", command.current_dir(&folder))?;
     if !program.exists() {
         let program = program.strip_prefix(&folder).unwrap_or(program);
         bail!(
@@ -243,8 +243,19 @@ fn virtual_environment(provisioned: &Provisioned, python: Python) -> anyhow::Res
         "--no-deps",
         "--disable-pip-version-check",
     ]);
-    shell::output(install.arg("--requirement").arg(&requirements))?;
+    installed("pip", install.arg("--requirement").arg(&requirements))?;
     stamp.set()
+}
+
+/// Runs an installer to its end; of one that failed, its own words are the reason.
+fn installed(name: &str, command: &mut Command) -> anyhow::Result<()> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("starting {command:?}"))?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{name} could not install it: {}", errors.trim());
+    }
+    Ok(())
 }
 
 fn copy_drivers(provisioned: &Provisioned) -> anyhow::Result<()> {

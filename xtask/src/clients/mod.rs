@@ -223,7 +223,7 @@ impl Cell {
         provisioned: &Provisioned,
         folder: &Path,
     ) -> anyhow::Result<String> {
-        let place = Place::new(folder.join(self.name().replace([' ', '×'], "-")))?;
+        let place = Place::new(&folder.join(self.name().replace(" × ", "-").replace(' ', "-")))?;
         let target = pool.target(self.transport, self.fixture.name());
         match self.client {
             Client::Agent(agent) => {
@@ -262,7 +262,7 @@ struct Place {
 }
 
 impl Place {
-    fn new(folder: PathBuf) -> anyhow::Result<Place> {
+    fn new(folder: &Path) -> anyhow::Result<Place> {
         let place = Place {
             home: folder.join("home"),
             work: folder.join("work"),

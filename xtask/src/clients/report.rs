@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::table;
 
 /// How much of a reason stands in the table; all of it stands below.
-const SHOWN_MAX: usize = 72;
+const SHOWN_MAX: usize = 100;
 
 /// What came of one client on one way to one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,11 +69,11 @@ impl Report {
         for row in &self.rows {
             if let Outcome::Failed(why) | Outcome::Missing(why) = &row.outcome {
                 let name = [&*row.client, row.transport, row.era].join(" × ");
-                text.push_str(&format!("\n{name}:\n    {}\n", why.replace('\n', "\n    ")));
+                text.extend([format!("\n{name}:\n    {}\n", why.replace('\n', "\n    "))]);
             }
         }
         for complaint in &self.complaints {
-            text.push_str(&format!("\nthe daemon: {complaint}\n"));
+            text.extend([format!("\nthe daemon: {complaint}\n")]);
         }
         let count = |of: fn(&Outcome) -> bool| {
             let found = self.rows.iter().filter(|row| of(&row.outcome));
@@ -82,23 +82,23 @@ impl Report {
         let fine = count(|outcome| matches!(outcome, Outcome::Fine(_)));
         let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
         let missing = count(|outcome| matches!(outcome, Outcome::Missing(_)));
-        text.push_str(&format!(
+        text.extend([format!(
             "\n{fine} fine, {failed} failed, {missing} not installed"
-        ));
+        )]);
         text
     }
 }
 
 impl Row {
     fn cells(&self) -> [String; 5] {
-        let first = |why: &str| -> String {
-            let line = why.lines().next().unwrap_or_default();
-            line.chars().take(SHOWN_MAX).collect()
+        let begin = |why: &str| -> String {
+            let words: Vec<&str> = why.split_whitespace().collect();
+            words.join(" ").chars().take(SHOWN_MAX).collect()
         };
         let outcome = match &self.outcome {
             Outcome::Fine(shown) => format!("ok: {shown}"),
-            Outcome::Failed(why) => format!("FAILED: {}", first(why)),
-            Outcome::Missing(why) => format!("not installed: {}", first(why)),
+            Outcome::Failed(why) => format!("FAILED: {}", begin(why)),
+            Outcome::Missing(why) => format!("not installed: {}", begin(why)),
         };
         let took = match self.outcome {
             Outcome::Missing(_) => "-".to_owned(),
@@ -132,7 +132,7 @@ mod tests {
         let fine = Outcome::Fine("29 tools".into());
         let missing = Outcome::Missing("npm ended with 1\nnpm error 404".into());
         let failed = Outcome::Failed("refused".into());
-        assert!(report(&[fine.clone()]).is_fine(false));
+        assert!(report(std::slice::from_ref(&fine)).is_fine(false));
         assert!(!report(&[fine.clone(), missing.clone()]).is_fine(false));
         assert!(report(&[fine.clone(), missing.clone()]).is_fine(true));
         assert!(!report(&[fine.clone(), failed]).is_fine(true));
@@ -140,7 +140,10 @@ mod tests {
         let text = report(&[fine, missing]).text();
         assert!(text.contains("ok: 29 tools  "), "{text}");
         assert!(text.contains("1.5\n"), "{text}");
-        assert!(text.contains("not installed: npm ended with 1 "), "{text}");
+        assert!(
+            text.contains("not installed: npm ended with 1 npm error 404 "),
+            "{text}"
+        );
         assert!(text.contains("\n    npm error 404\n"), "{text}");
         assert!(
             text.ends_with("1 fine, 0 failed, 1 not installed"),
