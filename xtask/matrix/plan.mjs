@@ -1,8 +1,8 @@
 // What the two TypeScript drivers share: the plan, the steps, the transcript.
 //
 // A driver is told by a plan (a JSON file, its only argument) which command to
-// start and what to ask. It opens a session as its SDK does by default, writes
-// one line of JSON, the transcript, to standard output, keeps the session open
+// start, or which URL to go to, and what to ask. It opens a session as its SDK
+// does by default, writes one line of JSON, the transcript, to standard output, keeps the session open
 // until its standard input ends, then closes it and exits.
 
 import { readFileSync } from "node:fs";
@@ -16,23 +16,35 @@ const LISTS = [
 ];
 
 /**
- * Opens a session with the SDK's own client and transport, and plays the plan.
- * `callTool(client, params, options)` is how this SDK's client spells a call.
+ * Opens a session with the SDK's own client and transports, and plays the plan.
+ * `callTool(client, params, options)` is how this SDK's client spells a call;
+ * `options(plan)` are those of its client, where the plan asks for any.
  */
-export async function drive(Client, StdioClientTransport, callTool) {
+export async function drive(Client, transports, callTool, options = () => ({})) {
   const plan = JSON.parse(readFileSync(process.argv[2], "utf8"));
-  const [command, ...args] = plan.command;
-  const transport = new StdioClientTransport({ command, args, env: plan.env });
+  const transport = open(plan, transports);
   let protocolVersion;
-  // The client tells its transport which version was agreed.
-  transport.setProtocolVersion = (version) => (protocolVersion = version);
-  const client = new Client({ name: "matrix", version: "1" }, { capabilities: {} });
+  // The client tells its transport which version was agreed; over HTTP, each request then names it.
+  const agreed = transport.setProtocolVersion?.bind(transport);
+  transport.setProtocolVersion = (version) => {
+    protocolVersion = version;
+    agreed?.(version);
+  };
+  const client = new Client({ name: "matrix", version: "1" }, { capabilities: {}, ...options(plan) });
   await client.connect(transport);
   const progress = watchProgress(transport);
+  // One that did not shake hands tells its transport nothing.
+  protocolVersion ??= client.getNegotiatedProtocolVersion?.();
   const transcript = await play(client, plan, protocolVersion, callTool, progress);
   process.stdout.write(`${JSON.stringify(transcript)}\n`);
   for await (const _ of process.stdin);
   await client.close();
+}
+
+function open(plan, { StdioClientTransport, StreamableHTTPClientTransport }) {
+  if (plan.url) return new StreamableHTTPClientTransport(new URL(plan.url));
+  const [command, ...args] = plan.command;
+  return new StdioClientTransport({ command, args, env: plan.env });
 }
 
 /**

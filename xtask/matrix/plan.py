@@ -1,7 +1,7 @@
-"""What the two Python drivers share: the plan, the steps, the transcript.
+"""What the Python drivers share: the plan, the steps, the transcript.
 
 A driver is told by a plan (a JSON file, its only argument) which command to
-start and what to ask. It opens a session as its SDK does by default, writes one
+start, or which URL to go to, and what to ask. It opens a session as its SDK does by default, writes one
 line of JSON, the transcript, to standard output, keeps the session open until
 its standard input ends, then closes it and exits.
 """

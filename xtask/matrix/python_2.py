@@ -11,12 +11,18 @@ from mcp import Client, MCPError, StdioServerParameters
 from plan import plain, play, read_plan, show_and_wait
 
 
+def server(plan):
+    """What the plan says to talk to."""
+    if plan.get("url"):
+        return plan["url"]
+    command, *arguments = plan["command"]
+    return StdioServerParameters(command=command, args=arguments, env=plan["env"])
+
+
 async def main():
     plan = read_plan()
-    command, *arguments = plan["command"]
-    parameters = StdioServerParameters(command=command, args=arguments, env=plan["env"])
     mode = "legacy" if plan["era"] == "legacy" else "auto"
-    async with Client(parameters, mode=mode) as session:
+    async with Client(server(plan), mode=mode) as session:
         greeting = {
             "protocolVersion": session.protocol_version,
             "capabilities": plain(session.server_capabilities),

@@ -2,8 +2,10 @@
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { drive } from "./plan.mjs";
 
-await drive(Client, StdioClientTransport, (client, params, options) =>
+const transports = { StdioClientTransport, StreamableHTTPClientTransport };
+await drive(Client, transports, (client, params, options) =>
   client.callTool(params, undefined, options),
 );

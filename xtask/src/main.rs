@@ -8,6 +8,7 @@ mod bless;
 mod build;
 mod canary;
 mod check;
+mod clients;
 mod conformance;
 mod errors_page;
 mod faults;
@@ -56,6 +57,8 @@ enum Verb {
     Faults(faults::Args),
     /// The official conformance suite over HTTP, with servers of our own behind mcpool
     Conformance(conformance::Args),
+    /// The agents and SDKs that people use, over stdio and HTTP, with a server of each era behind
+    Clients(clients::Args),
     /// Build mcpool and put it into a folder
     Install(install::Args),
 }
@@ -72,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Soak(args) => soak::run(&args),
         Verb::Faults(args) => faults::run(&args),
         Verb::Conformance(args) => conformance::run(&args),
+        Verb::Clients(args) => clients::run(&args),
         Verb::Install(args) => install::run(&args),
     }
 }

@@ -8,7 +8,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, bail};
@@ -30,9 +30,23 @@ pub(crate) enum Python {
     Mcp2,
     /// The servers that run on SDK 2.x.
     Servers,
+    /// What many write their clients with, over SDK 2.x; not for the tests.
+    FastMcp,
+}
+
+/// An agent that people work with, from npm.
+///
+/// Each has a folder and a lock of its own, so that one that cannot be had here leaves the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agent {
+    ClaudeCode,
+    Codex,
+    Gemini,
+    OpenCode,
 }
 
 impl Python {
+    /// Those of `cargo xtask test`.
     const ALL: [Python; 3] = [Python::Mcp1, Python::Mcp2, Python::Servers];
 
     fn name(self) -> &'static str {
@@ -40,6 +54,35 @@ impl Python {
             Python::Mcp1 => "mcp-1",
             Python::Mcp2 => "mcp-2",
             Python::Servers => "servers",
+            Python::FastMcp => "fastmcp",
+        }
+    }
+}
+
+impl Agent {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Agent::ClaudeCode => "claude-code",
+            Agent::Codex => "codex",
+            Agent::Gemini => "gemini-cli",
+            Agent::OpenCode => "opencode",
+        }
+    }
+
+    /// Its executable for this machine, or its script for Node, among its packages.
+    ///
+    /// The executables are what the packages' own starters would look for.
+    fn program(self) -> String {
+        let arm = cfg!(target_arch = "aarch64");
+        let cpu = if arm { "arm64" } else { "x64" };
+        match self {
+            Agent::ClaudeCode => format!("@anthropic-ai/claude-code-linux-{cpu}/claude"),
+            Agent::Codex => {
+                let target = if arm { "aarch64" } else { "x86_64" };
+                format!("@openai/codex-linux-{cpu}/vendor/{target}-unknown-linux-musl/bin/codex")
+            }
+            Agent::Gemini => "@google/gemini-cli/bundle/gemini.js".to_owned(),
+            Agent::OpenCode => format!("opencode-linux-{cpu}/bin/opencode"),
         }
     }
 }
@@ -67,6 +110,12 @@ impl Provisioned {
             .join(name)
     }
 
+    /// What an agent is run by; a script of [`Agent::Gemini`], which [`Self::node`] runs.
+    pub(crate) fn agent(&self, agent: Agent) -> PathBuf {
+        let packages = self.root.join("agents").join(agent.name());
+        packages.join("node_modules").join(agent.program())
+    }
+
     /// One of our own drivers; they lie beside the packages, because node looks there for modules.
     pub(crate) fn driver(&self, name: &str) -> PathBuf {
         self.root.join("npm/drivers").join(name)
@@ -85,24 +134,54 @@ pub(crate) fn provision() -> anyhow::Result<Provisioned> {
 
 /// Installs what is not installed yet of Node and what it runs.
 pub(crate) fn provision_npm() -> anyhow::Result<Provisioned> {
-    let provisioned = Provisioned {
-        root: shell::root().join("target/provision"),
-    };
-    npm(&provisioned)?;
+    let provisioned = place();
+    npm(&provisioned, "npm", &provisioned.node())?;
     Ok(provisioned)
 }
 
-fn npm(provisioned: &Provisioned) -> anyhow::Result<()> {
-    let source = shell::root().join("xtask/provision/npm");
+/// Installs an agent, if it is not installed yet.
+pub(crate) fn provision_agent(agent: Agent) -> anyhow::Result<Provisioned> {
+    let provisioned = place();
+    let name = format!("agents/{}", agent.name());
+    npm(&provisioned, &name, &provisioned.agent(agent))?;
+    Ok(provisioned)
+}
+
+/// Installs a Python environment, if it is not installed yet, and our drivers.
+pub(crate) fn provision_python(python: Python) -> anyhow::Result<Provisioned> {
+    let provisioned = place();
+    virtual_environment(&provisioned, python)?;
+    copy_drivers(&provisioned)?;
+    Ok(provisioned)
+}
+
+/// Installs what is not installed yet of Node and what it runs, and our drivers.
+pub(crate) fn provision_node() -> anyhow::Result<Provisioned> {
+    let provisioned = provision_npm()?;
+    copy_drivers(&provisioned)?;
+    Ok(provisioned)
+}
+
+fn place() -> Provisioned {
+    Provisioned {
+        root: shell::root().join("target/provision"),
+    }
+}
+
+/// Installs what a folder of `xtask/provision` pins, of which this program must come.
+fn npm(provisioned: &Provisioned, name: &str, program: &Path) -> anyhow::Result<()> {
+    let source = shell::root().join("xtask/provision").join(name);
     let files = [
         source.join("package.json"),
         source.join("package-lock.json"),
     ];
-    let folder = provisioned.root.join("npm");
+    let folder = provisioned.root.join(name);
     let Some(stamp) = Stamp::needed(&folder, &files)? else {
         return Ok(());
     };
-    ui::line("provisioning npm packages (pinned in xtask/provision/npm)");
+    ui::line(format!(
+        "provisioning npm packages (pinned in xtask/provision/{name})"
+    ));
     if !shell::exists("npm") {
         bail!(
             "npm is not installed, and the real clients and servers come from it: install `npm` (any version from 9)"
@@ -122,11 +201,12 @@ fn npm(provisioned: &Provisioned) -> anyhow::Result<()> {
         "--no-fund",
         "--loglevel=error",
     ]);
-    shell::run(command.current_dir(&folder))?;
-    if !provisioned.node().exists() {
+    installed("npm", command.current_dir(&folder))?;
+    if !program.exists() {
+        let program = program.strip_prefix(&folder).unwrap_or(program);
         bail!(
-            "npm did not install `{}`: no Node for this machine",
-            node_package()
+            "npm did not install `{}`: there is none for this machine",
+            program.display()
         );
     }
     stamp.set()
@@ -163,8 +243,19 @@ fn virtual_environment(provisioned: &Provisioned, python: Python) -> anyhow::Res
         "--no-deps",
         "--disable-pip-version-check",
     ]);
-    shell::run(install.arg("--requirement").arg(&requirements))?;
+    installed("pip", install.arg("--requirement").arg(&requirements))?;
     stamp.set()
+}
+
+/// Runs an installer to its end; of one that failed, its own words are the reason.
+fn installed(name: &str, command: &mut Command) -> anyhow::Result<()> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("starting {command:?}"))?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{name} could not install it: {}", errors.trim());
+    }
+    Ok(())
 }
 
 fn copy_drivers(provisioned: &Provisioned) -> anyhow::Result<()> {

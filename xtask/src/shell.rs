@@ -152,7 +152,7 @@ pub(crate) fn kill(child: u32) {
 }
 
 /// Kills a child of ours, and what it started if it leads a process group.
-fn kill_with_group(child: u32) {
+pub(crate) fn kill_with_group(child: u32) {
     let killed = raw(child).map(|child| kill_process_group(child, Signal::KILL));
     if !matches!(killed, Some(Ok(()))) {
         kill(child);

@@ -1,10 +1,10 @@
-//! The daemon that the suites talk to, in a home of its own.
+//! The daemon that the suites talk to, and other clients, in a home of its own.
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, ensure};
 
-use super::version::{Fixture, SETTINGS};
+use super::version::Fixture;
 use crate::matrix::pool::Pool;
 
 /// A daemon that listens over HTTP, with both servers configured.
@@ -14,7 +14,13 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(mcpool: &Path, server: &Path, folder: &Path) -> anyhow::Result<Daemon> {
+    /// `settings` are lines of TOML for each server.
+    pub(crate) fn start(
+        mcpool: &Path,
+        server: &Path,
+        settings: &str,
+        folder: &Path,
+    ) -> anyhow::Result<Daemon> {
         let pool = Pool::new(mcpool, folder)?;
         // A port that is free, and every session with one process, if its client can do the same.
         let mut text = "[http]\nlisten = [\"127.0.0.1:0\"]\n".to_owned();
@@ -24,7 +30,7 @@ impl Daemon {
             // Writing to memory cannot fail.
             let _infallible = write!(
                 text,
-                "\n[servers.{name}]\ncommand = '{command}'\nargs = [\"{name}\"]\nscope = \"global\"\n{SETTINGS}\n"
+                "\n[servers.{name}]\ncommand = '{command}'\nargs = [\"{name}\"]\nscope = \"global\"\n{settings}\n"
             );
         }
         fs::write(pool.home().join("config.toml"), text).context("writing the configuration")?;
@@ -41,7 +47,17 @@ impl Daemon {
 
     /// Where a server is.
     pub(crate) fn url(&self, fixture: Fixture) -> String {
-        format!("http://{}/mcp/{}", self.address, fixture.name())
+        self.url_of(fixture.name())
+    }
+
+    /// Where a server of that name is, or would be.
+    pub(crate) fn url_of(&self, name: &str) -> String {
+        format!("http://{}/mcp/{name}", self.address)
+    }
+
+    /// `MCPOOL_HOME`.
+    pub(crate) fn home(&self) -> &Path {
+        self.pool.home()
     }
 
     /// Stops it; its books must be clean, and no server may have had two processes for the same class.

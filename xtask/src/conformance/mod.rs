@@ -7,10 +7,10 @@
 //! To have `cargo xtask test` play another version: [`version::TODAY`].
 
 mod checks;
-mod daemon;
+pub(crate) mod daemon;
 mod report;
 mod suite;
-mod version;
+pub(crate) mod version;
 
 use std::{path::Path, thread};
 
@@ -124,7 +124,7 @@ fn copied(suites: &[Suite], copies: u8) -> Vec<Suite> {
 fn through_mcpool(bench: &Bench<'_>, rounds: &[Vec<Suite>]) -> anyhow::Result<Report> {
     let programs = build::programs(&["mcpool", "xtask"], Profile::Debug)?;
     let (mcpool, server) = (programs.get("mcpool")?, programs.get("conformance-server")?);
-    let daemon = Daemon::start(&mcpool, &server, bench.folder)?;
+    let daemon = Daemon::start(&mcpool, &server, version::SETTINGS, bench.folder)?;
     let report = play(bench, rounds, &|suite| Target {
         url: daemon.url(suite.fixture),
         name: suite.fixture.name(),
