@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     clients::{Client, Script, Target},
-    normalise::{comparable, differences},
+    normalise::{comparable, differences, in_era_of},
     pool::Pool,
     running::Running,
     servers::{MARK, Server, Sharing},
@@ -65,7 +65,6 @@ impl Cell {
         let target = Target {
             command: self.server.command(bench.provisioned, work),
             env: self.server.env(work),
-            is_legacy_only: self.server.is_dual_era(),
         };
         let mut transcripts = Vec::new();
         for (index, script) in self.client.scripts(self.server, work).iter().enumerate() {
@@ -95,7 +94,6 @@ impl Cell {
                 &self.server.command(bench.provisioned, work),
             ),
             env,
-            is_legacy_only: false,
         };
         let scripts = self.client.scripts(self.server, work);
         let mut sessions = Vec::new();
@@ -115,6 +113,7 @@ impl Cell {
         self.check_status(pool)?;
         for ((which, session, running), said) in sessions.into_iter().zip(said) {
             let transcript = self.transcript(&session, &scripts[which], &said, running)?;
+            let transcript = in_era_of(&direct[which], transcript);
             let found = differences(&direct[which], &transcript, 8);
             ensure!(
                 found.is_empty(),

@@ -36,8 +36,6 @@ pub(crate) enum Script {
 pub(crate) struct Target {
     pub(crate) command: Vec<String>,
     pub(crate) env: Vec<(&'static str, String)>,
-    /// Whether the client may only greet it the legacy way.
-    pub(crate) is_legacy_only: bool,
 }
 
 impl Client {
@@ -138,7 +136,7 @@ fn write_plan(folder: &Path, steps: &[Value], target: &Target) -> anyhow::Result
     let plan = json!({
         "command": target.command,
         "env": if env.is_empty() { Value::Null } else { Value::Object(env) },
-        "era": if target.is_legacy_only { "legacy" } else { "any" },
+        "era": "any",
         "steps": steps,
     });
     let path = folder.join("plan.json");

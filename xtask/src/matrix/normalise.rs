@@ -5,6 +5,9 @@
 
 use serde_json::Value;
 
+const MODERN: &str = "2026-07-28";
+const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
 /// One thing that varies, and why that is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Normalisation {
@@ -117,6 +120,39 @@ fn without_digits_after(text: &str, label: &str) -> String {
     result
 }
 
+/// A transcript without what is in it only because mcpool speaks the modern era with a client to which its
+/// server speaks the legacy one when they are alone: the version, and the server's name in each result.
+pub(crate) fn in_era_of(direct: &Value, mut pooled: Value) -> Value {
+    const VERSION: &str = "/initialize/protocolVersion";
+    let version = direct.pointer(VERSION).cloned();
+    let Some(found) = pooled.pointer_mut(VERSION) else {
+        return pooled;
+    };
+    if *found != MODERN || version.as_ref().is_none_or(|version| version == MODERN) {
+        return pooled;
+    }
+    *found = version.unwrap_or_default();
+    drop_server_info(&mut pooled);
+    pooled
+}
+
+fn drop_server_info(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(drop_server_info),
+        Value::Object(fields) => {
+            if let Some(meta) = fields.get_mut("_meta")
+                && let Some(members) = meta.as_object_mut()
+                && members.remove(SERVER_INFO).is_some()
+                && members.is_empty()
+            {
+                *meta = Value::Null;
+            }
+            fields.values_mut().for_each(drop_server_info);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// Where two transcripts differ: at most `limit` lines, each a path and both values.
 pub(crate) fn differences(direct: &Value, pooled: &Value, limit: usize) -> Vec<String> {
     let mut found = Vec::new();
@@ -191,6 +227,19 @@ mod tests {
             normalised(value, &[Normalisation::ThoughtCount], ("x1", "X")),
             expected
         );
+    }
+
+    #[test]
+    fn what_only_the_modern_era_says_is_set_aside_where_the_direct_run_is_not_of_it() {
+        let legacy =
+            json!({"initialize": {"protocolVersion": "2025-11-25"}, "answer": {"_meta": null}});
+        let own = json!({"protocolVersion": MODERN});
+        let modern = json!({"initialize": own, "answer": {"_meta": {SERVER_INFO: {"name": "a"}}}});
+        assert_eq!(in_era_of(&legacy, modern.clone()), legacy);
+        assert_eq!(in_era_of(&modern, modern.clone()), modern);
+        let more = json!({"initialize": own, "answer": {"_meta": {SERVER_INFO: {}, "x": 1}}});
+        let found = in_era_of(&legacy, more);
+        assert_eq!(found["answer"], json!({"_meta": {"x": 1}}));
     }
 
     #[test]

@@ -75,21 +75,6 @@ impl Server {
         }
     }
 
-    /// Whether it answers `server/discover` when it runs alone.
-    ///
-    /// mcpool speaks the legacy era only, so a client that would ask is told not
-    /// to where it is compared with: the same client then does the same.
-    pub(crate) fn is_dual_era(self) -> bool {
-        match self {
-            Server::Git | Server::Time => true,
-            Server::Everything
-            | Server::Memory
-            | Server::Filesystem
-            | Server::SequentialThinking
-            | Server::Sqlite => false,
-        }
-    }
-
     /// What varies from run to run although nothing is wrong.
     pub(crate) fn normalisations(self) -> &'static [Normalisation] {
         match self {
