@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, process::Command, sync::Barrier, thread};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, FAKE_SERVER, Home, until};
+use crate::support::{Client, FAKE_SERVER, Home, PATIENCE, until};
 
 const CLIENTS: usize = 8;
 const ROUNDS: usize = 4;
@@ -454,6 +454,8 @@ fn where_a_server_keeps_silent_of_cancelled_calls_its_questions_reach_their_owne
         .collect();
     let record = home.file("record");
     let cancel = |player: &mut Player, number: usize, barrier: &Barrier| {
+        // Each call of a tool that asks may hold those behind it up for ten seconds, and all may be in one row.
+        player.client.be_patient(PATIENCE * 8);
         player.cancel_what_asks(&home, barrier, number == 0);
     };
     // Those who have the server ask something begin with it.

@@ -152,10 +152,10 @@ impl Hub {
             if !nothing_came || self.world.has_readers() {
                 continue;
             }
-            if self
-                .world
-                .is_http_ready(began.elapsed() > HALT_PATIENCE / 2)
-            {
+            // Whoever came just before the door was closed is let in first.
+            let is_looking = !self.world.looked_up.is_empty() || !self.world.sought.is_empty();
+            let is_slow = began.elapsed() > HALT_PATIENCE / 2;
+            if !is_looking && self.world.is_http_ready(is_slow) {
                 return;
             }
             time::sleep(HTTP_LOOK).await;

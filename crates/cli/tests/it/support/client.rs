@@ -6,6 +6,7 @@ use std::{
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ pub(crate) struct Client {
     requests: u64,
     /// What its canary is called.
     number: u64,
+    /// Longest wait for a line.
+    patience: Duration,
 }
 
 impl Client {
@@ -42,7 +45,13 @@ impl Client {
             kept: VecDeque::new(),
             requests: 0,
             number: canary::new_client(),
+            patience: PATIENCE,
         }
+    }
+
+    /// Waits longer for each line, where it is known to take as long as that.
+    pub(crate) fn be_patient(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     pub(crate) fn process(&self) -> Process {
@@ -110,7 +119,7 @@ impl Client {
     /// The next line, whatever it is; `None` at the end.
     #[track_caller]
     pub(crate) fn line(&mut self) -> Option<String> {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(self.patience) {
             Ok(line) => {
                 canary::must_be_own(&line, self.number);
                 Some(line)
