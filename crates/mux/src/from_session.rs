@@ -427,6 +427,7 @@ impl Mux {
             Some(Whereabouts::Listening) => self.cancel_listening(session_id, id, out),
             Some(Whereabouts::Held(line)) => {
                 session.open.remove(id);
+                session.inquiries.remove(id);
                 let upstream = session.upstream();
                 let held = session.queue.take_line(line, id);
                 let waits_for_nothing = session.is_attached() && session.queue.is_empty();
@@ -445,6 +446,7 @@ impl Mux {
             }
             Some(Whereabouts::Upstream(minted)) => {
                 session.open.remove(id);
+                session.inquiries.remove(id);
                 self.cancel_exchange(session_id, minted, frame, out);
             }
         }

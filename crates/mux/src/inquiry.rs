@@ -168,11 +168,13 @@ impl Mux {
             if *method == Method::RootsList {
                 return None;
             }
-            let question = question(0, method, params)?;
-            let Message::Request { params, .. } = &question.message else {
-                return None;
+            let question = question(0, method, params);
+            let words = question.as_ref().map(|it| (it, &it.message));
+            let Some((question, Message::Request { params, .. })) = words else {
+                // What is no request cannot be put to anybody, and would be waited for without end.
+                return Some(Refusal::AnswerDropped);
             };
-            let is_able = needed(method, params, &question).is_some_and(|it| session.class.has(it));
+            let is_able = needed(method, params, question).is_some_and(|it| session.class.has(it));
             (!is_able).then(|| Refusal::NotCapable {
                 method: method.clone(),
             })

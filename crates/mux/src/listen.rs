@@ -13,6 +13,7 @@ use wire::{Frame, Message, Outgoing, RequestId, quoted};
 
 use crate::{
     action::Outbox,
+    era::Era,
     exchange::{Errand, Exchange, MintedId},
     from_session::cancellation,
     handshake::own_meta,
@@ -157,9 +158,19 @@ impl Mux {
         session.listening.insert(id.clone(), listening.clone());
         let acknowledgement = listening.acknowledgement(id);
         self.tell_with(session_id, Some(line), acknowledgement, out);
-        for uri in &listening.uris {
-            self.subscribe(upstream_id, uri, session_id, out);
-        }
+        let new: Vec<Box<str>> = listening
+            .uris
+            .iter()
+            .filter(|uri| {
+                let upstream = self.upstreams.get_mut(&upstream_id);
+                upstream.is_some_and(|upstream| {
+                    upstream.subscriptions.reinstate(uri, session_id) == Forward::Yes
+                })
+            })
+            .cloned()
+            .collect();
+        let method = &wire::Method::ResourcesSubscribe;
+        self.tell_wanted(upstream_id, (Errand::Subscribe, method), &new, out);
         if !listening.uris.is_empty() {
             // Without a process nobody watches a resource.
             self.want(upstream_id, out);
@@ -232,14 +243,29 @@ impl Mux {
             .filter(|uri| !still(uri))
             .cloned()
             .collect();
-        for uri in over {
-            let forward = self
-                .upstreams
-                .get_mut(&upstream_id)
-                .map(|upstream| upstream.subscriptions.unsubscribe(&uri, session_id));
-            if forward == Some(Forward::Yes) {
-                self.unsubscribe(upstream_id, &uri, out);
-            }
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let mut unwanted = over;
+        unwanted.retain(|uri| upstream.subscriptions.unsubscribe(uri, session_id) == Forward::Yes);
+        let method = &wire::Method::ResourcesUnsubscribe;
+        self.tell_wanted(upstream_id, (Errand::Unsubscribe, method), &unwanted, out);
+    }
+
+    /// Tells a server of which resources it is to tell, or no longer: one of the modern era hears what is wanted
+    /// as a whole, and hears it once.
+    fn tell_wanted(
+        &mut self,
+        upstream_id: UpstreamId,
+        (errand, method): (Errand, &wire::Method),
+        uris: &[Box<str>],
+        out: &mut Outbox,
+    ) {
+        let upstream = self.upstreams.get(&upstream_id);
+        let is_modern = upstream.is_some_and(|upstream| upstream.key.era == Era::Modern);
+        let times = if is_modern { 1 } else { uris.len() };
+        for uri in uris.iter().take(times) {
+            self.run_errand(upstream_id, errand, method, ("uri", uri), out);
         }
     }
 

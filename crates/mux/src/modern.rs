@@ -227,7 +227,10 @@ impl Mux {
         }
         let is_at_work =
             |whereabouts: &Whereabouts| matches!(whereabouts, Whereabouts::Upstream(_));
-        if session.open.values().any(is_at_work) {
+        // Where it goes to another server, what it was asked here and what it has parked here would be taken
+        // for what others are asked and do there: numbers begin anew at each server.
+        let is_bound = !session.rounds.is_empty() || session.is_asked();
+        if is_bound || session.open.values().any(is_at_work) {
             return false;
         }
         let upstream_id = session.upstream();

@@ -77,7 +77,7 @@ impl Mux {
                 stage,
             });
             match held {
-                Some(held) if !self.is_full() => {
+                Some(held) if !self.is_full() && !self.is_parked(&claim) => {
                     self.take_back(upstream_id, *claim, held, out);
                 }
                 Some(_) | None => lost.push(Lost {

@@ -19,7 +19,7 @@ use wire::{Frame, Message, Method, Outgoing, RequestId, quoted};
 
 use crate::{
     action::Outbox,
-    exchange::{MintedId, Owner},
+    exchange::{Claim, Kept, MintedId, Owner},
     from_session::cancellation,
     ids::{LineNumber, SessionId, UpstreamId},
     moment::Moment,
@@ -135,9 +135,11 @@ impl Mux {
     fn call_at_work(&self, session_id: SessionId, upstream_id: UpstreamId) -> Option<MintedId> {
         let session = self.sessions.get(&session_id)?;
         let exchanges = &self.upstreams.get(&upstream_id)?.exchanges;
-        let is_call = |minted: &MintedId| match exchanges.get(*minted).map(|it| &it.owner) {
-            Some(Owner::Session(claim)) => claim.method.is_askable(),
-            Some(Owner::Ourselves(_)) | None => false,
+        let is_call = |minted: &MintedId| {
+            exchanges.get(*minted).is_some_and(|it| match &it.owner {
+                Owner::Session(claim) => claim.method.is_askable() && it.is_sent(),
+                Owner::Ourselves(_) => false,
+            })
         };
         let open = session
             .open
@@ -168,8 +170,10 @@ impl Mux {
         ) else {
             return;
         };
-        let exchange = upstream.exchanges.get_mut(minted);
-        let Some(Owner::Session(claim)) = exchange.map(|exchange| &mut exchange.owner) else {
+        let Some(exchange) = upstream.exchanges.get_mut(minted) else {
+            return;
+        };
+        let Owner::Session(claim) = &mut exchange.owner else {
             return;
         };
         session.rounds.issued += 1;
@@ -181,6 +185,9 @@ impl Mux {
         let (id, line) = (claim.id.clone(), claim.line);
         claim.token = None;
         claim.id = handle.clone();
+        // Its client has an answer: what is sent again, whatever it only reads, would get another.
+        exchange.kept = Kept::Nothing;
+        exchange.again = None;
         let parked = Parked {
             minted,
             request: claim.asks.clone().unwrap_or_default(),
@@ -194,6 +201,12 @@ impl Mux {
         session.rounds.parked.insert(handle, parked);
         self.watch_rounds(session_id);
         self.answer(session_id, &id, line, answer, out);
+    }
+
+    /// Whether the client of a request has been answered with questions.
+    pub(crate) fn is_parked(&self, claim: &Claim) -> bool {
+        let session = self.sessions.get(&claim.session);
+        session.is_some_and(|session| session.rounds.parked.contains_key(&claim.id))
     }
 
     fn watch_rounds(&mut self, session_id: SessionId) {
@@ -263,10 +276,17 @@ impl Mux {
             self.answer(session_id, id, line, answer, out);
             return;
         }
-        let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
+        let upstream_id = self.sessions.get(&session_id).and_then(Session::upstream);
+        let claimed = upstream_id.filter(|upstream_id| {
+            self.claim_anew((session_id, *upstream_id), parked.minted, (id, line), frame)
+        });
+        let Some(upstream_id) = claimed else {
+            let refusal = Refusal::BadParameter {
+                what: UNKNOWN_HANDLE,
+            };
+            self.refuse(session_id, id, line, refusal, out);
             return;
         };
-        self.claim_anew((session_id, upstream_id), parked.minted, (id, line), frame);
         let mut answers = answers_of(frame);
         let mut unanswered = parked.to_come;
         for shown in parked.asked {
@@ -295,25 +315,26 @@ impl Mux {
         }
     }
 
-    /// What was parked is claimed by the request with which its client has come back.
+    /// What was parked is claimed by the request with which its client has come back; says whether its server
+    /// is still at it.
     fn claim_anew(
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
         minted: MintedId,
         (id, line): (&RequestId, LineNumber),
         frame: &Frame,
-    ) {
+    ) -> bool {
         let Message::Request { params, .. } = &frame.message else {
-            return;
+            return false;
         };
         let (Some(session), Some(upstream)) = (
             self.sessions.get_mut(&session_id),
             self.upstreams.get_mut(&upstream_id),
         ) else {
-            return;
+            return false;
         };
         let Some(exchange) = upstream.exchanges.get_mut(minted) else {
-            return;
+            return false;
         };
         exchange.moved = self.now;
         if let Owner::Session(claim) = &mut exchange.owner {
@@ -324,6 +345,7 @@ impl Mux {
         }
         let whereabouts = Whereabouts::Upstream(minted);
         session.open.insert(id.clone(), whereabouts);
+        true
     }
 
     /// The server has its answer.
@@ -462,7 +484,8 @@ pub(crate) fn question(frame: &Frame) -> Box<str> {
         None => None,
     };
     let params = params.unwrap_or_else(|| String::from("{}"));
-    format!(r#"{{"method":"{method}","params":{params}}}"#).into()
+    let method = quoted(method.name());
+    format!(r#"{{"method":{method},"params":{params}}}"#).into()
 }
 
 fn input_required(

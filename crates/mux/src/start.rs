@@ -108,7 +108,14 @@ impl Mux {
         let id = upstream.exchanges.open(errand);
         let (era, class) = (upstream.key.era, upstream.class());
         Mux::tell_upstream(upstream_id, greeting(id, era, class), out);
-        let patience = if era == Era::Modern && upstream.handshake.is_none() {
+        let route = &upstream.key.route;
+        let is_fixed = upstream.waiting.iter().any(|session| {
+            let session = self.sessions.get(session);
+            session.is_some_and(|session| session.opening.era.is_some())
+        });
+        // Where it cannot be asked in another way, there is nothing to be won by asking in vain for less long.
+        let may_turn = !is_fixed && !self.refused_eras.contains_key(route);
+        let patience = if era == Era::Modern && upstream.handshake.is_none() && may_turn {
             self.limits.discover_patience
         } else {
             self.limits.greeting_timeout

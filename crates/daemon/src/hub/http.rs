@@ -37,6 +37,10 @@ pub(super) const UMASK: u32 = 0o022;
 
 /// Where such a session is, as it is in no folder.
 pub(super) const NO_FOLDER: &str = "/";
+/// How many posts of a session may wait until the core hears it: whoever lets go of their connections can
+/// otherwise have as many as they like.
+const HELD_MAX: usize = 1024;
+
 /// How often the clock strikes after which nobody comes back to what is over.
 const STRIKES: Duration = Duration::from_mins(1);
 
@@ -192,7 +196,9 @@ impl Hub {
             && let Some(visited) = &mut session.visited
         {
             let mut share = Share::of(&self.world.around.room);
-            share.set(post.bytes);
+            if visited.held.len() >= HELD_MAX || share.try_set(post.bytes).is_err() {
+                return refuse(&reply, HttpFault::Full);
+            }
             let post = Post {
                 share: Some(share),
                 ..post

@@ -489,7 +489,7 @@ fn life(server: &Server, words: &Words) -> Option<Life> {
 }
 
 /// Whether it is filled with a session's own word.
-fn names_the_session(server: &Server) -> bool {
+pub(super) fn names_the_session(server: &Server) -> bool {
     let is_of_session = |template: &Template| {
         let mut builtins = template.builtins();
         builtins.any(|builtin| builtin == Builtin::Session)

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Asker, LaunchSpec, Launcher,
     holes::Holes,
-    plan::{Plan, Sharing, opening, scope},
+    plan::{Plan, Sharing, names_the_session, opening, scope},
     route::RemoteKey,
 };
 use crate::{kept_words::hex, upstream::Target};
@@ -136,7 +136,7 @@ impl Launcher {
             })),
             life: None,
             lock: None,
-            is_for_one: scope == Scope::Session,
+            is_for_one: scope == Scope::Session || names_the_session(server),
             poll_after: server.sse_poll_after,
         })
     }

@@ -138,3 +138,47 @@ fn who_closes_its_input_answers_nothing() {
             -> close alice
     "#]]);
 }
+
+#[test]
+fn nothing_is_left_of_a_call_that_is_cancelled_after_its_client_was_asked() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #5 tool=t
+            -> u1: tools/call #2 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}},"requestState":"1"}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}
+        alice: result #1
+            -> u1: tools/call #3 modern caps=sampling
+        alice: cancelled #5
+            -> u1: cancelled #3
+        alice: tools/call #5 tool=other
+            -> u1: tools/call #4 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}},"requestState":"2"}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{}}
+        alice: result #2
+            -> u1: tools/call #5 modern caps=sampling
+    "#]]);
+}
+
+#[test]
+fn what_is_no_request_is_asked_of_nobody() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{"_meta":{"progressToken":{}}}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"there was no room for the answer","data":{"source":"mcpool","reason":"answer-dropped","retryable":true,"maybeExecuted":true}}}
+    "#]]);
+}

@@ -207,3 +207,61 @@ fn who_closes_its_input_does_not_come_back() {
             ! u1 dropped: unknown-response
     "#]]);
 }
+
+#[test]
+fn what_its_client_was_asked_about_is_not_sent_again_however_little_it_does() {
+    check(expect![[r#"
+        alice opens posts handle=a era=legacy
+        alice: prompts/get #1 modern caps=elicitation
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: prompts/get #2
+        u1: elicitation/create #7
+            -> alice: result #1
+            ! u1 separates prompts/get 
+        u1 exits signal 9
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"prompts/get","params":{"requestState":"mcpool.a.1","inputResponses":{"1":{"action":"cancel"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"`echo` was killed (9) before it answered, by somebody or by the system for want of memory; the request had no effect; see `mcpool logs echo`","data":{"source":"mcpool","reason":"upstream-exited","retryable":true,"maybeExecuted":false,"server":"echo"}}}
+            -> close alice
+    "#]]);
+}
+
+#[test]
+fn who_has_something_to_answer_or_to_come_back_for_is_no_probe() {
+    check(expect![[r#"
+        bob opens era=legacy
+        bob: initialize #0
+            -> start u1 for bob
+        u1 starts
+            -> u1: initialize #1
+        u1: greets
+            -> u1: initialized
+            -> bob: result #0 version=2025-11-25
+        bob: tools/call #1 tool=t
+            -> u1: tools/call #2
+        alice opens handle=a era=legacy
+        alice: tools/call #1 modern caps=elicitation tool=t
+            -> start u2 for alice
+        u2 starts
+            -> u2: initialize #1 caps=elicitation.form
+        u2: greets
+            -> u2: initialized
+            -> u2: tools/call #2
+        u2: elicitation/create #0
+            -> alice: result #1
+            ! u2 separates t
+        alice: initialize #2
+            -> alice: error #2 -32600 already-initialized
+        u1: elicitation/create #0
+            -> u1: error #0 -32601 not-capable
+        alice: result #1 {"action":"accept"}
+            -> u2: result #0 {"action":"accept"}
+        alice leaves
+            -> u2: cancelled #2
+        u1: result #3
+            ! u1 dropped: unknown-response
+    "#]]);
+}

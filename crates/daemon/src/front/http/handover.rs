@@ -485,6 +485,10 @@ async fn write_body(stream: &mut Comer, busy: &Busy, mut body: Reply) -> io::Res
         let Ok(data) = frame.into_data() else {
             continue;
         };
+        // An empty chunk would end the body.
+        if data.is_empty() {
+            continue;
+        }
         if is_chunked {
             let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
             chunk.extend_from_slice(&data);

@@ -168,7 +168,8 @@ impl HttpStand {
             spot = Some(Spot::thaw(OsString::from(path).into(), identity));
         }
         let auth = http.auth.unwrap_or(default_auth());
-        let mut stand = stand((entries, spot), auth, &places.state, shared)?;
+        let token = Token::of_state_or_none(&places.state);
+        let mut stand = stand((entries, spot), auth, token, shared)?;
         let connections = frozen.connections.into_iter().map(Loose::thaw);
         if let Some(inner) = &mut stand.inner {
             inner.loose = connections.collect::<io::Result<_>>()?;
@@ -321,7 +322,8 @@ fn listen(
         entries.push(Entry::Unix(listener));
         spot = Some(taken);
     }
-    let mut stand = stand((entries, spot), auth, state, shared)?;
+    let token = Token::of_state(state)?;
+    let mut stand = stand((entries, spot), auth, token, shared)?;
     stand.go_on();
     let listening = &stand.listening;
     let all: Vec<SocketAddr> = listening.addresses.iter().map(|it| it.address).collect();
@@ -333,7 +335,7 @@ fn listen(
 fn stand(
     (entries, spot): (Vec<Entry>, Option<Spot>),
     auth: HttpAuth,
-    state: &Path,
+    token: Token,
     shared: Shared<'_>,
 ) -> anyhow::Result<HttpStand> {
     let mut addresses = Vec::new();
@@ -345,7 +347,6 @@ fn stand(
             });
         }
     }
-    let token = Token::of_state(state)?;
     let all: Vec<SocketAddr> = addresses.iter().map(|listen| listen.address).collect();
     let gate = Gate::new(&all, auth, token);
     let places = (shared.sessions, shared.connections);

@@ -92,14 +92,28 @@ impl Token {
             Err(error) => return Err(error).with_context(what),
         }
         let (text, seen) = read(path)?;
-        Ok(Token {
-            path: path.to_owned(),
+        Ok(Token::known_as(path.to_owned(), Some((&text, seen))))
+    }
+
+    /// The same for a program that takes another's place, which cannot refuse to: as long as the file cannot be
+    /// used, no token counts.
+    pub(super) fn of_state_or_none(state: &Path) -> Token {
+        let path = state.join(NAME);
+        Token::of_file(&path).unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "no token counts");
+            Token::known_as(path, None)
+        })
+    }
+
+    fn known_as(path: PathBuf, found: Option<(&str, Seen)>) -> Token {
+        Token {
+            path,
             known: Mutex::new(Known {
-                digest: Some(Sha256::digest(&text).into()),
-                seen: Some(seen),
+                digest: found.map(|(text, _)| Sha256::digest(text).into()),
+                seen: found.map(|(_, seen)| seen),
             }),
             generation: watch::Sender::new(FIRST_GENERATION),
-        })
+        }
     }
 
     /// One that is in no file.
