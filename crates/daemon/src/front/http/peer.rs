@@ -37,6 +37,9 @@ mod system {
     const QUESTION_BYTES: u32 = 16 + 56;
     /// Where the user stands in an answer (`inet_diag_msg.idiag_uid`).
     const USER_AT: usize = HEADER_BYTES + 64;
+    /// Where the socket's inode stands in it (`idiag_inode`).
+    const INODE_AT: usize = USER_AT + 4;
+    const ROOT: u32 = 0;
     const TCP: u8 = 6;
 
     /// The user whose socket at `theirs` is connected with ours.
@@ -106,8 +109,33 @@ mod system {
         if kind != BY_FAMILY.to_ne_bytes() {
             return None;
         }
-        let user = answer.get(USER_AT..USER_AT + 4)?;
-        Some(u32::from_ne_bytes(user.try_into().ok()?))
+        let number_at = |at: usize| {
+            let bytes = answer.get(at..at + 4)?;
+            Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+        };
+        let (user, inode) = (number_at(USER_AT)?, number_at(INODE_AT)?);
+        // One that no process has any more, or not yet, is said to be root's, whoever made it.
+        (user != ROOT || inode != 0).then_some(user)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_belongs_to_nobody_is_not_taken_for_root_s() {
+            let answer = |user: u32, inode: u32| {
+                let mut bytes = [0; INODE_AT + 4];
+                bytes[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
+                bytes[USER_AT..INODE_AT].copy_from_slice(&user.to_ne_bytes());
+                bytes[INODE_AT..].copy_from_slice(&inode.to_ne_bytes());
+                bytes
+            };
+            assert_eq!(user_in(&answer(ROOT, 0)), None);
+            assert_eq!(user_in(&answer(ROOT, 7)), Some(ROOT));
+            assert_eq!(user_in(&answer(1000, 0)), Some(1000));
+            assert_eq!(user_in(&answer(1000, 7)[..INODE_AT]), None);
+        }
     }
 }
 
