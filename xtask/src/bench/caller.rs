@@ -32,6 +32,10 @@ const TEXT: u8 = 0x81;
 const MASKED: u8 = 0x80;
 const LONG: u8 = 0x7e;
 
+/// Whoever says nothing is asked whether it is there, and says so.
+const PING: &[u8] = &[0x89, 0];
+const PONG: &[u8] = &[0x8a, MASKED, MASK, MASK, MASK, MASK];
+
 const ANSWER_HEAD: &[u8] = br#"{"jsonrpc":"2.0","id":"#;
 const ANSWER_TAIL: &[u8] = br#","result":{"content":[{"type":"text","text":"hello, server"}]}}"#;
 
@@ -237,7 +241,13 @@ impl Caller {
         self.read_some()?;
         let body = match self.front {
             Front::Http => body_of_response(&self.unread)?,
-            Front::WebSocket => body_of_frame(&self.unread)?,
+            Front::WebSocket => {
+                if self.unread.starts_with(PING) {
+                    self.unread.drain(..PING.len());
+                    self.stream.write_all(PONG)?;
+                }
+                body_of_frame(&self.unread)?
+            }
         };
         let Some(body) = body.filter(|body| body.end <= self.unread.len()) else {
             return Ok(None);
@@ -337,7 +347,7 @@ mod tests {
             assert_eq!(unmasked, message.as_bytes());
             assert_eq!(body_of_frame(&masked[..1]).unwrap(), None);
         }
-        assert!(body_of_frame(&[0x89, 0]).is_err(), "a ping");
+        assert!(body_of_frame(&[0x89, 0]).is_err(), "a ping alone");
     }
 
     #[test]

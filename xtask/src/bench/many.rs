@@ -6,6 +6,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{
     caller::{Caller, Front},
+    crowd::{Crowd, Idle},
     memory::pss,
     report::{Goal, Row, median, p99},
     session::Session,
@@ -70,16 +71,18 @@ pub(crate) fn memory(setup: &Setup) -> anyhow::Result<Row> {
     let stand = Stand::mcpool(setup)?;
     let count = possible();
     let before = pss(stand.daemon()?)? / 1024.0;
-    let crowd = Idle::open(&stand, count)?;
+    let sessions = Sessions::open(&stand, count)?;
     let row = Row::new(
         format!("{count} idle sessions over all fronts, daemon (PSS)"),
         pss(stand.daemon()?)? / 1024.0,
         "MB",
         Goal::AtMost(250.0),
     );
-    Ok(row
+    let row = row
         .with("without", format!("{before:.1} MB"))
-        .with("sessions", crowd.counts()))
+        .with("sessions", sessions.counts());
+    sessions.end()?;
+    Ok(row)
 }
 
 /// The 99th percentile of a call on one of ten thousand sessions that are idle otherwise, over that of ten;
@@ -87,9 +90,8 @@ pub(crate) fn memory(setup: &Setup) -> anyhow::Result<Row> {
 pub(crate) fn latency(setup: &Setup, rounds: u32) -> anyhow::Result<Row> {
     let stands = [Stand::mcpool(setup)?, Stand::mcpool(setup)?];
     let count = possible();
-    let mut few = Idle::open(&stands[0], FEW)?;
-    let mut many = Idle::open(&stands[1], count)?;
-    let counts = many.counts();
+    let mut many = Sessions::open(&stands[1], count)?;
+    let mut few = Sessions::open(&stands[0], FEW)?;
     let mut figures = [const { [const { Vec::new() }; 2] }; 3];
     for _ in 0..rounds {
         for (way, [base, ours]) in figures.iter_mut().enumerate() {
@@ -112,7 +114,10 @@ pub(crate) fn latency(setup: &Setup, rounds: u32) -> anyhow::Result<Row> {
         let figure = format!("{:.2} × ({base:.0} → {ours:.0} µs)", ratio(pair));
         row = row.with(name, figure);
     }
-    Ok(row.with("sessions", counts))
+    let row = row.with("sessions", many.counts());
+    many.end()?;
+    few.end()?;
+    Ok(row)
 }
 
 /// How many sessions there can be here: a third is over HTTP, with a connection each, and mcpool gives
@@ -124,51 +129,55 @@ fn possible() -> usize {
 }
 
 /// Sessions over all fronts, as many over each.
-struct Idle {
+struct Sessions {
+    idle: Idle,
+    counts: [usize; 3],
     shims: Vec<Session>,
-    web: Vec<Caller>,
+    /// One that is not idle.
+    web: Caller,
     http: Vec<Caller>,
 }
 
-impl Idle {
-    fn open(stand: &Stand<'_>, count: usize) -> anyhow::Result<Idle> {
+impl Sessions {
+    fn open(stand: &Stand<'_>, count: usize) -> anyhow::Result<Sessions> {
         let each = count / 3;
+        let idle = Crowd::open(Front::WebSocket, stand.address, each - 1)?.idle();
         let shim = |_| {
             let (mut session, _) = Session::open(stand.command()?)?;
             session.call()?;
             Ok(session)
         };
-        let caller = |front| move |_| Caller::open(front, stand.address);
+        let shims = (0..each).map(shim).collect::<anyhow::Result<_>>()?;
         // A connection over HTTP that rests for long is closed, so these come last.
-        Ok(Idle {
-            shims: (0..each).map(shim).collect::<anyhow::Result<_>>()?,
-            web: (0..each)
-                .map(caller(Front::WebSocket))
-                .collect::<anyhow::Result<_>>()?,
-            http: (2 * each..count)
-                .map(caller(Front::Http))
-                .collect::<anyhow::Result<_>>()?,
+        let http = (2 * each..count).map(|_| Caller::open(Front::Http, stand.address));
+        Ok(Sessions {
+            idle,
+            counts: [each, each, count - 2 * each],
+            shims,
+            http: http.collect::<anyhow::Result<_>>()?,
+            web: Caller::open(Front::WebSocket, stand.address)?,
         })
     }
 
     fn counts(&self) -> String {
-        let Idle { shims, web, http } = self;
-        let counts = [shims.len(), web.len(), http.len()];
-        format!(
-            "{} stdio, {} WebSocket, {} HTTP",
-            counts[0], counts[1], counts[2]
-        )
+        let [shims, web, http] = self.counts;
+        format!("{shims} stdio, {web} WebSocket, {http} HTTP")
     }
 
     /// Of calls on one session, in seconds: over stdio, over a WebSocket, over HTTP.
     fn p99(&mut self, way: usize) -> anyhow::Result<f64> {
         let mut call: Box<dyn FnMut() -> anyhow::Result<Duration>> = match way {
             0 => Box::new(|| self.shims[0].call()),
-            1 => Box::new(|| self.web[0].call()),
+            1 => Box::new(|| self.web.call()),
             _ => Box::new(|| self.http[0].call()),
         };
         let samples: anyhow::Result<Vec<f64>> =
             (0..CALLS).map(|_| Ok(call()?.as_secs_f64())).collect();
         Ok(p99(samples?))
+    }
+
+    /// Ends them; an error if one has ended before.
+    fn end(self) -> anyhow::Result<()> {
+        self.idle.end()
     }
 }
