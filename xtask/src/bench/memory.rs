@@ -87,7 +87,7 @@ fn shims(sessions: &[Session]) -> anyhow::Result<f64> {
 }
 
 /// The proportional set size of a process, in kB.
-fn pss(pid: u32) -> anyhow::Result<f64> {
+pub(crate) fn pss(pid: u32) -> anyhow::Result<f64> {
     let path = PathBuf::from(format!("/proc/{pid}/smaps_rollup"));
     let text = read(&path)?;
     let size = text.lines().find_map(|line| {

@@ -4,20 +4,25 @@
 //! so that a busy machine slows all of them alike; the row shows the median of
 //! the rounds. The same tiny server stands behind everything.
 
+mod caller;
+mod crowd;
+mod fronts;
 mod hostile;
+mod many;
 mod memory;
 mod neighbours;
 mod report;
 mod session;
 mod setup;
 mod speed;
+mod stand;
 
 use std::path::{self, PathBuf};
 
 use anyhow::ensure;
 use clap::ValueEnum as _;
 
-use self::{hostile::Noise, report::Row, setup::Setup};
+use self::{caller::Front, hostile::Noise, report::Row, setup::Setup};
 use crate::{
     build::{self, Profile},
     ui,
@@ -72,6 +77,24 @@ enum Measure {
     NeighbourAll,
     /// The most memory that the daemon takes in all that
     NeighbourMemory,
+    /// One call after the other over HTTP, everything on one core
+    HttpSequential,
+    /// One call after the other over a WebSocket, everything on one core
+    WebSocketSequential,
+    /// A thousand sessions over HTTP, one call in flight on each
+    HttpSessions,
+    /// The same beside ten sessions
+    HttpGrowth,
+    /// A thousand sessions over WebSockets, beside ten
+    WebSocketGrowth,
+    /// What one more idle session over HTTP costs
+    HttpMemory,
+    /// What one more idle session over a WebSocket costs
+    WebSocketMemory,
+    /// Ten thousand idle sessions over all fronts
+    IdleMemory,
+    /// A call beside these
+    IdleLatency,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -80,11 +103,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None => build::programs(&["mcpool"], Profile::Release)?.get("mcpool")?,
     };
     let programs = build::programs(&["xtask"], Profile::Release)?;
-    let setup = Setup::new(
-        mcpool,
-        programs.get("echo-server")?,
-        programs.get("bare-relay")?,
-    )?;
+    let setup = Setup::new(mcpool, &programs)?;
     let wanted = |measure: &&Measure| args.rows.is_empty() || args.rows.contains(measure);
     let mut rows = Vec::new();
     for measure in Measure::value_variants().iter().filter(wanted) {
@@ -122,6 +141,15 @@ impl Measure {
             Measure::NeighbourErrors => neighbours::beside(setup, rounds, &[Noise::Errors]),
             Measure::NeighbourAll => neighbours::beside(setup, rounds, &Noise::ALL),
             Measure::NeighbourMemory => neighbours::memory(setup),
+            Measure::HttpSequential => fronts::sequential(setup, rounds, Front::Http),
+            Measure::WebSocketSequential => fronts::sequential(setup, rounds, Front::WebSocket),
+            Measure::HttpSessions => fronts::sessions(setup, rounds),
+            Measure::HttpGrowth => fronts::growth(setup, rounds, Front::Http),
+            Measure::WebSocketGrowth => fronts::growth(setup, rounds, Front::WebSocket),
+            Measure::HttpMemory => many::per_session(setup, Front::Http),
+            Measure::WebSocketMemory => many::per_session(setup, Front::WebSocket),
+            Measure::IdleMemory => many::memory(setup),
+            Measure::IdleLatency => many::latency(setup, rounds),
         }
     }
 }

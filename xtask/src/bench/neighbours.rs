@@ -19,7 +19,7 @@ use anyhow::Context as _;
 
 use super::{
     hostile::{Hostile, Noise},
-    report::{Goal, Row, median},
+    report::{Goal, Row, median, p99},
     session::Session,
     setup::{Core, Pinned, Pool, Setup, read},
 };
@@ -248,7 +248,7 @@ impl<'a> Street<'a> {
             for noise in noises {
                 noise.join().ok().context("a noisy session panicked")??;
             }
-            Ok(percentile(samples?))
+            Ok(p99(samples?))
         })
     }
 
@@ -273,23 +273,4 @@ fn calls(victims: &mut [Session]) -> anyhow::Result<Vec<f64>> {
         }
     }
     Ok(samples)
-}
-
-/// The 99th percentile.
-fn percentile(mut samples: Vec<f64>) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    let index = samples.len() * 99 / 100;
-    samples.get(index).copied().unwrap_or(f64::NAN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_99th_percentile_has_one_in_a_hundred_above_it() {
-        let samples: Vec<f64> = (0..1000).map(f64::from).collect();
-        let value = percentile(samples.clone());
-        assert_eq!(samples.iter().filter(|sample| **sample > value).count(), 9);
-    }
 }

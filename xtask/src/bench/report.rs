@@ -119,6 +119,13 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
+/// The 99th percentile.
+pub(crate) fn p99(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let index = samples.len() * 99 / 100;
+    samples.get(index).copied().unwrap_or(f64::NAN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +140,12 @@ mod tests {
     fn a_goal_is_met_on_its_own_side() {
         assert!(Row::new("a", 1.0, "×", Goal::AtMost(1.0)).is_met);
         assert!(!Row::new("a", 0.3, "×", Goal::AtLeast(0.4)).is_met);
+    }
+
+    #[test]
+    fn the_99th_percentile_has_one_in_a_hundred_above_it() {
+        let samples: Vec<f64> = (0..1000).map(f64::from).collect();
+        let value = p99(samples.clone());
+        assert_eq!(samples.iter().filter(|sample| **sample > value).count(), 9);
     }
 }

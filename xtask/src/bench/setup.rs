@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    net::SocketAddr,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -17,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::session::Session;
-use crate::shell;
+use crate::{build::Programs, shell};
 
 /// How long mcpool may take to answer a person.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
@@ -41,26 +42,25 @@ impl Way {
 #[derive(Debug)]
 pub(crate) struct Setup {
     mcpool: PathBuf,
-    echo_server: PathBuf,
+    pub(crate) echo_server: PathBuf,
     bare_relay: PathBuf,
+    pub(crate) bare_endpoint: PathBuf,
     folder: TempDir,
     used: Cell<u32>,
 }
 
 impl Setup {
-    pub(crate) fn new(
-        mcpool: PathBuf,
-        echo_server: PathBuf,
-        bare_relay: PathBuf,
-    ) -> anyhow::Result<Setup> {
+    /// `mcpool`, and what the programs of development do beside it.
+    pub(crate) fn new(mcpool: PathBuf, programs: &Programs) -> anyhow::Result<Setup> {
         let folder = tempfile::Builder::new()
             .prefix("mcpool-bench-")
             .tempdir()
             .context("creating a folder")?;
         Ok(Setup {
             mcpool,
-            echo_server,
-            bare_relay,
+            echo_server: programs.get("echo-server")?,
+            bare_relay: programs.get("bare-relay")?,
+            bare_endpoint: programs.get("bare-endpoint")?,
             folder,
             used: Cell::new(0),
         })
@@ -166,6 +166,27 @@ impl Pool<'_> {
         // The command line tells servers apart.
         command.arg("--as").arg(server);
         command
+    }
+
+    /// A session on a server of the configuration.
+    pub(crate) fn command_for_configured(&self, server: &str) -> Command {
+        let mut command = Command::new(&self.setup.mcpool);
+        command.arg("connect").arg("--home").arg(&self.home);
+        command.arg(server);
+        command
+    }
+
+    /// Its folder, which may not be there yet.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Where the daemon listens over HTTP.
+    pub(crate) fn http_address(&self) -> anyhow::Result<SocketAddr> {
+        let status = self.status()?;
+        let address = status["daemon"]["http"]["addresses"][0].as_str();
+        let address = address.and_then(|address| address.parse().ok());
+        address.with_context(|| format!("nothing listens over HTTP: {status:#}"))
     }
 
     /// The daemon's process.

@@ -138,7 +138,11 @@ fn fleets(setup: &Setup, count: usize) -> anyhow::Result<Vec<Fleet<'_>>> {
         .collect()
 }
 
-fn p50(count: usize, mut measure: impl FnMut() -> anyhow::Result<Duration>) -> anyhow::Result<f64> {
+/// The median of so many measurements, in seconds.
+pub(crate) fn p50(
+    count: usize,
+    mut measure: impl FnMut() -> anyhow::Result<Duration>,
+) -> anyhow::Result<f64> {
     let samples: anyhow::Result<Vec<f64>> =
         (0..count).map(|_| Ok(measure()?.as_secs_f64())).collect();
     Ok(median(samples?))
@@ -171,10 +175,10 @@ impl Turns {
     }
 }
 
-fn microseconds(seconds: f64) -> String {
+pub(crate) fn microseconds(seconds: f64) -> String {
     format!("{:.1} µs", seconds * 1e6)
 }
 
-fn per_second(rate: f64) -> String {
+pub(crate) fn per_second(rate: f64) -> String {
     format!("{rate:.0}/s")
 }
