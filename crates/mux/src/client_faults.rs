@@ -35,7 +35,7 @@ impl Mux {
         let About { named, purpose } = fault.about();
         // Nobody waits for a word about an answer but the server.
         if let (Purpose::Answer, Named::One(shown)) = (purpose, named) {
-            return self.end_ask(session_id, shown, &Refusal::of_answer(&fault), out);
+            return self.end_asked(session_id, shown, &Refusal::of_answer(&fault), out);
         }
         let id = session.free_id(&fault).cloned();
         let id = id.filter(|_| *purpose == Purpose::Question);
@@ -116,15 +116,30 @@ impl Mux {
         let refusal = Refusal::of_answer(fault);
         match named {
             Named::Nobody => return false,
-            Named::One(id) => self.end_ask(session_id, id, &refusal, out),
+            Named::One(id) => self.end_asked(session_id, id, &refusal, out),
             Named::Several(ids) => {
                 for id in ids {
-                    self.end_ask(session_id, id, &refusal, out);
+                    self.end_asked(session_id, id, &refusal, out);
                 }
             }
-            Named::Unknown => self.end_asks_of(session_id, &refusal, out),
+            Named::Unknown => {
+                self.end_asks_of(session_id, &refusal, out);
+                self.end_inquiries(session_id, &refusal, out);
+            }
         }
         *purpose == Purpose::Answer && *named != Named::Unknown
+    }
+
+    /// Nothing will come of what a session was asked under this id, whoever asked it.
+    fn end_asked(
+        &mut self,
+        session_id: SessionId,
+        shown: &RequestId,
+        refusal: &Refusal,
+        out: &mut Outbox,
+    ) {
+        self.end_ask(session_id, shown, refusal, out);
+        self.end_inquiry_by(session_id, shown, refusal, out);
     }
 }
 

@@ -304,6 +304,26 @@ impl Mux {
         }
     }
 
+    /// A question of an inquiry has an answer that nobody can use: its request is answered so.
+    pub(crate) fn end_inquiry_by(
+        &mut self,
+        session_id: SessionId,
+        shown: &RequestId,
+        refusal: &Refusal,
+        out: &mut Outbox,
+    ) {
+        let session = self.sessions.get(&session_id);
+        let (Some(shown), Some(session)) = (shown.as_number(), session) else {
+            return;
+        };
+        let mut inquiries = session.inquiries.iter();
+        let asking = inquiries.find(|(_, inquiry)| inquiry.waiting.contains_key(&shown));
+        let Some(id) = asking.map(|(id, _)| id.clone()) else {
+            return;
+        };
+        self.end_inquiry(session_id, &id, Some(refusal.clone()), out);
+    }
+
     /// Nobody wants to know any longer. With a refusal, the request is answered so.
     pub(crate) fn end_inquiry(
         &mut self,

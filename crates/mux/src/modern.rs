@@ -277,6 +277,12 @@ impl Mux {
         if !is_evidence || !is_open || is_fixed || was_promised {
             // What was found before was found of a server that may never have run.
             self.refused_eras.remove(&route);
+            if era == Era::Legacy && is_evidence && !is_fixed && !was_promised {
+                // It was slow when it was asked first, and says now that it does not understand this: whoever
+                // comes next has it asked with more patience.
+                let refused = crate::era::Refused(Some(era));
+                self.refused_eras.insert(route, refused);
+            }
             return false;
         }
         upstream.state = UpstreamState::Draining {

@@ -182,3 +182,25 @@ fn what_is_no_request_is_asked_of_nobody() {
             -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"there was no room for the answer","data":{"source":"mcpool","reason":"answer-dropped","retryable":true,"maybeExecuted":true}}}
     "#]]);
 }
+
+#[test]
+fn an_answer_that_is_none_ends_the_call_for_which_its_client_was_asked() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}},"b":{"method":"sampling/createMessage","params":{}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{}}
+        alice: raw {"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"both"}}
+            -> alice: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"reason":"its answer is not needed any more"}}
+            -> alice: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2,"reason":"its answer is not needed any more"}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: only one of `method`, `result` and `error` may be there","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+    "#]]);
+}

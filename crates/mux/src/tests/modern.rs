@@ -257,3 +257,35 @@ fn a_server_for_each_session_is_none_for_requests_that_have_none() {
             -> start u1 for bob
     "#]]);
 }
+
+#[test]
+fn a_server_of_the_modern_era_that_comes_up_slowly_is_waited_for_the_next_time() {
+    check(expect![[r#"
+        alice opens
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        10 s pass
+            after 10 s
+            -> start u2 for alice
+            -> stop u1
+        u2 starts
+            -> u2: initialize #1
+        u1 exits signal 15
+        u2: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"no"}}
+            -> stop u2
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32022,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+        u2 exits code 0
+        1 min pass
+        alice: tools/list #2 modern
+            -> start u3 for alice
+        u3 starts
+            -> u3: server/discover #1 modern
+        20 s pass
+        u3: greets
+            -> u3: tools/list #2 modern
+        u3: result #2 {"tools":[]}
+            -> alice: result #2 {"tools":[]}
+    "#]]);
+}
