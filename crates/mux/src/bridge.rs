@@ -213,26 +213,19 @@ fn completed(
 
 /// The error of a legacy server about a resource that it has not, in the words of the modern era.
 fn not_found(frame: &Frame, error: &Span) -> Option<(Span, String)> {
-    let members = frame.members(error)?;
-    let code = members.iter().find(|member| member.name == "code")?;
+    let code = frame.member(error, "code")?;
     (code.value == RESOURCE_NOT_FOUND).then(|| (code.at.clone(), String::from(INVALID_PARAMS)))
 }
 
 /// A legacy server's error that sends a user to addresses first (2025-11-25, -32042), as questions: whoever has
 /// been there asks again.
 fn addresses_to_visit(frame: &Frame, error: &Span, id: &RequestId) -> Option<Outgoing> {
-    let find = |object: &Span, name: &str| {
-        let members = frame.members(object)?;
-        let found = members.into_iter().find(|member| member.name == name);
-        found.map(|member| (member.at, member.value))
-    };
-    let (_, code) = find(error, "code")?;
-    if code != ADDRESSES_FIRST {
+    if frame.member(error, "code")?.value != ADDRESSES_FIRST {
         return None;
     }
-    let (data, _) = find(error, "data")?;
-    let (_, listed) = find(&data, "elicitations")?;
-    let listed: Vec<&serde_json::value::RawValue> = serde_json::from_str(listed).ok()?;
+    let data = frame.member(error, "data")?;
+    let listed = frame.member(&data.at, "elicitations")?;
+    let listed: Vec<&serde_json::value::RawValue> = serde_json::from_str(listed.value).ok()?;
     let questions = listed.iter().enumerate().filter_map(|(at, asked)| {
         let asked = asked.get();
         let start = asked.as_ptr() as usize - frame.json(&(0..frame.len())).as_ptr() as usize;

@@ -90,5 +90,6 @@ pub use limits::Limits;
 pub use moment::Moment;
 pub use mux::Mux;
 pub use refusal::{Lack, Refusal};
+pub use rounds::HANDLE_PREFIX;
 pub use snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot};
 pub use timers::Timer;

@@ -59,10 +59,7 @@ impl Filter {
         let Message::Request { params, .. } = &frame.message else {
             return None;
         };
-        let members = frame.members(params.at.as_ref()?)?;
-        let filter = members
-            .iter()
-            .find(|member| member.name == "notifications")?;
+        let filter = frame.member(params.at.as_ref()?, "notifications")?;
         serde_json::from_str(filter.value).ok()
     }
 

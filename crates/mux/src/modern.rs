@@ -269,10 +269,7 @@ impl Mux {
             Era::Legacy => evidence == Evidence::Refusal,
         };
         let is_open = !self.refused_eras.contains_key(&route);
-        let is_fixed = upstream.waiting.iter().any(|session| {
-            let session = self.sessions.get(session);
-            session.is_none_or(|session| session.opening.era.is_some())
-        });
+        let is_fixed = upstream.has_fixed_era(&self.sessions);
         let was_promised = !upstream.attached.is_empty() || upstream.handshake.is_some();
         if !is_evidence || !is_open || is_fixed || was_promised {
             // What was found before was found of a server that may never have run.

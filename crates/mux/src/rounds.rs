@@ -31,11 +31,12 @@ use crate::{
 };
 
 /// What every handle begins with, so that it is known whose it is.
-pub(crate) const HANDLE: &str = "mcpool.";
+pub const HANDLE_PREFIX: &str = "mcpool.";
 
 /// What a client is told that comes with a handle which is not good.
-const UNKNOWN_HANDLE: &str =
-    "`requestState` is none that is waited for here: it was used before, or its time is over";
+const UNKNOWN_HANDLE: Refusal = Refusal::BadParameter {
+    what: "`requestState` is none that is waited for here: it was used before, or its time is over",
+};
 
 /// All requests of a session that wait for their client to come back, by their handles as JSON.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -178,7 +179,7 @@ impl Mux {
         };
         session.rounds.issued += 1;
         let name = session.opening.handle.as_deref().unwrap_or("session");
-        let handle = quoted(&format!("{HANDLE}{name}.{}", session.rounds.issued));
+        let handle = quoted(&format!("{HANDLE_PREFIX}{name}.{}", session.rounds.issued));
         let Some(handle) = RequestId::from_json(&handle) else {
             return;
         };
@@ -253,10 +254,7 @@ impl Mux {
         });
         self.watch_rounds(session_id);
         let Some(parked) = parked else {
-            let refusal = Refusal::BadParameter {
-                what: UNKNOWN_HANDLE,
-            };
-            self.refuse(session_id, id, line, refusal, out);
+            self.refuse(session_id, id, line, UNKNOWN_HANDLE, out);
             return true;
         };
         self.take_up(session_id, parked, (id, line), frame, out);
@@ -281,10 +279,7 @@ impl Mux {
             self.claim_anew((session_id, *upstream_id), parked.minted, (id, line), frame)
         });
         let Some(upstream_id) = claimed else {
-            let refusal = Refusal::BadParameter {
-                what: UNKNOWN_HANDLE,
-            };
-            self.refuse(session_id, id, line, refusal, out);
+            self.refuse(session_id, id, line, UNKNOWN_HANDLE, out);
             return;
         };
         let mut answers = answers_of(frame);
@@ -448,11 +443,8 @@ pub(crate) fn handle_of(frame: &Frame) -> Option<RequestId> {
     let Message::Request { params, .. } = &frame.message else {
         return None;
     };
-    let members = frame.members(params.at.as_ref()?)?;
-    let state = members
-        .iter()
-        .find(|member| member.name == "requestState")?;
-    let is_ours = frame.text(&state.at)?.starts_with(HANDLE);
+    let state = frame.member(params.at.as_ref()?, "requestState")?;
+    let is_ours = frame.text(&state.at)?.starts_with(HANDLE_PREFIX);
     is_ours.then(|| RequestId::from_json(state.value))?
 }
 
@@ -461,11 +453,9 @@ pub(crate) fn answers_of(frame: &Frame) -> BTreeMap<String, String> {
     let Message::Request { params, .. } = &frame.message else {
         return BTreeMap::new();
     };
-    let members = params.at.as_ref().and_then(|at| frame.members(at));
-    let members = members.unwrap_or_default();
-    let answers = members
-        .iter()
-        .find(|member| member.name == "inputResponses")
+    let place = params.at.as_ref();
+    let answers = place
+        .and_then(|at| frame.member(at, "inputResponses"))
         .and_then(|answers| frame.members(&answers.at));
     let answers = answers.unwrap_or_default().into_iter();
     answers

@@ -109,10 +109,7 @@ impl Mux {
         let (era, class) = (upstream.key.era, upstream.class());
         Mux::tell_upstream(upstream_id, greeting(id, era, class), out);
         let route = &upstream.key.route;
-        let is_fixed = upstream.waiting.iter().any(|session| {
-            let session = self.sessions.get(session);
-            session.is_some_and(|session| session.opening.era.is_some())
-        });
+        let is_fixed = upstream.has_fixed_era(&self.sessions);
         // Where it cannot be asked in another way, there is nothing to be won by asking in vain for less long.
         let may_turn = !is_fixed && !self.refused_eras.contains_key(route);
         let patience = if era == Era::Modern && upstream.handshake.is_none() && may_turn {

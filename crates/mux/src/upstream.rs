@@ -33,6 +33,7 @@ use crate::{
     recall::Known,
     routing::{Reason, RouteKey},
     scales::{Scales, Weighed},
+    session::Session,
     subscribe::Subscriptions,
     terms::Terms,
     turns::Turns,
@@ -198,6 +199,14 @@ pub(crate) struct Undecided {
 }
 
 impl Upstream {
+    /// Whether somebody who waits for it has said in which era it speaks.
+    pub(crate) fn has_fixed_era(&self, sessions: &BTreeMap<SessionId, Session>) -> bool {
+        self.waiting.iter().any(|session| {
+            let session = sessions.get(session);
+            session.is_none_or(|session| session.opening.era.is_some())
+        })
+    }
+
     pub(crate) fn new(
         id: UpstreamId,
         key: RouteKey,

@@ -36,6 +36,12 @@ impl Frame {
         Some(found)
     }
 
+    /// The first member of this name of the object at a span of this frame.
+    pub fn member(&self, object: &Span, name: &str) -> Option<Member<'_>> {
+        let members = self.members(object)?;
+        members.into_iter().find(|member| member.name == name)
+    }
+
     /// The object at a span of this frame without the members of these names, and with others behind the rest.
     ///
     /// `None` if no object stands there. The values that stay are as they stood; the names are written anew.

@@ -3,7 +3,7 @@
 //! **Invariant:** a key opens its session only at the place where that began and for the kind of caller that
 //! began it; a post is taken in once, in the order in which it came, or refused before anything of it was.
 
-use std::{collections::VecDeque, io, mem, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, mem, path::PathBuf, sync::Arc, time::Duration};
 
 use mux::{Event, LineNumber, Moment, Mux, Refusal, Said, SessionId};
 use serde::{Deserialize, Serialize};
@@ -365,6 +365,27 @@ impl Arrival {
     }
 }
 
+/// What a session over HTTP asks for; `resume` is its number at an earlier daemon.
+pub(super) fn ask_over_http(
+    server: String,
+    workspace: Option<PathBuf>,
+    resume: Option<u64>,
+) -> SessionAsk {
+    SessionAsk {
+        server,
+        command: Vec::new(),
+        scope: None,
+        workspace: workspace.map(|path| Workspace {
+            path,
+            evidence: Evidence::Flag,
+        }),
+        pass: Vec::new(),
+        join: Join::ShareKey,
+        resume,
+        env: Vec::new(),
+    }
+}
+
 impl World {
     /// What a session asks for that comes to this place.
     pub(super) fn ask_at(&mut self, place: &Place) -> Result<SessionAsk, HttpFault> {
@@ -374,20 +395,9 @@ impl World {
             let only = self.around.launcher.only_server();
             only.map_err(|names| HttpFault::NotTheOnlyServer { names })?
         };
-        let workspace = place.workspace.as_ref().map(|path| Workspace {
-            path: path.canonicalize().unwrap_or_else(|_| path.clone()),
-            evidence: Evidence::Flag,
-        });
-        Ok(SessionAsk {
-            server,
-            command: Vec::new(),
-            scope: None,
-            workspace,
-            pass: Vec::new(),
-            join: Join::ShareKey,
-            resume: None,
-            env: Vec::new(),
-        })
+        let workspace = place.workspace.as_ref();
+        let workspace = workspace.map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
+        Ok(ask_over_http(server, workspace, None))
     }
 
     /// A session over HTTP has said something and is not heard: the hub hears of that after a while, and

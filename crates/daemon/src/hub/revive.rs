@@ -8,15 +8,11 @@
 
 use bytes::Bytes;
 use mux::{Event, LineNumber, Moment, Past, Refusal, Said, SessionId};
-use shim::{
-    preface::{Join, SessionAsk},
-    workspace::{Evidence, Workspace},
-};
 use wire::Frame;
 
 use super::{
     Hub,
-    http::{UMASK, deny, refuse},
+    http::{UMASK, ask_over_http, deny, refuse},
     input::{Arrival, Entrance, Input},
 };
 use crate::{
@@ -90,20 +86,8 @@ impl Hub {
         let Ok(permit) = self.world.around.session_places.clone().try_acquire_owned() else {
             return self.turn_away_visits(key, &HttpFault::Full);
         };
-        let workspace = row.workspace.clone().map(|path| Workspace {
-            path,
-            evidence: Evidence::Flag,
-        });
-        let ask = SessionAsk {
-            server: row.server.as_ref().to_owned(),
-            command: Vec::new(),
-            scope: None,
-            workspace,
-            pass: Vec::new(),
-            join: Join::ShareKey,
-            resume: Some(row.session),
-            env: Vec::new(),
-        };
+        let server = row.server.as_ref().to_owned();
+        let ask = ask_over_http(server, row.workspace.clone(), Some(row.session));
         let arrival = Arrival {
             entrance: Entrance::Revived(Box::new(Revived { key, row })),
             cwd: "/".into(),

@@ -17,7 +17,7 @@ use sha2::Sha256;
 
 use crate::{
     front::{Caller, Key, Place},
-    kept_words::hex,
+    kept_words::{from_hex, hex},
 };
 
 /// The version of the form. Files of a later one are not understood.
@@ -109,7 +109,7 @@ impl Row {
         let end = whole.rfind('\n').ok_or(Doubt::Damaged)? + 1;
         let (said, digits) = whole.split_at_checked(end).ok_or(Doubt::Damaged)?;
         let expected = sum(key, b"row", said.as_bytes()).ok_or(Doubt::Damaged)?;
-        let found = bytes_of(digits).ok_or(Doubt::Damaged)?;
+        let found = from_hex(digits).ok_or(Doubt::Damaged)?;
         expected.verify_slice(&found).map_err(|_| Doubt::Damaged)?;
         let json = said.lines().nth(1).ok_or(Doubt::Damaged)?;
         serde_json::from_str(json).map_err(|_| Doubt::Damaged)
@@ -127,21 +127,6 @@ fn sum(key: Key, what: &[u8], said: &[u8]) -> Option<Hmac<Sha256>> {
     sum.update(b"\n");
     sum.update(said);
     Some(sum)
-}
-
-fn bytes_of(digits: &str) -> Option<Vec<u8>> {
-    let is_lower = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
-    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let byte = |pair: &[u8; 2]| {
-        let text = str::from_utf8(pair).ok()?;
-        u8::from_str_radix(text, 16).ok()
-    };
-    digits
-        .bytes()
-        .all(is_lower)
-        .then(|| pairs.iter().map(byte).collect())?
 }
 
 #[cfg(test)]

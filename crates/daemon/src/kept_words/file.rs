@@ -194,6 +194,19 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     hex
 }
 
+/// The bytes of which these are the digits, as [`hex`] writes them.
+pub(crate) fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let is_lower = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    digits
+        .bytes()
+        .all(is_lower)
+        .then(|| pairs.iter().map(byte).collect())?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -373,13 +373,10 @@ impl Serialize for Hex {
 impl<'de> Deserialize<'de> for Hex {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let digits = String::deserialize(from)?;
-        let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-        let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-        let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
-        match bytes {
-            Some(bytes) if rest.is_empty() => Ok(Hex(bytes)),
-            Some(_) | None => Err(D::Error::custom("these are no bytes")),
-        }
+        let bytes = crate::kept_words::from_hex(&digits);
+        bytes
+            .map(Hex)
+            .ok_or_else(|| D::Error::custom("these are no bytes"))
     }
 }
 

@@ -92,8 +92,7 @@ const OF_META: [&str; 6] = [
 
 /// An error without its code, where that is the one by which either era says that there is no such resource.
 fn without_code<'a>(frame: &'a Frame, error: &Span) -> Vec<Cow<'a, str>> {
-    let members = frame.members(error).unwrap_or_default();
-    let code = members.iter().find(|member| member.name == "code");
+    let code = frame.member(error, "code");
     if code.is_some_and(|code| matches!(code.value, "-32002" | "-32602")) {
         without(frame, error, &["code"])
     } else {

@@ -8,7 +8,7 @@ use wire::{Frame, Message, Method, Outgoing, RequestId, Span};
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
 use crate::{
     Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
-    rounds::HANDLE,
+    rounds::HANDLE_PREFIX,
 };
 
 /// What a session learns from the answer to its `initialize`.
@@ -482,7 +482,7 @@ fn questions_of(frame: &Frame) -> Option<(RequestId, Vec<Question>)> {
     let members = frame.members(result)?;
     let find = |name: &str| members.iter().find(|member| member.name == name);
     let handle = find("requestState")?;
-    if !frame.text(&handle.at)?.starts_with(HANDLE) {
+    if !frame.text(&handle.at)?.starts_with(HANDLE_PREFIX) {
         return None;
     }
     let questions = frame.members(&find("inputRequests")?.at)?;

@@ -56,9 +56,6 @@ const NAME_HEADER: Known = Known {
     written: "Mcp-Name",
 };
 
-/// What a client sends back of a request that waits for it begins with this, if it is of ours.
-const STATE_PREFIX: &str = "mcpool.";
-
 /// A request of the modern era, on its way to the hub.
 #[derive(Debug)]
 pub(crate) struct ModernPost {
@@ -306,12 +303,9 @@ fn continues(frame: &Frame) -> Option<Key> {
     let at = params(frame)?.at.as_ref()?;
     // Few have it, and each of the others would be read once more.
     memmem::find(frame.json(at).as_bytes(), b"\"requestState\"")?;
-    let members = frame.members(at)?;
-    let state = members
-        .iter()
-        .find(|member| member.name == "requestState")?;
+    let state = frame.member(at, "requestState")?;
     let state = frame.text(&state.at)?;
-    let (key, _number) = state.strip_prefix(STATE_PREFIX)?.split_once('.')?;
+    let (key, _number) = state.strip_prefix(mux::HANDLE_PREFIX)?.split_once('.')?;
     Key::parse(key)
 }
 
@@ -336,9 +330,7 @@ fn error_code(answer: &Outgoing) -> Option<i64> {
     else {
         return None;
     };
-    let members = frame.members(error)?;
-    let code = members.iter().find(|member| member.name == "code")?;
-    code.value.parse().ok()
+    frame.member(error, "code")?.value.parse().ok()
 }
 
 #[cfg(test)]

@@ -38,17 +38,11 @@ impl Key {
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
-        let is_lower = |digit: &u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(digit);
-        if digits.len() != KEY_DIGITS || !digits.iter().all(is_lower) {
+        if text.len() != KEY_DIGITS {
             return None;
         }
-        let mut bytes = [0; KEY_DIGITS / 2];
-        let (pairs, _none) = digits.as_chunks::<2>();
-        for (byte, pair) in bytes.iter_mut().zip(pairs) {
-            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Key(bytes))
+        let bytes = crate::kept_words::from_hex(text)?;
+        Some(Key(bytes.try_into().ok()?))
     }
 
     /// As it is given out.
