@@ -20,6 +20,7 @@ use wire::{Frame, Method, Outgoing, RequestId, quoted};
 
 use crate::{
     action::Outbox,
+    era::Era,
     event::OnRestart,
     exchange::{Effect, Owner},
     fact::Fact,
@@ -168,9 +169,11 @@ impl Mux {
     fn takes_warnings(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(|session| {
             let is_promised = session.offers.has(Offer::Logging);
-            session
+            let is_wanted = session
                 .level
-                .map_or(is_promised, |least| least <= Level::Warning)
+                .map_or(is_promised, |least| least <= Level::Warning);
+            // In the modern era what is logged belongs to a request that wants it, and this belongs to none.
+            session.era == Era::Legacy && is_wanted
         })
     }
 

@@ -11,6 +11,7 @@ const HELD_COST: usize = 512;
 impl Audit {
     /// Nothing of the step may be left undone.
     pub(super) fn end_step(&mut self) {
+        self.settle_questions_to_us();
         let step = core::mem::take(&mut self.step);
         if let Some(upstream) = step.inherited {
             self.check_inherited(upstream);

@@ -289,3 +289,61 @@ fn a_server_of_the_modern_era_that_comes_up_slowly_is_waited_for_the_next_time()
             -> alice: result #2 {"tools":[]}
     "#]]);
 }
+
+#[test]
+fn who_closes_its_input_before_its_wish_is_heard_is_not_listened_for() {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #1 modern changes=tools
+            -> start u1 for alice
+        alice ends
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged
+    "#]]);
+}
+
+#[test]
+fn who_listens_when_everything_ends_hears_that_it_does() {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #1 modern changes=tools watches=a:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged+resources.subscribe
+        shutdown
+    "#]]);
+}
+
+#[test]
+fn what_a_probe_wanted_of_the_log_is_not_what_its_client_wants() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: server/discover #"p" modern log=debug
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=logging
+        alice: initialize #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+    "#]]);
+}
+
+#[test]
+fn who_has_not_asked_for_a_log_is_not_told_that_its_server_was_started_again() {
+    check(expect![[r#"
+        alice opens
+        alice: tools/call #1 modern tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=logging
+        u1: result #2 {"content":[],"resultType":"complete"}
+        u1 exits code 1
+        1 s pass
+        alice: tools/list #2 modern
+        u1 starts
+        u1: greets declares=logging
+    "#]]);
+}

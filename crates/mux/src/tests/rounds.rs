@@ -265,3 +265,26 @@ fn who_has_something_to_answer_or_to_come_back_for_is_no_probe() {
             ! u1 dropped: unknown-response
     "#]]);
 }
+
+#[test]
+fn an_answer_reaches_its_server_though_the_call_that_it_came_with_is_over() {
+    check(expect![[r#"
+        alice opens handle=a era=legacy
+        alice: tools/call #1 modern caps=elicitation tool=t
+            -> start u1 for alice
+        alice: resources/read #2 modern caps=elicitation uri=a:1
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+            -> u1: resources/read #3
+        u1: elicitation/create #7
+            -> alice: result #1
+            ! u1 separates t
+            ! u1 separates resources/read 
+        u1: elicitation/create #8
+        u1: result #2 {"content":[]}
+        alice: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.1","inputResponses":{"1":{"action":"decline"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+    "#]]);
+}

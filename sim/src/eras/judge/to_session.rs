@@ -1,0 +1,610 @@
+//! What goes to sessions: answers to those who asked, in the words of their era, and all else to whom it
+//! concerns.
+
+use std::collections::BTreeMap;
+
+use mux::{Era, SessionId, UpstreamId};
+use wire::{Frame, Member, Message, Method, Span};
+
+use super::{Due, Judge, Kind, Open, Outcome, Parked, Process, Question, Seen};
+use crate::{
+    eras::words::{self, LEVELS, LISTS, SUBSCRIPTION, Shape},
+    invariants::{Broken, ensure},
+    payload::{Mark, Owner, causes, mark_of},
+    world::Held,
+};
+
+impl Judge {
+    pub(super) fn check_to_session(&mut self, id: SessionId, frame: &Frame, text: &str) -> Held {
+        let Some(session) = self.sessions.get(&id) else {
+            return Err(Broken(format!("{id} is gone and is sent {text}")));
+        };
+        let foreign = causes(text).find(|cause| self.is_foreign(id, text, *cause));
+        ensure!(
+            foreign.is_none(),
+            "{id} hears what belongs to {foreign:?}: {text}"
+        );
+        match &frame.message {
+            Message::Response { id: None, .. } => {
+                Err(Broken(format!("{id} gets an answer to nothing: {text}")))
+            }
+            Message::Response {
+                id: Some(named),
+                result,
+                error,
+                ..
+            } => {
+                let named = named.to_string();
+                let Some(open) = self.take_open(id, &named) else {
+                    return Err(Broken(format!(
+                        "{id} gets an answer that it is not owed: {text}"
+                    )));
+                };
+                self.settle_due(&Due::Answered(id, named.clone()));
+                self.settle_due(&Due::Goes(id, named));
+                match (result, error) {
+                    (Some(result), _) => self.check_result(id, open, (frame, result), text),
+                    (None, error) => self.check_error(id, &open, (frame, error.as_ref()), text),
+                }
+            }
+            Message::Request { id: shown, .. } => {
+                ensure!(
+                    session.era == Some(Era::Legacy) || session.turning.is_some(),
+                    "{id} is of the modern era and is asked: {text}"
+                );
+                self.check_asked(id, shown.as_number(), text)
+            }
+            Message::Notification { method, .. } => self.check_told(id, (method, frame), text),
+        }
+    }
+
+    fn take_open(&mut self, id: SessionId, named: &str) -> Option<Open> {
+        self.sessions.get_mut(&id)?.open.remove(named)
+    }
+
+    /// Whether what is because of this is not this session's business, and its server was honest about it.
+    fn is_foreign(&self, id: SessionId, text: &str, cause: Mark) -> bool {
+        let by = mark_of(text).map(|mark| mark.owner);
+        let was_cancelled = match by {
+            Some(Owner::Server(upstream)) => self.is_stale(upstream, cause),
+            Some(Owner::Session(_)) | None => false,
+        };
+        cause.owner != Owner::Session(id) && !was_cancelled
+    }
+
+    /// Whether a server goes on with what it was told long ago not to: what it says then is nobody's.
+    pub(super) fn is_stale(&self, upstream: UpstreamId, cause: Mark) -> bool {
+        let given = self.servers.get(&upstream).into_iter();
+        let mut given = given.flat_map(|server| server.given.values());
+        let is_for = given.rfind(|given| given.claim.is_some_and(|(_, mark)| mark == cause));
+        let life = self.limits.ghost_life;
+        is_for.is_none_or(|given| given.cancelled.is_some_and(|at| self.now >= at + life))
+    }
+
+    fn check_result(
+        &mut self,
+        id: SessionId,
+        open: Open,
+        (frame, result): (&Frame, &Span),
+        text: &str,
+    ) -> Held {
+        let members = frame.members(result).unwrap_or_default();
+        let find = |name: &str| members.iter().find(|member| member.name == name);
+        let kind = find("resultType").map(|kind| kind.value);
+        match open.request.era {
+            Era::Modern => ensure!(
+                matches!(kind, Some(r#""complete""# | r#""input_required""#)),
+                "{id} is of the modern era and gets a result of the type {kind:?}: {text}"
+            ),
+            Era::Legacy => ensure!(
+                kind.is_none(),
+                "{id} is of the legacy era and gets a result of a type: {text}"
+            ),
+        }
+        if open.request.era == Era::Modern && open.request.shape.is_cacheable() && kind == Some(r#""complete""#) {
+            ensure!(
+                find("ttlMs").is_some() && find("cacheScope").is_some(),
+                "{id} does not hear how long it holds: {text}"
+            );
+        }
+        ensure!(!open.has_bad_handle, "{id} comes with a bad handle and gets {text}");
+        self.saw_post(id, Seen::PostAnswered);
+        match open.request.shape {
+            Shape::Hello | Shape::Discover => self.check_greeted(id, &open, &members, text),
+            Shape::Listen(_) => self.check_listened(id, &open, (frame, result), text),
+            Shape::Subscribe(_) | Shape::Unsubscribe(_) | Shape::SetLevel(_) | Shape::Ping => {
+                self.take_effect(id, &open);
+                Ok(())
+            }
+            Shape::Call(_) | Shape::Prompt | Shape::Read(_) | Shape::List(_) => {
+                let is_answer = open.answer.is_some_and(|(number, _)| {
+                    mark_of(text).is_some_and(|mark| mark.number == number)
+                });
+                if !is_answer && kind == Some(r#""input_required""#) {
+                    return self.check_parked(id, open, (frame, &members), text);
+                }
+                self.check_answer(id, &open, kind, text)
+            }
+        }
+    }
+
+    fn saw_post(&mut self, id: SessionId, seen: Seen) {
+        if self.sessions.get(&id).is_some_and(|session| session.is_post) {
+            self.saw(seen);
+        }
+    }
+
+    /// An answer of a server's reaches who asked.
+    fn check_answer(&mut self, id: SessionId, open: &Open, result_type: Option<&str>, text: &str) -> Held {
+        let Some((number, kind)) = open.answer else {
+            return Err(Broken(format!("{id} gets an answer of nobody: {text}")));
+        };
+        let said = &self.said[number];
+        ensure!(
+            mark_of(text) == Some(said.mark) && said.cause == Some(open.origin),
+            "{id} gets the answer to another request: {text}"
+        );
+        let words = said.words.clone();
+        ensure!(text.contains(&words), "{id} does not hear\n  {words} but\n  {text}");
+        let Owner::Server(upstream) = said.mark.owner else {
+            return Ok(());
+        };
+        let server_era = self.era_at(upstream, open);
+        let wants_input = result_type == Some(r#""input_required""#);
+        let is_right = match kind {
+            Kind::Result => !wants_input,
+            Kind::Questions => wants_input && open.request.era == Era::Modern,
+            Kind::Address => wants_input && open.request.era == Era::Modern && server_era == Era::Legacy,
+            Kind::Error | Kind::NotFound => false,
+        };
+        ensure!(is_right, "{id} gets {kind:?} of a server of {server_era:?} as {text}");
+        self.saw(match (kind, open.request.era, server_era) {
+            (Kind::Questions, ..) => Seen::Passed,
+            (Kind::Address, ..) => Seen::AddressFirst,
+            (_, Era::Legacy, Era::Legacy) => Seen::LegacyAtLegacy,
+            (_, Era::Legacy, Era::Modern) => Seen::LegacyAtModern,
+            (_, Era::Modern, Era::Legacy) => Seen::ModernAtLegacy,
+            (_, Era::Modern, Era::Modern) => Seen::ModernAtModern,
+        });
+        Ok(())
+    }
+
+    /// The era of the server that has answered: of one that is gone, that in which whatever it said was kept.
+    fn era_at(&self, upstream: UpstreamId, open: &Open) -> Era {
+        let era = self.servers.get(&upstream).and_then(|server| server.era);
+        let is_kept = open.origin != open.request.mark;
+        era.unwrap_or(if is_kept { Era::Legacy } else { open.request.era })
+    }
+
+    fn check_greeted(&mut self, id: SessionId, open: &Open, members: &[Member<'_>], text: &str) -> Held {
+        let session = self.sessions.get_mut(&id);
+        let Some(session) = session else { return Ok(()) };
+        let server = session.upstream.and_then(|upstream| self.servers.get(&upstream));
+        let own = server.map(|server| server.greeting);
+        let named = mark_of(text).map(|mark| mark.number);
+        ensure!(own.is_some() && own == named, "{id} is greeted by another server: {text}");
+        let find = |name: &str| members.iter().find(|member| member.name == name);
+        if open.request.shape == Shape::Hello {
+            session.is_greeted = true;
+            session.news = [1; 3];
+            let version = find("protocolVersion").map(|version| version.value);
+            ensure!(version == Some(r#""2025-11-25""#), "{id} is greeted in {version:?}: {text}");
+            return Ok(());
+        }
+        let versions = find("supportedVersions").map_or("", |versions| versions.value);
+        ensure!(
+            versions.contains("2026-07-28") && text.contains("serverInfo"),
+            "{id} hears of {versions}: {text}"
+        );
+        Ok(())
+    }
+
+    /// A wish to be told of changes has ended.
+    fn check_listened(&mut self, id: SessionId, open: &Open, (frame, result): (&Frame, &Span), text: &str) -> Held {
+        let named = subscription(frame, result);
+        ensure!(
+            named.as_deref() == Some(&*open.request.id),
+            "{id} hears of the end of {named:?}: {text}"
+        );
+        let session = self.sessions.get(&id);
+        let is_over = session.is_some_and(|it| it.is_ending || it.turning.is_some());
+        ensure!(is_over || self.is_shutting_down, "{id} still listens and hears that it does not: {text}");
+        self.saw(Seen::ListenEnded);
+        Ok(())
+    }
+
+    fn take_effect(&mut self, id: SessionId, open: &Open) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let is = |tells: bool| (!open.overlaps).then_some(tells);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing")]
+        match open.request.shape {
+            Shape::Subscribe(at) => drop(session.topics.insert(words::URIS[usize::from(at)], is(true))),
+            Shape::Unsubscribe(at) => drop(session.topics.insert(words::URIS[usize::from(at)], is(false))),
+            Shape::SetLevel(at) => session.level = Some(at),
+            _other => {}
+        }
+    }
+
+    /// A request is answered with what its server asks: the server stays at it, and the client may come back.
+    fn check_parked(
+        &mut self,
+        id: SessionId,
+        open: Open,
+        (frame, members): (&Frame, &[Member<'_>]),
+        text: &str,
+    ) -> Held {
+        let find = |name: &str| members.iter().find(|member| member.name == name);
+        let Some((upstream, minted)) = open.sent else {
+            return Err(Broken(format!("{id} is asked for what no server is at: {text}")));
+        };
+        let handle = find("requestState").map_or("", |state| state.value).to_owned();
+        let prefix = format!(r#""mcpool.{}."#, words::handle_name(id));
+        ensure!(handle.starts_with(&prefix), "{id} gets the handle {handle}: {text}");
+        ensure!(self.handles.insert(handle.clone()), "{handle} is given twice: {text}");
+        let asked = find("inputRequests").and_then(|asked| frame.members(&asked.at));
+        let mut asks = BTreeMap::new();
+        for question in asked.unwrap_or_default() {
+            let number = mark_of(question.value).map(|mark| mark.number);
+            let server = self.servers.get_mut(&upstream).into_iter();
+            let mut known = server.flat_map(|server| &mut server.asks);
+            let Some((named, ask)) = known.find(|(_, ask)| Some(ask.number) == number) else {
+                return Err(Broken(format!("{id} is asked what nobody wants to know: {text}")));
+            };
+            ensure!(
+                ask.put.is_none_or(|put| put == id) && ask.asks.is_for_class(open.request.class),
+                "{id} is asked what another was asked, or what it cannot do: {text}"
+            );
+            ask.put = Some(id);
+            asks.insert(question.name.to_string(), named.clone());
+        }
+        ensure!(!asks.is_empty(), "{id} is asked nothing: {text}");
+        if open.origin != open.request.mark {
+            self.saw(Seen::AskedOnReturn);
+            for ask in asks.values() {
+                self.settle_due(&Due::AskAnswered(upstream, ask.clone()));
+            }
+        }
+        self.saw(Seen::Parked);
+        self.saw_post(id, Seen::PostParked);
+        let until = self.now + self.limits.round_patience;
+        let parked = Parked {
+            upstream,
+            minted,
+            origin: open.origin,
+            request: open.request,
+            asks,
+            until,
+            outcome: Outcome::Open,
+        };
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.parked.insert(handle, parked);
+        }
+        Ok(())
+    }
+
+    fn check_error(&mut self, id: SessionId, open: &Open, (frame, error): (&Frame, Option<&Span>), text: &str) -> Held {
+        let members = error.and_then(|error| frame.members(error)).unwrap_or_default();
+        let find = |name: &str| members.iter().find(|member| member.name == name);
+        self.saw_post(id, Seen::PostAnswered);
+        if let Some(reason) = find("data").and_then(|data| own_reason(data.value)) {
+            return self.check_refusal(id, open, &reason, text);
+        }
+        let Some((number, kind)) = open.answer else {
+            return Err(Broken(format!("{id} gets an error of nobody: {text}")));
+        };
+        let said = &self.said[number];
+        ensure!(
+            mark_of(text) == Some(said.mark) && said.cause == Some(open.origin),
+            "{id} gets the error of another request: {text}"
+        );
+        let Owner::Server(upstream) = said.mark.owner else {
+            return Ok(());
+        };
+        let is_bridged = open.request.era == Era::Modern && self.era_at(upstream, open) == Era::Legacy;
+        let code = find("code").map_or("", |code| code.value);
+        let expected = match (kind, is_bridged) {
+            (Kind::Error, _) => "-32000",
+            (Kind::NotFound, true) => "-32602",
+            (Kind::NotFound, false) => "-32002",
+            (Kind::Address, false) => "-32042",
+            (Kind::Address, true) | (Kind::Result | Kind::Questions, _) => "none",
+        };
+        ensure!(code == expected, "{id} gets {code} in place of {expected}: {text}");
+        if kind == Kind::NotFound && is_bridged {
+            self.saw(Seen::NotFound);
+        }
+        Ok(())
+    }
+
+    /// An error of the pooler's own: with reason.
+    fn check_refusal(&mut self, id: SessionId, open: &Open, reason: &str, text: &str) -> Held {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(());
+        };
+        let shape = open.request.shape;
+        let has_session = !session.is_post || session.is_shared;
+        if open.has_bad_handle && has_session {
+            ensure!(reason == "bad-parameter", "{id} comes with a bad handle and gets {text}");
+            return Ok(());
+        }
+        let server = session.upstream.and_then(|upstream| self.servers.get(&upstream));
+        let is_well = server.is_some_and(|server| {
+            let is_ready = server.greeted_at.is_some_and(|at| at <= open.tick);
+            is_ready && server.process == Process::Running
+        });
+        // It has waited for its client to come back.
+        let is_kept = open.origin != open.request.mark;
+        let was_troubled = self.troubled.get(session.name).is_some_and(|at| *at >= open.tick);
+        let is_turning = session.turning.is_some() && open.request.era == Era::Modern;
+        let is_bound = !session.parked.is_empty()
+            || !session.asked.is_empty()
+            || session.open.values().any(|open| open.sent.is_some());
+        let is_greeting = session.open.values().any(|open| open.request.shape == Shape::Hello);
+        let ends_late = session.ending_since.is_some_and(|at| self.now >= at + self.limits.drain_patience);
+        let rounds = open.inquiry.as_ref();
+        let allowed = match reason {
+            "start-failed" | "still-starting" | "still-failing" | "upstream-exited" => {
+                !is_well || was_troubled || is_kept
+            }
+            "upstream-stopped" => !is_well || was_troubled || is_kept || self.is_shutting_down,
+            "shutting-down" => self.is_shutting_down,
+            "took-too-long" => ends_late || self.now >= open.since + self.limits.request_timeout,
+            "no-such-method" => {
+                let is_legacy = session.fixed == Some(Era::Legacy) || !has_session;
+                (shape == Shape::Discover && is_legacy) || is_turning
+            }
+            "needs-session" => !has_session && open.request.era == Era::Modern,
+            "not-initialized" => !session.is_greeted && open.request.era == Era::Legacy,
+            "already-initialized" => shape == Shape::Hello && (session.is_greeted || is_greeting || is_bound),
+            "input-refused" => rounds.is_some_and(|inquiry| inquiry.is_refused),
+            "too-many-rounds" => open.rounds > 8,
+            "not-capable" => rounds.is_some_and(|inquiry| {
+                let mut asks = inquiry.asks.values();
+                asks.any(|(_, asks, _)| !asks.is_for_class(open.request.class))
+            }),
+            "overloaded" => rounds.is_some() && session.is_ending,
+            _never => false,
+        };
+        ensure!(allowed, "{id} is refused without a reason: {text}");
+        session.forgets(shape);
+        match reason {
+            "already-initialized" if session.turning.is_some() => {
+                session.was_turned_away = true;
+                self.saw(Seen::NotTurned);
+            }
+            "too-many-rounds" => self.saw(Seen::WentManyTimes),
+            "needs-session" => self.saw(Seen::NeedsSession),
+            _other => {}
+        }
+        self.begins_again(id, shape);
+        Ok(())
+    }
+
+    /// Who could not be greeted may begin anew, in either era.
+    fn begins_again(&mut self, id: SessionId, shape: Shape) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let mut open = session.open.values();
+        let is_greeting = open.any(|open| open.request.shape == Shape::Hello);
+        if shape == Shape::Hello && !session.is_greeted && !is_greeting && session.turning.is_none() {
+            session.era = None;
+        }
+    }
+
+    /// A client of the legacy era is asked something.
+    fn check_asked(&mut self, id: SessionId, shown: Option<u64>, text: &str) -> Held {
+        let Some((mark, shown)) = mark_of(text).zip(shown) else {
+            return Err(Broken(format!("{id} is asked what nobody asked: {text}")));
+        };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(());
+        };
+        ensure!(shown > session.shown_last, "{id} is asked under an id that it has seen: {text}");
+        session.shown_last = shown;
+        ensure!(!session.is_ending, "{id} has ended and is asked: {text}");
+        ensure!(!text.contains("inputRequests"), "{id} is asked in words of the modern era: {text}");
+        let Owner::Server(upstream) = mark.owner else {
+            return Err(Broken(format!("{id} is asked by a client: {text}")));
+        };
+        let class = session.class;
+        let inquired = session.open.iter_mut().find_map(|(named, open)| {
+            let inquiry = open.inquiry.as_mut()?;
+            let mut asks = inquiry.asks.iter_mut();
+            let (name, asked) = asks.find(|(_, (number, ..))| *number == mark.number)?;
+            Some((named.clone(), name.clone(), asked))
+        });
+        let (question, asks) = if let Some((named, name, (_, asks, is_put))) = inquired {
+            ensure!(!std::mem::replace(is_put, true), "{id} is asked twice: {text}");
+            let asks = *asks;
+            session.asked.insert(shown, Question::Inquired(named.clone(), name));
+            self.settle_due(&Due::Goes(id, named));
+            self.saw(Seen::Inquired);
+            ("inquired", asks)
+        } else {
+            let server = self.servers.get_mut(&upstream).into_iter();
+            let mut asks = server.flat_map(|server| &mut server.asks);
+            let Some((named, ask)) = asks.find(|(_, ask)| ask.number == mark.number) else {
+                return Err(Broken(format!("{id} is asked what nobody wants to know: {text}")));
+            };
+            ensure!(ask.put.is_none(), "{id} is asked what somebody was asked before: {text}");
+            ask.put = Some(id);
+            session.asked.insert(shown, Question::Asked(upstream, named.clone()));
+            ("asked", ask.asks)
+        };
+        ensure!(
+            asks.is_for_clients() && asks.is_for_class(class),
+            "{id} is {question} what it cannot do: {text}"
+        );
+        Ok(())
+    }
+
+    /// A client hears something that answers nothing.
+    fn check_told(&mut self, id: SessionId, (method, frame): (&Method, &Frame), text: &str) -> Held {
+        let wish = frame_subscription(frame);
+        let era = self.sessions.get(&id).and_then(|session| session.era);
+        ensure!(
+            era == Some(Era::Modern) || wish.is_none(),
+            "{id} is of the legacy era and hears of a wish: {text}"
+        );
+        let changed = |(list, _): &(&str, &str)| method.name() == format!("notifications/{list}/list_changed");
+        if let Some(list) = LISTS.iter().position(changed) {
+            return self.check_news(id, list, wish.as_deref(), text);
+        }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "servers say nothing else here")]
+        match method {
+            Method::ListenAcknowledged => self.check_acknowledged(id, wish, frame, text),
+            Method::ResourceUpdated => self.check_updated(id, wish, text),
+            Method::Progress => {
+                let Some(mark) = mark_of(text) else {
+                    return Err(Broken(format!("{id} hears how far nobody is: {text}")));
+                };
+                let cause = self.said[mark.number].cause;
+                let session = self.sessions.get(&id);
+                let mut open = session.into_iter().flat_map(|it| it.open.values());
+                let open = open.find(|open| Some(open.origin) == cause);
+                let token = open.and_then(|open| open.request.token.clone());
+                let is_its = token.is_some_and(|token| text.contains(&format!(r#""progressToken":{token}"#)));
+                ensure!(is_its, "{id} hears how far another request is: {text}");
+                self.hears(id, mark, "", text)
+            }
+            Method::LogMessage => self.check_logged(id, text),
+            Method::Cancelled => {
+                let Message::Notification { params, .. } = &frame.message else {
+                    return Ok(());
+                };
+                let shown = params.request_id.as_ref().and_then(|(shown, _)| shown.as_number());
+                let is_due = shown.is_some_and(|shown| self.settle_due(&Due::Withdrawn(id, shown)));
+                ensure!(is_due, "{id} need not answer what it was not asked: {text}");
+                Ok(())
+            }
+            _unknown => Err(Broken(format!("{id} hears what nobody said: {text}"))),
+        }
+    }
+
+    fn hears(&mut self, id: SessionId, mark: Mark, wish: &str, text: &str) -> Held {
+        let said = &mut self.said[mark.number];
+        ensure!(said.heard.insert((id, wish.to_owned())), "{id} hears twice: {text}");
+        ensure!(text.contains(&said.words), "{id} does not hear {} but {text}", said.words);
+        self.settle_due(&Due::Hears(id, mark.number, wish.to_owned()));
+        Ok(())
+    }
+
+    fn check_acknowledged(&mut self, id: SessionId, wish: Option<String>, frame: &Frame, text: &str) -> Held {
+        let Message::Notification { params, .. } = &frame.message else {
+            return Ok(());
+        };
+        let filter = params.at.as_ref().and_then(|at| frame.member(at, "notifications"));
+        let filter = filter.map_or("", |filter| filter.value);
+        let session = self.sessions.get_mut(&id);
+        let server = session.as_ref().and_then(|it| self.servers.get(&it.upstream?));
+        let changed_at = server.map(|server| server.changed_at);
+        let open = session.and_then(|it| it.open.get_mut(&wish?)?.wish.as_mut());
+        let Some(open) = open else {
+            return Err(Broken(format!("{id} does not wish for what is acknowledged: {text}")));
+        };
+        for (list, changed_at) in changed_at.into_iter().flatten().enumerate() {
+            // What has changed just now may be told with what follows.
+            let is_fresh = changed_at.is_some_and(|at| self.now <= at + self.limits.change_window);
+            open.news[list].0 += u32::from(is_fresh);
+        }
+        ensure!(!std::mem::replace(&mut open.is_acknowledged, true), "{id} hears twice: {text}");
+        let promised = words::filter(open.bits);
+        ensure!(filter == promised, "{id} is promised {filter} and not {promised}");
+        self.saw(Seen::Listened);
+        Ok(())
+    }
+
+    /// A client hears that a list has changed: it has, and a client of the modern era wants to know.
+    fn check_news(&mut self, id: SessionId, list: usize, wish: Option<&str>, text: &str) -> Held {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(());
+        };
+        let may = if session.era == Some(Era::Modern) {
+            let open = wish.and_then(|wish| session.open.get_mut(wish)?.wish.as_mut());
+            let Some(open) = open.filter(|open| open.is_acknowledged && open.bits >> list & 1 == 1) else {
+                return Err(Broken(format!("{id} hears what it did not ask for: {text}")));
+            };
+            open.news[list].1 = false;
+            &mut open.news[list].0
+        } else {
+            &mut session.news[list]
+        };
+        ensure!(*may > 0, "{id} hears of more changes than there were: {text}");
+        *may -= 1;
+        self.saw(Seen::HeardChange);
+        Ok(())
+    }
+
+    fn check_updated(&mut self, id: SessionId, wish: Option<String>, text: &str) -> Held {
+        let (Some(session), Some(mark)) = (self.sessions.get(&id), mark_of(text)) else {
+            return Err(Broken(format!("{id} hears what nobody said: {text}")));
+        };
+        let uri = words::URIS.iter().position(|uri| text.contains(&format!(r#""uri":"{uri}""#)));
+        let uri = uri.unwrap_or_default();
+        let is_wanted = match &wish {
+            Some(wish) => session.open.get(wish).is_some_and(|open| {
+                let bit = LISTS.len() + uri;
+                let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged);
+                wish.is_some_and(|wish| wish.bits >> bit & 1 == 1)
+            }),
+            None => session.era == Some(Era::Legacy) && session.topics.contains_key(words::URIS[uri])
+                || session.open.values().any(|open| matches!(open.request.shape, Shape::Subscribe(_))),
+        };
+        ensure!(is_wanted, "{id} hears what it did not ask for: {text}");
+        self.saw(Seen::HeardUpdate);
+        self.hears(id, mark, &wish.unwrap_or_default(), text)
+    }
+
+    /// A client of the modern era hears of a log only if a request of its own wants that.
+    fn check_logged(&mut self, id: SessionId, text: &str) -> Held {
+        let Some(session) = self.sessions.get(&id) else {
+            return Ok(());
+        };
+        let level = LEVELS.iter().position(|level| text.contains(&format!(r#""level":"{level}""#)));
+        let level = level.unwrap_or_default();
+        // FIXME: the core keeps the level of the last request for all that its session has open.
+        if session.era == Some(Era::Modern) && !LEVEL_OF_LAST_REQUEST {
+            let mut wanted = session.open.values().filter_map(|open| open.request.level);
+            ensure!(
+                wanted.any(|least| usize::from(least) <= level),
+                "{id} hears of a log that none of its requests wants: {text}"
+            );
+        }
+        let Some(mark) = mark_of(text) else {
+            // A word of our own.
+            ensure!(text.contains(r#""logger":"mcpool""#), "{id} hears what nobody said: {text}");
+            return Ok(());
+        };
+        self.saw(Seen::HeardLog);
+        self.hears(id, mark, "", text)
+    }
+}
+
+/// A known fault of the core: a request that wants no log messages may be told some, because the last one did.
+const LEVEL_OF_LAST_REQUEST: bool = true;
+
+/// The wish that a notification names.
+fn frame_subscription(frame: &Frame) -> Option<String> {
+    let Message::Notification { params, .. } = &frame.message else {
+        return None;
+    };
+    subscription(frame, params.at.as_ref()?)
+}
+
+fn subscription(frame: &Frame, at: &Span) -> Option<String> {
+    let meta = frame.member(at, "_meta")?;
+    let named = frame.member(&meta.at, SUBSCRIPTION)?;
+    Some(named.value.to_owned())
+}
+
+/// The word for why the pooler says no.
+pub(super) fn own_reason(data: &str) -> Option<String> {
+    if !data.contains(r#""source":"mcpool""#) {
+        return None;
+    }
+    let (_, rest) = data.split_once(r#""reason":""#)?;
+    Some(rest.split_once('"')?.0.to_owned())
+}
