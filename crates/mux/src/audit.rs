@@ -231,7 +231,7 @@ impl Audit {
             }
             Fact::Refused {
                 session,
-                refusal: Refusal::AlreadyInitialized,
+                refusal: Refusal::AlreadyInitialized | Refusal::IdInUse,
             } => self.stay_modern(*session),
             Fact::Dropped {
                 reason: DropReason::NotRead,

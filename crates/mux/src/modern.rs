@@ -93,8 +93,10 @@ impl Mux {
             return Ok(());
         };
         let opening = &session.opening;
-        // What is of one session alone would be of one request.
-        let lacks_session = opening.link == Link::Posts && self.is_alone(opening);
+        // What is of one session alone would be of one request. Who is served already, and comes back for an answer,
+        // was there before that showed.
+        let is_new = session.upstream().is_none();
+        let lacks_session = is_new && opening.link == Link::Posts && self.is_alone(opening);
         let is_probe = *method == Method::Discover;
         if is_probe && (lacks_session || opening.era == Some(Era::Legacy)) {
             return Err(Refusal::NoSuchMethod {

@@ -181,7 +181,7 @@ impl World {
         let server = session.upstream.and_then(|id| self.judge.servers.get(&id));
         let era = server.and_then(|server| server.era.filter(|_| server.greeted_at.is_some()));
         ensure!(
-            !speaks_both || !is_free || era.is_none() || era == session.era,
+            !speaks_both || !is_free || era.is_none() || session.era.is_none() || era == session.era,
             "{} speaks as of {:?}, and its server as of {era:?}",
             session.id,
             session.era

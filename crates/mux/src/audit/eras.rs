@@ -98,6 +98,14 @@ pub(super) fn filter_of(method: &Method, params: &Params, frame: &Frame) -> Opti
     filters.next().map(|filter| filter.value.into())
 }
 
+/// An answer without the type of its result.
+pub(super) fn untyped(frame: &Frame, result: &Span) -> Frame {
+    let edited = frame.edited(result, &["resultType"], &[]);
+    let words = edited.map(|edited| frame.rewrite(&mut [(result.clone(), edited.as_bytes())]));
+    let parsed = words.and_then(|words| Frame::parse(words.to_vec().into()).ok());
+    parsed.unwrap_or_else(|| frame.clone())
+}
+
 /// What a server of the modern era asks in place of an answer.
 pub(super) fn questions_in(frame: &Frame, result: &Span) -> Option<Vec<(Method, Box<str>)>> {
     if !wants_input(frame, result) {

@@ -43,6 +43,10 @@ struct Walk {
     speaking: Vec<String>,
     listening: Vec<String>,
     opened: usize,
+    /// Posts that have made their request.
+    posted: Vec<String>,
+    /// How often a client has come back, well or not.
+    returns: usize,
 }
 
 impl Walk {
@@ -74,7 +78,9 @@ impl Walk {
         let options = self.chance.pick(self.options);
         let (name, verb, options) = match options.strip_prefix(MODERN) {
             Some(options) => {
-                let name = format!("m{}", self.opened);
+                // A post is one request, and whatever its client comes back with.
+                let kind = if options.contains("posts") { 'p' } else { 'm' };
+                let name = format!("{kind}{}", self.opened);
                 (name.clone(), "opens", format!("handle={name}{options}"))
             }
             None => {
@@ -89,7 +95,7 @@ impl Walk {
 
     fn client(&mut self) -> String {
         let who = self.speaking[self.chance.below(self.speaking.len())].clone();
-        if who.starts_with('m') {
+        if who.starts_with(['m', 'p']) {
             return self.modern_client(&who);
         }
         let id = self.chance.below(9);
@@ -121,7 +127,16 @@ impl Walk {
         let tool = self.chance.pick(&["ask", "log", "x"]);
         let log = self.chance.pick(&["", "", " log=info", " log=debug"]);
         let says = format!("modern caps=sampling{log}");
-        let said = match self.chance.below(18) {
+        let is_post = who.starts_with('p');
+        let kind = match self.posted.iter().any(|posted| posted == who) {
+            false if is_post => self.chance.below(9),
+            true => 17,
+            false => self.chance.below(18),
+        };
+        if is_post {
+            self.posted.push(who.to_string());
+        }
+        let said = match kind {
             0..6 => format!("tools/call #{id} {says} tool={tool} token={id}"),
             6 => format!("tools/list #{id} {says}"),
             7 => format!("server/discover #{id} {says}"),
@@ -135,8 +150,10 @@ impl Walk {
                 let whose = self.speaking[self.chance.below(self.speaking.len())].clone();
                 let whose = if self.chance.below(4) > 0 { who } else { &whose };
                 let (round, shown) = (1 + self.chance.below(4), 1 + self.chance.below(4));
+                self.returns += 1;
+                let id = self.returns;
                 format!(
-                    r#"raw {{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","requestState":"mcpool.{whose}.{round}","inputResponses":{{"{shown}":{{"by":"{who}"}}}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{"sampling":{{}}}}}}}}}}"#
+                    r#"raw {{"jsonrpc":"2.0","id":"r{id}","method":"tools/call","params":{{"name":"{tool}","requestState":"mcpool.{whose}.{round}","inputResponses":{{"{shown}":{{"by":"{who}"}}}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{"sampling":{{}}}}}}}}}}"#
                 )
             }
         };
@@ -269,6 +286,8 @@ fn walk(options: &'static [&'static str]) {
             speaking: Vec::new(),
             listening: Vec::new(),
             opened: 0,
+            posted: Vec::new(),
+            returns: 0,
         };
         let mut played = String::new();
         for _ in 0..STEPS {

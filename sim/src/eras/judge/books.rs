@@ -123,6 +123,14 @@ pub(crate) struct Inquiry {
     pub(crate) is_refused: bool,
 }
 
+impl Inquiry {
+    /// Whether its client has something to answer.
+    pub(crate) fn waits(&self) -> bool {
+        let mut asks = self.asks.iter();
+        asks.any(|(name, (_, asks, _))| asks.is_for_clients() && !self.answers.contains_key(name))
+    }
+}
+
 /// What a listener was promised and may hear.
 #[derive(Debug)]
 pub(crate) struct Wish {

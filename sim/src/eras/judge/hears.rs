@@ -187,7 +187,7 @@ impl Judge {
         let session = self.sessions.get_mut(&id)?;
         (session.is_ending, session.ending_since) = (true, Some(self.now));
         let listens = session.open.iter().filter(|(_, open)| {
-            let may_be_refused = open.inquiry.as_ref().is_some_and(|inquiry| inquiry.answers.len() < inquiry.asks.len());
+            let may_be_refused = open.inquiry.as_ref().is_some_and(Inquiry::waits);
             open.wish.as_ref().is_some_and(|wish| wish.is_acknowledged) || may_be_refused
         });
         let over: Vec<String> = listens.map(|(named, _)| named.clone()).collect();
@@ -384,6 +384,8 @@ impl Judge {
             let parked = session.parked.values_mut();
             for parked in parked.filter(|it| it.upstream == id && it.outcome == Outcome::Open) {
                 parked.outcome = Outcome::Lost;
+                // Another process may ask under the same ids.
+                parked.asks.clear();
                 seen.push(Seen::ParkedAtDeath);
             }
         }

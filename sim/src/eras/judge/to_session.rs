@@ -476,12 +476,28 @@ impl Judge {
                     return Ok(());
                 };
                 let shown = params.request_id.as_ref().and_then(|(shown, _)| shown.as_number());
-                let is_due = shown.is_some_and(|shown| self.settle_due(&Due::Withdrawn(id, shown)));
+                let is_due = shown.is_some_and(|shown| {
+                    self.settle_due(&Due::Withdrawn(id, shown)) || self.gives_up_inquiry(id, shown)
+                });
                 ensure!(is_due, "{id} need not answer what it was not asked: {text}");
                 Ok(())
             }
             _unknown => Err(Broken(format!("{id} hears what nobody said: {text}"))),
         }
+    }
+
+    /// A client need not answer what it was asked for a request: because that is refused, now.
+    fn gives_up_inquiry(&mut self, id: SessionId, shown: u64) -> bool {
+        let session = self.sessions.get_mut(&id);
+        let question = session.and_then(|session| session.asked.remove(&shown));
+        let Some(Question::Inquired(named, _)) = question else {
+            return false;
+        };
+        let due = Due::Answered(id, named);
+        if !self.due.contains(&due) {
+            self.due.push(due);
+        }
+        true
     }
 
     fn hears(&mut self, id: SessionId, mark: Mark, wish: &str, text: &str) -> Held {
