@@ -45,8 +45,8 @@ const QUESTIONS: u8 = 3 + 8 * 2;
 /// How many orders there are.
 pub const ORDERS: usize = SERVERS.len() * LETTERS.len().pow(LENGTH as u32);
 
-/// Into how many parts they fall, by their server and first step.
-pub const PARTS: usize = SERVERS.len() * LETTERS.len();
+/// Into how many parts they fall, by their server and first two steps.
+pub const PARTS: usize = SERVERS.len() * LETTERS.len().pow(2);
 
 const fn step(act: Act, who: u8, what: u8) -> Step {
     Step { act, who, what }
@@ -134,10 +134,20 @@ impl FromStr for EraOrder {
 
 /// Plays a part of all orders, and shows each that is another than those before.
 pub fn play_part(part: usize, mut show: impl FnMut(&EraOrder, Played<Step>)) {
+    let (first, second) = (part / LETTERS.len() % LETTERS.len(), part % LETTERS.len());
     let mut order = EraOrder {
-        server: part / LETTERS.len() % SERVERS.len(),
-        steps: vec![part % LETTERS.len()],
+        server: part / LETTERS.len().pow(2) % SERVERS.len(),
+        steps: vec![first],
     };
+    let (played, is_another) = order.play_once(Trace::Off);
+    if !is_another {
+        return;
+    }
+    // What begins with a single step is shown by the first part that does.
+    if second == 0 {
+        show(&order, played);
+    }
+    order.steps.push(second);
     play_on(&mut order, &mut show);
 }
 
@@ -173,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_question_is_parked_and_answered_in_a_small_world() {
-        let seen = |digits: &str, name: &str| {
+        let seen = |digits: &str, name: &'static str| {
             let played = digits.parse::<EraOrder>().unwrap().play(Trace::Off);
             assert_eq!(played.broken, None, "{digits}");
             assert!(played.tally.count(crate::Kind::Era, name) > 0, "{digits}: {name}");
