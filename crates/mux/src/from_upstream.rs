@@ -16,12 +16,12 @@ use crate::{
     lanes::CallEnd,
     listen::with_meta,
     lists::List,
-    modern::Evidence,
     mux::Mux,
     refusal::Refusal,
     timers::Timer,
     upstream::Standing,
     verbosity::{Level, UNASKED},
+    verdict::Evidence,
 };
 
 /// The error by which a server of 2025-11-25 sends a user to an address (`URLElicitationRequired`).
@@ -514,7 +514,7 @@ impl Mux {
             Some(Owner::Ourselves(Errand::Greet)) => {
                 let why = format!("its answer to `initialize` cannot be used: {fault}");
                 self.timers.clear(Timer::Greeting(upstream_id));
-                self.fail_greeting(upstream_id, Evidence::NoAnswer, &why, out);
+                self.fail_greeting(upstream_id, Evidence::OtherAnswer, &why, out);
             }
             Some(Owner::Ourselves(Errand::Compare(listing, _))) => {
                 self.on_list_lost(upstream_id, listing, out);

@@ -73,6 +73,7 @@ mod timers;
 mod turns;
 mod upstream;
 mod verbosity;
+mod verdict;
 mod wishes;
 
 pub use action::{Action, Answered, Notice, Outbox, Then};

@@ -43,6 +43,8 @@ pub struct Limits {
     /// Longest wait for a server's first answer to `server/discover`; then it is asked as one of the legacy
     /// era is. Clients that probe wait 3 to 60 s.
     pub discover_patience: Duration,
+    /// How long it is believed that a server does not speak in an era, without asking it again.
+    pub verdict_life: Duration,
     /// Longest life of one request. The specification says that there should be a maximum.
     pub request_timeout: Duration,
     /// Longest life of a request without progress.
@@ -143,6 +145,7 @@ impl Default for Limits {
             start_patience: Duration::from_secs(25),
             greeting_timeout: Duration::from_mins(5),
             discover_patience: Duration::from_secs(10),
+            verdict_life: Duration::from_hours(24),
             request_timeout: Duration::from_hours(24),
             request_idle_timeout: IdleTimeout::Never,
             ping_interval: Duration::from_secs(30),

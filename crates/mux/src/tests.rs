@@ -50,6 +50,7 @@ mod subscriptions;
 mod succession;
 mod terms;
 mod unread;
+mod verdicts;
 mod versions;
 mod walks;
 

@@ -38,6 +38,7 @@ use crate::{
     terms::Terms,
     turns::Turns,
     verbosity::Level,
+    verdict::Proof,
 };
 
 /// A server and all that belongs to it.
@@ -159,6 +160,8 @@ pub(crate) enum StopCause {
     Asked,
     /// It could not be greeted, which counts as a death.
     NotGreeted,
+    /// It did not answer as its era wants it, and those who wait for it are to be served in the other one.
+    OtherEra(Proof),
 }
 
 /// Whether messages are being released to an upstream: what happens meanwhile may let others go.
