@@ -93,6 +93,7 @@ pub(crate) fn timer(timer: Timer) -> &'static str {
         Timer::StartPatience(_) => "start-patience",
         Timer::DrainPatience(_) => "drain-patience",
         Timer::RoundPatience(_) => "round-patience",
+        Timer::Inquiry(_) => "inquiry",
         Timer::Silence(_) => "silence",
         Timer::Greeting(_) => "greeting",
         Timer::Idle(_) => "idle",

@@ -222,6 +222,7 @@ impl Mux {
                 Timer::StartPatience(session) => self.on_start_patience(session, out),
                 Timer::DrainPatience(session) => self.on_drain_patience(session, out),
                 Timer::RoundPatience(session) => self.on_round_patience(session, out),
+                Timer::Inquiry(session) => self.on_inquiry_due(session, out),
                 Timer::Silence(session) => self.on_silence(session, out),
                 Timer::Greeting(upstream) => self.on_greeting_timeout(upstream, out),
                 Timer::Idle(upstream) => self.on_idle(upstream, out),

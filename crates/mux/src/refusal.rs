@@ -156,6 +156,11 @@ pub enum Refusal {
     TooManyRounds,
     /// The client has refused to answer what the server wanted to know first.
     InputRefused,
+    /// The client has not answered in time what the server wanted to know first.
+    InputTookTooLong {
+        /// How long that was.
+        after: Duration,
+    },
     /// A request before `initialize`.
     NotInitialized,
     /// A second `initialize` before the first is answered, with other capabilities, or in a batch.
@@ -233,6 +238,7 @@ impl Refusal {
             Refusal::NeedsSession { .. } => "needs-session",
             Refusal::TooManyRounds => "too-many-rounds",
             Refusal::InputRefused => "input-refused",
+            Refusal::InputTookTooLong { .. } => "input-took-too-long",
             Refusal::NotInitialized => "not-initialized",
             Refusal::AlreadyInitialized => "already-initialized",
             Refusal::IdInUse => "id-in-use",
@@ -271,6 +277,7 @@ impl Refusal {
             | Refusal::NeedsSession { .. }
             | Refusal::TooManyRounds
             | Refusal::InputRefused
+            | Refusal::InputTookTooLong { .. }
             | Refusal::OwnerGone => -32603,
         }
     }
@@ -304,6 +311,7 @@ impl Refusal {
             | Refusal::NeedsSession { .. }
             | Refusal::TooManyRounds
             | Refusal::InputRefused
+            | Refusal::InputTookTooLong { .. }
             | Refusal::NotInitialized
             | Refusal::AlreadyInitialized
             | Refusal::IdInUse
@@ -503,6 +511,11 @@ impl fmt::Display for Refusal {
             Refusal::InputRefused => {
                 f.write_str("the client did not answer what the server asked before it could go on")
             }
+            Refusal::InputTookTooLong { after } => write!(
+                f,
+                "the client did not answer within {} s what the server asked before it could go on",
+                after.as_secs()
+            ),
             Refusal::NotInitialized => {
                 f.write_str("the first request of a session must be `initialize`")
             }

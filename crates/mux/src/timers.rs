@@ -18,6 +18,9 @@ pub enum Timer {
     DrainPatience(SessionId),
     /// A client has not come back for a request that was answered with questions.
     RoundPatience(SessionId),
+    /// A client has not answered what its server wants to know before it answers, or a request of its may go to
+    /// its server again.
+    Inquiry(SessionId),
     /// A session may have been silent for so long that it is over.
     Silence(SessionId),
     /// A server has not answered the handshake.

@@ -75,21 +75,37 @@ fn a_server_that_asks_without_end_is_not_asked_again() {
         alice: tools/call #1 tool=t
             -> u1: tools/call #2 modern caps=roots
         u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","requestState":"1"}}
-            -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"1"}}
+        250 ms pass
+            after 250 ms
+            -> u1: tools/call #3 modern caps=roots
         u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"input_required","requestState":"2"}}
-            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"2"}}
+        250 ms pass
+            after 250 ms
+            -> u1: tools/call #4 modern caps=roots
         u1: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"input_required","requestState":"3"}}
-            -> u1: raw {"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"3"}}
+        250 ms pass
+            after 250 ms
+            -> u1: tools/call #5 modern caps=roots
         u1: raw {"jsonrpc":"2.0","id":5,"result":{"resultType":"input_required","requestState":"4"}}
-            -> u1: raw {"jsonrpc":"2.0","id":6,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"4"}}
+        250 ms pass
+            after 250 ms
+            -> u1: tools/call #6 modern caps=roots
         u1: raw {"jsonrpc":"2.0","id":6,"result":{"resultType":"input_required","requestState":"5"}}
-            -> u1: raw {"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"5"}}
+        250 ms pass
+            after 250 ms
+            -> u1: tools/call #7 modern caps=roots
         u1: raw {"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","requestState":"6"}}
-            -> u1: raw {"jsonrpc":"2.0","id":8,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"6"}}
+        250 ms pass
+            after 250 ms
+            -> u1: tools/call #8 modern caps=roots
         u1: raw {"jsonrpc":"2.0","id":8,"result":{"resultType":"input_required","requestState":"7"}}
-            -> u1: raw {"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"7"}}
+        250 ms pass
+            after 250 ms
+            -> u1: tools/call #9 modern caps=roots
         u1: raw {"jsonrpc":"2.0","id":9,"result":{"resultType":"input_required","requestState":"8"}}
-            -> u1: raw {"jsonrpc":"2.0","id":10,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}},"name":"t","inputResponses":{},"requestState":"8"}}
+        250 ms pass
+            after 250 ms
+            -> u1: tools/call #10 modern caps=roots
         u1: raw {"jsonrpc":"2.0","id":10,"result":{"resultType":"input_required","requestState":"9"}}
             -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the server asks again and again before it answers","data":{"source":"mcpool","reason":"too-many-rounds","retryable":false}}}
     "#]]);
@@ -202,5 +218,79 @@ fn an_answer_that_is_none_ends_the_call_for_which_its_client_was_asked() {
             -> alice: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"reason":"its answer is not needed any more"}}
             -> alice: raw {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2,"reason":"its answer is not needed any more"}}
             -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: only one of `method`, `result` and `error` may be there","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
+    "#]]);
+}
+
+#[test]
+fn who_does_not_answer_is_not_waited_for_without_end() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}
+        9 min pass
+        alice: result #1 {"role":"assistant"}
+            -> u1: tools/call #3 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}},"b":{"method":"sampling/createMessage","params":{}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"method":"sampling/createMessage","params":{}}
+        alice: result #2 {"role":"assistant"}
+        show words
+        10 min pass
+            after 600 s
+            -> alice: cancelled #3
+            -> alice: error #1 -32603 input-took-too-long "the client did not answer within 600 s what the server asked before it could go on"
+        alice: result #3 {"role":"assistant"}
+            ! u1 dropped: unknown-response
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #4 modern caps=sampling
+    "#]]);
+}
+
+#[test]
+fn who_closes_its_input_while_its_request_rests_has_its_answer() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","requestState":"s"}}
+        alice ends
+        1 s pass
+            after 250 ms
+            -> u1: tools/call #3 modern caps=sampling
+        u1: result #3 {"content":[],"resultType":"complete"}
+            -> alice: result #1 {"content":[]}
+            -> close alice
+    "#]]);
+}
+
+#[test]
+fn a_request_that_rests_can_be_cancelled() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern caps=sampling
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","requestState":"s"}}
+        alice: cancelled #1
+        1 s pass
     "#]]);
 }

@@ -142,7 +142,7 @@ fn check_session(mux: &Mux, session: &Session) {
     for (request, whereabouts) in &session.open {
         match whereabouts {
             Whereabouts::Initialize => assert!(matches!(session.state, State::Waiting(..))),
-            Whereabouts::Asking(_) => assert!(session.inquiries[request].waits()),
+            Whereabouts::Asking(_) => assert!(session.inquiries[request].rests()),
             Whereabouts::Listening => assert!(session.listening.contains_key(request)),
             Whereabouts::Held(line) => {
                 let mut held = session.queue.calls.iter().chain(&session.queue.others);
