@@ -98,6 +98,7 @@ pub(crate) fn timer(timer: Timer) -> &'static str {
         Timer::Greeting(_) => "greeting",
         Timer::Idle(_) => "idle",
         Timer::Rested(_) => "rested",
+        Timer::Listen(_) => "listen",
         Timer::Probation(_) => "probation",
         Timer::OwnerPatience(_) => "owner-patience",
         Timer::Pulse(_) => "pulse",

@@ -455,10 +455,17 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
         let Some((id, span)) = &params.request_id else {
+            return;
+        };
+        // Of the modern era a server cancels nothing of its own (2026-07-28, cancellation).
+        if upstream.key.era == Era::Modern && self.is_listening_ended(upstream_id, id) {
+            return;
+        }
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
         let before = upstream.undecided.len();

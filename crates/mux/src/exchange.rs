@@ -128,6 +128,11 @@ impl Exchange {
         }
     }
 
+    /// Whether it has no end of its own, as long as all goes well.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self.owner, Owner::Ourselves(Errand::Listen))
+    }
+
     /// Whether the upstream has seen it.
     pub(crate) fn is_sent(&self) -> bool {
         match self.kept {

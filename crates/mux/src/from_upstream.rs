@@ -14,7 +14,7 @@ use crate::{
     handshake::Handshake,
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::CallEnd,
-    listen::with_meta,
+    listen::{Unheard, with_meta},
     lists::List,
     mux::Mux,
     refusal::Refusal,
@@ -222,7 +222,15 @@ impl Mux {
             Errand::Greet => self.on_greeted(upstream_id, frame, out),
             // A server that refuses these goes on as it was; nobody waits for it.
             Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel => {}
-            Errand::Listen => self.on_unheard(upstream_id, minted),
+            Errand::Listen => {
+                let is_error = matches!(frame.message, Message::Response { result: None, .. });
+                let how = if is_error {
+                    Unheard::Refused
+                } else {
+                    Unheard::Ended
+                };
+                self.on_unheard(upstream_id, minted, how);
+            }
             Errand::Compare(listing, at) => {
                 self.on_compared(upstream_id, minted, (listing, at), frame, out);
             }
@@ -522,7 +530,13 @@ impl Mux {
             Some(Owner::Ourselves(
                 Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel | Errand::Ping,
             )) => {}
-            Some(Owner::Ourselves(Errand::Listen)) => self.on_unheard(upstream_id, minted),
+            Some(Owner::Ourselves(Errand::Listen)) => {
+                if blame == Blame::Possible {
+                    // It may go on, and what it tells would come twice.
+                    self.give_up(upstream_id, minted, out);
+                }
+                self.on_unheard(upstream_id, minted, Unheard::Ended);
+            }
             Some(Owner::Session(claim)) => {
                 self.give_up_effect(upstream_id, minted, &claim.effect, out);
                 match blame {

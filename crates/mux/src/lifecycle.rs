@@ -196,6 +196,7 @@ impl Mux {
         let open = upstream.exchanges.close_all();
         upstream.lanes = Lanes::default();
         upstream.heard = None;
+        upstream.unheard_in_a_row = 0;
         upstream.recorded = None;
         upstream.origin = Origin::Here;
         upstream.sessions_awaited_until = Moment::default();
@@ -207,6 +208,7 @@ impl Mux {
         for timer in [
             Timer::Pulse(upstream_id),
             Timer::Greeting(upstream_id),
+            Timer::Listen(upstream_id),
             // It was for this process; the deaths of one that nobody needs are forgotten in their own time.
             Timer::Idle(upstream_id),
             Timer::Probation(upstream_id),

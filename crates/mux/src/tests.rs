@@ -24,6 +24,7 @@ mod invariants;
 mod keeping;
 mod lanes;
 mod limits;
+mod listening;
 mod lists;
 mod logging;
 mod memory;

@@ -29,6 +29,8 @@ pub enum Timer {
     Idle(UpstreamId),
     /// A server that died may be started again.
     Rested(UpstreamId),
+    /// A server of the modern era that has ended what it was listened to by may be listened to again.
+    Listen(UpstreamId),
     /// The first call of a tool has run alone for long enough.
     Probation(UpstreamId),
     /// A server has said little enough of late that is no message, should it have been quiet.

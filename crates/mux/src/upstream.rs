@@ -74,6 +74,9 @@ pub(crate) struct Upstream {
     /// How it is listened to, if it is of the modern era.
     #[serde(default)]
     pub(crate) heard: Option<Heard>,
+    /// How often in a row it has ended that soon.
+    #[serde(default)]
+    pub(crate) unheard_in_a_row: u32,
     /// Its signs of life.
     pub(crate) pulse: Pulse,
     /// Changes of its lists.
@@ -246,6 +249,7 @@ impl Upstream {
             releasing: Releasing::No,
             subscriptions: Subscriptions::default(),
             heard: None,
+            unheard_in_a_row: 0,
             pulse: Pulse::default(),
             changes: Changes::default(),
             listeners: BTreeSet::new(),
