@@ -324,16 +324,23 @@ impl Mux {
         let Some(session) = self.sessions.get(&owner) else {
             return;
         };
-        let is_modern = session.era == Era::Modern;
-        let least = session.level;
-        let least = least.or((anybody_asked && !is_modern).then_some(UNASKED));
-        let is_wanted = match (level, least) {
-            (Some(level), Some(least)) => level >= least,
-            // One that has to ask for it has not.
-            _unfiltered => !is_modern,
-        };
-        if is_wanted {
-            self.tell_with(owner, self.line_at_work(owner), frame.unchanged(), out);
+        match session.era {
+            Era::Legacy => {
+                let least = session.level.or(anybody_asked.then_some(UNASKED));
+                let is_wanted = match (level, least) {
+                    (Some(level), Some(least)) => level >= least,
+                    _unfiltered => true,
+                };
+                if is_wanted {
+                    self.tell_with(owner, self.line_at_work(owner), frame.unchanged(), out);
+                }
+            }
+            Era::Modern => {
+                let line = level.and_then(|level| self.line_that_hears(owner, upstream_id, level));
+                if line.is_some() {
+                    self.tell_with(owner, line, frame.unchanged(), out);
+                }
+            }
         }
         self.note_logging(upstream_id, owner, out);
     }

@@ -23,7 +23,6 @@ use crate::{
     session::{Session, Stage, State, Whereabouts},
     timers::Timer,
     upstream::Upstream,
-    wishes::log_level_of,
 };
 
 impl Session {
@@ -74,7 +73,6 @@ impl Mux {
         if session.state == State::New {
             self.await_upstream(session_id, out);
         }
-        self.note_log_level(session_id, &frame, out);
         let here = matches!(method, Method::Discover | Method::Listen);
         match self.sessions.get(&session_id).map(|session| &session.state) {
             Some(State::Attached(upstream)) if here => {
@@ -125,29 +123,6 @@ impl Mux {
         if session.client.is_none() {
             let info = said.client_info.as_ref();
             session.client = info.and_then(|span| client_name(frame.json(span)));
-        }
-    }
-
-    /// A request says from which severity on its client wants log messages, or that it wants none.
-    fn note_log_level(&mut self, session_id: SessionId, frame: &Frame, out: &mut Outbox) {
-        let Some(session) = self.sessions.get_mut(&session_id) else {
-            return;
-        };
-        session.level = log_level_of(frame);
-        let level = session.level;
-        let Some(upstream) = session
-            .upstream()
-            .and_then(|upstream| self.upstreams.get_mut(&upstream))
-        else {
-            return;
-        };
-        let upstream_id = upstream.id;
-        let is_news = match level {
-            Some(_) => upstream.listeners.insert(session_id),
-            None => upstream.listeners.remove(&session_id),
-        };
-        if is_news {
-            self.tell_level(upstream_id, out);
         }
     }
 

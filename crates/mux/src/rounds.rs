@@ -282,6 +282,9 @@ impl Mux {
             self.refuse(session_id, id, line, UNKNOWN_HANDLE, out);
             return;
         };
+        if log_level_of(frame).is_some() {
+            self.tell_level(upstream_id, out);
+        }
         let mut answers = answers_of(frame);
         let mut unanswered = parked.to_come;
         for shown in parked.asked {
@@ -336,8 +339,10 @@ impl Mux {
             claim.id = id.clone();
             claim.line = line;
             claim.token = params.meta_token.as_ref().map(|(token, _)| token.clone());
-            claim.log_level = log_level_of(frame);
         }
+        upstream
+            .exchanges
+            .set_log_level(minted, log_level_of(frame));
         let whereabouts = Whereabouts::Upstream(minted);
         session.open.insert(id.clone(), whereabouts);
         true

@@ -54,6 +54,7 @@ impl Mux {
             && session.keeps_lines()
             && !session.batches.contains_key(&held.line)
             && !may_be_repeated(method);
+        let log_level = log_level_of(&held.frame).filter(|_| session.era == Era::Modern);
         let subscribed = match &effect {
             Effect::Subscribed(uri) => Some(uri.clone()),
             Effect::Nothing | Effect::Listed(_) | Effect::Verbosity { .. } => None,
@@ -70,7 +71,7 @@ impl Mux {
                 asks: (session.era == Era::Modern && method.is_askable())
                     .then(|| request_of(&held.frame))
                     .flatten(),
-                log_level: log_level_of(&held.frame),
+                log_level,
             })),
             opened: self.now,
             moved: self.now,
@@ -92,6 +93,9 @@ impl Mux {
             }
         }
         self.watch_request_timeout(upstream_id);
+        if log_level.is_some() {
+            self.tell_level(upstream_id, out);
+        }
         if must_announce {
             self.announce((session_id, upstream_id), minted, held, out);
         } else {

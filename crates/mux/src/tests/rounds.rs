@@ -136,8 +136,8 @@ fn who_is_not_able_to_is_not_asked_and_log_messages_reach_who_wants_them() {
             -> u1: initialize #1 caps=sampling
         u1: greets
             -> u1: initialized
-            -> u1: logging/setLevel #2 level=info
-            -> u1: tools/call #3
+            -> u1: logging/setLevel #3 level=info
+            -> u1: tools/call #2
         u1: elicitation/create #7
             -> u1: error #7 -32601 not-capable
             ! u1 separates t
@@ -146,6 +146,7 @@ fn who_is_not_able_to_is_not_asked_and_log_messages_reach_who_wants_them() {
             ! u1 separates t
         u1: message level=debug
         u1: result #3
+        u1: result #2
             -> alice: result #1
         alice: tools/call #2 modern caps=sampling tool=t
             -> u1: tools/call #4
