@@ -65,7 +65,12 @@ impl Mux {
                 self.settle_asks(upstream_id, out);
             }
             unknown => {
-                if let Some(only) = self.only_concerned(upstream_id) {
+                // In the modern era there is nothing else that a client can be asked (2026-07-28, `InputRequest`).
+                let only = self.only_concerned(upstream_id).filter(|only| {
+                    let session = self.sessions.get(only);
+                    session.is_some_and(|session| session.era == Era::Legacy)
+                });
+                if let Some(only) = only {
                     self.put_ask(upstream_id, only, &frame, out);
                 } else {
                     let refusal = Refusal::NoSuchMethod {

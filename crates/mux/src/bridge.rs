@@ -390,6 +390,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_put_in_beside_a_name_that_cannot_be_read_is_still_a_member() {
+        let said = frame(r#"{"jsonrpc":"2.0","id":7,"result":{"\ud800":1}}"#);
+        let id = RequestId::from_json("1").unwrap();
+        let answered = answer(&said, (Era::Modern, &id), &Method::ToolsCall, None);
+        assert_eq!(
+            text(answered),
+            r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","\ud800":1}}"#
+        );
+    }
+
+    #[test]
     fn a_modern_client_reads_a_legacy_servers_answer_in_its_own_words() {
         let id = RequestId::from_json("\"a\"").unwrap();
         let read = |said: &str, method: Method| {

@@ -8,6 +8,7 @@
 //! often than [`ROUNDS_MAX`]. Whatever waits for a client does so for a time.
 
 use alloc::{
+    borrow::Cow,
     boxed::Box,
     collections::BTreeMap,
     format,
@@ -47,7 +48,7 @@ pub(crate) struct Inquiry {
     state: Option<Box<str>>,
     /// Questions that the client has not answered, by the ids that it sees, with what the server calls them.
     waiting: BTreeMap<u64, Question>,
-    /// Answers to the others.
+    /// Answers to the others, by what the server calls them.
     answers: BTreeMap<Box<str>, Box<str>>,
     /// While its client is asked: until when. While nobody is and it does not go yet: when it does.
     #[serde(default)]
@@ -56,6 +57,7 @@ pub(crate) struct Inquiry {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Question {
+    /// What the server calls it, as it is written.
     name: Box<str>,
     method: Method,
 }
@@ -119,7 +121,7 @@ impl<'a> Asked<'a> {
             let method = frame.text(&find("method")?.at)?;
             let params = find("params").map_or("{}", |params| params.value);
             Some((
-                asked.name.to_string(),
+                asked.written.to_string(),
                 Method::from_name(&method),
                 params.to_string(),
             ))
@@ -442,7 +444,7 @@ impl Inquiry {
         let answers: Vec<String> = self
             .answers
             .iter()
-            .map(|(name, answer)| format!("{}:{answer}", quoted(name)))
+            .map(|(name, answer)| format!("{}:{answer}", as_written(name)))
             .collect();
         let answers = format!("{{{}}}", answers.join(","));
         let mut with = Vec::from([("inputResponses", answers.as_str())]);
@@ -454,6 +456,15 @@ impl Inquiry {
             .request
             .rewrite(&mut [(place.clone(), edited.as_bytes())]);
         Frame::parse(Bytes::from(words.to_vec())).ok()
+    }
+}
+
+/// The name of a question as JSON. An earlier version may have frozen it without its quotes.
+fn as_written(name: &str) -> Cow<'_, str> {
+    if name.starts_with('"') {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(quoted(name))
     }
 }
 

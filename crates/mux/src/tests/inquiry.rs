@@ -294,3 +294,26 @@ fn a_request_that_rests_can_be_cancelled() {
         1 s pass
     "#]]);
 }
+
+#[test]
+fn names_come_back_as_they_are_written_whatever_they_are() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25 caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: raw {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"\ud800":1,"name":"t","_meta":{"\ud801":2}}}
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"\ud800":1,"name":"t","_meta":{"\ud801":2,"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{}}}}}
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","\ud802":3,"inputRequests":{"\ud803":{"method":"sampling/createMessage","params":{}},"\u0061":{"method":"roots/list"}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}
+        alice: raw {"jsonrpc":"2.0","id":1,"result":{"role":"assistant"}}
+            -> u1: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"\ud800":1,"name":"t","_meta":{"\ud801":2,"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{}}},"inputResponses":{"\u0061":{"roots":[{"uri":"file:///w","name":"w"}]},"\ud803":{"role":"assistant"}}}}
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"\ud804":4,"resultType":"complete","content":[]}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"\ud804":4,"content":[]}}
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"\ud800":1}}
+            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{}}},"\ud800":1}}
+    "#]]);
+}

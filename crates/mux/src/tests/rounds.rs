@@ -266,3 +266,31 @@ fn who_has_something_to_answer_or_to_come_back_for_is_no_probe() {
             ! u1 dropped: unknown-response
     "#]]);
 }
+
+#[test]
+fn what_no_client_of_the_modern_era_can_be_asked_is_refused() {
+    check(expect![[r#"
+        alice opens handle=a era=legacy
+        alice: tools/call #1 modern caps=elicitation tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+        u1: raw {"jsonrpc":"2.0","id":7,"method":"x/ask","params":{}}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"error":{"code":-32601,"message":"method not found: x/ask","data":{"source":"mcpool","reason":"no-such-method","retryable":false}}}
+        u1: result #2
+            -> alice: result #1
+        bob opens era=legacy
+        bob: initialize #0 caps=elicitation
+            -> bob: result #0 version=2025-11-25
+        u1: raw {"jsonrpc":"2.0","id":8,"method":"x/ask","params":{}}
+            -> u1: raw {"jsonrpc":"2.0","id":8,"error":{"code":-32601,"message":"method not found: x/ask","data":{"source":"mcpool","reason":"no-such-method","retryable":false}}}
+        alice leaves
+        u1: raw {"jsonrpc":"2.0","id":9,"method":"x/ask","params":{}}
+            -> bob: raw {"jsonrpc":"2.0","id":1,"method":"x/ask","params":{}}
+        bob: result #1 {}
+            -> u1: result #9
+    "#]]);
+}
