@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Frame, Method, ProgressToken, RequestId};
 
 use crate::{
+    class::Class,
     era::Era,
     ids::{Epoch, LineNumber, SessionId},
     kept_words::{Listing, Wanted},
@@ -85,6 +86,9 @@ pub(crate) struct Claim {
     /// What a request that may be answered with questions asks, to be known again by.
     #[serde(default)]
     pub(crate) asks: Option<Box<str>>,
+    /// What it says that its client can do, if that has to be known.
+    #[serde(default)]
+    pub(crate) class: Option<Class>,
     /// From which severity on it wants log messages because of this request (2026-07-28).
     #[serde(default)]
     pub(crate) log_level: Option<Level>,
@@ -184,10 +188,10 @@ impl Exchanges {
     }
 
     pub(crate) fn open(&mut self, exchange: Exchange) -> MintedId {
-        self.issued += 1;
         if let Some(level) = exchange.log_level() {
             self.levels[level as usize] += 1;
         }
+        self.issued += 1;
         let previous = self.open.insert(self.issued, exchange);
         debug_assert!(previous.is_none(), "{} was issued twice", self.issued);
         self.issued

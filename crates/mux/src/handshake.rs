@@ -11,6 +11,8 @@ use alloc::{
     string::{String, ToString},
 };
 
+use core::time::Duration;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -52,6 +54,8 @@ struct Said<'a> {
     server_info: Option<&'a RawValue>,
     #[serde(borrow, default)]
     instructions: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "ttlMs")]
+    ttl: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_meta")]
     meta: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
 }
@@ -152,11 +156,12 @@ impl Handshake {
     }
 
     /// The answer to a session's `server/discover`: the server's own, byte for byte, but for the versions,
-    /// which are ours. Of a legacy server the same in the words of the modern era.
-    pub(crate) fn discovered(&self, id: &RequestId) -> Outgoing {
+    /// which are ours, and for how long it still holds that was said so long ago. Of a legacy server the same in the
+    /// words of the modern era.
+    pub(crate) fn discovered(&self, id: &RequestId, age: Duration) -> Outgoing {
         let versions = SERVED_VERSIONS.map(quoted).join(",");
         let result = match self.era {
-            Era::Modern => self.with_version(&format!("[{versions}]")),
+            Era::Modern => self.aged(&format!("[{versions}]"), age),
             Era::Legacy => {
                 let said = self.said();
                 format!(
@@ -168,6 +173,36 @@ impl Handshake {
             }
         };
         response(id, &result)
+    }
+
+    /// With our versions, and with what is left of the time for which it holds.
+    fn aged(&self, versions: &str, age: Duration) -> String {
+        let text = core::str::from_utf8(&self.result).unwrap_or_default();
+        let said = self.said();
+        let whole: Option<u64> = said
+            .ttl
+            .and_then(|ttl| serde_json::from_str(ttl.get()).ok());
+        let (Some(ttl), Some(whole)) = (said.ttl, whole) else {
+            // What does not say how long it holds does not hold.
+            return self.with_version(versions);
+        };
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let left = whole.saturating_sub(age).to_string();
+        let start = ttl.get().as_ptr() as usize - text.as_ptr() as usize;
+        let mut edits = [
+            (self.version_span.clone(), versions),
+            (start..start + ttl.get().len(), left.as_str()),
+        ];
+        edits.sort_by_key(|(span, _)| span.start);
+        let mut aged = String::new();
+        let mut done = 0;
+        for (span, text_there) in edits {
+            aged.push_str(text.get(done..span.start).unwrap_or_default());
+            aged.push_str(text_there);
+            done = span.end;
+        }
+        aged.push_str(text.get(done..).unwrap_or_default());
+        aged
     }
 
     fn with_version(&self, version: &str) -> String {
@@ -185,6 +220,7 @@ impl Handshake {
             capabilities: None,
             server_info: None,
             instructions: None,
+            ttl: None,
             meta: None,
         })
     }
@@ -281,16 +317,19 @@ mod tests {
             text(modern.answer(&id, &version)),
             r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"s","version":"1"},"instructions":"hi"}}"#
         );
-        let discovered = text(modern.discovered(&id));
+        let discovered = text(modern.discovered(&id, Duration::from_millis(400)));
         assert!(
             discovered.contains(r#""supportedVersions" : ["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities""#),
             "{discovered}"
         );
+        assert!(discovered.contains(r#","ttlMs":600,"#), "{discovered}");
+        let late = text(modern.discovered(&id, Duration::from_hours(1)));
+        assert!(late.contains(r#","ttlMs":0,"#), "{late}");
         let legacy = Bytes::from_static(
             br#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}"#,
         );
         let legacy = Handshake::read(&legacy).unwrap();
-        let discovered = text(legacy.discovered(&id));
+        let discovered = text(legacy.discovered(&id, Duration::ZERO));
         let read: serde_json::Value = serde_json::from_str(&discovered).unwrap();
         assert_eq!(read["result"]["_meta"][SERVER_INFO]["name"], "s");
         assert_eq!(read["result"]["resultType"], "complete");

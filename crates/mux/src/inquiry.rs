@@ -18,7 +18,7 @@ use alloc::{
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Message, Method, Outgoing, RequestId, Span, quoted};
+use wire::{Fault, Frame, Message, Method, Outgoing, RequestId, Span, quoted};
 
 use crate::{
     action::Outbox,
@@ -189,13 +189,15 @@ impl Mux {
             if *method == Method::RootsList {
                 return None;
             }
-            let question = question(0, method, params);
-            let words = question.as_ref().map(|it| (it, &it.message));
-            let Some((question, Message::Request { params, .. })) = words else {
+            let question = match question(0, method, params) {
+                Ok(question) => question,
                 // What is no request cannot be put to anybody, and would be waited for without end.
-                return Some(Refusal::AnswerDropped);
+                Err(fault) => return Some(Refusal::AnswerMalformed { fault }),
             };
-            let is_able = needed(method, params, question).is_some_and(|it| session.class.has(it));
+            let Message::Request { params, .. } = &question.message else {
+                return None;
+            };
+            let is_able = needed(method, params, &question).is_some_and(|it| session.class.has(it));
             (!is_able).then(|| Refusal::NotCapable {
                 method: method.clone(),
             })
@@ -222,7 +224,8 @@ impl Mux {
                 return;
             };
             let id = session.asks.issue();
-            shown.extend(question(id, &method, &params).map(|frame| frame.unchanged()));
+            let question = question(id, &method, &params);
+            shown.extend(question.ok().map(|frame| frame.unchanged()));
             let name = name.into();
             inquiry.waiting.insert(id, Question { name, method });
         }
@@ -469,20 +472,25 @@ fn as_written(name: &str) -> Cow<'_, str> {
 }
 
 /// A question as a legacy server would ask it. One by address has a name there, by which it is settled.
-fn question(shown: u64, method: &Method, params: &str) -> Option<Frame> {
+fn question(shown: u64, method: &Method, params: &str) -> Result<Frame, Fault> {
     let whole =
         format!(r#"{{"jsonrpc":"2.0","id":{shown},"method":"{method}","params":{params}}}"#);
-    let frame = Frame::parse(Bytes::from(whole)).ok()?;
+    let frame = Frame::parse(Bytes::from(whole))?;
     let Message::Request { params, .. } = &frame.message else {
-        return None;
+        return Ok(frame);
     };
     let mode = params.mode.as_ref().and_then(|span| frame.text(span));
-    if mode.as_deref() != Some("url") || params.elicitation_id.is_some() {
-        return Some(frame);
-    }
-    let place = params.at.clone()?;
     let name = quoted(&format!("mcpool-{shown}"));
-    let edited = frame.edited(&place, &[], &[("elicitationId", &name)])?;
+    let place = params
+        .at
+        .clone()
+        .filter(|_| mode.as_deref() == Some("url") && params.elicitation_id.is_none());
+    let edited = place
+        .as_ref()
+        .and_then(|place| frame.edited(place, &[], &[("elicitationId", &name)]));
+    let (Some(place), Some(edited)) = (place, edited) else {
+        return Ok(frame);
+    };
     let named: Outgoing = frame.rewrite(&mut [(place, edited.as_bytes())]);
-    Frame::parse(Bytes::from(named.to_vec())).ok()
+    Frame::parse(Bytes::from(named.to_vec()))
 }

@@ -187,7 +187,8 @@ impl Mux {
             );
             return;
         };
-        let answer = handshake.discovered(id);
+        let age = upstream.map(|upstream| self.now - upstream.greeted_at);
+        let answer = handshake.discovered(id, age.unwrap_or_default());
         self.answer(session_id, id, line, answer, out);
     }
 

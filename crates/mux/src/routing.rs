@@ -124,6 +124,16 @@ impl Mux {
             || self.unshareable.contains_key(&opening.route)
     }
 
+    /// How the server of a session is spoken to, or would be.
+    pub(crate) fn era_of_server(&mut self, session_id: SessionId) -> Era {
+        self.learn_verdict(session_id);
+        let Some(session) = self.sessions.get(&session_id) else {
+            return Era::default();
+        };
+        let upstream = session.upstream().and_then(|id| self.upstreams.get(&id));
+        upstream.map_or_else(|| self.era_for(session), |upstream| upstream.key.era)
+    }
+
     /// How the server of a session is spoken to: as the configuration says, else as the session speaks, if
     /// the server was not found to refuse that.
     fn era_for(&self, session: &Session) -> Era {

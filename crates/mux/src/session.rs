@@ -268,6 +268,7 @@ impl Session {
         for inquiry in self.inquiries.values_mut() {
             inquiry.weigh_again(&self.scales);
         }
+        self.rounds.weigh_again(&self.scales);
         for batch in self.batches.values_mut() {
             for answer in &mut batch.answers {
                 answer.hang_on(&self.scales);

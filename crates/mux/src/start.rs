@@ -178,6 +178,7 @@ impl Mux {
             });
         }
         let before = upstream.handshake.replace(handshake);
+        upstream.greeted_at = self.now;
         upstream.state = State::Ready { since: self.now };
         upstream.standing = Standing::Greeted;
         match era {

@@ -63,6 +63,9 @@ pub(crate) struct Upstream {
     /// Sessions that wait for its handshake, in the order in which they came.
     pub(crate) waiting: VecDeque<SessionId>,
     pub(crate) handshake: Option<Handshake>,
+    /// When it said that.
+    #[serde(default)]
+    pub(crate) greeted_at: Moment,
     /// What is known of what it says of itself, unless nothing of that is kept.
     pub(crate) known: Option<Known>,
     pub(crate) exchanges: Exchanges,
@@ -242,6 +245,7 @@ impl Upstream {
             attached: BTreeSet::new(),
             waiting: VecDeque::new(),
             handshake: None,
+            greeted_at: Moment::default(),
             known: opening.kept.is_some().then(Known::default),
             exchanges: Exchanges::new(epoch),
             lanes: Lanes::default(),

@@ -78,8 +78,10 @@ impl Mux {
         let of_sessions = upstream
             .listeners
             .iter()
-            .filter_map(|session| self.sessions.get(session)?.level);
-        of_sessions.chain(upstream.exchanges.wanted_level()).min()
+            .filter_map(|session| self.sessions.get(session)?.level)
+            .min();
+        let of_requests = upstream.exchanges.wanted_level();
+        of_sessions.into_iter().chain(of_requests).min()
     }
 
     /// The line of the oldest request of a session of the modern era that wants a message of this severity, among

@@ -90,10 +90,13 @@ const OF_META: [&str; 6] = [
     SERVER_INFO,
 ];
 
-/// An error without its code, where that is the one by which either era says that there is no such resource.
+/// Codes of errors by which either era says what the other says by another.
+const CODES: [&str; 6] = ["-32002", "-32020", "-32021", "-32022", "-32602", "-32603"];
+
+/// An error without its code, where that may be another one in the other era.
 fn without_code<'a>(frame: &'a Frame, error: &Span) -> Vec<Cow<'a, str>> {
     let code = frame.member(error, "code");
-    if code.is_some_and(|code| matches!(code.value, "-32002" | "-32602")) {
+    if code.is_some_and(|code| CODES.contains(&code.value)) {
         without(frame, error, &["code"])
     } else {
         without(frame, error, &[])

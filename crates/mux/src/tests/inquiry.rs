@@ -195,7 +195,7 @@ fn what_is_no_request_is_asked_of_nobody() {
         alice: tools/call #1 tool=t
             -> u1: tools/call #2 modern caps=sampling
         u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{"_meta":{"progressToken":{}}}}}}}
-            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"there was no room for the answer","data":{"source":"mcpool","reason":"answer-dropped","retryable":true,"maybeExecuted":true}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"the answer cannot be used: not a JSON-RPC 2.0 message: an id or token must be a string or a number of at most 1 KiB","data":{"source":"mcpool","reason":"answer-malformed","retryable":false,"maybeExecuted":true}}}
     "#]]);
 }
 
@@ -315,5 +315,47 @@ fn names_come_back_as_they_are_written_whatever_they_are() {
             -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"\ud804":4,"content":[]}}
         alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"\ud800":1}}
             -> u1: raw {"jsonrpc":"2.0","id":4,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"unknown","version":"unknown"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{}}},"\ud800":1}}
+    "#]]);
+}
+
+#[test]
+fn what_only_the_modern_era_knows_is_not_told_to_a_legacy_client() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0 version=2025-11-25
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern
+        u1: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32021,"message":"no","data":{"requiredCapabilities":{"sampling":{}}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no","data":{"requiredCapabilities":{"sampling":{}}}}}
+        alice: tools/call #2 tool=t
+            -> u1: tools/call #3 modern
+        u1: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32020,"message":"no"}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"no"}}
+        alice: tools/call #3 tool=t
+            -> u1: tools/call #4 modern
+        u1: raw {"jsonrpc":"2.0","id":4,"error":{"code":-32022,"message":"no"}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32603,"message":"no"}}
+        alice: tools/call #4 tool=t
+            -> u1: tools/call #5 modern
+        u1: raw {"jsonrpc":"2.0","id":5,"result":{"resultType":"task","taskId":"1"}}
+            -> alice: raw {"jsonrpc":"2.0","id":4,"error":{"code":-32603,"message":"the answer is of the kind `task`, which the client's version of MCP does not have","data":{"source":"mcpool","reason":"answer-untranslatable","retryable":false,"maybeExecuted":true}}}
+        alice: tools/list #5
+            -> u1: tools/list #6 modern
+        u1: raw {"jsonrpc":"2.0","id":6,"result":{"resultType":"input_required","requestState":"s"}}
+            -> alice: raw {"jsonrpc":"2.0","id":5,"error":{"code":-32603,"message":"the answer is of the kind `input_required`, which the client's version of MCP does not have","data":{"source":"mcpool","reason":"answer-untranslatable","retryable":false,"maybeExecuted":true}}}
+        alice: tools/list #6
+            -> u1: tools/list #7 modern
+        u1: raw {"jsonrpc":"2.0","id":7,"result":{"tools":[]}}
+            -> alice: raw {"jsonrpc":"2.0","id":6,"result":{"tools":[]}}
+        bob opens era=modern
+        bob: tools/call #1 modern tool=t
+            -> u1: tools/call #8 modern
+        u1: raw {"jsonrpc":"2.0","id":8,"result":{"resultType":"task","taskId":"1"}}
+            -> bob: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"task","taskId":"1"}}
     "#]]);
 }

@@ -334,6 +334,7 @@ fn who_comes_back_to_what_was_parked_says_anew_what_it_wants_to_hear() {
         u1: message level=error
             ! u1 separates t
         alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.1","inputResponses":{"1":{"role":"assistant"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"error"}}}
+            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"logging/setLevel","params":{"level":"error"}}
             -> u1: raw {"jsonrpc":"2.0","id":7,"result":{"role":"assistant"}}
         u1: message level=info
         u1: message level=error

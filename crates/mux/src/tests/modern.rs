@@ -290,3 +290,22 @@ fn a_server_of_the_modern_era_that_comes_up_slowly_is_waited_for_the_next_time()
             -> alice: result #2 {"tools":[]}
     "#]]);
 }
+
+#[test]
+fn what_a_server_says_of_itself_holds_for_as_long_as_it_has_said() {
+    check(expect![[r#"
+        alice opens
+        alice: server/discover #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: raw {"jsonrpc":"2.0","id":1,"result":{"ttlMs":5000,"supportedVersions":["2026-07-28"],"capabilities":{},"resultType":"complete","cacheScope":"public"}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"ttlMs":5000,"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{},"resultType":"complete","cacheScope":"public"}}
+        2 s pass
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"ttlMs":3000,"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{},"resultType":"complete","cacheScope":"public"}}
+        1 min pass
+        alice: raw {"jsonrpc":"2.0","id":3,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"result":{"ttlMs":0,"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{},"resultType":"complete","cacheScope":"public"}}
+    "#]]);
+}
