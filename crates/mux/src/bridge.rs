@@ -8,18 +8,7 @@ use core::fmt::Write as _;
 
 use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 
-use crate::{
-    era::{Era, MODERN_VERSION},
-    handshake::SERVER_INFO,
-};
-
-/// What each request of the modern era says of its sender, and none of the legacy era does.
-const SENDER: [&str; 4] = [
-    meta_name::VERSION,
-    meta_name::CAPABILITIES,
-    meta_name::CLIENT,
-    meta_name::LOG_LEVEL,
-];
+use crate::era::{Era, MODERN_VERSION};
 
 /// A server of the legacy era says so of a resource that it has not (until 2025-11-25).
 const RESOURCE_NOT_FOUND: &str = "-32002";
@@ -217,7 +206,7 @@ fn completed(
         add("cacheScope", r#""private""#);
     }
     if let Some(info) = server_info {
-        add("_meta", &format!(r#"{{"{SERVER_INFO}":{info}}}"#));
+        add("_meta", &format!(r#"{{"{}":{info}}}"#, meta_name::SERVER));
     }
     if members.is_empty() {
         new.pop();
@@ -300,11 +289,11 @@ fn meta_of(
     token: &str,
     said: &[(&str, &str)],
 ) -> Option<String> {
-    let mut without = Vec::from(SENDER);
+    let mut without = Vec::from(meta_name::OF_SENDER);
     let mut with = Vec::new();
     if has_token {
-        without.push("progressToken");
-        with.push(("progressToken", token));
+        without.push(meta_name::PROGRESS_TOKEN);
+        with.push((meta_name::PROGRESS_TOKEN, token));
     }
     with.extend_from_slice(said);
     frame.edited(meta, &without, &with)

@@ -16,16 +16,13 @@ use core::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use wire::{Outgoing, RequestId, quoted};
+use wire::{Outgoing, RequestId, meta_name, quoted};
 
 use crate::{
     class::Class,
     era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, answered_version},
     offers::Offers,
 };
-
-/// Where a modern server says who it is, in the `_meta` of its results.
-pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// The result of a server's `initialize` or `server/discover`.
 #[derive(Clone, Debug)]
@@ -63,7 +60,7 @@ struct Said<'a> {
 impl Said<'_> {
     /// Who the server is, wherever it says so.
     fn server_info(&self) -> Option<&str> {
-        let in_meta = || self.meta.as_ref()?.get(SERVER_INFO).copied();
+        let in_meta = || self.meta.as_ref()?.get(meta_name::SERVER).copied();
         Some(self.server_info.or_else(in_meta)?.get())
     }
 
@@ -165,8 +162,9 @@ impl Handshake {
             Era::Legacy => {
                 let said = self.said();
                 format!(
-                    r#"{{"supportedVersions":[{versions}],"capabilities":{},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{"{SERVER_INFO}":{}}}{}}}"#,
+                    r#"{{"supportedVersions":[{versions}],"capabilities":{},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{"{}":{}}}{}}}"#,
                     said.capabilities(),
+                    meta_name::SERVER,
                     said.server_info().unwrap_or(NAMELESS),
                     said.instructions(),
                 )
@@ -264,7 +262,7 @@ pub(crate) fn own_meta() -> String {
 
 /// What a request says of its sender in the modern era; all are JSON.
 pub(crate) fn meta(client: &str, capabilities: &str, level: Option<&str>) -> String {
-    use wire::meta_name::{CAPABILITIES, CLIENT, LOG_LEVEL, VERSION};
+    use meta_name::{CAPABILITIES, CLIENT, LOG_LEVEL, VERSION};
     let level = level
         .map(|level| format!(r#","{LOG_LEVEL}":{}"#, quoted(level)))
         .unwrap_or_default();
@@ -331,7 +329,7 @@ mod tests {
         let legacy = Handshake::read(&legacy).unwrap();
         let discovered = text(legacy.discovered(&id, Duration::ZERO));
         let read: serde_json::Value = serde_json::from_str(&discovered).unwrap();
-        assert_eq!(read["result"]["_meta"][SERVER_INFO]["name"], "s");
+        assert_eq!(read["result"]["_meta"][meta_name::SERVER]["name"], "s");
         assert_eq!(read["result"]["resultType"], "complete");
     }
 

@@ -9,7 +9,7 @@
 use alloc::{boxed::Box, collections::BTreeSet, format, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Message, Outgoing, RequestId, quoted};
+use wire::{Frame, Message, Outgoing, RequestId, meta_name, quoted};
 
 use crate::{
     action::Outbox,
@@ -28,9 +28,6 @@ use crate::{
     subscribe::{Forward, covers},
     timers::Timer,
 };
-
-/// Where a message that comes of a wish names it.
-const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// What one request wants to be told of, as far as its server tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +106,7 @@ fn filter_of(lists: impl Iterator<Item = List>, uris: &[&str]) -> String {
 }
 
 fn named(id: &RequestId) -> String {
-    format!(r#"{{"{SUBSCRIPTION}":{id}}}"#)
+    format!(r#"{{"{}":{id}}}"#, meta_name::SUBSCRIPTION)
 }
 
 impl Listening {

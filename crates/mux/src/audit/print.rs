@@ -11,10 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Span, meta_name};
 
-use crate::{
-    bridge::{sends_to_addresses, wants_input},
-    handshake::SERVER_INFO,
-};
+use crate::bridge::{sends_to_addresses, wants_input};
 
 /// A stand-in for a message without its ids and tokens, which the core replaces.
 ///
@@ -82,12 +79,12 @@ const OF_RESULTS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 
 /// What `_meta` says in the modern era alone, or what is replaced there.
 const OF_META: [&str; 6] = [
-    "progressToken",
+    meta_name::PROGRESS_TOKEN,
     meta_name::VERSION,
     meta_name::CAPABILITIES,
     meta_name::CLIENT,
     meta_name::LOG_LEVEL,
-    SERVER_INFO,
+    meta_name::SERVER,
 ];
 
 /// Codes of errors by which either era says what the other says by another.
