@@ -7,6 +7,7 @@
 //! how many of these have not passed the gate, how long a request may take to come and how long it may be.
 
 mod comer;
+mod events;
 mod exchange;
 mod fault;
 mod gate;
@@ -14,6 +15,7 @@ mod handover;
 mod holder;
 mod modern;
 mod peer;
+mod presence;
 mod reply;
 mod routes;
 mod socket;
@@ -49,7 +51,8 @@ use tokio::{
 
 pub(crate) use fault::HttpFault;
 pub(crate) use handover::{AllTubes, Readiness, Tubes};
-pub(crate) use modern::{ModernFault, ModernPost, Param, Presence, check_params, tools_of};
+pub(crate) use modern::{ModernFault, ModernPost, Param, check_params, tools_of};
+pub(crate) use presence::Presence;
 pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 
@@ -149,6 +152,12 @@ impl Front {
         }
     }
 
+    /// Has what clients have not taken go along with their connections.
+    fn is_late(&self) {
+        self.pause.is_late();
+        self.busy().values().for_each(Busy::wake);
+    }
+
     /// Has requests that have not begun left where they are, or taken in again.
     fn pause(&self, is_on: bool) {
         self.pause.set(is_on);
@@ -195,10 +204,11 @@ impl Drop for Served {
     }
 }
 
-/// Looks now and then whether another token counts, and has the hub hear of it.
+/// Looks now and then whether another token counts, and has the hub hear of it, and at first of the one that does.
 async fn watch_token(front: Arc<Front>, mut open: watch::Receiver<()>) {
     let token = front.gate.token();
     let mut generations = token.generations();
+    generations.mark_changed();
     loop {
         tokio::select! {
             biased;
@@ -236,7 +246,9 @@ async fn stand_at(front: Arc<Front>, entry: Arc<Entry>, mut open: watch::Receive
             Ok((comer, place, stranger)) => {
                 let served = front.begin(entry.only());
                 tasks::spawn("http connection", async move {
-                    serve(served, Rewound::new(Bytes::new(), comer), stranger).await;
+                    let stream = Rewound::new(Bytes::new(), comer);
+                    let stream = Timed::new(stream, served.busy.clone());
+                    serve(served, stream, stranger).await;
                     drop(place);
                 });
             }
@@ -300,13 +312,13 @@ impl AsFd for Entry {
 }
 
 /// Answers the requests of one connection.
-async fn serve(mut served: Served, stream: Rewound, mut stranger: Stranger) {
+async fn serve(mut served: Served, stream: Timed<Rewound>, mut stranger: Stranger) {
     let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
-    let Some(known) = front.look_at(stream.comer()) else {
+    let Some(known) = front.look_at(stream.get_ref().comer()) else {
         return;
     };
     let revoked = is_revoked(busy.clone(), front.gate.token().generations());
-    let stream = TokioIo::new(Timed::new(stream, busy.clone()));
+    let stream = TokioIo::new(stream);
     let acquaintance = stranger.acquaintance();
     let (behind, of, only) = (Arc::clone(&front), busy.clone(), served.only.clone());
     let service = service_fn(move |request: Request<Incoming>| {
@@ -314,13 +326,15 @@ async fn serve(mut served: Served, stream: Rewound, mut stranger: Stranger) {
         let only = only.clone();
         async move {
             let answering = busy.begin();
-            let passed = |caller| {
+            let is_known = |token: Option<Generation>| {
                 acquaintance.is_made();
-                if caller == Caller::Token {
-                    busy.has_token(front.gate.token().generation());
+                busy.passes();
+                if let Some(token) = token {
+                    busy.has_token(token);
                 }
             };
-            let response = exchange::respond(&front, (known, only), request, (&busy, passed)).await;
+            let response =
+                exchange::respond(&front, (known, only), request, (&busy, is_known)).await;
             Ok::<_, Infallible>(response.map(|reply| reply.with(answering)))
         }
     });
@@ -348,7 +362,7 @@ async fn serve(mut served: Served, stream: Rewound, mut stranger: Stranger) {
         let loosely = Loosely::of(&busy);
         // What has become a WebSocket is let go of by the hub.
         if let Some(parts) = connection.into_parts() {
-            let stream = parts.io.into_inner().into_inner();
+            let stream = parts.io.into_inner();
             front.let_go((stream, parts.read_buf), loosely, served.only.take());
         }
     }

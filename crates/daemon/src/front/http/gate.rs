@@ -13,7 +13,7 @@ use hyper::{
 };
 
 use super::{
-    Caller, HttpFault, peer,
+    Caller, Generation, HttpFault, peer,
     routes::{Admits, Route},
     token::Token,
 };
@@ -43,6 +43,8 @@ pub(super) enum Peer {
 #[derive(Debug)]
 pub(super) struct Passed<'r> {
     pub(super) caller: Caller,
+    /// The token that it has brought, if it was let in by one.
+    pub(super) token: Option<Generation>,
     pub(super) route: &'static Route,
     /// What stands for the name in the route's path.
     pub(super) name: &'r str,
@@ -89,14 +91,14 @@ impl Gate {
         }
         self.check_origin(&head.headers)?;
         let row = Route::find(head.uri.path());
-        let caller = match row {
+        let (caller, token) = match row {
             Some((
                 Route {
                     admits: Admits::Everybody,
                     ..
                 },
                 _,
-            )) => Caller::Anybody,
+            )) => (Caller::Anybody, None),
             Some((
                 Route {
                     admits: Admits::TheKnown,
@@ -113,6 +115,7 @@ impl Gate {
         route.check_method(&head.method)?;
         Ok(Passed {
             caller,
+            token,
             route,
             name,
         })
@@ -150,25 +153,32 @@ impl Gate {
         }
     }
 
-    /// Who asks. What somebody in between has passed on may come from anywhere.
-    fn caller(&self, headers: &HeaderMap, peer: Peer) -> Result<Caller, HttpFault> {
+    /// Who asks, and with which token. What somebody in between has passed on may come from anywhere.
+    fn caller(
+        &self,
+        headers: &HeaderMap,
+        peer: Peer,
+    ) -> Result<(Caller, Option<Generation>), HttpFault> {
         let given = only(headers, &AUTHORIZATION).ok().flatten();
         let given = given.and_then(|given| given.as_bytes().strip_prefix(b"Bearer "));
-        if given.is_some_and(|given| self.token.is(given)) {
-            return Ok(Caller::Token);
+        if let Some(token) = given.and_then(|given| self.token.find(given)) {
+            return Ok((Caller::Token, Some(token)));
         }
-        match self.auth {
-            HttpAuth::None if !is_forwarded(headers) => Ok(Caller::Anybody),
+        let caller = match self.auth {
+            HttpAuth::None if !is_forwarded(headers) => Caller::Anybody,
             HttpAuth::SameUser if peer == Peer::SameUser && !is_forwarded(headers) => {
-                Ok(Caller::SameUser)
+                Caller::SameUser
             }
             HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token
                 if peer == Peer::AtOurSocket && !is_forwarded(headers) =>
             {
-                Ok(Caller::SameUser)
+                Caller::SameUser
             }
-            HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token => Err(HttpFault::Unauthorized),
-        }
+            HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token => {
+                return Err(HttpFault::Unauthorized);
+            }
+        };
+        Ok((caller, None))
     }
 }
 

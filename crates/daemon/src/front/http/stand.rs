@@ -39,7 +39,7 @@ use super::{
     holder,
     socket::{self, Identity, Spot},
     stand_at,
-    token::Token,
+    token::{FrozenToken, Token},
     watch_token,
 };
 use crate::{
@@ -99,6 +99,9 @@ pub(crate) struct FrozenHttp {
     #[serde(default)]
     socket: Option<(RawFd, Os, Identity)>,
     connections: Vec<FrozenConnection>,
+    /// What the token is known by that counts.
+    #[serde(default)]
+    token: Option<FrozenToken>,
 }
 
 /// Where it is wanted that we listen.
@@ -168,7 +171,7 @@ impl HttpStand {
             spot = Some(Spot::thaw(OsString::from(path).into(), identity));
         }
         let auth = http.auth.unwrap_or(default_auth());
-        let token = Token::of_state_or_none(&places.state);
+        let token = Token::of_state_or_none(&places.state, frozen.token.as_ref());
         let mut stand = stand((entries, spot), auth, token, shared)?;
         let connections = frozen.connections.into_iter().map(Loose::thaw);
         if let Some(inner) = &mut stand.inner {
@@ -196,6 +199,13 @@ impl HttpStand {
         if let Some(inner) = &self.inner {
             inner.front.gate.token().look();
             inner.front.pause(true);
+        }
+    }
+
+    /// Has what clients have not taken by now go along with their connections.
+    pub(crate) fn is_late(&self) {
+        if let Some(inner) = &self.inner {
+            inner.front.is_late();
         }
     }
 
@@ -241,6 +251,7 @@ impl HttpStand {
             only: servers,
             socket,
             connections: connections.map(|loose| loose.freeze(handed)).collect(),
+            token: Some(inner.front.gate.token().freeze()),
         })
     }
 
