@@ -146,6 +146,9 @@ mod tests {
         assert!(listen(&open.join("s")).is_ok());
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&open, &link).unwrap();
-        assert!(listen(&link.join("s")).is_err(), "it may lead elsewhere then");
+        assert!(
+            listen(&link.join("s")).is_err(),
+            "it may lead elsewhere then"
+        );
     }
 }
