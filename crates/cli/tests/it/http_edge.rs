@@ -9,7 +9,7 @@ use crate::{
     http_modern::{call_of, fitted, sessions},
     support::{
         Client, FAKE_SERVER, Home, until,
-        web::{Response, Web, call},
+        web::{Response, Web},
     },
     upgrade::{Installed, upgrade},
 };
@@ -38,9 +38,8 @@ fn what_a_client_has_not_read_goes_along_with_an_upgrade() {
     let home = Home::new();
     let record = home.file("record");
     let web = home.web(&["--record", &record]);
-    let session = web.session();
-    let whole = call(1, "big", json!({"bytes": MUCH, "mark": "whole"}));
-    let whole = session.send("POST", whole.to_string().as_bytes());
+    let whole = call_of("big", json!({"bytes": MUCH, "mark": "whole"}));
+    let whole = fitted(&web, &whole).send("POST", whole.to_string().as_bytes());
     let mut steps = call_of(
         "progress",
         json!({"steps": 2, "text": "x".repeat(MUCH / 4)}),
@@ -56,7 +55,7 @@ fn what_a_client_has_not_read_goes_along_with_an_upgrade() {
     }
     let answer = Response::read(BufReader::new(whole)).json();
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
-    assert_eq!((&answer["id"], text.len()), (&json!(1), MUCH));
+    assert_eq!((&answer["id"], text.len()), (&json!(7), MUCH));
     let mut stream = Response::read(BufReader::new(modern));
     for step in 1..=2 {
         let told = stream.event().unwrap();
@@ -86,9 +85,9 @@ fn late(home: &Home) -> (Web, Vec<u8>) {
 
 #[test]
 fn a_session_ends_whose_client_goes_before_it_hears_by_what_it_is_known() {
-    let home = Home::new();
-    let (web, greeting) = late(&home);
     for is_upgraded in [false, true] {
+        let home = Home::new();
+        let (web, greeting) = late(&home);
         let goes = web.send("POST", &greeting);
         let waits = web.send("POST", &greeting);
         until("two sessions", || sessions(&home) == 2);
@@ -106,8 +105,6 @@ fn a_session_ends_whose_client_goes_before_it_hears_by_what_it_is_known() {
         session.result("echo", json!({}));
         assert_eq!(session.delete().status, 200);
         until("the end of the other", || sessions(&home) == 0);
-        fs::remove_file(home.file("go on")).unwrap();
-        home.done(&["restart", "late"]);
     }
 }
 
@@ -129,10 +126,7 @@ fn what_stands_behind_a_request_that_has_no_body_is_none() {
     };
     let mut listens = session.kept_open();
     listens.write(&head("GET", smuggled.len()));
-    let (first, second) = smuggled.split_at(20);
-    listens.write(first);
-    upgrade(&home);
-    listens.write(second);
+    listens.write(&smuggled);
     let (mut events, _web) = listens.response();
     assert!(events.is_stream());
     upgrade(&home);

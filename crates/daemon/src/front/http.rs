@@ -18,6 +18,7 @@ mod peer;
 mod presence;
 mod reply;
 mod routes;
+mod secure;
 mod socket;
 mod stand;
 mod strangers;
@@ -44,7 +45,7 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mux::Limits;
 use tokio::{
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore, futures::OwnedNotified, mpsc::Sender, watch},
     time,
 };
@@ -64,6 +65,7 @@ use crate::{
 use comer::{Comer, Rewound};
 use gate::{Gate, Peer};
 use handover::{Loose, Loosely};
+use secure::Acceptor;
 use strangers::{Stranger, Strangers};
 use timed::{Busy, Pause, Timed};
 
@@ -184,6 +186,8 @@ impl Front {
                 let is_ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == user);
                 is_ours.then_some(Peer::AtOurSocket)
             }
+            // It may come from another machine.
+            Comer::Secure(_) => Some(Peer::Unknown),
         }
     }
 }
@@ -231,7 +235,39 @@ async fn watch_token(front: Arc<Front>, mut open: watch::Receiver<()>) {
 enum Entry {
     /// At an address, and this server is meant by who names none.
     Tcp(TcpListener, Option<Arc<str>>),
+    /// The same, over TLS.
+    Secure(TcpListener, Option<Arc<str>>, Acceptor),
     Unix(UnixListener),
+}
+
+/// Who has come in.
+#[derive(Debug)]
+enum Arrived {
+    Here(Comer),
+    /// Once there was a handshake.
+    ToShakeHands(TcpStream, Acceptor),
+}
+
+impl Arrived {
+    /// Who can be served; `None` if there is no handshake, or none in time.
+    async fn comer(self, stranger: &mut Stranger) -> Option<Comer> {
+        let (stream, acceptor) = match self {
+            Arrived::Here(comer) => return Some(comer),
+            Arrived::ToShakeHands(stream, acceptor) => (stream, acceptor),
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = stranger.has_to_go() => return None,
+            accepted = acceptor.accept(stream) => accepted,
+        };
+        match accepted {
+            Ok(stream) => Some(Comer::Secure(stream)),
+            Err(error) => {
+                tracing::debug!(%error, "no handshake over TLS");
+                None
+            }
+        }
+    }
 }
 
 /// Lets people in at one address until nobody is to be let in any more.
@@ -243,9 +279,12 @@ async fn stand_at(front: Arc<Front>, entry: Arc<Entry>, mut open: watch::Receive
             next = next_connection(&front, &entry) => next,
         };
         match next {
-            Ok((comer, place, stranger)) => {
+            Ok((arrived, place, mut stranger)) => {
                 let served = front.begin(entry.only());
                 tasks::spawn("http connection", async move {
+                    let Some(comer) = arrived.comer(&mut stranger).await else {
+                        return;
+                    };
                     let stream = Rewound::new(Bytes::new(), comer);
                     let stream = Timed::new(stream, served.busy.clone());
                     serve(served, stream, stranger).await;
@@ -267,45 +306,51 @@ async fn stand_at(front: Arc<Front>, entry: Arc<Entry>, mut open: watch::Receive
 async fn next_connection(
     front: &Front,
     entry: &Entry,
-) -> io::Result<(Comer, OwnedSemaphorePermit, Stranger)> {
+) -> io::Result<(Arrived, OwnedSemaphorePermit, Stranger)> {
     let place = Arc::clone(&front.connections).acquire_owned().await;
     // It is never closed.
     let place = place.map_err(io::Error::other)?;
     let room = front.strangers.place().await;
-    let comer = entry.accept().await?;
+    let arrived = entry.accept().await?;
     let stranger = front.strangers.welcome(room);
-    Ok((comer, place, stranger))
+    Ok((arrived, place, stranger))
 }
 
 impl Entry {
     /// The server that is meant by who names none, if it is clear here.
     fn only(&self) -> Option<Arc<str>> {
         match self {
-            Entry::Tcp(_, only) => only.clone(),
+            Entry::Tcp(_, only) | Entry::Secure(_, only, _) => only.clone(),
             Entry::Unix(_) => None,
         }
     }
 
-    async fn accept(&self) -> io::Result<Comer> {
+    async fn accept(&self) -> io::Result<Arrived> {
         match self {
-            Entry::Tcp(listener, _) => {
-                let (stream, _peer) = listener.accept().await?;
-                // A message is written as a whole.
-                let _slower = stream.set_nodelay(true);
-                Ok(Comer::Tcp(stream))
+            Entry::Tcp(listener, _) => Ok(Arrived::Here(Comer::Tcp(accepted(listener).await?))),
+            Entry::Secure(listener, _, acceptor) => {
+                let stream = accepted(listener).await?;
+                Ok(Arrived::ToShakeHands(stream, acceptor.clone()))
             }
             Entry::Unix(listener) => {
                 let (stream, _nameless) = listener.accept().await?;
-                Ok(Comer::Unix(stream))
+                Ok(Arrived::Here(Comer::Unix(stream)))
             }
         }
     }
 }
 
+async fn accepted(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _peer) = listener.accept().await?;
+    // A message is written as a whole.
+    let _slower = stream.set_nodelay(true);
+    Ok(stream)
+}
+
 impl AsFd for Entry {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Entry::Tcp(listener, _) => listener.as_fd(),
+            Entry::Tcp(listener, _) | Entry::Secure(listener, ..) => listener.as_fd(),
             Entry::Unix(listener) => listener.as_fd(),
         }
     }

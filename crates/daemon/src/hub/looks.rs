@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time,
-};
+use tokio::{sync::Semaphore, time};
 
 use crate::{front::HttpFault, tasks};
 
@@ -22,9 +19,6 @@ const THREADS_MAX: usize = 8;
 
 /// How long somebody waits for a look.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Enough for the names of files.
-const STACK_BYTES: usize = 128 << 10;
 
 /// All looks that are under way.
 #[derive(Debug)]
@@ -90,16 +84,13 @@ impl Look {
         look: impl FnOnce(&Path) -> io::Result<PathBuf> + Send + 'static,
     ) -> Option<PathBuf> {
         let thread = Arc::clone(&self.threads).acquire_owned().await.ok()?;
-        let (to, found) = oneshot::channel();
         let path = self.path.clone();
-        let begun = tasks::thread("mcpool-look", STACK_BYTES, move || {
-            let looked = look(&path).unwrap_or(path);
+        let looked = tasks::aside(move || {
+            let found = look(&path).unwrap_or(path);
             drop(thread);
-            // Nobody may wait for it any more.
-            let _gone = to.send(looked);
+            found
         });
-        begun.ok()?;
-        found.await.ok()
+        looked.await.ok()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use config::HttpAuth;
+use config::{HttpAuth, Listen};
 use hyper::{
     HeaderMap, Method,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, VIA},
@@ -50,6 +50,12 @@ pub(super) struct Passed<'r> {
     pub(super) name: &'r str,
 }
 
+/// What this machine is called by itself.
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
+/// The port of `https` URLs that name none.
+const HTTPS: u16 = 443;
+
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What only somebody in between adds. Whoever stands behind that is not the one that has connected.
@@ -58,17 +64,24 @@ const VIA_NAME: &str = "via";
 const FORWARDED_PREFIXES: [&str; 2] = ["x-forwarded-", "cf-"];
 
 impl Gate {
-    /// One in front of these addresses.
-    pub(super) fn new(addresses: &[SocketAddr], auth: HttpAuth, token: Token) -> Self {
-        let names = |address: &SocketAddr| {
-            let port = address.port();
-            ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}"))
-        };
-        Gate {
-            hosts: addresses.iter().flat_map(names).collect(),
-            auth,
-            token,
+    /// One in front of these addresses. Over TLS this machine has these names.
+    pub(super) fn new(
+        addresses: &[Listen],
+        names: &[String],
+        (auth, token): (HttpAuth, Token),
+    ) -> Self {
+        let mut hosts = Vec::new();
+        for listen in addresses {
+            let port = listen.address.port();
+            if listen.is_secure {
+                hosts.extend(names.iter().map(|name| format!("{name}:{port}")));
+                // The usual port goes without saying.
+                hosts.extend(names.iter().filter(|_| port == HTTPS).cloned());
+            } else {
+                hosts.extend(LOOPBACK.map(|name| format!("{name}:{port}")));
+            }
         }
+        Gate { hosts, auth, token }
     }
 
     /// The token that counts now, or none.

@@ -272,6 +272,11 @@ impl Loosely {
 }
 
 impl Loose {
+    /// Whether another program can go on with it.
+    pub(super) fn can_move(&self) -> bool {
+        self.comer.kind() != Kind::Secure
+    }
+
     pub(super) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> FrozenConnection {
         FrozenConnection {
             id: self.id.0,

@@ -33,7 +33,7 @@ const NAME: &str = "http-token";
 const TOKEN_BYTES: usize = 32;
 
 /// All that a file's mode says of those who are not its owner.
-const OTHERS: u32 = 0o077;
+pub(super) const OTHERS: u32 = 0o077;
 
 /// Which of the tokens it is that there were since the daemon began.
 pub(crate) type Generation = u64;
