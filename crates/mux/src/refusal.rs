@@ -142,7 +142,13 @@ pub enum Refusal {
         /// The version that it names.
         requested: String,
     },
-    /// A request lacks something that the specification wants in each.
+    /// A member of `_meta` that each request of the modern era has is missing, or is something else than it must be
+    /// (2026-07-28).
+    BadMeta {
+        /// Its name.
+        name: &'static str,
+    },
+    /// Something in the parameters of a request is not as it must be.
     BadParameter {
         /// What is wrong.
         what: &'static str,
@@ -229,6 +235,7 @@ impl Refusal {
             Refusal::NoSuchMethod { .. } => "no-such-method",
             Refusal::NoLongerOffered { .. } => "no-longer-offered",
             Refusal::UnsupportedVersion { .. } => "unsupported-version",
+            Refusal::BadMeta { .. } => "bad-meta",
             Refusal::BadParameter { .. } => "bad-parameter",
             Refusal::NeedsSession { .. } => "needs-session",
             Refusal::TooManyRounds => "too-many-rounds",
@@ -248,7 +255,7 @@ impl Refusal {
             | Refusal::NoLongerOffered { .. } => -32601,
             Refusal::NotInitialized | Refusal::AlreadyInitialized | Refusal::IdInUse => -32600,
             Refusal::UnsupportedVersion { .. } => -32022,
-            Refusal::BadParameter { .. } => -32602,
+            Refusal::BadMeta { .. } | Refusal::BadParameter { .. } => -32602,
             Refusal::Malformed { fault } => fault.code(),
             Refusal::NoSuchServer { .. }
             | Refusal::BadConfiguration { .. }
@@ -300,6 +307,7 @@ impl Refusal {
             | Refusal::NoSuchMethod { .. }
             | Refusal::NoLongerOffered { .. }
             | Refusal::UnsupportedVersion { .. }
+            | Refusal::BadMeta { .. }
             | Refusal::BadParameter { .. }
             | Refusal::NeedsSession { .. }
             | Refusal::TooManyRounds
@@ -491,6 +499,10 @@ impl fmt::Display for Refusal {
                     "version `{requested}` of the protocol is not spoken here"
                 )
             }
+            Refusal::BadMeta { name } => write!(
+                f,
+                "`params._meta` must have a member `{name}`, and of the type that the specification gives it"
+            ),
             Refusal::BadParameter { what } => f.write_str(what),
             Refusal::NeedsSession { server } => write!(
                 f,
