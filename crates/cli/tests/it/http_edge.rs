@@ -47,7 +47,12 @@ fn what_a_client_has_not_read_goes_along_with_an_upgrade() {
     steps["params"]["_meta"]["progressToken"] = json!("mine");
     steps["params"]["arguments"]["mark"] = json!("modern");
     let modern = fitted(&web, &steps).send("POST", steps.to_string().as_bytes());
-    for mark in ["whole", "modern"] {
+    let file = home.file("go on");
+    let mut waits = steps.clone();
+    waits["params"]["arguments"]["mark"] = json!("waits");
+    waits["params"]["arguments"]["until"] = json!(file);
+    let waits = fitted(&web, &waits).send("POST", waits.to_string().as_bytes());
+    for mark in ["whole", "modern", "waits"] {
         home.noted("record", &format!("executed {mark}"));
     }
     for _ in 0..3 {
@@ -56,16 +61,21 @@ fn what_a_client_has_not_read_goes_along_with_an_upgrade() {
     let answer = Response::read(BufReader::new(whole)).json();
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert_eq!((&answer["id"], text.len()), (&json!(7), MUCH));
-    let mut stream = Response::read(BufReader::new(modern));
-    for step in 1..=2 {
-        let told = stream.event().unwrap();
-        assert_eq!(told["params"]["progress"], step);
-        let text = told["params"]["message"].as_str().unwrap();
-        assert_eq!(text.len(), MUCH / 4);
+    for (stream, goes_on) in [(modern, false), (waits, true)] {
+        let mut stream = Response::read(BufReader::new(stream));
+        for step in 1..=2 {
+            let told = stream.event().unwrap();
+            assert_eq!(told["params"]["progress"], step);
+            let text = told["params"]["message"].as_str().unwrap();
+            assert_eq!(text.len(), MUCH / 4);
+            if goes_on {
+                fs::write(&file, "").unwrap();
+            }
+        }
+        assert_eq!(stream.event().unwrap()["id"], 7);
+        assert_eq!(stream.event(), None);
     }
-    assert_eq!(stream.event().unwrap()["id"], 7);
-    assert_eq!(stream.event(), None);
-    for mark in ["whole", "modern"] {
+    for mark in ["whole", "modern", "waits"] {
         assert_eq!(home.count("record", &format!("executed {mark}")), 1);
     }
 }
