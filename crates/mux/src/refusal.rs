@@ -146,8 +146,7 @@ pub enum Refusal {
         /// The version that it names.
         requested: String,
     },
-    /// A member of `_meta` that each request of the modern era has is missing, or is something else than it must be
-    /// (2026-07-28).
+    /// A member of `_meta` that a request must have is missing, or is of another type (2026-07-28).
     BadMeta {
         /// Its name.
         name: &'static str,
@@ -532,10 +531,7 @@ impl fmt::Display for Refusal {
                     "version `{requested}` of the protocol is not spoken here"
                 )
             }
-            Refusal::BadMeta { name } => write!(
-                f,
-                "`params._meta` must have a member `{name}`, and of the type that the specification gives it"
-            ),
+            Refusal::BadMeta { name } => write!(f, "`_meta` must have a valid `{name}`"),
             Refusal::BadParameter { what } => f.write_str(what),
             Refusal::NeedsSession { server } => write!(
                 f,

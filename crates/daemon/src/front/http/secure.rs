@@ -218,6 +218,7 @@ mod tests {
         };
         let (client, served) = tokio::join!(connect(connector(&TLS13)), accept());
         let (mut client, mut served) = (client.unwrap(), served.unwrap());
+        assert_eq!(acceptor.places.available_permits(), CONNECTIONS_MAX - 1);
         client.write_all(b"hello").await.unwrap();
         let mut text = [0; 5];
         served.read_exact(&mut text).await.unwrap();
@@ -227,7 +228,6 @@ mod tests {
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "well");
-        assert_eq!(acceptor.places.available_permits(), CONNECTIONS_MAX - 1);
         // Its client stays, and it has its place no longer.
         while acceptor.places.available_permits() < CONNECTIONS_MAX {
             tokio::task::yield_now().await;
