@@ -285,9 +285,12 @@ fn play_orders(args: &Args, cores: usize) -> anyhow::Result<bool> {
     let of_eras: PlayPart<'_> = &|part, see| {
         eras::play_part(part, |order, played| see(order.to_string(), played.into()));
     };
-    let are_well = play_all(cores, (sim::PARTS, of_links), ("six", sim::ORDERS), |order| {
-        describe_order(args, &order.parse().map_err(anyhow::Error::msg)?)
-    })?;
+    let are_well = play_all(
+        cores,
+        (sim::PARTS, of_links),
+        ("six", sim::ORDERS),
+        |order| describe_order(args, &order.parse().map_err(anyhow::Error::msg)?),
+    )?;
     let eras_are_well = play_all(
         cores,
         (eras::PARTS, of_eras),
@@ -428,7 +431,10 @@ fn tell_kinds(failures: &[Failure]) {
     }
     for (kind, (count, Failure { of, seed, .. })) in kinds {
         let of = of.name();
-        line(format!("{count:>6} worlds, as --of {of} --seed {}: {kind}", seed.0));
+        line(format!(
+            "{count:>6} worlds, as --of {of} --seed {}: {kind}",
+            seed.0
+        ));
     }
 }
 
@@ -512,9 +518,11 @@ fn keep(
         return Ok(());
     };
     let steps = match played.steps {
-        Steps::OfLinks(steps) => Steps::OfLinks(sim::minimise(&steps, &broken, PATIENCE, |steps| {
-            sim::replay(setting, steps, Trace::Off).broken
-        })),
+        Steps::OfLinks(steps) => {
+            Steps::OfLinks(sim::minimise(&steps, &broken, PATIENCE, |steps| {
+                sim::replay(setting, steps, Trace::Off).broken
+            }))
+        }
         Steps::OfEras(steps) => Steps::OfEras(sim::minimise(&steps, &broken, PATIENCE, |steps| {
             eras::replay(setting, steps, Trace::Off).broken
         })),

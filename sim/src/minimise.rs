@@ -13,8 +13,7 @@ pub fn minimise<S: Clone>(
 ) -> Vec<S> {
     let latest = Instant::now() + patience;
     let kind = broken.kind();
-    let still_breaks =
-        |steps: &[S]| replay(steps).is_some_and(|broken| broken.kind() == kind);
+    let still_breaks = |steps: &[S]| replay(steps).is_some_and(|broken| broken.kind() == kind);
     let mut left = steps.to_vec();
     let mut size = left.len().div_ceil(2);
     while size > 0 && Instant::now() < latest {

@@ -123,7 +123,8 @@ fn the_same_seed_gives_the_same_world_of_both_eras_byte_for_byte() {
 }
 
 #[test]
-fn the_steps_of_a_world_of_both_eras_are_all_that_it_is_made_of_and_any_part_of_them_can_be_played() {
+fn the_steps_of_a_world_of_both_eras_are_all_that_it_is_made_of_and_any_part_of_them_can_be_played()
+{
     for seed in 1..=10 {
         let played = eras::play_seed(Seed(seed), Trace::Off);
         let setting = sim::Setting::of(Seed(seed));

@@ -6,24 +6,20 @@
 
 use alloc::{
     borrow::Cow,
-    collections::BTreeMap,
     format,
     string::{String, ToString},
 };
 
+use core::time::Duration;
+
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use wire::{Outgoing, RequestId, quoted};
+use wire::{Outgoing, RequestId, edited, members_of, meta_name, quoted};
 
 use crate::{
     class::Class,
     era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, answered_version},
     offers::Offers,
 };
-
-/// Where a modern server says who it is, in the `_meta` of its results.
-pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// The result of a server's `initialize` or `server/discover`.
 #[derive(Clone, Debug)]
@@ -40,62 +36,97 @@ pub(crate) struct Handshake {
     pub(crate) offers: Offers,
 }
 
-#[derive(Deserialize)]
+/// The members of such a result that have to be known, as JSON.
+#[derive(Default)]
 struct Said<'a> {
-    #[serde(borrow, default, rename = "protocolVersion")]
-    version: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "supportedVersions")]
-    versions: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    capabilities: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "serverInfo")]
-    server_info: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    instructions: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "_meta")]
-    meta: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
+    version: Option<&'a str>,
+    versions: Option<&'a str>,
+    capabilities: Option<&'a str>,
+    server_info: Option<&'a str>,
+    instructions: Option<&'a str>,
+    ttl: Option<&'a str>,
+    meta: Option<&'a str>,
 }
 
-impl Said<'_> {
+impl<'a> Said<'a> {
+    /// Reads a result; `None` if it is no object, or one of these stands there twice.
+    fn read(result: &'a str) -> Option<Self> {
+        let mut said = Said::default();
+        for member in members_of(result)? {
+            let slot = match member.name.as_ref() {
+                "protocolVersion" => &mut said.version,
+                "supportedVersions" => &mut said.versions,
+                "capabilities" => &mut said.capabilities,
+                "serverInfo" => &mut said.server_info,
+                "instructions" => &mut said.instructions,
+                "ttlMs" => &mut said.ttl,
+                "_meta" => &mut said.meta,
+                _unread => continue,
+            };
+            if member.value != "null" && slot.replace(member.value).is_some() {
+                return None;
+            }
+        }
+        Some(said)
+    }
+
     /// Who the server is, wherever it says so.
-    fn server_info(&self) -> Option<&str> {
-        let in_meta = || self.meta.as_ref()?.get(SERVER_INFO).copied();
-        Some(self.server_info.or_else(in_meta)?.get())
+    fn server_info(&self) -> Option<&'a str> {
+        let in_meta = || {
+            let members = members_of(self.meta?)?;
+            let mut members = members.into_iter();
+            let info = members.find(|member| member.name == meta_name::SERVER)?;
+            Some(info.value)
+        };
+        self.server_info.or_else(in_meta)
     }
 
     /// What both eras call the same, as members behind others.
     fn instructions(&self) -> String {
-        let said = self.instructions.map(RawValue::get);
+        let said = self.instructions;
         said.map(|said| format!(r#","instructions":{said}"#))
             .unwrap_or_default()
     }
 
-    fn capabilities(&self) -> &str {
-        self.capabilities.map_or("{}", RawValue::get)
+    /// What the server can do, but for what only its own era has.
+    fn capabilities_in(&self, era: Era) -> Cow<'a, str> {
+        let said = self.capabilities.unwrap_or("{}");
+        let members = members_of(said).unwrap_or_default();
+        let find = |name: &str| members.iter().find(|member| member.name == name);
+        let edited = match era {
+            Era::Modern => find("tasks").and_then(|_| edited(said, &["tasks"], &[])),
+            Era::Legacy => find("extensions").and_then(|extensions| {
+                let others = edited(extensions.value, &[TASKS_EXTENSION], &[])?;
+                edited(said, &["extensions"], &[("extensions", &others)])
+            }),
+        };
+        edited.map_or(Cow::Borrowed(said), Cow::Owned)
     }
 }
+
+/// What the modern era runs tasks by, which are not those of the legacy era.
+const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 impl Handshake {
     /// Reads the result of an `initialize` or of a `server/discover`; `None` if it is neither, or of no
     /// version that is spoken here.
     pub(crate) fn read(result: &Bytes) -> Option<Self> {
         let text = core::str::from_utf8(result).ok()?;
-        let said: Said<'_> = serde_json::from_str(text).ok()?;
+        let said = Said::read(text)?;
         let (era, place, version) = match (said.version, said.versions) {
             (Some(version), _) => {
-                let spoken: String = serde_json::from_str(version.get()).ok()?;
-                (Era::Legacy, version.get(), spoken)
+                let spoken: String = serde_json::from_str(version).ok()?;
+                (Era::Legacy, version, spoken)
             }
             (None, Some(versions)) => {
-                let spoken: alloc::vec::Vec<Cow<'_, str>> =
-                    serde_json::from_str(versions.get()).ok()?;
+                let spoken: alloc::vec::Vec<Cow<'_, str>> = serde_json::from_str(versions).ok()?;
                 spoken.iter().find(|version| *version == MODERN_VERSION)?;
-                (Era::Modern, versions.get(), MODERN_VERSION.to_string())
+                (Era::Modern, versions, MODERN_VERSION.to_string())
             }
             (None, None) => return None,
         };
         let start = place.as_ptr() as usize - text.as_ptr() as usize;
-        let capabilities = said.capabilities.map(RawValue::get);
+        let capabilities = said.capabilities;
         Some(Handshake {
             era,
             version_span: start..start + place.len(),
@@ -142,7 +173,7 @@ impl Handshake {
                 let said = self.said();
                 format!(
                     r#"{{"protocolVersion":{version},"capabilities":{},"serverInfo":{}{}}}"#,
-                    said.capabilities(),
+                    said.capabilities_in(Era::Legacy),
                     said.server_info().unwrap_or(NAMELESS),
                     said.instructions(),
                 )
@@ -152,22 +183,52 @@ impl Handshake {
     }
 
     /// The answer to a session's `server/discover`: the server's own, byte for byte, but for the versions,
-    /// which are ours. Of a legacy server the same in the words of the modern era.
-    pub(crate) fn discovered(&self, id: &RequestId) -> Outgoing {
+    /// which are ours, and for how long it still holds that was said so long ago. Of a legacy server the same in the
+    /// words of the modern era.
+    pub(crate) fn discovered(&self, id: &RequestId, age: Duration) -> Outgoing {
         let versions = SERVED_VERSIONS.map(quoted).join(",");
         let result = match self.era {
-            Era::Modern => self.with_version(&format!("[{versions}]")),
+            Era::Modern => self.aged(&format!("[{versions}]"), age),
             Era::Legacy => {
                 let said = self.said();
                 format!(
-                    r#"{{"supportedVersions":[{versions}],"capabilities":{},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{"{SERVER_INFO}":{}}}{}}}"#,
-                    said.capabilities(),
+                    r#"{{"supportedVersions":[{versions}],"capabilities":{},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{"{}":{}}}{}}}"#,
+                    said.capabilities_in(Era::Modern),
+                    meta_name::SERVER,
                     said.server_info().unwrap_or(NAMELESS),
                     said.instructions(),
                 )
             }
         };
         response(id, &result)
+    }
+
+    /// With our versions, and with what is left of the time for which it holds.
+    fn aged(&self, versions: &str, age: Duration) -> String {
+        let text = core::str::from_utf8(&self.result).unwrap_or_default();
+        let said = self.said();
+        let whole: Option<u64> = said.ttl.and_then(|ttl| ttl.parse().ok());
+        let (Some(ttl), Some(whole)) = (said.ttl, whole) else {
+            // What does not say how long it holds does not hold.
+            return self.with_version(versions);
+        };
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let left = whole.saturating_sub(age).to_string();
+        let start = ttl.as_ptr() as usize - text.as_ptr() as usize;
+        let mut edits = [
+            (self.version_span.clone(), versions),
+            (start..start + ttl.len(), left.as_str()),
+        ];
+        edits.sort_by_key(|(span, _)| span.start);
+        let mut aged = String::new();
+        let mut done = 0;
+        for (span, text_there) in edits {
+            aged.push_str(text.get(done..span.start).unwrap_or_default());
+            aged.push_str(text_there);
+            done = span.end;
+        }
+        aged.push_str(text.get(done..).unwrap_or_default());
+        aged
     }
 
     fn with_version(&self, version: &str) -> String {
@@ -179,14 +240,8 @@ impl Handshake {
 
     fn said(&self) -> Said<'_> {
         // It has been read before.
-        serde_json::from_slice(&self.result).unwrap_or(Said {
-            version: None,
-            versions: None,
-            capabilities: None,
-            server_info: None,
-            instructions: None,
-            meta: None,
-        })
+        let text = core::str::from_utf8(&self.result).ok();
+        text.and_then(Said::read).unwrap_or_default()
     }
 }
 
@@ -228,7 +283,7 @@ pub(crate) fn own_meta() -> String {
 
 /// What a request says of its sender in the modern era; all are JSON.
 pub(crate) fn meta(client: &str, capabilities: &str, level: Option<&str>) -> String {
-    use wire::meta_name::{CAPABILITIES, CLIENT, LOG_LEVEL, VERSION};
+    use meta_name::{CAPABILITIES, CLIENT, LOG_LEVEL, VERSION};
     let level = level
         .map(|level| format!(r#","{LOG_LEVEL}":{}"#, quoted(level)))
         .unwrap_or_default();
@@ -281,19 +336,48 @@ mod tests {
             text(modern.answer(&id, &version)),
             r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"s","version":"1"},"instructions":"hi"}}"#
         );
-        let discovered = text(modern.discovered(&id));
+        let discovered = text(modern.discovered(&id, Duration::from_millis(400)));
         assert!(
             discovered.contains(r#""supportedVersions" : ["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities""#),
             "{discovered}"
         );
+        assert!(discovered.contains(r#","ttlMs":600,"#), "{discovered}");
+        let late = text(modern.discovered(&id, Duration::from_hours(1)));
+        assert!(late.contains(r#","ttlMs":0,"#), "{late}");
         let legacy = Bytes::from_static(
             br#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}"#,
         );
         let legacy = Handshake::read(&legacy).unwrap();
-        let discovered = text(legacy.discovered(&id));
+        let discovered = text(legacy.discovered(&id, Duration::ZERO));
         let read: serde_json::Value = serde_json::from_str(&discovered).unwrap();
-        assert_eq!(read["result"]["_meta"][SERVER_INFO]["name"], "s");
+        assert_eq!(read["result"]["_meta"][meta_name::SERVER]["name"], "s");
         assert_eq!(read["result"]["resultType"], "complete");
+    }
+
+    #[test]
+    fn tasks_of_one_era_are_not_promised_in_the_other() {
+        let id = RequestId::from_json("0").unwrap();
+        let text = |said: Outgoing| String::from_utf8(said.to_vec()).unwrap();
+        let legacy = Bytes::from_static(
+            br#"{"\ud800":1,"protocolVersion":"2025-11-25","capabilities":{"tasks":{"list":{}},"tools":{}}}"#,
+        );
+        let discovered = text(
+            Handshake::read(&legacy)
+                .unwrap()
+                .discovered(&id, Duration::ZERO),
+        );
+        assert!(
+            discovered.contains(r#""capabilities":{"tools":{}},"#),
+            "{discovered}"
+        );
+        let modern = Bytes::from_static(
+            br#"{"supportedVersions":["2026-07-28"],"capabilities":{"extensions":{"io.modelcontextprotocol/tasks":{},"a/b":{}},"tools":{}}}"#,
+        );
+        let greeted = text(Handshake::read(&modern).unwrap().answer(&id, "2025-11-25"));
+        assert!(
+            greeted.contains(r#""capabilities":{"tools":{},"extensions":{"a/b":{}}},"#),
+            "{greeted}"
+        );
     }
 
     #[test]
@@ -303,6 +387,7 @@ mod tests {
             "[]",
             r#"{"protocolVersion":1}"#,
             r#"{"supportedVersions":["2025-11-25"]}"#,
+            r#"{"protocolVersion":"2025-11-25","protocolVersion":"2025-06-18"}"#,
         ] {
             assert!(
                 Handshake::read(&Bytes::copy_from_slice(said.as_bytes())).is_none(),

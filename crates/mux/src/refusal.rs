@@ -5,7 +5,11 @@ use core::{fmt, time::Duration};
 
 use wire::{Fault, Method, Outgoing, RequestId, quoted};
 
-use crate::{era::SERVED_VERSIONS, event::Exit};
+use crate::{
+    class::{Capability, Class},
+    era::SERVED_VERSIONS,
+    event::Exit,
+};
 
 /// A request that we answer ourselves, with "no".
 ///
@@ -142,7 +146,12 @@ pub enum Refusal {
         /// The version that it names.
         requested: String,
     },
-    /// A request lacks something that the specification wants in each.
+    /// A member of `_meta` that a request must have is missing, or is of another type (2026-07-28).
+    BadMeta {
+        /// Its name.
+        name: &'static str,
+    },
+    /// Something in the parameters of a request is not as it must be.
     BadParameter {
         /// What is wrong.
         what: &'static str,
@@ -152,10 +161,25 @@ pub enum Refusal {
         /// Which server.
         server: Arc<str>,
     },
+    /// The answer is of a kind that the client's version of MCP does not have.
+    AnswerUntranslatable {
+        /// The kind, as the server calls it.
+        kind: String,
+    },
+    /// The answer wants something of the client that the request has not declared.
+    LacksCapability {
+        /// What that is.
+        capability: Capability,
+    },
     /// The server has asked again and again before it answered.
     TooManyRounds,
     /// The client has refused to answer what the server wanted to know first.
     InputRefused,
+    /// The client has not answered in time what the server wanted to know first.
+    InputTookTooLong {
+        /// How long that was.
+        after: Duration,
+    },
     /// A request before `initialize`.
     NotInitialized,
     /// A second `initialize` before the first is answered, with other capabilities, or in a batch.
@@ -229,10 +253,14 @@ impl Refusal {
             Refusal::NoSuchMethod { .. } => "no-such-method",
             Refusal::NoLongerOffered { .. } => "no-longer-offered",
             Refusal::UnsupportedVersion { .. } => "unsupported-version",
+            Refusal::BadMeta { .. } => "bad-meta",
             Refusal::BadParameter { .. } => "bad-parameter",
             Refusal::NeedsSession { .. } => "needs-session",
+            Refusal::AnswerUntranslatable { .. } => "answer-untranslatable",
+            Refusal::LacksCapability { .. } => "lacks-capability",
             Refusal::TooManyRounds => "too-many-rounds",
             Refusal::InputRefused => "input-refused",
+            Refusal::InputTookTooLong { .. } => "input-took-too-long",
             Refusal::NotInitialized => "not-initialized",
             Refusal::AlreadyInitialized => "already-initialized",
             Refusal::IdInUse => "id-in-use",
@@ -248,7 +276,8 @@ impl Refusal {
             | Refusal::NoLongerOffered { .. } => -32601,
             Refusal::NotInitialized | Refusal::AlreadyInitialized | Refusal::IdInUse => -32600,
             Refusal::UnsupportedVersion { .. } => -32022,
-            Refusal::BadParameter { .. } => -32602,
+            Refusal::LacksCapability { .. } => -32021,
+            Refusal::BadMeta { .. } | Refusal::BadParameter { .. } => -32602,
             Refusal::Malformed { fault } => fault.code(),
             Refusal::NoSuchServer { .. }
             | Refusal::BadConfiguration { .. }
@@ -269,8 +298,10 @@ impl Refusal {
             | Refusal::DaemonRestarted { .. }
             | Refusal::OwnerUnclear { .. }
             | Refusal::NeedsSession { .. }
+            | Refusal::AnswerUntranslatable { .. }
             | Refusal::TooManyRounds
             | Refusal::InputRefused
+            | Refusal::InputTookTooLong { .. }
             | Refusal::OwnerGone => -32603,
         }
     }
@@ -300,10 +331,14 @@ impl Refusal {
             | Refusal::NoSuchMethod { .. }
             | Refusal::NoLongerOffered { .. }
             | Refusal::UnsupportedVersion { .. }
+            | Refusal::BadMeta { .. }
             | Refusal::BadParameter { .. }
             | Refusal::NeedsSession { .. }
+            | Refusal::AnswerUntranslatable { .. }
+            | Refusal::LacksCapability { .. }
             | Refusal::TooManyRounds
             | Refusal::InputRefused
+            | Refusal::InputTookTooLong { .. }
             | Refusal::NotInitialized
             | Refusal::AlreadyInitialized
             | Refusal::IdInUse
@@ -324,7 +359,8 @@ impl Refusal {
             | Refusal::TooSlow
             | Refusal::AnswerTooLong { .. }
             | Refusal::AnswerDropped
-            | Refusal::AnswerMalformed { .. } => Some(true),
+            | Refusal::AnswerMalformed { .. }
+            | Refusal::AnswerUntranslatable { .. } => Some(true),
             _certain => None,
         }
     }
@@ -348,6 +384,10 @@ impl Refusal {
             let supported = SERVED_VERSIONS.map(quoted).join(",");
             data.push(format!(r#""supported":[{supported}]"#));
             data.push(format!(r#""requested":{}"#, quoted(requested)));
+        }
+        if let Refusal::LacksCapability { capability } = self {
+            let required = Class::of([*capability]).to_json();
+            data.push(format!(r#""requiredCapabilities":{required}"#));
         }
         if let Some(server) = self.server() {
             data.push(format!(r#""server":{}"#, quoted(server)));
@@ -491,11 +531,21 @@ impl fmt::Display for Refusal {
                     "version `{requested}` of the protocol is not spoken here"
                 )
             }
+            Refusal::BadMeta { name } => write!(f, "`_meta` must have a valid `{name}`"),
             Refusal::BadParameter { what } => f.write_str(what),
             Refusal::NeedsSession { server } => write!(
                 f,
                 "`{server}` runs once for each session, and requests of 2026-07-28 over HTTP have none: \
                  begin one with `initialize`, or use stdio"
+            ),
+            Refusal::AnswerUntranslatable { kind } => write!(
+                f,
+                "the answer is of the kind `{kind}`, which the client's version of MCP does not have"
+            ),
+            Refusal::LacksCapability { capability } => write!(
+                f,
+                "the answer needs a client that can do `{}`, and the request has not declared that",
+                capability.name()
             ),
             Refusal::TooManyRounds => {
                 f.write_str("the server asks again and again before it answers")
@@ -503,6 +553,11 @@ impl fmt::Display for Refusal {
             Refusal::InputRefused => {
                 f.write_str("the client did not answer what the server asked before it could go on")
             }
+            Refusal::InputTookTooLong { after } => write!(
+                f,
+                "the client did not answer within {} s what the server asked before it could go on",
+                after.as_secs()
+            ),
             Refusal::NotInitialized => {
                 f.write_str("the first request of a session must be `initialize`")
             }

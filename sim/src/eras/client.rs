@@ -10,10 +10,7 @@ use super::{
     words::{self, Back, Request, Shape},
     world::World,
 };
-use crate::{
-    payload::Owner,
-    world::Held,
-};
+use crate::{payload::Owner, world::Held};
 
 /// How a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,9 +121,14 @@ impl Client {
                 let shown = named.and_then(|(shown, _)| shown.as_number());
                 self.asked.retain(|known| Some(*known) != shown);
             }
-            Message::Response { id, result, error, .. } => {
+            Message::Response {
+                id, result, error, ..
+            } => {
                 let named = id.as_ref().map(ToString::to_string);
-                let at = self.open.iter().position(|open| Some(&open.id) == named.as_ref());
+                let at = self
+                    .open
+                    .iter()
+                    .position(|open| Some(&open.id) == named.as_ref());
                 let Some(request) = at.map(|at| self.open.remove(at)) else {
                     return;
                 };
@@ -143,7 +145,10 @@ impl Client {
                     self.returns.push(Return {
                         shape: request.shape,
                         state: find("requestState").map(|state| state.value.to_owned()),
-                        names: questions.iter().map(|member| member.name.to_string()).collect(),
+                        names: questions
+                            .iter()
+                            .map(|member| member.name.to_string())
+                            .collect(),
                     });
                 }
             }
@@ -154,7 +159,9 @@ impl Client {
 impl World {
     /// One of those for whom it is so.
     fn client(&self, who: u8, is_so: impl Fn(&Client) -> bool) -> Option<usize> {
-        let fitting: Vec<usize> = (0..self.clients.len()).filter(|at| is_so(&self.clients[*at])).collect();
+        let fitting: Vec<usize> = (0..self.clients.len())
+            .filter(|at| is_so(&self.clients[*at]))
+            .collect();
         crate::play::nth(&fitting, who)
     }
 
@@ -163,7 +170,11 @@ impl World {
         let client = &mut self.clients[at];
         client.ids += 1;
         let id = words::nth_id(client.ids);
-        let era = if shape == Shape::Hello { Era::Legacy } else { client.era() };
+        let era = if shape == Shape::Hello {
+            Era::Legacy
+        } else {
+            client.era()
+        };
         let owner = Owner::Session(client.id);
         let (session, class) = (client.id, client.class);
         client.has_asked |= client.nature == Nature::Post;
@@ -244,23 +255,39 @@ impl World {
                 Shape::Call(at) => Shape::Call((at + 1) % 3),
                 _other => Shape::Call(0),
             };
-            if state.as_ref().is_some_and(|state| state.starts_with("\"mcpool.")) {
+            if state
+                .as_ref()
+                .is_some_and(|state| state.starts_with("\"mcpool."))
+            {
                 self.judge.saw(super::judge::Seen::HandleOfOtherRequest);
             }
-            let back = Back { state, answers: Vec::new() };
+            let back = Back {
+                state,
+                answers: Vec::new(),
+            };
             return self.ask(at, other, Some(back), what);
         }
         self.come_back_well(at, which, how == 5, what)
     }
 
-    pub(super) fn come_back_well(&mut self, at: usize, which: usize, in_part: bool, what: u8) -> Held {
+    pub(super) fn come_back_well(
+        &mut self,
+        at: usize,
+        which: usize,
+        in_part: bool,
+        what: u8,
+    ) -> Held {
         let client = &mut self.clients[at];
         let back = client.returns.remove(which);
         let owner = Owner::Session(client.id);
         client.spent.push(back.clone());
         let session = self.judge.sessions.get(&client.id);
-        let is_ours = back.state.as_ref().filter(|state| state.starts_with("\"mcpool."));
-        let is_good = is_ours.is_none_or(|state| session.is_some_and(|it| it.parked.contains_key(state)));
+        let is_ours = back
+            .state
+            .as_ref()
+            .filter(|state| state.starts_with("\"mcpool."));
+        let is_good =
+            is_ours.is_none_or(|state| session.is_some_and(|it| it.parked.contains_key(state)));
         if !is_good {
             self.judge.saw(super::judge::Seen::HandleTooLate);
         }
@@ -277,31 +304,48 @@ impl World {
     }
 
     fn come_back_wrongly(&mut self, who: u8, what: u8) -> Held {
-        let at = self.client(who, |client| client.can_ask() && client.era() == Era::Modern);
+        let at = self.client(who, |client| {
+            client.can_ask() && client.era() == Era::Modern
+        });
         let Some(at) = at else { return Ok(()) };
-        let others = self.clients.iter().enumerate().filter(|(other, _)| *other != at);
-        let others: Vec<Return> = others.flat_map(|(_, client)| client.returns.clone()).collect();
+        let others = self
+            .clients
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at);
+        let others: Vec<Return> = others
+            .flat_map(|(_, client)| client.returns.clone())
+            .collect();
         let made_up = Return {
             shape: Shape::Call(0),
             state: Some(r#""mcpool.of1.1000""#.to_owned()),
             names: vec!["1".to_owned()],
         };
-        let (seen, back) = match what % 3 {
+        let (seen, back) = match what % 4 {
             0 if !self.clients[at].spent.is_empty() => {
                 let spent = self.clients[at].spent.first().cloned();
                 (super::judge::Seen::HandleUsed, spent.unwrap_or(made_up))
             }
-            1 if !others.is_empty() => (super::judge::Seen::HandleOfAnother, others[0].clone()),
-            2 if what.is_multiple_of(4) => (super::judge::Seen::HandleMadeUp, made_up),
+            1 => (super::judge::Seen::HandleMadeUp, made_up),
+            _another if !others.is_empty() => {
+                (super::judge::Seen::HandleOfAnother, others[0].clone())
+            }
             _nothing => return Ok(()),
         };
         // What servers of the modern era call theirs is between them and their clients.
-        let is_ours = back.state.as_ref().is_some_and(|state| state.starts_with("\"mcpool."));
+        let is_ours = back
+            .state
+            .as_ref()
+            .is_some_and(|state| state.starts_with("\"mcpool."));
         if !is_ours {
             return Ok(());
         }
         self.judge.saw(seen);
-        let answers = back.names.into_iter().map(|name| (name, "{}".to_owned())).collect();
+        let answers = back
+            .names
+            .into_iter()
+            .map(|name| (name, "{}".to_owned()))
+            .collect();
         let state = back.state;
         self.ask(at, back.shape, Some(Back { state, answers }), what)
     }
@@ -310,18 +354,27 @@ impl World {
         let at = self.client(who, |client| client.can_speak() && !client.asked.is_empty());
         let Some(at) = at else { return Ok(()) };
         let client = &mut self.clients[at];
-        let shown = client.asked.remove(usize::from(what / 4) % client.asked.len());
+        let shown = client
+            .asked
+            .remove(usize::from(what / 4) % client.asked.len());
         let session = client.id;
         if what % 4 == 3 {
             self.judge.client_replies(session, shown, None);
             let error = r#"{"code":-1,"message":"no"}"#;
-            return self.say(at, format!(r#"{{"jsonrpc":"2.0","id":{shown},"error":{error}}}"#));
+            return self.say(
+                at,
+                format!(r#"{{"jsonrpc":"2.0","id":{shown},"error":{error}}}"#),
+            );
         }
         let mark = self.judge.name(Owner::Session(session), None);
         let answer = words::accepted(mark);
         self.judge.is_worded(mark, answer.clone());
-        self.judge.client_replies(session, shown, Some((&answer, mark)));
-        self.say(at, format!(r#"{{"jsonrpc":"2.0","id":{shown},"result":{answer}}}"#))
+        self.judge
+            .client_replies(session, shown, Some((&answer, mark)));
+        self.say(
+            at,
+            format!(r#"{{"jsonrpc":"2.0","id":{shown},"result":{answer}}}"#),
+        )
     }
 
     pub(super) fn cancel(&mut self, who: u8, what: u8) -> Held {

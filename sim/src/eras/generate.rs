@@ -65,7 +65,11 @@ impl Generator {
         let mut chance = Chance::new(seed.0 ^ 0xE2A5);
         let weights = WEIGHTS.map(|(act, weight)| {
             let times = chance.pick(&[0, 1, 2, 2, 2, 4, 10]);
-            let times = if VITAL.contains(&act) { times.max(2) } else { times };
+            let times = if VITAL.contains(&act) {
+                times.max(2)
+            } else {
+                times
+            };
             (act, weight * times)
         });
         let left = 40 + chance.below(260);

@@ -140,7 +140,8 @@ impl Judge {
             Action::StopUpstream { upstream } => {
                 self.is_troubled(*upstream);
                 let server = self.servers.get_mut(upstream);
-                let process = server.map(|server| std::mem::replace(&mut server.process, Process::Stopping));
+                let process =
+                    server.map(|server| std::mem::replace(&mut server.process, Process::Stopping));
                 ensure!(
                     matches!(process, Some(Process::Starting | Process::Running)),
                     "{upstream} is stopped and is {process:?}"
@@ -175,10 +176,19 @@ impl Judge {
 
     fn check_start(&mut self, id: UpstreamId, on_behalf_of: SessionId) -> Held {
         let Some(session) = self.sessions.get(&on_behalf_of) else {
-            return Err(Broken(format!("{id} is started for {on_behalf_of}, which is gone")));
+            return Err(Broken(format!(
+                "{id} is started for {on_behalf_of}, which is gone"
+            )));
         };
-        let server = self.servers.entry(id).or_insert_with(|| Server::new(session.name));
-        ensure!(server.name == session.name, "{id} is started for a session of {}", session.name);
+        let server = self
+            .servers
+            .entry(id)
+            .or_insert_with(|| Server::new(session.name));
+        ensure!(
+            server.name == session.name,
+            "{id} is started for a session of {}",
+            session.name
+        );
         ensure!(server.process == Process::None, "{id} is started twice");
         server.process = Process::Starting;
         server.class.get_or_insert(session.class);
@@ -207,7 +217,10 @@ impl Judge {
             let Some(hello) = session.turning.take() else {
                 continue;
             };
-            let still = session.open.values().find(|open| open.request.era == Era::Modern);
+            let still = session
+                .open
+                .values()
+                .find(|open| open.request.era == Era::Modern);
             if session.was_turned_away {
                 session.was_turned_away = false;
                 continue;
@@ -246,13 +259,20 @@ impl Judge {
             self.sessions.len(),
             snapshot.sessions.len()
         );
-        let live = self.servers.iter().filter(|(_, server)| server.process == Process::Running);
-        let greeted: Vec<_> = live.filter(|(_, server)| server.greeted_at.is_some()).collect();
+        let live = self
+            .servers
+            .iter()
+            .filter(|(_, server)| server.process == Process::Running);
+        let greeted: Vec<_> = live
+            .filter(|(_, server)| server.greeted_at.is_some())
+            .collect();
         for (at, (id, server)) in greeted.iter().enumerate() {
             let is_same = |other: &Server| {
                 (other.name, other.class, other.era) == (server.name, server.class, server.era)
             };
-            let twin = greeted[..at].iter().find(|(_, other)| is_same(other) && other.is_shared);
+            let twin = greeted[..at]
+                .iter()
+                .find(|(_, other)| is_same(other) && other.is_shared);
             let twin = twin.map(|(twin, _)| twin);
             ensure!(
                 twin.is_none() || !server.is_shared,

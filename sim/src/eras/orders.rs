@@ -76,7 +76,11 @@ impl EraOrder {
         let server = SERVERS[self.server];
         // Of the modern and of the legacy era, able to answer anything.
         let mut steps = vec![step(Act::Open, server, 5), step(Act::Open, server, 4)];
-        steps.extend([step(Act::Ask, 0, 1), step(Act::Hello, 0, 1), step(Act::Settle, 0, 0)]);
+        steps.extend([
+            step(Act::Ask, 0, 1),
+            step(Act::Hello, 0, 1),
+            step(Act::Settle, 0, 0),
+        ]);
         let beginning = steps.len();
         for letter in &self.steps {
             steps.push(LETTERS[*letter]);
@@ -128,7 +132,9 @@ impl FromStr for EraOrder {
             })
         });
         let most = LETTERS.len() - 1;
-        order.ok_or_else(|| format!("such an order is 0 or 1 and at most {LENGTH} digits from 0 to {most}"))
+        order.ok_or_else(|| {
+            format!("such an order is 0 or 1 and at most {LENGTH} digits from 0 to {most}")
+        })
     }
 }
 
@@ -186,7 +192,10 @@ mod tests {
         let seen = |digits: &str, name: &'static str| {
             let played = digits.parse::<EraOrder>().unwrap().play(Trace::Off);
             assert_eq!(played.broken, None, "{digits}");
-            assert!(played.tally.count(crate::Kind::Era, name) > 0, "{digits}: {name}");
+            assert!(
+                played.tally.count(crate::Kind::Era, name) > 0,
+                "{digits}: {name}"
+            );
         };
         // The client of the modern era calls, is asked, comes back, and is answered.
         seen("00253", "came back");

@@ -49,7 +49,11 @@ pub fn replay(setting: Setting, steps: &[Step], trace: Trace) -> Played<Step> {
 }
 
 /// Plays steps, and what comes behind the last.
-pub(super) fn play(setting: Setting, trace: Trace, steps: impl FnOnce(&mut World) -> Held) -> Played<Step> {
+pub(super) fn play(
+    setting: Setting,
+    trace: Trace,
+    steps: impl FnOnce(&mut World) -> Held,
+) -> Played<Step> {
     let mut world = World::new(setting, trace);
     let broken = caught(|| {
         steps(&mut world)?;

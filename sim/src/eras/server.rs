@@ -107,7 +107,9 @@ impl Peer {
             return;
         };
         match &frame.message {
-            Message::Request { id, method, params, .. } => {
+            Message::Request {
+                id, method, params, ..
+            } => {
                 let minted = id.as_number().unwrap_or_default();
                 if self.era.is_none() {
                     let is_modern = *method == Method::Discover;
@@ -119,7 +121,10 @@ impl Peer {
                 let topic = uri.as_deref().unwrap_or_default().to_owned();
                 match method {
                     Method::Listen => {
-                        let filter = params.at.as_ref().and_then(|at| frame.member(at, "notifications"));
+                        let filter = params
+                            .at
+                            .as_ref()
+                            .and_then(|at| frame.member(at, "notifications"));
                         let filter = filter.map_or("", |filter| filter.value).to_owned();
                         self.listens.insert(minted, filter);
                         return;
@@ -130,7 +135,10 @@ impl Peer {
                     _plain => {}
                 }
                 let mark = words::request_in(&text);
-                let level = params.modern.as_deref().and_then(|said| frame.text(said.log_level.as_ref()?));
+                let level = params
+                    .modern
+                    .as_deref()
+                    .and_then(|said| frame.text(said.log_level.as_ref()?));
                 let level = level.and_then(|name| LEVELS.iter().position(|known| *known == name));
                 self.works.push(Work {
                     minted,
@@ -147,12 +155,14 @@ impl Peer {
                 let works = self.works.extract_if(.., |work| work.minted == minted);
                 let marks: Vec<Option<Mark>> = works.map(|work| work.mark).collect();
                 // Whoever was asked because of it has heard of that.
-                self.asked.retain(|(_, cause)| cause.is_none() || !marks.contains(cause));
+                self.asked
+                    .retain(|(_, cause)| cause.is_none() || !marks.contains(cause));
             }
             Message::Notification { .. } => {}
             Message::Response { id, .. } => {
                 let named = id.as_ref().map(ToString::to_string);
-                self.asked.retain(|(known, _)| Some(known) != named.as_ref());
+                self.asked
+                    .retain(|(known, _)| Some(known) != named.as_ref());
             }
         }
     }
@@ -204,9 +214,19 @@ impl World {
             format!(r#"{{"jsonrpc":"2.0","id":{minted},"error":{{"code":{code},"message":"no"}}}}"#)
         };
         let refusal = match (SPECS[peer.spec].speaks, era) {
-            (Speaks::Legacy(Discovery::Ends), Era::Modern) => return self.exited(id, Exit::Code(1), true),
-            (Speaks::Legacy(_), Era::Modern) => Some(error(if what.is_multiple_of(2) { -32601 } else { -32600 })),
-            (Speaks::Modern, Era::Legacy) => Some(error(if what.is_multiple_of(2) { -32601 } else { -32022 })),
+            (Speaks::Legacy(Discovery::Ends), Era::Modern) => {
+                return self.exited(id, Exit::Code(1), true);
+            }
+            (Speaks::Legacy(_), Era::Modern) => Some(error(if what.is_multiple_of(2) {
+                -32601
+            } else {
+                -32600
+            })),
+            (Speaks::Modern, Era::Legacy) => Some(error(if what.is_multiple_of(2) {
+                -32601
+            } else {
+                -32022
+            })),
             _either if what % 32 == 31 => Some(error(-32603)),
             _either => None,
         };
@@ -225,7 +245,10 @@ impl World {
                 r#"{{"supportedVersions":["2026-07-28"],"capabilities":{DECLARED},"instructions":"~{mark}~","resultType":"complete","ttlMs":9,"cacheScope":"public","_meta":{{"io.modelcontextprotocol/serverInfo":{us}}}}}"#
             ),
         };
-        self.speak(id, format!(r#"{{"jsonrpc":"2.0","id":{minted},"result":{result}}}"#))
+        self.speak(
+            id,
+            format!(r#"{{"jsonrpc":"2.0","id":{minted},"result":{result}}}"#),
+        )
     }
 
     pub(super) fn answer(&mut self, who: u8, what: u8) -> Held {
@@ -244,29 +267,60 @@ impl World {
     }
 
     /// A server answers; what it has asked because of that it no longer wants to know.
-    pub(super) fn answer_one(&mut self, id: UpstreamId, which: usize, kind: Kind, what: u8) -> Held {
+    pub(super) fn answer_one(
+        &mut self,
+        id: UpstreamId,
+        which: usize,
+        kind: Kind,
+        what: u8,
+    ) -> Held {
         let Some(peer) = self.servers.get_mut(&id) else {
             return Ok(());
         };
         let (work, era) = (peer.works.remove(which), peer.era.unwrap_or_default());
         let minted = work.minted;
         let Some(cause) = work.mark else {
-            let result = if era == Era::Modern { r#"{"resultType":"complete"}"# } else { "{}" };
-            return self.speak(id, format!(r#"{{"jsonrpc":"2.0","id":{minted},"result":{result}}}"#));
+            let result = if era == Era::Modern {
+                r#"{"resultType":"complete"}"#
+            } else {
+                "{}"
+            };
+            return self.speak(
+                id,
+                format!(r#"{{"jsonrpc":"2.0","id":{minted},"result":{result}}}"#),
+            );
         };
         let is_its = |(_, of): &mut (String, Option<Mark>)| *of == Some(cause);
-        let asked: Vec<String> = peer.asked.extract_if(.., is_its).map(|(named, _)| named).collect();
+        let asked: Vec<String> = peer
+            .asked
+            .extract_if(.., is_its)
+            .map(|(named, _)| named)
+            .collect();
         for named in asked {
             self.say_withdrawn(id, &named)?;
         }
         let shape = work.shape.unwrap_or(Shape::Ping);
-        let kind = if self.judge.may_answer(id, shape, kind) { kind } else { Kind::Result };
+        let kind = if self.judge.may_answer(id, shape, kind) {
+            kind
+        } else {
+            Kind::Result
+        };
         let mark = self.judge.name(Owner::Server(id), Some(cause));
-        let mut answer = Answer { minted, mark, kind, state: String::new(), asks: Vec::new() };
+        let mut answer = Answer {
+            minted,
+            mark,
+            kind,
+            state: String::new(),
+            asks: Vec::new(),
+        };
         let outcome = match kind {
             Kind::Result => self.result_of(mark, cause, era, shape),
             Kind::Error | Kind::NotFound => {
-                let code = if kind == Kind::NotFound { -32002 } else { -32000 };
+                let code = if kind == Kind::NotFound {
+                    -32002
+                } else {
+                    -32000
+                };
                 format!(r#""error":{{"code":{code},"message":"~{mark}~","data":"^{cause}^"}}"#)
             }
             Kind::Address => format!(
@@ -276,7 +330,10 @@ impl World {
             Kind::Questions => self.questions_of(&mut answer, cause, what),
         };
         self.judge.server_answers(id, answer);
-        self.speak(id, format!(r#"{{"jsonrpc":"2.0","id":{minted},{outcome}}}"#))
+        self.speak(
+            id,
+            format!(r#"{{"jsonrpc":"2.0","id":{minted},{outcome}}}"#),
+        )
     }
 
     fn result_of(&mut self, mark: Mark, cause: Mark, era: Era, shape: Shape) -> String {
@@ -301,7 +358,9 @@ impl World {
             let mark = self.judge.name(owner, Some(cause));
             let (name, method) = (format!("q{at}"), asks.method());
             let params = asks.params(mark, Some(cause), Era::Modern);
-            questions.push(format!(r#""{name}":{{"method":"{method}","params":{params}}}"#));
+            questions.push(format!(
+                r#""{name}":{{"method":"{method}","params":{params}}}"#
+            ));
             answer.asks.push((name, mark, asks));
         }
         answer.state = format!(r#""state of {}""#, answer.mark.number);
@@ -326,7 +385,11 @@ impl World {
         let Some(id) = id else { return Ok(()) };
         let asks = Asks::ALL[usize::from(what) % 5];
         let works = &self.servers[&id].works;
-        let callers: Vec<Mark> = works.iter().filter(|it| it.is_askable()).filter_map(|it| it.mark).collect();
+        let callers: Vec<Mark> = works
+            .iter()
+            .filter(|it| it.is_askable())
+            .filter_map(|it| it.mark)
+            .collect();
         let cause = nth(&callers, what / 5).filter(|_| what < 240);
         if cause.is_none() && what < 240 {
             return Ok(());
@@ -354,7 +417,10 @@ impl World {
             };
             server.asks.insert(named.clone(), ask);
         }
-        self.speak(id, format!(r#"{{"jsonrpc":"2.0","id":{named},"method":"{method}","params":{params}}}"#))
+        self.speak(
+            id,
+            format!(r#"{{"jsonrpc":"2.0","id":{named},"method":"{method}","params":{params}}}"#),
+        )
     }
 
     pub(super) fn withdraw(&mut self, who: u8, what: u8) -> Held {
@@ -371,20 +437,38 @@ impl World {
     fn say_withdrawn(&mut self, id: UpstreamId, named: &str) -> Held {
         self.judge.server_withdraws(id, named);
         let params = format!(r#"{{"requestId":{named}}}"#);
-        self.speak(id, format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#))
+        self.speak(
+            id,
+            format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#),
+        )
     }
 
     pub(super) fn report(&mut self, who: u8, what: u8) -> Held {
         let reports = |work: &&Work| work.has_token && work.mark.is_some();
-        let Some(id) = self.server(who, |peer| peer.serves() && peer.works.iter().any(|it| reports(&it))) else {
+        let Some(id) = self.server(who, |peer| {
+            peer.serves() && peer.works.iter().any(|it| reports(&it))
+        }) else {
             return Ok(());
         };
-        let works: Vec<Work> = self.servers[&id].works.iter().filter(reports).copied().collect();
-        let Some(Work { minted, mark: cause, .. }) = nth(&works, what) else {
+        let works: Vec<Work> = self.servers[&id]
+            .works
+            .iter()
+            .filter(reports)
+            .copied()
+            .collect();
+        let Some(Work {
+            minted,
+            mark: cause,
+            ..
+        }) = nth(&works, what)
+        else {
             return Ok(());
         };
         let mark = self.judge.name(Owner::Server(id), cause);
-        let words = format!(r#""progress":0.10,"message":"~{mark}~"{}"#, words::because_of(cause));
+        let words = format!(
+            r#""progress":0.10,"message":"~{mark}~"{}"#,
+            words::because_of(cause)
+        );
         self.judge.is_worded(mark, words.clone());
         self.judge.server_reports(id, minted, mark);
         self.speak(
@@ -402,14 +486,24 @@ impl World {
             let is_wanted = work.level.is_some_and(|least| least <= level);
             work.is_askable() && (peer.era == Some(Era::Legacy) || is_wanted)
         };
-        let Some(id) = self.server(who, |peer| peer.serves() && peer.works.iter().any(|it| logs(peer, it))) else {
+        let Some(id) = self.server(who, |peer| {
+            peer.serves() && peer.works.iter().any(|it| logs(peer, it))
+        }) else {
             return Ok(());
         };
         let peer = &self.servers[&id];
-        let works: Vec<Work> = peer.works.iter().filter(|it| logs(peer, it)).copied().collect();
+        let works: Vec<Work> = peer
+            .works
+            .iter()
+            .filter(|it| logs(peer, it))
+            .copied()
+            .collect();
         let cause = nth(&works, what / 3).and_then(|work| work.mark);
         let mark = self.judge.name(Owner::Server(id), cause);
-        let words = format!(r#""data":{{"mark":"~{mark}~"{}}}"#, words::because_of(cause));
+        let words = format!(
+            r#""data":{{"mark":"~{mark}~"{}}}"#,
+            words::because_of(cause)
+        );
         self.judge.is_worded(mark, words.clone());
         let name = LEVELS[usize::from(level)];
         self.speak(
@@ -427,14 +521,20 @@ impl World {
         if peer.era == Some(Era::Legacy) {
             return Some(String::new());
         }
-        let mut wishes = peer.listens.iter().filter(|(_, filter)| filter.contains(word));
+        let mut wishes = peer
+            .listens
+            .iter()
+            .filter(|(_, filter)| filter.contains(word));
         let (minted, _) = wishes.next()?;
         Some(format!(r#""_meta":{{"{SUBSCRIPTION}":{minted}}}"#))
     }
 
     pub(super) fn change(&mut self, who: u8, what: u8) -> Held {
         let list = usize::from(what) % LISTS.len();
-        let Some(id) = self.server(who, Peer::serves).filter(|_| words::is_told(list)) else {
+        let Some(id) = self
+            .server(who, Peer::serves)
+            .filter(|_| words::is_told(list))
+        else {
             return Ok(());
         };
         let (name, filter) = LISTS[list];
@@ -443,7 +543,10 @@ impl World {
         };
         self.judge.list_changes(id, list, false);
         let params = format!(r#""params":{{{wish}}}"#);
-        self.speak(id, format!(r#"{{"jsonrpc":"2.0","method":"notifications/{name}/list_changed",{params}}}"#))
+        self.speak(
+            id,
+            format!(r#"{{"jsonrpc":"2.0","method":"notifications/{name}/list_changed",{params}}}"#),
+        )
     }
 
     pub(super) fn update(&mut self, who: u8, what: u8) -> Held {
@@ -459,7 +562,11 @@ impl World {
         let words = format!(r#""mark":"~{mark}~","uri":"{uri}""#);
         self.judge.is_worded(mark, words.clone());
         self.judge.resource_changes(id, at, mark);
-        let wish = if wish.is_empty() { wish } else { format!(",{wish}") };
+        let wish = if wish.is_empty() {
+            wish
+        } else {
+            format!(",{wish}")
+        };
         self.speak(
             id,
             format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{{words}{wish}}}}}"#),
@@ -470,7 +577,11 @@ impl World {
         let Some(id) = self.server(who, |peer| peer.process == Process::Running) else {
             return Ok(());
         };
-        let exit = if what.is_multiple_of(4) { Exit::Signal(9) } else { Exit::Code(1) };
+        let exit = if what.is_multiple_of(4) {
+            Exit::Signal(9)
+        } else {
+            Exit::Code(1)
+        };
         self.exited(id, exit, what.is_multiple_of(2))
     }
 

@@ -45,7 +45,9 @@ impl World {
             return Ok(false);
         };
         let place = self.servers.keys().filter(|other| {
-            **other < id && self.servers[*other].is_alive() && !self.servers[*other].inbox.is_empty()
+            **other < id
+                && self.servers[*other].is_alive()
+                && !self.servers[*other].inbox.is_empty()
         });
         let place = u8::try_from(place.count()).unwrap_or_default();
         match peer.process {
@@ -67,7 +69,10 @@ impl World {
         }
         // A call because of which its server asks waits for that.
         let asked: Vec<_> = peer.asked.iter().filter_map(|(_, cause)| *cause).collect();
-        let ready = peer.works.iter().position(|work| !work.is_because_of(&asked));
+        let ready = peer
+            .works
+            .iter()
+            .position(|work| !work.is_because_of(&asked));
         match ready {
             Some(at) => self.answer_one(id, at, Kind::Result, 0).map(|()| true),
             None => Ok(false),
@@ -76,7 +81,9 @@ impl World {
 
     fn reply_all(&mut self) -> Result<bool, Broken> {
         for at in 0..self.clients.len() {
-            let before = self.clients[..at].iter().filter(|client| !client.down.is_empty());
+            let before = self.clients[..at]
+                .iter()
+                .filter(|client| !client.down.is_empty());
             let place = u8::try_from(before.count()).unwrap_or_default();
             let client = &self.clients[at];
             if !client.down.is_empty() {
@@ -116,7 +123,10 @@ impl World {
         self.settle()?;
         self.wait_for_end()?;
         self.check_empty()?;
-        ensure!(self.mux().is_finished(), "everything has ended, and the core has not");
+        ensure!(
+            self.mux().is_finished(),
+            "everything has ended, and the core has not"
+        );
         Ok(())
     }
 
@@ -137,7 +147,9 @@ impl World {
             let server = session.upstream.and_then(|id| self.judge.servers.get(&id));
             server.is_some_and(|server| server.greeted_at.is_some())
         };
-        let mut wishes = sessions().filter(is_up).flat_map(|session| session.open.values());
+        let mut wishes = sessions()
+            .filter(is_up)
+            .flat_map(|session| session.open.values());
         let news = wishes.find(|open| {
             let wish = open.wish.as_ref();
             wish.is_some_and(|wish| wish.news.iter().any(|(_, must)| *must))
@@ -153,7 +165,9 @@ impl World {
             };
             let next = self.next_deadline().filter(|next| *next <= latest);
             let Some(next) = next else {
-                return Err(Broken(format!("everybody does what is expected, and this waits: {words}")));
+                return Err(Broken(format!(
+                    "everybody does what is expected, and this waits: {words}"
+                )));
             };
             self.ring_at(next)?;
             self.settle()?;
@@ -176,12 +190,18 @@ impl World {
 
     /// Who speaks to a server that speaks both speaks as it does: nothing has to be translated.
     fn check_era(&self, session: &Session) -> Held {
-        let speaks_both = SPECS.iter().any(|spec| spec.name == session.name && spec.speaks == Speaks::Both);
+        let speaks_both = SPECS
+            .iter()
+            .any(|spec| spec.name == session.name && spec.speaks == Speaks::Both);
         let is_free = session.fixed.is_none() && !self.judge.troubled.contains_key(session.name);
         let server = session.upstream.and_then(|id| self.judge.servers.get(&id));
         let era = server.and_then(|server| server.era.filter(|_| server.greeted_at.is_some()));
         ensure!(
-            !speaks_both || !is_free || era.is_none() || session.era.is_none() || era == session.era,
+            !speaks_both
+                || !is_free
+                || era.is_none()
+                || session.era.is_none()
+                || era == session.era,
             "{} speaks as of {:?}, and its server as of {era:?}",
             session.id,
             session.era
@@ -198,7 +218,10 @@ impl World {
             let bit = LISTS.len() + at;
             let sessions = self.judge.sessions.values();
             let mut here = sessions.filter(|session| session.upstream == Some(id));
-            if here.clone().any(|session| session.topics.get(uri) == Some(&None)) {
+            if here
+                .clone()
+                .any(|session| session.topics.get(uri) == Some(&None))
+            {
                 continue;
             }
             let wants = |session: &Session| {
@@ -213,12 +236,22 @@ impl World {
             } else {
                 peer.topics.get(*uri) == Some(&true)
             };
-            ensure!(tells == is_wanted, "{id} tells of {uri}: {tells}; somebody wants it: {is_wanted}");
+            ensure!(
+                tells == is_wanted,
+                "{id} tells of {uri}: {tells}; somebody wants it: {is_wanted}"
+            );
         }
         if server.era == Some(Era::Modern) {
-            ensure!(peer.listens.len() == 1, "{id} is listened to by {:?}", peer.listens);
+            ensure!(
+                peer.listens.len() == 1,
+                "{id} is listened to by {:?}",
+                peer.listens
+            );
             let lists = words::filter(0b101);
-            let all = peer.listens.values().all(|filter| filter.starts_with(lists.trim_end_matches('}')));
+            let all = peer
+                .listens
+                .values()
+                .all(|filter| filter.starts_with(lists.trim_end_matches('}')));
             ensure!(all, "{id} is listened to by {:?}", peer.listens);
         }
         Ok(())
@@ -232,13 +265,18 @@ impl World {
             self.ring_at(next)?;
             self.settle()?;
         }
-        Err(Broken(format!("the core does not come to rest: {:?}", self.mux().next_deadline())))
+        Err(Broken(format!(
+            "the core does not come to rest: {:?}",
+            self.mux().next_deadline()
+        )))
     }
 
     fn check_empty(&self) -> Held {
         let snapshot = self.mux().snapshot();
         ensure!(
-            snapshot.sessions.is_empty() && snapshot.upstreams.is_empty() && self.servers.is_empty(),
+            snapshot.sessions.is_empty()
+                && snapshot.upstreams.is_empty()
+                && self.servers.is_empty(),
             "this is left: {snapshot:?}, {:?}",
             self.servers
         );

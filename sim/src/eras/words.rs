@@ -117,7 +117,9 @@ impl Shape {
 pub(crate) fn filter(bits: u8) -> String {
     let lists = LISTS.iter().enumerate();
     let lists = lists.filter(|(at, _)| bits >> at & 1 == 1);
-    let mut members: Vec<String> = lists.map(|(_, (_, name))| format!(r#""{name}":true"#)).collect();
+    let mut members: Vec<String> = lists
+        .map(|(_, (_, name))| format!(r#""{name}":true"#))
+        .collect();
     let uris: Vec<String> = uris_of(bits).map(|uri| format!(r#""{uri}""#)).collect();
     if !uris.is_empty() {
         members.push(format!(r#""resourceSubscriptions":[{}]"#, uris.join(",")));
@@ -166,7 +168,9 @@ impl Back {
     /// As members behind others.
     pub(crate) fn members(&self) -> String {
         let answers = self.answers.iter();
-        let answers: Vec<String> = answers.map(|(name, answer)| format!(r#""{name}":{answer}"#)).collect();
+        let answers: Vec<String> = answers
+            .map(|(name, answer)| format!(r#""{name}":{answer}"#))
+            .collect();
         let state = self.state.as_ref();
         let state = state.map_or(String::new(), |state| format!(r#","requestState":{state}"#));
         format!(r#","inputResponses":{{{}}}{state}"#, answers.join(","))
@@ -176,7 +180,11 @@ impl Back {
 impl Request {
     /// What must arrive as it is.
     pub(crate) fn body(&self) -> String {
-        format!(r#""arguments":{{"mark":"~{}~","id":9,"big":1e400}}"#, self.mark)
+        // Whoever comes back asks the same, but for the mark.
+        format!(
+            r#""ask":"~{}~","arguments":{{"id":9,"big":1e400}}"#,
+            self.mark
+        )
     }
 
     pub(crate) fn render(&self) -> String {
@@ -217,7 +225,7 @@ impl Request {
 
 /// The name of the request of a client's that this text is, if it is one.
 pub(crate) fn request_in(text: &str) -> Option<Mark> {
-    let (_, body) = text.split_once(r#""arguments":{"mark":"#)?;
+    let (_, body) = text.split_once(r#""ask":"#)?;
     mark_of(body)
 }
 
@@ -286,7 +294,10 @@ impl Asks {
             (Asks::Form, _) => r#","mode":"form","message":"who?""#.to_owned(),
             (Asks::Address, Era::Modern) => r#","mode":"url","url":"https://x""#.to_owned(),
             (Asks::Address, Era::Legacy) => {
-                format!(r#","mode":"url","url":"https://x","elicitationId":"e{}""#, mark.number)
+                format!(
+                    r#","mode":"url","url":"https://x","elicitationId":"e{}""#,
+                    mark.number
+                )
             }
             (Asks::Sampling, _) => r#","messages":[]"#.to_owned(),
             (Asks::Roots | Asks::Ping, _) => String::new(),

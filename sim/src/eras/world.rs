@@ -244,7 +244,10 @@ impl World {
         for action in self.out.actions() {
             self.trace
                 .note(|| format!("             -> {}", crate::show::action(&action)));
-            let is_said = matches!(action, Action::SendToSession { .. } | Action::SendToUpstream { .. });
+            let is_said = matches!(
+                action,
+                Action::SendToSession { .. } | Action::SendToUpstream { .. }
+            );
             self.tally.given += u64::from(is_said);
             self.judge.check(&action)?;
             self.pending.push(action);
@@ -255,7 +258,10 @@ impl World {
         }
         self.check_books()?;
         let next = self.next_deadline();
-        ensure!(next.is_none_or(|next| next >= now), "a deadline has passed unseen");
+        ensure!(
+            next.is_none_or(|next| next >= now),
+            "a deadline has passed unseen"
+        );
         self.perform()
     }
 
@@ -291,7 +297,8 @@ impl World {
                 Action::StartUpstream { upstream, .. } => {
                     let name = self.judge.servers[&upstream].name;
                     let spec = SPECS.iter().position(|spec| spec.name == name);
-                    self.servers.insert(upstream, Peer::new(spec.unwrap_or_default()));
+                    self.servers
+                        .insert(upstream, Peer::new(spec.unwrap_or_default()));
                 }
                 Action::SendToUpstream { upstream, frame } => {
                     if let Some(peer) = self.servers.get_mut(&upstream) {
@@ -330,14 +337,19 @@ impl World {
     }
 
     fn open(&mut self, who: u8, what: u8) -> Held {
-        let open = self.clients.iter().filter(|client| !client.is_closed).count();
+        let open = self
+            .clients
+            .iter()
+            .filter(|client| !client.is_closed)
+            .count();
         if self.is_shut_down || open >= 6 {
             return Ok(());
         }
         self.opened += 1;
         let id = SessionId(self.opened);
         let spec = &SPECS[usize::from(who) % SPECS.len()];
-        let nature = [Nature::Legacy, Nature::Modern, Nature::Post, Nature::Probe][usize::from(what) % 4];
+        let nature =
+            [Nature::Legacy, Nature::Modern, Nature::Post, Nature::Probe][usize::from(what) % 4];
         let class = what / 4 % 3;
         let link = match (nature, what / 12 % 3) {
             (Nature::Post, _) | (Nature::Legacy, 2) => Link::Posts,
@@ -354,7 +366,10 @@ impl World {
         };
         self.judge.sessions.insert(id, session);
         let opening = opening(spec, id, link, self.setting.idle_timeout());
-        self.handle(Event::SessionOpened { session: id, opening })
+        self.handle(Event::SessionOpened {
+            session: id,
+            opening,
+        })
     }
 
     /// Something of a client reaches the core.
@@ -402,7 +417,9 @@ impl World {
         };
         let inbox = peer.inbox.into_iter().filter(|_| !is_written);
         let frames = inbox.filter_map(|bytes| Frame::parse(bytes).ok());
-        let unwritten: Vec<Frame> = frames.filter(|frame| frame.kind() == wire::Kind::Request).collect();
+        let unwritten: Vec<Frame> = frames
+            .filter(|frame| frame.kind() == wire::Kind::Request)
+            .collect();
         let minted: Vec<u64> = unwritten
             .iter()
             .filter_map(|frame| frame.id().and_then(wire::RequestId::as_number))
@@ -469,7 +486,8 @@ impl World {
 }
 
 fn read(text: String) -> Result<Frame, Broken> {
-    Frame::parse(Bytes::from(text)).map_err(|fault| Broken(format!("a peer says what is no message: {fault}")))
+    Frame::parse(Bytes::from(text))
+        .map_err(|fault| Broken(format!("a peer says what is no message: {fault}")))
 }
 
 /// What the edge knows of a session.
@@ -477,7 +495,11 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
     let handle: Arc<str> = words::handle_name(id).into();
     Opening {
         server: spec.name.into(),
-        front: if link == Link::Posts { Front::Http } else { Front::Stdio },
+        front: if link == Link::Posts {
+            Front::Http
+        } else {
+            Front::Stdio
+        },
         link,
         refused: None,
         route: Route(spec.name.as_bytes().into()),

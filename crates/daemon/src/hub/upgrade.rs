@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mux::{LineNumber, Moment, Mux};
+use mux::{LineNumber, Moment, Mux, SessionId};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
@@ -83,6 +83,9 @@ impl Hub {
 
     fn what_cannot_be_interrupted(&self) -> Option<&'static str> {
         let world = &self.world;
+        if !world.looks.are_over() {
+            return Some("a workspace is just looked at; try again");
+        }
         if !world.looked_up.is_empty() {
             return Some("what is kept of a server is just looked up; try again");
         }
@@ -153,7 +156,9 @@ impl Hub {
                 continue;
             }
             // Whoever came just before the door was closed is let in first.
-            let is_looking = !self.world.looked_up.is_empty() || !self.world.sought.is_empty();
+            let is_looking = !self.world.looked_up.is_empty()
+                || !self.world.sought.is_empty()
+                || !self.world.looks.are_over();
             let is_slow = began.elapsed() > HALT_PATIENCE / 2;
             if !is_looking && self.world.is_http_ready(is_slow) {
                 return;
@@ -300,6 +305,21 @@ impl Hub {
         })
     }
 
+    /// Ends sessions whose only client had a connection that has not come along.
+    fn see_who_has_left(&mut self) {
+        let now = self.now();
+        let sessions = self.world.sessions.iter();
+        let left = sessions.filter(|(_, session)| match &session.outlet {
+            WayOut::Posts(streams) => streams.was_left(),
+            WayOut::Rounds(rounds) => rounds.was_left(),
+            WayOut::Line(_) => false,
+        });
+        let left: Vec<SessionId> = left.map(|(id, _)| *id).collect();
+        for id in left {
+            self.on_closed(now, id);
+        }
+    }
+
     /// Goes on where the program before us stopped, in a world in which nothing is yet.
     pub(crate) fn thaw(
         frozen: FrozenHub,
@@ -357,6 +377,7 @@ impl Hub {
         }
         hub.go_on();
         hub.world.take_up();
+        hub.see_who_has_left();
         Ok(hub)
     }
 }
@@ -377,9 +398,12 @@ impl World {
             || self.around.guardian.is_listened_to()
     }
 
-    /// Whether everything over HTTP is where it can be handed over. Clients that take nothing of a stream are
-    /// waited for until it is `late`.
+    /// Whether everything over HTTP is where it can be handed over. Clients that do not take what they are sent
+    /// are waited for until it is `late`.
     fn is_http_ready(&self, late: bool) -> bool {
+        if late {
+            self.around.http.is_late();
+        }
         let (mut owed, slow) = match self.around.http.readiness() {
             Readiness::NotYet => return false,
             Readiness::Can { slow, .. } if !slow.is_empty() && !late => return false,

@@ -8,7 +8,7 @@ use super::{Asking, Audit, OfAsk, print::Print};
 use crate::{
     Era, SessionId,
     bridge::wants_input,
-    rounds::{answers_of, handle_of},
+    handles::{answers_of, handle_of},
 };
 
 impl Audit {
@@ -96,14 +96,6 @@ pub(super) fn filter_of(method: &Method, params: &Params, frame: &Frame) -> Opti
         .iter()
         .filter(|member| member.name == "notifications");
     filters.next().map(|filter| filter.value.into())
-}
-
-/// An answer without the type of its result.
-pub(super) fn untyped(frame: &Frame, result: &Span) -> Frame {
-    let edited = frame.edited(result, &["resultType"], &[]);
-    let words = edited.map(|edited| frame.rewrite(&mut [(result.clone(), edited.as_bytes())]));
-    let parsed = words.and_then(|words| Frame::parse(words.to_vec().into()).ok());
-    parsed.unwrap_or_else(|| frame.clone())
 }
 
 /// What a server of the modern era asks in place of an answer.

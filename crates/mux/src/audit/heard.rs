@@ -12,7 +12,7 @@ use wire::{About, Fault, Frame, Message, Method, Named, Params, Purpose, Request
 use super::{
     Audit, Client, Inquired, Invariant, OfAsk, Step, Told,
     client::{Asking, Input, is_grouped, of_fault, unknown},
-    eras::{filter_of, questions_in, untyped},
+    eras::{filter_of, questions_in},
     group::Group,
     inherited::version_of,
     print::Print,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Asks, Era, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId,
-    rounds::{question, request_of},
+    handles::{question, request_of},
 };
 
 impl Audit {
@@ -388,11 +388,8 @@ impl Audit {
                 let id = id.as_ref().and_then(RequestId::as_number);
                 let result = result.as_ref();
                 let spoken = result.and_then(|result| version_of(frame.json(result)));
-                let working = id.and_then(|id| server.sent.get(&id));
-                let may_ask = working.is_some_and(|working| working.is_askable);
                 if let (Some(id), Some(result)) = (id, result)
                     && server.era == Era::Modern
-                    && may_ask
                 {
                     let questions = questions_in(frame, result);
                     self.step.inquired = questions.map(|questions| Inquired {
@@ -404,11 +401,7 @@ impl Audit {
                 if let Some(id) = id {
                     let answer = Answer {
                         exact: Print::of(frame),
-                        // Where nothing may be asked such an answer is one like any other.
-                        across: match result.filter(|_| !may_ask) {
-                            Some(result) => Print::across(&untyped(frame, result)),
-                            None => Print::across(frame),
-                        },
+                        across: Print::across(frame),
                     };
                     self.server_answered(upstream, (id, answer), spoken);
                 }

@@ -8,7 +8,7 @@ use wire::{Frame, Message, Method, Outgoing, RequestId, Span};
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
 use crate::{
     Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
-    rounds::HANDLE_PREFIX,
+    handles::HANDLE_PREFIX, inquiry::REASON,
 };
 
 /// What a session learns from the answer to its `initialize`.
@@ -248,7 +248,11 @@ impl Audit {
             return false;
         };
         let answer = Print::of(frame);
-        let reason = error.as_ref().and_then(|error| own_reason(frame, error));
+        let reason = match (error, result) {
+            (Some(error), _) => own_reason(frame, error),
+            (None, Some(result)) => own_result(frame, result),
+            (None, None) => None,
+        };
         if let (Some(upstream), Some(print)) = (upstream, asking.print) {
             if self.take_answer(session, upstream, print, frame) {
                 return true;
@@ -261,6 +265,9 @@ impl Audit {
                 group.doubt();
                 self.step.due.retain(|due| !group.sent.contains(due));
             }
+        }
+        if reason == Some(Reason::Untold) {
+            return self.take_untold(upstream, asking.print);
         }
         if reason.is_some() {
             self.settle_inquiry_of(asking.print);
@@ -280,6 +287,27 @@ impl Audit {
             is_known_here || frame.json(result) == "{}"
         });
         is_of_server || is_own || asking.in_batch
+    }
+
+    /// Takes the answer that a server has just given to a request of this kind, and that cannot be told, out of the
+    /// books; says whether there is one.
+    fn take_untold(&mut self, upstream: Option<UpstreamId>, print: Option<Print>) -> bool {
+        let (Some(upstream), Some(print)) = (upstream, print) else {
+            return false;
+        };
+        let (Some(group), Some(server)) =
+            (self.groups.get_mut(&print), self.servers.get_mut(&upstream))
+        else {
+            return false;
+        };
+        let mut due = self.step.due.iter();
+        let Some(sent) = due.find(|sent| group.sent.contains(sent)).copied() else {
+            return false;
+        };
+        server.sent.remove(&sent.1);
+        group.sent.remove(&sent);
+        self.step.due.retain(|due| *due != sent);
+        true
     }
 
     /// A request of a kind that was answered with questions is refused for that.
@@ -456,6 +484,8 @@ pub(super) enum Reason {
     IdInUse,
     AnswerTooLong,
     Overloaded,
+    /// There is an answer, and it cannot be told.
+    Untold,
     Another,
 }
 
@@ -480,9 +510,16 @@ pub(super) fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
         ("mcpool", "id-in-use") => Some(Reason::IdInUse),
         ("mcpool", "answer-too-long") => Some(Reason::AnswerTooLong),
         ("mcpool", "overloaded") => Some(Reason::Overloaded),
+        ("mcpool", "answer-untranslatable" | "lacks-capability") => Some(Reason::Untold),
         ("mcpool", _) => Some(Reason::Another),
         _foreign => None,
     }
+}
+
+/// The same of the result of a tool.
+fn own_result(frame: &Frame, result: &Span) -> Option<Reason> {
+    let meta = frame.member(result, "_meta")?;
+    frame.member(&meta.at, REASON).map(|_| Reason::Another)
 }
 
 /// The number of a question and its words.

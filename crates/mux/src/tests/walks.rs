@@ -148,7 +148,11 @@ impl Walk {
             // With a handle that may be good, and with another's.
             _comes_back => {
                 let whose = self.speaking[self.chance.below(self.speaking.len())].clone();
-                let whose = if self.chance.below(4) > 0 { who } else { &whose };
+                let whose = if self.chance.below(4) > 0 {
+                    who
+                } else {
+                    &whose
+                };
                 let (round, shown) = (1 + self.chance.below(4), 1 + self.chance.below(4));
                 self.returns += 1;
                 let id = self.returns;

@@ -264,7 +264,10 @@ impl Session {
 impl Open {
     /// Whether it changes what its session is subscribed to.
     pub(crate) fn changes_topics(&self) -> bool {
-        matches!(self.request.shape, Shape::Subscribe(_) | Shape::Unsubscribe(_))
+        matches!(
+            self.request.shape,
+            Shape::Subscribe(_) | Shape::Unsubscribe(_)
+        )
     }
 }
 

@@ -54,10 +54,17 @@ impl Judge {
             }
             Shape::Listen(bits) => {
                 let bits = crate::eras::words::honoured(bits);
-                open.wish = Some(Wish { bits, is_acknowledged: false, news: [(0, false); 3] });
+                open.wish = Some(Wish {
+                    bits,
+                    is_acknowledged: false,
+                    news: [(0, false); 3],
+                });
             }
             Shape::Subscribe(_) | Shape::Unsubscribe(_) => {
-                let others = session.open.values_mut().filter(|open| open.changes_topics());
+                let others = session
+                    .open
+                    .values_mut()
+                    .filter(|open| open.changes_topics());
                 for other in others {
                     (other.overlaps, open.overlaps) = (true, true);
                 }
@@ -65,20 +72,22 @@ impl Judge {
             _other => {}
         }
         session.open.insert(request.id.clone(), open);
-        if is_bad {
-            self.due.push(Due::Answered(id, request.id.clone()));
-        } else if request.back.is_some() {
+        if !is_bad && request.back.is_some() {
             self.comes_back(id, request);
         }
     }
 
-    /// Whether a request brings a handle of ours along that is none which is waited for.
+    /// Whether a request brings a handle of ours along that is none which is waited for. A server of the modern era may
+    /// call something of its own so.
     fn has_bad_handle(&self, id: SessionId, request: &Request) -> bool {
         let state = request.back.as_ref().and_then(|back| back.state.as_ref());
         let Some(state) = state.filter(|state| state.starts_with("\"mcpool.")) else {
             return false;
         };
-        let parked = self.sessions.get(&id).and_then(|session| session.parked.get(state));
+        let parked = self
+            .sessions
+            .get(&id)
+            .and_then(|session| session.parked.get(state));
         parked.is_none_or(|parked| parked.request.shape != request.shape)
     }
 
@@ -97,7 +106,8 @@ impl Judge {
             let number = answer.and_then(|(_, answer)| crate::payload::mark_of(answer));
             if let Some(known) = server.asks.get_mut(ask) {
                 known.reply = number.map(|mark| mark.number);
-                self.due.push(Due::AskAnswered(parked.upstream, ask.clone()));
+                self.due
+                    .push(Due::AskAnswered(parked.upstream, ask.clone()));
             }
         }
         match parked.outcome {
@@ -143,7 +153,11 @@ impl Judge {
             return;
         };
         let is_its = |_: &u64, question: &mut Question| matches!(question, Question::Inquired(of, _) if of == named);
-        let withdrawn: Vec<u64> = session.asked.extract_if(.., is_its).map(|(shown, _)| shown).collect();
+        let withdrawn: Vec<u64> = session
+            .asked
+            .extract_if(.., is_its)
+            .map(|(shown, _)| shown)
+            .collect();
         for shown in withdrawn {
             self.due.push(Due::Withdrawn(id, shown));
             self.saw(Seen::InquiryCancelled);
@@ -151,7 +165,12 @@ impl Judge {
     }
 
     /// A client of the legacy era answers what it was asked, or says that it does not.
-    pub(crate) fn client_replies(&mut self, id: SessionId, shown: u64, answer: Option<(&str, Mark)>) -> Option<()> {
+    pub(crate) fn client_replies(
+        &mut self,
+        id: SessionId,
+        shown: u64,
+        answer: Option<(&str, Mark)>,
+    ) -> Option<()> {
         let session = self.sessions.get_mut(&id)?;
         match session.asked.remove(&shown)? {
             Question::Asked(upstream, ask) => {
@@ -168,7 +187,11 @@ impl Judge {
                 match answer {
                     Some((answer, _)) => drop(inquiry.answers.insert(name, answer.to_owned())),
                     None if is_elicitation => {
-                        drop(inquiry.answers.insert(name, r#"{"action":"cancel"}"#.to_owned()));
+                        drop(
+                            inquiry
+                                .answers
+                                .insert(name, r#"{"action":"cancel"}"#.to_owned()),
+                        );
                     }
                     None => {
                         inquiry.is_refused = true;
@@ -193,7 +216,11 @@ impl Judge {
         let over: Vec<String> = listens.map(|(named, _)| named.clone()).collect();
         for named in over {
             self.due.push(Due::Answered(id, named.clone()));
-            if let Some(inquiry) = self.sessions.get_mut(&id).and_then(|it| it.open.get_mut(&named)?.inquiry.as_mut()) {
+            if let Some(inquiry) = self
+                .sessions
+                .get_mut(&id)
+                .and_then(|it| it.open.get_mut(&named)?.inquiry.as_mut())
+            {
                 inquiry.is_refused = true;
             }
             self.withdraw_inquiry(id, &named);
@@ -206,7 +233,8 @@ impl Judge {
         let session = self.sessions.get_mut(&id)?;
         let parked = std::mem::take(&mut session.parked).into_values();
         for parked in parked.filter(|parked| parked.outcome == Outcome::Open) {
-            self.due.push(Due::Cancelled(parked.upstream, parked.minted));
+            self.due
+                .push(Due::Cancelled(parked.upstream, parked.minted));
         }
         for (upstream, server) in &self.servers {
             for (named, ask) in &server.asks {
@@ -216,7 +244,9 @@ impl Judge {
             }
         }
         let session = self.sessions.get_mut(&id)?;
-        session.asked.retain(|_, question| matches!(question, Question::Inquired(..)));
+        session
+            .asked
+            .retain(|_, question| matches!(question, Question::Inquired(..)));
         Some(())
     }
 
@@ -227,7 +257,10 @@ impl Judge {
         if session.is_post && !session.open.is_empty() {
             self.saw(Seen::PostClosedEarly);
         }
-        let open = session.open.into_values().filter(|open| open.answer.is_none());
+        let open = session
+            .open
+            .into_values()
+            .filter(|open| open.answer.is_none());
         for (upstream, minted) in open.filter_map(|open| open.sent) {
             self.due.push(Due::Cancelled(upstream, minted));
         }
@@ -237,11 +270,19 @@ impl Judge {
     /// A server says what it is.
     pub(crate) fn server_greets(&mut self, id: UpstreamId, mark: Mark) {
         let tick = self.tick;
-        let Some(server) = self.servers.get_mut(&id).filter(|it| it.process == Process::Running) else {
+        let Some(server) = self
+            .servers
+            .get_mut(&id)
+            .filter(|it| it.process == Process::Running)
+        else {
             return;
         };
         (server.greeted_at, server.greeting) = (Some(tick), mark.number);
-        for given in server.given.values_mut().filter(|given| given.claim.is_none()) {
+        for given in server
+            .given
+            .values_mut()
+            .filter(|given| given.claim.is_none())
+        {
             given.is_over = true;
         }
         // Another process may have other lists.
@@ -261,10 +302,15 @@ impl Judge {
         let what = (answer.mark.number, answer.kind);
         let era = self.servers[&id].era;
         let session = self.sessions.get_mut(&session)?;
-        let waits = session.open.values_mut().find(|open| open.sent == Some(place));
+        let waits = session
+            .open
+            .values_mut()
+            .find(|open| open.sent == Some(place));
         let Some(open) = waits else {
             let mut parked = session.parked.values_mut();
-            parked.find(|parked| (parked.upstream, parked.minted) == place)?.outcome = Outcome::Answered(what.0, what.1);
+            parked
+                .find(|parked| (parked.upstream, parked.minted) == place)?
+                .outcome = Outcome::Answered(what.0, what.1);
             return None;
         };
         let named = open.request.id.clone();
@@ -295,7 +341,11 @@ impl Judge {
         let known = self.servers.get_mut(&id)?.asks.remove(ask)?;
         let session = self.sessions.get_mut(&known.put?)?;
         let is_it = |_: &u64, question: &mut Question| matches!(question, Question::Asked(at, named) if *at == id && named == ask);
-        let shown = session.asked.extract_if(.., is_it).map(|(shown, _)| shown).next()?;
+        let shown = session
+            .asked
+            .extract_if(.., is_it)
+            .map(|(shown, _)| shown)
+            .next()?;
         self.due.push(Due::Withdrawn(known.put?, shown));
         Some(())
     }
@@ -303,24 +353,39 @@ impl Judge {
     /// A server tells how far it is with a request.
     pub(crate) fn server_reports(&mut self, id: UpstreamId, minted: u64, mark: Mark) -> Option<()> {
         let given = self.servers.get(&id)?.given.get(&minted)?;
-        let (session, _) = given.claim.filter(|_| !given.is_over && given.cancelled.is_none())?;
+        let (session, _) = given
+            .claim
+            .filter(|_| !given.is_over && given.cancelled.is_none())?;
         let open = self.sessions.get(&session)?.open.values();
-        let mut open = open.filter(|open| open.sent == Some((id, minted)) && open.request.token.is_some());
+        let mut open =
+            open.filter(|open| open.sent == Some((id, minted)) && open.request.token.is_some());
         open.next()?;
-        self.due.push(Due::Hears(session, mark.number, String::new()));
+        self.due
+            .push(Due::Hears(session, mark.number, String::new()));
         Some(())
     }
 
     /// A list of a server has changed, or may have because it is another process.
     pub(crate) fn list_changes(&mut self, id: UpstreamId, list: usize, is_guess: bool) {
         let now = self.now;
-        let Some(server) = self.servers.get_mut(&id).filter(|it| it.greeted_at.is_some()) else {
+        let Some(server) = self
+            .servers
+            .get_mut(&id)
+            .filter(|it| it.greeted_at.is_some())
+        else {
             return;
         };
         server.changed_at[list] = Some(now);
-        for session in self.sessions.values_mut().filter(|it| it.upstream == Some(id)) {
+        for session in self
+            .sessions
+            .values_mut()
+            .filter(|it| it.upstream == Some(id))
+        {
             session.news[list] += 1;
-            let wishes = session.open.values_mut().filter_map(|open| open.wish.as_mut());
+            let wishes = session
+                .open
+                .values_mut()
+                .filter_map(|open| open.wish.as_mut());
             for wish in wishes.filter(|wish| wish.bits >> list & 1 == 1) {
                 let (may, must) = &mut wish.news[list];
                 (*may, *must) = (*may + 1, *must || (!is_guess && wish.is_acknowledged));
@@ -330,22 +395,29 @@ impl Judge {
 
     /// A resource of a server has changed: who wants to know hears of it now.
     pub(crate) fn resource_changes(&mut self, id: UpstreamId, uri: usize, mark: Mark) {
-        if self.servers.get(&id).is_none_or(|server| server.greeted_at.is_none()) {
+        if self
+            .servers
+            .get(&id)
+            .is_none_or(|server| server.greeted_at.is_none())
+        {
             return;
         }
         let bit = crate::eras::words::LISTS.len() + uri;
         for session in self.sessions.values().filter(|it| it.upstream == Some(id)) {
             let topic = crate::eras::words::URIS[uri];
-            let is_subscribed = session.is_greeted && session.topics.get(topic) == Some(&Some(true));
+            let is_subscribed =
+                session.is_greeted && session.topics.get(topic) == Some(&Some(true));
             // One that is being changed may be either.
             let is_changing = session.open.values().any(Open::changes_topics);
             if is_subscribed && !is_changing {
-                self.due.push(Due::Hears(session.id, mark.number, String::new()));
+                self.due
+                    .push(Due::Hears(session.id, mark.number, String::new()));
             }
             for (named, open) in &session.open {
                 let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged);
                 if wish.is_some_and(|wish| wish.bits >> bit & 1 == 1) {
-                    self.due.push(Due::Hears(session.id, mark.number, named.clone()));
+                    self.due
+                        .push(Due::Hears(session.id, mark.number, named.clone()));
                 }
             }
         }
@@ -366,7 +438,8 @@ impl Judge {
         for session in self.sessions.values_mut() {
             let is_its = |_: &u64, question: &mut Question| matches!(question, Question::Asked(at, _) if *at == id);
             let asked = session.asked.extract_if(.., is_its);
-            self.due.extend(asked.map(|(shown, _)| Due::Withdrawn(session.id, shown)));
+            self.due
+                .extend(asked.map(|(shown, _)| Due::Withdrawn(session.id, shown)));
             for (named, open) in &mut session.open {
                 if open.inquiry.is_some() && open.sent.is_none() && session.upstream == Some(id) {
                     seen.push(Seen::InquiryAtDeath);
@@ -377,7 +450,10 @@ impl Judge {
                 let came_back = open.origin != open.request.mark;
                 if unwritten.contains(&minted) && !came_back {
                     open.writes -= 1;
-                } else if came_back || !open.request.shape.is_read_only() || open.writes > open.rounds + 1 {
+                } else if came_back
+                    || !open.request.shape.is_read_only()
+                    || open.writes > open.rounds + 1
+                {
                     self.due.push(Due::Answered(session.id, named.clone()));
                 }
             }
@@ -398,13 +474,22 @@ impl Judge {
         let now = self.now;
         let mut over = Vec::new();
         for session in self.sessions.values_mut() {
-            let late = session.parked.extract_if(.., |_, parked| parked.until <= now);
+            let late = session
+                .parked
+                .extract_if(.., |_, parked| parked.until <= now);
             over.extend(late.map(|(_, parked)| parked));
         }
-        for parked in over.into_iter().filter(|parked| parked.outcome == Outcome::Open) {
-            self.due.push(Due::Cancelled(parked.upstream, parked.minted));
+        for parked in over
+            .into_iter()
+            .filter(|parked| parked.outcome == Outcome::Open)
+        {
+            self.due
+                .push(Due::Cancelled(parked.upstream, parked.minted));
             for ask in parked.asks.into_values() {
-                let is_open = self.servers.get(&parked.upstream).is_some_and(|it| it.asks.contains_key(&ask));
+                let is_open = self
+                    .servers
+                    .get(&parked.upstream)
+                    .is_some_and(|it| it.asks.contains_key(&ask));
                 if is_open {
                     self.due.push(Due::AskAnswered(parked.upstream, ask));
                 }
@@ -415,6 +500,9 @@ impl Judge {
 
 /// Whether a client is asked anything.
 fn asks_client(inquiry: Option<&Inquiry>) -> bool {
-    let asks = inquiry.into_iter().flat_map(|inquiry| inquiry.asks.values());
-    asks.map(|(_, asks, _)| asks).any(|asks| asks.is_for_clients())
+    let asks = inquiry
+        .into_iter()
+        .flat_map(|inquiry| inquiry.asks.values());
+    asks.map(|(_, asks, _)| asks)
+        .any(|asks| asks.is_for_clients())
 }

@@ -20,28 +20,47 @@ impl Judge {
             "{id} has no process and is sent {text}"
         );
         match &frame.message {
-            Message::Request { id: named, method, params, .. } => {
+            Message::Request {
+                id: named,
+                method,
+                params,
+                ..
+            } => {
                 let Some(minted) = named.as_number() else {
                     return Err(Broken(format!("{id} is asked under a foreign id: {text}")));
                 };
                 self.check_first(id, method, text)?;
                 self.check_era(id, (method, params, frame), text)?;
                 let claim = match request_in(text) {
-                    Some(mark) => Some(self.check_request(id, minted, mark, (params, frame, text))?),
+                    Some(mark) => {
+                        Some(self.check_request(id, minted, mark, (params, frame, text))?)
+                    }
                     None => self.check_errand(id, minted, (method, frame), text)?,
                 };
-                let given = Given { claim, is_over: false, cancelled: None };
+                let given = Given {
+                    claim,
+                    is_over: false,
+                    cancelled: None,
+                };
                 let server = self.servers.get_mut(&id);
                 let before = server.and_then(|server| server.given.insert(minted, given));
                 ensure!(before.is_none(), "{id} sees {minted} twice: {text}");
                 Ok(())
             }
-            Message::Notification { method: Method::Cancelled, params } => {
-                let minted = params.request_id.as_ref().and_then(|(named, _)| named.as_number());
+            Message::Notification {
+                method: Method::Cancelled,
+                params,
+            } => {
+                let minted = params
+                    .request_id
+                    .as_ref()
+                    .and_then(|(named, _)| named.as_number());
                 self.check_cancelled(id, minted.unwrap_or(u64::MAX), text)
             }
             Message::Notification { method, .. } => {
-                let Some(server) = self.servers.get_mut(&id) else { return Ok(()) };
+                let Some(server) = self.servers.get_mut(&id) else {
+                    return Ok(());
+                };
                 server.initialized += 1;
                 let is_first = server.initialized == 1 && server.greeted_at.is_some();
                 ensure!(
@@ -50,7 +69,12 @@ impl Judge {
                 );
                 Ok(())
             }
-            Message::Response { id: Some(named), result, error, .. } => {
+            Message::Response {
+                id: Some(named),
+                result,
+                error,
+                ..
+            } => {
                 let result = result.as_ref().map(|result| frame.json(result));
                 let error = error.as_ref().map(|error| frame.json(error));
                 self.check_reply(id, &named.to_string(), (result, error), text)
@@ -63,11 +87,20 @@ impl Judge {
 
     /// A server is spoken to first as its era wants it, and goes on so.
     fn check_first(&mut self, id: UpstreamId, method: &Method, text: &str) -> Held {
-        let Some(server) = self.servers.get_mut(&id) else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(&id) else {
+            return Ok(());
+        };
         if let Some(era) = server.era {
-            let is_ready = server.greeted_at.is_some() && (era == Era::Modern || server.initialized == 1);
-            ensure!(is_ready, "{id} is asked before it has said what it is: {text}");
-            ensure!(*method != Method::Initialize, "{id} is greeted twice: {text}");
+            let is_ready =
+                server.greeted_at.is_some() && (era == Era::Modern || server.initialized == 1);
+            ensure!(
+                is_ready,
+                "{id} is asked before it has said what it is: {text}"
+            );
+            ensure!(
+                *method != Method::Initialize,
+                "{id} is greeted twice: {text}"
+            );
             return Ok(());
         }
         server.era = match method {
@@ -79,23 +112,38 @@ impl Judge {
         Ok(())
     }
 
-    fn check_era(&self, id: UpstreamId, (method, params, frame): (&Method, &Params, &Frame), text: &str) -> Held {
+    fn check_era(
+        &self,
+        id: UpstreamId,
+        (method, params, frame): (&Method, &Params, &Frame),
+        text: &str,
+    ) -> Held {
         if self.servers[&id].era == Some(Era::Legacy) {
-            let words = SENDER.iter().chain(&["inputResponses", "requestState", "resultType"]);
+            let words = SENDER
+                .iter()
+                .chain(&["inputResponses", "requestState", "resultType"]);
             let foreign: Vec<_> = words.filter(|word| text.contains(**word)).collect();
-            ensure!(foreign.is_empty(), "{id} is of the legacy era and hears {foreign:?}: {text}");
+            ensure!(
+                foreign.is_empty(),
+                "{id} is of the legacy era and hears {foreign:?}: {text}"
+            );
             let is_modern = matches!(method, Method::Discover | Method::Listen);
             ensure!(!is_modern, "{id} is of the legacy era and is asked {text}");
             return Ok(());
         }
         let is_legacy = matches!(
             method,
-            Method::Initialize | Method::Ping | Method::SetLevel | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe
+            Method::Initialize
+                | Method::Ping
+                | Method::SetLevel
+                | Method::ResourcesSubscribe
+                | Method::ResourcesUnsubscribe
         );
         ensure!(!is_legacy, "{id} is of the modern era and is asked {text}");
         let said = params.modern.as_deref();
         let version = said.and_then(|said| frame.text(said.version.as_ref()?));
-        let has_all = said.is_some_and(|said| said.capabilities.is_some() && said.client_info.is_some());
+        let has_all =
+            said.is_some_and(|said| said.capabilities.is_some() && said.client_info.is_some());
         ensure!(
             version.as_deref() == Some("2026-07-28") && has_all,
             "{id} does not hear who asks: {text}"
@@ -116,21 +164,51 @@ impl Judge {
         };
         let era = self.servers[&id].era;
         let Some(session) = self.sessions.get_mut(&owner) else {
-            return Err(Broken(format!("{id} is asked by {owner}, which is gone: {text}")));
+            return Err(Broken(format!(
+                "{id} is asked by {owner}, which is gone: {text}"
+            )));
         };
-        ensure!(session.upstream == Some(id), "{id} is asked by {owner}, which is not at it: {text}");
+        ensure!(
+            session.upstream == Some(id),
+            "{id} is asked by {owner}, which is not at it: {text}"
+        );
         let level = session.level;
-        let may_change = session.open.values().any(|open| matches!(open.request.shape, Shape::SetLevel(_)));
-        let Some(open) = session.open.values_mut().find(|open| open.request.mark == mark) else {
-            return Err(Broken(format!("{id} is asked what nobody waits for: {text}")));
+        let may_change = session
+            .open
+            .values()
+            .any(|open| matches!(open.request.shape, Shape::SetLevel(_)));
+        let Some(open) = session
+            .open
+            .values_mut()
+            .find(|open| open.request.mark == mark)
+        else {
+            return Err(Broken(format!(
+                "{id} is asked what nobody waits for: {text}"
+            )));
         };
-        ensure!(open.sent.is_none() && open.answer.is_none(), "{id} is asked twice: {text}");
-        ensure!(!open.has_bad_handle, "{id} is asked with a bad handle: {text}");
+        ensure!(
+            open.sent.is_none() && open.answer.is_none(),
+            "{id} is asked twice: {text}"
+        );
+        let is_ours = era == Some(Era::Legacy);
+        ensure!(
+            !open.has_bad_handle || !is_ours,
+            "{id} is asked with a bad handle: {text}"
+        );
         let most = open.rounds + u32::from(open.request.shape.is_read_only());
-        ensure!(open.writes <= most, "{id} is asked again what may not be repeated: {text}");
+        ensure!(
+            open.writes <= most,
+            "{id} is asked again what may not be repeated: {text}"
+        );
         let body = open.request.body();
-        ensure!(text.contains(&body), "{id} does not hear\n  {body} but\n  {text}");
-        let has_token = params.meta_token.as_ref().map(|(token, _)| token.as_number());
+        ensure!(
+            text.contains(&body),
+            "{id} does not hear\n  {body} but\n  {text}"
+        );
+        let has_token = params
+            .meta_token
+            .as_ref()
+            .map(|(token, _)| token.as_number());
         ensure!(
             has_token == open.request.token.as_ref().map(|_| Some(minted)),
             "{id} hears another token: {text}"
@@ -140,20 +218,35 @@ impl Judge {
             let is_whole = text.contains(&format!(r#""requestState":{state}"#));
             ensure!(is_whole, "{id} does not get {state} back: {text}");
             for (name, (_, asks, _)) in &inquiry.asks {
-                let answer = inquiry.answers.get(name).map_or(r#"{"roots":["#, |answer| answer);
+                let answer = inquiry
+                    .answers
+                    .get(name)
+                    .map_or(r#"{"roots":["#, |answer| answer);
                 let is_there = text.contains(&format!(r#""{name}":{answer}"#));
                 let is_answered = inquiry.answers.contains_key(name) || !asks.is_for_clients();
-                ensure!(is_there && is_answered, "{id} does not get the answer {name}: {text}");
+                ensure!(
+                    is_there && is_answered,
+                    "{id} does not get the answer {name}: {text}"
+                );
             }
-            self.due.retain(|due| *due != Due::Goes(owner, open.request.id.clone()));
+            self.due
+                .retain(|due| *due != Due::Goes(owner, open.request.id.clone()));
             self.seen.push(Seen::WentAgain);
         }
         if era == Some(Era::Modern) {
             let back = open.request.back.as_ref().map(Back::members);
-            ensure!(back.is_none_or(|back| text.contains(&back)), "{id} does not hear what was brought back: {text}");
+            ensure!(
+                back.is_none_or(|back| text.contains(&back)),
+                "{id} does not hear what was brought back: {text}"
+            );
             let said = params.modern.as_deref();
-            let class = said.and_then(|said| said.capabilities.as_ref()).map(|span| frame.json(span));
-            ensure!(class == Some(CLASSES[usize::from(open.request.class)]), "{id} hears of {class:?}: {text}");
+            let class = said
+                .and_then(|said| said.capabilities.as_ref())
+                .map(|span| frame.json(span));
+            ensure!(
+                class == Some(CLASSES[usize::from(open.request.class)]),
+                "{id} hears of {class:?}: {text}"
+            );
             let named = said.and_then(|said| frame.text(said.log_level.as_ref()?));
             let wanted = match open.request.era {
                 Era::Modern => open.request.level,
@@ -161,7 +254,10 @@ impl Judge {
             };
             let wanted = wanted.map(|level| LEVELS[usize::from(level)]);
             let may_differ = open.request.era == Era::Legacy && may_change;
-            ensure!(may_differ || named.as_deref() == wanted, "{id} hears of {named:?} and not {wanted:?}: {text}");
+            ensure!(
+                may_differ || named.as_deref() == wanted,
+                "{id} hears of {named:?} and not {wanted:?}: {text}"
+            );
         }
         open.inquiry = None;
         open.sent = Some((id, minted));
@@ -191,8 +287,13 @@ impl Judge {
         if *method == Method::Listen
             && let Some(server) = self.servers.get_mut(&id)
         {
-            let Message::Request { params, .. } = &frame.message else { return Ok(None) };
-            let filter = params.at.as_ref().and_then(|at| frame.member(at, "notifications"));
+            let Message::Request { params, .. } = &frame.message else {
+                return Ok(None);
+            };
+            let filter = params
+                .at
+                .as_ref()
+                .and_then(|at| frame.member(at, "notifications"));
             let filter = filter.map_or("", |filter| filter.value);
             server.listens.insert(minted, filter.to_owned());
         }
@@ -201,7 +302,9 @@ impl Judge {
 
     fn check_cancelled(&mut self, id: UpstreamId, minted: u64, text: &str) -> Held {
         let now = self.now;
-        let Some(server) = self.servers.get_mut(&id) else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(&id) else {
+            return Ok(());
+        };
         let is_listen = server.listens.remove(&minted).is_some();
         let Some(given) = server.given.get_mut(&minted) else {
             return Err(Broken(format!("{id} never saw what is cancelled: {text}")));
@@ -219,33 +322,67 @@ impl Judge {
     /// Whoever was said not to wait any longer does not, nor may it come back.
     pub(super) fn check_abandoned(&mut self) -> Held {
         for place in std::mem::take(&mut self.abandoned) {
-            let mut open = self.sessions.values().flat_map(|session| session.open.values());
+            let mut open = self
+                .sessions
+                .values()
+                .flat_map(|session| session.open.values());
             let waits = open.find(|open| open.sent == Some(place) && open.answer.is_none());
             let waits = waits.map(|open| open.request.mark);
-            ensure!(waits.is_none(), "{} was told to cancel what {waits:?} waits for", place.0);
-            let mut parked = self.sessions.values().flat_map(|session| session.parked.values());
+            ensure!(
+                waits.is_none(),
+                "{} was told to cancel what {waits:?} waits for",
+                place.0
+            );
+            let mut parked = self
+                .sessions
+                .values()
+                .flat_map(|session| session.parked.values());
             let is_parked = parked.any(|parked| (parked.upstream, parked.minted) == place);
-            ensure!(!is_parked, "{} was told to cancel what a client may come back for", place.0);
+            ensure!(
+                !is_parked,
+                "{} was told to cancel what a client may come back for",
+                place.0
+            );
         }
         Ok(())
     }
 
     /// A server gets an answer to what it asked: once, and of the client that was asked.
-    fn check_reply(&mut self, id: UpstreamId, named: &str, (result, error): (Option<&str>, Option<&str>), text: &str) -> Held {
-        let Some(server) = self.servers.get_mut(&id) else { return Ok(()) };
-        ensure!(server.era == Some(Era::Legacy), "{id} is of the modern era and is answered: {text}");
-        let Some(ask) = server.asks.remove(named) else {
-            return Err(Broken(format!("{id} gets an answer to what it did not ask: {text}")));
+    fn check_reply(
+        &mut self,
+        id: UpstreamId,
+        named: &str,
+        (result, error): (Option<&str>, Option<&str>),
+        text: &str,
+    ) -> Held {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return Ok(());
         };
-        let (class, is_early) = (server.class.unwrap_or_default(), server.greeted_at.is_none());
+        ensure!(
+            server.era == Some(Era::Legacy),
+            "{id} is of the modern era and is answered: {text}"
+        );
+        let Some(ask) = server.asks.remove(named) else {
+            return Err(Broken(format!(
+                "{id} gets an answer to what it did not ask: {text}"
+            )));
+        };
+        let (class, is_early) = (
+            server.class.unwrap_or_default(),
+            server.greeted_at.is_none(),
+        );
         self.settle_due(&Due::AskAnswered(id, named.to_owned()));
         if let Some(said) = mark_of(text) {
             ensure!(
-                ask.reply == Some(said.number) && ask.put.is_some_and(|put| said.owner == Owner::Session(put)),
+                ask.reply == Some(said.number)
+                    && ask.put.is_some_and(|put| said.owner == Owner::Session(put)),
                 "{id} gets the answer of another to {ask:?}: {text}"
             );
             let words = &self.said[said.number].words;
-            ensure!(text.contains(words), "{id} does not hear {words} but {text}");
+            ensure!(
+                text.contains(words),
+                "{id} does not hear {words} but {text}"
+            );
             return Ok(());
         }
         if let Some(result) = result {
@@ -253,11 +390,17 @@ impl Judge {
             return Ok(());
         }
         if ask.is_refused {
-            ensure!(error.is_some_and(|error| error.contains(r#""code":-1,"#)), "{id} gets {text} to {ask:?}");
+            ensure!(
+                error.is_some_and(|error| error.contains(r#""code":-1,"#)),
+                "{id} gets {text} to {ask:?}"
+            );
             return Ok(());
         }
         let reason = error.and_then(own_reason).unwrap_or_default();
-        ensure!(ask.reply.is_none(), "{id} gets {reason}, and {ask:?} was answered");
+        ensure!(
+            ask.reply.is_none(),
+            "{id} gets {reason}, and {ask:?} was answered"
+        );
         let allowed = match reason.as_str() {
             "not-capable" => !ask.asks.is_for_class(class),
             // What is asked before anybody has said what it is has no owner.
@@ -265,7 +408,10 @@ impl Judge {
             "owner-gone" => ask.asks.is_for_clients(),
             _never => false,
         };
-        ensure!(allowed, "what {id} asks is refused without a reason: {text}");
+        ensure!(
+            allowed,
+            "what {id} asks is refused without a reason: {text}"
+        );
         Ok(())
     }
 
@@ -274,7 +420,10 @@ impl Judge {
         let era = self.servers.get(&id).and_then(|server| server.era);
         match kind {
             Kind::Result => true,
-            Kind::Error => !matches!(shape, Shape::Subscribe(_) | Shape::Unsubscribe(_) | Shape::SetLevel(_)),
+            Kind::Error => !matches!(
+                shape,
+                Shape::Subscribe(_) | Shape::Unsubscribe(_) | Shape::SetLevel(_)
+            ),
             Kind::NotFound | Kind::Address => era == Some(Era::Legacy) && shape.is_askable(),
             Kind::Questions => era == Some(Era::Modern) && shape.is_askable(),
         }

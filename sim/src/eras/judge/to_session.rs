@@ -8,7 +8,7 @@ use wire::{Frame, Member, Message, Method, Span};
 
 use super::{Due, Judge, Kind, Open, Outcome, Parked, Process, Question, Seen};
 use crate::{
-    eras::words::{self, LEVELS, LISTS, SUBSCRIPTION, Shape},
+    eras::words::{self, Asks, LEVELS, LISTS, SUBSCRIPTION, Shape},
     invariants::{Broken, ensure},
     payload::{Mark, Owner, causes, mark_of},
     world::Held,
@@ -101,13 +101,22 @@ impl Judge {
                 "{id} is of the legacy era and gets a result of a type: {text}"
             ),
         }
-        if open.request.era == Era::Modern && open.request.shape.is_cacheable() && kind == Some(r#""complete""#) {
+        if open.request.era == Era::Modern
+            && open.request.shape.is_cacheable()
+            && kind == Some(r#""complete""#)
+        {
             ensure!(
                 find("ttlMs").is_some() && find("cacheScope").is_some(),
                 "{id} does not hear how long it holds: {text}"
             );
         }
-        ensure!(!open.has_bad_handle, "{id} comes with a bad handle and gets {text}");
+        let is_at_legacy = open
+            .sent
+            .is_some_and(|(at, _)| self.servers[&at].era == Some(Era::Legacy));
+        ensure!(
+            !open.has_bad_handle || !is_at_legacy,
+            "{id} comes with a bad handle and gets {text}"
+        );
         self.saw_post(id, Seen::PostAnswered);
         match open.request.shape {
             Shape::Hello | Shape::Discover => self.check_greeted(id, &open, &members, text),
@@ -129,15 +138,27 @@ impl Judge {
     }
 
     fn saw_post(&mut self, id: SessionId, seen: Seen) {
-        if self.sessions.get(&id).is_some_and(|session| session.is_post) {
+        if self
+            .sessions
+            .get(&id)
+            .is_some_and(|session| session.is_post)
+        {
             self.saw(seen);
         }
     }
 
     /// An answer of a server's reaches who asked.
-    fn check_answer(&mut self, id: SessionId, open: &Open, result_type: Option<&str>, text: &str) -> Held {
+    fn check_answer(
+        &mut self,
+        id: SessionId,
+        open: &Open,
+        result_type: Option<&str>,
+        text: &str,
+    ) -> Held {
         let Some((number, kind)) = open.answer else {
-            return Err(Broken(format!("{id} gets an answer of nobody: {text}")));
+            let is_our_own = self.is_failed_tool(open, text);
+            ensure!(is_our_own, "{id} gets an answer of nobody: {text}");
+            return Ok(());
         };
         let said = &self.said[number];
         ensure!(
@@ -145,7 +166,10 @@ impl Judge {
             "{id} gets the answer to another request: {text}"
         );
         let words = said.words.clone();
-        ensure!(text.contains(&words), "{id} does not hear\n  {words} but\n  {text}");
+        ensure!(
+            text.contains(&words),
+            "{id} does not hear\n  {words} but\n  {text}"
+        );
         let Owner::Server(upstream) = said.mark.owner else {
             return Ok(());
         };
@@ -154,10 +178,15 @@ impl Judge {
         let is_right = match kind {
             Kind::Result => !wants_input,
             Kind::Questions => wants_input && open.request.era == Era::Modern,
-            Kind::Address => wants_input && open.request.era == Era::Modern && server_era == Era::Legacy,
+            Kind::Address => {
+                wants_input && open.request.era == Era::Modern && server_era == Era::Legacy
+            }
             Kind::Error | Kind::NotFound => false,
         };
-        ensure!(is_right, "{id} gets {kind:?} of a server of {server_era:?} as {text}");
+        ensure!(
+            is_right,
+            "{id} gets {kind:?} of a server of {server_era:?} as {text}"
+        );
         self.saw(match (kind, open.request.era, server_era) {
             (Kind::Questions, ..) => Seen::Passed,
             (Kind::Address, ..) => Seen::AddressFirst,
@@ -169,26 +198,58 @@ impl Judge {
         Ok(())
     }
 
+    /// Whether this says that a tool has failed because it asks what the client cannot do.
+    fn is_failed_tool(&self, open: &Open, text: &str) -> bool {
+        let class = open.request.class;
+        let asks_too_much = open.inquiry.as_ref().is_some_and(|inquiry| {
+            let mut asks = inquiry.asks.values();
+            asks.any(|(_, asks, _)| !asks.is_for_class(class))
+        });
+        asks_too_much
+            && matches!(open.request.shape, Shape::Call(_))
+            && text.contains(r#""isError":true"#)
+    }
+
     /// The era of the server that has answered: of one that is gone, that in which whatever it said was kept.
     fn era_at(&self, upstream: UpstreamId, open: &Open) -> Era {
         let era = self.servers.get(&upstream).and_then(|server| server.era);
         let is_kept = open.origin != open.request.mark;
-        era.unwrap_or(if is_kept { Era::Legacy } else { open.request.era })
+        era.unwrap_or(if is_kept {
+            Era::Legacy
+        } else {
+            open.request.era
+        })
     }
 
-    fn check_greeted(&mut self, id: SessionId, open: &Open, members: &[Member<'_>], text: &str) -> Held {
+    fn check_greeted(
+        &mut self,
+        id: SessionId,
+        open: &Open,
+        members: &[Member<'_>],
+        text: &str,
+    ) -> Held {
         let session = self.sessions.get_mut(&id);
-        let Some(session) = session else { return Ok(()) };
-        let server = session.upstream.and_then(|upstream| self.servers.get(&upstream));
+        let Some(session) = session else {
+            return Ok(());
+        };
+        let server = session
+            .upstream
+            .and_then(|upstream| self.servers.get(&upstream));
         let own = server.map(|server| server.greeting);
         let named = mark_of(text).map(|mark| mark.number);
-        ensure!(own.is_some() && own == named, "{id} is greeted by another server: {text}");
+        ensure!(
+            own.is_some() && own == named,
+            "{id} is greeted by another server: {text}"
+        );
         let find = |name: &str| members.iter().find(|member| member.name == name);
         if open.request.shape == Shape::Hello {
             session.is_greeted = true;
             session.news = [1; 3];
             let version = find("protocolVersion").map(|version| version.value);
-            ensure!(version == Some(r#""2025-11-25""#), "{id} is greeted in {version:?}: {text}");
+            ensure!(
+                version == Some(r#""2025-11-25""#),
+                "{id} is greeted in {version:?}: {text}"
+            );
             return Ok(());
         }
         let versions = find("supportedVersions").map_or("", |versions| versions.value);
@@ -200,7 +261,13 @@ impl Judge {
     }
 
     /// A wish to be told of changes has ended.
-    fn check_listened(&mut self, id: SessionId, open: &Open, (frame, result): (&Frame, &Span), text: &str) -> Held {
+    fn check_listened(
+        &mut self,
+        id: SessionId,
+        open: &Open,
+        (frame, result): (&Frame, &Span),
+        text: &str,
+    ) -> Held {
         let named = subscription(frame, result);
         ensure!(
             named.as_deref() == Some(&*open.request.id),
@@ -208,7 +275,10 @@ impl Judge {
         );
         let session = self.sessions.get(&id);
         let is_over = session.is_some_and(|it| it.is_ending || it.turning.is_some());
-        ensure!(is_over || self.is_shutting_down, "{id} still listens and hears that it does not: {text}");
+        ensure!(
+            is_over || self.is_shutting_down,
+            "{id} still listens and hears that it does not: {text}"
+        );
         self.saw(Seen::ListenEnded);
         Ok(())
     }
@@ -220,8 +290,16 @@ impl Judge {
         let is = |tells: bool| (!open.overlaps).then_some(tells);
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing")]
         match open.request.shape {
-            Shape::Subscribe(at) => drop(session.topics.insert(words::URIS[usize::from(at)], is(true))),
-            Shape::Unsubscribe(at) => drop(session.topics.insert(words::URIS[usize::from(at)], is(false))),
+            Shape::Subscribe(at) => drop(
+                session
+                    .topics
+                    .insert(words::URIS[usize::from(at)], is(true)),
+            ),
+            Shape::Unsubscribe(at) => drop(
+                session
+                    .topics
+                    .insert(words::URIS[usize::from(at)], is(false)),
+            ),
             Shape::SetLevel(at) => session.level = Some(at),
             _other => {}
         }
@@ -237,12 +315,22 @@ impl Judge {
     ) -> Held {
         let find = |name: &str| members.iter().find(|member| member.name == name);
         let Some((upstream, minted)) = open.sent else {
-            return Err(Broken(format!("{id} is asked for what no server is at: {text}")));
+            return Err(Broken(format!(
+                "{id} is asked for what no server is at: {text}"
+            )));
         };
-        let handle = find("requestState").map_or("", |state| state.value).to_owned();
+        let handle = find("requestState")
+            .map_or("", |state| state.value)
+            .to_owned();
         let prefix = format!(r#""mcpool.{}."#, words::handle_name(id));
-        ensure!(handle.starts_with(&prefix), "{id} gets the handle {handle}: {text}");
-        ensure!(self.handles.insert(handle.clone()), "{handle} is given twice: {text}");
+        ensure!(
+            handle.starts_with(&prefix),
+            "{id} gets the handle {handle}: {text}"
+        );
+        ensure!(
+            self.handles.insert(handle.clone()),
+            "{handle} is given twice: {text}"
+        );
         let asked = find("inputRequests").and_then(|asked| frame.members(&asked.at));
         let mut asks = BTreeMap::new();
         for question in asked.unwrap_or_default() {
@@ -250,7 +338,9 @@ impl Judge {
             let server = self.servers.get_mut(&upstream).into_iter();
             let mut known = server.flat_map(|server| &mut server.asks);
             let Some((named, ask)) = known.find(|(_, ask)| Some(ask.number) == number) else {
-                return Err(Broken(format!("{id} is asked what nobody wants to know: {text}")));
+                return Err(Broken(format!(
+                    "{id} is asked what nobody wants to know: {text}"
+                )));
             };
             ensure!(
                 ask.put.is_none_or(|put| put == id) && ask.asks.is_for_class(open.request.class),
@@ -284,8 +374,16 @@ impl Judge {
         Ok(())
     }
 
-    fn check_error(&mut self, id: SessionId, open: &Open, (frame, error): (&Frame, Option<&Span>), text: &str) -> Held {
-        let members = error.and_then(|error| frame.members(error)).unwrap_or_default();
+    fn check_error(
+        &mut self,
+        id: SessionId,
+        open: &Open,
+        (frame, error): (&Frame, Option<&Span>),
+        text: &str,
+    ) -> Held {
+        let members = error
+            .and_then(|error| frame.members(error))
+            .unwrap_or_default();
         let find = |name: &str| members.iter().find(|member| member.name == name);
         self.saw_post(id, Seen::PostAnswered);
         if let Some(reason) = find("data").and_then(|data| own_reason(data.value)) {
@@ -302,7 +400,8 @@ impl Judge {
         let Owner::Server(upstream) = said.mark.owner else {
             return Ok(());
         };
-        let is_bridged = open.request.era == Era::Modern && self.era_at(upstream, open) == Era::Legacy;
+        let is_bridged =
+            open.request.era == Era::Modern && self.era_at(upstream, open) == Era::Legacy;
         let code = find("code").map_or("", |code| code.value);
         let expected = match (kind, is_bridged) {
             (Kind::Error, _) => "-32000",
@@ -311,7 +410,10 @@ impl Judge {
             (Kind::Address, false) => "-32042",
             (Kind::Address, true) | (Kind::Result | Kind::Questions, _) => "none",
         };
-        ensure!(code == expected, "{id} gets {code} in place of {expected}: {text}");
+        ensure!(
+            code == expected,
+            "{id} gets {code} in place of {expected}: {text}"
+        );
         if kind == Kind::NotFound && is_bridged {
             self.saw(Seen::NotFound);
         }
@@ -325,24 +427,30 @@ impl Judge {
         };
         let shape = open.request.shape;
         let has_session = !session.is_post || session.is_shared;
-        if open.has_bad_handle && has_session {
-            ensure!(reason == "bad-parameter", "{id} comes with a bad handle and gets {text}");
-            return Ok(());
-        }
-        let server = session.upstream.and_then(|upstream| self.servers.get(&upstream));
+        let server = session
+            .upstream
+            .and_then(|upstream| self.servers.get(&upstream));
         let is_well = server.is_some_and(|server| {
             let is_ready = server.greeted_at.is_some_and(|at| at <= open.tick);
             is_ready && server.process == Process::Running
         });
         // It has waited for its client to come back.
         let is_kept = open.origin != open.request.mark;
-        let was_troubled = self.troubled.get(session.name).is_some_and(|at| *at >= open.tick);
+        let was_troubled = self
+            .troubled
+            .get(session.name)
+            .is_some_and(|at| *at >= open.tick);
         let is_turning = session.turning.is_some() && open.request.era == Era::Modern;
         let is_bound = !session.parked.is_empty()
             || !session.asked.is_empty()
             || session.open.values().any(|open| open.sent.is_some());
-        let is_greeting = session.open.values().any(|open| open.request.shape == Shape::Hello);
-        let ends_late = session.ending_since.is_some_and(|at| self.now >= at + self.limits.drain_patience);
+        let is_greeting = session
+            .open
+            .values()
+            .any(|open| open.request.shape == Shape::Hello);
+        let ends_late = session
+            .ending_since
+            .is_some_and(|at| self.now >= at + self.limits.drain_patience);
         let rounds = open.inquiry.as_ref();
         let allowed = match reason {
             "start-failed" | "still-starting" | "still-failing" | "upstream-exited" => {
@@ -355,9 +463,20 @@ impl Judge {
                 let is_legacy = session.fixed == Some(Era::Legacy) || !has_session;
                 (shape == Shape::Discover && is_legacy) || is_turning
             }
+            "bad-parameter" => open.has_bad_handle,
+            // An address to visit is a question.
+            "lacks-capability" => {
+                let is_address = open.answer.is_some_and(|(_, kind)| kind == Kind::Address);
+                is_address && !Asks::Address.is_for_class(open.request.class)
+            }
+            "input-took-too-long" => rounds.is_some_and(|inquiry| {
+                inquiry.waits() && self.now >= open.since + self.limits.round_patience
+            }),
             "needs-session" => !has_session && open.request.era == Era::Modern,
             "not-initialized" => !session.is_greeted && open.request.era == Era::Legacy,
-            "already-initialized" => shape == Shape::Hello && (session.is_greeted || is_greeting || is_bound),
+            "already-initialized" => {
+                shape == Shape::Hello && (session.is_greeted || is_greeting || is_bound)
+            }
             "input-refused" => rounds.is_some_and(|inquiry| inquiry.is_refused),
             "too-many-rounds" => open.rounds > 8,
             "not-capable" => rounds.is_some_and(|inquiry| {
@@ -389,7 +508,8 @@ impl Judge {
         };
         let mut open = session.open.values();
         let is_greeting = open.any(|open| open.request.shape == Shape::Hello);
-        if shape == Shape::Hello && !session.is_greeted && !is_greeting && session.turning.is_none() {
+        if shape == Shape::Hello && !session.is_greeted && !is_greeting && session.turning.is_none()
+        {
             session.era = None;
         }
     }
@@ -402,10 +522,16 @@ impl Judge {
         let Some(session) = self.sessions.get_mut(&id) else {
             return Ok(());
         };
-        ensure!(shown > session.shown_last, "{id} is asked under an id that it has seen: {text}");
+        ensure!(
+            shown > session.shown_last,
+            "{id} is asked under an id that it has seen: {text}"
+        );
         session.shown_last = shown;
         ensure!(!session.is_ending, "{id} has ended and is asked: {text}");
-        ensure!(!text.contains("inputRequests"), "{id} is asked in words of the modern era: {text}");
+        ensure!(
+            !text.contains("inputRequests"),
+            "{id} is asked in words of the modern era: {text}"
+        );
         let Owner::Server(upstream) = mark.owner else {
             return Err(Broken(format!("{id} is asked by a client: {text}")));
         };
@@ -417,9 +543,14 @@ impl Judge {
             Some((named.clone(), name.clone(), asked))
         });
         let (question, asks) = if let Some((named, name, (_, asks, is_put))) = inquired {
-            ensure!(!std::mem::replace(is_put, true), "{id} is asked twice: {text}");
+            ensure!(
+                !std::mem::replace(is_put, true),
+                "{id} is asked twice: {text}"
+            );
             let asks = *asks;
-            session.asked.insert(shown, Question::Inquired(named.clone(), name));
+            session
+                .asked
+                .insert(shown, Question::Inquired(named.clone(), name));
             self.settle_due(&Due::Goes(id, named));
             self.saw(Seen::Inquired);
             ("inquired", asks)
@@ -427,11 +558,18 @@ impl Judge {
             let server = self.servers.get_mut(&upstream).into_iter();
             let mut asks = server.flat_map(|server| &mut server.asks);
             let Some((named, ask)) = asks.find(|(_, ask)| ask.number == mark.number) else {
-                return Err(Broken(format!("{id} is asked what nobody wants to know: {text}")));
+                return Err(Broken(format!(
+                    "{id} is asked what nobody wants to know: {text}"
+                )));
             };
-            ensure!(ask.put.is_none(), "{id} is asked what somebody was asked before: {text}");
+            ensure!(
+                ask.put.is_none(),
+                "{id} is asked what somebody was asked before: {text}"
+            );
             ask.put = Some(id);
-            session.asked.insert(shown, Question::Asked(upstream, named.clone()));
+            session
+                .asked
+                .insert(shown, Question::Asked(upstream, named.clone()));
             ("asked", ask.asks)
         };
         ensure!(
@@ -442,18 +580,28 @@ impl Judge {
     }
 
     /// A client hears something that answers nothing.
-    fn check_told(&mut self, id: SessionId, (method, frame): (&Method, &Frame), text: &str) -> Held {
+    fn check_told(
+        &mut self,
+        id: SessionId,
+        (method, frame): (&Method, &Frame),
+        text: &str,
+    ) -> Held {
         let wish = frame_subscription(frame);
         let era = self.sessions.get(&id).and_then(|session| session.era);
         ensure!(
             era == Some(Era::Modern) || wish.is_none(),
             "{id} is of the legacy era and hears of a wish: {text}"
         );
-        let changed = |(list, _): &(&str, &str)| method.name() == format!("notifications/{list}/list_changed");
+        let changed = |(list, _): &(&str, &str)| {
+            method.name() == format!("notifications/{list}/list_changed")
+        };
         if let Some(list) = LISTS.iter().position(changed) {
             return self.check_news(id, list, wish.as_deref(), text);
         }
-        #[expect(clippy::wildcard_enum_match_arm, reason = "servers say nothing else here")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "servers say nothing else here"
+        )]
         match method {
             Method::ListenAcknowledged => self.check_acknowledged(id, wish, frame, text),
             Method::ResourceUpdated => self.check_updated(id, wish, text),
@@ -466,7 +614,8 @@ impl Judge {
                 let mut open = session.into_iter().flat_map(|it| it.open.values());
                 let open = open.find(|open| Some(open.origin) == cause);
                 let token = open.and_then(|open| open.request.token.clone());
-                let is_its = token.is_some_and(|token| text.contains(&format!(r#""progressToken":{token}"#)));
+                let is_its = token
+                    .is_some_and(|token| text.contains(&format!(r#""progressToken":{token}"#)));
                 ensure!(is_its, "{id} hears how far another request is: {text}");
                 self.hears(id, mark, "", text)
             }
@@ -475,7 +624,10 @@ impl Judge {
                 let Message::Notification { params, .. } = &frame.message else {
                     return Ok(());
                 };
-                let shown = params.request_id.as_ref().and_then(|(shown, _)| shown.as_number());
+                let shown = params
+                    .request_id
+                    .as_ref()
+                    .and_then(|(shown, _)| shown.as_number());
                 let is_due = shown.is_some_and(|shown| {
                     self.settle_due(&Due::Withdrawn(id, shown)) || self.gives_up_inquiry(id, shown)
                 });
@@ -502,33 +654,59 @@ impl Judge {
 
     fn hears(&mut self, id: SessionId, mark: Mark, wish: &str, text: &str) -> Held {
         let said = &mut self.said[mark.number];
-        ensure!(said.heard.insert((id, wish.to_owned())), "{id} hears twice: {text}");
-        ensure!(text.contains(&said.words), "{id} does not hear {} but {text}", said.words);
+        ensure!(
+            said.heard.insert((id, wish.to_owned())),
+            "{id} hears twice: {text}"
+        );
+        ensure!(
+            text.contains(&said.words),
+            "{id} does not hear {} but {text}",
+            said.words
+        );
         self.settle_due(&Due::Hears(id, mark.number, wish.to_owned()));
         Ok(())
     }
 
-    fn check_acknowledged(&mut self, id: SessionId, wish: Option<String>, frame: &Frame, text: &str) -> Held {
+    fn check_acknowledged(
+        &mut self,
+        id: SessionId,
+        wish: Option<String>,
+        frame: &Frame,
+        text: &str,
+    ) -> Held {
         let Message::Notification { params, .. } = &frame.message else {
             return Ok(());
         };
-        let filter = params.at.as_ref().and_then(|at| frame.member(at, "notifications"));
+        let filter = params
+            .at
+            .as_ref()
+            .and_then(|at| frame.member(at, "notifications"));
         let filter = filter.map_or("", |filter| filter.value);
         let session = self.sessions.get_mut(&id);
-        let server = session.as_ref().and_then(|it| self.servers.get(&it.upstream?));
+        let server = session
+            .as_ref()
+            .and_then(|it| self.servers.get(&it.upstream?));
         let changed_at = server.map(|server| server.changed_at);
         let open = session.and_then(|it| it.open.get_mut(&wish?)?.wish.as_mut());
         let Some(open) = open else {
-            return Err(Broken(format!("{id} does not wish for what is acknowledged: {text}")));
+            return Err(Broken(format!(
+                "{id} does not wish for what is acknowledged: {text}"
+            )));
         };
         for (list, changed_at) in changed_at.into_iter().flatten().enumerate() {
             // What has changed just now may be told with what follows.
             let is_fresh = changed_at.is_some_and(|at| self.now <= at + self.limits.change_window);
             open.news[list].0 += u32::from(is_fresh);
         }
-        ensure!(!std::mem::replace(&mut open.is_acknowledged, true), "{id} hears twice: {text}");
+        ensure!(
+            !std::mem::replace(&mut open.is_acknowledged, true),
+            "{id} hears twice: {text}"
+        );
         let promised = words::filter(open.bits);
-        ensure!(filter == promised, "{id} is promised {filter} and not {promised}");
+        ensure!(
+            filter == promised,
+            "{id} is promised {filter} and not {promised}"
+        );
         self.saw(Seen::Listened);
         Ok(())
     }
@@ -540,15 +718,21 @@ impl Judge {
         };
         let may = if session.era == Some(Era::Modern) {
             let open = wish.and_then(|wish| session.open.get_mut(wish)?.wish.as_mut());
-            let Some(open) = open.filter(|open| open.is_acknowledged && open.bits >> list & 1 == 1) else {
-                return Err(Broken(format!("{id} hears what it did not ask for: {text}")));
+            let Some(open) = open.filter(|open| open.is_acknowledged && open.bits >> list & 1 == 1)
+            else {
+                return Err(Broken(format!(
+                    "{id} hears what it did not ask for: {text}"
+                )));
             };
             open.news[list].1 = false;
             &mut open.news[list].0
         } else {
             &mut session.news[list]
         };
-        ensure!(*may > 0, "{id} hears of more changes than there were: {text}");
+        ensure!(
+            *may > 0,
+            "{id} hears of more changes than there were: {text}"
+        );
         *may -= 1;
         self.saw(Seen::HeardChange);
         Ok(())
@@ -558,7 +742,9 @@ impl Judge {
         let (Some(session), Some(mark)) = (self.sessions.get(&id), mark_of(text)) else {
             return Err(Broken(format!("{id} hears what nobody said: {text}")));
         };
-        let uri = words::URIS.iter().position(|uri| text.contains(&format!(r#""uri":"{uri}""#)));
+        let uri = words::URIS
+            .iter()
+            .position(|uri| text.contains(&format!(r#""uri":"{uri}""#)));
         let uri = uri.unwrap_or_default();
         let is_wanted = match &wish {
             Some(wish) => session.open.get(wish).is_some_and(|open| {
@@ -566,8 +752,13 @@ impl Judge {
                 let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged);
                 wish.is_some_and(|wish| wish.bits >> bit & 1 == 1)
             }),
-            None => session.era == Some(Era::Legacy) && session.topics.contains_key(words::URIS[uri])
-                || session.open.values().any(|open| matches!(open.request.shape, Shape::Subscribe(_))),
+            None => {
+                session.era == Some(Era::Legacy) && session.topics.contains_key(words::URIS[uri])
+                    || session
+                        .open
+                        .values()
+                        .any(|open| matches!(open.request.shape, Shape::Subscribe(_)))
+            }
         };
         ensure!(is_wanted, "{id} hears what it did not ask for: {text}");
         self.saw(Seen::HeardUpdate);
@@ -579,10 +770,11 @@ impl Judge {
         let Some(session) = self.sessions.get(&id) else {
             return Ok(());
         };
-        let level = LEVELS.iter().position(|level| text.contains(&format!(r#""level":"{level}""#)));
+        let level = LEVELS
+            .iter()
+            .position(|level| text.contains(&format!(r#""level":"{level}""#)));
         let level = level.unwrap_or_default();
-        // FIXME: the core keeps the level of the last request for all that its session has open.
-        if session.era == Some(Era::Modern) && !LEVEL_OF_LAST_REQUEST {
+        if session.era == Some(Era::Modern) {
             let mut wanted = session.open.values().filter_map(|open| open.request.level);
             ensure!(
                 wanted.any(|least| usize::from(least) <= level),
@@ -591,16 +783,16 @@ impl Judge {
         }
         let Some(mark) = mark_of(text) else {
             // A word of our own.
-            ensure!(text.contains(r#""logger":"mcpool""#), "{id} hears what nobody said: {text}");
+            ensure!(
+                text.contains(r#""logger":"mcpool""#),
+                "{id} hears what nobody said: {text}"
+            );
             return Ok(());
         };
         self.saw(Seen::HeardLog);
         self.hears(id, mark, "", text)
     }
 }
-
-/// A known fault of the core: a request that wants no log messages may be told some, because the last one did.
-const LEVEL_OF_LAST_REQUEST: bool = true;
 
 /// The wish that a notification names.
 fn frame_subscription(frame: &Frame) -> Option<String> {
