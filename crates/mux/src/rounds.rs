@@ -364,13 +364,12 @@ impl Mux {
         // Also where its call is over: the server may have asked for another call of the same client.
         let mut answers = answers_of(frame);
         for shown in parked.asked {
-            match answers.remove(&format!("{shown}")) {
-                Some(answer) => self.answer_input(session_id, shown, &answer, out),
+            if let Some(answer) = answers.remove(&format!("{shown}")) {
+                self.answer_input(session_id, shown, &answer, out);
+            } else {
                 // It was put to the client, which does not answer it: nobody else has it.
-                None => {
-                    let shown = RequestId::from(shown);
-                    self.end_ask(session_id, &shown, &Refusal::OwnerGone, out);
-                }
+                let shown = RequestId::from(shown);
+                self.end_ask(session_id, &shown, &Refusal::OwnerGone, out);
             }
         }
         match (claimed, parked.outcome) {

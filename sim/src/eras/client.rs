@@ -251,10 +251,12 @@ impl World {
         let which = usize::from(what / 8) % client.returns.len();
         if how == 6 {
             let Return { shape, state, .. } = client.returns[which].clone();
-            let other = match shape {
-                Shape::Call(at) => Shape::Call((at + 1) % 3),
-                _other => Shape::Call(0),
+            let tool = if let Shape::Call(at) = shape {
+                at + 1
+            } else {
+                0
             };
+            let other = Shape::Call(tool % 3);
             if state
                 .as_ref()
                 .is_some_and(|state| state.starts_with("\"mcpool."))
@@ -418,9 +420,9 @@ impl World {
         self.handle(Event::SessionClosed { session })
     }
 
-    pub(super) fn read(&mut self, who: u8, what: u8) -> Held {
+    pub(super) fn read(&mut self, who: u8, what: u8) {
         let Some(at) = self.client(who, |client| !client.down.is_empty()) else {
-            return Ok(());
+            return;
         };
         self.reads += 1;
         let client = &mut self.clients[at];
@@ -429,6 +431,5 @@ impl World {
                 client.read(bytes);
             }
         }
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod books;
 mod hears;
 mod to_server;
 mod to_session;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How many steps follow each other.
-const LENGTH: usize = 5;
+const LENGTH: u32 = 5;
 
 /// The servers of the small worlds: one of the legacy era alone, and one of the modern era alone.
 const SERVERS: [u8; 2] = [0, 1];
@@ -43,7 +43,7 @@ const CALL: u8 = 6;
 const QUESTIONS: u8 = 3 + 8 * 2;
 
 /// How many orders there are.
-pub const ORDERS: usize = SERVERS.len() * LETTERS.len().pow(LENGTH as u32);
+pub const ORDERS: usize = SERVERS.len() * LETTERS.len().pow(LENGTH);
 
 /// Into how many parts they fall, by their server and first two steps.
 pub const PARTS: usize = SERVERS.len() * LETTERS.len().pow(2);
@@ -125,7 +125,8 @@ impl FromStr for EraOrder {
             .collect();
         let order = places.and_then(|places| {
             let (server, steps) = places.split_first()?;
-            let fits = steps.len() <= LENGTH && steps.iter().all(|place| *place < LETTERS.len());
+            let fits =
+                steps.len() <= LENGTH as usize && steps.iter().all(|place| *place < LETTERS.len());
             (*server < SERVERS.len() && fits).then(|| EraOrder {
                 server: *server,
                 steps: steps.to_vec(),
@@ -164,7 +165,7 @@ fn play_on(order: &mut EraOrder, show: &mut impl FnMut(&EraOrder, Played<Step>))
         return;
     }
     show(order, played);
-    if order.steps.len() < LENGTH {
+    if order.steps.len() < LENGTH as usize {
         for letter in 0..LETTERS.len() {
             order.steps.push(letter);
             play_on(order, show);

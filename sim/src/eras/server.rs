@@ -119,6 +119,7 @@ impl Peer {
                 }
                 let uri = params.uri.as_ref().and_then(|span| frame.text(span));
                 let topic = uri.as_deref().unwrap_or_default().to_owned();
+                #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
                 match method {
                     Method::Listen => {
                         let filter = params
@@ -131,7 +132,6 @@ impl Peer {
                     }
                     Method::ResourcesSubscribe => drop(self.topics.insert(topic, true)),
                     Method::ResourcesUnsubscribe => drop(self.topics.insert(topic, false)),
-                    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
                     _plain => {}
                 }
                 let mark = words::request_in(&text);
@@ -184,11 +184,11 @@ impl World {
         }
     }
 
-    pub(super) fn take_in(&mut self, who: u8, what: u8) -> Held {
+    pub(super) fn take_in(&mut self, who: u8, what: u8) {
         let id = self.server(who, |peer| peer.is_alive() && !peer.inbox.is_empty());
         let said = &self.judge.said;
         let Some(peer) = id.and_then(|id| self.servers.get_mut(&id)) else {
-            return Ok(());
+            return;
         };
         self.reads += 1;
         for _ in 0..=what % 4 {
@@ -196,7 +196,6 @@ impl World {
                 peer.read(bytes, |mark| said[mark.number].shape);
             }
         }
-        Ok(())
     }
 
     /// A server answers what it was asked first, in its own way.
@@ -465,16 +464,16 @@ impl World {
             return Ok(());
         };
         let mark = self.judge.name(Owner::Server(id), cause);
-        let words = format!(
+        let told = format!(
             r#""progress":0.10,"message":"~{mark}~"{}"#,
             words::because_of(cause)
         );
-        self.judge.is_worded(mark, words.clone());
+        self.judge.is_worded(mark, told.clone());
         self.judge.server_reports(id, minted, mark);
         self.speak(
             id,
             format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{minted},{words}}}}}"#
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{minted},{told}}}}}"#
             ),
         )
     }
@@ -500,16 +499,16 @@ impl World {
             .collect();
         let cause = nth(&works, what / 3).and_then(|work| work.mark);
         let mark = self.judge.name(Owner::Server(id), cause);
-        let words = format!(
+        let told = format!(
             r#""data":{{"mark":"~{mark}~"{}}}"#,
             words::because_of(cause)
         );
-        self.judge.is_worded(mark, words.clone());
+        self.judge.is_worded(mark, told.clone());
         let name = LEVELS[usize::from(level)];
         self.speak(
             id,
             format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{name}",{words}}}}}"#
+                r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{name}",{told}}}}}"#
             ),
         )
     }

@@ -199,9 +199,15 @@ impl World {
             Act::Cancel => self.cancel(who, what),
             Act::End => self.end(who),
             Act::Leave => self.leave(who),
-            Act::Read => self.read(who, what),
+            Act::Read => {
+                self.read(who, what);
+                Ok(())
+            }
             Act::Start => self.start(who, what),
-            Act::Take => self.take_in(who, what),
+            Act::Take => {
+                self.take_in(who, what);
+                Ok(())
+            }
             Act::Greet => self.greet(who, what),
             Act::Answer => self.answer(who, what),
             Act::Question => self.question(who, what),

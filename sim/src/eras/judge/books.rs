@@ -43,6 +43,7 @@ pub(crate) enum Due {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// The server that it is for, and whether it shares that.

@@ -44,6 +44,7 @@ impl Judge {
             session.era = Some(Era::Modern);
             session.class = request.class;
         }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing")]
         match request.shape {
             Shape::Hello if session.era == Some(Era::Modern) => {
                 session.turning = Some(request.id.clone());

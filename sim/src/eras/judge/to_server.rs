@@ -4,9 +4,9 @@
 use mux::{Era, SessionId, UpstreamId};
 use wire::{Frame, Message, Method, Params};
 
-use super::{Due, Given, Judge, Kind, Process, Seen, to_session::own_reason};
+use super::{Due, Given, Inquiry, Judge, Kind, Process, Seen, to_session::own_reason};
 use crate::{
-    eras::words::{Back, CLASSES, LEVELS, SENDER, Shape, request_in},
+    eras::words::{Back, CLASSES, LEVELS, Request, SENDER, Shape, request_in},
     invariants::{Broken, ensure},
     payload::{Mark, Owner, mark_of},
     world::Held,
@@ -103,12 +103,17 @@ impl Judge {
             );
             return Ok(());
         }
-        server.era = match method {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "a server is asked nothing else first"
+        )]
+        let era = match method {
             Method::Initialize => Some(Era::Legacy),
             Method::Discover => Some(Era::Modern),
             _other => None,
         };
-        ensure!(server.era.is_some(), "{id} is first asked {text}");
+        server.era = era;
+        ensure!(era.is_some(), "{id} is first asked {text}");
         Ok(())
     }
 
@@ -200,68 +205,29 @@ impl Judge {
             open.writes <= most,
             "{id} is asked again what may not be repeated: {text}"
         );
-        let body = open.request.body();
-        ensure!(
-            text.contains(&body),
-            "{id} does not hear\n  {body} but\n  {text}"
-        );
-        let has_token = params
-            .meta_token
-            .as_ref()
-            .map(|(token, _)| token.as_number());
-        ensure!(
-            has_token == open.request.token.as_ref().map(|_| Some(minted)),
-            "{id} hears another token: {text}"
-        );
-        if let Some(inquiry) = &open.inquiry {
-            let state = &inquiry.state;
-            let is_whole = text.contains(&format!(r#""requestState":{state}"#));
-            ensure!(is_whole, "{id} does not get {state} back: {text}");
-            for (name, (_, asks, _)) in &inquiry.asks {
-                let answer = inquiry
-                    .answers
-                    .get(name)
-                    .map_or(r#"{"roots":["#, |answer| answer);
-                let is_there = text.contains(&format!(r#""{name}":{answer}"#));
-                let is_answered = inquiry.answers.contains_key(name) || !asks.is_for_clients();
-                ensure!(
-                    is_there && is_answered,
-                    "{id} does not get the answer {name}: {text}"
-                );
-            }
-            self.due
-                .retain(|due| *due != Due::Goes(owner, open.request.id.clone()));
-            self.seen.push(Seen::WentAgain);
+        check_words(id, &open.request, minted, (params, text))?;
+        let has_rounds = open.inquiry.is_some();
+        if let Some(inquiry) = open.inquiry.take() {
+            check_answers(id, &inquiry, text)?;
         }
         if era == Some(Era::Modern) {
-            let back = open.request.back.as_ref().map(Back::members);
-            ensure!(
-                back.is_none_or(|back| text.contains(&back)),
-                "{id} does not hear what was brought back: {text}"
-            );
-            let said = params.modern.as_deref();
-            let class = said
-                .and_then(|said| said.capabilities.as_ref())
-                .map(|span| frame.json(span));
-            ensure!(
-                class == Some(CLASSES[usize::from(open.request.class)]),
-                "{id} hears of {class:?}: {text}"
-            );
-            let named = said.and_then(|said| frame.text(said.log_level.as_ref()?));
-            let wanted = match open.request.era {
-                Era::Modern => open.request.level,
-                Era::Legacy => level,
-            };
-            let wanted = wanted.map(|level| LEVELS[usize::from(level)]);
-            let may_differ = open.request.era == Era::Legacy && may_change;
-            ensure!(
-                may_differ || named.as_deref() == wanted,
-                "{id} hears of {named:?} and not {wanted:?}: {text}"
-            );
+            let is_own = open.request.era == Era::Modern;
+            let level = if is_own { open.request.level } else { level };
+            let may_differ = !is_own && may_change;
+            check_sender(
+                id,
+                &open.request,
+                (level, may_differ),
+                (params, frame, text),
+            )?;
         }
-        open.inquiry = None;
         open.sent = Some((id, minted));
         open.writes += 1;
+        let due = Due::Goes(owner, open.request.id.clone());
+        if has_rounds {
+            self.settle_due(&due);
+            self.saw(Seen::WentAgain);
+        }
         Ok((owner, mark))
     }
 
@@ -428,4 +394,71 @@ impl Judge {
             Kind::Questions => era == Some(Era::Modern) && shape.is_askable(),
         }
     }
+}
+
+/// What a client has written arrives, under a token of ours if it has one.
+fn check_words(
+    id: UpstreamId,
+    request: &Request,
+    minted: u64,
+    (params, text): (&Params, &str),
+) -> Held {
+    let body = request.body();
+    ensure!(
+        text.contains(&body),
+        "{id} does not hear\n  {body} but\n  {text}"
+    );
+    let token = params.meta_token.as_ref();
+    let token = token.map(|(token, _)| token.as_number());
+    ensure!(
+        token == request.token.as_ref().map(|_| Some(minted)),
+        "{id} hears another token: {text}"
+    );
+    Ok(())
+}
+
+/// A request goes again with the answers to all that it was answered with, and what its server wants to have back.
+fn check_answers(id: UpstreamId, inquiry: &Inquiry, text: &str) -> Held {
+    let state = &inquiry.state;
+    let is_whole = text.contains(&format!(r#""requestState":{state}"#));
+    ensure!(is_whole, "{id} does not get {state} back: {text}");
+    for (name, (_, asks, _)) in &inquiry.asks {
+        let answer = inquiry.answers.get(name);
+        let is_answered = answer.is_some() || !asks.is_for_clients();
+        let answer = answer.map_or(r#"{"roots":["#, |answer| answer);
+        let is_there = text.contains(&format!(r#""{name}":{answer}"#));
+        ensure!(
+            is_there && is_answered,
+            "{id} does not get the answer {name}: {text}"
+        );
+    }
+    Ok(())
+}
+
+/// A server of the modern era hears who asks, as who asks has said it.
+fn check_sender(
+    id: UpstreamId,
+    request: &Request,
+    (level, may_differ): (Option<u8>, bool),
+    (params, frame, text): (&Params, &Frame, &str),
+) -> Held {
+    let back = request.back.as_ref().map(Back::members);
+    ensure!(
+        back.is_none_or(|back| text.contains(&back)),
+        "{id} does not hear what was brought back: {text}"
+    );
+    let said = params.modern.as_deref();
+    let class = said.and_then(|said| said.capabilities.as_ref());
+    let class = class.map(|span| frame.json(span));
+    ensure!(
+        class == Some(CLASSES[usize::from(request.class)]),
+        "{id} hears of {class:?}: {text}"
+    );
+    let named = said.and_then(|said| frame.text(said.log_level.as_ref()?));
+    let level = level.map(|level| LEVELS[usize::from(level)]);
+    ensure!(
+        may_differ || named.as_deref() == level,
+        "{id} hears of {named:?} and not {level:?}: {text}"
+    );
+    Ok(())
 }

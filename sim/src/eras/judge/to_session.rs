@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use mux::{Era, SessionId, UpstreamId};
-use wire::{Frame, Member, Message, Method, Span};
+use wire::{Frame, Member, Message, Span};
 
-use super::{Due, Judge, Kind, Open, Outcome, Parked, Process, Question, Seen};
+use super::{
+    Due, Judge, Kind, Open, Outcome, Parked, Process, Question, Seen, Session, told::subscription,
+};
 use crate::{
-    eras::words::{self, Asks, LEVELS, LISTS, SUBSCRIPTION, Shape},
+    eras::words::{self, Asks, Shape},
     invariants::{Broken, ensure},
     payload::{Mark, Owner, causes, mark_of},
     world::Held,
@@ -156,7 +158,7 @@ impl Judge {
         text: &str,
     ) -> Held {
         let Some((number, kind)) = open.answer else {
-            let is_our_own = self.is_failed_tool(open, text);
+            let is_our_own = Judge::is_failed_tool(open, text);
             ensure!(is_our_own, "{id} gets an answer of nobody: {text}");
             return Ok(());
         };
@@ -199,7 +201,7 @@ impl Judge {
     }
 
     /// Whether this says that a tool has failed because it asks what the client cannot do.
-    fn is_failed_tool(&self, open: &Open, text: &str) -> bool {
+    fn is_failed_tool(open: &Open, text: &str) -> bool {
         let class = open.request.class;
         let asks_too_much = open.inquiry.as_ref().is_some_and(|inquiry| {
             let mut asks = inquiry.asks.values();
@@ -422,71 +424,17 @@ impl Judge {
 
     /// An error of the pooler's own: with reason.
     fn check_refusal(&mut self, id: SessionId, open: &Open, reason: &str, text: &str) -> Held {
+        let Some(session) = self.sessions.get(&id) else {
+            return Ok(());
+        };
+        let is_known = self.is_trouble(session, open, reason)
+            || Judge::is_out_of_turn(session, open, reason)
+            || self.is_out_of_rounds(session, open, reason);
+        ensure!(is_known, "{id} is refused without a reason: {text}");
+        let shape = open.request.shape;
         let Some(session) = self.sessions.get_mut(&id) else {
             return Ok(());
         };
-        let shape = open.request.shape;
-        let has_session = !session.is_post || session.is_shared;
-        let server = session
-            .upstream
-            .and_then(|upstream| self.servers.get(&upstream));
-        let is_well = server.is_some_and(|server| {
-            let is_ready = server.greeted_at.is_some_and(|at| at <= open.tick);
-            is_ready && server.process == Process::Running
-        });
-        // It has waited for its client to come back.
-        let is_kept = open.origin != open.request.mark;
-        let was_troubled = self
-            .troubled
-            .get(session.name)
-            .is_some_and(|at| *at >= open.tick);
-        let is_turning = session.turning.is_some() && open.request.era == Era::Modern;
-        let is_bound = !session.parked.is_empty()
-            || !session.asked.is_empty()
-            || session.open.values().any(|open| open.sent.is_some());
-        let is_greeting = session
-            .open
-            .values()
-            .any(|open| open.request.shape == Shape::Hello);
-        let ends_late = session
-            .ending_since
-            .is_some_and(|at| self.now >= at + self.limits.drain_patience);
-        let rounds = open.inquiry.as_ref();
-        let allowed = match reason {
-            "start-failed" | "still-starting" | "still-failing" | "upstream-exited" => {
-                !is_well || was_troubled || is_kept
-            }
-            "upstream-stopped" => !is_well || was_troubled || is_kept || self.is_shutting_down,
-            "shutting-down" => self.is_shutting_down,
-            "took-too-long" => ends_late || self.now >= open.since + self.limits.request_timeout,
-            "no-such-method" => {
-                let is_legacy = session.fixed == Some(Era::Legacy) || !has_session;
-                (shape == Shape::Discover && is_legacy) || is_turning
-            }
-            "bad-parameter" => open.has_bad_handle,
-            // An address to visit is a question.
-            "lacks-capability" => {
-                let is_address = open.answer.is_some_and(|(_, kind)| kind == Kind::Address);
-                is_address && !Asks::Address.is_for_class(open.request.class)
-            }
-            "input-took-too-long" => rounds.is_some_and(|inquiry| {
-                inquiry.waits() && self.now >= open.since + self.limits.round_patience
-            }),
-            "needs-session" => !has_session && open.request.era == Era::Modern,
-            "not-initialized" => !session.is_greeted && open.request.era == Era::Legacy,
-            "already-initialized" => {
-                shape == Shape::Hello && (session.is_greeted || is_greeting || is_bound)
-            }
-            "input-refused" => rounds.is_some_and(|inquiry| inquiry.is_refused),
-            "too-many-rounds" => open.rounds > 8,
-            "not-capable" => rounds.is_some_and(|inquiry| {
-                let mut asks = inquiry.asks.values();
-                asks.any(|(_, asks, _)| !asks.is_for_class(open.request.class))
-            }),
-            "overloaded" => rounds.is_some() && session.is_ending,
-            _never => false,
-        };
-        ensure!(allowed, "{id} is refused without a reason: {text}");
         session.forgets(shape);
         match reason {
             "already-initialized" if session.turning.is_some() => {
@@ -499,6 +447,81 @@ impl Judge {
         }
         self.begins_again(id, shape);
         Ok(())
+    }
+
+    /// Whether a request may be refused because something is wrong with its server, or comes to its end.
+    fn is_trouble(&self, session: &Session, open: &Open, reason: &str) -> bool {
+        let server = session.upstream.and_then(|id| self.servers.get(&id));
+        let is_well = server.is_some_and(|server| {
+            let is_ready = server.greeted_at.is_some_and(|at| at <= open.tick);
+            is_ready && server.process == Process::Running
+        });
+        let troubled = self.troubled.get(session.name);
+        let was_troubled = troubled.is_some_and(|at| *at >= open.tick);
+        // It has waited for its client to come back.
+        let is_kept = open.origin != open.request.mark;
+        let ended_at = session.ending_since;
+        let ends_late = ended_at.is_some_and(|at| self.now >= at + self.limits.drain_patience);
+        match reason {
+            "start-failed" | "still-starting" | "still-failing" | "upstream-exited" => {
+                !is_well || was_troubled || is_kept
+            }
+            "upstream-stopped" => !is_well || was_troubled || is_kept || self.is_shutting_down,
+            "shutting-down" => self.is_shutting_down,
+            "took-too-long" => ends_late || self.now >= open.since + self.limits.request_timeout,
+            _other => false,
+        }
+    }
+
+    /// Whether a request may be refused because its client may not say it, or not now.
+    fn is_out_of_turn(session: &Session, open: &Open, reason: &str) -> bool {
+        let (shape, era) = (open.request.shape, open.request.era);
+        let has_session = !session.is_post || session.is_shared;
+        let is_turning = session.turning.is_some() && era == Era::Modern;
+        let is_bound = !session.parked.is_empty()
+            || !session.asked.is_empty()
+            || session.open.values().any(|open| open.sent.is_some());
+        let mut open_now = session.open.values();
+        let is_greeting = open_now.any(|open| open.request.shape == Shape::Hello);
+        match reason {
+            "no-such-method" => {
+                let is_legacy = session.fixed == Some(Era::Legacy) || !has_session;
+                (shape == Shape::Discover && is_legacy) || is_turning
+            }
+            "needs-session" => !has_session && era == Era::Modern,
+            "not-initialized" => !session.is_greeted && era == Era::Legacy,
+            "already-initialized" => {
+                shape == Shape::Hello && (session.is_greeted || is_greeting || is_bound)
+            }
+            "bad-parameter" => open.has_bad_handle,
+            _other => false,
+        }
+    }
+
+    /// Whether a request may be refused because of what its server asks before it answers.
+    fn is_out_of_rounds(&self, session: &Session, open: &Open, reason: &str) -> bool {
+        let class = open.request.class;
+        // An address to visit is a question.
+        let is_address = open.answer.is_some_and(|(_, kind)| kind == Kind::Address);
+        if reason == "lacks-capability" {
+            return is_address && !Asks::Address.is_for_class(class);
+        }
+        let Some(inquiry) = &open.inquiry else {
+            return false;
+        };
+        match reason {
+            "input-took-too-long" => {
+                inquiry.waits() && self.now >= open.since + self.limits.round_patience
+            }
+            "input-refused" => inquiry.is_refused,
+            "too-many-rounds" => open.rounds > 8,
+            "not-capable" => {
+                let mut asks = inquiry.asks.values();
+                asks.any(|(_, asks, _)| !asks.is_for_class(class))
+            }
+            "overloaded" => session.is_ending,
+            _other => false,
+        }
     }
 
     /// Who could not be greeted may begin anew, in either era.
@@ -578,234 +601,6 @@ impl Judge {
         );
         Ok(())
     }
-
-    /// A client hears something that answers nothing.
-    fn check_told(
-        &mut self,
-        id: SessionId,
-        (method, frame): (&Method, &Frame),
-        text: &str,
-    ) -> Held {
-        let wish = frame_subscription(frame);
-        let era = self.sessions.get(&id).and_then(|session| session.era);
-        ensure!(
-            era == Some(Era::Modern) || wish.is_none(),
-            "{id} is of the legacy era and hears of a wish: {text}"
-        );
-        let changed = |(list, _): &(&str, &str)| {
-            method.name() == format!("notifications/{list}/list_changed")
-        };
-        if let Some(list) = LISTS.iter().position(changed) {
-            return self.check_news(id, list, wish.as_deref(), text);
-        }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "servers say nothing else here"
-        )]
-        match method {
-            Method::ListenAcknowledged => self.check_acknowledged(id, wish, frame, text),
-            Method::ResourceUpdated => self.check_updated(id, wish, text),
-            Method::Progress => {
-                let Some(mark) = mark_of(text) else {
-                    return Err(Broken(format!("{id} hears how far nobody is: {text}")));
-                };
-                let cause = self.said[mark.number].cause;
-                let session = self.sessions.get(&id);
-                let mut open = session.into_iter().flat_map(|it| it.open.values());
-                let open = open.find(|open| Some(open.origin) == cause);
-                let token = open.and_then(|open| open.request.token.clone());
-                let is_its = token
-                    .is_some_and(|token| text.contains(&format!(r#""progressToken":{token}"#)));
-                ensure!(is_its, "{id} hears how far another request is: {text}");
-                self.hears(id, mark, "", text)
-            }
-            Method::LogMessage => self.check_logged(id, text),
-            Method::Cancelled => {
-                let Message::Notification { params, .. } = &frame.message else {
-                    return Ok(());
-                };
-                let shown = params
-                    .request_id
-                    .as_ref()
-                    .and_then(|(shown, _)| shown.as_number());
-                let is_due = shown.is_some_and(|shown| {
-                    self.settle_due(&Due::Withdrawn(id, shown)) || self.gives_up_inquiry(id, shown)
-                });
-                ensure!(is_due, "{id} need not answer what it was not asked: {text}");
-                Ok(())
-            }
-            _unknown => Err(Broken(format!("{id} hears what nobody said: {text}"))),
-        }
-    }
-
-    /// A client need not answer what it was asked for a request: because that is refused, now.
-    fn gives_up_inquiry(&mut self, id: SessionId, shown: u64) -> bool {
-        let session = self.sessions.get_mut(&id);
-        let question = session.and_then(|session| session.asked.remove(&shown));
-        let Some(Question::Inquired(named, _)) = question else {
-            return false;
-        };
-        let due = Due::Answered(id, named);
-        if !self.due.contains(&due) {
-            self.due.push(due);
-        }
-        true
-    }
-
-    fn hears(&mut self, id: SessionId, mark: Mark, wish: &str, text: &str) -> Held {
-        let said = &mut self.said[mark.number];
-        ensure!(
-            said.heard.insert((id, wish.to_owned())),
-            "{id} hears twice: {text}"
-        );
-        ensure!(
-            text.contains(&said.words),
-            "{id} does not hear {} but {text}",
-            said.words
-        );
-        self.settle_due(&Due::Hears(id, mark.number, wish.to_owned()));
-        Ok(())
-    }
-
-    fn check_acknowledged(
-        &mut self,
-        id: SessionId,
-        wish: Option<String>,
-        frame: &Frame,
-        text: &str,
-    ) -> Held {
-        let Message::Notification { params, .. } = &frame.message else {
-            return Ok(());
-        };
-        let filter = params
-            .at
-            .as_ref()
-            .and_then(|at| frame.member(at, "notifications"));
-        let filter = filter.map_or("", |filter| filter.value);
-        let session = self.sessions.get_mut(&id);
-        let server = session
-            .as_ref()
-            .and_then(|it| self.servers.get(&it.upstream?));
-        let changed_at = server.map(|server| server.changed_at);
-        let open = session.and_then(|it| it.open.get_mut(&wish?)?.wish.as_mut());
-        let Some(open) = open else {
-            return Err(Broken(format!(
-                "{id} does not wish for what is acknowledged: {text}"
-            )));
-        };
-        for (list, changed_at) in changed_at.into_iter().flatten().enumerate() {
-            // What has changed just now may be told with what follows.
-            let is_fresh = changed_at.is_some_and(|at| self.now <= at + self.limits.change_window);
-            open.news[list].0 += u32::from(is_fresh);
-        }
-        ensure!(
-            !std::mem::replace(&mut open.is_acknowledged, true),
-            "{id} hears twice: {text}"
-        );
-        let promised = words::filter(open.bits);
-        ensure!(
-            filter == promised,
-            "{id} is promised {filter} and not {promised}"
-        );
-        self.saw(Seen::Listened);
-        Ok(())
-    }
-
-    /// A client hears that a list has changed: it has, and a client of the modern era wants to know.
-    fn check_news(&mut self, id: SessionId, list: usize, wish: Option<&str>, text: &str) -> Held {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return Ok(());
-        };
-        let may = if session.era == Some(Era::Modern) {
-            let open = wish.and_then(|wish| session.open.get_mut(wish)?.wish.as_mut());
-            let Some(open) = open.filter(|open| open.is_acknowledged && open.bits >> list & 1 == 1)
-            else {
-                return Err(Broken(format!(
-                    "{id} hears what it did not ask for: {text}"
-                )));
-            };
-            open.news[list].1 = false;
-            &mut open.news[list].0
-        } else {
-            &mut session.news[list]
-        };
-        ensure!(
-            *may > 0,
-            "{id} hears of more changes than there were: {text}"
-        );
-        *may -= 1;
-        self.saw(Seen::HeardChange);
-        Ok(())
-    }
-
-    fn check_updated(&mut self, id: SessionId, wish: Option<String>, text: &str) -> Held {
-        let (Some(session), Some(mark)) = (self.sessions.get(&id), mark_of(text)) else {
-            return Err(Broken(format!("{id} hears what nobody said: {text}")));
-        };
-        let uri = words::URIS
-            .iter()
-            .position(|uri| text.contains(&format!(r#""uri":"{uri}""#)));
-        let uri = uri.unwrap_or_default();
-        let is_wanted = match &wish {
-            Some(wish) => session.open.get(wish).is_some_and(|open| {
-                let bit = LISTS.len() + uri;
-                let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged);
-                wish.is_some_and(|wish| wish.bits >> bit & 1 == 1)
-            }),
-            None => {
-                session.era == Some(Era::Legacy) && session.topics.contains_key(words::URIS[uri])
-                    || session
-                        .open
-                        .values()
-                        .any(|open| matches!(open.request.shape, Shape::Subscribe(_)))
-            }
-        };
-        ensure!(is_wanted, "{id} hears what it did not ask for: {text}");
-        self.saw(Seen::HeardUpdate);
-        self.hears(id, mark, &wish.unwrap_or_default(), text)
-    }
-
-    /// A client of the modern era hears of a log only if a request of its own wants that.
-    fn check_logged(&mut self, id: SessionId, text: &str) -> Held {
-        let Some(session) = self.sessions.get(&id) else {
-            return Ok(());
-        };
-        let level = LEVELS
-            .iter()
-            .position(|level| text.contains(&format!(r#""level":"{level}""#)));
-        let level = level.unwrap_or_default();
-        if session.era == Some(Era::Modern) {
-            let mut wanted = session.open.values().filter_map(|open| open.request.level);
-            ensure!(
-                wanted.any(|least| usize::from(least) <= level),
-                "{id} hears of a log that none of its requests wants: {text}"
-            );
-        }
-        let Some(mark) = mark_of(text) else {
-            // A word of our own.
-            ensure!(
-                text.contains(r#""logger":"mcpool""#),
-                "{id} hears what nobody said: {text}"
-            );
-            return Ok(());
-        };
-        self.saw(Seen::HeardLog);
-        self.hears(id, mark, "", text)
-    }
-}
-
-/// The wish that a notification names.
-fn frame_subscription(frame: &Frame) -> Option<String> {
-    let Message::Notification { params, .. } = &frame.message else {
-        return None;
-    };
-    subscription(frame, params.at.as_ref()?)
-}
-
-fn subscription(frame: &Frame, at: &Span) -> Option<String> {
-    let meta = frame.member(at, "_meta")?;
-    let named = frame.member(&meta.at, SUBSCRIPTION)?;
-    Some(named.value.to_owned())
 }
 
 /// The word for why the pooler says no.
