@@ -128,6 +128,12 @@ impl Walk {
         let log = self.chance.pick(&["", "", " log=info", " log=debug"]);
         let says = format!("modern caps=sampling{log}");
         let is_post = who.starts_with('p');
+        let session = self.stage.session(who);
+        let open = self.stage.mux.sessions.get(&session);
+        if is_post && open.is_some_and(|session| !session.open.is_empty()) {
+            // Its client comes back when it has been answered.
+            return "1 ms pass".to_string();
+        }
         let kind = match self.posted.iter().any(|posted| posted == who) {
             false if is_post => self.chance.below(9),
             true => 17,

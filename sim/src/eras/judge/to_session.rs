@@ -513,7 +513,7 @@ impl Judge {
             "input-took-too-long" => {
                 inquiry.waits() && self.now >= open.since + self.limits.round_patience
             }
-            "input-refused" => inquiry.is_refused,
+            "input-refused" => inquiry.is_refused || session.is_ending,
             "too-many-rounds" => open.rounds > 8,
             "not-capable" => {
                 let mut asks = inquiry.asks.values();
