@@ -4,7 +4,7 @@
 use mux::{Era, SessionId, UpstreamId};
 use wire::{Frame, Message, Method, Params};
 
-use super::{Due, Given, Inquiry, Judge, Kind, Process, Seen, to_session::own_reason};
+use super::{Due, Given, Inquiry, Judge, Kind, Process, Seen, refusals::own_reason};
 use crate::{
     eras::words::{Back, CLASSES, LEVELS, Request, SENDER, Shape, request_in},
     invariants::{Broken, ensure},
