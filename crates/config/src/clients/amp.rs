@@ -1,0 +1,35 @@
+//! Amp: part of its settings, under a name with a dot in it.
+
+use super::{
+    grammar::Grammar,
+    place::{Place, System},
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "amp",
+    name: "Amp",
+    places: &[
+        Place::moved(
+            Grammar::Jsonc,
+            "XDG_CONFIG_HOME",
+            ".config",
+            "amp/settings.json",
+        )
+        .on(&[System::Linux, System::Mac]),
+        Place::home(Grammar::Jsonc, ".config/amp/settings.json").on(&[System::Windows]),
+        Place::project(Grammar::Jsonc, ".amp/settings.json"),
+    ],
+    servers: &[&["amp.mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: None,
+    }),
+    list_command: None,
+    reload: "in a new session",
+};

@@ -1,0 +1,28 @@
+//! Claude Code: one file for the user and all projects, and one in a project.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "claude-code",
+    name: "Claude Code",
+    places: &[
+        Place::moved(Grammar::Json, "CLAUDE_CONFIG_DIR", "", ".claude.json"),
+        Place::project(Grammar::Json, ".mcp.json"),
+    ],
+    servers: &[&["mcpServers"], &["projects", "*", "mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: Some("http"),
+    }),
+    list_command: Some(&["claude", "mcp", "list"]),
+    reload: "in a new session",
+};

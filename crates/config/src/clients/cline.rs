@@ -1,0 +1,38 @@
+//! Cline: its own file in the folder of the editor, or of its command line; entries flat or nested.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+/// Where the extension of VS Code keeps it.
+const EXTENSION: &str =
+    "Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json";
+
+pub(super) const CLIENT: Client = Client {
+    id: "cline",
+    name: "Cline",
+    places: &[
+        Place::home(Grammar::Jsonc, ".cline/mcp.json"),
+        Place::home(
+            Grammar::Jsonc,
+            ".cline/data/settings/cline_mcp_settings.json",
+        ),
+        Place::config(Grammar::Jsonc, EXTENSION),
+        Place::support(Grammar::Jsonc, EXTENSION),
+        Place::app_data(Grammar::Jsonc, EXTENSION),
+    ],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL, Command::USUAL.within("transport")],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: Some("streamableHttp"),
+    }),
+    list_command: None,
+    reload: "at once",
+};

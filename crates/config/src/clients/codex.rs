@@ -1,0 +1,28 @@
+//! Codex: TOML, with names of variables beside their values.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "codex",
+    name: "Codex",
+    places: &[
+        Place::moved(Grammar::Toml, "CODEX_HOME", ".codex", "config.toml"),
+        Place::project(Grammar::Toml, ".codex/config.toml"),
+    ],
+    servers: &[&["mcp_servers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env", "env_vars"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: None,
+    }),
+    list_command: Some(&["codex", "mcp", "list", "--json"]),
+    reload: "in a new session",
+};

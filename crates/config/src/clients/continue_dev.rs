@@ -1,0 +1,29 @@
+//! Continue: YAML with a list of servers, and files of one server each.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "continue",
+    name: "Continue",
+    places: &[
+        Place::home(Grammar::Yaml, ".continue/config.yaml"),
+        Place::home(Grammar::Yaml, ".continue/mcpServers/*.yaml"),
+        Place::project(Grammar::Yaml, ".continue/mcpServers/*.yaml"),
+    ],
+    servers: &[&["mcpServers"]],
+    holder: Holder::List,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: Some("streamable-http"),
+    }),
+    list_command: None,
+    reload: "at once",
+};

@@ -1,0 +1,33 @@
+//! Copilot CLI. It reads `.mcp.json` too, which is left to Claude Code.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "copilot",
+    name: "Copilot CLI",
+    places: &[
+        Place::moved(
+            Grammar::Jsonc,
+            "COPILOT_HOME",
+            ".copilot",
+            "mcp-config.json",
+        ),
+        Place::project(Grammar::Jsonc, ".github/mcp.json"),
+    ],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["local", "stdio"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: Some("http"),
+    }),
+    list_command: Some(&["copilot", "mcp", "list"]),
+    reload: "in a new session",
+};

@@ -1,0 +1,28 @@
+//! Cursor.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "cursor",
+    name: "Cursor",
+    places: &[
+        Place::home(Grammar::Jsonc, ".cursor/mcp.json"),
+        Place::project(Grammar::Jsonc, ".cursor/mcp.json"),
+    ],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: None,
+    }),
+    list_command: None,
+    reload: "at once, perhaps after a question",
+};

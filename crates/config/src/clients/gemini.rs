@@ -1,0 +1,28 @@
+//! Gemini CLI: part of its settings, which may have comments.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "gemini",
+    name: "Gemini CLI",
+    places: &[
+        Place::home(Grammar::Jsonc, ".gemini/settings.json"),
+        Place::project(Grammar::Jsonc, ".gemini/settings.json"),
+    ],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url", "httpUrl"],
+    http: Some(Http {
+        address: "httpUrl",
+        type_word: None,
+    }),
+    list_command: Some(&["gemini", "mcp", "list"]),
+    reload: "in a new session",
+};

@@ -1,0 +1,28 @@
+//! Kiro, the editor and the command line.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "kiro",
+    name: "Kiro",
+    places: &[
+        Place::home(Grammar::Jsonc, ".kiro/settings/mcp.json"),
+        Place::project(Grammar::Jsonc, ".kiro/settings/mcp.json"),
+    ],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: None,
+    }),
+    list_command: None,
+    reload: "at once",
+};

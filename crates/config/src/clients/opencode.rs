@@ -1,0 +1,42 @@
+//! `OpenCode`: the command line is one list, and the environment has its whole name.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "opencode",
+    name: "OpenCode",
+    places: &[
+        // On every system, as it says.
+        Place::moved(
+            Grammar::Jsonc,
+            "XDG_CONFIG_HOME",
+            ".config",
+            "opencode/opencode.json",
+        ),
+        Place::moved(
+            Grammar::Jsonc,
+            "XDG_CONFIG_HOME",
+            ".config",
+            "opencode/opencode.jsonc",
+        ),
+        Place::named(Grammar::Jsonc, "OPENCODE_CONFIG"),
+        Place::project(Grammar::Jsonc, "opencode.json"),
+        Place::project(Grammar::Jsonc, "opencode.jsonc"),
+    ],
+    servers: &[&["mcp"]],
+    holder: Holder::Map,
+    commands: &[Command::list("command")],
+    variables: &["environment"],
+    local_types: &["local"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: Some("remote"),
+    }),
+    list_command: Some(&["opencode", "mcp", "list"]),
+    reload: "in a new session",
+};

@@ -1,0 +1,28 @@
+//! Windsurf: one file of the user.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "windsurf",
+    name: "Windsurf",
+    places: &[Place::home(
+        Grammar::Jsonc,
+        ".codeium/windsurf/mcp_config.json",
+    )],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["serverUrl", "url"],
+    http: Some(Http {
+        address: "serverUrl",
+        type_word: None,
+    }),
+    list_command: None,
+    reload: "when its servers are refreshed",
+};

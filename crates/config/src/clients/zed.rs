@@ -1,0 +1,34 @@
+//! Zed: part of its settings; entries of extensions have no command line.
+
+use super::{
+    grammar::Grammar,
+    place::{Place, System},
+    shape::{Client, Command, Holder, Http},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "zed",
+    name: "Zed",
+    places: &[
+        Place::config(Grammar::Jsonc, "zed/settings.json"),
+        Place::home(Grammar::Jsonc, ".config/zed/settings.json").on(&[System::Mac]),
+        Place::app_data(Grammar::Jsonc, "Zed/settings.json"),
+        Place::project(Grammar::Jsonc, ".zed/settings.json"),
+    ],
+    servers: &[&["context_servers"]],
+    holder: Holder::Map,
+    // Older settings have a map in the place of the program.
+    commands: &[
+        Command::USUAL,
+        Command::words("path", "args").within("command"),
+    ],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    http: Some(Http {
+        address: "url",
+        type_word: None,
+    }),
+    list_command: None,
+    reload: "at once",
+};
