@@ -4,6 +4,7 @@ pub(crate) mod add;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod recipe;
@@ -16,6 +17,7 @@ pub(crate) mod stop;
 pub(crate) mod token;
 pub(crate) mod tools;
 pub(crate) mod r#try;
+pub(crate) mod undo;
 pub(crate) mod upgrade;
 
 use std::path::Path;
@@ -43,6 +45,8 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Restart(args) => restart::run(&args, &places(home)?, ui),
         Command::Stop(args) => stop::run(&args, &places(home)?, ui),
         Command::Token(args) => token::run(&args, &places(home)?, ui),
+        Command::Import(args) => import::run(&args, &places(home)?, ui),
+        Command::Undo(args) => undo::run(&args, &places(home)?, ui),
         Command::Upgrade(args) => upgrade::run(&args, &places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?, ui),
         Command::Try(args) => r#try::run(&args, ui),

@@ -109,8 +109,9 @@ fn shown(line: &str) -> String {
         .replace('\u{feff}', "\\u{feff}")
 }
 
-fn examine(client: &Client, grammar: Grammar, text: &str, report: &mut String) {
-    let before = match survey(text, client, grammar) {
+fn examine(client: &Client, text: &str, report: &mut String) {
+    let grammar = client.grammar;
+    let before = match survey(text, client) {
         Ok(entries) => entries,
         Err(error) => {
             let _ = writeln!(report, "  cannot be read: {error}");
@@ -136,7 +137,7 @@ fn examine(client: &Client, grammar: Grammar, text: &str, report: &mut String) {
         assert_eq!(together, imported, "all at once is one after the other");
     }
 
-    let after = survey(&imported, client, grammar).unwrap();
+    let after = survey(&imported, client).unwrap();
     for (number, (before, after)) in before.iter().zip(&after).enumerate() {
         match (&before.kind, &after.kind) {
             (Kind::Local(local), Kind::Ours(command)) => assert_eq!(
@@ -173,7 +174,7 @@ fn every_client_s_files_are_read_and_changed_as_expected() {
             let name = path.file_name().unwrap().to_str().unwrap();
             let _ = writeln!(report, "{name}");
             let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
-            examine(client, client.grammar(), &text, &mut report);
+            examine(client, &text, &mut report);
         }
         expect_file![folder.join(format!("{}.golden", client.id))].assert_eq(&report);
     }
@@ -193,7 +194,7 @@ fn a_huge_file_is_edited_at_its_entries_alone() {
     }
     text.push_str("    \"/last\": {}\n  },\n  \"cost\": 0.30142500000000005\n}\n");
     assert!(text.len() > 2_000_000);
-    let before = survey(&text, client, Grammar::Json).unwrap();
+    let before = survey(&text, client).unwrap();
     assert_eq!(before.len(), 3000);
     let imported = Grammar::Json.edit(&text, &adoption(&before)).unwrap();
     let expected = text.replace(
@@ -201,7 +202,7 @@ fn a_huge_file_is_edited_at_its_entries_alone() {
         "\"command\": \"/opt/mcpool\", \"args\": [\"connect\", \"--name\", \"memory\", \"--\", \"npx\", \"-y\"",
     );
     assert_eq!(imported, expected);
-    let after = survey(&imported, client, Grammar::Json).unwrap();
+    let after = survey(&imported, client).unwrap();
     let undone = Grammar::Json
         .edit(&imported, &undoing(&before, &after))
         .unwrap();
@@ -218,9 +219,9 @@ fn a_list_that_was_empty_stays_and_one_that_was_not_there_goes() {
             Arguments::Listed,
         ),
     ] {
-        let entries = survey(before, client, Grammar::Jsonc).unwrap();
+        let entries = survey(before, client).unwrap();
         let imported = Grammar::Jsonc.edit(before, &adoption(&entries)).unwrap();
-        let after = survey(&imported, client, Grammar::Jsonc).unwrap();
+        let after = survey(&imported, client).unwrap();
         let Kind::Ours(command) = &after[0].kind else {
             panic!("{imported}")
         };

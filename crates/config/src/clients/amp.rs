@@ -9,16 +9,12 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "amp",
     name: "Amp",
+    grammar: Grammar::Jsonc,
     places: &[
-        Place::moved(
-            Grammar::Jsonc,
-            "XDG_CONFIG_HOME",
-            ".config",
-            "amp/settings.json",
-        )
-        .on(&[System::Linux, System::Mac]),
-        Place::home(Grammar::Jsonc, ".config/amp/settings.json").on(&[System::Windows]),
-        Place::project(Grammar::Jsonc, ".amp/settings.json"),
+        Place::moved("XDG_CONFIG_HOME", ".config", "amp/settings.json")
+            .on(&[System::Linux, System::Mac]),
+        Place::home(".config/amp/settings.json").on(&[System::Windows]),
+        Place::project(".amp/settings.json"),
     ],
     servers: &[&["amp.mcpServers"]],
     holder: Holder::Map,

@@ -9,9 +9,10 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "claude-code",
     name: "Claude Code",
+    grammar: Grammar::Json,
     places: &[
-        Place::moved(Grammar::Json, "CLAUDE_CONFIG_DIR", "", ".claude.json"),
-        Place::project(Grammar::Json, ".mcp.json"),
+        Place::moved("CLAUDE_CONFIG_DIR", "", ".claude.json"),
+        Place::project(".mcp.json"),
     ],
     servers: &[&["mcpServers"], &["projects", "*", "mcpServers"]],
     holder: Holder::Map,

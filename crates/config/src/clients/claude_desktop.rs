@@ -9,18 +9,18 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "claude-desktop",
     name: "Claude Desktop",
+    grammar: Grammar::Json,
     places: &[
-        Place::support(Grammar::Json, "Claude/claude_desktop_config.json"),
-        Place::app_data(Grammar::Json, "Claude/claude_desktop_config.json"),
+        Place::support("Claude/claude_desktop_config.json"),
+        Place::app_data("Claude/claude_desktop_config.json"),
         // Installed from the store, it sees another folder in the place of the usual one.
         Place::moved(
-            Grammar::Json,
             "LOCALAPPDATA",
             "AppData/Local",
             "Packages/Claude_*/LocalCache/Roaming/Claude/claude_desktop_config.json",
         )
         .on(&[System::Windows]),
-        Place::config(Grammar::Json, "Claude/claude_desktop_config.json"),
+        Place::config("Claude/claude_desktop_config.json"),
     ],
     servers: &[&["mcpServers"]],
     holder: Holder::Map,

@@ -13,15 +13,13 @@ const EXTENSION: &str =
 pub(super) const CLIENT: Client = Client {
     id: "cline",
     name: "Cline",
+    grammar: Grammar::Jsonc,
     places: &[
-        Place::home(Grammar::Jsonc, ".cline/mcp.json"),
-        Place::home(
-            Grammar::Jsonc,
-            ".cline/data/settings/cline_mcp_settings.json",
-        ),
-        Place::config(Grammar::Jsonc, EXTENSION),
-        Place::support(Grammar::Jsonc, EXTENSION),
-        Place::app_data(Grammar::Jsonc, EXTENSION),
+        Place::home(".cline/mcp.json"),
+        Place::home(".cline/data/settings/cline_mcp_settings.json"),
+        Place::config(EXTENSION),
+        Place::support(EXTENSION),
+        Place::app_data(EXTENSION),
     ],
     servers: &[&["mcpServers"]],
     holder: Holder::Map,

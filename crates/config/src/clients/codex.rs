@@ -9,9 +9,10 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "codex",
     name: "Codex",
+    grammar: Grammar::Toml,
     places: &[
-        Place::moved(Grammar::Toml, "CODEX_HOME", ".codex", "config.toml"),
-        Place::project(Grammar::Toml, ".codex/config.toml"),
+        Place::moved("CODEX_HOME", ".codex", "config.toml"),
+        Place::project(".codex/config.toml"),
     ],
     servers: &[&["mcp_servers"]],
     holder: Holder::Map,

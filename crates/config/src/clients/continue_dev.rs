@@ -9,10 +9,11 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "continue",
     name: "Continue",
+    grammar: Grammar::Yaml,
     places: &[
-        Place::home(Grammar::Yaml, ".continue/config.yaml"),
-        Place::home(Grammar::Yaml, ".continue/mcpServers/*.yaml"),
-        Place::project(Grammar::Yaml, ".continue/mcpServers/*.yaml"),
+        Place::home(".continue/config.yaml"),
+        Place::home(".continue/mcpServers/*.yaml"),
+        Place::project(".continue/mcpServers/*.yaml"),
     ],
     servers: &[&["mcpServers"]],
     holder: Holder::List,

@@ -9,14 +9,10 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "copilot",
     name: "Copilot CLI",
+    grammar: Grammar::Jsonc,
     places: &[
-        Place::moved(
-            Grammar::Jsonc,
-            "COPILOT_HOME",
-            ".copilot",
-            "mcp-config.json",
-        ),
-        Place::project(Grammar::Jsonc, ".github/mcp.json"),
+        Place::moved("COPILOT_HOME", ".copilot", "mcp-config.json"),
+        Place::project(".github/mcp.json"),
     ],
     servers: &[&["mcpServers"]],
     holder: Holder::Map,

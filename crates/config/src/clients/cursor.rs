@@ -9,9 +9,10 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "cursor",
     name: "Cursor",
+    grammar: Grammar::Jsonc,
     places: &[
-        Place::home(Grammar::Jsonc, ".cursor/mcp.json"),
-        Place::project(Grammar::Jsonc, ".cursor/mcp.json"),
+        Place::home(".cursor/mcp.json"),
+        Place::project(".cursor/mcp.json"),
     ],
     servers: &[&["mcpServers"]],
     holder: Holder::Map,

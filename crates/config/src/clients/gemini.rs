@@ -9,9 +9,10 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "gemini",
     name: "Gemini CLI",
+    grammar: Grammar::Jsonc,
     places: &[
-        Place::home(Grammar::Jsonc, ".gemini/settings.json"),
-        Place::project(Grammar::Jsonc, ".gemini/settings.json"),
+        Place::home(".gemini/settings.json"),
+        Place::project(".gemini/settings.json"),
     ],
     servers: &[&["mcpServers"]],
     holder: Holder::Map,

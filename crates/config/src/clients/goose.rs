@@ -9,15 +9,11 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "goose",
     name: "Goose",
+    grammar: Grammar::Yaml,
     places: &[
-        Place::moved(
-            Grammar::Yaml,
-            "XDG_CONFIG_HOME",
-            ".config",
-            "goose/config.yaml",
-        )
-        .on(&[System::Linux, System::Mac]),
-        Place::app_data(Grammar::Yaml, "Block/goose/config/config.yaml"),
+        Place::moved("XDG_CONFIG_HOME", ".config", "goose/config.yaml")
+            .on(&[System::Linux, System::Mac]),
+        Place::app_data("Block/goose/config/config.yaml"),
     ],
     servers: &[&["extensions"]],
     holder: Holder::Map,

@@ -9,9 +9,10 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "kiro",
     name: "Kiro",
+    grammar: Grammar::Jsonc,
     places: &[
-        Place::home(Grammar::Jsonc, ".kiro/settings/mcp.json"),
-        Place::project(Grammar::Jsonc, ".kiro/settings/mcp.json"),
+        Place::home(".kiro/settings/mcp.json"),
+        Place::project(".kiro/settings/mcp.json"),
     ],
     servers: &[&["mcpServers"]],
     holder: Holder::Map,

@@ -9,23 +9,14 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "opencode",
     name: "OpenCode",
+    grammar: Grammar::Jsonc,
     places: &[
         // On every system, as it says.
-        Place::moved(
-            Grammar::Jsonc,
-            "XDG_CONFIG_HOME",
-            ".config",
-            "opencode/opencode.json",
-        ),
-        Place::moved(
-            Grammar::Jsonc,
-            "XDG_CONFIG_HOME",
-            ".config",
-            "opencode/opencode.jsonc",
-        ),
-        Place::named(Grammar::Jsonc, "OPENCODE_CONFIG"),
-        Place::project(Grammar::Jsonc, "opencode.json"),
-        Place::project(Grammar::Jsonc, "opencode.jsonc"),
+        Place::moved("XDG_CONFIG_HOME", ".config", "opencode/opencode.json"),
+        Place::moved("XDG_CONFIG_HOME", ".config", "opencode/opencode.jsonc"),
+        Place::named("OPENCODE_CONFIG"),
+        Place::project("opencode.json"),
+        Place::project("opencode.jsonc"),
     ],
     servers: &[&["mcp"]],
     holder: Holder::Map,

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::grammar::Grammar;
-
 /// What kind of machine it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
@@ -41,8 +39,6 @@ pub enum Reach {
 pub struct Place {
     /// Whose servers it has.
     pub reach: Reach,
-    /// Its grammar.
-    pub grammar: Grammar,
     /// On which systems it is there; empty for all.
     pub systems: &'static [System],
     base: Base,
@@ -63,49 +59,47 @@ enum Base {
 
 impl Place {
     /// A file in the home folder.
-    pub(super) const fn home(grammar: Grammar, path: &'static str) -> Self {
-        Place::new(Reach::User, grammar, Base::Home, path)
+    pub(super) const fn home(path: &'static str) -> Self {
+        Place::new(Reach::User, Base::Home, path)
     }
 
     /// A file in a folder that a variable names, else in this one of the home folder.
     pub(super) const fn moved(
-        grammar: Grammar,
         variable: &'static str,
         usual: &'static str,
         path: &'static str,
     ) -> Self {
-        Place::new(Reach::User, grammar, Base::Variable(variable, usual), path)
+        Place::new(Reach::User, Base::Variable(variable, usual), path)
     }
 
     /// A file that a variable names.
-    pub(super) const fn named(grammar: Grammar, variable: &'static str) -> Self {
-        Place::new(Reach::User, grammar, Base::File(variable), "")
+    pub(super) const fn named(variable: &'static str) -> Self {
+        Place::new(Reach::User, Base::File(variable), "")
     }
 
     /// A file in the folder of settings, on Linux.
-    pub(super) const fn config(grammar: Grammar, path: &'static str) -> Self {
-        Place::moved(grammar, "XDG_CONFIG_HOME", ".config", path).on(&[System::Linux])
+    pub(super) const fn config(path: &'static str) -> Self {
+        Place::moved("XDG_CONFIG_HOME", ".config", path).on(&[System::Linux])
     }
 
     /// A file in the folder of settings, on Windows.
-    pub(super) const fn app_data(grammar: Grammar, path: &'static str) -> Self {
-        Place::moved(grammar, "APPDATA", "AppData/Roaming", path).on(&[System::Windows])
+    pub(super) const fn app_data(path: &'static str) -> Self {
+        Place::moved("APPDATA", "AppData/Roaming", path).on(&[System::Windows])
     }
 
     /// A file in the folder of settings, on macOS.
-    pub(super) const fn support(grammar: Grammar, path: &'static str) -> Self {
-        Place::moved(grammar, "", "Library/Application Support", path).on(&[System::Mac])
+    pub(super) const fn support(path: &'static str) -> Self {
+        Place::moved("", "Library/Application Support", path).on(&[System::Mac])
     }
 
     /// A file of a project.
-    pub(super) const fn project(grammar: Grammar, path: &'static str) -> Self {
-        Place::new(Reach::Project, grammar, Base::Project, path)
+    pub(super) const fn project(path: &'static str) -> Self {
+        Place::new(Reach::Project, Base::Project, path)
     }
 
-    const fn new(reach: Reach, grammar: Grammar, base: Base, path: &'static str) -> Self {
+    const fn new(reach: Reach, base: Base, path: &'static str) -> Self {
         Place {
             reach,
-            grammar,
             systems: &[],
             base,
             path,

@@ -14,6 +14,8 @@ pub struct Client {
     pub id: &'static str,
     /// Its name.
     pub name: &'static str,
+    /// The grammar of its files.
+    pub grammar: Grammar,
     /// The files that it reads.
     pub places: &'static [Place],
     /// Where in a file its servers are; `*` stands for any name, a project's.
@@ -145,12 +147,5 @@ impl Client {
     /// The client of this word.
     pub fn named(id: &str) -> Option<&'static Client> {
         super::ALL.iter().copied().find(|client| client.id == id)
-    }
-
-    /// The grammar of a file that is in none of its places.
-    pub fn grammar(&self) -> Grammar {
-        self.places
-            .first()
-            .map_or(Grammar::Json, |place| place.grammar)
     }
 }

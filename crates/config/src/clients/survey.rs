@@ -8,7 +8,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{
-    grammar::{Grammar, Unreadable},
+    grammar::Unreadable,
     shape::{Client, Command, Holder},
     tree::{Node, Step, Value},
 };
@@ -117,8 +117,8 @@ pub enum Reason {
 }
 
 /// The servers of a file, in its order.
-pub fn survey(text: &str, client: &Client, grammar: Grammar) -> Result<Vec<Entry>, Unreadable> {
-    let tree = grammar.read(text)?;
+pub fn survey(text: &str, client: &Client) -> Result<Vec<Entry>, Unreadable> {
+    let tree = client.grammar.read(text)?;
     let mut entries = Vec::new();
     for path in client.servers {
         collect(&tree, client, path, &mut Vec::new(), None, &mut entries);

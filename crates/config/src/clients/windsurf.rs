@@ -9,10 +9,8 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "windsurf",
     name: "Windsurf",
-    places: &[Place::home(
-        Grammar::Jsonc,
-        ".codeium/windsurf/mcp_config.json",
-    )],
+    grammar: Grammar::Jsonc,
+    places: &[Place::home(".codeium/windsurf/mcp_config.json")],
     servers: &[&["mcpServers"]],
     holder: Holder::Map,
     commands: &[Command::USUAL],

@@ -9,11 +9,12 @@ use super::{
 pub(super) const CLIENT: Client = Client {
     id: "zed",
     name: "Zed",
+    grammar: Grammar::Jsonc,
     places: &[
-        Place::config(Grammar::Jsonc, "zed/settings.json"),
-        Place::home(Grammar::Jsonc, ".config/zed/settings.json").on(&[System::Mac]),
-        Place::app_data(Grammar::Jsonc, "Zed/settings.json"),
-        Place::project(Grammar::Jsonc, ".zed/settings.json"),
+        Place::config("zed/settings.json"),
+        Place::home(".config/zed/settings.json").on(&[System::Mac]),
+        Place::app_data("Zed/settings.json"),
+        Place::project(".zed/settings.json"),
     ],
     servers: &[&["context_servers"]],
     holder: Holder::Map,
