@@ -10,8 +10,10 @@
 pub(crate) mod apply;
 pub(crate) mod diff;
 pub(crate) mod failpoint;
+pub(crate) mod from;
 pub(crate) mod journal;
 pub(crate) mod machine;
 pub(crate) mod plan;
 pub(crate) mod safe_file;
 pub(crate) mod undo;
+pub(crate) mod verify;

@@ -18,6 +18,7 @@ mod codex;
 mod continue_dev;
 mod copilot;
 mod cursor;
+mod foreign;
 mod gemini;
 mod goose;
 mod grammar;
@@ -33,12 +34,13 @@ mod windsurf;
 mod zed;
 
 pub use adopt::{Arguments, Caller, adopt, release};
+pub use foreign::{Foreign, foreign};
 pub use grammar::{Change, EditError, Grammar, Pointer, Unreadable, Word};
 pub use place::{Machine, Place, Reach, System};
 pub use policy::{Policy, PolicyReason};
-pub use shape::{Client, Command, Holder, Http};
+pub use shape::{Client, Command, Holder};
 pub use survey::{CommandAt, Entry, Kind, Local, Reason, survey};
-pub use tree::{Member, Node, Plain, Step, Style, Value};
+pub use tree::{Member, Node, Step, Style, Value};
 
 /// Every client whose files are known, in the order in which they are shown.
 pub const ALL: &[&Client] = &[

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use config::clients::{ALL, Client};
 use serde::Serialize;
 use shim::places::Places;
@@ -11,9 +12,11 @@ use crate::{
     exit::Exit,
     moving::{
         apply, diff,
+        from::{self, Added},
         journal::Journal,
         machine::Machine,
         plan::{self, Adopted, Callers, FilePlan, Left, Untouched, Wish},
+        verify::{self, Verdict},
     },
     ui::{Align, Format, Page, Render, Table, Ui},
 };
@@ -30,6 +33,10 @@ pub(crate) struct Args {
     /// Only the servers of this name; may be repeated
     #[arg(long = "server", value_name = "SERVER")]
     servers: Vec<String>,
+    /// Servers of another system, into the configuration of mcpool: mcp-proxy, smart-mcp-proxy,
+    /// mcpproxy, aitkit, or any file with `mcpServers`
+    #[arg(long, value_name = "SYSTEM|FILE", conflicts_with = "clients")]
+    from: Option<String>,
     /// Write the files; a copy of each is kept
     #[arg(long)]
     apply: bool,
@@ -47,6 +54,8 @@ pub(super) fn clients(ids: &[String]) -> Vec<&'static Client> {
     all.filter(|client| ids.is_empty() || ids.iter().any(|id| id == client.id))
         .collect()
 }
+
+const NOT_YET: &str = "Nothing has been changed yet. To do it: the same with --apply";
 
 /// What would change, or has.
 #[derive(Debug, Serialize)]
@@ -67,6 +76,8 @@ struct File {
     left_alone: Vec<LeftAlone>,
     /// Without values of variables.
     diff: String,
+    /// What the client's own list says of the servers that have been changed.
+    verified: Verdict,
     #[serde(skip)]
     reload: &'static str,
 }
@@ -95,6 +106,9 @@ struct UntouchedFile {
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
     let machine = Machine::this()?;
+    if let Some(source) = &args.from {
+        return import_from(source, args, &machine, places, ui);
+    }
     let clients = clients(&args.clients);
     let wish = Wish {
         clients: &clients,
@@ -109,8 +123,12 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         untouched: Vec::new(),
     };
     let mut journal = None;
+    let mut unknown = args.servers.clone();
     for found in machine.files(wish.clients) {
         let planned = plan::of_file(&found, &wish, &callers, &policy);
+        if let Ok(Some(plan)) = &planned {
+            unknown.retain(|server| !plan.names.contains(server));
+        }
         let planned = match planned {
             Ok(Some(plan)) if args.apply && plan.is_change() => {
                 let journal = match &mut journal {
@@ -122,17 +140,90 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             planned => planned,
         };
         match planned {
-            Ok(Some(plan)) => imported.files.push(File::new(plan, &machine)),
+            Ok(Some(plan)) => {
+                let is_changed = args.apply && plan.is_change();
+                let mut file = File::new(plan, &machine);
+                if is_changed {
+                    file.verify(found.client);
+                }
+                imported.files.push(file);
+            }
             Ok(None) => {}
             Err(untouched) => imported.untouched.push(untouched.into()),
         }
     }
     let format = args.output.format();
     ui.show(&imported, format)?;
+    if !unknown.is_empty() {
+        bail!("no client has a server named {}", unknown.join(", "));
+    }
     if !args.apply && imported.would_change() && format == Format::Plain {
-        ui.remark("Nothing has been changed yet. To do it: the same with --apply");
+        ui.remark(NOT_YET);
     }
     Ok(imported.exit())
+}
+
+fn import_from(
+    source: &str,
+    args: &Args,
+    machine: &Machine,
+    places: &Places,
+    ui: &mut Ui,
+) -> anyhow::Result<Exit> {
+    let planned = from::plan(&source.to_owned().into(), &args.servers, machine, places)?;
+    let would_change = !planned.added.servers.is_empty();
+    if args.apply && would_change {
+        from::apply(&planned, places, &mut Journal::open(&places.state)?)?;
+    }
+    let format = args.output.format();
+    let shown = ImportedFrom {
+        schema: 1,
+        is_applied: args.apply,
+        added: planned.added,
+    };
+    ui.show(&shown, format)?;
+    if would_change && !args.apply {
+        if format == Format::Plain {
+            ui.remark(NOT_YET);
+        }
+        return Ok(Exit::WouldChange);
+    }
+    Ok(Exit::Done)
+}
+
+/// What would be added to the configuration, or has been.
+#[derive(Debug, Serialize)]
+struct ImportedFrom {
+    schema: u32,
+    is_applied: bool,
+    #[serde(flatten)]
+    added: Added,
+}
+
+impl Render for ImportedFrom {
+    fn render(&self, page: &mut Page) {
+        let added = &self.added;
+        if added.servers.is_empty() {
+            page.line("There is nothing to import.");
+        } else if self.is_applied {
+            page.line(format_args!(
+                "Added to {}: {}.",
+                added.config.display(),
+                added.servers.join(", ")
+            ));
+            page.line("A client's entry for one of them is `mcpool connect NAME`.");
+        } else {
+            page.line(added.diff.trim_end_matches('\n'));
+        }
+        let mut table = Table::new(&[("SERVER", Align::Left), ("LEFT OUT, BECAUSE", Align::Left)]);
+        for left in &added.left {
+            table.row([left.name.clone(), left.reason.clone()]);
+        }
+        if !added.left.is_empty() {
+            page.blank();
+            page.table(&table);
+        }
+    }
 }
 
 impl Imported {
@@ -166,7 +257,36 @@ impl File {
             changed: plan.adopted.into_iter().map(Into::into).collect(),
             left_alone: plan.left.into_iter().map(Into::into).collect(),
             diff,
+            verified: Verdict::NotAsked,
             reload: plan.client.reload,
+        }
+    }
+
+    /// Has the client say whether it knows what was changed. Servers of other projects it does not list.
+    fn verify(&mut self, client: &Client) {
+        let everywhere = self
+            .changed
+            .iter()
+            .filter(|changed| changed.project.is_none());
+        let servers: Vec<&str> = everywhere.map(|changed| changed.server.as_str()).collect();
+        self.verified = verify::verify(client, &servers);
+    }
+
+    fn render_verdict(&self, page: &mut Page) {
+        match &self.verified {
+            Verdict::NotAsked => {}
+            Verdict::AllThere => page.line(format_args!("  {} lists all of them.", self.client)),
+            Verdict::Missing(servers) => page.line(format_args!(
+                "  {} does not list {} here; if a session has it not either, \
+                 `mcpool undo --client {}` takes it back.",
+                self.client,
+                servers.join(", "),
+                self.client
+            )),
+            Verdict::NoAnswer => page.line(format_args!(
+                "  {} did not say which servers it has.",
+                self.client
+            )),
         }
     }
 }
@@ -222,6 +342,7 @@ impl Render for Imported {
                     names.join(", ")
                 ));
                 page.line(format_args!("  {} reads it {}.", file.client, file.reload));
+                file.render_verdict(page);
             } else {
                 page.line(file.diff.trim_end_matches('\n'));
             }

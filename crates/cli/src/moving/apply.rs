@@ -1,6 +1,6 @@
 //! Making a plan true.
 
-use config::clients::{self, Kind};
+use config::clients;
 
 use super::{
     journal::{Journal, Row, digest},
@@ -62,21 +62,4 @@ pub(crate) fn apply(
             found.client.name
         ),
     }))
-}
-
-/// Whether the servers of a file go through mcpool as planned.
-pub(crate) fn is_as_planned(plan: &FilePlan) -> bool {
-    let Ok(text) = std::fs::read_to_string(&plan.original.path) else {
-        return false;
-    };
-    let Ok(entries) = clients::survey(&text, plan.client) else {
-        return false;
-    };
-    plan.adopted.iter().all(|adopted| {
-        let entry = entries.iter().find(|entry| entry.at == adopted.at);
-        entry.is_some_and(|entry| match &entry.kind {
-            Kind::Ours(command) => command.words == adopted.becomes,
-            Kind::Local(_) | Kind::LeftAlone(_) => false,
-        })
-    })
 }

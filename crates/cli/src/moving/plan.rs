@@ -33,6 +33,8 @@ pub(crate) struct FilePlan {
     pub(crate) after: String,
     pub(crate) adopted: Vec<Adopted>,
     pub(crate) left: Vec<Left>,
+    /// The names of all servers that the file has.
+    pub(crate) names: Vec<String>,
 }
 
 /// A server that goes through mcpool then.
@@ -47,6 +49,7 @@ pub(crate) struct Adopted {
 }
 
 /// A server that stays as it is.
+#[derive(Debug, serde::Serialize)]
 pub(crate) struct Left {
     pub(crate) name: String,
     pub(crate) project: Option<String>,
@@ -135,6 +138,7 @@ pub(crate) fn of_file(
         before,
         adopted: Vec::new(),
         left: Vec::new(),
+        names: entries.iter().map(|entry| entry.name.clone()).collect(),
     };
     let mut changes = Vec::new();
     for entry in &entries {

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::Path};
 use config::clients::{self, Arguments, Change, Client, Entry, Kind, Step};
 
 use super::{
+    from,
     journal::{Journal, Row, digest},
     safe_file::{Original, Replaced},
 };
@@ -69,6 +70,10 @@ fn undone_bytes(
 
 /// The file without our words in the entries of a row.
 fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u8>, Vec<String>)> {
+    if row.client == from::OURS {
+        let (text, names) = from::without(std::str::from_utf8(bytes)?, row)?;
+        return Ok((text.into_bytes(), names));
+    }
     let Some(client) = Client::named(&row.client) else {
         anyhow::bail!("there is no client `{}`", row.client)
     };

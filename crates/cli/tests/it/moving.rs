@@ -114,6 +114,18 @@ fn what_is_applied_is_there_once_and_undone_to_the_byte() {
 }
 
 #[test]
+fn a_server_that_no_client_has_is_told() {
+    let home = Home::new();
+    codex(&home);
+    let ran = home.run(&["import", "--server", "memry", "--server", "memory"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr.contains("no client has a server named memry"),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn two_imports_are_undone_one_after_the_other() {
     let home = Home::new();
     let path = codex(&home);
@@ -283,5 +295,84 @@ fn every_verb_is_in_the_completions() {
         for word in ["import", "undo", "claude-code"] {
             assert!(script.contains(word), "{shell} does not complete {word}");
         }
+    }
+}
+
+#[test]
+fn servers_of_another_system_come_into_the_configuration_and_go_again() {
+    let home = Home::new();
+    home.configure("# mine\n");
+    let file = write(
+        &home,
+        ".mcpproxy/mcp_config.json",
+        r#"{"listen": ":8080", "mcpServers": [
+            {"name": "memory", "command": "npx", "args": ["-y", "server"], "env": {"TOKEN": "ghp_x"}},
+            {"name": "off", "command": "x", "enabled": false}]}"#,
+    );
+    let config = home.pool().join("config.toml");
+    let ran = home.run(&["import", "--from", "mcpproxy"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    expect![[r#"
+        --- POOL/config.toml
+        +++ POOL/config.toml (through mcpool)
+        @@ -1 +1,6 @@
+         # mine
+        +
+        +[servers.memory]
+        +command = "npx"
+        +args = ["-y", "server"]
+        +env = { TOKEN = "***" }
+
+        SERVER  LEFT OUT, BECAUSE
+        off     disabled
+    "#]]
+    .assert_eq(&anonymous(&home, &ran.stdout));
+    let file = file.to_str().unwrap();
+    home.done(&["import", "--from", file, "--apply"]);
+    assert!(home.done(&["list"]).contains("memory"));
+    let again = home.run(&["import", "--from", file]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.stdout.contains("configured already"), "{again:?}");
+
+    home.done(&["add", "mine", "--", "/bin/cat"]);
+    home.done(&["undo"]);
+    let text = fs::read_to_string(config).unwrap();
+    assert!(
+        text.starts_with("# mine\n") && text.contains("[servers.mine]"),
+        "{text}"
+    );
+    assert!(!text.contains("memory"), "{text}");
+}
+
+#[test]
+fn a_system_that_is_not_there_is_told_with_where_it_was_looked_for() {
+    let home = Home::new();
+    for system in ["mcp-proxy", "smart-mcp-proxy", "mcpproxy", "aitkit"] {
+        let ran = home.run(&["import", "--from", system]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains("--from FILE"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_client_is_asked_whether_it_has_what_was_imported() {
+    let home = Home::new();
+    codex(&home);
+    let programs = home.root().join("programs");
+    fs::create_dir(&programs).unwrap();
+    let program = programs.join("codex");
+    for (script, expected) in [
+        ("echo '[{\"name\": \"memory\"}]'", "codex lists all of them"),
+        ("echo '[]'", "codex does not list memory"),
+        ("exit 1", "codex did not say which servers it has"),
+    ] {
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let mut command = home.mcpool(&["import", "--apply"]);
+        let path = format!("{}:/usr/bin:/bin", programs.display());
+        let ran = finish(command.env("PATH", path));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.contains(expected), "{ran:?}");
+        home.done(&["undo"]);
     }
 }

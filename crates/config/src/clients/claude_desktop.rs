@@ -28,7 +28,6 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
-    http: None,
     list_command: None,
     reload: "after a restart",
 };

@@ -3,7 +3,7 @@
 use super::{
     grammar::Grammar,
     place::Place,
-    shape::{Client, Command, Holder, Http},
+    shape::{Client, Command, Holder},
 };
 
 /// Where the extension of VS Code keeps it.
@@ -27,10 +27,6 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
-    http: Some(Http {
-        address: "url",
-        type_word: Some("streamableHttp"),
-    }),
     list_command: None,
     reload: "at once",
 };

@@ -3,7 +3,7 @@
 use super::{
     grammar::Grammar,
     place::Place,
-    shape::{Client, Command, Holder, Http},
+    shape::{Client, Command, Holder},
 };
 
 pub(super) const CLIENT: Client = Client {
@@ -20,10 +20,6 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["local", "stdio"],
     addresses: &["url"],
-    http: Some(Http {
-        address: "url",
-        type_word: Some("http"),
-    }),
     list_command: Some(&["copilot", "mcp", "list"]),
     reload: "in a new session",
 };

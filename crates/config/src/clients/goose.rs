@@ -3,7 +3,7 @@
 use super::{
     grammar::Grammar,
     place::{Place, System},
-    shape::{Client, Command, Holder, Http},
+    shape::{Client, Command, Holder},
 };
 
 pub(super) const CLIENT: Client = Client {
@@ -24,10 +24,6 @@ pub(super) const CLIENT: Client = Client {
     variables: &["envs", "env_keys"],
     local_types: &["stdio"],
     addresses: &["uri", "url"],
-    http: Some(Http {
-        address: "uri",
-        type_word: Some("streamable_http"),
-    }),
     list_command: None,
     reload: "in a new session",
 };

@@ -104,32 +104,12 @@ pub enum Change {
         /// Its items.
         texts: Vec<Word>,
     },
-    /// One more member. Only in JSON.
-    Insert {
-        /// The map.
-        at: Vec<Step>,
-        /// The member that it follows; `None` for the last.
-        after: Option<String>,
-        /// Its name.
-        key: String,
-        /// Its value.
-        value: Plain,
-    },
     /// A map without a member.
     Remove {
         /// The map.
         at: Vec<Step>,
         /// The member.
         key: String,
-    },
-    /// Another name for a member. Only in JSON.
-    Rename {
-        /// The map.
-        at: Vec<Step>,
-        /// Its name.
-        key: String,
-        /// Its name then.
-        to: String,
     },
 }
 
@@ -249,9 +229,7 @@ impl Change {
             | Change::Prepend { at, .. }
             | Change::DropFirst { at, .. }
             | Change::InsertList { at, .. }
-            | Change::Insert { at, .. }
-            | Change::Remove { at, .. }
-            | Change::Rename { at, .. } => at,
+            | Change::Remove { at, .. } => at,
         }
     }
 
@@ -275,55 +253,26 @@ impl Change {
                 items.drain(..count);
             }
             (
-                Change::Insert {
-                    after, key, value, ..
-                },
-                Plain::Map(members),
-            ) => insert(members, after.as_deref(), key, value.clone())?,
-            (
                 Change::InsertList {
                     after, key, texts, ..
                 },
                 Plain::Map(members),
             ) => {
+                if members.iter().any(|(name, _)| name == key) {
+                    return None;
+                }
+                let place = members.iter().position(|(name, _)| name == after)? + 1;
                 let items = texts.iter().map(|word| Plain::text(word.text()));
-                insert(members, Some(after), key, Plain::List(items.collect()))?;
+                members.insert(place, (key.clone(), Plain::List(items.collect())));
             }
             (Change::Remove { key, .. }, Plain::Map(members)) => {
                 let place = members.iter().position(|(name, _)| name == key)?;
                 members.remove(place);
             }
-            (Change::Rename { key, to, .. }, Plain::Map(members)) => {
-                if members.iter().any(|(name, _)| name == to) {
-                    return None;
-                }
-                members
-                    .iter_mut()
-                    .find(|(name, _)| name == key)?
-                    .0
-                    .clone_from(to);
-            }
             _ => return None,
         }
         Some(())
     }
-}
-
-fn insert(
-    members: &mut Vec<(String, Plain)>,
-    after: Option<&str>,
-    key: &str,
-    value: Plain,
-) -> Option<()> {
-    if members.iter().any(|(name, _)| name == key) {
-        return None;
-    }
-    let place = match after {
-        Some(after) => members.iter().position(|(name, _)| name == after)? + 1,
-        None => members.len(),
-    };
-    members.insert(place, (key.to_owned(), value));
-    Some(())
 }
 
 impl fmt::Debug for Word {

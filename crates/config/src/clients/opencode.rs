@@ -3,7 +3,7 @@
 use super::{
     grammar::Grammar,
     place::Place,
-    shape::{Client, Command, Holder, Http},
+    shape::{Client, Command, Holder},
 };
 
 pub(super) const CLIENT: Client = Client {
@@ -24,10 +24,6 @@ pub(super) const CLIENT: Client = Client {
     variables: &["environment"],
     local_types: &["local"],
     addresses: &["url"],
-    http: Some(Http {
-        address: "url",
-        type_word: Some("remote"),
-    }),
     list_command: Some(&["opencode", "mcp", "list"]),
     reload: "in a new session",
 };

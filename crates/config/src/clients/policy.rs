@@ -42,7 +42,7 @@ pub enum PolicyReason {
 impl Policy {
     /// Adds the rules of a file of settings.
     pub fn add_settings(&mut self, text: &str) -> Result<(), Unreadable> {
-        let tree = Grammar::Json.read(text)?;
+        let tree = Grammar::Jsonc.read(text)?;
         let rules = |key| {
             let rules = tree.get(key).map(Node::items).unwrap_or_default();
             rules.iter().filter_map(Rule::of)

@@ -30,8 +30,6 @@ pub struct Client {
     pub local_types: &'static [&'static str],
     /// Members that say where a server is that nobody starts.
     pub addresses: &'static [&'static str],
-    /// How it is told an address instead, if it can be.
-    pub http: Option<Http>,
     /// Its own command that lists its servers, if it needs no login.
     pub list_command: Option<&'static [&'static str]>,
     /// What makes it read its file again.
@@ -132,15 +130,6 @@ fn words(list: Option<&Node>) -> Result<Option<Vec<String>>, Reason> {
     });
     let words: Option<Vec<String>> = words.collect();
     words.map(Some).ok_or(Reason::OddCommand)
-}
-
-/// How a client is told an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// The member with the address.
-    pub address: &'static str,
-    /// The word of `type` for it, if the client wants one.
-    pub type_word: Option<&'static str>,
 }
 
 impl Client {

@@ -154,7 +154,7 @@ impl fmt::Debug for Member {
 
 /// A value apart from how and where it is written.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Plain {
+pub(super) enum Plain {
     /// Members in order.
     Map(Vec<(String, Plain)>),
     /// Items in order.
@@ -167,7 +167,7 @@ pub enum Plain {
 
 impl Plain {
     /// A text.
-    pub fn text(text: &str) -> Self {
+    pub(super) fn text(text: &str) -> Self {
         Plain::Text(text.to_owned())
     }
 

@@ -3,7 +3,7 @@
 use super::{
     grammar::Grammar,
     place::Place,
-    shape::{Client, Command, Holder, Http},
+    shape::{Client, Command, Holder},
 };
 
 pub(super) const CLIENT: Client = Client {
@@ -25,10 +25,6 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
-    http: Some(Http {
-        address: "url",
-        type_word: Some("http"),
-    }),
     list_command: None,
     reload: "at once, after a question whether to trust it",
 };

@@ -3,7 +3,7 @@
 use super::{
     grammar::Grammar,
     place::Place,
-    shape::{Client, Command, Holder, Http},
+    shape::{Client, Command, Holder},
 };
 
 pub(super) const CLIENT: Client = Client {
@@ -17,10 +17,6 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["serverUrl", "url"],
-    http: Some(Http {
-        address: "serverUrl",
-        type_word: None,
-    }),
     list_command: None,
     reload: "when its servers are refreshed",
 };

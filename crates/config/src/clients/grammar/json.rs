@@ -9,7 +9,7 @@ use jsonc_parser::{
 };
 
 use super::{
-    super::tree::{Member, Node, Plain, Style, Value},
+    super::tree::{Member, Node, Style, Value},
     Change, Grammar, Splice, Unreadable, Word,
     splice::{self, insert_in_braces, node_at, only_member},
 };
@@ -110,29 +110,7 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
                 &format!("[{list}]"),
             ))
         }
-        Change::Insert {
-            at,
-            after,
-            key,
-            value,
-        } => {
-            let map = node_at(tree, at)?;
-            let after = match after {
-                Some(after) => only_member(map, after)?,
-                None => match map.members().last() {
-                    Some(last) => last,
-                    None => return insert_first(text, map, key, value),
-                },
-            };
-            let layout = Layout::at(text, after.key_span.start);
-            let value = print(value, &layout);
-            Some(insert_in_braces(text, after, &quoted(key), &value))
-        }
         Change::Remove { at, key } => splice::remove(text, node_at(tree, at)?, key),
-        Change::Rename { at, key, to } => {
-            let member = only_member(node_at(tree, at)?, key)?;
-            Some((member.key_span.clone(), quoted(to)))
-        }
     }
 }
 
@@ -145,104 +123,6 @@ fn word(text: &str, tree: &Node, word: &Word) -> String {
 
 fn words(text: &str, tree: &Node, words: &[Word]) -> Vec<String> {
     words.iter().map(|new| word(text, tree, new)).collect()
-}
-
-fn insert_first(text: &str, map: &Node, key: &str, value: &Plain) -> Option<Splice> {
-    if !matches!(map.value, Value::Map(_)) || map.style != Style::Flow {
-        return None;
-    }
-    let place = map.span.start + 1;
-    if !text[place..map.span.end - 1].trim().is_empty() {
-        // A comment, which may end the line.
-        return None;
-    }
-    let outer = Layout::at(text, map.span.start);
-    let inner = outer.deeper();
-    let (lead, tail) = (inner.line(), outer.line());
-    let value = print(value, &inner);
-    let colon = if outer.is_compact { ":" } else { ": " };
-    let new = format!("{{{lead}{}{colon}{value}{tail}}}", quoted(key));
-    Some((map.span.clone(), new))
-}
-
-/// How far in a value stands, and by what the file indents.
-struct Layout {
-    newline: &'static str,
-    indentation: String,
-    unit: String,
-    /// Everything on one line.
-    is_inline: bool,
-    /// And without blanks.
-    is_compact: bool,
-}
-
-impl Layout {
-    /// As the line looks on which this place is.
-    fn at(text: &str, place: usize) -> Self {
-        let before = splice::line_before(text, place);
-        let indentation: String = before
-            .chars()
-            .take_while(|character| *character == ' ' || *character == '\t')
-            .collect();
-        let unit = text
-            .lines()
-            .map(|line| &line[..line.len() - line.trim_start().len()])
-            .find(|blanks| !blanks.is_empty())
-            .unwrap_or("  ");
-        Layout {
-            newline: Grammar::newline(text),
-            indentation,
-            unit: unit.to_owned(),
-            is_inline: !text.trim().contains('\n'),
-            is_compact: splice::comma(text) == ",",
-        }
-    }
-
-    fn deeper(&self) -> Self {
-        Layout {
-            newline: self.newline,
-            indentation: format!("{}{}", self.indentation, self.unit),
-            unit: self.unit.clone(),
-            is_inline: self.is_inline,
-            is_compact: self.is_compact,
-        }
-    }
-
-    fn line(&self) -> String {
-        if self.is_inline {
-            String::new()
-        } else {
-            format!("{}{}", self.newline, self.indentation)
-        }
-    }
-}
-
-/// Maps one member to a line, lists on one line.
-fn print(value: &Plain, layout: &Layout) -> String {
-    let (comma, colon) = if layout.is_compact {
-        (",", ":")
-    } else {
-        (", ", ": ")
-    };
-    match value {
-        Plain::Text(text) => quoted(text),
-        Plain::Other(raw) => raw.clone(),
-        Plain::List(items) => {
-            let items: Vec<String> = items.iter().map(|item| print(item, layout)).collect();
-            format!("[{}]", items.join(comma))
-        }
-        Plain::Map(members) if members.is_empty() => "{}".to_owned(),
-        Plain::Map(members) => {
-            let inner = layout.deeper();
-            let members: Vec<String> = members
-                .iter()
-                .map(|(key, value)| format!("{}{colon}{}", quoted(key), print(value, &inner)))
-                .collect();
-            let between = if layout.is_inline { comma } else { "," };
-            let members = members.join(&format!("{between}{}", inner.line()));
-            format!("{{{}{members}{}}}", inner.line(), layout.line())
-        }
-    }
 }
 
 /// A string of JSON.

@@ -143,7 +143,6 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
             }
         }
         Change::Remove { at, key } => splice::remove(text, node_at(tree, at)?, key),
-        Change::Insert { .. } | Change::Rename { .. } => None,
     }
 }
 

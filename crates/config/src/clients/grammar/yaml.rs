@@ -237,7 +237,6 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
             }
         }
         Change::Remove { at, key } => splice::remove(text, node_at(tree, at)?, key),
-        Change::Insert { .. } | Change::Rename { .. } => None,
     }
 }
 
@@ -246,7 +245,7 @@ fn word(text: &str, tree: &Node, word: &Word) -> String {
         // A bare text may end earlier between brackets than on a line.
         Some(copied)
             if copied.starts_with(['"', '\''])
-                || !copied.contains([',', '[', ']', '{', '}', ':', '\n']) =>
+                || !(copied.contains([',', '[', ']', '{', '}', '\n']) || copied.ends_with(':')) =>
         {
             copied.to_owned()
         }
