@@ -24,6 +24,7 @@ mod daemon;
 mod failures;
 mod floods;
 mod http;
+mod http_edge;
 mod http_modern;
 mod http_modern_upgrade;
 mod http_revival;
