@@ -155,7 +155,7 @@ fn shifted(text: &str, span: Range<usize>) -> Range<usize> {
 /// Where a list stands. That of a block ends with its last item.
 fn list_span(list: &Node) -> Range<usize> {
     match (list.style, list.items()) {
-        (Style::Block, [first, .., last]) => first.span.start..last.span.end,
+        (Style::Block, [from, .., to]) => from.span.start..to.span.end,
         (Style::Block, [only]) => only.span.clone(),
         _ => list.span.clone(),
     }

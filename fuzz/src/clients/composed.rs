@@ -4,6 +4,8 @@
 //! Each byte of an input makes one choice, so an engine that changes bytes changes how something is
 //! written, or which member comes next.
 
+use std::fmt::{self, Write as _};
+
 use config::clients::{Client, Grammar, Holder};
 
 const TEXTS: [&str; 20] = [
@@ -56,6 +58,11 @@ impl Choices<'_> {
     fn text(&mut self) -> &'static str {
         self.one_of(&TEXTS)
     }
+}
+
+/// Writing to a text does not fail.
+fn put(text: &mut String, more: fmt::Arguments<'_>) {
+    let _ = text.write_fmt(more);
 }
 
 /// The file that these choices describe.
@@ -232,7 +239,10 @@ fn toml(entries: &[(&str, Members)], choices: &mut Choices<'_>) -> String {
         if style == 0 {
             let blank = choices.one_of(&["", " ", "  "]);
             let end = choices.one_of(&["\n", " # why\n", "\n\n"]);
-            text.push_str(&format!("{blank}[mcp_servers.{blank}{name}]{end}"));
+            put(
+                &mut text,
+                format_args!("{blank}[mcp_servers.{blank}{name}]{end}"),
+            );
         }
         let mut inline = Vec::new();
         let mut tables = String::new();
@@ -242,25 +252,28 @@ fn toml(entries: &[(&str, Members)], choices: &mut Choices<'_>) -> String {
             let end = choices.one_of(&["\n", " # [no]\n", "\n\n", "\n# a = 1\n"]);
             match (style, said) {
                 (0, Said::Map(members)) if choices.below(2) == 0 => {
-                    tables.push_str(&format!("[mcp_servers.{name}.{key}]\n"));
+                    put(&mut tables, format_args!("[mcp_servers.{name}.{key}]\n"));
                     for (key, value) in members {
                         let value = toml_string(value, choices);
-                        tables.push_str(&format!("{key} = {value}\n"));
+                        put(&mut tables, format_args!("{key} = {value}\n"));
                     }
                 }
                 (0, _) => {
                     let blank = choices.one_of(&["", "  ", "\t"]);
-                    text.push_str(&format!("{blank}{key}{equals}{value}{end}"));
+                    put(&mut text, format_args!("{blank}{key}{equals}{value}{end}"));
                 }
-                (1, _) => text.push_str(&format!("mcp_servers.{name}.{key}{equals}{value}{end}")),
+                (1, _) => put(
+                    &mut text,
+                    format_args!("mcp_servers.{name}.{key}{equals}{value}{end}"),
+                ),
                 _ => inline.push(format!("{key}{equals}{value}")),
             }
         }
         if style == 2 {
-            text.push_str(&format!(
-                "mcp_servers.{name} = {{ {} }}\n",
-                inline.join(", ")
-            ));
+            put(
+                &mut text,
+                format_args!("mcp_servers.{name} = {{ {} }}\n", inline.join(", ")),
+            );
         }
         text.push_str(&tables);
     }
@@ -305,7 +318,7 @@ fn toml_said(said: &Said, is_inline: bool, choices: &mut Choices<'_>) -> String 
 fn toml_string(text: &str, choices: &mut Choices<'_>) -> String {
     match choices.below(4) {
         1 if !text.contains(['\'', '\n', '\t']) => format!("'{text}'"),
-        2 if !text.contains("'") => format!("'''{text}'''"),
+        2 if !text.contains('\'') => format!("'''{text}'''"),
         3 if !text.contains(['"', '\\']) => format!("\"\"\"\n{text}\"\"\""),
         // What JSON escapes, TOML escapes in the same way.
         _ => serde_json::Value::from(text).to_string(),
@@ -348,17 +361,20 @@ fn yaml(client: &Client, entries: &[(&str, Members)], choices: &mut Choices<'_>)
                     .iter()
                     .map(|(key, value)| format!("{key}:{value}"))
                     .collect();
-                text.push_str(&format!("{wide}{lead}{{{}}}\n", inner.join(", ")));
+                put(
+                    &mut text,
+                    format_args!("{wide}{lead}{{{}}}\n", inner.join(", ")),
+                );
                 continue;
             }
         }
         if !is_list {
-            text.push_str(&format!("{wide}{name}:\n"));
+            put(&mut text, format_args!("{wide}{name}:\n"));
         }
         for (number, (key, value)) in members.iter().enumerate() {
             let lead = if is_list && number == 0 { "- " } else { "  " };
             let end = choices.one_of(&["\n", " # why\n", "\n\n", "\n# c\n"]);
-            text.push_str(&format!("{wide}{lead}{key}:{value}{end}"));
+            put(&mut text, format_args!("{wide}{lead}{key}:{value}{end}"));
         }
     }
     text
@@ -377,14 +393,13 @@ fn yaml_said(said: &Said, wide: &str, choices: &mut Choices<'_>) -> String {
         }
         Said::List(items) => {
             let inner = choices.one_of(&["  ", "    "]);
-            items
-                .iter()
-                .map(|item| {
-                    let item = yaml_string(item, true, choices);
-                    let comment = choices.one_of(&["", " # c", "", "\n"]);
-                    format!("\n{wide}{inner}- {item}{comment}")
-                })
-                .collect()
+            let mut lines = String::new();
+            for item in items {
+                let item = yaml_string(item, true, choices);
+                let comment = choices.one_of(&["", " # c", "", "\n"]);
+                put(&mut lines, format_args!("\n{wide}{inner}- {item}{comment}"));
+            }
+            lines
         }
         Said::Map(members) => {
             let members = members
