@@ -88,12 +88,20 @@ impl error::Error for BadWorkspace {
 ///
 /// A bad `flag` is an error and never leads to the next evidence.
 pub fn find(flag: Option<&Path>) -> Result<Option<Workspace>, BadWorkspace> {
+    find_from(flag, env::current_dir().ok())
+}
+
+/// As [`find`], of somebody who is in another `directory` than this process.
+pub(crate) fn find_from(
+    flag: Option<&Path>,
+    directory: Option<PathBuf>,
+) -> Result<Option<Workspace>, BadWorkspace> {
     let project = env::var_os("CLAUDE_PROJECT_DIR").map(PathBuf::from);
     let user = rustix::process::geteuid().as_raw();
     let clues = Clues {
         flag,
         project: project.as_deref(),
-        directory: env::current_dir().ok(),
+        directory,
         too_wide: too_wide(
             [home::from_environment(), home::of_user(user)]
                 .into_iter()
