@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, call, completions, connect, list, logs, remove, restart, sample_server, serve, status,
-        stop, token, tools, r#try, upgrade,
+        add, call, completions, connect, hook, list, logs, remove, restart, sample_server, serve,
+        status, stop, token, tools, r#try, upgrade,
     },
     ui::Format,
 };
@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Upgrade(upgrade::Args),
     Token(token::Args),
+    Hook(hook::Args),
     Serve(serve::Args),
     Try(r#try::Args),
     Completions(completions::Args),

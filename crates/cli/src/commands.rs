@@ -4,6 +4,7 @@ pub(crate) mod add;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod hook;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod recipe;
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
     let home = cli.home.as_deref();
     match cli.command {
         Command::Connect(_) => connect::run(home),
+        Command::Hook(_) => hook::run(home),
         Command::Add(args) => add::run(&args, &places(home)?, ui),
         Command::Remove(args) => remove::run(&args, &places(home)?, ui),
         Command::List(args) => list::run(&args, &places(home)?, ui),

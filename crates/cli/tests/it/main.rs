@@ -23,6 +23,7 @@ mod credentials;
 mod daemon;
 mod failures;
 mod floods;
+mod hooks;
 mod http;
 mod http_modern;
 mod http_modern_upgrade;

@@ -12,6 +12,7 @@ mod fault;
 mod gate;
 mod handover;
 mod holder;
+mod hook;
 mod modern;
 mod peer;
 mod reply;

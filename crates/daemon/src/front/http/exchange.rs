@@ -21,6 +21,7 @@ use wire::{Fault, Frame, Kind, Method as Asked};
 use super::{
     Caller, Front, HttpFault, Key, Place, Post, Visit, Wish,
     gate::{Passed, Peer},
+    hook::{self, Hook},
     modern,
     reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
     routes::What,
@@ -103,6 +104,10 @@ async fn serve(
 ) -> Result<Response<Reply>, HttpFault> {
     let (server, is_web) = match passed.route.what {
         What::Health => return Ok(reply::bare(StatusCode::OK)),
+        What::Hook => {
+            let from = (passed.name, passed.caller);
+            return post_hook((front, busy), head, from, body).await;
+        }
         What::OnlyServer => (only, web::is_wanted(head)),
         What::Server => (Some(Arc::from(passed.name)), web::is_wanted(head)),
         What::OnlyServerWeb => (only, true),
@@ -131,6 +136,28 @@ async fn serve(
     } else {
         errand.leave().await
     }
+}
+
+/// An event of an agent, for the tool that the URL names.
+async fn post_hook(
+    (front, busy): (&Front, &Busy),
+    head: &Parts,
+    (event, caller): (&str, Caller),
+    body: Incoming,
+) -> Result<Response<Reply>, HttpFault> {
+    let hook = Hook::of(event, &head.uri)?;
+    let place = place(None, &head.uri, &head.headers)?;
+    let errand = Errand {
+        front,
+        busy,
+        place,
+        caller,
+        key: None,
+    };
+    let (bytes, _share) = time::timeout(BODY_PATIENCE, errand.read(head, body))
+        .await
+        .map_err(|_| HttpFault::TooSlow)??;
+    hook::answer((front, busy), hook, (errand.place, caller), &bytes).await
 }
 
 /// What a request is about.
@@ -467,7 +494,7 @@ fn place(server: Option<Arc<str>>, uri: &Uri, headers: &HeaderMap) -> Result<Pla
 }
 
 /// A value of a query as it was meant.
-fn decoded(value: &str) -> Option<String> {
+pub(super) fn decoded(value: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let [first, left @ ..] = rest {

@@ -68,6 +68,8 @@ impl Pause {
 pub(super) struct Round {
     pub(super) presence: Arc<Presence>,
     pub(super) id: Option<RequestId>,
+    /// The event, if the answer is for a hook of an agent.
+    pub(super) hook: Option<Arc<str>>,
 }
 
 /// How far a request is, and its connection with it.
@@ -131,8 +133,8 @@ impl Busy {
     }
 
     /// It is one of the modern era, and at the hub.
-    pub(super) fn is_round(&self, presence: Arc<Presence>, id: Option<RequestId>) {
-        *lock(&self.0.round) = Some(Round { presence, id });
+    pub(super) fn is_round(&self, round: Round) {
+        *lock(&self.0.round) = Some(round);
         self.is_at(Stage::AtTheHub);
     }
 

@@ -91,7 +91,7 @@ impl Attendance {
     }
 
     /// The response is whole.
-    pub(super) fn is_over(&mut self) {
+    pub(in super::super) fn is_over(&mut self) {
         self.is_over = true;
     }
 }
