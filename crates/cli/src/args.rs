@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         add, call, completions, connect, hook, list, logs, remove, restart, sample_server, serve,
-        status, stop, token, tools, r#try, upgrade,
+        service, status, stop, token, tools, r#try, upgrade,
     },
     ui::Format,
 };
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Token(token::Args),
     Hook(hook::Args),
     Serve(serve::Args),
+    Service(service::Args),
     Try(r#try::Args),
     Completions(completions::Args),
     #[command(hide = true)]

@@ -12,6 +12,7 @@ pub(crate) mod remove;
 pub(crate) mod restart;
 pub(crate) mod sample_server;
 pub(crate) mod serve;
+pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod token;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Stop(args) => stop::run(&args, &places(home)?, ui),
         Command::Token(args) => token::run(&args, &places(home)?, ui),
         Command::Upgrade(args) => upgrade::run(&args, &places(home)?, ui),
+        Command::Service(args) => service::run(&args, places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?, ui),
         Command::Try(args) => r#try::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

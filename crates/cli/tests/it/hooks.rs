@@ -372,14 +372,14 @@ fn agents_whose_hooks_can_post_need_no_process() {
     let web = home.web(&[]);
     let event = json!({"tool_input": {"words": r#"{"decision":"block"}"#}});
     let echoes = "PreToolUse?server=fake&tool=echo&arg=text=${tool_input.words}";
-    let mut told = hooks(&web, echoes).post(&event);
+    let told = hooks(&web, echoes).post(&event);
     assert_eq!(told.status, 200);
     assert_eq!(told.header("content-type"), Some("application/json"));
     assert_eq!(told.json(), json!({"decision": "block"}));
     let words = "?server=fake&tool=echo&arg=text=hello";
-    let mut told = hooks(&web, &format!("Stop{words}")).post(&event);
+    let told = hooks(&web, &format!("Stop{words}")).post(&event);
     assert_eq!((told.status, told.json()), (200, json!({})));
-    let mut told = hooks(&web, &format!("UserPromptSubmit{words}")).post(&event);
+    let told = hooks(&web, &format!("UserPromptSubmit{words}")).post(&event);
     let context = &told.json()["hookSpecificOutput"]["additionalContext"];
     assert_eq!(context, "hello");
     for (line, status, why) in [
@@ -389,7 +389,7 @@ fn agents_whose_hooks_can_post_need_no_process() {
         ("Stop?server=fake", 400, "`tool`"),
         ("St.op?server=fake&tool=echo", 400, "name of an event"),
     ] {
-        let mut failed = hooks(&web, line).post(&event);
+        let failed = hooks(&web, line).post(&event);
         assert_eq!(failed.status, status, "{line}");
         let said = failed.json();
         let words = said["error"]["message"].as_str().unwrap();
@@ -399,7 +399,7 @@ fn agents_whose_hooks_can_post_need_no_process() {
     assert_eq!(not_an_event.status, 400);
     // Arguments that clients of the modern era say in headers as well are not said there.
     let mirrored = "SessionStart?server=fake&tool=mirrored&arg=text=hello";
-    let mut told = hooks(&web, mirrored).post(&event);
+    let told = hooks(&web, mirrored).post(&event);
     let context = &told.json()["hookSpecificOutput"]["additionalContext"];
     assert_eq!(context, "hello");
 }

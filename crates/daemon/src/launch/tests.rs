@@ -460,16 +460,26 @@ fn the_terms_of_a_server_reach_the_core() {
 fn only_a_daemon_that_nobody_watches_ends_by_itself() {
     let half_an_hour = IdleTimeout::After(Duration::from_mins(30));
     let minute = config::IdleTimeout::After(Duration::from_mins(1));
-    assert_eq!(daemon_idle_timeout(true, None), half_an_hour);
+    assert_eq!(daemon_idle_timeout(StartedBy::Shim, None), half_an_hour);
     assert_eq!(
-        daemon_idle_timeout(true, Some(minute)),
+        daemon_idle_timeout(StartedBy::Shim, Some(minute)),
         IdleTimeout::After(Duration::from_mins(1))
     );
     let never = Some(config::IdleTimeout::Never);
-    assert_eq!(daemon_idle_timeout(true, never), IdleTimeout::Never);
+    assert_eq!(
+        daemon_idle_timeout(StartedBy::Shim, never),
+        IdleTimeout::Never
+    );
     for set in [None, Some(minute), never] {
-        assert_eq!(daemon_idle_timeout(false, set), IdleTimeout::Never);
+        assert_eq!(
+            daemon_idle_timeout(StartedBy::Person, set),
+            IdleTimeout::Never
+        );
     }
+    let by_manager = |set| daemon_idle_timeout(StartedBy::ServiceManager, set);
+    assert_eq!(by_manager(None), IdleTimeout::Never);
+    let after = IdleTimeout::After(Duration::from_mins(1));
+    assert_eq!(by_manager(Some(minute)), after);
 }
 
 #[test]
