@@ -153,6 +153,7 @@ Description=mcpool, a pooler for MCP servers: where sessions come in
 ListenStream={}
 SocketMode=0600
 DirectoryMode=0700
+RemoveOnStop=yes
 FileDescriptorName={PASSED_FOR_SESSIONS}
 Service={SERVICE}
 
@@ -291,6 +292,7 @@ mod tests {
             ListenStream=/run/user/1000/mcpool/mcpool.sock
             SocketMode=0600
             DirectoryMode=0700
+            RemoveOnStop=yes
             FileDescriptorName=mcpool
             Service=mcpool.service
 
@@ -326,7 +328,8 @@ mod tests {
             Restart=on-failure
             KillMode=mixed
             OOMPolicy=continue
-        "#]].assert_eq(&texts.join("\n"));
+        "#]]
+        .assert_eq(&texts.join("\n"));
     }
 
     #[test]

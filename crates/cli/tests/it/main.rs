@@ -44,6 +44,7 @@ mod pressure;
 mod remote;
 mod restarts;
 mod secrets;
+mod services;
 mod sessions;
 mod shims;
 mod status;
