@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, call, completions, connect, hook, list, logs, remove, restart, sample_server, serve,
-        service, status, stop, token, tools, r#try, upgrade,
+        add, call, completions, connect, hook, list, logs, man, remove, restart, sample_server,
+        serve, service, status, stop, token, tools, r#try, upgrade,
     },
     ui::Format,
 };
@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Service(service::Args),
     Try(r#try::Args),
     Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     SampleServer(sample_server::Args),
 }

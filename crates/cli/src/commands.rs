@@ -7,6 +7,7 @@ pub(crate) mod connect;
 pub(crate) mod hook;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod man;
 pub(crate) mod recipe;
 pub(crate) mod remove;
 pub(crate) mod restart;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Service(args) => service::run(&args, places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?, ui),
         Command::Try(args) => r#try::run(&args, ui),
+        Command::Man(args) => man::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
         Command::SampleServer(args) => sample_server::run(&args),
     }
