@@ -40,6 +40,7 @@ mod machine_limits;
 mod machine_time;
 mod meeting;
 mod noise;
+mod output;
 mod pressure;
 mod remote;
 mod restarts;
