@@ -15,11 +15,11 @@ fn every_verb_that_does_something_says_it_as_json_too() {
     };
     let added = said(&["add", "fake", "--json", "--", FAKE_SERVER]);
     assert_eq!(added["name"], "fake");
-    assert_eq!(said(&["list", "--json"])[0]["name"], "fake");
-    assert_eq!(said(&["status", "--json"])["daemon"], json!(null));
+    assert_eq!(said(&["list", "--json"])["servers"][0]["name"], "fake");
     assert!(said(&["tools", "fake", "--json"])["tools"].is_array());
     let called = said(&["call", "fake", "echo", "{\"text\":\"hi\"}", "--json"]);
     assert_eq!(called["content"][0]["text"], "hi");
+    assert!(said(&["status", "--json"])["daemon"]["pid"].is_u64());
     assert_eq!(said(&["restart", "fake", "--json"])["server"], "fake");
     assert_eq!(said(&["upgrade", "--json"])["upgraded"], true);
     assert_eq!(said(&["token", "--json"])["exists"], false);
@@ -34,7 +34,7 @@ fn the_exit_code_says_what_kind_of_failure_it_was() {
     let home = Home::new();
     home.done(&["add", "fake", "--", FAKE_SERVER]);
     for (line, code) in [
-        (&["status"][..], 0),
+        (&["list"][..], 0),
         (&["remove", "nobody"], 1),
         (&["service", "start"], 1),
         (&["nonsense"], 2),
@@ -54,6 +54,10 @@ fn the_exit_code_says_what_kind_of_failure_it_was() {
         assert_eq!(empty, "", "{line:?}: {ran:?}");
         assert_ne!(other, "", "{line:?}");
     }
+    // It has said what it was asked.
+    let ran = home.run(&["status"]);
+    home.done(&["stop"]);
+    assert_eq!((ran.code, home.run(&["status"]).code), (Some(0), Some(3)));
 }
 
 #[test]
