@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use rustix::net::{AddressFamily, sockopt};
+use rustix::net::{AddressFamily, getsockname};
 use sd_notify::NotifyState;
 use sys::handed;
 
@@ -58,10 +58,13 @@ impl Passed {
     fn add(&mut self, socket: OwnedFd, name: &str) -> anyhow::Result<()> {
         // Without a name of its own a socket has that of its unit.
         let name = name.strip_suffix(".socket").unwrap_or(name);
-        let family = sockopt::socket_domain(&socket);
-        let family = family.with_context(|| format!("`{name}` is no socket"))?;
-        let listens = sockopt::socket_acceptconn(&socket)?;
-        ensure!(listens, "nobody listens at the socket `{name}`");
+        let address = getsockname(&socket);
+        let address = address.with_context(|| format!("`{name}` is no socket"))?;
+        let family = address.address_family();
+        ensure!(
+            sys::socket::listens(&socket)?,
+            "nobody listens at the socket `{name}`"
+        );
         if name == SESSIONS && family == AddressFamily::UNIX {
             ensure!(
                 self.sessions.is_none(),

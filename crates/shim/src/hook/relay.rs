@@ -31,6 +31,10 @@ pub(super) fn call(
     deadline: Deadline,
 ) -> Result<Option<String>, Failure> {
     let event = Json::parse(event).ok_or(Failure::Said("the event is not JSON".into()))?;
+    let request = call.request(event, usize::try_from(BYTES_MAX).unwrap_or(usize::MAX));
+    let mut request =
+        request.ok_or_else(|| Failure::Said("the arguments are longer than 64 MiB".into()))?;
+    request.push('\n');
     let places = Places::find(hook.home.as_deref()).map_err(Failure::Places)?;
     let caller = Caller::new(
         places,
@@ -46,8 +50,6 @@ pub(super) fn call(
         Answer::RunItYourself => return Err(Failure::NotMet(NotMet::NoAnswer(None))),
     }
     let mut daemon = BufReader::new(Timed { stream, deadline });
-    let mut request = call.request(event);
-    request.push('\n');
     let sent = daemon.get_mut().write_all(request.as_bytes());
     sent.map_err(|error| deadline.of_error("talking to the daemon", error))?;
     let answer = answer_of(daemon, deadline)?;

@@ -104,6 +104,15 @@ impl Argument {
         })
     }
 
+    /// About how many bytes its value has, before it is made.
+    fn bytes(&self, event: Json<'_>) -> usize {
+        let bytes = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.len(),
+            Part::Path(path) => found(event, path).map_or(0, |value| value.text().len()),
+        });
+        bytes.sum()
+    }
+
     /// Its value as JSON: what stands in the event, as it stands there, if it is that alone, else a string.
     /// `None` if it is that alone and is not there.
     fn value(&self, event: Json<'_>) -> Option<String> {
@@ -134,10 +143,14 @@ fn found<'a>(event: Json<'a>, path: &str) -> Option<Json<'a>> {
 }
 
 impl ToolCall {
-    /// The request, without a line end in it.
-    pub fn request(&self, event: Json<'_>) -> String {
+    /// The request, without a line end in it; `None` if it would be longer than `bytes_max`, as may be where
+    /// a long event is put in more than once.
+    pub fn request(&self, event: Json<'_>, bytes_max: usize) -> Option<String> {
         let mut arguments = String::new();
         for argument in &self.arguments {
+            if arguments.len() + argument.bytes(event) > bytes_max {
+                return None;
+            }
             if let Some(value) = argument.value(event) {
                 if !arguments.is_empty() {
                     arguments.push(',');
@@ -156,7 +169,8 @@ impl ToolCall {
             env!("CARGO_PKG_VERSION"),
         );
         // Those of an event stand between its values, as a string cannot hold one.
-        request.replace(['\n', '\r'], " ")
+        let request = request.replace(['\n', '\r'], " ");
+        (request.len() <= bytes_max).then_some(request)
     }
 }
 
@@ -282,7 +296,10 @@ mod tests {
                 .map(|written| Argument::parse(written).unwrap())
                 .to_vec(),
         };
-        let request = call.request(Json::parse(EVENT).unwrap());
+        let event = Json::parse(EVENT).unwrap();
+        let request = call.request(event, 1000).unwrap();
+        assert_eq!(call.request(event, request.len() - 1), None);
+        assert_eq!(call.request(event, EVENT.len()), None);
         assert!(!request.contains('\n'));
         let request = Json::parse(&request).unwrap();
         let at = |path| request.at(path).map(Json::text);

@@ -6,7 +6,7 @@
 //! **Invariant:** a success is what the tool tells the agent, and nothing else is one: agents that are to be
 //! blocked by a failure see it by the status.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hyper::{Response, StatusCode, Uri};
 use serde_json::json;
@@ -14,17 +14,27 @@ use shim::{
     hook::tool::{Argument, ToolCall, is_event_name, told},
     workspace,
 };
-use tokio::sync::mpsc::Receiver;
+use tokio::{sync::mpsc::Receiver, time};
 use wire::{Frame, Json, Outgoing};
 
 use super::{
     Caller, Front, HttpFault, Place,
     exchange::decoded,
-    modern::{self, Attendance, Request},
+    modern::{self, Request},
+    presence::Attendance,
     reply::{self, Reply},
     timed::{Busy, Stage},
 };
-use crate::{link::Chunk, tasks};
+use crate::{
+    link::{Chunk, Share},
+    tasks,
+};
+
+/// How long somebody waits for a look at the folder in which an agent is.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Threads that may look at once.
+pub(super) const LOOKS_MAX: usize = 8;
 
 /// Who is to hear of an event, as the URL says it.
 #[derive(Debug)]
@@ -81,16 +91,18 @@ pub(super) async fn answer(
     let event = event.ok_or(bad("the event is no JSON object"))?;
     place.server = Some(hook.call.server.as_str().into());
     if place.workspace.is_none() {
-        place.workspace = workspace_of(event).await;
+        place.workspace = workspace_of(front, event).await?;
     }
-    let request = hook.call.request(event);
+    let request = hook.call.request(event, front.message_bytes);
+    let request = request.ok_or(HttpFault::TooLong)?;
     let bytes = request.len();
-    // What it takes is counted where it is taken in: there may be much put in.
+    let mut share = Share::of(&front.room);
+    share.try_set(bytes).map_err(|_| HttpFault::Full)?;
     let frame = Frame::parse(request.into()).map_err(|_| bad("the event is nested too deep"))?;
     let request = Request {
         frame,
         bytes,
-        share: None,
+        share: Some(share),
         headers: None,
         hook: Some(Arc::clone(&hook.event)),
     };
@@ -139,13 +151,27 @@ fn failed(why: &str) -> Response<Reply> {
     reply::json(StatusCode::BAD_GATEWAY, &words.to_string().into())
 }
 
-/// The workspace in which the agent says that it is.
-async fn workspace_of(event: Json<'_>) -> Option<PathBuf> {
-    let cwd = event.member("cwd")?.string()?;
-    let cwd = PathBuf::from(cwd.as_ref());
-    // A folder may be on a disk that does not answer.
-    let found = tasks::aside(move || workspace::around(&cwd));
-    found.await.ok()?
+/// The workspace in which the agent says that it is. The folder may be on a disk that does not answer: only so
+/// many look at once, and nobody waits for long.
+async fn workspace_of(front: &Front, event: Json<'_>) -> Result<Option<PathBuf>, HttpFault> {
+    let cwd = event.member("cwd").and_then(Json::string);
+    let Some(cwd) = cwd.map(|cwd| PathBuf::from(cwd.as_ref())) else {
+        return Ok(None);
+    };
+    let folder = cwd.clone();
+    let look = async {
+        let thread = Arc::clone(&front.looks).acquire_owned().await.ok()?;
+        let looked = tasks::aside(move || {
+            let found = workspace::around(&folder);
+            drop(thread);
+            found
+        });
+        looked.await.ok()
+    };
+    let found = time::timeout(LOOK_PATIENCE, look).await.ok().flatten();
+    found.ok_or_else(|| HttpFault::NotNow {
+        why: format!("nothing is heard of the folder {}", cwd.display()),
+    })
 }
 
 #[cfg(test)]
