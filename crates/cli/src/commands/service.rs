@@ -270,6 +270,14 @@ struct Removal {
 
 fn uninstall(manager: &dyn Manager, places: &Places) -> anyhow::Result<Removal> {
     let installed = service::installed(manager)?;
+    if installed.ours.is_empty() && daemon_pid(places)?.is_none() {
+        return Ok(Removal {
+            manager: manager.name(),
+            files: Vec::new(),
+            foreign: installed.foreign,
+            stopped: false,
+        });
+    }
     // Sessions that come meanwhile wait, and start one by themselves then.
     let _nobody_starts = NobodyStarts::hold(places)?;
     // First of all in good order: it ends its servers.
@@ -404,7 +412,8 @@ fn status(manager: &dyn Manager, places: Places) -> anyhow::Result<Shown> {
             StartedBy::Itself
         },
     });
-    let current = is_current(manager, &installed, places)?;
+    // One that cannot be read is not what was installed; `mcpool status` says what is wrong with it.
+    let current = is_current(manager, &installed, places).unwrap_or(false);
     Ok(Shown {
         manager: manager.name(),
         unmanaged,

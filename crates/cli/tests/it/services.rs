@@ -164,6 +164,14 @@ impl User {
         };
         fs::create_dir(user.path("bin")).unwrap();
         fs::write(user.path("bin/systemctl"), SYSTEMCTL).unwrap();
+        // Where the programs were built may be closed to somebody else.
+        for program in [env!("CARGO_BIN_EXE_mcpool"), DAEMON, FAKE_SERVER] {
+            let name = Path::new(program).file_name().unwrap();
+            let to = user.path("bin").join(name);
+            if fs::hard_link(program, &to).is_err() {
+                fs::copy(program, &to).unwrap();
+            }
+        }
         let runnable = fs::Permissions::from_mode(0o755);
         fs::set_permissions(user.path("bin/systemctl"), runnable).unwrap();
         if user.is_somebody {
@@ -183,7 +191,8 @@ impl User {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.home.mcpool(arguments);
+        let mcpool = self.path("bin/mcpool");
+        let mut command = self.home.command(mcpool, arguments);
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         command
             .env("PATH", path)
@@ -275,7 +284,8 @@ fn a_service_is_installed_runs_the_daemon_and_leaves_nothing_behind() {
         (&json!(false), &json!(null))
     );
     // One that a session has started runs by itself.
-    let ran = user.run(&["connect", "--", FAKE_SERVER]);
+    let server = user.path("bin/fake-server");
+    let ran = user.run(&["connect", "--", server.to_str().unwrap()]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let alone = user.json("status")["daemon"].clone();
     assert_eq!(alone["started_by"], "itself");
