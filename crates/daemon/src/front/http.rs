@@ -16,6 +16,7 @@ pub mod holder;
 mod hook;
 mod modern;
 mod peer;
+mod place;
 mod presence;
 mod reply;
 mod routes;

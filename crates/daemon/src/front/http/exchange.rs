@@ -1,11 +1,11 @@
 //! One request that has passed the gate, and its response.
 
-use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame as BodyFrame};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, Method, Request, Response, StatusCode, Version,
     body::Incoming,
     header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue},
     http::request::Parts,
@@ -24,6 +24,7 @@ use super::{
     gate::{Passed, Peer},
     hook::{self, Hook},
     modern,
+    place::place,
     presence::Attendance,
     reply::{self, Reply, SESSION_ID},
     routes::{Admits, What},
@@ -47,7 +48,6 @@ const DISCARDED_BYTES: usize = 16 << 10;
 /// Below this many bytes a body is not counted: there is little of it, and often.
 const UNCOUNTED_BYTES: usize = 4 << 10;
 
-const WORKSPACE: HeaderName = HeaderName::from_static("mcpool-workspace");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -538,66 +538,6 @@ fn accepts(headers: &HeaderMap, kinds: &[&str]) -> bool {
             .iter()
             .any(|range| range == kind || range == "*/*" || *range == format!("{family}/*"))
     })
-}
-
-/// Where a request leads to.
-fn place(server: Option<Arc<str>>, uri: &Uri, headers: &HeaderMap) -> Result<Place, HttpFault> {
-    let mut place = Place {
-        server,
-        ..Place::default()
-    };
-    let bad = |what| HttpFault::BadRequest { what };
-    for pair in uri.query().unwrap_or_default().split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match name {
-            "workspace" | "repo" => {
-                let value = decoded(value).ok_or(bad("the workspace is no text"))?;
-                let before = place.workspace.replace(PathBuf::from(value));
-                if before.is_some() {
-                    return Err(bad("there is more than one workspace"));
-                }
-            }
-            "session_key" => {
-                let value = decoded(value).ok_or(bad("the session key is no text"))?;
-                place.session_key = Some(value.into());
-            }
-            _unknown => {}
-        }
-    }
-    if let Some(value) = headers.get(&WORKSPACE) {
-        let value = value
-            .to_str()
-            .map_err(|_| bad("the workspace is no text"))?;
-        let before = place.workspace.replace(PathBuf::from(value));
-        if before.is_some_and(|before| place.workspace.as_ref() != Some(&before)) {
-            return Err(bad("there is more than one workspace"));
-        }
-    }
-    if place
-        .workspace
-        .as_ref()
-        .is_some_and(|path| !path.is_absolute())
-    {
-        return Err(bad("the workspace is no absolute path"));
-    }
-    Ok(place)
-}
-
-/// A value of a query as it was meant.
-pub(super) fn decoded(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let [first, left @ ..] = rest {
-        rest = left;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, left) = left.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
-        rest = left;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 impl fmt::Debug for Errand<'_> {

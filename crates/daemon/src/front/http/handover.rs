@@ -40,11 +40,11 @@ use super::{
     comer::{Comer, Kind, Rewound},
     events::Events,
     exchange, hook, is_revoked, modern,
-    presence::Attendance,
+    presence::{Attendance, Round},
     reply::{self, Reply},
     serve,
     strangers::Stranger,
-    timed::{Busy, Course, Round, Stage, Timed},
+    timed::{Busy, Course, Stage, Timed},
 };
 use crate::{
     link::{Chunk, ConnectionId, PIECES_MAX, Piece, RoundTubes, Share, Tube},

@@ -19,8 +19,8 @@ use wire::{Frame, Json, Outgoing};
 
 use super::{
     Caller, Front, HttpFault, Place,
-    exchange::decoded,
     modern::{self, Request},
+    place::decoded,
     presence::Attendance,
     reply::{self, Reply},
     timed::{Busy, Stage},

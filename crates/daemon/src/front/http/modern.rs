@@ -29,9 +29,9 @@ pub(crate) use mirrored::{Param, check as check_params, tools_of};
 use super::{
     Caller, Front, HttpFault, Key, Place, Post,
     events::{COMMENT_INTERVAL, Events},
-    presence::{Attendance, Presence},
+    presence::{Attendance, Presence, Round},
     reply::{self, Reply, SESSION_ID},
-    timed::{Busy, Round, Stage},
+    timed::{Busy, Stage},
 };
 use crate::{
     hub::Input,

@@ -21,9 +21,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
-use wire::RequestId;
 
-use super::{Generation, Key, Presence};
+use super::{Generation, Key, Presence, presence::Round};
 use crate::link::{ConnectionId, Share};
 
 /// From the first byte of a request to the end of its head.
@@ -87,15 +86,6 @@ impl Pause {
     fn has_become_late(&self) -> bool {
         self.0.is_late.load(Ordering::Relaxed)
     }
-}
-
-/// A request of the modern era.
-#[derive(Clone, Debug)]
-pub(super) struct Round {
-    pub(super) presence: Arc<Presence>,
-    pub(super) id: Option<RequestId>,
-    /// The event, if the answer is for a hook of an agent.
-    pub(super) hook: Option<Arc<str>>,
 }
 
 /// How far a request is, and its connection with it.
