@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, call, completions, connect, list, logs, remove, restart, sample_server, serve, status,
-        stop, token, tools, r#try, upgrade,
+        add, call, completions, connect, hook, list, logs, man, remove, restart, sample_server,
+        serve, service, status, stop, token, tools, r#try, upgrade,
     },
     ui::Format,
 };
@@ -52,9 +52,12 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Upgrade(upgrade::Args),
     Token(token::Args),
+    Hook(hook::Args),
     Serve(serve::Args),
+    Service(service::Args),
     Try(r#try::Args),
     Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     SampleServer(sample_server::Args),
 }

@@ -14,6 +14,7 @@ mod daemon_link;
 mod exit;
 mod follow;
 mod sample;
+mod service;
 mod trial;
 mod ui;
 
