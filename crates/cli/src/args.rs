@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, call, completions, connect, import, list, logs, remove, restart, sample_server, serve,
-        status, stop, token, tools, r#try, undo, upgrade,
+        add, call, completions, connect, hook, import, list, logs, man, remove, restart,
+        sample_server, serve, service, status, stop, token, tools, r#try, undo, upgrade,
     },
     ui::Format,
 };
@@ -54,9 +54,12 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Upgrade(upgrade::Args),
     Token(token::Args),
+    Hook(hook::Args),
     Serve(serve::Args),
+    Service(service::Args),
     Try(r#try::Args),
     Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     SampleServer(sample_server::Args),
 }

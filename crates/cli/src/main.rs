@@ -15,6 +15,7 @@ mod exit;
 mod follow;
 mod moving;
 mod sample;
+mod service;
 mod trial;
 mod ui;
 
