@@ -13,6 +13,7 @@ mod config_file;
 mod daemon_link;
 mod exit;
 mod follow;
+mod moving;
 mod sample;
 mod service;
 mod trial;
