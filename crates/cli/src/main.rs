@@ -13,7 +13,9 @@ mod config_file;
 mod daemon_link;
 mod exit;
 mod follow;
+mod moving;
 mod sample;
+mod service;
 mod trial;
 mod ui;
 
