@@ -19,6 +19,7 @@ use crate::{
     modern::Evidence,
     mux::Mux,
     refusal::Refusal,
+    stream::Stream,
     timers::Timer,
     upstream::Standing,
     verbosity::{Level, UNASKED},
@@ -41,6 +42,7 @@ impl Mux {
         &mut self,
         upstream: UpstreamId,
         frame: Frame,
+        within: Option<MintedId>,
         out: &mut Outbox,
     ) {
         let Some(known) = self.upstreams.get(&upstream) else {
@@ -52,12 +54,16 @@ impl Mux {
             Message::Response { id, .. } => self.on_response(upstream, id.as_ref(), &frame, out),
             Message::Request { .. } if self.is_deaf(upstream, out) => {}
             Message::Request { .. } if is_early => Mux::answer_early(upstream, &frame, out),
-            Message::Request { .. } => self.on_ask(upstream, frame, out),
+            Message::Request { .. } => {
+                let stream = self.stream_of(upstream, within);
+                self.on_ask(upstream, frame, stream, out);
+            }
             Message::Notification { .. } if is_early => {
                 self.drop_message(upstream, DropReason::BeforeHandshake, out);
             }
             Message::Notification { method, params } => {
-                self.on_upstream_notification(upstream, method, params, &frame, out);
+                let stream = self.stream_of(upstream, within);
+                self.on_upstream_notification((upstream, stream), method, params, &frame, out);
             }
         }
     }
@@ -237,7 +243,7 @@ impl Mux {
     )]
     fn on_upstream_notification(
         &mut self,
-        upstream_id: UpstreamId,
+        (upstream_id, stream): (UpstreamId, Stream),
         method: &Method,
         params: &Params,
         frame: &Frame,
@@ -246,7 +252,9 @@ impl Mux {
         match method {
             Method::Progress => self.on_progress(upstream_id, params, frame, out),
             Method::Cancelled => self.on_ask_cancelled(upstream_id, params, frame, out),
-            Method::LogMessage => self.on_log_message(upstream_id, params, frame, out),
+            Method::LogMessage => {
+                self.on_log_message((upstream_id, stream), params, frame, out);
+            }
             Method::ToolsListChanged => {
                 self.on_list_changed(upstream_id, List::Tools, frame, out);
             }
@@ -262,8 +270,11 @@ impl Mux {
             }
             // It is our own wish: those of clients never go there.
             Method::ListenAcknowledged => {}
-            _unknown => match self.only_concerned(upstream_id) {
-                Some(only) => Mux::tell_session(only, frame.unchanged(), out),
+            _unknown => match self.concerned(upstream_id, stream) {
+                Some(whose) => {
+                    let line = whose.request.and_then(|(_, line)| line);
+                    self.tell_with(whose.session, line, frame.unchanged(), out);
+                }
                 None => self.drop_message(upstream_id, DropReason::UnknownNotification, out),
             },
         }
@@ -295,7 +306,7 @@ impl Mux {
 
     fn on_log_message(
         &mut self,
-        upstream_id: UpstreamId,
+        (upstream_id, stream): (UpstreamId, Stream),
         params: &Params,
         frame: &Frame,
         out: &mut Outbox,
@@ -305,10 +316,11 @@ impl Mux {
             .as_ref()
             .and_then(|span| frame.text(span))
             .and_then(|name| Level::from_name(&name));
-        let Some(owner) = self.owner_of_message(upstream_id) else {
+        let Some(whose) = self.whose(upstream_id, stream) else {
             self.drop_message(upstream_id, DropReason::UnclearLogMessage, out);
             return;
         };
+        let owner = whose.session;
         let anybody_asked = self
             .upstreams
             .get(&upstream_id)
@@ -325,9 +337,11 @@ impl Mux {
             _unfiltered => !is_modern,
         };
         if is_wanted {
-            self.tell_with(owner, self.line_at_work(owner), frame.unchanged(), out);
+            self.tell_with(owner, self.line_of(whose), frame.unchanged(), out);
         }
-        self.note_logging(upstream_id, owner, out);
+        if stream == Stream::Common {
+            self.note_logging(upstream_id, owner, out);
+        }
     }
 
     fn on_resource_updated(

@@ -65,6 +65,7 @@ mod session;
 mod silence;
 mod snapshot;
 mod start;
+mod stream;
 mod subscribe;
 mod terms;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::{
     fact::Fact,
     ids::{SessionId, UpstreamId},
     mux::Mux,
-    session::{Initialize, Session, State},
+    session::{Initialize, State},
     upstream::{Standing, Upstream},
 };
 
@@ -81,8 +81,8 @@ impl Mux {
     fn upstream_of_key(&mut self, session_id: SessionId) -> Option<UpstreamId> {
         let session = self.sessions.get(&session_id)?;
         let opening = &session.opening;
-        let alone = self.is_alone(opening);
-        let era = self.era_for(session);
+        let era = self.era_for(opening, session.era);
+        let alone = self.is_alone(opening, era);
         let key = RouteKey {
             route: opening.route.clone(),
             class: match era {
@@ -103,7 +103,7 @@ impl Mux {
         let id = UpstreamId(self.upstreams_issued);
         let means = (self.epoch, self.scales.of_another());
         let mut upstream = Upstream::new(id, key.clone(), opening, &self.limits, means);
-        if opening.scope != Scope::Session {
+        if opening.scope_in(era) != Scope::Session {
             upstream.private = match (opening.asks, self.unshareable.get(&opening.route)) {
                 (_, Some(why)) => Some(*why),
                 (Asks::Session, None) => Some(ASKS_UNBOUND),
@@ -115,24 +115,23 @@ impl Mux {
         Some(id)
     }
 
-    /// Whether each session of this kind has an upstream of its own.
-    pub(crate) fn is_alone(&self, opening: &Opening) -> bool {
-        opening.scope == Scope::Session
+    /// Whether each session of this kind has an upstream of its own, where that is spoken to so.
+    pub(crate) fn is_alone(&self, opening: &Opening, era: Era) -> bool {
+        opening.scope_in(era) == Scope::Session
             || opening.asks == Asks::Session
             || self.unshareable.contains_key(&opening.route)
     }
 
     /// How the server of a session is spoken to: as the configuration says, else as the session speaks, if
     /// the server was not found to refuse that.
-    fn era_for(&self, session: &Session) -> Era {
-        let opening = &session.opening;
+    pub(crate) fn era_for(&self, opening: &Opening, client: Era) -> Era {
         if let Some(fixed) = opening.era {
             return fixed;
         }
         let known = self.refused_eras.get(&opening.route).copied();
         known
             .unwrap_or_else(|| refused_before(opening))
-            .spoken_for(session.era)
+            .spoken_for(client)
     }
 
     /// An upstream for one session alone whose session has given up waiting for it.
@@ -222,6 +221,16 @@ impl Mux {
         }
         if self.refused_eras.len() > self.limits.routes_remembered {
             self.refused_eras.remove(route);
+        }
+    }
+}
+
+impl Opening {
+    /// How widely its upstream is shared, where that is spoken to so.
+    pub(crate) fn scope_in(&self, era: Era) -> Scope {
+        match (era, self.modern_scope) {
+            (Era::Modern, Some(scope)) => scope,
+            (Era::Modern, None) | (Era::Legacy, _) => self.scope,
         }
     }
 }

@@ -49,7 +49,10 @@ use tokio::{
 
 pub(crate) use fault::HttpFault;
 pub(crate) use handover::{AllTubes, Readiness, Tubes};
-pub(crate) use modern::{ModernFault, ModernPost, Param, Presence, check_params, tools_of};
+pub(crate) use modern::{
+    Mirroring, ModernFault, ModernPost, Param, Presence, check_params, encoded, is_annotated,
+    param_headers, tools_of,
+};
 pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 
 use super::{eventually, until};
 
+mod modern;
+
 /// How it differs from the usual.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a manner of its own")]
@@ -40,6 +42,17 @@ pub(crate) struct Manners {
     pub(crate) leads_to: Option<String>,
     /// Speaks as servers of 2024-11-05 do.
     pub(crate) is_old: bool,
+    /// The eras in which it speaks otherwise.
+    pub(crate) speaks: Speaks,
+}
+
+/// The eras in which a server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    #[default]
+    Legacy,
+    Modern,
+    Both,
 }
 
 /// One request that came.
@@ -75,6 +88,8 @@ struct State {
     listeners: Vec<TcpStream>,
     /// Answers to what broke off, by the id of the last event.
     kept: Vec<(String, Value)>,
+    /// Calls whose stream the client has ended.
+    deserted: usize,
 }
 
 /// The server, as long as this is there.
@@ -184,6 +199,20 @@ impl Remote {
     /// Forgets all sessions that it has given out.
     pub(crate) fn forget(&self) {
         self.state.lock().unwrap().sessions.clear();
+    }
+
+    /// How many calls were left alone by whoever waited for them.
+    pub(crate) fn deserted(&self) -> usize {
+        self.state.lock().unwrap().deserted
+    }
+
+    /// Cuts all connections, and goes on.
+    pub(crate) fn cut(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.listeners.clear();
+        for connection in state.connections.drain(..) {
+            let _gone = connection.shutdown(Shutdown::Both);
+        }
     }
 
     /// It is gone, with all its connections.
@@ -301,7 +330,18 @@ fn answer(
     if manners.is_old {
         return answer_old(seen, out, state);
     }
+    if manners.speaks != Speaks::Legacy && modern::is_meant(seen) {
+        return modern::answer(seen, out, state);
+    }
+    if manners.speaks == Speaks::Modern {
+        return modern::refuse(seen, out);
+    }
     let session = seen.header("mcp-session-id");
+    if session.is_none() && seen.says() != "initialize" {
+        let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: Server not initialized"}}"#;
+        respond(out, "400 Bad Request", JSON, body)?;
+        return Ok(true);
+    }
     let is_known = session.is_none_or(|it| state.lock().unwrap().sessions.contains(it));
     if !is_known {
         if manners.says_400 {
@@ -524,16 +564,17 @@ fn misbehave(how: &str, out: &mut TcpStream) -> io::Result<bool> {
 /// Asks the user of whoever calls, and answers with what was said.
 fn ask(message: &Value, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bool> {
     begin_stream(out, "")?;
+    let id = format!("ask-{}", message["id"]);
     event(
         out,
         None,
-        &json!({"jsonrpc": "2.0", "id": "ask-1", "method": "elicitation/create", "params": {
+        &json!({"jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": {
                 "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}}),
     )?;
     let said = eventually("an answer to the question", || {
         let state = state.lock().unwrap();
         let mut seen = state.seen.iter();
-        seen.find(|seen| seen.body["id"] == "ask-1")
+        seen.find(|seen| seen.body["id"] == *id)
             .map(|seen| seen.body.clone())
     });
     event(
