@@ -74,21 +74,21 @@ pub(crate) fn act(args: &Args) -> anyhow::Result<()> {
 fn visit(session: &mut Session, scenario: &Scenario) -> anyhow::Result<()> {
     let can = session.begin(&scenario.version)?;
     let has = |feature: &str| can.get(feature).is_some();
-    let tools = session.result("tools/list", json!({}))?["tools"].clone();
+    let tools = session.result("tools/list", &json!({}))?["tools"].clone();
     let tools = tools.as_array().cloned().unwrap_or_default();
     for (name, arguments) in calls(scenario, &tools) {
-        session.result("tools/call", json!({"name": name, "arguments": arguments}))?;
+        session.result("tools/call", &json!({"name": name, "arguments": arguments}))?;
     }
     if has("resources") {
-        let listed = session.result("resources/list", json!({}))?;
+        let listed = session.result("resources/list", &json!({}))?;
         for resource in listed["resources"].as_array().into_iter().flatten() {
-            session.result("resources/read", json!({"uri": resource["uri"]}))?;
+            session.result("resources/read", &json!({"uri": resource["uri"]}))?;
         }
     }
     if has("prompts") {
-        let listed = session.result("prompts/list", json!({}))?;
+        let listed = session.result("prompts/list", &json!({}))?;
         for prompt in listed["prompts"].as_array().into_iter().flatten() {
-            session.result("prompts/get", json!({"name": prompt["name"]}))?;
+            session.result("prompts/get", &json!({"name": prompt["name"]}))?;
         }
     }
     Ok(())

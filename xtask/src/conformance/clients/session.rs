@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a request may be answered with questions.
 const ROUNDS_MAX: usize = 8;
@@ -46,17 +46,17 @@ impl Session {
                     "capabilities": capabilities(),
                     "clientInfo": client_info(),
                 });
-                let found = self.result("initialize", hello)?;
+                let found = self.result("initialize", &hello)?;
                 self.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
                 found
             }
-            Fixture::Modern => self.result("server/discover", json!({}))?,
+            Fixture::Modern => self.result("server/discover", &json!({}))?,
         };
         Ok(found["capabilities"].clone())
     }
 
     /// The result of a request, whatever is asked before.
-    pub(super) fn result(&mut self, method: &str, params: Value) -> anyhow::Result<Value> {
+    pub(super) fn result(&mut self, method: &str, params: &Value) -> anyhow::Result<Value> {
         let mut asked = params.clone();
         for _round in 0..ROUNDS_MAX {
             let answer = self.answer(method, asked)?;

@@ -8,6 +8,7 @@ use crate::{
     support::{
         Client, Home,
         remote::{Manners, Remote, Speaks},
+        remote_socket::RemoteSocket,
         until,
         web::Web,
     },
@@ -308,4 +309,23 @@ fn a_server_that_lets_nobody_in_or_is_in_trouble_is_not_taken_for_one_of_the_oth
     let words = refused["error"]["message"].as_str().unwrap();
     assert!(words.contains("401"), "{refused}");
     assert_eq!(remote.count("initialize"), 0);
+}
+
+#[test]
+fn over_a_web_socket_both_eras_are_spoken_too() {
+    let remote = RemoteSocket::start(true);
+    let home = home_with(&format!("ws://{}/", remote.address()), "");
+    let mut modern = client_of(&home);
+    assert_eq!(echo(&mut modern, "1"), "1");
+    assert_eq!(
+        (remote.count("server/discover"), remote.count("initialize")),
+        (1, 0)
+    );
+    let mut legacy = home.configured("there");
+    assert_eq!(legacy.text("echo", json!({"text": "2"})), "2");
+    assert_eq!(remote.count("initialize"), 1);
+    // A connection is of one session, whatever is spoken on it.
+    let status = home.status();
+    let upstreams = status["upstreams"].as_array().unwrap();
+    assert!(upstreams.iter().all(|it| it["scope"] == "session"));
 }
