@@ -35,7 +35,7 @@ pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
 pub use env_file::{EnvFileError, EnvFileProblem, parse_env_file};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
-pub use http::{Http, HttpAuth, HttpSocket, Listen};
+pub use http::{Http, HttpAuth, HttpSocket, Listen, Tls};
 pub use limits::LimitsOverrides;
 pub use load::{LoadError, SCHEMES, load};
 pub use secret::Secret;

@@ -11,8 +11,8 @@ pub(crate) use descriptors::Descriptors;
 pub use http::token;
 pub(crate) use http::{
     AllTubes, Caller, FIRST_GENERATION, FrozenHttp, Generation, HttpFault, HttpStand, Key,
-    Listening, Mirroring, ModernFault, ModernPost, Param, Place, Post, Readiness, Shared, Tubes,
-    Visit, Wish, check_params, encoded, is_annotated, param_headers, tools_of,
+    Listening, Mirroring, ModernFault, ModernPost, Param, Place, Post, Presence, Readiness, Shared,
+    Tubes, Visit, Wish, check_params, encoded, is_annotated, param_headers, tools_of,
 };
 pub(crate) use stand::Stand;
 pub(crate) use unix::{ANSWER_PATIENCE, Door, SessionPlaces, say};

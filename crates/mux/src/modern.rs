@@ -22,8 +22,7 @@ use crate::{
     refusal::Refusal,
     session::{Session, Stage, State, Whereabouts},
     timers::Timer,
-    upstream::{State as UpstreamState, StopCause, Upstream},
-    wishes::log_level_of,
+    upstream::Upstream,
 };
 
 impl Session {
@@ -56,6 +55,7 @@ impl Mux {
         let (id, method) = (id.clone(), method.clone());
         let said = params.modern.as_deref();
         let checked = check(&frame, &method, said);
+        self.learn_verdict(session_id);
         if let Err(refusal) = checked.and_then(|()| self.may_be_served(session_id, &method)) {
             self.refuse(session_id, &id, line, refusal, out);
             return;
@@ -74,7 +74,6 @@ impl Mux {
         if session.state == State::New {
             self.await_upstream(session_id, out);
         }
-        self.note_log_level(session_id, &frame, out);
         let here = matches!(method, Method::Discover | Method::Listen);
         match self.sessions.get(&session_id).map(|session| &session.state) {
             Some(State::Attached(upstream)) if here => {
@@ -124,29 +123,6 @@ impl Mux {
         if session.client.is_none() {
             let info = said.client_info.as_ref();
             session.client = info.and_then(|span| client_name(frame.json(span)));
-        }
-    }
-
-    /// A request says from which severity on its client wants log messages, or that it wants none.
-    fn note_log_level(&mut self, session_id: SessionId, frame: &Frame, out: &mut Outbox) {
-        let Some(session) = self.sessions.get_mut(&session_id) else {
-            return;
-        };
-        session.level = log_level_of(frame);
-        let level = session.level;
-        let Some(upstream) = session
-            .upstream()
-            .and_then(|upstream| self.upstreams.get_mut(&upstream))
-        else {
-            return;
-        };
-        let upstream_id = upstream.id;
-        let is_news = match level {
-            Some(_) => upstream.listeners.insert(session_id),
-            None => upstream.listeners.remove(&session_id),
-        };
-        if is_news {
-            self.tell_level(upstream_id, out);
         }
     }
 
@@ -211,7 +187,8 @@ impl Mux {
             );
             return;
         };
-        let answer = handshake.discovered(id);
+        let age = upstream.map(|upstream| self.now - upstream.greeted_at);
+        let answer = handshake.discovered(id, age.unwrap_or_default());
         self.answer(session_id, id, line, answer, out);
     }
 
@@ -250,64 +227,9 @@ impl Mux {
         true
     }
 
-    /// A server does not answer as the era wants it in which it was asked first: whoever waits for it is
-    /// served in the other, by another process. Says whether that can be.
-    pub(crate) fn turn_to_other_era(
-        &mut self,
-        upstream_id: UpstreamId,
-        evidence: Evidence,
-        out: &mut Outbox,
-    ) -> bool {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return false;
-        };
-        let (route, era) = (upstream.key.route.clone(), upstream.key.era);
-        let is_evidence = match era {
-            Era::Modern => true,
-            // What does not come up says nothing of how it would have spoken.
-            Era::Legacy => evidence == Evidence::Refusal,
-        };
-        let is_open = !self.refused_eras.contains_key(&route);
-        let is_fixed = upstream.has_fixed_era(&self.sessions);
-        let was_promised = !upstream.attached.is_empty() || upstream.handshake.is_some();
-        if !is_evidence || !is_open || is_fixed || was_promised {
-            // What was found before was found of a server that may never have run.
-            self.refused_eras.remove(&route);
-            if era == Era::Legacy && is_evidence && !is_fixed && !was_promised {
-                // It was slow when it was asked first, and says now that it does not understand this: whoever
-                // comes next has it asked with more patience.
-                let refused = crate::era::Refused(Some(era));
-                self.refused_eras.insert(route, refused);
-            }
-            return false;
-        }
-        upstream.state = UpstreamState::Draining {
-            cause: StopCause::Asked,
-        };
-        self.refused_eras
-            .insert(route, crate::era::Refused(Some(era)));
-        out.tell(Fact::UpstreamOfOtherEra {
-            upstream: upstream_id,
-            era,
-        });
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return true;
-        };
-        let waiting: alloc::vec::Vec<SessionId> = upstream.waiting.drain(..).collect();
-        for session in waiting {
-            if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-                upstream.turns.remove(session);
-            }
-            if !self.turn_away_without_session(session, era.other(), out) {
-                self.route_again(session, out);
-            }
-        }
-        true
-    }
-
     /// Refuses what waits of a session of one request, if it would have to be a real one where its server is
     /// spoken to so. Says whether it would.
-    fn turn_away_without_session(
+    pub(crate) fn turn_away_without_session(
         &mut self,
         session_id: SessionId,
         era: Era,
@@ -371,15 +293,6 @@ impl Refusal {
             }
         }
     }
-}
-
-/// What shows that a server does not speak as it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Evidence {
-    /// It has said so.
-    Refusal,
-    /// It has said something else, nothing, or ended.
-    NoAnswer,
 }
 
 /// Whether a request says what each must say (2026-07-28, `_meta`), and is one that there is.

@@ -15,12 +15,20 @@ use crate::{
     session::{Heard, Held, Session, Stage, State as SessionState, Whereabouts},
     timers::Timer,
     upstream::{Releasing, Standing, Upstream},
+    wishes::log_level_of,
 };
 
 /// A call that its upstream may answer with an ask, and how it has to run.
 pub(crate) struct Askable {
     pub(crate) tool: Tool,
     pub(crate) manner: Manner,
+}
+
+/// A request that its upstream may answer with an ask, before it is known how it has to run.
+struct Call {
+    tool: Tool,
+    /// Whether it says itself that it wants log messages (2026-07-28).
+    wants_log: bool,
 }
 
 /// Other sessions' calls are in the way.
@@ -83,7 +91,7 @@ impl Mux {
             && self.may_send(session_id, upstream_id)
         {
             let place = (session_id, upstream_id);
-            if let Ok(askable) = self.admit(place, tool_of(&held.frame), Duration::ZERO) {
+            if let Ok(askable) = self.admit(place, Call::of(&held.frame), Duration::ZERO) {
                 self.send(place, held, askable, Before::Nothing, out);
                 return;
             }
@@ -324,8 +332,8 @@ impl Mux {
         }
         let waited = self.now - call.since;
         let place = (session_id, upstream_id);
-        let tool = tool_of(&call.frame);
-        let Ok(askable) = self.admit(place, tool, waited) else {
+        let call = Call::of(&call.frame);
+        let Ok(askable) = self.admit(place, call, waited) else {
             return false;
         };
         let held = self
@@ -394,14 +402,14 @@ impl Mux {
     fn admit(
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
-        tool: Option<Tool>,
+        call: Option<Call>,
         waited: Duration,
     ) -> Result<Option<Askable>, Barred> {
-        let Some(tool) = tool else {
+        let Some(Call { tool, wants_log }) = call else {
             return Ok(None);
         };
         let now = self.now;
-        let is_logging = self.is_logging(upstream_id);
+        let is_logging = wants_log || self.is_logging(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return Err(Barred);
         };
@@ -513,19 +521,24 @@ impl Mux {
     }
 }
 
-/// What the upstream may ask because of this request, if it is a call at all.
-fn tool_of(frame: &Frame) -> Option<Tool> {
-    let Message::Request { method, params, .. } = &frame.message else {
-        return None;
-    };
-    if !method.is_askable() {
-        return None;
+impl Call {
+    /// What the upstream may ask because of this request, if it is a call at all.
+    fn of(frame: &Frame) -> Option<Self> {
+        let Message::Request { method, params, .. } = &frame.message else {
+            return None;
+        };
+        if !method.is_askable() {
+            return None;
+        }
+        // Resources are many and alike; one conduct serves all.
+        let named = params
+            .name
+            .as_ref()
+            .filter(|_| *method != Method::ResourcesRead);
+        let name = named.and_then(|span| frame.text(span));
+        Some(Call {
+            tool: tool_key(method, name.as_deref().unwrap_or_default()),
+            wants_log: log_level_of(frame).is_some(),
+        })
     }
-    // Resources are many and alike; one conduct serves all.
-    let named = params
-        .name
-        .as_ref()
-        .filter(|_| *method != Method::ResourcesRead);
-    let name = named.and_then(|span| frame.text(span));
-    Some(tool_key(method, name.as_deref().unwrap_or_default()))
 }

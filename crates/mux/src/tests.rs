@@ -24,6 +24,7 @@ mod invariants;
 mod keeping;
 mod lanes;
 mod limits;
+mod listening;
 mod lists;
 mod logging;
 mod memory;
@@ -51,6 +52,7 @@ mod subscriptions;
 mod succession;
 mod terms;
 mod unread;
+mod verdicts;
 mod versions;
 mod walks;
 

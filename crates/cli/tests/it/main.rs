@@ -25,6 +25,7 @@ mod failures;
 mod floods;
 mod front_faults;
 mod http;
+mod http_edge;
 mod http_modern;
 mod http_modern_upgrade;
 mod http_revival;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Asks, Era, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId,
-    rounds::{question, request_of},
+    handles::{question, request_of},
 };
 
 impl Audit {

@@ -8,7 +8,7 @@ use wire::{Frame, Message, Method, Outgoing, RequestId, Span};
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
 use crate::{
     Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
-    rounds::HANDLE_PREFIX,
+    handles::HANDLE_PREFIX,
 };
 
 /// What a session learns from the answer to its `initialize`.
@@ -262,6 +262,9 @@ impl Audit {
                 self.step.due.retain(|due| !group.sent.contains(due));
             }
         }
+        if reason == Some(Reason::Untold) {
+            return self.take_untold(upstream, asking.print);
+        }
         if reason.is_some() {
             self.settle_inquiry_of(asking.print);
             return true;
@@ -280,6 +283,27 @@ impl Audit {
             is_known_here || frame.json(result) == "{}"
         });
         is_of_server || is_own || asking.in_batch
+    }
+
+    /// Takes the answer that a server has just given to a request of this kind, and that cannot be told, out of the
+    /// books; says whether there is one.
+    fn take_untold(&mut self, upstream: Option<UpstreamId>, print: Option<Print>) -> bool {
+        let (Some(upstream), Some(print)) = (upstream, print) else {
+            return false;
+        };
+        let (Some(group), Some(server)) =
+            (self.groups.get_mut(&print), self.servers.get_mut(&upstream))
+        else {
+            return false;
+        };
+        let mut due = self.step.due.iter();
+        let Some(sent) = due.find(|sent| group.sent.contains(sent)).copied() else {
+            return false;
+        };
+        server.sent.remove(&sent.1);
+        group.sent.remove(&sent);
+        self.step.due.retain(|due| *due != sent);
+        true
     }
 
     /// A request of a kind that was answered with questions is refused for that.
@@ -438,6 +462,8 @@ pub(super) enum Reason {
     IdInUse,
     AnswerTooLong,
     Overloaded,
+    /// There is an answer, and it cannot be told.
+    Untold,
     Another,
 }
 
@@ -462,6 +488,7 @@ pub(super) fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
         ("mcpool", "id-in-use") => Some(Reason::IdInUse),
         ("mcpool", "answer-too-long") => Some(Reason::AnswerTooLong),
         ("mcpool", "overloaded") => Some(Reason::Overloaded),
+        ("mcpool", "answer-untranslatable" | "lacks-capability") => Some(Reason::Untold),
         ("mcpool", _) => Some(Reason::Another),
         _foreign => None,
     }

@@ -155,13 +155,13 @@ fn where_it_turns_out_that_there_are_sessions_who_has_none_is_turned_away() {
         u1 starts
             -> u1: server/discover #1 modern
         u1: error #1
+            -> stop u1
+        u1 exits code 0
             -> alice: error #1 -32603 needs-session
             -> close alice
             -> bob: error #1 -32601 no-such-method
             -> close bob
             -> start u2 for carol
-            -> stop u1
-        u1 exits code 0
         u2 starts
             -> u2: initialize #1
         u2: greets

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::{eventually, until};
 
 mod modern;
+mod old;
 
 /// How it differs from the usual.
 #[derive(Clone, Debug, Default)]
@@ -328,7 +329,7 @@ fn answer(
         return Ok(true);
     }
     if manners.is_old {
-        return answer_old(seen, out, state);
+        return old::answer(seen, out, state);
     }
     if manners.speaks != Speaks::Legacy && modern::is_meant(seen) {
         return modern::answer(seen, out, state);
@@ -590,41 +591,4 @@ fn ask(message: &Value, out: &mut TcpStream, state: &Mutex<State>) -> io::Result
 
 fn answer_to(message: &Value, result: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": message["id"], "result": result})
-}
-
-/// As servers did before there was one place for everything.
-fn answer_old(seen: &Seen, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bool> {
-    if seen.method == "GET" {
-        // Once it knows where to post it does so, and is answered here.
-        state.lock().unwrap().listeners.push(out.try_clone()?);
-        begin_stream(out, "")?;
-        out.write_all(b"event: endpoint\r\ndata: /messages?id=7\r\n\r\n")?;
-        return Ok(true);
-    }
-    if seen.path != "/messages?id=7" {
-        respond(out, "405 Method Not Allowed", "", "")?;
-        return Ok(true);
-    }
-    respond(out, "202 Accepted", "", "Accepted")?;
-    let message = &seen.body;
-    let result = match seen.says() {
-        "initialize" => json!({
-            "protocolVersion": "2024-11-05",
-            "capabilities": {"tools": {}},
-            "serverInfo": {"name": "old", "version": "1"},
-        }),
-        "tools/call" => text(
-            message["params"]["arguments"]["text"]
-                .as_str()
-                .unwrap_or_default(),
-        ),
-        "tools/list" => json!({"tools": []}),
-        _other if message.get("id").is_some() => json!({}),
-        _notice => return Ok(true),
-    };
-    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
-    if let Some(listener) = state.lock().unwrap().listeners.last_mut() {
-        event(listener, None, &answer)?;
-    }
-    Ok(true)
 }

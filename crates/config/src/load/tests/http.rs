@@ -1,12 +1,13 @@
 //! The table `[http]`.
 
 use super::*;
-use crate::{Http, HttpAuth, HttpSocket, Listen};
+use crate::{Http, HttpAuth, HttpSocket, Listen, Tls};
 
 fn at(address: &str, server: Option<&str>) -> Listen {
     Listen {
         address: address.parse().unwrap(),
         server: server.map(|name| name.parse().unwrap()),
+        is_secure: false,
     }
 }
 
@@ -24,6 +25,7 @@ fn what_stands_there_is_read() {
                 at("[::1]:0", None),
                 at("127.0.0.1:9999", Some("mnemonic")),
             ]),
+            tls: None,
             socket: Some(HttpSocket::At("/run/vscode.sock".into())),
             auth: Some(HttpAuth::Token),
             session_idle_timeout: Some(IdleTimeout::After(Duration::from_hours(1))),
@@ -36,6 +38,31 @@ fn what_stands_there_is_read() {
     }
     let off = read("[http]\nlisten = []\n").expect("loads");
     assert_eq!(off.http.listen, Some(Vec::new()));
+}
+
+#[test]
+fn other_machines_come_in_with_tls() {
+    let config = read(
+        "[http]\nlisten = [{ address = \"0.0.0.0:7666\", tls = true }, { address = \"127.0.0.1:1\", tls = false }]\n[http.tls]\ncert = \"/c.pem\"\nkey = \"/k.pem\"\nnames = [\"pool.example.com\", \"[2001:db8::7]\"]\n",
+    )
+    .expect("loads");
+    let open = Listen {
+        is_secure: true,
+        ..at("0.0.0.0:7666", None)
+    };
+    assert_eq!(
+        config.http.listen,
+        Some(vec![open, at("127.0.0.1:1", None)])
+    );
+    let names = ["pool.example.com", "[2001:db8::7]"];
+    assert_eq!(
+        config.http.tls,
+        Some(Tls {
+            cert: "/c.pem".into(),
+            key: "/k.pem".into(),
+            names: names.map(str::to_owned).to_vec(),
+        })
+    );
 }
 
 #[test]
@@ -55,6 +82,14 @@ fn what_is_wrong_with_it_is_told() {
             "[http]\nsocket = 1\n",
             "[http]\nauth = \"nobody\"\n",
             "[http]\nport = 7665\n",
+            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = true }]\n",
+            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = 1 }]\n",
+            "[http]\nauth = \"none\"\nlisten = [{ address = \"0.0.0.0:1\", tls = true }]\n[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
+            "[http.tls]\ncert = \"/c\"\n",
+            "[http.tls]\ncert = \"c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
+            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = []\n",
+            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n:7\"]\n",
+            "[http.tls]\nca = \"/c\"\n",
         ],
         &expect![[r#"
             [http]

@@ -7,10 +7,8 @@
 mod fault;
 mod headers;
 mod mirrored;
-mod presence;
-mod stream;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use hyper::{
     HeaderMap, Response, StatusCode,
@@ -29,13 +27,12 @@ pub(crate) use headers::encoded;
 pub(crate) use mirrored::{
     Mirroring, Param, check as check_params, headers_of as param_headers, is_annotated, tools_of,
 };
-pub(super) use presence::Attendance;
-pub(crate) use presence::Presence;
-pub(super) use stream::Stream;
 
 use super::{
     Caller, Front, HttpFault, Key, Place, Post,
-    reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
+    events::{COMMENT_INTERVAL, Events},
+    presence::{Attendance, Presence},
+    reply::{self, Reply, SESSION_ID},
     timed::{Busy, Stage},
 };
 use crate::{
@@ -62,6 +59,8 @@ const NAME_HEADER: Known = Known {
 #[derive(Debug)]
 pub(crate) struct ModernPost {
     pub(crate) place: Place,
+    /// The workspace of the place, once that was looked at.
+    pub(crate) found: Option<PathBuf>,
     pub(crate) caller: Caller,
     pub(crate) frame: Frame,
     pub(crate) bytes: usize,
@@ -144,6 +143,7 @@ pub(super) async fn answer(
     let is_call = frame.method() == Some(&Method::ToolsCall);
     let post = ModernPost {
         place,
+        found: None,
         caller,
         bytes: post.bytes,
         share: post.share,
@@ -184,8 +184,7 @@ pub(super) async fn respond(
     let first = match time::timeout(COMMENT_INTERVAL, from.recv()).await {
         Ok(Some(Chunk::Answer(parcel))) => {
             attendance.is_over();
-            let answer = parcel.open();
-            return Ok(reply::json(status_of(&answer), &answer));
+            return Ok(reply::parcel(status_of(parcel.message()), parcel));
         }
         Ok(Some(Chunk::Refused(denial))) => {
             attendance.is_over();
@@ -199,7 +198,7 @@ pub(super) async fn respond(
         Ok(Some(part @ Chunk::Part(_))) => Some(part),
         Err(_long) => None,
     };
-    Ok(reply::stream(Stream::new(first, from, attendance)))
+    Ok(reply::events(Events::of_request(first, from, attendance)))
 }
 
 fn refused(fault: &ModernFault, id: Option<&RequestId>) -> Response<Reply> {
