@@ -165,6 +165,12 @@ fn whoever_comes_back_to_the_next_daemon_finds_the_same_server() {
     let mut open = fronts.begin("slow", json!({"until": home.file("never")}));
     all_have_come(&home);
     let last = open.http.data().and(open.http.last.clone());
+    until("a row of the session over HTTP that says so", || {
+        let folder = fs::read_dir(home.pool().join("state/sessions")).unwrap();
+        let mut rows =
+            folder.map(|row| fs::read_to_string(row.unwrap().path()).unwrap_or_default());
+        rows.any(|row| row.contains("\"open\""))
+    });
     home.kill_daemon();
     // Who has a connection of its own loses it with the daemon, and hears of nothing else.
     until("the end of the socket", || {

@@ -44,7 +44,7 @@ pub(super) use connection::Connection;
 use exchange::{Came, bytes_of, exchange};
 use greet::{Greeting, begin_old, discover, follow_old, greet};
 use listener::{Unheard, listen};
-use mirrors::{Tools, mirrors_of, tool_of};
+use mirrors::{Listed, TOOLS_MAX, mirrors_of, tool_of};
 use notices::{NOTICES_MAX, Notice, cancelled_by, notify};
 use talk::{Talk, headers_of};
 
@@ -53,9 +53,6 @@ const OPEN_MAX: usize = 1024;
 
 /// Lists of tools that may wait to be looked at.
 const LISTS_MAX: usize = 16;
-
-/// Tools of which it is known which of their parameters stand in headers.
-const TOOLS_MAX: usize = 4096;
 
 /// Connections that are kept while nobody uses them.
 const IDLE_CONNECTIONS: usize = 4;
@@ -114,7 +111,7 @@ struct Conversation {
     listener: Option<Task>,
     /// What the server has said of its tools, in the modern era.
     tools: BTreeMap<Box<str>, Arc<[Param]>>,
-    lists: Receiver<Tools>,
+    lists: Receiver<Listed>,
     /// The requests that stay, by their ids.
     staying: BTreeMap<u64, String>,
     /// Whether there is no way to the server any more.
@@ -200,7 +197,7 @@ impl Conversation {
                 biased;
                 () = wanted.overdue() => return End::told(),
                 // Before anybody can call what stands there.
-                Some(tools) = self.lists.recv() => self.note_tools(tools),
+                Some(listed) = self.lists.recv() => self.note_tools(listed),
                 Some(news) = heard.recv() => {
                     if let Some(end) = self.on_news(news).await {
                         return end;
@@ -366,7 +363,14 @@ impl Conversation {
         }
     }
 
-    fn note_tools(&mut self, tools: Tools) {
+    fn note_tools(&mut self, listed: Listed) {
+        let tools = match listed {
+            Listed::Page(tools) => tools,
+            Listed::All(tools) => {
+                self.tools.clear();
+                tools
+            }
+        };
         for (name, params) in tools {
             if self.tools.len() < TOOLS_MAX || self.tools.contains_key(&name) {
                 self.tools.insert(name, params);

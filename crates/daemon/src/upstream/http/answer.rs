@@ -9,7 +9,7 @@ use wire::{Frame, Message};
 use super::{
     connection::{Connection, next_part, whole},
     exchange::{Followed, Form, bytes_of, follow, is_answer_to},
-    mirrors::{Tools, mirrors_of, sift},
+    mirrors::{TOOLS_MAX, Tools, mirrors_of, sift},
     talk::Talk,
 };
 use crate::{link::Share, upstream::sse::Events};
@@ -93,7 +93,7 @@ pub(super) async fn relist(talk: &Talk, call: &Frame) -> Tools {
         let next = is_it.then(|| next_cursor(&answer.bytes)).flatten();
         let (_kept, found) = sift(answer.bytes);
         tools.extend(found);
-        if next.is_none() || next == cursor {
+        if next.is_none() || next == cursor || tools.len() > TOOLS_MAX {
             break;
         }
         cursor = next;

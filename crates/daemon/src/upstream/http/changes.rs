@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use hyper::StatusCode;
 use tokio::time::{self, Instant};
 use wire::{Frame, Message, quoted};
 
@@ -55,7 +56,8 @@ pub(super) async fn hear_of_changes(
             Ok((response, connection)) => {
                 unreachable = 0;
                 let status = response.status();
-                let is_trouble = has_stood && status.is_server_error();
+                let is_busy = status == StatusCode::TOO_MANY_REQUESTS;
+                let is_trouble = has_stood && (is_busy || status.is_server_error());
                 if !is_trouble {
                     if !(status.is_success() && matches!(Form::of(&response), Form::Events)) {
                         return talk.end(&frame, response, connection).await;

@@ -14,7 +14,7 @@ use wire::{Frame, Kind};
 use super::{
     answer::relist,
     connection::{Connection, Failure, Unread, next_part, whole},
-    mirrors::{Mirror, mirrors_of, tool_of},
+    mirrors::{Listed, Mirror, mirrors_of, tool_of},
     talk::{Rejection, Talk},
 };
 use crate::{
@@ -140,7 +140,7 @@ async fn may_do_better(
             let better = mirrors_of(frame, known.map(|(_, params)| &**params));
             let is_other = better != *mirrors;
             *mirrors = better;
-            let _ending = talk.lists.send(tools).await;
+            let _ending = talk.lists.send(Listed::All(tools)).await;
             is_other
         }
         (Rejection::Headers, None) | (Rejection::NoVersion, _) => false,

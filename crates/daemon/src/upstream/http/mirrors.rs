@@ -11,6 +11,9 @@ use wire::{Frame, Message, Method, Span};
 
 use crate::front::{Mirroring, Param, encoded, is_annotated, param_headers};
 
+/// Tools of which it is known which of their parameters stand in headers.
+pub(super) const TOOLS_MAX: usize = 4096;
+
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
@@ -19,6 +22,14 @@ pub(super) type Mirror = (HeaderName, HeaderValue);
 
 /// Tools with such parameters, and these.
 pub(super) type Tools = Vec<(Box<str>, Arc<[Param]>)>;
+
+/// What a server has said of its tools.
+pub(super) enum Listed {
+    /// On one page; there may be others.
+    Page(Tools),
+    /// On all pages.
+    All(Tools),
+}
 
 /// The tool that a request calls.
 pub(super) fn tool_of(frame: &Frame) -> Option<Box<str>> {

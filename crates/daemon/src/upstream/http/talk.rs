@@ -19,7 +19,7 @@ use wire::{Frame, Kind};
 
 use super::{
     connection::{Connection, Failure, Letter, send, whole},
-    mirrors::{Mirror, Tools, sift},
+    mirrors::{Listed, Mirror, sift},
 };
 use crate::{
     launch::RemoteSpec,
@@ -68,7 +68,7 @@ pub(super) struct Talk {
     /// What it is told and nobody else is.
     pub(super) veil: Veil,
     /// Where it is told what tools the server has named, in the modern era.
-    pub(super) lists: Sender<Tools>,
+    pub(super) lists: Sender<Listed>,
 }
 
 /// The headers that every request has.
@@ -237,7 +237,7 @@ impl Talk {
         }
         let (answer, tools) = sift(answer);
         // First of all: whoever hears of a tool may call it at once.
-        let _ending = self.lists.send(tools).await;
+        let _ending = self.lists.send(Listed::Page(tools)).await;
         self.voice.say(answer, share).await;
     }
 
@@ -308,14 +308,9 @@ struct Error {
     code: i64,
     #[serde(default)]
     message: String,
+    /// Whatever a server puts there.
     #[serde(default)]
-    data: Option<Data>,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    #[serde(default)]
-    supported: Vec<String>,
+    data: serde_json::Value,
 }
 
 /// Why a server of the modern era has not even looked at what a request wants.
@@ -357,10 +352,11 @@ impl ErrorBody {
     /// Why a server of the modern era has not looked at a request, if it says so.
     pub(super) fn rejection(&self) -> Option<Rejection> {
         let error = self.read()?;
-        let knows_ours = |data: &Data| data.supported.iter().any(|it| it == MODERN_VERSION);
+        let supported = error.data["supported"].as_array();
+        let knows_ours = supported.is_some_and(|all| all.iter().any(|it| it == MODERN_VERSION));
         match error.code {
             -32_020 => Some(Rejection::Headers),
-            -32_022 if error.data.as_ref().is_some_and(knows_ours) => Some(Rejection::Version),
+            -32_022 if knows_ours => Some(Rejection::Version),
             -32_022 => Some(Rejection::NoVersion),
             _other => None,
         }
@@ -387,5 +383,58 @@ impl ErrorBody {
         } else {
             format!(" (\"{clean}\")")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(error: &str) -> ErrorBody {
+        ErrorBody(format!(r#"{{"jsonrpc":"2.0","id":null,"error":{error}}}"#).into())
+    }
+
+    #[test]
+    fn why_a_request_was_not_looked_at_stands_in_its_error_whatever_else_does() {
+        for (error, rejection) in [
+            (
+                r#"{"code":-32020,"message":"no"}"#,
+                Some(Rejection::Headers),
+            ),
+            (
+                r#"{"code":-32022,"data":{"supported":["2027-01-01","2026-07-28"]}}"#,
+                Some(Rejection::Version),
+            ),
+            (
+                r#"{"code":-32022,"data":{"supported":["2025-11-25"]}}"#,
+                Some(Rejection::NoVersion),
+            ),
+            (
+                r#"{"code":-32022,"data":"none"}"#,
+                Some(Rejection::NoVersion),
+            ),
+            (r#"{"code":-32601,"data":[1]}"#, None),
+        ] {
+            assert_eq!(said(error).rejection(), rejection, "{error}");
+            assert!(said(error).is_of_no_handshake(), "{error}");
+        }
+        assert_eq!(said(r#"{"code":-32000,"data":{}}"#).rejection(), None);
+        assert!(!said(r#"{"code":-32000,"data":"x"}"#).is_of_no_handshake());
+    }
+
+    #[test]
+    fn an_error_becomes_the_answer_to_what_was_asked() {
+        let frame = Bytes::from_static(br#"{"jsonrpc":"2.0","id":7,"method":"initialize"}"#);
+        let frame = Frame::parse(frame).unwrap();
+        let error = r#"{"code":-32601, "message":"no"}"#;
+        let renamed = said(error).renamed(&frame).unwrap();
+        assert_eq!(
+            renamed,
+            format!(r#"{{"jsonrpc":"2.0","id":7,"error":{error}}}"#)
+        );
+        assert_eq!(
+            ErrorBody(Bytes::from_static(b"<html>")).renamed(&frame),
+            None
+        );
     }
 }

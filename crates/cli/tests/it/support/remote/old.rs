@@ -1,6 +1,10 @@
 //! What such a server does that speaks as servers did before there was one place for everything (2024-11-05).
 
-use std::{io, net::TcpStream, sync::Mutex};
+use std::{
+    io::{self, Write as _},
+    net::TcpStream,
+    sync::Mutex,
+};
 
 use serde_json::json;
 
