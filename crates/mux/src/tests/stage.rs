@@ -312,10 +312,8 @@ impl Stage {
 
     fn say(&mut self, who: &str, saying: &Saying) {
         // `u1#3` speaks on the stream of its request #3.
-        let (who, within) = match who.split_once('#') {
-            Some((who, request)) => (who, Some(request.parse().unwrap())),
-            None => (who, None),
-        };
+        let within = who.split_once('#').map(|(_, id)| id.parse().unwrap());
+        let who = who.split('#').next().unwrap_or(who);
         let is_upstream = who.starts_with('u') && who[1..].parse::<u64>().is_ok();
         match saying {
             Saying::Raw(line) => {
