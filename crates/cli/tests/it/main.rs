@@ -23,6 +23,7 @@ mod credentials;
 mod daemon;
 mod failures;
 mod floods;
+mod front_faults;
 mod hooks;
 mod http;
 mod http_edge;
