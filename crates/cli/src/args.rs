@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, call, completions, connect, list, logs, remove, restart, sample_server, serve, status,
-        stop, token, tools, r#try, upgrade,
+        add, advise, call, completions, connect, list, logs, remove, restart, sample_server, serve,
+        status, stop, token, tools, r#try, upgrade,
     },
     ui::Format,
 };
@@ -53,6 +53,7 @@ pub(crate) enum Command {
     Upgrade(upgrade::Args),
     Token(token::Args),
     Serve(serve::Args),
+    Advise(advise::Args),
     Try(r#try::Args),
     Completions(completions::Args),
     #[command(hide = true)]

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub(crate) mod add;
+pub(crate) mod advise;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod connect;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Token(args) => token::run(&args, &places(home)?, ui),
         Command::Upgrade(args) => upgrade::run(&args, &places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?, ui),
+        Command::Advise(args) => advise::run(&args, &places(home)?, ui),
         Command::Try(args) => r#try::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
         Command::SampleServer(args) => sample_server::run(&args),

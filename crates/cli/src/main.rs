@@ -6,6 +6,7 @@
 //! **Invariants:** only [`ui`] prints; a command is one file with its grammar, one
 //! function and a value to show.
 
+mod advice;
 mod args;
 mod client;
 mod commands;
@@ -14,6 +15,7 @@ mod daemon_link;
 mod exit;
 mod follow;
 mod sample;
+mod survey;
 mod trial;
 mod ui;
 

@@ -89,19 +89,25 @@ impl error::Error for BadWorkspace {
 /// A bad `flag` is an error and never leads to the next evidence.
 pub fn find(flag: Option<&Path>) -> Result<Option<Workspace>, BadWorkspace> {
     let project = env::var_os("CLAUDE_PROJECT_DIR").map(PathBuf::from);
-    let user = rustix::process::geteuid().as_raw();
     let clues = Clues {
         flag,
         project: project.as_deref(),
         directory: env::current_dir().ok(),
-        too_wide: too_wide(
-            [home::from_environment(), home::of_user(user)]
-                .into_iter()
-                .flatten()
-                .chain(env::var_os("TMPDIR").map(PathBuf::from)),
-        ),
+        too_wide: too_wide_here(),
     };
     clues.judge()
+}
+
+/// The workspace that a session has whose client works in this folder, if nothing else is known of it.
+pub fn of_folder(folder: &Path) -> Option<Workspace> {
+    let clues = Clues {
+        flag: None,
+        project: None,
+        directory: Some(folder.to_path_buf()),
+        too_wide: too_wide_here(),
+    };
+    // Only a flag can be wrong.
+    clues.judge().ok().flatten()
 }
 
 /// Everything that the answer depends on.
@@ -163,6 +169,13 @@ impl Clues<'_> {
     fn is_too_wide(&self, path: &Path) -> bool {
         path.parent().is_none() || self.too_wide.iter().any(|wide| wide == path)
     }
+}
+
+fn too_wide_here() -> Vec<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let homes = [home::from_environment(), home::of_user(user)];
+    let temporary = env::var_os("TMPDIR").map(PathBuf::from);
+    too_wide(homes.into_iter().flatten().chain(temporary))
 }
 
 /// The folders that hold everything, without symbolic links.
