@@ -1,8 +1,8 @@
 //! Which agent sessions run on this machine, which servers each has started, and what was left of others.
 //!
-//! A server over stdio is a process below that of its client, with a pipe or a socket for its standard
-//! input and output, which what only starts it passes on to it. A language server has the same: what
-//! tells the one from the other is its name, or that the configuration names it.
+//! A server over stdio is a process below that of its client that hears it over a pipe or a socket, which
+//! what only starts it passes on to it. A language server does the same: what tells the one from the other
+//! is its name, or that the configuration names it.
 //!
 //! **Invariants:** nothing is read of another user's processes but who their parent is; what is found is
 //! what a [`Census`] says, so it can be tested without a machine.
@@ -25,7 +25,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use config::CommandIdentity;
 use sys::process_table::Identity;
 
-pub(crate) use census::{Census, End, Process};
+pub(crate) use census::{Census, Process};
 pub(crate) use memory::{Figures, figures};
 pub(crate) use own_servers::Known;
 pub(crate) use system::take;
@@ -84,7 +84,7 @@ impl Survey {
                     servers: Vec::new(),
                     pooled: 0,
                 };
-                census.servers_below(process.pid, known, 0, &mut session);
+                census.servers_below(process, known, &mut vec![process], &mut session);
                 if !session.servers.is_empty() || session.pooled > 0 {
                     survey.sessions.push(session);
                 }
@@ -99,35 +99,47 @@ impl Survey {
 }
 
 impl Census {
-    fn servers_below(&self, pid: u32, known: &Known, depth: usize, session: &mut Session) {
-        if depth == DEPTH_MAX {
+    /// Looks for what hears one of `above`: the client, and what it has started on the way down.
+    fn servers_below<'a>(
+        &'a self,
+        parent: &'a Process,
+        known: &Known,
+        above: &mut Vec<&'a Process>,
+        session: &mut Session,
+    ) {
+        if above.len() > DEPTH_MAX {
             return;
         }
-        for child in self.children(pid) {
+        for child in self.children(parent.pid) {
             if agents::name(&child.argv).is_some() {
                 // A session of its own.
                 continue;
             }
             if agents::is_shim(&child.argv) {
                 session.pooled += 1;
-            } else if let Some(server) = self.server(child, known) {
+                continue;
+            }
+            let is_spoken_to = above.iter().any(|speaker| self.hears(child, speaker));
+            if let Some(server) = self.server(child, known).filter(|_| is_spoken_to) {
                 session.servers.push(server);
             } else {
-                self.servers_below(child.pid, known, depth + 1, session);
+                above.push(child);
+                self.servers_below(child, known, above, session);
+                above.pop();
             }
         }
     }
 
-    /// The server that a process is, or that it has started.
+    /// The server that a process is, or that it has started in its own place.
     fn server(&self, root: &Process, known: &Known) -> Option<Running> {
-        if root.is_zombie || !root.stdio.iter().all(End::is_of_two) {
+        if root.is_zombie {
             return None;
         }
         let members = self.tree(root.pid);
-        // `sh`, `npx`, `uv` and what they start in their own place: the nearest that says what it is.
+        // `sh`, `npx`, `uv` and what they start: the nearest that says what it is.
         let mut in_its_place = members
             .iter()
-            .filter(|member| member.stdio[0] == root.stdio[0]);
+            .filter(|member| member.pid == root.pid || member.stands_in_for(root));
         let (said_by, identity) = in_its_place.find_map(|member| {
             let identity = config::identify(&member.argv)?;
             let is_server =

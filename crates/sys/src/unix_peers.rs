@@ -5,10 +5,9 @@
 
 use std::{collections::BTreeMap, io};
 
-/// The inode of the other end of each connected unix socket, by its own; empty on systems that do not say.
-///
-/// A socket whose other end is closed is not in it.
-pub fn all() -> io::Result<BTreeMap<u64, u64>> {
+/// The inode of the other end of each unix stream socket that is or was connected, by its own; `None` for one
+/// whose other end is closed. Empty on systems that do not say.
+pub fn all() -> io::Result<BTreeMap<u64, Option<u64>>> {
     system::all()
 }
 
@@ -35,15 +34,20 @@ mod system {
     const QUESTION_BYTES: u32 = 16 + 24;
     /// What is said of each beside the attributes (`unix_diag_msg`).
     const SAID_BYTES: usize = 16;
-    /// Where the inode stands in it.
+    /// Where it says of which kind the socket is, in which state, and its inode.
+    const KIND_AT: usize = 1;
+    const STATE_AT: usize = 2;
     const INODE_AT: usize = 4;
+    /// A stream of bytes, with two ends (`SOCK_STREAM`, `TCP_ESTABLISHED`).
+    const STREAM: u8 = 1;
+    const CONNECTED: u8 = 1;
     /// The attribute that is asked for, and how it is asked for (`UNIX_DIAG_PEER`, `UDIAG_SHOW_PEER`).
     const PEER: u16 = 2;
     const SHOW_PEER: u32 = 4;
     /// As much as the system puts into one answer, and more.
     const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
-    pub(super) fn all() -> io::Result<BTreeMap<u64, u64>> {
+    pub(super) fn all() -> io::Result<BTreeMap<u64, Option<u64>>> {
         let kernel = socket_with(
             AddressFamily::NETLINK,
             SocketType::RAW,
@@ -84,7 +88,7 @@ mod system {
     }
 
     /// Reads one answer; says whether more will come.
-    pub(super) fn read(answer: &[u8], peers: &mut BTreeMap<u64, u64>) -> io::Result<bool> {
+    pub(super) fn read(answer: &[u8], peers: &mut BTreeMap<u64, Option<u64>>) -> io::Result<bool> {
         let mut rest = answer;
         while rest.len() >= HEADER_BYTES {
             let length = usize::try_from(long(rest, 0)).unwrap_or(usize::MAX);
@@ -96,8 +100,9 @@ mod system {
             let Some(message) = rest.get(HEADER_BYTES..length) else {
                 break;
             };
-            if let Some(peer) = peer_in(message) {
-                peers.insert(long(message, INODE_AT).into(), peer);
+            let is = |at: usize, value: u8| message.get(at) == Some(&value);
+            if is(KIND_AT, STREAM) && is(STATE_AT, CONNECTED) {
+                peers.insert(long(message, INODE_AT).into(), peer_in(message));
             }
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
@@ -134,7 +139,7 @@ mod system {
 mod system {
     use std::{collections::BTreeMap, io};
 
-    pub(super) fn all() -> io::Result<BTreeMap<u64, u64>> {
+    pub(super) fn all() -> io::Result<BTreeMap<u64, Option<u64>>> {
         Ok(BTreeMap::new())
     }
 }
@@ -151,10 +156,12 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (our_inode, their_inode) = (inode(&ours), inode(&theirs));
         let peers = all().unwrap();
-        assert_eq!(peers.get(&our_inode), Some(&their_inode));
-        assert_eq!(peers.get(&their_inode), Some(&our_inode));
+        assert_eq!(peers.get(&our_inode), Some(&Some(their_inode)));
+        assert_eq!(peers.get(&their_inode), Some(&Some(our_inode)));
         drop(theirs);
-        assert_eq!(all().unwrap().get(&our_inode), None);
+        let peers = all().unwrap();
+        assert_eq!(peers.get(&our_inode), Some(&None));
+        assert_eq!(peers.get(&their_inode), None);
     }
 
     #[test]

@@ -40,12 +40,14 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             }
         }
     }
+    // Measured before anything is ended.
+    let report = Report::of(&survey, &groups);
     let ended = if args.kill_orphans {
         Some(end_orphans(&survey, &known, ui)?)
     } else {
         None
     };
-    let report = Report::of(&survey, &groups).with_ended(ended);
+    let report = report.with_ended(ended);
     ui.show(&report, args.output.format())?;
     let is_done = ended.is_none_or(|ended| ended.left == 0);
     Ok(if is_done { Exit::Done } else { Exit::Failed })

@@ -35,44 +35,46 @@ pub(crate) struct Process {
     /// The words it was started with, or what it says of itself.
     pub(crate) argv: Vec<String>,
     pub(crate) folder: Option<PathBuf>,
-    /// Its standard input and output.
-    pub(crate) stdio: [End; 2],
-    /// The inodes of all pipes and sockets that it holds an end of.
-    pub(crate) holds: BTreeSet<u64>,
+    /// The descriptors that it reads from, and those that it writes to: pipes and sockets, by their inodes.
+    pub(crate) reads: BTreeSet<u64>,
+    pub(crate) writes: BTreeSet<u64>,
+    /// Which of these is its standard input, if that is one.
+    pub(crate) stdin: Option<u64>,
+    /// Which of them are sockets.
+    pub(crate) sockets: BTreeSet<u64>,
 }
 
-/// What a descriptor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// An end of the pipe of this inode.
-    Pipe(u64),
-    /// The socket of this inode.
-    Socket(u64),
-    /// A terminal, a file, nothing.
-    Other,
-}
-
-impl End {
-    /// Whether it has another end, which somebody may hold.
-    pub(crate) fn is_of_two(&self) -> bool {
-        match self {
-            End::Pipe(_) | End::Socket(_) => true,
-            End::Other => false,
+impl Process {
+    /// Where it may hear its client: its standard input, or anything that it reads, as the Python SDK
+    /// puts its standard input elsewhere.
+    fn inputs(&self) -> BTreeSet<u64> {
+        match self.stdin {
+            Some(inode) => BTreeSet::from([inode]),
+            None => self.reads.clone(),
         }
     }
+
+    /// Whether it reads what another one has as its input, as a program does that it has started in its place.
+    pub(super) fn stands_in_for(&self, other: &Process) -> bool {
+        !self.reads.is_disjoint(&other.inputs())
+    }
 }
+
+/// The other ends of sockets, by the inodes of the sockets.
+type Peers = BTreeMap<u64, Option<u64>>;
 
 /// All processes of a user.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Census {
     processes: BTreeMap<u32, Process>,
     children: BTreeMap<u32, Vec<u32>>,
-    /// The other end of each connected unix socket; `None` if the system does not say.
-    peers: Option<BTreeMap<u64, u64>>,
+    sockets: BTreeSet<u64>,
+    /// The other end of each unix socket, see [`sys::unix_peers`]; `None` if the system does not say.
+    peers: Option<Peers>,
 }
 
 impl Census {
-    pub(crate) fn new(processes: Vec<Process>, peers: Option<BTreeMap<u64, u64>>) -> Census {
+    pub(crate) fn new(processes: Vec<Process>, peers: Option<Peers>) -> Census {
         let mut census = Census {
             peers,
             ..Census::default()
@@ -83,6 +85,7 @@ impl Census {
                 .entry(process.parent)
                 .or_default()
                 .push(process.pid);
+            census.sockets.extend(&process.sockets);
             census.processes.insert(process.pid, process);
         }
         census
@@ -130,23 +133,72 @@ impl Census {
         process.parent == 1 || self.get(process.parent).is_some_and(is_reaper)
     }
 
-    /// Whether nobody but these holds the other end of its standard input.
-    ///
-    /// Where that cannot be told somebody may.
+    /// Whether this hears what that one says.
+    pub(super) fn hears(&self, listener: &Process, speaker: &Process) -> bool {
+        listener
+            .inputs()
+            .iter()
+            .any(|inode| match self.other_end(*inode) {
+                OtherEnd::OfPipe => speaker.writes.contains(inode),
+                OtherEnd::Socket(peer) => speaker.writes.contains(&peer),
+                OtherEnd::Closed => false,
+                // Who is given a socket as its standard input is given it by who starts it.
+                OtherEnd::Unknown => {
+                    listener.stdin == Some(*inode) && speaker.pid == listener.parent
+                }
+            })
+    }
+
+    /// Whether it had somebody to hear, and has nobody any more: an input has no other end, and none has
+    /// one at a process but these. Where that cannot be told somebody may be there.
     pub(super) fn is_unheard(&self, process: &Process, members: &BTreeSet<u32>) -> bool {
-        let is_held_by_others = |inode: u64| {
-            self.processes
-                .values()
-                .any(|other| !members.contains(&other.pid) && other.holds.contains(&inode))
+        let speakers = |inode: u64| {
+            let speak = self.processes.values();
+            speak.filter(move |other| other.writes.contains(&inode))
         };
-        match process.stdio[0] {
-            End::Pipe(inode) => !is_held_by_others(inode),
-            End::Socket(inode) => self.peers.as_ref().is_some_and(|peers| {
-                !peers
-                    .get(&inode)
-                    .is_some_and(|peer| is_held_by_others(*peer))
-            }),
-            End::Other => false,
+        let mut is_cut_off = false;
+        for inode in process.inputs() {
+            let end = match self.other_end(inode) {
+                OtherEnd::OfPipe => inode,
+                OtherEnd::Socket(peer) => peer,
+                OtherEnd::Closed => {
+                    is_cut_off = true;
+                    continue;
+                }
+                OtherEnd::Unknown => continue,
+            };
+            if speakers(end).any(|speaker| !members.contains(&speaker.pid)) {
+                return false;
+            }
+            let is_of_pipe = end == inode;
+            is_cut_off |= is_of_pipe && speakers(end).next().is_none();
+        }
+        is_cut_off
+    }
+
+    fn other_end(&self, inode: u64) -> OtherEnd {
+        // Pipes and sockets have different inodes, so that a pipe is none of the sockets.
+        let is_socket = self.sockets.contains(&inode);
+        match (
+            is_socket,
+            self.peers.as_ref().and_then(|peers| peers.get(&inode)),
+        ) {
+            (false, _) => OtherEnd::OfPipe,
+            (true, Some(Some(peer))) => OtherEnd::Socket(*peer),
+            (true, Some(None)) => OtherEnd::Closed,
+            (true, None) => OtherEnd::Unknown,
         }
     }
+}
+
+/// What is at the other end of something that a process reads.
+enum OtherEnd {
+    /// Whoever writes to the same pipe.
+    OfPipe,
+    /// The socket of this inode.
+    Socket(u64),
+    /// A socket whose other end is closed.
+    Closed,
+    /// A socket of which the system does not say.
+    Unknown,
 }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use rustix::process::Pid;
 use sys::process_table::{self, Entry};
 
-use super::{Census, End, Process};
+use super::{Census, Process};
 
 /// Looks at all processes of this user.
 pub(crate) fn take() -> anyhow::Result<Census> {
@@ -37,18 +37,21 @@ fn read(entry: Entry, user: u32) -> Option<Process> {
     if argv.is_empty() && !entry.zombie {
         return None;
     }
-    let end = |descriptor: &str| end_at(&folder.join("fd").join(descriptor));
-    Some(Process {
+    let mut process = Process {
         identity: entry.identity,
         pid,
         parent: entry.parent.map_or(0, number),
         group: entry.group.map_or(0, number),
         is_zombie: entry.zombie,
         argv,
-        stdio: [end("0"), end("1")],
-        holds: held(&folder.join("fd")),
         folder: fs::read_link(folder.join("cwd")).ok(),
-    })
+        reads: BTreeSet::new(),
+        writes: BTreeSet::new(),
+        stdin: None,
+        sockets: BTreeSet::new(),
+    };
+    look_at_descriptors(&mut process, &folder.join("fd"));
+    Some(process)
 }
 
 fn number(pid: Pid) -> u32 {
@@ -68,30 +71,34 @@ fn words(line: &[u8]) -> Vec<String> {
     }
 }
 
-fn end_at(descriptor: &Path) -> End {
-    let Ok(target) = fs::read_link(descriptor) else {
-        return End::Other;
-    };
-    let target = target.to_string_lossy();
-    let inode = |kind: &str| -> Option<u64> {
-        let number = target.strip_prefix(kind)?.strip_suffix(']')?;
-        number.parse().ok()
-    };
-    match (inode("pipe:["), inode("socket:[")) {
-        (Some(inode), _) => End::Pipe(inode),
-        (None, Some(inode)) => End::Socket(inode),
-        (None, None) => End::Other,
+fn look_at_descriptors(process: &mut Process, folder: &Path) {
+    for descriptor in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = descriptor.path();
+        let (Ok(target), Ok(link)) = (fs::read_link(&path), fs::symlink_metadata(&path)) else {
+            // It has been closed since.
+            continue;
+        };
+        let target = target.to_string_lossy();
+        let numbered = |kind: &str| -> Option<u64> {
+            let number = target.strip_prefix(kind)?.strip_suffix(']')?;
+            number.parse().ok()
+        };
+        let (pipe, socket) = (numbered("pipe:["), numbered("socket:["));
+        process.sockets.extend(socket);
+        if let Some(inode) = pipe.or(socket) {
+            // The link's own mode says how the descriptor was opened.
+            let is_allowed = |bit: u32| link.mode() & bit != 0;
+            if is_allowed(0o400) {
+                process.reads.insert(inode);
+            }
+            if is_allowed(0o200) {
+                process.writes.insert(inode);
+            }
+            if descriptor.file_name() == "0" {
+                process.stdin = Some(inode);
+            }
+        }
     }
-}
-
-fn held(descriptors: &Path) -> BTreeSet<u64> {
-    let descriptors = fs::read_dir(descriptors).into_iter().flatten().flatten();
-    descriptors
-        .filter_map(|descriptor| match end_at(&descriptor.path()) {
-            End::Pipe(inode) | End::Socket(inode) => Some(inode),
-            End::Other => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]
