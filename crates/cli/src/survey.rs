@@ -96,6 +96,15 @@ impl Survey {
             .collect();
         survey
     }
+
+    /// Leaves out all other servers, and sessions without any.
+    pub(crate) fn keep(&mut self, is_meant: impl Fn(&Running) -> bool) {
+        self.orphans.retain(&is_meant);
+        for session in &mut self.sessions {
+            session.servers.retain(&is_meant);
+        }
+        self.sessions.retain(|session| !session.servers.is_empty());
+    }
 }
 
 impl Census {

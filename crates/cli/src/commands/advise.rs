@@ -19,6 +19,9 @@ use crate::{
 /// many sessions and workspaces, what they hold in memory, and how many files they watch.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Only these servers, as they are called here; without any, all
+    #[arg(value_name = "SERVER")]
+    servers: Vec<String>,
     /// Start one more copy of each server, to see how long it takes and whether it asks for roots
     #[arg(long)]
     probe: bool,
@@ -31,7 +34,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
     let known = known(places, ui);
-    let survey = Survey::of(&survey::take()?, &known);
+    let mut survey = Survey::of(&survey::take()?, &known);
+    if !args.servers.is_empty() {
+        survey.keep(|server| args.servers.contains(&server.identity.name));
+    }
     let mut groups = advice::groups(&survey);
     if args.probe {
         for group in &mut groups {

@@ -8,6 +8,7 @@
     reason = "tests read better with `json!(..)` than with `&json!(..)`"
 )]
 
+mod advise;
 mod calls;
 mod chaos_asks;
 mod chaos_crashes;
