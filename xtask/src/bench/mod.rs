@@ -9,7 +9,7 @@ mod crowd;
 mod fronts;
 mod hostile;
 mod many;
-mod memory;
+pub(crate) mod memory;
 mod neighbours;
 mod report;
 mod session;
