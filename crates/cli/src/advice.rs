@@ -12,3 +12,4 @@ mod verdict;
 
 pub(crate) use report::{Ended, Report};
 pub(crate) use signals::groups;
+pub(crate) use verdict::of as verdict;

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, advise, call, completions, connect, list, logs, remove, restart, sample_server, serve,
-        status, stop, token, tools, r#try, upgrade,
+        add, advise, call, completions, connect, doctor, list, logs, remove, restart,
+        sample_server, serve, status, stop, token, tools, r#try, upgrade,
     },
     ui::Format,
 };
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Token(token::Args),
     Serve(serve::Args),
     Advise(advise::Args),
+    Doctor(doctor::Args),
     Try(r#try::Args),
     Completions(completions::Args),
     #[command(hide = true)]

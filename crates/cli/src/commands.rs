@@ -5,6 +5,7 @@ pub(crate) mod advise;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod doctor;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod recipe;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Upgrade(args) => upgrade::run(&args, &places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?, ui),
         Command::Advise(args) => advise::run(&args, &places(home)?, ui),
+        Command::Doctor(args) => doctor::run(&args, &places(home)?, ui),
         Command::Try(args) => r#try::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
         Command::SampleServer(args) => sample_server::run(&args),

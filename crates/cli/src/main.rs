@@ -12,6 +12,7 @@ mod client;
 mod commands;
 mod config_file;
 mod daemon_link;
+mod doctor;
 mod exit;
 mod follow;
 mod sample;

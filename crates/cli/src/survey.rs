@@ -28,7 +28,7 @@ use sys::process_table::Identity;
 pub(crate) use census::{Census, Process};
 pub(crate) use memory::{Figures, figures};
 pub(crate) use own_servers::Known;
-pub(crate) use system::take;
+pub(crate) use system::{path_of, take};
 
 /// How far a search goes down from a client: deeper than any launcher of a launcher.
 const DEPTH_MAX: usize = 12;

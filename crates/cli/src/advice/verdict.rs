@@ -28,6 +28,14 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// Whether several sessions are to have one process.
+    pub(crate) fn is_shared(self) -> bool {
+        match self {
+            Verdict::SharePerUser | Verdict::SharePerWorkspace => true,
+            Verdict::KeepPerSession | Verdict::LeaveOnStdio => false,
+        }
+    }
+
     /// For a person.
     pub(crate) fn words(self) -> &'static str {
         match self {

@@ -7,6 +7,8 @@ use std::{
 
 use sys::process_table::Identity;
 
+use super::agents;
+
 /// Programs that take in orphans; besides these, process 1 does.
 const REAPERS: &[&str] = &[
     "systemd",
@@ -52,6 +54,11 @@ impl Process {
             Some(inode) => BTreeSet::from([inode]),
             None => self.reads.clone(),
         }
+    }
+
+    /// Whether it is `mcpool connect`.
+    pub(crate) fn is_shim(&self) -> bool {
+        agents::is_shim(&self.argv)
     }
 
     /// Whether it reads what another one has as its input, as a program does that it has started in its place.

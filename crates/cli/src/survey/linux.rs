@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -23,6 +24,14 @@ pub(crate) fn take() -> anyhow::Result<Census> {
         .collect();
     // Before the sockets' other ends: one that is made in between is held by nobody then.
     Ok(Census::new(processes, sys::unix_peers::all().ok()))
+}
+
+/// The `PATH` that a process of this user was started with.
+pub(crate) fn path_of(pid: u32) -> Option<OsString> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    let path = variables.find_map(|variable| variable.strip_prefix(b"PATH="))?;
+    Some(OsString::from_vec(path.to_vec()))
 }
 
 /// `None` for a process that is gone, another user's, or the system's own.

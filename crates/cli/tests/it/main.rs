@@ -22,6 +22,7 @@ mod chaos_trees;
 mod configuration;
 mod credentials;
 mod daemon;
+mod doctor;
 mod failures;
 mod floods;
 mod http;

@@ -11,7 +11,7 @@ mod exchange;
 mod fault;
 mod gate;
 mod handover;
-mod holder;
+pub mod holder;
 mod modern;
 mod peer;
 mod reply;
@@ -50,6 +50,7 @@ use tokio::{
 pub(crate) use fault::HttpFault;
 pub(crate) use handover::{AllTubes, Readiness, Tubes};
 pub(crate) use modern::{ModernFault, ModernPost, Param, Presence, check_params, tools_of};
+pub use stand::http_addresses;
 pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 

@@ -268,6 +268,12 @@ impl HttpStand {
     }
 }
 
+/// Where a daemon of these places listens over HTTP, with this configuration.
+pub fn http_addresses(http: &Http, places: &Places) -> Vec<SocketAddr> {
+    let wanted = wanted(http, places).addresses;
+    wanted.into_iter().map(|it| it.address).collect()
+}
+
 /// An installation beside the usual one has no port unless it is told one: both would want the same. Who
 /// wants no port wants no socket, unless it is told so.
 fn wanted(http: &Http, places: &Places) -> Wanted {
