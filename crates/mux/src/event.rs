@@ -1,6 +1,6 @@
 //! All that can happen to the pooler.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, string::String, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
 use bytes::Bytes;
@@ -283,6 +283,26 @@ pub struct Opening {
     /// nobody can guess it. `None` if nobody can.
     #[serde(default)]
     pub handle: Option<Arc<str>>,
+    /// What holds for calls of its server's tools besides.
+    #[serde(default)]
+    pub rules: CallRules,
+}
+
+/// What holds for calls of a server's tools, because the configuration says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRules {
+    /// What one call at a time may use.
+    pub device: Option<Device>,
+}
+
+/// Something that one call at a time may use, whichever session of whichever server makes it: a pair of
+/// speakers, a printer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name. Servers that name the same one share it.
+    pub name: Arc<str>,
+    /// The tools that use it; `None` for all of the server.
+    pub tools: Option<BTreeSet<Box<str>>>,
 }
 
 /// What must be equal for two sessions to share an upstream, but for what the core adds itself:

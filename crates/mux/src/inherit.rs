@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use wire::{Frame, Message, Method};
 
 use crate::{
+    CallRules,
     action::{Action, Outbox},
     class::Class,
     event::{Asks, Front, Joins, Link, Opening, Record, Start},
@@ -372,6 +373,7 @@ fn opening_of(contents: &Contents) -> Opening {
         silence_max: None,
         era: None,
         handle: None,
+        rules: CallRules::default(),
     }
 }
 

@@ -22,6 +22,7 @@ mod backoff;
 mod bridge;
 mod class;
 mod client_faults;
+mod devices;
 mod era;
 mod event;
 mod exchange;
@@ -79,8 +80,8 @@ pub use action::{Action, Answered, Notice, Outbox, Then};
 pub use class::{Capability, Class};
 pub use era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, is_legacy, knows_polling};
 pub use event::{
-    AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, OnRestart, Opening,
-    Past, Record, Route, Said, Scope, Start,
+    AdminAnswer, AdminAsk, Asks, CallRules, Device, Event, Exit, Front, IdleTimeout, Joins, Link,
+    OnRestart, Opening, Past, Record, Route, Said, Scope, Start,
 };
 pub use fact::{DropReason, Fact};
 pub use frozen::ThawError;

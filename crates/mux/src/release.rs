@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** the messages counted as waiting are those in the sessions' queues.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use wire::{Frame, Message, Method, RequestId};
@@ -21,6 +22,8 @@ use crate::{
 pub(crate) struct Askable {
     pub(crate) tool: Tool,
     pub(crate) manner: Manner,
+    /// What it uses that no other call may use at the same time.
+    pub(crate) device: Option<Arc<str>>,
 }
 
 /// Other sessions' calls are in the way.
@@ -390,7 +393,8 @@ impl Mux {
         upstream_may && session_may
     }
 
-    /// Whether a request may go now, as far as other sessions' calls are concerned.
+    /// Whether a request may go now, as far as other sessions' calls are concerned. One that may not, because
+    /// of a device, is in the line for that now.
     fn admit(
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
@@ -400,6 +404,12 @@ impl Mux {
         let Some(tool) = tool else {
             return Ok(None);
         };
+        let device = self.device_of(session_id, &tool);
+        if let Some(device) = &device
+            && !self.devices.admit(device, session_id)
+        {
+            return Err(Barred);
+        }
         let now = self.now;
         let is_logging = self.is_logging(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
@@ -414,7 +424,11 @@ impl Mux {
             None => Conduct::default().manner(&tool, circumstances),
         };
         if upstream.lanes.admits(session_id, manner, now) {
-            return Ok(Some(Askable { tool, manner }));
+            return Ok(Some(Askable {
+                tool,
+                manner,
+                device,
+            }));
         }
         let patience = match manner {
             Manner::Together => None,
@@ -427,7 +441,11 @@ impl Mux {
             upstream.lanes.give_up_next(session_id);
             let manner = Manner::Together;
             if upstream.lanes.admits(session_id, manner, now) {
-                return Ok(Some(Askable { tool, manner }));
+                return Ok(Some(Askable {
+                    tool,
+                    manner,
+                    device,
+                }));
             }
         }
         Err(Barred)
@@ -514,7 +532,7 @@ impl Mux {
 }
 
 /// What the upstream may ask because of this request, if it is a call at all.
-fn tool_of(frame: &Frame) -> Option<Tool> {
+pub(crate) fn tool_of(frame: &Frame) -> Option<Tool> {
     let Message::Request { method, params, .. } = &frame.message else {
         return None;
     };

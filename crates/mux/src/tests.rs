@@ -13,6 +13,7 @@ mod batches;
 mod cancellation;
 mod clients;
 mod desertion;
+mod devices;
 mod ending;
 mod facts;
 mod faults;

@@ -345,6 +345,7 @@ pub(super) fn opening(
         silence_max: None,
         era: era(server),
         handle: None,
+        rules: rules(server),
     }
 }
 

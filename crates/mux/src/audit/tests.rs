@@ -13,8 +13,9 @@ use wire::{Frame, Outgoing};
 
 use super::{Audit, Violation};
 use crate::{
-    Action, Answered, Asks, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits, LineNumber,
-    Link, Moment, Mux, Opening, Outbox, Route, Scope, SessionId, Start, Then, UpstreamId,
+    Action, Answered, Asks, CallRules, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits,
+    LineNumber, Link, Moment, Mux, Opening, Outbox, Route, Scope, SessionId, Start, Then,
+    UpstreamId,
 };
 
 mod questions;
@@ -88,6 +89,7 @@ impl Bench {
             silence_max: None,
             era: None,
             handle: None,
+            rules: CallRules::default(),
         };
         self.step(Event::SessionOpened { session, opening });
     }
