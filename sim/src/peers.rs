@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use mux::{
-    Answered, Asks, CallRules, Capability, Class, Exit, Front, IdleTimeout, Joins, LineNumber,
-    Link, OnRestart, Opening, Refusal, Route, Scope, SessionId, Start,
+    Answered, Asks, Capability, Class, Exit, Front, IdleTimeout, Joins, LineNumber, Link,
+    OnRestart, Opening, Refusal, Route, Scope, SessionId, Start,
 };
 use wire::{Frame, LineSplitter, Message as Wired, Method, Outgoing};
 
@@ -148,7 +148,7 @@ pub(crate) fn opening(
         silence_max: None,
         era: None,
         handle: None,
-        rules: CallRules::default(),
+        rules: Arc::default(),
     };
     (opening, key)
 }

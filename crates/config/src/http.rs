@@ -7,8 +7,10 @@ use crate::{IdleTimeout, ServerName, word::words};
 /// The table `[http]`; `None` is "keep the default".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Http {
-    /// Where the daemon listens, addresses of this machine to itself; empty for nowhere.
+    /// Where the daemon listens; empty for nowhere. Without TLS these are addresses of this machine to itself.
     pub listen: Option<Vec<Listen>>,
+    /// With what it proves who it is, where it speaks TLS.
+    pub tls: Option<Tls>,
     /// Whether it listens at a unix socket, too.
     pub socket: Option<HttpSocket>,
     /// Who may come in.
@@ -24,6 +26,19 @@ pub struct Listen {
     pub address: SocketAddr,
     /// What is meant there by who names no server; `None` for the only one that there is.
     pub server: Option<ServerName>,
+    /// Whether TLS is spoken there. Then [`Http::tls`] says with what.
+    pub is_secure: bool,
+}
+
+/// With what the daemon proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// A file of certificates (PEM), its own first.
+    pub cert: PathBuf,
+    /// The file of the private key that belongs to it (PEM).
+    pub key: PathBuf,
+    /// What clients call this machine in their URLs.
+    pub names: Vec<String>,
 }
 
 /// A unix socket for HTTP.

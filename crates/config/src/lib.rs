@@ -28,14 +28,14 @@ mod word;
 pub use address::shown_address;
 pub use auto_scope::{CommandIdentity, identify, is_launcher, session_reason};
 pub use config::{
-    Asks, Capability, Config, Daemon, Era, IdleTimeout, OnDaemonFailure, OnRestart, Remote, Scope,
-    Server,
+    Asks, Capability, Config, Daemon, Era, IdleTimeout, OnDaemonFailure, OnRestart, Once, Remote,
+    Scope, Serialize, Server,
 };
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
 pub use env_file::{EnvFileError, EnvFileProblem, parse_env_file};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
-pub use http::{Http, HttpAuth, HttpSocket, Listen};
+pub use http::{Http, HttpAuth, HttpSocket, Listen, Tls};
 pub use limits::LimitsOverrides;
 pub use load::{LoadError, SCHEMES, load};
 pub use secret::Secret;

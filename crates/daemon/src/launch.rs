@@ -22,8 +22,8 @@ use std::{
 
 use config::{LimitsOverrides, Secret, ServerName};
 use mux::{
-    Asks, CallRules, Front, IdleTimeout, Joins, Limits, Link, OnRestart, Opening, Refusal, Route,
-    Scope, SessionId, Start,
+    Asks, Front, IdleTimeout, Joins, Limits, Link, OnRestart, Opening, Refusal, Route, Scope,
+    SessionId, Start,
 };
 use serde::{Deserialize, Serialize};
 use shim::{
@@ -307,7 +307,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         silence_max: None,
         era: None,
         handle: None,
-        rules: CallRules::default(),
+        rules: Arc::default(),
     }
 }
 

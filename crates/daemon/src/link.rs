@@ -30,7 +30,9 @@ pub(crate) use halt::{Halt, Reading, Rest, Stopped, until_halted};
 pub(crate) use lines::{Lines, Pieces};
 pub(crate) use outlet::{Flushed, FrozenOutlet, Outlet, Unwritten};
 pub(crate) use packing::{Farewell, Sign, Unpacker};
-pub(crate) use piece::{Beginning, Denial, EventId, PIECES_MAX, Parcel, Piece, StreamId};
+pub(crate) use piece::{
+    Beginning, Denial, EventId, HELD_BYTES_MIN, PIECES_MAX, Parcel, Piece, StreamId,
+};
 pub(crate) use reader::{ProcessReader, SessionReader, UNHEARD};
 pub(crate) use room::{NoRoom, Room, Share};
 pub(crate) use rounds::{Chunk, FrozenRounds, RoundTubes, Rounds};

@@ -7,6 +7,7 @@ use crate::{
     action::{Action, Outbox},
     event::{AdminAnswer, IdleTimeout},
     ids::{SessionId, Ticket, UpstreamId},
+    inquiry::Inquiry,
     mux::{Mux, Restart},
     refusal::Refusal,
     session::{Session, Whereabouts},
@@ -157,7 +158,7 @@ impl Mux {
                 | Whereabouts::Listening => None,
             })
             .collect();
-        self.end_inquiries(session_id, refusal, out);
+        self.end_inquiries(session_id, Inquiry::rests, refusal, out);
         for minted in at_upstream {
             self.cancel_and_refuse(upstream_id, minted, refusal, out);
         }

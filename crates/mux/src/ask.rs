@@ -19,7 +19,6 @@ use crate::{
     lanes::Cause,
     mux::Mux,
     refusal::Refusal,
-    root::root,
     timers::Timer,
     upstream::{Ask, Undecided},
 };
@@ -65,7 +64,12 @@ impl Mux {
                 self.settle_asks(upstream_id, out);
             }
             unknown => {
-                if let Some(only) = self.only_concerned(upstream_id) {
+                // In the modern era there is nothing else that a client can be asked (2026-07-28, `InputRequest`).
+                let only = self.only_concerned(upstream_id).filter(|only| {
+                    let session = self.sessions.get(only);
+                    session.is_some_and(|session| session.era == Era::Legacy)
+                });
+                if let Some(only) = only {
                     self.put_ask(upstream_id, only, &frame, out);
                 } else {
                     let refusal = Refusal::NoSuchMethod {
@@ -191,19 +195,6 @@ impl Mux {
         (self.owner_of_message(upstream_id) == Some(only)).then_some(only)
     }
 
-    /// Whose folders a server for all is told of: those of the session whose call is open. That only
-    /// one session is there now does not make its folders those of the sessions to come.
-    fn owner_of_roots(&mut self, upstream_id: UpstreamId) -> Option<SessionId> {
-        let now = self.now;
-        let upstream = self.upstreams.get_mut(&upstream_id)?;
-        let judged_at = upstream.judged_at(now);
-        match upstream.lanes.cause(judged_at) {
-            Cause::Session(owner) => Some(owner),
-            Cause::Nobody => upstream.key.session,
-            Cause::Ghost | Cause::Unclear => None,
-        }
-    }
-
     fn put_ask(
         &mut self,
         upstream_id: UpstreamId,
@@ -220,15 +211,15 @@ impl Mux {
         else {
             return;
         };
+        let class = self.askable_class(owner, upstream_id);
         let Some(session) = self.sessions.get_mut(&owner) else {
             Mux::refuse_ask(upstream_id, frame, Refusal::OwnerGone, out);
             return;
         };
+        let is_modern = session.era == Era::Modern;
         let refusal = if session.is_ending {
             Some(Refusal::OwnerGone)
-        } else if needed(method, params, frame)
-            .is_some_and(|capability| !session.class.has(capability))
-        {
+        } else if needed(method, params, frame).is_some_and(|capability| !class.has(capability)) {
             Some(Refusal::NotCapable {
                 method: method.clone(),
             })
@@ -264,11 +255,12 @@ impl Mux {
         if let Some(elicitation) = params
             .elicitation_id
             .as_ref()
+            .filter(|_| !is_modern)
             .and_then(|span| frame.text(span))
         {
             self.note_elicitation(upstream_id, owner, Box::from(elicitation.as_ref()));
         }
-        if self.sessions.get(&owner).map(|session| session.era) == Some(Era::Modern) {
+        if is_modern {
             self.put_input_request((owner, upstream_id), shown_id, frame, out);
         } else {
             self.tell_with(owner, self.line_at_work(owner), shown, out);
@@ -290,42 +282,6 @@ impl Mux {
                 refusal,
             });
         }
-    }
-
-    fn answer_roots(&mut self, upstream_id: UpstreamId, id: &RequestId, out: &mut Outbox) {
-        let bound = self
-            .upstreams
-            .get(&upstream_id)
-            .and_then(|upstream| upstream.workspace.clone());
-        let has_roots = self
-            .upstreams
-            .get(&upstream_id)
-            .is_some_and(|u| u.class().has(Capability::Roots));
-        if !has_roots {
-            let refusal = Refusal::NotCapable {
-                method: Method::RootsList,
-            };
-            Mux::tell_upstream(upstream_id, refusal.to_response(Some(id)), out);
-            out.tell(Fact::AskRefused {
-                upstream: upstream_id,
-                method: Method::RootsList,
-                refusal,
-            });
-            return;
-        }
-        // A server for all workspaces has none of its own: the one whose call is open counts.
-        let workspace = bound.or_else(|| {
-            let owner = self.owner_of_roots(upstream_id)?;
-            self.sessions.get(&owner)?.opening.workspace.clone()
-        });
-        let roots = workspace
-            .map(|workspace| root(&workspace))
-            .unwrap_or_default();
-        Mux::tell_upstream(
-            upstream_id,
-            result(id, &format!(r#"{{"roots":[{roots}]}}"#)),
-            out,
-        );
     }
 
     /// A client has answered an ask.
@@ -455,10 +411,17 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
         let Some((id, span)) = &params.request_id else {
+            return;
+        };
+        // Of the modern era a server cancels nothing of its own (2026-07-28, cancellation).
+        if upstream.key.era == Era::Modern && self.is_listening_ended(upstream_id, id) {
+            return;
+        }
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
         let before = upstream.undecided.len();
@@ -588,7 +551,7 @@ pub(crate) fn needed(method: &Method, params: &Params, frame: &Frame) -> Option<
     }
 }
 
-fn result(id: &RequestId, result: &str) -> Outgoing {
+pub(crate) fn result(id: &RequestId, result: &str) -> Outgoing {
     Outgoing::from(format!(
         r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#
     ))

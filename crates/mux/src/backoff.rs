@@ -69,7 +69,7 @@ impl Deaths {
 ///
 /// It is spread downwards only: who waits for the server has been promised that it is started within
 /// the nominal wait. What is left of that is for seeing that it died and for starting it.
-fn wait(in_a_row: u32, limits: &Limits, seed: u64) -> Duration {
+pub(crate) fn wait(in_a_row: u32, limits: &Limits, seed: u64) -> Duration {
     let doublings = in_a_row.saturating_sub(1);
     let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
     let nominal = limits

@@ -3,23 +3,12 @@
 //! Only what an era has that the other has not is taken out, put in or said otherwise, by span; the rest
 //! stays as it was written. What cannot be said otherwise is listed in `docs/eras.md`.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::fmt::Write as _;
 
 use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 
-use crate::{
-    era::{Era, MODERN_VERSION},
-    handshake::SERVER_INFO,
-};
-
-/// What each request of the modern era says of its sender, and none of the legacy era does.
-const SENDER: [&str; 4] = [
-    meta_name::VERSION,
-    meta_name::CAPABILITIES,
-    meta_name::CLIENT,
-    meta_name::LOG_LEVEL,
-];
+use crate::era::{Era, MODERN_VERSION};
 
 /// A server of the legacy era says so of a resource that it has not (until 2025-11-25).
 const RESOURCE_NOT_FOUND: &str = "-32002";
@@ -27,11 +16,25 @@ const RESOURCE_NOT_FOUND: &str = "-32002";
 /// A server of the legacy era says so of a user who has to visit addresses first (2025-11-25).
 const ADDRESSES_FIRST: &str = "-32042";
 
+/// What a server of the modern era says of what only that era has (2026-07-28).
+const HEADER_MISMATCH: &str = "-32020";
+const LACKS_CAPABILITY: &str = "-32021";
+const UNSUPPORTED_VERSION: &str = "-32022";
+
 /// What a request says in the modern era alone that is asked once more.
 const OF_ROUNDS: [&str; 2] = ["inputResponses", "requestState"];
 
 /// In the modern era that is a parameter like any other that is wrong.
 const INVALID_PARAMS: &str = "-32602";
+
+/// What a modern server calls a result that is the end of it.
+const COMPLETE: &str = "complete";
+
+/// What it calls one that is none.
+const INPUT_REQUIRED: &str = "input_required";
+
+/// For what a client can do nothing about.
+const INTERNAL_ERROR: &str = "-32603";
 
 /// The request as a server sees it that speaks as its client does: with our id, and with the same number
 /// for a token.
@@ -168,7 +171,8 @@ pub(crate) fn answer(
             let edited = frame.edited(result, &["resultType"], &[]);
             edits.extend(edited.map(|edited| (result.clone(), edited)));
         }
-        (Era::Legacy | Era::Modern, None, _) => {}
+        (Era::Legacy, None, Some(error)) => edits.extend(of_one_hop(frame, error)),
+        (Era::Legacy | Era::Modern, None, None) => {}
     }
     let mut spans: Vec<(Span, &[u8])> = edits
         .iter()
@@ -196,13 +200,13 @@ fn completed(
             let _infallible = write!(new, r#""{name}":{value},"#);
         }
     };
-    add("resultType", r#""complete""#);
+    add("resultType", &wire::quoted(COMPLETE));
     if is_cacheable(method) {
         add("ttlMs", "0");
         add("cacheScope", r#""private""#);
     }
     if let Some(info) = server_info {
-        add("_meta", &format!(r#"{{"{SERVER_INFO}":{info}}}"#));
+        add("_meta", &format!(r#"{{"{}":{info}}}"#, meta_name::SERVER));
     }
     if members.is_empty() {
         new.pop();
@@ -217,10 +221,22 @@ fn not_found(frame: &Frame, error: &Span) -> Option<(Span, String)> {
     (code.value == RESOURCE_NOT_FOUND).then(|| (code.at.clone(), String::from(INVALID_PARAMS)))
 }
 
+/// The error of a modern server about what we have said to it on behalf of a client that knows nothing of it (2026-07-28:
+/// headers, capabilities and versions of requests), in the words of the legacy era.
+fn of_one_hop(frame: &Frame, error: &Span) -> Option<(Span, String)> {
+    let code = frame.member(error, "code")?;
+    let other = match code.value {
+        LACKS_CAPABILITY => INVALID_PARAMS,
+        HEADER_MISMATCH | UNSUPPORTED_VERSION => INTERNAL_ERROR,
+        _understood => return None,
+    };
+    Some((code.at.clone(), String::from(other)))
+}
+
 /// A legacy server's error that sends a user to addresses first (2025-11-25, -32042), as questions: whoever has
 /// been there asks again.
 fn addresses_to_visit(frame: &Frame, error: &Span, id: &RequestId) -> Option<Outgoing> {
-    if frame.member(error, "code")?.value != ADDRESSES_FIRST {
+    if !sends_to_addresses(frame, error) {
         return None;
     }
     let data = frame.member(error, "data")?;
@@ -247,11 +263,9 @@ fn addresses_to_visit(frame: &Frame, error: &Span, id: &RequestId) -> Option<Out
 }
 
 /// Whether an error is one of those.
-#[cfg(any(test, feature = "audit"))]
 pub(crate) fn sends_to_addresses(frame: &Frame, error: &Span) -> bool {
-    let members = frame.members(error).unwrap_or_default();
-    let mut codes = members.iter().filter(|member| member.name == "code");
-    codes.any(|code| code.value == ADDRESSES_FIRST)
+    let code = frame.member(error, "code");
+    code.is_some_and(|code| code.value == ADDRESSES_FIRST)
 }
 
 /// Whether the answer says how long it holds (2026-07-28, caching).
@@ -275,11 +289,11 @@ fn meta_of(
     token: &str,
     said: &[(&str, &str)],
 ) -> Option<String> {
-    let mut without = Vec::from(SENDER);
+    let mut without = Vec::from(meta_name::OF_SENDER);
     let mut with = Vec::new();
     if has_token {
-        without.push("progressToken");
-        with.push(("progressToken", token));
+        without.push(meta_name::PROGRESS_TOKEN);
+        with.push((meta_name::PROGRESS_TOKEN, token));
     }
     with.extend_from_slice(said);
     frame.edited(meta, &without, &with)
@@ -306,9 +320,18 @@ fn object(members: &[(&str, &str)]) -> String {
 
 /// Whether a modern server's result is no end: it wants to know something first.
 pub(crate) fn wants_input(frame: &Frame, result: &Span) -> bool {
-    let members = frame.members(result).unwrap_or_default();
-    let mut types = members.iter().filter(|member| member.name == "resultType");
-    types.any(|member| member.value == r#""input_required""#)
+    kind_of(frame, result).is_some_and(|kind| kind == INPUT_REQUIRED)
+}
+
+/// The kind of a modern server's result, where it is one that the legacy era does not have.
+pub(crate) fn kind_of<'a>(frame: &'a Frame, result: &Span) -> Option<Cow<'a, str>> {
+    let kind = frame.member(result, "resultType")?;
+    let kind = match frame.text(&kind.at) {
+        Some(kind) => kind,
+        None if kind.value == "null" => return None,
+        None => Cow::Borrowed(kind.value),
+    };
+    (kind != COMPLETE).then_some(kind)
 }
 
 #[cfg(test)]
@@ -387,6 +410,17 @@ mod tests {
             assert_eq!(heard_now, heard, "{said}");
             frame(&heard_now);
         }
+    }
+
+    #[test]
+    fn what_is_put_in_beside_a_name_that_cannot_be_read_is_still_a_member() {
+        let said = frame(r#"{"jsonrpc":"2.0","id":7,"result":{"\ud800":1}}"#);
+        let id = RequestId::from_json("1").unwrap();
+        let answered = answer(&said, (Era::Modern, &id), &Method::ToolsCall, None);
+        assert_eq!(
+            text(answered),
+            r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","\ud800":1}}"#
+        );
     }
 
     #[test]

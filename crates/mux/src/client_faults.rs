@@ -12,6 +12,7 @@ use crate::{
     action::Outbox,
     fact::Fact,
     ids::{LineNumber, SessionId},
+    inquiry::Inquiry,
     mux::Mux,
     refusal::Refusal,
     session::{Overrun, Session, ToldOfOverrun},
@@ -124,7 +125,7 @@ impl Mux {
             }
             Named::Unknown => {
                 self.end_asks_of(session_id, &refusal, out);
-                self.end_inquiries(session_id, &refusal, out);
+                self.end_inquiries(session_id, Inquiry::waits, &refusal, out);
             }
         }
         *purpose == Purpose::Answer && *named != Named::Unknown

@@ -19,9 +19,8 @@ use crate::{
     action::Outbox,
     exchange::MintedId,
     ids::{SessionId, UpstreamId},
-    lanes::{Tool, is_of_tool},
     mux::Mux,
-    release::tool_of,
+    release::Call,
 };
 
 /// The devices that somebody uses, or waits for.
@@ -76,17 +75,6 @@ impl Devices {
 }
 
 impl Mux {
-    /// What a call of this tool uses, by the configuration of the session's server.
-    pub(crate) fn device_of(&self, session_id: SessionId, tool: &Tool) -> Option<Arc<str>> {
-        let session = self.sessions.get(&session_id)?;
-        let device = session.opening.rules.device.as_ref()?;
-        let uses_it = match &device.tools {
-            Some(tools) => tools.contains(tool),
-            None => is_of_tool(tool),
-        };
-        uses_it.then(|| device.name.clone())
-    }
-
     /// Lets go of the devices whose calls are over, and offers them to those who wait.
     pub(crate) fn pass_devices_on(&mut self, out: &mut Outbox) {
         if self.devices.known.is_empty() {
@@ -145,7 +133,7 @@ impl Mux {
     fn waits_for(&self, session_id: SessionId, device: &str) -> Option<UpstreamId> {
         let session = self.sessions.get(&session_id)?;
         let next = session.queue.calls.front()?;
-        let uses = self.device_of(session_id, &tool_of(&next.frame)?)?;
+        let uses = Call::of(&next.frame, &session.opening.rules)?.device?;
         session.upstream().filter(|_| *uses == *device)
     }
 

@@ -1,4 +1,4 @@
-//! The versions of the protocol, the two eras that they fall into, and what is known of the eras of servers.
+//! The versions of the protocol, and the two eras that they fall into.
 //!
 //! *Legacy* versions begin with a handshake (2024-11-05 … 2025-11-25); the *modern* one has none: each request
 //! says by itself what it is of (2026-07-28). A server over stdio that speaks both speaks one of them in a
@@ -31,21 +31,6 @@ impl Era {
         match self {
             Era::Legacy => Era::Modern,
             Era::Modern => Era::Legacy,
-        }
-    }
-}
-
-/// Eras in which a server was found not to speak: at most one of them, as one that speaks neither is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Refused(pub(crate) Option<Era>);
-
-impl Refused {
-    /// The era in which such a server is spoken to for a client of this one.
-    pub(crate) fn spoken_for(self, client: Era) -> Era {
-        if self.0 == Some(client) {
-            client.other()
-        } else {
-            client
         }
     }
 }

@@ -285,7 +285,7 @@ pub struct Opening {
     pub handle: Option<Arc<str>>,
     /// What holds for calls of its server's tools besides.
     #[serde(default)]
-    pub rules: CallRules,
+    pub rules: Arc<CallRules>,
 }
 
 /// What holds for calls of a server's tools, because the configuration says so.
@@ -293,6 +293,26 @@ pub struct Opening {
 pub struct CallRules {
     /// What one call at a time may use.
     pub device: Option<Device>,
+    /// Which of them are answered, when another session repeats them, with the result of the first.
+    pub once: Option<OnceRule>,
+}
+
+impl Device {
+    pub(crate) fn is_used_by(&self, tool: &str) -> bool {
+        let tools = self.tools.as_ref();
+        tools.is_none_or(|tools| tools.contains(tool))
+    }
+}
+
+/// Calls that are carried out once for all sessions which make them within some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnceRule {
+    /// The tools that it is for.
+    pub tools: BTreeSet<Box<str>>,
+    /// The arguments by whose text a call is known as a repeat; `None` for all of them.
+    pub key: Option<Vec<Box<str>>>,
+    /// For how long after the first result a call counts as its repeat.
+    pub ttl: Duration,
 }
 
 /// Something that one call at a time may use, whichever session of whichever server makes it: a pair of

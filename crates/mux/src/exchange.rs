@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Frame, Method, ProgressToken, RequestId};
 
 use crate::{
+    class::Class,
     era::Era,
     ids::{Epoch, LineNumber, SessionId},
     kept_words::{Listing, Wanted},
@@ -29,6 +30,9 @@ pub(crate) type MintedId = u64;
 pub(crate) struct Exchanges {
     open: BTreeMap<MintedId, Exchange>,
     issued: MintedId,
+    /// How many of them want log messages, by the severity from which on.
+    #[serde(skip)]
+    levels: [usize; Level::COUNT],
 }
 
 /// One request on its way to one response.
@@ -82,7 +86,10 @@ pub(crate) struct Claim {
     /// What a request that may be answered with questions asks, to be known again by.
     #[serde(default)]
     pub(crate) asks: Option<Box<str>>,
-    /// From which severity on it wants log messages because of this request.
+    /// What it says that its client can do, if that has to be known.
+    #[serde(default)]
+    pub(crate) class: Option<Class>,
+    /// From which severity on it wants log messages because of this request (2026-07-28).
     #[serde(default)]
     pub(crate) log_level: Option<Level>,
 }
@@ -128,6 +135,19 @@ impl Exchange {
         }
     }
 
+    /// From which severity on its session wants log messages because of it.
+    fn log_level(&self) -> Option<Level> {
+        match &self.owner {
+            Owner::Session(claim) => claim.log_level,
+            Owner::Ourselves(_) => None,
+        }
+    }
+
+    /// Whether it has no end of its own, as long as all goes well.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self.owner, Owner::Ourselves(Errand::Listen))
+    }
+
     /// Whether the upstream has seen it.
     pub(crate) fn is_sent(&self) -> bool {
         match self.kept {
@@ -138,8 +158,12 @@ impl Exchange {
 }
 
 impl Exchanges {
-    /// Weighs what is kept of requests once more, after a thaw.
+    /// Counts and weighs what is kept of requests once more, after a thaw.
     pub(crate) fn weigh_again<'a>(&mut self, scales_of: impl Fn(Option<SessionId>) -> &'a Scales) {
+        self.levels = [0; Level::COUNT];
+        for level in self.open.values().filter_map(Exchange::log_level) {
+            self.levels[level as usize] += 1;
+        }
         for exchange in self.open.values_mut() {
             let session = match &exchange.owner {
                 Owner::Session(claim) => Some(claim.session),
@@ -159,10 +183,14 @@ impl Exchanges {
         Exchanges {
             open: BTreeMap::new(),
             issued: epoch.begin(),
+            levels: [0; Level::COUNT],
         }
     }
 
     pub(crate) fn open(&mut self, exchange: Exchange) -> MintedId {
+        if let Some(level) = exchange.log_level() {
+            self.levels[level as usize] += 1;
+        }
         self.issued += 1;
         let previous = self.open.insert(self.issued, exchange);
         debug_assert!(previous.is_none(), "{} was issued twice", self.issued);
@@ -174,7 +202,33 @@ impl Exchanges {
     /// `None` means that nobody is waiting: a duplicate, an answer after the deadline, or a server
     /// that makes up ids. All three are dropped.
     pub(crate) fn close(&mut self, id: MintedId) -> Option<Exchange> {
-        self.open.remove(&id)
+        let exchange = self.open.remove(&id)?;
+        if let Some(level) = exchange.log_level() {
+            self.levels[level as usize] -= 1;
+        }
+        Some(exchange)
+    }
+
+    /// The most verbose level that any of them wants.
+    pub(crate) fn wanted_level(&self) -> Option<Level> {
+        let wanted = self.levels.iter().position(|count| *count > 0)?;
+        Level::ALL.get(wanted).copied()
+    }
+
+    /// A request is asked once more, and wants log messages from this severity on from now on, or none.
+    pub(crate) fn set_log_level(&mut self, id: MintedId, level: Option<Level>) {
+        let Some(exchange) = self.open.get_mut(&id) else {
+            return;
+        };
+        if let Owner::Session(claim) = &mut exchange.owner {
+            let before = core::mem::replace(&mut claim.log_level, level);
+            if let Some(before) = before {
+                self.levels[before as usize] -= 1;
+            }
+            if let Some(level) = level {
+                self.levels[level as usize] += 1;
+            }
+        }
     }
 
     pub(crate) fn get(&self, id: MintedId) -> Option<&Exchange> {
@@ -196,6 +250,7 @@ impl Exchanges {
 
     /// Ends everything: the upstream has gone.
     pub(crate) fn close_all(&mut self) -> Vec<(MintedId, Exchange)> {
+        self.levels = [0; Level::COUNT];
         core::mem::take(&mut self.open).into_iter().collect()
     }
 

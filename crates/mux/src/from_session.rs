@@ -11,6 +11,7 @@ use crate::{
     event::Opening,
     fact::Fact,
     ids::{LineNumber, SessionId},
+    inquiry::Inquiry,
     mux::Mux,
     refusal::{Lack, Refusal},
     session::{Batch, Held, Initialize, Session, Stage, State, Whereabouts},
@@ -483,7 +484,7 @@ impl Mux {
         // It could go on for ever.
         self.end_listening(session_id, out);
         // It can answer nothing more, nor come back.
-        self.end_inquiries(session_id, &Refusal::InputRefused, out);
+        self.end_inquiries(session_id, Inquiry::waits, &Refusal::InputRefused, out);
         self.end_rounds(session_id, out);
         self.end_asks_of(session_id, &Refusal::OwnerGone, out);
         self.close_if_drained(session_id, out);

@@ -1,40 +1,29 @@
 //! What servers say, and whom it reaches.
 
-use alloc::{boxed::Box, format, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
-use wire::{Fault, Frame, Message, Method, Named, Outgoing, Params, Purpose, RequestId, Span};
+use wire::{Frame, Message, Method, Outgoing, Params, RequestId, Span};
 
 use crate::{
     action::{Action, Outbox},
     bridge,
+    class::Capability,
     era::Era,
     exchange::{Claim, Effect, Errand, Exchange, Kept, MintedId, Owner},
     fact::{DropReason, Fact},
-    from_session::cancellation,
-    handshake::Handshake,
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::CallEnd,
-    listen::with_meta,
+    listen::{Unheard, with_meta},
     lists::List,
-    modern::Evidence,
     mux::Mux,
+    once::answer_in_era,
     refusal::Refusal,
-    timers::Timer,
     upstream::Standing,
     verbosity::{Level, UNASKED},
 };
 
 /// The error by which a server of 2025-11-25 sends a user to an address (`URLElicitationRequired`).
 const URL_ELICITATION_REQUIRED: i64 = -32042;
-
-/// Whether the answer that nobody can use was that of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blame {
-    /// It was.
-    Certain,
-    /// It may have been: the server may still be at work on it.
-    Possible,
-}
 
 impl Mux {
     pub(crate) fn on_upstream_frame(
@@ -148,14 +137,24 @@ impl Mux {
             return;
         };
         self.end_call(upstream_id, minted);
-        if let (Effect::Listed(wanted), Some(result)) = (&claim.effect, result) {
+        self.end_once(upstream_id, minted, frame);
+        let refusal = self.refusal_of_answer(upstream_id, claim, frame);
+        let result = result.as_ref().filter(|_| refusal.is_none());
+        if let (Effect::Listed(wanted), Some(result)) = (&claim.effect, result)
+            && bridge::kind_of(frame, result).is_none()
+        {
             let result = frame.json(result).as_bytes();
             self.on_listed(upstream_id, minted, wanted, result, out);
         }
         let place = (claim.session, upstream_id);
         self.take_effect(place, minted, &claim.effect, result.is_some(), out);
-        if let Some(error) = error {
+        if let Some(error) = error.as_ref().filter(|_| claim.era == Era::Legacy) {
             self.note_url_elicitations(upstream_id, claim.session, frame.json(error));
+        }
+        if let Some(refusal) = refusal {
+            self.refuse(claim.session, &claim.id, claim.line, refusal, out);
+            self.after_exchange(upstream_id, out);
+            return;
         }
         let answer = self.answer_in_era(upstream_id, claim, frame);
         let asked = (&claim.id, claim.line);
@@ -166,20 +165,37 @@ impl Mux {
         self.after_exchange(upstream_id, out);
     }
 
+    /// Why a server's answer cannot be told to the session that has asked, which speaks otherwise.
+    fn refusal_of_answer(
+        &self,
+        upstream_id: UpstreamId,
+        claim: &Claim,
+        frame: &Frame,
+    ) -> Option<Refusal> {
+        let Message::Response { result, error, .. } = &frame.message else {
+            return None;
+        };
+        match (claim.era, self.upstreams.get(&upstream_id)?.key.era) {
+            (Era::Legacy, Era::Modern) => {
+                let kind = bridge::kind_of(frame, result.as_ref()?)?.into_owned();
+                Some(Refusal::AnswerUntranslatable { kind })
+            }
+            (Era::Modern, Era::Legacy) => {
+                let capability = Capability::ElicitationUrl;
+                let declared = claim.class.is_none_or(|class| class.has(capability));
+                let is_needed = bridge::sends_to_addresses(frame, error.as_ref()?);
+                (is_needed && !declared).then_some(Refusal::LacksCapability { capability })
+            }
+            (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => None,
+        }
+    }
+
     /// A server's answer as the session reads it that has asked.
     fn answer_in_era(&self, upstream_id: UpstreamId, claim: &Claim, frame: &Frame) -> Outgoing {
-        let Message::Response { id_span, .. } = &frame.message else {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return frame.unchanged();
         };
-        let upstream = self.upstreams.get(&upstream_id);
-        let is_bridged = upstream.is_some_and(|upstream| upstream.key.era != claim.era);
-        if !is_bridged {
-            return frame.rewrite(&mut [(id_span.clone(), claim.id.as_bytes())]);
-        }
-        let handshake = upstream.and_then(|upstream| upstream.handshake.as_ref());
-        let info = handshake.and_then(Handshake::server_info);
-        let asked = (claim.era, &claim.id);
-        bridge::answer(frame, asked, &claim.method, info.as_deref())
+        answer_in_era(upstream, frame, (claim.era, &claim.id), &claim.method)
     }
 
     /// What follows the end of any exchange: others may go, and asks may have become clear.
@@ -204,13 +220,6 @@ impl Mux {
         }
     }
 
-    /// Nobody waits for a request any longer, and the server may still be at work on it.
-    fn give_up(&mut self, upstream_id: UpstreamId, minted: MintedId, out: &mut Outbox) {
-        self.haunt(upstream_id, minted);
-        let words = cancellation(minted, "its answer may have been lost");
-        Mux::tell_upstream(upstream_id, words, out);
-    }
-
     fn on_errand_done(
         &mut self,
         upstream_id: UpstreamId,
@@ -222,7 +231,15 @@ impl Mux {
             Errand::Greet => self.on_greeted(upstream_id, frame, out),
             // A server that refuses these goes on as it was; nobody waits for it.
             Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel => {}
-            Errand::Listen => self.on_unheard(upstream_id, minted),
+            Errand::Listen => {
+                let is_error = matches!(frame.message, Message::Response { result: None, .. });
+                let how = if is_error {
+                    Unheard::Refused
+                } else {
+                    Unheard::Ended
+                };
+                self.on_unheard(upstream_id, minted, how);
+            }
             Errand::Compare(listing, at) => {
                 self.on_compared(upstream_id, minted, (listing, at), frame, out);
             }
@@ -316,16 +333,23 @@ impl Mux {
         let Some(session) = self.sessions.get(&owner) else {
             return;
         };
-        let is_modern = session.era == Era::Modern;
-        let least = session.level;
-        let least = least.or((anybody_asked && !is_modern).then_some(UNASKED));
-        let is_wanted = match (level, least) {
-            (Some(level), Some(least)) => level >= least,
-            // One that has to ask for it has not.
-            _unfiltered => !is_modern,
-        };
-        if is_wanted {
-            self.tell_with(owner, self.line_at_work(owner), frame.unchanged(), out);
+        match session.era {
+            Era::Legacy => {
+                let least = session.level.or(anybody_asked.then_some(UNASKED));
+                let is_wanted = match (level, least) {
+                    (Some(level), Some(least)) => level >= least,
+                    _unfiltered => true,
+                };
+                if is_wanted {
+                    self.tell_with(owner, self.line_at_work(owner), frame.unchanged(), out);
+                }
+            }
+            Era::Modern => {
+                let line = level.and_then(|level| self.line_that_hears(owner, upstream_id, level));
+                if line.is_some() {
+                    self.tell_with(owner, line, frame.unchanged(), out);
+                }
+            }
         }
         self.note_logging(upstream_id, owner, out);
     }
@@ -431,114 +455,9 @@ impl Mux {
         }
     }
 
-    /// A line of a server's that is no message. If it may have been an answer, nobody waits for it in vain.
-    pub(crate) fn on_upstream_fault(
-        &mut self,
-        upstream_id: UpstreamId,
-        fault: Fault,
-        out: &mut Outbox,
-    ) {
-        self.note_noise(upstream_id, out);
-        if !self.upstreams.contains_key(&upstream_id) {
-            return;
-        }
-        out.tell(Fact::UpstreamFault {
-            upstream: upstream_id,
-            fault: fault.clone(),
-        });
-        match fault.about().purpose {
-            Purpose::Noise => {}
-            Purpose::Answer | Purpose::Either => self.on_useless_answer(upstream_id, &fault, out),
-            // What it asks has ids of its own, which look like ours.
-            Purpose::Question => {
-                if let Some(id) = fault.id().cloned()
-                    && !self.is_deaf(upstream_id, out)
-                {
-                    let refusal = Refusal::of_question(fault);
-                    Mux::tell_upstream(upstream_id, refusal.to_response(Some(&id)), out);
-                }
-            }
-        }
-    }
-
-    /// Ends every exchange that an answer at fault may have been for: it will not come again.
-    fn on_useless_answer(&mut self, upstream_id: UpstreamId, fault: &Fault, out: &mut Outbox) {
-        let Some(upstream) = self.upstreams.get(&upstream_id) else {
-            return;
-        };
-        let meant: Vec<MintedId> = match &fault.about().named {
-            Named::Nobody => Vec::new(),
-            Named::One(id) => id.as_number().into_iter().collect(),
-            Named::Several(ids) => ids.iter().filter_map(RequestId::as_number).collect(),
-            // One of them was the one.
-            Named::Unknown => upstream.exchanges.sent(),
-        };
-        if meant.is_empty() {
-            self.drop_message(upstream_id, DropReason::UnknownResponse, out);
-        }
-        // One that was cancelled may have been meant, too, so that the only one open need not be.
-        let blame = match fault.about().certain_id() {
-            Some(_) => Blame::Certain,
-            None => Blame::Possible,
-        };
-        for minted in meant {
-            self.fail_exchange(upstream_id, (minted, blame), fault, out);
-        }
-    }
-
-    /// Ends an exchange whose answer has come and is of no use.
-    fn fail_exchange(
-        &mut self,
-        upstream_id: UpstreamId,
-        (minted, blame): (MintedId, Blame),
-        fault: &Fault,
-        out: &mut Outbox,
-    ) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        let is_laid =
-            blame == Blame::Certain && upstream.lanes.lay_ghost(minted, CallEnd::BrokenOff);
-        let is_sent = upstream
-            .exchanges
-            .get(minted)
-            .is_some_and(Exchange::is_sent);
-        let exchange = is_sent.then(|| upstream.exchanges.close(minted)).flatten();
-        match exchange.map(|exchange| exchange.owner) {
-            None => {
-                self.drop_message(upstream_id, DropReason::UnknownResponse, out);
-                if is_laid {
-                    self.after_exchange(upstream_id, out);
-                }
-            }
-            Some(Owner::Ourselves(Errand::Greet)) => {
-                let why = format!("its answer to `initialize` cannot be used: {fault}");
-                self.timers.clear(Timer::Greeting(upstream_id));
-                self.fail_greeting(upstream_id, Evidence::NoAnswer, &why, out);
-            }
-            Some(Owner::Ourselves(Errand::Compare(listing, _))) => {
-                self.on_list_lost(upstream_id, listing, out);
-            }
-            Some(Owner::Ourselves(
-                Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel | Errand::Ping,
-            )) => {}
-            Some(Owner::Ourselves(Errand::Listen)) => self.on_unheard(upstream_id, minted),
-            Some(Owner::Session(claim)) => {
-                self.give_up_effect(upstream_id, minted, &claim.effect, out);
-                match blame {
-                    Blame::Certain => self.end_call(upstream_id, minted),
-                    Blame::Possible => self.give_up(upstream_id, minted, out),
-                }
-                let refusal = Refusal::of_answer(fault);
-                self.refuse(claim.session, &claim.id, claim.line, refusal, out);
-                self.after_exchange(upstream_id, out);
-            }
-        }
-    }
-
     /// Whether a server that does not read has asked so much meanwhile that it gets no more answers: they
     /// would wait here without end.
-    fn is_deaf(&mut self, upstream_id: UpstreamId, out: &mut Outbox) -> bool {
+    pub(crate) fn is_deaf(&mut self, upstream_id: UpstreamId, out: &mut Outbox) -> bool {
         let asks_max = self.limits.session_asks;
         let Some(upstream) = self
             .upstreams

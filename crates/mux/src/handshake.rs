@@ -11,19 +11,18 @@ use alloc::{
     string::{String, ToString},
 };
 
+use core::time::Duration;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use wire::{Outgoing, RequestId, quoted};
+use wire::{Outgoing, RequestId, meta_name, quoted};
 
 use crate::{
     class::Class,
     era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, answered_version},
     offers::Offers,
 };
-
-/// Where a modern server says who it is, in the `_meta` of its results.
-pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// The result of a server's `initialize` or `server/discover`.
 #[derive(Clone, Debug)]
@@ -52,6 +51,8 @@ struct Said<'a> {
     server_info: Option<&'a RawValue>,
     #[serde(borrow, default)]
     instructions: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "ttlMs")]
+    ttl: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_meta")]
     meta: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
 }
@@ -59,7 +60,7 @@ struct Said<'a> {
 impl Said<'_> {
     /// Who the server is, wherever it says so.
     fn server_info(&self) -> Option<&str> {
-        let in_meta = || self.meta.as_ref()?.get(SERVER_INFO).copied();
+        let in_meta = || self.meta.as_ref()?.get(meta_name::SERVER).copied();
         Some(self.server_info.or_else(in_meta)?.get())
     }
 
@@ -152,22 +153,54 @@ impl Handshake {
     }
 
     /// The answer to a session's `server/discover`: the server's own, byte for byte, but for the versions,
-    /// which are ours. Of a legacy server the same in the words of the modern era.
-    pub(crate) fn discovered(&self, id: &RequestId) -> Outgoing {
+    /// which are ours, and for how long it still holds that was said so long ago. Of a legacy server the same in the
+    /// words of the modern era.
+    pub(crate) fn discovered(&self, id: &RequestId, age: Duration) -> Outgoing {
         let versions = SERVED_VERSIONS.map(quoted).join(",");
         let result = match self.era {
-            Era::Modern => self.with_version(&format!("[{versions}]")),
+            Era::Modern => self.aged(&format!("[{versions}]"), age),
             Era::Legacy => {
                 let said = self.said();
                 format!(
-                    r#"{{"supportedVersions":[{versions}],"capabilities":{},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{"{SERVER_INFO}":{}}}{}}}"#,
+                    r#"{{"supportedVersions":[{versions}],"capabilities":{},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{"{}":{}}}{}}}"#,
                     said.capabilities(),
+                    meta_name::SERVER,
                     said.server_info().unwrap_or(NAMELESS),
                     said.instructions(),
                 )
             }
         };
         response(id, &result)
+    }
+
+    /// With our versions, and with what is left of the time for which it holds.
+    fn aged(&self, versions: &str, age: Duration) -> String {
+        let text = core::str::from_utf8(&self.result).unwrap_or_default();
+        let said = self.said();
+        let whole: Option<u64> = said
+            .ttl
+            .and_then(|ttl| serde_json::from_str(ttl.get()).ok());
+        let (Some(ttl), Some(whole)) = (said.ttl, whole) else {
+            // What does not say how long it holds does not hold.
+            return self.with_version(versions);
+        };
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let left = whole.saturating_sub(age).to_string();
+        let start = ttl.get().as_ptr() as usize - text.as_ptr() as usize;
+        let mut edits = [
+            (self.version_span.clone(), versions),
+            (start..start + ttl.get().len(), left.as_str()),
+        ];
+        edits.sort_by_key(|(span, _)| span.start);
+        let mut aged = String::new();
+        let mut done = 0;
+        for (span, text_there) in edits {
+            aged.push_str(text.get(done..span.start).unwrap_or_default());
+            aged.push_str(text_there);
+            done = span.end;
+        }
+        aged.push_str(text.get(done..).unwrap_or_default());
+        aged
     }
 
     fn with_version(&self, version: &str) -> String {
@@ -185,6 +218,7 @@ impl Handshake {
             capabilities: None,
             server_info: None,
             instructions: None,
+            ttl: None,
             meta: None,
         })
     }
@@ -228,7 +262,7 @@ pub(crate) fn own_meta() -> String {
 
 /// What a request says of its sender in the modern era; all are JSON.
 pub(crate) fn meta(client: &str, capabilities: &str, level: Option<&str>) -> String {
-    use wire::meta_name::{CAPABILITIES, CLIENT, LOG_LEVEL, VERSION};
+    use meta_name::{CAPABILITIES, CLIENT, LOG_LEVEL, VERSION};
     let level = level
         .map(|level| format!(r#","{LOG_LEVEL}":{}"#, quoted(level)))
         .unwrap_or_default();
@@ -281,18 +315,21 @@ mod tests {
             text(modern.answer(&id, &version)),
             r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"s","version":"1"},"instructions":"hi"}}"#
         );
-        let discovered = text(modern.discovered(&id));
+        let discovered = text(modern.discovered(&id, Duration::from_millis(400)));
         assert!(
             discovered.contains(r#""supportedVersions" : ["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities""#),
             "{discovered}"
         );
+        assert!(discovered.contains(r#","ttlMs":600,"#), "{discovered}");
+        let late = text(modern.discovered(&id, Duration::from_hours(1)));
+        assert!(late.contains(r#","ttlMs":0,"#), "{late}");
         let legacy = Bytes::from_static(
             br#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}"#,
         );
         let legacy = Handshake::read(&legacy).unwrap();
-        let discovered = text(legacy.discovered(&id));
+        let discovered = text(legacy.discovered(&id, Duration::ZERO));
         let read: serde_json::Value = serde_json::from_str(&discovered).unwrap();
-        assert_eq!(read["result"]["_meta"][SERVER_INFO]["name"], "s");
+        assert_eq!(read["result"]["_meta"][meta_name::SERVER]["name"], "s");
         assert_eq!(read["result"]["resultType"], "complete");
     }
 

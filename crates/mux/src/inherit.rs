@@ -3,12 +3,11 @@
 //! **Invariant:** a process is greeted once in its life, whichever daemon it was. What it says because of a
 //! call of before reaches nobody whose call that cannot have been.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use wire::{Frame, Message, Method};
 
 use crate::{
-    CallRules,
     action::{Action, Outbox},
     class::Class,
     event::{Asks, Front, Joins, Link, Opening, Record, Start},
@@ -373,7 +372,7 @@ fn opening_of(contents: &Contents) -> Opening {
         silence_max: None,
         era: None,
         handle: None,
-        rules: CallRules::default(),
+        rules: Arc::default(),
     }
 }
 

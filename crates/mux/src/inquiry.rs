@@ -5,9 +5,10 @@
 //! What can be answered without the client is.
 //!
 //! **Invariant:** a request goes again only behind the answers to all that it was answered with, and not more
-//! often than [`ROUNDS_MAX`].
+//! often than [`ROUNDS_MAX`]. Whatever waits for a client does so for a time.
 
 use alloc::{
+    borrow::Cow,
     boxed::Box,
     collections::BTreeMap,
     format,
@@ -17,7 +18,7 @@ use alloc::{
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Message, Method, Outgoing, RequestId, Span, quoted};
+use wire::{Fault, Frame, Message, Method, Outgoing, RequestId, Span, quoted};
 
 use crate::{
     action::Outbox,
@@ -25,11 +26,13 @@ use crate::{
     exchange::Claim,
     from_session::cancellation,
     ids::{SessionId, UpstreamId},
+    moment::Moment,
     mux::Mux,
     refusal::Refusal,
     root::root,
     scales::Weighed,
     session::{Session, Stage, Whereabouts},
+    timers::Timer,
 };
 
 /// How often a server may answer one request with questions. The clients' own limits are 8 and 10.
@@ -45,12 +48,16 @@ pub(crate) struct Inquiry {
     state: Option<Box<str>>,
     /// Questions that the client has not answered, by the ids that it sees, with what the server calls them.
     waiting: BTreeMap<u64, Question>,
-    /// Answers to the others.
+    /// Answers to the others, by what the server calls them.
     answers: BTreeMap<Box<str>, Box<str>>,
+    /// While its client is asked: until when. While nobody is and it does not go yet: when it does.
+    #[serde(default)]
+    due: Option<Moment>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Question {
+    /// What the server calls it, as it is written.
     name: Box<str>,
     method: Method,
 }
@@ -68,6 +75,11 @@ impl Inquiry {
         !self.waiting.is_empty()
     }
 
+    /// Whether it is neither at its server nor on its way there.
+    pub(crate) fn rests(&self) -> bool {
+        self.waits() || self.due.is_some()
+    }
+
     /// Bytes that are held of it.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
@@ -80,9 +92,9 @@ impl Inquiry {
 }
 
 impl Session {
-    /// How many of its requests wait for what it is asked.
+    /// How many of its requests rest until it has answered something, or for a moment.
     pub(crate) fn asking(&self) -> usize {
-        self.inquiries.values().filter(|it| it.waits()).count()
+        self.inquiries.values().filter(|it| it.rests()).count()
     }
 
     /// How many questions it has not answered, whoever asks them.
@@ -109,7 +121,7 @@ impl<'a> Asked<'a> {
             let method = frame.text(&find("method")?.at)?;
             let params = find("params").map_or("{}", |params| params.value);
             Some((
-                asked.name.to_string(),
+                asked.written.to_string(),
                 Method::from_name(&method),
                 params.to_string(),
             ))
@@ -118,6 +130,12 @@ impl<'a> Asked<'a> {
             state,
             questions: questions.collect(),
         }
+    }
+
+    /// Whether the client has to be asked.
+    fn is_for_client(&self) -> bool {
+        let mut questions = self.questions.iter();
+        questions.any(|(_, method, _)| *method != Method::RootsList)
     }
 }
 
@@ -143,7 +161,9 @@ impl Mux {
         let refusal = match &request {
             None => Some(Refusal::AnswerDropped),
             Some(_) if rounds > ROUNDS_MAX => Some(Refusal::TooManyRounds),
-            Some(_) if too_many || session.is_ending => Some(Refusal::Overloaded),
+            Some(_) if too_many => Some(Refusal::Overloaded),
+            // It can answer nothing more.
+            Some(_) if session.is_ending && asked.is_for_client() => Some(Refusal::InputRefused),
             Some(_) => self.refusal_of_questions(claim.session, &asked),
         };
         let (Some(request), None) = (request, &refusal) else {
@@ -157,6 +177,7 @@ impl Mux {
             state: asked.state.map(Box::from),
             waiting: BTreeMap::new(),
             answers: BTreeMap::new(),
+            due: None,
         };
         self.put_questions(upstream_id, claim, inquiry, asked.questions, out);
     }
@@ -168,13 +189,15 @@ impl Mux {
             if *method == Method::RootsList {
                 return None;
             }
-            let question = question(0, method, params);
-            let words = question.as_ref().map(|it| (it, &it.message));
-            let Some((question, Message::Request { params, .. })) = words else {
+            let question = match question(0, method, params) {
+                Ok(question) => question,
                 // What is no request cannot be put to anybody, and would be waited for without end.
-                return Some(Refusal::AnswerDropped);
+                Err(fault) => return Some(Refusal::AnswerMalformed { fault }),
             };
-            let is_able = needed(method, params, question).is_some_and(|it| session.class.has(it));
+            let Message::Request { params, .. } = &question.message else {
+                return None;
+            };
+            let is_able = needed(method, params, &question).is_some_and(|it| session.class.has(it));
             (!is_able).then(|| Refusal::NotCapable {
                 method: method.clone(),
             })
@@ -189,6 +212,7 @@ impl Mux {
         questions: Vec<(String, Method, String)>,
         out: &mut Outbox,
     ) {
+        let asks_nothing = questions.is_empty();
         let mut shown = Vec::new();
         for (name, method, params) in questions {
             if method == Method::RootsList {
@@ -200,7 +224,8 @@ impl Mux {
                 return;
             };
             let id = session.asks.issue();
-            shown.extend(question(id, &method, &params).map(|frame| frame.unchanged()));
+            let question = question(id, &method, &params);
+            shown.extend(question.ok().map(|frame| frame.unchanged()));
             let name = name.into();
             inquiry.waiting.insert(id, Question { name, method });
         }
@@ -208,6 +233,13 @@ impl Mux {
             return;
         };
         let waits = inquiry.waits();
+        inquiry.due = if waits {
+            Some(self.now + self.limits.inquiry_patience)
+        } else {
+            // A server that only wants to be asked again is not asked without a pause.
+            asks_nothing.then(|| self.now + self.limits.inquiry_pace)
+        };
+        let rests = inquiry.rests();
         session
             .open
             .insert(claim.id.clone(), Whereabouts::Asking(claim.line));
@@ -218,9 +250,46 @@ impl Mux {
         if waits {
             // Its answer must be read, whatever else it has said.
             self.resume_if_room(claim.session, out);
-        } else {
+        } else if !rests {
             self.ask_again(claim.session, &claim.id, out);
         }
+        self.watch_inquiries(claim.session);
+    }
+
+    /// Sees to it that those end, or go again, for which it is time.
+    fn watch_inquiries(&mut self, session_id: SessionId) {
+        let timer = Timer::Inquiry(session_id);
+        let session = self.sessions.get(&session_id);
+        let due =
+            session.and_then(|session| session.inquiries.values().filter_map(|it| it.due).min());
+        match due {
+            Some(due) => self.timers.set(timer, due),
+            None => self.timers.clear(timer),
+        }
+    }
+
+    /// A client has not answered in time, or a request has rested long enough.
+    pub(crate) fn on_inquiry_due(&mut self, session_id: SessionId, out: &mut Outbox) {
+        let now = self.now;
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let inquiries = session.inquiries.iter();
+        let is_due = |inquiry: &Inquiry| inquiry.due.is_some_and(|due| due <= now);
+        let due: Vec<(RequestId, bool)> = inquiries
+            .filter(|(_, inquiry)| is_due(inquiry))
+            .map(|(id, inquiry)| (id.clone(), inquiry.waits()))
+            .collect();
+        for (id, waits) in due {
+            if waits {
+                let after = self.limits.inquiry_patience;
+                let refusal = Refusal::InputTookTooLong { after };
+                self.end_inquiry(session_id, &id, Some(refusal), out);
+            } else {
+                self.ask_again(session_id, &id, out);
+            }
+        }
+        self.watch_inquiries(session_id);
     }
 
     /// The folders of a session, as the answer to `roots/list`.
@@ -270,6 +339,7 @@ impl Mux {
         inquiry.answers.insert(question.name, answer.into());
         if !inquiry.waits() {
             self.ask_again(session_id, &id, out);
+            self.watch_inquiries(session_id);
         }
         self.pause_if_enough(session_id, out);
         true
@@ -283,23 +353,34 @@ impl Mux {
         let Some(Whereabouts::Asking(line)) = session.open.get(id).copied() else {
             return;
         };
-        let again = session.inquiries.get(id).and_then(Inquiry::again);
+        let inquiry = session.inquiries.get_mut(id);
+        let again = inquiry.and_then(|inquiry| {
+            inquiry.due = None;
+            inquiry.again()
+        });
         match again {
             Some(frame) => self.submit(session_id, line, (frame, Stage::Repeated), out),
             None => self.end_inquiry(session_id, id, Some(Refusal::AnswerDropped), out),
         }
     }
 
-    /// All that a session is asked in this way will not be answered.
+    /// Answers those requests so that wait in this way, as far as this is true of them.
     pub(crate) fn end_inquiries(
         &mut self,
         session_id: SessionId,
+        is_over: impl Fn(&Inquiry) -> bool,
         refusal: &Refusal,
         out: &mut Outbox,
     ) {
-        let session = self.sessions.get(&session_id);
-        let ids = session.map(|session| session.inquiries.keys().cloned());
-        for id in ids.into_iter().flatten().collect::<Vec<_>>() {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let inquiries = session.inquiries.iter();
+        let over: Vec<RequestId> = inquiries
+            .filter(|(_, inquiry)| is_over(inquiry))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in over {
             self.end_inquiry(session_id, &id, Some(refusal.clone()), out);
         }
     }
@@ -339,6 +420,7 @@ impl Mux {
             return;
         };
         let inquiry = session.inquiries.remove(id);
+        self.watch_inquiries(session_id);
         let waiting = inquiry.into_iter().flat_map(|inquiry| inquiry.waiting);
         for shown in waiting.map(|(shown, _)| shown).collect::<Vec<u64>>() {
             let words = cancellation(shown, "its answer is not needed any more");
@@ -365,7 +447,7 @@ impl Inquiry {
         let answers: Vec<String> = self
             .answers
             .iter()
-            .map(|(name, answer)| format!("{}:{answer}", quoted(name)))
+            .map(|(name, answer)| format!("{}:{answer}", as_written(name)))
             .collect();
         let answers = format!("{{{}}}", answers.join(","));
         let mut with = Vec::from([("inputResponses", answers.as_str())]);
@@ -380,21 +462,35 @@ impl Inquiry {
     }
 }
 
+/// The name of a question as JSON. An earlier version may have frozen it without its quotes.
+fn as_written(name: &str) -> Cow<'_, str> {
+    if name.starts_with('"') {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(quoted(name))
+    }
+}
+
 /// A question as a legacy server would ask it. One by address has a name there, by which it is settled.
-fn question(shown: u64, method: &Method, params: &str) -> Option<Frame> {
+fn question(shown: u64, method: &Method, params: &str) -> Result<Frame, Fault> {
     let whole =
         format!(r#"{{"jsonrpc":"2.0","id":{shown},"method":"{method}","params":{params}}}"#);
-    let frame = Frame::parse(Bytes::from(whole)).ok()?;
+    let frame = Frame::parse(Bytes::from(whole))?;
     let Message::Request { params, .. } = &frame.message else {
-        return None;
+        return Ok(frame);
     };
     let mode = params.mode.as_ref().and_then(|span| frame.text(span));
-    if mode.as_deref() != Some("url") || params.elicitation_id.is_some() {
-        return Some(frame);
-    }
-    let place = params.at.clone()?;
     let name = quoted(&format!("mcpool-{shown}"));
-    let edited = frame.edited(&place, &[], &[("elicitationId", &name)])?;
+    let place = params
+        .at
+        .clone()
+        .filter(|_| mode.as_deref() == Some("url") && params.elicitation_id.is_none());
+    let edited = place
+        .as_ref()
+        .and_then(|place| frame.edited(place, &[], &[("elicitationId", &name)]));
+    let (Some(place), Some(edited)) = (place, edited) else {
+        return Ok(frame);
+    };
     let named: Outgoing = frame.rewrite(&mut [(place, edited.as_bytes())]);
-    Frame::parse(Bytes::from(named.to_vec())).ok()
+    Frame::parse(Bytes::from(named.to_vec()))
 }

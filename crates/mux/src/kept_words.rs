@@ -4,7 +4,6 @@
 //! page to their last. Every byte is the server's.
 
 use alloc::{
-    borrow::Cow,
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
     format,
@@ -14,8 +13,8 @@ use alloc::{
 use core::fmt;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
-use wire::{Frame, Method, Outgoing, RequestId, quoted};
+use serde::{Deserialize, Serialize};
+use wire::{Frame, Member, Message, Method, Outgoing, RequestId, meta_name, quoted};
 
 use crate::{class::Class, era::Era, lists::List, offers::Offer};
 
@@ -195,42 +194,25 @@ impl Wanted {
     /// What a request asks for, if it asks for a page of a list and for nothing besides: an answer to
     /// parameters that we do not know is nobody else's.
     pub(crate) fn by(frame: &Frame) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Request<'a> {
-            #[serde(borrow, default)]
-            params: Option<Params<'a>>,
+        let Message::Request { method, params, .. } = &frame.message else {
+            return None;
+        };
+        let listing = Listing::of(method)?;
+        let mut cursor = None;
+        let Some(place) = &params.at else {
+            let said = frame.member(&(0..frame.len()), "params");
+            let is_none = said.is_none_or(|said| said.value == "null");
+            return is_none.then_some(Wanted { listing, cursor });
+        };
+        for member in frame.members(place)? {
+            match member.name.as_ref() {
+                // `null` is not the same as nothing: servers may refuse it.
+                "cursor" if cursor.is_none() => cursor = Some(Box::from(frame.text(&member.at)?)),
+                "_meta" if asks_for_nothing(frame, &member) => {}
+                _unknown => return None,
+            }
         }
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Params<'a> {
-            #[serde(borrow, default, deserialize_with = "present")]
-            cursor: Option<Cow<'a, str>>,
-            #[serde(rename = "_meta", default)]
-            _meta: Option<Meta>,
-        }
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Meta {
-            #[serde(rename = "progressToken", default)]
-            _token: Option<IgnoredAny>,
-            // Who asks is said by each request of the modern era: what may depend on it is a part of what
-            // sessions have in common.
-            #[serde(rename = "io.modelcontextprotocol/protocolVersion", default)]
-            _version: Option<IgnoredAny>,
-            #[serde(rename = "io.modelcontextprotocol/clientCapabilities", default)]
-            _capabilities: Option<IgnoredAny>,
-            #[serde(rename = "io.modelcontextprotocol/clientInfo", default)]
-            _client: Option<IgnoredAny>,
-            #[serde(rename = "io.modelcontextprotocol/logLevel", default)]
-            _level: Option<IgnoredAny>,
-        }
-        let listing = Listing::of(frame.method()?)?;
-        let request: Request<'_> = serde_json::from_str(frame.json(&(0..frame.len()))).ok()?;
-        let cursor = request.params.and_then(|params| params.cursor);
-        Some(Wanted {
-            listing,
-            cursor: cursor.map(|cursor| cursor.into_owned().into_boxed_str()),
-        })
+        Some(Wanted { listing, cursor })
     }
 
     /// Our own request for it. Its members stand in an order that clients do not use, so that whoever
@@ -247,11 +229,16 @@ impl Wanted {
     }
 }
 
-/// `null` is not the same as nothing: servers may refuse it.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Cow<'a, str>>, D::Error> {
-    String::deserialize(deserializer).map(|cursor| Some(Cow::Owned(cursor)))
+/// Whether a `_meta` says nothing that an answer may depend on. Who asks is said by each request of the modern era:
+/// what may depend on that is a part of what sessions have in common.
+fn asks_for_nothing(frame: &Frame, meta: &Member<'_>) -> bool {
+    let Some(members) = frame.members(&meta.at) else {
+        return meta.value == "null";
+    };
+    members.iter().all(|member| {
+        let name = member.name.as_ref();
+        name == meta_name::PROGRESS_TOKEN || meta_name::OF_SENDER.contains(&name)
+    })
 }
 
 impl Pages {

@@ -359,17 +359,6 @@ pub(crate) fn tool_key(method: &wire::Method, name: &str) -> Tool {
     key.into()
 }
 
-/// Whether conduct is remembered under this of a tool, and not of a prompt or of resources.
-pub(crate) fn is_of_tool(key: &str) -> bool {
-    let is_of = |method: &wire::Method| {
-        let rest = key.strip_prefix(method.name());
-        rest.is_some_and(|rest| rest.starts_with(' '))
-    };
-    ![wire::Method::PromptsGet, wire::Method::ResourcesRead]
-        .iter()
-        .any(is_of)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -136,6 +136,7 @@ impl Mux {
         self.timers.clear(Timer::Silence(session_id));
         self.timers.clear(Timer::StartPatience(session_id));
         self.timers.clear(Timer::DrainPatience(session_id));
+        self.timers.clear(Timer::Inquiry(session_id));
         self.timers.clear(Timer::RoundPatience(session_id));
         self.end_asks_of(session_id, &Refusal::OwnerGone, out);
         let Some(session) = self.sessions.get_mut(&session_id) else {

@@ -31,6 +31,7 @@ mod from_session;
 mod from_upstream;
 mod frozen;
 mod ghosts;
+mod handles;
 mod handshake;
 mod ids;
 mod inherit;
@@ -49,6 +50,7 @@ mod moment;
 mod mux;
 mod noise;
 mod offers;
+mod once;
 mod pulse;
 mod recall;
 mod record;
@@ -73,7 +75,9 @@ mod tests;
 mod timers;
 mod turns;
 mod upstream;
+mod upstream_faults;
 mod verbosity;
+mod verdict;
 mod wishes;
 
 pub use action::{Action, Answered, Notice, Outbox, Then};
@@ -81,16 +85,16 @@ pub use class::{Capability, Class};
 pub use era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, is_legacy, knows_polling};
 pub use event::{
     AdminAnswer, AdminAsk, Asks, CallRules, Device, Event, Exit, Front, IdleTimeout, Joins, Link,
-    OnRestart, Opening, Past, Record, Route, Said, Scope, Start,
+    OnRestart, OnceRule, Opening, Past, Record, Route, Said, Scope, Start,
 };
 pub use fact::{DropReason, Fact};
 pub use frozen::ThawError;
+pub use handles::HANDLE_PREFIX;
 pub use ids::{Epoch, LineNumber, SessionId, Ticket, UpstreamId};
 pub use kept_words::{KeptWords, Listing, Page};
 pub use limits::Limits;
 pub use moment::Moment;
 pub use mux::Mux;
 pub use refusal::{Lack, Refusal};
-pub use rounds::HANDLE_PREFIX;
 pub use snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot};
 pub use timers::Timer;

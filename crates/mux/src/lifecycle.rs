@@ -13,15 +13,16 @@ use crate::{
     fact::Fact,
     ids::{SessionId, UpstreamId},
     lanes::Lanes,
-    modern::Evidence,
     moment::Moment,
     mux::Mux,
     pulse::Pulse,
     refusal::Refusal,
     resend::End,
     session::State as SessionState,
+    start::greeting_method,
     timers::Timer,
     upstream::{Origin, State, StopCause},
+    verdict::Proof,
 };
 
 impl Mux {
@@ -123,13 +124,12 @@ impl Mux {
         if !upstream.has_process() {
             return;
         }
-        if upstream.state == State::Initializing {
-            // It may have ended because of what it was asked.
-            self.turn_to_other_era(upstream_id, Evidence::NoAnswer, out);
-        }
+        // It may have ended because of what it was asked.
+        let verdict = self.verdict_of_end(upstream_id, exit);
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
+        let greeting = greeting_method(upstream.key.era);
         let is_expected = matches!(upstream.state, State::Draining { .. });
         let was_greeted = is_expected || upstream.is_ready();
         out.tell(Fact::UpstreamExited {
@@ -146,8 +146,10 @@ impl Mux {
             End::Unexpected(exit)
         };
         self.settle_open(upstream_id, open, unwritten, end, out);
-        if !was_greeted {
-            let why = format!("it {exit} before it answered `initialize`");
+        if let Some(proof) = verdict {
+            self.turn_to_other_era(upstream_id, proof, out);
+        } else if !was_greeted {
+            let why = format!("it {exit} before it answered `{greeting}`");
             self.give_up_start(upstream_id, &why, out);
         }
         self.follow_up(upstream_id, out);
@@ -194,6 +196,7 @@ impl Mux {
         let open = upstream.exchanges.close_all();
         upstream.lanes = Lanes::default();
         upstream.heard = None;
+        upstream.unheard_in_a_row = 0;
         upstream.recorded = None;
         upstream.origin = Origin::Here;
         upstream.sessions_awaited_until = Moment::default();
@@ -205,6 +208,7 @@ impl Mux {
         for timer in [
             Timer::Pulse(upstream_id),
             Timer::Greeting(upstream_id),
+            Timer::Listen(upstream_id),
             // It was for this process; the deaths of one that nobody needs are forgotten in their own time.
             Timer::Idle(upstream_id),
             Timer::Probation(upstream_id),
@@ -227,7 +231,7 @@ impl Mux {
         let served = match upstream.state {
             // We asked for it, or were about to.
             State::Draining {
-                cause: StopCause::Asked,
+                cause: StopCause::Asked | StopCause::OtherEra(Proof::Half | Proof::Whole),
             } => {
                 upstream.state = State::Stopped;
                 upstream.deaths = Deaths::default();
@@ -239,7 +243,7 @@ impl Mux {
                 return;
             }
             State::Draining {
-                cause: StopCause::NotGreeted,
+                cause: StopCause::NotGreeted | StopCause::OtherEra(Proof::Silence),
             }
             | State::Starting
             | State::Initializing => None,

@@ -43,6 +43,8 @@ pub struct Limits {
     /// Longest wait for a server's first answer to `server/discover`; then it is asked as one of the legacy
     /// era is. Clients that probe wait 3 to 60 s.
     pub discover_patience: Duration,
+    /// How long it is believed that a server does not speak in an era, without asking it again.
+    pub verdict_life: Duration,
     /// Longest life of one request. The specification says that there should be a maximum.
     pub request_timeout: Duration,
     /// Longest life of a request without progress.
@@ -68,6 +70,10 @@ pub struct Limits {
     /// How long other sessions' calls wait for a call of a tool that asks while its client has not come back. It
     /// may never: then an ask whose owner is not clear is refused, and everything else goes on.
     pub round_apart: Duration,
+    /// Longest wait for a legacy client's answers to what its modern server wants to know before it answers.
+    pub inquiry_patience: Duration,
+    /// Pause before a request goes again to a server that has answered it with no question, but with a state.
+    pub inquiry_pace: Duration,
     /// Longest wait for an ask whose owner is unclear to become clear.
     pub owner_patience: Duration,
     /// Longest wait of a call of a tool that asks for the end of other sessions' calls that were cancelled.
@@ -143,6 +149,7 @@ impl Default for Limits {
             start_patience: Duration::from_secs(25),
             greeting_timeout: Duration::from_mins(5),
             discover_patience: Duration::from_secs(10),
+            verdict_life: Duration::from_hours(24),
             request_timeout: Duration::from_hours(24),
             request_idle_timeout: IdleTimeout::Never,
             ping_interval: Duration::from_secs(30),
@@ -152,6 +159,8 @@ impl Default for Limits {
             apart_patience: Duration::from_secs(10),
             round_patience: Duration::from_mins(10),
             round_apart: Duration::from_secs(30),
+            inquiry_patience: Duration::from_mins(10),
+            inquiry_pace: Duration::from_millis(250),
             owner_patience: Duration::from_secs(10),
             acknowledgement_patience: Duration::from_secs(1),
             ghost_life: Duration::from_secs(30),

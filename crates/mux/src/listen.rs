@@ -9,25 +9,25 @@
 use alloc::{boxed::Box, collections::BTreeSet, format, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Message, Outgoing, RequestId, quoted};
+use wire::{Frame, Message, Outgoing, RequestId, meta_name, quoted};
 
 use crate::{
     action::Outbox,
+    backoff::wait,
     era::Era,
     exchange::{Errand, Exchange, MintedId},
     from_session::cancellation,
     handshake::own_meta,
     ids::{LineNumber, SessionId, UpstreamId},
     lists::List,
+    moment::Moment,
     mux::Mux,
     offers::{Offer, Offers},
     refusal::Refusal,
     session::{Session, Whereabouts},
     subscribe::{Forward, covers},
+    timers::Timer,
 };
-
-/// Where a message that comes of a wish names it.
-const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// What one request wants to be told of, as far as its server tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,17 @@ pub(crate) struct Listening {
 pub(crate) struct Heard {
     request: MintedId,
     uris: Vec<Box<str>>,
+    #[serde(default)]
+    since: Moment,
+}
+
+/// What became of a request by which a server was listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unheard {
+    /// The server has ended it.
+    Ended,
+    /// The server has refused it.
+    Refused,
 }
 
 /// The filter of a request.
@@ -95,7 +106,7 @@ fn filter_of(lists: impl Iterator<Item = List>, uris: &[&str]) -> String {
 }
 
 fn named(id: &RequestId) -> String {
-    format!(r#"{{"{SUBSCRIPTION}":{id}}}"#)
+    format!(r#"{{"{}":{id}}}"#, meta_name::SUBSCRIPTION)
 }
 
 impl Listening {
@@ -316,6 +327,7 @@ impl Mux {
         {
             return;
         }
+        self.timers.clear(Timer::Listen(upstream_id));
         let offers = handshake.offers;
         let lists: Vec<List> = List::ALL
             .into_iter()
@@ -331,7 +343,11 @@ impl Mux {
             let words = format!(
                 r#"{{"jsonrpc":"2.0","id":{request},"method":"subscriptions/listen","params":{{"_meta":{meta},"notifications":{filter}}}}}"#
             );
-            upstream.heard = Some(Heard { request, uris });
+            upstream.heard = Some(Heard {
+                request,
+                uris,
+                since: self.now,
+            });
             Mux::tell_upstream(upstream_id, Outgoing::from(words), out);
         }
         if let Some(before) = before
@@ -343,16 +359,44 @@ impl Mux {
         }
     }
 
-    /// A server has ended what it was listened to by.
-    pub(crate) fn on_unheard(&mut self, upstream_id: UpstreamId, request: MintedId) {
-        if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
-            && upstream
-                .heard
-                .as_ref()
-                .is_some_and(|heard| heard.request == request)
-        {
-            upstream.heard = None;
+    /// A server tells nothing more by this request. One that has ended it is listened to again, after a rest that
+    /// grows while it goes on so. What sessions want to be told of lasts.
+    pub(crate) fn on_unheard(&mut self, upstream_id: UpstreamId, request: MintedId, how: Unheard) {
+        let now = self.now;
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let Some(heard) = upstream.heard.take_if(|heard| heard.request == request) else {
+            return;
+        };
+        if how == Unheard::Refused {
+            return;
         }
+        if now - heard.since >= self.limits.good_service {
+            upstream.unheard_in_a_row = 0;
+        }
+        upstream.unheard_in_a_row = upstream.unheard_in_a_row.saturating_add(1);
+        let rest = wait(upstream.unheard_in_a_row, &self.limits, upstream_id.0);
+        self.timers.set(Timer::Listen(upstream_id), now + rest);
+    }
+
+    /// A server of the modern era says itself that it tells nothing more by a request of ours; says whether it was
+    /// that.
+    pub(crate) fn is_listening_ended(
+        &mut self,
+        upstream_id: UpstreamId,
+        request: &RequestId,
+    ) -> bool {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return false;
+        };
+        let heard = upstream.heard.as_ref().map(|heard| heard.request);
+        let Some(request) = heard.filter(|heard| request.as_number() == Some(*heard)) else {
+            return false;
+        };
+        upstream.exchanges.close(request);
+        self.on_unheard(upstream_id, request, Unheard::Ended);
+        true
     }
 }
 

@@ -20,6 +20,7 @@ use wire::{Frame, Method, Outgoing, RequestId, quoted};
 
 use crate::{
     action::Outbox,
+    era::Era,
     event::OnRestart,
     exchange::{Effect, Owner},
     fact::Fact,
@@ -156,22 +157,33 @@ impl Mux {
             OnRestart::Continue => {
                 let warning = warning(&upstream.server);
                 for session in core::mem::take(&mut upstream.memory.forgotten) {
-                    if self.takes_warnings(session) {
-                        Mux::tell_session(session, warning.clone(), out);
-                    }
+                    self.warn(session, &warning, out);
                 }
             }
         }
     }
 
-    /// Whether a client is prepared for messages of a log: it was promised some, or has asked for them.
-    fn takes_warnings(&self, session: SessionId) -> bool {
-        self.sessions.get(&session).is_some_and(|session| {
-            let is_promised = session.offers.has(Offer::Logging);
-            session
-                .level
-                .map_or(is_promised, |least| least <= Level::Warning)
-        })
+    /// Tells a client that is prepared for messages of a log: it was promised some, or has asked for them. In the
+    /// modern era only a request can have.
+    fn warn(&self, session_id: SessionId, warning: &Outgoing, out: &mut Outbox) {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        match session.era {
+            Era::Legacy => {
+                let is_promised = session.offers.has(Offer::Logging);
+                let level = session.level;
+                if level.map_or(is_promised, |least| least <= Level::Warning) {
+                    Mux::tell_session(session_id, warning.clone(), out);
+                }
+            }
+            Era::Modern => {
+                let line = session.queue.line_that_hears(Level::Warning);
+                if line.is_some() {
+                    self.tell_with(session_id, line, warning.clone(), out);
+                }
+            }
+        }
     }
 
     /// Refuses a call that may build on what the process has forgotten; the next one goes.

@@ -22,8 +22,7 @@ use crate::{
     refusal::Refusal,
     session::{Session, Stage, State, Whereabouts},
     timers::Timer,
-    upstream::{State as UpstreamState, StopCause, Upstream},
-    wishes::log_level_of,
+    upstream::Upstream,
 };
 
 impl Session {
@@ -74,7 +73,6 @@ impl Mux {
         if session.state == State::New {
             self.await_upstream(session_id, out);
         }
-        self.note_log_level(session_id, &frame, out);
         let here = matches!(method, Method::Discover | Method::Listen);
         match self.sessions.get(&session_id).map(|session| &session.state) {
             Some(State::Attached(upstream)) if here => {
@@ -125,29 +123,6 @@ impl Mux {
         if session.client.is_none() {
             let info = said.client_info.as_ref();
             session.client = info.and_then(|span| client_name(frame.json(span)));
-        }
-    }
-
-    /// A request says from which severity on its client wants log messages, or that it wants none.
-    fn note_log_level(&mut self, session_id: SessionId, frame: &Frame, out: &mut Outbox) {
-        let Some(session) = self.sessions.get_mut(&session_id) else {
-            return;
-        };
-        session.level = log_level_of(frame);
-        let level = session.level;
-        let Some(upstream) = session
-            .upstream()
-            .and_then(|upstream| self.upstreams.get_mut(&upstream))
-        else {
-            return;
-        };
-        let upstream_id = upstream.id;
-        let is_news = match level {
-            Some(_) => upstream.listeners.insert(session_id),
-            None => upstream.listeners.remove(&session_id),
-        };
-        if is_news {
-            self.tell_level(upstream_id, out);
         }
     }
 
@@ -212,7 +187,8 @@ impl Mux {
             );
             return;
         };
-        let answer = handshake.discovered(id);
+        let age = upstream.map(|upstream| self.now - upstream.greeted_at);
+        let answer = handshake.discovered(id, age.unwrap_or_default());
         self.answer(session_id, id, line, answer, out);
     }
 
@@ -251,59 +227,6 @@ impl Mux {
         true
     }
 
-    /// A server does not answer as the era wants it in which it was asked first: whoever waits for it is
-    /// served in the other, by another process. Says whether that can be.
-    pub(crate) fn turn_to_other_era(
-        &mut self,
-        upstream_id: UpstreamId,
-        evidence: Evidence,
-        out: &mut Outbox,
-    ) -> bool {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return false;
-        };
-        let (route, era) = (upstream.key.route.clone(), upstream.key.era);
-        let is_evidence = match era {
-            Era::Modern => true,
-            // What does not come up says nothing of how it would have spoken.
-            Era::Legacy => evidence == Evidence::Refusal,
-        };
-        let is_open = !self.refused_eras.contains_key(&route);
-        let is_fixed = upstream.has_fixed_era(&self.sessions);
-        let was_promised = !upstream.attached.is_empty() || upstream.handshake.is_some();
-        if !is_evidence || !is_open || is_fixed || was_promised {
-            // What was found before was found of a server that may never have run.
-            self.refused_eras.remove(&route);
-            if era == Era::Legacy && is_evidence && !is_fixed && !was_promised {
-                // It was slow when it was asked first, and says now that it does not understand this: whoever
-                // comes next has it asked with more patience.
-                let refused = crate::era::Refused(Some(era));
-                self.refused_eras.insert(route, refused);
-            }
-            return false;
-        }
-        upstream.state = UpstreamState::Draining {
-            cause: StopCause::Asked,
-        };
-        self.refused_eras
-            .insert(route, crate::era::Refused(Some(era)));
-        out.tell(Fact::UpstreamOfOtherEra {
-            upstream: upstream_id,
-            era,
-        });
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return true;
-        };
-        let waiting: alloc::vec::Vec<SessionId> = upstream.waiting.drain(..).collect();
-        for session in waiting {
-            if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-                upstream.turns.remove(session);
-            }
-            self.route_again(session, out);
-        }
-        true
-    }
-
     /// Whether a server is alive, in the words of its era: the modern one has no `ping`.
     pub(crate) fn pulse_request(era: Era, id: u64) -> String {
         match era {
@@ -334,15 +257,6 @@ impl Mux {
         }
         true
     }
-}
-
-/// What shows that a server does not speak as it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Evidence {
-    /// It has said so.
-    Refusal,
-    /// It has said something else, nothing, or ended.
-    NoAnswer,
 }
 
 /// Whether a request says what each must say (2026-07-28, `_meta`), and is one that there is.

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     action::Outbox,
     devices::Devices,
-    era::Refused,
     event::{AdminAsk, Event, Route},
     fact::Fact,
     ids::{Epoch, SessionId, Ticket, UpstreamId},
@@ -23,6 +22,7 @@ use crate::{
     snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot},
     timers::{Timer, Timers},
     upstream::{State, Upstream},
+    verdict::Verdict,
 };
 
 /// The pooler's mind.
@@ -44,8 +44,8 @@ pub struct Mux {
     /// What has been seen of the tools of each route.
     pub(crate) conduct: BTreeMap<Route, Conduct>,
     /// In which era the server of a route was found not to speak.
-    #[serde(default)]
-    pub(crate) refused_eras: BTreeMap<Route, Refused>,
+    #[serde(default, alias = "refused_eras")]
+    pub(crate) verdicts: BTreeMap<Route, Verdict>,
     pub(crate) timers: Timers,
     pub(crate) upstreams_issued: u64,
     /// Messages that wait in all sessions' queues together.
@@ -84,7 +84,7 @@ impl Mux {
             routes: BTreeMap::new(),
             unshareable: BTreeMap::new(),
             conduct: BTreeMap::new(),
-            refused_eras: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
             timers: Timers::default(),
             upstreams_issued: epoch.begin(),
             waiting: 0,
@@ -228,10 +228,12 @@ impl Mux {
                 Timer::StartPatience(session) => self.on_start_patience(session, out),
                 Timer::DrainPatience(session) => self.on_drain_patience(session, out),
                 Timer::RoundPatience(session) => self.on_round_patience(session, out),
+                Timer::Inquiry(session) => self.on_inquiry_due(session, out),
                 Timer::Silence(session) => self.on_silence(session, out),
                 Timer::Greeting(upstream) => self.on_greeting_timeout(upstream, out),
                 Timer::Idle(upstream) => self.on_idle(upstream, out),
                 Timer::Rested(upstream) => self.on_rested(upstream, out),
+                Timer::Listen(upstream) => self.listen_to(upstream, out),
                 Timer::Probation(upstream) => self.on_probation(upstream, out),
                 Timer::Noise(upstream) => self.on_noise_over(upstream, out),
                 Timer::Pulse(upstream) => self.on_pulse(upstream, out),
@@ -249,6 +251,7 @@ impl Mux {
             Timer::Greeting(upstream),
             Timer::Idle(upstream),
             Timer::Rested(upstream),
+            Timer::Listen(upstream),
             Timer::Probation(upstream),
             Timer::Noise(upstream),
             Timer::Pulse(upstream),

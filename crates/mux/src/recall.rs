@@ -101,6 +101,9 @@ impl Mux {
         ) else {
             return;
         };
+        if upstream.key.era == Era::Modern {
+            return;
+        }
         let brought = session.opening.kept.as_mut().map(mem::take);
         let (class, handshake) = (upstream.class(), &upstream.handshake);
         let (State::Stopped, None, Some(known)) = (&upstream.state, handshake, &mut upstream.known)
@@ -112,8 +115,8 @@ impl Mux {
             return;
         };
         let handshake = Handshake::read(&words.handshake);
-        let era = upstream.key.era;
-        let is_usable = |said: &Handshake| said.era == era && !said.offers.has(Offer::Tasks);
+        let is_usable =
+            |said: &Handshake| said.era == Era::Legacy && !said.offers.has(Offer::Tasks);
         let Some(handshake) = handshake.filter(is_usable) else {
             return;
         };
@@ -385,14 +388,14 @@ impl Mux {
     /// Has what is known of a server that runs kept, if that is something else than what is kept already.
     pub(crate) fn keep_words(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         let bytes_max = self.limits.kept_words_bytes;
+        let upstream = self.upstreams.get(&upstream_id);
+        let refused = upstream.and_then(|upstream| self.verdict_to_keep(&upstream.key.route));
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
         if !upstream.is_ready() {
             return;
         }
-        let refused = self.refused_eras.get(&upstream.key.route);
-        let refused = refused.and_then(|refused| refused.0);
         let words = upstream.words(refused, bytes_max);
         if let Some(known) = &mut upstream.known
             && known.kept.as_deref() != words.as_ref()
@@ -412,8 +415,9 @@ impl Upstream {
     /// What there is to be kept of what its process says, which is no more than so many bytes.
     fn words(&self, refused: Option<Era>, bytes_max: usize) -> Option<KeptWords> {
         let (known, handshake) = (self.known.as_ref()?, self.handshake.as_ref()?);
-        // What a server of the modern era says it says to each request anew.
-        if handshake.era == Era::Modern {
+        // One of the modern era says what it says to each request anew. That it speaks in no other is kept, in the
+        // place of what it would have said in that.
+        if handshake.era == Era::Modern && refused != Some(Era::Legacy) {
             return None;
         }
         // One that is not shared is not begun for several either.
@@ -427,7 +431,8 @@ impl Upstream {
             lists: BTreeMap::new(),
         };
         for (listing, pages) in &known.lists {
-            if handshake.offers.has(listing.offer())
+            if handshake.era == Era::Legacy
+                && handshake.offers.has(listing.offer())
                 && words.len() + pages.len() <= bytes_max
                 && let Some(pages) = pages.whole()
             {

@@ -5,7 +5,11 @@ use core::{fmt, time::Duration};
 
 use wire::{Fault, Method, Outgoing, RequestId, quoted};
 
-use crate::{era::SERVED_VERSIONS, event::Exit};
+use crate::{
+    class::{Capability, Class},
+    era::SERVED_VERSIONS,
+    event::Exit,
+};
 
 /// A request that we answer ourselves, with "no".
 ///
@@ -152,10 +156,25 @@ pub enum Refusal {
         /// Which server.
         server: Arc<str>,
     },
+    /// The answer is of a kind that the client's version of MCP does not have.
+    AnswerUntranslatable {
+        /// The kind, as the server calls it.
+        kind: String,
+    },
+    /// The answer wants something of the client that the request has not declared.
+    LacksCapability {
+        /// What that is.
+        capability: Capability,
+    },
     /// The server has asked again and again before it answered.
     TooManyRounds,
     /// The client has refused to answer what the server wanted to know first.
     InputRefused,
+    /// The client has not answered in time what the server wanted to know first.
+    InputTookTooLong {
+        /// How long that was.
+        after: Duration,
+    },
     /// A request before `initialize`.
     NotInitialized,
     /// A second `initialize` before the first is answered, with other capabilities, or in a batch.
@@ -231,8 +250,11 @@ impl Refusal {
             Refusal::UnsupportedVersion { .. } => "unsupported-version",
             Refusal::BadParameter { .. } => "bad-parameter",
             Refusal::NeedsSession { .. } => "needs-session",
+            Refusal::AnswerUntranslatable { .. } => "answer-untranslatable",
+            Refusal::LacksCapability { .. } => "lacks-capability",
             Refusal::TooManyRounds => "too-many-rounds",
             Refusal::InputRefused => "input-refused",
+            Refusal::InputTookTooLong { .. } => "input-took-too-long",
             Refusal::NotInitialized => "not-initialized",
             Refusal::AlreadyInitialized => "already-initialized",
             Refusal::IdInUse => "id-in-use",
@@ -248,6 +270,7 @@ impl Refusal {
             | Refusal::NoLongerOffered { .. } => -32601,
             Refusal::NotInitialized | Refusal::AlreadyInitialized | Refusal::IdInUse => -32600,
             Refusal::UnsupportedVersion { .. } => -32022,
+            Refusal::LacksCapability { .. } => -32021,
             Refusal::BadParameter { .. } => -32602,
             Refusal::Malformed { fault } => fault.code(),
             Refusal::NoSuchServer { .. }
@@ -269,8 +292,10 @@ impl Refusal {
             | Refusal::DaemonRestarted { .. }
             | Refusal::OwnerUnclear { .. }
             | Refusal::NeedsSession { .. }
+            | Refusal::AnswerUntranslatable { .. }
             | Refusal::TooManyRounds
             | Refusal::InputRefused
+            | Refusal::InputTookTooLong { .. }
             | Refusal::OwnerGone => -32603,
         }
     }
@@ -302,8 +327,11 @@ impl Refusal {
             | Refusal::UnsupportedVersion { .. }
             | Refusal::BadParameter { .. }
             | Refusal::NeedsSession { .. }
+            | Refusal::AnswerUntranslatable { .. }
+            | Refusal::LacksCapability { .. }
             | Refusal::TooManyRounds
             | Refusal::InputRefused
+            | Refusal::InputTookTooLong { .. }
             | Refusal::NotInitialized
             | Refusal::AlreadyInitialized
             | Refusal::IdInUse
@@ -324,7 +352,8 @@ impl Refusal {
             | Refusal::TooSlow
             | Refusal::AnswerTooLong { .. }
             | Refusal::AnswerDropped
-            | Refusal::AnswerMalformed { .. } => Some(true),
+            | Refusal::AnswerMalformed { .. }
+            | Refusal::AnswerUntranslatable { .. } => Some(true),
             _certain => None,
         }
     }
@@ -348,6 +377,10 @@ impl Refusal {
             let supported = SERVED_VERSIONS.map(quoted).join(",");
             data.push(format!(r#""supported":[{supported}]"#));
             data.push(format!(r#""requested":{}"#, quoted(requested)));
+        }
+        if let Refusal::LacksCapability { capability } = self {
+            let required = Class::of([*capability]).to_json();
+            data.push(format!(r#""requiredCapabilities":{required}"#));
         }
         if let Some(server) = self.server() {
             data.push(format!(r#""server":{}"#, quoted(server)));
@@ -497,12 +530,26 @@ impl fmt::Display for Refusal {
                 "`{server}` runs once for each session, and requests of 2026-07-28 over HTTP have none: \
                  begin one with `initialize`, or use stdio"
             ),
+            Refusal::AnswerUntranslatable { kind } => write!(
+                f,
+                "the answer is of the kind `{kind}`, which the client's version of MCP does not have"
+            ),
+            Refusal::LacksCapability { capability } => write!(
+                f,
+                "the answer needs a client that can do `{}`, and the request has not declared that",
+                capability.name()
+            ),
             Refusal::TooManyRounds => {
                 f.write_str("the server asks again and again before it answers")
             }
             Refusal::InputRefused => {
                 f.write_str("the client did not answer what the server asked before it could go on")
             }
+            Refusal::InputTookTooLong { after } => write!(
+                f,
+                "the client did not answer within {} s what the server asked before it could go on",
+                after.as_secs()
+            ),
             Refusal::NotInitialized => {
                 f.write_str("the first request of a session must be `initialize`")
             }

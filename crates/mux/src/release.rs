@@ -5,17 +5,20 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use wire::{Frame, Message, Method, RequestId};
+use wire::{Frame, Message, Method, Outgoing, RequestId};
 
 use crate::{
     action::{Action, Notice, Outbox},
+    event::CallRules,
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::{Circumstances, Conduct, Manner, Tool, tool_key},
     mux::Mux,
+    once::{OnceCall, Repeat},
     refusal::Refusal,
     session::{Heard, Held, Session, Stage, State as SessionState, Whereabouts},
     timers::Timer,
     upstream::{Releasing, Standing, Upstream},
+    wishes::log_level_of,
 };
 
 /// A call that its upstream may answer with an ask, and how it has to run.
@@ -24,6 +27,27 @@ pub(crate) struct Askable {
     pub(crate) manner: Manner,
     /// What it uses that no other call may use at the same time.
     pub(crate) device: Option<Arc<str>>,
+    /// By what its repeats are known.
+    pub(crate) once: Option<OnceCall>,
+}
+
+/// A request that its upstream may answer with an ask, before it is known how it has to run.
+pub(crate) struct Call {
+    tool: Tool,
+    /// Whether it says itself that it wants log messages (2026-07-28).
+    wants_log: bool,
+    /// What it uses that no other call may use at the same time.
+    pub(crate) device: Option<Arc<str>>,
+    /// By what it and its repeats are known.
+    once: Option<OnceCall>,
+}
+
+/// What becomes of a request now.
+enum Admission {
+    /// It goes to the server.
+    Goes(Option<Askable>),
+    /// It repeats a call of which there is a result.
+    Answered(Outgoing),
 }
 
 /// Other sessions' calls are in the way.
@@ -86,9 +110,17 @@ impl Mux {
             && self.may_send(session_id, upstream_id)
         {
             let place = (session_id, upstream_id);
-            if let Ok(askable) = self.admit(place, tool_of(&held.frame), Duration::ZERO) {
-                self.send(place, held, askable, Before::Nothing, out);
-                return;
+            let call = Call::of(&held.frame, &session.opening.rules);
+            match self.admit(place, call, Duration::ZERO) {
+                Ok(Admission::Goes(askable)) => {
+                    self.send(place, held, askable, Before::Nothing, out);
+                    return;
+                }
+                Ok(Admission::Answered(answer)) => {
+                    self.answer(session_id, &id, line, answer, out);
+                    return;
+                }
+                Err(Barred) => {}
             }
         }
         self.hold(session_id, upstream_id, id, held, out);
@@ -327,8 +359,8 @@ impl Mux {
         }
         let waited = self.now - call.since;
         let place = (session_id, upstream_id);
-        let tool = tool_of(&call.frame);
-        let Ok(askable) = self.admit(place, tool, waited) else {
+        let call = Call::of(&call.frame, &session.opening.rules);
+        let Ok(admission) = self.admit(place, call, waited) else {
             return false;
         };
         let held = self
@@ -337,7 +369,16 @@ impl Mux {
             .and_then(|session| session.queue.take_call());
         let Some(held) = held else { return false };
         self.uncount_waiting(Some(&held));
-        self.send(place, held, askable, Before::Held, out);
+        match (admission, held.frame.id()) {
+            (Admission::Goes(askable), _) => {
+                self.send(place, held, askable, Before::Held, out);
+            }
+            (Admission::Answered(answer), Some(id)) => {
+                self.answer(session_id, id, held.line, answer, out);
+            }
+            // Only a request is answered.
+            (Admission::Answered(_), None) => {}
+        }
         true
     }
 
@@ -398,20 +439,32 @@ impl Mux {
     fn admit(
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
-        tool: Option<Tool>,
+        call: Option<Call>,
         waited: Duration,
-    ) -> Result<Option<Askable>, Barred> {
-        let Some(tool) = tool else {
-            return Ok(None);
+    ) -> Result<Admission, Barred> {
+        let Some(call) = call else {
+            return Ok(Admission::Goes(None));
         };
-        let device = self.device_of(session_id, &tool);
+        if let Some(once) = &call.once {
+            match self.repeat((session_id, upstream_id), once) {
+                Repeat::No => {}
+                Repeat::Waits => return Err(Barred),
+                Repeat::Answered(answer) => return Ok(Admission::Answered(answer)),
+            }
+        }
+        let Call {
+            tool,
+            wants_log,
+            device,
+            once,
+        } = call;
         if let Some(device) = &device
             && !self.devices.admit(device, session_id)
         {
             return Err(Barred);
         }
         let now = self.now;
-        let is_logging = self.is_logging(upstream_id);
+        let is_logging = wants_log || self.is_logging(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return Err(Barred);
         };
@@ -424,11 +477,12 @@ impl Mux {
             None => Conduct::default().manner(&tool, circumstances),
         };
         if upstream.lanes.admits(session_id, manner, now) {
-            return Ok(Some(Askable {
+            return Ok(Admission::Goes(Some(Askable {
                 tool,
                 manner,
                 device,
-            }));
+                once,
+            })));
         }
         let patience = match manner {
             Manner::Together => None,
@@ -441,11 +495,12 @@ impl Mux {
             upstream.lanes.give_up_next(session_id);
             let manner = Manner::Together;
             if upstream.lanes.admits(session_id, manner, now) {
-                return Ok(Some(Askable {
+                return Ok(Admission::Goes(Some(Askable {
                     tool,
                     manner,
                     device,
-                }));
+                    once,
+                })));
             }
         }
         Err(Barred)
@@ -531,19 +586,35 @@ impl Mux {
     }
 }
 
-/// What the upstream may ask because of this request, if it is a call at all.
-pub(crate) fn tool_of(frame: &Frame) -> Option<Tool> {
-    let Message::Request { method, params, .. } = &frame.message else {
-        return None;
-    };
-    if !method.is_askable() {
-        return None;
+impl Call {
+    /// What the upstream may ask because of this request, if it is a call at all, and what the configuration
+    /// has to say of it.
+    pub(crate) fn of(frame: &Frame, rules: &CallRules) -> Option<Self> {
+        let Message::Request { method, params, .. } = &frame.message else {
+            return None;
+        };
+        if !method.is_askable() {
+            return None;
+        }
+        // Resources are many and alike; one conduct serves all.
+        let named = params
+            .name
+            .as_ref()
+            .filter(|_| *method != Method::ResourcesRead);
+        let name = named.and_then(|span| frame.text(span));
+        let mut call = Call {
+            tool: tool_key(method, name.as_deref().unwrap_or_default()),
+            wants_log: log_level_of(frame).is_some(),
+            device: None,
+            once: None,
+        };
+        if *method == Method::ToolsCall {
+            let device = rules.device.as_ref();
+            let device = device.filter(|device| device.is_used_by(&call.tool));
+            call.device = device.map(|device| device.name.clone());
+            let once = rules.once.as_ref();
+            call.once = once.and_then(|rule| rule.call(&call.tool, frame, params));
+        }
+        Some(call)
     }
-    // Resources are many and alike; one conduct serves all.
-    let named = params
-        .name
-        .as_ref()
-        .filter(|_| *method != Method::ResourcesRead);
-    let name = named.and_then(|span| frame.text(span));
-    Some(tool_key(method, name.as_deref().unwrap_or_default()))
 }

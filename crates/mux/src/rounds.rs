@@ -10,28 +10,31 @@ use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
     format,
-    string::String,
     vec::Vec,
 };
 
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Message, Method, Outgoing, RequestId, quoted};
+use wire::{Frame, Message, Outgoing, RequestId, quoted};
 
 use crate::{
     action::Outbox,
+    class::Class,
+    era::Era,
     exchange::{Claim, Kept, MintedId, Owner},
     from_session::cancellation,
+    handles::{
+        HANDLE_PREFIX, answers_of, brings_state, class_of, handle_of, input_required, question,
+        renamed, request_of,
+    },
     ids::{LineNumber, SessionId, UpstreamId},
     moment::Moment,
     mux::Mux,
     refusal::Refusal,
+    scales::{Scales, Weighed},
     session::{Session, Whereabouts},
     timers::Timer,
     wishes::log_level_of,
 };
-
-/// What every handle begins with, so that it is known whose it is.
-pub const HANDLE_PREFIX: &str = "mcpool.";
 
 /// What a client is told that comes with a handle which is not good.
 const UNKNOWN_HANDLE: Refusal = Refusal::BadParameter {
@@ -57,7 +60,7 @@ struct Parked {
     /// Questions that have come since.
     to_come: BTreeMap<u64, Box<str>>,
     /// What became of the request meanwhile.
-    outcome: Option<Outgoing>,
+    outcome: Option<Weighed<Outgoing>>,
     until: Moment,
     /// Until when other sessions' calls may have to wait for it.
     apart_until: Option<Moment>,
@@ -88,6 +91,21 @@ impl Rounds {
     fn of_minted(&mut self, minted: MintedId) -> Option<&mut Parked> {
         let mut parked = self.parked.values_mut();
         parked.find(|parked| parked.minted == minted)
+    }
+
+    /// Bytes that are held of what has become of them.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        let outcomes = self.parked.values().filter_map(|it| it.outcome.as_ref());
+        outcomes.map(|outcome| outcome.len()).sum()
+    }
+
+    pub(crate) fn weigh_again(&mut self, session: &Scales) {
+        for parked in self.parked.values_mut() {
+            if let Some(outcome) = &mut parked.outcome {
+                outcome.hang_on(session);
+            }
+        }
     }
 
     fn next_end(&self) -> Option<Moment> {
@@ -128,6 +146,11 @@ impl Mux {
             parked.to_come.insert(shown, question);
             return;
         }
+        if session.rounds.parked.len() >= self.limits.session_in_flight {
+            let refusal = Refusal::Overloaded;
+            self.end_ask(session_id, &RequestId::from(shown), &refusal, out);
+            return;
+        }
         let questions = BTreeMap::from([(shown, question)]);
         self.park((session_id, upstream_id), minted, &questions, out);
     }
@@ -153,6 +176,26 @@ impl Mux {
                 | Whereabouts::Listening => None,
             });
         open.chain(session.rounds.at_server()).filter(is_call).min()
+    }
+
+    /// What the client of a session can be asked: in the modern era each request says that for itself.
+    pub(crate) fn askable_class(&self, session_id: SessionId, upstream_id: UpstreamId) -> Class {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return Class::default();
+        };
+        if session.era == Era::Legacy {
+            return session.class;
+        }
+        let asked = self
+            .call_at_work(session_id, upstream_id)
+            .and_then(|minted| {
+                let exchange = self.upstreams.get(&upstream_id)?.exchanges.get(minted)?;
+                match &exchange.owner {
+                    Owner::Session(claim) => claim.class,
+                    Owner::Ourselves(_) => None,
+                }
+            });
+        asked.unwrap_or(session.class)
     }
 
     /// Answers a request with questions; its server stays at it.
@@ -226,12 +269,19 @@ impl Mux {
         id: &RequestId,
         answer: &Outgoing,
     ) -> bool {
-        let session = self.sessions.get_mut(&session_id);
-        let parked = session.and_then(|session| session.rounds.parked.get_mut(id));
-        let Some(parked) = parked else {
+        let is_crowded = self.is_crowded(answer.len());
+        let Some(session) = self.sessions.get_mut(&session_id) else {
             return false;
         };
-        parked.outcome = Some(answer.clone());
+        let Some(parked) = session.rounds.parked.get_mut(id) else {
+            return false;
+        };
+        let outcome = if is_crowded {
+            Refusal::AnswerDropped.to_response(Some(id))
+        } else {
+            answer.clone()
+        };
+        parked.outcome = Some(session.scales.weigh(outcome));
         true
     }
 
@@ -243,22 +293,42 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) -> bool {
-        let Some(handle) = handle_of(frame) else {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
             return false;
         };
-        let parked = self.sessions.get_mut(&session_id).and_then(|session| {
-            let asks = request_of(frame);
-            let parked = session.rounds.parked.get(&handle)?;
-            let is_same = Some(&parked.request) == asks.as_ref();
-            is_same.then(|| session.rounds.parked.remove(&handle))?
-        });
-        self.watch_rounds(session_id);
-        let Some(parked) = parked else {
-            self.refuse(session_id, id, line, UNKNOWN_HANDLE, out);
-            return true;
+        let handle = handle_of(frame).filter(|handle| session.rounds.parked.contains_key(handle));
+        let Some(handle) = handle else {
+            // A modern server may call something of its own so.
+            let is_refused = brings_state(frame) && self.era_of_server(session_id) == Era::Legacy;
+            if is_refused {
+                self.refuse(session_id, id, line, UNKNOWN_HANDLE, out);
+            }
+            return is_refused;
         };
-        self.take_up(session_id, parked, (id, line), frame, out);
+        let parked = session.rounds.parked.get(&handle);
+        let is_same = parked.is_some_and(|parked| parked.is_of(frame));
+        let parked = is_same.then(|| session.rounds.parked.remove(&handle));
+        self.watch_rounds(session_id);
+        match parked.flatten() {
+            Some(parked) => self.take_up(session_id, parked, (id, line), frame, out),
+            None => self.refuse(session_id, id, line, UNKNOWN_HANDLE, out),
+        }
         true
+    }
+
+    /// Why a request cannot go to its server with the state that it brings along: a legacy server has given none,
+    /// so that it was one of our handles, or is for somebody else. It may have turned out to be one only since.
+    pub(crate) fn refusal_of_state(
+        &self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        frame: &Frame,
+    ) -> Option<Refusal> {
+        let (session, upstream) = (
+            self.sessions.get(&session_id)?,
+            self.upstreams.get(&upstream_id)?,
+        );
+        let is_bridged = (session.era, upstream.key.era) == (Era::Modern, Era::Legacy);
+        (is_bridged && brings_state(frame)).then_some(UNKNOWN_HANDLE)
     }
 
     fn take_up(
@@ -269,8 +339,8 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        if let Some(outcome) = parked.outcome {
-            let answer = renamed(&outcome, id);
+        if let Some(outcome) = &parked.outcome {
+            let answer = renamed(outcome, id);
             self.answer(session_id, id, line, answer, out);
             return;
         }
@@ -282,6 +352,9 @@ impl Mux {
             self.refuse(session_id, id, line, UNKNOWN_HANDLE, out);
             return;
         };
+        if log_level_of(frame).is_some() {
+            self.tell_level(upstream_id, out);
+        }
         let mut answers = answers_of(frame);
         let mut unanswered = parked.to_come;
         for shown in parked.asked {
@@ -335,9 +408,12 @@ impl Mux {
         if let Owner::Session(claim) = &mut exchange.owner {
             claim.id = id.clone();
             claim.line = line;
+            claim.class = class_of(frame);
             claim.token = params.meta_token.as_ref().map(|(token, _)| token.clone());
-            claim.log_level = log_level_of(frame);
         }
+        upstream
+            .exchanges
+            .set_log_level(minted, log_level_of(frame));
         let whereabouts = Whereabouts::Upstream(minted);
         session.open.insert(id.clone(), whereabouts);
         true
@@ -424,82 +500,12 @@ impl Mux {
     }
 }
 
-/// What a client asks, without what is different each time.
-pub(crate) fn request_of(frame: &Frame) -> Option<Box<str>> {
-    let Message::Request { method, params, .. } = &frame.message else {
-        return None;
-    };
-    let target = if *method == Method::ResourcesRead {
-        &params.uri
-    } else {
-        &params.name
-    };
-    let target = target.as_ref().map(|span| frame.json(span));
-    Some(format!("{method} {}", target.unwrap_or_default()).into())
-}
-
-/// The handle that a request brings along, if it is one of ours.
-pub(crate) fn handle_of(frame: &Frame) -> Option<RequestId> {
-    let Message::Request { params, .. } = &frame.message else {
-        return None;
-    };
-    let state = frame.member(params.at.as_ref()?, "requestState")?;
-    let is_ours = frame.text(&state.at)?.starts_with(HANDLE_PREFIX);
-    is_ours.then(|| RequestId::from_json(state.value))?
-}
-
-/// The answers that a request brings along, as JSON.
-pub(crate) fn answers_of(frame: &Frame) -> BTreeMap<String, String> {
-    let Message::Request { params, .. } = &frame.message else {
-        return BTreeMap::new();
-    };
-    let place = params.at.as_ref();
-    let answers = place
-        .and_then(|at| frame.member(at, "inputResponses"))
-        .and_then(|answers| frame.members(&answers.at));
-    let answers = answers.unwrap_or_default().into_iter();
-    answers
-        .map(|answer| (answer.name.into_owned(), String::from(answer.value)))
-        .collect()
-}
-
-/// What a server asks, in the words of the modern era: there are no ids, and what is settled elsewhere is not
-/// told.
-pub(crate) fn question(frame: &Frame) -> Box<str> {
-    let Message::Request { method, params, .. } = &frame.message else {
-        return Box::default();
-    };
-    let params = match &params.at {
-        Some(place) => frame.edited(place, &["elicitationId", "_meta"], &[]),
-        None => None,
-    };
-    let params = params.unwrap_or_else(|| String::from("{}"));
-    let method = quoted(method.name());
-    format!(r#"{{"method":{method},"params":{params}}}"#).into()
-}
-
-fn input_required(
-    id: &RequestId,
-    questions: &BTreeMap<u64, Box<str>>,
-    handle: &RequestId,
-) -> Outgoing {
-    let questions: Vec<String> = questions
-        .iter()
-        .map(|(shown, question)| format!(r#""{shown}":{question}"#))
-        .collect();
-    let questions = questions.join(",");
-    Outgoing::from(format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"input_required","inputRequests":{{{questions}}},"requestState":{handle}}}}}"#
-    ))
-}
-
-/// An answer under another id.
-fn renamed(answer: &Outgoing, id: &RequestId) -> Outgoing {
-    let Ok(frame) = Frame::parse(bytes::Bytes::from(answer.to_vec())) else {
-        return answer.clone();
-    };
-    let Message::Response { id_span, .. } = &frame.message else {
-        return answer.clone();
-    };
-    frame.rewrite(&mut [(id_span.clone(), id.as_bytes())])
+impl Parked {
+    /// Whether a request is the one that was parked, asked again. An earlier version has frozen what it asks
+    /// without its arguments.
+    fn is_of(&self, frame: &Frame) -> bool {
+        let asks = request_of(frame).unwrap_or_default();
+        let without_arguments = asks.rsplit_once(' ').map(|(asks, _)| asks);
+        self.request == asks || without_arguments == Some(&*self.request)
+    }
 }

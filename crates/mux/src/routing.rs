@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     action::Outbox,
     class::Class,
-    era::{Era, Refused},
+    era::Era,
     event::{Asks, Joins, Opening, Route, Scope},
     fact::Fact,
     ids::{SessionId, UpstreamId},
     mux::Mux,
     session::{Initialize, Session, State},
     upstream::{Standing, Upstream},
+    verdict::spoken_for,
 };
 
 /// Why a server is not shared: one of the constants that say so.
@@ -79,6 +80,7 @@ impl Mux {
     }
 
     fn upstream_of_key(&mut self, session_id: SessionId) -> Option<UpstreamId> {
+        self.learn_verdict(session_id);
         let session = self.sessions.get(&session_id)?;
         let opening = &session.opening;
         let alone = self.is_alone(opening);
@@ -122,6 +124,16 @@ impl Mux {
             || self.unshareable.contains_key(&opening.route)
     }
 
+    /// How the server of a session is spoken to, or would be.
+    pub(crate) fn era_of_server(&mut self, session_id: SessionId) -> Era {
+        self.learn_verdict(session_id);
+        let Some(session) = self.sessions.get(&session_id) else {
+            return Era::default();
+        };
+        let upstream = session.upstream().and_then(|id| self.upstreams.get(&id));
+        upstream.map_or_else(|| self.era_for(session), |upstream| upstream.key.era)
+    }
+
     /// How the server of a session is spoken to: as the configuration says, else as the session speaks, if
     /// the server was not found to refuse that.
     fn era_for(&self, session: &Session) -> Era {
@@ -129,10 +141,7 @@ impl Mux {
         if let Some(fixed) = opening.era {
             return fixed;
         }
-        let known = self.refused_eras.get(&opening.route).copied();
-        known
-            .unwrap_or_else(|| refused_before(opening))
-            .spoken_for(session.era)
+        spoken_for(session.era, self.refused_era(&opening.route))
     }
 
     /// An upstream for one session alone whose session has given up waiting for it.
@@ -220,15 +229,8 @@ impl Mux {
         if self.unshareable.len() > self.limits.routes_remembered {
             self.unshareable.remove(route);
         }
-        if self.refused_eras.len() > self.limits.routes_remembered {
-            self.refused_eras.remove(route);
+        if self.verdicts.len() > self.limits.routes_remembered {
+            self.verdicts.remove(route);
         }
     }
-}
-
-/// What was found at earlier starts of its server.
-fn refused_before(opening: &Opening) -> Refused {
-    let mut kept = opening.kept.iter().flatten();
-    kept.find_map(|words| words.refused)
-        .map_or_else(Refused::default, |era| Refused(Some(era)))
 }

@@ -12,12 +12,12 @@ use crate::{
     bridge,
     era::Era,
     exchange::{Claim, Effect, Exchange, Kept, MintedId, Owner},
+    handles::{class_of, request_of},
     handshake::NAMELESS,
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::Manner,
     mux::Mux,
     release::{Askable, Before},
-    rounds::request_of,
     scales::Weighed,
     session::{Held, Stage, Whereabouts},
     upstream::Standing,
@@ -54,6 +54,10 @@ impl Mux {
             && session.keeps_lines()
             && !session.batches.contains_key(&held.line)
             && !may_be_repeated(method);
+        // What a modern server asks its clients understand.
+        let is_bridged = (session.era, upstream.key.era) == (Era::Modern, Era::Legacy);
+        let may_be_parked = is_bridged && method.is_askable() && upstream.class().can_be_asked();
+        let log_level = log_level_of(&held.frame).filter(|_| session.era == Era::Modern);
         let subscribed = match &effect {
             Effect::Subscribed(uri) => Some(uri.clone()),
             Effect::Nothing | Effect::Listed(_) | Effect::Verbosity { .. } => None,
@@ -67,10 +71,9 @@ impl Mux {
                 method: method.clone(),
                 effect,
                 era: session.era,
-                asks: (session.era == Era::Modern && method.is_askable())
-                    .then(|| request_of(&held.frame))
-                    .flatten(),
-                log_level: log_level_of(&held.frame),
+                asks: may_be_parked.then(|| request_of(&held.frame)).flatten(),
+                class: is_bridged.then(|| class_of(&held.frame)).flatten(),
+                log_level,
             })),
             opened: self.now,
             moved: self.now,
@@ -86,6 +89,9 @@ impl Mux {
             self.begin_call((session_id, upstream_id), minted, askable);
         }
         self.watch_request_timeout(upstream_id);
+        if log_level.is_some() {
+            self.tell_level(upstream_id, out);
+        }
         if must_announce {
             self.announce((session_id, upstream_id), minted, held, out);
         } else {
@@ -105,7 +111,11 @@ impl Mux {
             tool,
             manner,
             device,
+            once,
         } = askable;
+        if let Some(once) = once {
+            self.begin_once((session_id, upstream_id), once, minted);
+        }
         if let Some(device) = device {
             self.devices.take(device, session_id, (upstream_id, minted));
         }

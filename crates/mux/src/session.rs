@@ -26,6 +26,7 @@ use crate::{
     rounds::Rounds,
     scales::{Scales, Weighed},
     verbosity::Level,
+    wishes::log_level_of,
 };
 
 /// A client and all that belongs to it.
@@ -267,6 +268,7 @@ impl Session {
         for inquiry in self.inquiries.values_mut() {
             inquiry.weigh_again(&self.scales);
         }
+        self.rounds.weigh_again(&self.scales);
         for batch in self.batches.values_mut() {
             for answer in &mut batch.answers {
                 answer.hang_on(&self.scales);
@@ -402,6 +404,13 @@ impl Queue {
         };
         let held = part.pop_front_if(|held| held.is_notification());
         self.subtract(held)
+    }
+
+    /// The line of the first request in it that wants log messages of this severity.
+    pub(crate) fn line_that_hears(&self, level: Level) -> Option<LineNumber> {
+        let mut held = self.calls.iter().chain(&self.others);
+        let hears = |held: &&Held| log_level_of(&held.frame).is_some_and(|least| level >= least);
+        held.find(hears).map(|held| held.line)
     }
 
     /// What the message on this line asks for.

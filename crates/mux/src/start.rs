@@ -3,6 +3,7 @@
 //! **Invariant:** whoever waits for a start hears of its end, or that it takes too long.
 
 use alloc::{format, string::String, vec::Vec};
+use core::time::Duration;
 
 use wire::{Frame, Message, Method, Outgoing};
 
@@ -14,7 +15,6 @@ use crate::{
     handshake::{Handshake, greeted, greeting},
     ids::{SessionId, UpstreamId},
     keeping::Keepsake,
-    modern::Evidence,
     mux::Mux,
     offers::Offer,
     recall::Comes,
@@ -22,6 +22,7 @@ use crate::{
     session::{Initialize, State as SessionState},
     timers::Timer,
     upstream::{Standing, State, StopCause, Upstream},
+    verdict::Evidence,
 };
 
 /// Why a server that runs tasks is not shared.
@@ -108,17 +109,26 @@ impl Mux {
         let id = upstream.exchanges.open(errand);
         let (era, class) = (upstream.key.era, upstream.class());
         Mux::tell_upstream(upstream_id, greeting(id, era, class), out);
-        let route = &upstream.key.route;
-        let is_fixed = upstream.has_fixed_era(&self.sessions);
+        let patience = self.greeting_patience(upstream_id);
+        self.timers
+            .set(Timer::Greeting(upstream_id), self.now + patience);
+    }
+
+    /// How long a server may take to answer our greeting.
+    fn greeting_patience(&self, upstream_id: UpstreamId) -> Duration {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return self.limits.greeting_timeout;
+        };
+        let is_trial = upstream.key.era == Era::Modern
+            && upstream.handshake.is_none()
+            && !upstream.has_fixed_era(&self.sessions)
+            && self.refused_era(&upstream.key.route).is_none();
         // Where it cannot be asked in another way, there is nothing to be won by asking in vain for less long.
-        let may_turn = !is_fixed && !self.refused_eras.contains_key(route);
-        let patience = if era == Era::Modern && upstream.handshake.is_none() && may_turn {
+        if is_trial {
             self.limits.discover_patience
         } else {
             self.limits.greeting_timeout
-        };
-        self.timers
-            .set(Timer::Greeting(upstream_id), self.now + patience);
+        }
     }
 
     /// A line on standard error while no session's request was sent: it may be quoted.
@@ -168,12 +178,14 @@ impl Mux {
             });
         }
         let before = upstream.handshake.replace(handshake);
+        upstream.greeted_at = self.now;
         upstream.state = State::Ready { since: self.now };
         upstream.standing = Standing::Greeted;
         match era {
             Era::Legacy => Mux::tell_upstream(upstream_id, greeted(), out),
             Era::Modern => self.listen_to(upstream_id, out),
         }
+        self.prove_era(upstream_id);
         self.touch_record(upstream_id);
         if has_tasks {
             self.part_reinstated(upstream_id, out);
@@ -212,10 +224,8 @@ impl Mux {
             upstream: upstream_id,
             why: why.into(),
         });
-        if self.turn_to_other_era(upstream_id, evidence, out) {
-            out.act(Action::StopUpstream {
-                upstream: upstream_id,
-            });
+        if let Some(proof) = self.judge(upstream_id, evidence) {
+            self.stop_for_other_era(upstream_id, proof, out);
             return;
         }
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
@@ -234,13 +244,10 @@ impl Mux {
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
-        let (method, patience) = match upstream.key.era {
-            Era::Legacy => ("initialize", self.limits.greeting_timeout),
-            Era::Modern => ("server/discover", self.limits.discover_patience),
-        };
-        let seconds = patience.as_secs();
+        let method = greeting_method(upstream.key.era);
+        let seconds = self.greeting_patience(upstream_id).as_secs();
         let why = format!("it did not answer `{method}` within {seconds} s");
-        self.fail_greeting(upstream_id, Evidence::NoAnswer, &why, out);
+        self.fail_greeting(upstream_id, Evidence::Silence, &why, out);
     }
 
     /// A new process knows nothing of what its predecessor was told.
@@ -519,14 +526,14 @@ fn read_greeting(era: Era, frame: &Frame) -> Result<Handshake, (Evidence, String
     let evidence = if is_of_other_era(said) {
         Evidence::Refusal
     } else {
-        Evidence::NoAnswer
+        Evidence::OtherAnswer
     };
     let (method, said) = (greeting_method(era), short(said));
     Err((evidence, format!("it answered `{method}` with {said}")))
 }
 
 /// What a server is asked first.
-fn greeting_method(era: Era) -> &'static str {
+pub(crate) fn greeting_method(era: Era) -> &'static str {
     match era {
         Era::Legacy => "initialize",
         Era::Modern => "server/discover",

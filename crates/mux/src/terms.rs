@@ -4,7 +4,8 @@
 //! the second has to be asked for. Neither says anything about the server: what is cancelled is one
 //! request, and whether the process is alive is for [`crate::pulse`] to find out.
 //!
-//! **Invariant:** every exchange ends, and whoever waits for it is told.
+//! **Invariant:** every exchange ends, and whoever waits for it is told; but that by which a server is listened
+//! to, which nobody waits for.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -72,7 +73,7 @@ impl Terms {
 
     /// Those whose time is over, oldest first.
     fn overdue(self, exchanges: &Exchanges, now: Moment) -> Vec<(MintedId, Refusal)> {
-        let ends = exchanges.iter().map(|(id, exchange)| {
+        let ends = ending(exchanges).map(|(id, exchange)| {
             let (at, refusal) = self.end(exchange);
             (id, at, refusal)
         });
@@ -87,12 +88,19 @@ impl Terms {
 
     /// When the next of them ends.
     fn next_end(self, exchanges: &Exchanges) -> Option<Moment> {
-        let mut ends = exchanges.iter().map(|(_, exchange)| self.end(exchange).0);
+        let mut ends = ending(exchanges).map(|(_, exchange)| self.end(exchange).0);
         match self.idle {
             IdleTimeout::Never => ends.next(),
             IdleTimeout::After(_) => ends.min(),
         }
     }
+}
+
+/// Those that are expected to end.
+fn ending(exchanges: &Exchanges) -> impl Iterator<Item = (MintedId, &Exchange)> {
+    exchanges
+        .iter()
+        .filter(|(_, exchange)| !exchange.is_lasting())
 }
 
 impl Mux {

@@ -18,6 +18,9 @@ pub enum Timer {
     DrainPatience(SessionId),
     /// A client has not come back for a request that was answered with questions.
     RoundPatience(SessionId),
+    /// A client has not answered what its server wants to know before it answers, or a request of its may go to
+    /// its server again.
+    Inquiry(SessionId),
     /// A session may have been silent for so long that it is over.
     Silence(SessionId),
     /// A server has not answered the handshake.
@@ -26,6 +29,8 @@ pub enum Timer {
     Idle(UpstreamId),
     /// A server that died may be started again.
     Rested(UpstreamId),
+    /// A server of the modern era that has ended what it was listened to by may be listened to again.
+    Listen(UpstreamId),
     /// The first call of a tool has run alone for long enough.
     Probation(UpstreamId),
     /// A server has said little enough of late that is no message, should it have been quiet.

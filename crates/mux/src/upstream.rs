@@ -29,6 +29,7 @@ use crate::{
     memory::Memory,
     moment::Moment,
     noise::Noise,
+    once::Once,
     pulse::Pulse,
     recall::Known,
     routing::{Reason, RouteKey},
@@ -38,6 +39,7 @@ use crate::{
     terms::Terms,
     turns::Turns,
     verbosity::Level,
+    verdict::Proof,
 };
 
 /// A server and all that belongs to it.
@@ -62,10 +64,16 @@ pub(crate) struct Upstream {
     /// Sessions that wait for its handshake, in the order in which they came.
     pub(crate) waiting: VecDeque<SessionId>,
     pub(crate) handshake: Option<Handshake>,
+    /// When it said that.
+    #[serde(default)]
+    pub(crate) greeted_at: Moment,
     /// What is known of what it says of itself, unless nothing of that is kept.
     pub(crate) known: Option<Known>,
     pub(crate) exchanges: Exchanges,
     pub(crate) lanes: Lanes,
+    /// Calls that other sessions may repeat.
+    #[serde(default)]
+    pub(crate) once: Once,
     pub(crate) turns: Turns,
     /// Set while messages are being released to it.
     pub(crate) releasing: Releasing,
@@ -73,6 +81,9 @@ pub(crate) struct Upstream {
     /// How it is listened to, if it is of the modern era.
     #[serde(default)]
     pub(crate) heard: Option<Heard>,
+    /// How often in a row it has ended that soon.
+    #[serde(default)]
+    pub(crate) unheard_in_a_row: u32,
     /// Its signs of life.
     pub(crate) pulse: Pulse,
     /// Changes of its lists.
@@ -159,6 +170,8 @@ pub(crate) enum StopCause {
     Asked,
     /// It could not be greeted, which counts as a death.
     NotGreeted,
+    /// It did not answer as its era wants it, and those who wait for it are to be served in the other one.
+    OtherEra(Proof),
 }
 
 /// Whether messages are being released to an upstream: what happens meanwhile may let others go.
@@ -236,13 +249,16 @@ impl Upstream {
             attached: BTreeSet::new(),
             waiting: VecDeque::new(),
             handshake: None,
+            greeted_at: Moment::default(),
             known: opening.kept.is_some().then(Known::default),
             exchanges: Exchanges::new(epoch),
             lanes: Lanes::default(),
+            once: Once::default(),
             turns: Turns::default(),
             releasing: Releasing::No,
             subscriptions: Subscriptions::default(),
             heard: None,
+            unheard_in_a_row: 0,
             pulse: Pulse::default(),
             changes: Changes::default(),
             listeners: BTreeSet::new(),

@@ -3,7 +3,14 @@
 use serde::{Deserialize, Serialize};
 use wire::Method;
 
-use crate::{action::Outbox, exchange::Errand, ids::UpstreamId, mux::Mux};
+use crate::{
+    action::Outbox,
+    exchange::{Errand, Owner},
+    ids::{LineNumber, SessionId, UpstreamId},
+    mux::Mux,
+    offers::Offer,
+    session::Whereabouts,
+};
 
 /// The severities of RFC 5424, most verbose first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,48 +31,83 @@ pub(crate) enum Level {
 pub(crate) const UNASKED: Level = Level::Info;
 
 impl Level {
-    const NAMES: [(&'static str, Level); 8] = [
-        ("debug", Level::Debug),
-        ("info", Level::Info),
-        ("notice", Level::Notice),
-        ("warning", Level::Warning),
-        ("error", Level::Error),
-        ("critical", Level::Critical),
-        ("alert", Level::Alert),
-        ("emergency", Level::Emergency),
+    /// How many there are.
+    pub(crate) const COUNT: usize = 8;
+
+    /// All of them, most verbose first.
+    pub(crate) const ALL: [Level; Level::COUNT] = [
+        Level::Debug,
+        Level::Info,
+        Level::Notice,
+        Level::Warning,
+        Level::Error,
+        Level::Critical,
+        Level::Alert,
+        Level::Emergency,
     ];
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Level::NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, level)| *level)
+        Level::ALL.into_iter().find(|level| level.name() == name)
     }
 
     pub(crate) fn name(self) -> &'static str {
-        Level::NAMES
-            .iter()
-            .find(|(_, level)| *level == self)
-            .map_or("info", |(name, _)| name)
+        match self {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Notice => "notice",
+            Level::Warning => "warning",
+            Level::Error => "error",
+            Level::Critical => "critical",
+            Level::Alert => "alert",
+            Level::Emergency => "emergency",
+        }
     }
 }
 
 impl Mux {
-    /// Whether any session of an upstream has set a log level.
+    /// Whether any session of an upstream has set a log level, or asks something now for which it wants messages.
     pub(crate) fn is_logging(&self, upstream_id: UpstreamId) -> bool {
-        self.upstreams
-            .get(&upstream_id)
-            .is_some_and(|upstream| !upstream.listeners.is_empty())
+        self.upstreams.get(&upstream_id).is_some_and(|upstream| {
+            !upstream.listeners.is_empty() || upstream.exchanges.wanted_level().is_some()
+        })
     }
 
-    /// The most verbose level that any session of an upstream wants.
+    /// The most verbose level that any session of an upstream wants, or any request that is there.
     pub(crate) fn wanted_level(&self, upstream_id: UpstreamId) -> Option<Level> {
         let upstream = self.upstreams.get(&upstream_id)?;
-        upstream
+        let of_sessions = upstream
             .listeners
             .iter()
             .filter_map(|session| self.sessions.get(session)?.level)
-            .min()
+            .min();
+        let of_requests = upstream.exchanges.wanted_level();
+        of_sessions.into_iter().chain(of_requests).min()
+    }
+
+    /// The line of the oldest request of a session of the modern era that wants a message of this severity, among
+    /// those that its server is at: to no other it may be told.
+    pub(crate) fn line_that_hears(
+        &self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        level: Level,
+    ) -> Option<LineNumber> {
+        let session = self.sessions.get(&session_id)?;
+        let exchanges = &self.upstreams.get(&upstream_id)?.exchanges;
+        let lines = session.open.values().filter_map(|whereabouts| {
+            let Whereabouts::Upstream(minted) = whereabouts else {
+                return None;
+            };
+            let exchange = exchanges.get(*minted).filter(|it| it.is_sent())?;
+            match &exchange.owner {
+                Owner::Session(claim) => {
+                    let hears = claim.log_level.is_some_and(|least| level >= least);
+                    hears.then_some(claim.line)
+                }
+                Owner::Ourselves(_) => None,
+            }
+        });
+        lines.min()
     }
 
     /// Tells the server how verbose to be, if that has changed.
@@ -74,6 +116,10 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
+        let handshake = upstream.handshake.as_ref();
+        if handshake.is_some_and(|said| !said.offers.has(Offer::Logging)) {
+            return;
+        }
         // A server cannot be told to be as it was: who never asked hears that much of it anyway.
         let is_told_in_vain = upstream.level.is_some() && !upstream.attached.is_empty();
         let Some(wanted) = wanted.or(is_told_in_vain.then_some(UNASKED)) else {

@@ -40,6 +40,12 @@ impl Mux {
             return Some(Effect::Nothing);
         };
         let place = (session_id, upstream_id);
+        if let Some(refusal) = self.refusal_of_state(place, frame) {
+            // Others may have been kept from going for this one.
+            self.give_up_turn(session_id);
+            self.refuse(session_id, id, line, refusal, out);
+            return None;
+        }
         match method {
             Method::ResourcesSubscribe => self.weigh_subscribe(place, id, line, frame, out),
             Method::ResourcesUnsubscribe => self.weigh_unsubscribe(place, id, line, frame, out),

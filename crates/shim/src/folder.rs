@@ -137,7 +137,8 @@ pub(crate) fn check_if_there(path: &Path) -> Result<(), FolderError> {
     }
 }
 
-fn check_private(path: &Path) -> Result<(), FolderError> {
+/// Refuses a folder that another user owns or could change, and what is none.
+pub fn check_private(path: &Path) -> Result<(), FolderError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
         Errno::NOTDIR | Errno::LOOP => FolderError::NotAFolder {

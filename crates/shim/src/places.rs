@@ -13,7 +13,7 @@ use std::{
     path::{self, Path, PathBuf},
 };
 
-pub use crate::folder::FolderError;
+pub use crate::folder::{FolderError, check_private};
 use crate::{folder, home};
 
 /// Longest path of a unix socket, in bytes: `sun_path` less its ending NUL.

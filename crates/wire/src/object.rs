@@ -5,14 +5,18 @@ use alloc::{borrow::Cow, string::String, vec::Vec};
 use crate::{
     frame::Frame,
     params::{Span, span, unquoted},
+    quoted,
     skim::members,
 };
 
 /// One member of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// Its name, escapes resolved.
+    /// Its name, escapes resolved. One with half a character in it cannot be resolved, and stands here as it is
+    /// written, with its quotes: nobody looks for such a name.
     pub name: Cow<'a, str>,
+    /// Its name as it is written, with its quotes.
+    pub written: &'a str,
     /// The JSON text of its value.
     pub value: &'a str,
     /// Where the value stands in the frame.
@@ -26,11 +30,12 @@ impl Frame {
         let mut found = Vec::new();
         members(text, |name, value| {
             let at = span(text, value);
-            found.extend(unquoted(name).map(|name| Member {
-                name,
+            found.push(Member {
+                name: unquoted(name).unwrap_or(Cow::Borrowed(name)),
+                written: name,
                 value,
                 at: object.start + at.start..object.start + at.end,
-            }));
+            });
         })
         .ok()?;
         Some(found)
@@ -44,29 +49,31 @@ impl Frame {
 
     /// The object at a span of this frame without the members of these names, and with others behind the rest.
     ///
-    /// `None` if no object stands there. The values that stay are as they stood; the names are written anew.
+    /// `None` if no object stands there. What stays is as it stood.
     pub fn edited(&self, object: &Span, without: &[&str], with: &[(&str, &str)]) -> Option<String> {
         let members = self.members(object)?;
         let stays = |member: &&Member<'_>| !without.contains(&member.name.as_ref());
         let kept = members.iter().filter(stays);
-        let kept = kept.map(|member| (member.name.as_ref(), member.value));
-        Some(object_of(kept.chain(with.iter().copied())))
+        let mut edited = String::from("{");
+        for member in kept {
+            push_member(&mut edited, member.written, member.value);
+        }
+        for (name, value) in with {
+            push_member(&mut edited, &quoted(name), value);
+        }
+        edited.push('}');
+        Some(edited)
     }
 }
 
-/// An object of these members, whose values are JSON.
-pub(crate) fn object_of<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut object = String::from("{");
-    for (at, (name, value)) in members.enumerate() {
-        if at > 0 {
-            object.push(',');
-        }
-        object.push_str(&crate::quoted(name));
-        object.push(':');
-        object.push_str(value);
+/// Adds a member to an object that is being written; both are JSON.
+fn push_member(object: &mut String, name: &str, value: &str) {
+    if object.len() > 1 {
+        object.push(',');
     }
-    object.push('}');
-    object
+    object.push_str(name);
+    object.push(':');
+    object.push_str(value);
 }
 
 #[cfg(test)]
@@ -102,6 +109,18 @@ mod tests {
         let members = frame.members(&meta).unwrap();
         let found = members.iter().map(|member| frame.json(&member.at));
         assert_eq!(found.collect::<Vec<_>>(), ["1e400", "[ 1 ]", r#""\u00e9""#]);
+    }
+
+    #[test]
+    fn a_name_that_holds_half_a_character_stays_as_it_stood() {
+        let (frame, meta) = meta_of(
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"\ud800":1,"a":2,"\u0063":3}}}"#,
+        );
+        let edited = frame.edited(&meta, &["a"], &[("d", "4")]);
+        assert_eq!(edited.as_deref(), Some(r#"{"\ud800":1,"\u0063":3,"d":4}"#));
+        let members = frame.members(&meta).unwrap();
+        let names = members.iter().map(|member| member.name.as_ref());
+        assert_eq!(names.collect::<Vec<_>>(), [r#""\ud800""#, "a", "c"]);
     }
 
     #[test]

@@ -5,24 +5,13 @@ use core::ops::Range;
 
 use crate::{
     id::{ProgressToken, RequestId},
+    meta_name,
     method::Method,
     skim::members,
 };
 
 /// Where a value stands in its frame, in bytes.
 pub type Span = Range<usize>;
-
-/// The names in `_meta` that the modern era reserves for the sender of a request (2026-07-28, `_meta`).
-pub mod meta_name {
-    /// The version that the request is of.
-    pub const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-    /// What its sender can do.
-    pub const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-    /// Who sends it.
-    pub const CLIENT: &str = "io.modelcontextprotocol/clientInfo";
-    /// From which severity on its sender wants log messages.
-    pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-}
 
 /// What a pooler reads of the parameters of a request or notification.
 ///
@@ -173,8 +162,8 @@ impl Params {
 
     fn read_meta(&mut self, frame: &str, meta: &str) -> Result<(), &'static str> {
         let mut slots = [
-            ("progressToken", None),
-            ("io.modelcontextprotocol/related-task", None),
+            (meta_name::PROGRESS_TOKEN, None),
+            (meta_name::RELATED_TASK, None),
             (meta_name::VERSION, None),
             (meta_name::CAPABILITIES, None),
             (meta_name::CLIENT, None),

@@ -67,6 +67,32 @@ fn last_words(patient: &Patient<'_>, server: &str) -> Option<String> {
     let path = patient.places.logs.join(format!("{server}.log"));
     let text = fs::read(path).ok()?;
     let text = String::from_utf8_lossy(&text);
-    let line = text.lines().rfind(|line| !line.trim().is_empty())?;
-    Some(line.trim().chars().take(LINE_CHARS_MAX).collect())
+    let words = text.lines().rev().find_map(own_words)?;
+    Some(words.chars().take(LINE_CHARS_MAX).collect())
+}
+
+/// What a server has said, in a line of its log: behind the time and the process, where no remark of ours
+/// stands.
+fn own_words(line: &str) -> Option<&str> {
+    let words = line.splitn(3, ' ').nth(2)?.trim();
+    (!words.is_empty() && !words.starts_with("-- ")).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_remarks_in_a_log_are_no_words_of_the_server() {
+        assert_eq!(
+            own_words("2026-11-29T19:00:47Z u1 no licence"),
+            Some("no licence")
+        );
+        assert_eq!(
+            own_words("2026-11-29T19:00:47Z u1 -- exited with code 3"),
+            None
+        );
+        assert_eq!(own_words("2026-11-29T19:00:47Z u1 "), None);
+        assert_eq!(own_words(""), None);
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     FAKE_SERVER, Home,
-    web::{Response, Web, call},
+    web::{Response, Web, call, quiet_call},
 };
 
 /// A call that reports progress once before the file is there, and then as often as it says.
@@ -16,13 +16,6 @@ fn begin_call(session: &mut Web, steps: u64, file: &str, mark: &str) -> Response
     let first = stream.event().unwrap();
     assert_eq!(first["params"]["progress"], 1, "{first}");
     stream
-}
-
-/// A call that nothing is heard of until the file is there.
-fn quiet_call(id: u64, file: &str, mark: &str) -> Value {
-    let mut call = call(id, "slow", json!({"until": file, "mark": mark}));
-    call["params"].as_object_mut().unwrap().remove("_meta");
-    call
 }
 
 /// All messages up to the end of the stream.

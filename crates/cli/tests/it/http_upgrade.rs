@@ -11,17 +11,10 @@ use serde_json::{Value, json};
 use crate::{
     support::{
         Client, Home, until,
-        web::{Web, call},
+        web::{Web, call, quiet_call},
     },
     upgrade::{Installed, upgrade},
 };
-
-/// A call that nothing is heard of until the file is there.
-fn quiet_call(id: u64, file: &str, mark: &str) -> Value {
-    let mut call = call(id, "slow", json!({"until": file, "mark": mark}));
-    call["params"].as_object_mut().unwrap().remove("_meta");
-    call
-}
 
 fn echo(id: u64, text: &str) -> Value {
     call(id, "echo", json!({"text": text}))

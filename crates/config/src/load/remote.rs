@@ -12,7 +12,7 @@ use crate::{Remote, Template};
 pub const SCHEMES: &[&str] = &["http://", "https://", "ws://", "wss://", "unix:/"];
 
 /// Keys that say how a process is started.
-const OF_PROCESSES: &[&str] = &["command", "args", "env", "env_pass", "cwd", "lazy"];
+const OF_PROCESSES: &[&str] = &["command", "args", "env", "env_pass", "path", "cwd", "lazy"];
 
 /// Keys that make sense beside `url` alone.
 const OF_REMOTES: &[&str] = &[

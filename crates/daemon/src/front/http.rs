@@ -7,6 +7,7 @@
 //! how many of these have not passed the gate, how long a request may take to come and how long it may be.
 
 mod comer;
+mod events;
 mod exchange;
 mod fault;
 mod gate;
@@ -14,8 +15,10 @@ mod handover;
 pub mod holder;
 mod modern;
 mod peer;
+mod presence;
 mod reply;
 mod routes;
+mod secure;
 mod socket;
 mod stand;
 mod strangers;
@@ -42,14 +45,15 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mux::Limits;
 use tokio::{
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore, futures::OwnedNotified, mpsc::Sender, watch},
     time,
 };
 
 pub(crate) use fault::HttpFault;
 pub(crate) use handover::{AllTubes, Readiness, Tubes};
-pub(crate) use modern::{ModernFault, ModernPost, Param, Presence, check_params, tools_of};
+pub(crate) use modern::{ModernFault, ModernPost, Param, check_params, tools_of};
+pub(crate) use presence::Presence;
 pub use stand::http_addresses;
 pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
@@ -62,6 +66,7 @@ use crate::{
 use comer::{Comer, Rewound};
 use gate::{Gate, Peer};
 use handover::{Loose, Loosely};
+use secure::Acceptor;
 use strangers::{Stranger, Strangers};
 use timed::{Busy, Pause, Timed};
 
@@ -150,6 +155,12 @@ impl Front {
         }
     }
 
+    /// Has what clients have not taken go along with their connections.
+    fn is_late(&self) {
+        self.pause.is_late();
+        self.busy().values().for_each(Busy::wake);
+    }
+
     /// Has requests that have not begun left where they are, or taken in again.
     fn pause(&self, is_on: bool) {
         self.pause.set(is_on);
@@ -176,6 +187,8 @@ impl Front {
                 let is_ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == user);
                 is_ours.then_some(Peer::AtOurSocket)
             }
+            // It may come from another machine.
+            Comer::Secure(_) => Some(Peer::Unknown),
         }
     }
 }
@@ -196,10 +209,11 @@ impl Drop for Served {
     }
 }
 
-/// Looks now and then whether another token counts, and has the hub hear of it.
+/// Looks now and then whether another token counts, and has the hub hear of it, and at first of the one that does.
 async fn watch_token(front: Arc<Front>, mut open: watch::Receiver<()>) {
     let token = front.gate.token();
     let mut generations = token.generations();
+    generations.mark_changed();
     loop {
         tokio::select! {
             biased;
@@ -222,7 +236,39 @@ async fn watch_token(front: Arc<Front>, mut open: watch::Receiver<()>) {
 enum Entry {
     /// At an address, and this server is meant by who names none.
     Tcp(TcpListener, Option<Arc<str>>),
+    /// The same, over TLS.
+    Secure(TcpListener, Option<Arc<str>>, Acceptor),
     Unix(UnixListener),
+}
+
+/// Who has come in.
+#[derive(Debug)]
+enum Arrived {
+    Here(Comer),
+    /// Once there was a handshake.
+    ToShakeHands(TcpStream, Acceptor),
+}
+
+impl Arrived {
+    /// Who can be served; `None` if there is no handshake, or none in time.
+    async fn comer(self, stranger: &mut Stranger) -> Option<Comer> {
+        let (stream, acceptor) = match self {
+            Arrived::Here(comer) => return Some(comer),
+            Arrived::ToShakeHands(stream, acceptor) => (stream, acceptor),
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = stranger.has_to_go() => return None,
+            accepted = acceptor.accept(stream) => accepted,
+        };
+        match accepted {
+            Ok(stream) => Some(Comer::Secure(stream)),
+            Err(error) => {
+                tracing::debug!(%error, "no handshake over TLS");
+                None
+            }
+        }
+    }
 }
 
 /// Lets people in at one address until nobody is to be let in any more.
@@ -234,10 +280,15 @@ async fn stand_at(front: Arc<Front>, entry: Arc<Entry>, mut open: watch::Receive
             next = next_connection(&front, &entry) => next,
         };
         match next {
-            Ok((comer, place, stranger)) => {
+            Ok((arrived, place, mut stranger)) => {
                 let served = front.begin(entry.only());
                 tasks::spawn("http connection", async move {
-                    serve(served, Rewound::new(Bytes::new(), comer), stranger).await;
+                    let Some(comer) = arrived.comer(&mut stranger).await else {
+                        return;
+                    };
+                    let stream = Rewound::new(Bytes::new(), comer);
+                    let stream = Timed::new(stream, served.busy.clone());
+                    serve(served, stream, stranger).await;
                     drop(place);
                 });
             }
@@ -256,58 +307,64 @@ async fn stand_at(front: Arc<Front>, entry: Arc<Entry>, mut open: watch::Receive
 async fn next_connection(
     front: &Front,
     entry: &Entry,
-) -> io::Result<(Comer, OwnedSemaphorePermit, Stranger)> {
+) -> io::Result<(Arrived, OwnedSemaphorePermit, Stranger)> {
     let place = Arc::clone(&front.connections).acquire_owned().await;
     // It is never closed.
     let place = place.map_err(io::Error::other)?;
     let room = front.strangers.place().await;
-    let comer = entry.accept().await?;
+    let arrived = entry.accept().await?;
     let stranger = front.strangers.welcome(room);
-    Ok((comer, place, stranger))
+    Ok((arrived, place, stranger))
 }
 
 impl Entry {
     /// The server that is meant by who names none, if it is clear here.
     fn only(&self) -> Option<Arc<str>> {
         match self {
-            Entry::Tcp(_, only) => only.clone(),
+            Entry::Tcp(_, only) | Entry::Secure(_, only, _) => only.clone(),
             Entry::Unix(_) => None,
         }
     }
 
-    async fn accept(&self) -> io::Result<Comer> {
+    async fn accept(&self) -> io::Result<Arrived> {
         match self {
-            Entry::Tcp(listener, _) => {
-                let (stream, _peer) = listener.accept().await?;
-                // A message is written as a whole.
-                let _slower = stream.set_nodelay(true);
-                Ok(Comer::Tcp(stream))
+            Entry::Tcp(listener, _) => Ok(Arrived::Here(Comer::Tcp(accepted(listener).await?))),
+            Entry::Secure(listener, _, acceptor) => {
+                let stream = accepted(listener).await?;
+                Ok(Arrived::ToShakeHands(stream, acceptor.clone()))
             }
             Entry::Unix(listener) => {
                 let (stream, _nameless) = listener.accept().await?;
-                Ok(Comer::Unix(stream))
+                Ok(Arrived::Here(Comer::Unix(stream)))
             }
         }
     }
 }
 
+async fn accepted(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _peer) = listener.accept().await?;
+    // A message is written as a whole.
+    let _slower = stream.set_nodelay(true);
+    Ok(stream)
+}
+
 impl AsFd for Entry {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Entry::Tcp(listener, _) => listener.as_fd(),
+            Entry::Tcp(listener, _) | Entry::Secure(listener, ..) => listener.as_fd(),
             Entry::Unix(listener) => listener.as_fd(),
         }
     }
 }
 
 /// Answers the requests of one connection.
-async fn serve(mut served: Served, stream: Rewound, mut stranger: Stranger) {
+async fn serve(mut served: Served, stream: Timed<Rewound>, mut stranger: Stranger) {
     let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
-    let Some(known) = front.look_at(stream.comer()) else {
+    let Some(known) = front.look_at(stream.get_ref().comer()) else {
         return;
     };
     let revoked = is_revoked(busy.clone(), front.gate.token().generations());
-    let stream = TokioIo::new(Timed::new(stream, busy.clone()));
+    let stream = TokioIo::new(stream);
     let acquaintance = stranger.acquaintance();
     let (behind, of, only) = (Arc::clone(&front), busy.clone(), served.only.clone());
     let service = service_fn(move |request: Request<Incoming>| {
@@ -315,13 +372,15 @@ async fn serve(mut served: Served, stream: Rewound, mut stranger: Stranger) {
         let only = only.clone();
         async move {
             let answering = busy.begin();
-            let passed = |caller| {
+            let is_known = |token: Option<Generation>| {
                 acquaintance.is_made();
-                if caller == Caller::Token {
-                    busy.has_token(front.gate.token().generation());
+                busy.passes();
+                if let Some(token) = token {
+                    busy.has_token(token);
                 }
             };
-            let response = exchange::respond(&front, (known, only), request, (&busy, passed)).await;
+            let response =
+                exchange::respond(&front, (known, only), request, (&busy, is_known)).await;
             Ok::<_, Infallible>(response.map(|reply| reply.with(answering)))
         }
     });
@@ -349,7 +408,7 @@ async fn serve(mut served: Served, stream: Rewound, mut stranger: Stranger) {
         let loosely = Loosely::of(&busy);
         // What has become a WebSocket is let go of by the hub.
         if let Some(parts) = connection.into_parts() {
-            let stream = parts.io.into_inner().into_inner();
+            let stream = parts.io.into_inner();
             front.let_go((stream, parts.read_buf), loosely, served.only.take());
         }
     }

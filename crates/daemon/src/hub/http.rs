@@ -3,7 +3,13 @@
 //! **Invariant:** a key opens its session only at the place where that began and for the kind of caller that
 //! began it; a post is taken in once, in the order in which it came, or refused before anything of it was.
 
-use std::{collections::VecDeque, io, mem, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    io, mem,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use mux::{Event, LineNumber, Moment, Mux, Refusal, Said, SessionId};
 use serde::{Deserialize, Serialize};
@@ -19,15 +25,15 @@ use wire::{Fault, Frame, Kind};
 
 use super::{
     Hub,
-    input::{Arrival, Entrance, Input, Talk},
+    input::{Arrival, Beginner, Entrance, Input, Talk},
     keepsakes::Keepsakes,
     world::World,
 };
 use crate::{
     front::{Caller, Freedom, HttpFault, Key, Place, Post, Tubes, Visit, Wish},
     link::{
-        Denial, EventId, FrozenStreams, NothingLeft, Piece, Primes, Room, Share, Streams, Tube,
-        UNHEARD, Wants, WayOut,
+        Denial, EventId, FrozenStreams, NothingLeft, Piece, Primes, Room, Streams, Tube, UNHEARD,
+        Wants, WayOut,
     },
     tasks,
 };
@@ -122,15 +128,26 @@ impl Hub {
                 None => return self.seek(key, visit),
             }
         }
+        if let Some(workspace) = visit.unseen() {
+            return self.see_workspace(&workspace, visit);
+        }
         let Visit {
             place,
+            found,
             caller,
             wish,
             reply,
         } = visit;
         match wish {
-            Wish::Begin(post, permit) => {
-                self.begin_visit(now, (place, caller), (post, reply), permit);
+            Wish::Begin(post, permit, presence) => {
+                let beginner = Beginner {
+                    place,
+                    caller,
+                    post,
+                    reply,
+                    presence,
+                };
+                self.begin_visit(now, beginner, found, permit);
             }
             Wish::Say(key, post) => match self.world.visited(key, &place, caller) {
                 Some(id) => self.on_post(now, id, post, reply),
@@ -140,7 +157,7 @@ impl Hub {
                 Some(id) => self.on_listen(now, id, reply),
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
-            Wish::Meet => self.on_meeting(&place, &reply),
+            Wish::Meet => self.on_meeting(&place, found, &reply),
             Wish::Talk(socket, early, permit, token) => {
                 let talk = Talk {
                     socket,
@@ -148,7 +165,7 @@ impl Hub {
                     place,
                     token,
                 };
-                self.begin_talk(now, talk, (&reply, permit));
+                self.begin_talk(now, (talk, found), (&reply, permit));
             }
             Wish::Resume(key, last) => match self.world.visited(key, &place, caller) {
                 Some(id) => self.on_resume(now, id, last, reply),
@@ -171,38 +188,53 @@ impl Hub {
         }
     }
 
+    /// Has a visit wait until the workspace was looked at that it is for.
+    fn see_workspace(&mut self, workspace: &Path, mut visit: Visit) {
+        if visit.count_in(&self.world.around.room).is_err() {
+            return refuse(&visit.reply, HttpFault::Full);
+        }
+        let look = self.world.looks.begin(workspace);
+        let inbox = self.world.around.inbox.clone();
+        tasks::spawn("workspace", async move {
+            match look.found().await {
+                // It is under way until the hub has heard of it.
+                Ok((found, _look)) => {
+                    visit.found = Some(found);
+                    let _hub_gone = inbox.send(Input::Visited(Box::new(visit))).await;
+                }
+                Err(late) => refuse(&visit.reply, late.into()),
+            }
+        });
+    }
+
     /// Somebody says `initialize`.
     fn begin_visit(
         &mut self,
         now: Moment,
-        (place, caller): (Place, Caller),
-        (post, reply): (Post, Tube),
+        beginner: Beginner,
+        found: Option<PathBuf>,
         permit: OwnedSemaphorePermit,
     ) {
-        let ask = match self.world.ask_at(&place) {
+        let ask = match self.world.ask_at(&beginner.place, found) {
             Ok(ask) => ask,
-            Err(fault) => return refuse(&reply, fault),
+            Err(fault) => return refuse(&beginner.reply, fault),
         };
-        let entrance = Entrance::Http(Box::new((place, caller, post, reply)));
+        let entrance = Entrance::Http(Box::new(beginner));
         self.look_up(now, Arrival::over_http(entrance, ask, permit));
     }
 
     /// A session says something. If the core does not hear it now, that waits.
-    fn on_post(&mut self, now: Moment, id: SessionId, post: Post, reply: Tube) {
+    fn on_post(&mut self, now: Moment, id: SessionId, mut post: Post, reply: Tube) {
         let Some(session) = self.world.sessions.get_mut(&id) else {
             return;
         };
         if session.valve.is_closed()
             && let Some(visited) = &mut session.visited
         {
-            let mut share = Share::of(&self.world.around.room);
-            if visited.held.len() >= HELD_MAX || share.try_set(post.bytes).is_err() {
+            let room = &self.world.around.room;
+            if visited.held.len() >= HELD_MAX || post.count_in(room).is_err() {
                 return refuse(&reply, HttpFault::Full);
             }
-            let post = Post {
-                share: Some(share),
-                ..post
-            };
             visited.held.push_back((post, reply));
             self.world.watch_held(id);
             return;
@@ -387,16 +419,19 @@ pub(super) fn ask_over_http(
 }
 
 impl World {
-    /// What a session asks for that comes to this place.
-    pub(super) fn ask_at(&mut self, place: &Place) -> Result<SessionAsk, HttpFault> {
+    /// What a session asks for that comes to this place, whose workspace was `found` if it has to be.
+    pub(super) fn ask_at(
+        &mut self,
+        place: &Place,
+        found: Option<PathBuf>,
+    ) -> Result<SessionAsk, HttpFault> {
         let server = if let Some(server) = &place.server {
             server.as_ref().to_owned()
         } else {
             let only = self.around.launcher.only_server();
             only.map_err(|names| HttpFault::NotTheOnlyServer { names })?
         };
-        let workspace = place.workspace.as_ref();
-        let workspace = workspace.map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
+        let workspace = found.or_else(|| place.workspace.clone());
         Ok(ask_over_http(server, workspace, None))
     }
 

@@ -1,6 +1,6 @@
 //! All that reaches the hub from the tasks around it.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use guardian::protocol::Report;
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     admin,
-    front::{Caller, Freedom, Generation, Key, ModernPost, Over, Place, Post, Visit},
+    front::{Caller, Freedom, Generation, Key, ModernPost, Over, Place, Post, Presence, Visit},
     kept_sessions,
     launch::Launch,
     link::{Chunk, Denial, Lines, Piece, Sign, Socket, Tube},
@@ -207,14 +207,26 @@ pub(crate) struct Arrival {
 pub(crate) enum Entrance {
     /// Over the unix socket, and this was read behind the preface.
     Socket(Socket, Bytes),
-    /// Over HTTP, with its `initialize` and where the answer goes.
-    Http(Box<(Place, Caller, Post, Tube)>),
+    /// Over HTTP, with its `initialize`.
+    Http(Box<Beginner>),
     /// Over HTTP, to an earlier daemon.
     Revived(Box<Revived>),
     /// Over HTTP, with the one request that it is.
     Modern(Box<ModernPost>),
     /// Over a WebSocket.
     WebSocket(Box<Talk>),
+}
+
+/// Somebody who begins a session over HTTP.
+#[derive(Debug)]
+pub(crate) struct Beginner {
+    pub(crate) place: Place,
+    pub(crate) caller: Caller,
+    /// The `initialize`.
+    pub(crate) post: Post,
+    /// Where the answer goes.
+    pub(crate) reply: Tube,
+    pub(crate) presence: Arc<Presence>,
 }
 
 /// A WebSocket for a session.
@@ -243,9 +255,8 @@ impl Entrance {
         // It is the first that is said there. Whoever has gone need not hear it.
         match self {
             Entrance::Socket(..) | Entrance::Revived(_) | Entrance::WebSocket(..) => return false,
-            Entrance::Http(visit) => {
-                let (_place, _caller, _post, reply) = &**visit;
-                let _gone = reply.send(Piece::Refused(denial()));
+            Entrance::Http(beginner) => {
+                let _gone = beginner.reply.send(Piece::Refused(denial()));
             }
             Entrance::Modern(post) => {
                 let _gone = post.reply.try_send(Chunk::Refused(denial()));
@@ -260,7 +271,7 @@ impl Entrance {
     pub(super) fn session_key(&self) -> Option<&str> {
         match self {
             Entrance::Socket(..) => None,
-            Entrance::Http(visit) => visit.0.session_key.as_deref(),
+            Entrance::Http(beginner) => beginner.place.session_key.as_deref(),
             Entrance::Revived(revived) => revived.row.place.session_key.as_deref(),
             Entrance::Modern(post) => post.place.session_key.as_deref(),
             Entrance::WebSocket(talk) => talk.place.session_key.as_deref(),

@@ -136,9 +136,7 @@ impl Hub {
             launch,
         } = recalled;
         self.world.looked_up.remove(&id);
-        if let Entrance::Modern(post) = &arrival.entrance
-            && !self.admits(now, id, post, &launch)
-        {
+        if !self.lets_in(now, id, &arrival.entrance, &launch) {
             return;
         }
         let Launch {
@@ -199,6 +197,23 @@ impl Hub {
         self.take_first(now, id, first);
         if let Some(revived) = revived {
             self.go_on_with(now, id, revived);
+        }
+        self.turn_out_if_revoked(now, id);
+    }
+
+    /// Whether a session is begun for whoever comes in like this.
+    fn lets_in(
+        &mut self,
+        now: Moment,
+        id: SessionId,
+        entrance: &Entrance,
+        launch: &Launch,
+    ) -> bool {
+        match entrance {
+            Entrance::Modern(post) => self.admits(now, id, post, launch),
+            // Who has gone meanwhile would never hear by what it is known.
+            Entrance::Http(beginner) => beginner.presence.is_for(id),
+            Entrance::Socket(..) | Entrance::Revived(_) | Entrance::WebSocket(_) => true,
         }
     }
 

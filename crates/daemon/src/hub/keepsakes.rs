@@ -21,6 +21,12 @@ use crate::{
 /// Bytes of lines that are kept beside the first; what is more does not outlive its daemon.
 const BYTES_MAX: usize = 64 << 10;
 
+/// Bytes of the first. A session that begins with more ends with its daemon.
+const FIRST_BYTES_MAX: usize = 256 << 10;
+
+/// The line that a session begins with.
+const FIRST: LineNumber = LineNumber(1);
+
 /// A row is dated anew when so much of the silence that it may keep has passed, or after a while.
 const DATE_SHARE: u32 = 32;
 const DATE_AGE: Duration = Duration::from_mins(1);
@@ -34,6 +40,8 @@ pub(super) struct Keepsakes {
     workspace: Option<PathBuf>,
     /// Lines without an answer that may stay with it.
     candidates: BTreeMap<LineNumber, Arc<str>>,
+    #[serde(default)]
+    candidate_bytes: usize,
     lines: BTreeMap<LineNumber, KeptLine>,
     bytes: usize,
     /// Whether there is a row.
@@ -49,6 +57,7 @@ impl Keepsakes {
             server: server.into(),
             workspace,
             candidates: BTreeMap::new(),
+            candidate_bytes: 0,
             lines: BTreeMap::new(),
             bytes: 0,
             has_row: false,
@@ -74,12 +83,27 @@ impl Keepsakes {
             frame.method(),
             Some(Method::Initialize | Method::SetLevel | Method::ResourcesSubscribe)
         );
-        if may_stay
-            && frame.kind() == Kind::Request
-            && let Ok(text) = String::from_utf8(frame.unchanged().to_vec())
+        if !may_stay || frame.kind() != Kind::Request {
+            return;
+        }
+        let text = frame.unchanged();
+        let bytes_max = if line == FIRST {
+            FIRST_BYTES_MAX
+        } else {
+            BYTES_MAX
+        };
+        if self.candidate_bytes + text.len() <= bytes_max
+            && let Ok(text) = String::from_utf8(text.to_vec())
         {
+            self.candidate_bytes += text.len();
             self.candidates.insert(line, text.into());
         }
+    }
+
+    fn take_candidate(&mut self, line: LineNumber) -> Option<Arc<str>> {
+        let text = self.candidates.remove(&line)?;
+        self.candidate_bytes = self.candidate_bytes.saturating_sub(text.len());
+        Some(text)
     }
 
     /// A line of a row is a line of ours.
@@ -89,8 +113,12 @@ impl Keepsakes {
     }
 
     fn keep(&mut self, line: LineNumber, was: Was, text: Arc<str>) -> bool {
-        let is_first = self.lines.is_empty();
-        if !is_first && self.bytes + text.len() > BYTES_MAX {
+        let has_room = match self.lines.first_key_value() {
+            // Without the first there is nothing that others could be said behind.
+            None => line == FIRST,
+            Some((_, first)) => self.bytes - first.text.len() + text.len() <= BYTES_MAX,
+        };
+        if !has_room {
             return false;
         }
         self.take_up(KeptLine {
@@ -103,7 +131,7 @@ impl Keepsakes {
 
     /// Nothing more comes of a line; says whether it was kept.
     fn forget(&mut self, line: LineNumber) -> bool {
-        self.candidates.remove(&line);
+        let _of_no_use = self.take_candidate(line);
         let kept = self.lines.remove(&line);
         if let Some(kept) = &kept {
             self.bytes -= kept.text.len();
@@ -114,7 +142,7 @@ impl Keepsakes {
     /// A line is answered; says whether the row is another by that.
     fn on_answered(&mut self, answered: &Answered) -> bool {
         let line = answered.line;
-        match (answered.then, self.candidates.remove(&line)) {
+        match (answered.then, self.take_candidate(line)) {
             (Then::Keep, Some(text)) => self.keep(line, Was::Kept, text),
             // It was replayed, and stays what it was.
             (Then::Keep, None) => false,
@@ -226,5 +254,63 @@ impl World {
         let visited = self.sessions.get_mut(&id)?.visited.as_mut()?;
         let had_row = mem::take(&mut visited.keepsakes.has_row);
         had_row.then(|| self.around.rows.remove(visited.key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use wire::Frame;
+
+    use super::*;
+
+    fn said(method: &str, bytes: usize) -> Said {
+        let padding = "x".repeat(bytes);
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"padding":"{padding}"}}}}"#
+        );
+        Said::One(Frame::parse(Bytes::from(text)).unwrap())
+    }
+
+    fn answered(line: u64) -> Answered {
+        Answered {
+            line: LineNumber(line),
+            id: line.into(),
+            others: Vec::new(),
+            then: Then::Keep,
+        }
+    }
+
+    #[test]
+    fn no_more_is_kept_than_a_row_can_hold_whatever_a_session_begins_with() {
+        let subscribe = "resources/subscribe";
+        for (first, is_kept) in [(FIRST_BYTES_MAX / 2, true), (FIRST_BYTES_MAX, false)] {
+            let mut keepsakes = Keepsakes::new("s", None);
+            keepsakes.hear(FIRST, &said("initialize", first));
+            assert_eq!(keepsakes.on_answered(&answered(1)), is_kept);
+            let mut kept = 0;
+            for line in 2..100 {
+                keepsakes.hear(LineNumber(line), &said(subscribe, BYTES_MAX / 8));
+                kept += u32::from(keepsakes.on_answered(&answered(line)));
+            }
+            assert_eq!(kept, if is_kept { 7 } else { 0 });
+            assert_eq!(keepsakes.candidate_bytes, 0);
+        }
+    }
+
+    #[test]
+    fn no_more_waits_to_be_kept_either() {
+        let mut keepsakes = Keepsakes::new("s", None);
+        for line in 2..100 {
+            keepsakes.hear(LineNumber(line), &said("logging/setLevel", BYTES_MAX / 8));
+        }
+        assert_eq!(keepsakes.candidates.len(), 7);
+        for line in 2..100 {
+            assert!(!keepsakes.forget(LineNumber(line)));
+        }
+        assert_eq!(
+            (keepsakes.candidates.len(), keepsakes.candidate_bytes),
+            (0, 0)
+        );
     }
 }

@@ -6,7 +6,7 @@
 //! **Invariant:** a session is gone on with only at the place where it began and by the kind of caller that began
 //! it; what its headers say of a call was compared with the call before the core sees that.
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use mux::{Event, Fact, LineNumber, Moment, Route, SessionId};
 use serde::{Deserialize, Serialize};
@@ -15,13 +15,14 @@ use wire::{Message, Method};
 
 use super::{
     Hub,
-    input::{Arrival, Entrance, Recalled},
+    input::{Arrival, Entrance, Input, Recalled},
     world::World,
 };
 use crate::{
     front::{Caller, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
     launch::Launch,
-    link::{Chunk, Denial, FrozenRounds, Room, RoundTubes, Rounds, WayOut},
+    link::{Chunk, Denial, FrozenRounds, Room, RoundTubes, Rounds, Share, WayOut},
+    tasks,
 };
 
 /// What a session of the modern era over HTTP has that others have not.
@@ -75,7 +76,7 @@ impl Hub {
     pub(super) fn on_modern_post(
         &mut self,
         now: Moment,
-        post: ModernPost,
+        mut post: ModernPost,
         permit: OwnedSemaphorePermit,
     ) {
         if self.stopping.is_some() {
@@ -89,7 +90,14 @@ impl Hub {
         let edition = self.world.around.launcher.edition();
         let known = self.world.openings.find(&post.place, edition, now);
         let launch = known.cloned();
-        let ask = match self.world.ask_at(&post.place) {
+        let found = post.found.take();
+        if launch.is_none()
+            && found.is_none()
+            && let Some(workspace) = post.place.workspace.clone()
+        {
+            return self.see_workspace_of(&workspace, post, permit);
+        }
+        let ask = match self.world.ask_at(&post.place, found) {
             Ok(ask) => ask,
             Err(fault) => return refuse(&post.reply, fault),
         };
@@ -106,6 +114,33 @@ impl Hub {
             }
             None => self.look_up(now, arrival),
         }
+    }
+
+    /// Has a request wait until the workspace was looked at that it is for.
+    fn see_workspace_of(
+        &mut self,
+        workspace: &Path,
+        mut post: ModernPost,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let mut share = Share::of(&self.world.around.room);
+        if share.try_set(post.bytes).is_err() {
+            return refuse(&post.reply, HttpFault::Full);
+        }
+        post.share = Some(share);
+        let look = self.world.looks.begin(workspace);
+        let inbox = self.world.around.inbox.clone();
+        tasks::spawn("workspace", async move {
+            match look.found().await {
+                // It is under way until the hub has heard of it.
+                Ok((found, _look)) => {
+                    post.found = Some(found);
+                    let input = Input::Posted(Box::new(post), permit);
+                    let _hub_gone = inbox.send(input).await;
+                }
+                Err(late) => refuse(&post.reply, late.into()),
+            }
+        });
     }
 
     /// Another line of a session that waits for it.

@@ -35,8 +35,11 @@ pub(crate) struct Revived {
 
 impl Hub {
     /// Somebody comes with a key that is not known here.
-    pub(super) fn seek(&mut self, key: Key, visit: Visit) {
+    pub(super) fn seek(&mut self, key: Key, mut visit: Visit) {
         let world = &mut self.world;
+        if visit.count_in(&world.around.room).is_err() {
+            return refuse(&visit.reply, HttpFault::Full);
+        }
         if let Some(waiting) = world.sought.get_mut(&key) {
             if waiting.len() >= VISITS_MAX {
                 return refuse(&visit.reply, HttpFault::Full);

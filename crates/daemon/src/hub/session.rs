@@ -137,6 +137,7 @@ impl Session {
             unread: Hex(unread),
             label: self.label.clone(),
             has_token: self.token.is_some(),
+            token: self.token,
             server: Arc::clone(&self.server),
             spec: self.means.clone(),
             subject: self.subject.clone(),
@@ -191,7 +192,9 @@ impl Session {
             valve,
             reader,
             label: frozen.label,
-            token: frozen.has_token.then_some(FIRST_GENERATION),
+            token: frozen
+                .has_token
+                .then(|| frozen.token.unwrap_or(FIRST_GENERATION)),
             misses: (LineNumber(0), 0),
             server: frozen.server,
             // The core knows it.

@@ -83,6 +83,9 @@ impl Hub {
 
     fn what_cannot_be_interrupted(&self) -> Option<&'static str> {
         let world = &self.world;
+        if !world.looks.are_over() {
+            return Some("a workspace is just looked at; try again");
+        }
         if !world.looked_up.is_empty() {
             return Some("what is kept of a server is just looked up; try again");
         }
@@ -153,7 +156,9 @@ impl Hub {
                 continue;
             }
             // Whoever came just before the door was closed is let in first.
-            let is_looking = !self.world.looked_up.is_empty() || !self.world.sought.is_empty();
+            let is_looking = !self.world.looked_up.is_empty()
+                || !self.world.sought.is_empty()
+                || !self.world.looks.are_over();
             let is_slow = began.elapsed() > HALT_PATIENCE / 2;
             if !is_looking && self.world.is_http_ready(is_slow) {
                 return;
@@ -377,9 +382,12 @@ impl World {
             || self.around.guardian.is_listened_to()
     }
 
-    /// Whether everything over HTTP is where it can be handed over. Clients that take nothing of a stream are
-    /// waited for until it is `late`.
+    /// Whether everything over HTTP is where it can be handed over. Clients that do not take what they are sent
+    /// are waited for until it is `late`.
     fn is_http_ready(&self, late: bool) -> bool {
+        if late {
+            self.around.http.is_late();
+        }
         let (mut owed, slow) = match self.around.http.readiness() {
             Readiness::NotYet => return false,
             Readiness::Can { slow, .. } if !slow.is_empty() && !late => return false,

@@ -7,7 +7,7 @@ use shim::{answer::Answer, preface::Join};
 
 use super::{
     http::{Visited, deny},
-    input::{Entrance, Talk},
+    input::{Beginner, Entrance, Talk},
     keepsakes::Keepsakes,
     modern_post::Modern,
     revive::Revived,
@@ -79,21 +79,8 @@ impl World {
                 })
             }
             Entrance::WebSocket(talk) => Some(self.way_in_over_websocket(*talk)),
-            Entrance::Http(visit) => {
-                let (place, caller, post, reply) = *visit;
-                let key = match self.new_key() {
-                    Ok(key) => key,
-                    Err(error) => {
-                        tracing::debug!(%error, "there is no randomness for a session");
-                        deny(&reply, Denial::Transport(HttpFault::Ending));
-                        return None;
-                    }
-                };
-                let streams = Streams::new(key, limit, &self.around.unread);
-                let keepsakes = Keepsakes::new(server, workspace);
-                let mut way = self.visited_way(id, streams, (key, place, caller), keepsakes);
-                way.first = First::Post(post, reply);
-                Some(way)
+            Entrance::Http(beginner) => {
+                self.way_in_of_posts(id, *beginner, Keepsakes::new(server, workspace))
             }
             Entrance::Revived(revived) => {
                 let (key, row) = (revived.key, &revived.row);
@@ -121,6 +108,34 @@ impl World {
                 })
             }
         }
+    }
+
+    fn way_in_of_posts(
+        &mut self,
+        id: SessionId,
+        beginner: Beginner,
+        keepsakes: Keepsakes,
+    ) -> Option<WayIn> {
+        let Beginner {
+            place,
+            caller,
+            post,
+            reply,
+            presence: _,
+        } = beginner;
+        let key = match self.new_key() {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::debug!(%error, "there is no randomness for a session");
+                deny(&reply, Denial::Transport(HttpFault::Ending));
+                return None;
+            }
+        };
+        let limit = self.around.limits.slow_reader_bytes;
+        let streams = Streams::new(key, limit, &self.around.unread);
+        let mut way = self.visited_way(id, streams, (key, place, caller), keepsakes);
+        way.first = First::Post(post, reply);
+        Some(way)
     }
 
     fn visited_way(

@@ -1,6 +1,6 @@
 //! Sessions over WebSockets: let in by a request over HTTP, and from then on as over any socket.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mux::{LineNumber, Moment, SessionId};
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,9 +21,9 @@ const MISSES_MAX: u32 = 10;
 
 impl Hub {
     /// Somebody asks for a WebSocket. What is wrong with that is told while it can be told by a status.
-    pub(super) fn on_meeting(&mut self, place: &Place, reply: &Tube) {
+    pub(super) fn on_meeting(&mut self, place: &Place, found: Option<PathBuf>, reply: &Tube) {
         let world = &mut self.world;
-        let ask = match world.ask_at(place) {
+        let ask = match world.ask_at(place, found) {
             Ok(ask) => ask,
             Err(fault) => return refuse(reply, fault),
         };
@@ -53,10 +53,10 @@ impl Hub {
     pub(super) fn begin_talk(
         &mut self,
         now: Moment,
-        talk: Talk,
+        (talk, found): (Talk, Option<PathBuf>),
         (reply, permit): (&Tube, OwnedSemaphorePermit),
     ) {
-        let ask = match self.world.ask_at(&talk.place) {
+        let ask = match self.world.ask_at(&talk.place, found) {
             Ok(ask) => ask,
             Err(fault) => return refuse(reply, fault),
         };
@@ -66,10 +66,18 @@ impl Hub {
 
     /// Another token counts: whoever was let in by an earlier one, once for all that it says, has to come again.
     pub(super) fn on_revoked(&mut self, now: Moment, counts: Generation) {
-        let sessions = self.world.sessions.iter();
-        let has_to_go = sessions.filter(|(_, it)| it.token.is_some_and(|had| had != counts));
-        let ids: Vec<SessionId> = has_to_go.map(|(id, _)| *id).collect();
+        self.world.token = Some(counts);
+        let ids: Vec<SessionId> = self.world.sessions.keys().copied().collect();
         for id in ids {
+            self.turn_out_if_revoked(now, id);
+        }
+    }
+
+    /// Ends a session that was let in by a token which counts no longer.
+    pub(super) fn turn_out_if_revoked(&mut self, now: Moment, id: SessionId) {
+        let session = self.world.sessions.get(&id);
+        let had = session.and_then(|session| session.token);
+        if had.is_some() && self.world.token.is_some_and(|counts| had != Some(counts)) {
             self.on_signed(now, id, &Sign::Close(Farewell::Revoked));
         }
     }

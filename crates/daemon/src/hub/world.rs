@@ -24,12 +24,13 @@ use tokio::{
 use super::{
     courtesy::Rests,
     input::{Input, ProcessId},
+    looks::Looks,
     openings::Openings,
     schemas::Schemas,
     session::{LEAVE_PATIENCE, Session},
 };
 use crate::{
-    front::{HttpStand, Key, Visit},
+    front::{Generation, HttpStand, Key, Visit},
     kept_sessions::Rows,
     kept_words::{Keeper, Subject},
     launch::Launcher,
@@ -105,6 +106,10 @@ pub(crate) struct World {
     pub(super) subjects: BTreeMap<UpstreamId, (Arc<Subject>, SystemTime)>,
     /// Numbers of sessions that wait for what is kept of their servers.
     pub(super) looked_up: BTreeSet<SessionId>,
+    /// Held by each look at a workspace that is not over.
+    pub(super) looks: Looks,
+    /// The token that counts, as far as it was heard of.
+    pub(super) token: Option<Generation>,
     /// What doing things has led to, for the core.
     pub(super) echoes: Vec<Event>,
     /// Set when nobody has needed the daemon for as long as it is kept.
@@ -159,6 +164,8 @@ impl World {
             by_upstream: BTreeMap::new(),
             subjects: BTreeMap::new(),
             looked_up: BTreeSet::new(),
+            looks: Looks::default(),
+            token: None,
             echoes: Vec::new(),
             is_deserted: false,
             tickets: BTreeMap::new(),

@@ -95,3 +95,58 @@ fn there_are_never_more_rows_than_may_be_and_the_most_silent_go() {
         assert!(files(&path).len() <= 8);
     }
 }
+
+#[tokio::test]
+async fn however_much_is_to_be_done_nothing_is_left_out() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("sessions");
+    let mut folder = Folder::new(path.clone());
+    let keys: Vec<Key> = (0..LOOKS_MAX + 100)
+        .map(|_| Key::random().unwrap())
+        .collect();
+    for (number, key) in keys.iter().enumerate() {
+        folder.put(*key, &row(number as u64), Lasting::No);
+    }
+    // As long as the disk does not answer.
+    let rows = Rows::default();
+    let (stays, ends) = keys.split_first().unwrap();
+    let removed: Vec<Written> = ends
+        .iter()
+        .map(|key| {
+            rows.put(*key, row(1));
+            rows.date(*key);
+            rows.remove(*key)
+        })
+        .collect();
+    for number in 0..10_000 {
+        rows.put(*stays, row(number));
+        let key = Key::random().unwrap();
+        let written = rows.begin(key, row(2));
+        rows.put(key, row(3));
+        rows.remove(key).comes().await;
+        written.comes().await;
+    }
+    assert_eq!(rows.desk.orders().rows.len(), keys.len());
+    let thread = rows.keep_in(path.clone()).unwrap();
+    for removed in removed {
+        removed.comes().await;
+    }
+    rows.settled().await;
+    assert_eq!(files(&path).len(), 1);
+    assert_eq!(folder.look(*stays).unwrap().row, row(9_999));
+    rows.finish(thread);
+}
+
+#[tokio::test]
+async fn only_so_many_may_ask_for_what_there_is() {
+    let home = tempfile::tempdir().unwrap();
+    let rows = Rows::default();
+    let looks: Vec<Found> = std::iter::from_fn(|| rows.look(Key::random().unwrap())).collect();
+    assert_eq!(looks.len(), LOOKS_MAX);
+    let thread = rows.keep_in(home.path().join("sessions")).unwrap();
+    for look in looks {
+        assert!(look.comes().await.unwrap().is_none());
+    }
+    assert!(rows.look(Key::random().unwrap()).is_some());
+    rows.finish(thread);
+}

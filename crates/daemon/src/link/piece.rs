@@ -1,7 +1,8 @@
 //! What one response over HTTP is made of, piece by piece.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
+use bytes::Bytes;
 use mux::{LineNumber, Refusal};
 use tokio::sync::Notify;
 use wire::Outgoing;
@@ -14,6 +15,9 @@ use crate::{
 
 /// Pieces that may be on their way to a response.
 pub(crate) const PIECES_MAX: usize = 32;
+
+/// Below this size, in bytes, a message is not counted any more once it is being written.
+pub(crate) const HELD_BYTES_MIN: usize = 4096;
 
 /// Which stream of a session it is: that of a post, or that of whoever listens, which is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +126,7 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
-    pub(super) fn new(message: Outgoing, room: &Arc<Room>, drained: &Arc<Notify>) -> Self {
+    pub(crate) fn new(message: Outgoing, room: &Arc<Room>, drained: &Arc<Notify>) -> Self {
         let mut share = Share::of(room);
         share.set(message.len());
         Parcel {
@@ -136,7 +140,7 @@ impl Parcel {
         self.message.len()
     }
 
-    pub(super) fn message(&self) -> &Outgoing {
+    pub(crate) fn message(&self) -> &Outgoing {
         &self.message
     }
 
@@ -152,7 +156,40 @@ impl Parcel {
 
     /// Takes the message out.
     pub(crate) fn open(mut self) -> Outgoing {
-        std::mem::take(&mut self.message)
+        mem::take(&mut self.message)
+    }
+
+    /// The same in pieces. The message has its place in memory until the last of them is dropped.
+    pub(crate) fn into_pieces(mut self) -> Vec<Bytes> {
+        let message = mem::take(&mut self.message);
+        self.held_by(message.pieces().to_vec())
+    }
+
+    /// Has pieces that were made of the message hold its place, until the last of them is dropped: whoever
+    /// writes them drops them in their order. Of a little that is not worth its while.
+    pub(crate) fn held_by(self, mut pieces: Vec<Bytes>) -> Vec<Bytes> {
+        pieces.retain(|piece| !piece.is_empty());
+        if self.share.bytes() >= HELD_BYTES_MIN
+            && let Some(last) = pieces.last_mut()
+        {
+            *last = Bytes::from_owner(Held {
+                bytes: mem::take(last),
+                _parcel: self,
+            });
+        }
+        pieces
+    }
+}
+
+/// A piece that holds the place of its message.
+struct Held {
+    bytes: Bytes,
+    _parcel: Parcel,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -166,6 +203,28 @@ impl Drop for Parcel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_has_its_place_until_its_last_piece_is_written() {
+        let room = Room::new(1 << 20);
+        let drained = Arc::new(Notify::new());
+        let parcel = |text: String| Parcel::new(Outgoing::from(text), &room, &drained);
+        let large = "x".repeat(HELD_BYTES_MIN);
+        let mut pieces = parcel(large.clone()).into_pieces();
+        assert_eq!(pieces.concat(), large.as_bytes());
+        assert_eq!(room.taken(), large.len());
+        let last = pieces.pop().unwrap();
+        drop(pieces);
+        assert_eq!(room.taken(), large.len());
+        // A part of it is a part of what is still to be written.
+        let rest = last.slice(1..);
+        drop(last);
+        assert_eq!(room.taken(), large.len());
+        drop(rest);
+        assert_eq!(room.taken(), 0);
+        let little = parcel("x".to_owned()).into_pieces();
+        assert_eq!((little.concat(), room.taken()), (b"x".to_vec(), 0));
+    }
 
     #[test]
     fn an_id_reads_back_as_itself_and_nothing_else_is_one() {

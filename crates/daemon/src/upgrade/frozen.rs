@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use wire::Outgoing;
 
 use crate::{
-    front::FrozenHttp,
+    front::{FrozenHttp, Generation},
     hub::{FrozenModern, FrozenVisited},
     kept_words::Subject,
     launch::{LaunchSpec, Means, RemoteSpec},
@@ -222,9 +222,12 @@ pub(crate) struct FrozenSession {
     /// What its client calls it.
     #[serde(default)]
     pub(crate) label: Option<Arc<str>>,
-    /// Whether it was let in by the token that counts, once for all that it says.
+    /// Whether it was let in by a token, once for all that it says.
     #[serde(default)]
     pub(crate) has_token: bool,
+    /// By which one; without it, by that which counts.
+    #[serde(default)]
+    pub(crate) token: Option<Generation>,
     pub(crate) server: Arc<str>,
     pub(crate) spec: Result<Means, Box<str>>,
     pub(crate) subject: Option<Arc<Subject>>,
@@ -361,7 +364,7 @@ impl From<Os> for OsString {
 }
 
 /// Bytes that need not be text.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hex(pub(crate) Vec<u8>);
 
 impl Serialize for Hex {

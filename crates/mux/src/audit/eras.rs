@@ -8,7 +8,7 @@ use super::{Asking, Audit, OfAsk, print::Print};
 use crate::{
     Era, SessionId,
     bridge::wants_input,
-    rounds::{answers_of, handle_of},
+    handles::{answers_of, handle_of},
 };
 
 impl Audit {

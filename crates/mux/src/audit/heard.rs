@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Asks, Era, Event, LineNumber, Link, Opening, Scope, SessionId, UpstreamId,
-    rounds::{question, request_of},
+    handles::{question, request_of},
 };
 
 impl Audit {
@@ -116,6 +116,7 @@ impl Audit {
         }
         let client = Client {
             route: opening.route.clone(),
+            may_repeat: opening.rules.once.is_some(),
             era: Era::default(),
             is_alone: opening.scope == Scope::Session || opening.asks == Asks::Session,
             upstream: None,

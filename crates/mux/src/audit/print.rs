@@ -11,10 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Span, meta_name};
 
-use crate::{
-    bridge::{sends_to_addresses, wants_input},
-    handshake::SERVER_INFO,
-};
+use crate::bridge::{sends_to_addresses, wants_input};
 
 /// A stand-in for a message without its ids and tokens, which the core replaces.
 ///
@@ -80,20 +77,24 @@ const OF_ROUNDS: [&str; 2] = ["inputResponses", "requestState"];
 /// What results say in the modern era alone.
 const OF_RESULTS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 
-/// What `_meta` says in the modern era alone, or what is replaced there.
-const OF_META: [&str; 6] = [
-    "progressToken",
+/// What `_meta` says in the modern era alone, what is replaced there, and what is our own.
+const OF_META: [&str; 7] = [
+    meta_name::PROGRESS_TOKEN,
     meta_name::VERSION,
     meta_name::CAPABILITIES,
     meta_name::CLIENT,
     meta_name::LOG_LEVEL,
-    SERVER_INFO,
+    meta_name::SERVER,
+    meta_name::ONCE,
 ];
 
-/// An error without its code, where that is the one by which either era says that there is no such resource.
+/// Codes of errors by which either era says what the other says by another.
+const CODES: [&str; 6] = ["-32002", "-32020", "-32021", "-32022", "-32602", "-32603"];
+
+/// An error without its code, where that may be another one in the other era.
 fn without_code<'a>(frame: &'a Frame, error: &Span) -> Vec<Cow<'a, str>> {
     let code = frame.member(error, "code");
-    if code.is_some_and(|code| matches!(code.value, "-32002" | "-32602")) {
+    if code.is_some_and(|code| CODES.contains(&code.value)) {
         without(frame, error, &["code"])
     } else {
         without(frame, error, &[])

@@ -1,6 +1,6 @@
 //! What servers ask and tell, held against whose it may be.
 
-use wire::{Frame, Message, Method, Params, RequestId};
+use wire::{Frame, Message, Method, Params, RequestId, meta_name};
 
 use super::{Audit, Invariant, Told, eras::inquiry, print::Print};
 use crate::{SessionId, UpstreamId, memory::LOGGER};
@@ -322,6 +322,6 @@ fn wish_of(params: &Params, frame: &Frame) -> Option<std::string::String> {
     let members = frame.members(params.meta.as_ref()?)?;
     let mut names = members
         .iter()
-        .filter(|member| member.name == "io.modelcontextprotocol/subscriptionId");
+        .filter(|member| member.name == meta_name::SUBSCRIPTION);
     names.next().map(|name| name.value.into())
 }

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     format,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -13,9 +14,8 @@ use wire::{Frame, Outgoing};
 
 use super::{Audit, Violation};
 use crate::{
-    Action, Answered, Asks, CallRules, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits,
-    LineNumber, Link, Moment, Mux, Opening, Outbox, Route, Scope, SessionId, Start, Then,
-    UpstreamId,
+    Action, Answered, Asks, Epoch, Event, Exit, Front, IdleTimeout, Joins, Limits, LineNumber,
+    Link, Moment, Mux, Opening, Outbox, Route, Scope, SessionId, Start, Then, UpstreamId,
 };
 
 mod questions;
@@ -89,7 +89,7 @@ impl Bench {
             silence_max: None,
             era: None,
             handle: None,
-            rules: CallRules::default(),
+            rules: Arc::default(),
         };
         self.step(Event::SessionOpened { session, opening });
     }

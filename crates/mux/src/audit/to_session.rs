@@ -3,12 +3,12 @@
 use std::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 use serde::Deserialize;
-use wire::{Frame, Message, Method, Outgoing, RequestId, Span};
+use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
 use crate::{
     Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
-    rounds::HANDLE_PREFIX,
+    handles::HANDLE_PREFIX,
 };
 
 /// What a session learns from the answer to its `initialize`.
@@ -251,6 +251,10 @@ impl Audit {
         let reason = error.as_ref().and_then(|error| own_reason(frame, error));
         if let (Some(upstream), Some(print)) = (upstream, asking.print) {
             if self.take_answer(session, upstream, print, frame) {
+                self.note_result(session, upstream, asking, frame);
+                return true;
+            }
+            if self.is_repeated(session, upstream, asking, frame) {
                 return true;
             }
             // The answers of a batch are no longer than one message: the last may be dropped.
@@ -261,6 +265,9 @@ impl Audit {
                 group.doubt();
                 self.step.due.retain(|due| !group.sent.contains(due));
             }
+        }
+        if reason == Some(Reason::Untold) {
+            return self.take_untold(upstream, asking.print);
         }
         if reason.is_some() {
             self.settle_inquiry_of(asking.print);
@@ -280,6 +287,70 @@ impl Audit {
             is_known_here || frame.json(result) == "{}"
         });
         is_of_server || is_own || asking.in_batch
+    }
+
+    /// A session has its own answer, which another one may get, too.
+    fn note_result(
+        &mut self,
+        session: SessionId,
+        upstream: UpstreamId,
+        asking: &Asking,
+        frame: &Frame,
+    ) {
+        let client = self.clients.get(&session);
+        let may_be = client.is_some_and(|client| client.may_repeat);
+        if may_be
+            && asking.method == Method::ToolsCall
+            && let Some(server) = self.servers.get_mut(&upstream)
+        {
+            server.results.insert(Print::across(frame));
+        }
+    }
+
+    /// Whether it is the result of another session's call at the same server, and says so.
+    fn is_repeated(
+        &self,
+        session: SessionId,
+        upstream: UpstreamId,
+        asking: &Asking,
+        frame: &Frame,
+    ) -> bool {
+        let Message::Response {
+            result: Some(result),
+            ..
+        } = &frame.message
+        else {
+            return false;
+        };
+        let meta = frame.member(result, "_meta");
+        let says_so = meta.is_some_and(|meta| frame.member(&meta.at, meta_name::ONCE).is_some());
+        let client = self.clients.get(&session);
+        let server = self.servers.get(&upstream);
+        says_so
+            && asking.method == Method::ToolsCall
+            && client.is_some_and(|client| client.may_repeat)
+            && server.is_some_and(|server| server.results.contains(&Print::across(frame)))
+    }
+
+    /// Takes the answer that a server has just given to a request of this kind, and that cannot be told, out of the
+    /// books; says whether there is one.
+    fn take_untold(&mut self, upstream: Option<UpstreamId>, print: Option<Print>) -> bool {
+        let (Some(upstream), Some(print)) = (upstream, print) else {
+            return false;
+        };
+        let (Some(group), Some(server)) =
+            (self.groups.get_mut(&print), self.servers.get_mut(&upstream))
+        else {
+            return false;
+        };
+        let mut due = self.step.due.iter();
+        let Some(sent) = due.find(|sent| group.sent.contains(sent)).copied() else {
+            return false;
+        };
+        server.sent.remove(&sent.1);
+        group.sent.remove(&sent);
+        self.step.due.retain(|due| *due != sent);
+        true
     }
 
     /// A request of a kind that was answered with questions is refused for that.
@@ -438,6 +509,8 @@ pub(super) enum Reason {
     IdInUse,
     AnswerTooLong,
     Overloaded,
+    /// There is an answer, and it cannot be told.
+    Untold,
     Another,
 }
 
@@ -462,6 +535,7 @@ pub(super) fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
         ("mcpool", "id-in-use") => Some(Reason::IdInUse),
         ("mcpool", "answer-too-long") => Some(Reason::AnswerTooLong),
         ("mcpool", "overloaded") => Some(Reason::Overloaded),
+        ("mcpool", "answer-untranslatable" | "lacks-capability") => Some(Reason::Untold),
         ("mcpool", _) => Some(Reason::Another),
         _foreign => None,
     }

@@ -139,6 +139,52 @@ pub(crate) mod refused {
     }
 }
 
+/// What was found of the era of a server.
+pub(crate) mod verdict {
+    use serde::Deserialize;
+
+    use crate::{
+        era::Era,
+        moment::Moment,
+        verdict::{Proof, Verdict},
+    };
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    pub(crate) enum Form {
+        /// As it is written now.
+        Whole {
+            refused: Option<Era>,
+            until: Moment,
+            proof: Proof,
+        },
+        /// As it was written at first: nobody knows how old it is, so it is believed only while a process speaks
+        /// as it says.
+        Undated(Option<Era>),
+    }
+
+    impl From<Form> for Verdict {
+        fn from(form: Form) -> Self {
+            match form {
+                Form::Whole {
+                    refused,
+                    until,
+                    proof,
+                } => Verdict {
+                    refused,
+                    until,
+                    proof,
+                },
+                Form::Undated(refused) => Verdict {
+                    refused,
+                    until: Moment::default(),
+                    proof: Proof::Whole,
+                },
+            }
+        }
+    }
+}
+
 impl Serialize for Route {
     /// In hexadecimal digits, so that it can be a key.
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

@@ -111,8 +111,11 @@ fn a_device_outlives_the_process_whose_call_used_it() {
         u1 serves alice device=speakers
         u2 serves bob server=music device=speakers
         alice: tools/call #1 tool=speak
+            -> u1: tools/call #2
         bob: tools/call #1 tool=play
         u1 exits code 1
+            -> alice: error #1 -32603 upstream-exited maybe-executed
+            -> u2: tools/call #2
     "#]]);
 }
 
@@ -123,11 +126,16 @@ fn who_cannot_go_when_it_is_free_does_not_keep_it_from_others() {
         u2 serves bob server=music device=speakers
         u3 serves carol server=lamp device=speakers
         alice: tools/call #1 tool=speak
+            -> u1: tools/call #2
         bob: tools/call #1 tool=play
         carol: tools/call #1 tool=on
         u2 blocks
         u1: result #2
+            -> alice: result #1
+            -> u3: tools/call #2
         u3: result #2
+            -> carol: result #1
         u2 reads
+            -> u2: tools/call #2
     "#]]);
 }

@@ -5,7 +5,7 @@ use std::string::ToString;
 use expect_test::expect;
 
 use super::{script::Script, stage::Stage};
-use crate::{Limits, Mux, ThawError};
+use crate::{Era, Limits, Mux, Route, ThawError};
 
 /// What led to [`FIRST`].
 const EARLIER: &str = r#"
@@ -59,6 +59,21 @@ fn the_first_format_is_gone_on_with_for_ever() {
     let played = stage.play(&Script::parse(later.data()));
     later.assert_eq(&played);
     stage.clear();
+}
+
+#[test]
+fn what_an_earlier_version_had_found_of_a_server_is_believed_while_a_process_speaks_so() {
+    let text = core::str::from_utf8(FIRST).unwrap();
+    let first = Mux::thaw(FIRST, Limits::default()).unwrap();
+    let (key, _) = first.routes.first_key_value().unwrap();
+    let route = serde_json::to_string(&key.route).unwrap();
+    let found =
+        std::format!("\"refused_eras\":{{{route}:\"Modern\",\"00\":\"Legacy\"}},\"conduct\":");
+    let frozen = text.replacen("\"conduct\":", &found, 1);
+    let mux = Mux::thaw(frozen.as_bytes(), Limits::default()).unwrap();
+    assert_eq!(mux.verdicts.len(), 2);
+    assert_eq!(mux.refused_era(&key.route), Some(Era::Modern));
+    assert_eq!(mux.refused_era(&Route(std::sync::Arc::new([0]))), None);
 }
 
 #[test]

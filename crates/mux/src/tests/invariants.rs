@@ -108,8 +108,10 @@ fn held_bytes(mux: &Mux) -> usize {
     let sessions = mux.sessions.values();
     let inquiries = sessions.flat_map(|session| session.inquiries.values());
     let inquiries: usize = inquiries.map(Inquiry::bytes).sum();
+    let rounds = mux.sessions.values().map(|session| session.rounds.bytes());
+    let rounds: usize = rounds.sum();
     let upstreams: usize = mux.upstreams.values().map(|u| undecided(u) + kept(u)).sum();
-    queues + batches + upstreams + inquiries
+    queues + batches + upstreams + inquiries + rounds
 }
 
 fn owed((id, session): (&SessionId, &Session)) -> (SessionId, BTreeSet<RequestId>) {
@@ -142,7 +144,7 @@ fn check_session(mux: &Mux, session: &Session) {
     for (request, whereabouts) in &session.open {
         match whereabouts {
             Whereabouts::Initialize => assert!(matches!(session.state, State::Waiting(..))),
-            Whereabouts::Asking(_) => assert!(session.inquiries[request].waits()),
+            Whereabouts::Asking(_) => assert!(session.inquiries[request].rests()),
             Whereabouts::Listening => assert!(session.listening.contains_key(request)),
             Whereabouts::Held(line) => {
                 let mut held = session.queue.calls.iter().chain(&session.queue.others);

@@ -217,3 +217,127 @@ fn a_new_process_hears_the_level() {
             -> u1: logging/setLevel #4 level=error
     "#]]);
 }
+
+#[test]
+fn a_request_of_the_modern_era_hears_what_it_has_asked_for_and_no_other_does() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: tools/call #1 modern tool=t log=debug
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> u1: tools/call #2 modern log=debug
+        alice: tools/list #2 modern
+            -> u1: tools/list #3 modern
+        u1: message level=debug
+            -> alice: message level=debug
+            ! u1 separates t
+        u1: result #2 {"content":[]}
+            -> alice: result #1 {"content":[]}
+        u1: message level=error
+        u1: result #3 {"tools":[]}
+            -> alice: result #2 {"tools":[]}
+        alice: tools/call #3 modern tool=t
+            -> u1: tools/call #4 modern
+        alice: prompts/list #4 modern log=error
+            -> u1: prompts/list #5 modern log=error
+        u1: message level=warning
+        u1: message level=error
+            -> alice: message level=error
+        alice: tools/call #5 modern tool=t log=info
+            -> u1: tools/call #6 modern log=info
+        bob opens era=modern
+        bob: tools/call #1 modern tool=t
+        u1: result #4 {"content":[]}
+            -> alice: result #3 {"content":[]}
+        u1: message level=info
+            -> alice: message level=info
+        u1: result #6 {"content":[]}
+            -> alice: result #5 {"content":[]}
+            -> u1: tools/call #7 modern
+    "#]]);
+}
+
+#[test]
+fn a_legacy_server_is_as_verbose_as_any_modern_request_wants_while_it_is_there() {
+    check(expect![[r#"
+        alice opens era=legacy
+        alice: tools/call #1 modern tool=t log=warning
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets
+            -> u1: initialized
+            -> u1: logging/setLevel #3 level=warning
+            -> u1: tools/call #2
+        u1: result #3
+        alice: tools/call #2 modern tool=x log=debug
+            -> u1: logging/setLevel #5 level=debug
+            -> u1: tools/call #4
+        u1: result #5
+        u1: message level=debug
+            -> alice: message level=debug
+            ! u1 separates t
+            ! u1 separates x
+        u1: result #4 {"content":[]}
+            -> alice: result #2
+        u1: message level=info
+        u1: message level=emergency
+            -> alice: message level=emergency
+        u1: result #2 {"content":[]}
+            -> alice: result #1
+        u1: message level=emergency
+        bob opens era=legacy
+        bob: tools/call #1 modern tool=x log=error
+            -> u1: logging/setLevel #7 level=error
+            -> u1: tools/call #6
+        u1: result #7
+        u1: message level=warning
+        u1: message level=error
+            -> bob: message level=error
+        u1: result #6 {"content":[]}
+            -> bob: result #1
+    "#]]);
+}
+
+#[test]
+fn a_server_that_does_not_log_is_told_no_level() {
+    check(expect![[r#"
+        alice opens era=legacy
+        alice: tools/call #1 modern tool=t log=warning
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=tools
+            -> u1: initialized
+            -> u1: tools/call #2
+    "#]]);
+}
+
+#[test]
+fn who_comes_back_to_what_was_parked_says_anew_what_it_wants_to_hear() {
+    check(expect![[r#"
+        alice opens era=legacy handle=a
+        alice: tools/call #1 modern caps=sampling tool=t log=debug
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=sampling
+        u1: greets
+            -> u1: initialized
+            -> u1: logging/setLevel #3 level=debug
+            -> u1: tools/call #2
+        u1: result #3
+        u1: sampling/createMessage #7
+            -> alice: result #1
+            ! u1 separates t
+        u1: message level=error
+            ! u1 separates t
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.1","inputResponses":{"1":{"role":"assistant"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"error"}}}
+            -> u1: raw {"jsonrpc":"2.0","id":4,"method":"logging/setLevel","params":{"level":"error"}}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"result":{"role":"assistant"}}
+        u1: message level=info
+        u1: message level=error
+            -> alice: message level=error
+    "#]]);
+}

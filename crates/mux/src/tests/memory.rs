@@ -338,3 +338,36 @@ fn who_comes_back_from_a_link_that_broke_has_lost_nothing_before_its_process_doe
             -> carol: error #3 -32603 state-lost
     "#]]);
 }
+
+#[test]
+fn a_client_of_the_modern_era_is_warned_only_where_a_request_wants_to_hear() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: tools/call #1 modern tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> u1: tools/call #2 modern
+        u1: result #2 {"content":[]}
+            -> alice: result #1 {"content":[]}
+        bob opens era=modern
+        bob: tools/call #1 modern tool=t
+            -> u1: tools/call #3 modern
+        u1: result #3 {"content":[]}
+            -> bob: result #1 {"content":[]}
+        u1 exits code 1
+        alice: tools/call #2 modern tool=t log=warning
+        bob: tools/call #2 modern tool=t log=error
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #4 modern
+        u1: greets
+            -> alice: message level=warning
+            -> u1: tools/call #5 modern log=warning
+            -> u1: tools/call #6 modern log=error
+            ! u1 has forgotten 2
+    "#]]);
+}

@@ -125,15 +125,15 @@ fn a_server_that_knows_no_discovery_is_greeted_in_another_process_and_its_modern
         u1 starts
             -> u1: server/discover #1 modern
         u1: error #1
-            -> start u2 for alice
             -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
         u2 starts
             -> u2: initialize #1 caps=roots
         u2: greets
             -> u2: initialized
             -> alice: result #"p" versions=2026-07-28,2025-11-25,2025-06-18,2025-03-26,2024-11-05
             -> u2: tools/call #2 token=2
-        u1 exits code 0
         u2: result #2 {"content":[]}
             -> alice: result #1
         bob opens
@@ -176,11 +176,11 @@ fn a_server_that_says_nothing_to_a_discovery_is_legacy_and_one_that_never_speaks
             -> u1: server/discover #1 modern
         10 s pass
             after 10 s
-            -> start u2 for alice
             -> stop u1
+        u1 exits signal 15
+            -> start u2 for alice
         u2 starts
             -> u2: initialize #1
-        u1 exits signal 15
         u2 exits code 1
             -> alice: error #1 -32603 start-failed
     "#]]);
@@ -194,8 +194,9 @@ fn a_server_of_the_modern_era_alone_serves_legacy_clients_too() {
         u1 starts
             -> u1: initialize #1 caps=roots
         u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"no"}}
-            -> start u2 for alice
             -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
         u2 starts
             -> u2: server/discover #1 modern
         u2: greets speaks=2026-07-28 declares=tools.listChanged+resources.subscribe+logging
@@ -268,24 +269,43 @@ fn a_server_of_the_modern_era_that_comes_up_slowly_is_waited_for_the_next_time()
             -> u1: server/discover #1 modern
         10 s pass
             after 10 s
-            -> start u2 for alice
             -> stop u1
+        u1 exits signal 15
+            -> start u2 for alice
         u2 starts
             -> u2: initialize #1
-        u1 exits signal 15
         u2: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"no"}}
             -> stop u2
             -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32022,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
         u2 exits code 0
         1 min pass
         alice: tools/list #2 modern
-            -> start u3 for alice
-        u3 starts
-            -> u3: server/discover #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #2 modern
         20 s pass
-        u3: greets
-            -> u3: tools/list #2 modern
-        u3: result #2 {"tools":[]}
+        u1: greets
+            -> u1: tools/list #3 modern
+        u1: result #3 {"tools":[]}
             -> alice: result #2 {"tools":[]}
+    "#]]);
+}
+
+#[test]
+fn what_a_server_says_of_itself_holds_for_as_long_as_it_has_said() {
+    check(expect![[r#"
+        alice opens
+        alice: server/discover #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: raw {"jsonrpc":"2.0","id":1,"result":{"ttlMs":5000,"supportedVersions":["2026-07-28"],"capabilities":{},"resultType":"complete","cacheScope":"public"}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"ttlMs":5000,"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{},"resultType":"complete","cacheScope":"public"}}
+        2 s pass
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"ttlMs":3000,"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{},"resultType":"complete","cacheScope":"public"}}
+        1 min pass
+        alice: raw {"jsonrpc":"2.0","id":3,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"result":{"ttlMs":0,"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{},"resultType":"complete","cacheScope":"public"}}
     "#]]);
 }

@@ -67,7 +67,9 @@ pub(super) fn kept(words: &KeptWords) -> String {
             several => format!(" {name}*{several}"),
         }
     });
-    format!("initialize{}", lists.collect::<String>())
+    let refused = words.refused.map(|era| format!(" not={}", era.name()));
+    let refused = refused.unwrap_or_default();
+    format!("initialize{}{refused}", lists.collect::<String>())
 }
 
 /// The frames of a message, of which a batch has several.

@@ -380,6 +380,7 @@ impl Stage {
             let words: Vec<&str> = shown.split([' ', ':', '#']).collect();
             match words.as_slice() {
                 ["->", "start", who, ..] => self.start(upstream(who)),
+                ["->", "stop", who] => self.exit(upstream(who), Exit::Code(0), &[]),
                 ["->", who, "", "initialize", "", ..] => {
                     self.greet(upstream(who), &Words::default());
                 }

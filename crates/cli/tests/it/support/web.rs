@@ -270,6 +270,13 @@ pub(crate) fn call(id: u64, tool: &str, arguments: Value) -> Value {
     })
 }
 
+/// A call that nothing is heard of until the file is there.
+pub(crate) fn quiet_call(id: u64, file: &str, mark: &str) -> Value {
+    let mut call = call(id, "slow", json!({"until": file, "mark": mark}));
+    call["params"].as_object_mut().unwrap().remove("_meta");
+    call
+}
+
 impl KeptOpen {
     /// Sends a part of a request's head, or what comes behind one.
     #[track_caller]

@@ -22,6 +22,8 @@ pub(super) enum Comer {
     Tcp(TcpStream),
     /// To the unix socket.
     Unix(UnixStream),
+    /// To an address over TLS, which somebody else speaks for us.
+    Secure(UnixStream),
 }
 
 /// Which kind of socket it is.
@@ -31,6 +33,7 @@ pub(super) enum Kind {
     #[default]
     Tcp,
     Unix,
+    Secure,
 }
 
 impl Comer {
@@ -38,6 +41,7 @@ impl Comer {
         match self {
             Comer::Tcp(_) => Kind::Tcp,
             Comer::Unix(_) => Kind::Unix,
+            Comer::Secure(_) => Kind::Secure,
         }
     }
 
@@ -54,6 +58,8 @@ impl Comer {
                 stream.set_nonblocking(true)?;
                 Ok(Comer::Unix(UnixStream::from_std(stream)?))
             }
+            // Whoever has spoken TLS is not there any more.
+            Kind::Secure => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -66,7 +72,9 @@ impl Comer {
         };
         let looked = match self {
             Comer::Tcp(stream) => stream.async_io(Interest::READABLE, look).await,
-            Comer::Unix(stream) => stream.async_io(Interest::READABLE, look).await,
+            Comer::Unix(stream) | Comer::Secure(stream) => {
+                stream.async_io(Interest::READABLE, look).await
+            }
         };
         if looked.is_ok_and(|read| read > 0) {
             std::future::pending::<()>().await;
@@ -77,7 +85,7 @@ impl Comer {
     pub(super) fn into_descriptor(self) -> io::Result<OwnedFd> {
         Ok(match self {
             Comer::Tcp(stream) => stream.into_std()?.into(),
-            Comer::Unix(stream) => stream.into_std()?.into(),
+            Comer::Unix(stream) | Comer::Secure(stream) => stream.into_std()?.into(),
         })
     }
 }
@@ -86,7 +94,7 @@ impl AsFd for Comer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Comer::Tcp(stream) => stream.as_fd(),
-            Comer::Unix(stream) => stream.as_fd(),
+            Comer::Unix(stream) | Comer::Secure(stream) => stream.as_fd(),
         }
     }
 }
@@ -99,7 +107,9 @@ impl AsyncRead for Comer {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Comer::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Comer::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Comer::Unix(stream) | Comer::Secure(stream) => {
+                Pin::new(stream).poll_read(context, buffer)
+            }
         }
     }
 }
@@ -112,7 +122,9 @@ impl AsyncWrite for Comer {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Comer::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Comer::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Comer::Unix(stream) | Comer::Secure(stream) => {
+                Pin::new(stream).poll_write(context, bytes)
+            }
         }
     }
 
@@ -123,28 +135,30 @@ impl AsyncWrite for Comer {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Comer::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Comer::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Comer::Unix(stream) | Comer::Secure(stream) => {
+                Pin::new(stream).poll_write_vectored(context, slices)
+            }
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Comer::Tcp(stream) => stream.is_write_vectored(),
-            Comer::Unix(stream) => stream.is_write_vectored(),
+            Comer::Unix(stream) | Comer::Secure(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Comer::Tcp(stream) => Pin::new(stream).poll_flush(context),
-            Comer::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Comer::Unix(stream) | Comer::Secure(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Comer::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Comer::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Comer::Unix(stream) | Comer::Secure(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

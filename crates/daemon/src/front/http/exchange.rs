@@ -3,11 +3,11 @@
 use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
+use http_body::{Body as _, Frame as BodyFrame};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
-    header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HeaderName},
+    header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue},
     http::request::Parts,
     upgrade::OnUpgrade,
 };
@@ -19,11 +19,13 @@ use tokio::{
 use wire::{Fault, Frame, Kind, Method as Asked};
 
 use super::{
-    Caller, Front, HttpFault, Key, Place, Post, Visit, Wish,
+    Caller, Front, Generation, HttpFault, Key, Place, Post, Visit, Wish,
+    events::{COMMENT_INTERVAL, Events},
     gate::{Passed, Peer},
     modern,
-    reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
-    routes::What,
+    presence::Attendance,
+    reply::{self, Reply, SESSION_ID},
+    routes::{Admits, What},
     timed::{Busy, Stage},
     web,
 };
@@ -38,6 +40,9 @@ const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// How long an answer may take before its response becomes a stream, which a client can come back to.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Longest body, in bytes, that is read where nobody wants one.
+const DISCARDED_BYTES: usize = 16 << 10;
+
 /// Below this many bytes a body is not counted: there is little of it, and often.
 const UNCOUNTED_BYTES: usize = 4 << 10;
 
@@ -48,29 +53,27 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const POST_ACCEPTS: &str = "both application/json and text/event-stream";
 const GET_ACCEPTS: &str = "text/event-stream";
 
-/// Answers a request.
+/// Answers a request. Whoever is known by it is so with this token, if it is by one.
 pub(super) async fn respond(
     front: &Front,
     (peer, only): (Peer, Option<Arc<str>>),
     mut request: Request<Incoming>,
-    (busy, on_passed): (&Busy, impl FnOnce(Caller)),
+    (busy, is_known): (&Busy, impl FnOnce(Option<Generation>)),
 ) -> Response<Reply> {
     // There is none unless it is asked for.
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
+    let is_unchunked = head.version != Version::HTTP_11;
     if is_last(&head) {
-        busy.is_last(head.version != Version::HTTP_11);
+        busy.is_last(is_unchunked);
     }
-    let served = match front.gate.check(&head, peer) {
-        Ok(passed) => {
-            on_passed(passed.caller);
-            busy.passes();
-            serve((front, busy), &head, (&passed, only), (body, upgrade)).await
-        }
+    busy.has_body(!body.is_end_stream());
+    let served = match pass(front, &head, peer, is_known) {
+        Ok(passed) => serve((front, busy), &head, (&passed, only), (body, upgrade)).await,
         Err(fault) => Err(fault),
     };
     busy.is_at(Stage::Written);
-    let response = served.unwrap_or_else(|fault| {
+    let mut response = served.unwrap_or_else(|fault| {
         tracing::debug!(
             path = head.uri.path(),
             reason = fault.reason(),
@@ -78,10 +81,37 @@ pub(super) async fn respond(
         );
         reply::refused(&fault)
     });
+    if busy.course().has_body {
+        // Nobody is to take the rest of it for the next request.
+        busy.is_last(is_unchunked);
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     if response.body().is_stream() {
         busy.is_at(Stage::Streams);
     }
     response
+}
+
+/// Lets a request pass the gate.
+fn pass<'r>(
+    front: &Front,
+    head: &'r Parts,
+    peer: Peer,
+    is_known: impl FnOnce(Option<Generation>),
+) -> Result<Passed<'r>, HttpFault> {
+    let passed = front.gate.check(head, peer)?;
+    match passed.route.admits {
+        // Who that is was not asked.
+        Admits::Everybody => {}
+        Admits::TheKnown => is_known(passed.token),
+    }
+    // Who watches for another token knows of this one by now, or it was too late for that.
+    let counts = front.gate.token().generation();
+    if passed.token.is_some_and(|token| token != counts) {
+        return Err(HttpFault::Unauthorized);
+    }
+    Ok(passed)
 }
 
 /// Whether nothing comes behind this request on its connection.
@@ -101,6 +131,13 @@ async fn serve(
     (passed, only): (&Passed<'_>, Option<Arc<str>>),
     (body, upgrade): (Incoming, OnUpgrade),
 ) -> Result<Response<Reply>, HttpFault> {
+    let body = if head.method == Method::POST {
+        Some(body)
+    } else {
+        discard(body).await?;
+        busy.has_body(false);
+        None
+    };
     let (server, is_web) = match passed.route.what {
         What::Health => return Ok(reply::bare(StatusCode::OK)),
         What::OnlyServer => (only, web::is_wanted(head)),
@@ -110,7 +147,8 @@ async fn serve(
     };
     let place = place(server, &head.uri, &head.headers)?;
     if is_web {
-        return web::meet((front, busy), head, (place, passed.caller), upgrade).await;
+        let known = (passed.caller, passed.token);
+        return web::meet((front, busy), head, place, known, upgrade).await;
     }
     let mut errand = Errand {
         front,
@@ -119,7 +157,7 @@ async fn serve(
         caller: passed.caller,
         key: None,
     };
-    if head.method == Method::POST {
+    if let Some(body) = body {
         return errand.post(head, body).await;
     }
     if modern::is_claimed(&head.headers) {
@@ -171,18 +209,20 @@ impl Errand<'_> {
             return Ok(modern::answer((self.front, self.busy), from, &head.headers, post).await);
         }
         self.key = key_of_session(&head.headers)?;
-        let is_greeting = is_initialize(&post.said);
-        let wish = match self.key {
-            Some(key) => Wish::Say(key, post),
-            None if is_greeting => {
-                let place = Arc::clone(&self.front.sessions).try_acquire_owned();
-                Wish::Begin(post, place.map_err(|_| HttpFault::Full)?)
-            }
-            None => return Err(HttpFault::NoSession),
-        };
-        let (front, busy, key) = (self.front, self.busy, self.key);
-        let (from, to) = self.send(wish).await?;
-        answer(front, busy, (key, from, to)).await
+        let (front, busy) = (self.front, self.busy);
+        if let Some(key) = self.key {
+            let (from, to) = self.send(Wish::Say(key, post)).await?;
+            return answer(front, busy, (key, from, to)).await;
+        }
+        if !is_initialize(&post.said) {
+            return Err(HttpFault::NoSession);
+        }
+        let place = Arc::clone(&front.sessions).try_acquire_owned();
+        let place = place.map_err(|_| HttpFault::Full)?;
+        let (attendance, presence) = Attendance::new(front.inbox.clone());
+        busy.is_beginning(Arc::clone(&presence));
+        let (from, _to) = self.send(Wish::Begin(post, place, presence)).await?;
+        greet(busy, from, Some(attendance)).await
     }
 
     async fn listen(self, headers: &HeaderMap) -> Result<Response<Reply>, HttpFault> {
@@ -207,7 +247,7 @@ impl Errand<'_> {
         busy.is_at(Stage::Written);
         match first {
             Some(Piece::Refused(denial)) => Ok(reply::denied(&denial)),
-            Some(first) => Ok(reply::events(first, from)),
+            Some(first) => Ok(reply::events(Events::of_session(first, from))),
             None => Err(HttpFault::NoSuchSession),
         }
     }
@@ -231,6 +271,7 @@ impl Errand<'_> {
         self.busy.is_of(self.key);
         let visit = Visit {
             place: self.place,
+            found: None,
             caller: self.caller,
             wish,
             reply,
@@ -256,14 +297,10 @@ impl Errand<'_> {
         let mut share = Share::of(&self.front.room);
         let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
         loop {
-            let next = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
-            let Some(frame) = next.await else {
+            let Some(frame) = next_frame(&mut body).await else {
                 break;
             };
-            let frame = frame.map_err(|_| HttpFault::BadRequest {
-                what: "the body is cut off",
-            })?;
-            let Ok(data) = frame.into_data() else {
+            let Ok(data) = frame?.into_data() else {
                 continue;
             };
             let length = first.len() + whole.len() + data.len();
@@ -283,6 +320,7 @@ impl Errand<'_> {
             }
             whole.extend_from_slice(&data);
         }
+        self.busy.has_body(false);
         let bytes = if whole.is_empty() {
             first
         } else {
@@ -309,37 +347,87 @@ impl Errand<'_> {
     }
 }
 
-/// The response to a post that is at the hub.
+/// Reads what stands where nothing has a meaning, up to a length.
+async fn discard(mut body: Incoming) -> Result<(), HttpFault> {
+    if body.is_end_stream() {
+        return Ok(());
+    }
+    let read = async {
+        let mut length = 0;
+        while let Some(frame) = next_frame(&mut body).await {
+            length += frame?.into_data().map_or(0, |data| data.len());
+            if length > DISCARDED_BYTES {
+                return Err(HttpFault::TooLong);
+            }
+        }
+        Ok(())
+    };
+    let read = time::timeout(BODY_PATIENCE, read).await;
+    read.map_err(|_| HttpFault::TooSlow)?
+}
+
+async fn next_frame(body: &mut Incoming) -> Option<Result<BodyFrame<Bytes>, HttpFault>> {
+    let next = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+    let frame = next.await?;
+    Some(frame.map_err(|_| HttpFault::BadRequest {
+        what: "the body is cut off",
+    }))
+}
+
+/// The response to a post of a session that is at the hub.
 pub(super) async fn answer(
     front: &Front,
     busy: &Busy,
-    (key, mut from, to): (Option<Key>, Receiver<Piece>, WeakSender<Piece>),
+    (key, mut from, to): (Key, Receiver<Piece>, WeakSender<Piece>),
 ) -> Result<Response<Reply>, HttpFault> {
-    let first = match key {
-        Some(key) => first_piece(front, key, &mut from, &to).await,
-        // What the session is known by stands in the head, and there may be none.
-        None => from.recv().await,
-    };
+    let first = first_piece(front, key, &mut from, &to).await;
     busy.is_at(Stage::Written);
-    Ok(match first {
-        Some(Piece::Answer { parcel, begins, .. }) => {
-            let key = match begins {
-                Some(beginning) => Some(beginning.comes().await),
-                None => None,
-            };
-            reply::answer(parcel, key)
-        }
-        Some(Piece::Fault(parcel)) => reply::malformed(&parcel.open()),
-        Some(Piece::Done) => reply::bare(StatusCode::ACCEPTED),
-        Some(Piece::Refused(denial)) => reply::denied(&denial),
-        Some(first @ (Piece::Begun(_) | Piece::Part { .. } | Piece::Over | Piece::Interlude)) => {
-            reply::events(first, from)
-        }
-        // There is none, as all sessions are about to end.
-        None if key.is_none() => return Err(HttpFault::Ending),
+    match first {
+        Some(Piece::Answer { parcel, .. }) => Ok(reply::parcel(StatusCode::OK, parcel)),
+        Some(first) => Ok(other_than_answer(first, from)),
         // The session has ended meanwhile.
-        None => return Err(HttpFault::NoSuchSession),
-    })
+        None => Err(HttpFault::NoSuchSession),
+    }
+}
+
+/// The response to a post that begins a session. What that is known by stands in the head, so there is none before
+/// there is an answer; and if it cannot be given out, nobody can go on with the session.
+pub(super) async fn greet(
+    busy: &Busy,
+    mut from: Receiver<Piece>,
+    attendance: Option<Attendance>,
+) -> Result<Response<Reply>, HttpFault> {
+    let first = from.recv().await;
+    busy.is_at(Stage::Written);
+    match first {
+        Some(Piece::Answer {
+            parcel,
+            begins: Some(beginning),
+            ..
+        }) => {
+            let key = beginning.comes().await;
+            Ok(reply::greeting(parcel, key, attendance))
+        }
+        // What has gone wrong: nothing begins.
+        Some(Piece::Answer { parcel, .. }) => Ok(reply::parcel(StatusCode::OK, parcel)),
+        Some(first) => Ok(other_than_answer(first, from)),
+        // All sessions are about to end.
+        None => Err(HttpFault::Ending),
+    }
+}
+
+/// The response to a post, as its first piece is no answer.
+fn other_than_answer(first: Piece, from: Receiver<Piece>) -> Response<Reply> {
+    match first {
+        Piece::Fault(parcel) => reply::parcel(StatusCode::BAD_REQUEST, parcel),
+        Piece::Done => reply::bare(StatusCode::ACCEPTED),
+        Piece::Refused(denial) => reply::denied(&denial),
+        first @ (Piece::Begun(_)
+        | Piece::Part { .. }
+        | Piece::Answer { .. }
+        | Piece::Over
+        | Piece::Interlude) => reply::events(Events::of_session(first, from)),
+    }
 }
 
 /// What comes first of the response to a post. If that takes long, the hub hears of it: the response may

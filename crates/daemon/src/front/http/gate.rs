@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use config::HttpAuth;
+use config::{HttpAuth, Listen};
 use hyper::{
     HeaderMap, Method,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, VIA},
@@ -13,7 +13,7 @@ use hyper::{
 };
 
 use super::{
-    Caller, HttpFault, peer,
+    Caller, Generation, HttpFault, peer,
     routes::{Admits, Route},
     token::Token,
 };
@@ -43,10 +43,18 @@ pub(super) enum Peer {
 #[derive(Debug)]
 pub(super) struct Passed<'r> {
     pub(super) caller: Caller,
+    /// The token that it has brought, if it was let in by one.
+    pub(super) token: Option<Generation>,
     pub(super) route: &'static Route,
     /// What stands for the name in the route's path.
     pub(super) name: &'r str,
 }
+
+/// What this machine is called by itself.
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
+/// The port of `https` URLs that name none.
+const HTTPS: u16 = 443;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -56,17 +64,24 @@ const VIA_NAME: &str = "via";
 const FORWARDED_PREFIXES: [&str; 2] = ["x-forwarded-", "cf-"];
 
 impl Gate {
-    /// One in front of these addresses.
-    pub(super) fn new(addresses: &[SocketAddr], auth: HttpAuth, token: Token) -> Self {
-        let names = |address: &SocketAddr| {
-            let port = address.port();
-            ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}"))
-        };
-        Gate {
-            hosts: addresses.iter().flat_map(names).collect(),
-            auth,
-            token,
+    /// One in front of these addresses. Over TLS this machine has these names.
+    pub(super) fn new(
+        addresses: &[Listen],
+        names: &[String],
+        (auth, token): (HttpAuth, Token),
+    ) -> Self {
+        let mut hosts = Vec::new();
+        for listen in addresses {
+            let port = listen.address.port();
+            if listen.is_secure {
+                hosts.extend(names.iter().map(|name| format!("{name}:{port}")));
+                // The usual port goes without saying.
+                hosts.extend(names.iter().filter(|_| port == HTTPS).cloned());
+            } else {
+                hosts.extend(LOOPBACK.map(|name| format!("{name}:{port}")));
+            }
         }
+        Gate { hosts, auth, token }
     }
 
     /// The token that counts now, or none.
@@ -89,14 +104,14 @@ impl Gate {
         }
         self.check_origin(&head.headers)?;
         let row = Route::find(head.uri.path());
-        let caller = match row {
+        let (caller, token) = match row {
             Some((
                 Route {
                     admits: Admits::Everybody,
                     ..
                 },
                 _,
-            )) => Caller::Anybody,
+            )) => (Caller::Anybody, None),
             Some((
                 Route {
                     admits: Admits::TheKnown,
@@ -113,6 +128,7 @@ impl Gate {
         route.check_method(&head.method)?;
         Ok(Passed {
             caller,
+            token,
             route,
             name,
         })
@@ -150,25 +166,32 @@ impl Gate {
         }
     }
 
-    /// Who asks. What somebody in between has passed on may come from anywhere.
-    fn caller(&self, headers: &HeaderMap, peer: Peer) -> Result<Caller, HttpFault> {
+    /// Who asks, and with which token. What somebody in between has passed on may come from anywhere.
+    fn caller(
+        &self,
+        headers: &HeaderMap,
+        peer: Peer,
+    ) -> Result<(Caller, Option<Generation>), HttpFault> {
         let given = only(headers, &AUTHORIZATION).ok().flatten();
         let given = given.and_then(|given| given.as_bytes().strip_prefix(b"Bearer "));
-        if given.is_some_and(|given| self.token.is(given)) {
-            return Ok(Caller::Token);
+        if let Some(token) = given.and_then(|given| self.token.find(given)) {
+            return Ok((Caller::Token, Some(token)));
         }
-        match self.auth {
-            HttpAuth::None if !is_forwarded(headers) => Ok(Caller::Anybody),
+        let caller = match self.auth {
+            HttpAuth::None if !is_forwarded(headers) => Caller::Anybody,
             HttpAuth::SameUser if peer == Peer::SameUser && !is_forwarded(headers) => {
-                Ok(Caller::SameUser)
+                Caller::SameUser
             }
             HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token
                 if peer == Peer::AtOurSocket && !is_forwarded(headers) =>
             {
-                Ok(Caller::SameUser)
+                Caller::SameUser
             }
-            HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token => Err(HttpFault::Unauthorized),
-        }
+            HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token => {
+                return Err(HttpFault::Unauthorized);
+            }
+        };
+        Ok((caller, None))
     }
 }
 

@@ -2,8 +2,9 @@
 //! owed, or in the middle of a stream of events.
 //!
 //! What serves a connection lets go of it where nothing is half read or half written ([`Loose`]), and what goes on
-//! with it writes the rest of the response by itself and then serves it as ever, here or in the other program. A
-//! client that does not take what it is sent in a stream is cut off: it comes back for the rest.
+//! with it writes the rest of the response by itself and then serves it as ever, here or in the other program. What
+//! a client has not taken of a response goes along. One that does not take what it is sent in a stream to which it
+//! can come back is cut off: it comes back for the rest.
 //!
 //! **Invariant:** of a connection that is let go every byte has been understood, or goes along; and no byte of a
 //! response is written twice.
@@ -37,15 +38,16 @@ use wire::RequestId;
 use super::{
     FIRST_GENERATION, Front, Generation, Key, Served,
     comer::{Comer, Kind, Rewound},
-    exchange, is_revoked,
-    modern::{self, Attendance, Stream},
+    events::Events,
+    exchange, is_revoked, modern,
+    presence::Attendance,
     reply::{self, Reply},
     serve,
     strangers::Stranger,
-    timed::{Busy, Course, Stage},
+    timed::{Busy, Course, Stage, Timed},
 };
 use crate::{
-    link::{Chunk, ConnectionId, PIECES_MAX, Piece, RoundTubes, Tube},
+    link::{Chunk, ConnectionId, PIECES_MAX, Piece, RoundTubes, Share, Tube},
     tasks,
     upgrade::{Handed, Hex},
 };
@@ -57,6 +59,8 @@ pub(super) struct Loose {
     comer: Comer,
     /// What was read of it and not understood.
     read: Bytes,
+    /// What its client has not taken.
+    unwritten: Bytes,
     due: Due,
     is_last: bool,
     is_unchunked: bool,
@@ -71,8 +75,10 @@ pub(super) struct Loose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Due {
     Nothing,
-    /// A whole response, to a request that came with this key.
-    Response(Option<Key>),
+    /// The response to a post of the session with this key.
+    Response(Key),
+    /// The response to the post that this session begins with, if it is known which that is.
+    Greeting(Option<SessionId>),
     /// The rest of a stream.
     Events,
     /// What is not written yet of the response to a request of the modern era.
@@ -97,14 +103,19 @@ pub(super) struct FrozenConnection {
     kind: Kind,
     socket: RawFd,
     read: Hex,
+    #[serde(default)]
+    unwritten: Hex,
     due: FrozenDue,
     is_last: bool,
     #[serde(default)]
     is_unchunked: bool,
     has_passed: bool,
-    /// Whether it was let in by the token that counts.
+    /// Whether it was let in by a token.
     #[serde(default)]
     has_token: bool,
+    /// By which one; without it, by that which counts.
+    #[serde(default)]
+    token: Option<Generation>,
     #[serde(default)]
     only: Option<Arc<str>>,
 }
@@ -113,7 +124,9 @@ pub(super) struct FrozenConnection {
 #[serde(rename_all = "kebab-case")]
 enum FrozenDue {
     Nothing,
+    /// Without a key, to what begins a session.
     Response(Option<String>),
+    Greeting(Option<SessionId>),
     Events,
     Round(DueRound),
 }
@@ -166,7 +179,10 @@ impl Busy {
         let due = match course.stage {
             _ if self.is_unwritten() => return None,
             Stage::AtRest => Due::Nothing,
-            Stage::AtTheHub => Due::Response(course.key),
+            Stage::AtTheHub => match self.beginning() {
+                Some(presence) => Due::Greeting(Some(presence.session()?)),
+                None => Due::Response(course.key?),
+            },
             Stage::Streams => Due::Events,
             Stage::Coming | Stage::Written => return None,
         };
@@ -190,7 +206,7 @@ impl Front {
         for busy in self.busy().values() {
             match busy.due() {
                 Some((Due::Nothing, _)) => {}
-                Some((Due::Response(_) | Due::Events | Due::Round(_), _)) => {
+                Some((Due::Response(_) | Due::Greeting(_) | Due::Events | Due::Round(_), _)) => {
                     owed.insert(busy.connection());
                 }
                 None if busy.is_slow() => {
@@ -205,13 +221,14 @@ impl Front {
     /// Lets go of a connection, if it can be gone on with.
     pub(super) fn let_go(
         &self,
-        (stream, read): (Rewound, Bytes),
+        (stream, read): (Timed<Rewound>, Bytes),
         due: Option<Loosely>,
         only: Option<Arc<str>>,
     ) {
         let Some(Loosely { due, course, busy }) = due else {
             return;
         };
+        let (stream, unwritten) = stream.into_parts();
         let (comer, unread) = stream.into_parts();
         let read = [read, unread].concat().into();
         // There is room for all that there are.
@@ -219,6 +236,7 @@ impl Front {
             id: busy.connection(),
             comer,
             read,
+            unwritten: unwritten.freeze(),
             due,
             is_last: course.is_last,
             is_unchunked: course.is_unchunked,
@@ -240,8 +258,13 @@ impl Loosely {
     /// That of this connection. What serves it may be dropped from then on.
     pub(super) fn of(busy: &Busy) -> Option<Self> {
         let (due, course) = busy.due()?;
-        if let (Due::Round(_), Some(round)) = (&due, busy.round()) {
-            round.presence.is_handed_over();
+        let presence = match &due {
+            Due::Round(_) => busy.round().map(|round| round.presence),
+            Due::Greeting(_) => busy.beginning(),
+            Due::Nothing | Due::Response(_) | Due::Events => None,
+        };
+        if let Some(presence) = presence {
+            presence.is_handed_over();
         }
         let busy = busy.clone();
         Some(Loosely { due, course, busy })
@@ -249,15 +272,22 @@ impl Loosely {
 }
 
 impl Loose {
+    /// Whether another program can go on with it.
+    pub(super) fn can_move(&self) -> bool {
+        self.comer.kind() != Kind::Secure
+    }
+
     pub(super) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> FrozenConnection {
         FrozenConnection {
             id: self.id.0,
             kind: self.comer.kind(),
             socket: handed.over(self.comer.as_fd()),
             read: Hex(self.read.to_vec()),
+            unwritten: Hex(self.unwritten.to_vec()),
             due: match &self.due {
                 Due::Nothing => FrozenDue::Nothing,
-                Due::Response(key) => FrozenDue::Response(key.map(Key::to_text)),
+                Due::Response(key) => FrozenDue::Response(Some(key.to_text())),
+                Due::Greeting(session) => FrozenDue::Greeting(*session),
                 Due::Events => FrozenDue::Events,
                 Due::Round(round) => FrozenDue::Round(round.clone()),
             },
@@ -265,6 +295,7 @@ impl Loose {
             is_unchunked: self.is_unchunked,
             has_passed: self.has_passed,
             has_token: self.token.is_some(),
+            token: self.token,
             only: self.only.clone(),
         }
     }
@@ -274,16 +305,23 @@ impl Loose {
             id: ConnectionId(frozen.id),
             comer: Comer::of(frozen.kind, handed::take(frozen.socket)?)?,
             read: frozen.read.0.into(),
+            unwritten: frozen.unwritten.0.into(),
             due: match frozen.due {
                 FrozenDue::Nothing => Due::Nothing,
-                FrozenDue::Response(key) => Due::Response(key.and_then(|key| Key::parse(&key))),
+                FrozenDue::Response(key) => {
+                    let key = key.and_then(|key| Key::parse(&key));
+                    key.map_or(Due::Greeting(None), Due::Response)
+                }
+                FrozenDue::Greeting(session) => Due::Greeting(session),
                 FrozenDue::Events => Due::Events,
                 FrozenDue::Round(round) => Due::Round(round),
             },
             is_last: frozen.is_last,
             is_unchunked: frozen.is_unchunked,
             has_passed: frozen.has_passed,
-            token: frozen.has_token.then_some(FIRST_GENERATION),
+            token: frozen
+                .has_token
+                .then(|| frozen.token.unwrap_or(FIRST_GENERATION)),
             only: frozen.only,
         })
     }
@@ -301,7 +339,7 @@ impl Loose {
         let (to, chunks) = mpsc::channel(PIECES_MAX);
         match self.due {
             Due::Nothing => {}
-            Due::Response(_) | Due::Events => {
+            Due::Response(_) | Due::Greeting(_) | Due::Events => {
                 tubes.posts.insert(self.id, tube);
             }
             Due::Round(_) => {
@@ -334,21 +372,27 @@ async fn go_on(
     _place: OwnedSemaphorePermit,
 ) {
     let Loose {
-        mut comer,
+        comer,
         read,
+        unwritten,
         due,
         is_last,
         is_unchunked,
         ..
     } = loose;
-    if due == Due::Nothing && is_last {
+    if due == Due::Nothing && unwritten.is_empty() && is_last {
         // It was about to be closed.
         return;
     }
-    if due != Due::Nothing {
-        let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
+    let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
+    let mut place = Share::of(&front.room);
+    place.set(unwritten.len());
+    let stream = Timed::new(Rewound::new(read, comer), busy.clone());
+    let mut stream = stream.behind(&unwritten, place);
+    drop(unwritten);
+    if due != Due::Nothing || is_last {
         let revoked = is_revoked(busy.clone(), front.gate.token().generations());
-        let answering = busy.begin();
+        let answering = (due != Due::Nothing).then(|| busy.begin());
         if is_last {
             busy.is_last(is_unchunked);
         }
@@ -357,25 +401,24 @@ async fn go_on(
             // Before what answers is dropped, and with it that it does.
             loosely = async { (&mut served.wanted).await; Loosely::of(&busy) } => Err(loosely),
             () = revoked => return,
-            written = finish(&front, &mut comer, &busy, due, from) => Ok(written),
+            written = finish(&front, &mut stream, &busy, due, from) => Ok(written),
         };
         match finished {
             Err(loosely) => {
-                let stream = Rewound::new(Bytes::new(), comer);
-                return front.let_go((stream, read), loosely, served.only.take());
+                return front.let_go((stream, Bytes::new()), loosely, served.only.take());
             }
             Ok(Ok(())) if !is_last => {}
             Ok(Ok(()) | Err(_)) => return,
         }
         drop(answering);
     }
-    serve(served, Rewound::new(read, comer), stranger).await;
+    serve(served, stream, stranger).await;
 }
 
 /// Writes what a connection is owed.
 async fn finish(
     front: &Front,
-    stream: &mut Comer,
+    stream: &mut Timed<Rewound>,
     busy: &Busy,
     due: Due,
     from: From,
@@ -386,17 +429,32 @@ async fn finish(
         chunks,
     } = from;
     let body = match due {
-        Due::Nothing => return Ok(()),
+        Due::Nothing => return stream.flush().await,
         Due::Events => {
             busy.is_at(Stage::Streams);
             reply::rest_of_events(pieces)
         }
         Due::Round(round) => return finish_round(front, stream, busy, round, chunks).await,
         Due::Response(key) => {
-            busy.is_of(key);
+            busy.is_of(Some(key));
             busy.is_at(Stage::AtTheHub);
             let answered = exchange::answer(front, busy, (key, pieces, mark)).await;
             let response = answered.unwrap_or_else(|fault| reply::refused(&fault));
+            write_head(stream, busy, response).await?
+        }
+        Due::Greeting(session) => {
+            let attendance = session.map(|session| {
+                let (attendance, presence) = Attendance::of(session, front.inbox.clone());
+                busy.is_beginning(presence);
+                attendance
+            });
+            busy.is_at(Stage::AtTheHub);
+            let greeted = tokio::select! {
+                biased;
+                greeted = exchange::greet(busy, pieces, attendance) => greeted,
+                () = stream.get_ref().comer().has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+            };
+            let response = greeted.unwrap_or_else(|fault| reply::refused(&fault));
             write_head(stream, busy, response).await?
         }
     };
@@ -406,7 +464,7 @@ async fn finish(
 /// The same of a request of the modern era, whose client has cancelled it if it is not there any more.
 async fn finish_round(
     front: &Front,
-    stream: &mut Comer,
+    stream: &mut Timed<Rewound>,
     busy: &Busy,
     round: DueRound,
     chunks: Receiver<Chunk>,
@@ -415,12 +473,12 @@ async fn finish_round(
     busy.is_round(presence, round.id.clone());
     let body = if round.streams {
         busy.is_at(Stage::Streams);
-        reply::stream(Stream::new(None, chunks, attendance)).into_body()
+        reply::events(Events::of_request(None, chunks, attendance)).into_body()
     } else {
         let responded = tokio::select! {
             biased;
             responded = modern::respond(chunks, attendance) => responded,
-            () = stream.has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+            () = stream.get_ref().comer().has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
         };
         busy.is_at(Stage::Written);
         let response =
@@ -432,7 +490,7 @@ async fn finish_round(
 
 /// Writes the head of a response; returns what is to be written behind it.
 async fn write_head(
-    stream: &mut Comer,
+    stream: &mut Timed<Rewound>,
     busy: &Busy,
     response: Response<Reply>,
 ) -> io::Result<Reply> {
@@ -471,13 +529,13 @@ fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, course: Co
     head
 }
 
-async fn write_body(stream: &mut Comer, busy: &Busy, mut body: Reply) -> io::Result<()> {
+async fn write_body(stream: &mut Timed<Rewound>, busy: &Busy, mut body: Reply) -> io::Result<()> {
     let is_chunked = body.is_stream() && !busy.course().is_unchunked;
     loop {
         let frame = tokio::select! {
             biased;
             frame = next_frame(&mut body) => frame,
-            () = stream.has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+            () = stream.get_ref().comer().has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
         };
         let Some(frame) = frame else {
             break;
@@ -511,7 +569,7 @@ async fn next_frame(body: &mut Reply) -> Option<Frame<Bytes>> {
 }
 
 /// Until all of it is written the connection cannot be let go.
-async fn write(stream: &mut Comer, busy: &Busy, bytes: &[u8]) -> io::Result<()> {
+async fn write(stream: &mut Timed<Rewound>, busy: &Busy, bytes: &[u8]) -> io::Result<()> {
     busy.note_write(true);
     stream.write_all(bytes).await?;
     busy.note_write(false);

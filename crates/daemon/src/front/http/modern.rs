@@ -7,10 +7,8 @@
 mod fault;
 mod headers;
 mod mirrored;
-mod presence;
-mod stream;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use hyper::{
     HeaderMap, Response, StatusCode,
@@ -27,13 +25,12 @@ use wire::{Frame, Kind, Message, Method, Outgoing, Params, RequestId, Span, meta
 pub(crate) use fault::ModernFault;
 use headers::ParamHeaders;
 pub(crate) use mirrored::{Param, check as check_params, tools_of};
-pub(super) use presence::Attendance;
-pub(crate) use presence::Presence;
-pub(super) use stream::Stream;
 
 use super::{
     Caller, Front, HttpFault, Key, Place, Post,
-    reply::{self, COMMENT_INTERVAL, Reply, SESSION_ID},
+    events::{COMMENT_INTERVAL, Events},
+    presence::{Attendance, Presence},
+    reply::{self, Reply, SESSION_ID},
     timed::{Busy, Stage},
 };
 use crate::{
@@ -60,6 +57,8 @@ const NAME_HEADER: Known = Known {
 #[derive(Debug)]
 pub(crate) struct ModernPost {
     pub(crate) place: Place,
+    /// The workspace of the place, once that was looked at.
+    pub(crate) found: Option<PathBuf>,
     pub(crate) caller: Caller,
     pub(crate) frame: Frame,
     pub(crate) bytes: usize,
@@ -142,6 +141,7 @@ pub(super) async fn answer(
     let is_call = frame.method() == Some(&Method::ToolsCall);
     let post = ModernPost {
         place,
+        found: None,
         caller,
         bytes: post.bytes,
         share: post.share,
@@ -182,8 +182,7 @@ pub(super) async fn respond(
     let first = match time::timeout(COMMENT_INTERVAL, from.recv()).await {
         Ok(Some(Chunk::Answer(parcel))) => {
             attendance.is_over();
-            let answer = parcel.open();
-            return Ok(reply::json(status_of(&answer), &answer));
+            return Ok(reply::parcel(status_of(parcel.message()), parcel));
         }
         Ok(Some(Chunk::Refused(denial))) => {
             attendance.is_over();
@@ -197,7 +196,7 @@ pub(super) async fn respond(
         Ok(Some(part @ Chunk::Part(_))) => Some(part),
         Err(_long) => None,
     };
-    Ok(reply::stream(Stream::new(first, from, attendance)))
+    Ok(reply::events(Events::of_request(first, from, attendance)))
 }
 
 fn refused(fault: &ModernFault, id: Option<&RequestId>) -> Response<Reply> {

@@ -1,7 +1,7 @@
 //! A unix socket for HTTP, for clients that can be told a path and no port.
 //!
-//! **Invariant:** it can be reached by its user alone, and nothing is removed for it but a socket at which
-//! nobody listens any more.
+//! **Invariant:** it can be reached by its user alone, in a folder where nobody else can put another in its place, and
+//! nothing is removed for it but a socket at which nobody listens any more.
 
 use std::{
     fs, io,
@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use shim::places::check_private;
 use tokio::net::UnixListener;
 
 /// The name of the socket, beside the daemon's own.
@@ -51,6 +52,9 @@ pub(super) fn beside(socket: &Path) -> PathBuf {
 /// Listens there.
 pub(super) fn listen(path: &Path) -> anyhow::Result<(UnixListener, Spot)> {
     let what = || format!("cannot listen at {}", path.display());
+    // It was asked for as an absolute path, and only the root has none.
+    let folder = path.parent().unwrap_or(path);
+    check_private(folder).with_context(what)?;
     clear(path)?;
     let listener = StdListener::bind(path).with_context(what)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(what)?;
@@ -125,5 +129,26 @@ mod tests {
         let refused = listen(&path).unwrap_err().to_string();
         assert!(refused.contains("is no socket"), "{refused}");
         assert_eq!(fs::read(&path).unwrap(), b"words");
+    }
+
+    #[tokio::test]
+    async fn a_folder_where_others_could_put_another_in_its_place_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = folder.path().join("open");
+        fs::create_dir(&open).unwrap();
+        for mode in [0o770, 0o707, 0o1777] {
+            fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+            let refused = format!("{:#}", listen(&open.join("s")).unwrap_err());
+            assert!(refused.contains("can be written by others"), "{refused}");
+        }
+        assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(listen(&open.join("s")).is_ok());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&open, &link).unwrap();
+        assert!(
+            listen(&link.join("s")).is_err(),
+            "it may lead elsewhere then"
+        );
     }
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use config::{Http, HttpAuth, HttpSocket, Listen};
+use config::{Http, HttpAuth, HttpSocket, Listen, Tls};
 use mux::Limits;
 use serde::{Deserialize, Serialize};
 use shim::places::Places;
@@ -37,9 +37,10 @@ use super::{
     gate::Gate,
     handover::{AllTubes, FrozenConnection, Loose, Readiness},
     holder,
+    secure::Acceptor,
     socket::{self, Identity, Spot},
     stand_at,
-    token::Token,
+    token::{FrozenToken, Token},
     watch_token,
 };
 use crate::{
@@ -95,17 +96,33 @@ pub(crate) struct FrozenHttp {
     /// For each of these, which server is meant by who names none.
     #[serde(default)]
     only: Vec<Option<Arc<str>>>,
+    /// For each, whether TLS is spoken there.
+    #[serde(default)]
+    secure: Vec<bool>,
     /// The one at a path, and what was put there.
     #[serde(default)]
     socket: Option<(RawFd, Os, Identity)>,
     connections: Vec<FrozenConnection>,
+    /// What the token is known by that counts.
+    #[serde(default)]
+    token: Option<FrozenToken>,
 }
 
 /// Where it is wanted that we listen.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     addresses: Vec<Listen>,
+    tls: Option<Tls>,
     socket: Option<PathBuf>,
+}
+
+impl Wanted {
+    /// With what TLS is spoken, if it is anywhere.
+    fn acceptor(&self) -> anyhow::Result<Option<Acceptor>> {
+        let is_wanted = self.addresses.iter().any(|listen| listen.is_secure);
+        let tls = self.tls.as_ref().filter(|_| is_wanted);
+        tls.map(Acceptor::of).transpose()
+    }
 }
 
 /// What those who come in share with others.
@@ -153,12 +170,20 @@ impl HttpStand {
         shared: Shared<'_>,
     ) -> anyhow::Result<(HttpStand, AllTubes)> {
         let mut entries = Vec::new();
-        let mut only = frozen.only.into_iter();
+        let (mut only, mut secure) = (frozen.only.into_iter(), frozen.secure.into_iter());
+        let acceptor = acceptor_or_none(http);
         for listener in frozen.listeners {
             let listener = StdListener::from(handed::take(listener)?);
             listener.set_nonblocking(true)?;
-            let only = only.next().flatten();
-            entries.push(Entry::Tcp(TcpListener::from_std(listener)?, only));
+            let (listener, only) = (TcpListener::from_std(listener)?, only.next().flatten());
+            match (secure.next(), &acceptor) {
+                (Some(true), Some(acceptor)) => {
+                    entries.push(Entry::Secure(listener, only, acceptor.clone()));
+                }
+                // There is nobody left who could speak TLS there.
+                (Some(true), None) => {}
+                (Some(false) | None, _) => entries.push(Entry::Tcp(listener, only)),
+            }
         }
         let mut spot = None;
         if let Some((listener, path, identity)) = frozen.socket {
@@ -168,8 +193,9 @@ impl HttpStand {
             spot = Some(Spot::thaw(OsString::from(path).into(), identity));
         }
         let auth = http.auth.unwrap_or(default_auth());
-        let token = Token::of_state_or_none(&places.state);
-        let mut stand = stand((entries, spot), auth, token, shared)?;
+        let token = Token::of_state_or_none(&places.state, frozen.token.as_ref());
+        let names = names(http.tls.as_ref());
+        let mut stand = stand((entries, spot), names, (auth, token), shared)?;
         let connections = frozen.connections.into_iter().map(Loose::thaw);
         if let Some(inner) = &mut stand.inner {
             inner.loose = connections.collect::<io::Result<_>>()?;
@@ -199,6 +225,13 @@ impl HttpStand {
         }
     }
 
+    /// Has what clients have not taken by now go along with their connections.
+    pub(crate) fn is_late(&self) {
+        if let Some(inner) = &self.inner {
+            inner.front.is_late();
+        }
+    }
+
     /// Lets nobody in, and has all connections let go, which must be ready for it; whether they were.
     pub(crate) async fn let_go(&mut self) -> bool {
         let Some(inner) = &mut self.inner else {
@@ -220,12 +253,14 @@ impl HttpStand {
     pub(crate) fn freeze<'a>(&'a self, handed: &mut Handed<'a>) -> Option<FrozenHttp> {
         let inner = self.inner.as_ref()?;
         let (mut listeners, mut servers, mut socket) = (Vec::new(), Vec::new(), None);
+        let mut secure = Vec::new();
         for entry in &inner.entries {
             let descriptor = handed.over(entry.as_fd());
             match (&**entry, &inner.spot) {
-                (Entry::Tcp(_, only), _) => {
+                (entry @ (Entry::Tcp(_, only) | Entry::Secure(_, only, _)), _) => {
                     listeners.push(descriptor);
                     servers.push(only.clone());
+                    secure.push(matches!(entry, Entry::Secure(..)));
                 }
                 (Entry::Unix(_), Some(spot)) => {
                     let (path, identity) = spot.freeze();
@@ -235,12 +270,15 @@ impl HttpStand {
                 (Entry::Unix(_), None) => {}
             }
         }
-        let connections = inner.loose.iter();
+        // Those over TLS end with whoever speaks that for us.
+        let connections = inner.loose.iter().filter(|loose| loose.can_move());
         Some(FrozenHttp {
             listeners,
             only: servers,
+            secure,
             socket,
             connections: connections.map(|loose| loose.freeze(handed)).collect(),
+            token: Some(inner.front.gate.token().freeze()),
         })
     }
 
@@ -287,6 +325,7 @@ fn wanted(http: &Http, places: &Places) -> Wanted {
         .map(|address| Listen {
             address: SocketAddr::new(address, PORT),
             server: None,
+            is_secure: false,
         })
         .to_vec(),
     };
@@ -297,7 +336,23 @@ fn wanted(http: &Http, places: &Places) -> Wanted {
         None if !addresses.is_empty() => Some(usual),
         Some(HttpSocket::Off) | None => None,
     };
-    Wanted { addresses, socket }
+    Wanted {
+        addresses,
+        tls: http.tls.clone(),
+        socket,
+    }
+}
+
+/// With what TLS is spoken, or nothing: a program that takes another's place cannot refuse to.
+fn acceptor_or_none(http: &Http) -> Option<Acceptor> {
+    Acceptor::of(http.tls.as_ref()?)
+        .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "there is no TLS"))
+        .ok()
+}
+
+/// What clients call this machine over TLS.
+fn names(tls: Option<&Tls>) -> &[String] {
+    tls.map_or(&[], |tls| &tls.names)
 }
 
 /// Where the system says who has connected, that will do.
@@ -316,10 +371,20 @@ fn listen(
     shared: Shared<'_>,
 ) -> anyhow::Result<HttpStand> {
     let mut entries = Vec::new();
-    for Listen { address, server } in &wanted.addresses {
+    let acceptor = wanted.acceptor()?;
+    for Listen {
+        address,
+        server,
+        is_secure,
+    } in &wanted.addresses
+    {
         if let Some(listener) = bind(*address, wanted.addresses.len())? {
             let only = server.as_ref().map(|server| Arc::from(server.as_str()));
-            entries.push(Entry::Tcp(listener, only));
+            entries.push(match &acceptor {
+                Some(acceptor) if *is_secure => Entry::Secure(listener, only, acceptor.clone()),
+                // That it is has a certificate, or the configuration is refused.
+                Some(_) | None => Entry::Tcp(listener, only),
+            });
         }
     }
     let mut spot = None;
@@ -329,7 +394,8 @@ fn listen(
         spot = Some(taken);
     }
     let token = Token::of_state(state)?;
-    let mut stand = stand((entries, spot), auth, token, shared)?;
+    let names = names(wanted.tls.as_ref());
+    let mut stand = stand((entries, spot), names, (auth, token), shared)?;
     stand.go_on();
     let listening = &stand.listening;
     let all: Vec<SocketAddr> = listening.addresses.iter().map(|it| it.address).collect();
@@ -340,21 +406,24 @@ fn listen(
 /// A stand with these ways in, where nobody is let in yet.
 fn stand(
     (entries, spot): (Vec<Entry>, Option<Spot>),
-    auth: HttpAuth,
-    token: Token,
+    names: &[String],
+    (auth, token): (HttpAuth, Token),
     shared: Shared<'_>,
 ) -> anyhow::Result<HttpStand> {
     let mut addresses = Vec::new();
     for entry in &entries {
-        if let Entry::Tcp(listener, only) = entry {
-            addresses.push(Listen {
-                address: listener.local_addr()?,
-                server: only.as_deref().map(str::parse).transpose()?,
-            });
-        }
+        let (listener, only, is_secure) = match entry {
+            Entry::Tcp(listener, only) => (listener, only, false),
+            Entry::Secure(listener, only, _) => (listener, only, true),
+            Entry::Unix(_) => continue,
+        };
+        addresses.push(Listen {
+            address: listener.local_addr()?,
+            server: only.as_deref().map(str::parse).transpose()?,
+            is_secure,
+        });
     }
-    let all: Vec<SocketAddr> = addresses.iter().map(|listen| listen.address).collect();
-    let gate = Gate::new(&all, auth, token);
+    let gate = Gate::new(&addresses, names, (auth, token));
     let places = (shared.sessions, shared.connections);
     let (inbox, room) = (shared.inbox.clone(), Arc::clone(shared.room));
     let (loose, let_go) = mpsc::channel(shared.connections.max(1));
@@ -421,6 +490,7 @@ mod tests {
             listen: Some(vec![Listen {
                 address: "127.0.0.1:1".parse().unwrap(),
                 server: None,
+                is_secure: false,
             }]),
             ..Http::default()
         };

@@ -1,7 +1,9 @@
-//! A connection whose requests must come in time.
+//! A connection whose requests must come in time, and whose client must take its answers.
 //!
 //! hyper counts the time for a head from the end of the request before. A connection may rest for longer than a
-//! head may take, so that is counted here, from a head's first byte on.
+//! head may take, so that is counted here, from a head's first byte on. It knows no time for what it writes.
+//!
+//! **Invariant:** what was taken to be written is written, in its order, or goes along with the connection.
 
 use std::{
     io,
@@ -14,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf as _, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -21,10 +24,14 @@ use tokio::{
 use wire::RequestId;
 
 use super::{Generation, Key, Presence};
-use crate::link::ConnectionId;
+use crate::link::{ConnectionId, Share};
 
 /// From the first byte of a request to the end of its head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of a response. A stream may wait for it for as long as it likes: that is
+/// bounded otherwise.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether a request is being answered, how far that is, and how many there were.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +50,8 @@ struct Requests {
     course: Mutex<Course>,
     /// What is known of a request of the modern era that is at the hub.
     round: Mutex<Option<Round>>,
+    /// The same of one that begins a session.
+    beginning: Mutex<Option<Arc<Presence>>>,
     /// Whether no request begins on any connection.
     pause: Pause,
     /// What is to be woken when one may begin again.
@@ -51,15 +60,32 @@ struct Requests {
 
 /// Whether requests that have not begun are left where they are.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pause(Arc<AtomicBool>);
+pub(super) struct Pause(Arc<Halted>);
+
+#[derive(Debug, Default)]
+struct Halted {
+    is_on: AtomicBool,
+    /// Whether what clients do not take is taken from whoever writes it, to go along.
+    is_late: AtomicBool,
+}
 
 impl Pause {
     pub(super) fn set(&self, is_on: bool) {
-        self.0.store(is_on, Ordering::Relaxed);
+        self.0.is_on.store(is_on, Ordering::Relaxed);
+        self.0.is_late.store(false, Ordering::Relaxed);
+    }
+
+    /// Clients have had their time to take what is written to them.
+    pub(super) fn is_late(&self) {
+        self.0.is_late.store(true, Ordering::Relaxed);
     }
 
     fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_on.load(Ordering::Relaxed)
+    }
+
+    fn has_become_late(&self) -> bool {
+        self.0.is_late.load(Ordering::Relaxed)
     }
 }
 
@@ -80,6 +106,8 @@ pub(super) struct Course {
     pub(super) is_last: bool,
     /// Whether a stream ends with the connection alone, for want of chunks.
     pub(super) is_unchunked: bool,
+    /// Whether some of the request's body has not been read.
+    pub(super) has_body: bool,
 }
 
 /// How far a request is.
@@ -136,6 +164,15 @@ impl Busy {
         self.is_at(Stage::AtTheHub);
     }
 
+    /// It is one that begins a session.
+    pub(super) fn is_beginning(&self, presence: Arc<Presence>) {
+        *lock(&self.0.beginning) = Some(presence);
+    }
+
+    pub(super) fn beginning(&self) -> Option<Arc<Presence>> {
+        lock(&self.0.beginning).clone()
+    }
+
     pub(super) fn round(&self) -> Option<Round> {
         lock(&self.0.round).clone()
     }
@@ -147,13 +184,29 @@ impl Busy {
         course.is_unchunked = is_unchunked;
     }
 
+    /// Whether there is anything of the request that has to be read before the next begins.
+    pub(super) fn has_body(&self, has_body: bool) {
+        lock(&self.0.course).has_body = has_body;
+    }
+
     /// Whether what comes is to be left where it is, until the connection is woken.
     fn is_paused(&self, context: &Context<'_>) -> bool {
         if self.is_busy() || !self.0.pause.is_on() {
             return false;
         }
-        *lock(&self.0.waker) = Some(context.waker().clone());
+        self.is_to_be_woken(context);
         true
+    }
+
+    /// Whether what is written is taken though its client does not take it. One that comes back for a stream is
+    /// cut off instead.
+    fn is_taken_along(&self) -> bool {
+        let is_stream = || self.course().stage == Stage::Streams && self.round().is_none();
+        self.0.pause.has_become_late() && !is_stream()
+    }
+
+    fn is_to_be_woken(&self, context: &Context<'_>) {
+        *lock(&self.0.waker) = Some(context.waker().clone());
     }
 
     /// Requests may begin again.
@@ -210,6 +263,7 @@ impl Drop for Answering {
     fn drop(&mut self) {
         self.0.is_at(Stage::AtRest);
         *lock(&self.0.0.round) = None;
+        *lock(&self.0.0.beginning) = None;
         self.0.0.is_answering.store(false, Ordering::Relaxed);
     }
 }
@@ -228,6 +282,12 @@ pub(super) struct Timed<S> {
     head_due: Option<Pin<Box<Sleep>>>,
     /// How many requests there were when the head began that is on its way.
     begun_at: Option<u64>,
+    /// What was taken to be written and is not.
+    unwritten: BytesMut,
+    /// Its place in memory.
+    place: Option<Share>,
+    /// Set while the other end takes nothing: when it must have taken something.
+    write_due: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Timed<S> {
@@ -237,12 +297,30 @@ impl<S> Timed<S> {
             busy,
             head_due: None,
             begun_at: None,
+            unwritten: BytesMut::new(),
+            place: None,
+            write_due: None,
         }
     }
 
-    /// The stream itself.
-    pub(super) fn into_inner(self) -> S {
-        self.stream
+    /// One to which this is still to be written, that has this place in memory.
+    pub(super) fn behind(mut self, unwritten: &[u8], place: Share) -> Self {
+        self.unwritten = unwritten.into();
+        self.place = Some(place);
+        self
+    }
+
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    pub(super) fn has_unwritten(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
+    /// The stream itself, and what is still to be written to it.
+    pub(super) fn into_parts(self) -> (S, BytesMut) {
+        (self.stream, self.unwritten)
     }
 
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -282,15 +360,73 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Timed<S> {
+    /// Writes what comes before anything else.
+    fn poll_unwritten(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.has_unwritten() {
+            let stream = Pin::new(&mut self.stream);
+            let written = ready!(stream.poll_write(context, &self.unwritten))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unwritten.advance(written);
+            self.write_due = None;
+        }
+        self.place = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes these slices, or keeps them to go along.
+    fn poll_slices(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = match self.poll_unwritten(context) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        if let Poll::Ready(written) = written {
+            self.write_due = None;
+            self.busy.note_write(false);
+            return Poll::Ready(written);
+        }
+        if self.busy.is_taken_along() {
+            let before = self.unwritten.len();
+            for slice in slices {
+                self.unwritten.extend_from_slice(slice);
+            }
+            self.busy.note_write(false);
+            return Poll::Ready(Ok(self.unwritten.len() - before));
+        }
+        let late = ready!(self.poll_patience(context));
+        Poll::Ready(Err(late))
+    }
+
+    /// Nothing can be written now: until when that may last.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        self.busy.note_write(true);
+        self.busy.is_to_be_woken(context);
+        if self.busy.course().stage == Stage::Streams {
+            self.write_due = None;
+            return Poll::Pending;
+        }
+        let due = self
+            .write_due
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_PATIENCE)));
+        ready!(due.as_mut().poll(context));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.busy.note_write(written.is_pending());
-        written
+        self.poll_slices(context, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -298,9 +434,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.busy.note_write(written.is_pending());
-        written
+        self.poll_slices(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -308,10 +442,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_unwritten(context) {
+            Poll::Ready(written) => written?,
+            Poll::Pending if self.busy.is_taken_along() => self.busy.note_write(false),
+            Poll::Pending => return self.poll_patience(context).map(Err),
+        }
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing else is to come, wherever the rest is written.
+        let is_unchunked = self.busy.course().is_unchunked;
+        self.busy.is_last(is_unchunked);
+        match self.poll_unwritten(context) {
+            Poll::Ready(written) => written?,
+            Poll::Pending if self.busy.is_taken_along() => {
+                self.busy.note_write(false);
+                return Poll::Pending;
+            }
+            Poll::Pending => return self.poll_patience(context).map(Err),
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -362,6 +512,79 @@ mod tests {
             busy.wake();
         });
         assert_eq!(read.unwrap(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_of_a_response_is_waited_for_so_long_and_of_a_stream_for_ever() {
+        let (mut client, server) = duplex(4);
+        let busy = Busy::default();
+        let mut timed = Timed::new(server, busy.clone());
+        let mut text = [0; 4];
+        // Who takes a little, now and then, has time.
+        for _ in 0..3 {
+            let (written, ()) = tokio::join!(timed.write_all(b"four"), async {
+                time::sleep(WRITE_PATIENCE / 2).await;
+                client.read_exact(&mut text).await.unwrap();
+            });
+            written.unwrap();
+        }
+        let began = Instant::now();
+        let late = timed.write_all(b"more than four").await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), WRITE_PATIENCE);
+        assert!(busy.is_unwritten());
+        busy.is_at(Stage::Streams);
+        let waits = time::timeout(10 * WRITE_PATIENCE, timed.write_all(b"x")).await;
+        assert!(waits.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_taken_in_time_goes_along_and_is_written_first() {
+        let (mut client, server) = duplex(4);
+        let pause = Pause::default();
+        let busy = Busy::of(ConnectionId(1), pause.clone());
+        let mut timed = Timed::new(server, busy.clone());
+        pause.set(true);
+        let (written, ()) = tokio::join!(timed.write_all(b"one two three"), async {
+            tokio::task::yield_now().await;
+            assert!(busy.is_unwritten());
+            pause.is_late();
+            busy.wake();
+        });
+        written.unwrap();
+        assert!(!busy.is_unwritten());
+        timed.flush().await.unwrap();
+        let (server, unwritten) = timed.into_parts();
+        assert_eq!(unwritten, &b"two three"[..]);
+        let room = crate::link::Room::new(100);
+        let mut place = Share::of(&room);
+        place.set(unwritten.len());
+        let busy = Busy::default();
+        let mut timed = Timed::new(server, busy.clone()).behind(&unwritten, place);
+        let mut text = String::new();
+        let (written, _) = tokio::join!(
+            async {
+                timed.write_all(b" four").await.unwrap();
+                timed.shutdown().await
+            },
+            client.read_to_string(&mut text)
+        );
+        written.unwrap();
+        assert_eq!(text, "one two three four");
+        assert_eq!((room.taken(), timed.has_unwritten()), (0, false));
+        assert!(busy.course().is_last);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_back_for_a_stream_is_not_written_for_in_advance() {
+        let (_client, server) = duplex(4);
+        let pause = Pause::default();
+        let busy = Busy::of(ConnectionId(1), pause.clone());
+        let mut timed = Timed::new(server, busy.clone());
+        busy.is_at(Stage::Streams);
+        pause.is_late();
+        let waits = time::timeout(HEAD_PATIENCE, timed.write_all(b"more than four")).await;
+        assert!(waits.is_err() && busy.is_unwritten());
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,12 +18,13 @@ use std::{
 
 use anyhow::{Context, ensure};
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use shim::places::Places;
 use sys::random;
 use tokio::sync::watch;
 
-use crate::files;
+use crate::{files, upgrade::Hex};
 
 /// The name of the file in the folder of the state.
 const NAME: &str = "http-token";
@@ -32,7 +33,7 @@ const NAME: &str = "http-token";
 const TOKEN_BYTES: usize = 32;
 
 /// All that a file's mode says of those who are not its owner.
-const OTHERS: u32 = 0o077;
+pub(super) const OTHERS: u32 = 0o077;
 
 /// Which of the tokens it is that there were since the daemon began.
 pub(crate) type Generation = u64;
@@ -52,6 +53,13 @@ struct Known {
     digest: Option<[u8; 32]>,
     /// The file that it is from.
     seen: Option<Seen>,
+}
+
+/// The token as the program that takes our place hears of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FrozenToken {
+    generation: Generation,
+    digest: Option<Hex>,
 }
 
 /// By what another file is told: device and number, and when it was changed last.
@@ -97,12 +105,22 @@ impl Token {
 
     /// The same for a program that takes another's place, which cannot refuse to: as long as the file cannot be
     /// used, no token counts.
-    pub(super) fn of_state_or_none(state: &Path) -> Token {
+    ///
+    /// If it is another than the program before us knew, it has the next number.
+    pub(super) fn of_state_or_none(state: &Path, before: Option<&FrozenToken>) -> Token {
         let path = state.join(NAME);
-        Token::of_file(&path).unwrap_or_else(|error| {
+        let token = Token::of_file(&path).unwrap_or_else(|error| {
             tracing::warn!(error = format!("{error:#}"), "no token counts");
             Token::known_as(path, None)
-        })
+        });
+        if let Some(before) = before {
+            let now = token.freeze().digest;
+            let is_another = now != before.digest;
+            token
+                .generation
+                .send_replace(before.generation + u64::from(is_another));
+        }
+        token
     }
 
     fn known_as(path: PathBuf, found: Option<(&str, Seen)>) -> Token {
@@ -129,17 +147,15 @@ impl Token {
         }
     }
 
-    /// Whether this is it.
-    pub(super) fn is(&self, given: &[u8]) -> bool {
+    /// Which one it is, if this is the one that counts.
+    pub(super) fn find(&self, given: &[u8]) -> Option<Generation> {
         self.look();
         let given: [u8; 32] = Sha256::digest(given).into();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(digest) = &known.digest else {
-            return false;
-        };
-        let pairs = digest.iter().zip(&given);
+        let pairs = known.digest.as_ref()?.iter().zip(&given);
         let difference = pairs.fold(0, |all, (one, other)| black_box(all | (one ^ other)));
-        difference == 0
+        // It becomes another only while this is locked.
+        (difference == 0).then(|| self.generation())
     }
 
     /// Looks whether another file is there, and takes its token. If that cannot be used, or there is none, no
@@ -160,9 +176,17 @@ impl Token {
         };
         let is_another = digest != known.digest;
         *known = Known { digest, seen };
-        drop(known);
         if is_another {
             self.generation.send_modify(|generation| *generation += 1);
+        }
+    }
+
+    /// What the program that takes our place knows it by: which one it is, and a sum that says nothing of it.
+    pub(super) fn freeze(&self) -> FrozenToken {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        FrozenToken {
+            generation: self.generation(),
+            digest: known.digest.map(|digest| Hex(digest.to_vec())),
         }
     }
 
@@ -251,15 +275,16 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         let text = text.trim_end();
         assert_eq!(text.len(), 64);
-        assert!(made.is(text.as_bytes()));
-        assert!(Token::of_file(&path).unwrap().is(text.as_bytes()));
+        assert_eq!(made.find(text.as_bytes()), Some(FIRST_GENERATION));
+        let again = Token::of_file(&path).unwrap();
+        assert!(again.find(text.as_bytes()).is_some());
         for other in [
             "",
             &text[1..],
             &format!("{text}0"),
             &text.to_uppercase()[..63],
         ] {
-            assert!(!made.is(other.as_bytes()), "{other}");
+            assert_eq!(made.find(other.as_bytes()), None, "{other}");
         }
     }
 
@@ -307,20 +332,39 @@ mod tests {
         let token = Token::of_state(&places.state).unwrap();
         let mut generations = token.generations();
         let first = text(&path);
-        assert!(token.is(first.as_bytes()) && token.generation() == 1);
+        assert_eq!(token.find(first.as_bytes()), Some(1));
         assert!(!generations.has_changed().unwrap());
         rotate(&places).unwrap();
-        assert!(!token.is(first.as_bytes()));
-        assert!(token.is(text(&path).as_bytes()));
+        assert_eq!(token.find(first.as_bytes()), None);
+        assert_eq!(token.find(text(&path).as_bytes()), Some(2));
         assert_eq!(*generations.borrow_and_update(), 2);
         let second = text(&path);
         std::fs::remove_file(&path).unwrap();
-        assert!(!token.is(second.as_bytes()), "there is none");
-        assert!(!token.is(b""));
+        assert_eq!(token.find(second.as_bytes()), None, "there is none");
+        assert_eq!(token.find(b""), None);
         std::fs::write(&path, &second).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        assert!(!token.is(second.as_bytes()), "others can read it");
+        assert_eq!(token.find(second.as_bytes()), None, "others can read it");
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        assert!(token.is(second.as_bytes()));
+        assert!(token.find(second.as_bytes()).is_some());
+    }
+    #[test]
+    fn the_program_after_us_knows_whether_it_is_another_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = places(folder.path());
+        rotate(&places).unwrap();
+        let token = Token::of_state(&places.state).unwrap();
+        rotate(&places).unwrap();
+        token.look();
+        let frozen = serde_json::to_string(&token.freeze()).unwrap();
+        let text = text(&path(&places));
+        assert!(!frozen.contains(&text));
+        let frozen: FrozenToken = serde_json::from_str(&frozen).unwrap();
+        let next = || Token::of_state_or_none(&places.state, Some(&frozen)).generation();
+        assert_eq!(next(), 2);
+        rotate(&places).unwrap();
+        assert_eq!(next(), 3, "it was rotated while nobody looked");
+        std::fs::set_permissions(path(&places), Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(next(), 3, "none counts");
     }
 }

@@ -7,8 +7,8 @@ use mux::Said;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Generation;
-use crate::link::{EventId, Share, Socket, Tube};
+use super::{Generation, Presence};
+use crate::link::{EventId, NoRoom, Room, Share, Socket, Tube};
 
 /// Digits of a key as it is given out.
 const KEY_DIGITS: usize = 32;
@@ -79,6 +79,8 @@ pub(crate) enum Caller {
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) place: Place,
+    /// The workspace of the place, once that was looked at.
+    pub(crate) found: Option<PathBuf>,
     pub(crate) caller: Caller,
     pub(crate) wish: Wish,
     /// Where the response is made of what comes.
@@ -89,16 +91,36 @@ impl Visit {
     /// Counts it no longer to what waits to be taken in.
     pub(crate) fn count_out(&mut self) {
         match &mut self.wish {
-            Wish::Begin(post, _) | Wish::Say(_, post) => post.share = None,
+            Wish::Begin(post, ..) | Wish::Say(_, post) => post.share = None,
             Wish::Listen(_) | Wish::Resume(..) | Wish::Leave(_) | Wish::Meet | Wish::Talk(..) => {}
         }
+    }
+
+    /// Counts it again, as it is to wait for longer.
+    pub(crate) fn count_in(&mut self, room: &Arc<Room>) -> Result<(), NoRoom> {
+        match &mut self.wish {
+            Wish::Begin(post, ..) | Wish::Say(_, post) => post.count_in(room),
+            Wish::Listen(_) | Wish::Resume(..) | Wish::Leave(_) | Wish::Meet | Wish::Talk(..) => {
+                Ok(())
+            }
+        }
+    }
+
+    /// The workspace that has to be looked at before anything is begun for it.
+    pub(crate) fn unseen(&self) -> Option<PathBuf> {
+        let begins = matches!(self.wish, Wish::Begin(..) | Wish::Meet | Wish::Talk(..));
+        let workspace = self.place.workspace.as_ref();
+        workspace
+            .filter(|_| begins && self.found.is_none())
+            .cloned()
     }
 }
 
 #[derive(Debug)]
 pub(crate) enum Wish {
-    /// To begin a session with this `initialize`, in this place among those that there may be.
-    Begin(Post, OwnedSemaphorePermit),
+    /// To begin a session with this `initialize`, in this place among those that there may be, as long as somebody
+    /// waits for it.
+    Begin(Post, OwnedSemaphorePermit, Arc<Presence>),
     /// To say something in a session.
     Say(Key, Post),
     /// To hear what belongs to nothing that the session says.
@@ -133,6 +155,16 @@ pub(crate) struct Post {
     pub(crate) bytes: usize,
     /// What it takes of the room for all until the hub takes it in.
     pub(crate) share: Option<Share>,
+}
+
+impl Post {
+    /// Takes room again, as it is to wait for longer.
+    pub(crate) fn count_in(&mut self, room: &Arc<Room>) -> Result<(), NoRoom> {
+        let mut share = Share::of(room);
+        share.try_set(self.bytes)?;
+        self.share = Some(share);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use tokio::{sync::mpsc, time};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
-    Caller, Front, HttpFault, Place, Visit, Wish,
+    Caller, Front, Generation, HttpFault, Place, Visit, Wish,
     comer::Rewound,
     reply::{self, Reply},
     timed::{Busy, Timed},
@@ -51,17 +51,18 @@ pub(super) fn is_wanted(head: &Parts) -> bool {
 pub(super) async fn meet(
     (front, busy): (&Front, &Busy),
     head: &Parts,
-    (place, caller): (Place, Caller),
+    place: Place,
+    (caller, token): (Caller, Option<Generation>),
     upgrade: OnUpgrade,
 ) -> Result<Response<Reply>, HttpFault> {
     let accept = check(&head.headers)?;
-    let token = (caller == Caller::Token).then(|| front.gate.token().generation());
     let permit = Arc::clone(&front.sessions).try_acquire_owned();
     let permit = permit.map_err(|_| HttpFault::Full)?;
     let (to, mut from) = mpsc::channel(1);
     let to = Tube::new(to, busy.connection());
     let visit = |place, wish| Visit {
         place,
+        found: None,
         caller,
         wish,
         reply: to.clone(),
@@ -92,6 +93,7 @@ pub(super) async fn meet(
         };
         let talk = Visit {
             place,
+            found: None,
             caller,
             wish: Wish::Talk(socket, early, permit, token),
             reply: to,
@@ -161,7 +163,13 @@ async fn granted(upgrade: OnUpgrade) -> io::Result<(Socket, Bytes)> {
 fn taken_apart(upgraded: Upgraded) -> io::Result<(OwnedFd, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<Timed<Rewound>>>();
     let parts = parts.map_err(|_| io::Error::other("it is none of our streams"))?;
-    let (comer, unread) = parts.io.into_inner().into_inner().into_parts();
+    let (stream, unwritten) = parts.io.into_inner().into_parts();
+    if !unwritten.is_empty() {
+        return Err(io::Error::other(
+            "its client has not taken that it is granted",
+        ));
+    }
+    let (comer, unread) = stream.into_parts();
     let early = if unread.is_empty() {
         parts.read_buf
     } else {

@@ -5,7 +5,7 @@ fn headers(all: &[(&'static str, &'static str)]) -> HeaderMap {
         .map(|(name, value)| {
             (
                 HeaderName::from_static(name),
-                hyper::header::HeaderValue::from_static(value),
+                HeaderValue::from_static(value),
             )
         })
         .collect()

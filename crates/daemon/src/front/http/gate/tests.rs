@@ -21,8 +21,20 @@ const EXPECTED: [(&str, &str, Admits); 5] = [
 ];
 
 fn gate(auth: HttpAuth) -> Gate {
-    let addresses = [OURS.parse().unwrap(), "[::1]:7666".parse().unwrap()];
-    Gate::new(&addresses, auth, Token::of(TOKEN.as_bytes()))
+    let at = |address: &str, is_secure| Listen {
+        address: address.parse().unwrap(),
+        server: None,
+        is_secure,
+    };
+    let addresses = [
+        at(OURS, false),
+        at("[::1]:7666", false),
+        at("0.0.0.0:443", true),
+        at("0.0.0.0:7668", true),
+    ];
+    let names = ["pool.example.com".to_owned()];
+    let token = Token::of(TOKEN.as_bytes());
+    Gate::new(&addresses, &names, (auth, token))
 }
 
 /// What becomes of a request with these headers: the status of the refusal, or 200.
@@ -65,12 +77,18 @@ fn every_route_has_its_line() {
 
 #[test]
 fn on_every_path_a_request_must_be_for_one_of_our_hosts() {
-    let hosts: [(&[&str], u16); 27] = [
+    let hosts: [(&[&str], u16); 33] = [
         (&[OURS], 200),
         (&["localhost:7665"], 200),
         (&["[::1]:7665"], 200),
         (&["[::1]:7666"], 200),
         (&["127.0.0.1:7666"], 200),
+        (&["pool.example.com"], 200),
+        (&["pool.example.com:443"], 200),
+        (&["pool.example.com:7668"], 200),
+        (&["pool.example.com:7665"], 403),
+        (&["127.0.0.1:7668"], 403),
+        (&["127.0.0.1:443"], 403),
         (&["evil.com"], 403),
         (&["evil.com:7665"], 403),
         (&["127.0.0.1.evil.com:7665"], 403),
@@ -123,11 +141,12 @@ fn on_every_path_a_request_must_be_for_one_of_our_hosts() {
 
 #[test]
 fn on_every_path_a_page_of_a_browser_is_refused_unless_it_is_ours() {
-    let origins: [(&[&[u8]], bool); 16] = [
+    let origins: [(&[&[u8]], bool); 17] = [
         (&[], true),
         (&[b"http://127.0.0.1:7665"], true),
         (&[b"http://localhost:7665"], true),
         (&[b"http://[::1]:7666"], true),
+        (&[b"https://pool.example.com"], false),
         (&[b"http://127.0.0.1:7667"], false),
         (&[b"http://127.0.0.1"], false),
         (&[b"https://127.0.0.1:7665"], false),

@@ -10,11 +10,12 @@ use crate::{
     link::{EventId, StreamId},
 };
 
-async fn pair() -> (TcpStream, Comer) {
+async fn pair() -> (TcpStream, Timed<Rewound>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-    (client.unwrap(), Comer::Tcp(accepted.unwrap().0))
+    let stream = Rewound::new(Bytes::new(), Comer::Tcp(accepted.unwrap().0));
+    (client.unwrap(), Timed::new(stream, Busy::default()))
 }
 
 async fn heard(mut client: impl AsyncRead + Unpin) -> String {
@@ -92,7 +93,8 @@ async fn what_was_read_before_comes_before_what_is_read_now() {
     let (mut client, stream) = pair().await;
     client.write_all(b" and now").await.unwrap();
     drop(client);
-    let stream = Rewound::new(Bytes::from_static(b"before"), stream);
+    let (comer, _read) = stream.into_parts().0.into_parts();
+    let stream = Rewound::new(Bytes::from_static(b"before"), comer);
     assert_eq!(heard(stream).await, "before and now");
     let (mut client, stream) = UnixStream::pair().unwrap();
     client.write_all(b" and now").await.unwrap();

@@ -1,7 +1,8 @@
 //! Whether a client still waits for what comes of its request.
 //!
-//! A client of the modern era cancels a request by going away (2026-07-28, Streamable HTTP). Whoever writes the
-//! response is dropped then, and tells the hub, which may have a session for the request by that time or not.
+//! A client of the modern era cancels a request by going away (2026-07-28, Streamable HTTP), and one that goes before
+//! it hears by what its session is known has left that behind for nobody. Whoever writes the response is dropped
+//! then, and tells the hub, which may have a session for the request by that time or not.
 //!
 //! **Invariant:** a client that goes away before its answer is heard of exactly once: by the hub as it begins
 //! the session, or by an input that names the session.
@@ -29,7 +30,7 @@ pub(crate) struct Presence(AtomicU64);
 
 /// Held by whoever writes the response, for as long as it is not whole.
 #[derive(Debug)]
-pub(in super::super) struct Attendance {
+pub(super) struct Attendance {
     presence: Arc<Presence>,
     inbox: Sender<Input>,
     is_over: bool,
@@ -48,7 +49,7 @@ impl Presence {
     }
 
     /// Its session, if there is one by now and somebody waits.
-    pub(in super::super) fn session(&self) -> Option<SessionId> {
+    pub(super) fn session(&self) -> Option<SessionId> {
         match self.0.load(Ordering::Acquire) {
             NO_SESSION_YET | GONE => None,
             session => Some(SessionId(session)),
@@ -56,7 +57,7 @@ impl Presence {
     }
 
     /// Nobody hears of it when whoever writes the response is dropped: another goes on with that.
-    pub(in super::super) fn is_handed_over(&self) {
+    pub(super) fn is_handed_over(&self) {
         let _session = self.leave();
     }
 
@@ -80,7 +81,7 @@ impl Attendance {
     }
 
     /// Goes on with the response to a request of this session.
-    pub(in super::super) fn of(session: SessionId, inbox: Sender<Input>) -> (Self, Arc<Presence>) {
+    pub(super) fn of(session: SessionId, inbox: Sender<Input>) -> (Self, Arc<Presence>) {
         let presence = Arc::new(Presence(AtomicU64::new(session.0)));
         let attendance = Attendance {
             presence: Arc::clone(&presence),

@@ -1,0 +1,249 @@
+//! In which era a server was found not to speak, and what follows from that.
+//!
+//! A server is asked in the era of the client that has come. Where it does not answer as that era wants it,
+//! its process is stopped, and once that has ended, whoever waits for it waits at another process, which is
+//! asked in the other era: two processes of one server may fight for a lock. Only when that one has answered,
+//! too, the verdict on the server is more than a guess.
+//!
+//! **Invariant:** of a server at most one era is refused; one that speaks neither is none. A verdict is
+//! believed for a day, or as long as a process speaks to us as it says.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{Action, Outbox},
+    era::Era,
+    event::{Exit, Opening, Route},
+    fact::Fact,
+    ids::{SessionId, UpstreamId},
+    moment::Moment,
+    mux::Mux,
+    upstream::{State, StopCause},
+};
+
+/// What was found of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "crate::frozen::forms::verdict::Form")]
+pub(crate) struct Verdict {
+    /// The era in which it does not speak; `None` if what was kept of that has turned out wrong.
+    pub(crate) refused: Option<Era>,
+    pub(crate) until: Moment,
+    pub(crate) proof: Proof,
+}
+
+/// How sure that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Proof {
+    /// It has said nothing, and may only have been slow. That is never kept.
+    Silence,
+    /// It has said so or ended, and has not answered in the other era yet.
+    Half,
+    /// It has answered in the other era, too, or had at an earlier start.
+    Whole,
+}
+
+/// What a server did in place of an answer to our greeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// It has said that there is no such method or version.
+    Refusal,
+    /// It has said something else.
+    OtherAnswer,
+    /// It has said nothing for as long as it was waited for.
+    Silence,
+    /// Its process has ended.
+    End(Exit),
+}
+
+impl Evidence {
+    /// Whether it is the server's own word.
+    fn is_said(self) -> bool {
+        matches!(self, Evidence::Refusal | Evidence::OtherAnswer)
+    }
+
+    /// What it shows of a server that was asked in this era. The specification of the modern era (2026-07-28)
+    /// takes whatever is no answer for a sign of the legacy one, and some servers end at any other request
+    /// than `initialize`; what was killed or lost says nothing.
+    fn proof(self, era: Era) -> Option<Proof> {
+        match (era, self) {
+            (_, Evidence::Refusal)
+            | (Era::Modern, Evidence::OtherAnswer | Evidence::End(Exit::Code(_))) => {
+                Some(Proof::Half)
+            }
+            (Era::Modern, Evidence::Silence) => Some(Proof::Silence),
+            // What does not come up says nothing of how it would have spoken.
+            (Era::Modern | Era::Legacy, _) => None,
+        }
+    }
+}
+
+/// The era in which a server is spoken to for a client of this one.
+pub(crate) fn spoken_for(client: Era, refused: Option<Era>) -> Era {
+    if refused == Some(client) {
+        client.other()
+    } else {
+        client
+    }
+}
+
+impl Mux {
+    /// The era in which the server of a route was found not to speak.
+    pub(crate) fn refused_era(&self, route: &Route) -> Option<Era> {
+        let verdict = self.verdicts.get(route)?;
+        let refused = verdict.refused?;
+        // What speaks to us was not changed since, and another process of it need not be disturbed by a trial.
+        let speaks = |era: Era| {
+            let mut upstreams = self.upstreams.values();
+            upstreams
+                .any(|it| it.key.era == era && it.handshake.is_some() && it.key.route == *route)
+        };
+        (verdict.until > self.now || speaks(refused.other())).then_some(refused)
+    }
+
+    /// Takes in what a session has brought along of what was found at earlier starts of its server, unless
+    /// something was found since.
+    pub(crate) fn learn_verdict(&mut self, session_id: SessionId) {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let opening = &session.opening;
+        let known = self.verdicts.get(&opening.route);
+        if known.is_some_and(|verdict| verdict.until > self.now) {
+            return;
+        }
+        if let Some(refused) = kept_verdict(opening) {
+            let route = opening.route.clone();
+            self.find_refused(route, refused, Proof::Whole);
+        }
+    }
+
+    fn find_refused(&mut self, route: Route, refused: Era, proof: Proof) {
+        let life = match proof {
+            // The other era is given as long to prove itself, and then only its process can.
+            Proof::Silence => self.limits.greeting_timeout,
+            Proof::Half | Proof::Whole => self.limits.verdict_life,
+        };
+        let verdict = Verdict {
+            refused: Some(refused),
+            until: self.now + life,
+            proof,
+        };
+        self.verdicts.insert(route, verdict);
+    }
+
+    /// A server has answered in this era.
+    pub(crate) fn prove_era(&mut self, upstream_id: UpstreamId) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let (route, era) = (upstream.key.route.clone(), upstream.key.era);
+        let Some(verdict) = self.verdicts.get_mut(&route) else {
+            return;
+        };
+        if verdict.refused == Some(era) {
+            // It does speak so.
+            verdict.refused = None;
+        } else if verdict.proof == Proof::Half {
+            verdict.proof = Proof::Whole;
+        }
+    }
+
+    /// What there is to be kept of what was found of the server of a route.
+    pub(crate) fn verdict_to_keep(&self, route: &Route) -> Option<Era> {
+        let verdict = self.verdicts.get(route)?;
+        let is_good = verdict.proof == Proof::Whole && verdict.until > self.now;
+        verdict.refused.filter(|_| is_good)
+    }
+
+    /// A server does not answer as the era wants it in which it was asked: what that proves, if whoever waits
+    /// for it is to be served in the other era.
+    pub(crate) fn judge(&mut self, upstream_id: UpstreamId, evidence: Evidence) -> Option<Proof> {
+        let upstream = self.upstreams.get(&upstream_id)?;
+        let (route, era) = (upstream.key.route.clone(), upstream.key.era);
+        let was_promised = !upstream.attached.is_empty() || upstream.handshake.is_some();
+        let may_turn = !was_promised && !upstream.has_fixed_era(&self.sessions);
+        let proof = evidence.proof(era).filter(|_| may_turn);
+        let before = self.verdicts.get_mut(&route);
+        let Some(before) = before.filter(|before| before.refused == Some(era.other())) else {
+            return proof;
+        };
+        if before.proof == Proof::Whole {
+            // It has spoken so before. What may have any other cause does not count against that.
+            return proof.filter(|_| evidence.is_said());
+        }
+        // It speaks in neither, or was slow when it was asked first. If it says now that it does not understand
+        // this, whoever comes next has it asked in the other era again, with more patience.
+        before.refused = None;
+        if era == Era::Legacy && proof.is_some() {
+            self.find_refused(route, era, Proof::Half);
+        }
+        None
+    }
+
+    /// Stops a process that is to be followed by one of the other era.
+    pub(crate) fn stop_for_other_era(
+        &mut self,
+        upstream_id: UpstreamId,
+        proof: Proof,
+        out: &mut Outbox,
+    ) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.state = State::Draining {
+                cause: StopCause::OtherEra(proof),
+            };
+            out.act(Action::StopUpstream {
+                upstream: upstream_id,
+            });
+        }
+    }
+
+    /// What the end of this process makes a verdict of, if it does.
+    pub(crate) fn verdict_of_end(&mut self, upstream_id: UpstreamId, exit: Exit) -> Option<Proof> {
+        match self.upstreams.get(&upstream_id)?.state {
+            State::Draining {
+                cause: StopCause::OtherEra(proof),
+            } => Some(proof),
+            State::Initializing => self.judge(upstream_id, Evidence::End(exit)),
+            State::Draining { .. }
+            | State::Stopped
+            | State::Starting
+            | State::Ready { .. }
+            | State::Backoff
+            | State::Rested
+            | State::Failed { .. } => None,
+        }
+    }
+
+    /// A process has ended that did not speak in its era: whoever waits for it waits for one of the other.
+    pub(crate) fn turn_to_other_era(
+        &mut self,
+        upstream_id: UpstreamId,
+        proof: Proof,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let (route, era) = (upstream.key.route.clone(), upstream.key.era);
+        let waiting: Vec<SessionId> = upstream.waiting.drain(..).collect();
+        for session in &waiting {
+            upstream.turns.remove(*session);
+        }
+        self.find_refused(route, era, proof);
+        out.tell(Fact::UpstreamOfOtherEra {
+            upstream: upstream_id,
+            era,
+        });
+        for session in waiting {
+            self.route_again(session, out);
+        }
+    }
+}
+
+/// What was found at earlier starts of a session's server.
+fn kept_verdict(opening: &Opening) -> Option<Era> {
+    let mut kept = opening.kept.iter().flatten();
+    kept.find_map(|words| words.refused)
+}
