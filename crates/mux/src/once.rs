@@ -23,7 +23,7 @@ use wire::{Frame, Message, Outgoing, Params, RequestId, Span, meta_name};
 use crate::{
     bridge,
     era::Era,
-    event::OnceRule,
+    event::{Link, OnceRule},
     exchange::MintedId,
     handshake::Handshake,
     ids::{SessionId, UpstreamId},
@@ -171,6 +171,13 @@ impl Mux {
         OnceCall { key, id, .. }: &OnceCall,
     ) -> Repeat {
         let now = self.now;
+        let session = self.sessions.get(&session_id);
+        if session
+            .is_none_or(|session| session.era == Era::Modern && session.opening.link == Link::Posts)
+        {
+            // Each request is a session of its own there: it may be the same client that repeats its own.
+            return Repeat::No;
+        }
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return Repeat::No;
         };

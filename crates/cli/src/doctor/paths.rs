@@ -80,8 +80,9 @@ impl View {
             let what = format!(
                 "`{program}`, the program of server `{server}`, is not in the PATH with which {client} runs"
             );
-            let next = "give `command` its full path, or start that client from a shell";
-            findings.push(Finding::problem(Check::Path, what).next(next));
+            let next =
+                "if it uses that server, give `command` its full path, or start it from a shell";
+            findings.push(Finding::note(Check::Path, what).next(next));
         }
         if self.daemon == Some(false) {
             let what = format!(

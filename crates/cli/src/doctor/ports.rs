@@ -3,6 +3,7 @@
 use std::{io::ErrorKind, net::TcpListener};
 
 use daemon::port_holder;
+use shim::lock;
 
 use super::{
     Patient,
@@ -19,7 +20,10 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
         let tell = |trouble| Finding::problem(Check::Ports, trouble).next(NEXT);
         return trouble.map(tell).into_iter().collect();
     }
-    // Nobody of ours can be there.
+    if !matches!(lock::holder(&patient.places.lock), Ok(None)) {
+        // A daemon that does not answer may be there.
+        return Vec::new();
+    }
     let Ok(config) = &patient.config else {
         return Vec::new();
     };

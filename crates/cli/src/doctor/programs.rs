@@ -57,7 +57,7 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let old = old_shims(&path, file);
     if old > 0 {
         let what = format!(
-            "{old} sessions come in through another build of `mcpool connect` than the one that is installed"
+            "sessions that come in through another build of `mcpool connect` than the one that is installed: {old}"
         );
         let next = "restart their clients when it suits you; both builds work";
         findings.push(Finding::note(Check::Versions, what).next(next));

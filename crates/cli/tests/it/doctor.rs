@@ -167,7 +167,7 @@ fn a_program_that_was_replaced_is_another_build_until_the_upgrade() {
         "the daemon is another build",
         "run: mcpool upgrade",
         "the guardian is another build",
-        "1 sessions come in through another build",
+        "than the one that is installed: 1",
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }

@@ -147,3 +147,31 @@ fn who_repeats_does_not_wait_for_the_device() {
             -> bob: result #1 {"_meta":{"dev.mcpool/once":{"firstMsAgo":0,"ttlLeftMs":5000}}}
     "#]]);
 }
+
+#[test]
+fn clients_of_the_modern_era_are_told_so_too_but_for_requests_without_a_session() {
+    check(expect![[r#"
+        alice opens once=speak
+        alice: tools/call #1 modern tool=speak says=built
+        u1 starts
+        u1: greets speaks=2026-07-28
+        u1: result #2 {"content":[],"resultType":"complete","_meta":{"a":1}}
+        bob opens once=speak
+        bob: tools/call #"x" modern tool=speak says=built
+        carol opens posts once=speak
+        carol: tools/call #1 modern tool=speak says=built
+    "#]]);
+}
+
+#[test]
+fn a_result_is_repeated_in_the_words_of_the_other_era() {
+    check(expect![[r#"
+        alice comes era=legacy once=speak
+        u1 starts
+        u1: greets
+        alice: tools/call #1 tool=speak says=built
+        u1: result #2 {"content":[]}
+        bob opens era=legacy once=speak
+        bob: tools/call #1 modern tool=speak says=built
+    "#]]);
+}
