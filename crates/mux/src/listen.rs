@@ -382,7 +382,7 @@ impl Mux {
 
     /// A server of the modern era says itself that it tells nothing more by a request of ours; says whether it was
     /// that.
-    pub(crate) fn is_listening_ended(
+    pub(crate) fn take_end_of_listening(
         &mut self,
         upstream_id: UpstreamId,
         request: &RequestId,

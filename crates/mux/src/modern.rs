@@ -7,7 +7,7 @@
 
 use alloc::string::{String, ToString};
 
-use wire::{Frame, Message, Method, Modern, RequestId};
+use wire::{Frame, Message, Method, Modern, Params, RequestId};
 
 use crate::{
     action::Outbox,
@@ -20,6 +20,7 @@ use crate::{
     ids::{LineNumber, SessionId, UpstreamId},
     mux::Mux,
     refusal::Refusal,
+    said::{check_method, check_sender, said_version},
     session::{Session, Stage, State, Whereabouts},
     timers::Timer,
     upstream::Upstream,
@@ -54,7 +55,7 @@ impl Mux {
         };
         let (id, method) = (id.clone(), method.clone());
         let said = params.modern.as_deref();
-        let checked = check(&frame, &method, said);
+        let checked = check(&frame, &method, params);
         if let Err(refusal) = checked.and_then(|()| self.may_be_served(session_id, &method)) {
             self.refuse(session_id, &id, line, refusal, out);
             return;
@@ -259,38 +260,14 @@ impl Mux {
     }
 }
 
-/// Whether a request says what each must say (2026-07-28, `_meta`), and is one that there is.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "methods that need no treatment of their own pass through"
-)]
-fn check(frame: &Frame, method: &Method, said: Option<&Modern>) -> Result<(), Refusal> {
-    let version = said.and_then(|said| said.version.as_ref());
-    let version = version.and_then(|span| frame.text(span));
-    let Some(version) = version else {
-        return Err(Refusal::BadParameter {
-            what: "`_meta` must name `io.modelcontextprotocol/protocolVersion`",
-        });
-    };
-    if version != MODERN_VERSION {
+/// Whether a request says what each must say, and is one that there is.
+fn check(frame: &Frame, method: &Method, params: &Params) -> Result<(), Refusal> {
+    let version = said_version(frame, params)?;
+    if *version != *MODERN_VERSION {
         return Err(Refusal::UnsupportedVersion {
-            requested: version.to_string(),
+            requested: version.into(),
         });
     }
-    let capabilities = said.and_then(|said| said.capabilities.as_ref());
-    if !capabilities.is_some_and(|span| frame.json(span).starts_with('{')) {
-        return Err(Refusal::BadParameter {
-            what: "`_meta` must name `io.modelcontextprotocol/clientCapabilities`",
-        });
-    }
-    match method {
-        Method::Initialize
-        | Method::Ping
-        | Method::SetLevel
-        | Method::ResourcesSubscribe
-        | Method::ResourcesUnsubscribe => Err(Refusal::NoSuchMethod {
-            method: method.clone(),
-        }),
-        _there_is => Ok(()),
-    }
+    check_sender(frame, params)?;
+    check_method(method)
 }

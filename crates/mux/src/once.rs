@@ -305,3 +305,74 @@ fn marked(answer: &Outgoing, mark: &str) -> Option<Outgoing> {
     let edited = frame.edited(result, &["_meta"], &[("_meta", &meta)])?;
     Some(frame.rewrite(&mut [(result.clone(), edited.as_bytes())]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(text: &str) -> Frame {
+        Frame::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn the_word_stands_beside_what_else_is_in_meta_and_everything_else_stays() {
+        let check = |result: &str, expected: &str| {
+            let whole = |result: &str| format!(r#"{{"jsonrpc":"2.0","id":"x","result":{result}}}"#);
+            let answer = marked(&frame(&whole(result)).unchanged(), "{\"n\":1}").unwrap();
+            assert_eq!(String::from_utf8(answer.to_vec()).unwrap(), whole(expected));
+        };
+        check(
+            r#"{"content":[1e400],"_meta":{"a":1}, "b" : 2}"#,
+            r#"{"content":[1e400],"b":2,"_meta":{"a":1,"dev.mcpool/once":{"n":1}}}"#,
+        );
+        check(r"{}", r#"{"_meta":{"dev.mcpool/once":{"n":1}}}"#);
+        check(
+            r#"{"_meta":null}"#,
+            r#"{"_meta":{"dev.mcpool/once":{"n":1}}}"#,
+        );
+    }
+
+    #[test]
+    fn only_a_result_that_went_well_is_repeated() {
+        let result = |text: &str| {
+            let whole = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{text}}}"#);
+            repeatable(&frame(&whole)).is_some()
+        };
+        assert!(result(r#"{"content":[]}"#));
+        assert!(result(r#"{"content":[],"isError":false,"resultType":"complete"}"#));
+        assert!(!result(r#"{"content":[],"isError":true}"#));
+        assert!(!result(r#"{"resultType":"input_required"}"#));
+        let long = "x".repeat(RESULT_BYTES_MAX);
+        assert!(!result(&format!(r#"{{"content":["{long}"]}}"#)));
+        let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"no"}}"#;
+        assert!(repeatable(&frame(error)).is_none());
+    }
+
+    #[test]
+    fn a_key_is_the_tool_and_the_text_of_what_counts() {
+        let key = |names: Option<&[&str]>, params: &str| {
+            let rule = OnceRule {
+                tools: BTreeSet::from(["speak".into()]),
+                key: names.map(|names| names.iter().map(|name| (*name).into()).collect()),
+                ttl: Duration::from_secs(1),
+            };
+            let whole = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+            let frame = frame(&whole);
+            let Message::Request { params, .. } = &frame.message else {
+                panic!("a request");
+            };
+            rule.call("speak", &frame, params).map(|call| call.key)
+        };
+        let all = |arguments: &str| key(None, &format!(r#"{{"name":"speak","arguments":{arguments}}}"#));
+        assert_eq!(all(r#"{"a":1}"#), all(r#"{"a":1}"#));
+        assert_ne!(all(r#"{"a":1}"#), all(r#"{"a":2}"#));
+        assert_ne!(all(r#"{}"#), key(None, r#"{"name":"speak"}"#));
+        let text = |arguments: &str| {
+            let params = format!(r#"{{"name":"speak","arguments":{arguments}}}"#);
+            key(Some(&["text", "to"]), &params)
+        };
+        assert_eq!(text(r#"{"text":"a","x":1}"#), text(r#"{"x":2,"text":"a"}"#));
+        assert_ne!(text(r#"{"text":"a"}"#), text(r#"{"to":"a"}"#));
+        assert_ne!(text(r#"{"text":"","to":""}"#), text(r#"{}"#));
+    }
+}

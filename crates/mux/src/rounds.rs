@@ -269,19 +269,20 @@ impl Mux {
         id: &RequestId,
         answer: &Outgoing,
     ) -> bool {
-        let is_crowded = self.is_crowded(answer.len());
-        let Some(session) = self.sessions.get_mut(&session_id) else {
+        let session = self.sessions.get(&session_id);
+        if session.is_none_or(|session| !session.rounds.parked.contains_key(id)) {
             return false;
-        };
-        let Some(parked) = session.rounds.parked.get_mut(id) else {
-            return false;
-        };
-        let outcome = if is_crowded {
+        }
+        let outcome = if self.is_crowded(answer.len()) {
             Refusal::AnswerDropped.to_response(Some(id))
         } else {
             answer.clone()
         };
-        parked.outcome = Some(session.scales.weigh(outcome));
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && let Some(parked) = session.rounds.parked.get_mut(id)
+        {
+            parked.outcome = Some(session.scales.weigh(outcome));
+        }
         true
     }
 

@@ -29,6 +29,6 @@ pub use fault::Fault;
 pub use frame::{Frame, Kind, Message};
 pub use id::{ProgressToken, RequestId};
 pub use method::Method;
-pub use object::Member;
+pub use object::{Member, edited, members_of};
 pub use outgoing::{Outgoing, quoted};
 pub use params::{Modern, Params, Span};

@@ -187,8 +187,7 @@ impl Front {
                 let is_ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == user);
                 is_ours.then_some(Peer::AtOurSocket)
             }
-            // It may come from another machine.
-            Comer::Secure(_) => Some(Peer::Unknown),
+            Comer::Secure(_) => Some(Peer::Elsewhere),
         }
     }
 }

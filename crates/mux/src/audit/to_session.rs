@@ -8,7 +8,7 @@ use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
 use crate::{
     Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
-    handles::HANDLE_PREFIX,
+    handles::HANDLE_PREFIX, inquiry::REASON,
 };
 
 /// What a session learns from the answer to its `initialize`.
@@ -248,7 +248,11 @@ impl Audit {
             return false;
         };
         let answer = Print::of(frame);
-        let reason = error.as_ref().and_then(|error| own_reason(frame, error));
+        let reason = match (error, result) {
+            (Some(error), _) => own_reason(frame, error),
+            (None, Some(result)) => own_result(frame, result),
+            (None, None) => None,
+        };
         if let (Some(upstream), Some(print)) = (upstream, asking.print) {
             if self.take_answer(session, upstream, print, frame) {
                 self.note_result(session, upstream, asking, frame);
@@ -539,6 +543,12 @@ pub(super) fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
         ("mcpool", _) => Some(Reason::Another),
         _foreign => None,
     }
+}
+
+/// The same of the result of a tool.
+fn own_result(frame: &Frame, result: &Span) -> Option<Reason> {
+    let meta = frame.member(result, "_meta")?;
+    frame.member(&meta.at, REASON).map(|_| Reason::Another)
 }
 
 /// The number of a question and its words.

@@ -76,9 +76,9 @@ fn a_request_that_does_not_say_what_it_must_or_is_none_is_refused() {
         alice: raw {"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2027-01-01","io.modelcontextprotocol/clientCapabilities":{}}}}
             -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"version `2027-01-01` of the protocol is not spoken here","data":{"source":"mcpool","reason":"unsupported-version","retryable":false,"supported":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"requested":"2027-01-01"}}}
         alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}
-            -> alice: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"`_meta` must name `io.modelcontextprotocol/clientCapabilities`","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"`_meta` must have a valid `io.modelcontextprotocol/clientCapabilities`","data":{"source":"mcpool","reason":"bad-meta","retryable":false}}}
         alice: raw {"jsonrpc":"2.0","id":3,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/clientCapabilities":{}}}}
-            -> alice: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"`_meta` must name `io.modelcontextprotocol/protocolVersion`","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"`_meta` must have a valid `io.modelcontextprotocol/protocolVersion`","data":{"source":"mcpool","reason":"bad-meta","retryable":false}}}
         alice: initialize #4 modern
             -> alice: error #4 -32601 no-such-method
         alice: ping #5 modern
@@ -88,7 +88,7 @@ fn a_request_that_does_not_say_what_it_must_or_is_none_is_refused() {
         alice: tools/list #7 modern
             -> start u1 for alice
         alice: tools/list #8
-            -> alice: error #8 -32602 bad-parameter
+            -> alice: error #8 -32602 bad-meta
     "#]]);
 }
 

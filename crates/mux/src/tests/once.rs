@@ -153,13 +153,19 @@ fn clients_of_the_modern_era_are_told_so_too_but_for_requests_without_a_session(
     check(expect![[r#"
         alice opens once=speak
         alice: tools/call #1 modern tool=speak says=built
+            -> start u1 for alice
         u1 starts
+            -> u1: server/discover #1 modern
         u1: greets speaks=2026-07-28
+            -> u1: tools/call #2 modern
         u1: result #2 {"content":[],"resultType":"complete","_meta":{"a":1}}
+            -> alice: result #1 {"content":[],"resultType":"complete","_meta":{"a":1}}
         bob opens once=speak
         bob: tools/call #"x" modern tool=speak says=built
+            -> bob: result #"x"
         carol opens posts once=speak
         carol: tools/call #1 modern tool=speak says=built
+            -> u1: tools/call #3 modern
     "#]]);
 }
 
@@ -167,11 +173,18 @@ fn clients_of_the_modern_era_are_told_so_too_but_for_requests_without_a_session(
 fn a_result_is_repeated_in_the_words_of_the_other_era() {
     check(expect![[r#"
         alice comes era=legacy once=speak
+            -> start u1 for alice
         u1 starts
+            -> u1: initialize #1
         u1: greets
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
         alice: tools/call #1 tool=speak says=built
+            -> u1: tools/call #2
         u1: result #2 {"content":[]}
+            -> alice: result #1 {"content":[]}
         bob opens era=legacy once=speak
         bob: tools/call #1 modern tool=speak says=built
+            -> bob: result #1
     "#]]);
 }

@@ -82,14 +82,6 @@ fn what_is_wrong_with_it_is_told() {
             "[http]\nsocket = 1\n",
             "[http]\nauth = \"nobody\"\n",
             "[http]\nport = 7665\n",
-            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = true }]\n",
-            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = 1 }]\n",
-            "[http]\nauth = \"none\"\nlisten = [{ address = \"0.0.0.0:1\", tls = true }]\n[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
-            "[http.tls]\ncert = \"/c\"\n",
-            "[http.tls]\ncert = \"c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
-            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = []\n",
-            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n:7\"]\n",
-            "[http.tls]\nca = \"/c\"\n",
         ],
         &expect![[r#"
             [http]
@@ -131,6 +123,27 @@ fn what_is_wrong_with_it_is_told() {
             [http]
             port = 7665
                 config.toml:2:1: http.port: unknown key (known here: listen, tls, socket, auth, session_idle_timeout)
+<<<<<<< HEAD
+=======
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_tls_is_told() {
+    check_errors(
+        &[
+            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = true }]\n",
+            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = 1 }]\n",
+            "[http]\nauth = \"none\"\nlisten = [{ address = \"0.0.0.0:1\", tls = true }]\n[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
+            "[http.tls]\ncert = \"/c\"\n",
+            "[http.tls]\ncert = \"c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
+            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = []\n",
+            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n:7\"]\n",
+            "[http.tls]\nca = \"/c\"\n",
+        ],
+        &expect![[r#"
+>>>>>>> main
             [http]
             listen = [{ address = "127.0.0.1:1", tls = true }]
                 config.toml:2:10: http.listen: `tls` needs a certificate (name its files in `[http.tls]`, as `cert` and `key`)

@@ -438,7 +438,11 @@ async fn finish(
         Due::Response(key) => {
             busy.is_of(Some(key));
             busy.is_at(Stage::AtTheHub);
-            let answered = exchange::answer(front, busy, (key, pieces, mark)).await;
+            let answered = tokio::select! {
+                biased;
+                answered = exchange::answer(front, busy, (key, pieces, mark)) => answered,
+                gone = has_gone(stream) => return Err(gone),
+            };
             let response = answered.unwrap_or_else(|fault| reply::refused(&fault));
             write_head(stream, busy, response).await?
         }
@@ -452,7 +456,7 @@ async fn finish(
             let greeted = tokio::select! {
                 biased;
                 greeted = exchange::greet(busy, pieces, attendance) => greeted,
-                () = stream.get_ref().comer().has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+                gone = has_gone(stream) => return Err(gone),
             };
             let response = greeted.unwrap_or_else(|fault| reply::refused(&fault));
             write_head(stream, busy, response).await?
@@ -478,7 +482,7 @@ async fn finish_round(
         let responded = tokio::select! {
             biased;
             responded = modern::respond(chunks, attendance) => responded,
-            () = stream.get_ref().comer().has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+            gone = has_gone(stream) => return Err(gone),
         };
         busy.is_at(Stage::Written);
         let response =
@@ -535,7 +539,7 @@ async fn write_body(stream: &mut Timed<Rewound>, busy: &Busy, mut body: Reply) -
         let frame = tokio::select! {
             biased;
             frame = next_frame(&mut body) => frame,
-            () = stream.get_ref().comer().has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+            gone = has_gone(stream) => return Err(gone),
         };
         let Some(frame) = frame else {
             break;
@@ -561,6 +565,15 @@ async fn write_body(stream: &mut Timed<Rewound>, busy: &Busy, mut body: Reply) -
         write(stream, busy, b"0\r\n\r\n").await?;
     }
     Ok(())
+}
+
+/// Writes what its client has not taken before, and returns when that has gone.
+async fn has_gone(stream: &mut Timed<Rewound>) -> io::Error {
+    if let Err(error) = stream.flush().await {
+        return error;
+    }
+    stream.get_ref().comer().has_gone().await;
+    io::ErrorKind::BrokenPipe.into()
 }
 
 async fn next_frame(body: &mut Reply) -> Option<Frame<Bytes>> {

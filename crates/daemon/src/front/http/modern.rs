@@ -15,12 +15,12 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 use memchr::memmem;
-use mux::{MODERN_VERSION, Said};
+use mux::{MODERN_VERSION, Refusal, Said, check_method, check_sender, said_version};
 use tokio::{
     sync::mpsc::{self, Sender},
     time,
 };
-use wire::{Frame, Kind, Message, Method, Outgoing, Params, RequestId, Span, meta_name};
+use wire::{Frame, Kind, Message, Method, Outgoing, Params};
 
 pub(crate) use fault::ModernFault;
 use headers::ParamHeaders;
@@ -126,11 +126,12 @@ pub(super) async fn answer(
     post: Post,
 ) -> Response<Reply> {
     let Said::One(frame) = post.said else {
-        return refused(&ModernFault::NotOneRequest, None);
+        return reply::denied(&ModernFault::NotOneRequest.into());
     };
     let id = frame.id().cloned();
-    if let Err(fault) = check(headers, &frame) {
-        return refused(&fault, id.as_ref());
+    if let Err(denial) = check(headers, &frame) {
+        tracing::debug!(?denial, "refused over HTTP");
+        return reply::denied_to(&denial, id.as_ref());
     }
     if frame.kind() == Kind::Notification {
         // This version has none that says anything over HTTP.
@@ -199,30 +200,27 @@ pub(super) async fn respond(
     Ok(reply::events(Events::of_request(first, from, attendance)))
 }
 
-fn refused(fault: &ModernFault, id: Option<&RequestId>) -> Response<Reply> {
-    tracing::debug!(reason = fault.reason(), "refused over HTTP");
-    reply::json(fault.status(), &fault.to_response(id))
-}
-
 /// Whether a message is what it must be, and its headers agree with it.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "three methods are about something with a name"
 )]
-fn check(headers: &HeaderMap, frame: &Frame) -> Result<(), ModernFault> {
+fn check(headers: &HeaderMap, frame: &Frame) -> Result<(), Denial> {
     let (method, params) = match &frame.message {
         Message::Request { method, params, .. } => (method, params),
         // What headers it has is not said anywhere.
         Message::Notification { .. } => return Ok(()),
-        Message::Response { .. } => return Err(ModernFault::NotOneRequest),
+        Message::Response { .. } => return Err(ModernFault::NotOneRequest.into()),
     };
-    let version = check_meta(frame, params)?;
+    let version = said_version(frame, params)?;
     agree(headers, &VERSION_HEADER, Some(&version), |text| {
         Ok(text.into())
     })?;
     if *version != *MODERN_VERSION {
-        return Err(ModernFault::UnsupportedVersion { requested: version });
+        let requested = version.into();
+        return Err(Refusal::UnsupportedVersion { requested }.into());
     }
+    check_sender(frame, params)?;
     agree(headers, &METHOD_HEADER, Some(method.name()), |text| {
         Ok(text.into())
     })?;
@@ -235,34 +233,7 @@ fn check(headers: &HeaderMap, frame: &Frame) -> Result<(), ModernFault> {
         let name = name.as_ref().and_then(|span| frame.text(span));
         agree(headers, &NAME_HEADER, name.as_deref(), decoded)?;
     }
-    if is_gone(method) {
-        return Err(ModernFault::MethodGone {
-            method: method.name().into(),
-        });
-    }
-    Ok(())
-}
-
-/// The version, if all is there that every request must say of its sender.
-fn check_meta(frame: &Frame, params: &Params) -> Result<Box<str>, ModernFault> {
-    let modern = params.modern.as_deref();
-    let missing = |name| ModernFault::BadMeta { name };
-    let version = modern.and_then(|it| it.version.as_ref());
-    let version = version.and_then(|span| frame.text(span));
-    let version = version.ok_or(missing(meta_name::VERSION))?;
-    let is_object = |span: &Span| frame.json(span).starts_with('{');
-    let modern = modern.ok_or(missing(meta_name::VERSION))?;
-    if !modern.capabilities.as_ref().is_some_and(is_object) {
-        return Err(missing(meta_name::CAPABILITIES));
-    }
-    if !modern.client_info.as_ref().is_none_or(is_object) {
-        return Err(missing(meta_name::CLIENT));
-    }
-    let is_text = |span: &Span| frame.text(span).is_some();
-    if !modern.log_level.as_ref().is_none_or(is_text) {
-        return Err(missing(meta_name::LOG_LEVEL));
-    }
-    Ok(version.into())
+    Ok(check_method(method)?)
 }
 
 /// Whether a header says what the body says.
@@ -283,18 +254,6 @@ fn agree<'h>(
         (Ok(Some(_)), None) => Mismatch::Unfounded,
     };
     Err(known.fault(mismatch))
-}
-
-/// Whether this version has the method no more. A server of an older one would do something.
-fn is_gone(method: &Method) -> bool {
-    matches!(
-        method,
-        Method::Initialize
-            | Method::Ping
-            | Method::SetLevel
-            | Method::ResourcesSubscribe
-            | Method::ResourcesUnsubscribe
-    )
 }
 
 /// The session that a request goes on with, as what it sends back says.
