@@ -339,7 +339,9 @@ mod tests {
             repeatable(&frame(&whole)).is_some()
         };
         assert!(result(r#"{"content":[]}"#));
-        assert!(result(r#"{"content":[],"isError":false,"resultType":"complete"}"#));
+        assert!(result(
+            r#"{"content":[],"isError":false,"resultType":"complete"}"#
+        ));
         assert!(!result(r#"{"content":[],"isError":true}"#));
         assert!(!result(r#"{"resultType":"input_required"}"#));
         let long = "x".repeat(RESULT_BYTES_MAX);
@@ -356,14 +358,20 @@ mod tests {
                 key: names.map(|names| names.iter().map(|name| (*name).into()).collect()),
                 ttl: Duration::from_secs(1),
             };
-            let whole = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+            let whole =
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
             let frame = frame(&whole);
             let Message::Request { params, .. } = &frame.message else {
                 panic!("a request");
             };
             rule.call("speak", &frame, params).map(|call| call.key)
         };
-        let all = |arguments: &str| key(None, &format!(r#"{{"name":"speak","arguments":{arguments}}}"#));
+        let all = |arguments: &str| {
+            key(
+                None,
+                &format!(r#"{{"name":"speak","arguments":{arguments}}}"#),
+            )
+        };
         assert_eq!(all(r#"{"a":1}"#), all(r#"{"a":1}"#));
         assert_ne!(all(r#"{"a":1}"#), all(r#"{"a":2}"#));
         assert_ne!(all(r#"{}"#), key(None, r#"{"name":"speak"}"#));

@@ -123,8 +123,6 @@ fn what_is_wrong_with_it_is_told() {
             [http]
             port = 7665
                 config.toml:2:1: http.port: unknown key (known here: listen, tls, socket, auth, session_idle_timeout)
-<<<<<<< HEAD
-=======
         "#]],
     );
 }
@@ -143,7 +141,6 @@ fn what_is_wrong_with_tls_is_told() {
             "[http.tls]\nca = \"/c\"\n",
         ],
         &expect![[r#"
->>>>>>> main
             [http]
             listen = [{ address = "127.0.0.1:1", tls = true }]
                 config.toml:2:10: http.listen: `tls` needs a certificate (name its files in `[http.tls]`, as `cert` and `key`)
