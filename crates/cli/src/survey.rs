@@ -9,8 +9,8 @@
 
 mod agents;
 mod census;
+mod known;
 mod memory;
-mod own_servers;
 #[cfg(target_os = "linux")]
 #[path = "survey/linux.rs"]
 mod system;
@@ -26,8 +26,8 @@ use config::CommandIdentity;
 use sys::process_table::Identity;
 
 pub(crate) use census::{Census, Process};
+pub(crate) use known::Known;
 pub(crate) use memory::{Figures, figures};
-pub(crate) use own_servers::Known;
 pub(crate) use system::{path_of, take};
 
 /// How far a search goes down from a client: deeper than any launcher of a launcher.
