@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, advise, call, completions, connect, doctor, list, logs, remove, restart,
-        sample_server, serve, status, stop, token, tools, r#try, upgrade,
+        add, advise, call, completions, connect, doctor, hook, list, logs, man, remove, restart,
+        sample_server, serve, service, status, stop, token, tools, r#try, upgrade,
     },
     ui::Format,
 };
@@ -52,11 +52,14 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Upgrade(upgrade::Args),
     Token(token::Args),
+    Hook(hook::Args),
     Serve(serve::Args),
     Advise(advise::Args),
     Doctor(doctor::Args),
+    Service(service::Args),
     Try(r#try::Args),
     Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     SampleServer(sample_server::Args),
 }

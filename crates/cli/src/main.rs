@@ -16,6 +16,7 @@ mod doctor;
 mod exit;
 mod follow;
 mod sample;
+mod service;
 mod survey;
 mod trial;
 mod ui;

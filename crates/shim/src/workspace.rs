@@ -88,26 +88,33 @@ impl error::Error for BadWorkspace {
 ///
 /// A bad `flag` is an error and never leads to the next evidence.
 pub fn find(flag: Option<&Path>) -> Result<Option<Workspace>, BadWorkspace> {
+    find_from(flag, env::current_dir().ok())
+}
+
+/// As [`find`], of somebody who is in another `directory` than this process.
+pub(crate) fn find_from(
+    flag: Option<&Path>,
+    directory: Option<PathBuf>,
+) -> Result<Option<Workspace>, BadWorkspace> {
     let project = env::var_os("CLAUDE_PROJECT_DIR").map(PathBuf::from);
     let clues = Clues {
         flag,
         project: project.as_deref(),
-        directory: env::current_dir().ok(),
-        too_wide: too_wide_here(),
+        directory,
+        too_wide: too_wide_of_user(),
     };
     clues.judge()
 }
 
-/// The workspace that a session has whose client works in this folder, if nothing else is known of it.
-pub fn of_folder(folder: &Path) -> Option<Workspace> {
+/// The workspace of somebody who is in this folder, of which nothing else is known.
+pub fn around(folder: &Path) -> Option<PathBuf> {
     let clues = Clues {
         flag: None,
         project: None,
-        directory: Some(folder.to_path_buf()),
-        too_wide: too_wide_here(),
+        directory: folder.is_absolute().then(|| folder.to_path_buf()),
+        too_wide: too_wide_of_user(),
     };
-    // Only a flag can be wrong.
-    clues.judge().ok().flatten()
+    Some(clues.judge().ok()??.path)
 }
 
 /// Everything that the answer depends on.
@@ -171,11 +178,15 @@ impl Clues<'_> {
     }
 }
 
-fn too_wide_here() -> Vec<PathBuf> {
+/// Those of the user that this process is of.
+fn too_wide_of_user() -> Vec<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
-    let homes = [home::from_environment(), home::of_user(user)];
-    let temporary = env::var_os("TMPDIR").map(PathBuf::from);
-    too_wide(homes.into_iter().flatten().chain(temporary))
+    too_wide(
+        [home::from_environment(), home::of_user(user)]
+            .into_iter()
+            .flatten()
+            .chain(env::var_os("TMPDIR").map(PathBuf::from)),
+    )
 }
 
 /// The folders that hold everything, without symbolic links.

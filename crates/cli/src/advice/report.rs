@@ -141,7 +141,7 @@ impl Session {
         Session {
             client: session.client,
             pid: session.pid,
-            workspace: folder.and_then(workspace::of_folder).map(|it| it.path),
+            workspace: folder.and_then(workspace::around),
             servers: session.servers.len(),
             pooled: session.pooled,
         }

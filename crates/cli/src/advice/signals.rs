@@ -82,7 +82,7 @@ pub(crate) fn groups(survey: &Survey) -> Vec<Group> {
     let mut workspaces: BTreeMap<Key, BTreeSet<Option<PathBuf>>> = BTreeMap::new();
     for session in &survey.sessions {
         let folder = session.folder.as_deref();
-        let workspace = folder.and_then(workspace::of_folder).map(|it| it.path);
+        let workspace = folder.and_then(workspace::around);
         for running in &session.servers {
             let key = key_of(running, workspace.as_deref());
             let places = workspaces.entry(key.clone()).or_default();

@@ -13,8 +13,10 @@ mod fault;
 mod gate;
 mod handover;
 pub mod holder;
+mod hook;
 mod modern;
 mod peer;
+mod place;
 mod presence;
 mod reply;
 mod routes;
@@ -107,6 +109,8 @@ pub(crate) struct Front {
     loose: Sender<Loose>,
     /// Whether no request begins.
     pause: Pause,
+    /// For those who look at folders of agents.
+    looks: Arc<Semaphore>,
     /// How far each connection is.
     busy: Mutex<BTreeMap<ConnectionId, Busy>>,
     last_connection: AtomicU64,
@@ -136,6 +140,7 @@ impl Front {
             halt: Halt::default(),
             loose,
             pause: Pause::default(),
+            looks: Arc::new(Semaphore::new(hook::LOOKS_MAX)),
             busy: Mutex::default(),
             last_connection: AtomicU64::new(0),
             grants: Arc::default(),

@@ -39,8 +39,8 @@ use super::{
     FIRST_GENERATION, Front, Generation, Key, Served,
     comer::{Comer, Kind, Rewound},
     events::Events,
-    exchange, is_revoked, modern,
-    presence::Attendance,
+    exchange, hook, is_revoked, modern,
+    presence::{Attendance, Round},
     reply::{self, Reply},
     serve,
     strangers::Stranger,
@@ -92,6 +92,9 @@ struct DueRound {
     id: Option<RequestId>,
     /// Whether the head is written, and a stream goes on.
     streams: bool,
+    /// The event, if the answer is for a hook of an agent.
+    #[serde(default)]
+    hook: Option<Arc<str>>,
 }
 
 /// A connection as it is handed over.
@@ -173,6 +176,7 @@ impl Busy {
                 session: round.presence.session()?,
                 id: round.id,
                 streams: course.stage == Stage::Streams,
+                hook: round.hook,
             };
             return Some((Due::Round(due), course));
         }
@@ -474,19 +478,28 @@ async fn finish_round(
     chunks: Receiver<Chunk>,
 ) -> io::Result<()> {
     let (attendance, presence) = Attendance::of(round.session, front.inbox.clone());
-    busy.is_round(presence, round.id.clone());
+    busy.is_round(Round {
+        presence,
+        id: round.id.clone(),
+        hook: round.hook.clone(),
+    });
     let body = if round.streams {
         busy.is_at(Stage::Streams);
         reply::events(Events::of_request(None, chunks, attendance)).into_body()
     } else {
-        let responded = tokio::select! {
+        let respond = async {
+            if let Some(event) = &round.hook {
+                return hook::respond(event, chunks, attendance, busy).await;
+            }
+            let responded = modern::respond(chunks, attendance).await;
+            busy.is_at(Stage::Written);
+            responded.unwrap_or_else(|denial| reply::denied_to(&denial, round.id.as_ref()))
+        };
+        let response = tokio::select! {
             biased;
-            responded = modern::respond(chunks, attendance) => responded,
+            response = respond => response,
             gone = has_gone(stream) => return Err(gone),
         };
-        busy.is_at(Stage::Written);
-        let response =
-            responded.unwrap_or_else(|denial| reply::denied_to(&denial, round.id.as_ref()));
         write_head(stream, busy, response).await?
     };
     write_body(stream, busy, body).await

@@ -21,9 +21,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
-use wire::RequestId;
 
-use super::{Generation, Key, Presence};
+use super::{Generation, Key, Presence, presence::Round};
 use crate::link::{ConnectionId, Share};
 
 /// From the first byte of a request to the end of its head.
@@ -89,13 +88,6 @@ impl Pause {
     }
 }
 
-/// A request of the modern era.
-#[derive(Clone, Debug)]
-pub(super) struct Round {
-    pub(super) presence: Arc<Presence>,
-    pub(super) id: Option<RequestId>,
-}
-
 /// How far a request is, and its connection with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Course {
@@ -159,8 +151,8 @@ impl Busy {
     }
 
     /// It is one of the modern era, and at the hub.
-    pub(super) fn is_round(&self, presence: Arc<Presence>, id: Option<RequestId>) {
-        *lock(&self.0.round) = Some(Round { presence, id });
+    pub(super) fn is_round(&self, round: Round) {
+        *lock(&self.0.round) = Some(round);
         self.is_at(Stage::AtTheHub);
     }
 
