@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Outbox,
+    askable::Call,
     exchange::MintedId,
     ids::{SessionId, UpstreamId},
     mux::Mux,
-    release::Call,
 };
 
 /// The devices that somebody uses, or waits for.

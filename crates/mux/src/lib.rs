@@ -16,6 +16,7 @@ mod action;
 mod admin;
 mod answers;
 mod ask;
+mod askable;
 #[cfg(any(test, feature = "audit"))]
 pub mod audit;
 mod backoff;

@@ -2,45 +2,22 @@
 //!
 //! **Invariant:** the messages counted as waiting are those in the sessions' queues.
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
-use wire::{Frame, Message, Method, Outgoing, RequestId};
+use wire::{Frame, Outgoing, RequestId};
 
 use crate::{
     action::{Action, Notice, Outbox},
-    event::CallRules,
+    askable::{Askable, Call},
     ids::{LineNumber, SessionId, UpstreamId},
-    lanes::{Circumstances, Conduct, Manner, Tool, tool_key},
+    lanes::{Circumstances, Conduct, Manner},
     mux::Mux,
-    once::{OnceCall, Repeat},
+    once::Repeat,
     refusal::Refusal,
     session::{Heard, Held, Session, Stage, State as SessionState, Whereabouts},
     timers::Timer,
     upstream::{Releasing, Standing, Upstream},
-    wishes::log_level_of,
 };
-
-/// A call that its upstream may answer with an ask, and how it has to run.
-pub(crate) struct Askable {
-    pub(crate) tool: Tool,
-    pub(crate) manner: Manner,
-    /// What it uses that no other call may use at the same time.
-    pub(crate) device: Option<Arc<str>>,
-    /// By what its repeats are known.
-    pub(crate) once: Option<OnceCall>,
-}
-
-/// A request that its upstream may answer with an ask, before it is known how it has to run.
-pub(crate) struct Call {
-    tool: Tool,
-    /// Whether it says itself that it wants log messages (2026-07-28).
-    wants_log: bool,
-    /// What it uses that no other call may use at the same time.
-    pub(crate) device: Option<Arc<str>>,
-    /// By what it and its repeats are known.
-    once: Option<OnceCall>,
-}
 
 /// What becomes of a request now.
 enum Admission {
@@ -583,38 +560,5 @@ impl Mux {
         {
             upstream.lanes.give_up_next(session_id);
         }
-    }
-}
-
-impl Call {
-    /// What the upstream may ask because of this request, if it is a call at all, and what the configuration
-    /// has to say of it.
-    pub(crate) fn of(frame: &Frame, rules: &CallRules) -> Option<Self> {
-        let Message::Request { method, params, .. } = &frame.message else {
-            return None;
-        };
-        if !method.is_askable() {
-            return None;
-        }
-        // Resources are many and alike; one conduct serves all.
-        let named = params
-            .name
-            .as_ref()
-            .filter(|_| *method != Method::ResourcesRead);
-        let name = named.and_then(|span| frame.text(span));
-        let mut call = Call {
-            tool: tool_key(method, name.as_deref().unwrap_or_default()),
-            wants_log: log_level_of(frame).is_some(),
-            device: None,
-            once: None,
-        };
-        if *method == Method::ToolsCall {
-            let device = rules.device.as_ref();
-            let device = device.filter(|device| device.is_used_by(&call.tool));
-            call.device = device.map(|device| device.name.clone());
-            let once = rules.once.as_ref();
-            call.once = once.and_then(|rule| rule.call(&call.tool, frame, params));
-        }
-        Some(call)
     }
 }

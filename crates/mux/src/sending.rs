@@ -9,6 +9,7 @@ use wire::{Frame, Message, Method, Outgoing};
 
 use crate::{
     action::{Action, Outbox},
+    askable::Askable,
     bridge,
     era::Era,
     exchange::{Claim, Effect, Exchange, Kept, MintedId, Owner},
@@ -17,7 +18,7 @@ use crate::{
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::Manner,
     mux::Mux,
-    release::{Askable, Before},
+    release::Before,
     scales::Weighed,
     session::{Held, Stage, Whereabouts},
     upstream::Standing,
