@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod hook;
+pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;
@@ -21,6 +22,7 @@ pub(crate) mod stop;
 pub(crate) mod token;
 pub(crate) mod tools;
 pub(crate) mod r#try;
+pub(crate) mod undo;
 pub(crate) mod upgrade;
 
 use std::path::Path;
@@ -49,6 +51,8 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Restart(args) => restart::run(&args, &places(home)?, ui),
         Command::Stop(args) => stop::run(&args, &places(home)?, ui),
         Command::Token(args) => token::run(&args, &places(home)?, ui),
+        Command::Import(args) => import::run(&args, &places(home)?, ui),
+        Command::Undo(args) => undo::run(&args, &places(home)?, ui),
         Command::Upgrade(args) => upgrade::run(&args, &places(home)?, ui),
         Command::Service(args) => service::run(&args, places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?, ui),

@@ -3,6 +3,7 @@
 //! A check is a file: it looks, and says what it found. None starts or stops anything; what is changed at
 //! all is changed by [`Mend::apply`], on the user's word, and can be changed back.
 
+mod clients;
 mod config;
 mod daemon;
 mod duplicates;
@@ -18,7 +19,7 @@ use ::config::Config;
 use ::daemon::admin::Status;
 use shim::places::Places;
 
-use crate::survey::Survey;
+use crate::survey::{Known, Survey};
 
 pub(crate) use finding::Report;
 
@@ -37,9 +38,10 @@ struct Patient<'a> {
 pub(crate) fn examine(places: &Places) -> Report {
     let config = config::load(places);
     let (status, mut findings) = daemon::ask(places);
-    let known = config.as_ref().map(crate::survey::Known::of);
+    let known = config.as_ref().map(Known::of).unwrap_or_default();
+    let known = known.and_of_clients();
     let census = crate::survey::take().ok();
-    let survey = census.map(|census| Survey::of(&census, &known.unwrap_or_default()));
+    let survey = census.map(|census| Survey::of(&census, &known));
     let patient = Patient {
         places,
         config,
@@ -49,6 +51,7 @@ pub(crate) fn examine(places: &Places) -> Report {
     for check in [
         folders::check,
         config::check,
+        clients::check,
         daemon::check,
         programs::check,
         ports::check,

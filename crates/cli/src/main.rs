@@ -15,6 +15,7 @@ mod daemon_link;
 mod doctor;
 mod exit;
 mod follow;
+mod moving;
 mod sample;
 mod service;
 mod survey;

@@ -12,6 +12,7 @@
 
 mod address;
 mod auto_scope;
+pub mod clients;
 mod config;
 mod credential;
 mod edit;

@@ -11,6 +11,7 @@ pub mod changes;
 pub mod child;
 pub mod detach;
 pub mod handed;
+pub mod lease;
 pub mod machine;
 mod mask;
 pub mod memory;

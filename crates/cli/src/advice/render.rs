@@ -96,7 +96,7 @@ impl Report {
         }
         let is_moved = |server: &&Server| server.verdict != Verdict::LeaveOnStdio;
         if self.servers.iter().any(|server| is_moved(&server)) {
-            page.line("To share a server, put `mcpool connect --` before its command in its client's file.");
+            page.line("`mcpool import` shows how to share what your clients' files name.");
         }
     }
 

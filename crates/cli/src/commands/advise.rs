@@ -33,7 +33,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let known = known(places, ui);
+    let known = known(places, ui).and_of_clients();
     let mut survey = Survey::of(&survey::take()?, &known);
     if !args.servers.is_empty() {
         survey.keep(|server| args.servers.contains(&server.identity.name));

@@ -46,6 +46,7 @@ pub(crate) struct Finding {
 pub(super) enum Check {
     Folders,
     Config,
+    Clients,
     Daemon,
     Versions,
     Ports,

@@ -1,8 +1,13 @@
-//! The servers that a configuration names, to know them among processes.
+//! The servers that are configured, to know them among processes whatever they are called.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
-use config::{CommandIdentity, Config};
+use config::{
+    CommandIdentity, Config,
+    clients::{self, Kind},
+};
+
+use crate::moving::machine::Machine;
 
 /// What is known to be a server, whatever it is called.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +25,20 @@ impl Known {
             known.add(&argv);
         }
         known
+    }
+
+    /// The same, and those in the files of clients; what cannot be read there names none.
+    pub(crate) fn and_of_clients(mut self) -> Known {
+        let files = Machine::this().map(|machine| machine.files(clients::ALL));
+        for found in files.unwrap_or_default() {
+            let text = fs::read_to_string(&found.path).unwrap_or_default();
+            for entry in clients::survey(&text, found.client).unwrap_or_default() {
+                if let Kind::Local(local) = entry.kind {
+                    self.add(&local.command.words);
+                }
+            }
+        }
+        self
     }
 
     /// Another command line that starts a server.

@@ -1,6 +1,13 @@
 //! `doctor`: what is wrong is found, and what to do about it is said.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Stdio,
+};
 
 use serde_json::Value;
 
@@ -176,4 +183,51 @@ fn a_program_that_was_replaced_is_another_build_until_the_upgrade() {
     let told = looked();
     assert!(!told.contains("the daemon is another build"), "{told}");
     assert!(told.contains("the guardian is another build"), "{told}");
+}
+
+#[test]
+fn a_client_s_file_that_cannot_be_read_is_told_and_so_is_a_session_that_is_older_than_its_file() {
+    let home = Home::new();
+    let file = home.user().join(".claude.json");
+    fs::write(&file, "{\"mcpServers\": {").unwrap();
+    let (what, next) = problem(&home, "clients");
+    assert!(
+        what.contains("Claude Code") && what.contains("~/.claude.json"),
+        "{what}"
+    );
+    assert!(next.contains("mend it"), "{next}");
+
+    // A server without a name that says so, which the file names.
+    let name = format!("notes-{}", std::process::id());
+    let bin = home.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    for link in [name.as_str(), "claude"] {
+        symlink(FAKE_SERVER, bin.join(link)).unwrap();
+    }
+    let server = bin.join(&name).display().to_string();
+    let commands = home.file("commands");
+    fs::write(&commands, &server).unwrap();
+    let mut agent = home.command(bin.join("claude"), &["agent", &commands]);
+    agent.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut agent = agent.spawn().unwrap();
+    let mut said = String::new();
+    let mut stdout = BufReader::new(agent.stdout.take().unwrap());
+    stdout.read_line(&mut said).unwrap();
+    let write = |entry: Value| {
+        let text = serde_json::json!({"mcpServers": {"notes": entry}}).to_string();
+        fs::write(&file, text).unwrap();
+    };
+    write(serde_json::json!({"command": server}));
+    let advice: Value = serde_json::from_str(&home.done(&["advise", "--json", &name])).unwrap();
+    assert_eq!(advice["servers"][0]["name"], name, "{advice}");
+    let (code, found) = examined(&home, "clients", &[]);
+    assert_eq!((code, found), (Some(0), Vec::new()));
+
+    write(serde_json::json!({"command": "mcpool", "args": ["connect", "--", server]}));
+    let (code, found) = examined(&home, "clients", &[]);
+    assert_eq!((code, found.len()), (Some(0), 1), "{found:?}");
+    let what = found[0]["what"].as_str().unwrap();
+    assert!(what.contains(&format!("process {}", agent.id())), "{what}");
+    drop(agent.stdin.take());
+    agent.wait().unwrap();
 }

@@ -43,6 +43,8 @@ mod machine_files;
 mod machine_limits;
 mod machine_time;
 mod meeting;
+mod moving;
+mod moving_races;
 mod noise;
 mod output;
 mod pressure;
