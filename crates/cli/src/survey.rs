@@ -26,7 +26,7 @@ use config::CommandIdentity;
 use sys::process_table::Identity;
 
 pub(crate) use census::{Census, Process};
-pub(crate) use known::Known;
+pub(crate) use known::{Known, behind_mcpool};
 pub(crate) use memory::{Figures, figures};
 pub(crate) use system::{path_of, take};
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     moving::machine::{Found, Machine},
-    survey::Session,
+    survey::{Session, behind_mcpool},
 };
 
 pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
@@ -53,7 +53,7 @@ fn outdated(patient: &Patient<'_>, client: &str, entries: &[Entry]) -> Vec<Findi
     let moved: BTreeSet<String> = entries
         .iter()
         .filter_map(|entry| match &entry.kind {
-            Kind::Ours(command) => Some(config::identify(&command.words)?.key),
+            Kind::Ours(command) => Some(config::identify(behind_mcpool(&command.words))?.key),
             Kind::Local(_) | Kind::LeftAlone(_) => None,
         })
         .collect();

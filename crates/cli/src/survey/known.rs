@@ -33,8 +33,10 @@ impl Known {
         for found in files.unwrap_or_default() {
             let text = fs::read_to_string(&found.path).unwrap_or_default();
             for entry in clients::survey(&text, found.client).unwrap_or_default() {
-                if let Kind::Local(local) = entry.kind {
-                    self.add(&local.command.words);
+                match entry.kind {
+                    Kind::Local(local) => self.add(&local.command.words),
+                    Kind::Ours(command) => self.add(behind_mcpool(&command.words)),
+                    Kind::LeftAlone(_) => {}
                 }
             }
         }
@@ -50,4 +52,12 @@ impl Known {
     pub(super) fn has(&self, identity: &CommandIdentity) -> bool {
         self.keys.contains(&identity.key)
     }
+}
+
+/// The command line that `mcpool connect` stands before; empty if it names a server of the configuration.
+pub(crate) fn behind_mcpool(words: &[String]) -> &[String] {
+    let dashes = words.iter().position(|word| word == "--");
+    dashes
+        .and_then(|at| words.get(at + 1..))
+        .unwrap_or_default()
 }
