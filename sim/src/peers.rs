@@ -149,6 +149,7 @@ pub(crate) fn opening(
         silence_max: None,
         era: None,
         handle: None,
+        rules: Arc::default(),
     };
     (opening, key)
 }

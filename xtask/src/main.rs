@@ -25,6 +25,7 @@ mod scratch;
 mod shell;
 mod sim;
 mod soak;
+mod staged;
 mod table;
 mod test;
 #[cfg(test)]

@@ -309,6 +309,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         silence_max: None,
         era: None,
         handle: None,
+        rules: Arc::default(),
     }
 }
 

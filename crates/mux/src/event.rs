@@ -1,6 +1,6 @@
 //! All that can happen to the pooler.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, string::String, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
 use bytes::Bytes;
@@ -290,6 +290,46 @@ pub struct Opening {
     /// nobody can guess it. `None` if nobody can.
     #[serde(default)]
     pub handle: Option<Arc<str>>,
+    /// What holds for calls of its server's tools besides.
+    #[serde(default)]
+    pub rules: Arc<CallRules>,
+}
+
+/// What holds for calls of a server's tools, because the configuration says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRules {
+    /// What one call at a time may use.
+    pub device: Option<Device>,
+    /// Which of them are answered, when another session repeats them, with the result of the first.
+    pub once: Option<OnceRule>,
+}
+
+impl Device {
+    pub(crate) fn is_used_by(&self, tool: &str) -> bool {
+        let tools = self.tools.as_ref();
+        tools.is_none_or(|tools| tools.contains(tool))
+    }
+}
+
+/// Calls that are carried out once for all sessions which make them within some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnceRule {
+    /// The tools that it is for.
+    pub tools: BTreeSet<Box<str>>,
+    /// The arguments by whose text a call is known as a repeat; `None` for all of them.
+    pub key: Option<Vec<Box<str>>>,
+    /// For how long after the first result a call counts as its repeat.
+    pub ttl: Duration,
+}
+
+/// Something that one call at a time may use, whichever session of whichever server makes it: a pair of
+/// speakers, a printer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name. Servers that name the same one share it.
+    pub name: Arc<str>,
+    /// The tools that use it; `None` for all of the server.
+    pub tools: Option<BTreeSet<Box<str>>>,
 }
 
 /// What must be equal for two sessions to share an upstream, but for what the core adds itself:

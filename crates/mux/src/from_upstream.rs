@@ -11,12 +11,12 @@ use crate::{
     era::Era,
     exchange::{Claim, Effect, Errand, Exchange, Kept, MintedId, Owner},
     fact::{DropReason, Fact},
-    handshake::Handshake,
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::CallEnd,
     listen::{Unheard, with_meta},
     lists::List,
     mux::Mux,
+    once::answer_in_era,
     refusal::Refusal,
     stream::Stream,
     upstream::Standing,
@@ -143,6 +143,7 @@ impl Mux {
             return;
         };
         self.end_call(upstream_id, minted);
+        self.end_once(upstream_id, minted, frame);
         let refusal = self.refusal_of_answer(upstream_id, claim, frame);
         let result = result.as_ref().filter(|_| refusal.is_none());
         if let (Effect::Listed(wanted), Some(result)) = (&claim.effect, result)
@@ -197,18 +198,10 @@ impl Mux {
 
     /// A server's answer as the session reads it that has asked.
     fn answer_in_era(&self, upstream_id: UpstreamId, claim: &Claim, frame: &Frame) -> Outgoing {
-        let Message::Response { id_span, .. } = &frame.message else {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return frame.unchanged();
         };
-        let upstream = self.upstreams.get(&upstream_id);
-        let is_bridged = upstream.is_some_and(|upstream| upstream.key.era != claim.era);
-        if !is_bridged {
-            return frame.rewrite(&mut [(id_span.clone(), claim.id.as_bytes())]);
-        }
-        let handshake = upstream.and_then(|upstream| upstream.handshake.as_ref());
-        let info = handshake.and_then(Handshake::server_info);
-        let asked = (claim.era, &claim.id);
-        bridge::answer(frame, asked, &claim.method, info.as_deref())
+        answer_in_era(upstream, frame, (claim.era, &claim.id), &claim.method)
     }
 
     /// What follows the end of any exchange: others may go, and asks may have become clear.

@@ -29,6 +29,7 @@ use crate::{
     memory::Memory,
     moment::Moment,
     noise::Noise,
+    once::Once,
     pulse::Pulse,
     recall::Known,
     routing::{Reason, RouteKey},
@@ -70,6 +71,9 @@ pub(crate) struct Upstream {
     pub(crate) known: Option<Known>,
     pub(crate) exchanges: Exchanges,
     pub(crate) lanes: Lanes,
+    /// Calls that other sessions may repeat.
+    #[serde(default)]
+    pub(crate) once: Once,
     pub(crate) turns: Turns,
     /// Set while messages are being released to it.
     pub(crate) releasing: Releasing,
@@ -254,6 +258,7 @@ impl Upstream {
             known: opening.kept.is_some().then(Known::default),
             exchanges: Exchanges::new(epoch),
             lanes: Lanes::default(),
+            once: Once::default(),
             turns: Turns::default(),
             releasing: Releasing::No,
             subscriptions: Subscriptions::default(),

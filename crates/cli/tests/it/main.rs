@@ -8,6 +8,7 @@
     reason = "tests read better with `json!(..)` than with `&json!(..)`"
 )]
 
+mod advise;
 mod calls;
 mod chaos_asks;
 mod chaos_crashes;
@@ -21,6 +22,8 @@ mod chaos_trees;
 mod configuration;
 mod credentials;
 mod daemon;
+mod devices;
+mod doctor;
 mod failures;
 mod floods;
 mod front_faults;

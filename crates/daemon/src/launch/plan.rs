@@ -13,7 +13,10 @@ use std::{
 };
 
 use config::{Builtin, Builtins, EnvArgument, Secret, Server, ServerName, Template};
-use mux::{Asks, Capability, Class, Era, OnRestart, Opening, Refusal, Route, Scope, Start};
+use mux::{
+    Asks, CallRules, Capability, Class, Device, Era, OnRestart, OnceRule, Opening, Refusal, Route,
+    Scope, Start,
+};
 use shim::direct::LockName;
 
 use super::{
@@ -349,6 +352,7 @@ pub(super) fn opening(
         silence_max: None,
         era: era(server),
         handle: None,
+        rules: Arc::new(rules(server)),
     }
 }
 
@@ -458,6 +462,25 @@ fn asks(server: &Server) -> Asks {
     match server.asks {
         config::Asks::Shared => Asks::Shared,
         config::Asks::Session => Asks::Session,
+    }
+}
+
+/// What the configuration says of calls.
+fn rules(server: &Server) -> CallRules {
+    let words = |words: &BTreeSet<String>| words.iter().map(|word| word.as_str().into()).collect();
+    CallRules {
+        device: server.serialize.as_ref().map(|serialize| Device {
+            name: serialize.name.as_str().into(),
+            tools: serialize.tools.as_ref().map(words),
+        }),
+        once: server.once.as_ref().map(|once| OnceRule {
+            tools: words(&once.tools),
+            key: once
+                .key
+                .as_ref()
+                .map(|names| names.iter().map(|name| name.as_str().into()).collect()),
+            ttl: once.ttl,
+        }),
     }
 }
 

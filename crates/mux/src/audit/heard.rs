@@ -125,6 +125,7 @@ impl Audit {
         }
         let client = Client {
             route: opening.route.clone(),
+            may_repeat: opening.rules.once.is_some(),
             era: Era::default(),
             is_alone: opening.scope == Scope::Session || opening.asks == Asks::Session,
             upstream: None,

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     format,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -89,6 +90,7 @@ impl Bench {
             silence_max: None,
             era: None,
             handle: None,
+            rules: Arc::default(),
         };
         self.step(Event::SessionOpened { session, opening });
     }
