@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, call, completions, connect, hook, import, list, logs, man, remove, restart,
-        sample_server, serve, service, status, stop, token, tools, r#try, undo, upgrade,
+        add, advise, call, completions, connect, doctor, hook, import, list, logs, man, remove,
+        restart, sample_server, serve, service, status, stop, token, tools, r#try, undo, upgrade,
     },
     ui::Format,
 };
@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Token(token::Args),
     Hook(hook::Args),
     Serve(serve::Args),
+    Advise(advise::Args),
+    Doctor(doctor::Args),
     Service(service::Args),
     Try(r#try::Args),
     Completions(completions::Args),

@@ -1,9 +1,11 @@
 //! The verbs, one file each.
 
 pub(crate) mod add;
+pub(crate) mod advise;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod doctor;
 pub(crate) mod hook;
 pub(crate) mod import;
 pub(crate) mod list;
@@ -54,6 +56,8 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Upgrade(args) => upgrade::run(&args, &places(home)?, ui),
         Command::Service(args) => service::run(&args, places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?, ui),
+        Command::Advise(args) => advise::run(&args, &places(home)?, ui),
+        Command::Doctor(args) => doctor::run(&args, &places(home)?, ui),
         Command::Try(args) => r#try::run(&args, ui),
         Command::Man(args) => man::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

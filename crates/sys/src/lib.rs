@@ -31,4 +31,5 @@ pub mod stat;
 pub mod stdin;
 pub mod threads;
 pub mod timer;
+pub mod unix_peers;
 pub mod wait;

@@ -10,7 +10,7 @@ mod fronts;
 mod hook;
 mod hostile;
 mod many;
-mod memory;
+pub(crate) mod memory;
 mod neighbours;
 mod report;
 mod session;

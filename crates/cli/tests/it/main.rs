@@ -8,6 +8,7 @@
     reason = "tests read better with `json!(..)` than with `&json!(..)`"
 )]
 
+mod advise;
 mod calls;
 mod chaos_asks;
 mod chaos_crashes;
@@ -21,8 +22,11 @@ mod chaos_trees;
 mod configuration;
 mod credentials;
 mod daemon;
+mod devices;
+mod doctor;
 mod failures;
 mod floods;
+mod front_faults;
 mod hooks;
 mod http;
 mod http_edge;
