@@ -127,6 +127,7 @@ pub(crate) fn opening(
         route: Route(route.into_bytes().into()),
         scope,
         scope_reason: "so it was written".into(),
+        modern_scope: None,
         workspace: Some(folder),
         asks,
         fixed_class: key

@@ -73,7 +73,7 @@ impl Counts {
         }
     }
 
-    fn add_all(&mut self, others: Counts) {
+    pub(crate) fn add_all(&mut self, others: Counts) {
         self.passed += others.passed;
         self.failed += others.failed;
     }

@@ -55,14 +55,8 @@ fn found(entries: &[Entry], report: &mut String) {
         let _ = match &entry.kind {
             Kind::Local(local) => writeln!(
                 report,
-                "  {name}: {:?} passes {:?}{}",
-                local.command.words,
-                local.variables,
-                if local.has_placeholders {
-                    ", filled in"
-                } else {
-                    ""
-                }
+                "  {name}: {:?} passes {:?}",
+                local.command.words, local.variables
             ),
             Kind::Ours(command) => writeln!(report, "  {name} is ours: {:?}", command.words),
             Kind::LeftAlone(reason) => writeln!(report, "  {name} is left alone: {reason}"),

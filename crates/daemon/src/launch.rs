@@ -293,6 +293,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         route: Route(asker.session.0.to_le_bytes().as_slice().into()),
         scope: Scope::Session,
         scope_reason: Arc::from("it cannot be started"),
+        modern_scope: None,
         workspace: None,
         asks: Asks::Shared,
         fixed_class: None,

@@ -145,6 +145,9 @@ pub enum Event {
         upstream: UpstreamId,
         /// What.
         frame: Frame,
+        /// The request of ours on whose own stream it came, by the id that the server sees; `None` where there
+        /// is one stream for everything, or if it came on that of none.
+        within: Option<u64>,
     },
     /// A server wrote what is no message to its standard output.
     UpstreamFault {
@@ -247,6 +250,10 @@ pub struct Opening {
     pub scope: Scope,
     /// Why the scope is what it is, for `status`.
     pub scope_reason: Arc<str>,
+    /// How widely they are shared where the server is spoken to as in the modern era, if that is different: one
+    /// that may keep something of each session keeps nothing in an era that has none.
+    #[serde(default)]
+    pub modern_scope: Option<Scope>,
     /// Its workspace, absolute and canonical; `None` if it is bound to none.
     pub workspace: Option<Arc<str>>,
     /// Whether its server's asks need a process of the session's own.

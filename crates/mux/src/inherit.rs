@@ -357,6 +357,7 @@ fn opening_of(contents: &Contents) -> Opening {
         route: contents.key.route.clone(),
         scope: contents.scope,
         scope_reason: contents.scope_reason.clone(),
+        modern_scope: None,
         workspace: contents.workspace.clone(),
         asks: Asks::Shared,
         fixed_class: None,

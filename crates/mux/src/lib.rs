@@ -70,6 +70,7 @@ mod session;
 mod silence;
 mod snapshot;
 mod start;
+mod stream;
 mod subscribe;
 mod terms;
 #[cfg(test)]

@@ -162,8 +162,12 @@ impl Mux {
             Event::UpstreamStartFailed { upstream, why } => {
                 self.on_start_failed(upstream, &why, out);
             }
-            Event::UpstreamFrame { upstream, frame } => {
-                self.on_upstream_said(upstream, Ok(frame), out);
+            Event::UpstreamFrame {
+                upstream,
+                frame,
+                within,
+            } => {
+                self.on_upstream_said(upstream, Ok((frame, within)), out);
             }
             Event::UpstreamFault { upstream, fault } => {
                 self.on_upstream_said(upstream, Err(fault), out);

@@ -49,6 +49,7 @@ mod routing;
 mod script;
 mod stage;
 mod starting;
+mod streams;
 mod subscriptions;
 mod succession;
 mod terms;

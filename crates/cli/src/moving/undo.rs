@@ -28,7 +28,7 @@ pub(crate) enum Undone {
 pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Result<Undone> {
     for _ in 0..TRIES {
         let Some(original) = Original::read(path)? else {
-            return Ok(Undone::Nothing);
+            anyhow::bail!("it is not there any more; what it was before is kept")
         };
         let (bytes, undone) = undone_bytes(&original.bytes, rows, journal)?;
         if bytes == original.bytes {

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 
 /// How long a client may take: some of them start every server to list it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -69,16 +69,18 @@ enum Said {
 
 /// What a command says, if it ends well and in time. It gets nothing to read.
 fn said(mut command: Command) -> Said {
-    let Ok((output, writer)) = tempfile::tempfile().and_then(|file| Ok((file.try_clone()?, file)))
-    else {
+    let files =
+        tempfile::tempfile().and_then(|file| Ok((file.try_clone()?, file.try_clone()?, file)));
+    let Ok((output, stdout, stderr)) = files else {
         return Said::Nothing;
     };
     // Everything that it starts ends with it.
     command
         .process_group(0)
         .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .stdout(writer);
+        // Some write their list there.
+        .stderr(stderr)
+        .stdout(stdout);
     let Ok(child) = command.spawn() else {
         return Said::NotThere;
     };
@@ -130,7 +132,7 @@ mod tests {
             said(Command::new("mcpool-no-such-program")),
             Said::NotThere
         ));
-        let Said::Text(text) = asked("echo memory; cat") else {
+        let Said::Text(text) = asked("echo memory >&2; cat") else {
             panic!("it has said something")
         };
         assert_eq!(text, "memory\n");

@@ -26,6 +26,7 @@ mod devices;
 mod doctor;
 mod failures;
 mod floods;
+mod front_faults;
 mod hooks;
 mod http;
 mod http_edge;

@@ -68,23 +68,12 @@ fn server(name: &str, entry: &Node) -> Result<(ServerName, ServerEntry), String>
         return Err("disabled".to_owned());
     }
     let server = match text(entry, "url")? {
-        Some(url) => {
-            let kinds = ["type", "transport", "protocol"].iter();
-            let mut kinds = kinds.filter_map(|key| entry.get(key).and_then(Node::text));
-            if kinds.any(|kind| kind == "sse") {
-                return Err(
-                    "it is reached by the transport of 2024 with two addresses (sse), \
-                     which mcpool does not speak"
-                        .to_owned(),
-                );
-            }
-            ServerEntry {
-                url: Some(url),
-                headers: texts(entry, "headers")?,
-                ca_cert: text(entry, "ca_cert")?,
-                ..ServerEntry::default()
-            }
-        }
+        Some(url) => ServerEntry {
+            url: Some(url),
+            headers: texts(entry, "headers")?,
+            ca_cert: text(entry, "ca_cert")?,
+            ..ServerEntry::default()
+        },
         None => ServerEntry {
             command: text(entry, "command")?.ok_or("it has neither `command` nor `url`")?,
             args: list(entry, "args")?,
@@ -195,8 +184,10 @@ mod tests {
                 [servers.remote]
                 url = "https://x.example/mcp"
                 headers = { Authorization = "Bearer ${T}" }
+
+                [servers.old]
+                url = "https://x.example/sse"
                 ---
-                "old": it is reached by the transport of 2024 with two addresses (sse), which mcpool does not speak
                 "off": disabled
                 "with space": a server's name is made of letters, digits, `.`, `_` and `-`, but character 5 is ' '
                 "relative": its program is named by a relative path

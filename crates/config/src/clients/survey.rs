@@ -45,8 +45,6 @@ pub struct Local {
     pub command: CommandAt,
     /// The variables that the entry declares.
     pub variables: Vec<String>,
-    /// Whether anything in the entry is for the client to fill in.
-    pub has_placeholders: bool,
 }
 
 /// A command line, and where it stands.
@@ -270,7 +268,7 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
     if holders.iter().any(|holder| holder.get("envFile").is_some()) {
         return Err(Reason::EnvFile);
     }
-    if any_text(entry, &|text| text.contains("${input:")) {
+    if any_text(entry, "${input:") {
         return Err(Reason::Input);
     }
     if !is_ours(&command.words) {
@@ -282,11 +280,7 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
             names(holder.get(member), &mut variables)?;
         }
     }
-    Ok(Local {
-        command,
-        variables,
-        has_placeholders: any_text(entry, &has_placeholder),
-    })
+    Ok(Local { command, variables })
 }
 
 fn says(entry: &Node, key: &str, word: &str) -> bool {
@@ -296,23 +290,14 @@ fn says(entry: &Node, key: &str, word: &str) -> bool {
     })
 }
 
-fn any_text(node: &Node, is_meant: &impl Fn(&str) -> bool) -> bool {
+/// Whether any text in it has this part.
+fn any_text(node: &Node, part: &str) -> bool {
     match &node.value {
-        Value::Text(text) => is_meant(text),
+        Value::Text(text) => text.contains(part),
         Value::Other(_) => false,
-        Value::List(items) => items.iter().any(|item| any_text(item, is_meant)),
-        Value::Map(members) => members
-            .iter()
-            .any(|member| any_text(&member.node, is_meant)),
+        Value::List(items) => items.iter().any(|item| any_text(item, part)),
+        Value::Map(members) => members.iter().any(|member| any_text(&member.node, part)),
     }
-}
-
-/// Whether a client may fill something in: `${V}`, `$V`, `%V%`, `{env:V}`, `${{ secrets.V }}`.
-fn has_placeholder(text: &str) -> bool {
-    let dollar = text.split('$').skip(1).any(|rest| {
-        rest.starts_with(|next: char| next == '{' || next == '_' || next.is_ascii_alphabetic())
-    });
-    dollar || text.contains("{env:") || text.contains("{file:") || text.matches('%').count() > 1
 }
 
 /// The names of variables: of a map its keys, of a list its texts, or what their `name` says.

@@ -54,7 +54,10 @@ use tokio::{
 
 pub(crate) use fault::HttpFault;
 pub(crate) use handover::{AllTubes, Readiness, Tubes};
-pub(crate) use modern::{ModernFault, ModernPost, Param, check_params, tools_of};
+pub(crate) use modern::{
+    Mirroring, ModernFault, ModernPost, Param, check_params, encoded, is_annotated, param_headers,
+    tools_of,
+};
 pub(crate) use presence::Presence;
 pub use stand::http_addresses;
 pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};

@@ -50,6 +50,8 @@ pub(super) struct Sharing<'a> {
     pub(super) route: Route,
     pub(super) scope: Scope,
     pub(super) scope_reason: Arc<str>,
+    /// The same where the server is spoken to as in the modern era, if that is different.
+    pub(super) modern_scope: Option<Scope>,
     pub(super) workspace: Option<&'a Path>,
 }
 
@@ -119,6 +121,7 @@ impl Launcher {
             route: key.encode(),
             scope,
             scope_reason,
+            modern_scope: None,
             workspace: workspace.as_deref(),
         };
         let opening = opening(asker, &server, sharing, life, withheld);
@@ -333,6 +336,7 @@ pub(super) fn opening(
         route: sharing.route,
         scope: sharing.scope,
         scope_reason: sharing.scope_reason,
+        modern_scope: sharing.modern_scope,
         workspace: workspace.map(|path| Arc::from(path.to_string_lossy())),
         asks: asks(server),
         fixed_class: server.client_capabilities.as_ref().map(fixed_class),
@@ -413,6 +417,11 @@ fn arguments_of_env(asker: &Asker<'_>) -> Result<Vec<EnvArgument>, Refusal> {
     asker.ask.pass.iter().map(parse).collect()
 }
 
+/// How widely the server is to be shared for this session, as a user says it.
+pub(super) fn wanted_scope(asker: &Asker<'_>, server: &Server) -> config::Scope {
+    asker.ask.scope.map_or(server.scope, from_shim)
+}
+
 /// How widely the server is shared for this session, and why.
 pub(super) fn scope(
     asker: &Asker<'_>,
@@ -420,11 +429,11 @@ pub(super) fn scope(
     line: &[&OsStr],
     workspace: Option<&Path>,
 ) -> Result<(Scope, Arc<str>), Refusal> {
-    let (word, who) = match asker.ask.scope {
-        Some(wanted) => (from_shim(wanted), "--scope says so"),
-        None => (server.scope, "the configuration says so"),
+    let who = match asker.ask.scope {
+        Some(_) => "--scope says so",
+        None => "the configuration says so",
     };
-    match word {
+    match wanted_scope(asker, server) {
         config::Scope::Global => Ok((Scope::Global, who.into())),
         config::Scope::Session => Ok((Scope::Session, who.into())),
         config::Scope::Workspace if workspace.is_none() => Err(Refusal::BadConfiguration {

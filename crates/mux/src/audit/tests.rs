@@ -74,6 +74,7 @@ impl Bench {
             route: Route(b"echo".as_slice().into()),
             scope: Scope::Global,
             scope_reason: "the test says so".into(),
+            modern_scope: None,
             workspace: None,
             asks: Asks::Shared,
             fixed_class: None,
@@ -146,6 +147,7 @@ impl Bench {
         self.step(Event::UpstreamFrame {
             upstream: ECHO,
             frame: frame(text),
+            within: None,
         });
     }
 

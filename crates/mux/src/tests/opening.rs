@@ -47,6 +47,7 @@ pub(super) fn opening(words: &Words) -> Opening {
         route: Route(route.as_bytes().into()),
         scope,
         scope_reason: "the test says so".into(),
+        modern_scope: words.has("modern-global").then_some(Scope::Global),
         workspace: bound,
         asks: match words.get("asks") {
             Some("session") => Asks::Session,

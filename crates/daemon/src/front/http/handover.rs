@@ -405,7 +405,15 @@ async fn go_on(
             // Before what answers is dropped, and with it that it does.
             loosely = async { (&mut served.wanted).await; Loosely::of(&busy) } => Err(loosely),
             () = revoked => return,
-            written = finish(&front, &mut stream, &busy, due, from) => Ok(written),
+            written = async {
+                let finished = finish(&front, &mut stream, &busy, due, from).await;
+                drop(answering);
+                finished?;
+                if is_last {
+                    stream.shutdown().await?;
+                }
+                Ok::<_, io::Error>(())
+            } => Ok(written),
         };
         match finished {
             Err(loosely) => {
@@ -414,7 +422,6 @@ async fn go_on(
             Ok(Ok(())) if !is_last => {}
             Ok(Ok(()) | Err(_)) => return,
         }
-        drop(answering);
     }
     serve(served, stream, stranger).await;
 }
@@ -433,7 +440,7 @@ async fn finish(
         chunks,
     } = from;
     let body = match due {
-        Due::Nothing => return stream.flush().await,
+        Due::Nothing => return Ok(()),
         Due::Events => {
             busy.is_at(Stage::Streams);
             reply::rest_of_events(pieces)
@@ -582,7 +589,7 @@ async fn write_body(stream: &mut Timed<Rewound>, busy: &Busy, mut body: Reply) -
 
 /// Writes what its client has not taken before, and returns when that has gone.
 async fn has_gone(stream: &mut Timed<Rewound>) -> io::Error {
-    if let Err(error) = stream.flush().await {
+    if let Err(error) = stream.written().await {
         return error;
     }
     stream.get_ref().comer().has_gone().await;

@@ -23,8 +23,10 @@ use tokio::{
 use wire::{Frame, Kind, Message, Method, Outgoing, Params};
 
 pub(crate) use fault::ModernFault;
-use headers::ParamHeaders;
-pub(crate) use mirrored::{Param, check as check_params, tools_of};
+pub(crate) use headers::encoded;
+pub(crate) use mirrored::{
+    Mirroring, Param, check as check_params, headers_of as param_headers, is_annotated, tools_of,
+};
 
 use super::{
     Caller, Front, HttpFault, Key, Place, Post,
@@ -38,7 +40,7 @@ use crate::{
     link::{Chunk, ConnectionId, Denial, PIECES_MAX, Share},
 };
 use fault::Mismatch;
-use headers::{Known, decoded};
+use headers::{Known, ParamHeaders, decoded};
 
 const VERSION_HEADER: Known = Known {
     name: HeaderName::from_static("mcp-protocol-version"),
