@@ -139,11 +139,7 @@ pub(crate) fn opening(
         on_restart: OnRestart::Continue,
         kept: None,
         start: Start::OnDemand,
-        joins: if key.joins {
-            Joins::AnyRunning
-        } else {
-            Joins::OwnRoute
-        },
+        joins: joins(&key),
         withheld: Vec::new(),
         resumes: false,
         silence_max: None,
@@ -152,6 +148,14 @@ pub(crate) fn opening(
         rules: Arc::default(),
     };
     (opening, key)
+}
+
+fn joins(key: &Key) -> Joins {
+    if key.joins {
+        Joins::AnyRunning
+    } else {
+        Joins::OwnRoute
+    }
 }
 
 /// A client and its link.
