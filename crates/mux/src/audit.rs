@@ -123,6 +123,8 @@ struct Step {
     has_announced: bool,
     /// What a server asks.
     asked: Option<(UpstreamId, RequestId)>,
+    /// The request on whose own stream a server asks or tells something.
+    within: Option<(UpstreamId, u64)>,
     /// An answer of a server of the modern era that is questions.
     inquired: Option<Inquired>,
     /// A client of the modern era that says `initialize`.

@@ -56,6 +56,7 @@ impl Mux {
         let (id, method) = (id.clone(), method.clone());
         let said = params.modern.as_deref();
         let checked = check(&frame, &method, params);
+        self.learn_verdict(session_id);
         if let Err(refusal) = checked.and_then(|()| self.may_be_served(session_id, &method)) {
             self.refuse(session_id, &id, line, refusal, out);
             return;
@@ -95,19 +96,19 @@ impl Mux {
         // What is of one session alone would be of one request. Who is served already, and comes back for an answer,
         // was there before that showed.
         let is_new = session.upstream().is_none();
-        let lacks_session = is_new && opening.link == Link::Posts && self.is_alone(opening);
+        let lacks_session =
+            is_new && self.lacks_session(session, self.era_for(opening, Era::Modern));
         let is_probe = *method == Method::Discover;
-        if is_probe && (lacks_session || opening.era == Some(Era::Legacy)) {
-            return Err(Refusal::NoSuchMethod {
-                method: method.clone(),
-            });
-        }
-        if lacks_session {
-            return Err(Refusal::NeedsSession {
-                server: opening.server.clone(),
-            });
+        if lacks_session || is_probe && opening.era == Some(Era::Legacy) {
+            return Err(Refusal::without_session(is_probe, &opening.server));
         }
         Ok(())
+    }
+
+    /// Whether a session is one of a single request, and would need to be a real one where its server is spoken
+    /// to so.
+    fn lacks_session(&self, session: &Session, era: Era) -> bool {
+        session.opening.link == Link::Posts && self.is_alone(&session.opening, era)
     }
 
     /// Takes in who the client is and what it can do, which counts for all that it asks.
@@ -232,6 +233,26 @@ impl Mux {
         true
     }
 
+    /// Refuses what waits of a session of one request, if it would have to be a real one where its server is
+    /// spoken to so. Says whether it would.
+    pub(crate) fn turn_away_without_session(
+        &mut self,
+        session_id: SessionId,
+        era: Era,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return false;
+        };
+        if session.era == Era::Legacy || !self.lacks_session(session, era) {
+            return false;
+        }
+        let is_probe = session.queue.holds(&Method::Discover);
+        let refusal = Refusal::without_session(is_probe, &session.opening.server);
+        self.refuse_session_waits(session_id, &refusal, out);
+        true
+    }
+
     /// Whether a server is alive, in the words of its era: the modern one has no `ping`.
     pub(crate) fn pulse_request(era: Era, id: u64) -> String {
         match era {
@@ -261,6 +282,22 @@ impl Mux {
             Errand::Greet | Errand::Ping | Errand::Listen | Errand::Compare(..) => return false,
         }
         true
+    }
+}
+
+impl Refusal {
+    /// What a client hears that speaks as in the modern era and cannot be served so: who only asks what there is
+    /// may speak otherwise.
+    fn without_session(is_probe: bool, server: &alloc::sync::Arc<str>) -> Self {
+        if is_probe {
+            Refusal::NoSuchMethod {
+                method: Method::Discover,
+            }
+        } else {
+            Refusal::NeedsSession {
+                server: server.clone(),
+            }
+        }
     }
 }
 

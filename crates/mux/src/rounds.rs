@@ -32,6 +32,7 @@ use crate::{
     refusal::Refusal,
     scales::{Scales, Weighed},
     session::{Session, Whereabouts},
+    stream::Whose,
     timers::Timer,
     wishes::log_level_of,
 };
@@ -128,23 +129,29 @@ impl Mux {
     /// Puts a question of its server's to a session of the modern era: to whom a call of its is answered with it.
     pub(crate) fn put_input_request(
         &mut self,
-        (session_id, upstream_id): (SessionId, UpstreamId),
+        upstream_id: UpstreamId,
+        whose: Whose,
         shown: u64,
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        self.put_question((session_id, upstream_id), shown, question(frame), out);
+        let place = (whose.session, upstream_id);
+        let minted = match whose.request {
+            Some((minted, _line)) => Some(minted).filter(|it| self.is_call(upstream_id, *it)),
+            None => self.call_at_work(whose.session, upstream_id),
+        };
+        self.put_question(place, minted, (shown, question(frame)), out);
     }
 
-    /// Puts a question with the oldest call that is at work; there may be none by now.
+    /// Puts a question with a call that is at work; there may be none by now.
     fn put_question(
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
-        shown: u64,
-        question: Box<str>,
+        minted: Option<MintedId>,
+        (shown, question): (u64, Box<str>),
         out: &mut Outbox,
     ) {
-        let Some(minted) = self.call_at_work(session_id, upstream_id) else {
+        let Some(minted) = minted else {
             let refusal = Refusal::OwnerGone;
             self.end_ask(session_id, &RequestId::from(shown), &refusal, out);
             return;
@@ -168,13 +175,6 @@ impl Mux {
     /// The oldest call of a session that its server is at, which is most likely what made it ask.
     fn call_at_work(&self, session_id: SessionId, upstream_id: UpstreamId) -> Option<MintedId> {
         let session = self.sessions.get(&session_id)?;
-        let exchanges = &self.upstreams.get(&upstream_id)?.exchanges;
-        let is_call = |minted: &MintedId| {
-            exchanges.get(*minted).is_some_and(|it| match &it.owner {
-                Owner::Session(claim) => claim.method.is_askable() && it.is_sent(),
-                Owner::Ourselves(_) => false,
-            })
-        };
         let open = session
             .open
             .values()
@@ -185,7 +185,19 @@ impl Mux {
                 | Whereabouts::Asking(_)
                 | Whereabouts::Listening => None,
             });
-        open.chain(session.rounds.at_server()).filter(is_call).min()
+        let all = open.chain(session.rounds.at_server());
+        all.filter(|minted| self.is_call(upstream_id, *minted))
+            .min()
+    }
+
+    /// Whether a server is at a request under this id that may be answered with questions.
+    fn is_call(&self, upstream_id: UpstreamId, minted: MintedId) -> bool {
+        let upstream = self.upstreams.get(&upstream_id);
+        let exchange = upstream.and_then(|upstream| upstream.exchanges.get(minted));
+        exchange.is_some_and(|it| match &it.owner {
+            Owner::Session(claim) => claim.method.is_askable() && it.is_sent(),
+            Owner::Ourselves(_) => false,
+        })
     }
 
     /// What the client of a session can be asked: in the modern era each request says that for itself.
@@ -388,7 +400,8 @@ impl Mux {
             && let Some(upstream_id) = upstream_id
         {
             for (shown, question) in parked.to_come {
-                self.put_question((session_id, upstream_id), shown, question, out);
+                let minted = self.call_at_work(session_id, upstream_id);
+                self.put_question((session_id, upstream_id), minted, (shown, question), out);
             }
         }
     }

@@ -240,7 +240,9 @@ impl Mux {
             era,
         });
         for session in waiting {
-            self.route_again(session, out);
+            if !self.turn_away_without_session(session, era.other(), out) {
+                self.route_again(session, out);
+            }
         }
         self.after_restart(upstream_id, None, out);
     }

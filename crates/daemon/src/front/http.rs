@@ -12,9 +12,11 @@ mod exchange;
 mod fault;
 mod gate;
 mod handover;
-mod holder;
+pub mod holder;
+mod hook;
 mod modern;
 mod peer;
+mod place;
 mod presence;
 mod reply;
 mod routes;
@@ -52,8 +54,12 @@ use tokio::{
 
 pub(crate) use fault::HttpFault;
 pub(crate) use handover::{AllTubes, Readiness, Tubes};
-pub(crate) use modern::{ModernFault, ModernPost, Param, check_params, tools_of};
+pub(crate) use modern::{
+    Mirroring, ModernFault, ModernPost, Param, check_params, encoded, is_annotated, param_headers,
+    tools_of,
+};
 pub(crate) use presence::Presence;
+pub use stand::http_addresses;
 pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 
@@ -106,6 +112,8 @@ pub(crate) struct Front {
     loose: Sender<Loose>,
     /// Whether no request begins.
     pause: Pause,
+    /// For those who look at folders of agents.
+    looks: Arc<Semaphore>,
     /// How far each connection is.
     busy: Mutex<BTreeMap<ConnectionId, Busy>>,
     last_connection: AtomicU64,
@@ -135,6 +143,7 @@ impl Front {
             halt: Halt::default(),
             loose,
             pause: Pause::default(),
+            looks: Arc::new(Semaphore::new(hook::LOOKS_MAX)),
             busy: Mutex::default(),
             last_connection: AtomicU64::new(0),
             grants: Arc::default(),

@@ -3,7 +3,7 @@
 use std::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 use serde::Deserialize;
-use wire::{Frame, Message, Method, Outgoing, RequestId, Span};
+use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
 use crate::{
@@ -255,6 +255,10 @@ impl Audit {
         };
         if let (Some(upstream), Some(print)) = (upstream, asking.print) {
             if self.take_answer(session, upstream, print, frame) {
+                self.note_result(session, upstream, asking, frame);
+                return true;
+            }
+            if self.is_repeated(session, upstream, asking, frame) {
                 return true;
             }
             // The answers of a batch are no longer than one message: the last may be dropped.
@@ -287,6 +291,49 @@ impl Audit {
             is_known_here || frame.json(result) == "{}"
         });
         is_of_server || is_own || asking.in_batch
+    }
+
+    /// A session has its own answer, which another one may get, too.
+    fn note_result(
+        &mut self,
+        session: SessionId,
+        upstream: UpstreamId,
+        asking: &Asking,
+        frame: &Frame,
+    ) {
+        let client = self.clients.get(&session);
+        let may_be = client.is_some_and(|client| client.may_repeat);
+        if may_be
+            && asking.method == Method::ToolsCall
+            && let Some(server) = self.servers.get_mut(&upstream)
+        {
+            server.results.insert(Print::across(frame));
+        }
+    }
+
+    /// Whether it is the result of another session's call at the same server, and says so.
+    fn is_repeated(
+        &self,
+        session: SessionId,
+        upstream: UpstreamId,
+        asking: &Asking,
+        frame: &Frame,
+    ) -> bool {
+        let Message::Response {
+            result: Some(result),
+            ..
+        } = &frame.message
+        else {
+            return false;
+        };
+        let meta = frame.member(result, "_meta");
+        let says_so = meta.is_some_and(|meta| frame.member(&meta.at, meta_name::ONCE).is_some());
+        let client = self.clients.get(&session);
+        let server = self.servers.get(&upstream);
+        says_so
+            && asking.method == Method::ToolsCall
+            && client.is_some_and(|client| client.may_repeat)
+            && server.is_some_and(|server| server.results.contains(&Print::across(frame)))
     }
 
     /// Takes the answer that a server has just given to a request of this kind, and that cannot be told, out of the

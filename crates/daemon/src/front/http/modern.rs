@@ -23,13 +23,15 @@ use tokio::{
 use wire::{Frame, Kind, Message, Method, Outgoing, Params};
 
 pub(crate) use fault::ModernFault;
-use headers::ParamHeaders;
-pub(crate) use mirrored::{Param, check as check_params, tools_of};
+pub(crate) use headers::encoded;
+pub(crate) use mirrored::{
+    Mirroring, Param, check as check_params, headers_of as param_headers, is_annotated, tools_of,
+};
 
 use super::{
     Caller, Front, HttpFault, Key, Place, Post,
     events::{COMMENT_INTERVAL, Events},
-    presence::{Attendance, Presence},
+    presence::{Attendance, Presence, Round},
     reply::{self, Reply, SESSION_ID},
     timed::{Busy, Stage},
 };
@@ -38,7 +40,7 @@ use crate::{
     link::{Chunk, ConnectionId, Denial, PIECES_MAX, Share},
 };
 use fault::Mismatch;
-use headers::{Known, decoded};
+use headers::{Known, ParamHeaders, decoded};
 
 const VERSION_HEADER: Known = Known {
     name: HeaderName::from_static("mcp-protocol-version"),
@@ -66,12 +68,24 @@ pub(crate) struct ModernPost {
     pub(crate) share: Option<Share>,
     /// The session that it goes on with.
     pub(crate) continues: Option<Key>,
-    pub(crate) headers: ParamHeaders,
+    /// Those that say again what its arguments are; `None` if it need not have any.
+    pub(crate) headers: Option<ParamHeaders>,
     pub(crate) presence: Arc<Presence>,
     /// Over which connection it has come.
     pub(crate) connection: ConnectionId,
     /// Where the response is made of what comes.
     pub(crate) reply: Sender<Chunk>,
+}
+
+/// A request to be handed over.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) frame: Frame,
+    pub(super) bytes: usize,
+    pub(super) share: Option<Share>,
+    pub(super) headers: Option<ParamHeaders>,
+    /// The event, if the answer is for a hook of an agent.
+    pub(super) hook: Option<Arc<str>>,
 }
 
 /// Whether the head of a request says that it is of the modern era.
@@ -137,35 +151,51 @@ pub(super) async fn answer(
         // This version has none that says anything over HTTP.
         return reply::bare(StatusCode::ACCEPTED);
     }
-    let (to, from) = mpsc::channel(PIECES_MAX);
-    let (attendance, presence) = Attendance::new(front.inbox.clone());
     let is_call = frame.method() == Some(&Method::ToolsCall);
-    let post = ModernPost {
-        place,
-        found: None,
-        caller,
+    let request = Request {
         bytes: post.bytes,
         share: post.share,
-        continues: continues(&frame),
-        headers: if is_call {
-            ParamHeaders::of(headers)
-        } else {
-            ParamHeaders::default()
-        },
-        presence: Arc::clone(&presence),
-        connection: busy.connection(),
-        reply: to,
+        headers: is_call.then(|| ParamHeaders::of(headers)),
+        hook: None,
         frame,
     };
-    let responded = match hand_over(front, post).await {
-        Ok(()) => {
-            busy.is_round(presence, id.clone());
-            respond(from, attendance).await
-        }
+    let responded = match begin((front, busy), (place, caller), request).await {
+        Ok((from, attendance)) => respond(from, attendance).await,
         Err(fault) => Err(Denial::Transport(fault)),
     };
     busy.is_at(Stage::Written);
     responded.unwrap_or_else(|denial| reply::denied_to(&denial, id.as_ref()))
+}
+
+/// Hands a request over, and says where what comes of it comes.
+pub(super) async fn begin(
+    (front, busy): (&Front, &Busy),
+    (place, caller): (Place, Caller),
+    request: Request,
+) -> Result<(mpsc::Receiver<Chunk>, Attendance), HttpFault> {
+    let (to, from) = mpsc::channel(PIECES_MAX);
+    let (attendance, presence) = Attendance::new(front.inbox.clone());
+    let id = request.frame.id().cloned();
+    let post = ModernPost {
+        place,
+        found: None,
+        caller,
+        bytes: request.bytes,
+        share: request.share,
+        continues: continues(&request.frame),
+        headers: request.headers,
+        presence: Arc::clone(&presence),
+        connection: busy.connection(),
+        reply: to,
+        frame: request.frame,
+    };
+    hand_over(front, post).await?;
+    busy.is_round(Round {
+        presence,
+        id,
+        hook: request.hook,
+    });
+    Ok((from, attendance))
 }
 
 async fn hand_over(front: &Front, post: ModernPost) -> Result<(), HttpFault> {

@@ -21,9 +21,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
-use wire::RequestId;
 
-use super::{Generation, Key, Presence};
+use super::{Generation, Key, Presence, presence::Round};
 use crate::link::{ConnectionId, Share};
 
 /// From the first byte of a request to the end of its head.
@@ -89,13 +88,6 @@ impl Pause {
     }
 }
 
-/// A request of the modern era.
-#[derive(Clone, Debug)]
-pub(super) struct Round {
-    pub(super) presence: Arc<Presence>,
-    pub(super) id: Option<RequestId>,
-}
-
 /// How far a request is, and its connection with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Course {
@@ -159,8 +151,8 @@ impl Busy {
     }
 
     /// It is one of the modern era, and at the hub.
-    pub(super) fn is_round(&self, presence: Arc<Presence>, id: Option<RequestId>) {
-        *lock(&self.0.round) = Some(Round { presence, id });
+    pub(super) fn is_round(&self, round: Round) {
+        *lock(&self.0.round) = Some(round);
         self.is_at(Stage::AtTheHub);
     }
 
@@ -376,6 +368,23 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Returns when all of it is written; what goes along with the connection never is.
+    pub(super) async fn written(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|context| self.poll_written(context)).await
+    }
+
+    fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_unwritten(context) {
+            Poll::Ready(written) => Poll::Ready(written),
+            Poll::Pending if self.busy.is_taken_along() => {
+                self.busy.note_write(false);
+                self.busy.is_to_be_woken(context);
+                Poll::Pending
+            }
+            Poll::Pending => self.poll_patience(context).map(Err),
+        }
+    }
+
     /// Writes these slices, or keeps them to go along.
     fn poll_slices(
         &mut self,
@@ -454,14 +463,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         // Nothing else is to come, wherever the rest is written.
         let is_unchunked = self.busy.course().is_unchunked;
         self.busy.is_last(is_unchunked);
-        match self.poll_unwritten(context) {
-            Poll::Ready(written) => written?,
-            Poll::Pending if self.busy.is_taken_along() => {
-                self.busy.note_write(false);
-                return Poll::Pending;
-            }
-            Poll::Pending => return self.poll_patience(context).map(Err),
-        }
+        ready!(self.poll_written(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

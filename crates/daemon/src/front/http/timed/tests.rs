@@ -132,3 +132,29 @@ async fn while_a_request_is_answered_nothing_is_due() {
     let rests = time::timeout(10 * HEAD_PATIENCE, timed.read(&mut buffer)).await;
     assert!(rests.is_err(), "the next has not begun");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_along_is_never_taken_for_written_here() {
+    let (mut client, server) = duplex(4);
+    let pause = Pause::default();
+    let busy = Busy::of(ConnectionId(1), pause.clone());
+    let mut timed = Timed::new(server, busy.clone());
+    pause.is_late();
+    timed.write_all(b"more than four").await.unwrap();
+    for _ in 0..2 {
+        let waits = time::timeout(10 * WRITE_PATIENCE, timed.written()).await;
+        assert!(waits.is_err() && !busy.is_unwritten());
+        let waits = time::timeout(10 * WRITE_PATIENCE, timed.shutdown()).await;
+        assert!(waits.is_err() && !busy.is_unwritten());
+    }
+    // Nobody goes on with it elsewhere after all.
+    let mut text = String::new();
+    let (ended, _) = tokio::join!(timed.shutdown(), async {
+        tokio::task::yield_now().await;
+        pause.set(false);
+        busy.wake();
+        client.read_to_string(&mut text).await
+    });
+    ended.unwrap();
+    assert_eq!(text, "more than four");
+}
