@@ -394,7 +394,12 @@ impl World {
     /// Something of a server reaches the core.
     pub(super) fn speak(&mut self, upstream: UpstreamId, text: String) -> Held {
         let frame = read(text)?;
-        self.handle(Event::UpstreamFrame { upstream, frame })
+        let within = None;
+        self.handle(Event::UpstreamFrame {
+            upstream,
+            within,
+            frame,
+        })
     }
 
     pub(super) fn started(&mut self, upstream: UpstreamId) -> Held {
@@ -510,6 +515,7 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
         refused: None,
         route: Route(spec.name.as_bytes().into()),
         scope: spec.scope,
+        modern_scope: None,
         scope_reason: "so it was written".into(),
         workspace: Some("/w".into()),
         asks: Asks::Shared,
@@ -525,6 +531,7 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
         resumes: false,
         silence_max: None,
         era: spec.era,
+        rules: Arc::default(),
         handle: Some(handle),
     }
 }
