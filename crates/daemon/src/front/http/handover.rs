@@ -29,14 +29,13 @@ use tokio::{
         mpsc::{self, Receiver, WeakSender},
     },
 };
-use wire::RequestId;
 
 use super::{
     FIRST_GENERATION, Front, Generation, Key, Served,
     comer::{Comer, Kind, Rewound},
     events::Events,
-    exchange, hook, is_revoked, modern,
-    presence::{Attendance, Round},
+    exchange, is_revoked, modern,
+    presence::{Attendance, DueRound},
     reply, serve,
     strangers::Stranger,
     timed::{Busy, Course, Stage, Timed},
@@ -79,18 +78,6 @@ enum Due {
     Events,
     /// What is not written yet of the response to a request of the modern era.
     Round(DueRound),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct DueRound {
-    session: SessionId,
-    /// That of the request.
-    id: Option<RequestId>,
-    /// Whether the head is written, and a stream goes on.
-    streams: bool,
-    /// The event, if the answer is for a hook of an agent.
-    #[serde(default)]
-    hook: Option<Arc<str>>,
 }
 
 /// A connection as it is handed over.
@@ -168,12 +155,7 @@ impl Busy {
         if let (Some(round), false) = (self.round(), self.is_unwritten())
             && let Stage::AtTheHub | Stage::Streams = course.stage
         {
-            let due = DueRound {
-                session: round.presence.session()?,
-                id: round.id,
-                streams: course.stage == Stage::Streams,
-                hook: round.hook,
-            };
+            let due = round.due(course.stage == Stage::Streams)?;
             return Some((Due::Round(due), course));
         }
         let due = match course.stage {
@@ -481,26 +463,14 @@ async fn finish_round(
     chunks: Receiver<Chunk>,
 ) -> io::Result<()> {
     let (attendance, presence) = Attendance::of(round.session, front.inbox.clone());
-    busy.is_round(Round {
-        presence,
-        id: round.id.clone(),
-        hook: round.hook.clone(),
-    });
+    busy.is_round(round.again(presence));
     let body = if round.streams {
         busy.is_at(Stage::Streams);
         reply::events(Events::of_request(None, chunks, attendance)).into_body()
     } else {
-        let respond = async {
-            if let Some(event) = &round.hook {
-                return hook::respond(event, chunks, attendance, busy).await;
-            }
-            let responded = modern::respond(chunks, attendance).await;
-            busy.is_at(Stage::Written);
-            responded.unwrap_or_else(|denial| reply::denied_to(&denial, round.id.as_ref()))
-        };
         let response = tokio::select! {
             biased;
-            response = respond => response,
+            response = modern::respond_again(chunks, attendance, &round, busy) => response,
             gone = has_gone(stream) => return Err(gone),
         };
         write_head(stream, busy, response).await?

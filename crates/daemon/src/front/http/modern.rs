@@ -31,7 +31,8 @@ pub(crate) use mirrored::{
 use super::{
     Caller, Front, HttpFault, Key, Place, Post,
     events::{COMMENT_INTERVAL, Events},
-    presence::{Attendance, Presence, Round},
+    hook,
+    presence::{Attendance, DueRound, Presence, Round},
     reply::{self, Reply, SESSION_ID},
     timed::{Busy, Stage},
 };
@@ -203,6 +204,21 @@ async fn hand_over(front: &Front, post: ModernPost) -> Result<(), HttpFault> {
     let place = place.map_err(|_| HttpFault::Full)?;
     let input = Input::Posted(Box::new(post), place);
     front.inbox.send(input).await.map_err(|_| HttpFault::Ending)
+}
+
+/// Makes a response of what comes to a request that another program had taken.
+pub(super) async fn respond_again(
+    from: mpsc::Receiver<Chunk>,
+    attendance: Attendance,
+    round: &DueRound,
+    busy: &Busy,
+) -> Response<Reply> {
+    if let Some(event) = &round.hook {
+        return hook::respond(event, from, attendance, busy).await;
+    }
+    let responded = respond(from, attendance).await;
+    busy.is_at(Stage::Written);
+    responded.unwrap_or_else(|denial| reply::denied_to(&denial, round.id.as_ref()))
 }
 
 /// Makes a response of what comes.

@@ -13,6 +13,7 @@ use std::sync::{
 };
 
 use mux::SessionId;
+use serde::{Deserialize, Serialize};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{Sender, error::TrySendError},
@@ -36,6 +37,42 @@ pub(super) struct Round {
     pub(super) id: Option<RequestId>,
     /// The event, if the answer is for a hook of an agent.
     pub(super) hook: Option<Arc<str>>,
+}
+
+/// What is not written yet of the response to such a request, in words for another program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DueRound {
+    pub(super) session: SessionId,
+    /// That of the request.
+    pub(super) id: Option<RequestId>,
+    /// Whether the head is written, and a stream goes on.
+    pub(super) streams: bool,
+    /// The event, if the answer is for a hook of an agent.
+    #[serde(default)]
+    pub(super) hook: Option<Arc<str>>,
+}
+
+impl Round {
+    /// What is due of it; `None` if it is not known yet of which session it is.
+    pub(super) fn due(self, streams: bool) -> Option<DueRound> {
+        Some(DueRound {
+            session: self.presence.session()?,
+            id: self.id,
+            streams,
+            hook: self.hook,
+        })
+    }
+}
+
+impl DueRound {
+    /// The request, whose client waits here now.
+    pub(super) fn again(&self, presence: Arc<Presence>) -> Round {
+        Round {
+            presence,
+            id: self.id.clone(),
+            hook: self.hook.clone(),
+        }
+    }
 }
 
 /// Held by whoever writes the response, for as long as it is not whole.

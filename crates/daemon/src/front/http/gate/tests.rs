@@ -12,8 +12,9 @@ fn paths() -> Vec<String> {
 }
 
 /// What each row of the table lets whom do: a route without a line here fails.
-const EXPECTED: [(&str, &str, Admits); 5] = [
+const EXPECTED: [(&str, &str, Admits); 6] = [
     ("/health", "GET", Admits::Everybody),
+    ("/hook/*", "POST", Admits::TheKnown),
     ("/mcp", "POST, GET, DELETE", Admits::TheKnown),
     ("/mcp/*", "POST, GET, DELETE", Admits::TheKnown),
     ("/ws", "GET", Admits::TheKnown),
@@ -53,12 +54,13 @@ fn status(
     checked.map_or_else(|fault| fault.status(), |_passed| StatusCode::OK)
 }
 
-/// What a request is answered with that is all right, at this path.
+/// What a GET is answered with that is all right, at this path.
 fn usual(path: &str) -> StatusCode {
-    if path == "/nothing" {
-        StatusCode::NOT_FOUND
-    } else {
-        StatusCode::OK
+    match Route::find(path) {
+        None => StatusCode::NOT_FOUND,
+        Some((route, _)) if route.methods.contains(&Method::GET) => StatusCode::OK,
+        // That is looked at last.
+        Some(_) => StatusCode::METHOD_NOT_ALLOWED,
     }
 }
 
@@ -289,6 +291,8 @@ fn a_path_takes_the_methods_of_its_row() {
     for (path, method, expected) in [
         ("/health", "GET", 200),
         ("/health", "DELETE", 405),
+        ("/hook/Stop", "GET", 405),
+        ("/hook/Stop", "POST", 415),
         ("/mcp/git", "DELETE", 200),
         ("/mcp/git", "PUT", 405),
         ("/mcp/git", "OPTIONS", 405),
