@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 
 /// How long a client may take: some of them start every server to list it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
