@@ -162,6 +162,11 @@ impl Mux {
             self.refuse(session_id, id, line, Refusal::Overloaded, out);
             return;
         }
+        if session.is_ending {
+            // It waited for its server, and would last for as long as the session, which is over.
+            self.answer(session_id, id, line, ended(id), out);
+            return;
+        }
         session.open.insert(id.clone(), Whereabouts::Listening);
         session.listening.insert(id.clone(), listening.clone());
         let acknowledgement = listening.acknowledgement(id);

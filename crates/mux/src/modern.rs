@@ -93,8 +93,11 @@ impl Mux {
             return Ok(());
         };
         let opening = &session.opening;
-        // What is of one session alone would be of one request.
-        let lacks_session = self.lacks_session(session, self.era_for(opening, Era::Modern));
+        // What is of one session alone would be of one request. Who is served already, and comes back for an answer,
+        // was there before that showed.
+        let is_new = session.upstream().is_none();
+        let lacks_session =
+            is_new && self.lacks_session(session, self.era_for(opening, Era::Modern));
         let is_probe = *method == Method::Discover;
         if lacks_session || is_probe && opening.era == Some(Era::Legacy) {
             return Err(Refusal::without_session(is_probe, &opening.server));
@@ -222,6 +225,8 @@ impl Mux {
         session.era = Era::Legacy;
         session.state = State::New;
         session.version = String::new();
+        // That was of its requests; with a handshake it is said by `logging/setLevel`.
+        session.level = None;
         if let Some(upstream_id) = upstream_id {
             self.detach(session_id, upstream_id, out);
         }

@@ -135,12 +135,22 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        let question = question(frame);
-        let session_id = whose.session;
+        let place = (whose.session, upstream_id);
         let minted = match whose.request {
             Some((minted, _line)) => Some(minted).filter(|it| self.is_call(upstream_id, *it)),
-            None => self.call_at_work(session_id, upstream_id),
+            None => self.call_at_work(whose.session, upstream_id),
         };
+        self.put_question(place, minted, (shown, question(frame)), out);
+    }
+
+    /// Puts a question with a call that is at work; there may be none by now.
+    fn put_question(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        minted: Option<MintedId>,
+        (shown, question): (u64, Box<str>),
+        out: &mut Outbox,
+    ) {
         let Some(minted) = minted else {
             let refusal = Refusal::OwnerGone;
             self.end_ask(session_id, &RequestId::from(shown), &refusal, out);
@@ -352,47 +362,47 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        if let Some(outcome) = &parked.outcome {
-            let answer = renamed(outcome, id);
-            self.answer(session_id, id, line, answer, out);
-            return;
-        }
         let upstream_id = self.sessions.get(&session_id).and_then(Session::upstream);
+        let is_open = parked.outcome.is_none();
         let claimed = upstream_id.filter(|upstream_id| {
-            self.claim_anew((session_id, *upstream_id), parked.minted, (id, line), frame)
+            let place = (session_id, *upstream_id);
+            is_open && self.claim_anew(place, parked.minted, (id, line), frame)
         });
-        let Some(upstream_id) = claimed else {
-            self.refuse(session_id, id, line, UNKNOWN_HANDLE, out);
-            return;
-        };
-        if log_level_of(frame).is_some() {
+        if let Some(upstream_id) = claimed
+            && log_level_of(frame).is_some()
+        {
             self.tell_level(upstream_id, out);
         }
+        // Also where its call is over: the server may have asked for another call of the same client.
         let mut answers = answers_of(frame);
-        let mut unanswered = parked.to_come;
         for shown in parked.asked {
-            match answers.remove(&format!("{shown}")) {
-                Some(answer) => self.answer_input(session_id, shown, &answer, out),
-                // It was put to the client, and has to be put again: nobody else has it.
-                None => drop(unanswered.insert(shown, Box::default())),
+            if let Some(answer) = answers.remove(&format!("{shown}")) {
+                self.answer_input(session_id, shown, &answer, out);
+            } else {
+                // It was put to the client, which does not answer it: nobody else has it.
+                let shown = RequestId::from(shown);
+                self.end_ask(session_id, &shown, &Refusal::OwnerGone, out);
             }
         }
-        let lost: Vec<u64> = unanswered
-            .iter()
-            .filter(|(_, question)| question.is_empty())
-            .map(|(shown, _)| *shown)
-            .collect();
-        for shown in lost {
-            unanswered.remove(&shown);
-            self.end_ask(
-                session_id,
-                &RequestId::from(shown),
-                &Refusal::OwnerGone,
-                out,
-            );
+        match (claimed, parked.outcome) {
+            (Some(upstream_id), _) if !parked.to_come.is_empty() => {
+                let place = (session_id, upstream_id);
+                self.park(place, parked.minted, &parked.to_come, out);
+            }
+            (Some(_), _) => {}
+            (None, Some(outcome)) => {
+                let answer = renamed(&outcome, id);
+                self.answer(session_id, id, line, answer, out);
+            }
+            (None, None) => self.refuse(session_id, id, line, UNKNOWN_HANDLE, out),
         }
-        if !unanswered.is_empty() {
-            self.park((session_id, upstream_id), parked.minted, &unanswered, out);
+        if claimed.is_none()
+            && let Some(upstream_id) = upstream_id
+        {
+            for (shown, question) in parked.to_come {
+                let minted = self.call_at_work(session_id, upstream_id);
+                self.put_question((session_id, upstream_id), minted, (shown, question), out);
+            }
         }
     }
 

@@ -141,7 +141,8 @@ impl Client {
 
     /// Whether a server may ask something because of it.
     pub(super) fn has_askable(&self) -> bool {
-        self.open.values().any(|asking| asking.method.is_askable())
+        let mut open = self.open.values().chain(self.parked.values());
+        open.any(|asking| asking.method.is_askable())
     }
 }
 

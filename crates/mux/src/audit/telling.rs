@@ -101,6 +101,19 @@ impl Audit {
         at.map(|at| questions.swap_remove(at)).is_some()
     }
 
+    /// Where a server asks in place of an answer what no client need be asked, its request goes again when its turn
+    /// has come.
+    pub(super) fn settle_questions_to_us(&mut self) {
+        let inquired = self.step.inquired.as_ref();
+        let is_for_us = inquired.is_some_and(|inquired| {
+            let mut questions = inquired.questions.iter();
+            questions.all(|(method, _)| *method == Method::RootsList)
+        });
+        if is_for_us {
+            self.settle_inquiry();
+        }
+    }
+
     /// An answer that is questions is none: its request may go once more, with the answers.
     pub(super) fn settle_inquiry(&mut self) {
         let Some(inquired) = &mut self.step.inquired else {

@@ -424,12 +424,30 @@ impl Audit {
         true
     }
 
+    /// The `initialize` of a client has failed: unless another of its is under way or it was greeted before, it
+    /// may begin anew, in either era.
+    fn begin_again(&mut self, session: SessionId) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        let mut open = client.open.values();
+        let is_greeting = open.any(|open| open.method == Method::Initialize);
+        let server = client.upstream.and_then(|id| self.servers.get(&id));
+        let is_attached = server.is_some_and(|server| server.attached.contains(&session));
+        if !is_greeting && !is_attached {
+            client.upstream = None;
+        }
+    }
+
     fn learn_from_answer(&mut self, session: SessionId, asking: Asking, frame: &Frame) {
         let Message::Response {
             result: Some(result),
             ..
         } = &frame.message
         else {
+            if asking.method == Method::Initialize {
+                self.begin_again(session);
+            }
             return;
         };
         let Some(client) = self.clients.get_mut(&session) else {
