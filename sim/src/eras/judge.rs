@@ -7,6 +7,7 @@
 
 mod books;
 mod hears;
+mod refusals;
 mod to_server;
 mod to_session;
 mod told;

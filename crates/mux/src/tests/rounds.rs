@@ -453,8 +453,10 @@ fn no_more_is_kept_for_who_does_not_come_back_than_it_may_have_at_its_server() {
         u1: sampling/createMessage #9
             -> u1: error #9 -32603 overloaded
         alice: raw {"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.1","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"the session that this is for has ended","data":{"source":"mcpool","reason":"owner-gone","retryable":false}}}
             -> alice: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"echo","version":"1"}},"content":["kept"]}}
         alice: raw {"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.2","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> u1: raw {"jsonrpc":"2.0","id":8,"error":{"code":-32603,"message":"the session that this is for has ended","data":{"source":"mcpool","reason":"owner-gone","retryable":false}}}
             -> alice: raw {"jsonrpc":"2.0","id":5,"error":{"code":-32603,"message":"there was no room for the answer","data":{"source":"mcpool","reason":"answer-dropped","retryable":true,"maybeExecuted":true}}}
     "#]];
     let mut stage = Stage::with_limits(limits);

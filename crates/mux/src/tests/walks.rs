@@ -76,17 +76,14 @@ impl Walk {
         }
         self.opened += 1;
         let options = self.chance.pick(self.options);
-        let (name, verb, options) = match options.strip_prefix(MODERN) {
-            Some(options) => {
-                // A post is one request, and whatever its client comes back with.
-                let kind = if options.contains("posts") { 'p' } else { 'm' };
-                let name = format!("{kind}{}", self.opened);
-                (name.clone(), "opens", format!("handle={name}{options}"))
-            }
-            None => {
-                let verb = self.chance.pick(&["comes", "comes", "opens"]);
-                (format!("s{}", self.opened), verb, options.to_string())
-            }
+        let (name, verb, options) = if let Some(options) = options.strip_prefix(MODERN) {
+            // A post is one request, and whatever its client comes back with.
+            let kind = if options.contains("posts") { 'p' } else { 'm' };
+            let name = format!("{kind}{}", self.opened);
+            (name.clone(), "opens", format!("handle={name}{options}"))
+        } else {
+            let verb = self.chance.pick(&["comes", "comes", "opens"]);
+            (format!("s{}", self.opened), verb, options.to_string())
         };
         self.speaking.push(name.clone());
         self.listening.push(name.clone());
@@ -128,6 +125,12 @@ impl Walk {
         let log = self.chance.pick(&["", "", " log=info", " log=debug"]);
         let says = format!("modern caps=sampling{log}");
         let is_post = who.starts_with('p');
+        let session = self.stage.session(who);
+        let open = self.stage.mux.sessions.get(&session);
+        if is_post && open.is_some_and(|session| !session.open.is_empty()) {
+            // Its client comes back when it has been answered.
+            return "1 ms pass".to_string();
+        }
         let kind = match self.posted.iter().any(|posted| posted == who) {
             false if is_post => self.chance.below(9),
             true => 17,

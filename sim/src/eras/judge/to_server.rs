@@ -4,7 +4,7 @@
 use mux::{Era, SessionId, UpstreamId};
 use wire::{Frame, Message, Method, Params};
 
-use super::{Due, Given, Inquiry, Judge, Kind, Process, Seen, to_session::own_reason};
+use super::{Due, Given, Inquiry, Judge, Kind, Process, Seen, refusals::own_reason};
 use crate::{
     eras::words::{Back, CLASSES, LEVELS, Request, SENDER, Shape, request_in},
     invariants::{Broken, ensure},
@@ -390,7 +390,13 @@ impl Judge {
                 shape,
                 Shape::Subscribe(_) | Shape::Unsubscribe(_) | Shape::SetLevel(_)
             ),
-            Kind::NotFound | Kind::Address => era == Some(Era::Legacy) && shape.is_askable(),
+            Kind::NotFound => era == Some(Era::Legacy) && shape.is_askable(),
+            // FIXME: where its client cannot visit one and has been asked something else before, the books take what
+            // it is told of that for the answer to another request.
+            Kind::Address => {
+                let class = self.servers.get(&id).and_then(|server| server.class);
+                era == Some(Era::Legacy) && shape.is_askable() && class == Some(1)
+            }
             Kind::Questions => era == Some(Era::Modern) && shape.is_askable(),
         }
     }
