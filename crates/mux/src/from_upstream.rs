@@ -11,15 +11,15 @@ use crate::{
     era::Era,
     exchange::{Claim, Effect, Errand, Exchange, Kept, MintedId, Owner},
     fact::{DropReason, Fact},
+    handshake::Handshake,
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::CallEnd,
     listen::{Unheard, with_meta},
     lists::List,
     mux::Mux,
-    once::answer_in_era,
     refusal::Refusal,
     stream::Stream,
-    upstream::Standing,
+    upstream::{Standing, Upstream},
     verbosity::{Level, UNASKED},
 };
 
@@ -523,4 +523,21 @@ fn owner_of_progress(
         claim.line,
         frame.rewrite(&mut [(span.clone(), token.as_bytes())]),
     ))
+}
+
+/// A server's answer as a session of that era reads it that has asked under this id.
+pub(crate) fn answer_in_era(
+    upstream: &Upstream,
+    frame: &Frame,
+    (era, id): (Era, &RequestId),
+    method: &Method,
+) -> Outgoing {
+    let Message::Response { id_span, .. } = &frame.message else {
+        return frame.unchanged();
+    };
+    if upstream.key.era == era {
+        return frame.rewrite(&mut [(id_span.clone(), id.as_bytes())]);
+    }
+    let info = upstream.handshake.as_ref().and_then(Handshake::server_info);
+    bridge::answer(frame, (era, id), method, info.as_deref())
 }

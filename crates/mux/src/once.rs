@@ -25,11 +25,10 @@ use crate::{
     era::Era,
     event::{Link, OnceRule},
     exchange::MintedId,
-    handshake::Handshake,
+    from_upstream::answer_in_era,
     ids::{SessionId, UpstreamId},
     moment::Moment,
     mux::Mux,
-    upstream::Upstream,
 };
 
 /// Calls of one upstream that are remembered at once.
@@ -249,23 +248,6 @@ impl Mux {
         );
         marked(&answer, &mark)
     }
-}
-
-/// A server's answer as a session of that era reads it that has asked under this id.
-pub(crate) fn answer_in_era(
-    upstream: &Upstream,
-    frame: &Frame,
-    (era, id): (Era, &RequestId),
-    method: &wire::Method,
-) -> Outgoing {
-    let Message::Response { id_span, .. } = &frame.message else {
-        return frame.unchanged();
-    };
-    if upstream.key.era == era {
-        return frame.rewrite(&mut [(id_span.clone(), id.as_bytes())]);
-    }
-    let info = upstream.handshake.as_ref().and_then(Handshake::server_info);
-    bridge::answer(frame, (era, id), method, info.as_deref())
 }
 
 /// The message, if it is a result of a call that went well and is not too long.

@@ -394,11 +394,10 @@ impl World {
     /// Something of a server reaches the core.
     pub(super) fn speak(&mut self, upstream: UpstreamId, text: String) -> Held {
         let frame = read(text)?;
-        let within = None;
         self.handle(Event::UpstreamFrame {
             upstream,
-            within,
             frame,
+            within: None,
         })
     }
 
@@ -515,7 +514,6 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
         refused: None,
         route: Route(spec.name.as_bytes().into()),
         scope: spec.scope,
-        modern_scope: None,
         scope_reason: "so it was written".into(),
         workspace: Some("/w".into()),
         asks: Asks::Shared,
@@ -531,7 +529,8 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
         resumes: false,
         silence_max: None,
         era: spec.era,
-        rules: Arc::default(),
+        modern_scope: None,
         handle: Some(handle),
+        rules: Arc::default(),
     }
 }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use sys::process_table::Identity;
 
@@ -64,7 +64,6 @@ fn start_and_see(running: &Running) -> anyhow::Result<Seen> {
     let begun = Instant::now();
     let mut child = Child::start(command)?;
     let pipes = child.take_pipes().context("a child without pipes")?;
-    let group = Pid::from_raw(i32::try_from(child.id())?);
     let mut members = Vec::new();
     let seen = Talk::new(pipes).see(begun, &folder, || {
         members = tree(child.id())?;
@@ -73,10 +72,8 @@ fn start_and_see(running: &Running) -> anyhow::Result<Seen> {
     if members.is_empty() {
         members = tree(child.id()).unwrap_or_default();
     }
-    // Its first process has not been waited for, so the group is still its own.
-    if let Some(group) = group {
-        // It may have ended by itself.
-        let _ = kill_process_group(group, Signal::TERM);
+    for member in &members {
+        member.signal(Signal::TERM);
     }
     // One that stays is ended below.
     let _ = child.ends_by(Instant::now() + END_PATIENCE);

@@ -351,7 +351,7 @@ fn many_sessions_that_end_at_once_need_no_deep_stack() {
     }
     script += "u1 reads\n";
     let played = std::thread::Builder::new()
-        .stack_size(128 << 10)
+        .stack_size(256 << 10)
         .spawn(move || play(&script))
         .unwrap()
         .join()
