@@ -394,7 +394,11 @@ impl World {
     /// Something of a server reaches the core.
     pub(super) fn speak(&mut self, upstream: UpstreamId, text: String) -> Held {
         let frame = read(text)?;
-        self.handle(Event::UpstreamFrame { upstream, frame })
+        self.handle(Event::UpstreamFrame {
+            upstream,
+            frame,
+            within: None,
+        })
     }
 
     pub(super) fn started(&mut self, upstream: UpstreamId) -> Held {
@@ -525,6 +529,8 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
         resumes: false,
         silence_max: None,
         era: spec.era,
+        modern_scope: None,
+        rules: Arc::default(),
         handle: Some(handle),
     }
 }
