@@ -396,6 +396,7 @@ async fn serve(mut served: Served, mut stream: Timed<Rewound>, mut stranger: Str
         return;
     };
     loop {
+        front.wakes(&busy);
         // In a box of its own, that is there no longer than its buffers.
         let attended = Box::pin(attend(&served, known, stream, &mut stranger)).await;
         let rest = match attended {
@@ -417,7 +418,7 @@ async fn serve(mut served: Served, mut stream: Timed<Rewound>, mut stranger: Str
             () = time::sleep(REST_PATIENCE) => Some(Order::End),
         };
         match order {
-            None | Some(Order::Rest) => front.wakes(&busy),
+            None | Some(Order::Rest) => {}
             Some(Order::End) => return,
             Some(Order::LetGo) => {
                 let rest = (stream, Bytes::new());

@@ -485,6 +485,10 @@ impl Way {
         tally.behind += bytes;
         tally.behind_messages += 1;
         self.queued_bytes += bytes;
+        if self.queue.capacity() == 0 {
+            // Most have one alone.
+            self.queue.reserve_exact(1);
+        }
         self.queue.push_back(entry);
     }
 
