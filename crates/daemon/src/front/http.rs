@@ -291,7 +291,8 @@ impl Arrived {
         let accepted = tokio::select! {
             biased;
             () = stranger.has_to_go() => return None,
-            accepted = acceptor.accept(stream) => accepted,
+            // In a box, as a connection would have room for it until its end.
+            accepted = Box::pin(acceptor.accept(stream)) => accepted,
         };
         match accepted {
             Ok(stream) => Some(Comer::Secure(stream)),

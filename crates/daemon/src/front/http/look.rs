@@ -25,7 +25,7 @@ use super::{
 use crate::hub::Input;
 
 /// From one look to the next. Whatever takes time here is seen to be over by so much later.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long an answer may take before its response becomes a stream, which a client can come back to.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
