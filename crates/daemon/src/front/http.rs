@@ -408,7 +408,7 @@ async fn serve(mut served: Served, mut stream: Timed<Rewound>, mut stranger: Str
             Attended::Rests(rest) => rest,
         };
         stream = rest;
-        if stream.get_ref().has_unread() {
+        if stream.get_ref().has_unread() || stream.has_unwritten() {
             continue;
         }
         front.rests(&busy);
