@@ -8,6 +8,7 @@
 mod choices;
 mod json;
 
+pub mod clients;
 pub mod codec;
 pub mod configuration;
 pub mod envelope;
@@ -18,6 +19,7 @@ pub type Check = fn(&[u8]);
 
 /// Every target, by the name of its program and of its folders of inputs.
 pub const TARGETS: &[(&str, Check)] = &[
+    ("clients", clients::check),
     ("codec", codec::check),
     ("config", configuration::check),
     ("envelope", envelope::check),

@@ -30,6 +30,11 @@ fn replay(name: &str) {
 }
 
 #[test]
+fn of_a_client_s_file_only_our_entries_change() {
+    replay("clients");
+}
+
+#[test]
 fn a_stream_is_cut_into_the_same_lines_however_it_comes() {
     replay("codec");
 }
@@ -57,5 +62,8 @@ fn in_no_world_does_anything_cross_or_get_lost() {
 #[test]
 fn every_target_is_replayed() {
     let names: Vec<&str> = fuzz::TARGETS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["codec", "config", "envelope", "preface", "sim"]);
+    assert_eq!(
+        names,
+        ["clients", "codec", "config", "envelope", "preface", "sim"]
+    );
 }

@@ -4,8 +4,12 @@
 //! the links between them and the only clock. The model says what we expect. A [`Fault`] is a way in
 //! which things go wrong. A [`Seed`] is a number that all of it follows from.
 //!
+//! There are two kinds of worlds. In one everybody speaks with a handshake, and everything goes wrong on the
+//! links. The other, [`eras`], has clients and servers of both eras.
+//!
 //! **Invariant:** the same seed gives the same world, byte for byte.
 
+pub mod eras;
 mod fault;
 mod generate;
 mod invariants;
@@ -33,7 +37,7 @@ pub use fault::Fault;
 pub use invariants::Broken;
 pub use minimise::minimise;
 pub use orders::{ORDERS, Order, PARTS, play_part};
-pub use pinned::Pinned;
+pub use pinned::{Pinned, Steps};
 pub use report::report;
 #[cfg(feature = "arbitrary")]
 pub use run::run_bytes;

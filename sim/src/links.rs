@@ -238,7 +238,11 @@ impl World {
                     if let Some(message) = messages.next() {
                         self.model.server_says(upstream, message);
                     }
-                    self.handle(Event::UpstreamFrame { upstream, frame })?;
+                    self.handle(Event::UpstreamFrame {
+                        upstream,
+                        frame,
+                        within: None,
+                    })?;
                 }
                 Err(fault) => self.server_fault(upstream, fault)?,
             }

@@ -2,21 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{invariants::Broken, run, seed::Setting, step::Step, trace::Trace};
+use crate::invariants::Broken;
 
 /// Takes out whatever can be taken out, for as long as that.
-pub fn minimise(
-    setting: Setting,
-    steps: &[Step],
+pub fn minimise<S: Clone>(
+    steps: &[S],
     broken: &Broken,
     patience: Duration,
-) -> Vec<Step> {
+    replay: impl Fn(&[S]) -> Option<Broken>,
+) -> Vec<S> {
     let latest = Instant::now() + patience;
     let kind = broken.kind();
-    let still_breaks = |steps: &[Step]| {
-        let played = run::replay(setting, steps, Trace::Off);
-        played.broken.is_some_and(|broken| broken.kind() == kind)
-    };
+    let still_breaks = |steps: &[S]| replay(steps).is_some_and(|broken| broken.kind() == kind);
     let mut left = steps.to_vec();
     let mut size = left.len().div_ceil(2);
     while size > 0 && Instant::now() < latest {

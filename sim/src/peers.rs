@@ -127,6 +127,7 @@ pub(crate) fn opening(
         route: Route(route.into_bytes().into()),
         scope,
         scope_reason: "so it was written".into(),
+        modern_scope: None,
         workspace: Some(folder),
         asks,
         fixed_class: key
@@ -138,18 +139,23 @@ pub(crate) fn opening(
         on_restart: OnRestart::Continue,
         kept: None,
         start: Start::OnDemand,
-        joins: if key.joins {
-            Joins::AnyRunning
-        } else {
-            Joins::OwnRoute
-        },
+        joins: joins(&key),
         withheld: Vec::new(),
         resumes: false,
         silence_max: None,
         era: None,
         handle: None,
+        rules: Arc::default(),
     };
     (opening, key)
+}
+
+fn joins(key: &Key) -> Joins {
+    if key.joins {
+        Joins::AnyRunning
+    } else {
+        Joins::OwnRoute
+    }
 }
 
 /// A client and its link.

@@ -9,14 +9,14 @@ use crate::{
     step::Step,
     tally::Tally,
     trace::Trace,
-    world::World,
+    world::{Held, World},
 };
 
 /// What became of a world.
 #[derive(Debug)]
-pub struct Played {
+pub struct Played<S = Step> {
     /// The steps that were taken.
-    pub steps: Vec<Step>,
+    pub steps: Vec<S>,
     /// What was seen.
     pub tally: Tally,
     /// What was written down.
@@ -43,8 +43,8 @@ pub fn replay(setting: Setting, steps: &[Step], trace: Trace) -> Played {
     play(setting, trace, |_| rest.next()).with(|played| played.steps = steps.to_vec())
 }
 
-impl Played {
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+impl<S> Played<S> {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
@@ -57,14 +57,24 @@ pub(crate) fn play(
     mut next: impl FnMut(&World) -> Option<Step>,
 ) -> Played {
     let mut world = World::new(setting, trace);
-    let whole = AssertUnwindSafe(|| {
+    let broken = caught(|| {
         while let Some(step) = next(&world) {
             world.play(step)?;
         }
         world.finish()
     });
-    // The core has assertions of its own.
-    let broken = match catch_unwind(whole) {
+    let (tally, trace) = world.into_parts();
+    Played {
+        steps: Vec::new(),
+        tally,
+        trace,
+        broken,
+    }
+}
+
+/// What breaks a promise in this, be it that the core's own assertions do not hold.
+pub(crate) fn caught(whole: impl FnOnce() -> Held) -> Option<Broken> {
+    match catch_unwind(AssertUnwindSafe(whole)) {
         Ok(held) => held.err(),
         Err(panic) => {
             let words = panic.downcast_ref::<String>().cloned();
@@ -78,13 +88,6 @@ pub(crate) fn play(
                 words.unwrap_or_default()
             )))
         }
-    };
-    let (tally, trace) = world.into_parts();
-    Played {
-        steps: Vec::new(),
-        tally,
-        trace,
-        broken,
     }
 }
 
@@ -97,6 +100,10 @@ pub fn run_bytes(data: &[u8]) {
     let Ok(number) = u64::arbitrary(&mut data) else {
         return;
     };
+    if number >= OF_BOTH_ERAS {
+        crate::eras::run_bytes(Seed(number), data);
+        return;
+    }
     let steps: Vec<Step> = data
         .arbitrary_iter()
         .into_iter()
@@ -108,6 +115,10 @@ pub fn run_bytes(data: &[u8]) {
     assert!(played.broken.is_none(), "{:?} in {steps:?}", played.broken);
 }
 
+/// Numbers from this on, one in four, are of worlds of both eras.
+#[cfg(feature = "arbitrary")]
+const OF_BOTH_ERAS: u64 = 0xC000_0000_0000_0000;
+
 /// Most steps that are decoded from bytes.
 #[cfg(feature = "arbitrary")]
-const STEPS_MAX: usize = 400;
+pub(crate) const STEPS_MAX: usize = 400;

@@ -33,7 +33,9 @@ pub(crate) fn event(event: &Event) -> String {
                 .collect();
             format!("{session}, {line}: [{}]", frames.join(", "))
         }
-        Event::UpstreamFrame { upstream, frame } => format!("{upstream}: {}", text(frame)),
+        Event::UpstreamFrame {
+            upstream, frame, ..
+        } => format!("{upstream}: {}", text(frame)),
         Event::SessionOverrun { .. }
         | Event::SessionFault { .. }
         | Event::SessionReplayed { .. }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mux::{DropReason, Fact};
 
-use crate::fault::Fault;
+use crate::{eras, fault::Fault};
 
 /// Counts of everything that can be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Kind {
     State,
     /// What woke the core.
     Timer,
+    /// What eras have to do with one another.
+    Era,
 }
 
 impl Kind {
@@ -52,17 +54,19 @@ impl Kind {
             Kind::Drop => ("drops", list(&DROPS)),
             Kind::State => ("upstream states", list(&STATES)),
             Kind::Timer => ("timers", list(&TIMERS)),
+            Kind::Era => ("matters of both eras", eras::sights()),
         }
     }
 
     /// Every kind.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Fault,
         Kind::Fact,
         Kind::Refusal,
         Kind::Drop,
         Kind::State,
         Kind::Timer,
+        Kind::Era,
     ];
 }
 
@@ -213,7 +217,7 @@ impl Tally {
             | Fact::RecordUnreadable { .. } => return,
             // And nothing is kept from one world to the next.
             Fact::UpstreamRecalled { .. } | Fact::ListOutdated { .. } => return,
-            // Its peers are of the legacy era.
+            // Counted among what eras have to do with one another.
             Fact::UpstreamOfOtherEra { .. } => return,
             // Fails the world; there is nothing to count.
             Fact::Contradiction { .. } => return,

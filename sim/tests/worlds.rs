@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use sim::{Pinned, Seed, Trace};
+use sim::{Pinned, Seed, Steps, Trace, eras};
 
 #[test]
 fn no_promise_is_broken_in_a_few_worlds() {
@@ -34,11 +34,11 @@ fn the_steps_of_a_world_are_all_that_it_is_made_of() {
         let text = Pinned {
             words: String::new(),
             setting,
-            steps: played.steps,
+            steps: Steps::OfLinks(played.steps),
         }
         .to_text();
-        let again = Pinned::parse(&text).unwrap().play(Trace::hash());
-        assert_eq!(played.trace.digest(), again.trace.digest(), "seed {seed}");
+        let (_, again, _) = Pinned::parse(&text).unwrap().play(Trace::hash());
+        assert_eq!(played.trace.digest(), again.digest(), "seed {seed}");
     }
 }
 
@@ -72,13 +72,8 @@ fn what_was_broken_once_is_mended() {
             continue;
         }
         let pinned = Pinned::parse(&fs::read_to_string(&path).unwrap()).unwrap();
-        let played = pinned.play(Trace::Off);
-        assert!(
-            played.broken.is_none(),
-            "{}: {:?}",
-            path.display(),
-            played.broken
-        );
+        let (_, _, broken) = pinned.play(Trace::Off);
+        assert!(broken.is_none(), "{}: {broken:?}", path.display());
         assert!(!pinned.steps.is_empty(), "{}", path.display());
         count += 1;
     }
@@ -97,6 +92,77 @@ fn no_promise_is_broken_in_some_of_the_orders_of_six_steps() {
                 played.broken
             );
             assert!(played.tally.given > 0, "nobody heard anything");
+            count += 1;
+        });
+    }
+    assert!(count > 100, "{count}");
+}
+
+#[test]
+fn no_promise_is_broken_in_a_few_worlds_of_both_eras() {
+    let mut parked = 0;
+    for seed in 1..=40 {
+        let played = eras::play_seed(Seed(seed), Trace::Off);
+        assert!(
+            played.broken.is_none(),
+            "{:?}: cargo xtask sim --of eras --seed {seed}",
+            played.broken
+        );
+        parked += played.tally.count(sim::Kind::Era, "parked");
+    }
+    assert!(parked > 0, "nobody was answered with questions");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_world_of_both_eras_byte_for_byte() {
+    let digest = |seed| eras::play_seed(Seed(seed), Trace::hash()).trace.digest();
+    for seed in 1..=10 {
+        assert_eq!(digest(seed), digest(seed), "seed {seed}");
+    }
+    assert_ne!(digest(1), digest(2));
+}
+
+#[test]
+fn the_steps_of_a_world_of_both_eras_are_all_that_it_is_made_of_and_any_part_of_them_can_be_played()
+{
+    for seed in 1..=10 {
+        let played = eras::play_seed(Seed(seed), Trace::Off);
+        let setting = sim::Setting::of(Seed(seed));
+        let text = Pinned {
+            words: String::new(),
+            setting,
+            steps: Steps::OfEras(played.steps.clone()),
+        }
+        .to_text();
+        let pinned = Pinned::parse(&text).unwrap();
+        assert_eq!(pinned.steps, Steps::OfEras(played.steps.clone()));
+        let (tally, _, broken) = pinned.play(Trace::Off);
+        assert_eq!((tally.given, broken), (played.tally.given, None));
+        for parts in 2..5 {
+            let some: Vec<_> = played.steps.iter().step_by(parts).copied().collect();
+            let replayed = eras::replay(setting, &some, Trace::Off);
+            assert!(
+                replayed.broken.is_none(),
+                "{:?} in {some:?}",
+                replayed.broken
+            );
+        }
+    }
+}
+
+#[test]
+fn no_promise_is_broken_in_some_of_the_orders_of_five_steps_of_both_eras() {
+    let mut count = 0;
+    // The client of the modern era calls a server of the legacy era and is asked; the other one calls a server of
+    // the modern era and is asked.
+    for digits in ["002", "114"] {
+        let part = usize::from_str_radix(digits, 9).unwrap();
+        eras::play_part(part, |order, played| {
+            assert!(
+                played.broken.is_none(),
+                "{:?}: cargo xtask sim --era-order={order}",
+                played.broken
+            );
             count += 1;
         });
     }

@@ -57,8 +57,8 @@ What does not even become a message of a session is answered with a status, and 
 
 const MODERN_HEAD: &str = "
 A request of 2026-07-28 is answered under its own id.
-What is wrong with it itself has the code and the status that this version of the protocol says.
-With -32022, `data` is `{\"supported\": [...], \"requested\": ...}` and nothing else.
+What is wrong with it itself has the code and the status that this version of the protocol says: of the reasons above `bad-meta` and `unsupported-version` have 400, and `no-such-method` 404.
+With -32022, `data` also has `supported` and `requested`.
 
 | reason | code | retryable | meaning |
 |---|---|---|---|

@@ -25,6 +25,7 @@ mod scratch;
 mod shell;
 mod sim;
 mod soak;
+mod staged;
 mod table;
 mod test;
 #[cfg(test)]
@@ -57,6 +58,9 @@ enum Verb {
     Faults(faults::Args),
     /// The official conformance suite over HTTP, with servers of our own behind mcpool
     Conformance(conformance::Args),
+    /// What the conformance suite runs as the client of its own servers
+    #[command(hide = true)]
+    ConformanceClient(conformance::ActArgs),
     /// The agents and SDKs that people use, over stdio and HTTP, with a server of each era behind
     Clients(clients::Args),
     /// Build mcpool and put it into a folder
@@ -75,6 +79,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Soak(args) => soak::run(&args),
         Verb::Faults(args) => faults::run(&args),
         Verb::Conformance(args) => conformance::run(&args),
+        Verb::ConformanceClient(args) => conformance::act(&args),
         Verb::Clients(args) => clients::run(&args),
         Verb::Install(args) => install::run(&args),
     }

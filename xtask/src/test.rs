@@ -9,7 +9,8 @@ use anyhow::ensure;
 
 use crate::{
     build::{self, Profile},
-    conformance, faults, fuzz, hermetic, matrix, mutants, parsers, provision, sim, soak, ui,
+    conformance, faults, fuzz, hermetic, matrix, mutants, parsers, provision, sim, soak, staged,
+    ui,
 };
 
 /// How long each fuzz target runs.
@@ -50,6 +51,8 @@ enum Part {
     Conformance,
     /// What we accept, read by the parsers of Node and of Python
     Parsers,
+    /// `mcpool advise`, on a machine where several agents each run real servers
+    Advise,
     /// Real clients against real servers
     Matrix,
 }
@@ -70,7 +73,7 @@ impl Counts {
         }
     }
 
-    fn add_all(&mut self, others: Counts) {
+    pub(crate) fn add_all(&mut self, others: Counts) {
         self.passed += others.passed;
         self.failed += others.failed;
     }
@@ -80,7 +83,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let wants = |part| args.part.is_none_or(|only| only == part);
     let mut counts = Counts::default();
     // First of all, because a machine without npm or Python should hear it at once.
-    let provisions = [Part::Conformance, Part::Parsers, Part::Matrix];
+    let provisions = [Part::Conformance, Part::Parsers, Part::Advise, Part::Matrix];
     let provisioned = if provisions.into_iter().any(wants) {
         Some(provision::provision()?)
     } else {
@@ -120,6 +123,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Parsers)) {
         ui::part("other parsers");
         counts.add_all(parsers::run(provisioned)?);
+    }
+    if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Advise)) {
+        ui::part("advice");
+        counts.add_all(staged::run(provisioned)?);
     }
     if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Matrix)) {
         ui::part("real clients against real servers");

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, call, completions, connect, list, logs, remove, restart, sample_server, serve, status,
-        stop, token, tools, r#try, upgrade,
+        add, advise, call, completions, connect, doctor, hook, import, list, logs, man, remove,
+        restart, sample_server, serve, service, status, stop, token, tools, r#try, undo, upgrade,
     },
     ui::Format,
 };
@@ -18,7 +18,7 @@ Put it before any MCP server that a client starts:
   mcpool connect -- npx -y @modelcontextprotocol/server-memory
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 daemon not reachable,
-4 the tool answered with an error, 124 timed out.";
+4 the tool answered with an error, 5 there is something to import, 124 timed out.";
 
 /// A connection pooler for MCP servers: any number of sessions, one process per server
 #[derive(Debug, Parser)]
@@ -41,6 +41,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Connect(connect::Args),
+    Import(import::Args),
+    Undo(undo::Args),
     Add(add::Args),
     Remove(remove::Args),
     List(list::Args),
@@ -52,9 +54,14 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Upgrade(upgrade::Args),
     Token(token::Args),
+    Hook(hook::Args),
     Serve(serve::Args),
+    Advise(advise::Args),
+    Doctor(doctor::Args),
+    Service(service::Args),
     Try(r#try::Args),
     Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     SampleServer(sample_server::Args),
 }

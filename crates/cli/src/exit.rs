@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     Unreachable,
     /// The tool answered with an error.
     ToolFailed,
+    /// A plan was shown that would change something.
+    WouldChange,
     /// No answer came in time.
     TimedOut,
 }
@@ -34,6 +36,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Unreachable => 3,
             Exit::ToolFailed => 4,
+            Exit::WouldChange => 5,
             Exit::TimedOut => 124,
         })
     }

@@ -6,14 +6,19 @@
 //! **Invariants:** only [`ui`] prints; a command is one file with its grammar, one
 //! function and a value to show.
 
+mod advice;
 mod args;
 mod client;
 mod commands;
 mod config_file;
 mod daemon_link;
+mod doctor;
 mod exit;
 mod follow;
+mod moving;
 mod sample;
+mod service;
+mod survey;
 mod trial;
 mod ui;
 

@@ -32,15 +32,13 @@ use shim::{
 };
 use sys::signals::Signals;
 
-use self::{
-    child::Child,
-    session::{News, Session},
-};
+use self::session::{News, Session};
 use crate::{
     commands::connect::SMALL_PROGRAM,
     ui::{Progress, Ui},
 };
 
+pub(crate) use child::Child;
 pub(crate) use memory::Room;
 pub(crate) use report::{Measured, Report};
 

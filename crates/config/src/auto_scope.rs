@@ -7,7 +7,10 @@
 //! **Invariant:** only names of programs, packages, modules and images count,
 //! never what is passed to them. `server-filesystem ~/shell-scripts` is shared.
 
+mod identity;
 mod launcher;
+
+pub use identity::{CommandIdentity, identify};
 
 use std::ffi::OsStr;
 
@@ -102,11 +105,8 @@ const BROWSER_PREFIX: &str = "browser";
 /// `argv` is the program and its arguments. The answer is one word for a person:
 /// `browser`, `shell`, `terminal`, `ssh`, `repl` or `debugger`.
 pub fn session_reason<S: AsRef<OsStr>>(argv: &[S]) -> Option<&'static str> {
-    let words: Vec<String> = argv
-        .iter()
-        .map(|word| word.as_ref().to_string_lossy().into_owned())
-        .collect();
-    launcher::names(&words)
+    launcher::find(&words(argv))
+        .names
         .iter()
         .find_map(|name| category(name))
 }
@@ -115,11 +115,12 @@ pub fn session_reason<S: AsRef<OsStr>>(argv: &[S]) -> Option<&'static str> {
 ///
 /// What that is may change while the program stays the same.
 pub fn is_launcher<S: AsRef<OsStr>>(argv: &[S]) -> bool {
-    let words: Vec<String> = argv
-        .iter()
-        .map(|word| word.as_ref().to_string_lossy().into_owned())
-        .collect();
-    launcher::starts_another(&words)
+    launcher::starts_another(&words(argv))
+}
+
+fn words<S: AsRef<OsStr>>(argv: &[S]) -> Vec<String> {
+    let words = argv.iter().map(|word| word.as_ref().to_string_lossy());
+    words.map(std::borrow::Cow::into_owned).collect()
 }
 
 fn category(name: &str) -> Option<&'static str> {

@@ -86,6 +86,30 @@ pub struct Server {
     /// When a response over HTTP that is still open ends, so that its client comes back for the rest; without
     /// it, not before its stream does.
     pub sse_poll_after: Option<Duration>,
+    /// What calls of its tools use one at a time.
+    pub serialize: Option<Serialize>,
+    /// Which calls are carried out once for all sessions that make them.
+    pub once: Option<Once>,
+}
+
+/// Calls that run one after the other, whichever session makes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serialize {
+    /// What they wait for. All servers that name the same one wait for each other.
+    pub name: String,
+    /// The tools that are meant; `None` for all of the server.
+    pub tools: Option<BTreeSet<String>>,
+}
+
+/// Calls that are answered, when another session repeats them, with the first one's result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// The tools that are meant.
+    pub tools: BTreeSet<String>,
+    /// The arguments that must be equal; `None` for all of them.
+    pub key: Option<Vec<String>>,
+    /// For how long after the first result.
+    pub ttl: Duration,
 }
 
 impl Server {
@@ -121,6 +145,8 @@ impl Server {
             asks: Asks::default(),
             era: Era::default(),
             sse_poll_after: None,
+            serialize: None,
+            once: None,
         }
     }
 

@@ -4,7 +4,7 @@
 //! configuration file ([`load()`]), values that each session completes from its own
 //! environment ([`Template`]), names of variables to pass ([`EnvPattern`]), and
 //! what a command line or a variable's name gives away ([`session_reason`],
-//! [`looks_like_credential`]).
+//! [`identify`], [`looks_like_credential`]).
 //!
 //! **Invariant:** nothing in this crate reads a file, a variable or a clock.
 //! The same text gives the same value or the same error, and no `Debug` output
@@ -12,6 +12,7 @@
 
 mod address;
 mod auto_scope;
+pub mod clients;
 mod config;
 mod credential;
 mod edit;
@@ -26,10 +27,10 @@ mod template;
 mod word;
 
 pub use address::shown_address;
-pub use auto_scope::{is_launcher, session_reason};
+pub use auto_scope::{CommandIdentity, identify, is_launcher, session_reason};
 pub use config::{
-    Asks, Capability, Config, Daemon, Era, IdleTimeout, OnDaemonFailure, OnRestart, Remote, Scope,
-    Server,
+    Asks, Capability, Config, Daemon, Era, IdleTimeout, OnDaemonFailure, OnRestart, Once, Remote,
+    Scope, Serialize, Server,
 };
 pub use credential::looks_like_credential;
 pub use edit::{EditError, ServerEntry, add_server, remove_server};

@@ -4,6 +4,7 @@
 //! user wrote is passed over in silence. Of several errors the one nearest the
 //! top of the file is reported, so mending a file goes from top to bottom.
 
+mod calls;
 mod daemon;
 mod durations;
 mod error;

@@ -123,6 +123,9 @@ pub struct Daemon {
 pub struct Http {
     /// Where it listens; none if it does not.
     pub addresses: Vec<String>,
+    /// Those of them at which TLS is spoken.
+    #[serde(default)]
+    pub secure: Vec<String>,
     /// The server that is meant at one of these by who names none, where it was said which.
     #[serde(default)]
     pub servers: BTreeMap<String, String>,

@@ -8,12 +8,12 @@ mod unix;
 
 pub(crate) use confinement::Freedom;
 pub(crate) use descriptors::Descriptors;
-pub use http::token;
 pub(crate) use http::{
     AllTubes, Caller, FIRST_GENERATION, FrozenHttp, Generation, HttpFault, HttpStand, Key,
-    Listening, ModernFault, ModernPost, Param, Place, Post, Presence, Readiness, Shared, Tubes,
-    Visit, Wish, check_params, tools_of,
+    Listening, Mirroring, ModernFault, ModernPost, Param, Place, Post, Presence, Readiness, Shared,
+    Tubes, Visit, Wish, check_params, encoded, is_annotated, param_headers, tools_of,
 };
+pub use http::{holder, http_addresses, token};
 pub(crate) use stand::Stand;
 pub(crate) use unix::{ANSWER_PATIENCE, Door, SessionPlaces, say};
 

@@ -80,7 +80,7 @@ pub(crate) struct Written(oneshot::Receiver<()>);
 
 /// What is found under a key, once it is.
 #[derive(Debug)]
-pub(crate) struct Found(oneshot::Receiver<Option<Past>>);
+pub(crate) struct Found(oneshot::Receiver<Option<KeptSession>>);
 
 /// That it is not known in time what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub(crate) struct Late;
 
 /// A session of an earlier daemon.
 #[derive(Debug)]
-pub(crate) struct Past {
+pub(crate) struct KeptSession {
     pub(crate) row: Row,
     /// When it was heard last.
     pub(crate) heard: SystemTime,
@@ -110,7 +110,7 @@ struct Order {
     /// Who waits until it is done.
     done: Vec<oneshot::Sender<()>>,
     /// Who wants to hear what there is then.
-    looks: Vec<oneshot::Sender<Option<Past>>>,
+    looks: Vec<oneshot::Sender<Option<KeptSession>>>,
 }
 
 /// What is to become of a row.
@@ -305,7 +305,7 @@ impl Written {
 
 impl Found {
     /// What was found. An error if that is not known in time.
-    pub(crate) async fn comes(self) -> Result<Option<Past>, Late> {
+    pub(crate) async fn comes(self) -> Result<Option<KeptSession>, Late> {
         match time::timeout(PATIENCE, self.0).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(_)) | Err(_) => Err(Late),

@@ -38,6 +38,7 @@ use crate::{
     configuration::Configuration,
     front::{Freedom, Over},
     kept_words::Subject,
+    serve::StartedBy,
     upgrade::FrozenSpec,
 };
 
@@ -260,13 +261,13 @@ const DAEMON_IDLE_TIMEOUT: Duration = Duration::from_mins(30);
 /// How long this daemon is kept that nobody needs: one that a shim has started, and that no person would
 /// miss, for a while.
 pub(crate) fn daemon_idle_timeout(
-    background: bool,
+    started_by: StartedBy,
     set: Option<config::IdleTimeout>,
 ) -> IdleTimeout {
-    if background {
-        set.map_or(IdleTimeout::After(DAEMON_IDLE_TIMEOUT), idle_timeout)
-    } else {
-        IdleTimeout::Never
+    match started_by {
+        StartedBy::Person => IdleTimeout::Never,
+        StartedBy::Shim => set.map_or(IdleTimeout::After(DAEMON_IDLE_TIMEOUT), idle_timeout),
+        StartedBy::ServiceManager => set.map_or(IdleTimeout::Never, idle_timeout),
     }
 }
 
@@ -292,6 +293,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         route: Route(asker.session.0.to_le_bytes().as_slice().into()),
         scope: Scope::Session,
         scope_reason: Arc::from("it cannot be started"),
+        modern_scope: None,
         workspace: None,
         asks: Asks::Shared,
         fixed_class: None,
@@ -307,6 +309,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         silence_max: None,
         era: None,
         handle: None,
+        rules: Arc::default(),
     }
 }
 

@@ -25,7 +25,7 @@ mod upgrade;
 mod upstream;
 mod watchdog;
 
-pub use front::token as http_token;
+pub use front::{holder as port_holder, http_addresses, token as http_token};
 pub use launch::recipe;
-pub use serve::{ServeOptions, serve};
+pub use serve::{PASSED_FOR_HTTP, PASSED_FOR_SESSIONS, ServeOptions, StartedBy, serve};
 pub use upgrade::check_state;

@@ -3,6 +3,7 @@
 //! **Invariant:** whoever holds the lock is the only one who touches the socket, and neither the
 //! socket nor the lock file is left behind by an end in good order.
 
+mod activation;
 mod beginning;
 mod daemon;
 mod epoch;
@@ -11,6 +12,7 @@ mod run_file;
 use std::{
     env,
     io::{self, IsTerminal, Write},
+    net::TcpListener,
     os::{fd::RawFd, unix::net::UnixStream as StdStream},
     path::PathBuf,
     time::Duration,
@@ -26,8 +28,10 @@ use shim::places::Places;
 use tokio::runtime::{Builder, Runtime};
 use tracing::Level;
 
+pub use self::activation::{HTTP as PASSED_FOR_HTTP, SESSIONS as PASSED_FOR_SESSIONS};
 pub(crate) use self::daemon::home_folder;
 use self::{
+    activation::Passed,
     beginning::Beginning,
     daemon::{Daemon, Plan},
 };
@@ -44,9 +48,8 @@ const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 pub struct ServeOptions {
     /// Where everything of it lies.
     pub places: Places,
-    /// Whether a shim has started it: it says `ready` on its standard output, then logs to its file.
-    /// Else it logs to its standard error, and does not end by itself when nobody needs it.
-    pub background: bool,
+    /// Who has started it.
+    pub started_by: StartedBy,
     /// The program `mcpool`, which is executed as the guardian.
     pub guardian_program: PathBuf,
     /// The number of the descriptor with the state of the daemon whose place this program takes, in the
@@ -54,12 +57,67 @@ pub struct ServeOptions {
     pub thaw: Option<RawFd>,
 }
 
+/// Who has started a daemon, and so what they want of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartedBy {
+    /// A person: it logs to its standard error, and does not end by itself.
+    Person,
+    /// A shim: it says `ready` on its standard output, logs to its file, and ends after a while in which nobody
+    /// needs it.
+    Shim,
+    /// A service manager, which may listen for it, and hears when it is ready: it logs to its file, and ends by
+    /// itself only if the configuration says when.
+    ServiceManager,
+}
+
+impl StartedBy {
+    /// Whether its log is a file.
+    fn logs_to_file(self) -> bool {
+        match self {
+            StartedBy::Person => false,
+            StartedBy::Shim | StartedBy::ServiceManager => true,
+        }
+    }
+
+    /// A service manager also hears it of a program that is not new, and has taken the place of another.
+    fn hears_that_we_serve(self, is_new: bool) -> anyhow::Result<()> {
+        match self {
+            StartedBy::Shim if is_new => say_ready().context("telling that the daemon is ready")?,
+            StartedBy::ServiceManager => activation::tell_ready(),
+            StartedBy::Person | StartedBy::Shim => {}
+        }
+        Ok(())
+    }
+
+    fn hears_that_we_end(self) {
+        match self {
+            StartedBy::ServiceManager => activation::tell_stopping(),
+            StartedBy::Person | StartedBy::Shim => {}
+        }
+    }
+}
+
 /// How this program came to be the daemon.
 enum Origin {
-    /// It was started, and has taken the lock.
-    Started(Stand),
+    /// It was started, and has taken the lock; with sockets for HTTP, if a service manager listens there.
+    Started(Stand, Vec<TcpListener>),
     /// It takes the place of another, whose state is at this descriptor.
     Upgraded(RawFd),
+}
+
+impl Origin {
+    /// Takes the lock, unless another program has left it to us with its state.
+    fn find(thaw: Option<RawFd>, started_by: StartedBy, places: &Places) -> anyhow::Result<Self> {
+        if let Some(state) = thaw {
+            return Ok(Origin::Upgraded(state));
+        }
+        let passed = match started_by {
+            StartedBy::ServiceManager => activation::take()?,
+            StartedBy::Person | StartedBy::Shim => Passed::default(),
+        };
+        let stand = Stand::take(places, passed.sessions)?;
+        Ok(Origin::Started(stand, passed.http))
+    }
 }
 
 /// Runs a daemon until it is told to stop.
@@ -71,20 +129,17 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     umask(Mode::from_raw_mode(0o077));
     let ServeOptions {
         places,
-        background,
+        started_by,
         guardian_program,
         thaw,
     } = options;
     places.prepare()?;
     // Before anything can be put in its place.
-    let successor = Successor::of_this_program(&places, background)?;
-    let origin = match thaw {
-        None => Origin::Started(Stand::take(&places)?),
-        Some(state) => Origin::Upgraded(state),
-    };
+    let successor = Successor::of_this_program(&places, started_by)?;
+    let origin = Origin::find(thaw, started_by, &places)?;
     chdir("/").context("changing to the folder /")?;
     orphans::adopt().context("becoming the parent of what a guardian leaves behind")?;
-    if background {
+    if started_by == StartedBy::Shim {
         // Whoever started us may have done it already.
         let _leader = setsid();
     }
@@ -95,9 +150,9 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         Keeper::start(words).context("starting the thread for what is kept")?;
     let (rows, rows_thread) = Rows::start(places.state.join("sessions"))
         .context("starting the thread for sessions over HTTP")?;
-    start_tracing(background.then_some(&logs));
+    start_tracing(started_by.logs_to_file().then_some(&logs));
     let beginning = match origin {
-        Origin::Started(stand) => Beginning::afresh(stand, files, &places)?,
+        Origin::Started(stand, http) => Beginning::afresh((stand, http), files, &places)?,
         Origin::Upgraded(state) => match Beginning::resumed(state, &places) {
             Ok(beginning) => beginning,
             Err(error) => {
@@ -114,7 +169,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let runtime = start_runtime(&rests).context("starting the runtime")?;
     let ended = runtime.block_on(async {
         let written = Configuration::read(places.config.clone());
-        let kept = launch::daemon_idle_timeout(background, written.current().daemon.idle_timeout);
+        let kept = launch::daemon_idle_timeout(started_by, written.current().daemon.idle_timeout);
         let limits = launch::limits(&written.current().limits, kept);
         let plan = Plan {
             guardian_program,
@@ -130,11 +185,10 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         let daemon = Daemon::assemble(plan, written, beginning)?;
         watchdog::start().context("starting the watchdog")?;
         observe::listening(&places.socket);
-        if background && is_new {
-            say_ready().context("telling that the daemon is ready")?;
-        }
+        started_by.hears_that_we_serve(is_new)?;
         daemon.run().await
     });
+    started_by.hears_that_we_end();
     // Readers and writers that are still there end here.
     drop(runtime);
     keeper.finish(keeper_thread);
@@ -181,7 +235,7 @@ fn raise_file_limit() -> Rlimit {
 }
 
 /// `MCPOOL_LOG=debug` shows more, to those who run the daemon in a terminal.
-fn start_tracing(background: Option<&Logs>) {
+fn start_tracing(file: Option<&Logs>) {
     let level = if env::var_os("MCPOOL_LOG").is_some_and(|level| level == "debug") {
         Level::DEBUG
     } else {
@@ -192,7 +246,7 @@ fn start_tracing(background: Option<&Logs>) {
         .with_ansi(false)
         .with_max_level(level);
     // A second daemon in one process, as in tests, logs where the first does.
-    let _second = match background {
+    let _second = match file {
         Some(logs) => {
             let logs = logs.clone();
             subscriber.with_writer(move || logs.own()).try_init()

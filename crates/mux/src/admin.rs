@@ -121,6 +121,7 @@ impl Mux {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session_id in sessions {
             self.refuse_everything(session_id, &Refusal::ShuttingDown, out);
+            self.end_listening(session_id, out);
             // One that was only waiting for that is closed already.
             if self.sessions.contains_key(&session_id) {
                 self.close(session_id, out);

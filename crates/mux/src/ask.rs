@@ -1,8 +1,8 @@
 //! Requests from a server to a client, and whose they are.
 //!
-//! In this order: `ping` we answer; `roots/list` we answer from the binding; the rest goes to the only
-//! session attached, or to the only one with an askable call open. What is ambiguous waits a little
-//! for the calls to thin out, and is refused if they do not.
+//! In this order: `ping` we answer; `roots/list` we answer from the binding; what came on the stream of a call
+//! goes to the session of that; the rest goes to the only session attached, or to the only one with an askable
+//! call open. What is ambiguous waits a little for the calls to thin out, and is refused if they do not.
 //!
 //! **Invariant:** an ask reaches the session whose call caused it, or none.
 
@@ -19,6 +19,7 @@ use crate::{
     lanes::Cause,
     mux::Mux,
     refusal::Refusal,
+    stream::{Stream, Whose},
     timers::Timer,
     upstream::{Ask, Undecided},
 };
@@ -28,7 +29,13 @@ impl Mux {
         clippy::wildcard_enum_match_arm,
         reason = "methods that need no treatment of their own pass through"
     )]
-    pub(crate) fn on_ask(&mut self, upstream_id: UpstreamId, frame: Frame, out: &mut Outbox) {
+    pub(crate) fn on_ask(
+        &mut self,
+        upstream_id: UpstreamId,
+        frame: Frame,
+        stream: Stream,
+        out: &mut Outbox,
+    ) {
         let Message::Request { id, method, .. } = &frame.message else {
             return;
         };
@@ -37,7 +44,7 @@ impl Mux {
         };
         match method {
             Method::Ping => Mux::tell_upstream(upstream_id, result(id, "{}"), out),
-            Method::RootsList => self.answer_roots(upstream_id, id, out),
+            Method::RootsList => self.answer_roots((upstream_id, stream), id, out),
             _one_in_use if upstream.has_open_ask(id) => {
                 Mux::refuse_ask(upstream_id, &frame, Refusal::IdInUse, out);
             }
@@ -49,14 +56,27 @@ impl Mux {
                     Mux::refuse_ask(upstream_id, &frame, refusal, out);
                     return;
                 }
-                let is_full = upstream.undecided.len() >= self.limits.session_asks;
-                if is_full || self.is_crowded(frame.len()) {
-                    Mux::refuse_ask(upstream_id, &frame, Refusal::Overloaded, out);
-                    return;
+                let is_crowded = self.is_crowded(frame.len());
+                match stream {
+                    Stream::Common => {}
+                    Stream::Own(whose) if !is_crowded => {
+                        return self.put_ask(upstream_id, whose, &frame, out);
+                    }
+                    Stream::Own(_) => {
+                        return Mux::refuse_ask(upstream_id, &frame, Refusal::Overloaded, out);
+                    }
+                    Stream::Left => {
+                        return Mux::refuse_ask(upstream_id, &frame, Refusal::OwnerGone, out);
+                    }
                 }
                 let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
                     return;
                 };
+                let is_full = upstream.undecided.len() >= self.limits.session_asks;
+                if is_full || is_crowded {
+                    Mux::refuse_ask(upstream_id, &frame, Refusal::Overloaded, out);
+                    return;
+                }
                 let frame = upstream.scales.weigh(frame);
                 let since = self.now;
                 upstream.undecided.push_back(Undecided { frame, since });
@@ -65,12 +85,12 @@ impl Mux {
             }
             unknown => {
                 // In the modern era there is nothing else that a client can be asked (2026-07-28, `InputRequest`).
-                let only = self.only_concerned(upstream_id).filter(|only| {
-                    let session = self.sessions.get(only);
+                let whose = self.concerned(upstream_id, stream).filter(|whose| {
+                    let session = self.sessions.get(&whose.session);
                     session.is_some_and(|session| session.era == Era::Legacy)
                 });
-                if let Some(only) = only {
-                    self.put_ask(upstream_id, only, &frame, out);
+                if let Some(whose) = whose {
+                    self.put_ask(upstream_id, whose, &frame, out);
                 } else {
                     let refusal = Refusal::NoSuchMethod {
                         method: unknown.clone(),
@@ -128,7 +148,7 @@ impl Mux {
             match cause {
                 Cause::Session(owner) => {
                     self.note_asking(upstream_id, Some(owner), out);
-                    self.put_ask(upstream_id, owner, &undecided.frame, out);
+                    self.put_ask(upstream_id, Whose::of(owner), &undecided.frame, out);
                 }
                 Cause::Ghost => {
                     Mux::refuse_ask(upstream_id, &undecided.frame, Refusal::OwnerGone, out);
@@ -189,19 +209,16 @@ impl Mux {
         }
     }
 
-    /// The only session attached, if nobody else's call can have made the server speak.
-    pub(crate) fn only_concerned(&mut self, upstream_id: UpstreamId) -> Option<SessionId> {
-        let only = self.upstreams.get(&upstream_id)?.only_session()?;
-        (self.owner_of_message(upstream_id) == Some(only)).then_some(only)
+    /// Whose a message is that nobody here understands: of the stream on which it came, else of the only session
+    /// attached, if nobody else's call can have made the server speak.
+    pub(crate) fn concerned(&mut self, upstream_id: UpstreamId, stream: Stream) -> Option<Whose> {
+        let whose = self.whose(upstream_id, stream)?;
+        let only = self.upstreams.get(&upstream_id)?.only_session();
+        (stream != Stream::Common || only == Some(whose.session)).then_some(whose)
     }
 
-    fn put_ask(
-        &mut self,
-        upstream_id: UpstreamId,
-        owner: SessionId,
-        frame: &Frame,
-        out: &mut Outbox,
-    ) {
+    fn put_ask(&mut self, upstream_id: UpstreamId, whose: Whose, frame: &Frame, out: &mut Outbox) {
+        let owner = whose.session;
         let Message::Request {
             id,
             id_span,
@@ -261,9 +278,9 @@ impl Mux {
             self.note_elicitation(upstream_id, owner, Box::from(elicitation.as_ref()));
         }
         if is_modern {
-            self.put_input_request((owner, upstream_id), shown_id, frame, out);
+            self.put_input_request(upstream_id, whose, shown_id, frame, out);
         } else {
-            self.tell_with(owner, self.line_at_work(owner), shown, out);
+            self.tell_with(owner, self.line_of(whose), shown, out);
         }
     }
 
@@ -418,7 +435,7 @@ impl Mux {
             return;
         };
         // Of the modern era a server cancels nothing of its own (2026-07-28, cancellation).
-        if upstream.key.era == Era::Modern && self.is_listening_ended(upstream_id, id) {
+        if upstream.key.era == Era::Modern && self.take_end_of_listening(upstream_id, id) {
             return;
         }
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {

@@ -34,7 +34,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wire::{Frame, Method, Outgoing, RequestId};
 
-use crate::{Action, DropReason, Fact, KeptWords, Route, SessionId, UpstreamId};
+use crate::{Action, DropReason, Fact, KeptWords, Refusal, Route, SessionId, UpstreamId};
 
 pub use server::Process;
 
@@ -123,8 +123,12 @@ struct Step {
     has_announced: bool,
     /// What a server asks.
     asked: Option<(UpstreamId, RequestId)>,
+    /// The request on whose own stream a server asks or tells something.
+    within: Option<(UpstreamId, u64)>,
     /// An answer of a server of the modern era that is questions.
     inquired: Option<Inquired>,
+    /// A client of the modern era that says `initialize`.
+    turning: Option<SessionId>,
     /// Requests that are over without an answer, to be taken out of their groups at the end of the step.
     leaving: Vec<(Asking, Asked)>,
     /// Groups to be looked at then.
@@ -227,6 +231,10 @@ impl Audit {
                 self.private_routes
                     .extend(launched.map(|(route, _)| route.clone()));
             }
+            Fact::Refused {
+                session,
+                refusal: Refusal::AlreadyInitialized | Refusal::IdInUse,
+            } => self.stay_modern(*session),
             Fact::Dropped {
                 reason: DropReason::NotRead,
                 ..
@@ -249,9 +257,11 @@ impl Audit {
             );
         };
         let client_is_modern = client.era == crate::Era::Modern;
+        let begins_again = self.step.turning == Some(session);
         if let Some(before) = client.upstream.replace(upstream)
             && let Some(server) = self.servers.get_mut(&before)
             && server.attached.remove(&session)
+            && !begins_again
         {
             // It was served, and moves.
             self.servers

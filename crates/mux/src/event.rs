@@ -1,6 +1,6 @@
 //! All that can happen to the pooler.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, string::String, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
 use bytes::Bytes;
@@ -145,6 +145,9 @@ pub enum Event {
         upstream: UpstreamId,
         /// What.
         frame: Frame,
+        /// The request of ours on whose own stream it came, by the id that the server sees; `None` where there
+        /// is one stream for everything, or if it came on that of none.
+        within: Option<u64>,
     },
     /// A server wrote what is no message to its standard output.
     UpstreamFault {
@@ -247,6 +250,10 @@ pub struct Opening {
     pub scope: Scope,
     /// Why the scope is what it is, for `status`.
     pub scope_reason: Arc<str>,
+    /// How widely they are shared where the server is spoken to as in the modern era, if that is different: one
+    /// that may keep something of each session keeps nothing in an era that has none.
+    #[serde(default)]
+    pub modern_scope: Option<Scope>,
     /// Its workspace, absolute and canonical; `None` if it is bound to none.
     pub workspace: Option<Arc<str>>,
     /// Whether its server's asks need a process of the session's own.
@@ -283,6 +290,46 @@ pub struct Opening {
     /// nobody can guess it. `None` if nobody can.
     #[serde(default)]
     pub handle: Option<Arc<str>>,
+    /// What holds for calls of its server's tools besides.
+    #[serde(default)]
+    pub rules: Arc<CallRules>,
+}
+
+/// What holds for calls of a server's tools, because the configuration says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRules {
+    /// What one call at a time may use.
+    pub device: Option<Device>,
+    /// Which of them are answered, when another session repeats them, with the result of the first.
+    pub once: Option<OnceRule>,
+}
+
+impl Device {
+    pub(crate) fn is_used_by(&self, tool: &str) -> bool {
+        let tools = self.tools.as_ref();
+        tools.is_none_or(|tools| tools.contains(tool))
+    }
+}
+
+/// Calls that are carried out once for all sessions which make them within some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnceRule {
+    /// The tools that it is for.
+    pub tools: BTreeSet<Box<str>>,
+    /// The arguments by whose text a call is known as a repeat; `None` for all of them.
+    pub key: Option<Vec<Box<str>>>,
+    /// For how long after the first result a call counts as its repeat.
+    pub ttl: Duration,
+}
+
+/// Something that one call at a time may use, whichever session of whichever server makes it: a pair of
+/// speakers, a printer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name. Servers that name the same one share it.
+    pub name: Arc<str>,
+    /// The tools that use it; `None` for all of the server.
+    pub tools: Option<BTreeSet<Box<str>>>,
 }
 
 /// What must be equal for two sessions to share an upstream, but for what the core adds itself:

@@ -11,13 +11,14 @@ use crate::{
     era::Era,
     exchange::{Claim, Effect, Errand, Exchange, Kept, MintedId, Owner},
     fact::{DropReason, Fact},
-    handshake::Handshake,
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::CallEnd,
     listen::{Unheard, with_meta},
     lists::List,
     mux::Mux,
+    once::answer_in_era,
     refusal::Refusal,
+    stream::Stream,
     upstream::Standing,
     verbosity::{Level, UNASKED},
 };
@@ -30,6 +31,7 @@ impl Mux {
         &mut self,
         upstream: UpstreamId,
         frame: Frame,
+        within: Option<MintedId>,
         out: &mut Outbox,
     ) {
         let Some(known) = self.upstreams.get(&upstream) else {
@@ -41,12 +43,16 @@ impl Mux {
             Message::Response { id, .. } => self.on_response(upstream, id.as_ref(), &frame, out),
             Message::Request { .. } if self.is_deaf(upstream, out) => {}
             Message::Request { .. } if is_early => Mux::answer_early(upstream, &frame, out),
-            Message::Request { .. } => self.on_ask(upstream, frame, out),
+            Message::Request { .. } => {
+                let stream = self.stream_of(upstream, within);
+                self.on_ask(upstream, frame, stream, out);
+            }
             Message::Notification { .. } if is_early => {
                 self.drop_message(upstream, DropReason::BeforeHandshake, out);
             }
             Message::Notification { method, params } => {
-                self.on_upstream_notification(upstream, method, params, &frame, out);
+                let stream = self.stream_of(upstream, within);
+                self.on_upstream_notification((upstream, stream), method, params, &frame, out);
             }
         }
     }
@@ -137,6 +143,7 @@ impl Mux {
             return;
         };
         self.end_call(upstream_id, minted);
+        self.end_once(upstream_id, minted, frame);
         let refusal = self.refusal_of_answer(upstream_id, claim, frame);
         let result = result.as_ref().filter(|_| refusal.is_none());
         if let (Effect::Listed(wanted), Some(result)) = (&claim.effect, result)
@@ -191,18 +198,10 @@ impl Mux {
 
     /// A server's answer as the session reads it that has asked.
     fn answer_in_era(&self, upstream_id: UpstreamId, claim: &Claim, frame: &Frame) -> Outgoing {
-        let Message::Response { id_span, .. } = &frame.message else {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return frame.unchanged();
         };
-        let upstream = self.upstreams.get(&upstream_id);
-        let is_bridged = upstream.is_some_and(|upstream| upstream.key.era != claim.era);
-        if !is_bridged {
-            return frame.rewrite(&mut [(id_span.clone(), claim.id.as_bytes())]);
-        }
-        let handshake = upstream.and_then(|upstream| upstream.handshake.as_ref());
-        let info = handshake.and_then(Handshake::server_info);
-        let asked = (claim.era, &claim.id);
-        bridge::answer(frame, asked, &claim.method, info.as_deref())
+        answer_in_era(upstream, frame, (claim.era, &claim.id), &claim.method)
     }
 
     /// What follows the end of any exchange: others may go, and asks may have become clear.
@@ -261,7 +260,7 @@ impl Mux {
     )]
     fn on_upstream_notification(
         &mut self,
-        upstream_id: UpstreamId,
+        (upstream_id, stream): (UpstreamId, Stream),
         method: &Method,
         params: &Params,
         frame: &Frame,
@@ -270,7 +269,9 @@ impl Mux {
         match method {
             Method::Progress => self.on_progress(upstream_id, params, frame, out),
             Method::Cancelled => self.on_ask_cancelled(upstream_id, params, frame, out),
-            Method::LogMessage => self.on_log_message(upstream_id, params, frame, out),
+            Method::LogMessage => {
+                self.on_log_message((upstream_id, stream), params, frame, out);
+            }
             Method::ToolsListChanged => {
                 self.on_list_changed(upstream_id, List::Tools, frame, out);
             }
@@ -286,8 +287,11 @@ impl Mux {
             }
             // It is our own wish: those of clients never go there.
             Method::ListenAcknowledged => {}
-            _unknown => match self.only_concerned(upstream_id) {
-                Some(only) => Mux::tell_session(only, frame.unchanged(), out),
+            _unknown => match self.concerned(upstream_id, stream) {
+                Some(whose) => {
+                    let line = whose.request.and_then(|(_, line)| line);
+                    self.tell_with(whose.session, line, frame.unchanged(), out);
+                }
                 None => self.drop_message(upstream_id, DropReason::UnknownNotification, out),
             },
         }
@@ -319,7 +323,7 @@ impl Mux {
 
     fn on_log_message(
         &mut self,
-        upstream_id: UpstreamId,
+        (upstream_id, stream): (UpstreamId, Stream),
         params: &Params,
         frame: &Frame,
         out: &mut Outbox,
@@ -329,10 +333,11 @@ impl Mux {
             .as_ref()
             .and_then(|span| frame.text(span))
             .and_then(|name| Level::from_name(&name));
-        let Some(owner) = self.owner_of_message(upstream_id) else {
+        let Some(whose) = self.whose(upstream_id, stream) else {
             self.drop_message(upstream_id, DropReason::UnclearLogMessage, out);
             return;
         };
+        let owner = whose.session;
         let anybody_asked = self
             .upstreams
             .get(&upstream_id)
@@ -348,17 +353,19 @@ impl Mux {
                     _unfiltered => true,
                 };
                 if is_wanted {
-                    self.tell_with(owner, self.line_at_work(owner), frame.unchanged(), out);
+                    self.tell_with(owner, self.line_of(whose), frame.unchanged(), out);
                 }
             }
             Era::Modern => {
-                let line = level.and_then(|level| self.line_that_hears(owner, upstream_id, level));
+                let line = level.and_then(|level| self.line_that_hears(whose, upstream_id, level));
                 if line.is_some() {
                     self.tell_with(owner, line, frame.unchanged(), out);
                 }
             }
         }
-        self.note_logging(upstream_id, owner, out);
+        if stream == Stream::Common {
+            self.note_logging(upstream_id, owner, out);
+        }
     }
 
     fn on_resource_updated(

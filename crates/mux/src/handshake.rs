@@ -6,7 +6,6 @@
 
 use alloc::{
     borrow::Cow,
-    collections::BTreeMap,
     format,
     string::{String, ToString},
 };
@@ -14,9 +13,7 @@ use alloc::{
 use core::time::Duration;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use wire::{Outgoing, RequestId, meta_name, quoted};
+use wire::{Outgoing, RequestId, edited, members_of, meta_name, quoted};
 
 use crate::{
     class::Class,
@@ -39,64 +36,97 @@ pub(crate) struct Handshake {
     pub(crate) offers: Offers,
 }
 
-#[derive(Deserialize)]
+/// The members of such a result that have to be known, as JSON.
+#[derive(Default)]
 struct Said<'a> {
-    #[serde(borrow, default, rename = "protocolVersion")]
-    version: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "supportedVersions")]
-    versions: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    capabilities: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "serverInfo")]
-    server_info: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    instructions: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "ttlMs")]
-    ttl: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "_meta")]
-    meta: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
+    version: Option<&'a str>,
+    versions: Option<&'a str>,
+    capabilities: Option<&'a str>,
+    server_info: Option<&'a str>,
+    instructions: Option<&'a str>,
+    ttl: Option<&'a str>,
+    meta: Option<&'a str>,
 }
 
-impl Said<'_> {
+impl<'a> Said<'a> {
+    /// Reads a result; `None` if it is no object, or one of these stands there twice.
+    fn read(result: &'a str) -> Option<Self> {
+        let mut said = Said::default();
+        for member in members_of(result)? {
+            let slot = match member.name.as_ref() {
+                "protocolVersion" => &mut said.version,
+                "supportedVersions" => &mut said.versions,
+                "capabilities" => &mut said.capabilities,
+                "serverInfo" => &mut said.server_info,
+                "instructions" => &mut said.instructions,
+                "ttlMs" => &mut said.ttl,
+                "_meta" => &mut said.meta,
+                _unread => continue,
+            };
+            if member.value != "null" && slot.replace(member.value).is_some() {
+                return None;
+            }
+        }
+        Some(said)
+    }
+
     /// Who the server is, wherever it says so.
-    fn server_info(&self) -> Option<&str> {
-        let in_meta = || self.meta.as_ref()?.get(meta_name::SERVER).copied();
-        Some(self.server_info.or_else(in_meta)?.get())
+    fn server_info(&self) -> Option<&'a str> {
+        let in_meta = || {
+            let members = members_of(self.meta?)?;
+            let mut members = members.into_iter();
+            let info = members.find(|member| member.name == meta_name::SERVER)?;
+            Some(info.value)
+        };
+        self.server_info.or_else(in_meta)
     }
 
     /// What both eras call the same, as members behind others.
     fn instructions(&self) -> String {
-        let said = self.instructions.map(RawValue::get);
+        let said = self.instructions;
         said.map(|said| format!(r#","instructions":{said}"#))
             .unwrap_or_default()
     }
 
-    fn capabilities(&self) -> &str {
-        self.capabilities.map_or("{}", RawValue::get)
+    /// What the server can do, but for what only its own era has.
+    fn capabilities_in(&self, era: Era) -> Cow<'a, str> {
+        let said = self.capabilities.unwrap_or("{}");
+        let members = members_of(said).unwrap_or_default();
+        let find = |name: &str| members.iter().find(|member| member.name == name);
+        let edited = match era {
+            Era::Modern => find("tasks").and_then(|_| edited(said, &["tasks"], &[])),
+            Era::Legacy => find("extensions").and_then(|extensions| {
+                let others = edited(extensions.value, &[TASKS_EXTENSION], &[])?;
+                edited(said, &["extensions"], &[("extensions", &others)])
+            }),
+        };
+        edited.map_or(Cow::Borrowed(said), Cow::Owned)
     }
 }
+
+/// What the modern era runs tasks by, which are not those of the legacy era.
+const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 impl Handshake {
     /// Reads the result of an `initialize` or of a `server/discover`; `None` if it is neither, or of no
     /// version that is spoken here.
     pub(crate) fn read(result: &Bytes) -> Option<Self> {
         let text = core::str::from_utf8(result).ok()?;
-        let said: Said<'_> = serde_json::from_str(text).ok()?;
+        let said = Said::read(text)?;
         let (era, place, version) = match (said.version, said.versions) {
             (Some(version), _) => {
-                let spoken: String = serde_json::from_str(version.get()).ok()?;
-                (Era::Legacy, version.get(), spoken)
+                let spoken: String = serde_json::from_str(version).ok()?;
+                (Era::Legacy, version, spoken)
             }
             (None, Some(versions)) => {
-                let spoken: alloc::vec::Vec<Cow<'_, str>> =
-                    serde_json::from_str(versions.get()).ok()?;
+                let spoken: alloc::vec::Vec<Cow<'_, str>> = serde_json::from_str(versions).ok()?;
                 spoken.iter().find(|version| *version == MODERN_VERSION)?;
-                (Era::Modern, versions.get(), MODERN_VERSION.to_string())
+                (Era::Modern, versions, MODERN_VERSION.to_string())
             }
             (None, None) => return None,
         };
         let start = place.as_ptr() as usize - text.as_ptr() as usize;
-        let capabilities = said.capabilities.map(RawValue::get);
+        let capabilities = said.capabilities;
         Some(Handshake {
             era,
             version_span: start..start + place.len(),
@@ -143,7 +173,7 @@ impl Handshake {
                 let said = self.said();
                 format!(
                     r#"{{"protocolVersion":{version},"capabilities":{},"serverInfo":{}{}}}"#,
-                    said.capabilities(),
+                    said.capabilities_in(Era::Legacy),
                     said.server_info().unwrap_or(NAMELESS),
                     said.instructions(),
                 )
@@ -163,7 +193,7 @@ impl Handshake {
                 let said = self.said();
                 format!(
                     r#"{{"supportedVersions":[{versions}],"capabilities":{},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{"{}":{}}}{}}}"#,
-                    said.capabilities(),
+                    said.capabilities_in(Era::Modern),
                     meta_name::SERVER,
                     said.server_info().unwrap_or(NAMELESS),
                     said.instructions(),
@@ -177,19 +207,17 @@ impl Handshake {
     fn aged(&self, versions: &str, age: Duration) -> String {
         let text = core::str::from_utf8(&self.result).unwrap_or_default();
         let said = self.said();
-        let whole: Option<u64> = said
-            .ttl
-            .and_then(|ttl| serde_json::from_str(ttl.get()).ok());
+        let whole: Option<u64> = said.ttl.and_then(|ttl| ttl.parse().ok());
         let (Some(ttl), Some(whole)) = (said.ttl, whole) else {
             // What does not say how long it holds does not hold.
             return self.with_version(versions);
         };
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let left = whole.saturating_sub(age).to_string();
-        let start = ttl.get().as_ptr() as usize - text.as_ptr() as usize;
+        let start = ttl.as_ptr() as usize - text.as_ptr() as usize;
         let mut edits = [
             (self.version_span.clone(), versions),
-            (start..start + ttl.get().len(), left.as_str()),
+            (start..start + ttl.len(), left.as_str()),
         ];
         edits.sort_by_key(|(span, _)| span.start);
         let mut aged = String::new();
@@ -212,15 +240,8 @@ impl Handshake {
 
     fn said(&self) -> Said<'_> {
         // It has been read before.
-        serde_json::from_slice(&self.result).unwrap_or(Said {
-            version: None,
-            versions: None,
-            capabilities: None,
-            server_info: None,
-            instructions: None,
-            ttl: None,
-            meta: None,
-        })
+        let text = core::str::from_utf8(&self.result).ok();
+        text.and_then(Said::read).unwrap_or_default()
     }
 }
 
@@ -334,12 +355,39 @@ mod tests {
     }
 
     #[test]
+    fn tasks_of_one_era_are_not_promised_in_the_other() {
+        let id = RequestId::from_json("0").unwrap();
+        let text = |said: Outgoing| String::from_utf8(said.to_vec()).unwrap();
+        let legacy = Bytes::from_static(
+            br#"{"\ud800":1,"protocolVersion":"2025-11-25","capabilities":{"tasks":{"list":{}},"tools":{}}}"#,
+        );
+        let discovered = text(
+            Handshake::read(&legacy)
+                .unwrap()
+                .discovered(&id, Duration::ZERO),
+        );
+        assert!(
+            discovered.contains(r#""capabilities":{"tools":{}},"#),
+            "{discovered}"
+        );
+        let modern = Bytes::from_static(
+            br#"{"supportedVersions":["2026-07-28"],"capabilities":{"extensions":{"io.modelcontextprotocol/tasks":{},"a/b":{}},"tools":{}}}"#,
+        );
+        let greeted = text(Handshake::read(&modern).unwrap().answer(&id, "2025-11-25"));
+        assert!(
+            greeted.contains(r#""capabilities":{"tools":{},"extensions":{"a/b":{}}},"#),
+            "{greeted}"
+        );
+    }
+
+    #[test]
     fn what_is_no_handshake_is_none() {
         for said in [
             "{}",
             "[]",
             r#"{"protocolVersion":1}"#,
             r#"{"supportedVersions":["2025-11-25"]}"#,
+            r#"{"protocolVersion":"2025-11-25","protocolVersion":"2025-06-18"}"#,
         ] {
             assert!(
                 Handshake::read(&Bytes::copy_from_slice(said.as_bytes())).is_none(),

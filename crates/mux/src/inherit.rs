@@ -3,7 +3,7 @@
 //! **Invariant:** a process is greeted once in its life, whichever daemon it was. What it says because of a
 //! call of before reaches nobody whose call that cannot have been.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use wire::{Frame, Message, Method};
 
@@ -357,6 +357,7 @@ fn opening_of(contents: &Contents) -> Opening {
         route: contents.key.route.clone(),
         scope: contents.scope,
         scope_reason: contents.scope_reason.clone(),
+        modern_scope: None,
         workspace: contents.workspace.clone(),
         asks: Asks::Shared,
         fixed_class: None,
@@ -372,6 +373,7 @@ fn opening_of(contents: &Contents) -> Opening {
         silence_max: None,
         era: None,
         handle: None,
+        rules: Arc::default(),
     }
 }
 

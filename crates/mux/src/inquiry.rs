@@ -24,6 +24,7 @@ use crate::{
     action::Outbox,
     ask::needed,
     exchange::Claim,
+    fact::Fact,
     from_session::cancellation,
     ids::{SessionId, UpstreamId},
     moment::Moment,
@@ -168,7 +169,7 @@ impl Mux {
         };
         let (Some(request), None) = (request, &refusal) else {
             let refusal = refusal.unwrap_or(Refusal::AnswerDropped);
-            self.refuse(claim.session, &claim.id, claim.line, refusal, out);
+            self.refuse_inquiry(claim, refusal, out);
             return;
         };
         let inquiry = Inquiry {
@@ -180,6 +181,21 @@ impl Mux {
             due: None,
         };
         self.put_questions(upstream_id, claim, inquiry, asked.questions, out);
+    }
+
+    /// A client is not asked. That it is not able to is for its model to know, where a tool was called.
+    fn refuse_inquiry(&mut self, claim: &Claim, refusal: Refusal, out: &mut Outbox) {
+        let is_of_tool = claim.method == Method::ToolsCall;
+        if !is_of_tool || !matches!(refusal, Refusal::NotCapable { .. }) {
+            self.refuse(claim.session, &claim.id, claim.line, refusal, out);
+            return;
+        }
+        let answer = tool_error(&refusal, &claim.id);
+        out.tell(Fact::Refused {
+            session: claim.session,
+            refusal,
+        });
+        self.answer(claim.session, &claim.id, claim.line, answer, out);
     }
 
     /// Why a client cannot be asked all of this.
@@ -460,6 +476,18 @@ impl Inquiry {
             .rewrite(&mut [(place.clone(), edited.as_bytes())]);
         Frame::parse(Bytes::from(words.to_vec())).ok()
     }
+}
+
+/// Where the result of a tool that is a word of ours says why.
+pub(crate) const REASON: &str = "mcpool/reason";
+
+/// A refusal as the result of a tool, which models read.
+fn tool_error(refusal: &Refusal, id: &RequestId) -> Outgoing {
+    let words = quoted(&refusal.to_string());
+    let reason = refusal.reason();
+    Outgoing::from(format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":{words}}}],"isError":true,"_meta":{{"{REASON}":"{reason}"}}}}}}"#
+    ))
 }
 
 /// The name of a question as JSON. An earlier version may have frozen it without its quotes.

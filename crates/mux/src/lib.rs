@@ -16,12 +16,14 @@ mod action;
 mod admin;
 mod answers;
 mod ask;
+mod askable;
 #[cfg(any(test, feature = "audit"))]
 pub mod audit;
 mod backoff;
 mod bridge;
 mod class;
 mod client_faults;
+mod devices;
 mod era;
 mod event;
 mod exchange;
@@ -49,6 +51,7 @@ mod moment;
 mod mux;
 mod noise;
 mod offers;
+mod once;
 mod pulse;
 mod recall;
 mod record;
@@ -60,12 +63,14 @@ mod retire;
 mod root;
 mod rounds;
 mod routing;
+mod said;
 mod scales;
 mod sending;
 mod session;
 mod silence;
 mod snapshot;
 mod start;
+mod stream;
 mod subscribe;
 mod terms;
 #[cfg(test)]
@@ -82,8 +87,8 @@ pub use action::{Action, Answered, Notice, Outbox, Then};
 pub use class::{Capability, Class};
 pub use era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, is_legacy, knows_polling};
 pub use event::{
-    AdminAnswer, AdminAsk, Asks, Event, Exit, Front, IdleTimeout, Joins, Link, OnRestart, Opening,
-    Past, Record, Route, Said, Scope, Start,
+    AdminAnswer, AdminAsk, Asks, CallRules, Device, Event, Exit, Front, IdleTimeout, Joins, Link,
+    OnRestart, OnceRule, Opening, Past, Record, Route, Said, Scope, Start,
 };
 pub use fact::{DropReason, Fact};
 pub use frozen::ThawError;
@@ -94,5 +99,6 @@ pub use limits::Limits;
 pub use moment::Moment;
 pub use mux::Mux;
 pub use refusal::{Lack, Refusal};
+pub use said::{check_method, check_sender, said_version};
 pub use snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot};
 pub use timers::Timer;

@@ -162,6 +162,11 @@ impl Mux {
             self.refuse(session_id, id, line, Refusal::Overloaded, out);
             return;
         }
+        if session.is_ending {
+            // It waited for its server, and would last for as long as the session, which is over.
+            self.answer(session_id, id, line, ended(id), out);
+            return;
+        }
         session.open.insert(id.clone(), Whereabouts::Listening);
         session.listening.insert(id.clone(), listening.clone());
         let acknowledgement = listening.acknowledgement(id);
@@ -382,7 +387,7 @@ impl Mux {
 
     /// A server of the modern era says itself that it tells nothing more by a request of ours; says whether it was
     /// that.
-    pub(crate) fn is_listening_ended(
+    pub(crate) fn take_end_of_listening(
         &mut self,
         upstream_id: UpstreamId,
         request: &RequestId,

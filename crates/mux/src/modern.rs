@@ -7,7 +7,7 @@
 
 use alloc::string::{String, ToString};
 
-use wire::{Frame, Message, Method, Modern, RequestId};
+use wire::{Frame, Message, Method, Modern, Params, RequestId};
 
 use crate::{
     action::Outbox,
@@ -20,6 +20,7 @@ use crate::{
     ids::{LineNumber, SessionId, UpstreamId},
     mux::Mux,
     refusal::Refusal,
+    said::{check_method, check_sender, said_version},
     session::{Session, Stage, State, Whereabouts},
     timers::Timer,
     upstream::Upstream,
@@ -54,7 +55,8 @@ impl Mux {
         };
         let (id, method) = (id.clone(), method.clone());
         let said = params.modern.as_deref();
-        let checked = check(&frame, &method, said);
+        let checked = check(&frame, &method, params);
+        self.learn_verdict(session_id);
         if let Err(refusal) = checked.and_then(|()| self.may_be_served(session_id, &method)) {
             self.refuse(session_id, &id, line, refusal, out);
             return;
@@ -91,20 +93,22 @@ impl Mux {
             return Ok(());
         };
         let opening = &session.opening;
-        // What is of one session alone would be of one request.
-        let lacks_session = opening.link == Link::Posts && self.is_alone(opening);
+        // What is of one session alone would be of one request. Who is served already, and comes back for an answer,
+        // was there before that showed.
+        let is_new = session.upstream().is_none();
+        let lacks_session =
+            is_new && self.lacks_session(session, self.era_for(opening, Era::Modern));
         let is_probe = *method == Method::Discover;
-        if is_probe && (lacks_session || opening.era == Some(Era::Legacy)) {
-            return Err(Refusal::NoSuchMethod {
-                method: method.clone(),
-            });
-        }
-        if lacks_session {
-            return Err(Refusal::NeedsSession {
-                server: opening.server.clone(),
-            });
+        if lacks_session || is_probe && opening.era == Some(Era::Legacy) {
+            return Err(Refusal::without_session(is_probe, &opening.server));
         }
         Ok(())
+    }
+
+    /// Whether a session is one of a single request, and would need to be a real one where its server is spoken
+    /// to so.
+    fn lacks_session(&self, session: &Session, era: Era) -> bool {
+        session.opening.link == Link::Posts && self.is_alone(&session.opening, era)
     }
 
     /// Takes in who the client is and what it can do, which counts for all that it asks.
@@ -221,9 +225,31 @@ impl Mux {
         session.era = Era::Legacy;
         session.state = State::New;
         session.version = String::new();
+        // That was of its requests; with a handshake it is said by `logging/setLevel`.
+        session.level = None;
         if let Some(upstream_id) = upstream_id {
             self.detach(session_id, upstream_id, out);
         }
+        true
+    }
+
+    /// Refuses what waits of a session of one request, if it would have to be a real one where its server is
+    /// spoken to so. Says whether it would.
+    pub(crate) fn turn_away_without_session(
+        &mut self,
+        session_id: SessionId,
+        era: Era,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return false;
+        };
+        if session.era == Era::Legacy || !self.lacks_session(session, era) {
+            return false;
+        }
+        let is_probe = session.queue.holds(&Method::Discover);
+        let refusal = Refusal::without_session(is_probe, &session.opening.server);
+        self.refuse_session_waits(session_id, &refusal, out);
         true
     }
 
@@ -259,38 +285,30 @@ impl Mux {
     }
 }
 
-/// Whether a request says what each must say (2026-07-28, `_meta`), and is one that there is.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "methods that need no treatment of their own pass through"
-)]
-fn check(frame: &Frame, method: &Method, said: Option<&Modern>) -> Result<(), Refusal> {
-    let version = said.and_then(|said| said.version.as_ref());
-    let version = version.and_then(|span| frame.text(span));
-    let Some(version) = version else {
-        return Err(Refusal::BadParameter {
-            what: "`_meta` must name `io.modelcontextprotocol/protocolVersion`",
-        });
-    };
-    if version != MODERN_VERSION {
+impl Refusal {
+    /// What a client hears that speaks as in the modern era and cannot be served so: who only asks what there is
+    /// may speak otherwise.
+    fn without_session(is_probe: bool, server: &alloc::sync::Arc<str>) -> Self {
+        if is_probe {
+            Refusal::NoSuchMethod {
+                method: Method::Discover,
+            }
+        } else {
+            Refusal::NeedsSession {
+                server: server.clone(),
+            }
+        }
+    }
+}
+
+/// Whether a request says what each must say, and is one that there is.
+fn check(frame: &Frame, method: &Method, params: &Params) -> Result<(), Refusal> {
+    let version = said_version(frame, params)?;
+    if *version != *MODERN_VERSION {
         return Err(Refusal::UnsupportedVersion {
-            requested: version.to_string(),
+            requested: version.into(),
         });
     }
-    let capabilities = said.and_then(|said| said.capabilities.as_ref());
-    if !capabilities.is_some_and(|span| frame.json(span).starts_with('{')) {
-        return Err(Refusal::BadParameter {
-            what: "`_meta` must name `io.modelcontextprotocol/clientCapabilities`",
-        });
-    }
-    match method {
-        Method::Initialize
-        | Method::Ping
-        | Method::SetLevel
-        | Method::ResourcesSubscribe
-        | Method::ResourcesUnsubscribe => Err(Refusal::NoSuchMethod {
-            method: method.clone(),
-        }),
-        _there_is => Ok(()),
-    }
+    check_sender(frame, params)?;
+    check_method(method)
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Outbox,
+    devices::Devices,
     event::{AdminAsk, Event, Route},
     fact::Fact,
     ids::{Epoch, SessionId, Ticket, UpstreamId},
@@ -58,6 +59,9 @@ pub struct Mux {
     pub(crate) restarts: BTreeMap<Ticket, Restart>,
     /// Upstreams of which the next daemon would have to know something else.
     pub(crate) unrecorded: BTreeSet<UpstreamId>,
+    /// What one call at a time may use, while somebody does or waits for it.
+    #[serde(default)]
+    pub(crate) devices: Devices,
     pub(crate) is_shutting_down: bool,
 }
 
@@ -88,6 +92,7 @@ impl Mux {
             buffered_elsewhere: 0,
             restarts: BTreeMap::new(),
             unrecorded: BTreeSet::new(),
+            devices: Devices::default(),
             is_shutting_down: false,
         };
         mux.watch_desertion();
@@ -101,6 +106,7 @@ impl Mux {
         debug_assert!(now >= self.now, "time runs forward");
         self.now = now;
         self.take_in(event, out);
+        self.pass_devices_on(out);
         self.watch_desertion();
         self.leave_records(out);
     }
@@ -156,8 +162,12 @@ impl Mux {
             Event::UpstreamStartFailed { upstream, why } => {
                 self.on_start_failed(upstream, &why, out);
             }
-            Event::UpstreamFrame { upstream, frame } => {
-                self.on_upstream_said(upstream, Ok(frame), out);
+            Event::UpstreamFrame {
+                upstream,
+                frame,
+                within,
+            } => {
+                self.on_upstream_said(upstream, Ok((frame, within)), out);
             }
             Event::UpstreamFault { upstream, fault } => {
                 self.on_upstream_said(upstream, Err(fault), out);

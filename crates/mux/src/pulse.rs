@@ -11,7 +11,7 @@ use wire::{Fault, Frame, Method, Outgoing};
 
 use crate::{
     action::Outbox,
-    exchange::{Errand, Exchange},
+    exchange::{Errand, Exchange, MintedId},
     fact::Fact,
     ids::UpstreamId,
     moment::Moment,
@@ -40,7 +40,7 @@ impl Mux {
     pub(crate) fn on_upstream_said(
         &mut self,
         upstream_id: UpstreamId,
-        said: Result<Frame, Fault>,
+        said: Result<(Frame, Option<MintedId>), Fault>,
         out: &mut Outbox,
     ) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
@@ -58,7 +58,7 @@ impl Mux {
             self.watch_pulse(upstream_id);
         }
         match said {
-            Ok(frame) => self.on_upstream_frame(upstream_id, frame, out),
+            Ok((frame, within)) => self.on_upstream_frame(upstream_id, frame, within, out),
             Err(fault) => self.on_upstream_fault(upstream_id, fault, out),
         }
         if was_unresponsive {

@@ -146,7 +146,12 @@ pub enum Refusal {
         /// The version that it names.
         requested: String,
     },
-    /// A request lacks something that the specification wants in each.
+    /// A member of `_meta` that a request must have is missing, or is of another type (2026-07-28).
+    BadMeta {
+        /// Its name.
+        name: &'static str,
+    },
+    /// Something in the parameters of a request is not as it must be.
     BadParameter {
         /// What is wrong.
         what: &'static str,
@@ -248,6 +253,7 @@ impl Refusal {
             Refusal::NoSuchMethod { .. } => "no-such-method",
             Refusal::NoLongerOffered { .. } => "no-longer-offered",
             Refusal::UnsupportedVersion { .. } => "unsupported-version",
+            Refusal::BadMeta { .. } => "bad-meta",
             Refusal::BadParameter { .. } => "bad-parameter",
             Refusal::NeedsSession { .. } => "needs-session",
             Refusal::AnswerUntranslatable { .. } => "answer-untranslatable",
@@ -271,7 +277,7 @@ impl Refusal {
             Refusal::NotInitialized | Refusal::AlreadyInitialized | Refusal::IdInUse => -32600,
             Refusal::UnsupportedVersion { .. } => -32022,
             Refusal::LacksCapability { .. } => -32021,
-            Refusal::BadParameter { .. } => -32602,
+            Refusal::BadMeta { .. } | Refusal::BadParameter { .. } => -32602,
             Refusal::Malformed { fault } => fault.code(),
             Refusal::NoSuchServer { .. }
             | Refusal::BadConfiguration { .. }
@@ -325,6 +331,7 @@ impl Refusal {
             | Refusal::NoSuchMethod { .. }
             | Refusal::NoLongerOffered { .. }
             | Refusal::UnsupportedVersion { .. }
+            | Refusal::BadMeta { .. }
             | Refusal::BadParameter { .. }
             | Refusal::NeedsSession { .. }
             | Refusal::AnswerUntranslatable { .. }
@@ -524,6 +531,7 @@ impl fmt::Display for Refusal {
                     "version `{requested}` of the protocol is not spoken here"
                 )
             }
+            Refusal::BadMeta { name } => write!(f, "`_meta` must have a valid `{name}`"),
             Refusal::BadParameter { what } => f.write_str(what),
             Refusal::NeedsSession { server } => write!(
                 f,

@@ -4,31 +4,27 @@
 
 use core::time::Duration;
 
-use wire::{Frame, Message, Method, RequestId};
+use wire::{Frame, Outgoing, RequestId};
 
 use crate::{
     action::{Action, Notice, Outbox},
+    askable::{Askable, Call},
     ids::{LineNumber, SessionId, UpstreamId},
-    lanes::{Circumstances, Conduct, Manner, Tool, tool_key},
+    lanes::{Circumstances, Conduct, Manner},
     mux::Mux,
+    once::Repeat,
     refusal::Refusal,
     session::{Heard, Held, Session, Stage, State as SessionState, Whereabouts},
     timers::Timer,
     upstream::{Releasing, Standing, Upstream},
-    wishes::log_level_of,
 };
 
-/// A call that its upstream may answer with an ask, and how it has to run.
-pub(crate) struct Askable {
-    pub(crate) tool: Tool,
-    pub(crate) manner: Manner,
-}
-
-/// A request that its upstream may answer with an ask, before it is known how it has to run.
-struct Call {
-    tool: Tool,
-    /// Whether it says itself that it wants log messages (2026-07-28).
-    wants_log: bool,
+/// What becomes of a request now.
+enum Admission {
+    /// It goes to the server.
+    Goes(Option<Askable>),
+    /// It repeats a call of which there is a result.
+    Answered(Outgoing),
 }
 
 /// Other sessions' calls are in the way.
@@ -91,9 +87,17 @@ impl Mux {
             && self.may_send(session_id, upstream_id)
         {
             let place = (session_id, upstream_id);
-            if let Ok(askable) = self.admit(place, Call::of(&held.frame), Duration::ZERO) {
-                self.send(place, held, askable, Before::Nothing, out);
-                return;
+            let call = Call::of(&held.frame, &session.opening.rules);
+            match self.admit(place, call, Duration::ZERO) {
+                Ok(Admission::Goes(askable)) => {
+                    self.send(place, held, askable, Before::Nothing, out);
+                    return;
+                }
+                Ok(Admission::Answered(answer)) => {
+                    self.answer(session_id, &id, line, answer, out);
+                    return;
+                }
+                Err(Barred) => {}
             }
         }
         self.hold(session_id, upstream_id, id, held, out);
@@ -332,8 +336,8 @@ impl Mux {
         }
         let waited = self.now - call.since;
         let place = (session_id, upstream_id);
-        let call = Call::of(&call.frame);
-        let Ok(askable) = self.admit(place, call, waited) else {
+        let call = Call::of(&call.frame, &session.opening.rules);
+        let Ok(admission) = self.admit(place, call, waited) else {
             return false;
         };
         let held = self
@@ -342,7 +346,16 @@ impl Mux {
             .and_then(|session| session.queue.take_call());
         let Some(held) = held else { return false };
         self.uncount_waiting(Some(&held));
-        self.send(place, held, askable, Before::Held, out);
+        match (admission, held.frame.id()) {
+            (Admission::Goes(askable), _) => {
+                self.send(place, held, askable, Before::Held, out);
+            }
+            (Admission::Answered(answer), Some(id)) => {
+                self.answer(session_id, id, held.line, answer, out);
+            }
+            // Only a request is answered.
+            (Admission::Answered(_), None) => {}
+        }
         true
     }
 
@@ -398,16 +411,35 @@ impl Mux {
         upstream_may && session_may
     }
 
-    /// Whether a request may go now, as far as other sessions' calls are concerned.
+    /// Whether a request may go now, as far as other sessions' calls are concerned. One that may not, because
+    /// of a device, is in the line for that now.
     fn admit(
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
         call: Option<Call>,
         waited: Duration,
-    ) -> Result<Option<Askable>, Barred> {
-        let Some(Call { tool, wants_log }) = call else {
-            return Ok(None);
+    ) -> Result<Admission, Barred> {
+        let Some(call) = call else {
+            return Ok(Admission::Goes(None));
         };
+        if let Some(once) = &call.once {
+            match self.repeat((session_id, upstream_id), once) {
+                Repeat::No => {}
+                Repeat::Waits => return Err(Barred),
+                Repeat::Answered(answer) => return Ok(Admission::Answered(answer)),
+            }
+        }
+        let Call {
+            tool,
+            wants_log,
+            device,
+            once,
+        } = call;
+        if let Some(device) = &device
+            && !self.devices.admit(device, session_id)
+        {
+            return Err(Barred);
+        }
         let now = self.now;
         let is_logging = wants_log || self.is_logging(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
@@ -422,7 +454,12 @@ impl Mux {
             None => Conduct::default().manner(&tool, circumstances),
         };
         if upstream.lanes.admits(session_id, manner, now) {
-            return Ok(Some(Askable { tool, manner }));
+            return Ok(Admission::Goes(Some(Askable {
+                tool,
+                manner,
+                device,
+                once,
+            })));
         }
         let patience = match manner {
             Manner::Together => None,
@@ -435,7 +472,12 @@ impl Mux {
             upstream.lanes.give_up_next(session_id);
             let manner = Manner::Together;
             if upstream.lanes.admits(session_id, manner, now) {
-                return Ok(Some(Askable { tool, manner }));
+                return Ok(Admission::Goes(Some(Askable {
+                    tool,
+                    manner,
+                    device,
+                    once,
+                })));
             }
         }
         Err(Barred)
@@ -518,27 +560,5 @@ impl Mux {
         {
             upstream.lanes.give_up_next(session_id);
         }
-    }
-}
-
-impl Call {
-    /// What the upstream may ask because of this request, if it is a call at all.
-    fn of(frame: &Frame) -> Option<Self> {
-        let Message::Request { method, params, .. } = &frame.message else {
-            return None;
-        };
-        if !method.is_askable() {
-            return None;
-        }
-        // Resources are many and alike; one conduct serves all.
-        let named = params
-            .name
-            .as_ref()
-            .filter(|_| *method != Method::ResourcesRead);
-        let name = named.and_then(|span| frame.text(span));
-        Some(Call {
-            tool: tool_key(method, name.as_deref().unwrap_or_default()),
-            wants_log: log_level_of(frame).is_some(),
-        })
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     lanes::Cause,
     mux::Mux,
     refusal::Refusal,
+    stream::Stream,
 };
 
 /// A folder as one of the roots of `roots/list`.
@@ -39,7 +40,7 @@ impl Mux {
     /// Tells a server which folders are open.
     pub(crate) fn answer_roots(
         &mut self,
-        upstream_id: UpstreamId,
+        (upstream_id, stream): (UpstreamId, Stream),
         id: &RequestId,
         out: &mut Outbox,
     ) {
@@ -65,7 +66,7 @@ impl Mux {
         }
         // A server for all workspaces has none of its own: the one whose call is open counts.
         let workspace = bound.or_else(|| {
-            let owner = self.owner_of_roots(upstream_id)?;
+            let owner = self.owner_of_roots(upstream_id, stream)?;
             self.sessions.get(&owner)?.opening.workspace.clone()
         });
         let roots = workspace
@@ -80,7 +81,12 @@ impl Mux {
 
     /// Whose folders a server for all is told of: those of the session whose call is open. That only
     /// one session is there now does not make its folders those of the sessions to come.
-    fn owner_of_roots(&mut self, upstream_id: UpstreamId) -> Option<SessionId> {
+    fn owner_of_roots(&mut self, upstream_id: UpstreamId, stream: Stream) -> Option<SessionId> {
+        match stream {
+            Stream::Common => {}
+            Stream::Own(whose) => return Some(whose.session),
+            Stream::Left => return None,
+        }
         let now = self.now;
         let upstream = self.upstreams.get_mut(&upstream_id)?;
         let judged_at = upstream.judged_at(now);

@@ -32,6 +32,7 @@ use crate::{
     refusal::Refusal,
     scales::{Scales, Weighed},
     session::{Session, Whereabouts},
+    stream::Whose,
     timers::Timer,
     wishes::log_level_of,
 };
@@ -128,13 +129,29 @@ impl Mux {
     /// Puts a question of its server's to a session of the modern era: to whom a call of its is answered with it.
     pub(crate) fn put_input_request(
         &mut self,
-        (session_id, upstream_id): (SessionId, UpstreamId),
+        upstream_id: UpstreamId,
+        whose: Whose,
         shown: u64,
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        let question = question(frame);
-        let Some(minted) = self.call_at_work(session_id, upstream_id) else {
+        let place = (whose.session, upstream_id);
+        let minted = match whose.request {
+            Some((minted, _line)) => Some(minted).filter(|it| self.is_call(upstream_id, *it)),
+            None => self.call_at_work(whose.session, upstream_id),
+        };
+        self.put_question(place, minted, (shown, question(frame)), out);
+    }
+
+    /// Puts a question with a call that is at work; there may be none by now.
+    fn put_question(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        minted: Option<MintedId>,
+        (shown, question): (u64, Box<str>),
+        out: &mut Outbox,
+    ) {
+        let Some(minted) = minted else {
             let refusal = Refusal::OwnerGone;
             self.end_ask(session_id, &RequestId::from(shown), &refusal, out);
             return;
@@ -158,13 +175,6 @@ impl Mux {
     /// The oldest call of a session that its server is at, which is most likely what made it ask.
     fn call_at_work(&self, session_id: SessionId, upstream_id: UpstreamId) -> Option<MintedId> {
         let session = self.sessions.get(&session_id)?;
-        let exchanges = &self.upstreams.get(&upstream_id)?.exchanges;
-        let is_call = |minted: &MintedId| {
-            exchanges.get(*minted).is_some_and(|it| match &it.owner {
-                Owner::Session(claim) => claim.method.is_askable() && it.is_sent(),
-                Owner::Ourselves(_) => false,
-            })
-        };
         let open = session
             .open
             .values()
@@ -175,7 +185,19 @@ impl Mux {
                 | Whereabouts::Asking(_)
                 | Whereabouts::Listening => None,
             });
-        open.chain(session.rounds.at_server()).filter(is_call).min()
+        let all = open.chain(session.rounds.at_server());
+        all.filter(|minted| self.is_call(upstream_id, *minted))
+            .min()
+    }
+
+    /// Whether a server is at a request under this id that may be answered with questions.
+    fn is_call(&self, upstream_id: UpstreamId, minted: MintedId) -> bool {
+        let upstream = self.upstreams.get(&upstream_id);
+        let exchange = upstream.and_then(|upstream| upstream.exchanges.get(minted));
+        exchange.is_some_and(|it| match &it.owner {
+            Owner::Session(claim) => claim.method.is_askable() && it.is_sent(),
+            Owner::Ourselves(_) => false,
+        })
     }
 
     /// What the client of a session can be asked: in the modern era each request says that for itself.
@@ -269,19 +291,20 @@ impl Mux {
         id: &RequestId,
         answer: &Outgoing,
     ) -> bool {
-        let is_crowded = self.is_crowded(answer.len());
-        let Some(session) = self.sessions.get_mut(&session_id) else {
+        let session = self.sessions.get(&session_id);
+        if session.is_none_or(|session| !session.rounds.parked.contains_key(id)) {
             return false;
-        };
-        let Some(parked) = session.rounds.parked.get_mut(id) else {
-            return false;
-        };
-        let outcome = if is_crowded {
+        }
+        let outcome = if self.is_crowded(answer.len()) {
             Refusal::AnswerDropped.to_response(Some(id))
         } else {
             answer.clone()
         };
-        parked.outcome = Some(session.scales.weigh(outcome));
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && let Some(parked) = session.rounds.parked.get_mut(id)
+        {
+            parked.outcome = Some(session.scales.weigh(outcome));
+        }
         true
     }
 
@@ -339,47 +362,47 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        if let Some(outcome) = &parked.outcome {
-            let answer = renamed(outcome, id);
-            self.answer(session_id, id, line, answer, out);
-            return;
-        }
         let upstream_id = self.sessions.get(&session_id).and_then(Session::upstream);
+        let is_open = parked.outcome.is_none();
         let claimed = upstream_id.filter(|upstream_id| {
-            self.claim_anew((session_id, *upstream_id), parked.minted, (id, line), frame)
+            let place = (session_id, *upstream_id);
+            is_open && self.claim_anew(place, parked.minted, (id, line), frame)
         });
-        let Some(upstream_id) = claimed else {
-            self.refuse(session_id, id, line, UNKNOWN_HANDLE, out);
-            return;
-        };
-        if log_level_of(frame).is_some() {
+        if let Some(upstream_id) = claimed
+            && log_level_of(frame).is_some()
+        {
             self.tell_level(upstream_id, out);
         }
+        // Also where its call is over: the server may have asked for another call of the same client.
         let mut answers = answers_of(frame);
-        let mut unanswered = parked.to_come;
         for shown in parked.asked {
-            match answers.remove(&format!("{shown}")) {
-                Some(answer) => self.answer_input(session_id, shown, &answer, out),
-                // It was put to the client, and has to be put again: nobody else has it.
-                None => drop(unanswered.insert(shown, Box::default())),
+            if let Some(answer) = answers.remove(&format!("{shown}")) {
+                self.answer_input(session_id, shown, &answer, out);
+            } else {
+                // It was put to the client, which does not answer it: nobody else has it.
+                let shown = RequestId::from(shown);
+                self.end_ask(session_id, &shown, &Refusal::OwnerGone, out);
             }
         }
-        let lost: Vec<u64> = unanswered
-            .iter()
-            .filter(|(_, question)| question.is_empty())
-            .map(|(shown, _)| *shown)
-            .collect();
-        for shown in lost {
-            unanswered.remove(&shown);
-            self.end_ask(
-                session_id,
-                &RequestId::from(shown),
-                &Refusal::OwnerGone,
-                out,
-            );
+        match (claimed, parked.outcome) {
+            (Some(upstream_id), _) if !parked.to_come.is_empty() => {
+                let place = (session_id, upstream_id);
+                self.park(place, parked.minted, &parked.to_come, out);
+            }
+            (Some(_), _) => {}
+            (None, Some(outcome)) => {
+                let answer = renamed(&outcome, id);
+                self.answer(session_id, id, line, answer, out);
+            }
+            (None, None) => self.refuse(session_id, id, line, UNKNOWN_HANDLE, out),
         }
-        if !unanswered.is_empty() {
-            self.park((session_id, upstream_id), parked.minted, &unanswered, out);
+        if claimed.is_none()
+            && let Some(upstream_id) = upstream_id
+        {
+            for (shown, question) in parked.to_come {
+                let minted = self.call_at_work(session_id, upstream_id);
+                self.put_question((session_id, upstream_id), minted, (shown, question), out);
+            }
         }
     }
 

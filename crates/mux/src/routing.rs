@@ -10,7 +10,7 @@ use crate::{
     fact::Fact,
     ids::{SessionId, UpstreamId},
     mux::Mux,
-    session::{Initialize, Session, State},
+    session::{Initialize, State},
     upstream::{Standing, Upstream},
     verdict::spoken_for,
 };
@@ -83,8 +83,8 @@ impl Mux {
         self.learn_verdict(session_id);
         let session = self.sessions.get(&session_id)?;
         let opening = &session.opening;
-        let alone = self.is_alone(opening);
-        let era = self.era_for(session);
+        let era = self.era_for(opening, session.era);
+        let alone = self.is_alone(opening, era);
         let key = RouteKey {
             route: opening.route.clone(),
             class: match era {
@@ -105,7 +105,7 @@ impl Mux {
         let id = UpstreamId(self.upstreams_issued);
         let means = (self.epoch, self.scales.of_another());
         let mut upstream = Upstream::new(id, key.clone(), opening, &self.limits, means);
-        if opening.scope != Scope::Session {
+        if opening.scope_in(era) != Scope::Session {
             upstream.private = match (opening.asks, self.unshareable.get(&opening.route)) {
                 (_, Some(why)) => Some(*why),
                 (Asks::Session, None) => Some(ASKS_UNBOUND),
@@ -117,9 +117,9 @@ impl Mux {
         Some(id)
     }
 
-    /// Whether each session of this kind has an upstream of its own.
-    pub(crate) fn is_alone(&self, opening: &Opening) -> bool {
-        opening.scope == Scope::Session
+    /// Whether each session of this kind has an upstream of its own, where that is spoken to so.
+    pub(crate) fn is_alone(&self, opening: &Opening, era: Era) -> bool {
+        opening.scope_in(era) == Scope::Session
             || opening.asks == Asks::Session
             || self.unshareable.contains_key(&opening.route)
     }
@@ -131,17 +131,19 @@ impl Mux {
             return Era::default();
         };
         let upstream = session.upstream().and_then(|id| self.upstreams.get(&id));
-        upstream.map_or_else(|| self.era_for(session), |upstream| upstream.key.era)
+        upstream.map_or_else(
+            || self.era_for(&session.opening, session.era),
+            |upstream| upstream.key.era,
+        )
     }
 
     /// How the server of a session is spoken to: as the configuration says, else as the session speaks, if
     /// the server was not found to refuse that.
-    fn era_for(&self, session: &Session) -> Era {
-        let opening = &session.opening;
+    pub(crate) fn era_for(&self, opening: &Opening, client: Era) -> Era {
         if let Some(fixed) = opening.era {
             return fixed;
         }
-        spoken_for(session.era, self.refused_era(&opening.route))
+        spoken_for(client, self.refused_era(&opening.route))
     }
 
     /// An upstream for one session alone whose session has given up waiting for it.
@@ -231,6 +233,16 @@ impl Mux {
         }
         if self.verdicts.len() > self.limits.routes_remembered {
             self.verdicts.remove(route);
+        }
+    }
+}
+
+impl Opening {
+    /// How widely its upstream is shared, where that is spoken to so.
+    pub(crate) fn scope_in(&self, era: Era) -> Scope {
+        match (era, self.modern_scope) {
+            (Era::Modern, Some(scope)) => scope,
+            (Era::Modern, None) | (Era::Legacy, _) => self.scope,
         }
     }
 }

@@ -9,6 +9,7 @@ use wire::{Frame, Message, Method, Outgoing};
 
 use crate::{
     action::{Action, Outbox},
+    askable::Askable,
     bridge,
     era::Era,
     exchange::{Claim, Effect, Exchange, Kept, MintedId, Owner},
@@ -17,7 +18,7 @@ use crate::{
     ids::{LineNumber, SessionId, UpstreamId},
     lanes::Manner,
     mux::Mux,
-    release::{Askable, Before},
+    release::Before,
     scales::Weighed,
     session::{Held, Stage, Whereabouts},
     upstream::Standing,
@@ -85,14 +86,8 @@ impl Mux {
         }
         let whereabouts = Whereabouts::Upstream(minted);
         session.open.insert(id.clone(), whereabouts);
-        if let Some(Askable { tool, manner }) = askable {
-            let probation_until = self.now + self.limits.probation;
-            upstream
-                .lanes
-                .begin(minted, session_id, tool, manner, probation_until);
-            if manner == Manner::Probation {
-                self.watch_probation(upstream_id);
-            }
+        if let Some(askable) = askable {
+            self.begin_call((session_id, upstream_id), minted, askable);
         }
         self.watch_request_timeout(upstream_id);
         if log_level.is_some() {
@@ -103,6 +98,36 @@ impl Mux {
         } else {
             self.send_minted((session_id, upstream_id), minted, &held.frame, out);
             self.keep_if_repeatable(upstream_id, minted, held);
+        }
+    }
+
+    /// Takes note of what a call keeps others from, now that it goes.
+    fn begin_call(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        minted: MintedId,
+        askable: Askable,
+    ) {
+        let Askable {
+            tool,
+            manner,
+            device,
+            once,
+        } = askable;
+        if let Some(once) = once {
+            self.begin_once((session_id, upstream_id), once, minted);
+        }
+        if let Some(device) = device {
+            self.devices.take(device, session_id, (upstream_id, minted));
+        }
+        let probation_until = self.now + self.limits.probation;
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream
+                .lanes
+                .begin(minted, session_id, tool, manner, probation_until);
+        }
+        if manner == Manner::Probation {
+            self.watch_probation(upstream_id);
         }
     }
 

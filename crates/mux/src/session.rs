@@ -386,6 +386,12 @@ impl Queue {
         self.calls.is_empty() && self.others.is_empty()
     }
 
+    /// Whether something of this method waits in it.
+    pub(crate) fn holds(&self, method: &Method) -> bool {
+        let mut all = self.calls.iter().chain(&self.others);
+        all.any(|held| held.frame.method() == Some(method))
+    }
+
     /// Whether a call waits in it.
     pub(crate) fn has_call(&self) -> bool {
         self.calls.iter().any(Held::is_askable)

@@ -541,12 +541,12 @@ pub(crate) fn greeting_method(era: Era) -> &'static str {
 }
 
 /// Whether the error with which a server answers its greeting says that it is of the other era: there is no
-/// such method, or no such version (2026-07-28, -32022).
+/// such method, or it is one that only that era has (2026-07-28: -32020 to -32022).
 fn is_of_other_era(error: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Failure {
         code: i64,
     }
     serde_json::from_str::<Failure>(error)
-        .is_ok_and(|failure| matches!(failure.code, -32601 | -32022))
+        .is_ok_and(|failure| matches!(failure.code, -32601 | -32022..=-32020))
 }

@@ -29,6 +29,7 @@ use crate::{
     memory::Memory,
     moment::Moment,
     noise::Noise,
+    once::Once,
     pulse::Pulse,
     recall::Known,
     routing::{Reason, RouteKey},
@@ -70,6 +71,9 @@ pub(crate) struct Upstream {
     pub(crate) known: Option<Known>,
     pub(crate) exchanges: Exchanges,
     pub(crate) lanes: Lanes,
+    /// Calls that other sessions may repeat.
+    #[serde(default)]
+    pub(crate) once: Once,
     pub(crate) turns: Turns,
     /// Set while messages are being released to it.
     pub(crate) releasing: Releasing,
@@ -201,6 +205,9 @@ pub(crate) struct Ask {
 }
 
 /// An ask that waits for its owner to become clear.
+/// Why a server is shared more widely than it would be in the other era.
+const NO_SESSIONS: &str = "auto: it is spoken to in an era that has no sessions";
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Undecided {
     pub(crate) frame: Weighed<Frame>,
@@ -223,19 +230,21 @@ impl Upstream {
         limits: &Limits,
         (epoch, scales): (Epoch, Scales),
     ) -> Self {
+        let scope = opening.scope_in(key.era);
         Upstream {
             id,
             server: opening.server.clone(),
             scope: if key.session.is_some() {
                 Scope::Session
             } else {
-                opening.scope
+                scope
             },
-            scope_reason: opening.scope_reason.clone(),
-            workspace: opening
-                .workspace
-                .clone()
-                .filter(|_| opening.scope != Scope::Global),
+            scope_reason: if scope == opening.scope {
+                opening.scope_reason.clone()
+            } else {
+                Arc::from(NO_SESSIONS)
+            },
+            workspace: opening.workspace.clone().filter(|_| scope != Scope::Global),
             idle_timeout: opening.idle_timeout,
             terms: Terms::of(opening, limits),
             withheld: opening.withheld.clone(),
@@ -249,6 +258,7 @@ impl Upstream {
             known: opening.kept.is_some().then(Known::default),
             exchanges: Exchanges::new(epoch),
             lanes: Lanes::default(),
+            once: Once::default(),
             turns: Turns::default(),
             releasing: Releasing::No,
             subscriptions: Subscriptions::default(),

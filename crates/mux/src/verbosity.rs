@@ -5,11 +5,12 @@ use wire::Method;
 
 use crate::{
     action::Outbox,
-    exchange::{Errand, Owner},
-    ids::{LineNumber, SessionId, UpstreamId},
+    exchange::{Errand, MintedId, Owner},
+    ids::{LineNumber, UpstreamId},
     mux::Mux,
     offers::Offer,
     session::Whereabouts,
+    stream::Whose,
 };
 
 /// The severities of RFC 5424, most verbose first.
@@ -88,17 +89,20 @@ impl Mux {
     /// those that its server is at: to no other it may be told.
     pub(crate) fn line_that_hears(
         &self,
-        session_id: SessionId,
+        whose: Whose,
         upstream_id: UpstreamId,
         level: Level,
     ) -> Option<LineNumber> {
-        let session = self.sessions.get(&session_id)?;
+        let session = self.sessions.get(&whose.session)?;
+        let is_meant = |minted: &MintedId| whose.request.is_none_or(|(known, _)| known == *minted);
         let exchanges = &self.upstreams.get(&upstream_id)?.exchanges;
         let lines = session.open.values().filter_map(|whereabouts| {
             let Whereabouts::Upstream(minted) = whereabouts else {
                 return None;
             };
-            let exchange = exchanges.get(*minted).filter(|it| it.is_sent())?;
+            let exchange = exchanges
+                .get(*minted)
+                .filter(|it| it.is_sent() && is_meant(minted))?;
             match &exchange.owner {
                 Owner::Session(claim) => {
                     let hears = claim.log_level.is_some_and(|least| level >= least);

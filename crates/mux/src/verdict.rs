@@ -162,8 +162,11 @@ impl Mux {
     pub(crate) fn judge(&mut self, upstream_id: UpstreamId, evidence: Evidence) -> Option<Proof> {
         let upstream = self.upstreams.get(&upstream_id)?;
         let (route, era) = (upstream.key.route.clone(), upstream.key.era);
-        let was_promised = !upstream.attached.is_empty() || upstream.handshake.is_some();
-        let may_turn = !was_promised && !upstream.has_fixed_era(&self.sessions);
+        if !upstream.attached.is_empty() || upstream.handshake.is_some() {
+            // It has spoken so before, and its sessions were promised what it said.
+            return None;
+        }
+        let may_turn = !upstream.has_fixed_era(&self.sessions);
         let proof = evidence.proof(era).filter(|_| may_turn);
         let before = self.verdicts.get_mut(&route);
         let Some(before) = before.filter(|before| before.refused == Some(era.other())) else {
@@ -237,8 +240,11 @@ impl Mux {
             era,
         });
         for session in waiting {
-            self.route_again(session, out);
+            if !self.turn_away_without_session(session, era.other(), out) {
+                self.route_again(session, out);
+            }
         }
+        self.after_restart(upstream_id, None, out);
     }
 }
 

@@ -236,7 +236,7 @@ impl<Arguments: Iterator<Item = OsString>> Parser<Arguments> {
             }
             _ => {
                 return Err(UsageError::UnknownOption {
-                    suggestion: nearest(option),
+                    suggestion: nearest(option, &OPTIONS),
                     option: shown(option),
                 });
             }
@@ -298,7 +298,7 @@ fn checked(name: String, option: &'static str) -> Result<String, UsageError> {
 }
 
 /// `--option=value` in its two parts.
-fn split(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
+pub(crate) fn split(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
     let bytes = argument.as_bytes();
     match memchr::memchr(b'=', bytes) {
         Some(equals) => (
@@ -309,16 +309,16 @@ fn split(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
     }
 }
 
-fn shown(argument: &OsStr) -> String {
+pub(crate) fn shown(argument: &OsStr) -> String {
     argument.to_string_lossy().into_owned()
 }
 
 /// The option that somebody probably meant.
-fn nearest(written: &OsStr) -> Option<&'static str> {
+pub(crate) fn nearest(written: &OsStr, options: &[&'static str]) -> Option<&'static str> {
     let written = written.to_str()?;
-    OPTIONS
-        .into_iter()
-        .map(|option| (distance(written.as_bytes(), option.as_bytes()), option))
+    options
+        .iter()
+        .map(|&option| (distance(written.as_bytes(), option.as_bytes()), option))
         .filter(|(distance, option)| {
             *distance <= 2 || (written.len() > 3 && option.starts_with(written))
         })

@@ -127,6 +127,16 @@ pub(crate) fn ensure_private(path: &Path) -> Result<(), FolderError> {
     check_private(path)
 }
 
+/// Checks the folder if there is one.
+pub(crate) fn check_if_there(path: &Path) -> Result<(), FolderError> {
+    match check_private(path) {
+        Err(FolderError::CannotOpen { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(())
+        }
+        checked => checked,
+    }
+}
+
 /// Refuses a folder that another user owns or could change, and what is none.
 pub fn check_private(path: &Path) -> Result<(), FolderError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

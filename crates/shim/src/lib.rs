@@ -23,6 +23,7 @@ pub mod direct;
 mod fields;
 mod folder;
 pub mod home;
+pub mod hook;
 pub mod kept;
 mod label;
 mod last_resort;

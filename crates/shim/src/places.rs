@@ -141,6 +141,20 @@ impl Places {
         Ok(())
     }
 
+    /// What [`Places::prepare`] would refuse of the folders that are there, and nothing is made.
+    pub fn faults(&self) -> Vec<FolderError> {
+        let folders = [
+            self.home.as_deref(),
+            Some(self.state.as_path()),
+            Some(self.logs.as_path()),
+            self.socket.parent(),
+        ];
+        let mut folders: Vec<&Path> = folders.into_iter().flatten().collect();
+        folders.dedup();
+        let faults = folders.into_iter().map(folder::check_if_there);
+        faults.filter_map(Result::err).collect()
+    }
+
     /// Says in plain words that a path is too long for a socket; the system would
     /// say `invalid argument`.
     pub fn check_socket(&self) -> Result<(), PlacesError> {

@@ -9,7 +9,9 @@
 //! preface carries the environment, with everybody's tokens.
 
 use std::{
-    error, fmt, fs, io,
+    error, fmt,
+    fs::{self, File},
+    io,
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     thread,
@@ -242,6 +244,39 @@ pub fn start_if_needed(
             }
         }
         attempts.pause(places)?;
+    }
+}
+
+/// Keeps everybody from starting a daemon, for as long as it lives; they wait.
+#[derive(Debug)]
+pub struct NobodyStarts {
+    path: PathBuf,
+    /// Held locked.
+    _lock: File,
+}
+
+impl NobodyStarts {
+    /// Waits for whoever is just starting one, as long as that may take.
+    pub fn hold(places: &Places) -> Result<Self, RendezvousError> {
+        places.prepare()?;
+        let path = places.start_lock();
+        let failed = |source| RendezvousError::Lock {
+            path: path.clone(),
+            source,
+        };
+        let lock = lock::open_to_lock(&path).map_err(failed)?;
+        if !lock::try_for(&lock, STARTS_WITHIN).map_err(failed)? {
+            let log = places.daemon_log();
+            return Err(RendezvousError::NotReady { log });
+        }
+        Ok(NobodyStarts { path, _lock: lock })
+    }
+}
+
+impl Drop for NobodyStarts {
+    fn drop(&mut self) {
+        // Whoever waits for it has it open, and gets its lock.
+        let _gone_already = fs::remove_file(&self.path);
     }
 }
 

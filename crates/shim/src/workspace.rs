@@ -88,20 +88,33 @@ impl error::Error for BadWorkspace {
 ///
 /// A bad `flag` is an error and never leads to the next evidence.
 pub fn find(flag: Option<&Path>) -> Result<Option<Workspace>, BadWorkspace> {
+    find_from(flag, env::current_dir().ok())
+}
+
+/// As [`find`], of somebody who is in another `directory` than this process.
+pub(crate) fn find_from(
+    flag: Option<&Path>,
+    directory: Option<PathBuf>,
+) -> Result<Option<Workspace>, BadWorkspace> {
     let project = env::var_os("CLAUDE_PROJECT_DIR").map(PathBuf::from);
-    let user = rustix::process::geteuid().as_raw();
     let clues = Clues {
         flag,
         project: project.as_deref(),
-        directory: env::current_dir().ok(),
-        too_wide: too_wide(
-            [home::from_environment(), home::of_user(user)]
-                .into_iter()
-                .flatten()
-                .chain(env::var_os("TMPDIR").map(PathBuf::from)),
-        ),
+        directory,
+        too_wide: too_wide_of_user(),
     };
     clues.judge()
+}
+
+/// The workspace of somebody who is in this folder, of which nothing else is known.
+pub fn around(folder: &Path) -> Option<PathBuf> {
+    let clues = Clues {
+        flag: None,
+        project: None,
+        directory: folder.is_absolute().then(|| folder.to_path_buf()),
+        too_wide: too_wide_of_user(),
+    };
+    Some(clues.judge().ok()??.path)
 }
 
 /// Everything that the answer depends on.
@@ -163,6 +176,17 @@ impl Clues<'_> {
     fn is_too_wide(&self, path: &Path) -> bool {
         path.parent().is_none() || self.too_wide.iter().any(|wide| wide == path)
     }
+}
+
+/// Those of the user that this process is of.
+fn too_wide_of_user() -> Vec<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    too_wide(
+        [home::from_environment(), home::of_user(user)]
+            .into_iter()
+            .flatten()
+            .chain(env::var_os("TMPDIR").map(PathBuf::from)),
+    )
 }
 
 /// The folders that hold everything, without symbolic links.

@@ -35,6 +35,17 @@ pub fn stream() -> rustix::io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Whether somebody listens at a socket; elsewhere the system does not say it, and it is taken for true.
+pub fn listens(socket: impl AsFd) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    return Ok(rustix::net::sockopt::socket_acceptconn(socket)?);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _socket = socket;
+        Ok(true)
+    }
+}
+
 /// Keeps a descriptor that came in a message from programs that we start: it does so from the
 /// beginning where the system can.
 pub fn keep_from_programs(descriptor: impl AsFd) -> io::Result<()> {

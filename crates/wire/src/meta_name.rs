@@ -1,4 +1,4 @@
-//! The names in `_meta` that MCP reserves (2026-07-28, `_meta`), as far as a pooler knows them.
+//! The names in `_meta` that MCP reserves (2026-07-28, `_meta`), as far as a pooler knows them, and its own.
 
 /// The token under which the sender of a request wants to hear how far it is.
 pub const PROGRESS_TOKEN: &str = "progressToken";
@@ -23,6 +23,9 @@ pub const SERVER: &str = "io.modelcontextprotocol/serverInfo";
 
 /// The request that a message was wished for by (`subscriptions/listen`).
 pub const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// Our own: the result is that of an earlier call of another session.
+pub const ONCE: &str = "dev.mcpool/once";
 
 /// What each request of the modern era says of its sender, and none of the legacy era does.
 pub const OF_SENDER: [&str; 4] = [VERSION, CAPABILITIES, CLIENT, LOG_LEVEL];

@@ -19,25 +19,50 @@ pub struct Member<'a> {
     pub written: &'a str,
     /// The JSON text of its value.
     pub value: &'a str,
-    /// Where the value stands in the frame.
+    /// Where the value stands: in the frame, or in an object that stands alone.
     pub at: Span,
+}
+
+/// The members of an object that stands alone, in order; `None` if the text is none.
+pub fn members_of(object: &str) -> Option<Vec<Member<'_>>> {
+    let mut found = Vec::new();
+    members(object, |name, value| {
+        found.push(Member {
+            name: unquoted(name).unwrap_or(Cow::Borrowed(name)),
+            written: name,
+            value,
+            at: span(object, value),
+        });
+    })
+    .ok()?;
+    Some(found)
+}
+
+/// An object that stands alone without the members of these names, and with others behind the rest.
+///
+/// `None` if the text is none. What stays is as it stood.
+pub fn edited(object: &str, without: &[&str], with: &[(&str, &str)]) -> Option<String> {
+    let members = members_of(object)?;
+    let mut edited = String::from("{");
+    for member in &members {
+        if !without.contains(&member.name.as_ref()) {
+            push_member(&mut edited, member.written, member.value);
+        }
+    }
+    for (name, value) in with {
+        push_member(&mut edited, &quoted(name), value);
+    }
+    edited.push('}');
+    Some(edited)
 }
 
 impl Frame {
     /// The members of the object at a span of this frame, in order; `None` if no object stands there.
     pub fn members(&self, object: &Span) -> Option<Vec<Member<'_>>> {
-        let text = self.json(object);
-        let mut found = Vec::new();
-        members(text, |name, value| {
-            let at = span(text, value);
-            found.push(Member {
-                name: unquoted(name).unwrap_or(Cow::Borrowed(name)),
-                written: name,
-                value,
-                at: object.start + at.start..object.start + at.end,
-            });
-        })
-        .ok()?;
+        let mut found = members_of(self.json(object))?;
+        for member in &mut found {
+            member.at = object.start + member.at.start..object.start + member.at.end;
+        }
         Some(found)
     }
 
@@ -51,18 +76,7 @@ impl Frame {
     ///
     /// `None` if no object stands there. What stays is as it stood.
     pub fn edited(&self, object: &Span, without: &[&str], with: &[(&str, &str)]) -> Option<String> {
-        let members = self.members(object)?;
-        let stays = |member: &&Member<'_>| !without.contains(&member.name.as_ref());
-        let kept = members.iter().filter(stays);
-        let mut edited = String::from("{");
-        for member in kept {
-            push_member(&mut edited, member.written, member.value);
-        }
-        for (name, value) in with {
-            push_member(&mut edited, &quoted(name), value);
-        }
-        edited.push('}');
-        Some(edited)
+        edited(self.json(object), without, with)
     }
 }
 

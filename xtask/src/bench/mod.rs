@@ -7,9 +7,10 @@
 mod caller;
 mod crowd;
 mod fronts;
+mod hook;
 mod hostile;
 mod many;
-mod memory;
+pub(crate) mod memory;
 mod neighbours;
 mod report;
 mod session;
@@ -77,6 +78,10 @@ enum Measure {
     NeighbourAll,
     /// The most memory that the daemon takes in all that
     NeighbourMemory,
+    /// One hook after the other, from its spawn to its end
+    Hook,
+    /// Fifty hooks at once
+    HookCrowd,
     /// One call after the other over HTTP, everything on one core
     HttpSequential,
     /// One call after the other over a WebSocket, everything on one core
@@ -141,6 +146,8 @@ impl Measure {
             Measure::NeighbourErrors => neighbours::beside(setup, rounds, &[Noise::Errors]),
             Measure::NeighbourAll => neighbours::beside(setup, rounds, &Noise::ALL),
             Measure::NeighbourMemory => neighbours::memory(setup),
+            Measure::Hook => hook::alone(setup, rounds),
+            Measure::HookCrowd => hook::crowd(setup, rounds),
             Measure::HttpSequential => fronts::sequential(setup, rounds, Front::Http),
             Measure::WebSocketSequential => fronts::sequential(setup, rounds, Front::WebSocket),
             Measure::HttpSessions => fronts::sessions(setup, rounds),

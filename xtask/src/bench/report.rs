@@ -120,9 +120,17 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// The 99th percentile.
-pub(crate) fn p99(mut samples: Vec<f64>) -> f64 {
+pub(crate) fn p99(samples: Vec<f64>) -> f64 {
+    percentile(samples, 99)
+}
+
+pub(crate) fn p95(samples: Vec<f64>) -> f64 {
+    percentile(samples, 95)
+}
+
+fn percentile(mut samples: Vec<f64>, percent: usize) -> f64 {
     samples.sort_by(f64::total_cmp);
-    let index = samples.len() * 99 / 100;
+    let index = samples.len() * percent / 100;
     samples.get(index).copied().unwrap_or(f64::NAN)
 }
 

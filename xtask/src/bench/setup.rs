@@ -66,6 +66,11 @@ impl Setup {
         })
     }
 
+    /// The program that is measured.
+    pub(crate) fn mcpool(&self) -> &Path {
+        &self.mcpool
+    }
+
     /// A path in our folder that nobody has used.
     fn path(&self, name: &str) -> PathBuf {
         self.used.set(self.used.get() + 1);

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -74,6 +75,11 @@ impl<'a> Stand<'a> {
     /// A session over a shim.
     pub(crate) fn command(&self) -> anyhow::Result<Command> {
         Ok(self.pool()?.command_for_configured("echo"))
+    }
+
+    /// The folder of its daemon.
+    pub(crate) fn home(&self) -> anyhow::Result<&Path> {
+        Ok(self.pool()?.home())
     }
 
     /// The process of the daemon.

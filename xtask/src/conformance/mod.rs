@@ -7,6 +7,7 @@
 //! To have `cargo xtask test` play another version: [`version::TODAY`].
 
 mod checks;
+mod clients;
 pub(crate) mod daemon;
 mod report;
 mod suite;
@@ -16,6 +17,7 @@ use std::{path::Path, thread};
 
 use anyhow::{anyhow, ensure};
 
+pub(crate) use self::clients::{ActArgs, act};
 use self::{
     daemon::Daemon,
     report::{Played, Report},
@@ -47,6 +49,9 @@ pub(crate) struct Args {
     /// Play against a server that is there, without mcpool
     #[arg(long, conflicts_with = "fixture")]
     url: Option<String>,
+    /// Play the scenarios for clients: the suite has the server, and mcpool is what speaks HTTP to it
+    #[arg(long, conflicts_with_all = ["requirements", "fixture", "at_once", "url"])]
+    clients: bool,
     /// Leave the folder with what the suites found and with the home of the daemon
     #[arg(long)]
     keep: bool,
@@ -60,6 +65,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         provisioned: &provisioned,
         folder: folder.path(),
     };
+    if args.clients {
+        let versions = if args.versions.is_empty() {
+            &version::TODAY[..]
+        } else {
+            &args.versions
+        };
+        return ended(&as_client(&bench, versions)?);
+    }
     let rounds = match args.at_once {
         None => suites.into_iter().map(|suite| vec![suite]).collect(),
         Some(copies) => vec![copied(&suites, copies)],
@@ -71,12 +84,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         })?,
         None => through_mcpool(&bench, &rounds)?,
     };
+    ended(&report)
+}
+
+fn ended(report: &Report) -> anyhow::Result<()> {
     ui::line(report.text());
     ensure!(report.counts().failed == 0, "not all is as it should be");
     Ok(())
 }
 
-/// What `cargo xtask test` plays: each version alone, then two of each at the same time.
+/// Plays the scenarios for clients, with mcpool between the suite's servers and clients of ours.
+fn as_client(bench: &Bench<'_>, versions: &[Version]) -> anyhow::Result<Report> {
+    let mcpool = build::programs(&["mcpool"], Profile::Debug)?.get("mcpool")?;
+    clients::play(bench, &mcpool, versions)
+}
+
+/// What `cargo xtask test` plays: each version alone, then two of each at the same time, and at last mcpool as a
+/// client.
 pub(crate) fn short(provisioned: &Provisioned) -> anyhow::Result<Counts> {
     let folder = scratch::folder("mcpool-conformance-", false)?;
     let bench = Bench {
@@ -90,7 +114,11 @@ pub(crate) fn short(provisioned: &Provisioned) -> anyhow::Result<Counts> {
     rounds.push(copied(&suites, 2));
     let report = through_mcpool(&bench, &rounds)?;
     ui::line(report.text());
-    Ok(report.counts())
+    let clients = as_client(&bench, &version::TODAY)?;
+    ui::line(clients.text());
+    let mut counts = report.counts();
+    counts.add_all(clients.counts());
+    Ok(counts)
 }
 
 fn suites(args: &Args) -> anyhow::Result<Vec<Suite>> {

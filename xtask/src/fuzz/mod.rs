@@ -40,6 +40,8 @@ pub(crate) struct Args {
 /// What can be broken: each is a file in `fuzz/fuzz_targets`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Target {
+    /// Files of clients, imported and taken back
+    Clients,
     /// Streams of bytes, cut into lines
     Codec,
     /// Configuration files, read and edited
@@ -55,6 +57,7 @@ pub(crate) enum Target {
 impl Target {
     fn name(self) -> &'static str {
         match self {
+            Target::Clients => "clients",
             Target::Codec => "codec",
             Target::Config => "config",
             Target::Envelope => "envelope",
@@ -68,7 +71,7 @@ impl Target {
         match self {
             Target::Codec => 600,
             // As many steps as are ever decoded.
-            Target::Config | Target::Envelope | Target::Sim => 4096,
+            Target::Clients | Target::Config | Target::Envelope | Target::Sim => 4096,
             // Longer than the longest answer of a daemon.
             Target::Preface => 5000,
         }

@@ -21,10 +21,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
+pub(crate) use self::servers::Server;
 use self::{
     cell::{Bench, Cell},
     clients::Client,
-    servers::Server,
 };
 use crate::{provision::Provisioned, shell, test::Counts, ui};
 

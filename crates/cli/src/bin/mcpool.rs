@@ -1,7 +1,7 @@
 //! `mcpool`: the small one of the two programs.
 //!
-//! It is what clients run, once per session, so it holds only what must be small: the
-//! shim (`mcpool connect`) and the guardian. Everything else is in `mcpoold` beside
+//! It is what clients run, once per session or per event, so it holds only what must be small: the
+//! shim (`mcpool connect`), hooks and the guardian. Everything else is in `mcpoold` beside
 //! it, which takes this process over.
 
 use std::{
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     match arguments.next() {
         Some(verb) if verb == "connect" => shim::connect::run(arguments),
+        Some(verb) if verb == "hook" => shim::hook::run(arguments),
         Some(verb) if verb == "guardian" => guard(arguments),
         verb => become_the_other(verb.into_iter().chain(arguments)),
     }

@@ -14,9 +14,10 @@ use serde::Serialize;
 use shim::places::Places;
 
 use crate::{
+    args::Output,
     config_file,
     exit::{Exit, WrongUsage},
-    ui::{Format, Page, Render, Ui},
+    ui::{Page, Render, Ui},
 };
 
 /// Add a server to the configuration
@@ -45,6 +46,8 @@ pub(crate) struct Args {
     /// The server's command line
     #[arg(last = true, required_unless_present = "url", value_name = "COMMAND")]
     command: Vec<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// What was done, and what to do next.
@@ -80,7 +83,7 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             program.display()
         ));
     }
-    ui.show(&Added::new(&args.name, places), Format::Plain)?;
+    ui.show(&Added::new(&args.name, places), args.output.format())?;
     Ok(Exit::Done)
 }
 

@@ -23,26 +23,32 @@ pub(crate) struct Args {
 /// The program that clients run; it holds the shim and the guardian.
 pub(crate) const SMALL_PROGRAM: &str = "mcpool";
 
-const VERB: &str = "connect";
-
 /// Becomes the shim; returns only if that fails.
 pub(crate) fn run(home: Option<&Path>) -> anyhow::Result<Exit> {
+    become_small("connect", home)
+}
+
+/// Has the small program do what it knows under this verb; returns only if that fails.
+pub(super) fn become_small(verb: &str, home: Option<&Path>) -> anyhow::Result<Exit> {
     let program = sibling::path(SMALL_PROGRAM)?;
     let mut command = Command::new(&program);
-    command.arg(VERB);
+    command.arg(verb);
     if let Some(home) = home {
         command.arg("--home").arg(home);
     }
     // The grammar swallows a `--`, which the shim must see.
-    command.args(after_the_verb(env::args_os().skip(1)));
+    command.args(after_the_verb(verb, env::args_os().skip(1)));
     let error = command.exec();
     Err(error).with_context(|| format!("cannot run {}", program.display()))
 }
 
 /// The words behind the verb, of a command line that has been found to be right.
-fn after_the_verb(mut arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+fn after_the_verb(
+    verb: &str,
+    mut arguments: impl Iterator<Item = OsString>,
+) -> impl Iterator<Item = OsString> {
     while let Some(argument) = arguments.next() {
-        if argument == VERB {
+        if argument == verb {
             break;
         }
         if argument == "--home" {
@@ -66,7 +72,7 @@ mod tests {
             ("--home connect connect --help", "--help"),
         ] {
             let words = line.split(' ').map(OsString::from);
-            let rest: Vec<OsString> = after_the_verb(words).collect();
+            let rest: Vec<OsString> = after_the_verb("connect", words).collect();
             assert_eq!(rest.join(" ".as_ref()), expected);
         }
     }

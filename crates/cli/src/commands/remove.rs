@@ -6,9 +6,10 @@ use serde::Serialize;
 use shim::places::Places;
 
 use crate::{
+    args::Output,
     config_file,
     exit::Exit,
-    ui::{Format, Page, Render, Ui},
+    ui::{Page, Render, Ui},
 };
 
 /// Remove a server from the configuration
@@ -16,6 +17,8 @@ use crate::{
 pub(crate) struct Args {
     /// Name of the server
     name: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Serialize)]
@@ -32,7 +35,7 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         name: args.name.clone(),
         config: places.config.clone(),
     };
-    ui.show(&removed, Format::Plain)?;
+    ui.show(&removed, args.output.format())?;
     Ok(Exit::Done)
 }
 

@@ -8,9 +8,10 @@ use serde::Serialize;
 use shim::{places::Places, preface::AdminAsk};
 
 use crate::{
+    args::Output,
     daemon_link,
     exit::Exit,
-    ui::{Format, Page, Render, Ui},
+    ui::{Page, Render, Ui},
 };
 
 /// How often whoever waits is told what for, if that has changed.
@@ -30,6 +31,8 @@ pub(crate) struct Args {
     /// Do not wait: what it works on ends with an error
     #[arg(long, conflicts_with = "wait")]
     now: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,7 +60,7 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         }
     })
     .with_context(|| format!("restarting `{server}`"))?;
-    ui.show(&Restarted { server }, Format::Plain)?;
+    ui.show(&Restarted { server }, args.output.format())?;
     Ok(Exit::Done)
 }
 

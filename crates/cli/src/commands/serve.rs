@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, os::fd::RawFd, path::PathBuf};
 
-use daemon::ServeOptions;
+use daemon::{ServeOptions, StartedBy};
 use shim::{places::Places, recipe, sibling};
 
 use super::{connect::SMALL_PROGRAM, upgrade::upgrade_if_running};
@@ -14,8 +14,11 @@ pub(crate) struct Args {
     /// Leave the terminal, log to a file, and say `ready` on stdout
     #[arg(long)]
     background: bool,
-    /// If a daemon runs already, have it go on as the program that is installed now, and end
+    /// As a service: take the sockets that the service manager passes, tell it when ready, log to a file
     #[arg(long, conflicts_with = "background")]
+    from_service: bool,
+    /// If a daemon runs already, have it go on as the program that is installed now, and end
+    #[arg(long, conflicts_with_all = ["background", "from_service"])]
     upgrade: bool,
 }
 
@@ -26,7 +29,7 @@ pub(crate) enum Said {
     Serve {
         /// The folder of everything.
         home: Option<PathBuf>,
-        background: bool,
+        started_by: StartedBy,
         /// A daemon whose place this program takes: the descriptor with its state.
         thaw: Option<RawFd>,
     },
@@ -50,12 +53,17 @@ pub(crate) fn said_by_a_program(mut words: impl Iterator<Item = OsString>) -> Op
         }
         _ => return None,
     }
-    let (mut home, mut background, mut thaw) = (None, false, None);
+    let (mut home, mut started_by, mut thaw) = (None, None, None);
     while let Some(word) = words.next() {
         match word.to_str()? {
             "--check-state" => return words.next().is_none().then_some(Said::CheckState),
-            "--home" if home.is_none() && !background => home = Some(PathBuf::from(words.next()?)),
-            "--background" if !background => background = true,
+            "--home" if home.is_none() && started_by.is_none() => {
+                home = Some(PathBuf::from(words.next()?));
+            }
+            "--background" if started_by.is_none() => started_by = Some(StartedBy::Shim),
+            "--from-service" if started_by.is_none() => {
+                started_by = Some(StartedBy::ServiceManager);
+            }
             // It is the last word.
             "--thaw" => {
                 thaw = Some(words.next()?.to_str()?.parse().ok()?);
@@ -67,9 +75,9 @@ pub(crate) fn said_by_a_program(mut words: impl Iterator<Item = OsString>) -> Op
         }
     }
     // A daemon in the foreground is started by a person.
-    (background || thaw.is_some()).then_some(Said::Serve {
+    (started_by.is_some() || thaw.is_some()).then_some(Said::Serve {
         home,
-        background,
+        started_by: started_by.unwrap_or(StartedBy::Person),
         thaw,
     })
 }
@@ -79,9 +87,9 @@ pub(crate) fn obey(said: Said, ui: &mut Ui) -> anyhow::Result<Exit> {
     match said {
         Said::Serve {
             home,
-            background,
+            started_by,
             thaw,
-        } => serve(Places::find(home.as_deref())?, background, thaw),
+        } => serve(Places::find(home.as_deref())?, started_by, thaw),
         Said::CheckState => {
             daemon::check_state()?;
             Ok(Exit::Done)
@@ -94,13 +102,18 @@ pub(crate) fn run(args: &Args, places: Places, ui: &mut Ui) -> anyhow::Result<Ex
     if args.upgrade && upgrade_if_running(&places, ui)? {
         return Ok(Exit::Done);
     }
-    serve(places, args.background, None)
+    let started_by = match (args.background, args.from_service) {
+        (true, _) => StartedBy::Shim,
+        (_, true) => StartedBy::ServiceManager,
+        (false, false) => StartedBy::Person,
+    };
+    serve(places, started_by, None)
 }
 
-fn serve(places: Places, background: bool, thaw: Option<RawFd>) -> anyhow::Result<Exit> {
+fn serve(places: Places, started_by: StartedBy, thaw: Option<RawFd>) -> anyhow::Result<Exit> {
     daemon::serve(ServeOptions {
         places,
-        background,
+        started_by,
         guardian_program: sibling::path(SMALL_PROGRAM)?,
         thaw,
     })?;
@@ -115,10 +128,10 @@ mod tests {
         said_by_a_program(words.split_whitespace().map(OsString::from))
     }
 
-    fn serve(home: Option<&str>, background: bool, thaw: Option<RawFd>) -> Said {
+    fn serve(home: Option<&str>, started_by: StartedBy, thaw: Option<RawFd>) -> Said {
         Said::Serve {
             home: home.map(PathBuf::from),
-            background,
+            started_by,
             thaw,
         }
     }
@@ -127,13 +140,23 @@ mod tests {
     fn only_the_words_of_our_programs_pass_by_the_grammar() {
         assert_eq!(
             said("serve --home /h --background"),
-            Some(serve(Some("/h"), true, None))
+            Some(serve(Some("/h"), StartedBy::Shim, None))
         );
-        assert_eq!(said("serve --background"), Some(serve(None, true, None)));
-        assert_eq!(said("serve --thaw 7"), Some(serve(None, false, Some(7))));
+        assert_eq!(
+            said("serve --background"),
+            Some(serve(None, StartedBy::Shim, None))
+        );
+        assert_eq!(
+            said("serve --thaw 7"),
+            Some(serve(None, StartedBy::Person, Some(7)))
+        );
         assert_eq!(
             said("serve --home /h --background --thaw 7"),
-            Some(serve(Some("/h"), true, Some(7)))
+            Some(serve(Some("/h"), StartedBy::Shim, Some(7)))
+        );
+        assert_eq!(
+            said("serve --from-service --thaw 7"),
+            Some(serve(None, StartedBy::ServiceManager, Some(7)))
         );
         assert_eq!(said("serve --check-state"), Some(Said::CheckState));
         let words = ["--home", "/h", "echo"].map(OsString::from).to_vec();
@@ -146,6 +169,7 @@ mod tests {
             "serve --home /h",
             "serve --background --home /h",
             "serve --background --help",
+            "serve --background --from-service",
             "serve --thaw",
             "serve --thaw x",
             "serve --thaw 7 --background",

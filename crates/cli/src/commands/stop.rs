@@ -5,28 +5,32 @@ use serde::Serialize;
 use shim::{places::Places, preface::AdminAsk, rendezvous::RendezvousError};
 
 use crate::{
+    args::Output,
     daemon_link,
     exit::Exit,
-    ui::{Format, Page, Render, Ui},
+    ui::{Page, Render, Ui},
 };
 
 /// Stop all servers and the daemon; the next session starts it again
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-enum Stopped {
-    Now,
-    AlreadyBefore,
+pub(crate) struct Args {
+    #[command(flatten)]
+    output: Output,
 }
 
-pub(crate) fn run(_: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
+#[derive(Debug, Serialize)]
+struct Stopped {
+    /// Whether there was a daemon to stop.
+    stopped: bool,
+}
+
+pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
     let stopped = match daemon_link::ask(places, AdminAsk::Stop) {
-        Ok(_) => Stopped::Now,
-        Err(error) if is_not_running(&error) => Stopped::AlreadyBefore,
+        Ok(_) => true,
+        Err(error) if is_not_running(&error) => false,
         Err(error) => return Err(error).context("stopping the daemon"),
     };
-    ui.show(&stopped, Format::Plain)?;
+    ui.show(&Stopped { stopped }, args.output.format())?;
     Ok(Exit::Done)
 }
 
@@ -40,9 +44,10 @@ pub(crate) fn is_not_running(error: &anyhow::Error) -> bool {
 
 impl Render for Stopped {
     fn render(&self, page: &mut Page) {
-        page.line(match self {
-            Stopped::Now => "The daemon and all servers are stopped.",
-            Stopped::AlreadyBefore => "The daemon does not run.",
+        page.line(if self.stopped {
+            "The daemon and all servers are stopped."
+        } else {
+            "The daemon does not run."
         });
     }
 }

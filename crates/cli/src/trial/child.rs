@@ -20,13 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A child of ours; dropping it ends it, kindly at first.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(crate) struct Child {
     child: process::Child,
 }
 
 impl Child {
     /// Starts it on the main thread, with whose end it would be asked to end as well.
-    pub(super) fn start(mut command: Command) -> anyhow::Result<Self> {
+    pub(crate) fn start(mut command: Command) -> anyhow::Result<Self> {
         // A Ctrl-C at the terminal is for us alone: we end the others in order.
         command.process_group(0);
         ChildSetup { umask: 0o077 }.apply_to(&mut command);
@@ -37,21 +37,21 @@ impl Child {
         Ok(Child { child })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The pipes to and from it, which it was started with.
-    pub(super) fn take_pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+    pub(crate) fn take_pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
         self.child.stdin.take().zip(self.child.stdout.take())
     }
 
-    pub(super) fn has_ended(&mut self) -> io::Result<bool> {
+    pub(crate) fn has_ended(&mut self) -> io::Result<bool> {
         self.child.try_wait().map(|status| status.is_some())
     }
 
     /// Waits for its end, which was brought about elsewhere.
-    pub(super) fn ends_by(&mut self, deadline: Instant) -> io::Result<bool> {
+    pub(crate) fn ends_by(&mut self, deadline: Instant) -> io::Result<bool> {
         // While it has not been reaped, its number is not another's.
         let hold = Hold::of(Pid::from_child(&self.child))?;
         loop {

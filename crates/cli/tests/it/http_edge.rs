@@ -47,7 +47,12 @@ fn what_a_client_has_not_read_goes_along_with_an_upgrade() {
     steps["params"]["_meta"]["progressToken"] = json!("mine");
     steps["params"]["arguments"]["mark"] = json!("modern");
     let modern = fitted(&web, &steps).send("POST", steps.to_string().as_bytes());
-    for mark in ["whole", "modern"] {
+    let file = home.file("go on");
+    let mut waits = steps.clone();
+    waits["params"]["arguments"]["mark"] = json!("waits");
+    waits["params"]["arguments"]["until"] = json!(file);
+    let waits = fitted(&web, &waits).send("POST", waits.to_string().as_bytes());
+    for mark in ["whole", "modern", "waits"] {
         home.noted("record", &format!("executed {mark}"));
     }
     for _ in 0..3 {
@@ -56,16 +61,21 @@ fn what_a_client_has_not_read_goes_along_with_an_upgrade() {
     let answer = Response::read(BufReader::new(whole)).json();
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert_eq!((&answer["id"], text.len()), (&json!(7), MUCH));
-    let mut stream = Response::read(BufReader::new(modern));
-    for step in 1..=2 {
-        let told = stream.event().unwrap();
-        assert_eq!(told["params"]["progress"], step);
-        let text = told["params"]["message"].as_str().unwrap();
-        assert_eq!(text.len(), MUCH / 4);
+    for (stream, goes_on) in [(modern, false), (waits, true)] {
+        let mut stream = Response::read(BufReader::new(stream));
+        for step in 1..=2 {
+            let told = stream.event().unwrap();
+            assert_eq!(told["params"]["progress"], step);
+            let text = told["params"]["message"].as_str().unwrap();
+            assert_eq!(text.len(), MUCH / 4);
+            if goes_on {
+                fs::write(&file, "").unwrap();
+            }
+        }
+        assert_eq!(stream.event().unwrap()["id"], 7);
+        assert_eq!(stream.event(), None);
     }
-    assert_eq!(stream.event().unwrap()["id"], 7);
-    assert_eq!(stream.event(), None);
-    for mark in ["whole", "modern"] {
+    for mark in ["whole", "modern", "waits"] {
         assert_eq!(home.count("record", &format!("executed {mark}")), 1);
     }
 }
@@ -189,4 +199,59 @@ fn who_had_the_token_of_before_an_upgrade_has_to_come_again() {
     assert_eq!(talk.closed(), Some(CloseCode::Policy));
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     assert_eq!(session.post(&ping).error().0, 401);
+}
+
+/// A daemon that speaks TLS with a certificate of its own, and what another needs to reach it.
+fn secure(home: &Home) -> String {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (home.file("cert.pem"), home.file("key.pem"));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    home.configure(&format!(
+        "[http]\nlisten = [{{ address = \"127.0.0.1:0\", tls = true }}]\n[http.tls]\ncert = '{cert}'\nkey = '{key}'\nnames = [\"localhost\"]\n[servers.fake]\ncommand = '{FAKE_SERVER}'\nscope = \"global\"\n",
+    ));
+    home.configured("fake").close();
+    let address = home.http_address();
+    let port = address.rsplit_once(':').unwrap().1;
+    let token = fs::read_to_string(home.pool().join("state/http-token")).unwrap();
+    format!(
+        "ca_cert = '{cert}'\nheaders = {{ Authorization = \"Bearer {}\" }}\n@{port}",
+        token.trim_end()
+    )
+}
+
+#[test]
+fn another_machine_comes_in_over_tls_with_the_token_and_in_no_other_way() {
+    let (home, elsewhere) = (Home::new(), Home::new());
+    let secure = secure(&home);
+    let (known, port) = secure.split_once('@').unwrap();
+    let (cert, _headers) = known.split_once('\n').unwrap();
+    elsewhere.configure(&format!(
+        "[servers.over-http]\nurl = \"https://localhost:{port}/mcp/fake\"\n{known}\
+         [servers.over-websocket]\nurl = \"wss://localhost:{port}/ws/fake\"\n{known}\
+         [servers.unknown]\nurl = \"https://localhost:{port}/mcp/fake\"\n{cert}\n\
+         [servers.other-name]\nurl = \"https://127.0.0.1:{port}/mcp/fake\"\n{known}",
+    ));
+    let mut over_http = elsewhere.configured("over-http");
+    let mut over_websocket = elsewhere.configured("over-websocket");
+    let long = "long ".repeat(100_000);
+    for client in [&mut over_http, &mut over_websocket] {
+        assert_eq!(client.text("echo", json!({"text": long})), long);
+    }
+    for (name, words) in [("unknown", "401"), ("other-name", "certificate")] {
+        let ran = elsewhere.run(&["call", name, "echo"]);
+        assert!(ran.stderr.contains(words), "{name}: {ran:?}");
+    }
+    // Whoever speaks no TLS is not heard at all.
+    let mut plain = Web::at(&home.http_address(), "/health").kept_open();
+    plain.write(&format!(
+        "GET /health HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n"
+    ));
+    let said = plain.all();
+    assert!(!String::from_utf8_lossy(&said).contains("HTTP"), "{said:?}");
+    // Its connections end with an upgrade, and its sessions do not.
+    upgrade(&home);
+    assert_eq!(over_http.text("echo", json!({"text": "again"})), "again");
+    assert_eq!(home.http_address().rsplit_once(':').unwrap().1, port);
 }

@@ -108,9 +108,14 @@ fn what_is_wrong_with_a_request_is_said_with_its_status_code_and_id() {
         "2025-03-26",
         "2024-11-05",
     ];
+    let data = &answer["error"]["data"];
     assert_eq!(
-        answer["error"]["data"],
-        json!({"supported": versions, "requested": "v999.0.0"})
+        (&data["supported"], &data["requested"], &data["reason"]),
+        (
+            &json!(versions),
+            &json!("v999.0.0"),
+            &json!("unsupported-version")
+        )
     );
     // The method is gone.
     for method in [

@@ -8,6 +8,7 @@
     reason = "tests read better with `json!(..)` than with `&json!(..)`"
 )]
 
+mod advise;
 mod calls;
 mod chaos_asks;
 mod chaos_crashes;
@@ -21,8 +22,12 @@ mod chaos_trees;
 mod configuration;
 mod credentials;
 mod daemon;
+mod devices;
+mod doctor;
 mod failures;
 mod floods;
+mod front_faults;
+mod hooks;
 mod http;
 mod http_edge;
 mod http_modern;
@@ -39,11 +44,15 @@ mod machine_files;
 mod machine_limits;
 mod machine_time;
 mod meeting;
+mod moving;
+mod moving_races;
 mod noise;
+mod output;
 mod pressure;
 mod remote;
 mod restarts;
 mod secrets;
+mod services;
 mod sessions;
 mod shims;
 mod status;

@@ -13,6 +13,7 @@ use crate::support::{
 };
 
 mod faults;
+mod modern;
 
 /// A home in which the server is configured as `there`, with more lines.
 fn home_with(url: &str, more: &str) -> Home {
@@ -223,6 +224,29 @@ fn progress_and_questions_come_on_the_stream_of_their_call() {
         client.response(id)["result"]["content"][0]["text"],
         "\"ada\""
     );
+}
+
+#[test]
+fn questions_of_calls_of_several_sessions_reach_whoever_called() {
+    let remote = Remote::start(Manners::default());
+    let home = home_with(&remote.url(), "scope = 'global'");
+    let mut clients = ["ada", "bob"].map(|name| {
+        let mut client = Client::spawn(&mut home.mcpool(&["connect", "there"]));
+        client.initialize_with(&json!({"elicitation": {}}));
+        (name, client.begin("ask", json!({})), client)
+    });
+    // Both are open before one is answered.
+    let asked = clients.each_mut().map(|(_, _, client)| {
+        client.wait_for(|it| it["method"] == "elicitation/create")["id"].clone()
+    });
+    for ((name, _, client), asked) in clients.iter_mut().zip(asked).rev() {
+        client.send(&json!({"jsonrpc": "2.0", "id": asked, "result": {"action": "accept", "content": {"name": name}}}));
+    }
+    for (name, call, client) in &mut clients {
+        let text = client.response(*call)["result"]["content"][0]["text"].clone();
+        assert_eq!(text, format!("\"{name}\""));
+    }
+    assert_eq!(remote.count("initialize"), 1);
 }
 
 #[test]

@@ -40,11 +40,30 @@ const GENERIC: &[&str] = &[
     "target",
 ];
 
+/// What a command line says that it starts.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Names of programs, packages, modules and images.
+    pub(super) names: Vec<String>,
+    /// What stands behind the last of them: the server's own arguments.
+    pub(super) arguments: Vec<String>,
+}
+
+impl Found {
+    fn add(&mut self, name: impl IntoIterator<Item = String>, arguments: &[String]) {
+        let before = self.names.len();
+        self.names.extend(name);
+        if self.names.len() > before {
+            self.arguments = arguments.to_vec();
+        }
+    }
+}
+
 /// Names of programs, packages, modules and images that a command line starts.
-pub(super) fn names(argv: &[String]) -> Vec<String> {
-    let mut names = Vec::new();
-    follow(argv, 0, &mut names);
-    names
+pub(super) fn find(argv: &[String]) -> Found {
+    let mut found = Found::default();
+    follow(argv, 0, &mut found);
+    found
 }
 
 /// Whether what a command line starts is named by its arguments.
@@ -53,15 +72,15 @@ pub(super) fn starts_another(argv: &[String]) -> bool {
     first.is_some_and(|(program, arguments)| launcher_of(program, arguments).is_some())
 }
 
-fn follow(argv: &[String], depth: usize, names: &mut Vec<String>) {
+fn follow(argv: &[String], depth: usize, found: &mut Found) {
     let assignments = argv.iter().take_while(|word| is_assignment(word)).count();
     let argv = &argv[assignments..];
     let (Some((program, arguments)), true) = (argv.split_first(), depth < DEPTH_MAX) else {
         return;
     };
     match launcher_of(program, arguments) {
-        Some(launcher) => launcher.follow(arguments, depth, names),
-        None => names.extend(name_of_program(program)),
+        Some(launcher) => launcher.follow(arguments, depth, found),
+        None => found.add(name_of_program(program), arguments),
     }
     // `mcp-proxy --port 1 -- npx server`: a wrapper of any kind names its server.
     // `server-filesystem -- ~/shell` does not: what may be a path counts only
@@ -73,7 +92,7 @@ fn follow(argv: &[String], depth: usize, names: &mut Vec<String>) {
                 && (!program.contains('/') || launcher_of(program, arguments).is_some())
         });
         if is_command {
-            follow(inner, depth + 1, names);
+            follow(inner, depth + 1, found);
         }
     }
 }
@@ -97,7 +116,7 @@ fn launcher_of(program: &str, arguments: &[String]) -> Option<&'static Launcher>
 }
 
 impl Launcher {
-    fn follow(&self, arguments: &[String], depth: usize, names: &mut Vec<String>) {
+    fn follow(&self, arguments: &[String], depth: usize, found: &mut Found) {
         let mut rest = arguments;
         while let Some((argument, after)) = rest.split_first() {
             rest = after;
@@ -106,6 +125,10 @@ impl Launcher {
                 Some(_) | None => (argument.as_str(), None),
             };
             let value = joined.or(after.first().map(String::as_str));
+            let own_arguments = match joined {
+                Some(_) => after,
+                None => after.get(1..).unwrap_or_default(),
+            };
             let is_one_of = |options: &[&str]| options.contains(&option);
             if is_one_of(self.code) {
                 return;
@@ -113,25 +136,25 @@ impl Launcher {
             if is_one_of(self.command) {
                 for command in value.unwrap_or_default().split([';', '&', '|', '\n']) {
                     let words: Vec<String> = command.split_whitespace().map(unquoted).collect();
-                    follow(&words, depth + 1, names);
+                    follow(&words, depth + 1, found);
                 }
                 return;
             }
             if is_one_of(self.named) {
-                names.extend(value.map(name_of_package));
+                found.add(value.map(name_of_package), own_arguments);
             }
             if is_one_of(self.project) {
-                names.extend(value.and_then(name_of_project));
+                found.add(value.and_then(name_of_project), own_arguments);
             }
             let has_value =
                 is_one_of(self.skipped) || is_one_of(self.named) || is_one_of(self.project);
-            if has_value && joined.is_none() {
-                rest = after.get(1..).unwrap_or_default();
+            if has_value {
+                rest = own_arguments;
             } else if !(option.starts_with('-')
                 || self.verbs.contains(&option)
                 || is_assignment(option))
             {
-                return self.follow_first(argument, after, depth, names);
+                return self.follow_first(argument, after, depth, found);
             }
             // `python -m MODULE` and `java -jar FILE` end there: the rest is the server's.
             if has_value && is_one_of(&["-m", "--module", "-jar"]) {
@@ -140,33 +163,33 @@ impl Launcher {
         }
     }
 
-    fn follow_first(&self, first: &str, after: &[String], depth: usize, names: &mut Vec<String>) {
+    fn follow_first(&self, first: &str, after: &[String], depth: usize, found: &mut Found) {
         match self.first {
             First::Command => {
                 let command: Vec<String> = std::iter::once(first.to_owned())
                     .chain(after.iter().cloned())
                     .collect();
-                follow(&command, depth + 1, names);
+                follow(&command, depth + 1, found);
             }
             First::Package if launcher_of(first, after).is_some() => {
                 let command: Vec<String> = std::iter::once(first.to_owned())
                     .chain(after.iter().cloned())
                     .collect();
-                follow(&command, depth + 1, names);
+                follow(&command, depth + 1, found);
             }
-            First::Package => names.push(name_of_package(first)),
+            First::Package => found.add([name_of_package(first)], after),
             First::Image => {
                 let image = name_of_image(first);
                 let is_bare = image
                     .split('/')
                     .next_back()
                     .is_some_and(|name| BARE_IMAGES.contains(&name));
-                names.push(image);
+                found.add([image], after);
                 if is_bare {
-                    follow(after, depth + 1, names);
+                    follow(after, depth + 1, found);
                 }
             }
-            First::Own => follow(after, depth + 1, names),
+            First::Own => follow(after, depth + 1, found),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use toml_edit::TableLike;
 
 use super::{
+    calls,
     durations::{wait, wait_or_never},
     limits::LONG_WAIT,
     reader::{Cell, Entry, Reader, entries},
@@ -45,6 +46,8 @@ pub(super) const KEYS: &[&str] = &[
     "asks",
     "era",
     "sse_poll_after",
+    "serialize",
+    "once",
 ];
 
 /// Beyond a year, "never" is what is meant.
@@ -88,6 +91,8 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Server>
             "client_capabilities" => rest.client_capabilities = capabilities(reader, &field),
             "asks" => rest.asks = word::<Asks>(reader, &field, Asks::WORDS).unwrap_or_default(),
             "era" => rest.era = word::<Era>(reader, &field, Era::WORDS).unwrap_or_default(),
+            "serialize" => rest.serialize = calls::serialize(reader, &field),
+            "once" => rest.once = calls::once(reader, &field),
             "sse_poll_after" => rest.sse_poll_after = wait(reader, &field, &LONG_WAIT),
             _ => unknown_key(reader, &field),
         }

@@ -8,6 +8,7 @@ use crate::{
     Asks, Builtins, Capability, Era, IdleTimeout, OnDaemonFailure, OnRestart, Scope, Server,
 };
 
+mod calls;
 mod http;
 mod life;
 mod remote;
@@ -240,7 +241,7 @@ fn unknown_keys_are_errors_with_a_suggestion() {
             [servers.a]
             command = "x"
             "weird key" = 1
-                config.toml:3:1: servers.a."weird key": unknown key (known here: command, url, headers, ca_cert, session_key_param, session_key_header, args, env, env_pass, env_file, path, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
+                config.toml:3:1: servers.a."weird key": unknown key (known here: command, url, headers, ca_cert, session_key_param, session_key_header, args, env, env_pass, env_file, path, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after, serialize, once)
         "#]],
     );
 }

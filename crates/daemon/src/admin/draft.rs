@@ -143,9 +143,11 @@ pub(crate) fn http(listening: &Listening) -> Http {
         let server = listen.server.as_ref()?;
         Some((listen.address.to_string(), server.to_string()))
     });
+    let secure = all.clone().filter(|listen| listen.is_secure);
     let socket = listening.socket.as_ref();
     Http {
         servers: servers.collect(),
+        secure: secure.map(|listen| listen.address.to_string()).collect(),
         addresses: all.map(|listen| listen.address.to_string()).collect(),
         socket: socket.map(|path| path.display().to_string()),
         auth: listening.auth.map(|auth| auth.as_str().to_owned()),

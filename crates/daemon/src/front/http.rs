@@ -12,10 +12,12 @@ mod exchange;
 mod fault;
 mod gate;
 mod handover;
-mod holder;
+pub mod holder;
+mod hook;
 mod look;
 mod modern;
 mod peer;
+mod place;
 mod presence;
 mod reply;
 mod routes;
@@ -54,8 +56,12 @@ use tokio::{
 
 pub(crate) use fault::HttpFault;
 pub(crate) use handover::{AllTubes, Readiness, Tubes};
-pub(crate) use modern::{ModernFault, ModernPost, Param, check_params, tools_of};
+pub(crate) use modern::{
+    Mirroring, ModernFault, ModernPost, Param, check_params, encoded, is_annotated, param_headers,
+    tools_of,
+};
 pub(crate) use presence::Presence;
+pub use stand::http_addresses;
 pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 
@@ -107,6 +113,8 @@ pub(crate) struct Front {
     loose: Sender<Loose>,
     /// Whether no request begins.
     pause: Pause,
+    /// For those who look at folders of agents.
+    looks: Arc<Semaphore>,
     /// How far each connection is.
     busy: Mutex<BTreeMap<ConnectionId, Busy>>,
     /// Those that do not rest.
@@ -137,6 +145,7 @@ impl Front {
             strangers: Strangers::default(),
             loose,
             pause: Pause::default(),
+            looks: Arc::new(Semaphore::new(hook::LOOKS_MAX)),
             busy: Mutex::default(),
             awake: Mutex::default(),
             last_connection: AtomicU64::new(0),
@@ -219,8 +228,7 @@ impl Front {
                 let is_ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == user);
                 is_ours.then_some(Peer::AtOurSocket)
             }
-            // It may come from another machine.
-            Comer::Secure(_) => Some(Peer::Unknown),
+            Comer::Secure(_) => Some(Peer::Elsewhere),
         }
     }
 }

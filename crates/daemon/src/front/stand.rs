@@ -8,6 +8,7 @@
 //! somebody else answers there.
 
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder},
     io,
     os::{
@@ -49,6 +50,10 @@ pub(crate) struct Stand {
     is_announced: bool,
     /// Device and number of our socket.
     socket: Option<(u64, u64)>,
+    /// A service manager's, at which nobody was let in yet.
+    passed: Option<UnixListener>,
+    /// Whether the socket is a service manager's, which goes on listening there when we have gone.
+    is_passed: bool,
     /// Whether another daemon has the places now.
     is_lost: bool,
     /// What is wrong and has been told.
@@ -56,12 +61,15 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// Takes the lock, or says who else is the daemon of these places.
-    pub(crate) fn take(places: &Places) -> anyhow::Result<Stand> {
+    /// Takes the lock, or says who else is the daemon of these places. The socket may be one that was `passed`.
+    pub(crate) fn take(places: &Places, passed: Option<UnixListener>) -> anyhow::Result<Stand> {
+        let passed_at = passed.as_ref().and_then(path_of);
+        let socket_path = passed_at.unwrap_or_else(|| places.socket.clone());
         let taken = DaemonLock::take(&places.lock, LOCK_PATIENCE)
             .with_context(|| format!("taking the lock {}", places.lock.display()))?;
         if let Some(mut lock) = taken {
-            if is_answered(&places.socket) {
+            // At one that was passed whoever has passed it answers.
+            if passed.is_none() && is_answered(&places.socket) {
                 // It takes its lock again when it sees that it can.
                 let _nobody_s = lock.abandon(&places.lock);
                 bail!(
@@ -73,10 +81,12 @@ impl Stand {
             }
             return Ok(Stand {
                 lock_path: places.lock.clone(),
-                socket_path: places.socket.clone(),
+                socket_path,
                 lock,
                 is_announced: false,
                 socket: None,
+                is_passed: passed.is_some(),
+                passed,
                 is_lost: false,
                 told: None,
             });
@@ -102,14 +112,20 @@ impl Stand {
             is_announced: self.is_announced,
             socket: self.socket,
             is_lost: self.is_lost,
+            is_passed: self.is_passed,
+            path: Some(self.socket_path.clone().into_os_string().into()),
         }
     }
 
     /// Goes on with the one that the program before us had.
-    pub(crate) fn thaw(frozen: &FrozenStand, places: &Places) -> io::Result<Stand> {
+    pub(crate) fn thaw(frozen: FrozenStand, places: &Places) -> io::Result<Stand> {
         Ok(Stand {
             lock_path: places.lock.clone(),
-            socket_path: places.socket.clone(),
+            socket_path: frozen
+                .path
+                .map_or_else(|| places.socket.clone(), |path| OsString::from(path).into()),
+            passed: None,
+            is_passed: frozen.is_passed,
             lock: DaemonLock::handed_over(handed::take(frozen.lock)?.into()),
             is_announced: frozen.is_announced,
             socket: frozen.socket,
@@ -120,7 +136,13 @@ impl Stand {
 
     /// Listens, and tells where in the lock file.
     pub(crate) fn listen(&mut self) -> anyhow::Result<UnixListener> {
-        let listener = self.bind()?;
+        let listener = match self.passed.take() {
+            Some(passed) => {
+                self.socket = inode_at(&self.socket_path)?;
+                passed
+            }
+            None => self.bind()?,
+        };
         self.announce();
         Ok(listener)
     }
@@ -194,6 +216,7 @@ impl Stand {
             .with_context(|| format!("closing {} to others", path.display()))?;
         listener.set_nonblocking(true)?;
         self.socket = inode_at(path)?;
+        self.is_passed = false;
         Ok(listener)
     }
 
@@ -206,10 +229,11 @@ impl Stand {
         }
     }
 
-    /// Takes the socket and the lock away, unless they are another daemon's by now.
+    /// Takes the socket and the lock away, unless they are another daemon's by now, or the socket is a service
+    /// manager's.
     pub(crate) fn leave(&mut self) -> anyhow::Result<()> {
         let is_ours = self.lock.is_in_place(&self.lock_path).unwrap_or(true);
-        let socket = if is_ours {
+        let socket = if is_ours && !self.is_passed {
             fs::remove_file(&self.socket_path)
                 .with_context(|| format!("removing {}", self.socket_path.display()))
         } else {
@@ -220,6 +244,12 @@ impl Stand {
             .with_context(|| format!("removing {}", self.lock_path.display()))?;
         socket
     }
+}
+
+/// Where a socket stands.
+fn path_of(listener: &UnixListener) -> Option<PathBuf> {
+    let address = listener.local_addr().ok()?;
+    Some(address.as_pathname()?.to_path_buf())
 }
 
 /// Whether somebody takes calls at this socket, be it somebody with no time for more of them.
@@ -277,7 +307,7 @@ mod tests {
     #[test]
     fn what_stands_as_it_stood_is_left_alone() {
         let home = Home::new();
-        let mut stand = Stand::take(&home.places()).unwrap();
+        let mut stand = Stand::take(&home.places(), None).unwrap();
         let _listener = stand.listen().unwrap();
         assert!(stand.look().is_none());
         stand.leave().unwrap();
@@ -288,7 +318,7 @@ mod tests {
     fn a_socket_that_was_removed_or_replaced_is_bound_again() {
         let home = Home::new();
         let socket = home.places().socket;
-        let mut stand = Stand::take(&home.places()).unwrap();
+        let mut stand = Stand::take(&home.places(), None).unwrap();
         let _first = stand.listen().unwrap();
         fs::remove_file(&socket).unwrap();
         let _second = stand.look().unwrap();
@@ -304,7 +334,7 @@ mod tests {
     fn a_lock_that_was_removed_with_its_folder_is_taken_and_announced_again() {
         let home = Home::new();
         let places = home.places();
-        let mut stand = Stand::take(&places).unwrap();
+        let mut stand = Stand::take(&places, None).unwrap();
         let _listener = stand.listen().unwrap();
         fs::remove_dir_all(&places.state).unwrap();
         assert!(stand.look().is_none(), "the socket still stands");
@@ -317,11 +347,11 @@ mod tests {
     fn places_that_another_daemon_has_taken_are_its_own_until_it_goes() {
         let home = Home::new();
         let places = home.places();
-        let mut first = Stand::take(&places).unwrap();
+        let mut first = Stand::take(&places, None).unwrap();
         let _first_listener = first.listen().unwrap();
         fs::remove_file(&places.lock).unwrap();
         fs::remove_file(&places.socket).unwrap();
-        let mut second = Stand::take(&places).unwrap();
+        let mut second = Stand::take(&places, None).unwrap();
         let _second_listener = second.listen().unwrap();
         assert!(first.look().is_none());
         assert!(second.look().is_none(), "all of it stands as it stood");
@@ -336,10 +366,10 @@ mod tests {
     fn no_daemon_begins_where_another_answers_that_has_lost_its_lock() {
         let home = Home::new();
         let places = home.places();
-        let mut first = Stand::take(&places).unwrap();
+        let mut first = Stand::take(&places, None).unwrap();
         let _listener = first.listen().unwrap();
         fs::remove_file(&places.lock).unwrap();
-        let words = Stand::take(&places).unwrap_err().to_string();
+        let words = Stand::take(&places, None).unwrap_err().to_string();
         assert!(words.contains(places.socket.to_str().unwrap()), "{words}");
         assert!(first.look().is_none());
         assert!(lock::holder(&places.lock).unwrap().is_some());
@@ -350,7 +380,7 @@ mod tests {
         let home = Home::new();
         let places = home.places();
         fs::create_dir(&places.socket).unwrap();
-        let mut stand = Stand::take(&places).unwrap();
+        let mut stand = Stand::take(&places, None).unwrap();
         let words = format!("{:#}", stand.listen().unwrap_err());
         assert!(words.contains(places.socket.to_str().unwrap()), "{words}");
     }

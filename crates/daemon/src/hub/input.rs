@@ -71,7 +71,7 @@ pub(crate) enum Input {
     /// What was kept of a session over HTTP was found, or was not.
     Sought(
         Key,
-        Box<Result<Option<kept_sessions::Past>, kept_sessions::Late>>,
+        Box<Result<Option<kept_sessions::KeptSession>, kept_sessions::Late>>,
     ),
     /// Some time has passed for what clients over HTTP may come back to.
     ClockStrikes,

@@ -9,7 +9,7 @@ use shim::control;
 use wire::{About, CutOff, Fault, Frame, Line, Unended, Unkept};
 
 use super::{Hub, input::ProcessId};
-use crate::{link::Lines, logs::NOISE_BYTES};
+use crate::{link::Lines, logs::NOISE_BYTES, upstream};
 
 impl Hub {
     pub(super) fn on_lines(&mut self, now: Moment, id: SessionId, lines: Lines) {
@@ -123,41 +123,67 @@ impl Hub {
         let Some(process) = self.world.processes.get_mut(&id) else {
             return;
         };
-        let upstream = process.upstream;
+        let (upstream, is_remote) = (process.upstream, process.is_remote());
         let mut may_be_cut_off = std::mem::take(&mut process.is_cut_off);
         // A server that is in the middle of a line that is not kept is waited for until its end.
         let ended = |line: &Line| !matches!(line, Line::Unended(_));
         for line in lines.into_iter().filter(ended) {
+            let (line, within) = match line {
+                Line::Whole(bytes) if is_remote => {
+                    let (bytes, within) = upstream::unmarked(&bytes);
+                    (Line::Whole(bytes), within)
+                }
+                other @ (Line::Whole(_)
+                | Line::TooLong(_)
+                | Line::GivenUp(_)
+                | Line::Unended(_)) => (other, None),
+            };
             if std::mem::take(&mut may_be_cut_off) && is_rest(&line) {
                 continue;
             }
             match self.whole(line) {
                 Ok(bytes) if is_blank(&bytes) => {}
-                Ok(bytes) => self.on_output_line(now, id, upstream, bytes),
+                Ok(bytes) => self.on_output_line(now, id, (upstream, within), bytes),
                 Err((fault, head)) => self.on_noise(now, id, upstream, fault, &head),
             }
         }
     }
 
-    fn on_output_line(&mut self, now: Moment, id: ProcessId, upstream: UpstreamId, bytes: Bytes) {
+    fn on_output_line(
+        &mut self,
+        now: Moment,
+        id: ProcessId,
+        (upstream, within): (UpstreamId, Option<u64>),
+        bytes: Bytes,
+    ) {
         // Servers of 2025-03-26 may answer several requests at once.
         let Some(frames) = self.batch(&bytes) else {
             let head = Head::of(&bytes);
             return match Frame::parse(bytes) {
-                Ok(frame) => self.on_output_frame(now, upstream, frame),
+                Ok(frame) => self.on_output_frame(now, upstream, within, frame),
                 Err(fault) => self.on_noise(now, id, upstream, fault, head.bytes()),
             };
         };
         for frame in frames {
             match frame {
-                Ok(frame) => self.on_output_frame(now, upstream, frame),
+                Ok(frame) => self.on_output_frame(now, upstream, within, frame),
                 Err(fault) => self.on_noise(now, id, upstream, fault, &bytes),
             }
         }
     }
 
-    fn on_output_frame(&mut self, now: Moment, upstream: UpstreamId, frame: Frame) {
-        let event = Event::UpstreamFrame { upstream, frame };
+    fn on_output_frame(
+        &mut self,
+        now: Moment,
+        upstream: UpstreamId,
+        within: Option<u64>,
+        frame: Frame,
+    ) {
+        let event = Event::UpstreamFrame {
+            upstream,
+            frame,
+            within,
+        };
         self.handle(now, event);
     }
 

@@ -180,6 +180,9 @@ impl Hub {
 
     /// Whether the headers of a call say what its arguments say, as far as it is known which have to.
     fn check_headers(&mut self, route: &Route, post: &ModernPost) -> Result<(), ModernFault> {
+        let Some(headers) = &post.headers else {
+            return Ok(());
+        };
         let Message::Request {
             method: Method::ToolsCall,
             params,
@@ -194,7 +197,7 @@ impl Hub {
         };
         let pages = self.mux.listed_tools(route);
         match self.world.schemas.params(route, &pages, &tool) {
-            Some(params) => check_params(&post.frame, &params, &post.headers),
+            Some(params) => check_params(&post.frame, &params, headers),
             None => Ok(()),
         }
     }

@@ -62,7 +62,7 @@ impl Hub {
         &mut self,
         now: Moment,
         key: Key,
-        found: Result<Option<kept_sessions::Past>, kept_sessions::Late>,
+        found: Result<Option<kept_sessions::KeptSession>, kept_sessions::Late>,
     ) {
         let row = match found {
             _ if self.stopping.is_some() => return self.turn_away_visits(key, &HttpFault::Ending),
@@ -118,7 +118,7 @@ impl Hub {
     }
 
     /// Whether nothing was heard of it for longer than a session may be silent.
-    fn was_silent(&mut self, past: &kept_sessions::Past) -> bool {
+    fn was_silent(&mut self, past: &kept_sessions::KeptSession) -> bool {
         let silence = wall_clock().duration_since(past.heard);
         let most = self.world.around.launcher.silence_max();
         // A date that is still to come is none: the clock has jumped.

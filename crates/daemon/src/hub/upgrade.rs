@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mux::{LineNumber, Moment, Mux};
+use mux::{LineNumber, Moment, Mux, SessionId};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
@@ -305,6 +305,21 @@ impl Hub {
         })
     }
 
+    /// Ends sessions whose only client had a connection that has not come along.
+    fn see_who_has_left(&mut self) {
+        let now = self.now();
+        let sessions = self.world.sessions.iter();
+        let left = sessions.filter(|(_, session)| match &session.outlet {
+            WayOut::Posts(streams) => streams.was_left(),
+            WayOut::Rounds(rounds) => rounds.was_left(),
+            WayOut::Line(_) => false,
+        });
+        let left: Vec<SessionId> = left.map(|(id, _)| *id).collect();
+        for id in left {
+            self.on_closed(now, id);
+        }
+    }
+
     /// Goes on where the program before us stopped, in a world in which nothing is yet.
     pub(crate) fn thaw(
         frozen: FrozenHub,
@@ -362,6 +377,7 @@ impl Hub {
         }
         hub.go_on();
         hub.world.take_up();
+        hub.see_who_has_left();
         Ok(hub)
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Lasting, Past,
+    KeptSession, Lasting,
     row::{Row, name},
 };
 use crate::{
@@ -99,7 +99,7 @@ impl Folder {
         let _unsynced = File::open(&self.path).and_then(|folder| folder.sync_all());
     }
 
-    pub(super) fn look(&mut self, key: Key) -> Option<Past> {
+    pub(super) fn look(&mut self, key: Key) -> Option<KeptSession> {
         let path = self.path_of(key)?;
         let file = File::open(&path).ok()?;
         let heard = file.metadata().and_then(|it| it.modified()).ok()?;
@@ -107,7 +107,7 @@ impl Folder {
         let mut limited = file.take(FILE_BYTES_MAX + 1);
         limited.read_to_end(&mut bytes).ok()?;
         match Row::decode(key, &bytes) {
-            Ok(row) => Some(Past { row, heard }),
+            Ok(row) => Some(KeptSession { row, heard }),
             Err(doubt) => {
                 observe::session_set_aside(&path, &doubt.to_string());
                 // One that cannot be moved is not believed the next time either.

@@ -13,7 +13,10 @@ use std::{
 };
 
 use config::{Builtin, Builtins, EnvArgument, Secret, Server, ServerName, Template};
-use mux::{Asks, Capability, Class, Era, OnRestart, Opening, Refusal, Route, Scope, Start};
+use mux::{
+    Asks, CallRules, Capability, Class, Device, Era, OnRestart, OnceRule, Opening, Refusal, Route,
+    Scope, Start,
+};
 use shim::direct::LockName;
 
 use super::{
@@ -47,6 +50,8 @@ pub(super) struct Sharing<'a> {
     pub(super) route: Route,
     pub(super) scope: Scope,
     pub(super) scope_reason: Arc<str>,
+    /// The same where the server is spoken to as in the modern era, if that is different.
+    pub(super) modern_scope: Option<Scope>,
     pub(super) workspace: Option<&'a Path>,
 }
 
@@ -116,6 +121,7 @@ impl Launcher {
             route: key.encode(),
             scope,
             scope_reason,
+            modern_scope: None,
             workspace: workspace.as_deref(),
         };
         let opening = opening(asker, &server, sharing, life, withheld);
@@ -330,6 +336,7 @@ pub(super) fn opening(
         route: sharing.route,
         scope: sharing.scope,
         scope_reason: sharing.scope_reason,
+        modern_scope: sharing.modern_scope,
         workspace: workspace.map(|path| Arc::from(path.to_string_lossy())),
         asks: asks(server),
         fixed_class: server.client_capabilities.as_ref().map(fixed_class),
@@ -345,6 +352,7 @@ pub(super) fn opening(
         silence_max: None,
         era: era(server),
         handle: None,
+        rules: Arc::new(rules(server)),
     }
 }
 
@@ -409,6 +417,11 @@ fn arguments_of_env(asker: &Asker<'_>) -> Result<Vec<EnvArgument>, Refusal> {
     asker.ask.pass.iter().map(parse).collect()
 }
 
+/// How widely the server is to be shared for this session, as a user says it.
+pub(super) fn wanted_scope(asker: &Asker<'_>, server: &Server) -> config::Scope {
+    asker.ask.scope.map_or(server.scope, from_shim)
+}
+
 /// How widely the server is shared for this session, and why.
 pub(super) fn scope(
     asker: &Asker<'_>,
@@ -416,11 +429,11 @@ pub(super) fn scope(
     line: &[&OsStr],
     workspace: Option<&Path>,
 ) -> Result<(Scope, Arc<str>), Refusal> {
-    let (word, who) = match asker.ask.scope {
-        Some(wanted) => (from_shim(wanted), "--scope says so"),
-        None => (server.scope, "the configuration says so"),
+    let who = match asker.ask.scope {
+        Some(_) => "--scope says so",
+        None => "the configuration says so",
     };
-    match word {
+    match wanted_scope(asker, server) {
         config::Scope::Global => Ok((Scope::Global, who.into())),
         config::Scope::Session => Ok((Scope::Session, who.into())),
         config::Scope::Workspace if workspace.is_none() => Err(Refusal::BadConfiguration {
@@ -449,6 +462,25 @@ fn asks(server: &Server) -> Asks {
     match server.asks {
         config::Asks::Shared => Asks::Shared,
         config::Asks::Session => Asks::Session,
+    }
+}
+
+/// What the configuration says of calls.
+fn rules(server: &Server) -> CallRules {
+    let words = |words: &BTreeSet<String>| words.iter().map(|word| word.as_str().into()).collect();
+    CallRules {
+        device: server.serialize.as_ref().map(|serialize| Device {
+            name: serialize.name.as_str().into(),
+            tools: serialize.tools.as_ref().map(words),
+        }),
+        once: server.once.as_ref().map(|once| OnceRule {
+            tools: words(&once.tools),
+            key: once
+                .key
+                .as_ref()
+                .map(|names| names.iter().map(|name| name.as_str().into()).collect()),
+            ttl: once.ttl,
+        }),
     }
 }
 

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Asker, LaunchSpec, Launcher,
     holes::Holes,
-    plan::{Plan, Sharing, names_the_session, opening, scope},
+    plan::{Plan, Sharing, names_the_session, opening, scope, wanted_scope},
     route::RemoteKey,
 };
 use crate::{kept_words::hex, upstream::Target};
@@ -54,6 +54,9 @@ pub(crate) struct SessionKey {
     pub(crate) param: String,
     /// Over HTTP.
     pub(crate) header: String,
+    /// Whether it is not the only one where the server is spoken to as in the modern era.
+    #[serde(default)]
+    pub(crate) in_legacy_alone: bool,
     pub(crate) key: String,
 }
 
@@ -89,7 +92,7 @@ impl Launcher {
         let holes = Holes::of(asker.ask, server, &self.home)?;
         let fill = |template: &Template| fill(&holes, template, &builtins);
         let url = fill(&remote.url)?;
-        Target::parse(&url).map_err(|what| bad(&remote.url, &what))?;
+        let target = Target::parse(&url).map_err(|what| bad(&remote.url, &what))?;
         let mut headers = Vec::new();
         for (name, template) in &remote.headers {
             let value = fill(template)?;
@@ -110,10 +113,15 @@ impl Launcher {
                 Scope::Global | Scope::Session => None,
             },
         };
+        // Over HTTP nothing is of a session in an era that has none; a WebSocket is itself one of a kind.
+        let is_ours_to_choose = wanted_scope(asker, server) == config::Scope::Auto;
+        let is_of_none = is_ours_to_choose && target.is_http() && !names_the_session(server);
+        let modern_scope = is_of_none.then_some(Scope::Global);
         let sharing = Sharing {
             route: key.encode(),
             scope,
             scope_reason,
+            modern_scope,
             workspace,
         };
         let opening = opening(asker, server, sharing, None, Vec::new());
@@ -121,6 +129,7 @@ impl Launcher {
         let session_key = (scope == Scope::Session).then(|| SessionKey {
             param: remote.session_key_param.clone(),
             header: remote.session_key_header.clone(),
+            in_legacy_alone: modern_scope.is_some(),
             key: match asker.session_key {
                 Some(key) => key.to_owned(),
                 None => self.key_of(asker.session),
@@ -136,7 +145,8 @@ impl Launcher {
             })),
             life: None,
             lock: None,
-            is_for_one: scope == Scope::Session || names_the_session(server),
+            is_for_one: scope == Scope::Session && modern_scope.is_none()
+                || names_the_session(server),
             poll_after: server.sse_poll_after,
         })
     }

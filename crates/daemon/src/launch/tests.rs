@@ -458,17 +458,21 @@ fn the_terms_of_a_server_reach_the_core() {
 
 #[test]
 fn only_a_daemon_that_nobody_watches_ends_by_itself() {
-    let half_an_hour = IdleTimeout::After(Duration::from_mins(30));
+    let minutes = |count| IdleTimeout::After(Duration::from_mins(count));
     let minute = config::IdleTimeout::After(Duration::from_mins(1));
-    assert_eq!(daemon_idle_timeout(true, None), half_an_hour);
-    assert_eq!(
-        daemon_idle_timeout(true, Some(minute)),
-        IdleTimeout::After(Duration::from_mins(1))
-    );
-    let never = Some(config::IdleTimeout::Never);
-    assert_eq!(daemon_idle_timeout(true, never), IdleTimeout::Never);
-    for set in [None, Some(minute), never] {
-        assert_eq!(daemon_idle_timeout(false, set), IdleTimeout::Never);
+    let never = config::IdleTimeout::Never;
+    for (started_by, unless_set) in [
+        (StartedBy::Shim, minutes(30)),
+        (StartedBy::ServiceManager, IdleTimeout::Never),
+    ] {
+        let kept = |set| daemon_idle_timeout(started_by, set);
+        assert_eq!(kept(None), unless_set);
+        assert_eq!(kept(Some(minute)), minutes(1));
+        assert_eq!(kept(Some(never)), IdleTimeout::Never);
+    }
+    for set in [None, Some(minute), Some(never)] {
+        let kept = daemon_idle_timeout(StartedBy::Person, set);
+        assert_eq!(kept, IdleTimeout::Never);
     }
 }
 

@@ -108,12 +108,24 @@ impl Beginning {
     }
 }
 
-/// Why a wish is refused, in words of the transport, of the message or of the protocol.
+/// Why a wish is refused, in words of the transport, of the headers or of the protocol.
 #[derive(Debug)]
 pub(crate) enum Denial {
     Transport(HttpFault),
     Message(ModernFault),
     Server(Refusal),
+}
+
+impl From<ModernFault> for Denial {
+    fn from(fault: ModernFault) -> Self {
+        Denial::Message(fault)
+    }
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Denial::Server(refusal)
+    }
 }
 
 /// A message with its place in memory.

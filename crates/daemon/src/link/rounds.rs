@@ -49,6 +49,8 @@ pub(crate) struct Rounds {
     /// Bytes and messages that are not on their way yet.
     behind: usize,
     behind_messages: usize,
+    /// Whether a client has gone of which nobody has heard that it has.
+    was_left: bool,
 }
 
 #[derive(Debug)]
@@ -93,7 +95,13 @@ impl Rounds {
             pushed: 0,
             behind: 0,
             behind_messages: 0,
+            was_left: false,
         }
+    }
+
+    /// Whether a client has gone as the program before us ended.
+    pub(crate) fn was_left(&self) -> bool {
+        self.was_left
     }
 
     /// A post has come, whose response this leads to.
@@ -186,6 +194,7 @@ impl Rounds {
         for round in frozen.0 {
             // Nothing is said any more to one whose connection has not come along.
             let Some(tube) = tubes.remove(&ConnectionId(round.connection)) else {
+                rounds.was_left = true;
                 continue;
             };
             rounds.open(round.line, tube);
@@ -490,7 +499,7 @@ mod tests {
         let (to, mut from) = mpsc::channel(PIECES_MAX);
         let mut tubes = RoundTubes::from([(ConnectionId(1), (to, ConnectionId(7)))]);
         scene.rounds = Rounds::thaw(frozen, 1 << 20, &scene.room, &mut tubes);
-        assert!(tubes.is_empty());
+        assert!(tubes.is_empty() && !scene.rounds.was_left());
         assert_eq!(
             scene.rounds.readers().collect::<Vec<_>>(),
             [ConnectionId(7)]
@@ -499,6 +508,18 @@ mod tests {
         assert_eq!(next(&mut from), "b");
         assert_eq!(next(&mut from), "answer c");
         assert_eq!(next(&mut from), END);
+        scene.is_at_rest();
+    }
+
+    #[test]
+    fn whoever_did_not_come_along_has_left() {
+        let mut scene = scene();
+        let first = scene.post(1);
+        let frozen = scene.rounds.freeze();
+        drop(first);
+        let mut tubes = RoundTubes::new();
+        scene.rounds = Rounds::thaw(frozen, 1 << 20, &scene.room, &mut tubes);
+        assert!(scene.rounds.was_left());
         scene.is_at_rest();
     }
 }

@@ -276,6 +276,13 @@ impl Streams {
         is_over
     }
 
+    /// Whether the session begins with an answer that nobody waits for.
+    pub(crate) fn was_left(&self) -> bool {
+        let line = self.begins.as_ref().map(|(line, _)| line);
+        let post = line.and_then(|line| self.posts.get(line));
+        post.is_some_and(|post| !post.stream.is_read())
+    }
+
     /// Whether anybody reads any of them.
     pub(crate) fn is_read(&self) -> bool {
         self.is_listened_to() || self.posts.values().any(|post| post.stream.is_read())

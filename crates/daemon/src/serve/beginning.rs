@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io::Read,
+    net::TcpListener,
     os::{
         fd::RawFd,
         unix::net::{UnixListener, UnixStream},
@@ -30,8 +31,15 @@ pub(super) struct Beginning {
     /// How many files a server may open.
     pub(super) files: Rlimit,
     pub(super) start: Start,
-    /// What was handed over of HTTP.
-    pub(super) http: Option<FrozenHttp>,
+    pub(super) http: HttpBefore,
+}
+
+/// What there is of HTTP already.
+pub(super) enum HttpBefore {
+    /// Sockets at which a service manager listens for us, or none.
+    Passed(Vec<TcpListener>),
+    /// All that the program before us had.
+    HandedOver(FrozenHttp),
 }
 
 /// How it begins.
@@ -62,7 +70,11 @@ pub(super) struct Before {
 }
 
 impl Beginning {
-    pub(super) fn afresh(mut stand: Stand, files: Rlimit, places: &Places) -> anyhow::Result<Self> {
+    pub(super) fn afresh(
+        (mut stand, passed): (Stand, Vec<TcpListener>),
+        files: Rlimit,
+        places: &Places,
+    ) -> anyhow::Result<Self> {
         let mut inheritance = Inheritance::find(&places.guardian_socket())
             .context("taking over the servers of an earlier daemon")?;
         inheritance.epoch = epoch::next(&places.state.join("epoch"), inheritance.epoch);
@@ -71,7 +83,7 @@ impl Beginning {
             stand,
             files,
             start: Start::Afresh(inheritance),
-            http: None,
+            http: HttpBefore::Passed(passed),
         })
     }
 
@@ -86,10 +98,13 @@ impl Beginning {
         let requester = frozen.requester.map(handed::take).transpose()?;
         let (current, maximum) = frozen.files;
         Ok(Beginning {
-            stand: Stand::thaw(&frozen.stand, places)?,
+            stand: Stand::thaw(frozen.stand, places)?,
             listener: handed::take(frozen.listener)?.into(),
             files: Rlimit { current, maximum },
-            http: frozen.http,
+            http: match frozen.http {
+                Some(frozen) => HttpBefore::HandedOver(frozen),
+                None => HttpBefore::Passed(Vec::new()),
+            },
             start: Start::Resumed(
                 Box::new(frozen.hub),
                 Before {

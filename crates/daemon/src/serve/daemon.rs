@@ -22,15 +22,13 @@ use tokio::{
 };
 
 use super::{
-    beginning::{Before, Beginning, Start},
+    beginning::{Before, Beginning, HttpBefore, Start},
     run_file::RunFile,
 };
 use crate::{
     admin::{self, Outcome, Upgraded},
     configuration::Configuration,
-    front::{
-        ANSWER_PATIENCE, AllTubes, Descriptors, Door, FrozenHttp, HttpStand, Shared, Stand, say,
-    },
+    front::{ANSWER_PATIENCE, AllTubes, Descriptors, Door, HttpStand, Shared, Stand, say},
     hub::{Hub, Input, Left, Rests, Surroundings, World},
     kept_sessions::Rows,
     kept_words::Keeper,
@@ -83,7 +81,7 @@ impl Daemon {
             listener,
             files,
             start,
-            http: frozen_http,
+            http: http_before,
         } = beginning;
         let Plan {
             guardian_program,
@@ -110,7 +108,7 @@ impl Daemon {
         watch_signals(&inbox)?;
         let room = Room::new(limits.buffered_bytes);
         let edge = (&inbox, &room, &limits);
-        let (http, tubes) = open_http(frozen_http, &http, &places, edge, (&door, descriptors))?;
+        let (http, tubes) = open_http(http_before, &http, &places, edge, (&door, descriptors))?;
         let run_file = RunFile::write(&places.state, &places.socket, &admin::http(&http.listening));
         let epoch = start.epoch();
         let halt = Halt::default();
@@ -277,7 +275,7 @@ impl Handover<'_> {
 
 /// Lets people in over HTTP as well, where the user wants that.
 fn open_http(
-    frozen: Option<FrozenHttp>,
+    before: HttpBefore,
     http: &config::Http,
     places: &Places,
     (inbox, room, limits): (&mpsc::Sender<Input>, &Arc<Room>, &Limits),
@@ -290,11 +288,14 @@ fn open_http(
         sessions: door.places().share(),
         connections: descriptors.connections,
     };
-    match frozen {
-        Some(frozen) => HttpStand::resume(frozen, http, places, shared)
+    match before {
+        HttpBefore::HandedOver(frozen) => HttpStand::resume(frozen, http, places, shared)
             .context("taking over what is over HTTP")
             .inspect_err(observe::not_resumed),
-        None => Ok((HttpStand::take(http, places, shared), AllTubes::default())),
+        HttpBefore::Passed(passed) => {
+            let stand = HttpStand::take(http, places, passed, shared);
+            Ok((stand, AllTubes::default()))
+        }
     }
 }
 

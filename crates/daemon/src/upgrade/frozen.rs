@@ -103,6 +103,8 @@ impl FrozenDaemon {
             is_announced: false,
             socket: None,
             is_lost: false,
+            is_passed: false,
+            path: None,
         };
         let nobody = None;
         let files = (None, None);
@@ -159,6 +161,12 @@ pub(crate) struct FrozenStand {
     /// Device and number of the socket.
     pub(crate) socket: Option<(u64, u64)>,
     pub(crate) is_lost: bool,
+    /// Whether a service manager goes on listening at the socket when the daemon has gone.
+    #[serde(default)]
+    pub(crate) is_passed: bool,
+    /// Where the socket is, if not where it usually is.
+    #[serde(default)]
+    pub(crate) path: Option<Os>,
 }
 
 /// The hub and all that it knows.

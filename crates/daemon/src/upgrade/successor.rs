@@ -24,7 +24,9 @@ use super::{FrozenDaemon, Handed};
 use crate::{
     admin::Answer,
     front::{ANSWER_PATIENCE, say},
-    observe, tasks,
+    observe,
+    serve::StartedBy,
+    tasks,
 };
 
 /// What is told to whoever wants an upgrade beside another.
@@ -78,7 +80,7 @@ impl UpgradeWish {
 
 impl Successor {
     /// The program that runs here, started with the same words.
-    pub(crate) fn of_this_program(places: &Places, background: bool) -> anyhow::Result<Self> {
+    pub(crate) fn of_this_program(places: &Places, started_by: StartedBy) -> anyhow::Result<Self> {
         let program = env::current_exe().context("finding the own program")?;
         // It may have been replaced in the moment since we were started.
         let name = program.as_os_str().as_bytes();
@@ -88,8 +90,10 @@ impl Successor {
         if let Some(home) = &places.home {
             arguments.extend(["--home".into(), home.clone().into_os_string()]);
         }
-        if background {
-            arguments.push("--background".into());
+        match started_by {
+            StartedBy::Person => {}
+            StartedBy::Shim => arguments.push("--background".into()),
+            StartedBy::ServiceManager => arguments.push("--from-service".into()),
         }
         Ok(Successor { program, arguments })
     }

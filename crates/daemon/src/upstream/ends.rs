@@ -1,6 +1,9 @@
 //! The other ends of an upstream's three pipes, where there is no process to have them.
 //!
-//! **Invariant:** what was read and not passed on is handed back at the end: nobody has seen it.
+//! A line that is written for the hub may have a mark before the message: on the stream of which request it came.
+//!
+//! **Invariant:** what was read and not passed on is handed back at the end: nobody has seen it. No server can
+//! write a mark.
 
 use std::{
     collections::VecDeque,
@@ -23,6 +26,12 @@ const READ_BYTES: usize = 8 << 10;
 
 /// What the core may say in one message is bounded where it says it.
 const UNBOUNDED: usize = usize::MAX >> 1;
+
+/// What a mark begins with, and no JSON.
+const MARK: u8 = 0x1E;
+
+/// The longest mark: that, the number of a request, and a blank.
+const MARK_BYTES: usize = 22;
 
 /// What is told to the hub.
 #[derive(Debug)]
@@ -183,7 +192,23 @@ pub(super) struct Voice(pub(super) Sender<Said>, pub(super) Standing);
 impl Voice {
     /// Passes on a message of the server's.
     pub(super) async fn say(&self, message: Bytes, share: Option<Share>) {
-        let said = Said::Message(in_one_line(message), share, self.1.begin());
+        self.pass_on(unmarkable(in_one_line(message)), share).await;
+    }
+
+    /// Passes on what came on the stream of the request of this number. What is nearly as long as a message may
+    /// be goes without the mark, with which it would be too long.
+    pub(super) async fn say_within(&self, request: u64, message: Bytes, longest: usize) {
+        let message = in_one_line(message);
+        if message.len() + MARK_BYTES > longest {
+            return self.pass_on(unmarkable(message), None).await;
+        }
+        let mark = format!("{}{request} ", char::from(MARK));
+        let line = [mark.as_bytes(), &message].concat();
+        self.pass_on(line.into(), None).await;
+    }
+
+    async fn pass_on(&self, line: Bytes, share: Option<Share>) {
+        let said = Said::Message(line, share, self.1.begin());
         let _ending = self.0.send(said).await;
     }
 
@@ -191,6 +216,26 @@ impl Voice {
     pub(super) async fn complain(&self, words: String) {
         let _ending = self.0.send(Said::Complaint(words)).await;
     }
+}
+
+/// The message of a line, and on the stream of which request it came, if that is marked.
+pub(crate) fn unmarked(line: &Bytes) -> (Bytes, Option<u64>) {
+    let marked = || {
+        let rest = line.strip_prefix(&[MARK])?;
+        let end = memchr::memchr(b' ', rest)?;
+        let (number, message) = rest.split_at_checked(end)?;
+        let number = str::from_utf8(number).ok()?.parse().ok()?;
+        Some((line.slice_ref(message.get(1..)?), Some(number)))
+    };
+    marked().unwrap_or_else(|| (line.clone(), None))
+}
+
+/// What is no message, and would be taken for one with a mark, with a blank before it: then it is neither.
+fn unmarkable(message: Bytes) -> Bytes {
+    if message.first() != Some(&MARK) {
+        return message;
+    }
+    [b" ", &message[..]].concat().into()
 }
 
 /// A message without line ends, which can stand between its words alone.
@@ -244,6 +289,33 @@ mod tests {
         let mut ear = Ear::new(Arc::new(input), Standing::default());
         assert!(ear.next().await.is_some());
         assert!(ear.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_mark_is_taken_off_again_and_no_server_can_write_one() {
+        let (say, mut told) = tokio::sync::mpsc::channel(4);
+        let voice = Voice(say, Standing::default());
+        let message = Bytes::from_static(b"{\"a\":1}");
+        voice.say_within(7, message.clone(), 1000).await;
+        voice.say_within(7, message.clone(), message.len()).await;
+        voice.say(message.clone(), None).await;
+        voice.say(Bytes::from_static(b"\x1e7 {}"), None).await;
+        let mut heard = Vec::new();
+        while let Ok(Said::Message(line, ..)) = told.try_recv() {
+            heard.push(unmarked(&line));
+        }
+        let forged = Bytes::from_static(b" \x1e7 {}");
+        assert_eq!(
+            heard,
+            [
+                (message.clone(), Some(7)),
+                (message.clone(), None),
+                (message, None),
+                (forged, None)
+            ]
+        );
+        let longest = format!("{}{} ", char::from(MARK), u64::MAX);
+        assert_eq!(longest.len(), MARK_BYTES);
     }
 
     #[test]

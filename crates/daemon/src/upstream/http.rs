@@ -1,27 +1,28 @@
-//! Streamable HTTP with a server of the versions that have a handshake (2025-03-26 to 2025-11-25), and the
-//! transport before that (2024-11-05), if that is what the server speaks.
+//! Streamable HTTP with a server, in the era in which it is spoken to first: as in the versions that have a
+//! handshake (2025-03-26 to 2025-11-25), with the transport before that (2024-11-05) if that is what the server
+//! speaks, or as in the one that has none (2026-07-28).
 //!
 //! Each message to the server is a POST. Requests go side by side; what wants no answer goes one after the
-//! other, in order. What the server says comes with the answers, and on a stream of its own.
-//!
-//! Servers of 2026-07-28 want other requests, and no session; that would be another conversation beside this.
+//! other, in order. What the server says comes with the answers, and on a stream of its own, which in the modern
+//! era is that of a request. There a request is cancelled by the end of its stream, and by nothing else.
 //!
 //! **Invariant:** a session that the server has given out is ended by us exactly once, unless the server has
 //! forgotten it, or there is no way to it.
 
+mod answer;
+mod changes;
 mod connection;
 mod exchange;
 mod greet;
 mod listener;
+mod mirrors;
+mod notices;
 mod talk;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use hyper::{
-    HeaderMap, StatusCode,
-    header::{HOST, HeaderName, HeaderValue, USER_AGENT},
-};
-use mux::Exit;
+use hyper::{StatusCode, header::HeaderValue};
+use mux::{Exit, MODERN_VERSION};
 use tokio::{
     sync::{
         Notify,
@@ -37,25 +38,24 @@ use super::{
     ends::{Ear, Voice},
     standing::{Busy, Resumable},
 };
-use crate::{launch::RemoteSpec, logs::Veil};
+use crate::{front::Param, launch::RemoteSpec, logs::Veil};
+use changes::{Wish, hear_of_changes};
 pub(super) use connection::Connection;
-use connection::Failure;
 use exchange::{Came, bytes_of, exchange};
-use greet::{Greeting, follow_old, greet};
+use greet::{Greeting, begin_old, discover, follow_old, greet};
 use listener::{Unheard, listen};
-use talk::Talk;
+use mirrors::{Listed, TOOLS_MAX, mirrors_of, tool_of};
+use notices::{NOTICES_MAX, Notice, cancelled_by, notify};
+use talk::{Talk, headers_of};
 
 /// Requests that may be open at once; more wait in the pipe.
 const OPEN_MAX: usize = 1024;
 
-/// Messages without an answer that may wait to be posted.
-const NOTICES_MAX: usize = 64;
+/// Lists of tools that may wait to be looked at.
+const LISTS_MAX: usize = 16;
 
 /// Connections that are kept while nobody uses them.
 const IDLE_CONNECTIONS: usize = 4;
-
-/// How long a server may take to take in what wants no answer.
-const NOTICE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the answer to a request that was cancelled is still waited for.
 const CANCELLED_PATIENCE: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Something that came of what was begun.
 enum News {
     Greeted(Greeting),
-    Came(u64, Came, Busy),
+    Came(u64, Came, Option<Busy>),
     /// `initialized` has been posted.
     Settled,
     /// The server was told that this request is cancelled.
@@ -99,6 +99,7 @@ struct Open {
 
 struct Conversation {
     talk: Arc<Talk>,
+    spec: Arc<RemoteSpec>,
     stage: Stage,
     /// Whether it is one of 2024-11-05.
     is_old: bool,
@@ -108,13 +109,15 @@ struct Conversation {
     notices: Option<(Sender<Notice>, Task)>,
     greeting: Option<Task>,
     listener: Option<Task>,
+    /// What the server has said of its tools, in the modern era.
+    tools: BTreeMap<Box<str>, Arc<[Param]>>,
+    lists: Receiver<Listed>,
+    /// The requests that stay, by their ids.
+    staying: BTreeMap<u64, String>,
     /// Whether there is no way to the server any more.
     is_lost: bool,
     news: Sender<News>,
 }
-
-/// A message without an answer, under way.
-type Notice = (Frame, Busy);
 
 /// How a conversation begins.
 pub(super) enum Begin {
@@ -132,10 +135,11 @@ pub(super) async fn converse(
     voice: Voice,
     wanted: &mut Wanted,
 ) -> End {
-    let headers = match headers(&job.spec, &connector) {
+    let headers = match headers_of(&job.spec, &connector) {
         Ok(headers) => headers,
         Err(why) => return End::unstarted(why),
     };
+    let (tell_lists, lists) = mpsc::channel(LISTS_MAX);
     let talk = Talk {
         path: connector.target.path.clone(),
         connector,
@@ -148,6 +152,7 @@ pub(super) async fn converse(
         voice,
         standing: job.standing.clone(),
         veil: Veil::of_remote(&job.spec),
+        lists: tell_lists,
     };
     let (news, mut heard) = mpsc::channel(NOTICES_MAX);
     let mut conversation = Conversation {
@@ -160,7 +165,11 @@ pub(super) async fn converse(
         notices: None,
         greeting: None,
         listener: None,
+        tools: BTreeMap::new(),
+        lists,
+        staying: BTreeMap::new(),
         is_lost: false,
+        spec: Arc::clone(&job.spec),
         news,
     };
     match begin {
@@ -176,36 +185,6 @@ pub(super) async fn converse(
     end
 }
 
-/// Those that every request has.
-fn headers(spec: &RemoteSpec, connector: &Connector) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    let key = spec.session_key.as_ref();
-    let key = key.map(|key| (key.header.as_str(), key.key.as_str()));
-    let own = spec
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in own.chain(key) {
-        let name: HeaderName = name.parse().map_err(|_| format!("`{name}` is no header"))?;
-        let value = HeaderValue::from_str(value);
-        let mut value =
-            value.map_err(|_| format!("the value of the header `{name}` cannot be sent"))?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    let authority = connector.target.authority();
-    let host =
-        HeaderValue::from_str(&authority).map_err(|_| "the host cannot be sent".to_owned())?;
-    headers.insert(HOST, host);
-    headers
-        .entry(USER_AGENT)
-        .or_insert(HeaderValue::from_static(concat!(
-            "mcpool/",
-            env!("CARGO_PKG_VERSION")
-        )));
-    Ok(headers)
-}
-
 impl Conversation {
     async fn hold(
         &mut self,
@@ -217,6 +196,8 @@ impl Conversation {
             tokio::select! {
                 biased;
                 () = wanted.overdue() => return End::told(),
+                // Before anybody can call what stands there.
+                Some(listed) = self.lists.recv() => self.note_tools(listed),
                 Some(news) = heard.recv() => {
                     if let Some(end) = self.on_news(news).await {
                         return end;
@@ -246,28 +227,20 @@ impl Conversation {
     }
 
     fn on_frame(&mut self, frame: Frame, busy: Busy) {
-        let is_initialize = frame.method() == Some(&Method::Initialize);
-        match frame.kind() {
-            Kind::Request if is_initialize => {
-                self.stage = Stage::Greeting;
-                let (talk, news) = (Arc::clone(&self.talk), self.news.clone());
-                let idle = self.idle.pop();
-                self.greeting = Some(Task::spawn("remote greeting", async move {
-                    let greeting = greet(&talk, &frame, idle).await;
-                    let greeting = match greeting {
-                        Greeting::Old { path, stream } => {
-                            begin_old(&talk, frame, path, stream, &news).await
-                        }
-                        other @ (Greeting::Greeted { .. } | Greeting::Failed(_)) => Some(other),
-                    };
-                    if let Some(greeting) = greeting {
-                        let _ending = news.send(News::Greeted(greeting)).await;
-                    }
-                }));
+        match (frame.kind(), frame.method()) {
+            (Kind::Request, Some(Method::Initialize)) => self.greet(frame),
+            (Kind::Request, Some(Method::Discover)) if self.stage == Stage::New => {
+                self.discover(frame);
             }
-            Kind::Request => self.begin(frame, busy),
-            Kind::Notification | Kind::Response => {
-                if frame.method() == Some(&Method::Initialized) {
+            (Kind::Request, Some(Method::Listen)) if self.talk.is_modern() => {
+                self.stay(frame, Wish::New);
+            }
+            (Kind::Request, _) => self.begin(frame, busy),
+            (Kind::Notification, Some(Method::Cancelled)) if self.talk.is_modern() => {
+                self.cancel(&frame);
+            }
+            (Kind::Notification | Kind::Response, method) => {
+                if method == Some(&Method::Initialized) {
                     self.stage = Stage::Settling;
                 }
                 let (talk, news) = (&self.talk, &self.news);
@@ -282,21 +255,87 @@ impl Conversation {
         }
     }
 
-    /// Posts a request.
-    fn begin(&mut self, frame: Frame, busy: Busy) {
-        let number = frame.id().and_then(wire::RequestId::as_number);
-        // The core's ids are numbers.
-        let number = number.unwrap_or_else(|| {
-            self.count += 1;
-            u64::MAX - self.count
-        });
-        let cancelled = Arc::new(Notify::new());
+    fn greet(&mut self, frame: Frame) {
+        self.stage = Stage::Greeting;
         let (talk, news) = (Arc::clone(&self.talk), self.news.clone());
         let idle = self.idle.pop();
-        let wish = Arc::clone(&cancelled);
+        self.greeting = Some(Task::spawn("remote greeting", async move {
+            let greeting = greet(&talk, &frame, idle).await;
+            let greeting = match greeting {
+                Greeting::Old { path, stream } => {
+                    begin_old(&talk, frame, path, stream, &news).await
+                }
+                other @ (Greeting::Greeted { .. }
+                | Greeting::Discovered(_)
+                | Greeting::Refused(_)
+                | Greeting::Failed(_)) => Some(other),
+            };
+            if let Some(greeting) = greeting {
+                let _ending = news.send(News::Greeted(greeting)).await;
+            }
+        }));
+    }
+
+    fn discover(&mut self, frame: Frame) {
+        self.stage = Stage::Greeting;
+        let (talk, news) = (self.talk.modern(&self.spec), self.news.clone());
+        let idle = self.idle.pop();
+        self.greeting = Some(Task::spawn("remote greeting", async move {
+            let greeting = discover(&talk, &frame, idle).await;
+            let _ending = news.send(News::Greeted(greeting)).await;
+        }));
+    }
+
+    /// Posts a request.
+    fn begin(&mut self, frame: Frame, busy: Busy) {
+        let (talk, idle) = (Arc::clone(&self.talk), self.idle.pop());
+        let mirrors = if talk.is_modern() {
+            let tool = tool_of(&frame).and_then(|tool| self.tools.get(&tool));
+            mirrors_of(&frame, tool.map(|params| &**params))
+        } else {
+            Vec::new()
+        };
+        let number = self.number_of(&frame);
+        self.open(number, Some(busy), exchange(talk, frame, mirrors, idle));
+    }
+
+    /// Posts a request that stays: nothing has to wait for its end.
+    fn stay(&mut self, frame: Frame, wish: Wish) {
+        let (talk, idle) = (Arc::clone(&self.talk), self.idle.pop());
+        let number = self.number_of(&frame);
+        let text = bytes_of(&frame).to_vec();
+        // A frame that was parsed is text.
+        let text = String::from_utf8(text).unwrap_or_default();
+        self.staying.insert(number, text);
+        self.tell_staying();
+        self.open(number, None, hear_of_changes(talk, frame, wish, idle));
+    }
+
+    fn tell_staying(&self) {
+        let staying = self.staying.values().cloned().collect();
+        self.talk.standing.stay(staying);
+    }
+
+    fn number_of(&mut self, frame: &Frame) -> u64 {
+        let number = frame.id().and_then(wire::RequestId::as_number);
+        // The core's ids are numbers.
+        number.unwrap_or_else(|| {
+            self.count += 1;
+            u64::MAX - self.count
+        })
+    }
+
+    fn open(
+        &mut self,
+        number: u64,
+        busy: Option<Busy>,
+        work: impl Future<Output = Came> + Send + 'static,
+    ) {
+        let cancelled = Arc::new(Notify::new());
+        let (wish, news) = (Arc::clone(&cancelled), self.news.clone());
         let request = Task::spawn("remote request", async move {
             let came = tokio::select! {
-                came = exchange(talk, frame, idle) => came,
+                came = work => came,
                 () = given_up(&wish) => Came::Done(None),
             };
             let _ending = news.send(News::Came(number, came, busy)).await;
@@ -310,12 +349,41 @@ impl Conversation {
         );
     }
 
+    /// Ends the stream of a request, which the server takes for its cancellation (2026-07-28).
+    fn cancel(&mut self, frame: &Frame) {
+        if let Some(number) = cancelled_by(frame) {
+            self.close(number);
+        }
+    }
+
+    fn close(&mut self, number: u64) {
+        self.open.remove(&number);
+        if self.staying.remove(&number).is_some() {
+            self.tell_staying();
+        }
+    }
+
+    fn note_tools(&mut self, listed: Listed) {
+        let tools = match listed {
+            Listed::Page(tools) => tools,
+            Listed::All(tools) => {
+                self.tools.clear();
+                tools
+            }
+        };
+        for (name, params) in tools {
+            if self.tools.len() < TOOLS_MAX || self.tools.contains_key(&name) {
+                self.tools.insert(name, params);
+            }
+        }
+    }
+
     /// What is to be done about it; an end if that is one.
     async fn on_news(&mut self, news: News) -> Option<End> {
         match news {
             News::Greeted(greeting) => return self.on_greeting(greeting).await,
             News::Came(number, came, _busy) => {
-                self.open.remove(&number);
+                self.close(number);
                 match came {
                     Came::Done(connection) => {
                         self.idle.retain(Connection::is_good);
@@ -340,6 +408,7 @@ impl Conversation {
                         session: self.talk.session.as_ref().and_then(text),
                         version: self.talk.version.as_ref().and_then(text),
                         last_event: None,
+                        staying: Vec::new(),
                     });
                     self.listen(None);
                 }
@@ -366,15 +435,33 @@ impl Conversation {
                 session,
                 version,
                 answer,
-                share,
-                idle,
             } => {
                 let mut talk = Talk::clone(&self.talk);
                 (talk.session, talk.version) = (session, version);
                 self.talk = Arc::new(talk);
-                self.idle.extend(idle);
+                self.idle.extend(answer.idle);
                 self.stage = Stage::Greeted;
-                self.talk.voice.say(answer, share).await;
+                self.talk.voice.say(answer.bytes, answer.share).await;
+                None
+            }
+            Greeting::Discovered(answer) => {
+                self.talk = Arc::new(self.talk.modern(&self.spec));
+                self.idle.extend(answer.idle);
+                self.stage = Stage::Settled;
+                self.talk.standing.settle(Resumable {
+                    path: self.talk.path.clone(),
+                    session: None,
+                    version: Some(MODERN_VERSION.to_owned()),
+                    last_event: None,
+                    staying: Vec::new(),
+                });
+                self.talk.voice.say(answer.bytes, answer.share).await;
+                None
+            }
+            Greeting::Refused(answer) => {
+                // The hub ends it, now that it knows.
+                self.stage = Stage::New;
+                self.talk.voice.say(answer, None).await;
                 None
             }
             Greeting::Old { path, stream } => {
@@ -402,11 +489,24 @@ impl Conversation {
         talk.path.clone_from(&resumed.path);
         talk.session = resumed.session.as_ref().and_then(value);
         talk.version = resumed.version.as_ref().and_then(value);
-        self.talk = Arc::new(talk);
         self.stage = Stage::Settled;
-        let last_event = resumed.last_event.clone();
-        self.talk.standing.settle(resumed);
-        self.listen(last_event);
+        let (last_event, staying) = (resumed.last_event.clone(), resumed.staying.clone());
+        talk.standing.settle(resumed);
+        let is_modern = talk.is_modern();
+        self.talk = Arc::new(if is_modern {
+            talk.modern(&self.spec)
+        } else {
+            talk
+        });
+        if !is_modern {
+            return self.listen(last_event);
+        }
+        for text in staying {
+            // It was written by us.
+            if let Ok(frame) = Frame::parse(text.into()) {
+                self.stay(frame, Wish::Renewed);
+            }
+        }
     }
 
     /// Has the server's own stream followed.
@@ -488,89 +588,8 @@ impl Conversation {
     }
 }
 
-/// Has an old server hear `initialize` as well; `None` if nobody waits for that any more.
-async fn begin_old(
-    talk: &Arc<Talk>,
-    frame: Frame,
-    path: String,
-    stream: Box<(hyper::body::Incoming, super::sse::Events)>,
-    news: &Sender<News>,
-) -> Option<Greeting> {
-    let mut there = Talk::clone(talk);
-    there.path.clone_from(&path);
-    // What it answers comes on its stream, which has to be followed first.
-    let begun = news
-        .send(News::Greeted(Greeting::Old { path, stream }))
-        .await;
-    begun.ok()?;
-    let target = &talk.connector.target;
-    match there.post(bytes_of(&frame), None).await {
-        Ok((response, _busy)) if response.status().is_success() => None,
-        Ok((response, _busy)) => Some(Greeting::Failed(there.words_of(response.status()))),
-        Err(Failure::Misled(why)) => Some(Greeting::Failed(why)),
-        Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
-            Some(Greeting::Failed(format!("{target}: {why}")))
-        }
-    }
-}
-
 /// Returns when the server was told that the request is cancelled, and has had time to answer it all the same.
 async fn given_up(cancelled: &Notify) {
     cancelled.notified().await;
     time::sleep(CANCELLED_PATIENCE).await;
-}
-
-/// Posts what wants no answer, one after the other.
-async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: Sender<News>) {
-    let mut idle = None;
-    while let Some((frame, _busy)) = queue.recv().await {
-        let posted = time::timeout(NOTICE_PATIENCE, talk.post(bytes_of(&frame), idle.take())).await;
-        let target = &talk.connector.target;
-        let trouble = match posted {
-            Ok(Ok((response, connection))) => {
-                let status = response.status();
-                if status.is_success() {
-                    // Most have no body, and then the connection is free for what waits.
-                    idle = (!queue.is_empty()).then(|| connection.rested());
-                    None
-                } else {
-                    let error = talk.error_of(response).await;
-                    if talk.is_forgotten(status, &error) {
-                        let _ending = news.send(News::Forgotten).await;
-                        return;
-                    }
-                    Some(format!("{}{}", talk.words_of(status), error.words()))
-                }
-            }
-            Ok(Err(Failure::Undelivered(why))) => {
-                let _ending = news.send(News::Unreachable(why)).await;
-                return;
-            }
-            Ok(Err(Failure::Lost(why))) => Some(format!("{target}: {why}")),
-            Ok(Err(Failure::Misled(why))) => Some(why),
-            Err(_late) => Some(format!("{target} takes nothing in")),
-        };
-        if let Some(trouble) = trouble {
-            talk.voice.complain(trouble).await;
-        }
-        let news_of_it = match (frame.method(), cancelled_by(&frame)) {
-            (Some(Method::Initialized), _) => News::Settled,
-            (_, Some(number)) => News::Cancelled(number),
-            (_, None) => continue,
-        };
-        let _ending = news.send(news_of_it).await;
-    }
-}
-
-/// The request that this cancels.
-fn cancelled_by(frame: &Frame) -> Option<u64> {
-    match &frame.message {
-        wire::Message::Notification {
-            method: Method::Cancelled,
-            params,
-        } => params.request_id.as_ref()?.0.as_number(),
-        wire::Message::Notification { .. }
-        | wire::Message::Request { .. }
-        | wire::Message::Response { .. } => None,
-    }
 }

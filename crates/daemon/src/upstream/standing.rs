@@ -25,6 +25,9 @@ pub(crate) struct Resumable {
     pub(super) version: Option<String>,
     /// The last event of the stream on which it speaks of its own accord.
     pub(super) last_event: Option<String>,
+    /// The requests that stay, as they were sent: they are under way all the time, and are sent again.
+    #[serde(default)]
+    pub(super) staying: Vec<String>,
 }
 
 /// Told by the conversation, looked at by the hub.
@@ -76,6 +79,15 @@ impl Standing {
         });
     }
 
+    /// These requests stay.
+    pub(super) fn stay(&self, staying: Vec<String>) {
+        self.settled.send_modify(|settled| {
+            if let Some(settled) = settled {
+                settled.staying = staying;
+            }
+        });
+    }
+
     /// What another program goes on with, if it can now.
     pub(crate) fn resumable(&self) -> Option<Resumable> {
         if self.busy.load(Ordering::Relaxed) > 0 {
@@ -104,6 +116,7 @@ mod tests {
             session: Some("7".to_owned()),
             version: None,
             last_event: None,
+            staying: Vec::new(),
         };
         standing.settle(settled.clone());
         let (one, other) = (standing.begin(), standing.begin());
@@ -113,6 +126,8 @@ mod tests {
         assert_eq!(standing.resumable().as_ref(), Some(&settled));
         standing.heard(Some("e1"));
         settled.last_event = Some("e1".to_owned());
+        standing.stay(vec!["wish".to_owned()]);
+        settled.staying.push("wish".to_owned());
         assert_eq!(standing.resumable(), Some(settled));
         standing.unsettle();
         standing.heard(Some("e2"));

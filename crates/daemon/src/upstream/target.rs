@@ -107,6 +107,11 @@ impl Target {
         })
     }
 
+    /// Whether it is HTTP that is spoken there.
+    pub(crate) fn is_http(&self) -> bool {
+        self.protocol == Protocol::Http
+    }
+
     /// What stands in the header `Host`.
     pub(super) fn authority(&self) -> String {
         match &self.place {

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use daemon::{ServeOptions, admin};
+use daemon::{ServeOptions, StartedBy, admin};
 use serde_json::{Value, json};
 use shim::{
     places::Places,
@@ -28,7 +28,7 @@ pub(crate) fn serve() -> ExitCode {
     let places = Places::find(Some(Path::new(&home))).unwrap();
     let served = daemon::serve(ServeOptions {
         places,
-        background: true,
+        started_by: StartedBy::Shim,
         guardian_program: env::current_exe().unwrap(),
         thaw: None,
     });

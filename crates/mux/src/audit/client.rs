@@ -12,10 +12,17 @@ use super::print::Print;
 use crate::{Era, LineNumber, Route, UpstreamId};
 
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them go together"
+)]
 pub(super) struct Client {
     pub(super) route: Route,
     /// Whether it has a server of its own.
     pub(super) is_alone: bool,
+    /// Whether calls of its server's tools may be answered with results of other sessions.
+    #[serde(default)]
+    pub(super) may_repeat: bool,
     /// How it speaks, as far as it has said.
     #[serde(default)]
     pub(super) era: Era,
@@ -134,7 +141,8 @@ impl Client {
 
     /// Whether a server may ask something because of it.
     pub(super) fn has_askable(&self) -> bool {
-        self.open.values().any(|asking| asking.method.is_askable())
+        let mut open = self.open.values().chain(self.parked.values());
+        open.any(|asking| asking.method.is_askable())
     }
 }
 

@@ -71,7 +71,17 @@ impl Audit {
         if params.modern.is_some() && client.upstream.is_none() {
             client.era = Era::Modern;
         } else if *method == Method::Initialize && params.modern.is_none() {
-            client.era = Era::Legacy;
+            let before = core::mem::replace(&mut client.era, Era::Legacy);
+            self.step.turning = (before == Era::Modern).then_some(session);
+        }
+    }
+
+    /// A client that said `initialize` stays as it was: it has to do with its server already.
+    pub(super) fn stay_modern(&mut self, session: SessionId) {
+        if self.step.turning == Some(session)
+            && let Some(client) = self.clients.get_mut(&session)
+        {
+            client.era = Era::Modern;
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     vec::Vec,
 };
 
-use wire::{About, Fault, Frame, Message, Method, Named, Params, Purpose, RequestId};
+use wire::{About, Fault, Frame, Kind, Message, Method, Named, Params, Purpose, RequestId};
 
 use super::{
     Audit, Client, Inquired, Invariant, OfAsk, Step, Told,
@@ -60,7 +60,16 @@ impl Audit {
                     server.process = Process::Running;
                 }
             }
-            Event::UpstreamFrame { upstream, frame } => self.server_said(*upstream, frame),
+            Event::UpstreamFrame {
+                upstream,
+                frame,
+                within,
+            } => {
+                // What follows an answer is of other requests.
+                let request = within.filter(|_| frame.kind() != Kind::Response);
+                self.step.within = request.map(|request| (*upstream, request));
+                self.server_said(*upstream, frame);
+            }
             Event::UpstreamFault { upstream, fault } => self.server_erred(*upstream, fault),
             Event::UpstreamExited {
                 upstream,
@@ -116,6 +125,7 @@ impl Audit {
         }
         let client = Client {
             route: opening.route.clone(),
+            may_repeat: opening.rules.once.is_some(),
             era: Era::default(),
             is_alone: opening.scope == Scope::Session || opening.asks == Asks::Session,
             upstream: None,

@@ -77,14 +77,15 @@ const OF_ROUNDS: [&str; 2] = ["inputResponses", "requestState"];
 /// What results say in the modern era alone.
 const OF_RESULTS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 
-/// What `_meta` says in the modern era alone, or what is replaced there.
-const OF_META: [&str; 6] = [
+/// What `_meta` says in the modern era alone, what is replaced there, and what is our own.
+const OF_META: [&str; 7] = [
     meta_name::PROGRESS_TOKEN,
     meta_name::VERSION,
     meta_name::CAPABILITIES,
     meta_name::CLIENT,
     meta_name::LOG_LEVEL,
     meta_name::SERVER,
+    meta_name::ONCE,
 ];
 
 /// Codes of errors by which either era says what the other says by another.

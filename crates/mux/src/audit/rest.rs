@@ -11,11 +11,7 @@ const HELD_COST: usize = 512;
 impl Audit {
     /// Nothing of the step may be left undone.
     pub(super) fn end_step(&mut self) {
-        let inquired = self.step.inquired.as_ref();
-        if inquired.is_some_and(|inquired| inquired.questions.is_empty()) {
-            // Nobody is asked anything: the request may rest a little before it goes once more.
-            self.settle_inquiry();
-        }
+        self.settle_questions_to_us();
         let step = core::mem::take(&mut self.step);
         if let Some(upstream) = step.inherited {
             self.check_inherited(upstream);

@@ -56,6 +56,9 @@ pub(super) struct Server {
     skipped: BTreeSet<u64>,
     /// Requests that the process has and that are neither answered nor cancelled.
     pub(super) sent: BTreeMap<u64, Working>,
+    /// Results of its tools that sessions have got, where other sessions may get them, too.
+    #[serde(default)]
+    pub(super) results: BTreeSet<Print>,
     /// What it has asked and has no answer to.
     pub(super) asks: BTreeMap<RequestId, Ask>,
     /// Sessions whose `initialize` was answered with it.

@@ -61,7 +61,7 @@ impl Audit {
             Method::SamplingCreate | Method::ElicitationCreate => {
                 self.may_be_meant(session, upstream)
             }
-            _unknown => self.is_alone_at(session, upstream),
+            _unknown => self.is_concerned(session, upstream),
         };
         if !is_meant {
             self.find(
@@ -101,6 +101,19 @@ impl Audit {
         at.map(|at| questions.swap_remove(at)).is_some()
     }
 
+    /// Where a server asks in place of an answer what no client need be asked, its request goes again when its turn
+    /// has come.
+    pub(super) fn settle_questions_to_us(&mut self) {
+        let inquired = self.step.inquired.as_ref();
+        let is_for_us = inquired.is_some_and(|inquired| {
+            let mut questions = inquired.questions.iter();
+            questions.all(|(method, _)| *method == Method::RootsList)
+        });
+        if is_for_us {
+            self.settle_inquiry();
+        }
+    }
+
     /// An answer that is questions is none: its request may go once more, with the answers.
     pub(super) fn settle_inquiry(&mut self) {
         let Some(inquired) = &mut self.step.inquired else {
@@ -122,9 +135,12 @@ impl Audit {
         }
     }
 
-    /// Whether a message without a reference may be of this session: nobody else has a call open that
-    /// could have caused it.
+    /// Whether a message may be of this session: it came on the stream of one of its requests, or has no
+    /// reference and nobody else has a call open that could have caused it.
     fn may_be_meant(&self, session: SessionId, upstream: UpstreamId) -> bool {
+        if let Some(is_own) = self.is_on_own_stream(session, upstream) {
+            return is_own;
+        }
         if self.is_alone_at(session, upstream) {
             return true;
         }
@@ -142,6 +158,24 @@ impl Audit {
                 let group = working.print.and_then(|print| self.groups.get(&print));
                 group.is_some_and(|group| group.members().any(|(of, _)| *of == session))
             })
+    }
+
+    /// The same of a message that nobody here understands.
+    fn is_concerned(&self, session: SessionId, upstream: UpstreamId) -> bool {
+        let is_own = self.is_on_own_stream(session, upstream);
+        is_own.unwrap_or_else(|| self.is_alone_at(session, upstream))
+    }
+
+    /// Whether the stream that a message came on is that of a request of this session; `None` if it is that of
+    /// no session's request.
+    fn is_on_own_stream(&self, session: SessionId, upstream: UpstreamId) -> Option<bool> {
+        let (at, request) = self.step.within.filter(|(at, _)| *at == upstream)?;
+        let Some(working) = self.servers.get(&at)?.sent.get(&request) else {
+            // Nobody waits for it any more.
+            return Some(false);
+        };
+        let group = self.groups.get(&working.print?);
+        Some(group.is_some_and(|group| group.members().any(|(of, _)| *of == session)))
     }
 
     fn is_alone_at(&self, session: SessionId, upstream: UpstreamId) -> bool {
@@ -202,7 +236,7 @@ impl Audit {
             Method::ElicitationComplete => self.was_told(upstream, method, frame).is_some(),
             _unknown => {
                 self.was_told(upstream, method, frame).is_some()
-                    && self.is_alone_at(session, upstream)
+                    && self.is_concerned(session, upstream)
             }
         };
         if !is_rightly_told {

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     format,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -73,6 +74,7 @@ impl Bench {
             route: Route(b"echo".as_slice().into()),
             scope: Scope::Global,
             scope_reason: "the test says so".into(),
+            modern_scope: None,
             workspace: None,
             asks: Asks::Shared,
             fixed_class: None,
@@ -88,6 +90,7 @@ impl Bench {
             silence_max: None,
             era: None,
             handle: None,
+            rules: Arc::default(),
         };
         self.step(Event::SessionOpened { session, opening });
     }
@@ -144,6 +147,7 @@ impl Bench {
         self.step(Event::UpstreamFrame {
             upstream: ECHO,
             frame: frame(text),
+            within: None,
         });
     }
 

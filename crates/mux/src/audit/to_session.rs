@@ -3,12 +3,12 @@
 use std::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 use serde::Deserialize;
-use wire::{Frame, Message, Method, Outgoing, RequestId, Span};
+use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
 use crate::{
     Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
-    handles::HANDLE_PREFIX,
+    handles::HANDLE_PREFIX, inquiry::REASON,
 };
 
 /// What a session learns from the answer to its `initialize`.
@@ -248,9 +248,17 @@ impl Audit {
             return false;
         };
         let answer = Print::of(frame);
-        let reason = error.as_ref().and_then(|error| own_reason(frame, error));
+        let reason = match (error, result) {
+            (Some(error), _) => own_reason(frame, error),
+            (None, Some(result)) => own_result(frame, result),
+            (None, None) => None,
+        };
         if let (Some(upstream), Some(print)) = (upstream, asking.print) {
             if self.take_answer(session, upstream, print, frame) {
+                self.note_result(session, upstream, asking, frame);
+                return true;
+            }
+            if self.is_repeated(session, upstream, asking, frame) {
                 return true;
             }
             // The answers of a batch are no longer than one message: the last may be dropped.
@@ -283,6 +291,49 @@ impl Audit {
             is_known_here || frame.json(result) == "{}"
         });
         is_of_server || is_own || asking.in_batch
+    }
+
+    /// A session has its own answer, which another one may get, too.
+    fn note_result(
+        &mut self,
+        session: SessionId,
+        upstream: UpstreamId,
+        asking: &Asking,
+        frame: &Frame,
+    ) {
+        let client = self.clients.get(&session);
+        let may_be = client.is_some_and(|client| client.may_repeat);
+        if may_be
+            && asking.method == Method::ToolsCall
+            && let Some(server) = self.servers.get_mut(&upstream)
+        {
+            server.results.insert(Print::across(frame));
+        }
+    }
+
+    /// Whether it is the result of another session's call at the same server, and says so.
+    fn is_repeated(
+        &self,
+        session: SessionId,
+        upstream: UpstreamId,
+        asking: &Asking,
+        frame: &Frame,
+    ) -> bool {
+        let Message::Response {
+            result: Some(result),
+            ..
+        } = &frame.message
+        else {
+            return false;
+        };
+        let meta = frame.member(result, "_meta");
+        let says_so = meta.is_some_and(|meta| frame.member(&meta.at, meta_name::ONCE).is_some());
+        let client = self.clients.get(&session);
+        let server = self.servers.get(&upstream);
+        says_so
+            && asking.method == Method::ToolsCall
+            && client.is_some_and(|client| client.may_repeat)
+            && server.is_some_and(|server| server.results.contains(&Print::across(frame)))
     }
 
     /// Takes the answer that a server has just given to a request of this kind, and that cannot be told, out of the
@@ -373,12 +424,30 @@ impl Audit {
         true
     }
 
+    /// The `initialize` of a client has failed: unless another of its is under way or it was greeted before, it
+    /// may begin anew, in either era.
+    fn begin_again(&mut self, session: SessionId) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        let mut open = client.open.values();
+        let is_greeting = open.any(|open| open.method == Method::Initialize);
+        let server = client.upstream.and_then(|id| self.servers.get(&id));
+        let is_attached = server.is_some_and(|server| server.attached.contains(&session));
+        if !is_greeting && !is_attached {
+            client.upstream = None;
+        }
+    }
+
     fn learn_from_answer(&mut self, session: SessionId, asking: Asking, frame: &Frame) {
         let Message::Response {
             result: Some(result),
             ..
         } = &frame.message
         else {
+            if asking.method == Method::Initialize {
+                self.begin_again(session);
+            }
             return;
         };
         let Some(client) = self.clients.get_mut(&session) else {
@@ -492,6 +561,12 @@ pub(super) fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
         ("mcpool", _) => Some(Reason::Another),
         _foreign => None,
     }
+}
+
+/// The same of the result of a tool.
+fn own_result(frame: &Frame, result: &Span) -> Option<Reason> {
+    let meta = frame.member(result, "_meta")?;
+    frame.member(&meta.at, REASON).map(|_| Reason::Another)
 }
 
 /// The number of a question and its words.

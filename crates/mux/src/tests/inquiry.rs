@@ -42,7 +42,7 @@ fn what_a_client_cannot_or_will_not_answer_ends_its_call() {
         alice: tools/call #1 tool=t
             -> u1: tools/call #2 modern caps=sampling+elicitation.form
         u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","url":"https://x"}}}}}
-            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"the client does not support `elicitation/create`","data":{"source":"mcpool","reason":"not-capable","retryable":false}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"the client does not support `elicitation/create`"}],"isError":true,"_meta":{"mcpool/reason":"not-capable"}}}
         alice: tools/call #2 tool=t
             -> u1: tools/call #3 modern caps=sampling+elicitation.form
         u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{}},"b":{"method":"sampling/createMessage","params":{}}}}}

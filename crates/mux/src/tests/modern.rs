@@ -76,9 +76,9 @@ fn a_request_that_does_not_say_what_it_must_or_is_none_is_refused() {
         alice: raw {"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2027-01-01","io.modelcontextprotocol/clientCapabilities":{}}}}
             -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"version `2027-01-01` of the protocol is not spoken here","data":{"source":"mcpool","reason":"unsupported-version","retryable":false,"supported":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"requested":"2027-01-01"}}}
         alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}
-            -> alice: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"`_meta` must name `io.modelcontextprotocol/clientCapabilities`","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"`_meta` must have a valid `io.modelcontextprotocol/clientCapabilities`","data":{"source":"mcpool","reason":"bad-meta","retryable":false}}}
         alice: raw {"jsonrpc":"2.0","id":3,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/clientCapabilities":{}}}}
-            -> alice: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"`_meta` must name `io.modelcontextprotocol/protocolVersion`","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"`_meta` must have a valid `io.modelcontextprotocol/protocolVersion`","data":{"source":"mcpool","reason":"bad-meta","retryable":false}}}
         alice: initialize #4 modern
             -> alice: error #4 -32601 no-such-method
         alice: ping #5 modern
@@ -88,7 +88,7 @@ fn a_request_that_does_not_say_what_it_must_or_is_none_is_refused() {
         alice: tools/list #7 modern
             -> start u1 for alice
         alice: tools/list #8
-            -> alice: error #8 -32602 bad-parameter
+            -> alice: error #8 -32602 bad-meta
     "#]]);
 }
 
@@ -307,5 +307,85 @@ fn what_a_server_says_of_itself_holds_for_as_long_as_it_has_said() {
         1 min pass
         alice: raw {"jsonrpc":"2.0","id":3,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
             -> alice: raw {"jsonrpc":"2.0","id":3,"result":{"ttlMs":0,"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{},"resultType":"complete","cacheScope":"public"}}
+    "#]]);
+}
+
+#[test]
+fn who_closes_its_input_before_its_wish_is_heard_is_not_listened_for() {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #1 modern changes=tools
+            -> start u1 for alice
+        alice ends
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> alice: result #1 {"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":1}}
+            -> close alice
+    "#]]);
+}
+
+#[test]
+fn who_listens_when_everything_ends_hears_that_it_does() {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #1 modern changes=tools watches=a:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged+resources.subscribe
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> alice: notifications/subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+            -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+            -> u1: cancelled #2
+        shutdown
+            -> u1: subscriptions/listen #4 modern {"toolsListChanged":true}
+            -> u1: cancelled #3
+            -> alice: result #1 {"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":1}}
+            -> close alice
+            -> stop u1
+    "#]]);
+}
+
+#[test]
+fn what_a_probe_wanted_of_the_log_is_not_what_its_client_wants() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: server/discover #"p" modern log=debug
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=logging
+            -> alice: result #"p" versions=2026-07-28,2025-11-25,2025-06-18,2025-03-26,2024-11-05
+        alice: initialize #0 version=2025-11-25
+            -> alice: result #0 version=2025-11-25
+        alice: tools/call #1 tool=t
+            -> u1: tools/call #2 modern
+    "#]]);
+}
+
+#[test]
+fn who_has_not_asked_for_a_log_is_not_told_that_its_server_was_started_again() {
+    check(expect![[r#"
+        alice opens
+        alice: tools/call #1 modern tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=logging
+            -> u1: tools/call #2 modern
+        u1: result #2 {"content":[],"resultType":"complete"}
+            -> alice: result #1 {"content":[],"resultType":"complete"}
+        u1 exits code 1
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        alice: tools/list #2 modern
+        u1 starts
+            -> u1: server/discover #3 modern
+        u1: greets declares=logging
+            -> u1: tools/list #4 modern
+            ! u1 has forgotten 1
     "#]]);
 }

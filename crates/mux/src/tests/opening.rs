@@ -1,10 +1,11 @@
 //! What the edge knows of a session in a transcript, from the words behind its coming.
 
-use std::{format, time::Duration, vec::Vec};
+use std::{boxed::Box, collections::BTreeSet, format, sync::Arc, time::Duration, vec::Vec};
 
 use super::script::{Words, class};
 use crate::{
-    Asks, Era, Front, IdleTimeout, Joins, Link, OnRestart, Opening, Refusal, Route, Scope, Start,
+    Asks, CallRules, Device, Era, Front, IdleTimeout, Joins, Link, OnRestart, OnceRule, Opening,
+    Refusal, Route, Scope, Start,
 };
 
 pub(super) fn opening(words: &Words) -> Opening {
@@ -46,6 +47,7 @@ pub(super) fn opening(words: &Words) -> Opening {
         route: Route(route.as_bytes().into()),
         scope,
         scope_reason: "the test says so".into(),
+        modern_scope: words.has("modern-global").then_some(Scope::Global),
         workspace: bound,
         asks: match words.get("asks") {
             Some("session") => Asks::Session,
@@ -74,7 +76,28 @@ pub(super) fn opening(words: &Words) -> Opening {
         silence_max: words.get("silence").map(seconds),
         era: words.get("era").map(era),
         handle: words.get("handle").map(Into::into),
+        rules: Arc::new(rules(words)),
     }
+}
+
+fn rules(words: &Words) -> CallRules {
+    CallRules {
+        device: words.get("device").map(|name| Device {
+            name: name.into(),
+            tools: tools(words.get("device-tools")),
+        }),
+        once: tools(words.get("once")).map(|tools| OnceRule {
+            tools,
+            key: words
+                .get("once-key")
+                .map(|names| names.split(',').map(Into::into).collect()),
+            ttl: Duration::from_secs(5),
+        }),
+    }
+}
+
+fn tools(names: Option<&str>) -> Option<BTreeSet<Box<str>>> {
+    names.map(|names| names.split(',').map(Into::into).collect())
 }
 
 fn era(name: &str) -> Era {

@@ -462,3 +462,57 @@ fn no_more_is_kept_for_who_does_not_come_back_than_it_may_have_at_its_server() {
     transcript.assert_eq(&played);
     stage.clear();
 }
+
+#[test]
+fn an_answer_reaches_its_server_though_the_call_that_it_came_with_is_over() {
+    check(expect![[r#"
+        alice opens handle=a era=legacy
+        alice: tools/call #1 modern caps=elicitation tool=t
+            -> start u1 for alice
+        alice: resources/read #2 modern caps=elicitation uri=a:1
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+            -> u1: resources/read #3 uri=a:1
+        u1: elicitation/create #7
+            -> alice: result #1
+            ! u1 separates resources/read 
+            ! u1 separates t
+        u1: elicitation/create #8
+        u1: result #2 {"content":[]}
+        alice: raw {"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.1","inputResponses":{"1":{"action":"decline"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"result":{"action":"decline"}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"echo","version":"1"}},"content":[]}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","inputRequests":{"2":{"method":"elicitation/create","params":{}}},"requestState":"mcpool.a.2"}}
+    "#]]);
+}
+
+#[test]
+fn who_comes_back_to_a_server_that_nobody_shares_by_now_is_served() {
+    check(expect![[r#"
+        alice opens posts handle=a era=legacy
+        alice: tools/call #1 modern caps=elicitation tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets declares=tasks
+            -> u1: initialized
+            -> u1: tools/call #2
+            ! u1 is private
+        u1: elicitation/create #7
+            -> alice: result #1
+            ! u1 separates t
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t","requestState":"mcpool.a.1","inputResponses":{"1":{"action":"decline"}},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"result":{"action":"decline"}}
+        u1: result #2 {"content":[]}
+            -> alice: result #2
+            -> close alice
+            -> stop u1
+        bob opens posts handle=b era=legacy
+        bob: tools/call #1 modern caps=elicitation tool=t
+            -> bob: error #1 -32603 needs-session
+            -> close bob
+    "#]]);
+}

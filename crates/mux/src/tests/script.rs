@@ -386,6 +386,12 @@ fn message(method: &str, rest: &[&str]) -> String {
                 .map(|value| format!(r#""{member}":"{value}""#)),
         );
     }
+    if let Some(text) = words.get("says") {
+        let voice = words.get("voice").unwrap_or("low");
+        params.push(format!(
+            r#""arguments":{{"text":"{text}","voice":"{voice}"}}"#
+        ));
+    }
     let mut meta: Vec<String> = Vec::new();
     if let Some(token) = words.get("token") {
         if method == "progress" {

@@ -307,22 +307,25 @@ impl Stage {
             ),
         };
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{{said}}}}}"#);
-        self.server_line(upstream, &line);
+        self.server_line(upstream, None, &line);
     }
 
     fn say(&mut self, who: &str, saying: &Saying) {
+        // `u1#3` speaks on the stream of its request #3.
+        let within = who.split_once('#').map(|(_, id)| id.parse().unwrap());
+        let who = who.split('#').next().unwrap_or(who);
         let is_upstream = who.starts_with('u') && who[1..].parse::<u64>().is_ok();
         match saying {
             Saying::Raw(line) => {
                 let detail = core::mem::replace(&mut self.detail, Detail::Raw);
                 if is_upstream {
-                    self.server_line(upstream(who), line);
+                    self.server_line(upstream(who), within, line);
                 } else {
                     self.client_line(who, line);
                 }
                 self.detail = detail;
             }
-            Saying::Message(line) if is_upstream => self.server_line(upstream(who), line),
+            Saying::Message(line) if is_upstream => self.server_line(upstream(who), within, line),
             Saying::Message(line) => self.client_line(who, line),
             Saying::Greeting(words) => self.greet(upstream(who), words),
             Saying::TooLong { id, purpose, end } => {
@@ -388,7 +391,7 @@ impl Stage {
                     let error = format!(
                         r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"no"}}}}"#
                     );
-                    self.server_line(upstream(who), &error);
+                    self.server_line(upstream(who), None, &error);
                 }
                 ["->", who, "", "server/discover", "", ..] => {
                     self.greet(upstream(who), &Words::default());
@@ -397,7 +400,7 @@ impl Stage {
                 ["->", who, "", "subscriptions/listen", ..] if who.starts_with('u') => {}
                 ["->", who, "", _method, "", id, ..] if who.starts_with('u') => {
                     let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
-                    self.server_line(upstream(who), &answer);
+                    self.server_line(upstream(who), None, &answer);
                 }
                 _other => {}
             }
@@ -430,9 +433,13 @@ impl Stage {
         (part.id, LineNumber(part.lines))
     }
 
-    pub(super) fn server_line(&mut self, upstream: UpstreamId, text: &str) {
+    fn server_line(&mut self, upstream: UpstreamId, within: Option<u64>, text: &str) {
         match Frame::parse(Bytes::copy_from_slice(text.as_bytes())) {
-            Ok(frame) => self.handle(Event::UpstreamFrame { upstream, frame }),
+            Ok(frame) => self.handle(Event::UpstreamFrame {
+                upstream,
+                frame,
+                within,
+            }),
             Err(fault) => self.server_fault(upstream, fault),
         }
     }

@@ -317,3 +317,62 @@ fn a_crash_says_nothing_against_what_was_found_before() {
             -> u3: server/discover #2 modern
     "#]]);
 }
+
+#[test]
+fn a_process_that_dies_early_after_others_have_spoken_says_nothing_of_its_era() {
+    check(expect![[r#"
+        alice opens
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        10 s pass
+            after 10 s
+            -> stop u1
+        u1 exits signal 15
+            -> start u2 for alice
+        u2 starts
+            -> u2: initialize #1
+        u2: greets
+            -> u2: initialized
+            -> u2: tools/list #2
+        u2: result #2 {"tools":[]}
+            -> alice: result #1
+        u2 exits code 1
+        alice: tools/list #2 modern
+        1 s pass
+            after 71 ms
+            -> start u2 for alice
+        u2 starts
+            -> u2: initialize #3
+        u2 exits code 1
+            -> alice: error #2 -32603 start-failed
+        bob opens
+        bob: tools/list #1 modern
+        1 s pass
+            after 151 ms
+            -> start u2 for bob
+        u2 starts
+            -> u2: initialize #4
+    "#]]);
+}
+
+#[test]
+fn who_has_asked_for_a_restart_hears_of_it_also_when_the_next_process_does_not_speak_its_era() {
+    check(expect![[r#"
+        alice opens
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        admin restarts echo
+            -> stop u1
+        u1 exits code 0
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #2 modern
+        u1 exits code 1
+            -> start u2 for alice
+            -> admin: restarted 1
+    "#]]);
+}

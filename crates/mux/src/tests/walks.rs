@@ -9,12 +9,15 @@ use std::{
 };
 
 use super::{script::Script, stage::Stage};
-use crate::{UpstreamId, audit::Process, upstream::State};
+use crate::{Era, UpstreamId, audit::Process, upstream::State};
 
 /// Steps of one walk.
 const STEPS: usize = 120;
 /// Walks of one test.
 const WALKS: u64 = 150;
+
+/// What the options of a session begin with whose client is of the modern era.
+const MODERN: &str = "modern";
 
 /// Where chance comes from: a xorshift generator.
 struct Chance(u64);
@@ -40,6 +43,10 @@ struct Walk {
     speaking: Vec<String>,
     listening: Vec<String>,
     opened: usize,
+    /// Posts that have made their request.
+    posted: Vec<String>,
+    /// How often a client has come back, well or not.
+    returns: usize,
 }
 
 impl Walk {
@@ -68,9 +75,19 @@ impl Walk {
             return self.server();
         }
         self.opened += 1;
-        let name = format!("s{}", self.opened);
-        let verb = self.chance.pick(&["comes", "comes", "opens"]);
         let options = self.chance.pick(self.options);
+        let (name, verb, options) = match options.strip_prefix(MODERN) {
+            Some(options) => {
+                // A post is one request, and whatever its client comes back with.
+                let kind = if options.contains("posts") { 'p' } else { 'm' };
+                let name = format!("{kind}{}", self.opened);
+                (name.clone(), "opens", format!("handle={name}{options}"))
+            }
+            None => {
+                let verb = self.chance.pick(&["comes", "comes", "opens"]);
+                (format!("s{}", self.opened), verb, options.to_string())
+            }
+        };
         self.speaking.push(name.clone());
         self.listening.push(name.clone());
         format!("{name} {verb} {options}").trim_end().to_string()
@@ -78,6 +95,9 @@ impl Walk {
 
     fn client(&mut self) -> String {
         let who = self.speaking[self.chance.below(self.speaking.len())].clone();
+        if who.starts_with(['m', 'p']) {
+            return self.modern_client(&who);
+        }
         let id = self.chance.below(9);
         let tool = self.chance.pick(&["ask", "log", "x", "y"]);
         let uri = self.chance.pick(&["a:1", "a:2"]);
@@ -97,6 +117,49 @@ impl Walk {
             _batch => format!(
                 r#"raw [{{"jsonrpc":"2.0","id":"b{id}","method":"tools/list"}},{{"jsonrpc":"2.0","id":"c{id}","method":"tools/call","params":{{"name":"x"}}}}]"#
             ),
+        };
+        format!("{who}: {said}")
+    }
+
+    /// A client that says of each request what it is of, and of one in many what a client of the other era would.
+    fn modern_client(&mut self, who: &str) -> String {
+        let id = self.chance.below(9);
+        let tool = self.chance.pick(&["ask", "log", "x"]);
+        let log = self.chance.pick(&["", "", " log=info", " log=debug"]);
+        let says = format!("modern caps=sampling{log}");
+        let is_post = who.starts_with('p');
+        let kind = match self.posted.iter().any(|posted| posted == who) {
+            false if is_post => self.chance.below(9),
+            true => 17,
+            false => self.chance.below(18),
+        };
+        if is_post {
+            self.posted.push(who.to_string());
+        }
+        let said = match kind {
+            0..6 => format!("tools/call #{id} {says} tool={tool} token={id}"),
+            6 => format!("tools/list #{id} {says}"),
+            7 => format!("server/discover #{id} {says}"),
+            8 => format!("subscriptions/listen #{id} {says} changes=tools watches=a:1"),
+            9 => format!("resources/read #{id} {says} uri=a:1"),
+            10 => format!("cancelled #{id}"),
+            11 if self.chance.below(4) == 0 => format!("initialize #{id} caps=sampling"),
+            12 if self.chance.below(4) == 0 => format!("tools/list #{id}"),
+            // With a handle that may be good, and with another's.
+            _comes_back => {
+                let whose = self.speaking[self.chance.below(self.speaking.len())].clone();
+                let whose = if self.chance.below(4) > 0 {
+                    who
+                } else {
+                    &whose
+                };
+                let (round, shown) = (1 + self.chance.below(4), 1 + self.chance.below(4));
+                self.returns += 1;
+                let id = self.returns;
+                format!(
+                    r#"raw {{"jsonrpc":"2.0","id":"r{id}","method":"tools/call","params":{{"name":"{tool}","requestState":"mcpool.{whose}.{round}","inputResponses":{{"{shown}":{{"by":"{who}"}}}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{"sampling":{{}}}}}}}}}}"#
+                )
+            }
         };
         format!("{who}: {said}")
     }
@@ -134,7 +197,9 @@ impl Walk {
             Process::Stopping => format!("{id} exits code 0"),
             Process::Running | Process::None => {
                 let state = self.stage.mux.upstreams[&id].state;
-                if matches!(state, State::Initializing) && self.chance.below(3) > 0 {
+                if matches!(state, State::Initializing) && self.chance.below(4) == 0 {
+                    self.refuses_to_greet(id)
+                } else if matches!(state, State::Initializing) && self.chance.below(3) > 0 {
                     let declares = self.chance.pick(&[
                         "logging",
                         "tools.listChanged+logging",
@@ -149,6 +214,19 @@ impl Walk {
         }
     }
 
+    /// A server does not speak as it is spoken to: it says so, says something else, or ends.
+    fn refuses_to_greet(&mut self, id: UpstreamId) -> String {
+        let exchanges = &self.stage.mux.upstreams[&id].exchanges;
+        let greeting = exchanges.iter().map(|(minted, _)| minted).next();
+        let code = self.chance.pick(&[-32601, -32022, -32603]);
+        match greeting.filter(|_| self.chance.below(4) > 0) {
+            Some(greeting) => format!(
+                r#"{id}: raw {{"jsonrpc":"2.0","id":{greeting},"error":{{"code":{code},"message":"no"}}}}"#
+            ),
+            None => format!("{id} exits code 1"),
+        }
+    }
+
     fn running(&mut self, id: UpstreamId) -> String {
         let exchanges = &self.stage.mux.upstreams[&id].exchanges;
         let open: Vec<u64> = exchanges.iter().map(|(minted, _)| minted).collect();
@@ -159,6 +237,10 @@ impl Walk {
             _open => self.chance.pick(&open),
         };
         let ask = self.chance.below(4);
+        let is_modern = self.stage.mux.upstreams[&id].key.era == Era::Modern;
+        if is_modern && self.chance.below(3) == 0 {
+            return self.modern_answer(id, minted);
+        }
         let said = match self.chance.below(24) {
             0..10 => format!(": result #{minted}"),
             10 => format!(": error #{minted}"),
@@ -175,6 +257,19 @@ impl Walk {
             _dies => " exits code 1".to_string(),
         };
         format!("{id}{said}")
+    }
+
+    /// A server of the modern era asks in place of an answer: what a client must answer, what it need not, or nothing.
+    fn modern_answer(&mut self, id: UpstreamId, minted: u64) -> String {
+        let asks = self.chance.pick(&[
+            r#""a":{"method":"sampling/createMessage","params":{}}"#,
+            r#""a":{"method":"sampling/createMessage","params":{}},"b":{"method":"sampling/createMessage","params":{"x":1}}"#,
+            r#""a":{"method":"roots/list"}"#,
+            "",
+        ]);
+        format!(
+            r#"{id}: raw {{"jsonrpc":"2.0","id":{minted},"result":{{"resultType":"input_required","inputRequests":{{{asks}}},"requestState":"s"}}}}"#
+        )
     }
 
     /// Sessions that the core has closed say nothing more.
@@ -195,6 +290,8 @@ fn walk(options: &'static [&'static str]) {
             speaking: Vec::new(),
             listening: Vec::new(),
             opened: 0,
+            posted: Vec::new(),
+            returns: 0,
         };
         let mut played = String::new();
         for _ in 0..STEPS {
@@ -251,5 +348,19 @@ fn whatever_sessions_of_several_scopes_do_holds() {
         "scope=session server=own idle=0",
         "asks=session server=other caps=sampling idle=1",
         "joins caps=sampling workspace=/v",
+    ]);
+}
+
+#[test]
+fn whatever_sessions_of_both_eras_do_holds() {
+    walk(&[
+        "modern",
+        "modern keeps",
+        "modern posts",
+        "modern server=old era=legacy",
+        "modern server=old era=legacy posts",
+        "caps=sampling",
+        "caps=sampling server=new era=modern",
+        "caps=sampling server=new era=modern keeps",
     ]);
 }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::record::Record;
+use crate::{agent, record::Record};
 
 /// What a descendant of the server is started with instead of options.
 const LINGER: &str = "linger";
@@ -22,6 +22,7 @@ pub(crate) fn play(role: &OsStr, record: &OsStr) -> Option<anyhow::Result<ExitCo
     match role.to_str() {
         Some(LINGER) => Some(linger(record)),
         Some(ESCAPE) => Some(escape(record)),
+        Some(agent::ROLE) => Some(agent::play(record)),
         _server => None,
     }
 }

@@ -8,6 +8,7 @@
 //! **Invariant:** it does nothing that a test did not ask for, and all of its
 //! answers are built from the request alone. A mark in the request comes back in all of them.
 
+mod agent;
 mod descendants;
 mod features;
 mod mark;

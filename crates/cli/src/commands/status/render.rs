@@ -75,9 +75,13 @@ fn http(http: &Http, page: &mut Page) {
         let urls: Vec<String> = http
             .addresses
             .iter()
-            .map(|address| match http.servers.get(address) {
-                Some(server) => format!("http://{address}/mcp ({server})"),
-                None => format!("http://{address}/mcp/NAME"),
+            .map(|address| {
+                let is_secure = http.secure.contains(address);
+                let scheme = if is_secure { "https" } else { "http" };
+                match http.servers.get(address) {
+                    Some(server) => format!("{scheme}://{address}/mcp ({server})"),
+                    None => format!("{scheme}://{address}/mcp/NAME"),
+                }
             })
             .collect();
         page.line(format_args!("HTTP {}", urls.join(", ")));

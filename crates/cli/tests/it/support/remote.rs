@@ -20,6 +20,9 @@ use serde_json::{Value, json};
 
 use super::{eventually, until};
 
+mod modern;
+mod old;
+
 /// How it differs from the usual.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a manner of its own")]
@@ -40,6 +43,17 @@ pub(crate) struct Manners {
     pub(crate) leads_to: Option<String>,
     /// Speaks as servers of 2024-11-05 do.
     pub(crate) is_old: bool,
+    /// The eras in which it speaks otherwise.
+    pub(crate) speaks: Speaks,
+}
+
+/// The eras in which a server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    #[default]
+    Legacy,
+    Modern,
+    Both,
 }
 
 /// One request that came.
@@ -75,6 +89,8 @@ struct State {
     listeners: Vec<TcpStream>,
     /// Answers to what broke off, by the id of the last event.
     kept: Vec<(String, Value)>,
+    /// Calls whose stream the client has ended.
+    deserted: usize,
 }
 
 /// The server, as long as this is there.
@@ -184,6 +200,20 @@ impl Remote {
     /// Forgets all sessions that it has given out.
     pub(crate) fn forget(&self) {
         self.state.lock().unwrap().sessions.clear();
+    }
+
+    /// How many calls were left alone by whoever waited for them.
+    pub(crate) fn deserted(&self) -> usize {
+        self.state.lock().unwrap().deserted
+    }
+
+    /// Cuts all connections, and goes on.
+    pub(crate) fn cut(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.listeners.clear();
+        for connection in state.connections.drain(..) {
+            let _gone = connection.shutdown(Shutdown::Both);
+        }
     }
 
     /// It is gone, with all its connections.
@@ -299,9 +329,20 @@ fn answer(
         return Ok(true);
     }
     if manners.is_old {
-        return answer_old(seen, out, state);
+        return old::answer(seen, out, state);
+    }
+    if manners.speaks != Speaks::Legacy && modern::is_meant(seen) {
+        return modern::answer(seen, out, state);
+    }
+    if manners.speaks == Speaks::Modern {
+        return modern::refuse(seen, out);
     }
     let session = seen.header("mcp-session-id");
+    if session.is_none() && seen.says() != "initialize" {
+        let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: Server not initialized"}}"#;
+        respond(out, "400 Bad Request", JSON, body)?;
+        return Ok(true);
+    }
     let is_known = session.is_none_or(|it| state.lock().unwrap().sessions.contains(it));
     if !is_known {
         if manners.says_400 {
@@ -524,16 +565,17 @@ fn misbehave(how: &str, out: &mut TcpStream) -> io::Result<bool> {
 /// Asks the user of whoever calls, and answers with what was said.
 fn ask(message: &Value, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bool> {
     begin_stream(out, "")?;
+    let id = format!("ask-{}", message["id"]);
     event(
         out,
         None,
-        &json!({"jsonrpc": "2.0", "id": "ask-1", "method": "elicitation/create", "params": {
+        &json!({"jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": {
                 "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}}),
     )?;
     let said = eventually("an answer to the question", || {
         let state = state.lock().unwrap();
         let mut seen = state.seen.iter();
-        seen.find(|seen| seen.body["id"] == "ask-1")
+        seen.find(|seen| seen.body["id"] == *id)
             .map(|seen| seen.body.clone())
     });
     event(
@@ -549,41 +591,4 @@ fn ask(message: &Value, out: &mut TcpStream, state: &Mutex<State>) -> io::Result
 
 fn answer_to(message: &Value, result: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": message["id"], "result": result})
-}
-
-/// As servers did before there was one place for everything.
-fn answer_old(seen: &Seen, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bool> {
-    if seen.method == "GET" {
-        // Once it knows where to post it does so, and is answered here.
-        state.lock().unwrap().listeners.push(out.try_clone()?);
-        begin_stream(out, "")?;
-        out.write_all(b"event: endpoint\r\ndata: /messages?id=7\r\n\r\n")?;
-        return Ok(true);
-    }
-    if seen.path != "/messages?id=7" {
-        respond(out, "405 Method Not Allowed", "", "")?;
-        return Ok(true);
-    }
-    respond(out, "202 Accepted", "", "Accepted")?;
-    let message = &seen.body;
-    let result = match seen.says() {
-        "initialize" => json!({
-            "protocolVersion": "2024-11-05",
-            "capabilities": {"tools": {}},
-            "serverInfo": {"name": "old", "version": "1"},
-        }),
-        "tools/call" => text(
-            message["params"]["arguments"]["text"]
-                .as_str()
-                .unwrap_or_default(),
-        ),
-        "tools/list" => json!({"tools": []}),
-        _other if message.get("id").is_some() => json!({}),
-        _notice => return Ok(true),
-    };
-    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
-    if let Some(listener) = state.lock().unwrap().listeners.last_mut() {
-        event(listener, None, &answer)?;
-    }
-    Ok(true)
 }

@@ -120,6 +120,11 @@ fn serve(stream: TcpStream, state: &Mutex<State>, agrees: bool) {
 
 fn answer(message: &Value, socket: &mut WebSocket<TcpStream>) {
     let result = match message["method"].as_str().unwrap_or_default() {
+        "server/discover" => json!({
+            "supportedVersions": ["2026-07-28"],
+            "capabilities": {"tools": {}},
+            "resultType": "complete",
+        }),
         "initialize" => json!({
             "protocolVersion": message["params"]["protocolVersion"],
             "capabilities": {"tools": {}},

@@ -65,6 +65,28 @@ impl Web {
         }
     }
 
+    /// A session over a WebSocket, greeted, where the daemon may die meanwhile.
+    pub(crate) fn may_talk(&self) -> Option<Talk> {
+        let path = self.path.replace("/mcp", "/ws");
+        let request = format!("ws://{}{path}", self.address());
+        let mut request = request.into_client_request().ok()?;
+        let protocol = HeaderValue::from_static("mcp");
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocol);
+        let stream = TcpStream::connect(self.address()).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let (socket, _response) = tungstenite::client(request, stream).ok()?;
+        let mut talk = Talk {
+            socket,
+            requests: 0,
+            heard: VecDeque::new(),
+        };
+        let hello = super::client::hello("2025-11-25", &json!({}));
+        talk.try_answer(&hello)?;
+        Some(talk)
+    }
+
     /// A session over a WebSocket on the server that this one is at, greeted.
     #[track_caller]
     pub(crate) fn talk(&self) -> Talk {
@@ -150,6 +172,21 @@ impl Talk {
                 return message;
             }
             self.heard.push_back(message);
+        }
+    }
+
+    /// The answer to a request, where the daemon may die meanwhile.
+    pub(crate) fn try_answer(&mut self, request: &Value) -> Option<Value> {
+        let said = Message::text(request.to_string());
+        self.socket.send(said).ok()?;
+        loop {
+            let Message::Text(text) = self.socket.read().ok()? else {
+                continue;
+            };
+            let answer: Value = serde_json::from_str(&text).unwrap();
+            if answer["id"] == request["id"] && answer.get("method").is_none() {
+                return Some(answer);
+            }
         }
     }
 

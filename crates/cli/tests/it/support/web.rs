@@ -298,6 +298,14 @@ impl KeptOpen {
         text
     }
 
+    /// The same, whatever it is.
+    #[track_caller]
+    pub(crate) fn all(mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.reader.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
     /// What is answered to the next request that has not been answered.
     #[track_caller]
     pub(crate) fn response(self) -> (Response, Web) {

@@ -82,14 +82,6 @@ fn what_is_wrong_with_it_is_told() {
             "[http]\nsocket = 1\n",
             "[http]\nauth = \"nobody\"\n",
             "[http]\nport = 7665\n",
-            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = true }]\n",
-            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = 1 }]\n",
-            "[http]\nauth = \"none\"\nlisten = [{ address = \"0.0.0.0:1\", tls = true }]\n[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
-            "[http.tls]\ncert = \"/c\"\n",
-            "[http.tls]\ncert = \"c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
-            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = []\n",
-            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n:7\"]\n",
-            "[http.tls]\nca = \"/c\"\n",
         ],
         &expect![[r#"
             [http]
@@ -97,10 +89,10 @@ fn what_is_wrong_with_it_is_told() {
                 config.toml:2:10: http.listen: expected an array of addresses, found a string (put it in brackets: `["..."]`)
             [http]
             listen = ["0.0.0.0:7665"]
-                config.toml:2:11: http.listen[0]: "0.0.0.0:7665" is neither at 127.0.0.1 nor at [::1] (mcpool serves this machine only)
+                config.toml:2:11: http.listen[0]: "0.0.0.0:7665" is neither at 127.0.0.1 nor at [::1] (beyond this machine mcpool is served with TLS and the token alone: `{ address = "…", tls = true }`, and a certificate in `[http.tls]`)
             [http]
             listen = ["127.0.0.1:1", "[::ffff:127.0.0.1]:7665"]
-                config.toml:2:26: http.listen[1]: "[::ffff:127.0.0.1]:7665" is neither at 127.0.0.1 nor at [::1] (mcpool serves this machine only)
+                config.toml:2:26: http.listen[1]: "[::ffff:127.0.0.1]:7665" is neither at 127.0.0.1 nor at [::1] (beyond this machine mcpool is served with TLS and the token alone: `{ address = "…", tls = true }`, and a certificate in `[http.tls]`)
             [http]
             listen = ["localhost:7665"]
                 config.toml:2:11: http.listen[0]: "localhost:7665" is not an address with a port (write one such as `127.0.0.1:7665` or `[::1]:7665`)
@@ -112,13 +104,13 @@ fn what_is_wrong_with_it_is_told() {
                 config.toml:2:11: http.listen[0]: `address` is missing (such as `{ address = "127.0.0.1:9999", server = "NAME" }`)
             [http]
             listen = [{ address = "0.0.0.0:9999", server = "x" }]
-                config.toml:2:23: http.listen[0].address: "0.0.0.0:9999" is neither at 127.0.0.1 nor at [::1] (mcpool serves this machine only)
+                config.toml:2:23: http.listen[0].address: "0.0.0.0:9999" is neither at 127.0.0.1 nor at [::1] (beyond this machine mcpool is served with TLS and the token alone: `{ address = "…", tls = true }`, and a certificate in `[http.tls]`)
             [http]
             listen = [{ address = "127.0.0.1:9999", server = "a b" }]
                 config.toml:2:50: http.listen[0].server: a server's name is made of letters, digits, `.`, `_` and `-`, but character 2 is ' '
             [http]
             listen = [{ address = "127.0.0.1:9999", name = "x" }]
-                config.toml:2:41: http.listen[0].name: unknown key (known here: address, server)
+                config.toml:2:41: http.listen[0].name: unknown key (known here: address, server, tls)
             [http]
             socket = "relative"
                 config.toml:2:10: http.socket: relative is no absolute path
@@ -130,7 +122,60 @@ fn what_is_wrong_with_it_is_told() {
                 config.toml:2:8: http.auth: "nobody" is not one of `same-user`, `token`, `none`
             [http]
             port = 7665
-                config.toml:2:1: http.port: unknown key (known here: listen, socket, auth, session_idle_timeout)
+                config.toml:2:1: http.port: unknown key (known here: listen, tls, socket, auth, session_idle_timeout)
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_tls_is_told() {
+    check_errors(
+        &[
+            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = true }]\n",
+            "[http]\nlisten = [{ address = \"127.0.0.1:1\", tls = 1 }]\n",
+            "[http]\nauth = \"none\"\nlisten = [{ address = \"0.0.0.0:1\", tls = true }]\n[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
+            "[http.tls]\ncert = \"/c\"\n",
+            "[http.tls]\ncert = \"c\"\nkey = \"/k\"\nnames = [\"n\"]\n",
+            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = []\n",
+            "[http.tls]\ncert = \"/c\"\nkey = \"/k\"\nnames = [\"n:7\"]\n",
+            "[http.tls]\nca = \"/c\"\n",
+        ],
+        &expect![[r#"
+            [http]
+            listen = [{ address = "127.0.0.1:1", tls = true }]
+                config.toml:2:10: http.listen: `tls` needs a certificate (name its files in `[http.tls]`, as `cert` and `key`)
+            [http]
+            listen = [{ address = "127.0.0.1:1", tls = 1 }]
+                config.toml:2:44: http.listen[0].tls: expected true or false, found an integer
+            [http]
+            auth = "none"
+            listen = [{ address = "0.0.0.0:1", tls = true }]
+            [http.tls]
+            cert = "/c"
+            key = "/k"
+            names = ["n"]
+                config.toml:3:10: http.listen: beyond this machine nobody may come in without the token (`auth` must not be "none" beside such an address)
+            [http.tls]
+            cert = "/c"
+                config.toml:1:7: http.tls: `key`, `names` is missing (the files of a certificate and of its key, and the names that clients use in their URLs)
+            [http.tls]
+            cert = "c"
+            key = "/k"
+            names = ["n"]
+                config.toml:2:8: http.tls.cert: c is no absolute path
+            [http.tls]
+            cert = "/c"
+            key = "/k"
+            names = []
+                config.toml:4:9: http.tls.names: there must be one at least
+            [http.tls]
+            cert = "/c"
+            key = "/k"
+            names = ["n:7"]
+                config.toml:4:10: http.tls.names[0]: "n:7" is no host as it stands in a URL (such as "pool.example.com" or "192.0.2.7", in small letters and without a port)
+            [http.tls]
+            ca = "/c"
+                config.toml:2:1: http.tls.ca: unknown key (known here: cert, key, names)
         "#]],
     );
 }

@@ -61,7 +61,7 @@ fn the_terms_of_requests_are_checked_wherever_they_stand() {
             [servers.a]
             command = "x"
             request_idle = "5m"
-                config.toml:3:1: servers.a.request_idle: unknown key (known here: command, url, headers, ca_cert, session_key_param, session_key_header, args, env, env_pass, env_file, path, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after)
+                config.toml:3:1: servers.a.request_idle: unknown key (known here: command, url, headers, ca_cert, session_key_param, session_key_header, args, env, env_pass, env_file, path, cwd, scope, idle_timeout, request_timeout, request_idle_timeout, on_restart, on_daemon_failure, lazy, keep_warm, client_capabilities, asks, era, sse_poll_after, serialize, once)
             [servers.a]
             command = "x"
             request_timeout = "never"

@@ -1,11 +1,11 @@
 //! One request that has passed the gate, and its response.
 
-use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, task::Poll};
+use std::{fmt, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame as BodyFrame};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, Method, Request, Response, StatusCode, Version,
     body::Incoming,
     header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue},
     http::request::Parts,
@@ -18,7 +18,9 @@ use super::{
     Caller, Front, Generation, HttpFault, Key, Place, Post, Visit, Wish,
     events::Events,
     gate::{Passed, Peer},
+    hook::{self, Hook},
     modern,
+    place::place,
     presence::Attendance,
     reply::{self, Reply, SESSION_ID},
     routes::{Admits, What},
@@ -36,7 +38,6 @@ const DISCARDED_BYTES: usize = 16 << 10;
 /// Below this many bytes a body is not counted: there is little of it, and often.
 const UNCOUNTED_BYTES: usize = 4 << 10;
 
-const WORKSPACE: HeaderName = HeaderName::from_static("mcpool-workspace");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -132,6 +133,12 @@ async fn serve(
     };
     let (server, is_web) = match passed.route.what {
         What::Health => return Ok(reply::bare(StatusCode::OK)),
+        What::Hook => {
+            let from = (passed.name, passed.caller);
+            // It knows no other method.
+            let body = body.ok_or(HttpFault::NoSuchMethod { allowed: "POST" })?;
+            return Box::pin(post_hook((front, busy), head, from, body)).await;
+        }
         What::OnlyServer => (only, web::is_wanted(head)),
         What::Server => (Some(Arc::from(passed.name)), web::is_wanted(head)),
         What::OnlyServerWeb => (only, true),
@@ -161,6 +168,26 @@ async fn serve(
     } else {
         Box::pin(errand.leave()).await
     }
+}
+
+/// An event of an agent, for the tool that the URL names.
+async fn post_hook(
+    (front, busy): (&Front, &Busy),
+    head: &Parts,
+    (event, caller): (&str, Caller),
+    body: Incoming,
+) -> Result<Response<Reply>, HttpFault> {
+    let hook = Hook::of(event, &head.uri)?;
+    let place = place(None, &head.uri, &head.headers)?;
+    let errand = Errand {
+        front,
+        busy,
+        place,
+        caller,
+        key: None,
+    };
+    let (bytes, _share) = errand.read(head, body).await?;
+    hook::answer((front, busy), hook, (errand.place, caller), &bytes).await
 }
 
 /// What a request is about.
@@ -485,66 +512,6 @@ fn covers(range: &str, kind: &str) -> bool {
             kind.get(..family(kind))
                 .is_some_and(|family| family.eq_ignore_ascii_case(of))
         })
-}
-
-/// Where a request leads to.
-fn place(server: Option<Arc<str>>, uri: &Uri, headers: &HeaderMap) -> Result<Place, HttpFault> {
-    let mut place = Place {
-        server,
-        ..Place::default()
-    };
-    let bad = |what| HttpFault::BadRequest { what };
-    for pair in uri.query().unwrap_or_default().split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match name {
-            "workspace" | "repo" => {
-                let value = decoded(value).ok_or(bad("the workspace is no text"))?;
-                let before = place.workspace.replace(PathBuf::from(value));
-                if before.is_some() {
-                    return Err(bad("there is more than one workspace"));
-                }
-            }
-            "session_key" => {
-                let value = decoded(value).ok_or(bad("the session key is no text"))?;
-                place.session_key = Some(value.into());
-            }
-            _unknown => {}
-        }
-    }
-    if let Some(value) = headers.get(&WORKSPACE) {
-        let value = value
-            .to_str()
-            .map_err(|_| bad("the workspace is no text"))?;
-        let before = place.workspace.replace(PathBuf::from(value));
-        if before.is_some_and(|before| place.workspace.as_ref() != Some(&before)) {
-            return Err(bad("there is more than one workspace"));
-        }
-    }
-    if place
-        .workspace
-        .as_ref()
-        .is_some_and(|path| !path.is_absolute())
-    {
-        return Err(bad("the workspace is no absolute path"));
-    }
-    Ok(place)
-}
-
-/// A value of a query as it was meant.
-fn decoded(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let [first, left @ ..] = rest {
-        rest = left;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, left) = left.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
-        rest = left;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 impl fmt::Debug for Errand<'_> {

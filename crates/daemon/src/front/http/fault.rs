@@ -65,7 +65,7 @@ pub(crate) enum HttpFault {
     Full,
     /// The daemon is ending, or has just begun.
     Ending,
-    /// The session began at an earlier daemon, and cannot be served just now.
+    /// The session cannot be begun, or gone on with, just now.
     NotNow {
         /// Why.
         why: String,

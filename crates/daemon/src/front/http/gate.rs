@@ -23,6 +23,8 @@ use super::{
 pub(super) struct Gate {
     /// What a request may be for, exactly.
     hosts: Vec<String>,
+    /// Where a page may be from: ours, which are not over TLS.
+    origins: Vec<String>,
     auth: HttpAuth,
     token: Token,
 }
@@ -37,6 +39,8 @@ pub(super) enum Peer {
     AtOurSocket,
     /// Anybody.
     Unknown,
+    /// Anybody, perhaps at another machine: only the token counts.
+    Elsewhere,
 }
 
 /// A request that has passed.
@@ -70,7 +74,7 @@ impl Gate {
         names: &[String],
         (auth, token): (HttpAuth, Token),
     ) -> Self {
-        let mut hosts = Vec::new();
+        let (mut hosts, mut origins) = (Vec::new(), Vec::new());
         for listen in addresses {
             let port = listen.address.port();
             if listen.is_secure {
@@ -79,9 +83,15 @@ impl Gate {
                 hosts.extend(names.iter().filter(|_| port == HTTPS).cloned());
             } else {
                 hosts.extend(LOOPBACK.map(|name| format!("{name}:{port}")));
+                origins.extend(LOOPBACK.map(|name| format!("http://{name}:{port}")));
             }
         }
-        Gate { hosts, auth, token }
+        Gate {
+            hosts,
+            origins,
+            auth,
+            token,
+        }
     }
 
     /// The token that counts now, or none.
@@ -153,8 +163,8 @@ impl Gate {
         let foreign = HttpFault::ForeignOrigin;
         let origin = only(headers, &ORIGIN).map_err(|_several| foreign.clone())?;
         let is_ours = |origin: &HeaderValue| {
-            let host = origin.as_bytes().strip_prefix(b"http://");
-            host.is_some_and(|host| self.hosts.iter().any(|ours| ours.as_bytes() == host))
+            let mut origins = self.origins.iter();
+            origins.any(|ours| ours.as_bytes() == origin.as_bytes())
         };
         if origin.is_some_and(|origin| !is_ours(origin)) {
             return Err(foreign);
@@ -178,6 +188,9 @@ impl Gate {
             return Ok((Caller::Token, Some(token)));
         }
         let caller = match self.auth {
+            HttpAuth::None | HttpAuth::SameUser | HttpAuth::Token if peer == Peer::Elsewhere => {
+                return Err(HttpFault::Unauthorized);
+            }
             HttpAuth::None if !is_forwarded(headers) => Caller::Anybody,
             HttpAuth::SameUser if peer == Peer::SameUser && !is_forwarded(headers) => {
                 Caller::SameUser

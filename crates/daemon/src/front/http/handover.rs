@@ -9,20 +9,16 @@
 //! **Invariant:** of a connection that is let go every byte has been understood, or goes along; and no byte of a
 //! response is written twice.
 
+mod writing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     os::fd::{AsFd, RawFd},
-    pin::Pin,
     sync::Arc,
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
-use hyper::{
-    HeaderMap, Response, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
-};
 use mux::SessionId;
 use serde::{Deserialize, Serialize};
 use sys::handed;
@@ -39,12 +35,11 @@ use super::{
     FIRST_GENERATION, Front, Generation, Key, Served,
     comer::{Comer, Kind, Rewound},
     events::Events,
-    exchange,
+    exchange, hook,
     look::Order,
     modern,
-    presence::Attendance,
-    reply::{self, Reply},
-    serve,
+    presence::{Attendance, Round},
+    reply, serve,
     strangers::Stranger,
     timed::{Busy, Course, Stage, Timed},
 };
@@ -53,6 +48,7 @@ use crate::{
     tasks,
     upgrade::{Handed, Hex},
 };
+use writing::{has_gone, write_body, write_head};
 
 /// A connection that nobody serves.
 #[derive(Debug)]
@@ -94,6 +90,9 @@ struct DueRound {
     id: Option<RequestId>,
     /// Whether the head is written, and a stream goes on.
     streams: bool,
+    /// The event, if the answer is for a hook of an agent.
+    #[serde(default)]
+    hook: Option<Arc<str>>,
 }
 
 /// A connection as it is handed over.
@@ -174,6 +173,7 @@ impl Busy {
                 session: round.presence.session()?,
                 id: round.id,
                 streams: course.stage == Stage::Streams,
+                hook: round.hook,
             };
             return Some((Due::Round(due), course));
         }
@@ -394,7 +394,15 @@ async fn go_on(
             biased;
             // Before what answers is dropped, and with it that it does.
             let_go = is_let_go(&busy) => Err(let_go),
-            written = finish(&front, &mut stream, &busy, due, from) => Ok(written),
+            written = async {
+                let finished = finish(&front, &mut stream, &busy, due, from).await;
+                drop(answering);
+                finished?;
+                if is_last {
+                    stream.shutdown().await?;
+                }
+                Ok::<_, io::Error>(())
+            } => Ok(written),
         };
         match finished {
             Err(None) => return,
@@ -404,7 +412,6 @@ async fn go_on(
             Ok(Ok(())) if !is_last => {}
             Ok(Ok(()) | Err(_)) => return,
         }
-        drop(answering);
     }
     serve(served, stream, stranger).await;
 }
@@ -430,7 +437,7 @@ async fn finish(
 ) -> io::Result<()> {
     let From { pieces, chunks } = from;
     let body = match due {
-        Due::Nothing => return stream.flush().await,
+        Due::Nothing => return Ok(()),
         Due::Events => {
             busy.is_at(Stage::Streams);
             reply::rest_of_events(pieces)
@@ -439,7 +446,11 @@ async fn finish(
         Due::Response(key) => {
             busy.is_of(Some(key));
             busy.is_at(Stage::AtTheHub);
-            let answered = exchange::answer(busy, pieces).await;
+            let answered = tokio::select! {
+                biased;
+                answered = exchange::answer(busy, pieces) => answered,
+                gone = has_gone(stream) => return Err(gone),
+            };
             let response = answered.unwrap_or_else(|fault| reply::refused(&fault));
             write_head(stream, busy, response).await?
         }
@@ -453,7 +464,7 @@ async fn finish(
             let greeted = tokio::select! {
                 biased;
                 greeted = exchange::greet(busy, pieces, attendance) => greeted,
-                () = stream.get_ref().comer().has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+                gone = has_gone(stream) => return Err(gone),
             };
             let response = greeted.unwrap_or_else(|fault| reply::refused(&fault));
             write_head(stream, busy, response).await?
@@ -471,110 +482,31 @@ async fn finish_round(
     chunks: Receiver<Chunk>,
 ) -> io::Result<()> {
     let (attendance, presence) = Attendance::of(round.session, front.inbox.clone());
-    busy.is_round(presence, round.id.clone());
+    busy.is_round(Round {
+        presence,
+        id: round.id.clone(),
+        hook: round.hook.clone(),
+    });
     let body = if round.streams {
         busy.is_at(Stage::Streams);
         reply::events(Events::of_request(None, chunks, attendance)).into_body()
     } else {
-        let responded = tokio::select! {
-            biased;
-            responded = modern::respond(chunks, attendance) => responded,
-            () = stream.get_ref().comer().has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+        let respond = async {
+            if let Some(event) = &round.hook {
+                return hook::respond(event, chunks, attendance, busy).await;
+            }
+            let responded = modern::respond(chunks, attendance).await;
+            busy.is_at(Stage::Written);
+            responded.unwrap_or_else(|denial| reply::denied_to(&denial, round.id.as_ref()))
         };
-        busy.is_at(Stage::Written);
-        let response =
-            responded.unwrap_or_else(|denial| reply::denied_to(&denial, round.id.as_ref()));
+        let response = tokio::select! {
+            biased;
+            response = respond => response,
+            gone = has_gone(stream) => return Err(gone),
+        };
         write_head(stream, busy, response).await?
     };
     write_body(stream, busy, body).await
-}
-
-/// Writes the head of a response; returns what is to be written behind it.
-async fn write_head(
-    stream: &mut Timed<Rewound>,
-    busy: &Busy,
-    response: Response<Reply>,
-) -> io::Result<Reply> {
-    let (head, body) = response.into_parts();
-    let head = head_of((head.status, &head.headers), &body, busy.course());
-    write(stream, busy, &head).await?;
-    if body.is_stream() {
-        busy.is_at(Stage::Streams);
-    }
-    Ok(body)
-}
-
-/// The head of a response.
-fn head_of((status, headers): (StatusCode, &HeaderMap), body: &Reply, course: Course) -> Vec<u8> {
-    let reason = status.canonical_reason().unwrap_or_default();
-    let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
-    let mut line = |name: &str, value: &[u8]| {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            head.extend_from_slice(part);
-        }
-    };
-    for (name, value) in headers {
-        line(name.as_str(), value.as_bytes());
-    }
-    match body.size_hint().exact() {
-        Some(length) if !body.is_stream() => {
-            line(CONTENT_LENGTH.as_str(), length.to_string().as_bytes());
-        }
-        Some(_) | None if course.is_unchunked => {}
-        Some(_) | None => line(TRANSFER_ENCODING.as_str(), b"chunked"),
-    }
-    if course.is_last {
-        line(CONNECTION.as_str(), b"close");
-    }
-    head.extend_from_slice(b"\r\n");
-    head
-}
-
-async fn write_body(stream: &mut Timed<Rewound>, busy: &Busy, mut body: Reply) -> io::Result<()> {
-    let is_chunked = body.is_stream() && !busy.course().is_unchunked;
-    loop {
-        let frame = tokio::select! {
-            biased;
-            frame = next_frame(&mut body) => frame,
-            () = stream.get_ref().comer().has_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
-        };
-        let Some(frame) = frame else {
-            break;
-        };
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        // An empty chunk would end the body.
-        if data.is_empty() {
-            continue;
-        }
-        if is_chunked {
-            let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
-            chunk.extend_from_slice(&data);
-            chunk.extend_from_slice(b"\r\n");
-            write(stream, busy, &chunk).await?;
-        } else {
-            write(stream, busy, &data).await?;
-        }
-    }
-    if is_chunked {
-        busy.is_at(Stage::Written);
-        write(stream, busy, b"0\r\n\r\n").await?;
-    }
-    Ok(())
-}
-
-async fn next_frame(body: &mut Reply) -> Option<Frame<Bytes>> {
-    let next = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-    next.await?.ok()
-}
-
-/// Until all of it is written the connection cannot be let go.
-async fn write(stream: &mut Timed<Rewound>, busy: &Busy, bytes: &[u8]) -> io::Result<()> {
-    busy.note_write(true);
-    stream.write_all(bytes).await?;
-    busy.note_write(false);
-    Ok(())
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ struct Listener {
     inode: u64,
 }
 
-/// Whoever listens at this address, as far as can be seen.
-pub(super) fn name(address: SocketAddr) -> String {
+/// Whoever listens at this address, as far as can be seen: words for a person.
+pub fn name(address: SocketAddr) -> String {
     let found = ["/proc/net/tcp", "/proc/net/tcp6"]
         .into_iter()
         .filter_map(|table| fs::read_to_string(table).ok())

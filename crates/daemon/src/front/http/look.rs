@@ -242,8 +242,8 @@ mod tests {
         }
         let mut has_to_rest = || {
             look_at(&busy);
-            let mut context = Context::from_waker(Waker::noop());
-            busy.orders().poll(&mut context) == Poll::Ready(Order::Rest)
+            let context = Context::from_waker(Waker::noop());
+            busy.orders().poll(&context) == Poll::Ready(Order::Rest)
         };
         assert_eq!(until(&mut has_to_rest), looks(REST) - 1);
     }

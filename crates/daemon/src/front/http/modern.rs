@@ -15,21 +15,23 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 use memchr::memmem;
-use mux::{MODERN_VERSION, Said};
+use mux::{MODERN_VERSION, Refusal, Said, check_method, check_sender, said_version};
 use tokio::{
     sync::mpsc::{self, Sender},
     time,
 };
-use wire::{Frame, Kind, Message, Method, Outgoing, Params, RequestId, Span, meta_name};
+use wire::{Frame, Kind, Message, Method, Outgoing, Params};
 
 pub(crate) use fault::ModernFault;
-use headers::ParamHeaders;
-pub(crate) use mirrored::{Param, check as check_params, tools_of};
+pub(crate) use headers::encoded;
+pub(crate) use mirrored::{
+    Mirroring, Param, check as check_params, headers_of as param_headers, is_annotated, tools_of,
+};
 
 use super::{
     Caller, Front, HttpFault, Key, Place, Post,
     events::{COMMENT_INTERVAL, Events},
-    presence::{Attendance, Presence},
+    presence::{Attendance, Presence, Round},
     reply::{self, Reply, SESSION_ID},
     timed::{Busy, Stage},
 };
@@ -38,7 +40,7 @@ use crate::{
     link::{Chunk, ConnectionId, Denial, PIECES_MAX, Share},
 };
 use fault::Mismatch;
-use headers::{Known, decoded};
+use headers::{Known, ParamHeaders, decoded};
 
 const VERSION_HEADER: Known = Known {
     name: HeaderName::from_static("mcp-protocol-version"),
@@ -66,12 +68,24 @@ pub(crate) struct ModernPost {
     pub(crate) share: Option<Share>,
     /// The session that it goes on with.
     pub(crate) continues: Option<Key>,
-    pub(crate) headers: ParamHeaders,
+    /// Those that say again what its arguments are; `None` if it need not have any.
+    pub(crate) headers: Option<ParamHeaders>,
     pub(crate) presence: Arc<Presence>,
     /// Over which connection it has come.
     pub(crate) connection: ConnectionId,
     /// Where the response is made of what comes.
     pub(crate) reply: Sender<Chunk>,
+}
+
+/// A request to be handed over.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) frame: Frame,
+    pub(super) bytes: usize,
+    pub(super) share: Option<Share>,
+    pub(super) headers: Option<ParamHeaders>,
+    /// The event, if the answer is for a hook of an agent.
+    pub(super) hook: Option<Arc<str>>,
 }
 
 /// Whether the head of a request says that it is of the modern era.
@@ -126,45 +140,62 @@ pub(super) async fn answer(
     post: Post,
 ) -> Response<Reply> {
     let Said::One(frame) = post.said else {
-        return refused(&ModernFault::NotOneRequest, None);
+        return reply::denied(&ModernFault::NotOneRequest.into());
     };
     let id = frame.id().cloned();
-    if let Err(fault) = check(headers, &frame) {
-        return refused(&fault, id.as_ref());
+    if let Err(denial) = check(headers, &frame) {
+        tracing::debug!(?denial, "refused over HTTP");
+        return reply::denied_to(&denial, id.as_ref());
     }
     if frame.kind() == Kind::Notification {
         // This version has none that says anything over HTTP.
         return reply::bare(StatusCode::ACCEPTED);
     }
-    let (to, from) = mpsc::channel(PIECES_MAX);
-    let (attendance, presence) = Attendance::new(front.inbox.clone());
     let is_call = frame.method() == Some(&Method::ToolsCall);
-    let post = ModernPost {
-        place,
-        found: None,
-        caller,
+    let request = Request {
         bytes: post.bytes,
         share: post.share,
-        continues: continues(&frame),
-        headers: if is_call {
-            ParamHeaders::of(headers)
-        } else {
-            ParamHeaders::default()
-        },
-        presence: Arc::clone(&presence),
-        connection: busy.connection(),
-        reply: to,
+        headers: is_call.then(|| ParamHeaders::of(headers)),
+        hook: None,
         frame,
     };
-    let responded = match hand_over(front, post).await {
-        Ok(()) => {
-            busy.is_round(presence, id.clone());
-            respond(from, attendance).await
-        }
+    let responded = match begin((front, busy), (place, caller), request).await {
+        Ok((from, attendance)) => respond(from, attendance).await,
         Err(fault) => Err(Denial::Transport(fault)),
     };
     busy.is_at(Stage::Written);
     responded.unwrap_or_else(|denial| reply::denied_to(&denial, id.as_ref()))
+}
+
+/// Hands a request over, and says where what comes of it comes.
+pub(super) async fn begin(
+    (front, busy): (&Front, &Busy),
+    (place, caller): (Place, Caller),
+    request: Request,
+) -> Result<(mpsc::Receiver<Chunk>, Attendance), HttpFault> {
+    let (to, from) = mpsc::channel(PIECES_MAX);
+    let (attendance, presence) = Attendance::new(front.inbox.clone());
+    let id = request.frame.id().cloned();
+    let post = ModernPost {
+        place,
+        found: None,
+        caller,
+        bytes: request.bytes,
+        share: request.share,
+        continues: continues(&request.frame),
+        headers: request.headers,
+        presence: Arc::clone(&presence),
+        connection: busy.connection(),
+        reply: to,
+        frame: request.frame,
+    };
+    hand_over(front, post).await?;
+    busy.is_round(Round {
+        presence,
+        id,
+        hook: request.hook,
+    });
+    Ok((from, attendance))
 }
 
 async fn hand_over(front: &Front, post: ModernPost) -> Result<(), HttpFault> {
@@ -199,30 +230,27 @@ pub(super) async fn respond(
     Ok(reply::events(Events::of_request(first, from, attendance)))
 }
 
-fn refused(fault: &ModernFault, id: Option<&RequestId>) -> Response<Reply> {
-    tracing::debug!(reason = fault.reason(), "refused over HTTP");
-    reply::json(fault.status(), &fault.to_response(id))
-}
-
 /// Whether a message is what it must be, and its headers agree with it.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "three methods are about something with a name"
 )]
-fn check(headers: &HeaderMap, frame: &Frame) -> Result<(), ModernFault> {
+fn check(headers: &HeaderMap, frame: &Frame) -> Result<(), Denial> {
     let (method, params) = match &frame.message {
         Message::Request { method, params, .. } => (method, params),
         // What headers it has is not said anywhere.
         Message::Notification { .. } => return Ok(()),
-        Message::Response { .. } => return Err(ModernFault::NotOneRequest),
+        Message::Response { .. } => return Err(ModernFault::NotOneRequest.into()),
     };
-    let version = check_meta(frame, params)?;
+    let version = said_version(frame, params)?;
     agree(headers, &VERSION_HEADER, Some(&version), |text| {
         Ok(text.into())
     })?;
     if *version != *MODERN_VERSION {
-        return Err(ModernFault::UnsupportedVersion { requested: version });
+        let requested = version.into();
+        return Err(Refusal::UnsupportedVersion { requested }.into());
     }
+    check_sender(frame, params)?;
     agree(headers, &METHOD_HEADER, Some(method.name()), |text| {
         Ok(text.into())
     })?;
@@ -235,34 +263,7 @@ fn check(headers: &HeaderMap, frame: &Frame) -> Result<(), ModernFault> {
         let name = name.as_ref().and_then(|span| frame.text(span));
         agree(headers, &NAME_HEADER, name.as_deref(), decoded)?;
     }
-    if is_gone(method) {
-        return Err(ModernFault::MethodGone {
-            method: method.name().into(),
-        });
-    }
-    Ok(())
-}
-
-/// The version, if all is there that every request must say of its sender.
-fn check_meta(frame: &Frame, params: &Params) -> Result<Box<str>, ModernFault> {
-    let modern = params.modern.as_deref();
-    let missing = |name| ModernFault::BadMeta { name };
-    let version = modern.and_then(|it| it.version.as_ref());
-    let version = version.and_then(|span| frame.text(span));
-    let version = version.ok_or(missing(meta_name::VERSION))?;
-    let is_object = |span: &Span| frame.json(span).starts_with('{');
-    let modern = modern.ok_or(missing(meta_name::VERSION))?;
-    if !modern.capabilities.as_ref().is_some_and(is_object) {
-        return Err(missing(meta_name::CAPABILITIES));
-    }
-    if !modern.client_info.as_ref().is_none_or(is_object) {
-        return Err(missing(meta_name::CLIENT));
-    }
-    let is_text = |span: &Span| frame.text(span).is_some();
-    if !modern.log_level.as_ref().is_none_or(is_text) {
-        return Err(missing(meta_name::LOG_LEVEL));
-    }
-    Ok(version.into())
+    Ok(check_method(method)?)
 }
 
 /// Whether a header says what the body says.
@@ -283,18 +284,6 @@ fn agree<'h>(
         (Ok(Some(_)), None) => Mismatch::Unfounded,
     };
     Err(known.fault(mismatch))
-}
-
-/// Whether this version has the method no more. A server of an older one would do something.
-fn is_gone(method: &Method) -> bool {
-    matches!(
-        method,
-        Method::Initialize
-            | Method::Ping
-            | Method::SetLevel
-            | Method::ResourcesSubscribe
-            | Method::ResourcesUnsubscribe
-    )
 }
 
 /// The session that a request goes on with, as what it sends back says.

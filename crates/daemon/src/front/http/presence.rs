@@ -17,6 +17,7 @@ use tokio::{
     runtime::Handle,
     sync::mpsc::{Sender, error::TrySendError},
 };
+use wire::RequestId;
 
 use crate::{hub::Input, tasks};
 
@@ -27,6 +28,15 @@ const GONE: u64 = u64::MAX;
 /// What the hub knows of a client that waits.
 #[derive(Debug)]
 pub(crate) struct Presence(AtomicU64);
+
+/// A request of the modern era.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    pub(super) presence: Arc<Presence>,
+    pub(super) id: Option<RequestId>,
+    /// The event, if the answer is for a hook of an agent.
+    pub(super) hook: Option<Arc<str>>,
+}
 
 /// Held by whoever writes the response, for as long as it is not whole.
 #[derive(Debug)]

@@ -146,7 +146,11 @@ pub(super) fn denied_to(denial: &Denial, id: Option<&RequestId>) -> Response<Rep
         Denial::Transport(fault) => refused_to(fault, id),
         Denial::Message(fault) => json(fault.status(), &fault.to_response(id)),
         Denial::Server(refusal) => {
-            let status = if matches!(refusal, Refusal::NoSuchServer { .. }) {
+            let is_nothing = matches!(
+                refusal,
+                Refusal::NoSuchServer { .. } | Refusal::NoSuchMethod { .. }
+            );
+            let status = if is_nothing {
                 StatusCode::NOT_FOUND
             } else {
                 StatusCode::BAD_REQUEST

@@ -32,6 +32,8 @@ pub(super) enum Admits {
 pub(super) enum What {
     /// Whether we live.
     Health,
+    /// An event of an agent, whose name this is.
+    Hook,
     /// The only server.
     OnlyServer,
     /// The server that is named.
@@ -47,13 +49,20 @@ const GET: &[Method] = &[Method::GET];
 const MCP_ALLOWED: &str = "POST, GET, DELETE";
 
 /// The table.
-pub(super) const ROUTES: [Route; 5] = [
+pub(super) const ROUTES: [Route; 6] = [
     Route {
         path: "/health",
         methods: GET,
         allowed: "GET",
         admits: Admits::Everybody,
         what: What::Health,
+    },
+    Route {
+        path: "/hook/*",
+        methods: &[Method::POST],
+        allowed: "POST",
+        admits: Admits::TheKnown,
+        what: What::Hook,
     },
     Route {
         path: "/mcp",
@@ -123,6 +132,7 @@ mod tests {
     fn a_path_has_one_row_or_none() {
         let found = |path| Route::find(path).map(|(route, name)| (route.what, name));
         assert_eq!(found("/health"), Some((What::Health, "")));
+        assert_eq!(found("/hook/Stop"), Some((What::Hook, "Stop")));
         assert_eq!(found("/mcp"), Some((What::OnlyServer, "")));
         assert_eq!(found("/mcp/git"), Some((What::Server, "git")));
         assert_eq!(found("/ws"), Some((What::OnlyServerWeb, "")));
@@ -131,6 +141,9 @@ mod tests {
             "/",
             "",
             "/mcp/",
+            "/hook",
+            "/hook/",
+            "/hook/a/b",
             "/mcp/a/b",
             "/ws/",
             "/ws/a/b",

@@ -3,11 +3,12 @@
 //! What a client says over TLS is passed on through a pair of sockets. Such a connection cannot go on in another
 //! program, as nobody there knows its keys: it ends with ours, and its client comes again.
 //!
-//! **Invariant:** the key can be read by its user alone, and nothing is served that came before the handshake.
+//! **Invariant:** the key can be read by its user alone, nothing is served that came before the handshake, and there are
+//! only so many connections, however long their clients stay when they are served no longer.
 
 use std::{
     fs::OpenOptions,
-    io::{self, Read as _},
+    io::Read as _,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     sync::Arc,
@@ -18,8 +19,9 @@ use anyhow::{Context as _, ensure};
 use config::Tls;
 use rustix::fs::OFlags;
 use tokio::{
-    io::copy_bidirectional,
+    io::{self, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UnixStream},
+    sync::Semaphore,
     time,
 };
 use tokio_rustls::{
@@ -30,6 +32,7 @@ use tokio_rustls::{
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
         version::TLS13,
     },
+    server::TlsStream,
 };
 
 use super::token::OTHERS;
@@ -38,12 +41,25 @@ use crate::tasks;
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a client may take nothing of what it is sent. Of a stream it may for longer on this machine, where nobody
+/// is behind a network that has gone.
+const TAKEN_PATIENCE: Duration = Duration::from_mins(5);
+
+/// Bytes that are passed on at once.
+const PASSED_ON: usize = 16 << 10;
+
+/// Connections that there may be at once, those included that are served no longer.
+const CONNECTIONS_MAX: usize = 4096;
+
 /// Longest file of a key, in bytes.
 const KEY_BYTES_MAX: u64 = 64 << 10;
 
 /// Whoever proves who we are.
 #[derive(Clone)]
-pub(super) struct Acceptor(TlsAcceptor);
+pub(super) struct Acceptor {
+    tls: TlsAcceptor,
+    places: Arc<Semaphore>,
+}
 
 impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -72,18 +88,52 @@ impl Acceptor {
             let (cert, key) = (tls.cert.display(), tls.key.display());
             format!("the certificate in {cert} and the key in {key}")
         })?;
-        Ok(Acceptor(TlsAcceptor::from(Arc::new(config))))
+        Ok(Acceptor {
+            tls: TlsAcceptor::from(Arc::new(config)),
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        })
     }
 
     /// What somebody says over TLS, and what is said to them.
     pub(super) async fn accept(self, stream: TcpStream) -> io::Result<UnixStream> {
-        let mut secure = time::timeout(PATIENCE, self.0.accept(stream)).await??;
-        let (served, mut passed_on) = UnixStream::pair()?;
+        let place = self.places.try_acquire_owned().map_err(io::Error::other)?;
+        let secure = time::timeout(PATIENCE, self.tls.accept(stream)).await??;
+        let (served, passed_on) = UnixStream::pair()?;
         tasks::spawn("tls", async move {
-            // Whichever of the two ends first, the other hears of it.
-            let _cut = copy_bidirectional(&mut secure, &mut passed_on).await;
+            pass_on(secure, passed_on).await;
+            drop(place);
         });
         Ok(served)
+    }
+}
+
+/// Passes on what is said, until nothing more comes from here, or the client takes nothing of it.
+async fn pass_on(secure: TlsStream<TcpStream>, passed_on: UnixStream) {
+    let (mut from_client, mut to_client) = io::split(secure);
+    let (mut from_us, mut to_us) = passed_on.into_split();
+    let hear = async {
+        let _cut = io::copy(&mut from_client, &mut to_us).await;
+        // Whoever serves it hears of that, and ends it.
+        let _ended = to_us.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let say = async {
+        let mut buffer = vec![0; PASSED_ON];
+        while let Ok(length @ 1..) = from_us.read(&mut buffer).await {
+            let said = buffer.get(..length).unwrap_or_default();
+            let taken = time::timeout(TAKEN_PATIENCE, async {
+                to_client.write_all(said).await?;
+                to_client.flush().await
+            });
+            if !matches!(taken.await, Ok(Ok(()))) {
+                return;
+            }
+        }
+        let _cut = time::timeout(PATIENCE, to_client.shutdown()).await;
+    };
+    tokio::select! {
+        () = hear => {}
+        () = say => {}
     }
 }
 
@@ -117,10 +167,7 @@ mod tests {
     };
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
-    };
+    use tokio::net::TcpListener;
     use tokio_rustls::{
         TlsConnector,
         rustls::{ClientConfig, RootCertStore, pki_types::ServerName, version::TLS12},
@@ -171,6 +218,7 @@ mod tests {
         };
         let (client, served) = tokio::join!(connect(connector(&TLS13)), accept());
         let (mut client, mut served) = (client.unwrap(), served.unwrap());
+        assert_eq!(acceptor.places.available_permits(), CONNECTIONS_MAX - 1);
         client.write_all(b"hello").await.unwrap();
         let mut text = [0; 5];
         served.read_exact(&mut text).await.unwrap();
@@ -180,6 +228,10 @@ mod tests {
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "well");
+        // Its client stays, and it has its place no longer.
+        while acceptor.places.available_permits() < CONNECTIONS_MAX {
+            tokio::task::yield_now().await;
+        }
         let (client, served) = tokio::join!(connect(connector(&TLS12)), accept());
         assert!(client.is_err() && served.is_err());
         let plain = async {

@@ -139,14 +139,19 @@ pub(crate) struct Shared<'a> {
 }
 
 impl HttpStand {
-    /// Listens where the configuration says.
-    pub(crate) fn take(http: &Http, places: &Places, shared: Shared<'_>) -> HttpStand {
+    /// Listens where the configuration says; where somebody listens for us already, there.
+    pub(crate) fn take(
+        http: &Http,
+        places: &Places,
+        passed: Vec<StdListener>,
+        shared: Shared<'_>,
+    ) -> HttpStand {
         let wanted = wanted(http, places);
         if wanted.addresses.is_empty() && wanted.socket.is_none() {
             return HttpStand::default();
         }
         let auth = http.auth.unwrap_or(default_auth());
-        match listen(&wanted, auth, &places.state, shared) {
+        match listen(&wanted, passed, (auth, &places.state), shared) {
             Ok(stand) => stand,
             Err(error) => {
                 let trouble = format!("{error:#}");
@@ -309,6 +314,12 @@ impl HttpStand {
     }
 }
 
+/// Where a daemon of these places listens over HTTP, with this configuration.
+pub fn http_addresses(http: &Http, places: &Places) -> Vec<SocketAddr> {
+    let wanted = wanted(http, places).addresses;
+    wanted.into_iter().map(|it| it.address).collect()
+}
+
 /// An installation beside the usual one has no port unless it is told one: both would want the same. Who
 /// wants no port wants no socket, unless it is told so.
 fn wanted(http: &Http, places: &Places) -> Wanted {
@@ -363,8 +374,8 @@ fn default_auth() -> HttpAuth {
 
 fn listen(
     wanted: &Wanted,
-    auth: HttpAuth,
-    state: &Path,
+    mut passed: Vec<StdListener>,
+    (auth, state): (HttpAuth, &Path),
     shared: Shared<'_>,
 ) -> anyhow::Result<HttpStand> {
     let mut entries = Vec::new();
@@ -375,7 +386,12 @@ fn listen(
         is_secure,
     } in &wanted.addresses
     {
-        if let Some(listener) = bind(*address, wanted.addresses.len())? {
+        let is_there = |it: &StdListener| it.local_addr().is_ok_and(|there| there == *address);
+        let listener = match passed.iter().position(is_there) {
+            Some(at) => Some(TcpListener::from_std(passed.swap_remove(at))?),
+            None => bind(*address, wanted.addresses.len())?,
+        };
+        if let Some(listener) = listener {
             let only = server.as_ref().map(|server| Arc::from(server.as_str()));
             entries.push(match &acceptor {
                 Some(acceptor) if *is_secure => Entry::Secure(listener, only, acceptor.clone()),

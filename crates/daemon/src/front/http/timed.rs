@@ -22,11 +22,11 @@ use tokio::{
     sync::Notify,
     time::{Instant, Sleep, sleep_until},
 };
-use wire::RequestId;
 
 use super::{
     Generation, Key, Presence,
     look::{Age, Orders},
+    presence::Round,
 };
 use crate::link::{ConnectionId, Share};
 
@@ -109,13 +109,6 @@ impl Pause {
     }
 }
 
-/// A request of the modern era.
-#[derive(Clone, Debug)]
-pub(super) struct Round {
-    pub(super) presence: Arc<Presence>,
-    pub(super) id: Option<RequestId>,
-}
-
 /// How far a request is, and its connection with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Course {
@@ -179,8 +172,8 @@ impl Busy {
     }
 
     /// It is one of the modern era, and at the hub.
-    pub(super) fn is_round(&self, presence: Arc<Presence>, id: Option<RequestId>) {
-        *lock(&self.0.round) = Some(Round { presence, id });
+    pub(super) fn is_round(&self, round: Round) {
+        *lock(&self.0.round) = Some(round);
         self.is_at(Stage::AtTheHub);
     }
 
@@ -433,6 +426,23 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Returns when all of it is written; what goes along with the connection never is.
+    pub(super) async fn written(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|context| self.poll_written(context)).await
+    }
+
+    fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_unwritten(context) {
+            Poll::Ready(written) => Poll::Ready(written),
+            Poll::Pending if self.busy.is_taken_along() => {
+                self.busy.note_write(false);
+                self.busy.is_to_be_woken(context);
+                Poll::Pending
+            }
+            Poll::Pending => self.poll_patience(context).map(Err),
+        }
+    }
+
     /// Writes these slices, or keeps them to go along.
     fn poll_slices(
         &mut self,
@@ -511,152 +521,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         // Nothing else is to come, wherever the rest is written.
         let is_unchunked = self.busy.course().is_unchunked;
         self.busy.is_last(is_unchunked);
-        match self.poll_unwritten(context) {
-            Poll::Ready(written) => written?,
-            Poll::Pending if self.busy.is_taken_along() => {
-                self.busy.note_write(false);
-                return Poll::Pending;
-            }
-            Poll::Pending => return self.poll_patience(context).map(Err),
-        }
+        ready!(self.poll_written(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, duplex},
-        time,
-    };
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_must_be_there_soon_after_its_first_byte_and_rest_has_no_end_here() {
-        let (mut client, server) = duplex(100);
-        let busy = Busy::default();
-        let mut timed = Timed::new(server, busy.clone());
-        let mut buffer = [0; 10];
-        let rests = time::timeout(10 * HEAD_PATIENCE, timed.read(&mut buffer)).await;
-        assert!(rests.is_err(), "nothing has begun");
-        client.write_all(b"GET").await.unwrap();
-        assert_eq!(timed.read(&mut buffer).await.unwrap(), 3);
-        let began = Instant::now();
-        let late = timed.read(&mut buffer).await.unwrap_err();
-        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(began.elapsed(), HEAD_PATIENCE);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn during_a_pause_no_request_begins_and_one_that_has_begun_goes_on() {
-        let (mut client, server) = duplex(100);
-        let pause = Pause::default();
-        let busy = Busy::of(ConnectionId(1), pause.clone());
-        let mut timed = Timed::new(server, busy.clone());
-        let mut buffer = [0; 10];
-        pause.set(true);
-        client.write_all(b"GET").await.unwrap();
-        let rests = time::timeout(HEAD_PATIENCE, timed.read(&mut buffer)).await;
-        assert!(rests.is_err(), "it is left where it is");
-        let answering = busy.begin();
-        assert_eq!(timed.read(&mut buffer).await.unwrap(), 3);
-        drop(answering);
-        client.write_all(b"POST").await.unwrap();
-        let (read, ()) = tokio::join!(timed.read(&mut buffer), async {
-            tokio::task::yield_now().await;
-            pause.set(false);
-            busy.wake();
-        });
-        assert_eq!(read.unwrap(), 4);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_of_a_response_is_waited_for_so_long_and_of_a_stream_for_ever() {
-        let (mut client, server) = duplex(4);
-        let busy = Busy::default();
-        let mut timed = Timed::new(server, busy.clone());
-        let mut text = [0; 4];
-        // Who takes a little, now and then, has time.
-        for _ in 0..3 {
-            let (written, ()) = tokio::join!(timed.write_all(b"four"), async {
-                time::sleep(WRITE_PATIENCE / 2).await;
-                client.read_exact(&mut text).await.unwrap();
-            });
-            written.unwrap();
-        }
-        let began = Instant::now();
-        let late = timed.write_all(b"more than four").await.unwrap_err();
-        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(began.elapsed(), WRITE_PATIENCE);
-        assert!(busy.is_unwritten());
-        busy.is_at(Stage::Streams);
-        let waits = time::timeout(10 * WRITE_PATIENCE, timed.write_all(b"x")).await;
-        assert!(waits.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_not_taken_in_time_goes_along_and_is_written_first() {
-        let (mut client, server) = duplex(4);
-        let pause = Pause::default();
-        let busy = Busy::of(ConnectionId(1), pause.clone());
-        let mut timed = Timed::new(server, busy.clone());
-        pause.set(true);
-        let (written, ()) = tokio::join!(timed.write_all(b"one two three"), async {
-            tokio::task::yield_now().await;
-            assert!(busy.is_unwritten());
-            pause.is_late();
-            busy.wake();
-        });
-        written.unwrap();
-        assert!(!busy.is_unwritten());
-        timed.flush().await.unwrap();
-        let (server, unwritten) = timed.into_parts();
-        assert_eq!(unwritten, &b"two three"[..]);
-        let room = crate::link::Room::new(100);
-        let mut place = Share::of(&room);
-        place.set(unwritten.len());
-        let busy = Busy::default();
-        let mut timed = Timed::new(server, busy.clone()).behind(&unwritten, place);
-        let mut text = String::new();
-        let (written, _) = tokio::join!(
-            async {
-                timed.write_all(b" four").await.unwrap();
-                timed.shutdown().await
-            },
-            client.read_to_string(&mut text)
-        );
-        written.unwrap();
-        assert_eq!(text, "one two three four");
-        assert_eq!((room.taken(), timed.has_unwritten()), (0, false));
-        assert!(busy.course().is_last);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_comes_back_for_a_stream_is_not_written_for_in_advance() {
-        let (_client, server) = duplex(4);
-        let pause = Pause::default();
-        let busy = Busy::of(ConnectionId(1), pause.clone());
-        let mut timed = Timed::new(server, busy.clone());
-        busy.is_at(Stage::Streams);
-        pause.is_late();
-        let waits = time::timeout(HEAD_PATIENCE, timed.write_all(b"more than four")).await;
-        assert!(waits.is_err() && busy.is_unwritten());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn while_a_request_is_answered_nothing_is_due() {
-        let (mut client, server) = duplex(100);
-        let busy = Busy::default();
-        let mut timed = Timed::new(server, busy.clone());
-        let mut buffer = [0; 10];
-        client.write_all(b"GET").await.unwrap();
-        assert_eq!(timed.read(&mut buffer).await.unwrap(), 3);
-        let answering = busy.begin();
-        let waits = time::timeout(10 * HEAD_PATIENCE, timed.read(&mut buffer)).await;
-        assert!(waits.is_err());
-        drop(answering);
-        let rests = time::timeout(10 * HEAD_PATIENCE, timed.read(&mut buffer)).await;
-        assert!(rests.is_err(), "the next has not begun");
-    }
-}
+mod tests;

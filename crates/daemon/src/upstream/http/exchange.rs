@@ -12,8 +12,10 @@ use tokio::time;
 use wire::{Frame, Kind};
 
 use super::{
+    answer::relist,
     connection::{Connection, Failure, Unread, next_part, whole},
-    talk::Talk,
+    mirrors::{Listed, Mirror, mirrors_of, tool_of},
+    talk::{Rejection, Talk},
 };
 use crate::{
     link::{NoRoom, Share},
@@ -50,6 +52,8 @@ pub(super) enum Came {
 enum Heard {
     Done(Option<Connection>),
     Forgotten,
+    /// The server has not looked at what is wanted. The words are for a person.
+    Rejected(Rejection, String),
     /// It broke off; if it was a stream, this far.
     Lost(String, Option<Events>),
 }
@@ -65,12 +69,16 @@ pub(super) enum Followed {
 }
 
 /// Posts a request and passes on what comes, to the end.
-pub(super) async fn exchange(talk: Arc<Talk>, frame: Frame, idle: Option<Connection>) -> Came {
+pub(super) async fn exchange(
+    talk: Arc<Talk>,
+    frame: Frame,
+    mut mirrors: Vec<Mirror>,
+    mut idle: Option<Connection>,
+) -> Came {
     let message = bytes_of(&frame);
-    let mut idle = idle;
-    let mut is_repeated = false;
+    let (mut is_repeated, mut is_rejected) = (false, false);
     loop {
-        let heard = match talk.post(message.clone(), idle.take()).await {
+        let heard = match talk.post(message.clone(), &mirrors, idle.take()).await {
             Err(Failure::Undelivered(why)) => return Came::Unreachable(why, vec![frame]),
             Err(Failure::Misled(why)) => {
                 talk.refuse(&frame, why, false).await;
@@ -83,13 +91,23 @@ pub(super) async fn exchange(talk: Arc<Talk>, frame: Frame, idle: Option<Connect
             Heard::Done(connection) => return Came::Done(connection),
             // It has looked at no more than the session, so nothing was done.
             Heard::Forgotten => return Came::Forgotten(vec![frame]),
+            Heard::Rejected(rejection, why) => {
+                if !is_rejected && may_do_better(&talk, &frame, rejection, &mut mirrors).await {
+                    is_rejected = true;
+                    continue;
+                }
+                talk.refuse(&frame, why, false).await;
+                return Came::Done(None);
+            }
             Heard::Lost(why, events) => (why, events),
         };
-        if let Some(events) = events.filter(|events| events.last_id.is_some()) {
+        // In the modern era nothing goes on where it broke off.
+        let resumable = events.filter(|events| events.last_id.is_some() && !talk.is_modern());
+        if let Some(events) = resumable {
             match resume(&talk, &frame, events).await {
                 Heard::Done(connection) => return Came::Done(connection),
                 Heard::Forgotten => return Came::Forgotten(Vec::new()),
-                Heard::Lost(..) => {}
+                Heard::Lost(..) | Heard::Rejected(..) => {}
             }
         }
         // If it is gone, what else is open is lost as well, and the core knows what follows.
@@ -106,11 +124,53 @@ pub(super) async fn exchange(talk: Arc<Talk>, frame: Frame, idle: Option<Connect
     }
 }
 
+/// Whether a request that was not looked at is worth being sent again, if need be with other headers.
+async fn may_do_better(
+    talk: &Talk,
+    frame: &Frame,
+    rejection: Rejection,
+    mirrors: &mut Vec<Mirror>,
+) -> bool {
+    match (rejection, tool_of(frame)) {
+        // It had to be told the version once.
+        (Rejection::Version, _) => true,
+        (Rejection::Headers, Some(tool)) => {
+            let tools = relist(talk, frame).await;
+            let known = tools.iter().find(|(name, _)| *name == tool);
+            let better = mirrors_of(frame, known.map(|(_, params)| &**params));
+            let is_other = better != *mirrors;
+            *mirrors = better;
+            let _ending = talk.lists.send(Listed::All(tools)).await;
+            is_other
+        }
+        (Rejection::Headers, None) | (Rejection::NoVersion, _) => false,
+    }
+}
+
 /// A message as it was written.
 pub(super) fn bytes_of(frame: &Frame) -> Bytes {
     match frame.unchanged().pieces() {
         [whole] => whole.clone(),
         several => several.concat().into(),
+    }
+}
+
+impl Talk {
+    /// Passes on a response to a request that is not sent again, whatever that response is.
+    pub(super) async fn end(
+        &self,
+        frame: &Frame,
+        response: Response<Incoming>,
+        connection: Connection,
+    ) -> Came {
+        let why = match hear(self, frame, response, connection).await {
+            Heard::Done(connection) => return Came::Done(connection),
+            Heard::Forgotten => return Came::Forgotten(Vec::new()),
+            Heard::Rejected(_, why) => why,
+            Heard::Lost(why, _) => format!("{}: {why}", self.connector.target),
+        };
+        self.refuse(frame, why, false).await;
+        Came::Done(None)
     }
 }
 
@@ -139,7 +199,10 @@ async fn hear(
                 Heard::Done(None) if is_over(&mut body).await => {
                     Heard::Done(Some(connection.rested()))
                 }
-                heard @ (Heard::Done(_) | Heard::Forgotten | Heard::Lost(..)) => heard,
+                heard @ (Heard::Done(_)
+                | Heard::Forgotten
+                | Heard::Rejected(..)
+                | Heard::Lost(..)) => heard,
             }
         }
         Form::Json => {
@@ -169,7 +232,7 @@ async fn hear(
 /// A body that is to be the answer.
 async fn pass_on(talk: &Talk, frame: &Frame, answer: Bytes, share: Option<Share>) {
     if is_answer_to(&answer, frame) {
-        talk.voice.say(answer, share).await;
+        talk.pass_on(frame, answer, share).await;
     } else {
         let target = &talk.connector.target;
         let why = format!("{target} answered with what is no answer to the request");
@@ -180,6 +243,10 @@ async fn pass_on(talk: &Talk, frame: &Frame, answer: Bytes, share: Option<Share>
 async fn refuse_status(talk: &Talk, frame: &Frame, response: Response<Incoming>) -> Heard {
     let status = response.status();
     let error = talk.error_of(response).await;
+    let words = || format!("{}{}", talk.words_of(status), error.words());
+    if let Some(rejection) = error.rejection().filter(|_| talk.is_modern()) {
+        return Heard::Rejected(rejection, words());
+    }
     if let Some(answer) = error.answer_to(frame) {
         talk.voice.say(answer, None).await;
         return Heard::Done(None);
@@ -187,7 +254,7 @@ async fn refuse_status(talk: &Talk, frame: &Frame, response: Response<Incoming>)
     if talk.is_forgotten(status, &error) {
         return Heard::Forgotten;
     }
-    let why = format!("{}{}", talk.words_of(status), error.words());
+    let why = words();
     let maybe_executed = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
     talk.refuse(frame, why, maybe_executed).await;
     Heard::Done(None)
@@ -232,7 +299,7 @@ async fn follow_to_answer(
 ) -> Heard {
     match follow(talk, Some(frame), body, &mut events).await {
         Followed::Answered(answer, share) => {
-            talk.voice.say(answer, share).await;
+            talk.pass_on(frame, answer, share).await;
             Heard::Done(None)
         }
         Followed::Unkept(unread) => {
@@ -266,7 +333,7 @@ pub(super) async fn follow(
                 (Event::Message(message), Some(frame)) if is_answer_to(&message, frame) => {
                     return Followed::Answered(message, Some(share));
                 }
-                (Event::Message(message), _) => talk.voice.say(message, None).await,
+                (Event::Message(message), frame) => talk.say_within(frame, message).await,
                 (Event::TooLong, Some(_)) => return Followed::Unkept(Unread::TooLong),
                 (Event::TooLong, None) => {
                     let words = format!("a message of more than {} bytes was dropped", talk.limit);
@@ -309,7 +376,10 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
         events.resume();
         match follow_to_answer(talk, frame, &mut response.into_body(), events).await {
             Heard::Lost(_, Some(left)) => events = left,
-            other @ (Heard::Done(_) | Heard::Forgotten | Heard::Lost(_, None)) => return other,
+            other @ (Heard::Done(_)
+            | Heard::Forgotten
+            | Heard::Rejected(..)
+            | Heard::Lost(_, None)) => return other,
         }
     }
     Heard::Lost(
@@ -318,12 +388,12 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
     )
 }
 
-fn is_answer_to(message: &Bytes, frame: &Frame) -> bool {
+pub(super) fn is_answer_to(message: &Bytes, frame: &Frame) -> bool {
     Frame::parse(message.clone())
         .is_ok_and(|said| said.kind() == Kind::Response && said.id() == frame.id())
 }
 
-fn refusal_of(unread: Unread, limit: usize) -> Refusal {
+pub(super) fn refusal_of(unread: Unread, limit: usize) -> Refusal {
     match unread {
         Unread::TooLong => Refusal::AnswerTooLong { limit },
         Unread::NoRoom | Unread::Broken => Refusal::AnswerDropped,

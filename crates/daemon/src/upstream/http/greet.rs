@@ -1,22 +1,23 @@
-//! How a conversation begins: with the answer to `initialize`, or with the stream of an old server.
+//! How a conversation begins: with the answer to `initialize` or to `server/discover`, or with the stream of an
+//! old server.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{StatusCode, body::Incoming, header::HeaderValue};
 use serde::Deserialize;
-use tokio::time;
-use wire::Frame;
+use tokio::{sync::mpsc::Sender, time};
+use wire::{Frame, Message};
 
 use super::{
-    connection::{Connection, Failure, Unread, next_part, whole},
-    exchange::{Followed, Form, bytes_of, follow},
-    talk::{SESSION, Talk},
+    News,
+    answer::{Answer, NoAnswer, answer_in},
+    connection::{Connection, Failure, next_part},
+    exchange::{Form, bytes_of, follow},
+    mirrors::mirrors_of,
+    talk::{Rejection, SESSION, Talk},
 };
-use crate::{
-    link::Share,
-    upstream::sse::{Event, Events},
-};
+use crate::upstream::sse::{Event, Events};
 
 /// How long an old server may take to say where messages go.
 const ENDPOINT_PATIENCE: Duration = Duration::from_secs(10);
@@ -27,10 +28,12 @@ pub(super) enum Greeting {
     Greeted {
         session: Option<HeaderValue>,
         version: Option<HeaderValue>,
-        answer: Bytes,
-        share: Option<Share>,
-        idle: Option<Connection>,
+        answer: Answer,
     },
+    /// The same in the modern era.
+    Discovered(Answer),
+    /// It has answered that it does not speak so.
+    Refused(Bytes),
     /// It is one of 2024-11-05: messages go to this path, and all that it says comes on this stream.
     Old {
         path: String,
@@ -41,7 +44,7 @@ pub(super) enum Greeting {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Said {
     result: Option<Greeted>,
 }
 
@@ -54,7 +57,7 @@ struct Greeted {
 /// Says `initialize`.
 pub(super) async fn greet(talk: &Talk, frame: &Frame, idle: Option<Connection>) -> Greeting {
     let target = &talk.connector.target;
-    let (response, connection) = match talk.post(bytes_of(frame), idle).await {
+    let (response, connection) = match talk.post(bytes_of(frame), &[], idle).await {
         Ok(response) => response,
         Err(Failure::Misled(why)) => return Greeting::Failed(why),
         Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
@@ -63,64 +66,126 @@ pub(super) async fn greet(talk: &Talk, frame: &Frame, idle: Option<Connection>) 
     };
     let status = response.status();
     if !status.is_success() {
-        let is_of_old = matches!(
-            status,
-            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
-        );
         let error = talk.error_of(response).await;
-        if error.is_modern() {
-            let words = error.words();
-            return Greeting::Failed(format!(
-                "{target} knows no `initialize`{words}: it speaks a version that mcpool does not speak with \
-                 servers by URL yet"
-            ));
-        }
         let why = format!("{}{}", talk.words_of(status), error.words());
-        if !is_of_old {
+        if !may_be_of_version(status) {
             return Greeting::Failed(why);
         }
-        return open_old(talk).await.unwrap_or_else(|other| {
-            Greeting::Failed(other.map_or(why, |other| format!("{target}: {other}")))
+        if error.is_of_no_handshake()
+            && let Some(answer) = error.renamed(frame)
+        {
+            return Greeting::refused(talk, &answer);
+        }
+        return open_old(talk).await.unwrap_or_else(|other| match other {
+            Some(other) => Greeting::Failed(format!("{target}: {other}")),
+            None => Greeting::refused(talk, &no_such_method(frame, &why)),
         });
     }
     let session = response.headers().get(&SESSION).cloned();
-    let (answer, share, idle) = match Form::of(&response) {
-        Form::Events => {
-            let mut events = Events::new(talk.limit);
-            let mut body = response.into_body();
-            match follow(talk, Some(frame), &mut body, &mut events).await {
-                Followed::Answered(answer, share) => (answer, share, None),
-                Followed::Unkept(_) | Followed::Broken => {
-                    return Greeting::Failed(format!("{target} did not answer `initialize`"));
-                }
+    match answer_in(talk, frame, response, connection).await {
+        Ok(answer) => Greeting::Greeted {
+            session,
+            version: version_of(&answer.bytes),
+            answer,
+        },
+        Err(why) => Greeting::Failed(why.words(talk, "initialize")),
+    }
+}
+
+/// Says `server/discover`, as to a server of the modern era.
+pub(super) async fn discover(talk: &Talk, frame: &Frame, idle: Option<Connection>) -> Greeting {
+    let target = &talk.connector.target;
+    let mirrors = mirrors_of(frame, None);
+    let (mut idle, mut is_told) = (idle, false);
+    loop {
+        let posted = talk.post(bytes_of(frame), &mirrors, idle.take()).await;
+        let (response, connection) = match posted {
+            Ok(response) => response,
+            Err(Failure::Misled(why)) => return Greeting::Failed(why),
+            Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
+                return Greeting::Failed(format!("{target}: {why}"));
             }
+        };
+        let status = response.status();
+        if status.is_success() {
+            return match answer_in(talk, frame, response, connection).await {
+                Ok(answer) if is_result(&answer.bytes) => Greeting::Discovered(answer),
+                Ok(answer) => Greeting::refused(talk, &String::from_utf8_lossy(&answer.bytes)),
+                Err(why) => Greeting::Failed(why.words(talk, "server/discover")),
+            };
         }
-        Form::Json => {
-            let mut body = response.into_body();
-            match whole(&mut body, talk.limit, &talk.room).await {
-                Ok((answer, share)) => (answer, share, Some(connection.rested())),
-                Err(Unread::TooLong | Unread::NoRoom | Unread::Broken) => {
-                    return Greeting::Failed(format!("{target} did not answer `initialize`"));
-                }
+        let error = talk.error_of(response).await;
+        let why = format!("{}{}", talk.words_of(status), error.words());
+        if !may_be_of_version(status) {
+            return Greeting::Failed(why);
+        }
+        if error.rejection() == Some(Rejection::Version) && !is_told {
+            is_told = true;
+            continue;
+        }
+        let answer = error.renamed(frame);
+        let answer = answer.unwrap_or_else(|| no_such_method(frame, &why));
+        return Greeting::refused(talk, &answer);
+    }
+}
+
+/// Whether a server may answer so because it is of another version of the protocol. That nobody is let in, or
+/// that the server is in trouble, says nothing of how it speaks.
+fn may_be_of_version(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_ACCEPTABLE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY
+    )
+}
+
+/// The answer in place of a server that has none in words of the protocol: there is no such method.
+fn no_such_method(frame: &Frame, why: &str) -> String {
+    let id = frame
+        .id()
+        .map_or_else(|| "null".to_owned(), ToString::to_string);
+    let why = wire::quoted(why);
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":{why}}}}}"#)
+}
+
+fn is_result(answer: &Bytes) -> bool {
+    let answer = Frame::parse(answer.clone());
+    answer.is_ok_and(|answer| {
+        matches!(
+            answer.message,
+            Message::Response {
+                result: Some(_),
+                ..
             }
+        )
+    })
+}
+
+impl Greeting {
+    /// It ends in the error of whoever waits for the start, and may quote what the server was told.
+    fn refused(talk: &Talk, answer: &str) -> Self {
+        Greeting::Refused(talk.veil.over_words(answer).into())
+    }
+}
+
+impl NoAnswer {
+    fn words(self, talk: &Talk, asked: &str) -> String {
+        let target = &talk.connector.target;
+        match self {
+            NoAnswer::Unread => format!("{target} did not answer `{asked}`"),
+            NoAnswer::OtherKind(kind) => format!(
+                "{target} answered `{asked}` with {kind}, which is no message; is the path right?"
+            ),
         }
-        Form::Other(kind) => {
-            return Greeting::Failed(format!(
-                "{target} answered `initialize` with {kind}, which is no message; is the path right?"
-            ));
-        }
-    };
-    Greeting::Greeted {
-        session,
-        version: version_of(&answer),
-        answer,
-        share,
-        idle,
     }
 }
 
 fn version_of(answer: &[u8]) -> Option<HeaderValue> {
-    let answer: Answer = serde_json::from_slice(answer).ok()?;
+    let answer: Said = serde_json::from_slice(answer).ok()?;
     HeaderValue::from_str(&answer.result?.protocol_version).ok()
 }
 
@@ -158,6 +223,32 @@ async fn open_old(talk: &Talk) -> Result<Greeting, Option<String>> {
         path,
         stream: Box::new((body, events)),
     })
+}
+
+/// Has an old server hear `initialize` as well; `None` if nobody waits for that any more.
+pub(super) async fn begin_old(
+    talk: &Arc<Talk>,
+    frame: Frame,
+    path: String,
+    stream: Box<(Incoming, Events)>,
+    news: &Sender<News>,
+) -> Option<Greeting> {
+    let mut there = Talk::clone(talk);
+    there.path.clone_from(&path);
+    // What it answers comes on its stream, which has to be followed first.
+    let begun = news
+        .send(News::Greeted(Greeting::Old { path, stream }))
+        .await;
+    begun.ok()?;
+    let target = &talk.connector.target;
+    match there.post(bytes_of(&frame), &[], None).await {
+        Ok((response, _busy)) if response.status().is_success() => None,
+        Ok((response, _busy)) => Some(Greeting::Failed(there.words_of(response.status()))),
+        Err(Failure::Misled(why)) => Some(Greeting::Failed(why)),
+        Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
+            Some(Greeting::Failed(format!("{target}: {why}")))
+        }
+    }
 }
 
 /// Passes on all that an old server says, until its stream ends.

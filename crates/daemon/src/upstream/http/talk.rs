@@ -11,15 +11,19 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
-use mux::Refusal;
+use mux::{MODERN_VERSION, Refusal};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time;
+use tokio::{sync::mpsc::Sender, time};
 use wire::{Frame, Kind};
 
-use super::connection::{Connection, Failure, Letter, send, whole};
+use super::{
+    connection::{Connection, Failure, Letter, send, whole},
+    mirrors::{Listed, Mirror, sift},
+};
 use crate::{
-    link::Room,
+    launch::RemoteSpec,
+    link::{Room, Share},
     logs::Veil,
     upstream::{connect::Connector, ends::Voice, standing::Standing, words_of},
 };
@@ -63,16 +67,68 @@ pub(super) struct Talk {
     pub(super) standing: Standing,
     /// What it is told and nobody else is.
     pub(super) veil: Veil,
+    /// Where it is told what tools the server has named, in the modern era.
+    pub(super) lists: Sender<Listed>,
+}
+
+/// The headers that every request has.
+pub(super) fn headers_of(spec: &RemoteSpec, connector: &Connector) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    let key = spec.session_key.as_ref();
+    let key = key.map(|key| (key.header.as_str(), key.key.as_str()));
+    let own = spec
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in own.chain(key) {
+        let name: HeaderName = name.parse().map_err(|_| format!("`{name}` is no header"))?;
+        let value = HeaderValue::from_str(value);
+        let mut value =
+            value.map_err(|_| format!("the value of the header `{name}` cannot be sent"))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    let authority = connector.target.authority();
+    let host =
+        HeaderValue::from_str(&authority).map_err(|_| "the host cannot be sent".to_owned())?;
+    headers.insert(header::HOST, host);
+    headers
+        .entry(header::USER_AGENT)
+        .or_insert(HeaderValue::from_static(concat!(
+            "mcpool/",
+            env!("CARGO_PKG_VERSION")
+        )));
+    Ok(headers)
 }
 
 impl Talk {
-    /// Posts a message.
+    /// The same with a server that is spoken to as in the modern era: it gives out no session, and each request
+    /// says what it is of.
+    pub(super) fn modern(&self, spec: &RemoteSpec) -> Self {
+        let mut talk = self.clone();
+        talk.version = Some(HeaderValue::from_static(MODERN_VERSION));
+        talk.session = None;
+        if let Some(key) = spec.session_key.as_ref().filter(|it| it.in_legacy_alone) {
+            talk.headers.remove(key.header.as_str());
+        }
+        talk
+    }
+
+    pub(super) fn is_modern(&self) -> bool {
+        self.version
+            .as_ref()
+            .is_some_and(|version| version == MODERN_VERSION)
+    }
+
+    /// Posts a message, with the headers that say again what it says.
     pub(super) async fn post(
         &self,
         message: Bytes,
+        mirrors: &[Mirror],
         idle: Option<Connection>,
     ) -> Result<(Response<Incoming>, Connection), Failure> {
-        let more = [(header::CONTENT_TYPE, JSON), (header::ACCEPT, BOTH)];
+        let mut more = vec![(header::CONTENT_TYPE, JSON), (header::ACCEPT, BOTH)];
+        more.extend_from_slice(mirrors);
         self.ask(Method::POST, &more, message, idle).await
     }
 
@@ -173,6 +229,27 @@ impl Talk {
         words_of(status, &self.connector.target, &self.server)
     }
 
+    /// Passes on the answer to a request.
+    pub(super) async fn pass_on(&self, frame: &Frame, answer: Bytes, share: Option<Share>) {
+        let is_list = self.is_modern() && frame.method() == Some(&wire::Method::ToolsList);
+        if !is_list {
+            return self.voice.say(answer, share).await;
+        }
+        let (answer, tools) = sift(answer);
+        // First of all: whoever hears of a tool may call it at once.
+        let _ending = self.lists.send(Listed::Page(tools)).await;
+        self.voice.say(answer, share).await;
+    }
+
+    /// Passes on what came on the stream of a request.
+    pub(super) async fn say_within(&self, frame: Option<&Frame>, message: Bytes) {
+        let request = frame.and_then(|frame| frame.id()?.as_number());
+        match request {
+            Some(request) => self.voice.say_within(request, message, self.limit).await,
+            None => self.voice.say(message, None).await,
+        }
+    }
+
     /// Answers a request with an error, in the server's place.
     pub(super) async fn refuse(&self, frame: &Frame, why: String, maybe_executed: bool) {
         let is_read_only = frame.method().is_some_and(wire::Method::is_read_only);
@@ -231,6 +308,20 @@ struct Error {
     code: i64,
     #[serde(default)]
     message: String,
+    /// Whatever a server puts there.
+    #[serde(default)]
+    data: serde_json::Value,
+}
+
+/// Why a server of the modern era has not even looked at what a request wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rejection {
+    /// Its headers do not say what it says, as the server sees that (-32020).
+    Headers,
+    /// It does not take it in this version, and would in this version (-32022).
+    Version,
+    /// It does not take it in this version at all.
+    NoVersion,
 }
 
 impl ErrorBody {
@@ -252,10 +343,31 @@ impl ErrorBody {
         text.contains("session id") || text.contains("session not found")
     }
 
-    /// Whether it is of a server that knows no handshake (2026-07-28).
-    pub(super) fn is_modern(&self) -> bool {
+    /// Whether it is of a server that knows no handshake (2026-07-28), or not this one.
+    pub(super) fn is_of_no_handshake(&self) -> bool {
         self.read()
-            .is_some_and(|error| (-32_022..=-32_020).contains(&error.code))
+            .is_some_and(|error| matches!(error.code, -32_022..=-32_020 | -32_601))
+    }
+
+    /// Why a server of the modern era has not looked at a request, if it says so.
+    pub(super) fn rejection(&self) -> Option<Rejection> {
+        let error = self.read()?;
+        let supported = error.data["supported"].as_array();
+        let knows_ours = supported.is_some_and(|all| all.iter().any(|it| it == MODERN_VERSION));
+        match error.code {
+            -32_020 => Some(Rejection::Headers),
+            -32_022 if knows_ours => Some(Rejection::Version),
+            -32_022 => Some(Rejection::NoVersion),
+            _other => None,
+        }
+    }
+
+    /// The same error as the answer to this request, whatever it was the answer to.
+    pub(super) fn renamed(&self, frame: &Frame) -> Option<String> {
+        let text = str::from_utf8(&self.0).ok()?;
+        let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
+        let (id, error) = (frame.id()?, envelope.error);
+        Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#))
     }
 
     /// What it says, fit to be shown, behind a colon; nothing if it says nothing.
@@ -271,5 +383,58 @@ impl ErrorBody {
         } else {
             format!(" (\"{clean}\")")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(error: &str) -> ErrorBody {
+        ErrorBody(format!(r#"{{"jsonrpc":"2.0","id":null,"error":{error}}}"#).into())
+    }
+
+    #[test]
+    fn why_a_request_was_not_looked_at_stands_in_its_error_whatever_else_does() {
+        for (error, rejection) in [
+            (
+                r#"{"code":-32020,"message":"no"}"#,
+                Some(Rejection::Headers),
+            ),
+            (
+                r#"{"code":-32022,"data":{"supported":["2027-01-01","2026-07-28"]}}"#,
+                Some(Rejection::Version),
+            ),
+            (
+                r#"{"code":-32022,"data":{"supported":["2025-11-25"]}}"#,
+                Some(Rejection::NoVersion),
+            ),
+            (
+                r#"{"code":-32022,"data":"none"}"#,
+                Some(Rejection::NoVersion),
+            ),
+            (r#"{"code":-32601,"data":[1]}"#, None),
+        ] {
+            assert_eq!(said(error).rejection(), rejection, "{error}");
+            assert!(said(error).is_of_no_handshake(), "{error}");
+        }
+        assert_eq!(said(r#"{"code":-32000,"data":{}}"#).rejection(), None);
+        assert!(!said(r#"{"code":-32000,"data":"x"}"#).is_of_no_handshake());
+    }
+
+    #[test]
+    fn an_error_becomes_the_answer_to_what_was_asked() {
+        let frame = Bytes::from_static(br#"{"jsonrpc":"2.0","id":7,"method":"initialize"}"#);
+        let frame = Frame::parse(frame).unwrap();
+        let error = r#"{"code":-32601, "message":"no"}"#;
+        let renamed = said(error).renamed(&frame).unwrap();
+        assert_eq!(
+            renamed,
+            format!(r#"{{"jsonrpc":"2.0","id":7,"error":{error}}}"#)
+        );
+        assert_eq!(
+            ErrorBody(Bytes::from_static(b"<html>")).renamed(&frame),
+            None
+        );
     }
 }

@@ -141,12 +141,13 @@ fn on_every_path_a_request_must_be_for_one_of_our_hosts() {
 
 #[test]
 fn on_every_path_a_page_of_a_browser_is_refused_unless_it_is_ours() {
-    let origins: [(&[&[u8]], bool); 17] = [
+    let origins: [(&[&[u8]], bool); 18] = [
         (&[], true),
         (&[b"http://127.0.0.1:7665"], true),
         (&[b"http://localhost:7665"], true),
         (&[b"http://[::1]:7666"], true),
         (&[b"https://pool.example.com"], false),
+        (&[b"http://pool.example.com"], false),
         (&[b"http://127.0.0.1:7667"], false),
         (&[b"http://127.0.0.1"], false),
         (&[b"https://127.0.0.1:7665"], false),
@@ -239,6 +240,9 @@ fn who_is_not_known_needs_the_token_on_every_path_but_the_one_that_tells_nothing
                 (HttpAuth::SameUser, Peer::SameUser, false),
                 (HttpAuth::Token, Peer::SameUser, true),
                 (HttpAuth::None, Peer::Unknown, false),
+                (HttpAuth::SameUser, Peer::Elsewhere, true),
+                (HttpAuth::Token, Peer::Elsewhere, true),
+                (HttpAuth::None, Peer::Elsewhere, true),
             ] {
                 let mut headers: Vec<(&str, &[u8])> = vec![("host", OURS.as_bytes())];
                 headers.extend(token.map(|token| ("authorization", token.as_bytes())));

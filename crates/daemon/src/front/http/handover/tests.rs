@@ -4,7 +4,10 @@ use tokio::{
 };
 use wire::Outgoing;
 
-use super::*;
+use super::{
+    writing::{head_of, write},
+    *,
+};
 use crate::{
     front::HttpFault,
     link::{EventId, StreamId},

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use hyper::StatusCode;
-use mux::SERVED_VERSIONS;
 use serde_json::{Value, json};
 use wire::{Outgoing, RequestId};
 
@@ -14,27 +13,12 @@ use wire::{Outgoing, RequestId};
 pub(crate) enum ModernFault {
     /// The body is not exactly one request or notification.
     NotOneRequest,
-    /// A member of `_meta` that every request has is missing, or is something else than it must be.
-    BadMeta {
-        /// Its name.
-        name: &'static str,
-    },
     /// A header that says again what the body says is missing, or says something else.
     HeaderMismatch {
         /// Its name.
         header: Box<str>,
         /// What is wrong with it.
         mismatch: Mismatch,
-    },
-    /// The version of the protocol that the request is of is not known here.
-    UnsupportedVersion {
-        /// That version.
-        requested: Box<str>,
-    },
-    /// The version of the protocol has no such method any more.
-    MethodGone {
-        /// Its name.
-        method: Box<str>,
     },
 }
 
@@ -58,10 +42,7 @@ impl ModernFault {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             ModernFault::NotOneRequest => "not-one-request",
-            ModernFault::BadMeta { .. } => "bad-meta",
             ModernFault::HeaderMismatch { .. } => "header-mismatch",
-            ModernFault::UnsupportedVersion { .. } => "unsupported-version",
-            ModernFault::MethodGone { .. } => "method-gone",
         }
     }
 
@@ -69,31 +50,22 @@ impl ModernFault {
     pub(crate) fn code(&self) -> i32 {
         match self {
             ModernFault::NotOneRequest => -32600,
-            ModernFault::BadMeta { .. } => -32602,
             ModernFault::HeaderMismatch { .. } => -32020,
-            ModernFault::UnsupportedVersion { .. } => -32022,
-            ModernFault::MethodGone { .. } => -32601,
         }
     }
 
     /// Whether the same request may do better a little later.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
-            ModernFault::NotOneRequest
-            | ModernFault::BadMeta { .. }
-            | ModernFault::HeaderMismatch { .. }
-            | ModernFault::UnsupportedVersion { .. }
-            | ModernFault::MethodGone { .. } => false,
+            ModernFault::NotOneRequest | ModernFault::HeaderMismatch { .. } => false,
         }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            ModernFault::NotOneRequest
-            | ModernFault::BadMeta { .. }
-            | ModernFault::HeaderMismatch { .. }
-            | ModernFault::UnsupportedVersion { .. } => StatusCode::BAD_REQUEST,
-            ModernFault::MethodGone { .. } => StatusCode::NOT_FOUND,
+            ModernFault::NotOneRequest | ModernFault::HeaderMismatch { .. } => {
+                StatusCode::BAD_REQUEST
+            }
         }
     }
 
@@ -109,10 +81,6 @@ impl ModernFault {
     }
 
     fn data(&self) -> Value {
-        // The specification says what stands there, and nothing else does.
-        if let ModernFault::UnsupportedVersion { requested } = self {
-            return json!({"supported": SERVED_VERSIONS, "requested": requested});
-        }
         let mut data = json!({
             "source": "mcpool",
             "reason": self.reason(),
@@ -131,10 +99,6 @@ impl fmt::Display for ModernFault {
             ModernFault::NotOneRequest => {
                 f.write_str("the body must be exactly one request or notification")
             }
-            ModernFault::BadMeta { name } => write!(
-                f,
-                "`params._meta` must have a member `{name}`, and of the type that the specification gives it"
-            ),
             ModernFault::HeaderMismatch { header, mismatch } => {
                 let what = match mismatch {
                     Mismatch::Missing => "is missing",
@@ -144,12 +108,6 @@ impl fmt::Display for ModernFault {
                     Mismatch::Unfounded => "is about something that the body does not have",
                 };
                 write!(f, "the header `{header}` {what}")
-            }
-            ModernFault::UnsupportedVersion { .. } => {
-                write!(f, "this version of the protocol is not supported here")
-            }
-            ModernFault::MethodGone { method } => {
-                write!(f, "this version of the protocol has no method `{method}`")
             }
         }
     }
@@ -161,23 +119,13 @@ mod tests {
 
     #[test]
     fn an_error_goes_to_the_request_and_says_what_the_specification_wants() {
-        let fault = ModernFault::UnsupportedVersion {
-            requested: "v999.0.0".into(),
-        };
-        let said = fault.to_response(RequestId::from_json("1e400").as_ref());
-        let text = String::from_utf8(said.to_vec()).unwrap();
-        assert!(text.contains(r#""id":1e400,"#), "{text}");
-        let error = text.split_once(r#""error":"#).unwrap().1;
-        let error: Value = serde_json::from_str(error.strip_suffix('}').unwrap()).unwrap();
-        assert_eq!(error["code"], -32022);
-        assert_eq!(
-            error["data"],
-            json!({"supported": SERVED_VERSIONS, "requested": "v999.0.0"})
-        );
         let fault = ModernFault::HeaderMismatch {
             header: "Mcp-Name".into(),
             mismatch: Mismatch::Missing,
         };
+        let id = RequestId::from_json("1e400");
+        let said = String::from_utf8(fault.to_response(id.as_ref()).to_vec()).unwrap();
+        assert!(said.contains(r#""id":1e400,"#), "{said}");
         let said: Value = serde_json::from_slice(&fault.to_response(None).to_vec()).unwrap();
         assert_eq!(said["id"], Value::Null);
         assert_eq!(said["error"]["code"], -32020);

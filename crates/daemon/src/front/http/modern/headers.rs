@@ -13,7 +13,7 @@ use super::fault::{Mismatch, ModernFault};
 /// What stands around a value that is encoded. Nothing else is, whatever it looks like.
 const ENCODED: (&str, &str) = ("=?base64?", "?=");
 
-const PARAM_PREFIX: &str = "mcp-param-";
+pub(super) const PARAM_PREFIX: &str = "mcp-param-";
 
 /// A header that every modern request has, or some of them.
 #[derive(Debug)]
@@ -76,6 +76,20 @@ fn only<'h>(
     Ok(Some(text.trim_matches([' ', '\t'])))
 }
 
+/// The value that stands for a text.
+pub(crate) fn encoded(text: &str) -> HeaderValue {
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte);
+    let (before, behind) = ENCODED;
+    let looks_encoded = text.starts_with(before) && text.ends_with(behind);
+    let is_safe = text.bytes().all(is_plain) && text.trim_matches(' ') == text && !looks_encoded;
+    if is_safe && let Ok(value) = HeaderValue::from_str(text) {
+        return value;
+    }
+    let value = format!("{before}{}{behind}", STANDARD.encode(text));
+    // There is no letter in it that could not stand there.
+    HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static(""))
+}
+
 /// The text that a value stands for.
 pub(super) fn decoded(value: &str) -> Result<Cow<'_, str>, Mismatch> {
     let (before, behind) = ENCODED;
@@ -116,6 +130,33 @@ mod tests {
                 text,
                 "{value}"
             );
+        }
+    }
+
+    #[test]
+    fn a_text_that_cannot_stand_in_a_header_is_encoded_and_read_again() {
+        for (text, is_encoded) in [
+            ("us-west1", false),
+            ("us west 1", false),
+            ("", false),
+            ("=?base64?SGVsbG8=", false),
+            ("=?base64?SGVsbG8=?=", true),
+            (" padded", true),
+            ("padded ", true),
+            ("\tindented", true),
+            ("a\tb", true),
+            ("line1\r\nline2", true),
+            ("Hello, 世界", true),
+            ("\u{7f}", true),
+        ] {
+            let value = encoded(text);
+            let value = value.to_str().unwrap();
+            assert_eq!(
+                value.starts_with(ENCODED.0) && value.ends_with(ENCODED.1),
+                is_encoded,
+                "{text}"
+            );
+            assert_eq!(decoded(value).as_deref(), Ok(text));
         }
     }
 

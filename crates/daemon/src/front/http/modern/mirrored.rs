@@ -5,13 +5,15 @@
 
 use std::collections::BTreeSet;
 
+use hyper::header::{HeaderName, HeaderValue};
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Number, Value, value::RawValue};
 use wire::{Frame, Message, Span};
 
 use super::{
     fault::{Mismatch, ModernFault},
-    headers::ParamHeaders,
+    headers::{PARAM_PREFIX, ParamHeaders, encoded},
 };
 
 /// What a schema says it by.
@@ -31,35 +33,68 @@ pub(crate) struct Param {
     path: Vec<Box<str>>,
 }
 
+/// What a tool says of such parameters.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Mirroring {
+    /// That it has none.
+    None,
+    /// Which those of the tool of this name are.
+    Params(Box<str>, Vec<Param>),
+    /// Something that breaks the rules: clients have to leave out such a tool.
+    Broken,
+}
+
+impl Mirroring {
+    /// Reads a tool as it stands in `tools/list`.
+    pub(crate) fn of(tool: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Tool<'a> {
+            name: Option<Box<str>>,
+            #[serde(borrow, rename = "inputSchema")]
+            schema: Option<&'a RawValue>,
+        }
+        if !is_annotated(tool.as_bytes()) {
+            return Mirroring::None;
+        }
+        let tool = serde_json::from_str::<Tool<'_>>(tool).ok();
+        let read = tool.and_then(|tool| {
+            let schema = serde_json::from_str(tool.schema?.get()).ok()?;
+            Some((tool.name?, params_of(&schema)))
+        });
+        match read {
+            None => Mirroring::None,
+            Some((_name, None)) => Mirroring::Broken,
+            Some((_name, Some(params))) if params.is_empty() => Mirroring::None,
+            Some((name, Some(params))) => Mirroring::Params(name, params),
+        }
+    }
+}
+
+/// Whether there can be such parameters in it. Most tools have none, and are not read for that.
+pub(crate) fn is_annotated(text: &[u8]) -> bool {
+    memmem::find(text, ANNOTATION.as_bytes()).is_some()
+}
+
 /// The tools of one page of `tools/list` that have such parameters.
 pub(crate) fn tools_of(page: &[u8]) -> Vec<(Box<str>, Vec<Param>)> {
     #[derive(Deserialize)]
     struct Page<'a> {
         #[serde(borrow, default)]
-        tools: Vec<Tool<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Tool<'a> {
-        name: Option<Box<str>>,
-        #[serde(borrow, rename = "inputSchema")]
-        schema: Option<&'a RawValue>,
+        tools: Vec<&'a RawValue>,
     }
     let Ok(page) = serde_json::from_slice::<Page<'_>>(page) else {
         return Vec::new();
     };
-    let annotated = page.tools.into_iter().filter_map(|tool| {
-        let schema = tool.schema.filter(|it| it.get().contains(ANNOTATION))?;
-        let schema = serde_json::from_str(schema.get()).ok()?;
-        let params = params_of(&schema);
-        (!params.is_empty()).then_some((tool.name?, params))
+    let tools = page.tools.into_iter();
+    let annotated = tools.filter_map(|tool| match Mirroring::of(tool.get()) {
+        Mirroring::Params(name, params) => Some((name, params)),
+        Mirroring::None | Mirroring::Broken => None,
     });
     annotated.collect()
 }
 
-/// The parameters of a tool with this schema that stand in headers.
-///
-/// One that breaks the rules leaves none: clients have to leave out such a tool, so none goes by it.
-fn params_of(schema: &Value) -> Vec<Param> {
+/// The parameters of a tool with this schema that stand in headers; `None` if it breaks the rules.
+fn params_of(schema: &Value) -> Option<Vec<Param>> {
     let mut found = Vec::new();
     let mut known = BTreeSet::new();
     let keeps_the_rules = collect(schema, &mut Vec::new(), &mut |param: Param| {
@@ -67,7 +102,7 @@ fn params_of(schema: &Value) -> Vec<Param> {
         found.push(param);
         is_new
     });
-    if keeps_the_rules { found } else { Vec::new() }
+    keeps_the_rules.then_some(found)
 }
 
 /// Walks along `properties` alone: elsewhere nobody can say whether a value is one of the parameter. Says whether
@@ -120,17 +155,38 @@ pub(crate) fn check(
     params: &[Param],
     headers: &ParamHeaders,
 ) -> Result<(), ModernFault> {
-    let arguments = match &call.message {
-        Message::Request { params, .. } => params.at.as_ref(),
-        Message::Notification { .. } | Message::Response { .. } => None,
-    };
-    let arguments = arguments.map_or(Ok(None), |at| member(call, at, "arguments"));
+    let arguments = arguments_of(call);
     params.iter().try_for_each(|param| {
         let checked = arguments
             .clone()
             .and_then(|arguments| param.check(call, arguments, headers));
         checked.map_err(|mismatch| param.fault(mismatch))
     })
+}
+
+/// The headers of a call of ours: each says again what its argument says, if there is one.
+pub(crate) fn headers_of(call: &Frame, params: &[Param]) -> Vec<(HeaderName, HeaderValue)> {
+    let arguments = arguments_of(call);
+    let headers = params.iter().filter_map(|param| {
+        let value = param.value(call, arguments.clone().ok()?).ok()??;
+        let value = if value.starts_with('"') {
+            encoded(&serde_json::from_str::<String>(value).ok()?)
+        } else {
+            encoded(value)
+        };
+        let name = format!("{PARAM_PREFIX}{}", param.header).parse().ok()?;
+        Some((name, value))
+    });
+    headers.collect()
+}
+
+/// Where the arguments of a call stand.
+fn arguments_of(call: &Frame) -> Result<Option<Span>, Mismatch> {
+    let params = match &call.message {
+        Message::Request { params, .. } => params.at.as_ref(),
+        Message::Notification { .. } | Message::Response { .. } => None,
+    };
+    params.map_or(Ok(None), |at| member(call, at, "arguments"))
 }
 
 impl Param {
@@ -141,6 +197,16 @@ impl Param {
         headers: &ParamHeaders,
     ) -> Result<(), Mismatch> {
         let header = headers.find(&self.header)?;
+        agree(self.value(call, arguments)?, header.as_deref())
+    }
+
+    /// Its value in these arguments as JSON, if it has one that can stand in a header; what it is otherwise is
+    /// for the server to refuse.
+    fn value<'c>(
+        &self,
+        call: &'c Frame,
+        arguments: Option<Span>,
+    ) -> Result<Option<&'c str>, Mismatch> {
         let mut at = arguments;
         for name in &self.path {
             at = match at {
@@ -148,8 +214,8 @@ impl Param {
                 None => None,
             };
         }
-        let value = at.map(|at| call.json(&at)).filter(|value| *value != "null");
-        agree(value, header.as_deref())
+        let value = at.map(|at| call.json(&at));
+        Ok(value.filter(|value| *value != "null" && !value.starts_with(['{', '['])))
     }
 
     fn fault(&self, mismatch: Mismatch) -> ModernFault {
@@ -173,8 +239,6 @@ fn member(frame: &Frame, object: &Span, name: &str) -> Result<Option<Span>, Mism
 
 /// Whether a value, if there is one, and its header, if there is one, say the same.
 fn agree(value: Option<&str>, header: Option<&str>) -> Result<(), Mismatch> {
-    // What cannot stand in a header is for the server to refuse.
-    let value = value.filter(|value| !value.starts_with(['{', '[']));
     let (value, header) = match (value, header) {
         (None, None) => return Ok(()),
         (None, Some(_)) => return Err(Mismatch::Unfounded),
@@ -237,7 +301,7 @@ mod tests {
     }
 
     fn names(schema: &Value) -> Vec<String> {
-        let params = params_of(schema);
+        let params = params_of(schema).unwrap();
         let name = |param: &Param| format!("{}={}", param.written, param.path.join("."));
         params.iter().map(name).collect()
     }
@@ -275,7 +339,7 @@ mod tests {
             json!({"x-mcp-header": "Bad"}),
         ] {
             let schema = json!({"properties": {"a": good, "b": bad}});
-            assert_eq!(params_of(&schema), [], "{schema}");
+            assert_eq!(params_of(&schema), None, "{schema}");
         }
         let schema = json!({"properties": {"a": good}});
         assert_eq!(names(&schema), ["Good=a"]);
@@ -307,6 +371,7 @@ mod tests {
         let params = params_of(&json!({"properties": {
             "a": {"type": "string", "x-mcp-header": "A"},
         }}));
+        let params = params.unwrap();
         let ok = Ok(());
         for (arguments, header, expected) in [
             (r#"{"a":"Hello"}"#, Some("Hello"), ok),
@@ -366,6 +431,7 @@ mod tests {
         let params = params_of(&json!({"properties": {
             "o": {"properties": {"a": {"type": "string", "x-mcp-header": "A"}}},
         }}));
+        let params = params.unwrap();
         for arguments in ["", r#","arguments":null"#, r#","arguments":{"o":7}"#] {
             let frame = call(arguments);
             assert_eq!(

@@ -103,7 +103,15 @@ fn a_head_alone_says_it_by_the_version() {
 /// The code of what is wrong with a request, and what of it.
 fn fault(headers_of: &[(&'static str, &'static str)], message: &Value) -> Option<(i32, String)> {
     let checked = check(&headers(headers_of), &frame(message));
-    checked.err().map(|fault| (fault.code(), fault.to_string()))
+    checked.err().map(told)
+}
+
+fn told(denial: Denial) -> (i32, String) {
+    match denial {
+        Denial::Message(fault) => (fault.code(), fault.to_string()),
+        Denial::Server(refusal) => (refusal.code(), refusal.to_string()),
+        Denial::Transport(fault) => panic!("{fault:?}"),
+    }
 }
 
 #[test]
@@ -206,7 +214,7 @@ fn the_version_and_the_method_stand_in_the_head_as_in_the_body() {
     let value = HeaderValue::from_bytes("tools/list\u{e4}".as_bytes()).unwrap();
     unreadable.append("mcp-method", value);
     let fault = check(&unreadable, &frame(list)).unwrap_err();
-    assert_eq!(fault.to_string(), "the header `Mcp-Method` cannot be read");
+    assert_eq!(told(fault).1, "the header `Mcp-Method` cannot be read");
 }
 
 #[test]
@@ -261,13 +269,17 @@ fn a_version_that_is_not_served_is_said_so_once_the_head_agrees() {
     let mut message = request("server/discover", &json!({}));
     message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("v999.0.0");
     let later = ("mcp-protocol-version", "v999.0.0");
-    // What else such a version wants in the head is not known.
-    assert_eq!(
-        check(&headers(&[later]), &frame(&message)),
-        Err(ModernFault::UnsupportedVersion {
-            requested: "v999.0.0".into()
-        })
-    );
+    // What else such a version wants, in the head or in the body, is not known.
+    let meta = &mut message["params"]["_meta"];
+    let object = meta.as_object_mut().unwrap();
+    object.remove("io.modelcontextprotocol/clientCapabilities");
+    let denial = check(&headers(&[later]), &frame(&message)).unwrap_err();
+    let response = reply::denied_to(&denial, None);
+    assert_eq!(response.status().as_u16(), 400);
+    let Denial::Server(Refusal::UnsupportedVersion { requested }) = denial else {
+        panic!("{denial:?}");
+    };
+    assert_eq!(requested, "v999.0.0");
     let (code, _) = fault(&[OURS, ("mcp-method", "server/discover")], &message).unwrap();
     assert_eq!(code, -32020);
 }
@@ -282,9 +294,10 @@ fn what_older_versions_had_is_gone_and_what_nobody_knows_is_passed_on() {
         "resources/unsubscribe",
     ] {
         let headers_of = [OURS, ("mcp-method", method)];
-        let fault = check(&headers(&headers_of), &frame(&request(method, &json!({}))));
-        let fault = fault.unwrap_err();
-        assert_eq!((fault.code(), fault.status().as_u16()), (-32601, 404));
+        let denial = check(&headers(&headers_of), &frame(&request(method, &json!({}))));
+        let denial = denial.unwrap_err();
+        let status = reply::denied_to(&denial, None).status().as_u16();
+        assert_eq!((told(denial).0, status), (-32601, 404));
     }
     let headers_of = [OURS, ("mcp-method", "unknown/method")];
     assert_eq!(

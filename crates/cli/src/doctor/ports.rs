@@ -1,0 +1,42 @@
+//! The addresses for clients over HTTP, and who has them.
+
+use std::{io::ErrorKind, net::TcpListener};
+
+use daemon::port_holder;
+use shim::lock;
+
+use super::{
+    Patient,
+    finding::{Check, Finding},
+};
+
+const NEXT: &str =
+    "end that program, or say another address with `listen` in [http] and run: mcpool upgrade";
+
+pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
+    if let Some(status) = &patient.status {
+        let http = status.daemon.as_ref().map(|daemon| &daemon.http);
+        let trouble = http.and_then(|http| http.trouble.as_ref());
+        let tell = |trouble| Finding::problem(Check::Ports, trouble).next(NEXT);
+        return trouble.map(tell).into_iter().collect();
+    }
+    if !matches!(lock::holder(&patient.places.lock), Ok(None)) {
+        // A daemon that does not answer may be there.
+        return Vec::new();
+    }
+    let Ok(config) = &patient.config else {
+        return Vec::new();
+    };
+    let addresses = daemon::http_addresses(&config.http, patient.places);
+    let taken = addresses.into_iter().filter(|address| {
+        let bound = TcpListener::bind(address);
+        bound.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+    });
+    let tell = |address| {
+        let holder = port_holder::name(address);
+        let what =
+            format!("{address}, where clients would come in over HTTP, is taken by {holder}");
+        Finding::problem(Check::Ports, what).next(NEXT)
+    };
+    taken.map(tell).collect()
+}

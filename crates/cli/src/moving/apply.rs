@@ -1,0 +1,65 @@
+//! Making a plan true.
+
+use config::clients;
+
+use super::{
+    journal::{Journal, Row, digest},
+    machine::Found,
+    plan::{self, Callers, FilePlan, Untouched, Wish},
+    safe_file::Replaced,
+};
+
+/// How often a file is tried whose client rewrites it at the same time.
+const TRIES: usize = 5;
+
+/// Changes one file as planned; plans it again where somebody has changed it since.
+///
+/// `None` if there is nothing to change any more.
+pub(crate) fn apply(
+    found: &Found,
+    wish: &Wish<'_>,
+    callers: &Callers,
+    policy: &clients::Policy,
+    journal: &mut Journal,
+) -> anyhow::Result<Result<Option<FilePlan>, Untouched>> {
+    let mut done: Option<FilePlan> = None;
+    for _ in 0..TRIES {
+        let plan = match plan::of_file(found, wish, callers, policy) {
+            Ok(Some(plan)) if plan.is_change() => plan,
+            // What we have written is there, and is as it was meant.
+            Ok(_) => return Ok(Ok(done)),
+            Err(untouched) => return Ok(Err(untouched)),
+        };
+        let row = Row {
+            client: plan.client.id.to_owned(),
+            path: plan.original.path.clone(),
+            before: digest(&plan.original.bytes),
+            after: digest(plan.after.as_bytes()),
+            entries: plan
+                .adopted
+                .iter()
+                .map(|adopted| adopted.at.iter().map(Into::into).collect())
+                .collect(),
+        };
+        journal.announce(row.clone(), &plan.original.bytes)?;
+        match plan.original.replace(plan.after.as_bytes()) {
+            Ok(Replaced::Done) => done = Some(plan),
+            Ok(Replaced::Changed) => journal.keep(|kept| *kept != row)?,
+            Err(error) => {
+                return Ok(Err(Untouched {
+                    client: plan.client,
+                    path: found.path.clone(),
+                    reason: format!("it cannot be written: {error}"),
+                }));
+            }
+        }
+    }
+    Ok(Err(Untouched {
+        client: found.client,
+        path: found.path.clone(),
+        reason: format!(
+            "{} rewrites it all the time; end it, or run this again",
+            found.client.name
+        ),
+    }))
+}

@@ -1,0 +1,251 @@
+//! Servers of other systems, into the configuration of mcpool.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use config::{
+    ServerEntry, ServerName,
+    clients::{self, Foreign, Grammar},
+};
+use serde::Serialize;
+use shim::places::Places;
+
+use super::{
+    diff,
+    journal::{Journal, Row, SavedStep, digest},
+    machine::Machine,
+    plan::Left,
+};
+use crate::config_file;
+
+/// The word of our own configuration in the journal.
+pub(crate) const OURS: &str = "mcpool";
+
+/// Where servers come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Profiles of mcp-proxy: a file each.
+    McpProxy,
+    /// smart-mcp-proxy, which `MCPPROXY_CONFIG_PATH` tells where its file is.
+    SmartMcpProxy,
+    /// mcpproxy.
+    Mcpproxy,
+    /// aitkit, with a smart-mcp-proxy in it.
+    Aitkit,
+    /// Any file with servers.
+    File(PathBuf),
+}
+
+/// What would be added to the configuration, or was.
+#[derive(Debug, Serialize)]
+pub(crate) struct Added {
+    /// The files that were read.
+    pub(crate) read: Vec<PathBuf>,
+    pub(crate) servers: Vec<String>,
+    pub(crate) left: Vec<Left>,
+    pub(crate) config: PathBuf,
+    /// Without values of variables.
+    pub(crate) diff: String,
+}
+
+/// A configuration with more servers.
+pub(crate) struct Planned {
+    pub(crate) added: Added,
+    before: String,
+    after: String,
+}
+
+impl From<String> for Source {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "mcp-proxy" => Source::McpProxy,
+            "smart-mcp-proxy" => Source::SmartMcpProxy,
+            "mcpproxy" => Source::Mcpproxy,
+            "aitkit" => Source::Aitkit,
+            _ => Source::File(PathBuf::from(word)),
+        }
+    }
+}
+
+impl Source {
+    /// The files of this system that are there.
+    fn files(&self, machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
+        let home = clients::Machine::home(machine);
+        let variable = |name| clients::Machine::variable(machine, name);
+        let candidates = match self {
+            Source::File(path) => return Ok(vec![path.clone()]),
+            Source::McpProxy => {
+                let mut profiles: Vec<PathBuf> = fs::read_dir(home.join(".punt-labs/mcp-proxy"))
+                    .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+                    .unwrap_or_default();
+                profiles.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+                profiles.sort();
+                profiles
+            }
+            Source::SmartMcpProxy => match variable("MCPPROXY_CONFIG_PATH") {
+                Some(path) => vec![path],
+                None => ["mcp_config.json", "mcp_proxy_config.json"]
+                    .map(PathBuf::from)
+                    .to_vec(),
+            },
+            Source::Mcpproxy => vec![home.join(".mcpproxy/mcp_config.json")],
+            Source::Aitkit => {
+                let root = variable("AITKIT_ROOT").unwrap_or_else(|| home.join(".aitkit"));
+                vec![root.join("lib/mcpproxy/mcp_proxy_config.json")]
+            }
+        };
+        let there: Vec<PathBuf> = candidates
+            .iter()
+            .filter(|path| path.is_file())
+            .cloned()
+            .collect();
+        if there.is_empty() {
+            let looked: Vec<String> = candidates
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            bail!(
+                "nothing of it is found here{}; give the file itself: --from FILE",
+                if looked.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", looked.join(", "))
+                }
+            );
+        }
+        Ok(there)
+    }
+}
+
+/// By the ending; what has none is JSON.
+fn grammar(path: &Path) -> Grammar {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("toml") => Grammar::Toml,
+        Some("yaml" | "yml") => Grammar::Yaml,
+        _ => Grammar::Jsonc,
+    }
+}
+
+/// What is to become of the configuration.
+pub(crate) fn plan(
+    source: &Source,
+    servers: &[String],
+    machine: &Machine,
+    places: &Places,
+) -> anyhow::Result<Planned> {
+    let read = source.files(machine)?;
+    let mut found: Vec<Foreign> = Vec::new();
+    for path in &read {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let servers = clients::foreign(&text, grammar(path))
+            .with_context(|| format!("{} cannot be parsed", path.display()))?;
+        found.extend(servers);
+    }
+    found.retain(|foreign| servers.is_empty() || servers.contains(&foreign.name));
+    let before = config_file::read(&places.config)?;
+    let mut added = Added {
+        read,
+        servers: Vec::new(),
+        left: Vec::new(),
+        config: places.config.clone(),
+        diff: String::new(),
+    };
+    let after = added.add_all(&before, found, places);
+    if after != before {
+        added.diff = diff::unified(
+            &machine.shown(&places.config),
+            &before,
+            &after,
+            Grammar::Toml,
+        );
+    }
+    Ok(Planned {
+        added,
+        before,
+        after,
+    })
+}
+
+impl Added {
+    fn add_all(&mut self, before: &str, found: Vec<Foreign>, places: &Places) -> String {
+        let mut text = before.to_owned();
+        for Foreign { name, server } in found {
+            match server.and_then(|(name, entry)| add(&text, &name, &entry, places)) {
+                Ok(with) => {
+                    text = with;
+                    self.servers.push(name);
+                }
+                Err(reason) => self.left.push(Left {
+                    name,
+                    project: None,
+                    reason,
+                }),
+            }
+        }
+        text
+    }
+}
+
+fn add(
+    text: &str,
+    name: &ServerName,
+    entry: &ServerEntry,
+    places: &Places,
+) -> Result<String, String> {
+    config::add_server(text, &places.config, name, entry).map_err(|error| error.to_string())
+}
+
+/// Writes the configuration as planned, if it is as it was.
+pub(crate) fn apply(
+    planned: &Planned,
+    places: &Places,
+    journal: &mut Journal,
+) -> anyhow::Result<()> {
+    let names = planned.added.servers.iter();
+    let row = Row {
+        client: OURS.to_owned(),
+        path: places.config.clone(),
+        before: digest(planned.before.as_bytes()),
+        after: digest(planned.after.as_bytes()),
+        entries: names
+            .map(|name| {
+                let steps = ["servers".to_owned(), name.clone()];
+                steps.map(SavedStep::Key).to_vec()
+            })
+            .collect(),
+    };
+    config_file::edit(&places.config, |now| {
+        if now != planned.before {
+            return Err(io::Error::other("it has changed meanwhile; run this again"));
+        }
+        journal
+            .announce(row, now.as_bytes())
+            .map_err(io::Error::other)?;
+        Ok(planned.after.clone())
+    })
+}
+
+/// The configuration without the servers of a row.
+pub(crate) fn without(text: &str, row: &Row) -> anyhow::Result<(String, Vec<String>)> {
+    let mut text = text.to_owned();
+    let mut names = Vec::new();
+    for entry in &row.entries {
+        let Some(SavedStep::Key(name)) = entry.last() else {
+            continue;
+        };
+        match config::remove_server(&text, &row.path, name) {
+            Ok(without) => {
+                text = without;
+                names.push(name.clone());
+            }
+            // Somebody has removed it already.
+            Err(config::EditError::Missing { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((text, names))
+}

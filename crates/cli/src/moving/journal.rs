@@ -1,0 +1,278 @@
+//! What imports have changed, and what was there before.
+//!
+//! A row is on disk before the file that it is about is touched, and a copy of that file
+//! before the row. So whatever an import has done can be undone, wherever it was killed; a
+//! row about a change that never came is recognised by the file, which is as it was.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, DirBuilder, File},
+    io::{self, Write},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use config::clients::Step;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::failpoint;
+
+const SCHEMA: u32 = 1;
+
+/// The journal, open for us alone until it is dropped.
+pub(crate) struct Journal {
+    folder: PathBuf,
+    /// Locked: one import or undo at a time.
+    _lock: File,
+    rows: Vec<Row>,
+}
+
+/// One change of one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// The client's word.
+    pub(crate) client: String,
+    pub(crate) path: PathBuf,
+    /// SHA-256 of the file before and after, in hexadecimal digits.
+    pub(crate) before: String,
+    pub(crate) after: String,
+    /// Where the changed entries stand in it.
+    pub(crate) entries: Vec<Vec<SavedStep>>,
+}
+
+/// A step of a path, as it is saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum SavedStep {
+    Key(String),
+    Index(usize),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    schema: u32,
+    rows: Vec<Row>,
+}
+
+impl From<&Step> for SavedStep {
+    fn from(step: &Step) -> Self {
+        match step {
+            Step::Key(key) => SavedStep::Key(key.clone()),
+            Step::Index(index) => SavedStep::Index(*index),
+        }
+    }
+}
+
+impl SavedStep {
+    pub(crate) fn step(&self) -> Step {
+        match self {
+            SavedStep::Key(key) => Step::Key(key.clone()),
+            SavedStep::Index(index) => Step::Index(*index),
+        }
+    }
+}
+
+impl Journal {
+    /// Opens the journal in the folder of the state, and waits for who has it open.
+    pub(crate) fn open(state: &Path) -> anyhow::Result<Self> {
+        let folder = state.join("import");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder.join("backups"))
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock =
+            File::open(&folder).with_context(|| format!("cannot open {}", folder.display()))?;
+        flock(&lock, FlockOperation::LockExclusive)
+            .with_context(|| format!("cannot lock {}", folder.display()))?;
+        let rows = read(&folder.join("journal.json"))?;
+        Ok(Journal {
+            folder,
+            _lock: lock,
+            rows,
+        })
+    }
+
+    /// The rows, oldest first.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Keeps these bytes, and says in what row they are the file before the change.
+    pub(crate) fn announce(&mut self, row: Row, before: &[u8]) -> anyhow::Result<()> {
+        let backup = self.backup_path(&row.before);
+        // By its content, so one that is there is the same.
+        if fs::read(&backup).ok().as_deref() != Some(before) {
+            save(&backup, before).with_context(|| format!("cannot write {}", backup.display()))?;
+        }
+        if self.rows.last() == Some(&row) {
+            return Ok(());
+        }
+        self.rows.push(row);
+        self.save()
+    }
+
+    /// What a file was before a change.
+    pub(crate) fn backup(&self, row: &Row) -> anyhow::Result<Vec<u8>> {
+        let path = self.backup_path(&row.before);
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if digest(&bytes) != row.before {
+            bail!("{} is damaged", path.display());
+        }
+        Ok(bytes)
+    }
+
+    /// Forgets the rows that are not to be kept, and copies that nothing needs any more.
+    pub(crate) fn keep(&mut self, is_kept: impl FnMut(&Row) -> bool) -> anyhow::Result<()> {
+        let before = self.rows.len();
+        self.rows.retain(is_kept);
+        if self.rows.len() == before {
+            return Ok(());
+        }
+        self.save()?;
+        let needed: BTreeSet<&str> = self.rows.iter().map(|row| row.before.as_str()).collect();
+        let backups = fs::read_dir(self.folder.join("backups"))?;
+        for entry in backups.flatten() {
+            let name = entry.file_name();
+            if !name.to_str().is_some_and(|name| needed.contains(name)) {
+                failpoint::step();
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn backup_path(&self, digest: &str) -> PathBuf {
+        self.folder.join("backups").join(digest)
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
+        let saved = Saved {
+            schema: SCHEMA,
+            rows: self.rows.clone(),
+        };
+        let path = self.folder.join("journal.json");
+        let text = serde_json::to_string_pretty(&saved)? + "\n";
+        save(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<Row>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let saved: Saved = serde_json::from_str(&text)
+        .with_context(|| format!("{} is damaged; move it away", path.display()))?;
+    if saved.schema != SCHEMA {
+        bail!(
+            "{} is of another version of mcpool (schema {})",
+            path.display(),
+            saved.schema
+        );
+    }
+    Ok(saved.rows)
+}
+
+/// Writes a private file, whole or not at all.
+fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    failpoint::step();
+    // Made with mode 0600.
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(folder)?;
+    failpoint::step();
+    temporary.write_all(bytes)?;
+    failpoint::step();
+    temporary.as_file().sync_all()?;
+    failpoint::step();
+    temporary.persist(path)?;
+    failpoint::step();
+    File::open(folder)?.sync_all()
+}
+
+/// SHA-256 in hexadecimal digits.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::new(), |mut digits, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn row(before: &[u8]) -> Row {
+        Row {
+            client: "codex".to_owned(),
+            path: PathBuf::from("/home/ada/.codex/config.toml"),
+            before: digest(before),
+            after: digest(b"after"),
+            entries: vec![vec![
+                SavedStep::Key("mcp_servers".to_owned()),
+                SavedStep::Index(3),
+            ]],
+        }
+    }
+
+    #[test]
+    fn what_was_announced_is_there_for_the_next_and_for_nobody_else() {
+        let state = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(state.path()).unwrap();
+        journal.announce(row(b"one"), b"one").unwrap();
+        journal.announce(row(b"two"), b"two").unwrap();
+        drop(journal);
+        let mut journal = Journal::open(state.path()).unwrap();
+        assert_eq!(journal.rows(), [row(b"one"), row(b"two")]);
+        assert_eq!(journal.backup(&row(b"two")).unwrap(), b"two");
+        let backup = journal.backup_path(&row(b"one").before);
+        let mode = fs::metadata(&backup).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        fs::write(&backup, "other").unwrap();
+        assert!(journal.backup(&row(b"one")).is_err(), "damage is seen");
+        journal.keep(|row| row.before == digest(b"two")).unwrap();
+        assert!(!backup.exists());
+        assert_eq!(journal.rows().len(), 1);
+    }
+
+    #[test]
+    fn the_first_journal_that_was_ever_written_can_be_read() {
+        let state = tempfile::tempdir().unwrap();
+        fs::create_dir_all(state.path().join("import")).unwrap();
+        let text = r#"{"schema": 1, "rows": [{
+            "client": "claude-code", "path": "/h/.claude.json", "before": "ab", "after": "cd",
+            "entries": [["mcpServers", "memory"], ["mcpServers", 0]]
+        }]}"#;
+        fs::write(state.path().join("import/journal.json"), text).unwrap();
+        let journal = Journal::open(state.path()).unwrap();
+        assert_eq!(journal.rows()[0].entries[1][1], SavedStep::Index(0));
+    }
+
+    #[test]
+    fn a_damaged_or_newer_journal_is_named_and_left_alone() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join("import/journal.json");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for (text, expected) in [
+            ("{", "damaged"),
+            (r#"{"schema": 9, "rows": []}"#, "schema 9"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = Journal::open(state.path()).map(|_| ()).unwrap_err();
+            assert!(format!("{error:#}").contains(expected), "{error:#}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Asking a client what it makes of its file, by its own command.
+
+use std::{
+    fs::File,
+    io::{Read, Seek},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use config::clients::Client;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Serialize;
+
+/// How long a client may take: some of them start every server to list it.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a client's own list says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    /// It has no such command, or is not installed here.
+    NotAsked,
+    /// It names all servers.
+    AllThere,
+    /// It does not name these.
+    Missing(Vec<String>),
+    /// It has ended with an error, or not in time.
+    NoAnswer,
+}
+
+/// Asks a client, if it can be asked, whether it has these servers.
+pub(crate) fn verify(client: &Client, servers: &[&str]) -> Verdict {
+    let Some([program, arguments @ ..]) = client.list_command else {
+        return Verdict::NotAsked;
+    };
+    if servers.is_empty() {
+        return Verdict::NotAsked;
+    }
+    let mut command = Command::new(program);
+    command.args(arguments);
+    match said(command) {
+        Said::NotThere => Verdict::NotAsked,
+        Said::Nothing => Verdict::NoAnswer,
+        Said::Text(text) => {
+            let missing: Vec<String> = servers
+                .iter()
+                .filter(|server| !text.contains(**server))
+                .map(|server| (*server).to_owned())
+                .collect();
+            if missing.is_empty() {
+                Verdict::AllThere
+            } else {
+                Verdict::Missing(missing)
+            }
+        }
+    }
+}
+
+enum Said {
+    NotThere,
+    Nothing,
+    Text(String),
+}
+
+/// What a command says, if it ends well and in time. It gets nothing to read.
+fn said(mut command: Command) -> Said {
+    let files =
+        tempfile::tempfile().and_then(|file| Ok((file.try_clone()?, file.try_clone()?, file)));
+    let Ok((output, stdout, stderr)) = files else {
+        return Said::Nothing;
+    };
+    // Everything that it starts ends with it.
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        // Some write their list there.
+        .stderr(stderr)
+        .stdout(stdout);
+    let Ok(child) = command.spawn() else {
+        return Said::NotThere;
+    };
+    if ends_well(child) {
+        text(output).map_or(Said::Nothing, Said::Text)
+    } else {
+        Said::Nothing
+    }
+}
+
+fn text(mut output: File) -> Option<String> {
+    let mut bytes = Vec::new();
+    output.rewind().ok()?;
+    output.read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn ends_well(mut child: Child) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() < deadline => thread::sleep(LOOK),
+            Ok(status) => break status,
+            Err(_) => break None,
+        }
+    };
+    if status.is_none() {
+        // Not reaped yet, so the number is still that of its group.
+        let _gone = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        let _status = child.wait();
+    }
+    status.is_some_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(script: &str) -> Said {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        said(command)
+    }
+
+    #[test]
+    fn a_client_that_fails_or_is_not_there_says_nothing() {
+        assert!(matches!(asked("echo memory; exit 3"), Said::Nothing));
+        assert!(matches!(
+            said(Command::new("mcpool-no-such-program")),
+            Said::NotThere
+        ));
+        let Said::Text(text) = asked("echo memory >&2; cat") else {
+            panic!("it has said something")
+        };
+        assert_eq!(text, "memory\n");
+    }
+}

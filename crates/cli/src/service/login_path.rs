@@ -1,0 +1,145 @@
+//! Where the user's own shell looks for programs.
+//!
+//! Service managers start with a `PATH` of their own, in which `npx` and `uvx` are not found. What is captured here
+//! is for servers that a client names without saying where they are: each session brings its own `PATH` along.
+
+use std::{
+    env,
+    io::{self, Read},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long a shell may take to read all of its files.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Around what is asked for: those files may say something as well.
+const BEGIN: &str = "<mcpool-path>";
+const END: &str = "</mcpool-path>";
+
+/// More than any `PATH`.
+const LENGTH_MAX: usize = 64 << 10;
+
+/// A `PATH`, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LoginPath {
+    /// That of the login shell.
+    OfShell(String),
+    /// Our own, as the shell did not say, for this reason.
+    Own { path: String, why: String },
+}
+
+impl LoginPath {
+    /// Asks the login shell.
+    pub(crate) fn find() -> LoginPath {
+        let shell = env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
+        match of_shell(&shell) {
+            Ok(path) => LoginPath::OfShell(path),
+            Err(why) => LoginPath::Own {
+                path: env::var("PATH").unwrap_or_default(),
+                why: format!("{shell} did not say its PATH: {why}"),
+            },
+        }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            LoginPath::OfShell(path) | LoginPath::Own { path, .. } => path,
+        }
+    }
+}
+
+fn of_shell(shell: &str) -> Result<String, String> {
+    let script = format!("printf '%s%s%s' '{BEGIN}' \"$PATH\" '{END}'");
+    let mut command = Command::new(shell);
+    // Some set it for people alone, and some for logins.
+    command.args(["-l", "-i", "-c", &script]);
+    // One that waits for a terminal must not get ours.
+    sys::detach::apply_to(&mut command);
+    let (reader, writer) = io::pipe().map_err(|error| error.to_string())?;
+    let started = command
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn();
+    // It holds our copy of the pipe's other end.
+    drop(command);
+    let mut between = started.map_err(|error| error.to_string())?;
+    let said = hear(reader, Instant::now() + PATIENCE);
+    // What is in between ends at once.
+    let _reaped = between.wait();
+    let said = said.map_err(|error| error.to_string())?;
+    let path = said.split_once(BEGIN).map(|(_, behind)| behind);
+    let path = path
+        .and_then(|behind| behind.split_once(END))
+        .map(|(path, _)| path);
+    match path {
+        Some(path) if !path.is_empty() && !path.contains(char::is_control) => Ok(path.to_owned()),
+        Some(_) => Err("it is none".to_owned()),
+        None => Err(format!(
+            "it took longer than {} s, or ended",
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
+/// What is said until all of it is there, or nothing more comes.
+fn hear(mut reader: io::PipeReader, until: Instant) -> io::Result<String> {
+    let mut said = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        let mut pipe = [PollFd::new(&reader, PollFlags::IN)];
+        let is_over = match poll(&mut pipe, Some(&left)) {
+            Ok(0) => true,
+            Ok(_) => match reader.read(&mut chunk)? {
+                0 => true,
+                read => {
+                    said.extend_from_slice(&chunk[..read]);
+                    false
+                }
+            },
+            Err(rustix::io::Errno::INTR) => false,
+            Err(errno) => return Err(errno.into()),
+        };
+        let text = String::from_utf8_lossy(&said);
+        if is_over || text.contains(END) || said.len() > LENGTH_MAX {
+            return Ok(text.into_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+    use super::*;
+
+    /// A shell that does this first.
+    fn shell(folder: &Path, first: &str) -> String {
+        let path = folder.join("shell");
+        let text = format!("#!/bin/sh\n{first}\nshift 2\nPATH=/my/bin:/bin exec /bin/sh \"$@\"\n");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_shell_says_its_path_among_other_things() {
+        let folder = tempfile::tempdir().unwrap();
+        let talks = shell(folder.path(), "echo 'welcome <mcpool>'; echo no >&2");
+        assert_eq!(of_shell(&talks).unwrap(), "/my/bin:/bin");
+    }
+
+    #[test]
+    fn a_shell_that_says_nothing_or_is_none_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let silent = shell(folder.path(), "exit 0");
+        assert!(of_shell(&silent).unwrap_err().contains("ended"));
+        let missing = folder.path().join("missing");
+        assert!(of_shell(missing.to_str().unwrap()).is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! The servers that are configured, to know them among processes whatever they are called.
+
+use std::{collections::BTreeSet, fs};
+
+use config::{
+    CommandIdentity, Config,
+    clients::{self, Kind},
+};
+
+use crate::moving::machine::Machine;
+
+/// What is known to be a server, whatever it is called.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    keys: BTreeSet<String>,
+}
+
+impl Known {
+    /// The servers of our own configuration.
+    pub(crate) fn of(config: &Config) -> Known {
+        let mut known = Known::default();
+        for server in config.servers.values() {
+            let words = std::iter::once(&server.command).chain(&server.args);
+            let argv: Vec<String> = words.map(config::Template::as_written).collect();
+            known.add(&argv);
+        }
+        known
+    }
+
+    /// The same, and those in the files of clients; what cannot be read there names none.
+    pub(crate) fn and_of_clients(mut self) -> Known {
+        let files = Machine::this().map(|machine| machine.files(clients::ALL));
+        for found in files.unwrap_or_default() {
+            let text = fs::read_to_string(&found.path).unwrap_or_default();
+            for entry in clients::survey(&text, found.client).unwrap_or_default() {
+                match entry.kind {
+                    Kind::Local(local) => self.add(&local.command.words),
+                    Kind::Ours(command) => self.add(behind_mcpool(&command.words)),
+                    Kind::LeftAlone(_) => {}
+                }
+            }
+        }
+        self
+    }
+
+    /// Another command line that starts a server.
+    pub(crate) fn add(&mut self, argv: &[String]) {
+        self.keys
+            .extend(config::identify(argv).map(|identity| identity.key));
+    }
+
+    pub(super) fn has(&self, identity: &CommandIdentity) -> bool {
+        self.keys.contains(&identity.key)
+    }
+}
+
+/// The command line that `mcpool connect` stands before; empty if it names a server of the configuration.
+pub(crate) fn behind_mcpool(words: &[String]) -> &[String] {
+    let dashes = words.iter().position(|word| word == "--");
+    dashes
+        .and_then(|at| words.get(at + 1..))
+        .unwrap_or_default()
+}

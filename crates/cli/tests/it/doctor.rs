@@ -1,0 +1,233 @@
+//! `doctor`: what is wrong is found, and what to do about it is said.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Stdio,
+};
+
+use serde_json::Value;
+
+use crate::support::{Client, FAKE_SERVER, Home, finish, hello, until};
+
+/// The exit code, and what was found of that kind.
+#[track_caller]
+fn examined(home: &Home, check: &str, options: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let ran = home.run(&[&["doctor", "--json"], options].concat());
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["is_well"], ran.code == Some(0), "{report}");
+    let findings = report["findings"].as_array().unwrap().iter();
+    let found = findings.filter(|finding| finding["check"] == check);
+    (ran.code, found.cloned().collect())
+}
+
+/// The only finding of that kind, which is a problem; what is so, and what to do next.
+#[track_caller]
+fn problem(home: &Home, check: &str) -> (String, String) {
+    let (code, found) = examined(home, check, &[]);
+    assert_eq!(code, Some(1), "{found:?}");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["weight"], "problem", "{found:?}");
+    let text = |name: &str| found[0][name].as_str().unwrap_or_default().to_owned();
+    (text("what"), text("next"))
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_healthy_installation_is_well_with_a_daemon_and_without() {
+    let home = Home::new();
+    let plain = home.done(&["doctor"]);
+    assert!(plain.contains("the next session starts it"), "{plain}");
+    assert!(plain.ends_with("All is well.\n"), "{plain}");
+    assert!(
+        !home.pool().join("mcpool.sock").exists(),
+        "it starts nothing"
+    );
+    let _session = home.session(&[]);
+    let (code, found) = examined(&home, "daemon", &[]);
+    assert_eq!((code, found), (Some(0), Vec::new()));
+    let (_, found) = examined(&home, "versions", &[]);
+    assert_eq!(found, Vec::<Value>::new());
+}
+
+#[test]
+fn a_broken_configuration_is_told_with_its_place() {
+    let home = Home::new();
+    home.configure("[servers.x]\ncomand = \"y\"\n");
+    let (what, next) = problem(&home, "config");
+    assert!(what.contains("config.toml:2:1"), "{what}");
+    assert!(next.contains("mend it in"), "{next}");
+}
+
+#[test]
+fn permissions_that_are_too_wide_are_mended_and_can_be_put_back() {
+    let home = Home::new();
+    home.configure("");
+    home.make_private("state");
+    let (state, config) = (home.pool().join("state"), home.pool().join("config.toml"));
+    set_mode(&state, 0o777);
+    set_mode(&config, 0o666);
+    let (code, found) = examined(&home, "folders", &[]);
+    assert_eq!((code, found.len()), (Some(1), 2), "{found:?}");
+    let text = serde_json::to_string(&found).unwrap();
+    assert!(text.contains("chmod go-w"), "{text}");
+
+    let (code, found) = examined(&home, "folders", &["--fix"]);
+    assert_eq!((code, found.len()), (Some(0), 2), "{found:?}");
+    for finding in &found {
+        assert_eq!(finding["weight"], "mended");
+        let undo = finding["undo"].as_str().unwrap();
+        let undone = finish(&mut home.command("sh", &["-c", undo]));
+        assert_eq!(undone.code, Some(0), "{undo}");
+    }
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&state), mode(&config)), (0o777, 0o666));
+    assert_eq!(home.run(&["doctor"]).code, Some(1), "as it was");
+    assert_eq!(home.run(&["doctor", "--fix"]).code, Some(0));
+    assert_eq!((mode(&state), mode(&config)), (0o755, 0o644));
+}
+
+#[test]
+fn a_server_that_does_not_start_is_named_with_its_last_words() {
+    let home = Home::new();
+    home.configure(&format!(
+        "[servers.broken]\ncommand = \"{FAKE_SERVER}\"\nargs = [\"--say\", \"no licence\", \"--exit-at-start\", \"3\"]\n"
+    ));
+    let mut client = Client::spawn(&mut home.mcpool(&["connect", "broken"]));
+    client.ask("initialize", hello("2025-11-25", &serde_json::json!({})));
+    // It is tried again now and then.
+    until("the finding", || {
+        let (code, found) = examined(&home, "servers", &[]);
+        code == Some(1)
+            && found.len() == 1
+            && found[0]["what"].as_str().unwrap().contains("no licence")
+            && found[0]["next"] == "run: mcpool logs broken; then: mcpool restart broken"
+    });
+}
+
+#[test]
+fn who_has_the_port_is_named_whether_or_not_the_daemon_runs() {
+    let home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    home.configure(&format!("[http]\nlisten = [\"{address}\"]\n"));
+    let holder = format!("process {}", std::process::id());
+    for _ in 0..2 {
+        let (what, next) = problem(&home, "ports");
+        assert!(
+            what.contains(&address.to_string()) && what.contains(&holder),
+            "{what}"
+        );
+        assert!(next.contains("[http]"), "{next}");
+        home.session(&[]);
+    }
+}
+
+#[test]
+fn a_program_that_is_not_found_is_told_before_a_session_misses_it() {
+    let home = Home::new();
+    home.configure(
+        "[servers.there]\ncommand = \"cat\"\n[servers.away]\ncommand = \"no-such-program-here\"\n",
+    );
+    let (what, next) = problem(&home, "path");
+    assert!(
+        what.contains("no-such-program-here") && what.contains("`away`"),
+        "{what}"
+    );
+    assert!(next.contains("full path"), "{next}");
+}
+
+#[test]
+fn a_program_that_was_replaced_is_another_build_until_the_upgrade() {
+    let home = Home::new();
+    let bin = home.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let install = || {
+        for program in [env!("CARGO_BIN_EXE_mcpool"), env!("CARGO_BIN_EXE_mcpoold")] {
+            let name = Path::new(program).file_name().unwrap();
+            let copy = bin.join("new");
+            fs::copy(program, &copy).unwrap();
+            fs::rename(copy, bin.join(name)).unwrap();
+        }
+    };
+    install();
+    let mcpool = bin.join("mcpool");
+    let mut session = Client::spawn(&mut home.command(&mcpool, &["connect", "--", FAKE_SERVER]));
+    session.initialize();
+    session.text("echo", serde_json::json!({"text": "hello"}));
+    let looked = || {
+        let ran = finish(&mut home.command(&mcpool, &["doctor"]));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stdout
+    };
+    let says_nothing = looked();
+    assert!(!says_nothing.contains("another build"), "{says_nothing}");
+    install();
+    let told = looked();
+    for words in [
+        "the daemon is another build",
+        "run: mcpool upgrade",
+        "the guardian is another build",
+        "than the one that is installed: 1",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let upgraded = finish(&mut home.command(&mcpool, &["upgrade"]));
+    assert_eq!(upgraded.code, Some(0), "{upgraded:?}");
+    let told = looked();
+    assert!(!told.contains("the daemon is another build"), "{told}");
+    assert!(told.contains("the guardian is another build"), "{told}");
+}
+
+#[test]
+fn a_client_s_file_that_cannot_be_read_is_told_and_so_is_a_session_that_is_older_than_its_file() {
+    let home = Home::new();
+    let file = home.user().join(".claude.json");
+    fs::write(&file, "{\"mcpServers\": {").unwrap();
+    let (what, next) = problem(&home, "clients");
+    assert!(
+        what.contains("Claude Code") && what.contains("~/.claude.json"),
+        "{what}"
+    );
+    assert!(next.contains("mend it"), "{next}");
+
+    // A server without a name that says so, which the file names.
+    let name = format!("notes-{}", std::process::id());
+    let bin = home.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    for link in [name.as_str(), "claude"] {
+        symlink(FAKE_SERVER, bin.join(link)).unwrap();
+    }
+    let server = bin.join(&name).display().to_string();
+    let commands = home.file("commands");
+    fs::write(&commands, &server).unwrap();
+    let mut agent = home.command(bin.join("claude"), &["agent", &commands]);
+    agent.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut agent = agent.spawn().unwrap();
+    let mut said = String::new();
+    let mut stdout = BufReader::new(agent.stdout.take().unwrap());
+    stdout.read_line(&mut said).unwrap();
+    let write = |entry: Value| {
+        let text = serde_json::json!({"mcpServers": {"notes": entry}}).to_string();
+        fs::write(&file, text).unwrap();
+    };
+    write(serde_json::json!({"command": server}));
+    let advice: Value = serde_json::from_str(&home.done(&["advise", "--json", &name])).unwrap();
+    assert_eq!(advice["servers"][0]["name"], name, "{advice}");
+    let (code, found) = examined(&home, "clients", &[]);
+    assert_eq!((code, found), (Some(0), Vec::new()));
+
+    write(serde_json::json!({"command": "mcpool", "args": ["connect", "--", server]}));
+    let (code, found) = examined(&home, "clients", &[]);
+    assert_eq!((code, found.len()), (Some(0), 1), "{found:?}");
+    let what = found[0]["what"].as_str().unwrap();
+    assert!(what.contains(&format!("process {}", agent.id())), "{what}");
+    drop(agent.stdin.take());
+    agent.wait().unwrap();
+}

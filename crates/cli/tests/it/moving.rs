@@ -1,0 +1,378 @@
+//! `import` and `undo`: a plan, the files after it, and the way back.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::PathBuf,
+};
+
+use expect_test::expect;
+use serde_json::Value;
+
+use crate::support::{FAKE_SERVER, Home, finish};
+
+const CODEX: &str = "\
+# mine
+model = \"gpt-5\"
+
+[mcp_servers.memory]
+command = \"npx\" # why
+args = [\"-y\", \"@modelcontextprotocol/server-memory\"]
+env = { TOKEN = \"ghp_secret\" }
+
+[mcp_servers.browser]
+command = \"npx\"
+args = [\"@playwright/mcp\"]
+";
+
+fn write(home: &Home, path: &str, text: &str) -> PathBuf {
+    let path = home.user().join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn codex(home: &Home) -> PathBuf {
+    write(home, ".codex/config.toml", CODEX)
+}
+
+/// Without what differs from test to test.
+fn anonymous(home: &Home, text: &str) -> String {
+    text.replace(env!("CARGO_BIN_EXE_mcpool"), "MCPOOL")
+        .replace(home.pool().to_str().unwrap(), "POOL")
+        .replace(home.root().to_str().unwrap(), "ROOT")
+}
+
+#[test]
+fn a_plan_is_a_diff_and_changes_nothing() {
+    let home = Home::new();
+    let path = codex(&home);
+    let ran = home.run(&["import"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    expect![[r#"
+        --- ~/.codex/config.toml
+        +++ ~/.codex/config.toml (through mcpool)
+        @@ -2,8 +2,8 @@
+         model = "gpt-5"
+         
+         [mcp_servers.memory]
+        -command = "npx" # why
+        -args = ["-y", "@modelcontextprotocol/server-memory"]
+        +command = "MCPOOL" # why
+        +args = ["connect", "--home", "POOL", "--name", "memory", "--env", "TOKEN", "--", "npx", "-y", "@modelcontextprotocol/server-memory"]
+         env = { TOKEN = "***" }
+         
+         [mcp_servers.browser]
+
+        CLIENT  SERVER   LEFT ALONE, BECAUSE
+        codex   browser  one of its kind for each session (browser): sharing brings nothing; --server browser imports it all the same
+    "#]]
+    .assert_eq(&anonymous(&home, &ran.stdout));
+    assert!(ran.stderr.contains("--apply"), "{ran:?}");
+    assert_eq!(fs::read_to_string(path).unwrap(), CODEX);
+    assert!(!home.pool().join("state/import").exists());
+}
+
+#[test]
+fn what_is_applied_is_there_once_and_undone_to_the_byte() {
+    let home = Home::new();
+    let path = codex(&home);
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    let said = home.done(&["import", "--apply"]);
+    expect![[r"
+        Changed ~/.codex/config.toml: memory.
+          codex reads it in a new session.
+
+        CLIENT  SERVER   LEFT ALONE, BECAUSE
+        codex   browser  one of its kind for each session (browser): sharing brings nothing; --server browser imports it all the same
+    "]]
+    .assert_eq(&anonymous(&home, &said));
+    let imported = fs::read_to_string(&path).unwrap();
+    assert!(imported.contains("\"--\", \"npx\", \"-y\""), "{imported}");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+
+    let again = home.run(&["import", "--apply"]);
+    assert_eq!(again.code, Some(0));
+    assert!(
+        again.stdout.starts_with("There is nothing to import."),
+        "{again:?}"
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), imported);
+    let backups = fs::read_dir(home.pool().join("state/import/backups")).unwrap();
+    for backup in backups {
+        let metadata = backup.unwrap().metadata().unwrap();
+        assert_eq!(metadata.mode() & 0o777, 0o600);
+    }
+
+    let said = home.done(&["undo"]);
+    assert_eq!(said, "~/.codex/config.toml is as it was.\n");
+    assert_eq!(fs::read_to_string(&path).unwrap(), CODEX);
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+    assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
+    let left = fs::read_dir(home.pool().join("state/import/backups")).unwrap();
+    assert_eq!(left.count(), 0, "a copy that nothing needs is gone");
+}
+
+#[test]
+fn a_server_that_no_client_has_is_told() {
+    let home = Home::new();
+    codex(&home);
+    let ran = home.run(&["import", "--server", "memry", "--server", "memory"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr.contains("no client has a server named memry"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn two_imports_are_undone_one_after_the_other() {
+    let home = Home::new();
+    let path = codex(&home);
+    home.done(&["import", "--apply", "--server", "memory"]);
+    home.done(&["import", "--apply", "--server", "browser"]);
+    let imported = fs::read_to_string(&path).unwrap();
+    assert_eq!(imported.matches("\"connect\"").count(), 2, "{imported}");
+    home.done(&["undo"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), CODEX);
+}
+
+#[test]
+fn what_has_changed_since_keeps_its_changes_and_loses_ours() {
+    let home = Home::new();
+    let path = codex(&home);
+    home.done(&["import", "--apply"]);
+    let imported = fs::read_to_string(&path).unwrap();
+    fs::write(&path, imported.replace("gpt-5", "gpt-6")).unwrap();
+    let said = home.done(&["undo"]);
+    assert_eq!(
+        said,
+        "~/.codex/config.toml has changed since; what import had written is taken back: memory.\n"
+    );
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        CODEX.replace("gpt-5", "gpt-6")
+    );
+}
+
+#[test]
+fn an_undo_of_one_client_leaves_the_others() {
+    let home = Home::new();
+    let path = codex(&home);
+    let cursor = write(
+        &home,
+        ".cursor/mcp.json",
+        r#"{"mcpServers": {"time": {"command": "uvx", "args": ["mcp-server-time"]}}}"#,
+    );
+    let before = fs::read(&cursor).unwrap();
+    home.done(&["import", "--apply"]);
+    let imported = fs::read(&path).unwrap();
+    home.done(&["undo", "--client", "cursor"]);
+    assert_eq!(fs::read(&cursor).unwrap(), before);
+    assert_eq!(fs::read(&path).unwrap(), imported);
+    home.done(&["undo"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), CODEX);
+}
+
+#[test]
+fn what_cannot_be_parsed_is_named_and_not_touched() {
+    let home = Home::new();
+    let path = write(&home, ".claude.json", "{\"mcpServers\": {} // no\n}");
+    codex(&home);
+    let before = fs::metadata(&path).unwrap();
+    let ran = home.run(&["import", "--apply"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains(".claude.json is not touched: it cannot be parsed: line 1, column 19"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stdout.contains("Changed ~/.codex/config.toml"),
+        "{ran:?}"
+    );
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!(
+        (before.ino(), before.mtime_nsec()),
+        (after.ino(), after.mtime_nsec())
+    );
+}
+
+#[test]
+fn a_link_of_dotfiles_stays_and_its_target_is_changed() {
+    let home = Home::new();
+    let real = write(&home, "dotfiles/codex.toml", CODEX);
+    fs::create_dir_all(home.user().join(".codex")).unwrap();
+    let link = home.user().join(".codex/config.toml");
+    symlink("../dotfiles/codex.toml", &link).unwrap();
+    home.done(&["import", "--apply"]);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&real).unwrap().contains("connect"));
+    home.done(&["undo"]);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(&real).unwrap(), CODEX);
+}
+
+#[test]
+fn a_program_is_told_what_would_change() {
+    let home = Home::new();
+    codex(&home);
+    write(
+        &home,
+        ".claude.json",
+        r#"{"mcpServers": {"remote": {"type": "http", "url": "https://mcp.example.com"}},
+            "projects": {"/p": {"mcpServers": {"x": {"command": "uvx"}}}}}"#,
+    );
+    let ran = home.run(&["import", "--json"]);
+    assert_eq!(ran.code, Some(5));
+    assert!(!ran.stdout.contains("ghp_secret"), "{ran:?}");
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(said["is_applied"], false);
+    let claude = &said["files"][0];
+    assert_eq!(claude["client"], "claude-code");
+    assert_eq!(claude["changed"][0]["server"], "x");
+    assert_eq!(claude["changed"][0]["project"], "/p");
+    assert_eq!(claude["changed"][0]["before"][0], "uvx");
+    assert_eq!(claude["left_alone"][0]["server"], "remote");
+    assert_eq!(said["files"][1]["client"], "codex");
+}
+
+#[test]
+fn a_project_s_file_names_mcpool_by_its_name_and_only_where_it_is_found() {
+    let home = Home::new();
+    let project = home.project("project");
+    let path = project.join(".cursor/mcp.json");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let before = r#"{"mcpServers": {"time": {"command": "uvx", "args": ["mcp-server-time"]}}}"#;
+    fs::write(&path, before).unwrap();
+    fs::write(project.join(".mcp.json"), before).unwrap();
+    let ran = home.run(&["import"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("`mcpool` is not on PATH"), "{ran:?}");
+    assert!(ran.stdout.contains("--scope local"), "{ran:?}");
+
+    let programs = PathBuf::from(env!("CARGO_BIN_EXE_mcpool"));
+    let mut command = home.mcpool(&["import", "--apply"]);
+    let ran = finish(command.env("PATH", programs.parent().unwrap()));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    expect![[r#"{"mcpServers": {"time": {"command": "mcpool", "args": ["connect", "--name", "time", "--", "uvx", "mcp-server-time"]}}}"#]]
+        .assert_eq(&fs::read_to_string(&path).unwrap());
+    assert_eq!(
+        fs::read_to_string(project.join(".mcp.json")).unwrap(),
+        before
+    );
+    home.done(&["undo"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+}
+
+#[test]
+fn an_imported_entry_starts_the_server_that_it_was() {
+    let home = Home::new();
+    let entry = serde_json::json!({"mcpServers": {"fake": {
+        "command": FAKE_SERVER, "args": [], "env": {"DECLARED": "1"}
+    }}});
+    let path = write(&home, ".cursor/mcp.json", &entry.to_string());
+    home.done(&["import", "--apply"]);
+    let entry: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let entry = &entry["mcpServers"]["fake"];
+    let words: Vec<&str> = entry["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| word.as_str().unwrap())
+        .collect();
+    let mut command = home.command(entry["command"].as_str().unwrap(), &words);
+    let mut client = crate::support::Client::spawn(command.env("DECLARED", "1"));
+    client.initialize();
+    assert_eq!(home.upstream()["server"], "fake");
+}
+
+#[test]
+fn every_verb_is_in_the_completions() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = home.done(&["completions", shell]);
+        for word in ["import", "undo", "claude-code"] {
+            assert!(script.contains(word), "{shell} does not complete {word}");
+        }
+    }
+}
+
+#[test]
+fn servers_of_another_system_come_into_the_configuration_and_go_again() {
+    let home = Home::new();
+    home.configure("# mine\n");
+    let file = write(
+        &home,
+        ".mcpproxy/mcp_config.json",
+        r#"{"listen": ":8080", "mcpServers": [
+            {"name": "memory", "command": "npx", "args": ["-y", "server"], "env": {"TOKEN": "ghp_x"}},
+            {"name": "off", "command": "x", "enabled": false}]}"#,
+    );
+    let config = home.pool().join("config.toml");
+    let ran = home.run(&["import", "--from", "mcpproxy"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    expect![[r#"
+        --- POOL/config.toml
+        +++ POOL/config.toml (through mcpool)
+        @@ -1 +1,6 @@
+         # mine
+        +
+        +[servers.memory]
+        +command = "npx"
+        +args = ["-y", "server"]
+        +env = { TOKEN = "***" }
+
+        SERVER  LEFT OUT, BECAUSE
+        off     disabled
+    "#]]
+    .assert_eq(&anonymous(&home, &ran.stdout));
+    let file = file.to_str().unwrap();
+    home.done(&["import", "--from", file, "--apply"]);
+    assert!(home.done(&["list"]).contains("memory"));
+    let again = home.run(&["import", "--from", file]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.stdout.contains("configured already"), "{again:?}");
+
+    home.done(&["add", "mine", "--", "/bin/cat"]);
+    home.done(&["undo"]);
+    let text = fs::read_to_string(config).unwrap();
+    assert!(
+        text.starts_with("# mine\n") && text.contains("[servers.mine]"),
+        "{text}"
+    );
+    assert!(!text.contains("memory"), "{text}");
+}
+
+#[test]
+fn a_system_that_is_not_there_is_told_with_where_it_was_looked_for() {
+    let home = Home::new();
+    for system in ["mcp-proxy", "smart-mcp-proxy", "mcpproxy", "aitkit"] {
+        let ran = home.run(&["import", "--from", system]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains("--from FILE"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_client_is_asked_whether_it_has_what_was_imported() {
+    let home = Home::new();
+    codex(&home);
+    let programs = home.root().join("programs");
+    fs::create_dir(&programs).unwrap();
+    let program = programs.join("codex");
+    for (script, expected) in [
+        ("echo '[{\"name\": \"memory\"}]'", "codex lists all of them"),
+        ("echo '[]'", "codex does not list memory"),
+        ("exit 1", "codex did not say which servers it has"),
+    ] {
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let mut command = home.mcpool(&["import", "--apply"]);
+        let path = format!("{}:/usr/bin:/bin", programs.display());
+        let ran = finish(command.env("PATH", path));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.contains(expected), "{ran:?}");
+        home.done(&["undo"]);
+    }
+}

@@ -1,0 +1,25 @@
+//! Copilot CLI. It reads `.mcp.json` too, which is left to Claude Code.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "copilot",
+    name: "Copilot CLI",
+    grammar: Grammar::Jsonc,
+    places: &[
+        Place::moved("COPILOT_HOME", ".copilot", "mcp-config.json"),
+        Place::project(".github/mcp.json"),
+    ],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["local", "stdio"],
+    addresses: &["url"],
+    list_command: Some(&["copilot", "mcp", "list"]),
+    reload: "in a new session",
+};

@@ -1,0 +1,25 @@
+//! Cursor.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "cursor",
+    name: "Cursor",
+    grammar: Grammar::Jsonc,
+    places: &[
+        Place::home(".cursor/mcp.json"),
+        Place::project(".cursor/mcp.json"),
+    ],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    list_command: None,
+    reload: "at once, perhaps after a question",
+};

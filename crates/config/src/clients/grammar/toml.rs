@@ -1,0 +1,158 @@
+//! TOML.
+
+use std::ops::Range;
+
+use toml_edit::{Document, InlineTable, Item, Table, Value as Parsed};
+
+use super::{
+    super::tree::{Member, Node, Style, Value},
+    Change, Grammar, Splice, Unreadable, Word,
+    splice::{self, insert_in_braces, node_at, only_member},
+};
+
+pub(super) fn read(text: &str) -> Result<Node, Unreadable> {
+    let document = Document::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let before = &text[..text.floor_char_boundary(at)];
+        Unreadable {
+            line: before.matches('\n').count() + 1,
+            column: splice::line_before(before, before.len()).chars().count() + 1,
+            message: error.message().trim().replace('\n', ", "),
+        }
+    })?;
+    Ok(Node {
+        span: 0..text.len(),
+        style: Style::Block,
+        value: Value::Map(members(document.as_table(), text)),
+    })
+}
+
+fn members(table: &Table, text: &str) -> Vec<Member> {
+    let names = table
+        .iter()
+        .map(|(name, item)| (name, key_span(table, name), item));
+    names
+        .map(|(name, span, item)| Member {
+            key: name.to_owned(),
+            key_span: span,
+            node: node(item, text),
+        })
+        .collect()
+}
+
+fn key_span(table: &Table, name: &str) -> Range<usize> {
+    let key = table.get_key_value(name).map(|(key, _)| key);
+    key.and_then(toml_edit::Key::span).unwrap_or(0..0)
+}
+
+fn node(item: &Item, text: &str) -> Node {
+    match item {
+        Item::None => Node::empty(),
+        Item::Value(value) => of_value(value, text),
+        Item::Table(table) => Node {
+            span: table.span().unwrap_or(0..0),
+            style: Style::Block,
+            value: Value::Map(members(table, text)),
+        },
+        Item::ArrayOfTables(tables) => Node {
+            span: 0..0,
+            style: Style::Fixed,
+            value: Value::List(
+                tables
+                    .iter()
+                    .map(|table| node(&Item::Table(table.clone()), text))
+                    .collect(),
+            ),
+        },
+    }
+}
+
+fn of_value(parsed: &Parsed, text: &str) -> Node {
+    let span = parsed.span().unwrap_or(0..0);
+    let value = match parsed {
+        Parsed::String(string) => Value::Text(string.value().clone()),
+        Parsed::Array(array) => {
+            Value::List(array.iter().map(|item| of_value(item, text)).collect())
+        }
+        Parsed::InlineTable(table) => Value::Map(
+            table
+                .iter()
+                .map(|(name, value)| Member {
+                    key: name.to_owned(),
+                    key_span: inline_key_span(table, name),
+                    node: of_value(value, text),
+                })
+                .collect(),
+        ),
+        Parsed::Integer(_) | Parsed::Float(_) | Parsed::Boolean(_) | Parsed::Datetime(_) => {
+            Value::Other(text[span.clone()].to_owned())
+        }
+    };
+    Node {
+        // Dotted keys within braces make a table that stands nowhere.
+        style: if span.is_empty() {
+            Style::Fixed
+        } else {
+            Style::Flow
+        },
+        span,
+        value,
+    }
+}
+
+fn inline_key_span(table: &InlineTable, name: &str) -> Range<usize> {
+    let key = table.get_key_value(name).map(|(key, _)| key);
+    key.and_then(toml_edit::Key::span).unwrap_or(0..0)
+}
+
+pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice> {
+    match change {
+        Change::SetText { at, text: new } => {
+            let span = splice::text_span(node_at(tree, at)?)?;
+            Some((span, word(text, tree, new)))
+        }
+        Change::Prepend { at, texts } => {
+            splice::prepend(text, node_at(tree, at)?, &words(text, tree, texts))
+        }
+        Change::DropFirst { at, count } => splice::drop_first(node_at(tree, at)?, *count),
+        Change::InsertList {
+            at,
+            after,
+            key,
+            texts,
+        } => {
+            let map = node_at(tree, at)?;
+            let after = only_member(map, after)?;
+            let key = toml_edit::Key::new(key.as_str())
+                .display_repr()
+                .into_owned();
+            let value = format!("[{}]", words(text, tree, texts).join(", "));
+            if after.node.span.is_empty() {
+                return None;
+            }
+            match map.style {
+                Style::Flow => Some(insert_in_braces(text, after, &key, &value)),
+                // The names before the last one of a dotted name are said again.
+                Style::Block => {
+                    let place = after.node.span.end;
+                    let lead = splice::line_before(text, after.key_span.start);
+                    let newline = Grammar::newline(text);
+                    Some((place..place, format!("{newline}{lead}{key} = {value}")))
+                }
+                Style::Fixed => None,
+            }
+        }
+        Change::Remove { at, key } => splice::remove(text, node_at(tree, at)?, key),
+    }
+}
+
+fn word(text: &str, tree: &Node, word: &Word) -> String {
+    match word.copied(text, tree) {
+        Some(copied) => copied.to_owned(),
+        None => Parsed::from(word.text()).to_string(),
+    }
+}
+
+fn words(text: &str, tree: &Node, words: &[Word]) -> Vec<String> {
+    words.iter().map(|new| word(text, tree, new)).collect()
+}

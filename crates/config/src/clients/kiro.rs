@@ -1,0 +1,25 @@
+//! Kiro, the editor and the command line.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "kiro",
+    name: "Kiro",
+    grammar: Grammar::Jsonc,
+    places: &[
+        Place::home(".kiro/settings/mcp.json"),
+        Place::project(".kiro/settings/mcp.json"),
+    ],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    list_command: None,
+    reload: "at once",
+};

@@ -1,0 +1,29 @@
+//! `OpenCode`: the command line is one list, and the environment has its whole name.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "opencode",
+    name: "OpenCode",
+    grammar: Grammar::Jsonc,
+    places: &[
+        // On every system, as it says.
+        Place::moved("XDG_CONFIG_HOME", ".config", "opencode/opencode.json"),
+        Place::moved("XDG_CONFIG_HOME", ".config", "opencode/opencode.jsonc"),
+        Place::named("OPENCODE_CONFIG"),
+        Place::project("opencode.json"),
+        Place::project("opencode.jsonc"),
+    ],
+    servers: &[&["mcp"]],
+    holder: Holder::Map,
+    commands: &[Command::list("command")],
+    variables: &["environment"],
+    local_types: &["local"],
+    addresses: &["url"],
+    list_command: Some(&["opencode", "mcp", "list"]),
+    reload: "in a new session",
+};

@@ -1,0 +1,382 @@
+//! Which servers a client's file has, and which of them can be shared.
+//!
+//! **Invariant:** what this does not understand it leaves alone and says why; no
+//! variable is filled in, and no reason repeats a value, which may be a secret.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::{
+    grammar::Unreadable,
+    shape::{Client, Command, Holder},
+    tree::{Node, Step, Value},
+};
+use crate::EnvPattern;
+
+/// One server in a client's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// The project whose it is, where a file of the user has servers of projects.
+    pub project: Option<String>,
+    /// Where it stands.
+    pub at: Vec<Step>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What an entry is, to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A program that each session starts for itself.
+    Local(Local),
+    /// It goes through mcpool already.
+    Ours(CommandAt),
+    /// It is not for us.
+    LeftAlone(Reason),
+}
+
+/// A program that each session starts for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Its command line.
+    pub command: CommandAt,
+    /// The variables that the entry declares.
+    pub variables: Vec<String>,
+}
+
+/// A command line, and where it stands.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommandAt {
+    /// Program and arguments.
+    pub words: Vec<String>,
+    pub(super) at: Vec<Step>,
+    pub(super) form: Command,
+    pub(super) has_arguments: bool,
+}
+
+impl fmt::Debug for CommandAt {
+    /// Shows no word, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommandAt({} words)", self.words.len())
+    }
+}
+
+/// Why an entry is left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// Nobody starts it.
+    #[error("a remote server: no session starts a process for it")]
+    Remote,
+    /// It is switched off.
+    #[error("disabled")]
+    Disabled,
+    /// It starts a container.
+    #[error(
+        "`{program}` runs it in a container; put mcpool before it by hand if it is to be shared"
+    )]
+    Container {
+        /// The program.
+        program: String,
+    },
+    /// It relays to a remote server.
+    #[error(
+        "`{program}` is a bridge to a remote server; mcpool reaches that by its URL: `mcpool add {name} --url URL`"
+    )]
+    Bridge {
+        /// The package.
+        program: &'static str,
+        /// The server.
+        name: String,
+    },
+    /// The client asks a person for part of it.
+    #[error("the client asks you for `${{input:…}}`")]
+    Input,
+    /// The client brings it along.
+    #[error("an extension of the client")]
+    Extension,
+    /// The client confines it.
+    #[error("the client runs it in a sandbox, which a shared server would be outside of")]
+    Sandbox,
+    /// Its variables are in another file.
+    #[error("its variables come from an `envFile`, and mcpool passes variables by name")]
+    EnvFile,
+    /// A variable has a name that cannot be passed.
+    #[error("the name of one of its variables cannot be passed on: {0}")]
+    Variable(String),
+    /// There is no command line where one should be.
+    #[error("it has no command line that mcpool understands")]
+    OddCommand,
+    /// The same name twice in one map.
+    #[error("the file has this name twice")]
+    Twice,
+}
+
+/// The servers of a file, in its order.
+pub fn survey(text: &str, client: &Client) -> Result<Vec<Entry>, Unreadable> {
+    let tree = client.grammar.read(text)?;
+    let mut entries = Vec::new();
+    for path in client.servers {
+        collect(&tree, client, path, &mut Vec::new(), None, &mut entries);
+    }
+    let excluded = excluded(&tree);
+    for entry in &mut entries {
+        let is_off = excluded.iter().any(|name| *name == entry.name);
+        if is_off && matches!(entry.kind, Kind::Local(_)) {
+            entry.kind = Kind::LeftAlone(Reason::Disabled);
+        }
+    }
+    Ok(entries)
+}
+
+/// Gemini CLI keeps a list of what is not to run.
+fn excluded(tree: &Node) -> Vec<&str> {
+    let path = [Step::key("mcp"), Step::key("excluded")];
+    let list = tree.at(&path).map(Node::items).unwrap_or_default();
+    list.iter().filter_map(Node::text).collect()
+}
+
+fn collect(
+    node: &Node,
+    client: &Client,
+    path: &[&str],
+    at: &mut Vec<Step>,
+    project: Option<&str>,
+    entries: &mut Vec<Entry>,
+) {
+    match path.split_first() {
+        None => collect_servers(node, client, at, project, entries),
+        Some((&"*", rest)) => {
+            for member in node.members() {
+                at.push(Step::key(&member.key));
+                collect(&member.node, client, rest, at, Some(&member.key), entries);
+                at.pop();
+            }
+        }
+        Some((key, rest)) => {
+            if let Some(inner) = node.get(key) {
+                at.push(Step::key(key));
+                collect(inner, client, rest, at, project, entries);
+                at.pop();
+            }
+        }
+    }
+}
+
+fn collect_servers(
+    holder: &Node,
+    client: &Client,
+    at: &[Step],
+    project: Option<&str>,
+    entries: &mut Vec<Entry>,
+) {
+    let mut add = |name: &str, step: Step, node: &Node, is_twice: bool| {
+        let at = [at, &[step]].concat();
+        let kind = if is_twice {
+            Kind::LeftAlone(Reason::Twice)
+        } else {
+            kind(name, node, client, &at)
+        };
+        entries.push(Entry {
+            name: name.to_owned(),
+            project: project.map(str::to_owned),
+            at,
+            kind,
+        });
+    };
+    match client.holder {
+        Holder::Map => {
+            let members = holder.members();
+            for member in members {
+                let same = members.iter().filter(|other| other.key == member.key);
+                let is_twice = same.count() > 1;
+                add(&member.key, Step::key(&member.key), &member.node, is_twice);
+            }
+        }
+        Holder::List => {
+            for (index, item) in holder.items().iter().enumerate() {
+                let name = item.get("name").and_then(Node::text).unwrap_or_default();
+                add(name, Step::Index(index), item, false);
+            }
+        }
+    }
+}
+
+fn kind(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Kind {
+    match local(name, entry, client, at) {
+        Ok(local) if is_ours(&local.command.words) => Kind::Ours(local.command),
+        Ok(local) => Kind::Local(local),
+        Err(reason) => Kind::LeftAlone(reason),
+    }
+}
+
+fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local, Reason> {
+    let mut found = client
+        .commands
+        .iter()
+        .filter_map(|command| command.find(entry, at));
+    let command = found.next();
+    if client
+        .addresses
+        .iter()
+        .any(|address| entry.get(address).is_some())
+    {
+        return Err(Reason::Remote);
+    }
+    // Of the entry, or of what holds its command line.
+    let holders = client.commands.iter().filter_map(|command| command.within);
+    let holders: Vec<&Node> = std::iter::once(entry)
+        .chain(holders.filter_map(|member| entry.get(member)))
+        .collect();
+    for holder in &holders {
+        if let Some(kind) = holder.get("type").and_then(Node::text) {
+            if [
+                "http",
+                "sse",
+                "ws",
+                "remote",
+                "streamable-http",
+                "streamableHttp",
+                "streamable_http",
+            ]
+            .contains(&kind)
+            {
+                return Err(Reason::Remote);
+            }
+            if !client.local_types.contains(&kind) {
+                return Err(Reason::Extension);
+            }
+        }
+    }
+    if entry.get("source").and_then(Node::text) == Some("extension") {
+        return Err(Reason::Extension);
+    }
+    let command = match command {
+        Some(command) => command?,
+        // Zed's entries of extensions have settings alone.
+        None if entry.get("settings").is_some() => return Err(Reason::Extension),
+        None => return Err(Reason::OddCommand),
+    };
+    if says(entry, "disabled", "true") || says(entry, "enabled", "false") {
+        return Err(Reason::Disabled);
+    }
+    if says(entry, "sandboxEnabled", "true") {
+        return Err(Reason::Sandbox);
+    }
+    if holders.iter().any(|holder| holder.get("envFile").is_some()) {
+        return Err(Reason::EnvFile);
+    }
+    if any_text(entry, "${input:") {
+        return Err(Reason::Input);
+    }
+    if !is_ours(&command.words) {
+        refuse_program(name, &command.words)?;
+    }
+    let mut variables = Vec::new();
+    for holder in holders {
+        for member in client.variables {
+            names(holder.get(member), &mut variables)?;
+        }
+    }
+    Ok(Local { command, variables })
+}
+
+fn says(entry: &Node, key: &str, word: &str) -> bool {
+    entry.get(key).is_some_and(|node| match &node.value {
+        Value::Other(raw) => raw.eq_ignore_ascii_case(word),
+        Value::Map(_) | Value::List(_) | Value::Text(_) => false,
+    })
+}
+
+/// Whether any text in it has this part.
+fn any_text(node: &Node, part: &str) -> bool {
+    match &node.value {
+        Value::Text(text) => text.contains(part),
+        Value::Other(_) => false,
+        Value::List(items) => items.iter().any(|item| any_text(item, part)),
+        Value::Map(members) => members.iter().any(|member| any_text(&member.node, part)),
+    }
+}
+
+/// The names of variables: of a map its keys, of a list its texts, or what their `name` says.
+fn names(node: Option<&Node>, names: &mut Vec<String>) -> Result<(), Reason> {
+    let Some(node) = node else {
+        return Ok(());
+    };
+    let found: Vec<&str> = match &node.value {
+        Value::Map(members) => members.iter().map(|member| member.key.as_str()).collect(),
+        Value::List(items) => items
+            .iter()
+            .filter_map(|item| {
+                item.text()
+                    .or_else(|| item.get("name").and_then(Node::text))
+            })
+            .collect(),
+        Value::Text(_) | Value::Other(_) => Vec::new(),
+    };
+    for name in found {
+        if name.contains('*') || name.parse::<EnvPattern>().is_err() {
+            return Err(Reason::Variable(name.escape_default().to_string()));
+        }
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The last part of a path, of any system, without the ending of Windows.
+fn base_name(program: &str) -> &str {
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    name.strip_suffix(".exe").unwrap_or(name)
+}
+
+fn is_ours(words: &[String]) -> bool {
+    let program = words.first().map_or("", |program| base_name(program));
+    ["mcpool", "mcpoold"].contains(&program) && words.get(1).is_some_and(|verb| verb == "connect")
+}
+
+const CONTAINERS: [&str; 4] = ["docker", "podman", "nerdctl", "container"];
+
+const BRIDGES: [&str; 3] = ["mcp-remote", "supergateway", "mcp-proxy"];
+
+fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
+    let program = words.first().map_or("", |program| base_name(program));
+    if program.is_empty() {
+        return Err(Reason::OddCommand);
+    }
+    if CONTAINERS.contains(&program) {
+        return Err(Reason::Container {
+            program: program.to_owned(),
+        });
+    }
+    let command: Vec<&std::ffi::OsStr> = words.iter().map(std::ffi::OsStr::new).collect();
+    let is_launcher = crate::is_launcher(&command);
+    for bridge in BRIDGES {
+        let is_run =
+            program == bridge || is_launcher && words.iter().any(|word| is_package(word, bridge));
+        // `mcp-proxy` also puts a server of one's own behind an address; with one it goes to somebody else's.
+        if is_run && words.iter().any(|word| is_address(word)) {
+            return Err(Reason::Bridge {
+                program: bridge,
+                name: name.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// `mcp-remote`, `mcp-remote@latest`, `@scope/mcp-remote`.
+fn is_package(word: &str, package: &str) -> bool {
+    let word = word.rsplit('/').next().unwrap_or(word);
+    let word = word.split(['@', '=']).next().unwrap_or(word);
+    word == package
+}
+
+fn is_address(word: &str) -> bool {
+    ["http://", "https://", "ws://", "wss://"]
+        .iter()
+        .any(|scheme| word.contains(scheme))
+}

@@ -1,0 +1,168 @@
+//! Where clients keep their files, on every system.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use expect_test::expect;
+
+use super::{ALL, Machine, System};
+
+struct Fake(System);
+
+impl Machine for Fake {
+    fn system(&self) -> System {
+        self.0
+    }
+
+    fn home(&self) -> PathBuf {
+        PathBuf::from("~")
+    }
+
+    fn variable(&self, name: &str) -> Option<PathBuf> {
+        (name == "OPENCODE_CONFIG").then(|| PathBuf::from("OPENCODE_CONFIG"))
+    }
+
+    fn project(&self) -> Option<PathBuf> {
+        Some(PathBuf::from("."))
+    }
+}
+
+#[test]
+fn every_client_s_files_are_where_it_looks_for_them() {
+    let mut report = String::new();
+    for client in ALL {
+        let _ = writeln!(report, "{}", client.id);
+        for place in client.places {
+            for system in [System::Linux, System::Mac, System::Windows] {
+                if let Some(path) = place.on_machine(&Fake(system)) {
+                    let _ = writeln!(report, "  {system:?} {}", path.display());
+                }
+            }
+        }
+    }
+    expect![[r#"
+        claude-code
+          Linux ~/.claude.json
+          Mac ~/.claude.json
+          Windows ~/.claude.json
+          Linux ./.mcp.json
+          Mac ./.mcp.json
+          Windows ./.mcp.json
+        claude-desktop
+          Mac ~/Library/Application Support/Claude/claude_desktop_config.json
+          Windows ~/AppData/Roaming/Claude/claude_desktop_config.json
+          Windows ~/AppData/Local/Packages/Claude_*/LocalCache/Roaming/Claude/claude_desktop_config.json
+          Linux ~/.config/Claude/claude_desktop_config.json
+        codex
+          Linux ~/.codex/config.toml
+          Mac ~/.codex/config.toml
+          Windows ~/.codex/config.toml
+          Linux ./.codex/config.toml
+          Mac ./.codex/config.toml
+          Windows ./.codex/config.toml
+        gemini
+          Linux ~/.gemini/settings.json
+          Mac ~/.gemini/settings.json
+          Windows ~/.gemini/settings.json
+          Linux ./.gemini/settings.json
+          Mac ./.gemini/settings.json
+          Windows ./.gemini/settings.json
+        cursor
+          Linux ~/.cursor/mcp.json
+          Mac ~/.cursor/mcp.json
+          Windows ~/.cursor/mcp.json
+          Linux ./.cursor/mcp.json
+          Mac ./.cursor/mcp.json
+          Windows ./.cursor/mcp.json
+        vscode
+          Linux ~/.config/Code/User/mcp.json
+          Linux ~/.config/Code/User/profiles/*/mcp.json
+          Mac ~/Library/Application Support/Code/User/mcp.json
+          Mac ~/Library/Application Support/Code/User/profiles/*/mcp.json
+          Windows ~/AppData/Roaming/Code/User/mcp.json
+          Windows ~/AppData/Roaming/Code/User/profiles/*/mcp.json
+          Linux ./.vscode/mcp.json
+          Mac ./.vscode/mcp.json
+          Windows ./.vscode/mcp.json
+        windsurf
+          Linux ~/.codeium/windsurf/mcp_config.json
+          Mac ~/.codeium/windsurf/mcp_config.json
+          Windows ~/.codeium/windsurf/mcp_config.json
+        zed
+          Linux ~/.config/zed/settings.json
+          Mac ~/.config/zed/settings.json
+          Windows ~/AppData/Roaming/Zed/settings.json
+          Linux ./.zed/settings.json
+          Mac ./.zed/settings.json
+          Windows ./.zed/settings.json
+        opencode
+          Linux ~/.config/opencode/opencode.json
+          Mac ~/.config/opencode/opencode.json
+          Windows ~/.config/opencode/opencode.json
+          Linux ~/.config/opencode/opencode.jsonc
+          Mac ~/.config/opencode/opencode.jsonc
+          Windows ~/.config/opencode/opencode.jsonc
+          Linux OPENCODE_CONFIG
+          Mac OPENCODE_CONFIG
+          Windows OPENCODE_CONFIG
+          Linux ./opencode.json
+          Mac ./opencode.json
+          Windows ./opencode.json
+          Linux ./opencode.jsonc
+          Mac ./opencode.jsonc
+          Windows ./opencode.jsonc
+        cline
+          Linux ~/.cline/mcp.json
+          Mac ~/.cline/mcp.json
+          Windows ~/.cline/mcp.json
+          Linux ~/.cline/data/settings/cline_mcp_settings.json
+          Mac ~/.cline/data/settings/cline_mcp_settings.json
+          Windows ~/.cline/data/settings/cline_mcp_settings.json
+          Linux ~/.config/Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json
+          Mac ~/Library/Application Support/Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json
+          Windows ~/AppData/Roaming/Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json
+        continue
+          Linux ~/.continue/config.yaml
+          Mac ~/.continue/config.yaml
+          Windows ~/.continue/config.yaml
+          Linux ~/.continue/mcpServers/*.yaml
+          Mac ~/.continue/mcpServers/*.yaml
+          Windows ~/.continue/mcpServers/*.yaml
+          Linux ./.continue/mcpServers/*.yaml
+          Mac ./.continue/mcpServers/*.yaml
+          Windows ./.continue/mcpServers/*.yaml
+        goose
+          Linux ~/.config/goose/config.yaml
+          Mac ~/.config/goose/config.yaml
+          Windows ~/AppData/Roaming/Block/goose/config/config.yaml
+        kiro
+          Linux ~/.kiro/settings/mcp.json
+          Mac ~/.kiro/settings/mcp.json
+          Windows ~/.kiro/settings/mcp.json
+          Linux ./.kiro/settings/mcp.json
+          Mac ./.kiro/settings/mcp.json
+          Windows ./.kiro/settings/mcp.json
+        copilot
+          Linux ~/.copilot/mcp-config.json
+          Mac ~/.copilot/mcp-config.json
+          Windows ~/.copilot/mcp-config.json
+          Linux ./.github/mcp.json
+          Mac ./.github/mcp.json
+          Windows ./.github/mcp.json
+        amp
+          Linux ~/.config/amp/settings.json
+          Mac ~/.config/amp/settings.json
+          Windows ~/.config/amp/settings.json
+          Linux ./.amp/settings.json
+          Mac ./.amp/settings.json
+          Windows ./.amp/settings.json
+    "#]].assert_eq(&report);
+}
+
+#[test]
+fn every_client_has_a_word_of_its_own() {
+    let mut ids: Vec<&str> = ALL.iter().map(|client| client.id).collect();
+    assert_eq!(ids.len(), 15);
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 15);
+}

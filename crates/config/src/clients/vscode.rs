@@ -1,0 +1,30 @@
+//! VS Code: `servers`, and `inputs` that it asks for; one file for each profile.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "vscode",
+    name: "VS Code",
+    grammar: Grammar::Jsonc,
+    places: &[
+        Place::config("Code/User/mcp.json"),
+        Place::config("Code/User/profiles/*/mcp.json"),
+        Place::support("Code/User/mcp.json"),
+        Place::support("Code/User/profiles/*/mcp.json"),
+        Place::app_data("Code/User/mcp.json"),
+        Place::app_data("Code/User/profiles/*/mcp.json"),
+        Place::project(".vscode/mcp.json"),
+    ],
+    servers: &[&["servers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["url"],
+    list_command: None,
+    reload: "at once, after a question whether to trust it",
+};

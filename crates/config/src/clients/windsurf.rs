@@ -1,0 +1,22 @@
+//! Windsurf: one file of the user.
+
+use super::{
+    grammar::Grammar,
+    place::Place,
+    shape::{Client, Command, Holder},
+};
+
+pub(super) const CLIENT: Client = Client {
+    id: "windsurf",
+    name: "Windsurf",
+    grammar: Grammar::Jsonc,
+    places: &[Place::home(".codeium/windsurf/mcp_config.json")],
+    servers: &[&["mcpServers"]],
+    holder: Holder::Map,
+    commands: &[Command::USUAL],
+    variables: &["env"],
+    local_types: &["stdio"],
+    addresses: &["serverUrl", "url"],
+    list_command: None,
+    reload: "when its servers are refreshed",
+};

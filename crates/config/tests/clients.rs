@@ -1,0 +1,225 @@
+//! Real-shaped files of every client: what is found in them, what an import changes, and that
+//! taking it back leaves no trace.
+//!
+//! The files are in `tests/clients/CLIENT`, what is expected of them in `tests/clients/CLIENT.golden`.
+
+#![expect(clippy::unwrap_used, reason = "that is how a test reports a surprise")]
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use config::clients::{
+    ALL, Arguments, Caller, Change, Client, Entry, Grammar, Kind, adopt, release, survey,
+};
+use expect_test::expect_file;
+
+fn caller() -> Caller {
+    Caller {
+        program: "/opt/mcpool".to_owned(),
+        home: None,
+    }
+}
+
+/// What it takes to put mcpool before every server that can be shared.
+fn adoption(entries: &[Entry]) -> Vec<Change> {
+    let locals = entries.iter().filter_map(|entry| match &entry.kind {
+        Kind::Local(local) => Some((entry, local)),
+        Kind::Ours(_) | Kind::LeftAlone(_) => None,
+    });
+    locals
+        .flat_map(|(entry, local)| adopt(entry, local, &caller()))
+        .collect()
+}
+
+/// What it takes to take it away where it was put.
+fn undoing(before: &[Entry], after: &[Entry]) -> Vec<Change> {
+    let pairs = before.iter().zip(after);
+    pairs
+        .filter_map(|(before, after)| match (&before.kind, &after.kind) {
+            (Kind::Local(local), Kind::Ours(command)) => {
+                release(command, local.command.arguments())
+            }
+            _ => None,
+        })
+        .flatten()
+        .collect()
+}
+
+/// What the file has, line by line.
+fn found(entries: &[Entry], report: &mut String) {
+    for entry in entries {
+        let project = entry
+            .project
+            .as_deref()
+            .map(|project| format!(" of {project}"));
+        let name = format!("{:?}{}", entry.name, project.unwrap_or_default());
+        let _ = match &entry.kind {
+            Kind::Local(local) => writeln!(
+                report,
+                "  {name}: {:?} passes {:?}",
+                local.command.words, local.variables
+            ),
+            Kind::Ours(command) => writeln!(report, "  {name} is ours: {:?}", command.words),
+            Kind::LeftAlone(reason) => writeln!(report, "  {name} is left alone: {reason}"),
+        };
+    }
+}
+
+/// The lines that differ. Every line of ours is made of lines before it, so a walk finds them.
+fn difference(before: &str, after: &str, report: &mut String) {
+    let (old, new): (Vec<&str>, Vec<&str>) = (
+        before.split_inclusive('\n').collect(),
+        after.split_inclusive('\n').collect(),
+    );
+    let (mut a, mut b) = (0, 0);
+    while a < old.len() || b < new.len() {
+        if a < old.len() && b < new.len() && old[a] == new[b] {
+            (a, b) = (a + 1, b + 1);
+            continue;
+        }
+        // The nearest pair of lines that are the same again.
+        let next = (0..40)
+            .flat_map(|sum| (0..=sum).map(move |left| (left, sum - left)))
+            .find(
+                |(left, right)| match (old.get(a + left), new.get(b + right)) {
+                    (Some(one), Some(other)) => one == other,
+                    (None, None) => a + left == old.len() && b + right == new.len(),
+                    _ => false,
+                },
+            );
+        let (left, right) = next.unwrap_or((old.len() - a, new.len() - b));
+        for line in &old[a..a + left] {
+            let _ = writeln!(report, "  -{}", shown(line));
+        }
+        for line in &new[b..b + right] {
+            let _ = writeln!(report, "  +{}", shown(line));
+        }
+        (a, b) = (a + left, b + right);
+    }
+}
+
+fn shown(line: &str) -> String {
+    line.trim_end_matches('\n')
+        .replace('\r', "\\r")
+        .replace('\u{feff}', "\\u{feff}")
+}
+
+fn examine(client: &Client, text: &str, report: &mut String) {
+    let grammar = client.grammar;
+    let before = match survey(text, client) {
+        Ok(entries) => entries,
+        Err(error) => {
+            let _ = writeln!(report, "  cannot be read: {error}");
+            return;
+        }
+    };
+    found(&before, report);
+    let mut imported = text.to_owned();
+    let mut refused = Vec::new();
+    // One after the other, as one that is by hand must not hold up the rest.
+    for (number, entry) in before.iter().enumerate() {
+        match grammar.edit(&imported, &adoption(&before[number..=number])) {
+            Ok(edited) => imported = edited,
+            Err(error) => {
+                let _ = writeln!(report, "  {:?} is not changed: {error}", entry.name);
+                refused.push(number);
+            }
+        }
+    }
+    difference(text, &imported, report);
+    if refused.is_empty() {
+        let together = grammar.edit(text, &adoption(&before)).unwrap();
+        assert_eq!(together, imported, "all at once is one after the other");
+    }
+
+    let after = survey(&imported, client).unwrap();
+    for (number, (before, after)) in before.iter().zip(&after).enumerate() {
+        match (&before.kind, &after.kind) {
+            (Kind::Local(local), Kind::Ours(command)) => assert_eq!(
+                command.words,
+                caller().command_line(&before.name, local),
+                "the client runs what was meant"
+            ),
+            (Kind::Local(_), _) => assert!(refused.contains(&number)),
+            (Kind::Ours(_) | Kind::LeftAlone(_), _) => assert_eq!(before, after),
+        }
+    }
+    assert!(
+        refused.is_empty() || adoption(&after).len() / 2 <= refused.len(),
+        "a second import changes nothing"
+    );
+    let undone = grammar
+        .edit(&imported, &undoing(&before, &after))
+        .unwrap_or_else(|error| panic!("{error} in {imported}"));
+    assert_eq!(undone, text, "taking it back leaves no trace");
+}
+
+#[test]
+fn every_client_s_files_are_read_and_changed_as_expected() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    for client in ALL {
+        let mut report = String::new();
+        let mut files: Vec<_> = fs::read_dir(folder.join(client.id))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        assert!(files.len() >= 10, "{} has {} files", client.id, files.len());
+        for path in files {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let _ = writeln!(report, "{name}");
+            let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+            examine(client, &text, &mut report);
+        }
+        expect_file![folder.join(format!("{}.golden", client.id))].assert_eq(&report);
+    }
+}
+
+#[test]
+fn a_huge_file_is_edited_at_its_entries_alone() {
+    let client = Client::named("claude-code").unwrap();
+    let mut text = String::from("{\n  \"projects\": {\n");
+    for number in 0..3000 {
+        let history = "pasted { [ \\\" and the like, ".repeat(20);
+        let _ = write!(
+            text,
+            "    \"/home/ada/src/{number}\": {{\n      \"history\": [{{\"display\": \"{history}\"}}],\n      \
+             \"mcpServers\": {{\"memory\": {{\"command\": \"npx\", \"args\": [\"-y\", \"server\"]}}}}\n    }},\n"
+        );
+    }
+    text.push_str("    \"/last\": {}\n  },\n  \"cost\": 0.30142500000000005\n}\n");
+    assert!(text.len() > 2_000_000);
+    let before = survey(&text, client).unwrap();
+    assert_eq!(before.len(), 3000);
+    let imported = Grammar::Json.edit(&text, &adoption(&before)).unwrap();
+    let expected = text.replace(
+        "\"command\": \"npx\", \"args\": [\"-y\"",
+        "\"command\": \"/opt/mcpool\", \"args\": [\"connect\", \"--name\", \"memory\", \"--\", \"npx\", \"-y\"",
+    );
+    assert_eq!(imported, expected);
+    let after = survey(&imported, client).unwrap();
+    let undone = Grammar::Json
+        .edit(&imported, &undoing(&before, &after))
+        .unwrap();
+    assert_eq!(undone, text);
+}
+
+#[test]
+fn a_list_that_was_empty_stays_and_one_that_was_not_there_goes() {
+    let client = Client::named("cursor").unwrap();
+    for (before, arguments) in [
+        (r#"{"mcpServers":{"a":{"command":"x"}}}"#, Arguments::None),
+        (
+            r#"{"mcpServers":{"a":{"command":"x","args":[]}}}"#,
+            Arguments::Listed,
+        ),
+    ] {
+        let entries = survey(before, client).unwrap();
+        let imported = Grammar::Jsonc.edit(before, &adoption(&entries)).unwrap();
+        let after = survey(&imported, client).unwrap();
+        let Kind::Ours(command) = &after[0].kind else {
+            panic!("{imported}")
+        };
+        let undone = Grammar::Jsonc.edit(&imported, &release(command, arguments).unwrap());
+        assert_eq!(undone.unwrap(), before);
+    }
+}

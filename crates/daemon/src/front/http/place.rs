@@ -1,0 +1,73 @@
+//! Where a request leads to, as its URL and its headers say.
+
+use std::{path::PathBuf, sync::Arc};
+
+use hyper::{HeaderMap, Uri, header::HeaderName};
+
+use super::{HttpFault, Place};
+
+const WORKSPACE: HeaderName = HeaderName::from_static("mcpool-workspace");
+
+/// Where a request leads to.
+pub(super) fn place(
+    server: Option<Arc<str>>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Place, HttpFault> {
+    let mut place = Place {
+        server,
+        ..Place::default()
+    };
+    let bad = |what| HttpFault::BadRequest { what };
+    for pair in uri.query().unwrap_or_default().split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match name {
+            "workspace" | "repo" => {
+                let value = decoded(value).ok_or(bad("the workspace is no text"))?;
+                let before = place.workspace.replace(PathBuf::from(value));
+                if before.is_some() {
+                    return Err(bad("there is more than one workspace"));
+                }
+            }
+            "session_key" => {
+                let value = decoded(value).ok_or(bad("the session key is no text"))?;
+                place.session_key = Some(value.into());
+            }
+            _unknown => {}
+        }
+    }
+    if let Some(value) = headers.get(&WORKSPACE) {
+        let value = value
+            .to_str()
+            .map_err(|_| bad("the workspace is no text"))?;
+        let before = place.workspace.replace(PathBuf::from(value));
+        if before.is_some_and(|before| place.workspace.as_ref() != Some(&before)) {
+            return Err(bad("there is more than one workspace"));
+        }
+    }
+    if place
+        .workspace
+        .as_ref()
+        .is_some_and(|path| !path.is_absolute())
+    {
+        return Err(bad("the workspace is no absolute path"));
+    }
+    Ok(place)
+}
+
+/// A value of a query as it was meant.
+pub(super) fn decoded(value: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, left @ ..] = rest {
+        rest = left;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, left) = left.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
+        rest = left;
+    }
+    String::from_utf8(bytes).ok()
+}

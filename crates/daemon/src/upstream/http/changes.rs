@@ -1,0 +1,179 @@
+//! The request that stays: what a server of the modern era is to tell of (2026-07-28, `subscriptions/listen`).
+//!
+//! Its stream may break like any other, and then there is another; nobody knows what would have come in between.
+//!
+//! **Invariant:** whoever waits for it hears of every change, or that there may have been one.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use tokio::time::{self, Instant};
+use wire::{Frame, Message, quoted};
+
+use super::{
+    connection::{Connection, Failure},
+    exchange::{Came, Followed, Form, bytes_of, follow, refusal_of},
+    mirrors::mirrors_of,
+    talk::Talk,
+};
+use crate::upstream::sse::Events;
+
+/// How long to wait before there is another stream, unless the server says otherwise; twice as long each time.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The longest such wait.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// A stream that lived for less was of no use.
+const USEFUL: Duration = Duration::from_secs(5);
+
+/// How often in a row it may be that there is no way to the server at all.
+const UNREACHABLE_MAX: u32 = 3;
+
+/// How a request to be told of changes is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    New,
+    /// Another program has made it before.
+    Renewed,
+}
+
+/// Passes on what changes, for as long as that is possible. An answer ends it, and so does an error.
+pub(super) async fn hear_of_changes(
+    talk: Arc<Talk>,
+    frame: Frame,
+    wish: Wish,
+    mut idle: Option<Connection>,
+) -> Came {
+    let mirrors = mirrors_of(&frame, None);
+    let mut events = Events::new(talk.limit);
+    let mut has_stood = wish == Wish::Renewed;
+    let (mut unreachable, mut in_vain) = (0, 0);
+    loop {
+        let began = Instant::now();
+        match talk.post(bytes_of(&frame), &mirrors, idle.take()).await {
+            Ok((response, connection)) => {
+                unreachable = 0;
+                let status = response.status();
+                let is_busy = status == StatusCode::TOO_MANY_REQUESTS;
+                let is_trouble = has_stood && (is_busy || status.is_server_error());
+                if !is_trouble {
+                    if !(status.is_success() && matches!(Form::of(&response), Form::Events)) {
+                        return talk.end(&frame, response, connection).await;
+                    }
+                    if has_stood {
+                        say_all_may_have_changed(&talk, &frame).await;
+                    }
+                    has_stood = true;
+                    events.resume();
+                    let mut body = response.into_body();
+                    match follow(&talk, Some(&frame), &mut body, &mut events).await {
+                        Followed::Answered(answer, share) => {
+                            talk.pass_on(&frame, answer, share).await;
+                            return Came::Done(None);
+                        }
+                        Followed::Unkept(unread) => {
+                            let refusal = refusal_of(unread, talk.limit);
+                            talk.answer(&frame, &refusal).await;
+                            return Came::Done(None);
+                        }
+                        Followed::Broken => {}
+                    }
+                }
+            }
+            Err(Failure::Misled(why)) => {
+                talk.refuse(&frame, why, false).await;
+                return Came::Done(None);
+            }
+            Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
+                unreachable += 1;
+                if unreachable == UNREACHABLE_MAX {
+                    return Came::Unreachable(why, Vec::new());
+                }
+            }
+        }
+        in_vain = if began.elapsed() < USEFUL {
+            in_vain + 1
+        } else {
+            0
+        };
+        time::sleep(wait(events.retry, in_vain)).await;
+    }
+}
+
+/// How long to wait after so many streams in a row that were of no use.
+fn wait(retry: Option<Duration>, in_vain: u32) -> Duration {
+    let wait = retry.unwrap_or(RETRY);
+    let longer = wait.saturating_mul(1_u32.checked_shl(in_vain.min(5)).unwrap_or(1) / 2);
+    longer.max(wait).min(RETRY_MAX.max(wait))
+}
+
+/// Says of all that is asked for that it may be another by now.
+async fn say_all_may_have_changed(talk: &Talk, frame: &Frame) {
+    for notification in may_have_changed(frame) {
+        talk.say_within(Some(frame), notification).await;
+    }
+}
+
+/// The notifications that a server would send had all changed that this asks for.
+fn may_have_changed(frame: &Frame) -> Vec<Bytes> {
+    let filter = match &frame.message {
+        Message::Request { params, .. } => params.at.as_ref(),
+        Message::Notification { .. } | Message::Response { .. } => None,
+    };
+    let filter = filter.and_then(|at| frame.member(at, "notifications"));
+    let members = filter.and_then(|filter| frame.members(&filter.at));
+    let mut all = Vec::new();
+    for member in members.unwrap_or_default() {
+        let list = match (member.name.as_ref(), member.value) {
+            ("toolsListChanged", "true") => "tools",
+            ("promptsListChanged", "true") => "prompts",
+            ("resourcesListChanged", "true") => "resources",
+            ("resourceSubscriptions", uris) => {
+                let uris: Vec<String> = serde_json::from_str(uris).unwrap_or_default();
+                all.extend(uris.iter().map(|uri| {
+                    let uri = quoted(uri);
+                    format!(
+                        r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":{uri}}}}}"#
+                    )
+                }));
+                continue;
+            }
+            _unknown => continue,
+        };
+        all.push(format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#
+        ));
+    }
+    all.into_iter().map(Bytes::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_asked_for_may_have_changed() {
+        let frame = Frame::parse(Bytes::from_static(
+            br#"{"jsonrpc":"2.0","id":2,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true,"promptsListChanged":false,"resourceSubscriptions":["a:1"]}}}"#,
+        ));
+        let said = may_have_changed(&frame.unwrap());
+        assert_eq!(
+            said,
+            [
+                r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
+                r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1"}}"#
+            ]
+        );
+    }
+
+    #[test]
+    fn a_server_that_breaks_off_at_once_is_asked_less_and_less_often() {
+        let seconds: Vec<u64> = (0..9)
+            .map(|in_vain| wait(None, in_vain).as_secs())
+            .collect();
+        assert_eq!(seconds, [1, 1, 2, 4, 8, 16, 16, 16, 16]);
+        assert_eq!(wait(Some(Duration::from_millis(10)), 0).as_millis(), 10);
+    }
+}

@@ -1,0 +1,158 @@
+//! `mcpool hook`: one event of an agent, told to whoever is to hear of it.
+//!
+//! An agent runs a hook for every call of a tool and waits for it, so this is a process of a millisecond:
+//! blocking code that reads one JSON text, asks one question, writes one answer and ends.
+//!
+//! **Invariants:** it ends by its deadline, whoever else hangs; what goes wrong never looks like an answer,
+//! and stops the agent only if the command line says so.
+
+pub mod arguments;
+mod input;
+mod post;
+mod relay;
+mod talk;
+mod target;
+pub mod tool;
+
+use std::{
+    ffi::OsString,
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use self::{
+    arguments::{Hook, OnFailure, Parsed, Target, UsageError},
+    input::InputError,
+};
+use crate::{
+    meet::{NotMet, is_silence},
+    places::PlacesError,
+    workspace::BadWorkspace,
+};
+
+/// For agents: nothing came of it, and they go on. 1 is what they do not take for an answer.
+const FAILED: u8 = 1;
+/// For agents: they do not go on, and read why on standard error.
+const BLOCKED: u8 = 2;
+
+/// Most bytes of an event, and of an answer.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// Until when all of it has to be over.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    at: Instant,
+    whole: Duration,
+}
+
+impl Deadline {
+    fn begin(whole: Duration) -> Self {
+        Deadline {
+            at: Instant::now() + whole,
+            whole,
+        }
+    }
+
+    /// What is left of the time, if there is any.
+    fn left(self) -> Result<Duration, Failure> {
+        let left = self.at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            Err(Failure::TimedOut(self.whole))
+        } else {
+            Ok(left)
+        }
+    }
+
+    /// What an error means when the time for it was what was left.
+    fn of_error(self, doing: &'static str, error: io::Error) -> Failure {
+        if is_silence(&error) {
+            Failure::TimedOut(self.whole)
+        } else {
+            Failure::Io(doing, error)
+        }
+    }
+}
+
+/// Why nothing came of it.
+#[derive(Debug)]
+enum Failure {
+    Usage(UsageError),
+    Input(InputError),
+    Places(PlacesError),
+    Workspace(BadWorkspace),
+    NotMet(NotMet),
+    /// There was no answer within this time.
+    TimedOut(Duration),
+    /// What we did, and what the system said.
+    Io(&'static str, io::Error),
+    /// Whoever was to hear of it said no, or nothing that makes sense: in words for people.
+    Said(String),
+}
+
+impl From<UsageError> for Failure {
+    fn from(error: UsageError) -> Self {
+        Failure::Usage(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Usage(error) => write!(f, "{error}\nTry `mcpool hook --help`."),
+            Failure::Input(error) => error.fmt(f),
+            Failure::Places(error) => error.fmt(f),
+            Failure::Workspace(error) => error.fmt(f),
+            Failure::NotMet(error) => error.fmt(f),
+            Failure::TimedOut(after) => {
+                write!(f, "no answer within {} s", after.as_secs_f64())
+            }
+            Failure::Io(doing, error) => write!(f, "{doing}: {error}"),
+            Failure::Said(words) => f.write_str(words),
+        }
+    }
+}
+
+/// Runs the verb with the arguments that follow it, as the only thing that this process does.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = arguments.collect();
+    let on_failure = arguments::on_failure(&words);
+    let done = match arguments::parse(words.into_iter()) {
+        Ok(Parsed::Help) => Ok(Some(arguments::HELP.to_owned())),
+        Ok(Parsed::Hook(hook)) => relay(&hook),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(said) => {
+            // Whoever has closed stdout does not want to read it.
+            let _gone = io::stdout().write_all(said.unwrap_or_default().as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            // There is nobody to tell that stderr is closed.
+            let _gone = writeln!(io::stderr(), "mcpool hook: {failure}");
+            ExitCode::from(match on_failure {
+                OnFailure::Continue => FAILED,
+                OnFailure::Block => BLOCKED,
+            })
+        }
+    }
+}
+
+/// Tells the event, and returns what goes to standard output.
+fn relay(hook: &Hook) -> Result<Option<String>, Failure> {
+    let deadline = Deadline::begin(hook.timeout);
+    let event = input::read(deadline)?;
+    let said = match &hook.target {
+        Target::Tool(call) => relay::call(hook, call, &event, deadline)?,
+        Target::Http(url) => post::post(url, hook, &event, deadline)?,
+        Target::WebSocket(url) => talk::tell(url, hook, &event, deadline)?,
+    };
+    Ok(said.map(|mut said| {
+        if !said.ends_with('\n') {
+            said.push('\n');
+        }
+        said
+    }))
+}

@@ -1,0 +1,138 @@
+//! Which step comes next in a world of both eras: chosen by chance, weighted by the seed.
+
+use super::{
+    step::{Act, Step},
+    world::SPECS,
+};
+use crate::seed::{Chance, Seed};
+
+/// Each act and how often it comes, before the seed has its say.
+const WEIGHTS: [(Act, u32); 25] = [
+    (Act::Open, 8),
+    (Act::Hello, 14),
+    (Act::Ask, 40),
+    (Act::Listen, 6),
+    (Act::Return, 16),
+    (Act::Reply, 16),
+    (Act::Cancel, 6),
+    (Act::End, 1),
+    (Act::Leave, 3),
+    (Act::Read, 50),
+    (Act::Start, 14),
+    (Act::Take, 50),
+    (Act::Greet, 24),
+    (Act::Answer, 26),
+    (Act::Question, 14),
+    (Act::Withdraw, 2),
+    (Act::Report, 5),
+    (Act::Log, 6),
+    (Act::Change, 5),
+    (Act::Update, 5),
+    (Act::Crash, 2),
+    (Act::Exit, 10),
+    (Act::Settle, 1),
+    (Act::Pass, 6),
+    (Act::Restart, 1),
+];
+
+/// Without these nothing ever happens.
+const VITAL: [Act; 8] = [
+    Act::Open,
+    Act::Hello,
+    Act::Ask,
+    Act::Read,
+    Act::Start,
+    Act::Take,
+    Act::Greet,
+    Act::Answer,
+];
+
+/// Chooses the steps of one world.
+#[derive(Debug)]
+pub(super) struct Generator {
+    chance: Chance,
+    weights: Vec<(Act, u32)>,
+    left: usize,
+    /// The servers of this world, by their places among all.
+    specs: Vec<u8>,
+    /// What its clients are and can do.
+    kinds: Vec<u8>,
+    shutdown_at: Option<usize>,
+}
+
+impl Generator {
+    pub(super) fn new(seed: Seed) -> Self {
+        let mut chance = Chance::new(seed.0 ^ 0xE2A5);
+        let weights = WEIGHTS.map(|(act, weight)| {
+            let times = chance.pick(&[0, 1, 2, 2, 2, 4, 10]);
+            let times = if VITAL.contains(&act) {
+                times.max(2)
+            } else {
+                times
+            };
+            (act, weight * times)
+        });
+        let left = 40 + chance.below(260);
+        let count = 1 + chance.below(2);
+        let specs = (0..count).map(|_| chance.small(SPECS.len())).collect();
+        // What a client can do is a part of what sessions share a server by.
+        let classes = chance.pick::<&[u8]>(&[&[1], &[1], &[1], &[2], &[0], &[0, 1, 2]]);
+        let kinds = (0..3 + chance.below(6)).map(|_| {
+            let class = chance.pick(classes);
+            chance.small(4) + 4 * class + 12 * chance.small(3)
+        });
+        Generator {
+            kinds: kinds.collect(),
+            specs,
+            weights: weights.to_vec(),
+            left,
+            shutdown_at: chance.one_in(16).then(|| chance.below(left)),
+            chance,
+        }
+    }
+
+    /// How many steps are left.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The last step has done something.
+    pub(super) fn has_stepped(&mut self) {
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// The next step; `None` at the end.
+    pub(super) fn next(&mut self) -> Option<Step> {
+        if self.left == 0 {
+            return None;
+        }
+        if self.shutdown_at.take_if(|at| *at == self.left).is_some() {
+            return Some(Step {
+                act: Act::Shutdown,
+                who: 0,
+                what: 0,
+            });
+        }
+        let act = self.act();
+        let (mut who, mut what) = (self.chance.byte(), self.chance.byte());
+        if matches!(act, Act::Open | Act::Restart) {
+            who = self.chance.pick(&self.specs);
+        }
+        if act == Act::Open {
+            what = self.chance.pick(&self.kinds);
+        }
+        Some(Step { act, who, what })
+    }
+
+    fn act(&mut self) -> Act {
+        let all: u32 = self.weights.iter().map(|(_, weight)| weight).sum();
+        let mut at = u32::try_from(self.chance.below(all as usize)).unwrap_or_default();
+        for (act, weight) in &self.weights {
+            match at.checked_sub(*weight) {
+                Some(rest) => at = rest,
+                None => return *act,
+            }
+        }
+        Act::Read
+    }
+}

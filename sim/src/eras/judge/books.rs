@@ -1,0 +1,361 @@
+//! What the judge writes down. Nothing here decides anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mux::{Era, Moment, SessionId, UpstreamId};
+
+use crate::{
+    eras::words::{Asks, Request, Shape, URIS},
+    payload::Mark,
+};
+
+pub(crate) use crate::peers::Process;
+
+/// One message and its fate.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) mark: Mark,
+    /// What it asks, if it is a request of a client's.
+    pub(crate) shape: Option<Shape>,
+    /// The request of a session that it is because of.
+    pub(crate) cause: Option<Mark>,
+    /// What of it must arrive as it is.
+    pub(crate) words: String,
+    /// Who has heard it, by session and wish.
+    pub(crate) heard: BTreeSet<(SessionId, String)>,
+}
+
+/// Something that must happen at once. Ids are JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A server hears that nobody waits for a request.
+    Cancelled(UpstreamId, u64),
+    /// A question of a server is answered.
+    AskAnswered(UpstreamId, String),
+    /// A request is answered, whatever with.
+    Answered(SessionId, String),
+    /// A session hears a message, because of a wish if that has a name.
+    Hears(SessionId, usize, String),
+    /// A request of a client that was asked in its course is answered, asked about, or goes on.
+    Goes(SessionId, String),
+    /// A client hears that it need not answer.
+    Withdrawn(SessionId, u64),
+}
+
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    /// The server that it is for, and whether it shares that.
+    pub(crate) name: &'static str,
+    pub(crate) is_shared: bool,
+    pub(crate) is_post: bool,
+    /// The era in which its server is spoken to, where that was set.
+    pub(crate) fixed: Option<Era>,
+    /// How its client speaks; `None` until it does.
+    pub(crate) era: Option<Era>,
+    pub(crate) class: u8,
+    pub(crate) upstream: Option<UpstreamId>,
+    /// Whether its `initialize` was answered.
+    pub(crate) is_greeted: bool,
+    /// The `initialize` with which it ceases to be of the modern era, in this step.
+    pub(crate) turning: Option<String>,
+    /// Set if that was refused.
+    pub(crate) was_turned_away: bool,
+    /// What it waits for, by id.
+    pub(crate) open: BTreeMap<String, Open>,
+    /// What it was asked and has not answered, by the id that it was shown.
+    pub(crate) asked: BTreeMap<u64, Question>,
+    pub(crate) shown_last: u64,
+    /// Requests that it was answered with questions, by handle.
+    pub(crate) parked: BTreeMap<String, Parked>,
+    /// What it is subscribed to, and from which severity on it wants log messages, as far as that is settled.
+    pub(crate) topics: BTreeMap<&'static str, Option<bool>>,
+    pub(crate) level: Option<u8>,
+    /// Changes of lists that it may hear of, if it is of the legacy era.
+    pub(crate) news: [u32; 3],
+    pub(crate) is_ending: bool,
+    pub(crate) ending_since: Option<Moment>,
+}
+
+/// A question that was put to a client of the legacy era.
+#[derive(Clone, Debug)]
+pub(crate) enum Question {
+    /// By a server that waits for the answer to this id.
+    Asked(UpstreamId, String),
+    /// In place of the answer to the request with this id, under this name.
+    Inquired(String, String),
+}
+
+/// A request that has no answer yet.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) request: Request,
+    /// The request that its server works on: another, if its client has come back for it.
+    pub(crate) origin: Mark,
+    pub(crate) tick: u64,
+    pub(crate) since: Moment,
+    /// Where it was written last.
+    pub(crate) sent: Option<(UpstreamId, u64)>,
+    pub(crate) writes: u32,
+    /// How often its server has answered it with questions to a client of the legacy era.
+    pub(crate) rounds: u32,
+    pub(crate) inquiry: Option<Inquiry>,
+    /// What has been said in answer to it.
+    pub(crate) answer: Option<(usize, Kind)>,
+    /// Set if it changes a wish, and another that does was under way beside it: nobody knows which has counted.
+    pub(crate) overlaps: bool,
+    /// Set if it must be refused: its handle is not good.
+    pub(crate) has_bad_handle: bool,
+    /// What its client is told of, if it is a wish.
+    pub(crate) wish: Option<Wish>,
+}
+
+/// Questions in place of an answer, put to a client of the legacy era one by one.
+#[derive(Debug, Default)]
+pub(crate) struct Inquiry {
+    /// As JSON.
+    pub(crate) state: String,
+    /// By name: the question's number, what it asks, and whether it was put.
+    pub(crate) asks: BTreeMap<String, (usize, Asks, bool)>,
+    /// By name, as JSON.
+    pub(crate) answers: BTreeMap<String, String>,
+    /// Set if one of its answers was no.
+    pub(crate) is_refused: bool,
+}
+
+impl Inquiry {
+    /// Whether its client has something to answer.
+    pub(crate) fn waits(&self) -> bool {
+        let mut asks = self.asks.iter();
+        asks.any(|(name, (_, asks, _))| asks.is_for_clients() && !self.answers.contains_key(name))
+    }
+}
+
+/// What a listener was promised and may hear.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) bits: u8,
+    pub(crate) is_acknowledged: bool,
+    /// Changes of lists that it may hear of, and whether it must.
+    pub(crate) news: [(u32, bool); 3],
+}
+
+/// What kind of answer a server has given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Result,
+    Error,
+    /// A resource is not there.
+    NotFound,
+    /// A user has to visit an address first.
+    Address,
+    /// Questions, in the modern era.
+    Questions,
+}
+
+/// A request that a client of the modern era was answered with questions, and that a server is still at.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) upstream: UpstreamId,
+    pub(crate) minted: u64,
+    /// The request that the server works on.
+    pub(crate) origin: Mark,
+    /// What has to be asked again.
+    pub(crate) request: Request,
+    /// Names and ids at the server of the questions that the client has.
+    pub(crate) asks: BTreeMap<String, String>,
+    pub(crate) until: Moment,
+    /// What has become of it.
+    pub(crate) outcome: Outcome,
+}
+
+/// What has become of a parked request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A server is at it.
+    Open,
+    /// This is its answer.
+    Answered(usize, Kind),
+    /// Its server is gone.
+    Lost,
+}
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) class: Option<u8>,
+    pub(crate) is_shared: bool,
+    pub(crate) process: Process,
+    /// How it was spoken to first.
+    pub(crate) era: Option<Era>,
+    /// When it said what it is.
+    pub(crate) greeted_at: Option<u64>,
+    /// What it said then, by number.
+    pub(crate) greeting: usize,
+    pub(crate) initialized: u32,
+    pub(crate) given: BTreeMap<u64, Given>,
+    /// What it has asked and has no answer to, by id.
+    pub(crate) asks: BTreeMap<String, Ask>,
+    /// What it was asked for on our own account, by id: wishes, in the modern era.
+    pub(crate) listens: BTreeMap<u64, String>,
+    /// When each list has changed last.
+    pub(crate) changed_at: [Option<Moment>; 3],
+}
+
+/// A request that a process was given.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// Of a session, unless it is the pooler's own.
+    pub(crate) claim: Option<(SessionId, Mark)>,
+    pub(crate) is_over: bool,
+    pub(crate) cancelled: Option<Moment>,
+}
+
+/// What a server of the legacy era asks.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) number: usize,
+    pub(crate) asks: Asks,
+    /// Whom it was put to.
+    pub(crate) put: Option<SessionId>,
+    /// The answer that the client gave, by number.
+    pub(crate) reply: Option<usize>,
+    /// Set if its client said that it does not answer.
+    pub(crate) is_refused: bool,
+}
+
+impl Session {
+    /// A session that has said nothing yet.
+    pub(crate) fn new(id: SessionId, name: &'static str) -> Self {
+        Session {
+            id,
+            name,
+            is_shared: true,
+            is_post: false,
+            fixed: None,
+            era: None,
+            class: 0,
+            upstream: None,
+            is_greeted: false,
+            turning: None,
+            was_turned_away: false,
+            open: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            shown_last: 0,
+            parked: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            level: None,
+            news: [0; 3],
+            is_ending: false,
+            ending_since: None,
+        }
+    }
+}
+
+impl Session {
+    /// Nobody will learn what became of such a change.
+    pub(crate) fn forgets(&mut self, shape: Shape) {
+        if let Shape::Subscribe(at) | Shape::Unsubscribe(at) = shape {
+            self.topics.insert(URIS[usize::from(at)], None);
+        }
+    }
+}
+
+impl Open {
+    /// Whether it changes what its session is subscribed to.
+    pub(crate) fn changes_topics(&self) -> bool {
+        matches!(
+            self.request.shape,
+            Shape::Subscribe(_) | Shape::Unsubscribe(_)
+        )
+    }
+}
+
+impl Server {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Server {
+            name,
+            class: None,
+            is_shared: true,
+            process: Process::None,
+            era: None,
+            greeted_at: None,
+            greeting: 0,
+            initialized: 0,
+            given: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            listens: BTreeMap::new(),
+            changed_at: [None; 3],
+        }
+    }
+}
+
+macro_rules! sights {
+    ($($(#[$doc:meta])* $seen:ident = $name:literal,)*) => {
+        /// What eras have to do with one another, as far as it has truly happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Seen {
+            $($(#[$doc])* $seen,)*
+        }
+
+        impl Seen {
+            /// All of them.
+            pub(crate) const NAMES: &'static [&'static str] = &[$($name,)*];
+
+            /// The name in reports.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Seen::$seen => $name,)*
+                }
+            }
+        }
+    };
+}
+
+sights! {
+    /// An answer reached a client: of which era, from a server of which.
+    LegacyAtLegacy = "legacy at legacy",
+    LegacyAtModern = "legacy at modern",
+    ModernAtLegacy = "modern at legacy",
+    ModernAtModern = "modern at modern",
+    /// A server did not speak as it was spoken to.
+    TurnedToLegacy = "turned to legacy",
+    TurnedToModern = "turned to modern",
+    /// A client that had asked `server/discover` said `initialize`.
+    FellBack = "fell back",
+    NotTurned = "not let back",
+    /// A client of the modern era was answered with what a server of the legacy era asked.
+    Parked = "parked",
+    CameBack = "came back",
+    CameBackForOutcome = "came back for an answer",
+    CameBackToDeath = "came back to a death",
+    AskedOnReturn = "asked again on return",
+    /// A handle that was not good.
+    HandleUsed = "handle used twice",
+    HandleOfAnother = "handle of another",
+    HandleOfOtherRequest = "handle of another request",
+    HandleMadeUp = "handle made up",
+    HandleTooLate = "handle too late",
+    /// A client of the legacy era was asked what a server of the modern era asks in place of an answer.
+    Inquired = "inquired",
+    WentAgain = "went again",
+    WentManyTimes = "went many times",
+    InquiryCancelled = "inquiry cancelled",
+    InquiryRefused = "inquiry refused",
+    InquiryAtDeath = "inquiry at a death",
+    ParkedAtDeath = "parked at a death",
+    Passed = "questions passed through",
+    AddressFirst = "address first",
+    NotFound = "not found",
+    Listened = "acknowledged",
+    ListenCancelled = "listening cancelled",
+    ListenEnded = "listening ended",
+    HeardChange = "heard of a change",
+    HeardUpdate = "heard of a resource",
+    HeardLog = "heard a log",
+    PostAnswered = "post answered",
+    PostClosedEarly = "post closed early",
+    PostParked = "post parked",
+    NeedsSession = "needs a session",
+}
