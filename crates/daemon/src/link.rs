@@ -39,7 +39,7 @@ pub(crate) use rounds::{Chunk, FrozenRounds, RoundTubes, Rounds};
 pub(crate) use socket::Socket;
 pub(crate) use stream::{Found, Sink, Source};
 pub(crate) use streams::{FrozenStreams, NothingLeft, Primes, Streams, Wants};
-pub(crate) use tube::{ConnectionId, Sent, Tube};
+pub(crate) use tube::{ConnectionId, Sent, Tube, TubeEnd};
 pub(crate) use turnstile::{TURN, Turnstile};
 pub(crate) use valve::Valve;
 pub(crate) use way::{Awaited, WayOut};

@@ -202,8 +202,9 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
 fn start_runtime(rests: &Rests) -> io::Result<Runtime> {
     let (before, after) = (rests.clone(), rests.clone());
     Builder::new_current_thread()
-        // A flood keeps it from resting: others are to be noticed after each piece of that all the same.
-        .event_interval(4)
+        // Many who call at once keep it from resting: others are to be noticed soon all the same. A flood is no
+        // reason for more, as its reader goes on only when others have been noticed.
+        .event_interval(16)
         .enable_io()
         .enable_time()
         .on_thread_park(move || before.begin())

@@ -14,6 +14,7 @@ mod gate;
 mod handover;
 pub mod holder;
 mod hook;
+mod look;
 mod modern;
 mod peer;
 mod place;
@@ -34,21 +35,22 @@ use std::{
     convert::Infallible,
     io,
     os::fd::{AsFd, BorrowedFd},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use mux::Limits;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore, futures::OwnedNotified, mpsc::Sender, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender, watch},
     time,
 };
 
@@ -65,12 +67,13 @@ pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
 
 use crate::{
     hub::Input,
-    link::{ConnectionId, Halt, Room},
+    link::{ConnectionId, Room},
     tasks,
 };
 use comer::{Comer, Rewound};
 use gate::{Gate, Peer};
 use handover::{Loose, Loosely};
+use look::Order;
 use secure::Acceptor;
 use strangers::{Stranger, Strangers};
 use timed::{Busy, Pause, Timed};
@@ -106,8 +109,6 @@ pub(crate) struct Front {
     /// How many of them there may be.
     connections_max: usize,
     strangers: Strangers,
-    /// Has all connections let go.
-    halt: Halt,
     /// Where they go then.
     loose: Sender<Loose>,
     /// Whether no request begins.
@@ -116,6 +117,8 @@ pub(crate) struct Front {
     looks: Arc<Semaphore>,
     /// How far each connection is.
     busy: Mutex<BTreeMap<ConnectionId, Busy>>,
+    /// Those that do not rest.
+    awake: Mutex<BTreeMap<ConnectionId, Busy>>,
     last_connection: AtomicU64,
     /// Held once more for each WebSocket that is granted and that the hub has not yet.
     grants: Arc<()>,
@@ -140,11 +143,11 @@ impl Front {
             connections: Arc::new(Semaphore::new(connections)),
             connections_max: connections,
             strangers: Strangers::default(),
-            halt: Halt::default(),
             loose,
             pause: Pause::default(),
             looks: Arc::new(Semaphore::new(hook::LOOKS_MAX)),
             busy: Mutex::default(),
+            awake: Mutex::default(),
             last_connection: AtomicU64::new(0),
             grants: Arc::default(),
         }
@@ -155,12 +158,43 @@ impl Front {
         let id = ConnectionId(1 + self.last_connection.fetch_add(1, Ordering::Relaxed));
         let busy = Busy::of(id, self.pause.clone());
         self.busy().insert(id, busy.clone());
+        self.wakes(&busy);
         Served {
             front: Arc::clone(self),
             busy,
             only,
-            wanted: Box::pin(self.halt.wanted()),
         }
+    }
+
+    /// A connection is to be looked after.
+    fn wakes(&self, busy: &Busy) {
+        lock(&self.awake).insert(busy.connection(), busy.clone());
+        self.pause.stir();
+    }
+
+    /// A connection needs nobody to look after it, as it rests or has ended.
+    fn rests(&self, busy: &Busy) {
+        lock(&self.awake).remove(&busy.connection());
+    }
+
+    /// Those that are to be looked after.
+    fn awake(&self) -> impl Iterator<Item = Busy> + use<> {
+        let awake: Vec<Busy> = lock(&self.awake).values().cloned().collect();
+        awake.into_iter()
+    }
+
+    /// Has all connections let go that there are.
+    fn let_all_go(&self) {
+        let all = self.busy();
+        all.values().for_each(|it| it.orders().tell(Order::LetGo));
+    }
+
+    /// Another token counts: whoever was let in by an earlier one last has to go.
+    fn revoke_all_but(&self, counts: Generation) {
+        let all = self.busy();
+        let has_to_go = |it: &&Busy| it.token().is_some_and(|had| had != counts);
+        let has_to_go = all.values().filter(has_to_go);
+        has_to_go.for_each(|it| it.orders().tell(Order::End));
     }
 
     /// Has what clients have not taken go along with their connections.
@@ -177,9 +211,8 @@ impl Front {
         }
     }
 
-    /// Nobody panics who holds it.
     fn busy(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Busy>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.busy)
     }
 
     /// Who has come; `None` if that is nobody who is ever let in.
@@ -206,13 +239,12 @@ struct Served {
     busy: Busy,
     /// The server that is meant by who names none, if it is clear where it came in.
     only: Option<Arc<str>>,
-    /// Ends when it is to be let go. That is heard from the beginning, though its task begins later.
-    wanted: Pin<Box<OwnedNotified>>,
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
         self.front.busy().remove(&self.busy.connection());
+        self.front.rests(&self.busy);
     }
 }
 
@@ -227,6 +259,7 @@ async fn watch_token(front: Arc<Front>, mut open: watch::Receiver<()>) {
             _dropped = open.changed() => return,
             changed = generations.changed() => {
                 let generation = *generations.borrow_and_update();
+                front.revoke_all_but(generation);
                 let is_over = changed.is_err()
                     || front.inbox.send(Input::Revoked(generation)).await.is_err();
                 if is_over {
@@ -266,7 +299,8 @@ impl Arrived {
         let accepted = tokio::select! {
             biased;
             () = stranger.has_to_go() => return None,
-            accepted = acceptor.accept(stream) => accepted,
+            // In a box, as a connection would have room for it until its end.
+            accepted = Box::pin(acceptor.accept(stream)) => accepted,
         };
         match accepted {
             Ok(stream) => Some(Comer::Secure(stream)),
@@ -364,24 +398,75 @@ impl AsFd for Entry {
     }
 }
 
-/// Answers the requests of one connection.
-async fn serve(mut served: Served, stream: Timed<Rewound>, mut stranger: Stranger) {
+/// Answers the requests of one connection, which has no buffers while it rests.
+async fn serve(mut served: Served, mut stream: Timed<Rewound>, mut stranger: Stranger) {
     let (front, busy) = (Arc::clone(&served.front), served.busy.clone());
     let Some(known) = front.look_at(stream.get_ref().comer()) else {
         return;
     };
-    let revoked = is_revoked(busy.clone(), front.gate.token().generations());
-    let stream = TokioIo::new(stream);
+    loop {
+        front.wakes(&busy);
+        // In a box of its own, that is there no longer than its buffers.
+        let attended = Box::pin(attend(&served, known, stream, &mut stranger)).await;
+        let rest = match attended {
+            Attended::Over => return,
+            Attended::LetGo(rest, read, loosely) => {
+                return front.let_go((rest, read), loosely, served.only.take());
+            }
+            Attended::Rests(rest) => rest,
+        };
+        stream = rest;
+        if stream.get_ref().has_unread() || stream.has_unwritten() {
+            continue;
+        }
+        front.rests(&busy);
+        let order = tokio::select! {
+            biased;
+            order = busy.orders().come() => Some(order),
+            _comes = stream.get_ref().comer().readable() => None,
+            () = time::sleep(REST_PATIENCE) => Some(Order::End),
+        };
+        match order {
+            None | Some(Order::Rest) => {}
+            Some(Order::End) => return,
+            Some(Order::LetGo) => {
+                let rest = (stream, Bytes::new());
+                return front.let_go(rest, Loosely::of(&busy), served.only.take());
+            }
+        }
+    }
+}
+
+/// What has become of a connection that was served.
+enum Attended {
+    /// It has ended, or has become something else.
+    Over,
+    /// It is at rest.
+    Rests(Timed<Rewound>),
+    /// It is let go, with what was read of it and not understood.
+    LetGo(Timed<Rewound>, Bytes, Option<Loosely>),
+}
+
+/// Answers requests until the connection ends, rests or is let go.
+async fn attend(
+    served: &Served,
+    known: Peer,
+    stream: Timed<Rewound>,
+    stranger: &mut Stranger,
+) -> Attended {
+    let (front, busy) = (&served.front, &served.busy);
     let acquaintance = stranger.acquaintance();
-    let (behind, of, only) = (Arc::clone(&front), busy.clone(), served.only.clone());
+    let (behind, of, only) = (Arc::clone(front), busy.clone(), served.only.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (front, busy, acquaintance) = (Arc::clone(&behind), of.clone(), acquaintance.clone());
         let only = only.clone();
         async move {
             let answering = busy.begin();
             let is_known = |token: Option<Generation>| {
-                acquaintance.is_made();
-                busy.passes();
+                if !busy.has_passed() {
+                    acquaintance.is_made();
+                    busy.passes();
+                }
                 if let Some(token) = token {
                     busy.has_token(token);
                 }
@@ -391,45 +476,52 @@ async fn serve(mut served: Served, stream: Timed<Rewound>, mut stranger: Strange
             Ok::<_, Infallible>(response.map(|reply| reply.with(answering)))
         }
     });
+    // How long a connection may rest, and a head may take, is counted elsewhere.
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REST_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(stream, service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let is_let_go = tokio::select! {
-        biased;
-        () = &mut served.wanted => true,
-        () = stranger.has_to_go() => false,
-        () = revoked => false,
-        ended = &mut connection => {
+    let mut has_to_go = pin!(stranger.has_to_go());
+    let attended = std::future::poll_fn(|context| {
+        while let Poll::Ready(order) = busy.orders().poll(context) {
+            if order != Order::Rest || busy.can_rest() {
+                return Poll::Ready(Err(order));
+            }
+        }
+        if !busy.has_passed() && has_to_go.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(Order::End));
+        }
+        Pin::new(&mut connection).poll(context).map(Ok)
+    });
+    match attended.await {
+        Ok(ended) => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection over HTTP has ended early");
             }
-            false
+            Attended::Over
         }
-    };
-    if is_let_go {
-        // Before what answers is dropped, and with it that it does.
-        let loosely = Loosely::of(&busy);
-        // What has become a WebSocket is let go of by the hub.
-        if let Some(parts) = connection.into_parts() {
-            let stream = parts.io.into_inner();
-            front.let_go((stream, parts.read_buf), loosely, served.only.take());
+        Err(Order::End) => Attended::Over,
+        Err(Order::LetGo) => {
+            // Before what answers is dropped, and with it that it does.
+            let loosely = Loosely::of(busy);
+            // What has become a WebSocket is let go of by the hub.
+            connection.into_parts().map_or(Attended::Over, |parts| {
+                Attended::LetGo(parts.io.into_inner(), parts.read_buf, loosely)
+            })
         }
+        Err(Order::Rest) => connection.into_parts().map_or(Attended::Over, |parts| {
+            let mut stream = parts.io.into_inner();
+            stream.get_mut().put_back(parts.read_buf);
+            Attended::Rests(stream)
+        }),
     }
 }
 
-/// Returns when another token counts than the one that somebody was let in by last.
-async fn is_revoked(busy: Busy, mut generations: watch::Receiver<Generation>) {
-    loop {
-        let counts = *generations.borrow_and_update();
-        if busy.token().is_some_and(|had| had != counts) {
-            return;
-        }
-        if generations.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-    }
+/// Nobody panics who holds one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

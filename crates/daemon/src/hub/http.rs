@@ -18,7 +18,7 @@ use shim::{
     workspace::{Evidence, Workspace},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc::WeakSender, oneshot},
+    sync::{OwnedSemaphorePermit, oneshot},
     time,
 };
 use wire::{Fault, Frame, Kind};
@@ -32,8 +32,8 @@ use super::{
 use crate::{
     front::{Caller, Freedom, HttpFault, Key, Place, Post, Tubes, Visit, Wish},
     link::{
-        Denial, EventId, FrozenStreams, NothingLeft, Piece, Primes, Room, Streams, Tube, UNHEARD,
-        Wants, WayOut,
+        ConnectionId, Denial, EventId, FrozenStreams, NothingLeft, Piece, Primes, Room, Streams,
+        Tube, UNHEARD, Wants, WayOut,
     },
     tasks,
 };
@@ -332,14 +332,14 @@ impl Hub {
     }
 
     /// A response lasts: whoever waits for it is told where it can go on, should it be cut.
-    pub(super) fn on_answer_lasts(&mut self, key: Key, to: &WeakSender<Piece>) {
+    pub(super) fn on_answer_lasts(&mut self, key: Key, connection: ConnectionId) {
         let Some(session_id) = self.world.keys.get(&key).copied() else {
             return;
         };
         if let Some(session) = self.world.sessions.get_mut(&session_id)
             && let WayOut::Posts(streams) = &mut session.outlet
         {
-            streams.begin(to);
+            streams.begin(connection);
             self.world.touch_session(session_id);
         }
     }

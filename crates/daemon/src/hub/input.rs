@@ -8,7 +8,7 @@ use mux::{LineNumber, SessionId, UpstreamId};
 use shim::{direct::Direct, preface::SessionAsk};
 use tokio::{
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, mpsc::WeakSender, oneshot},
+    sync::{OwnedSemaphorePermit, oneshot},
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     front::{Caller, Freedom, Generation, Key, ModernPost, Over, Place, Post, Presence, Visit},
     kept_sessions,
     launch::Launch,
-    link::{Chunk, Denial, Lines, Piece, Sign, Socket, Tube},
+    link::{Chunk, ConnectionId, Denial, Lines, Piece, Sign, Socket, Tube},
     upgrade::UpgradeWish,
     upstream,
 };
@@ -66,8 +66,8 @@ pub(crate) enum Input {
     Visited(Box<Visit>),
     /// Somebody asks something over HTTP, in the modern era, with a place among the sessions that there may be.
     Posted(Box<ModernPost>, OwnedSemaphorePermit),
-    /// The response that this leads to is waited for so long that it becomes a stream.
-    AnswerLasts { key: Key, to: WeakSender<Piece> },
+    /// The answer over this connection is waited for so long that the response becomes a stream.
+    AnswerLasts { key: Key, connection: ConnectionId },
     /// What was kept of a session over HTTP was found, or was not.
     Sought(
         Key,

@@ -36,7 +36,7 @@ impl Hub {
             Input::Closed(session) => self.on_closed(now, session),
             Input::Visited(visit) => self.on_visit(now, *visit),
             Input::Posted(post, place) => self.on_modern_post(now, *post, place),
-            Input::AnswerLasts { key, to } => self.on_answer_lasts(key, &to),
+            Input::AnswerLasts { key, connection } => self.on_answer_lasts(key, connection),
             Input::Sought(key, found) => self.on_sought(now, key, *found),
             Input::ClockStrikes => self.world.on_strike(now),
             Input::PollDue(session, line) => self.world.on_poll_due(session, line),

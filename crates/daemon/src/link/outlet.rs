@@ -21,6 +21,7 @@ use mux::{Answered, LineNumber, Refusal, Then};
 use serde::{Deserialize, Serialize};
 use shim::answer::Answer;
 use shim::control;
+use smallvec::SmallVec;
 use wire::Outgoing;
 
 use super::{Backlog, Overflow, Room, Share, Sign, Sink};
@@ -28,6 +29,9 @@ use entry::{Entry, Role};
 
 /// Slices handed to the system at once.
 const SLICES_MAX: usize = 128;
+
+/// As many as there mostly are.
+const SLICES_OFTEN: usize = 16;
 
 /// Lines named by one control line.
 const DONE_MAX: usize = 1024;
@@ -420,20 +424,17 @@ impl Outlet {
     fn write_some(&mut self) -> io::Result<Write> {
         let entries = self.entries_of_one_write();
         self.build_done_text(entries);
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let mut used = 0;
+        let mut slices = SmallVec::<[IoSlice<'_>; SLICES_OFTEN]>::new();
         let mut skip = self.head_written;
         let pieces = self.queue.iter().take(entries).flat_map(Entry::slices);
         for piece in pieces.chain([self.done_text.as_slice()]) {
             let passed = skip.min(piece.len());
             skip -= passed;
             let rest = piece.get(passed..).unwrap_or_default();
-            if let (false, Some(slot)) = (rest.is_empty(), slices.get_mut(used)) {
-                *slot = IoSlice::new(rest);
-                used += 1;
+            if !rest.is_empty() && slices.len() < SLICES_MAX {
+                slices.push(IoSlice::new(rest));
             }
         }
-        let slices = slices.get(..used).unwrap_or_default();
         let all = self
             .queue
             .iter()
@@ -441,7 +442,7 @@ impl Outlet {
             .map(Entry::len)
             .sum::<usize>();
         Ok(Write {
-            taken: self.sink.try_write(slices)?,
+            taken: self.sink.try_write(&slices)?,
             offered: slices.iter().map(|slice| slice.len()).sum(),
             all: all - self.head_written + self.done_text.len(),
             entries,

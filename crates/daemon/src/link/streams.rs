@@ -19,12 +19,12 @@ use std::{
 
 use mux::{Answered, LineNumber};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc::WeakSender, oneshot};
+use tokio::sync::{Notify, oneshot};
 use wire::Outgoing;
 
 use super::{
-    Backlog, Beginning, EventId, Flushed, Overflow, Piece, Room, Sent, StreamId, Tube,
-    outlet::too_slow,
+    Backlog, Beginning, ConnectionId, EventId, Flushed, Overflow, Piece, Room, Sent, StreamId,
+    Tube, outlet::too_slow,
 };
 use crate::{front::Key, kept_sessions::Written};
 pub(crate) use frozen::FrozenStreams;
@@ -193,10 +193,10 @@ impl Streams {
         }
     }
 
-    /// The response that this leads to is waited for so long that it becomes a stream.
-    pub(crate) fn begin(&mut self, to: &WeakSender<Piece>) {
+    /// The response over this connection is waited for so long that it becomes a stream.
+    pub(crate) fn begin(&mut self, connection: ConnectionId) {
         let mut posts = self.posts.iter_mut();
-        let found = posts.find(|(_, post)| !post.has_begun && post.stream.leads_to(to));
+        let found = posts.find(|(_, post)| !post.has_begun && post.stream.leads_to(connection));
         if let Some((line, post)) = found {
             // If it cannot be told, much is on its way already.
             if matches!(post.begin(*line), Sent::Yes) {

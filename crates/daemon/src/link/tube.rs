@@ -1,8 +1,10 @@
 //! The way to one response, and which connection that goes over.
 
-use tokio::sync::mpsc::{Sender, WeakSender, error::TrySendError};
+use std::task::{Context, Poll};
 
-use super::Piece;
+use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
+
+use super::{PIECES_MAX, Piece};
 
 /// One connection over HTTP: a number that no other has in this program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,9 +13,14 @@ pub(crate) struct ConnectionId(pub(crate) u64);
 /// Where the pieces of one response go.
 #[derive(Clone, Debug)]
 pub(crate) struct Tube {
-    to: Sender<Piece>,
+    /// In boxes, as most responses have one piece and a channel has room for as many as it takes at once.
+    to: Sender<Box<Piece>>,
     pub(crate) connection: ConnectionId,
 }
+
+/// Where they come out.
+#[derive(Debug)]
+pub(crate) struct TubeEnd(Receiver<Box<Piece>>);
 
 /// What became of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +31,14 @@ pub(crate) enum Sent {
 }
 
 impl Tube {
-    pub(crate) fn new(to: Sender<Piece>, connection: ConnectionId) -> Self {
-        Tube { to, connection }
+    /// One that leads to a response over this connection.
+    pub(crate) fn to(connection: ConnectionId) -> (Tube, TubeEnd) {
+        let (to, from) = mpsc::channel(PIECES_MAX);
+        (Tube { to, connection }, TubeEnd(from))
     }
 
     pub(crate) fn send(&self, piece: Piece) -> Sent {
-        match self.to.try_send(piece) {
+        match self.to.try_send(Box::new(piece)) {
             Ok(()) => Sent::Yes,
             Err(TrySendError::Full(_)) => Sent::Full,
             Err(TrySendError::Closed(_)) => Sent::Gone,
@@ -54,14 +63,23 @@ impl Tube {
     pub(crate) async fn closed(&self) {
         self.to.closed().await;
     }
+}
 
-    /// What [`Tube::is`] is asked with, and that keeps nothing open.
-    pub(crate) fn mark(&self) -> WeakSender<Piece> {
-        self.to.downgrade()
+impl TubeEnd {
+    /// The next piece; `None` if there will be none.
+    pub(crate) async fn recv(&mut self) -> Option<Piece> {
+        self.0.recv().await.map(|piece| *piece)
     }
 
-    /// Whether it is this one.
-    pub(crate) fn is(&self, mark: &WeakSender<Piece>) -> bool {
-        mark.upgrade().is_some_and(|to| self.to.same_channel(&to))
+    pub(crate) fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
+        self.0
+            .poll_recv(context)
+            .map(|piece| piece.map(|piece| *piece))
+    }
+
+    /// What has come by now; an error if that is nothing.
+    #[cfg(test)]
+    pub(crate) fn try_recv(&mut self) -> Result<Piece, mpsc::error::TryRecvError> {
+        self.0.try_recv().map(|piece| *piece)
     }
 }

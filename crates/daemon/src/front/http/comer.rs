@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    mem,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
     task::{Context, Poll},
@@ -78,6 +79,14 @@ impl Comer {
         };
         if looked.is_ok_and(|read| read > 0) {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns when something may have come, or nothing comes any more.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Comer::Tcp(stream) => stream.readable().await,
+            Comer::Unix(stream) | Comer::Secure(stream) => stream.readable().await,
         }
     }
 
@@ -177,6 +186,20 @@ impl Rewound {
 
     pub(super) fn comer(&self) -> &Comer {
         &self.comer
+    }
+
+    /// Has this read before anything else.
+    pub(super) fn put_back(&mut self, read: Bytes) {
+        self.read = if self.read.is_empty() {
+            read
+        } else {
+            [read, mem::take(&mut self.read)].concat().into()
+        };
+    }
+
+    /// Whether something was read that is to be read again.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.read.is_empty()
     }
 
     pub(super) fn into_parts(self) -> (Comer, Bytes) {

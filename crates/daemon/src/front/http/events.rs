@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{exchange::without_line_ends, presence::Attendance};
-use crate::link::{Chunk, EventId, HELD_BYTES_MIN, Parcel, Piece};
+use crate::link::{Chunk, EventId, HELD_BYTES_MIN, Parcel, Piece, TubeEnd};
 
 /// How often a stream says that it lives.
 pub(super) const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
@@ -40,7 +40,7 @@ pub(super) struct Events {
 #[derive(Debug)]
 enum Source {
     /// A stream that its client can come back to, so its events have numbers.
-    Session(Receiver<Piece>),
+    Session(TubeEnd),
     /// A request of the modern era. Nobody comes back to it, and who goes away has cancelled it.
     Request(Receiver<Chunk>, Attendance),
 }
@@ -60,7 +60,7 @@ enum Next {
 
 impl Events {
     /// Those of a session, the `first` of which is here already.
-    pub(super) fn of_session(first: Piece, from: Receiver<Piece>) -> Self {
+    pub(super) fn of_session(first: Piece, from: TubeEnd) -> Self {
         Events::new(Source::Session(from), Some(first.into()))
     }
 
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
     use crate::{
         hub::Input,
-        link::{ConnectionId, PIECES_MAX, Room, Rounds, StreamId},
+        link::{ConnectionId, PIECES_MAX, Room, Rounds, Sent, StreamId, Tube},
     };
 
     struct Scene {
@@ -310,7 +310,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_says_now_and_then_that_it_lives_and_ends_with_its_sender() {
-        let (to, from) = mpsc::channel(1);
+        let (to, from) = Tube::to(ConnectionId(1));
         let mut events = Events::of_session(Piece::Begun(None), from);
         let began = Instant::now();
         for _ in 0..3 {
@@ -328,7 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_is_told_where_to_go_on_and_when() {
-        let (to, from) = mpsc::channel(1);
+        let (to, from) = Tube::to(ConnectionId(1));
         let id = EventId {
             stream: StreamId::of(LineNumber(3)),
             ..ID
@@ -338,7 +338,7 @@ mod tests {
             next(&mut events).await.as_deref(),
             Some("id: 3-7\ndata: \n\n")
         );
-        to.try_send(Piece::Interlude).unwrap();
+        assert_eq!(to.send(Piece::Interlude), Sent::Yes);
         assert_eq!(next(&mut events).await.as_deref(), Some("retry: 500\n\n"));
         assert_eq!(next(&mut events).await, None);
     }

@@ -1,6 +1,6 @@
 //! One request that has passed the gate, and its response.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame as BodyFrame};
@@ -12,15 +12,11 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 use mux::{Refusal, Said};
-use tokio::{
-    sync::mpsc::{self, Receiver, WeakSender},
-    time,
-};
 use wire::{Fault, Frame, Kind, Method as Asked};
 
 use super::{
     Caller, Front, Generation, HttpFault, Key, Place, Post, Visit, Wish,
-    events::{COMMENT_INTERVAL, Events},
+    events::Events,
     gate::{Passed, Peer},
     hook::{self, Hook},
     modern,
@@ -33,14 +29,8 @@ use super::{
 };
 use crate::{
     hub::Input,
-    link::{EventId, PIECES_MAX, Piece, Share, Tube},
+    link::{EventId, Piece, Share, Tube, TubeEnd},
 };
-
-/// How long the body of a request may take to come.
-const BODY_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long an answer may take before its response becomes a stream, which a client can come back to.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Longest body, in bytes, that is read where nobody wants one.
 const DISCARDED_BYTES: usize = 16 << 10;
@@ -135,7 +125,9 @@ async fn serve(
     let body = if head.method == Method::POST {
         Some(body)
     } else {
-        discard(body).await?;
+        if !body.is_end_stream() {
+            Box::pin(discard(busy, body)).await?;
+        }
         busy.has_body(false);
         None
     };
@@ -145,7 +137,7 @@ async fn serve(
             let from = (passed.name, passed.caller);
             // It knows no other method.
             let body = body.ok_or(HttpFault::NoSuchMethod { allowed: "POST" })?;
-            return post_hook((front, busy), head, from, body).await;
+            return Box::pin(post_hook((front, busy), head, from, body)).await;
         }
         What::OnlyServer => (only, web::is_wanted(head)),
         What::Server => (Some(Arc::from(passed.name)), web::is_wanted(head)),
@@ -155,7 +147,7 @@ async fn serve(
     let place = place(server, &head.uri, &head.headers)?;
     if is_web {
         let known = (passed.caller, passed.token);
-        return web::meet((front, busy), head, place, known, upgrade).await;
+        return Box::pin(web::meet((front, busy), head, place, known, upgrade)).await;
     }
     let mut errand = Errand {
         front,
@@ -172,9 +164,9 @@ async fn serve(
     }
     errand.key = key_of_session(&head.headers)?;
     if head.method == Method::GET {
-        errand.listen(&head.headers).await
+        Box::pin(errand.listen(&head.headers)).await
     } else {
-        errand.leave().await
+        Box::pin(errand.leave()).await
     }
 }
 
@@ -194,9 +186,7 @@ async fn post_hook(
         caller,
         key: None,
     };
-    let (bytes, _share) = time::timeout(BODY_PATIENCE, errand.read(head, body))
-        .await
-        .map_err(|_| HttpFault::TooSlow)??;
+    let (bytes, _share) = errand.read(head, body).await?;
     hook::answer((front, busy), hook, (errand.place, caller), &bytes).await
 }
 
@@ -217,9 +207,7 @@ impl Errand<'_> {
                 needed: POST_ACCEPTS,
             });
         }
-        let (bytes, share) = time::timeout(BODY_PATIENCE, self.read(head, body))
-            .await
-            .map_err(|_| HttpFault::TooSlow)??;
+        let (bytes, share) = self.read(head, body).await?;
         let said = match self.parse(&bytes) {
             Ok(said) => said,
             Err(fault) => {
@@ -235,22 +223,29 @@ impl Errand<'_> {
         drop(bytes);
         if modern::is_modern(&head.headers, &post.said) {
             let from = (self.place, self.caller);
-            return Ok(modern::answer((self.front, self.busy), from, &head.headers, post).await);
+            let answer = modern::answer((self.front, self.busy), from, &head.headers, post);
+            return Ok(Box::pin(answer).await);
         }
         self.key = key_of_session(&head.headers)?;
-        let (front, busy) = (self.front, self.busy);
         if let Some(key) = self.key {
-            let (from, to) = self.send(Wish::Say(key, post)).await?;
-            return answer(front, busy, (key, from, to)).await;
+            let busy = self.busy;
+            let from = self.send(Wish::Say(key, post)).await?;
+            return answer(busy, from).await;
         }
         if !is_initialize(&post.said) {
             return Err(HttpFault::NoSession);
         }
+        Box::pin(self.begin(post)).await
+    }
+
+    /// A session begins with this.
+    async fn begin(self, post: Post) -> Result<Response<Reply>, HttpFault> {
+        let (front, busy) = (self.front, self.busy);
         let place = Arc::clone(&front.sessions).try_acquire_owned();
         let place = place.map_err(|_| HttpFault::Full)?;
         let (attendance, presence) = Attendance::new(front.inbox.clone());
         busy.is_beginning(Arc::clone(&presence));
-        let (from, _to) = self.send(Wish::Begin(post, place, presence)).await?;
+        let from = self.send(Wish::Begin(post, place, presence)).await?;
         greet(busy, from, Some(attendance)).await
     }
 
@@ -271,7 +266,7 @@ impl Errand<'_> {
             }
         };
         let busy = self.busy;
-        let (mut from, _to) = self.send(wish).await?;
+        let mut from = self.send(wish).await?;
         let first = from.recv().await;
         busy.is_at(Stage::Written);
         match first {
@@ -285,7 +280,7 @@ impl Errand<'_> {
         let Some(key) = self.key else {
             return Err(HttpFault::NoSession);
         };
-        let (mut from, _to) = self.send(Wish::Leave(key)).await?;
+        let mut from = self.send(Wish::Leave(key)).await?;
         match from.recv().await {
             Some(Piece::Refused(denial)) => Ok(reply::denied(&denial)),
             Some(_done) => Ok(reply::bare(StatusCode::OK)),
@@ -293,10 +288,8 @@ impl Errand<'_> {
         }
     }
 
-    async fn send(self, wish: Wish) -> Result<(Receiver<Piece>, WeakSender<Piece>), HttpFault> {
-        let (reply, from) = mpsc::channel(PIECES_MAX);
-        let reply = Tube::new(reply, self.busy.connection());
-        let to = reply.mark();
+    async fn send(self, wish: Wish) -> Result<TubeEnd, HttpFault> {
+        let (reply, from) = Tube::to(self.busy.connection());
         self.busy.is_of(self.key);
         let visit = Visit {
             place: self.place,
@@ -308,7 +301,7 @@ impl Errand<'_> {
         let sent = self.front.inbox.send(Input::Visited(Box::new(visit))).await;
         sent.map_err(|_| HttpFault::Ending)?;
         self.busy.is_at(Stage::AtTheHub);
-        Ok((from, to))
+        Ok(from)
     }
 
     /// The whole body, as long as a message may be, and its place in memory.
@@ -326,7 +319,7 @@ impl Errand<'_> {
         let mut share = Share::of(&self.front.room);
         let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
         loop {
-            let Some(frame) = next_frame(&mut body).await else {
+            let Some(frame) = next_frame(self.busy, &mut body).await else {
                 break;
             };
             let Ok(data) = frame?.into_data() else {
@@ -377,39 +370,41 @@ impl Errand<'_> {
 }
 
 /// Reads what stands where nothing has a meaning, up to a length.
-async fn discard(mut body: Incoming) -> Result<(), HttpFault> {
-    if body.is_end_stream() {
-        return Ok(());
-    }
-    let read = async {
-        let mut length = 0;
-        while let Some(frame) = next_frame(&mut body).await {
-            length += frame?.into_data().map_or(0, |data| data.len());
-            if length > DISCARDED_BYTES {
-                return Err(HttpFault::TooLong);
-            }
+async fn discard(busy: &Busy, mut body: Incoming) -> Result<(), HttpFault> {
+    let mut length = 0;
+    while let Some(frame) = next_frame(busy, &mut body).await {
+        length += frame?.into_data().map_or(0, |data| data.len());
+        if length > DISCARDED_BYTES {
+            return Err(HttpFault::TooLong);
         }
-        Ok(())
-    };
-    let read = time::timeout(BODY_PATIENCE, read).await;
-    read.map_err(|_| HttpFault::TooSlow)?
+    }
+    Ok(())
 }
 
-async fn next_frame(body: &mut Incoming) -> Option<Result<BodyFrame<Bytes>, HttpFault>> {
-    let next = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-    let frame = next.await?;
-    Some(frame.map_err(|_| HttpFault::BadRequest {
-        what: "the body is cut off",
-    }))
+/// What comes next of a body, as long as that does not take too long.
+async fn next_frame(
+    busy: &Busy,
+    body: &mut Incoming,
+) -> Option<Result<BodyFrame<Bytes>, HttpFault>> {
+    std::future::poll_fn(|context| {
+        let next = Pin::new(&mut *body).poll_frame(context);
+        if next.is_pending() && busy.has_become_too_slow() {
+            return Poll::Ready(Some(Err(HttpFault::TooSlow)));
+        }
+        next.map(|frame| {
+            frame.map(|frame| {
+                frame.map_err(|_| HttpFault::BadRequest {
+                    what: "the body is cut off",
+                })
+            })
+        })
+    })
+    .await
 }
 
 /// The response to a post of a session that is at the hub.
-pub(super) async fn answer(
-    front: &Front,
-    busy: &Busy,
-    (key, mut from, to): (Key, Receiver<Piece>, WeakSender<Piece>),
-) -> Result<Response<Reply>, HttpFault> {
-    let first = first_piece(front, key, &mut from, &to).await;
+pub(super) async fn answer(busy: &Busy, mut from: TubeEnd) -> Result<Response<Reply>, HttpFault> {
+    let first = from.recv().await;
     busy.is_at(Stage::Written);
     match first {
         Some(Piece::Answer { parcel, .. }) => Ok(reply::parcel(StatusCode::OK, parcel)),
@@ -423,7 +418,7 @@ pub(super) async fn answer(
 /// there is an answer; and if it cannot be given out, nobody can go on with the session.
 pub(super) async fn greet(
     busy: &Busy,
-    mut from: Receiver<Piece>,
+    mut from: TubeEnd,
     attendance: Option<Attendance>,
 ) -> Result<Response<Reply>, HttpFault> {
     let first = from.recv().await;
@@ -446,7 +441,7 @@ pub(super) async fn greet(
 }
 
 /// The response to a post, as its first piece is no answer.
-fn other_than_answer(first: Piece, from: Receiver<Piece>) -> Response<Reply> {
+fn other_than_answer(first: Piece, from: TubeEnd) -> Response<Reply> {
     match first {
         Piece::Fault(parcel) => reply::parcel(StatusCode::BAD_REQUEST, parcel),
         Piece::Done => reply::bare(StatusCode::ACCEPTED),
@@ -456,26 +451,6 @@ fn other_than_answer(first: Piece, from: Receiver<Piece>) -> Response<Reply> {
         | Piece::Answer { .. }
         | Piece::Over
         | Piece::Interlude) => reply::events(Events::of_session(first, from)),
-    }
-}
-
-/// What comes first of the response to a post. If that takes long, the hub hears of it: the response may
-/// become a stream then.
-async fn first_piece(
-    front: &Front,
-    key: Key,
-    from: &mut Receiver<Piece>,
-    to: &WeakSender<Piece>,
-) -> Option<Piece> {
-    let mut patience = ANSWER_PATIENCE;
-    loop {
-        if let Ok(first) = time::timeout(patience, from.recv()).await {
-            return first;
-        }
-        let to = to.clone();
-        let lasts = Input::AnswerLasts { key, to };
-        front.inbox.send(lasts).await.ok()?;
-        patience = COMMENT_INTERVAL;
     }
 }
 
@@ -519,25 +494,24 @@ fn key_of_session(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
 
 /// Whether all of these kinds are taken.
 fn accepts(headers: &HeaderMap, kinds: &[&str]) -> bool {
-    let values = headers.get_all(ACCEPT).iter();
-    let ranges: Vec<String> = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|range| {
-            range
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_ascii_lowercase()
-        })
-        .collect();
     kinds.iter().all(|kind| {
-        let family = kind.split('/').next().unwrap_or_default();
-        ranges
-            .iter()
-            .any(|range| range == kind || range == "*/*" || *range == format!("{family}/*"))
+        let values = headers.get_all(ACCEPT).iter();
+        let mut ranges = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
+        ranges.any(|range| covers(range.split(';').next().unwrap_or_default().trim(), kind))
     })
+}
+
+/// Whether a kind is in this range of kinds.
+fn covers(range: &str, kind: &str) -> bool {
+    let family = |kind: &str| kind.split('/').next().unwrap_or_default().len();
+    range == "*/*"
+        || range.eq_ignore_ascii_case(kind)
+        || range.strip_suffix("/*").is_some_and(|of| {
+            kind.get(..family(kind))
+                .is_some_and(|family| family.eq_ignore_ascii_case(of))
+        })
 }
 
 impl fmt::Debug for Errand<'_> {

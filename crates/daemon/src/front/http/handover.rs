@@ -26,7 +26,7 @@ use tokio::{
     io::AsyncWriteExt,
     sync::{
         OwnedSemaphorePermit,
-        mpsc::{self, Receiver, WeakSender},
+        mpsc::{self, Receiver},
     },
 };
 
@@ -34,14 +34,16 @@ use super::{
     FIRST_GENERATION, Front, Generation, Key, Served,
     comer::{Comer, Kind, Rewound},
     events::Events,
-    exchange, is_revoked, modern,
+    exchange,
+    look::Order,
+    modern,
     presence::{Attendance, DueRound},
     reply, serve,
     strangers::Stranger,
     timed::{Busy, Course, Stage, Timed},
 };
 use crate::{
-    link::{Chunk, ConnectionId, PIECES_MAX, Piece, RoundTubes, Share, Tube},
+    link::{Chunk, ConnectionId, PIECES_MAX, RoundTubes, Share, Tube, TubeEnd},
     tasks,
     upgrade::{Handed, Hex},
 };
@@ -143,8 +145,7 @@ pub(crate) struct AllTubes {
 
 /// What a response is made of.
 struct From {
-    pieces: Receiver<Piece>,
-    mark: WeakSender<Piece>,
+    pieces: TubeEnd,
     chunks: Receiver<Chunk>,
 }
 
@@ -315,9 +316,7 @@ impl Loose {
         };
         let served = front.begin(self.only.clone());
         let busy = served.busy.clone();
-        let (to, pieces) = mpsc::channel(PIECES_MAX);
-        let tube = Tube::new(to, busy.connection());
-        let mark = tube.mark();
+        let (tube, pieces) = Tube::to(busy.connection());
         let (to, chunks) = mpsc::channel(PIECES_MAX);
         match self.due {
             Due::Nothing => {}
@@ -328,11 +327,7 @@ impl Loose {
                 tubes.rounds.insert(self.id, (to, busy.connection()));
             }
         }
-        let from = From {
-            pieces,
-            mark,
-            chunks,
-        };
+        let from = From { pieces, chunks };
         if self.has_passed {
             busy.passes();
         }
@@ -373,7 +368,6 @@ async fn go_on(
     let mut stream = stream.behind(&unwritten, place);
     drop(unwritten);
     if due != Due::Nothing || is_last {
-        let revoked = is_revoked(busy.clone(), front.gate.token().generations());
         let answering = (due != Due::Nothing).then(|| busy.begin());
         if is_last {
             busy.is_last(is_unchunked);
@@ -381,8 +375,7 @@ async fn go_on(
         let finished = tokio::select! {
             biased;
             // Before what answers is dropped, and with it that it does.
-            loosely = async { (&mut served.wanted).await; Loosely::of(&busy) } => Err(loosely),
-            () = revoked => return,
+            let_go = is_let_go(&busy) => Err(let_go),
             written = async {
                 let finished = finish(&front, &mut stream, &busy, due, from).await;
                 drop(answering);
@@ -394,6 +387,7 @@ async fn go_on(
             } => Ok(written),
         };
         match finished {
+            Err(None) => return,
             Err(loosely) => {
                 return front.let_go((stream, Bytes::new()), loosely, served.only.take());
             }
@@ -404,6 +398,17 @@ async fn go_on(
     serve(served, stream, stranger).await;
 }
 
+/// Returns when the connection is let go, or has to end: then there is nothing to go on with.
+async fn is_let_go(busy: &Busy) -> Option<Loosely> {
+    loop {
+        match busy.orders().come().await {
+            Order::Rest => {}
+            Order::End => return None,
+            Order::LetGo => return Loosely::of(busy),
+        }
+    }
+}
+
 /// Writes what a connection is owed.
 async fn finish(
     front: &Front,
@@ -412,11 +417,7 @@ async fn finish(
     due: Due,
     from: From,
 ) -> io::Result<()> {
-    let From {
-        pieces,
-        mark,
-        chunks,
-    } = from;
+    let From { pieces, chunks } = from;
     let body = match due {
         Due::Nothing => return Ok(()),
         Due::Events => {
@@ -429,7 +430,7 @@ async fn finish(
             busy.is_at(Stage::AtTheHub);
             let answered = tokio::select! {
                 biased;
-                answered = exchange::answer(front, busy, (key, pieces, mark)) => answered,
+                answered = exchange::answer(busy, pieces) => answered,
                 gone = has_gone(stream) => return Err(gone),
             };
             let response = answered.unwrap_or_else(|fault| reply::refused(&fault));

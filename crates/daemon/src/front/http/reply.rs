@@ -17,7 +17,6 @@ use hyper::{
     },
 };
 use mux::Refusal;
-use tokio::sync::mpsc::Receiver;
 use wire::{Outgoing, RequestId};
 
 use super::{
@@ -27,7 +26,7 @@ use super::{
     timed::Answering,
     web::{VERSION, WEBSOCKET},
 };
-use crate::link::{Denial, Parcel, Piece};
+use crate::link::{Denial, Parcel, Piece, TubeEnd};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -132,7 +131,7 @@ pub(super) fn events(events: Events) -> Response<Reply> {
 }
 
 /// The rest of a stream whose head was written by somebody else.
-pub(super) fn rest_of_events(from: Receiver<Piece>) -> Reply {
+pub(super) fn rest_of_events(from: TubeEnd) -> Reply {
     events(Events::of_session(Piece::Begun(None), from)).into_body()
 }
 

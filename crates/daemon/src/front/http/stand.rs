@@ -37,6 +37,7 @@ use super::{
     gate::Gate,
     handover::{AllTubes, FrozenConnection, Loose, Readiness},
     holder,
+    look::look_after,
     secure::Acceptor,
     socket::{self, Identity, Spot},
     stand_at,
@@ -243,7 +244,7 @@ impl HttpStand {
             return true;
         };
         inner.open = None;
-        inner.front.halt.all();
+        inner.front.let_all_go();
         let all = u32::try_from(inner.front.connections_max).unwrap_or(u32::MAX);
         // All have their places back when all have ended, and none takes long.
         let places = Arc::clone(&inner.front.connections).acquire_many_owned(all);
@@ -304,7 +305,9 @@ impl HttpStand {
                 tasks::spawn("http door", stand_at(front, entry, is_open.clone()));
             }
             let front = Arc::clone(&inner.front);
-            tasks::spawn("token", watch_token(front, is_open));
+            tasks::spawn("token", watch_token(front, is_open.clone()));
+            let front = Arc::clone(&inner.front);
+            tasks::spawn("http look", look_after(front, is_open));
             inner.open = Some(open);
         }
         tubes

@@ -19,10 +19,15 @@ use std::{
 use bytes::{Buf as _, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Generation, Key, Presence, presence::Round};
+use super::{
+    Generation, Key, Presence,
+    look::{Age, Orders},
+    presence::Round,
+};
 use crate::link::{ConnectionId, Share};
 
 /// From the first byte of a request to the end of its head.
@@ -55,6 +60,10 @@ struct Requests {
     pause: Pause,
     /// What is to be woken when one may begin again.
     waker: Mutex<Option<Waker>>,
+    orders: Orders,
+    age: Mutex<Age>,
+    /// Whether the body of the request has taken too long to come.
+    is_too_slow: AtomicBool,
 }
 
 /// Whether requests that have not begun are left where they are.
@@ -66,6 +75,8 @@ struct Halted {
     is_on: AtomicBool,
     /// Whether what clients do not take is taken from whoever writes it, to go along.
     is_late: AtomicBool,
+    /// Has whoever looks after connections look again.
+    stir: Notify,
 }
 
 impl Pause {
@@ -77,6 +88,16 @@ impl Pause {
     /// Clients have had their time to take what is written to them.
     pub(super) fn is_late(&self) {
         self.0.is_late.store(true, Ordering::Relaxed);
+    }
+
+    /// There is something to look after.
+    pub(super) fn stir(&self) {
+        self.0.stir.notify_one();
+    }
+
+    /// Returns when there is something to look after, or was since it returned last.
+    pub(super) async fn stirred(&self) {
+        self.0.stir.notified().await;
     }
 
     fn is_on(&self) -> bool {
@@ -176,6 +197,35 @@ impl Busy {
         course.is_unchunked = is_unchunked;
     }
 
+    /// What it is told from outside.
+    pub(super) fn orders(&self) -> &Orders {
+        &self.0.orders
+    }
+
+    /// Whether nothing would be lost if it kept no more than its socket. Who is a stranger may have to go.
+    pub(super) fn can_rest(&self) -> bool {
+        let course = self.course();
+        let is_at_rest = course.stage == Stage::AtRest && !course.is_last;
+        is_at_rest && self.has_passed() && !self.is_unwritten()
+    }
+
+    /// It is looked at once more.
+    pub(super) fn grow_older(&self) -> Age {
+        let mut age = lock(&self.0.age);
+        age.grow((self.count(), self.course().stage));
+        *age
+    }
+
+    /// The body that comes has taken too long.
+    pub(super) fn is_too_slow(&self) {
+        self.0.is_too_slow.store(true, Ordering::Relaxed);
+        self.0.orders.wake();
+    }
+
+    pub(super) fn has_become_too_slow(&self) -> bool {
+        self.0.is_too_slow.load(Ordering::Relaxed)
+    }
+
     /// Whether there is anything of the request that has to be read before the next begins.
     pub(super) fn has_body(&self, has_body: bool) {
         lock(&self.0.course).has_body = has_body;
@@ -237,6 +287,7 @@ impl Busy {
 
     pub(super) fn begin(&self) -> Answering {
         self.is_at(Stage::Coming);
+        self.0.is_too_slow.store(false, Ordering::Relaxed);
         self.0.is_answering.store(true, Ordering::Relaxed);
         self.0.count.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
@@ -253,6 +304,9 @@ impl Busy {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        if self.0.course().stage == Stage::Streams {
+            self.0.0.pause.stir();
+        }
         self.0.is_at(Stage::AtRest);
         *lock(&self.0.0.round) = None;
         *lock(&self.0.0.beginning) = None;
@@ -304,6 +358,10 @@ impl<S> Timed<S> {
 
     pub(super) fn get_ref(&self) -> &S {
         &self.stream
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     pub(super) fn has_unwritten(&self) -> bool {

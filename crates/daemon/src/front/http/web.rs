@@ -15,7 +15,7 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{sync::mpsc, time};
+use tokio::time;
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
@@ -58,8 +58,7 @@ pub(super) async fn meet(
     let accept = check(&head.headers)?;
     let permit = Arc::clone(&front.sessions).try_acquire_owned();
     let permit = permit.map_err(|_| HttpFault::Full)?;
-    let (to, mut from) = mpsc::channel(1);
-    let to = Tube::new(to, busy.connection());
+    let (to, mut from) = Tube::to(busy.connection());
     let visit = |place, wish| Visit {
         place,
         found: None,

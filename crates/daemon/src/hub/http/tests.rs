@@ -1,16 +1,15 @@
 use mux::Limits;
-use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    link::{ConnectionId, Flushed, PIECES_MAX},
+    link::{ConnectionId, Flushed, TubeEnd},
     upgrade::FrozenDaemon,
 };
 
 /// As the first version that hands over sessions over HTTP wrote it. This file is never changed.
 const SECOND: &str = include_str!("../../../fixtures/state-2.json");
 
-fn words(from: &mut mpsc::Receiver<Piece>) -> Vec<String> {
+fn words(from: &mut TubeEnd) -> Vec<String> {
     let pieces = std::iter::from_fn(|| from.try_recv().ok());
     let words = pieces.map(|piece| match piece {
         Piece::Part { id, parcel } | Piece::Answer { id, parcel, .. } => {
@@ -36,9 +35,9 @@ fn sessions_over_http_of_the_second_format_can_be_gone_on_with_for_ever() {
     let mux = Mux::thaw(frozen.hub.mux.get().as_bytes(), Limits::default()).unwrap();
     assert_eq!(mux.snapshot().sessions.len(), frozen.hub.sessions.len());
     let visited = frozen.hub.sessions[2].visited.take().unwrap();
-    let (to, mut from) = mpsc::channel(PIECES_MAX);
+    let (to, mut from) = Tube::to(ConnectionId(1));
     let reader = ConnectionId(3);
-    let mut tubes = Tubes::from([(reader, Tube::new(to, ConnectionId(1)))]);
+    let mut tubes = Tubes::from([(reader, to)]);
     let room = Room::new(1 << 20);
     let (visited, mut streams, listens) = visited.thaw(1 << 20, &room, &mut tubes).unwrap();
     assert!(tubes.is_empty() && listens.is_none());
@@ -60,19 +59,13 @@ fn sessions_over_http_of_the_second_format_can_be_gone_on_with_for_ever() {
             vec![r#"0-11 {"first":true}"#, r#"0-12 {"second":true}"#],
         ),
     ] {
-        let (to, mut from) = mpsc::channel(PIECES_MAX);
+        let (to, mut from) = Tube::to(ConnectionId(2));
         let last = EventId::parse(last).unwrap();
-        streams
-            .resume(last, Tube::new(to, ConnectionId(2)))
-            .unwrap();
+        streams.resume(last, to).unwrap();
         streams.flush(false);
         assert_eq!(words(&mut from)[1..], expected, "{last}");
     }
-    let (to, _from) = mpsc::channel(PIECES_MAX);
+    let (to, _from) = Tube::to(ConnectionId(2));
     let receipt = EventId::parse("7-0").unwrap();
-    assert!(
-        streams
-            .resume(receipt, Tube::new(to, ConnectionId(2)))
-            .is_err()
-    );
+    assert!(streams.resume(receipt, to).is_err());
 }

@@ -1,8 +1,8 @@
 //! Reads a session at the other end of a WebSocket: the same lines, out of frames.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::time;
+use tokio::time::{self, Instant, Sleep};
 
 use super::{Desk, Found, Lines, Pieces, Rest, SessionReader, Share, Source, failpoint, make_do};
 use crate::{
@@ -34,6 +34,7 @@ impl SessionReader {
         };
         let input = |lines| Input::Lines { session, lines };
         let mut signs = Signs::default();
+        let mut silence = Silence::begin();
         take_early(rest, &mut signs);
         let mut found = Found::Bytes;
         loop {
@@ -42,7 +43,7 @@ impl SessionReader {
             if !desk.hand_in(rest, found, input).await || !self.say(&mut signs).await {
                 return;
             }
-            if !self.is_let_through().await || !self.hears(&source).await {
+            if !self.is_let_through().await || !self.hears(&source, &mut silence).await {
                 return;
             }
             found = match source.scan(|read| unpack(rest, read, &mut signs)) {
@@ -72,18 +73,56 @@ impl SessionReader {
     }
 
     /// Waits for the client to say something; whether it may have.
-    async fn hears(&self, source: &Source) -> bool {
-        if let Ok(readable) = time::timeout(SILENCE, source.readable()).await {
-            return readable.is_ok();
+    async fn hears(&self, source: &Source, silence: &mut Silence) -> bool {
+        let mut is_asked = false;
+        loop {
+            tokio::select! {
+                biased;
+                readable = source.readable() => {
+                    silence.is_broken = true;
+                    return readable.is_ok();
+                }
+                () = silence.lasts() => {}
+            }
+            if is_asked {
+                tracing::debug!(session = %self.session, "nobody answers at the other end of a WebSocket");
+                return false;
+            }
+            if !self.sign(Sign::Ping).await {
+                return false;
+            }
+            is_asked = true;
         }
-        if !self.sign(Sign::Ping).await {
-            return false;
+    }
+}
+
+/// For how long a client has said nothing.
+///
+/// One timer that seldom moves: to move it for each message would cost as much as the message does.
+struct Silence {
+    /// When it is looked at next.
+    due: Pin<Box<Sleep>>,
+    /// Whether something was said since it was looked at.
+    is_broken: bool,
+}
+
+impl Silence {
+    fn begin() -> Self {
+        Silence {
+            due: Box::pin(time::sleep(SILENCE)),
+            is_broken: false,
         }
-        if let Ok(readable) = time::timeout(SILENCE, source.readable()).await {
-            return readable.is_ok();
+    }
+
+    /// Returns when nothing was said for as long as a silence is, and before it is twice that.
+    async fn lasts(&mut self) {
+        loop {
+            self.due.as_mut().await;
+            self.due.as_mut().reset(Instant::now() + SILENCE);
+            if !mem::take(&mut self.is_broken) {
+                return;
+            }
         }
-        tracing::debug!(session = %self.session, "nobody answers at the other end of a WebSocket");
-        false
     }
 }
 
@@ -122,7 +161,6 @@ mod tests {
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::UnixStream,
         sync::mpsc::{self, Receiver},
-        time::Instant,
     };
     use wire::Line;
 

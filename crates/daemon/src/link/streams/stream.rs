@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use mux::Answered;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc::WeakSender};
+use tokio::sync::Notify;
 use wire::{Frame, Kind, Outgoing};
 
 use super::super::{ConnectionId, Parcel, Piece, Room, Sent, Tube};
@@ -199,9 +199,13 @@ impl Stream {
         self.way.as_ref().is_some_and(|way| way.to.is_closed())
     }
 
-    /// Whether this is where it leads.
-    pub(super) fn leads_to(&self, mark: &WeakSender<Piece>) -> bool {
-        self.way.as_ref().is_some_and(|way| way.to.is(mark))
+    /// Whether it is read by somebody over this connection.
+    pub(super) fn leads_to(&self, connection: ConnectionId) -> bool {
+        self.is_read()
+            && self
+                .way
+                .as_ref()
+                .is_some_and(|way| way.to.connection == connection)
     }
 
     /// The way to whoever reads it.
@@ -481,6 +485,10 @@ impl Way {
         tally.behind += bytes;
         tally.behind_messages += 1;
         self.queued_bytes += bytes;
+        if self.queue.capacity() == 0 {
+            // Most have one alone.
+            self.queue.reserve_exact(1);
+        }
         self.queue.push_back(entry);
     }
 

@@ -1,9 +1,8 @@
 use mux::{Refusal, Then};
-use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::stream::{HANDED_MAX, KEPT_MAX};
 use super::*;
-use crate::link::{ConnectionId, PIECES_MAX, Parcel};
+use crate::link::{PIECES_MAX, Parcel, TubeEnd};
 
 /// The ways out of one session, and the room that they take.
 struct Scene {
@@ -19,9 +18,8 @@ fn scene() -> Scene {
     }
 }
 
-fn tube(to: Sender<Piece>) -> Tube {
-    Tube::new(to, ConnectionId(0))
-}
+/// The connection that every response goes over.
+const CONNECTION: ConnectionId = ConnectionId(0);
 
 fn message(text: &str) -> Outgoing {
     Outgoing::from(text.to_owned())
@@ -37,42 +35,42 @@ fn answer(line: u64) -> Answered {
 }
 
 impl Scene {
-    fn post(&mut self, line: u64, wants: Wants) -> Receiver<Piece> {
-        let (to, from) = mpsc::channel(PIECES_MAX);
+    fn post(&mut self, line: u64, wants: Wants) -> TubeEnd {
+        let (to, from) = Tube::to(CONNECTION);
         let kind = (wants, Primes::No);
-        self.streams.open(LineNumber(line), kind, tube(to));
+        self.streams.open(LineNumber(line), kind, to);
         from
     }
 
     /// A post whose client can be told where to go on.
-    fn primed(&mut self, line: u64) -> (Sender<Piece>, Receiver<Piece>) {
-        let (to, from) = mpsc::channel(PIECES_MAX);
+    fn primed(&mut self, line: u64) -> TubeEnd {
+        let (to, from) = Tube::to(CONNECTION);
         let kind = (Wants::Answer, Primes::Yes);
-        self.streams.open(LineNumber(line), kind, tube(to.clone()));
-        (to, from)
+        self.streams.open(LineNumber(line), kind, to);
+        from
     }
 
-    fn listen(&mut self) -> Receiver<Piece> {
-        let (to, mut from) = mpsc::channel(PIECES_MAX);
-        assert!(self.streams.listen(tube(to), Primes::No).is_ok());
+    fn listen(&mut self) -> TubeEnd {
+        let (to, mut from) = Tube::to(CONNECTION);
+        assert!(self.streams.listen(to, Primes::No).is_ok());
         assert_eq!(next(&mut from), "begun");
         from
     }
 
     /// Somebody goes on behind this event.
-    fn resume(&mut self, last: &str) -> Receiver<Piece> {
-        let (to, mut from) = mpsc::channel(PIECES_MAX);
+    fn resume(&mut self, last: &str) -> TubeEnd {
+        let (to, mut from) = Tube::to(CONNECTION);
         let last = EventId::parse(last).unwrap();
-        assert!(self.streams.resume(last, tube(to)).is_ok(), "{last}");
+        assert!(self.streams.resume(last, to).is_ok(), "{last}");
         assert_eq!(next(&mut from), "begun");
         self.flush();
         from
     }
 
     fn has_nothing_of(&mut self, last: &str) -> bool {
-        let (to, _from) = mpsc::channel(PIECES_MAX);
+        let (to, _from) = Tube::to(CONNECTION);
         self.streams
-            .resume(EventId::parse(last).unwrap(), tube(to))
+            .resume(EventId::parse(last).unwrap(), to)
             .is_err()
     }
 
@@ -99,7 +97,7 @@ impl Scene {
 }
 
 /// What comes next, or how it ends.
-fn next(from: &mut Receiver<Piece>) -> String {
+fn next(from: &mut TubeEnd) -> String {
     let text = |parcel: Parcel| String::from_utf8(parcel.open().to_vec()).unwrap();
     match from.try_recv() {
         Ok(Piece::Begun(None)) => "begun".to_owned(),
@@ -180,8 +178,8 @@ fn what_belongs_to_nothing_waits_for_somebody_who_listens() {
     scene.flush();
     assert_eq!(next(&mut listener), "0-1 first");
     assert_eq!(next(&mut listener), "0-2 second");
-    let (to, _from) = mpsc::channel(PIECES_MAX);
-    let second = scene.streams.listen(tube(to), Primes::No);
+    let (to, _from) = Tube::to(CONNECTION);
+    let second = scene.streams.listen(to, Primes::No);
     assert!(second.is_err(), "there is one already");
     drop(listener);
     scene.part(None, "third");
@@ -343,8 +341,8 @@ fn who_comes_back_to_a_post_hears_what_came_behind_the_last_that_it_heard() {
 #[test]
 fn an_answer_that_comes_while_nobody_reads_waits_for_who_comes_back() {
     let mut scene = scene();
-    let (to, mut post) = scene.primed(1);
-    scene.streams.begin(&to.downgrade());
+    let mut post = scene.primed(1);
+    scene.streams.begin(CONNECTION);
     assert_eq!(next(&mut post), "begun 1-0");
     drop(post);
     scene.flush();
@@ -359,7 +357,7 @@ fn an_answer_that_comes_while_nobody_reads_waits_for_who_comes_back() {
 #[test]
 fn a_response_can_end_before_its_stream_does() {
     let mut scene = scene();
-    let (_to, mut post) = scene.primed(1);
+    let mut post = scene.primed(1);
     scene.streams.interrupt(LineNumber(1));
     assert_eq!(next(&mut post), "begun 1-0");
     assert_eq!(next(&mut post), "interlude");
@@ -442,8 +440,8 @@ fn no_more_is_kept_of_what_is_over_than_may() {
 fn what_nobody_comes_back_for_is_asked_elsewhere() {
     let mut scene = scene();
     let question = r#"{"jsonrpc":"2.0","id":1,"method":"elicitation/create"}"#;
-    let (to, post) = scene.primed(1);
-    scene.streams.begin(&to.downgrade());
+    let post = scene.primed(1);
+    scene.streams.begin(CONNECTION);
     drop(post);
     scene.flush();
     scene.part(Some(1), question);

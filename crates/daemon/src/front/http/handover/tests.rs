@@ -65,8 +65,7 @@ async fn the_rest_of_a_stream_is_written_as_chunks_and_can_be_let_go_between_the
     let busy = Busy::default();
     let _answering = busy.begin();
     busy.is_at(Stage::Streams);
-    let (to, from) = mpsc::channel(PIECES_MAX);
-    let tube = Tube::new(to, ConnectionId(1));
+    let (tube, from) = Tube::to(ConnectionId(1));
     let id = EventId {
         stream: StreamId::LISTENER,
         number: 3,
