@@ -65,9 +65,16 @@ fn lints_for_macos() -> anyhow::Result<()> {
         ));
         return Ok(());
     }
+    // TLS is compiled from C, which needs a compiler for macOS: elsewhere only what does without is looked at.
+    let packages: &[&str] = if cfg!(target_os = "macos") {
+        &["sys", "shim", "guardian", "daemon", "mcpool"]
+    } else {
+        ui::line("NOT CHECKED: daemon and mcpool, which only a Mac can compile");
+        &["sys", "shim", "guardian"]
+    };
     let mut clippy = shell::cargo();
-    clippy.args(["clippy", "--target", TARGET, "--package", "mcpool"]);
-    for package in ["sys", "shim", "guardian", "daemon"] {
+    clippy.args(["clippy", "--target", TARGET]);
+    for package in packages {
         clippy.args(["--package", package]);
     }
     shell::run(clippy.args(["--", "-D", "warnings"]))

@@ -254,7 +254,9 @@ impl World {
         let Some(id) = self.server(who, |peer| peer.serves() && !peer.works.is_empty()) else {
             return Ok(());
         };
+        let insists = SPECS[self.servers[&id].spec].insists;
         let kind = match what % 8 {
+            _any if insists => Kind::Questions,
             4 => Kind::Error,
             5 => Kind::NotFound,
             6 => Kind::Address,

@@ -45,6 +45,8 @@ pub(super) struct Spec {
     /// The era in which it is spoken to, where the configuration says so.
     pub(super) era: Option<Era>,
     pub(super) scope: Scope,
+    /// Whether it has a question in place of every answer.
+    pub(super) insists: bool,
 }
 
 /// How a server speaks.
@@ -75,11 +77,12 @@ const fn spec(name: &'static str, speaks: Speaks) -> Spec {
         speaks,
         era: None,
         scope: Scope::Global,
+        insists: false,
     }
 }
 
 /// The servers that there are.
-pub(super) const SPECS: [Spec; 8] = [
+pub(super) const SPECS: [Spec; 9] = [
     spec("refuses", Speaks::Legacy(Discovery::Refuses)),
     spec("modern", Speaks::Modern),
     spec("both", Speaks::Both),
@@ -96,6 +99,10 @@ pub(super) const SPECS: [Spec; 8] = [
     Spec {
         scope: Scope::Session,
         ..spec("alone", Speaks::Both)
+    },
+    Spec {
+        insists: true,
+        ..spec("insists", Speaks::Modern)
     },
 ];
 
