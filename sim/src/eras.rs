@@ -1,6 +1,6 @@
 //! Worlds of both eras: clients and servers of each, on every pairing, and posts of one request.
 //!
-//! In the worlds of [`crate::world`] everybody speaks with a handshake, and what goes wrong goes wrong on
+//! In the worlds of `crate::world` everybody speaks with a handshake, and what goes wrong goes wrong on
 //! the links. Here the links are plain and peers differ in how they speak: what matters is what becomes of a
 //! request, a question, a wish to be told or a log level on its way to somebody of the other era.
 //!

@@ -1,7 +1,7 @@
 //! Everything that commonly goes wrong, looked for, and what to do about it.
 //!
 //! A check is a file: it looks, and says what it found. None starts or stops anything; what is changed at
-//! all is changed by [`Mend::apply`], on the user's word, and can be changed back.
+//! all is changed by [`finding::Mend`], on the user's word, and can be changed back.
 
 mod clients;
 mod config;

@@ -340,6 +340,14 @@ impl Judge {
     /// A server no longer wants to know.
     pub(crate) fn server_withdraws(&mut self, id: UpstreamId, ask: &str) -> Option<()> {
         let known = self.servers.get_mut(&id)?.asks.remove(ask)?;
+        // Whoever comes back for it does not answer what is asked under its id from now on.
+        let parked = self
+            .sessions
+            .values_mut()
+            .flat_map(|it| it.parked.values_mut());
+        for parked in parked.filter(|parked| parked.upstream == id) {
+            parked.asks.retain(|_, named| named != ask);
+        }
         let session = self.sessions.get_mut(&known.put?)?;
         let is_it = |_: &u64, question: &mut Question| matches!(question, Question::Asked(at, named) if *at == id && named == ask);
         let shown = session
