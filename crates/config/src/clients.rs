@@ -3,7 +3,7 @@
 //! A client is described by a file of its own, which says where its files are and what its
 //! entries look like, and nothing else ([`Client`]). What is the same for all is done once:
 //! reading and editing a grammar ([`Grammar`]), telling which servers a file has and which
-//! of them can be shared ([`survey`]), and putting mcpool before a command line ([`adopt`])
+//! of them can be shared ([`survey()`]), and putting mcpool before a command line ([`adopt()`])
 //! or taking it away again ([`release`]).
 //!
 //! **Invariant:** an edit is a splice of spans. No byte outside of the changed values is

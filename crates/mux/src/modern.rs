@@ -72,8 +72,11 @@ impl Mux {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
-        if session.state == State::New {
-            self.await_upstream(session_id, out);
+        if session.state == State::New
+            && let Err(refusal) = self.await_upstream(session_id, out)
+        {
+            self.refuse(session_id, &id, line, refusal, out);
+            return;
         }
         let here = matches!(method, Method::Discover | Method::Listen);
         match self.sessions.get(&session_id).map(|session| &session.state) {
@@ -131,11 +134,13 @@ impl Mux {
     }
 
     /// Finds or makes the upstream of a session that has not said `initialize`, and has it wait there.
-    fn await_upstream(&mut self, session_id: SessionId, out: &mut Outbox) {
+    ///
+    /// Where it is given up for now nobody waits, and what made the session come is refused.
+    fn await_upstream(&mut self, session_id: SessionId, out: &mut Outbox) -> Result<(), Refusal> {
         let patience = self.now + self.limits.start_patience;
         let Some(upstream_id) = self.upstream_for(session_id) else {
             Mux::contradiction("a session could not be routed", out);
-            return;
+            return Ok(());
         };
         self.wait_at(session_id, upstream_id, out);
         self.recall(session_id, upstream_id, out);
@@ -146,9 +151,12 @@ impl Mux {
         {
             self.attach_waiting(upstream_id, out);
         } else if !self.attach_recalled(session_id, upstream_id, out) {
+            let refusal = self.refusal_while_down(upstream_id);
             self.timers.set(Timer::StartPatience(session_id), patience);
             self.want(upstream_id, out);
+            return refusal.map_or(Ok(()), Err);
         }
+        Ok(())
     }
 
     fn wait_at(&mut self, session_id: SessionId, upstream_id: UpstreamId, out: &mut Outbox) {

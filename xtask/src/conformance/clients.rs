@@ -1,7 +1,7 @@
 //! The other half of the suite: servers of its own, and mcpool as what speaks HTTP to them.
 //!
 //! The suite starts a server for each scenario and runs a program with its address. That program is this one
-//! again ([`act`]): it gives mcpool the address as the `url` of a server, and is itself the client over stdio in
+//! again ([`act()`]): it gives mcpool the address as the `url` of a server, and is itself the client over stdio in
 //! front of it. Each scenario is played once for a client of either era.
 
 mod act;

@@ -389,3 +389,65 @@ fn who_has_not_asked_for_a_log_is_not_told_that_its_server_was_started_again() {
             ! u1 has forgotten 1
     "#]]);
 }
+
+#[test]
+fn who_comes_to_a_server_that_is_given_up_for_now_is_refused() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: tools/call #1 modern tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1 exits code 1
+            -> alice: error #1 -32603 start-failed
+        alice: tools/call #2 modern tool=t
+        2 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #2 modern
+        u1 exits code 1
+            -> alice: error #2 -32603 start-failed
+        alice: tools/call #3 modern tool=t
+        2 s pass
+            after 126 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #3 modern
+        u1 exits code 1
+            -> alice: error #3 -32603 start-failed
+        alice: tools/call #4 modern tool=t
+        2 s pass
+            after 272 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #4 modern
+        u1 exits code 1
+            -> alice: error #4 -32603 start-failed
+        alice: tools/call #5 modern tool=t
+        2 s pass
+            after 582 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #5 modern
+        u1 exits code 1
+            -> alice: error #5 -32603 start-failed
+        alice: tools/call #6 modern tool=t
+        2 s pass
+            after 928 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #6 modern
+        u1 exits code 1
+            -> alice: error #6 -32603 start-failed
+            ! u1 has failed
+        bob opens era=modern
+        bob: tools/call #1 modern tool=t
+            -> bob: error #1 -32603 still-failing
+        bob: server/discover #2 modern
+            -> bob: error #2 -32603 still-failing
+        60 s pass
+        bob: tools/call #3 modern tool=t
+            -> start u1 for bob
+    "#]]);
+}
