@@ -31,10 +31,12 @@ const ENOUGH: u64 = 1000;
 const WORLDS: u64 = 10_000;
 
 /// What need not be seen in so many, though it can be reached.
-const RARE: [(Kind, &str); 1] = [
+const RARE: [(Kind, &str); 2] = [
     // Whoever alone knows how to start a server has left, and one that had joined it wants it again
     // after its process has died.
     (Kind::State, "stopped"),
+    // A server has to insist nine times before its client has left, has cancelled or has been told something else.
+    (Kind::Era, "went many times"),
 ];
 
 /// The time that so many worlds may take where a change is checked.
