@@ -72,11 +72,8 @@ impl Mux {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
-        if session.state == State::New
-            && let Err(refusal) = self.await_upstream(session_id, out)
-        {
-            self.refuse(session_id, &id, line, refusal, out);
-            return;
+        if session.state == State::New {
+            self.await_upstream(session_id, (&id, line), out);
         }
         let here = matches!(method, Method::Discover | Method::Listen);
         match self.sessions.get(&session_id).map(|session| &session.state) {
@@ -135,12 +132,17 @@ impl Mux {
 
     /// Finds or makes the upstream of a session that has not said `initialize`, and has it wait there.
     ///
-    /// Where it is given up for now nobody waits, and what made the session come is refused.
-    fn await_upstream(&mut self, session_id: SessionId, out: &mut Outbox) -> Result<(), Refusal> {
+    /// Where it is given up for now nobody waits, and the request with which the session came is refused.
+    fn await_upstream(
+        &mut self,
+        session_id: SessionId,
+        (id, line): (&RequestId, LineNumber),
+        out: &mut Outbox,
+    ) {
         let patience = self.now + self.limits.start_patience;
         let Some(upstream_id) = self.upstream_for(session_id) else {
             Mux::contradiction("a session could not be routed", out);
-            return Ok(());
+            return;
         };
         self.wait_at(session_id, upstream_id, out);
         self.recall(session_id, upstream_id, out);
@@ -150,13 +152,15 @@ impl Mux {
             .is_some_and(Upstream::is_ready)
         {
             self.attach_waiting(upstream_id, out);
-        } else if !self.attach_recalled(session_id, upstream_id, out) {
-            let refusal = self.refusal_while_down(upstream_id);
+        } else if self.attach_recalled(session_id, upstream_id, out) {
+            // What it asks is answered from what is known, or goes when its server runs.
+        } else if let Some(refusal) = self.refusal_while_down(upstream_id) {
+            self.refuse(session_id, id, line, refusal, out);
+            self.refuse_all_waiting(upstream_id, out);
+        } else {
             self.timers.set(Timer::StartPatience(session_id), patience);
             self.want(upstream_id, out);
-            return refusal.map_or(Ok(()), Err);
         }
-        Ok(())
     }
 
     fn wait_at(&mut self, session_id: SessionId, upstream_id: UpstreamId, out: &mut Outbox) {
