@@ -139,3 +139,20 @@ fn who_cannot_go_when_it_is_free_does_not_keep_it_from_others() {
             -> u2: tools/call #2
     "#]]);
 }
+
+#[test]
+fn who_waits_for_a_device_keeps_nobody_from_what_needs_none() {
+    check(expect![[r#"
+        u1 serves alice bob device=speakers device-tools=speak caps=elicitation
+        u2 serves carol server=music device=speakers
+        bob: tools/call #1 tool=x
+            -> u1: tools/call #2
+        alice: tools/call #1 tool=speak
+        carol: tools/call #1 tool=play
+            -> u2: tools/call #2
+        u1: result #2
+            -> bob: result #1
+        bob: tools/call #2 tool=x
+            -> u1: tools/call #3
+    "#]]);
+}
