@@ -282,6 +282,42 @@ fn changes_are_told_through_a_request_that_stays_and_is_made_again_when_it_break
 }
 
 #[test]
+fn a_request_that_the_server_takes_back_is_made_anew_and_not_once_more() {
+    let remote = speaking(Speaks::Modern);
+    let home = home_for(&remote);
+    let mut client = home.configured("there");
+    let listens = || -> Vec<Value> {
+        let seen = remote.seen().into_iter();
+        let listens = seen.filter(|it| it.says() == "subscriptions/listen");
+        listens.map(|it| it.body["id"].clone()).collect()
+    };
+    for round in 1..3 {
+        remote.has_seen("subscriptions/listen", round);
+        let request = listens()[round - 1].clone();
+        // So a server says that it tells nothing more, before it closes the stream (2026-07-28, subscriptions).
+        remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request}}));
+        remote.cut();
+        remote.has_seen("subscriptions/listen", round + 1);
+    }
+    remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+    client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
+    let ids = listens();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    assert!(ids[0] != ids[1] && ids[1] != ids[2], "{ids:?}");
+}
+
+#[test]
+fn a_call_that_is_answered_with_nothing_at_all_has_failed() {
+    let remote = speaking(Speaks::Modern);
+    let home = home_for(&remote);
+    let mut client = client_of(&home);
+    assert_eq!(echo(&mut client, "there"), "there");
+    let params = json!({"name": "nothing", "arguments": {}});
+    let failed = answer(&mut client, "tools/call", params);
+    assert_eq!(failed["error"]["data"]["maybeExecuted"], true, "{failed}");
+}
+
+#[test]
 fn a_conversation_goes_on_in_the_program_that_takes_our_place_though_a_request_stays() {
     let remote = speaking(Speaks::Modern);
     let home = home_for(&remote);

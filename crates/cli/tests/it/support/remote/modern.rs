@@ -137,6 +137,10 @@ fn call(seen: &Seen, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bo
             state.lock().unwrap().deserted += 1;
             return Ok(false);
         }
+        "nothing" => {
+            respond(out, "204 No Content", "", "")?;
+            return Ok(true);
+        }
         "ask" if answers.is_null() => json!({
             "resultType": "input_required",
             "requestState": "kept",
