@@ -2,7 +2,7 @@
 //!
 //! Everything here is pure; the daemon does the same for events that come over HTTP.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use wire::{Json, meta_name, quoted};
 
@@ -196,7 +196,8 @@ pub fn told(event_name: &str, answer: Json<'_>) -> Result<Option<String>, String
             "the tool asks for something before it answers, which a hook cannot give".into(),
         );
     }
-    let text = text_of(result);
+    let texts = texts_of(result);
+    let text = texts.join("\n");
     if result.member("isError").map(Json::text) == Some("true") {
         return Err(if text.is_empty() {
             "the tool failed without a word".into()
@@ -204,31 +205,56 @@ pub fn told(event_name: &str, answer: Json<'_>) -> Result<Option<String>, String
             text
         });
     }
-    if text.is_empty() {
-        let structured = result.member("structuredContent");
-        return Ok(structured.and_then(|it| for_agent(event_name, it.text())));
+    if let Some(object) = object(&text) {
+        return Ok(Some(object.to_owned()));
     }
-    Ok(for_agent(event_name, &text))
+    let structured = result.member("structuredContent");
+    if let Some(object) = structured.filter(|it| it.is_object() && !is_wrapped(*it)) {
+        return Ok(Some(object.text().to_owned()));
+    }
+    let mut objects = texts.iter().filter_map(|text| object(text));
+    match (objects.next(), objects.next()) {
+        (Some(object), None) => Ok(Some(object.to_owned())),
+        (Some(_), Some(_)) => {
+            Err("the tool answers with several JSON objects, of which an agent takes one".into())
+        }
+        (None, _) => Ok(in_context(event_name, &text)),
+    }
 }
 
-/// All text of a result.
-fn text_of(result: Json<'_>) -> String {
+/// The text, if it is a JSON object.
+fn object(text: &str) -> Option<&str> {
+    Json::parse(text)
+        .filter(|it| it.is_object())
+        .map(Json::text)
+}
+
+/// Whether this is what SDKs make of a tool that returns no object: what the text says, as `result`, a member
+/// that no agent reads.
+fn is_wrapped(structured: Json<'_>) -> bool {
+    structured.member("result").is_some_and(|result| {
+        let alone = format!(r#"{{"result":{}}}"#, result.text());
+        let bytes = |text: &str| text.bytes().filter(|it| !it.is_ascii_whitespace()).count();
+        bytes(structured.text()) == bytes(&alone)
+    })
+}
+
+/// Each text of a result.
+fn texts_of(result: Json<'_>) -> Vec<String> {
     let content = result.member("content").and_then(Json::elements);
     let texts = content.unwrap_or_default().into_iter().filter_map(|part| {
         let kind = part.member("type").and_then(Json::string);
         let text = part.member("text").and_then(Json::string);
         text.filter(|_| kind.as_deref() == Some("text"))
+            .map(Cow::into_owned)
     });
-    texts.collect::<Vec<_>>().join("\n")
+    texts.collect()
 }
 
-/// What agents read: an object. Plain words are made one where they mean something, and left out elsewhere,
+/// Plain words, made an object, which is what agents read, where they mean something; they are left out elsewhere,
 /// where agents complain of them or show them to nobody.
-fn for_agent(event_name: &str, text: &str) -> Option<String> {
-    if let Some(object) = Json::parse(text).filter(|it| it.is_object()) {
-        return Some(object.text().to_owned());
-    }
-    OF_CONTEXT.contains(&event_name).then(|| {
+fn in_context(event_name: &str, text: &str) -> Option<String> {
+    (!text.is_empty() && OF_CONTEXT.contains(&event_name)).then(|| {
         format!(
             r#"{{"hookSpecificOutput":{{"hookEventName":{},"additionalContext":{}}}}}"#,
             quoted(event_name),
@@ -335,6 +361,48 @@ mod tests {
         assert_eq!(said.as_deref(), Some(r#"{"continue": false}"#));
         let nothing = r#"{"id":1,"result":{"content":[]}}"#;
         assert_eq!(told_of("UserPromptSubmit", nothing), Ok(None));
+    }
+
+    #[test]
+    fn an_object_is_found_beside_words_and_several_are_no_answer() {
+        let told_of_result = |event, content: &[&str], more: &str| {
+            let parts = content
+                .iter()
+                .map(|text| format!(r#"{{"type":"text","text":{}}}"#, quoted(text)));
+            let parts: Vec<String> = parts.collect();
+            let parts = parts.join(",");
+            told_of(
+                event,
+                &format!(r#"{{"id":1,"result":{{"content":[{parts}]{more}}}}}"#),
+            )
+        };
+        let block = r#"{"decision":"block"}"#;
+        let structured = format!(r#","structuredContent":{block}"#);
+        for (content, more) in [
+            (&["rm is not allowed"][..], structured.as_str()),
+            (&[block, "rm is not allowed"], ""),
+            (&["rm is not allowed", block], ""),
+            // What an SDK makes of the list of both.
+            (
+                &[block, "no"],
+                r#","structuredContent":{ "result": [{"decision":"block"}, "no"] }"#,
+            ),
+        ] {
+            for event in ["PreToolUse", "SessionStart"] {
+                let said = told_of_result(event, content, more).unwrap();
+                assert_eq!(said.as_deref(), Some(block), "{content:?}{more}");
+            }
+        }
+        let words = told_of_result("PreToolUse", &["{}", block], "").unwrap_err();
+        assert!(words.contains("several"), "{words}");
+        // What an SDK makes of a tool that returns text.
+        let wrapped = r#","structuredContent":{"result":"hello"}"#;
+        assert_eq!(told_of_result("Stop", &["hello"], wrapped), Ok(None));
+        let said = told_of_result("SessionStart", &["hello"], wrapped).unwrap();
+        assert!(said.unwrap().contains(r#""additionalContext":"hello""#));
+        let other = r#","structuredContent":{"result":"x","decision":"block"}"#;
+        let said = told_of_result("Stop", &["hello"], other).unwrap();
+        assert!(said.unwrap().contains("block"));
     }
 
     #[test]
