@@ -120,7 +120,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let on_failure = arguments::on_failure(&words);
     let done = match arguments::parse(words.into_iter()) {
         Ok(Parsed::Help) => Ok(Some(arguments::HELP.to_owned())),
-        Ok(Parsed::Hook(hook)) => relay(&hook),
+        Ok(Parsed::Hook(hook)) => relay(&hook, on_failure),
         Err(error) => Err(error.into()),
     };
     match done {
@@ -141,9 +141,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 /// Tells the event, and returns what goes to standard output.
-fn relay(hook: &Hook) -> Result<Option<String>, Failure> {
+fn relay(hook: &Hook, on_failure: OnFailure) -> Result<Option<String>, Failure> {
     let deadline = Deadline::begin(hook.timeout);
-    let event = input::read(deadline)?;
+    let event = input::read(deadline, on_failure)?;
     let said = match &hook.target {
         Target::Tool(call) => relay::call(hook, call, &event, deadline)?,
         Target::Http(url) => post::post(url, hook, &event, deadline)?,

@@ -172,6 +172,15 @@ fn nothing_on_standard_input_is_an_event_without_anything_in_it() {
     let ran = run(&mut home.mcpool(&line), "");
     let context = &said(&ran)["hookSpecificOutput"]["additionalContext"];
     assert_eq!(context, "all: {}");
+    // A guard that is not told what it guards does not say yes.
+    let guard = [&line[..], &["--on-failure", "block"]].concat();
+    let ran = run(home.mcpool(&guard).args(["--timeout", "0.3"]), "");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    assert!(ran.stderr.contains("no event came"), "{ran:?}");
+    let closed = home.mcpool(&guard).stdin(Stdio::null()).output().unwrap();
+    let context: Value = serde_json::from_slice(&closed.stdout).unwrap();
+    let context = &context["hookSpecificOutput"]["additionalContext"];
+    assert_eq!(context, "all: {}");
 }
 
 /// Answers one request, byte for byte; what it was comes back.
