@@ -244,6 +244,11 @@ fn a_url_that_answers_with_anything_but_success_has_failed() {
         ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "cut off"),
         ("SSH-2.0-x\r\n\r\n", "no head of HTTP"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n<p>sign in</p>\r\n",
+            "not a JSON object, or is cut off: <p>sign in</p>",
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\n{\"decision\":\"blo", "cut off"),
     ] {
         let (address, served) = answer_once(response);
         let url = format!("http://{address}/");
@@ -339,6 +344,20 @@ fn a_websocket_daemon_s_error_is_a_failure_and_nothing_is_no_answer() {
     );
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("not today"), "{ran:?}");
+    served.join().unwrap();
+    // What it asks itself is no answer, and neither is one that says neither.
+    let (address, served) = socket_daemon(vec![
+        json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}),
+        json!({"jsonrpc": "2.0", "id": 1}),
+    ]);
+    let url = format!("ws://{address}");
+    let ran = hook(
+        &home,
+        &["Stop", "--url", &url, "--on-failure", "block"],
+        &json!({}),
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    assert!(ran.stderr.contains("neither"), "{ran:?}");
     served.join().unwrap();
     let nothing = json!({"jsonrpc": "2.0", "id": 1, "result": null});
     let (address, served) = socket_daemon(vec![nothing]);

@@ -10,7 +10,7 @@ use wire::{Json, meta_name, quoted};
 pub const VERSION: &str = "2026-07-28";
 
 /// The id of the only request.
-const ID: &str = "1";
+pub(super) const ID: &str = "1";
 
 /// Events at which an agent takes what is said in plain words for something to know.
 const OF_CONTEXT: [&str; 2] = ["SessionStart", "UserPromptSubmit"];
