@@ -15,6 +15,20 @@ pub(super) const ID: &str = "1";
 /// Events at which an agent takes what is said in plain words for something to know.
 const OF_CONTEXT: [&str; 2] = ["SessionStart", "UserPromptSubmit"];
 
+/// The members by which the answer of a hook is known, in the words of Claude Code, Codex and Gemini CLI, of Cursor,
+/// and of Copilot.
+const OF_AGENTS: [&str; 9] = [
+    "continue",
+    "decision",
+    "hookSpecificOutput",
+    "stopReason",
+    "suppressOutput",
+    "systemMessage",
+    "permission",
+    "permissionDecision",
+    "additionalContext",
+];
+
 /// Which tool is called, and with what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolCall {
@@ -209,14 +223,17 @@ pub fn told(event_name: &str, answer: Json<'_>) -> Result<Option<String>, String
         return Ok(Some(object.to_owned()));
     }
     let structured = result.member("structuredContent");
-    if let Some(object) = structured.filter(|it| it.is_object() && !is_wrapped(*it)) {
-        return Ok(Some(object.text().to_owned()));
+    let structured = structured.filter(|it| it.is_object());
+    if let Some(structured) = structured.filter(|it| text.is_empty() || is_for_agent(*it)) {
+        return Ok(Some(structured.text().to_owned()));
     }
-    let mut objects = texts.iter().filter_map(|text| object(text));
+    let mut objects = texts
+        .iter()
+        .filter_map(|text| Json::parse(text).filter(|it| it.is_object() && is_for_agent(*it)));
     match (objects.next(), objects.next()) {
-        (Some(object), None) => Ok(Some(object.to_owned())),
+        (Some(object), None) => Ok(Some(object.text().to_owned())),
         (Some(_), Some(_)) => {
-            Err("the tool answers with several JSON objects, of which an agent takes one".into())
+            Err("the tool gives several answers, of which an agent takes one".into())
         }
         (None, _) => Ok(in_context(event_name, &text)),
     }
@@ -229,14 +246,11 @@ fn object(text: &str) -> Option<&str> {
         .map(Json::text)
 }
 
-/// Whether this is what SDKs make of a tool that returns no object: what the text says, as `result`, a member
-/// that no agent reads.
-fn is_wrapped(structured: Json<'_>) -> bool {
-    structured.member("result").is_some_and(|result| {
-        let alone = format!(r#"{{"result":{}}}"#, result.text());
-        let bytes = |text: &str| text.bytes().filter(|it| !it.is_ascii_whitespace()).count();
-        bytes(structured.text()) == bytes(&alone)
-    })
+/// Whether it says something that agents read. Most tools have structured content of their own beside their words.
+fn is_for_agent(object: Json<'_>) -> bool {
+    OF_AGENTS
+        .iter()
+        .any(|member| object.member(member).is_some())
 }
 
 /// Each text of a result.
@@ -393,16 +407,18 @@ mod tests {
                 assert_eq!(said.as_deref(), Some(block), "{content:?}{more}");
             }
         }
-        let words = told_of_result("PreToolUse", &["{}", block], "").unwrap_err();
+        let words = told_of_result("PreToolUse", &[block, block], "").unwrap_err();
         assert!(words.contains("several"), "{words}");
-        // What an SDK makes of a tool that returns text.
-        let wrapped = r#","structuredContent":{"result":"hello"}"#;
-        assert_eq!(told_of_result("Stop", &["hello"], wrapped), Ok(None));
-        let said = told_of_result("SessionStart", &["hello"], wrapped).unwrap();
-        assert!(said.unwrap().contains(r#""additionalContext":"hello""#));
-        let other = r#","structuredContent":{"result":"x","decision":"block"}"#;
-        let said = told_of_result("Stop", &["hello"], other).unwrap();
-        assert!(said.unwrap().contains("block"));
+        // What tools have beside their words is no answer.
+        for (content, more) in [
+            ("hello", r#","structuredContent":{"result":"hello"}"#),
+            ("{}\nhello", ""),
+        ] {
+            let content: Vec<&str> = content.lines().collect();
+            assert_eq!(told_of_result("Stop", &content, more), Ok(None));
+            let said = told_of_result("SessionStart", &content, more).unwrap();
+            assert!(said.unwrap().contains("hello\"}}"));
+        }
     }
 
     #[test]
