@@ -386,6 +386,56 @@ fn an_event_that_is_only_told_has_arrived_when_the_hook_ends() {
     assert_eq!((heard, in_order), (vec![expected], true));
 }
 
+/// The code, and what is on standard error, of a guard whose answer of some bytes goes there.
+fn guard_told(home: &Home, bytes: usize, stdout: Stdio) -> (Option<i32>, String) {
+    let event = json!({"words": json!({"reason": "x".repeat(bytes)}).to_string()});
+    let event_file = home.file("event");
+    std::fs::write(&event_file, event.to_string()).unwrap();
+    let line = ["hook", "PreToolUse", "--server", "fake", "--tool", "echo"];
+    let line = [&line[..], &["--arg", "text=${words}"]].concat();
+    let guard = [&line[..], &["--on-failure", "block", "--timeout", "2"]].concat();
+    let ran = home
+        .mcpool(&guard)
+        .stdin(std::fs::File::open(event_file).unwrap())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+}
+
+#[test]
+fn an_answer_that_does_not_arrive_is_none() {
+    let home = home(&[]);
+    // The server and the daemon run already.
+    hook(
+        &home,
+        &["Stop", "--server", "fake", "--tool", "echo"],
+        &json!({}),
+    );
+    let (unread, whole) = std::io::pipe().unwrap();
+    // More than a pipe holds.
+    let (code, why) = guard_told(&home, 300_000, whole.into());
+    assert_eq!(code, Some(2), "{why}");
+    assert!(
+        why.contains("nobody has read the answer within 2 s"),
+        "{why}"
+    );
+    drop(unread);
+    let (gone, closed) = std::io::pipe().unwrap();
+    drop(gone);
+    let (code, why) = guard_told(&home, 1, closed.into());
+    assert_eq!(code, Some(2), "{why}");
+    assert!(why.contains("writing the answer"), "{why}");
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    if cfg!(target_os = "linux") {
+        let (code, why) = guard_told(&home, 1, full.unwrap().into());
+        assert_eq!(code, Some(2), "{why}");
+    }
+}
+
 /// Where an event is posted to over HTTP, in braces and all.
 fn hooks(web: &Web, line: &str) -> Web {
     web.to(&format!(
