@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, kill_process_group},
+};
 
 /// How long a shell may take to read all of its files.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -35,7 +38,7 @@ impl LoginPath {
     /// Asks the login shell.
     pub(crate) fn find() -> LoginPath {
         let shell = env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
-        match of_shell(&shell) {
+        match of_shell(&shell, PATIENCE) {
             Ok(path) => LoginPath::OfShell(path),
             Err(why) => LoginPath::Own {
                 path: env::var("PATH").unwrap_or_default(),
@@ -51,7 +54,7 @@ impl LoginPath {
     }
 }
 
-fn of_shell(shell: &str) -> Result<String, String> {
+fn of_shell(shell: &str, patience: Duration) -> Result<String, String> {
     let script = format!("printf '%s%s%s' '{BEGIN}' \"$PATH\" '{END}'");
     let mut command = Command::new(shell);
     // Some set it for people alone, and some for logins.
@@ -67,7 +70,13 @@ fn of_shell(shell: &str) -> Result<String, String> {
     // It holds our copy of the pipe's other end.
     drop(command);
     let mut between = started.map_err(|error| error.to_string())?;
-    let said = hear(reader, Instant::now() + PATIENCE);
+    let said = hear(reader, Instant::now() + patience);
+    // One that has said it ends by itself, and may have started what is to stay.
+    if !said.as_ref().is_ok_and(|said| said.contains(END)) {
+        // It may hang for ever, and nobody else ends it. It is in the group of what is in between, whose number
+        // nobody else has before that is reaped.
+        let _ended = kill_process_group(Pid::from_child(&between), Signal::KILL);
+    }
     // What is in between ends at once.
     let _reaped = between.wait();
     let said = said.map_err(|error| error.to_string())?;
@@ -80,7 +89,7 @@ fn of_shell(shell: &str) -> Result<String, String> {
         Some(_) => Err("it is none".to_owned()),
         None => Err(format!(
             "it took longer than {} s, or ended",
-            PATIENCE.as_secs()
+            patience.as_secs_f64()
         )),
     }
 }
@@ -114,7 +123,13 @@ fn hear(mut reader: io::PipeReader, until: Instant) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+    use std::{
+        fs::{self, File},
+        os::unix::fs::PermissionsExt,
+        path::Path,
+    };
+
+    use rustix::fs::{CWD, Mode};
 
     use super::*;
 
@@ -131,15 +146,38 @@ mod tests {
     fn a_shell_says_its_path_among_other_things() {
         let folder = tempfile::tempdir().unwrap();
         let talks = shell(folder.path(), "echo 'welcome <mcpool>'; echo no >&2");
-        assert_eq!(of_shell(&talks).unwrap(), "/my/bin:/bin");
+        assert_eq!(of_shell(&talks, PATIENCE).unwrap(), "/my/bin:/bin");
     }
 
     #[test]
     fn a_shell_that_says_nothing_or_is_none_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let silent = shell(folder.path(), "exit 0");
-        assert!(of_shell(&silent).unwrap_err().contains("ended"));
+        assert!(of_shell(&silent, PATIENCE).unwrap_err().contains("ended"));
         let missing = folder.path().join("missing");
-        assert!(of_shell(missing.to_str().unwrap()).is_err());
+        assert!(of_shell(missing.to_str().unwrap(), PATIENCE).is_err());
+    }
+
+    #[test]
+    fn a_shell_that_hangs_is_ended_with_what_it_waits_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("alive");
+        rustix::fs::mkfifoat(CWD, &fifo, Mode::RWXU).unwrap();
+        // As long as we have it nobody waits for anybody.
+        let both_ends = File::options().read(true).write(true).open(&fifo);
+        let first = format!("exec 3>'{}'; echo here >&3; sleep 1000", fifo.display());
+        let why = of_shell(&shell(folder.path(), &first), Duration::from_secs(1)).unwrap_err();
+        assert!(why.contains("longer than 1 s"), "{why}");
+        let mut said = File::open(&fifo).unwrap();
+        drop(both_ends.unwrap());
+        // The shell and what it waits for have the other end until they end.
+        let mut end = [PollFd::new(&said, PollFlags::empty())];
+        let half_a_minute = Timespec::try_from(Duration::from_secs(30)).unwrap();
+        assert_eq!(
+            poll(&mut end, Some(&half_a_minute)),
+            Ok(1),
+            "they run still"
+        );
+        assert_eq!(io::read_to_string(&mut said).unwrap(), "here\n");
     }
 }
