@@ -6,7 +6,8 @@
 use std::{
     env,
     io::{self, Read},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,9 @@ use rustix::{
 
 /// How long a shell may take to read all of its files.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The pause between two looks whether it has ended.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Around what is asked for: those files may say something as well.
 const BEGIN: &str = "<mcpool-path>";
@@ -60,7 +64,7 @@ fn of_shell(shell: &str, patience: Duration) -> Result<String, String> {
     // Some set it for people alone, and some for logins.
     command.args(["-l", "-i", "-c", &script]);
     // One that waits for a terminal must not get ours.
-    sys::detach::apply_to(&mut command);
+    sys::detach::lead(&mut command);
     let (reader, writer) = io::pipe().map_err(|error| error.to_string())?;
     let started = command
         .stdin(Stdio::null())
@@ -69,16 +73,10 @@ fn of_shell(shell: &str, patience: Duration) -> Result<String, String> {
         .spawn();
     // It holds our copy of the pipe's other end.
     drop(command);
-    let mut between = started.map_err(|error| error.to_string())?;
-    let said = hear(reader, Instant::now() + patience);
-    // One that has said it ends by itself, and may have started what is to stay.
-    if !said.as_ref().is_ok_and(|said| said.contains(END)) {
-        // It may hang for ever, and nobody else ends it. It is in the group of what is in between, whose number
-        // nobody else has before that is reaped.
-        let _ended = kill_process_group(Pid::from_child(&between), Signal::KILL);
-    }
-    // What is in between ends at once.
-    let _reaped = between.wait();
+    let shell = started.map_err(|error| error.to_string())?;
+    let until = Instant::now() + patience;
+    let said = hear(reader, until);
+    end(shell, until);
     let said = said.map_err(|error| error.to_string())?;
     let path = said.split_once(BEGIN).map(|(_, behind)| behind);
     let path = path
@@ -91,6 +89,19 @@ fn of_shell(shell: &str, patience: Duration) -> Result<String, String> {
             "it took longer than {} s, or ended",
             patience.as_secs_f64()
         )),
+    }
+}
+
+/// Waits for its end until then, and ends it with its group if it hangs.
+fn end(mut shell: Child, until: Instant) {
+    while matches!(shell.try_wait(), Ok(None)) {
+        if Instant::now() >= until {
+            // Not reaped yet, so the number is still that of its group.
+            let _gone = kill_process_group(Pid::from_child(&shell), Signal::KILL);
+            let _reaped = shell.wait();
+            return;
+        }
+        thread::sleep(LOOK);
     }
 }
 
@@ -129,8 +140,6 @@ mod tests {
         path::Path,
     };
 
-    use rustix::fs::{CWD, Mode};
-
     use super::*;
 
     /// A shell that does this first.
@@ -162,10 +171,19 @@ mod tests {
     fn a_shell_that_hangs_is_ended_with_what_it_waits_for() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("alive");
-        rustix::fs::mkfifoat(CWD, &fifo, Mode::RWXU).unwrap();
+        assert!(
+            Command::new("mkfifo")
+                .arg(&fifo)
+                .status()
+                .unwrap()
+                .success()
+        );
         // As long as we have it nobody waits for anybody.
         let both_ends = File::options().read(true).write(true).open(&fifo);
-        let first = format!("exec 3>'{}'; echo here >&3; sleep 1000", fifo.display());
+        let profile = format!("exec 3>'{}'; echo here >&3; sleep 1000", fifo.display());
+        fs::write(folder.path().join(".bash_profile"), profile).unwrap();
+        // One that would have a process group of its own, as shells for people do.
+        let first = format!("HOME='{}' exec bash \"$@\"", folder.path().display());
         let why = of_shell(&shell(folder.path(), &first), Duration::from_secs(1)).unwrap_err();
         assert!(why.contains("longer than 1 s"), "{why}");
         let mut said = File::open(&fifo).unwrap();
