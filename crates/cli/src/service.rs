@@ -86,6 +86,9 @@ pub(crate) trait Manager {
     /// The files of this service.
     fn files(&self, plan: &Plan) -> Vec<ServiceFile>;
 
+    /// The command line of the daemon, if it stands in this file of ours.
+    fn command_line(&self, text: &str) -> Option<Vec<String>>;
+
     /// Has it take up files that are written, and start the service, now and at each login.
     fn enable(&self) -> anyhow::Result<()>;
 
@@ -152,6 +155,39 @@ pub(crate) fn installed(manager: &dyn Manager) -> anyhow::Result<Installed> {
         }
     }
     Ok(found)
+}
+
+/// Refuses what is installed for another home than that of these places: there is one service for each user, whose
+/// daemon, with all sessions of it, would end.
+pub(crate) fn refuse_other_home(
+    manager: &dyn Manager,
+    installed: &Installed,
+    places: &Places,
+) -> anyhow::Result<()> {
+    let mut lines = installed
+        .ours
+        .iter()
+        .filter_map(|file| manager.command_line(&file.text));
+    let Some(line) = lines.next() else {
+        return Ok(());
+    };
+    let mut words = line.iter().skip_while(|word| *word != "--home").skip(1);
+    let home = words.next().map(PathBuf::from);
+    let real = |home: Option<&PathBuf>| home.map(|it| fs::canonicalize(it).unwrap_or(it.clone()));
+    if real(home.as_ref()) == real(places.home.as_ref()) {
+        return Ok(());
+    }
+    match home {
+        Some(home) => bail!(
+            "the service that is installed is that of another home, {home}; \
+             `mcpool --home {home} service uninstall` removes it",
+            home = home.display()
+        ),
+        None => bail!(
+            "the service that is installed is that of your usual home, and not of a `--home` or \
+             `MCPOOL_HOME`; `mcpool service uninstall` without these removes it"
+        ),
+    }
 }
 
 /// Writes a file, whole or not at all.

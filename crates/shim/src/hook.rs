@@ -19,6 +19,8 @@ use std::{
     fmt,
     io::{self, Write},
     process::ExitCode,
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -75,6 +77,23 @@ impl Deadline {
     }
 }
 
+/// Has something done that may take as long as it likes, as the system has no bound for it: by somebody else, who
+/// is left behind at the deadline.
+fn within<T: Send + 'static>(
+    deadline: Deadline,
+    act: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let (done, doing) = mpsc::channel();
+    let act = move || {
+        // Nobody waits any more.
+        let _late = done.send(act());
+    };
+    let begun = thread::Builder::new().spawn(act);
+    begun.map_err(|error| Failure::Io("starting a thread", error))?;
+    let late = Failure::TimedOut(deadline.whole);
+    doing.recv_timeout(deadline.left()?).map_err(|_| late)
+}
+
 /// Why nothing came of it.
 #[derive(Debug)]
 enum Failure {
@@ -85,6 +104,8 @@ enum Failure {
     NotMet(NotMet),
     /// There was no answer within this time.
     TimedOut(Duration),
+    /// There was one, and nobody took it within this time.
+    Unread(Duration),
     /// What we did, and what the system said.
     Io(&'static str, io::Error),
     /// Whoever was to hear of it said no, or nothing that makes sense: in words for people.
@@ -108,6 +129,13 @@ impl fmt::Display for Failure {
             Failure::TimedOut(after) => {
                 write!(f, "no answer within {} s", after.as_secs_f64())
             }
+            Failure::Unread(after) => {
+                write!(
+                    f,
+                    "nobody has read the answer within {} s",
+                    after.as_secs_f64()
+                )
+            }
             Failure::Io(doing, error) => write!(f, "{doing}: {error}"),
             Failure::Said(words) => f.write_str(words),
         }
@@ -119,16 +147,16 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = arguments.collect();
     let on_failure = arguments::on_failure(&words);
     let done = match arguments::parse(words.into_iter()) {
-        Ok(Parsed::Help) => Ok(Some(arguments::HELP.to_owned())),
-        Ok(Parsed::Hook(hook)) => relay(&hook),
+        Ok(Parsed::Help) => {
+            // Whoever has closed stdout does not want to read it.
+            let _gone = io::stdout().write_all(arguments::HELP.as_bytes());
+            Ok(())
+        }
+        Ok(Parsed::Hook(hook)) => relay(&hook, on_failure),
         Err(error) => Err(error.into()),
     };
     match done {
-        Ok(said) => {
-            // Whoever has closed stdout does not want to read it.
-            let _gone = io::stdout().write_all(said.unwrap_or_default().as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // There is nobody to tell that stderr is closed.
             let _gone = writeln!(io::stderr(), "mcpool hook: {failure}");
@@ -140,19 +168,50 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Tells the event, and returns what goes to standard output.
-fn relay(hook: &Hook) -> Result<Option<String>, Failure> {
+/// Tells the event, and says on standard output what is for the agent.
+fn relay(hook: &Hook, on_failure: OnFailure) -> Result<(), Failure> {
     let deadline = Deadline::begin(hook.timeout);
-    let event = input::read(deadline)?;
+    let event = input::read(deadline, on_failure)?;
     let said = match &hook.target {
         Target::Tool(call) => relay::call(hook, call, &event, deadline)?,
         Target::Http(url) => post::post(url, hook, &event, deadline)?,
         Target::WebSocket(url) => talk::tell(url, hook, &event, deadline)?,
     };
-    Ok(said.map(|mut said| {
-        if !said.ends_with('\n') {
-            said.push('\n');
+    said.map_or(Ok(()), |said| say(said, deadline))
+}
+
+/// Says it to the agent, who may not read: an answer that has not arrived is none.
+fn say(mut said: String, deadline: Deadline) -> Result<(), Failure> {
+    if !said.ends_with('\n') {
+        said.push('\n');
+    }
+    let write = move || {
+        let mut agent = io::stdout();
+        agent
+            .write_all(said.as_bytes())
+            .and_then(|()| agent.flush())
+    };
+    let written = within(deadline, write).map_err(|failure| {
+        if let Failure::TimedOut(after) = failure {
+            Failure::Unread(after)
+        } else {
+            failure
         }
-        said
-    }))
+    })?;
+    written.map_err(|error| Failure::Io("writing the answer", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_is_left_behind_at_the_deadline() {
+        let deadline = |time| Deadline::begin(Duration::from_millis(time));
+        let (never, waiting) = mpsc::channel::<()>();
+        let stuck = within(deadline(10), move || waiting.recv());
+        assert!(matches!(stuck, Err(Failure::TimedOut(_))), "{stuck:?}");
+        assert!(never.send(()).is_ok(), "it is at it still");
+        assert_eq!(within(deadline(60_000), || 5).unwrap(), 5);
+    }
 }

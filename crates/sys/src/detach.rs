@@ -1,4 +1,4 @@
-//! A program that belongs to nobody: not to our session, and not our child.
+//! A program that is not of our session, and one that is not our child either: it belongs to nobody.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -14,6 +14,16 @@ pub fn apply_to(command: &mut Command) {
     // SAFETY: `step_away` makes system calls only; it does not allocate, lock, or
     // touch memory that another thread may have left half-written.
     unsafe { command.pre_exec(step_away) };
+}
+
+/// Makes `command` start its program as the leader of a session of its own, and of its process group.
+///
+/// As with [`apply_to`], a signal to our process group or terminal does not reach it; but it is our child, so it
+/// can be ended, with its group, whatever group it would rather have: a leader cannot leave its own.
+pub fn lead(command: &mut Command) {
+    let begin = || rustix::process::setsid().map(drop).map_err(io::Error::from);
+    // SAFETY: it makes one system call.
+    unsafe { command.pre_exec(begin) };
 }
 
 /// Runs in the forked child.

@@ -125,10 +125,11 @@ fn nothing_is_decided_by_the_wall_clock() {
 
 /// Where a process is signalled by its number: the groups of leaders that the guardian, or the shim or the
 /// verb that is their parent, has not reaped, a child of ours that nobody has, and the process itself.
-const SIGNALLERS: [&str; 6] = [
+const SIGNALLERS: [&str; 7] = [
     "crates/guardian/src/stop.rs",
     "crates/shim/src/stand_in.rs",
     "crates/cli/src/moving/verify.rs",
+    "crates/cli/src/service/login_path.rs",
     "crates/cli/src/trial/child.rs",
     // Where there is nothing better than a number.
     "crates/sys/src/process/other.rs",

@@ -112,6 +112,7 @@ fn install(manager: &dyn Manager, places: Places) -> anyhow::Result<Installation
     manager.check()?;
     let before = service::installed(manager)?;
     refuse_foreign(&before)?;
+    service::refuse_other_home(manager, &before, &places)?;
     let login_path = LoginPath::find();
     let mut plan = plan(places, login_path.path().to_owned())?;
     // Sessions that come meanwhile wait for it.
@@ -270,6 +271,7 @@ struct Removal {
 
 fn uninstall(manager: &dyn Manager, places: &Places) -> anyhow::Result<Removal> {
     let installed = service::installed(manager)?;
+    service::refuse_other_home(manager, &installed, places)?;
     if installed.ours.is_empty() && daemon_pid(places)?.is_none() {
         return Ok(Removal {
             manager: manager.name(),
@@ -304,7 +306,7 @@ struct Started {
 }
 
 fn start(manager: &dyn Manager, places: &Places) -> anyhow::Result<Started> {
-    must_be_installed(manager)?;
+    must_be_installed(manager, places)?;
     manager.check()?;
     if runs_by_itself(manager, places)?.is_some() {
         // It would keep the service from beginning.
@@ -326,7 +328,7 @@ struct Stopped {
 }
 
 fn stop(manager: &dyn Manager, places: &Places) -> anyhow::Result<Stopped> {
-    must_be_installed(manager)?;
+    must_be_installed(manager, places)?;
     manager.check()?;
     let _nobody_starts = NobodyStarts::hold(places)?;
     manager.stop()?;
@@ -335,11 +337,12 @@ fn stop(manager: &dyn Manager, places: &Places) -> anyhow::Result<Stopped> {
     })
 }
 
-fn must_be_installed(manager: &dyn Manager) -> anyhow::Result<()> {
-    if service::installed(manager)?.ours.is_empty() {
+fn must_be_installed(manager: &dyn Manager, places: &Places) -> anyhow::Result<()> {
+    let installed = service::installed(manager)?;
+    if installed.ours.is_empty() {
         bail!("the service is not installed; `mcpool service install` does that");
     }
-    Ok(())
+    service::refuse_other_home(manager, &installed, places)
 }
 
 /// The daemon that runs, if the service manager has not started it.
@@ -379,6 +382,9 @@ struct Shown {
     foreign: Vec<PathBuf>,
     /// Whether it is as this version would install it.
     current: bool,
+    /// Whose it is, if it is that of another home.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_home: Option<String>,
     daemon: Option<Running>,
 }
 
@@ -412,6 +418,9 @@ fn status(manager: &dyn Manager, places: Places) -> anyhow::Result<Shown> {
             StartedBy::Itself
         },
     });
+    let other_home = service::refuse_other_home(manager, &installed, &places)
+        .err()
+        .map(|error| error.to_string());
     // One that cannot be read is not what was installed; `mcpool status` says what is wrong with it.
     let current = is_current(manager, &installed, places).unwrap_or(false);
     Ok(Shown {
@@ -423,6 +432,7 @@ fn status(manager: &dyn Manager, places: Places) -> anyhow::Result<Shown> {
         files: paths(&installed),
         foreign: installed.foreign,
         current,
+        other_home,
         daemon,
     })
 }
@@ -537,7 +547,9 @@ impl Render for Shown {
         for file in &self.files {
             page.line(file.display());
         }
-        if self.installed && !self.current {
+        if let Some(words) = &self.other_home {
+            page.line(format_args!("Mind that {words}."));
+        } else if self.installed && !self.current {
             page.line(
                 "It is not as this mcpool and its configuration want it; `mcpool service install` makes it so.",
             );

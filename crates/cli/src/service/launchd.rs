@@ -80,6 +80,17 @@ impl Manager for Launchd {
         }]
     }
 
+    fn command_line(&self, text: &str) -> Option<Vec<String>> {
+        let (_, behind) = text.split_once("<array>")?;
+        let (words, _) = behind.split_once("</array>")?;
+        let words = words.split("<string>").skip(1);
+        Some(
+            words
+                .map(|word| plain(word.split("</string>").next().unwrap_or(word)))
+                .collect(),
+        )
+    }
+
     fn enable(&self) -> anyhow::Result<()> {
         self.unload()?;
         let path = self.path();
@@ -187,6 +198,13 @@ fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
+/// What was escaped.
+fn plain(text: &str) -> String {
+    text.replace("&gt;", ">")
+        .replace("&lt;", "<")
+        .replace("&amp;", "&")
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -214,6 +232,14 @@ mod tests {
         let [file] = &files[..] else {
             panic!("{files:?}");
         };
+        let line = [
+            "/opt/homebrew/bin/mcpoold",
+            "serve",
+            "--home",
+            "/Users/ada/<pool> & more",
+            "--from-service",
+        ];
+        assert_eq!(launchd.command_line(&file.text).unwrap(), line);
         let text = format!("{}\n{}", file.path.display(), file.text);
         expect![[r#"
             /Users/ada/Library/LaunchAgents/dev.mcpool.daemon.plist

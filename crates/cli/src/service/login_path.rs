@@ -6,14 +6,21 @@
 use std::{
     env,
     io::{self, Read},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, kill_process_group},
+};
 
 /// How long a shell may take to read all of its files.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The pause between two looks whether it has ended.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Around what is asked for: those files may say something as well.
 const BEGIN: &str = "<mcpool-path>";
@@ -35,7 +42,7 @@ impl LoginPath {
     /// Asks the login shell.
     pub(crate) fn find() -> LoginPath {
         let shell = env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
-        match of_shell(&shell) {
+        match of_shell(&shell, PATIENCE) {
             Ok(path) => LoginPath::OfShell(path),
             Err(why) => LoginPath::Own {
                 path: env::var("PATH").unwrap_or_default(),
@@ -51,13 +58,13 @@ impl LoginPath {
     }
 }
 
-fn of_shell(shell: &str) -> Result<String, String> {
+fn of_shell(shell: &str, patience: Duration) -> Result<String, String> {
     let script = format!("printf '%s%s%s' '{BEGIN}' \"$PATH\" '{END}'");
     let mut command = Command::new(shell);
     // Some set it for people alone, and some for logins.
     command.args(["-l", "-i", "-c", &script]);
     // One that waits for a terminal must not get ours.
-    sys::detach::apply_to(&mut command);
+    sys::detach::lead(&mut command);
     let (reader, writer) = io::pipe().map_err(|error| error.to_string())?;
     let started = command
         .stdin(Stdio::null())
@@ -66,10 +73,10 @@ fn of_shell(shell: &str) -> Result<String, String> {
         .spawn();
     // It holds our copy of the pipe's other end.
     drop(command);
-    let mut between = started.map_err(|error| error.to_string())?;
-    let said = hear(reader, Instant::now() + PATIENCE);
-    // What is in between ends at once.
-    let _reaped = between.wait();
+    let shell = started.map_err(|error| error.to_string())?;
+    let until = Instant::now() + patience;
+    let said = hear(reader, until);
+    end(shell, until);
     let said = said.map_err(|error| error.to_string())?;
     let path = said.split_once(BEGIN).map(|(_, behind)| behind);
     let path = path
@@ -80,8 +87,21 @@ fn of_shell(shell: &str) -> Result<String, String> {
         Some(_) => Err("it is none".to_owned()),
         None => Err(format!(
             "it took longer than {} s, or ended",
-            PATIENCE.as_secs()
+            patience.as_secs_f64()
         )),
+    }
+}
+
+/// Waits for its end until then, and ends it with its group if it hangs.
+fn end(mut shell: Child, until: Instant) {
+    while matches!(shell.try_wait(), Ok(None)) {
+        if Instant::now() >= until {
+            // Not reaped yet, so the number is still that of its group.
+            let _gone = kill_process_group(Pid::from_child(&shell), Signal::KILL);
+            let _reaped = shell.wait();
+            return;
+        }
+        thread::sleep(LOOK);
     }
 }
 
@@ -114,7 +134,11 @@ fn hear(mut reader: io::PipeReader, until: Instant) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+    use std::{
+        fs::{self, File},
+        os::unix::fs::PermissionsExt,
+        path::Path,
+    };
 
     use super::*;
 
@@ -131,15 +155,47 @@ mod tests {
     fn a_shell_says_its_path_among_other_things() {
         let folder = tempfile::tempdir().unwrap();
         let talks = shell(folder.path(), "echo 'welcome <mcpool>'; echo no >&2");
-        assert_eq!(of_shell(&talks).unwrap(), "/my/bin:/bin");
+        assert_eq!(of_shell(&talks, PATIENCE).unwrap(), "/my/bin:/bin");
     }
 
     #[test]
     fn a_shell_that_says_nothing_or_is_none_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let silent = shell(folder.path(), "exit 0");
-        assert!(of_shell(&silent).unwrap_err().contains("ended"));
+        assert!(of_shell(&silent, PATIENCE).unwrap_err().contains("ended"));
         let missing = folder.path().join("missing");
-        assert!(of_shell(missing.to_str().unwrap()).is_err());
+        assert!(of_shell(missing.to_str().unwrap(), PATIENCE).is_err());
+    }
+
+    #[test]
+    fn a_shell_that_hangs_is_ended_with_what_it_waits_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("alive");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&fifo)
+                .status()
+                .unwrap()
+                .success()
+        );
+        // As long as we have it nobody waits for anybody.
+        let both_ends = File::options().read(true).write(true).open(&fifo);
+        let profile = format!("exec 3>'{}'; echo here >&3; sleep 1000", fifo.display());
+        fs::write(folder.path().join(".bash_profile"), profile).unwrap();
+        // One that would have a process group of its own, as shells for people do.
+        let first = format!("HOME='{}' exec bash \"$@\"", folder.path().display());
+        let why = of_shell(&shell(folder.path(), &first), Duration::from_secs(1)).unwrap_err();
+        assert!(why.contains("longer than 1 s"), "{why}");
+        let mut said = File::open(&fifo).unwrap();
+        drop(both_ends.unwrap());
+        // The shell and what it waits for have the other end until they end.
+        let mut end = [PollFd::new(&said, PollFlags::empty())];
+        let half_a_minute = Timespec::try_from(Duration::from_secs(30)).unwrap();
+        assert_eq!(
+            poll(&mut end, Some(&half_a_minute)),
+            Ok(1),
+            "they run still"
+        );
+        assert_eq!(io::read_to_string(&mut said).unwrap(), "here\n");
     }
 }

@@ -74,6 +74,13 @@ impl Manager for Systemd {
         files
     }
 
+    fn command_line(&self, text: &str) -> Option<Vec<String>> {
+        let mut lines = text.lines();
+        lines
+            .find_map(|line| line.strip_prefix("ExecStart="))
+            .map(words)
+    }
+
     fn enable(&self) -> anyhow::Result<()> {
         order("systemctl", &["--user", "daemon-reload"])?;
         let enable = ["--user", "enable", "--now"];
@@ -239,6 +246,31 @@ fn quoted(word: &str) -> String {
     quoted
 }
 
+/// The words of a command line that we have written.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    let mut chars = line.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            char => {
+                let char = match char {
+                    '\\' => chars.next(),
+                    // Written twice.
+                    '%' | '$' => chars.next_if_eq(&char).or(Some(char)),
+                    char => Some(char),
+                };
+                if let Some(word) = words.last_mut() {
+                    word.extend(char);
+                }
+            }
+        }
+    }
+    words
+}
+
 /// A text in which nothing is put in.
 fn without_specifiers(text: &str) -> String {
     text.replace('%', "%%")
@@ -342,5 +374,20 @@ mod tests {
         assert!(!files.iter().any(|file| file.text.contains(HTTP)));
         let exec = r#" serve --home "/my pool" --from-service"#;
         assert!(files[1].text.contains(exec), "{}", files[1].text);
+    }
+
+    #[test]
+    fn the_command_line_that_was_written_is_read_again() {
+        let home = r#"/my "pool" \ 100% $HOME"#;
+        let mut plan = plan(Path::new("/pool"));
+        plan.places.home = Some(home.into());
+        let files = systemd().files(&plan);
+        let lines: Vec<Vec<String>> = files
+            .iter()
+            .filter_map(|file| systemd().command_line(&file.text))
+            .collect();
+        let program = plan.program.to_string_lossy();
+        let expected = [&program, "serve", "--home", home, "--from-service"];
+        assert_eq!(lines, [expected]);
     }
 }

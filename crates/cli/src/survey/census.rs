@@ -44,6 +44,8 @@ pub(crate) struct Process {
     pub(crate) stdin: Option<u64>,
     /// Which of them are sockets.
     pub(crate) sockets: BTreeSet<u64>,
+    /// The pipes that it reads to which nobody can write any more, on this whole machine: the system says so.
+    pub(crate) ended: BTreeSet<u64>,
 }
 
 impl Process {
@@ -157,7 +159,8 @@ impl Census {
     }
 
     /// Whether it had somebody to hear, and has nobody any more: an input has no other end, and none has
-    /// one at a process but these. Where that cannot be told somebody may be there.
+    /// one at a process but these. Where that cannot be told somebody may be there: that we see nobody says
+    /// nothing, as we do not see what other users' processes hold.
     pub(super) fn is_unheard(&self, process: &Process, members: &BTreeSet<u32>) -> bool {
         let speakers = |inode: u64| {
             let speak = self.processes.values();
@@ -166,19 +169,25 @@ impl Census {
         let mut is_cut_off = false;
         for inode in process.inputs() {
             let end = match self.other_end(inode) {
-                OtherEnd::OfPipe => inode,
-                OtherEnd::Socket(peer) => peer,
+                OtherEnd::OfPipe if process.ended.contains(&inode) => {
+                    is_cut_off = true;
+                    continue;
+                }
                 OtherEnd::Closed => {
                     is_cut_off = true;
                     continue;
                 }
+                OtherEnd::OfPipe => inode,
+                OtherEnd::Socket(peer) => peer,
                 OtherEnd::Unknown => continue,
             };
             if speakers(end).any(|speaker| !members.contains(&speaker.pid)) {
                 return false;
             }
-            let is_of_pipe = end == inode;
-            is_cut_off |= is_of_pipe && speakers(end).next().is_none();
+            if speakers(end).next().is_none() {
+                // Somebody whom we do not see.
+                return false;
+            }
         }
         is_cut_off
     }

@@ -3,13 +3,17 @@
 use std::{
     collections::BTreeSet,
     ffi::OsString,
-    fs,
+    fs::{self, File},
     os::unix::{ffi::OsStringExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
-use rustix::process::Pid;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{Mode, OFlags},
+    process::Pid,
+};
 use sys::process_table::{self, Entry};
 
 use super::{Census, Process};
@@ -18,10 +22,12 @@ use super::{Census, Process};
 pub(crate) fn take() -> anyhow::Result<Census> {
     let user = rustix::process::geteuid().as_raw();
     let everybody = process_table::everybody().context("looking at the processes")?;
+    let here = fs::read_link("/proc/self/ns/pid").context("looking at the own processes")?;
     let processes = everybody
         .into_iter()
-        .filter_map(|entry| read(entry, user))
-        .collect();
+        .filter_map(|entry| read(entry, user, &here));
+    let mut processes: Vec<Process> = processes.collect();
+    find_ended(&mut processes);
     // Before the sockets' other ends: one that is made in between is held by nobody then.
     Ok(Census::new(processes, sys::unix_peers::all().ok()))
 }
@@ -34,12 +40,16 @@ pub(crate) fn path_of(pid: u32) -> Option<OsString> {
     Some(OsString::from_vec(path.to_vec()))
 }
 
-/// `None` for a process that is gone, another user's, or the system's own.
-fn read(entry: Entry, user: u32) -> Option<Process> {
+/// `None` for a process that is gone, another user's, the system's own, or of another world than `here`: a container
+/// may have our user, but who is to talk to what runs in there is not to be seen.
+fn read(entry: Entry, user: u32, here: &Path) -> Option<Process> {
     let pid = number(entry.identity.pid);
     let folder = PathBuf::from(format!("/proc/{pid}"));
     // Of a program that forbids to be looked at, it is root.
     if fs::metadata(&folder).ok()?.uid() != user {
+        return None;
+    }
+    if fs::read_link(folder.join("ns/pid")).ok()? != here {
         return None;
     }
     let argv = words(&fs::read(folder.join("cmdline")).ok()?);
@@ -58,6 +68,7 @@ fn read(entry: Entry, user: u32) -> Option<Process> {
         writes: BTreeSet::new(),
         stdin: None,
         sockets: BTreeSet::new(),
+        ended: BTreeSet::new(),
     };
     look_at_descriptors(&mut process, &folder.join("fd"));
     Some(process)
@@ -110,8 +121,51 @@ fn look_at_descriptors(process: &mut Process, folder: &Path) {
     }
 }
 
+/// Finds the pipes to which nobody can write any more, among those to which none of these processes can.
+fn find_ended(processes: &mut [Process]) {
+    let written: BTreeSet<u64> = processes
+        .iter()
+        .flat_map(|process| process.writes.iter().copied())
+        .collect();
+    for process in processes {
+        let pipes = process.reads.difference(&process.sockets).copied();
+        let unheard: BTreeSet<u64> = pipes.filter(|inode| !written.contains(inode)).collect();
+        let folder = PathBuf::from(format!("/proc/{}/fd", process.pid));
+        if unheard.is_empty() {
+            continue;
+        }
+        for descriptor in fs::read_dir(folder).into_iter().flatten().flatten() {
+            process
+                .ended
+                .extend(ended_pipe(&descriptor.path(), &unheard));
+        }
+    }
+}
+
+/// The pipe that this descriptor reads, if it is one of these and has no writer: the system says so to whoever has its
+/// other end, so we have it for a moment. Nothing is read.
+fn ended_pipe(descriptor: &Path, pipes: &BTreeSet<u64>) -> Option<u64> {
+    let inode = fs::metadata(descriptor).ok()?.ino();
+    let is_meant = |inode| pipes.contains(&inode);
+    let link = fs::read_link(descriptor).ok()?;
+    if !is_meant(inode) || link.to_string_lossy() != format!("pipe:[{inode}]") {
+        return None;
+    }
+    let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let pipe = File::from(rustix::fs::open(descriptor, how, Mode::empty()).ok()?);
+    // The descriptor may be another's by now.
+    if pipe.metadata().ok()?.ino() != inode {
+        return None;
+    }
+    let mut look = [PollFd::new(&pipe, PollFlags::IN)];
+    poll(&mut look, Some(&Timespec::default())).ok()?;
+    look[0].revents().contains(PollFlags::HUP).then_some(inode)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -128,5 +182,30 @@ mod tests {
         let own = census.get(std::process::id()).unwrap();
         assert_eq!(own.folder, std::env::current_dir().ok());
         assert!(!own.argv.is_empty());
+    }
+
+    #[test]
+    fn a_process_of_another_world_is_left_out() {
+        let everybody = process_table::everybody().unwrap();
+        let own = everybody
+            .into_iter()
+            .find(|entry| number(entry.identity.pid) == std::process::id())
+            .unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        let here = fs::read_link("/proc/self/ns/pid").unwrap();
+        assert!(read(own, user, &here).is_some());
+        assert!(read(own, user, Path::new("pid:[1]")).is_none());
+    }
+
+    #[test]
+    fn a_pipe_has_ended_when_the_last_who_could_write_is_gone_and_no_sooner() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let descriptor = PathBuf::from(format!("/proc/self/fd/{}", reader.as_raw_fd()));
+        let inode = fs::metadata(&descriptor).unwrap().ino();
+        let pipes = BTreeSet::from([inode]);
+        assert_eq!(ended_pipe(&descriptor, &pipes), None);
+        drop(writer);
+        assert_eq!(ended_pipe(&descriptor, &pipes), Some(inode));
+        assert_eq!(ended_pipe(&descriptor, &BTreeSet::new()), None);
     }
 }

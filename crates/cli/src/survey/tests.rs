@@ -24,6 +24,7 @@ fn process(pid: i32, parent: i32, line: &str) -> Process {
         writes: BTreeSet::from([inode(pid) + 1]),
         stdin: Some(inode(pid)),
         sockets: BTreeSet::new(),
+        ended: BTreeSet::new(),
     }
 }
 
@@ -57,6 +58,14 @@ fn connected(mut processes: Vec<Process>) -> Vec<Process> {
         }
     }
     processes
+}
+
+/// With nobody at the other end of what it hears.
+fn cut_off(process: Process) -> Process {
+    Process {
+        ended: process.stdin.into_iter().collect(),
+        ..process
+    }
 }
 
 fn inode(pid: i32) -> u64 {
@@ -169,11 +178,11 @@ fn a_server_that_nobody_can_talk_to_any_more_is_an_orphan() {
     // The other ends of their pipes have gone with their clients.
     let processes = vec![
         process(5, 1, "/usr/lib/systemd/systemd --user"),
-        process(11, 1, "npm exec some-mcp"),
-        in_place(12, 11, 11, "node some-mcp.js"),
-        process(21, 5, "other-mcp"),
-        process(31, 1, "bash"),
-        process(41, 1, "mcpool guardian"),
+        cut_off(process(11, 1, "npm exec some-mcp")),
+        cut_off(in_place(12, 11, 11, "node some-mcp.js")),
+        cut_off(process(21, 5, "other-mcp")),
+        cut_off(process(31, 1, "bash")),
+        cut_off(process(41, 1, "mcpool guardian")),
     ];
     let census = Census::new(processes, Some(BTreeMap::new()));
     let found = Survey::of(&census, &Known::default());
@@ -194,6 +203,20 @@ fn a_server_that_somebody_may_still_talk_to_is_none() {
         below_another,
     ]);
     assert!(orphans(&found).is_empty());
+}
+
+#[test]
+fn a_server_whose_speaker_is_not_to_be_seen_is_none() {
+    // As in a container: its parent takes in orphans, and another user's process holds the other end.
+    let found = survey(vec![
+        at_a_terminal(5, 1, "/sbin/docker-init -- some-mcp"),
+        process(11, 5, "some-mcp"),
+    ]);
+    assert!(orphans(&found).is_empty());
+    let mut of_two = moved(11, 1);
+    of_two.ended = BTreeSet::from([inode(11)]);
+    of_two.reads.insert(7);
+    assert!(orphans(&survey(vec![of_two])).is_empty());
 }
 
 /// A server with one socket for everything, and its client with the other end.
@@ -255,6 +278,8 @@ fn a_server_may_have_put_its_standard_input_elsewhere() {
     let found = survey(vec![client, moved(11, 10)]);
     assert_eq!(sessions(&found), ["Claude Code 10: some of 11; 0 pooled"]);
     assert!(orphans(&found).is_empty());
-    let found = survey(vec![moved(11, 1)]);
+    let mut left = moved(11, 1);
+    left.ended = BTreeSet::from([inode(11)]);
+    let found = survey(vec![left]);
     assert_eq!(orphans(&found), [11]);
 }

@@ -172,6 +172,15 @@ fn nothing_on_standard_input_is_an_event_without_anything_in_it() {
     let ran = run(&mut home.mcpool(&line), "");
     let context = &said(&ran)["hookSpecificOutput"]["additionalContext"];
     assert_eq!(context, "all: {}");
+    // A guard that is not told what it guards does not say yes.
+    let guard = [&line[..], &["--on-failure", "block"]].concat();
+    let ran = run(home.mcpool(&guard).args(["--timeout", "0.3"]), "");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    assert!(ran.stderr.contains("no event came"), "{ran:?}");
+    let closed = home.mcpool(&guard).stdin(Stdio::null()).output().unwrap();
+    let context: Value = serde_json::from_slice(&closed.stdout).unwrap();
+    let context = &context["hookSpecificOutput"]["additionalContext"];
+    assert_eq!(context, "all: {}");
 }
 
 /// Answers one request, byte for byte; what it was comes back.
@@ -235,6 +244,11 @@ fn a_url_that_answers_with_anything_but_success_has_failed() {
         ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "cut off"),
         ("SSH-2.0-x\r\n\r\n", "no head of HTTP"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n<p>sign in</p>\r\n",
+            "not a JSON object, or is cut off: <p>sign in</p>",
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\n{\"decision\":\"blo", "cut off"),
     ] {
         let (address, served) = answer_once(response);
         let url = format!("http://{address}/");
@@ -331,6 +345,20 @@ fn a_websocket_daemon_s_error_is_a_failure_and_nothing_is_no_answer() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("not today"), "{ran:?}");
     served.join().unwrap();
+    // What it asks itself is no answer, and neither is one that says neither.
+    let (address, served) = socket_daemon(vec![
+        json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}),
+        json!({"jsonrpc": "2.0", "id": 1}),
+    ]);
+    let url = format!("ws://{address}");
+    let ran = hook(
+        &home,
+        &["Stop", "--url", &url, "--on-failure", "block"],
+        &json!({}),
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    assert!(ran.stderr.contains("neither"), "{ran:?}");
+    served.join().unwrap();
     let nothing = json!({"jsonrpc": "2.0", "id": 1, "result": null});
     let (address, served) = socket_daemon(vec![nothing]);
     let ran = hook(
@@ -356,6 +384,56 @@ fn an_event_that_is_only_told_has_arrived_when_the_hook_ends() {
     let (_, heard, in_order) = served.join().unwrap();
     let expected = json!({"jsonrpc": "2.0", "method": "hook/SessionEnd", "params": {"a": 1}});
     assert_eq!((heard, in_order), (vec![expected], true));
+}
+
+/// The code, and what is on standard error, of a guard whose answer of some bytes goes there.
+fn guard_told(home: &Home, bytes: usize, stdout: Stdio) -> (Option<i32>, String) {
+    let event = json!({"words": json!({"reason": "x".repeat(bytes)}).to_string()});
+    let event_file = home.file("event");
+    std::fs::write(&event_file, event.to_string()).unwrap();
+    let line = ["hook", "PreToolUse", "--server", "fake", "--tool", "echo"];
+    let line = [&line[..], &["--arg", "text=${words}"]].concat();
+    let guard = [&line[..], &["--on-failure", "block", "--timeout", "2"]].concat();
+    let ran = home
+        .mcpool(&guard)
+        .stdin(std::fs::File::open(event_file).unwrap())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+}
+
+#[test]
+fn an_answer_that_does_not_arrive_is_none() {
+    let home = home(&[]);
+    // The server and the daemon run already.
+    hook(
+        &home,
+        &["Stop", "--server", "fake", "--tool", "echo"],
+        &json!({}),
+    );
+    let (unread, whole) = std::io::pipe().unwrap();
+    // More than a pipe holds.
+    let (code, why) = guard_told(&home, 300_000, whole.into());
+    assert_eq!(code, Some(2), "{why}");
+    assert!(
+        why.contains("nobody has read the answer within 2 s"),
+        "{why}"
+    );
+    drop(unread);
+    let (gone, closed) = std::io::pipe().unwrap();
+    drop(gone);
+    let (code, why) = guard_told(&home, 1, closed.into());
+    assert_eq!(code, Some(2), "{why}");
+    assert!(why.contains("writing the answer"), "{why}");
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    if cfg!(target_os = "linux") {
+        let (code, why) = guard_told(&home, 1, full.unwrap().into());
+        assert_eq!(code, Some(2), "{why}");
+    }
 }
 
 /// Where an event is posted to over HTTP, in braces and all.

@@ -454,3 +454,26 @@ fn systemd_finds_nothing_wrong_with_the_units() {
     assert!(verified.status.success() && ours.is_empty(), "{words}");
     user.json("uninstall");
 }
+
+#[test]
+fn the_service_of_another_home_is_left_alone_and_named() {
+    let user = User::new();
+    user.json("install");
+    let orders = user.orders();
+    let pid = user.json("status")["daemon"]["pid"].clone();
+    let other = user.path("other");
+    let other = other.to_str().unwrap();
+    for verb in ["install", "uninstall", "start", "stop"] {
+        let ran = user.run(&["--home", other, "service", verb]);
+        assert_eq!(ran.code, Some(1), "{verb}: {ran:?}");
+        let named = format!("that of another home, {}", user.home.pool().display());
+        assert!(ran.stderr.contains(&named), "{verb}: {ran:?}");
+    }
+    let status = user.run(&["--home", other, "service", "status"]).stdout;
+    assert!(status.contains("that of another home"), "{status}");
+    assert_eq!(user.orders(), orders);
+    let status = user.json("status");
+    assert_eq!(status["daemon"]["pid"], pid);
+    assert_eq!(status.get("other_home"), None);
+    user.json("uninstall");
+}

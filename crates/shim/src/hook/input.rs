@@ -1,11 +1,12 @@
 //! The event, from standard input.
 //!
 //! Some agents never close that pipe, or only when we have ended. So it is over when a whole JSON text is
-//! there, and when nothing more comes for a moment.
+//! there, and when nothing more comes for a moment. Nothing at all is an event with nothing in it, unless what fails
+//! is to block: a guard that has not been told what it guards must not say yes.
 
 use std::{
     fmt,
-    io::{self, Read},
+    io::{self, IsTerminal, Read},
     os::fd::AsFd,
     time::{Duration, Instant},
 };
@@ -16,9 +17,9 @@ use rustix::{
 };
 use wire::Json;
 
-use super::{BYTES_MAX, Deadline, Failure};
+use super::{BYTES_MAX, Deadline, Failure, arguments::OnFailure};
 
-/// How long the first byte may take.
+/// How long the first byte may take where silence is an event as well.
 const FIRST_WITHIN: Duration = Duration::from_millis(100);
 
 /// How long each of the next may take, behind what came before.
@@ -38,6 +39,8 @@ pub(super) enum InputError {
     },
     NotAnObject,
     TooLong,
+    /// Nothing came, and it was not closed.
+    Silent,
 }
 
 impl fmt::Display for InputError {
@@ -52,6 +55,9 @@ impl fmt::Display for InputError {
             InputError::NotAnObject => {
                 f.write_str("the event on standard input is not a JSON object")
             }
+            InputError::Silent => f.write_str(
+                "no event came on standard input, which is open still; close it where there is none",
+            ),
             InputError::TooLong => write!(
                 f,
                 "the event on standard input is longer than {BYTES_MAX} bytes"
@@ -66,12 +72,22 @@ impl From<InputError> for Failure {
     }
 }
 
-/// The event as a JSON object; an empty one if nothing comes.
-pub(super) fn read(deadline: Deadline) -> Result<String, Failure> {
-    let bytes = read_from(io::stdin().lock(), deadline.at)?;
-    let text = String::from_utf8(bytes).map_err(|_| InputError::NotUtf8)?;
+/// The event as a JSON object; an empty one if there is none.
+pub(super) fn read(deadline: Deadline, on_failure: OnFailure) -> Result<String, Failure> {
+    let input = io::stdin().lock();
+    // Nobody types an event.
+    let may_be_silent = on_failure == OnFailure::Continue || input.is_terminal();
+    event(read_from(input, deadline.at, may_be_silent)?, may_be_silent)
+}
+
+fn event(input: Input, may_be_silent: bool) -> Result<String, Failure> {
+    let text = String::from_utf8(input.bytes).map_err(|_| InputError::NotUtf8)?;
     if text.trim().is_empty() {
-        return Ok("{}".to_owned());
+        return if input.is_over || may_be_silent {
+            Ok("{}".to_owned())
+        } else {
+            Err(InputError::Silent.into())
+        };
     }
     let bytes = text.len();
     match Json::parse(&text) {
@@ -81,26 +97,42 @@ pub(super) fn read(deadline: Deadline) -> Result<String, Failure> {
     }
 }
 
-fn read_from(mut input: impl Read + AsFd, deadline: Instant) -> Result<Vec<u8>, InputError> {
+/// What has come.
+#[derive(Debug, PartialEq, Eq)]
+struct Input {
+    bytes: Vec<u8>,
+    /// Whether it ended there.
+    is_over: bool,
+}
+
+fn read_from(
+    mut input: impl Read + AsFd,
+    deadline: Instant,
+    may_be_silent: bool,
+) -> Result<Input, InputError> {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; CHUNK_BYTES];
-    let mut patience = FIRST_WITHIN;
+    let mut until = if may_be_silent {
+        deadline.min(Instant::now() + FIRST_WITHIN)
+    } else {
+        deadline
+    };
+    let so_far = |bytes, is_over| Ok(Input { bytes, is_over });
     loop {
-        let until = deadline.min(Instant::now() + patience);
         if !is_ready(&input, until).map_err(InputError::Io)? {
-            return Ok(bytes);
+            return so_far(bytes, false);
         }
         match input.read(&mut chunk).map_err(InputError::Io)? {
-            0 => return Ok(bytes),
+            0 => return so_far(bytes, true),
             read => bytes.extend_from_slice(&chunk[..read]),
         }
         if bytes.len() as u64 > BYTES_MAX {
             return Err(InputError::TooLong);
         }
         if is_whole(&bytes) {
-            return Ok(bytes);
+            return so_far(bytes, false);
         }
-        patience = NEXT_WITHIN;
+        until = deadline.min(Instant::now() + NEXT_WITHIN);
     }
 }
 
@@ -135,11 +167,15 @@ mod tests {
         Instant::now() + Duration::from_mins(1)
     }
 
+    fn bytes_of(input: impl Read + AsFd) -> Vec<u8> {
+        read_from(input, far(), true).unwrap().bytes
+    }
+
     #[test]
     fn a_whole_object_is_enough_though_the_pipe_stays_open() {
         let (reader, mut writer) = io::pipe().unwrap();
         writer.write_all(b"{\"a\":{}}\n").unwrap();
-        assert_eq!(read_from(reader, far()).unwrap(), b"{\"a\":{}}\n");
+        assert_eq!(bytes_of(reader), b"{\"a\":{}}\n");
         drop(writer);
     }
 
@@ -150,17 +186,34 @@ mod tests {
         let event = format!("{{\"a\":[{}{{}}]}}", "{},".repeat(100_000));
         let written = event.clone();
         let from = thread::spawn(move || writer.write_all(written.as_bytes()));
-        assert_eq!(read_from(reader, far()).unwrap(), event.as_bytes());
+        assert_eq!(bytes_of(reader), event.as_bytes());
         from.join().unwrap().unwrap();
     }
 
     #[test]
     fn nothing_more_is_awaited_for_long_nor_is_anything_at_all() {
         let (reader, mut writer) = io::pipe().unwrap();
-        assert_eq!(read_from(&reader, far()).unwrap(), b"");
+        assert_eq!(bytes_of(&reader), b"");
         writer.write_all(b"{\"a\":").unwrap();
-        assert_eq!(read_from(&reader, far()).unwrap(), b"{\"a\":");
+        assert_eq!(bytes_of(&reader), b"{\"a\":");
         drop(writer);
-        assert_eq!(read_from(&reader, far()).unwrap(), b"");
+        assert_eq!(bytes_of(&reader), b"");
+    }
+
+    #[test]
+    fn silence_is_no_event_where_it_must_not_be_and_an_end_is_one() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let strictly = |until| read_from(&reader, until, false).unwrap();
+        assert!(event(strictly(Instant::now()), false).is_err());
+        writer.write_all(b"\n").unwrap();
+        assert!(event(strictly(far()), false).is_err(), "white space");
+        // Whoever is slow has all of the time.
+        let (reader, slow) = io::pipe().unwrap();
+        let until = Instant::now() + 2 * FIRST_WITHIN;
+        let silence = read_from(&reader, until, false).unwrap();
+        assert!(Instant::now() >= until && !silence.is_over);
+        drop(slow);
+        let end = read_from(&reader, far(), false).unwrap();
+        assert_eq!(event(end, false).unwrap(), "{}");
     }
 }

@@ -5,6 +5,8 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
 };
 
+use wire::Json;
+
 use super::{BYTES_MAX, Deadline, Failure, arguments::Hook, target::Url};
 
 /// Longest head of a response, in bytes.
@@ -32,7 +34,7 @@ pub(super) fn post(
     if (200..300).contains(&response.status) {
         let said = String::from_utf8(response.body);
         let said = said.map_err(|_| Failure::Said("the server's answer is not UTF-8".into()))?;
-        return Ok(Some(said).filter(|said| !said.trim().is_empty()));
+        return for_agent(said);
     }
     let words = String::from_utf8_lossy(&response.body);
     let words = one_line(&words);
@@ -40,6 +42,21 @@ pub(super) fn post(
     Err(Failure::Said(format!(
         "the server answered {}{colon}{words}",
         response.status
+    )))
+}
+
+/// What a body says to the agent, if it says anything. Agents read an object; a page, or half an object where the
+/// server has ended, is not what it was asked for.
+fn for_agent(body: String) -> Result<Option<String>, Failure> {
+    if body.trim().is_empty() {
+        return Ok(None);
+    }
+    if Json::parse(&body).is_some_and(Json::is_object) {
+        return Ok(Some(body));
+    }
+    Err(Failure::Said(format!(
+        "the server's answer is not a JSON object, or is cut off: {}",
+        one_line(&body)
     )))
 }
 
@@ -106,7 +123,10 @@ fn respond(server: &mut impl BufRead) -> io::Result<Response> {
             }
             Length::Chunks => chunks(server, &mut body)?,
             Length::Whole => {
-                server.take(BYTES_MAX).read_to_end(&mut body)?;
+                let read = server.take(BYTES_MAX + 1).read_to_end(&mut body)?;
+                if read as u64 > BYTES_MAX {
+                    return Err(broken("its body is too long"));
+                }
             }
         }
         return Ok(Response { status, body });
@@ -159,7 +179,8 @@ fn chunks(server: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
         if size == 0 {
             return Ok(());
         }
-        if body.len() as u64 + size > BYTES_MAX {
+        let length = size.checked_add(body.len() as u64);
+        if length.is_none_or(|length| length > BYTES_MAX) {
             return Err(broken("its body is too long"));
         }
         let read = server.take(size).read_to_end(body)?;
@@ -234,6 +255,34 @@ mod tests {
         ] {
             let answered = answered(text);
             assert!(answered.is_err(), "{text}: {answered:?}");
+        }
+        // With what has come, this is one more than there are numbers.
+        let wraps =
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nffffffffffffffff\r\n";
+        let words = answered(wraps).unwrap_err();
+        assert!(words.contains("too long"), "{words}");
+    }
+
+    #[test]
+    fn a_body_without_an_end_of_its_own_is_not_cut_off_in_silence() {
+        let head = b"HTTP/1.1 200 OK\r\n\r\n";
+        let whole = |bytes| {
+            let mut server = BufReader::new(head.chain(io::repeat(b' ').take(bytes)));
+            respond(&mut server).map(|response| response.body.len() as u64)
+        };
+        assert_eq!(whole(BYTES_MAX).unwrap(), BYTES_MAX);
+        let error = whole(BYTES_MAX + 1).unwrap_err();
+        assert!(error.to_string().contains("too long"), "{error}");
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_no_answer() {
+        let said = |body: &str| for_agent(body.to_owned()).map_err(|error| error.to_string());
+        assert_eq!(said(" \r\n"), Ok(None));
+        assert_eq!(said("{}\n"), Ok(Some("{}\n".to_owned())));
+        for body in ["<html>hello</html>", "[]", "true", "{\"decision\":\"blo"] {
+            let words = said(body).unwrap_err();
+            assert!(words.contains(body), "{words}");
         }
     }
 

@@ -13,6 +13,7 @@ use super::{
     arguments::Hook,
     target::Timed,
     tool::{self, ToolCall},
+    within,
 };
 use crate::{
     answer::Answer,
@@ -38,7 +39,7 @@ pub(super) fn call(
     let places = Places::find(hook.home.as_deref()).map_err(Failure::Places)?;
     let caller = Caller::new(
         places,
-        connect::preface(Ask::Session(ask(hook, call, event)?)),
+        connect::preface(Ask::Session(ask(hook, call, event, deadline)?)),
     );
     let (stream, answer) = caller.come(deadline.at).map_err(|cause| match &cause {
         NotMet::NoAnswer(Some(error)) if is_silence(error) => Failure::TimedOut(deadline.whole),
@@ -59,15 +60,23 @@ pub(super) fn call(
         .map_err(|words| Failure::Said(format!("`{}` of `{}`: {words}", call.tool, call.server)))
 }
 
-fn ask(hook: &Hook, call: &ToolCall, event: Json<'_>) -> Result<SessionAsk, Failure> {
+fn ask(
+    hook: &Hook,
+    call: &ToolCall,
+    event: Json<'_>,
+    deadline: Deadline,
+) -> Result<SessionAsk, Failure> {
     let cwd = event.member("cwd").and_then(Json::string);
     let cwd = cwd.map(|cwd| PathBuf::from(cwd.as_ref()));
     // A relative one would be relative to what?
     let cwd = cwd.filter(|cwd| cwd.is_absolute());
-    let workspace = match cwd {
-        Some(cwd) => workspace::find_from(hook.workspace.as_deref(), Some(cwd)),
-        None => workspace::find(hook.workspace.as_deref()),
+    let flag = hook.workspace.clone();
+    // A folder of another machine may be as slow as that.
+    let look = move || match cwd {
+        Some(cwd) => workspace::find_from(flag.as_deref(), Some(cwd)),
+        None => workspace::find(flag.as_deref()),
     };
+    let workspace = within(deadline, look)?;
     Ok(SessionAsk {
         server: call.server.clone(),
         command: Vec::new(),

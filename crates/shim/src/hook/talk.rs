@@ -16,10 +16,8 @@ use super::{
     arguments::{Hook, Wants},
     post::{bearer, one_line},
     target::Url,
+    tool::{self, ID},
 };
-
-/// The id of the only request.
-const ID: &str = "1";
 
 /// Sends the event; says what is for the agent.
 pub(super) fn tell(
@@ -115,9 +113,8 @@ fn answer<Stream: io::Read + io::Write>(
         let Ok(text) = message.to_text() else {
             continue;
         };
-        let Some(answer) =
-            Json::parse(text).filter(|it| it.member("id").map(Json::text) == Some(ID))
-        else {
+        // What it asks of us may have the same id.
+        let Some(answer) = Json::parse(text).filter(|it| tool::is_answer(*it)) else {
             continue;
         };
         if let Some(error) = answer.member("error").filter(|it| it.text() != "null") {
@@ -128,8 +125,10 @@ fn answer<Stream: io::Read + io::Write>(
                 one_line(&words)
             )));
         }
-        let result = answer.member("result").filter(|it| it.text() != "null");
-        return Ok(result.map(|it| it.text().to_owned()));
+        let result = answer.member("result").ok_or_else(|| {
+            Failure::Said("the daemon's answer has neither result nor error".into())
+        })?;
+        return Ok((result.text() != "null").then(|| result.text().to_owned()));
     }
 }
 

@@ -5,14 +5,12 @@ use std::{
     io::{self, Read, Write},
     net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
     os::unix::net::UnixStream,
-    sync::mpsc,
-    thread,
     time::Duration,
 };
 
 use tungstenite::http::Uri;
 
-use super::{Deadline, Failure};
+use super::{Deadline, Failure, within};
 use crate::meet::is_silence;
 
 /// A URL that an event can be sent to.
@@ -130,21 +128,10 @@ impl Url {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, self.port)]);
         }
-        let (found, finding) = mpsc::channel();
         let named = (self.host.clone(), self.port);
-        thread::spawn(move || {
-            let addresses = named.to_socket_addrs().map(Iterator::collect);
-            // Nobody waits any more.
-            let _late = found.send(addresses);
-        });
-        match finding.recv_timeout(deadline.left()?) {
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(Failure::Said(format!(
-                "cannot find the host {}: {error}",
-                self.host
-            ))),
-            Err(_late) => Err(Failure::TimedOut(deadline.whole)),
-        }
+        let find = move || named.to_socket_addrs().map(Iterator::collect);
+        within(deadline, find)?
+            .map_err(|error| Failure::Said(format!("cannot find the host {}: {error}", self.host)))
     }
 }
 

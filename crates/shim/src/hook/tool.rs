@@ -2,7 +2,7 @@
 //!
 //! Everything here is pure; the daemon does the same for events that come over HTTP.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use wire::{Json, meta_name, quoted};
 
@@ -10,10 +10,24 @@ use wire::{Json, meta_name, quoted};
 pub const VERSION: &str = "2026-07-28";
 
 /// The id of the only request.
-const ID: &str = "1";
+pub(super) const ID: &str = "1";
 
 /// Events at which an agent takes what is said in plain words for something to know.
 const OF_CONTEXT: [&str; 2] = ["SessionStart", "UserPromptSubmit"];
+
+/// The members by which the answer of a hook is known, in the words of Claude Code, Codex and Gemini CLI, of Cursor,
+/// and of Copilot.
+const OF_AGENTS: [&str; 9] = [
+    "continue",
+    "decision",
+    "hookSpecificOutput",
+    "stopReason",
+    "suppressOutput",
+    "systemMessage",
+    "permission",
+    "permissionDecision",
+    "additionalContext",
+];
 
 /// Which tool is called, and with what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -196,7 +210,8 @@ pub fn told(event_name: &str, answer: Json<'_>) -> Result<Option<String>, String
             "the tool asks for something before it answers, which a hook cannot give".into(),
         );
     }
-    let text = text_of(result);
+    let texts = texts_of(result);
+    let text = texts.join("\n");
     if result.member("isError").map(Json::text) == Some("true") {
         return Err(if text.is_empty() {
             "the tool failed without a word".into()
@@ -204,31 +219,56 @@ pub fn told(event_name: &str, answer: Json<'_>) -> Result<Option<String>, String
             text
         });
     }
-    if text.is_empty() {
-        let structured = result.member("structuredContent");
-        return Ok(structured.and_then(|it| for_agent(event_name, it.text())));
+    if let Some(object) = object(&text) {
+        return Ok(Some(object.to_owned()));
     }
-    Ok(for_agent(event_name, &text))
+    let structured = result.member("structuredContent");
+    let structured = structured.filter(|it| it.is_object());
+    if let Some(structured) = structured.filter(|it| text.is_empty() || is_for_agent(*it)) {
+        return Ok(Some(structured.text().to_owned()));
+    }
+    let mut objects = texts
+        .iter()
+        .filter_map(|text| Json::parse(text).filter(|it| it.is_object() && is_for_agent(*it)));
+    match (objects.next(), objects.next()) {
+        (Some(object), None) => Ok(Some(object.text().to_owned())),
+        (Some(_), Some(_)) => {
+            Err("the tool gives several answers, of which an agent takes one".into())
+        }
+        (None, _) => Ok(in_context(event_name, &text)),
+    }
 }
 
-/// All text of a result.
-fn text_of(result: Json<'_>) -> String {
+/// The text, if it is a JSON object.
+fn object(text: &str) -> Option<&str> {
+    Json::parse(text)
+        .filter(|it| it.is_object())
+        .map(Json::text)
+}
+
+/// Whether it says something that agents read. Most tools have structured content of their own beside their words.
+fn is_for_agent(object: Json<'_>) -> bool {
+    OF_AGENTS
+        .iter()
+        .any(|member| object.member(member).is_some())
+}
+
+/// Each text of a result.
+fn texts_of(result: Json<'_>) -> Vec<String> {
     let content = result.member("content").and_then(Json::elements);
     let texts = content.unwrap_or_default().into_iter().filter_map(|part| {
         let kind = part.member("type").and_then(Json::string);
         let text = part.member("text").and_then(Json::string);
         text.filter(|_| kind.as_deref() == Some("text"))
+            .map(Cow::into_owned)
     });
-    texts.collect::<Vec<_>>().join("\n")
+    texts.collect()
 }
 
-/// What agents read: an object. Plain words are made one where they mean something, and left out elsewhere,
+/// Plain words, made an object, which is what agents read, where they mean something; they are left out elsewhere,
 /// where agents complain of them or show them to nobody.
-fn for_agent(event_name: &str, text: &str) -> Option<String> {
-    if let Some(object) = Json::parse(text).filter(|it| it.is_object()) {
-        return Some(object.text().to_owned());
-    }
-    OF_CONTEXT.contains(&event_name).then(|| {
+fn in_context(event_name: &str, text: &str) -> Option<String> {
+    (!text.is_empty() && OF_CONTEXT.contains(&event_name)).then(|| {
         format!(
             r#"{{"hookSpecificOutput":{{"hookEventName":{},"additionalContext":{}}}}}"#,
             quoted(event_name),
@@ -335,6 +375,50 @@ mod tests {
         assert_eq!(said.as_deref(), Some(r#"{"continue": false}"#));
         let nothing = r#"{"id":1,"result":{"content":[]}}"#;
         assert_eq!(told_of("UserPromptSubmit", nothing), Ok(None));
+    }
+
+    #[test]
+    fn an_object_is_found_beside_words_and_several_are_no_answer() {
+        let told_of_result = |event, content: &[&str], more: &str| {
+            let parts = content
+                .iter()
+                .map(|text| format!(r#"{{"type":"text","text":{}}}"#, quoted(text)));
+            let parts: Vec<String> = parts.collect();
+            let parts = parts.join(",");
+            told_of(
+                event,
+                &format!(r#"{{"id":1,"result":{{"content":[{parts}]{more}}}}}"#),
+            )
+        };
+        let block = r#"{"decision":"block"}"#;
+        let structured = format!(r#","structuredContent":{block}"#);
+        for (content, more) in [
+            (&["rm is not allowed"][..], structured.as_str()),
+            (&[block, "rm is not allowed"], ""),
+            (&["rm is not allowed", block], ""),
+            // What an SDK makes of the list of both.
+            (
+                &[block, "no"],
+                r#","structuredContent":{ "result": [{"decision":"block"}, "no"] }"#,
+            ),
+        ] {
+            for event in ["PreToolUse", "SessionStart"] {
+                let said = told_of_result(event, content, more).unwrap();
+                assert_eq!(said.as_deref(), Some(block), "{content:?}{more}");
+            }
+        }
+        let words = told_of_result("PreToolUse", &[block, block], "").unwrap_err();
+        assert!(words.contains("several"), "{words}");
+        // What tools have beside their words is no answer.
+        for (content, more) in [
+            ("hello", r#","structuredContent":{"result":"hello"}"#),
+            ("{}\nhello", ""),
+        ] {
+            let content: Vec<&str> = content.lines().collect();
+            assert_eq!(told_of_result("Stop", &content, more), Ok(None));
+            let said = told_of_result("SessionStart", &content, more).unwrap();
+            assert!(said.unwrap().contains("hello\"}}"));
+        }
     }
 
     #[test]
