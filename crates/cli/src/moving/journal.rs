@@ -66,15 +66,6 @@ impl From<&Step> for SavedStep {
     }
 }
 
-impl SavedStep {
-    pub(crate) fn step(&self) -> Step {
-        match self {
-            SavedStep::Key(key) => Step::Key(key.clone()),
-            SavedStep::Index(index) => Step::Index(*index),
-        }
-    }
-}
-
 impl Journal {
     /// Opens the journal in the folder of the state, and waits for who has it open.
     pub(crate) fn open(state: &Path) -> anyhow::Result<Self> {

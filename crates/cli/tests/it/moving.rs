@@ -155,6 +155,103 @@ fn what_has_changed_since_keeps_its_changes_and_loses_ours() {
     );
 }
 
+/// Imports the server of a client's file, has the user change the file, and undoes.
+#[track_caller]
+fn undone_after(path: &str, before: &str, change: (&str, &str), expected: &str) {
+    let home = Home::new();
+    let path = write(&home, path, before);
+    home.done(&["import", "--apply"]);
+    let imported = fs::read_to_string(&path).unwrap();
+    let changed = imported.replacen(change.0, change.1, 1);
+    assert_ne!(imported, changed, "the user changes it");
+    fs::write(&path, changed).unwrap();
+    let said = home.done(&["undo"]);
+    assert!(said.contains("is taken back: "), "{said}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+}
+
+#[test]
+fn an_entry_that_is_switched_off_since_loses_our_words_too() {
+    for client in [".cline/mcp.json", ".kiro/settings/mcp.json"] {
+        let before = r#"{"mcpServers": {"git": {"command": "uvx", "args": ["s"]}}}"#;
+        let off = (r#""git": {"#, r#""git": {"disabled": true, "#);
+        undone_after(client, before, off, &before.replacen(off.0, off.1, 1));
+    }
+    let codex = CODEX.replace("@playwright/mcp", "other");
+    let off = (
+        "[mcp_servers.memory]\n",
+        "[mcp_servers.memory]\nenabled = false\n",
+    );
+    let expected = codex.replacen(off.0, off.1, 1);
+    undone_after(".codex/config.toml", &codex, off, &expected);
+}
+
+#[test]
+fn an_entry_with_a_file_of_variables_or_another_name_loses_our_words_too() {
+    let before = r#"{"servers": {"git": {"command": "uvx", "args": ["s"]}}}"#;
+    let vscode = ".config/Code/User/mcp.json";
+    for change in [
+        (r#""git": {"#, r#""git": {"envFile": ".env", "#),
+        (r#""git": {"#, r#""git": {"env": {"T": "${input:t}"}, "#),
+        (r#""git": {"#, r#""hub": {"#),
+    ] {
+        undone_after(
+            vscode,
+            before,
+            change,
+            &before.replacen(change.0, change.1, 1),
+        );
+    }
+}
+
+#[test]
+fn an_undo_that_cannot_take_our_words_back_says_so_and_keeps_what_was_there() {
+    let entry = r#"{"command": "uvx", "args": ["s"]}"#;
+    for (is_twice, expected) in [(false, "behind its `--`"), (true, "has this name twice")] {
+        let home = Home::new();
+        let before = format!(r#"{{"mcpServers": {{"git": {entry}}}}}"#);
+        let path = write(&home, ".cline/mcp.json", &before);
+        home.done(&["import", "--apply"]);
+        let imported = fs::read_to_string(&path).unwrap();
+        let changed = if is_twice {
+            imported.replace(r#"{"git""#, &format!(r#"{{"git": {entry}, "git""#))
+        } else {
+            imported.replace(r#", "uvx", "s""#, "")
+        };
+        assert_ne!(imported, changed, "the user changes it");
+        fs::write(&path, &changed).unwrap();
+        let ran = home.run(&["undo"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stdout.contains(expected), "{ran:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), changed);
+        // What was there is kept: with the imported file back, it comes to the byte.
+        fs::write(&path, imported).unwrap();
+        home.done(&["undo"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    }
+}
+
+#[test]
+fn an_entry_through_mcpool_by_the_user_s_own_hand_stays() {
+    let home = Home::new();
+    let path = write(
+        &home,
+        ".cline/mcp.json",
+        r#"{"mcpServers": {
+            "git": {"command": "uvx", "args": ["s"]},
+            "own": {"command": "mcpool", "args": ["connect", "--", "uvx", "s"]}}, "a": 1}"#,
+    );
+    let before = fs::read_to_string(&path).unwrap();
+    home.done(&["import", "--apply"]);
+    let imported = fs::read_to_string(&path).unwrap();
+    fs::write(&path, imported.replace("\"a\": 1", "\"a\": 2")).unwrap();
+    home.done(&["undo"]);
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        before.replace("\"a\": 1", "\"a\": 2")
+    );
+}
+
 #[test]
 fn an_undo_of_one_client_leaves_the_others() {
     let home = Home::new();
