@@ -16,6 +16,7 @@ use crate::{
         journal::Journal,
         machine::Machine,
         plan::{self, Adopted, Callers, FilePlan, Left, Untouched, Wish},
+        veil,
         verify::{self, Verdict},
     },
     ui::{Align, Format, Page, Render, Table, Ui},
@@ -86,6 +87,7 @@ struct File {
 struct Changed {
     server: String,
     project: Option<String>,
+    /// The command lines, without what may be a secret.
     before: Vec<String>,
     after: Vec<String>,
 }
@@ -296,8 +298,8 @@ impl From<Adopted> for Changed {
         Changed {
             server: adopted.name,
             project: adopted.project,
-            before: adopted.was,
-            after: adopted.becomes,
+            before: veil::words(&adopted.was),
+            after: veil::words(&adopted.becomes),
         }
     }
 }

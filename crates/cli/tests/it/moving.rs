@@ -56,9 +56,9 @@ fn a_plan_is_a_diff_and_changes_nothing() {
          model = "gpt-5"
          
          [mcp_servers.memory]
-        -command = "npx" # why
+        -command = "npx" # ***
         -args = ["-y", "@modelcontextprotocol/server-memory"]
-        +command = "MCPOOL" # why
+        +command = "MCPOOL" # ***
         +args = ["connect", "--home", "POOL", "--name", "memory", "--env", "TOKEN", "--", "npx", "-y", "@modelcontextprotocol/server-memory"]
          env = { TOKEN = "***" }
          
@@ -335,6 +335,26 @@ fn a_program_is_told_what_would_change() {
 }
 
 #[test]
+fn no_credential_of_a_command_line_is_told() {
+    let home = Home::new();
+    write(
+        &home,
+        ".cursor/mcp.json",
+        r#"{"mcpServers": {"x": {"command": "npx", "args":
+            ["-y", "x", "--api-key", "sk-123", "-e", "TOKEN=sk-123", "${TOKEN:-sk-123}", "shown"]}}}"#,
+    );
+    for arguments in [&["import"][..], &["import", "--json"]] {
+        let ran = home.run(arguments);
+        assert_eq!(ran.code, Some(5), "{ran:?}");
+        assert!(!ran.stdout.contains("sk-123"), "{ran:?}");
+        assert!(
+            ran.stdout.contains("--api-key") && ran.stdout.contains("shown"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
 fn a_project_s_file_names_mcpool_by_its_name_and_only_where_it_is_found() {
     let home = Home::new();
     let project = home.project("project");
@@ -413,7 +433,7 @@ fn servers_of_another_system_come_into_the_configuration_and_go_again() {
         --- POOL/config.toml
         +++ POOL/config.toml (through mcpool)
         @@ -1 +1,6 @@
-         # mine
+         # ***
         +
         +[servers.memory]
         +command = "npx"
