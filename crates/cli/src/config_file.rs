@@ -11,10 +11,28 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags, fgetxattr, flock, fremovexattr};
 
 /// The mode of a new file: it may hold values of `env`.
 const PRIVATE: u32 = 0o600;
+
+/// The attribute with the access control list of a file, on Linux (acl(5)).
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// Whether a file has an access control list. A file in its place would come without it, and
+/// what its mode says of the group is the mask of the list: the group might read more.
+pub(crate) fn has_access_list(file: &File) -> bool {
+    // Without room, it is asked how long it is.
+    fgetxattr(file, ACCESS_LIST, &mut [0_u8; 0][..]).is_ok()
+}
+
+/// Takes off the list that a new file has from its folder.
+pub(crate) fn without_access_list(file: &File) -> io::Result<()> {
+    if has_access_list(file) {
+        fremovexattr(file, ACCESS_LIST)?;
+    }
+    Ok(())
+}
 
 /// The text of the file; a missing one is an empty one.
 pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
@@ -26,11 +44,16 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Waits for nobody, as a pipe in the place of the file would make us.
-fn read_file(path: &Path) -> io::Result<String> {
-    let mut file = OpenOptions::new()
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
+        .open(path)
+}
+
+/// The text of a file that is one.
+pub(crate) fn read_file(path: &Path) -> io::Result<String> {
+    let mut file = open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
@@ -82,8 +105,13 @@ fn followed(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn replace(target: &Path, folder: &Path, text: &str) -> io::Result<()> {
-    let mode = match fs::metadata(target) {
-        Ok(metadata) => metadata.permissions().mode() & 0o777,
+    let mode = match open(target) {
+        Ok(file) if has_access_list(&file) => {
+            return Err(io::Error::other(
+                "it has an access control list, which would be lost; take it off, or edit it by hand",
+            ));
+        }
+        Ok(file) => file.metadata()?.permissions().mode() & 0o777,
         Err(error) if error.kind() == io::ErrorKind::NotFound => PRIVATE,
         Err(error) => return Err(error),
     };
@@ -91,6 +119,7 @@ fn replace(target: &Path, folder: &Path, text: &str) -> io::Result<()> {
     let mut temporary = tempfile::Builder::new()
         .prefix(".config-")
         .tempfile_in(folder)?;
+    without_access_list(temporary.as_file())?;
     temporary.write_all(text.as_bytes())?;
     temporary
         .as_file()
@@ -98,6 +127,28 @@ fn replace(target: &Path, folder: &Path, text: &str) -> io::Result<()> {
     temporary.as_file().sync_all()?;
     temporary.persist(target)?;
     Ok(())
+}
+
+/// A list by which the user 12345 may read a file too, as the system keeps it; whether it was given.
+///
+/// There are file systems without such lists.
+#[cfg(test)]
+pub(crate) fn give_access_list(path: &Path) -> bool {
+    // Tag, permissions, and whose they are: the owner, a user, the group, the mask, others.
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, 6, u32::MAX),
+        (0x02, 4, 12345),
+        (0x04, 0, u32::MAX),
+        (0x10, 4, u32::MAX),
+        (0x20, 0, u32::MAX),
+    ];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, whose) in entries {
+        list.extend(tag.to_le_bytes());
+        list.extend(permissions.to_le_bytes());
+        list.extend(whose.to_le_bytes());
+    }
+    rustix::fs::setxattr(path, ACCESS_LIST, &list, rustix::fs::XattrFlags::empty()).is_ok()
 }
 
 #[cfg(test)]
@@ -150,6 +201,19 @@ mod tests {
         let refused = edit(&path, |_| Err::<String, _>(io::Error::other("no")));
         assert!(refused.is_err());
         assert_eq!(read(&path).unwrap(), "a");
+    }
+
+    #[test]
+    fn a_file_with_an_access_control_list_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, "a").unwrap();
+        if give_access_list(&path) {
+            let refused = append(&path, "b").unwrap_err();
+            assert!(format!("{refused:#}").contains("access control list"));
+            assert_eq!(read(&path).unwrap(), "a");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]

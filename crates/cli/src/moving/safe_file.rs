@@ -26,6 +26,7 @@ use sys::lease::{Lease, Waiting};
 use thiserror::Error;
 
 use super::failpoint;
+use crate::config_file::{has_access_list, without_access_list};
 
 /// The largest file that is read; no client's is near it.
 const BYTES_MAX: u64 = 10 * 1024 * 1024;
@@ -56,6 +57,8 @@ pub(crate) enum Refused {
     ReadOnly,
     #[error("it has several names, as hard links")]
     ManyNames,
+    #[error("it has an access control list, which would be lost")]
+    AccessList,
     #[error("it is a link to a link")]
     LinkToLink,
     #[error("{0}")]
@@ -94,6 +97,9 @@ impl Original {
         if metadata.nlink() > 1 {
             return Err(Refused::ManyNames);
         }
+        if has_access_list(&file) {
+            return Err(Refused::AccessList);
+        }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         Ok(Some(Original {
@@ -116,6 +122,7 @@ impl Original {
         temporary.write_all(new)?;
         failpoint::step();
         let file = temporary.as_file();
+        without_access_list(file)?;
         if file.metadata()?.gid() != self.group {
             fchown(file, None, Some(self.group))?;
         }
@@ -498,6 +505,10 @@ mod tests {
         ] {
             let refused = Original::read(&at(name)).map(|_| ()).unwrap_err();
             assert_eq!(refused.to_string(), expected, "{name}");
+        }
+        if crate::config_file::give_access_list(&at("file")) {
+            let refused = Original::read(&at("file")).map(|_| ()).unwrap_err();
+            assert!(matches!(refused, Refused::AccessList), "{refused}");
         }
         assert!(Original::read(&at("missing")).unwrap().is_none());
         assert!(Original::read(&at("file/inner")).unwrap().is_none());
