@@ -70,6 +70,50 @@ pub(crate) fn edit<E>(
 where
     E: std::error::Error + Send + Sync + 'static,
 {
+    edit_within(path, 0o777, change)
+}
+
+/// The same, and the file is its owner's alone then.
+pub(crate) fn edit_private<E>(
+    path: &Path,
+    change: impl FnOnce(&str) -> Result<String, E>,
+) -> anyhow::Result<()>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    edit_within(path, PRIVATE, change)
+}
+
+/// Removes the file if there is nothing in it.
+pub(crate) fn remove_empty(path: &Path) -> anyhow::Result<()> {
+    let target = followed(path)?;
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    let locked = locked(folder)?;
+    if target.exists() && read(&target)?.is_empty() {
+        fs::remove_file(&target)
+            .and_then(|()| locked.sync_all())
+            .with_context(|| format!("cannot remove {}", target.display()))?;
+    }
+    Ok(())
+}
+
+/// The folder, held until it is closed: two edits come one after the other.
+fn locked(folder: &Path) -> anyhow::Result<File> {
+    let handle = File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+    flock(&handle, FlockOperation::LockExclusive)
+        .with_context(|| format!("cannot lock {}", folder.display()))?;
+    Ok(handle)
+}
+
+/// An edit after which the file has no mode outside of this one.
+fn edit_within<E>(
+    path: &Path,
+    mode_max: u32,
+    change: impl FnOnce(&str) -> Result<String, E>,
+) -> anyhow::Result<()>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
     let target = followed(path)?;
     let folder = target.parent().unwrap_or(Path::new("/"));
     DirBuilder::new()
@@ -77,13 +121,9 @@ where
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    let folder_handle =
-        File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
-    // Held until the handle is closed: two edits come one after the other.
-    flock(&folder_handle, FlockOperation::LockExclusive)
-        .with_context(|| format!("cannot lock {}", folder.display()))?;
+    let folder_handle = locked(folder)?;
     let edited = change(&read(&target)?)?;
-    replace(&target, folder, &edited)
+    replace(&target, folder, mode_max, &edited)
         .and_then(|()| folder_handle.sync_all())
         .with_context(|| format!("cannot write {}", target.display()))
 }
@@ -104,7 +144,7 @@ fn followed(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(target)
 }
 
-fn replace(target: &Path, folder: &Path, text: &str) -> io::Result<()> {
+fn replace(target: &Path, folder: &Path, mode_max: u32, text: &str) -> io::Result<()> {
     let mode = match open(target) {
         Ok(file) if has_access_list(&file) => {
             return Err(io::Error::other(
@@ -123,7 +163,7 @@ fn replace(target: &Path, folder: &Path, text: &str) -> io::Result<()> {
     temporary.write_all(text.as_bytes())?;
     temporary
         .as_file()
-        .set_permissions(Permissions::from_mode(mode))?;
+        .set_permissions(Permissions::from_mode(mode & mode_max))?;
     temporary.as_file().sync_all()?;
     temporary.persist(target)?;
     Ok(())

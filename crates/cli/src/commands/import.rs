@@ -217,6 +217,16 @@ impl Render for ImportedFrom {
         } else {
             page.line(added.diff.trim_end_matches('\n'));
         }
+        if added.becomes_private {
+            if !self.is_applied {
+                page.blank();
+            }
+            page.line(format_args!(
+                "What may be a secret comes into {}, which others may read: it is made yours alone \
+                 (mode 0600).",
+                added.config.display()
+            ));
+        }
         let mut table = Table::new(&[("SERVER", Align::Left), ("LEFT OUT, BECAUSE", Align::Left)]);
         for left in &added.left {
             table.row([left.name.clone(), left.reason.clone()]);

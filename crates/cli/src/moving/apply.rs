@@ -40,6 +40,7 @@ pub(crate) fn apply(
                 .iter()
                 .map(|adopted| adopted.at.iter().map(Into::into).collect())
                 .collect(),
+            is_new: false,
         };
         journal.announce(row.clone(), &plan.original.bytes)?;
         match plan.original.replace(plan.after.as_bytes()) {

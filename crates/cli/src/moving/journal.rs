@@ -41,6 +41,9 @@ pub(crate) struct Row {
     pub(crate) after: String,
     /// Where the changed entries stand in it.
     pub(crate) entries: Vec<Vec<SavedStep>>,
+    /// Whether there was no file before.
+    #[serde(default)]
+    pub(crate) is_new: bool,
 }
 
 /// A step of a path, as it is saved.
@@ -215,6 +218,7 @@ mod tests {
                 SavedStep::Key("mcp_servers".to_owned()),
                 SavedStep::Index(3),
             ]],
+            is_new: false,
         }
     }
 

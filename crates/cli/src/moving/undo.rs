@@ -6,11 +6,11 @@ use std::path::Path;
 use config::clients::{self, Arguments, Client, CommandAt, Entry, Kind, Reason, Step};
 
 use super::{
-    from,
+    failpoint, from,
     journal::{Journal, Row, SavedStep, digest},
     safe_file::{Original, Replaced},
 };
-use crate::survey::behind_mcpool;
+use crate::{config_file, survey::behind_mcpool};
 
 const TRIES: usize = 5;
 
@@ -32,13 +32,15 @@ pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Resu
             anyhow::bail!("it is not there any more; what it was before is kept")
         };
         let (bytes, undone) = undone_bytes(&original.bytes, rows, journal)?;
-        if bytes == original.bytes {
-            return Ok(Undone::Nothing);
+        let is_change = bytes != original.bytes;
+        if is_change && original.replace(&bytes)? == Replaced::Changed {
+            continue;
         }
-        match original.replace(&bytes)? {
-            Replaced::Done => return Ok(undone),
-            Replaced::Changed => {}
+        if bytes.is_empty() && rows.first().is_some_and(|row| row.is_new) {
+            failpoint::step();
+            config_file::remove_empty(path)?;
         }
+        return Ok(if is_change { undone } else { Undone::Nothing });
     }
     anyhow::bail!("its client rewrites it all the time; end it, or run this again")
 }

@@ -56,7 +56,7 @@ fn is_credential(name: &str) -> bool {
 }
 
 /// A value that may be a secret; what a client fills in is none yet.
-fn value(text: &str) -> String {
+pub(super) fn value(text: &str) -> String {
     let name = text
         .strip_prefix("${")
         .and_then(|rest| rest.strip_suffix('}'));

@@ -440,6 +440,8 @@ fn servers_of_another_system_come_into_the_configuration_and_go_again() {
         +args = ["-y", "server"]
         +env = { TOKEN = "***" }
 
+        What may be a secret comes into POOL/config.toml, which others may read: it is made yours alone (mode 0600).
+
         SERVER  LEFT OUT, BECAUSE
         off     disabled
     "#]]
@@ -459,6 +461,42 @@ fn servers_of_another_system_come_into_the_configuration_and_go_again() {
         "{text}"
     );
     assert!(!text.contains("memory"), "{text}");
+}
+
+#[test]
+fn a_configuration_with_secrets_that_come_in_is_read_by_nobody_else() {
+    for (value, mode) in [("ghp_x", 0o600), ("${TOKEN}", 0o644)] {
+        let home = Home::new();
+        home.configure("# mine\n");
+        let config = home.pool().join("config.toml");
+        fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
+        let entry = serde_json::json!({"mcpServers": {"memory": {
+            "command": "npx", "env": {"TOKEN": value}
+        }}});
+        let file = write(&home, "servers.json", &entry.to_string());
+        let said = home.done(&["import", "--from", file.to_str().unwrap(), "--apply"]);
+        assert_eq!(fs::metadata(&config).unwrap().mode() & 0o777, mode);
+        assert_eq!(said.contains("mode 0600"), mode == 0o600, "{said}");
+    }
+}
+
+#[test]
+fn a_configuration_that_an_import_has_made_goes_with_it() {
+    for is_there in [false, true] {
+        let home = Home::new();
+        let config = home.pool().join("config.toml");
+        if is_there {
+            home.configure("");
+        } else if config.exists() {
+            fs::remove_file(&config).unwrap();
+        }
+        let file = write(&home, "a.json", r#"{"servers": {"a": {"command": "npx"}}}"#);
+        home.done(&["import", "--from", file.to_str().unwrap(), "--apply"]);
+        assert!(fs::read_to_string(&config).unwrap().contains("[servers.a]"));
+        home.done(&["undo"]);
+        assert_eq!(config.exists(), is_there);
+        assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
+    }
 }
 
 #[test]
