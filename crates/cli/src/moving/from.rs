@@ -254,7 +254,7 @@ pub(crate) fn apply(
         if now != planned.before {
             return Err(io::Error::other("it has changed meanwhile; run this again"));
         }
-        journal
+        let _is_new = journal
             .announce(row, now.as_bytes())
             .map_err(io::Error::other)?;
         Ok(planned.after.clone())

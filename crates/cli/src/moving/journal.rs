@@ -96,17 +96,32 @@ impl Journal {
     }
 
     /// Keeps these bytes, and says in what row they are the file before the change.
-    pub(crate) fn announce(&mut self, row: Row, before: &[u8]) -> anyhow::Result<()> {
+    ///
+    /// Whether the row is a new one: an import that was killed may have left it.
+    pub(crate) fn announce(&mut self, row: Row, before: &[u8]) -> anyhow::Result<bool> {
         let backup = self.backup_path(&row.before);
         // By its content, so one that is there is the same.
         if fs::read(&backup).ok().as_deref() != Some(before) {
             save(&backup, before).with_context(|| format!("cannot write {}", backup.display()))?;
         }
         if self.rows.last() == Some(&row) {
-            return Ok(());
+            return Ok(false);
         }
         self.rows.push(row);
-        self.save()
+        self.save()?;
+        Ok(true)
+    }
+
+    /// Takes back the newest row, whose change has not come. An older one that is the same stays:
+    /// its change has.
+    pub(crate) fn take_back(&mut self) -> anyhow::Result<()> {
+        let mut index = 0;
+        let last = self.rows.len().saturating_sub(1);
+        self.keep(|_| {
+            let is_kept = index != last;
+            index += 1;
+            is_kept
+        })
     }
 
     /// What a file was before a change.
@@ -240,6 +255,19 @@ mod tests {
         journal.keep(|row| row.before == digest(b"two")).unwrap();
         assert!(!backup.exists());
         assert_eq!(journal.rows().len(), 1);
+    }
+
+    #[test]
+    fn a_row_that_is_taken_back_leaves_an_older_one_that_is_the_same() {
+        let state = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(state.path()).unwrap();
+        assert!(journal.announce(row(b"one"), b"one").unwrap());
+        assert!(!journal.announce(row(b"one"), b"one").unwrap());
+        assert!(journal.announce(row(b"two"), b"two").unwrap());
+        assert!(journal.announce(row(b"one"), b"one").unwrap());
+        journal.take_back().unwrap();
+        assert_eq!(journal.rows(), [row(b"one"), row(b"two")]);
+        assert_eq!(journal.backup(&row(b"one")).unwrap(), b"one");
     }
 
     #[test]
