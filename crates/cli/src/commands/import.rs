@@ -295,6 +295,13 @@ impl File {
                 servers.join(", "),
                 self.client
             )),
+            Verdict::Failing(servers) => page.line(format_args!(
+                "  {} lists {}, and says that it does not work; if it did before, \
+                 `mcpool undo --client {}` takes it back.",
+                self.client,
+                servers.join(", "),
+                self.client
+            )),
             Verdict::NoAnswer => page.line(format_args!(
                 "  {} did not say which servers it has.",
                 self.client

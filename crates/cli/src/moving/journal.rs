@@ -115,13 +115,8 @@ impl Journal {
     /// Takes back the newest row, whose change has not come. An older one that is the same stays:
     /// its change has.
     pub(crate) fn take_back(&mut self) -> anyhow::Result<()> {
-        let mut index = 0;
-        let last = self.rows.len().saturating_sub(1);
-        self.keep(|_| {
-            let is_kept = index != last;
-            index += 1;
-            is_kept
-        })
+        self.rows.pop();
+        self.save_fewer()
     }
 
     /// What a file was before a change.
@@ -141,6 +136,11 @@ impl Journal {
         if self.rows.len() == before {
             return Ok(());
         }
+        self.save_fewer()
+    }
+
+    /// Saves the rows, and removes the copies that none of them needs.
+    fn save_fewer(&self) -> anyhow::Result<()> {
         self.save()?;
         let needed: BTreeSet<&str> = self.rows.iter().map(|row| row.before.as_str()).collect();
         let backups = fs::read_dir(self.folder.join("backups"))?;

@@ -519,6 +519,7 @@ fn a_client_is_asked_whether_it_has_what_was_imported() {
     for (script, expected) in [
         ("echo '[{\"name\": \"memory\"}]'", "codex lists all of them"),
         ("echo '[]'", "codex does not list memory"),
+        ("echo memory: failed", "codex lists memory, and says"),
         ("exit 1", "codex did not say which servers it has"),
     ] {
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
