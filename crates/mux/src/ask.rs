@@ -228,7 +228,7 @@ impl Mux {
         else {
             return;
         };
-        let class = self.askable_class(owner, upstream_id);
+        let class = self.askable_class(whose, upstream_id);
         let Some(session) = self.sessions.get_mut(&owner) else {
             Mux::refuse_ask(upstream_id, frame, Refusal::OwnerGone, out);
             return;

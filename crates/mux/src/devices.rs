@@ -57,6 +57,13 @@ impl Devices {
         false
     }
 
+    /// A session has gone: it waits for nothing.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        for line in self.known.values_mut() {
+            line.waiting.retain(|waiting| *waiting != session);
+        }
+    }
+
     /// A call of the session uses it from now on.
     pub(crate) fn take(
         &mut self,

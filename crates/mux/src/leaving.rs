@@ -153,6 +153,7 @@ impl Mux {
                 self.abandon(upstream, minted, words, out);
             }
         }
+        self.devices.forget(session_id);
         self.sessions.remove(&session_id);
         out.tell(Fact::SessionClosed {
             session: session_id,

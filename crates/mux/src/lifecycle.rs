@@ -195,6 +195,7 @@ impl Mux {
         };
         let open = upstream.exchanges.close_all();
         upstream.lanes = Lanes::default();
+        upstream.once.forget_results();
         upstream.heard = None;
         upstream.unheard_in_a_row = 0;
         upstream.recorded = None;

@@ -113,6 +113,14 @@ impl Once {
     }
 
     /// Forgets what nobody can repeat any more, and says whether there is room for another call.
+    /// The process is gone whose results these are.
+    pub(crate) fn forget_results(&mut self) {
+        self.known.retain(|_, call| {
+            call.result = None;
+            call.at_work.is_some()
+        });
+    }
+
     fn has_room(&mut self, key: &str, now: Moment, is_open: impl Fn(MintedId) -> bool) -> bool {
         self.known.retain(|_, call| {
             call.at_work = call.at_work.filter(|(_, minted)| is_open(*minted));

@@ -411,22 +411,36 @@ impl Mux {
         upstream_may && session_may
     }
 
+    /// A session waits for something other than its turn at the server: nobody lets it go first there.
+    fn keeps_nobody_waiting(&mut self, (session_id, upstream_id): (SessionId, UpstreamId)) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.lanes.give_up_next(session_id);
+        }
+    }
+
     /// Whether a request may go now, as far as other sessions' calls are concerned. One that may not, because
     /// of a device, is in the line for that now.
     fn admit(
         &mut self,
-        (session_id, upstream_id): (SessionId, UpstreamId),
+        place: (SessionId, UpstreamId),
         call: Option<Call>,
         waited: Duration,
     ) -> Result<Admission, Barred> {
+        let (session_id, upstream_id) = place;
         let Some(call) = call else {
             return Ok(Admission::Goes(None));
         };
         if let Some(once) = &call.once {
-            match self.repeat((session_id, upstream_id), once) {
+            match self.repeat(place, once) {
                 Repeat::No => {}
-                Repeat::Waits => return Err(Barred),
-                Repeat::Answered(answer) => return Ok(Admission::Answered(answer)),
+                Repeat::Waits => {
+                    self.keeps_nobody_waiting(place);
+                    return Err(Barred);
+                }
+                Repeat::Answered(answer) => {
+                    self.keeps_nobody_waiting(place);
+                    return Ok(Admission::Answered(answer));
+                }
             }
         }
         let Call {
@@ -438,6 +452,7 @@ impl Mux {
         if let Some(device) = &device
             && !self.devices.admit(device, session_id)
         {
+            self.keeps_nobody_waiting(place);
             return Err(Barred);
         }
         let now = self.now;

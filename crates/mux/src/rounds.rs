@@ -136,10 +136,7 @@ impl Mux {
         out: &mut Outbox,
     ) {
         let place = (whose.session, upstream_id);
-        let minted = match whose.request {
-            Some((minted, _line)) => Some(minted).filter(|it| self.is_call(upstream_id, *it)),
-            None => self.call_at_work(whose.session, upstream_id),
-        };
+        let minted = self.call_asked_for(whose, upstream_id);
         self.put_question(place, minted, (shown, question(frame)), out);
     }
 
@@ -172,6 +169,14 @@ impl Mux {
         self.park((session_id, upstream_id), minted, &questions, out);
     }
 
+    /// The call that a server asks because of: the one on whose stream it does, if that is known.
+    fn call_asked_for(&self, whose: Whose, upstream_id: UpstreamId) -> Option<MintedId> {
+        match whose.request {
+            Some((minted, _line)) => Some(minted).filter(|it| self.is_call(upstream_id, *it)),
+            None => self.call_at_work(whose.session, upstream_id),
+        }
+    }
+
     /// The oldest call of a session that its server is at, which is most likely what made it ask.
     fn call_at_work(&self, session_id: SessionId, upstream_id: UpstreamId) -> Option<MintedId> {
         let session = self.sessions.get(&session_id)?;
@@ -201,22 +206,21 @@ impl Mux {
     }
 
     /// What the client of a session can be asked: in the modern era each request says that for itself.
-    pub(crate) fn askable_class(&self, session_id: SessionId, upstream_id: UpstreamId) -> Class {
+    pub(crate) fn askable_class(&self, whose: Whose, upstream_id: UpstreamId) -> Class {
+        let session_id = whose.session;
         let Some(session) = self.sessions.get(&session_id) else {
             return Class::default();
         };
         if session.era == Era::Legacy {
             return session.class;
         }
-        let asked = self
-            .call_at_work(session_id, upstream_id)
-            .and_then(|minted| {
-                let exchange = self.upstreams.get(&upstream_id)?.exchanges.get(minted)?;
-                match &exchange.owner {
-                    Owner::Session(claim) => claim.class,
-                    Owner::Ourselves(_) => None,
-                }
-            });
+        let asked = self.call_asked_for(whose, upstream_id).and_then(|minted| {
+            let exchange = self.upstreams.get(&upstream_id)?.exchanges.get(minted)?;
+            match &exchange.owner {
+                Owner::Session(claim) => claim.class,
+                Owner::Ourselves(_) => None,
+            }
+        });
         asked.unwrap_or(session.class)
     }
 

@@ -195,6 +195,10 @@ impl Mux {
     /// The upstream that a session may join which takes any of its server's: never that of another project.
     pub(crate) fn running_to_join(&self, session_id: SessionId) -> Option<UpstreamId> {
         let opening = &self.sessions.get(&session_id)?.opening;
+        // Where a server is shared only because its era has no sessions, what it is asked with may name a project.
+        let is_same = |upstream: &Upstream| {
+            opening.modern_scope.is_none() || upstream.key.route == opening.route
+        };
         if opening.joins != Joins::AnyRunning {
             return None;
         }
@@ -205,6 +209,7 @@ impl Mux {
                 && upstream.private.is_none()
                 && upstream.scope != Scope::Session
                 && upstream.has_folders_of(opening)
+                && is_same(upstream)
         };
         self.upstreams.values().find(suits).map(|it| it.id)
     }

@@ -290,8 +290,8 @@ enum Arrived {
 }
 
 impl Arrived {
-    /// Who can be served; `None` if there is no handshake, or none in time.
-    async fn comer(self, stranger: &mut Stranger) -> Option<Comer> {
+    /// Who can be served; `None` if there is no handshake, or none in time, or the connection is told to go.
+    async fn comer(self, stranger: &mut Stranger, busy: &Busy) -> Option<Comer> {
         let (stream, acceptor) = match self {
             Arrived::Here(comer) => return Some(comer),
             Arrived::ToShakeHands(stream, acceptor) => (stream, acceptor),
@@ -299,6 +299,8 @@ impl Arrived {
         let accepted = tokio::select! {
             biased;
             () = stranger.has_to_go() => return None,
+            // Nobody can go on with half a handshake, so it holds nothing up.
+            _order = busy.orders().come() => return None,
             // In a box, as a connection would have room for it until its end.
             accepted = Box::pin(acceptor.accept(stream)) => accepted,
         };
@@ -324,7 +326,7 @@ async fn stand_at(front: Arc<Front>, entry: Arc<Entry>, mut open: watch::Receive
             Ok((arrived, place, mut stranger)) => {
                 let served = front.begin(entry.only());
                 tasks::spawn("http connection", async move {
-                    let Some(comer) = arrived.comer(&mut stranger).await else {
+                    let Some(comer) = arrived.comer(&mut stranger, &served.busy).await else {
                         return;
                     };
                     let stream = Rewound::new(Bytes::new(), comer);

@@ -139,3 +139,33 @@ fn who_cannot_go_when_it_is_free_does_not_keep_it_from_others() {
             -> u2: tools/call #2
     "#]]);
 }
+
+#[test]
+fn who_waits_for_a_device_keeps_nobody_from_what_needs_none() {
+    check(expect![[r#"
+        u1 serves alice bob device=speakers device-tools=ask caps=sampling
+        u2 serves carol server=music device=speakers
+        alice: tools/call #1 tool=ask
+            -> u1: tools/call #2
+        u1: sampling/createMessage #1
+            -> alice: sampling/createMessage #1
+            ! u1 separates ask
+        alice: result #1
+            -> u1: result #1
+        u1: result #2
+            -> alice: result #1
+        bob: tools/call #1 tool=quiet
+            -> u1: tools/call #3
+        u1: result #3
+            -> bob: result #1
+        bob: tools/call #2 tool=quiet
+            -> u1: tools/call #4
+        alice: tools/call #2 tool=ask
+        carol: tools/call #1 tool=play
+            -> u2: tools/call #2
+        u1: result #4
+            -> bob: result #2
+        bob: tools/call #3 tool=quiet
+            -> u1: tools/call #5
+    "#]]);
+}

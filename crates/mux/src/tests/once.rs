@@ -188,3 +188,26 @@ fn a_result_is_repeated_in_the_words_of_the_other_era() {
             -> bob: result #1
     "#]]);
 }
+
+#[test]
+fn a_result_of_a_process_that_is_gone_is_not_repeated() {
+    check(expect![[r#"
+        u1 serves alice bob once=speak
+        alice: tools/call #1 tool=speak says=built
+            -> u1: tools/call #2
+        u1: result #2
+            -> alice: result #1
+        u1 exits code 1
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #3
+        u1: greets
+            -> u1: initialized
+            -> alice: message level=warning
+            ! u1 has forgotten 1
+        bob: tools/call #1 tool=speak says=built
+            -> u1: tools/call #4
+    "#]]);
+}

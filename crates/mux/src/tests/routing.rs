@@ -259,3 +259,19 @@ fn who_waited_to_join_a_server_that_cannot_be_shared_joins_another_at_once() {
             ! u1 is private
     "#]]);
 }
+
+#[test]
+fn who_joins_a_server_that_is_shared_for_want_of_sessions_is_asked_with_the_same_words() {
+    check(expect![[r#"
+        alice opens route=a scope=session modern-global era=modern
+        alice: tools/call #1 modern tool=x
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> u1: tools/call #2 modern
+        bob opens joins route=b scope=session modern-global era=modern
+        bob: tools/call #1 modern tool=x
+            -> start u2 for bob
+    "#]]);
+}

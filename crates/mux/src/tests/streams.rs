@@ -175,3 +175,23 @@ fn where_it_turns_out_that_there_are_sessions_who_has_none_is_turned_away() {
             -> stop u2
     "#]]);
 }
+
+#[test]
+fn what_a_client_can_be_asked_is_what_the_call_said_on_whose_stream_it_is() {
+    check(expect![[r#"
+        alice opens era=legacy
+        alice: tools/call #1 modern tool=x caps=elicitation
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=elicitation.form
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+        alice: tools/call #2 modern tool=x
+            -> u1: tools/call #3
+        u1#3: elicitation/create #"b"
+            -> u1: error #"b" -32601 not-capable
+        u1#2: elicitation/create #"a"
+            -> alice: result #1
+    "#]]);
+}

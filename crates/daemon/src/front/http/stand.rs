@@ -295,6 +295,10 @@ impl HttpStand {
             return tubes;
         };
         inner.front.pause(false);
+        // Some may have been let go after we had stopped waiting for them.
+        while let Ok(loose) = inner.let_go.try_recv() {
+            inner.loose.push(loose);
+        }
         for loose in std::mem::take(&mut inner.loose) {
             loose.go_on(&inner.front, &mut tubes);
         }

@@ -50,7 +50,7 @@ pub(super) async fn answer_in(
                     share,
                     idle: None,
                 }),
-                Followed::Unkept(_) | Followed::Broken => Err(NoAnswer::Unread),
+                Followed::Over | Followed::Unkept(_) | Followed::Broken => Err(NoAnswer::Unread),
             }
         }
         Form::Json => match whole(&mut body, talk.limit, &talk.room).await {

@@ -73,6 +73,7 @@ pub(super) async fn hear_of_changes(
                             talk.pass_on(&frame, answer, share).await;
                             return Came::Done(None);
                         }
+                        Followed::Over => return Came::Done(None),
                         Followed::Unkept(unread) => {
                             let refusal = refusal_of(unread, talk.limit);
                             talk.answer(&frame, &refusal).await;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::{Response, StatusCode, body::Incoming, header};
 use mux::Refusal;
 use tokio::time;
-use wire::{Frame, Kind};
+use wire::{Frame, Kind, Message, Method};
 
 use super::{
     answer::relist,
@@ -62,6 +62,8 @@ enum Heard {
 pub(super) enum Followed {
     /// With the answer that was waited for.
     Answered(Bytes, Option<Share>),
+    /// The server has said that it tells nothing more by this request.
+    Over,
     /// With an answer of which no more is known than that it is one too long, or one without room.
     Unkept(Unread),
     /// Before.
@@ -114,7 +116,7 @@ pub(super) async fn exchange(
         if let Err(why) = talk.connector.connect().await {
             return Came::Unreachable(why, Vec::new());
         }
-        let is_read_only = frame.method().is_some_and(wire::Method::is_read_only);
+        let is_read_only = frame.method().is_some_and(Method::is_read_only);
         if !is_read_only || is_repeated {
             let target = &talk.connector.target;
             talk.refuse(&frame, format!("{target}: {why}"), true).await;
@@ -186,7 +188,12 @@ async fn hear(
         return Heard::Forgotten;
     }
     if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
-        return Heard::Done(None);
+        // Without a session there is no other way on which an answer may come.
+        return if talk.is_modern() {
+            Heard::Lost(format!("status {status} in place of an answer"), None)
+        } else {
+            Heard::Done(None)
+        };
     }
     if !status.is_success() {
         return refuse_status(talk, frame, response).await;
@@ -306,6 +313,8 @@ async fn follow_to_answer(
             talk.answer(frame, &refusal_of(unread, talk.limit)).await;
             Heard::Done(None)
         }
+        // Only what listens is taken back by a server.
+        Followed::Over => Heard::Done(None),
         Followed::Broken => Heard::Lost(
             "the stream broke off before the answer".to_owned(),
             Some(events),
@@ -333,7 +342,13 @@ pub(super) async fn follow(
                 (Event::Message(message), Some(frame)) if is_answer_to(&message, frame) => {
                     return Followed::Answered(message, Some(share));
                 }
-                (Event::Message(message), frame) => talk.say_within(frame, message).await,
+                (Event::Message(message), frame) => {
+                    let is_over = frame.is_some_and(|frame| ends_listening(&message, frame));
+                    talk.say_within(frame, message).await;
+                    if is_over {
+                        return Followed::Over;
+                    }
+                }
                 (Event::TooLong, Some(_)) => return Followed::Unkept(Unread::TooLong),
                 (Event::TooLong, None) => {
                     let words = format!("a message of more than {} bytes was dropped", talk.limit);
@@ -391,6 +406,22 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
 pub(super) fn is_answer_to(message: &Bytes, frame: &Frame) -> bool {
     Frame::parse(message.clone())
         .is_ok_and(|said| said.kind() == Kind::Response && said.id() == frame.id())
+}
+
+/// Whether a server takes back that it tells of changes (2026-07-28, `subscriptions/listen`): nothing else that it
+/// cancels is one of our requests.
+fn ends_listening(message: &Bytes, frame: &Frame) -> bool {
+    if frame.method() != Some(&Method::Listen) {
+        return false;
+    }
+    let said = Frame::parse(message.clone());
+    said.is_ok_and(|said| match &said.message {
+        Message::Notification { method, params, .. } => {
+            let cancelled = params.request_id.as_ref().map(|(id, _)| id);
+            *method == Method::Cancelled && cancelled == frame.id()
+        }
+        Message::Request { .. } | Message::Response { .. } => false,
+    })
 }
 
 pub(super) fn refusal_of(unread: Unread, limit: usize) -> Refusal {
