@@ -482,6 +482,8 @@ async fn attend(
     let mut connection = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
+        // That a client has gone while it is answered is seen below it (`timed`).
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut has_to_go = pin!(stranger.has_to_go());

@@ -5,7 +5,7 @@ use std::{
     mem,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
@@ -66,19 +66,36 @@ impl Comer {
 
     /// Returns when nothing comes from it any more, which it has said or which is so; never if something has come.
     pub(super) async fn has_gone(&self) {
+        std::future::poll_fn(|context| self.poll_gone(context)).await;
+    }
+
+    /// Ready when nothing comes from it any more, which it has said or which is so; never if something has come.
+    fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
         let look = || {
             let mut byte = [0];
             let (read, _) = rustix::net::recv(self, &mut byte[..], RecvFlags::PEEK)?;
             Ok(read)
         };
-        let looked = match self {
-            Comer::Tcp(stream) => stream.async_io(Interest::READABLE, look).await,
-            Comer::Unix(stream) | Comer::Secure(stream) => {
-                stream.async_io(Interest::READABLE, look).await
+        loop {
+            let is_ready = match self {
+                Comer::Tcp(stream) => stream.poll_read_ready(context),
+                Comer::Unix(stream) | Comer::Secure(stream) => stream.poll_read_ready(context),
+            };
+            if ready!(is_ready).is_err() {
+                return Poll::Ready(());
             }
-        };
-        if looked.is_ok_and(|read| read > 0) {
-            std::future::pending::<()>().await;
+            let looked = match self {
+                Comer::Tcp(stream) => stream.try_io(Interest::READABLE, look),
+                Comer::Unix(stream) | Comer::Secure(stream) => {
+                    stream.try_io(Interest::READABLE, look)
+                }
+            };
+            match looked {
+                Ok(0) => return Poll::Ready(()),
+                Ok(_something) => return Poll::Pending,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_gone) => return Poll::Ready(()),
+            }
         }
     }
 
@@ -172,6 +189,12 @@ impl AsyncWrite for Comer {
     }
 }
 
+/// A stream that can be seen to have ended while nobody reads from it.
+pub(super) trait Watched {
+    /// Ready when nothing comes any more; never if something has come and is not read.
+    fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()>;
+}
+
 /// A connection of which something was read before.
 #[derive(Debug)]
 pub(super) struct Rewound {
@@ -204,6 +227,15 @@ impl Rewound {
 
     pub(super) fn into_parts(self) -> (Comer, Bytes) {
         (self.comer, self.read)
+    }
+}
+
+impl Watched for Rewound {
+    fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.has_unread() {
+            return Poll::Pending;
+        }
+        self.comer.poll_gone(context)
     }
 }
 

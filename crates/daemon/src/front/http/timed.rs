@@ -25,6 +25,7 @@ use tokio::{
 
 use super::{
     Generation, Key, Presence,
+    comer::Watched,
     look::{Age, Orders},
     presence::Round,
 };
@@ -297,6 +298,11 @@ impl Busy {
         self.0.is_answering.load(Ordering::Relaxed)
     }
 
+    /// Whether a request has come whole, and its client waits for what comes of it.
+    fn waits_for_answer(&self) -> bool {
+        self.is_busy() && matches!(self.course().stage, Stage::AtTheHub | Stage::Streams)
+    }
+
     fn count(&self) -> u64 {
         self.0.count.load(Ordering::Relaxed)
     }
@@ -487,7 +493,7 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncWrite + Watched + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -509,6 +515,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes whenever it looks after the connection, and is told not to look for its end itself while a
+        // request is being answered: it would want room for 8 KiB each time, to read what is not there.
+        if self.busy.waits_for_answer() && self.stream.poll_gone(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
         match self.poll_unwritten(context) {
             Poll::Ready(written) => written?,
             Poll::Pending if self.busy.is_taken_along() => self.busy.note_write(false),

@@ -5,6 +5,13 @@ use tokio::{
 
 use super::*;
 
+/// Here nobody goes.
+impl Watched for tokio::io::DuplexStream {
+    fn poll_gone(&self, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_head_must_be_there_soon_after_its_first_byte_and_rest_has_no_end_here() {
     let (mut client, server) = duplex(100);
