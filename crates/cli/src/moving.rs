@@ -16,4 +16,5 @@ pub(crate) mod machine;
 pub(crate) mod plan;
 pub(crate) mod safe_file;
 pub(crate) mod undo;
+pub(crate) mod veil;
 pub(crate) mod verify;

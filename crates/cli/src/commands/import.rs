@@ -16,6 +16,7 @@ use crate::{
         journal::Journal,
         machine::Machine,
         plan::{self, Adopted, Callers, FilePlan, Left, Untouched, Wish},
+        veil,
         verify::{self, Verdict},
     },
     ui::{Align, Format, Page, Render, Table, Ui},
@@ -86,6 +87,7 @@ struct File {
 struct Changed {
     server: String,
     project: Option<String>,
+    /// The command lines, without what may be a secret.
     before: Vec<String>,
     after: Vec<String>,
 }
@@ -215,6 +217,16 @@ impl Render for ImportedFrom {
         } else {
             page.line(added.diff.trim_end_matches('\n'));
         }
+        if added.becomes_private {
+            if !self.is_applied {
+                page.blank();
+            }
+            page.line(format_args!(
+                "What may be a secret comes into {}, which others may read: it is made yours alone \
+                 (mode 0600).",
+                added.config.display()
+            ));
+        }
         let mut table = Table::new(&[("SERVER", Align::Left), ("LEFT OUT, BECAUSE", Align::Left)]);
         for left in &added.left {
             table.row([left.name.clone(), left.reason.clone()]);
@@ -283,6 +295,13 @@ impl File {
                 servers.join(", "),
                 self.client
             )),
+            Verdict::Failing(servers) => page.line(format_args!(
+                "  {} lists {}, and says that it does not work; if it did before, \
+                 `mcpool undo --client {}` takes it back.",
+                self.client,
+                servers.join(", "),
+                self.client
+            )),
             Verdict::NoAnswer => page.line(format_args!(
                 "  {} did not say which servers it has.",
                 self.client
@@ -296,8 +315,8 @@ impl From<Adopted> for Changed {
         Changed {
             server: adopted.name,
             project: adopted.project,
-            before: adopted.was,
-            after: adopted.becomes,
+            before: veil::words(&adopted.was),
+            after: veil::words(&adopted.becomes),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The clients' own files: whether they can be read, and whether what they say is in force.
 
-use std::{collections::BTreeSet, fs, io::ErrorKind};
+use std::{collections::BTreeSet, io::ErrorKind};
 
 use config::clients::{self, Entry, Kind};
 
@@ -9,6 +9,7 @@ use super::{
     finding::{Check, Finding},
 };
 use crate::{
+    config_file,
     moving::machine::{Found, Machine},
     survey::{Session, behind_mcpool},
 };
@@ -31,7 +32,7 @@ fn of_file(patient: &Patient<'_>, machine: &Machine, found: &Found) -> Vec<Findi
         let next = format!("mend it; until then {name} may have none of the servers in it");
         vec![Finding::problem(Check::Clients, what).next(next)]
     };
-    let text = match fs::read_to_string(&found.path) {
+    let text = match config_file::read_file(&found.path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
         Err(error) => {

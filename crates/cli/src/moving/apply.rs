@@ -40,11 +40,14 @@ pub(crate) fn apply(
                 .iter()
                 .map(|adopted| adopted.at.iter().map(Into::into).collect())
                 .collect(),
+            is_new: false,
         };
-        journal.announce(row.clone(), &plan.original.bytes)?;
+        let is_announced = journal.announce(row, &plan.original.bytes)?;
         match plan.original.replace(plan.after.as_bytes()) {
             Ok(Replaced::Done) => done = Some(plan),
-            Ok(Replaced::Changed) => journal.keep(|kept| *kept != row)?,
+            Ok(Replaced::Changed) if is_announced => journal.take_back()?,
+            // One that was killed may have made the change of that row.
+            Ok(Replaced::Changed) => {}
             Err(error) => {
                 return Ok(Err(Untouched {
                     client: plan.client,

@@ -1,10 +1,11 @@
 //! What a change looks like to a person.
 //!
-//! **Invariant:** no value of a variable, a header or a credential is shown: a diff ends up in
-//! bug reports.
+//! Without what may be a secret ([`veil`]).
 
-use config::clients::{Grammar, Node, Value};
+use config::clients::Grammar;
 use similar::TextDiff;
+
+use super::veil;
 
 /// Longest line that is shown whole, in characters: some files are one line.
 const LINE_MAX: usize = 400;
@@ -12,67 +13,14 @@ const LINE_MAX: usize = 400;
 /// How much of a longer one is shown before and behind what differs.
 const AROUND: usize = 60;
 
-/// Members whose values are hidden.
-const VEILED: [&str; 7] = [
-    "env",
-    "envs",
-    "environment",
-    "headers",
-    "http_headers",
-    "requestOptions",
-    "oauth",
-];
-
 /// A unified diff of two texts of one file.
 pub(crate) fn unified(name: &str, before: &str, after: &str, grammar: Grammar) -> String {
-    let (before, after) = (veiled(before, grammar), veiled(after, grammar));
+    let (before, after) = (veil::text(before, grammar), veil::text(after, grammar));
     let (before, after) = shortened(&before, &after);
     TextDiff::from_lines(&before, &after)
         .unified_diff()
         .header(name, &format!("{name} (through mcpool)"))
         .to_string()
-}
-
-/// The text with stars for what may be a secret.
-fn veiled(text: &str, grammar: Grammar) -> String {
-    let Ok(tree) = grammar.read(text) else {
-        // What cannot be read is not shown at all.
-        return String::new();
-    };
-    let mut spans = Vec::new();
-    collect(&tree, false, &mut spans);
-    let offset = text.len() - text.trim_start_matches('\u{feff}').len();
-    let mut shown = text.to_owned();
-    spans.sort_by_key(|span: &std::ops::Range<usize>| std::cmp::Reverse(span.start));
-    for span in spans {
-        shown.replace_range(span.start + offset..span.end + offset, "\"***\"");
-    }
-    shown
-}
-
-fn collect(node: &Node, is_veiled: bool, spans: &mut Vec<std::ops::Range<usize>>) {
-    match &node.value {
-        Value::Text(text) => {
-            // What a client fills in is no secret yet.
-            if is_veiled && !text.starts_with("${") && !node.span.is_empty() {
-                spans.push(node.span.clone());
-            }
-        }
-        Value::Other(_) => {}
-        Value::List(items) => {
-            for item in items {
-                collect(item, is_veiled, spans);
-            }
-        }
-        Value::Map(members) => {
-            for member in members {
-                let is_credential =
-                    config::looks_like_credential(&member.key.to_uppercase().replace('-', "_"));
-                let is_veiled = is_veiled || is_credential || VEILED.contains(&member.key.as_str());
-                collect(&member.node, is_veiled, spans);
-            }
-        }
-    }
 }
 
 /// Both texts with what is the same in a long line left out, where a line differs.

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +19,7 @@ use super::{
     journal::{Journal, Row, SavedStep, digest},
     machine::Machine,
     plan::Left,
+    veil,
 };
 use crate::config_file;
 
@@ -47,6 +49,8 @@ pub(crate) struct Added {
     pub(crate) servers: Vec<String>,
     pub(crate) left: Vec<Left>,
     pub(crate) config: PathBuf,
+    /// Whether others may read the configuration, and may not with what comes into it.
+    pub(crate) becomes_private: bool,
     /// Without values of variables.
     pub(crate) diff: String,
 }
@@ -56,6 +60,7 @@ pub(crate) struct Planned {
     pub(crate) added: Added,
     before: String,
     after: String,
+    has_secrets: bool,
 }
 
 impl From<String> for Source {
@@ -152,9 +157,13 @@ pub(crate) fn plan(
         servers: Vec::new(),
         left: Vec::new(),
         config: places.config.clone(),
+        becomes_private: false,
         diff: String::new(),
     };
-    let after = added.add_all(&before, found, places);
+    let mut has_secrets = false;
+    let after = added.add_all(&before, found, places, &mut has_secrets);
+    added.becomes_private = has_secrets
+        && fs::metadata(&places.config).is_ok_and(|metadata| metadata.mode() & 0o077 != 0);
     if after != before {
         added.diff = diff::unified(
             &machine.shown(&places.config),
@@ -167,15 +176,26 @@ pub(crate) fn plan(
         added,
         before,
         after,
+        has_secrets,
     })
 }
 
 impl Added {
-    fn add_all(&mut self, before: &str, found: Vec<Foreign>, places: &Places) -> String {
+    fn add_all(
+        &mut self,
+        before: &str,
+        found: Vec<Foreign>,
+        places: &Places,
+        has_secrets: &mut bool,
+    ) -> String {
         let mut text = before.to_owned();
         for Foreign { name, server } in found {
-            match server.and_then(|(name, entry)| add(&text, &name, &entry, places)) {
-                Ok(with) => {
+            let with = server.and_then(|(name, entry)| {
+                add(&text, &name, &entry, places).map(|with| (with, may_be_secret(&entry)))
+            });
+            match with {
+                Ok((with, is_secret)) => {
+                    *has_secrets |= is_secret;
                     text = with;
                     self.servers.push(name);
                 }
@@ -188,6 +208,17 @@ impl Added {
         }
         text
     }
+}
+
+/// Whether an entry has something in it that is not to be read by others.
+fn may_be_secret(entry: &ServerEntry) -> bool {
+    let mut values = entry.env.values().chain(entry.headers.values());
+    values.any(|value| veil::value(value) != *value)
+        || veil::words(&entry.args) != entry.args
+        || entry
+            .url
+            .as_ref()
+            .is_some_and(|url| config::shown_address(url) != *url)
 }
 
 fn add(
@@ -217,16 +248,22 @@ pub(crate) fn apply(
                 steps.map(SavedStep::Key).to_vec()
             })
             .collect(),
+        is_new: !places.config.try_exists()?,
     };
-    config_file::edit(&places.config, |now| {
+    let change = |now: &str| {
         if now != planned.before {
             return Err(io::Error::other("it has changed meanwhile; run this again"));
         }
-        journal
+        let _is_new = journal
             .announce(row, now.as_bytes())
             .map_err(io::Error::other)?;
         Ok(planned.after.clone())
-    })
+    };
+    if planned.has_secrets {
+        config_file::edit_private(&places.config, change)
+    } else {
+        config_file::edit(&places.config, change)
+    }
 }
 
 /// The configuration without the servers of a row.

@@ -41,6 +41,9 @@ pub(crate) struct Row {
     pub(crate) after: String,
     /// Where the changed entries stand in it.
     pub(crate) entries: Vec<Vec<SavedStep>>,
+    /// Whether there was no file before.
+    #[serde(default)]
+    pub(crate) is_new: bool,
 }
 
 /// A step of a path, as it is saved.
@@ -62,15 +65,6 @@ impl From<&Step> for SavedStep {
         match step {
             Step::Key(key) => SavedStep::Key(key.clone()),
             Step::Index(index) => SavedStep::Index(*index),
-        }
-    }
-}
-
-impl SavedStep {
-    pub(crate) fn step(&self) -> Step {
-        match self {
-            SavedStep::Key(key) => Step::Key(key.clone()),
-            SavedStep::Index(index) => Step::Index(*index),
         }
     }
 }
@@ -102,17 +96,27 @@ impl Journal {
     }
 
     /// Keeps these bytes, and says in what row they are the file before the change.
-    pub(crate) fn announce(&mut self, row: Row, before: &[u8]) -> anyhow::Result<()> {
+    ///
+    /// Whether the row is a new one: an import that was killed may have left it.
+    pub(crate) fn announce(&mut self, row: Row, before: &[u8]) -> anyhow::Result<bool> {
         let backup = self.backup_path(&row.before);
         // By its content, so one that is there is the same.
         if fs::read(&backup).ok().as_deref() != Some(before) {
             save(&backup, before).with_context(|| format!("cannot write {}", backup.display()))?;
         }
         if self.rows.last() == Some(&row) {
-            return Ok(());
+            return Ok(false);
         }
         self.rows.push(row);
-        self.save()
+        self.save()?;
+        Ok(true)
+    }
+
+    /// Takes back the newest row, whose change has not come. An older one that is the same stays:
+    /// its change has.
+    pub(crate) fn take_back(&mut self) -> anyhow::Result<()> {
+        self.rows.pop();
+        self.save_fewer()
     }
 
     /// What a file was before a change.
@@ -132,6 +136,11 @@ impl Journal {
         if self.rows.len() == before {
             return Ok(());
         }
+        self.save_fewer()
+    }
+
+    /// Saves the rows, and removes the copies that none of them needs.
+    fn save_fewer(&self) -> anyhow::Result<()> {
         self.save()?;
         let needed: BTreeSet<&str> = self.rows.iter().map(|row| row.before.as_str()).collect();
         let backups = fs::read_dir(self.folder.join("backups"))?;
@@ -224,6 +233,7 @@ mod tests {
                 SavedStep::Key("mcp_servers".to_owned()),
                 SavedStep::Index(3),
             ]],
+            is_new: false,
         }
     }
 
@@ -245,6 +255,19 @@ mod tests {
         journal.keep(|row| row.before == digest(b"two")).unwrap();
         assert!(!backup.exists());
         assert_eq!(journal.rows().len(), 1);
+    }
+
+    #[test]
+    fn a_row_that_is_taken_back_leaves_an_older_one_that_is_the_same() {
+        let state = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(state.path()).unwrap();
+        assert!(journal.announce(row(b"one"), b"one").unwrap());
+        assert!(!journal.announce(row(b"one"), b"one").unwrap());
+        assert!(journal.announce(row(b"two"), b"two").unwrap());
+        assert!(journal.announce(row(b"one"), b"one").unwrap());
+        journal.take_back().unwrap();
+        assert_eq!(journal.rows(), [row(b"one"), row(b"two")]);
+        assert_eq!(journal.backup(&row(b"one")).unwrap(), b"one");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     machine::{self, Found, Machine},
     safe_file::Original,
 };
+use crate::config_file;
 
 /// What a user wants imported.
 pub(crate) struct Wish<'a> {
@@ -99,7 +100,7 @@ pub(crate) fn policy(machine: &Machine) -> anyhow::Result<Policy> {
         .unwrap_or_else(|| clients::Machine::home(machine).join(".claude"));
     files.push(own.join("settings.json"));
     for file in files {
-        let Ok(text) = fs::read_to_string(&file) else {
+        let Ok(text) = config_file::read_file(&file) else {
             continue;
         };
         policy

@@ -26,12 +26,16 @@ use sys::lease::{Lease, Waiting};
 use thiserror::Error;
 
 use super::failpoint;
+use crate::config_file::{has_access_list, without_access_list};
 
 /// The largest file that is read; no client's is near it.
 const BYTES_MAX: u64 = 10 * 1024 * 1024;
 
 /// How often it is looked whether somebody still has the file open, a millisecond apart.
 const OPEN_TRIES: usize = 20;
+
+/// What systems say whose file system exchanges no files: macOS has a number of its own for it.
+const NO_EXCHANGE: [Errno; 4] = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];
 
 /// A file as it was read.
 #[derive(Clone)]
@@ -56,6 +60,8 @@ pub(crate) enum Refused {
     ReadOnly,
     #[error("it has several names, as hard links")]
     ManyNames,
+    #[error("it has an access control list, which would be lost")]
+    AccessList,
     #[error("it is a link to a link")]
     LinkToLink,
     #[error("{0}")]
@@ -94,6 +100,9 @@ impl Original {
         if metadata.nlink() > 1 {
             return Err(Refused::ManyNames);
         }
+        if has_access_list(&file) {
+            return Err(Refused::AccessList);
+        }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         Ok(Some(Original {
@@ -116,6 +125,7 @@ impl Original {
         temporary.write_all(new)?;
         failpoint::step();
         let file = temporary.as_file();
+        without_access_list(file)?;
         if file.metadata()?.gid() != self.group {
             fchown(file, None, Some(self.group))?;
         }
@@ -128,16 +138,32 @@ impl Original {
         };
         // From here on what lies aside may be somebody else's: it is removed when that is sure.
         let (file, aside) = temporary.keep().map_err(|error| error.error)?;
-        let mut exchange = Exchange {
-            path: &self.path,
-            aside: &aside,
-            old,
-            new: Watched::of(file)?,
-        };
-        let replaced = exchange.make()?;
-        failpoint::step();
-        remove(&aside)?;
-        Ok(replaced)
+        self.exchange(file, &aside, old)
+    }
+
+    /// Puts the new file, which lies aside, in the place of the old one. Whatever fails, the new
+    /// one does not stay there: it has what the old one has.
+    fn exchange(&self, file: File, aside: &Path, old: Watched) -> io::Result<Replaced> {
+        let ours = file.metadata().map(|metadata| metadata.ino());
+        let made = Watched::of(file).and_then(|new| {
+            let mut exchange = Exchange {
+                path: &self.path,
+                aside,
+                read: &self.bytes,
+                old,
+                new,
+            };
+            exchange.make()
+        });
+        let is_settled = made.is_ok();
+        if is_settled {
+            failpoint::step();
+        }
+        if is_settled || ours.is_ok_and(|ours| inode(aside).is_ok_and(|inode| inode == ours)) {
+            let removed = remove(aside);
+            return made.and_then(|replaced| removed.map(|()| replaced));
+        }
+        made
     }
 
     /// The file, if it is as it was read; nobody else has it open then, if the system can say so.
@@ -204,12 +230,22 @@ impl Watched {
             Held::Open(_) => Ok(false),
         }
     }
+
+    /// Whether somebody has written to it whom no lease has kept from that.
+    fn has_changed(&self, read: &[u8]) -> io::Result<bool> {
+        match &self.file {
+            Held::Leased(_) => Ok(false),
+            Held::Open(file) => Ok(content(file)? != read),
+        }
+    }
 }
 
 /// The new file takes the place of the old one, and the old one lies aside.
 struct Exchange<'a> {
     path: &'a Path,
     aside: &'a Path,
+    /// What the old one had when it was read.
+    read: &'a [u8],
     old: Watched,
     new: Watched,
 }
@@ -221,7 +257,7 @@ impl Exchange<'_> {
             Ok(()) => {}
             Err(Errno::NOENT) => return Ok(Replaced::Changed),
             // A file system without exchange. What is left is a gap of microseconds.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            Err(errno) if NO_EXCHANGE.contains(&errno) => {
                 fs::rename(self.aside, self.path)?;
                 self.sync_folder()?;
                 return Ok(Replaced::Done);
@@ -236,7 +272,8 @@ impl Exchange<'_> {
         self.sync_folder()?;
         failpoint::step();
         // Somebody has had the old file in sight when it went, and is about to write to it.
-        if self.old.has_waiting_writer()? && inode(self.path)? == self.new.inode {
+        let is_overtaken = self.old.has_waiting_writer()? || self.old.has_changed(self.read)?;
+        if is_overtaken && inode(self.path)? == self.new.inode {
             return self.put_back();
         }
         Ok(Replaced::Done)
@@ -404,6 +441,7 @@ mod tests {
         Exchange {
             path,
             aside,
+            read: b"old",
             old: original(path).still_there().unwrap().unwrap(),
             new: Watched::of(new.unwrap()).unwrap(),
         }
@@ -424,6 +462,50 @@ mod tests {
             b"theirs",
             "who has ours open reads what is there"
         );
+    }
+
+    #[test]
+    fn what_another_writes_to_the_old_one_where_there_are_no_leases_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (path, aside) = (at("a.json"), at("aside"));
+        fs::write(&path, "old").unwrap();
+        fs::write(&aside, "new").unwrap();
+        let mut exchange = Exchange {
+            path: &path,
+            aside: &aside,
+            read: b"old",
+            old: Watched {
+                inode: inode(&path).unwrap(),
+                file: Held::Open(File::open(&path).unwrap()),
+            },
+            new: Watched::of(
+                OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .open(&aside)
+                    .unwrap(),
+            )
+            .unwrap(),
+        };
+        fs::write(&path, "theirs").unwrap();
+        assert_eq!(exchange.make().unwrap(), Replaced::Changed);
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+    }
+
+    #[test]
+    fn an_exchange_that_fails_leaves_nothing_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (path, aside) = (at("a.json"), at("aside"));
+        fs::write(&path, "old").unwrap();
+        let mut read = original(&path);
+        let old = read.still_there().unwrap().unwrap();
+        let new = File::create(&aside).unwrap();
+        // A file cannot take the place of the folder that it is in.
+        read.path = folder.path().to_path_buf();
+        read.exchange(new, &aside, old).unwrap_err();
+        assert_eq!(names(folder.path()), ["a.json"]);
     }
 
     #[test]
@@ -498,6 +580,10 @@ mod tests {
         ] {
             let refused = Original::read(&at(name)).map(|_| ()).unwrap_err();
             assert_eq!(refused.to_string(), expected, "{name}");
+        }
+        if crate::config_file::give_access_list(&at("file")) {
+            let refused = Original::read(&at("file")).map(|_| ()).unwrap_err();
+            assert!(matches!(refused, Refused::AccessList), "{refused}");
         }
         assert!(Original::read(&at("missing")).unwrap().is_none());
         assert!(Original::read(&at("file/inner")).unwrap().is_none());

@@ -1,15 +1,16 @@
 //! The way back: the bytes that were there before, or, where the file has changed since,
 //! our words out of the entries that have them.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
-use config::clients::{self, Arguments, Change, Client, Entry, Kind, Step};
+use config::clients::{self, Arguments, Client, CommandAt, Entry, Kind, Reason, Step};
 
 use super::{
-    from,
-    journal::{Journal, Row, digest},
+    failpoint, from,
+    journal::{Journal, Row, SavedStep, digest},
     safe_file::{Original, Replaced},
 };
+use crate::{config_file, survey::behind_mcpool};
 
 const TRIES: usize = 5;
 
@@ -31,13 +32,15 @@ pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Resu
             anyhow::bail!("it is not there any more; what it was before is kept")
         };
         let (bytes, undone) = undone_bytes(&original.bytes, rows, journal)?;
-        if bytes == original.bytes {
-            return Ok(Undone::Nothing);
+        let is_change = bytes != original.bytes;
+        if is_change && original.replace(&bytes)? == Replaced::Changed {
+            continue;
         }
-        match original.replace(&bytes)? {
-            Replaced::Done => return Ok(undone),
-            Replaced::Changed => {}
+        if bytes.is_empty() && rows.first().is_some_and(|row| row.is_new) {
+            failpoint::step();
+            config_file::remove_empty(path)?;
         }
+        return Ok(if is_change { undone } else { Undone::Nothing });
     }
     anyhow::bail!("its client rewrites it all the time; end it, or run this again")
 }
@@ -79,46 +82,98 @@ fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u
     };
     let text = std::str::from_utf8(bytes)?;
     let before = journal.backup(row)?;
-    let before = clients::survey(std::str::from_utf8(&before)?, client)?;
-    let arguments: BTreeMap<&[Step], Arguments> = before
-        .iter()
-        .filter_map(|entry| match &entry.kind {
-            Kind::Local(local) => Some((entry.at.as_slice(), local.command.arguments())),
-            Kind::Ours(_) | Kind::LeftAlone(_) => None,
-        })
-        .collect();
+    let before = Before {
+        row,
+        entries: clients::survey(std::str::from_utf8(&before)?, client)?,
+    };
     let mut names = Vec::new();
     let mut changes = Vec::new();
     for entry in clients::survey(text, client)? {
-        let Some(arguments) =
-            was_changed(&entry, row, &before).then(|| arguments.get(entry.at.as_slice()).copied())
-        else {
-            continue;
-        };
-        if let Some(change) = release(&entry, arguments.unwrap_or(Arguments::Listed)) {
+        if let Kind::Ours(command) = &entry.kind
+            && let Some(arguments) = before.arguments(&entry, command)
+            && let Some(change) = clients::release(command, arguments)
+        {
             changes.extend(change);
             names.push(entry.name);
         }
     }
-    Ok((client.grammar.edit(text, &changes)?.into_bytes(), names))
+    let without = client.grammar.edit(text, &changes)?;
+    for entry in clients::survey(&without, client)? {
+        before.refuse_what_is_left(&entry)?;
+    }
+    Ok((without.into_bytes(), names))
 }
 
-/// Whether this is an entry of the row. One in a list may have another number by now.
-fn was_changed(entry: &Entry, row: &Row, before: &[Entry]) -> bool {
-    row.entries.iter().any(|saved| {
-        let at: Vec<Step> = saved.iter().map(super::journal::SavedStep::step).collect();
-        match at.last() {
-            Some(Step::Index(_)) => before
-                .iter()
-                .any(|before| before.at == at && before.name == entry.name),
-            _ => at == entry.at,
+/// The file before the change of a row.
+struct Before<'a> {
+    row: &'a Row,
+    entries: Vec<Entry>,
+}
+
+impl Before<'_> {
+    /// The entries that the row has changed.
+    fn changed(&self) -> impl Iterator<Item = &Entry> + Clone {
+        self.entries.iter().filter(|entry| {
+            let steps = entry.at.iter().map(SavedStep::from);
+            let at: Vec<SavedStep> = steps.collect();
+            self.row.entries.contains(&at)
+        })
+    }
+
+    /// Whether an entry of now goes through mcpool by the row, and if it had a list of
+    /// arguments before. One that has another name by now is known by its words.
+    fn arguments(&self, entry: &Entry, command: &CommandAt) -> Option<Arguments> {
+        let locals = self.changed().filter_map(|before| match &before.kind {
+            Kind::Local(local) => Some((before, &local.command)),
+            Kind::Ours(_) | Kind::LeftAlone(_) => None,
+        });
+        let in_place = locals
+            .clone()
+            .find(|(before, _)| is_in_place(before, entry));
+        let own = behind_mcpool(&command.words);
+        let by_words = || {
+            let mut others = self.entries.iter();
+            // Somebody has put mcpool there by hand.
+            let was_ours = others
+                .any(|before| is_in_place(before, entry) && matches!(before.kind, Kind::Ours(_)));
+            let same = locals.clone().find(|(_, command)| command.words == own);
+            same.filter(|_| !was_ours)
+        };
+        let found = in_place.or_else(by_words);
+        found.map(|(_, command)| command.arguments())
+    }
+
+    /// Fails if an entry still has our words from the row, or if that cannot be told.
+    fn refuse_what_is_left(&self, entry: &Entry) -> anyhow::Result<()> {
+        let name = &entry.name;
+        match &entry.kind {
+            Kind::Ours(command) => {
+                let has_words = command.words.iter().any(|word| word == "--");
+                if has_words && self.arguments(entry, command).is_some() {
+                    anyhow::bail!(
+                        "{name} still goes through `mcpool connect`, and there is no command line \
+                         behind its `--`; write one there, or remove the entry"
+                    );
+                }
+            }
+            Kind::LeftAlone(reason @ (Reason::Twice | Reason::OddCommand))
+                if self.changed().any(|before| is_in_place(before, entry)) =>
+            {
+                anyhow::bail!(
+                    "whether {name} still goes through mcpool cannot be told: {reason}; mend the \
+                     entry, or remove it"
+                );
+            }
+            Kind::Local(_) | Kind::LeftAlone(_) => {}
         }
-    })
+        Ok(())
+    }
 }
 
-fn release(entry: &Entry, arguments: Arguments) -> Option<Vec<Change>> {
-    match &entry.kind {
-        Kind::Ours(command) => clients::release(command, arguments),
-        Kind::Local(_) | Kind::LeftAlone(_) => None,
+/// Whether an entry of now stands where one of before stood; one in a list may have another number.
+fn is_in_place(before: &Entry, now: &Entry) -> bool {
+    match before.at.last() {
+        Some(Step::Index(_)) => before.name == now.name,
+        _ => before.at == now.at,
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Verdict {
     AllThere,
     /// It does not name these.
     Missing(Vec<String>),
+    /// It names all, and says of these that they do not work.
+    Failing(Vec<String>),
     /// It has ended with an error, or not in time.
     NoAnswer,
 }
@@ -46,19 +48,50 @@ pub(crate) fn verify(client: &Client, servers: &[&str]) -> Verdict {
     match said(command) {
         Said::NotThere => Verdict::NotAsked,
         Said::Nothing => Verdict::NoAnswer,
-        Said::Text(text) => {
-            let missing: Vec<String> = servers
-                .iter()
-                .filter(|server| !text.contains(**server))
-                .map(|server| (*server).to_owned())
-                .collect();
-            if missing.is_empty() {
-                Verdict::AllThere
-            } else {
-                Verdict::Missing(missing)
-            }
+        Said::Text(text) => verdict(&text, servers),
+    }
+}
+
+/// What a list says of these servers; each of its lines is about one.
+fn verdict(text: &str, servers: &[&str]) -> Verdict {
+    let (mut missing, mut failing) = (Vec::new(), Vec::new());
+    for server in servers {
+        let mut lines = text
+            .lines()
+            .filter(|line| has_word(line, server))
+            .peekable();
+        if lines.peek().is_none() {
+            missing.push((*server).to_owned());
+        } else if lines.all(says_failure) {
+            failing.push((*server).to_owned());
         }
     }
+    if !missing.is_empty() {
+        Verdict::Missing(missing)
+    } else if !failing.is_empty() {
+        Verdict::Failing(failing)
+    } else {
+        Verdict::AllThere
+    }
+}
+
+/// Whether a line says that the server that it is about does not work.
+fn says_failure(line: &str) -> bool {
+    let line = line.to_lowercase();
+    ["✗", "✘", "❌"].iter().any(|sign| line.contains(sign))
+        || ["failed", "error", "disconnected", "not connected"]
+            .iter()
+            .any(|word| has_word(&line, word))
+}
+
+/// Whether a word stands in a line, and is no part of another, as of a path or a package's name.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |character: char| character.is_alphanumeric() || "_-./@".contains(character);
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let behind = line[at + word.len()..].chars().next();
+        !before.is_some_and(is_part) && !behind.is_some_and(is_part)
+    })
 }
 
 enum Said {
@@ -123,6 +156,31 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         said(command)
+    }
+
+    #[test]
+    fn a_server_is_there_by_its_whole_name_and_if_it_works() {
+        let text = "git-hub: npx x/git - ✓ Connected\n\
+                    memory: npx server-memory - ✗ Failed to connect\n\
+                    error-tracker: npx - ✓ Connected\n\
+                    time: Error: no such file\n  \"name\": \"listed\",\n";
+        let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        for (servers, expected) in [
+            (
+                &["git-hub", "error-tracker", "listed"][..],
+                Verdict::AllThere,
+            ),
+            (
+                &["git", "hub", "memory"],
+                Verdict::Missing(strings(&["git", "hub"])),
+            ),
+            (
+                &["memory", "listed", "time"],
+                Verdict::Failing(strings(&["memory", "time"])),
+            ),
+        ] {
+            assert_eq!(verdict(text, servers), expected);
+        }
     }
 
     #[test]

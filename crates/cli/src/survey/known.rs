@@ -1,13 +1,13 @@
 //! The servers that are configured, to know them among processes whatever they are called.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use config::{
     CommandIdentity, Config,
     clients::{self, Kind},
 };
 
-use crate::moving::machine::Machine;
+use crate::{config_file, moving::machine::Machine};
 
 /// What is known to be a server, whatever it is called.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ impl Known {
     pub(crate) fn and_of_clients(mut self) -> Known {
         let files = Machine::this().map(|machine| machine.files(clients::ALL));
         for found in files.unwrap_or_default() {
-            let text = fs::read_to_string(&found.path).unwrap_or_default();
+            let text = config_file::read_file(&found.path).unwrap_or_default();
             for entry in clients::survey(&text, found.client).unwrap_or_default() {
                 match entry.kind {
                     Kind::Local(local) => self.add(&local.command.words),

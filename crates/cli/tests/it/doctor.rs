@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::TcpListener,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
@@ -37,6 +37,34 @@ fn problem(home: &Home, check: &str) -> (String, String) {
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_client_s_file_holds_nobody_up() {
+    let home = Home::new();
+    let folder = home.user().join(".cursor");
+    fs::create_dir(&folder).unwrap();
+    let made = Command::new("mkfifo").arg(folder.join("mcp.json")).status();
+    assert!(made.unwrap().success());
+    for (verb, expected) in [("doctor", "it is not a file"), ("advise", "")] {
+        let mut child = home
+            .mcpool(&[verb, "--json"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until("it comes to an end", || child.try_wait().unwrap().is_some());
+        }));
+        if let Err(panic) = ended {
+            child.kill().unwrap();
+            std::panic::resume_unwind(panic);
+        }
+        let mut said = String::new();
+        stdout.read_to_string(&mut said).unwrap();
+        assert!(said.contains(expected), "{verb}: {said}");
+    }
 }
 
 #[test]

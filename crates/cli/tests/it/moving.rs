@@ -56,9 +56,9 @@ fn a_plan_is_a_diff_and_changes_nothing() {
          model = "gpt-5"
          
          [mcp_servers.memory]
-        -command = "npx" # why
+        -command = "npx" # ***
         -args = ["-y", "@modelcontextprotocol/server-memory"]
-        +command = "MCPOOL" # why
+        +command = "MCPOOL" # ***
         +args = ["connect", "--home", "POOL", "--name", "memory", "--env", "TOKEN", "--", "npx", "-y", "@modelcontextprotocol/server-memory"]
          env = { TOKEN = "***" }
          
@@ -155,6 +155,103 @@ fn what_has_changed_since_keeps_its_changes_and_loses_ours() {
     );
 }
 
+/// Imports the server of a client's file, has the user change the file, and undoes.
+#[track_caller]
+fn undone_after(path: &str, before: &str, change: (&str, &str), expected: &str) {
+    let home = Home::new();
+    let path = write(&home, path, before);
+    home.done(&["import", "--apply"]);
+    let imported = fs::read_to_string(&path).unwrap();
+    let changed = imported.replacen(change.0, change.1, 1);
+    assert_ne!(imported, changed, "the user changes it");
+    fs::write(&path, changed).unwrap();
+    let said = home.done(&["undo"]);
+    assert!(said.contains("is taken back: "), "{said}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+}
+
+#[test]
+fn an_entry_that_is_switched_off_since_loses_our_words_too() {
+    for client in [".cline/mcp.json", ".kiro/settings/mcp.json"] {
+        let before = r#"{"mcpServers": {"git": {"command": "uvx", "args": ["s"]}}}"#;
+        let off = (r#""git": {"#, r#""git": {"disabled": true, "#);
+        undone_after(client, before, off, &before.replacen(off.0, off.1, 1));
+    }
+    let codex = CODEX.replace("@playwright/mcp", "other");
+    let off = (
+        "[mcp_servers.memory]\n",
+        "[mcp_servers.memory]\nenabled = false\n",
+    );
+    let expected = codex.replacen(off.0, off.1, 1);
+    undone_after(".codex/config.toml", &codex, off, &expected);
+}
+
+#[test]
+fn an_entry_with_a_file_of_variables_or_another_name_loses_our_words_too() {
+    let before = r#"{"servers": {"git": {"command": "uvx", "args": ["s"]}}}"#;
+    let vscode = ".config/Code/User/mcp.json";
+    for change in [
+        (r#""git": {"#, r#""git": {"envFile": ".env", "#),
+        (r#""git": {"#, r#""git": {"env": {"T": "${input:t}"}, "#),
+        (r#""git": {"#, r#""hub": {"#),
+    ] {
+        undone_after(
+            vscode,
+            before,
+            change,
+            &before.replacen(change.0, change.1, 1),
+        );
+    }
+}
+
+#[test]
+fn an_undo_that_cannot_take_our_words_back_says_so_and_keeps_what_was_there() {
+    let entry = r#"{"command": "uvx", "args": ["s"]}"#;
+    for (is_twice, expected) in [(false, "behind its `--`"), (true, "has this name twice")] {
+        let home = Home::new();
+        let before = format!(r#"{{"mcpServers": {{"git": {entry}}}}}"#);
+        let path = write(&home, ".cline/mcp.json", &before);
+        home.done(&["import", "--apply"]);
+        let imported = fs::read_to_string(&path).unwrap();
+        let changed = if is_twice {
+            imported.replace(r#"{"git""#, &format!(r#"{{"git": {entry}, "git""#))
+        } else {
+            imported.replace(r#", "uvx", "s""#, "")
+        };
+        assert_ne!(imported, changed, "the user changes it");
+        fs::write(&path, &changed).unwrap();
+        let ran = home.run(&["undo"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stdout.contains(expected), "{ran:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), changed);
+        // What was there is kept: with the imported file back, it comes to the byte.
+        fs::write(&path, imported).unwrap();
+        home.done(&["undo"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    }
+}
+
+#[test]
+fn an_entry_through_mcpool_by_the_user_s_own_hand_stays() {
+    let home = Home::new();
+    let path = write(
+        &home,
+        ".cline/mcp.json",
+        r#"{"mcpServers": {
+            "git": {"command": "uvx", "args": ["s"]},
+            "own": {"command": "mcpool", "args": ["connect", "--", "uvx", "s"]}}, "a": 1}"#,
+    );
+    let before = fs::read_to_string(&path).unwrap();
+    home.done(&["import", "--apply"]);
+    let imported = fs::read_to_string(&path).unwrap();
+    fs::write(&path, imported.replace("\"a\": 1", "\"a\": 2")).unwrap();
+    home.done(&["undo"]);
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        before.replace("\"a\": 1", "\"a\": 2")
+    );
+}
+
 #[test]
 fn an_undo_of_one_client_leaves_the_others() {
     let home = Home::new();
@@ -238,6 +335,26 @@ fn a_program_is_told_what_would_change() {
 }
 
 #[test]
+fn no_credential_of_a_command_line_is_told() {
+    let home = Home::new();
+    write(
+        &home,
+        ".cursor/mcp.json",
+        r#"{"mcpServers": {"x": {"command": "npx", "args":
+            ["-y", "x", "--api-key", "sk-123", "-e", "TOKEN=sk-123", "${TOKEN:-sk-123}", "shown"]}}}"#,
+    );
+    for arguments in [&["import"][..], &["import", "--json"]] {
+        let ran = home.run(arguments);
+        assert_eq!(ran.code, Some(5), "{ran:?}");
+        assert!(!ran.stdout.contains("sk-123"), "{ran:?}");
+        assert!(
+            ran.stdout.contains("--api-key") && ran.stdout.contains("shown"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
 fn a_project_s_file_names_mcpool_by_its_name_and_only_where_it_is_found() {
     let home = Home::new();
     let project = home.project("project");
@@ -316,12 +433,14 @@ fn servers_of_another_system_come_into_the_configuration_and_go_again() {
         --- POOL/config.toml
         +++ POOL/config.toml (through mcpool)
         @@ -1 +1,6 @@
-         # mine
+         # ***
         +
         +[servers.memory]
         +command = "npx"
         +args = ["-y", "server"]
         +env = { TOKEN = "***" }
+
+        What may be a secret comes into POOL/config.toml, which others may read: it is made yours alone (mode 0600).
 
         SERVER  LEFT OUT, BECAUSE
         off     disabled
@@ -345,6 +464,42 @@ fn servers_of_another_system_come_into_the_configuration_and_go_again() {
 }
 
 #[test]
+fn a_configuration_with_secrets_that_come_in_is_read_by_nobody_else() {
+    for (value, mode) in [("ghp_x", 0o600), ("${TOKEN}", 0o644)] {
+        let home = Home::new();
+        home.configure("# mine\n");
+        let config = home.pool().join("config.toml");
+        fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
+        let entry = serde_json::json!({"mcpServers": {"memory": {
+            "command": "npx", "env": {"TOKEN": value}
+        }}});
+        let file = write(&home, "servers.json", &entry.to_string());
+        let said = home.done(&["import", "--from", file.to_str().unwrap(), "--apply"]);
+        assert_eq!(fs::metadata(&config).unwrap().mode() & 0o777, mode);
+        assert_eq!(said.contains("mode 0600"), mode == 0o600, "{said}");
+    }
+}
+
+#[test]
+fn a_configuration_that_an_import_has_made_goes_with_it() {
+    for is_there in [false, true] {
+        let home = Home::new();
+        let config = home.pool().join("config.toml");
+        if is_there {
+            home.configure("");
+        } else if config.exists() {
+            fs::remove_file(&config).unwrap();
+        }
+        let file = write(&home, "a.json", r#"{"servers": {"a": {"command": "npx"}}}"#);
+        home.done(&["import", "--from", file.to_str().unwrap(), "--apply"]);
+        assert!(fs::read_to_string(&config).unwrap().contains("[servers.a]"));
+        home.done(&["undo"]);
+        assert_eq!(config.exists(), is_there);
+        assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
+    }
+}
+
+#[test]
 fn a_system_that_is_not_there_is_told_with_where_it_was_looked_for() {
     let home = Home::new();
     for system in ["mcp-proxy", "smart-mcp-proxy", "mcpproxy", "aitkit"] {
@@ -364,6 +519,7 @@ fn a_client_is_asked_whether_it_has_what_was_imported() {
     for (script, expected) in [
         ("echo '[{\"name\": \"memory\"}]'", "codex lists all of them"),
         ("echo '[]'", "codex does not list memory"),
+        ("echo memory: failed", "codex lists memory, and says"),
         ("exit 1", "codex did not say which servers it has"),
     ] {
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();

@@ -205,19 +205,26 @@ fn collect_servers(
 }
 
 fn kind(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Kind {
+    // Whatever else is said of it: one that is switched off has our words as well, and they can be taken back.
+    if let Some(Ok(command)) = command_line(entry, client, at)
+        && is_ours(&command.words)
+    {
+        return Kind::Ours(command);
+    }
     match local(name, entry, client, at) {
-        Ok(local) if is_ours(&local.command.words) => Kind::Ours(local.command),
         Ok(local) => Kind::Local(local),
         Err(reason) => Kind::LeftAlone(reason),
     }
 }
 
+/// The command line of an entry, where one stands in it.
+fn command_line(entry: &Node, client: &Client, at: &[Step]) -> Option<Result<CommandAt, Reason>> {
+    let mut forms = client.commands.iter();
+    forms.find_map(|form| form.find(entry, at))
+}
+
 fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local, Reason> {
-    let mut found = client
-        .commands
-        .iter()
-        .filter_map(|command| command.find(entry, at));
-    let command = found.next();
+    let command = command_line(entry, client, at);
     if client
         .addresses
         .iter()
@@ -271,9 +278,7 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
     if any_text(entry, "${input:") {
         return Err(Reason::Input);
     }
-    if !is_ours(&command.words) {
-        refuse_program(name, &command.words)?;
-    }
+    refuse_program(name, &command.words)?;
     let mut variables = Vec::new();
     for holder in holders {
         for member in client.variables {

@@ -1,0 +1,348 @@
+//! What of a client's file or of a command line may be shown.
+//!
+//! **Invariant:** no value of a variable, a header or a credential is shown, nor a comment, which
+//! may be an entry of before: a diff and a report end up where others read them. A wrong guess
+//! costs a word of it.
+
+use std::ops::Range;
+
+use config::clients::{Grammar, Node, Value};
+
+/// What stands in the place of a secret.
+const VEIL: &str = "***";
+
+/// Members whose values are hidden.
+const MEMBERS: [&str; 7] = [
+    "env",
+    "envs",
+    "environment",
+    "headers",
+    "http_headers",
+    "requestOptions",
+    "oauth",
+];
+
+/// Options behind which a header of HTTP stands.
+const HEADER_OPTIONS: [&str; 3] = ["-H", "--header", "--headers"];
+
+/// The words of a command line, with stars for what may be a secret.
+pub(crate) fn words(words: &[String]) -> Vec<String> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    veiled_words(&words)
+}
+
+fn veiled_words(words: &[&str]) -> Vec<String> {
+    let before = std::iter::once(None).chain(words.iter().map(Some));
+    let pairs = before.zip(words);
+    pairs
+        .map(|(before, word)| {
+            if before.is_some_and(|before| is_secret_behind(before)) {
+                value(word)
+            } else {
+                veiled_word(word)
+            }
+        })
+        .collect()
+}
+
+/// Whether the word behind this one is a credential, as behind `--api-key`.
+fn is_secret_behind(option: &str) -> bool {
+    let is_alone = option.starts_with('-') && !option.contains('=');
+    is_alone && (HEADER_OPTIONS.contains(&option) || is_credential(option))
+}
+
+fn is_credential(name: &str) -> bool {
+    config::looks_like_credential(name) || name.eq_ignore_ascii_case("authorization")
+}
+
+/// A value that may be a secret; what a client fills in is none yet.
+pub(super) fn value(text: &str) -> String {
+    let name = text
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'));
+    let is_bare = name.is_some_and(|name| {
+        let name = ["env:", "input:"]
+            .iter()
+            .find_map(|kind| name.strip_prefix(kind))
+            .unwrap_or(name);
+        let is_part =
+            |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
+        !name.is_empty() && name.chars().all(is_part)
+    });
+    if is_bare { text } else { VEIL }.to_owned()
+}
+
+/// A word that stands alone: a value behind a name that looks like a credential's is hidden, and
+/// in an address what does not say where it is.
+fn veiled_word(word: &str) -> String {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    let start = word.find(is_part).unwrap_or(word.len());
+    let end = word[start..]
+        .find(|character| !is_part(character))
+        .map_or(word.len(), |length| start + length);
+    let behind = word[end..].chars().next();
+    if behind.is_some_and(|behind| "=:".contains(behind)) && is_credential(&word[start..end]) {
+        let (name, secret) = word.split_at(end + 1);
+        return format!("{name}{}", value(secret));
+    }
+    if word.contains(char::is_whitespace) {
+        // A line of a shell, or several words in one.
+        let parts: Vec<&str> = word.split(char::is_whitespace).collect();
+        let veiled = veiled_words(&parts);
+        return if veiled == parts {
+            word.to_owned()
+        } else {
+            veiled.join(" ")
+        };
+    }
+    if word.contains("://") {
+        return config::shown_address(word);
+    }
+    word.to_owned()
+}
+
+/// The text of a file, with stars for what may be a secret; nothing of what cannot be read.
+pub(super) fn text(text: &str, grammar: Grammar) -> String {
+    let offset = text.len() - text.trim_start_matches('\u{feff}').len();
+    let Ok(tree) = grammar.read(text) else {
+        return String::new();
+    };
+    let mut found = Found::default();
+    if found.collect(&tree, false).is_none() {
+        return String::new();
+    }
+    let behind_mark = &text[offset..];
+    for comment in comments(behind_mark, grammar, &mut found.scalars) {
+        found.veiled.push((comment, format!(" {VEIL}")));
+    }
+    found
+        .veiled
+        .sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
+    let mut shown = behind_mark.to_owned();
+    for (span, veil) in found.veiled {
+        // A block of YAML has the end of its last line in it.
+        let end = if shown[span.clone()].ends_with('\n') {
+            "\n"
+        } else {
+            ""
+        };
+        shown.replace_range(span, &format!("{veil}{end}"));
+    }
+    format!("{}{shown}", &text[..offset])
+}
+
+/// What a tree has that matters here.
+#[derive(Default)]
+struct Found {
+    /// What is hidden, and by what.
+    veiled: Vec<(Range<usize>, String)>,
+    /// Where names and values stand: no comment begins in one.
+    scalars: Vec<Range<usize>>,
+}
+
+impl Found {
+    /// `None` if something is to be hidden of which nobody knows where it stands.
+    fn collect(&mut self, node: &Node, is_veiled: bool) -> Option<()> {
+        match &node.value {
+            Value::Text(text) | Value::Other(text) => {
+                let shown = match (&node.value, is_veiled) {
+                    (Value::Other(_), true) => VEIL.to_owned(),
+                    (_, true) => value(text),
+                    (Value::Other(_), false) => text.clone(),
+                    (_, false) => veiled_word(text),
+                };
+                self.add(node, text, &shown)?;
+            }
+            Value::List(items) => {
+                let texts = items.iter().map(|item| match &item.value {
+                    Value::Text(text) | Value::Other(text) => text.as_str(),
+                    Value::List(_) | Value::Map(_) => "",
+                });
+                let mut before = "";
+                for (item, text) in items.iter().zip(texts) {
+                    self.collect(item, is_veiled || is_secret_behind(before))?;
+                    before = text;
+                }
+            }
+            Value::Map(members) => {
+                for member in members {
+                    self.scalars.push(member.key_span.clone());
+                    let is_veiled = is_veiled
+                        || is_credential(&member.key)
+                        || MEMBERS.contains(&member.key.as_str());
+                    self.collect(&member.node, is_veiled)?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn add(&mut self, node: &Node, text: &str, shown: &str) -> Option<()> {
+        self.scalars.push(node.span.clone());
+        if shown == text {
+            return Some(());
+        }
+        if node.span.is_empty() {
+            return None;
+        }
+        // A string of JSON is one of TOML and YAML as well.
+        let veil = serde_json::Value::from(shown).to_string();
+        self.veiled.push((node.span.clone(), veil));
+        Some(())
+    }
+}
+
+/// The comments of a text, without the sign that they begin with.
+fn comments(text: &str, grammar: Grammar, scalars: &mut Vec<Range<usize>>) -> Vec<Range<usize>> {
+    scalars.retain(|span| !span.is_empty());
+    scalars.sort_by_key(|span| span.start);
+    let mut scalars = scalars.iter().peekable();
+    let mut comments = Vec::new();
+    let mut at = 0;
+    while let Some(character) = text[at..].chars().next() {
+        while scalars.next_if(|span| span.end <= at).is_some() {}
+        if let Some(span) = scalars.peek()
+            && span.start <= at
+        {
+            at = span.end;
+            continue;
+        }
+        let (sign, end) = match grammar {
+            Grammar::Toml | Grammar::Yaml => ("#", "\n"),
+            Grammar::Json | Grammar::Jsonc if text[at..].starts_with("/*") => ("/*", "*/"),
+            Grammar::Json | Grammar::Jsonc => ("//", "\n"),
+        };
+        if !text[at..].starts_with(sign) {
+            at += character.len_utf8();
+            continue;
+        }
+        let start = at + sign.len();
+        let length = text[start..].find(end).unwrap_or(text.len() - start);
+        let ends_line = text[start..start + length].trim_end();
+        if !ends_line.is_empty() {
+            comments.push(start..start + ends_line.len());
+        }
+        at = start + length;
+        if end == "*/" {
+            at = (at + end.len()).min(text.len());
+        }
+    }
+    comments
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(words: &[&str], expected: &[&str]) {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        assert_eq!(super::words(&words), expected);
+    }
+
+    #[test]
+    fn credentials_in_words_are_hidden() {
+        check(
+            &["npx", "-y", "x", "--api-key", "sk-1", "--port", "80"],
+            &["npx", "-y", "x", "--api-key", "***", "--port", "80"],
+        );
+        check(
+            &[
+                "-e",
+                "TOKEN=ghp_1",
+                "--token=ghp_1",
+                "MODE=fast",
+                "--flag=1",
+            ],
+            &["-e", "TOKEN=***", "--token=***", "MODE=fast", "--flag=1"],
+        );
+        check(
+            &[
+                "--header",
+                "X-Mine: 1",
+                "-H",
+                "Cookie: a",
+                "Authorization: Bearer x",
+            ],
+            &["--header", "***", "-H", "***", "Authorization:***"],
+        );
+        // What looks like a value may be an option that has one.
+        check(&["--auth", "--token", "x"], &["--auth", "***", "***"]);
+        check(
+            &["sh", "-c", "TOKEN=ghp_1 exec x", "exec  x --token ghp_1"],
+            &["sh", "-c", "TOKEN=***", "exec  x --token ***"],
+        );
+        check(
+            &["postgres://me:pass@host/db", "https://host/mcp?token=1"],
+            &["postgres://***@host/db", "https://host/mcp?***"],
+        );
+    }
+
+    #[test]
+    fn what_a_client_fills_in_is_shown_and_what_it_falls_back_to_is_not() {
+        check(
+            &["--token", "${TOKEN}", "TOKEN=${env:TOKEN}", "${TOKEN}"],
+            &["--token", "${TOKEN}", "TOKEN=${env:TOKEN}", "${TOKEN}"],
+        );
+        check(
+            &[
+                "--token",
+                "${TOKEN:-ghp_1}",
+                "TOKEN=${T:-ghp_1}",
+                "${TOKEN:-ghp_1}",
+            ],
+            &["--token", "***", "TOKEN=***", "${TOKEN:***"],
+        );
+    }
+
+    #[track_caller]
+    fn check_text(grammar: Grammar, before: &str, expected: &Expect) {
+        let shown = text(before, grammar);
+        expected.assert_eq(shown.trim_start_matches('\u{feff}'));
+        assert!(!shown.contains("ghp"), "{shown}");
+    }
+
+    #[test]
+    fn credentials_and_comments_in_files_are_hidden() {
+        check_text(
+            Grammar::Jsonc,
+            "\u{feff}{ // ghp_1\n \"a\": {/* ghp_2\nghp_3 */\"args\": [\"-y\", \"--key\", \"ghp_4\", \"T_KEY=ghp_5\"],\n \"url\": \"http://x//y\",\n \"env\": {\"PIN\": 1234, \"T\": \"${T:-ghp_6}\", \"U\": \"${U}\"}}}",
+            &expect![[r#"
+                { // ***
+                 "a": {/* *** */"args": ["-y", "--key", "***", "T_KEY=***"],
+                 "url": "http://x//y",
+                 "env": {"PIN": "***", "T": "***", "U": "${U}"}}}"#]],
+        );
+        check_text(
+            Grammar::Toml,
+            "a = \"x # y\" # ghp_1\n\n[m]\nargs = [\"--token\", 'ghp_2'] # ghp_3\nenv = { N = 12, T = '''ghp_4'''}\n[[l]]\nauth = \"ghp_5\"\n",
+            &expect![[r#"
+                a = "x # y" # ***
+
+                [m]
+                args = ["--token", "***"] # ***
+                env = { N = "***", T = "***"}
+                [[l]]
+                auth = "***"
+            "#]],
+        );
+        check_text(
+            Grammar::Yaml,
+            "# ghp_1\na: x#y # ghp_2\nargs:\n  - --token\n  - ghp_3\nenv:\n  PIN: 12\n  T: |\n    ghp_4\n    # ghp_5\nb: 1\n",
+            &expect![[r##"
+                # ***
+                a: x#y # ***
+                args:
+                  - --token
+                  - "***"
+                env:
+                  PIN: "***"
+                  T: |
+                    "***"
+                b: 1
+            "##]],
+        );
+    }
+}
