@@ -8,7 +8,6 @@ mod act;
 mod session;
 
 use std::{
-    env,
     path::Path,
     process::{Command, Output},
     thread,
@@ -67,7 +66,7 @@ const PLAYED: [(Version, &[&str], (usize, usize)); 3] = [
 /// Plays all of these versions' scenarios.
 pub(crate) fn play(
     bench: &Bench<'_>,
-    mcpool: &Path,
+    (mcpool, xtask): (&Path, &Path),
     versions: &[Version],
 ) -> anyhow::Result<Report> {
     let mut report = Report::default();
@@ -82,6 +81,7 @@ pub(crate) fn play(
             let group = Group {
                 bench,
                 mcpool,
+                xtask,
                 folder: &folder,
                 version,
                 era,
@@ -96,6 +96,8 @@ pub(crate) fn play(
 struct Group<'a> {
     bench: &'a Bench<'a>,
     mcpool: &'a Path,
+    /// This program, as a client that is started for each scenario.
+    xtask: &'a Path,
     folder: &'a Path,
     version: Version,
     era: Fixture,
@@ -139,11 +141,10 @@ impl Group<'_> {
     }
 
     fn play_one(&self, scenario: &str) -> anyhow::Result<Output> {
-        let xtask = env::current_exe().context("finding this program")?;
         // The suite takes it apart at its blanks.
         let mut act = format!(
             "{} conformance-client --mcpool {} --folder {} --era {}",
-            xtask.display(),
+            self.xtask.display(),
             self.mcpool.display(),
             self.bench.folder.display(),
             self.era.name()

@@ -95,8 +95,10 @@ fn ended(report: &Report) -> anyhow::Result<()> {
 
 /// Plays the scenarios for clients, with mcpool between the suite's servers and clients of ours.
 fn as_client(bench: &Bench<'_>, versions: &[Version]) -> anyhow::Result<Report> {
-    let mcpool = build::programs(&["mcpool"], Profile::Debug)?.get("mcpool")?;
-    clients::play(bench, &mcpool, versions)
+    let programs = build::programs(&["mcpool", "xtask"], Profile::Debug)?;
+    // Building may have replaced the program that runs here.
+    let (mcpool, xtask) = (programs.get("mcpool")?, programs.get("xtask")?);
+    clients::play(bench, (&mcpool, &xtask), versions)
 }
 
 /// What `cargo xtask test` plays: each version alone, then two of each at the same time, and at last mcpool as a

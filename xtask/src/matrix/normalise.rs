@@ -121,7 +121,8 @@ fn without_digits_after(text: &str, label: &str) -> String {
 }
 
 /// A transcript without what is in it only because mcpool speaks the modern era with a client to which its
-/// server speaks the legacy one when they are alone: the version, and the server's name in each result.
+/// server speaks the legacy one when they are alone: the version, and the server's name in each result. Nor does a
+/// server promise tasks then, which are something else there (`docs/eras.md`).
 pub(crate) fn in_era_of(direct: &Value, mut pooled: Value) -> Value {
     const VERSION: &str = "/initialize/protocolVersion";
     let version = direct.pointer(VERSION).cloned();
@@ -132,6 +133,13 @@ pub(crate) fn in_era_of(direct: &Value, mut pooled: Value) -> Value {
         return pooled;
     }
     *found = version.unwrap_or_default();
+    let tasks = direct.pointer("/initialize/capabilities/tasks");
+    let promised = pooled.pointer_mut("/initialize/capabilities");
+    if let (Some(tasks), Some(Value::Object(promised))) = (tasks, promised)
+        && promised.get("tasks").is_none_or(Value::is_null)
+    {
+        promised.insert("tasks".to_owned(), tasks.clone());
+    }
     drop_server_info(&mut pooled);
     pooled
 }
@@ -237,6 +245,13 @@ mod tests {
         let modern = json!({"initialize": own, "answer": {"_meta": {SERVER_INFO: {"name": "a"}}}});
         assert_eq!(in_era_of(&legacy, modern.clone()), legacy);
         assert_eq!(in_era_of(&modern, modern.clone()), modern);
+        let promised = |tasks: Value| json!({"initialize": {"protocolVersion": "2025-11-25", "capabilities": {"tasks": tasks}}});
+        let mut unpromised = promised(Value::Null);
+        unpromised["initialize"]["protocolVersion"] = json!(MODERN);
+        assert_eq!(
+            in_era_of(&promised(json!({})), unpromised),
+            promised(json!({}))
+        );
         let more = json!({"initialize": own, "answer": {"_meta": {SERVER_INFO: {}, "x": 1}}});
         let found = in_era_of(&legacy, more);
         assert_eq!(found["answer"], json!({"_meta": {"x": 1}}));
