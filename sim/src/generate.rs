@@ -321,15 +321,7 @@ impl Generator {
     }
 
     fn any_act(&mut self) -> Act {
-        let all: u32 = self.weights.iter().map(|(_, weight)| weight).sum();
-        let mut at = u32::try_from(self.chance.below(all as usize)).unwrap_or_default();
-        for (act, weight) in &self.weights {
-            match at.checked_sub(*weight) {
-                Some(rest) => at = rest,
-                None => return *act,
-            }
-        }
-        Act::Carry
+        self.chance.weighted(&self.weights).unwrap_or(Act::Carry)
     }
 
     /// A step of this kind; `None` if there is nobody to take it.

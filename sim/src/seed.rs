@@ -53,6 +53,19 @@ impl Chance {
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
+
+    /// One of several, each as often as its weight says; `None` if none has any.
+    pub(crate) fn weighted<T: Copy>(&mut self, from: &[(T, u32)]) -> Option<T> {
+        let all: u32 = from.iter().map(|(_, weight)| weight).sum();
+        let mut at = u32::try_from(self.below(all as usize)).unwrap_or_default();
+        for (one, weight) in from {
+            match at.checked_sub(*weight) {
+                Some(rest) => at = rest,
+                None => return Some(*one),
+            }
+        }
+        None
+    }
 }
 
 /// What does not change while a world lasts. Part of a replay.

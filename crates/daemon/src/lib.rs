@@ -18,6 +18,7 @@ mod launch;
 mod link;
 mod logs;
 mod observe;
+mod private_file;
 mod process;
 mod serve;
 mod tasks;

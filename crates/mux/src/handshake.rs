@@ -13,7 +13,7 @@ use alloc::{
 use core::time::Duration;
 
 use bytes::Bytes;
-use wire::{Outgoing, RequestId, edited, members_of, meta_name, quoted};
+use wire::{Outgoing, RequestId, Span, edited, members_of, meta_name, quoted};
 
 use crate::{
     class::Class,
@@ -215,27 +215,29 @@ impl Handshake {
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let left = whole.saturating_sub(age).to_string();
         let start = ttl.as_ptr() as usize - text.as_ptr() as usize;
-        let mut edits = [
+        self.edited([
             (self.version_span.clone(), versions),
             (start..start + ttl.len(), left.as_str()),
-        ];
-        edits.sort_by_key(|(span, _)| span.start);
-        let mut aged = String::new();
-        let mut done = 0;
-        for (span, text_there) in edits {
-            aged.push_str(text.get(done..span.start).unwrap_or_default());
-            aged.push_str(text_there);
-            done = span.end;
-        }
-        aged.push_str(text.get(done..).unwrap_or_default());
-        aged
+        ])
     }
 
     fn with_version(&self, version: &str) -> String {
+        self.edited([(self.version_span.clone(), version)])
+    }
+
+    /// The server's own words, with others in some places.
+    fn edited<const N: usize>(&self, mut edits: [(Span, &str); N]) -> String {
         let text = core::str::from_utf8(&self.result).unwrap_or_default();
-        let before = text.get(..self.version_span.start).unwrap_or_default();
-        let after = text.get(self.version_span.end..).unwrap_or_default();
-        format!("{before}{version}{after}")
+        edits.sort_by_key(|(span, _)| span.start);
+        let mut edited = String::new();
+        let mut done = 0;
+        for (span, new) in edits {
+            edited.push_str(text.get(done..span.start).unwrap_or_default());
+            edited.push_str(new);
+            done = span.end;
+        }
+        edited.push_str(text.get(done..).unwrap_or_default());
+        edited
     }
 
     fn said(&self) -> Said<'_> {

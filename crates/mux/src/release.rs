@@ -411,11 +411,21 @@ impl Mux {
         upstream_may && session_may
     }
 
-    /// A session waits for something other than its turn at the server: nobody lets it go first there.
-    fn keeps_nobody_waiting(&mut self, (session_id, upstream_id): (SessionId, UpstreamId)) {
-        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-            upstream.lanes.give_up_next(session_id);
+    /// What becomes of a call whatever else its server is at: it repeats another, or wants a device. `None` if it
+    /// depends on its server alone.
+    fn admit_elsewhere(
+        &mut self,
+        place: (SessionId, UpstreamId),
+        call: &Call,
+    ) -> Option<Result<Admission, Barred>> {
+        let once = call.once.as_ref();
+        match once.map_or(Repeat::No, |once| self.repeat(place, once)) {
+            Repeat::No => {}
+            Repeat::Waits => return Some(Err(Barred)),
+            Repeat::Answered(answer) => return Some(Ok(Admission::Answered(answer))),
         }
+        let device = call.device.as_ref()?;
+        (!self.devices.admit(device, place.0)).then_some(Err(Barred))
     }
 
     /// Whether a request may go now, as far as other sessions' calls are concerned. One that may not, because
@@ -430,18 +440,12 @@ impl Mux {
         let Some(call) = call else {
             return Ok(Admission::Goes(None));
         };
-        if let Some(once) = &call.once {
-            match self.repeat(place, once) {
-                Repeat::No => {}
-                Repeat::Waits => {
-                    self.keeps_nobody_waiting(place);
-                    return Err(Barred);
-                }
-                Repeat::Answered(answer) => {
-                    self.keeps_nobody_waiting(place);
-                    return Ok(Admission::Answered(answer));
-                }
+        if let Some(admitted) = self.admit_elsewhere(place, &call) {
+            // It does not wait for its turn at the server: nobody lets it go first there.
+            if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+                upstream.lanes.give_up_next(session_id);
             }
+            return admitted;
         }
         let Call {
             tool,
@@ -449,12 +453,6 @@ impl Mux {
             device,
             once,
         } = call;
-        if let Some(device) = &device
-            && !self.devices.admit(device, session_id)
-        {
-            self.keeps_nobody_waiting(place);
-            return Err(Barred);
-        }
         let now = self.now;
         let is_logging = wants_log || self.is_logging(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {

@@ -26,6 +26,8 @@ pub mod sandbox;
 pub mod schedule;
 pub mod scratch;
 pub mod signals;
+#[cfg(target_os = "linux")]
+pub mod sock_diag;
 pub mod socket;
 pub mod stat;
 pub mod stdin;

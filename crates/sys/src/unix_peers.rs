@@ -15,23 +15,14 @@ pub fn all() -> io::Result<BTreeMap<u64, Option<u64>>> {
 mod system {
     use std::{collections::BTreeMap, io};
 
-    use rustix::net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
-        netlink::{SOCK_DIAG, SocketAddrNetlink},
-        recv, sendto, socket_with,
-    };
+    use rustix::net::{RecvFlags, SocketFlags, recv};
 
-    /// The kind of question: sockets of a family (`SOCK_DIAG_BY_FAMILY`).
-    const BY_FAMILY: u16 = 20;
-    /// It is a question (`NLM_F_REQUEST`), about all of them (`NLM_F_DUMP`).
-    const REQUEST_ALL: u16 = 0x301;
+    use crate::sock_diag::{About, HEADER_BYTES, ask};
+
     /// There is no more (`NLMSG_DONE`).
     const DONE: u16 = 3;
     /// It cannot be answered (`NLMSG_ERROR`).
     const ERROR: u16 = 2;
-    const HEADER_BYTES: usize = 16;
-    /// A header and the question (`unix_diag_req`).
-    const QUESTION_BYTES: u32 = 16 + 24;
     /// What is said of each beside the attributes (`unix_diag_msg`).
     const SAID_BYTES: usize = 16;
     /// Where it says of which kind the socket is, in which state, and its inode.
@@ -48,18 +39,7 @@ mod system {
     const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
     pub(super) fn all() -> io::Result<BTreeMap<u64, Option<u64>>> {
-        let kernel = socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            Some(SOCK_DIAG),
-        )?;
-        sendto(
-            &kernel,
-            &question(),
-            SendFlags::empty(),
-            &SocketAddrNetlink::new(0, 0),
-        )?;
+        let kernel = ask(&question(), About::All, SocketFlags::empty())?;
         let mut peers = BTreeMap::new();
         let mut answer = vec![0; ANSWER_BYTES_MAX];
         loop {
@@ -70,13 +50,9 @@ mod system {
         }
     }
 
+    /// What is asked (`unix_diag_req`).
     fn question() -> Vec<u8> {
         let mut bytes = Vec::new();
-        bytes.extend(QUESTION_BYTES.to_ne_bytes());
-        bytes.extend(BY_FAMILY.to_ne_bytes());
-        bytes.extend(REQUEST_ALL.to_ne_bytes());
-        // Its number, and nobody's port.
-        bytes.extend([0; 8]);
         // The family, `AF_UNIX`, and no protocol.
         bytes.extend([1, 0, 0, 0]);
         // In whatever state, whichever inode.

@@ -113,7 +113,7 @@ impl Generator {
                 what: 0,
             });
         }
-        let act = self.act();
+        let act = self.chance.weighted(&self.weights).unwrap_or(Act::Read);
         let (mut who, mut what) = (self.chance.byte(), self.chance.byte());
         if matches!(act, Act::Open | Act::Restart) {
             who = self.chance.pick(&self.specs);
@@ -122,17 +122,5 @@ impl Generator {
             what = self.chance.pick(&self.kinds);
         }
         Some(Step { act, who, what })
-    }
-
-    fn act(&mut self) -> Act {
-        let all: u32 = self.weights.iter().map(|(_, weight)| weight).sum();
-        let mut at = u32::try_from(self.chance.below(all as usize)).unwrap_or_default();
-        for (act, weight) in &self.weights {
-            match at.checked_sub(*weight) {
-                Some(rest) => at = rest,
-                None => return *act,
-            }
-        }
-        Act::Read
     }
 }

@@ -231,13 +231,7 @@ mod tests {
                     pss_kb: 90_000 * u64::try_from(copies).unwrap(),
                     watches: 0,
                 },
-                names_workspace: false,
-                exclusive: None,
-                is_relay: false,
-                is_container: false,
-                ready_after: None,
-                asks_for_roots: None,
-                after_start_kb: None,
+                ..Signals::usual()
             },
         }
     }

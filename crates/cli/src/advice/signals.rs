@@ -67,6 +67,28 @@ impl Signals {
         let copies = u64::try_from(self.copies).unwrap_or(u64::MAX);
         self.now.pss_kb / copies.max(1)
     }
+
+    /// Those of four copies of 50 MB for four sessions in two workspaces.
+    #[cfg(test)]
+    pub(super) fn usual() -> Self {
+        Signals {
+            copies: 4,
+            sessions: 4,
+            workspaces: 2,
+            now: Figures {
+                processes: 8,
+                pss_kb: 200 * 1024,
+                watches: 0,
+            },
+            names_workspace: false,
+            exclusive: None,
+            is_relay: false,
+            is_container: false,
+            ready_after: None,
+            asks_for_roots: None,
+            after_start_kb: None,
+        }
+    }
 }
 
 /// What tells one server from another.

@@ -104,32 +104,10 @@ fn bond(signals: &Signals) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::survey::Figures;
-
-    /// Four copies of 50 MB for four sessions in two workspaces.
-    fn usual() -> Signals {
-        Signals {
-            copies: 4,
-            sessions: 4,
-            workspaces: 2,
-            now: Figures {
-                processes: 8,
-                pss_kb: 200 * 1024,
-                watches: 0,
-            },
-            names_workspace: false,
-            exclusive: None,
-            is_relay: false,
-            is_container: false,
-            ready_after: None,
-            asks_for_roots: None,
-            after_start_kb: None,
-        }
-    }
 
     #[track_caller]
     fn check(change: impl FnOnce(&mut Signals), expected: Verdict, word: &str) {
-        let mut signals = usual();
+        let mut signals = Signals::usual();
         change(&mut signals);
         let (verdict, reason) = of(&signals);
         assert_eq!(verdict, expected, "{reason}");

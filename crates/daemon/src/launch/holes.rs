@@ -7,12 +7,8 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
-    fs::OpenOptions,
     io::Read as _,
-    os::unix::{
-        ffi::OsStringExt as _,
-        fs::{MetadataExt as _, OpenOptionsExt as _},
-    },
+    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
 
@@ -22,12 +18,10 @@ use rustix::fs::OFlags;
 use shim::preface::SessionAsk;
 
 use super::environment;
+use crate::private_file::{self, Unfit};
 
 /// Longest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// All that a file's mode says of those who are not its owner.
-const OTHERS: u32 = 0o077;
 
 /// All sources of one session.
 pub(super) struct Holes<'a> {
@@ -145,24 +139,11 @@ fn expanded(path: &Path, home: &Path) -> PathBuf {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let failed = |error: std::io::Error| format!("{shown} cannot be read: {error}");
-    let mut options = OpenOptions::new();
-    // Whoever opens a pipe would wait for somebody to write.
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = options
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(format!("{shown} is no file"));
-    }
-    let user = rustix::process::geteuid().as_raw();
-    if metadata.uid() != user || metadata.mode() & OTHERS != 0 {
-        return Err(format!(
-            "{shown} can be read by others than you; `chmod 600 {shown}`"
-        ));
-    }
+    let (file, _) = private_file::open(path, OFlags::empty()).map_err(|unfit| match unfit {
+        Unfit::Unreadable(error) => failed(error),
+        Unfit::NoFile => format!("{shown} is no file"),
+        Unfit::OfOthers => format!("{shown} can be read by others than you; `chmod 600 {shown}`"),
+    })?;
     let mut bytes = Vec::new();
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
     if read.map_err(failed)? as u64 > FILE_BYTES_MAX {

@@ -1,7 +1,7 @@
 //! One look at all connections now and then, in place of a timer in each: what a connection is told from outside,
 //! and what comes of it when a request, or the rest between two, has taken long.
 //!
-//! A timer that is set and taken back for each request costs more than most of what is done for it (`docs/adr/0026`).
+//! A timer that is set and taken back for each request costs more than most of what is done for it (`docs/adr/0028`).
 //!
 //! **Invariant:** what is told while nobody listens is heard later: a connection that is told to go has gone when
 //! it would go on.

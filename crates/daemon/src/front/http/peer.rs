@@ -22,19 +22,9 @@ mod system {
     use std::net::IpAddr;
 
     use super::{SocketAddr, io};
-    use rustix::net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
-        netlink::{SOCK_DIAG, SocketAddrNetlink},
-        recv, sendto, socket_with,
-    };
+    use rustix::net::{AddressFamily, RecvFlags, SocketFlags, recv};
+    use sys::sock_diag::{About, BY_FAMILY, HEADER_BYTES, ask};
 
-    /// The kind of question: one socket, by family (`SOCK_DIAG_BY_FAMILY`).
-    const BY_FAMILY: u16 = 20;
-    /// It is a question (`NLM_F_REQUEST`).
-    const REQUEST: u16 = 1;
-    const HEADER_BYTES: usize = 16;
-    /// A header and the question (`inet_diag_req_v2`).
-    const QUESTION_BYTES: u32 = 16 + 56;
     /// Where the user stands in an answer (`inet_diag_msg.idiag_uid`).
     const USER_AT: usize = HEADER_BYTES + 64;
     /// Where the socket's inode stands in it (`idiag_inode`).
@@ -44,19 +34,8 @@ mod system {
 
     /// The user whose socket at `theirs` is connected with ours.
     pub(super) fn user_of(theirs: SocketAddr, ours: SocketAddr) -> io::Result<u32> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let kernel = socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            flags,
-            Some(SOCK_DIAG),
-        )?;
-        sendto(
-            &kernel,
-            &question(theirs, ours)?,
-            SendFlags::empty(),
-            &SocketAddrNetlink::new(0, 0),
-        )?;
+        let question = question(theirs, ours)?;
+        let kernel = ask(&question, About::One, SocketFlags::NONBLOCK)?;
         // The answer is there when the question has been put.
         let mut answer = [0; 1024];
         let (length, _whole) = recv(&kernel, &mut answer, RecvFlags::empty())?;
@@ -64,6 +43,7 @@ mod system {
         user_in(answer).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    /// What is asked (`inet_diag_req_v2`).
     fn question(theirs: SocketAddr, ours: SocketAddr) -> io::Result<Vec<u8>> {
         let family = match theirs.ip() {
             IpAddr::V4(_) => AddressFamily::INET,
@@ -71,11 +51,6 @@ mod system {
         };
         let family = u8::try_from(family.as_raw()).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
-        bytes.extend(QUESTION_BYTES.to_ne_bytes());
-        bytes.extend(BY_FAMILY.to_ne_bytes());
-        bytes.extend(REQUEST.to_ne_bytes());
-        // Its number, and nobody's port.
-        bytes.extend([0; 8]);
         bytes.extend([family, TCP, 0, 0]);
         // In whatever state it is.
         bytes.extend(u32::MAX.to_ne_bytes());

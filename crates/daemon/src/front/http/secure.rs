@@ -6,16 +6,9 @@
 //! **Invariant:** the key can be read by its user alone, nothing is served that came before the handshake, and there are
 //! only so many connections, however long their clients stay when they are served no longer.
 
-use std::{
-    fs::OpenOptions,
-    io::Read as _,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Read as _, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use config::Tls;
 use rustix::fs::OFlags;
 use tokio::{
@@ -35,8 +28,10 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use super::token::OTHERS;
-use crate::tasks;
+use crate::{
+    private_file::{self, Unfit},
+    tasks,
+};
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -140,18 +135,13 @@ async fn pass_on(secure: TlsStream<TcpStream>, passed_on: UnixStream) {
 /// The key in a file that its user alone can read.
 fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
     let what = || format!("the key in {}", path.display());
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(i32::try_from(OFlags::NONBLOCK.bits())?)
-        .open(path)
-        .with_context(what)?;
-    let metadata = file.metadata().with_context(what)?;
-    let user = rustix::process::geteuid().as_raw();
-    ensure!(
-        metadata.is_file() && metadata.uid() == user && metadata.mode() & OTHERS == 0,
-        "{} can be read by others than you; `chmod 600` mends that",
-        path.display()
-    );
+    let (file, _) = private_file::open(path, OFlags::empty()).or_else(|unfit| match unfit {
+        Unfit::Unreadable(error) => Err(error).with_context(what),
+        Unfit::NoFile | Unfit::OfOthers => bail!(
+            "{} can be read by others than you; `chmod 600` mends that",
+            path.display()
+        ),
+    })?;
     let mut text = Vec::new();
     file.take(KEY_BYTES_MAX)
         .read_to_end(&mut text)

@@ -16,7 +16,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -24,16 +24,17 @@ use shim::places::Places;
 use sys::random;
 use tokio::sync::watch;
 
-use crate::{files, upgrade::Hex};
+use crate::{
+    files,
+    private_file::{self, Unfit},
+    upgrade::Hex,
+};
 
 /// The name of the file in the folder of the state.
 const NAME: &str = "http-token";
 
 /// Bytes of a token.
 const TOKEN_BYTES: usize = 32;
-
-/// All that a file's mode says of those who are not its owner.
-pub(super) const OTHERS: u32 = 0o077;
 
 /// Which of the tokens it is that there were since the daemon began.
 pub(crate) type Generation = u64;
@@ -233,18 +234,14 @@ fn seen_of(metadata: &Metadata) -> Seen {
 /// The token in a file that its user alone can read.
 fn read(path: &Path) -> anyhow::Result<(String, Seen)> {
     let what = || format!("the token in {}", path.display());
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits())?)
-        .open(path)
-        .with_context(what)?;
-    let metadata = file.metadata().with_context(what)?;
-    let user = rustix::process::geteuid().as_raw();
-    ensure!(
-        metadata.is_file() && metadata.uid() == user && metadata.mode() & OTHERS == 0,
-        "{} can be read by others than you; `mcpool token rotate` makes a new one",
-        path.display()
-    );
+    let opened = private_file::open(path, OFlags::NOFOLLOW).or_else(|unfit| match unfit {
+        Unfit::Unreadable(error) => Err(error).with_context(what),
+        Unfit::NoFile | Unfit::OfOthers => bail!(
+            "{} can be read by others than you; `mcpool token rotate` makes a new one",
+            path.display()
+        ),
+    });
+    let (mut file, metadata) = opened?;
     let text = text_of(&mut file).with_context(what)?;
     let is_whole =
         text.len() == 2 * TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());

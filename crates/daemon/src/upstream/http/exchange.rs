@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::{Response, StatusCode, body::Incoming, header};
 use mux::Refusal;
 use tokio::time;
-use wire::{Frame, Kind, Message, Method};
+use wire::{Frame, Message, Method};
 
 use super::{
     answer::relist,
@@ -339,13 +339,14 @@ pub(super) async fn follow(
         }
         while let Some(event) = found.pop_front() {
             match (event, frame) {
-                (Event::Message(message), Some(frame)) if is_answer_to(&message, frame) => {
-                    return Followed::Answered(message, Some(share));
-                }
                 (Event::Message(message), frame) => {
-                    let is_over = frame.is_some_and(|frame| ends_listening(&message, frame));
+                    let bearing =
+                        frame.map_or(Bearing::Other, |frame| Bearing::of(&message, frame));
+                    if bearing == Bearing::Answer {
+                        return Followed::Answered(message, Some(share));
+                    }
                     talk.say_within(frame, message).await;
-                    if is_over {
+                    if bearing == Bearing::EndsListening {
                         return Followed::Over;
                     }
                 }
@@ -403,25 +404,42 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
     )
 }
 
-pub(super) fn is_answer_to(message: &Bytes, frame: &Frame) -> bool {
-    Frame::parse(message.clone())
-        .is_ok_and(|said| said.kind() == Kind::Response && said.id() == frame.id())
+/// What a message is to a request of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bearing {
+    /// Its answer.
+    Answer,
+    /// By it the server takes back that it tells of changes (2026-07-28, `subscriptions/listen`): nothing else that
+    /// it cancels is one of our requests.
+    EndsListening,
+    /// Neither.
+    Other,
 }
 
-/// Whether a server takes back that it tells of changes (2026-07-28, `subscriptions/listen`): nothing else that it
-/// cancels is one of our requests.
-fn ends_listening(message: &Bytes, frame: &Frame) -> bool {
-    if frame.method() != Some(&Method::Listen) {
-        return false;
-    }
-    let said = Frame::parse(message.clone());
-    said.is_ok_and(|said| match &said.message {
-        Message::Notification { method, params, .. } => {
-            let cancelled = params.request_id.as_ref().map(|(id, _)| id);
-            *method == Method::Cancelled && cancelled == frame.id()
+impl Bearing {
+    fn of(message: &Bytes, frame: &Frame) -> Self {
+        let Ok(said) = Frame::parse(message.clone()) else {
+            return Bearing::Other;
+        };
+        match &said.message {
+            Message::Response { .. } if said.id() == frame.id() => Bearing::Answer,
+            Message::Notification { method, params, .. }
+                if *method == Method::Cancelled
+                    && frame.method() == Some(&Method::Listen)
+                    && params.request_id.as_ref().map(|(id, _)| id) == frame.id() =>
+            {
+                Bearing::EndsListening
+            }
+            Message::Response { .. } | Message::Notification { .. } | Message::Request { .. } => {
+                Bearing::Other
+            }
         }
-        Message::Request { .. } | Message::Response { .. } => false,
-    })
+    }
+}
+
+/// Whether a message is the answer to a request.
+pub(super) fn is_answer_to(message: &Bytes, frame: &Frame) -> bool {
+    Bearing::of(message, frame) == Bearing::Answer
 }
 
 pub(super) fn refusal_of(unread: Unread, limit: usize) -> Refusal {
