@@ -3,12 +3,22 @@
 //! Only what an era has that the other has not is taken out, put in or said otherwise, by span; the rest
 //! stays as it was written. What cannot be said otherwise is listed in `docs/eras.md`.
 
-use alloc::{borrow::Cow, format, string::String, vec::Vec};
+use alloc::{
+    borrow::Cow,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::fmt::Write as _;
 
-use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
+use wire::{Frame, Message, Method, Outgoing, Params, RequestId, Span, meta_name};
 
-use crate::era::{Era, MODERN_VERSION};
+use crate::{
+    era::{Era, MODERN_VERSION},
+    exchange::Claim,
+    handshake::NAMELESS,
+    verbosity::Level,
+};
 
 /// A server of the legacy era says so of a resource that it has not (until 2025-11-25).
 const RESOURCE_NOT_FOUND: &str = "-32002";
@@ -114,6 +124,15 @@ pub(crate) fn request_to_modern(frame: &Frame, minted: u64, sender: &Sender<'_>)
         return frame.unchanged();
     };
     let number = RequestId::from(minted);
+    let (place, text) = with_sender(frame, params, &number.to_string(), sender);
+    frame.rewrite(&mut [
+        (id_span.clone(), number.as_bytes()),
+        (place, text.as_bytes()),
+    ])
+}
+
+/// Where a request says what it is of, and what is to stand there: this sender, and this token if it has one.
+fn with_sender(frame: &Frame, params: &Params, token: &str, sender: &Sender<'_>) -> (Span, String) {
     let version = wire::quoted(MODERN_VERSION);
     let level = sender.level.map(wire::quoted);
     let mut said = Vec::from([
@@ -122,10 +141,9 @@ pub(crate) fn request_to_modern(frame: &Frame, minted: u64, sender: &Sender<'_>)
         (meta_name::CAPABILITIES, sender.capabilities),
     ]);
     said.extend(level.as_deref().map(|level| (meta_name::LOG_LEVEL, level)));
-    let (place, text) = match (&params.at, &params.meta) {
+    match (&params.at, &params.meta) {
         (_, Some(meta)) => {
-            let digits = format!("{minted}");
-            let edited = meta_of(frame, meta, params.meta_token.is_some(), &digits, &said);
+            let edited = meta_of(frame, meta, params.meta_token.is_some(), token, &said);
             (meta.clone(), edited.unwrap_or_default())
         }
         (Some(params), None) => beside_others(frame, params, "_meta", &object(&said)),
@@ -133,11 +151,44 @@ pub(crate) fn request_to_modern(frame: &Frame, minted: u64, sender: &Sender<'_>)
             let params = format!(r#"{{"_meta":{}}}"#, object(&said));
             beside_others(frame, &(0..frame.len()), "params", &params)
         }
+    }
+}
+
+/// A request that a server of this era was to have, as its client has said it: with its own id and token. Of what
+/// was taken out of it for a server of the legacy era that is put in again which counts there.
+pub(crate) fn as_said(frame: &Frame, claim: &Claim, server: Era) -> Outgoing {
+    let Message::Request {
+        id_span, params, ..
+    } = &frame.message
+    else {
+        return frame.unchanged();
     };
-    frame.rewrite(&mut [
-        (id_span.clone(), number.as_bytes()),
-        (place, text.as_bytes()),
-    ])
+    let token = claim.token.as_ref().map(ToString::to_string);
+    let token = token.unwrap_or_default();
+    let edit = match (claim.era, server) {
+        (Era::Modern, Era::Legacy) => {
+            let sender = Sender {
+                client: NAMELESS,
+                capabilities: &claim.class.unwrap_or_default().to_json(),
+                level: claim.log_level.map(Level::name),
+            };
+            Some(with_sender(frame, params, &token, &sender))
+        }
+        (Era::Legacy, Era::Modern) => params.meta.as_ref().and_then(|meta| {
+            let edited = meta_of(frame, meta, params.meta_token.is_some(), &token, &[])?;
+            Some((meta.clone(), edited))
+        }),
+        (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {
+            let place = params.meta_token.as_ref().map(|(_, span)| span.clone());
+            place.map(|place| (place, token))
+        }
+    };
+    let mut edits = Vec::from([(id_span.clone(), claim.id.as_bytes())]);
+    edits.extend(
+        edit.iter()
+            .map(|(place, text)| (place.clone(), text.as_bytes())),
+    );
+    frame.rewrite(&mut edits)
 }
 
 /// A server's answer as a client of the other era reads it.

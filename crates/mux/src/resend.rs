@@ -12,10 +12,11 @@
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use bytes::Bytes;
-use wire::{Frame, Message};
+use wire::Frame;
 
 use crate::{
     action::{Action, Notice, Outbox},
+    bridge,
     event::Exit,
     exchange::{Claim, Effect, Exchange, Kept, MintedId, Owner},
     ids::UpstreamId,
@@ -64,7 +65,7 @@ impl Mux {
             };
             let kept = match (exchange.kept, returned) {
                 (Kept::Nothing, None) => None,
-                (Kept::Nothing, Some(frame)) => self.weigh_returned(&claim, &frame),
+                (Kept::Nothing, Some(frame)) => self.weigh_returned(upstream_id, &claim, &frame),
                 (Kept::Unsent(frame), _) | (Kept::Repeatable(frame), Some(_)) => {
                     Some((frame, Stage::Fresh))
                 }
@@ -95,12 +96,19 @@ impl Mux {
     /// A request of which nothing is kept, as its session had said it, and how far it has been.
     ///
     /// What changes books of ours is not among them: the books would have to be put back, too.
-    fn weigh_returned(&self, claim: &Claim, frame: &Frame) -> Option<(Weighed<Frame>, Stage)> {
+    fn weigh_returned(
+        &self,
+        upstream_id: UpstreamId,
+        claim: &Claim,
+        frame: &Frame,
+    ) -> Option<(Weighed<Frame>, Stage)> {
         if claim.effect != Effect::Nothing {
             return None;
         }
-        let said = as_said(claim, frame)?;
         let session = self.sessions.get(&claim.session)?;
+        let server = self.upstreams.get(&upstream_id)?.key.era;
+        let said = bridge::as_said(frame, claim, server);
+        let said = Frame::parse(Bytes::from(said.to_vec())).ok()?;
         // An earlier process may have had what only reads.
         let stage = if claim.method.is_read_only() {
             Stage::Repeated
@@ -170,19 +178,4 @@ impl Mux {
 fn by_minted_id(requests: Vec<Frame>) -> BTreeMap<MintedId, Frame> {
     let with_id = |frame: Frame| Some((frame.id()?.as_number()?, frame));
     requests.into_iter().filter_map(with_id).collect()
-}
-
-/// A request that had an id and a token of ours, with those of its session again.
-fn as_said(claim: &Claim, frame: &Frame) -> Option<Frame> {
-    let Message::Request {
-        id_span, params, ..
-    } = &frame.message
-    else {
-        return None;
-    };
-    let mut edits = alloc::vec![(id_span.clone(), claim.id.as_bytes())];
-    if let (Some((_, span)), Some(token)) = (&params.meta_token, &claim.token) {
-        edits.push((span.clone(), token.as_bytes()));
-    }
-    Frame::parse(Bytes::from(frame.rewrite(&mut edits).to_vec())).ok()
 }

@@ -54,6 +54,7 @@ mod subscriptions;
 mod succession;
 mod terms;
 mod unread;
+mod unwritten;
 mod verdicts;
 mod versions;
 mod walks;
