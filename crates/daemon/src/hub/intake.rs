@@ -33,6 +33,7 @@ impl Hub {
             Input::Came(arrival) => self.look_up(now, *arrival),
             Input::Recalled(recalled) => self.welcome(now, *recalled),
             Input::Ending(session) => self.on_ending(now, session),
+            Input::Closed(session) if self.world.is_gone_on_with(session) => {}
             Input::Closed(session) => self.on_closed(now, session),
             Input::Visited(visit) => self.on_visit(now, *visit),
             Input::Posted(post, place) => self.on_modern_post(now, *post, place),

@@ -238,6 +238,15 @@ impl World {
         }
     }
 
+    /// A client has given up what it had posted. Says whether it waits for something else in the same session.
+    pub(super) fn is_gone_on_with(&mut self, session: SessionId) -> bool {
+        let session = self.sessions.get_mut(&session);
+        session.is_some_and(|session| match &mut session.outlet {
+            WayOut::Rounds(rounds) => rounds.lose(),
+            WayOut::Posts(_) | WayOut::Line(_) => false,
+        })
+    }
+
     /// The session that waits to be gone on with by this key, from here and by such a caller.
     fn continued(&self, key: Key, place: &Place, caller: Caller) -> Option<SessionId> {
         let id = *self.rounds.get(&key)?;

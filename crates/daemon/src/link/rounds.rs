@@ -4,6 +4,8 @@
 //! with a response of its own. Nobody listens beside them, and nobody comes back to one: what is for no round is
 //! dropped.
 //!
+//! A client that gives up one of several posts is still there: it is gone with the last.
+//!
 //! **Invariant:** a message goes to one response, whole, or to none; the answer is the last of its response.
 
 use std::{
@@ -16,7 +18,7 @@ use mux::{Answered, LineNumber};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{
     Notify,
-    mpsc::{Sender, error::TrySendError},
+    mpsc::{self, Sender, error::TrySendError},
 };
 use wire::Outgoing;
 
@@ -49,8 +51,10 @@ pub(crate) struct Rounds {
     /// Bytes and messages that are not on their way yet.
     behind: usize,
     behind_messages: usize,
-    /// Whether a client has gone of which nobody has heard that it has.
+    /// Whether its client has gone and nobody has heard that it has.
     was_left: bool,
+    /// Whether its client has given up a post, and had another then.
+    has_lost: bool,
 }
 
 #[derive(Debug)]
@@ -96,12 +100,31 @@ impl Rounds {
             behind: 0,
             behind_messages: 0,
             was_left: false,
+            has_lost: false,
         }
     }
 
-    /// Whether a client has gone as the program before us ended.
+    /// Whether its client has gone as the program before us ended.
     pub(crate) fn was_left(&self) -> bool {
         self.was_left
+    }
+
+    /// A post was given up. Says whether its client is still there, with another.
+    pub(crate) fn lose(&mut self) -> bool {
+        let is_attended = self.is_attended();
+        self.has_lost |= is_attended;
+        is_attended
+    }
+
+    fn is_attended(&self) -> bool {
+        let mut open = self.open.iter();
+        open.any(|round| !round.to.is_closed())
+    }
+
+    /// Whether a post that was given up has no answer yet, and no other is left.
+    fn is_deserted(&self) -> bool {
+        let mut open = self.open.iter();
+        self.has_lost && !self.is_attended() && open.any(|round| !round.has_ended)
     }
 
     /// A post has come, whose response this leads to.
@@ -127,12 +150,14 @@ impl Rounds {
         part_of: Option<LineNumber>,
     ) {
         let line = answered.as_ref().map(|answered| answered.line).or(part_of);
-        let round = self.open.iter_mut().find(|round| Some(round.line) == line);
+        let mut round = self.open.iter_mut().find(|round| Some(round.line) == line);
+        if let Some(round) = &mut round {
+            round.has_ended |= answered.is_some();
+        }
         let Some(round) = round.filter(|round| !round.to.is_closed()) else {
             tracing::debug!("nobody waits for a message, and it is dropped");
             return;
         };
-        round.has_ended |= answered.is_some();
         self.pushed += message.len() as u64;
         self.behind += message.len();
         self.behind_messages += 1;
@@ -191,12 +216,18 @@ impl Rounds {
         tubes: &mut RoundTubes,
     ) -> Self {
         let mut rounds = Rounds::new(limit, unread);
+        rounds.was_left = !frozen.0.is_empty();
         for round in frozen.0 {
-            // Nothing is said any more to one whose connection has not come along.
-            let Some(tube) = tubes.remove(&ConnectionId(round.connection)) else {
-                rounds.was_left = true;
+            let connection = ConnectionId(round.connection);
+            let Some(tube) = tubes.remove(&connection) else {
+                // Nothing is said any more to one whose connection has not come along.
+                let (nowhere, _gone) = mpsc::channel(1);
+                rounds.open(round.line, (nowhere, connection));
+                rounds.done(&[round.line][..usize::from(round.has_ended)]);
+                rounds.has_lost = true;
                 continue;
             };
+            rounds.was_left = false;
             rounds.open(round.line, tube);
             for (message, answers) in round.queue {
                 rounds.push(message, answers, Some(round.line));
@@ -264,7 +295,9 @@ impl Rounds {
         let mut rounds = mem::take(&mut self.open);
         rounds.retain_mut(|round| self.goes_on(round));
         self.open = rounds;
-        if self.is_empty() {
+        if self.is_deserted() {
+            Flushed::Broken
+        } else if self.is_empty() {
             Flushed::All
         } else {
             Flushed::Blocked
@@ -320,206 +353,4 @@ impl Rounds {
 }
 
 #[cfg(test)]
-mod tests {
-    use mux::Then;
-    use tokio::sync::mpsc::{self, Receiver};
-
-    use super::*;
-    use crate::link::PIECES_MAX;
-
-    struct Scene {
-        rounds: Rounds,
-        room: Arc<Room>,
-    }
-
-    fn scene() -> Scene {
-        let room = Room::new(1 << 30);
-        Scene {
-            rounds: Rounds::new(1 << 20, &room),
-            room,
-        }
-    }
-
-    impl Scene {
-        fn post(&mut self, line: u64) -> Receiver<Chunk> {
-            let (to, from) = mpsc::channel(PIECES_MAX);
-            self.rounds.open(LineNumber(line), (to, ConnectionId(line)));
-            from
-        }
-
-        fn part(&mut self, line: u64, text: impl Into<String>) {
-            let message = Outgoing::from(text.into());
-            self.rounds.push(message, None, Some(LineNumber(line)));
-        }
-
-        fn answer(&mut self, line: u64, text: impl Into<String>) {
-            let answered = Answered {
-                line: LineNumber(line),
-                id: line.into(),
-                others: Vec::new(),
-                then: Then::Done,
-            };
-            let message = Outgoing::from(text.into());
-            self.rounds.push(message, Some(answered), None);
-        }
-
-        /// Nothing waits, and nothing takes any room.
-        fn is_at_rest(&self) {
-            assert!(self.rounds.is_empty() && self.rounds.open.is_empty());
-            let sums = (self.rounds.behind_head(), self.rounds.waiting());
-            assert_eq!((sums, self.room.taken()), ((0, 0), 0));
-        }
-    }
-
-    /// What comes next, or how it ends.
-    fn next(from: &mut Receiver<Chunk>) -> String {
-        let text = |parcel: Parcel| String::from_utf8(parcel.open().to_vec()).unwrap();
-        match from.try_recv() {
-            Ok(Chunk::Part(parcel)) => text(parcel),
-            Ok(Chunk::Answer(parcel)) => format!("answer {}", text(parcel)),
-            Ok(Chunk::Refused(denial)) => format!("{denial:?}"),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    const NOTHING: &str = "receiving on an empty channel";
-    const END: &str = "receiving on a closed channel";
-
-    #[test]
-    fn each_round_gets_what_belongs_to_it_and_then_its_answer() {
-        let mut scene = scene();
-        let mut first = scene.post(1);
-        scene.part(1, "a");
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-        assert_eq!(next(&mut first), "a");
-        assert_eq!(next(&mut first), NOTHING);
-        scene.answer(1, "b");
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-        let mut second = scene.post(2);
-        scene.part(1, "late");
-        scene.part(2, "c");
-        scene.answer(2, "d");
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-        assert_eq!(next(&mut first), "answer b");
-        assert_eq!(next(&mut first), END);
-        assert_eq!(next(&mut second), "c");
-        assert_eq!(next(&mut second), "answer d");
-        assert_eq!(next(&mut second), END);
-        scene.is_at_rest();
-    }
-
-    #[test]
-    fn a_round_that_is_done_without_an_answer_ends_and_what_is_for_none_is_dropped() {
-        let mut scene = scene();
-        scene
-            .rounds
-            .push(Outgoing::from("x".to_owned()), None, None);
-        let mut first = scene.post(1);
-        scene.part(1, "a");
-        scene.rounds.done(&[LineNumber(1)]);
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-        assert_eq!(next(&mut first), "a");
-        assert_eq!(next(&mut first), END);
-        scene.is_at_rest();
-    }
-
-    #[test]
-    fn who_has_gone_is_owed_nothing() {
-        let mut scene = scene();
-        let first = scene.post(1);
-        scene.part(1, "a");
-        scene.part(1, "b");
-        drop(first);
-        scene.answer(1, "c");
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-        scene.is_at_rest();
-    }
-
-    #[test]
-    fn a_client_is_given_so_much_at_once_and_the_rest_when_it_has_read() {
-        let mut scene = scene();
-        let mut first = scene.post(1);
-        let long = "x".repeat(HANDED_MAX);
-        for text in [&*long, "b"] {
-            scene.part(1, text);
-        }
-        scene.answer(1, "c");
-        assert_eq!(scene.rounds.flush(), Flushed::Blocked);
-        assert_eq!(scene.rounds.behind_head(), 2);
-        assert_eq!(next(&mut first), long);
-        assert_eq!(next(&mut first), NOTHING);
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-        assert_eq!(next(&mut first), "b");
-        assert_eq!(next(&mut first), "answer c");
-        scene.is_at_rest();
-        // So many messages are as much.
-        let mut second = scene.post(2);
-        for _ in 0..=PIECES_MAX {
-            scene.part(2, "x");
-        }
-        assert_eq!(scene.rounds.flush(), Flushed::Blocked);
-        assert_eq!(next(&mut second), "x");
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-    }
-
-    #[test]
-    fn what_is_cut_leaves_the_answers_as_errors() {
-        let mut scene = scene();
-        let mut first = scene.post(1);
-        let long = "x".repeat(2 * HANDED_MAX);
-        for text in [&*long, &*long] {
-            scene.part(1, text);
-        }
-        scene.answer(1, long.clone());
-        assert_eq!(scene.rounds.flush(), Flushed::Blocked);
-        scene.rounds.cut();
-        assert_eq!(next(&mut first), long);
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-        let cut = next(&mut first);
-        assert!(cut.contains("too-slow"), "{cut}");
-        assert_eq!(next(&mut first), END);
-        scene.is_at_rest();
-    }
-
-    #[test]
-    fn what_waits_is_handed_over_to_whoever_has_the_connection_then() {
-        let mut scene = scene();
-        let mut first = scene.post(1);
-        scene.part(1, "a");
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-        assert!(!scene.rounds.are_taken());
-        assert_eq!(next(&mut first), "a");
-        assert!(scene.rounds.are_taken());
-        scene.part(1, "b");
-        scene.answer(1, "c");
-        // It is let go.
-        drop(first);
-        let frozen = serde_json::to_vec(&scene.rounds.freeze()).unwrap();
-        let frozen = serde_json::from_slice(&frozen).unwrap();
-        let (to, mut from) = mpsc::channel(PIECES_MAX);
-        let mut tubes = RoundTubes::from([(ConnectionId(1), (to, ConnectionId(7)))]);
-        scene.rounds = Rounds::thaw(frozen, 1 << 20, &scene.room, &mut tubes);
-        assert!(tubes.is_empty() && !scene.rounds.was_left());
-        assert_eq!(
-            scene.rounds.readers().collect::<Vec<_>>(),
-            [ConnectionId(7)]
-        );
-        assert_eq!(scene.rounds.flush(), Flushed::All);
-        assert_eq!(next(&mut from), "b");
-        assert_eq!(next(&mut from), "answer c");
-        assert_eq!(next(&mut from), END);
-        scene.is_at_rest();
-    }
-
-    #[test]
-    fn whoever_did_not_come_along_has_left() {
-        let mut scene = scene();
-        let first = scene.post(1);
-        let frozen = scene.rounds.freeze();
-        drop(first);
-        let mut tubes = RoundTubes::new();
-        scene.rounds = Rounds::thaw(frozen, 1 << 20, &scene.room, &mut tubes);
-        assert!(scene.rounds.was_left());
-        scene.is_at_rest();
-    }
-}
+mod tests;
