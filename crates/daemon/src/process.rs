@@ -29,6 +29,7 @@ use crate::{
     link::{Outlet, ProcessReader, Reading, Rest as Unread, Sink, Source, Unwritten},
     logs::{Logs, ServerLog, Veil, drain_errors},
     upgrade::{FrozenProcess, Handed, Hex},
+    upstream::MARK_BYTES,
 };
 
 pub(crate) use guardian::Guardian;
@@ -202,9 +203,15 @@ impl Process {
     }
 
     fn begin_reading(&mut self, process: ProcessId, around: &Surroundings) {
-        self.reader = Reading::resumed(&[], around.limits.message_bytes);
+        self.reader = Reading::resumed(&[], self.line_bytes(around));
         self.drain = Reading::Halted(Vec::new());
         self.go_on(process, around);
+    }
+
+    /// How long a line of its output may be.
+    fn line_bytes(&self, around: &Surroundings) -> usize {
+        let mark = if self.is_remote() { MARK_BYTES } else { 0 };
+        around.limits.message_bytes.saturating_add(mark)
     }
 
     /// Has its outputs read, from where readers stopped.
@@ -303,11 +310,6 @@ impl Process {
                 Source::Pipe(pipes::output(handed::take(errors)?)?),
             )),
         };
-        let reader = match (frozen.has_reader, frozen.pid) {
-            (true, _) => Reading::Halted(Unread::of(&frozen.unread.0, around.limits.message_bytes)),
-            (false, Some(_)) => Reading::Over,
-            (false, None) => Reading::NotYet,
-        };
         let drain = match (frozen.has_drain, frozen.pid) {
             (true, _) => Reading::Halted(frozen.unfinished.0),
             (false, Some(_)) => Reading::Over,
@@ -321,9 +323,13 @@ impl Process {
             let job = (ProcessId(frozen.id), Arc::clone(&frozen.server));
             process.remote = Some(Box::new(Remote::thaw(job, remote, around)?));
         }
+        process.reader = match (frozen.has_reader, frozen.pid) {
+            (true, _) => Reading::Halted(Unread::of(&frozen.unread.0, process.line_bytes(around))),
+            (false, Some(_)) => Reading::Over,
+            (false, None) => Reading::NotYet,
+        };
         process.outlet = outlet;
         process.outputs = outputs;
-        process.reader = reader;
         process.drain = drain;
         process.unwritten = unwritten;
         process.pid = frozen.pid;

@@ -39,7 +39,7 @@ use connect::Connector;
 use ends::{Ear, Pipes, Voice, tell};
 use target::Protocol;
 
-pub(crate) use ends::{Ends, WeakEnds, unmarked};
+pub(crate) use ends::{Ends, MARK_BYTES, WeakEnds, unmarked};
 pub(crate) use standing::{Resumable, Standing};
 pub(crate) use target::Target;
 

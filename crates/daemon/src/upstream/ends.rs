@@ -30,8 +30,8 @@ const UNBOUNDED: usize = usize::MAX >> 1;
 /// What a mark begins with, and no JSON.
 const MARK: u8 = 0x1E;
 
-/// The longest mark: that, the number of a request, and a blank.
-const MARK_BYTES: usize = 22;
+/// The longest mark: that, the number of a request, and a blank. A line may be so much longer than a message.
+pub(crate) const MARK_BYTES: usize = 22;
 
 /// What is told to the hub.
 #[derive(Debug)]
@@ -195,13 +195,9 @@ impl Voice {
         self.pass_on(unmarkable(in_one_line(message)), share).await;
     }
 
-    /// Passes on what came on the stream of the request of this number. What is nearly as long as a message may
-    /// be goes without the mark, with which it would be too long.
-    pub(super) async fn say_within(&self, request: u64, message: Bytes, longest: usize) {
+    /// Passes on what came on the stream of the request of this number.
+    pub(super) async fn say_within(&self, request: u64, message: Bytes) {
         let message = in_one_line(message);
-        if message.len() + MARK_BYTES > longest {
-            return self.pass_on(unmarkable(message), None).await;
-        }
         let mark = format!("{}{request} ", char::from(MARK));
         let line = [mark.as_bytes(), &message].concat();
         self.pass_on(line.into(), None).await;
@@ -296,8 +292,7 @@ mod tests {
         let (say, mut told) = tokio::sync::mpsc::channel(4);
         let voice = Voice(say, Standing::default());
         let message = Bytes::from_static(b"{\"a\":1}");
-        voice.say_within(7, message.clone(), 1000).await;
-        voice.say_within(7, message.clone(), message.len()).await;
+        voice.say_within(7, message.clone()).await;
         voice.say(message.clone(), None).await;
         voice.say(Bytes::from_static(b"\x1e7 {}"), None).await;
         let mut heard = Vec::new();
@@ -307,15 +302,29 @@ mod tests {
         let forged = Bytes::from_static(b" \x1e7 {}");
         assert_eq!(
             heard,
-            [
-                (message.clone(), Some(7)),
-                (message.clone(), None),
-                (message, None),
-                (forged, None)
-            ]
+            [(message.clone(), Some(7)), (message, None), (forged, None)]
         );
         let longest = format!("{}{} ", char::from(MARK), u64::MAX);
         assert_eq!(longest.len(), MARK_BYTES);
+    }
+
+    #[tokio::test]
+    async fn the_longest_message_has_its_mark_and_is_read_whole() {
+        const LONGEST: usize = 1000;
+        let (say, mut told) = tokio::sync::mpsc::channel(1);
+        let voice = Voice(say, Standing::default());
+        let message = Bytes::from(format!("{{{}}}", "x".repeat(LONGEST - 2)));
+        voice.say_within(u64::MAX, message.clone()).await;
+        let Ok(Said::Message(line, ..)) = told.try_recv() else {
+            panic!("nothing was said");
+        };
+        let mut splitter = LineSplitter::new(LONGEST + MARK_BYTES);
+        let mut read = Vec::new();
+        splitter.feed(&[&line[..], b"\n"].concat(), |line| read.push(line));
+        let [Line::Whole(line)] = read.as_slice() else {
+            panic!("{read:?}");
+        };
+        assert_eq!(unmarked(line), (message, Some(u64::MAX)));
     }
 
     #[test]

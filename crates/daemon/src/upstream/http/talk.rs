@@ -245,7 +245,7 @@ impl Talk {
     pub(super) async fn say_within(&self, frame: Option<&Frame>, message: Bytes) {
         let request = frame.and_then(|frame| frame.id()?.as_number());
         match request {
-            Some(request) => self.voice.say_within(request, message, self.limit).await,
+            Some(request) => self.voice.say_within(request, message).await,
             None => self.voice.say(message, None).await,
         }
     }
