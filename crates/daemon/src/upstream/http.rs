@@ -12,23 +12,25 @@
 mod answer;
 mod changes;
 mod connection;
+mod ending;
 mod exchange;
 mod greet;
 mod listener;
 mod mirrors;
 mod notices;
 mod talk;
+mod waiting;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use hyper::{StatusCode, header::HeaderValue};
-use mux::{Exit, MODERN_VERSION};
+use hyper::header::HeaderValue;
+use mux::{Exit, MODERN_VERSION, Refusal};
 use tokio::{
     sync::{
         Notify,
         mpsc::{self, Receiver, Sender},
     },
-    time::{self, Instant},
+    time,
 };
 use wire::{Frame, Kind, Method};
 
@@ -47,8 +49,9 @@ use listener::{Unheard, listen};
 use mirrors::{Listed, TOOLS_MAX, mirrors_of, tool_of};
 use notices::{NOTICES_MAX, Notice, cancelled_by, notify};
 use talk::{Talk, headers_of};
+use waiting::Waiting;
 
-/// Requests that may be open at once; more wait in the pipe.
+/// Requests that may be open at once; more wait.
 const OPEN_MAX: usize = 1024;
 
 /// Lists of tools that may wait to be looked at.
@@ -59,13 +62,6 @@ const IDLE_CONNECTIONS: usize = 4;
 
 /// How long the answer to a request that was cancelled is still waited for.
 const CANCELLED_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long it is waited for what else is open when the server is lost, or has forgotten the session.
-const GATHERING: Duration = Duration::from_millis(300);
-
-/// How long the end may take for what is still to be said, and for the goodbye.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Something that came of what was begun.
 enum News {
@@ -104,6 +100,8 @@ struct Conversation {
     /// Whether it is one of 2024-11-05.
     is_old: bool,
     open: BTreeMap<u64, Open>,
+    /// Those that were heard while as many were open as may be.
+    waiting: Waiting,
     count: u64,
     idle: Vec<Connection>,
     notices: Option<(Sender<Notice>, Task)>,
@@ -160,6 +158,7 @@ pub(super) async fn converse(
         stage: Stage::New,
         is_old: false,
         open: BTreeMap::new(),
+        waiting: Waiting::default(),
         count: 0,
         idle: Vec::new(),
         notices: None,
@@ -178,6 +177,7 @@ pub(super) async fn converse(
     }
     let mut end = conversation.hold(ear, &mut heard, wanted).await;
     conversation.talk.standing.unsettle();
+    end.undelivered.extend(conversation.waiting.take_all());
     if end.exit == Exit::Forgetful || conversation.is_lost {
         conversation.gather(&mut end, &mut heard).await;
     }
@@ -204,7 +204,7 @@ impl Conversation {
                     }
                 }
                 frame = ear.next(), if self.may_hear() => match frame {
-                    Some((frame, busy)) => self.on_frame(frame, busy),
+                    Some((frame, busy)) => self.on_frame(frame, busy).await,
                     None => return End::told(),
                 },
                 // A session that is idle should cost neither side a connection.
@@ -220,13 +220,11 @@ impl Conversation {
         match self.stage {
             Stage::New | Stage::Greeted => true,
             Stage::Greeting | Stage::Settling => false,
-            Stage::Settled => {
-                self.open.len() < OPEN_MAX && self.notices.as_ref().is_none_or(has_room)
-            }
+            Stage::Settled => self.notices.as_ref().is_none_or(has_room),
         }
     }
 
-    fn on_frame(&mut self, frame: Frame, busy: Busy) {
+    async fn on_frame(&mut self, frame: Frame, busy: Busy) {
         match (frame.kind(), frame.method()) {
             (Kind::Request, Some(Method::Initialize)) => self.greet(frame),
             (Kind::Request, Some(Method::Discover)) if self.stage == Stage::New => {
@@ -235,7 +233,9 @@ impl Conversation {
             (Kind::Request, Some(Method::Listen)) if self.talk.is_modern() => {
                 self.stay(frame, Wish::New);
             }
-            (Kind::Request, _) => self.begin(frame, busy),
+            (Kind::Request, _) if self.open.len() < OPEN_MAX => self.begin(frame, busy),
+            (Kind::Request, _) => self.wait(frame, busy).await,
+            (Kind::Notification, Some(Method::Cancelled)) if self.waiting.cancel(&frame) => {}
             (Kind::Notification, Some(Method::Cancelled)) if self.talk.is_modern() => {
                 self.cancel(&frame);
             }
@@ -284,6 +284,13 @@ impl Conversation {
             let greeting = discover(&talk, &frame, idle).await;
             let _ending = news.send(News::Greeted(greeting)).await;
         }));
+    }
+
+    /// Has a request wait until another is done.
+    async fn wait(&mut self, frame: Frame, busy: Busy) {
+        if let Err(frame) = self.waiting.push(frame, busy) {
+            self.talk.answer(&frame, &Refusal::Overloaded).await;
+        }
     }
 
     /// Posts a request.
@@ -360,6 +367,11 @@ impl Conversation {
         self.open.remove(&number);
         if self.staying.remove(&number).is_some() {
             self.tell_staying();
+        }
+        if self.open.len() < OPEN_MAX
+            && let Some((frame, busy)) = self.waiting.pop()
+        {
+            self.begin(frame, busy);
         }
     }
 
@@ -516,75 +528,6 @@ impl Conversation {
             let unheard = listen(talk, last_event).await;
             let _ending = news.send(News::Unheard(unheard)).await;
         }));
-    }
-
-    async fn forgotten(&mut self, undelivered: Vec<Frame>) -> End {
-        let target = &self.talk.connector.target;
-        let words = format!("{target} answered 404: it does not know the session any more");
-        self.talk.voice.complain(words).await;
-        // Nobody is told goodbye who has forgotten us.
-        let mut talk = Talk::clone(&self.talk);
-        talk.session = None;
-        self.talk = Arc::new(talk);
-        End::of(Exit::Forgetful, undelivered)
-    }
-
-    async fn unreachable(&mut self, why: String, undelivered: Vec<Frame>) -> End {
-        let target = &self.talk.connector.target;
-        self.talk.voice.complain(format!("{target}: {why}")).await;
-        self.is_lost = true;
-        End::of(Exit::Disconnected, undelivered)
-    }
-
-    /// What else is open fares the same, most likely: of that, too, what the server cannot have seen is handed
-    /// back.
-    async fn gather(&mut self, end: &mut End, heard: &mut Receiver<News>) {
-        let until = Instant::now() + GATHERING;
-        while !self.open.is_empty() {
-            match time::timeout_at(until, heard.recv()).await {
-                Ok(Some(News::Came(number, came, _busy))) => {
-                    self.open.remove(&number);
-                    match came {
-                        Came::Done(_) => {}
-                        Came::Forgotten(frames) | Came::Unreachable(_, frames) => {
-                            end.undelivered.extend(frames);
-                        }
-                    }
-                }
-                Ok(Some(_other)) => {}
-                Ok(None) | Err(_) => return,
-            }
-        }
-    }
-
-    /// Ends what is open, says what is still to be said, and goodbye.
-    async fn leave(&mut self, wanted: &mut Wanted) {
-        self.greeting = None;
-        self.listener = None;
-        self.open.clear();
-        let Some(goodbye_due) = wanted.left(LAST_WORDS + GOODBYE) else {
-            return;
-        };
-        if self.is_lost {
-            return;
-        }
-        if let Some((queue, task)) = self.notices.take() {
-            drop(queue);
-            let _late = time::timeout(LAST_WORDS.min(goodbye_due), task.ended()).await;
-        }
-        if self.talk.session.is_some() {
-            let left = time::timeout(GOODBYE.min(goodbye_due), self.talk.leave()).await;
-            if let Ok(Ok(status)) = left
-                && !(status.is_success()
-                    || matches!(
-                        status,
-                        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND
-                    ))
-            {
-                let words = format!("goodbye: {}", self.talk.words_of(status));
-                self.talk.voice.complain(words).await;
-            }
-        }
     }
 }
 
