@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use mux::{Class, KeptWords, Route};
+use mux::{Class, Era, KeptWords, Route};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time};
 
@@ -51,7 +51,7 @@ const LAUNCHED_LIFE: Duration = Duration::from_hours(24);
 /// Whose words are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Subject {
-    /// The share key, but for the class.
+    /// The share key, but for the class and the era.
     pub(crate) route: Route,
     /// The only class that its sessions can have, if there is only one.
     pub(crate) class: Option<Class>,
@@ -59,6 +59,9 @@ pub(crate) struct Subject {
     /// What is started.
     pub(crate) spec: Arc<LaunchSpec>,
 }
+
+/// How a server was spoken to.
+pub(crate) type Way = (Class, Era);
 
 /// How long words are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +104,7 @@ enum Order {
     },
     Keep {
         subject: Arc<Subject>,
-        class: Class,
+        way: Way,
         /// `None` if nothing is to be kept any longer.
         words: Option<Arc<KeptWords>>,
         /// When the process was started that has said so.
@@ -132,7 +135,7 @@ impl Keeper {
     pub(crate) fn keep(
         &self,
         subject: &Arc<Subject>,
-        class: Class,
+        way: Way,
         words: Option<Arc<KeptWords>>,
         started: SystemTime,
     ) {
@@ -140,7 +143,7 @@ impl Keeper {
         // What is not kept now is kept the next time.
         let _full = self.sender.try_send(Order::Keep {
             subject,
-            class,
+            way,
             words,
             started,
         });
@@ -167,7 +170,7 @@ impl Recalling {
 
 /// What is to be written, by share key: the last of it, and when.
 #[derive(Debug, Default)]
-struct Pending(BTreeMap<(Route, Class), Keeping>);
+struct Pending(BTreeMap<(Route, Way), Keeping>);
 
 #[derive(Debug)]
 struct Keeping {
@@ -184,21 +187,21 @@ impl Pending {
         due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
-    fn put(&mut self, class: Class, keeping: Keeping) {
-        let key = (keeping.subject.route.clone(), class);
+    fn put(&mut self, way: Way, keeping: Keeping) {
+        let key = (keeping.subject.route.clone(), way);
         let due = self.0.get(&key).map_or(keeping.due, |before| before.due);
         self.0.insert(key, Keeping { due, ..keeping });
     }
 
     fn write(&mut self, folder: &mut Folder) {
-        for ((_, class), keeping) in mem::take(&mut self.0) {
+        for ((_, way), keeping) in mem::take(&mut self.0) {
             let Keeping {
                 subject,
                 words,
                 started,
                 ..
             } = keeping;
-            folder.keep(&subject, class, words.as_deref(), started);
+            folder.keep(&subject, way, words.as_deref(), started);
         }
     }
 }
@@ -213,11 +216,11 @@ fn run(mut folder: Folder, orders: &Receiver<Order>) {
         match order {
             Ok(Order::Keep {
                 subject,
-                class,
+                way,
                 words,
                 started,
             }) => pending.put(
-                class,
+                way,
                 Keeping {
                     subject,
                     words,

@@ -10,6 +10,7 @@ use wire::{Outgoing, RequestId};
 
 use crate::{
     class::Class,
+    era::Era,
     event::{AdminAnswer, Record},
     fact::Fact,
     ids::{LineNumber, SessionId, Ticket, UpstreamId},
@@ -88,12 +89,14 @@ pub enum Action {
         /// What, for [`crate::Event::UpstreamInherited`].
         record: Record,
     },
-    /// Keep what a server said of itself, in place of what was kept of it for this class before.
+    /// Keep what a server said of itself, in place of what was kept of it for this class and era before.
     KeepWords {
         /// Which: its process runs.
         upstream: UpstreamId,
         /// What its sessions can do.
         class: Class,
+        /// How it is spoken to.
+        era: Era,
         /// What; `None` if nothing of it can be kept.
         words: Option<Arc<KeptWords>>,
     },

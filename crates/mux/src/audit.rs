@@ -13,6 +13,7 @@ mod group;
 mod heard;
 mod inherited;
 mod print;
+mod recalled;
 mod rest;
 mod server;
 mod telling;

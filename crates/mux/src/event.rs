@@ -268,7 +268,7 @@ pub struct Opening {
     pub request_idle_timeout: Option<IdleTimeout>,
     /// What its sessions hear when a process is replaced that they had called.
     pub on_restart: OnRestart,
-    /// What its server said of itself at earlier starts, at most once for each class. `None` if nothing
+    /// What its server said of itself at earlier starts, at most once for each class and era. `None` if nothing
     /// of that kind is used or kept.
     pub kept: Option<Vec<Arc<KeptWords>>>,
     /// When its server's process is started, where the session is served without one.

@@ -149,7 +149,7 @@ impl Mux {
         if let (Effect::Listed(wanted), Some(result)) = (&claim.effect, result)
             && bridge::kind_of(frame, result).is_none()
         {
-            let result = frame.json(result).as_bytes();
+            let result = frame.json(result);
             self.on_listed(upstream_id, minted, wanted, result, out);
         }
         let place = (claim.session, upstream_id);

@@ -1,25 +1,31 @@
 //! What a server said of itself at a start, as it is kept for sessions that come when it does not run.
 //!
+//! A server of the modern era says how long others may be told what stands in a list (2026-07-28, caching:
+//! `ttlMs`). For whom it may be kept (`cacheScope`) makes no difference here: a share key is one user with one set of
+//! credentials, and nobody else is told.
+//!
 //! **Invariant:** only what is whole is kept: a handshake that can be read, and lists from their first
-//! page to their last. Every byte is the server's.
+//! page to their last. Every byte is the server's. Nothing is told for longer than the server allows.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, BTreeSet},
-    format,
-    string::String,
-    vec::Vec,
-};
-use core::fmt;
+use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec::Vec};
+use core::{fmt, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Member, Message, Method, Outgoing, RequestId, meta_name, quoted};
+use wire::{
+    Frame, Member, Message, Method, Outgoing, RequestId, edited, members_of, meta_name, quoted,
+};
 
-use crate::{class::Class, era::Era, lists::List, offers::Offer};
+use crate::{class::Class, era::Era, handshake::own_meta, lists::List, offers::Offer};
 
-/// Pages that one list may have.
-const PAGES_MAX: usize = 64;
+/// Longest time for which a page is told to others, whatever its server says.
+const HOLDS_MAX: Duration = Duration::from_hours(24);
+
+/// How long it is believed that a server does not speak in an era. It may be changed without a trace in its files.
+pub(crate) const VERDICT_LIFE: Duration = Duration::from_hours(24);
+
+/// Where a result says how long it holds, in milliseconds (2026-07-28, caching).
+const TTL: &str = "ttlMs";
 
 /// One of the lists that a server can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,12 +40,16 @@ pub enum Listing {
     ResourceTemplates,
 }
 
-/// What a server said of itself at one start to clients of one class.
+/// What a server said of itself at one start, in one era, to clients of one class.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptWords {
-    /// The class that it was greeted with.
+    /// The class that it was greeted with. In the modern era it is told that with each request instead, and what
+    /// it says in its lists must not hang on it.
     pub class: Class,
-    /// The result of its `initialize`.
+    /// The era in which it was spoken to.
+    #[serde(default)]
+    pub era: Era,
+    /// The result of its `initialize` or `server/discover`.
     #[serde(with = "crate::frozen::forms::text")]
     pub handshake: Bytes,
     /// In which era it was found not to speak, if that was tried.
@@ -57,6 +67,10 @@ pub struct Page {
     /// The result, as the server wrote it.
     #[serde(with = "crate::frozen::forms::text")]
     pub result: Bytes,
+    /// For how long others may be told so, from the moment at which it is handed over. `None` for as long as the
+    /// program is the same: servers of the legacy era do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Duration>,
 }
 
 /// A page of a list, as a request asks for it.
@@ -66,17 +80,14 @@ pub(crate) struct Wanted {
     pub(crate) cursor: Option<Box<str>>,
 }
 
-/// The pages of one list that were seen so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Pages(Vec<Page>);
-
 impl fmt::Debug for KeptWords {
     /// What servers say is payload, which is never printed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "KeptWords({}, {} bytes, {:?})",
+            "KeptWords({}, {}, {} bytes, {:?})",
             self.class,
+            self.era.name(),
             self.len(),
             self.lists.keys()
         )
@@ -102,6 +113,23 @@ impl KeptWords {
         self.len() == 0
     }
 
+    /// Whether something of it is not to be told for ever.
+    pub fn may_expire(&self) -> bool {
+        let mut pages = self.lists.values().flatten();
+        self.refused.is_some() || pages.any(|page| page.holds.is_some())
+    }
+
+    /// What is left of them when that much time has passed; `None` if nobody knows how much has.
+    #[must_use]
+    pub fn after(mut self, age: Option<Duration>) -> Self {
+        self.refused = self
+            .refused
+            .filter(|_| age.is_some_and(|age| age < VERDICT_LIFE));
+        self.lists
+            .retain(|_, pages| pages.iter_mut().all(|page| page.still_holds_after(age)));
+        self
+    }
+
     /// The page that a request asks for.
     pub(crate) fn page(&self, wanted: &Wanted) -> Option<&Page> {
         let pages = self.lists.get(&wanted.listing)?;
@@ -110,20 +138,55 @@ impl KeptWords {
 }
 
 impl Page {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.result.len() + self.cursor.as_ref().map_or(0, |cursor| cursor.len())
+    }
+
+    fn text(&self) -> &str {
+        core::str::from_utf8(&self.result).unwrap_or("{}")
     }
 
     /// The answer to a request for this page: the server's own, byte for byte.
     pub(crate) fn answer(&self, id: &RequestId) -> Outgoing {
-        let result = core::str::from_utf8(&self.result).unwrap_or("{}");
+        let result = self.text();
         Outgoing::from(format!(
             r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#
         ))
     }
 
+    /// The same so long after it was handed over, with what is left of the time for which it holds; `None` if
+    /// nothing is.
+    pub(crate) fn answer_after(&self, id: &RequestId, age: Duration) -> Option<Outgoing> {
+        let Some(holds) = self.holds else {
+            return Some(self.answer(id));
+        };
+        let left = holds.checked_sub(age).filter(|left| !left.is_zero())?;
+        let left = format!("{}", left.as_millis());
+        let result = edited(self.text(), &[TTL], &[(TTL, &left)])?;
+        Some(Outgoing::from(format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#
+        )))
+    }
+
+    /// Whether a server says the same again, if for another time.
+    pub(crate) fn is_like(&self, result: &str) -> bool {
+        let without = |result: &str| edited(result, &[TTL], &[]);
+        self.result == result.as_bytes()
+            || self.holds.is_some() && without(self.text()) == without(result)
+    }
+
+    /// Takes note that it is older by this much; says whether it still holds.
+    fn still_holds_after(&mut self, age: Option<Duration>) -> bool {
+        let Some(holds) = &mut self.holds else {
+            return true;
+        };
+        let left = age.and_then(|age| holds.checked_sub(age));
+        *holds = left.unwrap_or_default();
+        !holds.is_zero()
+    }
+
     /// What the page behind this one is asked for with. Fails if that cannot be read.
-    fn next_cursor(&self) -> Result<Option<Box<str>>, serde_json::Error> {
+    pub(crate) fn next_cursor(&self) -> Result<Option<Box<str>>, serde_json::Error> {
         #[derive(Deserialize)]
         struct Listed {
             #[serde(rename = "nextCursor", default)]
@@ -217,12 +280,13 @@ impl Wanted {
 
     /// Our own request for it. Its members stand in an order that clients do not use, so that whoever
     /// looks on can tell it from theirs.
-    pub(crate) fn request(&self, id: u64) -> Outgoing {
+    pub(crate) fn request(&self, id: u64, era: Era) -> Outgoing {
         let method = self.listing.name();
-        let params = match &self.cursor {
-            Some(cursor) => format!(r#"{{"cursor":{}}}"#, quoted(cursor)),
-            None => String::from("{}"),
-        };
+        let cursor = self.cursor.as_ref();
+        let cursor = cursor.map(|cursor| format!(r#""cursor":{}"#, quoted(cursor)));
+        let meta = (era == Era::Modern).then(|| format!(r#""_meta":{}"#, own_meta()));
+        let params: Vec<String> = [cursor, meta].into_iter().flatten().collect();
+        let params = format!("{{{}}}", params.join(","));
         Outgoing::from(format!(
             r#"{{"jsonrpc":"2.0","method":"{method}","params":{params},"id":{id}}}"#
         ))
@@ -241,71 +305,21 @@ fn asks_for_nothing(frame: &Frame, meta: &Member<'_>) -> bool {
     })
 }
 
-impl Pages {
-    pub(crate) fn of(pages: &[Page]) -> Self {
-        Pages(pages.to_vec())
-    }
-
-    /// Takes in a page. Says whether that is news.
-    pub(crate) fn see(&mut self, cursor: Option<&str>, result: &[u8]) -> bool {
-        let known = self
-            .0
-            .iter_mut()
-            .find(|page| page.cursor.as_deref() == cursor);
-        // The answer may be a part of a larger buffer; this one is kept for long.
-        let copy = || Bytes::copy_from_slice(result);
-        match known {
-            Some(page) if page.result == result => return false,
-            Some(page) => page.result = copy(),
-            None => self.0.push(Page {
-                cursor: cursor.map(Box::from),
-                result: copy(),
-            }),
-        }
-        self.forget_unreachable();
-        true
-    }
-
-    /// All of them in order, if the last is known.
-    pub(crate) fn whole(&self) -> Option<Vec<Page>> {
-        let (pages, is_whole) = self.walk();
-        is_whole.then(|| pages.into_iter().cloned().collect())
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Page> {
-        self.0.iter()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.iter().map(Page::len).sum()
-    }
-
-    /// The pages from the first on, and whether the last of them is the last that there is.
-    fn walk(&self) -> (Vec<&Page>, bool) {
-        let mut pages = Vec::new();
-        let mut cursor = None;
-        while let Some(page) = self.0.iter().find(|page| page.cursor == cursor) {
-            pages.push(page);
-            match page.next_cursor() {
-                Ok(None) => return (pages, true),
-                Ok(next) if pages.len() < PAGES_MAX => cursor = next,
-                Ok(Some(_)) | Err(_) => break,
-            }
-        }
-        (pages, false)
-    }
-
-    /// Cursors are the server's own affair, and may be others at each walk.
-    fn forget_unreachable(&mut self) {
-        let (pages, _) = self.walk();
-        let reachable: BTreeSet<Option<Box<str>>> =
-            pages.into_iter().map(|page| page.cursor.clone()).collect();
-        self.0.retain(|page| reachable.contains(&page.cursor));
-    }
+/// For how long others may be told what a server of the modern era has said just now. What does not say so is not
+/// to be told to others at all.
+pub(crate) fn holds(result: &str) -> Duration {
+    let members = members_of(result).unwrap_or_default();
+    let ttl = members.iter().find(|member| member.name == TTL);
+    let millis = ttl.and_then(|ttl| ttl.value.parse().ok());
+    millis
+        .map_or(Duration::ZERO, Duration::from_millis)
+        .min(HOLDS_MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     fn wanted(text: &str) -> Option<Wanted> {
@@ -341,35 +355,73 @@ mod tests {
             assert_eq!(request("tools/list", params), None, "{params}");
         }
         assert_eq!(request("tools/call", r#","params":{"name":"x"}"#), None);
-        let text = String::from_utf8(second.request(9).to_vec()).unwrap();
-        assert_eq!(wanted(&text), Some(second), "{text}");
+        let text = String::from_utf8(second.request(9, Era::Legacy).to_vec()).unwrap();
+        assert_eq!(wanted(&text).as_ref(), Some(&second), "{text}");
+        let text = String::from_utf8(second.request(9, Era::Modern).to_vec()).unwrap();
+        assert_eq!(wanted(&text).as_ref(), Some(&second), "{text}");
+        assert!(text.contains(meta_name::VERSION), "{text}");
+    }
+
+    fn seconds(seconds: u64) -> Option<Duration> {
+        Some(Duration::from_secs(seconds))
     }
 
     #[test]
-    fn a_list_is_whole_when_its_last_page_is_known_and_old_pages_do_not_stay() {
-        let mut pages = Pages::default();
-        assert!(pages.see(None, br#"{"tools":[1],"nextCursor":"a"}"#));
-        assert_eq!(pages.whole(), None);
-        assert!(pages.see(Some("a"), br#"{"tools":[2]}"#));
-        assert_eq!(pages.whole().unwrap().len(), 2);
-        assert!(!pages.see(Some("a"), br#"{"tools":[2]}"#));
-        assert!(pages.see(None, br#"{"tools":[1],"nextCursor":"b"}"#));
-        assert_eq!(pages.whole(), None);
-        assert!(pages.see(Some("b"), br#"{"tools":[2],"nextCursor":null}"#));
-        assert_eq!(pages.whole().unwrap().len(), 2);
-        assert!(pages.see(None, br#"{"tools":[]}"#));
-        assert_eq!(pages.len(), 12);
+    fn how_long_a_result_holds_is_said_by_a_number_or_it_does_not() {
+        for (said, millis) in [
+            (r#"{"a":[],"ttlMs":1500}"#, 1500),
+            (r#"{"ttlMs":0}"#, 0),
+            ("{}", 0),
+            (r#"{"ttlMs":-1}"#, 0),
+            (r#"{"ttlMs":"9"}"#, 0),
+            (r#"{"ttlMs":99999999999}"#, 86_400_000),
+        ] {
+            assert_eq!(holds(said), Duration::from_millis(millis), "{said}");
+        }
     }
 
     #[test]
-    fn a_list_that_leads_in_a_circle_or_nowhere_is_not_whole() {
-        let mut pages = Pages::default();
-        pages.see(None, br#"{"nextCursor":"a"}"#);
-        pages.see(Some("a"), br#"{"nextCursor":"a"}"#);
-        assert_eq!(pages.whole(), None);
-        let mut pages = Pages::default();
-        pages.see(None, br#"{"nextCursor":7}"#);
-        assert_eq!(pages.whole(), None);
+    fn what_was_kept_too_long_ago_is_not_told_and_what_it_says_of_time_is_what_is_left() {
+        use Listing::{Prompts, Resources, Tools};
+        let page = |holds| Page {
+            cursor: None,
+            result: Bytes::from_static(br#"{"tools":[1e400],"ttlMs":60000,"x":1}"#),
+            holds,
+        };
+        let words = KeptWords {
+            class: Class::default(),
+            era: Era::Modern,
+            handshake: Bytes::from_static(b"{}"),
+            refused: Some(Era::Legacy),
+            lists: BTreeMap::from([
+                (Tools, vec![page(seconds(60))]),
+                (Prompts, vec![page(seconds(60)), page(seconds(9))]),
+                (Resources, vec![page(None)]),
+            ]),
+        };
+        let listed = |age| {
+            let left = words.clone().after(age);
+            (left.lists.into_keys().collect::<Vec<_>>(), left.refused)
+        };
+        let legacy = Some(Era::Legacy);
+        assert_eq!(
+            listed(seconds(8)),
+            (vec![Tools, Prompts, Resources], legacy)
+        );
+        assert_eq!(listed(seconds(9)), (vec![Tools, Resources], legacy));
+        assert_eq!(listed(seconds(60)), (vec![Resources], legacy));
+        assert_eq!(listed(seconds(24 * 60 * 60)), (vec![Resources], None));
+        assert_eq!(listed(None), (vec![Resources], None));
+        let left = words.after(seconds(20));
+        let id = RequestId::from(7);
+        let answer = |after| left.lists[&Tools][0].answer_after(&id, Duration::from_secs(after));
+        assert_eq!(
+            answer(15).unwrap().to_vec(),
+            br#"{"jsonrpc":"2.0","id":7,"result":{"tools":[1e400],"x":1,"ttlMs":25000}}"#
+        );
+        assert_eq!(answer(40), None);
+        assert!(left.lists[&Tools][0].is_like(r#"{"ttlMs":3,"tools":[1e400],"x":1}"#));
+        assert!(!left.lists[&Tools][0].is_like(r#"{"ttlMs":60000,"tools":[],"x":1}"#));
     }
 
     #[test]
@@ -377,6 +429,7 @@ mod tests {
         let page = Page {
             cursor: None,
             result: Bytes::from_static(br#"{ "tools":[1e400], "x" : 1.0}"#),
+            holds: None,
         };
         let answer = page.answer(&RequestId::from_json("\"a\"").unwrap());
         assert_eq!(

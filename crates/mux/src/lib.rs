@@ -52,6 +52,7 @@ mod mux;
 mod noise;
 mod offers;
 mod once;
+mod pages;
 mod pulse;
 mod recall;
 mod record;

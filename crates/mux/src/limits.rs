@@ -149,7 +149,7 @@ impl Default for Limits {
             start_patience: Duration::from_secs(25),
             greeting_timeout: Duration::from_mins(5),
             discover_patience: Duration::from_secs(10),
-            verdict_life: Duration::from_hours(24),
+            verdict_life: crate::kept_words::VERDICT_LIFE,
             request_timeout: Duration::from_hours(24),
             request_idle_timeout: IdleTimeout::Never,
             ping_interval: Duration::from_secs(30),

@@ -203,7 +203,7 @@ impl Mux {
             );
             return;
         };
-        let age = upstream.map(|upstream| self.now - upstream.greeted_at);
+        let age = upstream.map(|upstream| upstream.age_of_greeting(self.now));
         let answer = handshake.discovered(id, age.unwrap_or_default());
         self.answer(session_id, id, line, answer, out);
     }

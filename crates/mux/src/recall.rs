@@ -3,11 +3,11 @@
 //! The first request that those words do not answer starts the process. What it says then is held
 //! against them: its handshake as after any restart, its lists by asking for them once.
 //!
-//! **Invariant:** words are in force only until a process has been greeted or could not be; what was
-//! told from them and has changed is told, to whoever was promised to hear of it.
+//! **Invariant:** words are in force only until a process has been greeted or could not be, and a list for no longer
+//! than its server said; what was told from them and has changed is told, to whoever was promised to hear of it.
 
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
-use core::mem;
+use core::{mem, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -22,10 +22,12 @@ use crate::{
     fact::Fact,
     handshake::Handshake,
     ids::{SessionId, UpstreamId},
-    kept_words::{KeptWords, Listing, Page, Pages, Wanted},
+    kept_words::{KeptWords, Listing, Page, Wanted, holds},
     lists::List,
+    moment::Moment,
     mux::Mux,
     offers::Offer,
+    pages::Pages,
     upstream::{State, Upstream},
 };
 
@@ -34,6 +36,9 @@ use crate::{
 pub(crate) struct Known {
     /// In force: sessions are served from it.
     recalled: Option<Arc<KeptWords>>,
+    /// Since when.
+    #[serde(default)]
+    recalled_at: Moment,
     /// What sessions were served from before this process was greeted.
     compared: Option<Arc<KeptWords>>,
     lists: BTreeMap<Listing, Pages>,
@@ -72,14 +77,20 @@ impl Known {
         changed_at.is_some_and(|changed_at| minted <= *changed_at)
     }
 
-    /// Takes in a page; says whether that is news.
-    fn see(&mut self, wanted: &Wanted, result: &[u8], bytes_max: usize) -> bool {
+    /// Takes in a page that holds for so long; says whether that is news.
+    fn see(
+        &mut self,
+        wanted: &Wanted,
+        result: &[u8],
+        time: (Moment, Option<Duration>),
+        bytes_max: usize,
+    ) -> bool {
         let Wanted { listing, cursor } = wanted;
         if result.len() > bytes_max {
             return self.lists.remove(listing).is_some();
         }
         let pages = self.lists.entry(*listing).or_default();
-        let is_news = pages.see(cursor.as_deref(), result);
+        let is_news = pages.see(cursor.as_deref(), result, time);
         if self.len() > bytes_max {
             self.lists.remove(listing);
         }
@@ -101,31 +112,28 @@ impl Mux {
         ) else {
             return;
         };
-        if upstream.key.era == Era::Modern {
-            return;
-        }
         let brought = session.opening.kept.as_mut().map(mem::take);
-        let (class, handshake) = (upstream.class(), &upstream.handshake);
+        let (class, era, handshake) = (upstream.class(), upstream.key.era, &upstream.handshake);
         let (State::Stopped, None, Some(known)) = (&upstream.state, handshake, &mut upstream.known)
         else {
             return;
         };
         let mut brought = brought.into_iter().flatten();
-        let Some(words) = brought.find(|words| words.class == class) else {
+        let Some(words) = brought.find(|words| (words.class, words.era) == (class, era)) else {
             return;
         };
         let handshake = Handshake::read(&words.handshake);
-        let is_usable =
-            |said: &Handshake| said.era == Era::Legacy && !said.offers.has(Offer::Tasks);
+        let is_usable = |said: &Handshake| said.era == era && !said.offers.has(Offer::Tasks);
         let Some(handshake) = handshake.filter(is_usable) else {
             return;
         };
         let lists = words.lists.iter();
         known.lists = lists
-            .map(|(listing, pages)| (*listing, Pages::of(pages)))
+            .map(|(listing, pages)| (*listing, Pages::of(pages, self.now)))
             .collect();
         known.kept = Some(Arc::clone(&words));
         known.recalled = Some(words);
+        known.recalled_at = self.now;
         upstream.handshake = Some(handshake);
         out.tell(Fact::UpstreamRecalled {
             upstream: upstream_id,
@@ -181,8 +189,9 @@ impl Mux {
             return None;
         }
         let page = words.page(&Wanted::by(frame)?)?;
-        let answer = page.answer(frame.id()?);
-        if session.era == Era::Legacy {
+        let age = self.now - known.recalled_at;
+        let answer = page.answer_after(frame.id()?, age)?;
+        if session.era == words.era {
             return Some(answer);
         }
         let said = Frame::parse(Bytes::from(answer.to_vec())).ok()?;
@@ -261,7 +270,7 @@ impl Mux {
         if !upstream.is_ready() {
             return;
         }
-        let errand = Errand::Compare(listing, at);
+        let (errand, era) = (Errand::Compare(listing, at), upstream.key.era);
         let id = upstream
             .exchanges
             .open(Exchange::of_errand(errand, self.now));
@@ -270,7 +279,8 @@ impl Mux {
             listing,
             cursor: page.cursor,
         };
-        Mux::tell_upstream(upstream_id, wanted.request(id), out);
+        let request = wanted.request(id, era);
+        Mux::tell_upstream(upstream_id, request, out);
     }
 
     /// The new process has said what stands on a page.
@@ -300,8 +310,8 @@ impl Mux {
         else {
             return self.on_list_lost(upstream_id, listing, out);
         };
-        let result = frame.json(result).as_bytes();
-        let is_alike = page.result == result;
+        let result = frame.json(result);
+        let is_alike = page.is_like(result);
         let wanted = Wanted {
             listing,
             cursor: page.cursor.clone(),
@@ -349,14 +359,19 @@ impl Mux {
         upstream_id: UpstreamId,
         minted: MintedId,
         wanted: &Wanted,
-        result: &[u8],
+        result: &str,
         out: &mut Outbox,
     ) {
         let bytes_max = self.limits.kept_words_bytes;
-        let upstream = self.upstreams.get_mut(&upstream_id);
-        let known = upstream.and_then(|upstream| upstream.known.as_mut());
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        let says_how_long = upstream.key.era == Era::Modern;
+        let time = (self.now, says_how_long.then(|| holds(result)));
+        let known = upstream.known.as_mut();
         let is_news = known.is_some_and(|known| {
-            !known.is_outdated(wanted.listing, minted) && known.see(wanted, result, bytes_max)
+            !known.is_outdated(wanted.listing, minted)
+                && known.see(wanted, result.as_bytes(), time, bytes_max)
         });
         if is_news {
             self.keep_words(upstream_id, out);
@@ -396,7 +411,7 @@ impl Mux {
         if !upstream.is_ready() {
             return;
         }
-        let words = upstream.words(refused, bytes_max);
+        let words = upstream.words(refused, self.now, bytes_max);
         if let Some(known) = &mut upstream.known
             && known.kept.as_deref() != words.as_ref()
         {
@@ -405,6 +420,7 @@ impl Mux {
             out.act(Action::KeepWords {
                 upstream: upstream_id,
                 class: upstream.key.class,
+                era: upstream.key.era,
                 words,
             });
         }
@@ -413,28 +429,23 @@ impl Mux {
 
 impl Upstream {
     /// What there is to be kept of what its process says, which is no more than so many bytes.
-    fn words(&self, refused: Option<Era>, bytes_max: usize) -> Option<KeptWords> {
+    fn words(&self, refused: Option<Era>, now: Moment, bytes_max: usize) -> Option<KeptWords> {
         let (known, handshake) = (self.known.as_ref()?, self.handshake.as_ref()?);
-        // One of the modern era says what it says to each request anew. That it speaks in no other is kept, in the
-        // place of what it would have said in that.
-        if handshake.era == Era::Modern && refused != Some(Era::Legacy) {
-            return None;
-        }
         // One that is not shared is not begun for several either.
         if handshake.offers.has(Offer::Tasks) || handshake.result().len() > bytes_max {
             return None;
         }
         let mut words = KeptWords {
             class: self.class(),
+            era: handshake.era,
             refused,
             handshake: handshake.result().clone(),
             lists: BTreeMap::new(),
         };
         for (listing, pages) in &known.lists {
-            if handshake.era == Era::Legacy
-                && handshake.offers.has(listing.offer())
+            if handshake.offers.has(listing.offer())
                 && words.len() + pages.len() <= bytes_max
-                && let Some(pages) = pages.whole()
+                && let Some(pages) = pages.whole(now)
             {
                 words.lists.insert(*listing, pages);
             }

@@ -38,6 +38,7 @@ mod posts;
 mod progress;
 mod pulse;
 mod recall;
+mod recall_modern;
 mod records;
 mod render;
 mod replay;

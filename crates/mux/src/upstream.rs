@@ -11,6 +11,8 @@ use alloc::{
     vec::Vec,
 };
 
+use core::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use wire::{Frame, ProgressToken, RequestId};
 
@@ -293,6 +295,14 @@ impl Upstream {
 
     pub(crate) fn class(&self) -> Class {
         self.key.class
+    }
+
+    /// How long ago it said what it is. What it said at an earlier start it may not say now.
+    pub(crate) fn age_of_greeting(&self, now: Moment) -> Duration {
+        match &self.known {
+            Some(known) if known.is_in_force() => Duration::MAX,
+            Some(_) | None => now - self.greeted_at,
+        }
     }
 
     /// A session is here. If the process is for that alone, nobody else is waited for.

@@ -17,9 +17,11 @@ use crate::{
     era::Era,
     event::{Exit, Opening, Route},
     fact::Fact,
+    handshake::Handshake,
     ids::{SessionId, UpstreamId},
     moment::Moment,
     mux::Mux,
+    recall::Known,
     upstream::{State, StopCause},
 };
 
@@ -162,12 +164,18 @@ impl Mux {
     pub(crate) fn judge(&mut self, upstream_id: UpstreamId, evidence: Evidence) -> Option<Proof> {
         let upstream = self.upstreams.get(&upstream_id)?;
         let (route, era) = (upstream.key.route.clone(), upstream.key.era);
-        if !upstream.attached.is_empty() || upstream.handshake.is_some() {
-            // It has spoken so before, and its sessions were promised what it said.
-            return None;
-        }
         let may_turn = !upstream.has_fixed_era(&self.sessions);
         let proof = evidence.proof(era).filter(|_| may_turn);
+        if !upstream.attached.is_empty() || upstream.handshake.is_some() {
+            // It has spoken so before, and its sessions were promised what it said. Was that at an earlier start
+            // alone, others need not wait for it to speak so again.
+            let known = upstream.known.as_ref();
+            let is_of_earlier_start = known.is_some_and(Known::is_in_force);
+            if let Some(proof) = proof.filter(|_| is_of_earlier_start && evidence.is_said()) {
+                self.find_refused(route, era, proof);
+            }
+            return None;
+        }
         let before = self.verdicts.get_mut(&route);
         let Some(before) = before.filter(|before| before.refused == Some(era.other())) else {
             return proof;
@@ -248,8 +256,15 @@ impl Mux {
     }
 }
 
-/// What was found at earlier starts of a session's server.
+/// What was found at earlier starts of a session's server. It has changed since if it has spoken so, too.
 fn kept_verdict(opening: &Opening) -> Option<Era> {
-    let mut kept = opening.kept.iter().flatten();
-    kept.find_map(|words| words.refused)
+    let kept = || opening.kept.iter().flatten();
+    let speaks = |era: Era| {
+        kept().any(|words| {
+            let said = Handshake::read(&words.handshake);
+            words.era == era && said.is_some_and(|said| said.era == era)
+        })
+    };
+    let mut refused = kept().filter_map(|words| words.refused);
+    refused.find(|era| !speaks(*era))
 }

@@ -6,7 +6,7 @@
 //! **Invariant:** nothing is used that a look-up would not find again, but for a change outside of mcpool that is
 //! younger than [`LIFE`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mux::{Moment, Route};
 
@@ -29,6 +29,24 @@ pub(super) struct Openings {
 struct Known {
     launch: Launch,
     since: Moment,
+    /// What was kept of its server is as old as it will be then.
+    kept_of: Moment,
+}
+
+impl Known {
+    /// Makes what was kept older that does not hold for ever, by whole seconds ahead.
+    fn age(&mut self, now: Moment) {
+        let kept = self.launch.opening.kept.as_mut();
+        let behind = now - self.kept_of;
+        let Some(kept) = kept.filter(|_| !behind.is_zero()) else {
+            return;
+        };
+        let step = Duration::from_secs(behind.as_secs() + 1);
+        self.kept_of = self.kept_of + step;
+        for words in kept.iter_mut().filter(|words| words.may_expire()) {
+            *words = Arc::new(words.as_ref().clone().after(Some(step)));
+        }
+    }
 }
 
 impl Openings {
@@ -38,7 +56,8 @@ impl Openings {
             self.edition = edition;
             self.known.clear();
         }
-        let known = self.known.get(place)?;
+        let known = self.known.get_mut(place)?;
+        known.age(now);
         (now < known.since + LIFE).then_some(&known.launch)
     }
 
@@ -53,8 +72,12 @@ impl Openings {
             return;
         }
         let launch = launch.clone();
-        self.known
-            .insert(place.clone(), Known { launch, since: now });
+        let known = Known {
+            launch,
+            since: now,
+            kept_of: now,
+        };
+        self.known.insert(place.clone(), known);
         if self.known.len() > PLACES_MAX {
             let ages = self.known.iter().map(|(place, known)| (known.since, place));
             let oldest = ages.min().map(|(_, place)| place.clone());
@@ -71,9 +94,13 @@ impl Openings {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use mux::{Class, Era, KeptWords, Listing, Page};
 
     use super::*;
+
     fn place(number: usize) -> Place {
         Place {
             server: Some(Arc::from(format!("s{number}"))),
@@ -137,5 +164,36 @@ mod tests {
         assert_eq!(openings.known.len(), PLACES_MAX);
         assert!(openings.find(&place(0), 1, at(1)).is_none());
         assert!(openings.find(&place(1), 1, at(1)).is_some());
+    }
+
+    #[test]
+    fn what_was_kept_of_a_server_becomes_older_here_too() {
+        let page = Page {
+            cursor: None,
+            result: Bytes::from_static(b"{}"),
+            holds: Some(Duration::from_secs(5)),
+        };
+        let words = KeptWords {
+            class: Class::default(),
+            era: Era::Modern,
+            handshake: Bytes::from_static(b"{}"),
+            refused: None,
+            lists: BTreeMap::from([(Listing::Tools, vec![page])]),
+        };
+        let mut openings = Openings::default();
+        let mut launch = Launch::of_route("route");
+        launch.opening.kept = Some(vec![Arc::new(words)]);
+        openings.keep(&place(1), &launch, at(0));
+        let mut holds = |now| {
+            let found = openings.find(&place(1), 0, now).unwrap();
+            let kept = found.opening.kept.as_ref().unwrap();
+            let pages = kept[0].lists.get(&Listing::Tools)?;
+            pages[0].holds.map(|holds| holds.as_secs())
+        };
+        assert_eq!(holds(at(0)), Some(5));
+        assert_eq!(holds(at(0) + Duration::from_millis(1)), Some(4));
+        assert_eq!(holds(at(1)), Some(4));
+        assert_eq!(holds(at(3) + Duration::from_millis(1)), Some(1));
+        assert_eq!(holds(at(5)), None);
     }
 }

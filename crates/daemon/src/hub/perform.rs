@@ -67,11 +67,13 @@ impl World {
             Action::KeepWords {
                 upstream,
                 class,
+                era,
                 words,
             } => {
                 if let Some((subject, started)) = self.subjects.get(&upstream) {
                     self.openings.forget(&subject.route);
-                    self.around.keeper.keep(subject, class, words, *started);
+                    let keeper = &self.around.keeper;
+                    keeper.keep(subject, (class, era), words, *started);
                 }
             }
             Action::AnswerAdmin { ticket, answer } => {

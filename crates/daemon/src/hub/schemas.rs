@@ -71,6 +71,7 @@ mod tests {
         Page {
             cursor: None,
             result: Bytes::from(text),
+            holds: None,
         }
     }
 

@@ -9,7 +9,7 @@
 //!
 //! **Invariant:** what is read back is what was written, or nothing.
 
-use std::{collections::BTreeMap, fmt, fmt::Write};
+use std::{collections::BTreeMap, fmt, fmt::Write, time::Duration};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -52,6 +52,9 @@ struct Head {
     identity: String,
     written: u64,
     class: Vec<String>,
+    /// The era that it was spoken to in, unless that was the one with a handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    era: Option<String>,
     /// The era in which it was found not to speak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
@@ -71,6 +74,9 @@ struct HeadOfPage {
     cursor: Option<String>,
     /// Its length, in bytes.
     bytes: usize,
+    /// For how long it may be told to others since it was written, in milliseconds, if its server says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holds: Option<u64>,
 }
 
 impl fmt::Display for Doubt {
@@ -95,6 +101,7 @@ impl Entry {
             identity: self.identity.clone(),
             written: self.written,
             class: words.class.names().into_iter().map(str::to_owned).collect(),
+            era: (words.era != Era::default()).then(|| words.era.name().to_owned()),
             refused: words.refused.map(|era| era.name().to_owned()),
             handshake: words.handshake.len(),
             lists: lists.collect(),
@@ -137,6 +144,7 @@ impl Entry {
                 Some(Page {
                     cursor: page.cursor.map(String::into_boxed_str),
                     result: take(page.bytes)?,
+                    holds: page.holds.map(Duration::from_millis),
                 })
             });
             let pages = pages.collect::<Option<Vec<Page>>>()?;
@@ -147,14 +155,21 @@ impl Entry {
             all.find(|capability| capability.name() == name)
         };
         let class = head.class.iter().map(named).collect::<Option<Vec<_>>>()?;
+        let era_named = |name: &str| {
+            let mut eras = [Era::Legacy, Era::Modern].into_iter();
+            eras.find(|era| era.name() == name)
+        };
+        let era = match head.era {
+            Some(name) => era_named(&name)?,
+            None => Era::Legacy,
+        };
         body.is_empty().then_some(Entry {
             identity: head.identity,
             written: head.written,
             words: KeptWords {
                 class: Class::of(class),
-                refused: [Era::Legacy, Era::Modern]
-                    .into_iter()
-                    .find(|era| Some(era.name()) == head.refused.as_deref()),
+                era,
+                refused: head.refused.as_deref().and_then(era_named),
                 handshake,
                 lists,
             },
@@ -166,6 +181,9 @@ fn head_of_page(page: &Page) -> HeadOfPage {
     HeadOfPage {
         cursor: page.cursor.as_deref().map(str::to_owned),
         bytes: page.result.len(),
+        holds: page
+            .holds
+            .map(|holds| u64::try_from(holds.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 
@@ -217,12 +235,14 @@ mod tests {
         let page = |cursor: Option<&str>, result: &'static str| Page {
             cursor: cursor.map(Box::from),
             result: Bytes::from_static(result.as_bytes()),
+            holds: None,
         };
         Entry {
             identity: "0123abcd".to_owned(),
             written: 1_764_000_000,
             words: KeptWords {
                 refused: None,
+                era: Era::Legacy,
                 class: Class::of([Capability::Roots, Capability::ElicitationForm]),
                 handshake: Bytes::from_static(
                     br#"{ "protocolVersion" : "2025-06-18", "capabilities":{"tools":{}}, "instructions":"\u00e9\n"}"#,
@@ -246,6 +266,16 @@ mod tests {
         let file = include_bytes!("fixtures/form-1");
         assert_eq!(Entry::decode("form-1", file, KEY), Ok(entry()));
         assert_eq!(entry().encode("form-1", KEY).unwrap(), file);
+    }
+
+    #[test]
+    fn of_a_server_of_the_modern_era_it_is_written_how_long_it_holds() {
+        let mut modern = entry();
+        (modern.words.era, modern.words.refused) = (Era::Modern, Some(Era::Legacy));
+        let pages = modern.words.lists.values_mut().flatten();
+        pages.for_each(|page| page.holds = Some(Duration::from_millis(1500)));
+        let file = modern.encode("name", KEY).unwrap();
+        assert_eq!(Entry::decode("name", &file, KEY), Ok(modern));
     }
 
     #[test]

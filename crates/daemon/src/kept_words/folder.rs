@@ -1,4 +1,4 @@
-//! The folder of what is kept: one file for each share key and class, and the key of this installation.
+//! The folder of what is kept: one file for each share key, class and era, and the key of this installation.
 //!
 //! **Invariant:** a file is there whole or not at all, and there are never more, in number and bytes,
 //! than may be. Nothing that goes wrong here is more than a server that starts a little later.
@@ -12,11 +12,11 @@ use std::{
 };
 
 use hmac::{Hmac, KeyInit, Mac};
-use mux::{Class, GREETING_VERSION, KeptWords};
+use mux::{Class, Era, GREETING_VERSION, KeptWords, MODERN_VERSION};
 use sha2::Sha256;
 
 use super::{
-    Subject,
+    Subject, Way,
     file::{Entry, hex},
     identity::Identity,
 };
@@ -60,7 +60,7 @@ impl Folder {
         }
     }
 
-    /// What is kept of a subject and still good, for each class that it is kept of.
+    /// What is kept of a subject and still good, for each class and era that it is kept of.
     pub(super) fn recall(&mut self, subject: &Subject, now: SystemTime) -> Vec<KeptWords> {
         // Without a key nothing has been kept.
         let Ok(Some(key)) = self.known_key() else {
@@ -68,7 +68,7 @@ impl Folder {
         };
         let mut identity = None;
         let mut found = Vec::new();
-        for (class, name) in names(subject, &key) {
+        for (way, name) in names(subject, &key) {
             let Some(entry) = self.read(&name, &key) else {
                 continue;
             };
@@ -77,13 +77,15 @@ impl Folder {
             let is_same = identity
                 .as_ref()
                 .is_some_and(|identity| identity.sum == entry.identity);
+            let age = age(&entry, now);
             let is_fresh = subject
                 .life
                 .longest()
-                .is_none_or(|life| age(&entry, now).is_some_and(|age| age < life));
-            if is_same && is_fresh && entry.words.class == class {
+                .is_none_or(|life| age.is_some_and(|age| age < life));
+            let words = entry.words;
+            if is_same && is_fresh && (words.class, words.era) == way {
                 self.refresh(&name, now);
-                found.push(entry.words);
+                found.push(words.after(age));
             }
         }
         found
@@ -93,11 +95,11 @@ impl Folder {
     pub(super) fn keep(
         &mut self,
         subject: &Subject,
-        class: Class,
+        way: Way,
         words: Option<&KeptWords>,
         started: SystemTime,
     ) {
-        if let Err(error) = self.try_keep(subject, class, words, started) {
+        if let Err(error) = self.try_keep(subject, way, words, started) {
             if !self.has_complained {
                 observe::words_not_kept(&self.path, &error);
             }
@@ -108,7 +110,7 @@ impl Folder {
     fn try_keep(
         &mut self,
         subject: &Subject,
-        class: Class,
+        way: Way,
         words: Option<&KeptWords>,
         started: SystemTime,
     ) -> io::Result<()> {
@@ -117,7 +119,7 @@ impl Folder {
             None if words.is_some() => self.make_key()?,
             None => return Ok(()),
         };
-        let Some(name) = name(subject, class, &key) else {
+        let Some(name) = name(subject, way, &key) else {
             return Ok(());
         };
         // What was changed since the start is not what has said so.
@@ -229,19 +231,22 @@ impl Folder {
     }
 }
 
-/// The names of the files that a subject may have, by class.
-fn names(subject: &Subject, key: &[u8]) -> Vec<(Class, String)> {
+/// The names of the files that a subject may have, by how it may be spoken to.
+fn names(subject: &Subject, key: &[u8]) -> Vec<(Way, String)> {
     let classes: Vec<Class> = match subject.class {
         Some(only) => vec![only],
         None => Class::all().collect(),
     };
     let of_route = of_route(subject, key);
-    let name = |class: Class| Some((class, of_class(of_route.clone()?, class)));
-    classes.into_iter().filter_map(name).collect()
+    let legacy = classes.into_iter().map(|class| (class, Era::Legacy));
+    // Each request says there what its client can do.
+    let modern = (Class::default(), Era::Modern);
+    let name = |way: Way| Some((way, of_way(of_route.clone()?, way)));
+    legacy.chain([modern]).filter_map(name).collect()
 }
 
-fn name(subject: &Subject, class: Class, key: &[u8]) -> Option<String> {
-    Some(of_class(of_route(subject, key)?, class))
+fn name(subject: &Subject, way: Way, key: &[u8]) -> Option<String> {
+    Some(of_way(of_route(subject, key)?, way))
 }
 
 fn of_route(subject: &Subject, key: &[u8]) -> Option<Hmac<Sha256>> {
@@ -253,9 +258,13 @@ fn of_route(subject: &Subject, key: &[u8]) -> Option<Hmac<Sha256>> {
     Some(name)
 }
 
-fn of_class(mut name: Hmac<Sha256>, class: Class) -> String {
+fn of_way(mut name: Hmac<Sha256>, (class, era): Way) -> String {
     for capability in class.names() {
         name.update(capability.as_bytes());
+        name.update(b"\n");
+    }
+    if era == Era::Modern {
+        name.update(MODERN_VERSION.as_bytes());
         name.update(b"\n");
     }
     hex(&name.finalize().into_bytes())
@@ -266,10 +275,10 @@ fn seconds(moment: SystemTime) -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
-/// How old an entry is; `None` if it is of the future: the clock has jumped.
+/// How old an entry is, rounded up; `None` if it is of the future: the clock has jumped.
 fn age(entry: &Entry, now: SystemTime) -> Option<Duration> {
     let age = seconds(now).checked_sub(entry.written)?;
-    Some(Duration::from_secs(age))
+    Some(Duration::from_secs(age + 1))
 }
 
 #[cfg(test)]

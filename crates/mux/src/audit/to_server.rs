@@ -94,7 +94,7 @@ impl Audit {
         // Ours look like nobody else's, and each goes once to a process.
         let print = print.filter(|print| {
             let is_ours = || {
-                let ours = Wanted::by(frame).map(|wanted| wanted.request(minted));
+                let ours = Wanted::by(frame).map(|wanted| wanted.request(minted, server.era));
                 ours.is_some_and(|ours| ours == frame.unchanged())
             };
             !(has_kept_words && is_ours() && server.compared.insert(*print))

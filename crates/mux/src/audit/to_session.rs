@@ -7,7 +7,7 @@ use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 
 use super::{Asked, Audit, Invariant, client::Asking, print::Print};
 use crate::{
-    Answered, LineNumber, Listing, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
+    Answered, LineNumber, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
     handles::HANDLE_PREFIX, inquiry::REASON,
 };
 
@@ -367,25 +367,6 @@ impl Audit {
         if is_of {
             self.settle_inquiry();
         }
-    }
-
-    /// Whether the server has said so at an earlier start.
-    fn is_kept(&self, session: SessionId, method: &Method, frame: &Frame) -> bool {
-        let client = self.clients.get(&session);
-        let words = client.and_then(|client| self.kept.get(&client.route));
-        let (Some(words), Some(listing)) = (words, Listing::of(method)) else {
-            return false;
-        };
-        let Message::Response {
-            result: Some(result),
-            ..
-        } = &frame.message
-        else {
-            return false;
-        };
-        let result = frame.json(result).as_bytes();
-        let pages = words.iter().filter_map(|words| words.lists.get(&listing));
-        pages.flatten().any(|page| page.result == result)
     }
 
     /// Takes an answer that a server gave to one of these requests out of the books.

@@ -4,8 +4,8 @@ use std::{boxed::Box, collections::BTreeSet, format, sync::Arc, time::Duration, 
 
 use super::script::{Words, class};
 use crate::{
-    Asks, CallRules, Device, Era, Front, IdleTimeout, Joins, Link, OnRestart, OnceRule, Opening,
-    Refusal, Route, Scope, Start,
+    Asks, CallRules, Device, Era, Front, IdleTimeout, Joins, KeptWords, Link, Moment, OnRestart,
+    OnceRule, Opening, Refusal, Route, Scope, Start,
 };
 
 pub(super) fn opening(words: &Words) -> Opening {
@@ -114,4 +114,9 @@ fn start(words: &Words) -> Start {
     } else {
         Start::OnDemand
     }
+}
+
+/// What was kept at some moment, as it is handed over at a later one.
+pub(super) fn recalled((at, words): &(Moment, Arc<KeptWords>), now: Moment) -> Arc<KeptWords> {
+    Arc::new(words.as_ref().clone().after(Some(now - *at)))
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use wire::{Frame, Message, Outgoing, Params};
 
 use crate::{
-    Action, AdminAnswer, Class, KeptWords, LineNumber, Notice, SessionId, Then,
+    Action, AdminAnswer, Class, Era, KeptWords, LineNumber, Notice, SessionId, Then,
     tests::script::NOTIFICATIONS,
 };
 
@@ -69,7 +69,11 @@ pub(super) fn kept(words: &KeptWords) -> String {
     });
     let refused = words.refused.map(|era| format!(" not={}", era.name()));
     let refused = refused.unwrap_or_default();
-    format!("initialize{}{refused}", lists.collect::<String>())
+    let greeting = match words.era {
+        Era::Legacy => "initialize",
+        Era::Modern => "server/discover",
+    };
+    format!("{greeting}{}{refused}", lists.collect::<String>())
 }
 
 /// The frames of a message, of which a batch has several.

@@ -16,7 +16,7 @@ use wire::{About, Fault, Frame, Named, RequestId};
 use super::{
     facts::{show_fact, time_of},
     invariants,
-    opening::opening,
+    opening::{opening, recalled},
     render::{self, Detail},
     script::{End, Happening, Saying, Script, Words, class},
 };
@@ -47,8 +47,8 @@ pub(super) struct Stage {
     /// What each process was given.
     given: BTreeMap<UpstreamId, Vec<Frame>>,
     detail: Detail,
-    /// What is kept of what servers said, of each route the last of each class.
-    kept: BTreeMap<Route, Vec<Arc<KeptWords>>>,
+    /// What is kept of what servers said, of each route the last of each class and era.
+    kept: BTreeMap<Route, Vec<(Moment, Arc<KeptWords>)>>,
     shown: Vec<String>,
     tickets: u64,
     /// Set while deadlines have passed that the core has not been told of.
@@ -227,8 +227,8 @@ impl Stage {
         assert!(before.is_none(), "{who} is there already");
         let mut opening = opening(words);
         if words.has("lazy") {
-            let kept = self.kept.get(&opening.route);
-            opening.kept = Some(kept.cloned().unwrap_or_default());
+            let kept = self.kept.get(&opening.route).into_iter().flatten();
+            opening.kept = Some(kept.map(|kept| recalled(kept, self.now)).collect());
         }
         self.handle(Event::SessionOpened {
             session: id,
@@ -520,13 +520,14 @@ impl Stage {
             if let Action::KeepWords {
                 upstream,
                 class,
+                era,
                 words,
             } = &action
             {
                 let route = self.mux.upstreams[upstream].key.route.clone();
                 let kept = self.kept.entry(route).or_default();
-                kept.retain(|known| known.class != *class);
-                kept.extend(words.clone());
+                kept.retain(|(_, known)| (known.class, known.era) != (*class, *era));
+                kept.extend(words.clone().map(|words| (self.now, words)));
             }
             let shown = self.show(&action);
             self.shown.push(shown);

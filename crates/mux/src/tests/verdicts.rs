@@ -257,7 +257,7 @@ fn that_a_server_speaks_the_modern_era_alone_is_kept_and_is_found_anew_when_it_d
             -> u2: server/discover #1 modern
         u2: greets
             -> alice: result #0 version=2025-11-25
-            -> keep u2: initialize not=legacy
+            -> keep u2: server/discover not=legacy
         alice leaves
         10 min pass
             after 600 s
@@ -265,19 +265,24 @@ fn that_a_server_speaks_the_modern_era_alone_is_kept_and_is_found_anew_when_it_d
         u2 exits code 0
         the daemon dies
         bob comes lazy
+            -> bob: result #0 version=2025-11-25
+            ! u4294967297 is recalled
+        bob: tools/list #1
             -> start u4294967297 for bob
         u4294967297 starts
             -> u4294967297: server/discover #4294967297 modern
         20 s pass
         u4294967297: error #4294967297
             -> stop u4294967297
+            -> bob: error #1 -32603 start-failed
         u4294967297 exits code 0
-            -> start u4294967298 for bob
+        carol comes lazy
+            -> start u4294967298 for carol
         u4294967298 starts
             -> u4294967298: initialize #4294967297
         u4294967298: greets
             -> u4294967298: initialized
-            -> bob: result #0 version=2025-11-25
+            -> carol: result #0 version=2025-11-25
             -> keep u4294967298: initialize not=modern
     "#]]);
 }
@@ -297,18 +302,21 @@ fn a_crash_says_nothing_against_what_was_found_before() {
             -> u2: server/discover #1 modern
         u2: greets
             -> alice: result #0 version=2025-11-25
-            -> keep u2: initialize not=legacy
+            -> keep u2: server/discover not=legacy
         alice leaves
         10 min pass
             after 600 s
             -> stop u2
         u2 exits code 0
         bob comes lazy
+            -> bob: result #0 version=2025-11-25
+            ! u3 is recalled
+        bob: tools/list #1
             -> start u3 for bob
         u3 starts
             -> u3: server/discover #1 modern
         u3 exits code 1
-            -> bob: error #0 -32603 start-failed
+            -> bob: error #1 -32603 start-failed
         carol comes lazy
         1 s pass
             after 53 ms

@@ -74,7 +74,7 @@ impl Scene {
     fn keep(&self, subject: &Subject, words: &KeptWords) {
         let started = SystemTime::now();
         self.folder()
-            .keep(subject, words.class, Some(words), started);
+            .keep(subject, (words.class, words.era), Some(words), started);
     }
 
     fn recall(&self, subject: &Subject) -> Vec<KeptWords> {
@@ -86,9 +86,11 @@ fn words(class: Class, tools: &str) -> KeptWords {
     let page = Page {
         cursor: None,
         result: Bytes::copy_from_slice(tools.as_bytes()),
+        holds: None,
     };
     KeptWords {
         refused: None,
+        era: Era::Legacy,
         class,
         handshake: Bytes::from_static(br#"{"protocolVersion":"2025-11-25"}"#),
         lists: BTreeMap::from([(Listing::Tools, vec![page])]),
@@ -137,6 +139,51 @@ fn of_a_class_that_is_fixed_only_that_is_looked_for() {
 }
 
 #[test]
+fn what_was_said_in_either_era_is_kept_beside_the_other_and_for_as_long_as_it_holds() {
+    let scene = Scene::new();
+    let subject = scene.subject("a");
+    let mut modern = plain("{1}");
+    (modern.era, modern.refused) = (Era::Modern, Some(Era::Legacy));
+    let holds = Duration::from_mins(10);
+    let pages = modern.lists.values_mut().flatten();
+    pages.for_each(|page| page.holds = Some(holds));
+    scene.keep(&subject, &plain("{}"));
+    scene.keep(&subject, &modern);
+    assert_eq!(scene.recall(&scene.subject("b")), []);
+    let now = SystemTime::now();
+    let recall = |at| {
+        let found = scene.folder().recall(&subject, at);
+        let [legacy, modern] = found.try_into().unwrap();
+        assert_eq!(legacy, plain("{}"));
+        modern
+    };
+    let left = recall(now + holds / 2);
+    assert_eq!((left.era, left.refused), (Era::Modern, Some(Era::Legacy)));
+    let left = left.lists[&Listing::Tools][0].holds.unwrap();
+    let half = holds / 2;
+    assert!(
+        left < half && left + Duration::from_secs(3) > half,
+        "{left:?}"
+    );
+    assert_eq!(recall(now + holds).lists, BTreeMap::new());
+    assert_eq!(
+        recall(now - DAY).lists,
+        BTreeMap::new(),
+        "a clock that has jumped"
+    );
+    assert_eq!(recall(now + DAY).refused, None);
+    let fixed = Subject {
+        class: Some(Class::of([Capability::Roots])),
+        ..subject.clone()
+    };
+    assert_eq!(
+        scene.recall(&fixed).len(),
+        1,
+        "the modern era has no classes"
+    );
+}
+
+#[test]
 fn another_program_or_file_argument_has_said_nothing_yet() {
     let scene = Scene::new();
     let subject = scene.subject("a");
@@ -159,7 +206,7 @@ fn what_was_said_by_a_program_that_was_replaced_since_is_not_kept() {
     scene.keep(&subject, &plain("{}"));
     let started = SystemTime::now() - Duration::from_mins(1);
     let mut folder = scene.folder();
-    folder.keep(&subject, Class::default(), Some(&plain("{1}")), started);
+    folder.keep(&subject, Way::default(), Some(&plain("{1}")), started);
     assert_eq!(scene.files(), [] as [&str; 0]);
 }
 
@@ -169,9 +216,9 @@ fn what_may_not_be_kept_any_longer_is_removed() {
     let subject = scene.subject("a");
     scene.keep(&subject, &plain("{}"));
     let mut folder = scene.folder();
-    folder.keep(&subject, Class::default(), None, SystemTime::now());
+    folder.keep(&subject, Way::default(), None, SystemTime::now());
     assert_eq!(scene.files(), [] as [&str; 0]);
-    folder.keep(&subject, Class::default(), None, SystemTime::now());
+    folder.keep(&subject, Way::default(), None, SystemTime::now());
 }
 
 #[test]
@@ -291,7 +338,7 @@ fn there_are_never_more_files_than_may_be_and_those_in_use_stay_longest() {
         let big = plain(&"x".repeat(usize::try_from(BYTES_MAX / 10).unwrap()));
         let mut folder = scene.folder();
         let subject = scene.subject(&format!("big {at}"));
-        folder.keep(&subject, Class::default(), Some(&big), SystemTime::now());
+        folder.keep(&subject, Way::default(), Some(&big), SystemTime::now());
     }
     let bytes = scene.files().into_iter().map(|name| {
         let file = fs::metadata(scene.path("kept-words").join(name));

@@ -1,0 +1,35 @@
+//! What a server said at an earlier start, as the books know it.
+
+use wire::{Frame, Message, Method, RequestId};
+
+use super::{Audit, print::Print};
+use crate::{
+    SessionId,
+    kept_words::{Listing, Page},
+};
+
+impl Audit {
+    /// Whether the server has said so at an earlier start.
+    pub(super) fn is_kept(&self, session: SessionId, method: &Method, frame: &Frame) -> bool {
+        let client = self.clients.get(&session);
+        let words = client.and_then(|client| self.kept.get(&client.route));
+        let (Some(words), Some(listing)) = (words, Listing::of(method)) else {
+            return false;
+        };
+        let Message::Response {
+            result: Some(result),
+            ..
+        } = &frame.message
+        else {
+            return false;
+        };
+        let bytes = frame.json(result).as_bytes();
+        let across = Print::across(frame);
+        let is_it = |page: &Page| {
+            let said = || Frame::parse(page.answer(&RequestId::from(0)).to_vec().into());
+            page.result == bytes || said().is_ok_and(|said| Print::across(&said) == across)
+        };
+        let pages = words.iter().filter_map(|words| words.lists.get(&listing));
+        pages.flatten().any(is_it)
+    }
+}

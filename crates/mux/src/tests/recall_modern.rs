@@ -1,0 +1,238 @@
+//! Servers of the modern era whose sessions are served before they run: their lists for as long as they say.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn what_a_modern_server_said_is_told_for_as_long_as_it_holds_and_then_it_is_started() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: server/discover #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged+prompts
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> alice: result #1 versions=2026-07-28,2025-11-25,2025-06-18,2025-03-26,2024-11-05
+            -> keep u1: server/discover
+        alice: tools/list #2 modern
+            -> u1: tools/list #3 modern
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","tools":[1e400],"ttlMs":3600000,"cacheScope":"private"}}
+            -> keep u1: server/discover tools/list
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[1e400],"ttlMs":3600000,"cacheScope":"private"}}
+        alice: prompts/list #3 modern
+            -> u1: prompts/list #4 modern
+        u1: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"complete","prompts":[],"ttlMs":0,"cacheScope":"public"}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","prompts":[],"ttlMs":0,"cacheScope":"public"}}
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        30 min pass
+        bob opens lazy idle=0
+        bob: raw {"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> bob: raw {"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{"listChanged":true},"prompts":{}},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"echo","version":"1"}}}}
+            ! u2 is recalled
+        bob: raw {"jsonrpc":"2.0","id":"l","method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"sampling":{}}}}}
+            -> bob: raw {"jsonrpc":"2.0","id":"l","result":{"resultType":"complete","tools":[1e400],"cacheScope":"private","ttlMs":1800000}}
+        10 min pass
+        bob: raw {"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> bob: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[1e400],"cacheScope":"private","ttlMs":1200000}}
+        20 min pass
+        bob: tools/list #3 modern
+            -> start u2 for bob
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: greets declares=tools.listChanged+prompts
+            -> u2: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> u2: tools/list #3 modern
+            -> keep u2: server/discover
+            -> u2: tools/list #4 modern
+        u2: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"complete","tools":[1e400],"ttlMs":3600000,"cacheScope":"private"}}
+            -> keep u2: server/discover tools/list
+    "#]]);
+}
+
+#[test]
+fn what_was_kept_in_one_era_serves_nobody_who_is_served_in_the_other() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools
+            -> u1: tools/list #2 modern
+            -> keep u1: server/discover
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"public"}}
+            -> keep u1: server/discover tools/list
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"public"}}
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        bob comes lazy idle=0
+            -> start u2 for bob
+        u2 starts
+            -> u2: initialize #1
+        u2: greets declares=tools
+            -> u2: initialized
+            -> bob: result #0 version=2025-11-25
+            -> keep u2: initialize
+        bob leaves
+            -> stop u2
+        u2 exits code 0
+        carol comes lazy idle=0
+            -> carol: result #0 version=2025-11-25
+            ! u3 is recalled
+        carol: tools/list #1
+            -> start u3 for carol
+        dave opens lazy idle=0
+        dave: tools/list #1 modern
+            -> dave: result #1 {"resultType":"complete","tools":[1],"cacheScope":"public","ttlMs":3600000}
+            ! u4 is recalled
+        erin opens lazy idle=0 route=other-token
+        erin: tools/list #1 modern
+            -> start u5 for erin
+    "#]]);
+}
+
+#[test]
+fn a_legacy_client_is_served_from_what_a_modern_server_said() {
+    check(expect![[r#"
+        alice comes lazy era=modern idle=0
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> alice: result #0 version=2025-11-25
+            -> keep u1: server/discover
+        alice: tools/list #1
+            -> u1: tools/list #3 modern
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+            -> keep u1: server/discover tools/list
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        bob comes lazy era=modern idle=0
+            -> bob: result #0 version=2025-11-25
+            ! u2 is recalled
+        bob: raw {"jsonrpc":"2.0","id":1,"method":"tools/list"}
+            -> bob: raw {"jsonrpc":"2.0","id":1,"result":{"tools":[1],"cacheScope":"private","ttlMs":3600000}}
+        bob: tools/call #2 tool=x
+            -> start u2 for bob
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: greets declares=tools.listChanged
+            -> u2: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> u2: tools/call #3 modern
+            -> u2: tools/list #4 modern
+        u2: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"complete","tools":[1],"ttlMs":1800000,"cacheScope":"private"}}
+            -> keep u2: server/discover tools/list
+        bob leaves
+            -> u2: cancelled #3
+            -> stop u2
+        u2 exits code 0
+        carol comes lazy era=modern idle=0
+            -> carol: result #0 version=2025-11-25
+            ! u3 is recalled
+        carol: tools/list #1
+            -> carol: result #1 {"tools":[1],"cacheScope":"private","ttlMs":1800000}
+        carol: tools/call #2 tool=x
+            -> start u3 for carol
+        u3 starts
+            -> u3: server/discover #1 modern
+        u3: greets declares=tools.listChanged
+            -> u3: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> u3: tools/call #3 modern
+            -> u3: tools/list #4 modern
+        u3: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"complete","tools":[2],"ttlMs":1800000,"cacheScope":"private"}}
+            -> keep u3: server/discover tools/list
+            -> carol: raw {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}
+            ! u3 has other tools/list
+    "#]]);
+}
+
+#[test]
+fn a_list_of_a_modern_server_that_changes_is_kept_no_longer() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: subscriptions/listen #1 modern changes=tools
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> alice: notifications/subscriptions/acknowledged of #1 {"toolsListChanged":true}
+            -> keep u1: server/discover
+        alice: tools/list #2 modern
+            -> u1: tools/list #3 modern
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+            -> keep u1: server/discover tools/list
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+        u1: raw {"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":2}}}
+            -> keep u1: server/discover
+            -> alice: raw {"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":1}}}
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        bob opens lazy idle=0
+        bob: tools/list #1 modern
+            -> start u2 for bob
+            ! u2 is recalled
+    "#]]);
+}
+
+#[test]
+fn of_two_verdicts_that_were_kept_of_a_server_that_counts_which_it_has_not_refuted_since() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: initialize #1
+        u2: greets declares=tools
+            -> u2: initialized
+            -> u2: tools/list #2
+            -> keep u2: initialize not=modern
+        alice leaves
+            -> u2: cancelled #2
+            -> stop u2
+        u2 exits code 0
+        bob opens lazy idle=0
+        bob: tools/list #1 modern
+            -> start u3 for bob
+            ! u3 is recalled
+        bob leaves
+            -> stop u3
+        u3 start fails it was not wanted
+        25 h pass
+        carol opens lazy idle=0
+        carol: tools/list #1 modern
+            -> start u4 for carol
+        u4 starts
+            -> u4: server/discover #1 modern
+        u4: greets declares=tools
+            -> u4: tools/list #2 modern
+            -> keep u4: server/discover
+        carol leaves
+            -> u4: cancelled #2
+            -> stop u4
+        u4 exits code 0
+        25 h pass
+        dave opens lazy idle=0
+        dave: tools/call #1 modern tool=x
+            -> start u5 for dave
+            ! u5 is recalled
+        erin comes lazy idle=0
+            -> erin: result #0 version=2025-11-25
+            ! u6 is recalled
+    "#]]);
+}
