@@ -18,6 +18,7 @@ mod orders;
 mod run;
 mod server;
 mod settle;
+mod specs;
 mod step;
 mod words;
 mod world;

@@ -261,6 +261,7 @@ impl Audit {
         let begins_again = self.step.turning == Some(session);
         if let Some(before) = client.upstream.replace(upstream)
             && let Some(server) = self.servers.get_mut(&before)
+            && !server.waiting.remove(&session)
             && server.attached.remove(&session)
             && !begins_again
         {
@@ -274,7 +275,11 @@ impl Audit {
         if client_is_modern {
             // Nothing is told it before it is served.
             let server = self.servers.entry(upstream).or_default();
-            server.attached.insert(session);
+            if server.process == Process::Stopping {
+                server.waiting.insert(session);
+            } else {
+                server.attached.insert(session);
+            }
         }
         self.routed_again(session, upstream);
     }

@@ -42,6 +42,8 @@ pub(super) struct Client {
     has_ended: bool,
     pub(super) is_closed: bool,
     pub(super) is_paused: bool,
+    /// Whether it does not read, and the core knows.
+    pub(super) is_stalled: bool,
     /// What it waits for.
     pub(super) open: Vec<Request>,
     /// What it was asked, by id.
@@ -75,6 +77,7 @@ impl Client {
             has_ended: false,
             is_closed: false,
             is_paused: false,
+            is_stalled: false,
             open: Vec::new(),
             asked: Vec::new(),
             returns: Vec::new(),
@@ -414,14 +417,41 @@ impl World {
             return Ok(());
         };
         let client = &mut self.clients[at];
-        client.is_closed = true;
+        (client.is_closed, client.is_stalled) = (true, false);
         let session = client.id;
         self.judge.gone(session);
         self.handle(Event::SessionClosed { session })
     }
 
+    /// A client ceases to read, or reads on.
+    pub(super) fn stall_client(&mut self, who: u8) -> Held {
+        let Some(at) = self.client(who, |client| !client.is_closed) else {
+            return Ok(());
+        };
+        let client = &mut self.clients[at];
+        client.is_stalled = !client.is_stalled;
+        let (session, is_stalled) = (client.id, client.is_stalled);
+        if let Some(known) = self.judge.sessions.get_mut(&session) {
+            known.is_stalled = is_stalled;
+        }
+        self.judge.saw(super::judge::Seen::ClientStalled);
+        self.handle(if is_stalled {
+            Event::SessionBlocked { session }
+        } else {
+            Event::SessionWritable { session }
+        })
+    }
+
+    /// The first of those who do not read, by place among those who are there.
+    pub(super) fn stalled_client(&self) -> Option<u8> {
+        let mut there = self.clients.iter().filter(|client| !client.is_closed);
+        let at = there.position(|client| client.is_stalled)?;
+        u8::try_from(at).ok()
+    }
+
     pub(super) fn read(&mut self, who: u8, what: u8) {
-        let Some(at) = self.client(who, |client| !client.down.is_empty()) else {
+        let Some(at) = self.client(who, |client| !client.is_stalled && !client.down.is_empty())
+        else {
             return;
         };
         self.reads += 1;

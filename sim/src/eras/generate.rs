@@ -1,13 +1,13 @@
 //! Which step comes next in a world of both eras: chosen by chance, weighted by the seed.
 
 use super::{
+    specs::{OF_ONE_DEVICE, SPECS},
     step::{Act, Step},
-    world::SPECS,
 };
 use crate::seed::{Chance, Seed};
 
 /// Each act and how often it comes, before the seed has its say.
-const WEIGHTS: [(Act, u32); 25] = [
+const WEIGHTS: [(Act, u32); 26] = [
     (Act::Open, 8),
     (Act::Hello, 14),
     (Act::Ask, 40),
@@ -33,6 +33,7 @@ const WEIGHTS: [(Act, u32); 25] = [
     (Act::Settle, 1),
     (Act::Pass, 6),
     (Act::Restart, 1),
+    (Act::Stall, 3),
 ];
 
 /// Without these nothing ever happens.
@@ -74,7 +75,10 @@ impl Generator {
         });
         let left = 40 + chance.below(260);
         let count = 1 + chance.below(2);
-        let specs = (0..count).map(|_| chance.small(SPECS.len())).collect();
+        let mut specs: Vec<u8> = (0..count).map(|_| chance.small(SPECS.len())).collect();
+        if specs.iter().any(|spec| OF_ONE_DEVICE.contains(spec)) && chance.one_in(2) {
+            specs = OF_ONE_DEVICE.to_vec();
+        }
         // What a client can do is a part of what sessions share a server by.
         let classes = chance.pick::<&[u8]>(&[&[1], &[1], &[1], &[2], &[0], &[0, 1, 2]]);
         let kinds = (0..3 + chance.below(6)).map(|_| {

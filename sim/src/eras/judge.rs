@@ -74,6 +74,7 @@ impl Judge {
         let mark = Mark { owner, number };
         self.said.push(Said {
             mark,
+            at: self.now,
             shape: None,
             cause,
             words: String::new(),

@@ -5,13 +5,14 @@ mod questions;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use mux::{Era, Exit, UpstreamId};
+use mux::{Era, Event, Exit, UpstreamId};
 use wire::{Frame, Message, Method};
 
 use super::{
-    judge::{Answer, Kind, Process},
+    judge::{Answer, Kind, Process, Seen},
+    specs::{Discovery, SPECS, Speaks},
     words::{self, Asks, DECLARED, LEVELS, LISTS, SUBSCRIPTION, Shape, URIS},
-    world::{Discovery, SPECS, Speaks, World},
+    world::World,
 };
 use crate::{
     payload::{Mark, Owner},
@@ -24,6 +25,8 @@ use crate::{
 pub(super) struct Peer {
     spec: usize,
     pub(super) process: Process,
+    /// Whether it does not read, and the core knows.
+    pub(super) is_stalled: bool,
     /// Whether it was told to stop before it ran.
     pub(super) never_ran: bool,
     pub(super) inbox: VecDeque<Bytes>,
@@ -70,6 +73,7 @@ impl Peer {
         Peer {
             spec,
             process: Process::Starting,
+            is_stalled: false,
             never_ran: false,
             inbox: VecDeque::new(),
             era: None,
@@ -85,6 +89,10 @@ impl Peer {
 
     pub(super) fn is_alive(&self) -> bool {
         matches!(self.process, Process::Running | Process::Stopping) && !self.never_ran
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.process == Process::Running
     }
 
     /// Whether it waits for nothing but its own answer to what it was asked first.
@@ -187,7 +195,9 @@ impl World {
     }
 
     pub(super) fn take_in(&mut self, who: u8, what: u8) {
-        let id = self.server(who, |peer| peer.is_alive() && !peer.inbox.is_empty());
+        let id = self.server(who, |peer| {
+            peer.is_alive() && !peer.is_stalled && !peer.inbox.is_empty()
+        });
         let said = &self.judge.said;
         let Some(peer) = id.and_then(|id| self.servers.get_mut(&id)) else {
             return;
@@ -407,11 +417,13 @@ impl World {
         );
         self.judge.is_worded(mark, told.clone());
         self.judge.server_reports(id, minted, mark);
-        self.speak(
+        let within = self.stream_for(id, minted);
+        self.speak_within(
             id,
             format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{minted},{told}}}}}"#
             ),
+            within,
         )
     }
 
@@ -434,20 +446,32 @@ impl World {
             .filter(|it| logs(peer, it))
             .copied()
             .collect();
-        let cause = nth(&works, what / 3).and_then(|work| work.mark);
+        let work = nth(&works, what / 3);
+        let cause = work.and_then(|work| work.mark);
+        let within = work.and_then(|work| self.stream_for(id, work.minted));
         let mark = self.judge.name(Owner::Server(id), cause);
         let told = format!(
             r#""data":{{"mark":"~{mark}~"{}}}"#,
             words::because_of(cause)
         );
         self.judge.is_worded(mark, told.clone());
+        if let Some(minted) = within {
+            self.judge.server_logs(id, minted, (level, mark));
+        }
         let name = LEVELS[usize::from(level)];
-        self.speak(
+        self.speak_within(
             id,
             format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{name}",{told}}}}}"#
             ),
+            within,
         )
+    }
+
+    /// The stream on which a server says what belongs to a request, if it has several.
+    pub(super) fn stream_for(&self, id: UpstreamId, minted: u64) -> Option<u64> {
+        let peer = self.servers.get(&id)?;
+        SPECS[peer.spec].streams.then_some(minted)
     }
 
     /// The wish under which a server of the modern era says something; nothing for one of the legacy era. `None` if
@@ -507,6 +531,33 @@ impl World {
             id,
             format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{{words}{wish}}}}}"#),
         )
+    }
+
+    /// The first of those who do not read, by place among those that run.
+    pub(super) fn stalled_server(&self) -> Option<u8> {
+        let mut running = self.servers.values().filter(|peer| peer.is_running());
+        let at = running.position(|peer| peer.is_stalled)?;
+        u8::try_from(at).ok()
+    }
+
+    /// A server ceases to read, or reads on.
+    pub(super) fn stall_server(&mut self, who: u8) -> Held {
+        let Some(upstream) = self.server(who, Peer::is_running) else {
+            return Ok(());
+        };
+        let is_stalled = self.servers.get_mut(&upstream).is_some_and(|peer| {
+            peer.is_stalled = !peer.is_stalled;
+            peer.is_stalled
+        });
+        if let Some(server) = self.judge.servers.get_mut(&upstream) {
+            server.is_stalled = is_stalled;
+        }
+        self.judge.saw(Seen::ServerStalled);
+        self.handle(if is_stalled {
+            Event::UpstreamBlocked { upstream }
+        } else {
+            Event::UpstreamWritable { upstream }
+        })
     }
 
     pub(super) fn crash(&mut self, who: u8, what: u8) -> Held {

@@ -6,8 +6,9 @@ use mux::{Era, UpstreamId};
 
 use super::{
     judge::{Kind, Process, Server, Session},
+    specs::{SPECS, Speaks},
     words::{self, LISTS, URIS},
-    world::{SPECS, Speaks, World},
+    world::World,
 };
 use crate::{
     invariants::{Broken, ensure},
@@ -23,6 +24,7 @@ const PATIENCE: Duration = Duration::from_mins(15);
 impl World {
     /// Everybody does what is expected, until there is nothing left to do at this moment.
     pub(super) fn settle(&mut self) -> Held {
+        self.read_on()?;
         for _ in 0..ROUNDS {
             if !self.serve_all()? && !self.reply_all()? {
                 return Ok(());

@@ -74,4 +74,6 @@ pub enum Act {
     Restart,
     /// Everything is to end.
     Shutdown,
+    /// A server or a client ceases to read, with much that waits for it, or reads on.
+    Stall,
 }

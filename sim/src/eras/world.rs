@@ -7,8 +7,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mux::{
-    Action, AdminAsk, Asks, Era, Event, Exit, Front, IdleTimeout, Joins, Limits, Link, Moment, Mux,
-    OnRestart, Opening, Outbox, Route, Scope, SessionId, Start, Ticket, UpstreamId, audit::Audit,
+    Action, AdminAsk, Asks, CallRules, Device, Event, Exit, Front, IdleTimeout, Joins, Limits,
+    Link, Moment, Mux, OnRestart, OnceRule, Opening, Outbox, Route, Scope, SessionId, Start,
+    Ticket, UpstreamId, audit::Audit,
 };
 use wire::{Frame, Outgoing};
 
@@ -16,6 +17,7 @@ use super::{
     client::{Client, Nature},
     judge::{Judge, Process, Session},
     server::Peer,
+    specs::{ONCE_TTL, SPECS, Spec},
     step::{Act, Step},
     words,
 };
@@ -36,75 +38,6 @@ const PROGRAM_EVENTS: u64 = 41;
 
 /// How much time may pass at once, in milliseconds.
 const TIMES: [u64; 8] = [1, 120, 1_000, 7_000, 11_000, 31_000, 70_000, 620_000];
-
-/// A server as it is configured.
-#[derive(Debug)]
-pub(super) struct Spec {
-    pub(super) name: &'static str,
-    pub(super) speaks: Speaks,
-    /// The era in which it is spoken to, where the configuration says so.
-    pub(super) era: Option<Era>,
-    pub(super) scope: Scope,
-    /// Whether it has a question in place of every answer.
-    pub(super) insists: bool,
-}
-
-/// How a server speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Speaks {
-    /// With a handshake; what it does when it is asked `server/discover` first.
-    Legacy(Discovery),
-    /// Without one.
-    Modern,
-    /// As it is spoken to first.
-    Both,
-}
-
-/// What a server of the legacy era does about `server/discover`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Discovery {
-    /// It answers with an error.
-    Refuses,
-    /// It says nothing.
-    Ignores,
-    /// It ends.
-    Ends,
-}
-
-const fn spec(name: &'static str, speaks: Speaks) -> Spec {
-    Spec {
-        name,
-        speaks,
-        era: None,
-        scope: Scope::Global,
-        insists: false,
-    }
-}
-
-/// The servers that there are.
-pub(super) const SPECS: [Spec; 9] = [
-    spec("refuses", Speaks::Legacy(Discovery::Refuses)),
-    spec("modern", Speaks::Modern),
-    spec("both", Speaks::Both),
-    spec("ignores", Speaks::Legacy(Discovery::Ignores)),
-    spec("ends", Speaks::Legacy(Discovery::Ends)),
-    Spec {
-        era: Some(Era::Legacy),
-        ..spec("set legacy", Speaks::Both)
-    },
-    Spec {
-        era: Some(Era::Modern),
-        ..spec("set modern", Speaks::Modern)
-    },
-    Spec {
-        scope: Scope::Session,
-        ..spec("alone", Speaks::Both)
-    },
-    Spec {
-        insists: true,
-        ..spec("insists", Speaks::Modern)
-    },
-];
 
 /// Everything that there is.
 #[derive(Debug)]
@@ -230,6 +163,7 @@ impl World {
                 let millis = TIMES[usize::from(what) % TIMES.len()];
                 self.pass(self.now() + Duration::from_millis(millis))
             }
+            Act::Stall => self.stall(who, what),
             Act::Restart => self.restart(SPECS[usize::from(who) % SPECS.len()].name),
             Act::Shutdown => self.shut_down(),
         }
@@ -304,7 +238,7 @@ impl World {
                 Action::ResumeSession { session } => self.pause(session, false),
                 Action::CloseSession { session } => {
                     if let Some(client) = self.clients.iter_mut().find(|it| it.id == session) {
-                        client.is_closed = true;
+                        (client.is_closed, client.is_stalled) = (true, false);
                     }
                 }
                 Action::StartUpstream { upstream, .. } => {
@@ -400,11 +334,21 @@ impl World {
 
     /// Something of a server reaches the core.
     pub(super) fn speak(&mut self, upstream: UpstreamId, text: String) -> Held {
+        self.speak_within(upstream, text, None)
+    }
+
+    /// The same, on the stream of a request if that is known.
+    pub(super) fn speak_within(
+        &mut self,
+        upstream: UpstreamId,
+        text: String,
+        within: Option<u64>,
+    ) -> Held {
         let frame = read(text)?;
         self.handle(Event::UpstreamFrame {
             upstream,
             frame,
-            within: None,
+            within,
         })
     }
 
@@ -467,6 +411,26 @@ impl World {
         self.handle(Event::DeadlineReached)
     }
 
+    /// Somebody ceases to read, or reads on.
+    fn stall(&mut self, who: u8, what: u8) -> Held {
+        if what.is_multiple_of(2) {
+            self.stall_server(who)
+        } else {
+            self.stall_client(who)
+        }
+    }
+
+    /// Everybody reads on.
+    pub(super) fn read_on(&mut self) -> Held {
+        while let Some(at) = self.stalled_server() {
+            self.stall_server(at)?;
+        }
+        while let Some(at) = self.stalled_client() {
+            self.stall_client(at)?;
+        }
+        Ok(())
+    }
+
     fn restart(&mut self, name: &'static str) -> Held {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
@@ -507,6 +471,22 @@ fn read(text: String) -> Result<Frame, Broken> {
         .map_err(|fault| Broken(format!("a peer says what is no message: {fault}")))
 }
 
+/// What the configuration says of the calls of a server.
+fn rules(spec: &Spec) -> CallRules {
+    let tool = spec.device.map(|at| words::TOOLS[usize::from(at)]);
+    CallRules {
+        device: tool.map(|tool| Device {
+            name: "d".into(),
+            tools: Some([tool.into()].into()),
+        }),
+        once: spec.once.map(|at| OnceRule {
+            tools: [words::TOOLS[usize::from(at)].into()].into(),
+            key: None,
+            ttl: ONCE_TTL,
+        }),
+    }
+}
+
 /// What the edge knows of a session.
 fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) -> Opening {
     let handle: Arc<str> = words::handle_name(id).into();
@@ -538,6 +518,6 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
         era: spec.era,
         modern_scope: None,
         handle: Some(handle),
-        rules: Arc::default(),
+        rules: Arc::new(rules(spec)),
     }
 }

@@ -334,6 +334,7 @@ impl Audit {
             .and_then(|upstream| self.servers.get_mut(&upstream))
         {
             server.attached.remove(&session);
+            server.waiting.remove(&session);
         }
         let open = client.open.into_iter().chain(client.parked);
         let leaving = open.map(|(id, asking)| (asking, (session, id)));
@@ -564,6 +565,7 @@ impl Audit {
         server.launched = None;
         server.class = None;
         server.compared.clear();
+        server.attached.append(&mut server.waiting);
         server.is_initialized = false;
         server.is_blocked = false;
         let asks = core::mem::take(&mut server.asks);

@@ -61,8 +61,11 @@ pub(super) struct Server {
     pub(super) results: BTreeSet<Print>,
     /// What it has asked and has no answer to.
     pub(super) asks: BTreeMap<RequestId, Ask>,
-    /// Sessions whose `initialize` was answered with it.
+    /// Sessions whose `initialize` was answered with it, and those of the modern era that have come to it.
     pub(super) attached: BTreeSet<SessionId>,
+    /// Sessions of the modern era that have come while its process was being stopped: the next one serves them.
+    #[serde(default)]
+    pub(super) waiting: BTreeSet<SessionId>,
 }
 
 /// A request that a process works on.

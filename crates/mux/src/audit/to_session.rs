@@ -329,11 +329,16 @@ impl Audit {
         let meta = frame.member(result, "_meta");
         let says_so = meta.is_some_and(|meta| frame.member(&meta.at, meta_name::ONCE).is_some());
         let client = self.clients.get(&session);
-        let server = self.servers.get(&upstream);
+        let print = Print::across(frame);
+        // Whose call it was may have to come back for it first.
+        let is_known = self.servers.get(&upstream).is_some_and(|server| {
+            let mut answers = server.sent.values().map(|working| working.answer_across);
+            server.results.contains(&print) || answers.any(|answer| answer == Some(print))
+        });
         says_so
             && asking.method == Method::ToolsCall
             && client.is_some_and(|client| client.may_repeat)
-            && server.is_some_and(|server| server.results.contains(&Print::across(frame)))
+            && is_known
     }
 
     /// Takes the answer that a server has just given to a request of this kind, and that cannot be told, out of the

@@ -15,6 +15,7 @@ pub(crate) use crate::peers::Process;
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) mark: Mark,
+    pub(crate) at: Moment,
     /// What it asks, if it is a request of a client's.
     pub(crate) shape: Option<Shape>,
     /// The request of a session that it is because of.
@@ -76,6 +77,8 @@ pub(crate) struct Session {
     pub(crate) news: [u32; 3],
     pub(crate) is_ending: bool,
     pub(crate) ending_since: Option<Moment>,
+    /// Whether its client does not read.
+    pub(crate) is_stalled: bool,
 }
 
 /// A question that was put to a client of the legacy era.
@@ -187,6 +190,8 @@ pub(crate) struct Server {
     pub(crate) class: Option<u8>,
     pub(crate) is_shared: bool,
     pub(crate) process: Process,
+    /// Whether it does not read.
+    pub(crate) is_stalled: bool,
     /// How it was spoken to first.
     pub(crate) era: Option<Era>,
     /// When it said what it is.
@@ -219,6 +224,8 @@ pub(crate) struct Ask {
     pub(crate) asks: Asks,
     /// Whom it was put to.
     pub(crate) put: Option<SessionId>,
+    /// The request on whose stream it came, if it came on one.
+    pub(crate) within: Option<u64>,
     /// The answer that the client gave, by number.
     pub(crate) reply: Option<usize>,
     /// Set if its client said that it does not answer.
@@ -249,6 +256,7 @@ impl Session {
             news: [0; 3],
             is_ending: false,
             ending_since: None,
+            is_stalled: false,
         }
     }
 }
@@ -279,6 +287,7 @@ impl Server {
             class: None,
             is_shared: true,
             process: Process::None,
+            is_stalled: false,
             era: None,
             greeted_at: None,
             greeting: 0,
@@ -354,6 +363,16 @@ sights! {
     HeardChange = "heard of a change",
     HeardUpdate = "heard of a resource",
     HeardLog = "heard a log",
+    /// A server said on the stream of a request what belongs to that.
+    AskedWithin = "asked on a stream",
+    LoggedWithin = "logged on a stream",
+    /// A call uses what one call at a time may use.
+    DeviceUsed = "device used",
+    /// A call was answered with what another was answered with.
+    Repeated = "answered with the result of another",
+    /// Somebody ceased to read, or read on.
+    ServerStalled = "server stalled",
+    ClientStalled = "client stalled",
     PostAnswered = "post answered",
     PostClosedEarly = "post closed early",
     PostParked = "post parked",

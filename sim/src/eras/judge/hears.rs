@@ -374,6 +374,34 @@ impl Judge {
         Some(())
     }
 
+    /// A server logs on the stream of a request: whoever waits for that hears of it, if it wants to.
+    pub(crate) fn server_logs(
+        &mut self,
+        id: UpstreamId,
+        minted: u64,
+        (level, mark): (u8, Mark),
+    ) -> Option<()> {
+        let given = self.servers.get(&id)?.given.get(&minted)?;
+        let (session, _) = given
+            .claim
+            .filter(|_| !given.is_over && given.cancelled.is_none())?;
+        let session = self.sessions.get(&session)?;
+        let mut open = session.open.values();
+        let open = open.find(|open| open.sent == Some((id, minted)))?;
+        let least = match open.request.era {
+            Era::Modern => open.request.level,
+            Era::Legacy => session.level,
+        };
+        let mut others = session.open.values();
+        let may_change = others.any(|open| matches!(open.request.shape, Shape::SetLevel(_)));
+        if !may_change && least.is_some_and(|least| least <= level) {
+            let due = Due::Hears(session.id, mark.number, String::new());
+            self.due.push(due);
+            self.saw(Seen::LoggedWithin);
+        }
+        Some(())
+    }
+
     /// A list of a server has changed, or may have because it is another process.
     pub(crate) fn list_changes(&mut self, id: UpstreamId, list: usize, is_guess: bool) {
         let now = self.now;
@@ -438,6 +466,7 @@ impl Judge {
         self.is_troubled(id);
         let server = self.servers.get_mut(&id)?;
         server.process = Process::None;
+        server.is_stalled = false;
         (server.greeted_at, server.initialized, server.era) = (None, 0, None);
         (server.asks, server.listens) = Default::default();
         for given in server.given.values_mut() {

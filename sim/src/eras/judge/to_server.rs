@@ -1,12 +1,17 @@
 //! What goes to servers: requests of those who wait for them, once, in the words of the server's era, and answers
 //! to what a server of the legacy era asked.
 
+use std::collections::BTreeMap;
+
 use mux::{Era, SessionId, UpstreamId};
 use wire::{Frame, Message, Method, Params};
 
-use super::{Due, Given, Inquiry, Judge, Kind, Process, Seen, refusals::own_reason};
+use super::{Due, Given, Inquiry, Judge, Kind, Process, Said, Seen, Server, refusals::own_reason};
 use crate::{
-    eras::words::{Back, CLASSES, LEVELS, Request, SENDER, Shape, request_in},
+    eras::{
+        specs::spec_of,
+        words::{Back, CLASSES, LEVELS, Request, SENDER, Shape, request_in},
+    },
     invariants::{Broken, ensure},
     payload::{Mark, Owner, mark_of},
     world::Held,
@@ -177,6 +182,11 @@ impl Judge {
             session.upstream == Some(id),
             "{id} is asked by {owner}, which is not at it: {text}"
         );
+        ensure!(
+            !session.is_stalled && !self.servers[&id].is_stalled,
+            "somebody does not read, and {id} is asked by {owner}: {text}"
+        );
+        check_device(&self.servers, &self.said, (session.name, mark), text)?;
         let level = session.level;
         let may_change = session
             .open
@@ -221,12 +231,16 @@ impl Judge {
                 (params, frame, text),
             )?;
         }
+        let uses_device = spec_of(session.name).uses_device(open.request.shape);
         open.sent = Some((id, minted));
         open.writes += 1;
         let due = Due::Goes(owner, open.request.id.clone());
         if has_rounds {
             self.settle_due(&due);
             self.saw(Seen::WentAgain);
+        }
+        if uses_device {
+            self.saw(Seen::DeviceUsed);
         }
         Ok((owner, mark))
     }
@@ -362,6 +376,8 @@ impl Judge {
             );
             return Ok(());
         }
+        let has_stream = ask.within.is_some();
+        let waits = ask.within.is_some_and(|minted| self.waits_for(id, minted));
         let reason = error.and_then(own_reason).unwrap_or_default();
         ensure!(
             ask.reply.is_none(),
@@ -370,8 +386,8 @@ impl Judge {
         let allowed = match reason.as_str() {
             "not-capable" => !ask.asks.is_for_class(class),
             // What is asked before anybody has said what it is has no owner.
-            "owner-unclear" => ask.asks.is_for_clients() || is_early,
-            "owner-gone" => ask.asks.is_for_clients(),
+            "owner-unclear" => ask.asks.is_for_clients() && !has_stream || is_early,
+            "owner-gone" => ask.asks.is_for_clients() && (!waits || ask.put.is_some()),
             _never => false,
         };
         ensure!(
@@ -379,6 +395,15 @@ impl Judge {
             "what {id} asks is refused without a reason: {text}"
         );
         Ok(())
+    }
+
+    /// Whether a session that says more waits for what its server does about this request.
+    fn waits_for(&self, id: UpstreamId, minted: u64) -> bool {
+        let mut sessions = self.sessions.values().filter(|it| !it.is_ending);
+        sessions.any(|session| {
+            let mut open = session.open.values();
+            open.any(|open| open.sent == Some((id, minted)))
+        })
     }
 
     /// Whether a server of this kind of answer may be asked for it.
@@ -400,6 +425,33 @@ impl Judge {
             Kind::Questions => era == Some(Era::Modern) && shape.is_askable(),
         }
     }
+}
+
+/// What one call at a time may use no other call uses.
+fn check_device(
+    servers: &BTreeMap<UpstreamId, Server>,
+    said: &[Said],
+    (name, mark): (&str, Mark),
+    text: &str,
+) -> Held {
+    let uses = |name: &str, mark: Mark| {
+        let shape = said[mark.number].shape;
+        shape.is_some_and(|shape| spec_of(name).uses_device(shape))
+    };
+    if !uses(name, mark) {
+        return Ok(());
+    }
+    for (id, server) in servers {
+        let mut given = server.given.values();
+        let user = given.find(|given| {
+            let is_at_work = !given.is_over && given.cancelled.is_none();
+            given
+                .claim
+                .is_some_and(|(_, user)| is_at_work && uses(server.name, user))
+        });
+        ensure!(user.is_none(), "{id} is at {user:?}, and this goes: {text}");
+    }
+    Ok(())
 }
 
 /// What a client has written arrives, under a token of ours if it has one.

@@ -11,18 +11,25 @@ use super::{
     told::subscription,
 };
 use crate::{
-    eras::words::{self, Shape},
+    eras::{
+        specs::{ONCE_TTL, spec_of},
+        words::{self, Shape},
+    },
     invariants::{Broken, ensure},
     payload::{Mark, Owner, causes, mark_of},
     world::Held,
 };
+
+/// Where an answer says that it is what another was answered with.
+const ONCE: &str = "dev.mcpool/once";
 
 impl Judge {
     pub(super) fn check_to_session(&mut self, id: SessionId, frame: &Frame, text: &str) -> Held {
         let Some(session) = self.sessions.get(&id) else {
             return Err(Broken(format!("{id} is gone and is sent {text}")));
         };
-        let foreign = causes(text).find(|cause| self.is_foreign(id, text, *cause));
+        let is_repeated = text.contains(ONCE);
+        let foreign = causes(text).find(|cause| !is_repeated && self.is_foreign(id, text, *cause));
         ensure!(
             foreign.is_none(),
             "{id} hears what belongs to {foreign:?}: {text}"
@@ -121,6 +128,9 @@ impl Judge {
             "{id} comes with a bad handle and gets {text}"
         );
         self.saw_post(id, Seen::PostAnswered);
+        if text.contains(ONCE) {
+            return self.check_repeated(id, &open, text);
+        }
         match open.request.shape {
             Shape::Hello | Shape::Discover => self.check_greeted(id, &open, &members, text),
             Shape::Listen(_) => self.check_listened(id, &open, (frame, result), text),
@@ -138,6 +148,41 @@ impl Judge {
                 self.check_answer(id, &open, kind, text)
             }
         }
+    }
+
+    /// A call is answered with what another was answered with: with the configuration's leave, by the same server, for
+    /// a while, and once.
+    fn check_repeated(&mut self, id: SessionId, open: &Open, text: &str) -> Held {
+        let session = self.sessions.get(&id);
+        let upstream = session.and_then(|session| session.upstream.map(Owner::Server));
+        let may = session.is_some_and(|session| {
+            !session.is_post && spec_of(session.name).repeats(open.request.shape)
+        });
+        let said = mark_of(text).map(|mark| mark.number);
+        let cause = said.and_then(|number| self.said[number].cause);
+        let (Some(number), Some(cause)) = (said, cause) else {
+            return Err(Broken(format!("{id} gets an answer of nobody: {text}")));
+        };
+        let shape = self.said[cause.number].shape;
+        let said = &mut self.said[number];
+        let is_fresh = self.now < said.at + ONCE_TTL;
+        ensure!(
+            may && is_fresh
+                && shape == Some(open.request.shape)
+                && upstream == Some(said.mark.owner),
+            "{id} gets what another was answered with: {text}"
+        );
+        ensure!(
+            cause.owner != Owner::Session(id) && said.heard.insert((id, ONCE.to_owned())),
+            "{id} gets what it has been answered with before: {text}"
+        );
+        ensure!(
+            text.contains(&said.words),
+            "{id} does not hear {} but {text}",
+            said.words
+        );
+        self.saw(Seen::Repeated);
+        Ok(())
     }
 
     fn saw_post(&mut self, id: SessionId, seen: Seen) {
@@ -445,6 +490,7 @@ impl Judge {
             return Err(Broken(format!("{id} is asked by a client: {text}")));
         };
         let class = session.class;
+        let mut has_stream = false;
         let inquired = session.open.iter_mut().find_map(|(named, open)| {
             let inquiry = open.inquiry.as_mut()?;
             let mut asks = inquiry.asks.iter_mut();
@@ -476,6 +522,7 @@ impl Judge {
                 "{id} is asked what somebody was asked before: {text}"
             );
             ask.put = Some(id);
+            has_stream = ask.within.is_some();
             session
                 .asked
                 .insert(shown, Question::Asked(upstream, named.clone()));
@@ -485,6 +532,9 @@ impl Judge {
             asks.is_for_clients() && asks.is_for_class(class),
             "{id} is {question} what it cannot do: {text}"
         );
+        if has_stream {
+            self.saw(Seen::AskedWithin);
+        }
         Ok(())
     }
 }

@@ -18,7 +18,8 @@ impl World {
     pub(in crate::eras) fn question(&mut self, who: u8, what: u8) -> Held {
         let id = self.server(who, |peer| {
             let is_legacy = peer.era == Some(Era::Legacy);
-            peer.serves() && is_legacy && peer.asked.len() < 8
+            // One that does not read and asks on is answered no more.
+            peer.serves() && is_legacy && !peer.is_stalled && peer.asked.len() < 8
         });
         let Some(id) = id else { return Ok(()) };
         let asks = Asks::ALL[usize::from(what) % 5];
@@ -48,6 +49,9 @@ impl World {
         peer.asks_issued += 1;
         let named = words::nth_id(peer.asks_issued);
         peer.asked.push((named.clone(), cause));
+        let work = peer.works.iter().find(|work| work.mark == cause);
+        let minted = work.filter(|_| cause.is_some()).map(|work| work.minted);
+        let within = minted.and_then(|minted| self.stream_for(id, minted));
         let params = asks.params(mark, cause, Era::Legacy);
         let method = asks.method();
         if let Some(server) = self.judge.servers.get_mut(&id) {
@@ -55,14 +59,16 @@ impl World {
                 number: mark.number,
                 asks,
                 put: None,
+                within,
                 reply: None,
                 is_refused: false,
             };
             server.asks.insert(named.clone(), ask);
         }
-        self.speak(
+        self.speak_within(
             id,
             format!(r#"{{"jsonrpc":"2.0","id":{named},"method":"{method}","params":{params}}}"#),
+            within,
         )
     }
 
