@@ -264,6 +264,7 @@ impl Audit {
             && !server.waiting.remove(&session)
             && server.attached.remove(&session)
             && !begins_again
+            && !client_is_modern
         {
             // It was served, and moves.
             self.servers

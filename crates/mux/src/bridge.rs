@@ -80,8 +80,8 @@ pub(crate) fn request_to_legacy(frame: &Frame, minted: u64) -> Outgoing {
     let members = frame.members(place).unwrap_or_default();
     let digits = format!("{minted}");
     let meta = params.meta.as_ref();
-    let meta =
-        meta.and_then(|meta| meta_of(frame, meta, params.meta_token.is_some(), &digits, &[]));
+    let token = params.meta_token.as_ref().map(|_| digits.as_str());
+    let meta = meta.and_then(|meta| meta_of(frame, meta, token, &[]));
     let comes_back = members
         .iter()
         .any(|member| OF_ROUNDS.contains(&member.name.as_ref()));
@@ -124,15 +124,22 @@ pub(crate) fn request_to_modern(frame: &Frame, minted: u64, sender: &Sender<'_>)
         return frame.unchanged();
     };
     let number = RequestId::from(minted);
-    let (place, text) = with_sender(frame, params, &number.to_string(), sender);
+    let digits = number.to_string();
+    let token = params.meta_token.as_ref().map(|_| digits.as_str());
+    let (place, text) = with_sender(frame, params, token, sender);
     frame.rewrite(&mut [
         (id_span.clone(), number.as_bytes()),
         (place, text.as_bytes()),
     ])
 }
 
-/// Where a request says what it is of, and what is to stand there: this sender, and this token if it has one.
-fn with_sender(frame: &Frame, params: &Params, token: &str, sender: &Sender<'_>) -> (Span, String) {
+/// Where a request says what it is of, and what is to stand there: this sender, and this token.
+fn with_sender(
+    frame: &Frame,
+    params: &Params,
+    token: Option<&str>,
+    sender: &Sender<'_>,
+) -> (Span, String) {
     let version = wire::quoted(MODERN_VERSION);
     let level = sender.level.map(wire::quoted);
     let mut said = Vec::from([
@@ -141,14 +148,19 @@ fn with_sender(frame: &Frame, params: &Params, token: &str, sender: &Sender<'_>)
         (meta_name::CAPABILITIES, sender.capabilities),
     ]);
     said.extend(level.as_deref().map(|level| (meta_name::LOG_LEVEL, level)));
+    let with_token = || {
+        let token = token.map(|token| (meta_name::PROGRESS_TOKEN, token));
+        let said: Vec<(&str, &str)> = token.into_iter().chain(said.iter().copied()).collect();
+        object(&said)
+    };
     match (&params.at, &params.meta) {
         (_, Some(meta)) => {
-            let edited = meta_of(frame, meta, params.meta_token.is_some(), token, &said);
+            let edited = meta_of(frame, meta, token, &said);
             (meta.clone(), edited.unwrap_or_default())
         }
-        (Some(params), None) => beside_others(frame, params, "_meta", &object(&said)),
+        (Some(params), None) => beside_others(frame, params, "_meta", &with_token()),
         (None, None) => {
-            let params = format!(r#"{{"_meta":{}}}"#, object(&said));
+            let params = format!(r#"{{"_meta":{}}}"#, with_token());
             beside_others(frame, &(0..frame.len()), "params", &params)
         }
     }
@@ -163,8 +175,9 @@ pub(crate) fn as_said(frame: &Frame, claim: &Claim, server: Era) -> Outgoing {
     else {
         return frame.unchanged();
     };
+    // Of a request for which its client has come back it is the token of that.
     let token = claim.token.as_ref().map(ToString::to_string);
-    let token = token.unwrap_or_default();
+    let token = token.as_deref();
     let edit = match (claim.era, server) {
         (Era::Modern, Era::Legacy) => {
             let sender = Sender {
@@ -172,15 +185,15 @@ pub(crate) fn as_said(frame: &Frame, claim: &Claim, server: Era) -> Outgoing {
                 capabilities: &claim.class.unwrap_or_default().to_json(),
                 level: claim.log_level.map(Level::name),
             };
-            Some(with_sender(frame, params, &token, &sender))
+            Some(with_sender(frame, params, token, &sender))
         }
         (Era::Legacy, Era::Modern) => params.meta.as_ref().and_then(|meta| {
-            let edited = meta_of(frame, meta, params.meta_token.is_some(), &token, &[])?;
+            let edited = meta_of(frame, meta, token, &[])?;
             Some((meta.clone(), edited))
         }),
         (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {
             let place = params.meta_token.as_ref().map(|(_, span)| span.clone());
-            place.map(|place| (place, token))
+            place.zip(token.map(ToString::to_string))
         }
     };
     let mut edits = Vec::from([(id_span.clone(), claim.id.as_bytes())]);
@@ -332,21 +345,17 @@ pub(crate) fn is_cacheable(method: &Method) -> bool {
     )
 }
 
-/// A `_meta` with these words on its sender in place of any others, and with our token if it has one.
+/// A `_meta` with these words on its sender, and this token, in place of any others.
 fn meta_of(
     frame: &Frame,
     meta: &Span,
-    has_token: bool,
-    token: &str,
+    token: Option<&str>,
     said: &[(&str, &str)],
 ) -> Option<String> {
     let mut without = Vec::from(meta_name::OF_SENDER);
-    let mut with = Vec::new();
-    if has_token {
-        without.push(meta_name::PROGRESS_TOKEN);
-        with.push((meta_name::PROGRESS_TOKEN, token));
-    }
-    with.extend_from_slice(said);
+    without.push(meta_name::PROGRESS_TOKEN);
+    let token = token.map(|token| (meta_name::PROGRESS_TOKEN, token));
+    let with: Vec<(&str, &str)> = token.into_iter().chain(said.iter().copied()).collect();
     frame.edited(meta, &without, &with)
 }
 

@@ -237,8 +237,6 @@ impl Mux {
         session.era = Era::Legacy;
         session.state = State::New;
         session.version = String::new();
-        // That was of its requests; with a handshake it is said by `logging/setLevel`.
-        session.level = None;
         if let Some(upstream_id) = upstream_id {
             self.detach(session_id, upstream_id, out);
         }

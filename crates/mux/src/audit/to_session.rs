@@ -254,11 +254,12 @@ impl Audit {
             (None, None) => None,
         };
         if let (Some(upstream), Some(print)) = (upstream, asking.print) {
-            if self.take_answer(session, upstream, print, frame) {
-                self.note_result(session, upstream, asking, frame);
+            // Whose call it was may have asked the very same, and has its own answer yet to come.
+            if self.is_repeated(session, upstream, asking, frame) {
                 return true;
             }
-            if self.is_repeated(session, upstream, asking, frame) {
+            if self.take_answer(session, upstream, print, frame) {
+                self.note_result(session, upstream, asking, frame);
                 return true;
             }
             // The answers of a batch are no longer than one message: the last may be dropped.

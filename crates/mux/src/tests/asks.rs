@@ -464,3 +464,33 @@ fn a_call_whose_answer_may_have_been_lost_may_still_be_the_cause() {
             ! u1 separates y
     "#]]);
 }
+
+#[test]
+fn who_waits_for_the_next_process_has_not_made_the_last_one_ask() {
+    check(expect![[r#"
+        alice comes era=legacy caps=sampling
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=sampling
+        u1: greets
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+        admin restarts echo
+            -> stop u1
+        bob opens era=legacy handle=b
+        bob: tools/list #1 modern caps=sampling
+        u1: sampling/createMessage #7
+            -> alice: sampling/createMessage #1
+        u1 exits code 0
+            -> alice: cancelled #1
+            -> start u1 for bob
+        u1 starts
+            -> u1: initialize #2 caps=sampling
+        u1: greets
+            -> u1: initialized
+            -> admin: restarted 1
+            -> u1: tools/list #3
+        u1: sampling/createMessage #8
+            -> u1: error #8 -32603 owner-unclear
+    "#]]);
+}

@@ -211,3 +211,27 @@ fn a_result_of_a_process_that_is_gone_is_not_repeated() {
             -> u1: tools/call #4
     "#]]);
 }
+
+#[test]
+fn a_repeat_is_answered_with_a_result_for_which_its_own_client_has_to_come_back() {
+    check(expect![[r#"
+        alice opens era=legacy handle=a once=speak
+        alice: tools/call #1 modern caps=sampling tool=speak
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1 caps=sampling
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/call #2
+        bob opens era=legacy handle=b once=speak
+        bob: tools/call #1 modern caps=sampling tool=speak
+        u1: sampling/createMessage #7
+            -> alice: result #1
+            ! u1 separates speak
+        u1: cancelled #7
+        u1: result #2 {"content":[]}
+            -> bob: result #1
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"speak","requestState":"mcpool.a.1","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"echo","version":"1"}},"content":[]}}
+    "#]]);
+}

@@ -37,7 +37,9 @@ fn what_is_said_once_more_says_what_its_client_can_do_and_wants_to_know_as_befor
             -> u1: error #7 -32601 not-capable
             ! u1 separates t
         u1: progress token=6
+            -> alice: progress token="t"
         u1: result #6
+            -> alice: result #2
     "#]]);
 }
 

@@ -96,6 +96,8 @@ pub(crate) struct Open {
     pub(crate) request: Request,
     /// The request that its server works on: another, if its client has come back for it.
     pub(crate) origin: Mark,
+    /// That one, which goes to another process if no process has seen it.
+    pub(crate) first: Option<Request>,
     pub(crate) tick: u64,
     pub(crate) since: Moment,
     /// Where it was written last.
@@ -166,6 +168,8 @@ pub(crate) struct Parked {
     pub(crate) origin: Mark,
     /// What has to be asked again.
     pub(crate) request: Request,
+    /// What was asked first, if that is another.
+    pub(crate) first: Option<Request>,
     /// Names and ids at the server of the questions that the client has.
     pub(crate) asks: BTreeMap<String, String>,
     pub(crate) until: Moment,

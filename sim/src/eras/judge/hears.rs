@@ -29,6 +29,7 @@ impl Judge {
         let mut open = Open {
             request: request.clone(),
             origin: request.mark,
+            first: None,
             tick: self.tick,
             since: self.now,
             sent: None,
@@ -99,6 +100,7 @@ impl Judge {
         let parked = session.parked.remove(back.state.as_ref()?)?;
         let open = session.open.get_mut(&request.id)?;
         open.origin = parked.origin;
+        open.first = Some(parked.first.unwrap_or(parked.request));
         open.writes = 1;
         // Also where its call is over: the server may have asked for another of the same client.
         let server = self.servers.get_mut(&parked.upstream)?;
@@ -486,7 +488,7 @@ impl Judge {
                     continue;
                 };
                 let came_back = open.origin != open.request.mark;
-                if unwritten.contains(&minted) && !came_back {
+                if unwritten.contains(&minted) {
                     open.writes -= 1;
                 } else if came_back
                     || !open.request.shape.is_read_only()

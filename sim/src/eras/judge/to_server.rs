@@ -192,11 +192,7 @@ impl Judge {
             .open
             .values()
             .any(|open| matches!(open.request.shape, Shape::SetLevel(_)));
-        let Some(open) = session
-            .open
-            .values_mut()
-            .find(|open| open.request.mark == mark)
-        else {
+        let Some(open) = session.open.values_mut().find(|open| open.origin == mark) else {
             return Err(Broken(format!(
                 "{id} is asked what nobody waits for: {text}"
             )));
@@ -215,7 +211,13 @@ impl Judge {
             open.writes <= most,
             "{id} is asked again what may not be repeated: {text}"
         );
-        check_words(id, &open.request, minted, (params, text))?;
+        // What its client has come back for goes as it was said first, if it has to go at all.
+        let said = open.first.clone().map(|first| Request {
+            token: open.request.token.clone(),
+            ..first
+        });
+        let said = said.as_ref().unwrap_or(&open.request);
+        check_words(id, said, minted, (params, text))?;
         let has_rounds = open.inquiry.is_some();
         if let Some(inquiry) = open.inquiry.take() {
             check_answers(id, &inquiry, text)?;

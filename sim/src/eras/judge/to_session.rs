@@ -412,6 +412,7 @@ impl Judge {
             minted,
             origin: open.origin,
             request: open.request,
+            first: open.first,
             asks,
             until,
             outcome: Outcome::Open,
