@@ -362,6 +362,7 @@ mod tests {
         assert!(text.contains(meta_name::VERSION), "{text}");
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as a page says it")]
     fn seconds(seconds: u64) -> Option<Duration> {
         Some(Duration::from_secs(seconds))
     }

@@ -169,6 +169,7 @@ mod tests {
         Moment(0) + Duration::from_secs(seconds)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as a page says it")]
     fn seconds(seconds: u64) -> Option<Duration> {
         Some(Duration::from_secs(seconds))
     }

@@ -183,9 +183,10 @@ mod tests {
         let mut openings = Openings::default();
         let mut launch = Launch::of_route("route");
         launch.opening.kept = Some(vec![Arc::new(words)]);
+        assert!(openings.find(&place(1), 1, at(0)).is_none());
         openings.keep(&place(1), &launch, at(0));
         let mut holds = |now| {
-            let found = openings.find(&place(1), 0, now).unwrap();
+            let found = openings.find(&place(1), 1, now).unwrap();
             let kept = found.opening.kept.as_ref().unwrap();
             let pages = kept[0].lists.get(&Listing::Tools)?;
             pages[0].holds.map(|holds| holds.as_secs())

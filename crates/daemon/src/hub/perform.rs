@@ -1,10 +1,12 @@
 //! What the core asks for, done. Nothing here waits.
 
-use mux::{Action, Notice, SessionId, UpstreamId};
+use std::sync::Arc;
+
+use mux::{Action, KeptWords, Notice, SessionId, UpstreamId};
 use wire::Outgoing;
 
 use super::world::World;
-use crate::{link::NoRoom, process::STOP_PATIENCE};
+use crate::{kept_words::Way, link::NoRoom, process::STOP_PATIENCE};
 
 impl World {
     /// Does one thing. What it cannot do, because the peer is gone, it leaves undone: the core hears of
@@ -69,19 +71,21 @@ impl World {
                 class,
                 era,
                 words,
-            } => {
-                if let Some((subject, started)) = self.subjects.get(&upstream) {
-                    self.openings.forget(&subject.route);
-                    let keeper = &self.around.keeper;
-                    keeper.keep(subject, (class, era), words, *started);
-                }
-            }
+            } => self.keep_words(upstream, (class, era), words),
             Action::AnswerAdmin { ticket, answer } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
                     // Nobody may wait for it any more.
                     let _gone = reply.send(answer);
                 }
             }
+        }
+    }
+
+    /// Has kept what a server said of itself, and looked up anew what was kept of it before.
+    fn keep_words(&mut self, upstream: UpstreamId, way: Way, words: Option<Arc<KeptWords>>) {
+        if let Some((subject, started)) = self.subjects.get(&upstream) {
+            self.openings.forget(&subject.route);
+            self.around.keeper.keep(subject, way, words, *started);
         }
     }
 

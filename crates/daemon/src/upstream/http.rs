@@ -288,7 +288,7 @@ impl Conversation {
 
     /// Has a request wait until another is done.
     async fn wait(&mut self, frame: Frame, busy: Busy) {
-        if let Err(frame) = self.waiting.push(frame, busy) {
+        if let Some(frame) = self.waiting.push(frame, busy) {
             self.talk.answer(&frame, &Refusal::Overloaded).await;
         }
     }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use mux::{Era, SessionId, UpstreamId};
 use wire::{Frame, Message, Method, Params};
 
-use super::{Due, Given, Inquiry, Judge, Kind, Process, Said, Seen, Server, refusals::own_reason};
+use super::{
+    Due, Given, Inquiry, Judge, Kind, Open, Process, Said, Seen, Server, refusals::own_reason,
+};
 use crate::{
     eras::{
         specs::spec_of,
@@ -211,13 +213,7 @@ impl Judge {
             open.writes <= most,
             "{id} is asked again what may not be repeated: {text}"
         );
-        // What its client has come back for goes as it was said first, if it has to go at all.
-        let said = open.first.clone().map(|first| Request {
-            token: open.request.token.clone(),
-            ..first
-        });
-        let said = said.as_ref().unwrap_or(&open.request);
-        check_words(id, said, minted, (params, text))?;
+        check_words(id, open, minted, (params, text))?;
         let has_rounds = open.inquiry.is_some();
         if let Some(inquiry) = open.inquiry.take() {
             check_answers(id, &inquiry, text)?;
@@ -445,25 +441,24 @@ fn check_device(
     }
     for (id, server) in servers {
         let mut given = server.given.values();
-        let user = given.find(|given| {
+        let at_work = given.find(|given| {
             let is_at_work = !given.is_over && given.cancelled.is_none();
             given
                 .claim
-                .is_some_and(|(_, user)| is_at_work && uses(server.name, user))
+                .is_some_and(|(_, mark)| is_at_work && uses(server.name, mark))
         });
-        ensure!(user.is_none(), "{id} is at {user:?}, and this goes: {text}");
+        ensure!(
+            at_work.is_none(),
+            "{id} is at {at_work:?}, and this goes: {text}"
+        );
     }
     Ok(())
 }
 
 /// What a client has written arrives, under a token of ours if it has one.
-fn check_words(
-    id: UpstreamId,
-    request: &Request,
-    minted: u64,
-    (params, text): (&Params, &str),
-) -> Held {
-    let body = request.body();
+fn check_words(id: UpstreamId, open: &Open, minted: u64, (params, text): (&Params, &str)) -> Held {
+    // What its client has come back for goes as it was said first, if it has to go at all.
+    let body = open.first.as_ref().unwrap_or(&open.request).body();
     ensure!(
         text.contains(&body),
         "{id} does not hear\n  {body} but\n  {text}"
@@ -471,7 +466,7 @@ fn check_words(
     let token = params.meta_token.as_ref();
     let token = token.map(|(token, _)| token.as_number());
     ensure!(
-        token == request.token.as_ref().map(|_| Some(minted)),
+        token == open.request.token.as_ref().map(|_| Some(minted)),
         "{id} hears another token: {text}"
     );
     Ok(())

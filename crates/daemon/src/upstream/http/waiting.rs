@@ -24,13 +24,13 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Has one more wait. It comes back if there is no room for it.
-    pub(super) fn push(&mut self, request: Frame, busy: Busy) -> Result<(), Frame> {
+    pub(super) fn push(&mut self, request: Frame, busy: Busy) -> Option<Frame> {
         if self.bytes + request.len() > BYTES_MAX {
-            return Err(request);
+            return Some(request);
         }
         self.bytes += request.len();
         self.requests.push_back((request, busy));
-        Ok(())
+        None
     }
 
     /// The next in turn.
@@ -94,7 +94,7 @@ mod tests {
     fn what_waits_goes_in_order_unless_it_is_cancelled_and_the_rest_is_handed_back() {
         let (mut waiting, standing) = (Waiting::default(), Standing::default());
         for id in 1..=5 {
-            waiting.push(request(id, 0), standing.begin()).unwrap();
+            assert!(waiting.push(request(id, 0), standing.begin()).is_none());
         }
         assert!(waiting.cancel(&cancellation(2)) && !waiting.cancel(&cancellation(2)));
         assert!(!waiting.cancel(&request(3, 0)));
@@ -110,22 +110,30 @@ mod tests {
     fn no_more_waits_than_there_is_room_for_and_what_went_makes_room() {
         let (mut waiting, standing) = (Waiting::default(), Standing::default());
         for id in 1..=3 {
-            waiting
-                .push(request(id, BYTES_MAX / 4), standing.begin())
-                .unwrap();
+            assert!(
+                waiting
+                    .push(request(id, BYTES_MAX / 4), standing.begin())
+                    .is_none()
+            );
         }
         let refused = waiting.push(request(4, BYTES_MAX / 4), standing.begin());
-        assert_eq!(number(&refused.unwrap_err()), Some(4));
+        assert_eq!(refused.as_ref().and_then(number), Some(4));
         assert!(waiting.cancel(&cancellation(3)));
-        waiting
-            .push(request(5, BYTES_MAX / 4), standing.begin())
-            .unwrap();
+        assert!(
+            waiting
+                .push(request(5, BYTES_MAX / 4), standing.begin())
+                .is_none()
+        );
         waiting.pop().unwrap();
-        waiting
-            .push(request(6, BYTES_MAX / 4), standing.begin())
-            .unwrap();
-        waiting
-            .push(request(7, BYTES_MAX / 4), standing.begin())
-            .unwrap_err();
+        assert!(
+            waiting
+                .push(request(6, BYTES_MAX / 4), standing.begin())
+                .is_none()
+        );
+        assert!(
+            waiting
+                .push(request(7, BYTES_MAX / 4), standing.begin())
+                .is_some()
+        );
     }
 }
