@@ -4,7 +4,7 @@
 //! tools say what happens in a call.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixListener,
@@ -56,6 +56,17 @@ pub(crate) enum Speaks {
     Both,
 }
 
+/// What becomes of a wish to listen, in place of a stream on which nothing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// The connection breaks before there is a response.
+    Cut,
+    /// There is no stream now.
+    Busy(&'static str),
+    /// The stream stands, and something comes on it that is longer than this.
+    Flood(usize),
+}
+
 /// One request that came.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
@@ -91,6 +102,10 @@ struct State {
     kept: Vec<(String, Value)>,
     /// Calls whose stream the client has ended.
     deserted: usize,
+    /// What becomes of those who want to listen next.
+    moods: VecDeque<Mood>,
+    /// Whether the second page of its list cannot be had.
+    lacks_page: bool,
 }
 
 /// The server, as long as this is there.
@@ -207,6 +222,16 @@ impl Remote {
         self.state.lock().unwrap().deserted
     }
 
+    /// What becomes of those who want to listen next, one after the other.
+    pub(crate) fn receives(&self, moods: &[Mood]) {
+        self.state.lock().unwrap().moods.extend(moods);
+    }
+
+    /// From now on the second page of its list cannot be had.
+    pub(crate) fn lose_page(&self) {
+        self.state.lock().unwrap().lacks_page = true;
+    }
+
     /// Cuts all connections, and goes on.
     pub(crate) fn cut(&self) {
         let mut state = self.state.lock().unwrap();
@@ -303,6 +328,25 @@ fn event(out: &mut TcpStream, id: Option<&str>, message: &Value) -> io::Result<(
     out.write_all(format!("{id}event: message\r\ndata: {message}\r\n\r\n").as_bytes())
 }
 
+/// Does to somebody who wants to listen what is meant for them; `None` if nothing is, or only something on the
+/// stream, which is written then.
+fn receive(out: &mut TcpStream, state: &Mutex<State>) -> io::Result<Option<bool>> {
+    let mood = state.lock().unwrap().moods.pop_front();
+    match mood {
+        Some(Mood::Cut) => Ok(Some(false)),
+        Some(Mood::Busy(status)) => respond(out, status, "", "").map(|()| Some(true)),
+        Some(Mood::Flood(_)) | None => {
+            begin_stream(out, "")?;
+            // Whoever is cut comes back soon.
+            out.write_all(b"retry: 10\r\n\r\n")?;
+            if let Some(Mood::Flood(bytes)) = mood {
+                out.write_all(format!("data: {}\r\n\r\n", "x".repeat(bytes)).as_bytes())?;
+            }
+            Ok(None)
+        }
+    }
+}
+
 /// Says what it has to say; `false` if the connection is over.
 fn answer(
     seen: &Seen,
@@ -392,7 +436,9 @@ fn listen(
         respond(out, "405 Method Not Allowed", "", "")?;
         return Ok(true);
     }
-    begin_stream(out, "")?;
+    if let Some(goes_on) = receive(out, state)? {
+        return Ok(goes_on);
+    }
     state.lock().unwrap().listeners.push(out.try_clone()?);
     Ok(true)
 }
