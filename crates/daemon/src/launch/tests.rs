@@ -33,6 +33,15 @@ impl Launch {
     }
 }
 
+impl Launcher {
+    /// What a session gets that comes now, and whose folders answer.
+    fn open(&mut self, asker: &Asker<'_>) -> Launch {
+        let mut launch = self.planner().open(asker);
+        self.take_in(&mut launch);
+        launch
+    }
+}
+
 impl Scene {
     fn new(config: &str) -> Self {
         let temporary = tempfile::tempdir().unwrap();
@@ -228,6 +237,26 @@ fn equal_specifications_are_kept_once_and_forgotten_when_unused() {
     drop((one, other));
     scene.launcher.forget_unused();
     assert!(scene.launcher.specs.is_empty());
+}
+
+#[test]
+fn who_waits_in_vain_for_a_folder_hears_which_and_may_come_again() {
+    let mut scene = Scene::new("");
+    let ask = scene.ad_hoc();
+    let launch = scene.launcher.planner().late(&Asker {
+        session: SessionId(1),
+        ask: &ask,
+        cwd: Path::new("/"),
+        umask: 0,
+        freedom: Freedom::AsFree,
+        over: Over::Preface,
+        session_key: None,
+    });
+    let project = scene.home.join("project");
+    let refusal = launch.opening.refused.unwrap().to_string();
+    assert!(refusal.contains(project.to_str().unwrap()), "{refusal}");
+    assert_eq!(launch.means.unwrap_err(), refusal);
+    assert!(launch.is_for_one, "it is not what others get");
 }
 
 const CONFIG: &str = r#"
