@@ -86,6 +86,7 @@ pub(crate) fn action(action: &Action) -> String {
         | Action::Record { .. }
         | Action::EndDaemon
         | Action::KeepWords { .. }
+        | Action::KeepFinding { .. }
         | Action::AnswerAdmin { .. } => format!("{action:?}"),
     }
 }

@@ -369,6 +369,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         request_idle_timeout: None,
         on_restart: OnRestart::Continue,
         kept: None,
+        found: None,
         start: Start::OnDemand,
         joins: joins(asker.ask.join),
         withheld: Vec::new(),

@@ -366,6 +366,7 @@ fn opening_of(contents: &Contents) -> Opening {
         request_idle_timeout: Some(contents.request_idle_timeout),
         on_restart: contents.on_restart,
         kept: None,
+        found: None,
         start: Start::OnDemand,
         joins: Joins::OwnRoute,
         withheld: contents.withheld.clone(),

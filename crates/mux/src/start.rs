@@ -185,7 +185,7 @@ impl Mux {
             Era::Legacy => Mux::tell_upstream(upstream_id, greeted(), out),
             Era::Modern => self.listen_to(upstream_id, out),
         }
-        self.prove_era(upstream_id);
+        self.prove_era(upstream_id, out);
         self.touch_record(upstream_id);
         if has_tasks {
             self.part_reinstated(upstream_id, out);

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     front::{Freedom, Key, Over},
     kept_words::Keeper,
-    launch::{Asker, Launch, Planner},
+    launch::{Asker, Launch, Means, Planner},
     link::Denial,
     tasks,
 };
@@ -136,6 +136,11 @@ async fn recall(keeper: &Keeper, launch: &mut Launch) {
     let subject = launch.subject.as_ref();
     if let Some(recalling) = subject.and_then(|subject| keeper.recall(subject)) {
         launch.opening.kept = Some(or_nothing(recalling.found()).await);
+    }
+    if let (Ok(Means::Remote(spec)), None) = (&launch.means, launch.opening.era)
+        && let Some(recalling) = keeper.recall_finding(&spec.url)
+    {
+        launch.opening.found = or_nothing(recalling.found()).await;
     }
 }
 

@@ -349,6 +349,7 @@ pub(super) fn opening(
         request_idle_timeout: server.request_idle_timeout.map(idle_timeout),
         on_restart: on_restart(server),
         kept: life.map(|_| Vec::new()),
+        found: None,
         start: start(server),
         joins: joins(asker.ask.join),
         withheld,

@@ -122,6 +122,30 @@ fn a_legacy_server_is_asked_once_what_it_is_and_serves_modern_clients() {
 }
 
 #[test]
+fn how_a_server_speaks_is_known_to_the_next_daemon() {
+    for (speaks, probe) in [
+        (Speaks::Legacy, "server/discover"),
+        (Speaks::Modern, "initialize"),
+    ] {
+        let remote = speaking(speaks);
+        let home = home_for(&remote);
+        for text in ["1", "2"] {
+            // Each speaks as the server does not.
+            let mut client = client_of(&home);
+            if speaks == Speaks::Legacy {
+                assert_eq!(echo(&mut client, text), text);
+            } else {
+                client.initialize_with(&json!({}));
+                assert_eq!(client.text("echo", json!({"text": text})), text);
+            }
+            client.close();
+            home.done(&["stop"]);
+        }
+        assert_eq!(remote.count(probe), 1, "{speaks:?}");
+    }
+}
+
+#[test]
 fn the_configuration_says_how_a_server_is_spoken_to() {
     for (era, asked) in [
         ("modern", ["server/discover", "initialize"]),
