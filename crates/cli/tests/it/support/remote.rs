@@ -13,7 +13,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -21,7 +20,11 @@ use serde_json::{Value, json};
 use super::{eventually, until};
 
 mod modern;
+mod mood;
 mod old;
+
+pub(crate) use mood::Mood;
+use mood::{misbehave, receive};
 
 /// How it differs from the usual.
 #[derive(Clone, Debug, Default)]
@@ -54,17 +57,6 @@ pub(crate) enum Speaks {
     Legacy,
     Modern,
     Both,
-}
-
-/// What becomes of a wish to listen, in place of a stream on which nothing is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
-    /// The connection breaks before there is a response.
-    Cut,
-    /// There is no stream now.
-    Busy(&'static str),
-    /// The stream stands, and something comes on it that is longer than this.
-    Flood(usize),
 }
 
 /// One request that came.
@@ -222,16 +214,6 @@ impl Remote {
         self.state.lock().unwrap().deserted
     }
 
-    /// What becomes of those who want to listen next, one after the other.
-    pub(crate) fn receives(&self, moods: &[Mood]) {
-        self.state.lock().unwrap().moods.extend(moods);
-    }
-
-    /// From now on the second page of its list cannot be had.
-    pub(crate) fn lose_page(&self) {
-        self.state.lock().unwrap().lacks_page = true;
-    }
-
     /// Cuts all connections, and goes on.
     pub(crate) fn cut(&self) {
         let mut state = self.state.lock().unwrap();
@@ -326,25 +308,6 @@ fn begin_stream(out: &mut TcpStream, more: &str) -> io::Result<()> {
 fn event(out: &mut TcpStream, id: Option<&str>, message: &Value) -> io::Result<()> {
     let id = id.map_or_else(String::new, |id| format!("id: {id}\r\n"));
     out.write_all(format!("{id}event: message\r\ndata: {message}\r\n\r\n").as_bytes())
-}
-
-/// Does to somebody who wants to listen what is meant for them; `None` if nothing is, or only something on the
-/// stream, which is written then.
-fn receive(out: &mut TcpStream, state: &Mutex<State>) -> io::Result<Option<bool>> {
-    let mood = state.lock().unwrap().moods.pop_front();
-    match mood {
-        Some(Mood::Cut) => Ok(Some(false)),
-        Some(Mood::Busy(status)) => respond(out, status, "", "").map(|()| Some(true)),
-        Some(Mood::Flood(_)) | None => {
-            begin_stream(out, "")?;
-            // Whoever is cut comes back soon.
-            out.write_all(b"retry: 10\r\n\r\n")?;
-            if let Some(Mood::Flood(bytes)) = mood {
-                out.write_all(format!("data: {}\r\n\r\n", "x".repeat(bytes)).as_bytes())?;
-            }
-            Ok(None)
-        }
-    }
 }
 
 /// Says what it has to say; `false` if the connection is over.
@@ -574,37 +537,6 @@ fn call(
             out,
             manners,
         ),
-    }
-}
-
-/// Leaves a call without an answer.
-fn misbehave(how: &str, out: &mut TcpStream) -> io::Result<bool> {
-    match how {
-        "hang" => {
-            begin_stream(out, "")?;
-            // Until somebody cuts the connection.
-            let mut byte = [0];
-            let _cut = out.read(&mut byte);
-            Ok(false)
-        }
-        "reset" => {
-            // Without a goodbye, and whatever is on its way is lost.
-            rustix::net::sockopt::set_socket_linger(&*out, Some(Duration::ZERO))?;
-            Ok(false)
-        }
-        "silent" => {
-            let mut byte = [0];
-            let _cut = out.read(&mut byte);
-            Ok(false)
-        }
-        "endless" => {
-            begin_stream(out, "")?;
-            while out.write_all(b": still here\r\n\r\n").is_ok() {
-                thread::park_timeout(Duration::from_millis(1));
-            }
-            Ok(false)
-        }
-        other => panic!("{other} is no bad manner"),
     }
 }
 
