@@ -288,7 +288,7 @@ async fn greet(
                 entrance: Entrance::Socket(socket, early),
                 cwd: preface.cwd,
                 umask: preface.umask,
-                ask,
+                ask: Arc::new(ask),
                 freedom,
                 permit,
             };

@@ -15,7 +15,7 @@ use wire::{Message, Method};
 
 use super::{
     Hub,
-    input::{Arrival, Entrance, Input, Recalled},
+    input::{Arrival, Entrance, Input, LookedUp},
     world::World,
 };
 use crate::{
@@ -105,14 +105,14 @@ impl Hub {
         match launch {
             Some(launch) => {
                 let id = self.world.number_of(None);
-                let recalled = Recalled {
+                let looked_up = LookedUp {
                     arrival,
                     id,
                     launch,
                 };
-                self.welcome(now, recalled);
+                self.welcome(now, looked_up);
             }
-            None => self.look_up(now, arrival),
+            None => self.look_up(arrival),
         }
     }
 
