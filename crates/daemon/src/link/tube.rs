@@ -27,27 +27,27 @@ pub(crate) struct ConnectionId(pub(crate) u64);
 
 /// Where the pieces of one response go.
 #[derive(Debug)]
-pub(crate) struct Tube {
-    shared: Arc<Shared>,
+pub(crate) struct Tube<T = Piece> {
+    shared: Arc<Shared<T>>,
     pub(crate) connection: ConnectionId,
 }
 
 /// Where they come out.
 #[derive(Debug)]
-pub(crate) struct TubeEnd(Arc<Shared>);
+pub(crate) struct TubeEnd<T = Piece>(Arc<Shared<T>>);
 
 #[derive(Debug)]
-struct Shared {
-    inside: Mutex<Inside>,
+struct Shared<T> {
+    inside: Mutex<Inside<T>>,
     /// Told when the end has gone.
     gone: Notify,
 }
 
 #[derive(Debug)]
-struct Inside {
-    first: Option<Piece>,
+struct Inside<T> {
+    first: Option<T>,
     /// What was put in while the first was there.
-    behind: VecDeque<Piece>,
+    behind: VecDeque<T>,
     /// How many there are who may put something in.
     tubes: usize,
     has_end: bool,
@@ -63,9 +63,9 @@ pub(crate) enum Sent {
     Gone,
 }
 
-impl Tube {
+impl<T> Tube<T> {
     /// One that leads to a response over this connection.
-    pub(crate) fn to(connection: ConnectionId) -> (Tube, TubeEnd) {
+    pub(crate) fn to(connection: ConnectionId) -> (Tube<T>, TubeEnd<T>) {
         let shared = Arc::new(Shared {
             inside: Mutex::new(Inside {
                 first: None,
@@ -80,7 +80,7 @@ impl Tube {
         (Tube { shared, connection }, end)
     }
 
-    pub(crate) fn send(&self, piece: Piece) -> Sent {
+    pub(crate) fn send(&self, piece: T) -> Sent {
         let mut inside = self.shared.lock();
         if !inside.has_end {
             return Sent::Gone;
@@ -128,7 +128,7 @@ impl Tube {
     }
 }
 
-impl Clone for Tube {
+impl<T> Clone for Tube<T> {
     fn clone(&self) -> Self {
         self.shared.lock().tubes += 1;
         Tube {
@@ -138,7 +138,7 @@ impl Clone for Tube {
     }
 }
 
-impl Drop for Tube {
+impl<T> Drop for Tube<T> {
     fn drop(&mut self) {
         let mut inside = self.shared.lock();
         inside.tubes -= 1;
@@ -152,13 +152,13 @@ impl Drop for Tube {
     }
 }
 
-impl TubeEnd {
+impl<T> TubeEnd<T> {
     /// The next piece; `None` if there will be none.
-    pub(crate) async fn recv(&mut self) -> Option<Piece> {
+    pub(crate) async fn recv(&mut self) -> Option<T> {
         poll_fn(|context| self.poll_recv(context)).await
     }
 
-    pub(crate) fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
+    pub(crate) fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
         let mut inside = self.0.lock();
         if let Some(piece) = inside.take() {
             return Poll::Ready(Some(piece));
@@ -175,7 +175,7 @@ impl TubeEnd {
 
     /// What has come by now; an error if that is nothing.
     #[cfg(test)]
-    pub(crate) fn try_recv(&mut self) -> Result<Piece, TryRecvError> {
+    pub(crate) fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let mut inside = self.0.lock();
         let nothing = if inside.tubes == 0 {
             TryRecvError::Disconnected
@@ -186,7 +186,7 @@ impl TubeEnd {
     }
 }
 
-impl Drop for TubeEnd {
+impl<T> Drop for TubeEnd<T> {
     fn drop(&mut self) {
         let mut inside = self.0.lock();
         inside.has_end = false;
@@ -202,19 +202,19 @@ impl Drop for TubeEnd {
     }
 }
 
-impl Shared {
+impl<T> Shared<T> {
     /// Nobody panics who holds it.
-    fn lock(&self) -> MutexGuard<'_, Inside> {
+    fn lock(&self) -> MutexGuard<'_, Inside<T>> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inside {
+impl<T> Inside<T> {
     fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.behind.len()
     }
 
-    fn take(&mut self) -> Option<Piece> {
+    fn take(&mut self) -> Option<T> {
         mem::replace(&mut self.first, self.behind.pop_front())
     }
 }
