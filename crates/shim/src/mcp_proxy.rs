@@ -31,7 +31,7 @@ use crate::{
     hook::{
         self, Deadline, Failure as Unheard,
         talk::{self, Telling},
-        target::Url,
+        target::{BadUrl, Url},
     },
     label,
     places::{Places, PlacesError},
@@ -174,11 +174,7 @@ fn do_errand(
 ) -> Result<(), Failure> {
     let places = Places::find(None).map_err(Failure::Places)?;
     let mut address = address(errand)?;
-    let bad = |why: String| Failure::BadUrl {
-        url: address.url.clone(),
-        why,
-    };
-    let url = Url::of_socket(&address.url).map_err(|why| bad(why.to_string()))?;
+    let url = url_of(&address.url)?;
     say_what_is_old(&places);
     match &errand.deed {
         Deed::Session => {
@@ -203,8 +199,7 @@ fn do_errand(
         }
         Deed::Health => look_at(&url, &address, secure),
         Deed::Hook { event, wants } => {
-            let url = Url::of_socket(&with_session_key(&address.url));
-            let url = url.map_err(|why| bad(why.to_string()))?;
+            let url = url_of(&with_session_key(&address.url))?;
             let deadline = Deadline::begin(HOOK_PATIENCE);
             let told = hook::read_event(deadline).and_then(|said| {
                 let telling = Telling {
@@ -220,6 +215,22 @@ fn do_errand(
             told.map_err(Failure::Unheard)
         }
     }
+}
+
+/// The URL of a daemon; what is wrong with one is told without what may be a secret in it.
+fn url_of(text: &str) -> Result<Url, Failure> {
+    Url::of_socket(text).map_err(|why| match why {
+        BadUrl::HasUser => Failure::BadUrl {
+            url: "ws://…@…".to_owned(),
+            why: format!("it must name no user; the variable {TOKEN} holds a token"),
+        },
+        BadUrl::NoUrl | BadUrl::NoSocket | BadUrl::OtherScheme | BadUrl::WantsTls => {
+            Failure::BadUrl {
+                url: text.to_owned(),
+                why: why.to_string(),
+            }
+        }
+    })
 }
 
 /// Where the daemon is, and what it is told: by the command line, else the profile, else as mcp-proxy has it.

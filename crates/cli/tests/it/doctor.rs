@@ -9,9 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Client, FAKE_SERVER, Home, finish, hello, until};
+use crate::support::{Client, FAKE_SERVER, Home, finish, hello, processes::Process, until};
 
 /// The exit code, and what was found of that kind.
 #[track_caller]
@@ -319,4 +320,25 @@ fn a_client_that_will_ask_before_it_uses_a_project_s_servers_is_told() {
     );
     write(&own.join("settings.json"), &off);
     assert_eq!(told("Gemini"), None);
+}
+
+#[test]
+fn a_daemon_that_holds_its_lock_and_listens_nowhere_is_told_with_its_process() {
+    let home = Home::new();
+    home.session(&[]).close();
+    let pid = home.daemon_pid().unwrap();
+    let daemon = Process::of(pid).unwrap();
+    // It would put its socket back.
+    daemon.signal(Signal::STOP);
+    let socket = home.pool().join("mcpool.sock");
+    let aside = home.pool().join("aside");
+    fs::rename(&socket, &aside).unwrap();
+    let (what, _) = problem(&home, "daemon");
+    assert!(
+        what.contains(&format!("process {pid}")) && what.contains("does not answer"),
+        "{what}"
+    );
+    fs::rename(aside, socket).unwrap();
+    daemon.signal(Signal::CONT);
+    assert_eq!(home.run(&["doctor"]).code, Some(0));
 }

@@ -193,6 +193,11 @@ fn the_exit_code_is_that_of_mcp_proxy() {
         (&[], 2, "--config"),
         (&["http://127.0.0.1:1/"], 2, "ws://"),
         (&["--heath", "ws://127.0.0.1:1/"], 2, "--health"),
+        (
+            &["--health", "ws://me:secret@127.0.0.1:1/"],
+            2,
+            "MCP_PROXY_TOKEN",
+        ),
         (&["--config", "../x"], 2, "profile"),
     ] {
         let ran = finish(&mut mcp_proxy(&home, line));
