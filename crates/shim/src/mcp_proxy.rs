@@ -22,6 +22,8 @@ use std::{
     time::Duration,
 };
 
+use sys::memory;
+
 use self::arguments::{Deed, Errand, HELP, Parsed, UsageError};
 pub use self::profile::{BadProfile, Profile, VERB as PROFILE_VERB};
 pub use crate::hook::target::Channel;
@@ -137,6 +139,7 @@ impl fmt::Display for Failure {
 /// Does what the words behind the name say, as the only thing that this process does. Without somebody who speaks
 /// TLS, `mcpoold` takes this process over where it is needed.
 pub fn run(words: impl Iterator<Item = OsString>, secure: Option<Secure<'_>>) -> ExitCode {
+    memory::economise();
     let words: Vec<OsString> = words.collect();
     let done = match arguments::parse(&words) {
         Ok(Parsed::Help) => {

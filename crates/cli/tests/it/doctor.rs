@@ -342,3 +342,27 @@ fn a_daemon_that_holds_its_lock_and_listens_nowhere_is_told_with_its_process() {
     daemon.signal(Signal::CONT);
     assert_eq!(home.run(&["doctor"]).code, Some(0));
 }
+
+#[test]
+fn another_copy_that_clients_would_find_first_is_told() {
+    let home = Home::new();
+    let bin = home.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let looked = || {
+        let ran = finish(home.mcpool(&["doctor"]).env("PATH", &path));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stdout
+    };
+    let copy = bin.join("mcpool");
+    symlink(env!("CARGO_BIN_EXE_mcpool"), &copy).unwrap();
+    let told = looked();
+    assert!(!told.contains("on PATH is"), "a link to this one: {told}");
+    fs::remove_file(&copy).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_mcpool"), &copy).unwrap();
+    let told = looked();
+    assert!(
+        told.contains(&format!("on PATH is {}", copy.display())),
+        "{told}"
+    );
+}

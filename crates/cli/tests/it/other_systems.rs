@@ -311,3 +311,58 @@ fn a_daemon_is_served_at_a_port_with_the_words_of_code_intelligence() {
         );
     }
 }
+
+#[test]
+fn the_servers_of_each_system_are_found_where_it_has_them() {
+    let home = Home::new();
+    let write = |path: PathBuf, name: &str| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = json!({"mcpServers": {name: {"command": FAKE_SERVER}}});
+        fs::write(&path, text.to_string()).unwrap();
+        path
+    };
+    let project = home.project("project");
+    write(home.user().join(".mcpproxy/mcp_config.json"), "of-mcpproxy");
+    write(project.join("mcp_proxy_config.json"), "of-smart");
+    let named = write(home.root().join("elsewhere.json"), "of-variable");
+    let aitkit = "lib/mcpproxy/mcp_proxy_config.json";
+    write(home.user().join(".aitkit").join(aitkit), "of-aitkit");
+    let root = home.root().join("kit");
+    write(root.join(aitkit), "of-root");
+    for (system, variable, name) in [
+        ("mcpproxy", None, "of-mcpproxy"),
+        ("smart-mcp-proxy", None, "of-smart"),
+        (
+            "smart-mcp-proxy",
+            Some(("MCPPROXY_CONFIG_PATH", &named)),
+            "of-variable",
+        ),
+        ("aitkit", None, "of-aitkit"),
+        ("aitkit", Some(("AITKIT_ROOT", &root)), "of-root"),
+    ] {
+        let mut command = home.mcpool(&["import", "--from", system, "--apply"]);
+        let ran = finish(command.envs(variable));
+        assert_eq!(ran.code, Some(0), "{system}: {ran:?}");
+        assert!(ran.stdout.contains(name), "{system}: {ran:?}");
+    }
+    // A client's new entry for one of them.
+    let mut client = home.configured("of-root");
+    assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+}
+
+#[test]
+fn a_profile_that_was_imported_is_the_same_daemon_under_its_name() {
+    let (home, remote) = (Home::new(), RemoteSocket::start(true));
+    let place = url(&remote);
+    profile(
+        &home,
+        &format!(
+            "[quarry]\nurl = \"{place}\"\n[quarry.headers]\nAuthorization = \"Bearer profile-token\"\n"
+        ),
+    );
+    home.done(&["import", "--from", "mcp-proxy", "--apply"]);
+    let mut client = home.configured("quarry");
+    assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+    let token = Some("Bearer profile-token".to_owned());
+    assert_eq!(remote.authorized(), std::slice::from_ref(&token));
+}

@@ -23,8 +23,7 @@ use super::{
 /// What sessions with such a daemon speak.
 const PROTOCOL: HeaderValue = HeaderValue::from_static("mcp");
 
-/// An event that is told.
-#[derive(Debug)]
+/// An event that is told. Its headers are secrets, so it is never shown.
 pub(crate) struct Telling<'a> {
     /// Its name.
     pub(crate) name: &'a str,
