@@ -412,6 +412,7 @@ impl Launch {
         let ask = SessionAsk {
             server: "s".to_owned(),
             command: Vec::new(),
+            address: None,
             scope: None,
             workspace: None,
             pass: Vec::new(),

@@ -405,6 +405,7 @@ pub(super) fn ask_over_http(
     SessionAsk {
         server,
         command: Vec::new(),
+        address: None,
         scope: None,
         workspace: workspace.map(|path| Workspace {
             path,

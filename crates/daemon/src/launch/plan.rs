@@ -22,7 +22,7 @@ use shim::direct::LockName;
 use super::{
     Asker, LaunchSpec, Means, Planner, environment, front,
     holes::{Holes, PATH, SearchPath},
-    idle_timeout, joins, link,
+    idle_timeout, joins, link, remote,
     route::ShareKey,
     workspace::Claim,
 };
@@ -143,7 +143,7 @@ impl Planner {
         })
     }
 
-    /// The server that is meant: the configured one of this name, or the command that came along.
+    /// The server that is meant: the configured one of this name, or what came along, a command or an address.
     fn server(&self, asker: &Asker<'_>) -> Result<(Cow<'_, Server>, Origin), Refusal> {
         // Names of log files and lines of logs are made of it.
         if let Err(error) = asker.ask.server.parse::<ServerName>() {
@@ -154,6 +154,9 @@ impl Planner {
         if let [command, arguments @ ..] = asker.ask.command.as_slice() {
             let server = Server::ad_hoc(command.clone(), arguments.to_vec());
             return Ok((Cow::Owned(server), Origin::AdHoc));
+        }
+        if let Some(address) = &asker.ask.address {
+            return Ok((Cow::Owned(remote::at(address)), Origin::AdHoc));
         }
         let name = asker.ask.server.as_str();
         let servers = &self.config.servers;

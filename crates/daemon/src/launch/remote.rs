@@ -13,6 +13,7 @@ use hyper::header::HeaderValue;
 use mux::{Refusal, Scope, SessionId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use shim::preface::Address;
 
 use super::{
     Asker, LaunchSpec, Planner,
@@ -71,6 +72,21 @@ impl fmt::Debug for RemoteSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RemoteSpec({})", self.shown())
     }
+}
+
+/// The server at an address that came along, whose words are taken as they are.
+pub(super) fn at(address: &Address) -> Server {
+    let literal = |text: &str| Template::literal(text.into());
+    let headers = address.headers.iter();
+    let mut remote = Remote::at(literal(&address.url));
+    remote.headers = headers
+        .map(|(name, value)| (name.to_ascii_lowercase(), literal(value)))
+        .collect();
+    remote.ca_cert = address
+        .ca_cert
+        .as_ref()
+        .map(|file| Template::literal(file.clone().into_os_string()));
+    Server::elsewhere(remote)
 }
 
 impl Planner {

@@ -69,6 +69,7 @@ impl Scene {
         SessionAsk {
             server: server.to_owned(),
             command: Vec::new(),
+            address: None,
             scope: None,
             workspace: Some(Workspace {
                 path: self.home.join("project"),
