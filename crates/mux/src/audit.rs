@@ -306,6 +306,7 @@ impl Audit {
             Action::StopUpstream { upstream } => self.stop(*upstream),
             Action::Record { .. }
             | Action::KeepWords { .. }
+            | Action::KeepFinding { .. }
             | Action::AnswerAdmin { .. }
             | Action::EndDaemon => {}
         }

@@ -261,6 +261,7 @@ impl World {
                 Action::Notify { .. }
                 | Action::Record { .. }
                 | Action::KeepWords { .. }
+                | Action::KeepFinding { .. }
                 | Action::AnswerAdmin { .. }
                 | Action::EndDaemon => {}
             }
@@ -510,6 +511,7 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
         request_idle_timeout: None,
         on_restart: OnRestart::Continue,
         kept: None,
+        found: None,
         start: Start::OnDemand,
         joins: Joins::OwnRoute,
         withheld: Vec::new(),

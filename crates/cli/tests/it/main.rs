@@ -47,6 +47,7 @@ mod meeting;
 mod moving;
 mod moving_races;
 mod noise;
+mod other_systems;
 mod output;
 mod pressure;
 mod remote;

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use mux::{Action, KeptWords, Notice, SessionId, UpstreamId};
+use mux::{Action, Era, KeptWords, Notice, SessionId, UpstreamId};
 use wire::Outgoing;
 
 use super::world::World;
-use crate::{kept_words::Way, link::NoRoom, process::STOP_PATIENCE};
+use crate::{
+    kept_words::Way,
+    link::NoRoom,
+    process::{Process, STOP_PATIENCE},
+};
 
 impl World {
     /// Does one thing. What it cannot do, because the peer is gone, it leaves undone: the core hears of
@@ -72,6 +76,7 @@ impl World {
                 era,
                 words,
             } => self.keep_words(upstream, (class, era), words),
+            Action::KeepFinding { upstream, refused } => self.keep_finding(upstream, refused),
             Action::AnswerAdmin { ticket, answer } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
                     // Nobody may wait for it any more.
@@ -86,6 +91,15 @@ impl World {
         if let Some((subject, started)) = self.subjects.get(&upstream) {
             self.openings.forget(&subject.route);
             self.around.keeper.keep(subject, way, words, *started);
+        }
+    }
+
+    /// Of what is started it is found again, or kept with what it says.
+    fn keep_finding(&self, upstream: UpstreamId, refused: Option<Era>) {
+        let process = self.process_of(upstream);
+        let process = process.and_then(|id| self.processes.get(&id));
+        if let Some(url) = process.and_then(Process::url) {
+            self.around.keeper.keep_finding(url, refused);
         }
     }
 

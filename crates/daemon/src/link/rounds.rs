@@ -16,13 +16,12 @@ use std::{
 
 use mux::{Answered, LineNumber};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{
-    Notify,
-    mpsc::{self, Sender, error::TrySendError},
-};
+use tokio::sync::Notify;
 use wire::Outgoing;
 
-use super::{Backlog, ConnectionId, Denial, Flushed, Overflow, Parcel, Room, outlet::too_slow};
+use super::{
+    Backlog, ConnectionId, Denial, Flushed, Overflow, Parcel, Room, Sent, Tube, outlet::too_slow,
+};
 
 /// Bytes that may be on their way to a client, but for one message of any size.
 const HANDED_MAX: usize = 64 << 10;
@@ -60,16 +59,14 @@ pub(crate) struct Rounds {
 #[derive(Debug)]
 struct Round {
     line: LineNumber,
-    to: Sender<Chunk>,
-    /// The one that its response goes over.
-    connection: ConnectionId,
+    to: Tube<Chunk>,
     queue: VecDeque<Entry>,
     /// Whether the core is done with it.
     has_ended: bool,
 }
 
 /// Where responses go that were handed over, by the connections that they had.
-pub(crate) type RoundTubes = BTreeMap<ConnectionId, (Sender<Chunk>, ConnectionId)>;
+pub(crate) type RoundTubes = BTreeMap<ConnectionId, Tube<Chunk>>;
 
 /// All ways out to one session as they are handed over.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -128,15 +125,10 @@ impl Rounds {
     }
 
     /// A post has come, whose response this leads to.
-    pub(crate) fn open(
-        &mut self,
-        line: LineNumber,
-        (to, connection): (Sender<Chunk>, ConnectionId),
-    ) {
+    pub(crate) fn open(&mut self, line: LineNumber, to: Tube<Chunk>) {
         self.open.push(Round {
             line,
             to,
-            connection,
             queue: VecDeque::new(),
             has_ended: false,
         });
@@ -201,7 +193,7 @@ impl Rounds {
         let rounds = self.open.iter().map(|round| FrozenRound {
             line: round.line,
             // It was let go, and so it seems to be gone.
-            connection: round.connection.0,
+            connection: round.to.connection.0,
             queue: entries(round),
             has_ended: round.has_ended,
         });
@@ -221,8 +213,8 @@ impl Rounds {
             let connection = ConnectionId(round.connection);
             let Some(tube) = tubes.remove(&connection) else {
                 // Nothing is said any more to one whose connection has not come along.
-                let (nowhere, _gone) = mpsc::channel(1);
-                rounds.open(round.line, (nowhere, connection));
+                let (nowhere, _gone) = Tube::to(connection);
+                rounds.open(round.line, nowhere);
                 rounds.done(&[round.line][..usize::from(round.has_ended)]);
                 rounds.has_lost = true;
                 continue;
@@ -242,21 +234,20 @@ impl Rounds {
     /// The connections of those who read have come into other hands.
     pub(crate) fn reconnect(&mut self, tubes: &mut RoundTubes) {
         for round in &mut self.open {
-            if let Some((to, connection)) = tubes.remove(&round.connection) {
-                (round.to, round.connection) = (to, connection);
+            if let Some(to) = tubes.remove(&round.to.connection) {
+                round.to = to;
             }
         }
     }
 
     /// Whether all that was handed over has been taken in by now.
     pub(crate) fn are_taken(&self) -> bool {
-        let is_taken = |to: &Sender<Chunk>| to.is_closed() || to.capacity() == to.max_capacity();
-        self.open.iter().all(|round| is_taken(&round.to))
+        self.open.iter().all(|round| round.to.is_taken())
     }
 
     /// The connections of those who read.
     pub(crate) fn readers(&self) -> impl Iterator<Item = ConnectionId> {
-        self.open.iter().map(|round| round.connection)
+        self.open.iter().map(|round| round.to.connection)
     }
 
     pub(crate) fn overflow(&self) -> Overflow {
@@ -309,7 +300,7 @@ impl Rounds {
         while let Some(next) = round.queue.front() {
             let handed = self.room.taken() - self.behind;
             let goes = handed == 0 || handed + next.parcel.len() <= HANDED_MAX;
-            if !goes || round.to.capacity() == 0 && !round.to.is_closed() {
+            if !goes || !round.to.can_take() && !round.to.is_closed() {
                 return true;
             }
             let Some(Entry { parcel, answers }) = round.queue.pop_front() else {
@@ -323,11 +314,11 @@ impl Rounds {
             } else {
                 Chunk::Part(parcel)
             };
-            match round.to.try_send(chunk) {
-                Ok(()) if is_last => return false,
+            match round.to.send(chunk) {
+                Sent::Yes if is_last => return false,
                 // There was a place for it, and nobody else has taken that.
-                Ok(()) | Err(TrySendError::Full(_)) => {}
-                Err(TrySendError::Closed(_)) => {
+                Sent::Yes | Sent::Full => {}
+                Sent::Gone => {
                     self.forget(round);
                     return false;
                 }

@@ -1,8 +1,7 @@
 use mux::Then;
-use tokio::sync::mpsc::Receiver;
 
 use super::*;
-use crate::link::PIECES_MAX;
+use crate::link::{PIECES_MAX, TubeEnd};
 
 struct Scene {
     rounds: Rounds,
@@ -18,9 +17,9 @@ fn scene() -> Scene {
 }
 
 impl Scene {
-    fn post(&mut self, line: u64) -> Receiver<Chunk> {
-        let (to, from) = mpsc::channel(PIECES_MAX);
-        self.rounds.open(LineNumber(line), (to, ConnectionId(line)));
+    fn post(&mut self, line: u64) -> TubeEnd<Chunk> {
+        let (to, from) = Tube::to(ConnectionId(line));
+        self.rounds.open(LineNumber(line), to);
         from
     }
 
@@ -49,7 +48,7 @@ impl Scene {
 }
 
 /// What comes next, or how it ends.
-fn next(from: &mut Receiver<Chunk>) -> String {
+fn next(from: &mut TubeEnd<Chunk>) -> String {
     let text = |parcel: Parcel| String::from_utf8(parcel.open().to_vec()).unwrap();
     match from.try_recv() {
         Ok(Chunk::Part(parcel)) => text(parcel),
@@ -173,8 +172,8 @@ fn what_waits_is_handed_over_to_whoever_has_the_connection_then() {
     drop(first);
     let frozen = serde_json::to_vec(&scene.rounds.freeze()).unwrap();
     let frozen = serde_json::from_slice(&frozen).unwrap();
-    let (to, mut from) = mpsc::channel(PIECES_MAX);
-    let mut tubes = RoundTubes::from([(ConnectionId(1), (to, ConnectionId(7)))]);
+    let (to, mut from) = Tube::to(ConnectionId(7));
+    let mut tubes = RoundTubes::from([(ConnectionId(1), to)]);
     scene.rounds = Rounds::thaw(frozen, 1 << 20, &scene.room, &mut tubes);
     assert!(tubes.is_empty() && !scene.rounds.was_left());
     assert_eq!(
@@ -232,8 +231,8 @@ fn a_session_of_two_posts_is_not_left_by_a_client_that_comes_along_with_one() {
     let (first, second) = (scene.post(1), scene.post(2));
     let frozen = scene.rounds.freeze();
     drop((first, second));
-    let (to, mut from) = mpsc::channel(PIECES_MAX);
-    let mut tubes = RoundTubes::from([(ConnectionId(2), (to, ConnectionId(7)))]);
+    let (to, mut from) = Tube::to(ConnectionId(7));
+    let mut tubes = RoundTubes::from([(ConnectionId(2), to)]);
     scene.rounds = Rounds::thaw(frozen, 1 << 20, &scene.room, &mut tubes);
     assert!(!scene.rounds.was_left());
     scene.part(1, "for nobody");
