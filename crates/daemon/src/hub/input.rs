@@ -259,7 +259,7 @@ impl Entrance {
                 let _gone = beginner.reply.send(Piece::Refused(denial()));
             }
             Entrance::Modern(post) => {
-                let _gone = post.reply.try_send(Chunk::Refused(denial()));
+                let _gone = post.reply.send(Chunk::Refused(denial()));
             }
         }
         true
