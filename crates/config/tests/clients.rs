@@ -5,12 +5,19 @@
 
 #![expect(clippy::unwrap_used, reason = "that is how a test reports a surprise")]
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use config::clients::{
-    ALL, Arguments, Caller, Change, Client, Entry, Grammar, Kind, adopt, release, survey,
+    ALL, Arguments, Caller, Change, Client, Entry, Grammar, Kind, Local, Node, Step, Value, adopt,
+    adopt_over_http, over_http, release, release_from_http, survey,
 };
 use expect_test::expect_file;
+
+const URL: &str = "http://127.0.0.1:7665/mcp/";
 
 fn caller() -> Caller {
     Caller {
@@ -153,18 +160,121 @@ fn examine(client: &Client, text: &str, report: &mut String) {
     assert_eq!(undone, text, "taking it back leaves no trace");
 }
 
+/// What a file says, however it is written: an entry whose members have another order is the same.
+fn said(node: &Node) -> String {
+    match &node.value {
+        Value::Text(text) => format!("{text:?}"),
+        Value::Other(raw) => raw.clone(),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(said).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Map(members) => {
+            let mut members: Vec<String> = members
+                .iter()
+                .map(|member| format!("{:?}:{}", member.key, said(&member.node)))
+                .collect();
+            members.sort();
+            format!("{{{}}}", members.join(","))
+        }
+    }
+}
+
+/// What becomes of a file whose servers are found at addresses, and the way back where it has changed since.
+fn examine_over_http(client: &Client, text: &str, report: &mut String) {
+    let grammar = client.grammar;
+    let Ok(entries) = survey(text, client) else {
+        return;
+    };
+    let mut imported = text.to_owned();
+    let mut adopted: Vec<(&Entry, &Local)> = Vec::new();
+    for entry in &entries {
+        let Kind::Local(local) = &entry.kind else {
+            continue;
+        };
+        let tree = grammar.read(&imported).unwrap();
+        let server = match over_http(&tree, entry, local, client) {
+            Ok((_, server)) => server,
+            Err(why) => {
+                let _ = writeln!(report, "  {:?} is no address: {why}", entry.name);
+                continue;
+            }
+        };
+        let url = format!("{URL}{}", entry.name);
+        let changes = adopt_over_http(&tree, entry, local, client, &url);
+        match grammar.edit(&imported, &changes) {
+            Ok(edited) => {
+                let _ = writeln!(
+                    report,
+                    "  {:?} is {:?} {:?} {:?} in {:?}",
+                    entry.name, server.command, server.args, server.env, server.cwd
+                );
+                imported = edited;
+                adopted.push((entry, local));
+            }
+            Err(error) => {
+                let _ = writeln!(report, "  {:?} is no address: {error}", entry.name);
+            }
+        }
+    }
+    difference(text, &imported, report);
+    let after = survey(&imported, client).unwrap();
+    assert_eq!(after.len(), entries.len());
+    let before_tree = grammar.read(text).unwrap();
+    let mut undone = imported;
+    for (entry, local) in &adopted {
+        let tree = grammar.read(&undone).unwrap();
+        let url = format!("{URL}{}", entry.name);
+        let at: &[Step] = &entry.at;
+        let before = (text, &before_tree, *entry, *local);
+        let changes = release_from_http((&tree, at), before, client, &url).unwrap();
+        undone = grammar
+            .edit(&undone, &changes)
+            .unwrap_or_else(|error| panic!("{error} in {undone}"));
+    }
+    assert_eq!(
+        said(&grammar.read(&undone).unwrap()),
+        said(&before_tree),
+        "taken back, it says something else:\n{undone}"
+    );
+    assert_eq!(
+        survey(&undone, client).unwrap().len(),
+        entries.len(),
+        "{undone}"
+    );
+}
+
+#[test]
+fn every_client_s_files_name_addresses_where_that_can_be() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    for client in ALL {
+        let mut report = String::new();
+        for path in files_of(&folder, client) {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let _ = writeln!(report, "{name}");
+            let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+            examine_over_http(client, &text, &mut report);
+        }
+        expect_file![folder.join(format!("{}.http.golden", client.id))].assert_eq(&report);
+    }
+}
+
+fn files_of(folder: &Path, client: &Client) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder.join(client.id))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 10, "{} has {} files", client.id, files.len());
+    files
+}
+
 #[test]
 fn every_client_s_files_are_read_and_changed_as_expected() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     for client in ALL {
         let mut report = String::new();
-        let mut files: Vec<_> = fs::read_dir(folder.join(client.id))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        files.sort();
-        assert!(files.len() >= 10, "{} has {} files", client.id, files.len());
-        for path in files {
+        for path in files_of(&folder, client) {
             let name = path.file_name().unwrap().to_str().unwrap();
             let _ = writeln!(report, "{name}");
             let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
