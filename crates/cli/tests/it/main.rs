@@ -45,6 +45,8 @@ mod machine_limits;
 mod machine_time;
 mod meeting;
 mod moving;
+mod moving_http;
+mod moving_policies;
 mod moving_races;
 mod noise;
 mod output;

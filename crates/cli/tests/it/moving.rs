@@ -366,7 +366,10 @@ fn a_project_s_file_names_mcpool_by_its_name_and_only_where_it_is_found() {
     let ran = home.run(&["import"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("`mcpool` is not on PATH"), "{ran:?}");
-    assert!(ran.stdout.contains("--scope local"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("Claude Code has no file of yours yet"),
+        "{ran:?}"
+    );
 
     let programs = PathBuf::from(env!("CARGO_BIN_EXE_mcpool"));
     let mut command = home.mcpool(&["import", "--apply"]);
