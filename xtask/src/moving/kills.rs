@@ -25,27 +25,65 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BEFORE: &str = "{\n  \"mcpServers\": {\n    \"time\": {\n      \"command\": \"uvx\",\n      \
                       \"args\": [\"mcp-server-time\"] \n    }\n  }, \"n\": 0.30142500000000005\n}\n";
 
+/// The configuration of mcpool, into which servers come that clients find over HTTP.
+const CONFIG: &str = "# mine\n[http]\nlisten = [\"127.0.0.1:17665\"]\n";
+
+/// An import, how it is told to, and whether it or the undo behind it is killed.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    import: &'static [&'static str],
+    kills_undo: bool,
+}
+
+const ROWS: [Row; 3] = [
+    Row {
+        import: &["import", "--apply"],
+        kills_undo: false,
+    },
+    Row {
+        import: &["import", "--http", "--apply"],
+        kills_undo: false,
+    },
+    Row {
+        import: &["import", "--http", "--apply"],
+        kills_undo: true,
+    },
+];
+
 pub(super) fn run(mcpool: &Path) -> anyhow::Result<Counts> {
     let mut counts = Counts::default();
-    for verb in [&["import", "--apply"][..], &["undo"]] {
-        let name = format!("{} killed at every system call", verb[0]);
+    for row in ROWS {
+        let name = format!("{} killed at every system call", row.verb().join(" "));
         ui::progress(format!("    {name}"));
-        counts.add(tell(&name, &killed(mcpool, verb)));
+        counts.add(tell(&name, &killed(mcpool, row)));
     }
     Ok(counts)
+}
+
+impl Row {
+    /// What is killed.
+    fn verb(self) -> &'static [&'static str] {
+        if self.kills_undo {
+            &["undo"]
+        } else {
+            self.import
+        }
+    }
 }
 
 /// A home with one client that has one server.
 struct Home<'a> {
     mcpool: &'a Path,
     folder: TempDir,
+    row: Row,
     file: PathBuf,
-    /// The file when it was imported.
-    after: Vec<u8>,
+    config: PathBuf,
+    /// The file and the configuration when it was imported.
+    after: [Vec<u8>; 2],
 }
 
 impl<'a> Home<'a> {
-    fn new(mcpool: &'a Path) -> anyhow::Result<Self> {
+    fn new(mcpool: &'a Path, row: Row) -> anyhow::Result<Self> {
         let folder = scratch::folder("mcpool-kills-", false)?;
         let file = folder.path().join(".cursor/mcp.json");
         fs::create_dir_all(folder.path().join(".cursor"))?;
@@ -85,19 +123,43 @@ impl<'a> Home<'a> {
     }
 
     /// Begins as each try does.
-    fn prepare(&self, verb: &[&str]) -> anyhow::Result<()> {
-        if verb[0] == "undo" {
-            self.done(&["import", "--apply"])?;
+    fn prepare(&self) -> anyhow::Result<()> {
+        if self.row.kills_undo {
+            self.done(self.row.import)?;
         }
         Ok(())
     }
 
-    fn is_as_before(&self) -> anyhow::Result<()> {
-        let now = fs::read(&self.file)?;
+    /// The file and the configuration.
+    fn now(&self) -> anyhow::Result<[Vec<u8>; 2]> {
+        Ok([fs::read(&self.file)?, fs::read(&self.config)?])
+    }
+
+    /// Whether the file is the new one. That, and the configuration, are the old one or the new one.
+    fn is_new(&self) -> anyhow::Result<bool> {
+        let now = self.now()?;
+        let before = [BEFORE.as_bytes(), CONFIG.as_bytes()];
+        for ((now, before), after) in now.iter().zip(before).zip(&self.after) {
+            ensure!(
+                now == before || now == after,
+                "a file is {:?}",
+                String::from_utf8_lossy(now)
+            );
+        }
+        // An address never names what is not configured.
         ensure!(
-            now == BEFORE.as_bytes(),
-            "the file is {:?}",
-            String::from_utf8_lossy(&now)
+            now[0] != self.after[0] || now[1] == self.after[1],
+            "the client has an address whose server is not configured"
+        );
+        Ok(now[0] == self.after[0])
+    }
+
+    fn is_as_before(&self) -> anyhow::Result<()> {
+        let now = self.now()?;
+        ensure!(
+            now[0] == BEFORE.as_bytes() && now[1] == CONFIG.as_bytes(),
+            "the files are {:?}",
+            now.map(|now| String::from_utf8_lossy(&now).into_owned())
         );
         Ok(())
     }
@@ -149,26 +211,24 @@ fn is_name(call: &str) -> bool {
             .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_')
 }
 
-fn killed(mcpool: &Path, verb: &[&str]) -> anyhow::Result<String> {
-    let home = Home::new(mcpool)?;
-    home.prepare(verb)?;
+fn killed(mcpool: &Path, row: Row) -> anyhow::Result<String> {
+    let home = Home::new(mcpool, row)?;
+    let verb = row.verb();
+    home.prepare()?;
     let calls = home.calls(verb)?;
     home.done(&["undo"])?;
     home.is_as_before()?;
     let (mut all, mut killed, mut old, mut new) = (0, 0, 0, 0);
     for (call, count) in &calls {
         for number in 1..=*count {
-            home.prepare(verb)?;
+            let at = || format!("killed at {call}, number {number} of {count}");
+            home.prepare()?;
             all += 1;
             killed += usize::from(home.kill_at(verb, call, number)?);
-            let at = || format!("killed at {call}, number {number} of {count}");
-            let now = fs::read(&home.file).with_context(at)?;
-            if now == BEFORE.as_bytes() {
-                old += 1;
-            } else if now == home.after {
+            if home.is_new().with_context(at)? {
                 new += 1;
             } else {
-                bail!("{}: the file is {:?}", at(), String::from_utf8_lossy(&now));
+                old += 1;
             }
             home.done(&["undo"]).with_context(at)?;
             home.is_as_before().with_context(at)?;
