@@ -59,6 +59,15 @@ enum Part {
     Matrix,
 }
 
+/// The parts with real clients or servers.
+const PROVISIONED: [Part; 5] = [
+    Part::Conformance,
+    Part::Parsers,
+    Part::Advise,
+    Part::Moving,
+    Part::Matrix,
+];
+
 /// How many tests went well, and how many did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -85,14 +94,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let wants = |part| args.part.is_none_or(|only| only == part);
     let mut counts = Counts::default();
     // First of all, because a machine without npm or Python should hear it at once.
-    let provisions = [
-        Part::Conformance,
-        Part::Parsers,
-        Part::Advise,
-        Part::Moving,
-        Part::Matrix,
-    ];
-    let provisioned = if provisions.into_iter().any(wants) {
+    let provisioned = if PROVISIONED.into_iter().any(wants) {
         Some(provision::provision()?)
     } else {
         None

@@ -86,22 +86,29 @@ fn claude_code(entry: &Entry) -> String {
 }
 
 fn codex(entry: &Entry) -> String {
-    let mut text = format!(
+    let args: Vec<String> = entry.words[1..]
+        .iter()
+        .map(|word| format!("  {},\n", json!(word)))
+        .collect();
+    let table = format!(
         "[mcp_servers.{}]\ncommand = {} # why\nargs = [\n{}]\nstartup_timeout_sec = 60\n",
         entry.name,
         json!(entry.words[0]),
-        entry.words[1..]
-            .iter()
-            .map(|word| format!("  {},\n", json!(word)))
-            .collect::<String>()
+        args.concat()
     );
-    if !entry.env.is_empty() {
-        text.push_str(&format!("\n[mcp_servers.{}.env]\n", entry.name));
-        for (name, value) in &entry.env {
-            text.push_str(&format!("{name} = {}\n", json!(value)));
-        }
+    if entry.env.is_empty() {
+        return table;
     }
-    text
+    let env: Vec<String> = entry
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name} = {}\n", json!(value)))
+        .collect();
+    format!(
+        "{table}\n[mcp_servers.{}.env]\n{}",
+        entry.name,
+        env.concat()
+    )
 }
 
 fn gemini(entry: &Entry) -> String {
@@ -175,6 +182,13 @@ pub(super) fn entries(agent: Agent, text: &str) -> anyhow::Result<Vec<Entry>> {
                 .collect(),
         });
     }
+    // What was read has the order of the alphabet.
+    entries.sort_by_key(|entry| match agent {
+        Agent::Codex => text.find(&format!("[mcp_servers.{}]", entry.name)),
+        Agent::ClaudeCode | Agent::Gemini | Agent::OpenCode | Agent::Copilot => {
+            text.find(&format!("{}: {{", json!(entry.name)))
+        }
+    });
     Ok(entries)
 }
 
@@ -221,7 +235,7 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
         };
-        let written = [entry("one", &[("A", "b")]), entry("two", &[])];
+        let written = [entry("two", &[("A", "b")]), entry("one", &[])];
         for agent in Agent::ALL {
             let text = text(agent, &written, "/home/ada/src");
             let read = entries(agent, &text).unwrap();

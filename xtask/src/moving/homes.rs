@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// The variable that names the folder of everything of mcpool.
 const POOL: &str = "MCPOOL_HOME";
 
-pub(super) fn run(provisioned: &Provisioned, mcpool: &Path) -> anyhow::Result<Counts> {
+pub(super) fn run(provisioned: &Provisioned, mcpool: &Path) -> Counts {
     let mut counts = Counts::default();
     for agent in Agent::ALL {
         ui::progress(format!("    {}", agent.name()));
@@ -51,7 +51,7 @@ pub(super) fn run(provisioned: &Provisioned, mcpool: &Path) -> anyhow::Result<Co
     }
     let outcome = shadowed(provisioned, mcpool);
     counts.add(tell("a project's file that git has", &outcome));
-    Ok(counts)
+    counts
 }
 
 /// A home with a client in it, and a pool.
@@ -131,7 +131,9 @@ impl<'a> Home<'a> {
         let mut command = Command::new(&entry.words[0]);
         command.args(&entry.words[1..]);
         let mut command = self.place.settled(command, self.provisioned)?;
-        command.envs(entry.env.iter().map(|(name, value)| (name, value)));
+        command
+            .envs(entry.env.iter().map(|(name, value)| (name, value)))
+            .stderr(Stdio::null());
         let mut session = Session::greeted(command)?;
         let asked = session.begin("tools/list", &json!({}))?;
         let answer = session.answer(asked)?;

@@ -50,14 +50,14 @@ const ROWS: [Row; 3] = [
     },
 ];
 
-pub(super) fn run(mcpool: &Path) -> anyhow::Result<Counts> {
+pub(super) fn run(mcpool: &Path) -> Counts {
     let mut counts = Counts::default();
     for row in ROWS {
         let name = format!("{} killed at every system call", row.verb().join(" "));
         ui::progress(format!("    {name}"));
         counts.add(tell(&name, &killed(mcpool, row)));
     }
-    Ok(counts)
+    counts
 }
 
 impl Row {
@@ -88,17 +88,22 @@ impl<'a> Home<'a> {
         let file = folder.path().join(".cursor/mcp.json");
         fs::create_dir_all(folder.path().join(".cursor"))?;
         fs::create_dir(folder.path().join("work"))?;
+        fs::create_dir(folder.path().join("pool"))?;
+        let config = folder.path().join("pool/config.toml");
         fs::write(&file, BEFORE)?;
+        fs::write(&config, CONFIG)?;
         let mut home = Home {
             mcpool,
             folder,
+            row,
             file,
-            after: Vec::new(),
+            config,
+            after: [Vec::new(), Vec::new()],
         };
-        home.done(&["import", "--apply"])?;
-        home.after = fs::read(&home.file)?;
+        home.done(row.import)?;
+        home.after = home.now()?;
         ensure!(
-            home.after != BEFORE.as_bytes(),
+            home.after[0] != BEFORE.as_bytes(),
             "an import changes the file"
         );
         home.done(&["undo"])?;

@@ -19,9 +19,9 @@ use crate::{
 pub(crate) fn run(provisioned: &Provisioned) -> anyhow::Result<Counts> {
     let mcpool = build::programs(&["mcpool"], Profile::Debug)?.get("mcpool")?;
     let mut counts = Counts::default();
-    counts.add_all(kills::run(&mcpool)?);
+    counts.add_all(kills::run(&mcpool));
     counts.add(tell("beside eight writers", &races::run()));
-    counts.add_all(homes::run(provisioned, &mcpool)?);
+    counts.add_all(homes::run(provisioned, &mcpool));
     Ok(counts)
 }
 
