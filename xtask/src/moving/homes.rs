@@ -273,9 +273,9 @@ fn shadowed(provisioned: &Provisioned, mcpool: &Path) -> anyhow::Result<String> 
     home.said(&["import", "--client", "claude-code", "--apply"])?;
     look().context("imported")?;
     let status: Value = serde_json::from_str(&home.said(&["status", "--json"])?)?;
-    let upstreams = status["upstreams"].as_array().map_or(0, Vec::len);
+    let upstreams = status["upstreams"].as_array().context("no upstreams")?;
     ensure!(
-        upstreams == 1,
+        !upstreams.is_empty() && upstreams.iter().all(|it| it["server"] == "shared"),
         "what was put before it is not what runs: {status}"
     );
     ensure!(

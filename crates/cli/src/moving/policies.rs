@@ -52,14 +52,15 @@ fn add(policy: &mut Policy, rules: Rules, path: &Path) -> Result<(), String> {
             path.display()
         )
     };
-    let text = match rules {
+    let text = if rules == Rules::Elsewhere {
         // An address, and no file.
-        Rules::Elsewhere => String::new(),
-        _ => match config_file::read_file(path) {
+        String::new()
+    } else {
+        match config_file::read_file(path) {
             Ok(text) => text,
             Err(error) if means_missing(&error) => return Ok(()),
             Err(error) => return Err(why(&error)),
-        },
+        }
     };
     policy.add(rules, &text).map_err(|error| why(&error))
 }

@@ -64,7 +64,7 @@ fn anonymous(home: &Home, text: &str) -> String {
 }
 
 #[test]
-fn servers_go_into_the_configuration_and_clients_are_told_where_they_are() {
+fn a_plan_shows_what_comes_into_the_configuration_and_what_stays_without_an_address() {
     let home = Home::new();
     home.configure(LISTENS);
     fs::set_permissions(config(&home), Permissions::from_mode(0o644)).unwrap();
@@ -134,7 +134,15 @@ fn servers_go_into_the_configuration_and_clients_are_told_where_they_are() {
     "#]].assert_eq(&anonymous(&home, &ran.stdout));
     assert_eq!((read(&cursor), read(&codex)), (CURSOR.into(), CODEX.into()));
     assert_eq!(read(&config(&home)), LISTENS);
+}
 
+#[test]
+fn servers_go_into_the_configuration_and_clients_are_told_where_they_are() {
+    let home = Home::new();
+    home.configure(LISTENS);
+    fs::set_permissions(config(&home), Permissions::from_mode(0o644)).unwrap();
+    let cursor = write(&home, ".cursor/mcp.json", CURSOR);
+    let codex = write(&home, ".codex/config.toml", CODEX);
     home.done(&["import", "--http", "--apply"]);
     expect![[r##"
         # mine

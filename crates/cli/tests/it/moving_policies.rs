@@ -12,6 +12,103 @@ use crate::support::{Home, Ran, finish};
 
 const ENTRY: &str = r#"{"command": "uvx", "args": ["s"]}"#;
 
+/// Clients' files with one server, `git`, which is `uvx s`.
+const CLAUDE_CODE: (&str, &str) = (".claude.json", SERVERS);
+const SERVERS: &str = r#"{"mcpServers": {"git": {"command": "uvx", "args": ["s"]}}}"#;
+const CODEX: (&str, &str) = (
+    ".codex/config.toml",
+    "[mcp_servers.git]\ncommand = \"uvx\"\nargs = [\"s\"]\n",
+);
+const GEMINI: (&str, &str) = (".gemini/settings.json", SERVERS);
+const COPILOT: (&str, &str) = (".copilot/mcp-config.json", SERVERS);
+const VS_CODE: (&str, &str) = (
+    ".config/Code/User/mcp.json",
+    r#"{"servers": {"git": {"command": "uvx", "args": ["s"]}}}"#,
+);
+const OPENCODE: (&str, &str) = (
+    ".config/opencode/opencode.json",
+    r#"{"mcp": {"git": {"type": "local", "command": ["uvx", "s"]}}}"#,
+);
+const AMP: (&str, &str) = (
+    ".config/amp/settings.json",
+    r#"{"amp.mcpServers": {"git": {"command": "uvx", "args": ["s"]}}}"#,
+);
+
+const DENIED: &str = r#"{"deniedMcpServers": [{"serverCommand": ["uvx", "s"]}]}"#;
+const ALLOWED: &str = r#"{"allowedMcpServers": [{"serverCommand": ["uvx", "s"]}]}"#;
+
+/// A client's file, an administrator's, and what is said of the server.
+const MANAGED: [((&str, &str), &str, &str, &str); 11] = [
+    (
+        CLAUDE_CODE,
+        "etc/claude-code/managed-settings.json",
+        DENIED,
+        "denied",
+    ),
+    (
+        CLAUDE_CODE,
+        "etc/claude-code/managed-settings.d/10.json",
+        DENIED,
+        "denied",
+    ),
+    (
+        CLAUDE_CODE,
+        "etc/claude-code/managed-mcp.json",
+        "{}",
+        "reads no others",
+    ),
+    (
+        CLAUDE_CODE,
+        "etc/claude-code/managed-settings.json",
+        ALLOWED,
+        AS_IT_IS,
+    ),
+    (
+        CODEX,
+        "etc/codex/requirements.toml",
+        "[mcp_servers.git.identity]\ncommand = \"uvx\"\n",
+        AS_IT_IS,
+    ),
+    (
+        GEMINI,
+        "etc/gemini-cli/settings.json",
+        r#"{"mcp": {"allowed": ["other"]}}"#,
+        "denied",
+    ),
+    (
+        COPILOT,
+        "etc/github-copilot/managed-settings.json",
+        DENIED,
+        "denied",
+    ),
+    (
+        VS_CODE,
+        "etc/github-copilot/managed-settings.json",
+        DENIED,
+        "denied",
+    ),
+    (
+        VS_CODE,
+        "etc/vscode/policy.json",
+        r#"{"ChatMCP": "none"}"#,
+        "denied",
+    ),
+    (
+        OPENCODE,
+        "etc/opencode/opencode.json",
+        r#"{"mcp": {"git": {"enabled": false}}}"#,
+        "the client takes that",
+    ),
+    (
+        AMP,
+        "etc/ampcode/managed-settings.json",
+        r#"{"amp.mcpPermissions": [{"matches": {"command": "uvx"}, "action": "reject"}]}"#,
+        "denied",
+    ),
+];
+
+const AS_IT_IS: &str = "allows this exact command line";
+
 fn write(folder: &Path, path: &str, text: &str) -> PathBuf {
     let path = folder.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -27,91 +124,7 @@ fn import(home: &Home, arguments: &[&str]) -> Ran {
 
 #[test]
 fn what_an_administrator_denies_or_settles_is_left_as_it_is_whatever_the_client() {
-    let servers = format!(r#"{{"mcpServers": {{"git": {ENTRY}}}}}"#);
-    let vscode = format!(r#"{{"servers": {{"git": {ENTRY}}}}}"#);
-    let opencode = r#"{"mcp": {"git": {"type": "local", "command": ["uvx", "s"]}}}"#;
-    let amp = format!(r#"{{"amp.mcpServers": {{"git": {ENTRY}}}}}"#);
-    let codex = "[mcp_servers.git]\ncommand = \"uvx\"\nargs = [\"s\"]\n";
-    let denied = r#"{"deniedMcpServers": [{"serverCommand": ["uvx", "s"]}]}"#;
-    for (file, text, managed, rules, expected) in [
-        (
-            ".claude.json",
-            servers.as_str(),
-            "etc/claude-code/managed-settings.json",
-            denied,
-            "denied",
-        ),
-        (
-            ".claude.json",
-            &servers,
-            "etc/claude-code/managed-settings.d/10.json",
-            denied,
-            "denied",
-        ),
-        (
-            ".claude.json",
-            &servers,
-            "etc/claude-code/managed-mcp.json",
-            "{}",
-            "reads no others",
-        ),
-        (
-            ".claude.json",
-            &servers,
-            "etc/claude-code/managed-settings.json",
-            r#"{"allowedMcpServers": [{"serverCommand": ["uvx", "s"]}]}"#,
-            "allows this exact command line",
-        ),
-        (
-            ".codex/config.toml",
-            codex,
-            "etc/codex/requirements.toml",
-            "[mcp_servers.git.identity]\ncommand = \"uvx\"\n",
-            "allows this exact command line",
-        ),
-        (
-            ".gemini/settings.json",
-            &servers,
-            "etc/gemini-cli/settings.json",
-            r#"{"mcp": {"allowed": ["other"]}}"#,
-            "denied",
-        ),
-        (
-            ".copilot/mcp-config.json",
-            &servers,
-            "etc/github-copilot/managed-settings.json",
-            denied,
-            "denied",
-        ),
-        (
-            ".config/Code/User/mcp.json",
-            &vscode,
-            "etc/github-copilot/managed-settings.json",
-            denied,
-            "denied",
-        ),
-        (
-            ".config/Code/User/mcp.json",
-            &vscode,
-            "etc/vscode/policy.json",
-            r#"{"ChatMCP": "none"}"#,
-            "denied",
-        ),
-        (
-            ".config/opencode/opencode.json",
-            opencode,
-            "etc/opencode/opencode.json",
-            r#"{"mcp": {"git": {"enabled": false}}}"#,
-            "the client takes that",
-        ),
-        (
-            ".config/amp/settings.json",
-            &amp,
-            "etc/ampcode/managed-settings.json",
-            r#"{"amp.mcpPermissions": [{"matches": {"command": "uvx"}, "action": "reject"}]}"#,
-            "denied",
-        ),
-    ] {
+    for ((file, text), managed, rules, expected) in MANAGED {
         let home = Home::new();
         home.configure("[http]\nlisten = [\"127.0.0.1:17665\"]\n");
         let path = write(&home.user(), file, text);

@@ -334,33 +334,46 @@ pub fn release_from_http(
         after.insert(at, key);
     }
     for place in [&command.at, &entry.at] {
-        let at = moved(place);
-        let (old, new) = (before_tree.at(place)?, tree.at(&at)?);
-        for key in ["type"].into_iter().chain(shape.off) {
-            let is_ours = |node: &&Node| match &node.value {
-                Value::Text(text) => text == shape.kind,
-                Value::Other(raw) => raw == "false",
-                Value::Map(_) | Value::List(_) => false,
-            };
-            let change = match (old.get(key), new.get(key).filter(is_ours)) {
-                (Some(old), Some(_)) => Change::Replace {
-                    at: at.clone(),
-                    from: key.to_owned(),
-                    to: key.to_owned(),
-                    value: copied(before_text, client.grammar, old),
-                },
-                (None, Some(_)) => Change::Remove {
-                    at: at.clone(),
-                    key: key.to_owned(),
-                },
-                (_, None) => continue,
-            };
+        let (old, new) = (before_tree.at(place)?, tree.at(&moved(place))?);
+        for change in without_ours((old, before_text), new, &moved(place), client, shape) {
             if !changes.contains(&change) {
                 changes.push(change);
             }
         }
     }
     Some(changes)
+}
+
+/// What puts back what `type` and the like said, where they say what we have written.
+fn without_ours(
+    (old, old_text): (&Node, &str),
+    new: &Node,
+    at: &[Step],
+    client: &Client,
+    shape: HttpShape,
+) -> Vec<Change> {
+    let is_ours = |node: &&Node| match &node.value {
+        Value::Text(text) => text == shape.kind,
+        Value::Other(raw) => raw == "false",
+        Value::Map(_) | Value::List(_) => false,
+    };
+    let keys = ["type"].into_iter().chain(shape.off);
+    let changes = keys.filter_map(|key| {
+        new.get(key).filter(is_ours)?;
+        Some(match old.get(key) {
+            Some(old) => Change::Replace {
+                at: at.to_vec(),
+                from: key.to_owned(),
+                to: key.to_owned(),
+                value: copied(old_text, client.grammar, old),
+            },
+            None => Change::Remove {
+                at: at.to_vec(),
+                key: key.to_owned(),
+            },
+        })
+    });
+    changes.collect()
 }
 
 /// A value as it is written elsewhere, if it can be written so anywhere.

@@ -127,7 +127,11 @@ impl Place {
         Place {
             base: match self.base {
                 Base::Root(_) => Base::Root(Some(variable)),
-                base => base,
+                base @ (Base::Home
+                | Base::Project
+                | Base::Variable(..)
+                | Base::File(_)
+                | Base::Drive(..)) => base,
             },
             ..self
         }

@@ -153,7 +153,7 @@ fn put(text: &str, map: &Node, key: &str, value: &Node) -> Option<Splice> {
     };
     let is_of_lines = text.trim_end().contains('\n');
     let unit = unit(text);
-    let printer = if is_of_lines {
+    let writer = if is_of_lines {
         Printer {
             line: Grammar::newline(text),
             unit,
@@ -165,8 +165,8 @@ fn put(text: &str, map: &Node, key: &str, value: &Node) -> Option<Splice> {
     if let Some(last) = members.last() {
         let depth = splice::indentation(text, last.key_span.start)
             .map_or(0, |blanks| blanks.len() / unit.len().max(1));
-        let printed = printer.print(value, depth);
-        return Some(insert_in_braces(text, last, &quoted(key), &printed));
+        let value = writer.print(value, depth);
+        return Some(insert_in_braces(text, last, &quoted(key), &value));
     }
     let inner = map.span.start + 1..map.span.end - 1;
     if !text.get(inner.clone())?.trim().is_empty() {
@@ -175,13 +175,13 @@ fn put(text: &str, map: &Node, key: &str, value: &Node) -> Option<Splice> {
     let line = &text[text[..map.span.start].rfind('\n').map_or(0, |at| at + 1)..map.span.start];
     let blanks = line.len() - line.trim_start_matches([' ', '\t']).len();
     let depth = blanks / unit.len().max(1);
-    let colon = if printer.comma == "," && !is_of_lines {
+    let colon = if writer.comma == "," && !is_of_lines {
         ":"
     } else {
         ": "
     };
-    let member = format!("{}{colon}{}", quoted(key), printer.print(value, depth + 1));
-    Some((inner, printer.around(&[member], depth)))
+    let member = format!("{}{colon}{}", quoted(key), writer.print(value, depth + 1));
+    Some((inner, writer.around(&[member], depth)))
 }
 
 /// How far the file moves in what is within something.

@@ -34,10 +34,10 @@ impl Policy {
     }
 
     fn add_lists(&mut self, tree: &Node) {
-        self.denied.extend(rules(tree.get("deniedMcpServers")));
-        if let Some(list) = tree.get("allowedMcpServers").filter(is_list) {
+        self.denied.extend(denials(tree.get("deniedMcpServers")));
+        if let Some(allowed) = list(tree.get("allowedMcpServers")) {
             let managed = self.allowed.managed.get_or_insert_default();
-            managed.extend(rules(Some(list)));
+            managed.extend(allowed.iter().filter_map(rule));
         }
         self.allowed.is_managed_only |= is(tree.get("allowManagedMcpServersOnly"), "true");
         let strict = tree.get("strictPluginOnlyCustomization");
@@ -50,10 +50,10 @@ impl Policy {
     }
 
     fn add_own_lists(&mut self, tree: &Node) {
-        self.denied.extend(rules(tree.get("deniedMcpServers")));
-        if let Some(list) = tree.get("allowedMcpServers").filter(is_list) {
+        self.denied.extend(denials(tree.get("deniedMcpServers")));
+        if let Some(allowed) = list(tree.get("allowedMcpServers")) {
             let own = self.allowed.own.get_or_insert_default();
-            own.extend(rules(Some(list)));
+            own.extend(allowed.iter().filter_map(rule));
         }
     }
 
@@ -89,17 +89,15 @@ impl Policy {
     }
 
     fn add_gemini(&mut self, tree: &Node) {
-        let list = |name| tree.at(&[Step::key("mcp"), Step::key(name)]);
-        let names = |list: &Node| -> Vec<Rule> {
-            let names = list.items().iter().filter_map(Node::text);
-            names.map(Rule::named).collect()
+        let names = |name| {
+            let items = list(tree.at(&[Step::key("mcp"), Step::key(name)]))?;
+            let names = items.iter().filter_map(Node::text);
+            Some(names.map(Rule::named).collect::<Vec<Rule>>())
         };
-        if let Some(excluded) = list("excluded") {
-            self.denied.extend(names(excluded));
-        }
-        if let Some(allowed) = list("allowed").filter(is_list) {
+        self.denied.extend(names("excluded").unwrap_or_default());
+        if let Some(allowed) = names("allowed") {
             let managed = self.allowed.managed.get_or_insert_default();
-            managed.extend(names(allowed));
+            managed.extend(allowed);
         }
         let enabled = ["admin", "mcp", "enabled"].map(Step::key);
         if is(tree.at(&enabled), "false") {
@@ -119,10 +117,11 @@ impl Policy {
         if is(access, "false") {
             self.denied.push(Rule::default());
         }
-        self.denied.extend(rules(tree.get("ChatDeniedMcpServers")));
-        if let Some(list) = tree.get("ChatAllowedMcpServers").filter(is_list) {
+        self.denied
+            .extend(denials(tree.get("ChatDeniedMcpServers")));
+        if let Some(allowed) = list(tree.get("ChatAllowedMcpServers")) {
             let managed = self.allowed.managed.get_or_insert_default();
-            managed.extend(rules(Some(list)));
+            managed.extend(allowed.iter().filter_map(rule));
         }
     }
 
@@ -152,32 +151,35 @@ impl Policy {
     }
 }
 
-fn is_list(node: &&Node) -> bool {
-    matches!(node.value, Value::List(_))
+/// What a list says, if it is one.
+fn list(node: Option<&Node>) -> Option<&[Node]> {
+    match &node?.value {
+        Value::List(items) => Some(items),
+        Value::Map(_) | Value::Text(_) | Value::Other(_) => None,
+    }
 }
 
 fn is(node: Option<&Node>, word: &str) -> bool {
     node.is_some_and(|node| node.value == Value::Other(word.to_owned()))
 }
 
-/// The rules of a list; what is no rule is none.
-fn rules(list: Option<&Node>) -> Vec<Rule> {
-    let items = list.map(Node::items).unwrap_or_default().iter();
-    items.filter_map(rule).collect()
+/// What a list denies; what is not understood may be about anything.
+fn denials(denied: Option<&Node>) -> Vec<Rule> {
+    let items = list(denied).unwrap_or_default().iter();
+    items.map(|item| rule(item).unwrap_or_default()).collect()
 }
 
+/// One rule of a list, if it is understood.
 fn rule(node: &Node) -> Option<Rule> {
     if let Some(name) = node.get("serverName").and_then(Node::text) {
         return Some(Rule::named(name));
     }
-    let what = match node.get("serverUrl").and_then(Node::text) {
-        Some(url) => What::Url(url.to_owned()),
-        None => {
-            let words = node.get("serverCommand")?.items().iter();
-            let words: Option<Vec<String>> =
-                words.map(|word| word.text().map(str::to_owned)).collect();
-            What::Words(words?)
-        }
+    let what = if let Some(url) = node.get("serverUrl").and_then(Node::text) {
+        What::Url(url.to_owned())
+    } else {
+        let words = node.get("serverCommand")?.items().iter();
+        let words: Option<Vec<String>> = words.map(|word| word.text().map(str::to_owned)).collect();
+        What::Words(words?)
     };
     Some(Rule {
         name: None,

@@ -40,6 +40,15 @@ fn what_is_denied_by_name_or_by_command_line_stays_as_it_is() {
 }
 
 #[test]
+fn a_denial_that_is_not_understood_may_be_about_anything() {
+    let odd = policy(&[(
+        Rules::Lists,
+        r#"{"deniedMcpServers": [{"serverPattern": "npx *"}]}"#,
+    )]);
+    assert_eq!(refusal(&odd, "x", "npx x"), DENIED);
+}
+
+#[test]
 fn what_is_allowed_by_its_command_line_stays_as_it_is() {
     let policy = policy(&[(
         Rules::Lists,
