@@ -45,6 +45,7 @@ mod machine_limits;
 mod machine_time;
 mod meeting;
 mod moving;
+mod moving_from;
 mod moving_http;
 mod moving_policies;
 mod moving_races;

@@ -43,13 +43,6 @@ args = [\"mcp-server-time\"]
 env_vars = [\"TZ\"]
 ";
 
-fn write(home: &Home, path: &str, text: &str) -> PathBuf {
-    let path = home.user().join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, text).unwrap();
-    path
-}
-
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
@@ -68,8 +61,8 @@ fn a_plan_shows_what_comes_into_the_configuration_and_what_stays_without_an_addr
     let home = Home::new();
     home.configure(LISTENS);
     fs::set_permissions(config(&home), Permissions::from_mode(0o644)).unwrap();
-    let cursor = write(&home, ".cursor/mcp.json", CURSOR);
-    let codex = write(&home, ".codex/config.toml", CODEX);
+    let cursor = home.keep(".cursor/mcp.json", CURSOR);
+    let codex = home.keep(".codex/config.toml", CODEX);
 
     let ran = home.run(&["import", "--http"]);
     assert_eq!(ran.code, Some(5), "{ran:?}");
@@ -94,10 +87,10 @@ fn a_plan_shows_what_comes_into_the_configuration_and_what_stays_without_an_addr
         -args = ["-y", "server-memory"]
         +url = "http://127.0.0.1:17665/mcp/memory" # ***
          startup_timeout_sec = 20
- 
+         
         -[mcp_servers.memory.env]
         -TOKEN = "***"
- 
+         
          [mcp_servers.time]
         -command = "uvx"
         -args = ["mcp-server-time"]
@@ -141,8 +134,8 @@ fn servers_go_into_the_configuration_and_clients_are_told_where_they_are() {
     let home = Home::new();
     home.configure(LISTENS);
     fs::set_permissions(config(&home), Permissions::from_mode(0o644)).unwrap();
-    let cursor = write(&home, ".cursor/mcp.json", CURSOR);
-    let codex = write(&home, ".codex/config.toml", CODEX);
+    let cursor = home.keep(".cursor/mcp.json", CURSOR);
+    let codex = home.keep(".codex/config.toml", CODEX);
     home.done(&["import", "--http", "--apply"]);
     expect![[r##"
         # mine
@@ -200,7 +193,7 @@ fn a_name_that_another_server_has_is_told_and_the_client_starts_its_own() {
     let home = Home::new();
     let mine = format!("{LISTENS}\n[servers.memory]\ncommand = \"other\"\n");
     home.configure(&mine);
-    let cursor = write(&home, ".cursor/mcp.json", CURSOR);
+    let cursor = home.keep(".cursor/mcp.json", CURSOR);
     let ran = home.run(&["import", "--http", "--apply", "--server", "memory"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let reason = "mcpool has a server named `memory` already, with another command";
@@ -226,7 +219,7 @@ fn one_server_of_two_clients_is_configured_once_and_one_that_is_there_is_used() 
         ".kiro/settings/mcp.json",
         ".claude.json",
     ];
-    let files = clients.map(|client| write(&home, client, &text));
+    let files = clients.map(|client| home.keep(client, &text));
     home.done(&["import", "--http", "--apply"]);
     let now = read(&config(&home));
     assert_eq!(now.matches("[servers.fetch]").count(), 1, "{now}");
@@ -249,8 +242,8 @@ fn one_server_of_two_clients_is_configured_once_and_one_that_is_there_is_used() 
 fn what_has_changed_since_keeps_its_changes_and_has_its_command_lines_again() {
     let home = Home::new();
     home.configure(LISTENS);
-    let cursor = write(&home, ".cursor/mcp.json", CURSOR);
-    let codex = write(&home, ".codex/config.toml", CODEX);
+    let cursor = home.keep(".cursor/mcp.json", CURSOR);
+    let codex = home.keep(".codex/config.toml", CODEX);
     home.done(&["import", "--http", "--apply"]);
     for (file, from, to) in [
         (
@@ -307,7 +300,7 @@ fn what_has_changed_since_keeps_its_changes_and_has_its_command_lines_again() {
 fn an_address_that_has_another_name_since_is_not_lost_in_silence() {
     let home = Home::new();
     home.configure(LISTENS);
-    let path = write(&home, ".cursor/mcp.json", CURSOR);
+    let path = home.keep(".cursor/mcp.json", CURSOR);
     home.done(&["import", "--http", "--apply"]);
     let renamed = read(&path).replace("\"memory\": {", "\"mine\": {");
     fs::write(&path, &renamed).unwrap();
@@ -326,7 +319,7 @@ fn servers_of_projects_and_files_of_projects_are_told_apart() {
     home.configure(LISTENS);
     let entry = r#"{"command": "uvx", "args": ["x"]}"#;
     let claude = format!(r#"{{"projects": {{"/src/a b": {{"mcpServers": {{"x": {entry}}}}}}}}}"#);
-    let claude = write(&home, ".claude.json", &claude);
+    let claude = home.keep(".claude.json", &claude);
     let project = home.project("project").join(".cursor/mcp.json");
     fs::create_dir_all(project.parent().unwrap()).unwrap();
     fs::write(&project, format!(r#"{{"mcpServers": {{"y": {entry}}}}}"#)).unwrap();
@@ -358,7 +351,7 @@ fn without_an_address_or_with_the_token_alone_nothing_is_written() {
     ] {
         let home = Home::new();
         home.configure(config);
-        let path = write(&home, ".cursor/mcp.json", CURSOR);
+        let path = home.keep(".cursor/mcp.json", CURSOR);
         let ran = home.run(&["import", "--http", "--apply"]);
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert!(ran.stderr.contains(expected), "{ran:?}");
