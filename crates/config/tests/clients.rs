@@ -333,3 +333,113 @@ fn a_list_that_was_empty_stays_and_one_that_was_not_there_goes() {
         assert_eq!(undone.unwrap(), before);
     }
 }
+
+/// Puts an entry at the end of a map of a file; the way back must lead to the same bytes.
+#[track_caller]
+fn put(text: &str, at: &[&str], expected: &expect_test::Expect) {
+    let entry = Grammar::Json
+        .read(
+            r#"{"type": "stdio", "command": "npx", "args": ["-y", 3], "env": {}, "timeout": 5.0}"#,
+        )
+        .unwrap();
+    let at: Vec<Step> = at.iter().map(|key| Step::Key((*key).to_owned())).collect();
+    let put = Change::Put {
+        at: at.clone(),
+        key: "new".to_owned(),
+        value: entry,
+    };
+    let more = Grammar::Json.edit(text, &[put]).unwrap();
+    expected.assert_eq(&more.replace('\r', "\\r").replace('\t', "\\t"));
+    let remove = Change::Remove {
+        at: at.clone(),
+        key: "new".to_owned(),
+    };
+    let less = Grammar::Json.edit(&more, &[remove]).unwrap();
+    let tree = Grammar::Json.read(text).unwrap();
+    if tree.at(&at).unwrap().members().is_empty() {
+        assert_eq!(said(&Grammar::Json.read(&less).unwrap()), said(&tree));
+    } else {
+        assert_eq!(less, text);
+    }
+}
+
+#[test]
+fn one_more_entry_is_written_as_its_file_is() {
+    put(
+        "{\n  \"a\": {\n    \"old\": {\n      \"x\": 1\n    }\n  }\n}\n",
+        &["a"],
+        &expect_test::expect![[r#"
+            {
+              "a": {
+                "old": {
+                  "x": 1
+                },
+                "new": {
+                  "type": "stdio",
+                  "command": "npx",
+                  "args": [
+                    "-y",
+                    3
+                  ],
+                  "env": {},
+                  "timeout": 5.0
+                }
+              }
+            }
+        "#]],
+    );
+    put(
+        "{\r\n\t\"a\": {},\r\n\t\"b\": 1\r\n}\r\n",
+        &["a"],
+        &expect_test::expect![[r#"
+            {\r
+            \t"a": {\r
+            \t\t"new": {\r
+            \t\t\t"type": "stdio",\r
+            \t\t\t"command": "npx",\r
+            \t\t\t"args": [\r
+            \t\t\t\t"-y",\r
+            \t\t\t\t3\r
+            \t\t\t],\r
+            \t\t\t"env": {},\r
+            \t\t\t"timeout": 5.0\r
+            \t\t}\r
+            \t},\r
+            \t"b": 1\r
+            }\r
+        "#]],
+    );
+    put(
+        r#"{"a": {"old": 1}, "b": 2}"#,
+        &["a"],
+        &expect_test::expect![[
+            r#"{"a": {"old": 1, "new": {"type": "stdio", "command": "npx", "args": ["-y", 3], "env": {}, "timeout": 5.0}}, "b": 2}"#
+        ]],
+    );
+    put(
+        r#"{"a":{},"b":2}"#,
+        &["a"],
+        &expect_test::expect![[
+            r#"{"a":{"new":{"type":"stdio","command":"npx","args":["-y",3],"env":{},"timeout":5.0}},"b":2}"#
+        ]],
+    );
+    put(
+        "{\n    \"a\": 1\n}\n",
+        &[],
+        &expect_test::expect![[r#"
+        {
+            "a": 1,
+            "new": {
+                "type": "stdio",
+                "command": "npx",
+                "args": [
+                    "-y",
+                    3
+                ],
+                "env": {},
+                "timeout": 5.0
+            }
+        }
+    "#]],
+    );
+}

@@ -358,3 +358,77 @@ fn without_an_address_or_with_the_token_alone_nothing_is_written() {
         assert_eq!(read(&path), CURSOR);
     }
 }
+
+/// Every client, and where it has its file.
+const FILES: [(&str, &str); 15] = [
+    ("claude-code", ".claude.json"),
+    (
+        "claude-desktop",
+        ".config/Claude/claude_desktop_config.json",
+    ),
+    ("codex", ".codex/config.toml"),
+    ("gemini", ".gemini/settings.json"),
+    ("cursor", ".cursor/mcp.json"),
+    ("vscode", ".config/Code/User/mcp.json"),
+    ("windsurf", ".codeium/windsurf/mcp_config.json"),
+    ("zed", ".config/zed/settings.json"),
+    ("opencode", ".config/opencode/opencode.json"),
+    ("cline", ".cline/mcp.json"),
+    ("continue", ".continue/config.yaml"),
+    ("goose", ".config/goose/config.yaml"),
+    ("kiro", ".kiro/settings/mcp.json"),
+    ("copilot", ".copilot/mcp-config.json"),
+    ("amp", ".config/amp/settings.json"),
+];
+
+/// The files as people have them, of which the crate `config` knows what is in them.
+fn real_shaped(client: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/tests/clients");
+    let files = fs::read_dir(folder.join(client)).unwrap();
+    let files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= 10, "{client} has {} files", files.len());
+    files
+}
+
+/// Imports each file of a client and takes it back; how many have changed in between.
+fn there_and_back(home: &Home, client: &str, path: &str, options: &[&str]) -> usize {
+    let mut changed = 0;
+    for file in real_shaped(client) {
+        let before = fs::read(&file).unwrap();
+        let path = home.keep(path, "");
+        fs::write(&path, &before).unwrap();
+        let import = [&["import", "--apply", "--client", client][..], options].concat();
+        let ran = home.run(&import);
+        let now = fs::read(&path).unwrap();
+        changed += usize::from(now != before);
+        assert!(
+            ran.code == Some(0) || now == before && ran.stdout.contains("is not touched"),
+            "{}: {ran:?}",
+            file.display()
+        );
+        let again = home.run(&import);
+        assert_eq!(
+            fs::read(&path).unwrap(),
+            now,
+            "{}: {again:?}",
+            file.display()
+        );
+        home.done(&["undo"]);
+        assert_eq!(fs::read(&path).unwrap(), before, "{}", file.display());
+        assert_eq!(read(&config(home)), LISTENS, "{}", file.display());
+        fs::remove_file(path).unwrap();
+    }
+    changed
+}
+
+#[test]
+fn every_real_shaped_file_is_imported_and_undone_to_the_byte() {
+    let home = Home::new();
+    home.configure(LISTENS);
+    for (client, path) in FILES {
+        for options in [&[][..], &["--http"]] {
+            let changed = there_and_back(&home, client, path, options);
+            assert!(changed > 5, "{client}: {changed} files have changed");
+        }
+    }
+}

@@ -97,6 +97,9 @@ pub enum Reason {
     /// The client brings it along.
     #[error("an extension of the client")]
     Extension,
+    /// A marketplace has put it there.
+    #[error("a marketplace has put it there, and compares it with what it has")]
+    Marketplace,
     /// The client confines it.
     #[error("the client runs it in a sandbox, which a shared server would be outside of")]
     Sandbox,
@@ -260,6 +263,9 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
     }
     if entry.get("source").and_then(Node::text) == Some("extension") {
         return Err(Reason::Extension);
+    }
+    if entry.get("gallery").is_some() {
+        return Err(Reason::Marketplace);
     }
     let command = match command {
         Some(command) => command?,
