@@ -409,6 +409,10 @@ fn one_more_entry_is_written_as_its_file_is() {
             }\r
         "#]],
     );
+}
+
+#[test]
+fn one_more_entry_is_on_one_line_where_its_file_is_and_is_put_at_the_top_as_well() {
     put(
         r#"{"a": {"old": 1}, "b": 2}"#,
         &["a"],
