@@ -125,6 +125,7 @@ impl Model {
             }
             Action::Record { .. }
             | Action::KeepWords { .. }
+            | Action::KeepFinding { .. }
             | Action::AnswerAdmin { .. }
             | Action::EndDaemon => Ok(()),
         }

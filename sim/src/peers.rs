@@ -128,6 +128,7 @@ pub(crate) fn opening(
         scope,
         scope_reason: "so it was written".into(),
         modern_scope: None,
+        found: None,
         workspace: Some(folder),
         asks,
         fixed_class: key

@@ -86,6 +86,7 @@ pub(crate) fn action(action: &Action) -> String {
         | Action::Record { .. }
         | Action::EndDaemon
         | Action::KeepWords { .. }
+        | Action::KeepFinding { .. }
         | Action::AnswerAdmin { .. } => format!("{action:?}"),
     }
 }
@@ -101,6 +102,7 @@ pub(crate) fn timer(timer: Timer) -> &'static str {
         Timer::Idle(_) => "idle",
         Timer::Rested(_) => "rested",
         Timer::Listen(_) => "listen",
+        Timer::LastOfOneRequest(_) => "last-of-one-request",
         Timer::Probation(_) => "probation",
         Timer::OwnerPatience(_) => "owner-patience",
         Timer::Pulse(_) => "pulse",

@@ -272,7 +272,7 @@ impl World {
             // No other daemon comes in this world.
             Action::Record { .. } => {}
             // Nothing is kept here of what servers say.
-            Action::KeepWords { .. } => {}
+            Action::KeepWords { .. } | Action::KeepFinding { .. } => {}
             Action::AnswerAdmin { ticket, answer } => {
                 self.unanswered.remove(&ticket);
                 if matches!(answer, AdminAnswer::Restarted { upstreams } if upstreams > 0) {

@@ -96,6 +96,21 @@ mod tests {
     }
 
     #[test]
+    fn every_verb_of_which_programs_want_to_know_something_says_it_as_json() {
+        // What these say is a server's, an agent's or a shell's, or goes on for ever.
+        let others = ["connect", "logs", "hook", "serve", "completions"];
+        let mut cli = Cli::command();
+        cli.build();
+        let is_for_people =
+            |verb: &&clap::Command| !verb.is_hide_set() && verb.get_name() != "help";
+        for verb in cli.get_subcommands().filter(is_for_people) {
+            let has_json = verb.get_arguments().any(|it| it.get_long() == Some("json"));
+            let name = verb.get_name();
+            assert_ne!(has_json, others.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
     fn every_visible_verb_says_what_it_does_in_one_line() {
         for verb in Cli::command().get_subcommands() {
             let about = verb.get_about().map(ToString::to_string);

@@ -110,6 +110,7 @@ impl Client {
         let ask = Ask::Session(SessionAsk {
             server: server.to_owned(),
             command: Vec::new(),
+            address: None,
             scope: None,
             workspace: workspace::find(workspace)?,
             pass: Vec::new(),

@@ -11,6 +11,7 @@ pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod profile;
 pub(crate) mod recipe;
 pub(crate) mod remove;
 pub(crate) mod restart;

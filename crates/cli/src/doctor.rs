@@ -14,6 +14,7 @@ mod ports;
 mod programs;
 mod render;
 mod servers;
+mod trust;
 
 use ::config::Config;
 use ::daemon::admin::Status;
@@ -52,6 +53,7 @@ pub(crate) fn examine(places: &Places) -> Report {
         folders::check,
         config::check,
         clients::check,
+        trust::check,
         daemon::check,
         programs::check,
         ports::check,

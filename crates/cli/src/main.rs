@@ -22,16 +22,32 @@ mod survey;
 mod trial;
 mod ui;
 
-use std::{env, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 use clap::Parser;
 use rustix::process::Signal;
+use shim::mcp_proxy::{self, Channel};
 
 use crate::{args::Cli, commands::serve, ui::Ui};
+
+/// TLS over a connection with this host.
+fn secured(
+    stream: Box<dyn Channel>,
+    host: &str,
+    ca_cert: Option<&Path>,
+) -> Result<Box<dyn Channel>, String> {
+    let secured = daemon::secured(stream, host, ca_cert)?;
+    Ok(Box::new(secured))
+}
 
 fn main() -> ExitCode {
     // A file that may not grow any further is an error of the one write, and nobody's end.
     sys::signals::ignore(Signal::XFSZ);
+    let mut words = env::args_os().skip(1);
+    if words.next().is_some_and(|verb| verb == mcp_proxy::NAME) {
+        // The small program wants TLS, which it has not.
+        return mcp_proxy::run(words, Some(&secured));
+    }
     let mut ui = Ui::new();
     let done = match serve::said_by_a_program(env::args_os().skip(1)) {
         Some(said) => serve::obey(said, &mut ui),

@@ -123,6 +123,14 @@ impl Server {
         )
     }
 
+    /// A server that runs already and that no configuration names, with the defaults for all else.
+    pub fn elsewhere(remote: Remote) -> Self {
+        Server {
+            remote: Some(remote),
+            ..Server::ad_hoc(OsString::new(), Vec::new())
+        }
+    }
+
     pub(crate) fn new(command: Template, args: Vec<Template>) -> Self {
         Server {
             command,

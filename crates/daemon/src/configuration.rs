@@ -8,6 +8,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use config::Config;
@@ -21,9 +22,9 @@ const FILE_BYTES_MAX: u64 = 10 << 20;
 /// What the user wants, as of the last look.
 #[derive(Debug)]
 pub(crate) struct Configuration {
-    path: PathBuf,
+    path: Arc<Path>,
     /// The last that could be used.
-    good: Config,
+    good: Arc<Config>,
     /// What is wrong with the file as it is now.
     error: Option<String>,
     seen: Option<Seen>,
@@ -44,8 +45,8 @@ impl Configuration {
     /// Reads the file at `path`. Without one there are no servers and all limits are as they are.
     pub(crate) fn read(path: PathBuf) -> Self {
         let mut configuration = Configuration {
-            path,
-            good: Config::default(),
+            path: path.into(),
+            good: Arc::default(),
             error: None,
             seen: None,
             edition: 0,
@@ -54,13 +55,13 @@ impl Configuration {
         configuration
     }
 
-    /// What is in force.
     /// Where it is, which no other installation shares.
-    pub(crate) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Arc<Path> {
         &self.path
     }
 
-    pub(crate) fn current(&self) -> &Config {
+    /// What is in force.
+    pub(crate) fn current(&self) -> &Arc<Config> {
         &self.good
     }
 
@@ -105,7 +106,7 @@ impl Configuration {
     }
 
     fn use_now(&mut self, config: Config) {
-        self.good = config;
+        self.good = Arc::new(config);
         self.error = None;
         self.edition += 1;
     }

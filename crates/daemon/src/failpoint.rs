@@ -2,15 +2,17 @@
 //!
 //! Compiled in by the feature `failpoints` alone; in what users install nothing is looked for.
 
-pub(crate) use points::{heard, watchdog_patience};
+pub(crate) use points::{heard, looked_into, watchdog_patience};
 
 #[cfg(not(feature = "failpoints"))]
 mod points {
-    use std::time::Duration;
+    use std::{path::Path, time::Duration};
 
     use wire::Line;
 
     pub(crate) fn heard<'a>(_lines: impl Iterator<Item = &'a Line>) {}
+
+    pub(crate) fn looked_into(_folder: &Path) {}
 
     pub(crate) fn watchdog_patience(usual: Duration) -> Duration {
         usual
@@ -19,7 +21,7 @@ mod points {
 
 #[cfg(feature = "failpoints")]
 mod points {
-    use std::{env, sync::Mutex, thread, time::Duration};
+    use std::{env, fs, path::Path, sync::Mutex, thread, time::Duration};
 
     use bytes::Bytes;
     use memchr::memmem;
@@ -28,6 +30,10 @@ mod points {
     /// What a session says to have its reader panic, or the whole daemon stand still.
     const PANIC: &[u8] = b"\"failpoint/panic\"";
     const STALL: &[u8] = b"\"failpoint/stall\"";
+
+    /// A pipe of this name in a folder has whoever looks into that wait until somebody writes into the pipe, as if
+    /// the folder were on a disk that does not answer.
+    const DEAD: &str = "failpoint-dead";
 
     /// The last line that did. Its shim says it again, and then it is one like any other.
     static LAST: Mutex<Bytes> = Mutex::new(Bytes::new());
@@ -42,6 +48,12 @@ mod points {
                 thread::park();
             }
         }
+    }
+
+    /// Waits if this folder is one that does not answer.
+    pub(crate) fn looked_into(folder: &Path) {
+        // Only a test makes one.
+        let _none = fs::read(folder.join(DEAD));
     }
 
     fn is_new(line: &Bytes) -> bool {

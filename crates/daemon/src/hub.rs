@@ -24,6 +24,7 @@ mod intake;
 mod keepsakes;
 mod life;
 mod lines;
+mod look_up;
 mod looks;
 mod modern_post;
 mod openings;

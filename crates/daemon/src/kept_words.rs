@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use mux::{Class, KeptWords, Route};
+use mux::{Class, Era, Finding, KeptWords, Route};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time};
 
@@ -92,12 +92,22 @@ pub(crate) struct KeeperThread {
 
 /// What is on its way to a session.
 #[derive(Debug)]
-pub(crate) struct Recalling(oneshot::Receiver<Vec<Arc<KeptWords>>>);
+pub(crate) struct Recalling<T = Vec<Arc<KeptWords>>>(oneshot::Receiver<T>);
 
 enum Order {
     Recall {
         subject: Arc<Subject>,
         reply: oneshot::Sender<Vec<Arc<KeptWords>>>,
+    },
+    /// What was found of the server at an address.
+    RecallFinding {
+        url: Box<str>,
+        reply: oneshot::Sender<Option<Finding>>,
+    },
+    KeepFinding {
+        url: Box<str>,
+        /// The era in which it does not speak; `None` if nothing is to be kept any longer.
+        refused: Option<Era>,
     },
     Keep {
         subject: Arc<Subject>,
@@ -128,6 +138,22 @@ impl Keeper {
         Some(Recalling(words))
     }
 
+    /// Has it looked up what was found of the server at an address, unless there is too much to do for that.
+    pub(crate) fn recall_finding(&self, url: &str) -> Option<Recalling<Option<Finding>>> {
+        let (reply, finding) = oneshot::channel();
+        let url = url.into();
+        let order = Order::RecallFinding { url, reply };
+        self.sender.try_send(order).ok()?;
+        Some(Recalling(finding))
+    }
+
+    /// Has it kept what was found of the server at an address, in place of what was before.
+    pub(crate) fn keep_finding(&self, url: &str, refused: Option<Era>) {
+        let url = url.into();
+        // What is not kept now is found again.
+        let _full = self.sender.try_send(Order::KeepFinding { url, refused });
+    }
+
     /// Has words kept in place of those before.
     pub(crate) fn keep(
         &self,
@@ -155,12 +181,12 @@ impl Keeper {
     }
 }
 
-impl Recalling {
+impl<T: Default> Recalling<T> {
     /// What is kept, if it is found in time.
-    pub(crate) async fn found(self) -> Vec<Arc<KeptWords>> {
+    pub(crate) async fn found(self) -> T {
         match time::timeout(PATIENCE, self.0).await {
-            Ok(Ok(words)) => words,
-            Ok(Err(_)) | Err(_) => Vec::new(),
+            Ok(Ok(found)) => found,
+            Ok(Err(_)) | Err(_) => T::default(),
         }
     }
 }
@@ -231,6 +257,11 @@ fn run(mut folder: Folder, orders: &Receiver<Order>) {
                 // The session may have gone, or lost its patience.
                 let _gone = reply.send(words.into_iter().map(Arc::new).collect());
             }
+            Ok(Order::RecallFinding { url, reply }) => {
+                // The session may have gone, or lost its patience.
+                let _gone = reply.send(folder.finding(&url, wall_clock()));
+            }
+            Ok(Order::KeepFinding { url, refused }) => folder.keep_finding(&url, refused),
             Err(RecvTimeoutError::Timeout) => pending.write(&mut folder),
             Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => {
                 return pending.write(&mut folder);

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use config::{LimitsOverrides, Secret, ServerName};
+use config::{Config, LimitsOverrides, Secret, ServerName};
 use mux::{
     Asks, Front, IdleTimeout, Joins, Limits, Link, OnRestart, Opening, Refusal, Route, Scope,
     SessionId, Start,
@@ -101,12 +101,30 @@ pub(crate) struct Launch {
 #[derive(Debug)]
 pub(crate) struct Launcher {
     configuration: Configuration,
+    ground: Arc<Ground>,
+    /// Equal specifications are kept once, however many sessions have them.
+    specs: BTreeSet<Arc<LaunchSpec>>,
+}
+
+/// What does not change as long as the daemon lives.
+#[derive(Debug)]
+struct Ground {
     home: PathBuf,
     too_wide: TooWide,
     /// The ambient variables of the daemon, for peers whose own could lead out of a sandbox.
     own_environment: Vec<(OsString, OsString)>,
-    /// Equal specifications are kept once, however many sessions have them.
-    specs: BTreeSet<Arc<LaunchSpec>>,
+}
+
+/// Finds out what a session gets, by the configuration as it was when the session came.
+///
+/// It looks at folders and into files that the session names, and whoever asks it waits for their disks.
+#[derive(Clone, Debug)]
+pub(crate) struct Planner {
+    config: Arc<Config>,
+    config_path: Arc<Path>,
+    config_error: Option<Arc<str>>,
+    edition: u64,
+    ground: Arc<Ground>,
 }
 
 impl Launcher {
@@ -117,9 +135,11 @@ impl Launcher {
     ) -> Self {
         Launcher {
             configuration,
-            too_wide: TooWide::new(&home),
-            home,
-            own_environment,
+            ground: Arc::new(Ground {
+                too_wide: TooWide::new(&home),
+                home,
+                own_environment,
+            }),
             specs: BTreeSet::new(),
         }
     }
@@ -136,23 +156,21 @@ impl Launcher {
         self.configuration.edition()
     }
 
-    /// Finds out what a session gets.
-    pub(crate) fn open(&mut self, asker: &Asker<'_>) -> Launch {
+    /// Whoever finds out what a session gets that comes now.
+    pub(crate) fn planner(&mut self) -> Planner {
         self.configuration.refresh();
-        let mut launch = self.launch(asker);
-        if asker.over == Over::Http {
-            launch.opening.silence_max = self.silence_max();
+        Planner {
+            config: Arc::clone(self.configuration.current()),
+            config_path: Arc::clone(self.configuration.path()),
+            config_error: self.configuration.error().map(Arc::from),
+            edition: self.configuration.edition(),
+            ground: Arc::clone(&self.ground),
         }
-        launch
     }
 
     /// How long a session over HTTP may be silent before it is over, as far as that is bounded.
     pub(crate) fn silence_max(&self) -> Option<Duration> {
-        match self.configuration.current().http.session_idle_timeout {
-            Some(config::IdleTimeout::After(time)) => Some(time),
-            Some(config::IdleTimeout::Never) => None,
-            None => Some(SILENCE_MAX),
-        }
+        silence_max(self.configuration.current())
     }
 
     /// The name of the only configured server; else all names that there are.
@@ -166,44 +184,14 @@ impl Launcher {
         }
     }
 
-    fn launch(&mut self, asker: &Asker<'_>) -> Launch {
-        match self.plan(asker) {
-            Ok(plan) => {
-                let means = match plan.means {
-                    Means::Process(spec) => Means::Process(self.keep_once(spec)),
-                    remote @ Means::Remote(_) => remote,
-                };
-                let subject = match (plan.life, &means) {
-                    (Some(life), Means::Process(spec)) => Some(Subject {
-                        route: plan.opening.route.clone(),
-                        class: plan.opening.fixed_class,
-                        life,
-                        spec: Arc::clone(spec),
-                    }),
-                    (None, _) | (_, Means::Remote(_)) => None,
-                };
-                Launch {
-                    lock: plan.lock,
-                    is_for_one: plan.is_for_one,
-                    edition: self.configuration.edition(),
-                    poll_after: plan.poll_after,
-                    opening: plan.opening,
-                    means: Ok(means),
-                    subject: subject.map(Arc::new),
-                }
-            }
-            Err(refusal) => {
-                let why = refusal.to_string();
-                Launch {
-                    opening: opening_without_plan(asker, refusal),
-                    means: Err(why),
-                    subject: None,
-                    lock: None,
-                    is_for_one: true,
-                    edition: self.configuration.edition(),
-                    poll_after: None,
-                }
-            }
+    /// Takes note of what a session gets: what others have, too, is in memory once.
+    pub(crate) fn take_in(&mut self, launch: &mut Launch) {
+        let Ok(Means::Process(spec)) = &mut launch.means else {
+            return;
+        };
+        *spec = self.keep_once(Arc::clone(spec));
+        if let Some(subject) = &mut launch.subject {
+            Arc::make_mut(subject).spec = Arc::clone(spec);
         }
     }
 
@@ -219,6 +207,81 @@ impl Launcher {
         }
         self.specs.insert(Arc::clone(&spec));
         spec
+    }
+}
+
+fn silence_max(config: &Config) -> Option<Duration> {
+    match config.http.session_idle_timeout {
+        Some(config::IdleTimeout::After(time)) => Some(time),
+        Some(config::IdleTimeout::Never) => None,
+        None => Some(SILENCE_MAX),
+    }
+}
+
+impl Planner {
+    /// Finds out what a session gets.
+    pub(crate) fn open(&self, asker: &Asker<'_>) -> Launch {
+        let mut launch = self.launch(asker);
+        if asker.over == Over::Http {
+            launch.opening.silence_max = silence_max(&self.config);
+        }
+        launch
+    }
+
+    fn launch(&self, asker: &Asker<'_>) -> Launch {
+        match self.plan(asker) {
+            Ok(plan) => {
+                let subject = match (plan.life, &plan.means) {
+                    (Some(life), Means::Process(spec)) => Some(Subject {
+                        route: plan.opening.route.clone(),
+                        class: plan.opening.fixed_class,
+                        life,
+                        spec: Arc::clone(spec),
+                    }),
+                    (None, _) | (_, Means::Remote(_)) => None,
+                };
+                Launch {
+                    lock: plan.lock,
+                    is_for_one: plan.is_for_one,
+                    edition: self.edition,
+                    poll_after: plan.poll_after,
+                    opening: plan.opening,
+                    means: Ok(plan.means),
+                    subject: subject.map(Arc::new),
+                }
+            }
+            Err(refusal) => self.refused(asker, refusal),
+        }
+    }
+
+    /// What a session gets of which it is not known in time what it gets.
+    pub(crate) fn late(&self, asker: &Asker<'_>) -> Launch {
+        let refusal = Refusal::StartFailed {
+            server: name_of(asker),
+            why: format!(
+                "nothing was heard in time of the folders and files that it needs, for instance of {}",
+                match &asker.ask.workspace {
+                    Some(workspace) => workspace.path.display(),
+                    None => asker.cwd.display(),
+                }
+            ),
+            last_words: Vec::new(),
+            withheld: Vec::new(),
+        };
+        self.refused(asker, refusal)
+    }
+
+    fn refused(&self, asker: &Asker<'_>, refusal: Refusal) -> Launch {
+        let why = refusal.to_string();
+        Launch {
+            opening: opening_without_plan(asker, refusal),
+            means: Err(why),
+            subject: None,
+            lock: None,
+            is_for_one: true,
+            edition: self.edition,
+            poll_after: None,
+        }
     }
 }
 
@@ -278,14 +341,18 @@ fn idle_timeout(set: config::IdleTimeout) -> IdleTimeout {
     }
 }
 
+/// What the server of a session is called. What cannot be a name is not repeated where names are shown.
+fn name_of(asker: &Asker<'_>) -> Arc<str> {
+    match asker.ask.server.parse::<ServerName>() {
+        Ok(name) => Arc::from(name.as_str()),
+        Err(_) => Arc::from("?"),
+    }
+}
+
 /// For a session that no process can be started for.
 fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
     Opening {
-        server: match asker.ask.server.parse::<ServerName>() {
-            Ok(name) => Arc::from(name.as_str()),
-            // What cannot be a name is not repeated where names are shown.
-            Err(_) => Arc::from("?"),
-        },
+        server: name_of(asker),
         front: front(asker),
         link: link(asker),
         refused: Some(refusal),
@@ -302,6 +369,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         request_idle_timeout: None,
         on_restart: OnRestart::Continue,
         kept: None,
+        found: None,
         start: Start::OnDemand,
         joins: joins(asker.ask.join),
         withheld: Vec::new(),
@@ -344,6 +412,7 @@ impl Launch {
         let ask = SessionAsk {
             server: "s".to_owned(),
             command: Vec::new(),
+            address: None,
             scope: None,
             workspace: None,
             pass: Vec::new(),

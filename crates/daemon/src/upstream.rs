@@ -36,6 +36,7 @@ use crate::{
     tasks,
 };
 use connect::Connector;
+pub use connect::secured;
 use ends::{Ear, Pipes, Voice, tell};
 use target::Protocol;
 

@@ -10,6 +10,7 @@ use wire::{Outgoing, RequestId};
 
 use crate::{
     class::Class,
+    era::Era,
     event::{AdminAnswer, Record},
     fact::Fact,
     ids::{LineNumber, SessionId, Ticket, UpstreamId},
@@ -96,6 +97,14 @@ pub enum Action {
         class: Class,
         /// What; `None` if nothing of it can be kept.
         words: Option<Arc<KeptWords>>,
+    },
+    /// Keep what was found of a server, in place of what was found of it before; of one that says nothing that is
+    /// kept, it is all that there is.
+    KeepFinding {
+        /// Which: its process runs.
+        upstream: UpstreamId,
+        /// The era in which it does not speak; `None` if it speaks in that after all.
+        refused: Option<Era>,
     },
     /// End the daemon, by [`crate::Event::Shutdown`]: nobody has needed it for as long as it is kept.
     EndDaemon,

@@ -299,6 +299,7 @@ impl Audit {
             Action::StopUpstream { upstream } => self.stop(*upstream),
             Action::Record { .. }
             | Action::KeepWords { .. }
+            | Action::KeepFinding { .. }
             | Action::AnswerAdmin { .. }
             | Action::EndDaemon => {}
         }

@@ -13,6 +13,7 @@ use crate::{
     ids::{LineNumber, SessionId, Ticket, UpstreamId},
     kept_words::KeptWords,
     refusal::Refusal,
+    verdict::Finding,
 };
 
 /// What happened, as the edge saw it.
@@ -271,6 +272,9 @@ pub struct Opening {
     /// What its server said of itself at earlier starts, at most once for each class. `None` if nothing
     /// of that kind is used or kept.
     pub kept: Option<Vec<Arc<KeptWords>>>,
+    /// What was found of its server before, if that is kept without what it said.
+    #[serde(default)]
+    pub found: Option<Finding>,
     /// When its server's process is started, where the session is served without one.
     pub start: Start,
     /// Whether it joins whatever upstream of its server runs.

@@ -18,7 +18,7 @@ use crate::{
     keeping::Keepsake,
     mux::Mux,
     offers::Offer,
-    record::Contents,
+    record::{Contents, OF_ONE_REQUEST},
     refusal::Refusal,
     routing::ASKS_UNBOUND,
     session::{Initialize, Session, State as SessionState},
@@ -86,7 +86,8 @@ impl Mux {
         upstream.level = contents.level;
         upstream.sessions_awaited_until = now + self.limits.resume_patience;
         // Which of them have called it nobody knows any more.
-        for session in &contents.sessions {
+        let named = contents.sessions.iter();
+        for session in named.filter(|session| **session != OF_ONE_REQUEST) {
             upstream.memory.note_call(*session);
         }
         let haunting = Haunting {
@@ -366,6 +367,7 @@ fn opening_of(contents: &Contents) -> Opening {
         request_idle_timeout: Some(contents.request_idle_timeout),
         on_restart: contents.on_restart,
         kept: None,
+        found: None,
         start: Start::OnDemand,
         joins: Joins::OwnRoute,
         withheld: contents.withheld.clone(),

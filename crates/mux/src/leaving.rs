@@ -202,7 +202,7 @@ impl Mux {
             self.unsubscribe(upstream_id, &uri, out);
         }
         if was_attached {
-            self.touch_record(upstream_id);
+            self.note_detached(session_id, upstream_id);
         }
         if was_listening {
             self.tell_level(upstream_id, out);

@@ -102,3 +102,4 @@ pub use refusal::{Lack, Refusal};
 pub use said::{check_method, check_sender, said_version};
 pub use snapshot::{SessionSnapshot, Snapshot, UpstreamSnapshot};
 pub use timers::Timer;
+pub use verdict::Finding;

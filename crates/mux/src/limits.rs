@@ -89,6 +89,8 @@ pub struct Limits {
     ///
     /// Nobody knows which they were, nor hears of their end.
     pub abandoned_life: Duration,
+    /// How long the guardian is left with it that a server serves sessions of one request when the last has gone.
+    pub record_patience: Duration,
     /// How long a server that was taken over waits for its sessions to come back.
     pub resume_patience: Duration,
     /// How long after a change of a list was told further changes of it become one.
@@ -165,6 +167,7 @@ impl Default for Limits {
             acknowledgement_patience: Duration::from_secs(1),
             ghost_life: Duration::from_secs(30),
             abandoned_life: Duration::from_mins(10),
+            record_patience: Duration::from_secs(1),
             resume_patience: Duration::from_secs(30),
             change_window: Duration::from_millis(100),
             backoff_first: Duration::from_millis(100),

@@ -6,11 +6,12 @@
 use alloc::{
     borrow::ToOwned,
     boxed::Box,
+    collections::BTreeSet,
     string::{String, ToString},
     sync::Arc,
     vec::Vec,
 };
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -27,12 +28,27 @@ use crate::{
     moment::Moment,
     mux::Mux,
     routing::RouteKey,
+    session::Session,
+    timers::Timer,
     upstream::{State, Upstream},
     verbosity::Level,
 };
 
 /// The format that is written.
 const FORMAT: u32 = 1;
+
+/// Stands in a record for all sessions that are of one request each: no session has this number.
+pub(crate) const OF_ONE_REQUEST: SessionId = SessionId(0);
+
+/// The sessions of one request each that a process serves. They come and go with each request, and none of them ever
+/// comes back to another daemon, so that its guardian is told only that there are some.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Brief {
+    here: BTreeSet<SessionId>,
+    /// Whether that is in the record. It stays for a while when the last has gone: that more calls may be at work than
+    /// are does no harm.
+    is_told: bool,
+}
 
 /// What is in a record, by the meaning of it.
 pub(crate) struct Contents {
@@ -124,6 +140,43 @@ impl Mux {
         self.unrecorded.insert(upstream);
     }
 
+    /// Takes note that an upstream serves a session.
+    pub(crate) fn note_attached(&mut self, session_id: SessionId, upstream_id: UpstreamId) {
+        let session = self.sessions.get(&session_id);
+        if !session.is_some_and(Session::is_of_one_request) {
+            return self.touch_record(upstream_id);
+        }
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.brief.here.insert(session_id);
+            if !mem::replace(&mut upstream.brief.is_told, true) {
+                self.touch_record(upstream_id);
+            }
+        }
+    }
+
+    /// Takes note that an upstream serves a session no longer.
+    pub(crate) fn note_detached(&mut self, session_id: SessionId, upstream_id: UpstreamId) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if !upstream.brief.here.remove(&session_id) {
+            self.touch_record(upstream_id);
+        } else if upstream.brief.here.is_empty() {
+            let at = self.now + self.limits.record_patience;
+            self.timers.set(Timer::LastOfOneRequest(upstream_id), at);
+        }
+    }
+
+    /// The last session of one request has gone, and another may have come.
+    pub(crate) fn on_last_of_one_request(&mut self, upstream_id: UpstreamId) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
+            && upstream.brief.here.is_empty()
+        {
+            upstream.brief.is_told = false;
+            self.touch_record(upstream_id);
+        }
+    }
+
     /// Leaves with the guardian what has changed. Called once for each event, when all else is done.
     pub(crate) fn leave_records(&mut self, out: &mut Outbox) {
         while let Some(id) = self.unrecorded.pop_first() {
@@ -157,7 +210,9 @@ impl Upstream {
             let text = core::str::from_utf8(handshake.result()).ok()?;
             RawValue::from_string(text.to_owned()).ok()
         });
-        let mut sessions: Vec<SessionId> = self.attached.iter().copied().collect();
+        let named = self.attached.difference(&self.brief.here);
+        let mut sessions: Vec<SessionId> = named.copied().collect();
+        sessions.extend(self.brief.is_told.then_some(OF_ONE_REQUEST));
         sessions.extend(haunting.abandoned);
         sessions.sort_unstable();
         sessions.dedup();

@@ -185,7 +185,7 @@ impl Mux {
             Era::Legacy => Mux::tell_upstream(upstream_id, greeted(), out),
             Era::Modern => self.listen_to(upstream_id, out),
         }
-        self.prove_era(upstream_id);
+        self.prove_era(upstream_id, out);
         self.touch_record(upstream_id);
         if has_tasks {
             self.part_reinstated(upstream_id, out);
@@ -408,7 +408,7 @@ impl Mux {
             upstream.is_awaited = false;
             upstream.welcome(session_id);
             let offers = upstream.handshake.as_ref().map(|said| said.offers);
-            self.touch_record(upstream_id);
+            self.note_attached(session_id, upstream_id);
             self.timers.clear(Timer::Idle(upstream_id));
             self.timers.clear(Timer::StartPatience(session_id));
             let Some(session) = self.sessions.get_mut(&session_id) else {

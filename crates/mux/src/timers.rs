@@ -31,6 +31,8 @@ pub enum Timer {
     Rested(UpstreamId),
     /// A server of the modern era that has ended what it was listened to by may be listened to again.
     Listen(UpstreamId),
+    /// The last session of one request that a server had has gone, and no other came for a while.
+    LastOfOneRequest(UpstreamId),
     /// The first call of a tool has run alone for long enough.
     Probation(UpstreamId),
     /// A server has said little enough of late that is no message, should it have been quiet.

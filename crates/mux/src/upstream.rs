@@ -32,6 +32,7 @@ use crate::{
     once::Once,
     pulse::Pulse,
     recall::Known,
+    record::Brief,
     routing::{Reason, RouteKey},
     scales::{Scales, Weighed},
     session::Session,
@@ -125,6 +126,9 @@ pub(crate) struct Upstream {
     pub(crate) noise: Noise,
     /// Who has started this process.
     pub(crate) origin: Origin,
+    /// Those that it serves for one request each.
+    #[serde(default)]
+    pub(crate) brief: Brief,
     /// What the guardian keeps of this process.
     pub(crate) recorded: Option<Record>,
     /// Until when sessions of an earlier daemon may come back to it.
@@ -285,6 +289,7 @@ impl Upstream {
             dropped: BTreeMap::new(),
             noise: Noise::default(),
             origin: Origin::Here,
+            brief: Brief::default(),
             recorded: None,
             sessions_awaited_until: Moment::default(),
             restarting: Vec::new(),

@@ -9,6 +9,7 @@
 //! believed for a day, or as long as a process speaks to us as it says.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,15 @@ pub(crate) struct Verdict {
     pub(crate) refused: Option<Era>,
     pub(crate) until: Moment,
     pub(crate) proof: Proof,
+}
+
+/// What was found of a server before this daemon was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The era in which it does not speak.
+    pub refused: Era,
+    /// How long that is to be believed yet.
+    pub life: Duration,
 }
 
 /// How sure that is.
@@ -113,9 +123,12 @@ impl Mux {
         if known.is_some_and(|verdict| verdict.until > self.now) {
             return;
         }
+        let (route, found) = (opening.route.clone(), opening.found);
         if let Some(refused) = kept_verdict(opening) {
-            let route = opening.route.clone();
             self.find_refused(route, refused, Proof::Whole);
+        } else if let Some(Finding { refused, life }) = found {
+            let until = self.now + life;
+            self.believe(route, refused, Proof::Whole, until);
         }
     }
 
@@ -125,19 +138,26 @@ impl Mux {
             Proof::Silence => self.limits.greeting_timeout,
             Proof::Half | Proof::Whole => self.limits.verdict_life,
         };
+        let until = self.now + life;
+        self.believe(route, refused, proof, until);
+    }
+
+    fn believe(&mut self, route: Route, refused: Era, proof: Proof, until: Moment) {
         let verdict = Verdict {
             refused: Some(refused),
-            until: self.now + life,
+            until,
             proof,
         };
         self.verdicts.insert(route, verdict);
     }
 
     /// A server has answered in this era.
-    pub(crate) fn prove_era(&mut self, upstream_id: UpstreamId) {
+    pub(crate) fn prove_era(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
+        // Who keeps what it says keeps that with it.
+        let is_kept_with_words = upstream.known.is_some();
         let (route, era) = (upstream.key.route.clone(), upstream.key.era);
         let Some(verdict) = self.verdicts.get_mut(&route) else {
             return;
@@ -147,6 +167,15 @@ impl Mux {
             verdict.refused = None;
         } else if verdict.proof == Proof::Half {
             verdict.proof = Proof::Whole;
+        } else {
+            return;
+        }
+        let refused = verdict.refused;
+        if !is_kept_with_words {
+            out.act(Action::KeepFinding {
+                upstream: upstream_id,
+                refused,
+            });
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::{direct::OnDaemonFailure, label, scope::Scope};
+use crate::{direct::OnDaemonFailure, label, preface::Address, scope::Scope};
 
 /// What `mcpool connect --help` says.
 pub const HELP: &str = "\
@@ -64,8 +64,10 @@ pub enum Parsed {
 pub struct Connect {
     /// The configured name, or the label of an ad-hoc server.
     pub server: String,
-    /// Program and arguments of an ad-hoc server; empty for a configured one.
+    /// Program and arguments of an ad-hoc server; empty for any other.
     pub command: Vec<OsString>,
+    /// Where an ad-hoc server runs already; of the command line of `mcp-proxy` alone.
+    pub address: Option<Address>,
     /// `--scope`.
     pub scope: Option<Scope>,
     /// `--workspace`.

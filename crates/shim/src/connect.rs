@@ -127,12 +127,22 @@ pub fn run_with_patience(
             return ExitCode::from(WRONG_USAGE);
         }
     };
-    match session(connect, words, patience) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Unserved) => ExitCode::from(NO_DAEMON),
+    ExitCode::from(served(session(connect, words, patience)))
+}
+
+/// Serves a session, as the only thing that this process does; the code to end with.
+pub(crate) fn serve(connect: Connect, words: Vec<OsString>) -> u8 {
+    served(session(connect, words, Patience::default()))
+}
+
+fn served(done: Result<(), Failure>) -> u8 {
+    match done {
+        Ok(()) => 0,
         Err(failure) => {
-            report(&failure);
-            ExitCode::from(failure.exit_code())
+            if !matches!(failure, Failure::Unserved) {
+                report(&failure);
+            }
+            failure.exit_code()
         }
     }
 }
@@ -208,6 +218,7 @@ pub fn ask_of(connect: Connect) -> Result<SessionAsk, BadWorkspace> {
     Ok(SessionAsk {
         server: connect.server,
         command: connect.command,
+        address: connect.address,
         scope: connect.scope,
         workspace: workspace::find(connect.workspace.as_deref())?,
         pass: connect.pass,

@@ -10,8 +10,8 @@ pub mod arguments;
 mod input;
 mod post;
 mod relay;
-mod talk;
-mod target;
+pub(crate) mod talk;
+pub(crate) mod target;
 pub mod tool;
 
 use std::{
@@ -24,9 +24,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, fstat},
+};
+use sys::memory;
+
 use self::{
     arguments::{Hook, OnFailure, Parsed, Target, UsageError},
     input::InputError,
+    talk::Telling,
+    target::Url,
 };
 use crate::{
     meet::{NotMet, is_silence},
@@ -39,18 +47,21 @@ const FAILED: u8 = 1;
 /// For agents: they do not go on, and read why on standard error.
 const BLOCKED: u8 = 2;
 
+/// Most bytes that whoever says that there is room takes at once, be it a pipe or a socket.
+const AT_ONCE_MAX: usize = 4096;
+
 /// Most bytes of an event, and of an answer.
 const BYTES_MAX: u64 = 64 << 20;
 
 /// Until when all of it has to be over.
 #[derive(Clone, Copy, Debug)]
-struct Deadline {
+pub(crate) struct Deadline {
     at: Instant,
     whole: Duration,
 }
 
 impl Deadline {
-    fn begin(whole: Duration) -> Self {
+    pub(crate) fn begin(whole: Duration) -> Self {
         Deadline {
             at: Instant::now() + whole,
             whole,
@@ -96,7 +107,7 @@ fn within<T: Send + 'static>(
 
 /// Why nothing came of it.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     Usage(UsageError),
     Input(InputError),
     Places(PlacesError),
@@ -144,6 +155,7 @@ impl fmt::Display for Failure {
 
 /// Runs the verb with the arguments that follow it, as the only thing that this process does.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    memory::economise();
     let words: Vec<OsString> = arguments.collect();
     let on_failure = arguments::on_failure(&words);
     let done = match arguments::parse(words.into_iter()) {
@@ -175,15 +187,44 @@ fn relay(hook: &Hook, on_failure: OnFailure) -> Result<(), Failure> {
     let said = match &hook.target {
         Target::Tool(call) => relay::call(hook, call, &event, deadline)?,
         Target::Http(url) => post::post(url, hook, &event, deadline)?,
-        Target::WebSocket(url) => talk::tell(url, hook, &event, deadline)?,
+        Target::WebSocket(url) => tell_daemon(url, hook, &event, deadline)?,
     };
     said.map_or(Ok(()), |said| say(said, deadline))
 }
 
+/// The event for somebody whose failure blocks nobody.
+pub(crate) fn read_event(deadline: Deadline) -> Result<String, Failure> {
+    input::read(deadline, OnFailure::Continue)
+}
+
+/// Tells a daemon that takes hooks over WebSockets.
+fn tell_daemon(
+    url: &Url,
+    hook: &Hook,
+    event: &str,
+    deadline: Deadline,
+) -> Result<Option<String>, Failure> {
+    let token = post::bearer(hook)?;
+    let headers = token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}")));
+    let telling = Telling {
+        name: &hook.event,
+        event,
+        wants: hook.wants,
+        headers: headers.as_slice(),
+    };
+    talk::tell(url.connect(deadline)?, url, &telling, deadline)
+}
+
 /// Says it to the agent, who may not read: an answer that has not arrived is none.
-fn say(mut said: String, deadline: Deadline) -> Result<(), Failure> {
+pub(crate) fn say(mut said: String, deadline: Deadline) -> Result<(), Failure> {
     if !said.ends_with('\n') {
         said.push('\n');
+    }
+    let writing = |error| Failure::Io("writing the answer", error);
+    if said.len() <= AT_ONCE_MAX && is_room(deadline)? {
+        let mut agent = io::stdout();
+        let written = agent.write_all(said.as_bytes());
+        return written.and_then(|()| agent.flush()).map_err(writing);
     }
     let write = move || {
         let mut agent = io::stdout();
@@ -198,7 +239,29 @@ fn say(mut said: String, deadline: Deadline) -> Result<(), Failure> {
             failure
         }
     })?;
-    written.map_err(|error| Failure::Io("writing the answer", error))
+    written.map_err(writing)
+}
+
+/// Whether there is known to be room for a short answer, which is waited for until the deadline: then a write does
+/// not wait, so that nobody else has to do it. Of files and terminals that is not known.
+fn is_room(deadline: Deadline) -> Result<bool, Failure> {
+    let stdout = io::stdout();
+    let kind = fstat(&stdout).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    if !matches!(kind, Ok(FileType::Fifo | FileType::Socket)) {
+        return Ok(false);
+    }
+    let late = Failure::Unread(deadline.whole);
+    let left = deadline.left().ok().map(Timespec::try_from);
+    let Some(Ok(left)) = left else {
+        return Err(late);
+    };
+    let mut agent = [PollFd::new(&stdout, PollFlags::OUT)];
+    match poll(&mut agent, Some(&left)) {
+        Ok(0) => Err(late),
+        Ok(_) => Ok(agent[0].revents() == PollFlags::OUT),
+        // Whatever it is, the write itself tells.
+        Err(_) => Ok(false),
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,11 @@ pub(crate) fn of_command(command: &[OsString]) -> String {
     sanitized(run.unwrap_or(program))
 }
 
+/// A name for the server that is known by this text, such as a host and port.
+pub(crate) fn of_text(text: &str) -> String {
+    sanitized(OsStr::new(text))
+}
+
 /// `python3.12` is as good as `python`.
 fn is_launcher(program: &OsStr) -> bool {
     program.to_str().is_some_and(|program| {

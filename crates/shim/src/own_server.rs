@@ -116,6 +116,9 @@ impl OwnServer {
             let command = direct::command(program, ask);
             return Ok(Claimed { command, lock });
         }
+        if ask.address.is_some() {
+            return Err("what runs already only a daemon can reach".to_owned());
+        }
         if let Some((last, why)) = &self.refused
             && last.elapsed() < AGAIN_AFTER
         {

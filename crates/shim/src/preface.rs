@@ -62,8 +62,10 @@ pub enum Ask {
 pub struct SessionAsk {
     /// The configured name of the server, or the label of an ad-hoc one.
     pub server: String,
-    /// Program and arguments of an ad-hoc server; empty for a configured one.
+    /// Program and arguments of an ad-hoc server; empty for any other.
     pub command: Vec<OsString>,
+    /// Where an ad-hoc server runs already.
+    pub address: Option<Address>,
     /// The scope that the command line asks for.
     pub scope: Option<Scope>,
     /// The workspace of the session; `None` leaves it unbound.
@@ -78,6 +80,24 @@ pub struct SessionAsk {
     pub resume: Option<u64>,
     /// The whole environment of the sender, in its order.
     pub env: Vec<(OsString, OsString)>,
+}
+
+/// Where a server runs already that no configuration names.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    /// As in the configuration; nothing in it is filled in.
+    pub url: String,
+    /// What each request says besides, as names and values.
+    pub headers: Vec<(String, String)>,
+    /// A file of certificates that alone vouch for it, absolute.
+    pub ca_cert: Option<PathBuf>,
+}
+
+impl fmt::Debug for Address {
+    /// All of it may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Address").finish_non_exhaustive()
+    }
 }
 
 /// Which upstream of a server a session wants.

@@ -87,6 +87,7 @@ mod platform {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "on Linux it can fail")]
     pub(super) fn waiting(_file: &File) -> io::Result<Waiting> {
         Ok(Waiting::Nobody)
     }

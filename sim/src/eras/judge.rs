@@ -156,6 +156,7 @@ impl Judge {
             | Action::ResumeSession { .. }
             | Action::Record { .. }
             | Action::KeepWords { .. }
+            | Action::KeepFinding { .. }
             | Action::AnswerAdmin { .. }
             | Action::EndDaemon => Ok(()),
         }

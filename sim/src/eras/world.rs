@@ -327,6 +327,7 @@ impl World {
                 Action::Notify { .. }
                 | Action::Record { .. }
                 | Action::KeepWords { .. }
+                | Action::KeepFinding { .. }
                 | Action::AnswerAdmin { .. }
                 | Action::EndDaemon => {}
             }
@@ -530,6 +531,7 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
         request_idle_timeout: None,
         on_restart: OnRestart::Continue,
         kept: None,
+        found: None,
         start: Start::OnDemand,
         joins: Joins::OwnRoute,
         withheld: Vec::new(),

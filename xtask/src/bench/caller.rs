@@ -55,10 +55,10 @@ impl Front {
         }
     }
 
-    fn path(self) -> &'static str {
+    fn path_of(self, server: &str) -> String {
         match self {
-            Front::Http => "/mcp/echo",
-            Front::WebSocket => "/ws/echo",
+            Front::Http => format!("/mcp/{server}"),
+            Front::WebSocket => format!("/ws/{server}"),
         }
     }
 }
@@ -68,6 +68,7 @@ impl Front {
 pub(crate) struct Caller {
     stream: TcpStream,
     front: Front,
+    path: String,
     /// The next call as it is written.
     request: Vec<u8>,
     /// Where its number is, and what each byte of that is masked with.
@@ -83,18 +84,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// A session that has called once, as every session that is of any use has.
     pub(crate) fn open(front: Front, address: SocketAddr) -> anyhow::Result<Caller> {
-        let stream = connect(address)?;
-        let mut caller = Caller {
-            stream,
-            front,
-            request: Vec::new(),
-            digits: 0..0,
-            mask: 0,
-            issued: FIRST,
-            unread: Vec::new(),
-            key: String::new(),
-        };
-        caller.greet().context("greeting")?;
+        let mut caller = Caller::greeted(front, address, "echo")?;
         let call = format!(
             r#"{{"jsonrpc":"2.0","id":{FIRST},"method":"tools/call","params":{{"name":"echo","arguments":{{"text":"hello, server"}}}}}}"#
         );
@@ -108,6 +98,56 @@ impl Caller {
         };
         caller.call().context("calling for the first time")?;
         Ok(caller)
+    }
+
+    /// A session on this server that has said no more than hello.
+    pub(crate) fn greeted(
+        front: Front,
+        address: SocketAddr,
+        server: &str,
+    ) -> anyhow::Result<Caller> {
+        let mut caller = Caller {
+            stream: connect(address)?,
+            front,
+            path: front.path_of(server),
+            request: Vec::new(),
+            digits: 0..0,
+            mask: 0,
+            issued: FIRST,
+            unread: Vec::new(),
+            key: String::new(),
+        };
+        caller.greet().context("greeting")?;
+        Ok(caller)
+    }
+
+    /// Comes again after its connection is lost: over HTTP to the same session, over a WebSocket to another.
+    pub(crate) fn come_again(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        self.stream = connect(address)?;
+        self.unread.clear();
+        match self.front {
+            Front::Http => Ok(()),
+            Front::WebSocket => self.greet().context("greeting"),
+        }
+    }
+
+    /// Says a message.
+    pub(crate) fn say(&mut self, message: &str) -> anyhow::Result<()> {
+        let written = self.written(message);
+        self.stream.write_all(&written).context("saying something")
+    }
+
+    /// The next message that comes, whatever comes behind it.
+    pub(crate) fn message(&mut self) -> anyhow::Result<Vec<u8>> {
+        loop {
+            if let Some(body) = self.found()? {
+                let end = body.end;
+                let message = self.unread[body].to_vec();
+                self.unread.drain(..end);
+                return Ok(message);
+            }
+            self.read_some()?;
+        }
     }
 
     /// One call, from before it is written until its answer has been read.
@@ -159,7 +199,7 @@ impl Caller {
         let mut stream = connect(self.stream.peer_addr()?)?;
         let head = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\nMcp-Session-Id: {}\r\n\r\n",
-            self.front.path(),
+            self.path,
             stream.peer_addr()?,
             self.key
         );
@@ -186,7 +226,7 @@ impl Caller {
                 let address = self.stream.peer_addr()?;
                 let wish = format!(
                     "GET {} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n\r\n",
-                    self.front.path()
+                    self.path
                 );
                 self.stream.write_all(wish.as_bytes())?;
                 while !self.unread.ends_with(b"\r\n\r\n") {
@@ -219,7 +259,7 @@ impl Caller {
     fn written(&self, message: &str) -> Vec<u8> {
         match self.front {
             Front::Http => {
-                let (path, key, length) = (self.front.path(), &self.key, message.len());
+                let (path, key, length) = (&self.path, &self.key, message.len());
                 let host = self.stream.peer_addr();
                 let host = host.map_or_else(|_| String::new(), |host| host.to_string());
                 let session = if key.is_empty() {
@@ -239,17 +279,7 @@ impl Caller {
     /// Reads what there is; where the body is if it is whole.
     fn read(&mut self) -> anyhow::Result<Option<Range<usize>>> {
         self.read_some()?;
-        let body = match self.front {
-            Front::Http => body_of_response(&self.unread)?,
-            Front::WebSocket => {
-                if self.unread.starts_with(PING) {
-                    self.unread.drain(..PING.len());
-                    self.stream.write_all(PONG)?;
-                }
-                body_of_frame(&self.unread)?
-            }
-        };
-        let Some(body) = body.filter(|body| body.end <= self.unread.len()) else {
+        let Some(body) = self.found()? else {
             return Ok(None);
         };
         ensure!(
@@ -258,6 +288,21 @@ impl Caller {
             String::from_utf8_lossy(&self.unread)
         );
         Ok(Some(body))
+    }
+
+    /// Where the next body is among what was read, if it is whole.
+    fn found(&mut self) -> anyhow::Result<Option<Range<usize>>> {
+        let body = match self.front {
+            Front::Http => body_of_response(&self.unread)?,
+            Front::WebSocket => {
+                while self.unread.starts_with(PING) {
+                    self.unread.drain(..PING.len());
+                    self.stream.write_all(PONG)?;
+                }
+                body_of_frame(&self.unread)?
+            }
+        };
+        Ok(body.filter(|body| body.end <= self.unread.len()))
     }
 
     fn read_some(&mut self) -> anyhow::Result<()> {

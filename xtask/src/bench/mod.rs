@@ -23,7 +23,8 @@ use std::path::{self, PathBuf};
 use anyhow::ensure;
 use clap::ValueEnum as _;
 
-use self::{caller::Front, hostile::Noise, report::Row, setup::Setup};
+pub(crate) use self::caller::{Caller, Front};
+use self::{hostile::Noise, report::Row, setup::Setup};
 use crate::{
     build::{self, Profile},
     ui,

@@ -101,8 +101,8 @@ fn as_client(bench: &Bench<'_>, versions: &[Version]) -> anyhow::Result<Report> 
     clients::play(bench, (&mcpool, &xtask), versions)
 }
 
-/// What `cargo xtask test` plays: each version alone, then two of each at the same time, and at last mcpool as a
-/// client.
+/// What `cargo xtask test` plays: each version alone, with a server of its era and with one of the other, then two of
+/// each at the same time, and at last mcpool as a client.
 pub(crate) fn short(provisioned: &Provisioned) -> anyhow::Result<Counts> {
     let folder = scratch::folder("mcpool-conformance-", false)?;
     let bench = Bench {
@@ -111,7 +111,8 @@ pub(crate) fn short(provisioned: &Provisioned) -> anyhow::Result<Counts> {
     };
     let suites = version::TODAY.map(Suite::all);
     let required = version::TODAY.into_iter().filter_map(Suite::required);
-    let alone = suites.iter().cloned().chain(required);
+    let across = version::TODAY.map(Suite::across);
+    let alone = suites.iter().cloned().chain(required).chain(across);
     let mut rounds: Vec<Vec<Suite>> = alone.map(|suite| vec![suite]).collect();
     rounds.push(copied(&suites, 2));
     let report = through_mcpool(&bench, &rounds)?;

@@ -55,6 +55,15 @@ impl Suite {
         }
     }
 
+    /// The same with the server of the other era.
+    pub(crate) fn across(version: Version) -> Suite {
+        let fixture = version.other_fixture();
+        Suite {
+            fixture,
+            ..Suite::all(version)
+        }
+    }
+
     /// What a version required when it was released, if the suite says so.
     pub(crate) fn required(version: Version) -> Option<Suite> {
         let part = Part::Required;

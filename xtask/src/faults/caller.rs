@@ -114,6 +114,7 @@ pub(crate) fn session_on(server: &str, folder: &Path) -> SessionAsk {
     SessionAsk {
         server: server.to_owned(),
         command: Vec::new(),
+        address: None,
         scope: Some(Scope::Global),
         workspace: Some(Workspace {
             path: folder.to_owned(),

@@ -1,27 +1,32 @@
-//! Sessions that call without a pause, and the book of what they were told.
+//! Sessions that call without a pause, on every front, and the book of what they were told.
 //!
 //! Each request carries its owner's mark, and its answer is compared byte for byte. What the servers'
 //! ledgers say is compared with what the sessions were told at the end, as in a soak.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::Command,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::Value;
 
 use super::{
+    processes::until,
     session::PATIENCE,
     shown::{Shown, percentile},
 };
 use crate::{
+    bench::{Caller, Front},
     pipes::{Moved, Pipes},
     soak::{
         faults::{Class, Faults},
@@ -58,6 +63,8 @@ struct Told {
     refused_reads: u64,
     /// Refusals that do not say whether the call may have been executed.
     unclear: u64,
+    /// Connections over HTTP and WebSockets that broke.
+    lost_connections: u64,
 }
 
 /// Sessions of one server.
@@ -111,13 +118,45 @@ impl<'a> Crowd<'a> {
         later.map(|(pid, at)| (*pid, *at))
     }
 
-    /// Lives through one session, to the end of the crowd.
+    /// Lives through one session over stdio, to the end of the crowd.
     pub(crate) fn attend(&self, command: Command) {
+        self.live("stdio", |speaker| {
+            let pipes = Pipes::open(command)?;
+            Player { speaker, pipes }.live()
+        });
+    }
+
+    /// The same over HTTP or a WebSocket, once there is a daemon behind the door.
+    pub(crate) fn visit(&self, front: Front, door: &Door, server: &str) {
+        self.live(front.name(), |speaker| {
+            let mut met = None;
+            let is_met = || {
+                met = Caller::greeted(front, door.address, server).ok();
+                met.is_some()
+            };
+            until(PATIENCE, is_met);
+            let caller = met.context("nobody was met at the door")?;
+            let visitor = Visitor {
+                speaker,
+                caller,
+                door,
+            };
+            visitor.live()
+        });
+    }
+
+    fn live(&self, front: &str, life: impl FnOnce(Speaker<'_>) -> anyhow::Result<()>) {
         let number = self.book.sessions.fetch_add(1, Ordering::Relaxed);
         let mut record = Record::default();
-        let lived = Player::open(self, number, command, &mut record).and_then(Player::live);
-        if let Err(error) = lived {
-            let what = format!("session {number}: {error:#}");
+        let speaker = Speaker {
+            crowd: self,
+            number,
+            record: &mut record,
+            open: BTreeMap::new(),
+            last_pid: 0,
+        };
+        if let Err(error) = life(speaker) {
+            let what = format!("session {number} over {front}: {error:#}");
             self.book.faults.note(Class::Unexpected, what);
         }
         lock(&self.book.records).insert((number, 0), record);
@@ -156,6 +195,11 @@ impl Book {
     /// How many calls were refused.
     pub(crate) fn refusals(&self) -> u64 {
         lock(&self.told).refusals.len() as u64
+    }
+
+    /// How many connections over HTTP and WebSockets broke.
+    pub(crate) fn lost_connections(&self) -> u64 {
+        lock(&self.told).lost_connections
     }
 
     pub(crate) fn longest_answer(&self) -> Duration {
@@ -200,11 +244,10 @@ impl Book {
     }
 }
 
-/// One session of a crowd.
-struct Player<'a> {
+/// What one session of a crowd says, and what it makes of what it hears.
+struct Speaker<'a> {
     crowd: &'a Crowd<'a>,
     number: u16,
-    pipes: Pipes,
     record: &'a mut Record,
     open: BTreeMap<u64, Open>,
     last_pid: u32,
@@ -216,69 +259,9 @@ struct Open {
     at: Instant,
 }
 
-impl<'a> Player<'a> {
-    fn open(
-        crowd: &'a Crowd<'a>,
-        number: u16,
-        command: Command,
-        record: &'a mut Record,
-    ) -> anyhow::Result<Player<'a>> {
-        Ok(Player {
-            crowd,
-            number,
-            pipes: Pipes::open(command)?,
-            record,
-            open: BTreeMap::new(),
-            last_pid: 0,
-        })
-    }
-
-    fn live(mut self) -> anyhow::Result<()> {
-        self.greet()?;
-        let mut next = Instant::now();
-        while !self.crowd.is_over.load(Ordering::Acquire) {
-            let now = Instant::now();
-            if now >= next && self.open.len() < WINDOW {
-                self.say_something();
-                next = now + PACE;
-            }
-            let patience = if self.open.len() < WINDOW {
-                next.saturating_duration_since(now)
-            } else {
-                PACE
-            };
-            self.exchange(patience)?;
-        }
-        self.come_to_rest()?;
-        self.pipes.close();
-        while self.pipes.exchange(PATIENCE)? != Moved::End {}
-        let status = self.pipes.ended()?;
-        ensure!(status.success(), "a shim ended with {status}");
-        Ok(())
-    }
-
-    fn greet(&mut self) -> anyhow::Result<()> {
-        self.pipes.say(
-            r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"faults","version":"1"}}}"#,
-        );
-        let begun = Instant::now();
-        loop {
-            match self.pipes.exchange(PATIENCE)? {
-                Moved::Something => {}
-                Moved::Nothing => bail!("no greeting within {:?}", begun.elapsed()),
-                Moved::End => bail!("the session ended before its greeting"),
-            }
-            if let Some(line) = self.pipes.line() {
-                let answer = String::from_utf8_lossy(&line).into_owned();
-                ensure!(answer.contains("protocolVersion"), "greeted with {answer}");
-                self.pipes
-                    .say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
-                return Ok(());
-            }
-        }
-    }
-
-    fn say_something(&mut self) {
+impl Speaker<'_> {
+    /// The next request.
+    fn request(&mut self) -> String {
         let number = self.record.0.len() as u64 + 1;
         let mark = self.mark(number);
         let (kind, method, params) = if number.is_multiple_of(READ_EVERY) {
@@ -289,11 +272,11 @@ impl<'a> Player<'a> {
             (Kind::Call, "tools/call", params)
         };
         self.record.add(kind, self.last_pid);
-        self.pipes.say(&format!(
-            r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{params}}}"#
-        ));
+        let request =
+            format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{params}}}"#);
         let at = Instant::now();
         self.open.insert(number, Open { kind, params, at });
+        request
     }
 
     fn mark(&self, number: u64) -> Mark {
@@ -304,30 +287,13 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn exchange(&mut self, patience: Duration) -> anyhow::Result<Moved> {
-        let moved = self.pipes.exchange(patience)?;
-        if moved == Moved::End {
-            bail!(
-                "the session ended by itself, {} requests open",
-                self.open.len()
-            );
+    /// The connection is gone, and whoever had it knows nothing of what was open.
+    fn lose(&mut self) {
+        for number in mem::take(&mut self.open).into_keys() {
+            let maybe_executed = Some(true);
+            self.record.set(number, Outcome::Refused { maybe_executed });
         }
-        while let Some(line) = self.pipes.line() {
-            self.take(&line)?;
-        }
-        Ok(moved)
-    }
-
-    fn come_to_rest(&mut self) -> anyhow::Result<()> {
-        while !self.open.is_empty() {
-            let moved = self.exchange(PATIENCE)?;
-            ensure!(
-                moved != Moved::Nothing,
-                "{} requests had no answer within {PATIENCE:?}",
-                self.open.len()
-            );
-        }
-        Ok(())
+        lock(&self.crowd.book.told).lost_connections += 1;
     }
 
     fn take(&mut self, line: &[u8]) -> anyhow::Result<()> {
@@ -392,6 +358,148 @@ impl<'a> Player<'a> {
         }
         told.refusals.push(open.at.elapsed());
         Outcome::Refused { maybe_executed }
+    }
+}
+
+/// One session of a crowd over stdio.
+struct Player<'a> {
+    speaker: Speaker<'a>,
+    pipes: Pipes,
+}
+
+impl Player<'_> {
+    fn live(mut self) -> anyhow::Result<()> {
+        self.greet()?;
+        let mut next = Instant::now();
+        while !self.speaker.crowd.is_over.load(Ordering::Acquire) {
+            let now = Instant::now();
+            if now >= next && self.speaker.open.len() < WINDOW {
+                let request = self.speaker.request();
+                self.pipes.say(&request);
+                next = now + PACE;
+            }
+            let patience = if self.speaker.open.len() < WINDOW {
+                next.saturating_duration_since(now)
+            } else {
+                PACE
+            };
+            self.exchange(patience)?;
+        }
+        self.come_to_rest()?;
+        self.pipes.close();
+        while self.pipes.exchange(PATIENCE)? != Moved::End {}
+        let status = self.pipes.ended()?;
+        ensure!(status.success(), "a shim ended with {status}");
+        Ok(())
+    }
+
+    fn greet(&mut self) -> anyhow::Result<()> {
+        self.pipes.say(
+            r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"faults","version":"1"}}}"#,
+        );
+        let begun = Instant::now();
+        loop {
+            match self.pipes.exchange(PATIENCE)? {
+                Moved::Something => {}
+                Moved::Nothing => bail!("no greeting within {:?}", begun.elapsed()),
+                Moved::End => bail!("the session ended before its greeting"),
+            }
+            if let Some(line) = self.pipes.line() {
+                let answer = String::from_utf8_lossy(&line).into_owned();
+                ensure!(answer.contains("protocolVersion"), "greeted with {answer}");
+                self.pipes
+                    .say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+                return Ok(());
+            }
+        }
+    }
+
+    fn exchange(&mut self, patience: Duration) -> anyhow::Result<Moved> {
+        let moved = self.pipes.exchange(patience)?;
+        if moved == Moved::End {
+            bail!(
+                "the session ended by itself, {} requests open",
+                self.speaker.open.len()
+            );
+        }
+        while let Some(line) = self.pipes.line() {
+            self.speaker.take(&line)?;
+        }
+        Ok(moved)
+    }
+
+    fn come_to_rest(&mut self) -> anyhow::Result<()> {
+        while !self.speaker.open.is_empty() {
+            let moved = self.exchange(PATIENCE)?;
+            ensure!(
+                moved != Moved::Nothing,
+                "{} requests had no answer within {PATIENCE:?}",
+                self.speaker.open.len()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// One session of a crowd over HTTP or a WebSocket, which has one request open at a time.
+struct Visitor<'a> {
+    speaker: Speaker<'a>,
+    caller: Caller,
+    door: &'a Door,
+}
+
+impl Visitor<'_> {
+    fn live(mut self) -> anyhow::Result<()> {
+        while !self.speaker.crowd.is_over.load(Ordering::Acquire) {
+            let request = self.speaker.request();
+            let mut broke = self.caller.say(&request).err();
+            while broke.is_none() && !self.speaker.open.is_empty() {
+                match self.caller.message() {
+                    Ok(message) => self.speaker.take(&message)?,
+                    Err(error) => broke = Some(error),
+                }
+            }
+            if let Some(error) = broke {
+                self.speaker.lose();
+                self.come_again().context(error)?;
+            }
+            thread::sleep(PACE);
+        }
+        Ok(())
+    }
+
+    /// Whoever is in front of the next daemon's door is let in before long, over HTTP as who it was.
+    fn come_again(&mut self) -> anyhow::Result<()> {
+        let mut last = None;
+        let is_in = || {
+            let back = self.caller.come_again(self.door.address);
+            last = back.err();
+            last.is_none()
+        };
+        match until(PATIENCE, is_in) {
+            Some(_) => Ok(()),
+            None => Err(last.unwrap_or_else(|| anyhow!("nobody opened"))),
+        }
+    }
+}
+
+/// Where a daemon is met over HTTP and WebSockets, whichever daemon that is.
+#[derive(Debug)]
+pub(crate) struct Door {
+    address: SocketAddr,
+}
+
+impl Door {
+    /// One that is nobody else's now.
+    pub(crate) fn new() -> anyhow::Result<Door> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        Ok(Door { address })
+    }
+
+    /// The part of a configuration that says so.
+    pub(crate) fn configured(&self) -> String {
+        format!("[http]\nlisten = [\"{}\"]\n", self.address)
     }
 }
 

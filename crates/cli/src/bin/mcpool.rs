@@ -1,8 +1,8 @@
 //! `mcpool`: the small one of the two programs.
 //!
 //! It is what clients run, once per session or per event, so it holds only what must be small: the
-//! shim (`mcpool connect`), hooks and the guardian. Everything else is in `mcpoold` beside
-//! it, which takes this process over.
+//! shim (`mcpool connect`), hooks, both as mcp-proxy has them if it is called by that name, and the
+//! guardian. Everything else is in `mcpoold` beside it, which takes this process over.
 
 use std::{
     env,
@@ -13,10 +13,13 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use shim::sibling;
+use shim::{mcp_proxy, sibling};
 
 fn main() -> ExitCode {
-    let mut arguments = env::args_os().skip(1);
+    let mut arguments = env::args_os();
+    if mcp_proxy::is_meant(arguments.next().as_deref()) {
+        return mcp_proxy::run(arguments, None);
+    }
     match arguments.next() {
         Some(verb) if verb == "connect" => shim::connect::run(arguments),
         Some(verb) if verb == "hook" => shim::hook::run(arguments),

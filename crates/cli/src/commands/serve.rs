@@ -3,13 +3,17 @@
 use std::{ffi::OsString, os::fd::RawFd, path::PathBuf};
 
 use daemon::{ServeOptions, StartedBy};
-use shim::{places::Places, recipe, sibling};
+use shim::{mcp_proxy, places::Places, recipe, said, sibling};
 
 use super::{connect::SMALL_PROGRAM, upgrade::upgrade_if_running};
 use crate::{exit::Exit, ui::Ui};
 
 /// Run the daemon here; sessions start it in the background by themselves
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(crate) struct Args {
     /// Leave the terminal, log to a file, and say `ready` on stdout
     #[arg(long)]
@@ -20,6 +24,12 @@ pub(crate) struct Args {
     /// If a daemon runs already, have it go on as the program that is installed now, and end
     #[arg(long, conflicts_with_all = ["background", "from_service"])]
     upgrade: bool,
+    /// Listen at this port of `127.0.0.1` and `[::1]`, whatever `http.listen` says
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), conflicts_with_all = ["background", "from_service"])]
+    port: Option<u16>,
+    /// What this was called in code-intelligence; it means nothing, as there is no other way to serve
+    #[arg(long, hide = true)]
+    standalone: bool,
 }
 
 /// What a program of ours wants that starts this one, and which no person says.
@@ -37,6 +47,8 @@ pub(crate) enum Said {
     CheckState,
     /// A shim that can have no daemon: say how it runs the server itself that these words name.
     Recipe { words: Vec<OsString> },
+    /// One of ours in the place of mcp-proxy: say what is in this profile.
+    Profile { name: OsString },
 }
 
 /// The words with which a shim or a daemon starts this program, if these are they.
@@ -49,6 +61,11 @@ pub(crate) fn said_by_a_program(mut words: impl Iterator<Item = OsString>) -> Op
         recipe::VERB => {
             return Some(Said::Recipe {
                 words: words.collect(),
+            });
+        }
+        mcp_proxy::PROFILE_VERB => {
+            return Some(Said::Profile {
+                name: words.next()?,
             });
         }
         _ => return None,
@@ -89,16 +106,24 @@ pub(crate) fn obey(said: Said, ui: &mut Ui) -> anyhow::Result<Exit> {
             home,
             started_by,
             thaw,
-        } => serve(Places::find(home.as_deref())?, started_by, thaw),
+        } => serve(Places::find(home.as_deref())?, started_by, thaw, None),
         Said::CheckState => {
             daemon::check_state()?;
             Ok(Exit::Done)
         }
         Said::Recipe { words } => super::recipe::run(words, ui),
+        Said::Profile { name } => super::profile::run(&name, ui),
     }
 }
 
 pub(crate) fn run(args: &Args, places: Places, ui: &mut Ui) -> anyhow::Result<Exit> {
+    if args.standalone {
+        said::once(
+            &places,
+            "serve-standalone",
+            &"`--standalone` means nothing any more, as `mcpool serve` is always one daemon for all; leave it out",
+        );
+    }
     if args.upgrade && upgrade_if_running(&places, ui)? {
         return Ok(Exit::Done);
     }
@@ -107,15 +132,21 @@ pub(crate) fn run(args: &Args, places: Places, ui: &mut Ui) -> anyhow::Result<Ex
         (_, true) => StartedBy::ServiceManager,
         (false, false) => StartedBy::Person,
     };
-    serve(places, started_by, None)
+    serve(places, started_by, None, args.port)
 }
 
-fn serve(places: Places, started_by: StartedBy, thaw: Option<RawFd>) -> anyhow::Result<Exit> {
+fn serve(
+    places: Places,
+    started_by: StartedBy,
+    thaw: Option<RawFd>,
+    port: Option<u16>,
+) -> anyhow::Result<Exit> {
     daemon::serve(ServeOptions {
         places,
         started_by,
         guardian_program: sibling::path(SMALL_PROGRAM)?,
         thaw,
+        port,
     })?;
     Ok(Exit::Done)
 }
@@ -159,6 +190,11 @@ mod tests {
             Some(serve(None, StartedBy::ServiceManager, Some(7)))
         );
         assert_eq!(said("serve --check-state"), Some(Said::CheckState));
+        let name = "quarry".into();
+        assert_eq!(
+            said("mcp-proxy-profile quarry"),
+            Some(Said::Profile { name })
+        );
         let words = ["--home", "/h", "echo"].map(OsString::from).to_vec();
         let expected = Some(Said::Recipe { words });
         assert_eq!(said("recipe-of --home /h echo"), expected);
@@ -172,6 +208,7 @@ mod tests {
             "serve --background --from-service",
             "serve --thaw",
             "serve --thaw x",
+            "mcp-proxy-profile",
             "serve --thaw 7 --background",
             "serve --check-state --background",
             "status",

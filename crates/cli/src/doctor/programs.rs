@@ -11,7 +11,7 @@ use super::{
     Patient,
     finding::{Check, Finding},
 };
-use crate::{commands::connect::SMALL_PROGRAM, survey};
+use crate::{commands::connect::SMALL_PROGRAM, moving::machine, survey};
 
 /// Device and number of a file.
 type File = (u64, u64);
@@ -54,6 +54,7 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
             "the installed one takes its place when no server runs any more; that loses nothing";
         findings.push(Finding::note(Check::Versions, what).next(next));
     }
+    findings.extend(other_copy(&path, file));
     let old = old_shims(&path, file);
     if old > 0 {
         let what = format!(
@@ -63,6 +64,21 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
         findings.push(Finding::note(Check::Versions, what).next(next));
     }
     findings
+}
+
+/// What clients start that name `mcpool` without a folder, if that is another file.
+fn other_copy(path: &Path, installed: File) -> Option<Finding> {
+    let found = machine::on_path()?;
+    if identity(&found)? == installed {
+        return None;
+    }
+    let what = format!(
+        "`mcpool` on PATH is {}, and this is {}",
+        found.display(),
+        path.display()
+    );
+    let next = "remove the one that is not wanted; clients that name no folder start the first";
+    Some(Finding::note(Check::Versions, what).next(next))
 }
 
 /// How many shims run that were started from this path and are another file.

@@ -3,7 +3,10 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    os::unix::fs::symlink,
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -15,6 +18,9 @@ use crate::support::{
     processes::{self, Process},
     until,
 };
+
+/// Another user, when we are root.
+const SOMEBODY: u32 = 54_321;
 
 /// Memory that the heavy server holds, in MB.
 const BALLAST: usize = 30;
@@ -85,17 +91,22 @@ impl Stage {
 
     /// Starts a client with these servers, and waits until they have answered.
     fn agent(&mut self, client: &str, project: &Path, commands: &[String]) -> &Agent {
-        let list = self
-            .home
-            .root()
-            .join(format!("commands-{}", self.agents.len()));
-        fs::write(&list, commands.join("\n")).unwrap();
         let agent = self.program(client, FAKE_SERVER);
-        let mut command = self.home.command(agent, &["agent", list.to_str().unwrap()]);
-        command
-            .current_dir(project)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        let list = self.list(commands);
+        let mut command = self.home.command(agent, &["agent", &list]);
+        command.current_dir(project);
+        self.begin(command)
+    }
+
+    /// A file with these commands.
+    fn list(&self, commands: &[String]) -> String {
+        let list = self.home.file(&format!("commands-{}", self.agents.len()));
+        fs::write(&list, commands.join("\n")).unwrap();
+        list
+    }
+
+    fn begin(&mut self, mut command: Command) -> &Agent {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut agent = Agent(command.spawn().unwrap());
         let mut said = String::new();
         let mut stdout = BufReader::new(agent.0.stdout.take().unwrap());
@@ -345,4 +356,49 @@ fn orphans_are_ended_with_all_below_them_after_a_yes_and_nobody_else_is() {
         report["ended"],
         serde_json::json!({"orphans": 0, "left": 0})
     );
+}
+
+#[test]
+fn what_others_run_is_not_looked_at_though_it_is_called_the_same() {
+    let mut stage = Stage::new();
+    let project = stage.home.project("project");
+    // Where the programs were built may be closed to somebody else.
+    let bin = stage.home.root().join("bin");
+    let name = stage.name("mcp-server-theirs");
+    for name in ["claude", &name] {
+        fs::copy(FAKE_SERVER, bin.join(name)).unwrap();
+    }
+    for folder in [stage.home.root(), bin.clone(), project.clone()] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let server = bin.join(&name).display().to_string();
+    let mine = stage
+        .agent("claude", &project, std::slice::from_ref(&server))
+        .servers();
+    let list = stage.list(&[server]);
+    let agent = bin.join("claude").display().to_string();
+    // Of our own user, in a container.
+    let line = [
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        &agent,
+        "agent",
+        &list,
+    ];
+    let mut contained = stage.home.command("unshare", &line);
+    contained.current_dir(&project);
+    stage.begin(contained);
+    if rustix::process::geteuid().is_root() {
+        let mut theirs = stage.home.command(&agent, &["agent", &list]);
+        theirs.current_dir(&project).uid(SOMEBODY).gid(SOMEBODY);
+        stage.begin(theirs);
+    }
+    let (_, report) = stage.advise(&["mcp-server-theirs"], &[], "");
+    let found = of(&report, "servers", &name);
+    let copies = found["copies"].as_array().unwrap();
+    let pids: Vec<&Value> = copies.iter().map(|copy| &copy["pid"]).collect();
+    assert_eq!(pids, [&Value::from(mine[0].pid)], "{report}");
+    assert_eq!(report["orphans"], serde_json::json!([]), "{report}");
 }

@@ -98,3 +98,16 @@ fn lines_for_a_device_go_on_after_an_upgrade() {
     assert!(bob.response(second).get("result").is_some());
     assert_eq!(home.count("record", "executed second"), 1);
 }
+
+#[test]
+fn what_sessions_repeat_is_carried_out_each_time_unless_it_is_configured_otherwise() {
+    let home = home("");
+    let (mut alice, mut bob) = (home.configured("voice"), home.configured("voice"));
+    for mark in ["alice", "bob", "again"] {
+        let client = if mark == "bob" { &mut bob } else { &mut alice };
+        let id = call(client, "echo", &json!({"text": "built", "mark": mark}));
+        let answer = client.response(id);
+        assert_eq!(answer["result"].get("_meta"), None, "{answer}");
+        assert_eq!(home.count("record", &format!("executed {mark}")), 1);
+    }
+}

@@ -9,9 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Client, FAKE_SERVER, Home, finish, hello, until};
+use crate::support::{Client, FAKE_SERVER, Home, finish, hello, processes::Process, until};
 
 /// The exit code, and what was found of that kind.
 #[track_caller]
@@ -258,4 +259,110 @@ fn a_client_s_file_that_cannot_be_read_is_told_and_so_is_a_session_that_is_older
     assert!(what.contains(&format!("process {}", agent.id())), "{what}");
     drop(agent.stdin.take());
     agent.wait().unwrap();
+}
+
+#[test]
+fn a_client_that_will_ask_before_it_uses_a_project_s_servers_is_told() {
+    let home = Home::new();
+    let project = home.project("project");
+    let write = |path: &Path, text: &str| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let told = |client: &str| {
+        let (code, found) = examined(&home, "clients", &[]);
+        assert_eq!(code, Some(0), "it is no problem: {found:?}");
+        let mut found = found.iter().filter_map(|finding| finding["what"].as_str());
+        found.find(|what| what.contains(client)).map(str::to_owned)
+    };
+    let servers =
+        "{\"mcpServers\": {\"notes\": {\"command\": \"cat\"}, \"maps\": {\"command\": \"cat\"}}}";
+    let (known, codex) = (project.display(), home.user().join(".codex/config.toml"));
+
+    write(&project.join(".mcp.json"), servers);
+    write(
+        &home.user().join(".claude.json"),
+        &format!("{{\"projects\": {{\"{known}\": {{\"enabledMcpjsonServers\": [\"notes\"]}}}}}}"),
+    );
+    let what = told("Claude Code").unwrap();
+    assert!(what.ends_with("names: maps"), "{what}");
+    let settings = project.join(".claude/settings.local.json");
+    write(&settings, "{\"disabledMcpjsonServers\": [\"maps\"]}");
+    assert_eq!(told("Claude Code"), None, "a no is an answer");
+    write(&settings, "{}");
+    assert!(told("Claude Code").is_some());
+    write(&settings, "{\"enableAllProjectMcpServers\": true}");
+    assert_eq!(told("Claude Code"), None);
+
+    write(
+        &project.join(".codex/config.toml"),
+        "[mcp_servers.notes]\ncommand = \"cat\"\n",
+    );
+    assert!(told("Codex").unwrap().contains("passes over"));
+    write(
+        &codex,
+        &format!("[projects.\"{known}\"]\ntrust_level = \"trusted\"\n"),
+    );
+    assert_eq!(told("Codex"), None);
+
+    assert_eq!(told("Gemini"), None, "it has no servers");
+    let own = home.user().join(".gemini");
+    write(&own.join("settings.json"), servers);
+    assert!(told("Gemini").unwrap().contains("has no servers there"));
+    let rules = own.join("trustedFolders.json");
+    write(&rules, &format!("{{\"{known}\": \"TRUST_FOLDER\"}}"));
+    assert_eq!(told("Gemini"), None);
+    fs::remove_file(rules).unwrap();
+    let off = servers.replacen(
+        '{',
+        "{\"security\": {\"folderTrust\": {\"enabled\": false}}, ",
+        1,
+    );
+    write(&own.join("settings.json"), &off);
+    assert_eq!(told("Gemini"), None);
+}
+
+#[test]
+fn a_daemon_that_holds_its_lock_and_listens_nowhere_is_told_with_its_process() {
+    let home = Home::new();
+    home.session(&[]).close();
+    let pid = home.daemon_pid().unwrap();
+    let daemon = Process::of(pid).unwrap();
+    // It would put its socket back.
+    daemon.signal(Signal::STOP);
+    let socket = home.pool().join("mcpool.sock");
+    let aside = home.pool().join("aside");
+    fs::rename(&socket, &aside).unwrap();
+    let (what, _) = problem(&home, "daemon");
+    assert!(
+        what.contains(&format!("process {pid}")) && what.contains("does not answer"),
+        "{what}"
+    );
+    fs::rename(aside, socket).unwrap();
+    daemon.signal(Signal::CONT);
+    assert_eq!(home.run(&["doctor"]).code, Some(0));
+}
+
+#[test]
+fn another_copy_that_clients_would_find_first_is_told() {
+    let home = Home::new();
+    let bin = home.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let looked = || {
+        let ran = finish(home.mcpool(&["doctor"]).env("PATH", &path));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stdout
+    };
+    let copy = bin.join("mcpool");
+    symlink(env!("CARGO_BIN_EXE_mcpool"), &copy).unwrap();
+    let told = looked();
+    assert!(!told.contains("on PATH is"), "a link to this one: {told}");
+    fs::remove_file(&copy).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_mcpool"), &copy).unwrap();
+    let told = looked();
+    assert!(
+        told.contains(&format!("on PATH is {}", copy.display())),
+        "{told}"
+    );
 }

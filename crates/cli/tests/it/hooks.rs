@@ -424,6 +424,17 @@ fn an_answer_that_does_not_arrive_is_none() {
         "{why}"
     );
     drop(unread);
+    // As much as it takes at once, and there is no room.
+    let (full, mut filled) = std::io::pipe().unwrap();
+    let room = rustix::pipe::fcntl_getpipe_size(&filled).unwrap();
+    filled.write_all(&vec![b'x'; room]).unwrap();
+    let (code, why) = guard_told(&home, 1, filled.try_clone().unwrap().into());
+    assert_eq!(code, Some(2), "{why}");
+    assert!(
+        why.contains("nobody has read the answer within 2 s"),
+        "{why}"
+    );
+    drop((full, filled));
     let (gone, closed) = std::io::pipe().unwrap();
     drop(gone);
     let (code, why) = guard_told(&home, 1, closed.into());

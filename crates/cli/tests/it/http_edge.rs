@@ -202,7 +202,7 @@ fn who_had_the_token_of_before_an_upgrade_has_to_come_again() {
 }
 
 /// A daemon that speaks TLS with a certificate of its own, and what another needs to reach it.
-fn secure(home: &Home) -> String {
+pub(crate) fn secure(home: &Home) -> String {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (cert, key) = (home.file("cert.pem"), home.file("key.pem"));
     fs::write(&cert, made.cert.pem()).unwrap();

@@ -50,6 +50,7 @@ mod moving_http;
 mod moving_policies;
 mod moving_races;
 mod noise;
+mod other_systems;
 mod output;
 mod pressure;
 mod remote;

@@ -175,6 +175,43 @@ fn a_client_over_http_names_its_session_and_nothing_else_of_its_headers_goes_on(
 }
 
 #[test]
+fn a_client_over_http_that_is_heard_of_no_more_has_its_session_there_ended_once() {
+    let remote = Remote::start(Manners::default());
+    let home = Home::new();
+    home.configure(&format!(
+        "[http]\nlisten = ['127.0.0.1:0']\nsession_idle_timeout = '1s'\n[servers.there]\nurl = '{}'\n",
+        remote.url()
+    ));
+    home.configured("there").close();
+    remote.has_seen("DELETE", 1);
+    let mut session = Web::at(&home.http_address(), "/mcp/there").session();
+    session.result("echo", json!({"text": "the last that is heard"}));
+    remote.has_seen("DELETE", 2);
+    until("the end of the connection", || {
+        home.status()["upstreams"].as_array().unwrap().is_empty()
+    });
+    assert_eq!((remote.count("DELETE"), remote.count("initialize")), (2, 2));
+}
+
+#[test]
+fn where_a_session_is_named_is_as_the_user_says() {
+    let remote = Remote::start(Manners::default());
+    let home = home_with(&remote.url(), "session_key_header = 'X-Conversation'");
+    home.configured("there").text("echo", json!({"text": "x"}));
+    let seen = remote.seen();
+    let is_named = |seen: &Seen| seen.header("x-conversation").is_some();
+    assert!(seen.iter().all(is_named) && !seen.is_empty());
+    assert!(seen.iter().all(|it| it.header("mcpool-session").is_none()));
+    let remote = RemoteSocket::start(true);
+    let url = format!("ws://{}/ws", remote.address());
+    let home = home_with(&url, "session_key_param = 'conversation'");
+    home.configured("there").text("echo", json!({"text": "x"}));
+    let asked = remote.asked();
+    let (path, _protocol) = asked.last().unwrap();
+    assert!(path.starts_with("/ws?conversation="), "{path}");
+}
+
+#[test]
 fn with_another_scope_it_is_shared_by_sessions_with_equal_headers() {
     let remote = Remote::start(Manners::default());
     let more = "scope = 'global'\nheaders = { Authorization = 'Bearer ${TOKEN}' }";

@@ -1,10 +1,10 @@
 //! Who shares with whom, by where they work.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, FAKE_SERVER, Home, processes};
+use crate::support::{Client, FAKE_SERVER, Home, hello, processes};
 
 fn session_in(home: &Home, folder: &Path, options: &[&str]) -> Client {
     let mut arguments = vec!["connect"];
@@ -127,4 +127,41 @@ fn roots_are_the_workspace_and_the_client_is_not_asked() {
         .as_str()
         .unwrap_or_else(|| panic!("{roots}"));
     assert_eq!(uri, format!("file://{}", project.display()));
+}
+
+#[test]
+fn a_folder_that_does_not_answer_keeps_nobody_waiting_but_those_who_work_in_it() {
+    let home = Home::new();
+    let (dead, project) = (home.project("dead"), home.project("one"));
+    let pipe = dead.join("failpoint-dead");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let mut before = session_in(&home, &project, &[]);
+    let arguments = ["connect", "--", FAKE_SERVER];
+    let mut waiting: Vec<(Client, u64)> = (0..10)
+        .map(|_| {
+            let mut client = Client::spawn(home.mcpool(&arguments).current_dir(&dead));
+            let id = client.ask("initialize", hello("2025-11-25", &json!({})));
+            (client, id)
+        })
+        .collect();
+    // Who was there goes on, who comes is let in, and what is asked of the daemon is answered, while they wait.
+    assert_eq!(before.text("echo", json!({"text": "on"})), "on");
+    let mut after = session_in(&home, &project, &[]);
+    assert_eq!(after.server_pid(), before.server_pid());
+    assert_eq!(home.status()["upstreams"].as_array().unwrap().len(), 1);
+    // They are told in time which folder it is.
+    for (client, id) in &mut waiting {
+        let answer = client.response(*id);
+        let error = &answer["error"];
+        assert_eq!(error["data"]["reason"], "start-failed", "{answer}");
+        let words = error["message"].as_str().unwrap();
+        assert!(words.contains(dead.to_str().unwrap()), "{words}");
+    }
+    assert_eq!(before.text("echo", json!({"text": "still"})), "still");
+    // It answers again.
+    drop(fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+    fs::remove_file(&pipe).unwrap();
+    let mut back = session_in(&home, &dead, &[]);
+    assert_eq!(processes::folder(back.server_pid()), dead);
 }

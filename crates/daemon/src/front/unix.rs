@@ -272,6 +272,11 @@ async fn greet(
                 let _gone = say(&socket, &Answer::RunItYourself.to_string()).await;
                 return;
             }
+            if freedom == Freedom::Confined && ask.address.is_some() {
+                let why = "a session in a sandbox reaches only servers that are configured";
+                let _gone = say(&socket, &Answer::Refused(why.to_owned()).to_string()).await;
+                return;
+            }
             let Ok(permit) = Arc::clone(&rooms.sessions).try_acquire_owned() else {
                 let full = "there are as many sessions as there may be".to_owned();
                 let _gone = say(&socket, &Answer::Refused(full).to_string()).await;
@@ -288,7 +293,7 @@ async fn greet(
                 entrance: Entrance::Socket(socket, early),
                 cwd: preface.cwd,
                 umask: preface.umask,
-                ask,
+                ask: Arc::new(ask),
                 freedom,
                 permit,
             };

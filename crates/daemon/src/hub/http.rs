@@ -147,7 +147,7 @@ impl Hub {
                     reply,
                     presence,
                 };
-                self.begin_visit(now, beginner, found, permit);
+                self.begin_visit(beginner, found, permit);
             }
             Wish::Say(key, post) => match self.world.visited(key, &place, caller) {
                 Some(id) => self.on_post(now, id, post, reply),
@@ -157,7 +157,7 @@ impl Hub {
                 Some(id) => self.on_listen(now, id, reply),
                 None => refuse(&reply, HttpFault::NoSuchSession),
             },
-            Wish::Meet => self.on_meeting(&place, found, &reply),
+            Wish::Meet => self.on_meeting(&place, found, reply),
             Wish::Talk(socket, early, permit, token) => {
                 let talk = Talk {
                     socket,
@@ -165,7 +165,7 @@ impl Hub {
                     place,
                     token,
                 };
-                self.begin_talk(now, (talk, found), (&reply, permit));
+                self.begin_talk((talk, found), (&reply, permit));
             }
             Wish::Resume(key, last) => match self.world.visited(key, &place, caller) {
                 Some(id) => self.on_resume(now, id, last, reply),
@@ -210,7 +210,6 @@ impl Hub {
     /// Somebody says `initialize`.
     fn begin_visit(
         &mut self,
-        now: Moment,
         beginner: Beginner,
         found: Option<PathBuf>,
         permit: OwnedSemaphorePermit,
@@ -220,7 +219,7 @@ impl Hub {
             Err(fault) => return refuse(&beginner.reply, fault),
         };
         let entrance = Entrance::Http(Box::new(beginner));
-        self.look_up(now, Arrival::over_http(entrance, ask, permit));
+        self.look_up(Arrival::over_http(entrance, ask, permit));
     }
 
     /// A session says something. If the core does not hear it now, that waits.
@@ -390,7 +389,7 @@ impl Arrival {
             entrance,
             cwd: NO_FOLDER.into(),
             umask: UMASK,
-            ask,
+            ask: Arc::new(ask),
             freedom: Freedom::Elsewhere,
             permit,
         }
@@ -406,6 +405,7 @@ pub(super) fn ask_over_http(
     SessionAsk {
         server,
         command: Vec::new(),
+        address: None,
         scope: None,
         workspace: workspace.map(|path| Workspace {
             path,

@@ -38,8 +38,8 @@ impl fmt::Display for ProcessId {
 pub(crate) enum Input {
     /// Somebody wants a session.
     Came(Box<Arrival>),
-    /// What is kept of a session's server was found, or was not.
-    Recalled(Box<Recalled>),
+    /// It was found out what a session gets, and what is kept of its server.
+    LookedUp(Box<LookedUp>),
     /// A session wrote lines.
     Lines { session: SessionId, lines: Lines },
     /// A client has wanted to say something for long, and was not read.
@@ -116,7 +116,7 @@ impl Input {
             | Input::Sought(..)
             | Input::PollDue(..)
             | Input::ListenerLeft(_)
-            | Input::Recalled(_)
+            | Input::LookedUp(_)
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
@@ -149,7 +149,7 @@ impl Input {
             | Input::PollDue(..)
             | Input::ListenerLeft(_)
             | Input::Unheard(_)
-            | Input::Recalled(_)
+            | Input::LookedUp(_)
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
@@ -196,7 +196,7 @@ pub(crate) struct Arrival {
     pub(crate) cwd: PathBuf,
     /// The shim's file mode creation mask.
     pub(crate) umask: u32,
-    pub(crate) ask: SessionAsk,
+    pub(crate) ask: Arc<SessionAsk>,
     pub(crate) freedom: Freedom,
     /// Its place among the sessions that there may be.
     pub(crate) permit: OwnedSemaphorePermit,
@@ -259,7 +259,7 @@ impl Entrance {
                 let _gone = beginner.reply.send(Piece::Refused(denial()));
             }
             Entrance::Modern(post) => {
-                let _gone = post.reply.try_send(Chunk::Refused(denial()));
+                let _gone = post.reply.send(Chunk::Refused(denial()));
             }
         }
         true
@@ -279,9 +279,9 @@ impl Entrance {
     }
 }
 
-/// A session that knows what its server said of itself, as far as that is kept.
+/// A session of which it is known what it gets, with what its server said of itself, as far as that is kept.
 #[derive(Debug)]
-pub(crate) struct Recalled {
+pub(crate) struct LookedUp {
     pub(crate) arrival: Arrival,
     pub(crate) id: SessionId,
     pub(crate) launch: Launch,

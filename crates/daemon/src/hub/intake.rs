@@ -1,43 +1,32 @@
 //! What reaches the hub, taken in: most of it becomes an event for the core.
 
-use std::{io::IoSlice, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use guardian::protocol::Report;
-use mux::{AdminAsk, Event, Exit, LineNumber, Moment, Refusal, SessionId, Ticket};
-use shim::{answer::Answer, preface::Join};
+use mux::{AdminAsk, Event, Exit, LineNumber, Moment, SessionId, Ticket};
 
 use super::{
     Hub,
     courtesy::Work,
-    http::is_client_s_mistake,
-    input::{AdminCall, Arrival, Entrance, Heard, Input, Peer, ProcessId, Recalled},
+    input::{AdminCall, Entrance, Heard, Input, LookedUp, Peer, ProcessId},
     pace::Pace,
     replay::Replay,
     session::Session,
     way_in::First,
 };
-use crate::{
-    admin::Draft,
-    front::Key,
-    launch::{Asker, Launch},
-    link::Denial,
-    observe,
-    process::Process,
-    tasks,
-    upstream::News,
-};
+use crate::{admin::Draft, launch::Launch, observe, process::Process, upstream::News};
 
 impl Hub {
     pub(super) fn take_in(&mut self, now: Moment, input: Input) {
         match input {
-            Input::Came(arrival) => self.look_up(now, *arrival),
-            Input::Recalled(recalled) => self.welcome(now, *recalled),
+            Input::Came(arrival) => self.look_up(*arrival),
+            Input::LookedUp(looked_up) => self.on_looked_up(now, *looked_up),
             Input::Ending(session) => self.on_ending(now, session),
             Input::Closed(session) => self.on_closed(now, session),
             Input::Visited(visit) => self.on_visit(now, *visit),
             Input::Posted(post, place) => self.on_modern_post(now, *post, place),
             Input::AnswerLasts { key, connection } => self.on_answer_lasts(key, connection),
-            Input::Sought(key, found) => self.on_sought(now, key, *found),
+            Input::Sought(key, found) => self.on_sought(key, *found),
             Input::ClockStrikes => self.world.on_strike(now),
             Input::PollDue(session, line) => self.world.on_poll_due(session, line),
             Input::ListenerLeft(session) => self.on_listener_left(now, session),
@@ -81,61 +70,13 @@ impl Hub {
         }
     }
 
-    /// Finds out what a session gets. If something of its server may be kept, the session waits for that.
-    pub(super) fn look_up(&mut self, now: Moment, arrival: Arrival) {
-        let world = &mut self.world;
-        let id = world.number_of(arrival.ask.resume);
-        let mut launch = world.around.launcher.open(&Asker {
-            session: id,
-            ask: &arrival.ask,
-            cwd: &arrival.cwd,
-            umask: arrival.umask,
-            freedom: arrival.freedom,
-            over: arrival.entrance.over(),
-            session_key: arrival.entrance.session_key(),
-        });
-        launch.opening.resumes = arrival.ask.resume.is_some();
-        launch.opening.handle = handle();
-        if let Some(refusal) = &launch.opening.refused
-            && is_client_s_mistake(refusal)
-            && arrival.entrance.denies(|| Denial::Server(refusal.clone()))
-        {
-            return;
-        }
-        if launch.opening.resumes
-            && arrival.ask.join == Join::ShareKey
-            && let Some(refusal) = &launch.opening.refused
-        {
-            if let Entrance::Revived(revived) = &arrival.entrance {
-                return self.turn_away_revived(revived.key, refusal);
-            }
-            return turn_away(&arrival, refusal);
-        }
-        let subject = launch.subject.as_ref();
-        let recalling = subject.and_then(|subject| world.around.keeper.recall(subject));
-        let mut recalled = Recalled {
+    /// Begins the session of which it is known what it gets.
+    pub(super) fn welcome(&mut self, now: Moment, looked_up: LookedUp) {
+        let LookedUp {
             arrival,
             id,
             launch,
-        };
-        let Some(recalling) = recalling else {
-            return self.welcome(now, recalled);
-        };
-        world.looked_up.insert(id);
-        let inbox = world.around.inbox.clone();
-        tasks::spawn("recall", async move {
-            recalled.launch.opening.kept = Some(or_nothing(recalling.found()).await);
-            let _hub_gone = inbox.send(Input::Recalled(Box::new(recalled))).await;
-        });
-    }
-
-    pub(super) fn welcome(&mut self, now: Moment, recalled: Recalled) {
-        let Recalled {
-            arrival,
-            id,
-            launch,
-        } = recalled;
-        self.world.looked_up.remove(&id);
+        } = looked_up;
         if !self.lets_in(now, id, &arrival.entrance, &launch) {
             return;
         }
@@ -150,7 +91,8 @@ impl Hub {
         let resumes = opening.resumes;
         let world = &mut self.world;
         let direct = lock.map(|name| world.around.direct.path(&name));
-        let terms = (arrival.ask.join, arrival.ask.workspace.map(|it| it.path));
+        let workspace = arrival.ask.workspace.as_ref();
+        let terms = (arrival.ask.join, workspace.map(|it| it.path.clone()));
         let Some(mut way) = world.way_in(id, arrival.entrance, terms, &opening.server) else {
             return;
         };
@@ -452,41 +394,5 @@ impl Hub {
             lost_logs: world.around.logs.lost(),
             counts: world.observer.counts().clone(),
         }
-    }
-}
-
-/// What was looked up, or nothing if that panicked: the session that waits for it comes in whatever happens.
-async fn or_nothing<T: Default>(look_up: impl Future<Output = T>) -> T {
-    let found = tasks::caught("recall", look_up).await;
-    found.unwrap_or_default()
-}
-
-/// Sends a session away that was served before and cannot be served now, for instance since the
-/// configuration is just being edited. Its shim keeps it alive and comes again.
-fn turn_away(arrival: &Arrival, why: &Refusal) {
-    let server = &arrival.ask.server;
-    tracing::debug!(%server, %why, "a session that came back cannot be served now");
-    let answer = Answer::Refused(why.to_string()).to_string();
-    // It is the first that is written there, so there is room. Who does not hear it comes again, too.
-    if let Entrance::Socket(socket, _early) = &arrival.entrance {
-        let _gone = socket.try_write(&[IoSlice::new(answer.as_bytes())]);
-    }
-}
-
-/// What nobody can guess, if the system has any such thing to give.
-fn handle() -> Option<Arc<str>> {
-    let key = Key::random().ok()?;
-    Some(Arc::from(key.to_text()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn who_waits_for_a_look_up_that_panics_finds_nothing() {
-        let found: Vec<u8> = or_nothing(async { panic!("on purpose") }).await;
-        assert!(found.is_empty());
-        assert_eq!(or_nothing(async { 7 }).await, 7);
     }
 }

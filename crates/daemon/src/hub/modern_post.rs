@@ -10,18 +10,18 @@ use std::{io, path::Path, sync::Arc};
 
 use mux::{Event, Fact, LineNumber, Moment, Route, SessionId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
+use tokio::sync::OwnedSemaphorePermit;
 use wire::{Message, Method};
 
 use super::{
     Hub,
-    input::{Arrival, Entrance, Input, Recalled},
+    input::{Arrival, Entrance, Input, LookedUp},
     world::World,
 };
 use crate::{
     front::{Caller, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
     launch::Launch,
-    link::{Chunk, Denial, FrozenRounds, Room, RoundTubes, Rounds, Share, WayOut},
+    link::{Chunk, Denial, FrozenRounds, Room, RoundTubes, Rounds, Share, Tube, WayOut},
     tasks,
 };
 
@@ -105,14 +105,14 @@ impl Hub {
         match launch {
             Some(launch) => {
                 let id = self.world.number_of(None);
-                let recalled = Recalled {
+                let looked_up = LookedUp {
                     arrival,
                     id,
                     launch,
                 };
-                self.welcome(now, recalled);
+                self.welcome(now, looked_up);
             }
-            None => self.look_up(now, arrival),
+            None => self.look_up(arrival),
         }
     }
 
@@ -211,7 +211,7 @@ impl Hub {
         let line = LineNumber(session.lines);
         session.work.add(1, post.bytes);
         if let WayOut::Rounds(rounds) = &mut session.outlet {
-            rounds.open(line, (post.reply, post.connection));
+            rounds.open(line, post.reply);
         }
         self.world.touch_session(id);
         // From here on the core counts what it holds of it.
@@ -275,11 +275,11 @@ impl World {
     }
 }
 
-fn refuse(reply: &Sender<Chunk>, fault: HttpFault) {
+fn refuse(reply: &Tube<Chunk>, fault: HttpFault) {
     deny(reply, Denial::Transport(fault));
 }
 
-fn deny(reply: &Sender<Chunk>, denial: Denial) {
+fn deny(reply: &Tube<Chunk>, denial: Denial) {
     // It is the first that is said there. Whoever has gone need not hear it.
-    let _gone = reply.try_send(Chunk::Refused(denial));
+    let _gone = reply.send(Chunk::Refused(denial));
 }

@@ -1,10 +1,15 @@
 //! What the core asks for, done. Nothing here waits.
 
-use mux::{Action, Notice, SessionId, UpstreamId};
+use std::sync::Arc;
+
+use mux::{Action, Class, Era, KeptWords, Notice, SessionId, UpstreamId};
 use wire::Outgoing;
 
 use super::world::World;
-use crate::{link::NoRoom, process::STOP_PATIENCE};
+use crate::{
+    link::NoRoom,
+    process::{Process, STOP_PATIENCE},
+};
 
 impl World {
     /// Does one thing. What it cannot do, because the peer is gone, it leaves undone: the core hears of
@@ -68,18 +73,30 @@ impl World {
                 upstream,
                 class,
                 words,
-            } => {
-                if let Some((subject, started)) = self.subjects.get(&upstream) {
-                    self.openings.forget(&subject.route);
-                    self.around.keeper.keep(subject, class, words, *started);
-                }
-            }
+            } => self.keep_words(upstream, class, words),
+            Action::KeepFinding { upstream, refused } => self.keep_finding(upstream, refused),
             Action::AnswerAdmin { ticket, answer } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
                     // Nobody may wait for it any more.
                     let _gone = reply.send(answer);
                 }
             }
+        }
+    }
+
+    fn keep_words(&mut self, upstream: UpstreamId, class: Class, words: Option<Arc<KeptWords>>) {
+        if let Some((subject, started)) = self.subjects.get(&upstream) {
+            self.openings.forget(&subject.route);
+            self.around.keeper.keep(subject, class, words, *started);
+        }
+    }
+
+    /// Of what is started it is found again, or kept with what it says.
+    fn keep_finding(&self, upstream: UpstreamId, refused: Option<Era>) {
+        let process = self.process_of(upstream);
+        let process = process.and_then(|id| self.processes.get(&id));
+        if let Some(url) = process.and_then(Process::url) {
+            self.around.keeper.keep_finding(url, refused);
         }
     }
 

@@ -6,6 +6,8 @@
 //! **Invariant:** a row opens its session at its place alone and for the kind of caller that began it; what may have
 //! gone to a server is never sent again.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use mux::{Event, LineNumber, Moment, Past, Refusal, Said, SessionId};
 use wire::Frame;
@@ -60,7 +62,6 @@ impl Hub {
     /// What there is under a key is known now, or is not known in time.
     pub(super) fn on_sought(
         &mut self,
-        now: Moment,
         key: Key,
         found: Result<Option<kept_sessions::KeptSession>, kept_sessions::Late>,
     ) {
@@ -95,11 +96,11 @@ impl Hub {
             entrance: Entrance::Revived(Box::new(Revived { key, row })),
             cwd: "/".into(),
             umask: UMASK,
-            ask,
+            ask: Arc::new(ask),
             freedom: Freedom::Elsewhere,
             permit,
         };
-        self.look_up(now, arrival);
+        self.look_up(arrival);
     }
 
     /// All who have come for a session of before want it to end.

@@ -1,6 +1,6 @@
 //! Sessions over WebSockets: let in by a request over HTTP, and from then on as over any socket.
 
-use std::path::{Path, PathBuf};
+use std::{path::PathBuf, sync::Arc};
 
 use mux::{LineNumber, Moment, SessionId};
 use tokio::sync::OwnedSemaphorePermit;
@@ -9,11 +9,12 @@ use super::{
     Hub,
     http::{NO_FOLDER, UMASK, deny, is_client_s_mistake, refuse},
     input::{Arrival, Entrance, Input, Talk},
+    look_up::Wanting,
 };
 use crate::{
     front::{Freedom, Generation, Over, Place},
-    launch::Asker,
     link::{Denial, Farewell, Piece, Sign, Tube},
+    tasks,
 };
 
 /// So many things in a row that are no message, and a client has nothing to say here.
@@ -21,38 +22,42 @@ const MISSES_MAX: u32 = 10;
 
 impl Hub {
     /// Somebody asks for a WebSocket. What is wrong with that is told while it can be told by a status.
-    pub(super) fn on_meeting(&mut self, place: &Place, found: Option<PathBuf>, reply: &Tube) {
+    pub(super) fn on_meeting(&mut self, place: &Place, found: Option<PathBuf>, reply: Tube) {
         let world = &mut self.world;
         let ask = match world.ask_at(place, found) {
             Ok(ask) => ask,
-            Err(fault) => return refuse(reply, fault),
+            Err(fault) => return refuse(&reply, fault),
         };
-        let launch = world.around.launcher.open(&Asker {
+        let wanting = Wanting {
             // That of nobody: a plan is made to see whether there can be one.
             session: SessionId(world.last_id()),
-            ask: &ask,
-            cwd: Path::new(NO_FOLDER),
+            ask: Arc::new(ask),
+            cwd: NO_FOLDER.into(),
             umask: UMASK,
             freedom: Freedom::Elsewhere,
             over: Over::WebSocket,
-            session_key: place.session_key.as_deref(),
+            session_key: place.session_key.clone(),
+        };
+        let look = world.looks.begin(wanting.folder());
+        let planner = world.around.launcher.planner();
+        tasks::spawn("meeting", async move {
+            let launch = look.launch(planner, wanting).await;
+            match launch.opening.refused {
+                Some(refusal) if is_client_s_mistake(&refusal) => {
+                    deny(&reply, Denial::Server(refusal));
+                }
+                // Whatever else is wrong may be right when it is needed.
+                Some(_) | None => {
+                    // Whoever has gone need not hear it.
+                    let _gone = reply.send(Piece::Done);
+                }
+            }
         });
-        match launch.opening.refused {
-            Some(refusal) if is_client_s_mistake(&refusal) => {
-                deny(reply, Denial::Server(refusal));
-            }
-            // Whatever else is wrong may be right when it is needed.
-            Some(_) | None => {
-                // Whoever has gone need not hear it.
-                let _gone = reply.send(Piece::Done);
-            }
-        }
     }
 
     /// The WebSocket is there.
     pub(super) fn begin_talk(
         &mut self,
-        now: Moment,
         (talk, found): (Talk, Option<PathBuf>),
         (reply, permit): (&Tube, OwnedSemaphorePermit),
     ) {
@@ -61,7 +66,7 @@ impl Hub {
             Err(fault) => return refuse(reply, fault),
         };
         let entrance = Entrance::WebSocket(Box::new(talk));
-        self.look_up(now, Arrival::over_http(entrance, ask, permit));
+        self.look_up(Arrival::over_http(entrance, ask, permit));
     }
 
     /// Another token counts: whoever was let in by an earlier one, once for all that it says, has to come again.

@@ -205,7 +205,8 @@ impl World {
     /// nobody else has.
     pub(super) fn number_of(&mut self, earlier: Option<u64>) -> SessionId {
         match earlier.map(SessionId) {
-            Some(id) if self.is_free(id) => id,
+            // None ever had the first.
+            Some(id) if id.0 > 0 && self.is_free(id) => id,
             Some(_) | None => SessionId(self.next_id()),
         }
     }

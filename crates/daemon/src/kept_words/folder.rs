@@ -4,6 +4,7 @@
 //! than may be. Nothing that goes wrong here is more than a server that starts a little later.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder, File},
     io::{self, Read},
     os::unix::fs::DirBuilderExt,
@@ -11,8 +12,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use mux::{Class, GREETING_VERSION, KeptWords};
+use mux::{Class, Era, Finding, GREETING_VERSION, KeptWords};
 use sha2::Sha256;
 
 use super::{
@@ -36,6 +38,9 @@ const FILE_BYTES_MAX: u64 = 2 << 20;
 
 /// How old the date of a file becomes that is in use.
 const DATE_AGE: Duration = Duration::from_hours(1);
+
+/// How long it counts what was found of a server at an address: nobody sees that another one stands there.
+const FINDING_LIFE: Duration = Duration::from_hours(24);
 
 /// The name of the file with the key.
 const KEY_NAME: &str = "key";
@@ -97,7 +102,59 @@ impl Folder {
         words: Option<&KeptWords>,
         started: SystemTime,
     ) {
-        if let Err(error) = self.try_keep(subject, class, words, started) {
+        let kept = self.try_keep(subject, class, words, started);
+        self.complain_once(kept);
+    }
+
+    /// What was found of the server at an address, and how long that counts yet.
+    pub(super) fn finding(&mut self, url: &str, now: SystemTime) -> Option<Finding> {
+        let key = self.known_key().ok()??;
+        let name = of_address(url, &key)?;
+        let entry = self.read(&name, &key)?;
+        let life = FINDING_LIFE.checked_sub(age(&entry, now)?)?;
+        let refused = entry.words.refused.filter(|_| !life.is_zero())?;
+        Some(Finding { refused, life })
+    }
+
+    /// Keeps what was found of the server at an address, or nothing, in place of what was before.
+    pub(super) fn keep_finding(&mut self, url: &str, refused: Option<Era>) {
+        let kept = self.try_keep_finding(url, refused);
+        self.complain_once(kept);
+    }
+
+    fn try_keep_finding(&mut self, url: &str, refused: Option<Era>) -> io::Result<()> {
+        let key = match self.known_key()? {
+            Some(key) => key,
+            None if refused.is_some() => self.make_key()?,
+            None => return Ok(()),
+        };
+        let Some(name) = of_address(url, &key) else {
+            return Ok(());
+        };
+        if refused.is_none() {
+            return remove(&self.path.join(&name));
+        }
+        let entry = Entry {
+            // Nobody can see of what is reached over a network whether it is the same.
+            identity: String::new(),
+            written: seconds(super::wall_clock()),
+            words: KeptWords {
+                class: Class::default(),
+                handshake: Bytes::new(),
+                refused,
+                lists: BTreeMap::new(),
+            },
+        };
+        let Some(file) = entry.encode(&name, &key) else {
+            return Ok(());
+        };
+        replace(&self.path.join(&name), &file)?;
+        self.prune()
+    }
+
+    /// Says once that something cannot be written.
+    fn complain_once(&mut self, kept: io::Result<()>) {
+        if let Err(error) = kept {
             if !self.has_complained {
                 observe::words_not_kept(&self.path, &error);
             }
@@ -242,6 +299,14 @@ fn names(subject: &Subject, key: &[u8]) -> Vec<(Class, String)> {
 
 fn name(subject: &Subject, class: Class, key: &[u8]) -> Option<String> {
     Some(of_class(of_route(subject, key)?, class))
+}
+
+/// The name of the file of what was found of the server at an address.
+fn of_address(url: &str, key: &[u8]) -> Option<String> {
+    let mut name = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    name.update(b"address");
+    name.update(url.as_bytes());
+    Some(hex(&name.finalize().into_bytes()))
 }
 
 fn of_route(subject: &Subject, key: &[u8]) -> Option<Hmac<Sha256>> {

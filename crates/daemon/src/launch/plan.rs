@@ -20,13 +20,13 @@ use mux::{
 use shim::direct::LockName;
 
 use super::{
-    Asker, LaunchSpec, Launcher, Means, environment, front,
+    Asker, LaunchSpec, Means, Planner, environment, front,
     holes::{Holes, PATH, SearchPath},
-    idle_timeout, joins, link,
+    idle_timeout, joins, link, remote,
     route::ShareKey,
     workspace::Claim,
 };
-use crate::{front::Freedom, kept_words::Life};
+use crate::{failpoint, front::Freedom, kept_words::Life};
 
 /// Names of servers that are close enough to be meant.
 const SIMILAR_MIN: f64 = 0.7;
@@ -81,7 +81,7 @@ impl Words {
     }
 }
 
-impl Launcher {
+impl Planner {
     pub(super) fn plan(&self, asker: &Asker<'_>) -> Result<Plan, Refusal> {
         let (server, origin) = self.server(asker)?;
         let workspace = self.workspace(asker)?;
@@ -89,13 +89,13 @@ impl Launcher {
         if let Some(remote) = &server.remote {
             return self.plan_remote(asker, &server, remote, workspace.as_deref());
         }
-        let words = fill(asker, &server, workspace.as_deref(), &self.home)?;
+        let words = fill(asker, &server, workspace.as_deref(), &self.ground.home)?;
         let (scope, scope_reason) = scope(asker, &server, &words.line(), workspace.as_deref())?;
         let environment = self.environment(asker, &server, &words);
         let withheld = withheld(asker, &server, &words);
         let base = match (scope, &workspace) {
             (Scope::Workspace | Scope::Session, Some(workspace)) => workspace,
-            (Scope::Global, _) | (_, None) => &self.home,
+            (Scope::Global, _) | (_, None) => &self.ground.home,
         };
         let cwd = words.cwd.as_ref();
         let directory = cwd.map_or_else(|| base.clone(), |cwd| base.join(cwd));
@@ -143,7 +143,7 @@ impl Launcher {
         })
     }
 
-    /// The server that is meant: the configured one of this name, or the command that came along.
+    /// The server that is meant: the configured one of this name, or what came along, a command or an address.
     fn server(&self, asker: &Asker<'_>) -> Result<(Cow<'_, Server>, Origin), Refusal> {
         // Names of log files and lines of logs are made of it.
         if let Err(error) = asker.ask.server.parse::<ServerName>() {
@@ -155,13 +155,16 @@ impl Launcher {
             let server = Server::ad_hoc(command.clone(), arguments.to_vec());
             return Ok((Cow::Owned(server), Origin::AdHoc));
         }
+        if let Some(address) = &asker.ask.address {
+            return Ok((Cow::Owned(remote::at(address)), Origin::AdHoc));
+        }
         let name = asker.ask.server.as_str();
-        let servers = &self.configuration.current().servers;
+        let servers = &self.config.servers;
         if let Some(server) = servers.get(name) {
             return Ok((Cow::Borrowed(server), Origin::Configured));
         }
         // It may stand in the part that cannot be read.
-        if let Some(error) = self.configuration.error() {
+        if let Some(error) = self.config_error.as_deref() {
             return Err(Refusal::BadConfiguration { what: error.into() });
         }
         let mut similar: Vec<(f64, &str)> = servers
@@ -181,8 +184,10 @@ impl Launcher {
         let Some(workspace) = &asker.ask.workspace else {
             return Ok(None);
         };
+        failpoint::looked_into(&workspace.path);
         let own = ["HOME", "TMPDIR"].map(|name| asker.ask.variable(name).map(Path::new));
         match self
+            .ground
             .too_wide
             .judge(&workspace.path, own.into_iter().flatten())
         {
@@ -206,7 +211,9 @@ impl Launcher {
     ) -> BTreeMap<OsString, OsString> {
         let mut environment = match asker.freedom {
             Freedom::AsFree => environment::ambient(&asker.ask.env),
-            Freedom::Confined | Freedom::Elsewhere => environment::ambient(&self.own_environment),
+            Freedom::Confined | Freedom::Elsewhere => {
+                environment::ambient(&self.ground.own_environment)
+            }
         };
         if let Some(path) = self.configured_path(asker, server) {
             environment.insert(PATH.into(), path.into());
@@ -226,7 +233,7 @@ impl Launcher {
         // A folder of the peer's choice is a program of the peer's choice.
         let cwd = match asker.freedom {
             Freedom::AsFree => asker.cwd,
-            Freedom::Confined | Freedom::Elsewhere => &self.home,
+            Freedom::Confined | Freedom::Elsewhere => &self.ground.home,
         };
         which::which_in(command, search.folders, cwd)
             .map(|found| cwd.join(found))
@@ -247,7 +254,7 @@ impl Launcher {
         match asker.freedom {
             Freedom::AsFree | Freedom::Confined => None,
             Freedom::Elsewhere => {
-                let of_all = self.configuration.current().daemon.path.as_deref();
+                let of_all = self.config.daemon.path.as_deref();
                 server.path.as_deref().or(of_all)
             }
         }
@@ -278,7 +285,7 @@ impl Launcher {
     }
 
     fn own_variable(&self, name: &str) -> Option<&OsString> {
-        let mut own = self.own_environment.iter();
+        let mut own = self.ground.own_environment.iter();
         own.find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
@@ -345,6 +352,7 @@ pub(super) fn opening(
         request_idle_timeout: server.request_idle_timeout.map(idle_timeout),
         on_restart: on_restart(server),
         kept: life.map(|_| Vec::new()),
+        found: None,
         start: start(server),
         joins: joins(asker.ask.join),
         withheld,

@@ -44,7 +44,7 @@ impl Launcher {
             let why = "the configuration says so, by `on_daemon_failure = \"error\"`";
             return Err(why.to_owned());
         }
-        let launch = self.open(&Asker {
+        let launch = self.planner().open(&Asker {
             // It is the only one that asks us.
             session: SessionId(1),
             ask,

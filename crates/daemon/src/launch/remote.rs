@@ -13,9 +13,10 @@ use hyper::header::HeaderValue;
 use mux::{Refusal, Scope, SessionId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use shim::preface::Address;
 
 use super::{
-    Asker, LaunchSpec, Launcher,
+    Asker, LaunchSpec, Planner,
     holes::Holes,
     plan::{Plan, Sharing, names_the_session, opening, scope, wanted_scope},
     route::RemoteKey,
@@ -73,7 +74,22 @@ impl fmt::Debug for RemoteSpec {
     }
 }
 
-impl Launcher {
+/// The server at an address that came along, whose words are taken as they are.
+pub(super) fn at(address: &Address) -> Server {
+    let literal = |text: &str| Template::literal(text.into());
+    let headers = address.headers.iter();
+    let mut remote = Remote::at(literal(&address.url));
+    remote.headers = headers
+        .map(|(name, value)| (name.to_ascii_lowercase(), literal(value)))
+        .collect();
+    remote.ca_cert = address
+        .ca_cert
+        .as_ref()
+        .map(|file| Template::literal(file.clone().into_os_string()));
+    Server::elsewhere(remote)
+}
+
+impl Planner {
     /// The plan for a session whose server runs already.
     pub(super) fn plan_remote(
         &self,
@@ -89,7 +105,7 @@ impl Launcher {
             session: &word,
             server: &asker.ask.server,
         };
-        let holes = Holes::of(asker.ask, server, &self.home)?;
+        let holes = Holes::of(asker.ask, server, &self.ground.home)?;
         let fill = |template: &Template| fill(&holes, template, &builtins);
         let url = fill(&remote.url)?;
         let target = Target::parse(&url).map_err(|what| bad(&remote.url, &what))?;
@@ -102,7 +118,7 @@ impl Launcher {
             headers.push((name.clone(), value));
         }
         let ca_cert = remote.ca_cert.as_ref().map(&fill).transpose()?;
-        let ca_cert = ca_cert.map(|file| self.home.join(file));
+        let ca_cert = ca_cert.map(|file| self.ground.home.join(file));
         let key = RemoteKey {
             url: &url,
             headers: &headers,
@@ -152,12 +168,12 @@ impl Launcher {
     }
 }
 
-impl Launcher {
+impl Planner {
     /// A word that no other session has, of whatever installation, and that this one keeps from one daemon to
     /// the next.
     fn key_of(&self, session: SessionId) -> String {
         let system = rustix::system::uname();
-        let path = self.configuration.path().as_os_str().as_bytes();
+        let path = self.config_path.as_os_str().as_bytes();
         let parts = [system.nodename().to_bytes(), path, &session.0.to_le_bytes()];
         let mut hash = Sha256::new();
         for part in parts {

@@ -6,7 +6,6 @@ use std::{
 };
 
 use shim::{
-    direct::OnDaemonFailure,
     preface::{Join, SessionAsk},
     workspace::{Evidence, Workspace},
 };
@@ -14,6 +13,7 @@ use shim::{
 use super::*;
 
 mod holes;
+mod recipe;
 mod remote;
 
 /// A home folder with a project in it, a program, and a configuration.
@@ -30,6 +30,15 @@ impl Launch {
             Means::Process(spec) => Arc::clone(spec),
             Means::Remote(spec) => panic!("{spec:?}"),
         }
+    }
+}
+
+impl Launcher {
+    /// What a session gets that comes now, and whose folders answer.
+    fn open(&mut self, asker: &Asker<'_>) -> Launch {
+        let mut launch = self.planner().open(asker);
+        self.take_in(&mut launch);
+        launch
     }
 }
 
@@ -60,6 +69,7 @@ impl Scene {
         SessionAsk {
             server: server.to_owned(),
             command: Vec::new(),
+            address: None,
             scope: None,
             workspace: Some(Workspace {
                 path: self.home.join("project"),
@@ -228,6 +238,26 @@ fn equal_specifications_are_kept_once_and_forgotten_when_unused() {
     drop((one, other));
     scene.launcher.forget_unused();
     assert!(scene.launcher.specs.is_empty());
+}
+
+#[test]
+fn who_waits_in_vain_for_a_folder_hears_which_and_may_come_again() {
+    let mut scene = Scene::new("");
+    let ask = scene.ad_hoc();
+    let launch = scene.launcher.planner().late(&Asker {
+        session: SessionId(1),
+        ask: &ask,
+        cwd: Path::new("/"),
+        umask: 0,
+        freedom: Freedom::AsFree,
+        over: Over::Preface,
+        session_key: None,
+    });
+    let project = scene.home.join("project");
+    let refusal = launch.opening.refused.unwrap().to_string();
+    assert!(refusal.contains(project.to_str().unwrap()), "{refusal}");
+    assert_eq!(launch.means.unwrap_err(), refusal);
+    assert!(launch.is_for_one, "it is not what others get");
 }
 
 const CONFIG: &str = r#"
@@ -548,49 +578,4 @@ fn commands_of_one_share_key_have_one_lock() {
     .map(pass);
     assert_eq!(one.opening.route, other.opening.route);
     assert_eq!(one.lock, other.lock);
-}
-
-#[test]
-fn the_recipe_of_a_server_is_what_a_daemon_would_start() {
-    let mut scene = Scene::new(
-        "[servers.echo]\ncommand = \"echo-server\"\nargs = [\"--fast\"]\n\
-         env = { TOKEN = \"${GITHUB_TOKEN}\" }\n[servers.broken]\ncommand = \"${MISSING}\"\n",
-    );
-    let ask = scene.ask("echo");
-    let launch = scene.open(&ask);
-    let spec = launch.spec();
-    let recipe = scene.launcher.recipe(&ask, Path::new("/"), None).unwrap();
-    assert_eq!(recipe.lock, launch.lock);
-    assert_eq!(recipe.program, spec.program);
-    assert_eq!(recipe.arguments, spec.arguments);
-    let environment: BTreeMap<_, _> = recipe.environment.into_iter().collect();
-    assert_eq!(environment, spec.environment);
-    assert_eq!(recipe.directory, spec.directory);
-    let ask = scene.ask("broken");
-    let why = scene
-        .launcher
-        .recipe(&ask, Path::new("/"), None)
-        .unwrap_err();
-    assert_eq!(why, scene.refusal(&ask));
-}
-
-#[test]
-fn a_server_has_no_recipe_if_the_configuration_says_so_and_the_session_was_told_nothing_else() {
-    let mut scene = Scene::new(
-        "[servers.echo]\ncommand = \"echo-server\"\non_daemon_failure = \"error\"\n\
-         [servers.plain]\ncommand = \"echo-server\"\non_daemon_failure = \"direct\"\n",
-    );
-    let (direct, error) = (OnDaemonFailure::Direct, OnDaemonFailure::Error);
-    for (server, said, has_one) in [
-        ("echo", None, false),
-        ("echo", Some(direct), true),
-        ("plain", None, true),
-        ("plain", Some(error), false),
-    ] {
-        let ask = scene.ask(server);
-        let recipe = scene.launcher.recipe(&ask, Path::new("/"), said);
-        assert_eq!(recipe.is_ok(), has_one, "{server}, {said:?}");
-    }
-    // A daemon runs it.
-    assert!(scene.open(&scene.ask("echo")).means.is_ok());
 }

@@ -14,13 +14,12 @@ use std::{
 
 use mux::{Answered, LineNumber};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{
-    Notify,
-    mpsc::{Sender, error::TrySendError},
-};
+use tokio::sync::Notify;
 use wire::Outgoing;
 
-use super::{Backlog, ConnectionId, Denial, Flushed, Overflow, Parcel, Room, outlet::too_slow};
+use super::{
+    Backlog, ConnectionId, Denial, Flushed, Overflow, Parcel, Room, Sent, Tube, outlet::too_slow,
+};
 
 /// Bytes that may be on their way to a client, but for one message of any size.
 const HANDED_MAX: usize = 64 << 10;
@@ -56,16 +55,14 @@ pub(crate) struct Rounds {
 #[derive(Debug)]
 struct Round {
     line: LineNumber,
-    to: Sender<Chunk>,
-    /// The one that its response goes over.
-    connection: ConnectionId,
+    to: Tube<Chunk>,
     queue: VecDeque<Entry>,
     /// Whether the core is done with it.
     has_ended: bool,
 }
 
 /// Where responses go that were handed over, by the connections that they had.
-pub(crate) type RoundTubes = BTreeMap<ConnectionId, (Sender<Chunk>, ConnectionId)>;
+pub(crate) type RoundTubes = BTreeMap<ConnectionId, Tube<Chunk>>;
 
 /// All ways out to one session as they are handed over.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -105,15 +102,10 @@ impl Rounds {
     }
 
     /// A post has come, whose response this leads to.
-    pub(crate) fn open(
-        &mut self,
-        line: LineNumber,
-        (to, connection): (Sender<Chunk>, ConnectionId),
-    ) {
+    pub(crate) fn open(&mut self, line: LineNumber, to: Tube<Chunk>) {
         self.open.push(Round {
             line,
             to,
-            connection,
             queue: VecDeque::new(),
             has_ended: false,
         });
@@ -176,7 +168,7 @@ impl Rounds {
         let rounds = self.open.iter().map(|round| FrozenRound {
             line: round.line,
             // It was let go, and so it seems to be gone.
-            connection: round.connection.0,
+            connection: round.to.connection.0,
             queue: entries(round),
             has_ended: round.has_ended,
         });
@@ -211,21 +203,20 @@ impl Rounds {
     /// The connections of those who read have come into other hands.
     pub(crate) fn reconnect(&mut self, tubes: &mut RoundTubes) {
         for round in &mut self.open {
-            if let Some((to, connection)) = tubes.remove(&round.connection) {
-                (round.to, round.connection) = (to, connection);
+            if let Some(to) = tubes.remove(&round.to.connection) {
+                round.to = to;
             }
         }
     }
 
     /// Whether all that was handed over has been taken in by now.
     pub(crate) fn are_taken(&self) -> bool {
-        let is_taken = |to: &Sender<Chunk>| to.is_closed() || to.capacity() == to.max_capacity();
-        self.open.iter().all(|round| is_taken(&round.to))
+        self.open.iter().all(|round| round.to.is_taken())
     }
 
     /// The connections of those who read.
     pub(crate) fn readers(&self) -> impl Iterator<Item = ConnectionId> {
-        self.open.iter().map(|round| round.connection)
+        self.open.iter().map(|round| round.to.connection)
     }
 
     pub(crate) fn overflow(&self) -> Overflow {
@@ -276,7 +267,7 @@ impl Rounds {
         while let Some(next) = round.queue.front() {
             let handed = self.room.taken() - self.behind;
             let goes = handed == 0 || handed + next.parcel.len() <= HANDED_MAX;
-            if !goes || round.to.capacity() == 0 && !round.to.is_closed() {
+            if !goes || !round.to.can_take() && !round.to.is_closed() {
                 return true;
             }
             let Some(Entry { parcel, answers }) = round.queue.pop_front() else {
@@ -290,11 +281,11 @@ impl Rounds {
             } else {
                 Chunk::Part(parcel)
             };
-            match round.to.try_send(chunk) {
-                Ok(()) if is_last => return false,
+            match round.to.send(chunk) {
+                Sent::Yes if is_last => return false,
                 // There was a place for it, and nobody else has taken that.
-                Ok(()) | Err(TrySendError::Full(_)) => {}
-                Err(TrySendError::Closed(_)) => {
+                Sent::Yes | Sent::Full => {}
+                Sent::Gone => {
                     self.forget(round);
                     return false;
                 }
@@ -322,10 +313,9 @@ impl Rounds {
 #[cfg(test)]
 mod tests {
     use mux::Then;
-    use tokio::sync::mpsc::{self, Receiver};
 
     use super::*;
-    use crate::link::PIECES_MAX;
+    use crate::link::{PIECES_MAX, TubeEnd};
 
     struct Scene {
         rounds: Rounds,
@@ -341,9 +331,9 @@ mod tests {
     }
 
     impl Scene {
-        fn post(&mut self, line: u64) -> Receiver<Chunk> {
-            let (to, from) = mpsc::channel(PIECES_MAX);
-            self.rounds.open(LineNumber(line), (to, ConnectionId(line)));
+        fn post(&mut self, line: u64) -> TubeEnd<Chunk> {
+            let (to, from) = Tube::to(ConnectionId(line));
+            self.rounds.open(LineNumber(line), to);
             from
         }
 
@@ -372,7 +362,7 @@ mod tests {
     }
 
     /// What comes next, or how it ends.
-    fn next(from: &mut Receiver<Chunk>) -> String {
+    fn next(from: &mut TubeEnd<Chunk>) -> String {
         let text = |parcel: Parcel| String::from_utf8(parcel.open().to_vec()).unwrap();
         match from.try_recv() {
             Ok(Chunk::Part(parcel)) => text(parcel),
@@ -496,8 +486,8 @@ mod tests {
         drop(first);
         let frozen = serde_json::to_vec(&scene.rounds.freeze()).unwrap();
         let frozen = serde_json::from_slice(&frozen).unwrap();
-        let (to, mut from) = mpsc::channel(PIECES_MAX);
-        let mut tubes = RoundTubes::from([(ConnectionId(1), (to, ConnectionId(7)))]);
+        let (to, mut from) = Tube::to(ConnectionId(7));
+        let mut tubes = RoundTubes::from([(ConnectionId(1), to)]);
         scene.rounds = Rounds::thaw(frozen, 1 << 20, &scene.room, &mut tubes);
         assert!(tubes.is_empty() && !scene.rounds.was_left());
         assert_eq!(

@@ -199,6 +199,11 @@ impl Process {
         self.remote.as_ref().map(|remote| remote.shown.as_str())
     }
 
+    /// The same with all that it is reached by.
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.remote.as_ref().map(|remote| remote.spec.url.as_str())
+    }
+
     /// Whether it has ever run, as far as we know.
     pub(crate) fn has_begun(&self) -> bool {
         self.pid.is_some() || self.remote.as_ref().is_some_and(|remote| remote.is_reached)

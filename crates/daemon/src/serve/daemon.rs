@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use config::Http;
 use mux::{Limits, Mux};
 use rustix::process::{Resource, Rlimit, getrlimit};
 use shim::{direct::Locks, places::Places};
@@ -48,6 +49,7 @@ const INBOX: usize = 1024;
 pub(super) struct Plan {
     pub(super) guardian_program: PathBuf,
     pub(super) places: Places,
+    pub(super) http: Http,
     pub(super) successor: Successor,
     pub(super) limits: Limits,
     pub(super) logs: Logs,
@@ -86,6 +88,7 @@ impl Daemon {
         let Plan {
             guardian_program,
             places,
+            http,
             successor,
             limits,
             logs,
@@ -93,7 +96,6 @@ impl Daemon {
             rows,
             rests,
         } = plan;
-        let http = written.current().http.clone();
         let launcher = Launcher::new(written, home_folder(), env::vars_os().collect());
         let (inbox, arrivals) = mpsc::channel(INBOX);
         let (open, closing) = oneshot::channel();
@@ -276,7 +278,7 @@ impl Handover<'_> {
 /// Lets people in over HTTP as well, where the user wants that.
 fn open_http(
     before: HttpBefore,
-    http: &config::Http,
+    http: &Http,
     places: &Places,
     (inbox, room, limits): (&mpsc::Sender<Input>, &Arc<Room>, &Limits),
     (door, descriptors): (&Door, Descriptors),

@@ -4,7 +4,8 @@
 //! wants that at all.
 
 use std::{
-    fmt, io,
+    fmt,
+    io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -20,7 +21,7 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        self, CertificateError, ClientConfig, RootCertStore,
+        self, CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
         crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject as _},
     },
@@ -68,9 +69,7 @@ impl Connector {
                 is_secure: true,
                 ..
             } => {
-                let name = ServerName::try_from(host.clone());
-                let name =
-                    name.map_err(|_| format!("`{host}` is no name that a certificate has"))?;
+                let name = name_of(host)?;
                 let config = tasks::aside(move || match ca_cert {
                     Some(file) => pinned(&file),
                     None => platform(),
@@ -185,6 +184,27 @@ fn of_getent(text: &str) -> Vec<IpAddr> {
         }
     }
     found
+}
+
+/// TLS over a connection with this host, for whoever waits for each byte; the greeting is made with the first
+/// ones. For the host the certificates in `ca_cert` alone vouch if it is given. The error is for a person.
+pub fn secured<S: Read + Write>(
+    stream: S,
+    host: &str,
+    ca_cert: Option<&Path>,
+) -> Result<impl Read + Write + use<S>, String> {
+    let name = name_of(host)?;
+    let config = match ca_cert {
+        Some(file) => pinned(file),
+        None => platform(),
+    };
+    let session = ClientConnection::new(config?, name).map_err(|error| error.to_string())?;
+    Ok(StreamOwned::new(session, stream))
+}
+
+fn name_of(host: &str) -> Result<ServerName<'static>, String> {
+    let name = ServerName::try_from(host.to_owned());
+    name.map_err(|_| format!("`{host}` is no name that a certificate has"))
 }
 
 /// Trusts whom the system trusts.

@@ -27,6 +27,7 @@ pub(crate) fn serve() -> ExitCode {
     let home = env::args_os().nth(2).unwrap();
     let places = Places::find(Some(Path::new(&home))).unwrap();
     let served = daemon::serve(ServeOptions {
+        port: None,
         places,
         started_by: StartedBy::Shim,
         guardian_program: env::current_exe().unwrap(),
@@ -251,6 +252,7 @@ pub(crate) fn configured() -> SessionAsk {
     SessionAsk {
         server: "echo".to_owned(),
         command: Vec::new(),
+        address: None,
         scope: None,
         workspace: None,
         pass: Vec::new(),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::{process::Uid, thread::set_thread_uid};
-use shim::preface::{Ask, SessionAsk};
+use shim::preface::{Address, Ask, SessionAsk};
 
 use crate::pool::{Peer, Pool, configured, preface};
 
@@ -37,16 +37,27 @@ pub(crate) fn come_as_another_user() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Plays a sandboxed tool: asks for a command of its own, then for a configured server.
+/// Plays a sandboxed tool: asks for a command of its own, for an address of its own, then for a configured server.
 pub(crate) fn come_confined() -> ExitCode {
     let socket = PathBuf::from(env::args_os().nth(2).unwrap());
     rustix::thread::set_no_new_privs(true).unwrap();
     let mut answers = String::new();
-    for ask in [ad_hoc(), configured()] {
+    for ask in [ad_hoc(), elsewhere(), configured()] {
         answers += &Peer::connect(&socket, &Ask::Session(ask)).line();
     }
     io::stdout().write_all(answers.as_bytes()).unwrap();
     ExitCode::SUCCESS
+}
+
+fn elsewhere() -> SessionAsk {
+    SessionAsk {
+        address: Some(Address {
+            url: "ws://127.0.0.1:1/mcp".into(),
+            headers: Vec::new(),
+            ca_cert: None,
+        }),
+        ..configured()
+    }
 }
 
 fn ad_hoc() -> SessionAsk {
@@ -88,11 +99,14 @@ pub(crate) fn a_confined_peer_runs_its_own_command_itself() {
     let pool = Pool::start();
     let words = words_of(CONFINED, &pool.places.socket);
     assert!(
-        words.starts_with("\x1erun-it-yourself\x1eaccepted "),
+        words.starts_with("\x1erun-it-yourself\x1erefused a session in a sandbox")
+            && words.contains("\x1eaccepted "),
         "{words:?}"
     );
-    let mut free = pool.connect(&Ask::Session(ad_hoc()));
-    assert!(free.line().starts_with("\x1eaccepted "));
+    for ask in [ad_hoc(), elsewhere()] {
+        let mut free = pool.connect(&Ask::Session(ask));
+        assert!(free.line().starts_with("\x1eaccepted "));
+    }
 }
 
 pub(crate) fn what_is_no_preface_is_refused_in_words() {

@@ -83,6 +83,7 @@ impl Bench {
             on_restart: crate::OnRestart::Continue,
             idle_timeout: IdleTimeout::Never,
             kept: None,
+            found: None,
             start: Start::OnDemand,
             joins: Joins::OwnRoute,
             withheld: Vec::new(),

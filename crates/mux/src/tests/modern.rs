@@ -132,6 +132,7 @@ fn a_server_that_knows_no_discovery_is_greeted_in_another_process_and_its_modern
             -> u2: initialize #1 caps=roots
         u2: greets
             -> u2: initialized
+            -> found of u2: not=modern
             -> alice: result #"p" versions=2026-07-28,2025-11-25,2025-06-18,2025-03-26,2024-11-05
             -> u2: tools/call #2 token=2
         u2: result #2 {"content":[]}
@@ -160,6 +161,7 @@ fn a_server_that_ends_when_it_is_asked_to_discover_is_started_again_for_the_hand
             -> u2: initialize #1
         u2: greets
             -> u2: initialized
+            -> found of u2: not=modern
             -> u2: tools/list #2
         u2: result #2 {"tools":[]}
             -> alice: result #1
@@ -201,6 +203,7 @@ fn a_server_of_the_modern_era_alone_serves_legacy_clients_too() {
             -> u2: server/discover #1 modern
         u2: greets speaks=2026-07-28 declares=tools.listChanged+resources.subscribe+logging
             -> u2: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> found of u2: not=legacy
             -> alice: result #0 version=2025-11-25
         u2: raw {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":2},"notifications":{"toolsListChanged":true}}}
         alice: logging/setLevel #1 level=debug
@@ -285,6 +288,7 @@ fn a_server_of_the_modern_era_that_comes_up_slowly_is_waited_for_the_next_time()
             -> u1: server/discover #2 modern
         20 s pass
         u1: greets
+            -> found of u1: not=legacy
             -> u1: tools/list #3 modern
         u1: result #3 {"tools":[]}
             -> alice: result #2 {"tools":[]}

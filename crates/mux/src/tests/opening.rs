@@ -4,8 +4,8 @@ use std::{boxed::Box, collections::BTreeSet, format, sync::Arc, time::Duration, 
 
 use super::script::{Words, class};
 use crate::{
-    Asks, CallRules, Device, Era, Front, IdleTimeout, Joins, Link, OnRestart, OnceRule, Opening,
-    Refusal, Route, Scope, Start,
+    Asks, CallRules, Device, Era, Finding, Front, IdleTimeout, Joins, Link, OnRestart, OnceRule,
+    Opening, Refusal, Route, Scope, Start,
 };
 
 pub(super) fn opening(words: &Words) -> Opening {
@@ -62,6 +62,7 @@ pub(super) fn opening(words: &Words) -> Opening {
             _continue => OnRestart::Continue,
         },
         kept: None,
+        found: found(words),
         start: start(words),
         joins: if words.has("joins") {
             Joins::AnyRunning
@@ -98,6 +99,16 @@ fn rules(words: &Words) -> CallRules {
 
 fn tools(names: Option<&str>) -> Option<BTreeSet<Box<str>>> {
     names.map(|names| names.split(',').map(Into::into).collect())
+}
+
+fn found(words: &Words) -> Option<Finding> {
+    let seconds = |text: &str| Duration::from_secs(text.parse().unwrap());
+    Some(Finding {
+        refused: era(words.get("found")?),
+        life: words
+            .get("found-life")
+            .map_or(Duration::from_hours(1), seconds),
+    })
 }
 
 fn era(name: &str) -> Era {

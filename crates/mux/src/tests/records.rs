@@ -363,3 +363,44 @@ fn nobody_is_greeted_anew_before_its_server_is() {
             -> alice: done 1
     "#]]);
 }
+
+#[test]
+fn of_sessions_of_one_request_it_is_recorded_that_there_are_some() {
+    check(expect![[r#"
+        show records
+        alice opens scope=global
+        alice: initialize #0 version=2025-11-25
+            -> start u1 for alice
+            -> record u1
+        u1 starts
+            -> u1: initialize #1
+        u1: greets
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+            -> record u1 greeted=2025-11-25 sessions=alice
+        bob opens posts scope=global era=legacy
+        bob: tools/call #1 tool=x modern
+            -> u1: tools/call #2
+            -> record u1 greeted=2025-11-25 sessions=s0,alice
+        u1: result #2
+            -> bob: result #1
+            -> close bob
+        bob leaves
+        carol opens posts scope=global era=legacy
+        carol: tools/call #1 tool=x modern
+            -> u1: tools/call #3
+        u1: result #3
+            -> carol: result #1
+            -> close carol
+        carol leaves
+        1 s pass
+            after 1 s
+            -> record u1 greeted=2025-11-25 sessions=alice
+        dave opens posts scope=global era=legacy
+        dave: tools/call #1 tool=x modern
+            -> u1: tools/call #4
+            -> record u1 greeted=2025-11-25 sessions=s0,alice
+        the daemon dies
+            -> record u1 greeted=2025-11-25 sessions=s0,alice
+    "#]]);
+}

@@ -259,6 +259,14 @@ pub(super) fn action(
         } => {
             format!("-> keep {upstream}: {}", kept(words))
         }
+        Action::KeepFinding {
+            upstream,
+            refused: Some(refused),
+        } => format!("-> found of {upstream}: not={}", refused.name()),
+        Action::KeepFinding {
+            upstream,
+            refused: None,
+        } => format!("-> found of {upstream}: nothing"),
         Action::AnswerAdmin { answer, .. } => match answer {
             AdminAnswer::Restarted { upstreams } => format!("-> admin: restarted {upstreams}"),
             AdminAnswer::NothingRuns => "-> admin: nothing runs".to_string(),

@@ -332,6 +332,7 @@ fn a_state_that_a_legacy_server_cannot_have_given_does_not_run_its_tool() {
             -> u2: initialize #1
         u2: greets
             -> u2: initialized
+            -> found of u2: not=modern
             -> alice: error #2 -32602 bad-parameter
             -> close alice
         bob opens posts handle=b era=legacy route=other

@@ -166,6 +166,7 @@ fn where_it_turns_out_that_there_are_sessions_who_has_none_is_turned_away() {
             -> u2: initialize #1
         u2: greets
             -> u2: initialized
+            -> found of u2: not=modern
             -> carol: result #1 versions=2026-07-28,2025-11-25,2025-06-18,2025-03-26,2024-11-05
         dave opens scope=session modern-global posts
         dave: tools/list #1 modern

@@ -103,6 +103,7 @@ fn a_server_is_asked_again_after_a_day_unless_a_process_speaks_as_was_found() {
             -> u2: initialize #1
         u2: greets
             -> u2: initialized
+            -> found of u2: not=modern
             -> u2: tools/list #2
         u2: result #2 {"tools":[]}
             -> alice: result #1
@@ -238,6 +239,7 @@ fn nothing_is_started_beside_a_process_that_has_not_ended() {
             -> u2: initialize #1
         u2: greets
             -> u2: initialized
+            -> found of u2: not=modern
             -> u2: tools/list #2
     "#]]);
 }
@@ -374,5 +376,51 @@ fn who_has_asked_for_a_restart_hears_of_it_also_when_the_next_process_does_not_s
         u1 exits code 1
             -> start u2 for alice
             -> admin: restarted 1
+    "#]]);
+}
+
+#[test]
+fn what_was_found_before_counts_for_as_long_as_it_was_to_be_believed_yet() {
+    check(expect![[r#"
+        alice opens found=modern found-life=60
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets
+            -> u1: initialized
+            -> u1: tools/list #2
+        u1: result #2 {"tools":[]}
+            -> alice: result #1
+        alice leaves
+        10 min pass
+            after 600 s
+            -> stop u1
+        u1 exits code 0
+        bob opens
+        bob: tools/list #1 modern
+            -> start u2 for bob
+        u2 starts
+            -> u2: server/discover #1 modern
+    "#]]);
+}
+
+#[test]
+fn what_was_found_before_and_turns_out_wrong_is_found_anew() {
+    check(expect![[r#"
+        alice opens found=modern
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: greets
+            -> found of u2: not=legacy
+            -> u2: tools/list #2 modern
     "#]]);
 }

@@ -8,6 +8,7 @@ fn ask() -> SessionAsk {
     SessionAsk {
         server: "echo".into(),
         command: ["npx", "-y", "echo"].map(OsString::from).to_vec(),
+        address: None,
         scope: None,
         workspace: Some(Workspace {
             path: "/w".into(),

@@ -6,12 +6,13 @@
 
 use std::{
     fmt,
-    io::{self, IsTerminal, Read},
+    io::{self, IsTerminal},
     os::fd::AsFd,
     time::{Duration, Instant},
 };
 
 use rustix::{
+    buffer::spare_capacity,
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
@@ -30,7 +31,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// What is no event.
 #[derive(Debug)]
-pub(super) enum InputError {
+pub(crate) enum InputError {
     Io(io::Error),
     NotUtf8,
     NotJson {
@@ -106,12 +107,11 @@ struct Input {
 }
 
 fn read_from(
-    mut input: impl Read + AsFd,
+    input: impl AsFd,
     deadline: Instant,
     may_be_silent: bool,
 ) -> Result<Input, InputError> {
     let mut bytes = Vec::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
     let mut until = if may_be_silent {
         deadline.min(Instant::now() + FIRST_WITHIN)
     } else {
@@ -122,9 +122,13 @@ fn read_from(
         if !is_ready(&input, until).map_err(InputError::Io)? {
             return so_far(bytes, false);
         }
-        match input.read(&mut chunk).map_err(InputError::Io)? {
-            0 => return so_far(bytes, true),
-            read => bytes.extend_from_slice(&chunk[..read]),
+        // It is not cleared before: most events are short, and would leave most of it alone.
+        bytes.reserve(CHUNK_BYTES);
+        match rustix::io::read(&input, spare_capacity(&mut bytes)) {
+            Ok(0) => return so_far(bytes, true),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(InputError::Io(errno.into())),
         }
         if bytes.len() as u64 > BYTES_MAX {
             return Err(InputError::TooLong);
@@ -167,7 +171,7 @@ mod tests {
         Instant::now() + Duration::from_mins(1)
     }
 
-    fn bytes_of(input: impl Read + AsFd) -> Vec<u8> {
+    fn bytes_of(input: impl AsFd) -> Vec<u8> {
         read_from(input, far(), true).unwrap().bytes
     }
 

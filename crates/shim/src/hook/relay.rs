@@ -80,6 +80,7 @@ fn ask(
     Ok(SessionAsk {
         server: call.server.clone(),
         command: Vec::new(),
+        address: None,
         scope: None,
         workspace: workspace.map_err(Failure::Workspace)?,
         pass: Vec::new(),

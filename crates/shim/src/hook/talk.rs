@@ -6,28 +6,42 @@ use std::io;
 use tungstenite::{
     Error, HandshakeError, Message, WebSocket,
     client::{IntoClientRequest as _, client_with_config},
-    http::{HeaderValue, Request, header::AUTHORIZATION},
+    error::{ProtocolError, SubProtocolError},
+    http::{HeaderName, HeaderValue, Request, header::SEC_WEBSOCKET_PROTOCOL},
     protocol::WebSocketConfig,
 };
 use wire::{Json, quoted};
 
 use super::{
     BYTES_MAX, Deadline, Failure,
-    arguments::{Hook, Wants},
-    post::{bearer, one_line},
+    arguments::Wants,
+    post::one_line,
     target::Url,
     tool::{self, ID},
 };
 
-/// Sends the event; says what is for the agent.
-pub(super) fn tell(
+/// What sessions with such a daemon speak.
+const PROTOCOL: HeaderValue = HeaderValue::from_static("mcp");
+
+/// An event that is told. Its headers are secrets, so it is never shown.
+pub(crate) struct Telling<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// A JSON object.
+    pub(crate) event: &'a str,
+    pub(crate) wants: Wants,
+    /// What the daemon is told besides, as names and values.
+    pub(crate) headers: &'a [(String, String)],
+}
+
+/// Sends the event over a connection to there; says what is for the agent.
+pub(crate) fn tell<Stream: io::Read + io::Write>(
+    stream: Stream,
     url: &Url,
-    hook: &Hook,
-    event: &str,
+    telling: &Telling<'_>,
     deadline: Deadline,
 ) -> Result<Option<String>, Failure> {
-    let request = handshake(url, hook, event)?;
-    let stream = url.connect(deadline)?;
+    let request = request(&place_for_hooks(url, telling.event), telling.headers)?;
     let config = WebSocketConfig::default()
         .max_message_size(usize::try_from(BYTES_MAX).ok())
         .max_frame_size(usize::try_from(BYTES_MAX).ok());
@@ -36,10 +50,10 @@ pub(super) fn tell(
             HandshakeError::Failure(error) => failure(deadline, error),
             HandshakeError::Interrupted(_) => Failure::TimedOut(deadline.whole),
         })?;
-    let message = message(hook, event);
+    let message = message(telling);
     let sent = socket.send(Message::text(message));
     sent.map_err(|error| failure(deadline, error))?;
-    match hook.wants {
+    match telling.wants {
         Wants::Answer => {
             let said = answer(&mut socket, deadline)?;
             // It is here, whatever becomes of the goodbye.
@@ -55,8 +69,31 @@ pub(super) fn tell(
     }
 }
 
+/// Whether the daemon takes sessions, over a connection to there.
+pub(crate) fn greet<Stream: io::Read + io::Write>(
+    stream: Stream,
+    url: &Url,
+    headers: &[(String, String)],
+    deadline: Deadline,
+) -> Result<(), Failure> {
+    let place = format!("ws://{}{}", url.authority(), url.path_and_query());
+    let mut request = request(&place, headers)?;
+    request
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
+    match client_with_config(request, stream, None) {
+        // One that does not say what it speaks, speaks what it always speaks.
+        Ok(_)
+        | Err(HandshakeError::Failure(Error::Protocol(
+            ProtocolError::SecWebSocketSubProtocolError(SubProtocolError::NoSubProtocol),
+        ))) => Ok(()),
+        Err(HandshakeError::Failure(error)) => Err(failure(deadline, error)),
+        Err(HandshakeError::Interrupted(_)) => Err(Failure::TimedOut(deadline.whole)),
+    }
+}
+
 /// The path is that of hooks; who asks is told as mcp-proxy tells it.
-fn handshake(url: &Url, hook: &Hook, event: &str) -> Result<Request<()>, Failure> {
+fn place_for_hooks(url: &Url, event: &str) -> String {
     let session = Json::parse(event).and_then(|event| event.member("session_id")?.string());
     // Text that would mean something else in a URL is none of an agent's.
     let is_plain = |id: &str| {
@@ -76,27 +113,31 @@ fn handshake(url: &Url, hook: &Hook, event: &str) -> Result<Request<()>, Failure
         parts.push(format!("session_key={session}"));
     }
     let question = if parts.is_empty() { "" } else { "?" };
-    let url = format!("ws://{}/hook{question}{}", url.authority(), parts.join("&"));
-    let bad = |error: String| Failure::Said(format!("cannot ask for {url}: {error}"));
-    let mut request = url
-        .as_str()
+    format!("ws://{}/hook{question}{}", url.authority(), parts.join("&"))
+}
+
+fn request(place: &str, headers: &[(String, String)]) -> Result<Request<()>, Failure> {
+    let bad = |error: String| Failure::Said(format!("cannot ask for {place}: {error}"));
+    let mut request = place
         .into_client_request()
         .map_err(|error| bad(error.to_string()))?;
-    if let Some(token) = bearer(hook)? {
-        let value = HeaderValue::try_from(format!("Bearer {token}"));
-        let mut value = value.map_err(|_| bad("the token cannot stand in a header".into()))?;
+    for (name, value) in headers {
+        let unfit = |what: &str| bad(format!("{what} of the header `{name}` cannot be sent"));
+        let header: HeaderName = name.parse().map_err(|_| unfit("the name"))?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| unfit("the value"))?;
         value.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, value);
+        request.headers_mut().insert(header, value);
     }
     Ok(request)
 }
 
-fn message(hook: &Hook, event: &str) -> String {
-    let id = match hook.wants {
+fn message(telling: &Telling<'_>) -> String {
+    let id = match telling.wants {
         Wants::Answer => format!(r#""id":{ID},"#),
         Wants::Nothing => String::new(),
     };
-    let method = quoted(&format!("hook/{}", hook.event));
+    let method = quoted(&format!("hook/{}", telling.name));
+    let event = telling.event;
     format!(r#"{{"jsonrpc":"2.0",{id}"method":{method},"params":{event}}}"#)
 }
 
@@ -132,11 +173,12 @@ fn answer<Stream: io::Read + io::Write>(
     }
 }
 
-/// Says goodbye, and waits until that is answered.
+/// Says goodbye, and waits until that is answered. Who has answered it may take their time to hang up.
 fn close<Stream: io::Read + io::Write>(socket: &mut WebSocket<Stream>) -> Result<(), Error> {
     socket.close(None)?;
     loop {
         match socket.read() {
+            Ok(Message::Close(_)) => return Ok(()),
             Ok(_said_before) => {}
             Err(Error::ConnectionClosed) => return Ok(()),
             Err(error) => return Err(error),

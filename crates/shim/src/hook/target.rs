@@ -3,7 +3,7 @@
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs},
     os::unix::net::UnixStream,
     time::Duration,
 };
@@ -19,6 +19,7 @@ pub struct Url {
     uri: Uri,
     host: String,
     port: u16,
+    is_secure: bool,
 }
 
 /// What is no such URL.
@@ -30,6 +31,8 @@ pub enum BadUrl {
     WantsTls,
     /// Another scheme.
     OtherScheme,
+    /// It is none for WebSockets, where it has to be.
+    NoSocket,
     /// It says who we are.
     HasUser,
 }
@@ -43,6 +46,7 @@ impl fmt::Display for BadUrl {
                  machine, or put one before it"
             }
             BadUrl::OtherScheme => "it must begin with http:// or ws://",
+            BadUrl::NoSocket => "it must begin with ws:// or wss://",
             BadUrl::HasUser => "it must name no user; a token goes by --bearer-env",
         })
     }
@@ -51,11 +55,29 @@ impl fmt::Display for BadUrl {
 impl Url {
     /// Reads it; says also whether it is one for WebSockets.
     pub(super) fn parse(text: &str) -> Result<(Self, bool), BadUrl> {
+        let (url, is_web_socket) = Self::parse_any(text)?;
+        if url.is_secure {
+            return Err(BadUrl::WantsTls);
+        }
+        Ok((url, is_web_socket))
+    }
+
+    /// Reads one for WebSockets, with TLS or without.
+    pub(crate) fn of_socket(text: &str) -> Result<Self, BadUrl> {
+        match Self::parse_any(text) {
+            Ok((url, true)) => Ok(url),
+            Ok((_, false)) | Err(BadUrl::OtherScheme) => Err(BadUrl::NoSocket),
+            Err(why) => Err(why),
+        }
+    }
+
+    fn parse_any(text: &str) -> Result<(Self, bool), BadUrl> {
         let uri: Uri = text.parse().map_err(|_| BadUrl::NoUrl)?;
-        let is_web_socket = match uri.scheme_str() {
-            Some("http") => false,
-            Some("ws") => true,
-            Some("https" | "wss") => return Err(BadUrl::WantsTls),
+        let (is_web_socket, is_secure) = match uri.scheme_str() {
+            Some("http") => (false, false),
+            Some("https") => (false, true),
+            Some("ws") => (true, false),
+            Some("wss") => (true, true),
             Some(_other) => return Err(BadUrl::OtherScheme),
             None => return Err(BadUrl::NoUrl),
         };
@@ -73,20 +95,38 @@ impl Url {
         }
         let url = Url {
             host: host.to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            port: authority
+                .port_u16()
+                .unwrap_or(if is_secure { 443 } else { 80 }),
+            is_secure,
             uri,
         };
         Ok((url, is_web_socket))
     }
 
-    /// Whether it leads to this machine whatever names mean: it is an address.
+    /// Whether it leads to this machine whatever other names mean.
     pub(super) fn is_of_this_machine(&self) -> bool {
         let address: Option<IpAddr> = self.host.parse().ok();
-        address.is_some_and(|address| address.is_loopback())
+        self.is_localhost() || address.is_some_and(|address| address.is_loopback())
+    }
+
+    /// Never anybody else, whatever a name server says (RFC 6761, section 6.3).
+    fn is_localhost(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+    }
+
+    /// Whether TLS is spoken there.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// A name, or an address without brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
     }
 
     /// Host and port, as a request names them.
-    pub(super) fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         self.uri.authority().map_or("", |it| it.as_str())
     }
 
@@ -102,7 +142,7 @@ impl Url {
     }
 
     /// A connection to there.
-    pub(super) fn connect(&self, deadline: Deadline) -> Result<Timed<TcpStream>, Failure> {
+    pub(crate) fn connect(&self, deadline: Deadline) -> Result<Timed<TcpStream>, Failure> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in self.addresses(deadline)? {
             match TcpStream::connect_timeout(&address, deadline.left()?) {
@@ -127,6 +167,10 @@ impl Url {
     fn addresses(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Failure> {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, self.port)]);
+        }
+        if self.is_localhost() {
+            let own = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            return Ok(own.map(|own| SocketAddr::new(own, self.port)).to_vec());
         }
         let named = (self.host.clone(), self.port);
         let find = move || named.to_socket_addrs().map(Iterator::collect);
@@ -161,9 +205,14 @@ impl Patient for UnixStream {
     }
 }
 
+/// Bytes both ways.
+pub trait Channel: Read + Write {}
+
+impl<Stream: Read + Write> Channel for Stream {}
+
 /// A stream of which nothing lasts longer than until a deadline.
 #[derive(Debug)]
-pub(super) struct Timed<Stream> {
+pub(crate) struct Timed<Stream> {
     pub(super) stream: Stream,
     pub(super) deadline: Deadline,
 }
@@ -217,8 +266,21 @@ mod tests {
             ("localhost", 80, true)
         );
         assert_eq!(url.path_and_query(), "/");
-        // A name may mean anything.
+        assert!(url.is_of_this_machine());
+        // Another name may mean anything.
+        let (url, _) = parsed("http://localhost.example/").unwrap();
         assert!(!url.is_of_this_machine());
+    }
+
+    #[test]
+    fn a_daemon_with_tls_is_at_its_own_port_and_a_page_is_no_daemon() {
+        let url = Url::of_socket("wss://h/mcp").unwrap();
+        assert_eq!((url.port, url.is_secure(), url.host()), (443, true, "h"));
+        assert!(!Url::of_socket("ws://h").unwrap().is_secure());
+        for text in ["http://h", "https://h", "ftp://h"] {
+            assert_eq!(Url::of_socket(text), Err(BadUrl::NoSocket), "{text}");
+        }
+        assert_eq!(Url::of_socket("h:1"), Err(BadUrl::NoUrl));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
 
-use super::{AdminAsk, Ask, Join, Preface, PrefaceError, SessionAsk, number, path_bytes};
+use super::{Address, AdminAsk, Ask, Join, Preface, PrefaceError, SessionAsk, number, path_bytes};
 use crate::{
     fields::{self, os_string, variable},
     workspace::{Evidence, Workspace},
@@ -30,6 +30,15 @@ fn write_session(session: &SessionAsk, body: &mut Vec<u8>) -> Result<(), Preface
     field(body, "server", session.server.as_bytes())?;
     for argument in &session.command {
         field(body, "arg", argument.as_bytes())?;
+    }
+    if let Some(address) = &session.address {
+        field(body, "url", address.url.as_bytes())?;
+        for (name, value) in &address.headers {
+            field_of(body, "header", &[name.as_bytes(), b"=", value.as_bytes()])?;
+        }
+        if let Some(file) = &address.ca_cert {
+            field(body, "ca_cert", path_bytes(file))?;
+        }
     }
     if let Some(scope) = session.scope {
         field(body, "scope", scope.word().as_bytes())?;
@@ -91,6 +100,9 @@ struct Fields<'body> {
     resume: Option<&'body [u8]>,
     verb: Option<&'body [u8]>,
     wait: Option<&'body [u8]>,
+    url: Option<&'body [u8]>,
+    headers: Vec<&'body [u8]>,
+    ca_cert: Option<&'body [u8]>,
     command: Vec<OsString>,
     pass: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -137,6 +149,9 @@ fn collect(body: &[u8]) -> Result<Fields<'_>, PrefaceError> {
             b"resume" => all.resume = Some(value),
             b"verb" => all.verb = Some(value),
             b"wait" => all.wait = Some(value),
+            b"url" => all.url = Some(value),
+            b"header" => all.headers.push(value),
+            b"ca_cert" => all.ca_cert = Some(value),
             b"arg" => all.command.push(os_string(value)),
             b"pass" => all.pass.push(os_string(value)),
             b"env" => all
@@ -178,6 +193,7 @@ fn session(fields: Fields<'_>) -> Result<SessionAsk, PrefaceError> {
     };
     Ok(SessionAsk {
         server: text(fields.server, "server")?,
+        address: address(&fields)?,
         command: fields.command,
         scope,
         workspace,
@@ -186,6 +202,26 @@ fn session(fields: Fields<'_>) -> Result<SessionAsk, PrefaceError> {
         resume,
         env: fields.env,
     })
+}
+
+fn address(fields: &Fields<'_>) -> Result<Option<Address>, PrefaceError> {
+    if fields.url.is_none() {
+        return Ok(None);
+    }
+    let header = |field: &&[u8]| {
+        let (name, value) = fields::halves(field)?;
+        let text = |bytes| str::from_utf8(bytes).ok().map(str::to_owned);
+        Some((text(name)?, text(value)?))
+    };
+    let headers = fields.headers.iter().map(header).collect::<Option<_>>();
+    Ok(Some(Address {
+        url: text(fields.url, "url")?,
+        headers: headers.ok_or(PrefaceError::BadValue { key: "header" })?,
+        ca_cert: match fields.ca_cert {
+            Some(file) => Some(absolute(file, "ca_cert")?),
+            None => None,
+        },
+    }))
 }
 
 fn admin(fields: &Fields<'_>) -> Result<AdminAsk, PrefaceError> {

@@ -28,9 +28,20 @@ fn workspace() -> impl Strategy<Value = Workspace> {
 }
 
 prop_compose! {
+    fn address()(
+        url in "[^\0]{0,20}",
+        headers in prop::collection::vec(("[^\0=]{0,8}", "[^\0]{0,8}"), 0..3),
+        ca_cert in prop::option::of(absolute()),
+    ) -> Address {
+        Address { url, headers, ca_cert }
+    }
+}
+
+prop_compose! {
     fn session()(
         server in "[^\0]{0,20}",
         command in prop::collection::vec(bytes(0..10), 0..4),
+        address in prop::option::of(address()),
         scope in prop::option::of(prop::sample::select(Scope::ALL.to_vec())),
         workspace in prop::option::of(workspace()),
         pass in prop::collection::vec(bytes(0..10), 0..4),
@@ -38,7 +49,7 @@ prop_compose! {
         resume in prop::option::of(any::<u64>()),
         env in prop::collection::vec(variable(), 0..8),
     ) -> Ask {
-        Ask::Session(SessionAsk { server, command, scope, workspace, pass, join, resume, env })
+        Ask::Session(SessionAsk { server, command, address, scope, workspace, pass, join, resume, env })
     }
 }
 
@@ -104,6 +115,7 @@ fn example() -> Preface {
         ask: Ask::Session(SessionAsk {
             server: "echo".into(),
             command: vec!["npx".into(), "-y".into(), String::new().into()],
+            address: None,
             scope: Some(Scope::Workspace),
             workspace: Some(Workspace {
                 path: "/home/ada/project".into(),
@@ -130,6 +142,32 @@ fn it_looks_on_the_link_as_the_protocol_says() {
         String::from_utf8(example().encode().unwrap()).unwrap(),
         expected
     );
+}
+
+#[test]
+fn an_address_looks_on_the_link_as_the_protocol_says() {
+    let mut preface = example();
+    preface.ask = Ask::Session(SessionAsk {
+        command: Vec::new(),
+        address: Some(Address {
+            url: "ws://127.0.0.1:8420/mcp".into(),
+            headers: vec![("Authorization".into(), "Bearer a=b".into())],
+            ca_cert: Some("/home/ada/ca.crt".into()),
+        }),
+        scope: None,
+        workspace: None,
+        pass: Vec::new(),
+        join: Join::ShareKey,
+        resume: None,
+        env: Vec::new(),
+        server: "quarry".into(),
+    });
+    let body = "version=0.1.0\0cwd=/home/ada/project\0umask=022\0pid=7\0ask=session\0server=quarry\0\
+        url=ws://127.0.0.1:8420/mcp\0header=Authorization=Bearer a=b\0ca_cert=/home/ada/ca.crt\0";
+    let expected = format!("\x1emcpool 1 {}\n{body}", body.len());
+    let encoded = preface.encode().unwrap();
+    assert_eq!(str::from_utf8(&encoded).unwrap(), expected);
+    assert_eq!(Preface::decode(body.as_bytes()), Ok(preface));
 }
 
 #[test]

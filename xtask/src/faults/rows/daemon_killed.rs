@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use fastrand::Rng;
 
 use super::Row;
+use crate::bench::Front;
 use crate::faults::{
     Stage,
     home::Home,
-    load::{Book, Crowd, pids},
+    load::{Book, Crowd, Door, pids},
     processes::until,
     session::PATIENCE,
     shown::{Shown, percentile},
@@ -26,7 +27,10 @@ pub(super) const ROW: Row = Row {
 };
 
 const SERVERS: usize = 4;
-const SESSIONS: usize = 32;
+/// Over stdio, and over each of the other fronts.
+const STDIO: usize = 24;
+const VISITORS: usize = SERVERS;
+const SESSIONS: usize = STDIO + 2 * VISITORS;
 
 /// The longest life of a daemon under load before it dies.
 const LIFE: Duration = Duration::from_millis(400);
@@ -37,14 +41,22 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         .map(|number| format!("server-{number}"))
         .collect();
     let servers = names.iter().map(|name| home.soak_server(name));
-    home.configure(&servers.collect::<String>())?;
+    let door = Door::new()?;
+    home.configure(&(door.configured() + &servers.collect::<String>()))?;
     let book = Book::default();
     let crowds: Vec<Crowd<'_>> = names.iter().map(|_| Crowd::new(&book)).collect();
     let killed = thread::scope(|scope| {
-        for session in 0..SESSIONS {
+        for session in 0..STDIO {
             let at = session % SERVERS;
             let (crowd, command) = (&crowds[at], home.connect(&names[at]));
             scope.spawn(move || crowd.attend(command));
+        }
+        for visitor in 0..VISITORS {
+            let at = visitor % SERVERS;
+            let (crowd, door, name) = (&crowds[at], &door, &names[at]);
+            for front in [Front::Http, Front::WebSocket] {
+                scope.spawn(move || crowd.visit(front, door, name));
+            }
         }
         let killed = kill_again_and_again(&home, &crowds, rounds);
         for crowd in &crowds {
@@ -62,6 +74,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     shown.at_most("servers that ended with a daemon", killed.servers, 0);
     home.done(&["stop"])?;
     book.close(&home.ledgers(), killed.daemons, shown)?;
+    shown.fact("connections that broke", book.lost_connections());
     let most = Duration::from_secs(2);
     shown.within(
         "all sessions answered after, p50",

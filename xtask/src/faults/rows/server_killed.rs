@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use super::Row;
 use crate::{
+    bench::Front,
     faults::{
         Stage,
         home::Home,
-        load::{Book, Crowd},
+        load::{Book, Crowd, Door},
         processes::{Process, until},
         session::{PATIENCE, Session},
         shown::{Shown, percentile},
@@ -32,7 +33,9 @@ pub(super) const ROW: Row = Row {
 
 /// Servers that die at about the same time, each with sessions of its own.
 const CROWDS: usize = 4;
-const SESSIONS: usize = 3;
+/// Two over stdio, and one over each of the other fronts.
+const STDIO: usize = 2;
+const SESSIONS: usize = STDIO + 2;
 
 /// The longest life of a server under load before it dies.
 const LIFE: Duration = Duration::from_millis(120);
@@ -46,7 +49,8 @@ const RESTART: Duration = Duration::from_millis(100);
 fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     let home = stage.home()?;
     let own_start = own_start(&home)?;
-    home.configure(&servers(&home, rounds))?;
+    let door = Door::new()?;
+    home.configure(&(door.configured() + &servers(&home, rounds)))?;
     let book = Book::default();
     let bystanders = Crowd::new(&book);
     let mut restarts = Vec::new();
@@ -55,10 +59,10 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         let command = home.connect("bystander");
         let bystander = scope.spawn(|| bystanders.attend(command));
         for batch in all.chunks(CROWDS) {
-            let (home, book) = (&home, &book);
+            let (home, book, door) = (&home, &book, &door);
             let dying = batch
                 .iter()
-                .map(|round| scope.spawn(move || crowd(home, book, *round)));
+                .map(|round| scope.spawn(move || crowd(home, (book, door), *round)));
             for dying in dying.collect::<Vec<_>>() {
                 restarts.push(dying.join());
             }
@@ -73,6 +77,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     shown.fact("deaths", restarts.len());
     home.done(&["stop"])?;
     book.close(&home.ledgers(), 0, shown)?;
+    shown.at_most("connections that broke", book.lost_connections(), 0);
     shown.fact("server's own start, p99", format!("{own_start:.1?}"));
     shown.within(
         "restart p50",
@@ -96,17 +101,20 @@ fn servers(home: &Home<'_>, rounds: u32) -> String {
 }
 
 /// One server with its sessions, and its death; how long after it the next process answered.
-fn crowd(home: &Home<'_>, book: &Book, round: u32) -> anyhow::Result<Duration> {
+fn crowd(home: &Home<'_>, (book, door): (&Book, &Door), round: u32) -> anyhow::Result<Duration> {
     let mut chance = Rng::with_seed(home.stage.seed.wrapping_add(u64::from(round) << 32));
     let crowd = Crowd::new(book);
     let name = format!("crowd-{round}");
     thread::scope(|scope| {
-        for _ in 0..SESSIONS {
-            let command = home.connect(&name);
-            let crowd = &crowd;
+        let (crowd, name) = (&crowd, &name);
+        for _ in 0..STDIO {
+            let command = home.connect(name);
             scope.spawn(move || crowd.attend(command));
         }
-        let restart = death(home, book, &crowd, &name, &mut chance);
+        for front in [Front::Http, Front::WebSocket] {
+            scope.spawn(move || crowd.visit(front, door, name));
+        }
+        let restart = death(home, book, crowd, name, &mut chance);
         crowd.end();
         restart
     })

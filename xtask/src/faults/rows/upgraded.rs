@@ -10,10 +10,11 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use super::Row;
+use crate::bench::Front;
 use crate::faults::{
     Stage,
     home::{Home, number},
-    load::{Book, Crowd, pids},
+    load::{Book, Crowd, Door, pids},
     processes::until,
     session::PATIENCE,
     shown::{Shown, percentile},
@@ -27,7 +28,10 @@ pub(super) const ROW: Row = Row {
 };
 
 const SERVERS: usize = 4;
-const SESSIONS: usize = 32;
+/// Over stdio, and over each of the other fronts.
+const STDIO: usize = 24;
+const VISITORS: usize = SERVERS;
+const SESSIONS: usize = STDIO + 2 * VISITORS;
 
 /// The longest time between two upgrades.
 const LIFE: Duration = Duration::from_millis(400);
@@ -44,15 +48,23 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
         .map(|number| format!("server-{number}"))
         .collect();
     let servers = names.iter().map(|name| home.soak_server(name));
-    home.configure(&servers.collect::<String>())?;
+    let door = Door::new()?;
+    home.configure(&(door.configured() + &servers.collect::<String>()))?;
     let book = Book::default();
     let crowds: Vec<Crowd<'_>> = names.iter().map(|_| Crowd::new(&book)).collect();
     let begun = Instant::now();
     let upgrades = thread::scope(|scope| {
-        for session in 0..SESSIONS {
+        for session in 0..STDIO {
             let at = session % SERVERS;
             let (crowd, command) = (&crowds[at], home.connect(&names[at]));
             scope.spawn(move || crowd.attend(command));
+        }
+        for visitor in 0..VISITORS {
+            let at = visitor % SERVERS;
+            let (crowd, door, name) = (&crowds[at], &door, &names[at]);
+            for front in [Front::Http, Front::WebSocket] {
+                scope.spawn(move || crowd.visit(front, door, name));
+            }
         }
         let upgrades = upgrade_again_and_again(&home, &crowds, rounds);
         for crowd in &crowds {
@@ -69,6 +81,7 @@ fn play(stage: &Stage, rounds: u32, shown: &mut Shown) -> anyhow::Result<()> {
     book.close(&home.ledgers(), 0, shown)?;
     shown.at_least("requests a second", book.requests() / seconds, LOAD);
     shown.at_most("errors to calls that should be none", book.refusals(), 0);
+    shown.at_most("connections that broke", book.lost_connections(), 0);
     for (name, percent) in [
         ("pause, p50", 50),
         ("pause, p99", 99),

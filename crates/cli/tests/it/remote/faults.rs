@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{error, home_for, home_with, session_of};
 use crate::support::{
     Client, Home,
-    remote::{Manners, Remote},
+    remote::{Manners, Mood, Remote, Speaks},
     remote_socket::RemoteSocket,
 };
 
@@ -126,6 +126,30 @@ fn a_server_that_is_killed_answers_what_is_open_by_the_rules() {
         (again.count("tools/call"), again.count("initialize")),
         (1, 1)
     );
+}
+
+#[test]
+fn who_breaks_off_whenever_it_is_listened_to_is_there_all_the_same() {
+    for (speaks, greeting, listening) in [
+        (Speaks::Legacy, "initialize", "GET"),
+        (Speaks::Modern, "server/discover", "subscriptions/listen"),
+    ] {
+        let remote = Remote::start(Manners {
+            speaks_up: true,
+            speaks,
+            ..Manners::default()
+        });
+        let home = home_for(&remote);
+        let mut client = home.configured("there");
+        remote.has_seen(listening, 1);
+        remote.receives(&[Mood::Cut; 4]);
+        remote.cut();
+        remote.has_seen(listening, 6);
+        remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+        client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
+        assert_eq!(client.text("echo", json!({"text": "on"})), "on");
+        assert_eq!(remote.count(greeting), 1, "{greeting}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{
     http_modern::{ask, call_of, request},
     support::{
         Client, Home,
-        remote::{Manners, Remote, Speaks},
+        remote::{Manners, Mood, Remote, Speaks},
         remote_socket::RemoteSocket,
         until,
         web::Web,
@@ -122,6 +122,30 @@ fn a_legacy_server_is_asked_once_what_it_is_and_serves_modern_clients() {
 }
 
 #[test]
+fn how_a_server_speaks_is_known_to_the_next_daemon() {
+    for (speaks, probe) in [
+        (Speaks::Legacy, "server/discover"),
+        (Speaks::Modern, "initialize"),
+    ] {
+        let remote = speaking(speaks);
+        let home = home_for(&remote);
+        for text in ["1", "2"] {
+            // Each speaks as the server does not.
+            let mut client = client_of(&home);
+            if speaks == Speaks::Legacy {
+                assert_eq!(echo(&mut client, text), text);
+            } else {
+                client.initialize_with(&json!({}));
+                assert_eq!(client.text("echo", json!({"text": text})), text);
+            }
+            client.close();
+            home.done(&["stop"]);
+        }
+        assert_eq!(remote.count(probe), 1, "{speaks:?}");
+    }
+}
+
+#[test]
 fn the_configuration_says_how_a_server_is_spoken_to() {
     for (era, asked) in [
         ("modern", ["server/discover", "initialize"]),
@@ -195,7 +219,7 @@ fn headers_say_again_what_the_server_wants_to_see_there() {
     client.call("routed", routed.clone());
     assert_eq!(
         (remote.count("tools/call"), remote.count("tools/list")),
-        (2, 1)
+        (2, 2)
     );
     client.call("routed", routed);
     assert_eq!(remote.count("tools/call"), 3);
@@ -304,6 +328,63 @@ fn a_request_that_the_server_takes_back_is_made_anew_and_not_once_more() {
     let ids = listens();
     assert_eq!(ids.len(), 3, "{ids:?}");
     assert!(ids[0] != ids[1] && ids[1] != ids[2], "{ids:?}");
+}
+
+#[test]
+fn what_is_known_of_a_tool_stays_known_though_a_list_is_not_told_to_its_end() {
+    let remote = speaking(Speaks::Modern);
+    let home = home_for(&remote);
+    let mut client = home.configured("there");
+    for params in [json!({}), json!({"cursor": "more"})] {
+        client.request("tools/list", params);
+    }
+    remote.lose_page();
+    let refused = client.call("never", json!({}));
+    assert_eq!(
+        refused["error"]["data"]["reason"], "upstream-refused",
+        "{refused}"
+    );
+    // Each page was asked for on behalf of that call, and the second was not told.
+    remote.has_seen("tools/list", 4);
+    let calls = remote.count("tools/call");
+    for tool in ["later", "routed"] {
+        let answer = client.call(tool, json!({"region": "us"}));
+        assert!(answer["result"].is_object(), "{tool}: {answer}");
+    }
+    assert_eq!(remote.count("tools/call"), calls + 2);
+}
+
+#[test]
+fn a_server_that_cannot_be_listened_to_now_is_asked_again() {
+    for status in ["503 Service Unavailable", "429 Too Many Requests"] {
+        let remote = speaking(Speaks::Modern);
+        remote.receives(&[Mood::Busy(status)]);
+        let home = home_for(&remote);
+        let mut client = home.configured("there");
+        assert_eq!(client.text("echo", json!({"text": status})), status);
+        remote.has_seen("subscriptions/listen", 2);
+        remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+        client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_of_what_a_server_tells_does_not_end_the_telling() {
+    let remote = speaking(Speaks::Modern);
+    remote.receives(&[Mood::Flood(50_000)]);
+    let home = Home::new();
+    home.configure(&format!(
+        "[limits]\nmessage_bytes = 10000\n[servers.there]\nurl = '{}'\n",
+        remote.url()
+    ));
+    let mut client = home.configured("there");
+    // Nobody knows what that was.
+    client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
+    remote.has_seen("subscriptions/listen", 2);
+    remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/resources/list_changed"}));
+    client.wait_for(|it| it["method"] == "notifications/resources/list_changed");
+    assert_eq!(client.text("echo", json!({"text": "on"})), "on");
+    assert_eq!(remote.count("server/discover"), 1);
 }
 
 #[test]

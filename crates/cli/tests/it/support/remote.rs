@@ -4,7 +4,7 @@
 //! tools say what happens in a call.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixListener,
@@ -13,7 +13,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -21,7 +20,11 @@ use serde_json::{Value, json};
 use super::{eventually, until};
 
 mod modern;
+mod mood;
 mod old;
+
+pub(crate) use mood::Mood;
+use mood::{misbehave, receive};
 
 /// How it differs from the usual.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +94,10 @@ struct State {
     kept: Vec<(String, Value)>,
     /// Calls whose stream the client has ended.
     deserted: usize,
+    /// What becomes of those who want to listen next.
+    moods: VecDeque<Mood>,
+    /// Whether the second page of its list cannot be had.
+    lacks_page: bool,
 }
 
 /// The server, as long as this is there.
@@ -392,7 +399,9 @@ fn listen(
         respond(out, "405 Method Not Allowed", "", "")?;
         return Ok(true);
     }
-    begin_stream(out, "")?;
+    if let Some(goes_on) = receive(out, state)? {
+        return Ok(goes_on);
+    }
     state.lock().unwrap().listeners.push(out.try_clone()?);
     Ok(true)
 }
@@ -528,37 +537,6 @@ fn call(
             out,
             manners,
         ),
-    }
-}
-
-/// Leaves a call without an answer.
-fn misbehave(how: &str, out: &mut TcpStream) -> io::Result<bool> {
-    match how {
-        "hang" => {
-            begin_stream(out, "")?;
-            // Until somebody cuts the connection.
-            let mut byte = [0];
-            let _cut = out.read(&mut byte);
-            Ok(false)
-        }
-        "reset" => {
-            // Without a goodbye, and whatever is on its way is lost.
-            rustix::net::sockopt::set_socket_linger(&*out, Some(Duration::ZERO))?;
-            Ok(false)
-        }
-        "silent" => {
-            let mut byte = [0];
-            let _cut = out.read(&mut byte);
-            Ok(false)
-        }
-        "endless" => {
-            begin_stream(out, "")?;
-            while out.write_all(b": still here\r\n\r\n").is_ok() {
-                thread::park_timeout(Duration::from_millis(1));
-            }
-            Ok(false)
-        }
-        other => panic!("{other} is no bad manner"),
     }
 }
 

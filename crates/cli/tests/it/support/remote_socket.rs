@@ -18,6 +18,8 @@ use super::until;
 struct State {
     /// What connections asked for: path and query, and the subprotocol.
     asked: Vec<(String, Option<String>)>,
+    /// With what they said who they are.
+    authorized: Vec<Option<String>>,
     seen: Vec<Value>,
     closed: usize,
     connections: Vec<TcpStream>,
@@ -61,6 +63,10 @@ impl RemoteSocket {
         self.state.lock().unwrap().asked.clone()
     }
 
+    pub(crate) fn authorized(&self) -> Vec<Option<String>> {
+        self.state.lock().unwrap().authorized.clone()
+    }
+
     pub(crate) fn closed(&self) -> usize {
         self.state.lock().unwrap().closed
     }
@@ -90,7 +96,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>, agrees: bool) {
     let note = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
         let protocol = request.headers().get("sec-websocket-protocol");
         let protocol = protocol.map(|it| it.to_str().unwrap().to_owned());
+        let authorized = request.headers().get("authorization");
+        let authorized = authorized.map(|it| it.to_str().unwrap().to_owned());
         let mut state = state.lock().unwrap();
+        state.authorized.push(authorized);
         state
             .asked
             .push((request.uri().to_string(), protocol.clone()));

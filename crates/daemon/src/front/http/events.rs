@@ -8,10 +8,7 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::{
-    sync::mpsc::Receiver,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{exchange::without_line_ends, presence::Attendance};
 use crate::link::{Chunk, EventId, HELD_BYTES_MIN, Parcel, Piece, TubeEnd};
@@ -42,7 +39,7 @@ enum Source {
     /// A stream that its client can come back to, so its events have numbers.
     Session(TubeEnd),
     /// A request of the modern era. Nobody comes back to it, and who goes away has cancelled it.
-    Request(Receiver<Chunk>, Attendance),
+    Request(TubeEnd<Chunk>, Attendance),
 }
 
 /// What comes next.
@@ -67,7 +64,7 @@ impl Events {
     /// Those of a request of the modern era.
     pub(super) fn of_request(
         first: Option<Chunk>,
-        from: Receiver<Chunk>,
+        from: TubeEnd<Chunk>,
         attendance: Attendance,
     ) -> Self {
         Events::new(Source::Request(from, attendance), first.map(Next::from))
@@ -211,13 +208,16 @@ mod tests {
     use std::sync::Arc;
 
     use mux::{Answered, LineNumber, Then};
-    use tokio::sync::{Notify, mpsc};
+    use tokio::sync::{
+        Notify,
+        mpsc::{self, Receiver},
+    };
     use wire::Outgoing;
 
     use super::*;
     use crate::{
         hub::Input,
-        link::{ConnectionId, PIECES_MAX, Room, Rounds, Sent, StreamId, Tube},
+        link::{ConnectionId, Room, Rounds, Sent, StreamId, Tube},
     };
 
     struct Scene {
@@ -228,8 +228,8 @@ mod tests {
 
     fn scene() -> Scene {
         let mut rounds = Rounds::new(1 << 20, &Room::new(1 << 30));
-        let (to, from) = mpsc::channel(PIECES_MAX);
-        rounds.open(LineNumber(1), (to, ConnectionId(1)));
+        let (to, from) = Tube::to(ConnectionId(1));
+        rounds.open(LineNumber(1), to);
         let (inbox, inputs) = mpsc::channel(1);
         let (attendance, presence) = Attendance::new(inbox);
         assert!(presence.is_for(mux::SessionId(7)));

@@ -22,13 +22,7 @@ use bytes::Bytes;
 use mux::SessionId;
 use serde::{Deserialize, Serialize};
 use sys::handed;
-use tokio::{
-    io::AsyncWriteExt,
-    sync::{
-        OwnedSemaphorePermit,
-        mpsc::{self, Receiver},
-    },
-};
+use tokio::{io::AsyncWriteExt, sync::OwnedSemaphorePermit};
 
 use super::{
     FIRST_GENERATION, Front, Generation, Key, Served,
@@ -43,7 +37,7 @@ use super::{
     timed::{Busy, Course, Stage, Timed},
 };
 use crate::{
-    link::{Chunk, ConnectionId, PIECES_MAX, RoundTubes, Share, Tube, TubeEnd},
+    link::{Chunk, ConnectionId, RoundTubes, Share, Tube, TubeEnd},
     tasks,
     upgrade::{Handed, Hex},
 };
@@ -146,7 +140,7 @@ pub(crate) struct AllTubes {
 /// What a response is made of.
 struct From {
     pieces: TubeEnd,
-    chunks: Receiver<Chunk>,
+    chunks: TubeEnd<Chunk>,
 }
 
 impl Busy {
@@ -317,14 +311,14 @@ impl Loose {
         let served = front.begin(self.only.clone());
         let busy = served.busy.clone();
         let (tube, pieces) = Tube::to(busy.connection());
-        let (to, chunks) = mpsc::channel(PIECES_MAX);
+        let (to, chunks) = Tube::to(busy.connection());
         match self.due {
             Due::Nothing => {}
             Due::Response(_) | Due::Greeting(_) | Due::Events => {
                 tubes.posts.insert(self.id, tube);
             }
             Due::Round(_) => {
-                tubes.rounds.insert(self.id, (to, busy.connection()));
+                tubes.rounds.insert(self.id, to);
             }
         }
         let from = From { pieces, chunks };
@@ -461,7 +455,7 @@ async fn finish_round(
     stream: &mut Timed<Rewound>,
     busy: &Busy,
     round: DueRound,
-    chunks: Receiver<Chunk>,
+    chunks: TubeEnd<Chunk>,
 ) -> io::Result<()> {
     let (attendance, presence) = Attendance::of(round.session, front.inbox.clone());
     busy.is_round(round.again(presence));

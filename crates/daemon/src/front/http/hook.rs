@@ -14,7 +14,7 @@ use shim::{
     hook::tool::{Argument, ToolCall, is_event_name, told},
     workspace,
 };
-use tokio::{sync::mpsc::Receiver, time};
+use tokio::time;
 use wire::{Frame, Json, Outgoing};
 
 use super::{
@@ -26,7 +26,7 @@ use super::{
     timed::{Busy, Stage},
 };
 use crate::{
-    link::{Chunk, Share},
+    link::{Chunk, Share, TubeEnd},
     tasks,
 };
 
@@ -113,7 +113,7 @@ pub(super) async fn answer(
 /// Makes a response of what comes.
 pub(super) async fn respond(
     event: &str,
-    mut chunks: Receiver<Chunk>,
+    mut chunks: TubeEnd<Chunk>,
     mut attendance: Attendance,
     busy: &Busy,
 ) -> Response<Reply> {

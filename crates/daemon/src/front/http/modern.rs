@@ -16,10 +16,7 @@ use hyper::{
 };
 use memchr::memmem;
 use mux::{MODERN_VERSION, Refusal, Said, check_method, check_sender, said_version};
-use tokio::{
-    sync::mpsc::{self, Sender},
-    time,
-};
+use tokio::time;
 use wire::{Frame, Kind, Message, Method, Outgoing, Params};
 
 pub(crate) use fault::ModernFault;
@@ -38,7 +35,7 @@ use super::{
 };
 use crate::{
     hub::Input,
-    link::{Chunk, ConnectionId, Denial, PIECES_MAX, Share},
+    link::{Chunk, Denial, Share, Tube, TubeEnd},
 };
 use fault::Mismatch;
 use headers::{Known, ParamHeaders, decoded};
@@ -72,10 +69,8 @@ pub(crate) struct ModernPost {
     /// Those that say again what its arguments are; `None` if it need not have any.
     pub(crate) headers: Option<ParamHeaders>,
     pub(crate) presence: Arc<Presence>,
-    /// Over which connection it has come.
-    pub(crate) connection: ConnectionId,
     /// Where the response is made of what comes.
-    pub(crate) reply: Sender<Chunk>,
+    pub(crate) reply: Tube<Chunk>,
 }
 
 /// A request to be handed over.
@@ -173,8 +168,8 @@ pub(super) async fn begin(
     (front, busy): (&Front, &Busy),
     (place, caller): (Place, Caller),
     request: Request,
-) -> Result<(mpsc::Receiver<Chunk>, Attendance), HttpFault> {
-    let (to, from) = mpsc::channel(PIECES_MAX);
+) -> Result<(TubeEnd<Chunk>, Attendance), HttpFault> {
+    let (to, from) = Tube::to(busy.connection());
     let (attendance, presence) = Attendance::new(front.inbox.clone());
     let id = request.frame.id().cloned();
     let post = ModernPost {
@@ -186,7 +181,6 @@ pub(super) async fn begin(
         continues: continues(&request.frame),
         headers: request.headers,
         presence: Arc::clone(&presence),
-        connection: busy.connection(),
         reply: to,
         frame: request.frame,
     };
@@ -208,7 +202,7 @@ async fn hand_over(front: &Front, post: ModernPost) -> Result<(), HttpFault> {
 
 /// Makes a response of what comes to a request that another program had taken.
 pub(super) async fn respond_again(
-    from: mpsc::Receiver<Chunk>,
+    from: TubeEnd<Chunk>,
     attendance: Attendance,
     round: &DueRound,
     busy: &Busy,
@@ -223,7 +217,7 @@ pub(super) async fn respond_again(
 
 /// Makes a response of what comes.
 pub(super) async fn respond(
-    mut from: mpsc::Receiver<Chunk>,
+    mut from: TubeEnd<Chunk>,
     mut attendance: Attendance,
 ) -> Result<Response<Reply>, Denial> {
     let first = match time::timeout(COMMENT_INTERVAL, from.recv()).await {

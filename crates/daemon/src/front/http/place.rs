@@ -31,12 +31,15 @@ pub(super) fn place(
             }
             "session_key" => {
                 let value = decoded(value).ok_or(bad("the session key is no text"))?;
-                place.session_key = Some(value.into());
+                let before = place.session_key.replace(value.into());
+                if before.is_some() {
+                    return Err(bad("there is more than one session key"));
+                }
             }
             _unknown => {}
         }
     }
-    if let Some(value) = headers.get(&WORKSPACE) {
+    for value in headers.get_all(&WORKSPACE) {
         let value = value
             .to_str()
             .map_err(|_| bad("the workspace is no text"))?;
@@ -66,6 +69,9 @@ pub(super) fn decoded(value: &str) -> Option<String> {
             continue;
         }
         let (digits, left) = left.split_at_checked(2)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
         bytes.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
         rest = left;
     }

@@ -330,16 +330,7 @@ fn wanted(http: &Http, places: &Places) -> Wanted {
     let addresses = match (&http.listen, &places.home) {
         (Some(addresses), _) => addresses.clone(),
         (None, Some(_)) => Vec::new(),
-        (None, None) => [
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ]
-        .map(|address| Listen {
-            address: SocketAddr::new(address, PORT),
-            server: None,
-            is_secure: false,
-        })
-        .to_vec(),
+        (None, None) => at_port(PORT),
     };
     let usual = socket::beside(&places.socket);
     let socket = match &http.socket {
@@ -353,6 +344,20 @@ fn wanted(http: &Http, places: &Places) -> Wanted {
         tls: http.tls.clone(),
         socket,
     }
+}
+
+/// This port of this machine, for itself.
+pub(crate) fn at_port(port: u16) -> Vec<Listen> {
+    let all = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+    let listen = |address| Listen {
+        address: SocketAddr::new(address, port),
+        server: None,
+        is_secure: false,
+    };
+    all.map(listen).to_vec()
 }
 
 /// With what TLS is spoken, or nothing: a program that takes another's place cannot refuse to.

@@ -299,3 +299,32 @@ fn there_are_never_more_files_than_may_be_and_those_in_use_stay_longest() {
     });
     assert!(bytes.sum::<u64>() <= BYTES_MAX);
 }
+
+#[test]
+fn what_was_found_at_an_address_counts_for_a_day_there_and_nowhere_else() {
+    let scene = Scene::new();
+    let url = "https://host/mcp?key=secret";
+    let now = crate::kept_words::wall_clock();
+    assert_eq!(scene.folder().finding(url, now), None);
+    scene.folder().keep_finding(url, None);
+    assert!(scene.files().is_empty(), "there is nothing to be forgotten");
+    scene.folder().keep_finding(url, Some(Era::Modern));
+    let found = scene.folder().finding(url, now + DAY / 2).unwrap();
+    assert_eq!(found.refused, Era::Modern);
+    let half = DAY / 2;
+    assert!(found.life <= half + Duration::from_secs(2) && found.life > half / 2);
+    for (url, now) in [
+        ("https://host/mcp?key=other", now),
+        (url, now + DAY + Duration::from_secs(2)),
+        // The clock has jumped.
+        (url, now - DAY),
+    ] {
+        assert_eq!(scene.folder().finding(url, now), None);
+    }
+    for name in scene.files() {
+        let text = fs::read(scene.path("kept-words").join(name)).unwrap();
+        assert!(!String::from_utf8_lossy(&text).contains("secret"));
+    }
+    scene.folder().keep_finding(url, None);
+    assert_eq!(scene.folder().finding(url, now), None);
+}

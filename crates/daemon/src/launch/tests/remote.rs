@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use shim::preface::Address;
+
 use super::*;
 
 const CONFIG: &str = r#"
@@ -49,6 +51,31 @@ fn each_session_has_its_own_unless_the_user_says_otherwise() {
     let launch = scene.open(&global);
     assert_eq!(launch.opening.scope, Scope::Global);
     assert_eq!(remote(&launch).session_key, None);
+}
+
+#[test]
+fn an_address_that_comes_along_is_taken_as_it_is_and_is_each_session_s_own() {
+    let mut scene = Scene::new(CONFIG);
+    let address = Address {
+        url: "wss://host/mcp?session_key=7".into(),
+        headers: vec![("Authorization".into(), "Bearer ${GITHUB_TOKEN}".into())],
+        ca_cert: Some("/ca.pem".into()),
+    };
+    // What is configured under the same name has nothing to do with it.
+    let ask = SessionAsk {
+        address: Some(address),
+        ..scene.ask("there")
+    };
+    let launch = scene.open(&ask);
+    assert_eq!(launch.opening.scope, Scope::Session);
+    let spec = remote(&launch);
+    assert_eq!(spec.url, "wss://host/mcp?session_key=7");
+    let header = ("authorization".into(), "Bearer ${GITHUB_TOKEN}".into());
+    assert_eq!(spec.headers, [header]);
+    assert_eq!(spec.ca_cert.as_deref(), Some(Path::new("/ca.pem")));
+    let mut bad = ask;
+    bad.address.as_mut().unwrap().url = "ftp://host/".into();
+    assert!(scene.refusal(&bad).contains("must begin with"));
 }
 
 #[test]

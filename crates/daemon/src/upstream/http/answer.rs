@@ -9,7 +9,7 @@ use wire::{Frame, Message};
 use super::{
     connection::{Connection, next_part, whole},
     exchange::{Followed, Form, bytes_of, follow, is_answer_to},
-    mirrors::{TOOLS_MAX, Tools, mirrors_of, sift},
+    mirrors::{Listed, TOOLS_MAX, Tools, mirrors_of, sift},
     talk::Talk,
 };
 use crate::{link::Share, upstream::sse::Events};
@@ -69,36 +69,52 @@ pub(super) async fn answer_in(
     }
 }
 
-/// Asks a server of the modern era for its tools, in the name of whoever calls one of them; empty if it does not
-/// say.
-pub(super) async fn relist(talk: &Talk, call: &Frame) -> Tools {
+/// Asks a server of the modern era for its tools, in the name of whoever calls one of them: of what it does not say
+/// nothing new is known.
+pub(super) async fn relist(talk: &Talk, call: &Frame) -> Listed {
     let mut tools = Tools::new();
     let mut cursor = None;
     for page in 0..PAGES_MAX {
-        let Some(request) = list_request(call, page, cursor.as_deref()) else {
+        let Some(said) = ask_page(talk, call, (page, cursor.as_deref())).await else {
             break;
         };
-        let mirrors = mirrors_of(&request, None);
-        let posted = talk.post(bytes_of(&request), &mirrors, None).await;
-        let Ok((response, connection)) = posted else {
-            break;
-        };
-        if !response.status().is_success() {
+        tools.extend(said.tools);
+        if said.next.is_none() {
+            return Listed::All(tools);
+        }
+        if said.next == cursor || tools.len() > TOOLS_MAX {
             break;
         }
-        let Ok(answer) = answer_in(talk, &request, response, connection).await else {
-            break;
-        };
-        let is_it = is_answer_to(&answer.bytes, &request);
-        let next = is_it.then(|| next_cursor(&answer.bytes)).flatten();
-        let (_kept, found) = sift(answer.bytes);
-        tools.extend(found);
-        if next.is_none() || next == cursor || tools.len() > TOOLS_MAX {
-            break;
-        }
-        cursor = next;
+        cursor = said.next;
     }
-    tools
+    Listed::Page(tools)
+}
+
+/// What one page of the list of tools says.
+struct Page {
+    tools: Tools,
+    /// Where the next begins, as JSON; `None` behind the last.
+    next: Option<Arc<str>>,
+}
+
+/// Asks for one page; `None` if the server does not say it.
+async fn ask_page(
+    talk: &Talk,
+    call: &Frame,
+    (page, cursor): (usize, Option<&str>),
+) -> Option<Page> {
+    let request = list_request(call, page, cursor)?;
+    let mirrors = mirrors_of(&request, None);
+    let posted = talk.post(bytes_of(&request), &mirrors, None).await;
+    let (response, connection) = posted.ok()?;
+    if !response.status().is_success() {
+        return None;
+    }
+    let answer = answer_in(talk, &request, response, connection).await.ok()?;
+    if !is_answer_to(&answer.bytes, &request) {
+        return None;
+    }
+    Page::of(answer.bytes)
 }
 
 /// A request for one page of the tools, which says of its sender what the call says. Its id is no number, as
@@ -115,16 +131,20 @@ fn list_request(call: &Frame, page: usize, cursor: Option<&str>) -> Option<Frame
     Frame::parse(Bytes::from(text)).ok()
 }
 
-/// Where the next page begins, as JSON.
-fn next_cursor(answer: &Bytes) -> Option<Arc<str>> {
-    let answer = Frame::parse(answer.clone()).ok()?;
-    let Message::Response {
-        result: Some(result),
-        ..
-    } = &answer.message
-    else {
-        return None;
-    };
-    let cursor = answer.member(result, "nextCursor")?;
-    (cursor.value != "null").then(|| cursor.value.into())
+impl Page {
+    fn of(answer: Bytes) -> Option<Self> {
+        let frame = Frame::parse(answer.clone()).ok()?;
+        let Message::Response {
+            result: Some(result),
+            ..
+        } = &frame.message
+        else {
+            return None;
+        };
+        let next = frame.member(result, "nextCursor");
+        let next = next.filter(|cursor| cursor.value != "null");
+        let next = next.map(|cursor| cursor.value.into());
+        let (_kept, tools) = sift(answer);
+        Some(Page { tools, next })
+    }
 }

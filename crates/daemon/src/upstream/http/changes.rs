@@ -13,7 +13,7 @@ use wire::{Frame, Message, quoted};
 
 use super::{
     connection::{Connection, Failure},
-    exchange::{Came, Followed, Form, bytes_of, follow, refusal_of},
+    exchange::{Came, Followed, Form, bytes_of, follow},
     mirrors::mirrors_of,
     talk::Talk,
 };
@@ -56,8 +56,7 @@ pub(super) async fn hear_of_changes(
             Ok((response, connection)) => {
                 unreachable = 0;
                 let status = response.status();
-                let is_busy = status == StatusCode::TOO_MANY_REQUESTS;
-                let is_trouble = has_stood && (is_busy || status.is_server_error());
+                let is_trouble = is_passing(status) || has_stood && status.is_server_error();
                 if !is_trouble {
                     if !(status.is_success() && matches!(Form::of(&response), Form::Events)) {
                         return talk.end(&frame, response, connection).await;
@@ -74,10 +73,11 @@ pub(super) async fn hear_of_changes(
                             return Came::Done(None);
                         }
                         Followed::Over => return Came::Done(None),
+                        // What was lost with it is made good by what is said when there is another stream.
                         Followed::Unkept(unread) => {
-                            let refusal = refusal_of(unread, talk.limit);
-                            talk.answer(&frame, &refusal).await;
-                            return Came::Done(None);
+                            let words =
+                                format!("it is listened to anew: {}", unread.words(talk.limit));
+                            talk.voice.complain(words).await;
                         }
                         Followed::Broken => {}
                     }
@@ -88,7 +88,7 @@ pub(super) async fn hear_of_changes(
                 return Came::Done(None);
             }
             Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
-                unreachable += 1;
+                unreachable = talk.still_unreachable(unreachable).await;
                 if unreachable == UNREACHABLE_MAX {
                     return Came::Unreachable(why, Vec::new());
                 }
@@ -101,6 +101,17 @@ pub(super) async fn hear_of_changes(
         };
         time::sleep(wait(events.retry, in_vain)).await;
     }
+}
+
+/// Whether a server that answers so may answer otherwise before long, though it has never told of anything yet.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// How long to wait after so many streams in a row that were of no use.

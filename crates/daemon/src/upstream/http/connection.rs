@@ -176,6 +176,17 @@ pub(super) enum Unread {
     Broken,
 }
 
+impl Unread {
+    /// The same for a person. `limit` is the longest message, in bytes.
+    pub(super) fn words(self, limit: usize) -> String {
+        match self {
+            Unread::TooLong => format!("a message of more than {limit} bytes was dropped"),
+            Unread::NoRoom => "a message was dropped for which there was no room".to_owned(),
+            Unread::Broken => "the connection broke".to_owned(),
+        }
+    }
+}
+
 /// The next part of a body; `None` at its end.
 pub(super) async fn next_part(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
     loop {

@@ -14,7 +14,7 @@ use wire::{Frame, Message, Method};
 use super::{
     answer::relist,
     connection::{Connection, Failure, Unread, next_part, whole},
-    mirrors::{Listed, Mirror, mirrors_of, tool_of},
+    mirrors::{Mirror, mirrors_of, tool_of},
     talk::{Rejection, Talk},
 };
 use crate::{
@@ -137,12 +137,13 @@ async fn may_do_better(
         // It had to be told the version once.
         (Rejection::Version, _) => true,
         (Rejection::Headers, Some(tool)) => {
-            let tools = relist(talk, frame).await;
-            let known = tools.iter().find(|(name, _)| *name == tool);
+            let listed = relist(talk, frame).await;
+            let mut tools = listed.tools().iter();
+            let known = tools.find(|(name, _)| *name == tool);
             let better = mirrors_of(frame, known.map(|(_, params)| &**params));
             let is_other = better != *mirrors;
             *mirrors = better;
-            let _ending = talk.lists.send(Listed::All(tools)).await;
+            let _ending = talk.lists.send(listed).await;
             is_other
         }
         (Rejection::Headers, None) | (Rejection::NoVersion, _) => false,
@@ -352,8 +353,7 @@ pub(super) async fn follow(
                 }
                 (Event::TooLong, Some(_)) => return Followed::Unkept(Unread::TooLong),
                 (Event::TooLong, None) => {
-                    let words = format!("a message of more than {} bytes was dropped", talk.limit);
-                    talk.voice.complain(words).await;
+                    talk.voice.complain(Unread::TooLong.words(talk.limit)).await;
                 }
                 (Event::Endpoint(_), _) => {}
             }

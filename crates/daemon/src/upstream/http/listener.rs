@@ -50,8 +50,10 @@ pub(super) async fn listen(talk: Arc<Talk>, last_event: Option<String>) -> Unhea
                 if status == StatusCode::NOT_FOUND && talk.session.is_some() {
                     return Unheard::Forgotten;
                 }
-                // It may still think that somebody listens.
-                if status.is_client_error() && status != StatusCode::CONFLICT {
+                // It may still think that somebody listens, or have too much to do.
+                let is_passing =
+                    matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS);
+                if status.is_client_error() && !is_passing {
                     return Unheard::NoStream;
                 }
                 if status.is_success() {
@@ -67,7 +69,7 @@ pub(super) async fn listen(talk: Arc<Talk>, last_event: Option<String>) -> Unhea
                 return Unheard::NoStream;
             }
             Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
-                unreachable += 1;
+                unreachable = talk.still_unreachable(unreachable).await;
                 if unreachable == UNREACHABLE_MAX {
                     return Unheard::Unreachable(why);
                 }

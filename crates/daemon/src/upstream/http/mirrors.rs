@@ -25,10 +25,18 @@ pub(super) type Tools = Vec<(Box<str>, Arc<[Param]>)>;
 
 /// What a server has said of its tools.
 pub(super) enum Listed {
-    /// On one page; there may be others.
+    /// On one page or several; there may be others.
     Page(Tools),
     /// On all pages.
     All(Tools),
+}
+
+impl Listed {
+    pub(super) fn tools(&self) -> &Tools {
+        match self {
+            Listed::Page(tools) | Listed::All(tools) => tools,
+        }
+    }
 }
 
 /// The tool that a request calls.

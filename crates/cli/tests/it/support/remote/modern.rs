@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{JSON, Seen, State, answer_to, begin_stream, event, respond, text};
+use super::{JSON, Seen, State, answer_to, begin_stream, event, receive, respond, text};
 
 const VERSION: &str = "2026-07-28";
 
@@ -44,12 +44,14 @@ fn agrees(seen: &Seen) -> bool {
     let params = &seen.body["params"];
     let name = params["name"].as_str().or(params["uri"].as_str());
     let region = params["arguments"]["region"].as_str();
-    let region = region.filter(|_| params["name"] == "routed");
+    let region = region.filter(|_| params["name"] == "routed" || params["name"] == "later");
     params["_meta"]["io.modelcontextprotocol/protocolVersion"] == VERSION
         && params["_meta"]["io.modelcontextprotocol/clientCapabilities"].is_object()
         && seen.header("mcp-method") == Some(seen.says())
         && seen.header("mcp-name") == name
         && seen.header("mcp-param-region") == region
+        // Nobody can do it right.
+        && params["name"] != "never"
         && seen.header("mcp-session-id").is_none()
         && seen.header("mcpool-session").is_none()
 }
@@ -66,11 +68,20 @@ pub(super) fn answer(seen: &Seen, out: &mut TcpStream, state: &Mutex<State>) -> 
         }),
         "tools/list" => {
             let annotated = |kind: &str| json!({"type": "object", "properties": {"region": {"type": kind, "x-mcp-header": "Region"}}});
-            json!({"tools": [
-                {"name": "echo", "inputSchema": {"type": "object"}},
-                {"name": "routed", "inputSchema": annotated("string")},
-                {"name": "broken", "inputSchema": annotated("number")},
-            ]})
+            match seen.body["params"]["cursor"].as_str() {
+                None => json!({"nextCursor": "more", "tools": [
+                    {"name": "echo", "inputSchema": {"type": "object"}},
+                    {"name": "routed", "inputSchema": annotated("string")},
+                    {"name": "broken", "inputSchema": annotated("number")},
+                ]}),
+                Some(_more) if state.lock().unwrap().lacks_page => {
+                    respond(out, "503 Service Unavailable", "", "")?;
+                    return Ok(true);
+                }
+                Some(_more) => {
+                    json!({"tools": [{"name": "later", "inputSchema": annotated("string")}]})
+                }
+            }
         }
         "tools/call" => return call(seen, out, state),
         "subscriptions/listen" => return listen(seen, out, state),
@@ -91,7 +102,9 @@ pub(super) fn answer(seen: &Seen, out: &mut TcpStream, state: &Mutex<State>) -> 
 /// Tells of changes until the client goes.
 fn listen(seen: &Seen, out: &mut TcpStream, state: &Mutex<State>) -> io::Result<bool> {
     let filter = &seen.body["params"]["notifications"];
-    begin_stream(out, "")?;
+    if let Some(goes_on) = receive(out, state)? {
+        return Ok(goes_on);
+    }
     let meta = json!({"io.modelcontextprotocol/subscriptionId": seen.body["id"]});
     let said = json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {"_meta": meta, "notifications": filter}});
     event(out, None, &said)?;

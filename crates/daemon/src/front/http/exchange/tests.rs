@@ -38,6 +38,8 @@ fn a_place_is_read_from_the_url_and_the_header() {
         "/mcp?workspace=a",
         "/mcp?workspace=%2",
         "/mcp?workspace=/%ff",
+        "/mcp?workspace=/%+f",
+        "/mcp?session_key=a&session_key=b",
         "/mcp?workspace=/a&repo=/b",
         "/mcp?workspace=/a&workspace=/a",
     ] {
@@ -45,6 +47,8 @@ fn a_place_is_read_from_the_url_and_the_header() {
         assert_eq!(fault.status(), StatusCode::BAD_REQUEST, "{wrong}");
     }
     assert!(read("/mcp?repo=/a", &[("mcpool-workspace", "/b")]).is_err());
+    let several = [("mcpool-workspace", "/a"), ("mcpool-workspace", "/b")];
+    assert!(read("/mcp", &several).is_err());
 }
 
 #[test]

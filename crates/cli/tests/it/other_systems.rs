@@ -1,0 +1,368 @@
+//! Users of other systems: what they have written keeps its meaning.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    http_edge::secure,
+    support::{
+        Client, FAKE_SERVER, Home, Ran, finish, remote_socket::RemoteSocket, until, web::Web,
+    },
+};
+
+/// mcpool under the name of mcp-proxy, as a link to where it is installed.
+fn linked(home: &Home) -> PathBuf {
+    let link = home.root().join("mcp-proxy");
+    if !link.exists() {
+        symlink(env!("CARGO_BIN_EXE_mcpool"), &link).unwrap();
+    }
+    link
+}
+
+fn mcp_proxy(home: &Home, line: &[&str]) -> Command {
+    home.command(linked(home), line)
+}
+
+/// The same with an event on a standard input that stays open.
+fn hooked(command: &mut Command, event: &Value) -> Ran {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.as_ref().unwrap();
+    stdin.write_all(event.to_string().as_bytes()).unwrap();
+    let keeps_open = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(keeps_open);
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn profile(home: &Home, text: &str) -> PathBuf {
+    let folder = home.user().join(".punt-labs/mcp-proxy");
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("quarry.toml");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+fn url(remote: &RemoteSocket) -> String {
+    format!("ws://{}/mcp", remote.address())
+}
+
+/// The key of a session in the address that was asked for.
+fn key(asked: &str) -> u32 {
+    let (_, key) = asked.split_once("?session_key=").expect(asked);
+    key.parse().expect(asked)
+}
+
+#[test]
+fn a_session_of_mcp_proxy_is_one_through_mcpool_and_its_hooks_have_the_same_key() {
+    let (home, remote) = (Home::new(), RemoteSocket::start(true));
+    let mut command = mcp_proxy(&home, &[&url(&remote)]);
+    let mut client = Client::spawn(command.env("MCP_PROXY_TOKEN", "proxy-token"));
+    client.initialize();
+    assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+    let (asked, protocol) = remote.asked().pop().unwrap();
+    assert!(asked.starts_with("/mcp?session_key="), "{asked}");
+    assert_eq!(protocol.as_deref(), Some("mcp"));
+    let token = Some("Bearer proxy-token".to_owned());
+    assert_eq!(remote.authorized(), std::slice::from_ref(&token));
+    let server = home.upstream();
+    assert_eq!(
+        server["server"],
+        format!("127.0.0.1-{}", remote.address().port())
+    );
+    // A hook of the same agent.
+    let mut command = mcp_proxy(&home, &[&url(&remote), "--hook", "PreToolUse"]);
+    let ran = hooked(
+        command.env("MCP_PROXY_TOKEN", "proxy-token"),
+        &json!({"n": 1}),
+    );
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(0), "{\"tools\":[]}\n"),
+        "{ran:?}"
+    );
+    assert_eq!(remote.count("hook/PreToolUse"), 1);
+    let hook = remote.asked().pop().unwrap().0;
+    assert!(hook.starts_with("/hook?"), "{hook}");
+    assert_eq!(key(&hook), key(&asked));
+    assert_eq!(remote.authorized().pop().unwrap(), token);
+    // A session ends with its client, and so does the connection.
+    assert!(client.close().success());
+    until("the close", || remote.closed() >= 2);
+}
+
+#[test]
+fn an_event_that_is_only_told_has_arrived_when_mcp_proxy_ends() {
+    let (home, remote) = (Home::new(), RemoteSocket::start(true));
+    let lines = [
+        ["--hook", "SessionEnd", "--async"],
+        ["--hook", "--async", "SessionEnd"],
+        ["--async", "--hook", "SessionEnd"],
+    ];
+    for (at, line) in lines.iter().enumerate() {
+        let ran = hooked(
+            &mut mcp_proxy(&home, &[&[url(&remote).as_str()], &line[..]].concat()),
+            &json!({}),
+        );
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{ran:?}");
+        assert_eq!(remote.count("hook/SessionEnd"), at + 1);
+    }
+}
+
+#[test]
+fn a_profile_says_where_the_daemon_is_and_is_its_owner_s_alone() {
+    let (home, remote) = (Home::new(), RemoteSocket::start(true));
+    let path = profile(
+        &home,
+        &format!(
+            "[quarry]\nurl = \"{}\"\n[quarry.headers]\nAuthorization = \"Bearer profile-token\"\n",
+            url(&remote)
+        ),
+    );
+    let mut client = Client::spawn(&mut mcp_proxy(&home, &["--config", "quarry"]));
+    client.initialize();
+    assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+    assert_eq!(home.upstream()["server"], "quarry");
+    let health = finish(&mut mcp_proxy(&home, &["--config", "quarry", "--health"]));
+    assert_eq!(health.code, Some(0), "{health:?}");
+    let hook = ["--config", "quarry", "--hook", "Stop"];
+    let ran = hooked(&mut mcp_proxy(&home, &hook), &json!({}));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let token = Some("Bearer profile-token".to_owned());
+    assert_eq!(remote.authorized(), vec![token; 3]);
+    // The command line comes before the profile.
+    let nowhere = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let nowhere = format!("ws://{nowhere}/mcp");
+    let ran = finish(&mut mcp_proxy(
+        &home,
+        &["--config", "quarry", "--health", &nowhere],
+    ));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = finish(&mut mcp_proxy(&home, &["--config", "quarry", "--health"]));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("chmod 600"), "{ran:?}");
+    fs::write(&path, "[quarry").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let ran = finish(&mut mcp_proxy(&home, &["--config", "quarry", "--health"]));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("quarry.toml"), "{ran:?}");
+    home.has_no_secret_in_files();
+    client.close();
+}
+
+#[test]
+fn the_exit_code_is_that_of_mcp_proxy() {
+    let (home, remote) = (Home::new(), RemoteSocket::start(false));
+    let well = finish(&mut mcp_proxy(&home, &["--health", &url(&remote)]));
+    assert_eq!(well.code, Some(0), "{well:?}");
+    assert!(well.stderr.ends_with("mcp-proxy: ok\n"), "{well:?}");
+    // It is not counted as a session, and starts nothing.
+    assert_eq!(home.daemon_pid(), None);
+    for (line, code, words) in [
+        (
+            &["--health", "ws://127.0.0.1:1/mcp"][..],
+            1,
+            "health check failed",
+        ),
+        (
+            &["ws://127.0.0.1:1/mcp", "--hook", "Stop"],
+            1,
+            "127.0.0.1:1",
+        ),
+        (&[], 2, "--config"),
+        (&["http://127.0.0.1:1/"], 2, "ws://"),
+        (&["--heath", "ws://127.0.0.1:1/"], 2, "--health"),
+        (
+            &["--health", "ws://me:secret@127.0.0.1:1/"],
+            2,
+            "MCP_PROXY_TOKEN",
+        ),
+        (&["--config", "../x"], 2, "profile"),
+    ] {
+        let ran = finish(&mut mcp_proxy(&home, line));
+        assert_eq!(ran.code, Some(code), "{line:?}: {ran:?}");
+        assert!(ran.stderr.contains(words), "{line:?}: {ran:?}");
+    }
+    for line in [["--help"], ["--version"], ["version"]] {
+        let ran = finish(&mut mcp_proxy(&home, &line));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.contains("mcp-proxy"), "{ran:?}");
+    }
+}
+
+#[test]
+fn mcpool_that_is_installed_under_the_name_is_mcp_proxy_too() {
+    let (home, remote) = (Home::new(), RemoteSocket::start(true));
+    let folder = home.root().join("installed");
+    fs::create_dir(&folder).unwrap();
+    let names = [
+        (env!("CARGO_BIN_EXE_mcpool"), "mcp-proxy"),
+        (env!("CARGO_BIN_EXE_mcpool"), "mcpool"),
+        (env!("CARGO_BIN_EXE_mcpoold"), "mcpoold"),
+    ];
+    for (program, name) in names {
+        fs::copy(program, folder.join(name)).unwrap();
+    }
+    let program = folder.join("mcp-proxy");
+    let mut client = Client::spawn(&mut home.command(program, &[&url(&remote)]));
+    client.initialize();
+    assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+    client.close();
+    home.done(&["stop"]);
+}
+
+#[test]
+fn what_is_old_is_said_once_whoever_calls() {
+    let (home, remote) = (Home::new(), RemoteSocket::start(true));
+    let health = || {
+        let mut command = mcp_proxy(&home, &["--health", &url(&remote)]);
+        command.env("MCP_PROXY_PING_INTERVAL", "1s");
+        finish(&mut command).stderr
+    };
+    let said = health();
+    assert!(said.contains("mcpool import --from mcp-proxy"), "{said}");
+    assert!(
+        said.contains("MCP_PROXY_PING_INTERVAL means nothing"),
+        "{said}"
+    );
+    assert!(!said.contains("MCP_PROXY_DEBUG"), "{said}");
+    assert_eq!(health(), "mcp-proxy: ok\n");
+    let hook = [&url(&remote), "--hook", "Stop"];
+    assert_eq!(hooked(&mut mcp_proxy(&home, &hook), &json!({})).stderr, "");
+}
+
+#[test]
+fn a_daemon_with_tls_is_reached_by_its_profile() {
+    let (there, home) = (Home::new(), Home::new());
+    let known = secure(&there);
+    let (known, port) = known.split_once('@').unwrap();
+    let place = format!("wss://localhost:{port}/ws/fake");
+    profile(&home, &format!("[quarry]\nurl = \"{place}\"\n{known}"));
+    let health = finish(&mut mcp_proxy(&home, &["--config", "quarry", "--health"]));
+    assert_eq!(health.code, Some(0), "{health:?}");
+    let mut client = Client::spawn(&mut mcp_proxy(&home, &["--config", "quarry"]));
+    client.initialize();
+    assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+    // mcpool is none of the daemons that take hooks like that; it has said so over TLS.
+    let hook = ["--config", "quarry", "--hook", "Stop"];
+    let ran = hooked(&mut mcp_proxy(&home, &hook), &json!({}));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("the daemon answered 4"), "{ran:?}");
+    // Without the profile nobody vouches for it.
+    let ran = finish(&mut mcp_proxy(&home, &["--health", &place]));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    client.close();
+}
+
+/// A daemon in the foreground at a port of its own, as code-intelligence is started.
+#[test]
+fn a_daemon_is_served_at_a_port_with_the_words_of_code_intelligence() {
+    let home = Home::new();
+    home.configure(&format!(
+        "[servers.fake]\ncommand = '{FAKE_SERVER}'\nscope = \"workspace\"\n"
+    ));
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let port = port.to_string();
+    for round in 0..2 {
+        let mut serve = home.mcpool(&["serve", "--standalone", "--port", &port]);
+        let mut daemon = serve.stderr(Stdio::piped()).spawn().unwrap();
+        let address = format!("127.0.0.1:{port}");
+        until("the port", || TcpStream::connect(&address).is_ok());
+        let repo = home.project("other");
+        let mut web = Web::at(&address, &format!("/mcp?repo={}", repo.display()));
+        web.begin("2025-11-25", json!({}));
+        let workspace = home.status()["sessions"][0]["workspace"].clone();
+        assert_eq!(workspace, repo.to_str().unwrap());
+        web.delete();
+        home.done(&["stop"]);
+        assert!(daemon.wait().unwrap().success());
+        let mut errors = String::new();
+        let mut stderr = daemon.stderr.take().unwrap();
+        stderr.read_to_string(&mut errors).unwrap();
+        assert_eq!(
+            errors.matches("`--standalone` means nothing").count(),
+            1 - round,
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn the_servers_of_each_system_are_found_where_it_has_them() {
+    let home = Home::new();
+    let write = |path: PathBuf, name: &str| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = json!({"mcpServers": {name: {"command": FAKE_SERVER}}});
+        fs::write(&path, text.to_string()).unwrap();
+        path
+    };
+    let project = home.project("project");
+    write(home.user().join(".mcpproxy/mcp_config.json"), "of-mcpproxy");
+    write(project.join("mcp_proxy_config.json"), "of-smart");
+    let named = write(home.root().join("elsewhere.json"), "of-variable");
+    let aitkit = "lib/mcpproxy/mcp_proxy_config.json";
+    write(home.user().join(".aitkit").join(aitkit), "of-aitkit");
+    let root = home.root().join("kit");
+    write(root.join(aitkit), "of-root");
+    for (system, variable, name) in [
+        ("mcpproxy", None, "of-mcpproxy"),
+        ("smart-mcp-proxy", None, "of-smart"),
+        (
+            "smart-mcp-proxy",
+            Some(("MCPPROXY_CONFIG_PATH", &named)),
+            "of-variable",
+        ),
+        ("aitkit", None, "of-aitkit"),
+        ("aitkit", Some(("AITKIT_ROOT", &root)), "of-root"),
+    ] {
+        let mut command = home.mcpool(&["import", "--from", system, "--apply"]);
+        let ran = finish(command.envs(variable));
+        assert_eq!(ran.code, Some(0), "{system}: {ran:?}");
+        assert!(ran.stdout.contains(name), "{system}: {ran:?}");
+    }
+    // A client's new entry for one of them.
+    let mut client = home.configured("of-root");
+    assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+}
+
+#[test]
+fn a_profile_that_was_imported_is_the_same_daemon_under_its_name() {
+    let (home, remote) = (Home::new(), RemoteSocket::start(true));
+    let place = url(&remote);
+    profile(
+        &home,
+        &format!(
+            "[quarry]\nurl = \"{place}\"\n[quarry.headers]\nAuthorization = \"Bearer profile-token\"\n"
+        ),
+    );
+    home.done(&["import", "--from", "mcp-proxy", "--apply"]);
+    let mut client = home.configured("quarry");
+    assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+    let token = Some("Bearer profile-token".to_owned());
+    assert_eq!(remote.authorized(), std::slice::from_ref(&token));
+}

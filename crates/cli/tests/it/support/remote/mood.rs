@@ -1,0 +1,84 @@
+//! What such a server does badly: to who wants to listen now and not at another time, and to some calls always.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::TcpStream,
+    sync::Mutex,
+    thread,
+    time::Duration,
+};
+
+use super::{Remote, State, begin_stream, respond};
+
+/// What becomes of a wish to listen, in place of a stream on which nothing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// The connection breaks before there is a response.
+    Cut,
+    /// There is no stream now.
+    Busy(&'static str),
+    /// The stream stands, and something comes on it that is longer than this.
+    Flood(usize),
+}
+
+impl Remote {
+    /// What becomes of those who want to listen next, one after the other.
+    pub(crate) fn receives(&self, moods: &[Mood]) {
+        self.state.lock().unwrap().moods.extend(moods);
+    }
+
+    /// From now on the second page of its list cannot be had.
+    pub(crate) fn lose_page(&self) {
+        self.state.lock().unwrap().lacks_page = true;
+    }
+}
+
+/// Does to somebody who wants to listen what is meant for them; `None` if nothing is, or only something on the
+/// stream, which is written then.
+pub(super) fn receive(out: &mut TcpStream, state: &Mutex<State>) -> io::Result<Option<bool>> {
+    let mood = state.lock().unwrap().moods.pop_front();
+    match mood {
+        Some(Mood::Cut) => Ok(Some(false)),
+        Some(Mood::Busy(status)) => respond(out, status, "", "").map(|()| Some(true)),
+        Some(Mood::Flood(_)) | None => {
+            begin_stream(out, "")?;
+            // Whoever is cut comes back soon.
+            out.write_all(b"retry: 10\r\n\r\n")?;
+            if let Some(Mood::Flood(bytes)) = mood {
+                out.write_all(format!("data: {}\r\n\r\n", "x".repeat(bytes)).as_bytes())?;
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Leaves a call without an answer.
+pub(super) fn misbehave(how: &str, out: &mut TcpStream) -> io::Result<bool> {
+    match how {
+        "hang" => {
+            begin_stream(out, "")?;
+            // Until somebody cuts the connection.
+            let mut byte = [0];
+            let _cut = out.read(&mut byte);
+            Ok(false)
+        }
+        "reset" => {
+            // Without a goodbye, and whatever is on its way is lost.
+            rustix::net::sockopt::set_socket_linger(&*out, Some(Duration::ZERO))?;
+            Ok(false)
+        }
+        "silent" => {
+            let mut byte = [0];
+            let _cut = out.read(&mut byte);
+            Ok(false)
+        }
+        "endless" => {
+            begin_stream(out, "")?;
+            while out.write_all(b": still here\r\n\r\n").is_ok() {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+            Ok(false)
+        }
+        other => panic!("{other} is no bad manner"),
+    }
+}
