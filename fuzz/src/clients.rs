@@ -6,8 +6,8 @@
 use std::{ops::Range, str};
 
 use config::clients::{
-    ALL, Arguments, Caller, Change, Client, EditError, Entry, Grammar, Kind, Local, Node, Style,
-    Value, adopt, release, survey,
+    ALL, Arguments, Caller, Change, Client, EditError, Entry, Grammar, Kind, Local, Node, Step,
+    Style, Value, adopt, adopt_over_http, over_http, release, release_from_http, survey,
 };
 
 mod composed;
@@ -63,6 +63,8 @@ fn check_file(client: &Client, text: &str) {
         }
     }
     check_undoing(client, text, &after, &before, &adopted);
+    check_addresses(client, text, &before);
+    check_more(client, text);
 }
 
 /// Nothing but a command line differs, and what was in its list is still there as it was written.
@@ -232,5 +234,119 @@ fn check_undoing(
         }
         Ok(undone) => assert_eq!(undone, before_text, "the way back leaves a trace"),
         Err(error) => panic!("there is no way back: {error}"),
+    }
+}
+
+const URL: &str = "http://127.0.0.1:7665/mcp/x";
+
+/// An address takes the place of a command line and of nothing else, and the command line comes back.
+fn check_addresses(client: &Client, text: &str, entries: &[Entry]) {
+    let Ok(tree) = client.grammar.read(text) else {
+        return;
+    };
+    for (number, entry) in entries.iter().enumerate() {
+        let Kind::Local(local) = &entry.kind else {
+            continue;
+        };
+        if over_http(&tree, entry, local, client).is_err() {
+            continue;
+        }
+        let changes = adopt_over_http(&tree, entry, local, client, URL);
+        let Ok(imported) = client.grammar.edit(text, &changes) else {
+            continue;
+        };
+        let (Ok(after), Ok(now)) = (survey(&imported, client), client.grammar.read(&imported))
+        else {
+            panic!("the edited file cannot be read")
+        };
+        assert_eq!(after.len(), entries.len());
+        for (other, (before, after)) in entries.iter().zip(&after).enumerate() {
+            assert!(
+                other == number || before == after,
+                "another server has changed"
+            );
+        }
+        check_surroundings(text, &imported, &tree, entry);
+        let at: &[Step] = &entry.at;
+        let before = (text, &tree, entry, local);
+        let Some(changes) = release_from_http((&now, at), before, client, URL) else {
+            panic!("there is no way back")
+        };
+        // Where nobody can write it but a person, that is said.
+        if let Ok(undone) = client.grammar.edit(&imported, &changes) {
+            let undone = client.grammar.read(&undone).map(|tree| in_any_order(&tree));
+            assert_eq!(
+                undone,
+                Ok(in_any_order(&tree)),
+                "the way back leads elsewhere"
+            );
+        }
+    }
+}
+
+/// No byte before or behind an entry in brackets has changed.
+fn check_surroundings(before: &str, after: &str, tree: &Node, entry: &Entry) {
+    let Some(node) = tree.at(&entry.at).filter(|node| node.style == Style::Flow) else {
+        return;
+    };
+    let span = shifted(before, node.span.clone());
+    assert!(
+        after.starts_with(&before[..span.start]),
+        "what is before it has changed"
+    );
+    assert!(
+        after.ends_with(&before[span.end..]),
+        "what is behind it has changed"
+    );
+}
+
+/// What a file says, whatever the order of members.
+fn in_any_order(node: &Node) -> String {
+    match &node.value {
+        Value::Text(text) => format!("{text:?}"),
+        Value::Other(raw) => raw.clone(),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(in_any_order).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Map(members) => {
+            let mut members: Vec<String> = members
+                .iter()
+                .map(|member| format!("{:?}:{}", member.key, in_any_order(&member.node)))
+                .collect();
+            members.sort();
+            format!("{{{}}}", members.join(","))
+        }
+    }
+}
+
+/// One more member comes and goes without a trace, wherever there is another.
+fn check_more(client: &Client, text: &str) {
+    let (Ok(tree), Some(path)) = (client.grammar.read(text), client.servers.first()) else {
+        return;
+    };
+    let at: Vec<Step> = path
+        .iter()
+        .map(|key| Step::Key((*key).to_owned()))
+        .collect();
+    let Some(holder) = tree.at(&at) else {
+        return;
+    };
+    let key = "one more".to_owned();
+    let put = Change::Put {
+        at: at.clone(),
+        key: key.clone(),
+        value: holder.clone(),
+    };
+    let Ok(more) = client.grammar.edit(text, &[put]) else {
+        return;
+    };
+    match client.grammar.edit(&more, &[Change::Remove { at, key }]) {
+        Ok(less) if !holder.members().is_empty() => assert_eq!(less, text),
+        Ok(less) => {
+            let less = client.grammar.read(&less).map(|tree| said(&tree));
+            assert_eq!(less, Ok(said(&tree)));
+        }
+        Err(error) => panic!("what has come does not go: {error}"),
     }
 }

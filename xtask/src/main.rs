@@ -17,6 +17,7 @@ mod hermetic;
 mod install;
 mod licences;
 mod matrix;
+mod moving;
 mod mutants;
 mod parsers;
 mod pipes;

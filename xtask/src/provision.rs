@@ -43,6 +43,7 @@ pub(crate) enum Agent {
     Codex,
     Gemini,
     OpenCode,
+    Copilot,
 }
 
 impl Python {
@@ -60,12 +61,48 @@ impl Python {
 }
 
 impl Agent {
+    pub(crate) const ALL: [Agent; 5] = [
+        Agent::ClaudeCode,
+        Agent::Codex,
+        Agent::Gemini,
+        Agent::OpenCode,
+        Agent::Copilot,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Agent::ClaudeCode => "claude-code",
             Agent::Codex => "codex",
             Agent::Gemini => "gemini-cli",
             Agent::OpenCode => "opencode",
+            Agent::Copilot => "copilot",
+        }
+    }
+
+    /// What a user types to run it.
+    pub(crate) fn command_name(self) -> &'static str {
+        match self {
+            Agent::ClaudeCode => "claude",
+            Agent::Codex => "codex",
+            Agent::Gemini => "gemini",
+            Agent::OpenCode => "opencode",
+            Agent::Copilot => "copilot",
+        }
+    }
+
+    /// The word for it on the command line of mcpool.
+    pub(crate) fn mcpool_name(self) -> &'static str {
+        match self {
+            Agent::Gemini => "gemini",
+            Agent::ClaudeCode | Agent::Codex | Agent::OpenCode | Agent::Copilot => self.name(),
+        }
+    }
+
+    /// Whether Node has to run it.
+    pub(crate) fn is_script(self) -> bool {
+        match self {
+            Agent::Gemini => true,
+            Agent::ClaudeCode | Agent::Codex | Agent::OpenCode | Agent::Copilot => false,
         }
     }
 
@@ -83,6 +120,7 @@ impl Agent {
             }
             Agent::Gemini => "@google/gemini-cli/bundle/gemini.js".to_owned(),
             Agent::OpenCode => format!("opencode-linux-{cpu}/bin/opencode"),
+            Agent::Copilot => format!("@github/copilot-linux-{cpu}/copilot"),
         }
     }
 }

@@ -9,8 +9,8 @@ use anyhow::ensure;
 
 use crate::{
     build::{self, Profile},
-    conformance, faults, fuzz, hermetic, matrix, mutants, parsers, provision, sim, soak, staged,
-    ui,
+    conformance, faults, fuzz, hermetic, matrix, moving, mutants, parsers, provision, sim, soak,
+    staged, ui,
 };
 
 /// How long each fuzz target runs.
@@ -53,9 +53,20 @@ enum Part {
     Parsers,
     /// `mcpool advise`, on a machine where several agents each run real servers
     Advise,
+    /// `mcpool import` and `undo`: with real clients, killed at every system call, and beside writers
+    Moving,
     /// Real clients against real servers
     Matrix,
 }
+
+/// The parts with real clients or servers.
+const PROVISIONED: [Part; 5] = [
+    Part::Conformance,
+    Part::Parsers,
+    Part::Advise,
+    Part::Moving,
+    Part::Matrix,
+];
 
 /// How many tests went well, and how many did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,8 +94,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let wants = |part| args.part.is_none_or(|only| only == part);
     let mut counts = Counts::default();
     // First of all, because a machine without npm or Python should hear it at once.
-    let provisions = [Part::Conformance, Part::Parsers, Part::Advise, Part::Matrix];
-    let provisioned = if provisions.into_iter().any(wants) {
+    let provisioned = if PROVISIONED.into_iter().any(wants) {
         Some(provision::provision()?)
     } else {
         None
@@ -127,6 +137,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Advise)) {
         ui::part("advice");
         counts.add_all(staged::run(provisioned)?);
+    }
+    if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Moving)) {
+        ui::part("moving in and out");
+        counts.add_all(moving::run(provisioned)?);
     }
     if let Some(provisioned) = provisioned.as_ref().filter(|_| wants(Part::Matrix)) {
         ui::part("real clients against real servers");

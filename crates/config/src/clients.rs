@@ -11,6 +11,7 @@
 
 mod adopt;
 mod amp;
+mod approval;
 mod claude_code;
 mod claude_desktop;
 mod cline;
@@ -22,6 +23,7 @@ mod foreign;
 mod gemini;
 mod goose;
 mod grammar;
+mod http;
 mod kiro;
 mod opencode;
 mod place;
@@ -35,10 +37,12 @@ mod windsurf;
 mod zed;
 
 pub use adopt::{Arguments, Caller, adopt, release};
+pub use approval::Approvals;
 pub use foreign::{Foreign, foreign};
-pub use grammar::{Change, EditError, Grammar, Pointer, Unreadable, Word};
+pub use grammar::{Added, Change, EditError, Grammar, Pointer, Unreadable, Word};
+pub use http::{HttpShape, NoHttp, address, adopt_over_http, over_http, release_from_http};
 pub use place::{Machine, Place, Reach, System};
-pub use policy::{Policy, PolicyReason};
+pub use policy::{Policy, PolicyReason, Rules, Way};
 pub use profile::{BadProfile, Profile, profile};
 pub use shape::{Client, Command, Holder};
 pub use survey::{CommandAt, Entry, Kind, Local, Reason, survey};

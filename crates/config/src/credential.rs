@@ -130,6 +130,41 @@ pub fn looks_like_credential(name: &str) -> bool {
     (0..words.len()).any(|index| is_credential_word(&words, index))
 }
 
+/// What well-known credentials begin with, whatever stands before them on a command line.
+const BEGINNINGS: &[&str] = &[
+    "AIza",
+    "AKIA",
+    "ASIA",
+    "eyJ",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "ghu_",
+    "github_pat_",
+    "glpat-",
+    "hf_",
+    "npm_",
+    "sk-",
+    "sk_live_",
+    "sk_test_",
+    "xoxa-",
+    "xoxb-",
+    "xoxp-",
+];
+
+/// Shortest credential that is known by its form, in bytes.
+const FORM_MIN: usize = 20;
+
+/// Whether a word probably is a credential, by what it begins with and how long it is.
+pub fn has_form_of_credential(word: &str) -> bool {
+    let is_whole = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
+    word.len() >= FORM_MIN
+        && word.chars().all(is_whole)
+        && BEGINNINGS
+            .iter()
+            .any(|beginning| word.starts_with(beginning))
+}
+
 fn is_credential_word(words: &[&str], index: usize) -> bool {
     let word = words[index];
     let before = index.checked_sub(1).map(|before| words[before]);
@@ -178,6 +213,23 @@ mod tests {
         ] {
             assert!(looks_like_credential(name), "{name}");
         }
+    }
+
+    #[test]
+    fn words_with_the_form_of_credentials_are_recognised() {
+        // Put together here, so that nobody takes it for a real one.
+        let long = |beginning: &str| format!("{beginning}{}", "0Ab".repeat(8));
+        for beginning in BEGINNINGS {
+            assert!(has_form_of_credential(&long(beginning)), "{beginning}");
+        }
+        for word in [
+            "sk-1",
+            "@modelcontextprotocol/server-github",
+            "skeleton-key-of-the-house",
+        ] {
+            assert!(!has_form_of_credential(word), "{word}");
+        }
+        assert!(!has_form_of_credential(&long("sk-/")));
     }
 
     #[test]

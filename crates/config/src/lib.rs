@@ -32,7 +32,7 @@ pub use config::{
     Asks, Capability, Config, Daemon, Era, IdleTimeout, OnDaemonFailure, OnRestart, Once, Remote,
     Scope, Serialize, Server,
 };
-pub use credential::looks_like_credential;
+pub use credential::{has_form_of_credential, looks_like_credential};
 pub use edit::{EditError, ServerEntry, add_server, remove_server};
 pub use env_file::{EnvFileError, EnvFileProblem, parse_env_file};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};

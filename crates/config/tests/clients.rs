@@ -5,12 +5,19 @@
 
 #![expect(clippy::unwrap_used, reason = "that is how a test reports a surprise")]
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use config::clients::{
-    ALL, Arguments, Caller, Change, Client, Entry, Grammar, Kind, adopt, release, survey,
+    ALL, Arguments, Caller, Change, Client, Entry, Grammar, Kind, Local, Node, Step, Value, adopt,
+    adopt_over_http, over_http, release, release_from_http, survey,
 };
 use expect_test::expect_file;
+
+const URL: &str = "http://127.0.0.1:7665/mcp/";
 
 fn caller() -> Caller {
     Caller {
@@ -153,18 +160,121 @@ fn examine(client: &Client, text: &str, report: &mut String) {
     assert_eq!(undone, text, "taking it back leaves no trace");
 }
 
+/// What a file says, however it is written: an entry whose members have another order is the same.
+fn said(node: &Node) -> String {
+    match &node.value {
+        Value::Text(text) => format!("{text:?}"),
+        Value::Other(raw) => raw.clone(),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(said).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Map(members) => {
+            let mut members: Vec<String> = members
+                .iter()
+                .map(|member| format!("{:?}:{}", member.key, said(&member.node)))
+                .collect();
+            members.sort();
+            format!("{{{}}}", members.join(","))
+        }
+    }
+}
+
+/// What becomes of a file whose servers are found at addresses, and the way back where it has changed since.
+fn examine_over_http(client: &Client, text: &str, report: &mut String) {
+    let grammar = client.grammar;
+    let Ok(entries) = survey(text, client) else {
+        return;
+    };
+    let mut imported = text.to_owned();
+    let mut adopted: Vec<(&Entry, &Local)> = Vec::new();
+    for entry in &entries {
+        let Kind::Local(local) = &entry.kind else {
+            continue;
+        };
+        let tree = grammar.read(&imported).unwrap();
+        let server = match over_http(&tree, entry, local, client) {
+            Ok((_, server)) => server,
+            Err(why) => {
+                let _ = writeln!(report, "  {:?} is no address: {why}", entry.name);
+                continue;
+            }
+        };
+        let url = format!("{URL}{}", entry.name);
+        let changes = adopt_over_http(&tree, entry, local, client, &url);
+        match grammar.edit(&imported, &changes) {
+            Ok(edited) => {
+                let _ = writeln!(
+                    report,
+                    "  {:?} is {:?} {:?} {:?} in {:?}",
+                    entry.name, server.command, server.args, server.env, server.cwd
+                );
+                imported = edited;
+                adopted.push((entry, local));
+            }
+            Err(error) => {
+                let _ = writeln!(report, "  {:?} is no address: {error}", entry.name);
+            }
+        }
+    }
+    difference(text, &imported, report);
+    let after = survey(&imported, client).unwrap();
+    assert_eq!(after.len(), entries.len());
+    let before_tree = grammar.read(text).unwrap();
+    let mut undone = imported;
+    for (entry, local) in &adopted {
+        let tree = grammar.read(&undone).unwrap();
+        let url = format!("{URL}{}", entry.name);
+        let at: &[Step] = &entry.at;
+        let before = (text, &before_tree, *entry, *local);
+        let changes = release_from_http((&tree, at), before, client, &url).unwrap();
+        undone = grammar
+            .edit(&undone, &changes)
+            .unwrap_or_else(|error| panic!("{error} in {undone}"));
+    }
+    assert_eq!(
+        said(&grammar.read(&undone).unwrap()),
+        said(&before_tree),
+        "taken back, it says something else:\n{undone}"
+    );
+    assert_eq!(
+        survey(&undone, client).unwrap().len(),
+        entries.len(),
+        "{undone}"
+    );
+}
+
+#[test]
+fn every_client_s_files_name_addresses_where_that_can_be() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    for client in ALL {
+        let mut report = String::new();
+        for path in files_of(&folder, client) {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let _ = writeln!(report, "{name}");
+            let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+            examine_over_http(client, &text, &mut report);
+        }
+        expect_file![folder.join(format!("{}.http.golden", client.id))].assert_eq(&report);
+    }
+}
+
+fn files_of(folder: &Path, client: &Client) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder.join(client.id))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 10, "{} has {} files", client.id, files.len());
+    files
+}
+
 #[test]
 fn every_client_s_files_are_read_and_changed_as_expected() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     for client in ALL {
         let mut report = String::new();
-        let mut files: Vec<_> = fs::read_dir(folder.join(client.id))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        files.sort();
-        assert!(files.len() >= 10, "{} has {} files", client.id, files.len());
-        for path in files {
+        for path in files_of(&folder, client) {
             let name = path.file_name().unwrap().to_str().unwrap();
             let _ = writeln!(report, "{name}");
             let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
@@ -222,4 +332,118 @@ fn a_list_that_was_empty_stays_and_one_that_was_not_there_goes() {
         let undone = Grammar::Jsonc.edit(&imported, &release(command, arguments).unwrap());
         assert_eq!(undone.unwrap(), before);
     }
+}
+
+/// Puts an entry at the end of a map of a file; the way back must lead to the same bytes.
+#[track_caller]
+fn put(text: &str, at: &[&str], expected: &expect_test::Expect) {
+    let entry = Grammar::Json
+        .read(
+            r#"{"type": "stdio", "command": "npx", "args": ["-y", 3], "env": {}, "timeout": 5.0}"#,
+        )
+        .unwrap();
+    let at: Vec<Step> = at.iter().map(|key| Step::Key((*key).to_owned())).collect();
+    let put = Change::Put {
+        at: at.clone(),
+        key: "new".to_owned(),
+        value: entry,
+    };
+    let more = Grammar::Json.edit(text, &[put]).unwrap();
+    expected.assert_eq(&more.replace('\r', "\\r").replace('\t', "\\t"));
+    let remove = Change::Remove {
+        at: at.clone(),
+        key: "new".to_owned(),
+    };
+    let less = Grammar::Json.edit(&more, &[remove]).unwrap();
+    let tree = Grammar::Json.read(text).unwrap();
+    if tree.at(&at).unwrap().members().is_empty() {
+        assert_eq!(said(&Grammar::Json.read(&less).unwrap()), said(&tree));
+    } else {
+        assert_eq!(less, text);
+    }
+}
+
+#[test]
+fn one_more_entry_is_written_as_its_file_is() {
+    put(
+        "{\n  \"a\": {\n    \"old\": {\n      \"x\": 1\n    }\n  }\n}\n",
+        &["a"],
+        &expect_test::expect![[r#"
+            {
+              "a": {
+                "old": {
+                  "x": 1
+                },
+                "new": {
+                  "type": "stdio",
+                  "command": "npx",
+                  "args": [
+                    "-y",
+                    3
+                  ],
+                  "env": {},
+                  "timeout": 5.0
+                }
+              }
+            }
+        "#]],
+    );
+    put(
+        "{\r\n\t\"a\": {},\r\n\t\"b\": 1\r\n}\r\n",
+        &["a"],
+        &expect_test::expect![[r#"
+            {\r
+            \t"a": {\r
+            \t\t"new": {\r
+            \t\t\t"type": "stdio",\r
+            \t\t\t"command": "npx",\r
+            \t\t\t"args": [\r
+            \t\t\t\t"-y",\r
+            \t\t\t\t3\r
+            \t\t\t],\r
+            \t\t\t"env": {},\r
+            \t\t\t"timeout": 5.0\r
+            \t\t}\r
+            \t},\r
+            \t"b": 1\r
+            }\r
+        "#]],
+    );
+}
+
+#[test]
+fn one_more_entry_is_on_one_line_where_its_file_is_and_is_put_at_the_top_as_well() {
+    put(
+        r#"{"a": {"old": 1}, "b": 2}"#,
+        &["a"],
+        &expect_test::expect![[
+            r#"{"a": {"old": 1, "new": {"type": "stdio", "command": "npx", "args": ["-y", 3], "env": {}, "timeout": 5.0}}, "b": 2}"#
+        ]],
+    );
+    put(
+        r#"{"a":{},"b":2}"#,
+        &["a"],
+        &expect_test::expect![[
+            r#"{"a":{"new":{"type":"stdio","command":"npx","args":["-y",3],"env":{},"timeout":5.0}},"b":2}"#
+        ]],
+    );
+    put(
+        "{\n    \"a\": 1\n}\n",
+        &[],
+        &expect_test::expect![[r#"
+        {
+            "a": 1,
+            "new": {
+                "type": "stdio",
+                "command": "npx",
+                "args": [
+                    "-y",
+                    3
+                ],
+                "env": {},
+                "timeout": 5.0
+            }
+        }
+    "#]],
+    );
 }

@@ -150,6 +150,18 @@ impl Caller {
         }
     }
 
+    /// Ends the session, which over a WebSocket ends with its connection.
+    pub(crate) fn leave(mut self) -> anyhow::Result<()> {
+        if self.front == Front::Http {
+            let (path, key, host) = (&self.path, &self.key, self.stream.peer_addr()?);
+            let head =
+                format!("DELETE {path} HTTP/1.1\r\nHost: {host}\r\nMcp-Session-Id: {key}\r\n\r\n");
+            self.stream.write_all(head.as_bytes()).context("leaving")?;
+            self.message().context("leaving")?;
+        }
+        Ok(())
+    }
+
     /// One call, from before it is written until its answer has been read.
     pub(crate) fn call(&mut self) -> anyhow::Result<Duration> {
         let begun = Instant::now();

@@ -20,7 +20,7 @@ use crate::{
 type Entry<'a> = (&'a str, &'a Target);
 
 /// What they are told so that they look for nothing outside of this machine.
-const QUIET: [(&str, &str); 8] = [
+pub(crate) const QUIET: [(&str, &str); 8] = [
     ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
     ("DISABLE_TELEMETRY", "1"),
@@ -31,6 +31,65 @@ const QUIET: [(&str, &str); 8] = [
     // Else it shows every server of a folder that nobody has trusted as disabled.
     ("GEMINI_CLI_TRUST_WORKSPACE", "true"),
 ];
+
+/// What an agent says of these servers, in the order of their names: whether it reaches each, and in what
+/// words. For the tools of each there are words, too, where it tells them.
+pub(crate) fn look(
+    agent: Agent,
+    provisioned: &Provisioned,
+    place: &Place,
+    names: &[&str],
+) -> anyhow::Result<Vec<Look>> {
+    let settled = |command| -> anyhow::Result<Command> {
+        let mut command = place.settled(command, provisioned)?;
+        command.envs(QUIET);
+        Ok(command)
+    };
+    if agent == Agent::Codex {
+        let log = place.home.join("app-server.log");
+        let answer = codex::statuses(&mut settled(command(agent, provisioned))?, &log)?;
+        let looks = names.iter().map(|name| codex::look(&answer, name));
+        return looks.collect();
+    }
+    if agent == Agent::Copilot {
+        // Its list says nothing about them, and without a login it starts none.
+        let looks = names.iter().map(|name| {
+            let mut command = command(agent, provisioned);
+            command.arg(name);
+            let text = all(&ended(&mut settled(command)?)?);
+            Ok(Look {
+                name: (*name).to_owned(),
+                is_reached: text.contains("Status: Enabled"),
+                tools: Vec::new(),
+                text,
+            })
+        });
+        return looks.collect();
+    }
+    let output = ended(&mut settled(command(agent, provisioned))?)?;
+    let text = all(&output);
+    let looks = names.iter().map(|name| {
+        let shown = shown::listed(agent, &text, name);
+        let shown = shown.with_context(|| format!("`{name}` is not shown in:\n{text}"))?;
+        Ok(Look {
+            name: (*name).to_owned(),
+            is_reached: shown.is_reached,
+            tools: Vec::new(),
+            text: shown.text,
+        })
+    });
+    looks.collect()
+}
+
+/// What an agent says of one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) name: String,
+    pub(crate) is_reached: bool,
+    /// Sorted; none where it does not tell them.
+    pub(crate) tools: Vec<String>,
+    pub(crate) text: String,
+}
 
 /// Asks an agent that has these servers; what it showed of [`shown::POOLED`].
 pub(super) fn run(
@@ -63,10 +122,13 @@ fn command(agent: Agent, provisioned: &Provisioned) -> Command {
             command.arg(program);
             command
         }
-        Agent::ClaudeCode | Agent::Codex | Agent::OpenCode => Command::new(program),
+        Agent::ClaudeCode | Agent::Codex | Agent::OpenCode | Agent::Copilot => {
+            Command::new(program)
+        }
     };
     match agent {
         Agent::Codex => command.arg("app-server"),
+        Agent::Copilot => command.args(["mcp", "get"]),
         Agent::ClaudeCode | Agent::Gemini | Agent::OpenCode => command.args(["mcp", "list"]),
     };
     command
@@ -117,6 +179,16 @@ fn configuration(agent: Agent, entries: &[Entry<'_>]) -> (&'static str, String) 
             let file = ".config/opencode/opencode.json";
             (file, json!({"mcp": servers}).to_string())
         }
+        Agent::Copilot => {
+            let servers = map(&|target| match target {
+                Target::Command(words) => {
+                    json!({"type": "local", "command": words[0], "args": words[1..], "tools": ["*"]})
+                }
+                Target::Url(url) => json!({"type": "http", "url": url, "tools": ["*"]}),
+            });
+            let file = ".copilot/mcp-config.json";
+            (file, json!({"mcpServers": servers}).to_string())
+        }
     }
 }
 
@@ -135,7 +207,7 @@ fn codex_configuration(entries: &[Entry<'_>]) -> String {
     document.to_string()
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     PATIENCE,
+    agents::Look,
     shown::{self, Shown},
 };
 use crate::{conformance::version::Fixture, shell};
@@ -95,6 +96,25 @@ pub(super) fn shown(answer: &Value, name: &str, fixture: Fixture) -> Option<Show
     Some(Shown {
         is_reached: is_it,
         text,
+    })
+}
+
+/// What the answer says of a server.
+pub(super) fn look(answer: &Value, name: &str) -> anyhow::Result<Look> {
+    let servers = answer["data"].as_array().context("no servers")?;
+    let server = servers.iter().find(|server| server["name"] == name);
+    let server = server.with_context(|| format!("`{name}` is not in {answer}"))?;
+    let error = server["toolsError"].as_str();
+    let tools = server["tools"].as_object();
+    let mut tools: Vec<String> = tools
+        .map(|tools| tools.keys().cloned().collect())
+        .unwrap_or_default();
+    tools.sort();
+    Ok(Look {
+        name: name.to_owned(),
+        is_reached: error.is_none() && !tools.is_empty(),
+        text: error.unwrap_or("its tools").to_owned(),
+        tools,
     })
 }
 

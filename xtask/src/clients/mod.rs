@@ -3,7 +3,7 @@
 //! Each comes over stdio and over HTTP, with a server of each era behind. No agent needs a login: they are
 //! asked which of their servers they reach. SDKs and the Inspector also list and call.
 
-mod agents;
+pub(crate) mod agents;
 mod codex;
 mod report;
 mod scripted;
@@ -255,14 +255,15 @@ impl Pool<'_> {
 }
 
 /// Where one client lives: it knows of no other home.
-struct Place {
-    home: PathBuf,
-    work: PathBuf,
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) home: PathBuf,
+    pub(crate) work: PathBuf,
     temporary: PathBuf,
 }
 
 impl Place {
-    fn new(folder: &Path) -> anyhow::Result<Place> {
+    pub(crate) fn new(folder: &Path) -> anyhow::Result<Place> {
         let place = Place {
             home: folder.join("home"),
             work: folder.join("work"),
@@ -275,7 +276,11 @@ impl Place {
     }
 
     /// Has the program run here, with nothing of our environment but the path, on which our Node comes first.
-    fn settled(&self, mut command: Command, provisioned: &Provisioned) -> anyhow::Result<Command> {
+    pub(crate) fn settled(
+        &self,
+        mut command: Command,
+        provisioned: &Provisioned,
+    ) -> anyhow::Result<Command> {
         let node = provisioned.node().parent().map(Path::to_owned);
         let ours = env::var_os("PATH").unwrap_or_default();
         let path = env::join_paths(node.into_iter().chain(env::split_paths(&ours)))
@@ -292,7 +297,7 @@ impl Place {
 }
 
 /// Has the program run to its end.
-fn ended(command: &mut Command) -> anyhow::Result<Output> {
+pub(crate) fn ended(command: &mut Command) -> anyhow::Result<Output> {
     match shell::ended_within(command, PATIENCE)? {
         Some(output) => Ok(output),
         None => bail!("it did not end within {} s", PATIENCE.as_secs()),

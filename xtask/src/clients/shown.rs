@@ -88,8 +88,8 @@ pub(super) fn listed(agent: Agent, text: &str, name: &str) -> Option<Shown> {
             };
             Some(Shown { is_reached, text })
         }
-        // Its list says nothing about whether a server is there.
-        Agent::Codex => None,
+        // Their lists say nothing about whether a server is there.
+        Agent::Codex | Agent::Copilot => None,
     }
 }
 

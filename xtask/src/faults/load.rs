@@ -465,7 +465,7 @@ impl Visitor<'_> {
             }
             thread::sleep(PACE);
         }
-        Ok(())
+        self.caller.leave()
     }
 
     /// Whoever is in front of the next daemon's door is let in before long, over HTTP as who it was.

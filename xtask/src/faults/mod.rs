@@ -12,7 +12,7 @@ mod load;
 mod processes;
 mod report;
 mod rows;
-mod session;
+pub(crate) mod session;
 mod shown;
 
 use std::{path::PathBuf, time::Instant};

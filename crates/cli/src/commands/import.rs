@@ -1,25 +1,28 @@
 //! `mcpool import`: put mcpool before the servers that clients have.
 
-use std::path::PathBuf;
+mod report;
+
+use std::collections::BTreeMap;
 
 use anyhow::bail;
 use config::clients::{ALL, Client};
-use serde::Serialize;
 use shim::places::Places;
 
+use self::report::{Imported, ImportedFrom};
 use crate::{
     args::Output,
     exit::Exit,
     moving::{
-        apply, diff,
-        from::{self, Added},
+        apply, from,
+        http::Http,
         journal::Journal,
-        machine::Machine,
-        plan::{self, Adopted, Callers, FilePlan, Left, Untouched, Wish},
-        veil,
-        verify::{self, Verdict},
+        machine::{Found, Machine},
+        plan::{self, Callers, FilePlan, Means, Untouched, Wish},
+        policies::Policies,
+        shadow::Shadows,
+        verify,
     },
-    ui::{Align, Format, Page, Render, Table, Ui},
+    ui::{Format, Ui},
 };
 
 /// Have the servers of your clients run through mcpool
@@ -35,9 +38,12 @@ pub(crate) struct Args {
     #[arg(long = "server", value_name = "SERVER")]
     servers: Vec<String>,
     /// Servers of another system, into the configuration of mcpool: mcp-proxy, smart-mcp-proxy,
-    /// mcpproxy, aitkit, or any file with `mcpServers`
+    /// mcpproxy, aitkit, code-intelligence, or any file with `mcpServers`
     #[arg(long, value_name = "SYSTEM|FILE", conflicts_with = "clients")]
     from: Option<String>,
+    /// Have clients find mcpool over HTTP where they can, and put the servers into its configuration
+    #[arg(long, conflicts_with = "from")]
+    http: bool,
     /// Write the files; a copy of each is kept
     #[arg(long)]
     apply: bool,
@@ -58,53 +64,16 @@ pub(super) fn clients(ids: &[String]) -> Vec<&'static Client> {
 
 const NOT_YET: &str = "Nothing has been changed yet. To do it: the same with --apply";
 
-/// What would change, or has.
-#[derive(Debug, Serialize)]
-struct Imported {
-    schema: u32,
-    is_applied: bool,
-    files: Vec<File>,
-    untouched: Vec<UntouchedFile>,
+/// What an import has come to so far.
+struct Work<'a> {
+    machine: &'a Machine,
+    wish: Wish<'a>,
+    means: Means,
+    report: Imported,
 }
 
-#[derive(Debug, Serialize)]
-struct File {
-    client: &'static str,
-    path: PathBuf,
-    #[serde(skip)]
-    shown: String,
-    changed: Vec<Changed>,
-    left_alone: Vec<LeftAlone>,
-    /// Without values of variables.
-    diff: String,
-    /// What the client's own list says of the servers that have been changed.
-    verified: Verdict,
-    #[serde(skip)]
-    reload: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct Changed {
-    server: String,
-    project: Option<String>,
-    /// The command lines, without what may be a secret.
-    before: Vec<String>,
-    after: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct LeftAlone {
-    server: String,
-    project: Option<String>,
-    reason: String,
-}
-
-#[derive(Debug, Serialize)]
-struct UntouchedFile {
-    client: &'static str,
-    path: PathBuf,
-    reason: String,
-}
+/// A file that was found, and what becomes of it.
+type Planned = (Found, Result<Option<FilePlan>, Untouched>);
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
     let machine = Machine::this()?;
@@ -112,57 +81,111 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         return import_from(source, args, &machine, places, ui);
     }
     let clients = clients(&args.clients);
-    let wish = Wish {
-        clients: &clients,
-        servers: &args.servers,
+    let has_local_scope = clients.iter().any(|client| client.id == "claude-code");
+    let mut work = Work {
+        machine: &machine,
+        means: Means {
+            callers: Callers::find(places.home.as_deref())?,
+            policies: Policies::read(&machine, &clients),
+            http: args.http.then(|| Http::open(places)).transpose()?,
+            shadows: has_local_scope.then(|| Shadows::read(&machine)).flatten(),
+        },
+        wish: Wish {
+            clients: &clients,
+            servers: &args.servers,
+        },
+        report: Imported::new(args.apply),
     };
-    let callers = Callers::find(places.home.as_deref())?;
-    let policy = plan::policy(&machine)?;
-    let mut imported = Imported {
-        schema: 1,
-        is_applied: args.apply,
-        files: Vec::new(),
-        untouched: Vec::new(),
-    };
-    let mut journal = None;
-    let mut unknown = args.servers.clone();
-    for found in machine.files(wish.clients) {
-        let planned = plan::of_file(&found, &wish, &callers, &policy);
-        if let Ok(Some(plan)) = &planned {
-            unknown.retain(|server| !plan.names.contains(server));
-        }
-        let planned = match planned {
-            Ok(Some(plan)) if args.apply && plan.is_change() => {
-                let journal = match &mut journal {
-                    Some(journal) => journal,
-                    None => journal.insert(Journal::open(&places.state)?),
-                };
-                apply::apply(&found, &wish, &callers, &policy, journal)?
-            }
-            planned => planned,
-        };
-        match planned {
-            Ok(Some(plan)) => {
-                let is_changed = args.apply && plan.is_change();
-                let mut file = File::new(plan, &machine);
-                if is_changed {
-                    file.verify(found.client);
-                }
-                imported.files.push(file);
-            }
-            Ok(None) => {}
-            Err(untouched) => imported.untouched.push(untouched.into()),
+    let planned = work.plan();
+    let known: Vec<String> = planned
+        .iter()
+        .filter_map(|(_, plan)| plan.as_ref().ok()?.as_ref())
+        .flat_map(|plan| plan.names.clone())
+        .collect();
+    let configured = work.configured(&planned)?;
+    if args.apply {
+        work.apply(planned, configured.as_ref(), places)?;
+    } else {
+        for (_, plan) in planned {
+            work.report.add(plan, &machine);
         }
     }
     let format = args.output.format();
-    ui.show(&imported, format)?;
-    if !unknown.is_empty() {
+    let mut report = work.report;
+    report.configured = configured.map(|configured| configured.added);
+    ui.show(&report, format)?;
+    let mut unknown = args.servers.iter().filter(|name| !known.contains(name));
+    if let Some(first) = unknown.next() {
+        let unknown: Vec<&str> = std::iter::once(first)
+            .chain(unknown)
+            .map(String::as_str)
+            .collect();
         bail!("no client has a server named {}", unknown.join(", "));
     }
-    if !args.apply && imported.would_change() && format == Format::Plain {
+    if !args.apply && report.would_change() && format == Format::Plain {
         ui.remark(NOT_YET);
     }
-    Ok(imported.exit())
+    Ok(report.exit())
+}
+
+impl Work<'_> {
+    fn plan(&self) -> Vec<Planned> {
+        let files = self.machine.files(self.wish.clients).into_iter();
+        files
+            .map(|found| {
+                let plan = plan::of_file(&found, &self.wish, &self.means);
+                (found, plan)
+            })
+            .collect()
+    }
+
+    /// What has to come into the configuration of mcpool for these plans.
+    fn configured(&self, planned: &[Planned]) -> anyhow::Result<Option<from::Planned>> {
+        let Some(http) = &self.means.http else {
+            return Ok(None);
+        };
+        let plans = planned
+            .iter()
+            .filter_map(|(_, plan)| plan.as_ref().ok()?.as_ref());
+        http.additions(plans, self.machine)
+    }
+
+    /// Writes the configuration first: an address that is written names what is there.
+    fn apply(
+        &mut self,
+        planned: Vec<Planned>,
+        configured: Option<&from::Planned>,
+        places: &Places,
+    ) -> anyhow::Result<()> {
+        if let Some(configured) = configured {
+            from::apply(configured, places, &mut Journal::open(&places.state)?)?;
+        }
+        if let Some(http) = &mut self.means.http {
+            http.settle()?;
+        }
+        let mut journal = None;
+        let mut changed: BTreeMap<&str, &'static Client> = BTreeMap::new();
+        for (found, plan) in planned {
+            let plan = match plan {
+                Ok(Some(plan)) if plan.is_change() => {
+                    let journal = match &mut journal {
+                        Some(journal) => journal,
+                        None => journal.insert(Journal::open(&places.state)?),
+                    };
+                    changed.insert(found.client.id, found.client);
+                    apply::apply(&found, &self.wish, &self.means, journal)?
+                }
+                plan => plan,
+            };
+            self.report.add(plan, self.machine);
+        }
+        // Others may import or undo while clients are asked, which takes some of them long.
+        drop(journal);
+        for client in changed.into_values() {
+            self.report.verify(client, &verify::ask(client));
+        }
+        Ok(())
+    }
 }
 
 fn import_from(
@@ -191,217 +214,4 @@ fn import_from(
         return Ok(Exit::WouldChange);
     }
     Ok(Exit::Done)
-}
-
-/// What would be added to the configuration, or has been.
-#[derive(Debug, Serialize)]
-struct ImportedFrom {
-    schema: u32,
-    is_applied: bool,
-    #[serde(flatten)]
-    added: Added,
-}
-
-impl Render for ImportedFrom {
-    fn render(&self, page: &mut Page) {
-        let added = &self.added;
-        if added.servers.is_empty() {
-            page.line("There is nothing to import.");
-        } else if self.is_applied {
-            page.line(format_args!(
-                "Added to {}: {}.",
-                added.config.display(),
-                added.servers.join(", ")
-            ));
-            page.line("A client's entry for one of them is `mcpool connect NAME`.");
-        } else {
-            page.line(added.diff.trim_end_matches('\n'));
-        }
-        if added.becomes_private {
-            if !self.is_applied {
-                page.blank();
-            }
-            page.line(format_args!(
-                "What may be a secret comes into {}, which others may read: it is made yours alone \
-                 (mode 0600).",
-                added.config.display()
-            ));
-        }
-        let mut table = Table::new(&[("SERVER", Align::Left), ("LEFT OUT, BECAUSE", Align::Left)]);
-        for left in &added.left {
-            table.row([left.name.clone(), left.reason.clone()]);
-        }
-        if !added.left.is_empty() {
-            page.blank();
-            page.table(&table);
-        }
-    }
-}
-
-impl Imported {
-    fn would_change(&self) -> bool {
-        self.files.iter().any(|file| !file.changed.is_empty())
-    }
-
-    fn exit(&self) -> Exit {
-        if !self.untouched.is_empty() {
-            Exit::Failed
-        } else if !self.is_applied && self.would_change() {
-            Exit::WouldChange
-        } else {
-            Exit::Done
-        }
-    }
-}
-
-impl File {
-    fn new(plan: FilePlan, machine: &Machine) -> Self {
-        let shown = machine.shown(&plan.original.path);
-        let diff = if plan.is_change() {
-            diff::unified(&shown, &plan.before, &plan.after, plan.client.grammar)
-        } else {
-            String::new()
-        };
-        File {
-            client: plan.client.id,
-            path: plan.original.path,
-            shown,
-            changed: plan.adopted.into_iter().map(Into::into).collect(),
-            left_alone: plan.left.into_iter().map(Into::into).collect(),
-            diff,
-            verified: Verdict::NotAsked,
-            reload: plan.client.reload,
-        }
-    }
-
-    /// Has the client say whether it knows what was changed. Servers of other projects it does not list.
-    fn verify(&mut self, client: &Client) {
-        let everywhere = self
-            .changed
-            .iter()
-            .filter(|changed| changed.project.is_none());
-        let servers: Vec<&str> = everywhere.map(|changed| changed.server.as_str()).collect();
-        self.verified = verify::verify(client, &servers);
-    }
-
-    fn render_verdict(&self, page: &mut Page) {
-        match &self.verified {
-            Verdict::NotAsked => {}
-            Verdict::AllThere => page.line(format_args!("  {} lists all of them.", self.client)),
-            Verdict::Missing(servers) => page.line(format_args!(
-                "  {} does not list {} here; if a session has it not either, \
-                 `mcpool undo --client {}` takes it back.",
-                self.client,
-                servers.join(", "),
-                self.client
-            )),
-            Verdict::Failing(servers) => page.line(format_args!(
-                "  {} lists {}, and says that it does not work; if it did before, \
-                 `mcpool undo --client {}` takes it back.",
-                self.client,
-                servers.join(", "),
-                self.client
-            )),
-            Verdict::NoAnswer => page.line(format_args!(
-                "  {} did not say which servers it has.",
-                self.client
-            )),
-        }
-    }
-}
-
-impl From<Adopted> for Changed {
-    fn from(adopted: Adopted) -> Self {
-        Changed {
-            server: adopted.name,
-            project: adopted.project,
-            before: veil::words(&adopted.was),
-            after: veil::words(&adopted.becomes),
-        }
-    }
-}
-
-impl From<Left> for LeftAlone {
-    fn from(left: Left) -> Self {
-        LeftAlone {
-            server: left.name,
-            project: left.project,
-            reason: left.reason,
-        }
-    }
-}
-
-impl From<Untouched> for UntouchedFile {
-    fn from(untouched: Untouched) -> Self {
-        UntouchedFile {
-            client: untouched.client.id,
-            path: untouched.path,
-            reason: untouched.reason,
-        }
-    }
-}
-
-impl Render for Imported {
-    fn render(&self, page: &mut Page) {
-        let changed: Vec<&File> = self
-            .files
-            .iter()
-            .filter(|file| !file.changed.is_empty())
-            .collect();
-        for file in &changed {
-            if self.is_applied {
-                let names: Vec<&str> = file
-                    .changed
-                    .iter()
-                    .map(|changed| changed.server.as_str())
-                    .collect();
-                page.line(format_args!(
-                    "Changed {}: {}.",
-                    file.shown,
-                    names.join(", ")
-                ));
-                page.line(format_args!("  {} reads it {}.", file.client, file.reload));
-                file.render_verdict(page);
-            } else {
-                page.line(file.diff.trim_end_matches('\n'));
-            }
-        }
-        if changed.is_empty() {
-            page.line("There is nothing to import.");
-        }
-        self.render_left(page);
-        for file in &self.untouched {
-            page.blank();
-            page.line(format_args!(
-                "{} is not touched: {}",
-                file.path.display(),
-                file.reason
-            ));
-        }
-    }
-}
-
-impl Imported {
-    fn render_left(&self, page: &mut Page) {
-        let mut table = Table::new(&[
-            ("CLIENT", Align::Left),
-            ("SERVER", Align::Left),
-            ("LEFT ALONE, BECAUSE", Align::Left),
-        ]);
-        let mut is_empty = true;
-        for file in &self.files {
-            for left in &file.left_alone {
-                let server = match &left.project {
-                    Some(project) => format!("{} ({project})", left.server),
-                    None => left.server.clone(),
-                };
-                table.row([file.client.to_owned(), server, left.reason.clone()]);
-                is_empty = false;
-            }
-        }
-        if !is_empty {
-            page.blank();
-            page.table(&table);
-        }
-    }
 }

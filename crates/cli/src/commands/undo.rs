@@ -10,6 +10,7 @@ use crate::{
     args::Output,
     exit::Exit,
     moving::{
+        from,
         journal::{Journal, Row},
         machine::Machine,
         undo::{self, Undone},
@@ -77,6 +78,12 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             paths.push(&row.path);
         }
     }
+    // Our own configuration comes last: no client names an address whose server is gone.
+    let is_ours = |path: &PathBuf| {
+        rows.iter()
+            .any(|row| row.path == *path && row.client == from::OURS)
+    };
+    paths.sort_by_key(|path| is_ours(path));
     let mut report = Report {
         schema: 1,
         files: Vec::new(),

@@ -1,11 +1,9 @@
 //! Making a plan true.
 
-use config::clients;
-
 use super::{
-    journal::{Journal, Row, digest},
+    journal::{Journal, Row, SavedStep, SavedUrl, digest},
     machine::Found,
-    plan::{self, Callers, FilePlan, Untouched, Wish},
+    plan::{self, FilePlan, How, Means, Untouched, Wish},
     safe_file::Replaced,
 };
 
@@ -18,30 +16,18 @@ const TRIES: usize = 5;
 pub(crate) fn apply(
     found: &Found,
     wish: &Wish<'_>,
-    callers: &Callers,
-    policy: &clients::Policy,
+    means: &Means,
     journal: &mut Journal,
 ) -> anyhow::Result<Result<Option<FilePlan>, Untouched>> {
     let mut done: Option<FilePlan> = None;
     for _ in 0..TRIES {
-        let plan = match plan::of_file(found, wish, callers, policy) {
+        let plan = match plan::of_file(found, wish, means) {
             Ok(Some(plan)) if plan.is_change() => plan,
             // What we have written is there, and is as it was meant.
             Ok(_) => return Ok(Ok(done)),
             Err(untouched) => return Ok(Err(untouched)),
         };
-        let row = Row {
-            client: plan.client.id.to_owned(),
-            path: plan.original.path.clone(),
-            before: digest(&plan.original.bytes),
-            after: digest(plan.after.as_bytes()),
-            entries: plan
-                .adopted
-                .iter()
-                .map(|adopted| adopted.at.iter().map(Into::into).collect())
-                .collect(),
-            is_new: false,
-        };
+        let row = row(&plan);
         let is_announced = journal.announce(row, &plan.original.bytes)?;
         match plan.original.replace(plan.after.as_bytes()) {
             Ok(Replaced::Done) => done = Some(plan),
@@ -65,4 +51,33 @@ pub(crate) fn apply(
             found.client.name
         ),
     }))
+}
+
+/// What the journal says of a plan.
+fn row(plan: &FilePlan) -> Row {
+    let saved = |steps: &[config::clients::Step]| -> Vec<SavedStep> {
+        steps.iter().map(SavedStep::from).collect()
+    };
+    let mut row = Row {
+        client: plan.client.id.to_owned(),
+        path: plan.original.path.clone(),
+        before: digest(&plan.original.bytes),
+        after: digest(plan.after.as_bytes()),
+        ..Row::default()
+    };
+    for adopted in &plan.adopted {
+        let at = saved(&adopted.at);
+        match &adopted.how {
+            How::Started => row.entries.push(at),
+            How::Shadow { made } => {
+                row.added.push(at);
+                row.made.extend(made.as_deref().map(saved));
+            }
+            How::Http { url, .. } => row.urls.push(SavedUrl {
+                at,
+                url: url.clone(),
+            }),
+        }
+    }
+    row
 }

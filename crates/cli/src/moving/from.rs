@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context, bail};
 use config::{
-    ServerEntry, ServerName,
-    clients::{self, Foreign, Grammar},
+    Scope, ServerEntry, ServerName,
+    clients::{self, Foreign, Grammar, Value},
 };
 use serde::Serialize;
 use shim::places::Places;
@@ -26,6 +26,9 @@ use crate::config_file;
 /// The word of our own configuration in the journal.
 pub(crate) const OURS: &str = "mcpool";
 
+/// What the address of code-intelligence ends with: what a session is about.
+const REPOSITORY: &str = "?repo=${workspace}";
+
 /// Where servers come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -37,6 +40,8 @@ pub(crate) enum Source {
     Mcpproxy,
     /// aitkit, with a smart-mcp-proxy in it.
     Aitkit,
+    /// The daemon of code-intelligence.
+    CodeIntelligence,
     /// Any file with servers.
     File(PathBuf),
 }
@@ -70,6 +75,7 @@ impl From<String> for Source {
             "smart-mcp-proxy" => Source::SmartMcpProxy,
             "mcpproxy" => Source::Mcpproxy,
             "aitkit" => Source::Aitkit,
+            "code-intelligence" => Source::CodeIntelligence,
             _ => Source::File(PathBuf::from(word)),
         }
     }
@@ -100,6 +106,15 @@ impl Source {
             Source::Aitkit => {
                 let root = variable("AITKIT_ROOT").unwrap_or_else(|| home.join(".aitkit"));
                 vec![root.join("lib/mcpproxy/mcp_proxy_config.json")]
+            }
+            Source::CodeIntelligence => {
+                let folder = home.join(".code-intelligence");
+                let settings = folder.join("server.toml");
+                // Without settings it is where it usually is.
+                if folder.is_dir() && !settings.exists() {
+                    return Ok(Vec::new());
+                }
+                vec![settings]
             }
         };
         let there: Vec<PathBuf> = candidates
@@ -146,11 +161,52 @@ pub(crate) fn plan(
     for path in &read {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let servers = clients::foreign(&text, grammar(path))
-            .with_context(|| format!("{} cannot be parsed", path.display()))?;
-        found.extend(servers);
+        let unparsed = || format!("{} cannot be parsed", path.display());
+        if *source == Source::CodeIntelligence {
+            found.push(code_intelligence(&text).with_context(unparsed)?);
+        } else {
+            found.extend(clients::foreign(&text, grammar(path)).with_context(unparsed)?);
+        }
+    }
+    if *source == Source::CodeIntelligence && read.is_empty() {
+        found.push(code_intelligence("")?);
     }
     found.retain(|foreign| servers.is_empty() || servers.contains(&foreign.name));
+    planned(read, found, machine, places)
+}
+
+/// Its daemon, which is told in the address what repository a session is about.
+fn code_intelligence(settings: &str) -> anyhow::Result<Foreign> {
+    const NAME: &str = "code-intelligence";
+    let tree = Grammar::Toml.read(settings)?;
+    let server = tree.get("server");
+    let said = |key: &str| match server
+        .and_then(|server| server.get(key))
+        .map(|node| &node.value)
+    {
+        Some(Value::Text(text) | Value::Other(text)) => Some(text.clone()),
+        Some(Value::Map(_) | Value::List(_)) | None => None,
+    };
+    let host = said("host").unwrap_or_else(|| "127.0.0.1".to_owned());
+    let port = said("port").unwrap_or_else(|| "17800".to_owned());
+    let entry = ServerEntry {
+        url: Some(format!("http://{host}:{port}/mcp{REPOSITORY}")),
+        scope: Some(Scope::Workspace),
+        ..ServerEntry::default()
+    };
+    Ok(Foreign {
+        name: NAME.to_owned(),
+        server: Ok((NAME.parse()?, entry)),
+    })
+}
+
+/// What becomes of the configuration when these come into it, which were read in these files.
+pub(super) fn planned(
+    read: Vec<PathBuf>,
+    found: Vec<Foreign>,
+    machine: &Machine,
+    places: &Places,
+) -> anyhow::Result<Planned> {
     let before = config_file::read(&places.config)?;
     let mut added = Added {
         read,
@@ -215,10 +271,10 @@ fn may_be_secret(entry: &ServerEntry) -> bool {
     let mut values = entry.env.values().chain(entry.headers.values());
     values.any(|value| veil::value(value) != *value)
         || veil::words(&entry.args) != entry.args
-        || entry
-            .url
-            .as_ref()
-            .is_some_and(|url| config::shown_address(url) != *url)
+        || entry.url.as_deref().is_some_and(|url| {
+            let url = url.strip_suffix(REPOSITORY).unwrap_or(url);
+            config::shown_address(url) != url
+        })
 }
 
 fn add(
@@ -249,6 +305,7 @@ pub(crate) fn apply(
             })
             .collect(),
         is_new: !places.config.try_exists()?,
+        ..Row::default()
     };
     let change = |now: &str| {
         if now != planned.before {

@@ -31,7 +31,7 @@ pub(crate) struct Journal {
 }
 
 /// One change of one file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// The client's word.
     pub(crate) client: String,
@@ -41,9 +41,25 @@ pub(crate) struct Row {
     pub(crate) after: String,
     /// Where the changed entries stand in it.
     pub(crate) entries: Vec<Vec<SavedStep>>,
+    /// Where entries stand that were not there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) added: Vec<Vec<SavedStep>>,
+    /// Where what holds them begins that was not there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) made: Vec<Vec<SavedStep>>,
+    /// Entries that had a command line before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) urls: Vec<SavedUrl>,
     /// Whether there was no file before.
     #[serde(default)]
     pub(crate) is_new: bool,
+}
+
+/// An address in the place of a command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedUrl {
+    pub(crate) at: Vec<SavedStep>,
+    pub(crate) url: String,
 }
 
 /// A step of a path, as it is saved.
@@ -65,6 +81,15 @@ impl From<&Step> for SavedStep {
         match step {
             Step::Key(key) => SavedStep::Key(key.clone()),
             Step::Index(index) => SavedStep::Index(*index),
+        }
+    }
+}
+
+impl From<&SavedStep> for Step {
+    fn from(step: &SavedStep) -> Self {
+        match step {
+            SavedStep::Key(key) => Step::Key(key.clone()),
+            SavedStep::Index(index) => Step::Index(*index),
         }
     }
 }
@@ -233,7 +258,7 @@ mod tests {
                 SavedStep::Key("mcp_servers".to_owned()),
                 SavedStep::Index(3),
             ]],
-            is_new: false,
+            ..Row::default()
         }
     }
 

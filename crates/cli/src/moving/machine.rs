@@ -1,7 +1,7 @@
 //! Where the clients' files are on this machine.
 
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -45,9 +45,10 @@ impl Machine {
                 let Some(pattern) = place.on_machine(self) else {
                     continue;
                 };
-                for path in expanded(&pattern) {
+                // Of what cannot be looked into, there are no names to tell.
+                for path in expanded(&pattern).unwrap_or_default() {
                     let is_new = files.iter().all(|found| found.path != path);
-                    if is_new && fs::symlink_metadata(&path).is_ok() {
+                    if is_new && !is_missing(&path) {
                         files.push(Found {
                             client,
                             place,
@@ -58,6 +59,14 @@ impl Machine {
             }
         }
         files
+    }
+
+    /// The files of one place, whether they are there or not.
+    pub(crate) fn paths(&self, place: &Place) -> io::Result<Vec<PathBuf>> {
+        match place.on_machine(self) {
+            Some(pattern) => expanded(&pattern),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// A path as a person writes it.
@@ -90,10 +99,27 @@ impl clients::Machine for Machine {
     fn project(&self) -> Option<PathBuf> {
         self.project.clone()
     }
+
+    /// Tests have administrators of their own.
+    #[cfg(feature = "test-programs")]
+    fn root(&self) -> PathBuf {
+        let root = clients::Machine::variable(self, "MCPOOL_TEST_ROOT");
+        root.unwrap_or_else(|| PathBuf::from("/"))
+    }
+}
+
+/// Whether there is no such file; one in a folder that cannot be looked into may be there.
+fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| means_missing(&error))
+}
+
+/// Whether this error says that there is nothing.
+pub(super) fn means_missing(error: &io::Error) -> bool {
+    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
 }
 
 /// The paths that a pattern stands for: itself, or what its one part with a `*` matches.
-fn expanded(pattern: &Path) -> Vec<PathBuf> {
+fn expanded(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = vec![PathBuf::new()];
     for part in pattern.components() {
         let text = part.as_os_str().to_string_lossy();
@@ -105,10 +131,13 @@ fn expanded(pattern: &Path) -> Vec<PathBuf> {
         };
         let mut matching = Vec::new();
         for folder in &paths {
-            let Ok(entries) = fs::read_dir(folder) else {
-                continue;
+            let entries = match fs::read_dir(folder) {
+                Ok(entries) => entries,
+                Err(error) if means_missing(&error) => continue,
+                Err(error) => return Err(error),
             };
-            for entry in entries.flatten() {
+            for entry in entries {
+                let entry = entry?;
                 let name = entry.file_name();
                 let name = name.to_string_lossy();
                 let is_long_enough = name.len() >= start.len() + end.len();
@@ -120,16 +149,7 @@ fn expanded(pattern: &Path) -> Vec<PathBuf> {
         matching.sort();
         paths = matching;
     }
-    paths
-}
-
-/// The folder of what an administrator has settled for Claude Code.
-pub(crate) fn managed_folder() -> &'static Path {
-    Path::new(if cfg!(target_os = "macos") {
-        "/Library/Application Support/ClaudeCode"
-    } else {
-        "/etc/claude-code"
-    })
+    Ok(paths)
 }
 
 /// The program that clients are told to start.
@@ -164,9 +184,10 @@ mod tests {
             fs::create_dir_all(at(path).parent().unwrap()).unwrap();
             fs::write(at(path), "").unwrap();
         }
-        assert_eq!(expanded(&at("a/*/x")), [at("a/1/x"), at("a/2/x")]);
-        assert_eq!(expanded(&at("*.yaml")), [at("b.yaml"), at("c.yaml")]);
-        assert_eq!(expanded(&at("no/*/x")), Vec::<PathBuf>::new());
-        assert_eq!(expanded(&at("plain")), [at("plain")]);
+        let expanded = |path| expanded(&at(path)).unwrap();
+        assert_eq!(expanded("a/*/x"), [at("a/1/x"), at("a/2/x")]);
+        assert_eq!(expanded("*.yaml"), [at("b.yaml"), at("c.yaml")]);
+        assert_eq!(expanded("no/*/x"), Vec::<PathBuf>::new());
+        assert_eq!(expanded("plain"), [at("plain")]);
     }
 }

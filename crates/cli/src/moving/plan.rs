@@ -1,21 +1,38 @@
 //! What an import would change, and what it leaves alone, and why.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::Context;
-use config::clients::{self, Caller, Change, Client, Entry, Kind, Policy, Reach, Step};
+use config::{
+    ServerEntry, ServerName,
+    clients::{
+        self, Caller, Change, Client, Entry, Kind, Local, Node, Policy, Reach, Reason, Step, Way,
+    },
+};
 
 use super::{
-    machine::{self, Found, Machine},
+    http::Http,
+    machine::{self, Found},
+    policies::Policies,
     safe_file::Original,
+    shadow::{self, Shadows},
 };
-use crate::config_file;
 
 /// What a user wants imported.
 pub(crate) struct Wish<'a> {
     pub(crate) clients: &'a [&'static Client],
     /// Servers by name; empty for all.
     pub(crate) servers: &'a [String],
+}
+
+/// What an import goes by.
+pub(crate) struct Means {
+    pub(crate) callers: Callers,
+    pub(crate) policies: Policies,
+    /// Where clients find us over HTTP, if they are to.
+    pub(crate) http: Option<Http>,
+    /// What is put before the project's file, if anything.
+    pub(crate) shadows: Option<Shadows>,
 }
 
 /// How clients are told to start us.
@@ -47,6 +64,23 @@ pub(crate) struct Adopted {
     pub(crate) at: Vec<Step>,
     pub(crate) was: Vec<String>,
     pub(crate) becomes: Vec<String>,
+    pub(crate) how: How,
+    /// Why it is no address, though it was to be one.
+    pub(crate) why_no_address: Option<String>,
+}
+
+/// In what way a server goes through mcpool then.
+#[derive(Clone)]
+pub(crate) enum How {
+    /// The client starts us.
+    Started,
+    /// It stands before itself: here it was not before, nor was what holds it from here on.
+    Shadow { made: Option<Vec<Step>> },
+    /// The client finds us at this address, where this server has to be configured.
+    Http {
+        url: String,
+        server: Box<(ServerName, ServerEntry)>,
+    },
 }
 
 /// A server that stays as it is.
@@ -85,37 +119,11 @@ impl Callers {
     }
 }
 
-/// The rules of an administrator, and the user's own, for Claude Code.
-pub(crate) fn policy(machine: &Machine) -> anyhow::Result<Policy> {
-    let mut policy = Policy::default();
-    let managed = machine::managed_folder();
-    if managed.join("managed-mcp.json").exists() {
-        policy.set_exclusive();
-    }
-    let mut files = vec![managed.join("managed-settings.json")];
-    if let Ok(entries) = fs::read_dir(managed.join("managed-settings.d")) {
-        files.extend(entries.flatten().map(|entry| entry.path()));
-    }
-    let own = clients::Machine::variable(machine, "CLAUDE_CONFIG_DIR")
-        .unwrap_or_else(|| clients::Machine::home(machine).join(".claude"));
-    files.push(own.join("settings.json"));
-    for file in files {
-        let Ok(text) = config_file::read_file(&file) else {
-            continue;
-        };
-        policy
-            .add_settings(&text)
-            .with_context(|| format!("{} cannot be read", file.display()))?;
-    }
-    Ok(policy)
-}
-
 /// Reads one file and decides; `None` if it is gone.
 pub(crate) fn of_file(
     found: &Found,
     wish: &Wish<'_>,
-    callers: &Callers,
-    policy: &Policy,
+    means: &Means,
 ) -> Result<Option<FilePlan>, Untouched> {
     let untouched = |reason: String| Untouched {
         client: found.client,
@@ -129,8 +137,10 @@ pub(crate) fn of_file(
     };
     let before = String::from_utf8(original.bytes.clone())
         .map_err(|_| untouched("it is not text in UTF-8".to_owned()))?;
-    let entries = clients::survey(&before, found.client)
-        .map_err(|error| untouched(format!("it cannot be parsed: {error}")))?;
+    let unparsed = |error| untouched(format!("it cannot be parsed: {error}"));
+    let entries = clients::survey(&before, found.client).map_err(unparsed)?;
+    let tree = found.client.grammar.read(&before).map_err(unparsed)?;
+    let policy = means.policies.of(found.client).map_err(untouched)?;
 
     let mut plan = FilePlan {
         client: found.client,
@@ -141,9 +151,17 @@ pub(crate) fn of_file(
         left: Vec::new(),
         names: entries.iter().map(|entry| entry.name.clone()).collect(),
     };
+    let file = File {
+        found,
+        wish,
+        means,
+        policy,
+        before: plan.before.clone(),
+        tree,
+    };
     let mut changes = Vec::new();
     for entry in &entries {
-        match decide(entry, found, wish, callers, policy) {
+        match file.decide(entry) {
             Decision::Adopt(adopted, change) => changes.push((adopted, change)),
             Decision::Leave(reason) => plan.left.push(Left {
                 name: entry.name.clone(),
@@ -152,6 +170,12 @@ pub(crate) fn of_file(
             }),
             Decision::Nothing => {}
         }
+    }
+    if found.client.id == "claude-code"
+        && found.place.reach == Reach::User
+        && let Some(shadows) = &means.shadows
+    {
+        file.put_before(shadows, &entries, &mut plan, &mut changes);
     }
     plan.make(changes);
     Ok(Some(plan))
@@ -164,62 +188,232 @@ enum Decision {
     Nothing,
 }
 
-fn decide(
-    entry: &Entry,
-    found: &Found,
-    wish: &Wish<'_>,
-    callers: &Callers,
-    policy: &Policy,
-) -> Decision {
-    let is_named = wish.servers.contains(&entry.name);
-    if !wish.servers.is_empty() && !is_named {
-        return Decision::Nothing;
-    }
-    let local = match &entry.kind {
-        Kind::Local(local) => local,
-        Kind::Ours(_) => return Decision::Nothing,
-        Kind::LeftAlone(reason) => return Decision::Leave(reason.to_string()),
-    };
-    let words = &local.command.words;
-    let is_claude_code = found.client.id == "claude-code";
-    if is_claude_code && let Some(refusal) = policy.refusal(&entry.name, words) {
-        return Decision::Leave(refusal.to_string());
-    }
-    if !is_named && let Some(what) = config::session_reason(words) {
-        return Decision::Leave(format!(
-            "one of its kind for each session ({what}): sharing brings nothing; \
-             --server {} imports it all the same",
-            entry.name
-        ));
-    }
-    let caller = match (found.place.reach, &callers.of_project) {
-        (Reach::User, _) => &callers.of_user,
-        // Several clients read this very file, and its servers are approved one by one.
-        (Reach::Project, _) if is_claude_code => {
-            return Decision::Leave(
-                "the project's file is everybody's who has the project; \
-                 `claude mcp add --scope local` puts one of the same name before it, for you alone"
-                    .to_owned(),
-            );
+/// A file, and what is decided by.
+struct File<'a> {
+    found: &'a Found,
+    wish: &'a Wish<'a>,
+    means: &'a Means,
+    policy: &'a Policy,
+    before: String,
+    tree: Node,
+}
+
+impl File<'_> {
+    fn decide(&self, entry: &Entry) -> Decision {
+        let is_named = self.wish.servers.contains(&entry.name);
+        if !self.wish.servers.is_empty() && !is_named {
+            return Decision::Nothing;
         }
-        (Reach::Project, Some(caller)) => caller,
-        (Reach::Project, None) => {
-            return Decision::Leave(
+        let local = match &entry.kind {
+            Kind::Local(local) => local,
+            Kind::Ours(_) => return Decision::Nothing,
+            Kind::LeftAlone(Reason::Remote) if self.is_at_our_address(entry) => {
+                return Decision::Nothing;
+            }
+            Kind::LeftAlone(reason) => return Decision::Leave(reason.to_string()),
+        };
+        let caller = match self.caller() {
+            Ok(caller) => caller,
+            Err(Some(reason)) => return Decision::Leave(reason),
+            Err(None) => return Decision::Nothing,
+        };
+        let becomes = caller.command_line(&entry.name, local);
+        if let Some(reason) = self.kept_reason(&entry.name, local, Way::Command(&becomes)) {
+            // An address may be allowed where a command line is not.
+            let over_http = self.over_http(entry, local).ok();
+            return over_http.map_or(Decision::Leave(reason), |(adopted, change)| {
+                Decision::Adopt(adopted, change)
+            });
+        }
+        let why_no_address = match self.over_http(entry, local) {
+            Ok((adopted, change)) => return Decision::Adopt(adopted, change),
+            Err(why) => why,
+        };
+        let (mut adopted, change) = started(entry, local, caller);
+        adopted.why_no_address = why_no_address;
+        Decision::Adopt(adopted, change)
+    }
+
+    /// How this file's client is told to start us; else why this file is left, if that is to be said.
+    fn caller(&self) -> Result<&Caller, Option<String>> {
+        let callers = &self.means.callers;
+        match (self.found.place.reach, &callers.of_project) {
+            (Reach::User, _) => Ok(&callers.of_user),
+            (Reach::Project, _) if self.is_shadowed() => Err(self.why_no_shadow()),
+            (Reach::Project, Some(caller)) => Ok(caller),
+            (Reach::Project, None) => Err(Some(
                 "the project's file cannot name a folder of yours, and `mcpool` is not on PATH"
                     .to_owned(),
-            );
+            )),
         }
+    }
+
+    /// Whether another file has what is put before the servers of this one.
+    fn is_shadowed(&self) -> bool {
+        let shadows = self.means.shadows.as_ref();
+        self.found.client.id == "claude-code"
+            && shadows.is_some_and(|shadows| shadows.file == self.found.path)
+    }
+
+    /// Why nothing is put before the servers of this file, if there is no file to put it in.
+    fn why_no_shadow(&self) -> Option<String> {
+        let is_there = self.means.shadows.as_ref()?.has_user_file;
+        (!is_there).then(|| {
+            "the project's file is everybody's who has the project, and Claude Code has no file of \
+             yours yet to put one of the same name before it"
+                .to_owned()
+        })
+    }
+
+    /// Why a server stays as it is whatever its file, if it must.
+    fn kept_reason(&self, name: &str, local: &Local, after: Way<'_>) -> Option<String> {
+        let words = &local.command.words;
+        if let Some(refusal) = self.policy.refusal(name, words, after) {
+            return Some(refusal.to_string());
+        }
+        if self.wish.servers.iter().any(|server| server == name) {
+            return None;
+        }
+        config::session_reason(words).map(|what| {
+            format!(
+                "one of its kind for each session ({what}): sharing brings nothing; \
+                 --server {name} imports it all the same"
+            )
+        })
+    }
+
+    /// With an address in the place of the command line; else why not, if that is to be said.
+    fn over_http(
+        &self,
+        entry: &Entry,
+        local: &Local,
+    ) -> Result<(Adopted, Vec<Change>), Option<String>> {
+        let Some(http) = &self.means.http else {
+            return Err(None);
+        };
+        let client = self.found.client;
+        if self.found.place.reach == Reach::Project {
+            let reason = "the project's file is for others too, who have no mcpool at this address";
+            return Err(Some(reason.to_owned()));
+        }
+        if let Some(what) = config::session_reason(&local.command.words) {
+            return Err(Some(format!(
+                "one of its kind for each session ({what}) needs sessions over stdio"
+            )));
+        }
+        let server = clients::over_http(&self.tree, entry, local, client)
+            .map_err(|why| Some(why.to_string()))?;
+        let url = http.url(&server.0, entry.project.as_deref());
+        if let Some(reason) = self.kept_reason(&entry.name, local, Way::Url(&url)) {
+            return Err(Some(reason));
+        }
+        let changes = clients::adopt_over_http(&self.tree, entry, local, client, &url);
+        // What only a person can write is started all the same.
+        client
+            .grammar
+            .edit(&self.before, &changes)
+            .map_err(|error| Some(error.to_string()))?;
+        http.refusal(&server.0, &server.1).map_err(Some)?;
+        let adopted = Adopted {
+            becomes: vec![url.clone()],
+            how: How::Http {
+                url,
+                server: Box::new(server),
+            },
+            ..adopted(entry, local)
+        };
+        Ok((adopted, changes))
+    }
+
+    fn is_at_our_address(&self, entry: &Entry) -> bool {
+        let address = clients::address(&self.tree, entry, self.found.client);
+        let http = self.means.http.as_ref();
+        address
+            .zip(http)
+            .is_some_and(|(address, http)| http.is_ours(address))
+    }
+
+    /// Puts the servers of the project's file before it, in this file.
+    fn put_before(
+        &self,
+        shadows: &Shadows,
+        entries: &[Entry],
+        plan: &mut FilePlan,
+        changes: &mut Vec<(Adopted, Vec<Change>)>,
+    ) {
+        let there = shadows.there(&self.tree);
+        let mut is_made = false;
+        for candidate in shadows.candidates() {
+            let (name, local) = (&candidate.entry.name, candidate.local);
+            let at = shadows.at(name);
+            let is_wanted = self.wish.servers.is_empty() || self.wish.servers.contains(name);
+            let is_there = entries.iter().any(|entry| entry.at == at);
+            if !is_wanted || is_there {
+                continue;
+            }
+            let becomes = self.means.callers.of_user.command_line(name, local);
+            let reason = self
+                .kept_reason(name, local, Way::Command(&becomes))
+                .or_else(|| {
+                    let is_approved = shadows.is_approved(name, &self.tree);
+                    (!is_approved).then(|| {
+                        "nobody has approved it in Claude Code; when it is approved there, it can \
+                         be imported"
+                            .to_owned()
+                    })
+                });
+            if let Some(reason) = reason {
+                plan.left.push(Left {
+                    name: name.clone(),
+                    project: Some(shadows.project.clone()),
+                    reason,
+                });
+                continue;
+            }
+            // What holds it is made once.
+            let holder = if is_made { at.len() - 1 } else { there };
+            let value = shadow::nested(&at[holder + 1..], candidate.through(&becomes));
+            let Step::Key(key) = &at[holder] else {
+                continue;
+            };
+            let change = Change::Put {
+                at: at[..holder].to_vec(),
+                key: key.clone(),
+                value,
+            };
+            let made = (holder < at.len() - 1).then(|| at[..=holder].to_vec());
+            is_made = true;
+            let adopted = Adopted {
+                project: Some(shadows.project.clone()),
+                at,
+                becomes,
+                how: How::Shadow { made },
+                ..adopted(candidate.entry, local)
+            };
+            changes.push((adopted, vec![change]));
+        }
+    }
+}
+
+/// A server that the client starts through us.
+fn started(entry: &Entry, local: &Local, caller: &Caller) -> (Adopted, Vec<Change>) {
+    let adopted = Adopted {
+        becomes: caller.command_line(&entry.name, local),
+        ..adopted(entry, local)
     };
-    Decision::Adopt(
-        Adopted {
-            name: entry.name.clone(),
-            project: entry.project.clone(),
-            at: entry.at.clone(),
-            was: words.clone(),
-            becomes: caller.command_line(&entry.name, local),
-        },
-        clients::adopt(entry, local, caller),
-    )
+    (adopted, clients::adopt(entry, local, caller))
+}
+
+fn adopted(entry: &Entry, local: &Local) -> Adopted {
+    Adopted {
+        name: entry.name.clone(),
+        project: entry.project.clone(),
+        at: entry.at.clone(),
+        was: local.command.words.clone(),
+        becomes: Vec::new(),
+        how: How::Started,
+        why_no_address: None,
+    }
 }
 
 impl FilePlan {

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use config::clients::{self, Arguments, Client, CommandAt, Entry, Kind, Reason, Step};
+use config::clients::{
+    self, Arguments, Change, Client, CommandAt, Entry, Kind, Node, Reason, Step, Value,
+};
 
 use super::{
     failpoint, from,
@@ -82,24 +84,28 @@ fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u
     };
     let text = std::str::from_utf8(bytes)?;
     let before = journal.backup(row)?;
+    let before_text = std::str::from_utf8(&before)?;
     let before = Before {
         row,
-        entries: clients::survey(std::str::from_utf8(&before)?, client)?,
+        client,
+        text: before_text,
+        tree: client.grammar.read(before_text)?,
+        entries: clients::survey(before_text, client)?,
     };
+    let tree = client.grammar.read(text)?;
     let mut names = Vec::new();
     let mut changes = Vec::new();
     for entry in clients::survey(text, client)? {
-        if let Kind::Ours(command) = &entry.kind
-            && let Some(arguments) = before.arguments(&entry, command)
-            && let Some(change) = clients::release(command, arguments)
-        {
+        if let Some(change) = before.taken_back(&entry, &tree)? {
             changes.extend(change);
             names.push(entry.name);
         }
     }
     let without = client.grammar.edit(text, &changes)?;
+    let without = before.without_hollow(without)?;
+    let tree = client.grammar.read(&without)?;
     for entry in clients::survey(&without, client)? {
-        before.refuse_what_is_left(&entry)?;
+        before.refuse_what_is_left(&entry, &tree)?;
     }
     Ok((without.into_bytes(), names))
 }
@@ -107,10 +113,83 @@ fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u
 /// The file before the change of a row.
 struct Before<'a> {
     row: &'a Row,
+    client: &'a Client,
+    text: &'a str,
+    tree: Node,
     entries: Vec<Entry>,
 }
 
 impl Before<'_> {
+    /// What takes our words out of an entry, if it has them from the row.
+    fn taken_back(&self, entry: &Entry, tree: &Node) -> anyhow::Result<Option<Vec<Change>>> {
+        if let Some(change) = self.to_its_command(entry, tree)? {
+            return Ok(Some(change));
+        }
+        let Kind::Ours(command) = &entry.kind else {
+            return Ok(None);
+        };
+        let at: Vec<SavedStep> = entry.at.iter().map(SavedStep::from).collect();
+        if self.row.added.contains(&at)
+            && let Some((Step::Key(key), holder)) = entry.at.split_last()
+        {
+            return Ok(Some(vec![Change::Remove {
+                at: holder.to_vec(),
+                key: key.clone(),
+            }]));
+        }
+        let arguments = self.arguments(entry, command);
+        Ok(arguments.and_then(|arguments| clients::release(command, arguments)))
+    }
+
+    /// What puts the command line back where the row has put an address.
+    fn to_its_command(&self, entry: &Entry, tree: &Node) -> anyhow::Result<Option<Vec<Change>>> {
+        let Some(address) = clients::address(tree, entry, self.client) else {
+            return Ok(None);
+        };
+        let mut urls = self.row.urls.iter().filter(|saved| saved.url == address);
+        let found = urls.find_map(|saved| {
+            let at: Vec<Step> = saved.at.iter().map(Step::from).collect();
+            let mut entries = self.entries.iter();
+            let before = entries.find(|before| before.at == at)?;
+            let Kind::Local(local) = &before.kind else {
+                return None;
+            };
+            is_in_place(before, entry).then_some((before, local))
+        });
+        let Some((before, local)) = found else {
+            return Ok(None);
+        };
+        let change = clients::release_from_http(
+            (tree, &entry.at),
+            (self.text, &self.tree, before, local),
+            self.client,
+            address,
+        );
+        if change.is_none() {
+            anyhow::bail!("what {} was cannot be put back", entry.name);
+        }
+        Ok(change)
+    }
+
+    /// Without what the row has made to hold its entries, if nothing is in it any more.
+    fn without_hollow(&self, text: String) -> anyhow::Result<String> {
+        let mut text = text;
+        for made in &self.row.made {
+            let at: Vec<Step> = made.iter().map(Step::from).collect();
+            let tree = self.client.grammar.read(&text)?;
+            if let Some((Step::Key(key), holder)) = at.split_last()
+                && tree.at(&at).is_some_and(is_hollow)
+            {
+                let remove = Change::Remove {
+                    at: holder.to_vec(),
+                    key: key.clone(),
+                };
+                text = self.client.grammar.edit(&text, &[remove])?;
+            }
+        }
+        Ok(text)
+    }
+
     /// The entries that the row has changed.
     fn changed(&self) -> impl Iterator<Item = &Entry> + Clone {
         self.entries.iter().filter(|entry| {
@@ -144,8 +223,16 @@ impl Before<'_> {
     }
 
     /// Fails if an entry still has our words from the row, or if that cannot be told.
-    fn refuse_what_is_left(&self, entry: &Entry) -> anyhow::Result<()> {
+    fn refuse_what_is_left(&self, entry: &Entry, tree: &Node) -> anyhow::Result<()> {
         let name = &entry.name;
+        if let Some(address) = clients::address(tree, entry, self.client)
+            && self.row.urls.iter().any(|saved| saved.url == address)
+        {
+            anyhow::bail!(
+                "{name} still names the address {address}, and has another name or place than \
+                 before; write its command line there, or remove the entry"
+            );
+        }
         match &entry.kind {
             Kind::Ours(command) => {
                 let has_words = command.words.iter().any(|word| word == "--");
@@ -167,6 +254,14 @@ impl Before<'_> {
             Kind::Local(_) | Kind::LeftAlone(_) => {}
         }
         Ok(())
+    }
+}
+
+/// Whether a map has nothing in it but maps that have nothing in them.
+fn is_hollow(node: &Node) -> bool {
+    match &node.value {
+        Value::Map(members) => members.iter().all(|member| is_hollow(&member.node)),
+        Value::List(_) | Value::Text(_) | Value::Other(_) => false,
     }
 }
 

@@ -25,6 +25,9 @@ const MEMBERS: [&str; 7] = [
 /// Options behind which a header of HTTP stands.
 const HEADER_OPTIONS: [&str; 3] = ["-H", "--header", "--headers"];
 
+/// Options of one letter behind which a password, a key or a token may stand.
+const SHORT_OPTIONS: [&str; 4] = ["-p", "-P", "-k", "-t"];
+
 /// The words of a command line, with stars for what may be a secret.
 pub(crate) fn words(words: &[String]) -> Vec<String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -36,7 +39,7 @@ fn veiled_words(words: &[&str]) -> Vec<String> {
     let pairs = before.zip(words);
     pairs
         .map(|(before, word)| {
-            if before.is_some_and(|before| is_secret_behind(before)) {
+            if before.is_some_and(|before| is_secret_behind(before, word)) {
                 value(word)
             } else {
                 veiled_word(word)
@@ -46,9 +49,17 @@ fn veiled_words(words: &[&str]) -> Vec<String> {
 }
 
 /// Whether the word behind this one is a credential, as behind `--api-key`.
-fn is_secret_behind(option: &str) -> bool {
+fn is_secret_behind(option: &str, word: &str) -> bool {
     let is_alone = option.starts_with('-') && !option.contains('=');
-    is_alone && (HEADER_OPTIONS.contains(&option) || is_credential(option))
+    is_alone
+        && (HEADER_OPTIONS.contains(&option)
+            || is_credential(option)
+            || SHORT_OPTIONS.contains(&option) && !is_no_secret(word))
+}
+
+/// Whether a word is a number, a path, a package with its scope or another option.
+fn is_no_secret(word: &str) -> bool {
+    word.starts_with(['/', '.', '~', '@', '-']) || word.chars().all(|it| it.is_ascii_digit())
 }
 
 fn is_credential(name: &str) -> bool {
@@ -97,6 +108,9 @@ fn veiled_word(word: &str) -> String {
     }
     if word.contains("://") {
         return config::shown_address(word);
+    }
+    if config::has_form_of_credential(word) {
+        return VEIL.to_owned();
     }
     word.to_owned()
 }
@@ -160,7 +174,7 @@ impl Found {
                 });
                 let mut before = "";
                 for (item, text) in items.iter().zip(texts) {
-                    self.collect(item, is_veiled || is_secret_behind(before))?;
+                    self.collect(item, is_veiled || is_secret_behind(before, text))?;
                     before = text;
                 }
             }
@@ -273,6 +287,17 @@ mod tests {
         check(
             &["sh", "-c", "TOKEN=ghp_1 exec x", "exec  x --token ghp_1"],
             &["sh", "-c", "TOKEN=***", "exec  x --token ***"],
+        );
+        check(
+            &[
+                "x", "-p", "hunter2", "-p", "8080", "-t", "/tmp", "-k", "${KEY}",
+            ],
+            &["x", "-p", "***", "-p", "8080", "-t", "/tmp", "-k", "${KEY}"],
+        );
+        let key = format!("sk-{}", "0Ab".repeat(8));
+        check(
+            &["npx", "-p", "@a/b", &key, "--from=sk", "skeleton"],
+            &["npx", "-p", "@a/b", "***", "--from=sk", "skeleton"],
         );
         check(
             &["postgres://me:pass@host/db", "https://host/mcp?token=1"],

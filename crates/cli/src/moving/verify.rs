@@ -35,20 +35,25 @@ pub(crate) enum Verdict {
     NoAnswer,
 }
 
-/// Asks a client, if it can be asked, whether it has these servers.
-pub(crate) fn verify(client: &Client, servers: &[&str]) -> Verdict {
+/// Has a client list its servers, if it can.
+pub(crate) fn ask(client: &Client) -> Said {
     let Some([program, arguments @ ..]) = client.list_command else {
-        return Verdict::NotAsked;
+        return Said::NotThere;
     };
-    if servers.is_empty() {
-        return Verdict::NotAsked;
-    }
     let mut command = Command::new(program);
     command.args(arguments);
-    match said(command) {
-        Said::NotThere => Verdict::NotAsked,
-        Said::Nothing => Verdict::NoAnswer,
-        Said::Text(text) => verdict(&text, servers),
+    said(command)
+}
+
+impl Said {
+    /// What was said of these servers.
+    pub(crate) fn verdict(&self, servers: &[&str]) -> Verdict {
+        match self {
+            _ if servers.is_empty() => Verdict::NotAsked,
+            Said::NotThere => Verdict::NotAsked,
+            Said::Nothing => Verdict::NoAnswer,
+            Said::Text(text) => verdict(text, servers),
+        }
     }
 }
 
@@ -94,9 +99,13 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-enum Said {
+/// What a client said of its servers.
+pub(crate) enum Said {
+    /// There is nobody to ask.
     NotThere,
+    /// It has ended with an error, or not in time.
     Nothing,
+    /// This.
     Text(String),
 }
 

@@ -25,15 +25,8 @@ command = \"npx\"
 args = [\"@playwright/mcp\"]
 ";
 
-fn write(home: &Home, path: &str, text: &str) -> PathBuf {
-    let path = home.user().join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, text).unwrap();
-    path
-}
-
 fn codex(home: &Home) -> PathBuf {
-    write(home, ".codex/config.toml", CODEX)
+    home.keep(".codex/config.toml", CODEX)
 }
 
 /// Without what differs from test to test.
@@ -159,7 +152,7 @@ fn what_has_changed_since_keeps_its_changes_and_loses_ours() {
 #[track_caller]
 fn undone_after(path: &str, before: &str, change: (&str, &str), expected: &str) {
     let home = Home::new();
-    let path = write(&home, path, before);
+    let path = home.keep(path, before);
     home.done(&["import", "--apply"]);
     let imported = fs::read_to_string(&path).unwrap();
     let changed = imported.replacen(change.0, change.1, 1);
@@ -210,7 +203,7 @@ fn an_undo_that_cannot_take_our_words_back_says_so_and_keeps_what_was_there() {
     for (is_twice, expected) in [(false, "behind its `--`"), (true, "has this name twice")] {
         let home = Home::new();
         let before = format!(r#"{{"mcpServers": {{"git": {entry}}}}}"#);
-        let path = write(&home, ".cline/mcp.json", &before);
+        let path = home.keep(".cline/mcp.json", &before);
         home.done(&["import", "--apply"]);
         let imported = fs::read_to_string(&path).unwrap();
         let changed = if is_twice {
@@ -234,8 +227,7 @@ fn an_undo_that_cannot_take_our_words_back_says_so_and_keeps_what_was_there() {
 #[test]
 fn an_entry_through_mcpool_by_the_user_s_own_hand_stays() {
     let home = Home::new();
-    let path = write(
-        &home,
+    let path = home.keep(
         ".cline/mcp.json",
         r#"{"mcpServers": {
             "git": {"command": "uvx", "args": ["s"]},
@@ -256,8 +248,7 @@ fn an_entry_through_mcpool_by_the_user_s_own_hand_stays() {
 fn an_undo_of_one_client_leaves_the_others() {
     let home = Home::new();
     let path = codex(&home);
-    let cursor = write(
-        &home,
+    let cursor = home.keep(
         ".cursor/mcp.json",
         r#"{"mcpServers": {"time": {"command": "uvx", "args": ["mcp-server-time"]}}}"#,
     );
@@ -274,7 +265,7 @@ fn an_undo_of_one_client_leaves_the_others() {
 #[test]
 fn what_cannot_be_parsed_is_named_and_not_touched() {
     let home = Home::new();
-    let path = write(&home, ".claude.json", "{\"mcpServers\": {} // no\n}");
+    let path = home.keep(".claude.json", "{\"mcpServers\": {} // no\n}");
     codex(&home);
     let before = fs::metadata(&path).unwrap();
     let ran = home.run(&["import", "--apply"]);
@@ -298,7 +289,7 @@ fn what_cannot_be_parsed_is_named_and_not_touched() {
 #[test]
 fn a_link_of_dotfiles_stays_and_its_target_is_changed() {
     let home = Home::new();
-    let real = write(&home, "dotfiles/codex.toml", CODEX);
+    let real = home.keep("dotfiles/codex.toml", CODEX);
     fs::create_dir_all(home.user().join(".codex")).unwrap();
     let link = home.user().join(".codex/config.toml");
     symlink("../dotfiles/codex.toml", &link).unwrap();
@@ -314,8 +305,7 @@ fn a_link_of_dotfiles_stays_and_its_target_is_changed() {
 fn a_program_is_told_what_would_change() {
     let home = Home::new();
     codex(&home);
-    write(
-        &home,
+    home.keep(
         ".claude.json",
         r#"{"mcpServers": {"remote": {"type": "http", "url": "https://mcp.example.com"}},
             "projects": {"/p": {"mcpServers": {"x": {"command": "uvx"}}}}}"#,
@@ -337,9 +327,7 @@ fn a_program_is_told_what_would_change() {
 #[test]
 fn no_credential_of_a_command_line_is_told() {
     let home = Home::new();
-    write(
-        &home,
-        ".cursor/mcp.json",
+    home.keep(".cursor/mcp.json",
         r#"{"mcpServers": {"x": {"command": "npx", "args":
             ["-y", "x", "--api-key", "sk-123", "-e", "TOKEN=sk-123", "${TOKEN:-sk-123}", "shown"]}}}"#,
     );
@@ -366,7 +354,10 @@ fn a_project_s_file_names_mcpool_by_its_name_and_only_where_it_is_found() {
     let ran = home.run(&["import"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("`mcpool` is not on PATH"), "{ran:?}");
-    assert!(ran.stdout.contains("--scope local"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("Claude Code has no file of yours yet"),
+        "{ran:?}"
+    );
 
     let programs = PathBuf::from(env!("CARGO_BIN_EXE_mcpool"));
     let mut command = home.mcpool(&["import", "--apply"]);
@@ -388,7 +379,7 @@ fn an_imported_entry_starts_the_server_that_it_was() {
     let entry = serde_json::json!({"mcpServers": {"fake": {
         "command": FAKE_SERVER, "args": [], "env": {"DECLARED": "1"}
     }}});
-    let path = write(&home, ".cursor/mcp.json", &entry.to_string());
+    let path = home.keep(".cursor/mcp.json", &entry.to_string());
     home.done(&["import", "--apply"]);
     let entry: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let entry = &entry["mcpServers"]["fake"];
@@ -419,9 +410,7 @@ fn every_verb_is_in_the_completions() {
 fn servers_of_another_system_come_into_the_configuration_and_go_again() {
     let home = Home::new();
     home.configure("# mine\n");
-    let file = write(
-        &home,
-        ".mcpproxy/mcp_config.json",
+    let file = home.keep(".mcpproxy/mcp_config.json",
         r#"{"listen": ":8080", "mcpServers": [
             {"name": "memory", "command": "npx", "args": ["-y", "server"], "env": {"TOKEN": "ghp_x"}},
             {"name": "off", "command": "x", "enabled": false}]}"#,
@@ -473,7 +462,7 @@ fn a_configuration_with_secrets_that_come_in_is_read_by_nobody_else() {
         let entry = serde_json::json!({"mcpServers": {"memory": {
             "command": "npx", "env": {"TOKEN": value}
         }}});
-        let file = write(&home, "servers.json", &entry.to_string());
+        let file = home.keep("servers.json", &entry.to_string());
         let said = home.done(&["import", "--from", file.to_str().unwrap(), "--apply"]);
         assert_eq!(fs::metadata(&config).unwrap().mode() & 0o777, mode);
         assert_eq!(said.contains("mode 0600"), mode == 0o600, "{said}");
@@ -490,22 +479,12 @@ fn a_configuration_that_an_import_has_made_goes_with_it() {
         } else if config.exists() {
             fs::remove_file(&config).unwrap();
         }
-        let file = write(&home, "a.json", r#"{"servers": {"a": {"command": "npx"}}}"#);
+        let file = home.keep("a.json", r#"{"servers": {"a": {"command": "npx"}}}"#);
         home.done(&["import", "--from", file.to_str().unwrap(), "--apply"]);
         assert!(fs::read_to_string(&config).unwrap().contains("[servers.a]"));
         home.done(&["undo"]);
         assert_eq!(config.exists(), is_there);
         assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
-    }
-}
-
-#[test]
-fn a_system_that_is_not_there_is_told_with_where_it_was_looked_for() {
-    let home = Home::new();
-    for system in ["mcp-proxy", "smart-mcp-proxy", "mcpproxy", "aitkit"] {
-        let ran = home.run(&["import", "--from", system]);
-        assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert!(ran.stderr.contains("--from FILE"), "{ran:?}");
     }
 }
 

@@ -3,19 +3,13 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write,
     path::{Path, PathBuf},
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
+    process::{Child, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, finish};
+use crate::support::{FAKE_SERVER, Home, finish};
 
 const BEFORE: &str = "{\n  \"mcpServers\": {\n    \"time\": {\n      \"command\": \"uvx\",\n      \
                       \"args\": [\"mcp-server-time\"]\n    }\n  }\n}\n";
@@ -76,89 +70,65 @@ fn killed_at_any_step_a_file_is_the_old_one_or_the_new_one() {
     assert_eq!(read(), BEFORE);
 }
 
-/// What the writers know: each its own number, and what all have in the file.
-struct Writers {
-    path: PathBuf,
-    numbers: Mutex<BTreeMap<String, u64>>,
-    has_ended: AtomicBool,
+/// A process that counts in the file, as a session of a client does.
+struct Rewriter {
+    name: String,
+    process: Child,
 }
 
-impl Writers {
-    /// Reads, checks, changes and writes the file, 50 times a second, as a client does.
-    fn run(&self, writer: usize) {
-        let name = format!("writer-{writer}");
-        while !self.has_ended.load(Ordering::Relaxed) {
-            {
-                // They keep each other out, as sessions of one client do. They know nothing of us.
-                let mut numbers = self.numbers.lock().unwrap();
-                let text = fs::read_to_string(&self.path).unwrap();
-                let mut file: Value = serde_json::from_str(&text)
-                    .unwrap_or_else(|error| panic!("{error} in {text:?}"));
-                for (name, number) in &*numbers {
-                    assert_eq!(file[name], json!(number), "a change of {name} is lost");
-                }
-                let number = numbers.entry(name.clone()).or_insert(0);
-                *number += 1;
-                file[&name] = json!(*number);
-                let text = serde_json::to_string_pretty(&file).unwrap();
-                if writer.is_multiple_of(2) {
-                    replace(&self.path, &name, &text);
-                } else {
-                    overwrite(&self.path, &text);
-                }
-            }
-            thread::sleep(Duration::from_millis(20));
+impl Rewriter {
+    /// Every other one writes in place, as some clients do.
+    fn start(home: &Home, path: &Path, number: usize) -> Self {
+        let name = format!("writer-{number}");
+        let way = if number.is_multiple_of(2) {
+            "aside"
+        } else {
+            "in-place"
+        };
+        let path = path.to_str().unwrap();
+        let mut command = home.command(FAKE_SERVER, &["rewriter", path, &name, way]);
+        let process = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        Rewriter {
+            name,
+            process: process.spawn().unwrap(),
         }
     }
-}
 
-/// As most clients do.
-fn replace(path: &Path, name: &str, text: &str) {
-    let aside = path.with_file_name(name);
-    fs::write(&aside, text).unwrap();
-    fs::rename(aside, path).unwrap();
-}
-
-/// As some do: in place, in two parts.
-fn overwrite(path: &Path, text: &str) {
-    let mut file = fs::File::create(path).unwrap();
-    let (one, other) = text.split_at(text.len() / 2);
-    file.write_all(one.as_bytes()).unwrap();
-    file.write_all(other.as_bytes()).unwrap();
+    /// How far it has counted.
+    #[track_caller]
+    fn end(mut self) -> (String, u64) {
+        drop(self.process.stdin.take());
+        let output = self.process.wait_with_output().unwrap();
+        assert!(output.status.success(), "{} has failed", self.name);
+        let count = String::from_utf8(output.stdout).unwrap();
+        (self.name, count.trim().parse().unwrap())
+    }
 }
 
 /// Imports and takes back beside eight writers; how many of the imports were made.
 fn beside_writers(imports: usize) -> usize {
     let home = Home::new();
-    let writers = Writers {
-        path: cursor(&home),
-        numbers: Mutex::default(),
-        has_ended: AtomicBool::new(false),
+    let path = cursor(&home);
+    let writers: Vec<Rewriter> = (0..8)
+        .map(|number| Rewriter::start(&home, &path, number))
+        .collect();
+    let run = |arguments: &[&str]| {
+        // A file that is being written has not its end yet: that is said, and it is left alone.
+        let ran = home.run(arguments);
+        assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
+        ran.code == Some(0)
     };
-    let made = thread::scope(|scope| {
-        for writer in 0..8 {
-            let writers = &writers;
-            scope.spawn(move || writers.run(writer));
-        }
-        let run = |arguments: &[&str]| {
-            // A file that is being written has not its end yet: that is said, and it is left alone.
-            let ran = home.run(arguments);
-            assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
-            ran.code == Some(0)
-        };
-        let made = (0..imports).filter(|_| {
-            let is_made = run(&["import", "--apply"]);
-            run(&["undo"]);
-            is_made
-        });
-        let made = made.count();
-        writers.has_ended.store(true, Ordering::Relaxed);
-        made
+    let made = (0..imports).filter(|_| {
+        let is_made = run(&["import", "--apply"]);
+        run(&["undo"]);
+        is_made
     });
-    let text = fs::read_to_string(&writers.path).unwrap();
+    let made = made.count();
+    let counts: Vec<(String, u64)> = writers.into_iter().map(Rewriter::end).collect();
+    let text = fs::read_to_string(&path).unwrap();
     let file: Value = serde_json::from_str(&text).unwrap();
-    for (name, number) in &*writers.numbers.lock().unwrap() {
-        assert_eq!(file[name], json!(number), "a change of {name} is lost");
+    for (name, count) in counts {
+        assert_eq!(file[&name], json!(count), "a change of {name} is lost");
     }
     home.done(&["undo"]);
     made
@@ -171,5 +141,6 @@ fn no_change_of_eight_writers_is_lost_by_imports_beside_them() {
         .and_then(|imports| imports.parse().ok())
         .unwrap_or(50);
     let made = beside_writers(imports);
+    println!("{made} of {imports} imports were made beside eight writers");
     assert!(made > imports / 10, "only {made} of {imports} were made");
 }

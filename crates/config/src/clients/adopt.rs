@@ -4,7 +4,7 @@
 //! else the entry has stays, and what was there before can be read off what is there then.
 
 use super::{
-    grammar::{Change, Word},
+    grammar::{Added, Change, Word},
     survey::{CommandAt, Entry, Local},
     tree::Step,
 };
@@ -87,11 +87,11 @@ fn before_command(command: &CommandAt, before: Vec<String>) -> Vec<Change> {
             texts,
         }
     } else {
-        Change::InsertList {
+        Change::Insert {
             at,
             after: command.form.program.to_owned(),
             key: arguments.to_owned(),
-            texts,
+            value: Added::Texts(texts),
         }
     };
     let program = Change::SetText {

@@ -2,7 +2,9 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::{Place, System},
+    policy::Rules,
     shape::{Client, Command, Holder},
 };
 
@@ -22,6 +24,24 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
+    http: Some(HttpShape::at("url").anywhere()),
+    managed: &[
+        (Place::etc("etc/ampcode/managed-settings.json"), Rules::Amp),
+        (
+            Place::library("Library/Application Support/ampcode/managed-settings.json"),
+            Rules::Amp,
+        ),
+        (
+            Place::program_data("ampcode/managed-settings.json"),
+            Rules::Amp,
+        ),
+        (
+            Place::moved("XDG_CONFIG_HOME", ".config", "amp/settings.json")
+                .on(&[System::Linux, System::Mac]),
+            Rules::OwnAmp,
+        ),
+        (Place::project(".amp/settings.json"), Rules::OwnAmp),
+    ],
     list_command: None,
     reload: "in a new session",
 };

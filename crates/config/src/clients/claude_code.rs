@@ -2,7 +2,9 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
+    policy::Rules,
     shape::{Client, Command, Holder},
 };
 
@@ -20,6 +22,54 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
+    http: Some(HttpShape::at("url").of_kind("http").anywhere()),
+    managed: &[
+        (
+            Place::etc("etc/claude-code/managed-mcp.json"),
+            Rules::Exclusive,
+        ),
+        (
+            Place::library("Library/Application Support/ClaudeCode/managed-mcp.json"),
+            Rules::Exclusive,
+        ),
+        (
+            Place::program_files("ClaudeCode/managed-mcp.json"),
+            Rules::Exclusive,
+        ),
+        (
+            Place::etc("etc/claude-code/managed-settings.json"),
+            Rules::Lists,
+        ),
+        (
+            Place::etc("etc/claude-code/managed-settings.d/*.json"),
+            Rules::Lists,
+        ),
+        (
+            Place::library("Library/Application Support/ClaudeCode/managed-settings.json"),
+            Rules::Lists,
+        ),
+        (
+            Place::library("Library/Application Support/ClaudeCode/managed-settings.d/*.json"),
+            Rules::Lists,
+        ),
+        (
+            Place::program_files("ClaudeCode/managed-settings.json"),
+            Rules::Lists,
+        ),
+        (
+            Place::program_files("ClaudeCode/managed-settings.d/*.json"),
+            Rules::Lists,
+        ),
+        (
+            Place::moved("CLAUDE_CONFIG_DIR", ".claude", "settings.json"),
+            Rules::OwnLists,
+        ),
+        (Place::project(".claude/settings.json"), Rules::OwnLists),
+        (
+            Place::project(".claude/settings.local.json"),
+            Rules::OwnLists,
+        ),
+    ],
     list_command: Some(&["claude", "mcp", "list"]),
     reload: "in a new session",
 };

@@ -28,6 +28,8 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
+    http: None,
+    managed: &[],
     list_command: None,
     reload: "after a restart",
 };

@@ -2,6 +2,7 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
     shape::{Client, Command, Holder},
 };
@@ -27,6 +28,8 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
+    http: Some(HttpShape::at("url").of_kind("streamableHttp")),
+    managed: &[],
     list_command: None,
     reload: "at once",
 };

@@ -2,7 +2,9 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
+    policy::Rules,
     shape::{Client, Command, Holder},
 };
 
@@ -20,6 +22,23 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env", "env_vars"],
     local_types: &["stdio"],
     addresses: &["url"],
+    http: Some(HttpShape::at("url")),
+    managed: &[
+        (
+            Place::etc("etc/codex/requirements.toml"),
+            Rules::Requirements,
+        ),
+        (
+            Place::library("etc/codex/requirements.toml"),
+            Rules::Requirements,
+        ),
+        (
+            Place::program_data("OpenAI/Codex/requirements.toml"),
+            Rules::Requirements,
+        ),
+        (Place::etc("etc/codex/managed_config.toml"), Rules::Toml),
+        (Place::library("etc/codex/managed_config.toml"), Rules::Toml),
+    ],
     list_command: Some(&["codex", "mcp", "list", "--json"]),
     reload: "in a new session",
 };

@@ -2,6 +2,7 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
     shape::{Client, Command, Holder},
 };
@@ -21,6 +22,8 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
+    http: Some(HttpShape::at("url").of_kind("streamable-http")),
+    managed: &[],
     list_command: None,
     reload: "at once",
 };

@@ -2,6 +2,7 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
     shape::{Client, Command, Holder},
 };
@@ -20,6 +21,8 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
+    http: Some(HttpShape::at("url").anywhere()),
+    managed: &[],
     list_command: None,
     reload: "at once, perhaps after a question",
 };

@@ -67,6 +67,9 @@ fn server(name: &str, entry: &Node) -> Result<(ServerName, ServerEntry), String>
     if is("enabled", "false") || is("disabled", "true") {
         return Err("disabled".to_owned());
     }
+    if is("quarantined", "true") {
+        return Err("quarantined there, until somebody has looked at it".to_owned());
+    }
     let server = match text(entry, "url")? {
         Some(url) => ServerEntry {
             url: Some(url),
@@ -204,7 +207,8 @@ mod tests {
                 {"name": "local", "command": "python", "args": ["-m", "s"], "protocol": "stdio",
                  "working_dir": "/srv", "enabled": true},
                 {"name": "http", "url": "http://localhost:3001", "protocol": "http", "enabled": true},
-                {"name": "quiet", "command": "x", "enabled": false}
+                {"name": "quiet", "command": "x", "enabled": false},
+                {"name": "new", "command": "x", "enabled": true, "quarantined": true}
             ]}"#,
             Grammar::Jsonc,
             &expect![[r#"
@@ -217,6 +221,7 @@ mod tests {
                 url = "http://localhost:3001"
                 ---
                 "quiet": disabled
+                "new": quarantined there, until somebody has looked at it
             "#]],
         );
     }

@@ -2,9 +2,14 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
+    policy::Rules,
     shape::{Client, Command, Holder},
 };
+
+/// The variable that names the administrator's file.
+const SYSTEM_SETTINGS: &str = "GEMINI_CLI_SYSTEM_SETTINGS_PATH";
 
 pub(super) const CLIENT: Client = Client {
     id: "gemini",
@@ -20,6 +25,22 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url", "httpUrl"],
+    http: Some(HttpShape::at("httpUrl")),
+    managed: &[
+        (
+            Place::etc("etc/gemini-cli/settings.json").unless(SYSTEM_SETTINGS),
+            Rules::Gemini,
+        ),
+        (
+            Place::library("Library/Application Support/GeminiCli/settings.json")
+                .unless(SYSTEM_SETTINGS),
+            Rules::Gemini,
+        ),
+        (
+            Place::program_data("gemini-cli/settings.json"),
+            Rules::Gemini,
+        ),
+    ],
     list_command: Some(&["gemini", "mcp", "list"]),
     reload: "in a new session",
 };

@@ -2,7 +2,9 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::{Place, System},
+    policy::Rules,
     shape::{Client, Command, Holder},
 };
 
@@ -24,6 +26,8 @@ pub(super) const CLIENT: Client = Client {
     variables: &["envs", "env_keys"],
     local_types: &["stdio"],
     addresses: &["uri", "url"],
+    http: Some(HttpShape::at("uri").of_kind("streamable_http").anywhere()),
+    managed: &[(Place::named("GOOSE_ALLOWLIST"), Rules::Elsewhere)],
     list_command: None,
     reload: "in a new session",
 };

@@ -69,6 +69,38 @@ impl Word {
     }
 }
 
+/// A value that comes into a file.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Added {
+    /// A list of texts.
+    Texts(Vec<Word>),
+    /// A text.
+    Text(String),
+    /// No truth.
+    False,
+    /// What another file says.
+    Value {
+        /// It.
+        value: Node,
+        /// How it is written there, if that can be written here.
+        written: Option<String>,
+    },
+}
+
+impl Added {
+    /// What it says.
+    fn plain(&self) -> Plain {
+        match self {
+            Added::Texts(texts) => {
+                Plain::List(texts.iter().map(|word| Plain::text(word.text())).collect())
+            }
+            Added::Text(text) => Plain::text(text),
+            Added::False => Plain::Other("false".to_owned()),
+            Added::Value { value, .. } => value.plain(),
+        }
+    }
+}
+
 /// One change of what a file says.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Change {
@@ -93,16 +125,36 @@ pub enum Change {
         /// How many go.
         count: usize,
     },
-    /// One more member, a list of texts.
-    InsertList {
+    /// One more member behind another.
+    Insert {
         /// The map.
         at: Vec<Step>,
         /// The member that it follows.
         after: String,
         /// Its name.
         key: String,
-        /// Its items.
-        texts: Vec<Word>,
+        /// What it says.
+        value: Added,
+    },
+    /// One more member at the end of a map; in JSON alone.
+    Put {
+        /// The map.
+        at: Vec<Step>,
+        /// Its name.
+        key: String,
+        /// What it says; where it stands does not matter.
+        value: Node,
+    },
+    /// Another member in the place of one.
+    Replace {
+        /// The map.
+        at: Vec<Step>,
+        /// The member that goes.
+        from: String,
+        /// The name of the one that comes.
+        to: String,
+        /// What it says.
+        value: Added,
     },
     /// A map without a member.
     Remove {
@@ -228,7 +280,9 @@ impl Change {
             Change::SetText { at, .. }
             | Change::Prepend { at, .. }
             | Change::DropFirst { at, .. }
-            | Change::InsertList { at, .. }
+            | Change::Insert { at, .. }
+            | Change::Put { at, .. }
+            | Change::Replace { at, .. }
             | Change::Remove { at, .. } => at,
         }
     }
@@ -253,8 +307,8 @@ impl Change {
                 items.drain(..count);
             }
             (
-                Change::InsertList {
-                    after, key, texts, ..
+                Change::Insert {
+                    after, key, value, ..
                 },
                 Plain::Map(members),
             ) => {
@@ -262,8 +316,25 @@ impl Change {
                     return None;
                 }
                 let place = members.iter().position(|(name, _)| name == after)? + 1;
-                let items = texts.iter().map(|word| Plain::text(word.text()));
-                members.insert(place, (key.clone(), Plain::List(items.collect())));
+                members.insert(place, (key.clone(), value.plain()));
+            }
+            (Change::Put { key, value, .. }, Plain::Map(members)) => {
+                if members.iter().any(|(name, _)| name == key) {
+                    return None;
+                }
+                members.push((key.clone(), value.plain()));
+            }
+            (
+                Change::Replace {
+                    from, to, value, ..
+                },
+                Plain::Map(members),
+            ) => {
+                if from != to && members.iter().any(|(name, _)| name == to) {
+                    return None;
+                }
+                let member = members.iter_mut().find(|(name, _)| name == from)?;
+                *member = (to.clone(), value.plain());
             }
             (Change::Remove { key, .. }, Plain::Map(members)) => {
                 let place = members.iter().position(|(name, _)| name == key)?;
@@ -278,6 +349,12 @@ impl Change {
 impl fmt::Debug for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Word(***)")
+    }
+}
+
+impl fmt::Debug for Added {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Added(***)")
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
+    policy::Rules,
     shape::{Client, Command, Holder},
 };
 
@@ -24,6 +26,32 @@ pub(super) const CLIENT: Client = Client {
     variables: &["environment"],
     local_types: &["local"],
     addresses: &["url"],
+    http: Some(
+        HttpShape::at("url")
+            .of_kind("remote")
+            .without("oauth")
+            .anywhere(),
+    ),
+    managed: &[
+        (Place::etc("etc/opencode/opencode.json"), Rules::OpenCode),
+        (Place::etc("etc/opencode/opencode.jsonc"), Rules::OpenCode),
+        (
+            Place::library("Library/Application Support/opencode/opencode.json"),
+            Rules::OpenCode,
+        ),
+        (
+            Place::library("Library/Application Support/opencode/opencode.jsonc"),
+            Rules::OpenCode,
+        ),
+        (
+            Place::program_data("opencode/opencode.json"),
+            Rules::OpenCode,
+        ),
+        (
+            Place::program_data("opencode/opencode.jsonc"),
+            Rules::OpenCode,
+        ),
+    ],
     list_command: Some(&["opencode", "mcp", "list"]),
     reload: "in a new session",
 };

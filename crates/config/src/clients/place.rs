@@ -23,6 +23,10 @@ pub trait Machine {
     fn variable(&self, name: &str) -> Option<PathBuf>;
     /// The project at hand, if there is one.
     fn project(&self) -> Option<PathBuf>;
+    /// What absolute paths begin with.
+    fn root(&self) -> PathBuf {
+        PathBuf::from("/")
+    }
 }
 
 /// Whose servers a file has.
@@ -55,6 +59,10 @@ enum Base {
     Variable(&'static str, &'static str),
     /// A variable that names the file itself.
     File(&'static str),
+    /// The top of all folders, unless a variable names the file itself.
+    Root(Option<&'static str>),
+    /// A variable that names a folder, else this one.
+    Drive(&'static str, &'static str),
 }
 
 impl Place {
@@ -92,6 +100,43 @@ impl Place {
         Place::moved("", "Library/Application Support", path).on(&[System::Mac])
     }
 
+    /// A file of the administrator, on Linux.
+    pub(super) const fn etc(path: &'static str) -> Self {
+        Place::new(Reach::User, Base::Root(None), path).on(&[System::Linux])
+    }
+
+    /// A file of the administrator, on macOS.
+    pub(super) const fn library(path: &'static str) -> Self {
+        Place::new(Reach::User, Base::Root(None), path).on(&[System::Mac])
+    }
+
+    /// A file of the administrator, on Windows.
+    pub(super) const fn program_data(path: &'static str) -> Self {
+        let base = Base::Drive("ProgramData", "C:/ProgramData");
+        Place::new(Reach::User, base, path).on(&[System::Windows])
+    }
+
+    /// A file of the administrator among the programs, on Windows.
+    pub(super) const fn program_files(path: &'static str) -> Self {
+        let base = Base::Drive("ProgramFiles", "C:/Program Files");
+        Place::new(Reach::User, base, path).on(&[System::Windows])
+    }
+
+    /// The same, unless a variable names the file.
+    pub(super) const fn unless(self, variable: &'static str) -> Self {
+        Place {
+            base: match self.base {
+                Base::Root(_) => Base::Root(Some(variable)),
+                base @ (Base::Home
+                | Base::Project
+                | Base::Variable(..)
+                | Base::File(_)
+                | Base::Drive(..)) => base,
+            },
+            ..self
+        }
+    }
+
     /// A file of a project.
     pub(super) const fn project(path: &'static str) -> Self {
         Place::new(Reach::Project, Base::Project, path)
@@ -123,6 +168,13 @@ impl Place {
                 .variable(name)
                 .unwrap_or_else(|| machine.home().join(usual)),
             Base::File(name) => return machine.variable(name),
+            Base::Root(name) => match name.and_then(|name| machine.variable(name)) {
+                Some(file) => return Some(file),
+                None => machine.root(),
+            },
+            Base::Drive(name, usual) => machine
+                .variable(name)
+                .unwrap_or_else(|| PathBuf::from(usual)),
         };
         Some(base.join(self.path))
     }

@@ -1,137 +1,137 @@
-//! What an administrator lets Claude Code run.
+//! What an administrator lets a client run.
 //!
-//! A rule names a server, or an exact command line. An entry that goes through mcpool has
+//! A rule names a server, a command line or an address. An entry that goes through mcpool has
 //! another command line: a rule that denies the old one would no longer bite, and one that
-//! allows it would no longer help. So what a rule with a command line is about stays as it is.
+//! allows it would no longer help. So an entry stays as it is unless it may run as it is and may
+//! run through mcpool.
+//!
+//! **Invariant:** where it cannot be told whether something is denied, it counts as denied, and
+//! where it cannot be told whether it is allowed, as not allowed.
+
+mod read;
+mod rule;
+
+use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use super::{
-    grammar::{Grammar, Unreadable},
-    tree::Node,
-};
+use self::rule::{Ordered, Rule};
 
-/// The rules of all settings that were read.
+/// The rules of all settings that were read for one client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     denied: Vec<Rule>,
-    allowed: Vec<Rule>,
+    /// What alone may run, if anybody has such a list.
+    allowed: Lists,
+    /// Rules of which the first that fits counts.
+    ordered: Vec<Ordered>,
+    /// Names that the administrator's own servers have.
+    taken: BTreeSet<String>,
+    /// Whether the administrator's servers are all there are.
     is_exclusive: bool,
+    /// Whether entries may run as they are and nobody knows which others may.
+    is_frozen: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Rule {
-    Name(String),
-    Command(Vec<String>),
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Lists {
+    managed: Option<Vec<Rule>>,
+    /// The user's own, which makes that of the administrator longer.
+    own: Option<Vec<Rule>>,
+    is_managed_only: bool,
+}
+
+/// What a file of settings says about servers, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// `allowedMcpServers` and `deniedMcpServers`, of the administrator.
+    Lists,
+    /// The same, of the user or of a project.
+    OwnLists,
+    /// Its being there means that its servers are all there are.
+    Exclusive,
+    /// `mcp_servers` with what each one must be, in TOML; no others run.
+    Requirements,
+    /// Settings in TOML that come before the user's, with servers at this path.
+    Toml,
+    /// Settings of Gemini CLI that come before the user's.
+    Gemini,
+    /// Policies of VS Code.
+    VsCode,
+    /// Settings of Amp that come before the user's.
+    Amp,
+    /// Settings of Amp of the user.
+    OwnAmp,
+    /// Settings of `OpenCode` that come before the user's.
+    OpenCode,
+    /// A list of command lines that is kept elsewhere: what is named is not read.
+    Elsewhere,
+}
+
+/// How a client comes to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way<'a> {
+    /// By starting it.
+    Command(&'a [String]),
+    /// At its address.
+    Url(&'a str),
 }
 
 /// Why a policy keeps an entry from being changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PolicyReason {
     /// It must not run at all.
-    #[error("denied by managed policy")]
+    #[error("denied by managed policy, or by settings of yours that say the same")]
     Denied,
-    /// It may run because of its exact command line.
-    #[error("managed policy allows this exact command line and no other")]
+    /// It may run as it is.
+    #[error("managed policy allows this exact command line, and would not allow it through mcpool")]
     AllowedAsItIs,
     /// A file of the administrator has all servers that there are.
     #[error("managed policy has servers of its own, and the client reads no others")]
     Exclusive,
+    /// The administrator has one of the same name.
+    #[error("the administrator's settings have a server of this name, and the client takes that")]
+    Taken,
 }
 
 impl Policy {
-    /// Adds the rules of a file of settings.
-    pub fn add_settings(&mut self, text: &str) -> Result<(), Unreadable> {
-        let tree = Grammar::Jsonc.read(text)?;
-        let rules = |key| {
-            let rules = tree.get(key).map(Node::items).unwrap_or_default();
-            rules.iter().filter_map(Rule::of)
-        };
-        self.denied.extend(rules("deniedMcpServers"));
-        self.allowed.extend(rules("allowedMcpServers"));
-        Ok(())
-    }
-
-    /// There is a file of the administrator with servers.
-    pub fn set_exclusive(&mut self) {
-        self.is_exclusive = true;
-    }
-
-    /// Why this entry stays as it is, if it must.
-    pub fn refusal(&self, name: &str, words: &[String]) -> Option<PolicyReason> {
+    /// Why this entry stays as it is, if it must: what it is now, and what it would be.
+    pub fn refusal(&self, name: &str, before: &[String], after: Way<'_>) -> Option<PolicyReason> {
         if self.is_exclusive {
             return Some(PolicyReason::Exclusive);
         }
-        if self.denied.iter().any(|rule| rule.is_about(name, words)) {
+        if self.taken.contains(name) {
+            return Some(PolicyReason::Taken);
+        }
+        if !self.lets(name, Way::Command(before)) {
             return Some(PolicyReason::Denied);
         }
-        let is_named = |rule: &&Rule| matches!(rule, Rule::Name(_));
-        let mut allowing = self
-            .allowed
-            .iter()
-            .filter(|rule| rule.is_about(name, words));
-        // A name goes on to be allowed.
-        let by_command = allowing.clone().count() > 0 && !allowing.any(|rule| is_named(&rule));
-        by_command.then_some(PolicyReason::AllowedAsItIs)
+        let is_kept = self.is_frozen || !self.lets(name, after);
+        is_kept.then_some(PolicyReason::AllowedAsItIs)
+    }
+
+    /// Whether this may run, as far as rules say.
+    fn lets(&self, name: &str, way: Way<'_>) -> bool {
+        let is_denied = self.denied.iter().any(|rule| rule.may_fit(name, way));
+        !is_denied && self.allowed.let_in(name, way) && rule::first_lets(&self.ordered, way)
     }
 }
 
-impl Rule {
-    fn of(node: &Node) -> Option<Self> {
-        if let Some(name) = node.get("serverName").and_then(Node::text) {
-            return Some(Rule::Name(name.to_owned()));
+impl Lists {
+    fn let_in(&self, name: &str, way: Way<'_>) -> bool {
+        let own = self.own.as_ref().filter(|_| !self.is_managed_only);
+        let mut lists = self.managed.iter().chain(own).peekable();
+        if lists.peek().is_none() {
+            return true;
         }
-        let words = node.get("serverCommand")?.items().iter();
-        let words: Option<Vec<String>> = words.map(|word| word.text().map(str::to_owned)).collect();
-        words.map(Rule::Command)
-    }
-
-    fn is_about(&self, name: &str, words: &[String]) -> bool {
-        match self {
-            Rule::Name(named) => named == name,
-            Rule::Command(command) => command == words,
-        }
+        let rules: Vec<&Rule> = lists.flatten().collect();
+        // A name alone counts where no rule is about what is run, or where it is.
+        let is_by_way = rules.iter().any(|rule| rule.is_about(way));
+        rules
+            .iter()
+            .any(|rule| rule.fits(name, way) && (!is_by_way || rule.is_about(way)))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(settings: &str, name: &str, line: &str) -> Option<PolicyReason> {
-        let mut policy = Policy::default();
-        policy.add_settings(settings).unwrap();
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        policy.refusal(name, &words)
-    }
-
-    #[test]
-    fn what_is_denied_by_name_or_by_command_line_stays_as_it_is() {
-        let settings = r#"{"deniedMcpServers": [
-            {"serverName": "evil"}, {"serverCommand": ["npx", "-y", "x"]}, {"serverUrl": "https://*"}
-        ]}"#;
-        let denied = Some(PolicyReason::Denied);
-        assert_eq!(refusal(settings, "evil", "anything"), denied);
-        assert_eq!(refusal(settings, "good", "npx -y x"), denied);
-        assert_eq!(refusal(settings, "good", "npx -y x --more"), None);
-    }
-
-    #[test]
-    fn what_is_allowed_by_its_command_line_alone_stays_as_it_is() {
-        let settings = r#"{"allowedMcpServers": [
-            {"serverCommand": ["npx", "x"]}, {"serverCommand": ["npx", "y"]}, {"serverName": "y"}
-        ]}"#;
-        let as_it_is = Some(PolicyReason::AllowedAsItIs);
-        assert_eq!(refusal(settings, "x", "npx x"), as_it_is);
-        assert_eq!(refusal(settings, "y", "npx y"), None);
-        assert_eq!(refusal(settings, "other", "npx other"), None);
-    }
-
-    #[test]
-    fn servers_of_the_administrator_are_all_there_are() {
-        let mut policy = Policy::default();
-        policy.set_exclusive();
-        assert_eq!(policy.refusal("x", &[]), Some(PolicyReason::Exclusive));
-        assert!(policy.add_settings("{").is_err());
-    }
-}
+mod tests;

@@ -2,7 +2,9 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
+    policy::Rules,
     survey::{CommandAt, Reason},
     tree::{Node, Step, Value},
 };
@@ -30,6 +32,10 @@ pub struct Client {
     pub local_types: &'static [&'static str],
     /// Members that say where a server is that nobody starts.
     pub addresses: &'static [&'static str],
+    /// What an entry looks like whose server is at an address; `None` if there are none in its files.
+    pub http: Option<HttpShape>,
+    /// Files that say what may run, or that come before its own.
+    pub managed: &'static [(Place, Rules)],
     /// Its own command that lists its servers, if it needs no login.
     pub list_command: Option<&'static [&'static str]>,
     /// What makes it read its file again.

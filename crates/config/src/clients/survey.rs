@@ -97,6 +97,9 @@ pub enum Reason {
     /// The client brings it along.
     #[error("an extension of the client")]
     Extension,
+    /// A marketplace has put it there.
+    #[error("a marketplace has put it there, and compares it with what it has")]
+    Marketplace,
     /// The client confines it.
     #[error("the client runs it in a sandbox, which a shared server would be outside of")]
     Sandbox,
@@ -121,9 +124,10 @@ pub fn survey(text: &str, client: &Client) -> Result<Vec<Entry>, Unreadable> {
     for path in client.servers {
         collect(&tree, client, path, &mut Vec::new(), None, &mut entries);
     }
-    let excluded = excluded(&tree);
+    let (excluded, allowed) = (listed(&tree, "excluded"), listed(&tree, "allowed"));
     for entry in &mut entries {
-        let is_off = excluded.iter().any(|name| *name == entry.name);
+        let is_in = |list: &[&str]| list.contains(&entry.name.as_str());
+        let is_off = is_in(&excluded) || !allowed.is_empty() && !is_in(&allowed);
         if is_off && matches!(entry.kind, Kind::Local(_)) {
             entry.kind = Kind::LeftAlone(Reason::Disabled);
         }
@@ -131,9 +135,9 @@ pub fn survey(text: &str, client: &Client) -> Result<Vec<Entry>, Unreadable> {
     Ok(entries)
 }
 
-/// Gemini CLI keeps a list of what is not to run.
-fn excluded(tree: &Node) -> Vec<&str> {
-    let path = [Step::key("mcp"), Step::key("excluded")];
+/// Gemini CLI keeps lists of what is not to run, and of what alone is.
+fn listed<'t>(tree: &'t Node, list: &str) -> Vec<&'t str> {
+    let path = [Step::key("mcp"), Step::key(list)];
     let list = tree.at(&path).map(Node::items).unwrap_or_default();
     list.iter().filter_map(Node::text).collect()
 }
@@ -259,6 +263,9 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
     }
     if entry.get("source").and_then(Node::text) == Some("extension") {
         return Err(Reason::Extension);
+    }
+    if entry.get("gallery").is_some() {
+        return Err(Reason::Marketplace);
     }
     let command = match command {
         Some(command) => command?,

@@ -2,7 +2,9 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
+    policy::Rules,
     shape::{Client, Command, Holder},
 };
 
@@ -25,6 +27,22 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
+    http: Some(HttpShape::at("url").of_kind("http")),
+    managed: &[
+        (Place::etc("etc/vscode/policy.json"), Rules::VsCode),
+        (
+            Place::etc("etc/github-copilot/managed-settings.json"),
+            Rules::Lists,
+        ),
+        (
+            Place::library("Library/Application Support/GitHubCopilot/managed-settings.json"),
+            Rules::Lists,
+        ),
+        (
+            Place::program_files("GitHubCopilot/managed-settings.json"),
+            Rules::Lists,
+        ),
+    ],
     list_command: None,
     reload: "at once, after a question whether to trust it",
 };

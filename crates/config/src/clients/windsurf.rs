@@ -2,6 +2,7 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::Place,
     shape::{Client, Command, Holder},
 };
@@ -17,6 +18,8 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["serverUrl", "url"],
+    http: Some(HttpShape::at("serverUrl").anywhere()),
+    managed: &[],
     list_command: None,
     reload: "when its servers are refreshed",
 };

@@ -2,6 +2,7 @@
 
 use super::{
     grammar::Grammar,
+    http::HttpShape,
     place::{Place, System},
     shape::{Client, Command, Holder},
 };
@@ -26,6 +27,8 @@ pub(super) const CLIENT: Client = Client {
     variables: &["env"],
     local_types: &["stdio"],
     addresses: &["url"],
+    http: Some(HttpShape::at("url").anywhere()),
+    managed: &[],
     list_command: None,
     reload: "at once",
 };

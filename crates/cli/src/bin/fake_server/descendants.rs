@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::{agent, record::Record};
+use crate::{agent, record::Record, rewriter};
 
 /// What a descendant of the server is started with instead of options.
 const LINGER: &str = "linger";
@@ -23,6 +23,7 @@ pub(crate) fn play(role: &OsStr, record: &OsStr) -> Option<anyhow::Result<ExitCo
         Some(LINGER) => Some(linger(record)),
         Some(ESCAPE) => Some(escape(record)),
         Some(agent::ROLE) => Some(agent::play(record)),
+        Some(rewriter::ROLE) => Some(rewriter::play(record)),
         _server => None,
     }
 }

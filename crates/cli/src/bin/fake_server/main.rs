@@ -16,6 +16,7 @@ mod modern;
 mod options;
 mod output;
 mod record;
+mod rewriter;
 mod server;
 mod tools;
 

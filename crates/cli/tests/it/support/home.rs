@@ -67,6 +67,14 @@ impl Home {
         self.root().join("pool")
     }
 
+    /// A file of the user's with this text.
+    pub(crate) fn keep(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.user().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
     /// A folder under version control, made if needed.
     pub(crate) fn project(&self, name: &str) -> PathBuf {
         let project = self.root().join(name);

@@ -10,7 +10,7 @@ use jsonc_parser::{
 
 use super::{
     super::tree::{Member, Node, Style, Value},
-    Change, Grammar, Splice, Unreadable, Word,
+    Added, Change, Grammar, Splice, Unreadable, Word,
     splice::{self, insert_in_braces, node_at, only_member},
 };
 
@@ -95,20 +95,26 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
             splice::prepend(text, node_at(tree, at)?, &words(text, tree, texts))
         }
         Change::DropFirst { at, count } => splice::drop_first(node_at(tree, at)?, *count),
-        Change::InsertList {
+        Change::Insert {
             at,
             after,
             key,
-            texts,
+            value,
         } => {
             let after = only_member(node_at(tree, at)?, after)?;
-            let list = words(text, tree, texts).join(splice::comma(text));
-            Some(insert_in_braces(
-                text,
-                after,
-                &quoted(key),
-                &format!("[{list}]"),
-            ))
+            let value = added(text, tree, value);
+            Some(insert_in_braces(text, after, &quoted(key), &value))
+        }
+        Change::Put { at, key, value } => put(text, node_at(tree, at)?, key, value),
+        Change::Replace {
+            at,
+            from,
+            to,
+            value,
+        } => {
+            let member = only_member(node_at(tree, at)?, from)?;
+            let value = added(text, tree, value);
+            Some(splice::replace(text, member, &quoted(to), &value))
         }
         Change::Remove { at, key } => splice::remove(text, node_at(tree, at)?, key),
     }
@@ -123,6 +129,125 @@ fn word(text: &str, tree: &Node, word: &Word) -> String {
 
 fn words(text: &str, tree: &Node, words: &[Word]) -> Vec<String> {
     words.iter().map(|new| word(text, tree, new)).collect()
+}
+
+/// A value that comes into the file, on one line or as it is written elsewhere.
+fn added(text: &str, tree: &Node, value: &Added) -> String {
+    let comma = splice::comma(text);
+    match value {
+        Added::Texts(texts) => format!("[{}]", words(text, tree, texts).join(comma)),
+        Added::Text(text) => quoted(text),
+        Added::False => "false".to_owned(),
+        Added::Value {
+            written: Some(written),
+            ..
+        } => written.clone(),
+        Added::Value { value, .. } => Printer::on_one_line(comma).print(value, 0),
+    }
+}
+
+/// One more member at the end of a map, written as the file is.
+fn put(text: &str, map: &Node, key: &str, value: &Node) -> Option<Splice> {
+    let Value::Map(members) = &map.value else {
+        return None;
+    };
+    let is_of_lines = text.trim_end().contains('\n');
+    let unit = unit(text);
+    let writer = if is_of_lines {
+        Printer {
+            line: Grammar::newline(text),
+            unit,
+            comma: ",",
+        }
+    } else {
+        Printer::on_one_line(splice::comma(text))
+    };
+    if let Some(last) = members.last() {
+        let depth = splice::indentation(text, last.key_span.start)
+            .map_or(0, |blanks| blanks.len() / unit.len().max(1));
+        let value = writer.print(value, depth);
+        return Some(insert_in_braces(text, last, &quoted(key), &value));
+    }
+    let inner = map.span.start + 1..map.span.end - 1;
+    if !text.get(inner.clone())?.trim().is_empty() {
+        return None;
+    }
+    let line = &text[text[..map.span.start].rfind('\n').map_or(0, |at| at + 1)..map.span.start];
+    let blanks = line.len() - line.trim_start_matches([' ', '\t']).len();
+    let depth = blanks / unit.len().max(1);
+    let colon = if writer.comma == "," && !is_of_lines {
+        ":"
+    } else {
+        ": "
+    };
+    let member = format!("{}{colon}{}", quoted(key), writer.print(value, depth + 1));
+    Some((inner, writer.around(&[member], depth)))
+}
+
+/// How far the file moves in what is within something.
+fn unit(text: &str) -> &str {
+    let mut lines = text.lines().skip(1);
+    let first = lines.find(|line| line.starts_with([' ', '\t']) && !line.trim().is_empty());
+    first.map_or("  ", |line| {
+        &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
+    })
+}
+
+/// How values are written: on one line, or one member on each.
+struct Printer<'a> {
+    /// The end of a line; empty if all is on one.
+    line: &'a str,
+    unit: &'a str,
+    comma: &'a str,
+}
+
+impl<'a> Printer<'a> {
+    fn on_one_line(comma: &'a str) -> Self {
+        Printer {
+            line: "",
+            unit: "",
+            comma,
+        }
+    }
+
+    fn print(&self, node: &Node, depth: usize) -> String {
+        let colon = if self.line.is_empty() && self.comma == "," {
+            ":"
+        } else {
+            ": "
+        };
+        match &node.value {
+            Value::Text(text) => quoted(text),
+            Value::Other(raw) => raw.clone(),
+            Value::List(items) => {
+                let items: Vec<String> = items
+                    .iter()
+                    .map(|item| self.print(item, depth + 1))
+                    .collect();
+                format!("[{}]", self.around(&items, depth))
+            }
+            Value::Map(members) => {
+                let members: Vec<String> = members
+                    .iter()
+                    .map(|member| {
+                        let value = self.print(&member.node, depth + 1);
+                        format!("{}{colon}{value}", quoted(&member.key))
+                    })
+                    .collect();
+                format!("{{{}}}", self.around(&members, depth))
+            }
+        }
+    }
+
+    /// What stands between brackets.
+    fn around(&self, items: &[String], depth: usize) -> String {
+        if items.is_empty() || self.line.is_empty() {
+            return items.join(self.comma);
+        }
+        let lead = |depth: usize| format!("{}{}", self.line, self.unit.repeat(depth));
+        let between = format!("{}{}", self.comma, lead(depth + 1));
+        format!("{}{}{}", lead(depth + 1), items.join(&between), lead(depth))
+    }
 }
 
 /// A string of JSON.

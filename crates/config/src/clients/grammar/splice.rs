@@ -117,6 +117,39 @@ pub(super) fn insert_in_braces(text: &str, after: &Member, key: &str, value: &st
     (place..place, format!("{lead}{key}{between}{value}"))
 }
 
+/// Another member in the place of one, with the same between its name and its value.
+pub(super) fn replace(text: &str, member: &Member, key: &str, value: &str) -> Splice {
+    let between = &text[member.key_span.end..member.node.span.start];
+    (
+        member.key_span.start..member.node.span.end,
+        format!("{key}{between}{value}"),
+    )
+}
+
+/// A member that has lines to itself, without them: from that with its name to where it ends.
+///
+/// A comment there is somebody's.
+pub(super) fn remove_lines(text: &str, member: &Member, end: usize) -> Option<Splice> {
+    let lead = line_before(text, member.key_span.start);
+    let is_header = lead.trim_start().starts_with('[');
+    let start = member.key_span.start - lead.len();
+    let line_end = text[end..]
+        .find('\n')
+        .map_or(text.len(), |newline| end + newline + 1);
+    let lines = text.get(start..line_end)?;
+    let has_comment = lines.lines().any(|line| line.trim_start().starts_with('#'));
+    let is_alone = is_header || lead.trim().is_empty();
+    if !is_alone || has_comment || !text[end..line_end].trim().is_empty() {
+        return None;
+    }
+    if line_end == text.len() && !text.ends_with('\n') {
+        // Its line has no end, so that of the one before goes.
+        let start = text[..start].trim_end_matches(['\r', '\n']).len();
+        return Some((start..line_end, String::new()));
+    }
+    Some((start..line_end, String::new()))
+}
+
 /// A map without a member.
 ///
 /// Where another member is before it, only blanks and commas may be between them: a

@@ -6,7 +6,7 @@ use toml_edit::{Document, InlineTable, Item, Table, Value as Parsed};
 
 use super::{
     super::tree::{Member, Node, Style, Value},
-    Change, Grammar, Splice, Unreadable, Word,
+    Added, Change, Grammar, Splice, Unreadable, Word,
     splice::{self, insert_in_braces, node_at, only_member},
 };
 
@@ -115,18 +115,16 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
             splice::prepend(text, node_at(tree, at)?, &words(text, tree, texts))
         }
         Change::DropFirst { at, count } => splice::drop_first(node_at(tree, at)?, *count),
-        Change::InsertList {
+        Change::Insert {
             at,
             after,
             key,
-            texts,
+            value,
         } => {
             let map = node_at(tree, at)?;
             let after = only_member(map, after)?;
-            let key = toml_edit::Key::new(key.as_str())
-                .display_repr()
-                .into_owned();
-            let value = format!("[{}]", words(text, tree, texts).join(", "));
+            let key = name(key);
+            let value = added(text, tree, value);
             if after.node.span.is_empty() {
                 return None;
             }
@@ -142,7 +140,77 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
                 Style::Fixed => None,
             }
         }
-        Change::Remove { at, key } => splice::remove(text, node_at(tree, at)?, key),
+        Change::Put { .. } => None,
+        Change::Replace {
+            at,
+            from,
+            to,
+            value,
+        } => {
+            let member = only_member(node_at(tree, at)?, from)?;
+            let value = added(text, tree, value);
+            let is_flow = member.node.style == Style::Flow;
+            is_flow.then(|| splice::replace(text, member, &name(to), &value))
+        }
+        Change::Remove { at, key } => {
+            let map = node_at(tree, at)?;
+            splice::remove(text, map, key).or_else(|| {
+                let member = only_member(map, key)?;
+                splice::remove_lines(text, member, end(&member.node)?)
+            })
+        }
+    }
+}
+
+/// Where a value ends: a table with its last member.
+fn end(node: &Node) -> Option<usize> {
+    match (node.style, &node.value) {
+        (Style::Flow, _) => Some(node.span.end),
+        (Style::Block, Value::Map(members)) => {
+            let ends = members.iter().map(|member| match member.node.style {
+                Style::Flow => Some(member.node.span.end),
+                Style::Block | Style::Fixed => None,
+            });
+            let ends: Option<Vec<usize>> = ends.collect();
+            ends?.into_iter().chain([node.span.end]).max()
+        }
+        (Style::Block | Style::Fixed, _) => None,
+    }
+}
+
+fn name(key: &str) -> String {
+    toml_edit::Key::new(key).display_repr().into_owned()
+}
+
+/// A value that comes into the file.
+fn added(text: &str, tree: &Node, value: &Added) -> String {
+    match value {
+        Added::Texts(texts) => format!("[{}]", words(text, tree, texts).join(", ")),
+        Added::Text(text) => Parsed::from(text.as_str()).to_string(),
+        Added::False => "false".to_owned(),
+        Added::Value {
+            written: Some(written),
+            ..
+        } => written.clone(),
+        Added::Value { value, .. } => printed(value),
+    }
+}
+
+fn printed(node: &Node) -> String {
+    match &node.value {
+        Value::Text(text) => Parsed::from(text.as_str()).to_string(),
+        Value::Other(raw) => raw.clone(),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(printed).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Map(members) => {
+            let members: Vec<String> = members
+                .iter()
+                .map(|member| format!("{} = {}", name(&member.key), printed(&member.node)))
+                .collect();
+            format!("{{ {} }}", members.join(", "))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle}
 
 use super::{
     super::tree::{Member, Node, Style, Value},
-    Change, Grammar, Splice, Unreadable, Word, json,
+    Added, Change, Grammar, Splice, Unreadable, Word, json,
     splice::{self, insert_in_braces, node_at, only_member},
 };
 
@@ -221,13 +221,13 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
                 Style::Fixed => None,
             }
         }
-        Change::InsertList {
+        Change::Insert {
             at,
             after,
             key,
-            texts,
+            value,
         } => {
-            let value = format!("[{}]", words(text, tree, texts).join(", "));
+            let value = added(text, tree, value);
             let map = node_at(tree, at)?;
             let after = only_member(map, after)?;
             match map.style {
@@ -236,7 +236,74 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
                 Style::Fixed => None,
             }
         }
-        Change::Remove { at, key } => splice::remove(text, node_at(tree, at)?, key),
+        Change::Put { .. } => None,
+        Change::Replace {
+            at,
+            from,
+            to,
+            value,
+        } => {
+            let member = only_member(node_at(tree, at)?, from)?;
+            let value = added(text, tree, value);
+            let is_flow = member.node.style == Style::Flow;
+            is_flow.then(|| splice::replace(text, member, &scalar(to), &value))
+        }
+        Change::Remove { at, key } => {
+            let map = node_at(tree, at)?;
+            let member = only_member(map, key)?;
+            match (map.style, member.node.style) {
+                (Style::Flow, _) | (_, Style::Flow) => splice::remove(text, map, key),
+                _ => None,
+            }
+            .or_else(|| splice::remove_lines(text, member, end(text, &member.node)?))
+        }
+    }
+}
+
+/// Where a value ends: one of several lines with the last of what is in it.
+fn end(text: &str, node: &Node) -> Option<usize> {
+    let last = match (node.style, &node.value) {
+        (Style::Flow, _) => return Some(node.span.end),
+        (Style::Block, Value::List(items)) => items.last()?,
+        (Style::Block, Value::Map(members)) => &members.last()?.node,
+        (Style::Fixed, Value::Text(_)) if node.span.end > node.span.start => {
+            let end = text.get(..node.span.end)?.trim_end().len();
+            return (end > node.span.start).then_some(end);
+        }
+        (Style::Block | Style::Fixed, _) => return None,
+    };
+    end(text, last)
+}
+
+/// A value that comes into the file, on one line or as it is written elsewhere.
+fn added(text: &str, tree: &Node, value: &Added) -> String {
+    match value {
+        Added::Texts(texts) => format!("[{}]", words(text, tree, texts).join(", ")),
+        Added::Text(text) => scalar(text),
+        Added::False => "false".to_owned(),
+        Added::Value {
+            written: Some(written),
+            ..
+        } => written.clone(),
+        Added::Value { value, .. } => printed(value),
+    }
+}
+
+fn printed(node: &Node) -> String {
+    match &node.value {
+        Value::Text(text) => scalar(text),
+        Value::Other(raw) => raw.clone(),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(printed).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Map(members) => {
+            let members: Vec<String> = members
+                .iter()
+                .map(|member| format!("{}: {}", scalar(&member.key), printed(&member.node)))
+                .collect();
+            format!("{{{}}}", members.join(", "))
+        }
     }
 }
 

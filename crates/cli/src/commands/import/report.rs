@@ -1,0 +1,359 @@
+//! What an import says of itself.
+
+use std::path::PathBuf;
+
+use config::clients::Client;
+use serde::Serialize;
+
+use crate::{
+    exit::Exit,
+    moving::{
+        diff,
+        from::Added,
+        machine::Machine,
+        plan::{Adopted, FilePlan, Left, Untouched},
+        veil,
+        verify::{Said, Verdict},
+    },
+    ui::{Align, Page, Render, Table},
+};
+
+/// What would change, or has.
+#[derive(Debug, Serialize)]
+pub(super) struct Imported {
+    schema: u32,
+    is_applied: bool,
+    files: Vec<File>,
+    untouched: Vec<UntouchedFile>,
+    /// What comes into the configuration of mcpool.
+    pub(super) configured: Option<Added>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct File {
+    client: &'static str,
+    path: PathBuf,
+    #[serde(skip)]
+    shown: String,
+    changed: Vec<Changed>,
+    left_alone: Vec<LeftAlone>,
+    /// Without values of variables.
+    diff: String,
+    /// What the client's own list says of the servers that have been changed.
+    verified: Verdict,
+    #[serde(skip)]
+    reload: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Changed {
+    server: String,
+    project: Option<String>,
+    /// The command lines, without what may be a secret.
+    before: Vec<String>,
+    /// A command line, or an address.
+    after: Vec<String>,
+    /// Why it is no address, though it was to be one.
+    why_no_address: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftAlone {
+    server: String,
+    project: Option<String>,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct UntouchedFile {
+    client: &'static str,
+    path: PathBuf,
+    reason: String,
+}
+
+/// What would be added to the configuration, or has been.
+#[derive(Debug, Serialize)]
+pub(super) struct ImportedFrom {
+    pub(super) schema: u32,
+    pub(super) is_applied: bool,
+    #[serde(flatten)]
+    pub(super) added: Added,
+}
+
+impl Render for ImportedFrom {
+    fn render(&self, page: &mut Page) {
+        let added = &self.added;
+        if added.servers.is_empty() {
+            page.line("There is nothing to import.");
+        } else if self.is_applied {
+            render_added(added, page);
+            page.line("A client's entry for one of them is `mcpool connect NAME`.");
+        } else {
+            page.line(added.diff.trim_end_matches('\n'));
+        }
+        if added.becomes_private && !self.is_applied {
+            page.blank();
+        }
+        render_privacy(added, page);
+        let mut table = Table::new(&[("SERVER", Align::Left), ("LEFT OUT, BECAUSE", Align::Left)]);
+        for left in &added.left {
+            table.row([left.name.clone(), left.reason.clone()]);
+        }
+        if !added.left.is_empty() {
+            page.blank();
+            page.table(&table);
+        }
+    }
+}
+
+fn render_added(added: &Added, page: &mut Page) {
+    page.line(format_args!(
+        "Added to {}: {}.",
+        added.config.display(),
+        added.servers.join(", ")
+    ));
+}
+
+fn render_privacy(added: &Added, page: &mut Page) {
+    if added.becomes_private {
+        page.line(format_args!(
+            "What may be a secret comes into {}, which others may read: it is made yours alone \
+             (mode 0600).",
+            added.config.display()
+        ));
+    }
+}
+
+impl Imported {
+    pub(super) fn new(is_applied: bool) -> Self {
+        Imported {
+            schema: 1,
+            is_applied,
+            files: Vec::new(),
+            untouched: Vec::new(),
+            configured: None,
+        }
+    }
+
+    pub(super) fn add(&mut self, plan: Result<Option<FilePlan>, Untouched>, machine: &Machine) {
+        match plan {
+            Ok(Some(plan)) => self.files.push(File::new(plan, machine)),
+            Ok(None) => {}
+            Err(untouched) => self.untouched.push(untouched.into()),
+        }
+    }
+
+    /// Compares what a client says of its servers with what was changed in its files.
+    pub(super) fn verify(&mut self, client: &Client, said: &Said) {
+        let files = self.files.iter_mut();
+        for file in files.filter(|file| file.client == client.id) {
+            file.verify(said);
+        }
+    }
+
+    pub(super) fn would_change(&self) -> bool {
+        self.files.iter().any(|file| !file.changed.is_empty())
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        if !self.untouched.is_empty() {
+            Exit::Failed
+        } else if !self.is_applied && self.would_change() {
+            Exit::WouldChange
+        } else {
+            Exit::Done
+        }
+    }
+}
+
+impl File {
+    fn new(plan: FilePlan, machine: &Machine) -> Self {
+        let shown = machine.shown(&plan.original.path);
+        let diff = if plan.is_change() {
+            diff::unified(&shown, &plan.before, &plan.after, plan.client.grammar)
+        } else {
+            String::new()
+        };
+        File {
+            client: plan.client.id,
+            path: plan.original.path,
+            shown,
+            changed: plan.adopted.into_iter().map(Into::into).collect(),
+            left_alone: plan.left.into_iter().map(Into::into).collect(),
+            diff,
+            verified: Verdict::NotAsked,
+            reload: plan.client.reload,
+        }
+    }
+
+    /// Servers of other projects a client does not list.
+    fn verify(&mut self, said: &Said) {
+        let everywhere = self
+            .changed
+            .iter()
+            .filter(|changed| changed.project.is_none());
+        let servers: Vec<&str> = everywhere.map(|changed| changed.server.as_str()).collect();
+        self.verified = said.verdict(&servers);
+    }
+
+    fn render_verdict(&self, page: &mut Page) {
+        match &self.verified {
+            Verdict::NotAsked => {}
+            Verdict::AllThere => page.line(format_args!("  {} lists all of them.", self.client)),
+            Verdict::Missing(servers) => page.line(format_args!(
+                "  {} does not list {} here; if a session has it not either, \
+                 `mcpool undo --client {}` takes it back.",
+                self.client,
+                servers.join(", "),
+                self.client
+            )),
+            Verdict::Failing(servers) => page.line(format_args!(
+                "  {} lists {}, and says that it does not work; if it did before, \
+                 `mcpool undo --client {}` takes it back.",
+                self.client,
+                servers.join(", "),
+                self.client
+            )),
+            Verdict::NoAnswer => page.line(format_args!(
+                "  {} did not say which servers it has.",
+                self.client
+            )),
+        }
+    }
+}
+
+impl From<Adopted> for Changed {
+    fn from(adopted: Adopted) -> Self {
+        Changed {
+            server: adopted.name,
+            project: adopted.project,
+            before: veil::words(&adopted.was),
+            after: veil::words(&adopted.becomes),
+            why_no_address: adopted.why_no_address,
+        }
+    }
+}
+
+impl From<Left> for LeftAlone {
+    fn from(left: Left) -> Self {
+        LeftAlone {
+            server: left.name,
+            project: left.project,
+            reason: left.reason,
+        }
+    }
+}
+
+impl From<Untouched> for UntouchedFile {
+    fn from(untouched: Untouched) -> Self {
+        UntouchedFile {
+            client: untouched.client.id,
+            path: untouched.path,
+            reason: untouched.reason,
+        }
+    }
+}
+
+impl Render for Imported {
+    fn render(&self, page: &mut Page) {
+        let changed: Vec<&File> = self
+            .files
+            .iter()
+            .filter(|file| !file.changed.is_empty())
+            .collect();
+        if let Some(added) = &self.configured {
+            if self.is_applied {
+                render_added(added, page);
+            } else {
+                page.line(added.diff.trim_end_matches('\n'));
+            }
+        }
+        for file in &changed {
+            if self.is_applied {
+                let names: Vec<&str> = file
+                    .changed
+                    .iter()
+                    .map(|changed| changed.server.as_str())
+                    .collect();
+                page.line(format_args!(
+                    "Changed {}: {}.",
+                    file.shown,
+                    names.join(", ")
+                ));
+                page.line(format_args!("  {} reads it {}.", file.client, file.reload));
+                file.render_verdict(page);
+            } else {
+                page.line(file.diff.trim_end_matches('\n'));
+            }
+        }
+        if changed.is_empty() {
+            page.line("There is nothing to import.");
+        }
+        self.render_left(page);
+        self.render_addresses(page);
+        for file in &self.untouched {
+            page.blank();
+            page.line(format_args!(
+                "{} is not touched: {}",
+                file.path.display(),
+                file.reason
+            ));
+        }
+    }
+}
+
+impl Imported {
+    fn render_left(&self, page: &mut Page) {
+        let mut table = Table::new(&[
+            ("CLIENT", Align::Left),
+            ("SERVER", Align::Left),
+            ("LEFT ALONE, BECAUSE", Align::Left),
+        ]);
+        let mut is_empty = true;
+        for file in &self.files {
+            for left in &file.left_alone {
+                let server = match &left.project {
+                    Some(project) => format!("{} ({project})", left.server),
+                    None => left.server.clone(),
+                };
+                table.row([file.client.to_owned(), server, left.reason.clone()]);
+                is_empty = false;
+            }
+        }
+        if !is_empty {
+            page.blank();
+            page.table(&table);
+        }
+    }
+
+    /// What is to be known of addresses.
+    fn render_addresses(&self, page: &mut Page) {
+        let mut table = Table::new(&[
+            ("CLIENT", Align::Left),
+            ("SERVER", Align::Left),
+            ("NO ADDRESS, BECAUSE", Align::Left),
+        ]);
+        let mut is_empty = true;
+        for file in &self.files {
+            for changed in &file.changed {
+                if let Some(why) = &changed.why_no_address {
+                    table.row([file.client.to_owned(), changed.server.clone(), why.clone()]);
+                    is_empty = false;
+                }
+            }
+        }
+        if !is_empty {
+            page.blank();
+            page.table(&table);
+        }
+        let Some(added) = &self.configured else {
+            return;
+        };
+        page.blank();
+        render_privacy(added, page);
+        page.line(
+            "No client starts mcpool for an address: `mcpool service install` has it run, or a \
+             session over stdio.",
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! What administrators have settled for the clients of this machine.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use config::clients::{Client, Policy, Rules};
+
+use super::machine::{Machine, means_missing};
+use crate::config_file;
+
+/// By the client's word: its rules, or why they are not known.
+pub(crate) struct Policies(BTreeMap<&'static str, Result<Policy, String>>);
+
+impl Policies {
+    pub(crate) fn read(machine: &Machine, clients: &[&'static Client]) -> Self {
+        let of = |client: &&'static Client| (client.id, of_client(machine, client));
+        Policies(clients.iter().map(of).collect())
+    }
+
+    /// The rules of a client; where they cannot be read, nobody knows what it may run.
+    pub(super) fn of(&self, client: &Client) -> Result<&Policy, String> {
+        match self.0.get(client.id) {
+            Some(Ok(policy)) => Ok(policy),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err("its rules were not read".to_owned()),
+        }
+    }
+}
+
+fn of_client(machine: &Machine, client: &Client) -> Result<Policy, String> {
+    let mut policy = Policy::default();
+    let mut seen = BTreeSet::new();
+    for (place, rules) in client.managed {
+        let paths = machine.paths(place).map_err(|error| {
+            format!("what an administrator may have settled for it cannot be looked for: {error}")
+        })?;
+        for path in paths {
+            if seen.insert(path.clone()) {
+                add(&mut policy, *rules, &path)?;
+            }
+        }
+    }
+    Ok(policy)
+}
+
+fn add(policy: &mut Policy, rules: Rules, path: &Path) -> Result<(), String> {
+    let why = |error: &dyn std::fmt::Display| {
+        format!(
+            "{}, which says what it may run, cannot be read: {error}",
+            path.display()
+        )
+    };
+    let text = if rules == Rules::Elsewhere {
+        // An address, and no file.
+        String::new()
+    } else {
+        match config_file::read_file(path) {
+            Ok(text) => text,
+            Err(error) if means_missing(&error) => return Ok(()),
+            Err(error) => return Err(why(&error)),
+        }
+    };
+    policy.add(rules, &text).map_err(|error| why(&error))
+}

@@ -1,0 +1,78 @@
+//! `import --from`: servers of other systems, from where each of them has them.
+
+use std::fs;
+
+use crate::support::{Home, finish};
+
+#[test]
+fn a_system_that_is_not_there_is_told_with_where_it_was_looked_for() {
+    let home = Home::new();
+    for system in [
+        "mcp-proxy",
+        "smart-mcp-proxy",
+        "mcpproxy",
+        "aitkit",
+        "code-intelligence",
+    ] {
+        let ran = home.run(&["import", "--from", system]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains("--from FILE"), "{ran:?}");
+    }
+}
+
+#[test]
+fn the_daemon_of_code_intelligence_is_told_of_the_workspace_in_its_address() {
+    let settings = ".code-intelligence/server.toml";
+    for (text, address) in [
+        (None, "http://127.0.0.1:17800/mcp?repo=${workspace}"),
+        (
+            Some("[server]\nhost = \"localhost\"\nport = 3333\n"),
+            "http://localhost:3333/mcp?repo=${workspace}",
+        ),
+    ] {
+        let home = Home::new();
+        fs::create_dir_all(home.user().join(".code-intelligence")).unwrap();
+        if let Some(text) = text {
+            home.keep(settings, text);
+        }
+        home.done(&["import", "--from", "code-intelligence", "--apply"]);
+        let config = fs::read_to_string(home.pool().join("config.toml")).unwrap();
+        let expected =
+            format!("[servers.code-intelligence]\nurl = \"{address}\"\nscope = \"workspace\"\n");
+        assert_eq!(config, expected);
+        assert!(home.done(&["list"]).contains("code-intelligence"));
+        home.done(&["undo"]);
+        assert!(!home.pool().join("config.toml").exists());
+    }
+}
+
+/// What smart-mcp-proxy, mcpproxy, aitkit and mcp-proxy have where they have it.
+#[test]
+fn each_other_system_is_found_where_it_keeps_its_servers() {
+    let one = r#"{"mcpServers": {"memory": {"command": "npx", "args": ["-y", "server"]}}}"#;
+    for (system, path, text) in [
+        ("mcpproxy", ".mcpproxy/mcp_config.json", one),
+        ("aitkit", ".aitkit/lib/mcpproxy/mcp_proxy_config.json", one),
+        ("smart-mcp-proxy", "../project/mcp_config.json", one),
+        ("smart-mcp-proxy", "../project/mcp_proxy_config.json", one),
+        (
+            "mcp-proxy",
+            ".punt-labs/mcp-proxy/memory.toml",
+            "[memory]\nurl = \"ws://localhost:8420/mcp\"\n",
+        ),
+    ] {
+        let home = Home::new();
+        home.keep(path, text);
+        home.done(&["import", "--from", system, "--apply"]);
+        let config = fs::read_to_string(home.pool().join("config.toml")).unwrap();
+        assert!(config.contains("[servers.memory]"), "{system}: {config}");
+    }
+    let home = Home::new();
+    let elsewhere = home.keep("elsewhere.json", one);
+    let mut command = home.mcpool(&["import", "--from", "smart-mcp-proxy", "--apply"]);
+    let ran = finish(command.env("MCPPROXY_CONFIG_PATH", elsewhere));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut command = home.mcpool(&["import", "--from", "aitkit"]);
+    let ran = finish(command.env("AITKIT_ROOT", home.user().join("nowhere")));
+    assert!(ran.stderr.contains("nowhere"), "{ran:?}");
+}

@@ -1,0 +1,313 @@
+//! `import` where an administrator has a say, and where a project's file is everybody's.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, Ran, finish};
+
+const ENTRY: &str = r#"{"command": "uvx", "args": ["s"]}"#;
+
+/// Clients' files with one server, `git`, which is `uvx s`.
+const CLAUDE_CODE: (&str, &str) = (".claude.json", SERVERS);
+const SERVERS: &str = r#"{"mcpServers": {"git": {"command": "uvx", "args": ["s"]}}}"#;
+const CODEX: (&str, &str) = (
+    ".codex/config.toml",
+    "[mcp_servers.git]\ncommand = \"uvx\"\nargs = [\"s\"]\n",
+);
+const GEMINI: (&str, &str) = (".gemini/settings.json", SERVERS);
+const COPILOT: (&str, &str) = (".copilot/mcp-config.json", SERVERS);
+const VS_CODE: (&str, &str) = (
+    ".config/Code/User/mcp.json",
+    r#"{"servers": {"git": {"command": "uvx", "args": ["s"]}}}"#,
+);
+const OPENCODE: (&str, &str) = (
+    ".config/opencode/opencode.json",
+    r#"{"mcp": {"git": {"type": "local", "command": ["uvx", "s"]}}}"#,
+);
+const AMP: (&str, &str) = (
+    ".config/amp/settings.json",
+    r#"{"amp.mcpServers": {"git": {"command": "uvx", "args": ["s"]}}}"#,
+);
+
+const DENIED: &str = r#"{"deniedMcpServers": [{"serverCommand": ["uvx", "s"]}]}"#;
+const ALLOWED: &str = r#"{"allowedMcpServers": [{"serverCommand": ["uvx", "s"]}]}"#;
+
+/// A client's file, an administrator's, and what is said of the server.
+const MANAGED: [((&str, &str), &str, &str, &str); 11] = [
+    (
+        CLAUDE_CODE,
+        "etc/claude-code/managed-settings.json",
+        DENIED,
+        "denied",
+    ),
+    (
+        CLAUDE_CODE,
+        "etc/claude-code/managed-settings.d/10.json",
+        DENIED,
+        "denied",
+    ),
+    (
+        CLAUDE_CODE,
+        "etc/claude-code/managed-mcp.json",
+        "{}",
+        "reads no others",
+    ),
+    (
+        CLAUDE_CODE,
+        "etc/claude-code/managed-settings.json",
+        ALLOWED,
+        AS_IT_IS,
+    ),
+    (
+        CODEX,
+        "etc/codex/requirements.toml",
+        "[mcp_servers.git.identity]\ncommand = \"uvx\"\n",
+        AS_IT_IS,
+    ),
+    (
+        GEMINI,
+        "etc/gemini-cli/settings.json",
+        r#"{"mcp": {"allowed": ["other"]}}"#,
+        "denied",
+    ),
+    (
+        COPILOT,
+        "etc/github-copilot/managed-settings.json",
+        DENIED,
+        "denied",
+    ),
+    (
+        VS_CODE,
+        "etc/github-copilot/managed-settings.json",
+        DENIED,
+        "denied",
+    ),
+    (
+        VS_CODE,
+        "etc/vscode/policy.json",
+        r#"{"ChatMCP": "none"}"#,
+        "denied",
+    ),
+    (
+        OPENCODE,
+        "etc/opencode/opencode.json",
+        r#"{"mcp": {"git": {"enabled": false}}}"#,
+        "the client takes that",
+    ),
+    (
+        AMP,
+        "etc/ampcode/managed-settings.json",
+        r#"{"amp.mcpPermissions": [{"matches": {"command": "uvx"}, "action": "reject"}]}"#,
+        "denied",
+    ),
+];
+
+const AS_IT_IS: &str = "allows this exact command line";
+
+fn write(folder: &Path, path: &str, text: &str) -> PathBuf {
+    let path = folder.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// An import on a machine whose administrator has these files.
+fn import(home: &Home, arguments: &[&str]) -> Ran {
+    let mut command = home.mcpool(&[&["import"], arguments].concat());
+    finish(command.env("MCPOOL_TEST_ROOT", home.root().join("root")))
+}
+
+#[test]
+fn what_an_administrator_denies_or_settles_is_left_as_it_is_whatever_the_client() {
+    for ((file, text), managed, rules, expected) in MANAGED {
+        let home = Home::new();
+        home.configure("[http]\nlisten = [\"127.0.0.1:17665\"]\n");
+        let path = write(&home.user(), file, text);
+        write(&home.root(), &format!("root/{managed}"), rules);
+        for http in [&[][..], &["--http"]] {
+            let ran = import(&home, &[&["--apply"], http].concat());
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+            assert!(ran.stdout.contains(expected), "{managed}: {ran:?}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text, "{managed}");
+            let config = fs::read_to_string(home.pool().join("config.toml")).unwrap();
+            assert!(!config.contains("servers"), "{config}");
+        }
+        // Without the administrator, it is imported.
+        home.done(&["import", "--apply"]);
+        assert_ne!(fs::read_to_string(&path).unwrap(), text, "{file}");
+    }
+}
+
+#[test]
+fn rules_that_cannot_be_read_are_told_and_their_client_s_files_left() {
+    let home = Home::new();
+    let text = format!(r#"{{"mcpServers": {{"git": {ENTRY}}}}}"#);
+    let claude = write(&home.user(), ".claude.json", &text);
+    let cursor = write(&home.user(), ".cursor/mcp.json", &text);
+    let check = |what: &str, expected: &str| {
+        let ran = import(&home, &["--apply"]);
+        assert_eq!(ran.code, Some(1), "{what}: {ran:?}");
+        assert!(ran.stdout.contains(expected), "{what}: {ran:?}");
+        assert_eq!(fs::read_to_string(&claude).unwrap(), text, "{what}");
+        // The others are imported all the same.
+        assert!(fs::read_to_string(&cursor).unwrap().contains("connect"));
+        home.done(&["undo"]);
+    };
+    let managed = write(
+        &home.root(),
+        "root/etc/claude-code/managed-settings.json",
+        "{",
+    );
+    check(
+        "broken",
+        "managed-settings.json, which says what it may run, cannot be read",
+    );
+    fs::remove_file(&managed).unwrap();
+    fs::create_dir(&managed).unwrap();
+    check("a folder", "it is not a file");
+    fs::remove_dir(&managed).unwrap();
+    write(
+        &home.user(),
+        ".claude/settings.json",
+        "{ // fine\n \"a\": }",
+    );
+    check(
+        "the user's own",
+        "settings.json, which says what it may run, cannot be read",
+    );
+}
+
+/// A project with a file that git has.
+fn committed(home: &Home, text: &str) -> PathBuf {
+    let project = home.root().join("project");
+    fs::remove_dir_all(&project).unwrap();
+    let file = write(&project, ".mcp.json", text);
+    for arguments in [&["init", "--quiet"][..], &["add", ".mcp.json"]] {
+        let status = Command::new("git")
+            .args(arguments)
+            .current_dir(&project)
+            .status();
+        assert!(status.unwrap().success());
+    }
+    file
+}
+
+fn project_of(home: &Home) -> String {
+    home.root().join("project").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_project_s_file_that_git_has_stays_and_what_is_approved_is_put_before_it() {
+    let home = Home::new();
+    let text = format!(
+        r#"{{"mcpServers": {{"git": {{"type": "stdio", "command": "uvx", "args": ["s", 3], "timeout": 5}},
+            "new": {ENTRY}, "gone": {ENTRY}, "remote": {{"type": "http", "url": "https://x"}}}}}}"#
+    );
+    let file = committed(&home, &text);
+    let project = project_of(&home);
+    let user = json!({"numStartups": 1, "projects": {&project: {
+        "enabledMcpjsonServers": ["git", "gone"], "disabledMcpjsonServers": ["gone"]
+    }}});
+    let user = serde_json::to_string_pretty(&user).unwrap();
+    let path = write(&home.user(), ".claude.json", &user);
+
+    let ran = home.run(&["import"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert_eq!(
+        ran.stdout.matches("nobody has approved it").count(),
+        2,
+        "{ran:?}"
+    );
+    home.done(&["import", "--apply"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    let imported = fs::read_to_string(&path).unwrap();
+    let said: Value = serde_json::from_str(&imported).unwrap();
+    let servers = &said["projects"][&project]["mcpServers"];
+    assert_eq!(servers.as_object().unwrap().len(), 1, "{imported}");
+    let git = &servers["git"];
+    assert_eq!(git["type"], "stdio");
+    assert_eq!(git["timeout"], 5);
+    let args = git["args"].as_array().unwrap();
+    assert_eq!(
+        args[args.len() - 3..],
+        [json!("uvx"), json!("s"), json!(3)],
+        "{imported}"
+    );
+    assert!(git["command"].as_str().unwrap().ends_with("/mcpool"));
+    // What was there before is there as it was written.
+    let lines = imported.lines();
+    let kept = lines.filter(|line| {
+        user.lines()
+            .any(|it| it.trim_end_matches(',') == line.trim_end_matches(','))
+    });
+    assert!(kept.count() >= user.lines().count() - 1, "{imported}");
+
+    let again = home.run(&["import", "--apply"]);
+    assert!(
+        again.stdout.starts_with("There is nothing to import."),
+        "{again:?}"
+    );
+    home.done(&["undo"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), user);
+
+    // Its client has noted something since.
+    home.done(&["import", "--apply"]);
+    let noted = fs::read_to_string(&path)
+        .unwrap()
+        .replace("\"numStartups\": 1", "\"numStartups\": 2");
+    fs::write(&path, noted).unwrap();
+    home.done(&["undo"]);
+    let now: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let mut expected: Value = serde_json::from_str(&user).unwrap();
+    expected["numStartups"] = json!(2);
+    assert_eq!(now, expected);
+}
+
+#[test]
+fn a_project_s_file_that_git_has_not_is_changed_itself() {
+    let home = Home::new();
+    let text = format!(r#"{{"mcpServers": {{"git": {ENTRY}}}}}"#);
+    let file = committed(&home, "{}");
+    let project = home.root().join("project");
+    let status = Command::new("git")
+        .args(["rm", "--quiet", "--cached", ".mcp.json"])
+        .current_dir(&project)
+        .status();
+    assert!(status.unwrap().success());
+    fs::write(&file, &text).unwrap();
+    let programs = PathBuf::from(env!("CARGO_BIN_EXE_mcpool"));
+    let path = format!(
+        "{}:/usr/local/bin:/usr/bin:/bin",
+        programs.parent().unwrap().display()
+    );
+    let mut command = home.mcpool(&["import", "--apply"]);
+    let ran = finish(command.env("PATH", path));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        r#"{"mcpServers": {"git": {"command": "mcpool", "args": ["connect", "--name", "git", "--", "uvx", "s"]}}}"#
+    );
+    home.done(&["undo"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+}
+
+#[test]
+fn what_a_project_s_own_settings_approve_is_not_approved_by_a_person() {
+    let home = Home::new();
+    committed(&home, &format!(r#"{{"mcpServers": {{"git": {ENTRY}}}}}"#));
+    let project = home.root().join("project");
+    write(&home.user(), ".claude.json", "{}");
+    let all = r#"{"enableAllProjectMcpServers": true}"#;
+    write(&project, ".claude/settings.json", all);
+    let ran = home.run(&["import"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("nobody has approved it"), "{ran:?}");
+    write(&project, ".claude/settings.local.json", all);
+    let ran = home.run(&["import"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+}

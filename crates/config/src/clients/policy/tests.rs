@@ -1,0 +1,211 @@
+use super::*;
+
+const THROUGH: &str = "mcpool connect --name x -- npx x";
+const URL: &str = "http://127.0.0.1:7665/mcp/x";
+
+fn policy(files: &[(Rules, &str)]) -> Policy {
+    let mut policy = Policy::default();
+    for (rules, text) in files {
+        policy.add(*rules, text).unwrap();
+    }
+    policy
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+/// Of an entry that becomes another command line.
+fn refusal(policy: &Policy, name: &str, line: &str) -> Option<PolicyReason> {
+    policy.refusal(name, &words(line), Way::Command(&words(THROUGH)))
+}
+
+const DENIED: Option<PolicyReason> = Some(PolicyReason::Denied);
+const AS_IT_IS: Option<PolicyReason> = Some(PolicyReason::AllowedAsItIs);
+
+#[test]
+fn what_is_denied_by_name_or_by_command_line_stays_as_it_is() {
+    let settings = r#"{"deniedMcpServers": [
+        {"serverName": "evil"}, {"serverCommand": ["npx", "-y", "x"]}, {"serverUrl": "https://*"}
+    ]}"#;
+    for rules in [Rules::Lists, Rules::OwnLists] {
+        let policy = policy(&[(rules, settings)]);
+        assert_eq!(refusal(&policy, "evil", "anything"), DENIED);
+        assert_eq!(refusal(&policy, "good", "npx -y x"), DENIED);
+        assert_eq!(refusal(&policy, "good", "npx -y x --more"), None);
+        // Nobody knows what it is once the client has filled it in.
+        assert_eq!(refusal(&policy, "good", "${NPX} -y x"), DENIED);
+        assert_eq!(refusal(&policy, "good", "${NPX} -y y"), None);
+    }
+}
+
+#[test]
+fn a_denial_that_is_not_understood_may_be_about_anything() {
+    let odd = policy(&[(
+        Rules::Lists,
+        r#"{"deniedMcpServers": [{"serverPattern": "npx *"}]}"#,
+    )]);
+    assert_eq!(refusal(&odd, "x", "npx x"), DENIED);
+}
+
+#[test]
+fn what_is_allowed_by_its_command_line_stays_as_it_is() {
+    let policy = policy(&[(
+        Rules::Lists,
+        r#"{"allowedMcpServers": [{"serverCommand": ["npx", "x"]}, {"serverName": "y"}]}"#,
+    )]);
+    assert_eq!(refusal(&policy, "x", "npx x"), AS_IT_IS);
+    assert_eq!(refusal(&policy, "other", "npx other"), DENIED);
+    // Beside command lines, a name says nothing about what is started.
+    assert_eq!(refusal(&policy, "y", "npx x"), AS_IT_IS);
+    assert_eq!(refusal(&policy, "y", "npx y"), DENIED);
+    // It says something about addresses.
+    let over_http = |name| policy.refusal(name, &words("npx x"), Way::Url(URL));
+    assert_eq!(over_http("y"), None);
+    assert_eq!(over_http("x"), AS_IT_IS);
+}
+
+#[test]
+fn a_name_or_our_own_command_line_goes_on_to_be_allowed() {
+    let names = policy(&[(
+        Rules::Lists,
+        r#"{"allowedMcpServers": [{"serverName": "y"}]}"#,
+    )]);
+    assert_eq!(refusal(&names, "y", "npx y"), None);
+    assert_eq!(refusal(&names, "x", "npx x"), DENIED);
+    let ours = policy(&[(
+        Rules::Lists,
+        r#"{"allowedMcpServers": [{"serverCommand": ["npx", "x"]},
+            {"serverCommand": ["mcpool", "connect", "--name", "x", "--", "npx", "x"]}]}"#,
+    )]);
+    assert_eq!(refusal(&ours, "x", "npx x"), None);
+    let none = policy(&[(Rules::Lists, r#"{"allowedMcpServers": []}"#)]);
+    assert_eq!(refusal(&none, "x", "npx x"), DENIED);
+}
+
+#[test]
+fn a_list_of_the_user_makes_that_of_the_administrator_longer_unless_that_is_all() {
+    let own = (
+        Rules::OwnLists,
+        r#"{"allowedMcpServers": [{"serverName": "x"}]}"#,
+    );
+    let managed = r#"{"allowedMcpServers": [{"serverName": "y"}]}"#;
+    let both = policy(&[(Rules::Lists, managed), own]);
+    assert_eq!(refusal(&both, "x", "npx x"), None);
+    let only = managed.replace('}', r#"}], "allowManagedMcpServersOnly": true}"#);
+    let only = policy(&[(Rules::Lists, &only[..only.rfind("]}").unwrap()]), own]);
+    assert_eq!(refusal(&only, "x", "npx x"), DENIED);
+}
+
+#[test]
+fn servers_of_the_administrator_are_all_there_are() {
+    let strict = r#"{"strictPluginOnlyCustomization": ["skills", "mcp"]}"#;
+    for (rules, text) in [(Rules::Exclusive, "{}"), (Rules::Lists, strict)] {
+        let policy = policy(&[(rules, text)]);
+        assert_eq!(refusal(&policy, "x", "npx"), Some(PolicyReason::Exclusive));
+    }
+    assert!(Policy::default().add(Rules::Lists, "{").is_err());
+}
+
+#[test]
+fn codex_runs_what_is_required_by_name_and_program() {
+    let required = policy(&[(
+        Rules::Requirements,
+        "[mcp_servers.x.identity]\ncommand = \"npx\"\n[mcp_servers.z.identity]\nurl = \"https://z\"\n\
+         [mcp_servers.m.identity.command]\nexecutable = \"npx\"\nargs = []\n\
+         [mcp_servers.p.identity]\ncommand = \"mcpool\"\n",
+    )]);
+    assert_eq!(refusal(&required, "x", "npx x"), AS_IT_IS);
+    assert_eq!(refusal(&required, "y", "npx x"), DENIED);
+    assert_eq!(refusal(&required, "z", "npx x"), DENIED);
+    // How its words are described is not understood: it may be allowed, and is left as it is.
+    assert_eq!(refusal(&required, "m", "npx x"), DENIED);
+    assert_eq!(refusal(&required, "p", "mcpool x"), None);
+    let none = policy(&[(Rules::Requirements, "approval = 1\n")]);
+    assert_eq!(refusal(&none, "x", "npx x"), None);
+}
+
+#[test]
+fn a_server_of_the_administrator_s_takes_the_place_of_one_of_the_same_name() {
+    let taken = Some(PolicyReason::Taken);
+    for (rules, text) in [
+        (Rules::Toml, "[mcp_servers.x]\ncommand = \"y\"\n"),
+        (Rules::Gemini, r#"{"mcpServers": {"x": {}}}"#),
+        (Rules::OpenCode, r#"{"mcp": {"x": {"enabled": false}}}"#),
+        (Rules::Amp, r#"{"amp.mcpServers": {"x": {}}}"#),
+    ] {
+        let policy = policy(&[(rules, text)]);
+        assert_eq!(refusal(&policy, "x", "npx x"), taken, "{text}");
+        assert_eq!(refusal(&policy, "y", "npx x"), None, "{text}");
+    }
+}
+
+#[test]
+fn gemini_cli_and_vs_code_deny_by_name_or_all() {
+    let gemini = policy(&[(
+        Rules::Gemini,
+        r#"{"mcp": {"allowed": ["x", "y"], "excluded": ["y"]}}"#,
+    )]);
+    assert_eq!(refusal(&gemini, "x", "npx x"), None);
+    assert_eq!(refusal(&gemini, "y", "npx x"), DENIED);
+    assert_eq!(refusal(&gemini, "z", "npx x"), DENIED);
+    for (rules, text, expected) in [
+        (
+            Rules::Gemini,
+            r#"{"admin": {"mcp": {"enabled": false}}}"#,
+            DENIED,
+        ),
+        (Rules::VsCode, r#"{"ChatMCP": "none"}"#, DENIED),
+        (Rules::VsCode, r#"{"ChatMCP": false}"#, DENIED),
+        (Rules::VsCode, r#"{"ChatMCP": "registry"}"#, AS_IT_IS),
+        (Rules::VsCode, r#"{"ChatMCP": "all"}"#, None),
+        (
+            Rules::VsCode,
+            r#"{"ChatAllowedMcpServers": [{"serverCommand": ["npx", "x"]}]}"#,
+            AS_IT_IS,
+        ),
+        (
+            Rules::VsCode,
+            r#"{"ChatDeniedMcpServers": [{"serverName": "x"}]}"#,
+            DENIED,
+        ),
+        (Rules::Elsewhere, "", AS_IT_IS),
+    ] {
+        assert_eq!(
+            refusal(&policy(&[(rules, text)]), "x", "npx x"),
+            expected,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn of_amp_s_permissions_the_first_that_fits_counts() {
+    let rules = |rules: &str| {
+        policy(&[(
+            Rules::Amp,
+            &format!(r#"{{"amp.mcpPermissions": [{rules}]}}"#),
+        )])
+    };
+    let allow_npx = r#"{"matches": {"command": "npx"}, "action": "allow"}"#;
+    let reject_npx = r#"{"matches": {"command": "npx", "args": "*evil*"}, "action": "reject"}"#;
+    let reject_all = r#"{"matches": {"command": "*"}, "action": "reject"}"#;
+    let allow_ours = r#"{"matches": {"command": "*mcpool"}, "action": "allow"}"#;
+    assert_eq!(refusal(&rules(allow_npx), "x", "npx x"), None);
+    assert_eq!(refusal(&rules(reject_all), "x", "npx x"), DENIED);
+    assert_eq!(
+        refusal(&rules(&format!("{allow_npx}, {reject_all}")), "x", "npx x"),
+        AS_IT_IS
+    );
+    let both = format!("{allow_ours}, {allow_npx}, {reject_all}");
+    assert_eq!(refusal(&rules(&both), "x", "npx x"), None);
+    // What its arguments must be is not understood: it may be meant.
+    assert_eq!(refusal(&rules(reject_npx), "x", "npx good"), DENIED);
+    assert_eq!(refusal(&rules(reject_npx), "x", "uvx good"), None);
+    let by_url = r#"{"matches": {"url": "*"}, "action": "reject"}"#;
+    assert_eq!(refusal(&rules(by_url), "x", "npx x"), None);
+    assert_eq!(
+        rules(by_url).refusal("x", &words("npx x"), Way::Url(URL)),
+        AS_IT_IS
+    );
+}
