@@ -3,7 +3,7 @@
 use std::{ffi::OsString, os::fd::RawFd, path::PathBuf};
 
 use daemon::{ServeOptions, StartedBy};
-use shim::{mcp_proxy, places::Places, recipe, said, sibling};
+use shim::{mcp_proxy, places::Places, recipe, sibling, told_once};
 
 use super::{connect::SMALL_PROGRAM, upgrade::upgrade_if_running};
 use crate::{exit::Exit, ui::Ui};
@@ -118,7 +118,7 @@ pub(crate) fn obey(said: Said, ui: &mut Ui) -> anyhow::Result<Exit> {
 
 pub(crate) fn run(args: &Args, places: Places, ui: &mut Ui) -> anyhow::Result<Exit> {
     if args.standalone {
-        said::once(
+        told_once::tell(
             &places,
             "serve-standalone",
             &"`--standalone` means nothing any more, as `mcpool serve` is always one daemon for all; leave it out",
