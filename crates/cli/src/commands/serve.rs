@@ -24,8 +24,8 @@ pub(crate) struct Args {
     /// If a daemon runs already, have it go on as the program that is installed now, and end
     #[arg(long, conflicts_with_all = ["background", "from_service"])]
     upgrade: bool,
-    /// Listen at this port of `127.0.0.1` and `[::1]`, whatever `http.listen` says
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), conflicts_with_all = ["background", "from_service"])]
+    /// Listen at this port of `127.0.0.1` and `[::1]`, whatever `http.listen` says, or end
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), conflicts_with_all = ["background", "from_service", "upgrade"])]
     port: Option<u16>,
     /// What this was called in code-intelligence; it means nothing, as there is no other way to serve
     #[arg(long, hide = true)]
