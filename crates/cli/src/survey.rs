@@ -128,8 +128,8 @@ impl Census {
                 session.pooled += 1;
                 continue;
             }
-            if child.is_of_mcpool() {
-                // A hook, or a daemon, whose servers are nobody's own.
+            if child.is_our_mcp_proxy() {
+                // A hook, which is called like a server.
                 continue;
             }
             let is_spoken_to = above.iter().any(|speaker| self.hears(child, speaker));

@@ -52,8 +52,13 @@ pub(super) fn is_session_of_mcp_proxy(argv: &[String]) -> bool {
     let is_other = |word: &String| {
         ["--health", "--hook"].contains(&word.as_str()) || word.starts_with("--hook=")
     };
-    let name = argv.first().map(|program| base_name(program));
-    name == Some(mcp_proxy::NAME) && !argv.iter().any(is_other)
+    !argv.iter().any(is_other)
+}
+
+/// Whether it is called as mcp-proxy is.
+pub(super) fn is_called_mcp_proxy(argv: &[String]) -> bool {
+    argv.first()
+        .is_some_and(|program| base_name(program) == mcp_proxy::NAME)
 }
 
 /// Whether it is called as a process of ours, of whatever kind.

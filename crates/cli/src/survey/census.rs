@@ -62,23 +62,24 @@ impl Process {
 
     /// Whether it is `mcpool connect`, or a session of mcpool that was called by the name of mcp-proxy.
     pub(crate) fn is_shim(&self) -> bool {
-        let is_mcp_proxy = || self.runs_mcpool() && agents::is_session_of_mcp_proxy(&self.argv);
-        agents::is_shim(&self.argv) || is_mcp_proxy()
+        agents::is_shim(&self.argv)
+            || self.is_our_mcp_proxy() && agents::is_session_of_mcp_proxy(&self.argv)
     }
 
-    /// Whether it is a process of ours, of whatever kind and name.
+    /// Whether it is a process of ours, of whatever kind.
     pub(super) fn is_of_mcpool(&self) -> bool {
-        agents::is_of_mcpool(&self.argv) || self.runs_mcpool()
+        agents::is_of_mcpool(&self.argv) || self.is_our_mcp_proxy()
     }
 
-    fn runs_mcpool(&self) -> bool {
-        let name = self.program.as_deref().and_then(Path::file_name);
-        let name = name.map(|name| name.to_string_lossy());
+    /// Whether it is mcpool that was called by the name of mcp-proxy; there is another program of that name.
+    pub(super) fn is_our_mcp_proxy(&self) -> bool {
+        let file = self.program.as_deref().and_then(Path::file_name);
+        let file = file.map(|file| file.to_string_lossy());
         // So the system says it of a file that has been replaced since.
-        let name = name
-            .as_deref()
-            .map(|name| name.strip_suffix(" (deleted)").unwrap_or(name));
-        name.is_some_and(agents::is_program_of_ours)
+        let is_ours = file.is_some_and(|file| {
+            agents::is_program_of_ours(file.strip_suffix(" (deleted)").unwrap_or(&file))
+        });
+        is_ours && agents::is_called_mcp_proxy(&self.argv)
     }
 
     /// Whether it reads what another one has as its input, as a program does that it has started in its place.

@@ -137,11 +137,12 @@ fn mcpool_in_the_place_of_mcp_proxy_is_known_by_what_it_runs() {
         // No session, and another program of this name.
         runs(13, "mcp-proxy ws://h/mcp --hook Stop", "/opt/mcpool"),
         runs(14, "mcp-proxy ws://other/mcp", "/usr/bin/mcp-proxy"),
+        runs(15, "some-mcp sample-server", "/opt/mcpoold"),
     ]);
     assert_eq!(found.sessions[0].pooled, 2);
     let servers = found.sessions[0].servers.iter();
     let servers: Vec<u32> = servers.map(|server| server.pid).collect();
-    assert_eq!(servers, [14]);
+    assert_eq!(servers, [14, 15]);
     let left = Process {
         program: Some("/opt/mcpool".into()),
         ..cut_off(process(21, 1, "mcp-proxy ws://h/mcp"))
