@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::PathBuf,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -143,7 +144,10 @@ fn a_daemon_that_never_comes_is_waited_for_as_long_as_clients_wait() {
     home.configure("[limits]\nstart_patience = \"3s\"\n");
     let url = format!("ws://{}/mcp", free_address());
     let mut client = Client::spawn(&mut mcp_proxy(&home, &[&url]));
+    let begun = Instant::now();
     let answer = client.greet(&json!({}));
+    // After pauses of 250 ms, 500 ms and 1 s the next would be longer than the patience.
+    assert!(begun.elapsed() >= Duration::from_millis(1750), "{answer}");
     let why = answer["error"]["message"].as_str().unwrap();
     assert!(why.contains("connection refused"), "{answer}");
 }
