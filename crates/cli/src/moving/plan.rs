@@ -46,6 +46,7 @@ pub(crate) struct Callers {
 /// What becomes of one file.
 pub(crate) struct FilePlan {
     pub(crate) client: &'static Client,
+    pub(crate) reach: Reach,
     pub(crate) original: Original,
     pub(crate) before: String,
     pub(crate) after: String,
@@ -144,6 +145,7 @@ pub(crate) fn of_file(
 
     let mut plan = FilePlan {
         client: found.client,
+        reach: found.place.reach,
         original,
         after: before.clone(),
         before,
@@ -174,6 +176,7 @@ pub(crate) fn of_file(
     if found.client.id == "claude-code"
         && found.place.reach == Reach::User
         && let Some(shadows) = &means.shadows
+        && shadows.obstacle.is_none()
     {
         file.put_before(shadows, &entries, &mut plan, &mut changes);
     }
@@ -255,14 +258,9 @@ impl File<'_> {
             && shadows.is_some_and(|shadows| shadows.file == self.found.path)
     }
 
-    /// Why nothing is put before the servers of this file, if there is no file to put it in.
+    /// Why nothing is put before the servers of this file, if nothing can be.
     fn why_no_shadow(&self) -> Option<String> {
-        let is_there = self.means.shadows.as_ref()?.has_user_file;
-        (!is_there).then(|| {
-            "the project's file is everybody's who has the project, and Claude Code has no file of \
-             yours yet to put one of the same name before it"
-                .to_owned()
-        })
+        self.means.shadows.as_ref()?.obstacle.map(str::to_owned)
     }
 
     /// Why a server stays as it is whatever its file, if it must.
@@ -417,6 +415,16 @@ fn adopted(entry: &Entry, local: &Local) -> Adopted {
 }
 
 impl FilePlan {
+    /// Whether something of this project would change.
+    pub(crate) fn is_of(&self, project: &Path) -> bool {
+        let mut adopted = self.adopted.iter();
+        let is_of = |adopted: &Adopted| adopted.project.as_deref() == project.to_str();
+        match self.reach {
+            Reach::Project => self.is_change(),
+            Reach::User => adopted.any(|adopted| adopted.project.is_some() && is_of(adopted)),
+        }
+    }
+
     /// Whether anything would change.
     pub(crate) fn is_change(&self) -> bool {
         !self.adopted.is_empty()
