@@ -88,13 +88,21 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         schema: 1,
         files: Vec::new(),
     };
+    let mut is_named_still = false;
     for path in paths {
         let of_path: Vec<Row> = rows
             .iter()
             .filter(|row| row.path == *path)
             .cloned()
             .collect();
-        let undone = undo::undo(path, &of_path, &journal);
+        let undone = if is_ours(path) && is_named_still {
+            Err(anyhow::anyhow!(
+                "clients still name addresses of servers in it; undo their files first"
+            ))
+        } else {
+            undo::undo(path, &of_path, &journal)
+        };
+        is_named_still |= undone.is_err() && of_path.iter().any(|row| !row.urls.is_empty());
         if undone.is_ok() {
             journal.keep(|row| row.path != *path || !is_meant(row))?;
         }

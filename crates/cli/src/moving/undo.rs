@@ -30,7 +30,12 @@ pub(crate) enum Undone {
 /// Takes back what was done to one file, of which these are the rows, oldest first.
 pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Result<Undone> {
     for _ in 0..TRIES {
+        let is_new = rows.first().is_some_and(|row| row.is_new);
         let Some(original) = Original::read(path)? else {
+            // An import or an undo was killed, or somebody has removed what was not there before.
+            if is_new {
+                return Ok(Undone::Nothing);
+            }
             anyhow::bail!("it is not there any more; what it was before is kept")
         };
         let (bytes, undone) = undone_bytes(&original.bytes, rows, journal)?;
@@ -38,7 +43,7 @@ pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Resu
         if is_change && original.replace(&bytes)? == Replaced::Changed {
             continue;
         }
-        if bytes.is_empty() && rows.first().is_some_and(|row| row.is_new) {
+        if bytes.is_empty() && is_new {
             failpoint::step();
             config_file::remove_empty(path)?;
         }

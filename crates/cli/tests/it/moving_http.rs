@@ -124,6 +124,7 @@ fn a_plan_shows_what_comes_into_the_configuration_and_what_stays_without_an_addr
 
         What may be a secret comes into POOL/config.toml, which others may read: it is made yours alone (mode 0600).
         No client starts mcpool for an address: `mcpool service install` has it run, or a session over stdio.
+        A server that is reached at an address without `?workspace=` starts in your home folder, and is one for all projects.
     "#]].assert_eq(&anonymous(&home, &ran.stdout));
     assert_eq!((read(&cursor), read(&codex)), (CURSOR.into(), CODEX.into()));
     assert_eq!(read(&config(&home)), LISTENS);
@@ -302,6 +303,8 @@ fn an_address_that_has_another_name_since_is_not_lost_in_silence() {
     home.configure(LISTENS);
     let path = home.keep(".cursor/mcp.json", CURSOR);
     home.done(&["import", "--http", "--apply"]);
+    let imported = read(&config(&home));
+    assert!(imported.contains("[servers.memory]"), "{imported}");
     let renamed = read(&path).replace("\"memory\": {", "\"mine\": {");
     fs::write(&path, &renamed).unwrap();
     let ran = home.run(&["undo"]);
@@ -311,6 +314,12 @@ fn an_address_that_has_another_name_since_is_not_lost_in_silence() {
         "{ran:?}"
     );
     assert_eq!(read(&path), renamed);
+    // What the address names is there as long as it is named.
+    assert!(ran.stdout.contains("clients still name"), "{ran:?}");
+    assert_eq!(read(&config(&home)), imported);
+    fs::write(&path, CURSOR).unwrap();
+    home.done(&["undo"]);
+    assert_eq!(read(&config(&home)), LISTENS);
 }
 
 #[test]

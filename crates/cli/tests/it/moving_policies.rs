@@ -365,3 +365,31 @@ fn a_client_is_asked_in_a_project_only_if_that_is_trusted_and_has_changed() {
         home.done(&["undo"]);
     }
 }
+
+#[test]
+fn a_server_of_another_project_is_what_that_project_s_own_lists_let_it_be() {
+    let home = Home::new();
+    let here = home.root().join("project");
+    let there = home.project("there");
+    let server = json!({"mcpServers": {"git": {"command": "uvx", "args": ["s"]}}});
+    let user = json!({"projects": {
+        here.to_str().unwrap(): server, there.to_str().unwrap(): server
+    }});
+    write(&home.user(), ".claude.json", &user.to_string());
+    for (denying, other) in [(&here, &there), (&there, &here)] {
+        let lists = write(denying, ".claude/settings.local.json", DENIED);
+        let ran = home.run(&["import", "--json"]);
+        assert_eq!(ran.code, Some(5), "{ran:?}");
+        let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let file = &said["files"][0];
+        for (list, project) in [("changed", other), ("left_alone", denying)] {
+            assert_eq!(
+                file[list][0]["project"],
+                project.to_str().unwrap(),
+                "{list}"
+            );
+            assert_eq!(file[list].as_array().unwrap().len(), 1, "{list}");
+        }
+        fs::remove_file(lists).unwrap();
+    }
+}

@@ -361,5 +361,9 @@ impl Imported {
             "No client starts mcpool for an address: `mcpool service install` has it run, or a \
              session over stdio.",
         );
+        page.line(
+            "A server that is reached at an address without `?workspace=` starts in your home \
+             folder, and is one for all projects.",
+        );
     }
 }
