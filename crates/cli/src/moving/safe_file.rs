@@ -113,6 +113,16 @@ impl Original {
         }))
     }
 
+    /// The same, to be replaced by a file of this mode, if nobody has given it another since an
+    /// import made it its owner's alone.
+    pub(crate) fn with_mode_of_before(self, mode: u32) -> Self {
+        let is_as_made = self.mode == mode & 0o600;
+        Original {
+            mode: if is_as_made { mode } else { self.mode },
+            ..self
+        }
+    }
+
     /// Puts other bytes in the place of those that were read, if they are there still.
     pub(crate) fn replace(&self, new: &[u8]) -> io::Result<Replaced> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));

@@ -186,6 +186,7 @@ fn servers_go_into_the_configuration_and_clients_are_told_where_they_are() {
     home.done(&["undo"]);
     assert_eq!((read(&cursor), read(&codex)), (CURSOR.into(), CODEX.into()));
     assert_eq!(read(&config(&home)), LISTENS);
+    assert_eq!(fs::metadata(config(&home)).unwrap().mode() & 0o777, 0o644);
     assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
 }
 
@@ -224,6 +225,7 @@ fn one_server_of_two_clients_is_configured_once_and_one_that_is_there_is_used() 
     home.done(&["import", "--http", "--apply"]);
     let now = read(&config(&home));
     assert_eq!(now.matches("[servers.fetch]").count(), 1, "{now}");
+    assert_eq!(fs::metadata(config(&home)).unwrap().mode() & 0o777, 0o600);
     assert!(now.starts_with(&mine), "{now}");
     for file in &files {
         let text = read(file);

