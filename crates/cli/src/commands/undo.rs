@@ -104,7 +104,9 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         } else {
             undo::undo(path, &of_path, &journal)
         };
-        is_named_still |= undone.is_err() && of_path.iter().any(|row| !row.urls.is_empty());
+        let has_addresses = of_path.iter().any(|row| !row.urls.is_empty());
+        // A file that is gone names nothing.
+        is_named_still |= undone.is_err() && has_addresses && path.try_exists().unwrap_or(true);
         if undone.is_ok() {
             journal.keep(|row| row.path != *path || !is_meant(row))?;
         }

@@ -115,12 +115,11 @@ impl Original {
 
     /// The same, to be replaced by a file of this mode, if nobody has given it another since an
     /// import made it its owner's alone.
-    pub(crate) fn with_mode_of_before(self, mode: u32) -> Self {
-        let is_as_made = self.mode == mode & 0o600;
-        Original {
-            mode: if is_as_made { mode } else { self.mode },
-            ..self
+    pub(crate) fn with_mode_of_before(mut self, mode: u32) -> Self {
+        if self.mode == mode & 0o600 {
+            self.mode = mode;
         }
+        self
     }
 
     /// Puts other bytes in the place of those that were read, if they are there still.

@@ -38,8 +38,8 @@ pub(crate) struct Released {
 
 /// Takes back what was done to one file, of which these are the rows, oldest first.
 pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Result<Undone> {
+    let is_new = rows.first().is_some_and(|row| row.is_new);
     for _ in 0..TRIES {
-        let is_new = rows.first().is_some_and(|row| row.is_new);
         let Some(original) = Original::read(path)? else {
             // An import or an undo was killed, or somebody has removed what was not there before.
             if is_new {

@@ -74,7 +74,10 @@ fn has_password(word: &str) -> bool {
 fn veiled_option(word: &str) -> Option<String> {
     let behind = |option: &str| {
         let rest = word.strip_prefix(option).unwrap_or_default();
-        rest.strip_prefix('=').unwrap_or(rest).to_owned()
+        let value = rest.strip_prefix('=');
+        // `--username` is another option.
+        let is_long = option.starts_with("--");
+        value.unwrap_or(if is_long { "" } else { rest }).to_owned()
     };
     let is_secret = |option: &&&str| {
         let rest = behind(option);

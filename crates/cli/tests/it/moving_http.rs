@@ -325,6 +325,45 @@ fn an_address_that_has_another_name_since_is_not_lost_in_silence() {
 }
 
 #[test]
+fn a_path_that_is_relative_keeps_a_server_with_its_client() {
+    let home = Home::new();
+    home.configure(LISTENS);
+    let text = r#"{"mcpServers": {"files": {"command": "npx", "args": ["server-files", "."]}}}"#;
+    let path = home.keep(".cursor/mcp.json", text);
+    let ran = home.run(&["import", "--http", "--apply"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("a path in it is relative"), "{ran:?}");
+    assert!(read(&path).contains("\"connect\""));
+    assert_eq!(read(&config(&home)), LISTENS);
+}
+
+#[test]
+fn a_configuration_that_only_a_person_can_change_keeps_servers_with_their_clients() {
+    let home = Home::new();
+    let mine = format!("servers = {{ other = {{ command = \"x\" }} }}\n{LISTENS}");
+    home.configure(&mine);
+    let path = home.keep(".cursor/mcp.json", CURSOR);
+    let ran = home.run(&["import", "--http", "--apply"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("NO ADDRESS, BECAUSE"), "{ran:?}");
+    assert!(read(&path).contains("\"connect\""));
+    assert_eq!(read(&config(&home)), mine);
+}
+
+#[test]
+fn a_client_s_file_that_is_gone_names_no_address() {
+    let home = Home::new();
+    home.configure(LISTENS);
+    let path = home.keep(".cursor/mcp.json", CURSOR);
+    home.done(&["import", "--http", "--apply"]);
+    fs::remove_file(&path).unwrap();
+    let ran = home.run(&["undo"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.contains("it is not there any more"), "{ran:?}");
+    assert_eq!(read(&config(&home)), LISTENS);
+}
+
+#[test]
 fn servers_of_projects_and_files_of_projects_are_told_apart() {
     let home = Home::new();
     home.configure(LISTENS);

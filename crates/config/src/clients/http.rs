@@ -124,6 +124,7 @@ pub fn over_http(
     if program.contains('/') && is_relative(program)
         || cwd.as_deref().is_some_and(is_relative)
         || args.iter().any(|arg| is_of_the_folder(arg))
+        || is_script_of_the_folder(program, args)
     {
         return Err(NoHttp::Relative);
     }
@@ -183,6 +184,22 @@ fn values(node: Option<&Node>, env: &mut BTreeMap<String, String>) -> Result<(),
 const SCRIPTS: [&str; 10] = [
     "cjs", "jar", "js", "mjs", "php", "pl", "py", "rb", "sh", "ts",
 ];
+
+/// Programs whose first argument is a script.
+const INTERPRETERS: [&str; 9] = [
+    "bash", "node", "perl", "php", "python", "ruby", "sh", "ts-node", "tsx",
+];
+
+/// Whether a program starts a script whose path is relative, whatever that ends with.
+fn is_script_of_the_folder(program: &str, args: &[String]) -> bool {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    // `python3.13` is Python.
+    let name = name.trim_end_matches(|it: char| it.is_ascii_digit() || it == '.');
+    let script = args
+        .first()
+        .filter(|script| !script.starts_with(['/', '-']));
+    INTERPRETERS.contains(&name) && script.is_some()
+}
 
 /// Whether an argument, or what an option says in it, means something in the folder at hand.
 fn is_of_the_folder(arg: &str) -> bool {
@@ -443,6 +460,20 @@ mod tests {
             "a=b",
         ] {
             assert!(!is_of_the_folder(arg), "{arg}");
+        }
+        for (program, script, expected) in [
+            ("node", "build/index", true),
+            ("/usr/bin/python3.13", "server", true),
+            ("python", "-m", false),
+            ("node", "/srv/index", false),
+            ("npx", "server", false),
+        ] {
+            let args = [script.to_owned()];
+            assert_eq!(
+                is_script_of_the_folder(program, &args),
+                expected,
+                "{program} {script}"
+            );
         }
     }
 }
