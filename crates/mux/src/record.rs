@@ -50,6 +50,14 @@ pub(crate) struct Brief {
     is_told: bool,
 }
 
+#[cfg(test)]
+impl Brief {
+    /// Whether this is one of them.
+    pub(crate) fn has(&self, session_id: SessionId) -> bool {
+        self.here.contains(&session_id)
+    }
+}
+
 /// What is in a record, by the meaning of it.
 pub(crate) struct Contents {
     pub(crate) server: Arc<str>,

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use rustix::io::retry_on_intr;
 use tokio::{
     net::unix::pipe,
     sync::mpsc::{Receiver, Sender},
@@ -119,7 +120,11 @@ impl Ear {
 
     /// The requests that were said and not heard yet.
     pub(super) fn rest(mut self) -> Vec<Frame> {
-        while matches!(self.read(), Ok(true)) {}
+        // The runtime has not seen yet what the hub has written since it looked last, so the system is asked.
+        let mut buffer = [0; READ_BYTES];
+        while let Ok(read @ 1..) = retry_on_intr(|| rustix::io::read(&*self.input, &mut buffer)) {
+            self.take_in(buffer.get(..read).unwrap_or_default());
+        }
         let frames = self
             .lines
             .into_iter()
@@ -134,16 +139,19 @@ impl Ear {
         // Most of them are idle, so none has one of its own.
         let mut buffer = [0; READ_BYTES];
         let read = self.input.try_read(&mut buffer)?;
+        self.take_in(buffer.get(..read).unwrap_or_default());
+        Ok(read > 0)
+    }
+
+    fn take_in(&mut self, bytes: &[u8]) {
         let (lines, standing) = (&mut self.lines, &self.standing);
-        self.splitter
-            .feed(buffer.get(..read).unwrap_or_default(), |line| {
-                if let Line::Whole(line) = line {
-                    lines.push_back((line, standing.begin()));
-                }
-            });
+        self.splitter.feed(bytes, |line| {
+            if let Line::Whole(line) = line {
+                lines.push_back((line, standing.begin()));
+            }
+        });
         let is_unfinished = self.splitter.leftover() > 0;
         self.unfinished = is_unfinished.then(|| self.standing.begin());
-        Ok(read > 0)
     }
 }
 
@@ -273,6 +281,21 @@ mod tests {
             .filter_map(|frame| frame.id()?.as_number())
             .collect();
         assert_eq!(rest, [2, 3]);
+    }
+
+    #[tokio::test]
+    async fn what_was_said_since_the_runtime_has_looked_is_handed_back_too() {
+        let (mut hub, input) = pipe::pipe().unwrap();
+        let mut ear = Ear::new(Arc::new(input), Standing::default());
+        let said = format!("{}\n", request(1));
+        hub.write_all(said.as_bytes()).await.unwrap();
+        assert!(ear.next().await.is_some());
+        assert_eq!(ear.read().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        // Nothing is waited for from here on, so nobody looks.
+        let said = format!("{}\n", request(2));
+        assert_eq!(hub.try_write(said.as_bytes()).unwrap(), said.len());
+        assert_eq!(ear.read().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(ear.rest().len(), 1);
     }
 
     #[tokio::test]
