@@ -96,6 +96,13 @@ pub(super) enum Failure {
     Misled(String),
 }
 
+impl Failure {
+    pub(super) fn into_words(self) -> String {
+        let (Failure::Undelivered(words) | Failure::Lost(words) | Failure::Misled(words)) = self;
+        words
+    }
+}
+
 impl Connection {
     /// Opens one. The error is for a person.
     pub(in crate::upstream) async fn open(connector: &Connector) -> Result<Self, String> {

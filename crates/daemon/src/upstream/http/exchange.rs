@@ -12,6 +12,7 @@ use tokio::time;
 use wire::{Frame, Message, Method};
 
 use super::{
+    again::is_passing,
     answer::relist,
     connection::{Connection, Failure, Unread, next_part, whole},
     mirrors::{Mirror, mirrors_of, tool_of},
@@ -381,7 +382,7 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
         if status == StatusCode::NOT_FOUND && talk.session.is_some() {
             return Heard::Forgotten;
         }
-        if status.is_client_error() && status != StatusCode::CONFLICT {
+        if status.is_client_error() && !is_passing(status) {
             break;
         }
         if !(status.is_success() && matches!(Form::of(&response), Form::Events)) {
