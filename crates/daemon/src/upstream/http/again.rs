@@ -53,9 +53,9 @@ impl Again {
     /// Whether there is no way to the server any more, as often as it was tried, after one that has failed like this.
     pub(super) async fn is_hopeless(&mut self, talk: &Talk, failure: &Failure) -> bool {
         let is_there = match failure {
-            Failure::Undelivered(_) => false,
+            Failure::Unmet(_) => false,
             // That it broke off is not that there is nobody.
-            Failure::Lost(_) => talk.connector.connect().await.is_ok(),
+            Failure::Undelivered(_) | Failure::Lost(_) => talk.connector.connect().await.is_ok(),
             Failure::Misled(_) => true,
         };
         self.unreachable = if is_there { 0 } else { self.unreachable + 1 };
@@ -80,10 +80,7 @@ fn wait(retry: Option<Duration>, in_vain: u32) -> Duration {
 /// Whether a server that refuses a stream like this may give one before long: it still thinks that somebody listens,
 /// or has too much to do.
 pub(super) fn is_passing(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
-    )
+    matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
 }
 
 #[cfg(test)]

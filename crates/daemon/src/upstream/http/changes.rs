@@ -77,7 +77,7 @@ pub(super) async fn hear_of_changes(
                 talk.refuse(&frame, why, false).await;
                 return Came::Done(None);
             }
-            Err(failure @ (Failure::Undelivered(_) | Failure::Lost(_))) => {
+            Err(failure @ (Failure::Unmet(_) | Failure::Undelivered(_) | Failure::Lost(_))) => {
                 if again.is_hopeless(&talk, &failure).await {
                     return Came::Unreachable(failure.into_words(), Vec::new());
                 }

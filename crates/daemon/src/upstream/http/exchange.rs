@@ -82,7 +82,9 @@ pub(super) async fn exchange(
     let (mut is_repeated, mut is_rejected) = (false, false);
     loop {
         let heard = match talk.post(message.clone(), &mirrors, idle.take()).await {
-            Err(Failure::Undelivered(why)) => return Came::Unreachable(why, vec![frame]),
+            Err(Failure::Unmet(why) | Failure::Undelivered(why)) => {
+                return Came::Unreachable(why, vec![frame]);
+            }
             Err(Failure::Misled(why)) => {
                 talk.refuse(&frame, why, false).await;
                 return Came::Done(None);

@@ -53,7 +53,7 @@ pub(super) async fn listen(talk: Arc<Talk>, last_event: Option<String>) -> Unhea
                 talk.voice.complain(why).await;
                 return Unheard::NoStream;
             }
-            Err(failure @ (Failure::Undelivered(_) | Failure::Lost(_))) => {
+            Err(failure @ (Failure::Unmet(_) | Failure::Undelivered(_) | Failure::Lost(_))) => {
                 if again.is_hopeless(&talk, &failure).await {
                     return Unheard::Unreachable(failure.into_words());
                 }
