@@ -18,7 +18,7 @@ use shim::preface::Address;
 use super::{
     Asker, LaunchSpec, Planner,
     holes::Holes,
-    plan::{Plan, Sharing, names_the_session, opening, scope, wanted_scope},
+    plan::{Plan, Sharing, names_a_session, names_the_session, opening, scope, wanted_scope},
     route::RemoteKey,
 };
 use crate::{kept_words::hex, upstream::Target};
@@ -46,6 +46,9 @@ pub(crate) struct RemoteSpec {
     pub(crate) ca_cert: Option<PathBuf>,
     /// What the server is told that its session is called, if it has only one.
     pub(crate) session_key: Option<SessionKey>,
+    /// Whether the address itself says so.
+    #[serde(default)]
+    pub(crate) is_of_a_session: bool,
 }
 
 /// What a session is called, and where that is said.
@@ -62,6 +65,11 @@ pub(crate) struct SessionKey {
 }
 
 impl RemoteSpec {
+    /// The address, if others come to it as well: what was found there is of use to them.
+    pub(crate) fn common_url(&self) -> Option<&str> {
+        (!self.is_of_a_session).then_some(&*self.url)
+    }
+
     /// The address, without what may be a secret.
     pub(crate) fn shown(&self) -> String {
         Target::parse(&self.url).map_or_else(|_| "?".to_owned(), |target| target.to_string())
@@ -141,6 +149,8 @@ impl Planner {
             workspace,
         };
         let opening = opening(asker, server, sharing, None, Vec::new());
+        let is_of_a_session =
+            names_a_session(&remote.url) || has_param(&url, &remote.session_key_param);
         // A server for several knows none of them by name.
         let session_key = (scope == Scope::Session).then(|| SessionKey {
             param: remote.session_key_param.clone(),
@@ -158,6 +168,7 @@ impl Planner {
                 headers,
                 ca_cert,
                 session_key,
+                is_of_a_session,
             })),
             life: None,
             lock: None,
@@ -194,6 +205,16 @@ fn fill(
         what: error.to_string().into(),
     })?;
     OsString::into_string(filled).map_err(|_| bad(template, "what it is filled with is no text"))
+}
+
+/// Whether the query of an address has a parameter of this name.
+fn has_param(url: &str, param: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
+    let mut names = query
+        .split('&')
+        .map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| name == param)
 }
 
 /// What is wrong with a value, and where it stands.
