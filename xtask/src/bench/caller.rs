@@ -441,10 +441,14 @@ mod tests {
 
     #[test]
     fn a_connection_has_broken_if_it_ended_and_not_if_something_was_said() {
-        let failed = |kind: ErrorKind| anyhow::Error::from(io::Error::from(kind)).context("no answer");
+        let failed =
+            |kind: ErrorKind| anyhow::Error::from(io::Error::from(kind)).context("no answer");
         assert!(is_hung_up(&anyhow!(HungUp).context("no answer")));
         assert!(is_hung_up(&failed(ErrorKind::ConnectionReset)));
-        assert!(!is_hung_up(&failed(ErrorKind::WouldBlock)), "that was in time");
+        assert!(
+            !is_hung_up(&failed(ErrorKind::WouldBlock)),
+            "that was in time"
+        );
         let other = body_of_response(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
         assert!(!is_hung_up(&other.unwrap_err()));
     }
