@@ -240,12 +240,25 @@ fn what_was_posted_counts_while_it_is_looked_up_for_whom_it_is() {
     let dead = with_a_dead_file(&home);
     let large = greeting(3 << 20);
     let mut waiting = Vec::new();
-    while waiting.len() < 5 {
-        waiting.push(dead.send("POST", &large));
-        until("the next look", || looking(&home) == waiting.len());
-    }
-    let answer = dead.request("POST", &large).error();
+    // There is room for five of them, and for more looks.
+    let refused = loop {
+        let stream = dead.send("POST", &large);
+        stream.set_nonblocking(true).unwrap();
+        let is_answered = || stream.peek(&mut [0]).is_ok();
+        let before = waiting.len();
+        until("what becomes of it", || {
+            is_answered() || looking(&home) > before
+        });
+        let is_over = is_answered();
+        stream.set_nonblocking(false).unwrap();
+        if is_over {
+            break stream;
+        }
+        waiting.push(stream);
+    };
+    let answer = Response::read(BufReader::new(refused)).error();
     assert_eq!(answer, (503, -32603, "full".to_owned()));
+    assert!((1..=5).contains(&waiting.len()), "{}", waiting.len());
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Hub {
                 self.wanted = Some(wanted);
                 None
             }
-            // Nobody knows how long that takes.
+            // Nobody knows how long that takes. Whoever waits comes again, to the program that goes on here then.
             Some(_) if self.world.is_looking() && !wanted.has_turned_away => {
                 self.world.looks.turn_away(HttpFault::NotNow {
                     why: "another program is about to go on here".to_owned(),
@@ -103,6 +103,9 @@ impl Hub {
 
     /// There is no upgrade now: what was not waited for is looked up again.
     fn look_up_again(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
         self.world.looks.turn_nobody_away();
         for arrival in mem::take(&mut self.world.set_aside) {
             self.look_up(arrival);
