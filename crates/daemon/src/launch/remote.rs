@@ -156,8 +156,6 @@ impl Planner {
             workspace,
         };
         let opening = opening(asker, server, sharing, None, Vec::new());
-        let is_of_a_session =
-            names_a_session(&remote.url) || has_param(&url, &remote.session_key_param);
         // A server for several knows none of them by name.
         let session_key = (scope == Scope::Session).then(|| SessionKey {
             param: remote.session_key_param.clone(),
@@ -171,12 +169,12 @@ impl Planner {
         Ok(Plan {
             opening,
             means: Means::Remote(Arc::new(RemoteSpec {
+                is_of_a_session: is_of_a_session(remote, &url),
                 url,
                 headers,
                 ca_cert,
                 may_come_later: asker.ask.address.is_some(),
                 session_key,
-                is_of_a_session,
             })),
             life: None,
             lock: None,
@@ -213,6 +211,11 @@ fn fill(
         what: error.to_string().into(),
     })?;
     OsString::into_string(filled).map_err(|_| bad(template, "what it is filled with is no text"))
+}
+
+/// Whether an address says of itself which session it is for.
+fn is_of_a_session(remote: &Remote, url: &str) -> bool {
+    names_a_session(&remote.url) || has_param(url, &remote.session_key_param)
 }
 
 /// Whether the query of an address has a parameter of this name.
