@@ -31,8 +31,8 @@ mod points {
     const PANIC: &[u8] = b"\"failpoint/panic\"";
     const STALL: &[u8] = b"\"failpoint/stall\"";
 
-    /// A pipe of this name in a folder has whoever looks into that wait until somebody writes into the pipe, as if
-    /// the folder were on a disk that does not answer.
+    /// A pipe of this name in a folder has whoever looks into that, or reads a file in it, wait until somebody writes
+    /// into the pipe, as if the folder were on a disk that does not answer.
     const DEAD: &str = "failpoint-dead";
 
     /// The last line that did. Its shim says it again, and then it is one like any other.

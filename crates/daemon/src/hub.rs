@@ -49,6 +49,7 @@ use mux::{Event, Moment, Mux, Outbox};
 use tokio::{net::UnixStream, sync::mpsc::Receiver};
 
 use crate::{
+    front::HttpFault,
     link::Share,
     process::Process,
     upgrade::{UpgradeWish, monotonic},
@@ -283,6 +284,9 @@ impl Hub {
         self.world.is_ending = true;
         self.world.close_door();
         self.world.tell_ending();
+        self.world.looks.turn_away(HttpFault::Ending);
+        self.world.set_aside.clear();
+        self.turn_away_all_visits(&HttpFault::Ending);
         self.handle(now, Event::Shutdown);
     }
 
@@ -295,6 +299,10 @@ impl Hub {
             return true;
         }
         if !self.mux.is_finished() || self.world.end_guardian() {
+            return false;
+        }
+        // They have been turned away, and are told so when they are heard of.
+        if !self.world.looked_up.is_empty() {
             return false;
         }
         let until = *stopping.linger_until.get_or_insert(now + LINGER);

@@ -256,15 +256,26 @@ impl Planner {
 
     /// What a session gets of which it is not known in time what it gets.
     pub(crate) fn late(&self, asker: &Asker<'_>) -> Launch {
+        let why = format!(
+            "nothing was heard in time of the folders and files that it needs, for instance of {}",
+            match &asker.ask.workspace {
+                Some(workspace) => workspace.path.display(),
+                None => asker.cwd.display(),
+            }
+        );
+        self.not_found_out(asker, why)
+    }
+
+    /// What a session gets when finding that out has panicked.
+    pub(crate) fn panicked(&self, asker: &Asker<'_>) -> Launch {
+        let why = "finding out what it needs has failed, by a mistake of mcpool";
+        self.not_found_out(asker, why.to_owned())
+    }
+
+    fn not_found_out(&self, asker: &Asker<'_>, why: String) -> Launch {
         let refusal = Refusal::StartFailed {
             server: name_of(asker),
-            why: format!(
-                "nothing was heard in time of the folders and files that it needs, for instance of {}",
-                match &asker.ask.workspace {
-                    Some(workspace) => workspace.path.display(),
-                    None => asker.cwd.display(),
-                }
-            ),
+            why,
             last_words: Vec::new(),
             withheld: Vec::new(),
         };

@@ -9,7 +9,10 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     thread,
 };
@@ -78,6 +81,30 @@ pub(crate) async fn aside<T: Send + 'static>(
         .map_err(|_| io::Error::other("the thread for it panicked"))
 }
 
+/// Does what takes time on a thread of its own, or here if the system has none: then everybody waits for it.
+/// `None` if it panicked.
+pub(crate) async fn aside_or_here<T: Send + 'static>(
+    work: impl Fn() -> T + Send + Sync + 'static,
+) -> Option<T> {
+    let work = Arc::new(work);
+    let (sender, done) = oneshot::channel();
+    let its = Arc::clone(&work);
+    let started = thread("mcpool-aside", ASIDE_STACK_BYTES, move || {
+        let outcome = its();
+        // What it holds is free before anybody hears of it.
+        drop(its);
+        // Whoever asked may have gone.
+        let _gone = sender.send(outcome);
+    });
+    match started {
+        Ok(_thread) => done.await.ok(),
+        Err(error) => {
+            tracing::debug!(%error, "there is no thread for a look");
+            caught("look", async { work() }).await
+        }
+    }
+}
+
 /// Starts a thread. Signals that end the daemon are none of its business: an upgrade holds them back in the
 /// main thread, and this one would take them.
 pub(crate) fn thread(
@@ -136,5 +163,7 @@ mod tests {
     async fn what_is_done_aside_comes_back_and_its_panic_is_an_error() {
         assert_eq!(aside(|| 7).await.unwrap(), 7);
         assert!(aside(|| panic!("on purpose")).await.is_err());
+        assert_eq!(aside_or_here(|| 7).await, Some(7));
+        assert_eq!(aside_or_here(|| panic!("on purpose")).await, None::<()>);
     }
 }

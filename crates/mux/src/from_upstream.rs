@@ -224,6 +224,7 @@ impl Mux {
                 .or_default()
                 .saw(&tool, self.limits.tools_remembered);
         }
+        self.note_call_over(upstream_id);
     }
 
     fn on_errand_done(

@@ -327,6 +327,11 @@ impl Lanes {
         }
     }
 
+    /// The sessions that have calls open.
+    pub(crate) fn callers(&self) -> impl Iterator<Item = SessionId> {
+        self.callers.keys().copied()
+    }
+
     #[cfg(test)]
     pub(crate) fn calls(&self) -> impl Iterator<Item = (MintedId, SessionId)> {
         self.open.iter().map(|(id, call)| (*id, call.session))

@@ -94,6 +94,7 @@ impl Mux {
             Mux::tell_upstream(upstream_id, words, out);
         } else {
             upstream.lanes.end(minted);
+            self.note_call_over(upstream_id);
         }
         self.give_up_effect(upstream_id, minted, &claim.effect, out);
         Some(claim)
@@ -112,6 +113,7 @@ impl Mux {
         if upstream.lanes.haunt(minted, judged_at, spell) {
             self.touch_record(upstream_id);
         }
+        self.note_call_over(upstream_id);
     }
 
     /// A session does not read. Its open requests end, and the server need not work on them.

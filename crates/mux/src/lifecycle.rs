@@ -195,6 +195,7 @@ impl Mux {
         };
         let open = upstream.exchanges.close_all();
         upstream.lanes = Lanes::default();
+        upstream.brief.lose_calls();
         upstream.once.forget_results();
         upstream.heard = None;
         upstream.unheard_in_a_row = 0;

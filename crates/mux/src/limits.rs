@@ -89,7 +89,7 @@ pub struct Limits {
     ///
     /// Nobody knows which they were, nor hears of their end.
     pub abandoned_life: Duration,
-    /// How long the guardian is left with it that a server serves sessions of one request when the last has gone.
+    /// How long the guardian is left with it that sessions of one request have calls at a server when the last is over.
     pub record_patience: Duration,
     /// How long a server that was taken over waits for its sessions to come back.
     pub resume_patience: Duration,

@@ -37,22 +37,28 @@ use crate::{
 /// The format that is written.
 const FORMAT: u32 = 1;
 
-/// Stands in a record for all sessions that are of one request each: no session has this number.
+/// Stands in a record for all sessions of one request each that have calls at work: no session has this number.
 pub(crate) const OF_ONE_REQUEST: SessionId = SessionId(0);
 
 /// The sessions of one request each that a process serves. They come and go with each request, and none of them ever
-/// comes back to another daemon, so that its guardian is told only that there are some.
+/// comes back to another daemon, so that its guardian is told only whether some of them have calls at work because of
+/// which the server may ask.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Brief {
     here: BTreeSet<SessionId>,
-    /// Whether that is in the record. It stays for a while when the last has gone: that more calls may be at work than
-    /// are does no harm.
+    /// Whether that is in the record. It stays for a while when the last such call is over, as another may begin at
+    /// once.
     is_told: bool,
 }
 
-#[cfg(test)]
 impl Brief {
+    /// The process has ended, and every call with it.
+    pub(crate) fn lose_calls(&mut self) {
+        self.is_told = false;
+    }
+
     /// Whether this is one of them.
+    #[cfg(test)]
     pub(crate) fn has(&self, session_id: SessionId) -> bool {
         self.here.contains(&session_id)
     }
@@ -156,9 +162,6 @@ impl Mux {
         }
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
             upstream.brief.here.insert(session_id);
-            if !mem::replace(&mut upstream.brief.is_told, true) {
-                self.touch_record(upstream_id);
-            }
         }
     }
 
@@ -167,20 +170,38 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        if !upstream.brief.here.remove(&session_id) {
+        if upstream.brief.here.remove(&session_id) {
+            self.note_call_over(upstream_id);
+        } else {
             self.touch_record(upstream_id);
-        } else if upstream.brief.here.is_empty() {
+        }
+    }
+
+    /// Takes note that a session has a call at an upstream which that may ask because of.
+    pub(crate) fn note_call(&mut self, session_id: SessionId, upstream_id: UpstreamId) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
+            && upstream.brief.here.contains(&session_id)
+            && !mem::replace(&mut upstream.brief.is_told, true)
+        {
+            self.touch_record(upstream_id);
+        }
+    }
+
+    /// Takes note that such a call is over.
+    pub(crate) fn note_call_over(&mut self, upstream_id: UpstreamId) {
+        let upstream = self.upstreams.get(&upstream_id);
+        if upstream.is_some_and(|upstream| upstream.brief.is_told && !upstream.has_brief_calls()) {
             let at = self.now + self.limits.record_patience;
             self.timers.set(Timer::LastOfOneRequest(upstream_id), at);
         }
     }
 
-    /// The last session of one request has gone, and another may have come.
+    /// The last call of a session of one request is over, and another may have begun.
     pub(crate) fn on_last_of_one_request(&mut self, upstream_id: UpstreamId) {
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
-            && upstream.brief.here.is_empty()
+            && !upstream.has_brief_calls()
+            && mem::take(&mut upstream.brief.is_told)
         {
-            upstream.brief.is_told = false;
             self.touch_record(upstream_id);
         }
     }
@@ -207,6 +228,12 @@ impl Mux {
 }
 
 impl Upstream {
+    /// Whether a session of one request has a call at work because of which the server may ask.
+    fn has_brief_calls(&self) -> bool {
+        let mut callers = self.lanes.callers();
+        callers.any(|caller| self.brief.here.contains(&caller))
+    }
+
     /// What the next daemon must know of it now.
     pub(crate) fn record(&mut self, now: Moment) -> Record {
         let judged_at = self.judged_at(now);

@@ -126,6 +126,7 @@ impl Mux {
                 .lanes
                 .begin(minted, session_id, tool, manner, probation_until);
         }
+        self.note_call(session_id, upstream_id);
         if manner == Manner::Probation {
             self.watch_probation(upstream_id);
         }

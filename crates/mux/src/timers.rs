@@ -31,7 +31,7 @@ pub enum Timer {
     Rested(UpstreamId),
     /// A server of the modern era that has ended what it was listened to by may be listened to again.
     Listen(UpstreamId),
-    /// The last session of one request that a server had has gone, and no other came for a while.
+    /// The last call of sessions of one request that a server had is over, and no other has begun for a while.
     LastOfOneRequest(UpstreamId),
     /// The first call of a tool has run alone for long enough.
     Probation(UpstreamId),

@@ -5,7 +5,9 @@
 //! gave, byte for byte, under the same number.
 
 use std::{
-    io::{Read as _, Write as _},
+    error::Error,
+    fmt,
+    io::{self, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     ops::Range,
     os::fd::{AsFd, BorrowedFd},
@@ -61,6 +63,32 @@ impl Front {
             Front::WebSocket => format!("/ws/{server}"),
         }
     }
+}
+
+/// The other side has ended the connection, or it was broken.
+#[derive(Debug)]
+pub(crate) struct HungUp;
+
+impl fmt::Display for HungUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection was closed")
+    }
+}
+
+impl Error for HungUp {}
+
+/// Whether this has come of the end of a connection, and of nothing that was said on it.
+pub(crate) fn is_hung_up(error: &anyhow::Error) -> bool {
+    let is_end = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+        )
+    };
+    error.is::<HungUp>() || error.downcast_ref::<io::Error>().is_some_and(is_end)
 }
 
 /// A greeted session, with one call in flight or none.
@@ -320,7 +348,9 @@ impl Caller {
     fn read_some(&mut self) -> anyhow::Result<()> {
         let mut chunk = [0; 2048];
         let count = self.stream.read(&mut chunk).context("no answer")?;
-        ensure!(count > 0, "the connection was closed");
+        if count == 0 {
+            bail!(HungUp);
+        }
         self.unread.extend_from_slice(&chunk[..count]);
         Ok(())
     }
@@ -390,6 +420,8 @@ fn body_of_response(bytes: &[u8]) -> anyhow::Result<Option<Range<usize>>> {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::anyhow;
+
     use super::*;
 
     #[test]
@@ -405,6 +437,20 @@ mod tests {
             assert_eq!(body_of_frame(&masked[..1]).unwrap(), None);
         }
         assert!(body_of_frame(&[0x89, 0]).is_err(), "a ping alone");
+    }
+
+    #[test]
+    fn a_connection_has_broken_if_it_ended_and_not_if_something_was_said() {
+        let failed =
+            |kind: ErrorKind| anyhow::Error::from(io::Error::from(kind)).context("no answer");
+        assert!(is_hung_up(&anyhow!(HungUp).context("no answer")));
+        assert!(is_hung_up(&failed(ErrorKind::ConnectionReset)));
+        assert!(
+            !is_hung_up(&failed(ErrorKind::WouldBlock)),
+            "that was in time"
+        );
+        let other = body_of_response(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+        assert!(!is_hung_up(&other.unwrap_err()));
     }
 
     #[test]

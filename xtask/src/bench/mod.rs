@@ -23,7 +23,7 @@ use std::path::{self, PathBuf};
 use anyhow::ensure;
 use clap::ValueEnum as _;
 
-pub(crate) use self::caller::{Caller, Front};
+pub(crate) use self::caller::{Caller, Front, is_hung_up};
 use self::{hostile::Noise, report::Row, setup::Setup};
 use crate::{
     build::{self, Profile},

@@ -26,7 +26,7 @@ use super::{
     shown::{Shown, percentile},
 };
 use crate::{
-    bench::{Caller, Front},
+    bench::{Caller, Front, is_hung_up},
     pipes::{Moved, Pipes},
     soak::{
         faults::{Class, Faults},
@@ -460,6 +460,7 @@ impl Visitor<'_> {
                 }
             }
             if let Some(error) = broke {
+                ensure!(is_hung_up(&error), "{error:#}");
                 self.speaker.lose();
                 self.come_again().context(error)?;
             }

@@ -1,10 +1,19 @@
 //! Who shares with whom, by where they work.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::BufReader,
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, FAKE_SERVER, Home, hello, processes};
+use crate::support::{
+    Client, FAKE_SERVER, Home, hello, processes, until,
+    web::{Response, Web},
+};
 
 fn session_in(home: &Home, folder: &Path, options: &[&str]) -> Client {
     let mut arguments = vec!["connect"];
@@ -133,9 +142,7 @@ fn roots_are_the_workspace_and_the_client_is_not_asked() {
 fn a_folder_that_does_not_answer_keeps_nobody_waiting_but_those_who_work_in_it() {
     let home = Home::new();
     let (dead, project) = (home.project("dead"), home.project("one"));
-    let pipe = dead.join("failpoint-dead");
-    let made = Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
+    let pipe = dies(&dead);
     let mut before = session_in(&home, &project, &[]);
     let arguments = ["connect", "--", FAKE_SERVER];
     let mut waiting: Vec<(Client, u64)> = (0..10)
@@ -164,4 +171,114 @@ fn a_folder_that_does_not_answer_keeps_nobody_waiting_but_those_who_work_in_it()
     fs::remove_file(&pipe).unwrap();
     let mut back = session_in(&home, &dead, &[]);
     assert_eq!(processes::folder(back.server_pid()), dead);
+}
+
+/// Has whoever looks into a folder, or reads a file in it, wait until somebody writes into what comes back.
+fn dies(folder: &Path) -> PathBuf {
+    let pipe = folder.join("failpoint-dead");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    pipe
+}
+
+/// How many threads of the daemon look at something.
+fn looking(home: &Home) -> usize {
+    let tasks = format!("/proc/{}/task", home.daemon_pid().unwrap());
+    let names = fs::read_dir(tasks)
+        .unwrap()
+        .map(|task| fs::read_to_string(task.unwrap().path().join("comm")));
+    names
+        .filter(|name| {
+            name.as_deref()
+                .is_ok_and(|name| name.trim() == "mcpool-aside")
+        })
+        .count()
+}
+
+/// A server whose file does not answer beside one that is well.
+fn with_a_dead_file(home: &Home) -> Web {
+    let folder = home.project("dead");
+    dies(&folder);
+    home.configure(&format!(
+        "[limits]\nmessage_bytes = \"4 MiB\"\nbuffered_bytes = \"16 MiB\"\n\
+         [http]\nlisten = [\"127.0.0.1:0\"]\n\
+         [servers.fake]\ncommand = '{FAKE_SERVER}'\nscope = \"global\"\n\
+         [servers.dead]\ncommand = '{FAKE_SERVER}'\nscope = \"global\"\nenv_file = \"{}\"\n",
+        folder.join("variables").display(),
+    ));
+    home.configured("fake").close();
+    Web::at(&home.http_address(), "/mcp/dead")
+}
+
+/// An `initialize` with so many bytes beside what it says.
+fn greeting(bytes: usize) -> Vec<u8> {
+    let mut params = hello("2025-11-25", &json!({}));
+    params["_meta"] = json!({"x": "x".repeat(bytes)});
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
+    message.to_string().into_bytes()
+}
+
+#[test]
+fn a_file_of_one_server_that_does_not_answer_keeps_nobody_of_another_waiting() {
+    let home = Home::new();
+    let dead = with_a_dead_file(&home);
+    let waiting: Vec<TcpStream> = (0..12).map(|_| dead.send("POST", &greeting(0))).collect();
+    until("as many looks as there may be", || looking(&home) == 8);
+    let mut other = dead.to("/mcp/fake").session();
+    other.result("echo", json!({"text": "on"}));
+    // They are no sessions that have ended, and come back when the next daemon is there.
+    home.done(&["stop"]);
+    for stream in waiting {
+        let answer = Response::read(BufReader::new(stream)).error();
+        assert_eq!(answer, (503, -32603, "ending".to_owned()));
+    }
+}
+
+#[test]
+fn what_was_posted_counts_while_it_is_looked_up_for_whom_it_is() {
+    let home = Home::new();
+    let dead = with_a_dead_file(&home);
+    let large = greeting(3 << 20);
+    let mut waiting = Vec::new();
+    // There is room for five of them, and for more looks.
+    let refused = loop {
+        let stream = dead.send("POST", &large);
+        stream.set_nonblocking(true).unwrap();
+        let is_answered = || stream.peek(&mut [0]).is_ok();
+        let before = waiting.len();
+        until("what becomes of it", || {
+            is_answered() || looking(&home) > before
+        });
+        let is_over = is_answered();
+        stream.set_nonblocking(false).unwrap();
+        if is_over {
+            break stream;
+        }
+        waiting.push(stream);
+    };
+    let answer = Response::read(BufReader::new(refused)).error();
+    assert_eq!(answer, (503, -32603, "full".to_owned()));
+    assert!((1..=5).contains(&waiting.len()), "{}", waiting.len());
+}
+
+#[test]
+fn an_upgrade_does_not_wait_for_a_folder_and_who_works_there_comes_to_the_next_program() {
+    let home = Home::new();
+    let (dead, project) = (home.project("dead"), home.project("one"));
+    let pipe = dies(&dead);
+    let mut before = session_in(&home, &project, &[]);
+    let arguments = ["connect", "--", FAKE_SERVER];
+    let mut client = Client::spawn(home.mcpool(&arguments).current_dir(&dead));
+    let id = client.ask("initialize", hello("2025-11-25", &json!({})));
+    until("the look", || looking(&home) == 1);
+    home.done(&["upgrade"]);
+    assert_eq!(before.text("echo", json!({"text": "on"})), "on");
+    // Whoever opens it for writing waits for whoever looks again.
+    drop(fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+    fs::remove_file(&pipe).unwrap();
+    let answer = client.response(id);
+    assert_eq!(
+        answer["result"]["serverInfo"]["name"], "fake-server",
+        "{answer}"
+    );
 }

@@ -193,7 +193,7 @@ impl Hub {
         if visit.count_in(&self.world.around.room).is_err() {
             return refuse(&visit.reply, HttpFault::Full);
         }
-        let look = self.world.looks.begin(workspace);
+        let look = self.world.looks.begin(None, workspace);
         let inbox = self.world.around.inbox.clone();
         tasks::spawn("workspace", async move {
             match look.found().await {
@@ -202,7 +202,7 @@ impl Hub {
                     visit.found = Some(found);
                     let _hub_gone = inbox.send(Input::Visited(Box::new(visit))).await;
                 }
-                Err(late) => refuse(&visit.reply, late.into()),
+                Err(fault) => refuse(&visit.reply, fault),
             }
         });
     }
@@ -566,13 +566,13 @@ fn wants(said: &Said) -> Wants {
     }
 }
 
-pub(super) fn refuse(reply: &Tube, fault: HttpFault) {
+pub(super) fn refuse<T: From<Denial>>(reply: &Tube<T>, fault: HttpFault) {
     deny(reply, Denial::Transport(fault));
 }
 
-pub(super) fn deny(reply: &Tube, denial: Denial) {
+pub(super) fn deny<T: From<Denial>>(reply: &Tube<T>, denial: Denial) {
     // It is the first that is said there. Whoever has gone need not hear it.
-    let _gone = reply.send(Piece::Refused(denial));
+    let _gone = reply.send(denial.into());
 }
 
 /// Whether what is wrong is what was asked for: such a session is not even begun.

@@ -13,15 +13,17 @@ use tokio::{
 
 use crate::{
     admin,
-    front::{Caller, Freedom, Generation, Key, ModernPost, Over, Place, Post, Presence, Visit},
+    front::{
+        Caller, Freedom, Generation, HttpFault, Key, ModernPost, Over, Place, Post, Presence, Visit,
+    },
     kept_sessions,
     launch::Launch,
-    link::{Chunk, ConnectionId, Denial, Lines, Piece, Sign, Socket, Tube},
+    link::{ConnectionId, Denial, Lines, NoRoom, Room, Sign, Socket, Tube},
     upgrade::UpgradeWish,
     upstream,
 };
 
-use super::revive::Revived;
+use super::{http::deny, revive::Revived};
 
 /// One process of an upstream. A restarted upstream keeps its id and gets another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +42,8 @@ pub(crate) enum Input {
     Came(Box<Arrival>),
     /// It was found out what a session gets, and what is kept of its server.
     LookedUp(Box<LookedUp>),
+    /// Nobody is to wait for that, and this says why.
+    NotLookedUp(Box<Arrival>, SessionId, HttpFault),
     /// A session wrote lines.
     Lines { session: SessionId, lines: Lines },
     /// A client has wanted to say something for long, and was not read.
@@ -117,6 +121,7 @@ impl Input {
             | Input::PollDue(..)
             | Input::ListenerLeft(_)
             | Input::LookedUp(_)
+            | Input::NotLookedUp(..)
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
@@ -150,6 +155,7 @@ impl Input {
             | Input::ListenerLeft(_)
             | Input::Unheard(_)
             | Input::LookedUp(_)
+            | Input::NotLookedUp(..)
             | Input::Ending(_)
             | Input::Closed(_)
             | Input::Heard { .. }
@@ -252,21 +258,33 @@ impl Entrance {
 
     /// Whether whoever comes in like this is told when nothing is begun for it. If so, it is.
     pub(crate) fn denies(&self, denial: impl FnOnce() -> Denial) -> bool {
-        // It is the first that is said there. Whoever has gone need not hear it.
         match self {
             Entrance::Socket(..) | Entrance::Revived(_) | Entrance::WebSocket(..) => return false,
-            Entrance::Http(beginner) => {
-                let _gone = beginner.reply.send(Piece::Refused(denial()));
-            }
-            Entrance::Modern(post) => {
-                let _gone = post.reply.send(Chunk::Refused(denial()));
-            }
+            Entrance::Http(beginner) => deny(&beginner.reply, denial()),
+            Entrance::Modern(post) => deny(&post.reply, denial()),
         }
         true
     }
-}
 
-impl Entrance {
+    /// Counts what was posted again, as it is to wait for longer.
+    pub(super) fn count_in(&mut self, room: &Arc<Room>) -> Result<(), NoRoom> {
+        match self {
+            Entrance::Http(beginner) => beginner.post.count_in(room),
+            Entrance::Modern(post) => post.count_in(room),
+            // What was read of the first two is little, and what waits for the third is counted where that is.
+            Entrance::Socket(..) | Entrance::WebSocket(_) | Entrance::Revived(_) => Ok(()),
+        }
+    }
+
+    /// Whether whoever came in over a socket has gone.
+    pub(super) fn is_left(&self) -> bool {
+        match self {
+            Entrance::Socket(socket, _) => socket.is_left(),
+            Entrance::WebSocket(talk) => talk.socket.is_left(),
+            Entrance::Http(_) | Entrance::Revived(_) | Entrance::Modern(_) => false,
+        }
+    }
+
     /// What the client calls the session, if it has said so.
     pub(super) fn session_key(&self) -> Option<&str> {
         match self {

@@ -21,6 +21,7 @@ impl Hub {
         match input {
             Input::Came(arrival) => self.look_up(*arrival),
             Input::LookedUp(looked_up) => self.on_looked_up(now, *looked_up),
+            Input::NotLookedUp(arrival, id, fault) => self.on_not_looked_up(*arrival, id, &fault),
             Input::Ending(session) => self.on_ending(now, session),
             Input::Closed(session) if self.world.is_gone_on_with(session) => {}
             Input::Closed(session) => self.on_closed(now, session),
@@ -156,7 +157,8 @@ impl Hub {
             Entrance::Modern(post) => self.admits(now, id, post, launch),
             // Who has gone meanwhile would never hear by what it is known.
             Entrance::Http(beginner) => beginner.presence.is_for(id),
-            Entrance::Socket(..) | Entrance::Revived(_) | Entrance::WebSocket(_) => true,
+            Entrance::Socket(..) | Entrance::WebSocket(_) => !entrance.is_left(),
+            Entrance::Revived(_) => true,
         }
     }
 

@@ -18,12 +18,12 @@ use shim::{
 
 use super::{
     Hub,
-    http::is_client_s_mistake,
+    http::{is_client_s_mistake, refuse},
     input::{Arrival, Entrance, Input, LookedUp},
-    looks::Look,
+    looks::{Look, Unseen},
 };
 use crate::{
-    front::{Freedom, Key, Over},
+    front::{Freedom, HttpFault, Key, Over},
     kept_words::Keeper,
     launch::{Asker, Launch, Means, Planner},
     link::Denial,
@@ -63,17 +63,32 @@ impl Wanting {
 }
 
 impl Look {
-    /// What this session gets; that it is not known what, if nothing is heard of its folders in time.
-    pub(super) async fn launch(&self, planner: Planner, wanting: Wanting) -> Launch {
-        let (its, late) = (planner.clone(), wanting.clone());
-        let found = self.seen(move || its.open(&wanting.asker())).await;
-        found.unwrap_or_else(|| planner.late(&late.asker()))
+    /// What this session gets; that it is not known what, if nothing is heard in time of what it needs. An error says
+    /// why nobody is to wait for it.
+    pub(super) async fn launch(
+        &self,
+        planner: Planner,
+        wanting: Wanting,
+    ) -> Result<Launch, HttpFault> {
+        let (its, asking) = (planner.clone(), wanting.clone());
+        match self.seen(move || its.open(&asking.asker())).await {
+            Ok(launch) => Ok(launch),
+            Err(Unseen::Late) => Ok(planner.late(&wanting.asker())),
+            Err(Unseen::Panicked) => Ok(planner.panicked(&wanting.asker())),
+            Err(Unseen::TurnedAway(fault)) => Err(fault),
+        }
     }
 }
 
 impl Hub {
     /// Has it found out what a session gets, and what is kept of its server.
-    pub(super) fn look_up(&mut self, arrival: Arrival) {
+    pub(super) fn look_up(&mut self, mut arrival: Arrival) {
+        if self.stopping.is_some() {
+            return self.turn_away(arrival, &HttpFault::Ending);
+        }
+        if arrival.entrance.count_in(&self.world.around.room).is_err() {
+            return self.turn_away(arrival, &HttpFault::Full);
+        }
         let world = &mut self.world;
         let id = world.number_of(arrival.ask.resume);
         world.looked_up.insert(id);
@@ -86,23 +101,58 @@ impl Hub {
             over: arrival.entrance.over(),
             session_key: arrival.entrance.session_key().map(Arc::from),
         };
-        let look = world.looks.begin(wanting.folder());
+        let look = world
+            .looks
+            .begin(Some(&wanting.ask.server), wanting.folder());
         let planner = world.around.launcher.planner();
         let (keeper, inbox) = (world.around.keeper.clone(), world.around.inbox.clone());
         tasks::spawn("look-up", async move {
             let mut launch = look.launch(planner, wanting).await;
-            recall(&keeper, &mut launch).await;
-            let looked_up = LookedUp {
-                arrival,
-                id,
-                launch,
+            if let Ok(launch) = &mut launch {
+                recall(&keeper, launch).await;
+            }
+            let input = match launch {
+                Ok(launch) => Input::LookedUp(Box::new(LookedUp {
+                    arrival,
+                    id,
+                    launch,
+                })),
+                Err(fault) => Input::NotLookedUp(Box::new(arrival), id, fault),
             };
-            let _hub_gone = inbox.send(Input::LookedUp(Box::new(looked_up))).await;
+            let _hub_gone = inbox.send(input).await;
         });
+    }
+
+    /// It was not waited for what a session gets.
+    pub(super) fn on_not_looked_up(&mut self, arrival: Arrival, id: SessionId, fault: &HttpFault) {
+        self.world.looked_up.remove(&id);
+        let waits = matches!(arrival.entrance, Entrance::Socket(..)) && *fault != HttpFault::Ending;
+        if !waits {
+            self.turn_away(arrival, fault);
+        } else if self.world.looks.are_turned_away() {
+            // Its shim would be here again at once.
+            self.world.set_aside.push(arrival);
+        } else {
+            self.look_up(arrival);
+        }
+    }
+
+    /// Begins nothing for a session that has come.
+    fn turn_away(&mut self, arrival: Arrival, fault: &HttpFault) {
+        match arrival.entrance {
+            Entrance::Http(beginner) => refuse(&beginner.reply, fault.clone()),
+            Entrance::Modern(post) => refuse(&post.reply, fault.clone()),
+            Entrance::Revived(revived) => self.turn_away_visits(revived.key, fault),
+            // Whoever is not answered comes again.
+            Entrance::Socket(..) | Entrance::WebSocket(_) => {}
+        }
     }
 
     /// It is known what a session gets, which has waited for that.
     pub(super) fn on_looked_up(&mut self, now: Moment, mut looked_up: LookedUp) {
+        if self.stopping.is_some() {
+            return self.on_not_looked_up(looked_up.arrival, looked_up.id, &HttpFault::Ending);
+        }
         let LookedUp {
             arrival,
             id,
@@ -125,7 +175,7 @@ impl Hub {
             if let Entrance::Revived(revived) = &arrival.entrance {
                 return self.turn_away_revived(revived.key, refusal);
             }
-            return turn_away(arrival, refusal);
+            return send_away(arrival, refusal);
         }
         self.welcome(now, looked_up);
     }
@@ -138,7 +188,8 @@ async fn recall(keeper: &Keeper, launch: &mut Launch) {
         launch.opening.kept = Some(or_nothing(recalling.found()).await);
     }
     if let (Ok(Means::Remote(spec)), None) = (&launch.means, launch.opening.era)
-        && let Some(recalling) = keeper.recall_finding(&spec.url)
+        && let Some(url) = spec.common_url()
+        && let Some(recalling) = keeper.recall_finding(url)
     {
         launch.opening.found = or_nothing(recalling.found()).await;
     }
@@ -152,7 +203,7 @@ async fn or_nothing<T: Default>(look_up: impl Future<Output = T>) -> T {
 
 /// Sends a session away that was served before and cannot be served now, for instance since the
 /// configuration is just being edited. Its shim keeps it alive and comes again.
-fn turn_away(arrival: &Arrival, why: &Refusal) {
+fn send_away(arrival: &Arrival, why: &Refusal) {
     let server = &arrival.ask.server;
     tracing::debug!(%server, %why, "a session that came back cannot be served now");
     let answer = Answer::Refused(why.to_string()).to_string();

@@ -1,8 +1,8 @@
-//! Looks at folders and files that sessions name: their file system may be one that does not answer, and nobody but
-//! they waits for it.
+//! Looks at folders and files that sessions name, or that belong to their servers: their file system may be one that
+//! does not answer, and nobody but they waits for it.
 //!
-//! **Invariant:** so many threads look at most, for however long that lasts, and so few at one folder that others can
-//! be looked at, too; who comes then is sent away in time.
+//! **Invariant:** so many threads look at most, for however long that lasts, and so few on behalf of one server, at one
+//! folder and for both together that others can be looked at, too; who comes then is sent away in time.
 
 use std::{
     collections::BTreeMap,
@@ -11,113 +11,172 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, time};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time,
+};
 
 use crate::{front::HttpFault, tasks};
 
 /// Threads that may look at once, with those that nobody waits for any more.
 const THREADS_MAX: usize = 64;
 
-/// The same for whoever works in one folder.
-const FOLDER_THREADS_MAX: usize = 8;
+/// The same for all that is looked at on behalf of one server, and for all that is in one folder.
+const SIDE_THREADS_MAX: usize = THREADS_MAX / 2;
 
-/// How long somebody waits for a look.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for one server in one folder.
+const SPOT_THREADS_MAX: usize = 8;
+
+/// How long somebody waits for a look. Clients give up after 30 s, and a session that is turned away has no second
+/// look.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// All looks that are under way.
 #[derive(Debug)]
 pub(super) struct Looks {
     threads: Arc<Semaphore>,
-    /// Of folders that are looked at now.
-    folders: BTreeMap<PathBuf, Weak<Semaphore>>,
+    /// Of what is looked at now.
+    spots: BTreeMap<Spot, Weak<Semaphore>>,
+    /// Set while nobody is to wait.
+    hurry: watch::Sender<Option<HttpFault>>,
     under_way: Arc<()>,
 }
+
+/// What a look may get stuck at: something that belongs to a server, something in a folder, or something of both.
+type Spot = (Option<Box<str>>, Option<PathBuf>);
 
 /// One of them. As long as it is held, it is under way.
 #[derive(Debug)]
 pub(super) struct Look {
     folder: PathBuf,
-    folder_threads: Arc<Semaphore>,
-    threads: Arc<Semaphore>,
+    /// Of which it needs a place each, in the order in which it takes them.
+    places: Vec<Arc<Semaphore>>,
+    hurry: watch::Receiver<Option<HttpFault>>,
     _under_way: Arc<()>,
 }
 
-/// It is not known in time what there is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Late(PathBuf);
+/// Why it is not known what there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unseen {
+    /// Nothing was heard in time.
+    Late,
+    /// Whoever looks has panicked.
+    Panicked,
+    /// Nobody is to wait for it, and this is why.
+    TurnedAway(HttpFault),
+}
 
 impl Default for Looks {
     fn default() -> Self {
         Looks {
             threads: Arc::new(Semaphore::new(THREADS_MAX)),
-            folders: BTreeMap::new(),
+            spots: BTreeMap::new(),
+            hurry: watch::Sender::default(),
             under_way: Arc::default(),
         }
     }
 }
 
 impl Looks {
-    /// One on behalf of somebody who works in this folder.
-    pub(super) fn begin(&mut self, folder: &Path) -> Look {
-        self.folders.retain(|_, threads| threads.strong_count() > 0);
-        let known = self.folders.get(folder).and_then(Weak::upgrade);
-        let folder_threads = known.unwrap_or_else(|| {
-            let threads = Arc::new(Semaphore::new(FOLDER_THREADS_MAX));
-            let weak = Arc::downgrade(&threads);
-            self.folders.insert(folder.to_owned(), weak);
-            threads
-        });
+    /// One on behalf of somebody who works in this folder, at what belongs to this server as well if there is one.
+    pub(super) fn begin(&mut self, server: Option<&str>, folder: &Path) -> Look {
+        self.spots.retain(|_, places| places.strong_count() > 0);
+        // No server is called nothing.
+        let of_server: Option<Box<str>> = Some(server.unwrap_or_default().into());
+        let in_folder = Some(folder.to_owned());
+        let both = (of_server.clone(), in_folder.clone());
+        let mut places = vec![self.places(both, SPOT_THREADS_MAX)];
+        if server.is_some() {
+            places.push(self.places((of_server, None), SIDE_THREADS_MAX));
+        }
+        places.push(self.places((None, in_folder), SIDE_THREADS_MAX));
+        places.push(Arc::clone(&self.threads));
         Look {
             folder: folder.to_owned(),
-            folder_threads,
-            threads: Arc::clone(&self.threads),
+            places,
+            hurry: self.hurry.subscribe(),
             _under_way: Arc::clone(&self.under_way),
         }
+    }
+
+    fn places(&mut self, spot: Spot, most: usize) -> Arc<Semaphore> {
+        let known = self.spots.get(&spot).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let places = Arc::new(Semaphore::new(most));
+            self.spots.insert(spot, Arc::downgrade(&places));
+            places
+        })
     }
 
     pub(super) fn are_over(&self) -> bool {
         Arc::strong_count(&self.under_way) == 1
     }
+
+    /// Nobody waits any longer, for this reason, whether it looks already or is yet to begin.
+    pub(super) fn turn_away(&self, why: HttpFault) {
+        self.hurry.send_replace(Some(why));
+    }
+
+    /// Whether nobody may wait now.
+    pub(super) fn are_turned_away(&self) -> bool {
+        self.hurry.borrow().is_some()
+    }
+
+    /// Whoever wants to may wait again.
+    pub(super) fn turn_nobody_away(&self) {
+        self.hurry.send_replace(None);
+    }
 }
 
 impl Look {
-    /// What there is to be seen; `None` if that is not known in time.
+    /// What there is to be seen. It is looked at again only where there was no thread to look.
     pub(super) async fn seen<T: Send + 'static>(
         &self,
-        look: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let seen = time::timeout(PATIENCE, async {
-            let here = Arc::clone(&self.folder_threads)
-                .acquire_owned()
-                .await
-                .ok()?;
-            let thread = Arc::clone(&self.threads).acquire_owned().await.ok()?;
-            let looked = tasks::aside(move || {
-                let seen = look();
-                drop((here, thread));
-                seen
-            });
-            looked.await.ok()
+        look: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Result<T, Unseen> {
+        let mut hurry = self.hurry.clone();
+        tokio::select! {
+            biased;
+            why = hurry.wait_for(Option::is_some) => {
+                // An error is that the hub has gone.
+                let why = why.ok().and_then(|why| why.clone());
+                Err(Unseen::TurnedAway(why.unwrap_or(HttpFault::Ending)))
+            }
+            seen = time::timeout(PATIENCE, self.looked(look)) => {
+                seen.unwrap_or(Err(Unseen::Late))
+            }
+        }
+    }
+
+    async fn looked<T: Send + 'static>(
+        &self,
+        look: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Result<T, Unseen> {
+        let mut held: Vec<OwnedSemaphorePermit> = Vec::new();
+        for places in &self.places {
+            // None of them is ever closed.
+            let place = Arc::clone(places).acquire_owned().await;
+            held.extend(place.ok());
+        }
+        let looked = tasks::aside_or_here(move || {
+            let _until_it_is_over = &held;
+            look()
         });
-        seen.await.ok().flatten()
+        looked.await.ok_or(Unseen::Panicked)
     }
 
     /// The only absolute path of the folder; or the path as it is, if that is none. Whoever uses it says why.
-    pub(super) async fn found(self) -> Result<(PathBuf, Look), Late> {
+    pub(super) async fn found(self) -> Result<(PathBuf, Look), HttpFault> {
         let named = self.folder.clone();
-        let found = self.seen(move || Path::canonicalize(&named).unwrap_or(named));
-        match found.await {
-            Some(found) => Ok((found, self)),
-            None => Err(Late(self.folder)),
-        }
-    }
-}
-
-impl From<Late> for HttpFault {
-    fn from(Late(path): Late) -> Self {
-        HttpFault::NotNow {
-            why: format!("nothing is heard of the workspace {}", path.display()),
-        }
+        let found = self.seen(move || Path::canonicalize(&named).unwrap_or_else(|_| named.clone()));
+        let path = self.folder.display();
+        let why = match found.await {
+            Ok(found) => return Ok((found, self)),
+            Err(Unseen::TurnedAway(fault)) => return Err(fault),
+            Err(Unseen::Late) => format!("nothing is heard of the workspace {path}"),
+            Err(Unseen::Panicked) => format!("looking at the workspace {path} has failed"),
+        };
+        Err(HttpFault::NotNow { why })
     }
 }
 
@@ -132,7 +191,7 @@ mod tests {
     struct Dead(Arc<(Mutex<bool>, Condvar)>);
 
     impl Dead {
-        fn look(&self) -> impl FnOnce() -> &'static str + Send + 'static {
+        fn look(&self) -> impl Fn() -> &'static str + Send + Sync + 'static {
             let it = Arc::clone(&self.0);
             move || {
                 let (answers, is_heard) = &*it;
@@ -159,47 +218,100 @@ mod tests {
         let link = real.join("link");
         std::os::unix::fs::symlink(&real, &link).unwrap();
         let mut looks = Looks::default();
-        let (found, look) = looks.begin(&link).found().await.unwrap();
+        let (found, look) = looks.begin(None, &link).found().await.unwrap();
         assert_eq!(found, real);
         assert!(!looks.are_over());
         drop(look);
         assert!(looks.are_over());
         let nowhere = real.join("nowhere");
-        assert_eq!(looks.begin(&nowhere).found().await.unwrap().0, nowhere);
-        assert_eq!(looks.folders.len(), 1);
+        assert_eq!(
+            looks.begin(None, &nowhere).found().await.unwrap().0,
+            nowhere
+        );
+        assert_eq!(looks.spots.len(), 2, "those of one folder");
+    }
+
+    /// Somebody who looks on behalf of a server in a folder, in vain.
+    async fn in_vain(looks: &mut Looks, server: &str, folder: &str, dead: &Dead) {
+        let look = looks.begin(Some(server), Path::new(folder));
+        assert_eq!(
+            look.seen(dead.look()).await,
+            Err(Unseen::Late),
+            "{server} {folder}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_works_in_what_does_not_answer_is_sent_away_and_others_are_not() {
         let (mut looks, dead) = (Looks::default(), Dead::default());
-        let folder = Path::new("/mount/dead");
-        for _ in 0..=FOLDER_THREADS_MAX {
-            assert_eq!(looks.begin(folder).seen(dead.look()).await, None);
+        for _ in 0..=SPOT_THREADS_MAX {
+            in_vain(&mut looks, "echo", "/mount/dead", &dead).await;
         }
         assert!(looks.are_over(), "nobody waits for them");
         time::resume();
-        let other = looks.begin(Path::new("/other"));
-        assert_eq!(other.seen(|| "seen").await, Some("seen"));
+        // The same server elsewhere, and another one there.
+        for (server, folder) in [("echo", "/other"), ("fake", "/mount/dead")] {
+            let other = looks.begin(Some(server), Path::new(folder));
+            assert_eq!(other.seen(|| "seen").await, Ok("seen"));
+        }
         dead.answer();
-        let back = looks.begin(folder).seen(dead.look()).await;
-        assert_eq!(back, Some("there"));
+        let back = looks.begin(Some("echo"), Path::new("/mount/dead"));
+        assert_eq!(back.seen(dead.look()).await, Ok("there"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_whose_file_does_not_answer_leaves_room_for_others_in_any_folder() {
+        let (mut looks, dead) = (Looks::default(), Dead::default());
+        for number in 0..=SIDE_THREADS_MAX {
+            in_vain(&mut looks, "dead", &format!("/project-{number}"), &dead).await;
+        }
+        for _ in 0..=SPOT_THREADS_MAX {
+            in_vain(&mut looks, "dead", "/", &dead).await;
+        }
+        time::resume();
+        let other = looks.begin(Some("echo"), Path::new("/"));
+        assert_eq!(other.seen(|| "seen").await, Ok("seen"));
+        dead.answer();
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_comes_when_all_threads_look_at_what_is_dead_is_sent_away_too() {
         let (mut looks, dead) = (Looks::default(), Dead::default());
-        let folder = |number: usize| PathBuf::from(format!("/mount/dead-{number}"));
         for number in 0..THREADS_MAX {
-            let look = looks.begin(&folder(number));
-            assert_eq!(look.seen(dead.look()).await, None);
+            let (server, folder) = (format!("s{number}"), format!("/mount/dead-{number}"));
+            in_vain(&mut looks, &server, &folder, &dead).await;
         }
-        let late = looks.begin(&folder(0)).found().await.unwrap_err();
-        assert_eq!(late, Late(folder(0)));
-        let fault = HttpFault::from(late);
+        let late = looks.begin(None, Path::new("/mount/dead-0")).found().await;
+        let fault = late.unwrap_err();
         assert!(fault.to_string().contains("/mount/dead-0"), "{fault}");
         dead.answer();
         time::resume();
-        let back = looks.begin(&folder(1)).seen(dead.look()).await;
-        assert_eq!(back, Some("there"));
+        let back = looks.begin(Some("s1"), Path::new("/mount/dead-1"));
+        assert_eq!(back.seen(dead.look()).await, Ok("there"));
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_waits_no_longer_until_one_may_again() {
+        let (mut looks, dead) = (Looks::default(), Dead::default());
+        let folder = Path::new("/mount/dead");
+        let before = looks.begin(Some("echo"), folder);
+        let waiting = tokio::join!(before.seen(dead.look()), async {
+            looks.turn_away(HttpFault::Ending);
+        });
+        let turned_away = Err(Unseen::TurnedAway(HttpFault::Ending));
+        assert_eq!(waiting.0, turned_away);
+        let meanwhile = looks.begin(Some("echo"), folder);
+        assert_eq!(meanwhile.seen(dead.look()).await, turned_away);
+        looks.turn_nobody_away();
+        dead.answer();
+        assert_eq!(meanwhile.seen(dead.look()).await, Ok("there"));
+    }
+
+    #[tokio::test]
+    async fn a_look_that_panics_is_not_taken_for_one_that_lasts() {
+        let mut looks = Looks::default();
+        let look = looks.begin(None, Path::new("/"));
+        let seen: Result<(), Unseen> = look.seen(|| panic!("on purpose")).await;
+        assert_eq!(seen, Err(Unseen::Panicked));
     }
 }

@@ -15,13 +15,14 @@ use wire::{Message, Method};
 
 use super::{
     Hub,
+    http::{deny, refuse},
     input::{Arrival, Entrance, Input, LookedUp},
     world::World,
 };
 use crate::{
     front::{Caller, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
     launch::Launch,
-    link::{Chunk, Denial, FrozenRounds, Room, RoundTubes, Rounds, Share, Tube, WayOut},
+    link::{Denial, FrozenRounds, Room, RoundTubes, Rounds, WayOut},
     tasks,
 };
 
@@ -123,12 +124,10 @@ impl Hub {
         mut post: ModernPost,
         permit: OwnedSemaphorePermit,
     ) {
-        let mut share = Share::of(&self.world.around.room);
-        if share.try_set(post.bytes).is_err() {
+        if post.count_in(&self.world.around.room).is_err() {
             return refuse(&post.reply, HttpFault::Full);
         }
-        post.share = Some(share);
-        let look = self.world.looks.begin(workspace);
+        let look = self.world.looks.begin(None, workspace);
         let inbox = self.world.around.inbox.clone();
         tasks::spawn("workspace", async move {
             match look.found().await {
@@ -138,7 +137,7 @@ impl Hub {
                     let input = Input::Posted(Box::new(post), permit);
                     let _hub_gone = inbox.send(input).await;
                 }
-                Err(late) => refuse(&post.reply, late.into()),
+                Err(fault) => refuse(&post.reply, fault),
             }
         });
     }
@@ -282,13 +281,4 @@ impl World {
         let rounds = Rounds::new(limit, &self.around.unread);
         Some((Box::new(rounds), Box::new(modern)))
     }
-}
-
-fn refuse(reply: &Tube<Chunk>, fault: HttpFault) {
-    deny(reply, Denial::Transport(fault));
-}
-
-fn deny(reply: &Tube<Chunk>, denial: Denial) {
-    // It is the first that is said there. Whoever has gone need not hear it.
-    let _gone = reply.send(Chunk::Refused(denial));
 }

@@ -98,7 +98,7 @@ impl World {
     fn keep_finding(&self, upstream: UpstreamId, refused: Option<Era>) {
         let process = self.process_of(upstream);
         let process = process.and_then(|id| self.processes.get(&id));
-        if let Some(url) = process.and_then(Process::url) {
+        if let Some(url) = process.and_then(Process::common_url) {
             self.around.keeper.keep_finding(url, refused);
         }
     }

@@ -103,6 +103,13 @@ impl Hub {
         self.look_up(arrival);
     }
 
+    /// Nobody is to wait any longer for what was kept of a session.
+    pub(super) fn turn_away_all_visits(&mut self, fault: &HttpFault) {
+        while let Some((&key, _)) = self.world.sought.first_key_value() {
+            self.turn_away_visits(key, fault);
+        }
+    }
+
     /// All who have come for a session of before want it to end.
     fn end_unrevived(&mut self, key: Key) {
         let visits = self.world.sought.remove(&key).unwrap_or_default();
@@ -138,7 +145,7 @@ impl Hub {
         }
     }
 
-    fn turn_away_visits(&mut self, key: Key, fault: &HttpFault) {
+    pub(super) fn turn_away_visits(&mut self, key: Key, fault: &HttpFault) {
         for visit in self.world.sought.remove(&key).unwrap_or_default() {
             refuse(&visit.reply, fault.clone());
         }

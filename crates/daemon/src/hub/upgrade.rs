@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,7 @@ use tokio::{
 
 use super::{Hub, Input, ProcessId, clock::Clock, session::Session, world::World};
 use crate::{
-    front::{AllTubes, FrozenHttp, Readiness, SessionPlaces},
+    front::{AllTubes, FrozenHttp, HttpFault, Readiness, SessionPlaces},
     link::WayOut,
     observe::Observer,
     process::{ELSEWHERE, Ending, Process},
@@ -47,6 +48,8 @@ pub(super) struct Wanted {
     pub(super) wish: UpgradeWish,
     /// When to give up waiting for what cannot be interrupted.
     pub(super) until: Moment,
+    /// Whether those were turned away already for whom something is looked at.
+    pub(super) has_turned_away: bool,
 }
 
 impl Hub {
@@ -62,7 +65,11 @@ impl Hub {
             return wish.refuse(&why);
         }
         let until = now + UPGRADE_PATIENCE;
-        self.wanted = Some(Wanted { wish, until });
+        self.wanted = Some(Wanted {
+            wish,
+            until,
+            has_turned_away: false,
+        });
     }
 
     /// Who wants the upgrade that is to be made now.
@@ -74,20 +81,41 @@ impl Hub {
                 self.wanted = Some(wanted);
                 None
             }
+            // Nobody knows how long that takes. Whoever waits comes again, to the program that goes on here then.
+            Some(_) if self.world.is_looking() && !wanted.has_turned_away => {
+                self.world.looks.turn_away(HttpFault::NotNow {
+                    why: "another program is about to go on here".to_owned(),
+                });
+                self.wanted = Some(Wanted {
+                    until: now + UPGRADE_PATIENCE,
+                    has_turned_away: true,
+                    ..wanted
+                });
+                None
+            }
             Some(what) => {
                 wanted.wish.put_off(what);
+                self.look_up_again();
                 None
             }
         }
     }
 
+    /// There is no upgrade now: what was not waited for is looked up again.
+    fn look_up_again(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.world.looks.turn_nobody_away();
+        for arrival in mem::take(&mut self.world.set_aside) {
+            self.look_up(arrival);
+        }
+    }
+
     fn what_cannot_be_interrupted(&self) -> Option<&'static str> {
         let world = &self.world;
-        if !world.looks.are_over() {
-            return Some("a workspace is just looked at; try again");
-        }
-        if !world.looked_up.is_empty() {
-            return Some("what is kept of a server is just looked up; try again");
+        if world.is_looking() {
+            return Some("it is just found out what sessions get; try again");
         }
         if world.sessions.values().any(|it| it.replay.is_some()) || !world.sought.is_empty() {
             return Some("sessions are just coming back; try again");
@@ -156,9 +184,7 @@ impl Hub {
                 continue;
             }
             // Whoever came just before the door was closed is let in first.
-            let is_looking = !self.world.looked_up.is_empty()
-                || !self.world.sought.is_empty()
-                || !self.world.looks.are_over();
+            let is_looking = self.world.is_looking() || !self.world.sought.is_empty();
             let is_slow = began.elapsed() > HALT_PATIENCE / 2;
             if !is_looking && self.world.is_http_ready(is_slow) {
                 return;
@@ -229,6 +255,7 @@ impl Hub {
         }
         around.guardian.go_on();
         self.world.reconnect();
+        self.look_up_again();
     }
 
     /// The same as bytes, for a program that shows whether it could go on with it.
@@ -390,6 +417,11 @@ impl World {
         Some(format!(
             "the configuration has an error; mend it and try again: {error}"
         ))
+    }
+
+    /// Whether it is just found out for somebody what there is.
+    fn is_looking(&self) -> bool {
+        !self.looked_up.is_empty() || !self.looks.are_over()
     }
 
     fn has_readers(&self) -> bool {

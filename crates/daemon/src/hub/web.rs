@@ -38,16 +38,19 @@ impl Hub {
             over: Over::WebSocket,
             session_key: place.session_key.clone(),
         };
-        let look = world.looks.begin(wanting.folder());
+        let look = world
+            .looks
+            .begin(Some(&wanting.ask.server), wanting.folder());
         let planner = world.around.launcher.planner();
         tasks::spawn("meeting", async move {
             let launch = look.launch(planner, wanting).await;
-            match launch.opening.refused {
-                Some(refusal) if is_client_s_mistake(&refusal) => {
+            match launch.map(|launch| launch.opening.refused) {
+                Err(fault) => refuse(&reply, fault),
+                Ok(Some(refusal)) if is_client_s_mistake(&refusal) => {
                     deny(&reply, Denial::Server(refusal));
                 }
                 // Whatever else is wrong may be right when it is needed.
-                Some(_) | None => {
+                Ok(Some(_) | None) => {
                     // Whoever has gone need not hear it.
                     let _gone = reply.send(Piece::Done);
                 }

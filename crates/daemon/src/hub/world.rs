@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     courtesy::Rests,
-    input::{Input, ProcessId},
+    input::{Arrival, Input, ProcessId},
     looks::Looks,
     openings::Openings,
     schemas::Schemas,
@@ -104,9 +104,11 @@ pub(crate) struct World {
     pub(super) by_upstream: BTreeMap<UpstreamId, ProcessId>,
     /// Of processes of which it is kept what they say of themselves: by what, and since when they run.
     pub(super) subjects: BTreeMap<UpstreamId, (Arc<Subject>, SystemTime)>,
-    /// Numbers of sessions that wait for what is kept of their servers.
+    /// Numbers of sessions that wait until it is found out what they get.
     pub(super) looked_up: BTreeSet<SessionId>,
-    /// Held by each look at a workspace that is not over.
+    /// Those that wait until it is known whether another program goes on here, to which they come again then.
+    pub(super) set_aside: Vec<Arrival>,
+    /// All looks at what sessions name, or their servers.
     pub(super) looks: Looks,
     /// The token that counts, as far as it was heard of.
     pub(super) token: Option<Generation>,
@@ -164,6 +166,7 @@ impl World {
             by_upstream: BTreeMap::new(),
             subjects: BTreeMap::new(),
             looked_up: BTreeSet::new(),
+            set_aside: Vec::new(),
             looks: Looks::default(),
             token: None,
             echoes: Vec::new(),

@@ -18,7 +18,10 @@ use rustix::fs::OFlags;
 use shim::preface::SessionAsk;
 
 use super::environment;
-use crate::private_file::{self, Unfit};
+use crate::{
+    failpoint,
+    private_file::{self, Unfit},
+};
 
 /// Longest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -137,6 +140,7 @@ fn expanded(path: &Path, home: &Path) -> PathBuf {
 
 /// A file that its user alone can read; or why not, for a person.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
+    failpoint::looked_into(path.parent().unwrap_or(path));
     let shown = path.display();
     let failed = |error: std::io::Error| format!("{shown} cannot be read: {error}");
     let (file, _) = private_file::open(path, OFlags::empty()).map_err(|unfit| match unfit {

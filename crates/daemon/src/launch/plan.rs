@@ -530,11 +530,13 @@ fn life(server: &Server, words: &Words) -> Option<Life> {
 
 /// Whether it is filled with a session's own word.
 pub(super) fn names_the_session(server: &Server) -> bool {
-    let is_of_session = |template: &Template| {
-        let mut builtins = template.builtins();
-        builtins.any(|builtin| builtin == Builtin::Session)
-    };
-    server.templates().any(is_of_session)
+    server.templates().any(names_a_session)
+}
+
+/// The same of one of its words.
+pub(super) fn names_a_session(template: &Template) -> bool {
+    let mut builtins = template.builtins();
+    builtins.any(|builtin| builtin == Builtin::Session)
 }
 
 fn unbound(asker: &Asker<'_>) -> String {

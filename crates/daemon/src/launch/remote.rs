@@ -18,7 +18,7 @@ use shim::preface::Address;
 use super::{
     Asker, LaunchSpec, Planner,
     holes::Holes,
-    plan::{Plan, Sharing, names_the_session, opening, scope, wanted_scope},
+    plan::{Plan, Sharing, names_a_session, names_the_session, opening, scope, wanted_scope},
     route::RemoteKey,
 };
 use crate::{kept_words::hex, upstream::Target};
@@ -49,6 +49,9 @@ pub(crate) struct RemoteSpec {
     pub(crate) may_come_later: bool,
     /// What the server is told that its session is called, if it has only one.
     pub(crate) session_key: Option<SessionKey>,
+    /// Whether the address itself says so.
+    #[serde(default)]
+    pub(crate) is_of_a_session: bool,
 }
 
 /// What a session is called, and where that is said.
@@ -65,6 +68,11 @@ pub(crate) struct SessionKey {
 }
 
 impl RemoteSpec {
+    /// The address, if others come to it as well: what was found there is of use to them.
+    pub(crate) fn common_url(&self) -> Option<&str> {
+        (!self.is_of_a_session).then_some(&*self.url)
+    }
+
     /// The address, without what may be a secret.
     pub(crate) fn shown(&self) -> String {
         Target::parse(&self.url).map_or_else(|_| "?".to_owned(), |target| target.to_string())
@@ -161,6 +169,7 @@ impl Planner {
         Ok(Plan {
             opening,
             means: Means::Remote(Arc::new(RemoteSpec {
+                is_of_a_session: is_of_a_session(remote, &url),
                 url,
                 headers,
                 ca_cert,
@@ -202,6 +211,21 @@ fn fill(
         what: error.to_string().into(),
     })?;
     OsString::into_string(filled).map_err(|_| bad(template, "what it is filled with is no text"))
+}
+
+/// Whether an address says of itself which session it is for.
+fn is_of_a_session(remote: &Remote, url: &str) -> bool {
+    names_a_session(&remote.url) || has_param(url, &remote.session_key_param)
+}
+
+/// Whether the query of an address has a parameter of this name.
+fn has_param(url: &str, param: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
+    let mut names = query
+        .split('&')
+        .map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| name == param)
 }
 
 /// What is wrong with a value, and where it stands.

@@ -116,6 +116,12 @@ pub(crate) enum Denial {
     Server(Refusal),
 }
 
+impl From<Denial> for Piece {
+    fn from(denial: Denial) -> Self {
+        Piece::Refused(denial)
+    }
+}
+
 impl From<ModernFault> for Denial {
     fn from(fault: ModernFault) -> Self {
         Denial::Message(fault)

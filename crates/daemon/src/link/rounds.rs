@@ -37,6 +37,12 @@ pub(crate) enum Chunk {
     Refused(Denial),
 }
 
+impl From<Denial> for Chunk {
+    fn from(denial: Denial) -> Self {
+        Chunk::Refused(denial)
+    }
+}
+
 /// All ways out to one session.
 #[derive(Debug)]
 pub(crate) struct Rounds {

@@ -10,7 +10,10 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use rustix::net::sockopt;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::sockopt,
+};
 use tokio::{
     io::Interest,
     net::{UnixStream, unix::pipe},
@@ -65,6 +68,14 @@ impl Socket {
     /// Writes as much as goes; `WouldBlock` if nothing does.
     pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         Ok(rustix::io::writev(self, slices)?)
+    }
+
+    /// Whether nobody is at the other end any more.
+    pub(crate) fn is_left(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::empty())];
+        // Whoever cannot be asked for is found to have gone later.
+        let asked = poll(&mut fds, Some(&Timespec::default()));
+        asked.is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
     /// Waits until there is room, or nobody who could make some.

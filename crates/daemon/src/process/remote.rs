@@ -204,9 +204,9 @@ impl Process {
         self.remote.as_ref().map(|remote| remote.shown.as_str())
     }
 
-    /// The same with all that it is reached by.
-    pub(crate) fn url(&self) -> Option<&str> {
-        self.remote.as_ref().map(|remote| remote.spec.url.as_str())
+    /// The same with all that it is reached by, unless that is of one session alone.
+    pub(crate) fn common_url(&self) -> Option<&str> {
+        self.remote.as_ref()?.spec.common_url()
     }
 
     /// Whether it has ever run, as far as we know.

@@ -9,6 +9,7 @@
 //! **Invariant:** a session that the server has given out is ended by us exactly once, unless the server has
 //! forgotten it, or there is no way to it.
 
+mod again;
 mod answer;
 mod changes;
 mod connection;

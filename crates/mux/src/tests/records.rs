@@ -404,3 +404,29 @@ fn of_sessions_of_one_request_it_is_recorded_that_there_are_some() {
             -> record u1 greeted=2025-11-25 sessions=s0,alice
     "#]]);
 }
+
+#[test]
+fn what_was_asked_for_a_list_keeps_nobody_from_being_asked_by_the_next_daemon() {
+    check(expect![[r#"
+        u1 serves alice caps=elicitation
+        show records
+        bob opens posts era=legacy
+        bob: tools/list #1 modern caps=elicitation
+            -> u1: tools/list #2
+        the daemon dies
+            -> record u1 greeted=2025-11-25 sessions=alice
+        alice comes back
+        alice: replays kept initialize #0 caps=elicitation
+        alice is replayed
+            ! 1 replayed, 0 refused
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #4294967297
+        carol comes caps=elicitation
+            -> carol: result #0 version=2025-11-25
+            -> record u1 greeted=2025-11-25 sessions=alice,carol
+        u1: elicitation/create #1
+            -> alice: elicitation/create #4294967297
+            -> record u1 greeted=2025-11-25 sessions=alice,carol asks=1
+            ! u1 separates x
+    "#]]);
+}

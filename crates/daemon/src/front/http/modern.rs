@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     hub::Input,
-    link::{Chunk, Denial, Share, Tube, TubeEnd},
+    link::{Chunk, Denial, NoRoom, Room, Share, Tube, TubeEnd},
 };
 use fault::Mismatch;
 use headers::{Known, ParamHeaders, decoded};
@@ -71,6 +71,16 @@ pub(crate) struct ModernPost {
     pub(crate) presence: Arc<Presence>,
     /// Where the response is made of what comes.
     pub(crate) reply: Tube<Chunk>,
+}
+
+impl ModernPost {
+    /// Takes room again, as it is to wait for longer.
+    pub(crate) fn count_in(&mut self, room: &Arc<Room>) -> Result<(), NoRoom> {
+        let mut share = Share::of(room);
+        share.try_set(self.bytes)?;
+        self.share = Some(share);
+        Ok(())
+    }
 }
 
 /// A request to be handed over.

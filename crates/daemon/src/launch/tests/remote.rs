@@ -11,6 +11,9 @@ const CONFIG: &str = r#"
 url = "https://${WHERE:-host}/mcp?key=${GITHUB_TOKEN}"
 headers = { Authorization = "Bearer ${GITHUB_TOKEN}" }
 ca_cert = "ca.pem"
+
+[servers.elsewhere]
+url = "https://host/of/${session}"
 "#;
 
 fn remote(launch: &Launch) -> Arc<RemoteSpec> {
@@ -86,6 +89,31 @@ fn an_address_that_comes_along_is_taken_as_it_is_and_is_each_session_s_own() {
         bad.address.as_mut().unwrap().headers = vec![(name.into(), "x".into())];
         let refusal = scene.refusal(&bad);
         assert!(refusal.contains(why), "{name}: {refusal}");
+    }
+}
+
+#[test]
+fn an_address_that_names_its_session_is_none_that_others_come_to() {
+    let mut scene = Scene::new(CONFIG);
+    let there = scene.ask("there");
+    let spec = remote(&scene.open(&there));
+    assert_eq!(spec.common_url(), Some(&*spec.url));
+    let elsewhere = scene.ask("elsewhere");
+    assert_eq!(remote(&scene.open(&elsewhere)).common_url(), None);
+    for (url, is_common) in [
+        ("wss://host/mcp?a=b&session_key=7#x", false),
+        ("wss://host/session_key?my_session_key=7", true),
+    ] {
+        let ask = SessionAsk {
+            address: Some(Address {
+                url: url.into(),
+                headers: Vec::new(),
+                ca_cert: None,
+            }),
+            ..scene.ask("there")
+        };
+        let spec = remote(&scene.open(&ask));
+        assert_eq!(spec.common_url().is_some(), is_common, "{url}");
     }
 }
 

@@ -4,32 +4,20 @@
 //!
 //! **Invariant:** whoever waits for it hears of every change, or that there may have been one.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use tokio::time::{self, Instant};
 use wire::{Frame, Message, quoted};
 
 use super::{
+    again::Again,
     connection::{Connection, Failure},
     exchange::{Came, Followed, Form, bytes_of, follow},
     mirrors::mirrors_of,
     talk::Talk,
 };
 use crate::upstream::sse::Events;
-
-/// How long to wait before there is another stream, unless the server says otherwise; twice as long each time.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// The longest such wait.
-const RETRY_MAX: Duration = Duration::from_secs(30);
-
-/// A stream that lived for less was of no use.
-const USEFUL: Duration = Duration::from_secs(5);
-
-/// How often in a row it may be that there is no way to the server at all.
-const UNREACHABLE_MAX: u32 = 3;
 
 /// How a request to be told of changes is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,19 +37,21 @@ pub(super) async fn hear_of_changes(
     let mirrors = mirrors_of(&frame, None);
     let mut events = Events::new(talk.limit);
     let mut has_stood = wish == Wish::Renewed;
-    let (mut unreachable, mut in_vain) = (0, 0);
+    // What changed before the server heard of it was told to nobody.
+    let mut is_first_try = wish == Wish::New;
+    let mut again = Again::new();
     loop {
-        let began = Instant::now();
+        again.begins();
         match talk.post(bytes_of(&frame), &mirrors, idle.take()).await {
             Ok((response, connection)) => {
-                unreachable = 0;
+                again.is_answered();
                 let status = response.status();
-                let is_trouble = is_passing(status) || has_stood && status.is_server_error();
+                let is_trouble = is_busy(status) || has_stood && status.is_server_error();
                 if !is_trouble {
                     if !(status.is_success() && matches!(Form::of(&response), Form::Events)) {
                         return talk.end(&frame, response, connection).await;
                     }
-                    if has_stood {
+                    if !is_first_try {
                         say_all_may_have_changed(&talk, &frame).await;
                     }
                     has_stood = true;
@@ -87,24 +77,19 @@ pub(super) async fn hear_of_changes(
                 talk.refuse(&frame, why, false).await;
                 return Came::Done(None);
             }
-            Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
-                unreachable = talk.still_unreachable(unreachable).await;
-                if unreachable == UNREACHABLE_MAX {
-                    return Came::Unreachable(why, Vec::new());
+            Err(failure @ (Failure::Unmet(_) | Failure::Undelivered(_) | Failure::Lost(_))) => {
+                if again.is_hopeless(&talk, &failure).await {
+                    return Came::Unreachable(failure.into_words(), Vec::new());
                 }
             }
         }
-        in_vain = if began.elapsed() < USEFUL {
-            in_vain + 1
-        } else {
-            0
-        };
-        time::sleep(wait(events.retry, in_vain)).await;
+        is_first_try = false;
+        again.is_due(events.retry).await;
     }
 }
 
 /// Whether a server that answers so may answer otherwise before long, though it has never told of anything yet.
-fn is_passing(status: StatusCode) -> bool {
+fn is_busy(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::TOO_MANY_REQUESTS
@@ -112,13 +97,6 @@ fn is_passing(status: StatusCode) -> bool {
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT
     )
-}
-
-/// How long to wait after so many streams in a row that were of no use.
-fn wait(retry: Option<Duration>, in_vain: u32) -> Duration {
-    let wait = retry.unwrap_or(RETRY);
-    let longer = wait.saturating_mul(1_u32.checked_shl(in_vain.min(5)).unwrap_or(1) / 2);
-    longer.max(wait).min(RETRY_MAX.max(wait))
 }
 
 /// Says of all that is asked for that it may be another by now.
@@ -178,14 +156,5 @@ mod tests {
                 r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1"}}"#
             ]
         );
-    }
-
-    #[test]
-    fn a_server_that_breaks_off_at_once_is_asked_less_and_less_often() {
-        let seconds: Vec<u64> = (0..9)
-            .map(|in_vain| wait(None, in_vain).as_secs())
-            .collect();
-        assert_eq!(seconds, [1, 1, 2, 4, 8, 16, 16, 16, 16]);
-        assert_eq!(wait(Some(Duration::from_millis(10)), 0).as_millis(), 10);
     }
 }

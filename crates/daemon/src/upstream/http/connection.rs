@@ -88,12 +88,24 @@ pub(in crate::upstream) struct Connection {
 /// Why there is no response. The words are for a person.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The server cannot have seen the request.
+    /// There is no connection to be had, so that the server cannot have seen the request.
+    Unmet(String),
+    /// It cannot have seen it either: the connection ended before.
     Undelivered(String),
     /// It may have.
     Lost(String),
     /// It sends us elsewhere, where we do not go.
     Misled(String),
+}
+
+impl Failure {
+    pub(super) fn into_words(self) -> String {
+        let (Failure::Unmet(words)
+        | Failure::Undelivered(words)
+        | Failure::Lost(words)
+        | Failure::Misled(words)) = self;
+        words
+    }
 }
 
 impl Connection {
@@ -139,9 +151,7 @@ pub(super) async fn send(
         let is_used = idle.is_some();
         let mut connection = match idle.take() {
             Some(connection) => connection,
-            None => Connection::open(connector)
-                .await
-                .map_err(Failure::Undelivered)?,
+            None => Connection::open(connector).await.map_err(Failure::Unmet)?,
         };
         let letter = Letter::new(content.clone());
         let taken = Arc::clone(&letter.taken);

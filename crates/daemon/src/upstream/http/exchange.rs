@@ -12,6 +12,7 @@ use tokio::time;
 use wire::{Frame, Message, Method};
 
 use super::{
+    again::is_passing,
     answer::relist,
     connection::{Connection, Failure, Unread, next_part, whole},
     mirrors::{Mirror, mirrors_of, tool_of},
@@ -81,7 +82,9 @@ pub(super) async fn exchange(
     let (mut is_repeated, mut is_rejected) = (false, false);
     loop {
         let heard = match talk.post(message.clone(), &mirrors, idle.take()).await {
-            Err(Failure::Undelivered(why)) => return Came::Unreachable(why, vec![frame]),
+            Err(Failure::Unmet(why) | Failure::Undelivered(why)) => {
+                return Came::Unreachable(why, vec![frame]);
+            }
             Err(Failure::Misled(why)) => {
                 talk.refuse(&frame, why, false).await;
                 return Came::Done(None);
@@ -381,7 +384,7 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
         if status == StatusCode::NOT_FOUND && talk.session.is_some() {
             return Heard::Forgotten;
         }
-        if status.is_client_error() && status != StatusCode::CONFLICT {
+        if status.is_client_error() && !is_passing(status) {
             break;
         }
         if !(status.is_success() && matches!(Form::of(&response), Form::Events)) {

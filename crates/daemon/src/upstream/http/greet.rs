@@ -60,7 +60,7 @@ pub(super) async fn greet(talk: &Talk, frame: &Frame, idle: Option<Connection>) 
     let (response, connection) = match talk.post(bytes_of(frame), &[], idle).await {
         Ok(response) => response,
         Err(Failure::Misled(why)) => return Greeting::Failed(why),
-        Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
+        Err(Failure::Unmet(why) | Failure::Undelivered(why) | Failure::Lost(why)) => {
             return Greeting::Failed(format!("{target}: {why}"));
         }
     };
@@ -102,7 +102,7 @@ pub(super) async fn discover(talk: &Talk, frame: &Frame, idle: Option<Connection
         let (response, connection) = match posted {
             Ok(response) => response,
             Err(Failure::Misled(why)) => return Greeting::Failed(why),
-            Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
+            Err(Failure::Unmet(why) | Failure::Undelivered(why) | Failure::Lost(why)) => {
                 return Greeting::Failed(format!("{target}: {why}"));
             }
         };
@@ -245,7 +245,7 @@ pub(super) async fn begin_old(
         Ok((response, _busy)) if response.status().is_success() => None,
         Ok((response, _busy)) => Some(Greeting::Failed(there.words_of(response.status()))),
         Err(Failure::Misled(why)) => Some(Greeting::Failed(why)),
-        Err(Failure::Undelivered(why) | Failure::Lost(why)) => {
+        Err(Failure::Unmet(why) | Failure::Undelivered(why) | Failure::Lost(why)) => {
             Some(Greeting::Failed(format!("{target}: {why}")))
         }
     }

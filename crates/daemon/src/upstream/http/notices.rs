@@ -48,7 +48,7 @@ pub(super) async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: S
                     Some(format!("{}{}", talk.words_of(status), error.words()))
                 }
             }
-            Ok(Err(Failure::Undelivered(why))) => {
+            Ok(Err(Failure::Unmet(why) | Failure::Undelivered(why))) => {
                 let _ending = news.send(News::Unreachable(why)).await;
                 return;
             }

@@ -150,15 +150,6 @@ impl Talk {
         asked.map(|(response, _busy)| response.status())
     }
 
-    /// How often in a row there was no way to the server, after a request without a response that comes behind so
-    /// many: that it broke off is not that there is nobody.
-    pub(super) async fn still_unreachable(&self, before: u32) -> u32 {
-        match self.connector.connect().await {
-            Ok(_there) => 0,
-            Err(_why) => before + 1,
-        }
-    }
-
     async fn ask(
         &self,
         method: Method,
