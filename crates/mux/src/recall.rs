@@ -34,8 +34,11 @@ use crate::{
 /// What is known of what a server says of itself.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Known {
-    /// In force: sessions are served from it.
+    /// Until a process has been greeted: sessions are served from it.
     recalled: Option<Arc<KeptWords>>,
+    /// Whether nobody is to be served from it any longer.
+    #[serde(default)]
+    is_distrusted: bool,
     /// Since when.
     #[serde(default)]
     recalled_at: Moment,
@@ -59,12 +62,21 @@ pub(crate) enum Comes {
 
 impl Known {
     pub(crate) fn is_in_force(&self) -> bool {
+        self.in_force().is_some()
+    }
+
+    fn in_force(&self) -> Option<&Arc<KeptWords>> {
+        self.recalled.as_ref().filter(|_| !self.is_distrusted)
+    }
+
+    /// Whether no process has spoken yet to whoever was served from what was kept.
+    pub(crate) fn is_of_earlier_start(&self) -> bool {
         self.recalled.is_some()
     }
 
     /// The server could not be started: nobody else is to be served as if it could.
     pub(crate) fn distrust(&mut self) {
-        self.recalled = None;
+        self.is_distrusted = true;
     }
 
     fn len(&self) -> usize {
@@ -183,7 +195,7 @@ impl Mux {
         frame: &Frame,
     ) -> Option<Outgoing> {
         let known = self.upstreams.get(&upstream_id)?.known.as_ref()?;
-        let words = known.recalled.as_ref()?;
+        let words = known.in_force()?;
         let session = self.sessions.get(&session_id)?;
         if !session.is_attached() || !session.queue.is_empty() {
             return None;
@@ -223,7 +235,9 @@ impl Mux {
             return Comes::Unseen;
         };
         known.changed_at.clear();
-        known.compared = known.recalled.take();
+        let was_in_force = known.is_in_force();
+        known.compared = known.recalled.take().filter(|_| was_in_force);
+        known.is_distrusted = false;
         if known.compared.is_some() {
             return Comes::BehindKeptWords;
         }
@@ -231,6 +245,27 @@ impl Mux {
             known.lists.clear();
         }
         Comes::Unseen
+    }
+
+    /// The server has shown that it does not speak any more as is kept of it: nobody who comes later is to be served
+    /// from that, by this daemon or the next.
+    pub(crate) fn take_back_words(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if let Some(known) = &mut upstream.known
+            && known.is_of_earlier_start()
+            && known.kept.take().is_some()
+        {
+            known.distrust();
+            known.lists.clear();
+            out.act(Action::KeepWords {
+                upstream: upstream_id,
+                class: upstream.key.class,
+                era: upstream.key.era,
+                words: None,
+            });
+        }
     }
 
     /// Asks the new process for the lists that sessions may have been given before it ran.

@@ -275,6 +275,7 @@ fn that_a_server_speaks_the_modern_era_alone_is_kept_and_is_found_anew_when_it_d
             -> u4294967297: server/discover #4294967297 modern
         20 s pass
         u4294967297: error #4294967297
+            -> keep u4294967297: nothing
             -> stop u4294967297
             -> bob: error #1 -32603 start-failed
         u4294967297 exits code 0
@@ -318,6 +319,7 @@ fn a_crash_says_nothing_against_what_was_found_before() {
         u3 starts
             -> u3: server/discover #1 modern
         u3 exits code 1
+            -> keep u3: nothing
             -> bob: error #1 -32603 start-failed
         carol comes lazy
         1 s pass
@@ -430,5 +432,141 @@ fn what_was_found_before_and_turns_out_wrong_is_found_anew() {
         u2: greets
             -> found of u2: not=legacy
             -> u2: tools/list #2 modern
+    "#]]);
+}
+
+#[test]
+fn what_is_kept_of_a_server_is_taken_back_when_it_ends_at_the_greeting_and_the_next_asks_it_in_the_other_era()
+{
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools
+            -> u1: tools/list #2 modern
+            -> keep u1: server/discover
+        alice leaves
+            -> u1: cancelled #2
+            -> stop u1
+        u1 exits code 0
+        bob opens lazy idle=0
+        bob: raw {"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> bob: raw {"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{}},"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"echo","version":"1"}}}}
+            ! u2 is recalled
+        bob: tools/call #2 modern tool=x
+            -> start u2 for bob
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2 exits code 1
+            -> keep u2: nothing
+            -> bob: error #2 -32603 start-failed
+        bob leaves
+        carol opens lazy idle=0
+        carol: tools/call #1 modern tool=x
+            -> start u3 for carol
+        u3 starts
+            -> u3: initialize #1
+        u3: greets declares=tools
+            -> u3: initialized
+            -> u3: tools/call #2
+            -> keep u3: initialize not=modern
+        carol leaves
+            -> u3: cancelled #2
+            -> stop u3
+        u3 exits code 0
+        the daemon dies
+        dave opens lazy
+        dave: tools/call #1 modern tool=x
+            -> start u4294967297 for dave
+            ! u4294967297 is recalled
+    "#]]);
+}
+
+#[test]
+fn what_is_kept_of_a_server_that_says_nothing_any_more_is_taken_back() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools
+            -> u1: tools/list #2 modern
+            -> keep u1: server/discover
+        alice leaves
+            -> u1: cancelled #2
+            -> stop u1
+        u1 exits code 0
+        bob opens lazy idle=0
+        bob: tools/call #1 modern tool=x
+            -> start u2 for bob
+            ! u2 is recalled
+        u2 starts
+            -> u2: server/discover #1 modern
+        5 min pass
+            after 25 s
+            -> bob: error #1 -32603 still-starting
+            after 300 s
+            -> keep u2: nothing
+            -> stop u2
+        bob leaves
+        u2 exits signal 15
+        10 min pass
+        carol opens lazy idle=0
+        carol: tools/call #1 modern tool=x
+            -> start u3 for carol
+        u3 starts
+            -> u3: server/discover #1 modern
+        10 s pass
+            after 10 s
+            -> stop u3
+        u3 exits code 0
+            -> start u4 for carol
+    "#]]);
+}
+
+#[test]
+fn what_is_kept_of_a_legacy_server_is_taken_back_when_it_says_that_it_is_of_the_other_era() {
+    check(expect![[r#"
+        alice comes lazy idle=0
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=tools
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+            -> keep u1: initialize
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        bob comes lazy idle=0
+            -> bob: result #0 version=2025-11-25
+            ! u2 is recalled
+        bob: tools/call #1 tool=x
+            -> start u2 for bob
+        u2 starts
+            -> u2: initialize #1
+        u2: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
+            -> keep u2: nothing
+            -> stop u2
+            -> bob: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+        u2 exits code 0
+        bob leaves
+        carol comes lazy idle=0
+            -> start u3 for carol
+        u3 starts
+            -> u3: server/discover #1 modern
+        u3: greets declares=tools
+            -> carol: result #0 version=2025-11-25
+            -> keep u3: server/discover not=legacy
+        carol leaves
+            -> stop u3
+        u3 exits code 0
+        the daemon dies
+        dave comes lazy
+            -> dave: result #0 version=2025-11-25
+            ! u4294967297 is recalled
     "#]]);
 }
