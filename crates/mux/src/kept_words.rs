@@ -115,8 +115,7 @@ impl KeptWords {
 
     /// Whether something of it is not to be told for ever.
     pub fn may_expire(&self) -> bool {
-        let mut pages = self.lists.values().flatten();
-        self.refused.is_some() || pages.any(|page| page.holds.is_some())
+        self.refused.is_some() || self.era == Era::Modern
     }
 
     /// What is left of them when that much time has passed; `None` if nobody knows how much has.
@@ -125,21 +124,31 @@ impl KeptWords {
         self.refused = self
             .refused
             .filter(|_| age.is_some_and(|age| age < VERDICT_LIFE));
-        self.lists
-            .retain(|_, pages| pages.iter_mut().all(|page| page.still_holds_after(age)));
+        let era = self.era;
+        self.lists.retain(|_, pages| {
+            let mut pages = pages.iter_mut();
+            pages.all(|page| page.may_be_told(era) && page.still_holds_after(age))
+        });
         self
     }
 
     /// The page that a request asks for.
     pub(crate) fn page(&self, wanted: &Wanted) -> Option<&Page> {
         let pages = self.lists.get(&wanted.listing)?;
-        pages.iter().find(|page| page.cursor == wanted.cursor)
+        let page = pages.iter().find(|page| page.cursor == wanted.cursor)?;
+        Some(page).filter(|page| page.may_be_told(self.era))
     }
 }
 
 impl Page {
     pub(crate) fn len(&self) -> usize {
         self.result.len() + self.cursor.as_ref().map_or(0, |cursor| cursor.len())
+    }
+
+    /// Whether others may be told what a server of this era says there. Earlier versions did not keep for how long a
+    /// modern one allows that.
+    pub(crate) fn may_be_told(&self, era: Era) -> bool {
+        era == Era::Legacy || self.holds.is_some()
     }
 
     fn text(&self) -> &str {
@@ -397,6 +406,7 @@ mod tests {
             lists: BTreeMap::from([
                 (Tools, vec![page(seconds(60))]),
                 (Prompts, vec![page(seconds(60)), page(seconds(9))]),
+                // As an earlier version has kept it.
                 (Resources, vec![page(None)]),
             ]),
         };
@@ -407,12 +417,21 @@ mod tests {
         let legacy = Some(Era::Legacy);
         assert_eq!(
             listed(seconds(8)),
-            (vec![Tools, Prompts, Resources], legacy)
+            (vec![Tools, Prompts], legacy)
         );
-        assert_eq!(listed(seconds(9)), (vec![Tools, Resources], legacy));
-        assert_eq!(listed(seconds(60)), (vec![Resources], legacy));
-        assert_eq!(listed(seconds(24 * 60 * 60)), (vec![Resources], None));
-        assert_eq!(listed(None), (vec![Resources], None));
+        assert_eq!(listed(seconds(9)), (vec![Tools], legacy));
+        assert_eq!(listed(seconds(60)), (vec![], legacy));
+        assert_eq!(listed(seconds(24 * 60 * 60)), (vec![], None));
+        assert_eq!(listed(None), (vec![], None));
+        let wanted = |listing| {
+            let cursor = None;
+            Wanted { listing, cursor }
+        };
+        assert!(words.page(&wanted(Tools)).is_some() && words.page(&wanted(Resources)).is_none());
+        let mut left = words.clone();
+        left.era = Era::Legacy;
+        let left: Vec<_> = left.after(None).lists.into_keys().collect();
+        assert_eq!(left, [Resources]);
         let left = words.after(seconds(20));
         let id = RequestId::from(7);
         let answer = |after| left.lists[&Tools][0].answer_after(&id, Duration::from_secs(after));

@@ -481,6 +481,7 @@ impl Upstream {
             if handshake.offers.has(listing.offer())
                 && words.len() + pages.len() <= bytes_max
                 && let Some(pages) = pages.whole(now)
+                && pages.iter().all(|page| page.may_be_told(words.era))
             {
                 words.lists.insert(*listing, pages);
             }
