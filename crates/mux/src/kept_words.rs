@@ -7,7 +7,7 @@
 //! **Invariant:** only what is whole is kept: a handshake that can be read, and lists from their first
 //! page to their last. Every byte is the server's. Nothing is told for longer than the server allows.
 
-use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
 use bytes::Bytes;
@@ -116,6 +116,15 @@ impl KeptWords {
     /// Whether something of it is not to be told for ever.
     pub fn may_expire(&self) -> bool {
         self.refused.is_some() || self.era == Era::Modern
+    }
+
+    /// What is left of them when that much time has passed.
+    pub(crate) fn aged(self: Arc<Self>, age: Duration) -> Arc<Self> {
+        if self.may_expire() {
+            Arc::new(Arc::unwrap_or_clone(self).after(Some(age)))
+        } else {
+            self
+        }
     }
 
     /// What is left of them when that much time has passed; `None` if nobody knows how much has.

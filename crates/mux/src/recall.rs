@@ -79,6 +79,13 @@ impl Known {
         self.is_distrusted = true;
     }
 
+    /// What was brought of it is not what would be said now. Says whether that is kept.
+    fn take_back(&mut self) -> bool {
+        self.distrust();
+        self.lists.clear();
+        self.kept.take().is_some()
+    }
+
     fn len(&self) -> usize {
         self.lists.values().map(Pages::len).sum()
     }
@@ -125,15 +132,23 @@ impl Mux {
             return;
         };
         let brought = session.opening.kept.as_mut().map(mem::take);
-        let (class, era, handshake) = (upstream.class(), upstream.key.era, &upstream.handshake);
-        let (State::Stopped, None, Some(known)) = (&upstream.state, handshake, &mut upstream.known)
-        else {
+        let is_first = !mem::replace(&mut session.has_handed_over, true);
+        let has_looked = is_first && brought.is_some();
+        let (class, era) = (upstream.class(), upstream.key.era);
+        let (State::Stopped, Some(known)) = (&upstream.state, &mut upstream.known) else {
             return;
         };
         let mut brought = brought.into_iter().flatten();
-        let Some(words) = brought.find(|words| (words.class, words.era) == (class, era)) else {
+        let words = brought.find(|words| (words.class, words.era) == (class, era));
+        if words.is_none() && has_looked && known.is_in_force() {
+            // Nothing is kept any more of what would be started now: it is another program, or too long ago.
+            known.take_back();
+        }
+        let Some(words) = words.filter(|_| upstream.handshake.is_none()) else {
             return;
         };
+        // The client may have taken its time.
+        let words = words.aged(self.now - session.since);
         let handshake = Handshake::read(&words.handshake);
         let is_usable = |said: &Handshake| said.era == era && !said.offers.has(Offer::Tasks);
         let Some(handshake) = handshake.filter(is_usable) else {
@@ -145,6 +160,7 @@ impl Mux {
             .collect();
         known.kept = Some(Arc::clone(&words));
         known.recalled = Some(words);
+        known.is_distrusted = false;
         known.recalled_at = self.now;
         upstream.handshake = Some(handshake);
         out.tell(Fact::UpstreamRecalled {
@@ -255,10 +271,8 @@ impl Mux {
         };
         if let Some(known) = &mut upstream.known
             && known.is_of_earlier_start()
-            && known.kept.take().is_some()
+            && known.take_back()
         {
-            known.distrust();
-            known.lists.clear();
             out.act(Action::KeepWords {
                 upstream: upstream_id,
                 class: upstream.key.class,

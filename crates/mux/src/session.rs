@@ -34,6 +34,7 @@ use crate::{
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) opening: Opening,
+    /// When it was opened.
     pub(crate) since: Moment,
     pub(crate) state: State,
     /// Name and version, as the client said.
@@ -93,6 +94,9 @@ pub(crate) struct Session {
     /// When it last said something, or ceased to listen.
     #[serde(default)]
     pub(crate) heard_at: Moment,
+    /// Whether what it has brought of its server was taken from it.
+    #[serde(default)]
+    pub(crate) has_handed_over: bool,
     /// Whether it listens for what belongs to none of its lines.
     #[serde(default)]
     pub(crate) listens: bool,
@@ -255,6 +259,7 @@ impl Session {
             is_paused: false,
             blocked: None,
             heard_at: now,
+            has_handed_over: false,
             listens: false,
         }
     }

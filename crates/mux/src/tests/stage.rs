@@ -228,6 +228,8 @@ impl Stage {
         let mut opening = opening(words);
         if words.has("lazy") {
             let kept = self.kept.get(&opening.route).into_iter().flatten();
+            // Of another program nothing is kept.
+            let kept = kept.filter(|_| !words.has("another-program"));
             opening.kept = Some(kept.map(|kept| recalled(kept, self.now)).collect());
         }
         self.handle(Event::SessionOpened {
