@@ -16,7 +16,9 @@ use wire::{
     Frame, Member, Message, Method, Outgoing, RequestId, edited, members_of, meta_name, quoted,
 };
 
-use crate::{class::Class, era::Era, handshake::own_meta, lists::List, offers::Offer};
+use crate::{
+    class::Class, era::Era, handshake::own_meta, lists::List, offers::Offer, verdict::Finding,
+};
 
 /// Longest time for which a page is told to others, whatever its server says.
 const HOLDS_MAX: Duration = Duration::from_hours(24);
@@ -52,9 +54,14 @@ pub struct KeptWords {
     /// The result of its `initialize` or `server/discover`.
     #[serde(with = "crate::frozen::forms::text")]
     pub handshake: Bytes,
-    /// In which era it was found not to speak, if that was tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Era>,
+    /// In which era it was found not to speak, if that was tried, and how long that is to be believed yet, from the
+    /// moment at which it is handed over.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::frozen::forms::finding::deserialize"
+    )]
+    pub refused: Option<Finding>,
     /// Those of its lists that are known, whole.
     pub lists: BTreeMap<Listing, Vec<Page>>,
 }
@@ -130,15 +137,21 @@ impl KeptWords {
     /// What is left of them when that much time has passed; `None` if nobody knows how much has.
     #[must_use]
     pub fn after(mut self, age: Option<Duration>) -> Self {
-        self.refused = self
-            .refused
-            .filter(|_| age.is_some_and(|age| age < VERDICT_LIFE));
+        self.refused = self.refused.and_then(|found| found.after(age?));
         let era = self.era;
         self.lists.retain(|_, pages| {
             let mut pages = pages.iter_mut();
             pages.all(|page| page.may_be_told(era) && page.still_holds_after(age))
         });
         self
+    }
+
+    /// Whether the server says the same there, and no more was found of it since.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let refused = |words: &Self| words.refused.map(|found| found.refused);
+        (self.class, self.era) == (other.class, other.era)
+            && refused(self) == refused(other)
+            && (&self.handshake, &self.lists) == (&other.handshake, &other.lists)
     }
 
     /// The page that a request asks for.
@@ -411,7 +424,10 @@ mod tests {
             class: Class::default(),
             era: Era::Modern,
             handshake: Bytes::from_static(b"{}"),
-            refused: Some(Era::Legacy),
+            refused: Some(Finding {
+                refused: Era::Legacy,
+                life: Duration::from_secs(70),
+            }),
             lists: BTreeMap::from([
                 (Tools, vec![page(seconds(60))]),
                 (Prompts, vec![page(seconds(60)), page(seconds(9))]),
@@ -421,16 +437,13 @@ mod tests {
         };
         let listed = |age| {
             let left = words.clone().after(age);
-            (left.lists.into_keys().collect::<Vec<_>>(), left.refused)
+            let life = left.refused.map(|found| found.life);
+            (left.lists.into_keys().collect::<Vec<_>>(), life)
         };
-        let legacy = Some(Era::Legacy);
-        assert_eq!(
-            listed(seconds(8)),
-            (vec![Tools, Prompts], legacy)
-        );
-        assert_eq!(listed(seconds(9)), (vec![Tools], legacy));
-        assert_eq!(listed(seconds(60)), (vec![], legacy));
-        assert_eq!(listed(seconds(24 * 60 * 60)), (vec![], None));
+        assert_eq!(listed(seconds(8)), (vec![Tools, Prompts], seconds(62)));
+        assert_eq!(listed(seconds(9)), (vec![Tools], seconds(61)));
+        assert_eq!(listed(seconds(60)), (vec![], seconds(10)));
+        assert_eq!(listed(seconds(70)), (vec![], None));
         assert_eq!(listed(None), (vec![], None));
         let wanted = |listing| {
             let cursor = None;

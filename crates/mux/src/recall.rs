@@ -29,6 +29,7 @@ use crate::{
     offers::Offer,
     pages::Pages,
     upstream::{State, Upstream},
+    verdict::Finding,
 };
 
 /// What is known of what a server says of itself.
@@ -461,8 +462,12 @@ impl Mux {
             return;
         }
         let words = upstream.words(refused, self.now, bytes_max);
+        let is_kept = |kept: Option<&KeptWords>| match (kept, &words) {
+            (Some(kept), Some(words)) => kept.is_like(words),
+            (kept, words) => kept.is_none() && words.is_none(),
+        };
         if let Some(known) = &mut upstream.known
-            && known.kept.as_deref() != words.as_ref()
+            && !is_kept(known.kept.as_deref())
         {
             let words = words.map(Arc::new);
             known.kept.clone_from(&words);
@@ -478,7 +483,7 @@ impl Mux {
 
 impl Upstream {
     /// What there is to be kept of what its process says, which is no more than so many bytes.
-    fn words(&self, refused: Option<Era>, now: Moment, bytes_max: usize) -> Option<KeptWords> {
+    fn words(&self, refused: Option<Finding>, now: Moment, bytes_max: usize) -> Option<KeptWords> {
         let (known, handshake) = (self.known.as_ref()?, self.handshake.as_ref()?);
         // One that is not shared is not begun for several either.
         if handshake.offers.has(Offer::Tasks) || handshake.result().len() > bytes_max {

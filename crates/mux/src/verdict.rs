@@ -45,6 +45,14 @@ pub struct Finding {
     pub life: Duration,
 }
 
+impl Finding {
+    /// What is left of it when that much time has passed, if anything is.
+    pub(crate) fn after(self, age: Duration) -> Option<Self> {
+        let life = self.life.checked_sub(age).filter(|life| !life.is_zero())?;
+        Some(Finding { life, ..self })
+    }
+}
+
 /// How sure that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Proof {
@@ -125,11 +133,11 @@ impl Mux {
         if known.is_some_and(|verdict| verdict.until > self.now) {
             return;
         }
-        let (route, found) = (opening.route.clone(), opening.found);
-        if let Some(refused) = kept_verdict(opening) {
-            self.find_refused(route, refused, Proof::Whole);
-        } else if let Some(Finding { refused, life }) = found {
-            let until = self.now + life;
+        let found = kept_verdict(opening).or(opening.found);
+        // The client may have taken its time.
+        let age = self.now - session.since;
+        if let Some(Finding { refused, life }) = found.and_then(|found| found.after(age)) {
+            let (route, until) = (opening.route.clone(), self.now + life);
             self.believe(route, refused, Proof::Whole, until);
         }
     }
@@ -182,10 +190,12 @@ impl Mux {
     }
 
     /// What there is to be kept of what was found of the server of a route.
-    pub(crate) fn verdict_to_keep(&self, route: &Route) -> Option<Era> {
+    pub(crate) fn verdict_to_keep(&self, route: &Route) -> Option<Finding> {
         let verdict = self.verdicts.get(route)?;
-        let is_good = verdict.proof == Proof::Whole && verdict.until > self.now;
-        verdict.refused.filter(|_| is_good)
+        let life = verdict.until - self.now;
+        let is_good = verdict.proof == Proof::Whole && !life.is_zero();
+        let refused = verdict.refused.filter(|_| is_good)?;
+        Some(Finding { refused, life })
     }
 
     /// A server does not answer as the era wants it in which it was asked: what that proves, if whoever waits
@@ -316,7 +326,7 @@ impl Mux {
 }
 
 /// What was found at earlier starts of a session's server. It has changed since if it has spoken so, too.
-fn kept_verdict(opening: &Opening) -> Option<Era> {
+fn kept_verdict(opening: &Opening) -> Option<Finding> {
     let kept = || opening.kept.iter().flatten();
     let speaks = |era: Era| {
         kept().any(|words| {
@@ -325,5 +335,5 @@ fn kept_verdict(opening: &Opening) -> Option<Era> {
         })
     };
     let mut refused = kept().filter_map(|words| words.refused);
-    refused.find(|era| !speaks(*era))
+    refused.find(|found| !speaks(found.refused))
 }

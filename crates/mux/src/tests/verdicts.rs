@@ -436,8 +436,7 @@ fn what_was_found_before_and_turns_out_wrong_is_found_anew() {
 }
 
 #[test]
-fn what_is_kept_of_a_server_is_taken_back_when_it_ends_at_the_greeting_and_the_next_asks_it_in_the_other_era()
-{
+fn what_is_kept_of_a_server_that_ends_at_the_greeting_is_taken_back() {
     check(expect![[r#"
         alice opens lazy idle=0
         alice: tools/list #1 modern
@@ -568,5 +567,53 @@ fn what_is_kept_of_a_legacy_server_is_taken_back_when_it_says_that_it_is_of_the_
         dave comes lazy
             -> dave: result #0 version=2025-11-25
             ! u4294967297 is recalled
+    "#]]);
+}
+
+#[test]
+fn what_was_found_counts_for_a_day_however_often_what_the_server_says_is_kept_anew() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: error #1
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: initialize #1
+        u2: greets declares=tools
+            -> u2: initialized
+            -> u2: tools/list #2
+            -> keep u2: initialize not=modern
+        alice leaves
+            -> u2: cancelled #2
+            -> stop u2
+        u2 exits code 0
+        13 h pass
+        the daemon dies
+        bob opens lazy idle=0
+        bob: tools/list #1 modern
+            -> start u4294967297 for bob
+            ! u4294967297 is recalled
+        u4294967297 starts
+            -> u4294967297: initialize #4294967297
+        u4294967297: greets declares=tools
+            -> u4294967297: initialized
+            -> u4294967297: tools/list #4294967298
+        u4294967297: result #4294967298 {"tools":[]}
+            -> keep u4294967297: initialize tools/list not=modern
+            -> bob: result #1
+        bob leaves
+            -> stop u4294967297
+        u4294967297 exits code 0
+        13 h pass
+        carol opens lazy idle=0
+        carol: tools/list #1 modern
+            -> start u4294967298 for carol
+        u4294967298 starts
+            -> u4294967298: server/discover #4294967297 modern
     "#]]);
 }
