@@ -31,6 +31,7 @@ use crate::{
 
 /// A client and all that belongs to it.
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) opening: Opening,

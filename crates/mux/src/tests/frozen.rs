@@ -88,10 +88,10 @@ fn a_list_of_a_modern_server_that_an_earlier_version_has_frozen_without_its_time
     let mut stage = Stage::default();
     stage.play(&Script::parse(EARLIER));
     let frozen = stage.mux.freeze();
-    let mut state: serde_json::Value = serde_json::from_slice(&frozen).unwrap();
-    without_times(&mut state);
-    let state = serde_json::to_vec(&state).unwrap();
-    stage.mux = Mux::thaw(&state, Limits::default()).unwrap();
+    let mut frozen: serde_json::Value = serde_json::from_slice(&frozen).unwrap();
+    without_times(&mut frozen);
+    let frozen = serde_json::to_vec(&frozen).unwrap();
+    stage.mux = Mux::thaw(&frozen, Limits::default()).unwrap();
     let later = expect![[r#"
         alice: prompts/list #2 modern
             -> u1: prompts/list #3 modern
