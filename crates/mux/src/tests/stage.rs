@@ -227,10 +227,8 @@ impl Stage {
         assert!(before.is_none(), "{who} is there already");
         let mut opening = opening(words);
         if words.has("lazy") {
-            let kept = self.kept.get(&opening.route).into_iter().flatten();
-            // Of another program nothing is kept.
-            let kept = kept.filter(|_| !words.has("another-program"));
-            opening.kept = Some(kept.map(|kept| recalled(kept, self.now)).collect());
+            let kept = self.kept.get(&opening.route);
+            opening.kept = Some(recalled(words, kept, self.now));
         }
         self.handle(Event::SessionOpened {
             session: id,
