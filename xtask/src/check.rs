@@ -71,8 +71,8 @@ fn lints_for_macos() -> anyhow::Result<()> {
         clippy.args(["--package", package]);
     }
     if cfg!(not(target_os = "macos")) {
-        // TLS has some C in it, which only a compiler for macOS could compile. Nothing is linked here, so nobody
-        // misses what a program does not write that says yes to everything.
+        // TLS has some C in it, which only a compiler for macOS could compile. The program `true` stands in for CC
+        // and AR: it succeeds and writes nothing, and as lints link nothing, nobody misses that.
         for name in ["CC", "AR"] {
             clippy.env(format!("{name}_{}", TARGET.replace('-', "_")), "true");
         }

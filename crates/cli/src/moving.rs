@@ -19,6 +19,7 @@ pub(crate) mod policies;
 pub(crate) mod safe_file;
 pub(crate) mod shadow;
 mod tracked;
+pub(crate) mod trust;
 pub(crate) mod undo;
 pub(crate) mod veil;
 pub(crate) mod verify;

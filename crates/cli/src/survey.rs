@@ -124,8 +124,12 @@ impl Census {
                 // A session of its own.
                 continue;
             }
-            if agents::is_shim(&child.argv) {
+            if child.is_shim() {
                 session.pooled += 1;
+                continue;
+            }
+            if child.is_our_mcp_proxy() {
+                // A hook, which is called like a server.
                 continue;
             }
             let is_spoken_to = above.iter().any(|speaker| self.hears(child, speaker));
@@ -174,8 +178,7 @@ impl Census {
         let server = self.server(process, known)?;
         let tree = self.tree(process.pid);
         // What has a client or a pool below it is in use, whoever started it.
-        let is_in_use =
-            |it: &&Process| agents::is_of_mcpool(&it.argv) || agents::name(&it.argv).is_some();
+        let is_in_use = |it: &&Process| it.is_of_mcpool() || agents::name(&it.argv).is_some();
         if tree.iter().any(is_in_use) {
             return None;
         }

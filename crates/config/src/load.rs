@@ -20,7 +20,7 @@ use std::path::Path;
 use toml_edit::Document;
 
 pub use error::LoadError;
-pub use remote::SCHEMES;
+pub use remote::{SCHEMES, unfit_header};
 
 use crate::{Config, ServerName};
 use reader::{Entry, Reader, entries};

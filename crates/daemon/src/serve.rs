@@ -19,7 +19,6 @@ use std::{
 };
 
 use anyhow::Context;
-use config::Http;
 use guardian::orphans;
 use rustix::{
     fs::Mode,
@@ -34,7 +33,7 @@ pub(crate) use self::daemon::home_folder;
 use self::{
     activation::Passed,
     beginning::Beginning,
-    daemon::{Daemon, Plan},
+    daemon::{Daemon, HttpWish, Plan},
 };
 use crate::{
     admin,
@@ -65,7 +64,7 @@ pub struct ServeOptions {
     /// The number of the descriptor with the state of the daemon whose place this program takes, in the
     /// same process.
     pub thaw: Option<RawFd>,
-    /// The port where it listens over HTTP, whatever the configuration says.
+    /// The port where it listens over HTTP, whatever the configuration says; it does not serve if it cannot.
     pub port: Option<u16>,
 }
 
@@ -135,7 +134,7 @@ impl Origin {
 /// Runs a daemon until it is told to stop.
 ///
 /// Fails if its places are not safe, if another daemon holds the lock, or if the system denies it the
-/// socket. Everything it has started has ended when it returns. When it is upgraded it does not return:
+/// socket or the port that was said. Everything it has started has ended when it returns. When it is upgraded it does not return:
 /// another program goes on with everything.
 pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     umask(Mode::from_raw_mode(0o077));
@@ -213,12 +212,15 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
 }
 
 /// What is configured of HTTP, at this port if there is one.
-fn http_at(port: Option<u16>, written: &Configuration) -> Http {
-    let mut http = written.current().http.clone();
+fn http_at(port: Option<u16>, written: &Configuration) -> HttpWish {
+    let mut configured = written.current().http.clone();
     if let Some(port) = port {
-        http.listen = Some(at_port(port));
+        configured.listen = Some(at_port(port));
     }
-    http
+    HttpWish {
+        configured,
+        is_needed: port.is_some(),
+    }
 }
 
 /// One for this thread, which says when it rests.

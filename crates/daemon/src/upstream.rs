@@ -56,6 +56,8 @@ pub(crate) struct Job {
     pub(crate) spec: Arc<RemoteSpec>,
     pub(crate) standing: Standing,
     pub(crate) inbox: Sender<Input>,
+    /// How long a server that is not there yet is waited for.
+    pub(crate) wait: Duration,
     /// The longest message.
     pub(crate) message_bytes: usize,
     /// For all that is held of messages.

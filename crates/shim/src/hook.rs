@@ -27,6 +27,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, fstat},
+    pipe::PIPE_BUF,
 };
 use sys::memory;
 
@@ -47,8 +48,9 @@ const FAILED: u8 = 1;
 /// For agents: they do not go on, and read why on standard error.
 const BLOCKED: u8 = 2;
 
-/// Most bytes that whoever says that there is room takes at once, be it a pipe or a socket.
-const AT_ONCE_MAX: usize = 4096;
+/// Most bytes that whoever says that there is room takes at once, be it a pipe or a socket; the system says how many
+/// that are of a pipe.
+const AT_ONCE_MAX: usize = PIPE_BUF;
 
 /// Most bytes of an event, and of an answer.
 const BYTES_MAX: u64 = 64 << 20;

@@ -17,7 +17,7 @@ use std::{
     fmt,
     io::{self, Write},
     os::unix::process::CommandExt,
-    path::Path,
+    path::{self, Path},
     process::{Command, ExitCode},
     time::Duration,
 };
@@ -33,12 +33,12 @@ use crate::{
     hook::{
         self, Deadline, Failure as Unheard,
         talk::{self, Telling},
-        target::{BadUrl, Url},
+        target::{self, BadUrl, Url},
     },
     label,
     places::{Places, PlacesError},
     preface::Address,
-    said, sibling,
+    sibling, told_once,
 };
 
 /// The name of the program whose place we take.
@@ -88,7 +88,7 @@ pub fn is_meant(name: Option<&OsStr>) -> bool {
 #[derive(Debug)]
 enum Failure {
     Usage(UsageError),
-    /// The URL is none, for this reason.
+    /// The URL is none, for this reason; of it there is what may be shown.
     BadUrl {
         url: String,
         why: String,
@@ -198,7 +198,7 @@ fn do_errand(
             }
         }
         Deed::Health | Deed::Hook { .. } if url.is_secure() && secure.is_none() => {
-            Err(Failure::System(become_the_other(words)))
+            Err(Failure::System(become_mcpoold(words)))
         }
         Deed::Health => look_at(&url, &address, secure),
         Deed::Hook { event, wants } => {
@@ -220,19 +220,19 @@ fn do_errand(
     }
 }
 
-/// The URL of a daemon; what is wrong with one is told without what may be a secret in it.
+/// The URL of a daemon.
 fn url_of(text: &str) -> Result<Url, Failure> {
-    Url::of_socket(text).map_err(|why| match why {
-        BadUrl::HasUser => Failure::BadUrl {
-            url: "ws://…@…".to_owned(),
-            why: format!("it must name no user; the variable {TOKEN} holds a token"),
-        },
-        BadUrl::NoUrl | BadUrl::NoSocket | BadUrl::OtherScheme | BadUrl::WantsTls => {
-            Failure::BadUrl {
-                url: text.to_owned(),
-                why: why.to_string(),
+    Url::of_socket(text).map_err(|why| Failure::BadUrl {
+        // Clients keep what is said on stderr.
+        url: target::shown(text),
+        why: match why {
+            BadUrl::HasUser => {
+                format!("it must name no user; the variable {TOKEN} holds a token")
             }
-        }
+            BadUrl::NoUrl | BadUrl::NoSocket | BadUrl::OtherScheme | BadUrl::WantsTls => {
+                why.to_string()
+            }
+        },
     })
 }
 
@@ -253,10 +253,12 @@ fn address(errand: &Errand) -> Result<Address, Failure> {
         headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
     }
     let url = errand.url.clone().or(profile.url);
+    // Whoever reads it may stand elsewhere.
+    let ca_cert = profile.ca_cert.map(path::absolute).transpose();
     Ok(Address {
         url: url.unwrap_or_else(|| DEFAULT_URL.to_owned()),
         headers,
-        ca_cert: profile.ca_cert,
+        ca_cert: ca_cert.map_err(Failure::System)?,
     })
 }
 
@@ -300,7 +302,7 @@ fn look_at(url: &Url, address: &Address, secure: Option<Secure<'_>>) -> Result<(
     Ok(())
 }
 
-fn become_the_other(words: &[OsString]) -> io::Error {
+fn become_mcpoold(words: &[OsString]) -> io::Error {
     match sibling::path(sibling::DAEMON) {
         Ok(program) => Command::new(program).arg(NAME).args(words).exec(),
         Err(error) => error,
@@ -309,15 +311,16 @@ fn become_the_other(words: &[OsString]) -> io::Error {
 
 /// Tells once what has another name by now, or means nothing any more.
 fn say_what_is_old(places: &Places) {
-    said::once(
+    told_once::tell(
         places,
         NAME,
         &"this is mcpool in the place of mcp-proxy; it goes on working like that. \
-          `mcpool import --from mcp-proxy` takes its profiles over, and then `mcpool connect NAME` is such a session",
+          `mcpool import --from mcp-proxy` takes its profiles over, and then `mcpool connect NAME` is a session with \
+          such a daemon; but its `session_key` is not that of `mcp-proxy --hook`, and MCP_PROXY_TOKEN is not for it",
     );
     for (variable, instead) in OTHER_VARIABLES {
         if env::var_os(variable).is_some() {
-            said::once(
+            told_once::tell(
                 places,
                 variable,
                 &format_args!("{variable} means nothing here: {instead}"),
@@ -341,6 +344,20 @@ mod tests {
             assert_eq!(is_meant(Some(OsStr::new(name))), is, "{name}");
         }
         assert!(!is_meant(None));
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_a_url_is_not_told_back() {
+        for url in [
+            "ftp://me:canary@h/",
+            "ws://me:canary@h/",
+            "https://h/mcp?token=canary",
+            "ws://me:canary y@h",
+            "me:canary@h",
+        ] {
+            let error = url_of(url).unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{url}: {error}");
+        }
     }
 
     #[test]

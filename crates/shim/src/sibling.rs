@@ -17,6 +17,8 @@ pub const DAEMON: &str = "mcpoold";
 /// file beside it.
 pub fn path(name: &str) -> io::Result<PathBuf> {
     let own = env::current_exe()?;
+    // Not every system follows a link by which it was started, such as one by the name of mcp-proxy.
+    let own = own.canonicalize().unwrap_or(own);
     let path = own.parent().unwrap_or(Path::new("/")).join(name);
     if path.is_file() {
         return Ok(path);

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Some(verb) if verb == "connect" => shim::connect::run(arguments),
         Some(verb) if verb == "hook" => shim::hook::run(arguments),
         Some(verb) if verb == "guardian" => guard(arguments),
-        verb => become_the_other(verb.into_iter().chain(arguments)),
+        verb => become_mcpoold(verb.into_iter().chain(arguments)),
     }
 }
 
@@ -47,7 +47,7 @@ fn guard(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn become_the_other(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+fn become_mcpoold(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let program = match sibling::path(sibling::DAEMON) {
         Ok(program) => program,
         Err(error) => return fail(&error.to_string()),

@@ -2,7 +2,7 @@
 
 mod report;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::bail;
 use config::clients::{ALL, Client};
@@ -20,7 +20,7 @@ use crate::{
         plan::{self, Callers, FilePlan, Means, Untouched, Wish},
         policies::Policies,
         shadow::Shadows,
-        verify,
+        trust, verify,
     },
     ui::{Format, Ui},
 };
@@ -157,32 +157,47 @@ impl Work<'_> {
         configured: Option<&from::Planned>,
         places: &Places,
     ) -> anyhow::Result<()> {
-        if let Some(configured) = configured {
-            from::apply(configured, places, &mut Journal::open(&places.state)?)?;
+        let mut plans = planned
+            .iter()
+            .filter_map(|(_, plan)| plan.as_ref().ok()?.as_ref());
+        let is_change = configured.is_some() || plans.any(FilePlan::is_change);
+        // One for all: nobody takes the servers back before the addresses of them are written.
+        let mut journal = is_change
+            .then(|| Journal::open(&places.state))
+            .transpose()?;
+        if let (Some(configured), Some(journal)) = (configured, &mut journal) {
+            from::apply(configured, places, journal)?;
         }
         if let Some(http) = &mut self.means.http {
             http.settle()?;
         }
-        let mut journal = None;
-        let mut changed: BTreeMap<&str, &'static Client> = BTreeMap::new();
+        let trusted = trust::trusted_project(self.machine);
+        // By the client's word: the project to ask it in, if something of that has changed.
+        let mut changed: BTreeMap<&str, (&'static Client, Option<&Path>)> = BTreeMap::new();
         for (found, plan) in planned {
-            let plan = match plan {
-                Ok(Some(plan)) if plan.is_change() => {
-                    let journal = match &mut journal {
-                        Some(journal) => journal,
-                        None => journal.insert(Journal::open(&places.state)?),
-                    };
-                    changed.insert(found.client.id, found.client);
+            let plan = match (plan, &mut journal) {
+                (Ok(Some(plan)), Some(journal)) if plan.is_change() => {
                     apply::apply(&found, &self.wish, &self.means, journal)?
                 }
-                plan => plan,
+                (plan, _) => plan,
             };
+            if let Ok(Some(plan)) = &plan
+                && plan.is_change()
+            {
+                let (_, project) = changed
+                    .entry(found.client.id)
+                    .or_insert((found.client, None));
+                *project = project.or(trusted.as_deref().filter(|trusted| plan.is_of(trusted)));
+            }
             self.report.add(plan, self.machine);
         }
         // Others may import or undo while clients are asked, which takes some of them long.
         drop(journal);
-        for client in changed.into_values() {
-            self.report.verify(client, &verify::ask(client));
+        for (client, project) in changed.into_values() {
+            // What a folder of no project has of servers, nobody but the administrator has put there.
+            let folder = project.unwrap_or(Path::new("/"));
+            let said = verify::ask(client, folder);
+            self.report.verify(client, &said, project);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, os::fd::RawFd, path::PathBuf};
 
 use daemon::{ServeOptions, StartedBy};
-use shim::{mcp_proxy, places::Places, recipe, said, sibling};
+use shim::{mcp_proxy, places::Places, recipe, sibling, told_once};
 
 use super::{connect::SMALL_PROGRAM, upgrade::upgrade_if_running};
 use crate::{exit::Exit, ui::Ui};
@@ -24,8 +24,8 @@ pub(crate) struct Args {
     /// If a daemon runs already, have it go on as the program that is installed now, and end
     #[arg(long, conflicts_with_all = ["background", "from_service"])]
     upgrade: bool,
-    /// Listen at this port of `127.0.0.1` and `[::1]`, whatever `http.listen` says
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), conflicts_with_all = ["background", "from_service"])]
+    /// Listen at this port of `127.0.0.1` and `[::1]`, whatever `http.listen` says, or end
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), conflicts_with_all = ["background", "from_service", "upgrade"])]
     port: Option<u16>,
     /// What this was called in code-intelligence; it means nothing, as there is no other way to serve
     #[arg(long, hide = true)]
@@ -118,7 +118,7 @@ pub(crate) fn obey(said: Said, ui: &mut Ui) -> anyhow::Result<Exit> {
 
 pub(crate) fn run(args: &Args, places: Places, ui: &mut Ui) -> anyhow::Result<Exit> {
     if args.standalone {
-        said::once(
+        told_once::tell(
             &places,
             "serve-standalone",
             &"`--standalone` means nothing any more, as `mcpool serve` is always one daemon for all; leave it out",

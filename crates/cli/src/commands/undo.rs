@@ -13,7 +13,7 @@ use crate::{
         from,
         journal::{Journal, Row},
         machine::Machine,
-        undo::{self, Undone},
+        undo::{self, Released, Undone},
     },
     ui::{Page, Render, Ui},
 };
@@ -46,6 +46,8 @@ struct File {
     outcome: Outcome,
     /// The servers that their client starts itself again, in a file that has changed since.
     servers: Vec<String>,
+    /// The servers of our own configuration that somebody has rewritten since, which stay.
+    kept: Vec<String>,
     error: Option<String>,
 }
 
@@ -88,13 +90,23 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         schema: 1,
         files: Vec::new(),
     };
+    let mut is_named_still = false;
     for path in paths {
         let of_path: Vec<Row> = rows
             .iter()
             .filter(|row| row.path == *path)
             .cloned()
             .collect();
-        let undone = undo::undo(path, &of_path, &journal);
+        let undone = if is_ours(path) && is_named_still {
+            Err(anyhow::anyhow!(
+                "clients still name addresses of servers in it; undo their files first"
+            ))
+        } else {
+            undo::undo(path, &of_path, &journal)
+        };
+        let has_addresses = of_path.iter().any(|row| !row.urls.is_empty());
+        // A file that is gone names nothing.
+        is_named_still |= undone.is_err() && has_addresses && path.try_exists().unwrap_or(true);
         if undone.is_ok() {
             journal.keep(|row| row.path != *path || !is_meant(row))?;
         }
@@ -118,18 +130,23 @@ impl File {
         shown: String,
         undone: anyhow::Result<Undone>,
     ) -> Self {
-        let (outcome, servers, error) = match undone {
-            Ok(Undone::Restored) => (Outcome::Restored, Vec::new(), None),
-            Ok(Undone::Released(servers)) => (Outcome::Released, servers, None),
-            Ok(Undone::Nothing) => (Outcome::Nothing, Vec::new(), None),
-            Err(error) => (Outcome::Failed, Vec::new(), Some(format!("{error:#}"))),
+        let (outcome, released, error) = match undone {
+            Ok(Undone::Restored) => (Outcome::Restored, Released::default(), None),
+            Ok(Undone::Released(released)) => (Outcome::Released, released, None),
+            Ok(Undone::Nothing) => (Outcome::Nothing, Released::default(), None),
+            Err(error) => (
+                Outcome::Failed,
+                Released::default(),
+                Some(format!("{error:#}")),
+            ),
         };
         File {
             client: client.to_owned(),
             path: path.to_path_buf(),
             shown,
             outcome,
-            servers,
+            servers: released.servers,
+            kept: released.kept,
             error,
         }
     }
@@ -144,10 +161,20 @@ impl Render for Report {
             let shown = &file.shown;
             match file.outcome {
                 Outcome::Restored => page.line(format_args!("{shown} is as it was.")),
-                Outcome::Released => page.line(format_args!(
-                    "{shown} has changed since; what import had written is taken back: {}.",
-                    file.servers.join(", ")
-                )),
+                Outcome::Released => {
+                    if !file.servers.is_empty() || file.kept.is_empty() {
+                        page.line(format_args!(
+                            "{shown} has changed since; what import had written is taken back: {}.",
+                            file.servers.join(", ")
+                        ));
+                    }
+                    if !file.kept.is_empty() {
+                        page.line(format_args!(
+                            "{shown} keeps what you have rewritten since: {}.",
+                            file.kept.join(", ")
+                        ));
+                    }
+                }
                 Outcome::Nothing => {
                     page.line(format_args!("{shown} has nothing of mcpool's any more."));
                 }

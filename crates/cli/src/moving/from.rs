@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use config::{
     Scope, ServerEntry, ServerName,
-    clients::{self, Foreign, Grammar, Value},
+    clients::{self, Foreign, Grammar, Node, Step, Value},
 };
 use serde::Serialize;
 use shim::places::Places;
@@ -19,6 +19,7 @@ use super::{
     journal::{Journal, Row, SavedStep, digest},
     machine::Machine,
     plan::Left,
+    undo::Released,
     veil,
 };
 use crate::config_file;
@@ -65,7 +66,7 @@ pub(crate) struct Planned {
     pub(crate) added: Added,
     before: String,
     after: String,
-    has_secrets: bool,
+    is_private: bool,
 }
 
 impl From<String> for Source {
@@ -172,7 +173,7 @@ pub(crate) fn plan(
         found.push(code_intelligence("")?);
     }
     found.retain(|foreign| servers.is_empty() || servers.contains(&foreign.name));
-    planned(read, found, machine, places)
+    planned(read, found, false, machine, places)
 }
 
 /// Its daemon, which is told in the address what repository a session is about.
@@ -201,9 +202,12 @@ fn code_intelligence(settings: &str) -> anyhow::Result<Foreign> {
 }
 
 /// What becomes of the configuration when these come into it, which were read in these files.
+///
+/// It becomes its owner's alone if that is wanted, or if what may be a secret comes into it.
 pub(super) fn planned(
     read: Vec<PathBuf>,
     found: Vec<Foreign>,
+    is_private: bool,
     machine: &Machine,
     places: &Places,
 ) -> anyhow::Result<Planned> {
@@ -216,9 +220,9 @@ pub(super) fn planned(
         becomes_private: false,
         diff: String::new(),
     };
-    let mut has_secrets = false;
-    let after = added.add_all(&before, found, places, &mut has_secrets);
-    added.becomes_private = has_secrets
+    let mut is_private = is_private;
+    let after = added.add_all(&before, found, places, &mut is_private);
+    added.becomes_private = is_private
         && fs::metadata(&places.config).is_ok_and(|metadata| metadata.mode() & 0o077 != 0);
     if after != before {
         added.diff = diff::unified(
@@ -232,7 +236,7 @@ pub(super) fn planned(
         added,
         before,
         after,
-        has_secrets,
+        is_private,
     })
 }
 
@@ -242,7 +246,7 @@ impl Added {
         before: &str,
         found: Vec<Foreign>,
         places: &Places,
-        has_secrets: &mut bool,
+        is_private: &mut bool,
     ) -> String {
         let mut text = before.to_owned();
         for Foreign { name, server } in found {
@@ -251,7 +255,7 @@ impl Added {
             });
             match with {
                 Ok((with, is_secret)) => {
-                    *has_secrets |= is_secret;
+                    *is_private |= is_secret;
                     text = with;
                     self.servers.push(name);
                 }
@@ -293,7 +297,13 @@ pub(crate) fn apply(
     journal: &mut Journal,
 ) -> anyhow::Result<()> {
     let names = planned.added.servers.iter();
+    let digests = names.clone().map(|name| said(&planned.after, name));
     let row = Row {
+        digests: digests.collect::<Option<_>>().unwrap_or_default(),
+        mode: fs::metadata(&places.config)
+            .ok()
+            .filter(|_| planned.is_private)
+            .map(|metadata| metadata.mode() & 0o7777),
         client: OURS.to_owned(),
         path: places.config.clone(),
         before: digest(planned.before.as_bytes()),
@@ -316,30 +326,81 @@ pub(crate) fn apply(
             .map_err(io::Error::other)?;
         Ok(planned.after.clone())
     };
-    if planned.has_secrets {
+    if planned.is_private {
         config_file::edit_private(&places.config, change)
     } else {
         config_file::edit(&places.config, change)
     }
 }
 
-/// The configuration without the servers of a row.
-pub(crate) fn without(text: &str, row: &Row) -> anyhow::Result<(String, Vec<String>)> {
+/// The configuration without the servers of a row, and their names. One that somebody has
+/// rewritten since stays.
+pub(crate) fn without(text: &str, row: &Row) -> anyhow::Result<(String, Released)> {
     let mut text = text.to_owned();
-    let mut names = Vec::new();
-    for entry in &row.entries {
+    let mut released = Released::default();
+    for (index, entry) in row.entries.iter().enumerate() {
         let Some(SavedStep::Key(name)) = entry.last() else {
             continue;
         };
+        let (now, added) = (said(&text, name), row.digests.get(index));
+        if now
+            .as_ref()
+            .zip(added)
+            .is_some_and(|(now, added)| now != added)
+        {
+            released.kept.push(name.clone());
+            continue;
+        }
         match config::remove_server(&text, &row.path, name) {
             Ok(without) => {
                 text = without;
-                names.push(name.clone());
+                released.servers.push(name.clone());
             }
             // Somebody has removed it already.
             Err(config::EditError::Missing { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((text, names))
+    Ok((text, released))
+}
+
+/// The digest of what a configuration says of a server, however it is written.
+fn said(text: &str, name: &str) -> Option<String> {
+    let tree = Grammar::Toml.read(text).ok()?;
+    let entry = tree.at(&["servers", name].map(|key| Step::Key(key.to_owned())))?;
+    Some(digest(json(entry).to_string().as_bytes()))
+}
+
+/// The same in JSON, whose members have an order of their own.
+fn json(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Text(text) => text.as_str().into(),
+        // A number is none of JSON's, and no text either.
+        Value::Other(raw) => serde_json::json!({ "": raw }),
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(members) => members
+            .iter()
+            .map(|member| (member.key.clone(), json(&member.node)))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_the_same_however_it_is_written_and_another_when_it_says_more() {
+        let one = said("[servers.a]\ncommand = \"x\"\nmax = 1\n", "a");
+        assert!(one.is_some());
+        let same = "# mine\n[servers]\na = { max = 1, command = 'x' }\n";
+        assert_eq!(said(same, "a"), one);
+        for other in [
+            "[servers.a]\ncommand = \"x\"\nmax = \"1\"\n",
+            "[servers.a]\ncommand = \"x\"\nmax = 1\n[servers.a.env]\nA = \"b\"\n",
+        ] {
+            assert_ne!(said(other, "a"), one, "{other}");
+        }
+        assert_eq!(said(same, "b"), None);
+    }
 }

@@ -23,6 +23,8 @@ use crate::config_file;
 pub(crate) struct Http {
     address: SocketAddr,
     places: Places,
+    /// The text of the configuration, and what it says.
+    text: String,
     config: Config,
     /// Names of servers that are not in the configuration yet, and what they will be.
     claimed: RefCell<BTreeMap<ServerName, Server>>,
@@ -33,7 +35,7 @@ pub(crate) struct Http {
 impl Http {
     /// As the configuration has it.
     pub(crate) fn open(places: &Places) -> anyhow::Result<Self> {
-        let config = load(places)?;
+        let (text, config) = load(places)?;
         if config.http.auth == Some(HttpAuth::Token) {
             bail!(
                 "{} lets nobody in without the token (`[http] auth`), and none is written into \
@@ -60,6 +62,7 @@ impl Http {
         Ok(Http {
             address,
             places: places.clone(),
+            text,
             config,
             claimed: RefCell::default(),
             is_settled: false,
@@ -96,6 +99,9 @@ impl Http {
             )),
             None if self.is_settled => Err("it is not in the configuration of mcpool".to_owned()),
             None => {
+                // Where servers are written in a way of their own, it may not come in.
+                config::add_server(&self.text, file, name, entry)
+                    .map_err(|error| error.to_string())?;
                 claimed.insert(name.clone(), wanted.clone());
                 Ok(())
             }
@@ -125,7 +131,7 @@ impl Http {
         if found.is_empty() {
             return Ok(None);
         }
-        let planned = from::planned(Vec::new(), found, machine, &self.places)?;
+        let planned = from::planned(Vec::new(), found, true, machine, &self.places)?;
         if let Some(left) = planned.added.left.first() {
             bail!("{} cannot be configured: {}", left.name, left.reason);
         }
@@ -134,16 +140,17 @@ impl Http {
 
     /// The configuration is as it will be: what it has not is not to be had.
     pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
-        self.config = load(&self.places)?;
+        (self.text, self.config) = load(&self.places)?;
         self.claimed.borrow_mut().clear();
         self.is_settled = true;
         Ok(())
     }
 }
 
-fn load(places: &Places) -> anyhow::Result<Config> {
+fn load(places: &Places) -> anyhow::Result<(String, Config)> {
     let text = config_file::read(&places.config)?;
-    Ok(config::load(&text, &places.config)?)
+    let config = config::load(&text, &places.config)?;
+    Ok((text, config))
 }
 
 /// Whether two servers start the same, whoever is served by them.

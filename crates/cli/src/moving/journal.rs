@@ -41,6 +41,10 @@ pub(crate) struct Row {
     pub(crate) after: String,
     /// Where the changed entries stand in it.
     pub(crate) entries: Vec<Vec<SavedStep>>,
+    /// Digests of what entries of our own configuration said when they were added, in their
+    /// order; none in a row of before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) digests: Vec<String>,
     /// Where entries stand that were not there before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) added: Vec<Vec<SavedStep>>,
@@ -53,6 +57,9 @@ pub(crate) struct Row {
     /// Whether there was no file before.
     #[serde(default)]
     pub(crate) is_new: bool,
+    /// The mode of the file before, if the change was to make it its owner's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<u32>,
 }
 
 /// An address in the place of a command line.

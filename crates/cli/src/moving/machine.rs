@@ -11,6 +11,7 @@ use shim::{sibling, workspace};
 use crate::commands::connect::SMALL_PROGRAM;
 
 /// This machine, as clients see it: `HOME` is what they go by.
+#[derive(Clone)]
 pub(crate) struct Machine {
     home: PathBuf,
     project: Option<PathBuf>,
@@ -35,6 +36,14 @@ impl Machine {
         };
         let project = workspace::find(None)?.map(|found| found.path);
         Ok(Machine { home, project })
+    }
+
+    /// The same with this project at hand.
+    pub(crate) fn in_project(&self, project: &Path) -> Self {
+        Machine {
+            project: Some(project.to_path_buf()),
+            ..self.clone()
+        }
     }
 
     /// The files of these clients, each once, in the order of the clients.

@@ -46,6 +46,7 @@ pub(crate) struct Callers {
 /// What becomes of one file.
 pub(crate) struct FilePlan {
     pub(crate) client: &'static Client,
+    pub(crate) reach: Reach,
     pub(crate) original: Original,
     pub(crate) before: String,
     pub(crate) after: String,
@@ -144,6 +145,7 @@ pub(crate) fn of_file(
 
     let mut plan = FilePlan {
         client: found.client,
+        reach: found.place.reach,
         original,
         after: before.clone(),
         before,
@@ -174,6 +176,7 @@ pub(crate) fn of_file(
     if found.client.id == "claude-code"
         && found.place.reach == Reach::User
         && let Some(shadows) = &means.shadows
+        && shadows.obstacle.is_none()
     {
         file.put_before(shadows, &entries, &mut plan, &mut changes);
     }
@@ -217,15 +220,21 @@ impl File<'_> {
             Err(Some(reason)) => return Decision::Leave(reason),
             Err(None) => return Decision::Nothing,
         };
+        let client = self.found.client;
+        let policies = &self.means.policies;
+        let policy = match policies.of_project(client, entry.project.as_deref()) {
+            Ok(policy) => policy,
+            Err(reason) => return Decision::Leave(reason),
+        };
         let becomes = caller.command_line(&entry.name, local);
-        if let Some(reason) = self.kept_reason(&entry.name, local, Way::Command(&becomes)) {
+        if let Some(reason) = self.kept_reason(&policy, entry, local, Way::Command(&becomes)) {
             // An address may be allowed where a command line is not.
-            let over_http = self.over_http(entry, local).ok();
+            let over_http = self.over_http(&policy, entry, local).ok();
             return over_http.map_or(Decision::Leave(reason), |(adopted, change)| {
                 Decision::Adopt(adopted, change)
             });
         }
-        let why_no_address = match self.over_http(entry, local) {
+        let why_no_address = match self.over_http(&policy, entry, local) {
             Ok((adopted, change)) => return Decision::Adopt(adopted, change),
             Err(why) => why,
         };
@@ -255,20 +264,21 @@ impl File<'_> {
             && shadows.is_some_and(|shadows| shadows.file == self.found.path)
     }
 
-    /// Why nothing is put before the servers of this file, if there is no file to put it in.
+    /// Why nothing is put before the servers of this file, if nothing can be.
     fn why_no_shadow(&self) -> Option<String> {
-        let is_there = self.means.shadows.as_ref()?.has_user_file;
-        (!is_there).then(|| {
-            "the project's file is everybody's who has the project, and Claude Code has no file of \
-             yours yet to put one of the same name before it"
-                .to_owned()
-        })
+        self.means.shadows.as_ref()?.obstacle.map(str::to_owned)
     }
 
     /// Why a server stays as it is whatever its file, if it must.
-    fn kept_reason(&self, name: &str, local: &Local, after: Way<'_>) -> Option<String> {
-        let words = &local.command.words;
-        if let Some(refusal) = self.policy.refusal(name, words, after) {
+    fn kept_reason(
+        &self,
+        policy: &Policy,
+        entry: &Entry,
+        local: &Local,
+        after: Way<'_>,
+    ) -> Option<String> {
+        let (name, words) = (&entry.name, &local.command.words);
+        if let Some(refusal) = policy.refusal(name, words, after) {
             return Some(refusal.to_string());
         }
         if self.wish.servers.iter().any(|server| server == name) {
@@ -285,6 +295,7 @@ impl File<'_> {
     /// With an address in the place of the command line; else why not, if that is to be said.
     fn over_http(
         &self,
+        policy: &Policy,
         entry: &Entry,
         local: &Local,
     ) -> Result<(Adopted, Vec<Change>), Option<String>> {
@@ -304,7 +315,7 @@ impl File<'_> {
         let server = clients::over_http(&self.tree, entry, local, client)
             .map_err(|why| Some(why.to_string()))?;
         let url = http.url(&server.0, entry.project.as_deref());
-        if let Some(reason) = self.kept_reason(&entry.name, local, Way::Url(&url)) {
+        if let Some(reason) = self.kept_reason(policy, entry, local, Way::Url(&url)) {
             return Err(Some(reason));
         }
         let changes = clients::adopt_over_http(&self.tree, entry, local, client, &url);
@@ -353,7 +364,7 @@ impl File<'_> {
             }
             let becomes = self.means.callers.of_user.command_line(name, local);
             let reason = self
-                .kept_reason(name, local, Way::Command(&becomes))
+                .kept_reason(self.policy, candidate.entry, local, Way::Command(&becomes))
                 .or_else(|| {
                     let is_approved = shadows.is_approved(name, &self.tree);
                     (!is_approved).then(|| {
@@ -417,6 +428,16 @@ fn adopted(entry: &Entry, local: &Local) -> Adopted {
 }
 
 impl FilePlan {
+    /// Whether something of this project would change.
+    pub(crate) fn is_of(&self, project: &Path) -> bool {
+        let mut adopted = self.adopted.iter();
+        let is_of = |adopted: &Adopted| adopted.project.as_deref() == project.to_str();
+        match self.reach {
+            Reach::Project => self.is_change(),
+            Reach::User => adopted.any(|adopted| adopted.project.is_some() && is_of(adopted)),
+        }
+    }
+
     /// Whether anything would change.
     pub(crate) fn is_change(&self) -> bool {
         !self.adopted.is_empty()

@@ -1,6 +1,7 @@
 //! What administrators have settled for the clients of this machine.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     path::Path,
 };
@@ -10,22 +11,42 @@ use config::clients::{Client, Policy, Rules};
 use super::machine::{Machine, means_missing};
 use crate::config_file;
 
-/// By the client's word: its rules, or why they are not known.
-pub(crate) struct Policies(BTreeMap<&'static str, Result<Policy, String>>);
+/// The rules of clients.
+pub(crate) struct Policies {
+    machine: Machine,
+    /// By the client's word: its rules, or why they are not known.
+    here: BTreeMap<&'static str, Result<Policy, String>>,
+}
 
 impl Policies {
     pub(crate) fn read(machine: &Machine, clients: &[&'static Client]) -> Self {
         let of = |client: &&'static Client| (client.id, of_client(machine, client));
-        Policies(clients.iter().map(of).collect())
+        Policies {
+            machine: machine.clone(),
+            here: clients.iter().map(of).collect(),
+        }
     }
 
     /// The rules of a client; where they cannot be read, nobody knows what it may run.
     pub(super) fn of(&self, client: &Client) -> Result<&Policy, String> {
-        match self.0.get(client.id) {
+        match self.here.get(client.id) {
             Some(Ok(policy)) => Ok(policy),
             Some(Err(why)) => Err(why.clone()),
             None => Err("its rules were not read".to_owned()),
         }
+    }
+
+    /// The rules of a client for a server of this project: its own lists are those of the project,
+    /// and not those of the folder at hand.
+    pub(super) fn of_project(
+        &self,
+        client: &Client,
+        project: Option<&str>,
+    ) -> Result<Cow<'_, Policy>, String> {
+        let Some(project) = project.map(Path::new).filter(|path| path.is_absolute()) else {
+            return self.of(client).map(Cow::Borrowed);
+        };
+        of_client(&self.machine.in_project(project), client).map(Cow::Owned)
     }
 }
 

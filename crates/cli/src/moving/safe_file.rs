@@ -113,6 +113,15 @@ impl Original {
         }))
     }
 
+    /// The same, to be replaced by a file of this mode, if nobody has given it another since an
+    /// import made it its owner's alone.
+    pub(crate) fn with_mode_of_before(mut self, mode: u32) -> Self {
+        if self.mode == mode & 0o600 {
+            self.mode = mode;
+        }
+        self
+    }
+
     /// Puts other bytes in the place of those that were read, if they are there still.
     pub(crate) fn replace(&self, new: &[u8]) -> io::Result<Replaced> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));

@@ -4,8 +4,8 @@
 //! Claude Code has in local scope comes before it, and is one person's: a server of the same name
 //! there takes its place.
 //!
-//! **Invariant:** only what that person has approved by its name is put there, because nobody
-//! asks again about local scope.
+//! **Invariant:** only what that person has approved is put there, because nobody asks again about
+//! local scope; and what can come with the project approves nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,17 @@ use config::clients::{
     self, Approvals, Client, Entry, Grammar, Kind, Local, Node, Reach, Step, Value,
 };
 
-use super::{machine::Machine, safe_file::Original, tracked};
+use super::{machine::Machine, safe_file::Original, tracked, trust};
 use crate::config_file;
 
 /// Where the servers of projects are in the file of the user.
 const PROJECTS: &str = "projects";
 const SERVERS: &str = "mcpServers";
+
+const NO_USER_FILE: &str = "the project's file is everybody's who has the project, and Claude Code \
+                            has no file of yours yet to put one of the same name before it";
+const NO_TEXT: &str = "the project's file is everybody's who has the project, and the path of the \
+                       project is no text, so nothing can be put before it";
 
 /// The servers of a project's file that version control has.
 pub(crate) struct Shadows {
@@ -31,8 +36,8 @@ pub(crate) struct Shadows {
     entries: Vec<Entry>,
     /// What a person's settings approve.
     approvals: Approvals,
-    /// Whether there is a file of the user to put them in.
-    pub(super) has_user_file: bool,
+    /// Why nothing can be put before them, if it cannot.
+    pub(super) obstacle: Option<&'static str>,
 }
 
 /// One of them, which can be put before itself.
@@ -53,17 +58,25 @@ impl Shadows {
         let text = String::from_utf8(original.bytes).ok()?;
         let tree = client.grammar.read(&text).ok()?;
         let entries = clients::survey(&text, client).ok()?;
-        if !tracked::is_tracked(&file) {
+        let is_trusted = trust::is_trusted(machine, &project);
+        if !tracked::is_tracked(&file, is_trusted) {
             return None;
         }
         let users = client.places.iter();
         let mut users = users
             .filter(|place| place.reach == Reach::User)
             .filter_map(|place| place.on_machine(machine));
+        let obstacle = if project.to_str().is_none() {
+            Some(NO_TEXT)
+        } else if users.any(|file| file.exists()) {
+            None
+        } else {
+            Some(NO_USER_FILE)
+        };
         Some(Shadows {
-            has_user_file: users.any(|file| file.exists()),
-            approvals: approvals(machine, &project),
-            project: project.into_os_string().into_string().ok()?,
+            obstacle,
+            approvals: approvals(machine, &project, is_trusted),
+            project: project.to_string_lossy().into_owned(),
             file,
             tree,
             entries,
@@ -119,7 +132,9 @@ impl Shadows {
 
 /// What settings say of the servers of a project. One that cannot be read approves nothing; that
 /// it cannot is said where policies are.
-fn approvals(machine: &Machine, project: &Path) -> Approvals {
+///
+/// Settings in the project approve only where they are the user's for sure.
+fn approvals(machine: &Machine, project: &Path, is_trusted: bool) -> Approvals {
     let own = clients::Machine::variable(machine, "CLAUDE_CONFIG_DIR")
         .unwrap_or_else(|| clients::Machine::home(machine).join(".claude"));
     let mut approvals = Approvals::default();
@@ -127,12 +142,15 @@ fn approvals(machine: &Machine, project: &Path) -> Approvals {
         let text = config_file::read_file(path).ok()?;
         Grammar::Jsonc.read(&text).ok()
     };
-    for file in [
-        own.join("settings.json"),
-        project.join(".claude/settings.local.json"),
-    ] {
-        if let Some(settings) = read(&file) {
+    if let Some(settings) = read(&own.join("settings.json")) {
+        approvals.add(&settings);
+    }
+    let local = project.join(".claude/settings.local.json");
+    if let Some(settings) = read(&local) {
+        if is_trusted && !tracked::is_tracked(&local, is_trusted) {
             approvals.add(&settings);
+        } else {
+            approvals.add_refusals(&settings);
         }
     }
     if let Some(settings) = read(&project.join(".claude/settings.json")) {

@@ -21,7 +21,9 @@ const ELSEWHERE: [&str; 8] = [
 ];
 
 /// Whether version control has this file. Where it cannot be asked, it may have it.
-pub(super) fn is_tracked(file: &Path) -> bool {
+///
+/// Nobody is asked in a folder that is not trusted: its settings name programs that git runs.
+pub(super) fn is_tracked(file: &Path, is_trusted: bool) -> bool {
     let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
         return false;
     };
@@ -29,21 +31,30 @@ pub(super) fn is_tracked(file: &Path) -> bool {
     if !above.any(|folder| MARKS.iter().any(|mark| folder.join(mark).exists())) {
         return false;
     }
+    if !is_trusted {
+        return true;
+    }
     let mut git = Command::new("git");
     for variable in ELSEWHERE {
         git.env_remove(variable);
     }
-    // Neither a hook nor a monitor of the project's is run for the question.
+    // Neither a hook nor a monitor of the project's is run for the question, nor what brings
+    // objects that are not there, nor what is heeded in a folder that only looks like a repository.
     git.args([
         "-c",
         "core.fsmonitor=false",
         "-c",
         "core.hooksPath=/dev/null",
+        "-c",
+        "safe.bareRepository=explicit",
     ])
     .args(["--literal-pathspecs", "ls-files", "--error-unmatch", "--"])
     .arg(name)
     .current_dir(folder)
     .env("GIT_OPTIONAL_LOCKS", "0")
+    .env("GIT_NO_LAZY_FETCH", "1")
+    .env("GIT_ALLOW_PROTOCOL", "none")
+    .env("GIT_TERMINAL_PROMPT", "0")
     .stdin(Stdio::null())
     .stdout(Stdio::null())
     .stderr(Stdio::null());
@@ -69,7 +80,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(".mcp.json");
         fs::write(&file, "{}").unwrap();
-        assert!(!is_tracked(&file), "outside of version control");
+        assert!(!is_tracked(&file, true), "outside of version control");
         git(folder.path(), &["init", "--quiet"]);
         let (hook, mark) = (folder.path().join("hook"), folder.path().join("mark"));
         fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", mark.display())).unwrap();
@@ -79,15 +90,43 @@ mod tests {
             &["config", "core.fsmonitor", hook.to_str().unwrap()],
         );
         let _ = fs::remove_file(&mark);
-        assert!(!is_tracked(&file), "not added");
+        assert!(!is_tracked(&file, true), "not added");
         assert!(!mark.exists(), "its monitor was run");
         git(
             folder.path(),
             &["-c", "core.fsmonitor=false", "add", ".mcp.json"],
         );
         let _ = fs::remove_file(&mark);
-        assert!(is_tracked(&file), "added");
+        assert!(is_tracked(&file, true), "added");
         assert!(!mark.exists(), "its monitor was run");
+    }
+
+    #[test]
+    fn in_a_folder_that_is_not_trusted_all_is_tracked() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(".mcp.json");
+        fs::write(&file, "{}").unwrap();
+        assert!(!is_tracked(&file, false), "outside of version control");
+        git(folder.path(), &["init", "--quiet"]);
+        assert!(!is_tracked(&file, true), "git has it not");
+        assert!(is_tracked(&file, false));
+    }
+
+    #[test]
+    fn a_folder_that_looks_like_a_bare_repository_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        git(&inner, &["init", "--quiet", "--bare"]);
+        fs::create_dir(inner.join(".hg")).unwrap();
+        let file = inner.join(".mcp.json");
+        fs::write(&file, "{}").unwrap();
+        git(&inner, &["config", "core.bare", "false"]);
+        git(
+            &inner,
+            &["config", "core.worktree", inner.to_str().unwrap()],
+        );
+        assert!(is_tracked(&file, true), "its settings were heeded");
     }
 
     #[test]
@@ -97,7 +136,7 @@ mod tests {
             fs::create_dir(folder.path().join(mark)).unwrap();
             let file = folder.path().join(".mcp.json");
             fs::write(&file, "{}").unwrap();
-            assert!(is_tracked(&file), "{mark}");
+            assert!(is_tracked(&file, true), "{mark}");
         }
     }
 }

@@ -21,28 +21,52 @@ const TRIES: usize = 5;
 pub(crate) enum Undone {
     /// It is byte for byte what it was.
     Restored,
-    /// It has changed since; these servers are started by their client again.
-    Released(Vec<String>),
+    /// It has changed since, and only what we had written went.
+    Released(Released),
     /// There was nothing to take back.
     Nothing,
 }
 
+/// What came of the servers in a file that has changed since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Released {
+    /// Those that their client starts itself again, or that are gone from our configuration.
+    pub(crate) servers: Vec<String>,
+    /// Those that somebody has rewritten, which stay.
+    pub(crate) kept: Vec<String>,
+}
+
 /// Takes back what was done to one file, of which these are the rows, oldest first.
 pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Result<Undone> {
+    let is_new = rows.first().is_some_and(|row| row.is_new);
     for _ in 0..TRIES {
         let Some(original) = Original::read(path)? else {
+            // An import or an undo was killed, or somebody has removed what was not there before.
+            if is_new {
+                return Ok(Undone::Nothing);
+            }
             anyhow::bail!("it is not there any more; what it was before is kept")
         };
         let (bytes, undone) = undone_bytes(&original.bytes, rows, journal)?;
         let is_change = bytes != original.bytes;
+        let is_kept = matches!(&undone, Undone::Released(released) if !released.kept.is_empty());
+        let mode = rows.iter().find_map(|row| row.mode);
+        let original = match mode.filter(|_| undone == Undone::Restored) {
+            Some(mode) => original.with_mode_of_before(mode),
+            None => original,
+        };
         if is_change && original.replace(&bytes)? == Replaced::Changed {
             continue;
         }
-        if bytes.is_empty() && rows.first().is_some_and(|row| row.is_new) {
+        if bytes.is_empty() && is_new {
             failpoint::step();
             config_file::remove_empty(path)?;
         }
-        return Ok(if is_change { undone } else { Undone::Nothing });
+        return Ok(if is_change || is_kept {
+            undone
+        } else {
+            Undone::Nothing
+        });
     }
     anyhow::bail!("its client rewrites it all the time; end it, or run this again")
 }
@@ -59,25 +83,23 @@ fn undone_bytes(
         if now == row.after {
             bytes = journal.backup(row)?;
         } else if now != row.before {
-            let (without, names) = released(&bytes, row, journal)?;
+            let (without, mut all) = released(&bytes, row, journal)?;
             bytes = without;
-            undone = match undone {
-                Undone::Released(mut before) => {
-                    before.extend(names);
-                    Undone::Released(before)
-                }
-                Undone::Restored | Undone::Nothing => Undone::Released(names),
-            };
+            if let Undone::Released(before) = undone {
+                all.servers.splice(..0, before.servers);
+                all.kept.splice(..0, before.kept);
+            }
+            undone = Undone::Released(all);
         }
     }
     Ok((bytes, undone))
 }
 
 /// The file without our words in the entries of a row.
-fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u8>, Vec<String>)> {
+fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u8>, Released)> {
     if row.client == from::OURS {
-        let (text, names) = from::without(std::str::from_utf8(bytes)?, row)?;
-        return Ok((text.into_bytes(), names));
+        let (text, released) = from::without(std::str::from_utf8(bytes)?, row)?;
+        return Ok((text.into_bytes(), released));
     }
     let Some(client) = Client::named(&row.client) else {
         anyhow::bail!("there is no client `{}`", row.client)
@@ -93,12 +115,12 @@ fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u
         entries: clients::survey(before_text, client)?,
     };
     let tree = client.grammar.read(text)?;
-    let mut names = Vec::new();
+    let mut released = Released::default();
     let mut changes = Vec::new();
     for entry in clients::survey(text, client)? {
         if let Some(change) = before.taken_back(&entry, &tree)? {
             changes.extend(change);
-            names.push(entry.name);
+            released.servers.push(entry.name);
         }
     }
     let without = client.grammar.edit(text, &changes)?;
@@ -107,7 +129,7 @@ fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u
     for entry in clients::survey(&without, client)? {
         before.refuse_what_is_left(&entry, &tree)?;
     }
-    Ok((without.into_bytes(), names))
+    Ok((without.into_bytes(), released))
 }
 
 /// The file before the change of a row.

@@ -28,6 +28,12 @@ const HEADER_OPTIONS: [&str; 3] = ["-H", "--header", "--headers"];
 /// Options of one letter behind which a password, a key or a token may stand.
 const SHORT_OPTIONS: [&str; 4] = ["-p", "-P", "-k", "-t"];
 
+/// Options behind which a user stands, and a password behind a colon.
+const USER_OPTIONS: [&str; 2] = ["-u", "--user"];
+
+/// What parts of one word stand between, as in `AccountName=a;AccountKey=b`.
+const BETWEEN: [char; 2] = [';', '&'];
+
 /// The words of a command line, with stars for what may be a secret.
 pub(crate) fn words(words: &[String]) -> Vec<String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -54,7 +60,39 @@ fn is_secret_behind(option: &str, word: &str) -> bool {
     is_alone
         && (HEADER_OPTIONS.contains(&option)
             || is_credential(option)
-            || SHORT_OPTIONS.contains(&option) && !is_no_secret(word))
+            || SHORT_OPTIONS.contains(&option) && !is_no_secret(word)
+            || USER_OPTIONS.contains(&option) && has_password(word))
+}
+
+/// Whether a word is a user with a password, as `me:pw`, and not a user with a group, `1000:1000`.
+fn has_password(word: &str) -> bool {
+    let password = word.split_once(':').map_or("", |(_, password)| password);
+    !password.chars().all(|it| it.is_ascii_digit()) && !word.contains("://")
+}
+
+/// An option and what stands behind it in one word, if that may be a secret: `-phunter2`, `-ume:pw`.
+fn veiled_option(word: &str) -> Option<String> {
+    let behind = |option: &str| {
+        let rest = word.strip_prefix(option).unwrap_or_default();
+        let value = rest.strip_prefix('=');
+        // `--username` is another option.
+        let is_long = option.starts_with("--");
+        value.unwrap_or(if is_long { "" } else { rest }).to_owned()
+    };
+    let is_secret = |option: &&&str| {
+        let rest = behind(option);
+        // `-k` and `-t` begin too many names of options, which are lower case.
+        let is_name = rest.chars().all(|it| it.is_ascii_lowercase() || it == '-');
+        let may_be_name = !option.eq_ignore_ascii_case("-p");
+        !(rest.is_empty() || is_no_secret(&rest) || may_be_name && is_name)
+    };
+    let has_user = |option: &&&str| word.starts_with(**option) && has_password(&behind(option));
+    let mut users = USER_OPTIONS.iter();
+    let mut shorts = SHORT_OPTIONS.iter();
+    let option = users.find(has_user).or_else(|| shorts.find(is_secret))?;
+    let secret = behind(option);
+    let name = &word[..word.len() - secret.len()];
+    Some(format!("{name}{}", value(&secret)))
 }
 
 /// Whether a word is a number, a path, a package with its scope or another option.
@@ -63,7 +101,21 @@ fn is_no_secret(word: &str) -> bool {
 }
 
 fn is_credential(name: &str) -> bool {
-    config::looks_like_credential(name) || name.eq_ignore_ascii_case("authorization")
+    config::looks_like_credential(name)
+        || config::looks_like_credential(&in_words(name))
+        || name.eq_ignore_ascii_case("authorization")
+}
+
+/// `AccountKey` as `Account_Key`.
+fn in_words(name: &str) -> String {
+    let mut words = String::with_capacity(name.len());
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && words.ends_with(|it: char| it.is_ascii_lowercase()) {
+            words.push('_');
+        }
+        words.push(character);
+    }
+    words
 }
 
 /// A value that may be a secret; what a client fills in is none yet.
@@ -96,6 +148,12 @@ fn veiled_word(word: &str) -> String {
         let (name, secret) = word.split_at(end + 1);
         return format!("{name}{}", value(secret));
     }
+    if let Some(veiled) = veiled_option(word) {
+        return veiled;
+    }
+    if is_list_of_names(word) {
+        return veiled_parts(word);
+    }
     if word.contains(char::is_whitespace) {
         // A line of a shell, or several words in one.
         let parts: Vec<&str> = word.split(char::is_whitespace).collect();
@@ -106,13 +164,35 @@ fn veiled_word(word: &str) -> String {
             veiled.join(" ")
         };
     }
-    if word.contains("://") {
-        return config::shown_address(word);
+    let shown = if word.contains("://") {
+        config::shown_address(word)
+    } else {
+        word.to_owned()
+    };
+    if shown.contains(BETWEEN) {
+        return veiled_parts(&shown);
+    }
+    if shown != word || word.contains("://") {
+        return shown;
     }
     if config::has_form_of_credential(word) {
         return VEIL.to_owned();
     }
     word.to_owned()
+}
+
+/// Whether a word is several values with their names, as to connect to a database.
+fn is_list_of_names(word: &str) -> bool {
+    let mut parts = word.split(';').filter(|part| !part.trim().is_empty());
+    word.contains(';') && parts.all(|part| part.contains('='))
+}
+
+fn veiled_parts(word: &str) -> String {
+    let parts = word.split_inclusive(BETWEEN).map(|part| {
+        let text = part.strip_suffix(BETWEEN).unwrap_or(part);
+        format!("{}{}", veiled_word(text), &part[text.len()..])
+    });
+    parts.collect()
 }
 
 /// The text of a file, with stars for what may be a secret; nothing of what cannot be read.
@@ -302,6 +382,70 @@ mod tests {
         check(
             &["postgres://me:pass@host/db", "https://host/mcp?token=1"],
             &["postgres://***@host/db", "https://host/mcp?***"],
+        );
+    }
+
+    #[test]
+    fn credentials_within_words_are_hidden() {
+        check(
+            &[
+                "mysql",
+                "-phunter2",
+                "-p8080",
+                "-p/srv",
+                "-transport",
+                "-tghp_1",
+                "-p${PW}",
+            ],
+            &[
+                "mysql",
+                "-p***",
+                "-p8080",
+                "-p/srv",
+                "-transport",
+                "-t***",
+                "-p${PW}",
+            ],
+        );
+        check(
+            &[
+                "-u",
+                "me:pw",
+                "-u",
+                "1000:1000",
+                "-u",
+                "me",
+                "-ume:pw",
+                "--user=me:pw",
+            ],
+            &[
+                "-u",
+                "***",
+                "-u",
+                "1000:1000",
+                "-u",
+                "me",
+                "-u***",
+                "--user=***",
+            ],
+        );
+        check(
+            &[
+                "AccountName=a;AccountKey=b==;EndpointSuffix=c",
+                "Server=tcp:db;User ID=me;Password=p w;Encrypt=yes",
+                "jdbc:sqlserver://db:1433;user=me;password=pw",
+                "a=1&token=2",
+                "https://host/mcp?a=1&b=2",
+                "cd /x; TOKEN=ghp_1 exec y --token a;b",
+            ],
+            &[
+                "AccountName=a;AccountKey=***;EndpointSuffix=c",
+                "Server=tcp:db;User ID=me;Password=***;Encrypt=yes",
+                "jdbc:sqlserver://db:1433;user=me;password=***",
+                "a=1&token=***",
+                "https://host/mcp?***",
+                "cd /x; TOKEN=*** exec y --token ***",
+            ],
         );
     }
 

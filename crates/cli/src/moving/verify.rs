@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{Read, Seek},
     os::unix::process::CommandExt,
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -35,13 +36,13 @@ pub(crate) enum Verdict {
     NoAnswer,
 }
 
-/// Has a client list its servers, if it can.
-pub(crate) fn ask(client: &Client) -> Said {
+/// Has a client list its servers in this folder, if it can. It may start all that it has there.
+pub(crate) fn ask(client: &Client, folder: &Path) -> Said {
     let Some([program, arguments @ ..]) = client.list_command else {
         return Said::NotThere;
     };
     let mut command = Command::new(program);
-    command.args(arguments);
+    command.args(arguments).current_dir(folder);
     said(command)
 }
 

@@ -1,5 +1,7 @@
 //! The programs that are clients, by what they are called.
 
+use shim::mcp_proxy;
+
 /// Programs and packages, each with what a person calls it. Those that are called like something else,
 /// too, matter only where they have servers.
 const AGENTS: &[(&str, &[&str])] = &[
@@ -45,16 +47,37 @@ pub(super) fn is_shim(argv: &[String]) -> bool {
     is_mcpool(argv) && argv.get(1).is_some_and(|verb| verb == "connect")
 }
 
-/// Whether it is a process of ours, of whatever kind.
+/// Whether a command line of mcp-proxy is a session: no event, and no look at a daemon.
+pub(super) fn is_session_of_mcp_proxy(argv: &[String]) -> bool {
+    let is_other = |word: &String| {
+        ["--health", "--hook"].contains(&word.as_str()) || word.starts_with("--hook=")
+    };
+    !argv.iter().any(is_other)
+}
+
+/// Whether it is called as mcp-proxy is.
+pub(super) fn is_called_mcp_proxy(argv: &[String]) -> bool {
+    argv.first()
+        .is_some_and(|program| base_name(program) == mcp_proxy::NAME)
+}
+
+/// Whether it is called as a process of ours, of whatever kind.
 pub(super) fn is_of_mcpool(argv: &[String]) -> bool {
     is_mcpool(argv)
 }
 
 fn is_mcpool(argv: &[String]) -> bool {
-    let program = argv
-        .first()
-        .map(|program| program.rsplit('/').next().unwrap_or(program));
-    matches!(program, Some("mcpool" | "mcpoold"))
+    argv.first()
+        .is_some_and(|program| is_program_of_ours(base_name(program)))
+}
+
+/// Whether a file of this name is one of our programs.
+pub(super) fn is_program_of_ours(name: &str) -> bool {
+    matches!(name, "mcpool" | "mcpoold")
+}
+
+fn base_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use sys::process_table::Identity;
@@ -36,6 +36,8 @@ pub(crate) struct Process {
     pub(crate) is_zombie: bool,
     /// The words it was started with, or what it says of itself.
     pub(crate) argv: Vec<String>,
+    /// The file that it runs, whatever it is called; `None` if the system does not say.
+    pub(crate) program: Option<PathBuf>,
     pub(crate) folder: Option<PathBuf>,
     /// The descriptors that it reads from, and those that it writes to: pipes and sockets, by their inodes.
     pub(crate) reads: BTreeSet<u64>,
@@ -58,9 +60,26 @@ impl Process {
         }
     }
 
-    /// Whether it is `mcpool connect`.
+    /// Whether it is `mcpool connect`, or a session of mcpool that was called by the name of mcp-proxy.
     pub(crate) fn is_shim(&self) -> bool {
         agents::is_shim(&self.argv)
+            || self.is_our_mcp_proxy() && agents::is_session_of_mcp_proxy(&self.argv)
+    }
+
+    /// Whether it is a process of ours, of whatever kind.
+    pub(super) fn is_of_mcpool(&self) -> bool {
+        agents::is_of_mcpool(&self.argv) || self.is_our_mcp_proxy()
+    }
+
+    /// Whether it is mcpool that was called by the name of mcp-proxy; there is another program of that name.
+    pub(super) fn is_our_mcp_proxy(&self) -> bool {
+        let file = self.program.as_deref().and_then(Path::file_name);
+        let file = file.map(|file| file.to_string_lossy());
+        // So the system says it of a file that has been replaced since.
+        let is_ours = file.is_some_and(|file| {
+            agents::is_program_of_ours(file.strip_suffix(" (deleted)").unwrap_or(&file))
+        });
+        is_ours && agents::is_called_mcp_proxy(&self.argv)
     }
 
     /// Whether it reads what another one has as its input, as a program does that it has started in its place.

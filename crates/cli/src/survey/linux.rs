@@ -63,6 +63,7 @@ fn read(entry: Entry, user: u32, here: &Path) -> Option<Process> {
         group: entry.group.map_or(0, number),
         is_zombie: entry.zombie,
         argv,
+        program: fs::read_link(folder.join("exe")).ok(),
         folder: fs::read_link(folder.join("cwd")).ok(),
         reads: BTreeSet::new(),
         writes: BTreeSet::new(),
@@ -181,6 +182,7 @@ mod tests {
         let census = take().unwrap();
         let own = census.get(std::process::id()).unwrap();
         assert_eq!(own.folder, std::env::current_dir().ok());
+        assert_eq!(own.program, std::env::current_exe().ok());
         assert!(!own.argv.is_empty());
     }
 

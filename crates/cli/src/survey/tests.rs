@@ -19,6 +19,7 @@ fn process(pid: i32, parent: i32, line: &str) -> Process {
         group: 1,
         is_zombie: false,
         argv: line.split_whitespace().map(str::to_owned).collect(),
+        program: None,
         folder: Some("/project".into()),
         reads: BTreeSet::from([inode(pid)]),
         writes: BTreeSet::from([inode(pid) + 1]),
@@ -121,6 +122,32 @@ fn a_server_is_what_its_client_has_started_with_all_below_it() {
         ]
     );
     assert!(orphans(&found).is_empty());
+}
+
+#[test]
+fn mcpool_in_the_place_of_mcp_proxy_is_known_by_what_it_runs() {
+    let runs = |pid, line, program: &str| Process {
+        program: Some(program.into()),
+        ..process(pid, 10, line)
+    };
+    let found = survey(vec![
+        process(10, 1, "claude"),
+        runs(11, "mcp-proxy --config quarry", "/opt/mcpool"),
+        runs(12, "/x/mcp-proxy ws://h/mcp", "/opt/mcpool (deleted)"),
+        // No session, and another program of this name.
+        runs(13, "mcp-proxy ws://h/mcp --hook Stop", "/opt/mcpool"),
+        runs(14, "mcp-proxy ws://other/mcp", "/usr/bin/mcp-proxy"),
+        runs(15, "some-mcp sample-server", "/opt/mcpoold"),
+    ]);
+    assert_eq!(found.sessions[0].pooled, 2);
+    let servers = found.sessions[0].servers.iter();
+    let servers: Vec<u32> = servers.map(|server| server.pid).collect();
+    assert_eq!(servers, [14, 15]);
+    let left = Process {
+        program: Some("/opt/mcpool".into()),
+        ..cut_off(process(21, 1, "mcp-proxy ws://h/mcp"))
+    };
+    assert!(orphans(&survey(vec![left])).is_empty());
 }
 
 #[test]

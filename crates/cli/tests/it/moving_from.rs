@@ -76,3 +76,23 @@ fn each_other_system_is_found_where_it_keeps_its_servers() {
     let ran = finish(command.env("AITKIT_ROOT", home.user().join("nowhere")));
     assert!(ran.stderr.contains("nowhere"), "{ran:?}");
 }
+
+#[test]
+fn a_server_that_is_rewritten_since_stays_and_that_is_said() {
+    let home = Home::new();
+    let servers = r#"{"servers": {"a": {"command": "npx"}, "b": {"command": "uvx"}}}"#;
+    let servers = home.keep("a.json", servers);
+    home.done(&["import", "--from", servers.to_str().unwrap(), "--apply"]);
+    let config = home.pool().join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("\"npx\"", "\"mine\"")).unwrap();
+    let said = home.done(&["undo"]);
+    assert!(
+        said.contains("keeps what you have rewritten since: a."),
+        "{said}"
+    );
+    assert!(said.contains("is taken back: b."), "{said}");
+    let now = fs::read_to_string(&config).unwrap();
+    assert!(now.contains("mine") && !now.contains("uvx"), "{now}");
+    assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
+}

@@ -124,6 +124,7 @@ fn a_plan_shows_what_comes_into_the_configuration_and_what_stays_without_an_addr
 
         What may be a secret comes into POOL/config.toml, which others may read: it is made yours alone (mode 0600).
         No client starts mcpool for an address: `mcpool service install` has it run, or a session over stdio.
+        A server that is reached at an address without `?workspace=` starts in your home folder, and is one for all projects.
     "#]].assert_eq(&anonymous(&home, &ran.stdout));
     assert_eq!((read(&cursor), read(&codex)), (CURSOR.into(), CODEX.into()));
     assert_eq!(read(&config(&home)), LISTENS);
@@ -185,6 +186,7 @@ fn servers_go_into_the_configuration_and_clients_are_told_where_they_are() {
     home.done(&["undo"]);
     assert_eq!((read(&cursor), read(&codex)), (CURSOR.into(), CODEX.into()));
     assert_eq!(read(&config(&home)), LISTENS);
+    assert_eq!(fs::metadata(config(&home)).unwrap().mode() & 0o777, 0o644);
     assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
 }
 
@@ -223,6 +225,7 @@ fn one_server_of_two_clients_is_configured_once_and_one_that_is_there_is_used() 
     home.done(&["import", "--http", "--apply"]);
     let now = read(&config(&home));
     assert_eq!(now.matches("[servers.fetch]").count(), 1, "{now}");
+    assert_eq!(fs::metadata(config(&home)).unwrap().mode() & 0o777, 0o600);
     assert!(now.starts_with(&mine), "{now}");
     for file in &files {
         let text = read(file);
@@ -302,6 +305,8 @@ fn an_address_that_has_another_name_since_is_not_lost_in_silence() {
     home.configure(LISTENS);
     let path = home.keep(".cursor/mcp.json", CURSOR);
     home.done(&["import", "--http", "--apply"]);
+    let imported = read(&config(&home));
+    assert!(imported.contains("[servers.memory]"), "{imported}");
     let renamed = read(&path).replace("\"memory\": {", "\"mine\": {");
     fs::write(&path, &renamed).unwrap();
     let ran = home.run(&["undo"]);
@@ -311,6 +316,51 @@ fn an_address_that_has_another_name_since_is_not_lost_in_silence() {
         "{ran:?}"
     );
     assert_eq!(read(&path), renamed);
+    // What the address names is there as long as it is named.
+    assert!(ran.stdout.contains("clients still name"), "{ran:?}");
+    assert_eq!(read(&config(&home)), imported);
+    fs::write(&path, CURSOR).unwrap();
+    home.done(&["undo"]);
+    assert_eq!(read(&config(&home)), LISTENS);
+}
+
+#[test]
+fn a_path_that_is_relative_keeps_a_server_with_its_client() {
+    let home = Home::new();
+    home.configure(LISTENS);
+    let text = r#"{"mcpServers": {"files": {"command": "npx", "args": ["server-files", "."]}}}"#;
+    let path = home.keep(".cursor/mcp.json", text);
+    let ran = home.run(&["import", "--http", "--apply"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("a path in it is relative"), "{ran:?}");
+    assert!(read(&path).contains("\"connect\""));
+    assert_eq!(read(&config(&home)), LISTENS);
+}
+
+#[test]
+fn a_configuration_that_only_a_person_can_change_keeps_servers_with_their_clients() {
+    let home = Home::new();
+    let mine = format!("servers = {{ other = {{ command = \"x\" }} }}\n{LISTENS}");
+    home.configure(&mine);
+    let path = home.keep(".cursor/mcp.json", CURSOR);
+    let ran = home.run(&["import", "--http", "--apply"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("NO ADDRESS, BECAUSE"), "{ran:?}");
+    assert!(read(&path).contains("\"connect\""));
+    assert_eq!(read(&config(&home)), mine);
+}
+
+#[test]
+fn a_client_s_file_that_is_gone_names_no_address() {
+    let home = Home::new();
+    home.configure(LISTENS);
+    let path = home.keep(".cursor/mcp.json", CURSOR);
+    home.done(&["import", "--http", "--apply"]);
+    fs::remove_file(&path).unwrap();
+    let ran = home.run(&["undo"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.contains("it is not there any more"), "{ran:?}");
+    assert_eq!(read(&config(&home)), LISTENS);
 }
 
 #[test]

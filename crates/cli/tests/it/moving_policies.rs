@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -273,13 +274,9 @@ fn a_project_s_file_that_git_has_not_is_changed_itself() {
     let home = Home::new();
     let text = format!(r#"{{"mcpServers": {{"git": {ENTRY}}}}}"#);
     let file = committed(&home, "{}");
-    let project = home.root().join("project");
-    let status = Command::new("git")
-        .args(["rm", "--quiet", "--cached", ".mcp.json"])
-        .current_dir(&project)
-        .status();
-    assert!(status.unwrap().success());
+    git(&home, &["rm", "--quiet", "--cached", ".mcp.json"]);
     fs::write(&file, &text).unwrap();
+    note(&home, &json!({"hasTrustDialogAccepted": true}));
     let programs = PathBuf::from(env!("CARGO_BIN_EXE_mcpool"));
     let path = format!(
         "{}:/usr/local/bin:/usr/bin:/bin",
@@ -296,18 +293,103 @@ fn a_project_s_file_that_git_has_not_is_changed_itself() {
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
 }
 
+/// Runs git in the project.
+fn git(home: &Home, arguments: &[&str]) {
+    let mut git = Command::new("git");
+    let git = git.args(arguments).current_dir(home.root().join("project"));
+    assert!(git.status().unwrap().success());
+}
+
+/// What Claude Code has noted of the project.
+fn note(home: &Home, noted: &Value) {
+    let user =
+        json!({"projects": {project_of(home): noted}, "mcpServers": {"mine": {"command": "uvx"}}});
+    write(&home.user(), ".claude.json", &user.to_string());
+}
+
 #[test]
 fn what_a_project_s_own_settings_approve_is_not_approved_by_a_person() {
     let home = Home::new();
     committed(&home, &format!(r#"{{"mcpServers": {{"git": {ENTRY}}}}}"#));
     let project = home.root().join("project");
-    write(&home.user(), ".claude.json", "{}");
     let all = r#"{"enableAllProjectMcpServers": true}"#;
+    let check = |what: &str, is_approved: bool| {
+        let ran = home.run(&["import", "--server", "git"]);
+        assert_eq!(
+            ran.code,
+            Some(if is_approved { 5 } else { 0 }),
+            "{what}: {ran:?}"
+        );
+        let is_left = ran.stdout.contains("nobody has approved it");
+        assert_eq!(is_left, !is_approved, "{what}: {ran:?}");
+    };
+    note(&home, &json!({"hasTrustDialogAccepted": true}));
     write(&project, ".claude/settings.json", all);
-    let ran = home.run(&["import"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.stdout.contains("nobody has approved it"), "{ran:?}");
+    check("of everybody", false);
     write(&project, ".claude/settings.local.json", all);
-    let ran = home.run(&["import"]);
-    assert_eq!(ran.code, Some(5), "{ran:?}");
+    check("the user's", true);
+    note(&home, &json!({"hasTrustDialogAccepted": false}));
+    check("of a folder that nobody trusts", false);
+    note(&home, &json!({"hasTrustDialogAccepted": true}));
+    git(&home, &["add", ".claude/settings.local.json"]);
+    check("that git has", false);
+}
+
+#[test]
+fn a_client_is_asked_in_a_project_only_if_that_is_trusted_and_has_changed() {
+    let home = Home::new();
+    committed(&home, &format!(r#"{{"mcpServers": {{"git": {ENTRY}}}}}"#));
+    let project = project_of(&home);
+    let mark = home.file("asked-in");
+    let script = format!("#!/bin/sh\npwd > {mark}\necho mine\n[ $PWD = / ] || echo git\n");
+    let claude = write(&home.root(), "programs/claude", &script);
+    fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!(
+        "{}:/usr/local/bin:/usr/bin:/bin",
+        claude.parent().unwrap().display()
+    );
+    for (is_trusted, servers, folder) in [
+        (true, &[][..], project.as_str()),
+        (false, &[], "/"),
+        (true, &["--server", "mine"], "/"),
+    ] {
+        note(
+            &home,
+            &json!({"hasTrustDialogAccepted": is_trusted, "enabledMcpjsonServers": ["git"]}),
+        );
+        let mut command = home.mcpool(&[&["import", "--apply"], servers].concat());
+        let ran = finish(command.env("PATH", &path));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.contains("lists all of them"), "{ran:?}");
+        assert_eq!(fs::read_to_string(&mark).unwrap().trim_end(), folder);
+        home.done(&["undo"]);
+    }
+}
+
+#[test]
+fn a_server_of_another_project_is_what_that_project_s_own_lists_let_it_be() {
+    let home = Home::new();
+    let here = home.root().join("project");
+    let there = home.project("there");
+    let server = json!({"mcpServers": {"git": {"command": "uvx", "args": ["s"]}}});
+    let user = json!({"projects": {
+        here.to_str().unwrap(): server, there.to_str().unwrap(): server
+    }});
+    write(&home.user(), ".claude.json", &user.to_string());
+    for (denying, other) in [(&here, &there), (&there, &here)] {
+        let lists = write(denying, ".claude/settings.local.json", DENIED);
+        let ran = home.run(&["import", "--json"]);
+        assert_eq!(ran.code, Some(5), "{ran:?}");
+        let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let file = &said["files"][0];
+        for (list, project) in [("changed", other), ("left_alone", denying)] {
+            assert_eq!(
+                file[list][0]["project"],
+                project.to_str().unwrap(),
+                "{list}"
+            );
+            assert_eq!(file[list].as_array().unwrap().len(), 1, "{list}");
+        }
+        fs::remove_file(lists).unwrap();
+    }
 }

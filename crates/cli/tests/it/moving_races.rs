@@ -70,6 +70,41 @@ fn killed_at_any_step_a_file_is_the_old_one_or_the_new_one() {
     assert_eq!(read(), BEFORE);
 }
 
+#[test]
+fn killed_at_any_step_a_new_configuration_is_not_there_or_the_whole_new_one() {
+    let home = Home::new();
+    let path = home.pool().join("config.toml");
+    let servers = home.keep("a.json", r#"{"servers": {"a": {"command": "npx"}}}"#);
+    let import = ["import", "--from", servers.to_str().unwrap(), "--apply"];
+    home.done(&import);
+    let after = fs::read_to_string(&path).unwrap();
+    home.done(&["undo"]);
+    assert!(!path.exists());
+
+    let check = |step: u64| {
+        let now = fs::read_to_string(&path).ok();
+        let is_whole = now
+            .as_ref()
+            .is_none_or(|now| now.is_empty() || *now == after);
+        assert!(is_whole, "at step {step}: {now:?}");
+        home.done(&["undo"]);
+        assert!(!path.exists(), "at step {step}");
+        // With a copy there already, the next one would have fewer steps.
+        let backups = home.pool().join("state/import/backups");
+        for backup in fs::read_dir(backups).unwrap() {
+            fs::remove_file(backup.unwrap().path()).unwrap();
+        }
+    };
+    let steps = killed_at_every_step(&home, &import, check);
+    assert!(steps >= 10, "{steps} steps");
+    home.done(&import);
+    let steps = killed_at_every_step(&home, &["undo"], |step| {
+        check(step);
+        home.done(&import);
+    });
+    assert!(steps > 10, "{steps} steps");
+}
+
 /// A process that counts in the file, as a session of a client does.
 struct Rewriter {
     name: String,

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::PathBuf,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     http_edge::secure,
     support::{
-        Client, FAKE_SERVER, Home, Ran, finish, remote_socket::RemoteSocket, until, web::Web,
+        Client, FAKE_SERVER, Home, Ran, finish, hello, remote_socket::RemoteSocket, until, web::Web,
     },
 };
 
@@ -58,6 +59,12 @@ fn profile(home: &Home, text: &str) -> PathBuf {
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path
+}
+
+/// Where nobody listens.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
 }
 
 fn url(remote: &RemoteSocket) -> String {
@@ -109,6 +116,43 @@ fn a_session_of_mcp_proxy_is_one_through_mcpool_and_its_hooks_have_the_same_key(
 }
 
 #[test]
+fn a_daemon_that_comes_after_its_client_is_waited_for() {
+    let home = Home::new();
+    let address = free_address();
+    let mut client = Client::spawn(&mut mcp_proxy(&home, &[&format!("ws://{address}/mcp")]));
+    let id = client.ask("initialize", hello("2025-11-25", &json!({})));
+    let state = || {
+        // As long as there is no daemon of ours, nobody says it.
+        let ran = finish(&mut home.mcpool(&["status", "--json"]));
+        let status: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        status["upstreams"][0]["state"].clone()
+    };
+    until("the first look", || state() == "starting");
+    // Nobody was there when it was looked for: that is done before anybody else is answered.
+    let _upstream = home.upstream();
+    let remote = RemoteSocket::at(&address, true);
+    let answer = client.response(id);
+    assert_eq!(answer["result"]["serverInfo"]["name"], "socket", "{answer}");
+    client.notify("notifications/initialized", &json!({}));
+    assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
+    assert_eq!(remote.asked().len(), 1);
+}
+
+#[test]
+fn a_daemon_that_never_comes_is_waited_for_as_long_as_clients_wait() {
+    let home = Home::new();
+    home.configure("[limits]\nstart_patience = \"3s\"\n");
+    let url = format!("ws://{}/mcp", free_address());
+    let mut client = Client::spawn(&mut mcp_proxy(&home, &[&url]));
+    let begun = Instant::now();
+    let answer = client.greet(&json!({}));
+    // After pauses of 250 ms, 500 ms and 1 s the next would be longer than the patience.
+    assert!(begun.elapsed() >= Duration::from_millis(1750), "{answer}");
+    let why = answer["error"]["message"].as_str().unwrap();
+    assert!(why.contains("connection refused"), "{answer}");
+}
+
+#[test]
 fn an_event_that_is_only_told_has_arrived_when_mcp_proxy_ends() {
     let (home, remote) = (Home::new(), RemoteSocket::start(true));
     let lines = [
@@ -148,11 +192,7 @@ fn a_profile_says_where_the_daemon_is_and_is_its_owner_s_alone() {
     let token = Some("Bearer profile-token".to_owned());
     assert_eq!(remote.authorized(), vec![token; 3]);
     // The command line comes before the profile.
-    let nowhere = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let nowhere = format!("ws://{nowhere}/mcp");
+    let nowhere = format!("ws://{}/mcp", free_address());
     let ran = finish(&mut mcp_proxy(
         &home,
         &["--config", "quarry", "--health", &nowhere],
@@ -179,6 +219,17 @@ fn the_exit_code_is_that_of_mcp_proxy() {
     assert!(well.stderr.ends_with("mcp-proxy: ok\n"), "{well:?}");
     // It is not counted as a session, and starts nothing.
     assert_eq!(home.daemon_pid(), None);
+    // A word behind the URL may be another one with a password, and clients keep what is said.
+    for line in [
+        &["--health", "ftp://me:canary@h/"][..],
+        &["--health", "https://h/mcp?token=canary"],
+        &["--health", "ws://me:canary y@h"],
+        &["ws://h/", "ws://me:canary@h/"],
+    ] {
+        let ran = finish(&mut mcp_proxy(&home, line));
+        assert_eq!(ran.code, Some(2), "{line:?}: {ran:?}");
+        assert!(!ran.stderr.contains("canary"), "{line:?}: {ran:?}");
+    }
     for (line, code, words) in [
         (
             &["--health", "ws://127.0.0.1:1/mcp"][..],
@@ -269,6 +320,13 @@ fn a_daemon_with_tls_is_reached_by_its_profile() {
     let ran = hooked(&mut mcp_proxy(&home, &hook), &json!({}));
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("the daemon answered 4"), "{ran:?}");
+    // A file without a folder is in that of whoever calls.
+    let known = known.replace(there.file("cert.pem").as_str(), "cert.pem");
+    profile(&home, &format!("[quarry]\nurl = \"{place}\"\n{known}"));
+    let mut command = mcp_proxy(&home, &["--config", "quarry"]);
+    let mut beside = Client::spawn(command.current_dir(there.root()));
+    beside.initialize();
+    beside.close();
     // Without the profile nobody vouches for it.
     let ran = finish(&mut mcp_proxy(&home, &["--health", &place]));
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -282,16 +340,11 @@ fn a_daemon_is_served_at_a_port_with_the_words_of_code_intelligence() {
     home.configure(&format!(
         "[servers.fake]\ncommand = '{FAKE_SERVER}'\nscope = \"workspace\"\n"
     ));
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let port = port.to_string();
+    let address = free_address();
+    let port = address.rsplit_once(':').unwrap().1;
     for round in 0..2 {
-        let mut serve = home.mcpool(&["serve", "--standalone", "--port", &port]);
+        let mut serve = home.mcpool(&["serve", "--standalone", "--port", port]);
         let mut daemon = serve.stderr(Stdio::piped()).spawn().unwrap();
-        let address = format!("127.0.0.1:{port}");
         until("the port", || TcpStream::connect(&address).is_ok());
         let repo = home.project("other");
         let mut web = Web::at(&address, &format!("/mcp?repo={}", repo.display()));
@@ -310,6 +363,20 @@ fn a_daemon_is_served_at_a_port_with_the_words_of_code_intelligence() {
             "{errors}"
         );
     }
+}
+
+#[test]
+fn a_port_that_cannot_be_had_is_no_daemon() {
+    let home = Home::new();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let ran = finish(&mut home.mcpool(&["serve", "--port", &port]));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains(&port), "{ran:?}");
+    // One that runs already would not listen there.
+    let ran = finish(&mut home.mcpool(&["serve", "--upgrade", "--port", &port]));
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("--upgrade"), "{ran:?}");
 }
 
 #[test]

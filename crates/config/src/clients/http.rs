@@ -121,7 +121,11 @@ pub fn over_http(
         return Err(NoHttp::Filled);
     }
     let is_relative = |path: &str| !path.starts_with('/');
-    if program.contains('/') && is_relative(program) || cwd.as_deref().is_some_and(is_relative) {
+    if program.contains('/') && is_relative(program)
+        || cwd.as_deref().is_some_and(is_relative)
+        || args.iter().any(|arg| is_of_the_folder(arg))
+        || is_script_of_the_folder(program, args)
+    {
         return Err(NoHttp::Relative);
     }
     let server = ServerEntry {
@@ -176,8 +180,40 @@ fn values(node: Option<&Node>, env: &mut BTreeMap<String, String>) -> Result<(),
     Ok(())
 }
 
+/// What the names of scripts end with, which stand behind a launcher.
+const SCRIPTS: [&str; 10] = [
+    "cjs", "jar", "js", "mjs", "php", "pl", "py", "rb", "sh", "ts",
+];
+
+/// Programs whose first argument is a script.
+const INTERPRETERS: [&str; 9] = [
+    "bash", "node", "perl", "php", "python", "ruby", "sh", "ts-node", "tsx",
+];
+
+/// Whether a program starts a script whose path is relative, whatever that ends with.
+fn is_script_of_the_folder(program: &str, args: &[String]) -> bool {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    // `python3.13` is Python.
+    let name = name.trim_end_matches(|it: char| it.is_ascii_digit() || it == '.');
+    let script = args
+        .first()
+        .filter(|script| !script.starts_with(['/', '-']));
+    INTERPRETERS.contains(&name) && script.is_some()
+}
+
+/// Whether an argument, or what an option says in it, means something in the folder at hand.
+fn is_of_the_folder(arg: &str) -> bool {
+    let path = arg.rsplit_once('=').map_or(arg, |(_, value)| value);
+    let first = path.split('/').next().unwrap_or(path);
+    let ending = path.rsplit_once('.').map(|(_, ending)| ending);
+    let is_script = ending.is_some_and(|ending| SCRIPTS.contains(&ending));
+    // `@a/chart.js` is a package, and what has a scheme an address.
+    [".", ".."].contains(&first)
+        || is_script && !path.starts_with(['/', '@']) && !path.contains("://")
+}
+
 /// Whether a client may fill something in here: `${X}`, `$X`, `%X%`, `{env:X}`, `{file:x}`.
-fn is_filled_in(text: &str) -> bool {
+pub(super) fn is_filled_in(text: &str) -> bool {
     let between = |sign: char| text.split(sign).nth(2).is_some();
     text.contains('$')
         || between('%')
@@ -392,5 +428,52 @@ fn copied(text: &str, grammar: Grammar, node: &Node) -> Added {
     Added::Value {
         value: node.clone(),
         written,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_that_means_something_in_the_folder_at_hand_is_known() {
+        for arg in [
+            ".",
+            "..",
+            "./x",
+            "../x",
+            "--root=.",
+            "--root=../x",
+            "server.py",
+            "src/index.js",
+        ] {
+            assert!(is_of_the_folder(arg), "{arg}");
+        }
+        for arg in [
+            "-y",
+            "/srv/x.py",
+            "@a/chart.js",
+            ".hidden",
+            "server",
+            "https://x/y.js",
+            "x@1.2.3",
+            "a=b",
+        ] {
+            assert!(!is_of_the_folder(arg), "{arg}");
+        }
+        for (program, script, expected) in [
+            ("node", "build/index", true),
+            ("/usr/bin/python3.13", "server", true),
+            ("python", "-m", false),
+            ("node", "/srv/index", false),
+            ("npx", "server", false),
+        ] {
+            let args = [script.to_owned()];
+            assert_eq!(
+                is_script_of_the_folder(program, &args),
+                expected,
+                "{program} {script}"
+            );
+        }
     }
 }

@@ -370,7 +370,8 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
         let is_run =
             program == bridge || is_launcher && words.iter().any(|word| is_package(word, bridge));
         // `mcp-proxy` also puts a server of one's own behind an address; with one it goes to somebody else's.
-        if is_run && words.iter().any(|word| is_address(word)) {
+        let is_by_profile = program == "mcp-proxy" && names_profile(words);
+        if is_run && (is_by_profile || words.iter().any(|word| is_address(word))) {
             return Err(Reason::Bridge {
                 program: bridge,
                 name: name.to_owned(),
@@ -378,6 +379,16 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
         }
     }
     Ok(())
+}
+
+/// Whether mcp-proxy is told by `--config NAME` which address it goes to, as one of that name takes it. Behind a word
+/// that is no option, options are those of a server.
+fn names_profile(words: &[String]) -> bool {
+    let mut options = words
+        .iter()
+        .skip(1)
+        .take_while(|word| word.starts_with('-'));
+    options.any(|word| word == "--config" || word.starts_with("--config="))
 }
 
 /// `mcp-remote`, `mcp-remote@latest`, `@scope/mcp-remote`.

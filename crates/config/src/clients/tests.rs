@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use expect_test::expect;
 
-use super::{ALL, Machine, System};
+use super::{ALL, Client, Kind, Machine, Reason, System, survey};
 
 struct Fake(System);
 
@@ -165,4 +165,27 @@ fn every_client_has_a_word_of_its_own() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 15);
+}
+
+#[test]
+fn mcp_proxy_is_a_bridge_by_address_and_by_profile_and_else_has_a_server_behind_it() {
+    let client = Client::named("cursor").unwrap();
+    for (words, is_bridge) in [
+        (r#""--config", "quarry""#, true),
+        (r#""--config=quarry""#, true),
+        (r#""--config", "quarry", "ws://h/mcp""#, true),
+        (r#""ws://h/mcp""#, true),
+        (r#""node", "server.js", "--config", "x""#, false),
+        (
+            r#""--port", "1", "--", "node", "server.js", "--config", "x""#,
+            false,
+        ),
+    ] {
+        let text = format!(
+            r#"{{"mcpServers": {{"a": {{"command": "/x/mcp-proxy", "args": [{words}]}}}}}}"#
+        );
+        let found = survey(&text, client).unwrap();
+        let is_left = matches!(&found[0].kind, Kind::LeftAlone(Reason::Bridge { .. }));
+        assert_eq!(is_left, is_bridge, "{words}: {:?}", found[0].kind);
+    }
 }

@@ -39,6 +39,17 @@ const OURS: &[&str] = &[
     "upgrade",
 ];
 
+/// Why a request to a server cannot say a header of this name, for a person; `None` if it can.
+pub fn unfit_header(name: &str) -> Option<&'static str> {
+    if !is_header(name) {
+        Some("cannot be the name of a header")
+    } else if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+        Some("is a header that mcpool sets itself")
+    } else {
+        None
+    }
+}
+
 /// Whether this key may stand in a table with, or without, `url`.
 pub(super) fn check_place(reader: &mut Reader<'_>, field: &Entry<'_>, is_remote: bool) {
     let (message, hint) = if is_remote && OF_PROCESSES.contains(&field.name) {
@@ -112,11 +123,8 @@ fn headers(reader: &mut Reader<'_>, field: &Entry<'_>, remote: &mut Remote) {
     };
     for header in entries(table, &field.path) {
         let lower = header.name.to_ascii_lowercase();
-        if !is_header(header.name) {
-            let message = format!("{:?} cannot be the name of a header", header.name);
-            reader.fault(header.key_offset, &header.path, message, None);
-        } else if OURS.contains(&lower.as_str()) {
-            let message = "is a header that mcpool sets itself".to_owned();
+        if let Some(why) = unfit_header(header.name) {
+            let message = format!("{:?} {why}", header.name);
             reader.fault(header.key_offset, &header.path, message, None);
         } else if let Some(cell) = reader.cell(&header, "a string")
             && let Some(template) = reader.template(&cell)

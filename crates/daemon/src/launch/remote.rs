@@ -44,6 +44,9 @@ pub(crate) struct RemoteSpec {
     pub(crate) headers: Vec<(String, String)>,
     /// Absolute.
     pub(crate) ca_cert: Option<PathBuf>,
+    /// Whether it came along, so that nobody has said that it is there already: then it is waited for.
+    #[serde(default)]
+    pub(crate) may_come_later: bool,
     /// What the server is told that its session is called, if it has only one.
     pub(crate) session_key: Option<SessionKey>,
 }
@@ -111,6 +114,10 @@ impl Planner {
         let target = Target::parse(&url).map_err(|what| bad(&remote.url, &what))?;
         let mut headers = Vec::new();
         for (name, template) in &remote.headers {
+            // The configuration has none such; what came along may.
+            if let Some(why) = config::unfit_header(name) {
+                return Err(bad(template, &format!("{name:?} {why}")));
+            }
             let value = fill(template)?;
             if HeaderValue::from_str(&value).is_err() {
                 return Err(bad(template, "its value cannot be sent as a header"));
@@ -157,6 +164,7 @@ impl Planner {
                 url,
                 headers,
                 ca_cert,
+                may_come_later: asker.ask.address.is_some(),
                 session_key,
             })),
             life: None,

@@ -69,6 +69,11 @@ impl Remote {
             spec: Arc::clone(spec),
             standing: remote.standing.clone(),
             inbox: around.inbox.clone(),
+            wait: if spec.may_come_later {
+                around.limits.start_patience
+            } else {
+                Duration::ZERO
+            },
             message_bytes: around.limits.message_bytes,
             room: Arc::clone(&around.room),
         };

@@ -49,13 +49,20 @@ const INBOX: usize = 1024;
 pub(super) struct Plan {
     pub(super) guardian_program: PathBuf,
     pub(super) places: Places,
-    pub(super) http: Http,
+    pub(super) http: HttpWish,
     pub(super) successor: Successor,
     pub(super) limits: Limits,
     pub(super) logs: Logs,
     pub(super) keeper: Keeper,
     pub(super) rows: Rows,
     pub(super) rests: Rests,
+}
+
+/// What is wanted over HTTP.
+pub(super) struct HttpWish {
+    pub(super) configured: Http,
+    /// Whether a daemon that cannot listen there is none.
+    pub(super) is_needed: bool,
 }
 
 /// The hub and all that is around it.
@@ -278,7 +285,7 @@ impl Handover<'_> {
 /// Lets people in over HTTP as well, where the user wants that.
 fn open_http(
     before: HttpBefore,
-    http: &Http,
+    wish: &HttpWish,
     places: &Places,
     (inbox, room, limits): (&mpsc::Sender<Input>, &Arc<Room>, &Limits),
     (door, descriptors): (&Door, Descriptors),
@@ -290,12 +297,16 @@ fn open_http(
         sessions: door.places().share(),
         connections: descriptors.connections,
     };
+    let http = &wish.configured;
     match before {
         HttpBefore::HandedOver(frozen) => HttpStand::resume(frozen, http, places, shared)
             .context("taking over what is over HTTP")
             .inspect_err(observe::not_resumed),
         HttpBefore::Passed(passed) => {
             let stand = HttpStand::take(http, places, passed, shared);
+            if let Some(trouble) = stand.listening.trouble.as_ref().filter(|_| wish.is_needed) {
+                bail!("{trouble}");
+            }
             Ok((stand, AllTubes::default()))
         }
     }

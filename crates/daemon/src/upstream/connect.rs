@@ -47,6 +47,23 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
+/// Why there is no way, for a person.
+#[derive(Debug)]
+pub(super) enum NoWay {
+    /// Nobody is there, as far as that can be seen.
+    NobodyThere(String),
+    /// Somebody is, and not who it has to be.
+    Mistrusted(String),
+}
+
+impl From<NoWay> for String {
+    fn from(no_way: NoWay) -> Self {
+        match no_way {
+            NoWay::NobodyThere(why) | NoWay::Mistrusted(why) => why,
+        }
+    }
+}
+
 /// Opens ways to one server.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -82,26 +99,28 @@ impl Connector {
         Ok(Connector { target, tls })
     }
 
-    /// Opens one. The error is for a person.
-    pub(super) async fn connect(&self) -> Result<Box<dyn Stream>, String> {
+    /// Opens one.
+    pub(super) async fn connect(&self) -> Result<Box<dyn Stream>, NoWay> {
         let opened = time::timeout(PATIENCE, self.open()).await;
-        opened.unwrap_or_else(|_| Err(format!("no connection within {} s", PATIENCE.as_secs())))
+        let late = || format!("no connection within {} s", PATIENCE.as_secs());
+        opened.unwrap_or_else(|_| Err(NoWay::NobodyThere(late())))
     }
 
-    async fn open(&self) -> Result<Box<dyn Stream>, String> {
+    async fn open(&self) -> Result<Box<dyn Stream>, NoWay> {
         let (host, port) = match &self.target.place {
             Place::Socket(path) => {
                 let stream = UnixStream::connect(path).await;
-                return Ok(Box::new(stream.map_err(|error| words(&error))?));
+                let stream = stream.map_err(|error| NoWay::NobodyThere(words(&error)))?;
+                return Ok(Box::new(stream));
             }
             Place::Network { host, port, .. } => (host, *port),
         };
-        let stream = tcp(host, port).await?;
+        let stream = tcp(host, port).await.map_err(NoWay::NobodyThere)?;
         let Some((connector, name)) = &self.tls else {
             return Ok(Box::new(stream));
         };
         let stream = connector.connect(name.clone(), stream).await;
-        let stream = stream.map_err(|error| tls_words(&error))?;
+        let stream = stream.map_err(|error| NoWay::Mistrusted(tls_words(&error)))?;
         Ok(Box::new(stream))
     }
 }
@@ -346,7 +365,7 @@ mod tests {
         let connect = async |host: &str, file: Option<&PathBuf>| {
             let target = Target::parse(&format!("https://{host}:{port}/")).unwrap();
             let connector = Connector::to(target, file.cloned()).await?;
-            connector.connect().await
+            connector.connect().await.map_err(String::from)
         };
         let mut stream = connect("localhost", Some(&file)).await.unwrap();
         stream.write_all(b"hello").await.unwrap();

@@ -25,7 +25,7 @@ use wire::Frame;
 
 use super::{
     End, Job, Wanted,
-    connect::{Connector, Stream},
+    connect::{Connector, NoWay, Stream},
     ends::{Ear, Voice},
     words_of,
 };
@@ -36,6 +36,11 @@ const PROTOCOL: HeaderValue = HeaderValue::from_static("mcp");
 
 /// How long the server may take to agree to it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The first pause before one that is not there yet is looked for again; each is twice as long as the one before, up
+/// to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often it is asked whether it is still there; it has as long again to answer.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -96,15 +101,11 @@ pub(super) async fn converse(
     let opened = tokio::select! {
         biased;
         () = wanted.overdue() => return End::told(),
-        opened = time::timeout(PATIENCE, open(job, &connector)) => opened,
+        opened = open_in_time(job, &connector) => opened,
     };
     let socket = match opened {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(why)) => return End::unstarted(why),
-        Err(_late) => {
-            let seconds = PATIENCE.as_secs();
-            return End::unstarted(format!("{target}: no WebSocket within {seconds} s"));
-        }
+        Ok(socket) => socket,
+        Err(why) => return End::unstarted(why),
     };
     job.tell_reached().await;
     let (way, mut heard) = socket.split();
@@ -197,8 +198,39 @@ fn text_of(frame: &Frame) -> Message {
     Message::text(String::from_utf8(text).unwrap_or_default())
 }
 
-/// Opens a WebSocket; the error is for a person.
-async fn open(job: &Job, connector: &Connector) -> Result<Socket, String> {
+/// Why there is no WebSocket, for a person.
+enum Unopened {
+    /// Nobody is there, as far as that can be seen.
+    NobodyThere(String),
+    /// Somebody is, who does not agree to it.
+    Refused(String),
+}
+
+/// Opens a WebSocket, also to a server that comes only while it is waited for. Each wait ends sooner than whoever
+/// has the patience, so that it is told why.
+async fn open_in_time(job: &Job, connector: &Connector) -> Result<Socket, String> {
+    let until = Instant::now() + job.wait;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let why = match time::timeout(PATIENCE, open(job, connector)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(Unopened::Refused(why))) => return Err(why),
+            Ok(Err(Unopened::NobodyThere(why))) => why,
+            Err(_late) => {
+                let (target, seconds) = (&connector.target, PATIENCE.as_secs());
+                return Err(format!("{target}: no WebSocket within {seconds} s"));
+            }
+        };
+        if Instant::now() + pause >= until {
+            return Err(why);
+        }
+        time::sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+/// Opens a WebSocket if the server is there.
+async fn open(job: &Job, connector: &Connector) -> Result<Socket, Unopened> {
     let target = &connector.target;
     let opened = shake_hands(job, connector, true).await?;
     let is_without = |error: &Error| {
@@ -216,16 +248,17 @@ async fn open(job: &Job, connector: &Connector) -> Result<Socket, String> {
     };
     opened.map_err(|error| {
         let Error::Http(response) = error else {
-            return format!("{target}: {error}");
+            return Unopened::Refused(format!("{target}: {error}"));
         };
         let status = response.status();
-        if status.is_redirection() {
-            return format!(
+        Unopened::Refused(if status.is_redirection() {
+            format!(
                 "{target} answered {status}: it is elsewhere, where nothing is sent that is for this one; \
                  write its place into `url`"
-            );
-        }
-        words_of(status, target, &job.server)
+            )
+        } else {
+            words_of(status, target, &job.server)
+        })
     })
 }
 
@@ -233,16 +266,19 @@ async fn shake_hands(
     job: &Job,
     connector: &Connector,
     with_protocol: bool,
-) -> Result<Result<Socket, Error>, String> {
+) -> Result<Result<Socket, Error>, Unopened> {
     let target = &connector.target;
-    let mut request = request(&job.spec, connector)?;
+    let mut request = request(&job.spec, connector).map_err(Unopened::Refused)?;
     if with_protocol {
         request
             .headers_mut()
             .insert(SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
     }
     let stream = connector.connect().await;
-    let stream = stream.map_err(|why| format!("{target}: {why}"))?;
+    let stream = stream.map_err(|no_way| match no_way {
+        NoWay::NobodyThere(why) => Unopened::NobodyThere(format!("{target}: {why}")),
+        NoWay::Mistrusted(why) => Unopened::Refused(format!("{target}: {why}")),
+    })?;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    target::{BadUrl, Url},
+    target::{BadUrl, Url, shown as shown_url},
     tool::{self, Argument, ToolCall},
 };
 use crate::{
@@ -204,7 +204,9 @@ impl fmt::Display for UsageError {
                 value,
                 expected,
             } => write!(f, "`{value}` cannot be {option}: it must be {expected}"),
-            UsageError::BadUrl { url, why } => write!(f, "`{url}` cannot be --url: {why}"),
+            UsageError::BadUrl { url, why } => {
+                write!(f, "`{}` cannot be --url: {why}", shown_url(url))
+            }
             UsageError::NoTarget => {
                 f.write_str("say who hears of it: --server and --tool, or --url")
             }

@@ -41,7 +41,7 @@ pub(crate) fn tell<Stream: io::Read + io::Write>(
     telling: &Telling<'_>,
     deadline: Deadline,
 ) -> Result<Option<String>, Failure> {
-    let request = request(&place_for_hooks(url, telling.event), telling.headers)?;
+    let request = request(url, &place_for_hooks(url, telling.event), telling.headers)?;
     let config = WebSocketConfig::default()
         .max_message_size(usize::try_from(BYTES_MAX).ok())
         .max_frame_size(usize::try_from(BYTES_MAX).ok());
@@ -77,7 +77,7 @@ pub(crate) fn greet<Stream: io::Read + io::Write>(
     deadline: Deadline,
 ) -> Result<(), Failure> {
     let place = format!("ws://{}{}", url.authority(), url.path_and_query());
-    let mut request = request(&place, headers)?;
+    let mut request = request(url, &place, headers)?;
     request
         .headers_mut()
         .insert(SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
@@ -116,8 +116,10 @@ fn place_for_hooks(url: &Url, event: &str) -> String {
     format!("ws://{}/hook{question}{}", url.authority(), parts.join("&"))
 }
 
-fn request(place: &str, headers: &[(String, String)]) -> Result<Request<()>, Failure> {
-    let bad = |error: String| Failure::Said(format!("cannot ask for {place}: {error}"));
+fn request(url: &Url, place: &str, headers: &[(String, String)]) -> Result<Request<()>, Failure> {
+    // The query may hold a token.
+    let shown = url.authority();
+    let bad = |error: String| Failure::Said(format!("cannot ask {shown}: {error}"));
     let mut request = place
         .into_client_request()
         .map_err(|error| bad(error.to_string()))?;

@@ -52,6 +52,16 @@ impl fmt::Display for BadUrl {
     }
 }
 
+/// What may be shown of a word that is, or was meant to be, a URL: no more than its scheme. Behind that there may be
+/// a user, a password or a token, and where one that cannot be read has them, nobody knows.
+pub(crate) fn shown(url: &str) -> String {
+    let is_of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    match url.split_once("://") {
+        Some((scheme, _)) if scheme.bytes().all(is_of_scheme) => format!("{scheme}://…"),
+        _ => "…".to_owned(),
+    }
+}
+
 impl Url {
     /// Reads it; says also whether it is one for WebSockets.
     pub(super) fn parse(text: &str) -> Result<(Self, bool), BadUrl> {
@@ -281,6 +291,19 @@ mod tests {
             assert_eq!(Url::of_socket(text), Err(BadUrl::NoSocket), "{text}");
         }
         assert_eq!(Url::of_socket("h:1"), Err(BadUrl::NoUrl));
+    }
+
+    #[test]
+    fn of_a_url_only_the_scheme_is_shown() {
+        for (url, expected) in [
+            ("ftp://me:pw@h/", "ftp://…"),
+            ("https://h/mcp?token=pw", "https://…"),
+            ("ws://me:p w@h", "ws://…"),
+            ("me:pw@h/?a=b://c", "…"),
+            ("h", "…"),
+        ] {
+            assert_eq!(shown(url), expected, "{url}");
+        }
     }
 
     #[test]

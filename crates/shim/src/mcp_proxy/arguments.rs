@@ -70,10 +70,8 @@ pub(super) enum Deed {
 pub(super) enum UsageError {
     /// Neither a URL nor a profile.
     NoUrl,
-    /// A second URL.
-    Unexpected {
-        argument: String,
-    },
+    /// A second one, which may hold a secret as the first may.
+    SecondUrl,
     /// An option that it does not have.
     UnknownOption {
         option: String,
@@ -84,7 +82,6 @@ pub(super) enum UsageError {
     },
     BadValue {
         option: &'static str,
-        value: String,
         expected: &'static str,
     },
     /// Two options of which one is enough.
@@ -103,7 +100,7 @@ impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UsageError::NoUrl => f.write_str("say where the daemon is: URL, or --config NAME"),
-            UsageError::Unexpected { argument } => write!(f, "unexpected `{argument}`"),
+            UsageError::SecondUrl => f.write_str("more than one URL"),
             UsageError::UnknownOption { option, suggestion } => {
                 write!(f, "unknown option `{option}`")?;
                 match suggestion {
@@ -112,11 +109,10 @@ impl fmt::Display for UsageError {
                 }
             }
             UsageError::NoValue { option } => write!(f, "`{option}` needs a value"),
-            UsageError::BadValue {
-                option,
-                value,
-                expected,
-            } => write!(f, "`{value}` cannot be {option}: it must be {expected}"),
+            // It is not shown, as a URL may stand where it should.
+            UsageError::BadValue { option, expected } => {
+                write!(f, "what stands behind `{option}` must be {expected}")
+            }
             UsageError::NotBoth { option, other } => {
                 write!(f, "`{option}` and `{other}`: give one of the two")
             }
@@ -185,7 +181,6 @@ fn profile(name: Option<String>) -> Result<String, UsageError> {
     if name.is_empty() || !name.bytes().all(is_plain) {
         return Err(UsageError::BadValue {
             option: "--config",
-            value: name,
             expected: "the name of a profile: letters, digits, `_` and `-`",
         });
     }
@@ -198,7 +193,6 @@ fn event(name: String) -> Result<String, UsageError> {
     } else {
         Err(UsageError::BadValue {
             option: "--hook",
-            value: name,
             expected: "a letter, and up to 63 more letters, digits, `_` and `-`",
         })
     }
@@ -212,7 +206,7 @@ impl Said {
         } else if self.url.is_none() {
             self.url = Some(text);
         } else {
-            return Err(UsageError::Unexpected { argument: text });
+            return Err(UsageError::SecondUrl);
         }
         Ok(())
     }
@@ -348,13 +342,13 @@ mod tests {
         for (line, why) in [
             ("", "URL, or --config"),
             ("--health", "URL, or --config"),
-            ("ws://a ws://b", "unexpected `ws://b`"),
+            ("ws://a ws://b", "more than one URL"),
             ("--config", "`--config` needs a value"),
-            ("--config ../x", "cannot be --config"),
-            ("--config=", "cannot be --config"),
+            ("--config ../x", "behind `--config` must be"),
+            ("--config=", "behind `--config` must be"),
             ("ws://a --hook", "`--hook` needs a value"),
             ("ws://a --hook --async", "`--hook` needs a value"),
-            ("ws://a --hook a/b", "cannot be --hook"),
+            ("ws://a --hook a/b", "behind `--hook` must be"),
             ("ws://a --health --hook Stop", "give one of the two"),
             ("ws://a --async", "goes with --hook"),
             ("ws://a --heath", "did you mean `--health`?"),
@@ -363,6 +357,20 @@ mod tests {
         ] {
             let error = parsed(line).unwrap_err().to_string();
             assert!(error.contains(why), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_told_back() {
+        for line in [
+            "ws://a ws://me:canary@b",
+            "--hook ws://me:canary@b Stop",
+            "--hook --async ws://me:canary@b",
+            "--config ws://b/?token=canary",
+            "--health=ws://b/?token=canary",
+        ] {
+            let error = parsed(line).unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{line}: {error}");
         }
     }
 

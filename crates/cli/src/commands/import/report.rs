@@ -1,8 +1,8 @@
 //! What an import says of itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use config::clients::Client;
+use config::clients::{Client, Reach};
 use serde::Serialize;
 
 use crate::{
@@ -43,6 +43,8 @@ pub(super) struct File {
     verified: Verdict,
     #[serde(skip)]
     reload: &'static str,
+    #[serde(skip)]
+    reach: Reach,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,11 +145,12 @@ impl Imported {
         }
     }
 
-    /// Compares what a client says of its servers with what was changed in its files.
-    pub(super) fn verify(&mut self, client: &Client, said: &Said) {
+    /// Compares what a client says of its servers with what was changed in its files. It was
+    /// asked in this project, or in none.
+    pub(super) fn verify(&mut self, client: &Client, said: &Said, project: Option<&Path>) {
         let files = self.files.iter_mut();
         for file in files.filter(|file| file.client == client.id) {
-            file.verify(said);
+            file.verify(said, project);
         }
     }
 
@@ -183,16 +186,19 @@ impl File {
             diff,
             verified: Verdict::NotAsked,
             reload: plan.client.reload,
+            reach: plan.reach,
         }
     }
 
-    /// Servers of other projects a client does not list.
-    fn verify(&mut self, said: &Said) {
-        let everywhere = self
-            .changed
-            .iter()
-            .filter(|changed| changed.project.is_none());
-        let servers: Vec<&str> = everywhere.map(|changed| changed.server.as_str()).collect();
+    /// Servers of other projects than this a client does not list.
+    fn verify(&mut self, said: &Said, project: Option<&Path>) {
+        let is_listed = |changed: &&Changed| match (self.reach, &changed.project) {
+            (Reach::Project, _) => project.is_some(),
+            (Reach::User, None) => true,
+            (Reach::User, Some(of)) => project.is_some_and(|project| project == Path::new(of)),
+        };
+        let listed = self.changed.iter().filter(is_listed);
+        let servers: Vec<&str> = listed.map(|changed| changed.server.as_str()).collect();
         self.verified = said.verdict(&servers);
     }
 
@@ -354,6 +360,10 @@ impl Imported {
         page.line(
             "No client starts mcpool for an address: `mcpool service install` has it run, or a \
              session over stdio.",
+        );
+        page.line(
+            "A server that is reached at an address without `?workspace=` starts in your home \
+             folder, and is one for all projects.",
         );
     }
 }

@@ -34,7 +34,12 @@ pub(crate) struct RemoteSocket {
 impl RemoteSocket {
     /// One that agrees to a subprotocol, or does not care.
     pub(crate) fn start(agrees: bool) -> RemoteSocket {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        RemoteSocket::at("127.0.0.1:0", agrees)
+    }
+
+    /// The same at an address.
+    pub(crate) fn at(address: &str, agrees: bool) -> RemoteSocket {
+        let listener = TcpListener::bind(address).unwrap();
         let remote = RemoteSocket {
             address: listener.local_addr().unwrap(),
             state: Arc::default(),

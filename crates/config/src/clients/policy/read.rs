@@ -34,24 +34,25 @@ impl Policy {
     }
 
     fn add_lists(&mut self, tree: &Node) {
-        self.denied.extend(denials(tree.get("deniedMcpServers")));
-        if let Some(allowed) = list(tree.get("allowedMcpServers")) {
+        self.denied
+            .extend(denials(tree.get("deniedMcpServers"), rule));
+        if let Some(allowed) = items(tree.get("allowedMcpServers")) {
             let managed = self.allowed.managed.get_or_insert_default();
             managed.extend(allowed.iter().filter_map(rule));
         }
         self.allowed.is_managed_only |= is(tree.get("allowManagedMcpServersOnly"), "true");
         let strict = tree.get("strictPluginOnlyCustomization");
-        let names_servers = strict
-            .map(Node::items)
-            .unwrap_or_default()
-            .iter()
-            .any(|item| item.text() == Some("mcp"));
-        self.is_exclusive |= is(strict, "true") || names_servers;
+        let names_servers = match list(strict) {
+            Some(items) => items.iter().any(|item| item.text() == Some("mcp")),
+            None => strict.is_some() && !is(strict, "false"),
+        };
+        self.is_exclusive |= names_servers;
     }
 
     fn add_own_lists(&mut self, tree: &Node) {
-        self.denied.extend(denials(tree.get("deniedMcpServers")));
-        if let Some(allowed) = list(tree.get("allowedMcpServers")) {
+        self.denied
+            .extend(denials(tree.get("deniedMcpServers"), rule));
+        if let Some(allowed) = items(tree.get("allowedMcpServers")) {
             let own = self.allowed.own.get_or_insert_default();
             own.extend(allowed.iter().filter_map(rule));
         }
@@ -89,15 +90,12 @@ impl Policy {
     }
 
     fn add_gemini(&mut self, tree: &Node) {
-        let names = |name| {
-            let items = list(tree.at(&[Step::key("mcp"), Step::key(name)]))?;
-            let names = items.iter().filter_map(Node::text);
-            Some(names.map(Rule::named).collect::<Vec<Rule>>())
-        };
-        self.denied.extend(names("excluded").unwrap_or_default());
-        if let Some(allowed) = names("allowed") {
+        let at = |name| tree.at(&[Step::key("mcp"), Step::key(name)]);
+        let named = |item: &Node| item.text().map(Rule::named);
+        self.denied.extend(denials(at("excluded"), named));
+        if let Some(allowed) = items(at("allowed")) {
             let managed = self.allowed.managed.get_or_insert_default();
-            managed.extend(allowed);
+            managed.extend(allowed.iter().filter_map(named));
         }
         let enabled = ["admin", "mcp", "enabled"].map(Step::key);
         if is(tree.at(&enabled), "false") {
@@ -118,16 +116,19 @@ impl Policy {
             self.denied.push(Rule::default());
         }
         self.denied
-            .extend(denials(tree.get("ChatDeniedMcpServers")));
-        if let Some(allowed) = list(tree.get("ChatAllowedMcpServers")) {
+            .extend(denials(tree.get("ChatDeniedMcpServers"), rule));
+        if let Some(allowed) = items(tree.get("ChatAllowedMcpServers")) {
             let managed = self.allowed.managed.get_or_insert_default();
             managed.extend(allowed.iter().filter_map(rule));
         }
     }
 
     fn add_amp(&mut self, tree: &Node) {
-        let rules = tree.get("amp.mcpPermissions").map(Node::items);
-        for rule in rules.unwrap_or_default() {
+        let rules = tree.get("amp.mcpPermissions");
+        if rules.is_some() && list(rules).is_none() {
+            self.denied.push(Rule::default());
+        }
+        for rule in rules.map(Node::items).unwrap_or_default() {
             let matches = rule.get("matches");
             let text = |key| {
                 let value = matches.and_then(|matches| matches.get(key));
@@ -163,10 +164,21 @@ fn is(node: Option<&Node>, word: &str) -> bool {
     node.is_some_and(|node| node.value == Value::Other(word.to_owned()))
 }
 
-/// What a list denies; what is not understood may be about anything.
-fn denials(denied: Option<&Node>) -> Vec<Rule> {
-    let items = list(denied).unwrap_or_default().iter();
-    items.map(|item| rule(item).unwrap_or_default()).collect()
+/// What a list has, if there is one; what is no list has nothing.
+fn items(node: Option<&Node>) -> Option<&[Node]> {
+    node.map(|node| list(Some(node)).unwrap_or_default())
+}
+
+/// What a list denies; what is not understood may be about anything, and so is what is no list.
+fn denials(denied: Option<&Node>, rule: impl Fn(&Node) -> Option<Rule>) -> Vec<Rule> {
+    match (denied, list(denied)) {
+        (None, _) => Vec::new(),
+        (Some(_), None) => vec![Rule::default()],
+        (Some(_), Some(items)) => {
+            let rules = items.iter().map(|item| rule(item).unwrap_or_default());
+            rules.collect()
+        }
+    }
 }
 
 /// One rule of a list, if it is understood.

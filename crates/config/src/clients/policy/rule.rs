@@ -1,6 +1,7 @@
 //! One rule about a server, and whether it fits.
 
 use super::Way;
+use crate::clients::http::is_filled_in;
 
 /// Which servers a rule is about: all that it says must fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,11 +92,6 @@ impl Rule {
 /// Whether a word is this one, or can become it.
 fn may_be(rule: &str, word: &str) -> bool {
     rule == word || is_filled_in(word)
-}
-
-/// Whether the client may fill something in here.
-fn is_filled_in(word: &str) -> bool {
-    word.contains(['$', '%']) || word.contains("{env:") || word.contains("{file:")
 }
 
 /// Whether the first rule that can be about this lets it run; without any it runs.

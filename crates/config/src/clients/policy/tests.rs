@@ -49,6 +49,28 @@ fn a_denial_that_is_not_understood_may_be_about_anything() {
 }
 
 #[test]
+fn what_should_be_a_list_and_is_none_allows_nothing_and_denies_all() {
+    for (rules, text) in [
+        (Rules::Lists, r#"{"allowedMcpServers": {}}"#),
+        (Rules::Lists, r#"{"deniedMcpServers": {"serverName": "x"}}"#),
+        (Rules::OwnLists, r#"{"allowedMcpServers": "x"}"#),
+        (Rules::OwnLists, r#"{"deniedMcpServers": "y"}"#),
+        (Rules::Gemini, r#"{"mcp": {"allowed": "x"}}"#),
+        (Rules::Gemini, r#"{"mcp": {"excluded": "y"}}"#),
+        (Rules::Gemini, r#"{"mcp": {"excluded": [{"name": "y"}]}}"#),
+        (Rules::VsCode, r#"{"ChatAllowedMcpServers": {}}"#),
+        (Rules::VsCode, r#"{"ChatDeniedMcpServers": {}}"#),
+        (Rules::OwnAmp, r#"{"amp.mcpPermissions": {}}"#),
+    ] {
+        let odd = policy(&[(rules, text)]);
+        assert_eq!(refusal(&odd, "x", "npx x"), DENIED, "{text}");
+    }
+    let strict = policy(&[(Rules::Lists, r#"{"strictPluginOnlyCustomization": "mcp"}"#)]);
+    let refused = refusal(&strict, "x", "npx x");
+    assert_eq!(refused, Some(PolicyReason::Exclusive));
+}
+
+#[test]
 fn what_is_allowed_by_its_command_line_stays_as_it_is() {
     let policy = policy(&[(
         Rules::Lists,

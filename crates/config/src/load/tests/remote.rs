@@ -84,7 +84,7 @@ fn what_is_wrong_with_it_is_told() {
             [servers.a]
             url = "http://host"
             headers = { Host = "x" }
-                config.toml:3:13: servers.a.headers.Host: is a header that mcpool sets itself
+                config.toml:3:13: servers.a.headers.Host: "Host" is a header that mcpool sets itself
             [servers.a]
             url = "http://host"
             headers = { A = "1", a = "2" }

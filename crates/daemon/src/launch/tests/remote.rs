@@ -73,9 +73,20 @@ fn an_address_that_comes_along_is_taken_as_it_is_and_is_each_session_s_own() {
     let header = ("authorization".into(), "Bearer ${GITHUB_TOKEN}".into());
     assert_eq!(spec.headers, [header]);
     assert_eq!(spec.ca_cert.as_deref(), Some(Path::new("/ca.pem")));
-    let mut bad = ask;
+    let mut bad = ask.clone();
     bad.address.as_mut().unwrap().url = "ftp://host/".into();
     assert!(scene.refusal(&bad).contains("must begin with"));
+    for (name, why) in [
+        ("Host", "mcpool sets itself"),
+        ("Sec-WebSocket-Key", "mcpool sets itself"),
+        ("two words", "cannot be the name"),
+        ("", "cannot be the name"),
+    ] {
+        let mut bad = ask.clone();
+        bad.address.as_mut().unwrap().headers = vec![(name.into(), "x".into())];
+        let refusal = scene.refusal(&bad);
+        assert!(refusal.contains(why), "{name}: {refusal}");
+    }
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub(super) async fn exchange(
         }
         // If it is gone, what else is open is lost as well, and the core knows what follows.
         if let Err(why) = talk.connector.connect().await {
-            return Came::Unreachable(why, Vec::new());
+            return Came::Unreachable(why.into(), Vec::new());
         }
         let is_read_only = frame.method().is_some_and(Method::is_read_only);
         if !is_read_only || is_repeated {

@@ -13,7 +13,7 @@ use std::{
 use crate::{folder, places::Places};
 
 /// Tells it on standard error, unless that was done before under this word, which can be the name of a file.
-pub fn once(places: &Places, word: &str, what: &dyn fmt::Display) {
+pub fn tell(places: &Places, word: &str, what: &dyn fmt::Display) {
     let folder = places.state.join("said");
     let note = || {
         let mut new = OpenOptions::new();
@@ -45,7 +45,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let places = Places::find(Some(&temporary.path().join("pool"))).unwrap();
         for word in ["old", "old", "older"] {
-            once(&places, word, &"it has another name");
+            tell(&places, word, &"it has another name");
         }
         let mut noted: Vec<_> = fs::read_dir(places.state.join("said"))
             .unwrap()
@@ -60,7 +60,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let places = Places::find(Some(temporary.path())).unwrap();
         fs::write(&places.state, "a file in the place of the folder").unwrap();
-        once(&places, "old", &"it has another name");
+        tell(&places, "old", &"it has another name");
         assert!(places.state.is_file());
     }
 }
