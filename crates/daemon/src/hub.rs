@@ -250,6 +250,7 @@ impl Hub {
                 self.take_held(now, session);
             }
         }
+        self.world.forget_subjects();
         self.note_begun();
         // Last: the thread that writes the log should not wake up before the peers do.
         for fact in self.out.facts() {

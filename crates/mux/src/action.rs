@@ -91,7 +91,7 @@ pub enum Action {
     },
     /// Keep what a server said of itself, in place of what was kept of it for this class and era before.
     KeepWords {
-        /// Which: its process runs.
+        /// Which: its process runs, or has just ended.
         upstream: UpstreamId,
         /// What its sessions can do.
         class: Class,

@@ -7,7 +7,7 @@
 //! **Invariant:** only what is whole is kept: a handshake that can be read, and lists from their first
 //! page to their last. Every byte is the server's. Nothing is told for longer than the server allows.
 
-use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
 use bytes::Bytes;
@@ -16,7 +16,9 @@ use wire::{
     Frame, Member, Message, Method, Outgoing, RequestId, edited, members_of, meta_name, quoted,
 };
 
-use crate::{class::Class, era::Era, handshake::own_meta, lists::List, offers::Offer};
+use crate::{
+    class::Class, era::Era, handshake::own_meta, lists::List, offers::Offer, verdict::Finding,
+};
 
 /// Longest time for which a page is told to others, whatever its server says.
 const HOLDS_MAX: Duration = Duration::from_hours(24);
@@ -52,9 +54,14 @@ pub struct KeptWords {
     /// The result of its `initialize` or `server/discover`.
     #[serde(with = "crate::frozen::forms::text")]
     pub handshake: Bytes,
-    /// In which era it was found not to speak, if that was tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Era>,
+    /// In which era it was found not to speak, if that was tried, and how long that is to be believed yet, from the
+    /// moment at which it is handed over.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::frozen::forms::finding::deserialize"
+    )]
+    pub refused: Option<Finding>,
     /// Those of its lists that are known, whole.
     pub lists: BTreeMap<Listing, Vec<Page>>,
 }
@@ -115,31 +122,55 @@ impl KeptWords {
 
     /// Whether something of it is not to be told for ever.
     pub fn may_expire(&self) -> bool {
-        let mut pages = self.lists.values().flatten();
-        self.refused.is_some() || pages.any(|page| page.holds.is_some())
+        self.refused.is_some() || self.era == Era::Modern
+    }
+
+    /// What is left of them when that much time has passed.
+    pub(crate) fn aged(self: Arc<Self>, age: Duration) -> Arc<Self> {
+        if self.may_expire() {
+            Arc::new(Arc::unwrap_or_clone(self).after(Some(age)))
+        } else {
+            self
+        }
     }
 
     /// What is left of them when that much time has passed; `None` if nobody knows how much has.
     #[must_use]
     pub fn after(mut self, age: Option<Duration>) -> Self {
-        self.refused = self
-            .refused
-            .filter(|_| age.is_some_and(|age| age < VERDICT_LIFE));
-        self.lists
-            .retain(|_, pages| pages.iter_mut().all(|page| page.still_holds_after(age)));
+        self.refused = self.refused.and_then(|found| found.after(age?));
+        let era = self.era;
+        self.lists.retain(|_, pages| {
+            let mut pages = pages.iter_mut();
+            pages.all(|page| page.may_be_told(era) && page.still_holds_after(age))
+        });
         self
+    }
+
+    /// Whether the server says the same there, and no more was found of it since.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let refused = |words: &Self| words.refused.map(|found| found.refused);
+        (self.class, self.era) == (other.class, other.era)
+            && refused(self) == refused(other)
+            && (&self.handshake, &self.lists) == (&other.handshake, &other.lists)
     }
 
     /// The page that a request asks for.
     pub(crate) fn page(&self, wanted: &Wanted) -> Option<&Page> {
         let pages = self.lists.get(&wanted.listing)?;
-        pages.iter().find(|page| page.cursor == wanted.cursor)
+        let page = pages.iter().find(|page| page.cursor == wanted.cursor)?;
+        Some(page).filter(|page| page.may_be_told(self.era))
     }
 }
 
 impl Page {
     pub(crate) fn len(&self) -> usize {
         self.result.len() + self.cursor.as_ref().map_or(0, |cursor| cursor.len())
+    }
+
+    /// Whether others may be told what a server of this era says there. Earlier versions did not keep for how long a
+    /// modern one allows that.
+    pub(crate) fn may_be_told(&self, era: Era) -> bool {
+        era == Era::Legacy || self.holds.is_some()
     }
 
     fn text(&self) -> &str {
@@ -393,26 +424,36 @@ mod tests {
             class: Class::default(),
             era: Era::Modern,
             handshake: Bytes::from_static(b"{}"),
-            refused: Some(Era::Legacy),
+            refused: Some(Finding {
+                refused: Era::Legacy,
+                life: Duration::from_secs(70),
+            }),
             lists: BTreeMap::from([
                 (Tools, vec![page(seconds(60))]),
                 (Prompts, vec![page(seconds(60)), page(seconds(9))]),
+                // As an earlier version has kept it.
                 (Resources, vec![page(None)]),
             ]),
         };
         let listed = |age| {
             let left = words.clone().after(age);
-            (left.lists.into_keys().collect::<Vec<_>>(), left.refused)
+            let life = left.refused.map(|found| found.life);
+            (left.lists.into_keys().collect::<Vec<_>>(), life)
         };
-        let legacy = Some(Era::Legacy);
-        assert_eq!(
-            listed(seconds(8)),
-            (vec![Tools, Prompts, Resources], legacy)
-        );
-        assert_eq!(listed(seconds(9)), (vec![Tools, Resources], legacy));
-        assert_eq!(listed(seconds(60)), (vec![Resources], legacy));
-        assert_eq!(listed(seconds(24 * 60 * 60)), (vec![Resources], None));
-        assert_eq!(listed(None), (vec![Resources], None));
+        assert_eq!(listed(seconds(8)), (vec![Tools, Prompts], seconds(62)));
+        assert_eq!(listed(seconds(9)), (vec![Tools], seconds(61)));
+        assert_eq!(listed(seconds(60)), (vec![], seconds(10)));
+        assert_eq!(listed(seconds(70)), (vec![], None));
+        assert_eq!(listed(None), (vec![], None));
+        let wanted = |listing| {
+            let cursor = None;
+            Wanted { listing, cursor }
+        };
+        assert!(words.page(&wanted(Tools)).is_some() && words.page(&wanted(Resources)).is_none());
+        let mut left = words.clone();
+        left.era = Era::Legacy;
+        let left: Vec<_> = left.after(None).lists.into_keys().collect();
+        assert_eq!(left, [Resources]);
         let left = words.after(seconds(20));
         let id = RequestId::from(7);
         let answer = |after| left.lists[&Tools][0].answer_after(&id, Duration::from_secs(after));

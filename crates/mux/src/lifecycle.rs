@@ -125,7 +125,7 @@ impl Mux {
             return;
         }
         // It may have ended because of what it was asked.
-        let verdict = self.verdict_of_end(upstream_id, exit);
+        let verdict = self.verdict_of_end(upstream_id, exit, out);
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };

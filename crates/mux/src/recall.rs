@@ -29,13 +29,17 @@ use crate::{
     offers::Offer,
     pages::Pages,
     upstream::{State, Upstream},
+    verdict::Finding,
 };
 
 /// What is known of what a server says of itself.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Known {
-    /// In force: sessions are served from it.
+    /// Until a process has been greeted: sessions are served from it.
     recalled: Option<Arc<KeptWords>>,
+    /// Whether nobody is to be served from it any longer.
+    #[serde(default)]
+    is_distrusted: bool,
     /// Since when.
     #[serde(default)]
     recalled_at: Moment,
@@ -59,12 +63,28 @@ pub(crate) enum Comes {
 
 impl Known {
     pub(crate) fn is_in_force(&self) -> bool {
+        self.in_force().is_some()
+    }
+
+    fn in_force(&self) -> Option<&Arc<KeptWords>> {
+        self.recalled.as_ref().filter(|_| !self.is_distrusted)
+    }
+
+    /// Whether no process has spoken yet to whoever was served from what was kept.
+    pub(crate) fn is_of_earlier_start(&self) -> bool {
         self.recalled.is_some()
     }
 
     /// The server could not be started: nobody else is to be served as if it could.
     pub(crate) fn distrust(&mut self) {
-        self.recalled = None;
+        self.is_distrusted = true;
+    }
+
+    /// What was brought of it is not what would be said now. Says whether that is kept.
+    fn take_back(&mut self) -> bool {
+        self.distrust();
+        self.lists.clear();
+        self.kept.take().is_some()
     }
 
     fn len(&self) -> usize {
@@ -113,15 +133,23 @@ impl Mux {
             return;
         };
         let brought = session.opening.kept.as_mut().map(mem::take);
-        let (class, era, handshake) = (upstream.class(), upstream.key.era, &upstream.handshake);
-        let (State::Stopped, None, Some(known)) = (&upstream.state, handshake, &mut upstream.known)
-        else {
+        let is_first = !mem::replace(&mut session.has_handed_over, true);
+        let has_looked = is_first && brought.is_some();
+        let (class, era) = (upstream.class(), upstream.key.era);
+        let (State::Stopped, Some(known)) = (&upstream.state, &mut upstream.known) else {
             return;
         };
         let mut brought = brought.into_iter().flatten();
-        let Some(words) = brought.find(|words| (words.class, words.era) == (class, era)) else {
+        let words = brought.find(|words| (words.class, words.era) == (class, era));
+        if words.is_none() && has_looked && known.is_in_force() {
+            // Nothing is kept any more of what would be started now: it is another program, or too long ago.
+            known.take_back();
+        }
+        let Some(words) = words.filter(|_| upstream.handshake.is_none()) else {
             return;
         };
+        // The client may have taken its time.
+        let words = words.aged(self.now - session.since);
         let handshake = Handshake::read(&words.handshake);
         let is_usable = |said: &Handshake| said.era == era && !said.offers.has(Offer::Tasks);
         let Some(handshake) = handshake.filter(is_usable) else {
@@ -133,6 +161,7 @@ impl Mux {
             .collect();
         known.kept = Some(Arc::clone(&words));
         known.recalled = Some(words);
+        known.is_distrusted = false;
         known.recalled_at = self.now;
         upstream.handshake = Some(handshake);
         out.tell(Fact::UpstreamRecalled {
@@ -183,7 +212,7 @@ impl Mux {
         frame: &Frame,
     ) -> Option<Outgoing> {
         let known = self.upstreams.get(&upstream_id)?.known.as_ref()?;
-        let words = known.recalled.as_ref()?;
+        let words = known.in_force()?;
         let session = self.sessions.get(&session_id)?;
         if !session.is_attached() || !session.queue.is_empty() {
             return None;
@@ -223,7 +252,9 @@ impl Mux {
             return Comes::Unseen;
         };
         known.changed_at.clear();
-        known.compared = known.recalled.take();
+        let was_in_force = known.is_in_force();
+        known.compared = known.recalled.take().filter(|_| was_in_force);
+        known.is_distrusted = false;
         if known.compared.is_some() {
             return Comes::BehindKeptWords;
         }
@@ -231,6 +262,25 @@ impl Mux {
             known.lists.clear();
         }
         Comes::Unseen
+    }
+
+    /// The server has shown that it does not speak any more as is kept of it: nobody who comes later is to be served
+    /// from that, by this daemon or the next.
+    pub(crate) fn take_back_words(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if let Some(known) = &mut upstream.known
+            && known.is_of_earlier_start()
+            && known.take_back()
+        {
+            out.act(Action::KeepWords {
+                upstream: upstream_id,
+                class: upstream.key.class,
+                era: upstream.key.era,
+                words: None,
+            });
+        }
     }
 
     /// Asks the new process for the lists that sessions may have been given before it ran.
@@ -412,8 +462,12 @@ impl Mux {
             return;
         }
         let words = upstream.words(refused, self.now, bytes_max);
+        let is_kept = |kept: Option<&KeptWords>| match (kept, &words) {
+            (Some(kept), Some(words)) => kept.is_like(words),
+            (kept, words) => kept.is_none() && words.is_none(),
+        };
         if let Some(known) = &mut upstream.known
-            && known.kept.as_deref() != words.as_ref()
+            && !is_kept(known.kept.as_deref())
         {
             let words = words.map(Arc::new);
             known.kept.clone_from(&words);
@@ -429,7 +483,7 @@ impl Mux {
 
 impl Upstream {
     /// What there is to be kept of what its process says, which is no more than so many bytes.
-    fn words(&self, refused: Option<Era>, now: Moment, bytes_max: usize) -> Option<KeptWords> {
+    fn words(&self, refused: Option<Finding>, now: Moment, bytes_max: usize) -> Option<KeptWords> {
         let (known, handshake) = (self.known.as_ref()?, self.handshake.as_ref()?);
         // One that is not shared is not begun for several either.
         if handshake.offers.has(Offer::Tasks) || handshake.result().len() > bytes_max {
@@ -446,6 +500,7 @@ impl Upstream {
             if handshake.offers.has(listing.offer())
                 && words.len() + pages.len() <= bytes_max
                 && let Some(pages) = pages.whole(now)
+                && pages.iter().all(|page| page.may_be_told(words.era))
             {
                 words.lists.insert(*listing, pages);
             }

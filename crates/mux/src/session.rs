@@ -31,9 +31,11 @@ use crate::{
 
 /// A client and all that belongs to it.
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) opening: Opening,
+    /// When it was opened.
     pub(crate) since: Moment,
     pub(crate) state: State,
     /// Name and version, as the client said.
@@ -93,6 +95,9 @@ pub(crate) struct Session {
     /// When it last said something, or ceased to listen.
     #[serde(default)]
     pub(crate) heard_at: Moment,
+    /// Whether what it has brought of its server was taken from it.
+    #[serde(default)]
+    pub(crate) has_handed_over: bool,
     /// Whether it listens for what belongs to none of its lines.
     #[serde(default)]
     pub(crate) listens: bool,
@@ -255,6 +260,7 @@ impl Session {
             is_paused: false,
             blocked: None,
             heard_at: now,
+            has_handed_over: false,
             listens: false,
         }
     }

@@ -224,7 +224,7 @@ impl Mux {
             upstream: upstream_id,
             why: why.into(),
         });
-        if let Some(proof) = self.judge(upstream_id, evidence) {
+        if let Some(proof) = self.judge(upstream_id, evidence, out) {
             self.stop_for_other_era(upstream_id, proof, out);
             return;
         }

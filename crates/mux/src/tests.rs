@@ -57,6 +57,7 @@ mod terms;
 mod unread;
 mod unwritten;
 mod verdicts;
+mod verdicts_kept;
 mod versions;
 mod walks;
 

@@ -45,6 +45,14 @@ pub struct Finding {
     pub life: Duration,
 }
 
+impl Finding {
+    /// What is left of it when that much time has passed, if anything is.
+    pub(crate) fn after(self, age: Duration) -> Option<Self> {
+        let life = self.life.checked_sub(age).filter(|life| !life.is_zero())?;
+        Some(Finding { life, ..self })
+    }
+}
+
 /// How sure that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Proof {
@@ -125,11 +133,11 @@ impl Mux {
         if known.is_some_and(|verdict| verdict.until > self.now) {
             return;
         }
-        let (route, found) = (opening.route.clone(), opening.found);
-        if let Some(refused) = kept_verdict(opening) {
-            self.find_refused(route, refused, Proof::Whole);
-        } else if let Some(Finding { refused, life }) = found {
-            let until = self.now + life;
+        let found = kept_verdict(opening).or(opening.found);
+        // The client may have taken its time.
+        let age = self.now - session.since;
+        if let Some(Finding { refused, life }) = found.and_then(|found| found.after(age)) {
+            let (route, until) = (opening.route.clone(), self.now + life);
             self.believe(route, refused, Proof::Whole, until);
         }
     }
@@ -182,30 +190,57 @@ impl Mux {
     }
 
     /// What there is to be kept of what was found of the server of a route.
-    pub(crate) fn verdict_to_keep(&self, route: &Route) -> Option<Era> {
+    pub(crate) fn verdict_to_keep(&self, route: &Route) -> Option<Finding> {
         let verdict = self.verdicts.get(route)?;
-        let is_good = verdict.proof == Proof::Whole && verdict.until > self.now;
-        verdict.refused.filter(|_| is_good)
+        let life = verdict.until - self.now;
+        let is_good = verdict.proof == Proof::Whole && !life.is_zero();
+        let refused = verdict.refused.filter(|_| is_good)?;
+        Some(Finding { refused, life })
     }
 
     /// A server does not answer as the era wants it in which it was asked: what that proves, if whoever waits
     /// for it is to be served in the other era.
-    pub(crate) fn judge(&mut self, upstream_id: UpstreamId, evidence: Evidence) -> Option<Proof> {
+    pub(crate) fn judge(
+        &mut self,
+        upstream_id: UpstreamId,
+        evidence: Evidence,
+        out: &mut Outbox,
+    ) -> Option<Proof> {
         let upstream = self.upstreams.get(&upstream_id)?;
         let (route, era) = (upstream.key.route.clone(), upstream.key.era);
         let may_turn = !upstream.has_fixed_era(&self.sessions);
-        let proof = evidence.proof(era).filter(|_| may_turn);
-        if !upstream.attached.is_empty() || upstream.handshake.is_some() {
-            // It has spoken so before, and its sessions were promised what it said. Was that at an earlier start
-            // alone, others need not wait for it to speak so again.
-            let known = upstream.known.as_ref();
-            let is_of_earlier_start = known.is_some_and(Known::is_in_force);
-            if let Some(proof) = proof.filter(|_| is_of_earlier_start && evidence.is_said()) {
-                self.find_refused(route, era, proof);
-            }
+        let is_promised = !upstream.attached.is_empty() || upstream.handshake.is_some();
+        let known = upstream.known.as_ref();
+        let is_of_earlier_start = known.is_some_and(Known::is_of_earlier_start);
+        let proof = evidence.proof(era);
+        if is_of_earlier_start && proof.is_some() {
+            self.take_back_words(upstream_id, out);
+        }
+        if is_promised && !is_of_earlier_start {
+            // It has spoken so before.
             return None;
         }
-        let before = self.verdicts.get_mut(&route);
+        let proof = proof.filter(|_| may_turn);
+        let proof = self.hold_against_verdict(&route, era, evidence, proof)?;
+        if is_promised {
+            // Its sessions were promised what it said at an earlier start. Others need not wait for it to speak so
+            // again.
+            self.find_refused(route, era, proof);
+            return None;
+        }
+        Some(proof)
+    }
+
+    /// What is left of a proof that a server does not speak in an era, when it was found before not to speak in the
+    /// other.
+    fn hold_against_verdict(
+        &mut self,
+        route: &Route,
+        era: Era,
+        evidence: Evidence,
+        proof: Option<Proof>,
+    ) -> Option<Proof> {
+        let before = self.verdicts.get_mut(route);
         let Some(before) = before.filter(|before| before.refused == Some(era.other())) else {
             return proof;
         };
@@ -217,7 +252,7 @@ impl Mux {
         // this, whoever comes next has it asked in the other era again, with more patience.
         before.refused = None;
         if era == Era::Legacy && proof.is_some() {
-            self.find_refused(route, era, Proof::Half);
+            self.find_refused(route.clone(), era, Proof::Half);
         }
         None
     }
@@ -240,12 +275,17 @@ impl Mux {
     }
 
     /// What the end of this process makes a verdict of, if it does.
-    pub(crate) fn verdict_of_end(&mut self, upstream_id: UpstreamId, exit: Exit) -> Option<Proof> {
+    pub(crate) fn verdict_of_end(
+        &mut self,
+        upstream_id: UpstreamId,
+        exit: Exit,
+        out: &mut Outbox,
+    ) -> Option<Proof> {
         match self.upstreams.get(&upstream_id)?.state {
             State::Draining {
                 cause: StopCause::OtherEra(proof),
             } => Some(proof),
-            State::Initializing => self.judge(upstream_id, Evidence::End(exit)),
+            State::Initializing => self.judge(upstream_id, Evidence::End(exit), out),
             State::Draining { .. }
             | State::Stopped
             | State::Starting
@@ -286,7 +326,7 @@ impl Mux {
 }
 
 /// What was found at earlier starts of a session's server. It has changed since if it has spoken so, too.
-fn kept_verdict(opening: &Opening) -> Option<Era> {
+fn kept_verdict(opening: &Opening) -> Option<Finding> {
     let kept = || opening.kept.iter().flatten();
     let speaks = |era: Era| {
         kept().any(|words| {
@@ -295,5 +335,5 @@ fn kept_verdict(opening: &Opening) -> Option<Era> {
         })
     };
     let mut refused = kept().filter_map(|words| words.refused);
-    refused.find(|era| !speaks(*era))
+    refused.find(|found| !speaks(found.refused))
 }

@@ -249,3 +249,24 @@ fn what_a_session_stops_at_once_is_greeted_from_what_was_kept_within_one_daemon(
         home.status()["upstreams"].as_array().unwrap().is_empty()
     });
 }
+
+#[test]
+fn what_a_server_refutes_by_its_end_is_kept_no_longer() {
+    let home = Home::new();
+    let gone = home.root().join("gone");
+    home.configure(&format!(
+        "[servers.fake]\ncommand = \"/bin/sh\"\nera = \"modern\"\n\
+         args = [\"-c\", \"test -e '{}' && exit 3; exec '{FAKE_SERVER}' --era modern\"]\n",
+        gone.display(),
+    ));
+    let (greeting, _) = live_once(&home);
+    fs::create_dir(gone).unwrap();
+    let mut client = Client::spawn(&mut home.mcpool(&["connect", "fake"]));
+    assert_eq!(client.initialize(), greeting);
+    let answer = client.call("echo", json!({}));
+    assert_eq!(
+        answer["error"]["data"]["reason"], "start-failed",
+        "{answer}"
+    );
+    until("it is kept no longer", || kept_files(&home).is_empty());
+}

@@ -65,7 +65,7 @@ impl World {
         if let Some(mut process) = self.processes.remove(&id) {
             let upstream = process.upstream;
             self.by_upstream.remove(&upstream);
-            self.subjects.remove(&upstream);
+            self.ended.push(upstream);
             if process.has_begun() && !process.is_gone() {
                 let left = Lingering {
                     upstream,
@@ -87,6 +87,15 @@ impl World {
                 let why = "the guardian ended before the server was started".to_owned();
                 Event::UpstreamStartFailed { upstream, why }
             });
+        }
+    }
+
+    /// Nothing more is kept of the processes that have ended, now that the core has heard of it.
+    pub(super) fn forget_subjects(&mut self) {
+        for upstream in std::mem::take(&mut self.ended) {
+            if !self.by_upstream.contains_key(&upstream) {
+                self.subjects.remove(&upstream);
+            }
         }
     }
 
@@ -153,9 +162,10 @@ impl World {
                 process.route = route;
                 self.processes.insert(id, process);
                 self.by_upstream.insert(upstream, id);
-                if let Some(subject) = subject {
-                    self.subjects.insert(upstream, (subject, wall_clock()));
-                }
+                match subject {
+                    Some(subject) => self.subjects.insert(upstream, (subject, wall_clock())),
+                    None => self.subjects.remove(&upstream),
+                };
             }
             Err(why) => self
                 .echoes

@@ -104,6 +104,8 @@ pub(crate) struct World {
     pub(super) by_upstream: BTreeMap<UpstreamId, ProcessId>,
     /// Of processes of which it is kept what they say of themselves: by what, and since when they run.
     pub(super) subjects: BTreeMap<UpstreamId, (Arc<Subject>, SystemTime)>,
+    /// Upstreams whose process has ended: the core may have to say yet what is not to be kept of it.
+    pub(super) ended: Vec<UpstreamId>,
     /// Numbers of sessions that wait until it is found out what they get.
     pub(super) looked_up: BTreeSet<SessionId>,
     /// Those that wait until it is known whether another program goes on here, to which they come again then.
@@ -165,6 +167,7 @@ impl World {
             processes: BTreeMap::new(),
             by_upstream: BTreeMap::new(),
             subjects: BTreeMap::new(),
+            ended: Vec::new(),
             looked_up: BTreeSet::new(),
             set_aside: Vec::new(),
             looks: Looks::default(),

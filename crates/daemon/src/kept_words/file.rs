@@ -13,9 +13,11 @@ use std::{collections::BTreeMap, fmt, fmt::Write, time::Duration};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use mux::{Capability, Class, Era, KeptWords, Listing, Page};
+use mux::{Capability, Class, Era, Finding, KeptWords, Listing, Page};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+
+use super::FINDING_LIFE;
 
 /// The version of the form. Files of a later one are not understood.
 pub(super) const FORMAT: u32 = 1;
@@ -58,6 +60,9 @@ struct Head {
     /// The era in which it was found not to speak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    /// For how long that is to be believed since it was written, in milliseconds; a day, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused_for: Option<u64>,
     /// Its length, in bytes.
     handshake: usize,
     lists: Vec<HeadOfList>,
@@ -102,7 +107,8 @@ impl Entry {
             written: self.written,
             class: words.class.names().into_iter().map(str::to_owned).collect(),
             era: (words.era != Era::default()).then(|| words.era.name().to_owned()),
-            refused: words.refused.map(|era| era.name().to_owned()),
+            refused: words.refused.map(|found| found.refused.name().to_owned()),
+            refused_for: words.refused.map(|found| millis(found.life)),
             handshake: words.handshake.len(),
             lists: lists.collect(),
         };
@@ -163,13 +169,18 @@ impl Entry {
             Some(name) => era_named(&name)?,
             None => Era::Legacy,
         };
+        let refused = head.refused.as_deref().and_then(era_named);
+        let refused = refused.map(|refused| Finding {
+            refused,
+            life: head.refused_for.map_or(FINDING_LIFE, Duration::from_millis),
+        });
         body.is_empty().then_some(Entry {
             identity: head.identity,
             written: head.written,
             words: KeptWords {
                 class: Class::of(class),
                 era,
-                refused: head.refused.as_deref().and_then(era_named),
+                refused,
                 handshake,
                 lists,
             },
@@ -181,10 +192,12 @@ fn head_of_page(page: &Page) -> HeadOfPage {
     HeadOfPage {
         cursor: page.cursor.as_deref().map(str::to_owned),
         bytes: page.result.len(),
-        holds: page
-            .holds
-            .map(|holds| u64::try_from(holds.as_millis()).unwrap_or(u64::MAX)),
+        holds: page.holds.map(millis),
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The first line, without its end, and what comes behind it.
@@ -271,11 +284,20 @@ mod tests {
     #[test]
     fn of_a_server_of_the_modern_era_it_is_written_how_long_it_holds() {
         let mut modern = entry();
-        (modern.words.era, modern.words.refused) = (Era::Modern, Some(Era::Legacy));
+        modern.words.era = Era::Modern;
+        modern.words.refused = Some(Finding {
+            refused: Era::Legacy,
+            life: Duration::from_millis(2500),
+        });
         let pages = modern.words.lists.values_mut().flatten();
         pages.for_each(|page| page.holds = Some(Duration::from_millis(1500)));
         let file = modern.encode("name", KEY).unwrap();
-        assert_eq!(Entry::decode("name", &file, KEY), Ok(modern));
+        assert_eq!(Entry::decode("name", &file, KEY), Ok(modern.clone()));
+        // As an earlier version has written it.
+        let written = br#"{"identity":"i","written":7,"class":[],"refused":"legacy","handshake":2,"lists":[]}"#;
+        let file = [b"head\n", written.as_slice(), b"\n{}"].concat();
+        let refused = Entry::read(&file).unwrap().words.refused.unwrap();
+        assert_eq!((refused.refused, refused.life), (Era::Legacy, FINDING_LIFE));
     }
 
     #[test]

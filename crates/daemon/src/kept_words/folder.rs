@@ -18,7 +18,7 @@ use mux::{Class, Era, Finding, GREETING_VERSION, KeptWords, MODERN_VERSION};
 use sha2::Sha256;
 
 use super::{
-    Subject, Way,
+    FINDING_LIFE, Subject, Way,
     file::{Entry, hex},
     identity::Identity,
 };
@@ -38,9 +38,6 @@ const FILE_BYTES_MAX: u64 = 2 << 20;
 
 /// How old the date of a file becomes that is in use.
 const DATE_AGE: Duration = Duration::from_hours(1);
-
-/// How long it counts what was found of a server at an address: nobody sees that another one stands there.
-const FINDING_LIFE: Duration = Duration::from_hours(24);
 
 /// The name of the file with the key.
 const KEY_NAME: &str = "key";
@@ -113,9 +110,8 @@ impl Folder {
         let key = self.known_key().ok()??;
         let name = of_address(url, &key)?;
         let entry = self.read(&name, &key)?;
-        let life = FINDING_LIFE.checked_sub(age(&entry, now)?)?;
-        let refused = entry.words.refused.filter(|_| !life.is_zero())?;
-        Some(Finding { refused, life })
+        let age = age(&entry, now);
+        entry.words.after(age).refused
     }
 
     /// Keeps what was found of the server at an address, or nothing, in place of what was before.
@@ -133,9 +129,9 @@ impl Folder {
         let Some(name) = of_address(url, &key) else {
             return Ok(());
         };
-        if refused.is_none() {
+        let Some(refused) = refused else {
             return remove(&self.path.join(&name));
-        }
+        };
         let entry = Entry {
             // Nobody can see of what is reached over a network whether it is the same.
             identity: String::new(),
@@ -144,7 +140,10 @@ impl Folder {
                 class: Class::default(),
                 era: Era::default(),
                 handshake: Bytes::new(),
-                refused,
+                refused: Some(Finding {
+                    refused,
+                    life: FINDING_LIFE,
+                }),
                 lists: BTreeMap::new(),
             },
         };

@@ -13,6 +13,9 @@ impl Audit {
     pub(super) fn is_kept(&self, session: SessionId, method: &Method, frame: &Frame) -> bool {
         let client = self.clients.get(&session);
         let words = client.and_then(|client| self.kept.get(&client.route));
+        // How a server is spoken to that has not been started yet nobody has seen.
+        let server = client.and_then(|client| self.servers.get(&client.upstream?));
+        let era = server.and_then(|server| server.class.map(|_| server.era));
         let (Some(words), Some(listing)) = (words, Listing::of(method)) else {
             return false;
         };
@@ -29,7 +32,10 @@ impl Audit {
             let said = || Frame::parse(page.answer(&RequestId::from(0)).to_vec().into());
             page.result == bytes || said().is_ok_and(|said| Print::across(&said) == across)
         };
-        let pages = words.iter().filter_map(|words| words.lists.get(&listing));
+        let words = words
+            .iter()
+            .filter(|words| era.is_none_or(|era| words.era == era));
+        let pages = words.filter_map(|words| words.lists.get(&listing));
         pages.flatten().any(is_it)
     }
 }

@@ -139,6 +139,35 @@ pub(crate) mod refused {
     }
 }
 
+/// What was found at an earlier start of the era of a server.
+pub(crate) mod finding {
+    use serde::{Deserialize, Deserializer};
+
+    use crate::{era::Era, kept_words::VERDICT_LIFE, verdict::Finding};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        /// As it is written now.
+        Whole(Finding),
+        /// As it was written at first: nobody knows how old it is.
+        Undated(Era),
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Finding>, D::Error> {
+        let form = Option::<Form>::deserialize(from)?;
+        Ok(form.map(|form| match form {
+            Form::Whole(finding) => finding,
+            Form::Undated(refused) => Finding {
+                refused,
+                life: VERDICT_LIFE,
+            },
+        }))
+    }
+}
+
 /// What was found of the era of a server.
 pub(crate) mod verdict {
     use serde::Deserialize;

@@ -77,6 +77,46 @@ fn what_an_earlier_version_had_found_of_a_server_is_believed_while_a_process_spe
 }
 
 #[test]
+fn a_list_of_a_modern_server_that_an_earlier_version_has_frozen_without_its_time_is_not_kept() {
+    const EARLIER: &str = r#"
+        alice opens lazy
+        alice: tools/list #1 modern
+        u1 starts
+        u1: greets declares=tools+prompts
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000}}
+    "#;
+    let mut stage = Stage::default();
+    stage.play(&Script::parse(EARLIER));
+    let frozen = stage.mux.freeze();
+    let mut frozen: serde_json::Value = serde_json::from_slice(&frozen).unwrap();
+    without_times(&mut frozen);
+    let frozen = serde_json::to_vec(&frozen).unwrap();
+    stage.mux = Mux::thaw(&frozen, Limits::default()).unwrap();
+    let later = expect![[r#"
+        alice: prompts/list #2 modern
+            -> u1: prompts/list #3 modern
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","prompts":[],"ttlMs":3600000}}
+            -> keep u1: server/discover prompts/list
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","prompts":[],"ttlMs":3600000}}
+    "#]];
+    later.assert_eq(&stage.play(&Script::parse(later.data())));
+}
+
+/// Takes out of a state how long lists hold.
+fn without_times(state: &mut serde_json::Value) {
+    if let Some(members) = state.as_object_mut() {
+        if members.contains_key("result") && members.contains_key("cursor") {
+            members.remove("holds");
+            members.remove("until");
+        }
+        members.values_mut().for_each(without_times);
+    }
+    if let Some(items) = state.as_array_mut() {
+        items.iter_mut().for_each(without_times);
+    }
+}
+
+#[test]
 fn what_cannot_be_gone_on_with_is_said_without_a_word_of_what_is_in_it() {
     let text = core::str::from_utf8(FIRST).unwrap();
     let thaw = |text: &str| Mux::thaw(text.as_bytes(), Limits::default()).map(drop);

@@ -127,7 +127,13 @@ fn start(words: &Words) -> Start {
     }
 }
 
-/// What was kept at some moment, as it is handed over at a later one.
-pub(super) fn recalled((at, words): &(Moment, Arc<KeptWords>), now: Moment) -> Arc<KeptWords> {
-    Arc::new(words.as_ref().clone().after(Some(now - *at)))
+/// What was kept at some moments, as it is handed over at a later one. Of another program nothing is.
+pub(super) fn recalled(
+    words: &Words,
+    kept: Option<&Vec<(Moment, Arc<KeptWords>)>>,
+    now: Moment,
+) -> Vec<Arc<KeptWords>> {
+    let kept = kept.filter(|_| !words.has("another-program"));
+    let aged = |(at, words): &(Moment, Arc<KeptWords>)| Arc::clone(words).aged(now - *at);
+    kept.into_iter().flatten().map(aged).collect()
 }

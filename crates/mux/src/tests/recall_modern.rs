@@ -236,3 +236,75 @@ fn of_two_verdicts_that_were_kept_of_a_server_that_counts_which_it_has_not_refut
             ! u6 is recalled
     "#]]);
 }
+
+#[test]
+fn what_was_handed_over_with_a_session_is_as_old_as_the_session_when_that_asks_at_last() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools
+            -> u1: tools/list #2 modern
+            -> keep u1: server/discover
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+            -> keep u1: server/discover tools/list
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+        bob opens lazy idle=0
+        carol opens lazy idle=0
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        40 min pass
+        bob: raw {"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> bob: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","tools":[1],"cacheScope":"private","ttlMs":1200000}}
+            ! u2 is recalled
+        bob leaves
+        20 min pass
+        carol: tools/list #1 modern
+            -> start u3 for carol
+            ! u3 is recalled
+    "#]]);
+}
+
+#[test]
+fn who_finds_nothing_kept_of_a_server_is_not_served_from_what_others_have_brought() {
+    check(expect![[r#"
+        alice comes lazy
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=tools.listChanged
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+            -> keep u1: initialize
+        alice: tools/list #1
+            -> u1: tools/list #2
+        u1: result #2 {"tools":[]}
+            -> keep u1: initialize tools/list
+            -> alice: result #1 {"tools":[]}
+        alice leaves
+        10 min pass
+            after 600 s
+            -> stop u1
+        u1 exits code 0
+        bob comes lazy
+            -> bob: result #0 version=2025-11-25
+            ! u2 is recalled
+        carol comes lazy another-program
+            -> start u2 for carol
+        bob: tools/list #1
+        u2 starts
+            -> u2: initialize #1
+        u2: greets declares=tools.listChanged
+            -> u2: initialized
+            -> bob: tools/list_changed
+            -> carol: result #0 version=2025-11-25
+            -> u2: tools/list #2
+            -> keep u2: initialize
+        u2: result #2 {"tools":[1]}
+            -> keep u2: initialize tools/list
+            -> bob: result #1 {"tools":[1]}
+    "#]]);
+}

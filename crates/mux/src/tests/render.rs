@@ -67,7 +67,9 @@ pub(super) fn kept(words: &KeptWords) -> String {
             several => format!(" {name}*{several}"),
         }
     });
-    let refused = words.refused.map(|era| format!(" not={}", era.name()));
+    let refused = words
+        .refused
+        .map(|found| format!(" not={}", found.refused.name()));
     let refused = refused.unwrap_or_default();
     let greeting = match words.era {
         Era::Legacy => "initialize",

@@ -227,8 +227,8 @@ impl Stage {
         assert!(before.is_none(), "{who} is there already");
         let mut opening = opening(words);
         if words.has("lazy") {
-            let kept = self.kept.get(&opening.route).into_iter().flatten();
-            opening.kept = Some(kept.map(|kept| recalled(kept, self.now)).collect());
+            let kept = self.kept.get(&opening.route);
+            opening.kept = Some(recalled(words, kept, self.now));
         }
         self.handle(Event::SessionOpened {
             session: id,

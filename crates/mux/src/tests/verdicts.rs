@@ -275,6 +275,7 @@ fn that_a_server_speaks_the_modern_era_alone_is_kept_and_is_found_anew_when_it_d
             -> u4294967297: server/discover #4294967297 modern
         20 s pass
         u4294967297: error #4294967297
+            -> keep u4294967297: nothing
             -> stop u4294967297
             -> bob: error #1 -32603 start-failed
         u4294967297 exits code 0
@@ -318,6 +319,7 @@ fn a_crash_says_nothing_against_what_was_found_before() {
         u3 starts
             -> u3: server/discover #1 modern
         u3 exits code 1
+            -> keep u3: nothing
             -> bob: error #1 -32603 start-failed
         carol comes lazy
         1 s pass

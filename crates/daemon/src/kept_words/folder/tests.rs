@@ -143,8 +143,12 @@ fn what_was_said_in_either_era_is_kept_beside_the_other_and_for_as_long_as_it_ho
     let scene = Scene::new();
     let subject = scene.subject("a");
     let mut modern = plain("{1}");
-    (modern.era, modern.refused) = (Era::Modern, Some(Era::Legacy));
     let holds = Duration::from_mins(10);
+    modern.era = Era::Modern;
+    modern.refused = Some(Finding {
+        refused: Era::Legacy,
+        life: 2 * holds,
+    });
     let pages = modern.lists.values_mut().flatten();
     pages.for_each(|page| page.holds = Some(holds));
     scene.keep(&subject, &plain("{}"));
@@ -158,7 +162,9 @@ fn what_was_said_in_either_era_is_kept_beside_the_other_and_for_as_long_as_it_ho
         modern
     };
     let left = recall(now + holds / 2);
-    assert_eq!((left.era, left.refused), (Era::Modern, Some(Era::Legacy)));
+    let found = left.refused.unwrap();
+    assert_eq!((left.era, found.refused), (Era::Modern, Era::Legacy));
+    assert!(found.life < holds + holds / 2 && found.life > holds);
     let left = left.lists[&Listing::Tools][0].holds.unwrap();
     let half = holds / 2;
     assert!(
@@ -171,7 +177,8 @@ fn what_was_said_in_either_era_is_kept_beside_the_other_and_for_as_long_as_it_ho
         BTreeMap::new(),
         "a clock that has jumped"
     );
-    assert_eq!(recall(now + DAY).refused, None);
+    assert!(recall(now + holds).refused.is_some());
+    assert_eq!(recall(now + 2 * holds).refused, None);
     let fixed = Subject {
         class: Some(Class::of([Capability::Roots])),
         ..subject.clone()

@@ -12,7 +12,7 @@ use wire::{Frame, RequestId};
 use super::notices::cancelled_by;
 use crate::upstream::standing::Busy;
 
-/// Bytes of all of them.
+/// Bytes of all of them. The first may have any size: none is longer than a message may be.
 const BYTES_MAX: usize = 1 << 20;
 
 /// All that wait.
@@ -25,7 +25,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Has one more wait. It comes back if there is no room for it.
     pub(super) fn push(&mut self, request: Frame, busy: Busy) -> Option<Frame> {
-        if self.bytes + request.len() > BYTES_MAX {
+        if !self.requests.is_empty() && self.bytes + request.len() > BYTES_MAX {
             return Some(request);
         }
         self.bytes += request.len();
@@ -104,6 +104,19 @@ mod tests {
         let rest: Vec<_> = waiting.take_all().iter().filter_map(number).collect();
         assert_eq!(rest, [4, 5]);
         assert_eq!((next(&mut waiting), waiting.bytes), (None, 0));
+    }
+
+    #[test]
+    fn the_first_waits_whatever_its_size_and_nothing_behind_it() {
+        let (mut waiting, standing) = (Waiting::default(), Standing::default());
+        let mut push = |id, padding| {
+            let refused = waiting.push(request(id, padding), standing.begin());
+            refused.is_none()
+        };
+        assert!(push(1, 2 * BYTES_MAX));
+        assert!(!push(2, 0));
+        waiting.pop().unwrap();
+        assert!(waiting.push(request(3, 0), standing.begin()).is_none());
     }
 
     #[test]
