@@ -363,6 +363,7 @@ fn a_server_that_cannot_be_listened_to_now_is_asked_again() {
         let mut client = home.configured("there");
         assert_eq!(client.text("echo", json!({"text": status})), status);
         remote.has_seen("subscriptions/listen", 2);
+        remote.is_listened_to_by(1);
         remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
         client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
     }
@@ -371,16 +372,21 @@ fn a_server_that_cannot_be_listened_to_now_is_asked_again() {
 #[test]
 fn what_cannot_be_kept_of_what_a_server_tells_does_not_end_the_telling() {
     let remote = speaking(Speaks::Modern);
-    remote.receives(&[Mood::Flood(50_000)]);
     let home = Home::new();
     home.configure(&format!(
         "[limits]\nmessage_bytes = 10000\n[servers.there]\nurl = '{}'\n",
         remote.url()
     ));
     let mut client = home.configured("there");
+    // From here on the client is told of what changes.
+    assert_eq!(client.text("echo", json!({"text": "here"})), "here");
+    remote.is_listened_to_by(1);
+    let long =
+        json!({"jsonrpc": "2.0", "method": "notifications/x", "params": {"x": "x".repeat(50_000)}});
+    remote.tell(&long);
     // Nobody knows what that was.
     client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
-    remote.has_seen("subscriptions/listen", 2);
+    remote.is_listened_to_by(2);
     remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/resources/list_changed"}));
     client.wait_for(|it| it["method"] == "notifications/resources/list_changed");
     assert_eq!(client.text("echo", json!({"text": "on"})), "on");

@@ -204,6 +204,13 @@ impl Remote {
         }
     }
 
+    /// Waits until so many have listened.
+    pub(crate) fn is_listened_to_by(&self, count: usize) {
+        until("so many who listen", || {
+            self.state.lock().unwrap().listeners.len() >= count
+        });
+    }
+
     /// Forgets all sessions that it has given out.
     pub(crate) fn forget(&self) {
         self.state.lock().unwrap().sessions.clear();

@@ -17,8 +17,6 @@ pub(crate) enum Mood {
     Cut,
     /// There is no stream now.
     Busy(&'static str),
-    /// The stream stands, and something comes on it that is longer than this.
-    Flood(usize),
 }
 
 impl Remote {
@@ -33,20 +31,16 @@ impl Remote {
     }
 }
 
-/// Does to somebody who wants to listen what is meant for them; `None` if nothing is, or only something on the
-/// stream, which is written then.
+/// Does to somebody who wants to listen what is meant for them; `None` if nothing is, and a stream has begun.
 pub(super) fn receive(out: &mut TcpStream, state: &Mutex<State>) -> io::Result<Option<bool>> {
     let mood = state.lock().unwrap().moods.pop_front();
     match mood {
         Some(Mood::Cut) => Ok(Some(false)),
         Some(Mood::Busy(status)) => respond(out, status, "", "").map(|()| Some(true)),
-        Some(Mood::Flood(_)) | None => {
+        None => {
             begin_stream(out, "")?;
             // Whoever is cut comes back soon.
             out.write_all(b"retry: 10\r\n\r\n")?;
-            if let Some(Mood::Flood(bytes)) = mood {
-                out.write_all(format!("data: {}\r\n\r\n", "x".repeat(bytes)).as_bytes())?;
-            }
             Ok(None)
         }
     }
