@@ -81,9 +81,6 @@ impl Life {
     }
 }
 
-/// How long it counts in which era a server was found not to speak: nobody sees that another one stands at an address.
-const FINDING_LIFE: Duration = Duration::from_hours(24);
-
 /// A way to what is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper {

@@ -23,8 +23,9 @@ use crate::{
 /// Longest time for which a page is told to others, whatever its server says.
 const HOLDS_MAX: Duration = Duration::from_hours(24);
 
-/// How long it is believed that a server does not speak in an era. It may be changed without a trace in its files.
-pub(crate) const VERDICT_LIFE: Duration = Duration::from_hours(24);
+/// How long it is believed that a server does not speak in an era. It may be changed without a trace in its files,
+/// and nobody sees that another one stands at an address.
+pub const VERDICT_LIFE: Duration = Duration::from_hours(24);
 
 /// Where a result says how long it holds, in milliseconds (2026-07-28, caching).
 const TTL: &str = "ttlMs";

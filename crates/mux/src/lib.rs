@@ -95,7 +95,7 @@ pub use fact::{DropReason, Fact};
 pub use frozen::ThawError;
 pub use handles::HANDLE_PREFIX;
 pub use ids::{Epoch, LineNumber, SessionId, Ticket, UpstreamId};
-pub use kept_words::{KeptWords, Listing, Page};
+pub use kept_words::{KeptWords, Listing, Page, VERDICT_LIFE};
 pub use limits::Limits;
 pub use moment::Moment;
 pub use mux::Mux;

@@ -130,11 +130,7 @@ impl fmt::Display for UsageError {
                 f.write_str("name a server, or give its command line after `--`")
             }
             UsageError::UnknownOption { option, suggestion } => {
-                write!(f, "unknown option `{option}`")?;
-                match suggestion {
-                    Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
-                    None => Ok(()),
-                }
+                unknown_option(f, option, *suggestion)
             }
             UsageError::CommandWithoutDashes { argument } => write!(
                 f,
@@ -313,6 +309,19 @@ pub(crate) fn split(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
 
 pub(crate) fn shown(argument: &OsStr) -> String {
     argument.to_string_lossy().into_owned()
+}
+
+/// Says to a person that there is no such option.
+pub(crate) fn unknown_option(
+    f: &mut fmt::Formatter<'_>,
+    option: &str,
+    suggestion: Option<&str>,
+) -> fmt::Result {
+    write!(f, "unknown option `{option}`")?;
+    match suggestion {
+        Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
+        None => Ok(()),
+    }
 }
 
 /// The option that somebody probably meant.

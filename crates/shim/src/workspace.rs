@@ -15,8 +15,8 @@ use std::{
 
 use crate::home;
 
-/// What marks a folder as the top of something.
-const MARKS: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
+/// What marks a folder as the top of something: what version control keeps there.
+pub const MARKS: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
 
 /// The workspace of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What marks a folder as the top of something, as for the workspace of a session.
-const MARKS: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
+use shim::workspace::MARKS;
 
 /// Variables by which git would look elsewhere.
 const ELSEWHERE: [&str; 8] = [

@@ -13,11 +13,9 @@ use std::{collections::BTreeMap, fmt, fmt::Write, time::Duration};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use mux::{Capability, Class, Era, Finding, KeptWords, Listing, Page};
+use mux::{Capability, Class, Era, Finding, KeptWords, Listing, Page, VERDICT_LIFE};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-
-use super::FINDING_LIFE;
 
 /// The version of the form. Files of a later one are not understood.
 pub(super) const FORMAT: u32 = 1;
@@ -172,7 +170,7 @@ impl Entry {
         let refused = head.refused.as_deref().and_then(era_named);
         let refused = refused.map(|refused| Finding {
             refused,
-            life: head.refused_for.map_or(FINDING_LIFE, Duration::from_millis),
+            life: head.refused_for.map_or(VERDICT_LIFE, Duration::from_millis),
         });
         body.is_empty().then_some(Entry {
             identity: head.identity,
@@ -297,7 +295,7 @@ mod tests {
         let written = br#"{"identity":"i","written":7,"class":[],"refused":"legacy","handshake":2,"lists":[]}"#;
         let file = [b"head\n", written.as_slice(), b"\n{}"].concat();
         let refused = Entry::read(&file).unwrap().words.refused.unwrap();
-        assert_eq!((refused.refused, refused.life), (Era::Legacy, FINDING_LIFE));
+        assert_eq!((refused.refused, refused.life), (Era::Legacy, VERDICT_LIFE));
     }
 
     #[test]

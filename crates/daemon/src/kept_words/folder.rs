@@ -14,11 +14,11 @@ use std::{
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use mux::{Class, Era, Finding, GREETING_VERSION, KeptWords, MODERN_VERSION};
+use mux::{Class, Era, Finding, GREETING_VERSION, KeptWords, MODERN_VERSION, VERDICT_LIFE};
 use sha2::Sha256;
 
 use super::{
-    FINDING_LIFE, Subject, Way,
+    Subject, Way,
     file::{Entry, hex},
     identity::Identity,
 };
@@ -142,7 +142,7 @@ impl Folder {
                 handshake: Bytes::new(),
                 refused: Some(Finding {
                     refused,
-                    life: FINDING_LIFE,
+                    life: VERDICT_LIFE,
                 }),
                 lists: BTreeMap::new(),
             },

@@ -15,7 +15,7 @@ use super::{
     tool::{self, Argument, ToolCall},
 };
 use crate::{
-    arguments::{nearest, shown, split},
+    arguments::{nearest, shown, split, unknown_option},
     label,
 };
 
@@ -192,11 +192,7 @@ impl fmt::Display for UsageError {
             UsageError::NoEvent => f.write_str("name the event, such as PreToolUse"),
             UsageError::Unexpected { argument } => write!(f, "unexpected `{argument}`"),
             UsageError::UnknownOption { option, suggestion } => {
-                write!(f, "unknown option `{option}`")?;
-                match suggestion {
-                    Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
-                    None => Ok(()),
-                }
+                unknown_option(f, option, *suggestion)
             }
             UsageError::NoValue { option } => write!(f, "`{option}` needs a value"),
             UsageError::BadValue {

@@ -3,7 +3,7 @@
 use std::{error, ffi::OsString, fmt};
 
 use crate::{
-    arguments::{nearest, shown, split},
+    arguments::{nearest, shown, split, unknown_option},
     hook::{arguments::Wants, tool},
 };
 
@@ -102,11 +102,7 @@ impl fmt::Display for UsageError {
             UsageError::NoUrl => f.write_str("say where the daemon is: URL, or --config NAME"),
             UsageError::SecondUrl => f.write_str("more than one URL"),
             UsageError::UnknownOption { option, suggestion } => {
-                write!(f, "unknown option `{option}`")?;
-                match suggestion {
-                    Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
-                    None => Ok(()),
-                }
+                unknown_option(f, option, *suggestion)
             }
             UsageError::NoValue { option } => write!(f, "`{option}` needs a value"),
             // It is not shown, as a URL may stand where it should.

@@ -112,9 +112,8 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
             to,
             value,
         } => {
-            let member = only_member(node_at(tree, at)?, from)?;
             let value = added(text, tree, value);
-            Some(splice::replace(text, member, &quoted(to), &value))
+            splice::replace(text, node_at(tree, at)?, from, (&quoted(to), &value))
         }
         Change::Remove { at, key } => splice::remove(text, node_at(tree, at)?, key),
     }

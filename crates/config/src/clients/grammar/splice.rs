@@ -118,12 +118,22 @@ pub(super) fn insert_in_braces(text: &str, after: &Member, key: &str, value: &st
 }
 
 /// Another member in the place of one, with the same between its name and its value.
-pub(super) fn replace(text: &str, member: &Member, key: &str, value: &str) -> Splice {
+///
+/// `None` where that is not one of its name, or has lines to itself.
+pub(super) fn replace(
+    text: &str,
+    map: &Node,
+    from: &str,
+    (key, value): (&str, &str),
+) -> Option<Splice> {
+    let member = only_member(map, from)?;
     let between = &text[member.key_span.end..member.node.span.start];
-    (
-        member.key_span.start..member.node.span.end,
-        format!("{key}{between}{value}"),
-    )
+    (member.node.style == Style::Flow).then(|| {
+        (
+            member.key_span.start..member.node.span.end,
+            format!("{key}{between}{value}"),
+        )
+    })
 }
 
 /// A member that has lines to itself, without them: from that with its name to where it ends.

@@ -243,10 +243,8 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
             to,
             value,
         } => {
-            let member = only_member(node_at(tree, at)?, from)?;
             let value = added(text, tree, value);
-            let is_flow = member.node.style == Style::Flow;
-            is_flow.then(|| splice::replace(text, member, &scalar(to), &value))
+            splice::replace(text, node_at(tree, at)?, from, (&scalar(to), &value))
         }
         Change::Remove { at, key } => {
             let map = node_at(tree, at)?;
