@@ -411,6 +411,29 @@ fn one_more_entry_is_written_as_its_file_is() {
     );
 }
 
+/// What stands before both names on their lines is the same, and no part of them.
+#[test]
+fn one_more_entry_stands_where_the_value_before_it_ends() {
+    put(
+        "{\"a\": {\"old\":\n1, \"older\":\n1}}\n",
+        &["a"],
+        &expect_test::expect![[r#"
+            {"a": {"old":
+            1, "older":
+            1, "new": {
+              "type": "stdio",
+              "command": "npx",
+              "args": [
+                "-y",
+                3
+              ],
+              "env": {},
+              "timeout": 5.0
+            }}}
+        "#]],
+    );
+}
+
 #[test]
 fn one_more_entry_is_on_one_line_where_its_file_is_and_is_put_at_the_top_as_well() {
     put(

@@ -171,14 +171,17 @@ pub(super) fn remove(text: &str, map: &Node, key: &str) -> Option<Splice> {
     let (span, between) = if let Some(before) = place.checked_sub(1).map(|before| &members[before])
     {
         let end = before.node.span.end;
-        // The names before the last one of a dotted name are the same for both.
+        // The names before the last one of a dotted name are the same for both. What stands
+        // before a member on the line on which the one before it ends is no such name.
         let lead = line_before(text, member.key_span.start);
-        let lead = if lead == line_before(text, before.key_span.start) {
-            lead.len()
+        let line = member.key_span.start - lead.len();
+        let is_dotted = line >= end && lead == line_before(text, before.key_span.start);
+        let start = if is_dotted {
+            line
         } else {
-            0
+            member.key_span.start
         };
-        (end..member.node.span.end, end..member.key_span.start - lead)
+        (end..member.node.span.end, end..start)
     } else if map.style == Style::Block {
         // Its line would stay.
         return None;
