@@ -149,7 +149,10 @@ impl Mux {
             return;
         };
         // The client may have taken its time.
-        let words = words.aged(self.now - session.since);
+        let mut words = words.aged(self.now - session.since);
+        if upstream.key.session.is_some() {
+            words = Arc::new(Arc::unwrap_or_clone(words).public());
+        }
         let handshake = Handshake::read(&words.handshake);
         let is_usable = |said: &Handshake| said.era == era && !said.offers.has(Offer::Tasks);
         let Some(handshake) = handshake.filter(is_usable) else {
@@ -505,7 +508,11 @@ impl Upstream {
                 words.lists.insert(*listing, pages);
             }
         }
-        Some(words)
+        if self.key.session.is_some() {
+            words = words.public();
+        }
+        let has_something = !words.handshake.is_empty() || words.refused.is_some();
+        has_something.then_some(words)
     }
 
     /// One page of a list, counted from the first, as sessions were given it before the process ran.

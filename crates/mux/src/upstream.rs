@@ -221,9 +221,10 @@ pub(crate) struct Undecided {
 }
 
 impl Upstream {
-    /// Whether somebody who waits for it has said in which era it speaks.
+    /// Whether somebody who wants it has said in which era it speaks.
     pub(crate) fn has_fixed_era(&self, sessions: &BTreeMap<SessionId, Session>) -> bool {
-        self.waiting.iter().any(|session| {
+        let mut wanting = self.waiting.iter().chain(&self.attached);
+        wanting.any(|session| {
             let session = sessions.get(session);
             session.is_none_or(|session| session.opening.era.is_some())
         })
@@ -324,6 +325,11 @@ impl Upstream {
 
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. })
+    }
+
+    /// Whether it is known what it says of itself: its process does so, or an earlier one did.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.handshake.is_some()
     }
 
     /// Whether messages may go to it now.
