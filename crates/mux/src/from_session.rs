@@ -292,7 +292,10 @@ impl Mux {
             }
             // Who has come from elsewhere was greeted there, and nobody knows how.
             State::Attached(upstream_id)
-                if !self.upstreams.get(upstream_id).is_some_and(Upstream::is_greeted) =>
+                if !self
+                    .upstreams
+                    .get(upstream_id)
+                    .is_some_and(Upstream::is_greeted) =>
             {
                 let refusal = Refusal::AlreadyInitialized;
                 self.refuse(session_id, &initialize.id, initialize.line, refusal, out);

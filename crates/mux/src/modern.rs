@@ -76,8 +76,11 @@ impl Mux {
             self.await_upstream(session_id, (&id, line), out);
         }
         let here = matches!(method, Method::Discover | Method::Listen);
-        let is_greeted =
-            |upstream| self.upstreams.get(upstream).is_some_and(Upstream::is_greeted);
+        let is_greeted = |upstream| {
+            self.upstreams
+                .get(upstream)
+                .is_some_and(Upstream::is_greeted)
+        };
         match self.sessions.get(&session_id).map(|session| &session.state) {
             Some(State::Attached(upstream)) if here && is_greeted(upstream) => {
                 let place = (session_id, *upstream);

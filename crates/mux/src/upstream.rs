@@ -303,12 +303,20 @@ impl Upstream {
         self.key.class
     }
 
-    /// How long ago it said what it is. What it said at an earlier start it may not say now.
+    /// How long ago it said what it is, if it has said so to us. What it said at an earlier start it may not say now.
     pub(crate) fn age_of_greeting(&self, now: Moment) -> Duration {
-        match &self.known {
-            Some(known) if known.is_in_force() => Duration::MAX,
-            Some(_) | None => now - self.greeted_at,
+        let known = self.known.as_ref();
+        let is_ours = self.origin == Origin::Here;
+        if is_ours && !known.is_some_and(Known::is_of_earlier_start) {
+            now - self.greeted_at
+        } else {
+            Duration::MAX
         }
+    }
+
+    /// Whether it serves no two sessions, though it may wait for the one that it will serve.
+    pub(crate) fn is_of_one_session(&self) -> bool {
+        self.key.session.is_some() || self.scope == Scope::Session
     }
 
     /// A session is here. If the process is for that alone, nobody else is waited for.

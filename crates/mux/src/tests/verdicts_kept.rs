@@ -257,7 +257,8 @@ fn who_was_served_from_what_a_server_refutes_is_served_in_the_era_that_it_speaks
 }
 
 #[test]
-fn a_client_that_says_hello_again_before_the_process_of_the_other_era_does_is_not_answered_for_it() {
+fn a_client_that_says_hello_again_before_the_process_of_the_other_era_does_is_not_answered_for_it()
+{
     check(expect![[r#"
         alice comes lazy era=modern idle=0
             -> start u1 for alice
