@@ -69,6 +69,9 @@ pub(super) struct Server {
     /// Whether sessions are served without a process.
     #[serde(default)]
     pub(super) is_recalled: bool,
+    /// Whether the last process has ended because it was asked to.
+    #[serde(default)]
+    pub(super) was_stopped: bool,
 }
 
 /// A request that a process works on.
@@ -126,10 +129,11 @@ impl Server {
         self.is_recalled || self.is_initialized && self.process == Process::Running
     }
 
-    /// Those that have waited are served.
-    pub(super) fn serve(&mut self, is_recalled: bool) {
-        self.is_recalled = is_recalled;
-        self.attached.append(&mut self.waiting);
+    /// One that has waited is served.
+    pub(super) fn serve(&mut self, session: SessionId) {
+        if self.waiting.remove(&session) {
+            self.attached.insert(session);
+        }
     }
 
     pub(super) fn runs(&self) -> bool {

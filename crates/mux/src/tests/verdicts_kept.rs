@@ -390,3 +390,30 @@ fn a_request_that_would_need_a_session_in_the_era_that_its_server_turns_out_to_s
             -> keep u3: initialize not=modern
     "#]]);
 }
+
+#[test]
+fn who_was_greeted_by_an_earlier_daemon_is_served_in_the_era_that_its_server_speaks() {
+    check(expect![[r#"
+        alice comes keeps
+        u1 starts
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
+        u1 exits code 0
+        u2 starts
+        u2: greets declares=tools
+        u2 exits code 1
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+        alice is replayed
+        alice: tools/call #1 tool=x
+        u4294967297 starts
+        u4294967297: raw {"jsonrpc":"2.0","id":4294967297,"error":{"code":-32601,"message":"no"}}
+        u4294967297 exits code 0
+        u4294967298 starts
+        u4294967298: raw {"jsonrpc":"2.0","id":4294967297,"error":{"code":-32601,"message":"no"}}
+        u4294967298 exits code 0
+        1 s pass
+        u4294967298 starts
+        u4294967298: greets declares=tools
+    "#]]);
+}
