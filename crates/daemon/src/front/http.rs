@@ -63,7 +63,7 @@ pub(crate) use modern::{
 pub(crate) use presence::Presence;
 pub use stand::http_addresses;
 pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared, at_port};
-pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
+pub(crate) use visit::{Caller, Found, Key, Place, Post, Visit, Wish};
 
 use crate::{
     hub::Input,
