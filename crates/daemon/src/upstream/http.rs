@@ -39,6 +39,7 @@ use super::{
     End, Job, Task, Wanted,
     connect::Connector,
     ends::{Ear, Voice},
+    rest::Rest,
     standing::{Busy, Resumable},
 };
 use crate::{front::Param, launch::RemoteSpec, logs::Veil};
@@ -152,6 +153,7 @@ pub(super) async fn converse(
         standing: job.standing.clone(),
         veil: Veil::of_remote(&job.spec),
         lists: tell_lists,
+        rest: Rest::default(),
     };
     let (news, mut heard) = mpsc::channel(NOTICES_MAX);
     let mut conversation = Conversation {
