@@ -3,7 +3,7 @@
 //! **Invariant:** a message is held by that for no longer than [`HOLD_MAX`]; whoever would have to wait longer is told
 //! so, and how long.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hyper::{
     HeaderMap, StatusCode,
@@ -32,12 +32,12 @@ pub(super) fn wanted_by(status: StatusCode, headers: &HeaderMap) -> Option<Durat
         status,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
     );
-    is_of_use.then(|| retry_after(headers, SystemTime::now()))?
+    is_of_use.then(|| retry_after(headers))?
 }
 
-/// What `Retry-After` says, which is a number of seconds or a date. A date is compared with that of the response, so
-/// that it does not matter whether the two clocks agree.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// What `Retry-After` says, which is a number of seconds or a date. A date is compared with that of the response, as
+/// its clock and ours need not agree; who has a clock says what it shows (RFC 9110, section 6.6.1).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let said: &str = text(RETRY_AFTER)?.trim();
     if !said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -46,8 +46,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         return Some(Duration::from_secs(seconds).min(TOLD_MAX));
     }
     let until = httpdate::parse_http_date(said).ok()?;
-    let date = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-    let since = date.unwrap_or(now);
+    let since = httpdate::parse_http_date(text(DATE)?).ok()?;
     let rest = until.duration_since(since).unwrap_or_default();
     Some(rest.min(TOLD_MAX))
 }
@@ -123,16 +122,17 @@ mod tests {
 
     use super::*;
 
-    fn said(retry_after: &'static str, date: Option<&'static str>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, HeaderValue::from_static(retry_after));
-        headers.extend(date.map(|date| (DATE, HeaderValue::from_static(date))));
-        headers
+    /// What the clock of the server shows.
+    const NOW: &str = "Sun, 06 Nov 1994 08:49:30 GMT";
+
+    fn said(retry_after: &'static str, date: &'static str) -> HeaderMap {
+        let values = [(RETRY_AFTER, retry_after), (DATE, date)];
+        let values = values.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        values.into_iter().collect()
     }
 
     #[test]
     fn it_is_a_number_of_seconds_or_one_of_three_kinds_of_dates() {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:30 GMT").unwrap();
         for (value, seconds) in [
             ("120", Some(120)),
             (" 0 ", Some(0)),
@@ -151,23 +151,24 @@ mod tests {
             ("tomorrow", None),
         ] {
             let expected = seconds.map(Duration::from_secs);
-            assert_eq!(retry_after(&said(value, None), now), expected, "{value:?}");
+            assert_eq!(retry_after(&said(value, NOW)), expected, "{value:?}");
         }
     }
 
     #[test]
-    fn a_date_is_compared_with_that_of_the_response() {
-        let headers = said(
-            "Sun, 06 Nov 1994 08:49:37 GMT",
-            Some("Sun, 06 Nov 1994 08:49:35 GMT"),
-        );
-        let rest = retry_after(&headers, SystemTime::now());
-        assert_eq!(rest, Some(Duration::from_secs(2)));
+    fn a_date_is_of_no_use_without_that_of_the_response() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let mut headers = said(date, "soon");
+        assert_eq!(retry_after(&headers), None);
+        headers.remove(DATE);
+        assert_eq!(retry_after(&headers), None);
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(7)));
     }
 
     #[test]
     fn only_two_statuses_say_so() {
-        let headers = said("7", None);
+        let headers = said("7", NOW);
         for (status, rest) in [(429, Some(7)), (503, Some(7)), (500, None), (200, None)] {
             let status = StatusCode::from_u16(status).unwrap();
             let expected = rest.map(Duration::from_secs);
