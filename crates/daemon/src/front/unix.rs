@@ -28,7 +28,8 @@ use tokio::{
 use super::{Descriptors, Freedom, Stand};
 use crate::{
     admin,
-    hub::{AdminCall, Alarm, Arrival, Entrance, Input},
+    alarm::Alarm,
+    hub::{AdminCall, Arrival, Entrance, Input},
     link::Socket,
     tasks,
     upgrade::{FrozenStand, Handed, Successor, UNDER_WAY, UpgradeWish},
