@@ -246,6 +246,11 @@ impl Conversation {
                 if method == Some(&Method::Initialized) {
                     self.stage = Stage::Settling;
                 }
+                // A request that is held goes nowhere any more, also if its server hears of that later.
+                let cancelled = cancelled_by(&frame).filter(|_| self.talk.rest.lasts());
+                if let Some(open) = cancelled.and_then(|number| self.open.get(&number)) {
+                    open.cancelled.notify_one();
+                }
                 let (talk, news) = (&self.talk, &self.news);
                 let (notices, _task) = self.notices.get_or_insert_with(|| {
                     let (sender, receiver) = mpsc::channel(NOTICES_MAX);

@@ -72,6 +72,11 @@ impl Rest {
             .send_modify(|before| *before = Some(before.map_or(until, |before| before.max(until))));
     }
 
+    /// Whether it still wants to be left alone, so that what has come since has not been sent.
+    pub(super) fn lasts(&self) -> bool {
+        !self.left().is_zero()
+    }
+
     fn left(&self) -> Duration {
         let until = *self.0.borrow();
         let now = Instant::now();
@@ -188,8 +193,10 @@ mod tests {
             rest.begin(pause);
             // It is the longest of all that were said that counts.
             rest.begin(Duration::from_secs(1));
+            assert!(rest.lasts());
             assert_eq!(patience.wait(&rest).await, Ok(()));
         }
+        assert!(!rest.lasts());
         assert_eq!(began.elapsed(), HOLD_MAX);
         assert!(!patience.allows(Duration::from_millis(1)));
         rest.begin(Duration::MAX);

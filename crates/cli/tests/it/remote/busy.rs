@@ -40,6 +40,21 @@ fn a_call_that_comes_too_soon_is_made_when_the_server_says() {
 }
 
 #[test]
+fn a_call_that_is_held_is_not_made_when_nobody_waits_for_it_any_more() {
+    let remote = remote();
+    let home = home_for(&remote);
+    let mut client = home.configured("there");
+    assert_eq!(client.text("echo", json!({"text": "1"})), "1");
+    remote.refuses("tools/call", "429 Too Many Requests\r\nRetry-After: 3\r\n");
+    let held = client.begin("echo", json!({"text": "2"}));
+    remote.has_seen("tools/call", 2);
+    client.notify("notifications/cancelled", &json!({"requestId": held}));
+    assert_eq!(client.text("echo", json!({"text": "3"})), "3");
+    remote.has_seen("notifications/cancelled", 1);
+    assert_eq!(remote.count("tools/call"), 3);
+}
+
+#[test]
 fn what_only_reads_is_asked_again_of_a_server_that_was_not_available() {
     for head in [UNAVAILABLE, BY_DATE] {
         let remote = remote();
