@@ -20,7 +20,7 @@ use crate::{
         plan::{self, Callers, FilePlan, Means, Untouched, Wish},
         policies::Policies,
         shadow::Shadows,
-        trust, verify,
+        stale, trust, verify,
     },
     ui::{Format, Ui},
 };
@@ -89,6 +89,7 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             policies: Policies::read(&machine, &clients),
             http: args.http.then(|| Http::open(places)).transpose()?,
             shadows: has_local_scope.then(|| Shadows::read(&machine)).flatten(),
+            state: places.state.clone(),
         },
         wish: Wish {
             clients: &clients,
@@ -113,6 +114,9 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
     let format = args.output.format();
     let mut report = work.report;
     report.configured = configured.map(|configured| configured.added);
+    if has_local_scope {
+        report.stale = stale::all_stale(&machine, &places.state);
+    }
     ui.show(&report, format)?;
     let mut unknown = args.servers.iter().filter(|name| !known.contains(name));
     if let Some(first) = unknown.next() {

@@ -3,13 +3,13 @@
 //! **Invariant:** what this does not understand it leaves alone and says why; no
 //! variable is filled in, and no reason repeats a value, which may be a secret.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use thiserror::Error;
 
 use super::{
     grammar::Unreadable,
-    shape::{Client, Command, Holder},
+    shape::{Client, Command, Holder, WHOLE_FILE},
     tree::{Node, Step, Value},
 };
 use crate::EnvPattern;
@@ -17,7 +17,7 @@ use crate::EnvPattern;
 /// One server in a client's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name.
+    /// Its name; empty where that of the file is its name.
     pub name: String,
     /// The project whose it is, where a file of the user has servers of projects.
     pub project: Option<String>,
@@ -25,6 +25,20 @@ pub struct Entry {
     pub at: Vec<Step>,
     /// What it is.
     pub kind: Kind,
+}
+
+impl Entry {
+    /// With the name that the client gives it, in this file.
+    #[must_use]
+    pub fn in_file(mut self, file: &Path) -> Self {
+        if let Some(stem) = file.file_stem().filter(|_| self.at.is_empty()) {
+            self.name = stem.to_string_lossy().into_owned();
+            if let Kind::LeftAlone(Reason::Bridge { name, .. }) = &mut self.kind {
+                name.clone_from(&self.name);
+            }
+        }
+        self
+    }
 }
 
 /// What an entry is, to us.
@@ -152,6 +166,7 @@ fn collect(
 ) {
     match path.split_first() {
         None => collect_servers(node, client, at, project, entries),
+        Some((&WHOLE_FILE, _)) => entries.extend(whole_file(node, client)),
         Some((&"*", rest)) => {
             for member in node.members() {
                 at.push(Step::key(&member.key));
@@ -167,6 +182,20 @@ fn collect(
             }
         }
     }
+}
+
+/// The file itself, where it is the one server; its name is that of the file.
+fn whole_file(node: &Node, client: &Client) -> Option<Entry> {
+    let mut holders = client.servers.iter().filter_map(|path| path.first());
+    let has_others = holders.any(|key| node.get(key).is_some());
+    let is_one = command_line(node, client, &[]).is_some()
+        || client.addresses.iter().any(|key| node.get(key).is_some());
+    (is_one && !has_others).then(|| Entry {
+        name: String::new(),
+        project: None,
+        at: Vec::new(),
+        kind: kind("", node, client, &[]),
+    })
 }
 
 fn collect_servers(

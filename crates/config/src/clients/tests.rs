@@ -31,7 +31,7 @@ fn every_client_s_files_are_where_it_looks_for_them() {
     let mut report = String::new();
     for client in ALL {
         let _ = writeln!(report, "{}", client.id);
-        for place in client.places {
+        for place in client.forms().flat_map(|form| form.places) {
             for system in [System::Linux, System::Mac, System::Windows] {
                 if let Some(path) = place.on_machine(&Fake(system)) {
                     let _ = writeln!(report, "  {system:?} {}", path.display());
@@ -130,6 +130,12 @@ fn every_client_s_files_are_where_it_looks_for_them() {
           Linux ./.continue/mcpServers/*.yaml
           Mac ./.continue/mcpServers/*.yaml
           Windows ./.continue/mcpServers/*.yaml
+          Linux ~/.continue/mcpServers/*.json
+          Mac ~/.continue/mcpServers/*.json
+          Windows ~/.continue/mcpServers/*.json
+          Linux ./.continue/mcpServers/*.json
+          Mac ./.continue/mcpServers/*.json
+          Windows ./.continue/mcpServers/*.json
         goose
           Linux ~/.config/goose/config.yaml
           Mac ~/.config/goose/config.yaml
