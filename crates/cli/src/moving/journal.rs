@@ -202,7 +202,7 @@ impl Journal {
 }
 
 /// The rows that are there, for whoever only looks.
-pub(super) fn rows(state: &Path) -> anyhow::Result<Vec<Row>> {
+pub(crate) fn rows(state: &Path) -> anyhow::Result<Vec<Row>> {
     read(&state.join("import/journal.json"))
 }
 

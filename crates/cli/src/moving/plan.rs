@@ -13,7 +13,7 @@ use config::{
 };
 
 use super::{
-    http::Http,
+    http::{Addresses, Http},
     machine::{self, Found},
     policies::Policies,
     safe_file::Original,
@@ -34,6 +34,8 @@ pub(crate) struct Means {
     pub(crate) policies: Policies,
     /// Where clients find us over HTTP, if they are to.
     pub(crate) http: Option<Http>,
+    /// Where they may find us already.
+    pub(crate) addresses: Addresses,
     /// What is put before the project's file, if anything.
     pub(crate) shadows: Option<Shadows>,
     /// The folder of the state, which says what imports have put before projects' files.
@@ -102,7 +104,7 @@ pub(crate) struct Left {
 /// A file that cannot be changed.
 pub(crate) struct Untouched {
     pub(crate) client: &'static Client,
-    pub(crate) path: std::path::PathBuf,
+    pub(crate) path: PathBuf,
     pub(crate) reason: String,
 }
 
@@ -359,10 +361,7 @@ impl File<'_> {
 
     fn is_at_our_address(&self, entry: &Entry) -> bool {
         let address = clients::address(&self.tree, entry, self.found.client);
-        let http = self.means.http.as_ref();
-        address
-            .zip(http)
-            .is_some_and(|(address, http)| http.is_ours(address))
+        address.is_some_and(|address| self.means.addresses.have(address))
     }
 }
 

@@ -15,7 +15,9 @@ pub(super) const CLIENT: Client = Client {
     places: &[
         Place::home(".continue/config.yaml"),
         Place::home(".continue/mcpServers/*.yaml"),
+        Place::home(".continue/mcpServers/*.yml"),
         Place::project(".continue/mcpServers/*.yaml"),
+        Place::project(".continue/mcpServers/*.yml"),
     ],
     servers: &[&["mcpServers"]],
     holder: Holder::List,

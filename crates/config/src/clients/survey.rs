@@ -302,7 +302,7 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
         None if entry.get("settings").is_some() => return Err(Reason::Extension),
         None => return Err(Reason::OddCommand),
     };
-    if says(entry, "disabled", "true") || says(entry, "enabled", "false") {
+    if is_off(entry) {
         return Err(Reason::Disabled);
     }
     if says(entry, "sandboxEnabled", "true") {
@@ -322,6 +322,11 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
         }
     }
     Ok(Local { command, variables })
+}
+
+/// Whether an entry is switched off.
+pub fn is_off(entry: &Node) -> bool {
+    says(entry, "disabled", "true") || says(entry, "enabled", "false")
 }
 
 fn says(entry: &Node, key: &str, word: &str) -> bool {

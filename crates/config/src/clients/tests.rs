@@ -127,9 +127,15 @@ fn every_client_s_files_are_where_it_looks_for_them() {
           Linux ~/.continue/mcpServers/*.yaml
           Mac ~/.continue/mcpServers/*.yaml
           Windows ~/.continue/mcpServers/*.yaml
+          Linux ~/.continue/mcpServers/*.yml
+          Mac ~/.continue/mcpServers/*.yml
+          Windows ~/.continue/mcpServers/*.yml
           Linux ./.continue/mcpServers/*.yaml
           Mac ./.continue/mcpServers/*.yaml
           Windows ./.continue/mcpServers/*.yaml
+          Linux ./.continue/mcpServers/*.yml
+          Mac ./.continue/mcpServers/*.yml
+          Windows ./.continue/mcpServers/*.yml
           Linux ~/.continue/mcpServers/*.json
           Mac ~/.continue/mcpServers/*.json
           Windows ~/.continue/mcpServers/*.json

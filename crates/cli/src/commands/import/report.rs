@@ -271,6 +271,14 @@ impl From<Untouched> for UntouchedFile {
     }
 }
 
+/// A server, and the project whose it is.
+fn named(server: &str, project: Option<&str>) -> String {
+    match project {
+        Some(project) => format!("{server} ({project})"),
+        None => server.to_owned(),
+    }
+}
+
 impl Render for Imported {
     fn render(&self, page: &mut Page) {
         let changed: Vec<&File> = self.files.iter().filter(|file| file.is_change()).collect();
@@ -283,9 +291,12 @@ impl Render for Imported {
         }
         for file in &changed {
             if self.is_applied {
-                let changed = file.changed.iter().map(|changed| &changed.server);
-                let withdrawn = file.withdrawn.iter().map(|withdrawn| &withdrawn.server);
-                let names: Vec<&str> = changed.chain(withdrawn).map(String::as_str).collect();
+                let changed = file.changed.iter();
+                let changed =
+                    changed.map(|changed| named(&changed.server, changed.project.as_deref()));
+                let withdrawn = file.withdrawn.iter();
+                let withdrawn = withdrawn.map(|gone| named(&gone.server, gone.project.as_deref()));
+                let names: Vec<String> = changed.chain(withdrawn).collect();
                 page.line(format_args!(
                     "Changed {}: {}.",
                     file.shown,
@@ -324,10 +335,7 @@ impl Imported {
         let mut is_empty = true;
         for file in &self.files {
             for left in &file.left_alone {
-                let server = match &left.project {
-                    Some(project) => format!("{} ({project})", left.server),
-                    None => left.server.clone(),
-                };
+                let server = named(&left.server, left.project.as_deref());
                 table.row([file.client.to_owned(), server, left.reason.clone()]);
                 is_empty = false;
             }
@@ -370,7 +378,8 @@ impl Imported {
         for file in &self.files {
             for changed in &file.changed {
                 if let Some(why) = &changed.why_no_address {
-                    table.row([file.client.to_owned(), changed.server.clone(), why.clone()]);
+                    let server = named(&changed.server, changed.project.as_deref());
+                    table.row([file.client.to_owned(), server, why.clone()]);
                     is_empty = false;
                 }
             }
