@@ -342,7 +342,8 @@ fn shadowed(provisioned: &Provisioned, mcpool: &Path) -> anyhow::Result<String> 
     provision::provision_agent(Agent::ClaudeCode)?;
     let home = Home::new(Agent::ClaudeCode, provisioned, mcpool)?;
     let work = home.place.work.clone();
-    let words = Server::Everything.command(provisioned, &work);
+    // One that goes on running when its session has ended, so that it can be seen.
+    let words = Server::Time.command(provisioned, &work);
     let shared = json!({"mcpServers": {"shared": {
         "type": "stdio", "command": words[0], "args": words[1..], "env": {}
     }}});
