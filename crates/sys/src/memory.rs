@@ -61,8 +61,7 @@ unsafe extern "C" fn let_go_of_object(
     // SAFETY: it is there for as long as this function runs.
     let object = unsafe { &*object };
     // SAFETY: so are its headers, and this is how many there are.
-    let headers =
-        unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
+    let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
     let is_as_in_file = |header: &&libc::Elf64_Phdr| {
         header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0
     };
@@ -88,7 +87,9 @@ mod tests {
     /// What is in memory of files, in kB.
     fn resident() -> Option<u64> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("RssFile:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssFile:"))?;
         line.trim().trim_end_matches(" kB").parse().ok()
     }
 
@@ -97,7 +98,10 @@ mod tests {
         let before = resident();
         let_go_of_program();
         let after = resident();
-        assert!(after.is_some() && after < before, "{before:?} and {after:?} kB");
+        assert!(
+            after.is_some() && after < before,
+            "{before:?} and {after:?} kB"
+        );
         assert_eq!(format!("{:?}", "goes on"), "\"goes on\"");
     }
 }

@@ -126,6 +126,9 @@ pub enum Reason {
     /// There is no command line where one should be.
     #[error("it has no command line that mcpool understands")]
     OddCommand,
+    /// Its program has a name that a shell would read.
+    #[error("its `command` is for a shell to read, and mcpool starts a program without one")]
+    Shell,
     /// The same name twice in one map.
     #[error("the file has this name twice")]
     Twice,
@@ -393,6 +396,9 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
     if program.is_empty() {
         return Err(Reason::OddCommand);
     }
+    if is_for_a_shell(&words[0]) {
+        return Err(Reason::Shell);
+    }
     if CONTAINERS.contains(&program) {
         return Err(Reason::Container {
             program: program.to_owned(),
@@ -413,6 +419,14 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
         }
     }
     Ok(())
+}
+
+/// Whether a program is a whole command line, or in a home folder that a shell fills in, which some clients have
+/// done for them. A blank in a folder's name is none of that.
+fn is_for_a_shell(program: &str) -> bool {
+    let first = program.split(char::is_whitespace).next();
+    let is_split = first.is_some_and(|first| first != program && !first.contains(['/', '\\']));
+    is_split || program.starts_with("~/")
 }
 
 /// Whether mcp-proxy is told by `--config NAME` which address it goes to, as one of that name takes it. Behind a word

@@ -201,3 +201,21 @@ fn mcp_proxy_is_a_bridge_by_address_and_by_profile_and_else_has_a_server_behind_
         assert_eq!(is_left, is_bridge, "{words}: {:?}", found[0].kind);
     }
 }
+
+#[test]
+fn a_command_that_only_a_shell_would_understand_is_left_alone() {
+    let client = Client::named("cursor").unwrap();
+    for (program, is_left) in [
+        ("npx -y server", true),
+        ("~/bin/server", true),
+        ("/opt/my server/run", false),
+        ("C:\\\\Program Files\\\\node.exe", false),
+        ("${HOME}/bin/server", false),
+        ("server~", false),
+    ] {
+        let text = format!(r#"{{"mcpServers": {{"a": {{"command": "{program}"}}}}}}"#);
+        let found = survey(&text, client).unwrap();
+        let is_shell = found[0].kind == Kind::LeftAlone(Reason::Shell);
+        assert_eq!(is_shell, is_left, "{program}: {:?}", found[0].kind);
+    }
+}
