@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use config::clients::{self, Entry};
+use shim::lock;
 
 use super::{
     Patient,
@@ -33,11 +34,16 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let configured = daemon::http_addresses(&config.http, patient.places);
     let configured: Vec<String> = configured.iter().map(ToString::to_string).collect();
     let named = Named::in_files(&machine, patient, &configured);
+    if named.servers.is_empty() {
+        return Vec::new();
+    }
     let listening = match &patient.status {
-        Some(status) => status
-            .daemon
-            .as_ref()
-            .map(|daemon| daemon.http.addresses.clone()),
+        Some(status) => {
+            let daemon = status.daemon.as_ref();
+            daemon.map(|daemon| daemon.http.addresses.clone())
+        }
+        // A daemon that does not answer may be there, which another check tells.
+        None if !matches!(lock::holder(&patient.places.lock), Ok(None)) => return Vec::new(),
         None if service::listens(patient.places) => Some(configured),
         None => None,
     };

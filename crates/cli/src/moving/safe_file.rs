@@ -9,6 +9,7 @@
 //! **Invariant:** whenever we are killed, the file is one that was there before, or the whole
 //! new one.
 
+mod attributes;
 mod exchange;
 
 use std::{
@@ -24,7 +25,10 @@ use rustix::fs::OFlags;
 use sys::lease::Lease;
 use thiserror::Error;
 
-use self::exchange::{Exchange, Watched, content, inode};
+use self::{
+    attributes::Attributes,
+    exchange::{Exchange, Watched, content, inode},
+};
 use super::failpoint;
 use crate::config_file::{has_access_list, without_access_list};
 
@@ -42,6 +46,7 @@ pub(crate) struct Original {
     pub(crate) bytes: Vec<u8>,
     mode: u32,
     group: u32,
+    attributes: Attributes,
 }
 
 /// Why a file is left as it is.
@@ -107,6 +112,7 @@ impl Original {
             bytes,
             mode: metadata.mode() & 0o7777,
             group: metadata.gid(),
+            attributes: Attributes::of(&file)?,
         }))
     }
 
@@ -132,6 +138,7 @@ impl Original {
         failpoint::step();
         let file = temporary.as_file();
         without_access_list(file)?;
+        self.attributes.give(file)?;
         if file.metadata()?.gid() != self.group {
             fchown(file, None, Some(self.group))?;
         }
@@ -258,6 +265,22 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
         assert_eq!(names(folder.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn the_new_file_has_what_the_user_has_noted_of_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        fs::write(&path, "old").unwrap();
+        let (name, note) = ("user.mcpool-note", "mine");
+        let flags = rustix::fs::XattrFlags::empty();
+        // Where a file has no such notes, none can be lost.
+        let is_noted = rustix::fs::setxattr(&path, name, note.as_bytes(), flags).is_ok();
+        assert_eq!(original(&path).replace(b"new").unwrap(), Replaced::Done);
+        let mut noted = [0; 16];
+        let length = rustix::fs::getxattr(&path, name, &mut noted[..]);
+        let noted = length.ok().map(|length| &noted[..length]);
+        assert_eq!(noted, is_noted.then_some(note.as_bytes()));
     }
 
     #[test]
