@@ -16,6 +16,9 @@ const OWN: &[u8] = if cfg!(target_os = "linux") {
     b""
 };
 
+/// The most that Linux lets all names take, and any value (`xattr(7)`); what is longer is an error.
+const BYTES_MAX: usize = 64 * 1024;
+
 /// Names and values.
 #[derive(Clone, Default)]
 pub(super) struct Attributes(Vec<(Vec<u8>, Vec<u8>)>);
@@ -45,9 +48,9 @@ impl Attributes {
     }
 }
 
-/// All that there is to read; without room, it is said how long that is.
+/// All that there is to read.
 fn whole(read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; read(&mut [])?];
+    let mut bytes = vec![0; BYTES_MAX];
     let length = read(&mut bytes)?;
     bytes.truncate(length);
     Ok(bytes)
