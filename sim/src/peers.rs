@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -143,6 +144,7 @@ pub(crate) fn opening(
         joins: joins(&key),
         withheld: Vec::new(),
         resumes: false,
+        waited: Duration::ZERO,
         silence_max: None,
         era: None,
         handle: None,

@@ -38,7 +38,7 @@ When mcpool itself says no to a request, in place of the server, the JSON-RPC er
 `reason` is a word from the table; words are never changed, only added.
 `retryable` says whether the same request may do better a little later.
 `maybeExecuted` is there when the request may have reached the server: `true` when it may have had its effect, `false` when it was not sent or only reads.
-`retryAfterMs` is there when mcpool knows how long the server rests.
+`retryAfterMs` is there when mcpool knows how long the server rests, or wants to be left alone.
 `server` names the server where that matters.
 Errors without `\"source\": \"mcpool\"` come from the server itself.
 

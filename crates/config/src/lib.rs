@@ -43,6 +43,6 @@ pub use secret::Secret;
 pub use server_name::{ServerName, ServerNameError};
 pub use template::{
     Builtin, Builtins, Origin, Sources, Template, TemplateError, TemplateSyntaxError,
-    TemplateSyntaxProblem,
+    TemplateSyntaxProblem, Whence,
 };
 pub use word::UnknownWord;

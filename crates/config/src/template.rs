@@ -81,8 +81,30 @@ pub struct Builtins<'a> {
 pub struct Sources<'a> {
     /// The value of a variable.
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Where a person has to set one.
+    pub whence: Whence,
     /// What is in a file, or why that is not to be had, for a person.
     pub file: &'a dyn Fn(&str) -> Result<OsString, String>,
+}
+
+/// Where a session has variables from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// The environment of its client.
+    Client,
+    /// The file of its server alone: it has come in over HTTP or a WebSocket.
+    File,
+}
+
+impl fmt::Display for Whence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Whence::Client => "set it where the client starts",
+            Whence::File => {
+                "this session brings no environment, so set it in the file that `env_file` names"
+            }
+        })
+    }
 }
 
 impl fmt::Debug for Sources<'_> {
@@ -95,10 +117,12 @@ impl fmt::Debug for Sources<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TemplateError {
     /// The session's environment lacks a variable, and there is no default.
-    #[error("{}the environment variable `{name}` is not set; set it where the client starts, or give it a default: `${{{name}:-...}}`", Lead(.origin.as_ref()))]
+    #[error("{}the environment variable `{name}` is not set; {whence}, or give it a default: `${{{name}:-...}}`", Lead(.origin.as_ref()))]
     Unset {
         /// The variable.
         name: String,
+        /// Where it has to be set.
+        whence: Whence,
         /// Where it is named, if a file names it.
         origin: Option<Origin>,
     },
@@ -111,7 +135,7 @@ pub enum TemplateError {
         origin: Option<Origin>,
     },
     /// `${workspace}` for a session that is bound to no workspace.
-    #[error("{}`${{workspace}}` has no value, because this session is bound to no workspace; start the client inside a project folder, set CLAUDE_PROJECT_DIR, or connect with `--workspace DIR`", Lead(.origin.as_ref()))]
+    #[error("{}`${{workspace}}` has no value, because this session is bound to no workspace; start the client inside a project folder, set CLAUDE_PROJECT_DIR, or connect with `--workspace DIR` (over HTTP: `?workspace=DIR` behind the URL)", Lead(.origin.as_ref()))]
     NoWorkspace {
         /// Where it is named, if a file names it.
         origin: Option<Origin>,
@@ -142,6 +166,7 @@ impl Template {
         let file = |path: &str| Err(format!("the file `{path}` is not read here"));
         let sources = Sources {
             variable,
+            whence: Whence::Client,
             file: &file,
         };
         self.resolve_from(&sources, builtins)
@@ -174,7 +199,7 @@ impl Template {
                         (Some(value), None) => resolved.push(value),
                         (Some(value), Some(_)) if !value.is_empty() => resolved.push(value),
                         (Some(_) | None, Some(default)) => resolved.push(default),
-                        (None, None) => return Err(self.no_value(name)),
+                        (None, None) => return Err(self.no_value(name, sources.whence)),
                     }
                 }
             }
@@ -246,11 +271,12 @@ impl Template {
         TemplateError::File { why, origin }
     }
 
-    fn no_value(&self, name: &Name) -> TemplateError {
+    fn no_value(&self, name: &Name, whence: Whence) -> TemplateError {
         let origin = self.origin.clone();
         match name {
             Name::Variable(name) => TemplateError::Unset {
                 name: name.clone(),
+                whence,
                 origin,
             },
             // The others always have one.

@@ -11,7 +11,6 @@
 //! **Invariant:** nothing in a turn waits: effects are handed over, and a peer that does not read has
 //! its own queue fill up.
 
-mod alarm;
 mod books;
 mod clock;
 mod courtesy;
@@ -49,6 +48,7 @@ use mux::{Event, Moment, Mux, Outbox};
 use tokio::{net::UnixStream, sync::mpsc::Receiver};
 
 use crate::{
+    alarm::Alarm,
     front::HttpFault,
     link::Share,
     process::Process,
@@ -59,7 +59,6 @@ use clock::Clock;
 use courtesy::Courtesy;
 use upgrade::Wanted;
 
-pub(crate) use alarm::Alarm;
 pub(crate) use courtesy::Rests;
 pub(crate) use http::FrozenVisited;
 pub(crate) use input::{AdminCall, Arrival, Entrance, Heard, Input, Peer, ProcessId};

@@ -385,6 +385,7 @@ fn opening_without_plan(asker: &Asker<'_>, refusal: Refusal) -> Opening {
         joins: joins(asker.ask.join),
         withheld: Vec::new(),
         resumes: false,
+        waited: Duration::ZERO,
         silence_max: None,
         era: None,
         handle: None,

@@ -7,6 +7,7 @@
 //! **Invariant:** there is no lock and no shared state between tasks but the bounded inbox of the hub.
 
 pub mod admin;
+mod alarm;
 mod configuration;
 mod failpoint;
 mod files;

@@ -6,6 +6,7 @@
 mod activation;
 mod beginning;
 mod daemon;
+mod endings;
 mod epoch;
 mod run_file;
 

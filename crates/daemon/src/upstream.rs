@@ -10,6 +10,7 @@
 mod connect;
 mod ends;
 mod http;
+mod rest;
 mod sse;
 mod standing;
 mod target;
@@ -268,8 +269,11 @@ async fn reach(
     Ok((connector, begin))
 }
 
-/// What a status says to a person.
-fn words_of(status: StatusCode, target: &Target, server: &str) -> String {
+/// What a status says to a person, and how long the server wants to be left alone, if it has said that.
+fn words_of(status: StatusCode, rest: Option<Duration>, target: &Target, server: &str) -> String {
+    if let Some(rest) = rest {
+        return format!("{target} answered {status}; {}", rest::words(rest));
+    }
     let hint = match status.as_u16() {
         401 => format!(
             "; it wants to know who asks: put that into `headers` of `[servers.{server}]`, for example \

@@ -16,9 +16,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{self, MissedTickBehavior};
-
-use crate::{failpoint, tasks};
+use crate::{alarm::Ticks, failpoint, tasks};
 
 /// How long nothing may turn. One message of the largest size takes an unoptimised build, with the books
 /// of its core beside it, seconds where it takes others milliseconds.
@@ -61,10 +59,9 @@ fn watch(interval: Duration, on_hung: impl FnOnce() + Send + 'static) -> io::Res
         }
     })?;
     tasks::spawn("watchdog", async move {
-        let mut ticks = time::interval(interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ticks = Ticks::new();
         loop {
-            ticks.tick().await;
+            ticks.next(interval).await;
             turns.fetch_add(1, Ordering::Relaxed);
         }
     });
@@ -94,6 +91,8 @@ impl Stillness {
 mod tests {
     use std::sync::mpsc;
 
+    use tokio::time;
+
     use super::*;
 
     #[test]
@@ -108,7 +107,7 @@ mod tests {
     #[test]
     fn a_runtime_that_hangs_is_found_out_and_one_that_turns_is_not() {
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
             .unwrap();
         let (tell, told) = mpsc::channel();

@@ -283,6 +283,9 @@ pub struct Opening {
     pub withheld: Vec<Arc<str>>,
     /// Whether an earlier daemon had it: its lines are replayed.
     pub resumes: bool,
+    /// How long it has waited to be opened: what it wants first has waited as long.
+    #[serde(default)]
+    pub waited: Duration,
     /// How long it may say nothing, be owed nothing and listen to nothing before it is over. `None` if its
     /// end shows.
     #[serde(default)]

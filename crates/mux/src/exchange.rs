@@ -35,7 +35,7 @@ pub(crate) struct Exchanges {
     levels: [usize; Level::COUNT],
 }
 
-/// One request on its way to one response.
+/// One request on its way to one response. It is small, as thousands may be open and the table moves them.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Exchange {
     pub(crate) owner: Owner,
@@ -46,7 +46,7 @@ pub(crate) struct Exchange {
     pub(crate) kept: Kept,
     /// All of a request that its server may answer with questions, and that then goes once more.
     #[serde(default)]
-    pub(crate) again: Option<Weighed<Frame>>,
+    pub(crate) again: Option<Box<Weighed<Frame>>>,
 }
 
 /// What we still have of a request.
@@ -55,9 +55,9 @@ pub(crate) enum Kept {
     /// Nothing: no other process may see it.
     Nothing,
     /// All of it: its announcement has not left, so the upstream has not seen it yet.
-    Unsent(Weighed<Frame>),
+    Unsent(Box<Weighed<Frame>>),
     /// All of it: the next process gets it once more if this one ends before it answers.
-    Repeatable(Weighed<Frame>),
+    Repeatable(Box<Weighed<Frame>>),
 }
 
 /// Who waits for the response.

@@ -13,8 +13,9 @@ use crate::{
     ids::{LineNumber, SessionId},
     inquiry::Inquiry,
     mux::Mux,
-    refusal::{Lack, Refusal},
+    refusal::Refusal,
     session::{Batch, Held, Initialize, Session, Stage, State, Whereabouts},
+    terms::Lack,
     timers::Timer,
     upstream::Upstream,
 };
@@ -311,7 +312,7 @@ impl Mux {
         session
             .open
             .insert(initialize.id.clone(), Whereabouts::Initialize);
-        let patience = self.now + self.limits.start_patience;
+        let patience = session.start_due(self.now, &self.limits);
         let Some(upstream) = self.route(session_id, initialize, out) else {
             Mux::contradiction("a session could not be routed", out);
             return;

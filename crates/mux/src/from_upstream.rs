@@ -102,7 +102,13 @@ impl Mux {
                 match self.questions_to(upstream_id, &claim, frame) {
                     Some(result) => {
                         self.end_call(upstream_id, minted);
-                        self.inquire(upstream_id, &claim, again, (frame, result), out);
+                        self.inquire(
+                            upstream_id,
+                            &claim,
+                            again.map(|again| *again),
+                            (frame, result),
+                            out,
+                        );
                         self.after_exchange(upstream_id, out);
                     }
                     None => self.on_claim_answered(upstream_id, minted, &claim, frame, out),

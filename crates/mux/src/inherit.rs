@@ -4,6 +4,7 @@
 //! call of before reaches nobody whose call that cannot have been.
 
 use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
 
 use wire::{Frame, Message, Method};
 
@@ -321,6 +322,7 @@ fn opening_of(contents: &Contents) -> Opening {
         joins: Joins::OwnRoute,
         withheld: contents.withheld.clone(),
         resumes: true,
+        waited: Duration::ZERO,
         silence_max: None,
         era: None,
         handle: None,

@@ -144,7 +144,7 @@ impl Mux {
         (id, line): (&RequestId, LineNumber),
         out: &mut Outbox,
     ) {
-        let patience = self.now + self.limits.start_patience;
+        let patience = self.start_due(session_id);
         let Some(upstream_id) = self.upstream_for(session_id) else {
             Mux::contradiction("a session could not be routed", out);
             return;

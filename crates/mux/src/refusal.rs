@@ -9,6 +9,7 @@ use crate::{
     class::{Capability, Class},
     era::SERVED_VERSIONS,
     event::Exit,
+    terms::Lack,
 };
 
 /// A request that we answer ourselves, with "no".
@@ -81,6 +82,8 @@ pub enum Refusal {
         why: String,
         /// Whether the request may have had an effect: it had been sent, and is more than a question.
         maybe_executed: bool,
+        /// How long it wants to be left alone, if it has said that.
+        retry_in: Option<Duration>,
     },
     /// The server was started again and may have forgotten what earlier calls of the session did; told once.
     StateLost {
@@ -191,15 +194,6 @@ pub enum Refusal {
         /// What is wrong with it.
         fault: Fault,
     },
-}
-
-/// What did not come in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lack {
-    /// The answer, whatever progress there was.
-    Answer,
-    /// An answer or any progress.
-    Progress,
 }
 
 impl Refusal {
@@ -377,7 +371,12 @@ impl Refusal {
         if let Some(maybe) = self.maybe_executed() {
             data.push(format!(r#""maybeExecuted":{maybe}"#));
         }
-        if let Refusal::StillFailing { retry_in, .. } = self {
+        if let Refusal::StillFailing { retry_in, .. }
+        | Refusal::UpstreamRefused {
+            retry_in: Some(retry_in),
+            ..
+        } = self
+        {
             data.push(format!(r#""retryAfterMs":{}"#, retry_in.as_millis()));
         }
         if let Refusal::UnsupportedVersion { requested } = self {
@@ -483,6 +482,7 @@ impl fmt::Display for Refusal {
                 server,
                 why,
                 maybe_executed,
+                retry_in: _in_the_words,
             } => {
                 write!(f, "`{server}`: {why}")?;
                 fmt_maybe_executed(f, *maybe_executed)

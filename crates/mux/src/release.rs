@@ -154,8 +154,7 @@ impl Mux {
             .get(&upstream_id)
             .is_some_and(Upstream::is_ready);
         if !is_ready && !self.timers.is_set(timer) {
-            self.timers
-                .set(timer, self.now + self.limits.start_patience);
+            self.timers.set(timer, self.start_due(session_id));
         }
         self.want(upstream_id, out);
         self.release(upstream_id, out);

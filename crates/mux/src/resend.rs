@@ -67,9 +67,9 @@ impl Mux {
                 (Kept::Nothing, None) => None,
                 (Kept::Nothing, Some(frame)) => self.weigh_returned(upstream_id, &claim, &frame),
                 (Kept::Unsent(frame), _) | (Kept::Repeatable(frame), Some(_)) => {
-                    Some((frame, Stage::Fresh))
+                    Some((*frame, Stage::Fresh))
                 }
-                (Kept::Repeatable(frame), None) => Some((frame, Stage::Repeated)),
+                (Kept::Repeatable(frame), None) => Some((*frame, Stage::Repeated)),
             };
             let held = kept.map(|(frame, stage)| Held {
                 line: claim.line,

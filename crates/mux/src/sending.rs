@@ -3,6 +3,7 @@
 //! **Invariant:** what a shim was told is held goes to the server only after the shim was told that
 //! it goes, unless it may be repeated. What is kept of a request that was sent is what may be repeated.
 
+use alloc::boxed::Box;
 use core::mem;
 
 use wire::{Frame, Message, Method, Outgoing};
@@ -64,7 +65,7 @@ impl Mux {
             Effect::Nothing | Effect::Listed(_) | Effect::Verbosity { .. } => None,
         };
         let minted = upstream.exchanges.open(Exchange {
-            owner: Owner::Session(alloc::boxed::Box::new(Claim {
+            owner: Owner::Session(Box::new(Claim {
                 session: session_id,
                 id: id.clone(),
                 token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
@@ -142,7 +143,7 @@ impl Mux {
             return;
         };
         if is_repeatable {
-            exchange.kept = Kept::Repeatable(held.frame);
+            exchange.kept = Kept::Repeatable(Box::new(held.frame));
         } else {
             self.keep_if_asked_back(upstream_id, minted, held.frame);
         }
@@ -163,7 +164,7 @@ impl Mux {
             && may_be
             && matches!(&exchange.owner, Owner::Session(claim) if claim.era == Era::Legacy)
         {
-            exchange.again = Some(frame);
+            exchange.again = Some(Box::new(frame));
         }
     }
 
@@ -193,7 +194,7 @@ impl Mux {
             .get_mut(&upstream_id)
             .and_then(|upstream| upstream.exchanges.get_mut(minted));
         if let Some(exchange) = exchange {
-            exchange.kept = Kept::Unsent(held.frame);
+            exchange.kept = Kept::Unsent(Box::new(held.frame));
         }
     }
 
@@ -279,7 +280,7 @@ impl Mux {
             && let Kept::Unsent(frame) = mem::replace(&mut exchange.kept, Kept::Nothing)
         {
             self.send_minted((session_id, upstream_id), minted, &frame, out);
-            self.keep_if_asked_back(upstream_id, minted, frame);
+            self.keep_if_asked_back(upstream_id, minted, *frame);
             self.resume_if_room(session_id, out);
         }
     }

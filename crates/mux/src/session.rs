@@ -222,6 +222,13 @@ pub(crate) enum ToldOfOverrun {
 }
 
 impl Session {
+    /// When it is told, if it begins to wait for its server now, that it has waited too long: what it says right after
+    /// it was opened has waited since it came.
+    pub(crate) fn start_due(&self, now: Moment, limits: &Limits) -> Moment {
+        let since_it_came = self.opening.waited.saturating_sub(now - self.since);
+        now + limits.start_patience.saturating_sub(since_it_came)
+    }
+
     pub(crate) fn new(
         id: SessionId,
         opening: Opening,

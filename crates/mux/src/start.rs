@@ -15,6 +15,7 @@ use crate::{
     handshake::{Handshake, greeted, greeting},
     ids::{SessionId, UpstreamId},
     keeping::Keepsake,
+    moment::Moment,
     mux::Mux,
     offers::Offer,
     recall::Comes,
@@ -468,6 +469,12 @@ impl Mux {
         };
         self.refuse_waiting(upstream_id, &refusal, out);
         self.after_restart(upstream_id, Some(why), out);
+    }
+
+    /// When a session that begins to wait for its server now has waited as long as its client will.
+    pub(crate) fn start_due(&self, session_id: SessionId) -> Moment {
+        let session = self.sessions.get(&session_id);
+        session.map_or(self.now, |it| it.start_due(self.now, &self.limits))
     }
 
     /// A session has waited as long as its client will. The start goes on.

@@ -20,9 +20,18 @@ use crate::{
     limits::Limits,
     moment::Moment,
     mux::Mux,
-    refusal::{Lack, Refusal},
+    refusal::Refusal,
     timers::Timer,
 };
+
+/// What did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// The answer, whatever progress there was.
+    Answer,
+    /// An answer or any progress.
+    Progress,
+}
 
 /// What holds for the requests of one server.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

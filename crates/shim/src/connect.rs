@@ -229,8 +229,6 @@ pub fn ask_of(connect: Connect) -> Result<SessionAsk, BadWorkspace> {
 }
 
 fn carry(beginning: Beginning, seeker: Seeker) -> Result<(), Failure> {
-    // Most of what there was, was for the meeting; the session may last for days.
-    memory::give_back();
     match pump::run(beginning, seeker, stdio::stdin(), stdio::stdout()) {
         Ok(End::Finished | End::ClientGone | End::Asked) => Ok(()),
         Ok(End::Unserved) => Err(Failure::Unserved),

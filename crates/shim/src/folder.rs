@@ -15,6 +15,9 @@ use rustix::{
     io::Errno,
 };
 
+/// The bit of a folder in which everybody may make files, and none may remove those of others.
+const STICKY: u32 = 0o1000;
+
 /// Why a folder cannot be used.
 #[derive(Debug)]
 pub enum FolderError {
@@ -84,6 +87,13 @@ impl fmt::Display for FolderError {
                 f,
                 "the folder {} belongs to user {owner} (mode {mode:04o}), not to user {user}; \
                  move it away, or set MCPOOL_HOME to a folder of your own",
+                path.display()
+            ),
+            // Such as `/tmp`, which must stay so.
+            FolderError::TooOpen { path, owner, mode } if mode & STICKY != 0 => write!(
+                f,
+                "the folder {} of user {owner} is one for everybody (mode {mode:04o}); \
+                 choose a place in a folder of your own",
                 path.display()
             ),
             FolderError::TooOpen { path, owner, mode } => write!(
@@ -199,6 +209,13 @@ mod tests {
             assert!(error.contains(&format!("{mode:04o}")), "{error}");
             assert!(error.contains("chmod go-w"), "{error}");
         }
+        // As `/tmp` has it, which nobody should be told to close.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
+        let error = ensure_private(&folder).unwrap_err().to_string();
+        assert!(
+            error.contains("1777") && !error.contains("chmod"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod own_server;
 pub mod places;
 pub mod preface;
 mod pump;
+pub mod query;
 pub mod recipe;
 pub mod rendezvous;
 pub mod scope;

@@ -38,7 +38,7 @@ use crate::{
     label,
     places::{Places, PlacesError},
     preface::Address,
-    sibling, told_once,
+    query, sibling, told_once,
 };
 
 /// The name of the program whose place we take.
@@ -48,7 +48,7 @@ pub const NAME: &str = "mcp-proxy";
 const DEFAULT_URL: &str = "ws://localhost:8420/mcp";
 
 /// The parameter by which its daemons know their sessions.
-const SESSION_KEY: &str = "session_key";
+pub(crate) const SESSION_KEY: &str = "session_key";
 
 /// The variable of the token.
 const TOKEN: &str = "MCP_PROXY_TOKEN";
@@ -264,16 +264,9 @@ fn address(errand: &Errand) -> Result<Address, Failure> {
 
 /// The URL with the key of this session in it, unless it has one.
 fn with_session_key(url: &str) -> String {
-    // What stands behind `#` is sent to nobody.
-    let url = url.split('#').next().unwrap_or_default();
-    let (_, query) = url.split_once('?').unwrap_or((url, ""));
-    let is_key = |pair: &str| pair.split('=').next() == Some(SESSION_KEY);
     match session_key::find() {
-        Some(key) if !query.split('&').any(is_key) => {
-            let mark = if url.contains('?') { '&' } else { '?' };
-            format!("{url}{mark}{SESSION_KEY}={key}")
-        }
-        _ => url.to_owned(),
+        Some(key) => query::with(url, SESSION_KEY, &key.to_string()),
+        None => url.to_owned(),
     }
 }
 
@@ -365,9 +358,8 @@ mod tests {
         let key = session_key::find().unwrap();
         for (url, expected) in [
             ("ws://h/mcp", format!("ws://h/mcp?session_key={key}")),
-            ("ws://h", format!("ws://h?session_key={key}")),
-            ("ws://h/?a=b#c", format!("ws://h/?a=b&session_key={key}")),
             ("ws://h/?session_key=1", "ws://h/?session_key=1".to_owned()),
+            ("ws://h/?session_key", "ws://h/?session_key".to_owned()),
         ] {
             assert_eq!(with_session_key(url), expected);
         }

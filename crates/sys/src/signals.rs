@@ -16,16 +16,12 @@ pub use linux::Signals;
 #[cfg(not(target_os = "linux"))]
 pub use other::Signals;
 
-/// Has these signals wait, as far as the calling thread goes: what comes is kept, over an exec too.
+/// Has these signals wait, as far as the calling thread goes: what comes is for another one, or is kept, over an exec
+/// too.
 ///
 /// Threads that it starts from then on, and programs, begin with that.
 pub fn hold(signals: &[Signal]) -> io::Result<()> {
     mask::change(Change::Block, &mask::set_of(signals)).map(drop)
-}
-
-/// Takes them again in the calling thread, first those that have come meanwhile.
-pub fn release(signals: &[Signal]) -> io::Result<()> {
-    mask::change(Change::Unblock, &mask::set_of(signals)).map(drop)
 }
 
 /// Has this process pass over `signal`, and so every program that it starts, until one says otherwise.

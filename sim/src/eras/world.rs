@@ -546,6 +546,7 @@ fn opening(spec: &Spec, id: SessionId, link: Link, idle_timeout: IdleTimeout) ->
         joins: Joins::OwnRoute,
         withheld: Vec::new(),
         resumes: false,
+        waited: Duration::ZERO,
         silence_max: None,
         era: spec.era,
         modern_scope: None,

@@ -67,5 +67,6 @@ mod token;
 mod trial;
 mod unshared;
 mod upgrade;
+mod upgrade_signals;
 mod workspaces;
 mod ws;

@@ -12,6 +12,7 @@ use crate::support::{
     web::Web,
 };
 
+mod busy;
 mod faults;
 mod modern;
 

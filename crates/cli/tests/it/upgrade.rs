@@ -10,7 +10,6 @@ use std::{
     thread,
 };
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use shim::{
     connect::preface,
@@ -32,7 +31,7 @@ pub(crate) fn upgrade(home: &Home) -> Value {
     told
 }
 
-fn pids(home: &Home) -> [u64; 3] {
+pub(crate) fn pids(home: &Home) -> [u64; 3] {
     let status = home.status();
     let daemon = &status["daemon"];
     [
@@ -323,7 +322,7 @@ impl Installed {
     }
 
     /// A session on the scripted server, greeted.
-    fn session(&self, home: &Home) -> Client {
+    pub(crate) fn session(&self, home: &Home) -> Client {
         let connect = ["connect", "--", FAKE_SERVER];
         let mut client = Client::spawn(&mut self.mcpool(home, &connect));
         client.initialize();
@@ -427,29 +426,6 @@ fn a_program_that_is_gone_when_it_is_to_be_executed_costs_nothing() {
     upgrade(&home);
     assert_eq!(alice.text("count", json!({})), "3");
     assert_eq!(pids(&home), before);
-}
-
-#[test]
-fn a_signal_that_comes_meanwhile_ends_the_daemon_in_order() {
-    let home = Home::new();
-    for _ in 0..5 {
-        let mut alice = home.session(&[]);
-        // What is known of the server is enough for the greeting, but not for a call.
-        alice.server_pid();
-        let [daemon, _, server] = pids(&home);
-        let process = Process::of(u32::try_from(daemon).unwrap()).unwrap();
-        thread::scope(|scope| {
-            let upgrading = scope.spawn(|| home.run(&["upgrade"]));
-            process.signal(Signal::TERM);
-            // It has been upgraded before the signal, or it has not.
-            let _either = upgrading.join().unwrap();
-        });
-        until("the end of the daemon", || !process.is_alive());
-        let server = Process::of(u32::try_from(server).unwrap());
-        assert!(server.is_none_or(|server| !server.is_alive()));
-        alice.close_stdin();
-        assert!(alice.ended().success());
-    }
 }
 
 #[test]

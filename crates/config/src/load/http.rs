@@ -166,7 +166,19 @@ fn addresses(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<Vec<Listen>> 
         reader.fault(field.value_offset(), &field.path, message, None);
         return None;
     }
-    cells.iter().map(|cell| listen(reader, cell)).collect()
+    let mut all: Vec<Listen> = Vec::new();
+    for cell in &cells {
+        let next = listen(reader, cell)?;
+        // Of free ports there may be several.
+        let is_taken = |other: &Listen| other.address == next.address && next.address.port() != 0;
+        if all.iter().any(is_taken) {
+            let message = format!("{} stands there twice", next.address);
+            reader.fault(cell.offset, &cell.path, message, None);
+            return None;
+        }
+        all.push(next);
+    }
+    Some(all)
 }
 
 /// An address, alone or with the server that is meant there.

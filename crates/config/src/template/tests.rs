@@ -124,7 +124,8 @@ fn a_workspace_that_is_not_there_is_an_error_that_says_how_to_bind() {
             .expect_err("unbound")
             .to_string(),
         "`${workspace}` has no value, because this session is bound to no workspace; start the client \
-         inside a project folder, set CLAUDE_PROJECT_DIR, or connect with `--workspace DIR`"
+         inside a project folder, set CLAUDE_PROJECT_DIR, or connect with `--workspace DIR` \
+         (over HTTP: `?workspace=DIR` behind the URL)"
     );
     let template = Template::parse("${workspace:-/tmp}", None).expect("template");
     assert_eq!(template.resolve(&environment, &BOUND), Ok("/tmp".into()));
@@ -174,6 +175,20 @@ proptest! {
 }
 
 #[test]
+fn whoever_brings_no_environment_is_told_where_else_variables_stand() {
+    let template = Template::parse("${NOT_SET}", None).expect("parses");
+    let sources = Sources {
+        variable: &environment,
+        whence: Whence::File,
+        file: &|_| unreachable!("it names none"),
+    };
+    let told = template
+        .resolve_from(&sources, &BOUND)
+        .expect_err("it is unset");
+    assert!(told.to_string().contains("`env_file`"), "{told}");
+}
+
+#[test]
 fn a_hole_of_a_file_is_filled_with_what_is_in_it() {
     let template = Template::parse("<${file:/run/a b}${file:~/c:-d}>", None).expect("parses");
     let file = |path: &str| match path {
@@ -182,6 +197,7 @@ fn a_hole_of_a_file_is_filled_with_what_is_in_it() {
     };
     let sources = Sources {
         variable: &environment,
+        whence: Whence::File,
         file: &file,
     };
     let told = template

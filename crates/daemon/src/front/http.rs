@@ -63,9 +63,10 @@ pub(crate) use modern::{
 pub(crate) use presence::Presence;
 pub use stand::http_addresses;
 pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared, at_port};
-pub(crate) use visit::{Caller, Key, Place, Post, Visit, Wish};
+pub(crate) use visit::{Caller, Found, Key, Place, Post, Visit, Wish};
 
 use crate::{
+    alarm::Ticks,
     hub::Input,
     link::{ConnectionId, Room},
     tasks,
@@ -250,7 +251,7 @@ impl Drop for Served {
 
 /// Looks now and then whether another token counts, and has the hub hear of it, and at first of the one that does.
 async fn watch_token(front: Arc<Front>, mut open: watch::Receiver<()>) {
-    let token = front.gate.token();
+    let (token, ticks) = (front.gate.token(), Ticks::new());
     let mut generations = token.generations();
     generations.mark_changed();
     loop {
@@ -266,7 +267,7 @@ async fn watch_token(front: Arc<Front>, mut open: watch::Receiver<()>) {
                     return;
                 }
             }
-            () = time::sleep(TOKEN_LOOK) => token.look(),
+            () = ticks.next(TOKEN_LOOK) => token.look(),
         }
     }
 }

@@ -22,13 +22,14 @@ use shim::{
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender, oneshot},
-    time,
+    time::{self, Instant},
 };
 
 use super::{Descriptors, Freedom, Stand};
 use crate::{
     admin,
-    hub::{AdminCall, Alarm, Arrival, Entrance, Input},
+    alarm::Alarm,
+    hub::{AdminCall, Arrival, Entrance, Input},
     link::Socket,
     tasks,
     upgrade::{FrozenStand, Handed, Successor, UNDER_WAY, UpgradeWish},
@@ -177,6 +178,17 @@ impl Door {
         (self.stand.freeze(handed), listener)
     }
 
+    /// Whether nobody is just being let in, or has an order in hands, while nobody stands at the door but whoever
+    /// wishes for this.
+    pub(crate) fn is_quiet(&self, wish: &UpgradeWish) -> bool {
+        let kept_free = wish
+            .quiet
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let free = self.rooms.callers.available_permits() + kept_free;
+        u32::try_from(free).is_ok_and(|free| free == self.rooms.callers_max)
+    }
+
     /// The program to change to.
     pub(crate) fn successor(&self) -> &Successor {
         &self.rooms.successor
@@ -291,6 +303,7 @@ async fn greet(
             };
             let arrival = Arrival {
                 entrance: Entrance::Socket(socket, early),
+                since: Instant::now(),
                 cwd: preface.cwd,
                 umask: preface.umask,
                 ask: Arc::new(ask),

@@ -19,7 +19,7 @@ use shim::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
-    time,
+    time::{self, Instant},
 };
 use wire::{Fault, Frame, Kind};
 
@@ -30,7 +30,7 @@ use super::{
     world::World,
 };
 use crate::{
-    front::{Caller, Freedom, HttpFault, Key, Place, Post, Tubes, Visit, Wish},
+    front::{Caller, Found, Freedom, HttpFault, Key, Place, Post, Tubes, Visit, Wish},
     link::{
         ConnectionId, Denial, EventId, FrozenStreams, NothingLeft, Piece, Primes, Room, Streams,
         Tube, UNHEARD, Wants, WayOut,
@@ -193,7 +193,7 @@ impl Hub {
         if visit.count_in(&self.world.around.room).is_err() {
             return refuse(&visit.reply, HttpFault::Full);
         }
-        let look = self.world.looks.begin(None, workspace);
+        let look = self.world.looks.begin(None, workspace, Instant::now());
         let inbox = self.world.around.inbox.clone();
         tasks::spawn("workspace", async move {
             match look.found().await {
@@ -211,15 +211,16 @@ impl Hub {
     fn begin_visit(
         &mut self,
         beginner: Beginner,
-        found: Option<PathBuf>,
+        found: Option<Found>,
         permit: OwnedSemaphorePermit,
     ) {
+        let since = Found::waited_since(found.as_ref());
         let ask = match self.world.ask_at(&beginner.place, found) {
             Ok(ask) => ask,
             Err(fault) => return refuse(&beginner.reply, fault),
         };
         let entrance = Entrance::Http(Box::new(beginner));
-        self.look_up(Arrival::over_http(entrance, ask, permit));
+        self.look_up(Arrival::over_http(entrance, ask, permit, since));
     }
 
     /// A session says something. If the core does not hear it now, that waits.
@@ -384,9 +385,11 @@ impl Arrival {
         entrance: Entrance,
         ask: SessionAsk,
         permit: OwnedSemaphorePermit,
+        since: Instant,
     ) -> Self {
         Arrival {
             entrance,
+            since,
             cwd: NO_FOLDER.into(),
             umask: UMASK,
             ask: Arc::new(ask),
@@ -423,7 +426,7 @@ impl World {
     pub(super) fn ask_at(
         &mut self,
         place: &Place,
-        found: Option<PathBuf>,
+        found: Option<Found>,
     ) -> Result<SessionAsk, HttpFault> {
         let server = if let Some(server) = &place.server {
             server.as_ref().to_owned()
@@ -431,7 +434,9 @@ impl World {
             let only = self.around.launcher.only_server();
             only.map_err(|names| HttpFault::NotTheOnlyServer { names })?
         };
-        let workspace = found.or_else(|| place.workspace.clone());
+        let workspace = found
+            .map(|found| found.path)
+            .or_else(|| place.workspace.clone());
         Ok(ask_over_http(server, workspace, None))
     }
 

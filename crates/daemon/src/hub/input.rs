@@ -9,6 +9,7 @@ use shim::{direct::Direct, preface::SessionAsk};
 use tokio::{
     net::UnixStream,
     sync::{OwnedSemaphorePermit, oneshot},
+    time::Instant,
 };
 
 use crate::{
@@ -198,6 +199,8 @@ pub(crate) enum Peer {
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) entrance: Entrance,
+    /// Since when it waits.
+    pub(crate) since: Instant,
     /// The folder that the shim runs in.
     pub(crate) cwd: PathBuf,
     /// The shim's file mode creation mask.

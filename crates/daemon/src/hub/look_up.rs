@@ -103,13 +103,14 @@ impl Hub {
         };
         let look = world
             .looks
-            .begin(Some(&wanting.ask.server), wanting.folder());
+            .begin(Some(&wanting.ask.server), wanting.folder(), arrival.since);
         let planner = world.around.launcher.planner();
         let (keeper, inbox) = (world.around.keeper.clone(), world.around.inbox.clone());
         tasks::spawn("look-up", async move {
             let mut launch = look.launch(planner, wanting).await;
             if let Ok(launch) = &mut launch {
                 recall(&keeper, launch).await;
+                launch.opening.waited = arrival.since.elapsed();
             }
             let input = match launch {
                 Ok(launch) => Input::LookedUp(Box::new(LookedUp {

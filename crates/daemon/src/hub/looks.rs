@@ -13,10 +13,13 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time,
+    time::{self, Instant},
 };
 
-use crate::{front::HttpFault, tasks};
+use crate::{
+    front::{Found, HttpFault},
+    tasks,
+};
 
 /// Threads that may look at once, with those that nobody waits for any more.
 const THREADS_MAX: usize = 64;
@@ -27,8 +30,8 @@ const SIDE_THREADS_MAX: usize = THREADS_MAX / 2;
 /// The same for one server in one folder.
 const SPOT_THREADS_MAX: usize = 8;
 
-/// How long somebody waits for a look. Clients give up after 30 s, and a session that is turned away has no second
-/// look.
+/// How long somebody waits for looks, for all of them together. A session that is turned away has no second look; and
+/// what this takes is missing from the time that is left for its server to start in.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// All looks that are under way.
@@ -40,6 +43,7 @@ pub(super) struct Looks {
     /// Set while nobody is to wait.
     hurry: watch::Sender<Option<HttpFault>>,
     under_way: Arc<()>,
+    patience: Duration,
 }
 
 /// What a look may get stuck at: something that belongs to a server, something in a folder, or something of both.
@@ -49,6 +53,9 @@ type Spot = (Option<Box<str>>, Option<PathBuf>);
 #[derive(Debug)]
 pub(super) struct Look {
     folder: PathBuf,
+    /// Since when somebody waits.
+    since: Instant,
+    patience: Duration,
     /// Of which it needs a place each, in the order in which it takes them.
     places: Vec<Arc<Semaphore>>,
     hurry: watch::Receiver<Option<HttpFault>>,
@@ -66,20 +73,21 @@ pub(super) enum Unseen {
     TurnedAway(HttpFault),
 }
 
-impl Default for Looks {
-    fn default() -> Self {
+impl Looks {
+    /// Looks on behalf of sessions that have so much patience for all that it takes to serve them.
+    pub(super) fn new(start_patience: Duration) -> Self {
         Looks {
+            patience: PATIENCE.min(start_patience),
             threads: Arc::new(Semaphore::new(THREADS_MAX)),
             spots: BTreeMap::new(),
             hurry: watch::Sender::default(),
             under_way: Arc::default(),
         }
     }
-}
 
-impl Looks {
-    /// One on behalf of somebody who works in this folder, at what belongs to this server as well if there is one.
-    pub(super) fn begin(&mut self, server: Option<&str>, folder: &Path) -> Look {
+    /// One on behalf of somebody who works in this folder and waits since then, at what belongs to this server as well
+    /// if there is one.
+    pub(super) fn begin(&mut self, server: Option<&str>, folder: &Path, since: Instant) -> Look {
         self.spots.retain(|_, places| places.strong_count() > 0);
         // No server is called nothing.
         let of_server: Option<Box<str>> = Some(server.unwrap_or_default().into());
@@ -93,6 +101,8 @@ impl Looks {
         places.push(Arc::clone(&self.threads));
         Look {
             folder: folder.to_owned(),
+            since,
+            patience: self.patience,
             places,
             hurry: self.hurry.subscribe(),
             _under_way: Arc::clone(&self.under_way),
@@ -142,7 +152,7 @@ impl Look {
                 let why = why.ok().and_then(|why| why.clone());
                 Err(Unseen::TurnedAway(why.unwrap_or(HttpFault::Ending)))
             }
-            seen = time::timeout(PATIENCE, self.looked(look)) => {
+            seen = time::timeout_at(self.since + self.patience, self.looked(look)) => {
                 seen.unwrap_or(Err(Unseen::Late))
             }
         }
@@ -166,12 +176,15 @@ impl Look {
     }
 
     /// The only absolute path of the folder; or the path as it is, if that is none. Whoever uses it says why.
-    pub(super) async fn found(self) -> Result<(PathBuf, Look), HttpFault> {
+    pub(super) async fn found(self) -> Result<(Found, Look), HttpFault> {
         let named = self.folder.clone();
         let found = self.seen(move || Path::canonicalize(&named).unwrap_or_else(|_| named.clone()));
         let path = self.folder.display();
         let why = match found.await {
-            Ok(found) => return Ok((found, self)),
+            Ok(path) => {
+                let since = self.since;
+                return Ok((Found { path, since }, self));
+            }
             Err(Unseen::TurnedAway(fault)) => return Err(fault),
             Err(Unseen::Late) => format!("nothing is heard of the workspace {path}"),
             Err(Unseen::Panicked) => format!("looking at the workspace {path} has failed"),
@@ -185,6 +198,10 @@ mod tests {
     use std::sync::{Condvar, Mutex, PoisonError};
 
     use super::*;
+
+    fn looks() -> Looks {
+        Looks::new(Duration::from_secs(25))
+    }
 
     /// What does not answer until it is told to.
     #[derive(Clone, Default)]
@@ -217,15 +234,25 @@ mod tests {
         let real = folder.path().canonicalize().unwrap();
         let link = real.join("link");
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let mut looks = Looks::default();
-        let (found, look) = looks.begin(None, &link).found().await.unwrap();
-        assert_eq!(found, real);
+        let mut looks = looks();
+        let (found, look) = looks
+            .begin(None, &link, Instant::now())
+            .found()
+            .await
+            .unwrap();
+        assert_eq!(found.path, real);
         assert!(!looks.are_over());
         drop(look);
         assert!(looks.are_over());
         let nowhere = real.join("nowhere");
         assert_eq!(
-            looks.begin(None, &nowhere).found().await.unwrap().0,
+            looks
+                .begin(None, &nowhere, Instant::now())
+                .found()
+                .await
+                .unwrap()
+                .0
+                .path,
             nowhere
         );
         assert_eq!(looks.spots.len(), 2, "those of one folder");
@@ -233,7 +260,7 @@ mod tests {
 
     /// Somebody who looks on behalf of a server in a folder, in vain.
     async fn in_vain(looks: &mut Looks, server: &str, folder: &str, dead: &Dead) {
-        let look = looks.begin(Some(server), Path::new(folder));
+        let look = looks.begin(Some(server), Path::new(folder), Instant::now());
         assert_eq!(
             look.seen(dead.look()).await,
             Err(Unseen::Late),
@@ -243,7 +270,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_works_in_what_does_not_answer_is_sent_away_and_others_are_not() {
-        let (mut looks, dead) = (Looks::default(), Dead::default());
+        let (mut looks, dead) = (looks(), Dead::default());
         for _ in 0..=SPOT_THREADS_MAX {
             in_vain(&mut looks, "echo", "/mount/dead", &dead).await;
         }
@@ -251,17 +278,17 @@ mod tests {
         time::resume();
         // The same server elsewhere, and another one there.
         for (server, folder) in [("echo", "/other"), ("fake", "/mount/dead")] {
-            let other = looks.begin(Some(server), Path::new(folder));
+            let other = looks.begin(Some(server), Path::new(folder), Instant::now());
             assert_eq!(other.seen(|| "seen").await, Ok("seen"));
         }
         dead.answer();
-        let back = looks.begin(Some("echo"), Path::new("/mount/dead"));
+        let back = looks.begin(Some("echo"), Path::new("/mount/dead"), Instant::now());
         assert_eq!(back.seen(dead.look()).await, Ok("there"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_whose_file_does_not_answer_leaves_room_for_others_in_any_folder() {
-        let (mut looks, dead) = (Looks::default(), Dead::default());
+        let (mut looks, dead) = (looks(), Dead::default());
         for number in 0..=SIDE_THREADS_MAX {
             in_vain(&mut looks, "dead", &format!("/project-{number}"), &dead).await;
         }
@@ -269,38 +296,41 @@ mod tests {
             in_vain(&mut looks, "dead", "/", &dead).await;
         }
         time::resume();
-        let other = looks.begin(Some("echo"), Path::new("/"));
+        let other = looks.begin(Some("echo"), Path::new("/"), Instant::now());
         assert_eq!(other.seen(|| "seen").await, Ok("seen"));
         dead.answer();
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_comes_when_all_threads_look_at_what_is_dead_is_sent_away_too() {
-        let (mut looks, dead) = (Looks::default(), Dead::default());
+        let (mut looks, dead) = (looks(), Dead::default());
         for number in 0..THREADS_MAX {
             let (server, folder) = (format!("s{number}"), format!("/mount/dead-{number}"));
             in_vain(&mut looks, &server, &folder, &dead).await;
         }
-        let late = looks.begin(None, Path::new("/mount/dead-0")).found().await;
+        let late = looks
+            .begin(None, Path::new("/mount/dead-0"), Instant::now())
+            .found()
+            .await;
         let fault = late.unwrap_err();
         assert!(fault.to_string().contains("/mount/dead-0"), "{fault}");
         dead.answer();
         time::resume();
-        let back = looks.begin(Some("s1"), Path::new("/mount/dead-1"));
+        let back = looks.begin(Some("s1"), Path::new("/mount/dead-1"), Instant::now());
         assert_eq!(back.seen(dead.look()).await, Ok("there"));
     }
 
     #[tokio::test]
     async fn who_is_turned_away_waits_no_longer_until_one_may_again() {
-        let (mut looks, dead) = (Looks::default(), Dead::default());
+        let (mut looks, dead) = (looks(), Dead::default());
         let folder = Path::new("/mount/dead");
-        let before = looks.begin(Some("echo"), folder);
+        let before = looks.begin(Some("echo"), folder, Instant::now());
         let waiting = tokio::join!(before.seen(dead.look()), async {
             looks.turn_away(HttpFault::Ending);
         });
         let turned_away = Err(Unseen::TurnedAway(HttpFault::Ending));
         assert_eq!(waiting.0, turned_away);
-        let meanwhile = looks.begin(Some("echo"), folder);
+        let meanwhile = looks.begin(Some("echo"), folder, Instant::now());
         assert_eq!(meanwhile.seen(dead.look()).await, turned_away);
         looks.turn_nobody_away();
         dead.answer();
@@ -309,9 +339,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_look_that_panics_is_not_taken_for_one_that_lasts() {
-        let mut looks = Looks::default();
-        let look = looks.begin(None, Path::new("/"));
+        let mut looks = looks();
+        let look = looks.begin(None, Path::new("/"), Instant::now());
         let seen: Result<(), Unseen> = look.seen(|| panic!("on purpose")).await;
         assert_eq!(seen, Err(Unseen::Panicked));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_looks_one_after_the_other_take_no_longer_than_one() {
+        let (mut looks, dead, began) = (looks(), Dead::default(), Instant::now());
+        let later = began + Duration::from_secs(15);
+        time::sleep_until(later).await;
+        let second = looks.begin(Some("echo"), Path::new("/"), began);
+        assert_eq!(second.seen(dead.look()).await, Err(Unseen::Late));
+        assert_eq!(began.elapsed(), PATIENCE);
+        let mut hasty = Looks::new(Duration::from_secs(3));
+        let third = hasty.begin(None, Path::new("/"), Instant::now());
+        assert_eq!(third.seen(dead.look()).await, Err(Unseen::Late));
+        assert_eq!(began.elapsed(), PATIENCE + Duration::from_secs(3));
+        dead.answer();
     }
 }

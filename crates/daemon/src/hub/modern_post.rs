@@ -10,7 +10,7 @@ use std::{io, path::Path, sync::Arc};
 
 use mux::{Event, Fact, LineNumber, Moment, Route, SessionId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use wire::{Message, Method};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     world::World,
 };
 use crate::{
-    front::{Caller, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
+    front::{Caller, Found, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
     launch::Launch,
     link::{Denial, FrozenRounds, Room, RoundTubes, Rounds, WayOut},
     tasks,
@@ -98,11 +98,12 @@ impl Hub {
         {
             return self.see_workspace_of(&workspace, post, permit);
         }
+        let since = Found::waited_since(found.as_ref());
         let ask = match self.world.ask_at(&post.place, found) {
             Ok(ask) => ask,
             Err(fault) => return refuse(&post.reply, fault),
         };
-        let arrival = Arrival::over_http(Entrance::Modern(Box::new(post)), ask, permit);
+        let arrival = Arrival::over_http(Entrance::Modern(Box::new(post)), ask, permit, since);
         match launch {
             Some(launch) => {
                 let id = self.world.number_of(None);
@@ -127,7 +128,7 @@ impl Hub {
         if post.count_in(&self.world.around.room).is_err() {
             return refuse(&post.reply, HttpFault::Full);
         }
-        let look = self.world.looks.begin(None, workspace);
+        let look = self.world.looks.begin(None, workspace, Instant::now());
         let inbox = self.world.around.inbox.clone();
         tasks::spawn("workspace", async move {
             match look.found().await {

@@ -71,7 +71,9 @@ impl Openings {
         if self.find(place, launch.edition, now).is_some() {
             return;
         }
-        let launch = launch.clone();
+        let mut launch = launch.clone();
+        // Who comes to what is known does not wait for it.
+        launch.opening.waited = Duration::ZERO;
         let known = Known {
             launch,
             since: now,

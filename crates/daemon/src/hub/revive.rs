@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mux::{Event, LineNumber, Moment, Past, Refusal, Said, SessionId};
+use tokio::time::Instant;
 use wire::Frame;
 
 use super::{
@@ -94,6 +95,7 @@ impl Hub {
         let ask = ask_over_http(server, row.workspace.clone(), Some(row.session));
         let arrival = Arrival {
             entrance: Entrance::Revived(Box::new(Revived { key, row })),
+            since: Instant::now(),
             cwd: "/".into(),
             umask: UMASK,
             ask: Arc::new(ask),

@@ -13,7 +13,7 @@ use mux::{LineNumber, Moment, Mux, SessionId};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
-    task, time,
+    time,
 };
 
 use super::{Hub, Input, ProcessId, clock::Clock, session::Session, world::World};
@@ -146,11 +146,14 @@ impl Hub {
     }
 
     /// Has everybody stop who reads, and takes in what they have heard. An error says why that cannot be.
-    pub(crate) async fn halt(&mut self, inbox: &mut Receiver<Input>) -> Result<(), &'static str> {
-        if time::timeout(HALT_PATIENCE, self.halt_all(inbox))
-            .await
-            .is_err()
-        {
+    /// `is_quiet` is whether nobody is just being let in, or has an order in hands.
+    pub(crate) async fn halt(
+        &mut self,
+        inbox: &mut Receiver<Input>,
+        is_quiet: impl Fn() -> bool,
+    ) -> Result<(), &'static str> {
+        let halted = self.halt_all(inbox, is_quiet);
+        if time::timeout(HALT_PATIENCE, halted).await.is_err() {
             // Each has been told; that it stops late is no reason to forget it.
             self.world.around.halt.all();
             self.readers_ended().await;
@@ -163,16 +166,13 @@ impl Hub {
         self.what_cannot_be_interrupted().map_or(Ok(()), Err)
     }
 
-    async fn halt_all(&mut self, inbox: &mut Receiver<Input>) {
+    async fn halt_all(&mut self, inbox: &mut Receiver<Input>, is_quiet: impl Fn() -> bool) {
         let mut batch = Vec::new();
         let began = Instant::now();
         self.world.around.http.pause();
         loop {
             self.world.around.halt.all();
             self.readers_ended().await;
-            // Whoever has a signal or an order in hands gives it in now.
-            task::yield_now().await;
-            task::yield_now().await;
             while let Ok(input) = inbox.try_recv() {
                 batch.push(input);
             }
@@ -183,10 +183,11 @@ impl Hub {
             if !nothing_came || self.world.has_readers() {
                 continue;
             }
-            // Whoever came just before the door was closed is let in first.
+            // Whoever came just before the door was closed is let in first, and gives in what they want.
             let is_looking = self.world.is_looking() || !self.world.sought.is_empty();
             let is_slow = began.elapsed() > HALT_PATIENCE / 2;
-            if !is_looking && self.world.is_http_ready(is_slow) {
+            let are_all_in = is_slow || is_quiet();
+            if !is_looking && are_all_in && self.world.is_http_ready(is_slow) {
                 return;
             }
             time::sleep(HTTP_LOOK).await;

@@ -1,6 +1,6 @@
 //! Sessions over WebSockets: let in by a request over HTTP, and from then on as over any socket.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use mux::{LineNumber, Moment, SessionId};
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,7 +12,7 @@ use super::{
     look_up::Wanting,
 };
 use crate::{
-    front::{Freedom, Generation, Over, Place},
+    front::{Found, Freedom, Generation, Over, Place},
     link::{Denial, Farewell, Piece, Sign, Tube},
     tasks,
 };
@@ -22,7 +22,8 @@ const MISSES_MAX: u32 = 10;
 
 impl Hub {
     /// Somebody asks for a WebSocket. What is wrong with that is told while it can be told by a status.
-    pub(super) fn on_meeting(&mut self, place: &Place, found: Option<PathBuf>, reply: Tube) {
+    pub(super) fn on_meeting(&mut self, place: &Place, found: Option<Found>, reply: Tube) {
+        let since = Found::waited_since(found.as_ref());
         let world = &mut self.world;
         let ask = match world.ask_at(place, found) {
             Ok(ask) => ask,
@@ -40,7 +41,7 @@ impl Hub {
         };
         let look = world
             .looks
-            .begin(Some(&wanting.ask.server), wanting.folder());
+            .begin(Some(&wanting.ask.server), wanting.folder(), since);
         let planner = world.around.launcher.planner();
         tasks::spawn("meeting", async move {
             let launch = look.launch(planner, wanting).await;
@@ -61,15 +62,16 @@ impl Hub {
     /// The WebSocket is there.
     pub(super) fn begin_talk(
         &mut self,
-        (talk, found): (Talk, Option<PathBuf>),
+        (talk, found): (Talk, Option<Found>),
         (reply, permit): (&Tube, OwnedSemaphorePermit),
     ) {
+        let since = Found::waited_since(found.as_ref());
         let ask = match self.world.ask_at(&talk.place, found) {
             Ok(ask) => ask,
             Err(fault) => return refuse(reply, fault),
         };
         let entrance = Entrance::WebSocket(Box::new(talk));
-        self.look_up(Arrival::over_http(entrance, ask, permit));
+        self.look_up(Arrival::over_http(entrance, ask, permit, since));
     }
 
     /// Another token counts: whoever was let in by an earlier one, once for all that it says, has to come again.

@@ -152,6 +152,7 @@ impl World {
     pub(crate) fn new(around: Surroundings) -> Self {
         World {
             last_id: around.epoch.begin(),
+            looks: Looks::new(around.limits.start_patience),
             around,
             observer: Observer::default(),
             sessions: BTreeMap::new(),
@@ -170,7 +171,6 @@ impl World {
             ended: Vec::new(),
             looked_up: BTreeSet::new(),
             set_aside: Vec::new(),
-            looks: Looks::default(),
             token: None,
             echoes: Vec::new(),
             is_deserted: false,

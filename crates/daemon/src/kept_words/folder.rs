@@ -4,7 +4,7 @@
 //! than may be. Nothing that goes wrong here is more than a server that starts a little later.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, DirBuilder, File},
     io::{self, Read},
     os::unix::fs::DirBuilderExt,
@@ -49,6 +49,8 @@ const KEY_BYTES: usize = 32;
 pub(super) struct Folder {
     path: PathBuf,
     key: Option<[u8; KEY_BYTES]>,
+    /// The files that are there, once it was looked: a subject may have one of dozens, and has one or two.
+    there: Option<BTreeSet<String>>,
     /// Whether it was told already that something cannot be written.
     has_complained: bool,
 }
@@ -58,6 +60,7 @@ impl Folder {
         Folder {
             path,
             key: None,
+            there: None,
             has_complained: false,
         }
     }
@@ -71,6 +74,9 @@ impl Folder {
         let mut identity = None;
         let mut found = Vec::new();
         for (way, name) in names(subject, &key) {
+            if !self.is_there(&name) {
+                continue;
+            }
             let Some(entry) = self.read(&name, &key) else {
                 continue;
             };
@@ -150,8 +156,7 @@ impl Folder {
         let Some(file) = entry.encode(&name, &key) else {
             return Ok(());
         };
-        replace(&self.path.join(&name), &file)?;
-        self.prune()
+        self.put(&name, &file)
     }
 
     /// Says once that something cannot be written.
@@ -193,7 +198,25 @@ impl Folder {
         let Some(file) = entry.encode(&name, &key) else {
             return Ok(());
         };
-        replace(&self.path.join(&name), &file)?;
+        self.put(&name, &file)
+    }
+
+    /// Whether there is a file of this name. No other process brings any: there is one daemon for a folder.
+    fn is_there(&mut self, name: &str) -> bool {
+        let there = self.there.get_or_insert_with(|| {
+            let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
+            let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+            names.collect()
+        });
+        there.contains(name)
+    }
+
+    /// Writes a file, and removes what is too much then.
+    fn put(&mut self, name: &str, file: &[u8]) -> io::Result<()> {
+        replace(&self.path.join(name), file)?;
+        if let Some(there) = &mut self.there {
+            there.insert(name.to_owned());
+        }
         self.prune()
     }
 

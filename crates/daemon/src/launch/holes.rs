@@ -12,7 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config::{EnvPattern, Secret, Server, Sources, Template, TemplateError, parse_env_file};
+use config::{
+    EnvPattern, Secret, Server, Sources, Template, TemplateError, Whence, parse_env_file,
+};
 use mux::Refusal;
 use rustix::fs::OFlags;
 use shim::preface::SessionAsk;
@@ -68,6 +70,11 @@ impl<'a> Holes<'a> {
     ) -> Result<OsString, TemplateError> {
         let sources = Sources {
             variable: &|name| self.variable(name),
+            whence: if self.ask.env.is_empty() {
+                Whence::File
+            } else {
+                Whence::Client
+            },
             file: &|path| self.file(path),
         };
         template.resolve_from(&sources, builtins)

@@ -357,6 +357,7 @@ pub(super) fn opening(
         joins: joins(asker.ask.join),
         withheld,
         resumes: false,
+        waited: Duration::ZERO,
         silence_max: None,
         era: era(server),
         handle: None,

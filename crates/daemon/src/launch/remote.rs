@@ -13,7 +13,7 @@ use hyper::header::HeaderValue;
 use mux::{Refusal, Scope, SessionId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use shim::preface::Address;
+use shim::{preface::Address, query};
 
 use super::{
     Asker, LaunchSpec, Planner,
@@ -215,17 +215,7 @@ fn fill(
 
 /// Whether an address says of itself which session it is for.
 fn is_of_a_session(remote: &Remote, url: &str) -> bool {
-    names_a_session(&remote.url) || has_param(url, &remote.session_key_param)
-}
-
-/// Whether the query of an address has a parameter of this name.
-fn has_param(url: &str, param: &str) -> bool {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let query = query.split('#').next().unwrap_or_default();
-    let mut names = query
-        .split('&')
-        .map(|pair| pair.split('=').next().unwrap_or_default());
-    names.any(|name| name == param)
+    names_a_session(&remote.url) || query::has(url, &remote.session_key_param)
 }
 
 /// What is wrong with a value, and where it stands.

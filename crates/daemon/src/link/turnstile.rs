@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::Notify, task};
 
-use crate::hub::Alarm;
+use crate::alarm::Alarm;
 
 /// How long it takes at least until the next may pass. Longer than a call takes, so that of all floods
 /// together each call meets one piece.

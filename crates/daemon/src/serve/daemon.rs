@@ -16,7 +16,6 @@ use rustix::process::{Resource, Rlimit, getrlimit};
 use shim::{direct::Locks, places::Places};
 use tokio::{
     net::UnixStream,
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time,
@@ -24,6 +23,7 @@ use tokio::{
 
 use super::{
     beginning::{Before, Beginning, HttpBefore, Start},
+    endings::Endings,
     run_file::RunFile,
 };
 use crate::{
@@ -38,7 +38,7 @@ use crate::{
     logs::Logs,
     observe,
     process::Guardian,
-    tasks::{self, ENDING},
+    tasks,
     upgrade::{FrozenDaemon, Handed, Successor, UpgradeWish, monotonic},
 };
 
@@ -70,6 +70,7 @@ pub(super) struct Daemon {
     hub: Hub,
     arrivals: mpsc::Receiver<Input>,
     door: Gate,
+    endings: Endings,
     logs: Logs,
     /// How many files a server may open.
     files: Rlimit,
@@ -103,7 +104,6 @@ impl Daemon {
             rows,
             rests,
         } = plan;
-        let launcher = Launcher::new(written, home_folder(), env::vars_os().collect());
         let (inbox, arrivals) = mpsc::channel(INBOX);
         let (open, closing) = oneshot::channel();
         let descriptors = Descriptors::of_limit(getrlimit(Resource::Nofile).current);
@@ -114,7 +114,7 @@ impl Daemon {
             (limits.sessions, descriptors),
             successor,
         )?;
-        watch_signals(&inbox)?;
+        let endings = Endings::watch(&inbox)?;
         let room = Room::new(limits.buffered_bytes);
         let edge = (&inbox, &room, &limits);
         let (http, tubes) = open_http(http_before, &http, &places, edge, (&door, descriptors))?;
@@ -134,7 +134,7 @@ impl Daemon {
             unread: room.half(),
             room,
             limits: limits.clone(),
-            launcher,
+            launcher: Launcher::new(written, home_folder(), env::vars_os().collect()),
             keeper,
             rows,
             session_places: door.places().share(),
@@ -151,6 +151,7 @@ impl Daemon {
             hub: furnish(start, limits, world, &door, tubes)?,
             arrivals,
             door: Gate::Open(tasks::spawn("door", door.run())),
+            endings,
             logs,
             files,
             run_file,
@@ -163,6 +164,7 @@ impl Daemon {
             mut hub,
             mut arrivals,
             mut door,
+            endings,
             logs,
             files,
             // It goes with us, but stays when another program takes our place.
@@ -189,6 +191,7 @@ impl Daemon {
                         files,
                         halted_at,
                         wish: &wish,
+                        endings: &endings,
                         logs: &logs,
                     };
                     let Err(why) = handover.make(&mut hub, &mut arrivals).await;
@@ -245,6 +248,7 @@ struct Handover<'a> {
     files: Rlimit,
     halted_at: Duration,
     wish: &'a UpgradeWish,
+    endings: &'a Endings,
     logs: &'a Logs,
 }
 
@@ -256,9 +260,9 @@ impl Handover<'_> {
         hub: &mut Hub,
         arrivals: &mut mpsc::Receiver<Input>,
     ) -> anyhow::Result<Infallible> {
-        sys::signals::hold(&ENDING).context("holding signals back")?;
+        self.endings.hold();
         let why = self.become_successor(hub, arrivals).await;
-        sys::signals::release(&ENDING).context("taking signals again")?;
+        self.endings.release();
         why
     }
 
@@ -268,7 +272,8 @@ impl Handover<'_> {
         hub: &mut Hub,
         arrivals: &mut mpsc::Receiver<Input>,
     ) -> anyhow::Result<Infallible> {
-        hub.halt(arrivals).await.map_err(anyhow::Error::msg)?;
+        let halted = hub.halt(arrivals, || self.door.is_quiet(self.wish)).await;
+        halted.map_err(anyhow::Error::msg)?;
         hub.let_go().await.map_err(anyhow::Error::msg)?;
         let mut handed = Handed::default();
         let frozen = hub.freeze(&mut handed).map_err(anyhow::Error::msg)?;
@@ -363,22 +368,6 @@ fn answer(before: Before, hub: &Hub, door: &Door) {
 pub(crate) fn home_folder() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     shim::home::of_user(user).unwrap_or_else(|| PathBuf::from("/"))
-}
-
-/// Has the hub stop at TERM, INT and HUP, and hurry at another one.
-fn watch_signals(inbox: &mpsc::Sender<Input>) -> anyhow::Result<()> {
-    for ending in ENDING {
-        let kind = SignalKind::from_raw(ending.as_raw());
-        let mut signals = signal(kind).context("watching for signals")?;
-        let inbox = inbox.clone();
-        tasks::spawn("signals", async move {
-            while signals.recv().await.is_some() {
-                let _hub_gone = inbox.send(Input::Quit).await;
-            }
-        });
-    }
-    // The program before us may have held them back.
-    sys::signals::release(&ENDING).context("taking signals")
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ use super::{
     End, Job, Task, Wanted,
     connect::Connector,
     ends::{Ear, Voice},
+    rest::Rest,
     standing::{Busy, Resumable},
 };
 use crate::{front::Param, launch::RemoteSpec, logs::Veil};
@@ -152,6 +153,7 @@ pub(super) async fn converse(
         standing: job.standing.clone(),
         veil: Veil::of_remote(&job.spec),
         lists: tell_lists,
+        rest: Rest::default(),
     };
     let (news, mut heard) = mpsc::channel(NOTICES_MAX);
     let mut conversation = Conversation {
@@ -243,6 +245,11 @@ impl Conversation {
             (Kind::Notification | Kind::Response, method) => {
                 if method == Some(&Method::Initialized) {
                     self.stage = Stage::Settling;
+                }
+                // A request that is held goes nowhere any more, also if its server hears of that later.
+                let cancelled = cancelled_by(&frame).filter(|_| self.talk.rest.lasts());
+                if let Some(open) = cancelled.and_then(|number| self.open.get(&number)) {
+                    open.cancelled.notify_one();
                 }
                 let (talk, news) = (&self.talk, &self.news);
                 let (notices, _task) = self.notices.get_or_insert_with(|| {

@@ -10,6 +10,7 @@ use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink};
 use hyper::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use mux::Exit;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use shim::query;
 use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -27,6 +28,7 @@ use super::{
     End, Job, Wanted,
     connect::{Connector, NoWay, Stream},
     ends::{Ear, Voice},
+    rest::{self, Patience, Rest},
     words_of,
 };
 use crate::launch::RemoteSpec;
@@ -204,6 +206,8 @@ enum Unopened {
     NobodyThere(String),
     /// Somebody is, who does not agree to it.
     Refused(String),
+    /// Somebody is, who wants to be left alone for so long.
+    Resting(String, Duration),
 }
 
 /// Opens a WebSocket, also to a server that comes only while it is waited for. Each wait ends sooner than whoever
@@ -211,10 +215,18 @@ enum Unopened {
 async fn open_in_time(job: &Job, connector: &Connector) -> Result<Socket, String> {
     let until = Instant::now() + job.wait;
     let mut pause = FIRST_PAUSE;
+    let (rest, mut patience) = (Rest::default(), Patience::default());
     loop {
         let why = match time::timeout(PATIENCE, open(job, connector)).await {
             Ok(Ok(socket)) => return Ok(socket),
             Ok(Err(Unopened::Refused(why))) => return Err(why),
+            Ok(Err(Unopened::Resting(why, wanted))) => {
+                rest.begin(wanted);
+                if !patience.allows(wanted) || patience.wait(&rest).await.is_err() {
+                    return Err(why);
+                }
+                continue;
+            }
             Ok(Err(Unopened::NobodyThere(why))) => why,
             Err(_late) => {
                 let (target, seconds) = (&connector.target, PATIENCE.as_secs());
@@ -251,14 +263,18 @@ async fn open(job: &Job, connector: &Connector) -> Result<Socket, Unopened> {
             return Unopened::Refused(format!("{target}: {error}"));
         };
         let status = response.status();
-        Unopened::Refused(if status.is_redirection() {
-            format!(
+        if status.is_redirection() {
+            return Unopened::Refused(format!(
                 "{target} answered {status}: it is elsewhere, where nothing is sent that is for this one; \
                  write its place into `url`"
-            )
-        } else {
-            words_of(status, target, &job.server)
-        })
+            ));
+        }
+        let rest = rest::wanted_by(status, response.headers());
+        let why = words_of(status, rest, target, &job.server);
+        match rest {
+            Some(rest) => Unopened::Resting(why, rest),
+            None => Unopened::Refused(why),
+        }
     })
 }
 
@@ -291,13 +307,8 @@ async fn shake_hands(
 fn request(spec: &RemoteSpec, connector: &Connector) -> Result<Request, String> {
     let mut url = connector.target.whole();
     if let Some(key) = &spec.session_key {
-        let has_it = format!("{}=", key.param);
-        let query = url.split_once('?').map_or("", |(_, query)| query);
-        if !query.split('&').any(|pair| pair.starts_with(&has_it)) {
-            let mark = if url.contains('?') { '&' } else { '?' };
-            let value = utf8_percent_encode(&key.key, NON_ALPHANUMERIC);
-            url = format!("{url}{mark}{has_it}{value}");
-        }
+        let value = utf8_percent_encode(&key.key, NON_ALPHANUMERIC);
+        url = query::with(&url, &key.param, &value.to_string());
     }
     let unfit = |_error: Error| "`url` cannot be used".to_owned();
     let mut request = url.into_client_request().map_err(unfit)?;

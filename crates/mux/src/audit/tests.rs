@@ -6,6 +6,7 @@ use std::{
     format,
     string::{String, ToString},
     sync::Arc,
+    time::Duration,
     vec::Vec,
 };
 
@@ -88,6 +89,7 @@ impl Bench {
             joins: Joins::OwnRoute,
             withheld: Vec::new(),
             resumes: false,
+            waited: Duration::ZERO,
             silence_max: None,
             era: None,
             handle: None,

@@ -17,7 +17,6 @@ pub(super) fn opening(words: &Words) -> Opening {
         other => panic!("no scope: {other}"),
     };
     let workspace = words.get("workspace").unwrap_or("/w");
-    let bound = (workspace != "none").then(|| workspace.into());
     let route = words.get("route").unwrap_or_default();
     let route = match scope {
         Scope::Workspace => format!("{server} {route} {workspace}"),
@@ -48,7 +47,7 @@ pub(super) fn opening(words: &Words) -> Opening {
         scope,
         scope_reason: "the test says so".into(),
         modern_scope: words.has("modern-global").then_some(Scope::Global),
-        workspace: bound,
+        workspace: (workspace != "none").then(|| workspace.into()),
         asks: match words.get("asks") {
             Some("session") => Asks::Session,
             _shared => Asks::Shared,
@@ -63,6 +62,7 @@ pub(super) fn opening(words: &Words) -> Opening {
         },
         kept: None,
         found: found(words),
+        waited: words.get("waited").map(seconds).unwrap_or_default(),
         start: start(words),
         joins: if words.has("joins") {
             Joins::AnyRunning

@@ -85,6 +85,25 @@ fn a_slow_server_is_an_error_in_time_and_serves_the_next_session() {
 }
 
 #[test]
+fn what_a_session_has_waited_to_be_opened_is_part_of_its_patience() {
+    check(expect![[r#"
+        alice comes waited=20
+            -> start u1 for alice
+        bob opens waited=20
+        carol comes waited=30
+        5 s pass
+            after 0 s
+            -> carol: error #0 -32603 still-starting
+            after 5 s
+            -> alice: error #0 -32603 still-starting
+        bob: initialize #0
+        20 s pass
+            after 10 s
+            -> bob: error #0 -32603 still-starting
+    "#]]);
+}
+
+#[test]
 fn a_slow_server_of_one_session_goes_to_the_next_one() {
     check(expect![[r#"
         alice comes scope=session idle=0

@@ -19,6 +19,7 @@ use super::{
     target::Url,
     tool::{self, ID},
 };
+use crate::{mcp_proxy::SESSION_KEY, query};
 
 /// What sessions with such a daemon speak.
 const PROTOCOL: HeaderValue = HeaderValue::from_static("mcp");
@@ -101,19 +102,12 @@ fn place_for_hooks(url: &Url, event: &str) -> String {
         !id.is_empty() && id.bytes().all(is_plain)
     };
     let query = url.query().unwrap_or_default();
-    let mut parts: Vec<String> = Some(query.to_owned())
-        .into_iter()
-        .filter(|query| !query.is_empty())
-        .collect();
-    if let Some(session) = session.filter(|id| is_plain(id))
-        && !query
-            .split('&')
-            .any(|pair| pair.starts_with("session_key="))
-    {
-        parts.push(format!("session_key={session}"));
+    let question = if query.is_empty() { "" } else { "?" };
+    let place = format!("ws://{}/hook{question}{query}", url.authority());
+    match session.filter(|id| is_plain(id)) {
+        Some(session) => query::with(&place, SESSION_KEY, &session),
+        None => place,
     }
-    let question = if parts.is_empty() { "" } else { "?" };
-    format!("ws://{}/hook{question}{}", url.authority(), parts.join("&"))
 }
 
 fn request(url: &Url, place: &str, headers: &[(String, String)]) -> Result<Request<()>, Failure> {

@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, recv},
 };
-use sys::quit;
+use sys::{memory, quit};
 
 use super::{End, Pump, READ_SIZE, reuse, write_all};
 use crate::{control::Control, strip::Stripper};
@@ -64,6 +64,7 @@ impl<'pump> Downward<'pump> {
 
     /// Carries everything until the daemon is gone.
     pub(super) fn carry(&mut self, link: &OwnedFd) -> Result<(), End> {
+        let mut has_begun = false;
         loop {
             let is_asked = quit::asked();
             let flags = if is_asked {
@@ -73,6 +74,12 @@ impl<'pump> Downward<'pump> {
             };
             match self.hear(link, flags)? {
                 Heard::Nothing if is_asked => return Err(End::Asked),
+                Heard::Something if !has_begun => {
+                    // Most of what there was, was for the meeting; the link may last for days.
+                    memory::give_back();
+                    memory::let_go_of_program();
+                    has_begun = true;
+                }
                 Heard::Something | Heard::Nothing => {}
                 Heard::Gone => return Ok(()),
             }

@@ -1,6 +1,7 @@
 //! On Linux: a descriptor of the kernel's for exactly that.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
@@ -19,13 +20,17 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks `signals` in the calling thread and collects them from then on.
+    /// Blocks `signals` in the calling thread and collects them from then on, first those that were blocked when they
+    /// came, perhaps for another program that this process was.
+    ///
+    /// One that whoever started us has us pass over is heard as well.
     ///
     /// Call it before any other thread is started: a thread in which they are not
     /// blocked would get them instead.
     pub fn watch(signals: &[Signal]) -> io::Result<Signals> {
         let set = mask::set_of(signals);
         mask::change(Change::Block, &set)?;
+        signals.iter().copied().for_each(heed);
         // SAFETY: the set is valid; -1 asks for a new descriptor.
         let fd = unsafe {
             libc::signalfd(
@@ -60,6 +65,18 @@ impl Signals {
                 arrived.extend(i32::try_from(number).ok().and_then(Signal::from_named_raw));
             }
         }
+    }
+}
+
+/// Has a signal be kept that would be passed over: what is passed over is not even pending.
+fn heed(signal: Signal) {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: the pointer is valid for the call, which only writes there.
+    let asked = unsafe { libc::sigaction(signal.as_raw(), ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: a successful sigaction filled it in.
+    if asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN {
+        // SAFETY: to set the default installs no code, and the signal is blocked.
+        unsafe { libc::signal(signal.as_raw(), libc::SIG_DFL) };
     }
 }
 

@@ -1,6 +1,7 @@
 //! Elsewhere: an event queue that hears of signals, also of those that are blocked.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
@@ -18,7 +19,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks `signals` in the calling thread and collects them from then on.
+    /// Blocks `signals` in the calling thread and collects them from then on, first those that were blocked when they
+    /// came, perhaps for another program that this process was.
+    ///
+    /// One that whoever started us has us pass over is heard as well.
     ///
     /// Call it before any other thread is started: a thread in which they are not
     /// blocked would get them instead.
@@ -29,6 +33,10 @@ impl Signals {
         let mut none: Vec<Event> = Vec::new();
         // SAFETY: no descriptor is named in the wishes that somebody could close.
         unsafe { kevent(&queue, &wishes, &mut none, Some(Duration::ZERO)) }?;
+        for signal in pending(signals)? {
+            // The queue hears only of what comes from now on.
+            rustix::process::kill_process(rustix::process::getpid(), signal)?;
+        }
         Ok(Signals { queue })
     }
 
@@ -54,6 +62,21 @@ impl Signals {
             }
         }
     }
+}
+
+/// Those of them that have come and are blocked.
+fn pending(signals: &[Signal]) -> io::Result<Vec<Signal>> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the pointer is valid for the call, which only writes there.
+    if unsafe { libc::sigpending(set.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a successful sigpending filled it in.
+    let set = unsafe { set.assume_init() };
+    // SAFETY: the set is valid; a `Signal` is a valid number.
+    let is_in =
+        |signal: &Signal| unsafe { libc::sigismember(&raw const set, signal.as_raw()) == 1 };
+    Ok(signals.iter().copied().filter(is_in).collect())
 }
 
 fn wish(signal: Signal) -> Event {

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
             a_blocking_write_ends_in_time_however_often_it_is_asked,
             signals_are_kept_from_threads_that_are_started_so,
             signals_become_readable_and_end_nothing,
+            signals_that_were_ignored_become_readable_too,
             a_socket_moves_away_from_standard_input,
             what_is_no_socket_is_refused,
             a_child_is_seen_to_have_ended_before_it_is_reaped,
@@ -121,7 +122,20 @@ fn signals_are_kept_from_threads_that_are_started_so() {
 }
 
 fn signals_become_readable_and_end_nothing() {
-    let mut child = role("watcher").stdout(Stdio::piped()).spawn().unwrap();
+    tells_of_term(role("watcher").stdout(Stdio::piped()).spawn().unwrap());
+}
+
+fn signals_that_were_ignored_become_readable_too() {
+    // As a program has them whose client passes over TERM.
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "trap '' TERM; exec \"$0\""]);
+    shell.arg(env::current_exe().unwrap());
+    shell.env("SYS_TEST_ROLE", "watcher").stdout(Stdio::piped());
+    tells_of_term(shell.spawn().unwrap());
+}
+
+/// Sends TERM to somebody who watches.
+fn tells_of_term(mut child: Child) {
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     rustix::process::kill_process(pid(&child), Signal::TERM).unwrap();
     let mut told = String::new();

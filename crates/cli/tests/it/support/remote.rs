@@ -24,7 +24,7 @@ mod mood;
 mod old;
 
 pub(crate) use mood::Mood;
-use mood::{misbehave, receive};
+use mood::{misbehave, receive, refuse};
 
 /// How it differs from the usual.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +96,8 @@ struct State {
     deserted: usize,
     /// What becomes of those who want to listen next.
     moods: VecDeque<Mood>,
+    /// What becomes of messages in place of an answer: which of them, and the head of the response.
+    refusals: VecDeque<(&'static str, String)>,
     /// Whether the second page of its list cannot be had.
     lacks_page: bool,
 }
@@ -324,6 +326,9 @@ fn answer(
     state: &Mutex<State>,
     manners: &Manners,
 ) -> io::Result<bool> {
+    if let Some(goes_on) = refuse(seen, out, state)? {
+        return Ok(goes_on);
+    }
     if let Some(place) = &manners.leads_to {
         respond(
             out,

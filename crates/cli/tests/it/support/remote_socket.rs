@@ -21,6 +21,8 @@ struct State {
     /// With what they said who they are.
     authorized: Vec<Option<String>>,
     seen: Vec<Value>,
+    /// What the next who asks is told: a status, and when to come again.
+    refusal: Option<(u16, &'static str)>,
     closed: usize,
     connections: Vec<TcpStream>,
 }
@@ -58,6 +60,11 @@ impl RemoteSocket {
             }
         });
         remote
+    }
+
+    /// Has too much to do for the next who asks, who is told when to come again.
+    pub(crate) fn refuses_once(&self, status: u16, retry_after: &'static str) {
+        self.state.lock().unwrap().refusal = Some((status, retry_after));
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -108,6 +115,12 @@ fn serve(stream: TcpStream, state: &Mutex<State>, agrees: bool) {
         state
             .asked
             .push((request.uri().to_string(), protocol.clone()));
+        if let Some((status, retry_after)) = state.refusal.take() {
+            let refusal = Response::builder()
+                .status(status)
+                .header("retry-after", retry_after);
+            return Err(refusal.body(None).unwrap());
+        }
         if let Some(protocol) = protocol.filter(|_| agrees) {
             let value = protocol.parse().unwrap();
             response

@@ -78,6 +78,7 @@ fn what_is_wrong_with_it_is_told() {
             "[http]\nlisten = [{ address = \"0.0.0.0:9999\", server = \"x\" }]\n",
             "[http]\nlisten = [{ address = \"127.0.0.1:9999\", server = \"a b\" }]\n",
             "[http]\nlisten = [{ address = \"127.0.0.1:9999\", name = \"x\" }]\n",
+            "[http]\nlisten = [\"127.0.0.1:1\", { address = \"127.0.0.1:1\", server = \"x\" }]\n",
             "[http]\nsocket = \"relative\"\n",
             "[http]\nsocket = 1\n",
             "[http]\nauth = \"nobody\"\n",
@@ -111,6 +112,9 @@ fn what_is_wrong_with_it_is_told() {
             [http]
             listen = [{ address = "127.0.0.1:9999", name = "x" }]
                 config.toml:2:41: http.listen[0].name: unknown key (known here: address, server, tls)
+            [http]
+            listen = ["127.0.0.1:1", { address = "127.0.0.1:1", server = "x" }]
+                config.toml:2:26: http.listen[1]: 127.0.0.1:1 stands there twice
             [http]
             socket = "relative"
                 config.toml:2:10: http.socket: relative is no absolute path

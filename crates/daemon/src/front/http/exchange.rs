@@ -484,9 +484,14 @@ fn check_version(headers: &HeaderMap) -> Result<(), HttpFault> {
 /// The key of the session that a request is for, of a version that has sessions.
 fn key_of_session(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
     check_version(headers)?;
-    let Some(key) = headers.get(&SESSION_ID) else {
+    let mut keys = headers.get_all(&SESSION_ID).iter();
+    let Some(key) = keys.next() else {
         return Ok(None);
     };
+    if keys.next().is_some() {
+        let what = "there is more than one session id";
+        return Err(HttpFault::BadRequest { what });
+    }
     // What is none of ours was never given out.
     let key = key.to_str().ok().and_then(Key::parse);
     key.map(Some).ok_or(HttpFault::NoSuchSession)

@@ -183,7 +183,7 @@ impl Gate {
         peer: Peer,
     ) -> Result<(Caller, Option<Generation>), HttpFault> {
         let given = only(headers, &AUTHORIZATION).ok().flatten();
-        let given = given.and_then(|given| given.as_bytes().strip_prefix(b"Bearer "));
+        let given = given.and_then(|given| bearer(given.as_bytes()));
         if let Some(token) = given.and_then(|given| self.token.find(given)) {
             return Ok((Caller::Token, Some(token)));
         }
@@ -206,6 +206,12 @@ impl Gate {
         };
         Ok((caller, None))
     }
+}
+
+/// The token in a header, if it is one. The scheme may be written in any letters (RFC 9110, section 11.1).
+fn bearer(given: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = given.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
 /// There are several headers of this name.

@@ -8,7 +8,7 @@ mod fault;
 mod headers;
 mod mirrored;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use hyper::{
     HeaderMap, Response, StatusCode,
@@ -26,7 +26,7 @@ pub(crate) use mirrored::{
 };
 
 use super::{
-    Caller, Front, HttpFault, Key, Place, Post,
+    Caller, Found, Front, HttpFault, Key, Place, Post,
     events::{COMMENT_INTERVAL, Events},
     hook,
     presence::{Attendance, DueRound, Presence, Round},
@@ -58,7 +58,7 @@ const NAME_HEADER: Known = Known {
 pub(crate) struct ModernPost {
     pub(crate) place: Place,
     /// The workspace of the place, once that was looked at.
-    pub(crate) found: Option<PathBuf>,
+    pub(crate) found: Option<Found>,
     pub(crate) caller: Caller,
     pub(crate) frame: Frame,
     pub(crate) bytes: usize,

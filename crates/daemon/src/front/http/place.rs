@@ -19,6 +19,7 @@ pub(super) fn place(
         ..Place::default()
     };
     let bad = |what| HttpFault::BadRequest { what };
+    let mut session_key: Option<Arc<str>> = None;
     for pair in uri.query().unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match name {
@@ -31,7 +32,7 @@ pub(super) fn place(
             }
             "session_key" => {
                 let value = decoded(value).ok_or(bad("the session key is no text"))?;
-                let before = place.session_key.replace(value.into());
+                let before = session_key.replace(value.into());
                 if before.is_some() {
                     return Err(bad("there is more than one session key"));
                 }
@@ -39,6 +40,8 @@ pub(super) fn place(
             _unknown => {}
         }
     }
+    // One without a value names nobody.
+    place.session_key = session_key.filter(|key| !key.is_empty());
     for value in headers.get_all(&WORKSPACE) {
         let value = value
             .to_str()

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use mux::Said;
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{Generation, Presence};
 use crate::link::{EventId, NoRoom, Room, Share, Socket, Tube};
@@ -75,12 +75,27 @@ pub(crate) enum Caller {
     Anybody,
 }
 
+/// A workspace that was looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    /// Since when somebody waits for what is there.
+    pub(crate) since: Instant,
+}
+
+impl Found {
+    /// Since when whoever brings it has waited: since now, if its workspace did not have to be looked at.
+    pub(crate) fn waited_since(found: Option<&Found>) -> Instant {
+        found.map_or_else(Instant::now, |found| found.since)
+    }
+}
+
 /// One request that the hub has to see to.
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) place: Place,
     /// The workspace of the place, once that was looked at.
-    pub(crate) found: Option<PathBuf>,
+    pub(crate) found: Option<Found>,
     pub(crate) caller: Caller,
     pub(crate) wish: Wish,
     /// Where the response is made of what comes.

@@ -49,7 +49,7 @@ impl Scene {
                 environment: BTreeMap::new(),
                 directory: self.temporary.path().to_owned(),
                 umask: 0o22,
-                secrets: std::collections::BTreeSet::new(),
+                secrets: BTreeSet::new(),
             }),
         }
     }
@@ -122,6 +122,26 @@ fn what_was_kept_is_found_by_the_next_daemon_and_nothing_in_it_names_the_share_k
         assert!(!text.contains("secret") && !name.contains("secret"));
         assert_eq!(mode(path), 0o600, "{name}");
     }
+}
+
+#[test]
+fn what_comes_and_goes_after_the_first_look_is_seen_by_the_next() {
+    let scene = Scene::new();
+    let (first, second) = (scene.subject("a"), scene.subject("b"));
+    scene.keep(&first, &plain("{}"));
+    let mut folder = scene.folder();
+    let now = SystemTime::now();
+    assert_eq!(folder.recall(&first, now).len(), 1);
+    assert_eq!(folder.recall(&second, now), []);
+    let way = (Class::default(), Era::Legacy);
+    folder.keep(&second, way, Some(&plain("[]")), now);
+    assert_eq!(folder.recall(&second, now).len(), 1);
+    folder.keep(&second, way, None, now);
+    assert_eq!(folder.recall(&second, now), []);
+    for file in scene.files() {
+        fs::remove_file(scene.path("kept-words").join(file)).unwrap();
+    }
+    assert_eq!(folder.recall(&first, now), [], "a person has removed it");
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Again {
             Failure::Unmet(_) => false,
             // That it broke off is not that there is nobody.
             Failure::Undelivered(_) | Failure::Lost(_) => talk.connector.connect().await.is_ok(),
-            Failure::Misled(_) => true,
+            Failure::Misled(_) | Failure::Resting(..) => true,
         };
         self.unreachable = if is_there { 0 } else { self.unreachable + 1 };
         self.unreachable >= UNREACHABLE_MAX

@@ -17,7 +17,7 @@ use super::{
     mirrors::mirrors_of,
     talk::Talk,
 };
-use crate::upstream::sse::Events;
+use crate::upstream::{rest::BELIEVED_MAX, sse::Events};
 
 /// How a request to be told of changes is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,13 @@ pub(super) async fn hear_of_changes(
     let mut again = Again::new();
     loop {
         again.begins();
+        let mut rest = None;
         match talk.post(bytes_of(&frame), &mirrors, idle.take()).await {
             Ok((response, connection)) => {
                 again.is_answered();
+                rest = talk
+                    .rest_after(&response)
+                    .map(|rest| rest.min(BELIEVED_MAX));
                 let status = response.status();
                 let is_trouble = is_busy(status) || has_stood && status.is_server_error();
                 if !is_trouble {
@@ -73,7 +77,7 @@ pub(super) async fn hear_of_changes(
                     }
                 }
             }
-            Err(Failure::Misled(why)) => {
+            Err(Failure::Misled(why) | Failure::Resting(why, _)) => {
                 talk.refuse(&frame, why, false).await;
                 return Came::Done(None);
             }
@@ -84,7 +88,7 @@ pub(super) async fn hear_of_changes(
             }
         }
         is_first_try = false;
-        again.is_due(events.retry).await;
+        again.is_due(rest.or(events.retry)).await;
     }
 }
 

@@ -96,6 +96,8 @@ pub(super) enum Failure {
     Lost(String),
     /// It sends us elsewhere, where we do not go.
     Misled(String),
+    /// It was not sent: the server wants to be left alone, for so long.
+    Resting(String, Duration),
 }
 
 impl Failure {
@@ -103,7 +105,8 @@ impl Failure {
         let (Failure::Unmet(words)
         | Failure::Undelivered(words)
         | Failure::Lost(words)
-        | Failure::Misled(words)) = self;
+        | Failure::Misled(words)
+        | Failure::Resting(words, _)) = self;
         words
     }
 }

@@ -84,7 +84,7 @@ impl Conversation {
                         StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND
                     ))
             {
-                let words = format!("goodbye: {}", self.talk.words_of(status));
+                let words = format!("goodbye: {}", self.talk.words_of(status, None));
                 self.talk.voice.complain(words).await;
             }
         }

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     link::{NoRoom, Share},
-    upstream::sse::{Event, Events},
+    upstream::{
+        rest::HOLD_MAX,
+        sse::{Event, Events},
+    },
 };
 
 /// So much of an event is kept in any case.
@@ -81,12 +84,20 @@ pub(super) async fn exchange(
     let message = bytes_of(&frame);
     let (mut is_repeated, mut is_rejected) = (false, false);
     loop {
-        let heard = match talk.post(message.clone(), &mirrors, idle.take()).await {
+        let post = talk.post_in_time(message.clone(), &mirrors, idle.take(), |status| {
+            may_be_repeated(status, &frame)
+        });
+        let heard = match post.await {
             Err(Failure::Unmet(why) | Failure::Undelivered(why)) => {
                 return Came::Unreachable(why, vec![frame]);
             }
             Err(Failure::Misled(why)) => {
                 talk.refuse(&frame, why, false).await;
+                return Came::Done(None);
+            }
+            Err(Failure::Resting(why, left)) => {
+                let why = format!("{}: {why}", talk.connector.target);
+                talk.refuse_until(&frame, why, false, Some(left)).await;
                 return Came::Done(None);
             }
             Err(Failure::Lost(why)) => Heard::Lost(why, None),
@@ -127,6 +138,13 @@ pub(super) async fn exchange(
         }
         is_repeated = true;
     }
+}
+
+/// Whether a request that got this status in place of an answer may be sent again. That there were too many (429)
+/// says that it was not looked at (RFC 6585, section 4). Whoever says that there is no service now (503) may be
+/// something that stands before the server, and has lost the answer of a server that has carried it out.
+fn may_be_repeated(status: StatusCode, frame: &Frame) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || frame.method().is_some_and(Method::is_read_only)
 }
 
 /// Whether a request that was not looked at is worth being sent again, if need be with other headers.
@@ -253,8 +271,9 @@ async fn pass_on(talk: &Talk, frame: &Frame, answer: Bytes, share: Option<Share>
 
 async fn refuse_status(talk: &Talk, frame: &Frame, response: Response<Incoming>) -> Heard {
     let status = response.status();
+    let rest = talk.rest_after(&response);
     let error = talk.error_of(response).await;
-    let words = || format!("{}{}", talk.words_of(status), error.words());
+    let words = || format!("{}{}", talk.words_of(status, rest), error.words());
     if let Some(rejection) = error.rejection().filter(|_| talk.is_modern()) {
         return Heard::Rejected(rejection, words());
     }
@@ -266,8 +285,8 @@ async fn refuse_status(talk: &Talk, frame: &Frame, response: Response<Incoming>)
         return Heard::Forgotten;
     }
     let why = words();
-    let maybe_executed = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
-    talk.refuse(frame, why, maybe_executed).await;
+    let maybe_executed = status.is_server_error();
+    talk.refuse_until(frame, why, maybe_executed, rest).await;
     Heard::Done(None)
 }
 
@@ -371,9 +390,9 @@ pub(super) async fn follow(
 
 /// Goes on with a stream that broke off behind an event with an id.
 async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
-    let mut failures = 0;
+    let (mut failures, mut rest) = (0, None);
     while failures < RESUMES_MAX {
-        let wait = events.retry.unwrap_or(RESUME_AFTER);
+        let wait = rest.take().or(events.retry).unwrap_or(RESUME_AFTER);
         let longer = wait * (1 << failures);
         time::sleep(longer.min(RESUME_AFTER_MAX.max(wait))).await;
         let Ok(response) = talk.listen(events.last_id.as_deref()).await else {
@@ -384,7 +403,8 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
         if status == StatusCode::NOT_FOUND && talk.session.is_some() {
             return Heard::Forgotten;
         }
-        if status.is_client_error() && !is_passing(status) {
+        rest = talk.rest_after(&response);
+        if status.is_client_error() && !is_passing(status) || rest > Some(HOLD_MAX) {
             break;
         }
         if !(status.is_success() && matches!(Form::of(&response), Form::Events)) {

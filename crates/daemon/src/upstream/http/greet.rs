@@ -56,18 +56,18 @@ struct Greeted {
 
 /// Says `initialize`.
 pub(super) async fn greet(talk: &Talk, frame: &Frame, idle: Option<Connection>) -> Greeting {
-    let target = &talk.connector.target;
-    let (response, connection) = match talk.post(bytes_of(frame), &[], idle).await {
+    let (response, connection) = match talk
+        .post_in_time(bytes_of(frame), &[], idle, |_| true)
+        .await
+    {
         Ok(response) => response,
-        Err(Failure::Misled(why)) => return Greeting::Failed(why),
-        Err(Failure::Unmet(why) | Failure::Undelivered(why) | Failure::Lost(why)) => {
-            return Greeting::Failed(format!("{target}: {why}"));
-        }
+        Err(failure) => return Greeting::unheard(talk, failure),
     };
     let status = response.status();
     if !status.is_success() {
+        let rest = talk.rest_after(&response);
         let error = talk.error_of(response).await;
-        let why = format!("{}{}", talk.words_of(status), error.words());
+        let why = format!("{}{}", talk.words_of(status, rest), error.words());
         if !may_be_of_version(status) {
             return Greeting::Failed(why);
         }
@@ -77,7 +77,7 @@ pub(super) async fn greet(talk: &Talk, frame: &Frame, idle: Option<Connection>) 
             return Greeting::refused(talk, &answer);
         }
         return open_old(talk).await.unwrap_or_else(|other| match other {
-            Some(other) => Greeting::Failed(format!("{target}: {other}")),
+            Some(other) => Greeting::Failed(format!("{}: {other}", talk.connector.target)),
             None => Greeting::refused(talk, &no_such_method(frame, &why)),
         });
     }
@@ -94,17 +94,13 @@ pub(super) async fn greet(talk: &Talk, frame: &Frame, idle: Option<Connection>) 
 
 /// Says `server/discover`, as to a server of the modern era.
 pub(super) async fn discover(talk: &Talk, frame: &Frame, idle: Option<Connection>) -> Greeting {
-    let target = &talk.connector.target;
     let mirrors = mirrors_of(frame, None);
     let (mut idle, mut is_told) = (idle, false);
     loop {
-        let posted = talk.post(bytes_of(frame), &mirrors, idle.take()).await;
-        let (response, connection) = match posted {
+        let post = talk.post_in_time(bytes_of(frame), &mirrors, idle.take(), |_| true);
+        let (response, connection) = match post.await {
             Ok(response) => response,
-            Err(Failure::Misled(why)) => return Greeting::Failed(why),
-            Err(Failure::Unmet(why) | Failure::Undelivered(why) | Failure::Lost(why)) => {
-                return Greeting::Failed(format!("{target}: {why}"));
-            }
+            Err(failure) => return Greeting::unheard(talk, failure),
         };
         let status = response.status();
         if status.is_success() {
@@ -114,8 +110,9 @@ pub(super) async fn discover(talk: &Talk, frame: &Frame, idle: Option<Connection
                 Err(why) => Greeting::Failed(why.words(talk, "server/discover")),
             };
         }
+        let rest = talk.rest_after(&response);
         let error = talk.error_of(response).await;
-        let why = format!("{}{}", talk.words_of(status), error.words());
+        let why = format!("{}{}", talk.words_of(status, rest), error.words());
         if !may_be_of_version(status) {
             return Greeting::Failed(why);
         }
@@ -166,6 +163,18 @@ fn is_result(answer: &Bytes) -> bool {
 }
 
 impl Greeting {
+    fn unheard(talk: &Talk, failure: Failure) -> Self {
+        Greeting::Failed(match failure {
+            Failure::Misled(why) => why,
+            other @ (Failure::Unmet(_)
+            | Failure::Undelivered(_)
+            | Failure::Lost(_)
+            | Failure::Resting(..)) => {
+                format!("{}: {}", talk.connector.target, other.into_words())
+            }
+        })
+    }
+
     /// It ends in the error of whoever waits for the start, and may quote what the server was told.
     fn refused(talk: &Talk, answer: &str) -> Self {
         Greeting::Refused(talk.veil.over_words(answer).into())
@@ -240,14 +249,16 @@ pub(super) async fn begin_old(
         .send(News::Greeted(Greeting::Old { path, stream }))
         .await;
     begun.ok()?;
-    let target = &talk.connector.target;
-    match there.post(bytes_of(&frame), &[], None).await {
+    match there
+        .post_in_time(bytes_of(&frame), &[], None, |_| true)
+        .await
+    {
         Ok((response, _busy)) if response.status().is_success() => None,
-        Ok((response, _busy)) => Some(Greeting::Failed(there.words_of(response.status()))),
-        Err(Failure::Misled(why)) => Some(Greeting::Failed(why)),
-        Err(Failure::Unmet(why) | Failure::Undelivered(why) | Failure::Lost(why)) => {
-            Some(Greeting::Failed(format!("{target}: {why}")))
+        Ok((response, _busy)) => {
+            let rest = there.rest_after(&response);
+            Some(Greeting::Failed(there.words_of(response.status(), rest)))
         }
+        Err(failure) => Some(Greeting::unheard(talk, failure)),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     exchange::{Form, follow},
     talk::Talk,
 };
-use crate::upstream::sse::Events;
+use crate::upstream::{rest::BELIEVED_MAX, sse::Events};
 
 /// How a stream was given up.
 #[derive(Debug)]
@@ -31,9 +31,13 @@ pub(super) async fn listen(talk: Arc<Talk>, last_event: Option<String>) -> Unhea
     let mut again = Again::new();
     loop {
         again.begins();
+        let mut rest = None;
         match talk.listen(events.last_id.as_deref()).await {
             Ok(response) => {
                 again.is_answered();
+                rest = talk
+                    .rest_after(&response)
+                    .map(|rest| rest.min(BELIEVED_MAX));
                 let status = response.status();
                 if status == StatusCode::NOT_FOUND && talk.session.is_some() {
                     return Unheard::Forgotten;
@@ -49,7 +53,7 @@ pub(super) async fn listen(talk: Arc<Talk>, last_event: Option<String>) -> Unhea
                     follow(&talk, None, &mut response.into_body(), &mut events).await;
                 }
             }
-            Err(Failure::Misled(why)) => {
+            Err(Failure::Misled(why) | Failure::Resting(why, _)) => {
                 talk.voice.complain(why).await;
                 return Unheard::NoStream;
             }
@@ -59,6 +63,6 @@ pub(super) async fn listen(talk: Arc<Talk>, last_event: Option<String>) -> Unhea
                 }
             }
         }
-        again.is_due(events.retry).await;
+        again.is_due(rest.or(events.retry)).await;
     }
 }

@@ -9,12 +9,12 @@ use tokio::{
 use wire::{Frame, Method};
 
 use super::{News, connection::Failure, exchange::bytes_of, mirrors::mirrors_of, talk::Talk};
-use crate::upstream::standing::Busy;
+use crate::upstream::{rest::HOLD_MAX, standing::Busy};
 
 /// Messages that may wait to be posted.
 pub(super) const NOTICES_MAX: usize = 64;
 
-/// How long a server may take to take one in.
+/// How long a server may take to take one in, when it has time for it.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A message without an answer, under way.
@@ -29,8 +29,8 @@ pub(super) async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: S
         } else {
             Vec::new()
         };
-        let post = talk.post(bytes_of(&frame), &mirrors, idle.take());
-        let posted = time::timeout(NOTICE_PATIENCE, post).await;
+        let post = talk.post_in_time(bytes_of(&frame), &mirrors, idle.take(), |_| true);
+        let posted = time::timeout(NOTICE_PATIENCE + HOLD_MAX, post).await;
         let target = &talk.connector.target;
         let trouble = match posted {
             Ok(Ok((response, connection))) => {
@@ -40,19 +40,22 @@ pub(super) async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: S
                     idle = (!queue.is_empty()).then(|| connection.rested());
                     None
                 } else {
+                    let rest = talk.rest_after(&response);
                     let error = talk.error_of(response).await;
                     if talk.is_forgotten(status, &error) {
                         let _ending = news.send(News::Forgotten).await;
                         return;
                     }
-                    Some(format!("{}{}", talk.words_of(status), error.words()))
+                    Some(format!("{}{}", talk.words_of(status, rest), error.words()))
                 }
             }
             Ok(Err(Failure::Unmet(why) | Failure::Undelivered(why))) => {
                 let _ending = news.send(News::Unreachable(why)).await;
                 return;
             }
-            Ok(Err(Failure::Lost(why))) => Some(format!("{target}: {why}")),
+            Ok(Err(Failure::Lost(why) | Failure::Resting(why, _))) => {
+                Some(format!("{target}: {why}"))
+            }
             Ok(Err(Failure::Misled(why))) => Some(why),
             Err(_late) => Some(format!("{target} takes nothing in")),
         };

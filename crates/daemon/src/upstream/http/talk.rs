@@ -25,7 +25,13 @@ use crate::{
     launch::RemoteSpec,
     link::{Room, Share},
     logs::Veil,
-    upstream::{connect::Connector, ends::Voice, standing::Standing, words_of},
+    upstream::{
+        connect::Connector,
+        ends::Voice,
+        rest::{self, Patience, Rest},
+        standing::Standing,
+        words_of,
+    },
 };
 
 /// Places to which a request is led on, at the same origin.
@@ -69,6 +75,8 @@ pub(super) struct Talk {
     pub(super) veil: Veil,
     /// Where it is told what tools the server has named, in the modern era.
     pub(super) lists: Sender<Listed>,
+    /// For how long it wants to be left alone.
+    pub(super) rest: Rest,
 }
 
 /// The headers that every request has.
@@ -130,6 +138,36 @@ impl Talk {
         let mut more = vec![(header::CONTENT_TYPE, JSON), (header::ACCEPT, BOTH)];
         more.extend_from_slice(mirrors);
         self.ask(Method::POST, &more, message, idle).await
+    }
+
+    /// The same as soon as the server may be spoken to. If it has too much to do, the message is posted again when it
+    /// says, unless that is too late, or `repeatable` says that it must not.
+    pub(super) async fn post_in_time(
+        &self,
+        message: Bytes,
+        mirrors: &[Mirror],
+        mut idle: Option<Connection>,
+        repeatable: impl Fn(StatusCode) -> bool,
+    ) -> Result<(Response<Incoming>, Connection), Failure> {
+        let mut patience = Patience::default();
+        loop {
+            let waited = patience.wait(&self.rest).await;
+            waited.map_err(|left| Failure::Resting(rest::words(left), left))?;
+            let posted = self.post(message.clone(), mirrors, idle.take()).await?;
+            let Some(rest) = self.rest_after(&posted.0) else {
+                return Ok(posted);
+            };
+            if !(repeatable(posted.0.status()) && patience.allows(rest)) {
+                return Ok(posted);
+            }
+        }
+    }
+
+    /// Takes note of how long the server wants to be left alone.
+    pub(super) fn rest_after(&self, response: &Response<Incoming>) -> Option<Duration> {
+        let rest = rest::wanted_by(response.status(), response.headers())?;
+        self.rest.begin(rest);
+        Some(rest)
     }
 
     /// Asks for a stream of events, where another broke off if that is said.
@@ -224,9 +262,9 @@ impl Talk {
         }
     }
 
-    /// What a status says to a person.
-    pub(super) fn words_of(&self, status: StatusCode) -> String {
-        words_of(status, &self.connector.target, &self.server)
+    /// What a status says to a person, and how long the server wants to be left alone.
+    pub(super) fn words_of(&self, status: StatusCode, rest: Option<Duration>) -> String {
+        words_of(status, rest, &self.connector.target, &self.server)
     }
 
     /// Passes on the answer to a request.
@@ -252,6 +290,17 @@ impl Talk {
 
     /// Answers a request with an error, in the server's place.
     pub(super) async fn refuse(&self, frame: &Frame, why: String, maybe_executed: bool) {
+        self.refuse_until(frame, why, maybe_executed, None).await;
+    }
+
+    /// The same if it may do better after this time.
+    pub(super) async fn refuse_until(
+        &self,
+        frame: &Frame,
+        why: String,
+        maybe_executed: bool,
+        retry_in: Option<Duration>,
+    ) {
         let is_read_only = frame.method().is_some_and(wire::Method::is_read_only);
         self.answer(
             frame,
@@ -260,6 +309,7 @@ impl Talk {
                 // It may quote what the server was told.
                 why: self.veil.over_words(&why),
                 maybe_executed: maybe_executed && !is_read_only,
+                retry_in,
             },
         )
         .await;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Remote, State, begin_stream, respond};
+use super::{Remote, Seen, State, begin_stream, respond};
 
 /// What becomes of a wish to listen, in place of a stream on which nothing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,13 @@ impl Remote {
     /// What becomes of those who want to listen next, one after the other.
     pub(crate) fn receives(&self, moods: &[Mood]) {
         self.state.lock().unwrap().moods.extend(moods);
+    }
+
+    /// The next message of this name, or request of this method, gets this status and these headers alone; the one
+    /// after it those of the next such call.
+    pub(crate) fn refuses(&self, what: &'static str, head: &str) {
+        let refusal = (what, head.to_owned());
+        self.state.lock().unwrap().refusals.push_back(refusal);
     }
 
     /// From now on the second page of its list cannot be had.
@@ -44,6 +51,22 @@ pub(super) fn receive(out: &mut TcpStream, state: &Mutex<State>) -> io::Result<O
             Ok(None)
         }
     }
+}
+
+/// Refuses what is to be refused; `None` if this is not.
+pub(super) fn refuse(
+    seen: &Seen,
+    out: &mut TcpStream,
+    state: &Mutex<State>,
+) -> io::Result<Option<bool>> {
+    let refusals = &mut state.lock().unwrap().refusals;
+    let is_it = |(what, _): &&(&str, String)| seen.says() == *what || seen.method == *what;
+    let Some((_, head)) = refusals.front().filter(is_it).cloned() else {
+        return Ok(None);
+    };
+    refusals.pop_front();
+    let (status, headers) = head.split_once("\r\n").unwrap_or((&head, ""));
+    respond(out, status, headers, "").map(|()| Some(true))
 }
 
 /// Leaves a call without an answer.

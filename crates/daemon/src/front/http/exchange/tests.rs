@@ -33,6 +33,9 @@ fn a_place_is_read_from_the_url_and_the_header() {
     );
     let named = read("/mcp?session_key=a%3Db", &[]).unwrap();
     assert_eq!(named.session_key.as_deref(), Some("a=b"));
+    for nameless in ["/mcp?session_key", "/mcp?session_key="] {
+        assert_eq!(read(nameless, &[]), Ok(Place::default()), "{nameless}");
+    }
     for wrong in [
         "/mcp?workspace=",
         "/mcp?workspace=a",
@@ -40,6 +43,7 @@ fn a_place_is_read_from_the_url_and_the_header() {
         "/mcp?workspace=/%ff",
         "/mcp?workspace=/%+f",
         "/mcp?session_key=a&session_key=b",
+        "/mcp?session_key&session_key=b",
         "/mcp?workspace=/a&repo=/b",
         "/mcp?workspace=/a&workspace=/a",
     ] {
@@ -49,6 +53,23 @@ fn a_place_is_read_from_the_url_and_the_header() {
     assert!(read("/mcp?repo=/a", &[("mcpool-workspace", "/b")]).is_err());
     let several = [("mcpool-workspace", "/a"), ("mcpool-workspace", "/b")];
     assert!(read("/mcp", &several).is_err());
+}
+
+#[test]
+fn a_request_is_for_one_session_at_most() {
+    let key = "0123456789abcdef0123456789abcdef";
+    let id = |values: &[&'static str]| {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(SESSION_ID, HeaderValue::from_static(value));
+        }
+        key_of_session(&headers)
+    };
+    assert_eq!(id(&[]), Ok(None));
+    assert_eq!(id(&[key]), Ok(Key::parse(key)));
+    assert_eq!(id(&["none of ours"]), Err(HttpFault::NoSuchSession));
+    let several = id(&[key, key]).unwrap_err();
+    assert_eq!(several.status(), StatusCode::BAD_REQUEST);
 }
 
 #[test]

@@ -226,9 +226,11 @@ fn a_post_is_json_or_nothing() {
 fn who_is_not_known_needs_the_token_on_every_path_but_the_one_that_tells_nothing() {
     let bearer = format!("Bearer {TOKEN}");
     let (longer, basic) = (format!("{bearer}0"), format!("Basic {TOKEN}"));
-    let tokens: [(Option<&str>, bool); 7] = [
+    let small = format!("bearer {TOKEN}");
+    let tokens: [(Option<&str>, bool); 8] = [
         (None, false),
         (Some(&bearer), true),
+        (Some(&small), true),
         (Some("Bearer "), false),
         (Some(&bearer[..bearer.len() - 1]), false),
         (Some(&longer), false),

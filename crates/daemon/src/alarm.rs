@@ -1,4 +1,4 @@
-//! What wakes the hub, or the door, though nothing happens.
+//! What wakes those who have something to do though nothing happens.
 //!
 //! A timer of the kernel's rather than the runtime's: a runtime that has a timer arms it anew at every
 //! wait and looks at the clock after it, twice for each call that passes.
@@ -6,7 +6,7 @@
 use std::{io, time::Duration};
 
 use sys::timer;
-use tokio::net::unix::pipe;
+use tokio::{net::unix::pipe, time};
 
 /// One moment to be woken at.
 #[derive(Debug)]
@@ -40,6 +40,32 @@ impl Alarm {
     }
 }
 
+/// What is done now and then for as long as the daemon runs.
+#[derive(Debug)]
+pub(crate) struct Ticks {
+    /// `None` if the system had none.
+    alarm: Option<Alarm>,
+}
+
+impl Ticks {
+    pub(crate) fn new() -> Self {
+        Ticks {
+            alarm: Alarm::new().ok(),
+        }
+    }
+
+    /// Returns after so long.
+    pub(crate) async fn next(&self, wait: Duration) {
+        if let Some(alarm) = &self.alarm {
+            alarm.set(wait);
+            if alarm.rung().await.is_ok() {
+                return;
+            }
+        }
+        time::sleep(wait).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +78,16 @@ mod tests {
         alarm.rung().await.unwrap();
         let again = timer::take(&alarm.timer).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn ticks_come_as_late_as_they_are_asked_for_also_without_a_timer_of_the_system() {
+        let wait = Duration::from_millis(5);
+        for ticks in [Ticks::new(), Ticks { alarm: None }] {
+            let began = time::Instant::now();
+            ticks.next(wait).await;
+            ticks.next(wait).await;
+            assert!(began.elapsed() >= 2 * wait);
+        }
     }
 }
