@@ -245,10 +245,6 @@ impl Audit {
             Fact::UpstreamGreetingFailed { upstream, .. } => {
                 self.servers.entry(*upstream).or_default().is_recalled = false;
             }
-            Fact::UpstreamStartFailed { upstream, .. } | Fact::UpstreamExited { upstream, .. } => {
-                let server = self.servers.entry(*upstream).or_default();
-                server.is_recalled &= server.was_stopped;
-            }
             Fact::Refused { session, refusal } if ends_waiting(refusal) => {
                 self.wait_no_longer(*session);
             }

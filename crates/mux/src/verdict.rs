@@ -212,14 +212,14 @@ impl Mux {
         let is_of_earlier_start = known.is_some_and(Known::is_of_earlier_start);
         let has_spoken = upstream.is_greeted() && !is_of_earlier_start;
         // Whoever is here without having heard of it has come from elsewhere, and is not sent to and fro.
-        let is_refuge = !upstream.is_greeted()
-            && !upstream.attached.is_empty()
-            && self.verdicts.contains_key(&route);
+        let is_refuge = !upstream.is_greeted() && !upstream.attached.is_empty();
+        let verdict = self.verdicts.get(&route);
+        let is_found = verdict.is_some_and(|verdict| verdict.until > self.now);
         let proof = evidence.proof(era);
         if is_of_earlier_start && proof.is_some() {
             self.take_back_words(upstream_id, out);
         }
-        if has_spoken || is_refuge {
+        if has_spoken || is_refuge && is_found {
             return None;
         }
         let proof = proof.filter(|_| may_turn);

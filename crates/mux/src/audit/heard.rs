@@ -566,7 +566,8 @@ impl Audit {
             return;
         };
         let before = core::mem::take(&mut server.process);
-        server.was_stopped = before == Process::Stopping;
+        // What could not be started or greeted is not trusted any more.
+        server.is_recalled &= before == Process::Stopping;
         server.launched = None;
         server.class = None;
         server.compared.clear();

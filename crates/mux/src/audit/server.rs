@@ -69,9 +69,6 @@ pub(super) struct Server {
     /// Whether sessions are served without a process.
     #[serde(default)]
     pub(super) is_recalled: bool,
-    /// Whether the last process has ended because it was asked to.
-    #[serde(default)]
-    pub(super) was_stopped: bool,
 }
 
 /// A request that a process works on.
