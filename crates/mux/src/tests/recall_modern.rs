@@ -519,14 +519,27 @@ fn what_was_refuted_or_said_to_an_earlier_daemon_does_not_hold_any_longer() {
 fn a_list_that_changes_while_its_server_is_being_stopped_is_kept_no_longer() {
     check(expect![[r#"
         alice comes lazy idle=0
+            -> start u1 for alice
         u1 starts
+            -> u1: initialize #1
         u1: greets declares=tools.listChanged
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+            -> keep u1: initialize
         alice: tools/list #1
+            -> u1: tools/list #2
         u1: result #2 {"tools":[1]}
+            -> keep u1: initialize tools/list
+            -> alice: result #1 {"tools":[1]}
         alice leaves
+            -> stop u1
         u1: tools/list_changed
+            -> keep u1: initialize
         u1 exits code 0
         bob comes lazy
+            -> bob: result #0 version=2025-11-25
+            ! u2 is recalled
         bob: tools/list #1
+            -> start u2 for bob
     "#]]);
 }
