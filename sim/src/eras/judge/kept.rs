@@ -45,8 +45,6 @@ struct Telling {
     name: &'static str,
     era: Era,
     class: u8,
-    /// Who, if whoever is there has it for itself.
-    alone: Option<UpstreamId>,
     at: Moment,
     /// In the modern era.
     hints: Option<Hints>,
@@ -83,14 +81,12 @@ impl Judge {
         mark: Mark,
         hints: Option<Hints>,
     ) {
-        let alone = words_of_one(name).then_some(UpstreamId(0));
         self.memory.told.push(Telling {
             told,
             number: mark.number,
             name,
             era,
             class,
-            alone,
             at: self.now,
             hints,
             is_over: false,
@@ -124,7 +120,6 @@ impl Judge {
             name: server.name,
             era: server.era.unwrap_or_default(),
             class: server.class.unwrap_or_default(),
-            alone: (!server.is_shared).then_some(id),
             at: self.now,
             hints,
             is_over: false,
@@ -133,17 +128,17 @@ impl Judge {
 
     /// A list of a server is something else from now on.
     pub(super) fn is_told_no_longer(&mut self, id: UpstreamId, list: usize) {
-        let Some(server) = self.servers.get(&id) else {
+        let server = self.servers.get(&id);
+        // What has changed for one session need not have for another that has a process of its own.
+        let Some(server) = server.filter(|server| server.is_shared) else {
             return;
         };
         let (list, _) = LISTS[list];
-        let is_shared = server.is_shared;
         for telling in &mut self.memory.told {
             let is_of = matches!(telling.told, Told::Page(at) if words::page_of(at).list == list);
             let is_its = telling.name == server.name
                 && Some(telling.era) == server.era
-                && (telling.era == Era::Modern || Some(telling.class) == server.class)
-                && (is_shared || telling.alone == Some(id));
+                && (telling.era == Era::Modern || Some(telling.class) == server.class);
             telling.is_over |= is_of && is_its;
         }
     }
@@ -342,9 +337,4 @@ impl Judge {
 fn ttl_in(members: &[Member<'_>]) -> Option<u64> {
     let said = members.iter().find(|member| member.name == "ttlMs")?;
     said.value.parse().ok()
-}
-
-/// Whether each session has a server of this name for itself.
-fn words_of_one(name: &str) -> bool {
-    crate::eras::specs::spec_of(name).scope == mux::Scope::Session
 }
