@@ -4,6 +4,9 @@
 //! the links. Here the links are plain and peers differ in how they speak: what matters is what becomes of a
 //! request, a question, a wish to be told or a log level on its way to somebody of the other era.
 //!
+//! What servers said is kept from one start to the next, and of some of them already when a world begins; it grows
+//! old, and turns out to be wrong.
+//!
 //! A [`Step`] is something that may happen. `words` is what is said, as text. `client` and `server` are
 //! scripted peers, which know only what they have read. `judge` is what we expect: it is told what reaches the
 //! core before the core is, and what the core does is held against it.
@@ -14,6 +17,7 @@
 mod client;
 mod generate;
 mod judge;
+mod kept;
 mod orders;
 mod run;
 mod server;

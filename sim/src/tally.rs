@@ -215,10 +215,10 @@ impl Tally {
             | Fact::SessionReplayed { .. }
             | Fact::UpstreamInherited { .. }
             | Fact::RecordUnreadable { .. } => return,
-            // And nothing is kept from one world to the next.
-            Fact::UpstreamRecalled { .. } | Fact::ListOutdated { .. } => return,
             // Counted among what eras have to do with one another.
-            Fact::UpstreamOfOtherEra { .. } => return,
+            Fact::UpstreamOfOtherEra { .. }
+            | Fact::UpstreamRecalled { .. }
+            | Fact::ListOutdated { .. } => return,
             // Fails the world; there is nothing to count.
             Fact::Contradiction { .. } => return,
         };

@@ -3,6 +3,7 @@
 //! A check is a file: it looks, and says what it found. None starts or stops anything; what is changed at
 //! all is changed by [`finding::Mend`], on the user's word, and can be changed back.
 
+mod addresses;
 mod clients;
 mod config;
 mod daemon;
@@ -57,6 +58,7 @@ pub(crate) fn examine(places: &Places) -> Report {
         daemon::check,
         programs::check,
         ports::check,
+        addresses::check,
         paths::check,
         servers::check,
         duplicates::check,

@@ -18,6 +18,7 @@ pub(crate) mod plan;
 pub(crate) mod policies;
 pub(crate) mod safe_file;
 pub(crate) mod shadow;
+pub(crate) mod stale;
 mod tracked;
 pub(crate) mod trust;
 pub(crate) mod undo;

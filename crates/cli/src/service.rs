@@ -10,14 +10,14 @@ mod login_path;
 mod systemd;
 
 use std::{
-    fmt, fs, io,
+    env, fmt, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
 use anyhow::{Context, bail};
-use shim::places::Places;
+use shim::{home, places::Places};
 
 pub(crate) use login_path::LoginPath;
 
@@ -126,6 +126,37 @@ pub(crate) struct Folders {
     pub(crate) config: PathBuf,
     /// The user's number.
     pub(crate) user: u32,
+}
+
+impl Folders {
+    /// As the service manager finds them: a person runs this, whose environment is theirs.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let user = rustix::process::geteuid().as_raw();
+        let absolute = |name| {
+            env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|it| it.is_absolute())
+        };
+        let home = absolute("HOME").or_else(|| home::of_user(user));
+        let home = home.context("you have no home folder")?;
+        Ok(Folders {
+            config: absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
+            home,
+            user,
+        })
+    }
+}
+
+/// Whether a service manager listens for the daemon of these places, whether that runs or not.
+pub(crate) fn listens(places: &Places) -> bool {
+    let manager = Folders::find().map(manager);
+    manager.is_ok_and(|manager| {
+        let installed = installed(&*manager).ok();
+        let is_of_places = installed.is_some_and(|installed| {
+            !installed.ours.is_empty() && refuse_other_home(&*manager, &installed, places).is_ok()
+        });
+        is_of_places && manager.state().is_ok_and(|state| state.is_active)
+    })
 }
 
 /// What is installed, or may be.

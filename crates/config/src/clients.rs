@@ -28,7 +28,6 @@ mod kiro;
 mod opencode;
 mod place;
 mod policy;
-mod profile;
 mod shape;
 mod survey;
 mod tree;
@@ -43,9 +42,8 @@ pub use grammar::{Added, Change, EditError, Grammar, Pointer, Unreadable, Word};
 pub use http::{HttpShape, NoHttp, address, adopt_over_http, over_http, release_from_http};
 pub use place::{Machine, Place, Reach, System};
 pub use policy::{Policy, PolicyReason, Rules, Way};
-pub use profile::{BadProfile, Profile, profile};
-pub use shape::{Client, Command, Holder};
-pub use survey::{CommandAt, Entry, Kind, Local, Reason, survey};
+pub use shape::{Client, Command, Holder, WHOLE_FILE};
+pub use survey::{CommandAt, Entry, Kind, Local, Reason, is_off, survey};
 pub use tree::{Member, Node, Step, Style, Value};
 
 /// Every client whose files are known, in the order in which they are shown.
@@ -66,6 +64,9 @@ pub const ALL: &[&Client] = &[
     &copilot::CLIENT,
     &amp::CLIENT,
 ];
+
+/// Other ways in which clients of [`ALL`] write files.
+const OTHER_FORMS: &[&Client] = &[&continue_dev::JSON];
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use config::clients::{
-    ALL, Arguments, Caller, Change, Client, Entry, Grammar, Kind, Local, Node, Step, Value, adopt,
+    ALL, Arguments, Caller, Change, Client, Entry, Grammar, Kind, Local, Step, Unreadable, adopt,
     adopt_over_http, over_http, release, release_from_http, survey,
 };
 use expect_test::expect_file;
@@ -110,9 +110,15 @@ fn shown(line: &str) -> String {
         .replace('\u{feff}', "\\u{feff}")
 }
 
-fn examine(client: &Client, text: &str, report: &mut String) {
+/// The servers of a file, as its client calls them.
+fn servers(file: &Path, text: &str, client: &Client) -> Result<Vec<Entry>, Unreadable> {
+    let entries = survey(text, client)?.into_iter();
+    Ok(entries.map(|entry| entry.in_file(file)).collect())
+}
+
+fn examine(client: &Client, file: &Path, text: &str, report: &mut String) {
     let grammar = client.grammar;
-    let before = match survey(text, client) {
+    let before = match servers(file, text, client) {
         Ok(entries) => entries,
         Err(error) => {
             let _ = writeln!(report, "  cannot be read: {error}");
@@ -138,7 +144,7 @@ fn examine(client: &Client, text: &str, report: &mut String) {
         assert_eq!(together, imported, "all at once is one after the other");
     }
 
-    let after = survey(&imported, client).unwrap();
+    let after = servers(file, &imported, client).unwrap();
     for (number, (before, after)) in before.iter().zip(&after).enumerate() {
         match (&before.kind, &after.kind) {
             (Kind::Local(local), Kind::Ours(command)) => assert_eq!(
@@ -160,30 +166,10 @@ fn examine(client: &Client, text: &str, report: &mut String) {
     assert_eq!(undone, text, "taking it back leaves no trace");
 }
 
-/// What a file says, however it is written: an entry whose members have another order is the same.
-fn said(node: &Node) -> String {
-    match &node.value {
-        Value::Text(text) => format!("{text:?}"),
-        Value::Other(raw) => raw.clone(),
-        Value::List(items) => {
-            let items: Vec<String> = items.iter().map(said).collect();
-            format!("[{}]", items.join(","))
-        }
-        Value::Map(members) => {
-            let mut members: Vec<String> = members
-                .iter()
-                .map(|member| format!("{:?}:{}", member.key, said(&member.node)))
-                .collect();
-            members.sort();
-            format!("{{{}}}", members.join(","))
-        }
-    }
-}
-
 /// What becomes of a file whose servers are found at addresses, and the way back where it has changed since.
-fn examine_over_http(client: &Client, text: &str, report: &mut String) {
+fn examine_over_http(client: &Client, file: &Path, text: &str, report: &mut String) {
     let grammar = client.grammar;
-    let Ok(entries) = survey(text, client) else {
+    let Ok(entries) = servers(file, text, client) else {
         return;
     };
     let mut imported = text.to_owned();
@@ -233,8 +219,8 @@ fn examine_over_http(client: &Client, text: &str, report: &mut String) {
             .unwrap_or_else(|error| panic!("{error} in {undone}"));
     }
     assert_eq!(
-        said(&grammar.read(&undone).unwrap()),
-        said(&before_tree),
+        grammar.read(&undone).unwrap().in_any_order(),
+        before_tree.in_any_order(),
         "taken back, it says something else:\n{undone}"
     );
     assert_eq!(
@@ -253,7 +239,7 @@ fn every_client_s_files_name_addresses_where_that_can_be() {
             let name = path.file_name().unwrap().to_str().unwrap();
             let _ = writeln!(report, "{name}");
             let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
-            examine_over_http(client, &text, &mut report);
+            examine_over_http(client.form_of(&path), &path, &text, &mut report);
         }
         expect_file![folder.join(format!("{}.http.golden", client.id))].assert_eq(&report);
     }
@@ -278,7 +264,7 @@ fn every_client_s_files_are_read_and_changed_as_expected() {
             let name = path.file_name().unwrap().to_str().unwrap();
             let _ = writeln!(report, "{name}");
             let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
-            examine(client, &text, &mut report);
+            examine(client.form_of(&path), &path, &text, &mut report);
         }
         expect_file![folder.join(format!("{}.golden", client.id))].assert_eq(&report);
     }
@@ -357,7 +343,8 @@ fn put(text: &str, at: &[&str], expected: &expect_test::Expect) {
     let less = Grammar::Json.edit(&more, &[remove]).unwrap();
     let tree = Grammar::Json.read(text).unwrap();
     if tree.at(&at).unwrap().members().is_empty() {
-        assert_eq!(said(&Grammar::Json.read(&less).unwrap()), said(&tree));
+        let less = Grammar::Json.read(&less).unwrap();
+        assert_eq!(less.in_any_order(), tree.in_any_order());
     } else {
         assert_eq!(less, text);
     }

@@ -236,6 +236,20 @@ impl Audit {
                 session,
                 refusal: Refusal::AlreadyInitialized | Refusal::IdInUse,
             } => self.stay_modern(*session),
+            Fact::UpstreamRecalled { upstream, .. } => {
+                self.servers.entry(*upstream).or_default().serve(true);
+            }
+            Fact::UpstreamReady { upstream, .. } => {
+                self.servers.entry(*upstream).or_default().serve(false);
+            }
+            Fact::UpstreamStartFailed { upstream, .. }
+            | Fact::UpstreamGreetingFailed { upstream, .. }
+            | Fact::UpstreamExited { upstream, .. } => {
+                self.servers.entry(*upstream).or_default().is_recalled = false;
+            }
+            Fact::Refused { session, refusal } if ends_waiting(refusal) => {
+                self.wait_no_longer(*session);
+            }
             Fact::Dropped {
                 reason: DropReason::NotRead,
                 ..
@@ -250,6 +264,15 @@ impl Audit {
         }
     }
 
+    /// A session that nobody could serve yet begins anew.
+    fn wait_no_longer(&mut self, session: SessionId) {
+        let client = self.clients.get(&session);
+        let upstream = client.and_then(|client| client.upstream);
+        if let Some(server) = upstream.and_then(|upstream| self.servers.get_mut(&upstream)) {
+            server.waiting.remove(&session);
+        }
+    }
+
     fn routed(&mut self, session: SessionId, upstream: UpstreamId) {
         let Some(client) = self.clients.get_mut(&session) else {
             return self.find(
@@ -259,27 +282,19 @@ impl Audit {
         };
         let client_is_modern = client.era == crate::Era::Modern;
         let begins_again = self.step.turning == Some(session);
-        if let Some(before) = client.upstream.replace(upstream)
-            && let Some(server) = self.servers.get_mut(&before)
-            && !server.waiting.remove(&session)
-            && server.attached.remove(&session)
-            && !begins_again
-            && !client_is_modern
-        {
-            // It was served, and moves.
-            self.servers
-                .entry(upstream)
-                .or_default()
-                .attached
-                .insert(session);
-        }
-        if client_is_modern {
-            // Nothing is told it before it is served.
+        let before = client.upstream.replace(upstream);
+        let before = before.and_then(|before| self.servers.get_mut(&before));
+        // It was served, and moves.
+        let was_served = before.is_some_and(|server| {
+            !server.waiting.remove(&session) && server.attached.remove(&session) && !begins_again
+        });
+        if was_served || client_is_modern {
             let server = self.servers.entry(upstream).or_default();
-            if server.process == Process::Stopping {
-                server.waiting.insert(session);
-            } else {
+            // Nothing is told it before it is served.
+            if was_served || server.serves() {
                 server.attached.insert(session);
+            } else {
+                server.waiting.insert(session);
             }
         }
         self.routed_again(session, upstream);
@@ -361,4 +376,18 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.invariant.name(), self.words)
     }
+}
+
+/// Whether whoever is refused so, and was not served yet, waits no longer.
+fn ends_waiting(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::StillStarting { .. }
+            | Refusal::StartFailed { .. }
+            | Refusal::StillFailing { .. }
+            | Refusal::UpstreamStopped { .. }
+            | Refusal::TookTooLong { .. }
+            | Refusal::TooSlow
+            | Refusal::ShuttingDown
+    )
 }

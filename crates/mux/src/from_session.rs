@@ -291,8 +291,13 @@ impl Mux {
                 );
                 return;
             }
-            // It was greeted by an earlier daemon, and nobody knows how.
-            State::Attached(_) if session.reinstated.is_some() => {
+            // Who has come from elsewhere was greeted there, and nobody knows how.
+            State::Attached(upstream_id)
+                if !self
+                    .upstreams
+                    .get(upstream_id)
+                    .is_some_and(Upstream::is_greeted) =>
+            {
                 let refusal = Refusal::AlreadyInitialized;
                 self.refuse(session_id, &initialize.id, initialize.line, refusal, out);
                 return;

@@ -203,23 +203,6 @@ impl Mux {
         self.want(upstream_id, out);
     }
 
-    /// Attaches a session that needs no answer for it.
-    fn seat(&mut self, session_id: SessionId, upstream_id: UpstreamId, out: &mut Outbox) {
-        if let Some(session) = self.sessions.get_mut(&session_id) {
-            session.state = SessionState::Attached(upstream_id);
-        }
-        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-            upstream.attached.insert(session_id);
-            upstream.is_awaited = false;
-            upstream.welcome(session_id);
-        }
-        self.touch_record(upstream_id);
-        out.tell(Fact::SessionRouted {
-            session: session_id,
-            upstream: upstream_id,
-        });
-    }
-
     /// A server that was started for sessions that came back cannot be shared: each but the first gets
     /// its own, with what waits of it.
     pub(crate) fn part_reinstated(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
@@ -238,43 +221,9 @@ impl Mux {
                 .get(&session_id)
                 .is_some_and(|session| session.reinstated.is_some());
             if is_reinstated {
-                self.move_reinstated(session_id, upstream_id, out);
+                self.seat_elsewhere(session_id, upstream_id, out);
             }
         }
-    }
-
-    fn move_reinstated(&mut self, session_id: SessionId, from: UpstreamId, out: &mut Outbox) {
-        if let Some(upstream) = self.upstreams.get_mut(&from) {
-            upstream.attached.remove(&session_id);
-            upstream.turns.remove(session_id);
-            upstream.listeners.remove(&session_id);
-            upstream.memory.forget(session_id);
-            // The process has not heard of any.
-            upstream.subscriptions.release(session_id);
-        }
-        self.touch_record(from);
-        let Some(upstream_id) = self.upstream_for(session_id) else {
-            Mux::contradiction("a session could not be routed again", out);
-            return;
-        };
-        self.seat(session_id, upstream_id, out);
-        self.miss_memory(session_id, upstream_id, out);
-        let (Some(session), Some(upstream)) = (
-            self.sessions.get(&session_id),
-            self.upstreams.get_mut(&upstream_id),
-        ) else {
-            return;
-        };
-        if !session.queue.is_empty() {
-            upstream.turns.queue_up(session_id);
-        }
-        if session.level.is_some() {
-            upstream.listeners.insert(session_id);
-        }
-        for uri in session.kept.subscriptions() {
-            upstream.subscriptions.reinstate(uri, session_id);
-        }
-        self.want(upstream_id, out);
     }
 
     /// What reinstated sessions were answered can be told now that there is a handshake.

@@ -34,16 +34,6 @@ pub(crate) struct KeptLines(
     #[serde(with = "crate::frozen::forms::pairs")] BTreeMap<Keepsake, LineNumber>,
 );
 
-impl KeptLines {
-    /// The resources that the session is subscribed to by them.
-    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().filter_map(|keepsake| match keepsake {
-            Keepsake::Subscription(uri) => Some(&**uri),
-            Keepsake::Greeting | Keepsake::Level => None,
-        })
-    }
-}
-
 impl Mux {
     /// Answers a request whose line stays with the shim.
     pub(crate) fn answer_and_keep(

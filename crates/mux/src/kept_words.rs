@@ -1,11 +1,13 @@
 //! What a server said of itself at a start, as it is kept for sessions that come when it does not run.
 //!
 //! A server of the modern era says how long others may be told what stands in a list (2026-07-28, caching:
-//! `ttlMs`). For whom it may be kept (`cacheScope`) makes no difference here: a share key is one user with one set of
-//! credentials, and nobody else is told.
+//! `ttlMs`), and whether it is for whoever asked alone (`cacheScope`). Sessions that share a server are one user with
+//! one set of credentials, and are told either. Where each has a server of its own, what was said to one of them alone
+//! is neither kept nor told.
 //!
 //! **Invariant:** only what is whole is kept: a handshake that can be read, and lists from their first
-//! page to their last. Every byte is the server's. Nothing is told for longer than the server allows.
+//! page to their last. Every byte is the server's. No list is told for longer than the server allows, and nothing
+//! private to another share key.
 
 use alloc::{boxed::Box, collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
@@ -30,6 +32,12 @@ pub const VERDICT_LIFE: Duration = Duration::from_hours(24);
 /// Where a result says how long it holds, in milliseconds (2026-07-28, caching).
 const TTL: &str = "ttlMs";
 
+/// Where a result says whom it is for (2026-07-28, caching), as JSON.
+const SCOPE: &str = "cacheScope";
+
+/// For everybody. Whatever else stands there, or nothing, is for whoever asked alone.
+const PUBLIC: &str = r#""public""#;
+
 /// One of the lists that a server can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Listing {
@@ -52,7 +60,7 @@ pub struct KeptWords {
     /// The era in which it was spoken to.
     #[serde(default)]
     pub era: Era,
-    /// The result of its `initialize` or `server/discover`.
+    /// The result of its `initialize` or `server/discover`; empty if that is private, and nobody is served from these.
     #[serde(with = "crate::frozen::forms::text")]
     pub handshake: Bytes,
     /// In which era it was found not to speak, if that was tried, and how long that is to be believed yet, from the
@@ -121,6 +129,23 @@ impl KeptWords {
         self.len() == 0
     }
 
+    /// Without what a server of the modern era has said to whoever asked alone; one of the legacy era does not say.
+    /// Where that is what it is, only what was found of its eras is left.
+    #[must_use]
+    pub(crate) fn public(mut self) -> Self {
+        if self.era == Era::Modern {
+            self.lists.retain(|_, pages| {
+                let mut pages = pages.iter();
+                pages.all(|page| is_public(page.text()))
+            });
+            if !is_public(text_of(&self.handshake)) {
+                self.handshake = Bytes::new();
+                self.lists.clear();
+            }
+        }
+        self
+    }
+
     /// Whether something of it is not to be told for ever.
     pub fn may_expire(&self) -> bool {
         self.refused.is_some() || self.era == Era::Modern
@@ -175,7 +200,7 @@ impl Page {
     }
 
     fn text(&self) -> &str {
-        core::str::from_utf8(&self.result).unwrap_or("{}")
+        text_of(&self.result)
     }
 
     /// The answer to a request for this page: the server's own, byte for byte.
@@ -335,6 +360,16 @@ fn asks_for_nothing(frame: &Frame, meta: &Member<'_>) -> bool {
         let name = member.name.as_ref();
         name == meta_name::PROGRESS_TOKEN || meta_name::OF_SENDER.contains(&name)
     })
+}
+
+fn text_of(result: &[u8]) -> &str {
+    core::str::from_utf8(result).unwrap_or("{}")
+}
+
+fn is_public(result: &str) -> bool {
+    let members = members_of(result).unwrap_or_default();
+    let scope = members.iter().find(|member| member.name == SCOPE);
+    scope.is_some_and(|scope| scope.value == PUBLIC)
 }
 
 /// For how long others may be told what a server of the modern era has said just now. What does not say so is not

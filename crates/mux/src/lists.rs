@@ -15,6 +15,7 @@ use crate::{
     moment::Moment,
     mux::Mux,
     offers::Offer,
+    recall::Known,
     timers::Timer,
     upstream::Origin,
 };
@@ -179,7 +180,7 @@ impl Mux {
         }
     }
 
-    /// A session comes back whose lists may have changed since it last heard of them.
+    /// A session comes from elsewhere whose lists may have changed since it last heard of them.
     pub(crate) fn tell_missed_changes(
         &mut self,
         session_id: SessionId,
@@ -192,7 +193,8 @@ impl Mux {
         ) else {
             return;
         };
-        if !upstream.is_ready() {
+        let known = upstream.known.as_ref();
+        if !upstream.is_ready() && !known.is_some_and(Known::is_in_force) {
             // It will be told with the others.
             return;
         }

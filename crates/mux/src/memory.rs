@@ -73,16 +73,17 @@ impl Memory {
         self.left.clear();
     }
 
-    /// The session is gone.
-    pub(crate) fn forget(&mut self, session: SessionId) {
+    /// The session is gone. Says whether it was to hear that something is lost.
+    pub(crate) fn forget(&mut self, session: SessionId) -> bool {
         let calls = self.callers.remove(&session).unwrap_or_default();
         if self.forgotten.remove(&session) {
-            return;
+            return true;
         }
         if self.left.len() >= LEFT_MAX {
             self.left.pop_front();
         }
         self.left.push_back((session, calls));
+        false
     }
 
     /// The session is here again; says whether the process knows it.

@@ -76,8 +76,13 @@ impl Mux {
             self.await_upstream(session_id, (&id, line), out);
         }
         let here = matches!(method, Method::Discover | Method::Listen);
+        let is_greeted = |upstream| {
+            self.upstreams
+                .get(upstream)
+                .is_some_and(Upstream::is_greeted)
+        };
         match self.sessions.get(&session_id).map(|session| &session.state) {
-            Some(State::Attached(upstream)) if here => {
+            Some(State::Attached(upstream)) if here && is_greeted(upstream) => {
                 let place = (session_id, *upstream);
                 self.answer_modern(place, (&id, line), &frame, out);
             }
@@ -260,6 +265,13 @@ impl Mux {
         let is_probe = session.queue.holds(&Method::Discover);
         let refusal = Refusal::without_session(is_probe, &session.opening.server);
         self.refuse_session_waits(session_id, &refusal, out);
+        self.end_listening(session_id, out);
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && let State::Attached(upstream_id) = session.state
+        {
+            session.state = State::New;
+            self.detach(session_id, upstream_id, out);
+        }
         true
     }
 

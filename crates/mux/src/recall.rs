@@ -28,6 +28,7 @@ use crate::{
     mux::Mux,
     offers::Offer,
     pages::Pages,
+    routing::RouteKey,
     upstream::{State, Upstream},
     verdict::Finding,
 };
@@ -136,6 +137,7 @@ impl Mux {
         let is_first = !mem::replace(&mut session.has_handed_over, true);
         let has_looked = is_first && brought.is_some();
         let (class, era) = (upstream.class(), upstream.key.era);
+        let is_of_one_session = upstream.is_of_one_session();
         let (State::Stopped, Some(known)) = (&upstream.state, &mut upstream.known) else {
             return;
         };
@@ -149,7 +151,10 @@ impl Mux {
             return;
         };
         // The client may have taken its time.
-        let words = words.aged(self.now - session.since);
+        let mut words = words.aged(self.now - session.since);
+        if is_of_one_session {
+            words = Arc::new(Arc::unwrap_or_clone(words).public());
+        }
         let handshake = Handshake::read(&words.handshake);
         let is_usable = |said: &Handshake| said.era == era && !said.offers.has(Offer::Tasks);
         let Some(handshake) = handshake.filter(is_usable) else {
@@ -274,13 +279,36 @@ impl Mux {
             && known.is_of_earlier_start()
             && known.take_back()
         {
-            out.act(Action::KeepWords {
-                upstream: upstream_id,
-                class: upstream.key.class,
-                era: upstream.key.era,
-                words: None,
-            });
+            self.keep_instead(upstream_id, None, out);
         }
+    }
+
+    /// Has words kept in place of those before, or nothing. Whoever has brought those and has not asked anything yet
+    /// stands on what is kept now: a little less long than it may, as that is as old as the session by then.
+    fn keep_instead(
+        &mut self,
+        upstream_id: UpstreamId,
+        words: Option<Arc<KeptWords>>,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let RouteKey {
+            route, class, era, ..
+        } = &upstream.key;
+        let sessions = self.sessions.values_mut();
+        let waiting = sessions.filter(|it| !it.has_handed_over && it.opening.route == *route);
+        for kept in waiting.filter_map(|session| session.opening.kept.as_mut()) {
+            kept.retain(|words| (words.class, words.era) != (*class, *era));
+            kept.extend(words.clone());
+        }
+        out.act(Action::KeepWords {
+            upstream: upstream_id,
+            class: *class,
+            era: *era,
+            words,
+        });
     }
 
     /// Asks the new process for the lists that sessions may have been given before it ran.
@@ -471,12 +499,7 @@ impl Mux {
         {
             let words = words.map(Arc::new);
             known.kept.clone_from(&words);
-            out.act(Action::KeepWords {
-                upstream: upstream_id,
-                class: upstream.key.class,
-                era: upstream.key.era,
-                words,
-            });
+            self.keep_instead(upstream_id, words, out);
         }
     }
 }
@@ -505,7 +528,11 @@ impl Upstream {
                 words.lists.insert(*listing, pages);
             }
         }
-        Some(words)
+        if self.is_of_one_session() {
+            words = words.public();
+        }
+        let has_something = !words.handshake.is_empty() || words.refused.is_some();
+        has_something.then_some(words)
     }
 
     /// One page of a list, counted from the first, as sessions were given it before the process ran.

@@ -117,6 +117,77 @@ impl Mux {
         Some(id)
     }
 
+    /// Attaches a session that needs no answer for it.
+    pub(crate) fn seat(
+        &mut self,
+        session_id: SessionId,
+        upstream_id: UpstreamId,
+        out: &mut Outbox,
+    ) {
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            session.state = State::Attached(upstream_id);
+        }
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.attached.insert(session_id);
+            upstream.is_awaited = false;
+            upstream.welcome(session_id);
+        }
+        self.note_attached(session_id, upstream_id);
+        out.tell(Fact::SessionRouted {
+            session: session_id,
+            upstream: upstream_id,
+        });
+    }
+
+    /// Has a session be served where it belongs by now, with what waits of it and what it was promised. No process
+    /// has heard of it where it was.
+    pub(crate) fn seat_elsewhere(
+        &mut self,
+        session_id: SessionId,
+        from: UpstreamId,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&from) else {
+            return;
+        };
+        if !upstream.attached.remove(&session_id) {
+            return;
+        }
+        upstream.turns.remove(session_id);
+        upstream.listeners.remove(&session_id);
+        let has_lost = upstream.memory.forget(session_id);
+        let uris = upstream.subscriptions.of(session_id);
+        upstream.subscriptions.release(session_id);
+        self.note_detached(session_id, from);
+        let Some(upstream_id) = self.upstream_for(session_id) else {
+            Mux::contradiction("a session could not be routed again", out);
+            return;
+        };
+        self.seat(session_id, upstream_id, out);
+        if has_lost {
+            self.miss_memory(session_id, upstream_id, out);
+        }
+        let (Some(session), Some(upstream)) = (
+            self.sessions.get(&session_id),
+            self.upstreams.get_mut(&upstream_id),
+        ) else {
+            return;
+        };
+        if !session.queue.is_empty() {
+            upstream.turns.queue_up(session_id);
+        }
+        if session.level.is_some() {
+            upstream.listeners.insert(session_id);
+        }
+        for uri in uris {
+            self.subscribe(upstream_id, &uri, session_id, out);
+        }
+        self.tell_level(upstream_id, out);
+        self.tell_missed_changes(session_id, upstream_id, out);
+        self.want(upstream_id, out);
+        self.release(upstream_id, out);
+    }
+
     /// Whether each session of this kind has an upstream of its own, where that is spoken to so.
     pub(crate) fn is_alone(&self, opening: &Opening, era: Era) -> bool {
         opening.scope_in(era) == Scope::Session

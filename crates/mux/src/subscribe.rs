@@ -131,6 +131,15 @@ impl Subscriptions {
         orphaned
     }
 
+    /// All that a session is subscribed to.
+    pub(crate) fn of(&self, session: SessionId) -> Vec<Box<str>> {
+        let of_session = self
+            .by_uri
+            .iter()
+            .filter(|(_, subscription)| subscription.sessions.contains(&session));
+        of_session.map(|(uri, _)| uri.clone()).collect()
+    }
+
     /// The process is gone, and with it what it was asked and had not agreed to.
     pub(crate) fn forget_asking(&mut self) {
         self.by_uri.retain(|_, subscription| {

@@ -221,9 +221,10 @@ pub(crate) struct Undecided {
 }
 
 impl Upstream {
-    /// Whether somebody who waits for it has said in which era it speaks.
+    /// Whether somebody who wants it has said in which era it speaks.
     pub(crate) fn has_fixed_era(&self, sessions: &BTreeMap<SessionId, Session>) -> bool {
-        self.waiting.iter().any(|session| {
+        let mut wanting = self.waiting.iter().chain(&self.attached);
+        wanting.any(|session| {
             let session = sessions.get(session);
             session.is_none_or(|session| session.opening.era.is_some())
         })
@@ -302,12 +303,20 @@ impl Upstream {
         self.key.class
     }
 
-    /// How long ago it said what it is. What it said at an earlier start it may not say now.
+    /// How long ago it said what it is, if it has said so to us. What it said at an earlier start it may not say now.
     pub(crate) fn age_of_greeting(&self, now: Moment) -> Duration {
-        match &self.known {
-            Some(known) if known.is_in_force() => Duration::MAX,
-            Some(_) | None => now - self.greeted_at,
+        let known = self.known.as_ref();
+        let is_ours = self.origin == Origin::Here;
+        if is_ours && !known.is_some_and(Known::is_of_earlier_start) {
+            now - self.greeted_at
+        } else {
+            Duration::MAX
         }
+    }
+
+    /// Whether it serves no two sessions, though it may wait for the one that it will serve.
+    pub(crate) fn is_of_one_session(&self) -> bool {
+        self.key.session.is_some() || self.scope == Scope::Session
     }
 
     /// A session is here. If the process is for that alone, nobody else is waited for.
@@ -324,6 +333,11 @@ impl Upstream {
 
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. })
+    }
+
+    /// Whether it is known what it says of itself: its process does so, or an earlier one did.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.handshake.is_some()
     }
 
     /// Whether messages may go to it now.

@@ -18,7 +18,6 @@ use crate::{
     era::Era,
     event::{Exit, Opening, Route},
     fact::Fact,
-    handshake::Handshake,
     ids::{SessionId, UpstreamId},
     moment::Moment,
     mux::Mux,
@@ -198,8 +197,8 @@ impl Mux {
         Some(Finding { refused, life })
     }
 
-    /// A server does not answer as the era wants it in which it was asked: what that proves, if whoever waits
-    /// for it is to be served in the other era.
+    /// A server does not answer as the era wants it in which it was asked: what that proves, if whoever wants it is
+    /// to be served in the other era.
     pub(crate) fn judge(
         &mut self,
         upstream_id: UpstreamId,
@@ -217,18 +216,11 @@ impl Mux {
             self.take_back_words(upstream_id, out);
         }
         if is_promised && !is_of_earlier_start {
-            // It has spoken so before.
+            // It has spoken so to us.
             return None;
         }
         let proof = proof.filter(|_| may_turn);
-        let proof = self.hold_against_verdict(&route, era, evidence, proof)?;
-        if is_promised {
-            // Its sessions were promised what it said at an earlier start. Others need not wait for it to speak so
-            // again.
-            self.find_refused(route, era, proof);
-            return None;
-        }
-        Some(proof)
+        self.hold_against_verdict(&route, era, evidence, proof)
     }
 
     /// What is left of a proof that a server does not speak in an era, when it was found before not to speak in the
@@ -296,7 +288,8 @@ impl Mux {
         }
     }
 
-    /// A process has ended that did not speak in its era: whoever waits for it waits for one of the other.
+    /// A process has ended that did not speak in its era: whoever waits for it waits for one of the other, and
+    /// whoever was served from what it had said at an earlier start is served by that.
     pub(crate) fn turn_to_other_era(
         &mut self,
         upstream_id: UpstreamId,
@@ -307,6 +300,7 @@ impl Mux {
             return;
         };
         let (route, era) = (upstream.key.route.clone(), upstream.key.era);
+        let attached: Vec<SessionId> = upstream.attached.iter().copied().collect();
         let waiting: Vec<SessionId> = upstream.waiting.drain(..).collect();
         for session in &waiting {
             upstream.turns.remove(*session);
@@ -316,6 +310,11 @@ impl Mux {
             upstream: upstream_id,
             era,
         });
+        for session in attached {
+            if !self.turn_away_without_session(session, era.other(), out) {
+                self.seat_elsewhere(session, upstream_id, out);
+            }
+        }
         for session in waiting {
             if !self.turn_away_without_session(session, era.other(), out) {
                 self.route_again(session, out);
@@ -328,12 +327,8 @@ impl Mux {
 /// What was found at earlier starts of a session's server. It has changed since if it has spoken so, too.
 fn kept_verdict(opening: &Opening) -> Option<Finding> {
     let kept = || opening.kept.iter().flatten();
-    let speaks = |era: Era| {
-        kept().any(|words| {
-            let said = Handshake::read(&words.handshake);
-            words.era == era && said.is_some_and(|said| said.era == era)
-        })
-    };
+    // Words are kept of who has answered.
+    let speaks = |era: Era| kept().any(|words| words.era == era);
     let mut refused = kept().filter_map(|words| words.refused);
     refused.find(|found| !speaks(found.refused))
 }

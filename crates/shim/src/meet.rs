@@ -27,6 +27,11 @@ use crate::{
 /// How many daemons may hang up on us without a word.
 const ATTEMPTS: usize = 3;
 
+/// What a daemon says that does not know the word of our ask, and what is so then.
+const UNKNOWN_ASK: PrefaceError = PrefaceError::BadValue { key: "ask" };
+const TOO_OLD: &str = "the daemon that runs is older than this mcpool, and knows only servers that are \
+                       configured or have a command; run: mcpool upgrade";
+
 /// Somebody who comes to the daemons of one installation, always with the same ask.
 #[derive(Debug)]
 pub(crate) struct Caller {
@@ -139,7 +144,17 @@ impl Caller {
             .and_then(|line| patience(None).map(|()| line))
             .map_err(|source| NotMet::NoAnswer(Some(source)))?;
         let answer = Answer::parse(&line).ok_or(NotMet::NoAnswer(None))?;
-        Ok((socket, answer))
+        Ok((socket, self.in_our_words(answer)))
+    }
+
+    /// A daemon that does not know what we ask for cannot say that it is too old.
+    fn in_our_words(&self, answer: Answer) -> Answer {
+        let is_at_address =
+            matches!(&self.preface.ask, Ask::Session(session) if session.address.is_some());
+        if is_at_address && answer == Answer::Refused(UNKNOWN_ASK.to_string()) {
+            return Answer::Refused(TOO_OLD.to_owned());
+        }
+        answer
     }
 
     fn encoded(&self, resume: Option<u64>) -> Result<Vec<u8>, NotMet> {

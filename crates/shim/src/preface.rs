@@ -3,7 +3,8 @@
 //! A preface is the line `\x1emcpool 1 LEN\n` and LEN bytes of fields, each
 //! `key=value` ended by a NUL. Values are raw bytes: paths, arguments and the
 //! environment need not be UTF-8. Keys that this version does not know are passed
-//! over, so a newer shim can talk to an older daemon.
+//! over, so a newer shim can talk to an older daemon; what must not be passed over has
+//! a word of its own in `ask`, which an older daemon refuses.
 //!
 //! Everything here is pure. A daemon reads bytes until [`head`] is complete, then
 //! the body, and gives that to [`Preface::decode`], which never panics.

@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write as _};
 
-use config::clients::{Client, Grammar, Holder};
+use config::clients::{Client, Grammar, Holder, WHOLE_FILE};
 
 const TEXTS: [&str; 20] = [
     "npx",
@@ -138,6 +138,10 @@ fn json(client: &Client, entries: &[(&str, Members)], choices: &mut Choices<'_>)
         text: String::new(),
     };
     let keys = client.servers[json.choices.below(client.servers.len())];
+    if keys == [WHOLE_FILE] {
+        json.members(entries.first().map_or(&[], |(_, members)| members));
+        return json.text;
+    }
     for key in keys {
         json.token("{");
         json.string(if *key == "*" { "/a \"project\"" } else { key });
@@ -150,16 +154,7 @@ fn json(client: &Client, entries: &[(&str, Members)], choices: &mut Choices<'_>)
         }
         json.string(name);
         json.token(":");
-        json.token("{");
-        for (number, (key, said)) in members.iter().enumerate() {
-            if number > 0 {
-                json.token(",");
-            }
-            json.string(key);
-            json.token(":");
-            json.said(said);
-        }
-        json.end("}");
+        json.members(members);
     }
     json.end("}");
     for _ in keys {
@@ -188,6 +183,19 @@ impl Json<'_, '_> {
             self.token(",");
         }
         self.token(bracket);
+    }
+
+    fn members(&mut self, members: &[(&str, Said)]) {
+        self.token("{");
+        for (number, (key, said)) in members.iter().enumerate() {
+            if number > 0 {
+                self.token(",");
+            }
+            self.string(key);
+            self.token(":");
+            self.said(said);
+        }
+        self.end("}");
     }
 
     fn string(&mut self, text: &str) {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use mux::{Era, Event, SessionId};
+use mux::{Era, Event, Refusal, SessionId};
 use wire::{Frame, Message};
 
 use super::{
@@ -137,7 +137,12 @@ impl Client {
                 };
                 if request.shape == Shape::Hello {
                     self.is_greeted |= error.is_none();
-                    let is_greeting = self.open.iter().any(|open| open.shape == Shape::Hello);
+                    // One that was lost may be asked for again.
+                    let is_lost = error
+                        .as_ref()
+                        .is_some_and(|error| frame.json(error).contains(Refusal::TooSlow.reason()));
+                    let mut open = self.open.iter();
+                    let is_greeting = is_lost || open.any(|open| open.shape == Shape::Hello);
                     self.has_said_hello &= error.is_none() || self.is_greeted || is_greeting;
                 }
                 let asked = result.as_ref().and_then(|result| frame.members(result));
@@ -223,13 +228,28 @@ impl World {
             (_, 3..10) => Shape::Call(n),
             (_, 10) => Shape::Prompt,
             (_, 11) => Shape::Read(n % 2),
+            (Era::Modern, 13..) => Shape::Plain(n),
+            (Era::Legacy, 12 | 13) if !(what / 16).is_multiple_of(4) => Shape::Plain(n),
             (Era::Modern, _) | (_, 12) => Shape::List(n),
             (Era::Legacy, 13) => Shape::Ping,
             (Era::Legacy, 14 | 15) => Shape::SetLevel(n),
             (Era::Legacy, 0) => Shape::Unsubscribe(n % 2),
             (Era::Legacy, _) => Shape::Subscribe(n % 2),
         };
+        if self.is_asked_plainly(at, shape) {
+            // Nobody could tell the one from the other.
+            return Ok(());
+        }
         self.ask(at, shape, None, what)
+    }
+
+    /// Whether a session of the same server waits for the same, and it has no name in it.
+    fn is_asked_plainly(&self, at: usize, shape: Shape) -> bool {
+        let sessions = || self.judge.sessions.values();
+        let name = self.judge.sessions.get(&self.clients[at].id);
+        let mut others = sessions().filter(|it| Some(it.name) == name.map(|it| it.name));
+        matches!(shape, Shape::Plain(_))
+            && others.any(|it| it.open.values().any(|open| open.request.shape == shape))
     }
 
     pub(super) fn listen(&mut self, who: u8, what: u8) -> Held {
@@ -440,6 +460,28 @@ impl World {
         } else {
             Event::SessionWritable { session }
         })
+    }
+
+    /// A client that does not read loses what waits for it.
+    pub(super) fn cut_client(&mut self, who: u8) -> Held {
+        let is_cut = |client: &Client| client.is_stalled && !client.is_closed;
+        let Some(at) = self.client(who, is_cut) else {
+            return Ok(());
+        };
+        let client = &mut self.clients[at];
+        let session = client.id;
+        let lost = client
+            .down
+            .drain(..)
+            .filter_map(|bytes| Frame::parse(bytes).ok());
+        let answers = lost.filter(|frame| frame.kind() == wire::Kind::Response);
+        // Whatever it was, its client hears that it is lost.
+        let refused: Vec<Bytes> = answers
+            .map(|frame| Refusal::TooSlow.to_response(frame.id()).to_vec().into())
+            .collect();
+        client.down.extend(refused);
+        self.judge.client_is_cut(session);
+        self.handle(Event::SessionCut { session })
     }
 
     /// The first of those who do not read, by place among those who are there.

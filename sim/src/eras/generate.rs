@@ -7,7 +7,7 @@ use super::{
 use crate::seed::{Chance, Seed};
 
 /// Each act and how often it comes, before the seed has its say.
-const WEIGHTS: [(Act, u32); 26] = [
+const WEIGHTS: [(Act, u32); 27] = [
     (Act::Open, 8),
     (Act::Hello, 14),
     (Act::Ask, 40),
@@ -34,6 +34,7 @@ const WEIGHTS: [(Act, u32); 26] = [
     (Act::Pass, 6),
     (Act::Restart, 1),
     (Act::Stall, 3),
+    (Act::Cut, 2),
 ];
 
 /// Without these nothing ever happens.
@@ -54,6 +55,8 @@ pub(super) struct Generator {
     chance: Chance,
     weights: Vec<(Act, u32)>,
     left: usize,
+    /// How much is kept from before the beginning.
+    before: usize,
     /// The servers of this world, by their places among all.
     specs: Vec<u8>,
     /// What its clients are and can do.
@@ -81,12 +84,17 @@ impl Generator {
         }
         // What a client can do is a part of what sessions share a server by.
         let classes = chance.pick::<&[u8]>(&[&[1], &[1], &[1], &[2], &[0], &[0, 1, 2]]);
+        let is_kept = u8::from(chance.one_in(2));
         let kinds = (0..3 + chance.below(6)).map(|_| {
             let class = chance.pick(classes);
-            chance.small(4) + 4 * class + 12 * chance.small(3)
+            let (nature, link, start) = (chance.small(4), chance.small(3), chance.small(3));
+            nature + 4 * class + 12 * link + 36 * is_kept + 72 * start
         });
+        let kinds = kinds.collect();
+        let before = if chance.one_in(3) { chance.below(4) } else { 0 };
         Generator {
-            kinds: kinds.collect(),
+            kinds,
+            before,
             specs,
             weights: weights.to_vec(),
             left,
@@ -109,6 +117,14 @@ impl Generator {
     pub(super) fn next(&mut self) -> Option<Step> {
         if self.left == 0 {
             return None;
+        }
+        if let Some(left) = self.before.checked_sub(1) {
+            self.before = left;
+            return Some(Step {
+                act: Act::Keep,
+                who: self.chance.pick(&self.specs),
+                what: self.chance.byte(),
+            });
         }
         if self.shutdown_at.take_if(|at| *at == self.left).is_some() {
             return Some(Step {

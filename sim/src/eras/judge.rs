@@ -7,6 +7,7 @@
 
 mod books;
 mod hears;
+mod kept;
 mod refusals;
 mod to_server;
 mod to_session;
@@ -19,6 +20,7 @@ use wire::Frame;
 
 pub(crate) use books::*;
 pub(crate) use hears::Answer;
+pub(crate) use kept::{Memory, Told};
 
 use crate::{
     invariants::{Broken, ensure},
@@ -37,6 +39,8 @@ pub(crate) struct Judge {
     pub(crate) servers: BTreeMap<UpstreamId, Server>,
     /// What was said, by the number of its mark.
     pub(crate) said: Vec<Said>,
+    /// What of it others may be told.
+    pub(crate) memory: Memory,
     /// What must come of the event that is being handled.
     pub(crate) due: Vec<Due>,
     /// Requests that servers were told to cancel just now.
@@ -59,6 +63,7 @@ impl Judge {
             sessions: BTreeMap::new(),
             servers: BTreeMap::new(),
             said: Vec::new(),
+            memory: Memory::default(),
             due: Vec::new(),
             abandoned: Vec::new(),
             handles: BTreeSet::new(),
@@ -101,8 +106,23 @@ impl Judge {
             }
             Fact::SessionRouted { session, upstream } => {
                 if let Some(session) = self.sessions.get_mut(session) {
-                    session.upstream = Some(*upstream);
+                    let before = session.upstream.replace(*upstream);
+                    if before.is_some_and(|before| before != *upstream) {
+                        // Where it is now the lists may be others.
+                        session.may_hear_of_lists();
+                        if session.is_greeted {
+                            self.saw(Seen::Moved);
+                        }
+                    }
                 }
+            }
+            Fact::UpstreamRecalled { .. } => self.saw(Seen::Recalled),
+            Fact::ListOutdated { upstream, .. } => {
+                let sessions = self.sessions.values_mut();
+                sessions
+                    .filter(|session| session.upstream == Some(*upstream))
+                    .for_each(Session::may_hear_of_lists);
+                self.saw(Seen::ListOutdated);
             }
             Fact::UpstreamOfOtherEra { era, .. } => self.saw(match era {
                 Era::Modern => Seen::TurnedToLegacy,
@@ -151,12 +171,14 @@ impl Judge {
                 );
                 Ok(())
             }
+            Action::KeepWords {
+                upstream, words, ..
+            } => self.check_kept_words(*upstream, words.as_deref()),
             Action::Notify { .. }
             | Action::Announce { .. }
             | Action::PauseSession { .. }
             | Action::ResumeSession { .. }
             | Action::Record { .. }
-            | Action::KeepWords { .. }
             | Action::KeepFinding { .. }
             | Action::AnswerAdmin { .. }
             | Action::EndDaemon => Ok(()),

@@ -11,7 +11,7 @@ use wire::{Frame, Message, Method};
 use super::{
     judge::{Answer, Kind, Process, Seen},
     specs::{Discovery, SPECS, Speaks},
-    words::{self, Asks, DECLARED, LEVELS, LISTS, SUBSCRIPTION, Shape, URIS},
+    words::{self, Asks, Hints, LEVELS, LISTS, SUBSCRIPTION, Shape, URIS},
     world::World,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 /// A process and what it knows.
 #[derive(Debug)]
 pub(super) struct Peer {
-    spec: usize,
+    pub(super) spec: usize,
     pub(super) process: Process,
     /// Whether it does not read, and the core knows.
     pub(super) is_stalled: bool,
@@ -31,7 +31,7 @@ pub(super) struct Peer {
     pub(super) never_ran: bool,
     pub(super) inbox: VecDeque<Bytes>,
     /// How it was spoken to first.
-    era: Option<Era>,
+    pub(super) era: Option<Era>,
     /// What it was asked first and has not answered.
     hello: Option<u64>,
     is_greeted: bool,
@@ -48,10 +48,10 @@ pub(super) struct Peer {
 /// Something that a server works on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
-    minted: u64,
+    pub(super) minted: u64,
     /// The request of a client, if it is one.
     mark: Option<Mark>,
-    shape: Option<Shape>,
+    pub(super) shape: Option<Shape>,
     has_token: bool,
     /// From which severity on its client wants log messages, if the request says so.
     level: Option<u8>,
@@ -111,7 +111,12 @@ impl Peer {
     }
 
     /// It reads something, and remembers what it is to do about it.
-    fn read(&mut self, bytes: Bytes, shape_of: impl Fn(Mark) -> Option<Shape>) {
+    fn read(
+        &mut self,
+        bytes: Bytes,
+        shape_of: impl Fn(Mark) -> Option<Shape>,
+        mark_of: impl Fn(u64) -> Option<Mark>,
+    ) {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Ok(frame) = Frame::parse(bytes) else {
             return;
@@ -144,7 +149,11 @@ impl Peer {
                     Method::ResourcesUnsubscribe => drop(self.topics.insert(topic, false)),
                     _plain => {}
                 }
-                let mark = words::request_in(&text);
+                let mark = words::request_in(&text).or_else(|| mark_of(minted));
+                let shape = match mark {
+                    Some(mark) => shape_of(mark),
+                    None => words::page_asked(method, &frame).map(Shape::Plain),
+                };
                 let level = params
                     .modern
                     .as_deref()
@@ -153,7 +162,7 @@ impl Peer {
                 self.works.push(Work {
                     minted,
                     mark,
-                    shape: mark.and_then(shape_of),
+                    shape,
                     has_token: params.meta_token.is_some(),
                     level: level.and_then(|at| u8::try_from(at).ok()),
                 });
@@ -198,14 +207,18 @@ impl World {
         let id = self.server(who, |peer| {
             peer.is_alive() && !peer.is_stalled && !peer.inbox.is_empty()
         });
-        let said = &self.judge.said;
-        let Some(peer) = id.and_then(|id| self.servers.get_mut(&id)) else {
+        let (said, servers) = (&self.judge.said, &self.judge.servers);
+        let Some((id, peer)) = id.and_then(|id| Some((id, self.servers.get_mut(&id)?))) else {
             return;
         };
         self.reads += 1;
+        let mark_of = |minted: u64| {
+            let (_, mark) = servers.get(&id)?.given.get(&minted)?.claim?;
+            Some(mark)
+        };
         for _ in 0..=what % 4 {
             if let Some(bytes) = peer.inbox.pop_front() {
-                peer.read(bytes, |mark| said[mark.number].shape);
+                peer.read(bytes, |mark| said[mark.number].shape, mark_of);
             }
         }
     }
@@ -226,7 +239,7 @@ impl World {
         };
         let refusal = match (SPECS[peer.spec].speaks, era) {
             (Speaks::Legacy(Discovery::Ends), Era::Modern) => {
-                return self.exited(id, Exit::Code(1), true);
+                return self.exited(id, Exit::Code(1), usize::MAX);
             }
             (Speaks::Legacy(_), Era::Modern) => Some(error(if what.is_multiple_of(2) {
                 -32601
@@ -246,16 +259,9 @@ impl World {
         }
         peer.is_greeted = true;
         let mark = self.judge.name(Owner::Server(id), None);
-        self.judge.server_greets(id, mark);
-        let us = r#"{"name":"s","version":"1"}"#;
-        let result = match era {
-            Era::Legacy => format!(
-                r#"{{"protocolVersion":"2025-11-25","capabilities":{DECLARED},"serverInfo":{us},"instructions":"~{mark}~"}}"#
-            ),
-            Era::Modern => format!(
-                r#"{{"supportedVersions":["2026-07-28"],"capabilities":{DECLARED},"instructions":"~{mark}~","resultType":"complete","ttlMs":9,"cacheScope":"public","_meta":{{"io.modelcontextprotocol/serverInfo":{us}}}}}"#
-            ),
-        };
+        let hints = (era == Era::Modern).then(|| Hints::nth(what / 2));
+        self.judge.server_greets(id, mark, hints);
+        let result = words::greeting(mark, hints);
         self.speak(
             id,
             format!(r#"{{"jsonrpc":"2.0","id":{minted},"result":{result}}}"#),
@@ -293,15 +299,7 @@ impl World {
         let (work, era) = (peer.works.remove(which), peer.era.unwrap_or_default());
         let minted = work.minted;
         let Some(cause) = work.mark else {
-            let result = if era == Era::Modern {
-                r#"{"resultType":"complete"}"#
-            } else {
-                "{}"
-            };
-            return self.speak(
-                id,
-                format!(r#"{{"jsonrpc":"2.0","id":{minted},"result":{result}}}"#),
-            );
+            return self.answer_errand(id, work, kind, what);
         };
         let is_its = |(_, of): &mut (String, Option<Mark>)| *of == Some(cause);
         let asked: Vec<String> = peer
@@ -318,7 +316,10 @@ impl World {
         } else {
             Kind::Result
         };
-        let mark = self.judge.name(Owner::Server(id), Some(cause));
+        let mark = match (shape, kind) {
+            (Shape::Plain(at), Kind::Result) => self.page_mark(id, at, what),
+            _other => self.judge.name(Owner::Server(id), Some(cause)),
+        };
         let mut answer = Answer {
             minted,
             mark,
@@ -327,6 +328,9 @@ impl World {
             asks: Vec::new(),
         };
         let outcome = match kind {
+            Kind::Result if matches!(shape, Shape::Plain(_)) => {
+                format!(r#""result":{}"#, self.page_text(id, shape, mark, what))
+            }
             Kind::Result => self.result_of(mark, cause, era, shape),
             Kind::Error | Kind::NotFound => {
                 let code = if kind == Kind::NotFound {
@@ -501,6 +505,7 @@ impl World {
         let Some(wish) = self.wish_for(id, filter) else {
             return Ok(());
         };
+        self.pages_change(id, list);
         self.judge.list_changes(id, list, false);
         let params = format!(r#""params":{{{wish}}}"#);
         self.speak(
@@ -569,7 +574,29 @@ impl World {
         } else {
             Exit::Code(1)
         };
-        self.exited(id, exit, what.is_multiple_of(2))
+        let written = if what.is_multiple_of(2) {
+            usize::MAX
+        } else {
+            0
+        };
+        self.exited(id, exit, written)
+    }
+
+    /// The way to a server is cut, in the middle of what is being written there; or it has forgotten all that was said
+    /// to it.
+    pub(super) fn cut_server(&mut self, who: u8, what: u8) -> Held {
+        let Some(id) = self.server(who, |peer| peer.process == Process::Running) else {
+            return Ok(());
+        };
+        let exit = if what.is_multiple_of(4) {
+            self.judge.saw(Seen::ServerForgot);
+            Exit::Forgetful
+        } else {
+            self.judge.saw(Seen::ServerCut);
+            Exit::Disconnected
+        };
+        let written = usize::from(what / 4) % (self.servers[&id].inbox.len() + 1);
+        self.exited(id, exit, written)
     }
 
     pub(super) fn exit(&mut self, who: u8) -> Held {
@@ -583,6 +610,6 @@ impl World {
         if self.servers.get(&id).is_some_and(|peer| peer.never_ran) {
             return self.start_failed(id);
         }
-        self.exited(id, Exit::Code(0), true)
+        self.exited(id, Exit::Code(0), usize::MAX)
     }
 }

@@ -196,7 +196,9 @@ impl World {
         let speaks_both = SPECS
             .iter()
             .any(|spec| spec.name == session.name && spec.speaks == Speaks::Both);
-        let is_free = session.fixed.is_none() && !self.judge.troubled.contains_key(session.name);
+        let is_free = session.fixed.is_none()
+            && !self.judge.troubled.contains_key(session.name)
+            && !self.judge.was_found(session.name);
         let server = session.upstream.and_then(|id| self.judge.servers.get(&id));
         let era = server.and_then(|server| server.era.filter(|_| server.greeted_at.is_some()));
         ensure!(

@@ -76,4 +76,9 @@ pub enum Act {
     Shutdown,
     /// A server or a client ceases to read, with much that waits for it, or reads on.
     Stall,
+    /// The way to a server is cut, in the middle of what is being written there, or a client that does not read loses
+    /// what waits for it.
+    Cut,
+    /// Something is kept of a server, from before anything happens here: `who` says of which, `what` which words.
+    Keep,
 }

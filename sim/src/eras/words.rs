@@ -4,6 +4,7 @@
 //! be looked for, byte for byte, in what arrives.
 
 use mux::{Era, SessionId};
+use wire::{Frame, Message, Method};
 
 use crate::payload::{Mark, mark_of};
 
@@ -42,6 +43,112 @@ pub(crate) const LISTS: [(&str, &str); 3] = [
 /// What every server declares.
 pub(crate) const DECLARED: &str = r#"{"tools":{"listChanged":true},"prompts":{},"resources":{"subscribe":true,"listChanged":true},"logging":{}}"#;
 
+/// A page of a list, as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListPage {
+    pub(crate) method: &'static str,
+    /// What it is called in a result.
+    pub(crate) list: &'static str,
+    pub(crate) cursor: Option<&'static str>,
+    /// What the page behind it is asked for with.
+    pub(crate) next: Option<&'static str>,
+}
+
+/// Pages of lists that are kept from one start to the next: the first of [`LISTS`] has one, the second two.
+pub(crate) const PAGES: [ListPage; 3] = [
+    ListPage {
+        method: "tools/list",
+        list: "tools",
+        cursor: None,
+        next: None,
+    },
+    ListPage {
+        method: "prompts/list",
+        list: "prompts",
+        cursor: None,
+        next: Some("2"),
+    },
+    ListPage {
+        method: "prompts/list",
+        list: "prompts",
+        cursor: Some("2"),
+        next: None,
+    },
+];
+
+/// The page that is asked for, by place.
+pub(crate) fn page_of(at: u8) -> ListPage {
+    PAGES[usize::from(at) % PAGES.len()]
+}
+
+/// The place of the page that a request asks for, if it asks for one.
+pub(crate) fn page_asked(method: &Method, frame: &Frame) -> Option<u8> {
+    let Message::Request { params, .. } = &frame.message else {
+        return None;
+    };
+    let said = params.at.as_ref().and_then(|at| frame.member(at, "cursor"));
+    let cursor = said.map(|said| said.value.trim_matches('"'));
+    let is_it = |page: &ListPage| page.method == method.name() && page.cursor == cursor;
+    u8::try_from(PAGES.iter().position(is_it)?).ok()
+}
+
+/// For how long a server of the modern era lets others be told what it says, in milliseconds.
+const TIMES_TO_LIVE: [u64; 5] = [60_000, 0, 5, 2_000, 1_000_000];
+
+/// How long what a server says may be told to others, and to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hints {
+    /// In milliseconds.
+    pub(crate) ttl: u64,
+    /// Whether anybody may be told.
+    pub(crate) is_public: bool,
+}
+
+impl Hints {
+    pub(crate) fn nth(at: u8) -> Self {
+        Hints {
+            ttl: TIMES_TO_LIVE[usize::from(at) % TIMES_TO_LIVE.len()],
+            is_public: (at / 5).is_multiple_of(2),
+        }
+    }
+
+    /// As members behind others.
+    pub(crate) fn members(self) -> String {
+        let scope = if self.is_public { "public" } else { "private" };
+        format!(
+            r#","resultType":"complete","ttlMs":{},"cacheScope":"{scope}""#,
+            self.ttl
+        )
+    }
+}
+
+/// What a server says of itself: in the modern era with hints.
+pub(crate) fn greeting(mark: Mark, hints: Option<Hints>) -> String {
+    let us = r#"{"name":"s","version":"1"}"#;
+    match hints {
+        None => format!(
+            r#"{{"protocolVersion":"2025-11-25","capabilities":{DECLARED},"serverInfo":{us},"instructions":"~{mark}~"}}"#
+        ),
+        Some(hints) => format!(
+            r#"{{"supportedVersions":["2026-07-28"],"capabilities":{DECLARED},"instructions":"~{mark}~","_meta":{{"io.modelcontextprotocol/serverInfo":{us}}}{}}}"#,
+            hints.members()
+        ),
+    }
+}
+
+/// What stands on a page, which must arrive as it is.
+pub(crate) fn items(mark: Mark) -> String {
+    format!(r#"[{{"mark":"~{mark}~","big":1e400}}]"#)
+}
+
+/// A page of a list: in the modern era with hints.
+pub(crate) fn page(at: u8, mark: Mark, hints: Option<Hints>) -> String {
+    let ListPage { list, next, .. } = page_of(at);
+    let next = next.map_or(String::new(), |next| format!(r#","nextCursor":"{next}""#));
+    let hints = hints.map_or(String::new(), Hints::members);
+    format!(r#"{{"{list}":{}{next}{hints}}}"#, items(mark))
+}
+
 /// Whether every server tells changes of this list.
 pub(crate) fn is_told(list: usize) -> bool {
     list != 1
@@ -58,6 +165,8 @@ pub(crate) enum Shape {
     Prompt,
     Read(u8),
     List(u8),
+    /// One of [`PAGES`], and nothing besides: what others were answered with is an answer to it.
+    Plain(u8),
     Subscribe(u8),
     Unsubscribe(u8),
     SetLevel(u8),
@@ -75,6 +184,7 @@ impl Shape {
             Shape::Prompt => "prompts/get",
             Shape::Read(_) => "resources/read",
             Shape::List(at) => KINDS[usize::from(at) % KINDS.len()],
+            Shape::Plain(at) => page_of(at).method,
             Shape::Subscribe(_) => "resources/subscribe",
             Shape::Unsubscribe(_) => "resources/unsubscribe",
             Shape::SetLevel(_) => "logging/setLevel",
@@ -89,12 +199,18 @@ impl Shape {
 
     /// Whether it changes nothing when it is asked again.
     pub(crate) fn is_read_only(self) -> bool {
-        matches!(self, Shape::Prompt | Shape::Read(_) | Shape::List(_))
+        matches!(
+            self,
+            Shape::Prompt | Shape::Read(_) | Shape::List(_) | Shape::Plain(_)
+        )
     }
 
     /// Whether an answer of the modern era says how long it holds.
     pub(crate) fn is_cacheable(self) -> bool {
-        matches!(self, Shape::Discover | Shape::Read(_) | Shape::List(0 | 1))
+        matches!(
+            self,
+            Shape::Discover | Shape::Read(_) | Shape::List(0 | 1) | Shape::Plain(_)
+        )
     }
 
     /// What of its parameters matters, as members before others.
@@ -108,6 +224,10 @@ impl Shape {
                 format!(r#""level":"{}","#, LEVELS[usize::from(at) % LEVELS.len()])
             }
             Shape::Listen(bits) => format!(r#""notifications":{},"#, filter(bits)),
+            Shape::Plain(at) => {
+                let cursor = page_of(at).cursor;
+                cursor.map_or(String::new(), |cursor| format!(r#""cursor":"{cursor}""#))
+            }
             Shape::Hello | Shape::Discover | Shape::List(_) | Shape::Ping => String::new(),
         }
     }
@@ -180,6 +300,9 @@ impl Back {
 impl Request {
     /// What must arrive as it is.
     pub(crate) fn body(&self) -> String {
+        if matches!(self.shape, Shape::Plain(_)) {
+            return self.shape.members();
+        }
         // Whoever comes back asks the same, but for the mark.
         format!(
             r#""ask":"~{}~","arguments":{{"id":9,"big":1e400}}"#,
@@ -196,6 +319,16 @@ impl Request {
             let class = CLASSES[usize::from(self.class)];
             return format!(
                 r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{class},"clientInfo":{{"name":"c","version":"1"}},{body}}}}}"#
+            );
+        }
+        if matches!(self.shape, Shape::Plain(_)) {
+            let meta = if members.is_empty() {
+                meta.trim_start_matches(',')
+            } else {
+                &meta
+            };
+            return format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{members}{meta}}}}}"#
             );
         }
         format!(
@@ -218,7 +351,9 @@ impl Request {
         if members.is_empty() {
             return String::new();
         }
-        members.insert(members.len() / 2, r#""traceparent":"00""#.to_owned());
+        if !matches!(self.shape, Shape::Plain(_)) {
+            members.insert(members.len() / 2, r#""traceparent":"00""#.to_owned());
+        }
         format!(r#","_meta":{{{}}}"#, members.join(","))
     }
 }

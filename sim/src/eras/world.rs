@@ -16,6 +16,7 @@ use wire::{Frame, Outgoing};
 use super::{
     client::{Client, Nature},
     judge::{Judge, Process, Session},
+    kept::Kept,
     server::Peer,
     specs::{ONCE_TTL, SPECS, Spec},
     step::{Act, Step},
@@ -51,6 +52,7 @@ pub(crate) struct World {
     limits: Limits,
     pub(super) clients: Vec<Client>,
     pub(super) servers: BTreeMap<UpstreamId, Peer>,
+    pub(super) kept: Kept,
     /// What the core wants done and is not done yet.
     pending: Vec<Action>,
     pub(super) tally: Tally,
@@ -80,6 +82,7 @@ impl World {
             limits,
             clients: Vec::new(),
             servers: BTreeMap::new(),
+            kept: Kept::default(),
             pending: Vec::new(),
             tally: Tally {
                 worlds: 1,
@@ -164,6 +167,11 @@ impl World {
                 self.pass(self.now() + Duration::from_millis(millis))
             }
             Act::Stall => self.stall(who, what),
+            Act::Cut => self.cut(who, what),
+            Act::Keep => {
+                self.keep(who, what);
+                Ok(())
+            }
             Act::Restart => self.restart(SPECS[usize::from(who) % SPECS.len()].name),
             Act::Shutdown => self.shut_down(),
         }
@@ -258,9 +266,9 @@ impl World {
                         peer.process = Process::Stopping;
                     }
                 }
+                words @ Action::KeepWords { .. } => self.keep_words(words),
                 Action::Notify { .. }
                 | Action::Record { .. }
-                | Action::KeepWords { .. }
                 | Action::KeepFinding { .. }
                 | Action::AnswerAdmin { .. }
                 | Action::EndDaemon => {}
@@ -313,7 +321,16 @@ impl World {
             ..Session::new(id, spec.name)
         };
         self.judge.sessions.insert(id, session);
-        let opening = opening(spec, id, link, self.setting.idle_timeout());
+        let kept = self.kept.brought(spec, what / 36 % 2 == 1, self.judge.now);
+        let opening = Opening {
+            kept,
+            start: if what / 72 % 3 == 2 {
+                Start::WithSession
+            } else {
+                Start::OnDemand
+            },
+            ..opening(spec, id, link, self.setting.idle_timeout())
+        };
         self.handle(Event::SessionOpened {
             session: id,
             opening,
@@ -372,12 +389,12 @@ impl World {
         })
     }
 
-    /// A process is gone; perhaps what it has not read was never written to it.
-    pub(super) fn exited(&mut self, upstream: UpstreamId, exit: Exit, is_written: bool) -> Held {
+    /// A process is gone; of what it has not read only so much was written to it.
+    pub(super) fn exited(&mut self, upstream: UpstreamId, exit: Exit, written: usize) -> Held {
         let Some(peer) = self.servers.remove(&upstream) else {
             return Ok(());
         };
-        let inbox = peer.inbox.into_iter().filter(|_| !is_written);
+        let inbox = peer.inbox.into_iter().skip(written);
         let frames = inbox.filter_map(|bytes| Frame::parse(bytes).ok());
         let unwritten: Vec<Frame> = frames
             .filter(|frame| frame.kind() == wire::Kind::Request)
@@ -430,6 +447,19 @@ impl World {
             self.stall_client(at)?;
         }
         Ok(())
+    }
+
+    /// Somebody is cut off.
+    fn cut(&mut self, who: u8, what: u8) -> Held {
+        if what.is_multiple_of(2) {
+            self.cut_server(who, what / 2)
+        } else {
+            self.cut_client(who)
+        }
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.opened > 0
     }
 
     fn restart(&mut self, name: &'static str) -> Held {

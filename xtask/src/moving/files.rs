@@ -5,12 +5,13 @@ use toml_edit::DocumentMut;
 
 use crate::provision::Agent;
 
-/// One server: its name, its command line, and its variables.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One server: its name, its command line, and its variables; or where it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) words: Vec<String>,
     pub(super) env: Vec<(String, String)>,
+    pub(super) url: Option<String>,
 }
 
 /// Where an agent has its file, below the home folder.
@@ -174,8 +175,10 @@ pub(super) fn entries(agent: Agent, text: &str) -> anyhow::Result<Vec<Entry>> {
             &server["env"]
         };
         let pairs = env.as_object().into_iter().flatten();
+        let mut urls = ["url", "httpUrl"].iter().map(|key| &server[*key]);
         entries.push(Entry {
             name: name.clone(),
+            url: urls.find_map(Value::as_str).map(str::to_owned),
             words,
             env: pairs
                 .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
@@ -234,6 +237,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            url: None,
         };
         let written = [entry("two", &[("A", "b")]), entry("one", &[])];
         for agent in Agent::ALL {

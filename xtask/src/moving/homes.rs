@@ -1,7 +1,9 @@
-//! `import` and `undo` on homes of the real clients, which are asked before, between and after.
+//! `import` and `undo` on homes of the real clients, which are asked before, between and after: with command
+//! lines in their files between, and with addresses.
 
 use std::{
     fs,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -12,6 +14,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::{
+    address,
     files::{self, Entry},
     tell,
 };
@@ -44,14 +47,27 @@ pub(super) fn run(provisioned: &Provisioned, mcpool: &Path) -> Counts {
         let begun = Instant::now();
         let outcome = provision::provision_agent(agent).and_then(|_| {
             let took = begun.elapsed();
-            moved(agent, provisioned, mcpool)
+            moved(agent, provisioned, mcpool, Way::Command)
                 .map(|said| format!("{said}, installed in {:.0} s", took.as_secs_f64()))
         });
         counts.add(tell(agent.name(), &outcome));
+        let name = format!("{} over HTTP", agent.name());
+        ui::progress(format!("    {name}"));
+        let outcome = moved(agent, provisioned, mcpool, Way::Http);
+        counts.add(tell(&name, &outcome));
     }
     let outcome = shadowed(provisioned, mcpool);
     counts.add(tell("a project's file that git has", &outcome));
     counts
+}
+
+/// How a client comes to mcpool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// It starts `mcpool connect`.
+    Command,
+    /// It finds mcpool at an address.
+    Http,
 }
 
 /// A home with a client in it, and a pool.
@@ -121,13 +137,37 @@ impl<'a> Home<'a> {
         shell::output_within(&mut command, PATIENCE)
     }
 
+    fn config(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.pool.join("config.toml"))?)
+    }
+
+    /// Has mcpool listen somewhere, with one server of the user's own in its configuration.
+    fn listens(&self, own: &Entry) -> anyhow::Result<Listening> {
+        // Nobody else takes it so soon.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let text = format!(
+            "# mine\n[http]\nlisten = [\"{address}\"] # where clients look\n\n[servers.own]\n\
+             command = {}\nargs = {}\n",
+            json!(own.words[0]),
+            json!(own.words[1..])
+        );
+        agents::write(&self.pool.join("config.toml"), &text)?;
+        fs::set_permissions(&self.pool, fs::Permissions::from_mode(0o700))?;
+        // No client starts it for an address; whoever lists something does.
+        self.said(&["tools", "own"])?;
+        Ok(Listening { address, text })
+    }
+
     fn look(&self) -> anyhow::Result<Vec<Look>> {
         let names = SERVERS.map(Server::name);
         agents::look(self.agent, self.provisioned, &self.place, &names)
     }
 
-    /// The tools of a server, started as the client starts it.
-    fn tools(&self, entry: &Entry) -> anyhow::Result<Vec<String>> {
+    /// The answer of a server to `tools/list`, reached as the client reaches it.
+    fn list(&self, entry: &Entry) -> anyhow::Result<Value> {
+        if let Some(url) = &entry.url {
+            return address::tools(url);
+        }
         let mut command = Command::new(&entry.words[0]);
         command.args(&entry.words[1..]);
         let mut command = self.place.settled(command, self.provisioned)?;
@@ -136,7 +176,12 @@ impl<'a> Home<'a> {
             .stderr(Stdio::null());
         let mut session = Session::greeted(command)?;
         let asked = session.begin("tools/list", &json!({}))?;
-        let answer = session.answer(asked)?;
+        session.answer(asked)
+    }
+
+    /// The tools of a server.
+    fn tools(&self, entry: &Entry) -> anyhow::Result<Vec<String>> {
+        let answer = self.list(entry)?;
         let tools = answer["result"]["tools"].as_array().context("no tools")?;
         let mut names: Vec<String> = tools
             .iter()
@@ -173,6 +218,12 @@ impl Drop for Home<'_> {
     }
 }
 
+/// Where mcpool listens, and by what configuration.
+struct Listening {
+    address: SocketAddr,
+    text: String,
+}
+
 /// What a client and its servers say, server by server.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
@@ -182,7 +233,12 @@ struct State {
     tools: Vec<(String, Vec<String>)>,
 }
 
-fn moved(agent: Agent, provisioned: &Provisioned, mcpool: &Path) -> anyhow::Result<String> {
+fn moved(
+    agent: Agent,
+    provisioned: &Provisioned,
+    mcpool: &Path,
+    way: Way,
+) -> anyhow::Result<String> {
     let home = Home::new(agent, provisioned, mcpool)?;
     let work = home.place.work.clone();
     let written: Vec<Entry> = SERVERS
@@ -195,30 +251,30 @@ fn moved(agent: Agent, provisioned: &Provisioned, mcpool: &Path) -> anyhow::Resu
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
+            url: None,
         })
         .collect();
     let project = work.to_str().context("a path that is no text")?;
     agents::write(&home.file(), &files::text(agent, &written, project))?;
     let before = home.state().context("before")?;
+    let config = match way {
+        Way::Command => None,
+        Way::Http => Some(home.listens(&written[0])?),
+    };
 
     // Some clients write their file when they are asked.
     let text = home.text()?;
-    let said = home.said(&["import", "--client", agent.mcpool_name(), "--apply"])?;
+    let options = match way {
+        Way::Command => &["--apply"][..],
+        Way::Http => &["--http", "--apply"],
+    };
+    let import = ["import", "--client", agent.mcpool_name()];
+    let said = home.said(&[&import, options].concat())?;
     let verified = format!("{} lists all of them", agent.mcpool_name());
     ensure!(said.contains(&verified), "an import says:\n{said}");
     let imported = home.text()?;
-    let entries = files::entries(agent, &imported)?;
-    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    ensure!(names == SERVERS.map(Server::name), "the order is {names:?}");
-    for (entry, was) in entries.iter().zip(&written) {
-        let is_ours = entry.words.get(1).is_some_and(|word| word == "connect");
-        ensure!(
-            is_ours && entry.words.ends_with(&was.words) && entry.env == was.env,
-            "{} has become {:?}",
-            entry.name,
-            entry.words
-        );
-    }
+    let address = config.as_ref().map(|config| config.address);
+    is_through_mcpool(&files::entries(agent, &imported)?, &written, address)?;
     let between = home.state().context("imported")?;
     ensure!(between == before, "{before:?} has become {between:?}");
     let status: Value = serde_json::from_str(&home.said(&["status", "--json"])?)?;
@@ -234,6 +290,10 @@ fn moved(agent: Agent, provisioned: &Provisioned, mcpool: &Path) -> anyhow::Resu
     );
     let entries = files::entries(agent, &undone)?;
     ensure!(entries == written, "undone, there is {entries:?}");
+    if let Some(config) = config {
+        let now = home.config()?;
+        ensure!(now == config.text, "undone, the configuration is\n{now}");
+    }
     let after = home.state().context("undone")?;
     ensure!(after == before, "{before:?} has become {after:?}");
     Ok(format!(
@@ -247,12 +307,43 @@ fn moved(agent: Agent, provisioned: &Provisioned, mcpool: &Path) -> anyhow::Resu
     ))
 }
 
+/// All servers are there in their order, and each goes through mcpool: by its own command line, or at this address.
+fn is_through_mcpool(
+    entries: &[Entry],
+    written: &[Entry],
+    address: Option<SocketAddr>,
+) -> anyhow::Result<()> {
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    ensure!(names == SERVERS.map(Server::name), "the order is {names:?}");
+    for (entry, was) in entries.iter().zip(written) {
+        let is_ours = match address {
+            None => {
+                let is_ours = entry.words.get(1).is_some_and(|word| word == "connect");
+                is_ours && entry.words.ends_with(&was.words) && entry.env == was.env
+            }
+            Some(address) => {
+                let url = format!("http://{address}/mcp/{}", entry.name);
+                let (name, url) = (entry.name.clone(), Some(url));
+                *entry
+                    == (Entry {
+                        name,
+                        url,
+                        ..Entry::default()
+                    })
+            }
+        };
+        ensure!(is_ours, "{} has become {entry:?}", entry.name);
+    }
+    Ok(())
+}
+
 /// Claude Code takes what was put before the server of a project's file, and that file stays.
 fn shadowed(provisioned: &Provisioned, mcpool: &Path) -> anyhow::Result<String> {
     provision::provision_agent(Agent::ClaudeCode)?;
     let home = Home::new(Agent::ClaudeCode, provisioned, mcpool)?;
     let work = home.place.work.clone();
-    let words = Server::Everything.command(provisioned, &work);
+    // One that goes on running when its session has ended, so that it can be seen.
+    let words = Server::Time.command(provisioned, &work);
     let shared = json!({"mcpServers": {"shared": {
         "type": "stdio", "command": words[0], "args": words[1..], "env": {}
     }}});

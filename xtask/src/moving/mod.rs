@@ -3,6 +3,7 @@
 //! With the real clients, on homes with files as they have them; killed at every system call; and beside
 //! clients that rewrite the same file all the time.
 
+mod address;
 mod files;
 mod homes;
 mod kills;

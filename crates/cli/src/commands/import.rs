@@ -6,21 +6,22 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::bail;
 use config::clients::{ALL, Client};
-use shim::places::Places;
+use shim::{places::Places, told_once};
 
 use self::report::{Imported, ImportedFrom};
 use crate::{
     args::Output,
     exit::Exit,
     moving::{
-        apply, from,
-        http::Http,
+        apply,
+        from::{self, Source},
+        http::{Addresses, Http},
         journal::Journal,
         machine::{Found, Machine},
         plan::{self, Callers, FilePlan, Means, Untouched, Wish},
         policies::Policies,
         shadow::Shadows,
-        trust, verify,
+        stale, trust, verify,
     },
     ui::{Format, Ui},
 };
@@ -88,7 +89,9 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             callers: Callers::find(places.home.as_deref())?,
             policies: Policies::read(&machine, &clients),
             http: args.http.then(|| Http::open(places)).transpose()?,
+            addresses: Addresses::of(places),
             shadows: has_local_scope.then(|| Shadows::read(&machine)).flatten(),
+            state: places.state.clone(),
         },
         wish: Wish {
             clients: &clients,
@@ -113,6 +116,9 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
     let format = args.output.format();
     let mut report = work.report;
     report.configured = configured.map(|configured| configured.added);
+    if has_local_scope {
+        report.stale = stale::all_stale(&machine, &places.state);
+    }
     ui.show(&report, format)?;
     let mut unknown = args.servers.iter().filter(|name| !known.contains(name));
     if let Some(first) = unknown.next() {
@@ -210,7 +216,15 @@ fn import_from(
     places: &Places,
     ui: &mut Ui,
 ) -> anyhow::Result<Exit> {
-    let planned = from::plan(&source.to_owned().into(), &args.servers, machine, places)?;
+    let source = Source::from(source.to_owned());
+    for variable in from::meaningless(&source) {
+        let what = format_args!(
+            "{variable} means nothing to mcpool: clients come in where `listen` in [http] says, and \
+             each has all tools of its server"
+        );
+        told_once::tell(places, &variable, &what);
+    }
+    let planned = from::plan(&source, &args.servers, machine, places)?;
     let would_change = !planned.added.servers.is_empty();
     if args.apply && would_change {
         from::apply(&planned, places, &mut Journal::open(&places.state)?)?;

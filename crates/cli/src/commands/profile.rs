@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use config::clients::{Grammar, Member, Node, Value};
 use rustix::fs::OFlags;
 use shim::{home, mcp_proxy::Profile};
 
@@ -63,11 +64,35 @@ fn read(path: &Path, name: &str) -> anyhow::Result<Profile> {
     if text.len() as u64 > FILE_BYTES_MAX {
         bail!("{shown} is longer than {FILE_BYTES_MAX} bytes");
     }
-    let profile = config::clients::profile(&text, name).with_context(|| shown.to_string())?;
+    profile(&text, name).with_context(|| shown.to_string())
+}
+
+/// The table of this name, as far as the text has one.
+fn profile(text: &str, name: &str) -> anyhow::Result<Profile> {
+    let tree = Grammar::Toml.read(text)?;
+    let table = tree.get(name);
+    let string = |node: &Node, key: &str| match node.text() {
+        Some(text) => Ok(text.to_owned()),
+        None => bail!("`{name}.{key}` must be a string"),
+    };
+    let member = |key: &str| -> anyhow::Result<Option<String>> {
+        let node = table.and_then(|table| table.get(key));
+        let text = node.map(|node| string(node, key)).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()))
+    };
+    let mut headers = Vec::new();
+    if let Some(node) = table.and_then(|table| table.get("headers")) {
+        let Value::Map(members) = &node.value else {
+            bail!("`{name}.headers` must be a table")
+        };
+        for Member { key, node, .. } in members {
+            headers.push((key.clone(), string(node, &format!("headers.{key}"))?));
+        }
+    }
     Ok(Profile {
-        url: profile.url,
-        headers: profile.headers.into_iter().collect(),
-        ca_cert: profile.ca_cert.map(PathBuf::from),
+        url: member("url")?,
+        headers,
+        ca_cert: member("ca_cert")?.map(PathBuf::from),
     })
 }
 
@@ -93,18 +118,37 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_is_what_stands_under_its_name() {
+        let text = "[quarry]\nurl = \"wss://q.example:8420/mcp\"\nca_cert = \"/home/ada/ca.crt\"\n\
+                    [quarry.headers]\nAuthorization = \"Bearer ${x}\"\n\
+                    [headers-only.headers]\nX-Key = \"1\"\n";
+        let quarry = profile(text, "quarry").unwrap();
+        assert_eq!(quarry.url.as_deref(), Some("wss://q.example:8420/mcp"));
+        assert_eq!(quarry.ca_cert, Some("/home/ada/ca.crt".into()));
+        // Nothing is filled in.
+        let header = ("Authorization".to_owned(), "Bearer ${x}".to_owned());
+        assert_eq!(quarry.headers, [header]);
+        let other = profile(text, "headers-only").unwrap();
+        assert_eq!((other.url, other.headers.len()), (None, 1));
+        assert_eq!(profile(text, "nothing").unwrap(), Profile::default());
+        assert_eq!(profile("", "quarry").unwrap(), Profile::default());
+    }
+
+    #[test]
     fn what_is_no_profile_is_told_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("quarry.toml");
-        for text in [
-            "[quarry",
-            "[quarry]\nurl = 1\n",
-            "[quarry]\nheaders = \"x\"\n",
+        for (text, key) in [
+            ("[quarry", "line 1"),
+            ("[quarry]\nurl = 1\n", "`quarry.url`"),
+            ("[quarry]\nheaders = \"x\"\n", "`quarry.headers`"),
+            ("[quarry.headers]\nA = 1\n", "`quarry.headers.A`"),
         ] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             let error = format!("{:#}", read(&path, "quarry").unwrap_err());
             assert!(error.contains("quarry.toml: "), "{text}: {error}");
+            assert!(error.contains(key), "{text}: {error}");
         }
         assert!(read(folder.path(), "quarry").is_err(), "a folder");
     }

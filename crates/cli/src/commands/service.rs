@@ -1,7 +1,7 @@
 //! `mcpool service`: the daemon as a service of the user.
 
 use std::{
-    env, fs, io,
+    fs, io,
     net::TcpListener,
     os::unix::net::UnixStream,
     path::PathBuf,
@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use daemon::{admin::Outcome, http_addresses, port_holder};
 use serde::Serialize;
-use shim::{home, lock, places::Places, preface::AdminAsk, rendezvous::NobodyStarts, sibling};
+use shim::{lock, places::Places, preface::AdminAsk, rendezvous::NobodyStarts, sibling};
 
 use super::stop::is_not_running;
 use crate::{
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, places: Places, ui: &mut Ui) -> anyhow::Result<Ex
     } else {
         Format::Plain
     };
-    let manager = &*service::manager(folders()?);
+    let manager = &*service::manager(Folders::find()?);
     match args.verb {
         Verb::Install => ui.show(&install(manager, places)?, format)?,
         Verb::Uninstall => ui.show(&uninstall(manager, &places)?, format)?,
@@ -70,23 +70,6 @@ pub(crate) fn run(args: &Args, places: Places, ui: &mut Ui) -> anyhow::Result<Ex
         Verb::Status => ui.show(&status(manager, places)?, format)?,
     }
     Ok(Exit::Done)
-}
-
-/// As the service manager finds them: a person runs this, whose environment is theirs.
-fn folders() -> anyhow::Result<Folders> {
-    let user = rustix::process::geteuid().as_raw();
-    let absolute = |name| {
-        env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|it| it.is_absolute())
-    };
-    let home = absolute("HOME").or_else(|| home::of_user(user));
-    let home = home.context("you have no home folder")?;
-    Ok(Folders {
-        config: absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
-        home,
-        user,
-    })
 }
 
 #[derive(Debug, Serialize)]

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     config_file,
-    moving::machine::{Found, Machine},
+    moving::{
+        machine::{Found, Machine},
+        stale,
+    },
     survey::{Session, behind_mcpool},
 };
 
@@ -19,10 +22,14 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
         return Vec::new();
     };
     let files = machine.files(clients::ALL);
+    let stale = stale::all_stale(&machine, &patient.places.state);
     let found = files
         .iter()
         .flat_map(|found| of_file(patient, &machine, found));
-    found.collect()
+    let stale = stale.iter().map(|stale| {
+        Finding::problem(Check::Clients, stale.what()).next(format!("run: {}", stale.mend()))
+    });
+    found.chain(stale).collect()
 }
 
 fn of_file(patient: &Patient<'_>, machine: &Machine, found: &Found) -> Vec<Finding> {

@@ -1,6 +1,9 @@
 //! The addresses for clients over HTTP, and who has them.
 
-use std::{io::ErrorKind, net::TcpListener};
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+};
 
 use daemon::port_holder;
 use shim::lock;
@@ -9,6 +12,7 @@ use super::{
     Patient,
     finding::{Check, Finding},
 };
+use crate::service;
 
 const NEXT: &str =
     "end that program, or say another address with `listen` in [http] and run: mcpool upgrade";
@@ -32,11 +36,16 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
         let bound = TcpListener::bind(address);
         bound.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
     });
+    let taken: Vec<SocketAddr> = taken.collect();
+    if !taken.is_empty() && service::listens(patient.places) {
+        // For the daemon.
+        return Vec::new();
+    }
     let tell = |address| {
         let holder = port_holder::name(address);
         let what =
             format!("{address}, where clients would come in over HTTP, is taken by {holder}");
         Finding::problem(Check::Ports, what).next(NEXT)
     };
-    taken.map(tell).collect()
+    taken.into_iter().map(tell).collect()
 }

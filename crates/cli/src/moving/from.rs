@@ -1,7 +1,7 @@
 //! Servers of other systems, into the configuration of mcpool.
 
 use std::{
-    fs, io,
+    env, fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -82,6 +82,29 @@ impl From<String> for Source {
     }
 }
 
+/// The variable of smart-mcp-proxy that means something here.
+const CONFIG_PATH: &str = "MCPPROXY_CONFIG_PATH";
+
+/// The variables of this environment that meant something to a system, and mean nothing to us.
+pub(crate) fn meaningless(source: &Source) -> Vec<String> {
+    if ![Source::SmartMcpProxy, Source::Aitkit].contains(source) {
+        return Vec::new();
+    }
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let is_theirs = |name: &String| {
+        let rest = name.strip_prefix("MCPPROXY_");
+        rest.is_some_and(|rest| {
+            rest.bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        })
+    };
+    let mut names: Vec<String> = names
+        .filter(|name| is_theirs(name) && name != CONFIG_PATH)
+        .collect();
+    names.sort();
+    names
+}
+
 impl Source {
     /// The files of this system that are there.
     fn files(&self, machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
@@ -97,7 +120,7 @@ impl Source {
                 profiles.sort();
                 profiles
             }
-            Source::SmartMcpProxy => match variable("MCPPROXY_CONFIG_PATH") {
+            Source::SmartMcpProxy => match variable(CONFIG_PATH) {
                 Some(path) => vec![path],
                 None => ["mcp_config.json", "mcp_proxy_config.json"]
                     .map(PathBuf::from)

@@ -32,6 +32,26 @@ pub(crate) struct Http {
     is_settled: bool,
 }
 
+/// Where mcpool listens, or is to, by its configuration.
+pub(crate) struct Addresses(Vec<SocketAddr>);
+
+impl Addresses {
+    /// None, where the configuration cannot be read.
+    pub(crate) fn of(places: &Places) -> Self {
+        let config = load(places).map(|(_, config)| config);
+        Addresses(config.map_or_else(
+            |_| Vec::new(),
+            |config| http_addresses(&config.http, places),
+        ))
+    }
+
+    /// Whether a URL is that of a server here.
+    pub(super) fn have(&self, url: &str) -> bool {
+        let mut addresses = self.0.iter();
+        addresses.any(|address| url.starts_with(&format!("http://{address}/mcp/")))
+    }
+}
+
 impl Http {
     /// As the configuration has it.
     pub(crate) fn open(places: &Places) -> anyhow::Result<Self> {
@@ -75,11 +95,6 @@ impl Http {
             format!("?workspace={}", encoded(project))
         });
         format!("http://{}/mcp/{name}{query}", self.address)
-    }
-
-    /// Whether an address is one of ours.
-    pub(super) fn is_ours(&self, url: &str) -> bool {
-        url.starts_with(&format!("http://{}/mcp/", self.address))
     }
 
     /// Why a server cannot have this name, if it cannot.

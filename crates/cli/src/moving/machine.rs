@@ -49,21 +49,20 @@ impl Machine {
     /// The files of these clients, each once, in the order of the clients.
     pub(crate) fn files(&self, clients: &[&'static Client]) -> Vec<Found> {
         let mut files: Vec<Found> = Vec::new();
-        for &client in clients {
-            for place in client.places {
-                let Some(pattern) = place.on_machine(self) else {
-                    continue;
-                };
-                // Of what cannot be looked into, there are no names to tell.
-                for path in expanded(&pattern).unwrap_or_default() {
-                    let is_new = files.iter().all(|found| found.path != path);
-                    if is_new && !is_missing(&path) {
-                        files.push(Found {
-                            client,
-                            place,
-                            path,
-                        });
-                    }
+        let forms = clients.iter().flat_map(|client| client.forms());
+        for (client, place) in forms.flat_map(|form| form.places.iter().map(move |at| (form, at))) {
+            let Some(pattern) = place.on_machine(self) else {
+                continue;
+            };
+            // Of what cannot be looked into, there are no names to tell.
+            for path in expanded(&pattern).unwrap_or_default() {
+                let is_new = files.iter().all(|found| found.path != path);
+                if is_new && !is_missing(&path) {
+                    files.push(Found {
+                        client,
+                        place,
+                        path,
+                    });
                 }
             }
         }

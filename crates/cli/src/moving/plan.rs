@@ -1,6 +1,8 @@
 //! What an import would change, and what it leaves alone, and why.
 
-use std::path::Path;
+mod local_scope;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use config::{
@@ -11,11 +13,12 @@ use config::{
 };
 
 use super::{
-    http::Http,
+    http::{Addresses, Http},
     machine::{self, Found},
     policies::Policies,
     safe_file::Original,
-    shadow::{self, Shadows},
+    shadow::Shadows,
+    stale,
 };
 
 /// What a user wants imported.
@@ -31,8 +34,12 @@ pub(crate) struct Means {
     pub(crate) policies: Policies,
     /// Where clients find us over HTTP, if they are to.
     pub(crate) http: Option<Http>,
+    /// Where they may find us already.
+    pub(crate) addresses: Addresses,
     /// What is put before the project's file, if anything.
     pub(crate) shadows: Option<Shadows>,
+    /// The folder of the state, which says what imports have put before projects' files.
+    pub(crate) state: PathBuf,
 }
 
 /// How clients are told to start us.
@@ -51,6 +58,8 @@ pub(crate) struct FilePlan {
     pub(crate) before: String,
     pub(crate) after: String,
     pub(crate) adopted: Vec<Adopted>,
+    /// What is taken away that import has put before a project's file, and why.
+    pub(crate) withdrawn: Vec<Left>,
     pub(crate) left: Vec<Left>,
     /// The names of all servers that the file has.
     pub(crate) names: Vec<String>,
@@ -95,7 +104,7 @@ pub(crate) struct Left {
 /// A file that cannot be changed.
 pub(crate) struct Untouched {
     pub(crate) client: &'static Client,
-    pub(crate) path: std::path::PathBuf,
+    pub(crate) path: PathBuf,
     pub(crate) reason: String,
 }
 
@@ -139,7 +148,11 @@ pub(crate) fn of_file(
     let before = String::from_utf8(original.bytes.clone())
         .map_err(|_| untouched("it is not text in UTF-8".to_owned()))?;
     let unparsed = |error| untouched(format!("it cannot be parsed: {error}"));
-    let entries = clients::survey(&before, found.client).map_err(unparsed)?;
+    let entries: Vec<Entry> = clients::survey(&before, found.client)
+        .map_err(unparsed)?
+        .into_iter()
+        .map(|entry| entry.in_file(&found.path))
+        .collect();
     let tree = found.client.grammar.read(&before).map_err(unparsed)?;
     let policy = means.policies.of(found.client).map_err(untouched)?;
 
@@ -150,6 +163,7 @@ pub(crate) fn of_file(
         after: before.clone(),
         before,
         adopted: Vec::new(),
+        withdrawn: Vec::new(),
         left: Vec::new(),
         names: entries.iter().map(|entry| entry.name.clone()).collect(),
     };
@@ -164,7 +178,7 @@ pub(crate) fn of_file(
     let mut changes = Vec::new();
     for entry in &entries {
         match file.decide(entry) {
-            Decision::Adopt(adopted, change) => changes.push((adopted, change)),
+            Decision::Adopt(adopted, change) => changes.push((Made::Adopted(adopted), change)),
             Decision::Leave(reason) => plan.left.push(Left {
                 name: entry.name.clone(),
                 project: entry.project.clone(),
@@ -173,15 +187,24 @@ pub(crate) fn of_file(
             Decision::Nothing => {}
         }
     }
-    if found.client.id == "claude-code"
-        && found.place.reach == Reach::User
-        && let Some(shadows) = &means.shadows
-        && shadows.obstacle.is_none()
-    {
-        file.put_before(shadows, &entries, &mut plan, &mut changes);
+    if found.client.id == "claude-code" && found.place.reach == Reach::User {
+        let put = stale::all_put(&means.state).map_err(|error| untouched(format!("{error:#}")))?;
+        let put = put.iter().filter(|put| put.file == plan.original.path);
+        file.follow(put, &entries, &mut changes);
+        if let Some(shadows) = &means.shadows
+            && shadows.obstacle.is_none()
+        {
+            file.put_before(shadows, &entries, &mut plan.left, &mut changes);
+        }
     }
     plan.make(changes);
     Ok(Some(plan))
+}
+
+/// What comes of changes.
+enum Made {
+    Adopted(Adopted),
+    Withdrawn(Left),
 }
 
 enum Decision {
@@ -338,71 +361,7 @@ impl File<'_> {
 
     fn is_at_our_address(&self, entry: &Entry) -> bool {
         let address = clients::address(&self.tree, entry, self.found.client);
-        let http = self.means.http.as_ref();
-        address
-            .zip(http)
-            .is_some_and(|(address, http)| http.is_ours(address))
-    }
-
-    /// Puts the servers of the project's file before it, in this file.
-    fn put_before(
-        &self,
-        shadows: &Shadows,
-        entries: &[Entry],
-        plan: &mut FilePlan,
-        changes: &mut Vec<(Adopted, Vec<Change>)>,
-    ) {
-        let there = shadows.there(&self.tree);
-        let mut is_made = false;
-        for candidate in shadows.candidates() {
-            let (name, local) = (&candidate.entry.name, candidate.local);
-            let at = shadows.at(name);
-            let is_wanted = self.wish.servers.is_empty() || self.wish.servers.contains(name);
-            let is_there = entries.iter().any(|entry| entry.at == at);
-            if !is_wanted || is_there {
-                continue;
-            }
-            let becomes = self.means.callers.of_user.command_line(name, local);
-            let reason = self
-                .kept_reason(self.policy, candidate.entry, local, Way::Command(&becomes))
-                .or_else(|| {
-                    let is_approved = shadows.is_approved(name, &self.tree);
-                    (!is_approved).then(|| {
-                        "nobody has approved it in Claude Code; when it is approved there, it can \
-                         be imported"
-                            .to_owned()
-                    })
-                });
-            if let Some(reason) = reason {
-                plan.left.push(Left {
-                    name: name.clone(),
-                    project: Some(shadows.project.clone()),
-                    reason,
-                });
-                continue;
-            }
-            // What holds it is made once.
-            let holder = if is_made { at.len() - 1 } else { there };
-            let value = shadow::nested(&at[holder + 1..], candidate.through(&becomes));
-            let Step::Key(key) = &at[holder] else {
-                continue;
-            };
-            let change = Change::Put {
-                at: at[..holder].to_vec(),
-                key: key.clone(),
-                value,
-            };
-            let made = (holder < at.len() - 1).then(|| at[..=holder].to_vec());
-            is_made = true;
-            let adopted = Adopted {
-                project: Some(shadows.project.clone()),
-                at,
-                becomes,
-                how: How::Shadow { made },
-                ..adopted(candidate.entry, local)
-            };
-            changes.push((adopted, vec![change]));
-        }
+        address.is_some_and(|address| self.means.addresses.have(address))
     }
 }
 
@@ -430,42 +389,63 @@ fn adopted(entry: &Entry, local: &Local) -> Adopted {
 impl FilePlan {
     /// Whether something of this project would change.
     pub(crate) fn is_of(&self, project: &Path) -> bool {
-        let mut adopted = self.adopted.iter();
-        let is_of = |adopted: &Adopted| adopted.project.as_deref() == project.to_str();
+        let adopted = self.adopted.iter().map(|adopted| &adopted.project);
+        let withdrawn = self.withdrawn.iter().map(|withdrawn| &withdrawn.project);
+        let is_of = |of: &Option<String>| of.is_some() && of.as_deref() == project.to_str();
         match self.reach {
             Reach::Project => self.is_change(),
-            Reach::User => adopted.any(|adopted| adopted.project.is_some() && is_of(adopted)),
+            Reach::User => adopted.chain(withdrawn).any(is_of),
         }
     }
 
     /// Whether anything would change.
     pub(crate) fn is_change(&self) -> bool {
-        !self.adopted.is_empty()
+        !self.adopted.is_empty() || !self.withdrawn.is_empty()
     }
 
     /// All changes at once; if that is not possible, each that is.
-    fn make(&mut self, changes: Vec<(Adopted, Vec<Change>)>) {
+    fn make(&mut self, changes: Vec<(Made, Vec<Change>)>) {
         let all: Vec<Change> = changes
             .iter()
             .flat_map(|(_, change)| change.iter().cloned())
             .collect();
         if let Ok(after) = self.client.grammar.edit(&self.before, &all) {
             self.after = after;
-            self.adopted = changes.into_iter().map(|(adopted, _)| adopted).collect();
+            for (made, _) in changes {
+                self.note(made);
+            }
             return;
         }
-        for (adopted, change) in changes {
+        for (made, change) in changes {
             match self.client.grammar.edit(&self.after, &change) {
                 Ok(after) => {
                     self.after = after;
-                    self.adopted.push(adopted);
+                    self.note(made);
                 }
-                Err(error) => self.left.push(Left {
-                    name: adopted.name,
-                    project: adopted.project,
-                    reason: error.to_string(),
-                }),
+                Err(error) => self.left.push(made.left(error.to_string())),
             }
+        }
+    }
+
+    fn note(&mut self, made: Made) {
+        match made {
+            Made::Adopted(adopted) => self.adopted.push(adopted),
+            Made::Withdrawn(withdrawn) => self.withdrawn.push(withdrawn),
+        }
+    }
+}
+
+impl Made {
+    /// It stays as it is.
+    fn left(self, reason: String) -> Left {
+        let (name, project) = match self {
+            Made::Adopted(adopted) => (adopted.name, adopted.project),
+            Made::Withdrawn(withdrawn) => (withdrawn.name, withdrawn.project),
+        };
+        Left {
+            name,
+            project,
+            reason,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::config_file;
 
 /// The rules of clients.
 pub(crate) struct Policies {
-    machine: Machine,
+    pub(super) machine: Machine,
     /// By the client's word: its rules, or why they are not known.
     here: BTreeMap<&'static str, Result<Policy, String>>,
 }

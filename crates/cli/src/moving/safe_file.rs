@@ -9,22 +9,26 @@
 //! **Invariant:** whenever we are killed, the file is one that was there before, or the whole
 //! new one.
 
+mod attributes;
+mod exchange;
+
 use std::{
     fs::{self, File, OpenOptions, Permissions},
-    io::{self, Read, Seek, Write},
+    io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
-use rustix::{
-    fs::{CWD, OFlags, RenameFlags, renameat_with},
-    io::Errno,
-};
-use sys::lease::{Lease, Waiting};
+use rustix::fs::OFlags;
+use sys::lease::Lease;
 use thiserror::Error;
 
+use self::{
+    attributes::Attributes,
+    exchange::{Exchange, Watched, content, inode},
+};
 use super::failpoint;
 use crate::config_file::{has_access_list, without_access_list};
 
@@ -34,9 +38,6 @@ const BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// How often it is looked whether somebody still has the file open, a millisecond apart.
 const OPEN_TRIES: usize = 20;
 
-/// What systems say whose file system exchanges no files: macOS has a number of its own for it.
-const NO_EXCHANGE: [Errno; 4] = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];
-
 /// A file as it was read.
 #[derive(Clone)]
 pub(crate) struct Original {
@@ -45,6 +46,7 @@ pub(crate) struct Original {
     pub(crate) bytes: Vec<u8>,
     mode: u32,
     group: u32,
+    attributes: Attributes,
 }
 
 /// Why a file is left as it is.
@@ -110,6 +112,7 @@ impl Original {
             bytes,
             mode: metadata.mode() & 0o7777,
             group: metadata.gid(),
+            attributes: Attributes::of(&file)?,
         }))
     }
 
@@ -135,6 +138,7 @@ impl Original {
         failpoint::step();
         let file = temporary.as_file();
         without_access_list(file)?;
+        self.attributes.give(file)?;
         if file.metadata()?.gid() != self.group {
             fchown(file, None, Some(self.group))?;
         }
@@ -196,151 +200,6 @@ impl Original {
     }
 }
 
-/// A file, which others may be kept from opening.
-struct Watched {
-    inode: u64,
-    file: Held,
-}
-
-enum Held {
-    Leased(Lease),
-    Open(File),
-}
-
-impl Watched {
-    /// With a lease, if there is one to be had.
-    fn of(file: File) -> io::Result<Self> {
-        match Lease::take(file) {
-            Ok(lease) => Watched::leased(lease),
-            Err(file) => Ok(Watched {
-                inode: file.metadata()?.ino(),
-                file: Held::Open(file),
-            }),
-        }
-    }
-
-    fn leased(lease: Lease) -> io::Result<Self> {
-        Ok(Watched {
-            inode: lease.file().metadata()?.ino(),
-            file: Held::Leased(lease),
-        })
-    }
-
-    fn file(&self) -> &File {
-        match &self.file {
-            Held::Leased(lease) => lease.file(),
-            Held::Open(file) => file,
-        }
-    }
-
-    fn has_waiting_writer(&self) -> io::Result<bool> {
-        match &self.file {
-            Held::Leased(lease) => Ok(lease.waiting()? == Waiting::Writer),
-            Held::Open(_) => Ok(false),
-        }
-    }
-
-    /// Whether somebody has written to it whom no lease has kept from that.
-    fn has_changed(&self, read: &[u8]) -> io::Result<bool> {
-        match &self.file {
-            Held::Leased(_) => Ok(false),
-            Held::Open(file) => Ok(content(file)? != read),
-        }
-    }
-}
-
-/// The new file takes the place of the old one, and the old one lies aside.
-struct Exchange<'a> {
-    path: &'a Path,
-    aside: &'a Path,
-    /// What the old one had when it was read.
-    read: &'a [u8],
-    old: Watched,
-    new: Watched,
-}
-
-impl Exchange<'_> {
-    fn make(&mut self) -> io::Result<Replaced> {
-        failpoint::step();
-        match swap(self.path, self.aside) {
-            Ok(()) => {}
-            Err(Errno::NOENT) => return Ok(Replaced::Changed),
-            // A file system without exchange. What is left is a gap of microseconds.
-            Err(errno) if NO_EXCHANGE.contains(&errno) => {
-                fs::rename(self.aside, self.path)?;
-                self.sync_folder()?;
-                return Ok(Replaced::Done);
-            }
-            Err(errno) => return Err(errno.into()),
-        }
-        failpoint::step();
-        // Another file has come in the moment before: it goes back, and is seen by who waits for ours.
-        if inode(self.aside)? != self.old.inode {
-            return self.put_back();
-        }
-        self.sync_folder()?;
-        failpoint::step();
-        // Somebody has had the old file in sight when it went, and is about to write to it.
-        let is_overtaken = self.old.has_waiting_writer()? || self.old.has_changed(self.read)?;
-        if is_overtaken && inode(self.path)? == self.new.inode {
-            return self.put_back();
-        }
-        Ok(Replaced::Done)
-    }
-
-    /// Exchanges until what comes out is what went in: then the newest is there.
-    fn put_back(&mut self) -> io::Result<Replaced> {
-        let mut went_in = self.new.inode;
-        loop {
-            let goes_in = inode(self.aside)?;
-            match swap(self.path, self.aside) {
-                // Somebody has removed the file, and that stays.
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-            failpoint::step();
-            if [went_in, goes_in].contains(&inode(self.aside)?) {
-                break;
-            }
-            went_in = goes_in;
-        }
-        self.show_newest_to_readers()?;
-        Ok(Replaced::Changed)
-    }
-
-    /// Who has opened ours waits for our lease, and would read what is not there any more.
-    fn show_newest_to_readers(&self) -> io::Result<()> {
-        let is_aside = inode(self.aside)? == self.new.inode;
-        let is_watched = matches!(self.new.file, Held::Leased(_));
-        if is_aside
-            && is_watched
-            && let Some(newest) = self.newest()?
-        {
-            let mut file = self.new.file();
-            file.set_len(0)?;
-            file.seek(io::SeekFrom::Start(0))?;
-            file.write_all(&newest)?;
-        }
-        Ok(())
-    }
-
-    /// What is in the place of the file now. The old one is read where we have it.
-    fn newest(&self) -> io::Result<Option<Vec<u8>>> {
-        if inode(self.path)? == self.old.inode {
-            return content(self.old.file()).map(Some);
-        }
-        match fs::read(self.path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn sync_folder(&self) -> io::Result<()> {
-        File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
-    }
-}
-
 /// Opens a file, if there is one. A pipe in its place must not hold us up.
 fn open(path: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
@@ -359,33 +218,12 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// The whole of an open file, from its beginning.
-fn content(mut file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.seek(io::SeekFrom::Start(0))?;
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Which file this is; 0, which none has, if there is none.
-fn inode(path: &Path) -> io::Result<u64> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(metadata.ino()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error),
-    }
-}
-
 /// Removes what lies aside. Where files cannot be exchanged, it does not.
 fn remove(aside: &Path) -> io::Result<()> {
     match fs::remove_file(aside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
-}
-
-fn swap(one: &Path, other: &Path) -> Result<(), Errno> {
-    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
 }
 
 /// The file itself, where it is a symbolic link to it, as in a folder of dotfiles.
@@ -430,6 +268,22 @@ mod tests {
     }
 
     #[test]
+    fn the_new_file_has_what_the_user_has_noted_of_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        fs::write(&path, "old").unwrap();
+        let (name, note) = ("user.mcpool-note", "mine");
+        let flags = rustix::fs::XattrFlags::empty();
+        // Where a file has no such notes, none can be lost.
+        let is_noted = rustix::fs::setxattr(&path, name, note.as_bytes(), flags).is_ok();
+        assert_eq!(original(&path).replace(b"new").unwrap(), Replaced::Done);
+        let mut noted = [0; 16];
+        let length = rustix::fs::getxattr(&path, name, &mut noted[..]);
+        let noted = length.ok().map(|length| &noted[..length]);
+        assert_eq!(noted, is_noted.then_some(note.as_bytes()));
+    }
+
+    #[test]
     fn what_another_has_written_since_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
@@ -440,66 +294,6 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(read_before.replace(b"new").unwrap(), Replaced::Changed);
         assert!(names(folder.path()).is_empty());
-    }
-
-    /// A file that was read, and the exchange with another that is about to be made.
-    fn about_to_exchange<'a>(path: &'a Path, aside: &'a Path) -> Exchange<'a> {
-        fs::write(path, "old").unwrap();
-        fs::write(aside, "new").unwrap();
-        let new = OpenOptions::new().read(true).write(true).open(aside);
-        Exchange {
-            path,
-            aside,
-            read: b"old",
-            old: original(path).still_there().unwrap().unwrap(),
-            new: Watched::of(new.unwrap()).unwrap(),
-        }
-    }
-
-    #[test]
-    fn what_another_puts_there_at_the_last_moment_goes_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let (path, aside) = (at("a.json"), at("aside"));
-        let mut exchange = about_to_exchange(&path, &aside);
-        fs::write(at("theirs"), "theirs").unwrap();
-        fs::rename(at("theirs"), &path).unwrap();
-        assert_eq!(exchange.make().unwrap(), Replaced::Changed);
-        assert_eq!(fs::read(&path).unwrap(), b"theirs");
-        assert_eq!(
-            content(exchange.new.file()).unwrap(),
-            b"theirs",
-            "who has ours open reads what is there"
-        );
-    }
-
-    #[test]
-    fn what_another_writes_to_the_old_one_where_there_are_no_leases_goes_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let (path, aside) = (at("a.json"), at("aside"));
-        fs::write(&path, "old").unwrap();
-        fs::write(&aside, "new").unwrap();
-        let mut exchange = Exchange {
-            path: &path,
-            aside: &aside,
-            read: b"old",
-            old: Watched {
-                inode: inode(&path).unwrap(),
-                file: Held::Open(File::open(&path).unwrap()),
-            },
-            new: Watched::of(
-                OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .open(&aside)
-                    .unwrap(),
-            )
-            .unwrap(),
-        };
-        fs::write(&path, "theirs").unwrap();
-        assert_eq!(exchange.make().unwrap(), Replaced::Changed);
-        assert_eq!(fs::read(&path).unwrap(), b"theirs");
     }
 
     #[test]
@@ -515,42 +309,6 @@ mod tests {
         read.path = folder.path().to_path_buf();
         read.exchange(new, &aside, old).unwrap_err();
         assert_eq!(names(folder.path()), ["a.json"]);
-    }
-
-    #[test]
-    fn what_another_puts_in_the_place_of_ours_is_the_newest() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let (path, aside) = (at("a.json"), at("aside"));
-        let mut exchange = about_to_exchange(&path, &aside);
-        // Theirs has come before ours, and the newest after it.
-        fs::remove_file(&path).unwrap();
-        fs::rename(&aside, at("ours")).unwrap();
-        fs::write(&path, "newest").unwrap();
-        fs::write(&aside, "theirs").unwrap();
-        assert_eq!(exchange.put_back().unwrap(), Replaced::Changed);
-        assert_eq!(fs::read(&path).unwrap(), b"newest");
-    }
-
-    #[test]
-    fn who_has_the_old_one_in_sight_writes_to_it_where_it_belongs() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let (path, aside) = (at("a.json"), at("aside"));
-        let mut exchange = about_to_exchange(&path, &aside);
-        if matches!(exchange.old.file, Held::Open(_)) {
-            // Where there are no leases, nobody can be seen waiting.
-            return;
-        }
-        thread::scope(|scope| {
-            scope.spawn(|| fs::write(&path, "theirs").unwrap());
-            while !exchange.old.has_waiting_writer().unwrap() {
-                thread::yield_now();
-            }
-            assert_eq!(exchange.make().unwrap(), Replaced::Changed);
-            drop(exchange);
-        });
-        assert_eq!(fs::read(&path).unwrap(), b"theirs");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) struct Shadows {
 pub(super) struct Candidate<'a> {
     pub(super) entry: &'a Entry,
     pub(super) local: &'a Local,
-    node: &'a Node,
+    pub(super) node: &'a Node,
 }
 
 impl Shadows {

@@ -159,6 +159,75 @@ fn who_has_the_port_is_named_whether_or_not_the_daemon_runs() {
 }
 
 #[test]
+fn an_address_of_a_client_at_which_nobody_listens_or_has_the_server_is_told() {
+    let home = Home::new();
+    let config = |address: &str| {
+        home.configure(&format!(
+            "[http]\nlisten = [\"{address}\"]\n[servers.own]\ncommand = '{FAKE_SERVER}'\n"
+        ));
+    };
+    let address = free_address();
+    config(&address);
+    let file = home.user().join(".cursor/mcp.json");
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    let one = format!(r#"{{"mcpServers": {{"time": {{"command": "{FAKE_SERVER}"}}}}}}"#);
+    fs::write(&file, one).unwrap();
+    home.done(&["import", "--http", "--apply"]);
+    let (what, next) = problem(&home, "ports");
+    assert!(
+        what.contains("Cursor would find time at") && what.contains("does not run"),
+        "{what}"
+    );
+    assert!(next.contains("mcpool service install"), "{next}");
+    // Also by an import without addresses it is known for what it is.
+    let ran = home.done(&["import"]);
+    assert_eq!(ran, "There is nothing to import.\n");
+
+    home.done(&["tools", "own"]);
+    assert_eq!(examined(&home, "ports", &[]).1, Vec::<Value>::new());
+    // Somebody renames a server.
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("mcp/time", "mcp/clock")).unwrap();
+    let (what, next) = problem(&home, "ports");
+    assert!(
+        what.contains("find `clock` at") && what.contains("no server of that name"),
+        "{what}"
+    );
+    assert!(next.contains("mcpool add clock"), "{next}");
+    fs::write(&file, text.replace("{\"url", "{\"disabled\": true, \"url")).unwrap();
+    assert_eq!(
+        examined(&home, "ports", &[]).1,
+        Vec::<Value>::new(),
+        "it is switched off"
+    );
+    // It is to listen elsewhere from its next start on.
+    fs::write(&file, text).unwrap();
+    let moved = fs::read_to_string(home.pool().join("config.toml")).unwrap();
+    fs::write(
+        home.pool().join("config.toml"),
+        moved.replace(&address, &free_address()),
+    )
+    .unwrap();
+    home.done(&["stop"]);
+    home.done(&["tools", "own"]);
+    let (what, next) = problem(&home, "ports");
+    assert!(
+        what.contains(&format!("http://{address}, and mcpool does not listen")),
+        "{what}"
+    );
+    assert!(
+        next.contains("mcpool upgrade") && next.contains("mcpool undo"),
+        "{next}"
+    );
+}
+
+/// An address that nobody listened at a moment ago.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[test]
 fn a_program_that_is_not_found_is_told_before_a_session_misses_it() {
     let home = Home::new();
     home.configure(

@@ -96,3 +96,31 @@ fn a_server_that_is_rewritten_since_stays_and_that_is_said() {
     assert!(now.contains("mine") && !now.contains("uvx"), "{now}");
     assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
 }
+
+#[test]
+fn variables_of_smart_mcp_proxy_that_mean_nothing_are_told_once() {
+    let home = Home::new();
+    home.keep(
+        "../project/mcp_config.json",
+        r#"{"mcpServers": {"a": {"command": "npx"}}}"#,
+    );
+    let import = |system: &str| {
+        let mut command = home.mcpool(&["import", "--from", system]);
+        command
+            .env("MCPPROXY_TOP_K", "7")
+            .env("MCPPROXY_../x", "1")
+            .env(
+                "MCPPROXY_CONFIG_PATH",
+                home.root().join("project/mcp_config.json"),
+            );
+        finish(&mut command).stderr
+    };
+    assert!(!import("mcpproxy").contains("means nothing"));
+    let said = import("smart-mcp-proxy");
+    assert_eq!(said.matches("means nothing").count(), 1, "{said}");
+    assert!(
+        said.contains("MCPPROXY_TOP_K means nothing to mcpool"),
+        "{said}"
+    );
+    assert!(!import("smart-mcp-proxy").contains("means nothing"));
+}

@@ -393,3 +393,127 @@ fn a_server_of_another_project_is_what_that_project_s_own_lists_let_it_be() {
         fs::remove_file(lists).unwrap();
     }
 }
+
+/// An import has put `git` and `other` before the file of the project.
+fn put_before(home: &Home, file: &Path) -> PathBuf {
+    fs::write(file, two("s", "s")).unwrap();
+    let approved =
+        json!({"hasTrustDialogAccepted": true, "enabledMcpjsonServers": ["git", "other"]});
+    note(home, &approved);
+    home.done(&["import", "--apply"]);
+    home.user().join(".claude.json")
+}
+
+/// What a project has of two servers.
+fn two(git: &str, other: &str) -> String {
+    json!({"mcpServers": {
+        "git": {"command": "uvx", "args": [git], "timeout": 5.0},
+        "other": {"command": "uvx", "args": [other]}
+    }})
+    .to_string()
+}
+
+/// What stands before the file of the project, server by server.
+fn before_file(home: &Home, user: &Path) -> Value {
+    let said: Value = serde_json::from_str(&fs::read_to_string(user).unwrap()).unwrap();
+    said["projects"][project_of(home)]["mcpServers"].clone()
+}
+
+/// What doctor says of clients' files, from elsewhere.
+fn doctor(home: &Home) -> Vec<Value> {
+    let elsewhere = home.project("elsewhere");
+    let ran = finish(home.mcpool(&["doctor", "--json"]).current_dir(elsewhere));
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let findings = said["findings"].as_array().unwrap().iter();
+    findings
+        .filter(|it| it["check"] == "clients" && it["weight"] == "problem")
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn what_is_put_before_a_project_s_file_follows_that_and_says_when_it_does_not() {
+    let home = Home::new();
+    let file = committed(&home, "{}");
+    let user = put_before(&home, &file);
+    let first = fs::read_to_string(&user).unwrap();
+    // Its client writes the whole file anew.
+    let written: Value = serde_json::from_str(&first).unwrap();
+    let written = serde_json::to_string_pretty(&written).unwrap();
+    fs::write(&user, written.replace("5.0", "5")).unwrap();
+    assert_eq!(doctor(&home), Vec::<Value>::new());
+    let ran = home.run(&["import"]);
+    assert!(
+        ran.stdout.starts_with("There is nothing to import."),
+        "{ran:?}"
+    );
+
+    // Somebody else changes one.
+    fs::write(&file, two("s", "t")).unwrap();
+    let [finding] = doctor(&home).try_into().unwrap();
+    assert!(
+        finding["what"].as_str().unwrap().ends_with("runs: other"),
+        "{finding}"
+    );
+    let next = finding["next"].as_str().unwrap();
+    let command = format!(
+        "cd '{}' && mcpool import --client claude-code --apply",
+        project_of(&home)
+    );
+    assert_eq!(next, format!("run: {command}"));
+    let ran = home.run(&["import"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.stdout.contains(&command), "{ran:?}");
+    let ran = home.done(&["import", "--client", "claude-code", "--apply"]);
+    assert!(!ran.contains(&command), "{ran}");
+    let args = before_file(&home, &user)["other"]["args"].clone();
+    assert_eq!(args.as_array().unwrap().last(), Some(&json!("t")), "{args}");
+    assert_eq!(doctor(&home), Vec::<Value>::new());
+    let ran = home.run(&["import"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+
+    // All of it is taken back.
+    home.done(&["undo"]);
+    assert_eq!(before_file(&home, &user), Value::Null);
+}
+
+#[test]
+fn what_a_project_has_no_more_is_taken_away_from_before_its_file() {
+    let home = Home::new();
+    let file = committed(&home, "{}");
+    let user = put_before(&home, &file);
+    let first = fs::read_to_string(&user).unwrap();
+    let check = |text: &str, expected: &str| {
+        fs::write(&file, text).unwrap();
+        assert_eq!(doctor(&home).len(), 1, "{text}");
+        let ran = home.done(&["import", "--apply"]);
+        assert!(ran.contains(expected), "{text}: {ran}");
+        let left = before_file(&home, &user);
+        assert!(
+            left.get("other").is_none() && left.get("git").is_some(),
+            "{left}"
+        );
+        assert_eq!(doctor(&home), Vec::<Value>::new());
+        // The way back leads past it.
+        home.done(&["undo"]);
+        assert_eq!(before_file(&home, &user), Value::Null);
+        put_before(&home, &file);
+        assert_eq!(fs::read_to_string(&user).unwrap(), first);
+    };
+    let with = |other: &str| two("s", "s").replace(r#"{"args":["s"],"command":"uvx"}"#, other);
+    check(
+        r#"{"mcpServers": {"git": {"command": "uvx", "args": ["s"], "timeout": 5.0}}}"#,
+        "the project's file has it no more",
+    );
+    let remote = with(r#"{"type": "http", "url": "https://x"}"#);
+    check(&remote, "the project's file has it in another way");
+    // What a person has put there is theirs.
+    let mine = first
+        .replace("\"s\"", "\"mine\"")
+        .replace("/mcpool\"", "/mine\"");
+    fs::write(&user, &mine).unwrap();
+    fs::write(&file, "{}").unwrap();
+    assert_eq!(doctor(&home), Vec::<Value>::new());
+    home.done(&["import", "--apply"]);
+    assert_eq!(before_file(&home, &user).as_object().unwrap().len(), 2);
+}

@@ -2,11 +2,15 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        net::UnixListener,
+    },
     path::PathBuf,
     process::{Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -69,6 +73,45 @@ fn free_address() -> String {
 
 fn url(remote: &RemoteSocket) -> String {
     format!("ws://{}/mcp", remote.address())
+}
+
+/// A daemon from before there were sessions at a URL: it reads a preface, and passes over what it does not know.
+fn older_daemon(home: &Home) -> thread::JoinHandle<String> {
+    let listener = UnixListener::bind(home.pool().join("mcpool.sock")).unwrap();
+    thread::spawn(move || {
+        let mut socket = BufReader::new(listener.accept().unwrap().0);
+        let mut head = String::new();
+        socket.read_line(&mut head).unwrap();
+        let length = head.trim().rsplit(' ').next().unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        socket.read_exact(&mut body).unwrap();
+        let mut fields = body.split(|byte| *byte == 0);
+        let ask = fields
+            .find_map(|field| field.strip_prefix(b"ask="))
+            .unwrap();
+        let ask = str::from_utf8(ask).unwrap().to_owned();
+        let answer = if ["session", "admin"].contains(&ask.as_str()) {
+            "\x1eaccepted 1\n"
+        } else {
+            "\x1erefused the preface has a bad value in the field `ask`\n"
+        };
+        socket.get_mut().write_all(answer.as_bytes()).unwrap();
+        ask
+    })
+}
+
+#[test]
+fn a_daemon_that_is_too_old_for_a_url_refuses_it_and_the_way_out_is_told() {
+    let home = Home::new();
+    home.configure("");
+    let daemon = older_daemon(&home);
+    let ran = finish(&mut mcp_proxy(&home, &["ws://127.0.0.1:1/mcp"]));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr.contains("older than this mcpool") && ran.stderr.contains("mcpool upgrade"),
+        "{ran:?}"
+    );
+    assert_eq!(daemon.join().unwrap(), "session-at-url");
 }
 
 /// The key of a session in the address that was asked for.

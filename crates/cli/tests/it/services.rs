@@ -345,6 +345,32 @@ fn a_service_is_stopped_started_and_told_when_it_is_an_older_one() {
 }
 
 #[test]
+fn a_service_manager_that_listens_for_the_daemon_is_not_in_its_way() {
+    let user = User::new();
+    let address = free_address();
+    user.home.make_private("");
+    let config = format!("[http]\nlisten = [\"{address}\"]\nsocket = false\n");
+    user.home.configure(&config);
+    fs::create_dir_all(user.units()).unwrap();
+    own(&user);
+    user.json("install");
+    // It has gone idle; what listens is left.
+    user.json("stop");
+    let _listener = TcpListener::bind(address).unwrap();
+    let ports = || {
+        let ran = user.run(&["doctor", "--json"]);
+        let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let findings = said["findings"].as_array().unwrap().iter();
+        findings.filter(|it| it["check"] == "ports").count()
+    };
+    assert_eq!(ports(), 1, "somebody else listens");
+    fs::write(user.path("bin/active"), "").unwrap();
+    assert_eq!(ports(), 0, "systemd listens");
+    fs::remove_file(user.path("bin/active")).unwrap();
+    user.json("uninstall");
+}
+
+#[test]
 fn what_is_in_the_way_of_a_service_is_named_and_nothing_is_changed() {
     let user = User::new();
     let refused = |why: &str| {

@@ -1,6 +1,6 @@
 //! Where clients keep their files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What kind of machine it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +154,11 @@ impl Place {
     /// The same, on these systems alone.
     pub(super) const fn on(self, systems: &'static [System]) -> Self {
         Place { systems, ..self }
+    }
+
+    /// Whether files here end as this one does.
+    pub(super) fn ends_as(&self, file: &Path) -> bool {
+        Path::new(self.path).extension() == file.extension()
     }
 
     /// The path on this machine, if it can be there at all.

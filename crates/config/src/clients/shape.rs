@@ -1,5 +1,7 @@
 //! What clients' entries look like.
 
+use std::path::Path;
+
 use super::{
     grammar::Grammar,
     http::HttpShape,
@@ -20,7 +22,8 @@ pub struct Client {
     pub grammar: Grammar,
     /// The files that it reads.
     pub places: &'static [Place],
-    /// Where in a file its servers are; `*` stands for any name, a project's.
+    /// Where in a file its servers are; `*` stands for any name, a project's, and [`WHOLE_FILE`] for
+    /// the file itself, which is one server then.
     pub servers: &'static [&'static [&'static str]],
     /// What holds the servers.
     pub holder: Holder,
@@ -41,6 +44,9 @@ pub struct Client {
     /// What makes it read its file again.
     pub reload: &'static str,
 }
+
+/// Among the places of servers in a file, that the file itself may be one.
+pub const WHOLE_FILE: &str = ".";
 
 /// What holds the servers of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,5 +148,17 @@ impl Client {
     /// The client of this word.
     pub fn named(id: &str) -> Option<&'static Client> {
         super::ALL.iter().copied().find(|client| client.id == id)
+    }
+
+    /// The ways in which its files are written, each with places of its own; one for nearly all clients.
+    pub fn forms(&'static self) -> impl Iterator<Item = &'static Client> {
+        let others = super::OTHER_FORMS.iter().copied();
+        std::iter::once(self).chain(others.filter(|other| other.id == self.id))
+    }
+
+    /// The way in which this file of it is written.
+    pub fn form_of(&'static self, file: &Path) -> &'static Client {
+        let is_of = |form: &&Client| form.places.iter().any(|place| place.ends_as(file));
+        self.forms().find(is_of).unwrap_or(self)
     }
 }

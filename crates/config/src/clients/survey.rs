@@ -3,13 +3,13 @@
 //! **Invariant:** what this does not understand it leaves alone and says why; no
 //! variable is filled in, and no reason repeats a value, which may be a secret.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use thiserror::Error;
 
 use super::{
     grammar::Unreadable,
-    shape::{Client, Command, Holder},
+    shape::{Client, Command, Holder, WHOLE_FILE},
     tree::{Node, Step, Value},
 };
 use crate::EnvPattern;
@@ -17,7 +17,7 @@ use crate::EnvPattern;
 /// One server in a client's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name.
+    /// Its name; empty where that of the file is its name.
     pub name: String,
     /// The project whose it is, where a file of the user has servers of projects.
     pub project: Option<String>,
@@ -25,6 +25,20 @@ pub struct Entry {
     pub at: Vec<Step>,
     /// What it is.
     pub kind: Kind,
+}
+
+impl Entry {
+    /// With the name that the client gives it, in this file.
+    #[must_use]
+    pub fn in_file(mut self, file: &Path) -> Self {
+        if let Some(stem) = file.file_stem().filter(|_| self.at.is_empty()) {
+            self.name = stem.to_string_lossy().into_owned();
+            if let Kind::LeftAlone(Reason::Bridge { name, .. }) = &mut self.kind {
+                name.clone_from(&self.name);
+            }
+        }
+        self
+    }
 }
 
 /// What an entry is, to us.
@@ -112,6 +126,9 @@ pub enum Reason {
     /// There is no command line where one should be.
     #[error("it has no command line that mcpool understands")]
     OddCommand,
+    /// Its program has a name that a shell would read.
+    #[error("its `command` is for a shell to read, and mcpool starts a program without one")]
+    Shell,
     /// The same name twice in one map.
     #[error("the file has this name twice")]
     Twice,
@@ -152,6 +169,7 @@ fn collect(
 ) {
     match path.split_first() {
         None => collect_servers(node, client, at, project, entries),
+        Some((&WHOLE_FILE, _)) => entries.extend(whole_file(node, client)),
         Some((&"*", rest)) => {
             for member in node.members() {
                 at.push(Step::key(&member.key));
@@ -167,6 +185,20 @@ fn collect(
             }
         }
     }
+}
+
+/// The file itself, where it is the one server; its name is that of the file.
+fn whole_file(node: &Node, client: &Client) -> Option<Entry> {
+    let mut holders = client.servers.iter().filter_map(|path| path.first());
+    let has_others = holders.any(|key| node.get(key).is_some());
+    let is_one = command_line(node, client, &[]).is_some()
+        || client.addresses.iter().any(|key| node.get(key).is_some());
+    (is_one && !has_others).then(|| Entry {
+        name: String::new(),
+        project: None,
+        at: Vec::new(),
+        kind: kind("", node, client, &[]),
+    })
 }
 
 fn collect_servers(
@@ -273,7 +305,7 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
         None if entry.get("settings").is_some() => return Err(Reason::Extension),
         None => return Err(Reason::OddCommand),
     };
-    if says(entry, "disabled", "true") || says(entry, "enabled", "false") {
+    if is_off(entry) {
         return Err(Reason::Disabled);
     }
     if says(entry, "sandboxEnabled", "true") {
@@ -293,6 +325,11 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
         }
     }
     Ok(Local { command, variables })
+}
+
+/// Whether an entry is switched off.
+pub fn is_off(entry: &Node) -> bool {
+    says(entry, "disabled", "true") || says(entry, "enabled", "false")
 }
 
 fn says(entry: &Node, key: &str, word: &str) -> bool {
@@ -359,6 +396,9 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
     if program.is_empty() {
         return Err(Reason::OddCommand);
     }
+    if is_for_a_shell(&words[0]) {
+        return Err(Reason::Shell);
+    }
     if CONTAINERS.contains(&program) {
         return Err(Reason::Container {
             program: program.to_owned(),
@@ -379,6 +419,14 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
         }
     }
     Ok(())
+}
+
+/// Whether a program is a whole command line, or in a home folder that a shell fills in, which some clients have
+/// done for them. A blank in a folder's name is none of that.
+fn is_for_a_shell(program: &str) -> bool {
+    let first = program.split(char::is_whitespace).next();
+    let is_split = first.is_some_and(|first| first != program && !first.contains(['/', '\\']));
+    is_split || program.starts_with("~/")
 }
 
 /// Whether mcp-proxy is told by `--config NAME` which address it goes to, as one of that name takes it. Behind a word

@@ -31,7 +31,7 @@ fn every_client_s_files_are_where_it_looks_for_them() {
     let mut report = String::new();
     for client in ALL {
         let _ = writeln!(report, "{}", client.id);
-        for place in client.places {
+        for place in client.forms().flat_map(|form| form.places) {
             for system in [System::Linux, System::Mac, System::Windows] {
                 if let Some(path) = place.on_machine(&Fake(system)) {
                     let _ = writeln!(report, "  {system:?} {}", path.display());
@@ -127,9 +127,21 @@ fn every_client_s_files_are_where_it_looks_for_them() {
           Linux ~/.continue/mcpServers/*.yaml
           Mac ~/.continue/mcpServers/*.yaml
           Windows ~/.continue/mcpServers/*.yaml
+          Linux ~/.continue/mcpServers/*.yml
+          Mac ~/.continue/mcpServers/*.yml
+          Windows ~/.continue/mcpServers/*.yml
           Linux ./.continue/mcpServers/*.yaml
           Mac ./.continue/mcpServers/*.yaml
           Windows ./.continue/mcpServers/*.yaml
+          Linux ./.continue/mcpServers/*.yml
+          Mac ./.continue/mcpServers/*.yml
+          Windows ./.continue/mcpServers/*.yml
+          Linux ~/.continue/mcpServers/*.json
+          Mac ~/.continue/mcpServers/*.json
+          Windows ~/.continue/mcpServers/*.json
+          Linux ./.continue/mcpServers/*.json
+          Mac ./.continue/mcpServers/*.json
+          Windows ./.continue/mcpServers/*.json
         goose
           Linux ~/.config/goose/config.yaml
           Mac ~/.config/goose/config.yaml
@@ -187,5 +199,23 @@ fn mcp_proxy_is_a_bridge_by_address_and_by_profile_and_else_has_a_server_behind_
         let found = survey(&text, client).unwrap();
         let is_left = matches!(&found[0].kind, Kind::LeftAlone(Reason::Bridge { .. }));
         assert_eq!(is_left, is_bridge, "{words}: {:?}", found[0].kind);
+    }
+}
+
+#[test]
+fn a_command_that_only_a_shell_would_understand_is_left_alone() {
+    let client = Client::named("cursor").unwrap();
+    for (program, is_left) in [
+        ("npx -y server", true),
+        ("~/bin/server", true),
+        ("/opt/my server/run", false),
+        ("C:\\\\Program Files\\\\node.exe", false),
+        ("${HOME}/bin/server", false),
+        ("server~", false),
+    ] {
+        let text = format!(r#"{{"mcpServers": {{"a": {{"command": "{program}"}}}}}}"#);
+        let found = survey(&text, client).unwrap();
+        let is_shell = found[0].kind == Kind::LeftAlone(Reason::Shell);
+        assert_eq!(is_shell, is_left, "{program}: {:?}", found[0].kind);
     }
 }

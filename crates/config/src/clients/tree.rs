@@ -112,6 +112,28 @@ impl Node {
         })
     }
 
+    /// What it says, in one line, whatever the order of its members and however it is written.
+    ///
+    /// With all values, so it is to be compared and not to be shown: they may be secrets.
+    pub fn in_any_order(&self) -> String {
+        match &self.value {
+            Value::Text(text) => format!("{text:?}"),
+            Value::Other(raw) => raw.clone(),
+            Value::List(items) => {
+                let items: Vec<String> = items.iter().map(Node::in_any_order).collect();
+                format!("[{}]", items.join(","))
+            }
+            Value::Map(members) => {
+                let mut members: Vec<String> = members
+                    .iter()
+                    .map(|member| format!("{:?}:{}", member.key, member.node.in_any_order()))
+                    .collect();
+                members.sort();
+                format!("{{{}}}", members.join(","))
+            }
+        }
+    }
+
     /// The same without places, as what an edit must leave alone.
     pub(super) fn plain(&self) -> Plain {
         match &self.value {

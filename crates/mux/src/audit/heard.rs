@@ -565,7 +565,6 @@ impl Audit {
         server.launched = None;
         server.class = None;
         server.compared.clear();
-        server.attached.append(&mut server.waiting);
         server.is_initialized = false;
         server.is_blocked = false;
         let asks = core::mem::take(&mut server.asks);

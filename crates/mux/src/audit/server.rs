@@ -63,9 +63,12 @@ pub(super) struct Server {
     pub(super) asks: BTreeMap<RequestId, Ask>,
     /// Sessions whose `initialize` was answered with it, and those of the modern era that have come to it.
     pub(super) attached: BTreeSet<SessionId>,
-    /// Sessions of the modern era that have come while its process was being stopped: the next one serves them.
+    /// Sessions of the modern era that have come while nobody could serve them: its next process does.
     #[serde(default)]
     pub(super) waiting: BTreeSet<SessionId>,
+    /// Whether sessions are served without a process.
+    #[serde(default)]
+    pub(super) is_recalled: bool,
 }
 
 /// A request that a process works on.
@@ -116,6 +119,17 @@ impl Server {
         self.skipped.extend(self.issued + 1..id);
         self.issued = id;
         true
+    }
+
+    /// Whether whoever comes is served at once.
+    pub(super) fn serves(&self) -> bool {
+        self.is_recalled || self.is_initialized && self.process == Process::Running
+    }
+
+    /// Those that have waited are served.
+    pub(super) fn serve(&mut self, is_recalled: bool) {
+        self.is_recalled = is_recalled;
+        self.attached.append(&mut self.waiting);
     }
 
     pub(super) fn runs(&self) -> bool {

@@ -308,3 +308,99 @@ fn who_finds_nothing_kept_of_a_server_is_not_served_from_what_others_have_brough
             -> bob: result #1 {"tools":[1]}
     "#]]);
 }
+
+#[test]
+fn what_is_said_to_one_session_alone_is_told_to_no_other_that_has_a_server_of_its_own() {
+    check(expect![[r#"
+        alice opens lazy scope=session
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{},"prompts":{},"resources":{}},"ttlMs":0,"cacheScope":"public"}}
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> keep u1: server/discover
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+        alice: prompts/list #2 modern
+            -> u1: prompts/list #3 modern
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","prompts":[1],"ttlMs":3600000,"cacheScope":"public"}}
+            -> keep u1: server/discover prompts/list
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","prompts":[1],"ttlMs":3600000,"cacheScope":"public"}}
+        alice: resources/list #3 modern
+            -> u1: resources/list #4 modern
+        u1: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"complete","resources":[1],"ttlMs":3600000}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","resources":[1],"ttlMs":3600000}}
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        bob opens lazy scope=session
+        bob: prompts/list #1 modern
+            -> bob: result #1 {"resultType":"complete","prompts":[1],"cacheScope":"public","ttlMs":3600000}
+            ! u2 is recalled
+        bob: tools/list #2 modern
+            -> start u2 for bob
+    "#]]);
+}
+
+#[test]
+fn a_server_of_one_session_that_says_to_that_alone_what_it_is_is_started_for_each() {
+    check(expect![[r#"
+        alice comes lazy scope=session
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":3600000,"cacheScope":"private"}}
+            -> alice: raw {"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"unknown","version":"unknown"}}}
+            -> keep u2: server/discover not=legacy
+        alice: tools/list #1
+            -> u2: tools/list #2 modern
+        u2: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"public"}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"tools":[1],"ttlMs":3600000,"cacheScope":"public"}}
+        alice leaves
+            -> stop u2
+        u2 exits code 0
+        the daemon dies
+        bob comes lazy scope=session
+            -> start u4294967297 for bob
+        u4294967297 starts
+            -> u4294967297: server/discover #4294967297 modern
+    "#]]);
+}
+
+#[test]
+fn what_a_shared_server_has_said_to_one_of_its_sessions_is_told_to_none_that_shares_it_no_longer() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{},"prompts":{}},"ttlMs":0,"cacheScope":"public"}}
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> keep u1: server/discover
+        u1: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+            -> keep u1: server/discover tools/list
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+        alice: prompts/list #2 modern
+            -> u1: prompts/list #3 modern
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","prompts":[1],"ttlMs":3600000,"cacheScope":"public"}}
+            -> keep u1: server/discover tools/list prompts/list
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","prompts":[1],"ttlMs":3600000,"cacheScope":"public"}}
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        bob opens lazy asks=session
+        bob: prompts/list #1 modern
+            -> bob: result #1 {"resultType":"complete","prompts":[1],"cacheScope":"public","ttlMs":3600000}
+            ! u2 is recalled
+        bob: tools/list #2 modern
+            -> start u2 for bob
+    "#]]);
+}

@@ -277,15 +277,15 @@ fn that_a_server_speaks_the_modern_era_alone_is_kept_and_is_found_anew_when_it_d
         u4294967297: error #4294967297
             -> keep u4294967297: nothing
             -> stop u4294967297
-            -> bob: error #1 -32603 start-failed
         u4294967297 exits code 0
+            -> start u4294967298 for bob
         carol comes lazy
-            -> start u4294967298 for carol
         u4294967298 starts
             -> u4294967298: initialize #4294967297
         u4294967298: greets
             -> u4294967298: initialized
             -> carol: result #0 version=2025-11-25
+            -> u4294967298: tools/list #4294967298
             -> keep u4294967298: initialize not=modern
     "#]]);
 }

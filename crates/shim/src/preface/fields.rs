@@ -8,6 +8,11 @@ use crate::{
     workspace::{Evidence, Workspace},
 };
 
+/// The words of `ask` for a session. That at an address has its own: a daemon from before there was such a thing
+/// refuses the word, and would pass over the address and take the name for that of a server.
+const SESSION: &[u8] = b"session";
+const AT_ADDRESS: &[u8] = b"session-at-url";
+
 /// Appends all fields.
 pub(super) fn write(preface: &Preface, body: &mut Vec<u8>) -> Result<(), PrefaceError> {
     field(body, "version", preface.version.as_bytes())?;
@@ -16,7 +21,8 @@ pub(super) fn write(preface: &Preface, body: &mut Vec<u8>) -> Result<(), Preface
     field(body, "pid", preface.pid.to_string().as_bytes())?;
     match &preface.ask {
         Ask::Session(session) => {
-            field(body, "ask", b"session")?;
+            let word = session.address.as_ref().map_or(SESSION, |_| AT_ADDRESS);
+            field(body, "ask", word)?;
             write_session(session, body)
         }
         Ask::Admin(admin) => {
@@ -117,7 +123,7 @@ pub(super) fn read(body: &[u8]) -> Result<Preface, PrefaceError> {
         umask: octal(require(fields.umask, "umask")?)?,
         pid: number(require(fields.pid, "pid")?).ok_or(PrefaceError::BadValue { key: "pid" })?,
         ask: match require(fields.ask, "ask")? {
-            b"session" => Ask::Session(session(fields)?),
+            SESSION | AT_ADDRESS => Ask::Session(session(fields)?),
             b"admin" => Ask::Admin(admin(&fields)?),
             _ => return Err(PrefaceError::BadValue { key: "ask" }),
         },
@@ -205,7 +211,7 @@ fn session(fields: Fields<'_>) -> Result<SessionAsk, PrefaceError> {
 }
 
 fn address(fields: &Fields<'_>) -> Result<Option<Address>, PrefaceError> {
-    if fields.url.is_none() {
+    if fields.url.is_none() && fields.ask != Some(AT_ADDRESS) {
         return Ok(None);
     }
     let header = |field: &&[u8]| {

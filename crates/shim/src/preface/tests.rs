@@ -162,12 +162,19 @@ fn an_address_looks_on_the_link_as_the_protocol_says() {
         env: Vec::new(),
         server: "quarry".into(),
     });
-    let body = "version=0.1.0\0cwd=/home/ada/project\0umask=022\0pid=7\0ask=session\0server=quarry\0\
+    let body = "version=0.1.0\0cwd=/home/ada/project\0umask=022\0pid=7\0ask=session-at-url\0server=quarry\0\
         url=ws://127.0.0.1:8420/mcp\0header=Authorization=Bearer a=b\0ca_cert=/home/ada/ca.crt\0";
     let expected = format!("\x1emcpool 1 {}\n{body}", body.len());
     let encoded = preface.encode().unwrap();
     assert_eq!(str::from_utf8(&encoded).unwrap(), expected);
     assert_eq!(Preface::decode(body.as_bytes()), Ok(preface));
+}
+
+#[test]
+fn a_session_at_an_address_without_one_is_none() {
+    let body = b"version=9\0cwd=/\0umask=0\0pid=1\0ask=session-at-url\0server=x\0";
+    let error = PrefaceError::Missing { key: "url" };
+    assert_eq!(Preface::decode(body), Err(error));
 }
 
 #[test]

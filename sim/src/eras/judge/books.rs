@@ -73,12 +73,16 @@ pub(crate) struct Session {
     /// What it is subscribed to, and from which severity on it wants log messages, as far as that is settled.
     pub(crate) topics: BTreeMap<&'static str, Option<bool>>,
     pub(crate) level: Option<u8>,
+    /// Set if it may be another one.
+    pub(crate) is_level_unsure: bool,
     /// Changes of lists that it may hear of, if it is of the legacy era.
     pub(crate) news: [u32; 3],
     pub(crate) is_ending: bool,
     pub(crate) ending_since: Option<Moment>,
     /// Whether its client does not read.
     pub(crate) is_stalled: bool,
+    /// When what waited for it was lost last.
+    pub(crate) cut_at: Option<u64>,
 }
 
 /// A question that was put to a client of the legacy era.
@@ -202,6 +206,8 @@ pub(crate) struct Server {
     pub(crate) greeted_at: Option<u64>,
     /// What it said then, by number.
     pub(crate) greeting: usize,
+    /// Whether any process of it ever has.
+    pub(crate) has_spoken: bool,
     pub(crate) initialized: u32,
     pub(crate) given: BTreeMap<u64, Given>,
     /// What it has asked and has no answer to, by id.
@@ -257,20 +263,42 @@ impl Session {
             parked: BTreeMap::new(),
             topics: BTreeMap::new(),
             level: None,
+            is_level_unsure: false,
             news: [0; 3],
             is_ending: false,
             ending_since: None,
             is_stalled: false,
+            cut_at: None,
         }
     }
 }
 
 impl Session {
+    /// It may hear once more that each list has changed.
+    pub(crate) fn may_hear_of_lists(&mut self) {
+        for may in &mut self.news {
+            *may += 1;
+        }
+        let wishes = self.open.values_mut().filter_map(|open| open.wish.as_mut());
+        for wish in wishes {
+            for (may, _) in &mut wish.news {
+                *may += 1;
+            }
+        }
+    }
+
+    /// Whether nobody knows from which severity on it wants log messages.
+    pub(crate) fn may_want_other_level(&self) -> bool {
+        let mut open = self.open.values();
+        self.is_level_unsure || open.any(|open| matches!(open.request.shape, Shape::SetLevel(_)))
+    }
+
     /// Nobody will learn what became of such a change.
     pub(crate) fn forgets(&mut self, shape: Shape) {
         if let Shape::Subscribe(at) | Shape::Unsubscribe(at) = shape {
             self.topics.insert(URIS[usize::from(at)], None);
         }
+        self.is_level_unsure |= matches!(shape, Shape::SetLevel(_));
     }
 }
 
@@ -295,6 +323,7 @@ impl Server {
             era: None,
             greeted_at: None,
             greeting: 0,
+            has_spoken: false,
             initialized: 0,
             given: BTreeMap::new(),
             asks: BTreeMap::new(),
@@ -381,4 +410,18 @@ sights! {
     PostClosedEarly = "post closed early",
     PostParked = "post parked",
     NeedsSession = "needs a session",
+    /// What a server had said at an earlier start was kept, was told, or was asked for again.
+    KeptWords = "words kept",
+    TakenBack = "words taken back",
+    Recalled = "words recalled",
+    KeptGreeting = "greeted from kept words",
+    KeptPage = "list told from kept words",
+    Compared = "kept list compared",
+    ListOutdated = "kept list outdated",
+    /// Who was served from the words of one era is served by a process of the other.
+    Moved = "moved to the other era",
+    /// What was on its way to somebody was lost.
+    ServerCut = "server cut off",
+    ServerForgot = "server that forgot",
+    ClientCut = "client cut",
 }

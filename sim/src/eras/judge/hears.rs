@@ -2,9 +2,9 @@
 
 use mux::{Era, SessionId, UpstreamId};
 
-use super::{Due, Inquiry, Judge, Kind, Open, Outcome, Process, Question, Seen, Wish};
+use super::{Due, Inquiry, Judge, Kind, Open, Outcome, Process, Question, Seen, Told, Wish};
 use crate::{
-    eras::words::{Asks, Request, Shape},
+    eras::words::{Asks, Hints, Request, Shape},
     payload::Mark,
 };
 
@@ -62,11 +62,13 @@ impl Judge {
                     news: [(0, false); 3],
                 });
             }
-            Shape::Subscribe(_) | Shape::Unsubscribe(_) => {
-                let others = session
-                    .open
-                    .values_mut()
-                    .filter(|open| open.changes_topics());
+            Shape::Subscribe(_) | Shape::Unsubscribe(_) | Shape::SetLevel(_) => {
+                let is_level = matches!(request.shape, Shape::SetLevel(_));
+                let open_now = session.open.values_mut();
+                let others = open_now.filter(|open| match open.request.shape {
+                    Shape::SetLevel(_) => is_level,
+                    _other => !is_level && open.changes_topics(),
+                });
                 for other in others {
                     (other.overlaps, open.overlaps) = (true, true);
                 }
@@ -253,6 +255,24 @@ impl Judge {
         Some(())
     }
 
+    /// A client does not read, and what waited for it is lost: so is what it waits for, but for its wishes.
+    pub(crate) fn client_is_cut(&mut self, id: SessionId) -> Option<()> {
+        let parked = std::mem::take(&mut self.sessions.get_mut(&id)?.parked);
+        self.cannot_answer(id);
+        let session = self.sessions.get_mut(&id)?;
+        session.parked = parked;
+        session.cut_at = Some(self.tick + 1);
+        let is_wish = |open: &&Open| open.wish.as_ref().is_some_and(|wish| wish.is_acknowledged);
+        let open = session.open.iter().filter(|(_, open)| !is_wish(open));
+        let over: Vec<String> = open.map(|(named, _)| named.clone()).collect();
+        for named in over {
+            self.due.push(Due::Answered(id, named.clone()));
+            self.withdraw_inquiry(id, &named);
+        }
+        self.saw(Seen::ClientCut);
+        Some(())
+    }
+
     /// A session is gone, by its own wish or the core's.
     pub(crate) fn gone(&mut self, id: SessionId) -> Option<()> {
         self.cannot_answer(id);
@@ -271,7 +291,7 @@ impl Judge {
     }
 
     /// A server says what it is.
-    pub(crate) fn server_greets(&mut self, id: UpstreamId, mark: Mark) {
+    pub(crate) fn server_greets(&mut self, id: UpstreamId, mark: Mark, hints: Option<Hints>) {
         let tick = self.tick;
         let Some(server) = self
             .servers
@@ -281,6 +301,7 @@ impl Judge {
             return;
         };
         (server.greeted_at, server.greeting) = (Some(tick), mark.number);
+        server.has_spoken = true;
         for given in server
             .given
             .values_mut()
@@ -288,6 +309,7 @@ impl Judge {
         {
             given.is_over = true;
         }
+        self.server_tells(id, Told::Greeting, mark, hints);
         // Another process may have other lists.
         for list in 0..3 {
             self.list_changes(id, list, true);
@@ -394,9 +416,7 @@ impl Judge {
             Era::Modern => open.request.level,
             Era::Legacy => session.level,
         };
-        let mut others = session.open.values();
-        let may_change = others.any(|open| matches!(open.request.shape, Shape::SetLevel(_)));
-        if !may_change && least.is_some_and(|least| least <= level) {
+        if !session.may_want_other_level() && least.is_some_and(|least| least <= level) {
             let due = Due::Hears(session.id, mark.number, String::new());
             self.due.push(due);
             self.saw(Seen::LoggedWithin);
@@ -415,6 +435,9 @@ impl Judge {
             return;
         };
         server.changed_at[list] = Some(now);
+        if !is_guess {
+            self.is_told_no_longer(id, list);
+        }
         for session in self
             .sessions
             .values_mut()
@@ -466,6 +489,7 @@ impl Judge {
     /// written to it.
     pub(crate) fn exited(&mut self, id: UpstreamId, unwritten: &[u64]) -> Option<()> {
         self.is_troubled(id);
+        self.compares_anew(id);
         let server = self.servers.get_mut(&id)?;
         server.process = Process::None;
         server.is_stalled = false;

@@ -62,6 +62,7 @@ impl Judge {
             }
             "upstream-stopped" => !is_well || was_troubled || is_kept || self.is_shutting_down,
             "shutting-down" => self.is_shutting_down,
+            "too-slow" => session.cut_at == Some(self.tick),
             "took-too-long" => ends_late || self.now >= open.since + self.limits.request_timeout,
             _other => false,
         }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     eras::{
         specs::spec_of,
-        words::{Back, CLASSES, LEVELS, Request, SENDER, Shape, request_in},
+        words::{Back, CLASSES, LEVELS, Request, SENDER, Shape, page_asked, request_in},
     },
     invariants::{Broken, ensure},
     payload::{Mark, Owner, mark_of},
@@ -38,7 +38,8 @@ impl Judge {
                 };
                 self.check_first(id, method, text)?;
                 self.check_era(id, (method, params, frame), text)?;
-                let claim = match request_in(text) {
+                let plain = || self.asked_plainly(id, (method, frame), text);
+                let claim = match request_in(text).or_else(plain) {
                     Some(mark) => {
                         Some(self.check_request(id, minted, mark, (params, frame, text))?)
                     }
@@ -190,10 +191,7 @@ impl Judge {
         );
         check_device(&self.servers, &self.said, (session.name, mark), text)?;
         let level = session.level;
-        let may_change = session
-            .open
-            .values()
-            .any(|open| matches!(open.request.shape, Shape::SetLevel(_)));
+        let may_change = session.may_want_other_level();
         let Some(open) = session.open.values_mut().find(|open| open.origin == mark) else {
             return Err(Broken(format!(
                 "{id} is asked what nobody waits for: {text}"
@@ -251,6 +249,9 @@ impl Judge {
         (method, frame): (&Method, &Frame),
         text: &str,
     ) -> Result<Option<(SessionId, Mark)>, Broken> {
+        if let Some(at) = page_asked(method, frame) {
+            return self.check_compared(id, at, text).map(|()| None);
+        }
         let is_known = matches!(
             method,
             Method::Initialize

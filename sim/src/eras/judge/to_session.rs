@@ -7,7 +7,7 @@ use mux::{Era, SessionId, UpstreamId};
 use wire::{Frame, Member, Message, Span};
 
 use super::{
-    Due, Judge, Kind, Open, Outcome, Parked, Question, Seen, refusals::own_reason,
+    Due, Judge, Kind, Open, Outcome, Parked, Question, Seen, Told, refusals::own_reason,
     told::subscription,
 };
 use crate::{
@@ -138,6 +138,7 @@ impl Judge {
                 self.take_effect(id, &open);
                 Ok(())
             }
+            Shape::Plain(at) => self.check_page(id, &open, (at, &members), text),
             Shape::Call(_) | Shape::Prompt | Shape::Read(_) | Shape::List(_) => {
                 let is_answer = open.answer.is_some_and(|(number, _)| {
                     mark_of(text).is_some_and(|mark| mark.number == number)
@@ -276,19 +277,27 @@ impl Judge {
         members: &[Member<'_>],
         text: &str,
     ) -> Held {
-        let session = self.sessions.get_mut(&id);
-        let Some(session) = session else {
+        let Some(session) = self.sessions.get(&id) else {
             return Ok(());
         };
         let server = session
             .upstream
             .and_then(|upstream| self.servers.get(&upstream));
-        let own = server.map(|server| server.greeting);
+        let own = server.filter(|it| it.has_spoken).map(|it| it.greeting);
         let named = mark_of(text).map(|mark| mark.number);
-        ensure!(
-            own.is_some() && own == named,
-            "{id} is greeted by another server: {text}"
-        );
+        match own {
+            Some(own) => {
+                ensure!(
+                    Some(own) == named,
+                    "{id} is greeted by another server: {text}"
+                );
+                self.check_age_of_greeting(id, (own, members), text)?;
+            }
+            None => self.check_kept(id, open, (Told::Greeting, members), text)?,
+        }
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(());
+        };
         let find = |name: &str| members.iter().find(|member| member.name == name);
         if open.request.shape == Shape::Hello {
             session.is_greeted = true;
@@ -348,7 +357,9 @@ impl Judge {
                     .topics
                     .insert(words::URIS[usize::from(at)], is(false)),
             ),
-            Shape::SetLevel(at) => session.level = Some(at),
+            Shape::SetLevel(at) => {
+                (session.level, session.is_level_unsure) = (Some(at), open.overlaps);
+            }
             _other => {}
         }
     }

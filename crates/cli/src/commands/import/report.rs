@@ -12,6 +12,7 @@ use crate::{
         from::Added,
         machine::Machine,
         plan::{Adopted, FilePlan, Left, Untouched},
+        stale::Stale,
         veil,
         verify::{Said, Verdict},
     },
@@ -27,6 +28,8 @@ pub(super) struct Imported {
     untouched: Vec<UntouchedFile>,
     /// What comes into the configuration of mcpool.
     pub(super) configured: Option<Added>,
+    /// What is out of date before projects' files; what would be changed is so still.
+    pub(super) stale: Vec<Stale>,
 }
 
 #[derive(Debug, Serialize)]
@@ -36,6 +39,8 @@ pub(super) struct File {
     #[serde(skip)]
     shown: String,
     changed: Vec<Changed>,
+    /// What import had put before a project's file, and takes away.
+    withdrawn: Vec<LeftAlone>,
     left_alone: Vec<LeftAlone>,
     /// Without values of variables.
     diff: String,
@@ -134,6 +139,7 @@ impl Imported {
             files: Vec::new(),
             untouched: Vec::new(),
             configured: None,
+            stale: Vec::new(),
         }
     }
 
@@ -155,7 +161,7 @@ impl Imported {
     }
 
     pub(super) fn would_change(&self) -> bool {
-        self.files.iter().any(|file| !file.changed.is_empty())
+        self.files.iter().any(File::is_change)
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -182,12 +188,17 @@ impl File {
             path: plan.original.path,
             shown,
             changed: plan.adopted.into_iter().map(Into::into).collect(),
+            withdrawn: plan.withdrawn.into_iter().map(Into::into).collect(),
             left_alone: plan.left.into_iter().map(Into::into).collect(),
             diff,
             verified: Verdict::NotAsked,
             reload: plan.client.reload,
             reach: plan.reach,
         }
+    }
+
+    fn is_change(&self) -> bool {
+        !self.changed.is_empty() || !self.withdrawn.is_empty()
     }
 
     /// Servers of other projects than this a client does not list.
@@ -260,13 +271,17 @@ impl From<Untouched> for UntouchedFile {
     }
 }
 
+/// A server, and the project whose it is.
+fn named(server: &str, project: Option<&str>) -> String {
+    match project {
+        Some(project) => format!("{server} ({project})"),
+        None => server.to_owned(),
+    }
+}
+
 impl Render for Imported {
     fn render(&self, page: &mut Page) {
-        let changed: Vec<&File> = self
-            .files
-            .iter()
-            .filter(|file| !file.changed.is_empty())
-            .collect();
+        let changed: Vec<&File> = self.files.iter().filter(|file| file.is_change()).collect();
         if let Some(added) = &self.configured {
             if self.is_applied {
                 render_added(added, page);
@@ -276,11 +291,12 @@ impl Render for Imported {
         }
         for file in &changed {
             if self.is_applied {
-                let names: Vec<&str> = file
-                    .changed
-                    .iter()
-                    .map(|changed| changed.server.as_str())
-                    .collect();
+                let changed = file.changed.iter();
+                let changed =
+                    changed.map(|changed| named(&changed.server, changed.project.as_deref()));
+                let withdrawn = file.withdrawn.iter();
+                let withdrawn = withdrawn.map(|gone| named(&gone.server, gone.project.as_deref()));
+                let names: Vec<String> = changed.chain(withdrawn).collect();
                 page.line(format_args!(
                     "Changed {}: {}.",
                     file.shown,
@@ -296,6 +312,7 @@ impl Render for Imported {
             page.line("There is nothing to import.");
         }
         self.render_left(page);
+        self.render_local_scope(page);
         self.render_addresses(page);
         for file in &self.untouched {
             page.blank();
@@ -318,10 +335,7 @@ impl Imported {
         let mut is_empty = true;
         for file in &self.files {
             for left in &file.left_alone {
-                let server = match &left.project {
-                    Some(project) => format!("{} ({project})", left.server),
-                    None => left.server.clone(),
-                };
+                let server = named(&left.server, left.project.as_deref());
                 table.row([file.client.to_owned(), server, left.reason.clone()]);
                 is_empty = false;
             }
@@ -329,6 +343,27 @@ impl Imported {
         if !is_empty {
             page.blank();
             page.table(&table);
+        }
+    }
+
+    /// What is to be known of what stands before projects' files.
+    fn render_local_scope(&self, page: &mut Page) {
+        let mut table = Table::new(&[
+            ("SERVER", Align::Left),
+            ("NOT BEFORE ITS FILE ANY MORE, BECAUSE", Align::Left),
+        ]);
+        let withdrawn = self.files.iter().flat_map(|file| &file.withdrawn);
+        for gone in withdrawn.clone() {
+            table.row([gone.server.clone(), gone.reason.clone()]);
+        }
+        if withdrawn.count() > 0 {
+            page.blank();
+            page.table(&table);
+        }
+        for stale in &self.stale {
+            page.blank();
+            page.line(format_args!("{}.", stale.what()));
+            page.line(format_args!("  To have it follow: {}", stale.mend()));
         }
     }
 
@@ -343,7 +378,8 @@ impl Imported {
         for file in &self.files {
             for changed in &file.changed {
                 if let Some(why) = &changed.why_no_address {
-                    table.row([file.client.to_owned(), changed.server.clone(), why.clone()]);
+                    let server = named(&changed.server, changed.project.as_deref());
+                    table.row([file.client.to_owned(), server, why.clone()]);
                     is_empty = false;
                 }
             }
