@@ -237,14 +237,12 @@ impl Audit {
                 refusal: Refusal::AlreadyInitialized | Refusal::IdInUse,
             } => self.stay_modern(*session),
             Fact::UpstreamRecalled { upstream, .. } => {
-                self.servers.entry(*upstream).or_default().serve(true);
+                self.serve_waiting(*upstream, true);
             }
             Fact::UpstreamReady { upstream, .. } => {
-                self.servers.entry(*upstream).or_default().serve(false);
+                self.serve_waiting(*upstream, false);
             }
-            Fact::UpstreamStartFailed { upstream, .. }
-            | Fact::UpstreamGreetingFailed { upstream, .. }
-            | Fact::UpstreamExited { upstream, .. } => {
+            Fact::UpstreamGreetingFailed { upstream, .. } => {
                 self.servers.entry(*upstream).or_default().is_recalled = false;
             }
             Fact::Refused { session, refusal } if ends_waiting(refusal) => {
@@ -261,6 +259,18 @@ impl Audit {
                 );
             }
             _told => {}
+        }
+    }
+
+    /// Those that have waited are served. Who waits for no answer may have given up unseen: it is served when it asks.
+    fn serve_waiting(&mut self, upstream: UpstreamId, is_recalled: bool) {
+        let server = self.servers.entry(upstream).or_default();
+        server.is_recalled = is_recalled;
+        for session in server.waiting.clone() {
+            let client = self.clients.get(&session);
+            if client.is_some_and(|client| !client.open.is_empty()) {
+                server.serve(session);
+            }
         }
     }
 
@@ -319,8 +329,10 @@ impl Audit {
             } => self.start(*upstream, *on_behalf_of),
             Action::SendToUpstream { upstream, frame } => self.send_to_upstream(*upstream, frame),
             Action::StopUpstream { upstream } => self.stop(*upstream),
+            Action::KeepWords {
+                upstream, words, ..
+            } => self.keep(*upstream, words.as_ref()),
             Action::Record { .. }
-            | Action::KeepWords { .. }
             | Action::KeepFinding { .. }
             | Action::AnswerAdmin { .. }
             | Action::EndDaemon => {}

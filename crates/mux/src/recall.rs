@@ -29,7 +29,7 @@ use crate::{
     offers::Offer,
     pages::Pages,
     routing::RouteKey,
-    upstream::{State, Upstream},
+    upstream::{Standing, State, Upstream},
     verdict::Finding,
 };
 
@@ -151,10 +151,12 @@ impl Mux {
             return;
         };
         // The client may have taken its time.
-        let mut words = words.aged(self.now - session.since);
-        if is_of_one_session {
-            words = Arc::new(Arc::unwrap_or_clone(words).public());
-        }
+        let words = words.aged(self.now - session.since);
+        let words = if is_of_one_session {
+            Arc::new(Arc::unwrap_or_clone(words).public())
+        } else {
+            words
+        };
         let handshake = Handshake::read(&words.handshake);
         let is_usable = |said: &Handshake| said.era == era && !said.offers.has(Offer::Tasks);
         let Some(handshake) = handshake.filter(is_usable) else {
@@ -486,7 +488,8 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        if !upstream.is_ready() {
+        // Also one that is being stopped says that something is not so any more.
+        if upstream.standing == Standing::Strange {
             return;
         }
         let words = upstream.words(refused, self.now, bytes_max);

@@ -208,15 +208,18 @@ impl Mux {
         let upstream = self.upstreams.get(&upstream_id)?;
         let (route, era) = (upstream.key.route.clone(), upstream.key.era);
         let may_turn = !upstream.has_fixed_era(&self.sessions);
-        let is_promised = !upstream.attached.is_empty() || upstream.handshake.is_some();
         let known = upstream.known.as_ref();
         let is_of_earlier_start = known.is_some_and(Known::is_of_earlier_start);
+        let has_spoken = upstream.is_greeted() && !is_of_earlier_start;
+        // Whoever is here without having heard of it has come from elsewhere, and is not sent to and fro.
+        let is_refuge = !upstream.is_greeted() && !upstream.attached.is_empty();
+        let verdict = self.verdicts.get(&route);
+        let is_found = verdict.is_some_and(|verdict| verdict.until > self.now);
         let proof = evidence.proof(era);
         if is_of_earlier_start && proof.is_some() {
             self.take_back_words(upstream_id, out);
         }
-        if is_promised && !is_of_earlier_start {
-            // It has spoken so to us.
+        if has_spoken || is_refuge && is_found {
             return None;
         }
         let proof = proof.filter(|_| may_turn);

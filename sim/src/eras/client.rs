@@ -223,6 +223,8 @@ impl World {
         let client = &self.clients[at];
         let n = what % 3;
         let shape = match (client.era(), what % 16) {
+            // Whoever is served without a process asks for lists first.
+            (_, 3..7) if self.is_recalled(at) && what >= 64 => Shape::Plain(n),
             (Era::Modern, 0..3) => Shape::Discover,
             (Era::Modern, _) if client.nature == Nature::Probe && what < 200 => Shape::Discover,
             (_, 3..10) => Shape::Call(n),
@@ -241,6 +243,13 @@ impl World {
             return Ok(());
         }
         self.ask(at, shape, None, what)
+    }
+
+    /// Whether a client is served without a process.
+    fn is_recalled(&self, at: usize) -> bool {
+        let session = self.judge.sessions.get(&self.clients[at].id);
+        let upstream = session.and_then(|session| session.upstream);
+        upstream.is_some_and(|upstream| !self.judge.servers.contains_key(&upstream))
     }
 
     /// Whether a session of the same server waits for the same, and it has no name in it.

@@ -240,6 +240,10 @@ impl Audit {
             earlier.for_each(|open| open.uri = None);
         }
         client.open.insert(id.clone(), asking);
+        let server = client.upstream.and_then(|it| self.servers.get_mut(&it));
+        if let Some(server) = server.filter(|server| server.serves()) {
+            server.serve(session);
+        }
     }
 
     fn client_told(&mut self, session: SessionId, method: &Method, params: &Params, frame: &Frame) {
@@ -561,7 +565,9 @@ impl Audit {
         let Some(server) = self.servers.get_mut(&upstream) else {
             return;
         };
-        server.process = Process::None;
+        let before = core::mem::take(&mut server.process);
+        // What could not be started or greeted is not trusted any more.
+        server.is_recalled &= before == Process::Stopping;
         server.launched = None;
         server.class = None;
         server.compared.clear();

@@ -1,14 +1,26 @@
 //! What a server said at an earlier start, as the books know it.
 
+use std::sync::Arc;
+
 use wire::{Frame, Message, Method, RequestId};
 
 use super::{Audit, print::Print};
 use crate::{
-    SessionId,
+    KeptWords, SessionId, UpstreamId,
     kept_words::{Listing, Page},
 };
 
 impl Audit {
+    /// What a server says is kept: whoever has come and has not asked yet may be told it, too.
+    pub(super) fn keep(&mut self, upstream: UpstreamId, words: Option<&Arc<KeptWords>>) {
+        let server = self.servers.get(&upstream);
+        let launched = server.and_then(|server| server.launched.as_ref());
+        if let (Some((route, _)), Some(words)) = (launched, words) {
+            let known = self.kept.entry(route.clone()).or_default();
+            known.push(Arc::clone(words));
+        }
+    }
+
     /// Whether the server has said so at an earlier start.
     pub(super) fn is_kept(&self, session: SessionId, method: &Method, frame: &Frame) -> bool {
         let client = self.clients.get(&session);

@@ -126,10 +126,11 @@ impl Server {
         self.is_recalled || self.is_initialized && self.process == Process::Running
     }
 
-    /// Those that have waited are served.
-    pub(super) fn serve(&mut self, is_recalled: bool) {
-        self.is_recalled = is_recalled;
-        self.attached.append(&mut self.waiting);
+    /// One that has waited is served.
+    pub(super) fn serve(&mut self, session: SessionId) {
+        if self.waiting.remove(&session) {
+            self.attached.insert(session);
+        }
     }
 
     pub(super) fn runs(&self) -> bool {

@@ -5,7 +5,7 @@ use std::{boxed::Box, collections::BTreeSet, vec::Vec};
 use serde::Deserialize;
 use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 
-use super::{Asked, Audit, Invariant, client::Asking, print::Print};
+use super::{Asked, Audit, Invariant, client::Asking, group::Sent, print::Print};
 use crate::{
     Answered, LineNumber, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
     handles::HANDLE_PREFIX, inquiry::REASON,
@@ -342,8 +342,8 @@ impl Audit {
             && is_known
     }
 
-    /// Takes the answer that a server has just given to a request of this kind, and that cannot be told, out of the
-    /// books; says whether there is one.
+    /// Takes the answer that a server has given to a request of this kind, and that cannot be told, out of the books;
+    /// says whether there is one. If it was not given just now, its client has come back for it.
     fn take_untold(&mut self, upstream: Option<UpstreamId>, print: Option<Print>) -> bool {
         let (Some(upstream), Some(print)) = (upstream, print) else {
             return false;
@@ -354,7 +354,12 @@ impl Audit {
             return false;
         };
         let mut due = self.step.due.iter();
-        let Some(sent) = due.find(|sent| group.sent.contains(sent)).copied() else {
+        let waits = |(at, minted): &&Sent| {
+            let working = server.sent.get(minted).filter(|_| *at == upstream);
+            working.is_some_and(|working| working.answer.is_some())
+        };
+        let just_now = due.find(|sent| group.sent.contains(sent));
+        let Some(sent) = just_now.or_else(|| group.sent.iter().find(waits)).copied() else {
             return false;
         };
         server.sent.remove(&sent.1);

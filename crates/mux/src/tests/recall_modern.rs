@@ -404,3 +404,142 @@ fn what_a_shared_server_has_said_to_one_of_its_sessions_is_told_to_none_that_sha
             -> start u2 for bob
     "#]]);
 }
+
+#[test]
+fn what_a_server_says_that_is_to_be_one_sessions_is_kept_for_nobody_while_it_waits_for_that_session()
+ {
+    check(expect![[r#"
+        alice opens lazy scope=session
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        25 s pass
+            after 25 s
+            -> alice: error #1 -32603 still-starting
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools
+        bob opens lazy scope=session
+        bob: tools/list #1 modern
+            -> u1: tools/list #2 modern
+    "#]]);
+}
+
+#[test]
+fn who_has_come_with_words_and_has_not_asked_yet_is_told_those_that_are_kept_by_then() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged+prompts
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> u1: tools/list #3 modern
+            -> keep u1: server/discover
+        u1: raw {"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+            -> keep u1: server/discover tools/list
+            -> alice: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","tools":[1],"ttlMs":3600000,"cacheScope":"private"}}
+        bob opens lazy idle=0
+        carol opens lazy idle=0
+        u1: raw {"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":2}}}
+            -> keep u1: server/discover
+        alice: prompts/list #2 modern
+            -> u1: prompts/list #4 modern
+        u1: raw {"jsonrpc":"2.0","id":4,"result":{"resultType":"complete","prompts":[2],"ttlMs":3600000,"cacheScope":"private"}}
+            -> keep u1: server/discover prompts/list
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","prompts":[2],"ttlMs":3600000,"cacheScope":"private"}}
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        1 min pass
+        bob: prompts/list #1 modern
+            -> bob: result #1 {"resultType":"complete","prompts":[2],"cacheScope":"private","ttlMs":3540000}
+            ! u2 is recalled
+        bob: tools/list #2 modern
+            -> start u2 for bob
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: error #1
+            -> keep u2: nothing
+            -> stop u2
+        bob leaves
+        u2 exits code 0
+        carol: prompts/list #1 modern
+            -> start u3 for carol
+    "#]]);
+}
+
+#[test]
+fn what_was_refuted_or_said_to_an_earlier_daemon_does_not_hold_any_longer() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":3600000,"cacheScope":"public"}}
+            -> u1: raw {"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> keep u1: server/discover
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{}},"ttlMs":3600000,"cacheScope":"public"}}
+        alice leaves
+            -> u1: cancelled #2
+            -> stop u1
+        u1 exits code 0
+        bob opens lazy
+        bob: tools/list #1 modern
+            -> start u2 for bob
+            ! u2 is recalled
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
+            -> keep u2: nothing
+            -> stop u2
+        bob: raw {"jsonrpc":"2.0","id":2,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> bob: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"public"}}
+        u2 exits code 0
+            -> start u3 for bob
+        carol opens lazy route=other
+        carol: tools/list #1 modern
+            -> start u4 for carol
+        u4 starts
+            -> u4: server/discover #1 modern
+        u4: raw {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":3600000,"cacheScope":"public"}}
+            -> u4: raw {"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> keep u4: server/discover
+        the daemon dies
+            -> stop u3
+        dave opens lazy route=other
+        dave: raw {"jsonrpc":"2.0","id":2,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}
+            -> dave: raw {"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"public"}}
+    "#]]);
+}
+
+#[test]
+fn a_list_that_changes_while_its_server_is_being_stopped_is_kept_no_longer() {
+    check(expect![[r#"
+        alice comes lazy idle=0
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=tools.listChanged
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+            -> keep u1: initialize
+        alice: tools/list #1
+            -> u1: tools/list #2
+        u1: result #2 {"tools":[1]}
+            -> keep u1: initialize tools/list
+            -> alice: result #1 {"tools":[1]}
+        alice leaves
+            -> stop u1
+        u1: tools/list_changed
+            -> keep u1: initialize
+        u1 exits code 0
+        bob comes lazy
+            -> bob: result #0 version=2025-11-25
+            ! u2 is recalled
+        bob: tools/list #1
+            -> start u2 for bob
+    "#]]);
+}

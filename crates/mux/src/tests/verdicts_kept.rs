@@ -390,3 +390,51 @@ fn a_request_that_would_need_a_session_in_the_era_that_its_server_turns_out_to_s
             -> keep u3: initialize not=modern
     "#]]);
 }
+
+#[test]
+fn who_was_greeted_by_an_earlier_daemon_is_served_in_the_era_that_its_server_speaks() {
+    check(expect![[r#"
+        alice comes keeps
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: greets declares=tools
+            -> found of u2: not=legacy
+            -> alice: result #0 version=2025-11-25, kept
+        u2 exits code 1
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+            -> start u4294967297 for alice
+        alice is replayed
+            ! 1 replayed, 0 refused
+        alice: tools/call #1 tool=x
+            -> alice: held 3
+        u4294967297 starts
+            -> u4294967297: initialize #4294967297
+        u4294967297: raw {"jsonrpc":"2.0","id":4294967297,"error":{"code":-32601,"message":"no"}}
+            -> stop u4294967297
+        u4294967297 exits code 0
+            -> start u4294967298 for alice
+        u4294967298 starts
+            -> u4294967298: server/discover #4294967297 modern
+        u4294967298: raw {"jsonrpc":"2.0","id":4294967297,"error":{"code":-32601,"message":"no"}}
+            -> stop u4294967298
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"`echo` did not start: it answered `server/discover` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+        u4294967298 exits code 0
+        1 s pass
+            after 54 ms
+            -> start u4294967298 for alice
+        u4294967298 starts
+            -> u4294967298: server/discover #4294967298 modern
+        u4294967298: greets declares=tools
+            -> found of u4294967298: not=legacy
+            ! u4294967298 has forgotten 1
+    "#]]);
+}

@@ -414,13 +414,7 @@ impl Judge {
                 shape,
                 Shape::Subscribe(_) | Shape::Unsubscribe(_) | Shape::SetLevel(_)
             ),
-            Kind::NotFound => era == Some(Era::Legacy) && shape.is_askable(),
-            // FIXME: where its client cannot visit one and has been asked something else before, the books take what
-            // it is told of that for the answer to another request.
-            Kind::Address => {
-                let class = self.servers.get(&id).and_then(|server| server.class);
-                era == Some(Era::Legacy) && shape.is_askable() && class == Some(1)
-            }
+            Kind::NotFound | Kind::Address => era == Some(Era::Legacy) && shape.is_askable(),
             Kind::Questions => era == Some(Era::Modern) && shape.is_askable(),
         }
     }
