@@ -92,8 +92,8 @@ impl fmt::Display for FolderError {
             // Such as `/tmp`, which must stay so.
             FolderError::TooOpen { path, owner, mode } if mode & STICKY != 0 => write!(
                 f,
-                "the folder {} of user {owner} is one for everybody (mode {mode:04o}); \
-                 choose a place in a folder of your own",
+                "the folder {} of user {owner} can be written by others (mode {mode:04o}), as it is for \
+                 everybody; choose a place in a folder of your own",
                 path.display()
             ),
             FolderError::TooOpen { path, owner, mode } => write!(
