@@ -339,6 +339,10 @@ impl Mux {
                 why: DECLARES_TASKS,
             });
         }
+        self.turn_away_probes_without_session(upstream_id, out);
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
         let attached = upstream.attached.first().copied();
         let Some(keeper) = attached.or_else(|| upstream.waiting.front().copied()) else {
             return;
@@ -356,6 +360,27 @@ impl Mux {
         self.claim(upstream_id, keeper);
         for other in others {
             self.route_again(other, out);
+        }
+    }
+
+    /// Whoever asks with a single request what there is would be told of what it cannot have with the next: it hears
+    /// what everybody hears who asks so from now on, and begins a session.
+    fn turn_away_probes_without_session(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let era = upstream.key.era;
+        let is_probe = |id: &SessionId| {
+            let session = self.sessions.get(id);
+            session.is_some_and(|session| session.queue.holds(&Method::Discover))
+        };
+        let probes: Vec<SessionId> = upstream.waiting.iter().copied().filter(is_probe).collect();
+        for session_id in probes {
+            let is_turned_away = self.turn_away_without_session(session_id, era, out);
+            if is_turned_away && let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+                upstream.waiting.retain(|id| *id != session_id);
+                upstream.turns.remove(session_id);
+            }
         }
     }
 

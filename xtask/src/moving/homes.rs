@@ -271,15 +271,7 @@ fn moved(
     let import = ["import", "--client", agent.mcpool_name()];
     let said = home.said(&[&import, options].concat())?;
     let verified = format!("{} lists all of them", agent.mcpool_name());
-    // FIXME: the first `server/discover` for a server that turns out to be one for each session is answered as if
-    // it could be shared, and the client's next request is refused (`needs-session`); from then on it is told that
-    // there is no such method, and begins a session. Claude Code comes so over HTTP.
-    let at_first = "lists everything, and says that it does not work";
-    let is_known = way == Way::Http && agent == Agent::ClaudeCode && said.contains(at_first);
-    ensure!(
-        said.contains(&verified) || is_known,
-        "an import says:\n{said}"
-    );
+    ensure!(said.contains(&verified), "an import says:\n{said}");
     let imported = home.text()?;
     let address = config.as_ref().map(|config| config.address);
     is_through_mcpool(&files::entries(agent, &imported)?, &written, address)?;

@@ -150,6 +150,43 @@ fn messages_of_a_session_that_moved_do_not_go_to_the_server_it_left() {
 }
 
 #[test]
+fn who_asks_what_there_is_of_a_server_that_turns_out_not_to_be_shared_begins_a_session() {
+    check(expect![[r#"
+        alice opens posts
+        alice: server/discover #1 modern
+            -> start u1 for alice
+        bob opens posts
+        bob: server/discover #1 modern
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: error #1
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: initialize #1
+        u2: greets declares=tools+tasks
+            -> u2: initialized
+            -> found of u2: not=modern
+            -> alice: error #1 -32601 no-such-method
+            -> close alice
+            -> bob: error #1 -32601 no-such-method
+            -> close bob
+            ! u2 is private
+        alice leaves
+        bob leaves
+        carol opens posts
+        carol: initialize #1
+            -> carol: result #1 version=2025-11-25, kept
+        dave opens posts
+        dave: server/discover #1 modern
+            -> dave: error #1 -32601 no-such-method
+            -> close dave
+        dave leaves
+    "#]]);
+}
+
+#[test]
 fn a_server_with_tasks_that_nobody_waited_for_is_kept_for_the_next_session() {
     check(expect![[r#"
         alice comes
