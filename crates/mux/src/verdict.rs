@@ -219,11 +219,13 @@ impl Mux {
         if is_of_earlier_start && proof.is_some() {
             self.take_back_words(upstream_id, out);
         }
-        if has_spoken || is_refuge && is_found {
+        if has_spoken {
             return None;
         }
         let proof = proof.filter(|_| may_turn);
-        self.hold_against_verdict(&route, era, evidence, proof)
+        // Of what was found before nothing is left, also where nobody is sent back for it.
+        let proof = self.hold_against_verdict(&route, era, evidence, proof);
+        proof.filter(|_| !(is_refuge && is_found))
     }
 
     /// What is left of a proof that a server does not speak in an era, when it was found before not to speak in the

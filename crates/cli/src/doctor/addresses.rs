@@ -85,7 +85,7 @@ fn unheard(
     let (why, next) = if is_elsewhere {
         (
             "mcpool does not listen there",
-            "name it with `listen` in [http] and run: mcpool upgrade; or take the addresses back: mcpool undo",
+            "name it with `listen` in [http] and run: mcpool stop; or take the addresses back: mcpool undo",
         )
     } else {
         (

@@ -216,7 +216,7 @@ fn an_address_of_a_client_at_which_nobody_listens_or_has_the_server_is_told() {
         "{what}"
     );
     assert!(
-        next.contains("mcpool upgrade") && next.contains("mcpool undo"),
+        next.contains("mcpool stop") && next.contains("mcpool undo"),
         "{next}"
     );
 }

@@ -201,14 +201,25 @@ impl Folder {
         self.put(&name, &file)
     }
 
-    /// Whether there is a file of this name. No other process brings any: there is one daemon for a folder.
+    /// Whether there may be a file of this name. No other process brings any: there is one daemon for a folder.
     fn is_there(&mut self, name: &str) -> bool {
-        let there = self.there.get_or_insert_with(|| {
-            let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
-            let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
-            names.collect()
-        });
-        there.contains(name)
+        if self.there.is_none() {
+            let Ok(names) = self.names() else {
+                // Whoever opens it finds out; it is looked again the next time.
+                return true;
+            };
+            self.there = Some(names);
+        }
+        self.there
+            .as_ref()
+            .is_some_and(|there| there.contains(name))
+    }
+
+    fn names(&self) -> io::Result<BTreeSet<String>> {
+        let names = fs::read_dir(&self.path)?;
+        names
+            .map(|file| Ok(file?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     /// Writes a file, and removes what is too much then.

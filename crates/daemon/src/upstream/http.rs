@@ -39,7 +39,7 @@ use super::{
     End, Job, Task, Wanted,
     connect::Connector,
     ends::{Ear, Voice},
-    rest::Rest,
+    rest::{Held, Rest},
     standing::{Busy, Resumable},
 };
 use crate::{front::Param, launch::RemoteSpec, logs::Veil};
@@ -92,6 +92,7 @@ enum Stage {
 /// A request that is open.
 struct Open {
     cancelled: Arc<Notify>,
+    held: Held,
     _task: Task,
 }
 
@@ -246,10 +247,14 @@ impl Conversation {
                 if method == Some(&Method::Initialized) {
                     self.stage = Stage::Settling;
                 }
-                // A request that is held goes nowhere any more, also if its server hears of that later.
-                let cancelled = cancelled_by(&frame).filter(|_| self.talk.rest.lasts());
-                if let Some(open) = cancelled.and_then(|number| self.open.get(&number)) {
-                    open.cancelled.notify_one();
+                // A request that is held goes nowhere any more, though its server hears of that later.
+                if let Some(number) = cancelled_by(&frame)
+                    && self
+                        .open
+                        .get(&number)
+                        .is_some_and(|open| open.held.is_held())
+                {
+                    self.close(number);
                 }
                 let (talk, news) = (&self.talk, &self.news);
                 let (notices, _task) = self.notices.get_or_insert_with(|| {
@@ -311,7 +316,9 @@ impl Conversation {
             Vec::new()
         };
         let number = self.number_of(&frame);
-        self.open(number, Some(busy), exchange(talk, frame, mirrors, idle));
+        let held = Held::default();
+        let work = exchange(talk, frame, mirrors, idle, held.clone());
+        self.open(number, Some(busy), held, work);
     }
 
     /// Posts a request that stays: nothing has to wait for its end.
@@ -323,7 +330,8 @@ impl Conversation {
         let text = String::from_utf8(text).unwrap_or_default();
         self.staying.insert(number, text);
         self.tell_staying();
-        self.open(number, None, hear_of_changes(talk, frame, wish, idle));
+        let work = hear_of_changes(talk, frame, wish, idle);
+        self.open(number, None, Held::default(), work);
     }
 
     fn tell_staying(&self) {
@@ -344,6 +352,7 @@ impl Conversation {
         &mut self,
         number: u64,
         busy: Option<Busy>,
+        held: Held,
         work: impl Future<Output = Came> + Send + 'static,
     ) {
         let cancelled = Arc::new(Notify::new());
@@ -359,6 +368,7 @@ impl Conversation {
             number,
             Open {
                 cancelled,
+                held,
                 _task: request,
             },
         );

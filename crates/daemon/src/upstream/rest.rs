@@ -3,7 +3,13 @@
 //! **Invariant:** a message is held by that for no longer than [`HOLD_MAX`]; whoever would have to wait longer is told
 //! so, and how long.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{
     HeaderMap, StatusCode,
@@ -54,10 +60,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// What follows for a person of a server that wants to be left alone for so long.
 pub(super) fn words(rest: Duration) -> String {
     let seconds = rest.as_millis().div_ceil(1000);
-    let longest = HOLD_MAX.as_secs();
-    format!(
-        "it has too much to do and wants to be left alone for {seconds} s (nothing is held longer than {longest} s for that)"
-    )
+    format!("it has too much to do and wants to be left alone for {seconds} s")
 }
 
 /// What one server has said of this, for all that is sent to it in one conversation.
@@ -72,15 +75,24 @@ impl Rest {
             .send_modify(|before| *before = Some(before.map_or(until, |before| before.max(until))));
     }
 
-    /// Whether it still wants to be left alone, so that what has come since has not been sent.
-    pub(super) fn lasts(&self) -> bool {
-        !self.left().is_zero()
-    }
-
     fn left(&self) -> Duration {
         let until = *self.0.borrow();
         let now = Instant::now();
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+}
+
+/// Whether one message is just held, so that its server is not about to hear it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held(Arc<AtomicBool>);
+
+impl Held {
+    pub(super) fn is_held(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, is_held: bool) {
+        self.0.store(is_held, Ordering::Relaxed);
     }
 }
 
@@ -89,18 +101,33 @@ impl Rest {
 pub(super) struct Patience {
     left: Duration,
     repeats_left: u32,
+    held: Held,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Patience {
-            left: HOLD_MAX,
-            repeats_left: REPEATS_MAX,
-        }
+        Patience::within(HOLD_MAX)
     }
 }
 
 impl Patience {
+    /// No longer than so.
+    pub(super) fn within(left: Duration) -> Self {
+        Patience {
+            left,
+            repeats_left: REPEATS_MAX,
+            held: Held::default(),
+        }
+    }
+
+    /// With somebody who looks whether it is held.
+    pub(super) fn of(held: Held) -> Self {
+        Patience {
+            held,
+            ..Patience::default()
+        }
+    }
+
     /// Returns when the server may be spoken to; the error is for how much longer it may not.
     pub(super) async fn wait(&mut self, rest: &Rest) -> Result<(), Duration> {
         loop {
@@ -109,7 +136,9 @@ impl Patience {
                 return Ok(());
             }
             self.left = self.left.checked_sub(wait).ok_or(wait)?;
+            self.held.set(true);
             time::sleep(wait).await;
+            self.held.set(false);
         }
     }
 
@@ -193,10 +222,8 @@ mod tests {
             rest.begin(pause);
             // It is the longest of all that were said that counts.
             rest.begin(Duration::from_secs(1));
-            assert!(rest.lasts());
             assert_eq!(patience.wait(&rest).await, Ok(()));
         }
-        assert!(!rest.lasts());
         assert_eq!(began.elapsed(), HOLD_MAX);
         assert!(!patience.allows(Duration::from_millis(1)));
         rest.begin(Duration::MAX);
@@ -209,6 +236,21 @@ mod tests {
         assert_eq!(Patience::default().wait(&rest).await, Ok(()));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn it_is_seen_whether_a_message_is_held() {
+        let (rest, held) = (Rest::default(), Held::default());
+        let mut patience = Patience::of(held.clone());
+        assert_eq!(patience.wait(&rest).await, Ok(()));
+        assert!(!held.is_held());
+        rest.begin(Duration::from_secs(1));
+        let seen = async {
+            time::sleep(Duration::from_millis(999)).await;
+            held.is_held()
+        };
+        let (waited, seen) = tokio::join!(patience.wait(&rest), seen);
+        assert_eq!((waited, seen, held.is_held()), (Ok(()), true, false));
+    }
+
     #[test]
     fn a_message_is_not_sent_again_for_ever_however_short_the_pauses_are() {
         let mut patience = Patience::default();
@@ -218,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_person_is_told_how_long_it_is_in_whole_seconds() {
-        assert!(words(Duration::from_millis(1500)).contains("for 2 s "));
-        assert!(words(Duration::from_hours(1)).contains("for 3600 s "));
+        assert!(words(Duration::from_millis(1500)).ends_with("for 2 s"));
+        assert!(words(Duration::from_hours(1)).ends_with("for 3600 s"));
     }
 }

@@ -52,6 +52,46 @@ fn what_is_kept_of_a_server_that_ends_at_the_greeting_is_taken_back() {
 }
 
 #[test]
+fn a_server_that_ends_once_for_another_reason_is_not_taken_for_one_of_the_other_era_for_long() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools
+            -> u1: tools/list #2 modern
+            -> keep u1: server/discover
+        alice leaves
+            -> u1: cancelled #2
+            -> stop u1
+        u1 exits code 0
+        bob opens lazy idle=0
+        bob: tools/call #2 modern tool=x
+            -> start u2 for bob
+            ! u2 is recalled
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2 exits code 1
+            -> keep u2: nothing
+            -> start u3 for bob
+        u3 starts
+            -> u3: initialize #1
+        u3: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
+            -> stop u3
+            -> bob: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+        u3 exits code 0
+        carol opens lazy
+        carol: tools/call #1 modern tool=x
+        1 s pass
+            after 53 ms
+            -> start u3 for bob
+            after 71 ms
+            -> start u2 for carol
+    "#]]);
+}
+
+#[test]
 fn what_is_kept_of_a_server_that_says_nothing_any_more_is_taken_back() {
     check(expect![[r#"
         alice opens lazy idle=0
@@ -434,7 +474,7 @@ fn who_was_greeted_by_an_earlier_daemon_is_served_in_the_era_that_its_server_spe
         u4294967298 starts
             -> u4294967298: server/discover #4294967298 modern
         u4294967298: greets declares=tools
-            -> found of u4294967298: not=legacy
+            -> found of u4294967298: nothing
             ! u4294967298 has forgotten 1
     "#]]);
 }

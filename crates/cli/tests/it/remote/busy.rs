@@ -80,7 +80,7 @@ fn a_call_that_a_server_may_have_seen_is_not_made_again() {
     let answer = client.call("echo", json!({"text": "2"}));
     let (reason, words) = error(&answer);
     assert_eq!(reason, "upstream-refused", "{answer}");
-    assert!(words.contains("503") && words.contains(" 1 s "), "{words}");
+    assert!(words.contains("503") && words.contains(" 1 s;"), "{words}");
     let data = &answer["error"]["data"];
     assert_eq!(
         (&data["maybeExecuted"], &data["retryAfterMs"]),

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     link::{NoRoom, Share},
     upstream::{
-        rest::HOLD_MAX,
+        rest::{HOLD_MAX, Held, Patience},
         sse::{Event, Events},
     },
 };
@@ -80,11 +80,13 @@ pub(super) async fn exchange(
     frame: Frame,
     mut mirrors: Vec<Mirror>,
     mut idle: Option<Connection>,
+    held: Held,
 ) -> Came {
     let message = bytes_of(&frame);
     let (mut is_repeated, mut is_rejected) = (false, false);
     loop {
-        let post = talk.post_in_time(message.clone(), &mirrors, idle.take(), |status| {
+        let patience = Patience::of(held.clone());
+        let post = talk.post_in_time(message.clone(), &mirrors, idle.take(), patience, |status| {
             may_be_repeated(status, &frame)
         });
         let heard = match post.await {

@@ -17,7 +17,10 @@ use super::{
     mirrors::mirrors_of,
     talk::{Rejection, SESSION, Talk},
 };
-use crate::upstream::sse::{Event, Events};
+use crate::upstream::{
+    rest::Patience,
+    sse::{Event, Events},
+};
 
 /// How long an old server may take to say where messages go.
 const ENDPOINT_PATIENCE: Duration = Duration::from_secs(10);
@@ -54,10 +57,23 @@ struct Greeted {
     protocol_version: String,
 }
 
+/// How long an `initialize` is held for a server that has too much to do: less than a session waits for its start, so
+/// that it hears why it waits no longer.
+const INITIALIZE_HOLD_MAX: Duration = Duration::from_secs(20);
+
+/// The same of a `server/discover`: less than the core takes for a sign that a server does not know it.
+const DISCOVER_HOLD_MAX: Duration = Duration::from_secs(8);
+
 /// Says `initialize`.
 pub(super) async fn greet(talk: &Talk, frame: &Frame, idle: Option<Connection>) -> Greeting {
     let (response, connection) = match talk
-        .post_in_time(bytes_of(frame), &[], idle, |_| true)
+        .post_in_time(
+            bytes_of(frame),
+            &[],
+            idle,
+            Patience::within(INITIALIZE_HOLD_MAX),
+            |_| true,
+        )
         .await
     {
         Ok(response) => response,
@@ -97,7 +113,8 @@ pub(super) async fn discover(talk: &Talk, frame: &Frame, idle: Option<Connection
     let mirrors = mirrors_of(frame, None);
     let (mut idle, mut is_told) = (idle, false);
     loop {
-        let post = talk.post_in_time(bytes_of(frame), &mirrors, idle.take(), |_| true);
+        let patience = Patience::within(DISCOVER_HOLD_MAX);
+        let post = talk.post_in_time(bytes_of(frame), &mirrors, idle.take(), patience, |_| true);
         let (response, connection) = match post.await {
             Ok(response) => response,
             Err(failure) => return Greeting::unheard(talk, failure),
@@ -250,7 +267,13 @@ pub(super) async fn begin_old(
         .await;
     begun.ok()?;
     match there
-        .post_in_time(bytes_of(&frame), &[], None, |_| true)
+        .post_in_time(
+            bytes_of(&frame),
+            &[],
+            None,
+            Patience::within(INITIALIZE_HOLD_MAX),
+            |_| true,
+        )
         .await
     {
         Ok((response, _busy)) if response.status().is_success() => None,

@@ -9,7 +9,10 @@ use tokio::{
 use wire::{Frame, Method};
 
 use super::{News, connection::Failure, exchange::bytes_of, mirrors::mirrors_of, talk::Talk};
-use crate::upstream::{rest::HOLD_MAX, standing::Busy};
+use crate::upstream::{
+    rest::{HOLD_MAX, Patience},
+    standing::Busy,
+};
 
 /// Messages that may wait to be posted.
 pub(super) const NOTICES_MAX: usize = 64;
@@ -29,7 +32,13 @@ pub(super) async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: S
         } else {
             Vec::new()
         };
-        let post = talk.post_in_time(bytes_of(&frame), &mirrors, idle.take(), |_| true);
+        let post = talk.post_in_time(
+            bytes_of(&frame),
+            &mirrors,
+            idle.take(),
+            Patience::default(),
+            |_| true,
+        );
         let posted = time::timeout(NOTICE_PATIENCE + HOLD_MAX, post).await;
         let target = &talk.connector.target;
         let trouble = match posted {

@@ -147,9 +147,9 @@ impl Talk {
         message: Bytes,
         mirrors: &[Mirror],
         mut idle: Option<Connection>,
+        mut patience: Patience,
         repeatable: impl Fn(StatusCode) -> bool,
     ) -> Result<(Response<Incoming>, Connection), Failure> {
-        let mut patience = Patience::default();
         loop {
             let waited = patience.wait(&self.rest).await;
             waited.map_err(|left| Failure::Resting(rest::words(left), left))?;
