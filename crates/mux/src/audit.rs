@@ -237,10 +237,12 @@ impl Audit {
                 refusal: Refusal::AlreadyInitialized | Refusal::IdInUse,
             } => self.stay_modern(*session),
             Fact::UpstreamRecalled { upstream, .. } => {
-                self.serve_waiting(*upstream, true);
+                self.servers.entry(*upstream).or_default().is_recalled = true;
+                self.serve_waiting(*upstream);
             }
             Fact::UpstreamReady { upstream, .. } => {
-                self.serve_waiting(*upstream, false);
+                self.servers.entry(*upstream).or_default().is_recalled = false;
+                self.serve_waiting(*upstream);
             }
             Fact::UpstreamGreetingFailed { upstream, .. } => {
                 self.servers.entry(*upstream).or_default().is_recalled = false;
@@ -263,9 +265,8 @@ impl Audit {
     }
 
     /// Those that have waited are served. Who waits for no answer may have given up unseen: it is served when it asks.
-    fn serve_waiting(&mut self, upstream: UpstreamId, is_recalled: bool) {
+    fn serve_waiting(&mut self, upstream: UpstreamId) {
         let server = self.servers.entry(upstream).or_default();
-        server.is_recalled = is_recalled;
         for session in server.waiting.clone() {
             let client = self.clients.get(&session);
             if client.is_some_and(|client| !client.open.is_empty()) {

@@ -20,7 +20,7 @@ use crate::{
         machine::{Found, Machine},
         plan::{self, Callers, FilePlan, Means, Untouched, Wish},
         policies::Policies,
-        shadow::Shadows,
+        shadow::{self, Shadows},
         stale, trust, verify,
     },
     ui::{Format, Ui},
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         return import_from(source, args, &machine, places, ui);
     }
     let clients = clients(&args.clients);
-    let has_local_scope = clients.iter().any(|client| client.id == "claude-code");
+    let has_local_scope = clients.iter().any(|client| client.id == shadow::CLIENT);
     let mut work = Work {
         machine: &machine,
         means: Means {

@@ -17,7 +17,7 @@ use super::{
     machine::{self, Found},
     policies::Policies,
     safe_file::Original,
-    shadow::Shadows,
+    shadow::{self, Shadows},
     stale,
 };
 
@@ -26,6 +26,17 @@ pub(crate) struct Wish<'a> {
     pub(crate) clients: &'a [&'static Client],
     /// Servers by name; empty for all.
     pub(crate) servers: &'a [String],
+}
+
+impl Wish<'_> {
+    fn wants(&self, server: &str) -> bool {
+        self.servers.is_empty() || self.names(server)
+    }
+
+    /// Whether it is wanted by its name.
+    fn names(&self, server: &str) -> bool {
+        self.servers.iter().any(|name| name == server)
+    }
 }
 
 /// What an import goes by.
@@ -187,7 +198,7 @@ pub(crate) fn of_file(
             Decision::Nothing => {}
         }
     }
-    if found.client.id == "claude-code" && found.place.reach == Reach::User {
+    if found.client.id == shadow::CLIENT && found.place.reach == Reach::User {
         let put = stale::all_put(&means.state).map_err(|error| untouched(format!("{error:#}")))?;
         let put = put.iter().filter(|put| put.file == plan.original.path);
         file.follow(put, &entries, &mut changes);
@@ -226,8 +237,7 @@ struct File<'a> {
 
 impl File<'_> {
     fn decide(&self, entry: &Entry) -> Decision {
-        let is_named = self.wish.servers.contains(&entry.name);
-        if !self.wish.servers.is_empty() && !is_named {
+        if !self.wish.wants(&entry.name) {
             return Decision::Nothing;
         }
         let local = match &entry.kind {
@@ -283,7 +293,7 @@ impl File<'_> {
     /// Whether another file has what is put before the servers of this one.
     fn is_shadowed(&self) -> bool {
         let shadows = self.means.shadows.as_ref();
-        self.found.client.id == "claude-code"
+        self.found.client.id == shadow::CLIENT
             && shadows.is_some_and(|shadows| shadows.file == self.found.path)
     }
 
@@ -304,7 +314,7 @@ impl File<'_> {
         if let Some(refusal) = policy.refusal(name, words, after) {
             return Some(refusal.to_string());
         }
-        if self.wish.servers.iter().any(|server| server == name) {
+        if self.wish.names(name) {
             return None;
         }
         config::session_reason(words).map(|what| {

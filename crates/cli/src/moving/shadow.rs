@@ -16,6 +16,9 @@ use config::clients::{
 use super::{machine::Machine, safe_file::Original, tracked, trust};
 use crate::config_file;
 
+/// The client that has a scope before that of a project's file.
+pub(crate) const CLIENT: &str = "claude-code";
+
 /// Where the servers of projects are in the file of the user.
 const PROJECTS: &str = "projects";
 const SERVERS: &str = "mcpServers";
@@ -50,7 +53,7 @@ pub(super) struct Candidate<'a> {
 impl Shadows {
     /// Those of the project at hand; `None` if nothing is to be put before its file.
     pub(crate) fn read(machine: &Machine) -> Option<Self> {
-        let client = Client::named("claude-code")?;
+        let client = Client::named(CLIENT)?;
         let project = clients::Machine::project(machine)?;
         let file = project.join(".mcp.json");
         // What is wrong with it is said where it is looked at for itself.

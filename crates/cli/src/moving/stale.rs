@@ -11,12 +11,9 @@ use super::{
     journal::{self, SavedStep},
     machine::{Machine, means_missing},
     safe_file::Original,
-    shadow::Candidate,
+    shadow::{CLIENT, Candidate},
 };
 use crate::config_file;
-
-/// The client that has a scope before that of a project's file.
-const CLIENT: &str = "claude-code";
 
 /// One server that import has put before the file of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use config::clients::{self, Client, Node, Reach, Step, Value};
 
-use super::machine::Machine;
+use super::{machine::Machine, shadow::CLIENT};
 use crate::config_file;
 
 /// Whether the user has said so of this folder, or of one that it is in.
 pub(crate) fn is_trusted(machine: &Machine, project: &Path) -> bool {
-    let Some(client) = Client::named("claude-code") else {
+    let Some(client) = Client::named(CLIENT) else {
         return false;
     };
     let users = client.places.iter();

@@ -12,7 +12,9 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Client, FAKE_SERVER, Home, finish, hello, processes::Process, until};
+use crate::support::{
+    Client, FAKE_SERVER, Home, finish, free_address, hello, processes::Process, until,
+};
 
 /// The exit code, and what was found of that kind.
 #[track_caller]
@@ -166,7 +168,7 @@ fn an_address_of_a_client_at_which_nobody_listens_or_has_the_server_is_told() {
             "[http]\nlisten = [\"{address}\"]\n[servers.own]\ncommand = '{FAKE_SERVER}'\n"
         ));
     };
-    let address = free_address();
+    let address = free_address().to_string();
     config(&address);
     let file = home.user().join(".cursor/mcp.json");
     fs::create_dir(file.parent().unwrap()).unwrap();
@@ -205,7 +207,7 @@ fn an_address_of_a_client_at_which_nobody_listens_or_has_the_server_is_told() {
     let moved = fs::read_to_string(home.pool().join("config.toml")).unwrap();
     fs::write(
         home.pool().join("config.toml"),
-        moved.replace(&address, &free_address()),
+        moved.replace(&address, &free_address().to_string()),
     )
     .unwrap();
     home.done(&["stop"]);
@@ -219,12 +221,6 @@ fn an_address_of_a_client_at_which_nobody_listens_or_has_the_server_is_told() {
         next.contains("mcpool stop") && next.contains("mcpool undo"),
         "{next}"
     );
-}
-
-/// An address that nobody listened at a moment ago.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
 }
 
 #[test]

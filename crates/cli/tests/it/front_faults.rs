@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufReader, Read as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
@@ -15,7 +15,7 @@ use tungstenite::Message;
 use crate::{
     http_modern::{ask, call_of, fitted},
     support::{
-        Client, FAKE_SERVER, Home,
+        Client, FAKE_SERVER, Home, free_address,
         processes::Process,
         talk::Talk,
         until,
@@ -223,9 +223,7 @@ fn an_upgrade_is_noticed_on_no_front() {
 fn under_deaths_whoever_opens_another_websocket_goes_on_and_nothing_is_carried_out_twice() {
     let home = Home::new();
     // Clients find the next daemon where the last one was.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = free_address().to_string();
     home.configure(&format!(
         "[http]\nlisten = [\"{address}\"]\n[servers.fake]\ncommand = '{FAKE_SERVER}'\nargs = {}\nscope = \"global\"\n",
         json!(["--record", home.file("record")]),

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
     path::PathBuf,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
@@ -13,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAKE_SERVER, Home, eventually,
+    FAKE_SERVER, Home, eventually, free_address,
     processes::Process,
     until,
     web::{Web, call},
@@ -285,9 +284,7 @@ fn under_deaths_no_session_is_lost_and_nothing_is_carried_out_twice() {
     let home = Home::new();
     let record = home.file("record");
     // Clients find the next daemon where the last one was.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = free_address().to_string();
     home.configure(&format!(
         "[http]\nlisten = [\"{address}\"]\n[servers.fake]\ncommand = '{FAKE_SERVER}'\nargs = {}\nscope = \"global\"\n",
         json!(["--record", record]),

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use crate::{
     http_edge::secure,
     support::{
-        Client, FAKE_SERVER, Home, Ran, finish, hello, remote_socket::RemoteSocket, until, web::Web,
+        Client, FAKE_SERVER, Home, Ran, finish, free_address, hello, remote_socket::RemoteSocket,
+        until, web::Web,
     },
 };
 
@@ -63,12 +64,6 @@ fn profile(home: &Home, text: &str) -> PathBuf {
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path
-}
-
-/// Where nobody listens.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
 }
 
 fn url(remote: &RemoteSocket) -> String {
@@ -161,7 +156,7 @@ fn a_session_of_mcp_proxy_is_one_through_mcpool_and_its_hooks_have_the_same_key(
 #[test]
 fn a_daemon_that_comes_after_its_client_is_waited_for() {
     let home = Home::new();
-    let address = free_address();
+    let address = free_address().to_string();
     let mut client = Client::spawn(&mut mcp_proxy(&home, &[&format!("ws://{address}/mcp")]));
     let id = client.ask("initialize", hello("2025-11-25", &json!({})));
     let state = || {
@@ -383,7 +378,7 @@ fn a_daemon_is_served_at_a_port_with_the_words_of_code_intelligence() {
     home.configure(&format!(
         "[servers.fake]\ncommand = '{FAKE_SERVER}'\nscope = \"workspace\"\n"
     ));
-    let address = free_address();
+    let address = free_address().to_string();
     let port = address.rsplit_once(':').unwrap().1;
     for round in 0..2 {
         let mut serve = home.mcpool(&["serve", "--standalone", "--port", port]);

@@ -18,7 +18,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAKE_SERVER, Home, PATIENCE, Ran, finish, processes::Process, until, web::Web,
+    FAKE_SERVER, Home, PATIENCE, Ran, finish, free_address, processes::Process, until, web::Web,
 };
 
 /// The daemon's program.
@@ -26,14 +26,6 @@ const DAEMON: &str = env!("CARGO_BIN_EXE_mcpoold");
 
 /// A number that no user has, to run as if this is root.
 const SOMEBODY: u32 = 54_321;
-
-/// An address that nobody listened at a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
 
 /// systemd's tool that listens, and executes the daemon with its sockets when somebody comes.
 struct Activated {

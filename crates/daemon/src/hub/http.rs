@@ -214,9 +214,8 @@ impl Hub {
         found: Option<Found>,
         permit: OwnedSemaphorePermit,
     ) {
-        let since = Found::waited_since(found.as_ref());
-        let ask = match self.world.ask_at(&beginner.place, found) {
-            Ok(ask) => ask,
+        let (ask, since) = match self.world.ask_at(&beginner.place, found) {
+            Ok(asked) => asked,
             Err(fault) => return refuse(&beginner.reply, fault),
         };
         let entrance = Entrance::Http(Box::new(beginner));
@@ -422,12 +421,17 @@ pub(super) fn ask_over_http(
 }
 
 impl World {
-    /// What a session asks for that comes to this place, whose workspace was `found` if it has to be.
+    /// What a session asks for that comes to this place, whose workspace was `found` if it has to be; and since when it
+    /// waits for that.
     pub(super) fn ask_at(
         &mut self,
         place: &Place,
         found: Option<Found>,
-    ) -> Result<SessionAsk, HttpFault> {
+    ) -> Result<(SessionAsk, Instant), HttpFault> {
+        // Since now, if its workspace did not have to be looked at.
+        let since = found
+            .as_ref()
+            .map_or_else(Instant::now, |found| found.since);
         let server = if let Some(server) = &place.server {
             server.as_ref().to_owned()
         } else {
@@ -437,7 +441,7 @@ impl World {
         let workspace = found
             .map(|found| found.path)
             .or_else(|| place.workspace.clone());
-        Ok(ask_over_http(server, workspace, None))
+        Ok((ask_over_http(server, workspace, None), since))
     }
 
     /// A session over HTTP has said something and is not heard: the hub hears of that after a while, and

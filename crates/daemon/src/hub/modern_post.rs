@@ -20,7 +20,7 @@ use super::{
     world::World,
 };
 use crate::{
-    front::{Caller, Found, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
+    front::{Caller, HttpFault, Key, ModernFault, ModernPost, Place, check_params},
     launch::Launch,
     link::{Denial, FrozenRounds, Room, RoundTubes, Rounds, WayOut},
     tasks,
@@ -98,9 +98,8 @@ impl Hub {
         {
             return self.see_workspace_of(&workspace, post, permit);
         }
-        let since = Found::waited_since(found.as_ref());
-        let ask = match self.world.ask_at(&post.place, found) {
-            Ok(ask) => ask,
+        let (ask, since) = match self.world.ask_at(&post.place, found) {
+            Ok(asked) => asked,
             Err(fault) => return refuse(&post.reply, fault),
         };
         let arrival = Arrival::over_http(Entrance::Modern(Box::new(post)), ask, permit, since);

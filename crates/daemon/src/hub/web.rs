@@ -23,10 +23,9 @@ const MISSES_MAX: u32 = 10;
 impl Hub {
     /// Somebody asks for a WebSocket. What is wrong with that is told while it can be told by a status.
     pub(super) fn on_meeting(&mut self, place: &Place, found: Option<Found>, reply: Tube) {
-        let since = Found::waited_since(found.as_ref());
         let world = &mut self.world;
-        let ask = match world.ask_at(place, found) {
-            Ok(ask) => ask,
+        let (ask, since) = match world.ask_at(place, found) {
+            Ok(asked) => asked,
             Err(fault) => return refuse(&reply, fault),
         };
         let wanting = Wanting {
@@ -65,9 +64,8 @@ impl Hub {
         (talk, found): (Talk, Option<Found>),
         (reply, permit): (&Tube, OwnedSemaphorePermit),
     ) {
-        let since = Found::waited_since(found.as_ref());
-        let ask = match self.world.ask_at(&talk.place, found) {
-            Ok(ask) => ask,
+        let (ask, since) = match self.world.ask_at(&talk.place, found) {
+            Ok(asked) => asked,
             Err(fault) => return refuse(reply, fault),
         };
         let entrance = Entrance::WebSocket(Box::new(talk));

@@ -27,7 +27,7 @@ pub(super) const HOLD_MAX: Duration = Duration::from_secs(30);
 const TOLD_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// How long a server is left alone at most: its clock, or whoever set it up, may be wrong.
-pub(super) const BELIEVED_MAX: Duration = Duration::from_mins(5);
+const BELIEVED_MAX: Duration = Duration::from_mins(5);
 
 /// How often one message is sent again, however short the pauses are.
 const REPEATS_MAX: u32 = 5;
@@ -57,6 +57,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(rest.min(TOLD_MAX))
 }
 
+/// How long a server is left alone that wants it for so long.
+pub(super) fn believed(rest: Duration) -> Duration {
+    rest.min(BELIEVED_MAX)
+}
+
 /// What follows for a person of a server that wants to be left alone for so long.
 pub(super) fn words(rest: Duration) -> String {
     let seconds = rest.as_millis().div_ceil(1000);
@@ -70,7 +75,7 @@ pub(super) struct Rest(watch::Sender<Option<Instant>>);
 impl Rest {
     /// It wants to be left alone from now on.
     pub(super) fn begin(&self, rest: Duration) {
-        let until = Instant::now() + rest.min(BELIEVED_MAX);
+        let until = Instant::now() + believed(rest);
         self.0
             .send_modify(|before| *before = Some(before.map_or(until, |before| before.max(until))));
     }

@@ -31,7 +31,7 @@ impl File<'_> {
             let name = &candidate.entry.name;
             let at = shadows.at(name);
             let is_there = entries.iter().any(|entry| entry.at == at);
-            if !self.is_wanted(name) || is_there {
+            if !self.wish.wants(name) || is_there {
                 continue;
             }
             let becomes = match self.before_the_file(shadows, &candidate) {
@@ -79,7 +79,7 @@ impl File<'_> {
         };
         for here in put_there.filter(|put| put.is_of(&project)) {
             let looked_at = here.looked_at(entries, &self.tree, &project_file);
-            let Some((entry, now)) = looked_at.filter(|_| self.is_wanted(&here.server)) else {
+            let Some((entry, now)) = looked_at.filter(|_| self.wish.wants(&here.server)) else {
                 continue;
             };
             let Some((Step::Key(key), holder)) = entry.at.split_last() else {
@@ -143,10 +143,6 @@ impl File<'_> {
             None if shadows.is_approved(name, &self.tree) => Ok(becomes),
             None => Err(NOT_APPROVED.to_owned()),
         }
-    }
-
-    fn is_wanted(&self, name: &str) -> bool {
-        self.wish.servers.is_empty() || self.wish.servers.iter().any(|server| server == name)
     }
 }
 

@@ -1,12 +1,12 @@
 //! What goes wrong with servers that run already, and what becomes of it.
 
-use std::{fs, net::TcpListener};
+use std::fs;
 
 use serde_json::json;
 
 use super::{error, home_for, home_with, session_of};
 use crate::support::{
-    Client, Home,
+    Client, Home, free_address,
     remote::{Manners, Mood, Remote, Speaks},
     remote_socket::RemoteSocket,
 };
@@ -154,10 +154,7 @@ fn who_breaks_off_whenever_it_is_listened_to_is_there_all_the_same() {
 
 #[test]
 fn who_cannot_be_reached_or_does_not_let_us_in_is_named_with_what_to_do() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = free_address();
     let strict = Remote::start(Manners {
         wants: Some("Bearer right".to_owned()),
         ..Manners::default()

@@ -15,6 +15,7 @@ mod watched;
 pub(crate) mod web;
 
 use std::{
+    net::{SocketAddr, TcpListener},
     thread,
     time::{Duration, Instant},
 };
@@ -28,6 +29,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The scripted server.
 pub(crate) const FAKE_SERVER: &str = env!("CARGO_BIN_EXE_fake-server");
+
+/// An address that nobody listened at a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
 
 /// Waits until there is something.
 #[track_caller]

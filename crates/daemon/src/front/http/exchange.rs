@@ -17,7 +17,7 @@ use wire::{Fault, Frame, Kind, Method as Asked};
 use super::{
     Caller, Front, Generation, HttpFault, Key, Place, Post, Visit, Wish,
     events::Events,
-    gate::{Passed, Peer},
+    gate::{Passed, Peer, only},
     hook::{self, Hook},
     modern,
     place::place,
@@ -484,14 +484,12 @@ fn check_version(headers: &HeaderMap) -> Result<(), HttpFault> {
 /// The key of the session that a request is for, of a version that has sessions.
 fn key_of_session(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
     check_version(headers)?;
-    let mut keys = headers.get_all(&SESSION_ID).iter();
-    let Some(key) = keys.next() else {
+    let key = only(headers, &SESSION_ID).map_err(|_several| HttpFault::BadRequest {
+        what: "there is more than one session id",
+    })?;
+    let Some(key) = key else {
         return Ok(None);
     };
-    if keys.next().is_some() {
-        let what = "there is more than one session id";
-        return Err(HttpFault::BadRequest { what });
-    }
     // What is none of ours was never given out.
     let key = key.to_str().ok().and_then(Key::parse);
     key.map(Some).ok_or(HttpFault::NoSuchSession)

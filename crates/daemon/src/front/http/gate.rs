@@ -215,9 +215,13 @@ fn bearer(given: &[u8]) -> Option<&[u8]> {
 }
 
 /// There are several headers of this name.
-struct Several;
+pub(super) struct Several;
 
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Several> {
+/// The header of this name, of which there may be one.
+pub(super) fn only<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h HeaderValue>, Several> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {

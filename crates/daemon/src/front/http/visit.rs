@@ -83,13 +83,6 @@ pub(crate) struct Found {
     pub(crate) since: Instant,
 }
 
-impl Found {
-    /// Since when whoever brings it has waited: since now, if its workspace did not have to be looked at.
-    pub(crate) fn waited_since(found: Option<&Found>) -> Instant {
-        found.map_or_else(Instant::now, |found| found.since)
-    }
-}
-
 /// One request that the hub has to see to.
 #[derive(Debug)]
 pub(crate) struct Visit {

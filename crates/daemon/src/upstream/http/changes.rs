@@ -17,7 +17,7 @@ use super::{
     mirrors::mirrors_of,
     talk::Talk,
 };
-use crate::upstream::{rest::BELIEVED_MAX, sse::Events};
+use crate::upstream::sse::Events;
 
 /// How a request to be told of changes is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +46,7 @@ pub(super) async fn hear_of_changes(
         match talk.post(bytes_of(&frame), &mirrors, idle.take()).await {
             Ok((response, connection)) => {
                 again.is_answered();
-                rest = talk
-                    .rest_after(&response)
-                    .map(|rest| rest.min(BELIEVED_MAX));
+                rest = talk.pause_after(&response);
                 let status = response.status();
                 let is_trouble = is_busy(status) || has_stood && status.is_server_error();
                 if !is_trouble {

@@ -10,7 +10,7 @@ use super::{
     exchange::{Form, follow},
     talk::Talk,
 };
-use crate::upstream::{rest::BELIEVED_MAX, sse::Events};
+use crate::upstream::sse::Events;
 
 /// How a stream was given up.
 #[derive(Debug)]
@@ -35,9 +35,7 @@ pub(super) async fn listen(talk: Arc<Talk>, last_event: Option<String>) -> Unhea
         match talk.listen(events.last_id.as_deref()).await {
             Ok(response) => {
                 again.is_answered();
-                rest = talk
-                    .rest_after(&response)
-                    .map(|rest| rest.min(BELIEVED_MAX));
+                rest = talk.pause_after(&response);
                 let status = response.status();
                 if status == StatusCode::NOT_FOUND && talk.session.is_some() {
                     return Unheard::Forgotten;

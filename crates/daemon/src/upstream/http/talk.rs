@@ -170,6 +170,11 @@ impl Talk {
         Some(rest)
     }
 
+    /// The same, as the pause before a stream is asked for again: for no longer than a server is left alone.
+    pub(super) fn pause_after(&self, response: &Response<Incoming>) -> Option<Duration> {
+        self.rest_after(response).map(rest::believed)
+    }
+
     /// Asks for a stream of events, where another broke off if that is said.
     pub(super) async fn listen(
         &self,
