@@ -5,15 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
-use config::clients::{self, Client, Entry, Kind, Node, Reach, Step, Value};
+use config::clients::{self, Approval, Client, Entry, Kind, Node, Reach, Step, Value};
 
 use super::{
     journal::{self, SavedStep},
-    machine::{Machine, means_missing},
+    machine::Machine,
     safe_file::Original,
-    shadow::{CLIENT, Candidate},
+    shadow::{CLIENT, Shadows, Standing},
 };
-use crate::config_file;
 
 /// One server that import has put before the file of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,19 +24,17 @@ pub(crate) struct Put {
     at: Vec<Step>,
 }
 
-/// What a project's file says by now of a server that something else is said of before it.
+/// Why what stands before a project's file is not what is to stand there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Now {
-    /// Something else.
+    /// The file says something else of the server.
     Changed,
-    /// Nothing.
+    /// It says nothing of it any more.
     Gone,
-}
-
-/// What the file of a project says.
-pub(super) struct ProjectFile {
-    tree: Node,
-    entries: Vec<Entry>,
+    /// The person does not want it to run any more.
+    Unwanted,
+    /// The file is the user's alone.
+    Own,
 }
 
 /// What is out of date before the file of one project.
@@ -81,12 +78,12 @@ impl Put {
         Path::new(&self.project) == project
     }
 
-    /// What the project's file says of it by now, unless that is what stands here; and where it stands.
+    /// Why this is not what is to stand there, unless it is; and where it stands.
     pub(super) fn looked_at<'e>(
         &self,
         entries: &'e [Entry],
         user: &Node,
-        project: &ProjectFile,
+        project: &Shadows,
     ) -> Option<(&'e Entry, Now)> {
         let entry = entries.iter().find(|entry| entry.at == self.at)?;
         let Kind::Ours(command) = &entry.kind else {
@@ -94,36 +91,21 @@ impl Put {
             return None;
         };
         let dashes = command.words.iter().position(|word| word == "--")?;
-        let Some(theirs) = project.entries.iter().find(|it| it.name == self.server) else {
+        let Some(theirs) = project.entry(&self.server) else {
             return Some((entry, Now::Gone));
         };
-        let Kind::Local(local) = &theirs.kind else {
+        if project.standing == Standing::Own {
+            return Some((entry, Now::Own));
+        }
+        let Some(candidate) = project.candidate(theirs) else {
             return Some((entry, Now::Changed));
         };
-        let candidate = Candidate {
-            entry: theirs,
-            local,
-            node: project.tree.at(&theirs.at)?,
-        };
-        let words = [&command.words[..=dashes], &local.command.words].concat();
+        if project.approval(&self.server, user) != Approval::Approved {
+            return Some((entry, Now::Unwanted));
+        }
+        let words = [&command.words[..=dashes], &candidate.local.command.words].concat();
         let is_same = says_the_same(user.at(&entry.at)?, &candidate.through(&words));
         (!is_same).then_some((entry, Now::Changed))
-    }
-}
-
-impl ProjectFile {
-    /// Empty, if there is none; `None` if it cannot be read, as nothing can be said of it then.
-    pub(super) fn read(project: &Path) -> Option<Self> {
-        let client = Client::named(CLIENT)?;
-        let text = match config_file::read_file(&project.join(".mcp.json")) {
-            Ok(text) => text,
-            Err(error) if means_missing(&error) => String::new(),
-            Err(_) => return None,
-        };
-        Some(ProjectFile {
-            tree: client.grammar.read(&text).ok()?,
-            entries: clients::survey(&text, client).ok()?,
-        })
     }
 }
 
@@ -145,10 +127,11 @@ pub(crate) fn all_stale(machine: &Machine, state: &Path) -> Vec<Stale> {
         };
         for server in put.iter().filter(|put| put.file == original.path) {
             let project = Path::new(&server.project);
-            let file = project.is_dir().then(|| ProjectFile::read(project));
-            let now = file
-                .flatten()
-                .and_then(|file| server.looked_at(&entries, &user, &file));
+            let shadows = project.is_dir().then(|| machine.in_project(project));
+            let now = shadows
+                .and_then(|machine| Shadows::read(&machine))
+                .filter(|shadows| !matches!(shadows.standing, Standing::Unknown(_)))
+                .and_then(|shadows| server.looked_at(&entries, &user, &shadows));
             if now.is_none() {
                 continue;
             }
@@ -168,8 +151,8 @@ impl Stale {
     /// What is so.
     pub(crate) fn what(&self) -> String {
         format!(
-            "what import has put before {}/.mcp.json is not what that says by now, and is what Claude \
-             Code runs: {}",
+            "what import has put before {}/.mcp.json is not what that says by now, or what you want of it, and \
+             is what Claude Code runs: {}",
             self.project,
             self.servers.join(", ")
         )
