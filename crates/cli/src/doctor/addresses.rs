@@ -77,6 +77,7 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Why nobody listens at an address.
+#[derive(Clone, Copy, Debug)]
 enum Silence {
     /// mcpool listens at others.
     Elsewhere,
