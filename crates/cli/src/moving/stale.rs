@@ -1,9 +1,12 @@
-//! Whether what import has put before a project's file still says what the file says.
+//! Whether what import has put before a project's file still says what the file says, and is still wanted.
 //!
 //! A copy does not follow: others who have the project change its file, and what stands before it is
 //! what runs. Import has noted what it has put there; what a person has put there is theirs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use config::clients::{self, Approval, Client, Entry, Kind, Node, Reach, Step, Value};
 
@@ -115,6 +118,8 @@ pub(crate) fn all_stale(machine: &Machine, state: &Path) -> Vec<Stale> {
         return Vec::new();
     };
     let mut all: Vec<Stale> = Vec::new();
+    // Each is looked at once, as git is asked for it.
+    let mut projects: BTreeMap<&str, Option<Shadows>> = BTreeMap::new();
     let files = machine.files(&[client]).into_iter();
     for found in files.filter(|found| found.place.reach == Reach::User) {
         let Ok(Some(original)) = Original::read(&found.path) else {
@@ -126,12 +131,12 @@ pub(crate) fn all_stale(machine: &Machine, state: &Path) -> Vec<Stale> {
             continue;
         };
         for server in put.iter().filter(|put| put.file == original.path) {
-            let project = Path::new(&server.project);
-            let shadows = project.is_dir().then(|| machine.in_project(project));
+            let shadows = projects
+                .entry(&server.project)
+                .or_insert_with(|| told_of(machine, Path::new(&server.project)));
             let now = shadows
-                .and_then(|machine| Shadows::read(&machine))
-                .filter(|shadows| !matches!(shadows.standing, Standing::Unknown(_)))
-                .and_then(|shadows| server.looked_at(&entries, &user, &shadows));
+                .as_ref()
+                .and_then(|shadows| server.looked_at(&entries, &user, shadows));
             if now.is_none() {
                 continue;
             }
@@ -145,6 +150,14 @@ pub(crate) fn all_stale(machine: &Machine, state: &Path) -> Vec<Stale> {
         }
     }
     all
+}
+
+/// What there is to know of a project that is there; `None` where it cannot be told.
+fn told_of(machine: &Machine, project: &Path) -> Option<Shadows> {
+    let machine = project.is_dir().then(|| machine.in_project(project))?;
+    let shadows = Shadows::read(&machine)?;
+    let is_known = !matches!(shadows.standing, Standing::Unknown(_));
+    is_known.then_some(shadows)
 }
 
 impl Stale {

@@ -524,7 +524,7 @@ fn a_link_to_a_file_of_another_ending_is_read_by_its_own_name_on_the_way_back_to
         let target = home.keep(&format!("dotfiles/{target}"), text);
         let link = home.user().join(".continue").join(link);
         fs::create_dir_all(link.parent().unwrap()).unwrap();
-        std::os::unix::fs::symlink(&target, &link).unwrap();
+        symlink(&target, &link).unwrap();
         home.done(&["import", "--apply"]);
         let imported = fs::read_to_string(&target).unwrap();
         assert!(imported.contains("connect"), "{imported}");

@@ -32,12 +32,13 @@ fn what_a_person_has_switched_off_since_is_told_and_taken_away() {
     let forgotten = |home: &Home| {
         note_more(home, &user(home), "enabledMcpjsonServers", json!(["other"]));
     };
-    let ways: [(&str, &dyn Fn(&Home)); 3] = [
-        ("it is switched off in Claude Code", &in_settings),
-        ("it is switched off in Claude Code", &noted),
-        ("nobody has approved it", &forgotten),
+    let decisions: [&dyn Fn(&Home); 3] = [&in_settings, &noted, &forgotten];
+    let said = [
+        "it is switched off in Claude Code",
+        "it is switched off in Claude Code",
+        "nobody has approved it",
     ];
-    for (expected, decide) in ways {
+    for (decide, expected) in decisions.into_iter().zip(said) {
         let home = Home::new();
         let file = committed(&home, "{}");
         let user = put_before(&home, &file);
