@@ -51,8 +51,11 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     for (address, servers) in named.servers {
         let silence = match &listening {
             Some(listening) if listening.contains(&address) => None,
-            Some(_) => Some(Silence::Elsewhere),
-            None => Some(Silence::NotRunning),
+            // A daemon that is started listens at what is configured, also where no service does for it.
+            Some(_) if patient.status.is_some() || !configured.contains(&address) => {
+                Some(Silence::Elsewhere)
+            }
+            Some(_) | None => Some(Silence::NotRunning),
         };
         if let Some(silence) = silence {
             findings.push(unheard(&address, &servers, silence));
