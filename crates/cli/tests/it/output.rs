@@ -66,24 +66,25 @@ fn nothing_is_coloured_where_nobody_wants_it() {
     // `script` gives it a terminal, in which it would set headings in bold.
     let line = format!("{} list", env!("CARGO_BIN_EXE_mcpool"));
     home.done(&["add", "fake", "--", FAKE_SERVER]);
-    let shown = |no_color: Option<&str>| {
+    let shown = |term: &str, no_color: Option<&str>| {
         let mut command = home.command("script", &["-qec", &line, "/dev/null"]);
-        command.stdin(Stdio::null()).env("TERM", "xterm");
+        command.stdin(Stdio::null()).env("TERM", term);
         if let Some(value) = no_color {
             command.env("NO_COLOR", value);
         }
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
-    assert!(shown(None).contains("\x1b[1m"));
+    assert!(shown("xterm", None).contains("\x1b[1m"));
     assert!(
-        shown(Some("")).contains("\x1b[1m"),
+        shown("xterm", Some("")).contains("\x1b[1m"),
         "an empty one says nothing"
     );
-    let plain = shown(Some("1"));
-    assert!(
-        plain.contains("fake") && !plain.contains('\x1b'),
-        "{plain:?}"
-    );
+    for plain in [shown("xterm", Some("1")), shown("dumb", None)] {
+        assert!(
+            plain.contains("fake") && !plain.contains('\x1b'),
+            "{plain:?}"
+        );
+    }
 }
 
 #[test]
