@@ -3,7 +3,7 @@
 //! **Invariant:** a process is greeted once in its life, whichever daemon it was. What it says because of a
 //! call of before reaches nobody whose call that cannot have been.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use wire::{Frame, Message, Method};

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** whoever waits for a start hears of its end, or that it takes too long.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 use core::time::Duration;
 
 use wire::{Frame, Message, Method, Outgoing};

@@ -478,3 +478,73 @@ fn who_was_greeted_by_an_earlier_daemon_is_served_in_the_era_that_its_server_spe
             ! u4294967298 has forgotten 1
     "#]]);
 }
+
+#[test]
+fn who_has_come_to_a_process_of_the_other_era_that_does_not_come_up_hears_so() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+        u1 starts
+        u1: greets declares=tools+resources.subscribe
+        alice leaves
+        u1 exits code 0
+        bob opens lazy idle=0
+        bob: tools/call #1 modern tool=x
+        carol opens lazy idle=0
+        carol: subscriptions/listen #1 modern watches=a:1
+        carol: tools/call #2 modern tool=y
+        u2 starts
+        u2: error #1
+        u2 exits code 0
+        u3 starts
+        u3 exits code 1
+        bob: tools/call #2 modern tool=x
+        1 s pass
+        u3 starts
+        u3 exits code 1
+        1 s pass
+        u3 starts
+        u3 exits code 1
+        2 s pass
+        u3 starts
+        u3 exits code 1
+        2 s pass
+        u3 starts
+        u3 exits code 1
+        5 s pass
+        u3 starts
+        u3 exits code 1
+        bob: tools/call #3 modern tool=x
+        dave opens lazy idle=0
+        dave: tools/call #1 modern tool=x
+        1 min pass
+        u3 starts
+        bob: tools/call #4 modern tool=x
+        25 s pass
+        u3: greets declares=tools+resources.subscribe
+        bob: tools/call #5 modern tool=x
+    "#]]);
+}
+
+#[test]
+fn who_has_come_to_a_process_of_the_other_era_that_says_nothing_hears_so() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+        u1 starts
+        u1: greets declares=tools
+        alice leaves
+        u1 exits code 0
+        bob opens lazy idle=0
+        bob: tools/call #1 modern tool=x
+        u2 starts
+        u2: error #1
+        u2 exits code 0
+        u3 starts
+        25 s pass
+        bob: tools/call #2 modern tool=x
+        5 min pass
+        u3 exits signal 15
+        10 min pass
+    "#]]);
+}
