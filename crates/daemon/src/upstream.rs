@@ -42,6 +42,7 @@ use ends::{Ear, Pipes, Voice, tell};
 use target::Protocol;
 
 pub(crate) use ends::{Ends, MARK_BYTES, WeakEnds, unmarked};
+pub(crate) use rest::LeftAlone;
 pub(crate) use standing::{Resumable, Standing};
 pub(crate) use target::Target;
 
@@ -63,6 +64,8 @@ pub(crate) struct Job {
     pub(crate) message_bytes: usize,
     /// For all that is held of messages.
     pub(crate) room: Arc<Room>,
+    /// Which servers want to be left alone.
+    pub(crate) left_alone: LeftAlone,
 }
 
 /// What the hub hears of it beside the pipes.

@@ -3,7 +3,7 @@
 //! **Invariant:** a process is greeted once in its life, whichever daemon it was. What it says because of a
 //! call of before reaches nobody whose call that cannot have been.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use wire::{Frame, Message, Method};
@@ -19,11 +19,11 @@ use crate::{
     keeping::Keepsake,
     mux::Mux,
     offers::Offer,
+    private::DECLARES_TASKS,
     record::{Contents, OF_ONE_REQUEST},
     refusal::Refusal,
     routing::ASKS_UNBOUND,
     session::{Initialize, Session, State as SessionState},
-    start::DECLARES_TASKS,
     subscribe::Forward,
     upstream::{Origin, Standing, State, StopCause, Upstream},
     wishes::{level_of, uri_of},
@@ -201,29 +201,6 @@ impl Mux {
         }
         self.tell_missed_changes(session_id, upstream_id, out);
         self.want(upstream_id, out);
-    }
-
-    /// A server that was started for sessions that came back cannot be shared: each but the first gets
-    /// its own, with what waits of it.
-    pub(crate) fn part_reinstated(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let Some(upstream) = self.upstreams.get(&upstream_id) else {
-            return;
-        };
-        if upstream.key.session.is_some() {
-            return;
-        }
-        let route = upstream.key.route.clone();
-        self.unshareable.insert(route, DECLARES_TASKS);
-        let others: Vec<SessionId> = upstream.attached.iter().skip(1).copied().collect();
-        for session_id in others {
-            let is_reinstated = self
-                .sessions
-                .get(&session_id)
-                .is_some_and(|session| session.reinstated.is_some());
-            if is_reinstated {
-                self.seat_elsewhere(session_id, upstream_id, out);
-            }
-        }
     }
 
     /// What reinstated sessions were answered can be told now that there is a handshake.

@@ -53,6 +53,7 @@ mod noise;
 mod offers;
 mod once;
 mod pages;
+mod private;
 mod pulse;
 mod recall;
 mod record;

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** whoever waits for a start hears of its end, or that it takes too long.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 use core::time::Duration;
 
 use wire::{Frame, Message, Method, Outgoing};
@@ -25,9 +25,6 @@ use crate::{
     upstream::{Standing, State, StopCause, Upstream},
     verdict::Evidence,
 };
-
-/// Why a server that runs tasks is not shared.
-pub(crate) const DECLARES_TASKS: &str = "it declares tasks, which are not separated yet";
 
 impl Mux {
     /// Somebody needs this upstream: starts it, unless it runs, rests or is on its way.
@@ -182,14 +179,13 @@ impl Mux {
         upstream.greeted_at = self.now;
         upstream.state = State::Ready { since: self.now };
         upstream.standing = Standing::Greeted;
-        match era {
-            Era::Legacy => Mux::tell_upstream(upstream_id, greeted(), out),
-            Era::Modern => self.listen_to(upstream_id, out),
+        if era == Era::Legacy {
+            Mux::tell_upstream(upstream_id, greeted(), out);
         }
         self.prove_era(upstream_id, out);
         self.touch_record(upstream_id);
         if has_tasks {
-            self.part_reinstated(upstream_id, out);
+            self.make_private(upstream_id, out);
         }
         self.settle_reinstated(upstream_id);
         self.restore(upstream_id, out);
@@ -199,9 +195,6 @@ impl Mux {
         }
         self.tell_what_is_forgotten(upstream_id, out);
         self.refuse_what_is_lost(upstream_id, out);
-        if has_tasks {
-            self.make_private(upstream_id, out);
-        }
         self.forget_patience(upstream_id);
         self.attach_waiting(upstream_id, out);
         self.after_restart(upstream_id, None, out);
@@ -259,8 +252,8 @@ impl Mux {
         };
         upstream.level = level;
         if upstream.key.era == Era::Modern {
-            // It was asked for all of it at once.
-            return;
+            // It is asked for all of it at once.
+            return self.listen_to(upstream_id, out);
         }
         let uris = upstream.subscriptions.uris();
         for uri in uris {
@@ -316,70 +309,6 @@ impl Mux {
         if let Some(upstream) = self.upstreams.get(&upstream_id) {
             for session in &upstream.attached {
                 self.timers.clear(Timer::StartPatience(*session));
-            }
-        }
-    }
-
-    /// The server cannot be shared: whoever came first keeps it, the others get their own.
-    ///
-    /// If nobody is there any longer, whoever comes next will have it.
-    pub(crate) fn make_private(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        if upstream.key.session.is_some() {
-            return;
-        }
-        self.unshareable
-            .insert(upstream.key.route.clone(), DECLARES_TASKS);
-        if upstream.private.is_none() {
-            upstream.private = Some(DECLARES_TASKS);
-            out.tell(Fact::UpstreamPrivate {
-                upstream: upstream_id,
-                why: DECLARES_TASKS,
-            });
-        }
-        self.turn_away_probes_without_session(upstream_id, out);
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        let attached = upstream.attached.first().copied();
-        let Some(keeper) = attached.or_else(|| upstream.waiting.front().copied()) else {
-            return;
-        };
-        let others: Vec<SessionId> = upstream
-            .waiting
-            .iter()
-            .copied()
-            .filter(|id| *id != keeper)
-            .collect();
-        upstream.waiting.retain(|id| *id == keeper);
-        for other in &others {
-            upstream.turns.remove(*other);
-        }
-        self.claim(upstream_id, keeper);
-        for other in others {
-            self.route_again(other, out);
-        }
-    }
-
-    /// Whoever asks with a single request what there is would be told of what it cannot have with the next: it hears
-    /// what everybody hears who asks so from now on, and begins a session.
-    fn turn_away_probes_without_session(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let Some(upstream) = self.upstreams.get(&upstream_id) else {
-            return;
-        };
-        let era = upstream.key.era;
-        let is_probe = |id: &SessionId| {
-            let session = self.sessions.get(id);
-            session.is_some_and(|session| session.queue.holds(&Method::Discover))
-        };
-        let probes: Vec<SessionId> = upstream.waiting.iter().copied().filter(is_probe).collect();
-        for session_id in probes {
-            let is_turned_away = self.turn_away_without_session(session_id, era, out);
-            if is_turned_away && let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
-                upstream.waiting.retain(|id| *id != session_id);
-                upstream.turns.remove(session_id);
             }
         }
     }

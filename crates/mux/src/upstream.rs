@@ -210,10 +210,10 @@ pub(crate) struct Ask {
     pub(crate) token: Option<ProgressToken>,
 }
 
-/// An ask that waits for its owner to become clear.
 /// Why a server is shared more widely than it would be in the other era.
 const NO_SESSIONS: &str = "auto: it is spoken to in an era that has no sessions";
 
+/// An ask that waits for its owner to become clear.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Undecided {
     pub(crate) frame: Weighed<Frame>,

@@ -39,6 +39,7 @@ use crate::{
     observe::Observer,
     process::{Guardian, HURRY, Process, STOP_PATIENCE},
     tasks,
+    upstream::LeftAlone,
 };
 
 /// What the world is made of when the daemon begins.
@@ -74,6 +75,8 @@ pub(crate) struct Surroundings {
     pub(crate) door: Option<oneshot::Sender<()>>,
     /// Those of the thread that all this runs in.
     pub(crate) rests: Rests,
+    /// Which servers by URL want to be left alone.
+    pub(crate) left_alone: LeftAlone,
 }
 
 /// All peers.

@@ -76,6 +76,7 @@ impl Remote {
             },
             message_bytes: around.limits.message_bytes,
             room: Arc::clone(&around.room),
+            left_alone: around.left_alone.clone(),
         };
         tasks::spawn("remote", upstream::run(job, ends, wanted, resumed));
         remote

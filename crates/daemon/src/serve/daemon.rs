@@ -40,6 +40,7 @@ use crate::{
     process::Guardian,
     tasks,
     upgrade::{FrozenDaemon, Handed, Successor, UpgradeWish, monotonic},
+    upstream::LeftAlone,
 };
 
 /// Inputs that may wait for the hub; then readers wait.
@@ -119,13 +120,12 @@ impl Daemon {
         let edge = (&inbox, &room, &limits);
         let (http, tubes) = open_http(http_before, &http, &places, edge, (&door, descriptors))?;
         let run_file = RunFile::write(&places.state, &places.socket, &admin::http(&http.listening));
-        let epoch = start.epoch();
         let halt = Halt::default();
         let world = World::new(Surroundings {
             guardian: Guardian::new(
                 guardian_program,
                 places.guardian_socket(),
-                epoch,
+                start.epoch(),
                 files,
                 (inbox.clone(), halt.clone()),
             ),
@@ -139,11 +139,12 @@ impl Daemon {
             rows,
             session_places: door.places().share(),
             rests,
+            left_alone: LeftAlone::default(),
             floods: Arc::new(Turnstile::new()?),
             logs: logs.clone(),
             direct: Locks::of(&places),
             socket: places.socket,
-            epoch,
+            epoch: start.epoch(),
             http,
             door: Some(open),
         });

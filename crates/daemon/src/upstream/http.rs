@@ -39,7 +39,7 @@ use super::{
     End, Job, Task, Wanted,
     connect::Connector,
     ends::{Ear, Voice},
-    rest::{Held, Rest},
+    rest::Held,
     standing::{Busy, Resumable},
 };
 use crate::{front::Param, launch::RemoteSpec, logs::Veil};
@@ -77,6 +77,8 @@ enum News {
     /// The server does not know the session.
     Forgotten,
     Unreachable(String),
+    /// The server does not take in an answer to what it has asked.
+    Unanswered(String),
 }
 
 /// How far the conversation is. Until it is settled there is one message at a time.
@@ -141,6 +143,7 @@ pub(super) async fn converse(
         Err(why) => return End::unstarted(why),
     };
     let (tell_lists, lists) = mpsc::channel(LISTS_MAX);
+    let rest = job.left_alone.at(&connector.target.place, &job.spec);
     let talk = Talk {
         path: connector.target.path.clone(),
         connector,
@@ -154,7 +157,7 @@ pub(super) async fn converse(
         standing: job.standing.clone(),
         veil: Veil::of_remote(&job.spec),
         lists: tell_lists,
-        rest: Rest::default(),
+        rest,
     };
     let (news, mut heard) = mpsc::channel(NOTICES_MAX);
     let mut conversation = Conversation {
@@ -455,6 +458,7 @@ impl Conversation {
             News::Unheard(Unheard::Unreachable(why)) | News::Unreachable(why) => {
                 return Some(self.unreachable(why, Vec::new()).await);
             }
+            News::Unanswered(why) => return Some(self.unanswered(why).await),
         }
         None
     }

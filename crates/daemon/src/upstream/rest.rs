@@ -1,11 +1,15 @@
 //! How long a server wants to be left alone that has too much to do: `Retry-After` (RFC 9110, section 10.2.3).
 //!
+//! What one message has shown counts for all that is sent to that server, in whatever conversation.
+//!
 //! **Invariant:** a message is held by that for no longer than [`HOLD_MAX`]; whoever would have to wait longer is told
 //! so, and how long.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -20,8 +24,15 @@ use tokio::{
     time::{self, Instant},
 };
 
+use super::target::Place;
+use crate::launch::RemoteSpec;
+
 /// All pauses of one message together. Clients give up on a session that has not begun after 30 s.
 pub(super) const HOLD_MAX: Duration = Duration::from_secs(30);
+
+/// The same of what a conversation begins with: less than a session waits for its start, so that it hears why it
+/// waits no longer.
+pub(super) const GREETING_HOLD_MAX: Duration = Duration::from_secs(20);
 
 /// The longest time that is told to anybody.
 const TOLD_MAX: Duration = Duration::from_hours(365 * 24);
@@ -29,8 +40,15 @@ const TOLD_MAX: Duration = Duration::from_hours(365 * 24);
 /// How long a server is left alone at most: its clock, or whoever set it up, may be wrong.
 const BELIEVED_MAX: Duration = Duration::from_mins(5);
 
-/// How often one message is sent again, however short the pauses are.
+/// How long it is left alone at least: it may say that it need not be at all, and say no again at once.
+const BELIEVED_MIN: Duration = Duration::from_millis(100);
+
+/// How often one message is sent again, however short the pauses are. Each is at least twice as long as the one before
+/// has to be.
 const REPEATS_MAX: u32 = 5;
+
+/// Servers of which it is known at a time. What others say counts for the conversation in which they say it.
+const SERVERS_MAX: usize = 1024;
 
 /// How long the server that answers so wants to be left alone, if it says that.
 pub(super) fn wanted_by(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
@@ -59,7 +77,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// How long a server is left alone that wants it for so long.
 pub(super) fn believed(rest: Duration) -> Duration {
-    rest.min(BELIEVED_MAX)
+    rest.clamp(BELIEVED_MIN, BELIEVED_MAX)
 }
 
 /// What follows for a person of a server that wants to be left alone for so long.
@@ -68,7 +86,35 @@ pub(super) fn words(rest: Duration) -> String {
     format!("it has too much to do and wants to be left alone for {seconds} s")
 }
 
-/// What one server has said of this, for all that is sent to it in one conversation.
+/// Who is known by what it has said of this: whoever is at a place, to those who come there with the same headers. What
+/// it has no time for may be what one account wants of it.
+type Known = (Place, Vec<(String, String)>);
+
+/// What all servers have said of this, for all conversations with them.
+#[derive(Clone, Default)]
+pub(crate) struct LeftAlone(Arc<Mutex<BTreeMap<Known, Rest>>>);
+
+impl fmt::Debug for LeftAlone {
+    /// The values of headers are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeftAlone")
+    }
+}
+
+impl LeftAlone {
+    /// For a conversation with who is there.
+    pub(super) fn at(&self, place: &Place, spec: &RemoteSpec) -> Rest {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, rest| rest.is_of_use());
+        let known = (place.clone(), spec.headers.clone());
+        if all.len() >= SERVERS_MAX && !all.contains_key(&known) {
+            return Rest::default();
+        }
+        all.entry(known).or_default().clone()
+    }
+}
+
+/// What one server has said of this.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rest(watch::Sender<Option<Instant>>);
 
@@ -78,6 +124,22 @@ impl Rest {
         let until = Instant::now() + believed(rest);
         self.0
             .send_modify(|before| *before = Some(before.map_or(until, |before| before.max(until))));
+    }
+
+    /// Returns when it may be spoken to.
+    pub(super) async fn over(&self) {
+        loop {
+            let left = self.left();
+            if left.is_zero() {
+                return;
+            }
+            time::sleep(left).await;
+        }
+    }
+
+    /// Whether another conversation takes part in it, or has to begin with it.
+    fn is_of_use(&self) -> bool {
+        self.0.sender_count() > 1 || !self.left().is_zero()
     }
 
     fn left(&self) -> Duration {
@@ -106,6 +168,8 @@ impl Held {
 pub(super) struct Patience {
     left: Duration,
     repeats_left: u32,
+    /// The shortest pause before it is sent again.
+    least: Duration,
     held: Held,
 }
 
@@ -121,6 +185,7 @@ impl Patience {
         Patience {
             left,
             repeats_left: REPEATS_MAX,
+            least: BELIEVED_MIN,
             held: Held::default(),
         }
     }
@@ -131,6 +196,12 @@ impl Patience {
             held,
             ..Patience::default()
         }
+    }
+
+    /// Not after this moment, either.
+    pub(super) fn until(&mut self, end: Instant) {
+        let left = end.saturating_duration_since(Instant::now());
+        self.left = self.left.min(left);
     }
 
     /// Returns when the server may be spoken to; the error is for how much longer it may not.
@@ -147,11 +218,16 @@ impl Patience {
         }
     }
 
-    /// Whether the message may be sent again after this pause.
-    pub(super) fn allows(&mut self, rest: Duration) -> bool {
-        let is_allowed = self.repeats_left > 0 && rest <= self.left;
-        self.repeats_left = self.repeats_left.saturating_sub(1);
-        is_allowed
+    /// Whether the message may be sent again, after a pause of at least so long, which begins now.
+    pub(super) fn allows(&mut self, rest: &Rest, wanted: Duration) -> bool {
+        let pause = wanted.max(self.least);
+        if self.repeats_left == 0 || pause > self.left {
+            return false;
+        }
+        self.repeats_left -= 1;
+        self.least *= 2;
+        rest.begin(pause);
+        true
     }
 }
 
@@ -160,6 +236,7 @@ mod tests {
     use hyper::header::HeaderValue;
 
     use super::*;
+    use crate::upstream::target::Target;
 
     /// What the clock of the server shows.
     const NOW: &str = "Sun, 06 Nov 1994 08:49:30 GMT";
@@ -223,14 +300,13 @@ mod tests {
         let began = Instant::now();
         for _ in 0..2 {
             let pause = HOLD_MAX / 2;
-            assert!(patience.allows(pause));
-            rest.begin(pause);
+            assert!(patience.allows(&rest, pause));
             // It is the longest of all that were said that counts.
             rest.begin(Duration::from_secs(1));
             assert_eq!(patience.wait(&rest).await, Ok(()));
         }
         assert_eq!(began.elapsed(), HOLD_MAX);
-        assert!(!patience.allows(Duration::from_millis(1)));
+        assert!(!patience.allows(&rest, Duration::from_millis(1)));
         rest.begin(Duration::MAX);
         assert_eq!(patience.wait(&rest).await, Err(BELIEVED_MAX));
         let another = Patience::default().wait(&rest).await;
@@ -256,11 +332,70 @@ mod tests {
         assert_eq!((waited, seen, held.is_held()), (Ok(()), true, false));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_sent_again_less_and_less_often_and_not_for_ever_however_short_the_pauses_are()
+     {
+        let (rest, mut patience) = (Rest::default(), Patience::default());
+        let mut pauses = Vec::new();
+        while patience.allows(&rest, Duration::ZERO) {
+            let began = Instant::now();
+            assert_eq!(patience.wait(&rest).await, Ok(()));
+            pauses.push(began.elapsed().as_millis());
+        }
+        assert_eq!(pauses, [100, 200, 400, 800, 1600]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_need_not_be_left_alone_is_all_the_same_for_a_moment() {
+        let rest = Rest::default();
+        let began = Instant::now();
+        rest.begin(Duration::ZERO);
+        rest.over().await;
+        assert_eq!(began.elapsed(), BELIEVED_MIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_has_said_in_one_conversation_counts_in_the_next() {
+        let left_alone = LeftAlone::default();
+        let spec = |url: &str, key: &str| RemoteSpec {
+            url: url.to_owned(),
+            headers: vec![("authorization".to_owned(), key.to_owned())],
+            ca_cert: None,
+            may_come_later: false,
+            session_key: None,
+            is_of_a_session: false,
+        };
+        let rest = |url: &str, key: &str| {
+            let place = Target::parse(url).unwrap().place;
+            left_alone.at(&place, &spec(url, key))
+        };
+        rest("https://there/mcp", "a").begin(Duration::from_secs(7));
+        for (url, key, seconds) in [
+            ("https://there/other", "a", 7),
+            ("wss://there/ws", "a", 7),
+            ("https://there/mcp", "b", 0),
+            ("https://elsewhere/mcp", "a", 0),
+        ] {
+            assert_eq!(rest(url, key).left().as_secs(), seconds, "{url} {key}");
+        }
+        time::advance(Duration::from_secs(7)).await;
+        let held = rest("https://there/mcp", "a");
+        let known = left_alone.0.lock().unwrap().len();
+        // Of all others nothing is known any more.
+        assert_eq!((known, held.left()), (1, Duration::ZERO));
+    }
+
     #[test]
-    fn a_message_is_not_sent_again_for_ever_however_short_the_pauses_are() {
-        let mut patience = Patience::default();
-        let repeats = (0..100).filter(|_| patience.allows(Duration::ZERO)).count();
-        assert_eq!(repeats, 5);
+    fn nobody_reads_the_headers_by_which_a_server_is_known() {
+        assert_eq!(format!("{:?}", LeftAlone::default()), "LeftAlone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_not_held_beyond_the_moment_that_was_said() {
+        let (rest, mut patience) = (Rest::default(), Patience::default());
+        patience.until(Instant::now() + Duration::from_secs(2));
+        assert!(!patience.allows(&rest, Duration::from_secs(3)));
+        assert!(patience.allows(&rest, Duration::from_secs(2)));
     }
 
     #[test]

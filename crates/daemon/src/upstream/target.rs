@@ -31,7 +31,7 @@ pub(super) enum Protocol {
 }
 
 /// Where it is spoken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     Socket(PathBuf),
     Network {

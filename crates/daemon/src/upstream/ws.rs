@@ -28,7 +28,7 @@ use super::{
     End, Job, Wanted,
     connect::{Connector, NoWay, Stream},
     ends::{Ear, Voice},
-    rest::{self, Patience, Rest},
+    rest::{self, GREETING_HOLD_MAX, Patience},
     words_of,
 };
 use crate::launch::RemoteSpec;
@@ -213,16 +213,24 @@ enum Unopened {
 /// Opens a WebSocket, also to a server that comes only while it is waited for. Each wait ends sooner than whoever
 /// has the patience, so that it is told why.
 async fn open_in_time(job: &Job, connector: &Connector) -> Result<Socket, String> {
-    let until = Instant::now() + job.wait;
+    let began = Instant::now();
+    let until = began + job.wait;
+    let held_until = began + job.wait.max(GREETING_HOLD_MAX);
     let mut pause = FIRST_PAUSE;
-    let (rest, mut patience) = (Rest::default(), Patience::default());
+    let rest = job.left_alone.at(&connector.target.place, &job.spec);
+    let mut patience = Patience::within(GREETING_HOLD_MAX);
     loop {
+        patience.until(held_until);
+        if let Err(left) = patience.wait(&rest).await {
+            return Err(format!("{}: {}", connector.target, rest::words(left)));
+        }
         let why = match time::timeout(PATIENCE, open(job, connector)).await {
             Ok(Ok(socket)) => return Ok(socket),
             Ok(Err(Unopened::Refused(why))) => return Err(why),
             Ok(Err(Unopened::Resting(why, wanted))) => {
                 rest.begin(wanted);
-                if !patience.allows(wanted) || patience.wait(&rest).await.is_err() {
+                patience.until(held_until);
+                if !patience.allows(&rest, wanted) {
                     return Err(why);
                 }
                 continue;

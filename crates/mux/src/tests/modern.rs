@@ -202,8 +202,8 @@ fn a_server_of_the_modern_era_alone_serves_legacy_clients_too() {
         u2 starts
             -> u2: server/discover #1 modern
         u2: greets speaks=2026-07-28 declares=tools.listChanged+resources.subscribe+logging
-            -> u2: subscriptions/listen #2 modern {"toolsListChanged":true}
             -> found of u2: not=legacy
+            -> u2: subscriptions/listen #2 modern {"toolsListChanged":true}
             -> alice: result #0 version=2025-11-25
         u2: raw {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":2},"notifications":{"toolsListChanged":true}}}
         alice: logging/setLevel #1 level=debug

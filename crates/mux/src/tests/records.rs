@@ -327,8 +327,8 @@ fn sessions_that_came_back_before_their_server_do_not_share_what_cannot_be_share
             -> u4294967297: initialized
             -> start u4294967298 for bob
             -> alice: message level=warning
-            ! u4294967297 has forgotten 1
             ! u4294967297 is private
+            ! u4294967297 has forgotten 1
         u4294967298 starts
             -> u4294967298: initialize #4294967297
         u4294967298: greets declares=tools+tasks+logging

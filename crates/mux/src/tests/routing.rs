@@ -187,6 +187,209 @@ fn who_asks_what_there_is_of_a_server_that_turns_out_not_to_be_shared_begins_a_s
 }
 
 #[test]
+fn sessions_of_a_process_that_declares_tasks_only_when_it_is_started_again_part() {
+    check(expect![[r#"
+        u1 serves alice bob carol declares=tools+logging+resources.subscribe
+        bob: logging/setLevel #1 level=info
+            -> u1: logging/setLevel #2 level=info
+        u1: result #2
+            -> bob: result #1
+        bob: resources/subscribe #2 uri=a:b
+            -> u1: resources/subscribe #3 uri=a:b
+        u1: result #3
+            -> bob: result #2
+        bob: tools/call #3 tool=x
+            -> u1: tools/call #4
+        carol: tools/list #1
+            -> u1: tools/list #5
+        u1 exits code 1
+            -> bob: error #3 -32603 upstream-exited maybe-executed
+        carol: tools/call #2 tool=x
+        dave comes
+        1 s pass
+            after 77 ms
+            -> start u1 for dave
+        u1 starts
+            -> u1: initialize #6
+        u1: greets declares=tools+tasks+logging+resources.subscribe
+            -> u1: initialized
+            -> start u2 for bob
+            -> start u3 for carol
+            -> start u4 for dave
+            ! u1 is private
+        u2 starts
+            -> u2: initialize #1
+        u2: greets declares=tools+tasks+logging+resources.subscribe
+            -> u2: initialized
+            -> u2: resources/subscribe #2 uri=a:b
+            -> u2: logging/setLevel #3 level=info
+            -> bob: message level=warning
+            ! u2 has forgotten 1
+        u3 starts
+            -> u3: initialize #1
+        u3: greets declares=tools+tasks+logging+resources.subscribe
+            -> u3: initialized
+            -> u3: tools/list #2
+            -> u3: tools/call #3
+        u2: resources/updated uri=a:b
+            -> bob: resources/updated uri=a:b
+        u1: message level=error
+            -> alice: message level=error
+        u1: sampling/createMessage #1
+            -> u1: error #1 -32601 not-capable
+        bob: tools/call #4 tool=x
+            -> u2: tools/call #4
+        alice: tools/call #1 tool=x
+            -> u1: tools/call #7
+        bob leaves
+            -> u2: cancelled #4
+            -> u2: resources/unsubscribe #5 uri=a:b
+            -> stop u2
+    "#]]);
+}
+
+#[test]
+fn sessions_served_from_what_is_kept_part_when_their_server_turns_out_to_declare_tasks() {
+    check(expect![[r#"
+        alice comes lazy idle=0
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=tools
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+            -> keep u1: initialize
+        alice leaves
+            -> stop u1
+        u1 exits code 0
+        bob comes lazy idle=0
+            -> bob: result #0 version=2025-11-25
+            ! u2 is recalled
+        carol comes lazy idle=0
+            -> carol: result #0 version=2025-11-25
+        bob: tools/call #1 tool=x
+            -> start u2 for bob
+        carol: tools/call #1 tool=y
+        u2 starts
+            -> u2: initialize #1
+        u2: greets declares=tools+tasks
+            -> u2: initialized
+            -> start u3 for carol
+            -> u2: tools/call #2
+            -> keep u2: nothing
+            ! u2 is private
+        u3 starts
+            -> u3: initialize #1
+        u3: greets declares=tools+tasks
+            -> u3: initialized
+            -> u3: tools/call #2
+        u2: result #2 {"content":[]}
+            -> bob: result #1 {"content":[]}
+        u3: result #2 {"content":[]}
+            -> carol: result #1 {"content":[]}
+    "#]]);
+}
+
+#[test]
+fn who_has_moved_to_a_process_of_the_other_era_that_declares_tasks_parts_from_the_others_there() {
+    check(expect![[r#"
+        alice opens lazy idle=0
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools+resources.subscribe
+            -> u1: tools/list #2 modern
+            -> keep u1: server/discover
+        alice leaves
+            -> u1: cancelled #2
+            -> stop u1
+        u1 exits code 0
+        bob opens lazy idle=0
+        bob: tools/call #1 modern tool=x
+            -> start u2 for bob
+            ! u2 is recalled
+        carol opens lazy idle=0
+        carol: subscriptions/listen #1 modern watches=a:1
+            -> carol: notifications/subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+        carol: tools/call #2 modern tool=y
+        dave opens lazy idle=0 posts
+        dave: tools/call #1 modern tool=z
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: error #1
+            -> keep u2: nothing
+            -> stop u2
+        u2 exits code 0
+            -> start u3 for bob
+        u3 starts
+            -> u3: initialize #1
+        u3: greets declares=tools+tasks+resources.subscribe
+            -> u3: initialized
+            -> start u4 for carol
+            -> start u5 for dave
+            -> u3: tools/call #2
+            ! u3 is private
+        u4 starts
+            -> u4: initialize #1
+        u4: greets declares=tools+tasks+resources.subscribe
+            -> u4: initialized
+            -> u4: resources/subscribe #2 uri=a:1
+            -> u4: tools/call #3
+        u5 starts
+            -> u5: initialize #1
+        u5: greets declares=tools+tasks+resources.subscribe
+            -> u5: initialized
+            -> u5: tools/call #2
+        u3: result #2 {"content":[]}
+            -> bob: result #1
+        u4: resources/updated uri=a:1
+            -> carol: resources/updated of #1 uri=a:1
+        erin opens lazy posts
+        erin: tools/call #1 modern tool=z
+            -> erin: error #1 -32603 needs-session
+            -> close erin
+    "#]]);
+}
+
+#[test]
+fn who_watches_at_a_modern_server_that_declares_tasks_is_watched_for_where_it_goes() {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #1 modern watches=a:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=resources.subscribe
+            -> alice: notifications/subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+            -> u1: subscriptions/listen #2 modern {"resourceSubscriptions":["a:1"]}
+        bob opens
+        bob: subscriptions/listen #1 modern watches=b:1
+            -> bob: notifications/subscriptions/acknowledged of #1 {"resourceSubscriptions":["b:1"]}
+            -> u1: subscriptions/listen #3 modern {"resourceSubscriptions":["a:1","b:1"]}
+            -> u1: cancelled #2
+        u1 exits code 1
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #4 modern
+        u1: greets declares=resources.subscribe+tasks
+            -> start u2 for bob
+            -> u1: subscriptions/listen #5 modern {"resourceSubscriptions":["a:1"]}
+            ! u1 is private
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: greets declares=resources.subscribe+tasks
+            -> u2: subscriptions/listen #2 modern {"resourceSubscriptions":["b:1"]}
+        u1: resources/updated uri=b:1
+            ! u1 dropped: no-subscriber
+        u2: resources/updated uri=b:1
+            -> bob: resources/updated of #1 uri=b:1
+    "#]]);
+}
+
+#[test]
 fn a_server_with_tasks_that_nobody_waited_for_is_kept_for_the_next_session() {
     check(expect![[r#"
         alice comes

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::{error, home_for, home_with};
 use crate::support::{
     Client,
-    remote::{Manners, Remote, Speaks},
+    remote::{Manners, Mood, Remote, Speaks},
     remote_socket::RemoteSocket,
+    until,
 };
 
 const LATER: &str = "429 Too Many Requests\r\nRetry-After: 1\r\n";
@@ -197,4 +198,69 @@ fn whoever_listens_comes_back_when_the_server_says() {
         remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
         client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
     }
+}
+
+#[test]
+fn what_a_server_has_said_in_one_session_counts_for_the_next() {
+    let remote = remote();
+    let home = home_for(&remote);
+    let mut first = home.configured("there");
+    assert_eq!(first.text("echo", json!({"text": "1"})), "1");
+    let begun = remote.count("initialize");
+    remote.refuses("tools/call", "429 Too Many Requests\r\nRetry-After: 3\r\n");
+    let began = Instant::now();
+    let held = first.begin("echo", json!({"text": "2"}));
+    remote.has_seen("tools/call", 2);
+    let mut second = home.configured("there");
+    assert_eq!(second.text("echo", json!({"text": "3"})), "3");
+    assert!(began.elapsed() >= 3 * SECOND);
+    assert_eq!(remote.count("initialize"), begun + 1);
+    assert!(first.response(held)["result"].is_object());
+}
+
+#[test]
+fn a_stream_of_the_servers_own_is_not_asked_for_while_the_server_wants_to_be_left_alone() {
+    let remote = Remote::start(Manners {
+        speaks_up: true,
+        ..Manners::default()
+    });
+    // Unasked they come back after 1, 1, 2 and 4 seconds.
+    remote.receives(&[Mood::Cut; 5]);
+    let home = home_for(&remote);
+    let mut client = home.configured("there");
+    assert_eq!(client.text("echo", json!({"text": "1"})), "1");
+    remote.refuses("tools/call", "429 Too Many Requests\r\nRetry-After: 4\r\n");
+    let held = client.begin("echo", json!({"text": "2"}));
+    remote.has_seen("tools/call", 2);
+    let listened = remote.count("GET");
+    assert!(client.response(held)["result"].is_object());
+    // One may have been under way, and one may come as soon as it may.
+    assert!(remote.count("GET") <= listened + 2);
+}
+
+#[test]
+fn an_answer_to_what_a_server_has_asked_is_kept_while_the_server_has_no_time_for_it() {
+    let remote = remote();
+    let home = home_for(&remote);
+    let mut client = Client::spawn(&mut home.mcpool(&["connect", "there"]));
+    client.initialize_with(&json!({"elicitation": {}}));
+    let call = client.begin("ask", json!({}));
+    let asked = client.wait_for(|it| it["method"] == "elicitation/create");
+    let refused = 7;
+    for _ in 0..refused {
+        // What has no name is an answer.
+        remote.refuses("", "429 Too Many Requests\r\nRetry-After: 0\r\n");
+    }
+    let began = Instant::now();
+    client.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "accept", "content": {"name": "ada"}}}));
+    let posted = || {
+        let seen = remote.seen();
+        let is_answer = |id: &Value| id.as_str().is_some_and(|id| id.starts_with("ask-"));
+        seen.iter().filter(|it| is_answer(&it.body["id"])).count()
+    };
+    until("an answer that is taken in", || posted() == refused + 1);
+    // 100 ms, and then each pause is twice as long as the one before.
+    assert!(began.elapsed() >= 3 * SECOND);
+    assert!(client.response(call)["result"].is_object());
+    assert_eq!(home.upstream()["deaths"], 0);
 }

@@ -41,6 +41,8 @@ pub(super) async fn hear_of_changes(
     let mut is_first_try = wish == Wish::New;
     let mut again = Again::new();
     loop {
+        // Nobody waits for this stream, so it can wait for as long as it takes.
+        talk.rest.over().await;
         again.begins();
         let mut rest = None;
         match talk.post(bytes_of(&frame), &mirrors, idle.take()).await {

@@ -39,6 +39,13 @@ impl Conversation {
         End::of(Exit::Disconnected, undelivered)
     }
 
+    /// The server waits for an answer of a client's that it does not take in. Whoever has called it hears that by the
+    /// end of all this, and the server by the goodbye.
+    pub(super) async fn unanswered(&mut self, why: String) -> End {
+        self.talk.voice.complain(why).await;
+        End::of(Exit::Disconnected, Vec::new())
+    }
+
     /// What else is open fares the same, most likely: of that, too, what the server cannot have seen is handed
     /// back.
     pub(super) async fn gather(&mut self, end: &mut End, heard: &mut Receiver<News>) {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     link::{NoRoom, Share},
     upstream::{
-        rest::{HOLD_MAX, Held, Patience},
+        rest::{self, HOLD_MAX, Held, Patience},
         sse::{Event, Events},
     },
 };
@@ -390,11 +390,16 @@ pub(super) async fn follow(
     Followed::Broken
 }
 
-/// Goes on with a stream that broke off behind an event with an id.
+/// Goes on with a stream that broke off behind an event with an id. What the server has said of other messages is not
+/// waited for: an answer that is there already costs it little, and may be there no longer then.
 async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
-    let (mut failures, mut rest) = (0, None);
+    let (mut failures, mut wanted) = (0, None);
     while failures < RESUMES_MAX {
-        let wait = rest.take().or(events.retry).unwrap_or(RESUME_AFTER);
+        let wait = wanted
+            .take()
+            .map(rest::believed)
+            .or(events.retry)
+            .unwrap_or(RESUME_AFTER);
         let longer = wait * (1 << failures);
         time::sleep(longer.min(RESUME_AFTER_MAX.max(wait))).await;
         let Ok(response) = talk.listen(events.last_id.as_deref()).await else {
@@ -405,8 +410,8 @@ async fn resume(talk: &Talk, frame: &Frame, mut events: Events) -> Heard {
         if status == StatusCode::NOT_FOUND && talk.session.is_some() {
             return Heard::Forgotten;
         }
-        rest = talk.rest_after(&response);
-        if status.is_client_error() && !is_passing(status) || rest > Some(HOLD_MAX) {
+        wanted = talk.rest_after(&response);
+        if status.is_client_error() && !is_passing(status) || wanted > Some(HOLD_MAX) {
             break;
         }
         if !(status.is_success() && matches!(Form::of(&response), Form::Events)) {

@@ -18,7 +18,7 @@ use super::{
     talk::{Rejection, SESSION, Talk},
 };
 use crate::upstream::{
-    rest::Patience,
+    rest::{GREETING_HOLD_MAX, Patience},
     sse::{Event, Events},
 };
 
@@ -57,11 +57,7 @@ struct Greeted {
     protocol_version: String,
 }
 
-/// How long an `initialize` is held for a server that has too much to do: less than a session waits for its start, so
-/// that it hears why it waits no longer.
-const INITIALIZE_HOLD_MAX: Duration = Duration::from_secs(20);
-
-/// The same of a `server/discover`: less than the core takes for a sign that a server does not know it.
+/// How long a `server/discover` is held for a server that has too much to do: less than the core takes for a sign that a server does not know it.
 const DISCOVER_HOLD_MAX: Duration = Duration::from_secs(8);
 
 /// Says `initialize`.
@@ -71,7 +67,7 @@ pub(super) async fn greet(talk: &Talk, frame: &Frame, idle: Option<Connection>) 
             bytes_of(frame),
             &[],
             idle,
-            Patience::within(INITIALIZE_HOLD_MAX),
+            Patience::within(GREETING_HOLD_MAX),
             |_| true,
         )
         .await
@@ -271,7 +267,7 @@ pub(super) async fn begin_old(
             bytes_of(&frame),
             &[],
             None,
-            Patience::within(INITIALIZE_HOLD_MAX),
+            Patience::within(GREETING_HOLD_MAX),
             |_| true,
         )
         .await

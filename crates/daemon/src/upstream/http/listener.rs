@@ -30,6 +30,8 @@ pub(super) async fn listen(talk: Arc<Talk>, last_event: Option<String>) -> Unhea
     events.last_id = last_event;
     let mut again = Again::new();
     loop {
+        // Nobody waits for this stream, so it can wait for as long as it takes.
+        talk.rest.over().await;
         again.begins();
         let mut rest = None;
         match talk.listen(events.last_id.as_deref()).await {

@@ -157,7 +157,7 @@ impl Talk {
             let Some(rest) = self.rest_after(&posted.0) else {
                 return Ok(posted);
             };
-            if !(repeatable(posted.0.status()) && patience.allows(rest)) {
+            if !(repeatable(posted.0.status()) && patience.allows(&self.rest, rest)) {
                 return Ok(posted);
             }
         }
