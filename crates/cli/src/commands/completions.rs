@@ -130,7 +130,7 @@ mod tests {
             about("on-failure"),
             "If nothing comes of it: continue, or block what the agent is about to do"
         );
-        assert!(find("async").get_action().takes_values() == false);
+        assert!(!find("async").get_action().takes_values());
         assert!(find("workspace").get_value_hint() == ValueHint::DirPath);
         let connect = options(shim::arguments::HELP);
         let choice = connect.iter().find(|it| it.get_id() == "on-daemon-failure");
