@@ -279,7 +279,9 @@ fn a_name_that_no_server_has_is_an_error_before_anything_is_ended() {
         told.stderr
     );
     assert!(orphan.iter().all(Process::is_alive));
-    orphan.into_iter().for_each(|process| process.kill());
+    for process in orphan {
+        process.kill();
+    }
 }
 
 /// Starts a server below a client that is killed then; the server and what is below it.
