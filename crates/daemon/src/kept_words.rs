@@ -29,7 +29,7 @@ use tokio::{sync::oneshot, time};
 
 use crate::{launch::LaunchSpec, tasks};
 pub(crate) use clock::wall_clock;
-pub(crate) use file::{from_hex, hex};
+pub(crate) use file::{array_from_hex, from_hex, hex};
 use folder::Folder;
 
 /// Orders that may wait for the disk; more are not carried out.

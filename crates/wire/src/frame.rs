@@ -97,8 +97,7 @@ impl<'a> Envelope<'a> {
     fn read(text: &'a str) -> Result<Self, NotJson> {
         let mut envelope = Envelope::default();
         let depth = members(text, |name, value| {
-            // Escapes in names are resolved, as every other parser does.
-            let member = match unquoted(name).as_deref() {
+            let member = match name.text().as_deref() {
                 Some("jsonrpc") => &mut envelope.jsonrpc,
                 Some("id") => {
                     if let Some(first) = envelope.id {

@@ -39,7 +39,7 @@ impl<'a> Json<'a> {
     pub fn member(self, name: &str) -> Option<Json<'a>> {
         let mut found = None;
         members(self.text, |named, value| {
-            if unquoted(named).as_deref() == Some(name) {
+            if named.text().as_deref() == Some(name) {
                 found = Some(Json { text: value });
             }
         })

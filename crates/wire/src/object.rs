@@ -4,7 +4,7 @@ use alloc::{borrow::Cow, string::String, vec::Vec};
 
 use crate::{
     frame::Frame,
-    params::{Span, span, unquoted},
+    params::{Span, span},
     quoted,
     skim::members,
 };
@@ -28,8 +28,8 @@ pub fn members_of(object: &str) -> Option<Vec<Member<'_>>> {
     let mut found = Vec::new();
     members(object, |name, value| {
         found.push(Member {
-            name: unquoted(name).unwrap_or(Cow::Borrowed(name)),
-            written: name,
+            name: name.text().unwrap_or(Cow::Borrowed(name.json)),
+            written: name.json,
             value,
             at: span(object, value),
         });

@@ -79,7 +79,7 @@ fn sort<'a>(
 ) -> Result<(), &'static str> {
     let mut is_doubled = false;
     let read = members(object, |name, value| {
-        let name = unquoted(name);
+        let name = name.text();
         let slot = slots
             .iter_mut()
             .find(|(known, _)| Some(*known) == name.as_deref());

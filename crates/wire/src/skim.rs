@@ -6,22 +6,47 @@
 //! **Invariant:** accepted is what RFC 8259 allows, no more and no less; tests hold it against another
 //! parser.
 
-use alloc::vec::Vec;
+use alloc::borrow::Cow;
+
+use smallvec::SmallVec;
 
 /// Bytes of a string that are looked at twice in a row: few enough to be at hand the second time.
 const NEAR: usize = 8 << 10;
+
+/// Words of eight bytes of a string that are looked at here, before calling who looks at more at once pays:
+/// most strings end within them.
+const SHORT: usize = 4;
 
 /// The text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotJson;
 
-/// Hands out each member of the object that the text is, as the JSON of its name and of its value.
+/// The name of a member.
+#[derive(Clone, Copy)]
+pub(crate) struct Name<'a> {
+    /// As it is written, with its quotes.
+    pub(crate) json: &'a str,
+    has_escapes: bool,
+}
+
+impl<'a> Name<'a> {
+    /// The name, escapes resolved as every other parser does; `None` if it holds half a character.
+    pub(crate) fn text(self) -> Option<Cow<'a, str>> {
+        if self.has_escapes {
+            return serde_json::from_str(self.json).ok().map(Cow::Owned);
+        }
+        let inner = self.json.strip_prefix('"')?.strip_suffix('"')?;
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// Hands out each member of the object that the text is: its name, and the JSON of its value.
 ///
 /// The whole text is checked, blanks around it included. What comes back is how deep it is: 1 for an
 /// object that holds no other and no array.
 pub(crate) fn members<'a>(
     text: &'a str,
-    mut read: impl FnMut(&'a str, &'a str),
+    mut read: impl FnMut(Name<'a>, &'a str),
 ) -> Result<usize, NotJson> {
     let mut skimmer = Skimmer::new(text);
     skimmer.blanks();
@@ -96,6 +121,9 @@ enum Within {
     Array,
 }
 
+/// From the outside in. Few messages are deeper than what needs no memory of its own.
+type Nesting = SmallVec<[Within; 16]>;
+
 impl<'a> Skimmer<'a> {
     fn new(text: &'a str) -> Self {
         Skimmer {
@@ -140,18 +168,18 @@ impl<'a> Skimmer<'a> {
     }
 
     /// The name of a member, up to behind its colon.
-    fn name(&mut self) -> Result<&'a str, NotJson> {
+    fn name(&mut self) -> Result<Name<'a>, NotJson> {
         let start = self.at;
-        self.string()?;
-        let name = self.text.get(start..self.at).ok_or(NotJson)?;
+        let has_escapes = self.string()?;
+        let json = self.text.get(start..self.at).ok_or(NotJson)?;
         self.blanks();
         self.expect(b':')?;
-        Ok(name)
+        Ok(Name { json, has_escapes })
     }
 
     /// One value, however deep.
     fn value(&mut self) -> Result<(), NotJson> {
-        let mut nesting: Vec<Within> = Vec::new();
+        let mut nesting = Nesting::new();
         loop {
             self.blanks();
             match self.peek() {
@@ -183,7 +211,7 @@ impl<'a> Skimmer<'a> {
     }
 
     /// Passes over what closes after a value; says whether there is another to come.
-    fn next_value(&mut self, nesting: &mut Vec<Within>) -> Result<bool, NotJson> {
+    fn next_value(&mut self, nesting: &mut Nesting) -> Result<bool, NotJson> {
         while let Some(within) = nesting.last() {
             self.blanks();
             let has_more = self.takes(b',');
@@ -204,7 +232,7 @@ impl<'a> Skimmer<'a> {
 
     fn scalar(&mut self) -> Result<(), NotJson> {
         match self.peek() {
-            Some(b'"') => self.string(),
+            Some(b'"') => self.string().map(|_has_escapes| ()),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word(b"true"),
             Some(b'f') => self.word(b"false"),
@@ -223,8 +251,34 @@ impl<'a> Skimmer<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<(), NotJson> {
+    /// Says whether there are escapes in it.
+    fn string(&mut self) -> Result<bool, NotJson> {
         self.expect(b'"')?;
+        let mut has_escapes = false;
+        loop {
+            self.plain()?;
+            if self.takes(b'"') {
+                return Ok(has_escapes);
+            }
+            self.escape()?;
+            has_escapes = true;
+        }
+    }
+
+    /// What stands for itself in a string, up to a quote or a backslash; the error of another end may be left
+    /// to who looks for these.
+    fn plain(&mut self) -> Result<(), NotJson> {
+        let rest = self.bytes.get(self.at..).ok_or(NotJson)?;
+        let (words, _few) = rest.as_chunks();
+        for word in words.iter().take(SHORT) {
+            let ends = ends_in(u64::from_le_bytes(*word));
+            if ends != 0 {
+                // The bit is the highest of its byte.
+                self.at += ends.trailing_zeros() as usize / 8;
+                return Ok(());
+            }
+            self.at += 8;
+        }
         loop {
             let rest = self.bytes.get(self.at..).ok_or(NotJson)?;
             let near = rest.get(..NEAR).unwrap_or(rest);
@@ -237,13 +291,9 @@ impl<'a> Skimmer<'a> {
                 return Err(NotJson);
             }
             self.at += len;
-            if found.is_none() {
-                continue;
-            }
-            if self.takes(b'"') {
+            if found.is_some() {
                 return Ok(());
             }
-            self.escape()?;
         }
     }
 
@@ -295,21 +345,39 @@ impl<'a> Skimmer<'a> {
     }
 }
 
-/// Looks at eight bytes at once, by hand: a program that is built to be small has no loop turned into that
-/// by the compiler. Of a word less 0x20 in each byte, that bit is set that was not where a byte was less.
+/// One in each byte of a word.
+const EACH: u64 = u64::from_ne_bytes([1; 8]);
+
+/// Eight bytes at once, by hand: a program that is built to be small has no loop turned into that by the
+/// compiler. Of a word less 0x20 in each byte, that bit is set that was not where a byte was less. Bytes above
+/// one that is less may be taken for such as well, never those below.
+fn control_characters_in(word: u64) -> u64 {
+    word.wrapping_sub(EACH * 0x20) & !word & (EACH * 0x80)
+}
+
+/// Where one of eight bytes of a string does not stand for itself: the highest bit of the first such byte is
+/// set, and none below.
+fn ends_in(word: u64) -> u64 {
+    let zeros = |word: u64| word.wrapping_sub(EACH) & !word & (EACH * 0x80);
+    let quotes = zeros(word ^ (EACH * u64::from(b'"')));
+    let backslashes = zeros(word ^ (EACH * u64::from(b'\\')));
+    quotes | backslashes | control_characters_in(word)
+}
+
 fn has_control_characters(bytes: &[u8]) -> bool {
-    const EACH: u64 = u64::from_ne_bytes([1; 8]);
     let (words, rest) = bytes.as_chunks();
-    let less = words.iter().fold(0, |less, word| {
-        let word = u64::from_ne_bytes(*word);
-        less | word.wrapping_sub(EACH * 0x20) & !word & (EACH * 0x80)
+    let found = words.iter().fold(0, |found, word| {
+        found | control_characters_in(u64::from_ne_bytes(*word))
     });
-    less != 0 || rest.iter().any(|byte| *byte < 0x20)
+    found != 0 || rest.iter().any(|byte| *byte < 0x20)
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::{String, ToString};
+    use alloc::{
+        string::{String, ToString},
+        vec::Vec,
+    };
 
     use proptest::prelude::*;
     use serde_json::value::RawValue;
@@ -395,11 +463,47 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_stand_for_itself_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                for around in [b' ', b'!', b'#', b'[', b']', 0x7f, 0xff] {
+                    let mut bytes = [around; 8];
+                    bytes[at] = byte;
+                    let is_end = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    let expected = if is_end { 8 * at + 7 } else { 64 };
+                    let found = ends_in(u64::from_le_bytes(bytes)).trailing_zeros();
+                    assert_eq!(found as usize, expected, "{bytes:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strings_of_any_length_end_where_they_end() {
+        for len in 0..100 {
+            let plain = "x".repeat(len);
+            for (inner, has_escapes) in [("", false), ("\\n", true), ("\\\"", true), ("é", false)]
+            {
+                for rest in ["", ",", " and more of it \""] {
+                    let text = alloc::format!("\"{plain}{inner}{plain}\"{rest}");
+                    let mut skimmer = Skimmer::new(&text);
+                    assert_eq!(skimmer.string(), Ok(has_escapes), "{text}");
+                    assert_eq!(&text[skimmer.at..], rest, "{text}");
+                }
+            }
+            for text in ["", "\u{1f}", "\u{0}\"", "\\"].map(|end| alloc::format!("\"{plain}{end}"))
+            {
+                assert_eq!(Skimmer::new(&text).string(), Err(NotJson), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
     fn members_come_as_they_stand() {
         let mut seen = String::new();
         let text = " {\"a\" : [1, {\"a\":2}] ,\"\\u0062\":\"}\"} ";
         let done = members(text, |name, value| {
-            seen += name;
+            seen += name.json;
             seen += value;
         });
         assert_eq!(

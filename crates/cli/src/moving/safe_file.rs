@@ -13,6 +13,7 @@ mod attributes;
 mod exchange;
 
 use std::{
+    borrow::Cow,
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
@@ -138,11 +139,7 @@ impl Original {
         failpoint::step();
         let file = temporary.as_file();
         without_access_list(file)?;
-        self.attributes.give(file)?;
-        if file.metadata()?.gid() != self.group {
-            fchown(file, None, Some(self.group))?;
-        }
-        file.set_permissions(Permissions::from_mode(self.mode))?;
+        resemble(file, self.mode, self.group, &self.attributes)?;
         failpoint::step();
         file.sync_all()?;
         failpoint::step();
@@ -162,7 +159,7 @@ impl Original {
             let mut exchange = Exchange {
                 path: &self.path,
                 aside,
-                read: &self.bytes,
+                read: Cow::Borrowed(&self.bytes),
                 old,
                 new,
             };
@@ -198,6 +195,15 @@ impl Original {
         let is_same = content(&file)? == self.bytes;
         is_same.then(|| Watched::of(file)).transpose()
     }
+}
+
+/// Gives a file what another one has beside its text.
+fn resemble(file: &File, mode: u32, group: u32, attributes: &Attributes) -> io::Result<()> {
+    attributes.give(file)?;
+    if file.metadata()?.gid() != group {
+        fchown(file, None, Some(group))?;
+    }
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 /// Opens a file, if there is one. A pipe in its place must not hold us up.

@@ -225,15 +225,32 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// The bytes of which these are the digits, as [`hex`] writes them.
 pub(crate) fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    let is_lower = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
-    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
+    let (pairs, []) = digits.as_bytes().as_chunks() else {
         return None;
     };
-    let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    digits
-        .bytes()
-        .all(is_lower)
-        .then(|| pairs.iter().map(byte).collect())?
+    pairs.iter().copied().map(byte_of).collect()
+}
+
+/// The same for so many bytes, where each message names some.
+pub(crate) fn array_from_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let (pairs, []) = digits.as_bytes().as_chunks() else {
+        return None;
+    };
+    let pairs: &[_; N] = pairs.try_into().ok()?;
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        *byte = byte_of(*pair)?;
+    }
+    Some(bytes)
+}
+
+fn byte_of([high, low]: [u8; 2]) -> Option<u8> {
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _other => None,
+    };
+    Some(value(high)? << 4 | value(low)?)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! **Invariant:** what somebody else has put there or written meanwhile is there in the end.
 
 use std::{
+    borrow::Cow,
     fs::{self, File},
     io::{self, Read, Seek, Write},
     os::unix::fs::MetadataExt,
@@ -15,7 +16,7 @@ use rustix::{
 };
 use sys::lease::{Lease, Waiting};
 
-use super::{super::failpoint, Replaced};
+use super::{super::failpoint, Attributes, Replaced, resemble};
 
 /// What systems say whose file system exchanges no files: macOS has a number of its own for it.
 const NO_EXCHANGE: [Errno; 4] = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];
@@ -78,13 +79,24 @@ pub(super) struct Exchange<'a> {
     pub(super) path: &'a Path,
     pub(super) aside: &'a Path,
     /// What the old one had when it was read.
-    pub(super) read: &'a [u8],
+    pub(super) read: Cow<'a, [u8]>,
     pub(super) old: Watched,
     pub(super) new: Watched,
 }
 
 impl Exchange<'_> {
     pub(super) fn make(&mut self) -> io::Result<Replaced> {
+        let replaced = self.make_once()?;
+        while replaced == Replaced::Changed && self.is_awaited_aside()? {
+            self.become_newest()?;
+            if self.make_once()? == Replaced::Done {
+                break;
+            }
+        }
+        Ok(replaced)
+    }
+
+    fn make_once(&mut self) -> io::Result<Replaced> {
         failpoint::step();
         match swap(self.path, self.aside) {
             Ok(()) => {}
@@ -105,7 +117,7 @@ impl Exchange<'_> {
         self.sync_folder()?;
         failpoint::step();
         // Somebody has had the old file in sight when it went, and is about to write to it.
-        let is_overtaken = self.old.has_waiting_writer()? || self.old.has_changed(self.read)?;
+        let is_overtaken = self.old.has_waiting_writer()? || self.old.has_changed(&self.read)?;
         if is_overtaken && inode(self.path)? == self.new.inode {
             return self.put_back();
         }
@@ -140,12 +152,33 @@ impl Exchange<'_> {
             && is_watched
             && let Some(newest) = self.newest()?
         {
-            let mut file = self.new.file();
-            file.set_len(0)?;
-            file.seek(io::SeekFrom::Start(0))?;
-            file.write_all(&newest)?;
+            rewrite(self.new.file(), &newest)?;
         }
         Ok(())
+    }
+
+    /// Whether somebody who has seen ours in the place of a third file is about to write to it: nobody
+    /// would see that where it lies now.
+    fn is_awaited_aside(&self) -> io::Result<bool> {
+        let there = inode(self.path)?;
+        let is_third = ![0, self.old.inode, self.new.inode].contains(&there);
+        Ok(is_third && self.new.has_waiting_writer()?)
+    }
+
+    /// Makes ours the same as the file that is there, to be put in its place.
+    fn become_newest(&mut self) -> io::Result<()> {
+        let newest = File::open(self.path)?;
+        let (metadata, attributes) = (newest.metadata()?, Attributes::of(&newest)?);
+        self.old = Watched::of(newest)?;
+        self.read = Cow::Owned(content(self.old.file())?);
+        rewrite(self.new.file(), &self.read)?;
+        resemble(
+            self.new.file(),
+            metadata.mode(),
+            metadata.gid(),
+            &attributes,
+        )?;
+        self.new.file().sync_all()
     }
 
     /// What is in the place of the file now. The old one is read where we have it.
@@ -173,6 +206,12 @@ pub(super) fn content(mut file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn rewrite(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.set_len(0)?;
+    file.seek(io::SeekFrom::Start(0))?;
+    file.write_all(bytes)
+}
+
 /// Which file this is; 0, which none has, if there is none.
 pub(super) fn inode(path: &Path) -> io::Result<u64> {
     match fs::symlink_metadata(path) {
@@ -188,7 +227,11 @@ fn swap(one: &Path, other: &Path) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::OpenOptions, thread};
+    use std::{
+        fs::{OpenOptions, Permissions},
+        os::unix::fs::PermissionsExt,
+        thread,
+    };
 
     use super::{super::Original, *};
 
@@ -200,7 +243,7 @@ mod tests {
         Exchange {
             path,
             aside,
-            read: b"old",
+            read: Cow::Borrowed(b"old"),
             old: Original::read(path)
                 .unwrap()
                 .unwrap()
@@ -229,6 +272,36 @@ mod tests {
     }
 
     #[test]
+    fn who_has_seen_ours_in_the_place_of_theirs_writes_to_it_where_it_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (path, aside) = (at("a.json"), at("aside"));
+        let mut exchange = about_to_exchange(&path, &aside);
+        if matches!(exchange.new.file, Held::Open(_)) {
+            // Where there are no leases, nobody can be seen waiting.
+            return;
+        }
+        fs::write(at("theirs"), "theirs").unwrap();
+        fs::set_permissions(at("theirs"), Permissions::from_mode(0o640)).unwrap();
+        fs::rename(at("theirs"), &path).unwrap();
+        let awaited = exchange.new.inode;
+        thread::scope(|scope| {
+            swap(&path, &aside).unwrap();
+            scope.spawn(|| fs::write(&path, "newest").unwrap());
+            while !exchange.new.has_waiting_writer().unwrap() {
+                thread::yield_now();
+            }
+            swap(&path, &aside).unwrap();
+            assert_eq!(exchange.make().unwrap(), Replaced::Changed);
+            assert_eq!(inode(&path).unwrap(), awaited);
+            assert_eq!(content(exchange.new.file()).unwrap(), b"theirs");
+            drop(exchange);
+        });
+        assert_eq!(fs::read(&path).unwrap(), b"newest");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+    }
+
+    #[test]
     fn what_another_writes_to_the_old_one_where_there_are_no_leases_goes_back() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -238,7 +311,7 @@ mod tests {
         let mut exchange = Exchange {
             path: &path,
             aside: &aside,
-            read: b"old",
+            read: Cow::Borrowed(b"old"),
             old: Watched {
                 inode: inode(&path).unwrap(),
                 file: Held::Open(File::open(&path).unwrap()),

@@ -17,7 +17,7 @@ use wire::{Fault, Frame, Kind, Method as Asked};
 use super::{
     Caller, Front, Generation, HttpFault, Key, Place, Post, Visit, Wish,
     events::Events,
-    gate::{Passed, Peer, only},
+    gate::{self, Passed, Peer, only},
     hook::{self, Hook},
     modern,
     place::place,
@@ -499,22 +499,22 @@ fn key_of_session(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
 fn accepts(headers: &HeaderMap, kinds: &[&str]) -> bool {
     kinds.iter().all(|kind| {
         let values = headers.get_all(ACCEPT).iter();
-        let mut ranges = values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
-        ranges.any(|range| covers(range.split(';').next().unwrap_or_default().trim(), kind))
+        let mut ranges = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        ranges.any(|range| covers(gate::bare(range), kind.as_bytes()))
     })
 }
 
 /// Whether a kind is in this range of kinds.
-fn covers(range: &str, kind: &str) -> bool {
-    let family = |kind: &str| kind.split('/').next().unwrap_or_default().len();
-    range == "*/*"
+fn covers(range: &[u8], kind: &[u8]) -> bool {
+    let is_of = |family: &[u8]| {
+        let (of_kind, rest) = kind.split_at_checked(family.len()).unwrap_or_default();
+        rest.starts_with(b"/") && of_kind.eq_ignore_ascii_case(family)
+    };
+    // As it is written nearly always, in one comparison.
+    range == kind
+        || range == b"*/*"
         || range.eq_ignore_ascii_case(kind)
-        || range.strip_suffix("/*").is_some_and(|of| {
-            kind.get(..family(kind))
-                .is_some_and(|family| family.eq_ignore_ascii_case(of))
-        })
+        || range.strip_suffix(b"/*").is_some_and(is_of)
 }
 
 impl fmt::Debug for Errand<'_> {

@@ -240,14 +240,21 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
     })
 }
 
+/// A kind of content without its parameters (RFC 9110, section 8.3.1).
+pub(super) fn bare(kind: &[u8]) -> &[u8] {
+    let parameters = kind.iter().position(|byte| *byte == b';');
+    let bare = kind.get(..parameters.unwrap_or(kind.len()));
+    bare.unwrap_or_default().trim_ascii()
+}
+
 /// A form of a page cannot say that.
 fn is_json(headers: &HeaderMap) -> bool {
+    const JSON: &[u8] = b"application/json";
     let Ok(Some(value)) = only(headers, &CONTENT_TYPE) else {
         return false;
     };
-    let kind = value.to_str().unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("application/json")
+    let value = value.as_bytes();
+    value == JSON || bare(value).eq_ignore_ascii_case(JSON)
 }
 
 #[cfg(test)]

@@ -96,9 +96,11 @@ pub(super) struct Request {
 
 /// Whether the head of a request says that it is of the modern era.
 pub(super) fn is_claimed(headers: &HeaderMap) -> bool {
-    let Some(version) = headers.get(&VERSION_HEADER.name) else {
-        return false;
-    };
+    let version = headers.get(&VERSION_HEADER.name);
+    version.is_some_and(|version| is_claimed_by(version, headers))
+}
+
+fn is_claimed_by(version: &HeaderValue, headers: &HeaderMap) -> bool {
     // One that nobody knows yet is taken for a later one, but for a session, which has a version.
     version == MODERN_VERSION || !headers.contains_key(&SESSION_ID) && is_later(version)
 }
@@ -121,8 +123,11 @@ pub(super) fn is_modern(headers: &HeaderMap, said: &Said) -> bool {
         ),
         Said::Batch(frames) => (frames.iter().flatten().any(is_of_body), false),
     };
-    if is_said || headers.contains_key(&VERSION_HEADER.name) {
-        return is_said || is_claimed(headers);
+    if is_said {
+        return true;
+    }
+    if let Some(version) = headers.get(&VERSION_HEADER.name) {
+        return is_claimed_by(version, headers);
     }
     headers.contains_key(&METHOD_HEADER.name) && !headers.contains_key(&SESSION_ID) && !is_greeting
 }

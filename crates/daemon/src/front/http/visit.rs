@@ -38,11 +38,7 @@ impl Key {
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        if text.len() != KEY_DIGITS {
-            return None;
-        }
-        let bytes = crate::kept_words::from_hex(text)?;
-        Some(Key(bytes.try_into().ok()?))
+        crate::kept_words::array_from_hex(text).map(Key)
     }
 
     /// As it is given out.
