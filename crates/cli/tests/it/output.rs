@@ -102,4 +102,31 @@ fn pages_and_completions_know_every_verb() {
         }
     }
     assert_eq!(home.run(&["completions", "cmd"]).code, Some(2));
+    // Bash itself, asked what may follow.
+    let script = home.file("completions.bash");
+    std::fs::write(&script, home.done(&["completions", "bash"])).unwrap();
+    for (words, expected) in [
+        ("mcpool hook PostToolUse --on-f", "--on-failure"),
+        ("mcpool hook PostToolUse --on-failure b", "block"),
+        ("mcpool connect --on-d", "--on-daemon-failure"),
+    ] {
+        let count = words.split(' ').count();
+        let (before, last) = words.rsplit_once(' ').unwrap();
+        let before = before.rsplit(' ').next().unwrap();
+        let asked = format!(
+            ". {script}; COMP_WORDS=({words}); COMP_CWORD={}; _mcpool mcpool '{last}' '{before}'; echo \"${{COMPREPLY[*]}}\"",
+            count - 1
+        );
+        let output = home.command("bash", &["-c", &asked]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.trim(), expected, "{words}: {:?}", output.stderr);
+    }
+}
+
+#[test]
+fn help_says_the_same_however_it_is_asked_for() {
+    let home = Home::new();
+    for verb in ["hook", "connect"] {
+        assert_eq!(home.done(&["help", verb]), home.done(&[verb, "--help"]));
+    }
 }
