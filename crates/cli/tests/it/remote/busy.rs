@@ -206,7 +206,7 @@ fn what_a_server_has_said_in_one_session_counts_for_the_next() {
     let home = home_for(&remote);
     let mut first = home.configured("there");
     assert_eq!(first.text("echo", json!({"text": "1"})), "1");
-    let begun = remote.count("initialize");
+    let greetings = remote.count("initialize");
     remote.refuses("tools/call", "429 Too Many Requests\r\nRetry-After: 3\r\n");
     let began = Instant::now();
     let held = first.begin("echo", json!({"text": "2"}));
@@ -214,7 +214,7 @@ fn what_a_server_has_said_in_one_session_counts_for_the_next() {
     let mut second = home.configured("there");
     assert_eq!(second.text("echo", json!({"text": "3"})), "3");
     assert!(began.elapsed() >= 3 * SECOND);
-    assert_eq!(remote.count("initialize"), begun + 1);
+    assert_eq!(remote.count("initialize"), greetings + 1);
     assert!(first.response(held)["result"].is_object());
 }
 
