@@ -549,26 +549,6 @@ fn who_has_come_to_a_process_of_the_other_era_that_does_not_come_up_hears_so() {
             ! u3 has failed
         bob: tools/call #3 modern tool=x
             -> bob: error #3 -32603 still-failing
-        dave opens lazy idle=0
-        dave: tools/call #1 modern tool=x
-            -> start u4 for dave
-        1 min pass
-            after 25 s
-            -> dave: error #1 -32603 still-starting
-            after 60 s
-            -> start u3 for bob
-        u3 starts
-            -> u3: initialize #7
-        bob: tools/call #4 modern tool=x
-        25 s pass
-            after 25 s
-            -> bob: error #4 -32603 still-starting
-        u3: greets declares=tools+resources.subscribe
-            -> u3: initialized
-            -> u3: resources/subscribe #8 uri=a:1
-            -> keep u3: initialize
-        bob: tools/call #5 modern tool=x
-            -> u3: tools/call #9
     "#]]);
 }
 
