@@ -115,11 +115,15 @@ impl Source {
         let candidates = match self {
             Source::File(path) => return Ok(vec![path.clone()]),
             Source::McpProxy => {
-                let mut profiles: Vec<PathBuf> = fs::read_dir(home.join(".punt-labs/mcp-proxy"))
+                let folder = home.join(".punt-labs/mcp-proxy");
+                let mut profiles: Vec<PathBuf> = fs::read_dir(&folder)
                     .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
                     .unwrap_or_default();
                 profiles.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
                 profiles.sort();
+                if profiles.is_empty() {
+                    profiles.push(folder.join("*.toml"));
+                }
                 profiles
             }
             Source::SmartMcpProxy => match variable(CONFIG_PATH) {
@@ -154,12 +158,8 @@ impl Source {
                 .map(|path| path.display().to_string())
                 .collect();
             bail!(
-                "nothing of it is found here{}; give the file itself: --from FILE",
-                if looked.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({})", looked.join(", "))
-                }
+                "nothing of it is found here ({}); give the file itself: --from FILE",
+                looked.join(", ")
             );
         }
         Ok(there)

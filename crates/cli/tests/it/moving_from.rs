@@ -7,16 +7,18 @@ use crate::support::{Home, finish};
 #[test]
 fn a_system_that_is_not_there_is_told_with_where_it_was_looked_for() {
     let home = Home::new();
-    for system in [
-        "mcp-proxy",
-        "smart-mcp-proxy",
-        "mcpproxy",
-        "aitkit",
-        "code-intelligence",
+    for (system, place) in [
+        ("mcp-proxy", ".punt-labs/mcp-proxy/*.toml"),
+        ("smart-mcp-proxy", "mcp_config.json, mcp_proxy_config.json"),
+        ("mcpproxy", ".mcpproxy/mcp_config.json"),
+        ("aitkit", ".aitkit/lib/mcpproxy/mcp_proxy_config.json"),
+        ("code-intelligence", ".code-intelligence/server.toml"),
     ] {
         let ran = home.run(&["import", "--from", system]);
         assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert!(ran.stderr.contains("--from FILE"), "{ran:?}");
+        for part in [place, "--from FILE"] {
+            assert!(ran.stderr.contains(part), "{system}: {ran:?}");
+        }
     }
 }
 
