@@ -40,6 +40,7 @@ mod pulse;
 mod recall;
 mod recall_modern;
 mod records;
+mod refuges;
 mod render;
 mod replay;
 mod resend;

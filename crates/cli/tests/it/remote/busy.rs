@@ -206,7 +206,7 @@ fn what_a_server_has_said_in_one_session_counts_for_the_next() {
     let home = home_for(&remote);
     let mut first = home.configured("there");
     assert_eq!(first.text("echo", json!({"text": "1"})), "1");
-    let begun = remote.count("initialize");
+    let greetings = remote.count("initialize");
     remote.refuses("tools/call", "429 Too Many Requests\r\nRetry-After: 3\r\n");
     let began = Instant::now();
     let held = first.begin("echo", json!({"text": "2"}));
@@ -214,7 +214,7 @@ fn what_a_server_has_said_in_one_session_counts_for_the_next() {
     let mut second = home.configured("there");
     assert_eq!(second.text("echo", json!({"text": "3"})), "3");
     assert!(began.elapsed() >= 3 * SECOND);
-    assert_eq!(remote.count("initialize"), begun + 1);
+    assert_eq!(remote.count("initialize"), greetings + 1);
     assert!(first.response(held)["result"].is_object());
 }
 
@@ -253,12 +253,12 @@ fn an_answer_to_what_a_server_has_asked_is_kept_while_the_server_has_no_time_for
     }
     let began = Instant::now();
     client.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "accept", "content": {"name": "ada"}}}));
-    let posted = || {
+    let times = || {
         let seen = remote.seen();
         let is_answer = |id: &Value| id.as_str().is_some_and(|id| id.starts_with("ask-"));
         seen.iter().filter(|it| is_answer(&it.body["id"])).count()
     };
-    until("an answer that is taken in", || posted() == refused + 1);
+    until("an answer that is taken in", || times() == refused + 1);
     // 100 ms, and then each pause is twice as long as the one before.
     assert!(began.elapsed() >= 3 * SECOND);
     assert!(client.response(call)["result"].is_object());
