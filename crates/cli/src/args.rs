@@ -20,6 +20,12 @@ Put it before any MCP server that a client starts:
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 daemon not reachable,
 4 the tool answered with an error, 5 there is something to import, 124 timed out.";
 
+/// Verbs that the small program reads, each with its own words for what it can be told.
+pub(crate) const OF_THE_SMALL_PROGRAM: [(&str, &str); 2] = [
+    ("connect", shim::arguments::HELP),
+    ("hook", shim::hook::arguments::HELP),
+];
+
 /// A connection pooler for MCP servers: any number of sessions, one process per server
 #[derive(Debug, Parser)]
 #[command(

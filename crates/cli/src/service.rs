@@ -89,6 +89,9 @@ pub(crate) trait Manager {
     /// The command line of the daemon, if it stands in this file of ours.
     fn command_line(&self, text: &str) -> Option<Vec<String>>;
 
+    /// The addresses at which it listens for the daemon by this file of ours.
+    fn addresses(&self, text: &str) -> Vec<SocketAddr>;
+
     /// Has it take up files that are written, and start the service, now and at each login.
     fn enable(&self) -> anyhow::Result<()>;
 
@@ -147,15 +150,18 @@ impl Folders {
     }
 }
 
-/// Whether a service manager listens for the daemon of these places, whether that runs or not.
-pub(crate) fn listens(places: &Places) -> bool {
-    let manager = Folders::find().map(manager);
-    manager.is_ok_and(|manager| {
-        let installed = installed(&*manager).ok();
-        let is_of_places = installed.is_some_and(|installed| {
-            !installed.ours.is_empty() && refuse_other_home(&*manager, &installed, places).is_ok()
-        });
-        is_of_places && manager.state().is_ok_and(|state| state.is_active)
+/// Where a service manager listens over HTTP for the daemon of these places, whether that runs or not; `None` if it
+/// does not listen for it.
+pub(crate) fn listens(places: &Places) -> Option<Vec<SocketAddr>> {
+    let manager = Folders::find().map(manager).ok()?;
+    let installed = installed(&*manager).ok()?;
+    let is_of_places = !installed.ours.is_empty()
+        && refuse_other_home(&*manager, &installed, places).is_ok()
+        && manager.state().is_ok_and(|state| state.is_active);
+    is_of_places.then(|| {
+        let files = installed.ours.iter();
+        let addresses = files.flat_map(|file| manager.addresses(&file.text));
+        addresses.collect()
     })
 }
 

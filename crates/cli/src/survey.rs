@@ -97,6 +97,13 @@ impl Survey {
         survey
     }
 
+    /// Whether a server of that name runs, or has been left behind.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let of_sessions = self.sessions.iter().flat_map(|session| &session.servers);
+        let mut all = of_sessions.chain(&self.orphans);
+        all.any(|server| server.identity.name == name)
+    }
+
     /// Leaves out all other servers, and sessions without any.
     pub(crate) fn keep(&mut self, is_meant: impl Fn(&Running) -> bool) {
         self.orphans.retain(&is_meant);

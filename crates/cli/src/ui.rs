@@ -39,19 +39,22 @@ pub(crate) struct Ui {
     stderr: io::Stderr,
     /// Whether results may be set in bold.
     has_style: bool,
-    /// Whether a person watches stderr.
+    /// Whether a person watches stderr, where a line can be replaced.
     is_watched: bool,
 }
 
 impl Ui {
     pub(crate) fn new() -> Self {
         // https://no-color.org: any value that is not empty.
-        let is_plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        // The name of a terminal that can do nothing but print (terminfo).
+        let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         Ui {
             stdout: io::stdout(),
             stderr: io::stderr(),
-            has_style: !is_plain && io::stdout().is_terminal(),
-            is_watched: io::stderr().is_terminal(),
+            has_style: !is_unwanted && !is_dumb && io::stdout().is_terminal(),
+            // It could not go back in its line either.
+            is_watched: !is_dumb && io::stderr().is_terminal(),
         }
     }
 

@@ -36,7 +36,7 @@ mod windsurf;
 mod zed;
 
 pub use adopt::{Arguments, Caller, adopt, release};
-pub use approval::Approvals;
+pub use approval::{Approval, Approvals};
 pub use foreign::{Foreign, foreign};
 pub use grammar::{Added, Change, EditError, Grammar, Pointer, Unreadable, Word};
 pub use http::{HttpShape, NoHttp, address, adopt_over_http, over_http, release_from_http};

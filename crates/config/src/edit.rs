@@ -16,7 +16,7 @@ use toml_edit::{Array, Document, InlineTable, Item, Key, Table, Value};
 
 use crate::{
     EnvPattern, LoadError, Scope, ServerName,
-    load::{self, load},
+    load::{self, load_unfinished},
 };
 
 /// What `mcpool add` writes down of a server.
@@ -66,6 +66,14 @@ pub enum EditError {
         /// The names of those that are.
         known: Vec<String>,
     },
+    /// An address is the server's alone.
+    #[error("`{key}` names `{name}`; take that out of the file first")]
+    Addressed {
+        /// The server that was to be removed.
+        name: String,
+        /// Where it is named, for example `http.listen[1].server`.
+        key: String,
+    },
     /// The new server is not one that could be loaded.
     #[error("{key}: {message}")]
     Entry {
@@ -97,7 +105,7 @@ pub fn add_server(
     name: &ServerName,
     entry: &ServerEntry,
 ) -> Result<String, EditError> {
-    let before = load(text, file)?;
+    let before = load_unfinished(text, file)?;
     if before.servers.contains_key(name) {
         return Err(EditError::Exists { name: name.clone() });
     }
@@ -115,8 +123,8 @@ pub fn add_server(
     let block = block(name, entry, newline);
     edited.push_str(&block);
 
-    let mut after = load(&edited, file).map_err(|error| refusal(name, error))?;
-    let alone = load(&block, file).map_err(|error| refusal(name, error))?;
+    let mut after = load_unfinished(&edited, file).map_err(|error| refusal(name, error))?;
+    let alone = load_unfinished(&block, file).map_err(|error| refusal(name, error))?;
     let added = after.servers.remove(name);
     if added.is_none() || added.as_ref() != alone.servers.get(name) || after != before {
         return Err(EditError::ByHand {
@@ -147,6 +155,10 @@ pub fn remove_server(text: &str, file: &Path, name: &str) -> Result<String, Edit
         });
     };
     refuse_braces(&document, name)?;
+    if let Some(key) = load::address_of_server(&document, name) {
+        let name = name.to_owned();
+        return Err(EditError::Addressed { name, key });
+    }
 
     let key = servers.get_key_value(name).and_then(|(key, _)| key.span());
     let edited = lines::without(text, &lines::statements(key, server));

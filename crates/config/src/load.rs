@@ -20,6 +20,7 @@ use std::path::Path;
 use toml_edit::Document;
 
 pub use error::LoadError;
+pub(crate) use http::address_of_server;
 pub use remote::{SCHEMES, unfit_header};
 
 use crate::{Config, ServerName};
@@ -31,6 +32,15 @@ const TOP_KEYS: &[&str] = &["servers", "limits", "daemon", "http"];
 ///
 /// `file` is only a name, for messages; the caller has read `text` from it.
 pub fn load(text: &str, file: &Path) -> Result<Config, LoadError> {
+    let config = load_unfinished(text, file)?;
+    let document = parse(text, file)?;
+    let mut reader = Reader::new(text, file);
+    http::check_servers(&mut reader, &document);
+    reader.finish(config)
+}
+
+/// Reads a file to which servers may yet be added: [`load`], but for addresses of servers that are not there.
+pub(crate) fn load_unfinished(text: &str, file: &Path) -> Result<Config, LoadError> {
     let document = parse(text, file)?;
     let mut reader = Reader::new(text, file);
     let mut config = Config::default();

@@ -134,8 +134,8 @@ impl Origin {
 
 /// Runs a daemon until it is told to stop.
 ///
-/// Fails if its places are not safe, if another daemon holds the lock, or if the system denies it the
-/// socket or the port that was said. Everything it has started has ended when it returns. When it is upgraded it does not return:
+/// Fails if its places are not safe, if a person starts it with a configuration that cannot be used, if another
+/// daemon holds the lock, or if the system denies it the socket or the port that was said. Everything it has started has ended when it returns. When it is upgraded it does not return:
 /// another program goes on with everything.
 pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     umask(Mode::from_raw_mode(0o077));
@@ -147,6 +147,9 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
         port,
     } = options;
     places.prepare()?;
+    if started_by == StartedBy::Person && thaw.is_none() {
+        refuse_unusable(&places)?;
+    }
     // Before anything can be put in its place.
     let successor = Successor::of_this_program(&places, started_by)?;
     let origin = Origin::find(thaw, started_by, &places)?;
@@ -210,6 +213,16 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let ended = ended.and_then(|(stops, stand)| leave(stops, stand));
     logs.finish(log_thread);
     ended
+}
+
+/// Whoever starts a daemon by hand is there to mend its file, such as an address that is open to other machines
+/// without TLS. Sessions that start one in passing need it for what they bring themselves, and so it serves
+/// them without what the file says, and `status` tells why.
+fn refuse_unusable(places: &Places) -> anyhow::Result<()> {
+    match Configuration::read(places.config.clone()).error() {
+        Some(error) => Err(anyhow::anyhow!("{error}")),
+        None => Ok(()),
+    }
 }
 
 /// What is configured of HTTP, at this port if there is one.

@@ -40,7 +40,6 @@ mod pulse;
 mod recall;
 mod recall_modern;
 mod records;
-mod refuges;
 mod render;
 mod replay;
 mod resend;

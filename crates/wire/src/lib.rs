@@ -32,5 +32,5 @@ pub use id::{ProgressToken, RequestId};
 pub use json::Json;
 pub use method::Method;
 pub use object::{Member, edited, members_of};
-pub use outgoing::{Outgoing, quoted};
+pub use outgoing::{Outgoing, Pieces, quoted};
 pub use params::{Modern, Params, Span};

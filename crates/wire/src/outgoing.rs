@@ -11,10 +11,13 @@ use crate::params::Span;
 /// Below this size, in bytes, a message is copied into one piece: cheaper than keeping several.
 const COPY_BELOW: usize = 4096;
 
+/// The pieces of a message, in order: mostly one.
+pub type Pieces = SmallVec<[Bytes; 1]>;
+
 /// The bytes of one message, without a line end, in one or several pieces.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Outgoing {
-    pieces: SmallVec<[Bytes; 1]>,
+    pieces: Pieces,
 }
 
 impl fmt::Debug for Outgoing {
@@ -42,8 +45,10 @@ impl Outgoing {
     }
 
     fn copied(source: &Bytes, edits: &[(Span, &[u8])]) -> Self {
-        let grown: usize = edits.iter().map(|(_, with)| with.len()).sum();
-        let mut copy = BytesMut::with_capacity(source.len() + grown);
+        let put: usize = edits.iter().map(|(_, with)| with.len()).sum();
+        let taken: usize = edits.iter().map(|(span, _)| span.len()).sum();
+        // Exactly as much as it takes: room that is left over has to be kept account of.
+        let mut copy = BytesMut::with_capacity(source.len().saturating_sub(taken) + put);
         let mut done = 0;
         for (span, with) in edits {
             copy.put_slice(source.get(done..span.start).unwrap_or_default());
@@ -57,6 +62,11 @@ impl Outgoing {
     /// The pieces, in order.
     pub fn pieces(&self) -> &[Bytes] {
         &self.pieces
+    }
+
+    /// The same, to keep.
+    pub fn into_pieces(self) -> Pieces {
+        self.pieces
     }
 
     /// The number of bytes.

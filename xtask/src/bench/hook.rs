@@ -1,6 +1,7 @@
 //! The rows that are about hooks: a process for each event, which its agent waits for.
 
 use std::{
+    fs,
     io::Write as _,
     process::{Command, Stdio},
     sync::Barrier,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use rustix::param::clock_ticks_per_second;
 
 use super::{
     report::{Goal, Row, median, p95},
@@ -19,6 +21,9 @@ use super::{
 
 /// As many as an agent may run at the same time.
 const CROWD: usize = 50;
+
+/// Crowds of a round.
+const CROWDS: usize = 8;
 
 /// Hooks of a round, one after the other.
 const ALONE: usize = 400;
@@ -59,7 +64,7 @@ pub(crate) fn crowd(setup: &Setup, rounds: u32) -> anyhow::Result<Row> {
     for _ in 0..rounds {
         for (way, figures) in ways.iter().zip(&mut turns) {
             let mut times = Vec::new();
-            for _ in 0..8 {
+            for _ in 0..CROWDS {
                 times.extend(at_once(way)?);
             }
             figures.push(p95(times));
@@ -78,6 +83,69 @@ pub(crate) fn crowd(setup: &Setup, rounds: u32) -> anyhow::Result<Row> {
         .with("a process that does nothing", microseconds(nothing))
         .with("posted by `mcpool hook --url`", microseconds(posted))
         .with("to a tool", microseconds(hook)))
+}
+
+/// What the process of a hook takes of a core, alone and among fifty, over one that does nothing: how many of them
+/// a machine bears at once is a matter of its cores, this is not.
+pub(crate) fn cpu(setup: &Setup, rounds: u32) -> anyhow::Result<Row> {
+    let stand = Stand::mcpool(setup)?;
+    let ways = ways(setup, &stand)?;
+    let mut alone = [const { Vec::new() }; 3];
+    let mut among = [const { Vec::new() }; 3];
+    for _ in 0..rounds {
+        for (way, figures) in ways.iter().zip(&mut alone) {
+            let one_after_the_other = || (0..ALONE).try_for_each(|_| way.time().map(drop));
+            figures.push(cpu_of_each(ALONE, one_after_the_other)?);
+        }
+        for (way, figures) in ways.iter().zip(&mut among) {
+            let crowds = || (0..CROWDS).try_for_each(|_| at_once(way).map(drop));
+            figures.push(cpu_of_each(CROWDS * CROWD, crowds)?);
+        }
+    }
+    let ratio = |[nothing, _, hook]: &[Vec<f64>; 3]| {
+        median(hook.iter().zip(nothing).map(|(a, b)| a / b).collect())
+    };
+    let (ratio_alone, ratio_among) = (ratio(&alone), ratio(&among));
+    let row = Row::new(
+        "CPU time of a hook's process, over one that does nothing",
+        ratio_alone,
+        "×",
+        Goal::AtMost(1.5),
+    );
+    let [nothing, posted, hook] = alone.map(median);
+    let [nothing_among, posted_among, hook_among] = among.map(median);
+    Ok(row
+        .with("nothing", microseconds(nothing))
+        .with("posted by `mcpool hook --url`", microseconds(posted))
+        .with("to a tool", microseconds(hook))
+        .with("fifty at once: nothing", microseconds(nothing_among))
+        .with("posted", microseconds(posted_among))
+        .with("to a tool", microseconds(hook_among))
+        .with("over nothing", format!("{ratio_among:.3} ×")))
+}
+
+/// What each of so many processes has taken of a core, in seconds, if these are all that end meanwhile.
+fn cpu_of_each(count: usize, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+    let before = cpu_of_ended()?;
+    run()?;
+    let ticks = cpu_of_ended()? - before;
+    // The system counts them in nanoseconds and rounds the sum.
+    #[expect(clippy::cast_precision_loss, reason = "small numbers, for people")]
+    let seconds = ticks as f64 / clock_ticks_per_second() as f64 / count as f64;
+    Ok(seconds)
+}
+
+/// What our processes that have ended have taken of all cores, in user space and for them in the system, in ticks.
+fn cpu_of_ended() -> anyhow::Result<u64> {
+    const CHILDREN_IN_USER_SPACE: usize = 13;
+    let text = fs::read_to_string("/proc/self/stat").context("reading /proc/self/stat")?;
+    // The name, in parentheses, may hold anything.
+    let (_, rest) = text
+        .rsplit_once(") ")
+        .context("/proc/self/stat has a name")?;
+    let words = rest.split(' ').skip(CHILDREN_IN_USER_SPACE).take(2);
+    let ticks: Result<Vec<u64>, _> = words.map(str::parse).collect();
+    Ok(ticks.context("/proc/self/stat has numbers")?.iter().sum())
 }
 
 /// One way to run a hook.

@@ -83,6 +83,8 @@ enum Measure {
     Hook,
     /// Fifty hooks at once
     HookCrowd,
+    /// What the process of a hook takes of a core
+    HookCpu,
     /// One call after the other over HTTP, everything on one core
     HttpSequential,
     /// One call after the other over a WebSocket, everything on one core
@@ -149,6 +151,7 @@ impl Measure {
             Measure::NeighbourMemory => neighbours::memory(setup),
             Measure::Hook => hook::alone(setup, rounds),
             Measure::HookCrowd => hook::crowd(setup, rounds),
+            Measure::HookCpu => hook::cpu(setup, rounds),
             Measure::HttpSequential => fronts::sequential(setup, rounds, Front::Http),
             Measure::WebSocketSequential => fronts::sequential(setup, rounds, Front::WebSocket),
             Measure::HttpSessions => fronts::sessions(setup, rounds),

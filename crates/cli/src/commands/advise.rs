@@ -2,6 +2,7 @@
 
 use std::io;
 
+use anyhow::ensure;
 use shim::places::Places;
 
 use crate::{
@@ -36,6 +37,14 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
     let known = known(places, ui).and_of_clients();
     let mut survey = Survey::of(&survey::take()?, &known);
     if !args.servers.is_empty() {
+        let names = args.servers.iter().map(String::as_str);
+        let unknown: Vec<&str> = names.filter(|name| !survey.has(name)).collect();
+        // Before anything is started or ended.
+        ensure!(
+            unknown.is_empty(),
+            "nothing that runs here without mcpool is called {}; `mcpool advise` shows what there is",
+            unknown.join(", ")
+        );
         survey.keep(|server| args.servers.contains(&server.identity.name));
     }
     let mut groups = advice::groups(&survey);

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 
 /// Open a session on a server, over stdin and stdout: what a client runs
 #[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, override_help = shim::arguments::HELP)]
 pub(crate) struct Args {
     /// NAME, or OPTIONS and -- COMMAND; see `mcpool connect --help`
     #[arg(

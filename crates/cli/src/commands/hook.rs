@@ -7,7 +7,7 @@ use crate::exit::Exit;
 
 /// Tell a shared server of an event of an agent: what an agent's hook runs
 #[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, override_help = shim::hook::arguments::HELP)]
 pub(crate) struct Args {
     /// EVENT and OPTIONS; see `mcpool hook --help`
     #[arg(

@@ -11,16 +11,10 @@ use clap_mangen::{
 use serde::Serialize;
 
 use crate::{
-    args::{Cli, Output},
+    args::{Cli, OF_THE_SMALL_PROGRAM, Output},
     exit::Exit,
     ui::{Page, Render, Ui},
 };
-
-/// Verbs that the small program reads, each with its own words for what it can be told.
-const OF_THE_SMALL_PROGRAM: [(&str, &str); 2] = [
-    ("connect", shim::arguments::HELP),
-    ("hook", shim::hook::arguments::HELP),
-];
 
 /// Write the manual pages into a folder, such as ~/.local/share/man/man1
 #[derive(Debug, clap::Args)]

@@ -37,23 +37,28 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     if named.servers.is_empty() {
         return Vec::new();
     }
-    let listening = match &patient.status {
+    let listening: Option<Vec<String>> = match &patient.status {
         Some(status) => {
             let daemon = status.daemon.as_ref();
             daemon.map(|daemon| daemon.http.addresses.clone())
         }
         // A daemon that does not answer may be there, which another check tells.
         None if !matches!(lock::holder(&patient.places.lock), Ok(None)) => return Vec::new(),
-        None if service::listens(patient.places) => Some(configured),
-        None => None,
+        None => service::listens(patient.places)
+            .map(|addresses| addresses.iter().map(ToString::to_string).collect()),
     };
     let mut findings = Vec::new();
     for (address, servers) in named.servers {
-        let is_heard = listening
-            .as_ref()
-            .is_some_and(|listening| listening.contains(&address));
-        if !is_heard {
-            findings.push(unheard(&address, &servers, listening.is_some()));
+        let silence = match &listening {
+            Some(listening) if listening.contains(&address) => None,
+            // A daemon that is started listens at what is configured, also where no service does for it.
+            Some(_) if patient.status.is_some() || !configured.contains(&address) => {
+                Some(Silence::Elsewhere)
+            }
+            Some(_) | None => Some(Silence::NotRunning),
+        };
+        if let Some(silence) = silence {
+            findings.push(unheard(&address, &servers, silence));
             continue;
         }
         let is_unknown = |name: &str| {
@@ -74,25 +79,32 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Why nobody listens at an address.
+#[derive(Clone, Copy, Debug)]
+enum Silence {
+    /// mcpool listens at others.
+    Elsewhere,
+    NotRunning,
+}
+
 /// Nobody listens at this address.
 fn unheard(
     address: &str,
     servers: &BTreeMap<String, BTreeSet<&'static str>>,
-    is_elsewhere: bool,
+    silence: Silence,
 ) -> Finding {
     let clients: BTreeSet<&str> = servers.values().flatten().copied().collect();
     let names: Vec<&str> = servers.keys().map(String::as_str).collect();
-    let (why, next) = if is_elsewhere {
-        (
+    let (why, next) = match silence {
+        Silence::Elsewhere => (
             "mcpool does not listen there",
             "name it with `listen` in [http] and run: mcpool stop; or take the addresses back: mcpool undo",
-        )
-    } else {
-        (
+        ),
+        Silence::NotRunning => (
             "mcpool does not run, which no client starts for an address",
             "run: mcpool service install; where there is no service manager, have mcpool serve run, or a \
              session over stdio",
-        )
+        ),
     };
     let what = format!(
         "{} would find {} at http://{address}, and {why}",

@@ -36,10 +36,10 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
         let bound = TcpListener::bind(address);
         bound.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
     });
-    let taken: Vec<SocketAddr> = taken.collect();
-    if !taken.is_empty() && service::listens(patient.places) {
-        // For the daemon.
-        return Vec::new();
+    let mut taken: Vec<SocketAddr> = taken.collect();
+    if !taken.is_empty() {
+        let for_the_daemon = service::listens(patient.places).unwrap_or_default();
+        taken.retain(|address| !for_the_daemon.contains(address));
     }
     let tell = |address| {
         let holder = port_holder::name(address);

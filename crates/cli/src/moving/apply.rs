@@ -27,7 +27,7 @@ pub(crate) fn apply(
             Ok(_) => return Ok(Ok(done)),
             Err(untouched) => return Ok(Err(untouched)),
         };
-        let row = row(&plan);
+        let row = row(found, &plan);
         let is_announced = journal.announce(row, &plan.original.bytes)?;
         match plan.original.replace(plan.after.as_bytes()) {
             Ok(Replaced::Done) => done = Some(plan),
@@ -54,13 +54,14 @@ pub(crate) fn apply(
 }
 
 /// What the journal says of a plan.
-fn row(plan: &FilePlan) -> Row {
+fn row(found: &Found, plan: &FilePlan) -> Row {
     let saved = |steps: &[config::clients::Step]| -> Vec<SavedStep> {
         steps.iter().map(SavedStep::from).collect()
     };
     let mut row = Row {
         client: plan.client.id.to_owned(),
         path: plan.original.path.clone(),
+        link: (found.path != plan.original.path).then(|| found.path.clone()),
         before: digest(&plan.original.bytes),
         after: digest(plan.after.as_bytes()),
         ..Row::default()

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use config::{
-    Scope, ServerEntry, ServerName,
+    Config, Scope, Server, ServerEntry, ServerName,
     clients::{self, Foreign, Grammar, Node, Step, Value},
 };
 use serde::Serialize;
@@ -53,6 +53,8 @@ pub(crate) struct Added {
     /// The files that were read.
     pub(crate) read: Vec<PathBuf>,
     pub(crate) servers: Vec<String>,
+    /// Those that are in it already, and are the same.
+    pub(crate) same: Vec<String>,
     pub(crate) left: Vec<Left>,
     pub(crate) config: PathBuf,
     /// Whether others may read the configuration, and may not with what comes into it.
@@ -238,6 +240,7 @@ pub(super) fn planned(
     let mut added = Added {
         read,
         servers: Vec::new(),
+        same: Vec::new(),
         left: Vec::new(),
         config: places.config.clone(),
         becomes_private: false,
@@ -273,6 +276,12 @@ impl Added {
     ) -> String {
         let mut text = before.to_owned();
         for Foreign { name, server } in found {
+            if let Ok((server_name, entry)) = &server
+                && has_same(&text, server_name, entry, places)
+            {
+                self.same.push(name);
+                continue;
+            }
             let with = server.and_then(|(name, entry)| {
                 add(&text, &name, &entry, places).map(|with| (with, may_be_secret(&entry)))
             });
@@ -311,6 +320,27 @@ fn add(
     places: &Places,
 ) -> Result<String, String> {
     config::add_server(text, &places.config, name, entry).map_err(|error| error.to_string())
+}
+
+/// Whether a configuration has this server already, however it is served there.
+fn has_same(text: &str, name: &ServerName, entry: &ServerEntry, places: &Places) -> bool {
+    let known = config::load(text, &places.config).ok();
+    let alone = add("", name, entry, places).ok();
+    let wanted = alone.and_then(|alone| config::load(&alone, &places.config).ok());
+    let server = |config: Option<Config>| config.and_then(|mut it| it.servers.remove(name));
+    let (known, wanted) = (server(known), server(wanted));
+    known
+        .zip(wanted)
+        .is_some_and(|(known, wanted)| starts_the_same(&known, &wanted))
+}
+
+/// Whether two servers start the same, whoever is served by them.
+pub(super) fn starts_the_same(one: &Server, other: &Server) -> bool {
+    one.command == other.command
+        && one.args == other.args
+        && one.env == other.env
+        && one.cwd == other.cwd
+        && one.remote == other.remote
 }
 
 /// Writes the configuration as planned, if it is as it was.

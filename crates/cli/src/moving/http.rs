@@ -108,7 +108,7 @@ impl Http {
         let mut claimed = self.claimed.borrow_mut();
         let known = self.config.servers.get(name).or_else(|| claimed.get(name));
         match known {
-            Some(known) if is_same(known, wanted) => Ok(()),
+            Some(known) if from::starts_the_same(known, wanted) => Ok(()),
             Some(_) => Err(format!(
                 "mcpool has a server named `{name}` already, with another command"
             )),
@@ -166,15 +166,6 @@ fn load(places: &Places) -> anyhow::Result<(String, Config)> {
     let text = config_file::read(&places.config)?;
     let config = config::load(&text, &places.config)?;
     Ok((text, config))
-}
-
-/// Whether two servers start the same, whoever is served by them.
-fn is_same(one: &Server, other: &Server) -> bool {
-    one.command == other.command
-        && one.args == other.args
-        && one.env == other.env
-        && one.cwd == other.cwd
-        && one.remote == other.remote
 }
 
 /// A path as it stands in the query of an address.

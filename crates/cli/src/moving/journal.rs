@@ -36,6 +36,9 @@ pub(crate) struct Row {
     /// The client's word.
     pub(crate) client: String,
     pub(crate) path: PathBuf,
+    /// Where its client has it, if that is a link to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) link: Option<PathBuf>,
     /// SHA-256 of the file before and after, in hexadecimal digits.
     pub(crate) before: String,
     pub(crate) after: String,
@@ -81,6 +84,13 @@ pub(crate) enum SavedStep {
 struct Saved {
     schema: u32,
     rows: Vec<Row>,
+}
+
+impl Row {
+    /// Where its client has the file, which says how it is written.
+    pub(crate) fn place(&self) -> &Path {
+        self.link.as_ref().unwrap_or(&self.path)
+    }
 }
 
 impl From<&Step> for SavedStep {

@@ -17,9 +17,10 @@ use super::{
     machine::{self, Found},
     policies::Policies,
     safe_file::Original,
-    shadow::{self, Shadows},
+    shadow::{self, Shadows, Standing},
     stale,
 };
+use crate::survey::behind_mcpool;
 
 /// What a user wants imported.
 pub(crate) struct Wish<'a> {
@@ -47,7 +48,7 @@ pub(crate) struct Means {
     pub(crate) http: Option<Http>,
     /// Where they may find us already.
     pub(crate) addresses: Addresses,
-    /// What is put before the project's file, if anything.
+    /// What there is to know of the project's file for what is put before it.
     pub(crate) shadows: Option<Shadows>,
     /// The folder of the state, which says what imports have put before projects' files.
     pub(crate) state: PathBuf,
@@ -198,13 +199,14 @@ pub(crate) fn of_file(
             Decision::Nothing => {}
         }
     }
-    if found.client.id == shadow::CLIENT && found.place.reach == Reach::User {
+    if let Some(shadows) = &means.shadows
+        && found.client.id == shadow::CLIENT
+        && found.place.reach == Reach::User
+    {
         let put = stale::all_put(&means.state).map_err(|error| untouched(format!("{error:#}")))?;
         let put = put.iter().filter(|put| put.file == plan.original.path);
-        file.follow(put, &entries, &mut changes);
-        if let Some(shadows) = &means.shadows
-            && shadows.obstacle.is_none()
-        {
+        file.follow(shadows, put, &entries, &mut plan.left, &mut changes);
+        if shadows.standing == Standing::Shared {
             file.put_before(shadows, &entries, &mut plan.left, &mut changes);
         }
     }
@@ -242,7 +244,7 @@ impl File<'_> {
         }
         let local = match &entry.kind {
             Kind::Local(local) => local,
-            Kind::Ours(_) => return Decision::Nothing,
+            Kind::Ours(command) => return self.denied_by_now(entry, behind_mcpool(&command.words)),
             Kind::LeftAlone(Reason::Remote) if self.is_at_our_address(entry) => {
                 return Decision::Nothing;
             }
@@ -276,6 +278,21 @@ impl File<'_> {
         Decision::Adopt(adopted, change)
     }
 
+    /// Of one that goes through mcpool already: whether a rule has come since that denies what it starts.
+    fn denied_by_now(&self, entry: &Entry, own: &[String]) -> Decision {
+        let policies = &self.means.policies;
+        let policy = policies.of_project(self.found.client, entry.project.as_deref());
+        let is_denied = policy.is_ok_and(|policy| policy.denies(&entry.name, own));
+        if !is_denied || own.is_empty() {
+            return Decision::Nothing;
+        }
+        Decision::Leave(format!(
+            "it goes through mcpool, and managed policy, or settings of yours that say the same, deny it \
+             by now; remove it, or run: mcpool undo --client {}",
+            self.found.client.id
+        ))
+    }
+
     /// How this file's client is told to start us; else why this file is left, if that is to be said.
     fn caller(&self) -> Result<&Caller, Option<String>> {
         let callers = &self.means.callers;
@@ -294,12 +311,18 @@ impl File<'_> {
     fn is_shadowed(&self) -> bool {
         let shadows = self.means.shadows.as_ref();
         self.found.client.id == shadow::CLIENT
-            && shadows.is_some_and(|shadows| shadows.file == self.found.path)
+            && shadows.is_some_and(|shadows| {
+                shadows.file == self.found.path && shadows.standing != Standing::Own
+            })
     }
 
     /// Why nothing is put before the servers of this file, if nothing can be.
     fn why_no_shadow(&self) -> Option<String> {
-        self.means.shadows.as_ref()?.obstacle.map(str::to_owned)
+        match &self.means.shadows.as_ref()?.standing {
+            Standing::Obstacle(why) => Some((*why).to_owned()),
+            Standing::Unknown(why) => Some(why.clone()),
+            Standing::Shared | Standing::Own => None,
+        }
     }
 
     /// Why a server stays as it is whatever its file, if it must.

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::Path,
 };
 
@@ -13,7 +14,7 @@ use crate::config_file;
 
 /// The rules of clients.
 pub(crate) struct Policies {
-    pub(super) machine: Machine,
+    machine: Machine,
     /// By the client's word: its rules, or why they are not known.
     here: BTreeMap<&'static str, Result<Policy, String>>,
 }
@@ -73,15 +74,28 @@ fn add(policy: &mut Policy, rules: Rules, path: &Path) -> Result<(), String> {
             path.display()
         )
     };
-    let text = if rules == Rules::Elsewhere {
+    let read = match rules {
         // An address, and no file.
-        String::new()
-    } else {
-        match config_file::read_file(path) {
-            Ok(text) => text,
-            Err(error) if means_missing(&error) => return Ok(()),
-            Err(error) => return Err(why(&error)),
+        Rules::Elsewhere => Ok(String::new()),
+        // It may be no text, and is only looked through for words.
+        Rules::Unread(_) => {
+            fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         }
+        Rules::Lists
+        | Rules::OwnLists
+        | Rules::Exclusive
+        | Rules::Requirements
+        | Rules::Toml
+        | Rules::Gemini
+        | Rules::VsCode
+        | Rules::Amp
+        | Rules::OwnAmp
+        | Rules::OpenCode => config_file::read_file(path),
+    };
+    let text = match read {
+        Ok(text) => text,
+        Err(error) if means_missing(&error) => return Ok(()),
+        Err(error) => return Err(why(&error)),
     };
     policy.add(rules, &text).map_err(|error| why(&error))
 }

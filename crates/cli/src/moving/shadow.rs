@@ -5,15 +5,20 @@
 //! there takes its place.
 //!
 //! **Invariant:** only what that person has approved is put there, because nobody asks again about
-//! local scope; and what can come with the project approves nothing.
+//! local scope; what can come with the project approves nothing; and where it cannot be told whose
+//! the project's file is, or what is approved, nothing is put there and nothing taken away.
 
 use std::path::{Path, PathBuf};
 
 use config::clients::{
-    self, Approvals, Client, Entry, Grammar, Kind, Local, Node, Reach, Step, Value,
+    self, Approval, Approvals, Client, Entry, Grammar, Kind, Local, Node, Reach, Step, Value,
 };
 
-use super::{machine::Machine, safe_file::Original, tracked, trust};
+use super::{
+    machine::{Machine, means_missing},
+    tracked::{Tracked, tracked},
+    trust,
+};
 use crate::config_file;
 
 /// The client that has a scope before that of a project's file.
@@ -28,19 +33,31 @@ const NO_USER_FILE: &str = "the project's file is everybody's who has the projec
 const NO_TEXT: &str = "the project's file is everybody's who has the project, and the path of the \
                        project is no text, so nothing can be put before it";
 
-/// The servers of a project's file that version control has.
+/// What there is to know of a project's file for what is put before it.
 pub(crate) struct Shadows {
     /// The file.
     pub(super) file: PathBuf,
     /// The project, as Claude Code calls it.
     pub(super) project: String,
-    /// What the file says.
+    /// What the file says; nothing, if there is none.
     tree: Node,
     entries: Vec<Entry>,
     /// What a person's settings approve.
     approvals: Approvals,
-    /// Why nothing can be put before them, if it cannot.
-    pub(super) obstacle: Option<&'static str>,
+    pub(super) standing: Standing,
+}
+
+/// Whose a project's file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Everybody's: it stays, and something can be put before it.
+    Shared,
+    /// The same, and nothing can be put before it, because of this.
+    Obstacle(&'static str),
+    /// The user's alone: it is changed itself.
+    Own,
+    /// Nobody can tell, because of this.
+    Unknown(String),
 }
 
 /// One of them, which can be put before itself.
@@ -51,60 +68,79 @@ pub(super) struct Candidate<'a> {
 }
 
 impl Shadows {
-    /// Those of the project at hand; `None` if nothing is to be put before its file.
+    /// Those of the project at hand; `None` if there is none, or if what its file says cannot be read,
+    /// which is told where that is looked at for itself.
     pub(crate) fn read(machine: &Machine) -> Option<Self> {
         let client = Client::named(CLIENT)?;
         let project = clients::Machine::project(machine)?;
         let file = project.join(".mcp.json");
-        // What is wrong with it is said where it is looked at for itself.
-        let original = Original::read(&file).ok()??;
-        let text = String::from_utf8(original.bytes).ok()?;
-        let tree = client.grammar.read(&text).ok()?;
-        let entries = clients::survey(&text, client).ok()?;
+        let text = match config_file::read_file(&file) {
+            Ok(text) => text,
+            Err(error) if means_missing(&error) => String::new(),
+            Err(_) => return None,
+        };
         let is_trusted = trust::is_trusted(machine, &project);
-        if !tracked::is_tracked(&file, is_trusted) {
-            return None;
-        }
-        let users = client.places.iter();
-        let mut users = users
-            .filter(|place| place.reach == Reach::User)
-            .filter_map(|place| place.on_machine(machine));
-        let obstacle = if project.to_str().is_none() {
-            Some(NO_TEXT)
-        } else if users.any(|file| file.exists()) {
-            None
-        } else {
-            Some(NO_USER_FILE)
+        let (approvals, doubt) = match approvals(machine, &project, is_trusted) {
+            Ok(approvals) => (approvals, None),
+            Err(why) => (Approvals::default(), Some(why)),
+        };
+        let mut users = client.places.iter();
+        let has_user_file = users.any(|place| {
+            let file = place.on_machine(machine);
+            place.reach == Reach::User && file.is_some_and(|file| file.exists())
+        });
+        let standing = match (tracked(&file, is_trusted), doubt) {
+            (Tracked::Unknown(why), _) => Standing::Unknown(format!(
+                "whether version control has the project's file cannot be told ({why}), so nothing is changed"
+            )),
+            (Tracked::No, _) => Standing::Own,
+            (Tracked::Yes, Some(why)) => Standing::Unknown(format!(
+                "what you have approved of the project's file cannot be told ({why}), so nothing is changed"
+            )),
+            (Tracked::Yes, None) if project.to_str().is_none() => Standing::Obstacle(NO_TEXT),
+            (Tracked::Yes, None) if !has_user_file => Standing::Obstacle(NO_USER_FILE),
+            (Tracked::Yes, None) => Standing::Shared,
         };
         Some(Shadows {
-            obstacle,
-            approvals: approvals(machine, &project, is_trusted),
+            standing,
+            approvals,
             project: project.to_string_lossy().into_owned(),
             file,
-            tree,
-            entries,
+            tree: client.grammar.read(&text).ok()?,
+            entries: clients::survey(&text, client).ok()?,
         })
+    }
+
+    /// What the file says of a server of this name, if anything.
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
     }
 
     /// Those that start a program.
     pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
-        self.entries.iter().filter_map(|entry| match &entry.kind {
+        let entries = self.entries.iter();
+        entries.filter_map(|entry| self.candidate(entry))
+    }
+
+    /// One of them, if it starts a program.
+    pub(super) fn candidate<'a>(&'a self, entry: &'a Entry) -> Option<Candidate<'a>> {
+        match &entry.kind {
             Kind::Local(local) => Some(Candidate {
                 entry,
                 local,
                 node: self.tree.at(&entry.at)?,
             }),
             Kind::Ours(_) | Kind::LeftAlone(_) => None,
-        })
+        }
     }
 
-    /// Whether the person has approved a server of this name, by settings or by this file of the user.
-    pub(super) fn is_approved(&self, name: &str, user: &Node) -> bool {
+    /// What the person has said of a server of this name, in settings or in this file of the user.
+    pub(super) fn approval(&self, name: &str, user: &Node) -> Approval {
         let mut approvals = self.approvals.clone();
         if let Some(project) = user.at(&self.at_project()) {
             approvals.add(project);
         }
-        approvals.has(name)
+        approvals.of(name)
     }
 
     /// Where a server stands when it is put there.
@@ -133,33 +169,39 @@ impl Shadows {
     }
 }
 
-/// What settings say of the servers of a project. One that cannot be read approves nothing; that
-/// it cannot is said where policies are.
+/// What settings say of the servers of a project; else why that cannot be told.
 ///
 /// Settings in the project approve only where they are the user's for sure.
-fn approvals(machine: &Machine, project: &Path, is_trusted: bool) -> Approvals {
+fn approvals(machine: &Machine, project: &Path, is_trusted: bool) -> Result<Approvals, String> {
     let own = clients::Machine::variable(machine, "CLAUDE_CONFIG_DIR")
         .unwrap_or_else(|| clients::Machine::home(machine).join(".claude"));
     let mut approvals = Approvals::default();
     let read = |path: &Path| {
-        let text = config_file::read_file(path).ok()?;
-        Grammar::Jsonc.read(&text).ok()
+        let said = |why: String| format!("{}: {why}", path.display());
+        match config_file::read_file(path) {
+            Ok(text) => {
+                let tree = Grammar::Jsonc.read(&text);
+                tree.map(Some).map_err(|error| said(error.to_string()))
+            }
+            Err(error) if means_missing(&error) => Ok(None),
+            Err(error) => Err(said(error.to_string())),
+        }
     };
-    if let Some(settings) = read(&own.join("settings.json")) {
+    if let Some(settings) = read(&own.join("settings.json"))? {
         approvals.add(&settings);
     }
     let local = project.join(".claude/settings.local.json");
-    if let Some(settings) = read(&local) {
-        if is_trusted && !tracked::is_tracked(&local, is_trusted) {
-            approvals.add(&settings);
-        } else {
-            approvals.add_refusals(&settings);
+    if let Some(settings) = read(&local)? {
+        match tracked(&local, is_trusted) {
+            Tracked::No if is_trusted => approvals.add(&settings),
+            Tracked::No | Tracked::Yes => approvals.add_refusals(&settings),
+            Tracked::Unknown(why) => return Err(format!("{}: {why}", local.display())),
         }
     }
-    if let Some(settings) = read(&project.join(".claude/settings.json")) {
+    if let Some(settings) = read(&project.join(".claude/settings.json"))? {
         approvals.add_refusals(&settings);
     }
-    approvals
+    Ok(approvals)
 }
 
 impl Candidate<'_> {

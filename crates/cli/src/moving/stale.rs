@@ -1,19 +1,21 @@
-//! Whether what import has put before a project's file still says what the file says.
+//! Whether what import has put before a project's file still says what the file says, and is still wanted.
 //!
 //! A copy does not follow: others who have the project change its file, and what stands before it is
 //! what runs. Import has noted what it has put there; what a person has put there is theirs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use config::clients::{self, Client, Entry, Kind, Node, Reach, Step, Value};
+use config::clients::{self, Approval, Client, Entry, Kind, Node, Reach, Step, Value};
 
 use super::{
     journal::{self, SavedStep},
-    machine::{Machine, means_missing},
+    machine::Machine,
     safe_file::Original,
-    shadow::{CLIENT, Candidate},
+    shadow::{CLIENT, Shadows, Standing},
 };
-use crate::config_file;
 
 /// One server that import has put before the file of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,19 +27,17 @@ pub(crate) struct Put {
     at: Vec<Step>,
 }
 
-/// What a project's file says by now of a server that something else is said of before it.
+/// Why what stands before a project's file is not what is to stand there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Now {
-    /// Something else.
+    /// The file says something else of the server.
     Changed,
-    /// Nothing.
+    /// It says nothing of it any more.
     Gone,
-}
-
-/// What the file of a project says.
-pub(super) struct ProjectFile {
-    tree: Node,
-    entries: Vec<Entry>,
+    /// The person does not want it to run any more.
+    Unwanted,
+    /// The file is the user's alone.
+    Own,
 }
 
 /// What is out of date before the file of one project.
@@ -81,12 +81,12 @@ impl Put {
         Path::new(&self.project) == project
     }
 
-    /// What the project's file says of it by now, unless that is what stands here; and where it stands.
+    /// Why this is not what is to stand there, unless it is; and where it stands.
     pub(super) fn looked_at<'e>(
         &self,
         entries: &'e [Entry],
         user: &Node,
-        project: &ProjectFile,
+        project: &Shadows,
     ) -> Option<(&'e Entry, Now)> {
         let entry = entries.iter().find(|entry| entry.at == self.at)?;
         let Kind::Ours(command) = &entry.kind else {
@@ -94,36 +94,21 @@ impl Put {
             return None;
         };
         let dashes = command.words.iter().position(|word| word == "--")?;
-        let Some(theirs) = project.entries.iter().find(|it| it.name == self.server) else {
+        let Some(theirs) = project.entry(&self.server) else {
             return Some((entry, Now::Gone));
         };
-        let Kind::Local(local) = &theirs.kind else {
+        if project.standing == Standing::Own {
+            return Some((entry, Now::Own));
+        }
+        let Some(candidate) = project.candidate(theirs) else {
             return Some((entry, Now::Changed));
         };
-        let candidate = Candidate {
-            entry: theirs,
-            local,
-            node: project.tree.at(&theirs.at)?,
-        };
-        let words = [&command.words[..=dashes], &local.command.words].concat();
+        if project.approval(&self.server, user) != Approval::Approved {
+            return Some((entry, Now::Unwanted));
+        }
+        let words = [&command.words[..=dashes], &candidate.local.command.words].concat();
         let is_same = says_the_same(user.at(&entry.at)?, &candidate.through(&words));
         (!is_same).then_some((entry, Now::Changed))
-    }
-}
-
-impl ProjectFile {
-    /// Empty, if there is none; `None` if it cannot be read, as nothing can be said of it then.
-    pub(super) fn read(project: &Path) -> Option<Self> {
-        let client = Client::named(CLIENT)?;
-        let text = match config_file::read_file(&project.join(".mcp.json")) {
-            Ok(text) => text,
-            Err(error) if means_missing(&error) => String::new(),
-            Err(_) => return None,
-        };
-        Some(ProjectFile {
-            tree: client.grammar.read(&text).ok()?,
-            entries: clients::survey(&text, client).ok()?,
-        })
     }
 }
 
@@ -133,6 +118,8 @@ pub(crate) fn all_stale(machine: &Machine, state: &Path) -> Vec<Stale> {
         return Vec::new();
     };
     let mut all: Vec<Stale> = Vec::new();
+    // Each is looked at once, as git is asked for it.
+    let mut projects: BTreeMap<&str, Option<Shadows>> = BTreeMap::new();
     let files = machine.files(&[client]).into_iter();
     for found in files.filter(|found| found.place.reach == Reach::User) {
         let Ok(Some(original)) = Original::read(&found.path) else {
@@ -144,11 +131,12 @@ pub(crate) fn all_stale(machine: &Machine, state: &Path) -> Vec<Stale> {
             continue;
         };
         for server in put.iter().filter(|put| put.file == original.path) {
-            let project = Path::new(&server.project);
-            let file = project.is_dir().then(|| ProjectFile::read(project));
-            let now = file
-                .flatten()
-                .and_then(|file| server.looked_at(&entries, &user, &file));
+            let shadows = projects
+                .entry(&server.project)
+                .or_insert_with(|| told_of(machine, Path::new(&server.project)));
+            let now = shadows
+                .as_ref()
+                .and_then(|shadows| server.looked_at(&entries, &user, shadows));
             if now.is_none() {
                 continue;
             }
@@ -164,12 +152,20 @@ pub(crate) fn all_stale(machine: &Machine, state: &Path) -> Vec<Stale> {
     all
 }
 
+/// What there is to know of a project that is there; `None` where it cannot be told.
+fn told_of(machine: &Machine, project: &Path) -> Option<Shadows> {
+    let machine = project.is_dir().then(|| machine.in_project(project))?;
+    let shadows = Shadows::read(&machine)?;
+    let is_known = !matches!(shadows.standing, Standing::Unknown(_));
+    is_known.then_some(shadows)
+}
+
 impl Stale {
     /// What is so.
     pub(crate) fn what(&self) -> String {
         format!(
-            "what import has put before {}/.mcp.json is not what that says by now, and is what Claude \
-             Code runs: {}",
+            "what import has put before {}/.mcp.json is not what that says by now, or what you want of it, and \
+             is what Claude Code runs: {}",
             self.project,
             self.servers.join(", ")
         )

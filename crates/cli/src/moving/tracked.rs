@@ -1,6 +1,7 @@
 //! Whether a file of a project is everybody's who has the project.
 
 use std::{
+    io,
     path::Path,
     process::{Command, Stdio},
 };
@@ -19,19 +20,28 @@ const ELSEWHERE: [&str; 8] = [
     "GIT_PREFIX",
 ];
 
-/// Whether version control has this file. Where it cannot be asked, it may have it.
+/// Whether version control has a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tracked {
+    Yes,
+    No,
+    /// It cannot be asked.
+    Unknown(String),
+}
+
+/// Whether version control has this file.
 ///
-/// Nobody is asked in a folder that is not trusted: its settings name programs that git runs.
-pub(super) fn is_tracked(file: &Path, is_trusted: bool) -> bool {
+/// Nobody is asked in a folder that is not trusted, whose settings name programs that git runs, and
+/// no other version control than git: there, it has all.
+pub(super) fn tracked(file: &Path, is_trusted: bool) -> Tracked {
     let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
-        return false;
+        return Tracked::No;
     };
-    let mut above = folder.ancestors();
-    if !above.any(|folder| MARKS.iter().any(|mark| folder.join(mark).exists())) {
-        return false;
-    }
-    if !is_trusted {
-        return true;
+    match version_control(folder) {
+        Ok(None) => return Tracked::No,
+        Ok(Some(Control::Git)) if is_trusted => {}
+        Ok(Some(Control::Git | Control::Other)) => return Tracked::Yes,
+        Err(error) => return Tracked::Unknown(error.to_string()),
     }
     let mut git = Command::new("git");
     for variable in ELSEWHERE {
@@ -57,8 +67,35 @@ pub(super) fn is_tracked(file: &Path, is_trusted: bool) -> bool {
     .stdin(Stdio::null())
     .stdout(Stdio::null())
     .stderr(Stdio::null());
-    // 1 says that it is none of its files.
-    git.status().map_or(true, |status| status.code() != Some(1))
+    match git.status().map(|status| (status.code(), status)) {
+        Ok((Some(0), _)) => Tracked::Yes,
+        // It says that this is none of its files.
+        Ok((Some(1), _)) => Tracked::No,
+        Ok((_, status)) => Tracked::Unknown(format!("git does not say, {status}")),
+        Err(error) => Tracked::Unknown(format!("git cannot be run: {error}")),
+    }
+}
+
+/// What keeps the versions of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Control {
+    Git,
+    Other,
+}
+
+/// By the mark that is nearest to a folder.
+fn version_control(folder: &Path) -> io::Result<Option<Control>> {
+    for folder in folder.ancestors() {
+        if folder.join(".git").try_exists()? {
+            return Ok(Some(Control::Git));
+        }
+        for mark in MARKS {
+            if folder.join(mark).try_exists()? {
+                return Ok(Some(Control::Other));
+            }
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -79,7 +116,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(".mcp.json");
         fs::write(&file, "{}").unwrap();
-        assert!(!is_tracked(&file, true), "outside of version control");
+        assert_eq!(
+            tracked(&file, true),
+            Tracked::No,
+            "outside of version control"
+        );
         git(folder.path(), &["init", "--quiet"]);
         let (hook, mark) = (folder.path().join("hook"), folder.path().join("mark"));
         fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", mark.display())).unwrap();
@@ -89,14 +130,14 @@ mod tests {
             &["config", "core.fsmonitor", hook.to_str().unwrap()],
         );
         let _ = fs::remove_file(&mark);
-        assert!(!is_tracked(&file, true), "not added");
+        assert_eq!(tracked(&file, true), Tracked::No, "not added");
         assert!(!mark.exists(), "its monitor was run");
         git(
             folder.path(),
             &["-c", "core.fsmonitor=false", "add", ".mcp.json"],
         );
         let _ = fs::remove_file(&mark);
-        assert!(is_tracked(&file, true), "added");
+        assert_eq!(tracked(&file, true), Tracked::Yes, "added");
         assert!(!mark.exists(), "its monitor was run");
     }
 
@@ -105,10 +146,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(".mcp.json");
         fs::write(&file, "{}").unwrap();
-        assert!(!is_tracked(&file, false), "outside of version control");
+        assert_eq!(
+            tracked(&file, false),
+            Tracked::No,
+            "outside of version control"
+        );
         git(folder.path(), &["init", "--quiet"]);
-        assert!(!is_tracked(&file, true), "git has it not");
-        assert!(is_tracked(&file, false));
+        assert_eq!(tracked(&file, true), Tracked::No, "git has it not");
+        assert_eq!(tracked(&file, false), Tracked::Yes);
     }
 
     #[test]
@@ -116,8 +161,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
+        git(folder.path(), &["init", "--quiet"]);
         git(&inner, &["init", "--quiet", "--bare"]);
-        fs::create_dir(inner.join(".hg")).unwrap();
         let file = inner.join(".mcp.json");
         fs::write(&file, "{}").unwrap();
         git(&inner, &["config", "core.bare", "false"]);
@@ -125,17 +170,24 @@ mod tests {
             &inner,
             &["config", "core.worktree", inner.to_str().unwrap()],
         );
-        assert!(is_tracked(&file, true), "its settings were heeded");
+        let answer = tracked(&file, true);
+        assert!(
+            matches!(answer, Tracked::Unknown(_)),
+            "its settings were heeded"
+        );
     }
 
     #[test]
-    fn where_nobody_can_be_asked_it_may_be_tracked() {
+    fn where_git_does_not_say_nobody_knows_and_others_are_not_asked() {
         for mark in MARKS {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join(mark)).unwrap();
             let file = folder.path().join(".mcp.json");
             fs::write(&file, "{}").unwrap();
-            assert!(is_tracked(&file, true), "{mark}");
+            let answer = tracked(&file, true);
+            let is_asked = mark == ".git";
+            assert_eq!(is_asked, matches!(answer, Tracked::Unknown(_)), "{mark}");
+            assert_eq!(!is_asked, answer == Tracked::Yes, "{mark}");
         }
     }
 }

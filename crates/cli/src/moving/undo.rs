@@ -104,7 +104,7 @@ fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u
     let Some(client) = Client::named(&row.client) else {
         anyhow::bail!("there is no client `{}`", row.client)
     };
-    let client = client.form_of(&row.path);
+    let client = client.form_of(row.place());
     let text = std::str::from_utf8(bytes)?;
     let before = journal.backup(row)?;
     let before_text = std::str::from_utf8(&before)?;
@@ -119,7 +119,7 @@ fn released(bytes: &[u8], row: &Row, journal: &Journal) -> anyhow::Result<(Vec<u
     let mut released = Released::default();
     let mut changes = Vec::new();
     for entry in clients::survey(text, client)? {
-        let entry = entry.in_file(&row.path);
+        let entry = entry.in_file(row.place());
         if let Some(change) = before.taken_back(&entry, &tree)? {
             changes.extend(change);
             released.servers.push(entry.name);

@@ -3,7 +3,7 @@
 //! It is started once and not again: a daemon that ends is started by the next session, and one that cannot
 //! start does not try for ever.
 
-use std::{fs, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf};
 
 use super::{Folders, MARK, Manager, Plan, ServiceFile, State, Unmanaged, ask, order, words_of};
 
@@ -89,6 +89,11 @@ impl Manager for Launchd {
                 .map(|word| plain(word.split("</string>").next().unwrap_or(word)))
                 .collect(),
         )
+    }
+
+    /// It listens at none: the daemon does.
+    fn addresses(&self, _text: &str) -> Vec<SocketAddr> {
+        Vec::new()
     }
 
     fn enable(&self) -> anyhow::Result<()> {

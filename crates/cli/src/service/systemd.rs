@@ -81,6 +81,13 @@ impl Manager for Systemd {
             .map(words)
     }
 
+    fn addresses(&self, text: &str) -> Vec<SocketAddr> {
+        let lines = text.lines();
+        let listens = lines.filter_map(|line| line.strip_prefix("ListenStream="));
+        // Another is a path, where sessions come in.
+        listens.filter_map(|at| at.parse().ok()).collect()
+    }
+
     fn enable(&self) -> anyhow::Result<()> {
         order("systemctl", &["--user", "daemon-reload"])?;
         let enable = ["--user", "enable", "--now"];

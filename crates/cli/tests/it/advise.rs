@@ -263,6 +263,27 @@ fn four_sessions_with_their_own_servers_are_measured_and_judged() {
     orphan.drain(..).for_each(|process| process.kill());
 }
 
+#[test]
+fn a_name_that_no_server_has_is_an_error_before_anything_is_ended() {
+    let mut stage = Stage::new();
+    let server = stage.scripted("mcp-server-plain");
+    let orphan = leave_behind(&mut stage, &format!("{server} --ignore-eof"));
+    let known = stage.name("mcp-server-plain");
+    let told = stage
+        .home
+        .run(&["advise", "--kill-orphans", &known, "mcp-server-plian"]);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(1), ""));
+    assert!(
+        told.stderr.contains("is called mcp-server-plian; `mcpool"),
+        "{}",
+        told.stderr
+    );
+    assert!(orphan.iter().all(Process::is_alive));
+    for process in orphan {
+        process.kill();
+    }
+}
+
 /// Starts a server below a client that is killed then; the server and what is below it.
 fn leave_behind(stage: &mut Stage, command: &str) -> Vec<Process> {
     let project = stage.home.project("project");

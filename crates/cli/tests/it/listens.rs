@@ -232,3 +232,34 @@ fn a_socket_in_a_place_that_is_taken_keeps_http_off_and_its_place_is_told() {
     assert_eq!(http["socket"], Value::Null);
     assert_eq!(fs::read(&place).unwrap(), b"words");
 }
+
+#[test]
+fn a_daemon_that_a_person_starts_ends_where_an_address_is_open_without_tls() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.7:0"] {
+        let home = Home::new();
+        home.configure(&format!("[http]\nlisten = [\"{address}\"]\n"));
+        let ran = home.run(&["serve"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let place = format!("config.toml:2:11: http.listen[0]: \"{address}\"");
+        assert!(ran.stderr.contains(&place), "{ran:?}");
+        assert!(ran.stderr.contains("tls = true"), "{ran:?}");
+        assert_eq!(home.run(&["status"]).code, Some(3));
+    }
+}
+
+#[test]
+fn a_file_that_names_a_server_that_is_not_there_takes_nothing_from_a_daemon_that_runs() {
+    let (home, addresses) = home_with_two();
+    let file = home.pool().join("config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    home.configure(&text.replace("server = \"second\"", "server = \"nope\""));
+    home.configured("first").close();
+    let status = home.status();
+    assert_eq!(status["daemon"]["http"]["addresses"], json!(addresses));
+    let told = home.run(&["status"]);
+    let told = told.stdout + &told.stderr;
+    assert!(told.contains("no server named `nope`"), "{told}");
+    Web::at(&addresses[1], "/mcp")
+        .session()
+        .result("echo", json!({}));
+}

@@ -47,6 +47,7 @@ mod meeting;
 mod moving;
 mod moving_from;
 mod moving_http;
+mod moving_local_scope;
 mod moving_policies;
 mod moving_races;
 mod noise;

@@ -440,7 +440,7 @@ fn servers_of_another_system_come_into_the_configuration_and_go_again() {
     assert!(home.done(&["list"]).contains("memory"));
     let again = home.run(&["import", "--from", file]);
     assert_eq!(again.code, Some(0), "{again:?}");
-    assert!(again.stdout.contains("configured already"), "{again:?}");
+    assert!(again.stdout.contains("and the same: memory."), "{again:?}");
 
     home.done(&["add", "mine", "--", "/bin/cat"]);
     home.done(&["undo"]);
@@ -509,5 +509,30 @@ fn a_client_is_asked_whether_it_has_what_was_imported() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(ran.stdout.contains(expected), "{ran:?}");
         home.done(&["undo"]);
+    }
+}
+
+#[test]
+fn a_link_to_a_file_of_another_ending_is_read_by_its_own_name_on_the_way_back_too() {
+    let yaml = "mcpServers:\n  - name: git\n    command: uvx\n    args: [s]\n";
+    let json = "{\"command\": \"uvx\", \"args\": [\"s\"]}\n";
+    for (link, target, text, note) in [
+        ("config.yaml", "continue.json", yaml, "# mine\n"),
+        ("mcpServers/git.json", "git.yaml", json, "\n"),
+    ] {
+        let home = Home::new();
+        let target = home.keep(&format!("dotfiles/{target}"), text);
+        let link = home.user().join(".continue").join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(&target, &link).unwrap();
+        home.done(&["import", "--apply"]);
+        let imported = fs::read_to_string(&target).unwrap();
+        assert!(imported.contains("connect"), "{imported}");
+        // Its owner has changed it since.
+        fs::write(&target, imported + note).unwrap();
+        let said = home.done(&["undo"]);
+        assert!(said.contains("is taken back: git."), "{said}");
+        let now = fs::read_to_string(&target).unwrap();
+        assert_eq!(now, format!("{text}{note}"));
     }
 }

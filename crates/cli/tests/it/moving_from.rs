@@ -124,3 +124,31 @@ fn variables_of_smart_mcp_proxy_that_mean_nothing_are_told_once() {
     );
     assert!(!import("smart-mcp-proxy").contains("means nothing"));
 }
+
+#[test]
+fn a_second_time_what_is_there_and_the_same_is_said_and_only_another_is_in_the_way() {
+    let home = Home::new();
+    let text = r#"{"mcpServers": {"a": {"command": "npx", "args": ["-y", "s"]}, "b": {"command": "uvx"}}}"#;
+    let servers = home.keep("a.json", text);
+    let from = ["import", "--from", servers.to_str().unwrap(), "--apply"];
+    home.done(&from);
+    let config = home.pool().join("config.toml");
+    // How it is served is the user's.
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replace("[servers.b]\n", "[servers.b]\nscope = \"global\"\n");
+    fs::write(&config, &text).unwrap();
+    let said = home.done(&from);
+    assert!(said.starts_with("There is nothing to import."), "{said}");
+    assert!(said.contains("and the same: a, b."), "{said}");
+    assert!(!said.contains("remove it first"), "{said}");
+    assert_eq!(fs::read_to_string(&config).unwrap(), text);
+
+    fs::write(&config, text.replace("\"npx\"", "\"mine\"")).unwrap();
+    let said = home.done(&from);
+    assert!(said.contains("and the same: b."), "{said}");
+    assert_eq!(
+        said.matches("remove it first: `mcpool remove a`").count(),
+        1,
+        "{said}"
+    );
+}

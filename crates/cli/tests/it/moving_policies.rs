@@ -110,7 +110,7 @@ const MANAGED: [((&str, &str), &str, &str, &str); 11] = [
 
 const AS_IT_IS: &str = "allows this exact command line";
 
-fn write(folder: &Path, path: &str, text: &str) -> PathBuf {
+pub(crate) fn write(folder: &Path, path: &str, text: &str) -> PathBuf {
     let path = folder.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, text).unwrap();
@@ -141,6 +141,44 @@ fn what_an_administrator_denies_or_settles_is_left_as_it_is_whatever_the_client(
         // Without the administrator, it is imported.
         home.done(&["import", "--apply"]);
         assert_ne!(fs::read_to_string(&path).unwrap(), text, "{file}");
+    }
+}
+
+/// What a service or the management of devices has told a client, as far as files here have it.
+#[test]
+fn what_a_service_has_told_a_client_is_heeded_from_its_copy() {
+    for ((file, text), copy, rules, expected) in [
+        (
+            CLAUDE_CODE,
+            ".claude/remote-settings.json",
+            DENIED,
+            "denied",
+        ),
+        (
+            CODEX,
+            ".codex/cloud-config-bundle-cache.json",
+            r#"{"requirements": "[mcp_servers.git.identity]\ncommand = \"uvx\"\n"}"#,
+            "in a form that mcpool does not read",
+        ),
+    ] {
+        let home = Home::new();
+        let path = write(&home.user(), file, text);
+        let copy = write(&home.user(), copy, rules);
+        let ran = import(&home, &["--apply"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.contains(expected), "{ran:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        fs::write(&copy, "{}").unwrap();
+        home.done(&["import", "--apply"]);
+        assert_ne!(fs::read_to_string(&path).unwrap(), text);
+        // A rule that comes later is told, as mcpool would lead past it.
+        fs::write(&copy, rules).unwrap();
+        let ran = import(&home, &[]);
+        assert_eq!(
+            ran.stdout.contains("deny it by now"),
+            rules == DENIED,
+            "{ran:?}"
+        );
     }
 }
 
@@ -184,7 +222,7 @@ fn rules_that_cannot_be_read_are_told_and_their_client_s_files_left() {
 }
 
 /// A project with a file that git has.
-fn committed(home: &Home, text: &str) -> PathBuf {
+pub(crate) fn committed(home: &Home, text: &str) -> PathBuf {
     let project = home.root().join("project");
     fs::remove_dir_all(&project).unwrap();
     let file = write(&project, ".mcp.json", text);
@@ -198,7 +236,7 @@ fn committed(home: &Home, text: &str) -> PathBuf {
     file
 }
 
-fn project_of(home: &Home) -> String {
+pub(crate) fn project_of(home: &Home) -> String {
     home.root().join("project").to_str().unwrap().to_owned()
 }
 
@@ -219,11 +257,9 @@ fn a_project_s_file_that_git_has_stays_and_what_is_approved_is_put_before_it() {
 
     let ran = home.run(&["import"]);
     assert_eq!(ran.code, Some(5), "{ran:?}");
-    assert_eq!(
-        ran.stdout.matches("nobody has approved it").count(),
-        2,
-        "{ran:?}"
-    );
+    for reason in ["nobody has approved it", "it is switched off"] {
+        assert_eq!(ran.stdout.matches(reason).count(), 1, "{ran:?}");
+    }
     home.done(&["import", "--apply"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
     let imported = fs::read_to_string(&path).unwrap();
@@ -294,14 +330,14 @@ fn a_project_s_file_that_git_has_not_is_changed_itself() {
 }
 
 /// Runs git in the project.
-fn git(home: &Home, arguments: &[&str]) {
+pub(crate) fn git(home: &Home, arguments: &[&str]) {
     let mut git = Command::new("git");
     let git = git.args(arguments).current_dir(home.root().join("project"));
     assert!(git.status().unwrap().success());
 }
 
 /// What Claude Code has noted of the project.
-fn note(home: &Home, noted: &Value) {
+pub(crate) fn note(home: &Home, noted: &Value) {
     let user =
         json!({"projects": {project_of(home): noted}, "mcpServers": {"mine": {"command": "uvx"}}});
     write(&home.user(), ".claude.json", &user.to_string());
@@ -395,7 +431,7 @@ fn a_server_of_another_project_is_what_that_project_s_own_lists_let_it_be() {
 }
 
 /// An import has put `git` and `other` before the file of the project.
-fn put_before(home: &Home, file: &Path) -> PathBuf {
+pub(crate) fn put_before(home: &Home, file: &Path) -> PathBuf {
     fs::write(file, two("s", "s")).unwrap();
     let approved =
         json!({"hasTrustDialogAccepted": true, "enabledMcpjsonServers": ["git", "other"]});
@@ -405,7 +441,7 @@ fn put_before(home: &Home, file: &Path) -> PathBuf {
 }
 
 /// What a project has of two servers.
-fn two(git: &str, other: &str) -> String {
+pub(crate) fn two(git: &str, other: &str) -> String {
     json!({"mcpServers": {
         "git": {"command": "uvx", "args": [git], "timeout": 5.0},
         "other": {"command": "uvx", "args": [other]}
@@ -414,13 +450,13 @@ fn two(git: &str, other: &str) -> String {
 }
 
 /// What stands before the file of the project, server by server.
-fn before_file(home: &Home, user: &Path) -> Value {
+pub(crate) fn before_file(home: &Home, user: &Path) -> Value {
     let said: Value = serde_json::from_str(&fs::read_to_string(user).unwrap()).unwrap();
     said["projects"][project_of(home)]["mcpServers"].clone()
 }
 
 /// What doctor says of clients' files, from elsewhere.
-fn doctor(home: &Home) -> Vec<Value> {
+pub(crate) fn doctor(home: &Home) -> Vec<Value> {
     let elsewhere = home.project("elsewhere");
     let ran = finish(home.mcpool(&["doctor", "--json"]).current_dir(elsewhere));
     let said: Value = serde_json::from_str(&ran.stdout).unwrap();

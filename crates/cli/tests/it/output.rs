@@ -66,24 +66,25 @@ fn nothing_is_coloured_where_nobody_wants_it() {
     // `script` gives it a terminal, in which it would set headings in bold.
     let line = format!("{} list", env!("CARGO_BIN_EXE_mcpool"));
     home.done(&["add", "fake", "--", FAKE_SERVER]);
-    let shown = |no_color: Option<&str>| {
+    let shown = |term: &str, no_color: Option<&str>| {
         let mut command = home.command("script", &["-qec", &line, "/dev/null"]);
-        command.stdin(Stdio::null()).env("TERM", "xterm");
+        command.stdin(Stdio::null()).env("TERM", term);
         if let Some(value) = no_color {
             command.env("NO_COLOR", value);
         }
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
-    assert!(shown(None).contains("\x1b[1m"));
+    assert!(shown("xterm", None).contains("\x1b[1m"));
     assert!(
-        shown(Some("")).contains("\x1b[1m"),
+        shown("xterm", Some("")).contains("\x1b[1m"),
         "an empty one says nothing"
     );
-    let plain = shown(Some("1"));
-    assert!(
-        plain.contains("fake") && !plain.contains('\x1b'),
-        "{plain:?}"
-    );
+    for plain in [shown("xterm", Some("1")), shown("dumb", None)] {
+        assert!(
+            plain.contains("fake") && !plain.contains('\x1b'),
+            "{plain:?}"
+        );
+    }
 }
 
 #[test]
@@ -101,4 +102,31 @@ fn pages_and_completions_know_every_verb() {
         }
     }
     assert_eq!(home.run(&["completions", "cmd"]).code, Some(2));
+    // Bash itself, asked what may follow.
+    let script = home.file("completions.bash");
+    std::fs::write(&script, home.done(&["completions", "bash"])).unwrap();
+    for (words, expected) in [
+        ("mcpool hook PostToolUse --on-f", "--on-failure"),
+        ("mcpool hook PostToolUse --on-failure b", "block"),
+        ("mcpool connect --on-d", "--on-daemon-failure"),
+    ] {
+        let count = words.split(' ').count();
+        let (before, last) = words.rsplit_once(' ').unwrap();
+        let before = before.rsplit(' ').next().unwrap();
+        let asked = format!(
+            ". {script}; COMP_WORDS=({words}); COMP_CWORD={}; _mcpool mcpool '{last}' '{before}'; echo \"${{COMPREPLY[*]}}\"",
+            count - 1
+        );
+        let output = home.command("bash", &["-c", &asked]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.trim(), expected, "{words}: {:?}", output.stderr);
+    }
+}
+
+#[test]
+fn help_says_the_same_however_it_is_asked_for() {
+    let home = Home::new();
+    for verb in ["hook", "connect"] {
+        assert_eq!(home.done(&["help", verb]), home.done(&[verb, "--help"]));
+    }
 }

@@ -358,6 +358,12 @@ fn a_service_manager_that_listens_for_the_daemon_is_not_in_its_way() {
     assert_eq!(ports(), 1, "somebody else listens");
     fs::write(user.path("bin/active"), "").unwrap();
     assert_eq!(ports(), 0, "systemd listens");
+    // The configuration names another since, at which systemd does not.
+    let another = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = another.local_addr().unwrap();
+    user.home
+        .configure(&config.replace(&address.to_string(), &other.to_string()));
+    assert_eq!(ports(), 1, "somebody listens at {other}");
     fs::remove_file(user.path("bin/active")).unwrap();
     user.json("uninstall");
 }

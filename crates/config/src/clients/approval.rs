@@ -7,6 +7,17 @@ use std::collections::BTreeSet;
 
 use super::tree::{Node, Value};
 
+/// What somebody has said about one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// A person wants it to run.
+    Approved,
+    /// It is not to run, whoever has approved it besides.
+    Refused,
+    /// Nobody has said anything.
+    Unanswered,
+}
+
 /// What a person has said about the servers of a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Approvals {
@@ -30,13 +41,24 @@ impl Approvals {
     pub fn add_refusals(&mut self, settings: &Node) {
         self.refused
             .extend(names(settings.get("disabledMcpjsonServers")));
+        self.refused.extend(switched_off(settings));
     }
 
-    /// Whether a person wants this server to run.
-    pub fn has(&self, name: &str) -> bool {
-        let is_approved = self.are_all_approved || self.approved.contains(name);
-        is_approved && !self.refused.contains(name)
+    /// What has been said about the server of this name.
+    pub fn of(&self, name: &str) -> Approval {
+        if self.refused.contains(name) {
+            Approval::Refused
+        } else if self.are_all_approved || self.approved.contains(name) {
+            Approval::Approved
+        } else {
+            Approval::Unanswered
+        }
     }
+}
+
+/// The servers that are switched off by what Claude Code has noted of a project, wherever they are from.
+pub(super) fn switched_off(project: &Node) -> Vec<String> {
+    names(project.get("disabledMcpServers"))
 }
 
 fn names(list: Option<&Node>) -> Vec<String> {
@@ -54,16 +76,21 @@ mod tests {
     fn what_nobody_has_approved_or_somebody_has_refused_is_not_approved() {
         let settings = |text| Grammar::Jsonc.read(text).unwrap();
         let mut approvals = Approvals::default();
-        assert!(!approvals.has("a"));
+        let of_each = |approvals: &Approvals| ["a", "b", "c"].map(|name| approvals.of(name));
+        let [approved, refused, unanswered] =
+            [Approval::Approved, Approval::Refused, Approval::Unanswered];
+        assert_eq!(of_each(&approvals), [unanswered; 3]);
         approvals.add(&settings(
             r#"{"enabledMcpjsonServers": ["a", "b"], "disabledMcpjsonServers": ["b"]}"#,
         ));
-        assert!(approvals.has("a") && !approvals.has("b") && !approvals.has("c"));
+        assert_eq!(of_each(&approvals), [approved, refused, unanswered]);
         approvals.add_refusals(&settings(
             r#"{"enableAllProjectMcpServers": true, "disabledMcpjsonServers": ["a"]}"#,
         ));
-        assert!(!approvals.has("a") && !approvals.has("c"));
+        assert_eq!(of_each(&approvals), [refused, refused, unanswered]);
         approvals.add(&settings(r#"{"enableAllProjectMcpServers": true}"#));
-        assert!(approvals.has("c") && !approvals.has("b"));
+        assert_eq!(of_each(&approvals), [refused, refused, approved]);
+        approvals.add(&settings(r#"{"disabledMcpServers": ["c"]}"#));
+        assert_eq!(of_each(&approvals), [refused; 3]);
     }
 }

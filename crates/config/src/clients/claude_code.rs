@@ -8,6 +8,9 @@ use super::{
     shape::{Client, Command, Holder},
 };
 
+/// What settings say of servers, in a list of preferences that is written in binary.
+const ABOUT_SERVERS: Rules = Rules::Unread(&["McpServers", "strictPluginOnlyCustomization"]);
+
 pub(super) const CLIENT: Client = Client {
     id: "claude-code",
     name: "Claude Code",
@@ -59,6 +62,20 @@ pub(super) const CLIENT: Client = Client {
         (
             Place::program_files("ClaudeCode/managed-settings.d/*.json"),
             Rules::Lists,
+        ),
+        // What a service has told it to heed, of which it keeps a copy.
+        (
+            Place::moved("CLAUDE_CONFIG_DIR", ".claude", "remote-settings.json"),
+            Rules::Lists,
+        ),
+        // What the management of devices has told it: the machine, or one user of it.
+        (
+            Place::library("Library/Managed Preferences/com.anthropic.claudecode.plist"),
+            ABOUT_SERVERS,
+        ),
+        (
+            Place::library("Library/Managed Preferences/*/com.anthropic.claudecode.plist"),
+            ABOUT_SERVERS,
         ),
         (
             Place::moved("CLAUDE_CONFIG_DIR", ".claude", "settings.json"),

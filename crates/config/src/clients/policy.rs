@@ -29,8 +29,8 @@ pub struct Policy {
     taken: BTreeSet<String>,
     /// Whether the administrator's servers are all there are.
     is_exclusive: bool,
-    /// Whether entries may run as they are and nobody knows which others may.
-    is_frozen: bool,
+    /// Why entries stay as they are, where nobody knows which others may run.
+    frozen: Option<PolicyReason>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub enum Rules {
     OpenCode,
     /// A list of command lines that is kept elsewhere: what is named is not read.
     Elsewhere,
+    /// Settings in a form that is not read here. With one of these words in it, it is about servers.
+    Unread(&'static [&'static str]),
 }
 
 /// How a client comes to a server.
@@ -92,6 +94,11 @@ pub enum PolicyReason {
     /// The administrator has one of the same name.
     #[error("the administrator's settings have a server of this name, and the client takes that")]
     Taken,
+    /// The administrator has said something of servers that is not read here.
+    #[error(
+        "an administrator's settings say which servers may run, in a form that mcpool does not read"
+    )]
+    Unread,
 }
 
 impl Policy {
@@ -106,8 +113,16 @@ impl Policy {
         if !self.lets(name, Way::Command(before)) {
             return Some(PolicyReason::Denied);
         }
-        let is_kept = self.is_frozen || !self.lets(name, after);
-        is_kept.then_some(PolicyReason::AllowedAsItIs)
+        let is_kept = !self.lets(name, after);
+        self.frozen
+            .or(is_kept.then_some(PolicyReason::AllowedAsItIs))
+    }
+
+    /// Whether a rule may deny this command line, which no list of what may run makes good.
+    pub fn denies(&self, name: &str, command: &[String]) -> bool {
+        let way = Way::Command(command);
+        let is_denied = self.denied.iter().any(|rule| rule.may_fit(name, way));
+        is_denied || !rule::first_lets(&self.ordered, way)
     }
 
     /// Whether this may run, as far as rules say.

@@ -156,7 +156,7 @@ impl Client {
         std::iter::once(self).chain(others.filter(|other| other.id == self.id))
     }
 
-    /// The way in which this file of it is written.
+    /// The way in which this file of it is written. By its own name, and not by that of what it is a link to.
     pub fn form_of(&'static self, file: &Path) -> &'static Client {
         let is_of = |form: &&Client| form.places.iter().any(|place| place.ends_as(file));
         self.forms().find(is_of).unwrap_or(self)

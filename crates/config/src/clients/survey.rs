@@ -8,6 +8,7 @@ use std::{fmt, path::Path};
 use thiserror::Error;
 
 use super::{
+    approval::switched_off,
     grammar::Unreadable,
     shape::{Client, Command, Holder, WHOLE_FILE},
     tree::{Node, Step, Value},
@@ -144,7 +145,9 @@ pub fn survey(text: &str, client: &Client) -> Result<Vec<Entry>, Unreadable> {
     let (excluded, allowed) = (listed(&tree, "excluded"), listed(&tree, "allowed"));
     for entry in &mut entries {
         let is_in = |list: &[&str]| list.contains(&entry.name.as_str());
-        let is_off = is_in(&excluded) || !allowed.is_empty() && !is_in(&allowed);
+        let is_off = is_in(&excluded)
+            || !allowed.is_empty() && !is_in(&allowed)
+            || is_off_in_project(&tree, entry);
         if is_off && matches!(entry.kind, Kind::Local(_)) {
             entry.kind = Kind::LeftAlone(Reason::Disabled);
         }
@@ -157,6 +160,15 @@ fn listed<'t>(tree: &'t Node, list: &str) -> Vec<&'t str> {
     let path = [Step::key("mcp"), Step::key(list)];
     let list = tree.at(&path).map(Node::items).unwrap_or_default();
     list.iter().filter_map(Node::text).collect()
+}
+
+/// Claude Code notes of a project which servers are switched off in it.
+fn is_off_in_project(tree: &Node, entry: &Entry) -> bool {
+    let Some(project) = &entry.project else {
+        return false;
+    };
+    let noted = tree.at(&[Step::key("projects"), Step::key(project)]);
+    noted.is_some_and(|noted| switched_off(noted).contains(&entry.name))
 }
 
 fn collect(

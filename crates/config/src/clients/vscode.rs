@@ -8,6 +8,9 @@ use super::{
     shape::{Client, Command, Holder},
 };
 
+/// What policies say of servers, in a list of preferences that is written in binary.
+const ABOUT_SERVERS: Rules = Rules::Unread(&["ChatMCP", "McpServers"]);
+
 pub(super) const CLIENT: Client = Client {
     id: "vscode",
     name: "VS Code",
@@ -30,6 +33,15 @@ pub(super) const CLIENT: Client = Client {
     http: Some(HttpShape::at("url").of_kind("http")),
     managed: &[
         (Place::etc("etc/vscode/policy.json"), Rules::VsCode),
+        // What the management of devices has told it: the machine, or one user of it.
+        (
+            Place::library("Library/Managed Preferences/com.microsoft.VSCode.plist"),
+            ABOUT_SERVERS,
+        ),
+        (
+            Place::library("Library/Managed Preferences/*/com.microsoft.VSCode.plist"),
+            ABOUT_SERVERS,
+        ),
         (
             Place::etc("etc/github-copilot/managed-settings.json"),
             Rules::Lists,

@@ -7,6 +7,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
+use crate::load;
 
 const FILE: &str = "config.toml";
 
@@ -305,6 +306,21 @@ fn a_server_that_cannot_be_loaded_can_be_removed() {
         remove(text, "bad").as_deref(),
         Ok("[servers.good]\ncommand = \"x\"\n")
     );
+}
+
+#[test]
+fn a_server_with_an_address_of_its_own_is_added_before_it_loads_and_not_removed_under_it() {
+    let text =
+        "[http]\nlisten = [{ address = \"127.0.0.1:9999\", server = \"mnemonic\" }]\n".to_owned();
+    assert!(load(&text, Path::new(FILE)).is_err());
+    let whole = add(&text, "mnemonic", &bare()).unwrap();
+    load(&whole, Path::new(FILE)).unwrap();
+    assert_eq!(
+        remove(&whole, "mnemonic").unwrap_err().to_string(),
+        "`http.listen[0].server` names `mnemonic`; take that out of the file first"
+    );
+    let two = add(&whole, "other", &bare()).unwrap();
+    remove(&two, "other").unwrap();
 }
 
 #[test]

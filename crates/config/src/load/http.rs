@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use toml_edit::InlineTable;
+use toml_edit::{Document, InlineTable, Item};
 
 use super::{
     durations::wait_or_never,
@@ -73,6 +73,49 @@ fn check_reach(reader: &mut Reader<'_>, field: &Entry<'_>, http: &Http, has_tls:
         let hint = "`auth` must not be \"none\" beside such an address".to_owned();
         reader.fault(field.value_offset(), &field.path, message, Some(hint));
     }
+}
+
+/// An address of a server that is not there would answer everybody that there is none.
+pub(super) fn check_servers(reader: &mut Reader<'_>, document: &Document<&str>) {
+    let servers = document.get("servers").and_then(Item::as_table_like);
+    for owned in owned_addresses(document) {
+        if servers.is_some_and(|servers| servers.contains_key(owned.server)) {
+            continue;
+        }
+        let name = owned.server;
+        let message = format!("no server named `{name}` is configured");
+        let hint = format!("add it: `mcpool add {name} -- COMMAND`, or take `server` out here");
+        reader.fault(owned.offset, &owned.key, message, Some(hint));
+    }
+}
+
+/// The key of the first address that is this server's.
+pub(crate) fn address_of_server(document: &Document<&str>, name: &str) -> Option<String> {
+    let mut all = owned_addresses(document);
+    let owned = all.find(|owned| owned.server == name)?;
+    Some(owned.key)
+}
+
+/// Whose an address is.
+struct Owned<'t> {
+    server: &'t str,
+    /// Where that is said.
+    key: String,
+    offset: usize,
+}
+
+fn owned_addresses<'t>(document: &'t Document<&str>) -> impl Iterator<Item = Owned<'t>> {
+    let http = document.get("http").and_then(Item::as_table_like);
+    let listen = http.and_then(|http| http.get("listen")?.as_array());
+    let addresses = listen.into_iter().flatten().enumerate();
+    addresses.filter_map(|(index, address)| {
+        let value = address.as_inline_table()?.get("server")?;
+        Some(Owned {
+            server: value.as_str()?,
+            key: format!("http.listen[{index}].server"),
+            offset: value.span()?.start,
+        })
+    })
 }
 
 fn is_loopback(address: SocketAddr) -> bool {

@@ -5,7 +5,7 @@ use std::{fmt, mem, sync::Arc};
 use bytes::Bytes;
 use mux::{LineNumber, Refusal};
 use tokio::sync::Notify;
-use wire::Outgoing;
+use wire::{Outgoing, Pieces};
 
 use super::{Room, Share};
 use crate::{
@@ -178,14 +178,14 @@ impl Parcel {
     }
 
     /// The same in pieces. The message has its place in memory until the last of them is dropped.
-    pub(crate) fn into_pieces(mut self) -> Vec<Bytes> {
+    pub(crate) fn into_pieces(mut self) -> Pieces {
         let message = mem::take(&mut self.message);
-        self.held_by(message.pieces().to_vec())
+        self.held_by(message.into_pieces())
     }
 
     /// Has pieces that were made of the message hold its place, until the last of them is dropped: whoever
     /// writes them drops them in their order. Of a little that is not worth its while.
-    pub(crate) fn held_by(self, mut pieces: Vec<Bytes>) -> Vec<Bytes> {
+    pub(crate) fn held_by(self, mut pieces: Pieces) -> Pieces {
         pieces.retain(|piece| !piece.is_empty());
         if self.share.bytes() >= HELD_BYTES_MIN
             && let Some(last) = pieces.last_mut()

@@ -12,7 +12,7 @@ mod frozen;
 mod stream;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     mem,
     sync::Arc,
 };
@@ -50,8 +50,8 @@ pub(crate) struct Streams {
     limit: usize,
     /// In boxes, as a map of large ones keeps their room when they have gone.
     posts: BTreeMap<LineNumber, Box<Post>>,
-    /// Those of which something is to be written.
-    touched: BTreeSet<LineNumber>,
+    /// Those of which something is to be written, each as often as there was something.
+    touched: Vec<LineNumber>,
     /// Those that are over, the oldest first.
     ended: VecDeque<LineNumber>,
     listener: Stream,
@@ -133,7 +133,7 @@ impl Streams {
             tally: Tally::default(),
             limit,
             posts: BTreeMap::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
             ended: VecDeque::new(),
             listener: Stream::behind(base),
             over: None,
@@ -181,7 +181,7 @@ impl Streams {
             age: 0,
         };
         self.posts.insert(line, Box::new(post));
-        self.touched.insert(line);
+        self.touched.push(line);
     }
 
     /// The response to a post that has just come is a stream, however soon there is an answer.
@@ -264,7 +264,7 @@ impl Streams {
         let (means, tally) = (&self.means, &mut self.tally);
         post.stream.attach(to, from, means, tally);
         post.age = 0;
-        self.touched.insert(line);
+        self.touched.push(line);
         Ok(None)
     }
 
@@ -305,7 +305,7 @@ impl Streams {
         match post {
             Some((line, post)) => {
                 post.has_ended |= is_answer;
-                self.touched.insert(line);
+                self.touched.push(line);
                 if post.has_begun || post.stream.is_read() {
                     let (means, tally) = (&self.means, &mut self.tally);
                     post.stream.push(message, answered, means, tally);
@@ -331,7 +331,7 @@ impl Streams {
         for line in lines {
             if let Some(post) = self.posts.get_mut(line) {
                 post.has_ended = true;
-                self.touched.insert(*line);
+                self.touched.push(*line);
             }
         }
     }
@@ -422,13 +422,11 @@ impl Streams {
 
     /// Hands on what goes. A session that is `closing` does not begin any more.
     pub(crate) fn flush(&mut self, is_closing: bool) -> Flushed {
-        let mut left = BTreeSet::new();
-        for line in mem::take(&mut self.touched) {
-            if self.flush_post(line, is_closing) == Flushed::Blocked {
-                left.insert(line);
-            }
-        }
-        self.touched = left;
+        let mut touched = mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        touched.retain(|line| self.flush_post(*line, is_closing) == Flushed::Blocked);
+        self.touched = touched;
         let is_heard = self.flush_listener();
         if self.touched.is_empty() && is_heard {
             Flushed::All

@@ -102,6 +102,13 @@ impl Render for ImportedFrom {
             page.blank();
         }
         render_privacy(added, page);
+        if !added.same.is_empty() {
+            page.line(format_args!(
+                "Already in {}, and the same: {}.",
+                added.config.display(),
+                added.same.join(", ")
+            ));
+        }
         let mut table = Table::new(&[("SERVER", Align::Left), ("LEFT OUT, BECAUSE", Align::Left)]);
         for left in &added.left {
             table.row([left.name.clone(), left.reason.clone()]);

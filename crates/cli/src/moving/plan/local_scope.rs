@@ -1,17 +1,21 @@
 //! What a person has before the file of a project: put there, kept as the file is, and taken away.
 
-use config::clients::{self, Change, Entry, Step, Way};
+use std::path::Path;
+
+use config::clients::{Approval, Change, Entry, Step, Way};
 
 use super::{
     super::{
-        shadow::{self, Candidate, Shadows},
-        stale::{Now, ProjectFile, Put},
+        shadow::{self, Candidate, Shadows, Standing},
+        stale::{Now, Put},
     },
     Adopted, File, How, Left, Made, adopted,
 };
 
 const NOT_APPROVED: &str =
     "nobody has approved it in Claude Code; when it is approved there, it can be imported";
+const SWITCHED_OFF: &str = "it is switched off in Claude Code";
+const OWN: &str = "version control has the project's file no more, so that is looked at itself";
 const NO_MORE: &str = "the project's file has it no more";
 const ANOTHER: &str =
     "the project's file has it in another way, in which it needs nothing before it";
@@ -66,22 +70,32 @@ impl File<'_> {
     /// Has what import has put before the project's file say what that says by now, or takes it away.
     pub(super) fn follow<'p>(
         &self,
+        shadows: &Shadows,
         put_there: impl Iterator<Item = &'p Put>,
         entries: &[Entry],
+        left: &mut Vec<Left>,
         changes: &mut Vec<(Made, Vec<Change>)>,
     ) {
-        let machine = &self.means.policies.machine;
-        let Some(project) = clients::Machine::project(machine) else {
-            return;
-        };
-        let Some(project_file) = ProjectFile::read(&project) else {
-            return;
-        };
-        for here in put_there.filter(|put| put.is_of(&project)) {
-            let looked_at = here.looked_at(entries, &self.tree, &project_file);
-            let Some((entry, now)) = looked_at.filter(|_| self.wish.wants(&here.server)) else {
+        let project = Path::new(&shadows.project);
+        for here in put_there.filter(|put| put.is_of(project)) {
+            if !self.wish.wants(&here.server) {
+                continue;
+            }
+            let Some((entry, now)) = here.looked_at(entries, &self.tree, shadows) else {
                 continue;
             };
+            let because = |reason: String| Left {
+                name: here.server.clone(),
+                project: entry.project.clone(),
+                reason,
+            };
+            if let Standing::Unknown(why) = &shadows.standing {
+                // Of one that the file has, it is said where that is looked at.
+                if now == Now::Gone {
+                    left.push(because(why.clone()));
+                }
+                continue;
+            }
             let Some((Step::Key(key), holder)) = entry.at.split_last() else {
                 continue;
             };
@@ -89,8 +103,8 @@ impl File<'_> {
                 at: holder.to_vec(),
                 key: key.clone(),
             };
-            match self.again(&here.server, now) {
-                Ok((shadows, candidate, becomes)) => {
+            match self.again(shadows, &here.server, now) {
+                Ok((candidate, becomes)) => {
                     let put_again = Change::Put {
                         at: holder.to_vec(),
                         key: key.clone(),
@@ -100,33 +114,29 @@ impl File<'_> {
                     changes.push((Made::Adopted(adopted), vec![remove, put_again]));
                 }
                 Err(reason) => {
-                    let withdrawn = Left {
-                        name: here.server.clone(),
-                        project: entry.project.clone(),
-                        reason,
-                    };
-                    changes.push((Made::Withdrawn(withdrawn), vec![remove]));
+                    changes.push((Made::Withdrawn(because(reason)), vec![remove]));
                 }
             }
         }
     }
 
     /// What is to be put there once more; else why nothing is.
-    fn again(
+    fn again<'s>(
         &self,
+        shadows: &'s Shadows,
         name: &str,
         now: Now,
-    ) -> Result<(&Shadows, Candidate<'_>, Vec<String>), String> {
-        let nothing = || match now {
-            Now::Changed => ANOTHER.to_owned(),
-            Now::Gone => NO_MORE.to_owned(),
-        };
-        let shadows = self.means.shadows.as_ref().ok_or_else(nothing)?;
-        let mut candidates = shadows.candidates();
-        let candidate = candidates.find(|candidate| candidate.entry.name == name);
-        let candidate = candidate.ok_or_else(nothing)?;
+    ) -> Result<(Candidate<'s>, Vec<String>), String> {
+        match now {
+            Now::Gone => return Err(NO_MORE.to_owned()),
+            Now::Own => return Err(OWN.to_owned()),
+            Now::Changed | Now::Unwanted => {}
+        }
+        let theirs = shadows.entry(name);
+        let candidate = theirs.and_then(|entry| shadows.candidate(entry));
+        let candidate = candidate.ok_or(ANOTHER)?;
         let becomes = self.before_the_file(shadows, &candidate)?;
-        Ok((shadows, candidate, becomes))
+        Ok((candidate, becomes))
     }
 
     /// Its command line there; else why it is not put there.
@@ -138,10 +148,13 @@ impl File<'_> {
         let (name, local) = (&candidate.entry.name, candidate.local);
         let becomes = self.means.callers.of_user.command_line(name, local);
         let way = Way::Command(&becomes);
-        match self.kept_reason(self.policy, candidate.entry, local, way) {
-            Some(reason) => Err(reason),
-            None if shadows.is_approved(name, &self.tree) => Ok(becomes),
-            None => Err(NOT_APPROVED.to_owned()),
+        if let Some(reason) = self.kept_reason(self.policy, candidate.entry, local, way) {
+            return Err(reason);
+        }
+        match shadows.approval(name, &self.tree) {
+            Approval::Approved => Ok(becomes),
+            Approval::Refused => Err(SWITCHED_OFF.to_owned()),
+            Approval::Unanswered => Err(NOT_APPROVED.to_owned()),
         }
     }
 }

@@ -253,12 +253,12 @@ fn an_answer_to_what_a_server_has_asked_is_kept_while_the_server_has_no_time_for
     }
     let began = Instant::now();
     client.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "accept", "content": {"name": "ada"}}}));
-    let times = || {
+    let posted = || {
         let seen = remote.seen();
         let is_answer = |id: &Value| id.as_str().is_some_and(|id| id.starts_with("ask-"));
         seen.iter().filter(|it| is_answer(&it.body["id"])).count()
     };
-    until("an answer that is taken in", || times() == refused + 1);
+    until("an answer that is taken in", || posted() == refused + 1);
     // 100 ms, and then each pause is twice as long as the one before.
     assert!(began.elapsed() >= 3 * SECOND);
     assert!(client.response(call)["result"].is_object());

@@ -1,7 +1,7 @@
 //! What files of settings say about servers.
 
 use super::{
-    Policy, Rules,
+    Policy, PolicyReason, Rules,
     rule::{Ordered, Rule, What},
 };
 use crate::clients::{
@@ -15,7 +15,13 @@ impl Policy {
         match rules {
             // Whatever is in them.
             Rules::Exclusive => self.is_exclusive = true,
-            Rules::Elsewhere => self.is_frozen = true,
+            Rules::Elsewhere => self.frozen = Some(PolicyReason::AllowedAsItIs),
+            Rules::Unread(words) => {
+                let is_about_servers = words.iter().any(|word| text.contains(word));
+                self.frozen = self
+                    .frozen
+                    .or(is_about_servers.then_some(PolicyReason::Unread));
+            }
             Rules::Requirements => self.add_requirements(&Grammar::Toml.read(text)?),
             Rules::Toml => self.take_names(Grammar::Toml.read(text)?.get("mcp_servers")),
             Rules::Lists => self.add_lists(&Grammar::Jsonc.read(text)?),
@@ -47,6 +53,7 @@ impl Policy {
             None => strict.is_some() && !is(strict, "false"),
         };
         self.is_exclusive |= names_servers;
+        self.take_names(tree.get("managedMcpServers"));
     }
 
     fn add_own_lists(&mut self, tree: &Node) {
@@ -109,7 +116,7 @@ impl Policy {
         match access.and_then(Node::text) {
             Some("none") => self.denied.push(Rule::default()),
             // What comes from a registry is known by what it is.
-            Some("registry") => self.is_frozen = true,
+            Some("registry") => self.frozen = Some(PolicyReason::AllowedAsItIs),
             Some(_) | None => {}
         }
         if is(access, "false") {

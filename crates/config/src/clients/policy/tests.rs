@@ -152,6 +152,10 @@ fn a_server_of_the_administrator_s_takes_the_place_of_one_of_the_same_name() {
     let taken = Some(PolicyReason::Taken);
     for (rules, text) in [
         (Rules::Toml, "[mcp_servers.x]\ncommand = \"y\"\n"),
+        (
+            Rules::Lists,
+            r#"{"managedMcpServers": {"x": {"type": "http", "url": "https://x"}}}"#,
+        ),
         (Rules::Gemini, r#"{"mcpServers": {"x": {}}}"#),
         (Rules::OpenCode, r#"{"mcp": {"x": {"enabled": false}}}"#),
         (Rules::Amp, r#"{"amp.mcpServers": {"x": {}}}"#),
@@ -230,4 +234,57 @@ fn of_amp_s_permissions_the_first_that_fits_counts() {
         rules(by_url).refusal("x", &words("npx x"), Way::Url(URL)),
         AS_IT_IS
     );
+}
+
+#[test]
+fn what_is_not_read_and_is_about_servers_leaves_all_as_it_is() {
+    let rules = Rules::Unread(&["McpServers", "ChatMCP"]);
+    for (text, expected) in [
+        (
+            "bplist00\u{fffd}deniedMcpServers\u{fffd}",
+            Some(PolicyReason::Unread),
+        ),
+        ("bplist00 ChatMCP", Some(PolicyReason::Unread)),
+        ("bplist00 UpdateMode", None),
+    ] {
+        assert_eq!(
+            refusal(&policy(&[(rules, text)]), "x", "npx x"),
+            expected,
+            "{text}"
+        );
+    }
+    // What is denied besides is denied.
+    let both = policy(&[
+        (rules, "ChatMCP"),
+        (Rules::VsCode, r#"{"ChatMCP": "none"}"#),
+    ]);
+    assert_eq!(refusal(&both, "x", "npx x"), DENIED);
+}
+
+#[test]
+fn what_a_rule_denies_is_told_from_what_no_list_allows() {
+    let words = words("npx x");
+    for (rules, text, expected) in [
+        (
+            Rules::Lists,
+            r#"{"deniedMcpServers": [{"serverCommand": ["npx", "x"]}]}"#,
+            true,
+        ),
+        (
+            Rules::Lists,
+            r#"{"allowedMcpServers": [{"serverCommand": ["mcpool"]}]}"#,
+            false,
+        ),
+        (
+            Rules::Amp,
+            r#"{"amp.mcpPermissions": [{"matches": {"command": "npx"}, "action": "reject"}]}"#,
+            true,
+        ),
+    ] {
+        assert_eq!(
+            policy(&[(rules, text)]).denies("x", &words),
+            expected,
+            "{text}"
+        );
+    }
 }

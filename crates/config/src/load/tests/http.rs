@@ -14,7 +14,7 @@ fn at(address: &str, server: Option<&str>) -> Listen {
 #[test]
 fn what_stands_there_is_read() {
     let config = read(
-        "[http]\nlisten = [\"127.0.0.1:7665\", \"[::1]:0\", { address = \"127.0.0.1:9999\", server = \"mnemonic\" }]\nsocket = \"/run/vscode.sock\"\nauth = \"token\"\nsession_idle_timeout = \"1h\"\n",
+        "[http]\nlisten = [\"127.0.0.1:7665\", \"[::1]:0\", { address = \"127.0.0.1:9999\", server = \"mnemonic\" }]\nsocket = \"/run/vscode.sock\"\nauth = \"token\"\nsession_idle_timeout = \"1h\"\n[servers.mnemonic]\ncommand = \"mnemonic\"\n",
     )
     .expect("loads");
     assert_eq!(
@@ -127,6 +127,29 @@ fn what_is_wrong_with_it_is_told() {
             [http]
             port = 7665
                 config.toml:2:1: http.port: unknown key (known here: listen, tls, socket, auth, session_idle_timeout)
+        "#]],
+    );
+}
+
+#[test]
+fn an_address_of_a_server_that_is_not_there_is_told() {
+    check_errors(
+        &[
+            "[http]\nlisten = [\"127.0.0.1:1\", { address = \"127.0.0.1:9999\", server = \"nope\" }]\n[servers.other]\ncommand = \"x\"\n",
+            // What is wrong with the server itself is told instead.
+            "[http]\nlisten = [{ address = \"127.0.0.1:9999\", server = \"broken\" }]\n[servers.broken]\ncomand = \"x\"\n",
+        ],
+        &expect![[r#"
+            [http]
+            listen = ["127.0.0.1:1", { address = "127.0.0.1:9999", server = "nope" }]
+            [servers.other]
+            command = "x"
+                config.toml:2:65: http.listen[1].server: no server named `nope` is configured (add it: `mcpool add nope -- COMMAND`, or take `server` out here)
+            [http]
+            listen = [{ address = "127.0.0.1:9999", server = "broken" }]
+            [servers.broken]
+            comand = "x"
+                config.toml:4:1: servers.broken.comand: unknown key (did you mean `command`?)
         "#]],
     );
 }

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::time::{Instant, Sleep, sleep_until};
+use wire::Pieces;
 
 use super::{exchange::without_line_ends, presence::Attendance};
 use crate::link::{Chunk, EventId, HELD_BYTES_MIN, Parcel, Piece, TubeEnd};
@@ -175,7 +176,7 @@ impl From<Chunk> for Next {
 }
 
 /// A message as an event, which is counted until it is written.
-fn event(id: Option<EventId>, parcel: Parcel) -> Vec<Bytes> {
+fn event(id: Option<EventId>, parcel: Parcel) -> Pieces {
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
     let head = format!("{id}event: message\ndata: ");
     let message = parcel.message();
@@ -187,9 +188,9 @@ fn event(id: Option<EventId>, parcel: Parcel) -> Vec<Bytes> {
             whole.put_slice(&one_line(piece));
         }
         whole.put_slice(EVENT_TAIL);
-        return vec![whole.freeze()];
+        return Pieces::from_iter([whole.freeze()]);
     }
-    let mut pieces = vec![Bytes::from(head)];
+    let mut pieces = Pieces::from_iter([Bytes::from(head)]);
     pieces.extend(message.pieces().iter().map(one_line));
     pieces.push(Bytes::from_static(EVENT_TAIL));
     parcel.held_by(pieces)

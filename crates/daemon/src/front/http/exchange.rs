@@ -510,7 +510,9 @@ fn covers(range: &[u8], kind: &[u8]) -> bool {
         let (of_kind, rest) = kind.split_at_checked(family.len()).unwrap_or_default();
         rest.starts_with(b"/") && of_kind.eq_ignore_ascii_case(family)
     };
-    range == b"*/*"
+    // As it is written nearly always, in one comparison.
+    range == kind
+        || range == b"*/*"
         || range.eq_ignore_ascii_case(kind)
         || range.strip_suffix(b"/*").is_some_and(is_of)
 }

@@ -249,10 +249,12 @@ pub(super) fn bare(kind: &[u8]) -> &[u8] {
 
 /// A form of a page cannot say that.
 fn is_json(headers: &HeaderMap) -> bool {
+    const JSON: &[u8] = b"application/json";
     let Ok(Some(value)) = only(headers, &CONTENT_TYPE) else {
         return false;
     };
-    bare(value.as_bytes()).eq_ignore_ascii_case(b"application/json")
+    let value = value.as_bytes();
+    value == JSON || bare(value).eq_ignore_ascii_case(JSON)
 }
 
 #[cfg(test)]

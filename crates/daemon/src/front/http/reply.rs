@@ -1,7 +1,6 @@
 //! Responses: one message, or a stream of them as server-sent events.
 
 use std::{
-    collections::VecDeque,
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
@@ -17,7 +16,7 @@ use hyper::{
     },
 };
 use mux::Refusal;
-use wire::{Outgoing, RequestId};
+use wire::{Outgoing, Pieces, RequestId};
 
 use super::{
     HttpFault, Key,
@@ -48,15 +47,16 @@ pub(super) struct Reply {
 #[derive(Debug)]
 enum What {
     /// So many bytes, in pieces.
-    Whole(VecDeque<Bytes>),
+    Whole(smallvec::IntoIter<[Bytes; 1]>),
     Events(Events),
 }
 
 impl Reply {
     fn whole(bytes: impl IntoIterator<Item = Bytes>) -> Self {
         let pieces = bytes.into_iter().filter(|piece| !piece.is_empty());
+        let pieces: Pieces = pieces.collect();
         Reply {
-            what: What::Whole(pieces.collect()),
+            what: What::Whole(pieces.into_iter()),
             answering: None,
             attendance: None,
         }
@@ -193,7 +193,7 @@ impl Body for Reply {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = match &mut self.what {
-            What::Whole(pieces) => Poll::Ready(pieces.pop_front()),
+            What::Whole(pieces) => Poll::Ready(pieces.next()),
             What::Events(events) => events.poll_frame(context),
         };
         if self.is_end_stream()
@@ -206,7 +206,7 @@ impl Body for Reply {
 
     fn is_end_stream(&self) -> bool {
         match &self.what {
-            What::Whole(pieces) => pieces.is_empty(),
+            What::Whole(pieces) => pieces.as_slice().is_empty(),
             What::Events(events) => events.has_ended(),
         }
     }
@@ -214,7 +214,8 @@ impl Body for Reply {
     fn size_hint(&self) -> SizeHint {
         match &self.what {
             What::Whole(pieces) => {
-                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+                let pieces = pieces.as_slice().iter();
+                SizeHint::with_exact(pieces.map(|piece| piece.len() as u64).sum())
             }
             What::Events(_) => SizeHint::default(),
         }

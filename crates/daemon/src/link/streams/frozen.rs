@@ -51,7 +51,7 @@ impl Streams {
         });
         FrozenStreams {
             posts: posts.collect(),
-            touched: self.touched.iter().copied().collect(),
+            touched: self.touched.clone(),
             ended: self.ended.iter().copied().collect(),
             listener: self.listener.freeze(),
             begins: self.begins.as_ref().map(|(line, _)| *line),
@@ -90,7 +90,7 @@ impl Streams {
             };
             streams.posts.insert(line, Box::new(post));
             // What has nobody to be read by any more is seen when it is looked at.
-            streams.touched.insert(line);
+            streams.touched.push(line);
         }
         streams.touched.extend(frozen.touched);
         streams.ended = frozen.ended.into();
@@ -110,7 +110,7 @@ impl Streams {
     ) -> Option<(Tube, oneshot::Receiver<()>)> {
         for (line, post) in &mut self.posts {
             post.stream.reconnect(tubes);
-            self.touched.insert(*line);
+            self.touched.push(*line);
         }
         self.listener.reconnect(tubes);
         self.watch_listener()
