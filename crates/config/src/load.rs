@@ -32,9 +32,9 @@ const TOP_KEYS: &[&str] = &["servers", "limits", "daemon", "http"];
 ///
 /// `file` is only a name, for messages; the caller has read `text` from it.
 pub fn load(text: &str, file: &Path) -> Result<Config, LoadError> {
-    let config = load_unfinished(text, file)?;
     let document = parse(text, file)?;
     let mut reader = Reader::new(text, file);
+    let config = read(&mut reader, &document);
     http::check_servers(&mut reader, &document);
     reader.finish(config)
 }
@@ -43,17 +43,22 @@ pub fn load(text: &str, file: &Path) -> Result<Config, LoadError> {
 pub(crate) fn load_unfinished(text: &str, file: &Path) -> Result<Config, LoadError> {
     let document = parse(text, file)?;
     let mut reader = Reader::new(text, file);
+    let config = read(&mut reader, &document);
+    reader.finish(config)
+}
+
+fn read(reader: &mut Reader<'_>, document: &Document<&str>) -> Config {
     let mut config = Config::default();
     for entry in entries(document.as_table(), "") {
         match entry.name {
-            "servers" => read_servers(&mut reader, &entry, &mut config),
-            "limits" => limits::read(&mut reader, &entry, &mut config.limits),
-            "daemon" => daemon::read(&mut reader, &entry, &mut config.daemon),
-            "http" => http::read(&mut reader, &entry, &mut config.http),
+            "servers" => read_servers(reader, &entry, &mut config),
+            "limits" => limits::read(reader, &entry, &mut config.limits),
+            "daemon" => daemon::read(reader, &entry, &mut config.daemon),
+            "http" => http::read(reader, &entry, &mut config.http),
             _ => reader.unknown_key(&entry, TOP_KEYS),
         }
     }
-    reader.finish(config)
+    config
 }
 
 /// Reads a file only as TOML, whatever its keys mean.

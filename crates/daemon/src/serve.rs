@@ -135,8 +135,9 @@ impl Origin {
 /// Runs a daemon until it is told to stop.
 ///
 /// Fails if its places are not safe, if a person starts it with a configuration that cannot be used, if another
-/// daemon holds the lock, or if the system denies it the socket or the port that was said. Everything it has started has ended when it returns. When it is upgraded it does not return:
-/// another program goes on with everything.
+/// daemon holds the lock, or if the system denies it the socket or the port that was said. Everything it has
+/// started has ended when it returns. When it is upgraded it does not return: another program goes on with
+/// everything.
 pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     umask(Mode::from_raw_mode(0o077));
     let ServeOptions {

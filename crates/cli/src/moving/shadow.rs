@@ -68,8 +68,8 @@ pub(super) struct Candidate<'a> {
 }
 
 impl Shadows {
-    /// Those of the project at hand; `None` if there is none, or if what its file says cannot be read,
-    /// which is told where that is looked at for itself.
+    /// That of the project at hand; `None` if there is no project, or if its file cannot be read, which is
+    /// told where that is looked at for itself.
     pub(crate) fn read(machine: &Machine) -> Option<Self> {
         let client = Client::named(CLIENT)?;
         let project = clients::Machine::project(machine)?;

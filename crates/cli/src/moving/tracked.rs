@@ -67,11 +67,13 @@ pub(super) fn tracked(file: &Path, is_trusted: bool) -> Tracked {
     .stdin(Stdio::null())
     .stdout(Stdio::null())
     .stderr(Stdio::null());
-    match git.status().map(|status| (status.code(), status)) {
-        Ok((Some(0), _)) => Tracked::Yes,
-        // It says that this is none of its files.
-        Ok((Some(1), _)) => Tracked::No,
-        Ok((_, status)) => Tracked::Unknown(format!("git does not say, {status}")),
+    match git.status() {
+        Ok(status) => match status.code() {
+            Some(0) => Tracked::Yes,
+            // It says that this is none of its files.
+            Some(1) => Tracked::No,
+            _other => Tracked::Unknown(format!("git does not say, {status}")),
+        },
         Err(error) => Tracked::Unknown(format!("git cannot be run: {error}")),
     }
 }

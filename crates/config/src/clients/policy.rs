@@ -120,15 +120,17 @@ impl Policy {
 
     /// Whether a rule may deny this command line, which no list of what may run makes good.
     pub fn denies(&self, name: &str, command: &[String]) -> bool {
-        let way = Way::Command(command);
+        self.denies_way(name, Way::Command(command))
+    }
+
+    fn denies_way(&self, name: &str, way: Way<'_>) -> bool {
         let is_denied = self.denied.iter().any(|rule| rule.may_fit(name, way));
         is_denied || !rule::first_lets(&self.ordered, way)
     }
 
     /// Whether this may run, as far as rules say.
     fn lets(&self, name: &str, way: Way<'_>) -> bool {
-        let is_denied = self.denied.iter().any(|rule| rule.may_fit(name, way));
-        !is_denied && self.allowed.let_in(name, way) && rule::first_lets(&self.ordered, way)
+        !self.denies_way(name, way) && self.allowed.let_in(name, way)
     }
 }
 

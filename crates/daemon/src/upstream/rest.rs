@@ -43,8 +43,8 @@ const BELIEVED_MAX: Duration = Duration::from_mins(5);
 /// How long it is left alone at least: it may say that it need not be at all, and say no again at once.
 const BELIEVED_MIN: Duration = Duration::from_millis(100);
 
-/// How often one message is sent again, however short the pauses are. Each is at least twice as long as the one before
-/// has to be.
+/// How often one message is sent again, however short the pauses are. The shortest that is allowed doubles each
+/// time.
 const REPEATS_MAX: u32 = 5;
 
 /// Servers of which it is known at a time. What others say counts for the conversation in which they say it.

@@ -215,6 +215,7 @@ enum Unopened {
 async fn open_in_time(job: &Job, connector: &Connector) -> Result<Socket, String> {
     let began = Instant::now();
     let until = began + job.wait;
+    // Who can wait for its start has it wait for a rest as well, and each server as long as for a greeting.
     let held_until = began + job.wait.max(GREETING_HOLD_MAX);
     let mut pause = FIRST_PAUSE;
     let rest = job.left_alone.at(&connector.target.place, &job.spec);

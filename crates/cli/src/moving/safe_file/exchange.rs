@@ -87,13 +87,17 @@ pub(super) struct Exchange<'a> {
 impl Exchange<'_> {
     pub(super) fn make(&mut self) -> io::Result<Replaced> {
         let replaced = self.make_once()?;
-        while replaced == Replaced::Changed && self.is_awaited_aside()? {
+        if replaced == Replaced::Done {
+            return Ok(Replaced::Done);
+        }
+        while self.is_awaited_aside()? {
             self.become_newest()?;
             if self.make_once()? == Replaced::Done {
                 break;
             }
         }
-        Ok(replaced)
+        // What is there in the end is another's text, in whichever file.
+        Ok(Replaced::Changed)
     }
 
     fn make_once(&mut self) -> io::Result<Replaced> {

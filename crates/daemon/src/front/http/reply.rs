@@ -47,7 +47,7 @@ pub(super) struct Reply {
 #[derive(Debug)]
 enum What {
     /// So many bytes, in pieces.
-    Whole(smallvec::IntoIter<[Bytes; 1]>),
+    Whole(<Pieces as IntoIterator>::IntoIter),
     Events(Events),
 }
 

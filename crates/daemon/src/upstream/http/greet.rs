@@ -57,7 +57,8 @@ struct Greeted {
     protocol_version: String,
 }
 
-/// How long a `server/discover` is held for a server that has too much to do: less than the core takes for a sign that a server does not know it.
+/// How long a `server/discover` is held for a server that has too much to do: less than the core takes for a sign
+/// that a server does not know it.
 const DISCOVER_HOLD_MAX: Duration = Duration::from_secs(8);
 
 /// Says `initialize`.
