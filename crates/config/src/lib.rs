@@ -38,7 +38,7 @@ pub use env_file::{EnvFileError, EnvFileProblem, parse_env_file};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
 pub use http::{Http, HttpAuth, HttpSocket, Listen, Tls};
 pub use limits::LimitsOverrides;
-pub use load::{LoadError, SCHEMES, load, unfit_header};
+pub use load::{LoadError, SCHEMES, load, load_unfinished, unfit_header};
 pub use secret::Secret;
 pub use server_name::{ServerName, ServerNameError};
 pub use template::{

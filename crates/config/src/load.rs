@@ -40,7 +40,7 @@ pub fn load(text: &str, file: &Path) -> Result<Config, LoadError> {
 }
 
 /// Reads a file to which servers may yet be added: [`load`], but for addresses of servers that are not there.
-pub(crate) fn load_unfinished(text: &str, file: &Path) -> Result<Config, LoadError> {
+pub fn load_unfinished(text: &str, file: &Path) -> Result<Config, LoadError> {
     let document = parse(text, file)?;
     let mut reader = Reader::new(text, file);
     let config = read(&mut reader, &document);

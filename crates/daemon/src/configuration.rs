@@ -96,12 +96,21 @@ impl Configuration {
     }
 
     fn load(&mut self) {
-        let loaded = read_text(&self.path)
-            .map_err(|error| format!("{}: {error}", self.path.display()))
-            .and_then(|text| config::load(&text, &self.path).map_err(|error| error.to_string()));
-        match loaded {
+        let text = match read_text(&self.path) {
+            Ok(text) => text,
+            Err(error) => return self.fail(format!("{}: {error}", self.path.display())),
+        };
+        match config::load(&text, &self.path) {
             Ok(config) => self.use_now(config),
-            Err(error) => self.fail(error),
+            Err(error) => {
+                // There is nothing from before, and all else is not to be lost for an address that leads nowhere.
+                if self.edition == 0
+                    && let Ok(config) = config::load_unfinished(&text, &self.path)
+                {
+                    self.good = Arc::new(config);
+                }
+                self.fail(error.to_string());
+            }
         }
     }
 
@@ -179,6 +188,17 @@ mod tests {
         fs::remove_file(&path).unwrap();
         configuration.refresh();
         assert!(names(&configuration).is_empty());
+    }
+
+    #[test]
+    fn a_server_that_is_missing_at_an_address_takes_nothing_from_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let listen = "[http]\nlisten = [{ address = \"127.0.0.1:9999\", server = \"gone\" }]\n";
+        fs::write(&path, format!("{listen}{ECHO}")).unwrap();
+        let configuration = Configuration::read(path);
+        assert_eq!(names(&configuration), ["echo"]);
+        assert!(configuration.error().unwrap().contains("gone"));
     }
 
     #[test]

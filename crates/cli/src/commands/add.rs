@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
+    fs,
     os::unix::fs::PermissionsExt,
     path::{self, Path, PathBuf},
 };
@@ -73,6 +74,13 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
     config_file::edit(&places.config, |text| {
         config::add_server(text, &places.config, &args.name, &entry)
     })?;
+    if let Ok(text) = fs::read_to_string(&places.config)
+        && let Err(error) = config::load(&text, &places.config)
+    {
+        ui.remark(format_args!(
+            "warning: it is added, but the file cannot be used yet: {error}"
+        ));
+    }
     let program = Path::new(&entry.command);
     if entry.url.is_none()
         && !entry.command.contains("${")
@@ -237,9 +245,9 @@ mod tests {
         let program = folder.path().join("server");
         let search_path = Some(folder.path().as_os_str());
         assert!(!is_found(Path::new("server"), search_path));
-        std::fs::write(&program, "").unwrap();
+        fs::write(&program, "").unwrap();
         assert!(!is_found(Path::new("server"), search_path));
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(is_found(Path::new("server"), search_path));
         assert!(is_found(&program, None));
         assert!(!is_found(Path::new("server"), None));

@@ -44,7 +44,10 @@ fn grammar() -> Command {
         .fold(Cli::command(), |cli, (verb, help)| {
             cli.mut_subcommand(verb, |of_any_words| {
                 let about = of_any_words.get_about().cloned().unwrap_or_default();
-                Command::new(*verb).about(about).args(options(help))
+                let words = Arg::new("words").num_args(0..).trailing_var_arg(true);
+                let words = words.value_hint(ValueHint::CommandWithArguments);
+                let verb = Command::new(*verb).about(about);
+                verb.args(options(help)).arg(words)
             })
         })
 }

@@ -324,7 +324,7 @@ fn add(
 
 /// Whether a configuration has this server already, however it is served there.
 fn has_same(text: &str, name: &ServerName, entry: &ServerEntry, places: &Places) -> bool {
-    let known = config::load(text, &places.config).ok();
+    let known = config::load_unfinished(text, &places.config).ok();
     let alone = add("", name, entry, places).ok();
     let wanted = alone.and_then(|alone| config::load(&alone, &places.config).ok());
     let server = |config: Option<Config>| config.and_then(|mut it| it.servers.remove(name));
@@ -411,6 +411,8 @@ pub(crate) fn without(text: &str, row: &Row) -> anyhow::Result<(String, Released
             }
             // Somebody has removed it already.
             Err(config::EditError::Missing { .. }) => {}
+            // Somebody has given it an address of its own since.
+            Err(config::EditError::Addressed { .. }) => released.kept.push(name.clone()),
             Err(error) => return Err(error.into()),
         }
     }

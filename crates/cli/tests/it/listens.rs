@@ -259,6 +259,11 @@ fn a_file_that_names_a_server_that_is_not_there_takes_nothing_from_a_daemon_that
     let told = home.run(&["status"]);
     let told = told.stdout + &told.stderr;
     assert!(told.contains("no server named `nope`"), "{told}");
+    let added = home.run(&["add", "third", "--", "cat"]);
+    assert_eq!(added.code, Some(0), "{added:?}");
+    assert!(added.stderr.contains("cannot be used yet"), "{added:?}");
+    let mended = home.run(&["add", "nope", "--", "cat"]);
+    assert!(!mended.stderr.contains("cannot be used yet"), "{mended:?}");
     Web::at(&addresses[1], "/mcp")
         .session()
         .result("echo", json!({}));

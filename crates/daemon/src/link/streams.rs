@@ -20,7 +20,7 @@ use std::{
 use mux::{Answered, LineNumber};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
-use wire::Outgoing;
+use wire::{Kind, Outgoing};
 
 use super::{
     Backlog, Beginning, ConnectionId, EventId, Flushed, Overflow, Piece, Room, Sent, StreamId,
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{front::Key, kept_sessions::Written};
 pub(crate) use frozen::FrozenStreams;
-use stream::{From, Means, Stream, Tally};
+use stream::{From, Means, Stream, Tally, kind_of};
 
 /// Streams of posts that are answered, and that somebody may still come back to.
 const ENDED_MAX: usize = 32;
@@ -441,7 +441,12 @@ impl Streams {
         };
         while let Some((next, waiting)) = post.stream.next() {
             let is_answer = next.answers.is_some();
-            let is_fault = !is_answer && post.has_ended && waiting == 1 && !post.has_begun;
+            // What was told of a call just before it was cancelled is none.
+            let is_fault = !is_answer
+                && post.has_ended
+                && waiting == 1
+                && !post.has_begun
+                && kind_of(next.parcel.message()) == Some(Kind::Response);
             if !post.has_begun && !is_answer && !is_fault {
                 // It has a place, as this is looked at each time.
                 let _told = post.begin(line);

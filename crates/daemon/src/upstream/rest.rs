@@ -126,6 +126,11 @@ impl Rest {
             .send_modify(|before| *before = Some(before.map_or(until, |before| before.max(until))));
     }
 
+    /// Whether it is to be left alone now.
+    pub(super) fn is_on(&self) -> bool {
+        !self.left().is_zero()
+    }
+
     /// Returns when it may be spoken to.
     pub(super) async fn over(&self) {
         loop {
@@ -139,7 +144,7 @@ impl Rest {
 
     /// Whether another conversation takes part in it, or has to begin with it.
     fn is_of_use(&self) -> bool {
-        self.0.sender_count() > 1 || !self.left().is_zero()
+        self.0.sender_count() > 1 || self.is_on()
     }
 
     fn left(&self) -> Duration {

@@ -4,9 +4,9 @@
 
 use std::{
     borrow::Cow,
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, Read, Seek, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
 };
 
@@ -16,7 +16,7 @@ use rustix::{
 };
 use sys::lease::{Lease, Waiting};
 
-use super::{super::failpoint, Attributes, Replaced, resemble};
+use super::{super::failpoint, Attributes, Replaced, open, resemble};
 
 /// What systems say whose file system exchanges no files: macOS has a number of its own for it.
 const NO_EXCHANGE: [Errno; 4] = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];
@@ -91,7 +91,9 @@ impl Exchange<'_> {
             return Ok(Replaced::Done);
         }
         while self.is_awaited_aside()? {
-            self.become_newest()?;
+            if !self.become_newest()? {
+                break;
+            }
             if self.make_once()? == Replaced::Done {
                 break;
             }
@@ -169,9 +171,11 @@ impl Exchange<'_> {
         Ok(is_third && self.new.has_waiting_writer()?)
     }
 
-    /// Makes ours the same as the file that is there, to be put in its place.
-    fn become_newest(&mut self) -> io::Result<()> {
-        let newest = File::open(self.path)?;
+    /// Makes ours the same as the file that is there, to be put in its place; says whether there is one.
+    fn become_newest(&mut self) -> io::Result<bool> {
+        let Some(newest) = open(self.path)? else {
+            return Ok(false);
+        };
         let (metadata, attributes) = (newest.metadata()?, Attributes::of(&newest)?);
         self.old = Watched::of(newest)?;
         self.read = Cow::Owned(content(self.old.file())?);
@@ -182,7 +186,8 @@ impl Exchange<'_> {
             metadata.gid(),
             &attributes,
         )?;
-        self.new.file().sync_all()
+        self.new.file().sync_all()?;
+        Ok(true)
     }
 
     /// What is in the place of the file now. The old one is read where we have it.
@@ -210,7 +215,9 @@ pub(super) fn content(mut file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes other bytes, whose file may be its owner's alone.
 fn rewrite(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o600))?;
     file.set_len(0)?;
     file.seek(io::SeekFrom::Start(0))?;
     file.write_all(bytes)
@@ -231,11 +238,7 @@ fn swap(one: &Path, other: &Path) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs::{OpenOptions, Permissions},
-        os::unix::fs::PermissionsExt,
-        thread,
-    };
+    use std::{fs::OpenOptions, thread};
 
     use super::{super::Original, *};
 

@@ -507,9 +507,14 @@ impl Way {
 
 /// Whether somebody waits for an answer to it.
 fn is_question(message: &Outgoing) -> bool {
+    kind_of(message) == Some(Kind::Request)
+}
+
+/// What a message is, read once more: for what happens seldom.
+pub(super) fn kind_of(message: &Outgoing) -> Option<Kind> {
     let bytes = match message.pieces() {
         [whole] => whole.clone(),
         _several => Bytes::from(message.to_vec()),
     };
-    Frame::parse(bytes).is_ok_and(|frame| frame.kind() == Kind::Request)
+    Frame::parse(bytes).ok().map(|frame| frame.kind())
 }

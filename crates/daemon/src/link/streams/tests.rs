@@ -154,12 +154,19 @@ fn what_wants_no_answer_is_receipted_and_what_is_at_fault_is_told() {
     let mut told = scene.post(1, Wants::Receipt);
     let mut wrong = scene.post(2, Wants::Answer);
     let mut cancelled = scene.post(3, Wants::Answer);
-    scene.part(Some(2), "no message");
-    scene.streams.done(&[LineNumber(2), LineNumber(3)]);
+    let mut told_of = scene.post(4, Wants::Answer);
+    let fault = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#;
+    let log = r#"{"jsonrpc":"2.0","method":"notifications/message"}"#;
+    scene.part(Some(2), fault);
+    scene.part(Some(4), log);
+    scene.streams.done(&[2, 3, 4].map(LineNumber));
     scene.flush();
     assert_eq!(next(&mut told), "done");
-    assert_eq!(next(&mut wrong), "fault no message");
+    assert_eq!(next(&mut wrong), format!("fault {fault}"));
     assert_eq!(next(&mut cancelled), "over");
+    for expected in ["begun", &format!("4-1 {log}"), "over"] {
+        assert_eq!(next(&mut told_of), expected, "a call that is cancelled");
+    }
     // Late news of what is over.
     scene.streams.done(&[LineNumber(1)]);
     scene.answer(3, "too late");

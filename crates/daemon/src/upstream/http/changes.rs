@@ -41,7 +41,9 @@ pub(super) async fn hear_of_changes(
     let mut is_first_try = wish == Wish::New;
     let mut again = Again::new();
     loop {
-        // Nobody waits for this stream, so it can wait for as long as it takes.
+        // Nobody waits for this stream, so it can wait for as long as it takes: what changes meanwhile is told
+        // to nobody.
+        is_first_try &= !talk.rest.is_on();
         talk.rest.over().await;
         again.begins();
         let mut rest = None;
