@@ -92,6 +92,12 @@ impl Group {
         self.batched > 0
     }
 
+    /// Who has one of them and has not answered, as far as was passed on: a session may have gone elsewhere while the
+    /// first answers of a batch waited for the last.
+    pub(super) fn servers(&self) -> BTreeSet<UpstreamId> {
+        self.sent.iter().map(|(server, _)| *server).collect()
+    }
+
     /// One of them goes to a server. Says whether it may.
     #[must_use]
     pub(super) fn send(&mut self, sent: Sent) -> bool {

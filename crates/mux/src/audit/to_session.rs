@@ -5,7 +5,12 @@ use std::{boxed::Box, collections::BTreeSet, vec::Vec};
 use serde::Deserialize;
 use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 
-use super::{Asked, Audit, Invariant, client::Asking, group::Sent, print::Print};
+use super::{
+    Asked, Audit, Invariant,
+    client::Asking,
+    group::{Group, Sent},
+    print::Print,
+};
 use crate::{
     Answered, LineNumber, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
     handles::HANDLE_PREFIX, inquiry::REASON,
@@ -258,9 +263,13 @@ impl Audit {
             if self.is_repeated(session, upstream, asking, frame) {
                 return true;
             }
-            if self.take_answer(session, upstream, print, frame) {
-                self.note_result(session, upstream, asking, frame);
-                return true;
+            let group = self.groups.get(&print).filter(|_| asking.in_batch);
+            let before = group.map(Group::servers).unwrap_or_default();
+            for server in [upstream].into_iter().chain(before) {
+                if self.take_answer(session, server, print, frame) {
+                    self.note_result(session, server, asking, frame);
+                    return true;
+                }
             }
             // The answers of a batch are no longer than one message: the last may be dropped.
             if asking.in_batch
