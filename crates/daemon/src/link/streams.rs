@@ -20,7 +20,7 @@ use std::{
 use mux::{Answered, LineNumber};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
-use wire::{Kind, Outgoing};
+use wire::Outgoing;
 
 use super::{
     Backlog, Beginning, ConnectionId, EventId, Flushed, Overflow, Piece, Room, Sent, StreamId,
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{front::Key, kept_sessions::Written};
 pub(crate) use frozen::FrozenStreams;
-use stream::{From, Means, Stream, Tally, kind_of};
+use stream::{From, Means, Stream, Tally};
 
 /// Streams of posts that are answered, and that somebody may still come back to.
 const ENDED_MAX: usize = 32;
@@ -441,12 +441,8 @@ impl Streams {
         };
         while let Some((next, waiting)) = post.stream.next() {
             let is_answer = next.answers.is_some();
-            // What was told of a call just before it was cancelled is none.
-            let is_fault = !is_answer
-                && post.has_ended
-                && waiting == 1
-                && !post.has_begun
-                && kind_of(next.parcel.message()) == Some(Kind::Response);
+            let is_last = post.has_ended && waiting == 1 && !post.has_begun;
+            let is_fault = is_last && !is_answer && next.is_response();
             if !post.has_begun && !is_answer && !is_fault {
                 // It has a place, as this is looked at each time.
                 let _told = post.begin(line);

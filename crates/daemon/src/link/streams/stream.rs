@@ -449,6 +449,11 @@ impl Stream {
 }
 
 impl Entry {
+    /// Whether it is one, even if of no request. What was told of a call just before it was cancelled is none.
+    pub(super) fn is_response(&self) -> bool {
+        kind_of(self.parcel.message()) == Some(Kind::Response)
+    }
+
     fn freeze(&self) -> FrozenEntry {
         FrozenEntry {
             number: self.number,
@@ -511,7 +516,7 @@ fn is_question(message: &Outgoing) -> bool {
 }
 
 /// What a message is, read once more: for what happens seldom.
-pub(super) fn kind_of(message: &Outgoing) -> Option<Kind> {
+fn kind_of(message: &Outgoing) -> Option<Kind> {
     let bytes = match message.pieces() {
         [whole] => whole.clone(),
         _several => Bytes::from(message.to_vec()),
