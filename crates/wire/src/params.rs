@@ -199,10 +199,16 @@ impl Params {
 /// The text of a JSON string, escapes resolved; `None` if it is no string or holds half a character.
 pub(crate) fn unquoted(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-    if !inner.contains('\\') {
-        return Some(Cow::Borrowed(inner));
+    resolved(json, inner.contains('\\'))
+}
+
+/// The same where it is known whether there are escapes in it.
+pub(crate) fn resolved(json: &str, has_escapes: bool) -> Option<Cow<'_, str>> {
+    if has_escapes {
+        return serde_json::from_str(json).ok().map(Cow::Owned);
     }
-    serde_json::from_str(json).ok().map(Cow::Owned)
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    Some(Cow::Borrowed(inner))
 }
 
 /// Where `part`, a slice of `whole`, begins and ends.

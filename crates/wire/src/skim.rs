@@ -10,6 +10,8 @@ use alloc::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use crate::params::resolved;
+
 /// Bytes of a string that are looked at twice in a row: few enough to be at hand the second time.
 const NEAR: usize = 8 << 10;
 
@@ -32,11 +34,7 @@ pub(crate) struct Name<'a> {
 impl<'a> Name<'a> {
     /// The name, escapes resolved as every other parser does; `None` if it holds half a character.
     pub(crate) fn text(self) -> Option<Cow<'a, str>> {
-        if self.has_escapes {
-            return serde_json::from_str(self.json).ok().map(Cow::Owned);
-        }
-        let inner = self.json.strip_prefix('"')?.strip_suffix('"')?;
-        Some(Cow::Borrowed(inner))
+        resolved(self.json, self.has_escapes)
     }
 }
 

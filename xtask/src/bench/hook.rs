@@ -70,8 +70,7 @@ pub(crate) fn crowd(setup: &Setup, rounds: u32) -> anyhow::Result<Row> {
             figures.push(p95(times));
         }
     }
-    let ratios = turns[2].iter().zip(&turns[0]);
-    let ratio = median(ratios.map(|(hook, nothing)| hook / nothing).collect());
+    let ratio = over_nothing(&turns);
     let [nothing, posted, hook] = turns.map(median);
     let row = Row::new(
         format!("{CROWD} hooks at once, p95, over processes that do nothing"),
@@ -102,10 +101,7 @@ pub(crate) fn cpu(setup: &Setup, rounds: u32) -> anyhow::Result<Row> {
             figures.push(cpu_of_each(CROWDS * CROWD, crowds)?);
         }
     }
-    let ratio = |[nothing, _, hook]: &[Vec<f64>; 3]| {
-        median(hook.iter().zip(nothing).map(|(a, b)| a / b).collect())
-    };
-    let (ratio_alone, ratio_among) = (ratio(&alone), ratio(&among));
+    let (ratio_alone, ratio_among) = (over_nothing(&alone), over_nothing(&among));
     let row = Row::new(
         "CPU time of a hook's process, over one that does nothing",
         ratio_alone,
@@ -122,6 +118,12 @@ pub(crate) fn cpu(setup: &Setup, rounds: u32) -> anyhow::Result<Row> {
         .with("posted", microseconds(posted_among))
         .with("to a tool", microseconds(hook_among))
         .with("over nothing", format!("{ratio_among:.3} ×")))
+}
+
+/// A hook over a process that does nothing, turn by turn.
+fn over_nothing([nothing, _, hook]: &[Vec<f64>; 3]) -> f64 {
+    let ratios = hook.iter().zip(nothing);
+    median(ratios.map(|(hook, nothing)| hook / nothing).collect())
 }
 
 /// What each of so many processes has taken of a core, in seconds, if these are all that end meanwhile.

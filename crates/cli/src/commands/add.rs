@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
-    fs,
     os::unix::fs::PermissionsExt,
     path::{self, Path, PathBuf},
 };
@@ -71,12 +70,13 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         Some(url) => remote_entry(args, url, ui)?,
         None => entry(args, ui)?,
     };
+    let mut unusable = None;
     config_file::edit(&places.config, |text| {
-        config::add_server(text, &places.config, &args.name, &entry)
+        let edited = config::add_server(text, &places.config, &args.name, &entry)?;
+        unusable = config::load(&edited, &places.config).err();
+        Ok::<_, config::EditError>(edited)
     })?;
-    if let Ok(text) = fs::read_to_string(&places.config)
-        && let Err(error) = config::load(&text, &places.config)
-    {
+    if let Some(error) = unusable {
         ui.remark(format_args!(
             "warning: it is added, but the file cannot be used yet: {error}"
         ));
@@ -245,9 +245,9 @@ mod tests {
         let program = folder.path().join("server");
         let search_path = Some(folder.path().as_os_str());
         assert!(!is_found(Path::new("server"), search_path));
-        fs::write(&program, "").unwrap();
+        std::fs::write(&program, "").unwrap();
         assert!(!is_found(Path::new("server"), search_path));
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert!(is_found(Path::new("server"), search_path));
         assert!(is_found(&program, None));
         assert!(!is_found(Path::new("server"), None));

@@ -11,7 +11,10 @@ use super::{
     Patient,
     finding::{Check, Finding},
 };
-use crate::{config_file, moving::machine::Machine};
+use crate::{
+    config_file,
+    moving::{machine::Machine, shadow::CLIENT},
+};
 
 pub(super) fn check(_patient: &Patient<'_>) -> Vec<Finding> {
     let Ok(machine) = Machine::this() else {
@@ -34,7 +37,7 @@ fn note(what: String, next: String) -> Finding {
 
 /// It asks for each server of `.mcp.json`, and goes by its name.
 fn claude_code(machine: &Machine, project: &Path) -> Option<Finding> {
-    let mut names = servers("claude-code", &project.join(".mcp.json"));
+    let mut names = servers(CLIENT, &project.join(".mcp.json"));
     let folder = machine.variable("CLAUDE_CONFIG_DIR");
     let own = folder.clone().unwrap_or_else(|| machine.home());
     let settings = folder.unwrap_or_else(|| machine.home().join(".claude"));

@@ -510,11 +510,7 @@ fn covers(range: &[u8], kind: &[u8]) -> bool {
         let (of_kind, rest) = kind.split_at_checked(family.len()).unwrap_or_default();
         rest.starts_with(b"/") && of_kind.eq_ignore_ascii_case(family)
     };
-    // As it is written nearly always: that takes some instructions, without regard to case it takes some hundreds.
-    range == kind
-        || range == b"*/*"
-        || range.eq_ignore_ascii_case(kind)
-        || range.strip_suffix(b"/*").is_some_and(is_of)
+    gate::is_kind(range, kind) || range == b"*/*" || range.strip_suffix(b"/*").is_some_and(is_of)
 }
 
 impl fmt::Debug for Errand<'_> {

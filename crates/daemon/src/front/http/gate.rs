@@ -253,8 +253,13 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Ok(Some(value)) = only(headers, &CONTENT_TYPE) else {
         return false;
     };
-    let value = value.as_bytes();
-    value == JSON || bare(value).eq_ignore_ascii_case(JSON)
+    is_kind(bare(value.as_bytes()), JSON)
+}
+
+/// Whether these are the same kind. As it is written nearly always takes some instructions, without regard to case
+/// some hundreds.
+pub(super) fn is_kind(given: &[u8], kind: &[u8]) -> bool {
+    given == kind || given.eq_ignore_ascii_case(kind)
 }
 
 #[cfg(test)]
