@@ -136,6 +136,9 @@ pub struct Http {
     pub auth: Option<String>,
     /// Why it listens nowhere, though it should.
     pub trouble: Option<String>,
+    /// Where the configuration has the next daemon listen, if that is elsewhere by now; empty for nowhere.
+    #[serde(default)]
+    pub next: Option<Vec<String>>,
 }
 
 /// One running server.

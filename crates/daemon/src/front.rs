@@ -9,9 +9,10 @@ mod unix;
 pub(crate) use confinement::Freedom;
 pub(crate) use descriptors::Descriptors;
 pub(crate) use http::{
-    AllTubes, Caller, FIRST_GENERATION, Found, FrozenHttp, Generation, HttpFault, HttpStand, Key,
-    Listening, Mirroring, ModernFault, ModernPost, Param, Place, Post, Presence, Readiness, Shared,
-    Tubes, Visit, Wish, at_port, check_params, encoded, is_annotated, param_headers, tools_of,
+    AllTubes, Asked, Caller, FIRST_GENERATION, Found, FrozenHttp, Generation, HttpFault, HttpStand,
+    Key, Listening, Mirroring, ModernFault, ModernPost, Param, Place, Post, Presence, Readiness,
+    Shared, Tubes, Visit, Wish, at_port, check_params, encoded, is_annotated, param_headers,
+    tools_of,
 };
 pub use http::{holder, http_addresses, token};
 pub(crate) use stand::Stand;

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use config::{Config, LimitsOverrides, Secret, ServerName};
+use config::{Config, Http, LimitsOverrides, Secret, ServerName};
 use mux::{
     Asks, Front, IdleTimeout, Joins, Limits, Link, OnRestart, Opening, Refusal, Route, Scope,
     SessionId, Start,
@@ -148,6 +148,12 @@ impl Launcher {
     pub(crate) fn config_error(&mut self) -> Option<String> {
         self.configuration.refresh();
         self.configuration.error().map(str::to_owned)
+    }
+
+    /// What the configuration says of HTTP now.
+    pub(crate) fn http(&mut self) -> &Http {
+        self.configuration.refresh();
+        &self.configuration.current().http
     }
 
     /// A number that another state of the configuration has not.

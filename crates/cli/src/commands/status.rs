@@ -7,6 +7,7 @@ use daemon::admin::{Direct, Outcome, SCHEMA, Status};
 use serde::Serialize;
 use shim::{direct::Locks, places::Places, preface::AdminAsk};
 
+pub(crate) use self::render::elsewhere;
 use super::stop::is_not_running;
 use crate::{args::Output, config_file, daemon_link, exit::Exit, ui::Ui};
 

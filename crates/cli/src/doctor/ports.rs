@@ -12,7 +12,7 @@ use super::{
     Patient,
     finding::{Check, Finding},
 };
-use crate::service;
+use crate::{commands::status::elsewhere, service};
 
 const NEXT: &str =
     "end that program, or say another address with `listen` in [http] and run: mcpool upgrade";
@@ -22,7 +22,12 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
         let http = status.daemon.as_ref().map(|daemon| &daemon.http);
         let trouble = http.and_then(|http| http.trouble.as_ref());
         let tell = |trouble| Finding::problem(Check::Ports, trouble).next(NEXT);
-        return trouble.map(tell).into_iter().collect();
+        let next = http.and_then(|http| http.next.as_ref());
+        let elsewhere = |next: &Vec<String>| Finding::note(Check::Ports, elsewhere(next));
+        return match (trouble, next) {
+            (Some(trouble), _) => vec![tell(trouble)],
+            (None, next) => next.map(elsewhere).into_iter().collect(),
+        };
     }
     if !matches!(lock::holder(&patient.places.lock), Ok(None)) {
         // A daemon that does not answer may be there.

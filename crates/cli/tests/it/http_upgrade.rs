@@ -181,6 +181,33 @@ fn what_was_cut_before_an_upgrade_is_gone_on_with_after_it() {
 }
 
 #[test]
+fn that_the_file_says_elsewhere_is_told_until_the_next_daemon_listens_there() {
+    let home = Home::new();
+    let listens = |address: &str| {
+        home.configure(&format!(
+            "[http]\nlisten = [\"{address}\"]\nsocket = false\n"
+        ));
+    };
+    listens("127.0.0.1:0");
+    home.session(&[]).close();
+    let told = || home.status()["daemon"]["http"]["next"].clone();
+    assert_eq!(told(), Value::Null);
+    // It is only told of, so that nobody need have it.
+    listens("127.0.0.1:1");
+    assert_eq!(told(), json!(["http://127.0.0.1:1/mcp/NAME"]));
+    upgrade(&home);
+    assert_eq!(told(), json!(["http://127.0.0.1:1/mcp/NAME"]));
+    let shown = home.done(&["status"]);
+    assert!(shown.contains("`mcpool stop` ends this one"), "{shown}");
+    let doctor = home.done(&["doctor"]);
+    assert!(doctor.contains("the next daemon listens at"), "{doctor}");
+    home.done(&["stop"]);
+    listens("127.0.0.1:0");
+    home.session(&[]).close();
+    assert_eq!(told(), Value::Null);
+}
+
+#[test]
 fn an_upgrade_that_fails_at_the_last_moment_costs_no_connection() {
     let home = Home::new();
     let installed = Installed::in_home(&home);

@@ -152,6 +152,7 @@ pub(crate) fn http(listening: &Listening) -> Http {
         socket: socket.map(|path| path.display().to_string()),
         auth: listening.auth.map(|auth| auth.as_str().to_owned()),
         trouble: listening.trouble.clone(),
+        next: listening.next.clone(),
     }
 }
 

@@ -28,6 +28,7 @@ mod strangers;
 mod timed;
 pub mod token;
 mod visit;
+mod wanted;
 mod web;
 
 use std::{
@@ -61,9 +62,10 @@ pub(crate) use modern::{
     tools_of,
 };
 pub(crate) use presence::Presence;
-pub use stand::http_addresses;
-pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared, at_port};
+pub(crate) use stand::{FrozenHttp, HttpStand, Listening, Shared};
 pub(crate) use visit::{Caller, Found, Key, Place, Post, Visit, Wish};
+pub use wanted::http_addresses;
+pub(crate) use wanted::{Asked, at_port};
 
 use crate::{
     alarm::Ticks,

@@ -386,14 +386,14 @@ impl Hub {
         Draft {
             snapshot: self.mux.snapshot(),
             now,
-            socket: world.around.socket.clone(),
+            socket: world.around.places.socket.clone(),
             direct: world.around.direct.clone(),
             guardian: world.around.guardian.pid(),
             pids: pids.collect(),
             labels: labels.collect(),
             places: places.collect(),
             config_error: world.around.launcher.config_error(),
-            http: world.around.http.listening.clone(),
+            http: world.around.listening(),
             lost_logs: world.around.logs.lost(),
             counts: world.observer.counts().clone(),
         }

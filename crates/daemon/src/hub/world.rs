@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
-    path::PathBuf,
     sync::Arc,
     time::SystemTime,
 };
@@ -14,7 +13,7 @@ use std::{
 use mux::{
     AdminAnswer, Epoch, Event, Limits, LineNumber, Record, Route, SessionId, Ticket, UpstreamId,
 };
-use shim::direct::Locks;
+use shim::{direct::Locks, places::Places};
 use tokio::{
     net::UnixStream,
     sync::{Semaphore, mpsc::Sender, oneshot},
@@ -30,7 +29,7 @@ use super::{
     session::{LEAVE_PATIENCE, Session},
 };
 use crate::{
-    front::{Generation, HttpStand, Key, Visit},
+    front::{Generation, HttpStand, Key, Listening, Visit},
     kept_sessions::Rows,
     kept_words::{Keeper, Subject},
     launch::Launcher,
@@ -63,8 +62,8 @@ pub(crate) struct Surroundings {
     /// The locks of servers that sessions run themselves.
     pub(crate) direct: Locks,
     pub(crate) guardian: Guardian,
-    /// Where the daemon listens.
-    pub(crate) socket: PathBuf,
+    /// Where the daemon listens and keeps what is its own.
+    pub(crate) places: Places,
     /// Which daemon this is of its guardian.
     pub(crate) epoch: Epoch,
     /// What readers wait at that have much, so that others come first.
@@ -77,6 +76,17 @@ pub(crate) struct Surroundings {
     pub(crate) rests: Rests,
     /// Which servers by URL want to be left alone.
     pub(crate) left_alone: LeftAlone,
+}
+
+impl Surroundings {
+    /// Where the daemon listens over HTTP, and where the next one does by the file as it is now.
+    pub(super) fn listening(&mut self) -> Listening {
+        let next = self.http.asked.instead(self.launcher.http(), &self.places);
+        Listening {
+            next,
+            ..self.http.listening.clone()
+        }
+    }
 }
 
 /// All peers.

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     admin::{self, Outcome, Upgraded},
     configuration::Configuration,
-    front::{ANSWER_PATIENCE, AllTubes, Descriptors, Door, HttpStand, Shared, Stand, say},
+    front::{ANSWER_PATIENCE, AllTubes, Asked, Descriptors, Door, HttpStand, Shared, Stand, say},
     hub::{Hub, Input, Left, Rests, Surroundings, World},
     kept_sessions::Rows,
     kept_words::Keeper,
@@ -62,7 +62,7 @@ pub(super) struct Plan {
 /// What is wanted over HTTP.
 pub(super) struct HttpWish {
     pub(super) configured: Http,
-    /// Whether a daemon that cannot listen there is none.
+    /// Whether a daemon that cannot listen there is none. Then it was whoever started it who said where.
     pub(super) is_needed: bool,
 }
 
@@ -143,7 +143,7 @@ impl Daemon {
             floods: Arc::new(Turnstile::new()?),
             logs: logs.clone(),
             direct: Locks::of(&places),
-            socket: places.socket,
+            places,
             epoch: start.epoch(),
             http,
             door: Some(open),
@@ -309,7 +309,10 @@ fn open_http(
             .context("taking over what is over HTTP")
             .inspect_err(observe::not_resumed),
         HttpBefore::Passed(passed) => {
-            let stand = HttpStand::take(http, places, passed, shared);
+            let mut stand = HttpStand::take(http, places, passed, shared);
+            if !wish.is_needed {
+                stand.asked = Asked::by_file(http, places);
+            }
             if let Some(trouble) = stand.listening.trouble.as_ref().filter(|_| wish.is_needed) {
                 bail!("{trouble}");
             }

@@ -89,6 +89,18 @@ fn http(http: &Http, page: &mut Page) {
     if let Some(socket) = &http.socket {
         page.line(format_args!("HTTP at the socket {socket}"));
     }
+    if let Some(next) = &http.next {
+        page.line(format_args!("{}", elsewhere(next)));
+    }
+}
+
+/// That the file has the daemon listen elsewhere than it does, and how it comes to do so.
+pub(crate) fn elsewhere(next: &[String]) -> String {
+    let next = match next {
+        [] => "nowhere".to_owned(),
+        next => format!("at {}", next.join(", ")),
+    };
+    format!("`[http]` has changed: the next daemon listens {next}; `mcpool stop` ends this one.")
 }
 
 /// What is not shared though it should be, and why: before all that goes well.

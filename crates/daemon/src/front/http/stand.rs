@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     ffi::OsString,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
+    net::{SocketAddr, TcpListener as StdListener},
     os::{
         fd::{AsFd, RawFd},
         unix::net::UnixListener as StdUnixListener,
@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use config::{Http, HttpAuth, HttpSocket, Listen, Tls};
+use config::{Http, HttpAuth, Listen, Tls};
 use mux::Limits;
 use serde::{Deserialize, Serialize};
 use shim::places::Places;
@@ -42,6 +42,7 @@ use super::{
     socket::{self, Identity, Spot},
     stand_at,
     token::{FrozenToken, Token},
+    wanted::{Asked, Wanted},
     watch_token,
 };
 use crate::{
@@ -50,9 +51,6 @@ use crate::{
     observe, tasks,
     upgrade::{Handed, Os},
 };
-
-/// Where the daemon listens if nobody says otherwise.
-const PORT: u16 = 7665;
 
 /// How long all connections may take to be let go that are ready for it.
 const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
@@ -66,12 +64,16 @@ pub(crate) struct Listening {
     pub(crate) auth: Option<HttpAuth>,
     /// Why it is nowhere, though it should be somewhere.
     pub(crate) trouble: Option<String>,
+    /// Where the file has the next daemon listen, if that is elsewhere by now.
+    pub(crate) next: Option<Vec<String>>,
 }
 
 /// The listeners, until this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct HttpStand {
     pub(crate) listening: Listening,
+    /// What it was asked for.
+    pub(crate) asked: Asked,
     inner: Option<Inner>,
 }
 
@@ -107,23 +109,9 @@ pub(crate) struct FrozenHttp {
     /// What the token is known by that counts.
     #[serde(default)]
     token: Option<FrozenToken>,
-}
-
-/// Where it is wanted that we listen.
-#[derive(Debug, PartialEq, Eq)]
-struct Wanted {
-    addresses: Vec<Listen>,
-    tls: Option<Tls>,
-    socket: Option<PathBuf>,
-}
-
-impl Wanted {
-    /// With what TLS is spoken, if it is anywhere.
-    fn acceptor(&self) -> anyhow::Result<Option<Acceptor>> {
-        let is_wanted = self.addresses.iter().any(|listen| listen.is_secure);
-        let tls = self.tls.as_ref().filter(|_| is_wanted);
-        tls.map(Acceptor::of).transpose()
-    }
+    /// What was asked for; nothing by a program of before.
+    #[serde(default)]
+    asked: Asked,
 }
 
 /// What those who come in share with others.
@@ -146,7 +134,7 @@ impl HttpStand {
         passed: Vec<StdListener>,
         shared: Shared<'_>,
     ) -> HttpStand {
-        let wanted = wanted(http, places);
+        let wanted = Wanted::of(http, places);
         if wanted.addresses.is_empty() && wanted.socket.is_none() {
             return HttpStand::default();
         }
@@ -162,7 +150,7 @@ impl HttpStand {
                         trouble: Some(trouble),
                         ..Listening::default()
                     },
-                    inner: None,
+                    ..HttpStand::default()
                 }
             }
         }
@@ -202,6 +190,7 @@ impl HttpStand {
         let token = Token::of_state_or_none(&places.state, frozen.token.as_ref());
         let names = names(http.tls.as_ref());
         let mut stand = stand((entries, spot), names, (auth, token), shared)?;
+        stand.asked = frozen.asked;
         let connections = frozen.connections.into_iter().map(Loose::thaw);
         if let Some(inner) = &mut stand.inner {
             inner.loose = connections.collect::<io::Result<_>>()?;
@@ -285,6 +274,7 @@ impl HttpStand {
             socket,
             connections: connections.map(|loose| loose.freeze(handed)).collect(),
             token: Some(inner.front.gate.token().freeze()),
+            asked: self.asked.clone(),
         })
     }
 
@@ -316,48 +306,6 @@ impl HttpStand {
         }
         tubes
     }
-}
-
-/// Where a daemon of these places listens over HTTP, with this configuration.
-pub fn http_addresses(http: &Http, places: &Places) -> Vec<SocketAddr> {
-    let wanted = wanted(http, places).addresses;
-    wanted.into_iter().map(|it| it.address).collect()
-}
-
-/// An installation beside the usual one has no port unless it is told one: both would want the same. Who
-/// wants no port wants no socket, unless it is told so.
-fn wanted(http: &Http, places: &Places) -> Wanted {
-    let addresses = match (&http.listen, &places.home) {
-        (Some(addresses), _) => addresses.clone(),
-        (None, Some(_)) => Vec::new(),
-        (None, None) => at_port(PORT),
-    };
-    let usual = socket::beside(&places.socket);
-    let socket = match &http.socket {
-        Some(HttpSocket::At(path)) => Some(path.clone()),
-        Some(HttpSocket::Usual) => Some(usual),
-        None if !addresses.is_empty() => Some(usual),
-        Some(HttpSocket::Off) | None => None,
-    };
-    Wanted {
-        addresses,
-        tls: http.tls.clone(),
-        socket,
-    }
-}
-
-/// This port of this machine, for itself.
-pub(crate) fn at_port(port: u16) -> Vec<Listen> {
-    let all = [
-        IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(Ipv6Addr::LOCALHOST),
-    ];
-    let listen = |address| Listen {
-        address: SocketAddr::new(address, port),
-        server: None,
-        is_secure: false,
-    };
-    all.map(listen).to_vec()
 }
 
 /// With what TLS is spoken, or nothing: a program that takes another's place cannot refuse to.
@@ -456,7 +404,9 @@ fn stand(
             socket: spot.as_ref().map(|spot| spot.path().to_owned()),
             auth: Some(auth),
             trouble: None,
+            next: None,
         },
+        asked: Asked::default(),
         inner: Some(Inner {
             front: Arc::new(front),
             entries: entries.into_iter().map(Arc::new).collect(),
@@ -490,52 +440,4 @@ fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = StdListener::bind(address)?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_usual_installation_has_a_port_of_its_own_accord() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut places = Places::find(Some(folder.path())).unwrap();
-        let listen = |http: &Http, places: &Places| {
-            let wanted = wanted(http, places);
-            let addresses = wanted.addresses.iter().map(|it| it.address.to_string());
-            let socket = wanted.socket.iter().filter_map(|path| path.file_name());
-            let socket = socket.map(|name| name.to_string_lossy().into_owned());
-            addresses.chain(socket).collect::<Vec<_>>()
-        };
-        assert!(listen(&Http::default(), &places).is_empty());
-        let own = Http {
-            listen: Some(vec![Listen {
-                address: "127.0.0.1:1".parse().unwrap(),
-                server: None,
-                is_secure: false,
-            }]),
-            ..Http::default()
-        };
-        assert_eq!(listen(&own, &places), ["127.0.0.1:1", "http.sock"]);
-        let without = Http {
-            socket: Some(HttpSocket::Off),
-            ..own
-        };
-        assert_eq!(listen(&without, &places), ["127.0.0.1:1"]);
-        let alone = Http {
-            socket: Some(HttpSocket::At("/elsewhere/alone".into())),
-            ..Http::default()
-        };
-        assert_eq!(listen(&alone, &places), ["alone"]);
-        places.home = None;
-        assert_eq!(
-            listen(&Http::default(), &places),
-            ["127.0.0.1:7665", "[::1]:7665", "http.sock"]
-        );
-        let off = Http {
-            listen: Some(Vec::new()),
-            ..Http::default()
-        };
-        assert!(listen(&off, &places).is_empty());
-    }
 }
