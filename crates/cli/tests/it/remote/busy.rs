@@ -264,3 +264,20 @@ fn an_answer_to_what_a_server_has_asked_is_kept_while_the_server_has_no_time_for
     assert!(client.response(call)["result"].is_object());
     assert_eq!(home.upstream()["deaths"], 0);
 }
+
+#[test]
+fn a_conversation_ends_when_nobody_knows_whether_the_server_has_the_answer_that_it_waits_for() {
+    let remote = remote();
+    let home = home_for(&remote);
+    let mut client = Client::spawn(&mut home.mcpool(&["connect", "there"]));
+    client.initialize_with(&json!({"elicitation": {}}));
+    let call = client.begin("ask", json!({}));
+    let asked = client.wait_for(|it| it["method"] == "elicitation/create");
+    remote.refuses("", "");
+    client.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "decline"}}));
+    let (_, words) = error(&client.response(call));
+    assert!(words.contains("was disconnected"), "{words}");
+    assert_eq!(home.upstream()["deaths"], 1);
+    assert_eq!(client.text("echo", json!({"text": "on"})), "on");
+    assert_eq!(remote.count("tools/call"), 2);
+}

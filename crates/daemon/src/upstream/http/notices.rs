@@ -61,8 +61,10 @@ impl Posting {
 enum Posted {
     /// The server has it.
     TakenIn,
-    /// It has not, or nobody knows; the words are for a person.
-    Trouble(String),
+    /// It has refused it; the words are for a person.
+    Refused(String),
+    /// Nobody knows whether it has.
+    Unknown(String),
     /// It has not, and wants to be left alone.
     Resting(String),
     /// Nothing comes of any other.
@@ -87,8 +89,7 @@ pub(super) async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: S
             Posted::TakenIn => {}
             Posted::Resting(why) if posting.is_answer() => {
                 if posting.repeats_left == 0 || kept.len() >= KEPT_MAX {
-                    let why = format!("{why}; it does not take in an answer to what it has asked");
-                    let _ending = news.send(News::Unanswered(why)).await;
+                    let _ending = news.send(News::Unanswered(unanswered(&why))).await;
                     return;
                 }
                 posting.repeats_left -= 1;
@@ -97,7 +98,13 @@ pub(super) async fn notify(talk: Arc<Talk>, mut queue: Receiver<Notice>, news: S
                 kept.push_back(posting);
                 continue;
             }
-            Posted::Trouble(why) | Posted::Resting(why) => talk.voice.complain(why).await,
+            Posted::Unknown(why) if posting.is_answer() => {
+                let _ending = news.send(News::Unanswered(unanswered(&why))).await;
+                return;
+            }
+            Posted::Refused(why) | Posted::Unknown(why) | Posted::Resting(why) => {
+                talk.voice.complain(why).await;
+            }
             Posted::Over(end) => {
                 let _ending = news.send(end).await;
                 return;
@@ -143,17 +150,22 @@ async fn post(talk: &Talk, frame: &Frame, idle: &mut Option<Connection>, has_mor
             if rest.is_some() {
                 Posted::Resting(why)
             } else {
-                Posted::Trouble(why)
+                Posted::Refused(why)
             }
         }
         Ok(Err(Failure::Unmet(why) | Failure::Undelivered(why))) => {
             Posted::Over(News::Unreachable(why))
         }
         Ok(Err(Failure::Resting(why, _))) => Posted::Resting(format!("{target}: {why}")),
-        Ok(Err(Failure::Lost(why))) => Posted::Trouble(format!("{target}: {why}")),
-        Ok(Err(Failure::Misled(why))) => Posted::Trouble(why),
-        Err(_late) => Posted::Trouble(format!("{target} takes nothing in")),
+        Ok(Err(Failure::Lost(why))) => Posted::Unknown(format!("{target}: {why}")),
+        Ok(Err(Failure::Misled(why))) => Posted::Refused(why),
+        Err(_late) => Posted::Unknown(format!("{target} takes nothing in")),
     }
+}
+
+/// Why a conversation cannot go on, for a person.
+fn unanswered(why: &str) -> String {
+    format!("{why}; it does not take in an answer to what it has asked")
 }
 
 /// The request that this cancels.

@@ -26,7 +26,7 @@ impl Remote {
     }
 
     /// The next message of this name, or request of this method, gets this status and these headers alone; the one
-    /// after it those of the next such call.
+    /// after it those of the next such call. Without a status the connection breaks.
     pub(crate) fn refuses(&self, what: &'static str, head: &str) {
         let refusal = (what, head.to_owned());
         self.state.lock().unwrap().refusals.push_back(refusal);
@@ -65,6 +65,9 @@ pub(super) fn refuse(
         return Ok(None);
     };
     refusals.pop_front();
+    if head.is_empty() {
+        return Ok(Some(false));
+    }
     let (status, headers) = head.split_once("\r\n").unwrap_or((&head, ""));
     respond(out, status, headers, "").map(|()| Some(true))
 }
