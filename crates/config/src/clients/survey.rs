@@ -394,9 +394,19 @@ fn base_name(program: &str) -> &str {
     name.strip_suffix(".exe").unwrap_or(name)
 }
 
-fn is_ours(words: &[String]) -> bool {
-    let program = words.first().map_or("", |program| base_name(program));
-    ["mcpool", "mcpoold"].contains(&program) && words.get(1).is_some_and(|verb| verb == "connect")
+/// Whether a command line is that of a session with mcpool.
+pub(super) fn is_ours(words: &[String]) -> bool {
+    let Some((program, rest)) = words.split_first() else {
+        return false;
+    };
+    // The one option that may stand before a verb.
+    let verb = match rest {
+        [option, _, verb, ..] if option == "--home" => Some(verb),
+        [option, verb, ..] if option.starts_with("--home=") => Some(verb),
+        _ => rest.first(),
+    };
+    ["mcpool", "mcpoold"].contains(&base_name(program))
+        && verb.is_some_and(|verb| verb == "connect")
 }
 
 const CONTAINERS: [&str; 4] = ["docker", "podman", "nerdctl", "container"];

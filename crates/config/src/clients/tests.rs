@@ -180,6 +180,25 @@ fn every_client_has_a_word_of_its_own() {
 }
 
 #[test]
+fn a_session_with_mcpool_is_ours_wherever_it_finds_its_home() {
+    let client = Client::named("cursor").unwrap();
+    for (words, is_ours) in [
+        (r#""connect", "a""#, true),
+        (r#""--home", "/h", "connect", "--", "x""#, true),
+        (r#""--home=/h", "connect", "a""#, true),
+        (r#""--home", "connect", "serve""#, false),
+        (r#""sample-server""#, false),
+        ("", false),
+    ] {
+        let text =
+            format!(r#"{{"mcpServers": {{"a": {{"command": "/x/mcpool", "args": [{words}]}}}}}}"#);
+        let found = survey(&text, client).unwrap();
+        let is_found = matches!(&found[0].kind, Kind::Ours(_));
+        assert_eq!(is_found, is_ours, "{words}: {:?}", found[0].kind);
+    }
+}
+
+#[test]
 fn mcp_proxy_is_a_bridge_by_address_and_by_profile_and_else_has_a_server_behind_it() {
     let client = Client::named("cursor").unwrap();
     for (words, is_bridge) in [
