@@ -111,6 +111,7 @@ impl Client {
             server: server.to_owned(),
             command: Vec::new(),
             address: None,
+            directory: None,
             scope: None,
             workspace: workspace::find(workspace)?,
             pass: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::{error, fmt, io, process::ExitCode};
 
-use shim::{rendezvous::RendezvousError, workspace::BadWorkspace};
+use shim::{rendezvous::RendezvousError, workspace::BadFolder};
 
 use crate::{
     client::{ErrorAnswer, TimedOut},
@@ -61,7 +61,7 @@ pub(crate) fn of(error: &anyhow::Error) -> Exit {
         return Exit::TimedOut;
     }
     for cause in error.chain() {
-        if cause.is::<WrongUsage>() || cause.is::<BadWorkspace>() {
+        if cause.is::<WrongUsage>() || cause.is::<BadFolder>() {
             return Exit::Usage;
         }
         if let Some(answer) = cause.downcast_ref::<ErrorAnswer>() {

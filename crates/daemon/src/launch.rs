@@ -431,6 +431,7 @@ impl Launch {
             server: "s".to_owned(),
             command: Vec::new(),
             address: None,
+            directory: None,
             scope: None,
             workspace: None,
             pass: Vec::new(),

@@ -31,6 +31,7 @@ Options:
                            workspace or session
       --home DIR           The folder of configuration, socket, logs and state
                            [default: MCPOOL_HOME]
+      --cwd DIR            Where the COMMAND starts [default: the workspace]
       --name NAME          What to call the COMMAND in `mcpool status`
       --env NAME[=VALUE]   Pass this variable to the COMMAND; may be repeated, and
                            NAME may be a pattern such as AWS_*
@@ -40,10 +41,11 @@ Options:
   -h, --help               Print this help
 ";
 
-const OPTIONS: [&str; 7] = [
+const OPTIONS: [&str; 8] = [
     "--workspace",
     "--scope",
     "--home",
+    "--cwd",
     "--name",
     "--env",
     "--on-daemon-failure",
@@ -67,13 +69,15 @@ pub struct Connect {
     /// Program and arguments of an ad-hoc server; empty for any other.
     pub command: Vec<OsString>,
     /// Where an ad-hoc server runs already; of the command line of `mcp-proxy` alone.
-    pub address: Option<Address>,
+    pub address: Option<Box<Address>>,
     /// `--scope`.
     pub scope: Option<Scope>,
     /// `--workspace`.
     pub workspace: Option<PathBuf>,
     /// `--home`.
     pub home: Option<PathBuf>,
+    /// `--cwd`.
+    pub directory: Option<PathBuf>,
     /// Each `--env`, as written.
     pub pass: Vec<OsString>,
     /// `--on-daemon-failure`.
@@ -202,6 +206,7 @@ impl<Arguments: Iterator<Item = OsString>> Parser<Arguments> {
                 self.connect.workspace = Some(self.value("--workspace", inline)?.into());
             }
             Some("--home") => self.connect.home = Some(self.value("--home", inline)?.into()),
+            Some("--cwd") => self.connect.directory = Some(self.value("--cwd", inline)?.into()),
             Some("--name") => self.name = Some(shown(&self.value("--name", inline)?)),
             Some("--env") => {
                 let pass = self.value("--env", inline)?;
@@ -266,6 +271,9 @@ impl<Arguments: Iterator<Item = OsString>> Parser<Arguments> {
             (_, Some(_)) => return Err(UsageError::OnlyWithCommand { option: "--name" }),
             (Some(_), None) if !connect.pass.is_empty() => {
                 return Err(UsageError::OnlyWithCommand { option: "--env" });
+            }
+            (Some(_), None) if connect.directory.is_some() => {
+                return Err(UsageError::OnlyWithCommand { option: "--cwd" });
             }
             (Some(name), None) => checked(name, "NAME")?,
             (None, None) => return Err(UsageError::NothingToConnectTo),
@@ -393,10 +401,11 @@ mod tests {
                 .map(OsString::from)
                 .to_vec(),
             pass: ["AWS_*", "A=b=c"].map(OsString::from).to_vec(),
+            directory: Some(".".into()),
             ..Connect::default()
         };
         assert_eq!(
-            connect("--env AWS_* --env=A=b=c -- npx -y server-echo -- --help"),
+            connect("--cwd . --env AWS_* --env=A=b=c -- npx -y server-echo -- --help"),
             expected
         );
         assert_eq!(connect("--name mine -- npx x").server, "mine");
@@ -446,6 +455,7 @@ mod tests {
         assert!(refusal("github -- npx x").contains("--name github"));
         assert!(refusal("--name x github").contains("`--name` goes with a command"));
         assert!(refusal("--env A github").contains("`--env` goes with a command"));
+        assert!(refusal("--cwd . github").contains("`--cwd` goes with a command"));
     }
 
     #[test]

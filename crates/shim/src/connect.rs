@@ -24,7 +24,7 @@ use crate::{
     preface::{Ask, Join, Preface, SessionAsk},
     pump::{self, Beginning, End, Seeker},
     rendezvous::STARTS_WITHIN,
-    workspace::{self, BadWorkspace},
+    workspace::{self, BadFolder},
 };
 
 /// The session did not come about, or broke.
@@ -57,7 +57,7 @@ impl Default for Patience {
 #[derive(Debug)]
 enum Failure {
     Usage(UsageError),
-    Workspace(BadWorkspace),
+    Folder(BadFolder),
     Places(PlacesError),
     NotMet(NotMet),
     /// The client has ended before there was a daemon. What there was to say has been said.
@@ -75,7 +75,7 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Failure::Usage(_) | Failure::Workspace(_) => WRONG_USAGE,
+            Failure::Usage(_) | Failure::Folder(_) => WRONG_USAGE,
             Failure::NotMet(NotMet::Rendezvous(_)) | Failure::Unserved => NO_DAEMON,
             Failure::Places(_)
             | Failure::NotMet(NotMet::Preface(_) | NotMet::NoAnswer(_))
@@ -90,7 +90,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Usage(error) => error.fmt(f),
-            Failure::Workspace(error) => error.fmt(f),
+            Failure::Folder(error) => error.fmt(f),
             Failure::Places(error) => error.fmt(f),
             Failure::NotMet(error) => error.fmt(f),
             Failure::Unserved => f.write_str("there was no daemon until the end"),
@@ -162,7 +162,7 @@ fn session(connect: Connect, words: Vec<OsString>, patience: Patience) -> Result
         .map_err(Failure::Usage)?
         .unwrap_or_default();
     let places = Places::find(connect.home.as_deref()).map_err(Failure::Places)?;
-    let ask = ask_of(connect).map_err(Failure::Workspace)?;
+    let ask = ask_of(connect).map_err(Failure::Folder)?;
     let mut own_server = OwnServer::new(if ask.command.is_empty() {
         words
     } else {
@@ -214,11 +214,14 @@ pub fn said_choice(said: Option<OnDaemonFailure>) -> Result<Option<OnDaemonFailu
 }
 
 /// What a session wants, by its command line and its folder; without its environment.
-pub fn ask_of(connect: Connect) -> Result<SessionAsk, BadWorkspace> {
+pub fn ask_of(connect: Connect) -> Result<SessionAsk, BadFolder> {
+    let directory = connect.directory.as_deref();
+    let directory = directory.map(|flag| workspace::folder_of(flag, "where the command starts"));
     Ok(SessionAsk {
         server: connect.server,
         command: connect.command,
         address: connect.address,
+        directory: directory.transpose()?,
         scope: connect.scope,
         workspace: workspace::find(connect.workspace.as_deref())?,
         pass: connect.pass,

@@ -354,6 +354,9 @@ fn log(places: &Places, server: &str, cause: &str) -> io::Result<()> {
 pub(crate) fn command(program: &OsStr, ask: &SessionAsk) -> Command {
     let mut command = Command::new(program);
     command.args(ask.command.iter().skip(1));
+    if let Some(directory) = &ask.directory {
+        command.current_dir(directory);
+    }
     for pass in &ask.pass {
         // A bare name is in our environment already, or nowhere.
         if let Some((name, value)) = assignment(pass) {
@@ -372,8 +375,8 @@ fn assignment(pass: &OsStr) -> Option<(&OsStr, &OsStr)> {
 /// one that shares with nobody, or that names no command.
 ///
 /// It is the share key as far as it follows from the ask: FNV-1a, 64 bits, over the
-/// command line, the passed variables with their values, and the workspace unless the
-/// scope is `global`; each ended by a NUL, and each kind by another. Of the program only
+/// command line, the passed variables with their values, the workspace unless the scope
+/// is `global`, and the folder in which it starts; each ended by a NUL, and each kind by another. Of the program only
 /// its own name counts: one session finds it by its `PATH`, and another is told where it is.
 fn key(ask: &SessionAsk, env: &[(OsString, OsString)]) -> Option<u64> {
     let [program, arguments @ ..] = ask.command.as_slice() else {
@@ -397,6 +400,10 @@ fn key(ask: &SessionAsk, env: &[(OsString, OsString)]) -> Option<u64> {
         && let Some(workspace) = &ask.workspace
     {
         hash.part(workspace.path.as_os_str());
+    }
+    if let Some(directory) = &ask.directory {
+        hash.end();
+        hash.part(directory.as_os_str());
     }
     Some(hash.0)
 }

@@ -40,7 +40,7 @@ use self::{
 use crate::{
     meet::{NotMet, is_silence},
     places::PlacesError,
-    workspace::BadWorkspace,
+    workspace::BadFolder,
 };
 
 /// For agents: nothing came of it, and they go on. 1 is what they do not take for an answer.
@@ -113,7 +113,7 @@ pub(crate) enum Failure {
     Usage(UsageError),
     Input(InputError),
     Places(PlacesError),
-    Workspace(BadWorkspace),
+    Workspace(BadFolder),
     NotMet(NotMet),
     /// There was no answer within this time.
     TimedOut(Duration),

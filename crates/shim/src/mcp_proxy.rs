@@ -189,7 +189,7 @@ fn do_errand(
             address.url = with_session_key(&address.url);
             let connect = Connect {
                 server,
-                address: Some(address),
+                address: Some(Box::new(address)),
                 ..Connect::default()
             };
             match connect::serve(connect, Vec::new()) {

@@ -66,7 +66,9 @@ pub struct SessionAsk {
     /// Program and arguments of an ad-hoc server; empty for any other.
     pub command: Vec<OsString>,
     /// Where an ad-hoc server runs already.
-    pub address: Option<Address>,
+    pub address: Option<Box<Address>>,
+    /// The folder in which an ad-hoc server starts, absolute; `None` for its workspace.
+    pub directory: Option<PathBuf>,
     /// The scope that the command line asks for.
     pub scope: Option<Scope>,
     /// The workspace of the session; `None` leaves it unbound.

@@ -58,27 +58,30 @@ impl Evidence {
     }
 }
 
-/// The folder of `--workspace` cannot be one.
+/// The folder of `--workspace` or `--cwd` cannot be one.
 #[derive(Debug)]
-pub struct BadWorkspace {
+pub struct BadFolder {
+    /// What it was to be.
+    pub role: &'static str,
     /// What was given.
     pub path: PathBuf,
     /// What the system said, or that it is no folder.
     pub source: io::Error,
 }
 
-impl fmt::Display for BadWorkspace {
+impl fmt::Display for BadFolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` cannot be the workspace: {}",
+            "`{}` cannot be {}: {}",
             self.path.display(),
+            self.role,
             self.source
         )
     }
 }
 
-impl error::Error for BadWorkspace {
+impl error::Error for BadFolder {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         Some(&self.source)
     }
@@ -87,7 +90,7 @@ impl error::Error for BadWorkspace {
 /// The workspace of this process, `None` if there is nothing that could be one.
 ///
 /// A bad `flag` is an error and never leads to the next evidence.
-pub fn find(flag: Option<&Path>) -> Result<Option<Workspace>, BadWorkspace> {
+pub fn find(flag: Option<&Path>) -> Result<Option<Workspace>, BadFolder> {
     find_from(flag, env::current_dir().ok())
 }
 
@@ -95,7 +98,7 @@ pub fn find(flag: Option<&Path>) -> Result<Option<Workspace>, BadWorkspace> {
 pub(crate) fn find_from(
     flag: Option<&Path>,
     directory: Option<PathBuf>,
-) -> Result<Option<Workspace>, BadWorkspace> {
+) -> Result<Option<Workspace>, BadFolder> {
     let project = env::var_os("CLAUDE_PROJECT_DIR").map(PathBuf::from);
     let clues = Clues {
         flag,
@@ -104,6 +107,15 @@ pub(crate) fn find_from(
         too_wide: too_wide_of_user(),
     };
     clues.judge()
+}
+
+/// What `--workspace` or `--cwd` says, without symbolic links.
+pub(crate) fn folder_of(flag: &Path, role: &'static str) -> Result<PathBuf, BadFolder> {
+    real_folder(flag).map_err(|source| BadFolder {
+        role,
+        path: flag.to_path_buf(),
+        source,
+    })
 }
 
 /// The workspace of somebody who is in this folder, of which nothing else is known.
@@ -126,12 +138,9 @@ struct Clues<'given> {
 }
 
 impl Clues<'_> {
-    fn judge(&self) -> Result<Option<Workspace>, BadWorkspace> {
+    fn judge(&self) -> Result<Option<Workspace>, BadFolder> {
         if let Some(flag) = self.flag {
-            let path = real_folder(flag).map_err(|source| BadWorkspace {
-                path: flag.to_path_buf(),
-                source,
-            })?;
+            let path = folder_of(flag, "the workspace")?;
             return Ok(self.unless_too_wide(path, Evidence::Flag));
         }
         // A relative or dead path in the environment is nobody's clear wish.
@@ -236,7 +245,7 @@ mod tests {
             flag: Option<&str>,
             project: Option<&str>,
             directory: &str,
-        ) -> Result<Option<(PathBuf, Evidence)>, BadWorkspace> {
+        ) -> Result<Option<(PathBuf, Evidence)>, BadFolder> {
             let flag = flag.map(|path| self.home.join(path));
             let project = project.map(|path| self.home.join(path));
             let found = Clues {

@@ -195,7 +195,8 @@ pub(crate) fn plan(
             let servers = clients::foreign(&text, grammar(path)).with_context(unparsed)?;
             found.extend(servers.with_context(|| {
                 format!(
-                    "{} has no servers: neither `mcpServers` nor a profile with a `url` is in it",
+                    "{} has no servers: neither `mcpServers` nor a profile with a `url` is in it; \
+                     the file of a client is for `mcpool import --client CLIENT`",
                     path.display()
                 )
             })?);

@@ -1,6 +1,6 @@
 //! A server that a session runs without the daemon, when there is a daemon after all.
 
-use std::{fs, os::unix::fs::symlink, process::Command, thread};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command, thread};
 
 use serde_json::json;
 
@@ -17,14 +17,30 @@ const NO_DAEMON: &str = "#!/bin/sh\n\
 
 /// A session that finds no daemon's program beside its own, and runs its server itself.
 fn without_daemon(home: &Home, server: &[&str]) -> Client {
+    let connect = [&["connect", "--"], server].concat();
+    let mut client = Client::spawn(&mut home.command(alone(home), &connect));
+    client.initialize();
+    client
+}
+
+/// The small program without the other one beside it.
+fn alone(home: &Home) -> PathBuf {
     let folder = home.root().join("bin");
     fs::create_dir_all(&folder).unwrap();
     let program = folder.join("mcpool");
     fs::copy(env!("CARGO_BIN_EXE_mcpool"), &program).unwrap();
-    let connect = [&["connect", "--"], server].concat();
-    let mut client = Client::spawn(&mut home.command(program, &connect));
+    program
+}
+
+#[test]
+fn it_starts_in_the_folder_that_is_wanted() {
+    let home = Home::new();
+    let folder = home.project("project").join("src");
+    fs::create_dir_all(&folder).unwrap();
+    let connect = ["connect", "--cwd", "src", "--", FAKE_SERVER];
+    let mut client = Client::spawn(&mut home.command(alone(&home), &connect));
     client.initialize();
-    client
+    assert_eq!(processes::folder(client.server_pid()), folder);
 }
 
 #[test]

@@ -102,6 +102,30 @@ fn a_flag_binds_and_a_bad_flag_is_wrong_usage() {
 }
 
 #[test]
+fn a_command_starts_where_its_client_wants_it_whatever_the_workspace_is() {
+    let home = Home::new();
+    let project = home.project("one");
+    let deep = project.join("src");
+    fs::create_dir(&deep).unwrap();
+    let mut as_ever = session_in(&home, &deep, &[]);
+    let mut deeper = session_in(&home, &deep, &["--cwd", "."]);
+    let mut again = session_in(&home, &project, &["--cwd", "src"]);
+    assert_eq!(processes::folder(as_ever.server_pid()), project);
+    assert_eq!(processes::folder(deeper.server_pid()), deep);
+    assert_eq!(deeper.server_pid(), again.server_pid());
+    let workspace = &home.status()["sessions"][1]["workspace"];
+    assert_eq!(*workspace, project.to_str().unwrap());
+    let ran = home.run(&["connect", "--cwd", "/does/not/exist", "--", FAKE_SERVER]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("`/does/not/exist` cannot be where the command starts"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn a_client_s_project_variable_binds_where_its_folder_does_not() {
     let home = Home::new();
     let project = home.project("one");

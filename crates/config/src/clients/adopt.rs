@@ -30,7 +30,7 @@ pub struct Caller {
 
 impl Caller {
     /// What comes before a server's own command line.
-    fn words(&self, name: &str, variables: &[String]) -> Vec<String> {
+    fn words(&self, name: &str, local: &Local) -> Vec<String> {
         let mut words = vec![self.program.clone(), "connect".to_owned()];
         let mut option = |option: &str, value: &str| {
             words.extend([option.to_owned(), value.to_owned()]);
@@ -42,7 +42,11 @@ impl Caller {
         if name.parse::<ServerName>().is_ok() {
             option("--name", name);
         }
-        for variable in variables {
+        // Where the client starts us.
+        if local.has_folder {
+            option("--cwd", ".");
+        }
+        for variable in &local.variables {
             option("--env", variable);
         }
         words.push("--".to_owned());
@@ -51,7 +55,7 @@ impl Caller {
 
     /// The whole command line of a server through mcpool.
     pub fn command_line(&self, name: &str, local: &Local) -> Vec<String> {
-        let mut words = self.words(name, &local.variables);
+        let mut words = self.words(name, local);
         words.extend(local.command.words.iter().cloned());
         words
     }
@@ -59,7 +63,7 @@ impl Caller {
 
 /// What has to be changed so that the server goes through mcpool.
 pub fn adopt(entry: &Entry, local: &Local, caller: &Caller) -> Vec<Change> {
-    let before = caller.words(&entry.name, &local.variables);
+    let before = caller.words(&entry.name, local);
     before_command(&local.command, before)
 }
 

@@ -22,9 +22,10 @@ pub(super) const CLIENT: Client = Client {
     holder: Holder::Map,
     commands: &[Command::USUAL],
     variables: &["env"],
+    folder: None,
     local_types: &["stdio"],
     addresses: &["url"],
-    http: Some(HttpShape::at("url").anywhere()),
+    http: Some(HttpShape::at("url")),
     managed: &[
         (Place::etc("etc/ampcode/managed-settings.json"), Rules::Amp),
         (

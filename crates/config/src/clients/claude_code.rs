@@ -23,9 +23,10 @@ pub(super) const CLIENT: Client = Client {
     holder: Holder::Map,
     commands: &[Command::USUAL],
     variables: &["env"],
+    folder: None,
     local_types: &["stdio"],
     addresses: &["url"],
-    http: Some(HttpShape::at("url").of_kind("http").anywhere()),
+    http: Some(HttpShape::at("url").of_kind("http")),
     managed: &[
         (
             Place::etc("etc/claude-code/managed-mcp.json"),

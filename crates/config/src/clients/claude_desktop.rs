@@ -26,6 +26,7 @@ pub(super) const CLIENT: Client = Client {
     holder: Holder::Map,
     commands: &[Command::USUAL],
     variables: &["env"],
+    folder: None,
     local_types: &["stdio"],
     addresses: &["url"],
     http: None,

@@ -26,6 +26,7 @@ pub(super) const CLIENT: Client = Client {
     holder: Holder::Map,
     commands: &[Command::USUAL, Command::USUAL.within("transport")],
     variables: &["env"],
+    folder: Some("cwd"),
     local_types: &["stdio"],
     addresses: &["url"],
     http: Some(HttpShape::at("url").of_kind("streamableHttp")),

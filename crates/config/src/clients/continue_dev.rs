@@ -23,6 +23,7 @@ pub(super) const CLIENT: Client = Client {
     holder: Holder::List,
     commands: &[Command::USUAL],
     variables: &["env"],
+    folder: Some("cwd"),
     local_types: &["stdio"],
     addresses: &["url"],
     http: Some(HttpShape::at("url").of_kind("streamable-http")),
@@ -46,6 +47,6 @@ pub(super) const JSON: Client = Client {
         &[WHOLE_FILE],
     ],
     holder: Holder::Map,
-    http: Some(HttpShape::at("url").of_kind("http").anywhere()),
+    http: Some(HttpShape::at("url").of_kind("http")),
     ..CLIENT
 };

@@ -23,6 +23,7 @@ pub(super) const CLIENT: Client = Client {
     holder: Holder::Map,
     commands: &[Command::USUAL],
     variables: &["env"],
+    folder: Some("cwd"),
     local_types: &["stdio"],
     addresses: &["url", "httpUrl"],
     http: Some(HttpShape::at("httpUrl")),

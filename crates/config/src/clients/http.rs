@@ -27,8 +27,6 @@ pub struct HttpShape {
     pub needs_kind: bool,
     /// A member that is false then, because nobody has to log in.
     pub off: Option<&'static str>,
-    /// The member with the folder in which the client starts a program, if it heeds that.
-    pub folder: Option<&'static str>,
 }
 
 impl HttpShape {
@@ -39,7 +37,6 @@ impl HttpShape {
             kind: "http",
             needs_kind: false,
             off: None,
-            folder: Some("cwd"),
         }
     }
 
@@ -55,14 +52,6 @@ impl HttpShape {
     pub(super) const fn without(self, off: &'static str) -> Self {
         HttpShape {
             off: Some(off),
-            ..self
-        }
-    }
-
-    /// For a client that starts programs where it is itself.
-    pub(super) const fn anywhere(self) -> Self {
-        HttpShape {
-            folder: None,
             ..self
         }
     }
@@ -98,7 +87,9 @@ pub fn over_http(
     local: &Local,
     client: &Client,
 ) -> Result<(ServerName, ServerEntry), NoHttp> {
-    let shape = client.http.ok_or(NoHttp::Client)?;
+    if client.http.is_none() {
+        return Err(NoHttp::Client);
+    }
     // An address does not stand where a command line within `command` does.
     if local.command.form.within == Some("command") {
         return Err(NoHttp::Odd);
@@ -111,7 +102,7 @@ pub fn over_http(
         for member in client.variables {
             values(holder.get(member), &mut env)?;
         }
-        if let Some(folder) = shape.folder.and_then(|folder| holder.get(folder)) {
+        if let Some(folder) = client.folder.and_then(|folder| holder.get(folder)) {
             cwd = Some(folder.text().ok_or(NoHttp::Odd)?.to_owned());
         }
     }

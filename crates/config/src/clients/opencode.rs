@@ -24,14 +24,10 @@ pub(super) const CLIENT: Client = Client {
     holder: Holder::Map,
     commands: &[Command::list("command")],
     variables: &["environment"],
+    folder: Some("cwd"),
     local_types: &["local"],
     addresses: &["url"],
-    http: Some(
-        HttpShape::at("url")
-            .of_kind("remote")
-            .without("oauth")
-            .anywhere(),
-    ),
+    http: Some(HttpShape::at("url").of_kind("remote").without("oauth")),
     managed: &[
         (Place::etc("etc/opencode/opencode.json"), Rules::OpenCode),
         (Place::etc("etc/opencode/opencode.jsonc"), Rules::OpenCode),

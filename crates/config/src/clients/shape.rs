@@ -31,6 +31,8 @@ pub struct Client {
     pub commands: &'static [Command],
     /// Members with variables: maps from names to values, or lists of names.
     pub variables: &'static [&'static str],
+    /// The member with the folder in which the client starts a program, if it heeds one.
+    pub folder: Option<&'static str>,
     /// Words of `type` that say that the client starts a program; no `type` says so too.
     pub local_types: &'static [&'static str],
     /// Members that say where a server is that nobody starts.

@@ -60,6 +60,8 @@ pub struct Local {
     pub command: CommandAt,
     /// The variables that the entry declares.
     pub variables: Vec<String>,
+    /// Whether the entry says in which folder the client starts it.
+    pub has_folder: bool,
 }
 
 /// A command line, and where it stands.
@@ -331,12 +333,17 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
     }
     refuse_program(name, &command.words)?;
     let mut variables = Vec::new();
-    for holder in holders {
+    for holder in &holders {
         for member in client.variables {
             names(holder.get(member), &mut variables)?;
         }
     }
-    Ok(Local { command, variables })
+    let mut folder = client.folder.into_iter();
+    Ok(Local {
+        command,
+        variables,
+        has_folder: folder.any(|it| holders.iter().any(|holder| holder.get(it).is_some())),
+    })
 }
 
 /// Whether an entry is switched off.

@@ -28,6 +28,7 @@ pub(super) const CLIENT: Client = Client {
     holder: Holder::Map,
     commands: &[Command::USUAL],
     variables: &["env"],
+    folder: Some("cwd"),
     local_types: &["stdio"],
     addresses: &["url"],
     http: Some(HttpShape::at("url").of_kind("http")),

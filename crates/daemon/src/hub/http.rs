@@ -408,6 +408,7 @@ pub(super) fn ask_over_http(
         server,
         command: Vec::new(),
         address: None,
+        directory: None,
         scope: None,
         workspace: workspace.map(|path| Workspace {
             path,

@@ -152,7 +152,9 @@ impl Planner {
             });
         }
         if let [command, arguments @ ..] = asker.ask.command.as_slice() {
-            let server = Server::ad_hoc(command.clone(), arguments.to_vec());
+            let mut server = Server::ad_hoc(command.clone(), arguments.to_vec());
+            let directory = asker.ask.directory.as_ref();
+            server.cwd = directory.map(|it| Template::literal(it.clone().into()));
             return Ok((Cow::Owned(server), Origin::AdHoc));
         }
         if let Some(address) = &asker.ask.address {

@@ -70,6 +70,7 @@ impl Scene {
             server: server.to_owned(),
             command: Vec::new(),
             address: None,
+            directory: None,
             scope: None,
             workspace: Some(Workspace {
                 path: self.home.join("project"),
@@ -212,6 +213,22 @@ fn two_workspaces_are_two_keys_unless_the_scope_is_global() {
     let other = scene.open(&global(&there));
     assert_eq!(one.opening.route, other.opening.route);
     assert_eq!(one.spec().directory, scene.home);
+}
+
+#[test]
+fn a_command_starts_in_the_folder_that_is_asked_for_and_each_folder_is_a_key() {
+    let mut scene = Scene::new("");
+    let ask = scene.ad_hoc();
+    let here = scene.open(&ask);
+    assert_eq!(here.spec().directory, scene.home.join("project"));
+    let there = SessionAsk {
+        directory: Some(scene.home.join("other")),
+        ..ask
+    };
+    let there = scene.open(&there);
+    assert_eq!(there.spec().directory, scene.home.join("other"));
+    assert_ne!(here.opening.route, there.opening.route);
+    assert_eq!(here.opening.workspace, there.opening.workspace);
 }
 
 #[test]

@@ -253,6 +253,7 @@ pub(crate) fn configured() -> SessionAsk {
         server: "echo".to_owned(),
         command: Vec::new(),
         address: None,
+        directory: None,
         scope: None,
         workspace: None,
         pass: Vec::new(),

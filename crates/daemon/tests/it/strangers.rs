@@ -51,11 +51,11 @@ pub(crate) fn come_confined() -> ExitCode {
 
 fn elsewhere() -> SessionAsk {
     SessionAsk {
-        address: Some(Address {
+        address: Some(Box::new(Address {
             url: "ws://127.0.0.1:1/mcp".into(),
             headers: Vec::new(),
             ca_cert: None,
-        }),
+        })),
         ..configured()
     }
 }

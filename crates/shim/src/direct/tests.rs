@@ -9,6 +9,7 @@ fn ask() -> SessionAsk {
         server: "echo".into(),
         command: ["npx", "-y", "echo"].map(OsString::from).to_vec(),
         address: None,
+        directory: None,
         scope: None,
         workspace: Some(Workspace {
             path: "/w".into(),
@@ -68,12 +69,13 @@ fn what_two_sessions_would_share_has_one_key_and_anything_else_another() {
     for change in same {
         assert_eq!(key_of(change), own);
     }
-    let other: [fn(&mut SessionAsk); 6] = [
+    let other: [fn(&mut SessionAsk); 7] = [
         |ask| ask.command.truncate(2),
         |ask| ask.command[1] = "-x".into(),
         |ask| ask.env[0].1 = "2".into(),
         |ask| ask.env[1].1 = "2".into(),
         |ask| ask.workspace = None,
+        |ask| ask.directory = Some("/w".into()),
         |ask| ask.scope = Some(Scope::Global),
     ];
     for change in other {

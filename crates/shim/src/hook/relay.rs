@@ -81,6 +81,7 @@ fn ask(
         server: call.server.clone(),
         command: Vec::new(),
         address: None,
+        directory: None,
         scope: None,
         workspace: workspace.map_err(Failure::Workspace)?,
         pass: Vec::new(),

@@ -12,6 +12,8 @@ use crate::{
 /// refuses the word, and would pass over the address and take the name for that of a server.
 const SESSION: &[u8] = b"session";
 const AT_ADDRESS: &[u8] = b"session-at-url";
+/// So has that in a folder, which such a daemon would pass over, too.
+const IN_FOLDER: &[u8] = b"session-in-folder";
 
 /// Appends all fields.
 pub(super) fn write(preface: &Preface, body: &mut Vec<u8>) -> Result<(), PrefaceError> {
@@ -21,7 +23,11 @@ pub(super) fn write(preface: &Preface, body: &mut Vec<u8>) -> Result<(), Preface
     field(body, "pid", preface.pid.to_string().as_bytes())?;
     match &preface.ask {
         Ask::Session(session) => {
-            let word = session.address.as_ref().map_or(SESSION, |_| AT_ADDRESS);
+            let word = match (&session.address, &session.directory) {
+                (Some(_), _) => AT_ADDRESS,
+                (None, Some(_)) => IN_FOLDER,
+                (None, None) => SESSION,
+            };
             field(body, "ask", word)?;
             write_session(session, body)
         }
@@ -45,6 +51,9 @@ fn write_session(session: &SessionAsk, body: &mut Vec<u8>) -> Result<(), Preface
         if let Some(file) = &address.ca_cert {
             field(body, "ca_cert", path_bytes(file))?;
         }
+    }
+    if let Some(directory) = &session.directory {
+        field(body, "directory", path_bytes(directory))?;
     }
     if let Some(scope) = session.scope {
         field(body, "scope", scope.word().as_bytes())?;
@@ -99,6 +108,7 @@ struct Fields<'body> {
     pid: Option<&'body [u8]>,
     ask: Option<&'body [u8]>,
     server: Option<&'body [u8]>,
+    directory: Option<&'body [u8]>,
     scope: Option<&'body [u8]>,
     workspace: Option<&'body [u8]>,
     evidence: Option<&'body [u8]>,
@@ -123,7 +133,7 @@ pub(super) fn read(body: &[u8]) -> Result<Preface, PrefaceError> {
         umask: octal(require(fields.umask, "umask")?)?,
         pid: number(require(fields.pid, "pid")?).ok_or(PrefaceError::BadValue { key: "pid" })?,
         ask: match require(fields.ask, "ask")? {
-            SESSION | AT_ADDRESS => Ask::Session(session(fields)?),
+            SESSION | AT_ADDRESS | IN_FOLDER => Ask::Session(session(fields)?),
             b"admin" => Ask::Admin(admin(&fields)?),
             _ => return Err(PrefaceError::BadValue { key: "ask" }),
         },
@@ -148,6 +158,7 @@ fn collect(body: &[u8]) -> Result<Fields<'_>, PrefaceError> {
             b"pid" => all.pid = Some(value),
             b"ask" => all.ask = Some(value),
             b"server" => all.server = Some(value),
+            b"directory" => all.directory = Some(value),
             b"scope" => all.scope = Some(value),
             b"workspace" => all.workspace = Some(value),
             b"evidence" => all.evidence = Some(value),
@@ -197,9 +208,14 @@ fn session(fields: Fields<'_>) -> Result<SessionAsk, PrefaceError> {
         None => None,
         Some(session) => Some(number(session).ok_or(PrefaceError::BadValue { key: "resume" })?),
     };
+    let directory = match fields.directory {
+        None => None,
+        Some(path) => Some(absolute(path, "directory")?),
+    };
     Ok(SessionAsk {
         server: text(fields.server, "server")?,
         address: address(&fields)?,
+        directory,
         command: fields.command,
         scope,
         workspace,
@@ -210,7 +226,7 @@ fn session(fields: Fields<'_>) -> Result<SessionAsk, PrefaceError> {
     })
 }
 
-fn address(fields: &Fields<'_>) -> Result<Option<Address>, PrefaceError> {
+fn address(fields: &Fields<'_>) -> Result<Option<Box<Address>>, PrefaceError> {
     if fields.url.is_none() && fields.ask != Some(AT_ADDRESS) {
         return Ok(None);
     }
@@ -220,14 +236,14 @@ fn address(fields: &Fields<'_>) -> Result<Option<Address>, PrefaceError> {
         Some((text(name)?, text(value)?))
     };
     let headers = fields.headers.iter().map(header).collect::<Option<_>>();
-    Ok(Some(Address {
+    Ok(Some(Box::new(Address {
         url: text(fields.url, "url")?,
         headers: headers.ok_or(PrefaceError::BadValue { key: "header" })?,
         ca_cert: match fields.ca_cert {
             Some(file) => Some(absolute(file, "ca_cert")?),
             None => None,
         },
-    }))
+    })))
 }
 
 fn admin(fields: &Fields<'_>) -> Result<AdminAsk, PrefaceError> {

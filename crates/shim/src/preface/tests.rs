@@ -41,7 +41,8 @@ prop_compose! {
     fn session()(
         server in "[^\0]{0,20}",
         command in prop::collection::vec(bytes(0..10), 0..4),
-        address in prop::option::of(address()),
+        address in prop::option::of(address().prop_map(Box::new)),
+        directory in prop::option::of(absolute()),
         scope in prop::option::of(prop::sample::select(Scope::ALL.to_vec())),
         workspace in prop::option::of(workspace()),
         pass in prop::collection::vec(bytes(0..10), 0..4),
@@ -49,7 +50,7 @@ prop_compose! {
         resume in prop::option::of(any::<u64>()),
         env in prop::collection::vec(variable(), 0..8),
     ) -> Ask {
-        Ask::Session(SessionAsk { server, command, address, scope, workspace, pass, join, resume, env })
+        Ask::Session(SessionAsk { server, command, address, directory, scope, workspace, pass, join, resume, env })
     }
 }
 
@@ -116,6 +117,7 @@ fn example() -> Preface {
             server: "echo".into(),
             command: vec!["npx".into(), "-y".into(), String::new().into()],
             address: None,
+            directory: None,
             scope: Some(Scope::Workspace),
             workspace: Some(Workspace {
                 path: "/home/ada/project".into(),
@@ -145,15 +147,39 @@ fn it_looks_on_the_link_as_the_protocol_says() {
 }
 
 #[test]
+fn a_folder_looks_on_the_link_as_the_protocol_says() {
+    let mut preface = example();
+    preface.ask = Ask::Session(SessionAsk {
+        server: "quarry".into(),
+        command: vec!["./serve".into()],
+        address: None,
+        directory: Some("/srv".into()),
+        scope: None,
+        workspace: None,
+        pass: Vec::new(),
+        join: Join::ShareKey,
+        resume: None,
+        env: Vec::new(),
+    });
+    let body = "version=0.1.0\0cwd=/home/ada/project\0umask=022\0pid=7\0ask=session-in-folder\0\
+        server=quarry\0arg=./serve\0directory=/srv\0";
+    let expected = format!("\x1emcpool 1 {}\n{body}", body.len());
+    let encoded = preface.encode().unwrap();
+    assert_eq!(str::from_utf8(&encoded).unwrap(), expected);
+    assert_eq!(Preface::decode(body.as_bytes()).unwrap(), preface);
+}
+
+#[test]
 fn an_address_looks_on_the_link_as_the_protocol_says() {
     let mut preface = example();
     preface.ask = Ask::Session(SessionAsk {
         command: Vec::new(),
-        address: Some(Address {
+        address: Some(Box::new(Address {
             url: "ws://127.0.0.1:8420/mcp".into(),
             headers: vec![("Authorization".into(), "Bearer a=b".into())],
             ca_cert: Some("/home/ada/ca.crt".into()),
-        }),
+        })),
+        directory: None,
         scope: None,
         workspace: None,
         pass: Vec::new(),

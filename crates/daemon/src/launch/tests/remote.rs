@@ -66,7 +66,7 @@ fn an_address_that_comes_along_is_taken_as_it_is_and_is_each_session_s_own() {
     };
     // What is configured under the same name has nothing to do with it.
     let ask = SessionAsk {
-        address: Some(address),
+        address: Some(Box::new(address)),
         ..scene.ask("there")
     };
     let launch = scene.open(&ask);
@@ -105,11 +105,11 @@ fn an_address_that_names_its_session_is_none_that_others_come_to() {
         ("wss://host/session_key?my_session_key=7", true),
     ] {
         let ask = SessionAsk {
-            address: Some(Address {
+            address: Some(Box::new(Address {
                 url: url.into(),
                 headers: Vec::new(),
                 ca_cert: None,
-            }),
+            })),
             ..scene.ask("there")
         };
         let spec = remote(&scene.open(&ask));
