@@ -3,8 +3,7 @@
 //! They have the members that clients have, in a map by name or in a list. A file of profiles
 //! (a table by name, with a `url`) is read as well.
 //!
-//! **Invariant:** a server is what it was, or is left out with the reason; no reason repeats a value,
-//! which may be a secret.
+//! **Invariant:** a server is what it was, or is left out with the reason.
 
 use std::{collections::BTreeMap, slice};
 
