@@ -385,6 +385,11 @@ fn a_client_that_will_ask_before_it_uses_a_project_s_servers_is_told() {
     );
     write(&own.join("settings.json"), &off);
     assert_eq!(told("Gemini"), None);
+    // In another home folder it has other settings.
+    let moved = home.user().join("moved");
+    write(&moved.join(".gemini/settings.json"), servers);
+    let ran = finish(home.mcpool(&["doctor"]).env("GEMINI_CLI_HOME", moved));
+    assert!(ran.stdout.contains("Gemini CLI does not trust"), "{ran:?}");
 }
 
 #[test]

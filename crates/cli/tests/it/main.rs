@@ -49,6 +49,7 @@ mod moving_from;
 mod moving_http;
 mod moving_local_scope;
 mod moving_page;
+mod moving_places;
 mod moving_policies;
 mod moving_races;
 mod noise;
