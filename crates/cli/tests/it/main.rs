@@ -24,6 +24,7 @@ mod credentials;
 mod daemon;
 mod devices;
 mod doctor;
+mod doctor_clients;
 mod doctor_servers;
 mod failures;
 mod floods;
