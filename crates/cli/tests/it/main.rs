@@ -25,6 +25,7 @@ mod daemon;
 mod devices;
 mod doctor;
 mod doctor_clients;
+mod doctor_daemon;
 mod doctor_servers;
 mod failures;
 mod floods;
