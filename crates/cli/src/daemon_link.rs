@@ -131,9 +131,9 @@ fn stranger(places: &Places, stream: &UnixStream, silent_for: Option<Duration>) 
     };
     NoAnswer {
         what: format!(
-            "{} listens at {}, where the daemon would, and {heard}",
-            listener(stream),
-            places.socket.display()
+            "{}, where the daemon would listen, is taken by {}, which {heard}",
+            places.socket.display(),
+            listener(stream)
         ),
         next: "end that program, and the next session starts the daemon".to_owned(),
         is_late: silent_for.is_some(),

@@ -155,7 +155,7 @@ fn stop_daemon(places: &Places) -> anyhow::Result<bool> {
     match daemon_link::ask(places, AdminAsk::Stop) {
         Ok(_) => Ok(true),
         Err(error) if is_not_running(&error) => Ok(false),
-        Err(error) => Err(error).context("stopping the daemon that runs"),
+        Err(error) => Err(error).context("stopping the daemon"),
     }
 }
 

@@ -77,7 +77,7 @@ fn changeable_by_others(path: &Path, user: u32) -> Option<Finding> {
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
     let is_folder = metadata.is_dir();
     let name = if is_folder {
-        "the folder of the configuration,"
+        "the configuration's folder"
     } else {
         "the configuration"
     };

@@ -44,7 +44,7 @@ fn another_program_at_the_socket_is_named_also_where_it_says_something() {
     fs::write(home.pool().join("state/daemon.lock"), "1\n/nowhere\n").unwrap();
     let socket = home.pool().join("mcpool.sock");
     let listener = UnixListener::bind(&socket).unwrap();
-    let own = format!("process {} listens", std::process::id());
+    let own = format!("process {}, which", std::process::id());
     let is_named = || {
         let (what, next) = problem(&home, "daemon");
         assert!(
