@@ -121,7 +121,6 @@ pub(crate) fn session_on(server: &str, folder: &Path) -> SessionAsk {
             path: folder.to_owned(),
             evidence: Evidence::Flag,
         }),
-        directory: None,
         pass: Vec::new(),
         join: Join::Any,
         resume: None,
