@@ -145,7 +145,7 @@ impl Front {
             sessions,
             connections: Arc::new(Semaphore::new(connections)),
             connections_max: connections,
-            strangers: Strangers::default(),
+            strangers: Strangers::of(connections),
             loose,
             pause: Pause::default(),
             looks: Arc::new(Semaphore::new(hook::LOOKS_MAX)),
@@ -301,11 +301,11 @@ impl Arrived {
         };
         let accepted = tokio::select! {
             biased;
-            () = stranger.has_to_go() => return None,
             // Nobody can go on with half a handshake, so it holds nothing up.
             _order = busy.orders().come() => return None,
             // In a box, as a connection would have room for it until its end.
             accepted = Box::pin(acceptor.accept(stream)) => accepted,
+            () = stranger.has_to_go() => return None,
         };
         match accepted {
             Ok(stream) => Some(Comer::Secure(stream)),
@@ -496,10 +496,14 @@ async fn attend(
                 return Poll::Ready(Err(order));
             }
         }
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
+            return Poll::Ready(Ok(ended));
+        }
+        // With what has come by now it may be a stranger no longer.
         if !busy.has_passed() && has_to_go.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(Order::End));
         }
-        Pin::new(&mut connection).poll(context).map(Ok)
+        Poll::Pending
     });
     match attended.await {
         Ok(ended) => {
