@@ -1,6 +1,6 @@
 //! What is said over HTTP to what does not even become a message of a session. Words live here alone.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use hyper::StatusCode;
 use serde_json::json;
@@ -47,7 +47,7 @@ pub(crate) enum HttpFault {
     /// Something of the URL or of the headers cannot be understood.
     BadRequest {
         /// What.
-        what: &'static str,
+        what: Cow<'static, str>,
     },
     /// The request is none that begins a session, and names none.
     NoSession,
@@ -73,6 +73,11 @@ pub(crate) enum HttpFault {
 }
 
 impl HttpFault {
+    /// This of the URL or of the headers cannot be understood.
+    pub(super) fn bad_request(what: impl Into<Cow<'static, str>>) -> Self {
+        HttpFault::BadRequest { what: what.into() }
+    }
+
     /// A stable word for programs. Never change one; add another.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
