@@ -210,16 +210,20 @@ impl fmt::Display for HttpFault {
                 "it is not clear who asks: send `Authorization: Bearer` and the token of the file \
                  `http-token` in mcpool's state folder",
             ),
-            HttpFault::NoSuchPath => {
-                f.write_str("there is nothing here; servers are at `/mcp/NAME`")
-            }
+            HttpFault::NoSuchPath => f.write_str(
+                "there is nothing here; servers are at `/mcp/NAME`, or `/ws/NAME` for a WebSocket",
+            ),
             HttpFault::NotTheOnlyServer { names } if names.is_empty() => {
                 f.write_str("no server is configured; `mcpool add` adds one")
             }
             HttpFault::NotTheOnlyServer { names } => {
                 let paths: Vec<String> =
                     names.iter().map(|name| format!("`/mcp/{name}`")).collect();
-                write!(f, "there are several servers: {}", paths.join(", "))
+                let paths = paths.join(", ");
+                write!(
+                    f,
+                    "there are several servers: {paths}, or `/ws/NAME` for a WebSocket"
+                )
             }
             HttpFault::NoSuchMethod { allowed } => {
                 write!(
