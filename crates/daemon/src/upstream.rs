@@ -249,7 +249,10 @@ async fn converse(
             }
             http::converse(job, (connector, begin), ear, voice, wanted).await
         }
-        Ok((connector, None)) => ws::converse(job, connector, ear, voice, wanted).await,
+        Ok((connector, None)) => {
+            job.standing.bind();
+            ws::converse(job, connector, ear, voice, wanted).await
+        }
     }
 }
 

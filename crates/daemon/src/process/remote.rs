@@ -8,7 +8,7 @@ use sys::handed;
 use wire::Frame;
 
 use super::{
-    Ending, Process,
+    ELSEWHERE, Ending, Process,
     pipes::{self, Pipes},
 };
 use crate::{
@@ -186,6 +186,9 @@ impl Process {
     /// Why there can be no upgrade now because of it.
     pub(crate) fn what_is_under_way(&self) -> Option<&'static str> {
         let remote = self.remote.as_ref()?;
+        if !self.closing && remote.standing.is_bound() {
+            return Some(ELSEWHERE);
+        }
         let is_still = !self.closing && remote.standing.resumable().is_some();
         (!is_still).then_some(UNDER_WAY)
     }
