@@ -10,6 +10,7 @@
 mod connect;
 mod ends;
 mod http;
+mod pinned;
 mod rest;
 mod sse;
 mod standing;
