@@ -38,12 +38,12 @@ const HOSPITALITY_MIN: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Strangers {
     places: Arc<Semaphore>,
-    known: Arc<Mutex<Known>>,
+    here: Arc<Mutex<Here>>,
 }
 
-/// Those who have not been told to go.
+/// Those who are here and have not been told to go.
 #[derive(Debug, Default)]
-struct Known {
+struct Here {
     /// In the order in which they came.
     waiting: BTreeMap<u64, Waiting>,
     last_id: u64,
@@ -68,7 +68,7 @@ pub(super) struct Stranger {
 #[derive(Clone, Debug)]
 pub(super) struct Acquaintance {
     id: u64,
-    known: Arc<Mutex<Known>>,
+    here: Arc<Mutex<Here>>,
     place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }
 
@@ -78,13 +78,13 @@ impl Strangers {
         let places = (connections / STRANGERS_SHARE).clamp(1, STRANGERS_MAX);
         Strangers {
             places: Arc::new(Semaphore::new(places)),
-            known: Arc::default(),
+            here: Arc::default(),
         }
     }
 
     /// A place for the next, which may be that of the one who has been here for longest.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let oldest = lock(&self.known).oldest();
+        let oldest = lock(&self.here).oldest();
         let mut due = oldest.map_or_else(Instant::now, |since| since + HOSPITALITY_MIN);
         loop {
             tokio::select! {
@@ -92,7 +92,7 @@ impl Strangers {
                 // It is never closed.
                 place = Arc::clone(&self.places).acquire_owned() => return place.ok(),
                 () = time::sleep_until(due) => {
-                    lock(&self.known).send_oldest_away();
+                    lock(&self.here).send_oldest_away();
                     // It takes a moment to go.
                     due = Instant::now() + HOSPITALITY_MIN;
                 }
@@ -102,13 +102,13 @@ impl Strangers {
 
     /// Has those go who have been here for long, if there are more than may stay.
     pub(super) fn thin_out(&self) {
-        let mut known = lock(&self.known);
-        while known.waiting.len() > STAYING_MAX
-            && known
+        let mut here = lock(&self.here);
+        while here.waiting.len() > STAYING_MAX
+            && here
                 .oldest()
                 .is_some_and(|since| since.elapsed() >= HOSPITALITY)
         {
-            known.send_oldest_away();
+            here.send_oldest_away();
         }
     }
 
@@ -116,13 +116,13 @@ impl Strangers {
     pub(super) fn welcome(&self, place: Option<OwnedSemaphorePermit>) -> Stranger {
         let (go, has_to_go) = oneshot::channel();
         let since = Instant::now();
-        let id = lock(&self.known).add(Waiting { since, go });
+        let id = lock(&self.here).add(Waiting { since, go });
         Stranger {
             go: has_to_go,
             is_told: false,
             acquaintance: Acquaintance {
                 id,
-                known: Arc::clone(&self.known),
+                here: Arc::clone(&self.here),
                 place: Arc::new(Mutex::new(place)),
             },
         }
@@ -139,7 +139,7 @@ impl Strangers {
     }
 }
 
-impl Known {
+impl Here {
     fn add(&mut self, waiting: Waiting) -> u64 {
         self.last_id += 1;
         self.waiting.insert(self.last_id, waiting);
@@ -186,7 +186,7 @@ impl Drop for Stranger {
 impl Acquaintance {
     /// It is known from now on, or has gone.
     pub(super) fn is_made(&self) {
-        lock(&self.known).waiting.remove(&self.id);
+        lock(&self.here).waiting.remove(&self.id);
         lock(&self.place).take();
     }
 }
@@ -243,7 +243,7 @@ mod tests {
         }
         assert_eq!(began.elapsed(), Duration::ZERO);
         strangers.thin_out();
-        assert_eq!(lock(&strangers.known).waiting.len(), STRANGERS_MAX);
+        assert_eq!(lock(&strangers.here).waiting.len(), STRANGERS_MAX);
         time::advance(HOSPITALITY).await;
         strangers.thin_out();
         let stay = all.split_off(STRANGERS_MAX - STAYING_MAX);
@@ -262,7 +262,7 @@ mod tests {
         let strangers = Strangers::of(1);
         let _first = next(&strangers).await;
         let mut again = strangers.welcome_again(true);
-        assert_eq!(lock(&strangers.known).waiting.len(), 1);
+        assert_eq!(lock(&strangers.here).waiting.len(), 1);
         assert!(!is_told_to_go(&mut again).await);
     }
 }
