@@ -47,7 +47,7 @@ fn heads_that_come_byte_by_byte_hold_nobody_up_and_few_of_them_stay() {
         "GET /health HTTP/1.1\r\nHost: {}\r\nX-Slow: ",
         web.address()
     );
-    let slow = (0..300).map(|_| {
+    let slow = (0..100).map(|_| {
         let mut stream = TcpStream::connect(web.address()).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         stream.set_nonblocking(true).unwrap();

@@ -92,6 +92,10 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;
 
+/// How many may have connected that are not let in yet. Whoever comes beside them at an address comes again a second
+/// later.
+const BACKLOG: i32 = 1024;
+
 /// How often it is looked whether another token counts.
 const TOKEN_LOOK: Duration = Duration::from_secs(5);
 

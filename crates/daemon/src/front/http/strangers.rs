@@ -18,8 +18,8 @@ use tokio::{
     time::{self, Instant},
 };
 
-/// How many there may be at once. Each has one descriptor, and a head of up to 16 KiB.
-const STRANGERS_MAX: usize = 1024;
+/// How many there may be at once. Each has one descriptor, and with a head of 16 KiB some 45 kB of memory.
+const STRANGERS_MAX: usize = 512;
 
 /// Not more than this part of all connections, so that there are others.
 const STRANGERS_SHARE: usize = 2;
@@ -31,7 +31,7 @@ const STAYING_MAX: usize = 32;
 const HOSPITALITY: Duration = Duration::from_secs(1);
 
 /// What everybody has even if there are as many as there may be: a client of this machine may be short of time between
-/// connecting and its first word. Somebody else waits for it only where more than ten thousand come in a second.
+/// connecting and its first word. Somebody else waits for it only where more than five thousand come in a second.
 const HOSPITALITY_MIN: Duration = Duration::from_millis(100);
 
 /// All that there are.

@@ -112,7 +112,7 @@ async fn one_that_rests_is_let_go() {
 
 #[tokio::test]
 async fn heads_that_do_not_come_hold_nobody_up() {
-    const SLOW: usize = 300;
+    const SLOW: usize = 100;
     let (front, _let_go) = front(4 * SLOW);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
