@@ -43,13 +43,13 @@ fn who_only_asks_whether_we_live_stays_a_stranger_and_makes_room_for_others() {
 fn heads_that_come_byte_by_byte_hold_nobody_up_and_few_of_them_stay() {
     let home = Home::new();
     let web = home.web(&[]);
-    let head = format!(
+    let beginning = format!(
         "GET /health HTTP/1.1\r\nHost: {}\r\nX-Slow: ",
         web.address()
     );
     let slow = (0..100).map(|_| {
         let mut stream = TcpStream::connect(web.address()).unwrap();
-        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(beginning.as_bytes()).unwrap();
         stream.set_nonblocking(true).unwrap();
         stream
     });
