@@ -372,9 +372,7 @@ impl Mux {
             let place = (session_id, *upstream_id);
             is_open && self.claim_anew(place, parked.minted, (id, line), frame)
         });
-        if let Some(upstream_id) = claimed
-            && log_level_of(frame).is_some()
-        {
+        if let Some(upstream_id) = claimed {
             self.tell_level(upstream_id, out);
         }
         // Also where its call is over: the server may have asked for another call of the same client.
