@@ -21,6 +21,14 @@ use crate::{
     verbosity::Level,
 };
 
+const NO_URI: Refusal = Refusal::BadParameter {
+    what: "`uri` must say which resource it is about",
+};
+
+const NO_LEVEL: Refusal = Refusal::BadParameter {
+    what: "`level` must be `debug`, `info`, `notice`, `warning`, `error`, `critical`, `alert` or `emergency`",
+};
+
 impl Mux {
     /// What a request that goes to the upstream now will change when it is answered; `None` if it
     /// was answered here.
@@ -75,7 +83,7 @@ impl Mux {
         out: &mut Outbox,
     ) -> Option<Effect> {
         let Some(uri) = uri_of(frame) else {
-            return Some(Effect::Nothing);
+            return self.pass_on_or_refuse((session_id, upstream_id), id, line, NO_URI, out);
         };
         let subscriptions_max = self.limits.subscriptions;
         let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
@@ -110,7 +118,7 @@ impl Mux {
         out: &mut Outbox,
     ) -> Option<Effect> {
         let Some(uri) = uri_of(frame) else {
-            return Some(Effect::Nothing);
+            return self.pass_on_or_refuse((session_id, upstream_id), id, line, NO_URI, out);
         };
         let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
         let mut forward = subscriptions.unsubscribe(&uri, session_id);
@@ -143,7 +151,14 @@ impl Mux {
             .as_ref()
             .is_some_and(|handshake| handshake.offers.has(Offer::Logging));
         let (Some(level), true) = (level_of(frame), has_logging) else {
-            return Some(Effect::Nothing);
+            let refusal = if has_logging {
+                NO_LEVEL
+            } else {
+                Refusal::NoSuchMethod {
+                    method: Method::SetLevel,
+                }
+            };
+            return self.pass_on_or_refuse((session_id, upstream_id), id, line, refusal, out);
         };
         upstream.listeners.insert(session_id);
         let is_said_with_each = upstream.key.era == Era::Modern;
@@ -164,6 +179,23 @@ impl Mux {
             Keepsake::Level,
             out,
         );
+        None
+    }
+
+    /// A wish that means nothing here: a server of the legacy era answers it for itself, one of the modern era
+    /// does not know its method.
+    fn pass_on_or_refuse(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        id: &RequestId,
+        line: LineNumber,
+        refusal: Refusal,
+        out: &mut Outbox,
+    ) -> Option<Effect> {
+        if !self.is_modern_server(upstream_id) {
+            return Some(Effect::Nothing);
+        }
+        self.refuse(session_id, id, line, refusal, out);
         None
     }
 
