@@ -2,19 +2,22 @@
 
 use std::path::PathBuf;
 
+use config::clients::{self, Client, Kind};
 use serde::Serialize;
 use shim::places::Places;
 
 use super::import;
 use crate::{
     args::Output,
+    config_file,
     exit::Exit,
     moving::{
         from,
-        journal::{Journal, Row},
+        journal::{self, Journal, Row},
         machine::Machine,
         undo::{self, Released, Undone},
     },
+    survey::behind_mcpool,
     ui::{Page, Render, Ui},
 };
 
@@ -35,6 +38,18 @@ pub(crate) struct Args {
 struct Report {
     schema: u32,
     files: Vec<File>,
+    /// Entries that go through mcpool all the same, by nobody's import that is known of.
+    others: Vec<Other>,
+}
+
+/// Servers of one file of a client.
+#[derive(Debug, Serialize)]
+struct Other {
+    client: &'static str,
+    path: PathBuf,
+    #[serde(skip)]
+    shown: String,
+    servers: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,6 +81,17 @@ enum Outcome {
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
     let machine = Machine::this()?;
+    let mut report = Report {
+        schema: 1,
+        files: Vec::new(),
+        others: Vec::new(),
+    };
+    // Whoever has nothing to undo gets no folder for it.
+    if journal::rows(&places.state)?.is_empty() {
+        report.others = others(&machine, &args.clients);
+        ui.show(&report, args.output.format())?;
+        return Ok(Exit::Done);
+    }
     let mut journal = Journal::open(&places.state)?;
     let is_meant = |row: &Row| args.clients.is_empty() || args.clients.contains(&row.client);
     let rows: Vec<Row> = journal
@@ -86,10 +112,6 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             .any(|row| row.path == *path && row.client == from::OURS)
     };
     paths.sort_by_key(|path| is_ours(path));
-    let mut report = Report {
-        schema: 1,
-        files: Vec::new(),
-    };
     let mut is_named_still = false;
     for path in paths {
         let of_path: Vec<Row> = rows
@@ -115,12 +137,41 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             .files
             .push(File::new(client, path, machine.shown(path), undone));
     }
+    report.others = others(&machine, &args.clients);
     ui.show(&report, args.output.format())?;
     let has_failed = report
         .files
         .iter()
         .any(|file| file.outcome == Outcome::Failed);
     Ok(if has_failed { Exit::Failed } else { Exit::Done })
+}
+
+/// The servers that clients reach through mcpool now. No import that is on record has written that: a person has,
+/// or a client has brought back what it had read.
+fn others(machine: &Machine, ids: &[String]) -> Vec<Other> {
+    let is_meant = |client: &Client| ids.is_empty() || ids.iter().any(|id| id == client.id);
+    let wanted: Vec<&'static Client> = clients::ALL
+        .iter()
+        .copied()
+        .filter(|client| is_meant(client))
+        .collect();
+    let files = machine.files(&wanted).into_iter();
+    let others = files.map(|found| {
+        // What cannot be read is none of ours.
+        let text = config_file::read_file(&found.path).unwrap_or_default();
+        let entries = clients::survey(&text, found.client).unwrap_or_default();
+        let ours = entries.into_iter().filter_map(|entry| match entry.kind {
+            Kind::Ours(command) if !behind_mcpool(&command.words).is_empty() => Some(entry.name),
+            Kind::Ours(_) | Kind::Local(_) | Kind::LeftAlone(_) => None,
+        });
+        Other {
+            client: found.client.id,
+            shown: machine.shown(&found.path),
+            servers: ours.collect(),
+            path: found.path,
+        }
+    });
+    others.filter(|other| !other.servers.is_empty()).collect()
 }
 
 impl File {
@@ -183,6 +234,14 @@ impl Render for Report {
                     file.error.as_deref().unwrap_or_default()
                 )),
             }
+        }
+        for other in &self.others {
+            page.line(format_args!(
+                "{} has servers that go through mcpool, of which no import is on record: {}. To have their client \
+                 start them itself, make what stands behind `--` the whole command line.",
+                other.shown,
+                other.servers.join(", ")
+            ));
         }
     }
 }

@@ -196,7 +196,8 @@ impl Journal {
         Ok(())
     }
 
-    fn backup_path(&self, digest: &str) -> PathBuf {
+    /// Where the bytes with this digest are kept.
+    pub(crate) fn backup_path(&self, digest: &str) -> PathBuf {
         self.folder.join("backups").join(digest)
     }
 

@@ -1,7 +1,7 @@
 //! The way back: the bytes that were there before, or, where the file has changed since,
 //! our words out of the entries that have them.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use config::clients::{
     self, Arguments, Change, Client, CommandAt, Entry, Kind, Node, Reason, Step, Value,
@@ -41,11 +41,18 @@ pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Resu
     let is_new = rows.first().is_some_and(|row| row.is_new);
     for _ in 0..TRIES {
         let Some(original) = Original::read(path)? else {
-            // An import or an undo was killed, or somebody has removed what was not there before.
-            if is_new {
+            // An import or an undo was killed, or somebody has removed what was not there before, or all of the
+            // project that it was in.
+            let has_folder = path.parent().is_some_and(Path::exists);
+            if is_new || !has_folder {
                 return Ok(Undone::Nothing);
             }
-            anyhow::bail!("it is not there any more; what it was before is kept")
+            let first = rows.first().map(|row| journal.backup_path(&row.before));
+            anyhow::bail!(
+                "it is not there any more; to have it back as it was: cp {} {}",
+                first.unwrap_or_default().display(),
+                path.display(),
+            )
         };
         let (bytes, undone) = undone_bytes(&original.bytes, rows, journal)?;
         let is_change = bytes != original.bytes;
@@ -61,6 +68,10 @@ pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Resu
         if bytes.is_empty() && is_new {
             failpoint::step();
             config_file::remove_empty(path)?;
+            // What was made for it goes as well, if there is nothing else in it.
+            if let Some(folder) = path.parent().filter(|_| is_ours(rows)) {
+                let _more = fs::remove_dir(folder);
+            }
         }
         return Ok(if is_change || is_kept {
             undone
@@ -69,6 +80,11 @@ pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Resu
         });
     }
     anyhow::bail!("its client rewrites it all the time; end it, or run this again")
+}
+
+/// Whether it is our own configuration.
+fn is_ours(rows: &[Row]) -> bool {
+    rows.iter().any(|row| row.client == from::OURS)
 }
 
 fn undone_bytes(

@@ -58,18 +58,15 @@ impl Said {
     }
 }
 
-/// What a list says of these servers; each of its lines is about one.
+/// What a list says of these servers. The first line with a name is about that server; one with its command line,
+/// in which the name stands as well, may come behind.
 fn verdict(text: &str, servers: &[&str]) -> Verdict {
     let (mut missing, mut failing) = (Vec::new(), Vec::new());
     for server in servers {
-        let mut lines = text
-            .lines()
-            .filter(|line| has_word(line, server))
-            .peekable();
-        if lines.peek().is_none() {
-            missing.push((*server).to_owned());
-        } else if lines.all(says_failure) {
-            failing.push((*server).to_owned());
+        match text.lines().find(|line| has_word(line, server)) {
+            None => missing.push((*server).to_owned()),
+            Some(line) if says_failure(line) => failing.push((*server).to_owned()),
+            Some(_) => {}
         }
     }
     if !missing.is_empty() {
@@ -173,11 +170,13 @@ mod tests {
         let text = "git-hub: npx x/git - ✓ Connected\n\
                     memory: npx server-memory - ✗ Failed to connect\n\
                     error-tracker: npx - ✓ Connected\n\
-                    time: Error: no such file\n  \"name\": \"listed\",\n";
+                    time: Error: no such file\n  \"name\": \"listed\",\n\
+                    ✗ own failed\n    mcpool connect --name own -- npx own\n\
+                    ● mine connected\n    mcpool connect --name mine -- error\n";
         let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         for (servers, expected) in [
             (
-                &["git-hub", "error-tracker", "listed"][..],
+                &["git-hub", "error-tracker", "listed", "mine"][..],
                 Verdict::AllThere,
             ),
             (
@@ -185,8 +184,8 @@ mod tests {
                 Verdict::Missing(strings(&["git", "hub"])),
             ),
             (
-                &["memory", "listed", "time"],
-                Verdict::Failing(strings(&["memory", "time"])),
+                &["memory", "listed", "time", "own"],
+                Verdict::Failing(strings(&["memory", "time", "own"])),
             ),
         ] {
             assert_eq!(verdict(text, servers), expected);

@@ -218,13 +218,20 @@ fn a_server_may_have_its_clients_poll() {
     assert_eq!(stream.data(), None, "then the response ends");
     assert!(stream.retry.is_some());
     // Who comes back while there is nothing yet is not sent away again.
-    let again = session.resume(&first);
+    let mut again = session.resume(&first);
     assert!(again.is_stream());
+    // Some clients go on by what they hear of one response alone.
+    assert_eq!(again.data().as_deref(), Some(""));
+    assert_eq!(again.last.as_ref(), Some(&first));
     fs::write(&file, "").unwrap();
     let messages = rest(again);
     assert_eq!(messages.len(), 1, "{messages:?}");
     assert_eq!(messages[0]["id"], 2);
     assert_eq!(home.count("record", "executed polled "), 1);
+    let last = format!("{}-1", first.split_once('-').unwrap().0);
+    let heard = session.resume(&last);
+    assert_eq!(heard.header("allow"), Some("POST, DELETE"));
+    assert_eq!(heard.error(), (405, -32000, "heard-all".to_owned()));
     // Versions that do not know it are not made to poll.
     let mut old = web.clone();
     old.begin("2025-06-18", json!({}));

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use expect_test::expect;
@@ -242,6 +242,55 @@ fn an_entry_through_mcpool_by_the_user_s_own_hand_stays() {
         fs::read_to_string(&path).unwrap(),
         before.replace("\"a\": 1", "\"a\": 2")
     );
+}
+
+#[test]
+fn what_goes_through_mcpool_without_a_record_is_named() {
+    let home = Home::new();
+    assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
+    assert!(!home.pool().exists(), "nothing is made for that");
+    codex(&home);
+    home.done(&["import", "--apply"]);
+    fs::remove_dir_all(home.pool().join("state/import")).unwrap();
+    let told = home.done(&["undo"]);
+    assert!(
+        told.contains("config.toml has servers that go through mcpool, of which no import is on record: memory."),
+        "{told}"
+    );
+    assert!(
+        !home
+            .done(&["undo", "--client", "cursor"])
+            .contains("memory")
+    );
+}
+
+#[test]
+fn a_project_that_is_gone_is_nothing_to_undo_and_a_file_that_is_gone_says_how_it_comes_back() {
+    let home = Home::new();
+    let project = home.project("gone");
+    let entry = r#"{"mcpServers": {"time": {"command": "uvx", "args": ["mcp-server-time"]}}}"#;
+    fs::create_dir(project.join(".cursor")).unwrap();
+    fs::write(project.join(".cursor/mcp.json"), entry).unwrap();
+    let path = home.keep(".cline/mcp.json", entry);
+    let import = &mut home.mcpool(&["import", "--apply"]);
+    let programs = Path::new(env!("CARGO_BIN_EXE_mcpool")).parent().unwrap();
+    import.env("PATH", programs);
+    let ran = finish(import.current_dir(&project));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    fs::remove_dir_all(&project).unwrap();
+    fs::remove_file(&path).unwrap();
+    let ran = home.run(&["undo"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(!ran.stdout.contains(".cursor/mcp.json is left"), "{ran:?}");
+    let (_, command) = ran
+        .stdout
+        .split_once("to have it back as it was: cp ")
+        .unwrap();
+    let (copy, place) = command.trim().split_once(' ').unwrap();
+    fs::copy(copy, place).unwrap();
+    home.done(&["undo"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), entry);
+    assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
 }
 
 #[test]

@@ -323,10 +323,11 @@ impl Hub {
             return;
         };
         let watched = reply.clone();
-        match streams.resume(last, reply) {
+        match streams.resume(last, primes(&self.mux, id), reply) {
             Ok(Some(over)) => self.on_listening(now, id, (watched, over)),
             Ok(None) => self.world.touch_session(id),
-            Err(NothingLeft(reply)) => refuse(&reply, HttpFault::NothingLeft),
+            Err(NothingLeft::Forgotten(reply)) => refuse(&reply, HttpFault::NothingLeft),
+            Err(NothingLeft::Heard(reply)) => refuse(&reply, HttpFault::HeardAll),
         }
     }
 

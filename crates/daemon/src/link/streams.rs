@@ -9,6 +9,7 @@
 //! what it is asked.
 
 mod frozen;
+mod post;
 mod stream;
 
 use std::{
@@ -18,7 +19,6 @@ use std::{
 };
 
 use mux::{Answered, LineNumber};
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 use wire::Outgoing;
 
@@ -28,6 +28,8 @@ use super::{
 };
 use crate::{front::Key, kept_sessions::Written};
 pub(crate) use frozen::FrozenStreams;
+use post::Post;
+pub(crate) use post::{NothingLeft, Primes, Wants};
 use stream::{From, Means, Stream, Tally};
 
 /// Streams of posts that are answered, and that somebody may still come back to.
@@ -63,53 +65,6 @@ pub(crate) struct Streams {
     base: u64,
     /// Posts whose responses have become streams since anybody has looked.
     begun: Vec<LineNumber>,
-}
-
-/// What a post waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Wants {
-    /// The answer to a request.
-    Answer,
-    /// That it has been taken in.
-    Receipt,
-}
-
-/// Whether a client is told where it can go on before there is anything to hear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Primes {
-    Yes,
-    No,
-}
-
-/// There is no such stream, or no longer.
-#[derive(Debug)]
-pub(crate) struct NothingLeft(pub(crate) Tube);
-
-#[derive(Debug)]
-struct Post {
-    stream: Stream,
-    wants: Wants,
-    primes: Primes,
-    /// Whether its response is a stream, which can be gone on with.
-    has_begun: bool,
-    /// Whether the core is done with it.
-    has_ended: bool,
-    /// How often the clock has struck since it ended, or since nobody has read it.
-    age: u8,
-}
-
-impl Post {
-    /// Makes a stream of its response.
-    fn begin(&mut self, line: LineNumber) -> Sent {
-        let id = EventId {
-            stream: StreamId::of(line),
-            number: self.stream.mark(),
-        };
-        let told = Some(id).filter(|_| self.primes == Primes::Yes);
-        let sent = self.stream.send(Piece::Begun(told));
-        self.has_begun |= matches!(sent, Sent::Yes);
-        sent
-    }
 }
 
 impl Streams {
@@ -153,12 +108,8 @@ impl Streams {
     /// A post of an earlier daemon, whose client may come back to its stream.
     pub(crate) fn reopen(&mut self, line: LineNumber) {
         let post = Post {
-            stream: Stream::behind(self.base),
-            wants: Wants::Answer,
-            primes: Primes::No,
             has_begun: true,
-            has_ended: false,
-            age: 0,
+            ..Post::new(Stream::behind(self.base), (Wants::Answer, Primes::No))
         };
         self.posts.insert(line, Box::new(post));
     }
@@ -169,18 +120,10 @@ impl Streams {
     }
 
     /// A post has come, whose response this leads to.
-    pub(crate) fn open(&mut self, line: LineNumber, (wants, primes): (Wants, Primes), to: Tube) {
+    pub(crate) fn open(&mut self, line: LineNumber, kind: (Wants, Primes), to: Tube) {
         let mut stream = Stream::behind(0);
         stream.attach(to, From::TheNew, &self.means, &mut self.tally);
-        let post = Post {
-            stream,
-            wants,
-            primes,
-            has_begun: false,
-            has_ended: false,
-            age: 0,
-        };
-        self.posts.insert(line, Box::new(post));
+        self.posts.insert(line, Box::new(Post::new(stream, kind)));
         self.touched.push(line);
     }
 
@@ -205,12 +148,13 @@ impl Streams {
         }
     }
 
-    /// Ends the response to a post that goes on, so that its client comes back for the rest.
+    /// Ends the response to a post that goes on, so that its client comes back for the rest; once, as whoever has
+    /// come back waits on no response that may be cut.
     pub(crate) fn interrupt(&mut self, line: LineNumber) {
         let Some(post) = self.posts.get_mut(&line) else {
             return;
         };
-        if post.has_ended || !post.stream.is_read() {
+        if post.has_ended || post.was_resumed || !post.stream.is_read() {
             return;
         }
         if !post.has_begun {
@@ -247,22 +191,30 @@ impl Streams {
 
     /// Somebody goes on behind the last event that they have heard of a stream. If that is what belongs to no
     /// post, until what is returned ends.
+    ///
+    /// A client may keep that number only while it hears one, so it is told again.
     pub(crate) fn resume(
         &mut self,
         last: EventId,
+        primes: Primes,
         to: Tube,
     ) -> Result<Option<oneshot::Receiver<()>>, NothingLeft> {
         let from = From::Behind(last.number);
+        let told = Piece::Begun(Some(last).filter(|_| primes == Primes::Yes));
         let Some(line) = last.stream.line() else {
-            let _first = to.send(Piece::Begun(None));
+            let _first = to.send(told);
             return Ok(Some(self.attach_listener(to, from)));
         };
         let Some(post) = self.posts.get_mut(&line).filter(|post| post.has_begun) else {
-            return Err(NothingLeft(to));
+            return Err(NothingLeft::Forgotten(to));
         };
-        let _first = to.send(Piece::Begun(None));
+        if post.has_ended && post.stream.ends_with(last.number) {
+            return Err(NothingLeft::Heard(to));
+        }
+        let _first = to.send(told);
         let (means, tally) = (&self.means, &mut self.tally);
         post.stream.attach(to, from, means, tally);
+        post.was_resumed = true;
         post.age = 0;
         self.touched.push(line);
         Ok(None)

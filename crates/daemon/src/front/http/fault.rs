@@ -57,6 +57,8 @@ pub(crate) enum HttpFault {
     AlreadyListening,
     /// Of the stream that the client wants to go on with, nothing is left.
     NothingLeft,
+    /// The stream that the client wants to go on with is over, and it has heard all of it.
+    HeardAll,
     /// The body is longer than a message may be.
     TooLong,
     /// The body did not come in time.
@@ -93,6 +95,7 @@ impl HttpFault {
             HttpFault::NoSuchSession => "no-such-session",
             HttpFault::AlreadyListening => "already-listening",
             HttpFault::NothingLeft => "nothing-left",
+            HttpFault::HeardAll => "heard-all",
             HttpFault::TooLong => "body-too-long",
             HttpFault::TooSlow => "body-too-slow",
             HttpFault::Full => "full",
@@ -122,6 +125,7 @@ impl HttpFault {
             | HttpFault::NoSession
             | HttpFault::AlreadyListening
             | HttpFault::NothingLeft
+            | HttpFault::HeardAll
             | HttpFault::TooLong
             | HttpFault::TooSlow => -32000,
         }
@@ -149,6 +153,7 @@ impl HttpFault {
             | HttpFault::NoSuchSession
             | HttpFault::AlreadyListening
             | HttpFault::NothingLeft
+            | HttpFault::HeardAll
             | HttpFault::TooLong => false,
         }
     }
@@ -167,7 +172,9 @@ impl HttpFault {
             HttpFault::NoSuchPath
             | HttpFault::NotTheOnlyServer { .. }
             | HttpFault::NoSuchSession => StatusCode::NOT_FOUND,
-            HttpFault::NoSuchMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            // There is no stream to be had by GET (the transport of 2025-03-26 and later, "Listening for Messages"):
+            // clients stop asking for it then, and end none of their own.
+            HttpFault::NoSuchMethod { .. } | HttpFault::HeardAll => StatusCode::METHOD_NOT_ALLOWED,
             HttpFault::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             HttpFault::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             HttpFault::AlreadyListening => StatusCode::CONFLICT,
@@ -243,6 +250,9 @@ impl fmt::Display for HttpFault {
             HttpFault::AlreadyListening => f.write_str("somebody listens for this session already"),
             HttpFault::NothingLeft => f.write_str(
                 "Bad Request: nothing is left of the stream that this Last-Event-ID is of",
+            ),
+            HttpFault::HeardAll => f.write_str(
+                "the stream that this Last-Event-ID is of is over, and was heard to its end",
             ),
             HttpFault::TooLong => f.write_str("the message is too long"),
             HttpFault::TooSlow => f.write_str("the body did not come in time"),

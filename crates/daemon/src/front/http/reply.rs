@@ -174,6 +174,9 @@ fn refused_to(fault: &HttpFault, id: Option<&RequestId>) -> Response<Reply> {
     if let HttpFault::NoSuchMethod { allowed } = fault {
         headers.insert(ALLOW, HeaderValue::from_static(allowed));
     }
+    if *fault == HttpFault::HeardAll {
+        headers.insert(ALLOW, HeaderValue::from_static("POST, DELETE"));
+    }
     if status == StatusCode::UPGRADE_REQUIRED {
         headers.insert(UPGRADE, WEBSOCKET);
         headers.insert(SEC_WEBSOCKET_VERSION, VERSION);

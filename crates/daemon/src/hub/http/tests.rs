@@ -61,11 +61,11 @@ fn sessions_over_http_of_the_second_format_can_be_gone_on_with_for_ever() {
     ] {
         let (to, mut from) = Tube::to(ConnectionId(2));
         let last = EventId::parse(last).unwrap();
-        streams.resume(last, to).unwrap();
+        streams.resume(last, Primes::No, to).unwrap();
         streams.flush(false);
         assert_eq!(words(&mut from)[1..], expected, "{last}");
     }
     let (to, _from) = Tube::to(ConnectionId(2));
     let receipt = EventId::parse("7-0").unwrap();
-    assert!(streams.resume(receipt, to).is_err());
+    assert!(streams.resume(receipt, Primes::No, to).is_err());
 }

@@ -34,6 +34,8 @@ struct FrozenPost {
     wants: Wants,
     primes: Primes,
     has_begun: bool,
+    #[serde(default)]
+    was_resumed: bool,
     has_ended: bool,
     age: u8,
 }
@@ -46,6 +48,7 @@ impl Streams {
             wants: post.wants,
             primes: post.primes,
             has_begun: post.has_begun,
+            was_resumed: post.was_resumed,
             has_ended: post.has_ended,
             age: post.age,
         });
@@ -76,6 +79,7 @@ impl Streams {
                 wants,
                 primes,
                 has_begun,
+                was_resumed,
                 has_ended,
                 age,
                 ..
@@ -85,6 +89,7 @@ impl Streams {
                 wants,
                 primes,
                 has_begun,
+                was_resumed,
                 has_ended,
                 age,
             };
@@ -133,7 +138,9 @@ impl Streams {
     /// Posts whose responses go on, and whose clients know how to come back for the rest.
     pub(crate) fn open_posts(&self) -> Vec<LineNumber> {
         let open = self.posts.iter().filter(|(_, post)| {
-            post.primes == Primes::Yes && !post.has_ended && post.stream.is_read()
+            post.primes == Primes::Yes
+                && !(post.was_resumed || post.has_ended)
+                && post.stream.is_read()
         });
         open.map(|(line, _)| *line).collect()
     }

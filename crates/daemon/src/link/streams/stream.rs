@@ -199,6 +199,11 @@ impl Stream {
         self.way.as_ref().is_some_and(|way| way.to.is_closed())
     }
 
+    /// Whether this is the number of its last event.
+    pub(super) fn ends_with(&self, number: u64) -> bool {
+        self.last <= number
+    }
+
     /// Whether it is read by somebody over this connection.
     pub(super) fn leads_to(&self, connection: ConnectionId) -> bool {
         self.is_read()

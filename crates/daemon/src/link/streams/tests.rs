@@ -61,7 +61,8 @@ impl Scene {
     fn resume(&mut self, last: &str) -> TubeEnd {
         let (to, mut from) = Tube::to(CONNECTION);
         let last = EventId::parse(last).unwrap();
-        assert!(self.streams.resume(last, to).is_ok(), "{last}");
+        let gone_on = self.streams.resume(last, Primes::No, to);
+        assert!(gone_on.is_ok(), "{last}");
         assert_eq!(next(&mut from), "begun");
         self.flush();
         from
@@ -70,7 +71,7 @@ impl Scene {
     fn has_nothing_of(&mut self, last: &str) -> bool {
         let (to, _from) = Tube::to(CONNECTION);
         self.streams
-            .resume(EventId::parse(last).unwrap(), to)
+            .resume(EventId::parse(last).unwrap(), Primes::No, to)
             .is_err()
     }
 
@@ -339,9 +340,10 @@ fn who_comes_back_to_a_post_hears_what_came_behind_the_last_that_it_heard() {
     let mut once_more = scene.resume("1-3");
     assert_eq!(next(&mut once_more), "1-4 answer one");
     assert_eq!(next(&mut once_more), END);
-    let mut heard_all = scene.resume("1-4");
-    assert_eq!(next(&mut heard_all), "over");
-    assert_eq!(next(&mut heard_all), END);
+    let (to, _from) = Tube::to(CONNECTION);
+    let all = EventId::parse("1-4").unwrap();
+    let more = scene.streams.resume(all, Primes::No, to);
+    assert!(matches!(more, Err(NothingLeft::Heard(_))));
     scene.is_at_rest();
 }
 
@@ -375,6 +377,31 @@ fn a_response_can_end_before_its_stream_does() {
     scene.streams.interrupt(LineNumber(1));
     let mut again = scene.resume("1-0");
     assert_eq!(next(&mut again), "1-1 answer one, begins");
+}
+
+#[test]
+fn who_has_come_back_is_told_again_where_to_go_on_and_is_not_sent_away_again() {
+    let mut scene = scene();
+    let mut post = scene.primed(1);
+    scene.streams.interrupt(LineNumber(1));
+    assert_eq!(next(&mut post), "begun 1-0");
+    assert_eq!(scene.streams.open_posts(), [], "nobody reads it");
+    for last in ["1-0", "1-1", "1-2"] {
+        let (to, mut again) = Tube::to(CONNECTION);
+        let id = EventId::parse(last).unwrap();
+        let gone_on = scene.streams.resume(id, Primes::Yes, to);
+        assert!(gone_on.is_ok(), "{last}");
+        assert_eq!(next(&mut again), format!("begun {last}"));
+        scene.streams.interrupt(LineNumber(1));
+        assert_eq!(scene.streams.open_posts(), []);
+        scene.part(Some(1), "more");
+        scene.flush();
+        assert!(next(&mut again).ends_with(" more"));
+    }
+    let (to, mut listens) = Tube::to(CONNECTION);
+    let id = EventId::parse("0-0").unwrap();
+    assert!(scene.streams.resume(id, Primes::Yes, to).is_ok());
+    assert_eq!(next(&mut listens), "begun 0-0");
 }
 
 #[test]
@@ -415,10 +442,10 @@ fn nobody_comes_back_to_what_was_no_stream_or_is_long_over() {
     while next(&mut post) != END {}
     let pass = |scene: &mut Scene, times| (0..times).for_each(|_| scene.streams.grow_older());
     pass(&mut scene, ENDED_AGE_MAX);
-    assert!(!scene.has_nothing_of("2-2"));
+    assert!(!scene.has_nothing_of("2-1"));
     scene.flush();
     pass(&mut scene, ENDED_AGE_MAX + 1);
-    assert!(scene.has_nothing_of("2-2"));
+    assert!(scene.has_nothing_of("2-1"));
     assert!(scene.streams.posts.is_empty());
     scene.is_at_rest();
     assert_eq!(scene.room.taken(), 0);
