@@ -115,6 +115,7 @@ pub(crate) fn session_on(server: &str, folder: &Path) -> SessionAsk {
         server: server.to_owned(),
         command: Vec::new(),
         address: None,
+        directory: None,
         scope: Some(Scope::Global),
         workspace: Some(Workspace {
             path: folder.to_owned(),
