@@ -474,6 +474,8 @@ fn a_wish_of_a_legacy_client_that_means_nothing_is_refused_before_a_modern_serve
             -> alice: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"`uri` must say which resource it is about","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
         alice: raw {"jsonrpc":"2.0","id":4,"method":"resources/unsubscribe","params":{"uri":4}}
             -> alice: raw {"jsonrpc":"2.0","id":4,"error":{"code":-32602,"message":"`uri` must say which resource it is about","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+        alice: resources/subscribe #5 uri=a:1
+            -> alice: error #5 -32601 no-such-method
         bob opens era=modern server=quiet
         bob: initialize #0
             -> start u2 for bob
