@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn every_verb_of_which_programs_want_to_know_something_says_it_as_json() {
         // What these say is a server's, an agent's or a shell's, or goes on for ever.
-        let others = ["connect", "logs", "hook", "serve", "completions"];
+        let others = ["connect", "hook", "serve", "completions"];
         let mut cli = Cli::command();
         cli.build();
         let is_for_people =

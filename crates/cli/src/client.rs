@@ -24,7 +24,7 @@ use shim::{
 
 use self::message::Incoming;
 use crate::{
-    daemon_link::{self, HEARS_WITHIN, Silent},
+    daemon_link::{self, HEARS_WITHIN, NoAnswer},
     ui::Ui,
 };
 
@@ -90,11 +90,13 @@ fn connect(
     let least = Duration::from_millis(1);
     let within = patience.map_or(HEARS_WITHIN, |whole| whole.clamp(least, HEARS_WITHIN));
     let opened = daemon_link::open(places, Start::IfNeeded, ask, within);
-    opened.map_err(|error| match patience {
-        Some(after) if error.is::<Silent>() && after < HEARS_WITHIN => {
-            error.context(TimedOut { after })
+    opened.map_err(|error| {
+        let no_answer = error.downcast_ref::<NoAnswer>();
+        let is_late = no_answer.is_some_and(|it| it.is_late);
+        match patience {
+            Some(after) if is_late && after < HEARS_WITHIN => error.context(TimedOut { after }),
+            Some(_) | None => error,
         }
-        Some(_) | None => error,
     })
 }
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use daemon::admin::{self, Outcome};
+use daemon::{
+    admin::{self, Outcome},
+    port_holder,
+};
 use shim::{
     answer::Answer,
     connect, lock,
@@ -15,6 +18,8 @@ use shim::{
     preface::{AdminAsk, Ask},
     rendezvous::{self, Start},
 };
+
+use crate::service;
 
 /// How long a daemon that lives may take to say whether it hears us: as long as its watchdog lets it
 /// stand still, and a little more.
@@ -38,14 +43,22 @@ impl Declined {
     }
 }
 
-/// The daemon has not said in time whether it hears us; the text says what may be the matter.
+/// Whoever listens where the daemon does has not said whether it hears us.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Silent(String);
+#[error("{what}; {next}")]
+pub(crate) struct NoAnswer {
+    /// Who it is, and what was heard.
+    pub(crate) what: String,
+    /// What to do about it.
+    pub(crate) next: String,
+    /// Nothing was heard, for as long as we wait.
+    pub(crate) is_late: bool,
+}
 
 /// Connects and asks; what the daemon says next is for the caller to read.
 ///
-/// It may take until `hears_within` to say whether it hears us, else that is [`Silent`].
+/// It may take until `hears_within` to say whether it hears us, else that is [`NoAnswer`], as it is if another
+/// program answers.
 pub(crate) fn open(
     places: &Places,
     start: Start,
@@ -60,7 +73,7 @@ pub(crate) fn open(
     stream.get_ref().set_read_timeout(Some(hears_within))?;
     match stream.read_until(b'\n', &mut line) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            return Err(Silent(silence(places, hears_within)).into());
+            return Err(silence(places, stream.get_ref(), hears_within).into());
         }
         heard => heard.context("waiting for the daemon")?,
     };
@@ -68,6 +81,9 @@ pub(crate) fn open(
     match (Answer::parse(&line), sent) {
         (Some(Answer::Refused(text)), _) => Err(Declined::for_good(text).into()),
         (Some(Answer::Accepted { session: _ }), Ok(())) => Ok(stream),
+        (None, _) if !line.is_empty() && is_free(places) => {
+            Err(stranger(places, stream.get_ref(), None).into())
+        }
         (_, Err(error)) => Err(error).context("talking to the daemon"),
         (Some(Answer::RunItYourself) | None, Ok(())) => {
             bail!("the daemon gave no answer that makes sense")
@@ -75,17 +91,60 @@ pub(crate) fn open(
     }
 }
 
-/// What to say of a daemon that says nothing.
-fn silence(places: &Places, after: Duration) -> String {
+/// What to say of one who says nothing.
+fn silence(places: &Places, stream: &UnixStream, after: Duration) -> NoAnswer {
+    if is_free(places) {
+        return stranger(places, stream, Some(after));
+    }
     let seconds = after.as_secs_f32();
     match lock::announced(&places.lock) {
-        Some(holder) => format!(
-            "the daemon, process {pid}, has not answered for {seconds} s: if somebody has stopped it, \
-             `kill -CONT {pid}` has it go on; else `kill -KILL {pid}` ends it, and its servers go on \
-             under the next one",
-            pid = holder.pid
+        Some(holder) => NoAnswer {
+            what: format!(
+                "the daemon, process {}, has not answered for {seconds} s",
+                holder.pid
+            ),
+            next: format!(
+                "if somebody has stopped it, `kill -CONT {pid}` has it go on; else `kill -KILL {pid}` ends it, \
+                 and its servers go on under the next one",
+                pid = holder.pid
+            ),
+            is_late: true,
+        },
+        None => NoAnswer {
+            what: format!("the daemon has not answered for {seconds} s"),
+            next: "`mcpool logs daemon` may say why".to_owned(),
+            is_late: true,
+        },
+    }
+}
+
+/// Whether it is no daemon who listens, nor a service manager that starts one for us.
+fn is_free(places: &Places) -> bool {
+    matches!(lock::holder(&places.lock), Ok(None)) && service::listens(places).is_none()
+}
+
+/// Another program listens, and has said nothing for so long, or something else than a daemon.
+fn stranger(places: &Places, stream: &UnixStream, silent_for: Option<Duration>) -> NoAnswer {
+    let heard = match silent_for {
+        Some(after) => format!("has not answered for {} s", after.as_secs_f32()),
+        None => "says something else".to_owned(),
+    };
+    NoAnswer {
+        what: format!(
+            "{}, where the daemon would listen, is taken by {}, which {heard}",
+            places.socket.display(),
+            listener(stream)
         ),
-        None => format!("the daemon has not answered for {seconds} s"),
+        next: "end that program, and the next session starts the daemon".to_owned(),
+        is_late: silent_for.is_some(),
+    }
+}
+
+/// Who listens at the other end, for a person.
+pub(crate) fn listener(stream: &UnixStream) -> String {
+    match sys::peer::process(stream) {
+        Ok(Some(pid)) => port_holder::process(pid.as_raw_nonzero().get().unsigned_abs()),
+        Ok(None) | Err(_) => "another program".to_owned(),
     }
 }
 

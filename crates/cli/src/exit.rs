@@ -6,7 +6,7 @@ use shim::{rendezvous::RendezvousError, workspace::BadFolder};
 
 use crate::{
     client::{ErrorAnswer, TimedOut},
-    daemon_link::Silent,
+    daemon_link::NoAnswer,
 };
 
 /// The exit codes; they are documented and never change their meaning.
@@ -72,7 +72,7 @@ pub(crate) fn of(error: &anyhow::Error) -> Exit {
                 Exit::ToolFailed
             };
         }
-        if cause.is::<RendezvousError>() || cause.is::<Silent>() {
+        if cause.is::<RendezvousError>() || cause.is::<NoAnswer>() {
             return Exit::Unreachable;
         }
     }

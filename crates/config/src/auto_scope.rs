@@ -11,6 +11,7 @@ mod identity;
 mod launcher;
 
 pub use identity::{CommandIdentity, identify};
+pub(crate) use launcher::{Found, base_name, find as what_starts};
 
 use std::ffi::OsStr;
 

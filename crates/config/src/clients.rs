@@ -37,7 +37,7 @@ mod zed;
 
 pub use adopt::{Arguments, Caller, adopt, release};
 pub use approval::{Approval, Approvals};
-pub use foreign::{Foreign, foreign};
+pub use foreign::{Foreign, THROUGH_MCPOOL, foreign};
 pub use grammar::{Added, Change, EditError, Grammar, Pointer, Unreadable, Word};
 pub use http::{HttpShape, NoHttp, address, adopt_over_http, over_http, release_from_http};
 pub use place::{Machine, Place, Reach, System};

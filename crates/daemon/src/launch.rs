@@ -31,9 +31,9 @@ use shim::{
     preface::{Join, SessionAsk},
 };
 
-pub use self::recipe::recipe;
 pub(crate) use self::remote::{Means, RemoteSpec};
 use self::workspace::TooWide;
+pub use self::{holes::check_env_file, recipe::recipe};
 use crate::{
     configuration::Configuration,
     front::{Freedom, Over},

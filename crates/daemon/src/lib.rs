@@ -28,7 +28,7 @@ mod upstream;
 mod watchdog;
 
 pub use front::{holder as port_holder, http_addresses, token as http_token};
-pub use launch::recipe;
+pub use launch::{check_env_file, recipe};
 pub use serve::{PASSED_FOR_HTTP, PASSED_FOR_SESSIONS, ServeOptions, StartedBy, serve};
 pub use upgrade::check_state;
 pub use upstream::secured;

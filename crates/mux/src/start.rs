@@ -506,13 +506,15 @@ pub(crate) fn greeting_method(era: Era) -> &'static str {
     }
 }
 
-/// Whether the error with which a server answers its greeting says that it is of the other era: there is no
-/// such method, or it is one that only that era has (2026-07-28: -32020 to -32022).
+/// Whether the error with which a server answers its greeting says that it may be of the other era: there is no
+/// such method, it is one that only that era has (2026-07-28: -32020 to -32022), or the request is not as it has
+/// to be. A server of the modern era may look first whether a request says its version in `_meta`, and has to
+/// refuse one that does not with -32602.
 fn is_of_other_era(error: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Failure {
         code: i64,
     }
     serde_json::from_str::<Failure>(error)
-        .is_ok_and(|failure| matches!(failure.code, -32601 | -32022..=-32020))
+        .is_ok_and(|failure| matches!(failure.code, -32602..=-32600 | -32022..=-32020))
 }

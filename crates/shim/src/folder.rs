@@ -106,18 +106,8 @@ impl fmt::Display for FolderError {
     }
 }
 
-impl error::Error for FolderError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            FolderError::CannotMake { source, .. } | FolderError::CannotOpen { source, .. } => {
-                Some(source)
-            }
-            FolderError::NotAFolder { .. }
-            | FolderError::NotOurs { .. }
-            | FolderError::TooOpen { .. } => None,
-        }
-    }
-}
+// Its words have those of what caused it in them.
+impl error::Error for FolderError {}
 
 /// Makes the folder (mode 0700, parents too) if there is none, and checks it.
 pub(crate) fn ensure_private(path: &Path) -> Result<(), FolderError> {

@@ -83,15 +83,8 @@ impl fmt::Display for PlacesError {
     }
 }
 
-impl error::Error for PlacesError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            PlacesError::BadHome { source, .. } => Some(source),
-            PlacesError::Folder(error) => error.source(),
-            PlacesError::NoHome { .. } | PlacesError::SocketPathTooLong { .. } => None,
-        }
-    }
-}
+// Its words have those of what caused it in them.
+impl error::Error for PlacesError {}
 
 impl From<FolderError> for PlacesError {
     fn from(error: FolderError) -> Self {

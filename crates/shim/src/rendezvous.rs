@@ -154,22 +154,8 @@ impl fmt::Display for RendezvousError {
     }
 }
 
-impl error::Error for RendezvousError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            RendezvousError::Places(error) => error.source(),
-            RendezvousError::Connect { source, .. }
-            | RendezvousError::Lock { source, .. }
-            | RendezvousError::NoProgram(source)
-            | RendezvousError::CannotStart { source, .. } => Some(source),
-            RendezvousError::NotRunning
-            | RendezvousError::NotAnswering { .. }
-            | RendezvousError::Stranger { .. }
-            | RendezvousError::Died { .. }
-            | RendezvousError::NotReady { .. } => None,
-        }
-    }
-}
+// Its words have those of what caused it in them.
+impl error::Error for RendezvousError {}
 
 impl From<PlacesError> for RendezvousError {
     fn from(error: PlacesError) -> Self {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -66,8 +66,7 @@ pub(crate) fn look(
         });
         return looks.collect();
     }
-    let output = ended(&mut settled(command(agent, provisioned))?)?;
-    let text = all(&output);
+    let text = list(agent, provisioned, place, &[])?;
     let looks = names.iter().map(|name| {
         let shown = shown::listed(agent, &text, name);
         let shown = shown.with_context(|| format!("`{name}` is not shown in:\n{text}"))?;
@@ -79,6 +78,19 @@ pub(crate) fn look(
         })
     });
     looks.collect()
+}
+
+/// What an agent's own list says, with these variables.
+pub(crate) fn list(
+    agent: Agent,
+    provisioned: &Provisioned,
+    place: &Place,
+    variables: &[(&str, PathBuf)],
+) -> anyhow::Result<String> {
+    let mut command = place.settled(command(agent, provisioned), provisioned)?;
+    command.envs(QUIET);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    Ok(all(&ended(&mut command)?))
 }
 
 /// What an agent says of one server.

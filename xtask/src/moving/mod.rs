@@ -7,6 +7,7 @@ mod address;
 mod files;
 mod homes;
 mod kills;
+mod places;
 mod races;
 
 use crate::{
@@ -22,6 +23,7 @@ pub(crate) fn run(provisioned: &Provisioned) -> anyhow::Result<Counts> {
     let mut counts = Counts::default();
     counts.add_all(kills::run(&mcpool));
     counts.add(tell("beside eight writers", &races::run()));
+    counts.add_all(places::run(provisioned, &mcpool));
     counts.add_all(homes::run(provisioned, &mcpool));
     Ok(counts)
 }

@@ -13,6 +13,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use serde_json::json;
 use shim::{mcp_proxy, sibling};
 
 fn main() -> ExitCode {
@@ -48,12 +49,29 @@ fn guard(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn become_mcpoold(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
     let program = match sibling::path(sibling::DAEMON) {
         Ok(program) => program,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => {
+            let has = |word: &str| arguments.iter().any(|argument| argument == word);
+            return if has("doctor") && has("--json") {
+                report(&error.to_string())
+            } else {
+                fail(&error.to_string())
+            };
+        }
     };
     let error = Command::new(&program).args(arguments).exec();
     fail(&format!("cannot run {}: {error}", program.display()))
+}
+
+/// What `mcpool doctor --json` finds where it cannot be run itself: `doctor::finding` has the form.
+fn report(what: &str) -> ExitCode {
+    let finding = json!({"check": "versions", "weight": "problem", "what": what, "next": null});
+    let report = json!({"schema": 1, "is_well": false, "findings": [finding]});
+    // There is nobody to tell that stdout is closed.
+    let _ = writeln!(io::stdout(), "{report:#}");
+    ExitCode::FAILURE
 }
 
 fn fail(what: &str) -> ExitCode {

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use config::ServerName;
+use serde_json::json;
 use shim::places::Places;
 
 use crate::{
@@ -33,6 +34,9 @@ pub(crate) struct Args {
     /// Show the last so many lines
     #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
     lines: usize,
+    /// Print an object of JSON for each line, for programs
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
@@ -45,20 +49,61 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             bail!("the daemon has written no log in {}", places.logs.display());
         }
         bail!(
-            "`{name}` has written no log in {}; `mcpool list` and `mcpool status` show the names \
-             that there are",
+            "`{name}` has written no log in {}; if it has not been started, `mcpool doctor` may say why; \
+             `mcpool list` and `mcpool status` show the names that there are",
             places.logs.display()
         );
     }
-    ui.write(&text)?;
+    let mut printed = Printed {
+        is_json: args.json,
+        begun: Vec::new(),
+    };
+    printed.show(&text, ui)?;
     if args.follow {
         let mut follower = Follower::watch(&path, open)
             .with_context(|| format!("cannot watch {}", places.logs.display()))?;
         loop {
-            ui.write(&follower.next()?)?;
+            printed.show(&follower.next()?, ui)?;
         }
     }
+    printed.end(ui)?;
     Ok(Exit::Done)
+}
+
+/// A log on its way to whoever reads it.
+struct Printed {
+    is_json: bool,
+    /// The beginning of a line of which there is no more yet, for an object.
+    begun: Vec<u8>,
+}
+
+impl Printed {
+    fn show(&mut self, text: &[u8], ui: &mut Ui) -> anyhow::Result<()> {
+        if !self.is_json {
+            return ui.write(text);
+        }
+        self.begun.extend_from_slice(text);
+        let whole = self.begun.iter().rposition(|byte| *byte == b'\n');
+        let rest = self.begun.split_off(whole.map_or(0, |at| at + 1));
+        let lines = std::mem::replace(&mut self.begun, rest);
+        ui.write(&objects(&lines))
+    }
+
+    /// Nothing more will come.
+    fn end(self, ui: &mut Ui) -> anyhow::Result<()> {
+        ui.write(&objects(&self.begun))
+    }
+}
+
+/// Each line as an object on a line of its own.
+fn objects(text: &[u8]) -> Vec<u8> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let objects = lines.map(|line| {
+        let line = String::from_utf8_lossy(line);
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        format!("{}\n", json!({ "line": line }))
+    });
+    objects.collect::<String>().into_bytes()
 }
 
 /// The last lines of a log and of those that were put aside before it; and the log
@@ -115,6 +160,15 @@ mod tests {
         }
         assert_eq!(tail(b"a\nb", 1), b"b");
         assert_eq!(tail(b"", 5), b"");
+    }
+
+    #[test]
+    fn a_line_is_an_object_whatever_is_in_it() {
+        let text = b"one \"1\"\n\n\xfftwo";
+        let expected =
+            "{\"line\":\"one \\\"1\\\"\"}\n{\"line\":\"\"}\n{\"line\":\"\u{fffd}two\"}\n";
+        assert_eq!(String::from_utf8(objects(text)).unwrap(), expected);
+        assert!(objects(b"").is_empty());
     }
 
     #[test]

@@ -155,16 +155,17 @@ fn stop_daemon(places: &Places) -> anyhow::Result<bool> {
     match daemon_link::ask(places, AdminAsk::Stop) {
         Ok(_) => Ok(true),
         Err(error) if is_not_running(&error) => Ok(false),
-        Err(error) => Err(error).context("stopping the daemon that runs"),
+        Err(error) => Err(error).context("stopping the daemon"),
     }
 }
 
 /// Makes sure that nobody else listens where the service is to; addresses that this machine has not are left out.
 fn claim(plan: &mut Plan) -> anyhow::Result<()> {
     let socket = &plan.places.socket;
-    if UnixStream::connect(socket).is_ok() {
+    if let Ok(stream) = UnixStream::connect(socket) {
         bail!(
-            "another program listens at {}; end it first",
+            "{} listens at {}; end that first",
+            daemon_link::listener(&stream),
             socket.display()
         );
     }

@@ -13,7 +13,7 @@ use shim::{places::Places, preface::AdminAsk};
 use super::stop::is_not_running;
 use crate::{
     args::Output,
-    daemon_link::{self, Declined, Silent},
+    daemon_link::{self, Declined, NoAnswer},
     exit::Exit,
     ui::{Format, Page, Render, Ui},
 };
@@ -70,7 +70,7 @@ fn upgrade(places: &Places) -> anyhow::Result<Option<Upgraded>> {
         Ok(Outcome::Upgraded(upgraded)) => Ok(Some(upgraded)),
         Ok(_) => bail!("the daemon gave another answer than one to an upgrade"),
         Err(error) if is_not_running(&error) => Ok(None),
-        Err(error) if error.is::<Declined>() || error.is::<Silent>() => {
+        Err(error) if error.is::<Declined>() || error.is::<NoAnswer>() => {
             Err(error).context("the daemon goes on as it was")
         }
         Err(error) => Err(error).context(

@@ -1,17 +1,23 @@
-//! The clients' own files: whether they can be read, and whether what they say is in force.
+//! The clients' own files: whether they can be read, whether what they say of mcpool leads to a server, and
+//! whether it is in force.
 
-use std::{collections::BTreeSet, io::ErrorKind};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::ErrorKind,
+};
 
 use config::clients::{self, Entry, Kind};
+use shim::arguments::{self, Parsed};
 
 use super::{
     Patient,
     finding::{Check, Finding},
+    paths,
 };
 use crate::{
     config_file,
     moving::{
-        machine::{Found, Machine},
+        machine::{self, Found, Machine},
         stale,
     },
     survey::{Session, behind_mcpool},
@@ -49,7 +55,13 @@ fn of_file(patient: &Patient<'_>, machine: &Machine, found: &Found) -> Vec<Findi
         }
     };
     match clients::survey(&text, found.client) {
-        Ok(entries) => outdated(patient, name, &entries),
+        Ok(entries) => {
+            let mut findings = outdated(patient, name, &entries);
+            let on = Entries::that_are_on(&text, found, entries);
+            findings.extend(on.without_program(name, &file));
+            findings.extend(on.of_unknown_servers(patient, name, &file));
+            findings
+        }
         Err(error) => problem(format!(
             "the file of {name}, {file}, is not what {name} reads: {error}"
         )),
@@ -78,4 +90,120 @@ fn outdated(patient: &Patient<'_>, client: &str, entries: &[Entry]) -> Vec<Findi
         Finding::note(Check::Clients, what).next("start that session anew")
     };
     sessions.filter(runs_one).map(tell).collect()
+}
+
+/// The entries of a file that start mcpool: what each is called, and the words.
+struct Entries {
+    ours: Vec<(String, Vec<String>)>,
+}
+
+impl Entries {
+    fn that_are_on(text: &str, found: &Found, entries: Vec<Entry>) -> Entries {
+        let tree = found.client.grammar.read(text).ok();
+        let is_off = |entry: &Entry| {
+            let node = tree.as_ref().and_then(|tree| tree.at(&entry.at));
+            node.is_some_and(clients::is_off)
+        };
+        let on = entries.into_iter().filter(|entry| !is_off(entry));
+        let ours = on.filter_map(|entry| {
+            let entry = entry.in_file(&found.path);
+            match entry.kind {
+                Kind::Ours(command) => Some((entry.name, command.words)),
+                Kind::Local(_) | Kind::LeftAlone(_) => None,
+            }
+        });
+        Entries {
+            ours: ours.collect(),
+        }
+    }
+
+    /// Those that start an mcpool that is not there.
+    fn without_program(&self, client: &str, file: &str) -> Vec<Finding> {
+        let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, words) in &self.ours {
+            let program = words.first().map_or("", String::as_str);
+            if paths::is_missing(program) {
+                missing.entry(program).or_default().push(name);
+            }
+        }
+        let installed = machine::small_program();
+        let installed = installed.map_or("mcpool".into(), |path| path.display().to_string());
+        let tell = |(program, names): (&str, Vec<&str>)| {
+            let names = names.join(", ");
+            let (what, next) = if program.contains('/') {
+                (
+                    format!(
+                        "{client} would start {program} for {names}, as {file} says, and no such program is there"
+                    ),
+                    format!(
+                        "name {installed} there; or, if import has written it, run: mcpool undo; then: \
+                         mcpool import --apply"
+                    ),
+                )
+            } else {
+                (
+                    format!(
+                        "{client} would start `{program}` for {names}, as {file} says, and that is not on PATH"
+                    ),
+                    format!("name {installed} there, or put it on PATH"),
+                )
+            };
+            Finding::problem(Check::Clients, what).next(next)
+        };
+        missing.into_iter().map(tell).collect()
+    }
+
+    /// Those that name a server which the configuration has not.
+    fn of_unknown_servers(&self, patient: &Patient<'_>, client: &str, file: &str) -> Vec<Finding> {
+        let Ok(config) = &patient.config else {
+            return Vec::new();
+        };
+        let unknown = self.ours.iter().filter_map(|(entry, words)| {
+            let server = named_server(words)?;
+            let is_known = config.servers.keys().any(|it| it.as_str() == server);
+            (!is_known).then_some((entry, server))
+        });
+        let tell = |(entry, server): (&String, String)| {
+            let what = format!(
+                "{client} would start `mcpool connect {server}` for {entry}, as {file} says, and no server \
+                 of that name is configured"
+            );
+            let next = format!("run: mcpool add {server} -- COMMAND; or remove it there");
+            Finding::problem(Check::Clients, what).next(next)
+        };
+        unknown.map(tell).collect()
+    }
+}
+
+/// The server of our configuration that this command line of `mcpool connect` names, if it names one.
+fn named_server(words: &[String]) -> Option<String> {
+    let behind_verb = words.iter().skip(2).map(Into::into);
+    match arguments::parse(behind_verb) {
+        // With a home of its own it has another configuration.
+        Ok(Parsed::Connect(connect)) if connect.home.is_none() && connect.command.is_empty() => {
+            Some(connect.server)
+        }
+        Ok(Parsed::Connect(_) | Parsed::Help) | Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_of_connect_names_a_server_or_brings_its_own() {
+        for (line, expected) in [
+            ("mcpool connect notes", Some("notes")),
+            ("/opt/mcpool connect --scope session notes", Some("notes")),
+            ("mcpool connect -- notes", None),
+            ("mcpool connect --name notes -- npx", None),
+            ("mcpool connect --home /elsewhere notes", None),
+            ("mcpool connect ${NAME}", None),
+            ("mcpool connect", None),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(named_server(&words).as_deref(), expected, "{line}");
+        }
+    }
 }

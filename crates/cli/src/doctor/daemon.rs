@@ -1,5 +1,7 @@
 //! The daemon: whether it answers, and what it says of itself.
 
+use std::{fs, path::Path};
+
 use daemon::admin::{Daemon, Outcome, Status};
 use shim::{direct::Locks, lock, places::Places, preface::AdminAsk};
 
@@ -7,7 +9,10 @@ use super::{
     Patient,
     finding::{Check, Finding},
 };
-use crate::{commands::stop::is_not_running, daemon_link};
+use crate::{
+    commands::stop::is_not_running,
+    daemon_link::{self, NoAnswer},
+};
 
 /// Asks the daemon what there is; findings, if it gives no answer.
 pub(super) fn ask(places: &Places) -> (Option<Status>, Vec<Finding>) {
@@ -18,11 +23,17 @@ pub(super) fn ask(places: &Places) -> (Option<Status>, Vec<Finding>) {
             (None, problem("the daemon answered another question".into()))
         }
         Err(error) if is_not_running(&error) => (None, not_running(places)),
-        Err(error) => (None, problem(format!("{error:#}"))),
+        Err(error) => {
+            let finding = match error.downcast_ref::<NoAnswer>() {
+                Some(silent) => Finding::problem(Check::Daemon, &silent.what).next(&silent.next),
+                None => Finding::problem(Check::Daemon, format!("{error:#}")),
+            };
+            (None, vec![finding])
+        }
     }
 }
 
-/// Nobody listens, which is as it should be unless somebody holds the lock.
+/// Nobody listens, which is as it should be unless somebody holds the lock, or nobody can listen.
 fn not_running(places: &Places) -> Vec<Finding> {
     let held = match lock::holder(&places.lock) {
         Ok(held) => held,
@@ -32,6 +43,9 @@ fn not_running(places: &Places) -> Vec<Finding> {
         }
     };
     let Some(holder) = held.and_then(|held| held.by) else {
+        if let Some(finding) = in_the_way(&places.socket) {
+            return vec![finding];
+        }
         let what = "the daemon does not run; the next session starts it";
         return vec![Finding::note(Check::Daemon, what)];
     };
@@ -42,6 +56,17 @@ fn not_running(places: &Places) -> Vec<Finding> {
     );
     let next = "run: mcpool logs daemon; if it is not just starting or ending, end that process";
     vec![Finding::problem(Check::Daemon, what).next(next)]
+}
+
+/// A folder where the daemon is to listen: whatever else stands there it removes.
+fn in_the_way(socket: &Path) -> Option<Finding> {
+    let there = fs::symlink_metadata(socket).ok()?;
+    there.is_dir().then(|| {
+        let shown = socket.display();
+        let what = format!("{shown} is a folder, so no daemon can listen there");
+        let next = format!("run: mv '{shown}' '{shown}.old'");
+        Finding::problem(Check::Daemon, what).next(next)
+    })
 }
 
 pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {

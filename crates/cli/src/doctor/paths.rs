@@ -33,8 +33,12 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, server) in &config.servers {
         let program = server.command.as_written();
-        // A path, or one that each session completes, is the same for everybody or nobody's to judge.
-        if server.remote.is_some() || program.contains(['/', '$']) {
+        if server.remote.is_some() {
+            continue;
+        }
+        if program.contains(['/', '$']) {
+            // It is the same for everybody, or each session completes it.
+            findings.extend(is_missing(&program).then(|| gone(name.as_str(), &program)));
             continue;
         }
         let of_daemon = server
@@ -95,6 +99,21 @@ impl View {
     }
 }
 
+/// A path at which no program is.
+fn gone(server: &str, program: &str) -> Finding {
+    let what = format!("there is no program {program}, which server `{server}` is to run");
+    let next = format!("install it, or say in [servers.{server}] where it is");
+    Finding::problem(Check::Path, what).next(next)
+}
+
+/// Whether there is no such program for this shell; of a path that is completed by others, nobody can say.
+pub(super) fn is_missing(program: &str) -> bool {
+    let is_for_others = program.contains(['$', '~', '\\']);
+    let is_relative = program.contains('/') && !program.starts_with('/');
+    let own = env::var_os("PATH").unwrap_or_default();
+    !is_for_others && !is_relative && !is_found(program, &own)
+}
+
 fn is_found(program: &str, path: &OsString) -> bool {
     which::which_in(program, Some(path), "/").is_ok()
 }
@@ -125,6 +144,22 @@ mod tests {
             .into_iter()
             .map(|finding| format!("{:?}: {}", finding.weight, finding.what))
             .collect()
+    }
+
+    #[test]
+    fn a_path_that_others_complete_is_not_missed() {
+        for (program, expected) in [
+            ("/bin/sh", false),
+            ("/bin", true),
+            ("/nowhere/mcpool", true),
+            ("no-such-program-here", true),
+            ("${HOME}/mcpool", false),
+            ("~/mcpool", false),
+            ("./mcpool", false),
+            ("C:\\tools\\mcpool.exe", false),
+        ] {
+            assert_eq!(is_missing(program), expected, "{program}");
+        }
     }
 
     #[test]

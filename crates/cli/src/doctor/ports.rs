@@ -20,19 +20,34 @@ const NEXT: &str =
 pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     if let Some(status) = &patient.status {
         let http = status.daemon.as_ref().map(|daemon| &daemon.http);
-        let trouble = http.and_then(|http| http.trouble.as_ref());
-        let tell = |trouble| Finding::problem(Check::Ports, trouble).next(NEXT);
         let next = http.and_then(|http| http.next.as_ref());
         let elsewhere = |next: &Vec<String>| Finding::note(Check::Ports, elsewhere(next));
-        return match (trouble, next) {
-            (Some(trouble), _) => vec![tell(trouble)],
-            (None, next) => next.map(elsewhere).into_iter().collect(),
+        return match http.and_then(|http| http.trouble.as_ref()) {
+            Some(trouble) => troubled(patient, trouble),
+            None => next.map(elsewhere).into_iter().collect(),
         };
     }
     if !matches!(lock::holder(&patient.places.lock), Ok(None)) {
         // A daemon that does not answer may be there.
         return Vec::new();
     }
+    taken(patient)
+}
+
+/// The daemon listens nowhere, and says why that was so when it began.
+fn troubled(patient: &Patient<'_>, trouble: &str) -> Vec<Finding> {
+    let taken = taken(patient);
+    if !taken.is_empty() {
+        return taken;
+    }
+    let what = format!("mcpool does not listen over HTTP: {trouble}");
+    let next =
+        "nobody has these addresses by now; if nothing else is in the way, run: mcpool upgrade";
+    vec![Finding::problem(Check::Ports, what).next(next)]
+}
+
+/// The addresses of the configuration that somebody else has now.
+fn taken(patient: &Patient<'_>) -> Vec<Finding> {
     let Ok(config) = &patient.config else {
         return Vec::new();
     };

@@ -28,13 +28,16 @@ fn of_upstream(patient: &Patient<'_>, upstream: &Upstream) -> Vec<Finding> {
                 .retry_in_s
                 .map(|seconds| format!(" and is tried again in {seconds} s"))
                 .unwrap_or_default();
-            let last = last_words(patient, server)
-                .map(|line| format!("; the last that it said: {line}"))
-                .unwrap_or_default();
-            let what = format!(
-                "`{server}` has ended unasked {} times{again}{last}",
-                upstream.deaths
-            );
+            let deaths = upstream.deaths;
+            let what = match last_told(patient, upstream) {
+                Some(Told::Unstarted(why)) => format!(
+                    "`{server}` could not be started or reached, {deaths} times{again}: {why}"
+                ),
+                Some(Told::Words(words)) => format!(
+                    "`{server}` has ended unasked {deaths} times{again}; the last that it said: {words}"
+                ),
+                None => format!("`{server}` has ended unasked {deaths} times{again}"),
+            };
             let next = format!("run: mcpool logs {server}; then: mcpool restart {server}");
             findings.push(Finding::problem(Check::Servers, what).next(next));
         }
@@ -62,20 +65,41 @@ fn of_upstream(patient: &Patient<'_>, upstream: &Upstream) -> Vec<Finding> {
     findings
 }
 
-/// The last line of a server's log, without what cannot be shown.
-fn last_words(patient: &Patient<'_>, server: &str) -> Option<String> {
-    let path = patient.places.logs.join(format!("{server}.log"));
-    let text = fs::read(path).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let words = text.lines().rev().find_map(own_words)?;
-    Some(words.chars().take(LINE_CHARS_MAX).collect())
+/// What the end of a log tells of a server.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// It was not started, or not reached, and why.
+    Unstarted(String),
+    /// The last that it said.
+    Words(String),
 }
 
-/// What a server has said, in a line of its log: behind the time and the process, where no remark of ours
-/// stands.
-fn own_words(line: &str) -> Option<&str> {
-    let words = line.splitn(3, ' ').nth(2)?.trim();
-    (!words.is_empty() && !words.starts_with("-- ")).then_some(words)
+/// Why it did not run at last, or what it said.
+fn last_told(patient: &Patient<'_>, upstream: &Upstream) -> Option<Told> {
+    let path = patient.places.logs.join(format!("{}.log", upstream.server));
+    let text = fs::read(path).ok()?;
+    told(&String::from_utf8_lossy(&text), &upstream.id)
+}
+
+/// The same of the text of a log; its lines begin with the time and whose they are.
+fn told(text: &str, upstream: &str) -> Option<Told> {
+    let lines = text.lines().rev().filter_map(|line| {
+        let mut parts = line.splitn(3, ' ').skip(1);
+        (parts.next()? == upstream).then_some(())?;
+        Some(parts.next()?.trim())
+    });
+    // Behind the reason there may be a remark that it is over.
+    let unstarted = lines.clone().take(2).find_map(|words| {
+        let remark = words.strip_prefix("-- ")?;
+        let is_reason = ["not started: ", "not reached: "];
+        is_reason.iter().find_map(|it| remark.strip_prefix(it))
+    });
+    let shown = |words: &str| words.chars().take(LINE_CHARS_MAX).collect();
+    if let Some(why) = unstarted {
+        return Some(Told::Unstarted(shown(why)));
+    }
+    let mut words = lines.filter(|words| !words.is_empty() && !words.starts_with("-- "));
+    words.next().map(|words| Told::Words(shown(words)))
 }
 
 #[cfg(test)]
@@ -83,16 +107,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_remarks_in_a_log_are_no_words_of_the_server() {
+    fn the_end_of_a_log_tells_why_a_server_did_not_run_or_what_it_said() {
+        let told = |lines: &[&str]| {
+            let lines = lines
+                .iter()
+                .map(|line| format!("2026-11-29T19:00:47Z {line}\n"));
+            told(&lines.collect::<String>(), "u1")
+        };
+        let words = |words: &str| Some(Told::Words(words.to_owned()));
+        let unstarted = |why: &str| Some(Told::Unstarted(why.to_owned()));
         assert_eq!(
-            own_words("2026-11-29T19:00:47Z u1 no licence"),
-            Some("no licence")
+            told(&["u1 no licence", "u1 ", "u1 -- exited with code 3"]),
+            words("no licence")
         );
         assert_eq!(
-            own_words("2026-11-29T19:00:47Z u1 -- exited with code 3"),
-            None
+            told(&["u1 no licence", "u2 of another"]),
+            words("no licence")
         );
-        assert_eq!(own_words("2026-11-29T19:00:47Z u1 "), None);
-        assert_eq!(own_words(""), None);
+        let refused = "u1 -- not reached: connection refused";
+        assert_eq!(
+            told(&[refused, "u1 -- ended"]),
+            unstarted("connection refused")
+        );
+        assert_eq!(
+            told(&["u1 hello", "u1 -- not started: no folder"]),
+            unstarted("no folder")
+        );
+        let ran = ["u1 -- started, process 7", "u1 -- exited with code 3"];
+        assert_eq!(told(&[&[refused][..], &ran].concat()), None);
+        assert_eq!(told(&[]), None);
     }
 }

@@ -107,7 +107,8 @@ fn codex(machine: &Machine, project: &Path) -> Option<Finding> {
 
 /// It has no server at all in a folder that it does not trust, not even the user's own.
 fn gemini(machine: &Machine, project: &Path) -> Option<Finding> {
-    let own = machine.home().join(".gemini");
+    let home = machine.variable("GEMINI_CLI_HOME");
+    let own = home.unwrap_or_else(|| machine.home()).join(".gemini");
     let files = [
         own.join("settings.json"),
         project.join(".gemini/settings.json"),

@@ -16,6 +16,7 @@ use shim::places::Places;
 
 use super::{
     diff,
+    http::Addresses,
     journal::{Journal, Row, SavedStep, digest},
     machine::Machine,
     plan::Left,
@@ -191,13 +192,40 @@ pub(crate) fn plan(
         if *source == Source::CodeIntelligence {
             found.push(code_intelligence(&text).with_context(unparsed)?);
         } else {
-            found.extend(clients::foreign(&text, grammar(path)).with_context(unparsed)?);
+            let servers = clients::foreign(&text, grammar(path)).with_context(unparsed)?;
+            found.extend(servers.with_context(|| {
+                format!(
+                    "{} has no servers: neither `mcpServers` nor a profile with a `url` is in it; \
+                     the file of a client is for `mcpool import --client CLIENT`",
+                    path.display()
+                )
+            })?);
         }
     }
     if *source == Source::CodeIntelligence && read.is_empty() {
         found.push(code_intelligence("")?);
     }
+    let is_there = |name: &String| found.iter().any(|foreign| foreign.name == *name);
+    let unknown: Vec<&str> = servers
+        .iter()
+        .filter(|name| !is_there(name))
+        .map(String::as_str)
+        .collect();
+    if !unknown.is_empty() {
+        bail!(
+            "no server named {} is there; without --server all are shown",
+            unknown.join(", ")
+        );
+    }
     found.retain(|foreign| servers.is_empty() || servers.contains(&foreign.name));
+    let addresses = Addresses::of(places);
+    for Foreign { server, .. } in &mut found {
+        if let Ok((_, ServerEntry { url: Some(url), .. })) = server
+            && addresses.have(url)
+        {
+            *server = Err(clients::THROUGH_MCPOOL.to_owned());
+        }
+    }
     planned(read, found, false, machine, places)
 }
 
@@ -237,6 +265,7 @@ pub(super) fn planned(
     places: &Places,
 ) -> anyhow::Result<Planned> {
     let before = config_file::read(&places.config)?;
+    config::load_unfinished(&before, &places.config)?;
     let mut added = Added {
         read,
         servers: Vec::new(),

@@ -47,6 +47,7 @@ impl Addresses {
 
     /// Whether a URL is that of a server here.
     pub(super) fn have(&self, url: &str) -> bool {
+        let url = url.replacen("http://localhost:", "http://127.0.0.1:", 1);
         let mut addresses = self.0.iter();
         addresses.any(|address| url.starts_with(&format!("http://{address}/mcp/")))
     }

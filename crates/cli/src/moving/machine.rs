@@ -2,7 +2,7 @@
 
 use std::{
     env, fs, io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use config::clients::{self, Client, Place, System};
@@ -99,9 +99,9 @@ impl clients::Machine for Machine {
         self.home.clone()
     }
 
+    /// A path from here is told from the top: what is done to a file is taken back from anywhere.
     fn variable(&self, name: &str) -> Option<PathBuf> {
-        let value = env::var_os(name).filter(|value| !value.is_empty())?;
-        Some(PathBuf::from(value))
+        path::absolute(env::var_os(name)?).ok()
     }
 
     fn project(&self) -> Option<PathBuf> {

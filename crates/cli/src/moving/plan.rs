@@ -255,6 +255,9 @@ impl File<'_> {
             Err(Some(reason)) => return Decision::Leave(reason),
             Err(None) => return Decision::Nothing,
         };
+        if self.is_refused(&entry.name) {
+            return Decision::Leave(local_scope::SWITCHED_OFF.to_owned());
+        }
         let client = self.found.client;
         let policies = &self.means.policies;
         let policy = match policies.of_project(client, entry.project.as_deref()) {
@@ -307,18 +310,29 @@ impl File<'_> {
         }
     }
 
+    /// What there is to know of this file, if another may have what is put before its servers.
+    fn shadows(&self) -> Option<&Shadows> {
+        let shadows = self.means.shadows.as_ref();
+        shadows.filter(|shadows| {
+            self.found.client.id == shadow::CLIENT && shadows.file == self.found.path
+        })
+    }
+
     /// Whether another file has what is put before the servers of this one.
     fn is_shadowed(&self) -> bool {
-        let shadows = self.means.shadows.as_ref();
-        self.found.client.id == shadow::CLIENT
-            && shadows.is_some_and(|shadows| {
-                shadows.file == self.found.path && shadows.standing != Standing::Own
-            })
+        let shadows = self.shadows();
+        shadows.is_some_and(|shadows| shadows.standing != Standing::Own)
+    }
+
+    /// Whether somebody has switched off this server of a project's file in the client.
+    fn is_refused(&self, name: &str) -> bool {
+        let shadows = self.shadows();
+        shadows.is_some_and(|shadows| shadows.is_refused(name))
     }
 
     /// Why nothing is put before the servers of this file, if nothing can be.
     fn why_no_shadow(&self) -> Option<String> {
-        match &self.means.shadows.as_ref()?.standing {
+        match &self.shadows()?.standing {
             Standing::Obstacle(why) => Some((*why).to_owned()),
             Standing::Unknown(why) => Some(why.clone()),
             Standing::Shared | Standing::Own => None,

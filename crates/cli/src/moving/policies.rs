@@ -87,6 +87,7 @@ fn add(policy: &mut Policy, rules: Rules, path: &Path) -> Result<(), String> {
         | Rules::Requirements
         | Rules::Toml
         | Rules::Gemini
+        | Rules::Switches
         | Rules::VsCode
         | Rules::Amp
         | Rules::OwnAmp

@@ -44,6 +44,8 @@ pub(crate) struct Shadows {
     entries: Vec<Entry>,
     /// What a person's settings approve.
     approvals: Approvals,
+    /// What the file of the user said when this was read, if there was one.
+    user: Option<Node>,
     pub(super) standing: Standing,
 }
 
@@ -80,30 +82,29 @@ impl Shadows {
             Err(_) => return None,
         };
         let is_trusted = trust::is_trusted(machine, &project);
-        let (approvals, doubt) = match approvals(machine, &project, is_trusted) {
-            Ok(approvals) => (approvals, None),
-            Err(why) => (Approvals::default(), Some(why)),
+        let said = approvals(machine, &project, is_trusted)
+            .and_then(|approvals| Ok((approvals, user_file(machine, client)?)));
+        let (said, doubt) = match said {
+            Ok(said) => (said, None),
+            Err(why) => (Default::default(), Some(why)),
         };
-        let mut users = client.places.iter();
-        let has_user_file = users.any(|place| {
-            let file = place.on_machine(machine);
-            place.reach == Reach::User && file.is_some_and(|file| file.exists())
-        });
+        let (approvals, user) = said;
         let standing = match (tracked(&file, is_trusted), doubt) {
             (Tracked::Unknown(why), _) => Standing::Unknown(format!(
                 "whether version control has the project's file cannot be told ({why}), so nothing is changed"
             )),
-            (Tracked::No, _) => Standing::Own,
-            (Tracked::Yes, Some(why)) => Standing::Unknown(format!(
+            (_, Some(why)) => Standing::Unknown(format!(
                 "what you have approved of the project's file cannot be told ({why}), so nothing is changed"
             )),
+            (Tracked::No, None) => Standing::Own,
             (Tracked::Yes, None) if project.to_str().is_none() => Standing::Obstacle(NO_TEXT),
-            (Tracked::Yes, None) if !has_user_file => Standing::Obstacle(NO_USER_FILE),
+            (Tracked::Yes, None) if user.is_none() => Standing::Obstacle(NO_USER_FILE),
             (Tracked::Yes, None) => Standing::Shared,
         };
         Some(Shadows {
             standing,
             approvals,
+            user,
             project: project.to_string_lossy().into_owned(),
             file,
             tree: client.grammar.read(&text).ok()?,
@@ -143,6 +144,15 @@ impl Shadows {
         approvals.of(name)
     }
 
+    /// Whether somebody had refused a server of this name when this was read.
+    pub(super) fn is_refused(&self, name: &str) -> bool {
+        let approval = match &self.user {
+            Some(user) => self.approval(name, user),
+            None => self.approvals.of(name),
+        };
+        approval == Approval::Refused
+    }
+
     /// Where a server stands when it is put there.
     pub(super) fn at(&self, name: &str) -> Vec<Step> {
         let mut at = self.at_project();
@@ -169,6 +179,26 @@ impl Shadows {
     }
 }
 
+/// What the file of the user says, if there is one; else why that cannot be told.
+fn user_file(machine: &Machine, client: &Client) -> Result<Option<Node>, String> {
+    let mut places = client.places.iter();
+    let place = places.find(|place| place.reach == Reach::User);
+    match place.and_then(|place| place.on_machine(machine)) {
+        Some(file) => read(&file, client.grammar),
+        None => Ok(None),
+    }
+}
+
+/// What a file says, if there is one; else why that cannot be told.
+fn read(file: &Path, grammar: Grammar) -> Result<Option<Node>, String> {
+    let said = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
+    match config_file::read_file(file) {
+        Ok(text) => grammar.read(&text).map(Some).map_err(|error| said(&error)),
+        Err(error) if means_missing(&error) => Ok(None),
+        Err(error) => Err(said(&error)),
+    }
+}
+
 /// What settings say of the servers of a project; else why that cannot be told.
 ///
 /// Settings in the project approve only where they are the user's for sure.
@@ -176,17 +206,7 @@ fn approvals(machine: &Machine, project: &Path, is_trusted: bool) -> Result<Appr
     let own = clients::Machine::variable(machine, "CLAUDE_CONFIG_DIR")
         .unwrap_or_else(|| clients::Machine::home(machine).join(".claude"));
     let mut approvals = Approvals::default();
-    let read = |path: &Path| {
-        let said = |why: String| format!("{}: {why}", path.display());
-        match config_file::read_file(path) {
-            Ok(text) => {
-                let tree = Grammar::Jsonc.read(&text);
-                tree.map(Some).map_err(|error| said(error.to_string()))
-            }
-            Err(error) if means_missing(&error) => Ok(None),
-            Err(error) => Err(said(error.to_string())),
-        }
-    };
+    let read = |path: &Path| read(path, Grammar::Jsonc);
     if let Some(settings) = read(&own.join("settings.json"))? {
         approvals.add(&settings);
     }

@@ -106,6 +106,15 @@ fn is_credential(name: &str) -> bool {
         || name.eq_ignore_ascii_case("authorization")
 }
 
+/// Whether the value of this name is hidden, whatever it is.
+fn is_hidden(name: &str) -> bool {
+    is_credential(name) || MEMBERS.contains(&name)
+}
+
+fn is_part_of_name(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "_.-".contains(character)
+}
+
 /// `AccountKey` as `Account_Key`.
 fn in_words(name: &str) -> String {
     let mut words = String::with_capacity(name.len());
@@ -138,18 +147,20 @@ pub(super) fn value(text: &str) -> String {
 /// A word that stands alone: a value behind a name that looks like a credential's is hidden, and
 /// in an address what does not say where it is.
 fn veiled_word(word: &str) -> String {
-    let is_part = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
-    let start = word.find(is_part).unwrap_or(word.len());
+    let start = word.find(is_part_of_name).unwrap_or(word.len());
     let end = word[start..]
-        .find(|character| !is_part(character))
+        .find(|character| !is_part_of_name(character))
         .map_or(word.len(), |length| start + length);
     let behind = word[end..].chars().next();
     if behind.is_some_and(|behind| "=:".contains(behind)) && is_credential(&word[start..end]) {
         let (name, secret) = word.split_at(end + 1);
         return format!("{name}{}", value(secret));
     }
-    if let Some(veiled) = veiled_option(word) {
+    if let Some(veiled) = veiled_option(word).or_else(|| veiled_json(word)) {
         return veiled;
+    }
+    if let Some(name) = name_within(word) {
+        return format!("{}{}{VEIL}", veiled_word(&word[..name.start]), &word[name]);
     }
     if is_list_of_names(word) {
         return veiled_parts(word);
@@ -175,10 +186,36 @@ fn veiled_word(word: &str) -> String {
     if shown != word || word.contains("://") {
         return shown;
     }
-    if config::has_form_of_credential(word) {
+    let quoted = word.trim_matches(|it| !is_part_of_name(it));
+    if config::has_form_of_credential(quoted) {
         return VEIL.to_owned();
     }
     word.to_owned()
+}
+
+/// JSON, alone or behind an option, with stars as in a file.
+fn veiled_json(word: &str) -> Option<String> {
+    let (option, json) = word.split_at(word.find(['{', '['])?);
+    let is_json = !option.contains(char::is_whitespace) && Grammar::Json.read(json).is_ok();
+    is_json.then(|| format!("{}{}", veiled_word(option), text(json, Grammar::Json)))
+}
+
+/// A name that looks like a credential's, and stands within quotes, braces or a list with a sign
+/// behind it, as in JSON for a shell: `{\"apiKey\":`. Its value may end anywhere.
+fn name_within(word: &str) -> Option<Range<usize>> {
+    let mut marks = word.match_indices(['"', '\'', '{', ',']);
+    marks.find_map(|(at, _)| {
+        let rest = word[at + 1..].trim_start();
+        let length = rest.find(|it| !is_part_of_name(it));
+        let (name, behind) = rest.split_at(length.unwrap_or(rest.len()));
+        if !is_hidden(name) {
+            return None;
+        }
+        let is_between = |it: char| it.is_whitespace() || "\"'\\".contains(it);
+        let behind = behind.trim_start_matches(is_between);
+        let value = behind.strip_prefix([':', '='])?;
+        Some(at..word.len() - value.len())
+    })
 }
 
 /// Whether a word is several values with their names, as to connect to a database.
@@ -261,9 +298,7 @@ impl Found {
             Value::Map(members) => {
                 for member in members {
                     self.scalars.push(member.key_span.clone());
-                    let is_veiled = is_veiled
-                        || is_credential(&member.key)
-                        || MEMBERS.contains(&member.key.as_str());
+                    let is_veiled = is_veiled || is_hidden(&member.key);
                     self.collect(&member.node, is_veiled)?;
                 }
             }
@@ -445,6 +480,48 @@ mod tests {
                 "a=1&token=***",
                 "https://host/mcp?***",
                 "cd /x; TOKEN=*** exec y --token ***",
+            ],
+        );
+    }
+
+    #[test]
+    fn credentials_in_json_within_words_are_hidden() {
+        let key = format!("sk-{}", "0Ab".repeat(8));
+        check(
+            &[
+                r#"{"braveApiKey":"b","limit":3}"#,
+                r#"--config={"url": "https://me:pw@h", "list": ["--token", "t"]}"#,
+                &format!(r#"[{{"a": "{key}", "headers": {{"X-Mine": "x"}}, "key": "${{KEY}}"}}]"#),
+                r#"{"mode": "fast"}"#,
+            ],
+            &[
+                r#"{"braveApiKey":"***","limit":3}"#,
+                r#"--config={"url": "https://***@h", "list": ["--token", "***"]}"#,
+                r#"[{"a": "***", "headers": {"X-Mine": "***"}, "key": "${KEY}"}]"#,
+                r#"{"mode": "fast"}"#,
+            ],
+        );
+        // What only looks like JSON may end anywhere.
+        check(
+            &[
+                r#""{\"mode\":\"fast\",\"apiKey\":\"k\"}""#,
+                r#"npx --token t x --config '{"apiKey" : "a b"}' --more"#,
+                r#"curl -H "Authorization: Bearer b""#,
+                r"{'api_key': 'k'}",
+                r#"-c=x={a="b",token="t"}"#,
+                "mode=fast,token=t",
+                r#"{"mode": "fast"} x"#,
+                &format!("exec x '{key}'"),
+            ],
+            &[
+                r#""{\"mode\":\"fast\",\"apiKey\":***"#,
+                r#"npx --token *** x --config '{"apiKey" :***"#,
+                r#"curl -H ***"Authorization:***"#,
+                r"{'api_key':***",
+                r#"-c=x={a="b",token=***"#,
+                "mode=fast,token=***",
+                r#"{"mode": "fast"} x"#,
+                "exec x ***",
             ],
         );
     }

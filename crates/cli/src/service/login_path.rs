@@ -6,6 +6,7 @@
 use std::{
     env,
     io::{self, Read},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -15,6 +16,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, kill_process_group},
 };
+use shim::home;
 
 /// How long a shell may take to read all of its files.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -41,7 +43,8 @@ pub(crate) enum LoginPath {
 impl LoginPath {
     /// Asks the login shell.
     pub(crate) fn find() -> LoginPath {
-        let shell = env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
+        let user = rustix::process::geteuid().as_raw();
+        let shell = login_shell(env::var("SHELL").ok(), || home::shell_of_user(user));
         match of_shell(&shell, PATIENCE) {
             Ok(path) => LoginPath::OfShell(path),
             Err(why) => LoginPath::Own {
@@ -56,6 +59,15 @@ impl LoginPath {
             LoginPath::OfShell(path) | LoginPath::Own { path, .. } => path,
         }
     }
+}
+
+/// What the variable says, or else the password database, which a login by `su` or `ssh` goes by.
+fn login_shell(variable: Option<String>, of_database: impl Fn() -> Option<PathBuf>) -> String {
+    let known = variable.filter(|shell| !shell.is_empty()).or_else(|| {
+        let shell = of_database()?;
+        shell.to_str().map(str::to_owned)
+    });
+    known.unwrap_or_else(|| "/bin/sh".to_owned())
 }
 
 fn of_shell(shell: &str, patience: Duration) -> Result<String, String> {
@@ -149,6 +161,20 @@ mod tests {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_shell_is_that_of_the_session_or_of_the_password_database() {
+        let zsh = || Some("/usr/bin/zsh".into());
+        for (variable, of_database, expected) in [
+            (Some("/bin/fish"), zsh(), "/bin/fish"),
+            (Some(""), zsh(), "/usr/bin/zsh"),
+            (None, zsh(), "/usr/bin/zsh"),
+            (None, None, "/bin/sh"),
+        ] {
+            let shell = login_shell(variable.map(str::to_owned), || of_database.clone());
+            assert_eq!(shell, expected, "{variable:?}");
+        }
     }
 
     #[test]

@@ -205,10 +205,8 @@ fn service(plan: &Plan) -> String {
     } else {
         format!("{SESSIONS} {HTTP}")
     };
-    let mut words = vec![
-        command_word(&plan.program.to_string_lossy()),
-        "serve".to_owned(),
-    ];
+    // In the first word systemd puts in no variable, and takes two dollars for two.
+    let mut words = vec![quoted(&plan.program.to_string_lossy()), "serve".to_owned()];
     if let Some(home) = &plan.places.home {
         words.push("--home".to_owned());
         words.push(command_word(&home.to_string_lossy()));
@@ -235,7 +233,7 @@ OOMPolicy=continue
     )
 }
 
-/// One word of a command line, in which no variable is put in (systemd.service(5)).
+/// One word of a command line behind the program, in which no variable is put in (systemd.service(5)).
 fn command_word(word: &str) -> String {
     quoted(&word.replace('$', "$$"))
 }
@@ -265,8 +263,9 @@ fn words(line: &str) -> Vec<String> {
             char => {
                 let char = match char {
                     '\\' => chars.next(),
-                    // Written twice.
-                    '%' | '$' => chars.next_if_eq(&char).or(Some(char)),
+                    // Written twice, the one behind the program alone.
+                    '%' => chars.next_if_eq(&char).or(Some(char)),
+                    '$' if words.len() > 1 => chars.next_if_eq(&char).or(Some(char)),
                     char => Some(char),
                 };
                 if let Some(word) = words.last_mut() {
@@ -388,6 +387,7 @@ mod tests {
         let home = r#"/my "pool" \ 100% $HOME"#;
         let mut plan = plan(Path::new("/pool"));
         plan.places.home = Some(home.into());
+        plan.program = "/opt/$$x 100%/$HOME/mcpoold".into();
         let files = systemd().files(&plan);
         let lines: Vec<Vec<String>> = files
             .iter()

@@ -18,7 +18,7 @@ use crate::support::{
 
 /// The exit code, and what was found of that kind.
 #[track_caller]
-fn examined(home: &Home, check: &str, options: &[&str]) -> (Option<i32>, Vec<Value>) {
+pub(crate) fn examined(home: &Home, check: &str, options: &[&str]) -> (Option<i32>, Vec<Value>) {
     let ran = home.run(&[&["doctor", "--json"], options].concat());
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(report["is_well"], ran.code == Some(0), "{report}");
@@ -29,7 +29,7 @@ fn examined(home: &Home, check: &str, options: &[&str]) -> (Option<i32>, Vec<Val
 
 /// The only finding of that kind, which is a problem; what is so, and what to do next.
 #[track_caller]
-fn problem(home: &Home, check: &str) -> (String, String) {
+pub(crate) fn problem(home: &Home, check: &str) -> (String, String) {
     let (code, found) = examined(home, check, &[]);
     assert_eq!(code, Some(1), "{found:?}");
     assert_eq!(found.len(), 1, "{found:?}");
@@ -317,7 +317,8 @@ fn a_client_s_file_that_cannot_be_read_is_told_and_so_is_a_session_that_is_older
     let (code, found) = examined(&home, "clients", &[]);
     assert_eq!((code, found), (Some(0), Vec::new()));
 
-    write(serde_json::json!({"command": "mcpool", "args": ["connect", "--", server]}));
+    let mcpool = env!("CARGO_BIN_EXE_mcpool");
+    write(serde_json::json!({"command": mcpool, "args": ["connect", "--", server]}));
     let (code, found) = examined(&home, "clients", &[]);
     assert_eq!((code, found.len()), (Some(0), 1), "{found:?}");
     let what = found[0]["what"].as_str().unwrap();
@@ -385,6 +386,11 @@ fn a_client_that_will_ask_before_it_uses_a_project_s_servers_is_told() {
     );
     write(&own.join("settings.json"), &off);
     assert_eq!(told("Gemini"), None);
+    // In another home folder it has other settings.
+    let moved = home.user().join("moved");
+    write(&moved.join(".gemini/settings.json"), servers);
+    let ran = finish(home.mcpool(&["doctor"]).env("GEMINI_CLI_HOME", moved));
+    assert!(ran.stdout.contains("Gemini CLI does not trust"), "{ran:?}");
 }
 
 #[test]
@@ -406,6 +412,32 @@ fn a_daemon_that_holds_its_lock_and_listens_nowhere_is_told_with_its_process() {
     fs::rename(aside, socket).unwrap();
     daemon.signal(Signal::CONT);
     assert_eq!(home.run(&["doctor"]).code, Some(0));
+}
+
+#[test]
+fn a_daemon_s_program_that_is_missing_is_told_to_programs_as_well() {
+    let home = Home::new();
+    let alone = home.root().join("mcpool");
+    fs::copy(env!("CARGO_BIN_EXE_mcpool"), &alone).unwrap();
+    let looked = |words: &[&str]| finish(&mut home.command(&alone, words));
+    let told = looked(&["doctor", "--json"]);
+    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    let well: Value = serde_json::from_str(&home.done(&["doctor", "--json"])).unwrap();
+    assert_eq!(
+        (told.code, &report["is_well"]),
+        (Some(1), &Value::Bool(false))
+    );
+    assert_eq!(report["schema"], well["schema"]);
+    let names =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(names(&report), names(&well));
+    assert_eq!(names(&report["findings"][0]), names(&well["findings"][0]));
+    let what = report["findings"][0]["what"].as_str().unwrap();
+    assert!(
+        what.contains("mcpoold is missing") && what.contains("install it again"),
+        "{what}"
+    );
+    assert_eq!(looked(&["doctor"]).stderr, format!("mcpool: {what}\n"));
 }
 
 #[test]

@@ -378,7 +378,8 @@ fn no_credential_of_a_command_line_is_told() {
     let home = Home::new();
     home.keep(".cursor/mcp.json",
         r#"{"mcpServers": {"x": {"command": "npx", "args":
-            ["-y", "x", "--api-key", "sk-123", "-e", "TOKEN=sk-123", "${TOKEN:-sk-123}", "shown"]}}}"#,
+            ["-y", "x", "--api-key", "sk-123", "-e", "TOKEN=sk-123", "${TOKEN:-sk-123}", "shown",
+             "--config", "{\"apiKey\":\"sk-123\"}", "--config={\"apiKey\": \"sk-123\"}", "\"{\\\"apiKey\\\":\\\"sk-123\\\"}\""]}}}"#,
     );
     for arguments in [&["import"][..], &["import", "--json"]] {
         let ran = home.run(arguments);

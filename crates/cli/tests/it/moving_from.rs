@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
+
 use crate::support::{Home, finish};
 
 #[test]
@@ -153,4 +155,81 @@ fn a_second_time_what_is_there_and_the_same_is_said_and_only_another_is_in_the_w
         1,
         "{said}"
     );
+}
+
+#[test]
+fn what_is_not_taken_over_is_told_and_the_rest_comes_in() {
+    let home = Home::new();
+    let servers = home.keep(
+        ".codex/config.toml",
+        "[mcp_servers.a]\ncommand = \"npx\"\nenv_vars = [\"TOKEN\"]\n\
+         [mcp_servers.b]\ncommand = \"uvx\"\nargs = \"-q s\"\n\
+         [mcp_servers.c]\ncommand = \"c\"\n",
+    );
+    let said = home.done(&["import", "--from", servers.to_str().unwrap(), "--apply"]);
+    for part in [
+        "its `env_vars` is not taken over",
+        "args is no list of texts",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let config = fs::read_to_string(home.pool().join("config.toml")).unwrap();
+    assert_eq!(config, "[servers.c]\ncommand = \"c\"\n");
+}
+
+#[test]
+fn what_goes_through_mcpool_already_is_not_taken_for_a_server() {
+    let home = Home::new();
+    home.configure("[http]\nlisten = [\"127.0.0.1:7001\"]\n");
+    let text = r#"{"mcpServers": {
+        "name": {"command": "/x/mcpool", "args": ["connect", "name"]},
+        "line": {"command": "mcpool", "args": ["--home", "/x", "connect", "--", "npx"]},
+        "address": {"url": "http://127.0.0.1:7001/mcp/address"},
+        "host": {"url": "http://localhost:7001/mcp/host?workspace=/x"},
+        "other": {"url": "http://localhost:7002/mcp/other"}
+    }}"#;
+    let servers = home.keep(".cursor/mcp.json", text);
+    let ran = home.run(&["import", "--json", "--from", servers.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(said["servers"], json!(["other"]), "{said}");
+    let left = said["left"].as_array().unwrap();
+    assert_eq!(left.len(), 4, "{said}");
+    for server in left {
+        assert_eq!(server["reason"], "it goes through mcpool already");
+    }
+    // Nor is it put before itself.
+    let said = home.done(&["import", "--server", "line"]);
+    assert!(said.contains("There is nothing to import."), "{said}");
+}
+
+#[test]
+fn what_could_not_be_looked_at_is_a_failure() {
+    let home = Home::new();
+    let one = home.keep("a.json", r#"{"mcpServers": {"a": {"command": "x"}}}"#);
+    let one = one.to_str().unwrap();
+    let none = home.keep("amp.json", r#"{"amp.mcpServers": {"a": {"command": "x"}}}"#);
+    let none = none.to_str().unwrap();
+    let profile = home.keep("p.toml", "[a]\nuri = \"ws://localhost:1\"\n");
+    let profile = profile.to_str().unwrap();
+    let fails = |arguments: &[&str], why: &[&str]| {
+        let ran = home.run(&[&["import", "--apply", "--from"], arguments].concat());
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        for part in why {
+            assert!(ran.stderr.contains(part), "{ran:?}");
+        }
+    };
+    fails(&[none], &["amp.json has no servers", "`mcpServers`"]);
+    fails(&[profile], &["p.toml has no servers"]);
+    fails(
+        &[one, "--server", "a", "--server", "b"],
+        &["no server named b is there", "without --server"],
+    );
+    let config = home.pool().join("config.toml");
+    assert!(!config.exists());
+
+    home.configure("[servers.x]\ncommand = \n");
+    fails(&[one], &["config.toml:2:"]);
+    let text = fs::read_to_string(&config).unwrap();
+    assert_eq!(text, "[servers.x]\ncommand = \n");
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What Claude Code has noted of the project, with one thing more.
-fn note_more(home: &Home, user: &Path, key: &str, value: Value) {
+pub(crate) fn note_more(home: &Home, user: &Path, key: &str, value: Value) {
     let mut said: Value = serde_json::from_str(&fs::read_to_string(user).unwrap()).unwrap();
     said["projects"][project_of(home)][key] = value;
     fs::write(user, said.to_string()).unwrap();

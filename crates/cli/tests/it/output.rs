@@ -20,6 +20,8 @@ fn every_verb_that_does_something_says_it_as_json_too() {
     let called = said(&["call", "fake", "echo", "{\"text\":\"hi\"}", "--json"]);
     assert_eq!(called["content"][0]["text"], "hi");
     assert!(said(&["status", "--json"])["daemon"]["pid"].is_u64());
+    // Each line for itself.
+    assert!(said(&["logs", "fake", "-n1", "--json"])["line"].is_string());
     assert_eq!(said(&["restart", "fake", "--json"])["server"], "fake");
     assert_eq!(said(&["upgrade", "--json"])["upgraded"], true);
     assert_eq!(said(&["token", "--json"])["exists"], false);

@@ -145,29 +145,36 @@ fn a_socket_that_means_nothing_keeps_the_daemon_from_starting_with_its_name() {
 struct User {
     home: Home,
     is_somebody: bool,
+    /// The folder of the programs.
+    bin: &'static str,
 }
 
 impl User {
     fn new() -> User {
+        User::with_programs_in("bin")
+    }
+
+    fn with_programs_in(bin: &'static str) -> User {
         let home = Home::new();
         let user = User {
             is_somebody: is_root(),
             home,
+            bin,
         };
-        fs::create_dir(user.path("bin")).unwrap();
-        fs::write(user.path("bin/systemctl"), SYSTEMCTL).unwrap();
+        fs::create_dir(user.bin()).unwrap();
+        fs::write(user.bin().join("systemctl"), SYSTEMCTL).unwrap();
         // Where the programs were built may be closed to somebody else.
         for program in [env!("CARGO_BIN_EXE_mcpool"), DAEMON, FAKE_SERVER] {
             let name = Path::new(program).file_name().unwrap();
-            let to = user.path("bin").join(name);
+            let to = user.bin().join(name);
             if fs::hard_link(program, &to).is_err() {
                 fs::copy(program, &to).unwrap();
             }
         }
         let runnable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(user.path("bin/systemctl"), runnable).unwrap();
+        fs::set_permissions(user.bin().join("systemctl"), runnable).unwrap();
         if user.is_somebody {
-            for path in ["", "user", "project", "project/.git", "bin"] {
+            for path in ["", "user", "project", "project/.git", bin] {
                 chown(user.path(path), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
             }
         }
@@ -178,18 +185,22 @@ impl User {
         self.home.root().join(name)
     }
 
+    fn bin(&self) -> PathBuf {
+        self.path(self.bin)
+    }
+
     fn units(&self) -> PathBuf {
         self.path("user/.config/systemd/user")
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mcpool = self.path("bin/mcpool");
+        let mcpool = self.bin().join("mcpool");
         let mut command = self.home.command(mcpool, arguments);
-        let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
+        let path = format!("{}:/usr/bin:/bin", self.bin().display());
         command
             .env("PATH", path)
             .env("SHELL", "/bin/sh")
-            .env("STAGE", self.path("bin"));
+            .env("STAGE", self.bin());
         if self.is_somebody {
             command.uid(SOMEBODY).gid(SOMEBODY);
         }
@@ -209,7 +220,7 @@ impl User {
 
     /// What the service manager was told, in order, but for what it was only asked.
     fn orders(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.path("bin/orders")).unwrap_or_default();
+        let text = fs::read_to_string(self.bin().join("orders")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 }
@@ -243,7 +254,7 @@ end() {
 }
 begin() {
   touch "$STAGE/active"
-  eval "set -- $(sed -n 's/^ExecStart=//p' "$units/mcpool.service")"
+  eval "set -- $(sed -n 's/^ExecStart=//; T; s/\$/\\&/g; s/%%/%/g; p' "$units/mcpool.service")"
   "$@" < /dev/null > /dev/null 2>&1 &
   echo $! > "$STAGE/pid"
 }
@@ -444,7 +455,7 @@ fn nobody_installs_a_service_as_root() {
 
 #[test]
 fn systemd_finds_nothing_wrong_with_the_units() {
-    let user = User::new();
+    let user = User::with_programs_in("b $x $$ 100%");
     let http = free_address();
     fs::create_dir_all(user.home.pool()).unwrap();
     fs::create_dir_all(user.units()).unwrap();

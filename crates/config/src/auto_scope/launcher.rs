@@ -42,11 +42,13 @@ const GENERIC: &[&str] = &[
 
 /// What a command line says that it starts.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Names of programs, packages, modules and images.
-    pub(super) names: Vec<String>,
+    pub(crate) names: Vec<String>,
+    /// Every program on the way, launchers too, as it is written.
+    pub(crate) programs: Vec<String>,
     /// What stands behind the last of them: the server's own arguments.
-    pub(super) arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Found {
@@ -60,7 +62,7 @@ impl Found {
 }
 
 /// Names of programs, packages, modules and images that a command line starts.
-pub(super) fn find(argv: &[String]) -> Found {
+pub(crate) fn find(argv: &[String]) -> Found {
     let mut found = Found::default();
     follow(argv, 0, &mut found);
     found
@@ -78,6 +80,7 @@ fn follow(argv: &[String], depth: usize, found: &mut Found) {
     let (Some((program, arguments)), true) = (argv.split_first(), depth < DEPTH_MAX) else {
         return;
     };
+    found.programs.push(program.clone());
     match launcher_of(program, arguments) {
         Some(launcher) => launcher.follow(arguments, depth, found),
         None => found.add(name_of_program(program), arguments),
@@ -102,8 +105,8 @@ fn launcher_of(program: &str, arguments: &[String]) -> Option<&'static Launcher>
     let base = if program.starts_with('@') {
         without_version(program)
     } else {
-        let base = program.rsplit('/').next().unwrap_or(program);
-        base.trim_end_matches(|character: char| character.is_ascii_digit() || character == '.')
+        base_name(program)
+            .trim_end_matches(|character: char| character.is_ascii_digit() || character == '.')
     };
     LAUNCHERS.iter().find(|launcher| {
         let has_verb = || {
@@ -191,6 +194,15 @@ impl Launcher {
             }
             First::Own => follow(after, depth + 1, found),
         }
+    }
+}
+
+/// The last part of a path, of any system, without the ending of Windows.
+pub(crate) fn base_name(program: &str) -> &str {
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    match name.rsplit_once('.') {
+        Some((stem, ending)) if ["exe", "cmd", "bat"].contains(&ending) => stem,
+        Some(_) | None => name,
     }
 }
 

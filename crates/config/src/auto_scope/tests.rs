@@ -99,6 +99,8 @@ const EXCLUSIVE: &[(&str, &str)] = &[
     ("go run github.com/u/delve-mcp@latest", "debugger"),
     ("mcp-proxy --port 8080 -- npx @playwright/mcp", "browser"),
     ("timeout 60 npx @playwright/mcp", "browser"),
+    ("volta run --node 22 npx @playwright/mcp", "browser"),
+    ("cmd /d /c npx @playwright/mcp", "browser"),
     (
         "nice -n 5 env -u X A=b /usr/bin/npx -y @playwright/mcp",
         "browser",

@@ -2,11 +2,14 @@
 //!
 //! They have the members that clients have, in a map by name or in a list. A file of profiles
 //! (a table by name, with a `url`) is read as well.
+//!
+//! **Invariant:** a server is what it was, or is left out with the reason.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use super::{
     grammar::{Grammar, Unreadable},
+    survey::{Reason, is_off, is_ours},
     tree::{Node, Value},
 };
 use crate::{ServerEntry, ServerName, Template};
@@ -20,11 +23,46 @@ pub struct Foreign {
     pub server: Result<(ServerName, ServerEntry), String>,
 }
 
+/// Why a server is left out that would wait for itself, or be shared twice over.
+pub const THROUGH_MCPOOL: &str = "it goes through mcpool already";
+
 /// Members that hold servers, the commonest first.
 const HOLDERS: [&str; 4] = ["mcpServers", "mcp_servers", "servers", "context_servers"];
 
-/// The servers of a file, in its order. Without any, the file is no such file.
-pub fn foreign(text: &str, grammar: Grammar) -> Result<Vec<Foreign>, Unreadable> {
+/// Members that say what a server is: only one of them does.
+const MAIN: [&str; 4] = ["command", "url", "httpUrl", "serverUrl"];
+
+/// Members that change how a server starts or is reached, in a way that is not taken over.
+const NOT_TAKEN: [&str; 22] = [
+    // What it finds in its environment.
+    "envFile",
+    "env_file",
+    "env_vars",
+    "env_keys",
+    "envs",
+    "environment",
+    // What it is started in.
+    "isolation",
+    "sandbox",
+    "sandboxEnabled",
+    "shell",
+    // How its clients prove who they are.
+    "apiKey",
+    "api_key",
+    "auth",
+    "authProviderType",
+    "authorization_token",
+    "bearer_token_env_var",
+    "env_http_headers",
+    "headersHelper",
+    "http_headers",
+    "http_headers_helper",
+    "oauth",
+    "requestOptions",
+];
+
+/// The servers of a file, in its order; `None` if it has no place for any.
+pub fn foreign(text: &str, grammar: Grammar) -> Result<Option<Vec<Foreign>>, Unreadable> {
     let tree = grammar.read(text)?;
     let holder = HOLDERS.iter().find_map(|key| tree.get(key));
     let entries: Vec<(&str, &Node)> = match holder.map(|holder| (holder, &holder.value)) {
@@ -37,19 +75,28 @@ pub fn foreign(text: &str, grammar: Grammar) -> Result<Vec<Foreign>, Unreadable>
                 )
             })
             .collect(),
-        Some((holder, _)) => named(holder).collect(),
-        // Profiles.
-        None => named(&tree)
-            .filter(|(_, node)| node.get("url").is_some())
-            .collect(),
+        Some((holder, Value::Map(_))) => named(holder).collect(),
+        Some((_, Value::Text(_) | Value::Other(_))) => return Ok(None),
+        None => {
+            let profiles: Vec<_> = named(&tree)
+                .filter(|(_, node)| node.get("url").is_some())
+                .collect();
+            if profiles.is_empty() {
+                return Ok(None);
+            }
+            profiles
+        }
     };
-    Ok(entries
-        .into_iter()
-        .map(|(name, entry)| Foreign {
-            name: name.to_owned(),
-            server: server(name, entry),
-        })
-        .collect())
+    let is_twice = |name: &str| entries.iter().filter(|(other, _)| *other == name).count() > 1;
+    let found = entries.iter().map(|(name, entry)| Foreign {
+        name: (*name).to_owned(),
+        server: if is_twice(name) {
+            Err(Reason::Twice.to_string())
+        } else {
+            server(name, entry)
+        },
+    });
+    Ok(Some(found.collect()))
 }
 
 fn named(holder: &Node) -> impl Iterator<Item = (&str, &Node)> {
@@ -59,81 +106,157 @@ fn named(holder: &Node) -> impl Iterator<Item = (&str, &Node)> {
 
 fn server(name: &str, entry: &Node) -> Result<(ServerName, ServerEntry), String> {
     let name: ServerName = name.parse().map_err(|error| format!("{error}"))?;
-    let is = |key: &str, word: &str| {
-        entry
-            .get(key)
-            .is_some_and(|node| node.value == Value::Other(word.to_owned()))
-    };
-    if is("enabled", "false") || is("disabled", "true") {
-        return Err("disabled".to_owned());
+    if is_off(entry) {
+        return Err(Reason::Disabled.to_string());
     }
-    if is("quarantined", "true") {
+    if entry
+        .get("quarantined")
+        .is_some_and(|node| is(node, "true"))
+    {
         return Err("quarantined there, until somebody has looked at it".to_owned());
     }
-    let server = match text(entry, "url")? {
-        Some(url) => ServerEntry {
-            url: Some(url),
+    let is_on = |node: &Node| !(is_empty(node) || is(node, "false") || is_off(node));
+    let mut not_taken = NOT_TAKEN.iter();
+    if let Some(key) = not_taken.find(|key| entry.get(key).is_some_and(is_on)) {
+        return Err(format!(
+            "its `{key}` is not taken over, and it would be another server without; `mcpool add \
+             {name}` adds it by hand"
+        ));
+    }
+    let is_said = |key: &&str| entry.get(key).is_some_and(|node| !is_empty(node));
+    let main: Vec<&str> = MAIN.into_iter().filter(is_said).collect();
+    let server = match main.as_slice() {
+        [] => return Err("it has neither `command` nor `url`".to_owned()),
+        [one, other, ..] => return Err(format!("it has both `{one}` and `{other}`")),
+        ["command"] => program(entry)?,
+        [address] => ServerEntry {
+            url: text(entry, address)?,
             headers: texts(entry, "headers")?,
             ca_cert: text(entry, "ca_cert")?,
             ..ServerEntry::default()
         },
-        None => ServerEntry {
-            command: text(entry, "command")?.ok_or("it has neither `command` nor `url`")?,
-            args: list(entry, "args")?,
-            env: texts(entry, "env")?,
-            cwd: match text(entry, "cwd")? {
-                Some(cwd) => Some(cwd),
-                None => text(entry, "working_dir")?,
-            },
-            ..ServerEntry::default()
-        },
     };
-    let is_relative = server.command.contains('/') && !server.command.starts_with(['/', '$', '~']);
-    if is_relative {
+    Ok((name, server))
+}
+
+fn program(entry: &Node) -> Result<ServerEntry, String> {
+    let command = text(entry, "command")?.unwrap_or_default();
+    let args = list(entry, "args")?;
+    let words: Vec<String> = [slice::from_ref(&command), &args].concat();
+    if is_ours(&words) {
+        return Err(THROUGH_MCPOOL.to_owned());
+    }
+    if command.contains('/') && !command.starts_with(['/', '$', '~']) {
         return Err("its program is named by a relative path".to_owned());
     }
-    Ok((name, server))
+    Ok(ServerEntry {
+        command,
+        args,
+        env: texts(entry, "env")?,
+        cwd: match text(entry, "cwd")? {
+            Some(cwd) => Some(cwd),
+            None => text(entry, "working_dir")?,
+        },
+        ..ServerEntry::default()
+    })
+}
+
+fn is(node: &Node, word: &str) -> bool {
+    node.value == Value::Other(word.to_owned())
+}
+
+/// Whether it says nothing, in any grammar.
+fn is_empty(node: &Node) -> bool {
+    match &node.value {
+        Value::Map(members) => members.is_empty(),
+        Value::List(items) => items.is_empty(),
+        Value::Text(text) => text.is_empty(),
+        Value::Other(raw) => is_null(raw),
+    }
+}
+
+fn is_null(raw: &str) -> bool {
+    ["", "~", "null", "Null", "NULL"].contains(&raw)
 }
 
 /// A text that we can fill in as they do: `${NAME}`.
 fn filled(key: &str, text: &str) -> Result<String, String> {
-    Template::parse(text, None)
-        .map(|_| text.to_owned())
-        .map_err(|error| format!("{key}: {error}"))
+    Template::parse(text, None).map_err(|error| format!("{key}: {error}"))?;
+    // In an argument it is for a shell, if for anybody.
+    let has_dollar = key != "args" && has_variable_of_shell(text);
+    if has_dollar || has_variable_of_others(text) {
+        return Err(format!(
+            "{key}: of what is filled in, only `${{NAME}}` is known here"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether there is a `$NAME`.
+fn has_variable_of_shell(text: &str) -> bool {
+    let mut behind = text.split('$').skip(1);
+    behind.any(|rest| rest.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_'))
+}
+
+/// Whether there is an `{env:NAME}`, a `{file:PATH}` or a `%NAME%`.
+fn has_variable_of_others(text: &str) -> bool {
+    // Shorter ones may be bytes of an address, as in `%C3%A9`.
+    let is_name = |part: &str| {
+        part.len() > 2
+            && part.starts_with(|it: char| it.is_ascii_uppercase())
+            && part
+                .bytes()
+                .all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_')
+    };
+    let mut between: Vec<&str> = text.split('%').skip(1).collect();
+    between.pop();
+    text.contains("{env:") || text.contains("{file:") || between.into_iter().any(is_name)
 }
 
 fn text(entry: &Node, key: &str) -> Result<Option<String>, String> {
-    match entry.get(key).map(|node| &node.value) {
-        None => Ok(None),
-        Some(Value::Text(text)) if text.is_empty() => Ok(None),
-        Some(Value::Text(text)) => filled(key, text).map(Some),
-        Some(Value::Other(raw)) if raw == "null" => Ok(None),
-        Some(_) => Err(format!("{key} is no text")),
-    }
+    let Some(node) = entry.get(key).filter(|node| !is_empty(node)) else {
+        return Ok(None);
+    };
+    let text = node.text().ok_or_else(|| format!("{key} is no text"))?;
+    filled(key, text).map(Some)
 }
 
 fn list(entry: &Node, key: &str) -> Result<Vec<String>, String> {
-    let Some(list) = entry.get(key) else {
+    let Some(list) = entry.get(key).filter(|node| !is_empty(node)) else {
         return Ok(Vec::new());
     };
-    let words = list.items().iter().map(|item| match &item.value {
-        Value::Text(text) | Value::Other(text) => filled(key, text),
-        Value::Map(_) | Value::List(_) => Err(format!("{key} is no list of texts")),
-    });
+    let error = || format!("{key} is no list of texts");
+    let Value::List(items) = &list.value else {
+        return Err(error());
+    };
+    let words = items
+        .iter()
+        .map(|item| filled(key, scalar(item).ok_or_else(error)?));
     words.collect()
 }
 
 fn texts(entry: &Node, key: &str) -> Result<BTreeMap<String, String>, String> {
-    let Some(map) = entry.get(key) else {
+    let Some(map) = entry.get(key).filter(|node| !is_empty(node)) else {
         return Ok(BTreeMap::new());
     };
-    let texts = map.members().iter().map(|member| match &member.node.value {
-        Value::Text(text) | Value::Other(text) => {
-            Ok((member.key.clone(), filled(&member.key, text)?))
-        }
-        Value::Map(_) | Value::List(_) => Err(format!("{key}.{} is no text", member.key)),
+    let Value::Map(members) = &map.value else {
+        return Err(format!("{key} is no map of texts"));
+    };
+    let texts = members.iter().map(|member| {
+        let key = format!("{key}.{}", member.key);
+        let text = scalar(&member.node).ok_or_else(|| format!("{key} is no text"))?;
+        Ok((member.key.clone(), filled(&key, text)?))
     });
     texts.collect()
+}
+
+/// A text, or what counts as one as it is written: a number, a truth.
+fn scalar(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text) => Some(text),
+        Value::Other(raw) => Some(raw.as_str()).filter(|raw| !is_null(raw)),
+        Value::Map(_) | Value::List(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +272,7 @@ mod tests {
     fn check(text: &str, grammar: Grammar, expected: &Expect) {
         let mut config = String::new();
         let mut refused = String::new();
-        for Foreign { name, server } in foreign(text, grammar).unwrap() {
+        for Foreign { name, server } in foreign(text, grammar).unwrap().unwrap() {
             match server {
                 Ok((name, entry)) => {
                     config = add_server(&config, Path::new("config.toml"), &name, &entry).unwrap();
@@ -198,6 +321,161 @@ mod tests {
                 "nothing": it has neither `command` nor `url`
             "#]],
         );
+    }
+
+    #[test]
+    fn what_is_not_taken_over_leaves_a_server_out() {
+        check(
+            r#"{"mcpServers": {
+                "file": {"command": "x", "envFile": "/x/.env"},
+                "names": {"command": "x", "env_vars": ["A"]},
+                "login": {"url": "https://x.example", "oauth": {"clientId": "c"}},
+                "box": {"command": "x", "isolation": {"enabled": true}},
+                "off": {"command": "x", "isolation": {"enabled": false}, "envFile": "",
+                    "sandboxEnabled": false, "oauth": null, "env_vars": [], "url": ""},
+                "line": {"command": "x", "args": "-y s"},
+                "nothing": {"command": "x", "args": [null]},
+                "list": {"command": "x", "env": ["A=b"]},
+                "header": {"url": "https://x.example", "headers": ["A: b"]},
+                "null": {"command": "x", "env": {"A": null}},
+                "number": {"command": 3},
+                "both": {"command": "x", "httpUrl": "https://x.example"}
+            }}"#,
+            Grammar::Jsonc,
+            &expect![[r#"
+                [servers.off]
+                command = "x"
+                ---
+                "file": its `envFile` is not taken over, and it would be another server without; `mcpool add file` adds it by hand
+                "names": its `env_vars` is not taken over, and it would be another server without; `mcpool add names` adds it by hand
+                "login": its `oauth` is not taken over, and it would be another server without; `mcpool add login` adds it by hand
+                "box": its `isolation` is not taken over, and it would be another server without; `mcpool add box` adds it by hand
+                "line": args is no list of texts
+                "nothing": args is no list of texts
+                "list": env is no map of texts
+                "header": headers is no map of texts
+                "null": env.A is no text
+                "number": command is no text
+                "both": it has both `command` and `httpUrl`
+            "#]],
+        );
+        check(
+            "[mcp_servers.a]\nurl = \"https://x.example\"\nbearer_token_env_var = \"T\"\n\
+             [mcp_servers.b]\nurl = \"https://x.example\"\nhttp_headers = { A = \"b\" }\n",
+            Grammar::Toml,
+            &expect![[r#"
+                ---
+                "a": its `bearer_token_env_var` is not taken over, and it would be another server without; `mcpool add a` adds it by hand
+                "b": its `http_headers` is not taken over, and it would be another server without; `mcpool add b` adds it by hand
+            "#]],
+        );
+        check(
+            "mcpServers:\n  a:\n    command: x\n    args:\n    env:\n      A: ~\n  b:\n    command: x\n    args: ~\n",
+            Grammar::Yaml,
+            &expect![[r#"
+                [servers.b]
+                command = "x"
+                ---
+                "a": env.A is no text
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_others_fill_in_is_not_taken_as_it_stands() {
+        check(
+            r#"{"mcpServers": {
+                "braces": {"command": "x", "env": {"A": "{env:B}"}},
+                "argument": {"command": "x", "args": ["{file:/b}"]},
+                "dollar": {"url": "https://x.example", "headers": {"A": "Bearer $B"}},
+                "percent": {"command": "%APPDATA%/x"},
+                "shell": {"command": "sh", "args": ["-c", "exec $HOME/x"], "env": {"A": "5$ or 6$", "B": "9% %C3%A9 %"}}
+            }}"#,
+            Grammar::Jsonc,
+            &expect![[r#"
+                [servers.shell]
+                command = "sh"
+                args = ["-c", "exec $HOME/x"]
+                env = { A = "5$ or 6$", B = "9% %C3%A9 %" }
+                ---
+                "braces": env.A: of what is filled in, only `${NAME}` is known here
+                "argument": args: of what is filled in, only `${NAME}` is known here
+                "dollar": headers.A: of what is filled in, only `${NAME}` is known here
+                "percent": command: of what is filled in, only `${NAME}` is known here
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_nobody_s() {
+        let twice = r#"{"mcpServers": {"a": {"command": "x"}, "b": {"command": "y"}, "a": {"command": "z"}}}"#;
+        let list = r#"{"mcpServers": [{"name": "a", "command": "x"}, {"name": "b", "command": "y"}, {"name": "a", "command": "z"}]}"#;
+        for text in [twice, list] {
+            check(
+                text,
+                Grammar::Jsonc,
+                &expect![[r#"
+                    [servers.b]
+                    command = "y"
+                    ---
+                    "a": the file has this name twice
+                    "a": the file has this name twice
+                "#]],
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_has_the_name_that_the_client_gives_it() {
+        check(
+            r#"{"mcpServers": {"gemini": {"httpUrl": "https://x.example/mcp"},
+                "windsurf": {"serverUrl": "https://y.example/mcp", "headers": {"A": "b"}}}}"#,
+            Grammar::Jsonc,
+            &expect![[r#"
+                [servers.gemini]
+                url = "https://x.example/mcp"
+
+                [servers.windsurf]
+                url = "https://y.example/mcp"
+                headers = { A = "b" }
+                ---
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_goes_through_mcpool_does_not_come_in() {
+        check(
+            r#"{"mcpServers": {
+                "a": {"command": "/x/mcpool", "args": ["connect", "a"]},
+                "b": {"command": "mcpool", "args": ["--home", "/h", "connect", "--", "npx", "b"]},
+                "c": {"command": "mcpool", "args": ["sample-server"]}
+            }}"#,
+            Grammar::Jsonc,
+            &expect![[r#"
+                [servers.c]
+                command = "mcpool"
+                args = ["sample-server"]
+                ---
+                "a": it goes through mcpool already
+                "b": it goes through mcpool already
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_file_without_a_place_for_servers_is_none() {
+        for text in [
+            "",
+            "{}",
+            r#"{"amp.mcpServers": {}}"#,
+            r#"{"mcpServers": "x"}"#,
+        ] {
+            assert_eq!(foreign(text, Grammar::Jsonc).unwrap(), None, "{text}");
+        }
+        let none = foreign(r#"{"mcpServers": {}}"#, Grammar::Jsonc);
+        assert_eq!(none.unwrap(), Some(Vec::new()));
+        assert_eq!(foreign("[a]\nkey = 1\n", Grammar::Toml).unwrap(), None);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use super::{
     shape::{Client, Command, Holder},
 };
 
+/// The variable that names another home folder.
+const HOME: &str = "GEMINI_CLI_HOME";
+
 /// The variable that names the administrator's file.
 const SYSTEM_SETTINGS: &str = "GEMINI_CLI_SYSTEM_SETTINGS_PATH";
 
@@ -16,7 +19,7 @@ pub(super) const CLIENT: Client = Client {
     name: "Gemini CLI",
     grammar: Grammar::Jsonc,
     places: &[
-        Place::home(".gemini/settings.json"),
+        Place::moved(HOME, "", ".gemini/settings.json"),
         Place::project(".gemini/settings.json"),
     ],
     servers: &[&["mcpServers"]],
@@ -40,6 +43,11 @@ pub(super) const CLIENT: Client = Client {
         (
             Place::program_data("gemini-cli/settings.json"),
             Rules::Gemini,
+        ),
+        // What `gemini mcp disable` has noted.
+        (
+            Place::moved(HOME, "", ".gemini/mcp-server-enablement.json"),
+            Rules::Switches,
         ),
     ],
     list_command: Some(&["gemini", "mcp", "list"]),

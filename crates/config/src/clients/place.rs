@@ -57,6 +57,8 @@ enum Base {
     Project,
     /// A variable that names a folder, else a folder in the home folder.
     Variable(&'static str, &'static str),
+    /// A variable that names a folder; without it there is none.
+    Named(&'static str),
     /// A variable that names the file itself.
     File(&'static str),
     /// The top of all folders, unless a variable names the file itself.
@@ -83,6 +85,11 @@ impl Place {
     /// A file that a variable names.
     pub(super) const fn named(variable: &'static str) -> Self {
         Place::new(Reach::User, Base::File(variable), "")
+    }
+
+    /// A file in a folder that only a variable names.
+    pub(super) const fn in_named(variable: &'static str, path: &'static str) -> Self {
+        Place::new(Reach::User, Base::Named(variable), path)
     }
 
     /// A file in the folder of settings, on Linux.
@@ -130,6 +137,7 @@ impl Place {
                 base @ (Base::Home
                 | Base::Project
                 | Base::Variable(..)
+                | Base::Named(_)
                 | Base::File(_)
                 | Base::Drive(..)) => base,
             },
@@ -172,6 +180,7 @@ impl Place {
             Base::Variable(name, usual) => machine
                 .variable(name)
                 .unwrap_or_else(|| machine.home().join(usual)),
+            Base::Named(name) => machine.variable(name)?,
             Base::File(name) => return machine.variable(name),
             Base::Root(name) => match name.and_then(|name| machine.variable(name)) {
                 Some(file) => return Some(file),

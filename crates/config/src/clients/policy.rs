@@ -27,6 +27,8 @@ pub struct Policy {
     ordered: Vec<Ordered>,
     /// Names that the administrator's own servers have.
     taken: BTreeSet<String>,
+    /// Names of what the user has switched off, in small letters.
+    switched_off: BTreeSet<String>,
     /// Whether the administrator's servers are all there are.
     is_exclusive: bool,
     /// Why entries stay as they are, where nobody knows which others may run.
@@ -56,6 +58,8 @@ pub enum Rules {
     Toml,
     /// Settings of Gemini CLI that come before the user's.
     Gemini,
+    /// What the user has switched off in Gemini CLI, by name.
+    Switches,
     /// Policies of VS Code.
     VsCode,
     /// Settings of Amp that come before the user's.
@@ -94,6 +98,9 @@ pub enum PolicyReason {
     /// The administrator has one of the same name.
     #[error("the administrator's settings have a server of this name, and the client takes that")]
     Taken,
+    /// The user has switched it off.
+    #[error("disabled")]
+    SwitchedOff,
     /// The administrator has said something of servers that is not read here.
     #[error(
         "an administrator's settings say which servers may run, in a form that mcpool does not read"
@@ -109,6 +116,9 @@ impl Policy {
         }
         if self.taken.contains(name) {
             return Some(PolicyReason::Taken);
+        }
+        if self.switched_off.contains(&as_switched(name)) {
+            return Some(PolicyReason::SwitchedOff);
         }
         if !self.lets(name, Way::Command(before)) {
             return Some(PolicyReason::Denied);
@@ -132,6 +142,11 @@ impl Policy {
     fn lets(&self, name: &str, way: Way<'_>) -> bool {
         !self.denies_way(name, way) && self.allowed.let_in(name, way)
     }
+}
+
+/// A name as it is switched off: however it is written.
+fn as_switched(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 impl Lists {

@@ -13,7 +13,10 @@ use super::{
     shape::{Client, Command, Holder, WHOLE_FILE},
     tree::{Node, Step, Value},
 };
-use crate::EnvPattern;
+use crate::{
+    EnvPattern,
+    auto_scope::{Found, base_name, what_starts},
+};
 
 /// One server in a client's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -395,20 +398,42 @@ fn names(node: Option<&Node>, names: &mut Vec<String>) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The last part of a path, of any system, without the ending of Windows.
-fn base_name(program: &str) -> &str {
-    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
-    name.strip_suffix(".exe").unwrap_or(name)
+/// Whether a command line is that of a session with mcpool.
+pub(super) fn is_ours(words: &[String]) -> bool {
+    let Some((program, rest)) = words.split_first() else {
+        return false;
+    };
+    // The one option that may stand before a verb.
+    let verb = match rest {
+        [option, _, verb, ..] if option == "--home" => Some(verb),
+        [option, verb, ..] if option.starts_with("--home=") => Some(verb),
+        _ => rest.first(),
+    };
+    ["mcpool", "mcpoold"].contains(&base_name(program))
+        && verb.is_some_and(|verb| verb == "connect")
 }
 
-fn is_ours(words: &[String]) -> bool {
-    let program = words.first().map_or("", |program| base_name(program));
-    ["mcpool", "mcpoold"].contains(&program) && words.get(1).is_some_and(|verb| verb == "connect")
-}
+/// Programs that run another one in a container.
+const CONTAINERS: [&str; 10] = [
+    "apptainer",
+    "container",
+    "distrobox",
+    "docker",
+    "docker-compose",
+    "finch",
+    "nerdctl",
+    "podman",
+    "podman-compose",
+    "singularity",
+];
 
-const CONTAINERS: [&str; 4] = ["docker", "podman", "nerdctl", "container"];
-
-const BRIDGES: [&str; 3] = ["mcp-remote", "supergateway", "mcp-proxy"];
+/// Programs that relay to a server elsewhere, and whether that is all they do: the others also put a server of one's
+/// own behind an address.
+const BRIDGES: [(&str, bool); 3] = [
+    ("mcp-remote", true),
+    ("supergateway", false),
+    ("mcp-proxy", false),
+];
 
 fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
     let program = words.first().map_or("", |program| base_name(program));
@@ -418,19 +443,19 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
     if is_for_a_shell(&words[0]) {
         return Err(Reason::Shell);
     }
-    if CONTAINERS.contains(&program) {
+    let found = what_starts(words);
+    let mut programs = found.programs.iter().map(|program| base_name(program));
+    if let Some(program) = programs.find(|program| CONTAINERS.contains(program)) {
         return Err(Reason::Container {
             program: program.to_owned(),
         });
     }
-    let command: Vec<&std::ffi::OsStr> = words.iter().map(std::ffi::OsStr::new).collect();
-    let is_launcher = crate::is_launcher(&command);
-    for bridge in BRIDGES {
-        let is_run =
-            program == bridge || is_launcher && words.iter().any(|word| is_package(word, bridge));
-        // `mcp-proxy` also puts a server of one's own behind an address; with one it goes to somebody else's.
+    let is_told_where = || {
         let is_by_profile = program == "mcp-proxy" && names_profile(words);
-        if is_run && (is_by_profile || words.iter().any(|word| is_address(word))) {
+        is_by_profile || words.iter().any(|word| is_address(word))
+    };
+    for (bridge, is_always_one) in BRIDGES {
+        if starts_package(&found, bridge) && (is_always_one || is_told_where()) {
             return Err(Reason::Bridge {
                 program: bridge,
                 name: name.to_owned(),
@@ -438,6 +463,14 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
         }
     }
     Ok(())
+}
+
+/// Whether a package is what is started, by its name or from a folder of this name.
+fn starts_package(found: &Found, package: &str) -> bool {
+    let script = found.programs.last().into_iter();
+    let folders = script.flat_map(|script| script.split(['/', '\\']));
+    let names = found.names.iter().map(String::as_str);
+    names.chain(folders).any(|name| is_package(name, package))
 }
 
 /// Whether a program is a whole command line, or in a home folder that a shell fills in, which some clients have
@@ -458,11 +491,12 @@ fn names_profile(words: &[String]) -> bool {
     options.any(|word| word == "--config" || word.starts_with("--config="))
 }
 
-/// `mcp-remote`, `mcp-remote@latest`, `@scope/mcp-remote`.
+/// `mcp-remote`, `mcp-remote@latest`, `@scope/mcp-remote`, `npm:mcp-remote`; of a module, `mcp_proxy`.
 fn is_package(word: &str, package: &str) -> bool {
-    let word = word.rsplit('/').next().unwrap_or(word);
-    let word = word.split(['@', '=']).next().unwrap_or(word);
-    word == package
+    let word = word.rsplit(['/', ':']).next().unwrap_or(word);
+    let mut parts = word.split(|part: char| !(part.is_alphanumeric() || "-_".contains(part)));
+    let name = parts.next().unwrap_or(word);
+    name.replace('_', "-") == package
 }
 
 fn is_address(word: &str) -> bool {

@@ -18,7 +18,8 @@ impl Machine for Fake {
     }
 
     fn variable(&self, name: &str) -> Option<PathBuf> {
-        (name == "OPENCODE_CONFIG").then(|| PathBuf::from("OPENCODE_CONFIG"))
+        let is_set = ["OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR"].contains(&name);
+        is_set.then(|| PathBuf::from(name))
     }
 
     fn project(&self) -> Option<PathBuf> {
@@ -95,6 +96,9 @@ fn every_client_s_files_are_where_it_looks_for_them() {
           Mac ./.zed/settings.json
           Windows ./.zed/settings.json
         opencode
+          Linux ~/.config/opencode/config.json
+          Mac ~/.config/opencode/config.json
+          Windows ~/.config/opencode/config.json
           Linux ~/.config/opencode/opencode.json
           Mac ~/.config/opencode/opencode.json
           Windows ~/.config/opencode/opencode.json
@@ -104,12 +108,30 @@ fn every_client_s_files_are_where_it_looks_for_them() {
           Linux OPENCODE_CONFIG
           Mac OPENCODE_CONFIG
           Windows OPENCODE_CONFIG
+          Linux ~/.opencode/opencode.json
+          Mac ~/.opencode/opencode.json
+          Windows ~/.opencode/opencode.json
+          Linux ~/.opencode/opencode.jsonc
+          Mac ~/.opencode/opencode.jsonc
+          Windows ~/.opencode/opencode.jsonc
+          Linux OPENCODE_CONFIG_DIR/opencode.json
+          Mac OPENCODE_CONFIG_DIR/opencode.json
+          Windows OPENCODE_CONFIG_DIR/opencode.json
+          Linux OPENCODE_CONFIG_DIR/opencode.jsonc
+          Mac OPENCODE_CONFIG_DIR/opencode.jsonc
+          Windows OPENCODE_CONFIG_DIR/opencode.jsonc
           Linux ./opencode.json
           Mac ./opencode.json
           Windows ./opencode.json
           Linux ./opencode.jsonc
           Mac ./opencode.jsonc
           Windows ./opencode.jsonc
+          Linux ./.opencode/opencode.json
+          Mac ./.opencode/opencode.json
+          Windows ./.opencode/opencode.json
+          Linux ./.opencode/opencode.jsonc
+          Mac ./.opencode/opencode.jsonc
+          Windows ./.opencode/opencode.jsonc
         cline
           Linux ~/.cline/mcp.json
           Mac ~/.cline/mcp.json
@@ -180,6 +202,25 @@ fn every_client_has_a_word_of_its_own() {
 }
 
 #[test]
+fn a_session_with_mcpool_is_ours_wherever_it_finds_its_home() {
+    let client = Client::named("cursor").unwrap();
+    for (words, is_ours) in [
+        (r#""connect", "a""#, true),
+        (r#""--home", "/h", "connect", "--", "x""#, true),
+        (r#""--home=/h", "connect", "a""#, true),
+        (r#""--home", "connect", "serve""#, false),
+        (r#""sample-server""#, false),
+        ("", false),
+    ] {
+        let text =
+            format!(r#"{{"mcpServers": {{"a": {{"command": "/x/mcpool", "args": [{words}]}}}}}}"#);
+        let found = survey(&text, client).unwrap();
+        let is_found = matches!(&found[0].kind, Kind::Ours(_));
+        assert_eq!(is_found, is_ours, "{words}: {:?}", found[0].kind);
+    }
+}
+
+#[test]
 fn mcp_proxy_is_a_bridge_by_address_and_by_profile_and_else_has_a_server_behind_it() {
     let client = Client::named("cursor").unwrap();
     for (words, is_bridge) in [
@@ -199,6 +240,127 @@ fn mcp_proxy_is_a_bridge_by_address_and_by_profile_and_else_has_a_server_behind_
         let found = survey(&text, client).unwrap();
         let is_left = matches!(&found[0].kind, Kind::LeftAlone(Reason::Bridge { .. }));
         assert_eq!(is_left, is_bridge, "{words}: {:?}", found[0].kind);
+    }
+}
+
+/// Why Cursor's entry with this command line is left alone, if it is. Blanks part words, but in single quotes.
+fn left_alone(line: &str) -> Option<Reason> {
+    let parts = line.split('\'').enumerate();
+    let words = parts.flat_map(|(number, part)| match number % 2 {
+        0 => part.split_whitespace().collect::<Vec<_>>(),
+        _quoted => vec![part],
+    });
+    let words: Vec<String> = words.map(|word| format!("{word:?}")).collect();
+    let (program, arguments) = words.split_first().unwrap();
+    let text = format!(
+        r#"{{"mcpServers": {{"a": {{"command": {program}, "args": [{}]}}}}}}"#,
+        arguments.join(", ")
+    );
+    let found = survey(&text, Client::named("cursor").unwrap()).unwrap();
+    match &found[0].kind {
+        Kind::LeftAlone(reason) => Some(reason.clone()),
+        Kind::Local(_) | Kind::Ours(_) => None,
+    }
+}
+
+#[test]
+fn a_container_is_one_behind_a_launcher_too() {
+    for (line, expected) in [
+        ("docker run -i --rm mcp/git", Some("docker")),
+        ("/usr/bin/podman run -i mcp/git", Some("podman")),
+        ("docker compose run git", Some("docker")),
+        ("docker mcp gateway run", Some("docker")),
+        ("docker-compose run --rm git", Some("docker-compose")),
+        ("sh -c 'docker run -i mcp/git'", Some("docker")),
+        (
+            "bash -lc 'cd /srv && exec docker run -i mcp/git'",
+            Some("docker"),
+        ),
+        ("sudo -u ada docker run -i mcp/git", Some("docker")),
+        ("/usr/bin/env A=b docker run -i mcp/git", Some("docker")),
+        ("flatpak-spawn --host podman run -i mcp/git", Some("podman")),
+        ("op run -- docker run -i mcp/git", Some("docker")),
+        ("C:\\Docker\\docker.exe run -i mcp/git", Some("docker")),
+        ("cmd /c docker run -i mcp/git", Some("docker")),
+        ("npx -y mcp-server-docker", None),
+        ("uvx docker-mcp", None),
+        ("npx -y server-filesystem /var/lib/docker", None),
+        ("sh -c 'exec npx -y mcp-server-docker'", None),
+        ("env DOCKER=docker npx -y server", None),
+    ] {
+        let expected = expected.map(|program| Reason::Container {
+            program: program.to_owned(),
+        });
+        assert_eq!(left_alone(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn a_bridge_is_one_behind_a_launcher_too_and_mcp_remote_without_an_address_as_well() {
+    for (line, expected) in [
+        ("npx -y mcp-remote@latest https://h/sse", Some("mcp-remote")),
+        ("npx -y mcp-remote ${URL}", Some("mcp-remote")),
+        (
+            "npx -y -p mcp-remote@0.1 mcp-remote $URL",
+            Some("mcp-remote"),
+        ),
+        (
+            "npx --package=mcp-remote mcp-remote https://h",
+            Some("mcp-remote"),
+        ),
+        ("npm exec -- mcp-remote https://h", Some("mcp-remote")),
+        ("pnpm dlx mcp-remote https://h", Some("mcp-remote")),
+        ("bunx mcp-remote https://h", Some("mcp-remote")),
+        (
+            "deno run -A npm:mcp-remote@0.1 https://h",
+            Some("mcp-remote"),
+        ),
+        ("sh -c 'npx -y mcp-remote https://h'", Some("mcp-remote")),
+        ("env A=b npx mcp-remote https://h", Some("mcp-remote")),
+        ("mise x -- npx -y mcp-remote https://h", Some("mcp-remote")),
+        (
+            "mise x node@22 -- npx -y mcp-remote https://h",
+            Some("mcp-remote"),
+        ),
+        (
+            "volta run --node 22 npx mcp-remote https://h",
+            Some("mcp-remote"),
+        ),
+        ("cmd /c npx -y mcp-remote https://h", Some("mcp-remote")),
+        (
+            "C:\\Programs\\nodejs\\npx.cmd -y mcp-remote https://h",
+            Some("mcp-remote"),
+        ),
+        (
+            "node /usr/lib/node_modules/mcp-remote/dist/proxy.js https://h",
+            Some("mcp-remote"),
+        ),
+        (
+            "node /srv/mcp-remote/dist/proxy.js https://h",
+            Some("mcp-remote"),
+        ),
+        (
+            "uvx mcp-proxy==0.8 --transport sse https://h",
+            Some("mcp-proxy"),
+        ),
+        ("python3 -m mcp_proxy https://h", Some("mcp-proxy")),
+        ("npx -y supergateway --sse https://h", Some("supergateway")),
+        (
+            "bash -c 'exec npx -y supergateway --sse https://h'",
+            Some("supergateway"),
+        ),
+        ("uvx mcp-proxy --port 1 -- server", None),
+        ("npx -y supergateway --stdio server", None),
+        ("npx -y mcp-remote-files https://h", None),
+        ("npx -y server-filesystem /srv/mcp-remote", None),
+        ("/srv/mcp-remote/.venv/bin/python /srv/server.py", None),
+        ("uvx mcp-server-fetch https://h", None),
+    ] {
+        let expected = expected.map(|program| Reason::Bridge {
+            program,
+            name: "a".to_owned(),
+        });
+        assert_eq!(left_alone(line), expected, "{line}");
     }
 }
 

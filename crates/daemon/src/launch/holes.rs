@@ -44,16 +44,7 @@ impl<'a> Holes<'a> {
         server: &Server,
         home: &'a Path,
     ) -> Result<Self, Refusal> {
-        let variables = match &server.env_file {
-            Some(path) => {
-                let path = expanded(path, home);
-                let bytes = read(&path).map_err(bad)?;
-                let parsed = parse_env_file(&bytes);
-                parsed
-                    .map_err(|error| bad(format!("{}:{}: {error}", path.display(), error.line)))?
-            }
-            None => BTreeMap::new(),
-        };
+        let variables = variables(server, home).map_err(bad)?;
         Ok(Holes {
             ask,
             home,
@@ -131,6 +122,21 @@ impl<'a> Holes<'a> {
         self.secrets.borrow_mut().insert(Secret::new(value.clone()));
         Ok(value)
     }
+}
+
+/// Whether the file that this server's variables are in can be read as a session's start reads it; or why not,
+/// for a person.
+pub fn check_env_file(server: &Server, home: &Path) -> Result<(), String> {
+    variables(server, home).map(|_variables| ())
+}
+
+fn variables(server: &Server, home: &Path) -> Result<BTreeMap<String, Secret>, String> {
+    let Some(path) = &server.env_file else {
+        return Ok(BTreeMap::new());
+    };
+    let path = expanded(path, home);
+    let parsed = parse_env_file(&read(&path)?);
+    parsed.map_err(|error| format!("{}:{}: {error}", path.display(), error.line))
 }
 
 fn bad(what: String) -> Refusal {

@@ -45,9 +45,9 @@ fn a_server_that_refuses_our_greeting_is_stopped() {
             -> start u1 for alice
         u1 starts
             -> u1: initialize #1
-        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no\nsuch version"}}
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"no\nsuch file"}}
             -> stop u1
-            -> alice: raw {"jsonrpc":"2.0","id":0,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32602,\"message\":\"no\\nsuch version\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+            -> alice: raw {"jsonrpc":"2.0","id":0,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32603,\"message\":\"no\\nsuch file\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
         bob comes
         u1 exits code 0
         1 s pass

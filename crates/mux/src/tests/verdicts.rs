@@ -291,6 +291,45 @@ fn that_a_server_speaks_the_modern_era_alone_is_kept_and_is_found_anew_when_it_d
 }
 
 #[test]
+fn a_server_that_wants_another_request_than_initialize_is_asked_in_the_modern_era() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"_meta"}}
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: greets
+            -> found of u2: not=legacy
+            -> alice: result #0 version=2025-11-25
+    "#]]);
+}
+
+#[test]
+fn a_server_that_wants_neither_greeting_does_not_start() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"version"}}
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
+            -> stop u2
+            -> alice: raw {"jsonrpc":"2.0","id":0,"error":{"code":-32603,"message":"`echo` did not start: it answered `server/discover` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+        u2 exits code 0
+    "#]]);
+}
+
+#[test]
 fn a_crash_says_nothing_against_what_was_found_before() {
     check(expect![[r#"
         alice comes lazy

@@ -14,7 +14,7 @@ use super::{
 
 const NOT_APPROVED: &str =
     "nobody has approved it in Claude Code; when it is approved there, it can be imported";
-const SWITCHED_OFF: &str = "it is switched off in Claude Code";
+pub(super) const SWITCHED_OFF: &str = "it is switched off in Claude Code";
 const OWN: &str = "version control has the project's file no more, so that is looked at itself";
 const NO_MORE: &str = "the project's file has it no more";
 const ANOTHER: &str =

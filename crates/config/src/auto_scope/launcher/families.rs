@@ -293,8 +293,27 @@ pub(super) const LAUNCHERS: &[Launcher] = &[
     },
     Launcher {
         programs: &[
-            "nohup", "setsid", "stdbuf", "exec", "command", "time", "xvfb-run",
+            "nohup",
+            "setsid",
+            "stdbuf",
+            "exec",
+            "command",
+            "time",
+            "xvfb-run",
+            "flatpak-spawn",
+            "corepack",
         ],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["volta", "fnm", "asdf"],
+        verbs: &["run", "exec"],
+        skipped: &["--node", "--npm", "--pnpm", "--yarn", "--using"],
+        ..NOTHING
+    },
+    Launcher {
+        programs: &["cmd"],
+        verbs: &["/c", "/C", "/d", "/s"],
         ..NOTHING
     },
     Launcher {

@@ -1,7 +1,7 @@
 //! What files of settings say about servers.
 
 use super::{
-    Policy, PolicyReason, Rules,
+    Policy, PolicyReason, Rules, as_switched,
     rule::{Ordered, Rule, What},
 };
 use crate::clients::{
@@ -27,6 +27,7 @@ impl Policy {
             Rules::Lists => self.add_lists(&Grammar::Jsonc.read(text)?),
             Rules::OwnLists => self.add_own_lists(&Grammar::Jsonc.read(text)?),
             Rules::Gemini => self.add_gemini(&Grammar::Jsonc.read(text)?),
+            Rules::Switches => self.add_switches(&Grammar::Jsonc.read(text)?),
             Rules::VsCode => self.add_vscode(&Grammar::Jsonc.read(text)?),
             Rules::Amp => {
                 let tree = Grammar::Jsonc.read(text)?;
@@ -109,6 +110,13 @@ impl Policy {
             self.denied.push(Rule::default());
         }
         self.take_names(tree.get("mcpServers"));
+    }
+
+    fn add_switches(&mut self, tree: &Node) {
+        let members = tree.members().iter();
+        let off = members.filter(|server| is(server.node.get("enabled"), "false"));
+        self.switched_off
+            .extend(off.map(|server| as_switched(&server.key)));
     }
 
     fn add_vscode(&mut self, tree: &Node) {

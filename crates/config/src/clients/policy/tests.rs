@@ -167,6 +167,30 @@ fn a_server_of_the_administrator_s_takes_the_place_of_one_of_the_same_name() {
 }
 
 #[test]
+fn what_is_switched_off_by_name_is_disabled_however_the_name_is_written() {
+    let off = policy(&[(
+        Rules::Switches,
+        "{\n  \"github\": {\n    \"enabled\": false\n  },\n  \"my server\": {\n    \"enabled\": false\n  },\n  \
+         \"memory\": {\n    \"enabled\": true\n  },\n  \"time\": {}\n}",
+    )]);
+    for (name, is_off) in [
+        ("github", true),
+        ("GitHub", true),
+        (" My Server ", true),
+        ("memory", false),
+        ("time", false),
+        ("git", false),
+    ] {
+        let expected = is_off.then_some(PolicyReason::SwitchedOff);
+        assert_eq!(refusal(&off, name, "npx x"), expected, "{name}");
+        // What goes through mcpool already stays so.
+        assert!(!off.denies(name, &words("npx x")), "{name}");
+    }
+    let broken = Policy::default().add(Rules::Switches, "{\"github\": ");
+    assert!(broken.is_err());
+}
+
+#[test]
 fn gemini_cli_and_vs_code_deny_by_name_or_all() {
     let gemini = policy(&[(
         Rules::Gemini,

@@ -27,8 +27,18 @@ pub fn name(address: SocketAddr) -> String {
         return "another program".to_owned();
     };
     match process_with(listener.inode) {
-        Ok(Some((pid, name))) => format!("`{name}`, process {pid}"),
+        Ok(Some(pid)) => process(pid),
         Ok(None) | Err(_) => format!("a program of user {}", listener.user),
+    }
+}
+
+/// A process, as far as can be seen: words for a person.
+pub fn process(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let name = name.chars().filter(|character| !character.is_control());
+    match name.collect::<String>().as_str() {
+        "" => format!("process {pid}"),
+        name => format!("`{name}`, process {pid}"),
     }
 }
 
@@ -77,7 +87,7 @@ fn address_of(text: &str) -> Option<SocketAddr> {
 }
 
 /// The process that has this socket, among those that we may look at.
-fn process_with(inode: u64) -> io::Result<Option<(u32, String)>> {
+fn process_with(inode: u64) -> io::Result<Option<u32>> {
     let wanted = format!("socket:[{inode}]");
     for process in fs::read_dir("/proc")? {
         let process = process?;
@@ -85,9 +95,7 @@ fn process_with(inode: u64) -> io::Result<Option<(u32, String)>> {
             continue;
         };
         if has_socket(&process.path(), &wanted).unwrap_or(false) {
-            let name = fs::read_to_string(process.path().join("comm"))?;
-            let name = name.chars().filter(|character| !character.is_control());
-            return Ok(Some((pid, name.collect())));
+            return Ok(Some(pid));
         }
     }
     Ok(None)

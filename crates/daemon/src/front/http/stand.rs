@@ -429,7 +429,8 @@ fn bind(address: SocketAddr, of: usize) -> anyhow::Result<Option<TcpListener>> {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             let holder = holder::name(address);
             Err(anyhow!(
-                "{address} is taken by {holder}; end that, or name another address in `http.listen`"
+                "{address} was taken by {holder} when the daemon started; end that if it still has it, or \
+                 name another address in `http.listen`"
             ))
         }
         Err(error) => Err(error).with_context(|| format!("cannot listen at {address}")),

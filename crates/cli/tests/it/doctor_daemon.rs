@@ -1,0 +1,91 @@
+//! `doctor` and what is in the daemon's way: at its socket, at its lock, at its port.
+
+use std::{
+    fs,
+    io::{self, Write},
+    net::TcpListener,
+    os::unix::net::UnixListener,
+    thread,
+};
+
+use crate::{
+    doctor::{examined, problem},
+    support::Home,
+};
+
+#[test]
+fn a_folder_in_the_place_of_the_socket_is_told_and_nothing_else_is_in_the_way() {
+    let home = Home::new();
+    home.make_private("state");
+    let socket = home.pool().join("mcpool.sock");
+    fs::create_dir(&socket).unwrap();
+    let (what, next) = problem(&home, "daemon");
+    assert!(what.contains("mcpool.sock is a folder"), "{what}");
+    assert!(next.contains("mv '"), "{next}");
+    fs::remove_dir(&socket).unwrap();
+    fs::write(&socket, "").unwrap();
+    assert_eq!(home.run(&["doctor"]).code, Some(0));
+    home.session(&[]);
+}
+
+#[test]
+fn what_is_no_file_in_the_place_of_the_lock_is_told_once() {
+    let home = Home::new();
+    home.make_private("state/daemon.lock");
+    let (what, _) = problem(&home, "daemon");
+    assert_eq!(what.matches("it is not a file").count(), 1, "{what}");
+}
+
+#[test]
+fn another_program_at_the_socket_is_named_also_where_it_says_something() {
+    let home = Home::new();
+    home.make_private("state");
+    // What a daemon of before has left says nothing of who is there now.
+    fs::write(home.pool().join("state/daemon.lock"), "1\n/nowhere\n").unwrap();
+    let socket = home.pool().join("mcpool.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let own = format!("process {}, which", std::process::id());
+    let is_named = || {
+        let (what, next) = problem(&home, "daemon");
+        assert!(
+            what.contains(&own) && what.contains("mcpool.sock"),
+            "{what}"
+        );
+        assert!(next.starts_with("end that program"), "{next}");
+    };
+    // Nobody takes that call.
+    is_named();
+    thread::spawn(move || {
+        while let Ok((mut caller, _)) = listener.accept() {
+            let _gone = caller.write_all(b"HTTP/1.1 400 Bad Request\r\n");
+            let _gone = io::copy(&mut caller, &mut io::sink());
+        }
+    });
+    is_named();
+    let stopped = home.run(&["stop"]);
+    assert_eq!(stopped.code, Some(3), "{stopped:?}");
+    assert!(stopped.stderr.contains(&own), "{stopped:?}");
+    fs::remove_file(socket).unwrap();
+}
+
+#[test]
+fn a_port_that_was_taken_and_is_free_now_is_the_daemon_s_after_an_upgrade() {
+    let home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    home.configure(&format!("[http]\nlisten = [\"{address}\"]\n"));
+    home.session(&[]);
+    let (what, _) = problem(&home, "ports");
+    assert!(what.contains("is taken by"), "{what}");
+    drop(taken);
+    let (what, next) = problem(&home, "ports");
+    assert!(
+        what.contains("was taken by") && what.contains("when the daemon started"),
+        "{what}"
+    );
+    assert!(next.ends_with("run: mcpool upgrade"), "{next}");
+    let status = home.done(&["status"]);
+    assert!(status.contains("when the daemon started"), "{status}");
+    home.done(&["upgrade"]);
+    assert_eq!(examined(&home, "ports", &[]), (Some(0), Vec::new()));
+}
