@@ -147,8 +147,8 @@ impl Mux {
             return;
         }
         // It cannot be told to be as it was, only to say no more than anybody might hear of it.
-        let is_told_in_vain = upstream.level.is_some_and(|level| level < UNASKED)
-            && !upstream.attached.is_empty();
+        let is_told_in_vain =
+            upstream.level.is_some_and(|level| level < UNASKED) && !upstream.attached.is_empty();
         let Some(wanted) = wanted.or(is_told_in_vain.then_some(UNASKED)) else {
             return;
         };

@@ -149,7 +149,9 @@ fn of_two_who_come_back_with_the_same_handle_at_once_one_is_served_and_the_other
             json!({"elicitation": {}});
         let asked = ask(&web, &message).json();
         let questions = asked["result"]["inputRequests"].as_object().unwrap();
-        let answers = questions.keys().map(|key| (key, json!({"action": "decline"})));
+        let answers = questions
+            .keys()
+            .map(|key| (key, json!({"action": "decline"})));
         message["params"]["inputResponses"] = answers.collect();
         message["params"]["requestState"] = asked["result"]["requestState"].clone();
         let come_back = |id: u64| {
